@@ -1,0 +1,5 @@
+"""``python -m mailbridge`` is ``mailbridge``."""
+
+from mailbridge.cli import main
+
+main()

@@ -1,0 +1,60 @@
+"""What people type. Each command is imported only when it is called, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import NoReturn
+
+import click
+
+from mailbridge import __version__
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "serve": ("mailbridge.cli.serve:serve", "Run the daemon: SMTP in, Skyvern out."),
+    "demo": ("mailbridge.cli.demo:demo", "A tour: real mails over real SMTP into a practice receiver."),
+    "check-config": ("mailbridge.cli.config:check_config", "Validate configuration, rules and TLS files."),
+    "config": ("mailbridge.cli.config:config_group", "Show the effective configuration, or its schema."),
+    "address": ("mailbridge.cli.config:address_group", "Make unguessable recipient addresses."),
+    "extract": ("mailbridge.cli.extract:extract", "Dry run over mail files: what would be pushed, and why."),
+    "rules": ("mailbridge.cli.rules:rules", "List, test, try and propose extraction rules."),
+    "mail": ("mailbridge.cli.mail:mail", "List, show and replay stored mails."),
+    "deliver": ("mailbridge.cli.deliver:deliver", "List deliveries, retry dead ones."),
+    "send-test": ("mailbridge.cli.send_test:send_test", "Send a mail through the real listener, with a verdict for each hop."),
+    "healthcheck": ("mailbridge.cli.healthcheck:healthcheck", "Ask the running daemon whether it is ready."),
+    "completion": ("mailbridge.cli.completion:completion", "Print shell completion for bash, zsh or fish."),
+    "version": ("mailbridge.cli.completion:version", "Print the version."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are named here and imported when they are run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="First time? `mailbridge demo` shows it at work; `mailbridge serve` runs it.",
+)
+@click.version_option(__version__, prog_name="mailbridge")
+def cli() -> None:
+    """Takes a forwarded 2FA mail in and puts its code where the agent that waits for it looks."""
+
+
+def main() -> NoReturn:
+    """The entry point. A mistake of the user's is one message; only a bug shows where it is."""
+    sys.exit(cli.main(standalone_mode=True, prog_name="mailbridge"))

@@ -1,0 +1,30 @@
+"""`completion` and `version`: what shells and bug reports ask for."""
+
+from __future__ import annotations
+
+import platform
+
+import click
+from click.shell_completion import get_completion_class
+
+from mailbridge import __version__
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script: `mailbridge completion bash > ~/.local/share/bash-completion/completions/mailbridge`."""
+    from mailbridge.cli import cli
+
+    maker = get_completion_class(shell)
+    if maker is None:
+        raise click.ClickException(f"no completion for {shell}")
+    click.echo(maker(cli, {}, "mailbridge", "_MAILBRIDGE_COMPLETE").source())
+
+
+@click.command()
+def version() -> None:
+    """Print the version of mailbridge, Python and SQLite."""
+    import apsw
+
+    click.echo(f"mailbridge {__version__}, Python {platform.python_version()}, SQLite {apsw.sqlite_lib_version()}")

@@ -1,0 +1,72 @@
+"""`demo`: the tour, in a folder of its own that is gone afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mailbridge.cli.exits import Exit
+
+if TYPE_CHECKING:
+    from mailbridge.demo.tour import Stop
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="End after the tour; else stay up, for mails of your own.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a mail.")
+def demo(*, once: bool, as_json: bool) -> None:
+    """Send real-looking mails over real SMTP through a whole mailbridge, into a receiver that behaves like Skyvern.
+
+    Prints what became of each. Nothing leaves this machine. Exit 1 if a mail did not come out as it should.
+    """
+    from mailbridge.cli.serve import run
+
+    with tempfile.TemporaryDirectory(prefix="mailbridge-demo-") as folder:
+        raise SystemExit(run(_demo(Path(folder), once=once, as_json=as_json)))
+
+
+async def _demo(folder: Path, *, once: bool, as_json: bool) -> int:
+    from mailbridge import logs
+    from mailbridge.app import bridge
+    from mailbridge.config import settings as s
+    from mailbridge.demo.mails import HOME
+    from mailbridge.demo.tour import Tour
+
+    logs.configure(s.LogSettings(level="error", format="text"), sys.stderr)
+    settings = s.Settings(
+        smtp=s.SmtpSettings(listen=("127.0.0.1:0" if once else "127.0.0.1:2525",)),
+        domains=s.DomainSettings(accept=(HOME,)),
+        practice=s.PracticeSettings(listen="127.0.0.1:0"),
+        http=s.HttpSettings(listen="127.0.0.1:0"),
+        store=s.StoreSettings(url=f"sqlite:///{folder}/mailbridge.db"),
+    )
+    is_good = True
+    async with bridge(settings, state_dir=folder) as running:
+        if not as_json:
+            click.echo(f"mailbridge listens on smtp://{running.smtp_addresses[0]}; the practice receiver plays Skyvern.\n")
+        async for stop in Tour(running).walk():
+            is_good = is_good and stop.is_as_expected
+            click.echo(json.dumps(stop.as_json(), ensure_ascii=False) if as_json else _line(stop))
+        if not once:
+            click.echo(f"\nStill listening: any address at {HOME} is accepted. Ctrl-C ends it.", err=True)
+            await asyncio.Event().wait()
+    return Exit.OK if is_good else Exit.GENERAL
+
+
+def _line(stop: Stop) -> str:
+    mark = "✓" if stop.is_as_expected else "✗"
+    if stop.state == "held":
+        return f" {mark} {stop.title}\n     {stop.verdict}: {stop.reason}"
+    shown = stop.code if stop.code is None or len(stop.code) <= 48 else f"{stop.code[:45]}…"
+    latency = f"{stop.milliseconds} ms" if stop.milliseconds is not None else stop.reason or "not sent"
+    tries = f", {stop.attempts} attempts" if stop.attempts > 1 else ""
+    return (
+        f" {mark} {stop.title}\n     {stop.verdict} {shown} → {stop.identifier} (from {stop.identifier_from}), "
+        f"rule {stop.rule}: {stop.state}{tries}, {latency}"
+    )

@@ -1,0 +1,173 @@
+"""`extract`: an offline dry run over mail files. It reads no network and no store, and pushes nothing."""
+
+from __future__ import annotations
+
+import json
+import mailbox
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+from pathlib import Path
+
+import click
+
+from mailbridge.cli.exits import Exit
+from mailbridge.cli.options import config_option, load_or_exit
+from mailbridge.config.settings import Settings
+from mailbridge.core.extraction import Extraction, Verdict
+from mailbridge.core.identity import Identification
+from mailbridge.core.secret import MASK, Secret
+from mailbridge.intake.guide import Guide, guide_of
+from mailbridge.intake.understand import Understander, Understanding
+from mailbridge.intake.wire import Request
+
+HEAD_LIMIT = 65_536
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, in input order.")
+@click.option("--mask", is_flag=True, help="Hide the values.")
+@click.option("--rcpt", metavar="ADDR", help="The envelope recipient (else X-Envelope-To of the mail).")
+@click.option("--mail-from", metavar="ADDR", default=None, help="The envelope sender (else Return-Path of the mail).")
+@click.option("--rules", "rule_paths", multiple=True, type=click.Path(exists=True, path_type=Path), help="Rule files in place of the configured ones.")
+@click.option("--no-builtin-rules", is_flag=True, help="Without the rules that mailbridge ships.")
+@click.option("--now", "now_text", metavar="ISO", help="The moment of arrival, for tests with old mails.")
+def extract(
+    *,
+    paths: tuple[str, ...],
+    config: Path | None,
+    as_json: bool,
+    mask: bool,
+    rcpt: str | None,
+    mail_from: str | None,
+    rule_paths: tuple[Path, ...],
+    no_builtin_rules: bool,
+    now_text: str | None,
+) -> None:
+    """Show what would be pushed for each mail, to whom, by which rule, and what was passed over.
+
+    PATH is an .eml file, a folder of them, an mbox, or - for standard input.
+    """
+    settings = load_or_exit(config).settings
+    read = Understander(_guide(settings, rule_paths, builtin=not no_builtin_rules))
+    now = _moment(now_text)
+    is_missing = False
+    for path in paths:
+        if path != "-" and not Path(path).exists():
+            click.echo(f"{path}: no such file or folder", err=True)
+            is_missing = True
+            continue
+        for name, content in _mails(path):
+            request = _request(content, rcpt, mail_from, now)
+            row = _row(name, read(request), now, settings.rules.lifetime, mask=mask)
+            click.echo(json.dumps(row, ensure_ascii=False) if as_json else _line(row))
+            sys.stdout.flush()
+    if is_missing:
+        raise SystemExit(Exit.NOT_FOUND)
+
+
+def _guide(settings: Settings, rule_paths: tuple[Path, ...], *, builtin: bool) -> Guide:
+    import msgspec
+
+    from mailbridge.cli.options import rules_or_exit
+
+    chosen = msgspec.structs.replace(
+        settings.rules, paths=rule_paths or settings.rules.paths, builtin=builtin and settings.rules.builtin
+    )
+    return rules_or_exit(lambda: guide_of(msgspec.structs.replace(settings, rules=chosen)))
+
+
+def _moment(text: str | None) -> datetime:
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no ISO 8601 time such as 2026-11-23T13:00:00Z", param_hint="--now") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _mails(path: str) -> Iterator[tuple[str, bytes]]:
+    """Name and octets of every mail behind one argument, in a stable order."""
+    if path == "-":
+        yield from _split("-", sys.stdin.buffer.read())
+        return
+    place = Path(path)
+    files = sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]
+    for file in files:
+        if place.is_dir() and file.suffix.lower() not in (".eml", ".mbox", ".txt", ""):
+            continue
+        with file.open("rb") as stream:
+            is_mbox = stream.read(5) == b"From "
+        if is_mbox:
+            for number, message in enumerate(mailbox.mbox(file), 1):
+                yield f"{file}#{number}", message.as_bytes()
+        else:
+            yield str(file), file.read_bytes()
+
+
+def _split(name: str, content: bytes) -> Iterator[tuple[str, bytes]]:
+    """Standard input: one mail, or an mbox."""
+    if not content.startswith(b"From "):
+        yield name, content
+        return
+    parts = (b"\n" + content).split(b"\nFrom ")[1:]
+    for number, part in enumerate(parts, 1):
+        yield f"{name}#{number}", part.partition(b"\n")[2]
+
+
+def _request(content: bytes, rcpt: str | None, mail_from: str | None, now: datetime) -> Request:
+    head = message_from_bytes(content[:HEAD_LIMIT], policy=policy.compat32)
+    to = rcpt or str(head.get("X-Envelope-To", "")).strip().strip("<>")
+    sender = mail_from if mail_from is not None else str(head.get("Return-Path", "")).strip().strip("<>")
+    return Request(content=content, rcpt_to=(to,) if to else ("",), mail_from=sender, now=now)
+
+
+def _row(name: str, found: Understanding, now: datetime, default: timedelta, *, mask: bool) -> dict[str, object]:
+    extraction = found.extraction
+    identification = found.addressed[0].identification if found.addressed else Identification()
+    lifetime = _lifetime(extraction, now, default)
+    return {
+        "file": name,
+        "verdict": str(extraction.verdict),
+        "value": _shown(extraction.value, mask=mask),
+        "displayed": _shown(extraction.displayed, mask=mask),
+        "identifier": identification.identifiers[0] if identification.identifiers else None,
+        "identifiers": list(identification.identifiers),
+        "identifier_from": identification.source,
+        "rule": extraction.rule,
+        "from": found.sender,
+        "lifetime_s": int(lifetime.total_seconds()) if lifetime is not None else None,
+        "expires_at": _iso(extraction.expires_at or (now + lifetime)) if lifetime is not None else None,
+        "confidence": round(extraction.confidence, 3),
+        "reason": extraction.reason or identification.reason,
+        "rejected": [{"value": _shown(r.value, mask=mask), "why": r.why} for r in extraction.rejected],
+        "defects": list(found.defects),
+    }
+
+
+def _lifetime(extraction: Extraction, now: datetime, default: timedelta) -> timedelta | None:
+    if extraction.verdict in (Verdict.NONE, Verdict.CONFIRMATION, Verdict.UNREADABLE):
+        return None
+    if extraction.expires_at is not None:
+        return max(extraction.expires_at - now, timedelta())
+    return extraction.lifetime or default
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _shown(value: Secret | None, *, mask: bool) -> str | None:
+    if value is None:
+        return None
+    return MASK if mask else value.reveal()
+
+
+def _line(row: dict[str, object]) -> str:
+    if row["verdict"] in ("code", "link"):
+        return f"{row['file']}: {row['verdict']} {row['value']} for {row['identifier'] or 'nobody known'} ({row['rule']}; {row['identifier_from']})"
+    return f"{row['file']}: {row['verdict']}: {row['reason']}"

@@ -1,0 +1,1 @@
+"""What the operator wants: typed settings, where each came from, and every mistake at once."""

@@ -1,0 +1,312 @@
+"""Settings from flags, environment, file and defaults, in that order; one answer, or every mistake at once."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import msgspec
+
+from mailbridge.config.checks import check
+from mailbridge.config.problems import ConfigError, Problem
+from mailbridge.config.settings import OCTETS, Section, Settings
+from mailbridge.config.values import duration, secret_file, size
+from mailbridge.core.secret import Secret
+
+PREFIX = "MAILBRIDGE_"
+RESERVED = frozenset({"MAILBRIDGE_CONFIG", "MAILBRIDGE_BANNER", "MAILBRIDGE_SHARED", "MAILBRIDGE_E2E", "MAILBRIDGE_PEERS"})
+BARE = {"SKYVERN_API_KEY": ("skyvern", "api_key"), "SKYVERN_BASE_URL": ("skyvern", "base_url")}
+TRUSTED_SECRETS = Path("/run/secrets")
+"""Docker's secrets: their mode is the host's to choose, so it is not checked."""
+
+FIELDS: Mapping[str, Any] = msgspec.structs.asdict(Settings())
+TABLES = {"address", "target"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """The settings, where each value that is no default came from (``section.key``), and the file, if there was one."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+    path: Path | None
+
+
+def find(explicit: Path | None, *, environ: Mapping[str, str], cwd: Path) -> Path | None:
+    """The configuration file: named, or the first of the usual places that has one. None: defaults alone.
+
+    Raises:
+        ConfigError: a file was named and is not there.
+    """
+    named = explicit or (Path(environ["MAILBRIDGE_CONFIG"]) if environ.get("MAILBRIDGE_CONFIG") else None)
+    if named is not None:
+        if not named.is_file():
+            raise ConfigError((Problem(where=str(named), what="no such file; name one with --config, or leave it out"),))
+        return named
+    home = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config")
+    places = (cwd / "config" / "mailbridge.toml", home / "mailbridge" / "mailbridge.toml", Path("/etc/mailbridge/mailbridge.toml"))
+    return next((place for place in places if place.is_file()), None)
+
+
+def load(
+    path: Path | None,
+    *,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, object] | None = None,
+    cwd: Path,
+) -> Loaded:
+    """Load and check. ``overrides`` are ``section.key`` to value, from flags.
+
+    Raises:
+        ConfigError: with every problem found.
+    """
+    found = find(path, environ=environ, cwd=cwd)
+    reader = _Reader(environ=environ, cwd=cwd, file=found)
+    if found is not None:
+        reader.read_file(found)
+    reader.read_environment()
+    for name, value in (overrides or {}).items():
+        section, _, key = name.partition(".")
+        reader.put(section, key, value, f"--{key.replace('_', '-')}")
+    settings = reader.settings()
+    problems = (*reader.problems, *check(settings, reader.where))
+    if problems:
+        raise ConfigError(problems)
+    return Loaded(settings=settings, origins=reader.origins, path=found)
+
+
+class _Reader:
+    """Gathers values by section and key, and the problems met on the way."""
+
+    def __init__(self, *, environ: Mapping[str, str], cwd: Path, file: Path | None) -> None:
+        self._environ = environ
+        self._cwd = cwd
+        self._file = file
+        self._lines: list[str] = []
+        self._values: dict[str, dict[str, Any]] = {name: {} for name in FIELDS if name not in TABLES}
+        self._tables: dict[str, list[Any]] = {}
+        self.origins: dict[str, str] = {}
+        self.problems: list[Problem] = []
+
+    def read_file(self, path: Path) -> None:
+        """Take a TOML file."""
+        try:
+            text = path.read_text(encoding="utf-8")
+            content = tomllib.loads(text)
+        except OSError as fault:
+            raise ConfigError((Problem(where=str(path), what=f"cannot be read: {fault.strerror}"),)) from None
+        except UnicodeDecodeError:
+            raise ConfigError((Problem(where=str(path), what="is not UTF-8 text"),)) from None
+        except tomllib.TOMLDecodeError as fault:
+            raise ConfigError((Problem(where=str(path), what=f"not TOML: {fault}"),)) from None
+        self._lines = text.splitlines()
+        for section, entries in content.items():
+            where = self._line(section)
+            if section not in FIELDS:
+                self._unknown(where, section, FIELDS, f"[{section}] ", "section")
+            elif section in TABLES:
+                self._read_tables(section, entries, where)
+            elif not isinstance(entries, dict):
+                self._problem(where, f"{section} must be a section: [{section}]")
+            else:
+                for key, value in entries.items():
+                    self.put(section, key, value, self._line(section, key))
+
+    def read_environment(self) -> None:
+        """Take what the environment says, and secrets from the files that it or systemd names."""
+        for name, value in sorted(self._environ.items()):
+            if name in BARE and value:
+                section, key = BARE[name]
+                self.put(section, key, value, f"${name}")
+        self._read_credentials()
+        for name, value in sorted(self._environ.items()):
+            if not name.startswith(PREFIX) or name in RESERVED:
+                continue
+            section, _, key = name.removeprefix(PREFIX).lower().partition("__")
+            where = f"${name}"
+            if section in TABLES and not key:
+                self._read_tables(section, self._parsed(value, where, section), where)
+            elif section not in self._values or not key:
+                self._unknown(where, f"{PREFIX}{section.upper()}", _variables(), "", "variable")
+            elif key.endswith("_file") and _is_secret(section, key.removesuffix("_file")):
+                self._put_secret_file(section, key.removesuffix("_file"), Path(value), where)
+            else:
+                self.put(section, key, self._from_text(section, key, value), where)
+
+    def _read_credentials(self) -> None:
+        folder = self._environ.get("CREDENTIALS_DIRECTORY")
+        if not folder:
+            return
+        for section, key in _secrets():
+            path = Path(folder) / f"{section}_{key}"
+            if path.is_file():
+                self._put_secret_file(section, key, path, f"$CREDENTIALS_DIRECTORY/{path.name}", is_mode_checked=False)
+
+    def put(self, section: str, key: str, value: object, where: str) -> None:
+        """Take one value, converted to what the settings want there."""
+        fields = _fields(section)
+        if key.endswith("_file") and key not in fields and key.removesuffix("_file") in fields:
+            secret = key.removesuffix("_file")
+            if _is_secret(section, secret) and isinstance(value, str):
+                self._put_secret_file(section, secret, self._path(value), where)
+                return
+        if key not in fields:
+            self._unknown(where, key, fields, f"[{section}] ", "key")
+            return
+        try:
+            self._values[section][key] = self._convert(section, key, fields[key].type, value)
+            self.origins[f"{section}.{key}"] = where
+        except (ValueError, msgspec.ValidationError) as fault:
+            self._problem(where, f"[{section}] {key}: {_plainly(fault)}")
+
+    def settings(self) -> Settings:
+        """What was gathered, over the defaults."""
+        built: dict[str, Any] = {name: FIELDS[name].__class__(**values) for name, values in self._values.items()}
+        built |= {name: tuple(entries) for name, entries in self._tables.items()}
+        return Settings(**built)
+
+    def where(self, section: str, key: str) -> str:
+        """Where a value came from, for a problem found later."""
+        return self.origins.get(f"{section}.{key}") or f"[{section}] {key}"
+
+    def _read_tables(self, section: str, entries: object, where: str) -> None:
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            self._problem(where, f"{section} must be a list of tables: [[{section}]]")
+            return
+        kind = _table_type(section)
+        fields = {one.name: one for one in msgspec.structs.fields(kind)}
+        built = []
+        for number, entry in enumerate(entries, 1):
+            values, place = {}, f"{where} ([[{section}]] number {number})"
+            for key, value in entry.items():
+                plain = key.removesuffix("_file")
+                try:
+                    if key not in fields and plain in fields and plain == "api_key" and isinstance(value, str):
+                        values[plain] = secret_file(self._path(value), is_mode_checked=True)
+                    elif key not in fields:
+                        self._unknown(place, key, fields, f"[[{section}]] ", "key")
+                    else:
+                        values[key] = self._convert(section, key, fields[key].type, value)
+                except (ValueError, OSError, msgspec.ValidationError) as fault:
+                    self._problem(place, f"{key}: {_plainly(fault)}")
+            missing = [name for name, one in fields.items() if one.required and name not in values]
+            if missing:
+                self._problem(place, f"[[{section}]] needs {', '.join(missing)}")
+            else:
+                built.append(kind(**values))
+        self._tables[section] = built
+        self.origins[section] = where
+
+    def _convert(self, section: str, key: str, kind: Any, value: object) -> Any:
+        if kind is timedelta:
+            return duration(value)
+        if f"{section}.{key}" in OCTETS:
+            return size(value)
+        if Path in (kind, *get_args(kind)) and get_origin(kind) is not tuple:
+            return self._path(msgspec.convert(value, str))
+        if get_origin(kind) is tuple and get_args(kind)[0] is Path:
+            return tuple(self._path(one) for one in msgspec.convert(value, list[str]))
+        if Secret in get_args(kind):
+            text = msgspec.convert(value, str).strip()
+            if not text:
+                raise ValueError("is empty")
+            return Secret(text)
+        return msgspec.convert(value, kind)
+
+    def _path(self, text: str) -> Path:
+        """Relative to the folder of the file it stands in, so that a configuration can be moved as a whole."""
+        base = self._file.resolve().parent if self._file is not None else self._cwd
+        return base / Path(text).expanduser()
+
+    def _put_secret_file(self, section: str, key: str, path: Path, where: str, *, is_mode_checked: bool = True) -> None:
+        is_docker = TRUSTED_SECRETS in path.parents
+        try:
+            self._values[section][key] = secret_file(path, is_mode_checked=is_mode_checked and not is_docker)
+            self.origins[f"{section}.{key}"] = f"{where} ({path})"
+        except OSError as fault:
+            self._problem(where, f"{path}: cannot be read: {fault.strerror}")
+        except ValueError as fault:
+            self._problem(where, str(fault))
+
+    def _from_text(self, section: str, key: str, value: str) -> object:
+        """A variable's text as the type of its key: lists by comma or as TOML, numbers and booleans as TOML."""
+        fields = _fields(section)
+        kind = fields[key].type if key in fields else str
+        if get_origin(kind) is tuple:
+            if value.lstrip().startswith("["):
+                return self._parsed(value, f"${PREFIX}{section.upper()}__{key.upper()}", key)
+            return [part.strip() for part in value.split(",") if part.strip()]
+        if kind is bool or kind is int:
+            return self._parsed(value, f"${PREFIX}{section.upper()}__{key.upper()}", key) if _is_plain(value) else value
+        return value
+
+    def _parsed(self, value: str, where: str, key: str) -> object:
+        try:
+            return tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            self._problem(where, f"{key}: not a TOML value")
+            return []
+
+    def _line(self, section: str, key: str | None = None) -> str:
+        """``file:line`` of a section or of a key in it."""
+        header = re.compile(rf"\s*\[+\s*{re.escape(section)}\s*\]+")
+        entry = re.compile(rf"\s*{re.escape(key)}\s*=") if key else None
+        is_inside = False
+        for number, line in enumerate(self._lines, 1):
+            if line.lstrip().startswith("["):
+                is_inside = bool(header.match(line))
+                if is_inside and entry is None:
+                    return f"{self._file}:{number}"
+            elif is_inside and entry is not None and entry.match(line):
+                return f"{self._file}:{number}"
+        return str(self._file)
+
+    def _unknown(self, where: str, name: str, known: Mapping[str, Any], before: str, what: str) -> None:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
+        self._problem(where, f"{before}{name}: unknown {what}; {hint}")
+
+    def _problem(self, where: str, what: str) -> None:
+        self.problems.append(Problem(where=where, what=what))
+
+
+def _fields(section: str) -> dict[str, msgspec.structs.FieldInfo]:
+    return {one.name: one for one in msgspec.structs.fields(FIELDS[section])}
+
+
+def _table_type(section: str) -> type[Section]:
+    annotation = next(one.type for one in msgspec.structs.fields(Settings) if one.name == section)
+    kind: type[Section] = get_args(annotation)[0]
+    return kind
+
+
+def _is_secret(section: str, key: str) -> bool:
+    fields = _fields(section)
+    return key in fields and Secret in get_args(fields[key].type)
+
+
+def _secrets() -> Iterator[tuple[str, str]]:
+    for section in FIELDS:
+        if section not in TABLES:
+            yield from ((section, key) for key in _fields(section) if _is_secret(section, key))
+
+
+def _variables() -> dict[str, None]:
+    return {f"{PREFIX}{section.upper()}": None for section in FIELDS}
+
+
+def _is_plain(value: str) -> bool:
+    return bool(re.fullmatch(r"\d+|true|false", value))
+
+
+def _plainly(fault: Exception) -> str:
+    """A converter's complaint in our words, without the value."""
+    if isinstance(fault, OSError):
+        return f"{fault.filename}: {fault.strerror}"
+    return re.sub(r"^Expected", "must be", re.sub(r" - at .*$", "", str(fault)))

@@ -1,0 +1,170 @@
+"""The settings: one frozen struct a section of ``mailbridge.toml``; defaults are what a first start runs with.
+
+Durations are timedeltas, sizes are octets, secrets are `Secret`. `config.load` builds them; nobody else does I/O for them.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct, field
+
+from mailbridge.core.secret import Secret
+
+Seconds = timedelta
+Trust = Literal["dkim", "arc", "forwarder", "token", "none"]
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Common shape of every section: immutable, keyword only, unknown keys refused."""
+
+
+class SmtpSettings(Section):
+    """`[smtp]`: the SMTP and LMTP listeners. Addresses are ``host:port``, ``[v6]:port`` or ``unix:/path``."""
+
+    listen: tuple[str, ...] = ("127.0.0.1:2525",)
+    lmtp: tuple[str, ...] = ()
+    hostname: str = ""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls: bool = True
+    max_size: int = 26_214_400
+    max_recipients: int = 100
+    max_connections: int = 1_000
+    max_per_ip: int = 20
+    max_memory: int = 67_108_864
+    idle_timeout: timedelta = Seconds(seconds=60)
+    session_timeout: timedelta = Seconds(minutes=5)
+    data_timeout: timedelta = Seconds(minutes=2)
+    proxy_from: tuple[str, ...] = ()
+
+
+class AddressSettings(Section):
+    """`[[address]]`: one recipient that is accepted."""
+
+    rcpt: str
+    identifier: str | None = None
+    accept_from: tuple[str, ...] = ()
+    trust: Trust | None = None
+
+
+class DomainSettings(Section):
+    """`[domains]`: whole domains that are accepted, every local part; the default is only good for trying out."""
+
+    accept: tuple[str, ...] = ("mailbridge.localhost",)
+
+
+class IdentitySettings(Section):
+    """`[identity]`: which identifiers may be pushed, and which domains are our own plumbing."""
+
+    known: tuple[str, ...] = ("*",)
+    learn_from_skyvern: bool = True
+    own_domains: tuple[str, ...] = ()
+
+
+class RuleSettings(Section):
+    """`[rules]`: where extraction rules come from, and what becomes of a mail in which nothing is found."""
+
+    paths: tuple[Path, ...] = ()
+    builtin: bool = True
+    fallback: Literal["hold", "push-body"] = "hold"
+    ambiguous: Literal["hold", "push-best"] = "hold"
+    lifetime: timedelta = Seconds(minutes=10)
+
+
+class SkyvernSettings(Section):
+    """`[skyvern]`: the target. Without a key the practice receiver takes its place."""
+
+    base_url: str = "https://api.skyvern.com"
+    api_key: Secret | None = None
+    credentials_file: Path | None = None
+    source: str = "email"
+    timeout: timedelta = Seconds(seconds=10)
+    grace: timedelta = Seconds(seconds=5)
+    senders: int = 2
+    use_env_proxy: bool = False
+    verify_status: bool = True
+
+
+class TargetSettings(Section):
+    """`[[target]]`: a further Skyvern organization, with the identifiers that it serves."""
+
+    name: str
+    identifiers: tuple[str, ...] = ("*",)
+    kind: Literal["skyvern"] = "skyvern"
+    base_url: str = "https://api.skyvern.com"
+    api_key: Secret | None = None
+    source: str = "email"
+    timeout: timedelta = Seconds(seconds=10)
+    grace: timedelta = Seconds(seconds=5)
+    senders: int = 2
+    use_env_proxy: bool = False
+
+
+class PracticeSettings(Section):
+    """`[practice]`: the built-in receiver with Skyvern's contract, while there is no Skyvern key."""
+
+    listen: str = "127.0.0.1:8026"
+
+
+class HttpSettings(Section):
+    """`[http]`: health, readiness, metrics."""
+
+    listen: str = "127.0.0.1:8025"
+    token: Secret | None = None
+    public_url: str = ""
+
+
+class StoreSettings(Section):
+    """`[store]`: where accepted mail lives until it is delivered or over."""
+
+    url: str = "sqlite:///state/mailbridge.db"
+    key_file: Path | None = None
+    busy_timeout: timedelta = Seconds(seconds=2)
+
+
+class RetentionSettings(Section):
+    """`[retention]`: how long codes, mails and journal lines are kept."""
+
+    code: timedelta = Seconds(minutes=15)
+    mail: timedelta = Seconds(hours=24)
+    journal: timedelta = Seconds(days=30)
+
+
+class ParserSettings(Section):
+    """`[parser]`: the limits around the worker process that reads hostile mail."""
+
+    timeout: timedelta = Seconds(seconds=2)
+    workers: int = 1
+
+
+class LogSettings(Section):
+    """`[log]`: how the daemon talks."""
+
+    format: Literal["auto", "json", "text"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    identifiers: Literal["hash", "plain"] = "hash"
+
+
+class Settings(Section):
+    """The whole of ``mailbridge.toml``."""
+
+    smtp: SmtpSettings = field(default_factory=SmtpSettings)
+    address: tuple[AddressSettings, ...] = ()
+    domains: DomainSettings = field(default_factory=DomainSettings)
+    identity: IdentitySettings = field(default_factory=IdentitySettings)
+    rules: RuleSettings = field(default_factory=RuleSettings)
+    skyvern: SkyvernSettings = field(default_factory=SkyvernSettings)
+    target: tuple[TargetSettings, ...] = ()
+    practice: PracticeSettings = field(default_factory=PracticeSettings)
+    http: HttpSettings = field(default_factory=HttpSettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
+    parser: ParserSettings = field(default_factory=ParserSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+
+
+OCTETS = frozenset({"smtp.max_size", "smtp.max_memory"})
+"""The keys that are sizes, and may be written as ``25MiB``."""

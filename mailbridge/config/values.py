@@ -1,0 +1,76 @@
+"""How values are written: durations, sizes, addresses, secrets; each reader says what it wants when it does not get it."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+from mailbridge.core.secret import Secret
+
+DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+SIZE = re.compile(r"(\d+)\s*([kKmMgG]?)(i?)[bB]?")
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+LONGEST = timedelta(days=3650)
+
+
+def duration(value: object) -> timedelta:
+    """``"10m"``, ``"1h30m"``, ``"500ms"``, or a number of seconds. Raises ValueError."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError("must be a duration such as 10m, 90s or 500ms")  # noqa: TRY004
+    if isinstance(value, int | float):
+        seconds = float(value)
+    else:
+        text = value.strip()
+        parts = DURATION.findall(text)
+        if not parts or "".join(number + unit for number, unit in parts) != text:
+            raise ValueError("must be a duration such as 10m, 90s or 500ms")
+        seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
+    if not 0 <= seconds <= LONGEST.total_seconds():
+        raise ValueError("must be a duration between 0 and 10 years")
+    return timedelta(seconds=seconds)
+
+
+def size(value: object) -> int:
+    """``"25MB"`` (10^6), ``"25MiB"`` (2^20), or a number of octets. Raises ValueError."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    found = SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("must be a size such as 25MiB, 500kB or a number of octets")
+    power = " kmg".index(found[2].lower() or " ")
+    return int(found[1]) * int((1024 if found[3] else 1000) ** power)
+
+
+def listen(value: str, *, is_unix_allowed: bool = True) -> str:
+    """``host:port`` with a numeric host, ``[v6]:port``, or ``unix:/path``. Raises ValueError."""
+    wanted = "must be host:port such as 127.0.0.1:2525, [::1]:2525" + (" or unix:/run/x.sock" if is_unix_allowed else "")
+    if value.startswith("unix:"):
+        if not is_unix_allowed or not value.removeprefix("unix:").startswith("/"):
+            raise ValueError(wanted)
+        return value
+    host, _, port = value.rpartition(":")
+    if host == "localhost":
+        host = "127.0.0.1"
+    try:
+        address = ip_address(host.strip("[]"))
+    except ValueError:
+        raise ValueError(wanted) from None
+    is_bracketed = host.startswith("[") and host.endswith("]")
+    if is_bracketed != (address.version == 6) or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError(wanted)
+    return f"{host}:{port}"
+
+
+def secret_file(path: Path, *, is_mode_checked: bool) -> Secret:
+    """A secret from a file, without its last line end. Raises ValueError or OSError; neither says what is in it."""
+    if is_mode_checked and path.stat().st_mode & 0o077:
+        raise ValueError(f"{path} can be read by others: chmod 600 {path}")
+    try:
+        text = path.read_text(encoding="utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not text") from None
+    if not text:
+        raise ValueError(f"{path} is empty")
+    return Secret(text)

@@ -1,0 +1,1 @@
+"""The pure floor: no I/O, no clock, no dice, no log."""

@@ -1,0 +1,152 @@
+"""Everything in a line that has the shape of a code, and what it is instead when it is none.
+
+Digits of other scripts become ASCII digits one for one, so that positions stay what they are in the text.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MIN_LENGTH = 4
+MAX_LENGTH = 10
+MAX_PER_LINE = 40
+
+MASKED = re.compile(
+    r"https?://\S+|www\.\S+|(?<!\S)@[A-Za-z0-9.-]{1,253}(?= #)|[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}"
+    r"|\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F-]{4,22}\b|&[a-z]{2,8};|&#x?[0-9a-fA-F]{1,6};|(?<!\S)[\w/-]*\.(?:com|net|org|io|app|html?|png)\b\S*"
+)
+SHAPES = re.compile(
+    r"(?<![\w\-–.,/:#+*=&])(?P<any>#?(?:"
+    r"(?P<spaced>[A-Z0-9](?:[ ][A-Z0-9]){3,9})"
+    r"|(?P<prefixed>[A-Z]{1,3}-\d{4,8})"
+    r"|(?P<grouped>\d{2,5}(?:[ \-–.‐‑]\d{2,5}){1,3})"
+    r"|(?P<digits>\d{4,10})"
+    r"|(?P<mixed>[A-Za-z0-9]{2,6}(?:[\-–‐‑][A-Za-z0-9]{2,6}){1,3})"
+    r"|(?P<word>[A-Za-z0-9]{4,10})"
+    r"))(?![\w\-–/@*=]|[.,:]\d)"
+)
+SEPARATORS = re.compile(r"[\s\-–.‐‑]")
+MONTHS = r"(?i:jan|feb|mar|apr|mai|may|jun|jul|aug|sep|okt|oct|nov|dec|dez|ene|fev|avr|août|janv|févr|juil|gen|mag|giu|lug|ago|set|ott|dic)"
+DATES = re.compile(
+    rf"\b\d{{1,4}}[./-]\d{{1,2}}[./-]\d{{1,4}}\b|\b\d{{1,2}}:\d{{2}}(?::\d{{2}})?\b|\b{MONTHS}\w{{0,9}}\.?,? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}\b"
+    rf"|\b\d{{1,2}}(?:st|nd|rd|th|\.)? (?:de )?{MONTHS}\w{{0,9}}\.?,?(?: de)? \d{{4}}\b|\b{MONTHS}\w{{0,9}}\.? \d{{4}}\b|\d{{4}}\s?[年년]|\b\d{{4}}-\d{{2}}-\d{{2}}T\S+"
+)
+PHONES = re.compile(r"\+\s?\d[\d\s().-]{6,18}\d|\(\d{2,5}\)[\s\d.-]{5,14}\d|\b1-\d{3}-\d{3}-\d{4}\b|\b\d{3}-\d{3}-\d{4}\b|\b0\d{2,4}[ /-]\d{3,4}[ -]?\d{2,6}\b")
+MONEY = re.compile(
+    r"[$€£¥₹₽₩₺₴₫฿]\s?\d[\d.,\s]*\d?|\d[\d.,]*\s?(?:[$€£¥₹₽₩₺₴₫฿元円원]|(?:USD|EUR|GBP|JPY|CHF|SEK|NOK|DKK|PLN|CZK|RUB|INR|TRY|BRL|CNY|Kč|zł|kr|руб|лв)\b)"
+    r"|(?:USD|EUR|GBP|CHF|Rs\.?|INR|R\$)\s?\d[\d.,]*|\d+[.,]\d{2}\b(?=\s|$)"
+)
+ADDRESSES = re.compile(r"\b[A-Z]{2},? \d{5}(?:-\d{4})?\b|\b[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}\b|\b\d{4,5}(?:-\d{3})? [A-Z][a-zäöüéß]{2,}|\b(?i:po box|suite|ste\.?|apt\.?|floor) #?\d+|\b\d{1,5} [A-Z][A-Za-z]+ (?:St|Street|Ave|Avenue|Rd|Road|Blvd|Boulevard|Drive|Dr|Lane|Way|Parkway|Pkwy|Square|Court|Place)\b")
+VERSIONS = re.compile(r"\b[vV]?\d+(?:\.\d+){2,4}\b|\b(?:\d{1,3}\.){3}\d{1,3}\b|\bv\d+\b|\b(?:[0-9a-fA-F]{1,4}:){3,7}[0-9a-fA-F]{0,4}\b|\b(?:Chrome|Safari|Firefox|Edge|Windows|Android|iOS|macOS|Linux|Mozilla|iPhone|Ubuntu|Opera)[ /][\d.]+")
+COLOURS = re.compile(r"#[0-9a-fA-F]{6}\b|#[0-9a-fA-F]{3}\b")
+YEAR = re.compile(r"(?:19|20)\d{2}")
+COPYRIGHT = re.compile(r"©|\(c\)|(?i:copyright|all rights reserved)")
+WORDLIKE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
+ORDINAL = re.compile(r"(?i)\d+(?:st|nd|rd|th|px|pt|em|kb|mb|gb|ms|am|pm|min|mins|hrs|h|d|x|k|m|s|p)")
+ORIGIN_BOUND = re.compile(r"@[a-z0-9.-]{3,253} #([A-Za-z0-9]{4,10})(?![A-Za-z0-9])")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """Something of the shape of a code, in one line. ``value`` is what a field wants, ``shown`` what stands there.
+
+    ``kind``: digits, mixed (letters and digits) or letters. ``refusal`` names what it is instead, if its look tells.
+    """
+
+    value: str
+    shown: str
+    start: int
+    end: int
+    kind: str
+    refusal: str | None = None
+    is_grouped: bool = False
+
+
+def ascii_digits(text: str) -> str:
+    """The text with every decimal digit of any script, and full-width letters, as ASCII; positions unchanged."""
+    if text.isascii():
+        return text
+    return "".join(_ascii(letter) for letter in text)
+
+
+def _ascii(letter: str) -> str:
+    if letter.isdecimal():
+        return str(unicodedata.decimal(letter))
+    if "\uff01" <= letter <= "\uff5e":
+        return chr(ord(letter) - 0xFEE0)
+    return letter
+
+
+def shapes(line: str) -> Iterator[Shape]:
+    """Every shape in a line (as `ascii_digits` gives it), from left to right, at most 40."""
+    bound = ORIGIN_BOUND.search(line)
+    if bound is not None:
+        yield _shape(bound[1], bound.start(1), "origin", None)
+    text = MASKED.sub(lambda match: "\0" * len(match.group()), line)
+    refusals = _refusals(text)
+    count = 0
+    for match in SHAPES.finditer(text):
+        shown = match["any"]
+        offset = 1 if shown.startswith("#") else 0
+        shape = _shape(shown[offset:], match.start("any") + offset, match.lastgroup or "", refusals)
+        if shape is not None and shape.refusal != "word":
+            yield shape
+            count += 1
+            if count >= MAX_PER_LINE:
+                return
+
+
+def _shape(shown: str, start: int, group: str, refusals: list[tuple[int, int, str]] | None) -> Shape | None:
+    bare = SEPARATORS.sub("", shown)
+    is_digits = bare.isdigit()
+    if not MIN_LENGTH <= len(bare) <= MAX_LENGTH:
+        return None
+    is_dashed = not is_digits and len(shown) != len(bare) and " " not in shown
+    value = shown if is_dashed and len(shown) <= MAX_LENGTH else bare
+    end = start + len(shown)
+    refusal = next((why for low, high, why in refusals or () if low < end and start < high), None)
+    kind = "digits" if is_digits else "mixed" if any(c.isdigit() for c in bare) else "letters"
+    if refusal is None and kind != "digits":
+        refusal = _word_refusal(shown, bare, kind)
+    if refusal is None and is_digits and len(shown) == 4 and YEAR.fullmatch(shown):
+        refusal = "year"
+    if refusal is None and is_digits and "." in shown:
+        refusal = "number"
+    return Shape(
+        value=value, shown=shown, start=start, end=end, kind=kind, refusal=refusal, is_grouped=len(shown) != len(bare)
+    )
+
+
+def _word_refusal(shown: str, bare: str, kind: str) -> str | None:
+    if kind == "letters" and (WORDLIKE.fullmatch(shown) is None or not shown.isupper()):
+        # Words of a language are no codes; random letters in mixed case may be one.
+        parts = re.split(r"[-–‐‑]", shown)
+        if all(part.islower() or part.istitle() or (part.isupper() and len(parts) == 1) for part in parts):
+            return "word"
+    if kind == "mixed" and ORDINAL.fullmatch(bare):
+        return "measure"
+    if kind == "mixed" and re.fullmatch(r"[A-Za-z]{2,}-?\d{1,2}|[A-Za-z]+[-–]\d{1,3}|\d{1,2}-[A-Za-z]{2,}", shown) and not shown.isupper():
+        return "word"
+    return None
+
+
+def _refusals(text: str) -> list[tuple[int, int, str]]:
+    """The stretches of a line that are something else."""
+    found = []
+    if not any(letter.isdigit() for letter in text):
+        return []
+    for pattern, why in (
+        (DATES, "date or time"),
+        (PHONES, "phone"),
+        (MONEY, "price"),
+        (VERSIONS, "version or address"),
+        (ADDRESSES, "postal address"),
+        (COLOURS, "colour"),
+    ):
+        found += [(match.start(), match.end(), why) for match in pattern.finditer(text)]
+    if COPYRIGHT.search(text):
+        found.append((0, len(text), "copyright line"))
+    return found

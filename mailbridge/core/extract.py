@@ -1,0 +1,252 @@
+"""The extractor: rules first, then structure and words in any language; a code, a link, or an honest "none"."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from mailbridge.core import lifetime, links
+from mailbridge.core.candidates import ascii_digits
+from mailbridge.core.extraction import Extraction, Rejected, Verdict
+from mailbridge.core.forwards import ForwardedBlock, forwarded_block, is_forward
+from mailbridge.core.mail import Line, Message, Page
+from mailbridge.core.ranking import CLEAR, LONG_TEXT, THRESHOLD, WEIGHTS, Context, Evidence, speaks_of_code, weigh
+from mailbridge.core.rules import Match, RuleSet
+from mailbridge.core.secret import Secret
+
+LINK_THRESHOLD = 5.0
+MAX_REJECTED = 20
+MAX_LINES = 1_500
+EARLIEST_ZONE = timedelta(hours=12)
+"""A forwarded block's date has no zone: it may have been written up to twelve hours later than it says in UTC."""
+
+QUOTE = re.compile(r"^(?:>|\|)|^(?:On|Am|Le|El|Il|Op|Em|W dniu|Den|Dne|Kl)\b.{5,200}(?:wrote|schrieb|écrit|escribió|ha scritto|schreef|escreveu|napisał|skrev|napsal)[^:]{0,20}:$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """A mail's text by where it stands."""
+
+    lines: dict[str, tuple[Line, ...]]
+    texts: list[str]
+
+
+def extract(message: Message, *, rules: RuleSet, now: datetime, default_lifetime: timedelta) -> Extraction:
+    """What a mail holds. Total, deterministic, and no value that the mail does not show.
+
+    ``now`` is the moment of arrival (aware UTC): with it a mail that was forwarded by hand and is older than its code's
+    lifetime is EXPIRED. ``default_lifetime`` counts where neither mail nor rule states one.
+    """
+    found = _extract(message, rules)
+    if found.verdict is Verdict.NONE:
+        for inner in message.attached:
+            inside = _extract(inner, rules)
+            if inside.verdict is not Verdict.NONE:
+                return _aged(inside, inner.date, now, default_lifetime)
+    block = forwarded_block(message) if found.verdict.is_pushed else None
+    return _aged(found, _latest(block), now, default_lifetime)
+
+
+def _latest(block: ForwardedBlock | None) -> datetime | None:
+    if block is None or block.date is None:
+        return None
+    return block.date.replace(tzinfo=UTC) + EARLIEST_ZONE
+
+
+def _aged(found: Extraction, written_at: datetime | None, now: datetime, default: timedelta) -> Extraction:
+    if not found.verdict.is_pushed or written_at is None:
+        return found
+    if now - written_at <= (found.lifetime or default):
+        return found
+    return Extraction(
+        verdict=Verdict.EXPIRED,
+        value=found.value,
+        displayed=found.displayed,
+        rule=found.rule,
+        lifetime=found.lifetime,
+        expires_at=written_at + (found.lifetime or default),
+        confidence=found.confidence,
+        reason="the mail that was forwarded is older than its code lives",
+        rejected=found.rejected,
+    )
+
+
+def _extract(message: Message, rules: RuleSet) -> Extraction:
+    matched = rules.match(message)
+    parts = _parts(message)
+    stated = lifetime.stated_lifetime(parts.texts, rules.wording)
+    expires_at = lifetime.stated_expiry(parts.texts)
+    if matched is not None:
+        return _by_rule(matched, stated, expires_at)
+    code = _code(_evidence(parts, rules, stated), stated, expires_at)
+    if code.verdict is not Verdict.NONE:
+        return code
+    return _link(message, parts, rules, code, stated, expires_at)
+
+
+def _by_rule(matched: Match, stated: timedelta | None, expires_at: datetime | None) -> Extraction:
+    return Extraction(
+        verdict=Verdict.LINK if matched.is_link else Verdict.CODE,
+        value=matched.value,
+        displayed=matched.displayed,
+        rule=matched.rule.name,
+        lifetime=stated or matched.rule.lifetime,
+        expires_at=expires_at,
+        confidence=1.0,
+        reason=f"rule {matched.rule.name}",
+    )
+
+
+def _parts(message: Message) -> _Parts:
+    lines: dict[str, tuple[Line, ...]] = {}
+    if message.subject:
+        lines["subject"] = (Line(text=message.subject),)
+    if message.html is not None:
+        lines["html"], _ = _newest(message.html)
+    if message.plain is not None:
+        lines["plain"], lines["quoted"] = _newest(message.plain)
+        if lines["quoted"] and is_forward(message):
+            # What a forward quotes is not older than itself: it is the mail.
+            lines["plain"], lines["quoted"] = (*lines["plain"], *lines["quoted"]), ()
+    if message.html is not None:
+        lines["hidden"] = tuple(Line(text=text) for text in message.html.hidden)
+        lines["image"] = tuple(Line(text=text) for text in message.html.images)
+    texts = [line.text for source in ("subject", "html", "plain") for line in lines.get(source, ())]
+    return _Parts(lines=lines, texts=texts)
+
+
+def _newest(page: Page) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
+    """The newest part of a body, and what it quotes of older mails."""
+    fresh: list[Line] = []
+    quoted: list[Line] = []
+    is_quoting = False
+    for line in page.lines[:MAX_LINES]:
+        if QUOTE.match(line.text):
+            is_quoting = is_quoting or not line.text.startswith((">", "|"))
+            quoted.append(Line(text=line.text.lstrip("> |"), is_emphasised=line.is_emphasised))
+        elif is_quoting:
+            quoted.append(line)
+        else:
+            fresh.append(line)
+    return tuple(fresh), tuple(quoted)
+
+
+def _evidence(parts: _Parts, rules: RuleSet, stated: timedelta | None) -> list[Evidence]:
+    """Everything that has the shape of a code, each value once, best first."""
+    wording = rules.wording
+    folded = " ".join(parts.texts).casefold()
+    context = Context(
+        speaks_of_code=speaks_of_code(parts.texts, wording),
+        states_lifetime=stated is not None,
+        speaks_of_signing_in=bool(wording.act.search(folded)),
+        is_long=len(folded) / (2 if "html" in parts.lines and "plain" in parts.lines else 1) > LONG_TEXT,
+    )
+    merged: dict[str, Evidence] = {}
+    for source, lines in parts.lines.items():
+        for one in weigh(source, lines, wording, context):
+            _merge(merged, one)
+    for one in merged.values():
+        seen = one.sources - {"quoted"}
+        if one.features and "subject" in seen and seen & {"plain", "html"}:
+            one.features["in subject and body"] = WEIGHTS["in subject and body"]
+        if one.features and len(seen & {"plain", "html", "hidden", "image"}) > 1:
+            one.features["in several parts"] = WEIGHTS["in several parts"]
+    return sorted(merged.values(), key=lambda one: (-one.score, one.order))
+
+
+def _merge(merged: dict[str, Evidence], one: Evidence) -> None:
+    key = one.shape.value.replace("-", "")
+    known = merged.get(key)
+    if known is None:
+        merged[key] = one
+        return
+    is_better = (bool(one.features), one.score) > (bool(known.features), known.score)
+    best, other = (one, known) if is_better else (known, one)
+    merged[key] = Evidence(shape=best.shape, features=best.features, sources=best.sources | other.sources, order=best.order)
+
+
+def _code(evidence: list[Evidence], stated: timedelta | None, expires_at: datetime | None) -> Extraction:
+    able = [one for one in evidence if one.features and one.score >= THRESHOLD and _is_credible(one)]
+    passed = [one for one in evidence if one not in able]
+    rejected = tuple(Rejected(value=Secret(one.shape.shown), why=_why(one)) for one in passed[:MAX_REJECTED])
+    if not able:
+        return Extraction(verdict=Verdict.NONE, reason="nothing in it looks like a code", rejected=rejected)
+    best = able[0]
+    rivals = [one for one in able[1:] if best.score - one.score < CLEAR]
+    shown = tuple(Rejected(value=Secret(one.shape.shown), why="as good a candidate") for one in (best, *rivals))
+    less = tuple(Rejected(value=Secret(one.shape.shown), why="a weaker candidate") for one in able[1:] if one not in rivals)
+    found = Extraction(
+        verdict=Verdict.AMBIGUOUS if rivals else Verdict.CODE,
+        value=Secret(best.shape.value),
+        displayed=Secret(best.shape.shown),
+        rule="generic",
+        lifetime=stated,
+        expires_at=expires_at,
+        confidence=_confidence(best.score, rivals[0].score if rivals else able[1].score if len(able) > 1 else 0.0),
+        reason=f"{len(rivals) + 1} candidates are equally good" if rivals else ", ".join(_told(best)),
+        rejected=(*(shown if rivals else ()), *less, *rejected)[:MAX_REJECTED],
+    )
+    return found
+
+
+def _is_credible(one: Evidence) -> bool:
+    """What the sum of small things may not do: make a code of a year, or of letters that nobody calls a code."""
+    names = one.features
+    is_named = bool({"label before it", "label in the line before", "label after it"} & set(names))
+    if one.shape.refusal == "year":
+        return is_named and "own line" in names
+    if "called something else" in names or "something else in the line before" in names:
+        return False
+    if one.shape.kind == "letters":
+        return is_named and ("own line" in names or "after a colon" in names or "set large or apart" in names)
+    if one.shape.kind == "mixed" and not ("own line" in names or "set large or apart" in names):
+        return is_named
+    return bool({"own line", "set large or apart"} & set(names)) or is_named or "origin-bound" in names
+
+
+def _confidence(score: float, next_score: float) -> float:
+    """Between 0 and 1: how far above the threshold, and how far ahead of the next."""
+    lead = min(score - THRESHOLD + 1.0, (score - next_score) * 1.5 + 0.5)
+    return round(1 / (1 + math.exp(-1.4 * lead)), 3)
+
+
+def _told(one: Evidence) -> list[str]:
+    return [name for name, weight in sorted(one.features.items(), key=lambda item: -item[1]) if weight > 0][:4]
+
+
+def _why(one: Evidence) -> str:
+    if one.shape.refusal is not None:
+        return one.shape.refusal
+    against = [name for name, weight in one.features.items() if weight < -1]
+    return against[0] if against else "too little speaks for it"
+
+
+def _link(
+    message: Message, parts: _Parts, rules: RuleSet, none: Extraction, stated: timedelta | None, expires_at: datetime | None
+) -> Extraction:
+    pages = [page for page in (message.html, message.plain) if page is not None]
+    ranked = links.rank(tuple(link for page in pages for link in page.links), rules.wording)
+    if not ranked or ranked[0].score < LINK_THRESHOLD:
+        return none
+    folded = ascii_digits(" ".join(parts.texts[:200])).casefold()
+    if not rules.wording.act.search(folded) or len(folded) > LONG_TEXT * 2:
+        return none
+    best = ranked[0]
+    rivals = [one for one in ranked[1:] if best.score - one.score < 0.5 and one.score >= LINK_THRESHOLD]
+    value = Secret(best.link.url)
+    return Extraction(
+        verdict=Verdict.AMBIGUOUS if rivals else Verdict.LINK,
+        value=value,
+        displayed=value,
+        rule="generic",
+        lifetime=stated,
+        expires_at=expires_at,
+        confidence=_confidence(best.score, rivals[0].score if rivals else 0.0),
+        reason=f"{len(rivals) + 1} links are equally good" if rivals else f"a link with {', '.join(best.why)}",
+        rejected=(
+            *(Rejected(value=Secret(one.link.url), why="as good a candidate") for one in ((best, *rivals) if rivals else ())),
+            *none.rejected,
+        )[:MAX_REJECTED],
+    )

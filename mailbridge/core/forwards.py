@@ -1,0 +1,154 @@
+"""A mail that somebody forwarded by hand: the block of headers that their program wrote into the body.
+
+The PyPI library email-forward-parser knows the blocks of 14 mail programs in up to 22 languages; what it is given is bounded,
+since its patterns are not linear. Three programs that it misses are read by a small table of labels.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from emailforwardparser.forward_parser import get_forwarded_metadata
+
+from mailbridge.core.addresses import find_mailboxes
+from mailbridge.core.mail import Message
+
+MAX_BODY = 16_384
+MAX_LINE = 1_000
+
+PREFIX = re.compile(
+    r"(?i)^\s*(?:fwd?|wg|tr|rv|i|vs|vb|vl|pd|enc|ilt|i̇lt|videresend(?:t|elsesvar)?|redir|doorgestuurd|továbbítás|转发|轉寄|転送)\s*:"
+)
+MARK = re.compile(r"(?i)-{4,}|_{10,}|begin forwarded|forwarded message|message transféré|mensaje reenviado|messaggio inoltrato|weitergeleitet")
+FROM = re.compile(r"^[*_ ]*(?:From|Von|De|Da|Van|Od|Från|Fra|Lähettäjä|От|发件人|寄件者|差出人|보낸 사람)[*_ ]*[:：][*_ ]*(.{1,300})$")
+TO = re.compile(r"^[*_ ]*(?:To|An|À|A|Para|Aan|Do|Till|Til|Vastaanottaja|Кому|收件人|收件者|宛先|받는 사람)[*_ ]*[:：][*_ ]*(.{1,300})$")
+DATE = re.compile(r"^[*_ ]*(?:Date|Sent|Datum|Gesendet|Envoyé|Enviado|Fecha|Data|Inviato|Verzonden|Дата|日期|发送时间|日時)[*_ ]*[:：][*_ ]*(.{1,100})$")
+SUBJECT = re.compile(r"^[*_ ]*(?:Subject|Betreff|Objet|Asunto|Assunto|Oggetto|Onderwerp|Temat|Тема|主题|主旨|件名)[*_ ]*[:：]")
+MONTHS = {
+    name: number
+    for number, names in enumerate(
+        (
+            "jan janv januar january enero janeiro gennaio ene gen",
+            "feb febr févr februar february febrero fevereiro febbraio fev",
+            "mar mars märz march marzo março mär mrt",
+            "apr avr avril april abril aprile abr",
+            "may mai mei maggio mayo maio mag",
+            "jun juin juni june junio junho giugno giu",
+            "jul juil juillet juli july julio julho luglio lug",
+            "aug août august augustus agosto ago",
+            "sep sept september septembre septiembre setembro settembre set",
+            "oct okt oktober october octubre outubro ottobre out ott",
+            "nov november novembre noviembre novembro",
+            "dec dez dezember december décembre diciembre dezembro dicembre déc dic",
+        ),
+        1,
+    )
+    for name in names.split()
+}
+QUOTE = re.compile(r"(?m)^[>|] ?")
+CLOCK = re.compile(r"(?<!\d)(\d{1,2})[:.h](\d{2})(?:[:.](\d{2}))?\s*([AaPp])?")
+NUMBERS = re.compile(r"(?<!\d)(\d{1,4})[./-](\d{1,2})[./-](\d{1,4})(?!\d)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardedBlock:
+    """What the block says. Empty where it does not; ``date`` is naive, for the block names no zone."""
+
+    sender: str = ""
+    to: tuple[str, ...] = ()
+    subject: str = ""
+    date: datetime | None = None
+    body: str = field(default="", repr=False)
+
+
+def is_forward(message: Message) -> bool:
+    """Whether a mail says of itself that a person forwarded it: by its subject, or by a mark in its body."""
+    return PREFIX.match(message.subject) is not None or MARK.search(_body(message)) is not None
+
+
+def forwarded_block(message: Message) -> ForwardedBlock | None:
+    """The forwarded block of a mail; None where it has none."""
+    if not is_forward(message):
+        return None
+    body = _body(message)
+    return _by_library(body, message.subject) or _by_labels(QUOTE.sub("", body))
+
+
+def _body(message: Message) -> str:
+    page = message.plain or message.html
+    return "\n".join(line.text[:MAX_LINE] for line in page.lines)[:MAX_BODY] if page is not None else ""
+
+
+def _by_library(body: str, subject: str) -> ForwardedBlock | None:
+    try:
+        found = get_forwarded_metadata(body, subject[:500])
+    except (IndexError, ValueError, AttributeError, TypeError, RecursionError, re.error):
+        return None
+    if not found.forwarded:
+        return None
+    inner = found.email
+    sender = find_mailboxes(f"{inner.from_.address} {inner.from_.name}", limit=1)
+    to = find_mailboxes(" ".join(f"{one.address} {one.name}" for one in inner.to))
+    if not sender and not to and not inner.body:
+        return None
+    return ForwardedBlock(
+        sender=sender[0] if sender else "", to=to, subject=inner.subject[:500], date=_moment(inner.date), body=inner.body
+    )
+
+
+def _by_labels(body: str) -> ForwardedBlock | None:
+    """A From line with a To or Subject line among the six around it."""
+    lines = body.split("\n")
+    for index, line in enumerate(lines):
+        sender = FROM.match(line)
+        if sender is None or not find_mailboxes(sender[1], limit=1):
+            continue
+        window = lines[max(0, index - 3) : index + 7]
+        if not any(SUBJECT.match(one) for one in window):
+            continue
+        to = next((match for match in map(TO.match, window) if match), None)
+        date = next((match for match in map(DATE.match, window) if match), None)
+        return ForwardedBlock(
+            sender=find_mailboxes(sender[1], limit=1)[0],
+            to=find_mailboxes(to[1]) if to else (),
+            date=_moment(date[1]) if date else None,
+            body="\n".join(lines[index + 1 :]),
+        )
+    return None
+
+
+def _moment(text: str) -> datetime | None:
+    """A date as mail programs write it for people, in the larger European languages; None where it cannot be told for sure."""
+    clock = CLOCK.search(text)
+    day = _day(text)
+    if day is None:
+        return None
+    hour, minute = (int(clock[1]), int(clock[2])) if clock else (23, 59)
+    if clock and clock[4]:
+        hour = hour % 12 + (12 if clock[4] in "Pp" else 0)
+    try:
+        return datetime(*day, hour, minute)  # noqa: DTZ001  (a block's date has no zone)
+    except ValueError:
+        return None
+
+
+def _day(text: str) -> tuple[int, int, int] | None:
+    words = re.findall(r"[^\W\d_]+|\d+", text.casefold())
+    month = next((MONTHS[word] for word in words if word in MONTHS), None)
+    numbers = [int(word) for word in words if word.isdigit() and len(word) <= 4]
+    year = next((number for number in numbers if 1990 <= number <= 2100), None)
+    if month and year:
+        day = next((number for number in numbers if 1 <= number <= 31), None)
+        return (year, month, day) if day else None
+    plain = NUMBERS.search(text)
+    if plain is None:
+        return None
+    first, second, third = int(plain[1]), int(plain[2]), int(plain[3])
+    if first > 31:
+        return first, second, third
+    # Day first or month first: take the later of the two readings, so that nothing fresh is called stale.
+    year = third if third > 31 else 2000 + third
+    readings = [(year, b, a) for a, b in ((first, second), (second, first)) if 1 <= b <= 12 and 1 <= a <= 31]
+    return max(readings) if readings else None

@@ -1,0 +1,231 @@
+"""Who was this mail for: stamps and headers become an identifier, with provenance."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from mailbridge.core.addresses import canonical, find_mailboxes, split
+from mailbridge.core.forwards import forwarded_block
+from mailbridge.core.mail import Message
+from mailbridge.core.recipients import Recipient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clue:
+    """One address that the mail offers as its first recipient: where it stood, and what became of it.
+
+    ``source`` is a header name, or one of ``address``, ``attached``, ``inline``, ``envelope``, ``Received``.
+    ``verdict`` is ``chosen`` or why it was passed over (``own domain``, ``several addresses``, ``later hop`` …).
+    """
+
+    address: str
+    source: str
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identification:
+    """The identifiers to push under, best first; empty means hold. ``source`` is the provenance of the first."""
+
+    identifiers: tuple[str, ...] = ()
+    source: str | None = None
+    clues: tuple[Clue, ...] = ()
+    reason: str = ""
+
+MAX_CLUES = 40
+RECEIVED_FOR = re.compile(r"\bfor\s+<?([^\s<>;]{3,254})>?")
+CAF = re.compile(r"^(.{1,64}?)\+caf_=.{1,300}@([^@]{1,253})$")
+LATER_STAMPS = ("X-Original-To", "X-Delivered-To", "Envelope-To", "X-Envelope-To", "X-Rcpt-To", "Delivered-To")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityPolicy:
+    """Which identifiers may be pushed, and which addresses are our own plumbing and never one.
+
+    ``known`` are exact addresses or patterns with ``*``; ``learned`` exact spellings that a target expects.
+    """
+
+    known: tuple[str, ...] = ("*",)
+    learned: tuple[str, ...] = ()
+    own_domains: tuple[str, ...] = ()
+    own_addresses: tuple[str, ...] = ()
+
+    def is_own(self, address: str) -> bool:
+        """Whether an address is ours: it says how the mail came here, not for whom it was."""
+        folded = address.casefold()
+        domain = split(folded)[1]
+        return domain in {own.casefold() for own in self.own_domains} or canonical(folded) in {
+            canonical(own) for own in self.own_addresses
+        }
+
+    def spelling(self, address: str) -> str | None:
+        """How a known identifier is spelled, exactly or as the same mailbox; None where it is not known."""
+        exact = [one for one in (*self.known, *self.learned) if "*" not in one]
+        folded = address.casefold()
+        for one in exact:
+            if one.casefold() == folded:
+                return one
+        for one in exact:
+            if canonical(one) == canonical(address):
+                return one
+        return None
+
+    def is_allowed(self, address: str) -> bool:
+        """Whether a pattern with ``*`` lets an address through as it is."""
+        return any("*" in one and fnmatchcase(address.casefold(), one.casefold()) for one in self.known)
+
+
+class _Clues:
+    """The addresses that a mail offers, in the order in which they are believed."""
+
+    def __init__(self, policy: IdentityPolicy) -> None:
+        self._policy = policy
+        self.found: list[Clue] = []
+
+    def add(self, text: str | None, source: str) -> str | None:
+        """Note the first address in a text; give it if it may be an identifier."""
+        if not text or len(self.found) >= MAX_CLUES:
+            return None
+        mailbox = next(iter(find_mailboxes(text, limit=1)), None)
+        if mailbox is None:
+            return None
+        is_own = self._policy.is_own(mailbox)
+        self.found.append(Clue(address=mailbox, source=source, verdict="own domain" if is_own else "candidate"))
+        return None if is_own else mailbox
+
+    def choose(self, address: str, source: str) -> tuple[Clue, ...]:
+        """The clues with the chosen one marked, and the candidates that came after it."""
+        chosen = False
+        told = []
+        for clue in self.found:
+            is_it = not chosen and clue.address == address and clue.source == source
+            chosen = chosen or is_it
+            verdict = "chosen" if is_it else "passed over" if clue.verdict == "candidate" else clue.verdict
+            told.append(Clue(address=clue.address, source=clue.source, verdict=verdict))
+        return tuple(told)
+
+
+def identify(message: Message, *, recipient: Recipient, mail_from: str, policy: IdentityPolicy) -> Identification:
+    """Whom a mail was first sent to, with provenance. Pure and total.
+
+    In this order: what the recipient address is bound to, an attached original, forward stamps (oldest hop first), the To
+    header as typed, an inline forwarded block, the oldest Received. What is found is then looked up among the known
+    identifiers; with nothing known and no wildcard the mail is held.
+    """
+    if recipient.identifier:
+        clue = Clue(address=recipient.identifier, source="address", verdict="chosen")
+        return Identification(identifiers=(recipient.identifier,), source="address", clues=(clue,))
+    clues = _Clues(policy)
+    chosen = _choose(message, mail_from, clues)
+    if not chosen:
+        return Identification(clues=tuple(clues.found), reason="the mail does not tell whom it was first sent to")
+    identifiers = _known([address for address, _ in chosen], policy)
+    address, source = chosen[0]
+    told = clues.choose(address, source)
+    if not identifiers:
+        return Identification(source=source, clues=told, reason=f"{address} is not among the known identifiers: [identity] known")
+    return Identification(identifiers=identifiers, source=source, clues=told)
+
+
+def _known(addresses: list[str], policy: IdentityPolicy) -> tuple[str, ...]:
+    """The spellings to push under: every known one; else the best as it is, if a wildcard lets it."""
+    spelled = dict.fromkeys(spelling for one in addresses if (spelling := policy.spelling(one)) is not None)
+    if spelled:
+        return tuple(spelled)
+    return (addresses[0],) if policy.is_allowed(addresses[0]) else ()
+
+
+def _choose(message: Message, mail_from: str, clues: _Clues) -> list[tuple[str, str]]:
+    """The addresses to try, best first, with their sources."""
+    for inner in message.attached:
+        if len(inner.to) == 1 and (address := clues.add(inner.to[0], "attached")):
+            return [(address, "attached")]
+    stamps = _stamps(message, mail_from, clues)
+    typed = [address for address in message.to if clues.add(address, "To")]
+    if stamps:
+        return _with_typed(stamps, typed)
+    if len(typed) == 1 and len(message.to) == 1:
+        return [(typed[0], "To")]
+    block = forwarded_block(message) if not typed else None
+    if block is not None:
+        inner_to = next((one for one in block.to if clues.add(one, "inline")), None)
+        if inner_to:
+            return [(inner_to, "inline")]
+        forwarder = clues.add(message.sender, "From")
+        if forwarder:
+            return [(forwarder, "From")]
+    if typed:
+        return [(typed[0], "To")] if len(typed) == 1 else _oldest_received(message, clues)
+    return _oldest_received(message, clues)
+
+
+def _with_typed(stamps: list[tuple[str, str]], typed: list[str]) -> list[tuple[str, str]]:
+    """The To header wins as it was typed when it is one address that a person's own forward left alone.
+
+    A list or a group in To loses to an Exchange stamp, which names the mailbox itself.
+    """
+    address, source = stamps[0]
+    if len(typed) != 1 or typed[0] == address:
+        return stamps
+    is_same = canonical(typed[0]) == canonical(address)
+    is_alias_hop = source in ("X-Forwarded-For", "Delivered-To", "envelope") and not is_same
+    if is_same and "+" in address and "+" not in typed[0]:
+        return stamps
+    if is_same or is_alias_hop:
+        return [(typed[0], "To"), *stamps]
+    return stamps
+
+
+def _stamps(message: Message, mail_from: str, clues: _Clues) -> list[tuple[str, str]]:
+    """What forwarders wrote, oldest hop first."""
+    found: list[tuple[str, str]] = []
+
+    def take(text: str | None, source: str) -> None:
+        address = clues.add(text, source)
+        if address is not None:
+            found.append((address, source))
+
+    loop = message.header("X-MS-Exchange-ForwardingLoop")
+    take(loop.partition(";")[0] if loop else None, "X-MS-Exchange-ForwardingLoop")
+    take(message.header("X-Gm-Original-To"), "X-Gm-Original-To")
+    take(message.header("X-Pm-Forwarded-From"), "X-Pm-Forwarded-From")
+    take(message.header("X-SimpleLogin-Envelope-To"), "X-SimpleLogin-Envelope-To")
+    _take_gmail(message, take)
+    yahoo = re.search(r"from\s+(\S+)", message.header("X-Yahoo-Forwarded") or "")
+    take(yahoo[1] if yahoo else None, "X-Yahoo-Forwarded")
+    take(message.header("X-MS-Exchange-Inbox-Rules-Loop"), "X-MS-Exchange-Inbox-Rules-Loop")
+    take(message.header("Resent-From"), "Resent-From")
+    account = CAF.match(mail_from)
+    take(f"{account[1]}@{account[2]}" if account else None, "envelope")
+    for name in LATER_STAMPS:
+        for value in reversed(message.all_headers(name)[:10]):
+            take(value, name)
+    return found
+
+
+def _take_gmail(message: Message, take: Callable[[str | None, str], None]) -> None:
+    """Gmail's pair: the bottom-most X-Forwarded-For names the base account, a Delivered-To of the same mailbox its tag."""
+    forwards = message.all_headers("X-Forwarded-For")
+    if not forwards:
+        return
+    account = next(iter(find_mailboxes(forwards[-1], limit=1)), None)
+    if account is None:
+        return
+    for value in reversed(message.all_headers("Delivered-To")[:20]):
+        delivered = next(iter(find_mailboxes(value, limit=1)), None)
+        if delivered is not None and canonical(delivered) == canonical(account):
+            take(delivered, "Delivered-To")
+            return
+    take(account, "X-Forwarded-For")
+
+
+def _oldest_received(message: Message, clues: _Clues) -> list[tuple[str, str]]:
+    for value in reversed(message.all_headers("Received")[:50]):
+        found = RECEIVED_FOR.search(value)
+        address = clues.add(found[1], "Received") if found else None
+        if address is not None:
+            return [(address, "Received")]
+    return []

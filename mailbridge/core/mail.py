@@ -1,0 +1,97 @@
+"""What travels: the Envelope that an ingress hands in (RFC 5321) and the Message inside it (RFC 5322)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+Ingress = Literal["smtp", "lmtp", "imap", "http"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """One mail as it was handed to us: who sent it, to whom, and its octets.
+
+    ``mail_from`` may be ``""``, the null sender (RFC 5321 4.5.5), which is always acceptable.
+    ``content`` is the message exactly as received (dot-unstuffed, line ends untouched), in octets.
+    ``received_at`` is our own clock (aware, UTC), never the Date header.
+    ``cursor`` is the ingress's own position (IMAP: ``mailbox/uidvalidity/uid``), stored with the mail.
+    """
+
+    mail_from: str
+    rcpt_to: tuple[str, ...]
+    content: bytes = field(repr=False)
+    received_at: datetime
+    ingress: Ingress
+    peer: str = ""
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One visual line of a part. ``is_emphasised``: set large, letter-spaced, or as a heading, bold or code
+    on its own, as mails present their code."""
+
+    text: str
+    is_emphasised: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A hyperlink with the words that it was shown as; ``is_button`` when it was styled or marked up as one."""
+
+    url: str = field(repr=False)
+    text: str = ""
+    is_button: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What a person sees of one body part: its lines, the text kept out of sight (preheader), its links.
+
+    ``images`` are the alt texts, in order. Text is NFC as sent, less zero-width characters and soft hyphens.
+    """
+
+    lines: tuple[Line, ...] = ()
+    hidden: tuple[str, ...] = field(default=(), repr=False)
+    links: tuple[Link, ...] = field(default=(), repr=False)
+    images: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def text(self) -> str:
+        """The visible text, one visual line a line."""
+        return "\n".join(line.text for line in self.lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A parsed mail. Every field is present and bounded for any input; what was odd is named in ``defects``.
+
+    ``headers`` keeps order (topmost first) and spelling of names; values are unfolded and decoded.
+    ``sender`` is the addr-spec of a From header with exactly one address, domain lower-cased, else ``""``.
+    ``to`` are the To header's addr-specs as typed. ``date`` is aware, or None where the header has none.
+    ``plain`` and ``html`` are None where the mail has no such part. ``attached`` are message/rfc822 parts and
+    ``.eml`` attachments, parsed, in order. ``defects`` are short lower-case names such as ``bad-charset``.
+    """
+
+    headers: tuple[tuple[str, str], ...] = ()
+    subject: str = ""
+    sender: str = ""
+    sender_name: str = ""
+    to: tuple[str, ...] = ()
+    message_id: str = ""
+    date: datetime | None = None
+    plain: Page | None = field(default=None, repr=False)
+    html: Page | None = field(default=None, repr=False)
+    attached: tuple[Message, ...] = field(default=(), repr=False)
+    defects: tuple[str, ...] = ()
+
+    def header(self, name: str) -> str | None:
+        """The topmost header of that name (any case), or None."""
+        return next(iter(self.all_headers(name)), None)
+
+    def all_headers(self, name: str) -> tuple[str, ...]:
+        """Every header of that name (any case), topmost first."""
+        wanted = name.casefold()
+        return tuple(value for key, value in self.headers if key.casefold() == wanted)

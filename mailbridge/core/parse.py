@@ -1,0 +1,329 @@
+"""Any octets become a Message: bounded work, no exception, and what was odd is named.
+
+The engine is the standard library's; mail-parser reads the address and date headers, which it does more carefully than the
+library. Around both stand limits that were measured to be needed: nested parts raise, a header of 100,000 parameters takes
+seconds, and a charset can name a codec that never ends.
+"""
+
+from __future__ import annotations
+
+import binascii
+import email
+import email.message
+import quopri
+import re
+from collections.abc import Iterator
+from datetime import datetime
+
+from mailparser.dates import parse_mail_date
+from mailparser.utils import get_addresses
+
+from mailbridge.core.addresses import parse_mailbox, split
+from mailbridge.core.charsets import decode, decode_header
+from mailbridge.core.mail import Line, Link, Message, Page
+from mailbridge.core.text import page_from_html, page_from_plain
+
+MAX_CONTENT = 1_048_576
+"""Octets of a mail that are looked at; code mails are a few kB, and what is beyond are attachments' tails."""
+
+MAX_HEADERS = 262_144
+MAX_HEADER_LINES = 2_000
+MAX_HEADER = 16_384
+MAX_LINES = 100_000
+MAX_PARTS = 200
+MAX_DEPTH = 20
+MAX_ATTACHED = 5
+MAX_BODY = 524_288
+
+BOUNDARY = re.compile(rb"(?i)\bboundary\s*=")
+ATTACHED_MAIL = re.compile(rb"(?i)message/rfc822")
+FOLD = re.compile(r"\r?\n[ \t]?|\r")
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+ID = re.compile(r"<([^<>\s]{1,512})>")
+TEXTS = ("text/plain", "text/html")
+
+
+def parse(content: bytes) -> Message:
+    """Total: any octets give a Message; ``defects`` names what was cut, mended or refused."""
+    return _parse(content, attached_depth=0)
+
+
+def _parse(content: bytes, *, attached_depth: int) -> Message:
+    defects: dict[str, None] = {}
+    content = _tamed(content, defects)
+    try:
+        tree = email.message_from_bytes(content)
+    except (RecursionError, ValueError, IndexError, TypeError, AttributeError, LookupError, AssertionError):
+        defects["unparsable"] = None
+        return Message(plain=page_from_plain(decode(content[:MAX_BODY], "utf-8")[0]), defects=tuple(defects))
+    headers = tuple(_headers(tree, defects))
+    plain, html, attached = _bodies(tree, defects, attached_depth=attached_depth)
+    sender, sender_name = _sender(headers, defects)
+    return Message(
+        headers=headers,
+        subject=_first(headers, "subject"),
+        sender=sender,
+        sender_name=sender_name,
+        to=_recipients(headers),
+        message_id=_message_id(headers),
+        date=_date(headers, defects),
+        plain=plain,
+        html=html,
+        attached=attached,
+        defects=tuple(defects),
+    )
+
+
+def _tamed(content: bytes, defects: dict[str, None]) -> bytes:
+    """The part of the octets that is worth reading, with honest line ends."""
+    if len(content) > MAX_CONTENT:
+        defects["truncated"] = None
+        content = content[:MAX_CONTENT]
+    if b"\0" in content:
+        defects["nul"] = None
+        content = content.replace(b"\0", b"")
+    if b"\r" in content.replace(b"\r\n", b""):
+        # A bare CR is no line end (RFC 5321 2.3.8), but Python's parser takes it for one: a header could be hidden behind it.
+        defects["bare-cr"] = None
+        content = re.sub(rb"\r(?!\n)", b" ", content)
+    if content.count(b"\n") != content.count(b"\r\n") and b"\r\n" in content:
+        defects["bare-lf"] = None
+    if content.count(b"\n") > MAX_LINES:
+        defects["too-many-lines"] = None
+        content = b"\n".join(content.split(b"\n", MAX_LINES)[:MAX_LINES])
+    head, separator, body = _split(content)
+    if len(head) > MAX_HEADERS or head.count(b"\n") > MAX_HEADER_LINES or _longest_line(head) > MAX_HEADER:
+        defects["headers-cut"] = None
+        head = _cut_headers(head)
+    if body.count(b"\n--") > MAX_PARTS * 4 or len(BOUNDARY.findall(content)) > MAX_DEPTH or len(ATTACHED_MAIL.findall(content)) > MAX_DEPTH:
+        defects["too-many-parts"] = None
+        body = _without_structure(body)
+    return head + separator + body
+
+
+def _split(content: bytes) -> tuple[bytes, bytes, bytes]:
+    found = re.search(rb"\r?\n\r?\n", content)
+    if found is None:
+        return content, b"", b""
+    return content[: found.start()], found.group(), content[found.end() :]
+
+
+def _longest_line(head: bytes) -> int:
+    return max((len(line) for line in head.split(b"\n")), default=0)
+
+
+def _cut_headers(head: bytes) -> bytes:
+    """Every header up to its limit, the first of them up to theirs."""
+    kept: list[bytes] = []
+    size = 0
+    for line in head.split(b"\n")[:MAX_HEADER_LINES]:
+        short = line if len(line) <= MAX_HEADER else line[:MAX_HEADER]
+        size += len(short) + 1
+        if size > MAX_HEADERS:
+            break
+        kept.append(short)
+    return b"\n".join(kept)
+
+
+def _without_structure(body: bytes) -> bytes:
+    """Take the teeth out of a body that is all boundaries: the engine recurses once for each level of nesting."""
+    return BOUNDARY.sub(b"x-cut=", ATTACHED_MAIL.sub(b"text/plain", body))
+
+
+def _headers(tree: email.message.Message, defects: dict[str, None]) -> Iterator[tuple[str, str]]:
+    budget = MAX_HEADERS
+    for name, raw in list(tree.raw_items())[:MAX_HEADER_LINES]:
+        value = str(raw)[: min(MAX_HEADER, budget)]
+        if len(str(raw)) > len(value):
+            defects["headers-cut"] = None
+        budget -= len(value)
+        if any("\udc80" <= letter <= "\udcff" for letter in value):
+            value, fault = decode(value.encode("utf-8", "surrogateescape"), "utf-8")
+            defects[fault or "raw-8bit-header"] = None
+        text, fault = decode_header(FOLD.sub(" ", value))
+        if fault:
+            defects[fault] = None
+        yield name, CONTROLS.sub(" ", text).strip()
+        if budget <= 0:
+            return
+
+
+def _first(headers: tuple[tuple[str, str], ...], name: str) -> str:
+    return next((value for key, value in headers if key.casefold() == name), "")
+
+
+def _addresses(value: str, defects: list[dict[str, object]]) -> list[tuple[str, str]]:
+    try:
+        return get_addresses(value, defects=defects)
+    except (ValueError, IndexError, TypeError, AttributeError, RecursionError, LookupError):
+        defects.append({"reason": "unreadable"})
+        return []
+
+
+def _sender(headers: tuple[tuple[str, str], ...], defects: dict[str, None]) -> tuple[str, str]:
+    """The one address of the one From header; anything else is nobody (CVE-2023-27043: never the parser's best guess)."""
+    values = [value for key, value in headers if key.casefold() == "from"]
+    if len(values) != 1:
+        defects["no-from" if not values else "several-from"] = None
+        return "", ""
+    faults: list[dict[str, object]] = []
+    found = _addresses(values[0], faults)
+    mailbox = parse_mailbox(found[0][1]) if len(found) == 1 and not faults else None
+    if mailbox is None:
+        defects["bad-from"] = None
+        return "", ""
+    local, domain = split(mailbox)
+    return f"{local}@{domain.lower()}", found[0][0]
+
+
+def _recipients(headers: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for key, value in headers:
+        if key.casefold() == "to":
+            for _, address in _addresses(value, [])[:100]:
+                mailbox = parse_mailbox(address)
+                if mailbox is not None:
+                    found[mailbox] = None
+    return tuple(found)
+
+
+def _message_id(headers: tuple[tuple[str, str], ...]) -> str:
+    value = _first(headers, "message-id")
+    found = ID.search(value)
+    return found[1] if found else value[:512]
+
+
+def _date(headers: tuple[tuple[str, str], ...], defects: dict[str, None]) -> datetime | None:
+    value = _first(headers, "date")
+    if not value:
+        return None
+    try:
+        moment: datetime | None = parse_mail_date(value[:200]).value
+    except (ValueError, OverflowError, TypeError, AttributeError, IndexError):
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        defects["bad-date"] = None
+        return None
+    return moment
+
+
+def _bodies(
+    tree: email.message.Message, defects: dict[str, None], *, attached_depth: int
+) -> tuple[Page | None, Page | None, tuple[Message, ...]]:
+    plain: list[Page] = []
+    html: list[Page] = []
+    attached: list[Message] = []
+    budget = MAX_BODY
+    for part in _walk(tree, defects):
+        kind = part.get_content_type()
+        inner = _attached_mail(part, kind)
+        if inner is not None:
+            if attached_depth < 3 and len(attached) < MAX_ATTACHED:
+                attached.append(_parse(inner, attached_depth=attached_depth + 1))
+            continue
+        if kind not in TEXTS or part.get_content_disposition() == "attachment" or budget <= 0:
+            continue
+        text = _text(part, defects, budget)
+        budget -= len(text)
+        if kind == "text/html":
+            html.append(page_from_html(text))
+        else:
+            plain.append(page_from_plain(text))
+    return _joined(plain), _joined(html), tuple(attached)
+
+
+def _walk(tree: email.message.Message, defects: dict[str, None]) -> Iterator[email.message.Message]:
+    """Every leaf in order, without recursion; message/rfc822 counts as a leaf."""
+    stack = [(tree, 0)]
+    seen = 0
+    while stack:
+        part, depth = stack.pop()
+        seen += 1
+        if seen > MAX_PARTS or depth > MAX_DEPTH:
+            defects["too-many-parts"] = None
+            return
+        payload = part.get_payload()
+        if part.is_multipart() and part.get_content_type() != "message/rfc822" and isinstance(payload, list):
+            stack.extend((one, depth + 1) for one in reversed(payload) if isinstance(one, email.message.Message))
+        else:
+            yield part
+
+
+def _attached_mail(part: email.message.Message, kind: str) -> bytes | None:
+    """The octets of a mail that is attached: as message/rfc822, or as a file named ``*.eml``."""
+    payload = part.get_payload()
+    if kind == "message/rfc822" and isinstance(payload, list) and payload:
+        first = payload[0]
+        return first.as_bytes() if isinstance(first, email.message.Message) else None
+    name = part.get_filename() or ""
+    if kind not in TEXTS and isinstance(name, str) and name.lower().endswith(".eml"):
+        return _octets(part)[:MAX_CONTENT]
+    return None
+
+
+def _text(part: email.message.Message, defects: dict[str, None], budget: int) -> str:
+    octets = _octets(part, defects)
+    try:
+        charset = part.get_content_charset() or ""
+        is_flowed = str(part.get_param("format", "")).lower() == "flowed"
+        is_delsp = str(part.get_param("delsp", "")).lower() == "yes"
+    except (ValueError, IndexError, TypeError, AttributeError, LookupError, UnicodeError):
+        charset, is_flowed, is_delsp = "", False, False
+        defects["bad-content-type"] = None
+    text, fault = decode(octets[: budget * 4], charset)
+    if fault:
+        defects[fault] = None
+    text = text[:budget]
+    return _unflowed(text, is_delsp=is_delsp) if is_flowed and part.get_content_type() == "text/plain" else text
+
+
+def _octets(part: email.message.Message, defects: dict[str, None] | None = None) -> bytes:
+    """A part's payload with its transfer encoding undone; broken base64 gives what can be saved."""
+    noted: dict[str, None] = {} if defects is None else defects
+    payload = part.get_payload()
+    if not isinstance(payload, str):
+        return b""
+    raw = payload.encode("utf-8", "surrogateescape")
+    encoding = str(part.get("content-transfer-encoding", "")).strip().lower()
+    if encoding == "base64":
+        try:
+            return binascii.a2b_base64(raw)
+        except binascii.Error:
+            noted["bad-base64"] = None
+            kept = re.sub(rb"[^A-Za-z0-9+/]", b"", raw)
+            kept = kept[: len(kept) - len(kept) % 4]
+            return binascii.a2b_base64(kept)
+    if encoding == "quoted-printable":
+        return quopri.decodestring(raw)
+    if encoding not in ("", "7bit", "8bit", "binary"):
+        noted["unknown-encoding"] = None
+    return raw
+
+
+def _unflowed(text: str, *, is_delsp: bool) -> str:
+    """format=flowed (RFC 3676): a line that ends in a blank goes on in the next, signatures and quotes excepted."""
+    lines: list[str] = []
+    is_open = False
+    for line in text.splitlines():
+        is_soft = line.endswith(" ") and line != "-- "
+        if is_open and not line.startswith(">"):
+            lines[-1] = (lines[-1][:-1] if is_delsp else lines[-1]) + line
+        else:
+            lines.append(line)
+        is_open = is_soft
+    return "\n".join(lines)
+
+
+def _joined(pages: list[Page]) -> Page | None:
+    if len(pages) <= 1:
+        return pages[0] if pages else None
+    lines: list[Line] = []
+    hidden: list[str] = []
+    links: list[Link] = []
+    images: list[str] = []
+    for page in pages:
+        lines += page.lines
+        hidden += page.hidden
+        links += page.links
+        images += page.images
+    return Page(lines=tuple(lines), hidden=tuple(hidden), links=tuple(links), images=tuple(images))

@@ -1,0 +1,313 @@
+"""Extraction rules: TOML that people read, patterns that re2 runs, and examples that prove them at load."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from typing import Any
+from urllib.parse import urlsplit
+
+import re2
+
+from mailbridge.core import wording
+from mailbridge.core.mail import Message
+from mailbridge.core.secret import Secret
+from mailbridge.core.wording import Wording
+
+WORDING = "wording.toml"
+"""The file name under which `load` takes the words of languages in place of rules."""
+
+KEYS = frozenset(
+    {"name", "from", "subject", "to", "pattern", "lifetime", "link_hosts", "accepts", "rejects", "source", "adds", "version"}
+)
+TEXT_LIMIT = 200_000
+DURATION = re.compile(r"(\d{1,4})(s|m|h)")
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
+
+
+class RuleError(Exception):
+    """Rules that cannot be used; ``problems`` has a line for every mistake in every file."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule, compiled. Empty tuples match everything; ``from`` and ``to`` are patterns with ``*``."""
+
+    name: str
+    origin: str
+    pattern_text: str
+    pattern: re2._Regexp
+    group: int
+    is_link: bool
+    senders: tuple[str, ...] = ()
+    recipients: tuple[str, ...] = ()
+    subject: re2._Regexp | None = None
+    lifetime: timedelta | None = None
+    link_hosts: tuple[str, ...] = ()
+    accepts: tuple[tuple[str, str], ...] = ()
+    rejects: tuple[str, ...] = ()
+    source: str = ""
+    adds: str = ""
+    version: int = 1
+
+    def find(self, text: str) -> tuple[str, int, int] | None:
+        """What the group holds in a text, and where it stands."""
+        found = self.pattern.search(text[:TEXT_LIMIT])
+        if found is None or found.group(self.group) is None:
+            return None
+        value = found.group(self.group)
+        if self.is_link and not self._is_host_allowed(value):
+            return None
+        return value, found.start(self.group), found.end(self.group)
+
+    def concerns(self, message: Message) -> bool:
+        """Whether sender, recipient and subject are this rule's."""
+        if self.senders and not _matches(message.sender, self.senders):
+            return False
+        if self.recipients and not any(_matches(address, self.recipients) for address in message.to):
+            return False
+        return self.subject is None or self.subject.search(message.subject) is not None
+
+    def _is_host_allowed(self, url: str) -> bool:
+        if not self.link_hosts:
+            return True
+        try:
+            host = urlsplit(url).hostname or ""
+        except ValueError:
+            return False
+        return any(host == allowed or (allowed.startswith("*.") and host.endswith(allowed[1:])) for allowed in self.link_hosts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """What a rule found in a mail."""
+
+    rule: Rule
+    value: Secret
+    displayed: Secret
+    is_link: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleSet:
+    """All rules in order of precedence, and the words of languages."""
+
+    rules: tuple[Rule, ...]
+    wording: Wording
+
+    def match(self, message: Message) -> Match | None:
+        """The first rule that concerns the mail and finds something in it."""
+        text: str | None = None
+        for rule in self.rules:
+            if not rule.concerns(message):
+                continue
+            if text is None:
+                text = searchable(message)
+            found = rule.find(text)
+            if found is not None:
+                shown = found[0]
+                value = shown if rule.is_link else bare(shown)
+                return Match(rule=rule, value=Secret(value), displayed=Secret(shown), is_link=rule.is_link)
+        return None
+
+
+def searchable(message: Message) -> str:
+    """The text that patterns run over: subject, plain text, visible HTML, and the addresses of links, a line each."""
+    parts = [message.subject]
+    for page in (message.plain, message.html):
+        if page is not None:
+            parts += [page.text, *(link.url for link in page.links)]
+    return "\n".join(parts)[:TEXT_LIMIT]
+
+
+def bare(shown: str) -> str:
+    """What a site's field wants of a code as it is shown: grouping of digits removed, everything else as it is."""
+    stripped = re.sub(r"[\s\u00a0\u2009\u202f]", "", shown)
+    digits = re.sub(r"[-–‐‑.]", "", stripped)
+    return digits if digits.isdigit() else stripped
+
+
+def load(sources: Iterable[tuple[str, str]]) -> RuleSet:
+    """Compile rule files given as (name, text); one whose name ends in ``wording.toml`` gives the words of languages.
+
+    Raises:
+        RuleError: every mistake in every file, each with file, line, rule and reason.
+    """
+    problems: list[str] = []
+    rules: list[Rule] = []
+    words: Wording | None = None
+    names: dict[str, str] = {}
+    for origin, text in sources:
+        try:
+            if origin.endswith(WORDING):
+                words = wording.read(text)
+                continue
+            content = tomllib.loads(text)
+        except (tomllib.TOMLDecodeError, ValueError) as fault:
+            problems.append(f"{origin}: {fault}")
+            continue
+        for entry, line in zip(_entries(content, origin, problems), _lines(text), strict=False):
+            rule = _Reader(origin=f"{origin}:{line}", entry=entry, problems=problems).read()
+            if rule is None:
+                continue
+            if rule.name in names:
+                if names[rule.name] == origin:
+                    problems.append(f"{origin}:{line}: rule {rule.name!r}: the name is used twice")
+                continue  # an earlier file has a rule of this name: it replaces the later one
+            names[rule.name] = origin
+            rules.append(rule)
+    if problems:
+        raise RuleError(problems)
+    return RuleSet(rules=tuple(rules), wording=words or wording.read(""))
+
+
+def _entries(content: dict[str, Any], origin: str, problems: list[str]) -> list[dict[str, Any]]:
+    unknown = set(content) - {"rule"}
+    if unknown:
+        problems.append(f"{origin}: {', '.join(sorted(unknown))}: unknown; a rules file holds [[rule]] tables")
+    entries = content.get("rule", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        problems.append(f"{origin}: rule must be a list of tables: [[rule]]")
+        return []
+    return entries
+
+
+def _lines(text: str) -> list[int]:
+    found = [number for number, line in enumerate(text.splitlines(), 1) if line.strip().startswith("[[rule]]")]
+    return found or [1] * 1_000
+
+
+class _Reader:
+    """Reads one ``[[rule]]`` and gathers what is wrong with it."""
+
+    def __init__(self, *, origin: str, entry: dict[str, Any], problems: list[str]) -> None:
+        self._origin = origin
+        self._entry = entry
+        self._problems = problems
+        self._name = entry.get("name") if isinstance(entry.get("name"), str) else "?"
+        self._count = len(problems)
+
+    def read(self) -> Rule | None:
+        """The rule, or None with its problems noted."""
+        entry = self._entry
+        for key in sorted(set(entry) - KEYS):
+            self._complain(f"{key}: unknown key; known are {', '.join(sorted(KEYS))}")
+        if not isinstance(entry.get("name"), str) or not entry.get("name"):
+            self._complain("needs a name")
+        pattern = self._pattern("pattern", is_needed=True)
+        group, is_link = self._group(pattern)
+        rule = None
+        if pattern is not None and len(self._problems) == self._count:
+            rule = Rule(
+                name=str(entry["name"]),
+                origin=self._origin,
+                pattern_text=str(entry["pattern"]),
+                pattern=pattern,
+                group=group,
+                is_link=is_link,
+                senders=self._texts("from"),
+                recipients=self._texts("to"),
+                subject=self._pattern("subject", is_needed=False),
+                lifetime=self._lifetime(),
+                link_hosts=self._texts("link_hosts"),
+                accepts=self._accepts(),
+                rejects=self._texts("rejects"),
+                source=str(entry.get("source", "")),
+                adds=str(entry.get("adds", "")),
+                version=entry.get("version", 1) if isinstance(entry.get("version", 1), int) else 1,
+            )
+            self._prove(rule)
+        return rule if len(self._problems) == self._count else None
+
+    def _complain(self, what: str) -> None:
+        self._problems.append(f"{self._origin}: rule {self._name!r}: {what}")
+
+    def _pattern(self, key: str, *, is_needed: bool) -> re2._Regexp | None:
+        text = self._entry.get(key)
+        if text is None:
+            if is_needed:
+                self._complain(f"needs a {key}")
+            return None
+        if not isinstance(text, str):
+            self._complain(f"{key} must be a text")
+            return None
+        options = re2.Options()
+        options.log_errors = False
+        try:
+            return re2.compile(text, options)
+        except re2.error as fault:
+            reason = fault.args[0].decode("utf-8", "replace") if fault.args and isinstance(fault.args[0], bytes) else fault
+            self._complain(f"{key}: re2 refuses it: {reason} (no lookaround, no backreferences)")
+            return None
+
+    def _group(self, pattern: re2._Regexp | None) -> tuple[int, bool]:
+        if pattern is None:
+            return 0, False
+        groups = pattern.groupindex
+        if ("code" in groups) == ("link" in groups):
+            self._complain("the pattern needs one named group: (?P<code>…) or (?P<link>…)")
+            return 0, False
+        return groups.get("code") or groups["link"], "link" in groups
+
+    def _texts(self, key: str) -> tuple[str, ...]:
+        value = self._entry.get(key, [])
+        listed = [value] if isinstance(value, str) else value
+        if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+            self._complain(f"{key} must be a text or a list of texts")
+            return ()
+        return tuple(listed)
+
+    def _lifetime(self) -> timedelta | None:
+        value = self._entry.get("lifetime")
+        if value is None:
+            return None
+        found = DURATION.fullmatch(value) if isinstance(value, str) else None
+        if found is None:
+            self._complain("lifetime must be like 10m, 90s or 1h")
+            return None
+        return timedelta(**{UNITS[found[2]]: int(found[1])})
+
+    def _accepts(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of text and the value to be found in it: ``accepts = [{ text = "…", value = "…" }]``."""
+        value = self._entry.get("accepts", [])
+        if not isinstance(value, list) or not value:
+            self._complain("needs accepts: at least one { text = …, value = … } that proves it")
+            return ()
+        pairs = []
+        for number, one in enumerate(value):
+            is_pair = isinstance(one, dict) and set(one) == {"text", "value"} and all(isinstance(v, str) for v in one.values())
+            if is_pair:
+                pairs.append((one["text"], one["value"]))
+            else:
+                self._complain(f"accepts[{number}] must be {{ text = …, value = … }}")
+        return tuple(pairs)
+
+    def _prove(self, rule: Rule) -> None:
+        for problem in prove(rule):
+            self._complain(problem)
+
+
+def prove(rule: Rule) -> list[str]:
+    """Run a rule against its own examples; every one that comes out wrong is a line."""
+    problems = []
+    for number, (text, value) in enumerate(rule.accepts):
+        found = rule.find(text)
+        if found is None:
+            problems.append(f"accepts[{number}] does not match")
+        elif value not in (found[0], bare(found[0])):
+            problems.append(f"accepts[{number}] finds something else than its value")
+    problems += [f"rejects[{number}] matches" for number, text in enumerate(rule.rejects) if rule.find(text) is not None]
+    return problems
+
+
+def _matches(address: str, patterns: Sequence[str]) -> bool:
+    folded = address.casefold()
+    return any(fnmatchcase(folded, pattern.casefold()) for pattern in patterns)

@@ -1,0 +1,57 @@
+"""The words of many languages that stand around codes, links and lifetimes: read from data, matched by re2 in one pass."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import re2
+
+KINDS = ("code", "other", "act", "expiry", "minutes", "hours")
+SPACELESS = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF), (0x3400, 0x9FFF), (0xAC00, 0xD7AF))
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """One compiled pattern a kind of word. ``units`` tells hours from minutes."""
+
+    code: re2._Regexp
+    other: re2._Regexp
+    act: re2._Regexp
+    expiry: re2._Regexp
+    minutes: re2._Regexp
+    hours: re2._Regexp
+
+
+def read(text: str) -> Wording:
+    """Compile the words of a wording file.
+
+    Raises:
+        ValueError: it is no TOML, or a list is not one of words.
+    """
+    content = tomllib.loads(text)
+    words: dict[str, set[str]] = {kind: set() for kind in KINDS}
+    for language, lists in content.items():
+        for kind, entries in lists.items():
+            if kind not in words or not all(isinstance(entry, str) and entry for entry in entries):
+                raise ValueError(f"wording of {language}: {kind} must be a list of words, and one of {', '.join(KINDS)}")
+            words[kind].update(entry.casefold() for entry in entries)
+    return Wording(**{kind: _compiled(words[kind], is_whole=kind in ("minutes", "hours")) for kind in KINDS})
+
+
+def _compiled(words: Iterable[str], *, is_whole: bool) -> re2._Regexp:
+    """Longest first, so that ``zip code`` is seen before ``code``; short words only where no letter adjoins."""
+    options = re2.Options()
+    options.max_mem = 64 << 20
+    options.log_errors = False
+    parts = []
+    for word in sorted(words, key=lambda one: (-len(one), one)):
+        quoted = re2.escape(word)
+        if any(low <= ord(letter) <= high for letter in word for low, high in SPACELESS):
+            parts.append(quoted)
+        elif len(word) >= 4 and not is_whole:
+            parts.append(quoted)
+        else:
+            parts.append(rf"(?:^|[^\pL\pM]){quoted}(?:[^\pL\pM]|$)")
+    return re2.compile("|".join(parts), options)

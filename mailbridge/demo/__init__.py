@@ -1,0 +1,1 @@
+"""A tour with real SMTP, real parsing, a real outbox, and a receiver that behaves like Skyvern."""

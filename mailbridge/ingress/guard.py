@@ -1,0 +1,470 @@
+"""One SMTP or LMTP session: aiosmtpd's connection plumbing, and a command loop that trusts nobody.
+
+What stock aiosmtpd 1.4.6 leaves open, measured: DATA without a line end takes memory past every limit; a body line over 1,001
+octets bounces a mail for good; an exception is answered with a permanent 500 and its text; encoded words rewrite a recipient;
+a NOOP now and then keeps a session open for ever; LMTP answers once for all recipients; a client that leaves cancels the
+handler that is storing its mail. So the command loop, the addresses, DATA, the deadlines and the replies are ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Any, Literal
+
+from aiosmtpd.proxy_protocol import get_proxy
+from aiosmtpd.smtp import SMTP
+
+from mailbridge.config.settings import SmtpSettings
+from mailbridge.core.addresses import parse_mailbox
+from mailbridge.core.mail import Envelope
+from mailbridge.ingress import reply as r
+from mailbridge.ingress.limits import Limits
+from mailbridge.ingress.reply import Accept, Reply
+from mailbridge.ingress.tls import Certificate
+
+log = logging.getLogger("mailbridge.smtp")
+
+MAX_LINE = 1_000
+"""Octets of a command line, its end included; RFC 5321 4.5.3.1.4 asks for 512 and more for extensions."""
+
+MAX_COMMANDS = 1_000
+MAX_ERRORS = 20
+READ_SIZE = 262_144
+DRAIN_LIMIT = 8 * 1_048_576
+"""Octets that are read and thrown away after a 552, so that the client gets to read it."""
+
+END = b"\r\n.\r\n"
+PATH = re.compile(r"(?i:FROM|TO): ?<([^<>]*)>(?: +(.*))?")
+SIZE = re.compile(r"(?i:SIZE)=(\d{1,20})")
+BODY = re.compile(r"(?i:BODY)=(?i:7BIT|8BITMIME)")
+NAME = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+@dataclass(slots=True, kw_only=True)
+class Post:
+    """What all sessions of a daemon share."""
+
+    settings: SmtpSettings
+    hostname: str
+    accept: Accept
+    recipients: Callable[[str], bool]
+    now: Callable[[], datetime]
+    limits: Limits
+    certificate: Certificate | None
+    proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    sessions: set[Guard] = field(default_factory=set)
+    storing: set[asyncio.Task[Reply]] = field(default_factory=set)
+    is_closing: bool = False
+
+
+class Closed(Exception):  # noqa: N818  (a condition, not a fault)
+    """The session is over: the client has left, or has been told to."""
+
+
+class Guard(SMTP):
+    """A session. `template` makes one, `spawn` copies it for each connection: aiosmtpd's constructor reflects over every
+    method, which costs more than the whole dialogue of a mail."""
+
+    def __init__(self, post: Post, kind: Literal["smtp", "lmtp"], loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(object(), hostname=post.hostname, ident="ESMTP", loop=loop, timeout=3600)
+        self._post = post
+        self._kind: Literal["smtp", "lmtp"] = kind
+        self._peer = ""
+        self._counted_ip: str | None = None
+        self._is_admitted = False
+        self._is_greeted = False
+        self._is_secure = False
+        self._is_reading_data = False
+        self._mail_from: str | None = None
+        self._rcpt_to: list[str] = []
+        self._errors = 0
+        self._ends_at = 0.0
+        self._idle_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def spawn(self) -> Guard:
+        """A fresh session for one connection."""
+        session = copy.copy(self)
+        reader = asyncio.StreamReader(limit=READ_SIZE, loop=self.loop)
+        asyncio.StreamReaderProtocol.__init__(session, reader, session._cb_client_connected, self.loop)
+        session._rcpt_to = []
+        return session
+
+    # -- connection ---------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Admit or turn away; the dialogue runs in a task of its own."""
+        asyncio.StreamReaderProtocol.connection_made(self, transport)
+        self.transport = transport
+        self.session = self._create_session()
+        peer = transport.get_extra_info("peername")
+        self._peer = peer[0] if isinstance(peer, tuple) else ""
+        if self._post.is_closing or not self._post.limits.enter():
+            self._writer.write((r.GOING_DOWN if self._post.is_closing else r.BUSY).encode())
+            transport.close()
+            return
+        self._is_admitted = True
+        self._post.sessions.add(self)
+        settings = self._post.settings
+        now = self.loop.time()
+        self._ends_at = now + settings.session_timeout.total_seconds()
+        self._touch(settings.idle_timeout.total_seconds())
+        self._timer = self.loop.call_at(self._idle_at, self._check_time)
+        self._handler_coroutine = self.loop.create_task(self._dialogue())
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Let the dialogue see the end of its input; a mail that is being stored goes on being stored."""
+        asyncio.StreamReaderProtocol.connection_lost(self, error)
+        self.transport = None
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._is_admitted:
+            self._is_admitted = False
+            self._post.sessions.discard(self)
+            self._post.limits.leave()
+            if self._counted_ip is not None:
+                self._post.limits.leave_from(self._counted_ip)
+
+    def eof_received(self) -> bool | None:
+        """Half-close: what is in hand is answered (RFC 5321 allows it), and the session ends."""
+        return asyncio.StreamReaderProtocol.eof_received(self)
+
+    def shut(self, farewell: Reply) -> None:
+        """Say why and close, unless a mail is on its way in or being stored."""
+        if self.transport is not None and not self._is_reading_data:
+            self._writer.write(farewell.encode())
+            self.transport.close()
+
+    def cut(self) -> None:
+        """Close at once."""
+        if self.transport is not None:
+            self.transport.abort()  # type: ignore[attr-defined]
+
+    def _touch(self, seconds: float) -> None:
+        self._idle_at = min(self.loop.time() + seconds, self._ends_at)
+
+    def _check_time(self) -> None:
+        """One lazy timer a session: re-armed only when it fires before the deadline that counts by then."""
+        if self.transport is None:
+            return
+        if self.loop.time() < self._idle_at - 0.001:
+            self._timer = self.loop.call_at(self._idle_at, self._check_time)
+            return
+        self._writer.write(r.TIMED_OUT.encode())
+        self.transport.close()
+        self.loop.call_later(1.0, self.cut)
+
+    # -- dialogue -----------------------------------------------------------------------------------------------------
+
+    async def _dialogue(self) -> None:
+        try:
+            await self._admit()
+            greeting = "LMTP" if self._kind == "lmtp" else "ESMTP"
+            await self._say(f"220 {self._post.hostname} {greeting} mailbridge".encode() + b"\r\n")
+            for _ in range(MAX_COMMANDS):
+                await self._command()
+            await self._reply(r.TOO_MANY_ERRORS)
+        except (Closed, ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            if self.transport is not None:
+                self.transport.close()
+
+    async def _admit(self) -> None:
+        """Whose connection is it: the peer's own, or the one that a listed proxy speaks for (PROXY protocol 1 and 2)."""
+        if self._post.proxies and self._is_proxy(self._peer):
+            data = await get_proxy(self._reader)
+            if not data.valid:
+                log.warning("PROXY header missing or malformed", extra={"peer": self._peer})
+                raise Closed
+            self._peer = str(data.src_addr or "")
+        if not self._post.limits.enter_from(self._peer):
+            await self._reply(r.BUSY)
+            raise Closed
+        self._counted_ip = self._peer
+
+    def _is_proxy(self, peer: str) -> bool:
+        try:
+            address = ip_address(peer)
+        except ValueError:
+            return False
+        return any(address in network for network in self._post.proxies)
+
+    async def _command(self) -> None:
+        try:
+            line = await self._reader.readuntil(b"\n")
+        except asyncio.LimitOverrunError:
+            line = b" " * (MAX_LINE + 1)
+        self._touch(self._post.settings.idle_timeout.total_seconds())
+        if len(line) > MAX_LINE:
+            await self._reply(r.LINE_TOO_LONG)
+            raise Closed
+        try:
+            text = line.rstrip(b"\r\n").decode("ascii")
+        except UnicodeDecodeError:
+            await self._error(r.BAD_SYNTAX)
+            return
+        verb, _, argument = text.partition(" ")
+        handler = COMMANDS.get(verb.upper())
+        if handler is None:
+            await self._error(r.NOT_OFFERED if verb.upper() in REFUSED else r.UNKNOWN_COMMAND)
+            return
+        await handler(self, argument.strip())
+
+    async def _say(self, octets: bytes) -> None:
+        self._writer.write(octets)
+        await self._writer.drain()
+
+    async def _reply(self, answer: Reply) -> None:
+        await self._say(answer.encode())
+
+    async def _error(self, answer: Reply) -> None:
+        """Answer a mistake; a client that makes too many of them is sent away."""
+        self._errors += 1
+        await self._reply(answer)
+        if self._errors >= MAX_ERRORS:
+            await self._reply(r.TOO_MANY_ERRORS)
+            raise Closed
+
+    # -- commands -----------------------------------------------------------------------------------------------------
+
+    async def _helo(self, argument: str) -> None:
+        if self._kind == "lmtp":
+            await self._error(r.UNKNOWN_COMMAND)
+        elif not NAME.fullmatch(argument):
+            await self._error(r.BAD_SYNTAX)
+        else:
+            self._reset()
+            self._is_greeted = True
+            await self._say(f"250 {self._post.hostname}\r\n".encode())
+
+    async def _ehlo(self, argument: str) -> None:
+        if self._kind == "lmtp":
+            await self._error(r.UNKNOWN_COMMAND)
+        else:
+            await self._hello(argument)
+
+    async def _lhlo(self, argument: str) -> None:
+        if self._kind == "smtp":
+            await self._error(r.UNKNOWN_COMMAND)
+        else:
+            await self._hello(argument)
+
+    async def _hello(self, argument: str) -> None:
+        if not NAME.fullmatch(argument):
+            await self._error(r.BAD_SYNTAX)
+            return
+        self._reset()
+        self._is_greeted = True
+        offers = ["PIPELINING", f"SIZE {self._post.settings.max_size}", "8BITMIME", "ENHANCEDSTATUSCODES"]
+        if self._post.certificate is not None and not self._is_secure:
+            offers.append("STARTTLS")
+        lines = [self._post.hostname, *offers]
+        marks = ["-"] * (len(lines) - 1) + [" "]
+        await self._say("".join(f"250{mark}{line}\r\n" for mark, line in zip(marks, lines, strict=True)).encode())
+
+    async def _mail(self, argument: str) -> None:
+        if not self._is_greeted or self._mail_from is not None:
+            await self._error(r.BAD_SEQUENCE)
+            return
+        path = PATH.fullmatch(argument) if argument[:4].upper() == "FROM" else None
+        if path is None or (path[1] and parse_mailbox(path[1]) is None):
+            await self._error(r.BAD_MAIL_FROM)
+            return
+        for parameter in (path[2] or "").split():
+            size = SIZE.fullmatch(parameter)
+            if size is not None and int(size[1]) > self._post.settings.max_size:
+                await self._error(r.TOO_BIG)
+                return
+            if size is None and not BODY.fullmatch(parameter):
+                await self._error(r.BAD_PARAMETER)
+                return
+        self._mail_from = path[1]
+        await self._say(b"250 2.1.0 OK\r\n")
+
+    async def _rcpt(self, argument: str) -> None:
+        if self._mail_from is None:
+            await self._error(r.BAD_SEQUENCE)
+            return
+        path = PATH.fullmatch(argument) if argument[:2].upper() == "TO" else None
+        mailbox = parse_mailbox(path[1]) if path is not None else None
+        if path is None or mailbox is None:
+            await self._error(r.BAD_RCPT_TO)
+        elif path[2]:
+            await self._error(r.BAD_PARAMETER)
+        elif not self._post.recipients(mailbox):
+            await self._error(r.UNKNOWN_USER)
+        elif len(self._rcpt_to) >= self._post.settings.max_recipients:
+            await self._reply(r.TOO_MANY_RECIPIENTS)
+        else:
+            self._rcpt_to.append(mailbox)
+            await self._say(b"250 2.1.5 OK\r\n")
+
+    async def _data(self, argument: str) -> None:
+        if not self._rcpt_to or self._mail_from is None:
+            await self._error(r.BAD_SEQUENCE)
+            return
+        if argument:
+            await self._error(r.BAD_SYNTAX)
+            return
+        self._is_reading_data = True
+        self._touch(self._post.settings.data_timeout.total_seconds())
+        await self._say(b"354 End with <CRLF>.<CRLF>\r\n")
+        held = 0
+        try:
+            content, held, refusal = await self._read_data()
+            answer = refusal or await self._store(content)
+        finally:
+            self._post.limits.free(held)
+            self._is_reading_data = False
+        self._touch(self._post.settings.idle_timeout.total_seconds())
+        count = len(self._rcpt_to) if self._kind == "lmtp" else 1
+        self._reset()
+        await self._say(answer.encode() * count)
+        if self._post.is_closing:
+            await self._reply(r.GOING_DOWN)
+            raise Closed
+
+    async def _noop(self, argument: str) -> None:  # noqa: ARG002
+        await self._say(b"250 2.0.0 OK\r\n")
+
+    async def _rset(self, argument: str) -> None:  # noqa: ARG002
+        self._reset()
+        await self._say(b"250 2.0.0 OK\r\n")
+
+    async def _quit(self, argument: str) -> None:  # noqa: ARG002
+        await self._say(b"221 2.0.0 Bye\r\n")
+        raise Closed
+
+    async def _starttls(self, argument: str) -> None:
+        certificate = self._post.certificate
+        if certificate is None:
+            await self._error(r.TLS_UNAVAILABLE)
+            return
+        if argument or self._is_secure or not self._is_greeted:
+            await self._error(r.BAD_SEQUENCE)
+            return
+        await self._say(b"220 2.0.0 Ready to start TLS\r\n")
+        # What stands in the buffer was sent in the clear by who knows whom: it must not be taken for TLS (RFC 3207 5).
+        self._reader._buffer.clear()  # type: ignore[attr-defined]  # noqa: SLF001
+        try:
+            await self._writer.start_tls(certificate.context(), ssl_handshake_timeout=10)
+        except (OSError, asyncio.CancelledError) as fault:
+            log.info("TLS handshake failed", extra={"peer": self._peer, "reason": type(fault).__name__})
+            raise Closed from None
+        self.transport = self._writer.transport
+        self._reader._transport = self.transport  # type: ignore[attr-defined]  # noqa: SLF001
+        self._is_secure = True
+        self._is_greeted = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._mail_from = None
+        self._rcpt_to = []
+
+    # -- the mail -----------------------------------------------------------------------------------------------------
+
+    async def _read_data(self) -> tuple[bytes, int, Reply | None]:
+        """Read up to the only true end, CRLF.CRLF. Returns the content, the memory held for it, and a refusal if there is one.
+
+        The buffer starts with a CRLF of our own, so that a lone dot as the first line is an end too.
+        """
+        limits, settings = self._post.limits, self._post.settings
+        buffer = bytearray(b"\r\n")
+        held = 0
+        while True:
+            chunk = await self._reader.read(READ_SIZE)
+            if not chunk:
+                limits.free(held)
+                raise Closed
+            is_room = limits.reserve(len(chunk))
+            held += len(chunk) if is_room else 0
+            seen = max(len(buffer) - len(END) + 1, 0)
+            buffer += chunk
+            end = buffer.find(END, seen)
+            if end >= 0:
+                rest = bytes(memoryview(buffer)[end + len(END) :])
+                if rest:
+                    self._reader.feed_data(rest)
+                if end - 2 > settings.max_size:
+                    return b"", held, r.TOO_BIG
+                del buffer[end + 2 :]
+                return _unstuff(buffer), held, None if is_room else r.FULL
+            if not is_room or len(buffer) > settings.max_size + READ_SIZE:
+                tail = bytes(memoryview(buffer)[-len(END) :])
+                del buffer
+                limits.free(held)
+                answer = r.TOO_BIG if is_room else r.FULL
+                await self._drain(tail, answer)
+                return b"", 0, answer
+
+    async def _drain(self, tail: bytes, answer: Reply) -> None:
+        """Throw away the rest of a mail that is refused; one that does not end soon is answered and cut."""
+        left = DRAIN_LIMIT
+        while left > 0:
+            chunk = await self._reader.read(READ_SIZE)
+            if not chunk:
+                raise Closed
+            left -= len(chunk)
+            window = tail + chunk
+            end = window.find(END)
+            if end >= 0:
+                rest = window[end + len(END) :]
+                if rest:
+                    self._reader.feed_data(rest)
+                return
+            tail = window[-len(END) :]
+        await self._reply(answer)
+        raise Closed
+
+    async def _store(self, content: bytes) -> Reply:
+        """Hand the mail in. A client that leaves meanwhile changes nothing: the task is the daemon's, not the session's."""
+        envelope = Envelope(
+            mail_from=self._mail_from or "",
+            rcpt_to=tuple(self._rcpt_to),
+            content=content,
+            received_at=self._post.now(),
+            ingress=self._kind,
+            peer=self._peer,
+        )
+        task = self.loop.create_task(_accepted(self._post.accept, envelope))
+        self._post.storing.add(task)
+        task.add_done_callback(self._post.storing.discard)
+        return await asyncio.shield(task)
+
+
+async def _accepted(accept: Accept, envelope: Envelope) -> Reply:
+    try:
+        return await accept(envelope)
+    except Exception as fault:  # noqa: BLE001  (the last resort: our own fault is always 451, and never shows its insides)
+        log.error("mail not taken: %s", type(fault).__name__)  # noqa: TRY400
+        return r.OUR_FAULT
+
+
+def _unstuff(buffer: bytearray) -> bytes:
+    """The content without our leading CRLF and without transparency dots (RFC 5321 4.5.2)."""
+    if buffer.find(b"\r\n.") >= 0:
+        buffer = buffer.replace(b"\r\n.", b"\r\n")
+    return bytes(memoryview(buffer)[2:])
+
+
+COMMANDS: dict[str, Any] = {
+    "HELO": Guard._helo,  # noqa: SLF001
+    "EHLO": Guard._ehlo,  # noqa: SLF001
+    "LHLO": Guard._lhlo,  # noqa: SLF001
+    "MAIL": Guard._mail,  # noqa: SLF001
+    "RCPT": Guard._rcpt,  # noqa: SLF001
+    "DATA": Guard._data,  # noqa: SLF001
+    "NOOP": Guard._noop,  # noqa: SLF001
+    "RSET": Guard._rset,  # noqa: SLF001
+    "QUIT": Guard._quit,  # noqa: SLF001
+    "STARTTLS": Guard._starttls,  # noqa: SLF001
+}
+REFUSED = frozenset({"AUTH", "VRFY", "EXPN", "HELP", "BDAT", "TURN", "ETRN", "SEND", "SOML", "SAML"})

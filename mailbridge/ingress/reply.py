@@ -1,0 +1,54 @@
+"""SMTP replies (RFC 5321 4.2) with enhanced status codes (RFC 3463)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from mailbridge.core.mail import Envelope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """2xx is done, 4xx try again, 5xx never."""
+
+    code: int
+    enhanced: str
+    text: str
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the mail is ours now."""
+        return 200 <= self.code < 300
+
+    def encode(self) -> bytes:
+        """One line, with its end."""
+        return f"{self.code} {self.enhanced} {self.text}\r\n".encode("ascii")
+
+    def naming(self, mail_id: int) -> Reply:
+        """The same reply with the number under which the mail is stored."""
+        return Reply(code=self.code, enhanced=self.enhanced, text=f"{self.text} {mail_id}")
+
+
+QUEUED = Reply(code=250, enhanced="2.0.0", text="OK: queued as")
+OUR_FAULT = Reply(code=451, enhanced="4.3.0", text="Temporary failure on our side, try again")
+FULL = Reply(code=452, enhanced="4.3.1", text="No room at the moment, try again")
+UNKNOWN_USER = Reply(code=550, enhanced="5.1.1", text="No such recipient here")
+TOO_MANY_RECIPIENTS = Reply(code=452, enhanced="4.5.3", text="Too many recipients, send the rest separately")
+TOO_BIG = Reply(code=552, enhanced="5.3.4", text="Message larger than the limit")
+BUSY = Reply(code=421, enhanced="4.7.0", text="Too many connections, try again later")
+TIMED_OUT = Reply(code=421, enhanced="4.4.2", text="Took too long, closing")
+GOING_DOWN = Reply(code=421, enhanced="4.3.2", text="Going down, try again")
+TOO_MANY_ERRORS = Reply(code=421, enhanced="4.7.0", text="Too many errors, closing")
+BAD_MAIL_FROM = Reply(code=501, enhanced="5.1.7", text="Syntax: MAIL FROM:<address>")
+BAD_RCPT_TO = Reply(code=501, enhanced="5.1.3", text="Syntax: RCPT TO:<address>")
+BAD_PARAMETER = Reply(code=555, enhanced="5.5.4", text="Parameter not recognized")
+BAD_SEQUENCE = Reply(code=503, enhanced="5.5.1", text="Bad sequence of commands")
+BAD_SYNTAX = Reply(code=501, enhanced="5.5.4", text="Syntax error in arguments")
+UNKNOWN_COMMAND = Reply(code=500, enhanced="5.5.2", text="Command not recognized")
+NOT_OFFERED = Reply(code=502, enhanced="5.5.1", text="Command not offered")
+LINE_TOO_LONG = Reply(code=500, enhanced="5.5.2", text="Command line too long, closing")
+TLS_UNAVAILABLE = Reply(code=454, enhanced="4.7.0", text="TLS not available")
+
+Accept = Callable[[Envelope], Awaitable[Reply]]
+"""Intake's door as SMTP sees it: the reply is given when the mail is on disk, or says why it is not."""

@@ -1,0 +1,141 @@
+"""SMTP (RFC 5321) and LMTP (RFC 2033) listeners: bound, served, and taken down without losing a mail."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Literal
+
+from mailbridge.config.settings import SmtpSettings
+from mailbridge.ingress.guard import Guard, Post
+from mailbridge.ingress.limits import Limits
+from mailbridge.ingress.reply import GOING_DOWN, Accept
+from mailbridge.ingress.tls import Certificate, Pair, TlsError, self_signed
+from mailbridge.net import BACKLOG, ListenError, bind, name_of
+
+log = logging.getLogger("mailbridge.smtp")
+
+Kind = Literal["smtp", "lmtp"]
+
+
+class Listeners:
+    """The listeners of a daemon, serving. ``addresses`` are as bound, with real ports; ``not_after`` the certificate's end."""
+
+    def __init__(self, post: Post, servers: Sequence[asyncio.Server], addresses: Sequence[str]) -> None:
+        self._post = post
+        self._servers = servers
+        self.addresses = tuple(addresses)
+
+    @property
+    def tls_not_after(self) -> datetime | None:
+        """When the certificate for STARTTLS ends; None without one."""
+        return self._post.certificate.not_after if self._post.certificate else None
+
+    def reload_tls(self) -> None:
+        """Read the certificate again; a broken one is reported and the old one kept."""
+        if self._post.certificate is not None:
+            self._post.certificate.reload()
+
+    def set_recipients(self, recipients: Callable[[str], bool]) -> None:
+        """Take another table of recipients, for sessions that are open too."""
+        self._post.recipients = recipients
+
+    async def close(self, drain: timedelta) -> None:
+        """Stop accepting, say 421 to who is idle, let who is sending finish for up to ``drain``, then cut."""
+        self._post.is_closing = True
+        for server in self._servers:
+            server.close()
+        for session in list(self._post.sessions):
+            session.shut(GOING_DOWN)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + drain.total_seconds()
+        while (self._post.sessions or self._post.storing) and loop.time() < until:
+            await asyncio.sleep(0.01)
+        for session in list(self._post.sessions):
+            session.cut()
+        for address in self.addresses:
+            if address.startswith("unix:"):
+                Path(address.removeprefix("unix:")).unlink(missing_ok=True)
+
+
+async def serve(
+    settings: SmtpSettings,
+    accept: Accept,
+    recipients: Callable[[str], bool],
+    *,
+    now: Callable[[], datetime],
+    state_dir: Path,
+    sockets: Mapping[str, Sequence[socket.socket]] | None = None,
+) -> Listeners:
+    """Start every listener of ``settings``, or serve the sockets that were handed over under the names smtp and lmtp.
+
+    Raises:
+        ListenError: addresses that cannot be bound or a certificate that cannot be used, all of them in one message.
+    """
+    hostname = settings.hostname or socket.gethostname()
+    logging.getLogger("mail.log").setLevel(logging.WARNING)
+    post = Post(
+        settings=settings,
+        hostname=hostname,
+        accept=accept,
+        recipients=recipients,
+        now=now,
+        limits=Limits(
+            connections=settings.max_connections, per_ip=settings.max_per_ip, memory=settings.max_memory
+        ),
+        certificate=_certificate(settings, state_dir, hostname),
+        proxies=tuple(ip_network(proxy, strict=False) for proxy in settings.proxy_from),
+    )
+    handed = sockets or {}
+    bound: list[tuple[Kind, socket.socket]] = []
+    faults: list[ListenError] = []
+    for kind, addresses in (("smtp", settings.listen), ("lmtp", settings.lmtp)):
+        if handed.get(kind):
+            bound += [(_kind(kind), one) for one in handed[kind]]
+            continue
+        for address in addresses:
+            try:
+                bound.append((_kind(kind), bind(address)))
+            except ListenError as fault:
+                faults.append(fault)
+    if faults:
+        for _, one in bound:
+            one.close()
+        raise ListenError("\n".join(str(fault) for fault in faults), max(fault.exit_code for fault in faults))
+    return await _start(post, bound)
+
+
+async def _start(post: Post, bound: Sequence[tuple[Kind, socket.socket]]) -> Listeners:
+    loop = asyncio.get_running_loop()
+    templates = {kind: Guard(post, kind, loop) for kind in {kind for kind, _ in bound}}
+    servers, addresses = [], []
+    for kind, one in bound:
+        one.setblocking(False)
+        addresses.append(name_of(one))
+        if one.family == socket.AF_UNIX:
+            servers.append(await loop.create_unix_server(templates[kind].spawn, sock=one, backlog=BACKLOG))
+        else:
+            servers.append(await loop.create_server(templates[kind].spawn, sock=one, backlog=BACKLOG))
+    return Listeners(post, servers, addresses)
+
+
+def _kind(name: str) -> Kind:
+    return "lmtp" if name == "lmtp" else "smtp"
+
+
+def _certificate(settings: SmtpSettings, state_dir: Path, hostname: str) -> Certificate | None:
+    if not settings.tls:
+        return None
+    try:
+        if settings.tls_cert is not None and settings.tls_key is not None:
+            return Certificate(Pair(cert=settings.tls_cert, key=settings.tls_key))
+        return Certificate(self_signed(state_dir, hostname))
+    except TlsError as fault:
+        raise ListenError(str(fault), 78) from None
+    except PermissionError as fault:
+        raise ListenError(f"{fault.filename}: no permission to write the self-signed certificate there", 77) from None

@@ -1,0 +1,116 @@
+"""The certificate for STARTTLS: the operator's pair, or a self-signed one made at the first start; read anew when it changes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+log = logging.getLogger("mailbridge.tls")
+
+SELF_SIGNED_DAYS = 3650
+"""Gmail uses STARTTLS opportunistically and does not check the certificate, so a self-signed one is enough to be private."""
+
+
+class TlsError(Exception):
+    """A pair that cannot be used; the message names the file and the mend."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Where certificate (chain) and key lie, as PEM."""
+
+    cert: Path
+    key: Path
+
+
+class Certificate:
+    """Gives the TLS context of the pair as it is on disk now. A pair that got broken is reported, and the old one kept."""
+
+    def __init__(self, pair: Pair) -> None:
+        """Raises TlsError when the pair cannot be used."""
+        self._pair = pair
+        self._stamp = _stamp(pair)
+        self._context, self.not_after = _load(pair)
+
+    def context(self) -> ssl.SSLContext:
+        """The context for the next handshake; two stat calls when nothing has changed."""
+        stamp = _stamp(self._pair)
+        if stamp != self._stamp:
+            self.reload()
+        return self._context
+
+    def reload(self) -> None:
+        """Read the pair again now."""
+        self._stamp = _stamp(self._pair)
+        try:
+            self._context, self.not_after = _load(self._pair)
+        except TlsError as fault:
+            log.error("certificate not reloaded, the old one stays: %s", fault)  # noqa: TRY400
+        else:
+            log.info("certificate reloaded", extra={"not_after": self.not_after.isoformat()})
+
+
+def self_signed(folder: Path, hostname: str) -> Pair:
+    """The self-signed pair in ``folder``, made (EC P-256, files 0600) if it is not there yet."""
+    pair = Pair(cert=folder / "tls-cert.pem", key=folder / "tls-key.pem")
+    if pair.cert.exists() and pair.key.exists():
+        return pair
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hostname[:64])])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=SELF_SIGNED_DAYS))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(hostname)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    _write(pair.key, secret)
+    _write(pair.cert, certificate.public_bytes(serialization.Encoding.PEM))
+    return pair
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file that only we can read, whole or not at all."""
+    draft = path.with_suffix(".new")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
+        stream.write(content)
+    draft.replace(path)
+
+
+def _stamp(pair: Pair) -> tuple[int, int]:
+    try:
+        return pair.cert.stat().st_mtime_ns, pair.key.stat().st_mtime_ns
+    except OSError:
+        return 0, 0
+
+
+def _load(pair: Pair) -> tuple[ssl.SSLContext, datetime]:
+    try:
+        certificate = x509.load_pem_x509_certificate(pair.cert.read_bytes())
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(pair.cert, pair.key)
+    except OSError as fault:
+        what = fault.strerror or type(fault).__name__
+        raise TlsError(f"{pair.cert} and {pair.key}: {what}; they must be a certificate and its own key, as PEM") from None
+    except ValueError:
+        raise TlsError(f"{pair.cert}: not a PEM certificate") from None
+    return context, certificate.not_valid_after_utc

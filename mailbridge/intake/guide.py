@@ -1,0 +1,70 @@
+"""What understanding must know beside the mail: recipients, identifiers, rules; read once from the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import msgspec
+
+from mailbridge.config.rulepack import rule_sources
+from mailbridge.config.settings import Settings
+from mailbridge.core.identity import IdentityPolicy
+from mailbridge.core.recipients import Recipients
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guide:
+    """Everything that understanding needs to know beside the mail; plain values, so that it can cross a pipe.
+
+    ``rules`` are (file name, TOML text) in order of precedence. ``known`` are patterns, ``learned`` exact spellings.
+    """
+
+    addresses: tuple[tuple[str, str | None], ...] = ()
+    domains: tuple[str, ...] = ()
+    known: tuple[str, ...] = ("*",)
+    learned: tuple[str, ...] = ()
+    own_domains: tuple[str, ...] = ()
+    rules: tuple[tuple[str, str], ...] = ()
+    lifetime: timedelta = timedelta(minutes=10)
+    with_body: bool = False
+
+    def recipients(self) -> Recipients:
+        """The table of recipients that are ours."""
+        return Recipients(addresses=self.addresses, domains=self.domains)
+
+    def policy(self) -> IdentityPolicy:
+        """Which identifiers may be pushed; our own domains never are one."""
+        return IdentityPolicy(
+            known=self.known,
+            learned=self.learned,
+            own_domains=(*self.own_domains, *self.domains),
+            own_addresses=tuple(rcpt for rcpt, _ in self.addresses),
+        )
+
+    def encode(self) -> bytes:
+        """As octets for the worker process."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def decode(cls, octets: bytes) -> Guide:
+        """The other end of `encode`."""
+        return msgspec.json.decode(octets, type=cls)
+
+
+def guide_of(settings: Settings, *, learned: tuple[str, ...] = ()) -> Guide:
+    """What the workers need to know of the settings. Reads the rule files.
+
+    Raises:
+        RuleFileError: a rule file is not there or cannot be read.
+    """
+    return Guide(
+        addresses=tuple((entry.rcpt, entry.identifier) for entry in settings.address),
+        domains=settings.domains.accept,
+        known=settings.identity.known,
+        learned=learned,
+        own_domains=settings.identity.own_domains,
+        rules=tuple(rule_sources(settings.rules)),
+        lifetime=settings.rules.lifetime,
+        with_body=settings.rules.fallback == "push-body",
+    )

@@ -1,0 +1,125 @@
+"""How the daemon talks: text for people, JSON for machines; one line an event, and no secret in any of them.
+
+What varies travels as ``extra`` fields, so that identifiers can be hashed and values escaped in one place. The salt of the
+hash is made at each start: hashes tell one identifier from another within a run, and tell nobody which it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Literal, TextIO
+
+from mailbridge.config.settings import LogSettings
+from mailbridge.core.secret import MASK, Secret
+
+QUIET = ("mail.log", "mailparser", "httpx", "httpcore", "uvicorn", "asyncio")
+"""Libraries that may only warn: aiosmtpd's ``mail.log`` writes whole mails at DEBUG, mail-parser an attacker's octets."""
+
+STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+IDENTIFIERS = frozenset({"identifier", "rcpt", "mail_from", "account"})
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+HASH_LENGTH = 10
+
+
+class Talk(logging.Formatter):
+    """Formats a record with its fields. ``guarded`` values are masked wherever they turn up."""
+
+    def __init__(self, *, form: Literal["text", "json", "journal"], is_hashed: bool) -> None:
+        super().__init__()
+        self._form = form
+        self._salt = secrets.token_bytes(16) if is_hashed else None
+        self._guarded: set[str] = set()
+
+    def guard(self, secret: Secret) -> None:
+        """Mask this value from now on: the second line, should one ever slip through."""
+        if len(secret) >= 6:
+            self._guarded.add(secret.reveal())
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        fields = self._fields(record)
+        message = self._clean(record.getMessage())
+        if self._form == "json":
+            at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            row = {"at": at, "level": record.levelname.lower(), "logger": record.name, "event": message, **fields}
+            return json.dumps(row, ensure_ascii=False, default=str)
+        tail = "".join(f" {name}={_quoted(value)}" for name, value in fields.items())
+        if self._form == "journal":
+            return f"<{PRIORITY.get(record.levelno, 6)}>{message}{tail}"
+        at = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S.%f")[:-3]
+        return f"{at} {record.levelname.lower():7} {message}{tail}"
+
+    def _fields(self, record: logging.LogRecord) -> dict[str, object]:
+        fields: dict[str, object] = {}
+        for name, value in vars(record).items():
+            if name in STANDARD or value is None or value == "":
+                continue
+            fields[name] = self._field(name, value)
+        if record.exc_info and record.exc_info[0] is not None:
+            fields["fault"] = _fault(record.exc_info[1])
+        return fields
+
+    def _field(self, name: str, value: object) -> object:
+        if isinstance(value, bool | int | float):
+            return value
+        text = self._clean(str(value))
+        if name in IDENTIFIERS and self._salt is not None:
+            return ",".join(self._hash(part) for part in text.split(","))
+        return text
+
+    def _hash(self, text: str) -> str:
+        return hashlib.blake2b(text.casefold().encode(), key=self._salt or b"", digest_size=16).hexdigest()[:HASH_LENGTH]
+
+    def _clean(self, text: str) -> str:
+        for value in self._guarded:
+            if value in text:
+                text = text.replace(value, MASK)
+        return CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
+
+
+def configure(settings: LogSettings, stream: TextIO, *, environ: Mapping[str, str] = os.environ) -> Talk:
+    """Send everything that mailbridge says to ``stream``. Returns the formatter, for `Talk.guard`."""
+    form: Literal["text", "json", "journal"]
+    if settings.format == "auto":
+        form = "journal" if "JOURNAL_STREAM" in environ and not stream.isatty() else "text" if stream.isatty() else "json"
+    else:
+        form = settings.format
+    talk = Talk(form=form, is_hashed=settings.identifiers == "hash")
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(talk)
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    logging.getLogger("mailbridge").setLevel(settings.level.upper())
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mailparser").setLevel(logging.CRITICAL)
+    return talk
+
+
+def _fault(error: BaseException | None) -> str:
+    """Where an exception came from, without its words and without locals: they may hold what a mail held."""
+    if error is None:
+        return ""
+    frames = []
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        frames.append(f"{os.path.basename(code.co_filename)}:{trace.tb_lineno}:{code.co_name}")  # noqa: PTH119
+        trace = trace.tb_next
+    return f"{type(error).__name__} at {' > '.join(frames[-6:])}"
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if not text or any(c in text for c in ' "=') else text

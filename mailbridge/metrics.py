@@ -1,0 +1,105 @@
+"""What can be counted: Prometheus metrics with labels from closed sets only, never an address or a code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from mailbridge.core.delivery import State
+
+INGRESSES = ("smtp", "lmtp", "imap", "http")
+MESSAGE_OUTCOMES = (
+    "code",
+    "link",
+    "body",
+    "none",
+    "ambiguous",
+    "expired",
+    "confirmation",
+    "unreadable",
+    "unidentified",
+    "duplicate",
+    "unavailable",
+)
+DELIVERY_OUTCOMES = ("accepted", "deferred", "doubtful", "refused", "expired")
+STAGES = ("parse", "resolve", "extract", "commit", "push")
+STATUSES = frozenset({200, 400, 401, 402, 403, 404, 405, 408, 409, 422, 429, 500, 502, 503, 504})
+OTHER = "other"
+
+FINE = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
+COARSE = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+
+
+class Metrics:
+    """One registry for one daemon; children are bound once, so that counting costs next to nothing."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        messages = Counter(
+            "mailbridge_messages", "Mails by what became of them", ("ingress", "outcome"), registry=self._registry
+        )
+        self._messages = {
+            (ingress, outcome): messages.labels(ingress, outcome) for ingress in INGRESSES for outcome in (*MESSAGE_OUTCOMES, OTHER)
+        }
+        self._deliveries = Counter(
+            "mailbridge_deliveries", "Attempts by what came of them", ("sink", "outcome"), registry=self._registry
+        )
+        stages = Histogram(
+            "mailbridge_stage_seconds", "Time a mail spends in each stage", ("stage",), buckets=FINE, registry=self._registry
+        )
+        self._stages = {stage: stages.labels(stage) for stage in STAGES}
+        self._accepted = Histogram(
+            "mailbridge_received_to_accepted_seconds",
+            "From the end of a mail to the target's yes",
+            buckets=COARSE,
+            registry=self._registry,
+        )
+        self._outbox = Gauge("mailbridge_outbox", "Deliveries by state", ("state",), registry=self._registry)
+        self._responses = Counter(
+            "mailbridge_skyvern_responses", "Skyvern's answers by status", ("code",), registry=self._registry
+        )
+        self._tls_expiry = Gauge(
+            "mailbridge_tls_expiry_seconds", "Until the certificate for STARTTLS ends", registry=self._registry
+        )
+        self._alarms = Gauge(
+            "mailbridge_alarm", "1 while something needs a person", ("target",), registry=self._registry
+        )
+
+    def message(self, ingress: str, outcome: str) -> None:
+        """Count one mail. An outcome that is not one of MESSAGE_OUTCOMES counts as ``other``."""
+        child = self._messages.get((ingress, outcome)) or self._messages[ingress, OTHER]
+        child.inc()
+
+    def delivery(self, sink: str, outcome: str) -> None:
+        """Count one attempt; ``sink`` is a name from the configuration."""
+        self._deliveries.labels(sink, outcome if outcome in DELIVERY_OUTCOMES else OTHER).inc()
+
+    def stage(self, stage: str, seconds: float) -> None:
+        """Record how long a stage took."""
+        self._stages[stage].observe(seconds)
+
+    def accepted_after(self, seconds: float) -> None:
+        """Record how long a code was on its way through us."""
+        self._accepted.observe(seconds)
+
+    def response(self, status: int) -> None:
+        """Count one answer of Skyvern."""
+        self._responses.labels(str(status) if status in STATUSES else OTHER).inc()
+
+    def outbox(self, counts: Mapping[State, int]) -> None:
+        """Set how many deliveries stand in each state."""
+        for state in State:
+            self._outbox.labels(str(state)).set(counts.get(state, 0))
+
+    def tls_expiry(self, seconds: float) -> None:
+        """Set how long the certificate is still good for."""
+        self._tls_expiry.set(seconds)
+
+    def alarm(self, target: str, *, is_raised: bool) -> None:
+        """Raise or clear the alarm of a target."""
+        self._alarms.labels(target).set(1 if is_raised else 0)
+
+    def render(self) -> bytes:
+        """Prometheus' text format."""
+        return generate_latest(self._registry)

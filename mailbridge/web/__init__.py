@@ -1,0 +1,1 @@
+"""HTTP in: machines that watch us, and the practice receiver."""

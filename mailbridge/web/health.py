@@ -1,0 +1,61 @@
+"""`/healthz`, `/readyz`, `/metrics`: what machines ask. A target that is down is *degraded*, not unready."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+class Level(StrEnum):
+    """How we are. Only UNREADY is a 503: mail cannot be accepted."""
+
+    READY = "ready"
+    DEGRADED = "degraded"
+    UNREADY = "unready"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """The answer of ``/readyz``: a level, and one line a part that is not well."""
+
+    level: Level
+    checks: dict[str, str] = field(default_factory=dict)
+
+
+def health_app(*, ready: Callable[[], Awaitable[Health]], metrics: Callable[[], Awaitable[bytes]]) -> Starlette:
+    """The routes for machines. ``ready`` and ``metrics`` are asked at each request."""
+
+    async def healthz(_: Request) -> Response:
+        return JSONResponse({"status": "alive"}, headers=NO_STORE)
+
+    async def readyz(_: Request) -> Response:
+        health = await ready()
+        status = 503 if health.level is Level.UNREADY else 200
+        return JSONResponse({"status": health.level, "checks": health.checks}, status_code=status, headers=NO_STORE)
+
+    async def show_metrics(_: Request) -> Response:
+        return Response(await metrics(), media_type="text/plain; version=0.0.4; charset=utf-8", headers=NO_STORE)
+
+    routes = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", show_metrics)]
+    return Starlette(routes=routes, exception_handlers={HTTPException: problem})
+
+
+async def problem(_: Request, error: Exception) -> Response:
+    """An HTTP error as problem+json (RFC 9457), without internals."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    title = error.detail if isinstance(error, HTTPException) else "internal error"
+    return JSONResponse(
+        {"type": "about:blank", "title": title, "status": status},
+        status_code=status,
+        media_type="application/problem+json",
+        headers=NO_STORE,
+    )

@@ -1,0 +1,61 @@
+"""HTTP in our own loop, with our own signals: uvicorn for the length of an ``async with``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from mailbridge.net import ListenError, bind, name_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """A server that runs; ``address`` is ``host:port`` with the real port."""
+
+    address: str
+
+
+class EmbeddedServer(uvicorn.Server):
+    """uvicorn without its signal handlers: the daemon owns the signals."""
+
+    def install_signal_handlers(self) -> None:
+        """Nothing to install."""
+
+
+@asynccontextmanager
+async def serve_app(app: ASGIApp, *, listen: str) -> AsyncIterator[Bound]:
+    """Serve an ASGI app on ``host:port`` (port 0: any free one) until the block ends.
+
+    Raises:
+        ListenError: the address cannot be bound; the message says why and what to do.
+    """
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        log_level=logging.WARNING,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        date_header=True,
+        timeout_graceful_shutdown=1,
+        h11_max_incomplete_event_size=65_536,
+        ws="none",
+    )
+    bound = bind(listen)
+    server = EmbeddedServer(config)
+    config.load()
+    server.lifespan = config.lifespan_class(config)
+    await server.startup(sockets=[bound])
+    ticking = asyncio.create_task(server.main_loop(), name=f"http-{listen}")
+    try:
+        yield Bound(address=name_of(bound))
+    finally:
+        server.should_exit = True
+        await ticking
+        await server.shutdown(sockets=[bound])

@@ -1,0 +1,19 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real mails that is kept beside the project, where it is there."""
+    folder = Path(os.environ.get("MAILBRIDGE_SHARED", ROOT.parent / "shared"))
+    if not (folder / "eml" / "index.jsonl").exists():
+        pytest.skip(f"no corpus of real mails at {folder}: set MAILBRIDGE_SHARED to the folder that holds eml/ and corpus/")
+    return folder
