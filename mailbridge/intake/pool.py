@@ -1,0 +1,306 @@
+"""The parser pool: mails go to killable worker processes, in order; one that takes too long costs only itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Generic, TypeVar
+
+import msgspec
+
+from mailbridge.core.mail import Envelope
+from mailbridge.core.parse import MAX_CONTENT
+from mailbridge.intake.wire import HEADER, Request, decoder, encoder, frame
+
+log = logging.getLogger("mailbridge.parser")
+
+T = TypeVar("T")
+
+START_TIMEOUT = 20.0
+"""Seconds that a worker may take to be ready; it takes 0.2, but a machine may be busy."""
+
+RESPAWN_PAUSE = 0.5
+PASSED_ON = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+"""The only variables that a worker starts with; it clears them too. No key is ever among them."""
+
+
+@dataclass(eq=False, slots=True)
+class _Job:
+    """One mail on its way: its frame, and who waits for the answer."""
+
+    octets: bytes
+    answer: asyncio.Future[bytes | None]
+    started_at: float = 0.0
+
+
+class ParserPool(Generic[T]):
+    """Gives each mail to the worker with the least to do."""
+
+    def __init__(self, *, target: str, answer: type[T], config: bytes, workers: int, timeout: timedelta) -> None:
+        self._encoder = encoder()
+        self._decoder = decoder(answer)
+        self._workers = [_Worker(target=target, config=config, timeout=timeout.total_seconds()) for _ in range(workers)]
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether at least one worker is ready, or will be at once."""
+        return any(worker.is_ready for worker in self._workers)
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The process ids of the workers that run."""
+        return tuple(worker.pid for worker in self._workers if worker.pid)
+
+    async def understand(self, envelope: Envelope) -> T | None:
+        """The answer for a mail; None where its worker died of it or was killed at the deadline."""
+        request = Request(
+            content=envelope.content[:MAX_CONTENT],
+            rcpt_to=envelope.rcpt_to,
+            mail_from=envelope.mail_from,
+            now=envelope.received_at,
+            is_truncated=len(envelope.content) > MAX_CONTENT,
+        )
+        worker = min(self._workers, key=lambda one: one.load)
+        octets = await worker.ask(self._encoder.encode(request))
+        if octets is None:
+            return None
+        try:
+            return self._decoder.decode(octets)
+        except msgspec.DecodeError:
+            log.error("a worker's answer could not be read")  # noqa: TRY400
+            return None
+
+    async def start(self) -> None:
+        """Start every worker and wait until all are ready."""
+        await asyncio.gather(*(worker.start() for worker in self._workers))
+
+    async def reconfigure(self, config: bytes) -> None:
+        """Start successors with another configuration; they take over once they are ready."""
+        for worker in self._workers:
+            await worker.restart(config)
+
+    async def close(self) -> None:
+        """End the workers."""
+        await asyncio.gather(*(worker.close() for worker in self._workers))
+
+
+@asynccontextmanager
+async def parser_pool(
+    *, target: str, answer: type[T], config: bytes, workers: int, timeout: timedelta
+) -> AsyncIterator[ParserPool[T]]:
+    """A started pool for the length of an ``async with``."""
+    pool = ParserPool(target=target, answer=answer, config=config, workers=workers, timeout=timeout)
+    try:
+        await pool.start()
+        yield pool
+    finally:
+        await pool.close()
+
+
+class _Worker:
+    """One child process and the mails that it has been given. A protocol at the socket, a timer for the oldest mail."""
+
+    def __init__(self, *, target: str, config: bytes, timeout: float) -> None:
+        self._target = target
+        self._config = config
+        self._timeout = timeout
+        self._jobs: deque[_Job] = deque()
+        self._link: _Link | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._respawn: asyncio.Task[None] | None = None
+        self._is_closed = False
+
+    @property
+    def load(self) -> int:
+        """How many mails it has been given and not answered."""
+        return len(self._jobs)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it runs, or a successor is on its way."""
+        return self._link is not None or self._respawn is not None
+
+    @property
+    def pid(self) -> int:
+        """Its process id; 0 where none runs."""
+        return self._link.process.pid if self._link is not None else 0
+
+    async def ask(self, octets: bytes) -> bytes | None:
+        """Send a mail, wait for its answer."""
+        loop = asyncio.get_running_loop()
+        job = _Job(frame(octets), loop.create_future())
+        self._jobs.append(job)
+        if self._link is not None:
+            self._link.write(job.octets)
+        if len(self._jobs) == 1:
+            self._begin(job)
+        return await job.answer
+
+    async def start(self) -> None:
+        """Start the child."""
+        self._take(await _spawn(self._target, self._config, self))
+
+    async def restart(self, config: bytes) -> None:
+        """A successor with another configuration. Raises TimeoutError or OSError, and keeps the old one."""
+        successor = await _spawn(self._target, config, self)
+        old, self._config = self._link, config
+        self._take(successor)
+        if old is not None:
+            old.end()
+
+    async def close(self) -> None:
+        """End the child; whoever still waits gets None."""
+        self._is_closed = True
+        if self._respawn is not None:
+            self._respawn.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._link is not None:
+            self._link.end()
+        while self._jobs:
+            _settle(self._jobs.popleft(), None)
+
+    def answered(self, link: _Link, octets: bytes) -> None:
+        """The answer to the oldest mail."""
+        if link is self._link and self._jobs:
+            _settle(self._jobs.popleft(), octets)
+            self._begin(self._jobs[0] if self._jobs else None)
+
+    def lost(self, link: _Link) -> None:
+        """The child has gone: the mail that it was reading is given up, those behind it go to the successor."""
+        if link is not self._link:
+            return
+        self._link = None
+        if self._jobs:
+            log.warning("a parser worker died of a mail, or was killed at its deadline; the mail is held")
+            _settle(self._jobs.popleft(), None)
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self._is_closed:
+            self._respawn = asyncio.get_running_loop().create_task(self._succeed(), name="parser-respawn")
+
+    async def _succeed(self) -> None:
+        while not self._is_closed:
+            try:
+                self._take(await _spawn(self._target, self._config, self))
+            except (OSError, TimeoutError) as fault:
+                log.error("a parser worker does not start: %s", type(fault).__name__)  # noqa: TRY400
+                await asyncio.sleep(RESPAWN_PAUSE)
+            else:
+                break
+        self._respawn = None
+
+    def _take(self, link: _Link) -> None:
+        self._link = link
+        for job in self._jobs:
+            link.write(job.octets)
+        self._begin(self._jobs[0] if self._jobs else None)
+
+    def _begin(self, job: _Job | None) -> None:
+        """The clock runs for one mail at a time: the one that the child is reading."""
+        loop = asyncio.get_running_loop()
+        if job is not None:
+            job.started_at = loop.time()
+            if self._timer is None or self._timer.cancelled() or self._timer.when() <= loop.time():
+                self._timer = loop.call_later(self._timeout, self._overdue)
+
+    def _overdue(self) -> None:
+        """Kill what has read one mail for too long. The timer is lazy: it may fire for a mail that was answered since."""
+        self._timer = None
+        if not self._jobs or self._link is None:
+            return
+        left = self._jobs[0].started_at + self._timeout - asyncio.get_running_loop().time()
+        if left > 0.001:
+            self._timer = asyncio.get_running_loop().call_later(left, self._overdue)
+        else:
+            self._link.kill()
+
+
+class _Link(asyncio.Protocol):
+    """The socket to one child: frames in, frames out."""
+
+    def __init__(self, owner: _Worker, process: subprocess.Popen[bytes]) -> None:
+        self._owner = owner
+        self.process = process
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._buffer = bytearray()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while len(self._buffer) >= HEADER:
+            end = HEADER + int.from_bytes(self._buffer[:HEADER], "big")
+            if len(self._buffer) < end:
+                return
+            octets = bytes(self._buffer[HEADER:end])
+            del self._buffer[:end]
+            if not self.ready.done():
+                self.ready.set_result(None)
+            else:
+                self._owner.answered(self, octets)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self.kill()
+        if not self.ready.done():
+            self.ready.set_exception(ConnectionError("the worker ended before it was ready"))
+        self._owner.lost(self)
+
+    def write(self, octets: bytes) -> None:
+        """Send one frame."""
+        if self._transport is not None:
+            self._transport.write(octets)
+
+    def end(self) -> None:
+        """Let the child see the end of its input."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def kill(self) -> None:
+        """End the child now, whatever it does, and take its exit status."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+async def _spawn(target: str, config: bytes, owner: _Worker) -> _Link:
+    """Start a child and wait until it is ready. Raises OSError or TimeoutError."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ours.setblocking(False)
+        environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        process = subprocess.Popen(  # noqa: ASYNC220, S603  (fork and exec: a millisecond, and no shell)
+            [sys.executable, "-m", "mailbridge.intake.worker", target],
+            stdin=theirs,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            close_fds=True,
+        )
+    _, link = await asyncio.get_running_loop().create_connection(lambda: _Link(owner, process), sock=ours)
+    link.write(frame(config))
+    try:
+        async with asyncio.timeout(START_TIMEOUT):
+            await link.ready
+    except (TimeoutError, ConnectionError):
+        link.kill()
+        raise
+    return link
+
+
+def _settle(job: _Job, octets: bytes | None) -> None:
+    if not job.answer.done():
+        job.answer.set_result(octets)

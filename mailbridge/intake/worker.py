@@ -1,0 +1,91 @@
+"""The worker process: reads mails that may be hostile, holds no secrets, and can be killed at any moment.
+
+It is started as ``python -m mailbridge.intake.worker`` with a socket as its standard input and output; the first frame
+is its configuration, every further one a mail, and it answers each in order. It ends when the socket does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from mailbridge.intake.wire import HEADER, MAX_FRAME, Request, decoder, encoder, frame
+
+PR_SET_PDEATHSIG = 1
+MEMORY = 1 << 30
+"""Octets of address space: a bomb that wants more gets a MemoryError, and the worker a successor."""
+
+
+def main(target: str) -> None:
+    """Serve one parent until it goes."""
+    _confine()
+    channel = socket.socket(fileno=os.dup(0))
+    # Whatever a library prints must not get into the frames, nor an attacker's octets onto the daemon's terminal.
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nothing, descriptor)
+    logging.disable(logging.CRITICAL)
+    build = _factory(target)
+    config = _receive(channel)
+    if config is None:
+        return
+    understand = build(config)
+    decode, encode = decoder(Request), encoder()
+    gc.collect()
+    gc.freeze()
+    channel.sendall(frame(b"ready"))
+    while (octets := _receive(channel)) is not None:
+        channel.sendall(frame(encode.encode(understand(decode.decode(octets)))))
+
+
+def _confine() -> None:
+    """Die with the parent, write no core, open little, take no more memory than a mail can need."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    os.environ.clear()
+
+
+def _factory(target: str) -> Callable[[bytes], Callable[[Request], Any]]:
+    module, _, name = target.partition(":")
+    factory: Callable[[bytes], Callable[[Request], Any]] = getattr(importlib.import_module(module), name)
+    return factory
+
+
+def _receive(channel: socket.socket) -> bytes | None:
+    head = _exactly(channel, HEADER)
+    if head is None:
+        return None
+    size = int.from_bytes(head, "big")
+    return _exactly(channel, size) if size <= MAX_FRAME else None
+
+
+def _exactly(channel: socket.socket, size: int) -> bytes | None:
+    first = channel.recv(size) if size else b""
+    if len(first) == size:
+        return first
+    buffer = bytearray(first)
+    while len(buffer) < size:
+        part = channel.recv(size - len(buffer)) if first else b""
+        if not part:
+            return None
+        buffer += part
+    return bytes(buffer)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
