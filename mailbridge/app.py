@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import Settings, TargetSettings
@@ -19,15 +19,16 @@ from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.dispatch.dispatcher import Dispatcher, Target
 from mailbridge.ingress import smtp
-from mailbridge.ingress.reply import FULL, OUR_FAULT, QUEUED, Reply
+from mailbridge.ingress.reply import FULL, OUR_FAULT, QUEUED, Accept, Reply
 from mailbridge.intake.door import Intake
-from mailbridge.intake.pool import ParserPool
-from mailbridge.intake.guide import guide_of
+from mailbridge.intake.guide import Guide, guide_of
+from mailbridge.intake.pool import ParserPool, parser_pool
 from mailbridge.intake.understand import Understanding
 from mailbridge.metrics import Metrics
-from mailbridge.sinks.skyvern import SkyvernSink
+from mailbridge.sinks.skyvern import SkyvernSink, api_key_from_credentials_file
+from mailbridge.sinks import Sink
 from mailbridge.store import StoreUnavailable
-from mailbridge.store.sqlite import SqliteStore, open_sqlite
+from mailbridge.store.sqlite import SqliteStore, open_sqlite, path_of
 from mailbridge.web.health import Health, Level, health_app
 from mailbridge.web.practice import Practice, practice_app
 from mailbridge.web.server import serve_app
@@ -37,8 +38,10 @@ log = logging.getLogger("mailbridge.app")
 FLUSH = timedelta(seconds=10)
 """How long a stop waits for what is in hand."""
 
+SWEEP_EVERY = timedelta(seconds=5)
+LEARN_EVERY = timedelta(minutes=10)
+
 SKYVERN = "skyvern"
-PRACTICE_KEY_NOTE = "no Skyvern key is configured: codes go to the built-in practice receiver"
 
 
 class Routing:
@@ -54,17 +57,6 @@ class Routing:
         return listed or [SKYVERN]
 
 
-class WorkerReader:
-    """Understanding by way of the killable worker processes."""
-
-    def __init__(self, pool: ParserPool[Understanding]) -> None:
-        self._pool = pool
-
-    async def understand(self, envelope: Envelope) -> Understanding | None:
-        """None where the worker did not finish within its time."""
-        return await self._pool.understand(envelope)
-
-
 @dataclass(slots=True, kw_only=True)
 class Bridge:
     """The daemon, running. ``reload`` takes new settings as one, or raises and leaves everything as it was."""
@@ -74,14 +66,13 @@ class Bridge:
     dispatcher: Dispatcher
     intake: Intake
     metrics: Metrics
-    listeners: smtp.Listeners
     pool: ParserPool[Understanding]
     clock: SteadyClock
-    http_address: str
+    http_address: str = ""
+    listeners: smtp.Listeners = field(init=False)
     practice: Practice | None = None
     practice_address: str = ""
     learned: tuple[str, ...] = ()
-    stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def smtp_addresses(self) -> tuple[str, ...]:
@@ -114,6 +105,7 @@ class Bridge:
         """Rules, recipients, identifiers and certificates anew; listeners and store keep what they were started with."""
         guide = guide_of(settings, learned=self.learned)
         await self.pool.reconfigure(guide.encode())
+        self.listeners.set_recipients(recipients_of(guide))
         self.listeners.reload_tls()
         self.intake.routes = Routing(settings.target)
         self.settings = settings
@@ -125,29 +117,39 @@ async def bridge(
 ) -> AsyncIterator[Bridge]:
     """The daemon, assembled and running for the length of the ``async with``.
 
-    Starts from the inside out (store, worker, target, dispatcher, HTTP, and mail last) and stops in reverse: what is accepted
-    is settled or given back before the store closes.
+    Starts from the inside out (worker, store, target, dispatcher, and mail last) and stops in reverse: what is accepted is
+    settled or given back before the store closes.
 
     Raises:
         StoreError, ListenError, RuleError: a set-up that cannot work; the message says what to do.
     """
-    handed = sockets or {}
     clock = SteadyClock()
     metrics = Metrics()
     guide = guide_of(settings)
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(_pool(settings, guide))
-        store = await open_sqlite(settings.store, settings.retention, clock=clock, grace=settings.skyvern.grace)
+        store = open_sqlite(settings.store, settings.retention, clock=clock, grace=settings.skyvern.grace)
         stack.push_async_callback(store.close)
-        practice, practice_address = await _practice(stack, settings)
-        targets = _targets(stack, settings, metrics, practice, practice_address)
+        starting = asyncio.ensure_future(
+            stack.enter_async_context(
+                parser_pool(
+                    target="mailbridge.intake.understand:build",
+                    answer=Understanding,
+                    config=guide.encode(),
+                    workers=settings.parser.workers,
+                    timeout=settings.parser.timeout,
+                )
+            )
+        )
+        try:
+            practice, practice_address = await _practice(stack, settings)
+            targets = [_target(stack, one, metrics) for one in _targets(settings, practice, practice_address)]
+        finally:
+            pool = await starting
         dispatcher = Dispatcher(store=store, targets=targets, now=clock.now, metrics=metrics)
-        group = await stack.enter_async_context(_tasks())
-        group.create_task(dispatcher.run(), name="dispatch")
-        group.create_task(_sweep(store), name="sweep")
+        await stack.enter_async_context(_running(dispatcher.run(), _sweep(store)))
         stack.push_async_callback(dispatcher.drain, FLUSH)
         intake = Intake(
-            reader=WorkerReader(pool),
+            reader=pool,
             store=store,
             courier=dispatcher,
             routes=Routing(settings.target),
@@ -155,44 +157,116 @@ async def bridge(
             lifetime=settings.rules.lifetime,
             push_ambiguous=settings.rules.ambiguous == "push-best",
         )
-        recipients = guide.recipients()
-        listeners = await smtp.serve(
-            settings.smtp,
-            door(intake),
-            lambda rcpt: recipients.accept(rcpt) is not None,
-            now=clock.now,
-            state_dir=state_dir,
-            sockets=handed.get("smtp", ()),
-        )
-        stack.push_async_callback(listeners.close, FLUSH)
         running = Bridge(
-            settings=settings,
-            store=store,
-            dispatcher=dispatcher,
-            intake=intake,
-            metrics=metrics,
-            listeners=listeners,
-            pool=pool,
-            clock=clock,
-            http_address="",
-            practice=practice,
-            practice_address=practice_address,
+            settings=settings, store=store, dispatcher=dispatcher, intake=intake, metrics=metrics, pool=pool, clock=clock,
+            practice=practice, practice_address=practice_address,
         )
-        app = health_app(ready=running.health, metrics=running.render_metrics)
-        http = await stack.enter_async_context(serve_app(app, listen=settings.http.listen))
-        running.http_address = http.address
+        http = serve_app(health_app(ready=running.health, metrics=running.render_metrics), listen=settings.http.listen)
+        running.http_address = (await stack.enter_async_context(http)).address
+        running.listeners = await smtp.serve(
+            settings.smtp, door(intake), recipients_of(guide), now=clock.now, state_dir=state_dir, sockets=sockets
+        )
+        stack.push_async_callback(running.listeners.close, FLUSH)
+        if settings.identity.learn_from_skyvern and practice is None:
+            await stack.enter_async_context(_running(_learn(running, targets[0].sink)))
         yield running
 
 
-def door(intake: Intake) -> Callable[[Envelope], asyncio.Future[Reply]]:
+def door(intake: Intake) -> Accept:
     """SMTP's view of the intake: a reply that tells the truth about what is on disk."""
 
     async def accept(envelope: Envelope) -> Reply:
         try:
             receipt = await intake.accept(envelope)
         except StoreUnavailable as fault:
-            log.warning("mail put off", extra={"kind": fault.kind})
+            log.warning("mail put off: the store is %s", fault.kind)
             return FULL if fault.kind == "full" else OUR_FAULT
         return QUEUED.naming(receipt.mail_id)
 
     return accept
+
+
+def recipients_of(guide: Guide) -> Callable[[str], bool]:
+    """Whether an address is one of ours, asked at RCPT TO."""
+    recipients = guide.recipients()
+    return lambda rcpt: recipients.accept(rcpt) is not None
+
+
+def state_dir(settings: Settings) -> Path:
+    """Where the daemon keeps what it makes: the folder of its database."""
+    return path_of(settings.store).parent
+
+
+async def _practice(stack: AsyncExitStack, settings: Settings) -> tuple[Practice | None, str]:
+    """The practice receiver, while there is no key for a real one."""
+    if settings.skyvern.api_key is not None or settings.skyvern.credentials_file is not None:
+        return None, ""
+    practice = Practice()
+    bound = await stack.enter_async_context(serve_app(practice_app(practice), listen=settings.practice.listen))
+    return practice, bound.address
+
+
+def _targets(settings: Settings, practice: Practice | None, practice_address: str) -> Sequence[TargetSettings]:
+    """Every target as one shape: the main one first, or the practice receiver in its place."""
+    main = settings.skyvern
+    key = Secret(practice.api_key) if practice is not None else main.api_key
+    if key is None and main.credentials_file is not None:
+        key = api_key_from_credentials_file(main.credentials_file)
+    first = TargetSettings(
+        name=SKYVERN,
+        base_url=main.base_url if practice is None else f"http://{practice_address}",
+        api_key=key,
+        source=main.source,
+        timeout=main.timeout,
+        grace=main.grace,
+        senders=main.senders,
+        use_env_proxy=main.use_env_proxy,
+    )
+    return (first, *settings.target)
+
+
+def _target(stack: AsyncExitStack, settings: TargetSettings, metrics: Metrics) -> Target:
+    sink = SkyvernSink(
+        base_url=settings.base_url,
+        api_key=settings.api_key or Secret(""),
+        source=settings.source,
+        timeout=settings.timeout,
+        use_env_proxy=settings.use_env_proxy,
+        connections=settings.senders,
+        on_response=metrics.response,
+    )
+    stack.push_async_callback(sink.aclose)
+    return Target(name=settings.name, sink=sink, senders=settings.senders, grace=settings.grace)
+
+
+@asynccontextmanager
+async def _running(*chores: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run coroutines for the length of the block; one that fails ends the daemon with its fault."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(chore) for chore in chores]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+async def _sweep(store: SqliteStore) -> None:
+    """Expire and erase what is over its time, for ever."""
+    while True:
+        try:
+            await store.sweep()
+        except StoreUnavailable as fault:
+            log.warning("not swept: the store is %s", fault.kind)
+        await asyncio.sleep(SWEEP_EVERY.total_seconds())
+
+
+async def _learn(running: Bridge, sink: Sink) -> None:
+    """Ask Skyvern now and then which identifiers its credentials expect, and push under those spellings."""
+    while True:
+        found = await sink.identifiers()
+        if found is not None and found != running.learned:
+            running.learned = found
+            await running.pool.reconfigure(guide_of(running.settings, learned=found).encode())
+            log.info("identifiers learned from Skyvern", extra={"count": len(found)})
+        await asyncio.sleep(LEARN_EVERY.total_seconds())

@@ -48,18 +48,20 @@ def run(main: Coroutine[None, None, int]) -> int:
         factory = uvloop.new_event_loop
     except ImportError:
         factory = asyncio.new_event_loop
+    expected = (ListenError, StoreError, RuleError, ValueError)
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
             return runner.run(main)
-    except* ListenError as group:
-        faults = [fault for fault in _leaves(group) if isinstance(fault, ListenError)]
-        for fault in faults:
-            click.echo(f"mailbridge: {fault}", err=True)
-        return max(fault.exit_code for fault in faults)
-    except* (StoreError, RuleError) as group:
-        for fault in _leaves(group):
-            click.echo(f"mailbridge: {fault}", err=True)
-        return Exit.CONFIG
+    except (*expected, BaseExceptionGroup) as fault:
+        leaves = _leaves(fault)
+        if not all(isinstance(leaf, expected) for leaf in leaves):
+            raise
+        for leaf in leaves:
+            for line in str(leaf).splitlines():
+                click.echo(f"mailbridge: {line}", err=True)
+        return max(leaf.exit_code if isinstance(leaf, ListenError) else Exit.CONFIG for leaf in leaves)
+    except KeyboardInterrupt:
+        return Exit.OK
 
 
 def _leaves(group: BaseException) -> list[BaseException]:

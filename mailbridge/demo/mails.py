@@ -13,7 +13,7 @@ BRIDGE = f"codes@{HOME}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One mail of the tour: who it was first sent to, by whom, and what it says."""
+    """One mail of the tour: who it was first sent to, by whom, and what it says. With ``to`` it is sent to us, not forwarded."""
 
     title: str
     account: str
@@ -22,6 +22,7 @@ class Sample:
     text: str | None = None
     html: str | None = None
     rcpt: str = BRIDGE
+    to: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -33,11 +34,12 @@ class Sample:
     def build(self, now: datetime) -> bytes:
         """The mail as a Gmail filter forwards it, ready for DATA."""
         mail = EmailMessage()
-        mail["X-Forwarded-To"] = self.rcpt
-        mail["X-Forwarded-For"] = f"{self.account} {self.rcpt}"
-        mail["Delivered-To"] = self.account
+        if self.to is None:
+            mail["X-Forwarded-To"] = self.rcpt
+            mail["X-Forwarded-For"] = f"{self.account} {self.rcpt}"
+            mail["Delivered-To"] = self.account
         mail["From"] = self.sender
-        mail["To"] = self.account
+        mail["To"] = self.to or self.account
         mail["Subject"] = self.subject
         mail["Date"] = format_datetime(now)
         mail["Message-ID"] = make_msgid(domain=HOME)
@@ -125,5 +127,6 @@ def confirmation(account: str) -> Sample:
         subject=f"(Gmail Forwarding Confirmation - Receive Mail from {account}",
         text=f"{account} has requested to automatically forward mail to your email address {BRIDGE}.\n\n"
         f"To allow it, please open the link below:\n\nhttps://mail-settings.google.com/mail/{token}\n",
+        to=BRIDGE,
         headers=(("X-Google-Address-Confirmation", "demo-demo-demo-demo-demo-1"),),
     )

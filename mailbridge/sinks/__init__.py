@@ -18,6 +18,10 @@ class Sink(Protocol):
         """Whether the target's newest row for this identifier is this very code; None when it cannot tell now."""
         ...
 
+    async def identifiers(self) -> tuple[str, ...] | None:
+        """The identifiers that the target expects, as it spells them; None when it cannot tell now."""
+        ...
+
     async def aclose(self) -> None:
         """Close connections."""
         ...

@@ -1,0 +1,59 @@
+"""Secrets at rest: AES-GCM with the row as associated data, so that no value can be moved to another row unseen."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from mailbridge.store import StoreError
+
+KEY_LENGTH = 32
+NONCE_LENGTH = 12
+
+
+class Cipher:
+    """Seals and opens values of one database."""
+
+    def __init__(self, key: bytes) -> None:
+        self._gcm = AESGCM(key)
+
+    def seal(self, value: bytes, row: str) -> bytes:
+        """The value, readable only with the key and only as belonging to ``row``."""
+        nonce = os.urandom(NONCE_LENGTH)
+        return nonce + self._gcm.encrypt(nonce, value, row.encode())
+
+    def open(self, sealed: bytes, row: str) -> bytes:
+        """The value again. Raises StoreError where key or row are not its own."""
+        try:
+            return self._gcm.decrypt(sealed[:NONCE_LENGTH], sealed[NONCE_LENGTH:], row.encode())
+        except InvalidTag:
+            raise StoreError(f"{row}: cannot be decrypted; is this the key file that the database was written with?") from None
+
+
+def read_key(path: Path, *, is_made: bool) -> bytes:
+    """The key in a file of 32 octets, made (0600) if it is not there and ``is_made``.
+
+    Raises:
+        StoreError: it is missing, of another length, or others can read it.
+    """
+    if is_made and not path.exists():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+                stream.write(os.urandom(KEY_LENGTH))
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as fault:
+            raise StoreError(f"{path}: the key file cannot be made: {fault.strerror}") from None
+    try:
+        if path.stat().st_mode & 0o077:
+            raise StoreError(f"{path}: the key file can be read by others: chmod 600 {path}")
+        key = path.read_bytes()
+    except OSError as fault:
+        raise StoreError(f"{path}: the key file cannot be read: {fault.strerror}") from None
+    if len(key) != KEY_LENGTH:
+        raise StoreError(f"{path}: the key file must hold {KEY_LENGTH} octets, not {len(key)}; restore it from the backup")
+    return key
