@@ -19,15 +19,19 @@ MASKED = re.compile(
     r"|\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F-]{4,22}\b|&[a-z]{2,8};|&#x?[0-9a-fA-F]{1,6};|(?<!\S)[\w/-]*\.(?:com|net|org|io|app|html?|png)\b\S*"
 )
 SHAPES = re.compile(
-    r"(?<![\w\-–.,/:#+*=&])(?P<any>#?(?:"
+    r"(?<![A-Za-z0-9_\u00b5-\u024f\u0370-\u058f\-–.,/:#+*=&])(?P<any>#?(?:"
     r"(?P<spaced>[A-Z0-9](?:[ ][A-Z0-9]){3,9})"
     r"|(?P<prefixed>[A-Z]{1,3}-\d{4,8})"
     r"|(?P<grouped>\d{2,5}(?:[ \-–.‐‑]\d{2,5}){1,3})"
     r"|(?P<digits>\d{4,10})"
     r"|(?P<mixed>[A-Za-z0-9]{2,6}(?:[\-–‐‑][A-Za-z0-9]{2,6}){1,3})"
-    r"|(?P<word>[A-Za-z0-9]{4,10})"
-    r"))(?![\w\-–/@*=]|[.,:]\d)"
+    r"|(?P<word>(?=[A-Za-z0-9]*(?:\d|[A-Z]{2}|[a-z][A-Z]))[A-Za-z0-9]{4,10})"
+    r"))(?![A-Za-z0-9_\u00b5-\u024f\u0370-\u058f\-–/@*=]|[.,:]\d)"
 )
+PROMISING = re.compile(r"\d|[A-Z]{4}|[a-z][A-Z]|[a-z]-[a-z]|[A-Z] [A-Z] ")
+"""What a line must have for any shape to be in it; most lines have not."""
+
+MASKABLE = re.compile(r"[@/&.]|[0-9a-fA-F]{8}-")
 SEPARATORS = re.compile(r"[\s\-–.‐‑]")
 MONTHS = r"(?i:jan|feb|mar|apr|mai|may|jun|jul|aug|sep|okt|oct|nov|dec|dez|ene|fev|avr|août|janv|févr|juil|gen|mag|giu|lug|ago|set|ott|dic)"
 DATES = re.compile(
@@ -82,16 +86,21 @@ def _ascii(letter: str) -> str:
 
 def shapes(line: str) -> Iterator[Shape]:
     """Every shape in a line (as `ascii_digits` gives it), from left to right, at most 40."""
-    bound = ORIGIN_BOUND.search(line)
-    if bound is not None:
-        yield _shape(bound[1], bound.start(1), "origin", None)
-    text = MASKED.sub(lambda match: "\0" * len(match.group()), line)
-    refusals = _refusals(text)
+    if not PROMISING.search(line):
+        return
+    if "@" in line and (bound := ORIGIN_BOUND.search(line)) is not None:
+        shape = _shape(bound[1], bound.start(1), None)
+        if shape is not None:
+            yield shape
+    text = MASKED.sub(lambda match: "\0" * len(match.group()), line) if MASKABLE.search(line) else line
+    refusals: list[tuple[int, int, str]] | None = None
     count = 0
     for match in SHAPES.finditer(text):
         shown = match["any"]
         offset = 1 if shown.startswith("#") else 0
-        shape = _shape(shown[offset:], match.start("any") + offset, match.lastgroup or "", refusals)
+        if refusals is None:
+            refusals = _refusals(text)
+        shape = _shape(shown[offset:], match.start("any") + offset, refusals)
         if shape is not None and shape.refusal != "word":
             yield shape
             count += 1
@@ -99,7 +108,7 @@ def shapes(line: str) -> Iterator[Shape]:
                 return
 
 
-def _shape(shown: str, start: int, group: str, refusals: list[tuple[int, int, str]] | None) -> Shape | None:
+def _shape(shown: str, start: int, refusals: list[tuple[int, int, str]] | None) -> Shape | None:
     bare = SEPARATORS.sub("", shown)
     is_digits = bare.isdigit()
     if not MIN_LENGTH <= len(bare) <= MAX_LENGTH:
