@@ -17,6 +17,9 @@ from mailbridge.core.rules import Match, RuleSet
 from mailbridge.core.secret import Secret
 
 LINK_THRESHOLD = 5.0
+DECISIVE = 0.98
+"""Confidence from which the plain part alone decides."""
+
 MAX_REJECTED = 20
 MAX_LINES = 1_500
 EARLIEST_ZONE = timedelta(hours=12)
@@ -75,6 +78,10 @@ def _aged(found: Extraction, written_at: datetime | None, now: datetime, default
 
 def _extract(message: Message, rules: RuleSet) -> Extraction:
     matched = rules.match(message)
+    if matched is None and message.plain is not None and message.html_body is not None:
+        quick = _from_text(message, rules)
+        if quick is not None:
+            return quick
     parts = _parts(message)
     stated = lifetime.stated_lifetime(parts.texts, rules.wording)
     expires_at = lifetime.stated_expiry(parts.texts)
@@ -84,6 +91,14 @@ def _extract(message: Message, rules: RuleSet) -> Extraction:
     if code.verdict is not Verdict.NONE:
         return code
     return _link(message, parts, rules, code, stated, expires_at)
+
+
+def _from_text(message: Message, rules: RuleSet) -> Extraction | None:
+    """The code of the plain part alone, where it leaves no doubt: then the HTML of the same mail need not be read."""
+    parts = _parts(message, with_html=False)
+    stated = lifetime.stated_lifetime(parts.texts, rules.wording)
+    code = _code(_evidence(parts, rules, stated), stated, lifetime.stated_expiry(parts.texts))
+    return code if code.verdict is Verdict.CODE and code.confidence >= DECISIVE else None
 
 
 def _by_rule(matched: Match, stated: timedelta | None, expires_at: datetime | None) -> Extraction:
@@ -99,20 +114,21 @@ def _by_rule(matched: Match, stated: timedelta | None, expires_at: datetime | No
     )
 
 
-def _parts(message: Message) -> _Parts:
+def _parts(message: Message, *, with_html: bool = True) -> _Parts:
     lines: dict[str, tuple[Line, ...]] = {}
     if message.subject:
         lines["subject"] = (Line(text=message.subject),)
-    if message.html is not None:
-        lines["html"], _ = _newest(message.html)
+    html = message.html if with_html else None
+    if html is not None:
+        lines["html"], _ = _newest(html)
     if message.plain is not None:
         lines["plain"], lines["quoted"] = _newest(message.plain)
         if lines["quoted"] and is_forward(message):
             # What a forward quotes is not older than itself: it is the mail.
             lines["plain"], lines["quoted"] = (*lines["plain"], *lines["quoted"]), ()
-    if message.html is not None:
-        lines["hidden"] = tuple(Line(text=text) for text in message.html.hidden)
-        lines["image"] = tuple(Line(text=text) for text in message.html.images)
+    if html is not None:
+        lines["hidden"] = tuple(Line(text=text) for text in html.hidden)
+        lines["image"] = tuple(Line(text=text) for text in html.images)
     texts = [line.text for source in ("subject", "html", "plain") for line in lines.get(source, ())]
     return _Parts(lines=lines, texts=texts)
 

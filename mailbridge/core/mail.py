@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -64,6 +65,26 @@ class Page:
         return "\n".join(line.text for line in self.lines)
 
 
+class Body:
+    """A part that becomes a Page when somebody looks: building the page of an HTML part is most of what parsing costs."""
+
+    __slots__ = ("_make", "_page")
+
+    def __init__(self, make: Callable[[], Page]) -> None:
+        self._make = make
+        self._page: Page | None = None
+
+    @property
+    def page(self) -> Page:
+        """The page; made once."""
+        if self._page is None:
+            self._page = self._make()
+        return self._page
+
+    def __repr__(self) -> str:
+        return "Body()"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """A parsed mail. Every field is present and bounded for any input; what was odd is named in ``defects``.
@@ -83,9 +104,14 @@ class Message:
     message_id: str = ""
     date: datetime | None = None
     plain: Page | None = field(default=None, repr=False)
-    html: Page | None = field(default=None, repr=False)
+    html_body: Body | None = field(default=None, repr=False)
     attached: tuple[Message, ...] = field(default=(), repr=False)
     defects: tuple[str, ...] = ()
+
+    @property
+    def html(self) -> Page | None:
+        """The HTML part as it is seen; None where the mail has none."""
+        return None if self.html_body is None else self.html_body.page
 
     def header(self, name: str) -> str | None:
         """The topmost header of that name (any case), or None."""

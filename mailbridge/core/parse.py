@@ -20,7 +20,7 @@ from mailparser.utils import get_addresses
 
 from mailbridge.core.addresses import parse_mailbox, split
 from mailbridge.core.charsets import decode, decode_header
-from mailbridge.core.mail import Line, Link, Message, Page
+from mailbridge.core.mail import Body, Line, Link, Message, Page
 from mailbridge.core.text import page_from_html, page_from_plain
 
 MAX_CONTENT = 1_048_576
@@ -68,7 +68,7 @@ def _parse(content: bytes, *, attached_depth: int) -> Message:
         message_id=_message_id(headers),
         date=_date(headers, defects),
         plain=plain,
-        html=html,
+        html_body=html,
         attached=attached,
         defects=tuple(defects),
     )
@@ -209,9 +209,9 @@ def _date(headers: tuple[tuple[str, str], ...], defects: dict[str, None]) -> dat
 
 def _bodies(
     tree: email.message.Message, defects: dict[str, None], *, attached_depth: int
-) -> tuple[Page | None, Page | None, tuple[Message, ...]]:
+) -> tuple[Page | None, Body | None, tuple[Message, ...]]:
     plain: list[Page] = []
-    html: list[Page] = []
+    html: list[str] = []
     attached: list[Message] = []
     budget = MAX_BODY
     for part in _walk(tree, defects):
@@ -226,10 +226,11 @@ def _bodies(
         text = _text(part, defects, budget)
         budget -= len(text)
         if kind == "text/html":
-            html.append(page_from_html(text))
+            html.append(text)
         else:
             plain.append(page_from_plain(text))
-    return _joined(plain), _joined(html), tuple(attached)
+    body = Body(lambda: _joined([page_from_html(text) for text in html]) or Page()) if html else None
+    return _joined(plain), body, tuple(attached)
 
 
 def _walk(tree: email.message.Message, defects: dict[str, None]) -> Iterator[email.message.Message]:

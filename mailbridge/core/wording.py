@@ -43,15 +43,15 @@ def read(text: str) -> Wording:
 def _compiled(words: Iterable[str], *, is_whole: bool) -> re2._Regexp:
     """Longest first, so that ``zip code`` is seen before ``code``; short words only where no letter adjoins."""
     options = re2.Options()
-    options.max_mem = 64 << 20
+    options.max_mem = 8 << 20
     options.log_errors = False
-    parts = []
+    inside: list[str] = []
+    whole: list[str] = []
     for word in sorted(words, key=lambda one: (-len(one), one)):
-        quoted = re2.escape(word)
-        if any(low <= ord(letter) <= high for letter in word for low, high in SPACELESS):
-            parts.append(quoted)
-        elif len(word) >= 4 and not is_whole:
-            parts.append(quoted)
-        else:
-            parts.append(rf"(?:^|[^\pL\pM]){quoted}(?:[^\pL\pM]|$)")
-    return re2.compile("|".join(parts), options)
+        is_spaceless = any(low <= ord(letter) <= high for letter in word for low, high in SPACELESS)
+        (inside if is_spaceless or (len(word) >= 4 and not is_whole) else whole).append(re2.escape(word))
+    parts = list(inside)
+    if whole:
+        # One pair of edges for all of them: a class of all letters is a large automaton.
+        parts.append(rf"(?:^|[^\pL\pM])(?:{'|'.join(whole)})(?:[^\pL\pM]|$)")
+    return re2.compile("|".join(parts) or r"[^\s\S]", options)

@@ -149,11 +149,7 @@ class Store(Protocol):
         ...
 
     async def counts(self) -> dict[State, int]:
-        """How many deliveries stand in each state (erased ones included while their row is kept)."""
-        ...
-
-    async def newest(self, identifier: str) -> Delivery | None:
-        """The newest delivery of that identifier (any case) whose code lives, pushed or not; None if there is none."""
+        """How many deliveries stand in each state that asks for attention: pending, in flight, expired, dead."""
         ...
 
     async def journal(self, *, after: int = 0, limit: int = 100) -> tuple[JournalLine, ...]:

@@ -7,6 +7,7 @@ That alone keeps an older code from ever becoming the newest one at the target.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -23,12 +24,31 @@ FINAL = frozenset({State.DELIVERED, State.SUPERSEDED, State.EXPIRED, State.DEAD}
 IN_LINE = f"SELECT {DELIVERY} FROM delivery WHERE target = ? AND line = ? AND state IN ('pending', 'in_flight') ORDER BY id"  # noqa: S608
 
 
+class Numbers:
+    """The next id of each table: counted here, so that a row can be sealed with its own number before it is written."""
+
+    def __init__(self) -> None:
+        self._last = {"mail": 0, "delivery": 0}
+
+    def read(self, connection: apsw.Connection) -> None:
+        """Go on where the database ends."""
+        for table in self._last:
+            row = connection.execute(f"SELECT max(id) FROM {table}").fetchone()  # noqa: S608  (a name from the line above)
+            self._last[table] = (row[0] if row else None) or 0
+
+    def next(self, table: str) -> int:
+        """A number that no row has had. One whose transaction fails is left out."""
+        self._last[table] += 1
+        return self._last[table]
+
+
 class Outbox:
     """Works inside the writer's transaction; every method takes its connection and the steady time in microseconds."""
 
     def __init__(self, *, cipher: Cipher, clock: SteadyClock) -> None:
         self._cipher = cipher
         self._clock = clock
+        self.numbers = Numbers()
 
     def add(
         self, connection: apsw.Connection, mail_id: int, drafts: Sequence[Draft], received: int, now: int, rule: str | None
@@ -47,42 +67,49 @@ class Outbox:
             lifetime = draft.lifetime // timedelta(microseconds=1)
             is_late = received + lifetime <= now
             state = State.EXPIRED if is_late else State.PENDING if ahead else State.IN_FLIGHT
-            number = self._insert(connection, mail_id, draft, received, lifetime, state, now, rule)
+            delivery = Delivery(
+                id=self.numbers.next("delivery"),
+                draft=draft,
+                state=state,
+                received_at=from_micros(received),
+                deadline=from_micros(received + lifetime),
+                due_at=from_micros(now),
+                rule=rule,
+            )
+            self._insert(connection, mail_id, delivery, now)
             if state is State.IN_FLIGHT:
-                claims.append(self._claimed(connection, number, 1))
+                claims.append(self._claim_of(delivery, 1))
         return tuple(claims), superseded
 
-    def _insert(
-        self, connection: apsw.Connection, mail_id: int, draft: Draft, received: int, lifetime: int, state: State, now: int, rule: str | None
-    ) -> int:
+    def _insert(self, connection: apsw.Connection, mail_id: int, delivery: Delivery, now: int) -> None:
+        draft, state = delivery.draft, delivery.state
+        received = to_micros(delivery.received_at)
         connection.execute(
-            "INSERT INTO delivery (mail_id, target, line, identifier, sender, kind, content, workflow_run_id, workflow_id, task_id,"
-            " lifetime, state, received_at, deadline, token, rule, final_at) VALUES (?, ?, ?, ?, ?, ?, x'', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO delivery (id, mail_id, target, line, identifier, sender, kind, content, workflow_run_id, workflow_id, task_id,"
+            " lifetime, state, received_at, deadline, token, rule, final_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
+                delivery.id,
                 mail_id,
                 draft.target,
                 draft.identifier.casefold(),
                 draft.identifier,
                 draft.sender,
                 draft.kind,
+                self._cipher.seal(draft.content.reveal().encode("utf-8", "replace"), f"delivery {delivery.id}"),
                 draft.workflow_run_id,
                 draft.workflow_id,
                 draft.task_id,
-                lifetime,
+                draft.lifetime // timedelta(microseconds=1),
                 str(state),
                 received,
-                received + lifetime,
+                to_micros(delivery.deadline),
                 1 if state is State.IN_FLIGHT else 0,
-                rule,
+                delivery.rule,
                 now if state in FINAL else None,
             ),
         )
-        number = connection.last_insert_rowid()
-        sealed = self._cipher.seal(draft.content.reveal().encode("utf-8", "replace"), f"delivery {number}")
-        connection.execute("UPDATE delivery SET content = ? WHERE id = ?", (sealed, number))
         if state is State.EXPIRED:
-            journal(connection, now, str(state), mail_id, number, "its time was over when it came in")
-        return number
+            journal(connection, now, str(state), mail_id, delivery.id, "its time was over when it came in")
 
     def claim(self, connection: apsw.Connection, limit: int, now: int) -> Due:
         """Take what is due."""
@@ -179,12 +206,10 @@ class Outbox:
                 return ()
             token = row[20] + 1
             connection.execute("UPDATE delivery SET state = 'in_flight', token = ?, due_at = NULL WHERE id = ?", (token, head.id))
-            return (self._claimed(connection, head.id, token),)
+            return (self._claim_of(replace(head, state=State.IN_FLIGHT), token),)
         return ()
 
-    def _claimed(self, connection: apsw.Connection, number: int, token: int) -> Claim:
-        row = connection.execute(f"SELECT {DELIVERY} FROM delivery WHERE id = ?", (number,)).fetchone()  # noqa: S608
-        delivery: Delivery = read_delivery(row, self._cipher)
+    def _claim_of(self, delivery: Delivery, token: int) -> Claim:
         return Claim(
             delivery=delivery,
             token=token,

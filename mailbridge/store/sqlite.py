@@ -34,7 +34,19 @@ FULL_CHECK = 64 * 1_048_576
 
 REALIGN = timedelta(seconds=1)
 SWEEP_EVERY = timedelta(seconds=30)
-CACHE_KIB = 4_096
+PURGE_EVERY = timedelta(hours=1)
+
+PRAGMAS = {
+    "secure_delete": "on",
+    "journal_mode": "wal",
+    "synchronous": "full",
+    "foreign_keys": "on",
+    "wal_autocheckpoint": 0,
+    "cache_size": -4096,
+    "journal_size_limit": 67_108_864,
+    "temp_store": "memory",
+}
+"""Set on every connection. FULL: fsync of the log at each commit; without it a 250 would promise what a power cut takes."""
 
 
 class SqliteStore:
@@ -47,6 +59,8 @@ class SqliteStore:
         self._clock = clock
         self._retention = retention
         self._lock = lock
+        self._erased = {"delivery": 0, "mail": 0, "raw": 0}
+        self._purge_at = 0
 
     async def put(self, arrival: Arrival) -> Receipt:
         """See `Store.put`."""
@@ -62,9 +76,12 @@ class SqliteStore:
             journal(connection, now, "duplicate", known[0])
             return Receipt(mail_id=known[0], is_duplicate=True)
         received = to_micros(envelope.received_at)
+        number = self._outbox.numbers.next("mail")
+        seal = self._cipher.seal
         connection.execute(
-            "INSERT INTO mail (fingerprint, received_at, ingress, verdict, rule, size, facts) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO mail VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
+                number,
                 arrival.fingerprint,
                 received,
                 envelope.ingress,
@@ -72,17 +89,9 @@ class SqliteStore:
                 arrival.extraction.rule,
                 len(envelope.content),
                 facts,
-            ),
-        )
-        number = connection.last_insert_rowid()
-        seal = self._cipher.seal
-        connection.execute(
-            "UPDATE mail SET private = ?, link = ?, raw = ? WHERE id = ?",
-            (
                 seal(private, f"mail {number}"),
                 seal(link, f"link {number}") if link is not None else None,
                 seal(envelope.content, f"raw {number}"),
-                number,
             ),
         )
         journal(connection, now, "stored", number)
@@ -126,27 +135,41 @@ class SqliteStore:
         journal_limit = now - _micros(self._retention.journal)
         erased = 0
         for statement, values in (
-            ("UPDATE delivery SET content = NULL WHERE content IS NOT NULL AND final_at IS NOT NULL AND max(final_at, deadline) < ?", (code_limit,)),
             (
-                "UPDATE mail SET private = NULL WHERE private IS NOT NULL AND received_at < ?"
-                " AND NOT EXISTS (SELECT 1 FROM delivery WHERE mail_id = mail.id AND content IS NOT NULL)",
-                (code_limit,),
+                "UPDATE delivery SET content = NULL WHERE id > ? AND content IS NOT NULL AND final_at IS NOT NULL"
+                " AND max(final_at, deadline) < ?",
+                (self._erased["delivery"], code_limit),
             ),
-            ("UPDATE mail SET raw = NULL, link = NULL WHERE (raw IS NOT NULL OR link IS NOT NULL) AND received_at < ?", (mail_limit,)),
+            ("UPDATE mail SET private = NULL WHERE id > ? AND private IS NOT NULL AND received_at < ?", (self._erased["mail"], code_limit)),
+            (
+                "UPDATE mail SET raw = NULL, link = NULL WHERE id > ? AND (raw IS NOT NULL OR link IS NOT NULL) AND received_at < ?",
+                (self._erased["raw"], mail_limit),
+            ),
             ("DELETE FROM journal WHERE at < ?", (journal_limit,)),
-            ("DELETE FROM delivery WHERE received_at < ? AND content IS NULL AND final_at IS NOT NULL", (journal_limit,)),
-            (
-                "DELETE FROM mail WHERE received_at < ? AND raw IS NULL AND NOT EXISTS (SELECT 1 FROM delivery WHERE mail_id = mail.id)",
-                (journal_limit,),
-            ),
-        ):
+            ("DELETE FROM delivery WHERE received_at < ? AND content IS NULL", (journal_limit,)),
+            ("DELETE FROM mail WHERE received_at < ? AND raw IS NULL AND id NOT IN (SELECT mail_id FROM delivery)", (journal_limit,)),
+        )[: 6 if now >= self._purge_at else 3]:
             connection.execute(statement, values)
             erased += connection.changes()
+        if now >= self._purge_at:
+            self._purge_at = now + _micros(PURGE_EVERY)
+        self._note_erased(connection)
         if erased:
             self._writer.checkpoint(connection)
         if abs(self._clock.drift) > REALIGN and not self._outbox.is_busy(connection):
             _keep_anchor(connection, self._clock.realign())
         return self._clock.now() + SWEEP_EVERY
+
+    def _note_erased(self, connection: apsw.Connection) -> None:
+        """Remember up to which row nothing is left to erase, so that a sweep looks at live rows only."""
+        for name, query in (
+            ("delivery", "SELECT min(id) FROM delivery WHERE id > ? AND content IS NOT NULL"),
+            ("mail", "SELECT min(id) FROM mail WHERE id > ? AND private IS NOT NULL"),
+            ("raw", "SELECT min(id) FROM mail WHERE id > ? AND raw IS NOT NULL"),
+        ):
+            row = connection.execute(query, (self._erased[name],)).fetchone()
+            if row is not None and row[0] is not None:
+                self._erased[name] = row[0] - 1
 
     async def deliveries(self, *, states: Sequence[State] = (), mail_id: int | None = None, limit: int = 100) -> tuple[Delivery, ...]:
         """See `Store.deliveries`; ``mail_id`` narrows it to one mail's."""
@@ -187,15 +210,11 @@ class SqliteStore:
 
     async def counts(self) -> dict[State, int]:
         """See `Store.counts`."""
-        return {State(state): count for state, count in await self._read("SELECT state, count FROM tally")}
-
-    async def newest(self, identifier: str) -> Delivery | None:
-        """See `Store.newest`."""
         rows = await self._read(
-            f"SELECT {DELIVERY} FROM delivery WHERE line = ? AND content IS NOT NULL AND deadline > ? ORDER BY id DESC LIMIT 1",  # noqa: S608
-            (identifier.casefold(), self._clock.micros()),
+            "SELECT state, count(*) FROM delivery WHERE state IN ('pending', 'in_flight') GROUP BY state"
+            " UNION ALL SELECT state, count(*) FROM delivery WHERE state IN ('expired', 'dead') GROUP BY state"
         )
-        return read_delivery(rows[0], self._cipher) if rows else None
+        return {State(state): count for state, count in rows}
 
     async def journal(self, *, after: int = 0, limit: int = 100) -> tuple[JournalLine, ...]:
         """See `Store.journal`."""
@@ -265,6 +284,7 @@ def open_sqlite(
     if is_visitor:
         _adopt_clock(connection, clock)
     else:
+        outbox.numbers.read(connection)
         with connection:
             outbox.recover(connection, clock.micros(), grace)
     writer = Writer(lambda: _connect(path, settings))
@@ -279,10 +299,10 @@ def _connect(path: Path, settings: StoreSettings) -> apsw.Connection:
     finally:
         os.umask(old)
     connection.set_busy_timeout(int(settings.busy_timeout.total_seconds() * 1000))
-    connection.execute(
-        "PRAGMA secure_delete = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
-        f"PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -{CACHE_KIB}; PRAGMA journal_size_limit = 67108864; PRAGMA temp_store = MEMORY"
-    )
+    for name, value in PRAGMAS.items():
+        connection.pragma(name, value)
+    if connection.pragma("journal_mode") != "wal":
+        raise StoreError(f"{path}: the file system allows no write-ahead log; put the database on a local disk")
     with contextlib.suppress(OSError):
         path.chmod(0o600)
     return connection
