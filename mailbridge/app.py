@@ -25,8 +25,8 @@ from mailbridge.intake.guide import Guide, guide_of
 from mailbridge.intake.pool import ParserPool, parser_pool
 from mailbridge.intake.understand import Understanding
 from mailbridge.metrics import Metrics
-from mailbridge.sinks.skyvern import SkyvernSink, api_key_from_credentials_file
 from mailbridge.sinks import Sink
+from mailbridge.sinks.skyvern import SkyvernSink, api_key_from_credentials_file
 from mailbridge.store import StoreUnavailable
 from mailbridge.store.sqlite import SqliteStore, open_sqlite, path_of
 from mailbridge.web.health import Health, Level, health_app
@@ -158,8 +158,15 @@ async def bridge(
             push_ambiguous=settings.rules.ambiguous == "push-best",
         )
         running = Bridge(
-            settings=settings, store=store, dispatcher=dispatcher, intake=intake, metrics=metrics, pool=pool, clock=clock,
-            practice=practice, practice_address=practice_address,
+            settings=settings,
+            store=store,
+            dispatcher=dispatcher,
+            intake=intake,
+            metrics=metrics,
+            pool=pool,
+            clock=clock,
+            practice=practice,
+            practice_address=practice_address,
         )
         http = serve_app(health_app(ready=running.health, metrics=running.render_metrics), listen=settings.http.listen)
         running.http_address = (await stack.enter_async_context(http)).address

@@ -36,11 +36,11 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        messages = Counter(
-            "mailbridge_messages", "Mails by what became of them", ("ingress", "outcome"), registry=self._registry
-        )
+        messages = Counter("mailbridge_messages", "Mails by what became of them", ("ingress", "outcome"), registry=self._registry)
         self._messages = {
-            (ingress, outcome): messages.labels(ingress, outcome) for ingress in INGRESSES for outcome in (*MESSAGE_OUTCOMES, OTHER)
+            (ingress, outcome): messages.labels(ingress, outcome)
+            for ingress in INGRESSES
+            for outcome in (*MESSAGE_OUTCOMES, OTHER)
         }
         self._deliveries = Counter(
             "mailbridge_deliveries", "Attempts by what came of them", ("sink", "outcome"), registry=self._registry
@@ -62,9 +62,7 @@ class Metrics:
         self._tls_expiry = Gauge(
             "mailbridge_tls_expiry_seconds", "Until the certificate for STARTTLS ends", registry=self._registry
         )
-        self._alarms = Gauge(
-            "mailbridge_alarm", "1 while something needs a person", ("target",), registry=self._registry
-        )
+        self._alarms = Gauge("mailbridge_alarm", "1 while something needs a person", ("target",), registry=self._registry)
 
     def message(self, ingress: str, outcome: str) -> None:
         """Count one mail. An outcome that is not one of MESSAGE_OUTCOMES counts as ``other``."""

@@ -32,7 +32,13 @@ HEAD_LIMIT = 65_536
 @click.option("--mask", is_flag=True, help="Hide the values.")
 @click.option("--rcpt", metavar="ADDR", help="The envelope recipient (else X-Envelope-To of the mail).")
 @click.option("--mail-from", metavar="ADDR", default=None, help="The envelope sender (else Return-Path of the mail).")
-@click.option("--rules", "rule_paths", multiple=True, type=click.Path(exists=True, path_type=Path), help="Rule files in place of the configured ones.")
+@click.option(
+    "--rules",
+    "rule_paths",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="Rule files in place of the configured ones.",
+)
 @click.option("--no-builtin-rules", is_flag=True, help="Without the rules that mailbridge ships.")
 @click.option("--now", "now_text", metavar="ISO", help="The moment of arrival, for tests with old mails.")
 def extract(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,12 +43,11 @@ def run(main: Coroutine[None, None, int]) -> int:
     from mailbridge.net import ListenError
     from mailbridge.store import StoreError
 
-    try:
+    factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    with contextlib.suppress(ImportError):
         import uvloop
 
         factory = uvloop.new_event_loop
-    except ImportError:
-        factory = asyncio.new_event_loop
     expected = (ListenError, StoreError, RuleError, ValueError)
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
@@ -81,7 +81,14 @@ async def _serve(loaded: Loaded, config: Path | None) -> int:
     hangup = asyncio.Event()
     _own_signals(stop, hangup)
     async with bridge(settings, state_dir=state_dir(settings), sockets=systemd.listen_sockets()) as running:
-        log.info("ready", extra={"smtp": ",".join(running.smtp_addresses), "http": running.http_address, "ms": round((time.perf_counter() - began) * 1000)})
+        log.info(
+            "ready",
+            extra={
+                "smtp": ",".join(running.smtp_addresses),
+                "http": running.http_address,
+                "ms": round((time.perf_counter() - began) * 1000),
+            },
+        )
         _banner(running.smtp_addresses, running.http_address, running.practice_address, settings.domains.accept)
         systemd.notify(f"READY=1\nMAINPID={os.getpid()}")
         async with asyncio.TaskGroup() as group:
@@ -131,7 +138,7 @@ async def _reloads(running: Bridge, hangup: asyncio.Event, config: Path | None) 
             await running.reload(load_quietly(config).settings)
         except (ConfigError, RuleError) as fault:
             for problem in fault.problems:
-                log.error("reload refused, the old configuration stays: %s", problem)  # noqa: TRY400
+                log.error("reload refused, the old configuration stays: %s", problem)
         else:
             log.info("reloaded")
         systemd.notify("READY=1")

@@ -50,7 +50,11 @@ def find(explicit: Path | None, *, environ: Mapping[str, str], cwd: Path) -> Pat
             raise ConfigError((Problem(where=str(named), what="no such file; name one with --config, or leave it out"),))
         return named
     home = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config")
-    places = (cwd / "config" / "mailbridge.toml", home / "mailbridge" / "mailbridge.toml", Path("/etc/mailbridge/mailbridge.toml"))
+    places = (
+        cwd / "config" / "mailbridge.toml",
+        home / "mailbridge" / "mailbridge.toml",
+        Path("/etc/mailbridge/mailbridge.toml"),
+    )
     return next((place for place in places if place.is_file()), None)
 
 

@@ -21,7 +21,7 @@ class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Common shape of every section: immutable, keyword only, unknown keys refused."""
 
 
-class SmtpSettings(Section):
+class SmtpSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[smtp]`: the SMTP and LMTP listeners. Addresses are ``host:port``, ``[v6]:port`` or ``unix:/path``."""
 
     listen: tuple[str, ...] = ("127.0.0.1:2525",)
@@ -41,7 +41,7 @@ class SmtpSettings(Section):
     proxy_from: tuple[str, ...] = ()
 
 
-class AddressSettings(Section):
+class AddressSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[address]]`: one recipient that is accepted."""
 
     rcpt: str
@@ -50,13 +50,13 @@ class AddressSettings(Section):
     trust: Trust | None = None
 
 
-class DomainSettings(Section):
+class DomainSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[domains]`: whole domains that are accepted, every local part; the default is only good for trying out."""
 
     accept: tuple[str, ...] = ("mailbridge.localhost",)
 
 
-class IdentitySettings(Section):
+class IdentitySettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[identity]`: which identifiers may be pushed, and which domains are our own plumbing."""
 
     known: tuple[str, ...] = ("*",)
@@ -64,7 +64,7 @@ class IdentitySettings(Section):
     own_domains: tuple[str, ...] = ()
 
 
-class RuleSettings(Section):
+class RuleSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[rules]`: where extraction rules come from, and what becomes of a mail in which nothing is found."""
 
     paths: tuple[Path, ...] = ()
@@ -74,7 +74,7 @@ class RuleSettings(Section):
     lifetime: timedelta = Seconds(minutes=10)
 
 
-class SkyvernSettings(Section):
+class SkyvernSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[skyvern]`: the target. Without a key the practice receiver takes its place."""
 
     base_url: str = "https://api.skyvern.com"
@@ -88,7 +88,7 @@ class SkyvernSettings(Section):
     verify_status: bool = True
 
 
-class TargetSettings(Section):
+class TargetSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[target]]`: a further Skyvern organization, with the identifiers that it serves."""
 
     name: str
@@ -103,13 +103,13 @@ class TargetSettings(Section):
     use_env_proxy: bool = False
 
 
-class PracticeSettings(Section):
+class PracticeSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[practice]`: the built-in receiver with Skyvern's contract, while there is no Skyvern key."""
 
     listen: str = "127.0.0.1:8026"
 
 
-class HttpSettings(Section):
+class HttpSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[http]`: health, readiness, metrics."""
 
     listen: str = "127.0.0.1:8025"
@@ -117,7 +117,7 @@ class HttpSettings(Section):
     public_url: str = ""
 
 
-class StoreSettings(Section):
+class StoreSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[store]`: where accepted mail lives until it is delivered or over."""
 
     url: str = "sqlite:///state/mailbridge.db"
@@ -125,7 +125,7 @@ class StoreSettings(Section):
     busy_timeout: timedelta = Seconds(seconds=2)
 
 
-class RetentionSettings(Section):
+class RetentionSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[retention]`: how long codes, mails and journal lines are kept."""
 
     code: timedelta = Seconds(minutes=15)
@@ -133,14 +133,14 @@ class RetentionSettings(Section):
     journal: timedelta = Seconds(days=30)
 
 
-class ParserSettings(Section):
+class ParserSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[parser]`: the limits around the worker process that reads hostile mail."""
 
     timeout: timedelta = Seconds(seconds=2)
     workers: int = 1
 
 
-class LogSettings(Section):
+class LogSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[log]`: how the daemon talks."""
 
     format: Literal["auto", "json", "text"] = "auto"
@@ -148,7 +148,7 @@ class LogSettings(Section):
     identifiers: Literal["hash", "plain"] = "hash"
 
 
-class Settings(Section):
+class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole of ``mailbridge.toml``."""
 
     smtp: SmtpSettings = field(default_factory=SmtpSettings)

@@ -18,7 +18,7 @@ LONGEST = timedelta(days=3650)
 def duration(value: object) -> timedelta:
     """``"10m"``, ``"1h30m"``, ``"500ms"``, or a number of seconds. Raises ValueError."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError("must be a duration such as 10m, 90s or 500ms")  # noqa: TRY004
+        raise ValueError("must be a duration such as 10m, 90s or 500ms")
     if isinstance(value, int | float):
         seconds = float(value)
     else:

@@ -38,13 +38,19 @@ DATES = re.compile(
     rf"\b\d{{1,4}}[./-]\d{{1,2}}[./-]\d{{1,4}}\b|\b\d{{1,2}}:\d{{2}}(?::\d{{2}})?\b|\b{MONTHS}\w{{0,9}}\.?,? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}\b"
     rf"|\b\d{{1,2}}(?:st|nd|rd|th|\.)? (?:de )?{MONTHS}\w{{0,9}}\.?,?(?: de)? \d{{4}}\b|\b{MONTHS}\w{{0,9}}\.? \d{{4}}\b|\d{{4}}\s?[年년]|\b\d{{4}}-\d{{2}}-\d{{2}}T\S+"
 )
-PHONES = re.compile(r"\+\s?\d[\d\s().-]{6,18}\d|\(\d{2,5}\)[\s\d.-]{5,14}\d|\b1-\d{3}-\d{3}-\d{4}\b|\b\d{3}-\d{3}-\d{4}\b|\b0\d{2,4}[ /-]\d{3,4}[ -]?\d{2,6}\b")
+PHONES = re.compile(
+    r"\+\s?\d[\d\s().-]{6,18}\d|\(\d{2,5}\)[\s\d.-]{5,14}\d|\b1-\d{3}-\d{3}-\d{4}\b|\b\d{3}-\d{3}-\d{4}\b|\b0\d{2,4}[ /-]\d{3,4}[ -]?\d{2,6}\b"
+)
 MONEY = re.compile(
     r"[$€£¥₹₽₩₺₴₫฿]\s?\d[\d.,\s]*\d?|\d[\d.,]*\s?(?:[$€£¥₹₽₩₺₴₫฿元円원]|(?:USD|EUR|GBP|JPY|CHF|SEK|NOK|DKK|PLN|CZK|RUB|INR|TRY|BRL|CNY|Kč|zł|kr|руб|лв)\b)"
     r"|(?:USD|EUR|GBP|CHF|Rs\.?|INR|R\$)\s?\d[\d.,]*|\d+[.,]\d{2}\b(?=\s|$)"
 )
-ADDRESSES = re.compile(r"\b[A-Z]{2},? \d{5}(?:-\d{4})?\b|\b[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}\b|\b\d{4,5}(?:-\d{3})? [A-Z][a-zäöüéß]{2,}|\b(?i:po box|suite|ste\.?|apt\.?|floor) #?\d+|\b\d{1,5} [A-Z][A-Za-z]+ (?:St|Street|Ave|Avenue|Rd|Road|Blvd|Boulevard|Drive|Dr|Lane|Way|Parkway|Pkwy|Square|Court|Place)\b")
-VERSIONS = re.compile(r"\b[vV]?\d+(?:\.\d+){2,4}\b|\b(?:\d{1,3}\.){3}\d{1,3}\b|\bv\d+\b|\b(?:[0-9a-fA-F]{1,4}:){3,7}[0-9a-fA-F]{0,4}\b|\b(?:Chrome|Safari|Firefox|Edge|Windows|Android|iOS|macOS|Linux|Mozilla|iPhone|Ubuntu|Opera)[ /][\d.]+")
+ADDRESSES = re.compile(
+    r"\b[A-Z]{2},? \d{5}(?:-\d{4})?\b|\b[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}\b|\b\d{4,5}(?:-\d{3})? [A-Z][a-zäöüéß]{2,}|\b(?i:po box|suite|ste\.?|apt\.?|floor) #?\d+|\b\d{1,5} [A-Z][A-Za-z]+ (?:St|Street|Ave|Avenue|Rd|Road|Blvd|Boulevard|Drive|Dr|Lane|Way|Parkway|Pkwy|Square|Court|Place)\b"
+)
+VERSIONS = re.compile(
+    r"\b[vV]?\d+(?:\.\d+){2,4}\b|\b(?:\d{1,3}\.){3}\d{1,3}\b|\bv\d+\b|\b(?:[0-9a-fA-F]{1,4}:){3,7}[0-9a-fA-F]{0,4}\b|\b(?:Chrome|Safari|Firefox|Edge|Windows|Android|iOS|macOS|Linux|Mozilla|iPhone|Ubuntu|Opera)[ /][\d.]+"
+)
 COLOURS = re.compile(r"#[0-9a-fA-F]{6}\b|#[0-9a-fA-F]{3}\b")
 YEAR = re.compile(r"(?:19|20)\d{2}")
 COPYRIGHT = re.compile(r"©|\(c\)|(?i:copyright|all rights reserved)")
@@ -124,9 +130,7 @@ def _shape(shown: str, start: int, refusals: list[tuple[int, int, str]] | None) 
         refusal = "year"
     if refusal is None and is_digits and "." in shown:
         refusal = "number"
-    return Shape(
-        value=value, shown=shown, start=start, end=end, kind=kind, refusal=refusal, is_grouped=len(shown) != len(bare)
-    )
+    return Shape(value=value, shown=shown, start=start, end=end, kind=kind, refusal=refusal, is_grouped=len(shown) != len(bare))
 
 
 def _word_refusal(shown: str, bare: str, kind: str) -> str | None:
@@ -137,7 +141,11 @@ def _word_refusal(shown: str, bare: str, kind: str) -> str | None:
             return "word"
     if kind == "mixed" and ORDINAL.fullmatch(bare):
         return "measure"
-    if kind == "mixed" and re.fullmatch(r"[A-Za-z]{2,}-?\d{1,2}|[A-Za-z]+[-–]\d{1,3}|\d{1,2}-[A-Za-z]{2,}", shown) and not shown.isupper():
+    if (
+        kind == "mixed"
+        and re.fullmatch(r"[A-Za-z]{2,}-?\d{1,2}|[A-Za-z]+[-–]\d{1,3}|\d{1,2}-[A-Za-z]{2,}", shown)
+        and not shown.isupper()
+    ):
         return "word"
     return None
 

@@ -25,7 +25,9 @@ MAX_LINES = 1_500
 EARLIEST_ZONE = timedelta(hours=12)
 """A forwarded block's date has no zone: it may have been written up to twelve hours later than it says in UTC."""
 
-QUOTE = re.compile(r"^(?:>|\|)|^(?:On|Am|Le|El|Il|Op|Em|W dniu|Den|Dne|Kl)\b.{5,200}(?:wrote|schrieb|écrit|escribió|ha scritto|schreef|escreveu|napisał|skrev|napsal)[^:]{0,20}:$")
+QUOTE = re.compile(
+    r"^(?:>|\|)|^(?:On|Am|Le|El|Il|Op|Em|W dniu|Den|Dne|Kl)\b.{5,200}(?:wrote|schrieb|écrit|escribió|ha scritto|schreef|escreveu|napisał|skrev|napsal)[^:]{0,20}:$"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +195,7 @@ def _code(evidence: list[Evidence], stated: timedelta | None, expires_at: dateti
     rivals = [one for one in able[1:] if best.score - one.score < CLEAR]
     shown = tuple(Rejected(value=Secret(one.shape.shown), why="as good a candidate") for one in (best, *rivals))
     less = tuple(Rejected(value=Secret(one.shape.shown), why="a weaker candidate") for one in able[1:] if one not in rivals)
-    found = Extraction(
+    return Extraction(
         verdict=Verdict.AMBIGUOUS if rivals else Verdict.CODE,
         value=Secret(best.shape.value),
         displayed=Secret(best.shape.shown),
@@ -204,7 +206,6 @@ def _code(evidence: list[Evidence], stated: timedelta | None, expires_at: dateti
         reason=f"{len(rivals) + 1} candidates are equally good" if rivals else ", ".join(_told(best)),
         rejected=(*(shown if rivals else ()), *less, *rejected)[:MAX_REJECTED],
     )
-    return found
 
 
 def _is_credible(one: Evidence) -> bool:

@@ -21,10 +21,18 @@ MAX_LINE = 1_000
 PREFIX = re.compile(
     r"(?i)^\s*(?:fwd?|wg|tr|rv|i|vs|vb|vl|pd|enc|ilt|i̇lt|videresend(?:t|elsesvar)?|redir|doorgestuurd|továbbítás|转发|轉寄|転送)\s*:"
 )
-MARK = re.compile(r"(?i)-{4,}|_{10,}|begin forwarded|forwarded message|message transféré|mensaje reenviado|messaggio inoltrato|weitergeleitet")
-FROM = re.compile(r"^[*_ ]*(?:From|Von|De|Da|Van|Od|Från|Fra|Lähettäjä|От|发件人|寄件者|差出人|보낸 사람)[*_ ]*[:：][*_ ]*(.{1,300})$")
-TO = re.compile(r"^[*_ ]*(?:To|An|À|A|Para|Aan|Do|Till|Til|Vastaanottaja|Кому|收件人|收件者|宛先|받는 사람)[*_ ]*[:：][*_ ]*(.{1,300})$")
-DATE = re.compile(r"^[*_ ]*(?:Date|Sent|Datum|Gesendet|Envoyé|Enviado|Fecha|Data|Inviato|Verzonden|Дата|日期|发送时间|日時)[*_ ]*[:：][*_ ]*(.{1,100})$")
+MARK = re.compile(
+    r"(?i)-{4,}|_{10,}|begin forwarded|forwarded message|message transféré|mensaje reenviado|messaggio inoltrato|weitergeleitet"
+)
+FROM = re.compile(
+    r"^[*_ ]*(?:From|Von|De|Da|Van|Od|Från|Fra|Lähettäjä|От|发件人|寄件者|差出人|보낸 사람)[*_ ]*[:：][*_ ]*(.{1,300})$"
+)
+TO = re.compile(
+    r"^[*_ ]*(?:To|An|À|A|Para|Aan|Do|Till|Til|Vastaanottaja|Кому|收件人|收件者|宛先|받는 사람)[*_ ]*[:：][*_ ]*(.{1,300})$"
+)
+DATE = re.compile(
+    r"^[*_ ]*(?:Date|Sent|Datum|Gesendet|Envoyé|Enviado|Fecha|Data|Inviato|Verzonden|Дата|日期|发送时间|日時)[*_ ]*[:：][*_ ]*(.{1,100})$"
+)
 SUBJECT = re.compile(r"^[*_ ]*(?:Subject|Betreff|Objet|Asunto|Assunto|Oggetto|Onderwerp|Temat|Тема|主题|主旨|件名)[*_ ]*[:：]")
 MONTHS = {
     name: number

@@ -35,6 +35,7 @@ class Identification:
     clues: tuple[Clue, ...] = ()
     reason: str = ""
 
+
 MAX_CLUES = 40
 RECEIVED_FOR = re.compile(r"\bfor\s+<?([^\s<>;]{3,254})>?")
 CAF = re.compile(r"^(.{1,64}?)\+caf_=.{1,300}@([^@]{1,253})$")

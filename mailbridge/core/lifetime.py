@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 from mailbridge.core.candidates import ascii_digits
 from mailbridge.core.wording import Wording
@@ -47,7 +47,7 @@ def stated_expiry(lines: list[str]) -> datetime | None:
 
 def _zone(text: str) -> timezone:
     if text in ("Z", "UTC", "GMT"):
-        return timezone.utc
+        return UTC
     digits = text[1:].replace(":", "")
     offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
     return timezone(-offset if text[0] == "-" else offset)

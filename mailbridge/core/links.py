@@ -46,7 +46,8 @@ def rank(links: tuple[Link, ...], wording: Wording) -> list[RankedLink]:
 
 
 def _score(link: Link, wording: Wording) -> RankedLink:
-    score, why = 0.0, []
+    score = 0.0
+    why: list[str] = []
     try:
         parts = urlsplit(link.url)
     except ValueError:

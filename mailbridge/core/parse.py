@@ -95,7 +95,11 @@ def _tamed(content: bytes, defects: dict[str, None]) -> bytes:
     if len(head) > MAX_HEADERS or head.count(b"\n") > MAX_HEADER_LINES or _longest_line(head) > MAX_HEADER:
         defects["headers-cut"] = None
         head = _cut_headers(head)
-    if body.count(b"\n--") > MAX_PARTS * 4 or len(BOUNDARY.findall(content)) > MAX_DEPTH or len(ATTACHED_MAIL.findall(content)) > MAX_DEPTH:
+    if (
+        body.count(b"\n--") > MAX_PARTS * 4
+        or len(BOUNDARY.findall(content)) > MAX_DEPTH
+        or len(ATTACHED_MAIL.findall(content)) > MAX_DEPTH
+    ):
         defects["too-many-parts"] = None
         body = _without_structure(body)
     return head + separator + body
@@ -154,10 +158,11 @@ def _first(headers: tuple[tuple[str, str], ...], name: str) -> str:
 
 def _addresses(value: str, defects: list[dict[str, object]]) -> list[tuple[str, str]]:
     try:
-        return get_addresses(value, defects=defects)
+        found: list[tuple[str, str]] = get_addresses(value, defects=defects)
     except (ValueError, IndexError, TypeError, AttributeError, RecursionError, LookupError):
         defects.append({"reason": "unreadable"})
         return []
+    return found
 
 
 def _sender(headers: tuple[tuple[str, str], ...], defects: dict[str, None]) -> tuple[str, str]:

@@ -13,11 +13,15 @@ LARGE = 18.0
 
 CLASS_RULE = re.compile(r"(?:^|(?<=[},\s]))(?:[a-z0-9]{1,20})?\.([A-Za-z0-9_-]{1,60})\s*(?:,[^{}]{0,200})?\{([^{}]{0,2000})\}")
 SIZE = re.compile(r"(?:^|[;\s])font(?:-size)?\s*:[^;]{0,60}?(\d{1,3}(?:\.\d{1,3})?)\s*(px|pt|em|rem)")
-ZERO = re.compile(r"(?:^|[;\s])(?:font-size|max-height|line-height|opacity|max-width|width|height)\s*:\s*0(?:\.0+)?(?:px|pt|em|%)?\s*(?:!important)?\s*(?:;|$)")
+ZERO = re.compile(
+    r"(?:^|[;\s])(?:font-size|max-height|line-height|opacity|max-width|width|height)\s*:\s*0(?:\.0+)?(?:px|pt|em|%)?\s*(?:!important)?\s*(?:;|$)"
+)
 ALWAYS_HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all")
 SPACED = re.compile(r"letter-spacing\s*:\s*(?:[1-9]|0?\.[1-9])")
 BOX = re.compile(r"display\s*:\s*(?:inline-)?(?:block|flex|table-cell)")
-BUTTON = re.compile(r"background(?:-color)?\s*:\s*(?!none|transparent|#fff(?:fff)?\b|white)|border-radius\s*:|padding\s*:\s*\d{2}")
+BUTTON = re.compile(
+    r"background(?:-color)?\s*:\s*(?!none|transparent|#fff(?:fff)?\b|white)|border-radius\s*:|padding\s*:\s*\d{2}"
+)
 UNITS = {"px": 1.0, "pt": 4 / 3, "em": 16.0, "rem": 16.0}
 HIDING = ("font-size", "max-height", "line-height", "opacity")
 
@@ -52,7 +56,11 @@ def look_of(declarations: str) -> Look:
 
 def _is_collapsed(text: str) -> bool:
     """Zero line height or font size alone is a spacer trick on wrappers whose children set their own; two of them hide."""
-    zeros = [name for name in HIDING if re.search(rf"(?:^|[;\s]){name}\s*:\s*0(?:\.0+)?(?:px|pt|em|%)?\s*(?:!important\s*)?(?:;|$)", text)]
+    zeros = [
+        name
+        for name in HIDING
+        if re.search(rf"(?:^|[;\s]){name}\s*:\s*0(?:\.0+)?(?:px|pt|em|%)?\s*(?:!important\s*)?(?:;|$)", text)
+    ]
     return "opacity" in zeros or "max-height" in zeros or len(zeros) >= 2 or zeros == ["font-size"]
 
 

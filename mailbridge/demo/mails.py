@@ -54,11 +54,14 @@ class Sample:
         return mail.as_bytes()
 
 
-def plain_code(code: str, *, account: str = "ann@example.com", shop: str = "Larch Bank", host: str = "larch.example") -> Sample:
+def plain_code(
+    code: str, *, account: str = "ann@example.com", shop: str = "Larch Bank", host: str = "larch.example", rcpt: str = BRIDGE
+) -> Sample:
     """The everyday case: a sentence, a number, a lifetime, a footer full of other numbers."""
     return Sample(
         title="code in plain text",
         account=account,
+        rcpt=rcpt,
         sender=f"{shop} <no-reply@{host}>",
         subject=f"Your {shop} sign-in code",
         text=f"Hello,\n\nyour sign-in code is:\n\n{code}\n\nIt expires in 10 minutes. Nobody at {shop} will ever ask for it.\n\n"

@@ -106,8 +106,12 @@ class Tour:
         sent_newer = await self._send(newer)
         await asyncio.sleep(OUTAGE)
         self._practice.fault()
-        yield await self._report(older, sent_older, first, expected=State.SUPERSEDED, title="a code, then a resend: the older one")
-        yield await self._report(newer, sent_newer, second, expected=State.DELIVERED, title="a code, then a resend: the newer one")
+        yield await self._report(
+            older, sent_older, first, expected=State.SUPERSEDED, title="a code, then a resend: the older one"
+        )
+        yield await self._report(
+            newer, sent_newer, second, expected=State.DELIVERED, title="a code, then a resend: the newer one"
+        )
 
     async def _outage(self) -> AsyncIterator[Stop]:
         """Two senders, one identifier, a receiver that is down: both are retried, in order, once it is back."""
@@ -149,9 +153,7 @@ class Tour:
             attempts=delivery.attempts if delivery else 0,
             milliseconds=round((arrival - sent.at) * 1000, 1) if arrival is not None and is_delivered else None,
             reason=delivery.reason if delivery else row.reason,
-            is_as_expected=delivery is not None
-            and delivery.state is expected
-            and delivery.draft.content.reveal() == value,
+            is_as_expected=delivery is not None and delivery.state is expected and delivery.draft.content.reveal() == value,
         )
 
     async def _row(self, sent: Sent) -> MailRow:

@@ -93,8 +93,8 @@ class Guard(SMTP):
         """A fresh session for one connection."""
         session = copy.copy(self)
         reader = asyncio.StreamReader(limit=READ_SIZE, loop=self.loop)
-        asyncio.StreamReaderProtocol.__init__(session, reader, session._cb_client_connected, self.loop)
-        session._rcpt_to = []
+        asyncio.StreamReaderProtocol.__init__(session, reader, session._cb_client_connected, self.loop)  # noqa: SLF001
+        session._rcpt_to = []  # noqa: SLF001
         return session
 
     # -- connection ---------------------------------------------------------------------------------------------------
@@ -444,7 +444,7 @@ async def _accepted(accept: Accept, envelope: Envelope) -> Reply:
     try:
         return await accept(envelope)
     except Exception as fault:  # noqa: BLE001  (the last resort: our own fault is always 451, and never shows its insides)
-        log.error("mail not taken: %s", type(fault).__name__)  # noqa: TRY400
+        log.error("mail not taken: %s", type(fault).__name__)
         return r.OUR_FAULT
 
 

@@ -54,7 +54,7 @@ class Certificate:
         try:
             self._context, self.not_after = _load(self._pair)
         except TlsError as fault:
-            log.error("certificate not reloaded, the old one stays: %s", fault)  # noqa: TRY400
+            log.error("certificate not reloaded, the old one stays: %s", fault)
         else:
             log.info("certificate reloaded", extra={"not_after": self.not_after.isoformat()})
 
@@ -79,9 +79,7 @@ def self_signed(folder: Path, hostname: str) -> Pair:
         .sign(key, hashes.SHA256())
     )
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    secret = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     _write(pair.key, secret)
     _write(pair.cert, certificate.public_bytes(serialization.Encoding.PEM))
     return pair

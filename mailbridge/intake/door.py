@@ -23,6 +23,7 @@ log = logging.getLogger("mailbridge.intake")
 
 Kind = Literal["code", "link", "body"]
 
+
 class Reader(Protocol):
     """Understands a mail within its time, or gives None: unreadable, and to be held."""
 
@@ -88,9 +89,7 @@ class Intake:
     def _arrival(self, envelope: Envelope, understood: Understanding | None) -> Arrival:
         if understood is None:
             understood = Understanding(
-                extraction=Extraction(
-                    verdict=Verdict.UNREADABLE, reason="the parser did not finish with it within its limits"
-                ),
+                extraction=Extraction(verdict=Verdict.UNREADABLE, reason="the parser did not finish with it within its limits"),
                 addressed=tuple(
                     Addressed(recipient=Recipient(rcpt=rcpt), identification=Identification()) for rcpt in envelope.rcpt_to
                 ),

@@ -78,7 +78,7 @@ class ParserPool(Generic[T]):
         try:
             return self._decoder.decode(octets)
         except msgspec.DecodeError:
-            log.error("a worker's answer could not be read")  # noqa: TRY400
+            log.error("a worker's answer could not be read")
             return None
 
     async def start(self) -> None:
@@ -195,7 +195,7 @@ class _Worker:
             try:
                 self._take(await _spawn(self._target, self._config, self))
             except (OSError, TimeoutError) as fault:
-                log.error("a parser worker does not start: %s", type(fault).__name__)  # noqa: TRY400
+                log.error("a parser worker does not start: %s", type(fault).__name__)
                 await asyncio.sleep(RESPAWN_PAUSE)
             else:
                 break
@@ -284,7 +284,7 @@ async def _spawn(target: str, config: bytes, owner: _Worker) -> _Link:
         environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         process = subprocess.Popen(  # noqa: ASYNC220, S603  (fork and exec: a millisecond, and no shell)
             [sys.executable, "-m", "mailbridge.intake.worker", target],
-            stdin=theirs,
+            stdin=theirs.fileno(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env=environment,

@@ -74,9 +74,7 @@ class SkyvernSink:
         host = self._totp.netloc
         self._headers = [(b"Host", host), (b"x-api-key", api_key.reveal().encode()), (b"Accept-Encoding", b"identity")]
         self._extensions = {"timeout": httpx.Timeout(self._timeout).as_dict()}
-        limits = httpx.Limits(
-            max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEEPALIVE
-        )
+        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEEPALIVE)
         self._transport = _transport(use_env_proxy=use_env_proxy, base=base, limits=limits)
 
     async def push(self, claim: Claim) -> Outcome:
@@ -178,7 +176,9 @@ class SkyvernSink:
         if status == 400 and not claim.delivery.without_run and _names_stale_run(answer.body):
             return Refused(reason="Skyvern does not know the run that the address names", is_stale_run=True)
         if 300 <= status < 400:
-            return Refused(reason=f"Skyvern's address answers with a redirect ({status}): check [skyvern] base_url", is_alarm=True)
+            return Refused(
+                reason=f"Skyvern's address answers with a redirect ({status}): check [skyvern] base_url", is_alarm=True
+            )
         if status in (404, 405):
             return Refused(reason=f"no such endpoint there ({status}): check [skyvern] base_url", is_alarm=True)
         return Refused(reason=f"Skyvern answered {status}")

@@ -114,8 +114,9 @@ class Outbox:
     def claim(self, connection: apsw.Connection, limit: int, now: int) -> Due:
         """Take what is due."""
         claims: list[Claim] = []
-        lines = connection.execute(
-            "SELECT DISTINCT target, line FROM delivery WHERE state = 'pending' AND due_at <= ? ORDER BY due_at LIMIT ?", (now, limit)
+        lines: list[Any] = connection.execute(
+            "SELECT DISTINCT target, line FROM delivery WHERE state = 'pending' AND due_at <= ? ORDER BY due_at LIMIT ?",
+            (now, limit),
         ).fetchall()
         for target, line in lines:
             claims += self._next(connection, target, line, now)
@@ -172,7 +173,7 @@ class Outbox:
 
     def expire(self, connection: apsw.Connection, now: int) -> None:
         """End what waits beyond its deadline, and let the next in its line come up."""
-        rows = connection.execute(
+        rows: list[Any] = connection.execute(
             "SELECT id, mail_id, target, line FROM delivery WHERE state = 'pending' AND deadline <= ?", (now,)
         ).fetchall()
         for number, mail_id, _, _ in rows:
@@ -235,10 +236,14 @@ class Outbox:
             ),
         )
 
-    def _finish(self, connection: apsw.Connection, number: int, state: State, now: int, reason: str, mail_id: int | None = None) -> None:
+    def _finish(
+        self, connection: apsw.Connection, number: int, state: State, now: int, reason: str, mail_id: int | None = None
+    ) -> None:
         connection.execute(
-            "UPDATE delivery SET state = ?, due_at = NULL, final_at = ?, reason = ? WHERE id = ?", (str(state), now, reason, number)
+            "UPDATE delivery SET state = ?, due_at = NULL, final_at = ?, reason = ? WHERE id = ?",
+            (str(state), now, reason, number),
         )
         if mail_id is None:
-            mail_id = connection.execute("SELECT mail_id FROM delivery WHERE id = ?", (number,)).fetchone()[0]
+            row: Any = connection.execute("SELECT mail_id FROM delivery WHERE id = ?", (number,)).fetchone()
+            mail_id = row[0]
         journal(connection, now, str(state), mail_id, number, reason)

@@ -146,8 +146,11 @@ def read_delivery(row: Any, cipher: Cipher) -> Delivery:
     )
 
 
-def journal(connection: apsw.Connection, at: int, event: str, mail_id: int, delivery_id: int | None = None, detail: str = "") -> None:
+def journal(
+    connection: apsw.Connection, at: int, event: str, mail_id: int, delivery_id: int | None = None, detail: str = ""
+) -> None:
     """Write one line of what happened."""
     connection.execute(
-        "INSERT INTO journal (at, event, mail_id, delivery_id, detail) VALUES (?, ?, ?, ?, ?)", (at, event, mail_id, delivery_id, detail)
+        "INSERT INTO journal (at, event, mail_id, delivery_id, detail) VALUES (?, ?, ?, ?, ?)",
+        (at, event, mail_id, delivery_id, detail),
     )

@@ -52,7 +52,16 @@ PRAGMAS = {
 class SqliteStore:
     """Implements `mailbridge.store.Store`."""
 
-    def __init__(self, *, writer: Writer, outbox: Outbox, cipher: Cipher, clock: SteadyClock, retention: RetentionSettings, lock: int | None) -> None:
+    def __init__(
+        self,
+        *,
+        writer: Writer,
+        outbox: Outbox,
+        cipher: Cipher,
+        clock: SteadyClock,
+        retention: RetentionSettings,
+        lock: int | None,
+    ) -> None:
         self._writer = writer
         self._outbox = outbox
         self._cipher = cipher
@@ -136,18 +145,23 @@ class SqliteStore:
         erased = 0
         for statement, values in (
             (
-                "UPDATE delivery SET content = NULL WHERE id > ? AND content IS NOT NULL AND final_at IS NOT NULL"
-                " AND max(final_at, deadline) < ?",
+                "UPDATE delivery SET content = NULL WHERE id > ? AND content IS NOT NULL AND max(final_at, deadline) < ?",
                 (self._erased["delivery"], code_limit),
             ),
-            ("UPDATE mail SET private = NULL WHERE id > ? AND private IS NOT NULL AND received_at < ?", (self._erased["mail"], code_limit)),
+            (
+                "UPDATE mail SET private = NULL WHERE id > ? AND private IS NOT NULL AND received_at < ?",
+                (self._erased["mail"], code_limit),
+            ),
             (
                 "UPDATE mail SET raw = NULL, link = NULL WHERE id > ? AND (raw IS NOT NULL OR link IS NOT NULL) AND received_at < ?",
                 (self._erased["raw"], mail_limit),
             ),
             ("DELETE FROM journal WHERE at < ?", (journal_limit,)),
             ("DELETE FROM delivery WHERE received_at < ? AND content IS NULL", (journal_limit,)),
-            ("DELETE FROM mail WHERE received_at < ? AND raw IS NULL AND id NOT IN (SELECT mail_id FROM delivery)", (journal_limit,)),
+            (
+                "DELETE FROM mail WHERE received_at < ? AND raw IS NULL AND id NOT IN (SELECT mail_id FROM delivery)",
+                (journal_limit,),
+            ),
         )[: 6 if now >= self._purge_at else 3]:
             connection.execute(statement, values)
             erased += connection.changes()
@@ -171,7 +185,9 @@ class SqliteStore:
             if row is not None and row[0] is not None:
                 self._erased[name] = row[0] - 1
 
-    async def deliveries(self, *, states: Sequence[State] = (), mail_id: int | None = None, limit: int = 100) -> tuple[Delivery, ...]:
+    async def deliveries(
+        self, *, states: Sequence[State] = (), mail_id: int | None = None, limit: int = 100
+    ) -> tuple[Delivery, ...]:
         """See `Store.deliveries`; ``mail_id`` narrows it to one mail's."""
         chosen = [str(state) for state in states] or [str(state) for state in State]
         marks = ", ".join("?" * len(chosen))
@@ -222,7 +238,8 @@ class SqliteStore:
             "SELECT id, at, event, mail_id, delivery_id, detail FROM journal WHERE id > ? ORDER BY id LIMIT ?", (after, limit)
         )
         return tuple(
-            JournalLine(id=row[0], at=from_micros(row[1]), event=row[2], mail_id=row[3], delivery_id=row[4], detail=row[5]) for row in rows
+            JournalLine(id=row[0], at=from_micros(row[1]), event=row[2], mail_id=row[3], delivery_id=row[4], detail=row[5])
+            for row in rows
         )
 
     async def cursor(self, mailbox: str) -> str | None:
@@ -312,7 +329,9 @@ def _check(connection: apsw.Connection, path: Path) -> None:
     """Whole, and of our version; made if it is empty."""
     version = connection.pragma("user_version")
     if version > VERSION:
-        raise StoreError(f"{path}: written by a newer mailbridge (schema {version}, this one knows {VERSION}); upgrade mailbridge")
+        raise StoreError(
+            f"{path}: written by a newer mailbridge (schema {version}, this one knows {VERSION}); upgrade mailbridge"
+        )
     check = "integrity_check" if path.stat().st_size <= FULL_CHECK else "quick_check"
     verdict = connection.execute(f"PRAGMA {check}(1)").fetchone()
     if verdict is None or verdict[0] != "ok":
@@ -329,7 +348,9 @@ def _lock(path: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
-        raise StoreInUse(f"{path}: another mailbridge uses this database; stop it, or give this one a [store] url of its own") from None
+        raise StoreInUse(
+            f"{path}: another mailbridge uses this database; stop it, or give this one a [store] url of its own"
+        ) from None
     return lock
 
 
@@ -378,5 +399,3 @@ def _adopt_clock(connection: apsw.Connection, clock: SteadyClock) -> None:
 
 def _micros(duration: timedelta) -> int:
     return duration // timedelta(microseconds=1)
-
-

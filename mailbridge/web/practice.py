@@ -92,9 +92,7 @@ class Practice:
         self._fault = Fault()
         self._changed = asyncio.Event()
 
-    def fault(
-        self, *, status: int | None = None, latency: float = 0.0, is_lost: bool = False, is_garbage: bool = False
-    ) -> None:
+    def fault(self, *, status: int | None = None, latency: float = 0.0, is_lost: bool = False, is_garbage: bool = False) -> None:
         """Misbehave like this from now on; without arguments: behave."""
         self._fault = Fault(status=status, latency=latency, is_lost=is_lost, is_garbage=is_garbage)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.types import ASGIApp
 
-from mailbridge.net import ListenError, bind, name_of
+from mailbridge.net import bind, name_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

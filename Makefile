@@ -1,0 +1,63 @@
+# Two commands do everything on a machine with Python 3.11 or later and make: `make run` and `make test`.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+UV_VERSION := 0.13.9
+VENV := .venv
+BIN := $(VENV)/bin
+FUZZ ?= 100000
+# The first of these that is Python 3.11 or later, and can make virtual environments.
+PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+help: ## what there is
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(VENV)/.uv:
+	@test -n "$(PYTHON)" || { echo "mailbridge needs Python 3.11 or later with venv (Debian: apt install python3-venv)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.uv uv.lock pyproject.toml
+	@$(BIN)/uv sync --quiet --locked --no-dev --inexact
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.uv uv.lock pyproject.toml
+	@$(BIN)/uv sync --quiet --locked --inexact
+	@touch $@ $(VENV)/.run
+
+run: $(VENV)/.run ## the daemon, with a practice receiver while there is no Skyvern key
+	@MAILBRIDGE_BANNER=1 $(BIN)/mailbridge serve
+
+demo: $(VENV)/.run ## a tour of what it does
+	@$(BIN)/mailbridge demo --once
+
+test: $(VENV)/.dev ## every test that needs no system package
+	@$(BIN)/python -m pytest -m "not e2e"
+
+e2e: $(VENV)/.dev ## tests against real peers; installs what they need
+	@tests/e2e/install
+	@MAILBRIDGE_E2E=1 $(BIN)/python -m pytest -m e2e
+
+lint: $(VENV)/.dev ## style, types, floors, dependencies
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/deptry .
+
+bench: $(VENV)/.dev ## speed as a ratio with a bare loop in the same run
+	@$(BIN)/python -m tests.bench.bench
+
+fuzz: $(VENV)/.dev ## FUZZ mutations of mails through the parser
+	@$(BIN)/python -m tests.fuzz.fuzz_parse --count $(FUZZ)
+
+lock: $(VENV)/.uv ## bring uv.lock up to date
+	@$(BIN)/uv lock
+
+clean: ## remove what was built
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+
+.PHONY: help run demo test e2e lint bench fuzz lock clean

@@ -1,0 +1,38 @@
+"""The database beside a running daemon: opened as a visitor, read, and closed again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from mailbridge.cli.exits import Exit
+from mailbridge.cli.options import load_or_exit
+from mailbridge.clock import SteadyClock
+from mailbridge.store import StoreError, StoreUnavailable
+from mailbridge.store.sqlite import SqliteStore, open_sqlite
+
+T = TypeVar("T")
+
+
+def visit(config: Path | None, ask: Callable[[SqliteStore], Awaitable[T]]) -> T:
+    """What ``ask`` finds in the configured store; a clean message and exit 69 where there is none."""
+    settings = load_or_exit(config).settings
+
+    async def visiting() -> T:
+        store = open_sqlite(
+            settings.store, settings.retention, clock=SteadyClock(), grace=settings.skyvern.grace, is_visitor=True
+        )
+        try:
+            return await ask(store)
+        finally:
+            await store.close()
+
+    try:
+        return asyncio.run(visiting())
+    except (StoreError, StoreUnavailable) as fault:
+        click.echo(f"mailbridge: {fault}", err=True)
+        raise SystemExit(Exit.UNAVAILABLE) from None
