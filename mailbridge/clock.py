@@ -94,19 +94,20 @@ class SteadyClock:
         """What the wall clock will show at that steady time (microseconds), as far as it shows the truth now."""
         return from_micros(self._wall() + steady - self.micros())
 
-    def resume(self, anchor: Anchor | None, *, newest: int | None) -> Anchor:
+    def resume(self, anchor: Anchor | None, *, newest: int | None, is_idle: bool) -> Anchor:
         """Take up what an earlier run kept. Returns the anchor to keep from now on.
 
-        On the same boot steady time goes on from the old anchor, whatever the wall says. On a new boot it starts at
-        the wall, but never before ``newest``, the newest receive time stored.
+        Same boot and not idle: steady time goes on from the old anchor, whatever the wall says. Same boot and idle
+        (no live code): the wall. New boot: the wall, but never before ``newest``, the newest receive time stored.
         """
-        if anchor is not None and self._boot != "" and anchor.boot == self._boot:
+        is_same_boot = anchor is not None and self._boot != "" and anchor.boot == self._boot
+        if anchor is not None and is_same_boot and not is_idle:
             self._offset = anchor.offset
-        else:
-            at = self._wall()
-            if newest is not None:
-                at = max(at, newest)
-            self._offset = at - self._since_boot()
+            return self.anchor
+        at = self._wall()
+        if newest is not None and not is_same_boot and not is_idle:
+            at = max(at, newest)
+        self._offset = at - self._since_boot()
         return self.anchor
 
     def realign(self) -> Anchor:
