@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from mailbridge.config.settings import RuleSettings
@@ -19,9 +20,15 @@ def rule_sources(settings: RuleSettings) -> Iterator[tuple[str, str]]:
     for path in settings.paths:
         yield from _from(path)
     shipped = files("mailbridge").joinpath("rules")
-    for one in sorted(shipped.iterdir(), key=lambda entry: entry.name):
-        if one.name.endswith(".toml") and (settings.builtin or one.name.endswith("wording.toml")):
-            yield f"mailbridge/rules/{one.name}", one.read_text(encoding="utf-8")
+    if settings.builtin:
+        yield from _shipped(shipped, "mailbridge/rules")
+    yield from _shipped(shipped.joinpath("wording"), "mailbridge/rules/wording")
+
+
+def _shipped(folder: Traversable, name: str) -> Iterator[tuple[str, str]]:
+    for one in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if one.name.endswith(".toml"):
+            yield f"{name}/{one.name}", one.read_text(encoding="utf-8")
 
 
 def _from(path: Path) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 MIN_LENGTH = 4
 MAX_LENGTH = 10
+LONGEST_PHRASE = 24
+"""Octets of a code of random syllables with hyphens, the only kind that sites make longer than ten."""
+
 MAX_PER_LINE = 40
 
 MASKED = re.compile(
@@ -19,16 +22,17 @@ MASKED = re.compile(
     r"|\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F-]{4,22}\b|&[a-z]{2,8};|&#x?[0-9a-fA-F]{1,6};|(?<!\S)[\w/-]*\.(?:com|net|org|io|app|html?|png)\b\S*"
 )
 SHAPES = re.compile(
-    r"(?<![A-Za-z0-9_\u00b5-\u024f\u0370-\u058f\-–.,/:#+*=&])(?P<any>#?(?:"
-    r"(?P<spaced>[A-Z0-9](?:[ ][A-Z0-9]){3,9})"
+    r"(?<![A-Za-z0-9_%\u00b5-\u024f\u0370-\u058f\-–/#+&])(?<!\d[.,:])(?P<any>#?(?:"
+    r"(?P<spaced>[A-Z0-9](?:[ ][A-Z0-9]){3,9}|(?=[a-z ]{0,18}\d)[a-z0-9](?: [a-z0-9]){3,9})"
     r"|(?P<prefixed>[A-Z]{1,3}-\d{4,8})"
     r"|(?P<grouped>\d{2,5}(?:[ \-–.‐‑]\d{2,5}){1,3})"
     r"|(?P<digits>\d{4,10})"
     r"|(?P<mixed>[A-Za-z0-9]{2,6}(?:[\-–‐‑][A-Za-z0-9]{2,6}){1,3})"
+    r"|(?P<phrase>[a-z]{3,6}(?:-[a-z]{3,6}){1,3})"
     r"|(?P<word>(?=[A-Za-z0-9]*(?:\d|[A-Z]{2}|[a-z][A-Z]))[A-Za-z0-9]{4,10})"
-    r"))(?![A-Za-z0-9_\u00b5-\u024f\u0370-\u058f\-–/@*=]|[.,:]\d)"
+    r"))(?![A-Za-z0-9_\u00b5-\u024f\u0370-\u058f\-–/@=%]|[.,:]\d)"
 )
-PROMISING = re.compile(r"\d|[A-Z]{4}|[a-z][A-Z]|[a-z]-[a-z]|[A-Z] [A-Z] ")
+PROMISING = re.compile(r"\d|[A-Z]{4}|[a-z][A-Z]|[a-z]-[a-z]|[A-Z][- ][A-Z]")
 """What a line must have for any shape to be in it; most lines have not."""
 
 MASKABLE = re.compile(r"[@/&.]|[0-9a-fA-F]{8}-")
@@ -46,7 +50,7 @@ MONEY = re.compile(
     r"|(?:USD|EUR|GBP|CHF|Rs\.?|INR|R\$)\s?\d[\d.,]*|\d+[.,]\d{2}\b(?=\s|$)"
 )
 ADDRESSES = re.compile(
-    r"\b[A-Z]{2},? \d{5}(?:-\d{4})?\b|\b[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}\b|\b\d{4,5}(?:-\d{3})? [A-Z][a-zäöüéß]{2,}|\b(?i:po box|suite|ste\.?|apt\.?|floor) #?\d+|\b\d{1,5} [A-Z][A-Za-z]+ (?:St|Street|Ave|Avenue|Rd|Road|Blvd|Boulevard|Drive|Dr|Lane|Way|Parkway|Pkwy|Square|Court|Place)\b"
+    r"\b[A-Z]{2},? \d{5}(?:-\d{4})?\b|\b[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}\b|\b\d{4,5}(?:-\d{3})? [A-Z][a-zäöüéß]{2,}|\b(?i:po box|suite|ste\.?|apt\.?|floor) #?\d+|\b\d{1,5} [A-Z][A-Za-z]+ (?:St|Street|Ave|Avenue|Rd|Road|Blvd|Boulevard|Drive|Dr|Lane|Way|Parkway|Pkwy|Square|Court|Place)\b"
 )
 VERSIONS = re.compile(
     r"\b[vV]?\d+(?:\.\d+){2,4}\b|\b(?:\d{1,3}\.){3}\d{1,3}\b|\bv\d+\b|\b(?:[0-9a-fA-F]{1,4}:){3,7}[0-9a-fA-F]{0,4}\b|\b(?:Chrome|Safari|Firefox|Edge|Windows|Android|iOS|macOS|Linux|Mozilla|iPhone|Ubuntu|Opera)[ /][\d.]+"
@@ -55,7 +59,18 @@ COLOURS = re.compile(r"#[0-9a-fA-F]{6}\b|#[0-9a-fA-F]{3}\b")
 YEAR = re.compile(r"(?:19|20)\d{2}")
 COPYRIGHT = re.compile(r"©|\(c\)|(?i:copyright|all rights reserved)")
 WORDLIKE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
-ORDINAL = re.compile(r"(?i)\d+(?:st|nd|rd|th|px|pt|em|kb|mb|gb|ms|am|pm|min|mins|hrs|h|d|x|k|m|s|p)")
+ORDINAL = re.compile(r"(?i)\d{1,4}(?:st|nd|rd|th|px|pt|em|kb|mb|gb|ms|am|pm|min|mins|hrs|h|d|x|k|m|s|p)")
+PHRASE = re.compile(r"[a-z]{3,6}(?:-[a-z]{3,6}){1,3}")
+CONSONANTS = re.compile(r"[bcdfghjklmnpqrstvwxz]{3}(?:-|$)|(?:^|-)[bcdfghjklmnpqrstvwxz]{3}|[bcdfghjklmnpqrstvwxyz]{4}")
+"""What words do not have, and what is drawn at random has soon."""
+
+NAMED_NUMBER = re.compile(r"[A-Za-z]{4,}\d{1,5}|\d{1,5}[A-Za-z]{4,}|[A-Za-z]{3,}\d{2,3}[A-Za-z]{3,}")
+"""A word with a number at it: names of users, coupons, machines."""
+
+GLUED = re.compile(r"\d{5,8}[a-z]{1,3}")
+GOOGLE = re.compile(r"G-\d{6}")
+"""Google's field shows the G- itself and takes the six digits (support.google.com/accounts/answer/1085463)."""
+
 ORIGIN_BOUND = re.compile(r"@[a-z0-9.-]{3,253} #([A-Za-z0-9]{4,10})(?![A-Za-z0-9])")
 
 
@@ -63,7 +78,7 @@ ORIGIN_BOUND = re.compile(r"@[a-z0-9.-]{3,253} #([A-Za-z0-9]{4,10})(?![A-Za-z0-9
 class Shape:
     """Something of the shape of a code, in one line. ``value`` is what a field wants, ``shown`` what stands there.
 
-    ``kind``: digits, mixed (letters and digits) or letters. ``refusal`` names what it is instead, if its look tells.
+    ``kind``: digits, mixed (letters and digits), letters, or phrase (groups of small letters with hyphens). ``refusal`` names what it is instead, if its look tells.
     """
 
     value: str
@@ -76,7 +91,7 @@ class Shape:
 
 
 def ascii_digits(text: str) -> str:
-    """The text with every decimal digit of any script, and full-width letters, as ASCII; positions unchanged."""
+    """The text with every decimal digit of any script, and full-width letter, as ASCII; positions unchanged."""
     if text.isascii():
         return text
     return "".join(_ascii(letter) for letter in text)
@@ -85,7 +100,7 @@ def ascii_digits(text: str) -> str:
 def _ascii(letter: str) -> str:
     if letter.isdecimal():
         return str(unicodedata.decimal(letter))
-    if "\uff01" <= letter <= "\uff5e":
+    if "\uff01" <= letter <= "\uff5e" and letter.isalnum():
         return chr(ord(letter) - 0xFEE0)
     return letter
 
@@ -117,37 +132,57 @@ def shapes(line: str) -> Iterator[Shape]:
 def _shape(shown: str, start: int, refusals: list[tuple[int, int, str]] | None) -> Shape | None:
     bare = SEPARATORS.sub("", shown)
     is_digits = bare.isdigit()
-    if not MIN_LENGTH <= len(bare) <= MAX_LENGTH:
+    is_phrase = PHRASE.fullmatch(shown) is not None
+    if not MIN_LENGTH <= len(bare) <= (LONGEST_PHRASE if is_phrase else MAX_LENGTH):
         return None
     is_dashed = not is_digits and len(shown) != len(bare) and " " not in shown
-    value = shown if is_dashed and len(shown) <= MAX_LENGTH else bare
+    if GOOGLE.fullmatch(shown):
+        return Shape(value=bare[1:], shown=shown, start=start, end=start + len(shown), kind="digits", is_grouped=True)
+    value = shown if is_dashed and (len(shown) <= MAX_LENGTH or is_phrase) else bare
     end = start + len(shown)
     refusal = next((why for low, high, why in refusals or () if low < end and start < high), None)
-    kind = "digits" if is_digits else "mixed" if any(c.isdigit() for c in bare) else "letters"
+    kind = "digits" if is_digits else "mixed" if any(c.isdigit() for c in bare) else "phrase" if is_phrase else "letters"
     if refusal is None and kind != "digits":
         refusal = _word_refusal(shown, bare, kind)
     if refusal is None and is_digits and len(shown) == 4 and YEAR.fullmatch(shown):
         refusal = "year"
+    if refusal is None and is_digits and not bare.strip("0"):
+        refusal = "zeros"
     if refusal is None and is_digits and "." in shown:
         refusal = "number"
     return Shape(value=value, shown=shown, start=start, end=end, kind=kind, refusal=refusal, is_grouped=len(shown) != len(bare))
 
 
 def _word_refusal(shown: str, bare: str, kind: str) -> str | None:
+    if kind == "phrase":
+        return None if CONSONANTS.search(shown) else "word"
+    if kind == "mixed" and NAMED_NUMBER.fullmatch(bare) and _reads_as_word(bare.strip("0123456789")):
+        return "word and number"
     if kind == "letters" and (WORDLIKE.fullmatch(shown) is None or not shown.isupper()):
         # Words of a language are no codes; random letters in mixed case may be one.
         parts = re.split(r"[-–‐‑]", shown)
         if all(part.islower() or part.istitle() or (part.isupper() and len(parts) == 1) for part in parts):
             return "word"
+    if kind == "mixed" and GLUED.fullmatch(bare):
+        return "number run into a word"
     if kind == "mixed" and ORDINAL.fullmatch(bare):
         return "measure"
     if (
         kind == "mixed"
         and re.fullmatch(r"[A-Za-z]{2,}-?\d{1,2}|[A-Za-z]+[-–]\d{1,3}|\d{1,2}-[A-Za-z]{2,}", shown)
         and not shown.isupper()
+        and _reads_as_word(re.sub(r"[-–\d]", "", shown))
     ):
         return "word"
     return None
+
+
+def _reads_as_word(letters: str) -> bool:
+    """Whether letters could be spoken, and are written as a word is: in one case, or with a capital."""
+    if not (letters.islower() or letters.isupper() or letters.istitle()) or re.search(r"\d", letters):
+        return re.fullmatch(r"[A-Z]+\d+[A-Z]+", letters) is not None
+    vowels = sum(letter in "aeiouAEIOU" for letter in letters)
+    return vowels * 5 >= len(letters) and CONSONANTS.search(letters.lower()[1:-1]) is None
 
 
 def _refusals(text: str) -> list[tuple[int, int, str]]:
@@ -164,6 +199,6 @@ def _refusals(text: str) -> list[tuple[int, int, str]]:
         (COLOURS, "colour"),
     ):
         found += [(match.start(), match.end(), why) for match in pattern.finditer(text)]
-    if COPYRIGHT.search(text):
-        found.append((0, len(text), "copyright line"))
+    if (mark := COPYRIGHT.search(text)) is not None:
+        found.append((max(0, mark.start() - 12), mark.end() + 60, "copyright line"))
     return found

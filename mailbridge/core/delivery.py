@@ -184,9 +184,7 @@ LONGEST_DELAY = timedelta(seconds=30)
 
 def picture() -> str:
     """The table as text, a transition a line, in the order of the table."""
-    return "\n".join(
-        f"{before:<10} --{event:-<14}> {after}" for (before, event), after in TRANSITIONS.items()
-    )
+    return "\n".join(f"{before:<10} --{event:-<14}> {after}" for (before, event), after in TRANSITIONS.items())
 
 
 def backoff(attempts: int, jitter: float) -> timedelta:
@@ -196,7 +194,8 @@ def backoff(attempts: int, jitter: float) -> timedelta:
     many deliveries that failed together do not come back together.
     """
     doublings = min(max(attempts - 1, 0), 16)
-    return min(FIRST_DELAY * 2**doublings, LONGEST_DELAY) * jitter
+    longest: timedelta = min(FIRST_DELAY * 2**doublings, LONGEST_DELAY)
+    return longest * jitter
 
 
 def settle(delivery: Delivery, outcome: Outcome, *, now: datetime, jitter: float, grace: timedelta) -> Step:
@@ -318,6 +317,5 @@ def supersedes(newer: Draft, older: Delivery, *, now: datetime) -> bool:
         and newer.target == draft.target
         and newer.identifier.lower() == draft.identifier.lower()
         and newer.sender.lower() == draft.sender.lower()
-        and (newer.workflow_run_id, newer.workflow_id, newer.task_id)
-        == (draft.workflow_run_id, draft.workflow_id, draft.task_id)
+        and (newer.workflow_run_id, newer.workflow_id, newer.task_id) == (draft.workflow_run_id, draft.workflow_id, draft.task_id)
     )

@@ -8,11 +8,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from mailbridge.core import lifetime, links
-from mailbridge.core.candidates import ascii_digits
 from mailbridge.core.extraction import Extraction, Rejected, Verdict
 from mailbridge.core.forwards import ForwardedBlock, forwarded_block, is_forward
 from mailbridge.core.mail import Line, Message, Page
-from mailbridge.core.ranking import CLEAR, LONG_TEXT, THRESHOLD, WEIGHTS, Context, Evidence, speaks_of_code, weigh
+from mailbridge.core.ranking import (
+    CLEAR,
+    LONG_TEXT,
+    SHORT_TEXT,
+    THRESHOLD,
+    WEIGHTS,
+    Context,
+    Evidence,
+    speaks_of_code,
+    subject_kind,
+    weigh,
+)
 from mailbridge.core.rules import Match, RuleSet
 from mailbridge.core.secret import Secret
 
@@ -20,6 +30,7 @@ LINK_THRESHOLD = 5.0
 DECISIVE = 0.98
 """Confidence from which the plain part alone decides."""
 
+PRICE = re.compile(r"[$€£¥₹₽₩₺₴₫฿] ?\d|\d ?[$€£₹₽₩₺₴₫฿]")
 MAX_REJECTED = 20
 MAX_LINES = 1_500
 EARLIEST_ZONE = timedelta(hours=12)
@@ -89,8 +100,9 @@ def _extract(message: Message, rules: RuleSet) -> Extraction:
     expires_at = lifetime.stated_expiry(parts.texts)
     if matched is not None:
         return _by_rule(matched, stated, expires_at)
-    code = _code(_evidence(parts, rules, stated), stated, expires_at)
-    if code.verdict is not Verdict.NONE:
+    evidence = _evidence(parts, rules, stated)
+    code = _code(evidence, stated, expires_at)
+    if code.verdict is not Verdict.NONE or any(_is_nearly(one) for one in evidence):
         return code
     return _link(message, parts, rules, code, stated, expires_at)
 
@@ -155,11 +167,16 @@ def _evidence(parts: _Parts, rules: RuleSet, stated: timedelta | None) -> list[E
     """Everything that has the shape of a code, each value once, best first."""
     wording = rules.wording
     folded = " ".join(parts.texts).casefold()
+    size = len(folded) / (2 if "html" in parts.lines and "plain" in parts.lines else 1)
     context = Context(
         speaks_of_code=speaks_of_code(parts.texts, wording),
         states_lifetime=stated is not None,
         speaks_of_signing_in=bool(wording.act.search(folded)),
-        is_long=len(folded) / (2 if "html" in parts.lines and "plain" in parts.lines else 1) > LONG_TEXT,
+        is_long=size > LONG_TEXT,
+        is_short=size < SHORT_TEXT,
+        names_a_price=any(PRICE.search(text) for text in parts.texts),
+        speaks_of_else=wording.other.search(folded) is not None,
+        subject_speaks_of_else=subject_kind(parts.texts[:1] if "subject" in parts.lines else [], wording) == "other",
     )
     merged: dict[str, Evidence] = {}
     for source, lines in parts.lines.items():
@@ -216,11 +233,33 @@ def _is_credible(one: Evidence) -> bool:
         return is_named and "own line" in names
     if "called something else" in names or "something else in the line before" in names:
         return False
+    if one.shape.refusal == "word and number" and not (is_named and ("own line" in names or "set large or apart" in names)):
+        return False
+    if one.shape.kind in ("mixed", "letters") and "the subject speaks of something else" in names:
+        return False
+    is_labelled = bool({"label before it", "label after it", "set large or apart"} & set(names))
+    if (
+        one.shape.kind in ("mixed", "letters")
+        and {"a long text", "an offer or order is spoken of"} & set(names)
+        and not is_labelled
+    ):
+        return False
+    if {"in the subject", "after a colon", "digits", "a code is spoken of"} <= set(names):
+        return not {"an offer or order is spoken of", "the subject speaks of something else"} & set(names)
+    if one.shape.kind == "phrase":
+        return is_named and "own line" in names
     if one.shape.kind == "letters":
         return is_named and ("own line" in names or "after a colon" in names or "set large or apart" in names)
     if one.shape.kind == "mixed" and not ("own line" in names or "set large or apart" in names):
-        return is_named
+        return is_named or {"drawn at random", "after a colon"} <= set(names)
     return bool({"own line", "set large or apart"} & set(names)) or is_named or "origin-bound" in names
+
+
+def _is_nearly(one: Evidence) -> bool:
+    """A likely code that falls short: with it, a link of the same mail is held too."""
+    shape = one.shape
+    is_placed = bool({"own line", "after a colon", "set large or apart"} & set(one.features))
+    return is_placed and shape.kind in ("digits", "mixed") and shape.refusal is None and one.score >= 3.0
 
 
 def _confidence(score: float, next_score: float) -> float:
@@ -247,8 +286,7 @@ def _link(
     ranked = links.rank(tuple(link for page in pages for link in page.links), rules.wording)
     if not ranked or ranked[0].score < LINK_THRESHOLD:
         return none
-    folded = ascii_digits(" ".join(parts.texts[:200])).casefold()
-    if not rules.wording.act.search(folded) or len(folded) > LONG_TEXT * 2:
+    if not links.is_plausible(ranked[0], message.subject, parts.texts, rules.wording):
         return none
     best = ranked[0]
     rivals = [one for one in ranked[1:] if best.score - one.score < 0.5 and one.score >= LINK_THRESHOLD]

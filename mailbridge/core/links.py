@@ -11,17 +11,44 @@ from mailbridge.core.wording import Wording
 
 ACTING = re.compile(
     r"(?i)verif|confirm|activat|sign[-_]?in|log[-_]?in|magic|auth|token|passwordless|one[-_]?time|otp|session|callback|validate"
-    r"|regist|signup|accept|invit|reset|nonce|ticket|email|account|code=|key=|hash=|/[a-z]/|/v/"
+    r"|regist|signup|accept|nonce|ticket=|recovery|code=|key=|hash="
 )
+STRICT = re.compile(
+    r"(?i)verif|confirm(?!ation=)|activat|/sign[-_]?in|/log[-_]?in|magic|/auth|passwordless|one[-_]?time|callback|validate|recovery\?|\bsignup/|register/"
+)
+"""What an address says of itself that needs no word in the mail, in any language."""
+
+RESET = re.compile(r"(?i)reset|forgot|/password")
+LEAVING = re.compile(
+    r"(?i)unsubscribe|opt-?out|subscription|subscribe|report|abuse|/deny|cancel|not-?me|wasnt-?me|revoke|disavow|newsletter"
+)
+"""What undoes or refuses, whatever token it carries."""
+
 IDLE = re.compile(
-    r"(?i)unsubscribe|optout|opt-out|preference|privacy|terms|legal|/help|support|contact|/faq|/about|/blog|/docs?/|/docs?$|/settings"
+    r"(?i)preference|privacy|terms|legal|/help|support|contact|/faq|/about|/blog|/docs?/|/docs?$|/settings|utm_[a-z]+=|[?&/]ref_?=|/slink\?"
     r"|facebook\.com|twitter\.com|(?<![a-z])x\.com|linkedin\.com|instagram\.com|youtube\.com|tiktok\.com|github\.com/?$|discord|t\.me/|wa\.me/"
-    r"|apps\.apple\.com|play\.google\.com|\.(?:png|jpe?g|gif|svg|css|js|ico)(?:\?|$)|/logo|mailto:|w3\.org|fonts\.|cdn\.|/download|/app-?store"
-    r"|report|abuse|deny|cancel|not-?me|wasnt-?me|revoke|disavow|/static/|/assets/|/images?/|/pricing|status\."
+    r"|bing\.com/|apps\.apple\.com|play\.google\.com|\.(?:png|jpe?g|gif|svg|css|js|ico)(?:\?|$)|/logo|mailto:|w3\.org|fonts\.|cdn\.|/download|/app-?store"
+    r"|/static/|/assets/|/images?/|/pricing|status\.|invit"
 )
+TRACKER = re.compile(
+    r"(?i)/ls/click|/wf/click|/track(?:er|ing)?/|/tr/|/ck/|/c/click|trk\.|click\.|links?\.|\.ct\.|email\.|mailtrack|list-manage"
+)
+"""Addresses that say nothing of where they lead: words have to."""
+
 IDLE_TEXT = re.compile(
-    r"(?i)unsubscribe|privacy|terms|help|support|contact us|preferences|view (?:it )?in (?:your )?browser|not you|didn.t|wasn.t|cancel|deny|report|secure your account|abmelden|datenschutz|impressum|désabonner|cancelar suscripción|learn more|read more"
+    r"(?i)unsubscribe|privacy|terms|help|support|contact us|preferences|view (?:it )?in (?:your )?browser|not you|didn.t|wasn.t|cancel|deny|report|secure your account|abmelden|datenschutz|impressum|désabonner|cancelar suscripción|learn more|read more|subscri"
 )
+NOTICE = re.compile(
+    r"has been changed|was changed|have been changed|successfully reset|was reset|wurde geändert|a été modifié|ha sido cambiad"
+)
+INVITED = re.compile(
+    r"\binvited (?:you|by|to)|been invited|invites you|eingeladen|invité|te ha invitado|survey|umfrage|subscription to|unverified wallet|request to link|on behalf of|accept(?:ing)? (?:team|this request)|requested to link"
+)
+RESET_WORDS = re.compile(
+    r"reset|recover|forgot|zurücksetz|réinitialis|restablec|recuper|redefin|reimposta|reset|сброс|восстанов|obnov|смяна|重置|重設|パスワード|비밀번호"
+)
+SENSITIVE = re.compile(r"magic|sign|log|verif|confirm|anmeld|bestätig|connexion|connect|confirmer|acce|inici|verific|活|認|验|登")
+MONEY = re.compile(r"[$€£¥₹₽] ?\d|\d ?[€£₹₽]")
 RANDOM = re.compile(r"[A-Za-z0-9_\-.~%+=:]{16,}")
 
 
@@ -53,19 +80,28 @@ def _score(link: Link, wording: Wording) -> RankedLink:
     except ValueError:
         return RankedLink(link=link, score=-9.0, why=("no URL",))
     path = f"{parts.path}?{parts.query}#{parts.fragment}"
-    if IDLE.search(link.url) and not re.search(r"(?i)token=|verif|confirm|magic|activat", path):
+    is_reset = RESET.search(path) is not None
+    if LEAVING.search(link.url):
+        score, why = score - 6, [*why, "a way out"]
+    elif IDLE.search(link.url) and not STRICT.search(path):
         score, why = score - 4, [*why, "an idle address"]
     if IDLE_TEXT.search(link.text):
         score, why = score - 4, [*why, "idle words"]
     if parts.path in ("", "/") and not parts.query and not parts.fragment:
         score, why = score - 5, [*why, "a home page"]
-    if ACTING.search(path):
+    if ACTING.search(path) and not is_reset:
         score, why = score + 2, [*why, "an acting address"]
+    if STRICT.search(path) and not is_reset:
+        score, why = score + 0.5, [*why, "an address that says so"]
     token = max((len(found) for found in RANDOM.findall(path) if _is_random(found)), default=0)
     if token:
-        score, why = score + 2 + min(token, 64) / 64, [*why, "a token"]
+        score, why = score + 2.5 + min(token, 64) / 64, [*why, "a token"]
+    else:
+        score, why = score - 3, [*why, "no token"]
     if wording.act.search(link.text.casefold()):
         score, why = score + 2, [*why, "words that invite"]
+    if is_reset:
+        score, why = score - 1, [*why, "a new password"]
     if link.is_button:
         score, why = score + 1.5, [*why, "a button"]
     return RankedLink(link=link, score=score, why=tuple(why))
@@ -76,3 +112,27 @@ def _is_random(text: str) -> bool:
     digits = sum(letter.isdigit() for letter in text)
     uppers = sum(letter.isupper() for letter in text)
     return digits >= 2 or (uppers >= 3 and uppers < len(text)) or len(text) >= 40
+
+
+def is_plausible(best: RankedLink, subject: str, texts: list[str], wording: Wording) -> bool:
+    """Whether the mail around its best link is one that signs in or verifies.
+
+    An address that says so itself needs no words and so no language; one that says nothing (a click tracker) needs them in the
+    subject and in the link; a mail that names a price, or that is long, needs both.
+    """
+    text = " ".join(texts[:300]).casefold()
+    speaks = wording.act.search(text) is not None
+    subject_speaks = wording.act.search(subject.casefold()) is not None
+    link_speaks = wording.act.search(best.link.text.casefold()) is not None
+    url = best.link.url
+    if wording.other.search(subject.casefold()) is not None and not subject_speaks:
+        return False
+    if NOTICE.search(text[:3_000]) or INVITED.search(text[:1_500]):
+        return False
+    if RESET.search(url) and not STRICT.search(url):
+        return RESET_WORDS.search(f"{subject} {best.link.text}".casefold()) is not None
+    if TRACKER.search(url) or not ACTING.search(url):
+        return subject_speaks and link_speaks and len(text) < 2_500 and SENSITIVE.search(subject.casefold()) is not None
+    if MONEY.search(text) or len(text) > 4_000:
+        return subject_speaks and link_speaks and STRICT.search(url) is not None
+    return speaks or STRICT.search(url) is not None

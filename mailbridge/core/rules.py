@@ -16,13 +16,26 @@ import re2
 from mailbridge.core import wording
 from mailbridge.core.mail import Message
 from mailbridge.core.secret import Secret
-from mailbridge.core.wording import Wording
+from mailbridge.core.wording import Language, Wording
 
-WORDING = "wording.toml"
-"""The file name under which `load` takes the words of languages in place of rules."""
+WORDING = "/wording/"
+"""What stands in the name of a file that holds the words of a language in place of rules."""
 
 KEYS = frozenset(
-    {"name", "from", "subject", "to", "pattern", "lifetime", "link_hosts", "accepts", "rejects", "source", "adds", "version"}
+    {
+        "name",
+        "from",
+        "subject",
+        "to",
+        "pattern",
+        "lifetime",
+        "link_hosts",
+        "accepts",
+        "rejects",
+        "source",
+        "adds",
+        "version",
+    }
 )
 TEXT_LIMIT = 200_000
 DURATION = re.compile(r"(\d{1,4})(s|m|h)")
@@ -136,19 +149,19 @@ def bare(shown: str) -> str:
 
 
 def load(sources: Iterable[tuple[str, str]]) -> RuleSet:
-    """Compile rule files given as (name, text); one whose name ends in ``wording.toml`` gives the words of languages.
+    """Compile rule files given as (name, text); one in a folder ``wording`` gives the words of a language.
 
     Raises:
         RuleError: every mistake in every file, each with file, line, rule and reason.
     """
     problems: list[str] = []
     rules: list[Rule] = []
-    words: Wording | None = None
+    languages: list[Language] = []
     names: dict[str, str] = {}
     for origin, text in sources:
         try:
-            if origin.endswith(WORDING):
-                words = wording.read(text)
+            if WORDING in origin:
+                languages.append(wording.read_language(origin, text))
                 continue
             content = tomllib.loads(text)
         except (tomllib.TOMLDecodeError, ValueError) as fault:
@@ -166,7 +179,7 @@ def load(sources: Iterable[tuple[str, str]]) -> RuleSet:
             rules.append(rule)
     if problems:
         raise RuleError(problems)
-    return RuleSet(rules=tuple(rules), wording=words or wording.read(""))
+    return RuleSet(rules=tuple(rules), wording=wording.compiled(languages))
 
 
 def _entries(content: dict[str, Any], origin: str, problems: list[str]) -> list[dict[str, Any]]:

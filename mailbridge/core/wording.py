@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import re2
 
 KINDS = ("code", "other", "act", "expiry", "minutes", "hours")
-SPACELESS = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF), (0x3400, 0x9FFF), (0xAC00, 0xD7AF))
+SPACELESS = (
+    (0x0590, 0x06FF),
+    (0x0E00, 0x0EFF),
+    (0x1000, 0x109F),
+    (0x1780, 0x17FF),
+    (0x3040, 0x30FF),
+    (0x3400, 0x9FFF),
+    (0xAC00, 0xD7AF),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +32,46 @@ class Wording:
     hours: re2._Regexp
 
 
-def read(text: str) -> Wording:
-    """Compile the words of a wording file.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Language:
+    """One wording file: the words of each kind, and the sentence that proves each line."""
+
+    origin: str
+    name: str
+    words: Mapping[str, tuple[str, ...]]
+    proofs: Mapping[str, str]
+
+
+def read_language(origin: str, text: str) -> Language:
+    """Read one wording file.
 
     Raises:
-        ValueError: it is no TOML, or a list is not one of words.
+        ValueError: it is no TOML, or not a table of words for each kind.
     """
     content = tomllib.loads(text)
+    name = content.pop("name", None)
+    if not isinstance(name, str) or not name:
+        raise ValueError("needs a name: the language in English")
+    words: dict[str, tuple[str, ...]] = {}
+    proofs: dict[str, str] = {}
+    for kind, entry in content.items():
+        if kind not in KINDS:
+            raise ValueError(f"[{kind}] is unknown; known are {', '.join(KINDS)}")
+        listed = entry.get("words") if isinstance(entry, dict) else None
+        if not isinstance(listed, list) or not all(isinstance(word, str) and word.strip() for word in listed):
+            raise ValueError(f"[{kind}] needs words = a list of words")
+        words[kind] = tuple(word.casefold() for word in listed)
+        if isinstance(entry.get("proof"), str):
+            proofs[kind] = entry["proof"]
+    return Language(origin=origin, name=name, words=words, proofs=proofs)
+
+
+def compiled(languages: Iterable[Language]) -> Wording:
+    """All languages as one: a mail need not say which is its own."""
     words: dict[str, set[str]] = {kind: set() for kind in KINDS}
-    for language, lists in content.items():
-        for kind, entries in lists.items():
-            if kind not in words or not all(isinstance(entry, str) and entry for entry in entries):
-                raise ValueError(f"wording of {language}: {kind} must be a list of words, and one of {', '.join(KINDS)}")
-            words[kind].update(entry.casefold() for entry in entries)
+    for language in languages:
+        for kind, listed in language.words.items():
+            words[kind].update(listed)
     return Wording(**{kind: _compiled(words[kind], is_whole=kind in ("minutes", "hours")) for kind in KINDS})
 
 

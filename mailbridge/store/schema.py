@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from mailbridge.core.delivery import UNFINISHED, State
+from mailbridge.core.delivery import TRANSITIONS, UNFINISHED, State
 
 VERSION = 1
 """``PRAGMA user_version``; a database with a higher one was written by a newer mailbridge and is refused."""
 
 STATES = ", ".join(f"'{state}'" for state in State)
 OPEN = ", ".join(f"'{state}'" for state in UNFINISHED)
+EDGES = ", ".join(sorted({f"'{before}>{after}'" for (before, _), after in TRANSITIONS.items()}))
 
 SCHEMA = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -56,8 +57,12 @@ CREATE TABLE delivery (
     CHECK (state != 'in_flight' OR token > 0)
 );
 CREATE INDEX delivery_line ON delivery (target, line, id) WHERE state IN ({OPEN});
+CREATE UNIQUE INDEX delivery_one_in_flight ON delivery (target, line) WHERE state = 'in_flight';
 CREATE INDEX delivery_due ON delivery (due_at) WHERE state = 'pending' AND due_at IS NOT NULL;
 CREATE INDEX delivery_lost ON delivery (state) WHERE state IN ('expired', 'dead');
+CREATE TRIGGER delivery_transition BEFORE UPDATE OF state ON delivery
+    WHEN OLD.state != NEW.state AND OLD.state || '>' || NEW.state NOT IN ({EDGES})
+    BEGIN SELECT RAISE(ABORT, 'no such transition of a delivery'); END;
 CREATE TABLE journal (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     at INTEGER NOT NULL,
@@ -67,78 +72,5 @@ CREATE TABLE journal (
     detail TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE cursor (mailbox TEXT PRIMARY KEY, position TEXT NOT NULL) WITHOUT ROWID;
-PRAGMA user_version``; a database with a higher one was written by a newer mailbridge and is refused."""
-
-STATES = ", ".join(f"'{state}'" for state in State)
-OPEN = ", ".join(f"'{state}'" for state in UNFINISHED)
-
-SCHEMA = f"""
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE mail (
-    id INTEGER PRIMARY KEY,
-    fingerprint TEXT NOT NULL UNIQUE,
-    received_at INTEGER NOT NULL,
-    ingress TEXT NOT NULL CHECK (ingress IN ('smtp', 'lmtp', 'imap', 'http')),
-    verdict TEXT NOT NULL,
-    rule TEXT,
-    size INTEGER NOT NULL CHECK (size >= 0),
-    facts BLOB NOT NULL,
-    private BLOB,
-    link BLOB,
-    raw BLOB
-);
-CREATE TABLE delivery (
-    id INTEGER PRIMARY KEY,
-    mail_id INTEGER NOT NULL REFERENCES mail (id),
-    target TEXT NOT NULL,
-    line TEXT NOT NULL,
-    identifier TEXT NOT NULL,
-    sender TEXT NOT NULL,
-    kind TEXT NOT NULL CHECK (kind IN ('code', 'link', 'body')),
-    content BLOB,
-    workflow_run_id TEXT,
-    workflow_id TEXT,
-    task_id TEXT,
-    lifetime INTEGER NOT NULL CHECK (lifetime >= 0),
-    state TEXT NOT NULL CHECK (state IN ({STATES})),
-    received_at INTEGER NOT NULL,
-    deadline INTEGER NOT NULL,
-    due_at INTEGER,
-    blocked_until INTEGER,
-    attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
-    is_doubtful INTEGER NOT NULL DEFAULT 0 CHECK (is_doubtful IN (0, 1)),
-    without_run INTEGER NOT NULL DEFAULT 0 CHECK (without_run IN (0, 1)),
-    token INTEGER NOT NULL DEFAULT 0 CHECK (token >= 0),
-    rule TEXT,
-    reason TEXT NOT NULL DEFAULT '',
-    ref TEXT NOT NULL DEFAULT '',
-    final_at INTEGER,
-    CHECK ((state IN ({OPEN})) = (final_at IS NULL)),
-    CHECK (state NOT IN ({OPEN}) OR content IS NOT NULL),
-    CHECK (state != 'in_flight' OR token > 0)
-);
-CREATE INDEX delivery_line ON delivery (target, line, id) WHERE state IN ({OPEN});
-CREATE INDEX delivery_due ON delivery (due_at) WHERE state = 'pending' AND due_at IS NOT NULL;
-CREATE INDEX delivery_lost ON delivery (state) WHERE state IN ('expired', 'dead');
-CREATE TABLE journal (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    at INTEGER NOT NULL,
-    event TEXT NOT NULL,
-    mail_id INTEGER NOT NULL,
-    delivery_id INTEGER,
-    detail TEXT NOT NULL DEFAULT ''
-);
-CREATE TABLE cursor (mailbox TEXT PRIMARY KEY, position TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE tally (state TEXT PRIMARY KEY CHECK (state IN ({STATES})), count INTEGER NOT NULL CHECK (count >= 0)) WITHOUT ROWID;
-CREATE TRIGGER tally_new AFTER INSERT ON delivery BEGIN
-    INSERT INTO tally VALUES (NEW.state, 1) ON CONFLICT (state) DO UPDATE SET count = count + 1;
-END;
-CREATE TRIGGER tally_change AFTER UPDATE OF state ON delivery WHEN OLD.state != NEW.state BEGIN
-    UPDATE tally SET count = count - 1 WHERE state = OLD.state;
-    INSERT INTO tally VALUES (NEW.state, 1) ON CONFLICT (state) DO UPDATE SET count = count + 1;
-END;
-CREATE TRIGGER tally_gone AFTER DELETE ON delivery BEGIN
-    UPDATE tally SET count = count - 1 WHERE state = OLD.state;
-END;
 PRAGMA user_version = {VERSION};
 """
