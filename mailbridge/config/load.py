@@ -20,7 +20,7 @@ from mailbridge.config.values import duration, secret_file, size
 from mailbridge.core.secret import Secret
 
 PREFIX = "MAILBRIDGE_"
-RESERVED = frozenset({"MAILBRIDGE_CONFIG", "MAILBRIDGE_BANNER", "MAILBRIDGE_SHARED", "MAILBRIDGE_E2E", "MAILBRIDGE_PEERS"})
+RESERVED = frozenset({"MAILBRIDGE_CONFIG", "MAILBRIDGE_BANNER", "MAILBRIDGE_SHARED", "MAILBRIDGE_E2E", "MAILBRIDGE_PEERS", "MAILBRIDGE_TOKEN"})
 BARE = {"SKYVERN_API_KEY": ("skyvern", "api_key"), "SKYVERN_BASE_URL": ("skyvern", "base_url")}
 TRUSTED_SECRETS = Path("/run/secrets")
 """Docker's secrets: their mode is the host's to choose, so it is not checked."""
