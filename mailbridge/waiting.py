@@ -74,6 +74,7 @@ class Waiting:
         self._bells: dict[str, set[Bell]] = {}
         self._callbacks: list[Callback] = []
         self._serial = 0
+        self._is_over = False
 
     def expect(self, identifier: str, until: datetime, *, who: str = "", way: Way = "pull") -> Wait:
         """Note that somebody waits, or still waits, for a code until then; it lapses by itself."""
@@ -146,6 +147,7 @@ class Waiting:
     def bell(self, identifier: str) -> Iterator[Bell]:
         """A bell for the length of the block that rings when a mail for this identifier (``*``: for any) is stored."""
         one = Bell()
+        one.is_over = self._is_over
         folded = identifier.casefold()
         self._bells.setdefault(folded, set()).add(one)
         try:
@@ -163,7 +165,8 @@ class Waiting:
                 one.ring()
 
     def close(self) -> None:
-        """The daemon stops: wake everybody, with nothing."""
+        """The daemon stops: wake everybody, with nothing; whoever still comes does not wait."""
+        self._is_over = True
         for bells in self._bells.values():
             for one in bells:
                 one.is_over = True
@@ -174,4 +177,3 @@ class Waiting:
         lapsed = [key for key, wait in self._waits.items() if wait.until <= now]
         for key in lapsed:
             del self._waits[key]
-

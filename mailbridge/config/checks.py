@@ -12,6 +12,8 @@ from mailbridge.config.settings import Settings
 from mailbridge.config.values import listen
 from mailbridge.core.addresses import parse_mailbox
 
+SHORTEST_TOKEN = 16
+
 Where = Callable[[str, str], str]
 
 
@@ -90,6 +92,12 @@ def _rest(settings: Settings) -> Iterator[tuple[str, str, str]]:
     for section, url in (("skyvern", settings.skyvern.base_url), *(("target", t.base_url) for t in settings.target)):
         if not url.startswith(("http://", "https://")):
             yield section, "base_url", "must begin with https:// or http://"
+    if settings.pull.grace > timedelta(minutes=10):
+        yield "pull", "grace", "must be at most 10m, else a run may be given the code of an earlier login"
+    if settings.http.token is not None and len(settings.http.token) < SHORTEST_TOKEN:
+        yield "http", "token", f"must have at least {SHORTEST_TOKEN} characters; make one with `openssl rand -hex 24`"
+    if settings.http.public_url and not settings.http.public_url.startswith(("http://", "https://")):
+        yield "http", "public_url", "must begin with https:// or http://"
     if not settings.store.url.startswith("sqlite:"):
         yield "store", "url", "must be sqlite:///path/to/mailbridge.db"
     if not 1 <= settings.parser.workers <= 16:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Literal, Protocol
 
@@ -55,6 +55,7 @@ class Intake:
         metrics: Metrics,
         lifetime: timedelta,
         push_ambiguous: bool = False,
+        on_stored: Callable[[Sequence[str]], None] = lambda identifiers: None,  # noqa: ARG005
     ) -> None:
         self._reader = reader
         self._store = store
@@ -63,6 +64,7 @@ class Intake:
         self._metrics = metrics
         self.lifetime = lifetime
         self.push_ambiguous = push_ambiguous
+        self._on_stored = on_stored
 
     async def accept(self, envelope: Envelope) -> Receipt:
         """Store one mail with what it means. On return it is fsynced.
@@ -79,6 +81,8 @@ class Intake:
             self._metrics.message(envelope.ingress, "unavailable")
             raise
         self._courier.offer(receipt.claims)
+        if not receipt.is_duplicate:
+            self._on_stored(arrival.identification.identifiers)
         self._metrics.stage("commit", time.perf_counter() - read)
         if understood is not None:
             for stage, seconds in zip(("parse", "extract", "resolve"), understood.timings, strict=True):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from mailbridge.store import StoreError
 
@@ -31,6 +35,34 @@ class Cipher:
             return self._gcm.decrypt(sealed[:NONCE_LENGTH], sealed[NONCE_LENGTH:], row.encode())
         except InvalidTag:
             raise StoreError(f"{row}: cannot be decrypted; is this the key file that the database was written with?") from None
+
+
+class Names:
+    """Names for identifiers that nobody can guess or read: the identifier itself, encrypted (AES-SIV, RFC 5297).
+
+    One identifier has one name for as long as the database has its key; nothing is stored.
+    """
+
+    PREFIX = "t-"
+
+    def __init__(self, key: bytes) -> None:
+        derived = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=b"mailbridge names of identifiers").derive(key)
+        self._siv = AESSIV(derived)
+
+    def name(self, identifier: str) -> str:
+        """The name of an identifier: letters, digits, ``-`` and ``_``."""
+        sealed = self._siv.encrypt(identifier.encode(), None)
+        return self.PREFIX + base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+
+    def identifier(self, name: str) -> str | None:
+        """The identifier that a name stands for; None where it is no name of ours."""
+        if not name.startswith(self.PREFIX) or not name.isascii():
+            return None
+        bare = name.removeprefix(self.PREFIX)
+        try:
+            return self._siv.decrypt(base64.urlsafe_b64decode(bare + "=" * (-len(bare) % 4)), None).decode()
+        except (InvalidTag, binascii.Error, ValueError):
+            return None
 
 
 def read_key(path: Path, *, is_made: bool) -> bytes:

@@ -97,9 +97,7 @@ class SqliteCodes:
 
     async def given(self, *, limit: int = 100) -> tuple[Given, ...]:
         """See `Codes.given`."""
-        query = (
-            "SELECT identifier, way, reader, what, first_at, last_at, times, is_consumed FROM given ORDER BY last_at DESC, id DESC LIMIT ?"
-        )
+        query = "SELECT identifier, way, reader, what, first_at, last_at, times, is_consumed FROM given ORDER BY last_at DESC, id DESC LIMIT ?"
         rows: list[Any] = await self._writer.do(lambda connection: list(connection.execute(query, (limit,))))
         return tuple(
             Given(

@@ -125,6 +125,19 @@ class StoredTotp:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happening:
+    """A line of the journal, and the identifiers that it is about (none: nobody was recognised)."""
+
+    id: int
+    at: datetime
+    event: str
+    mail_id: int
+    delivery_id: int | None
+    detail: str
+    identifiers: tuple[str, ...]
+
+
 class Codes(Protocol):
     """Codes for whoever waits."""
 
@@ -186,4 +199,16 @@ class Vault(Protocol):
 
     async def remove_totp(self, name: str) -> bool:
         """Erase a secret; False if there is none of that name."""
+        ...
+
+
+class Tail(Protocol):
+    """The journal for those who follow it. Ids grow and are never used again."""
+
+    async def newest(self) -> int:
+        """The id of the last line; 0 where there is none."""
+        ...
+
+    async def after(self, number: int, *, limit: int = 100) -> tuple[Happening, ...]:
+        """Oldest first, those with an id above ``number``."""
         ...

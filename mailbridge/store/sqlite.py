@@ -22,10 +22,13 @@ from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.core.delivery import Claim, Delivery, State, Step
 from mailbridge.core.mail import Envelope
 from mailbridge.store import Arrival, Due, JournalLine, MailRow, Receipt, StoreError, StoreInUse
-from mailbridge.store.cipher import Cipher, read_key
+from mailbridge.store.cipher import Cipher, Names, read_key
+from mailbridge.store.codes import SqliteCodes
 from mailbridge.store.outbox import Outbox
 from mailbridge.store.rows import DELIVERY, MAIL, facts_of, journal, link_of, private_of, read_delivery, read_mail
 from mailbridge.store.schema import SCHEMA, VERSION
+from mailbridge.store.tail import SqliteTail
+from mailbridge.store.vault import SqliteVault
 from mailbridge.store.writer import Writer
 
 OLDEST_SQLITE = 3_051_003
@@ -50,7 +53,7 @@ PRAGMAS = {
 
 
 class SqliteStore:
-    """Implements `mailbridge.store.Store`."""
+    """Implements `mailbridge.store.Store`; ``codes``, ``vault``, ``tail`` and ``names`` are what may be read out of it, and by whom."""
 
     def __init__(
         self,
@@ -58,10 +61,15 @@ class SqliteStore:
         writer: Writer,
         outbox: Outbox,
         cipher: Cipher,
+        names: Names,
         clock: SteadyClock,
         retention: RetentionSettings,
         lock: int | None,
     ) -> None:
+        self.codes = SqliteCodes(writer=writer, cipher=cipher, clock=clock)
+        self.vault = SqliteVault(writer=writer, cipher=cipher, clock=clock)
+        self.tail = SqliteTail(writer)
+        self.names = names
         self._writer = writer
         self._outbox = outbox
         self._cipher = cipher
@@ -157,12 +165,15 @@ class SqliteStore:
                 (self._erased["raw"], mail_limit),
             ),
             ("DELETE FROM journal WHERE at < ?", (journal_limit,)),
+            ("DELETE FROM given WHERE last_at < ?", (journal_limit,)),
+            ("DELETE FROM run WHERE first_at < ?", (journal_limit,)),
+            ("DELETE FROM token WHERE expires_at < ?", (journal_limit,)),
             ("DELETE FROM delivery WHERE received_at < ? AND content IS NULL", (journal_limit,)),
             (
                 "DELETE FROM mail WHERE received_at < ? AND raw IS NULL AND id NOT IN (SELECT mail_id FROM delivery)",
                 (journal_limit,),
             ),
-        )[: 6 if now >= self._purge_at else 3]:
+        )[: None if now >= self._purge_at else 3]:
             connection.execute(statement, values)
             erased += connection.changes()
         if now >= self._purge_at:
@@ -306,7 +317,7 @@ def open_sqlite(
             outbox.recover(connection, clock.micros(), grace)
     writer = Writer(lambda: _connect(path, settings))
     writer.start(connection)
-    return SqliteStore(writer=writer, outbox=outbox, cipher=cipher, clock=clock, retention=retention, lock=lock)
+    return SqliteStore(writer=writer, outbox=outbox, cipher=cipher, names=Names(key), clock=clock, retention=retention, lock=lock)
 
 
 def _connect(path: Path, settings: StoreSettings) -> apsw.Connection:
