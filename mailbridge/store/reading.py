@@ -138,6 +138,11 @@ class Happening:
     identifiers: tuple[str, ...]
 
 
+def literal(identifier: str) -> str:
+    """An identifier as a pattern that matches only itself."""
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in identifier)
+
+
 class Codes(Protocol):
     """Codes for whoever waits."""
 
@@ -195,6 +200,10 @@ class Vault(Protocol):
 
     async def bound(self, identifier: str) -> StoredTotp | None:
         """The authenticator that answers for an identifier."""
+        ...
+
+    async def bind_totp(self, name: str, identifier: str | None) -> bool:
+        """Let a secret answer for another identifier, or for none. False as for `add_totp`, or if there is none of that name."""
         ...
 
     async def remove_totp(self, name: str) -> bool:

@@ -93,6 +93,12 @@ class SqliteVault:
         rows = await self._read(f"{TOTP} WHERE line = ?", (identifier.casefold(),))
         return self._totp(rows[0]) if rows else None
 
+    async def bind_totp(self, name: str, identifier: str | None) -> bool:
+        """See `Vault.bind_totp`."""
+        line = None if identifier is None else identifier.casefold()
+        query = "UPDATE OR IGNORE totp SET line = ?, identifier = ? WHERE name = ? RETURNING name"
+        return bool(await self._read(query, (line, identifier, name)))
+
     async def remove_totp(self, name: str) -> bool:
         """See `Vault.remove_totp`. The log is cut at once, so that no copy stays in it."""
 

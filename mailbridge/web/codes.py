@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from mailbridge.store.reading import ANYTHING, Code, Codes, Given, Kind, StoredTotp, Vault, Wanted
+from mailbridge.store.reading import ANYTHING, Code, Codes, Given, Kind, StoredTotp, Vault, Wanted, literal
 from mailbridge.waiting import Bell, Wait, Waiting
 from mailbridge.web.auth import Caller, Gate
 from mailbridge.web.fresh import Fresh, fresh
@@ -91,7 +91,7 @@ class CodesApi:
         if identifier:
             caller.must_read(identifier)
             await self._must_be_known(identifier)
-        patterns = (_literal(identifier),) if identifier else caller.identifiers
+        patterns = (literal(identifier),) if identifier else caller.identifiers
         found = await self._codes.live(identifiers=patterns, since=since, limit=limit)
         return JSONResponse({"codes": [as_json(code) for code in found]}, headers=NO_STORE)
 
@@ -267,8 +267,3 @@ def given_json(one: Given) -> dict[str, object]:
 def stamp(moment: datetime) -> str:
     """ISO 8601 in UTC with a ``Z``."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _literal(identifier: str) -> str:
-    """An identifier as a pattern that matches only itself."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in identifier)

@@ -107,7 +107,7 @@ class Desk:
         headers = {"x-skyvern-signature": signature, "x-skyvern-timestamp": "1", "Content-Type": "application/json"}
         return await self.client.post(f"/skyvern/totp/{identifier}", content=octets, headers=headers)
 
-    async def code(self, identifier: str = "ann@corp.com", **ids: str) -> str:
+    async def code(self, identifier: str = "ann@corp.com", **ids: Any) -> str:
         """What a poll is given."""
         answer = await self.poll(identifier, **ids)
         assert answer.status_code == 200, answer.text

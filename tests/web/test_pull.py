@@ -6,8 +6,10 @@ import base64
 import hashlib
 import hmac
 import time
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,14 +62,14 @@ def test_while_there_is_no_code_the_answer_is_an_empty_string(tmp_path: Path) ->
     ],
     ids=range(9),
 )
-def test_without_a_valid_signature_there_is_401_and_nothing_else(tmp_path: Path, headers: dict[str, str]) -> None:
+def test_without_a_valid_signature_there_is_401_and_nothing_else(tmp_path: Path, headers: dict[str, str | bytes]) -> None:
     """Missing, malformed, non-ASCII, of another key or another body: the same 401, whether a code is there or not."""
 
     async def work(desk: Desk) -> None:
         await desk.mail(CODE)
-        raw = {name: value.encode() if isinstance(value, str) else value for name, value in headers.items()}
+        raw = [(name.encode(), value if isinstance(value, bytes) else value.encode()) for name, value in headers.items()]
         answers = [
-            await desk.client.post(f"/skyvern/totp/{who}", content=b"{}", headers=list(raw.items()))
+            await desk.client.post(f"/skyvern/totp/{who}", content=b"{}", headers=raw)
             for who in ("ann@corp.com", "nobody@corp.com")
         ]
         assert [answer.status_code for answer in answers] == [401, 401]
@@ -124,7 +126,7 @@ def test_a_body_above_64_kib_is_not_read(tmp_path: Path) -> None:
         assert (await desk.poll(body=b" " * MOST_BODY)).status_code == 200
         assert (await desk.poll(body=b" " * (MOST_BODY + 1))).status_code == 413
 
-        async def parts() -> object:
+        async def parts() -> AsyncIterator[bytes]:
             for _ in range(10):
                 yield b" " * 10_000
 
@@ -227,7 +229,7 @@ def test_several_runs_wait_on_one_identifier(tmp_path: Path) -> None:
     ],
 )
 def test_a_code_that_is_bound_to_a_run_is_only_for_that_run(
-    tmp_path: Path, tag: dict[str, str], ids: dict[str, str], is_given: bool
+    tmp_path: Path, tag: dict[str, Any], ids: dict[str, str], is_given: bool
 ) -> None:
     """A run tag in the recipient address binds the code; everybody else goes on waiting."""
 
