@@ -78,8 +78,11 @@ async def _latest(store: SqliteStore, identifier: str, sender: str) -> dict[str,
             return None
         await store.codes.note(identifier, way="api", reader=READER, what=made.what, is_consumed=False)
         return totp_json(identifier, made)
-    code = await store.codes.take(Wanted(identifier=identifier, sender=sender), reader=READER, is_consumed=False)
-    return None if code is None else as_json(code)
+    code = await store.codes.newest(Wanted(identifier=identifier, sender=sender))
+    if code is None:
+        return None
+    await store.codes.note(identifier, way="api", reader=READER, what=code.what, is_consumed=False)
+    return as_json(code)
 
 
 @codes.command("wait")

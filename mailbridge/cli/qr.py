@@ -32,7 +32,7 @@ def read_qr(path: Path) -> str:
             grey = grey.convert("L")
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
         raise SecretError(f"{path}: not an image that can be read (PNG, JPEG, WebP …)") from None
-    found = {one.text for one in zxingcpp.read_barcodes(grey, formats=zxingcpp.BarcodeFormat.QRCode)}
+    found = {one.text for one in zxingcpp.read_barcodes(grey, formats=zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode))}
     if len(found) != 1:
         what = "no QR code" if not found else f"{len(found)} QR codes"
         raise SecretError(f"{path}: {what} in it; take a sharper picture of one")

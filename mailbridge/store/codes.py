@@ -43,7 +43,7 @@ class SqliteCodes:
         wanted = Wanted(identifier=poll.identifier, kinds=("code",), since=since, runs=poll.runs)
         code = self._newest(connection, wanted, now)
         if code is not None:
-            self._note(connection, code, way="pull", reader=poll.run, is_consumed=False)
+            self._write(connection, code.identifier, "pull", poll.run, code.what, is_consumed=False)
         return code
 
     def _first_poll(self, connection: apsw.Connection, poll: Poll, line: str, now: int) -> int:
@@ -55,13 +55,17 @@ class SqliteCodes:
         connection.execute("INSERT OR REPLACE INTO run VALUES (?, ?, ?)", (line, poll.run, now))
         return now
 
-    async def take(self, wanted: Wanted, *, reader: str, is_consumed: bool) -> Code | None:
-        """See `Codes.take`."""
+    async def newest(self, wanted: Wanted) -> Code | None:
+        """See `Codes.newest`."""
+        return await self._writer.do(lambda connection: self._newest(connection, wanted, self._clock.micros()))
+
+    async def consume(self, wanted: Wanted, *, reader: str) -> Code | None:
+        """See `Codes.consume`."""
 
         def work(connection: apsw.Connection) -> Code | None:
             code = self._newest(connection, wanted, self._clock.micros())
             if code is not None:
-                self._note(connection, code, way="api", reader=reader, is_consumed=is_consumed)
+                self._write(connection, code.identifier, "api", reader, code.what, is_consumed=True)
             return code
 
         return await self._writer.do(work)
@@ -152,15 +156,10 @@ class SqliteCodes:
             is_consumed=is_consumed,
         )
 
-    def _note(self, connection: apsw.Connection, code: Code, *, way: Way, reader: str, is_consumed: bool) -> None:
-        if self._write(connection, code.identifier, way, reader, f"mail {code.mail_id}", is_consumed=is_consumed):
-            event = "consumed" if is_consumed else "given"
-            journal(connection, self._clock.micros(), event, code.mail_id, None, f"{way} {reader}".strip())
-
     def _write(
         self, connection: apsw.Connection, identifier: str, way: Way, reader: str, what: str, *, is_consumed: bool
-    ) -> bool:
-        """Whether this is the first time."""
+    ) -> None:
+        """Record it, and the first time of a mail in the journal too."""
         now = self._clock.micros()
         row: Any = connection.execute(
             "INSERT INTO given (line, identifier, way, reader, what, first_at, last_at, is_consumed) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -168,7 +167,9 @@ class SqliteCodes:
             " is_consumed = max(is_consumed, excluded.is_consumed) RETURNING times",
             (identifier.casefold(), identifier, way, reader, what, now, now, int(is_consumed)),
         ).fetchone()
-        return bool(row[0] == 1)
+        if (row[0] == 1 or is_consumed) and what.startswith("mail "):
+            number = int(what.removeprefix("mail "))
+            journal(connection, now, "consumed" if is_consumed else "given", number, None, f"{way} {reader}".strip())
 
 
 def _consumed(connection: apsw.Connection, line: str, what: str) -> bool:

@@ -41,6 +41,11 @@ class Code:
     is_consumed: bool = False
 
     @property
+    def what(self) -> str:
+        """What it is, in records of what was given."""
+        return f"mail {self.mail_id}"
+
+    @property
     def run(self) -> str | None:
         """The id that it is bound to, if any."""
         return self.workflow_run_id or self.workflow_id or self.task_id
@@ -150,8 +155,12 @@ class Codes(Protocol):
         """The newest live code that this run may have, and note that it was given; the same again until a newer one comes."""
         ...
 
-    async def take(self, wanted: Wanted, *, reader: str, is_consumed: bool) -> Code | None:
-        """The newest live code that is wanted and that nobody has consumed; two never consume one."""
+    async def newest(self, wanted: Wanted) -> Code | None:
+        """The newest live code that is wanted and that nobody has consumed. Whoever gives it away says so by `note`."""
+        ...
+
+    async def consume(self, wanted: Wanted, *, reader: str) -> Code | None:
+        """As `newest`, and nobody gets it afterwards; two never consume one."""
         ...
 
     async def live(self, *, identifiers: Sequence[str], since: datetime | None = None, limit: int = 100) -> tuple[Code, ...]:
@@ -159,7 +168,7 @@ class Codes(Protocol):
         ...
 
     async def note(self, identifier: str, *, way: Way, reader: str, what: str, is_consumed: bool) -> bool:
-        """Note that something that is no mail was given. False: it was consumed before, and must not be given."""
+        """Note that ``what`` (see `Given`) was given. False: it was consumed before, and must not be given."""
         ...
 
     async def given(self, *, limit: int = 100) -> tuple[Given, ...]:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Literal, assert_never
 
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from mailbridge.store import StoreUnavailable
 from mailbridge.store.reading import ANYTHING, Code, Codes, Given, Kind, StoredTotp, Vault, Wanted, literal
 from mailbridge.waiting import Bell, Wait, Waiting
 from mailbridge.web.auth import Caller, Gate
 from mailbridge.web.fresh import Fresh, fresh
 from mailbridge.web.health import NO_STORE
 from mailbridge.web.query import Query
+
+log = logging.getLogger("mailbridge.web.codes")
 
 LONGEST_WAIT = 60.0
 DEFAULT_WAIT = 30.0
@@ -112,7 +117,7 @@ class CodesApi:
         finally:
             self._open -= 1
             self._waiting.end(noted)
-        return JSONResponse(found or {"identifier": wish.wanted.identifier, "code": None}, headers=NO_STORE)
+        return self._told(found, wish, caller)
 
     async def waiting(self, request: Request) -> Response:
         """Who waits now, and what each was given."""
@@ -128,6 +133,28 @@ class CodesApi:
         limit = Query(request, known=("limit",)).whole("limit", default=50, least=1, most=1_000)
         found = [given_json(one) for one in await self._codes.given(limit=limit) if caller.may_read(one.identifier)]
         return JSONResponse({"given": found}, headers=NO_STORE)
+
+    def _told(self, found: Code | Fresh | None, wish: Wish, caller: Caller) -> Response:
+        """The answer. That a code was read, and not consumed, is recorded when the answer is on its way: nobody waits for that."""
+        identifier = wish.wanted.identifier
+        match found:
+            case None:
+                return JSONResponse({"identifier": identifier, "code": None}, headers=NO_STORE)
+            case Fresh():
+                return JSONResponse(totp_json(identifier, found), headers=NO_STORE)
+            case Code() if wish.is_consumed:
+                return JSONResponse(as_json(found), headers=NO_STORE)
+            case Code():
+                noting = BackgroundTask(self._note, found, caller)
+                return JSONResponse(as_json(found), headers=NO_STORE, background=noting)
+            case _:
+                assert_never(found)
+
+    async def _note(self, code: Code, caller: Caller) -> None:
+        try:
+            await self._codes.note(code.identifier, way="api", reader=caller.name, what=code.what, is_consumed=False)
+        except StoreUnavailable as fault:
+            log.warning("a code was read and that is not recorded: the store is %s", fault.kind)
 
     def _wish(self, request: Request) -> Wish:
         query = Query(request, known=("identifier", "timeout", "since", "from", "kind", "run", "consume"))
@@ -148,7 +175,7 @@ class CodesApi:
         if not self._is_known(identifier) and await self._vault.bound(identifier) is None:
             raise HTTPException(404, "no code can ever come for this identifier: it is not in [identity] known")
 
-    async def _found(self, request: Request, wish: Wish, caller: Caller) -> dict[str, object] | None:
+    async def _found(self, request: Request, wish: Wish, caller: Caller) -> Code | Fresh | None:
         stored = await self._vault.bound(wish.wanted.identifier) if wish.takes_totp else None
         if stored is not None:
             return await self._from_authenticator(stored, wish, caller)
@@ -158,20 +185,23 @@ class CodesApi:
             async with _hung_up(request, bell):
                 return await self._from_mail(wish, caller, bell)
 
-    async def _from_mail(self, wish: Wish, caller: Caller, bell: Bell) -> dict[str, object] | None:
+    async def _from_mail(self, wish: Wish, caller: Caller, bell: Bell) -> Code | None:
         """Clear the bell, look, and only then wait. Nothing is taken for a caller who has hung up."""
         loop = asyncio.get_running_loop()
         until = loop.time() + wish.timeout
         while not bell.is_over:
             bell.clear()
-            code = await self._codes.take(wish.wanted, reader=caller.name, is_consumed=wish.is_consumed)
+            if wish.is_consumed:
+                code = await self._codes.consume(wish.wanted, reader=caller.name)
+            else:
+                code = await self._codes.newest(wish.wanted)
             if code is not None:
-                return as_json(code)
+                return code
             if bell.is_over or not await bell.wait(until - loop.time()):
                 return None
         return None
 
-    async def _from_authenticator(self, stored: StoredTotp, wish: Wish, caller: Caller) -> dict[str, object] | None:
+    async def _from_authenticator(self, stored: StoredTotp, wish: Wish, caller: Caller) -> Fresh | None:
         """A fresh code; one that is consumed is nobody's afterwards, so the next in line gets the one of the next period."""
         loop = asyncio.get_running_loop()
         until = loop.time() + wish.timeout
@@ -183,7 +213,7 @@ class CodesApi:
             if await self._codes.note(
                 wish.wanted.identifier, way="api", reader=caller.name, what=made.what, is_consumed=wish.is_consumed
             ):
-                return totp_json(wish.wanted.identifier, made)
+                return made
             after = made.counter
 
     def _wait_json(self, wait: Wait, given: Sequence[Given]) -> dict[str, object]:

@@ -1,0 +1,155 @@
+"""A daemon in a process of its own, with the practice receiver or another behind it, and the mails that are sent to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+ADMIN = "a-token-that-reads-everything"
+START = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Daemon:
+    """Where it listens, and its process."""
+
+    smtp: str
+    http: str
+    folder: Path
+    pid: int
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The token that reads everything."""
+        return {"Authorization": f"Bearer {ADMIN}"}
+
+    def run(self, *arguments: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+        """A command beside it."""
+        return subprocess.run(
+            [sys.executable, "-m", "mailbridge", *arguments],
+            cwd=self.folder,
+            env={**_environment(self.folder), **variables},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    @property
+    def log(self) -> str:
+        """What it has said so far."""
+        return (self.folder / "log").read_text(encoding="utf-8")
+
+    def rss(self) -> int:
+        """Resident memory in octets."""
+        status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
+        return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) * 1024
+
+
+@contextmanager
+def running_daemon(folder: Path, **settings: str) -> Iterator[Daemon]:
+    """``mailbridge serve`` in ``folder``, until the block ends. ``settings`` are variables such as ``SKYVERN__BASE_URL``."""
+    (folder / "mailbridge.toml").write_text(
+        '[smtp]\nlisten = ["127.0.0.1:0"]\nmax_per_ip = 1000\n[domains]\naccept = ["bridge.example"]\n'
+        f'[http]\nlisten = "127.0.0.1:0"\ntoken = "{ADMIN}"\n[practice]\nlisten = "127.0.0.1:0"\n[log]\nformat = "json"\n',
+        encoding="utf-8",
+    )
+    environment = {**_environment(folder), **{f"MAILBRIDGE_{name}": value for name, value in settings.items()}}
+    with (folder / "log").open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mailbridge", "serve"], cwd=folder, env=environment, stdout=stream, stderr=stream
+        )
+    try:
+        ready = _ready(folder / "log", process)
+        yield Daemon(smtp=ready["smtp"], http=ready["http"], folder=folder, pid=process.pid)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MAILBRIDGE_", "SKYVERN_"))}
+    return {**kept, "MAILBRIDGE_CONFIG": str(folder / "mailbridge.toml")}
+
+
+def _ready(log: Path, process: subprocess.Popen[bytes]) -> dict[str, str]:
+    until = time.monotonic() + START
+    while time.monotonic() < until and process.poll() is None:
+        for line in log.read_text(encoding="utf-8").splitlines():
+            if '"event": "ready"' in line:
+                row: dict[str, str] = json.loads(line)
+                return row
+        time.sleep(0.02)
+    raise RuntimeError(f"the daemon did not get ready:\n{log.read_text(encoding='utf-8')}")
+
+
+class Sender:
+    """One SMTP connection that is kept open (RFC 5321)."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._count = 0
+
+    @classmethod
+    async def connect(cls, address: str) -> Sender:
+        """Greeting and EHLO."""
+        host, _, port = address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        one = cls(reader, writer)
+        await one._reply()
+        await one._say(b"EHLO tests.example\r\n")
+        return one
+
+    async def send(self, identifier: str, code: str, *, rcpt: str = "codes@bridge.example") -> float:
+        """Send a mail with a code. Returns the seconds from the end of its data to the 250."""
+        self._count += 1
+        head = f"From: no-reply@github.com\r\nTo: {identifier}\r\nSubject: Your code\r\nMessage-ID: <{id(self)}.{self._count}.{code}@x>\r\n"
+        content = f"{head}\r\nYour verification code is {code}\r\n.\r\n".encode()
+        await self._say(b"MAIL FROM:<no-reply@github.com>\r\n")
+        await self._say(f"RCPT TO:<{rcpt}>\r\n".encode())
+        await self._say(b"DATA\r\n")
+        began = time.perf_counter()
+        await self._say(content)
+        return time.perf_counter() - began
+
+    async def close(self) -> None:
+        """QUIT."""
+        await self._say(b"QUIT\r\n")
+        self._writer.close()
+
+    async def _say(self, octets: bytes) -> None:
+        self._writer.write(octets)
+        await self._writer.drain()
+        await self._reply()
+
+    async def _reply(self) -> None:
+        while True:
+            line = await self._reader.readline()
+            if line[:1] not in b"23":
+                raise RuntimeError(f"refused: {line!r}")
+            if line[3:4] != b"-":
+                return
+
+
+def client_of(daemon: Daemon, *, connections: int = 10) -> httpx.AsyncClient:
+    """An HTTP client of the daemon that holds the token."""
+    return httpx.AsyncClient(
+        base_url=f"http://{daemon.http}",
+        headers=daemon.headers,
+        trust_env=False,
+        timeout=90,
+        limits=httpx.Limits(max_connections=connections),
+    )
