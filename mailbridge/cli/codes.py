@@ -81,7 +81,7 @@ async def _latest(store: SqliteStore, identifier: str, sender: str) -> dict[str,
     code = await store.codes.newest(Wanted(identifier=identifier, sender=sender))
     if code is None:
         return None
-    await store.codes.note(identifier, way="api", reader=READER, what=code.what, is_consumed=False)
+    await store.codes.note(code.identifier, way="api", reader=READER, what=code.what, is_consumed=False)
     return as_json(code)
 
 

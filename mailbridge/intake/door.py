@@ -80,9 +80,9 @@ class Intake:
         except StoreUnavailable:
             self._metrics.message(envelope.ingress, "unavailable")
             raise
-        self._courier.offer(receipt.claims)
         if not receipt.is_duplicate:
             self._on_stored(arrival.identification.identifiers)
+        self._courier.offer(receipt.claims)
         self._metrics.stage("commit", time.perf_counter() - read)
         if understood is not None:
             for stage, seconds in zip(("parse", "extract", "resolve"), understood.timings, strict=True):
