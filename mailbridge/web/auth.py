@@ -43,10 +43,10 @@ class Caller:
 class Gate:
     """Tells callers by their token; everybody else gets 401, and too many guesses 429."""
 
-    def __init__(self, *, vault: Vault, admin: Secret | None) -> None:
+    def __init__(self, *, vault: Vault, admin: Secret | None, strangers: RateLimit | None = None) -> None:
         self._vault = vault
         self._admin = None if admin is None else token_digest(admin.reveal())
-        self._strangers = RateLimit(rate=2, burst=30, now=time.monotonic)
+        self._strangers = strangers or RateLimit(rate=2, burst=30, now=time.monotonic)
 
     async def caller(self, request: Request) -> Caller:
         """Who asks.

@@ -92,7 +92,7 @@ class CodesApi:
         caller = await self._gate.caller(request)
         query = Query(request, known=("identifier", "since", "limit"))
         since, limit = query.moment("since"), query.whole("limit", default=20, least=1, most=200)
-        identifier = query.text("identifier").strip()
+        identifier = query.text("identifier")
         if identifier:
             caller.must_read(identifier)
             await self._must_be_known(identifier)
@@ -160,12 +160,12 @@ class CodesApi:
         query = Query(request, known=("identifier", "timeout", "since", "from", "kind", "run", "consume"))
         kind = query.choice("kind", KINDS, default="")
         kinds: tuple[Kind, ...] = ("code",) if kind == "code" else ("link",) if kind == "link" else ANYTHING
-        run = query.text("run").strip()
+        run = query.text("run")
         wanted = Wanted(
             identifier=query.needed("identifier"),
             kinds=kinds,
             since=query.moment("since") or self._now() - self._grace(),
-            sender=query.text("from").strip(),
+            sender=query.text("from"),
             runs=(run,) if run else (),
         )
         timeout = query.seconds("timeout", default=DEFAULT_WAIT, most=LONGEST_WAIT)

@@ -24,7 +24,7 @@ PROBLEMS: Mapping[str, str] = {
     "400": "A parameter is missing, unknown, or not what it must be",
     "401": "No token, or one that is unknown or expired",
     "403": "The token is not for that identifier",
-    "404": "No code can ever come for that identifier",
+    "404": "There is no such thing, or no code can ever come for that identifier",
     "408": "The body did not come in in time",
     "413": "The body is larger than 64 KiB",
     "429": "Too many requests; see Retry-After",
@@ -113,24 +113,27 @@ def _events() -> Schema:
 
 def _pull() -> Schema:
     ids = ("task_id", "workflow_run_id", "workflow_permanent_id")
-    body = {"type": "object", "properties": dict.fromkeys(ids, MAYBE_TEXT)}
+    body = {
+        "description": f"An object with any of {', '.join(ids)}; whatever else is signed is answered too, as a poll without ids",
+        "example": {"task_id": "tsk_1", "workflow_run_id": "wr_1", "workflow_permanent_id": "wpid_1"},
+    }
     answer = {
         "type": "object",
         "required": ["task_id", "verification_code"],
         "properties": {"task_id": MAYBE_TEXT, "verification_code": {"type": "string", "maxLength": 10}},
     }
-    path = {"name": "identifier", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+    path = {"name": "identifier", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[^\n]+$"}}
     description = "The identifier, or the unguessable name that `mailbridge skyvern url --hidden` prints"
     operation = _operation(
         "Skyvern asks for a code: its totp_url",
         [{**path, "description": description}],
-        {"200": _json('The code, or "" while there is none', answer), **_problems("401", "408", "413", "429", "503")},
+        {"200": _json('The code, or "" while there is none', answer), **_problems("401", "404", "408", "413", "429", "503")},
         "pullCode",
     )
     return {
         **operation,
         "security": [{"signature": []}],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "requestBody": {"required": False, "content": {"application/json": {"schema": body}}},
     }
 
 

@@ -88,6 +88,7 @@ class Pull:
         metrics: Metrics,
         keys: Sequence[PullKey],
         grace: timedelta,
+        polls: RateLimit | None = None,
     ) -> None:
         self._codes = codes
         self._vault = vault
@@ -95,7 +96,7 @@ class Pull:
         self._waiting = waiting
         self._now = now
         self._metrics = metrics
-        self._polls = RateLimit(rate=RATE, burst=BURST, now=time.monotonic)
+        self._polls = polls or RateLimit(rate=RATE, burst=BURST, now=time.monotonic)
         self.keys = keys
         self.grace = grace
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -10,6 +11,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 LONGEST_VALUE = 1_000
+LATEST = 4e9
+"""Seconds since 1970 up to which a moment is believed: the year 2096."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LAST = datetime.fromtimestamp(LATEST, UTC)
+A_MOMENT = "must be a moment such as 2026-01-31T12:00:00Z (write + as %2B), or seconds since 1970"
 Choice = TypeVar("Choice", bound=str)
 
 
@@ -28,15 +35,17 @@ class Query:
             self._values[name] = value
 
     def text(self, name: str) -> str:
-        """A text; ``""`` where it is not given."""
-        return self._values.get(name, "")
+        """A text, less the blanks around it; ``""`` where it is not given."""
+        value = self._values.get(name)
+        if value is not None and not value.strip():
+            raise bad(f"{name}: is empty; leave it out")
+        return (value or "").strip()
 
     def needed(self, name: str) -> str:
         """A text that must be given."""
-        value = self._values.get(name, "").strip()
-        if not value:
+        if name not in self._values:
             raise bad(f"{name}: must be given")
-        return value
+        return self.text(name)
 
     def seconds(self, name: str, *, default: float, most: float) -> float:
         """A number of seconds from 0 to ``most``."""
@@ -62,24 +71,29 @@ class Query:
 
     def choice(self, name: str, choices: tuple[Choice, ...], *, default: Choice) -> Choice:
         """One of a few words."""
-        given = self._values.get(name, default)
+        given = self.text(name) or default
         for one in choices:
             if one == given:
                 return one
         raise bad(f"{name}: must be one of {', '.join(one for one in choices if one)}")
 
     def moment(self, name: str) -> datetime | None:
-        """A moment: ISO 8601 with a zone, or seconds since 1970; None where it is not given."""
+        """A moment: RFC 3339, or seconds since 1970; None where it is not given. What is before 1970 is as good as 1970."""
         text = self._values.get(name)
         if text is None:
             return None
+        with contextlib.suppress(ValueError):
+            seconds = float(text)
+            if not 0 <= seconds <= LATEST:
+                raise bad(f"{name}: {A_MOMENT}")
+            return datetime.fromtimestamp(seconds, UTC)
         try:
-            moment = datetime.fromisoformat(text) if "-" in text[1:] else datetime.fromtimestamp(float(text), UTC)
-            if moment.tzinfo is not None and 1970 <= moment.year < 9999:
-                return moment.astimezone(UTC)
-        except (ValueError, OverflowError, OSError):
-            pass
-        raise bad(f"{name}: must be a moment such as 2026-01-31T12:00:00Z (write + as %2B), or seconds since 1970")
+            moment = datetime.fromisoformat(text.replace(":60", ":59"))
+        except ValueError:
+            raise bad(f"{name}: {A_MOMENT}") from None
+        if moment.tzinfo is None:
+            raise bad(f"{name}: {A_MOMENT}")
+        return EPOCH if moment.year < 1971 else LAST if moment.year > 2095 else moment.astimezone(UTC)
 
 
 def bad(what: str) -> HTTPException:

@@ -32,6 +32,7 @@ from mailbridge.web.auth import Gate
 from mailbridge.web.codes import CodesApi
 from mailbridge.web.events import EventsApi
 from mailbridge.web.health import Health, Level, health_app
+from mailbridge.web.limits import RateLimit
 from mailbridge.web.openapi import openapi_routes
 from mailbridge.web.pull import Pull, PullKey
 from mailbridge.web.server import serve_app
@@ -143,8 +144,10 @@ async def until(holds: Callable[[], bool], *, patience: float = 10.0) -> None:
 
 
 @asynccontextmanager
-async def open_desk(folder: Path, *, is_known: Callable[[str], bool] = lambda _: True) -> AsyncIterator[Desk]:
-    """A desk over an empty store in ``folder``."""
+async def open_desk(
+    folder: Path, *, is_known: Callable[[str], bool] = lambda _: True, limit: RateLimit | None = None
+) -> AsyncIterator[Desk]:
+    """A desk over an empty store in ``folder``; with ``limit`` in place of the daemon's own rate limits."""
     clock = SteadyClock()
     settings = StoreSettings(url=f"sqlite:///{folder}/mailbridge.db")
     store = open_sqlite(settings, RetentionSettings(), clock=clock, grace=timedelta())
@@ -159,8 +162,9 @@ async def open_desk(folder: Path, *, is_known: Callable[[str], bool] = lambda _:
         metrics=Metrics(),
         keys=keys,
         grace=GRACE,
+        polls=limit,
     )
-    gate = Gate(vault=store.vault, admin=Secret(ADMIN))
+    gate = Gate(vault=store.vault, admin=Secret(ADMIN), strangers=limit)
     codes = CodesApi(
         gate=gate,
         codes=store.codes,
