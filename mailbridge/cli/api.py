@@ -19,13 +19,13 @@ import click
 import httpx
 
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.listener import reachable
 from mailbridge.cli.options import load_or_exit
 from mailbridge.cli.stored import visit
 from mailbridge.config.settings import Settings
 from mailbridge.core.token import RANDOM, token_digest, token_text
 
 TOKEN = "MAILBRIDGE_TOKEN"  # noqa: S105  (the name of a variable)
-ANY = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "localhost": "127.0.0.1"}  # noqa: S104  (what such a listener answers on)
 
 url_option: Callable[[Any], Any] = click.option(
     "--url",
@@ -100,8 +100,7 @@ def daemon(
 
 def own_url(settings: Settings) -> str:
     """Where the daemon of these settings listens, as this machine reaches it."""
-    host, _, port = settings.http.listen.rpartition(":")
-    return f"http://{ANY.get(host, host)}:{port}"
+    return f"http://{reachable(settings.http.listen)}"
 
 
 def _title(answer: httpx.Response) -> str:

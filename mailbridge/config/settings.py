@@ -14,7 +14,6 @@ from msgspec import Struct, field
 from mailbridge.core.secret import Secret
 
 Seconds = timedelta
-Trust = Literal["dkim", "arc", "forwarder", "token", "none"]
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,8 +45,6 @@ class AddressSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=
 
     rcpt: str
     identifier: str | None = None
-    accept_from: tuple[str, ...] = ()
-    trust: Trust | None = None
 
 
 class DomainSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,7 +82,6 @@ class SkyvernSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=
     grace: timedelta = Seconds(seconds=5)
     senders: int = 2
     use_env_proxy: bool = False
-    verify_status: bool = True
 
 
 class TargetSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,7 +89,6 @@ class TargetSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     name: str
     identifiers: tuple[str, ...] = ("*",)
-    kind: Literal["skyvern"] = "skyvern"
     base_url: str = "https://api.skyvern.com"
     api_key: Secret | None = None
     source: str = "email"

@@ -76,19 +76,22 @@ class Intake:
         read = time.perf_counter()
         arrival = self._arrival(envelope, understood)
         try:
-            receipt = await self._store.put(arrival)
+            receipt = await self._store.put(arrival, ahead=lambda receipt: self._hand_over(receipt, arrival))
         except StoreUnavailable:
             self._metrics.message(envelope.ingress, "unavailable")
             raise
-        if not receipt.is_duplicate:
-            self._on_stored(arrival.identification.identifiers)
-        self._courier.offer(receipt.claims)
         self._metrics.stage("commit", time.perf_counter() - read)
         if understood is not None:
             for stage, seconds in zip(("parse", "extract", "resolve"), understood.timings, strict=True):
                 self._metrics.stage(stage, seconds)
         self._account(arrival, receipt)
         return receipt
+
+    def _hand_over(self, receipt: Receipt, arrival: Arrival) -> None:
+        """To those who wait, who look in the store behind this mail, and to the dispatcher."""
+        if not receipt.is_duplicate:
+            self._on_stored(arrival.identification.identifiers)
+        self._courier.offer(receipt.claims)
 
     def _arrival(self, envelope: Envelope, understood: Understanding | None) -> Arrival:
         if understood is None:

@@ -57,7 +57,7 @@ class SqliteCodes:
 
     async def newest(self, wanted: Wanted) -> Code | None:
         """See `Codes.newest`."""
-        return await self._writer.do(lambda connection: self._newest(connection, wanted, self._clock.micros()))
+        return await self._writer.do(lambda connection: self._newest(connection, wanted, self._clock.micros()), is_read=True)
 
     async def consume(self, wanted: Wanted, *, reader: str) -> Code | None:
         """See `Codes.consume`."""
@@ -80,12 +80,13 @@ class SqliteCodes:
             values = (self._clock.micros(), 0 if since is None else to_micros(since), MOST)
             for row in self._each_mail_once(connection.execute(query, values)):
                 if any(fnmatchcase(row[2].casefold(), pattern) for pattern in folded):
-                    found.append(self._code(row, is_consumed=self._is_consumed(connection, row)))
+                    code = self._code(row, is_consumed=self._is_consumed(connection, row))
+                    found += [code] if code is not None else []
                 if len(found) >= limit:
                     break
             return tuple(found)
 
-        return await self._writer.do(work)
+        return await self._writer.do(work, is_read=True)
 
     async def note(self, identifier: str, *, way: Way, reader: str, what: str, is_consumed: bool) -> bool:
         """See `Codes.note`."""
@@ -102,7 +103,7 @@ class SqliteCodes:
     async def given(self, *, limit: int = 100) -> tuple[Given, ...]:
         """See `Codes.given`."""
         query = "SELECT identifier, way, reader, what, first_at, last_at, times, is_consumed FROM given ORDER BY last_at DESC, id DESC LIMIT ?"
-        rows: list[Any] = await self._writer.do(lambda connection: list(connection.execute(query, (limit,))))
+        rows: list[Any] = await self._writer.do(lambda connection: list(connection.execute(query, (limit,))), is_read=True)
         return tuple(
             Given(
                 identifier=row[0],
@@ -124,8 +125,8 @@ class SqliteCodes:
             bound = row[9] or row[10] or row[11]
             if row[4] not in wanted.kinds or not wanted.is_from(row[3]) or (bound and bound not in wanted.runs):
                 continue
-            if not self._is_consumed(connection, row):
-                return self._code(row)
+            if not self._is_consumed(connection, row) and (code := self._code(row)) is not None:
+                return code
         return None
 
     def _each_mail_once(self, rows: apsw.Cursor) -> Iterator[Any]:
@@ -140,13 +141,17 @@ class SqliteCodes:
     def _is_consumed(self, connection: apsw.Connection, row: Any) -> bool:
         return _consumed(connection, row[2].casefold(), f"mail {row[1]}")
 
-    def _code(self, row: Any, *, is_consumed: bool = False) -> Code:
+    def _code(self, row: Any, *, is_consumed: bool = False) -> Code | None:
+        """None where its content was damaged."""
+        content = self._cipher.open(row[5], f"delivery {row[0]}")
+        if content is None:
+            return None
         return Code(
             mail_id=row[1],
             identifier=row[2],
             sender=row[3],
             kind=row[4],
-            value=Secret(self._cipher.open(row[5], f"delivery {row[0]}").decode()),
+            value=Secret(content.decode()),
             rule=row[6],
             received_at=from_micros(row[7]),
             expires_at=self._clock.on_wall(row[8]),

@@ -32,11 +32,11 @@ class SqliteTail:
             row = connection.execute("SELECT max(id) FROM journal").fetchone()
             return int(row[0] or 0) if row else 0
 
-        return await self._writer.do(work)
+        return await self._writer.do(work, is_read=True)
 
     async def after(self, number: int, *, limit: int = 100) -> tuple[Happening, ...]:
         """See `Tail.after`."""
-        rows: list[Any] = await self._writer.do(lambda connection: list(connection.execute(QUERY, (number, limit))))
+        rows: list[Any] = await self._writer.do(lambda connection: list(connection.execute(QUERY, (number, limit))), is_read=True)
         return tuple(_happening(row) for row in rows)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,8 @@ from mailbridge.core.totp import Algorithm, Authenticator
 from mailbridge.store.cipher import Cipher
 from mailbridge.store.reading import StoredTotp, Token
 from mailbridge.store.writer import Writer
+
+log = logging.getLogger("mailbridge.store")
 
 TOKEN = "SELECT id, name, identifiers, created_at, expires_at FROM token"  # noqa: S105  (names of columns)
 TOTP = "SELECT name, identifier, sealed, created_at FROM totp"
@@ -58,22 +61,22 @@ class SqliteVault:
     async def token(self, digest: bytes) -> Token | None:
         """See `Vault.token`."""
         query = f"{TOKEN} WHERE hash = ? AND (expires_at IS NULL OR expires_at > ?)"
-        rows = await self._read(query, (digest, self._clock.micros()))
+        rows = await self._rows(query, (digest, self._clock.micros()), is_read=True)
         return _token(rows[0]) if rows else None
 
     async def tokens(self) -> tuple[Token, ...]:
         """See `Vault.tokens`."""
-        return tuple(_token(row) for row in await self._read(f"{TOKEN} ORDER BY id"))
+        return tuple(_token(row) for row in await self._rows(f"{TOKEN} ORDER BY id", is_read=True))
 
     async def remove_token(self, number: int) -> bool:
         """See `Vault.remove_token`."""
-        return bool(await self._read("DELETE FROM token WHERE id = ? RETURNING id", (number,)))
+        return bool(await self._rows("DELETE FROM token WHERE id = ? RETURNING id", (number,)))
 
     async def add_totp(self, name: str, authenticator: Authenticator, *, identifier: str | None) -> bool:
         """See `Vault.add_totp`."""
         sealed = self._cipher.seal(_encode(authenticator), f"totp {name}")
         line = None if identifier is None else identifier.casefold()
-        rows = await self._read(
+        rows = await self._rows(
             "INSERT INTO totp VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING name",
             (name, line, identifier, sealed, self._clock.micros()),
         )
@@ -81,23 +84,24 @@ class SqliteVault:
 
     async def totps(self) -> tuple[StoredTotp, ...]:
         """See `Vault.totps`."""
-        return tuple(self._totp(row) for row in await self._read(f"{TOTP} ORDER BY name"))
+        found = [self._totp(row) for row in await self._rows(f"{TOTP} ORDER BY name", is_read=True)]
+        return tuple(one for one in found if one is not None)
 
     async def totp(self, name: str) -> StoredTotp | None:
         """See `Vault.totp`."""
-        rows = await self._read(f"{TOTP} WHERE name = ?", (name,))
+        rows = await self._rows(f"{TOTP} WHERE name = ?", (name,), is_read=True)
         return self._totp(rows[0]) if rows else None
 
     async def bound(self, identifier: str) -> StoredTotp | None:
         """See `Vault.bound`."""
-        rows = await self._read(f"{TOTP} WHERE line = ?", (identifier.casefold(),))
+        rows = await self._rows(f"{TOTP} WHERE line = ?", (identifier.casefold(),), is_read=True)
         return self._totp(rows[0]) if rows else None
 
     async def bind_totp(self, name: str, identifier: str | None) -> bool:
         """See `Vault.bind_totp`."""
         line = None if identifier is None else identifier.casefold()
         query = "UPDATE OR IGNORE totp SET line = ?, identifier = ? WHERE name = ? RETURNING name"
-        return bool(await self._read(query, (line, identifier, name)))
+        return bool(await self._rows(query, (line, identifier, name)))
 
     async def remove_totp(self, name: str) -> bool:
         """See `Vault.remove_totp`. The log is cut at once, so that no copy stays in it."""
@@ -105,22 +109,27 @@ class SqliteVault:
         def work(connection: apsw.Connection) -> bool:
             is_there = connection.execute("DELETE FROM totp WHERE name = ? RETURNING name", (name,)).fetchone() is not None
             if is_there:
-                self._writer.checkpoint(connection)
+                self._writer.truncate()
             return is_there
 
         return await self._writer.do(work)
 
-    def _totp(self, row: Any) -> StoredTotp:
+    def _totp(self, row: Any) -> StoredTotp | None:
+        """None where it was damaged, or belongs to another row or key."""
         name, identifier, sealed, created_at = row
+        octets = self._cipher.open(sealed, f"totp {name}")
+        if octets is None:
+            log.error("a stored authenticator cannot be decrypted: remove it, and add it again")
+            return None
         return StoredTotp(
             name=name,
             identifier=identifier,
-            authenticator=_decode(self._cipher.open(sealed, f"totp {name}")),
+            authenticator=_decode(octets),
             created_at=from_micros(created_at),
         )
 
-    async def _read(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
-        return await self._writer.do(lambda connection: list(connection.execute(query, tuple(values))))
+    async def _rows(self, query: str, values: Sequence[Any] = (), *, is_read: bool = False) -> list[Any]:
+        return await self._writer.do(lambda connection: list(connection.execute(query, tuple(values))), is_read=is_read)
 
 
 def _token(row: Any) -> Token:
