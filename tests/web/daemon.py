@@ -1,13 +1,10 @@
-"""A daemon in a process of its own, with the practice receiver or another behind it, and the mails that are sent to it."""
+"""A daemon in a process of its own whose API is asked, the commands beside it, and the mails that are sent to it."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,9 +15,9 @@ import httpx
 from click.testing import CliRunner
 
 from mailbridge.cli import cli
+from tests.cli.running import serving
 
 ADMIN = "a-token-that-reads-everything"
-START = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +45,15 @@ class Daemon:
 
     def run(self, *arguments: str, stdin: str = "", **variables: str) -> Done:
         """A command beside it, in this process: an interpreter of its own would cost 0.2 s a command."""
-        done = CliRunner().invoke(cli, list(arguments), input=stdin, env={**_unset(), **_own(self.folder), **variables})
+        done = CliRunner().invoke(
+            cli, list(arguments), input=stdin, env={**_unset(), "MAILBRIDGE_CONFIG": str(_config(self.folder)), **variables}
+        )
         return Done(returncode=done.exit_code, stdout=done.stdout, stderr=done.stderr)
 
     @property
     def log(self) -> str:
         """What it has said so far."""
-        return (self.folder / "log").read_text(encoding="utf-8")
+        return (self.folder / "serve.log").read_text(encoding="utf-8")
 
     def rss(self) -> int:
         """Resident memory in octets."""
@@ -63,45 +62,25 @@ class Daemon:
 
 
 @contextmanager
-def running_daemon(folder: Path, **settings: str) -> Iterator[Daemon]:
-    """``mailbridge serve`` in ``folder``, until the block ends. ``settings`` are variables such as ``SKYVERN__BASE_URL``."""
-    (folder / "mailbridge.toml").write_text(
-        '[smtp]\nlisten = ["127.0.0.1:0"]\nmax_per_ip = 1000\n[domains]\naccept = ["bridge.example"]\n'
-        f'[http]\nlisten = "127.0.0.1:0"\ntoken = "{ADMIN}"\n[store]\nurl = "sqlite:///{folder}/mailbridge.db"\n[practice]\nlisten = "127.0.0.1:0"\n[log]\nformat = "json"\n',
+def running_daemon(folder: Path, more: str = "", *, token: str = ADMIN, **variables: str) -> Iterator[Daemon]:
+    """``mailbridge serve`` in ``folder``, until the block ends; ``more`` is more configuration."""
+    held = f'token = "{token}"\n' if token else ""
+    _config(folder).write_text(
+        f'[smtp]\nmax_per_ip = 1000\n[domains]\naccept = ["bridge.example"]\n[http]\n{held}'
+        f'[store]\nurl = "sqlite:///{folder}/mailbridge.db"\n{more}',
         encoding="utf-8",
     )
-    kept = {name: value for name, value in os.environ.items() if name not in _unset()}
-    environment = {**kept, **_own(folder), **{f"MAILBRIDGE_{name}": value for name, value in settings.items()}}
-    with (folder / "log").open("wb") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mailbridge", "serve"], cwd=folder, env=environment, stdout=stream, stderr=stream
-        )
-    try:
-        ready = _ready(folder / "log", process)
-        yield Daemon(smtp=ready["smtp"], http=ready["http"], folder=folder, pid=process.pid)
-    finally:
-        process.terminate()
-        process.wait(30)
+    with serving(folder, "--config", str(_config(folder)), env=variables) as running:
+        yield Daemon(smtp=running.smtp, http=running.http, folder=folder, pid=running.process.pid)
+
+
+def _config(folder: Path) -> Path:
+    return folder / "mailbridge.toml"
 
 
 def _unset() -> dict[str, str | None]:
     """Nothing of the caller's settings leaks in."""
     return {name: None for name in os.environ if name.startswith(("MAILBRIDGE_", "SKYVERN_"))}
-
-
-def _own(folder: Path) -> dict[str, str]:
-    return {"MAILBRIDGE_CONFIG": str(folder / "mailbridge.toml")}
-
-
-def _ready(log: Path, process: subprocess.Popen[bytes]) -> dict[str, str]:
-    until = time.monotonic() + START
-    while time.monotonic() < until and process.poll() is None:
-        for line in log.read_text(encoding="utf-8").splitlines():
-            if '"event": "ready"' in line:
-                row: dict[str, str] = json.loads(line)
-                return row
-        time.sleep(0.02)
-    raise RuntimeError(f"the daemon did not get ready:\n{log.read_text(encoding='utf-8')}")
 
 
 class Sender:
