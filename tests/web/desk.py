@@ -18,7 +18,7 @@ import httpx
 
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, StoreSettings
-from mailbridge.core.delivery import Draft
+from mailbridge.core.delivery import Claim, Draft
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.identity import Identification
 from mailbridge.core.mail import Envelope
@@ -55,6 +55,7 @@ class Desk:
         self.pull = pull
         self.clock = clock
         self.client = client
+        self.claims: list[Claim] = []
         self._numbers = itertools.count(1)
 
     async def mail(
@@ -96,6 +97,7 @@ class Desk:
             drafts=drafts,
         )
         receipt = await self.store.put(arrival)
+        self.claims += receipt.claims
         self.waiting.wake((to,))
         return receipt.mail_id
 
