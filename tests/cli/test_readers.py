@@ -215,3 +215,20 @@ def test_what_needs_a_key_says_so(daemon: Daemon) -> None:
     done = daemon.run("skyvern", "check")
     assert done.returncode == 78
     assert "api_key" in done.stderr
+
+
+def test_on_its_own_machine_a_wait_needs_no_token(tmp_path: Path) -> None:
+    """A token for the one question is put into the database, and is gone afterwards, also when nothing came."""
+    with running_daemon(tmp_path, token="") as daemon:
+        listening = {"MAILBRIDGE_HTTP__LISTEN": daemon.http}
+        send(daemon, "ann@corp.com", "482913")
+        assert daemon.run("codes", "wait", "--for", "ann@corp.com", "--timeout", "5", **listening).stdout == "482913\n"
+        assert daemon.run("codes", "wait", "--for", "ben@corp.com", "--timeout", "0", **listening).returncode == 4
+        assert daemon.run("token", "list").stdout == ""
+        remote = daemon.run("codes", "wait", "--for", "ann@corp.com", "--url", f"http://{daemon.http}")
+        assert (remote.returncode, remote.stdout) == (2, "")
+        assert "--token-file" in remote.stderr
+        held = tmp_path / "token"
+        held.write_text(daemon.run("token", "new", "--identifier", "ann@corp.com").stdout)
+        given = ("--url", f"http://{daemon.http}", "--token-file", str(held))
+        assert daemon.run("codes", "wait", "--for", "ann@corp.com", *given).stdout == "482913\n"
