@@ -102,6 +102,8 @@ class CodesApi:
 
     async def wait(self, request: Request) -> Response:
         """The newest code that is wanted, at once or when it comes; ``"code": null`` when the time is over."""
+        if request.method != "GET":  # a HEAD would consume what nobody sees
+            raise HTTPException(405, "only GET", headers={"Allow": "GET"})
         caller = await self._gate.caller(request)
         wish = self._wish(request)
         caller.must_read(wish.wanted.identifier)

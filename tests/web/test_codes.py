@@ -126,6 +126,18 @@ def test_nothing_is_consumed_for_a_caller_who_has_hung_up(tmp_path: Path) -> Non
     at_desk(tmp_path, work)
 
 
+def test_nothing_is_consumed_by_a_request_whose_answer_has_no_body(tmp_path: Path) -> None:
+    """HEAD is 405, and the code is still there."""
+
+    async def work(desk: Desk) -> None:
+        await desk.mail("482913")
+        answer = await desk.client.head(WAIT, params={"identifier": "ann@corp.com", "consume": "true"})
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+        assert (await desk.wait(timeout=0))["code"] == "482913"
+
+    at_desk(tmp_path, work)
+
+
 def test_a_token_reads_its_own_identifiers_only(tmp_path: Path) -> None:
     """Patterns choose them; another identifier is 403 whether or not a code is there, and lists leave it out."""
 
