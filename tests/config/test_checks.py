@@ -27,7 +27,6 @@ CASES = {
     "smtp.listen=mail.example:25": "[smtp] listen: must be host:port",
     "smtp.lmtp=unix:lmtp.sock": "[smtp] lmtp: must be host:port such as 127.0.0.1:2525, [::1]:2525 or unix:/run/x.sock",
     "http.listen=unix:/run/http.sock": "[http] listen: must be host:port such as 127.0.0.1:2525, [::1]:2525",
-    "http.token=short": "[http] token: must have at least 8 characters",
     "http.public_url=codes.example.com": "[http] public_url: must begin with https:// or http://",
     "pull.grace=2h": "[pull] grace: must be at most 1h",
     "domains.accept=bad domain": "[domains] accept: 'bad domain' is no domain",

@@ -43,3 +43,10 @@ def test_a_bad_key_is_refused_unseen(tmp_path: Path) -> None:
         told = "\n".join(str(problem) for problem in caught.value.problems)
         assert "seen" not in told
         assert "empty" in told or "chmod 600" in told
+
+
+def test_a_token_that_is_soon_guessed_is_refused(tmp_path: Path) -> None:
+    """Under eight characters it is no token; the complaint does not repeat it."""
+    with pytest.raises(ConfigError, match="at least 8 characters") as caught:
+        load(None, environ={"MAILBRIDGE_HTTP__TOKEN": "s3cr3t"}, cwd=tmp_path)
+    assert "s3cr3t" not in str(caught.value)
