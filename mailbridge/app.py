@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,8 +15,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from starlette.routing import BaseRoute
+
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import Settings, TargetSettings
+from mailbridge.core.identity import IdentityPolicy
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.dispatch.dispatcher import Dispatcher, Target
@@ -30,8 +34,14 @@ from mailbridge.sinks import Sink
 from mailbridge.sinks.skyvern import SkyvernSink, api_key_from_credentials_file
 from mailbridge.store import StoreUnavailable
 from mailbridge.store.sqlite import SqliteStore, open_sqlite, path_of
+from mailbridge.waiting import Waiting
+from mailbridge.web.auth import Gate
+from mailbridge.web.codes import CodesApi
+from mailbridge.web.events import EventsApi
 from mailbridge.web.health import Health, Level, health_app
+from mailbridge.web.openapi import openapi_routes
 from mailbridge.web.practice import Practice, practice_app
+from mailbridge.web.pull import Pull, PullKey
 from mailbridge.web.server import serve_app
 
 log = logging.getLogger("mailbridge.app")
@@ -72,6 +82,10 @@ class Routing:
         listed = [t.name for t in self._targets if any(fnmatchcase(folded, p.casefold()) for p in t.identifiers)]
         return listed or [SKYVERN]
 
+    def serves(self, target: str) -> Callable[[str], bool]:
+        """Whether a target is one of an identifier's."""
+        return lambda identifier: target in self.targets(identifier)
+
 
 @dataclass(slots=True, kw_only=True)
 class Bridge:
@@ -84,6 +98,8 @@ class Bridge:
     metrics: Metrics
     pool: ParserPool[Understanding]
     clock: SteadyClock
+    waiting: Waiting
+    pull: Pull
     http_address: str = ""
     listeners: smtp.Listeners = field(init=False)
     practice: Practice | None = None
@@ -109,12 +125,20 @@ class Bridge:
             return Health(level=Level.UNREADY, checks={**checks, "parser": "no worker process is running"})
         return Health(level=Level.DEGRADED if checks else Level.READY, checks=checks)
 
+    def is_known(self, identifier: str) -> bool:
+        """Whether a mail's code could ever be for this identifier."""
+        settings = self.settings
+        policy = IdentityPolicy(known=settings.identity.known, learned=self.learned)
+        bound = (entry.identifier.casefold() for entry in settings.address if entry.identifier)
+        return policy.spelling(identifier) is not None or policy.is_allowed(identifier) or identifier.casefold() in bound
+
     async def render_metrics(self) -> bytes:
         """The metrics with what is read at the moment of asking."""
         try:
             self.metrics.outbox(await self.store.counts())
         except StoreUnavailable:
             log.warning("metrics without the outbox: store unavailable")
+        self.metrics.waiting(Counter(wait.way for wait in self.waiting.everybody()))
         expiry = self.listeners.tls_not_after
         if expiry is not None:
             self.metrics.tls_expiry((expiry - datetime.now(UTC)).total_seconds())
@@ -127,6 +151,8 @@ class Bridge:
         self.listeners.set_recipients(recipients_of(guide))
         self.listeners.reload_tls()
         self.intake.routes = Routing(settings.target)
+        self.pull.keys = pull_keys(settings, _targets(settings, self.practice, self.practice_address))
+        self.pull.grace = settings.pull.grace
         self.intake.lifetime = settings.rules.lifetime
         self.intake.push_ambiguous = settings.rules.ambiguous == "push-best"
         self.settings = settings
@@ -163,13 +189,25 @@ async def bridge(
         )
         try:
             practice, practice_address = await _practice(stack, settings)
-            targets = [_target(stack, one, metrics) for one in _targets(settings, practice, practice_address)]
+            served = _targets(settings, practice, practice_address)
+            targets = [_target(stack, one, metrics) for one in served]
         finally:
             pool = await starting
         dispatcher = Dispatcher(store=store, targets=targets, now=clock.now, metrics=metrics)
         await stack.enter_async_context(_running(dispatcher.run(), _sweep(store, clock.now)))
         flush = Flush(FLUSH)
         stack.push_async_callback(lambda: dispatcher.drain(flush.left()))
+        waiting = Waiting(now=clock.now)
+        pull = Pull(
+            codes=store.codes,
+            vault=store.vault,
+            names=store.names,
+            waiting=waiting,
+            now=clock.now,
+            metrics=metrics,
+            keys=pull_keys(settings, served),
+            grace=settings.pull.grace,
+        )
         intake = Intake(
             reader=pool,
             store=store,
@@ -178,6 +216,7 @@ async def bridge(
             metrics=metrics,
             lifetime=settings.rules.lifetime,
             push_ambiguous=settings.rules.ambiguous == "push-best",
+            on_stored=waiting.wake,
         )
         running = Bridge(
             settings=settings,
@@ -187,11 +226,17 @@ async def bridge(
             metrics=metrics,
             pool=pool,
             clock=clock,
+            waiting=waiting,
+            pull=pull,
             practice=practice,
             practice_address=practice_address,
         )
-        http = serve_app(health_app(ready=running.health, metrics=running.render_metrics), listen=settings.http.listen)
+        http = serve_app(
+            health_app(ready=running.health, metrics=running.render_metrics, more=api_routes(running)),
+            listen=settings.http.listen,
+        )
         running.http_address = (await stack.enter_async_context(http)).address
+        stack.callback(waiting.close)
         running.listeners = await smtp.serve(
             settings.smtp, door(intake), recipients_of(guide), now=clock.now, state_dir=state_dir, sockets=sockets
         )
@@ -199,6 +244,31 @@ async def bridge(
         if settings.identity.learn_from_skyvern:
             await stack.enter_async_context(_running(_learn(running, targets[0].sink)))
         yield running
+
+
+def api_routes(running: Bridge) -> Sequence[BaseRoute]:
+    """What Skyvern and agents ask: the pull endpoint, codes, events, and the description of it all."""
+    store, waiting = running.store, running.waiting
+    gate = Gate(vault=store.vault, admin=running.settings.http.token)
+    codes = CodesApi(
+        gate=gate,
+        codes=store.codes,
+        vault=store.vault,
+        waiting=waiting,
+        now=running.clock.now,
+        grace=lambda: running.settings.pull.grace,
+        is_known=running.is_known,
+    )
+    events = EventsApi(gate=gate, tail=store.tail, waiting=waiting)
+    return (*running.pull.routes(), *codes.routes(), *events.routes(), *openapi_routes())
+
+
+def pull_keys(settings: Settings, targets: Sequence[TargetSettings]) -> tuple[PullKey, ...]:
+    """The keys that polls may be signed with: those configured, else each target's own for the identifiers it serves."""
+    if settings.pull.keys:
+        return tuple(PullKey(secret=key, serves=lambda _: True) for key in settings.pull.keys)
+    routing = Routing(settings.target)
+    return tuple(PullKey(secret=one.api_key, serves=routing.serves(one.name)) for one in targets if one.api_key)
 
 
 def door(intake: Intake) -> Accept:

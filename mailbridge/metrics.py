@@ -25,6 +25,8 @@ MESSAGE_OUTCOMES = (
 DELIVERY_OUTCOMES = ("accepted", "deferred", "doubtful", "refused", "expired")
 STAGES = ("parse", "resolve", "extract", "commit", "push")
 STATUSES = frozenset({200, 400, 401, 402, 403, 404, 405, 408, 409, 422, 429, 500, 502, 503, 504})
+PULLS = ("code", "none", "unsigned", "limited", "unavailable")
+WAYS = ("pull", "api")
 OTHER = "other"
 
 FINE = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -62,6 +64,12 @@ class Metrics:
         self._tls_expiry = Gauge(
             "mailbridge_tls_expiry_seconds", "Until the certificate for STARTTLS ends", registry=self._registry
         )
+        pulls = Counter(
+            "mailbridge_pulls", "Polls of the pull endpoint by what came of them", ("outcome",), registry=self._registry
+        )
+        self._pulls = {outcome: pulls.labels(outcome) for outcome in PULLS}
+        waiting = Gauge("mailbridge_waiting", "Who waits for a code now", ("way",), registry=self._registry)
+        self._waiting = {way: waiting.labels(way) for way in WAYS}
         self._alarms = Gauge("mailbridge_alarm", "1 while something needs a person", ("target",), registry=self._registry)
 
     def message(self, ingress: str, outcome: str) -> None:
@@ -89,6 +97,15 @@ class Metrics:
         """Set how many deliveries stand in each state."""
         for state in State:
             self._outbox.labels(str(state)).set(counts.get(state, 0))
+
+    def pull(self, outcome: str) -> None:
+        """Count one poll; ``outcome`` is one of PULLS."""
+        self._pulls[outcome].inc()
+
+    def waiting(self, counts: Mapping[str, int]) -> None:
+        """Set how many wait, by the way in which they do."""
+        for way, child in self._waiting.items():
+            child.set(counts.get(way, 0))
 
     def tls_expiry(self, seconds: float) -> None:
         """Set how long the certificate is still good for."""

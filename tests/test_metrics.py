@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from mailbridge.core.delivery import State
-from mailbridge.metrics import DELIVERY_OUTCOMES, INGRESSES, MESSAGE_OUTCOMES, OTHER, STAGES, STATUSES, Metrics
+from mailbridge.metrics import DELIVERY_OUTCOMES, INGRESSES, MESSAGE_OUTCOMES, OTHER, PULLS, STAGES, STATUSES, WAYS, Metrics
 
 NAMES = {
     "mailbridge_messages": {"ingress", "outcome"},
@@ -14,12 +14,15 @@ NAMES = {
     "mailbridge_received_to_accepted_seconds": {"le"},
     "mailbridge_outbox": {"state"},
     "mailbridge_skyvern_responses": {"code"},
+    "mailbridge_pulls": {"outcome"},
+    "mailbridge_waiting": {"way"},
     "mailbridge_tls_expiry_seconds": set(),
     "mailbridge_alarm": {"target"},
 }
 CLOSED = {
     "ingress": {*INGRESSES},
-    "outcome": {*MESSAGE_OUTCOMES, *DELIVERY_OUTCOMES, OTHER},
+    "outcome": {*MESSAGE_OUTCOMES, *DELIVERY_OUTCOMES, *PULLS, OTHER},
+    "way": {*WAYS},
     "stage": {*STAGES},
     "state": {str(state) for state in State},
     "code": {*(str(status) for status in STATUSES), OTHER},
@@ -41,6 +44,9 @@ def _counted() -> Metrics:
         metrics.response(status)
     metrics.accepted_after(0.5)
     metrics.outbox({State.DEAD: 2})
+    for outcome in PULLS:
+        metrics.pull(outcome)
+    metrics.waiting({"pull": 2, "ann@corp.example": 1})
     metrics.tls_expiry(60)
     metrics.alarm("skyvern", is_raised=True)
     return metrics

@@ -22,6 +22,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rules": ("mailbridge.cli.rules:rules", "List, test, try and propose extraction rules."),
     "mail": ("mailbridge.cli.mail:mail", "List, show, replay and import mails."),
     "deliver": ("mailbridge.cli.deliver:deliver", "List deliveries, retry dead ones."),
+    "codes": ("mailbridge.cli.codes:codes", "Live codes: list, take the newest, wait for the next; see who waits."),
+    "totp": ("mailbridge.cli.totp:totp", "Authenticator secrets, and their codes."),
+    "token": ("mailbridge.cli.token:token", "Bearer tokens for agents and tests."),
+    "skyvern": (
+        "mailbridge.cli.skyvern:skyvern",
+        "Skyvern's totp_url, a check of what it expects, secrets for its credential tool.",
+    ),
     "send-test": ("mailbridge.cli.send_test:send_test", "Send a mail through the real listener, with a verdict for each hop."),
     "gmail": ("mailbridge.cli.gmail:gmail", "A filter for Gmail's settings that forwards codes here."),
     "healthcheck": ("mailbridge.cli.healthcheck:healthcheck", "Ask the running daemon whether it is ready."),

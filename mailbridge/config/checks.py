@@ -13,6 +13,8 @@ from mailbridge.config.settings import Settings, SkyvernSettings, TargetSettings
 from mailbridge.config.values import listen
 from mailbridge.core.addresses import parse_mailbox
 
+SHORTEST_TOKEN = 8
+
 Where = Callable[[str, str], str]
 
 SHORTEST = timedelta(milliseconds=100)
@@ -102,6 +104,12 @@ def _rest(settings: Settings) -> Iterator[tuple[str, str, str]]:
             yield section, "base_url", "must begin with https:// or http://"
         if one.timeout < SHORTEST:
             yield section, "timeout", "must be at least 100ms"
+    if settings.pull.grace > timedelta(hours=1):
+        yield "pull", "grace", "must be at most 1h, else a run may be given the code of an earlier login"
+    if settings.http.token is not None and len(settings.http.token) < SHORTEST_TOKEN:
+        yield "http", "token", f"must have at least {SHORTEST_TOKEN} characters; make one with `openssl rand -hex 24`"
+    if settings.http.public_url and not settings.http.public_url.startswith(("http://", "https://")):
+        yield "http", "public_url", "must begin with https:// or http://"
     if not DATABASE.fullmatch(settings.store.url):
         yield "store", "url", "must be sqlite:///path/to/mailbridge.db, with a fourth slash where the path is absolute"
     if settings.rules.lifetime < timedelta(seconds=1):

@@ -22,7 +22,15 @@ from mailbridge.core.secret import Secret
 
 PREFIX = "MAILBRIDGE_"
 RESERVED = frozenset(
-    {"MAILBRIDGE_CONFIG", "MAILBRIDGE_DEBUG", "MAILBRIDGE_BANNER", "MAILBRIDGE_SHARED", "MAILBRIDGE_E2E", "MAILBRIDGE_PEERS"}
+    {
+        "MAILBRIDGE_CONFIG",
+        "MAILBRIDGE_DEBUG",
+        "MAILBRIDGE_BANNER",
+        "MAILBRIDGE_SHARED",
+        "MAILBRIDGE_E2E",
+        "MAILBRIDGE_PEERS",
+        "MAILBRIDGE_TOKEN",
+    }
 )
 BARE = {"SKYVERN_API_KEY": ("skyvern", "api_key"), "SKYVERN_BASE_URL": ("skyvern", "base_url")}
 TRUSTED_SECRETS = Path("/run/secrets")
@@ -254,11 +262,10 @@ class _Reader:
             return self._path(msgspec.convert(value, str))
         if get_origin(kind) is tuple and get_args(kind)[0] is Path:
             return tuple(self._path(one) for one in msgspec.convert(value, list[str]))
+        if get_origin(kind) is tuple and get_args(kind)[0] is Secret:
+            return tuple(_secret(one) for one in msgspec.convert(value, list[str]))
         if Secret in get_args(kind):
-            text = msgspec.convert(value, str).strip()
-            if not text:
-                raise ValueError("is empty")
-            return Secret(text)
+            return _secret(msgspec.convert(value, str))
         choices = get_args(kind)
         if get_origin(kind) is Literal and value not in choices:
             raise ValueError(f"must be one of {', '.join(choices)}")
@@ -272,7 +279,9 @@ class _Reader:
     def _put_secret_file(self, section: str, key: str, path: Path, where: str, *, is_mode_checked: bool = True) -> None:
         is_docker = TRUSTED_SECRETS in path.parents
         try:
-            self._values[section][key] = secret_file(path, is_mode_checked=is_mode_checked and not is_docker)
+            secret = secret_file(path, is_mode_checked=is_mode_checked and not is_docker)
+            is_list = get_origin(_fields(section)[key].type) is tuple
+            self._values[section][key] = _lines(secret) if is_list else secret
             self.origins[f"{section}.{key}"] = f"{where} ({path})"
         except OSError as fault:
             self._problem(where, f"{path}: cannot be read: {fault.strerror}", is_permission=isinstance(fault, PermissionError))
@@ -334,6 +343,17 @@ def _table_type(section: str) -> type[Section]:
 def _is_secret(section: str, key: str) -> bool:
     fields = _fields(section)
     return key in fields and Secret in get_args(fields[key].type)
+
+
+def _secret(text: str) -> Secret:
+    if not text.strip():
+        raise ValueError("is empty")
+    return Secret(text.strip())
+
+
+def _lines(secret: Secret) -> tuple[Secret, ...]:
+    """One secret a line."""
+    return tuple(Secret(line.strip()) for line in secret.reveal().splitlines() if line.strip())
 
 
 def _secrets() -> Iterator[tuple[str, str]]:

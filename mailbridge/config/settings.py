@@ -104,10 +104,19 @@ class PracticeSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields
     listen: str = "127.0.0.1:8026"
 
 
+class PullSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[pull]`: Skyvern asks us (its ``totp_url``). Without keys those that we push with are what it signs with."""
+
+    keys: tuple[Secret, ...] = ()
+    grace: timedelta = Seconds(seconds=120)
+
+
 class HttpSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[http]`: health, readiness, metrics."""
+    """`[http]`: health, readiness, metrics, the pull endpoint and the API. ``token`` may read everything."""
 
     listen: str = "127.0.0.1:8025"
+    token: Secret | None = None
+    public_url: str = ""
 
 
 class StoreSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -152,6 +161,7 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     skyvern: SkyvernSettings = field(default_factory=SkyvernSettings)
     target: tuple[TargetSettings, ...] = ()
     practice: PracticeSettings = field(default_factory=PracticeSettings)
+    pull: PullSettings = field(default_factory=PullSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Literal, Protocol
 
@@ -55,6 +55,7 @@ class Intake:
         metrics: Metrics,
         lifetime: timedelta,
         push_ambiguous: bool = False,
+        on_stored: Callable[[Sequence[str]], None] = lambda identifiers: None,  # noqa: ARG005
     ) -> None:
         self._reader = reader
         self._store = store
@@ -63,6 +64,7 @@ class Intake:
         self._metrics = metrics
         self.lifetime = lifetime
         self.push_ambiguous = push_ambiguous
+        self._on_stored = on_stored
 
     async def accept(self, envelope: Envelope) -> Receipt:
         """Store one mail with what it means. On return it is fsynced.
@@ -74,7 +76,7 @@ class Intake:
         read = time.perf_counter()
         arrival = self._arrival(envelope, understood)
         try:
-            receipt = await self._store.put(arrival, ahead=self._hand_over)
+            receipt = await self._store.put(arrival, ahead=lambda receipt: self._hand_over(receipt, arrival))
         except StoreUnavailable:
             self._metrics.message(envelope.ingress, "unavailable")
             raise
@@ -85,7 +87,10 @@ class Intake:
         self._account(arrival, receipt)
         return receipt
 
-    def _hand_over(self, receipt: Receipt) -> None:
+    def _hand_over(self, receipt: Receipt, arrival: Arrival) -> None:
+        """To those who wait, who look in the store behind this mail, and to the dispatcher."""
+        if not receipt.is_duplicate:
+            self._on_stored(arrival.identification.identifiers)
         self._courier.offer(receipt.claims)
 
     def _arrival(self, envelope: Envelope, understood: Understanding | None) -> Arrival:

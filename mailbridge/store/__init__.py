@@ -95,7 +95,8 @@ class MailRow:
 class JournalLine:
     """One thing that happened, in the order in which it was committed. Ids grow and are never used again.
 
-    ``event`` is ``stored``, ``duplicate``, ``retry``, or the state that a delivery came into; ``detail`` holds no secret.
+    ``event`` is ``stored``, ``duplicate``, ``retry``, ``given`` or ``consumed`` (``detail`` says to whom), or the state that a delivery came
+    into; ``detail`` holds no secret.
     """
 
     id: int

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import contextlib
 import hashlib
 import os
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from mailbridge.store import StoreError
 
@@ -39,6 +43,34 @@ class Cipher:
     def digest(self, fingerprint: str) -> bytes:
         """The fingerprint as it is kept: without the key nobody can find the code that went into it by trying all of them."""
         return hashlib.blake2b(fingerprint.encode(), key=self._digest_key, digest_size=DIGEST_LENGTH).digest()
+
+
+class Names:
+    """Names for identifiers that nobody can guess or read: the identifier itself, encrypted (AES-SIV, RFC 5297).
+
+    One identifier has one name for as long as the database has its key; nothing is stored.
+    """
+
+    PREFIX = "t-"
+
+    def __init__(self, key: bytes) -> None:
+        derived = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=b"mailbridge names of identifiers").derive(key)
+        self._siv = AESSIV(derived)
+
+    def name(self, identifier: str) -> str:
+        """The name of an identifier: letters, digits, ``-`` and ``_``."""
+        sealed = self._siv.encrypt(identifier.encode(), None)
+        return self.PREFIX + base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+
+    def identifier(self, name: str) -> str | None:
+        """The identifier that a name stands for; None where it is no name of ours."""
+        if not name.startswith(self.PREFIX) or not name.isascii():
+            return None
+        bare = name.removeprefix(self.PREFIX)
+        try:
+            return self._siv.decrypt(base64.urlsafe_b64decode(bare + "=" * (-len(bare) % 4)), None).decode()
+        except (InvalidTag, binascii.Error, ValueError):
+            return None
 
 
 def read_key(path: Path, *, is_made: bool) -> bytes:

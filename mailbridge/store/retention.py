@@ -46,6 +46,13 @@ DELETE FROM mail WHERE id IN (SELECT id FROM mail ORDER BY id LIMIT ?) AND recei
     AND id < (SELECT max(id) FROM mail) AND NOT EXISTS (SELECT 1 FROM delivery WHERE mail_id = mail.id)
 """
 
+PURGE_READERS = (
+    "DELETE FROM given WHERE last_at < ?",
+    "DELETE FROM run WHERE first_at < ?",
+    "DELETE FROM token WHERE expires_at < ?",
+)
+"""Who was given what, when runs first asked, tokens that are over: few rows, each."""
+
 
 class Retention:
     """Works inside the writer's transaction. It remembers up to which receive time nothing is left to erase in a mail."""
@@ -87,6 +94,8 @@ class Retention:
         """
         before = now - self._journal
         is_more = False
+        for statement in PURGE_READERS:
+            connection.execute(statement, (before,))
         for oldest, statement in ((OLDEST_LINE, PURGE_JOURNAL), (OLDEST_DELIVERY, PURGE_DELIVERIES), (OLDEST_MAIL, PURGE_MAILS)):
             row = connection.execute(oldest).fetchone()
             if row is not None and row[0] < before:

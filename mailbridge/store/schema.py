@@ -72,6 +72,7 @@ CREATE INDEX delivery_deadline ON delivery (deadline) WHERE state = 'pending';
 CREATE INDEX delivery_sender ON delivery (target, line, sender, workflow_run_id) WHERE state = 'pending';
 CREATE INDEX delivery_secret ON delivery (max(final_at, deadline)) WHERE content IS NOT NULL AND final_at IS NOT NULL;
 CREATE INDEX delivery_lost ON delivery (state) WHERE state IN ('expired', 'dead');
+CREATE INDEX delivery_readable ON delivery (line, received_at) WHERE content IS NOT NULL;
 CREATE TRIGGER delivery_first BEFORE INSERT ON delivery WHEN NEW.state NOT IN ({FIRST})
     BEGIN SELECT RAISE(ABORT, 'no state for a new delivery'); END;
 CREATE TRIGGER delivery_transition BEFORE UPDATE OF state ON delivery
@@ -86,5 +87,41 @@ CREATE TABLE journal (
     detail TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE cursor (mailbox TEXT PRIMARY KEY, validity TEXT NOT NULL, uid INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE run (
+    line TEXT NOT NULL,
+    run TEXT NOT NULL,
+    first_at INTEGER NOT NULL,
+    PRIMARY KEY (line, run)
+) WITHOUT ROWID;
+CREATE TABLE given (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    line TEXT NOT NULL,
+    identifier TEXT NOT NULL,
+    way TEXT NOT NULL CHECK (way IN ('pull', 'api')),
+    reader TEXT NOT NULL,
+    what TEXT NOT NULL,
+    first_at INTEGER NOT NULL,
+    last_at INTEGER NOT NULL CHECK (last_at >= first_at),
+    times INTEGER NOT NULL DEFAULT 1 CHECK (times > 0),
+    is_consumed INTEGER NOT NULL DEFAULT 0 CHECK (is_consumed IN (0, 1)),
+    UNIQUE (line, way, reader, what)
+);
+CREATE UNIQUE INDEX given_consumed ON given (line, what) WHERE is_consumed = 1;
+CREATE TABLE token (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),
+    identifiers TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER
+);
+CREATE TABLE totp (
+    name TEXT PRIMARY KEY,
+    line TEXT UNIQUE,
+    identifier TEXT,
+    sealed BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    CHECK ((line IS NULL) = (identifier IS NULL))
+) WITHOUT ROWID;
 PRAGMA user_version = {VERSION};
 """

@@ -19,11 +19,14 @@ from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.core.delivery import Claim, Delivery, State, Step
 from mailbridge.core.mail import Envelope
 from mailbridge.store import Arrival, Due, JournalLine, MailRow, Receipt, StoreError, StoreUnavailable
-from mailbridge.store.cipher import Cipher, read_key
+from mailbridge.store.cipher import Cipher, Names, read_key
+from mailbridge.store.codes import SqliteCodes
 from mailbridge.store.database import Database, lock, mend, require_sound_sqlite, unlock
 from mailbridge.store.outbox import Outbox
 from mailbridge.store.retention import Retention
 from mailbridge.store.rows import DELIVERY, MAIL, facts_of, journal, link_of, private_of, read_delivery, read_mail
+from mailbridge.store.tail import SqliteTail
+from mailbridge.store.vault import SqliteVault
 from mailbridge.store.writer import Writer
 
 REALIGN = timedelta(seconds=1)
@@ -41,7 +44,7 @@ SELECT state, count(*) FROM delivery WHERE state IN ('expired', 'dead') GROUP BY
 
 
 class SqliteStore:
-    """Implements `mailbridge.store.Store`."""
+    """Implements `mailbridge.store.Store`; ``codes``, ``vault``, ``tail`` and ``names`` are what may be read out of it, and by whom."""
 
     def __init__(
         self,
@@ -49,11 +52,16 @@ class SqliteStore:
         writer: Writer,
         outbox: Outbox,
         cipher: Cipher,
+        names: Names,
         clock: SteadyClock,
         retention: Retention,
         grace: timedelta,
         lock: int | None,
     ) -> None:
+        self.codes = SqliteCodes(writer=writer, cipher=cipher, clock=clock)
+        self.vault = SqliteVault(writer=writer, cipher=cipher, clock=clock)
+        self.tail = SqliteTail(writer)
+        self.names = names
         self._writer = writer
         self._outbox = outbox
         self._cipher = cipher
@@ -283,7 +291,8 @@ def _open(
     connection = database.connect()
     try:
         is_made = database.is_empty(connection) and not is_visitor
-        cipher = Cipher(read_key(settings.key_file or path.with_suffix(".key"), is_made=is_made))
+        key = read_key(settings.key_file or path.with_suffix(".key"), is_made=is_made)
+        cipher = Cipher(key)
         outbox = Outbox(cipher=cipher, clock=clock)
         database.check(connection, cipher, is_visitor=is_visitor)
         if is_visitor:
@@ -300,7 +309,16 @@ def _open(
     if not is_visitor:
         writer.truncate()  # the log of a process that was killed may still hold what that one had erased
     writer.start(connection)
-    return SqliteStore(writer=writer, outbox=outbox, cipher=cipher, clock=clock, retention=retention, grace=grace, lock=taken)
+    return SqliteStore(
+        writer=writer,
+        outbox=outbox,
+        cipher=cipher,
+        names=Names(key),
+        clock=clock,
+        retention=retention,
+        grace=grace,
+        lock=taken,
+    )
 
 
 def _resume_clock(connection: apsw.Connection, clock: SteadyClock, outbox: Outbox, retention: Retention) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -10,7 +10,9 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
+
+from mailbridge.store import StoreUnavailable
 
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -31,8 +33,10 @@ class Health:
     checks: dict[str, str] = field(default_factory=dict)
 
 
-def health_app(*, ready: Callable[[], Awaitable[Health]], metrics: Callable[[], Awaitable[bytes]]) -> Starlette:
-    """The routes for machines. ``ready`` and ``metrics`` are asked at each request."""
+def health_app(
+    *, ready: Callable[[], Awaitable[Health]], metrics: Callable[[], Awaitable[bytes]], more: Sequence[BaseRoute] = ()
+) -> Starlette:
+    """The routes for machines, and ``more``. ``ready`` and ``metrics`` are asked at each request; nothing ever redirects."""
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "alive"}, headers=NO_STORE)
@@ -46,16 +50,23 @@ def health_app(*, ready: Callable[[], Awaitable[Health]], metrics: Callable[[], 
         return Response(await metrics(), media_type="text/plain; version=0.0.4; charset=utf-8", headers=NO_STORE)
 
     routes = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", show_metrics)]
-    return Starlette(routes=routes, exception_handlers={HTTPException: problem, Exception: problem})
+    app = Starlette(
+        routes=[*routes, *more], exception_handlers={HTTPException: problem, StoreUnavailable: problem, Exception: problem}
+    )
+    app.router.redirect_slashes = False
+    return app
 
 
 async def problem(_: Request, error: Exception) -> Response:
     """An HTTP error as problem+json (RFC 9457), without internals."""
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    title = error.detail if isinstance(error, HTTPException) else "internal error"
+    status, title, headers = 500, "internal error", {}
+    if isinstance(error, StoreUnavailable):
+        status, title, headers = 503, f"the store is {error.kind}; try again", {"Retry-After": "1"}
+    elif isinstance(error, HTTPException):
+        status, title, headers = error.status_code, error.detail, dict(error.headers or {})
     return JSONResponse(
         {"type": "about:blank", "title": title, "status": status},
         status_code=status,
         media_type="application/problem+json",
-        headers=NO_STORE,
+        headers={**NO_STORE, **headers},
     )

@@ -27,6 +27,8 @@ CASES = {
     "smtp.listen=mail.example:25": "[smtp] listen: must be host:port",
     "smtp.lmtp=unix:lmtp.sock": "[smtp] lmtp: must be host:port such as 127.0.0.1:2525, [::1]:2525 or unix:/run/x.sock",
     "http.listen=unix:/run/http.sock": "[http] listen: must be host:port such as 127.0.0.1:2525, [::1]:2525",
+    "http.public_url=codes.example.com": "[http] public_url: must begin with https:// or http://",
+    "pull.grace=2h": "[pull] grace: must be at most 1h",
     "domains.accept=bad domain": "[domains] accept: 'bad domain' is no domain",
     "identity.own_domains=bad domain": "[identity] own_domains: 'bad domain' is no domain",
 }

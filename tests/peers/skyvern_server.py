@@ -13,10 +13,13 @@ import socket
 import sys
 import threading
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import uvicorn
 from skyvern.forge import app as forge
 from skyvern.forge.api_app import create_api_app
+from skyvern.forge.sdk.core.security import create_access_token
+from skyvern.forge.sdk.db.enums import OrganizationAuthTokenType
 from skyvern.forge.sdk.schemas.totp_codes import OTPType
 from skyvern.forge.sdk.services.local_org_auth_token_service import ensure_local_org
 from skyvern.forge.sdk.workflow.models.workflow import WorkflowRunStatus
@@ -62,6 +65,28 @@ async def poll(asked: dict[str, str | None]) -> dict[str, object]:
         owner, asked["url"], token.token, context=context, expected_otp_type=kind_of(asked), **ids
     )
     return {**told(found), "statuses": list(context.statuses), "is_conforming": context.contract_satisfied}
+
+
+async def wait(asked: dict[str, str | None]) -> dict[str, object]:
+    """What the whole loop gives that a run waits in: a poll of the ``totp_url`` every 10 s, stored codes beside it, until it has one."""
+    ids = {name: asked.get(name) for name in ("task_id", "workflow_run_id", "workflow_permanent_id")}
+    found = await otp_service.poll_otp_value(
+        organization_id=await organization(),
+        totp_verification_url=asked["url"],
+        totp_identifier=asked.get("identifier"),
+        expected_otp_type=kind_of(asked),
+        max_wait_seconds=float(asked["seconds"]),
+        **ids,
+    )
+    return told(found)
+
+
+async def rotate(_: dict[str, str | None]) -> dict[str, object]:
+    """A new API key, which Skyvern signs with from now on; the older one stays valid."""
+    owner = await organization()
+    made = create_access_token(owner, expires_delta=timedelta(days=1))
+    await forge.DATABASE.organizations.create_org_auth_token(owner, OrganizationAuthTokenType.api, made)
+    return {"key": made}
 
 
 async def run(asked: dict[str, str | None]) -> dict[str, object]:
@@ -117,7 +142,7 @@ def leave_with_parent() -> None:
 def main(descriptor: int) -> None:
     """Serve until told to end."""
     api = create_api_app()
-    for question in (key, resolve, poll, run):
+    for question in (key, resolve, poll, wait, rotate, run):
         api.router.routes.insert(0, route(question.__name__, question))
     threading.Thread(target=leave_with_parent, daemon=True).start()
     # uvicorn itself, since Skyvern's own commands listen on every interface.

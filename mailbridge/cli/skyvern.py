@@ -1,0 +1,257 @@
+"""`skyvern`: the address to enter there, what is wrong between Skyvern and us, and a secret for its own credential tool."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import quote, urlsplit
+
+import click
+
+from mailbridge.cli.api import own_url
+from mailbridge.cli.exits import Exit
+from mailbridge.cli.options import config_option, json_option, load_or_exit
+from mailbridge.cli.stored import visit
+from mailbridge.cli.totp import find
+from mailbridge.config.settings import Settings
+from mailbridge.config.values import secret_file
+from mailbridge.core.addresses import canonical
+from mailbridge.core.identity import IdentityPolicy
+from mailbridge.core.otpauth import SecretError
+from mailbridge.core.secret import Secret
+from mailbridge.sinks.skyvern import api_key_from_credentials_file
+from mailbridge.sinks.skyvern_account import CLOCK_SLACK, Account, SkyvernAccount, SkyvernError, why_address_refused, why_refused
+from mailbridge.store.sqlite import SqliteStore, path_of
+from mailbridge.web.pull import PATH
+
+CLOUD = "api.skyvern.com"
+SEEN = 500
+"""Mails of the last time that are looked through for identifiers."""
+
+
+@click.group()
+def skyvern() -> None:
+    """The other end: its totp_url, a check of what it expects, a secret for its credential tool."""
+
+
+@skyvern.command("url")
+@config_option
+@json_option
+@click.option("--for", "identifier", required=True, metavar="IDENTIFIER", help="Whose codes are asked for there.")
+@click.option("--hidden", is_flag=True, help="A name that nobody can guess in place of the identifier.")
+def url(*, config: Path | None, identifier: str, hidden: bool, as_json: bool) -> None:
+    """Print the totp_url to enter in Skyvern, and warn where it would be refused there."""
+    settings = load_or_exit(config).settings
+    shown = visit(config, lambda store: _name_of(store, identifier)) if hidden else quote(identifier, safe="@+")
+    address = (settings.http.public_url.rstrip("/") or own_url(settings)) + PATH + shown
+    reason = why_refused(address) or _why_its_address_is_refused(address)
+    if as_json:
+        click.echo(json.dumps({"totp_url": address, "refused_because": reason}))
+        return
+    click.echo(address)
+    if reason is not None:
+        cloud = (
+            f"Skyvern's cloud ({CLOUD}) will refuse it" if CLOUD in settings.skyvern.base_url else "a guarded Skyvern refuses it"
+        )
+        mend = (
+            "set [http] public_url to how the world reaches this listener"
+            if not settings.http.public_url
+            else "see [http] public_url"
+        )
+        click.echo(
+            f"mailbridge: {cloud}: {reason}. {mend}, or let your own Skyvern have it: ALLOWED_HOSTS='[\"{urlsplit(address).hostname}\"]'",
+            err=True,
+        )
+
+
+async def _name_of(store: SqliteStore, identifier: str) -> str:
+    return store.names.name(identifier)
+
+
+def _why_its_address_is_refused(address: str) -> str | None:
+    """What its name resolves to from here; a name that resolves to nothing is told as that."""
+    host = urlsplit(address).hostname or ""
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)}
+    except OSError:
+        return f"{host} cannot be resolved from here"
+    return next((reason for one in sorted(found) if (reason := why_address_refused(one)) is not None), None)
+
+
+@skyvern.command("check")
+@config_option
+@json_option
+def check(*, config: Path | None, as_json: bool) -> None:
+    """Is the key good, is the clock right, which identifiers does Skyvern expect, and which of ours match none.
+
+    Exit 3 where something is wrong, 69 where Skyvern cannot be asked.
+    """
+    settings = load_or_exit(config).settings
+    account = _account(settings)
+    try:
+        found = account.look()
+    except SkyvernError as fault:
+        _fail(fault, as_json=as_json)
+    ours = visit(config, lambda store: _ours(store, settings)) if _has_store(settings) else _configured(settings)
+    report = _report(settings, found, ours)
+    if as_json:
+        click.echo(json.dumps(report, ensure_ascii=False))
+    else:
+        _print(report)
+    if report["problems"]:
+        raise SystemExit(Exit.DOCTOR)
+
+
+def _report(settings: Settings, found: Account, ours: list[str]) -> dict[str, list[str] | str | float | None]:
+    expected = sorted({one.totp_identifier for one in found.credentials if one.totp_identifier})
+    folded = {one.strip().casefold() for one in expected}
+    unmatched = [one for one in ours if one.strip().casefold() not in folded]
+    receivable = {one.casefold() for one in ours}
+    never = [one for one in expected if one.casefold() not in receivable and not _is_open(settings, one)]
+    problems = []
+    ahead = found.clock_ahead.total_seconds() if found.clock_ahead is not None else None
+    if ahead is not None and abs(ahead) > CLOCK_SLACK.total_seconds():
+        problems.append(
+            f"the clocks differ: Skyvern's is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} ours; set both by NTP,"
+            " else codes of authenticators are wrong and expiries are too"
+        )
+    if expected:
+        problems += [f"{one}: {_nearest(one, expected)}" for one in unmatched]
+    problems += [f"{one}: Skyvern expects it, but no mail can be for it here: add it to [identity] known" for one in never]
+    return {
+        "version": found.version,
+        "clock_ahead_s": ahead,
+        "expected": expected,
+        "ours": ours,
+        "unmatched": unmatched,
+        "problems": problems,
+    }
+
+
+def _nearest(identifier: str, expected: list[str]) -> str:
+    near = next((one for one in expected if canonical(one) == canonical(identifier)), None)
+    hint = (
+        f"Skyvern has the same mailbox as {near}; write it the same in both"
+        if near
+        else "a run must name it as its totp_identifier"
+    )
+    return f"none of Skyvern's credentials expects it; {hint}"
+
+
+def _is_open(settings: Settings, identifier: str) -> bool:
+    """Whether a pattern lets mails for it through."""
+    return IdentityPolicy(known=settings.identity.known).is_allowed(identifier)
+
+
+def _print(report: dict[str, list[str] | str | float | None]) -> None:
+    click.echo(f"key       good, Skyvern {report['version'] or '(it does not say its version)'}")
+    ahead = report["clock_ahead_s"]
+    click.echo(f"clock     {'Skyvern does not say' if not isinstance(ahead, float) else f'{ahead:+.0f} s'}")
+    for title, name in (("expected", "expected"), ("ours", "ours")):
+        values = report[name]
+        click.echo(f"{title:9} {', '.join(values) if isinstance(values, list) and values else 'none'}")
+    problems = report["problems"]
+    for problem in problems if isinstance(problems, list) else ():
+        click.echo(f"problem   {problem}", err=True)
+
+
+@skyvern.command("push-credential")
+@config_option
+@json_option
+@click.argument("name")
+@click.option("--username", required=True, help="The login's user name.")
+@click.option(
+    "--password-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Else it is asked for unseen."
+)
+@click.option("--identifier", help="The credential's totp_identifier too.")
+@click.option("--as", "called", help="The credential's name in Skyvern (default: NAME).")
+def push_credential(
+    *,
+    config: Path | None,
+    name: str,
+    username: str,
+    password_file: Path | None,
+    identifier: str | None,
+    called: str | None,
+    as_json: bool,
+) -> None:
+    """Store a login with the secret NAME of `mailbridge totp` in Skyvern's own credential tool, and compare its codes with ours.
+
+    A credential whose codes differ from ours is taken out again: exit 1.
+    """
+    settings = load_or_exit(config).settings
+    stored = find(config, name)
+    account = _account(settings)
+    password = _password(password_file)
+    try:
+        number = account.add(
+            stored.authenticator,
+            name=called or name,
+            username=username,
+            password=password,
+            identifier=identifier or stored.identifier,
+        )
+        is_same = account.is_same_code(number, stored.authenticator)
+        if not is_same:
+            account.remove(number)
+    except (SkyvernError, SecretError) as fault:
+        _fail(fault, as_json=as_json)
+    if not is_same:
+        click.echo("mailbridge: Skyvern makes other codes of it than we do; taken out again. Are both clocks right?", err=True)
+        raise SystemExit(Exit.GENERAL)
+    click.echo(
+        json.dumps({"credential_id": number, "is_same_code": True}) if as_json else f"{number}: stored, its codes are ours"
+    )
+
+
+def _password(path: Path | None) -> Secret:
+    if path is None:
+        return Secret(click.prompt("Password", hide_input=True, err=True, default="", show_default=False))
+    try:
+        return secret_file(path, is_mode_checked=True)
+    except (ValueError, OSError) as fault:
+        click.echo(f"mailbridge: {fault}", err=True)
+        raise SystemExit(Exit.PERMISSION) from None
+
+
+def _account(settings: Settings) -> SkyvernAccount:
+    """The main target; a clean message and exit 78 without a key for it."""
+    key = settings.skyvern.api_key
+    try:
+        if key is None and settings.skyvern.credentials_file is not None:
+            key = api_key_from_credentials_file(settings.skyvern.credentials_file)
+        if key is not None:
+            return SkyvernAccount(base_url=settings.skyvern.base_url, api_key=key)
+    except (ValueError, OSError) as fault:
+        click.echo(f"mailbridge: [skyvern]: {fault}", err=True)
+        raise SystemExit(Exit.CONFIG) from None
+    click.echo("mailbridge: no Skyvern key is configured: [skyvern] api_key_file, or $SKYVERN_API_KEY", err=True)
+    raise SystemExit(Exit.CONFIG)
+
+
+def _fail(fault: Exception, *, as_json: bool) -> NoReturn:
+    if as_json:
+        click.echo(json.dumps({"error": str(fault)}))
+    click.echo(f"mailbridge: {fault}", err=True)
+    raise SystemExit(Exit.UNAVAILABLE) from None
+
+
+def _configured(settings: Settings) -> list[str]:
+    exact = [one for one in settings.identity.known if "*" not in one]
+    return list(dict.fromkeys([*exact, *(entry.identifier for entry in settings.address if entry.identifier)]))
+
+
+async def _ours(store: SqliteStore, settings: Settings) -> list[str]:
+    """What is configured, what mails have lately been for, and what authenticators answer for."""
+    seen = [identifier for row in await store.mails(limit=SEEN) for identifier in row.identifiers]
+    bound = [one.identifier for one in await store.vault.totps() if one.identifier]
+    every: dict[str, str] = {}
+    for one in (*_configured(settings), *seen, *bound):
+        every.setdefault(one.casefold(), one)
+    return list(every.values())
+
+
+def _has_store(settings: Settings) -> bool:
+    return path_of(settings.store).exists()

@@ -1,0 +1,179 @@
+"""Who waits for a code now: runs that poll, agents that hold a request open; and the bell that wakes them when a mail is stored.
+
+It is memory only: what must outlive a restart is in the store. Ask it from any thread; `wake` and waiting itself belong to the
+event loop. Whoever wants to know at once that somebody has begun to wait (a mailbox that is watched lazily) subscribes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+Way = Literal["pull", "api"]
+Callback = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Somebody waits for a code of ``identifier`` until ``until`` (aware UTC).
+
+    ``who`` is a run's id or the name of a token, never a secret; ``asked`` how often it has asked so far. ``serial`` tells apart
+    requests that are held open under one name.
+    """
+
+    identifier: str
+    who: str
+    way: Way
+    since: datetime
+    until: datetime
+    asked: int = 1
+    serial: int = 0
+
+
+class Bell:
+    """Rings when a mail for its identifier is stored. Clear it, look, and only then wait: nothing is lost in between."""
+
+    __slots__ = ("_event", "is_over")
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self.is_over = False
+
+    def clear(self) -> None:
+        """Before looking."""
+        self._event.clear()
+
+    def ring(self) -> None:
+        """Wake whoever waits on it."""
+        self._event.set()
+
+    async def wait(self, patience: float) -> bool:
+        """Whether it rang within so many seconds."""
+        if patience <= 0:
+            return False
+        try:
+            async with asyncio.timeout(patience):
+                await self._event.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+class Waiting:
+    """The registry. Identifiers are compared without regard to case."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+        self._waits: dict[tuple[str, Way, str, int], Wait] = {}
+        self._bells: dict[str, set[Bell]] = {}
+        self._callbacks: list[Callback] = []
+        self._serial = 0
+        self._is_over = False
+
+    def expect(self, identifier: str, until: datetime, *, who: str = "", way: Way = "pull") -> Wait:
+        """Note that somebody waits, or still waits, for a code until then; it lapses by itself."""
+        return self._note(identifier, until, who, way, 0)
+
+    def begin(self, identifier: str, *, who: str, until: datetime) -> Wait:
+        """Somebody holds a request open; `end` it. Each counts by itself, whatever its name."""
+        with self._lock:
+            self._serial += 1
+            serial = self._serial
+        return self._note(identifier, until, who, "api", serial)
+
+    def _note(self, identifier: str, until: datetime, who: str, way: Way, serial: int) -> Wait:
+        now = self._now()
+        key = (identifier.casefold(), way, who, serial)
+        with self._lock:
+            self._forget(now)
+            known = self._waits.get(key)
+            if known is None:
+                wait = Wait(identifier=identifier, who=who, way=way, since=now, until=until, serial=serial)
+            else:
+                wait = replace(known, until=max(until, known.until), asked=known.asked + 1)
+            self._waits[key] = wait
+            callbacks = tuple(self._callbacks)
+        for callback in callbacks:
+            callback(identifier)
+        return wait
+
+    def end(self, wait: Wait) -> None:
+        """It waits no longer. Nothing happens where it had lapsed."""
+        with self._lock:
+            self._waits.pop((wait.identifier.casefold(), wait.way, wait.who, wait.serial), None)
+
+    def is_anyone(self) -> bool:
+        """Whether anybody waits for anything."""
+        with self._lock:
+            self._forget(self._now())
+            return bool(self._waits)
+
+    def waits_for(self, identifier: str) -> bool:
+        """Whether anybody waits for a code of this identifier."""
+        folded = identifier.casefold()
+        with self._lock:
+            self._forget(self._now())
+            return any(key[0] == folded for key in self._waits)
+
+    def everybody(self) -> tuple[Wait, ...]:
+        """All who wait, longest first."""
+        with self._lock:
+            self._forget(self._now())
+            waits = tuple(self._waits.values())
+        return tuple(sorted(waits, key=lambda one: one.since))
+
+    def subscribe(self, callback: Callback) -> Callable[[], None]:
+        """Call ``callback(identifier)`` whenever somebody begins to wait, or asks again, in the event loop's thread.
+
+        It must return at once and not raise. Returns what ends it.
+        """
+        with self._lock:
+            self._callbacks.append(callback)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                if callback in self._callbacks:
+                    self._callbacks.remove(callback)
+
+        return unsubscribe
+
+    @contextmanager
+    def bell(self, identifier: str) -> Iterator[Bell]:
+        """A bell for the length of the block that rings when a mail for this identifier (``*``: for any) is stored."""
+        one = Bell()
+        one.is_over = self._is_over
+        folded = identifier.casefold()
+        self._bells.setdefault(folded, set()).add(one)
+        try:
+            yield one
+        finally:
+            ringing = self._bells.get(folded, set())
+            ringing.discard(one)
+            if not ringing:
+                self._bells.pop(folded, None)
+
+    def wake(self, identifiers: Iterable[str]) -> None:
+        """Ring the bells of identifiers for which a mail was stored. In the event loop."""
+        for line in ("*", *(one.casefold() for one in identifiers)):
+            for one in self._bells.get(line, ()):
+                one.ring()
+
+    def close(self) -> None:
+        """The daemon stops: wake everybody, with nothing; whoever still comes does not wait."""
+        self._is_over = True
+        for bells in self._bells.values():
+            for one in bells:
+                one.is_over = True
+                one.ring()
+
+    def _forget(self, now: datetime) -> None:
+        """Drop what has lapsed; the caller holds the lock."""
+        lapsed = [key for key, wait in self._waits.items() if wait.until <= now]
+        for key in lapsed:
+            del self._waits[key]

@@ -1,0 +1,301 @@
+"""Codes for anybody with a token: the live ones listed, the next one waited for, and who waits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal, assert_never
+
+from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from mailbridge.store import StoreUnavailable
+from mailbridge.store.reading import ANYTHING, Code, Codes, Given, Kind, StoredTotp, Vault, Wanted, literal
+from mailbridge.waiting import Bell, Wait, Waiting
+from mailbridge.web.auth import Caller, Gate
+from mailbridge.web.fresh import Fresh, fresh
+from mailbridge.web.health import NO_STORE
+from mailbridge.web.query import Query
+
+log = logging.getLogger("mailbridge.web.codes")
+
+LONGEST_WAIT = 60.0
+DEFAULT_WAIT = 30.0
+MOST_WAITS = 5_000
+"""Requests held open at once; beyond it 503."""
+
+Asked = Literal["", "code", "link", "totp"]
+KINDS: tuple[Asked, ...] = ("", "code", "link", "totp")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a caller waits for, how long, and whether nobody else may have it afterwards."""
+
+    wanted: Wanted
+    kind: Asked
+    timeout: float
+    is_consumed: bool
+
+    @property
+    def takes_totp(self) -> bool:
+        """Whether the code of an authenticator will do: not where a link or a certain sender is asked for."""
+        return self.kind in ("", "code", "totp") and not self.wanted.sender
+
+    @property
+    def takes_mail(self) -> bool:
+        """Whether a mail's code or link will do."""
+        return self.kind != "totp"
+
+
+class CodesApi:
+    """``/api/v1/codes``, ``/api/v1/codes/wait``, ``/api/v1/waiting`` and ``/api/v1/given``."""
+
+    def __init__(
+        self,
+        *,
+        gate: Gate,
+        codes: Codes,
+        vault: Vault,
+        waiting: Waiting,
+        now: Callable[[], datetime],
+        grace: Callable[[], timedelta],
+        is_known: Callable[[str], bool],
+    ) -> None:
+        self._gate = gate
+        self._codes = codes
+        self._vault = vault
+        self._waiting = waiting
+        self._now = now
+        self._grace = grace
+        self._is_known = is_known
+        self._open = 0
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """The routes."""
+        return [
+            Route("/api/v1/codes", self.listing),
+            Route("/api/v1/codes/wait", self.wait),
+            Route("/api/v1/waiting", self.waiting),
+            Route("/api/v1/given", self.given),
+        ]
+
+    async def listing(self, request: Request) -> Response:
+        """The live codes of the caller's identifiers, newest first."""
+        caller = await self._gate.caller(request)
+        query = Query(request, known=("identifier", "since", "limit"))
+        since, limit = query.moment("since"), query.whole("limit", default=20, least=1, most=200)
+        identifier = query.text("identifier")
+        if identifier:
+            caller.must_read(identifier)
+            await self._must_be_known(identifier)
+        patterns = (literal(identifier),) if identifier else caller.identifiers
+        found = await self._codes.live(identifiers=patterns, since=since, limit=limit)
+        return JSONResponse({"codes": [as_json(code) for code in found]}, headers=NO_STORE)
+
+    async def wait(self, request: Request) -> Response:
+        """The newest code that is wanted, at once or when it comes; ``"code": null`` when the time is over."""
+        if request.method != "GET":  # a HEAD would consume what nobody sees
+            raise HTTPException(405, "only GET", headers={"Allow": "GET"})
+        caller = await self._gate.caller(request)
+        wish = self._wish(request)
+        caller.must_read(wish.wanted.identifier)
+        await self._must_be_known(wish.wanted.identifier)
+        if self._open >= MOST_WAITS:
+            raise HTTPException(503, "too many requests are held open", headers={"Retry-After": "5"})
+        self._open += 1
+        noted = self._waiting.begin(
+            wish.wanted.identifier, who=caller.name, until=self._now() + timedelta(seconds=wish.timeout + 1)
+        )
+        try:
+            found = await self._found(request, wish, caller)
+        finally:
+            self._open -= 1
+            self._waiting.end(noted)
+        return self._told(found, wish, caller)
+
+    async def waiting(self, request: Request) -> Response:
+        """Who waits now, and what each was given."""
+        caller = await self._gate.caller(request)
+        Query(request, known=())
+        given = await self._codes.given(limit=1_000)
+        waits = [self._wait_json(wait, given) for wait in self._waiting.everybody() if caller.may_read(wait.identifier)]
+        return JSONResponse({"waiting": waits}, headers=NO_STORE)
+
+    async def given(self, request: Request) -> Response:
+        """What was given to whom and when, newest first; never the code."""
+        caller = await self._gate.caller(request)
+        limit = Query(request, known=("limit",)).whole("limit", default=50, least=1, most=1_000)
+        found = [given_json(one) for one in await self._codes.given(limit=limit) if caller.may_read(one.identifier)]
+        return JSONResponse({"given": found}, headers=NO_STORE)
+
+    def _told(self, found: Code | Fresh | None, wish: Wish, caller: Caller) -> Response:
+        """The answer. That a code was read, and not consumed, is recorded when the answer is on its way: nobody waits for that."""
+        identifier = wish.wanted.identifier
+        match found:
+            case None:
+                return JSONResponse({"identifier": identifier, "code": None}, headers=NO_STORE)
+            case Fresh():
+                return JSONResponse(totp_json(identifier, found), headers=NO_STORE)
+            case Code() if wish.is_consumed:
+                return JSONResponse(as_json(found), headers=NO_STORE)
+            case Code():
+                noting = BackgroundTask(self._note, found, caller)
+                return JSONResponse(as_json(found), headers=NO_STORE, background=noting)
+            case _:
+                assert_never(found)
+
+    async def _note(self, code: Code, caller: Caller) -> None:
+        try:
+            await self._codes.note(code.identifier, way="api", reader=caller.name, what=code.what, is_consumed=False)
+        except StoreUnavailable as fault:
+            log.warning("a code was read and that is not recorded: the store is %s", fault.kind)
+
+    def _wish(self, request: Request) -> Wish:
+        query = Query(request, known=("identifier", "timeout", "since", "from", "kind", "run", "consume"))
+        kind = query.choice("kind", KINDS, default="")
+        kinds: tuple[Kind, ...] = ("code",) if kind == "code" else ("link",) if kind == "link" else ANYTHING
+        run = query.text("run")
+        wanted = Wanted(
+            identifier=query.needed("identifier"),
+            kinds=kinds,
+            since=query.moment("since") or self._now() - self._grace(),
+            sender=query.text("from"),
+            runs=(run,) if run else (),
+        )
+        timeout = query.seconds("timeout", default=DEFAULT_WAIT, most=LONGEST_WAIT)
+        return Wish(wanted=wanted, kind=kind, timeout=timeout, is_consumed=query.flag("consume"))
+
+    async def _must_be_known(self, identifier: str) -> None:
+        if not self._is_known(identifier) and await self._vault.bound(identifier) is None:
+            raise HTTPException(404, "no code can ever come for this identifier: it is not in [identity] known")
+
+    async def _found(self, request: Request, wish: Wish, caller: Caller) -> Code | Fresh | None:
+        stored = await self._vault.bound(wish.wanted.identifier) if wish.takes_totp else None
+        if stored is not None:
+            return await self._from_authenticator(stored, wish, caller)
+        if not wish.takes_mail:
+            raise HTTPException(404, "no authenticator answers for this identifier: `mailbridge totp add NAME --for IDENTIFIER`")
+        with self._waiting.bell(wish.wanted.identifier) as bell:
+            async with _hung_up(request, bell):
+                return await self._from_mail(wish, caller, bell)
+
+    async def _from_mail(self, wish: Wish, caller: Caller, bell: Bell) -> Code | None:
+        """Clear the bell, look, and only then wait. Nothing is taken for a caller who has hung up."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wish.timeout
+        while not bell.is_over:
+            bell.clear()
+            if wish.is_consumed:
+                code = await self._codes.consume(wish.wanted, reader=caller.name)
+            else:
+                code = await self._codes.newest(wish.wanted)
+            if code is not None:
+                return code
+            if bell.is_over or not await bell.wait(until - loop.time()):
+                return None
+        return None
+
+    async def _from_authenticator(self, stored: StoredTotp, wish: Wish, caller: Caller) -> Fresh | None:
+        """A fresh code; one that is consumed is nobody's afterwards, so the next in line gets the one of the next period."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wish.timeout
+        after = -1
+        while True:
+            made = await fresh(stored, after=after, patience=until - loop.time())
+            if made is None:
+                return None
+            if await self._codes.note(
+                wish.wanted.identifier, way="api", reader=caller.name, what=made.what, is_consumed=wish.is_consumed
+            ):
+                return made
+            after = made.counter
+
+    def _wait_json(self, wait: Wait, given: Sequence[Given]) -> dict[str, object]:
+        line = wait.identifier.casefold()
+        mine = [one for one in given if one.identifier.casefold() == line and (one.way, one.reader) == (wait.way, wait.who)]
+        return {
+            "identifier": wait.identifier,
+            "way": wait.way,
+            "who": wait.who,
+            "since": stamp(wait.since),
+            "until": stamp(wait.until),
+            "asked": wait.asked,
+            "is_known": self._is_known(wait.identifier),
+            "given": [given_json(one) for one in mine],
+        }
+
+
+@asynccontextmanager
+async def _hung_up(request: Request, bell: Bell) -> AsyncIterator[None]:
+    """Ring the bell for the last time when the caller is gone."""
+
+    async def listen() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        bell.is_over = True
+        bell.ring()
+
+    listening = asyncio.create_task(listen())
+    try:
+        yield
+    finally:
+        listening.cancel()
+
+
+def as_json(code: Code) -> dict[str, object]:
+    """A code in clear, for whoever showed the token for it."""
+    return {
+        "identifier": code.identifier,
+        "code": code.value.reveal(),
+        "kind": code.kind,
+        "from": code.sender,
+        "rule": code.rule,
+        "received_at": stamp(code.received_at),
+        "expires_at": stamp(code.expires_at),
+        "run": code.run,
+        "mail": code.mail_id,
+        "is_consumed": code.is_consumed,
+    }
+
+
+def totp_json(identifier: str, made: Fresh) -> dict[str, object]:
+    """The code of an authenticator, in the same shape."""
+    return {
+        "identifier": identifier,
+        "code": made.code.reveal(),
+        "kind": "totp",
+        "from": None,
+        "rule": None,
+        "received_at": None,
+        "expires_at": stamp(made.expires_at),
+        "run": None,
+        "mail": None,
+        "is_consumed": False,
+    }
+
+
+def given_json(one: Given) -> dict[str, object]:
+    """A record of what was given."""
+    return {
+        "identifier": one.identifier,
+        "way": one.way,
+        "who": one.reader,
+        "what": one.what,
+        "first_at": stamp(one.first_at),
+        "last_at": stamp(one.last_at),
+        "times": one.times,
+        "is_consumed": one.is_consumed,
+    }
+
+
+def stamp(moment: datetime) -> str:
+    """ISO 8601 in UTC with a ``Z``."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

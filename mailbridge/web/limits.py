@@ -1,0 +1,76 @@
+"""What one client may ask of us, and how much of what it sends is read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+
+MOST_BODY = 65_536
+"""Octets of a request's body; Skyvern's polls have under 300."""
+
+MOST_DRAINED = 1_048_576
+BODY_PATIENCE = 10.0
+"""Seconds in which a body must have come in."""
+
+
+class RateLimit:
+    """A token bucket a client: ``burst`` requests at once, ``rate`` a second in the long run."""
+
+    MOST_CLIENTS = 10_000
+    """Clients that are remembered; beyond it the one that was silent longest is forgotten."""
+
+    def __init__(self, *, rate: float, burst: int, now: Callable[[], float]) -> None:
+        self._rate = rate
+        self._burst = float(burst)
+        self._now = now
+        self._clients: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, client: str) -> float:
+        """Take one. Returns 0, or the seconds after which to come back."""
+        now = self._now()
+        left, at = self._clients.pop(client, (self._burst, now))
+        left = min(self._burst, left + (now - at) * self._rate)
+        is_free = left >= 1
+        self._clients[client] = (left - 1 if is_free else left, now)
+        if len(self._clients) > self.MOST_CLIENTS:
+            self._clients.popitem(last=False)
+        return 0.0 if is_free else (1 - left) / self._rate
+
+
+def client_of(request: Request) -> str:
+    """Who asks: the address of the connection, or what a proxy on loopback says it is."""
+    return request.client.host if request.client else ""
+
+
+def limit(bucket: RateLimit, request: Request) -> None:
+    """Let a request through, or raise 429 with Retry-After."""
+    seconds = bucket.take(client_of(request))
+    if seconds:
+        raise HTTPException(429, "too many requests; come back later", headers={"Retry-After": str(int(seconds) + 1)})
+
+
+async def body_of(request: Request) -> bytes:
+    """The raw body. Raises 413 above MOST_BODY, 408 where it does not come in in time, 400 where it breaks off.
+
+    What is too large is still taken off the wire up to MOST_DRAINED, since a client that is cut off while it sends sees no answer.
+    """
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(BODY_PATIENCE):
+            async for part in request.stream():
+                size += len(part)
+                if size > MOST_DRAINED:
+                    break
+                if size <= MOST_BODY:
+                    parts.append(part)
+    except TimeoutError:
+        raise HTTPException(408, "the body did not come in in time", headers={"Connection": "close"}) from None
+    except ClientDisconnect:
+        raise HTTPException(400, "the body broke off") from None
+    if size > MOST_BODY:
+        raise HTTPException(413, f"the body is larger than {MOST_BODY} octets", headers={"Connection": "close"})
+    return b"".join(parts)

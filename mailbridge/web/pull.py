@@ -1,0 +1,188 @@
+"""Skyvern asks us: its ``totp_url``, a signed POST that is answered with the code of an identifier (Option 2 of its documentation).
+
+The signature is HMAC-SHA256 over the raw body. The timestamp beside it is not signed, and on a host whose clock is not set to UTC it
+is off by whole hours, so it is never looked at: a replayed poll gets what its run has been given anyway, over TLS. Observed on
+Skyvern 1.0.48 to 1.0.56: it polls every 10 s, wants a 200 with a string, and takes up to 10 characters of it as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from mailbridge.core.secret import Secret
+from mailbridge.metrics import Metrics
+from mailbridge.store import StoreUnavailable
+from mailbridge.store.cipher import Names
+from mailbridge.store.reading import Codes, Poll, Vault
+from mailbridge.waiting import Waiting
+from mailbridge.web.fresh import fresh
+from mailbridge.web.health import NO_STORE
+from mailbridge.web.limits import RateLimit, body_of, limit
+
+log = logging.getLogger("mailbridge.web.pull")
+
+PATH = "/skyvern/totp/"
+SIGNATURE = re.compile(rb"[0-9a-fA-F]{64}")
+LONGEST_CODE = 10
+"""Characters that Skyvern takes as they are; more it would give to a language model."""
+
+LONGEST_ID = 200
+POLLS_AGAIN = timedelta(seconds=35)
+"""A run that has polled is expected to be back within so long: Skyvern sleeps 10 s between polls and retries for some seconds."""
+
+RATE = 20.0
+BURST = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullKey:
+    """A key that Skyvern signs with, and whether it may ask for an identifier."""
+
+    secret: Secret
+    serves: Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ids:
+    """The ids of a poll, as far as they are there. Which of them come depends on what in Skyvern polls."""
+
+    task_id: str | None = None
+    workflow_run_id: str | None = None
+    workflow_permanent_id: str | None = None
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Those that are there."""
+        return tuple(one for one in (self.workflow_run_id, self.task_id, self.workflow_permanent_id) if one)
+
+    @property
+    def run(self) -> str:
+        """What tells this login from others: a run may log in several times, each in a task of its own. ``""``: nothing does."""
+        return " ".join(one for one in (self.workflow_run_id, self.task_id) if one) or self.workflow_permanent_id or ""
+
+
+class Pull:
+    """Answers polls. ``keys`` and ``grace`` may be replaced while it runs."""
+
+    def __init__(
+        self,
+        *,
+        codes: Codes,
+        vault: Vault,
+        names: Names,
+        waiting: Waiting,
+        now: Callable[[], datetime],
+        metrics: Metrics,
+        keys: Sequence[PullKey],
+        grace: timedelta,
+        polls: RateLimit | None = None,
+    ) -> None:
+        self._codes = codes
+        self._vault = vault
+        self._names = names
+        self._waiting = waiting
+        self._now = now
+        self._metrics = metrics
+        self._polls = polls or RateLimit(rate=RATE, burst=BURST, now=time.monotonic)
+        self.keys = keys
+        self.grace = grace
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """``POST /skyvern/totp/{identifier}``, where the identifier may also be a name that nobody can guess."""
+        return [Route(PATH + "{identifier:path}", self.answer, methods=["POST"])]
+
+    async def answer(self, request: Request) -> Response:
+        """One poll: always 200 for a signed one, with ``""`` while there is no code.
+
+        Raises:
+            HTTPException: 401 without a valid signature, whatever the identifier; 413, 429.
+        """
+        try:
+            limit(self._polls, request)
+        except HTTPException:
+            self._metrics.pull("limited")
+            raise
+        written = request.path_params["identifier"]
+        identifier = self._names.identifier(written) or written
+        ids = read_ids(await self._signed_body(request, identifier))
+        try:
+            code = await self._code(identifier, ids)
+        except StoreUnavailable:
+            self._metrics.pull("unavailable")
+            raise
+        self._metrics.pull("code" if code else "none")
+        log.info("polled", extra={"identifier": identifier, "run": ids.run, "outcome": "code" if code else "no code yet"})
+        return JSONResponse({"task_id": ids.task_id, "verification_code": code.reveal() if code else ""}, headers=NO_STORE)
+
+    async def _signed_body(self, request: Request, identifier: str) -> bytes:
+        given = [value for name, value in request.scope["headers"] if name == b"x-skyvern-signature"]
+        if len(given) == 1 and SIGNATURE.fullmatch(given[0]):
+            body = await body_of(request)
+            if self._is_signed(body, given[0].lower(), identifier):
+                return body
+        self._metrics.pull("unsigned")
+        raise HTTPException(
+            401, "not signed by a key that is known here for this identifier: [pull] keys must hold Skyvern's newest API key"
+        )
+
+    def _is_signed(self, body: bytes, signature: bytes, identifier: str) -> bool:
+        """Every key is tried, whatever the first ones say, so that the time tells nothing of which it was."""
+        is_good = False
+        for key in self.keys:
+            expected = hmac.new(key.secret.reveal().encode(), body, hashlib.sha256).hexdigest().encode()
+            is_good |= hmac.compare_digest(expected, signature) and key.serves(identifier)
+        return is_good
+
+    async def _code(self, identifier: str, ids: Ids) -> Secret | None:
+        wait = self._waiting.expect(identifier, self._now() + POLLS_AGAIN, who=ids.run)
+        stored = await self._vault.bound(identifier)
+        if stored is not None:
+            made = await fresh(stored)
+            if made is None:
+                return None
+            await self._codes.note(identifier, way="pull", reader=ids.run, what=made.what, is_consumed=False)
+            return _fit(made.code)
+        is_new = not ids.run and wait.asked == 1
+        poll = Poll(identifier=identifier, run=ids.run, runs=ids.all, grace=self.grace, is_new=is_new)
+        code = await self._codes.pull(poll)
+        return None if code is None else _fit(code.value)
+
+
+def read_ids(body: bytes) -> Ids:
+    """The ids in a poll's body. What is missing, no text, or longer than any id is None; an odd body has none."""
+    try:
+        given = json.loads(body)
+    except (ValueError, RecursionError):
+        given = None
+    if not isinstance(given, dict):
+        return Ids()
+    return Ids(
+        task_id=_id(given.get("task_id")),
+        workflow_run_id=_id(given.get("workflow_run_id")),
+        workflow_permanent_id=_id(given.get("workflow_permanent_id")),
+    )
+
+
+def _id(value: object) -> str | None:
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_ID:
+        return None
+    return value if value.isprintable() else None
+
+
+def _fit(code: Secret) -> Secret | None:
+    """The code as Skyvern takes it: trimmed, and never longer than it reads."""
+    text = code.reveal().strip()
+    return Secret(text) if 0 < len(text) <= LONGEST_CODE else None

@@ -1,0 +1,208 @@
+"""The store, the registry of who waits, and the HTTP routes over them, on a port of their own: everything but mail coming in."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import itertools
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import httpx
+
+from mailbridge.clock import SteadyClock
+from mailbridge.config.settings import RetentionSettings, StoreSettings
+from mailbridge.core.delivery import Claim, Draft
+from mailbridge.core.extraction import Extraction, Verdict
+from mailbridge.core.identity import Identification
+from mailbridge.core.mail import Envelope
+from mailbridge.core.secret import Secret
+from mailbridge.core.token import token_digest
+from mailbridge.metrics import Metrics
+from mailbridge.store import Arrival
+from mailbridge.store.sqlite import SqliteStore, open_sqlite
+from mailbridge.waiting import Waiting
+from mailbridge.web.auth import Gate
+from mailbridge.web.codes import CodesApi
+from mailbridge.web.events import EventsApi
+from mailbridge.web.health import Health, Level, health_app
+from mailbridge.web.limits import RateLimit
+from mailbridge.web.openapi import openapi_routes
+from mailbridge.web.pull import Pull, PullKey
+from mailbridge.web.server import serve_app
+
+T = TypeVar("T")
+
+KEY = "eyJ.a-key-of-skyvern.xyz"
+ADMIN = "the-token-that-reads-everything"
+GRACE = timedelta(seconds=120)
+UNUSED = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Nothing here speaks TLS; the default context would read every authority, for 20 ms a client."""
+
+
+class Desk:
+    """What a test may do: store a mail, poll as Skyvern does, ask as an agent does."""
+
+    def __init__(self, store: SqliteStore, waiting: Waiting, pull: Pull, clock: SteadyClock, client: httpx.AsyncClient) -> None:
+        self.store = store
+        self.waiting = waiting
+        self.pull = pull
+        self.clock = clock
+        self.client = client
+        self.claims: list[Claim] = []
+        self._numbers = itertools.count(1)
+
+    async def mail(
+        self,
+        code: str,
+        *,
+        to: str = "ann@corp.com",
+        sender: str = "no-reply@github.com",
+        ago: float = 0.0,
+        lifetime: float = 600.0,
+        kind: Literal["code", "link"] = "code",
+        targets: tuple[str, ...] = ("skyvern",),
+        **tags: str,
+    ) -> int:
+        """Store a mail with this code, received ``ago`` seconds ago, and ring the bell. Returns its number."""
+        received = self.clock.now() - timedelta(seconds=ago)
+        number = next(self._numbers)
+        envelope = Envelope(mail_from=sender, rcpt_to=("x@y.example",), content=b"mail", received_at=received, ingress="smtp")
+        drafts = tuple(
+            Draft(
+                target=target,
+                identifier=to,
+                kind=kind,
+                content=Secret(code),
+                sender=sender,
+                lifetime=timedelta(seconds=lifetime),
+                **tags,
+            )
+            for target in targets
+        )
+        arrival = Arrival(
+            envelope=envelope,
+            fingerprint=f"{number}",
+            subject="Your code",
+            sender=sender,
+            message_id=f"<{number}@x>",
+            extraction=Extraction(verdict=Verdict.LINK if kind == "link" else Verdict.CODE, value=Secret(code)),
+            identification=Identification(identifiers=(to,), source="To"),
+            drafts=drafts,
+        )
+        receipt = await self.store.put(arrival)
+        self.claims += receipt.claims
+        self.waiting.wake((to,))
+        return receipt.mail_id
+
+    async def poll(
+        self, identifier: str = "ann@corp.com", body: bytes | None = None, *, key: str = KEY, **ids: str
+    ) -> httpx.Response:
+        """One poll as Skyvern signs it."""
+        octets = json.dumps(ids, separators=(",", ":")).encode() if body is None else body
+        signature = hmac.new(key.encode(), octets, hashlib.sha256).hexdigest()
+        headers = {"x-skyvern-signature": signature, "x-skyvern-timestamp": "1", "Content-Type": "application/json"}
+        return await self.client.post(f"/skyvern/totp/{identifier}", content=octets, headers=headers)
+
+    async def code(self, identifier: str = "ann@corp.com", **ids: Any) -> str:
+        """What a poll is given."""
+        answer = await self.poll(identifier, **ids)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["verification_code"])
+
+    async def token(self, *identifiers: str, expires_at: datetime | None = None, name: str = "test") -> dict[str, str]:
+        """The header of a new token for these identifiers."""
+        text = f"mbt_{name}-{'-'.join(identifiers)}"
+        await self.store.vault.add_token(token_digest(text), name=name, identifiers=identifiers, expires_at=expires_at)
+        return {"Authorization": f"Bearer {text}"}
+
+    async def ask(self, path: str, *, headers: dict[str, str] | None = None, **params: Any) -> httpx.Response:
+        """GET with a token, by default the one that reads everything. ``from_`` is the parameter ``from``."""
+        headers = {"Authorization": f"Bearer {ADMIN}"} if headers is None else headers
+        return await self.client.get(path, params={name.rstrip("_"): value for name, value in params.items()}, headers=headers)
+
+    async def wait(self, identifier: str = "ann@corp.com", **params: Any) -> Any:
+        """The answer of a long poll."""
+        answer = await self.ask("/api/v1/codes/wait", identifier=identifier, **params)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def until_waiting(self, count: int = 1) -> None:
+        """Return when so many wait."""
+        await until(lambda: len(self.waiting.everybody()) == count)
+
+
+async def until(holds: Callable[[], bool], *, patience: float = 10.0) -> None:
+    """Return when a condition holds. Raises TimeoutError."""
+    async with asyncio.timeout(patience):
+        while not holds():
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def open_desk(
+    folder: Path, *, is_known: Callable[[str], bool] = lambda _: True, limit: RateLimit | None = None
+) -> AsyncIterator[Desk]:
+    """A desk over an empty store in ``folder``; with ``limit`` in place of the daemon's own rate limits."""
+    clock = SteadyClock()
+    settings = StoreSettings(url=f"sqlite:///{folder}/mailbridge.db")
+    store = open_sqlite(settings, RetentionSettings(), clock=clock, grace=timedelta())
+    waiting = Waiting(now=clock.now)
+    keys = (PullKey(secret=Secret(KEY), serves=lambda _: True),)
+    pull = Pull(
+        codes=store.codes,
+        vault=store.vault,
+        names=store.names,
+        waiting=waiting,
+        now=clock.now,
+        metrics=Metrics(),
+        keys=keys,
+        grace=GRACE,
+        polls=limit,
+    )
+    gate = Gate(vault=store.vault, admin=Secret(ADMIN), strangers=limit)
+    codes = CodesApi(
+        gate=gate,
+        codes=store.codes,
+        vault=store.vault,
+        waiting=waiting,
+        now=clock.now,
+        grace=lambda: GRACE,
+        is_known=is_known,
+    )
+    events = EventsApi(gate=gate, tail=store.tail, waiting=waiting)
+
+    async def ready() -> Health:
+        return Health(level=Level.READY)
+
+    async def metrics() -> bytes:
+        return b""
+
+    more = (*pull.routes(), *codes.routes(), *events.routes(), *openapi_routes())
+    try:
+        async with (
+            serve_app(health_app(ready=ready, metrics=metrics, more=more), listen="127.0.0.1:0") as bound,
+            httpx.AsyncClient(base_url=f"http://{bound.address}", trust_env=False, verify=UNUSED, timeout=30) as client,
+        ):
+            try:
+                yield Desk(store, waiting, pull, clock, client)
+            finally:
+                waiting.close()
+    finally:
+        await store.close()
+
+
+def at_desk(folder: Path, work: Callable[[Desk], Coroutine[Any, Any, T]], **options: Any) -> T:
+    """Run ``work`` at a new desk."""
+
+    async def run() -> T:
+        async with open_desk(folder, **options) as desk:
+            return await work(desk)
+
+    return asyncio.run(run())

@@ -1,0 +1,60 @@
+"""The server does what ``/openapi.json`` says, whatever is asked of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mailbridge.web.limits import RateLimit
+from mailbridge.web.openapi import openapi
+from tests.web.desk import ADMIN, Desk, at_desk
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = os.environ.get("MAILBRIDGE_EXAMPLES", "50")
+
+
+def test_the_document_is_served_as_it_is_written(tmp_path: Path) -> None:
+    """To everybody, without a token; every route of the API stands in it."""
+
+    async def work(desk: Desk) -> None:
+        answer = await desk.client.get("/openapi.json")
+        assert answer.json() == openapi()
+        routes = {
+            path
+            for path in ("/api/v1/codes", "/api/v1/codes/wait", "/api/v1/waiting", "/api/v1/given", "/api/v1/events")
+            if (await desk.ask(path, headers={})).status_code == 401
+        }
+        assert routes == {path for path in openapi()["paths"] if path.startswith("/api/")}
+
+    at_desk(tmp_path, work)
+
+
+@pytest.mark.e2e
+def test_schemathesis_finds_no_failure(tmp_path: Path) -> None:
+    """Good and bad requests, signed where they must be: every status, type and body is described, and there is never a 5xx."""
+    limit = RateLimit(rate=1e6, burst=1_000_000, now=time.monotonic)
+
+    async def work(desk: Desk) -> None:
+        await desk.mail("482913")
+        url = str(desk.client.base_url)
+        arguments = ("run", f"{url}/openapi.json", "--url", url, "--max-examples", EXAMPLES, "--exclude-path", "/api/v1/events")
+        process = await asyncio.create_subprocess_exec(
+            Path(sys.executable).with_name("schemathesis"),
+            *arguments,
+            "--header",
+            f"Authorization: Bearer {ADMIN}",
+            cwd=tmp_path,
+            env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.web.schemathesis_hooks", "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await process.communicate()
+        assert process.returncode == 0, said.decode()
+        assert "Tested: 5" in said.decode(), said.decode()
+
+    at_desk(tmp_path, work, limit=limit)
