@@ -52,7 +52,7 @@ def _deeper(settings: Settings) -> Iterator[tuple[str, bool]]:
     from mailbridge.sinks.skyvern import api_key_from_credentials_file, endpoint
     from mailbridge.store import StoreError
     from mailbridge.store.cipher import read_key
-    from mailbridge.store.sqlite import path_of
+    from mailbridge.store.sqlite import key_path_of, path_of
 
     try:
         load_rules(guide_of(settings).rules)
@@ -74,7 +74,7 @@ def _deeper(settings: Settings) -> Iterator[tuple[str, bool]]:
         except (ValueError, OSError) as fault:
             yield f"[skyvern] credentials_file: {fault}", isinstance(fault, PermissionError)
     database = path_of(settings.store)
-    key = settings.store.key_file or database.with_suffix(".key")
+    key = key_path_of(settings.store)
     if database.exists() or settings.store.key_file is not None:
         try:
             read_key(key, is_made=False)

@@ -106,6 +106,8 @@ def as_dict(row: MailRow, *, reveal: bool = False) -> dict[str, object]:
         "identifier_from": row.identifier_from,
         "rule": row.rule,
         "reason": row.reason,
+        "trust": row.trust,
+        "held": list(row.held),
         "rejected": [{"value": value if reveal else MASK, "why": why} for value, why in row.rejected],
         "clues": [f"{clue.source}: {clue.address} ({clue.verdict})" for clue in row.clues],
         "defects": list(row.defects),

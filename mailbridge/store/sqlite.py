@@ -263,6 +263,11 @@ def path_of(settings: StoreSettings) -> Path:
     return Path(urlsplit(settings.url).path.removeprefix("/"))
 
 
+def key_path_of(settings: StoreSettings) -> Path:
+    """The key file: as configured, else beside the database."""
+    return settings.key_file or path_of(settings).with_suffix(".key")
+
+
 def open_sqlite(
     settings: StoreSettings, retention: RetentionSettings, *, clock: SteadyClock, grace: timedelta, is_visitor: bool = False
 ) -> SqliteStore:
@@ -282,7 +287,7 @@ def open_sqlite(
         if not is_visitor:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock = _lock(path)
-        key = read_key(settings.key_file or path.with_suffix(".key"), is_made=not is_visitor and not path.exists())
+        key = read_key(key_path_of(settings), is_made=not is_visitor and not path.exists())
         connection = _connect(path, settings)
         _check(connection, path)
         if not is_visitor:
