@@ -35,7 +35,7 @@ from mailbridge.sinks.skyvern import SkyvernSink, api_key_from_credentials_file
 from mailbridge.store import StoreUnavailable
 from mailbridge.store.cipher import read_key
 from mailbridge.store.sqlite import SqliteStore, key_path_of, open_sqlite, path_of
-from mailbridge.trust import gmail
+from mailbridge.trust import dkim, gmail
 from mailbridge.trust.dns import Dns, Resolver
 from mailbridge.trust.seal import Sealer
 from mailbridge.trust.spf import is_listed
@@ -202,11 +202,14 @@ async def bridge(
             targets = [_target(stack, one, metrics) for one in _targets(settings, practice, practice_address)]
         finally:
             pool = await starting
+        is_practice = practice is not None and not settings.target
+        if not is_practice:
+            await asyncio.to_thread(dkim.warm_up)
         dispatcher = Dispatcher(store=store, targets=targets, now=clock.now, metrics=metrics)
         await stack.enter_async_context(_running(dispatcher.run(), _sweep(store)))
         stack.push_async_callback(dispatcher.drain, FLUSH)
         gate = Gate(
-            policy=policy_of(settings, is_practice=practice is not None and not settings.target),
+            policy=policy_of(settings, is_practice=is_practice),
             dns=dns or Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers),
             deadline=settings.trust.dns_timeout,
         )
@@ -240,7 +243,13 @@ async def bridge(
         http = serve_app(health_app(ready=running.health, metrics=running.render_metrics), listen=settings.http.listen)
         running.http_address = (await stack.enter_async_context(http)).address
         running.listeners = await smtp.serve(
-            settings.smtp, door(intake), recipients_of(guide), now=clock.now, state_dir=state_dir, sockets=sockets
+            settings.smtp,
+            door(intake),
+            recipients_of(guide),
+            now=clock.now,
+            state_dir=state_dir,
+            sockets=sockets,
+            on_flood=metrics.flooded,
         )
         stack.push_async_callback(running.listeners.close, FLUSH)
         if settings.identity.learn_from_skyvern and practice is None:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.options import config_option, json_option, load_or_exit
-from mailbridge.cli.stored import visit
+from mailbridge.cli.stored import sealer_of, visit
+from mailbridge.core.delivery import State
+from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import MASK
 from mailbridge.store import MailRow
+from mailbridge.trust.seal import without
 
 
 @click.group()
 def mail() -> None:
-    """List, show and replay stored mails."""
+    """List, show, replay and release stored mails."""
 
 
 @mail.command("list")
@@ -65,24 +68,64 @@ def show_mail(*, config: Path | None, as_json: bool, number: int, raw: bool, rev
 @click.argument("number", type=int)
 def replay_mail(*, config: Path | None, number: int) -> None:
     """Send a stored mail through the running daemon again, as a new mail: after a rule was mended, for instance."""
+    row, envelope = _kept(config, number)
+    now = datetime.now(UTC)
+    fresh = b"Message-ID: <replay-%d-%d@mailbridge.localhost>\r\n" % (number, int(now.timestamp() * 1000))
+    content = fresh + _without_id(without(envelope.content))
+    _send_anew(config, envelope, content, mail_id=None if row.held else 0, received_at=now)
+
+
+@mail.command("release")
+@config_option
+@click.argument("number", type=int)
+def release_mail(*, config: Path | None, number: int) -> None:
+    """Push what a held mail holds, on your own word: look at it first (`mail show`). Its code lives as long as when it came."""
+    row, envelope = _kept(config, number)
+    if not row.held:
+        click.echo(f"mailbridge: mail {number} is not held for want of proof: {row.reason}", err=True)
+        raise SystemExit(Exit.NOT_FOUND)
+    _send_anew(config, envelope, envelope.content, mail_id=number, received_at=row.received_at)
+
+
+def _kept(config: Path | None, number: int) -> tuple[MailRow, Envelope]:
+    row = visit(config, lambda store: store.mail(number))
+    envelope = visit(config, lambda store: store.raw(number))
+    if row is None or envelope is None:
+        click.echo(f"mailbridge: mail {number} is not, or no longer, kept", err=True)
+        raise SystemExit(Exit.NOT_FOUND)
+    return row, envelope
+
+
+def _send_anew(config: Path | None, envelope: Envelope, content: bytes, *, mail_id: int | None, received_at: datetime) -> None:
+    """Send through the running daemon, under the operator's seal unless ``mail_id`` is None, and tell what became of it."""
     from mailbridge.demo.client import send
 
     settings = load_or_exit(config).settings
-    envelope = visit(config, lambda store: store.raw(number))
-    if envelope is None:
-        click.echo(f"mailbridge: mail {number} is not, or no longer, kept", err=True)
-        raise SystemExit(Exit.NOT_FOUND)
-    fresh = b"Message-ID: <replay-%d-%d@mailbridge.localhost>\r\n" % (number, int(datetime.now().timestamp() * 1000))  # noqa: DTZ005
-    content = fresh + _without_id(envelope.content)
+    sealer = None if mail_id is None else sealer_of(settings)
     for rcpt in envelope.rcpt_to:
+        sealed = content
+        if sealer is not None and mail_id is not None:
+            now = datetime.now(UTC)
+            sealed = sealer.make(content, rcpt=rcpt, mail_id=mail_id, received_at=received_at, now=now)
         try:
-            sent = send(settings.smtp.listen[0], mail_from=envelope.mail_from, rcpt=rcpt, content=content)
+            sent = send(settings.smtp.listen[0], mail_from=envelope.mail_from, rcpt=rcpt, content=sealed)
         except OSError as fault:
             click.echo(f"mailbridge: nobody answers on {settings.smtp.listen[0]}: {fault}", err=True)
             raise SystemExit(Exit.UNAVAILABLE) from None
         click.echo(f"{rcpt}: {sent.code} {sent.text}")
         if not sent.is_accepted:
             raise SystemExit(Exit.GENERAL)
+        if sent.mail_id is not None and mail_id:
+            _tell(config, sent.mail_id)
+
+
+def _tell(config: Path | None, number: int) -> None:
+    """What became of a mail that was released; exit 4 where its time was over."""
+    rows = visit(config, lambda store: store.deliveries(mail_id=number, limit=10))
+    for row in rows:
+        click.echo(f"  {row.draft.kind} for {row.draft.identifier} → {row.draft.target}: {row.state} {row.reason}".rstrip())
+    if not rows or all(row.state is State.EXPIRED for row in rows):
+        raise SystemExit(Exit.NOT_FOUND)
 
 
 def _without_id(content: bytes) -> bytes:

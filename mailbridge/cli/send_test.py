@@ -12,7 +12,7 @@ import click
 
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.options import config_option, json_option, load_or_exit
-from mailbridge.cli.stored import visit
+from mailbridge.cli.stored import sealer_of, visit
 from mailbridge.config.settings import Settings
 from mailbridge.core.delivery import Delivery, State
 
@@ -39,7 +39,9 @@ def send_test(*, config: Path | None, as_json: bool, account: str, rcpt: str | N
     address = settings.smtp.listen[0]
     hops = _Hops(as_json=as_json)
     try:
-        sent = send(_local(address), mail_from=sample.mail_from, rcpt=to, content=sample.build(datetime.now(UTC)))
+        now = datetime.now(UTC)
+        content = sealer_of(settings).make(sample.build(now), rcpt=to, mail_id=0, received_at=now, now=now)
+        sent = send(_local(address), mail_from=sample.mail_from, rcpt=to, content=content)
     except OSError as fault:
         hops.tell(
             "listener", False, f"nobody answers on smtp://{address} ({type(fault).__name__}): is `mailbridge serve` running?"

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 import sys
 import time
@@ -75,6 +76,7 @@ async def _serve(loaded: Loaded, config: Path | None) -> int:
     from mailbridge.app import bridge, state_dir
 
     began = time.perf_counter()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold codes and keys
     settings = loaded.settings
     logs.configure(settings.log, sys.stderr)
     stop = asyncio.Event()

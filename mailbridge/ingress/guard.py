@@ -25,6 +25,7 @@ from mailbridge.config.settings import SmtpSettings
 from mailbridge.core.addresses import parse_mailbox
 from mailbridge.core.mail import Envelope
 from mailbridge.ingress import reply as r
+from mailbridge.ingress.floods import Floods
 from mailbridge.ingress.limits import Limits
 from mailbridge.ingress.reply import Accept, Reply
 from mailbridge.ingress.tls import Certificate
@@ -58,6 +59,7 @@ class Post:
     now: Callable[[], datetime]
     limits: Limits
     certificate: Certificate | None
+    floods: Floods
     proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     sessions: set[Guard] = field(default_factory=set)
     storing: set[asyncio.Task[Reply]] = field(default_factory=set)
@@ -190,6 +192,11 @@ class Guard(SMTP):
             raise Closed
         self._counted_ip = self._peer
 
+    @property
+    def _client(self) -> str:
+        """Whom a flood is counted against; nobody where the peer is this machine, since a mail server before us speaks for all."""
+        return "" if self._peer.startswith("127.") or self._peer == "::1" else self._peer
+
     def _is_proxy(self, peer: str) -> bool:
         try:
             address = ip_address(peer)
@@ -286,6 +293,10 @@ class Guard(SMTP):
             if size is None and not BODY.fullmatch(parameter):
                 await self._error(r.BAD_PARAMETER)
                 return
+        now = self.loop.time()
+        if self._post.floods.is_over("client", self._client, now) or self._post.floods.is_over("sender", path[1].casefold(), now):
+            await self._reply(r.TOO_MUCH)
+            return
         self._mail_from = path[1]
         await self._say(b"250 2.1.0 OK\r\n")
 
@@ -301,6 +312,8 @@ class Guard(SMTP):
             await self._error(r.BAD_PARAMETER)
         elif not self._post.recipients(mailbox):
             await self._error(r.UNKNOWN_USER)
+        elif self._post.floods.is_over("recipient", mailbox.casefold(), self.loop.time()):
+            await self._reply(r.TOO_MUCH)
         elif len(self._rcpt_to) >= self._post.settings.max_recipients:
             await self._reply(r.TOO_MANY_RECIPIENTS)
         else:
@@ -433,6 +446,12 @@ class Guard(SMTP):
             received_at=self._post.now(),
             ingress=self._kind,
             peer=self._peer,
+        )
+        self._post.floods.count(
+            recipients=tuple(rcpt.casefold() for rcpt in envelope.rcpt_to),
+            sender=envelope.mail_from.casefold(),
+            client=self._client,
+            now=self.loop.time(),
         )
         task = self.loop.create_task(_accepted(self._post.accept, envelope))
         self._post.storing.add(task)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from mailbridge.config.settings import SmtpSettings
+from mailbridge.ingress.floods import By, Floods
 from mailbridge.ingress.guard import Guard, Post
 from mailbridge.ingress.limits import Limits
 from mailbridge.ingress.reply import GOING_DOWN, Accept
@@ -74,6 +75,7 @@ async def serve(
     now: Callable[[], datetime],
     state_dir: Path,
     sockets: Mapping[str, Sequence[socket.socket]] | None = None,
+    on_flood: Callable[[By], None] = lambda _: None,
 ) -> Listeners:
     """Start every listener of ``settings``, or serve the sockets that were handed over under the names smtp and lmtp.
 
@@ -90,6 +92,9 @@ async def serve(
         now=now,
         limits=Limits(connections=settings.max_connections, per_ip=settings.max_per_ip, memory=settings.max_memory),
         certificate=_certificate(settings, state_dir, hostname),
+        floods=Floods(
+            recipient=settings.rate_recipient, sender=settings.rate_sender, client=settings.rate_client, on_flood=on_flood
+        ),
         proxies=tuple(ip_network(proxy, strict=False) for proxy in settings.proxy_from),
     )
     handed = sockets or {}

@@ -18,6 +18,7 @@ from mailbridge.core.recipients import Recipient
 from mailbridge.core.secret import Secret
 from mailbridge.intake.burst import Burst
 from mailbridge.intake.gate import KEYS, Deferred, Failure, Held, Judge, Judgement, Passed
+from mailbridge.intake.turns import Turns
 from mailbridge.intake.understand import Addressed, Understanding
 from mailbridge.metrics import Metrics
 from mailbridge.store import Arrival, Receipt, Store, StoreUnavailable
@@ -96,6 +97,7 @@ class Intake:
         on_asked: Callable[[Asked], None] = lambda _: None,
         push_ambiguous: bool = False,
     ) -> None:
+        self._turns = Turns()
         self._gate = gate
         self._sealer = sealer
         self.burst = burst
@@ -117,7 +119,8 @@ class Intake:
         seal = self._seal(envelope)
         if seal is not None and seal.mail_id:
             envelope = replace(envelope, received_at=seal.received_at)
-        understood = await self._reader.understand(envelope)
+        async with self._turns.of(envelope):
+            understood = await self._reader.understand(envelope)
         read = time.perf_counter()
         verdict = await self._judged(envelope, understood or _unreadable(envelope), seal)
         self._metrics.stage("gate", time.perf_counter() - read)

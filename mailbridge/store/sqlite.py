@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from mailbridge.core.mail import Envelope
 from mailbridge.store import Arrival, Due, JournalLine, MailRow, Receipt, StoreError, StoreInUse
 from mailbridge.store.cipher import Cipher, read_key
 from mailbridge.store.outbox import Outbox
+from mailbridge.store.rotation import finish, is_unfinished
 from mailbridge.store.rows import DELIVERY, MAIL, facts_of, journal, link_of, private_of, read_delivery, read_mail
 from mailbridge.store.schema import SCHEMA, VERSION
 from mailbridge.store.writer import Writer
@@ -287,6 +288,7 @@ def open_sqlite(
         if not is_visitor:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock = _lock(path)
+            _finish_rotation(path, settings)
         key = read_key(key_path_of(settings), is_made=not is_visitor and not path.exists())
         connection = _connect(path, settings)
         _check(connection, path)
@@ -312,6 +314,38 @@ def open_sqlite(
     writer = Writer(lambda: _connect(path, settings))
     writer.start(connection)
     return SqliteStore(writer=writer, outbox=outbox, cipher=cipher, clock=clock, retention=retention, lock=lock)
+
+
+@contextlib.contextmanager
+def exclusive(settings: StoreSettings) -> Iterator[apsw.Connection]:
+    """The database of a daemon that is stopped, for a command that changes all of it.
+
+    Raises:
+        StoreInUse: the daemon runs.
+        StoreError: there is no database, or none that can be used.
+    """
+    path = path_of(settings)
+    if not path.exists():
+        raise StoreError(f"{path}: no database there yet; has the daemon run with this configuration?")
+    lock = _lock(path)
+    try:
+        _finish_rotation(path, settings)
+        connection = _connect(path, settings)
+        _check(connection, path)
+        yield connection
+        connection.close()
+    except apsw.Error as fault:
+        raise StoreError(f"{path}: {_mend(fault)}") from None
+    finally:
+        os.close(lock)
+
+
+def _finish_rotation(path: Path, settings: StoreSettings) -> None:
+    """Before the key is read: it may be the one that an interrupted rotation has left beside it."""
+    if path.exists() and is_unfinished(key_path_of(settings)):
+        connection = _connect(path, settings)
+        finish(connection, key_path_of(settings))
+        connection.close()
 
 
 def _connect(path: Path, settings: StoreSettings) -> apsw.Connection:

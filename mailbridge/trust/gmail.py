@@ -37,7 +37,7 @@ class NotConfirmed:
 Answer = Confirmed | NotConfirmed
 
 
-class _Strange(Exception):
+class _Strange(Exception):  # noqa: N818  (a finding about the other side)
     """Google's pages do not do what they have been seen to do."""
 
 

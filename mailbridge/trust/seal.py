@@ -34,7 +34,7 @@ class Sealer:
 
     def make(self, content: bytes, *, rcpt: str, mail_id: int, received_at: datetime, now: datetime) -> bytes:
         """The mail with a seal on top; an older seal is taken off."""
-        content = without(content)
+        content = _wired(without(content))
         numbers = (mail_id, _micros(received_at), _micros(now))
         mac = self._mac(content, rcpt, numbers)
         return HEADER + b"n=%d; at=%d; made=%d; mac=%b\r\n" % (*numbers, mac) + content
@@ -62,6 +62,12 @@ def without(content: bytes) -> bytes:
     """The mail without a seal on top."""
     found = LINE.match(content)
     return content[found.end() :] if found else content
+
+
+def _wired(content: bytes) -> bytes:
+    """The content as it will arrive over SMTP: every line with its CRLF, the last one too."""
+    wired = re.sub(rb"(?<!\r)\n", b"\r\n", content)
+    return wired if wired.endswith(b"\r\n") else wired + b"\r\n"
 
 
 def _micros(moment: datetime) -> int:
