@@ -15,7 +15,8 @@ class Proven:
     """A proof holds.
 
     ``detail`` is one phrase without a value of the mail but domains. ``named`` are the mailboxes (`canonical`) that it covers:
-    a signature that is replayed to somebody else names its first recipient still; None: it speaks for any recipient.
+    a signature that is replayed to somebody else names its first recipient still. The author is among them, who may forward by hand
+    what was his; None: it speaks for any recipient.
     ``is_forwarders``: it is the word of a listed account's own mail service, which all listed accounts are ours to. ``warning`` is for the operator, ``""`` where there is none.
     """
 

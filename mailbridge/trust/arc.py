@@ -63,7 +63,7 @@ async def check(mail: RawMail, *, sender: str, rcpt: str, forwarders: Collection
     return Proven(
         by="arc",
         detail=f"sealed by {domain}, {len(chain)} hop{'s' if len(chain) > 1 else ''}",
-        named=mail.mailboxes(hosts_of(newest["h"]), (*RECIPIENTS, *delivered)),
+        named=mail.mailboxes((*hosts_of(newest["h"]), "from"), (*RECIPIENTS, *delivered, "from")),
         warning=next((text for key in found.values() if (text := keys.warning(key.bits, domain))), ""),
     )
 

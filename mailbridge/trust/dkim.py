@@ -89,7 +89,7 @@ async def _one(mail: RawMail, index: int, signature: Mapping[str, str], *, dns: 
     return Proven(
         by="dkim",
         detail=f"signed by {domain}",
-        named=mail.mailboxes(hosts_of(signature["h"]), RECIPIENTS),
+        named=mail.mailboxes(hosts_of(signature["h"]), RECIPIENTS) | mail.mailboxes(("from",), ("from",)),
         warning=keys.warning(key.bits, domain),
     )
 
