@@ -311,7 +311,7 @@ def _apart(verdict: _Verdict, seal: Seal | None) -> str:
     """What sets a mail apart from its own copy: one that was held must not make a duplicate of the one that is proven."""
     if seal is not None and seal.mail_id:
         return f"released {seal.mail_id}"
-    return "held" if verdict.failures and all(entry.is_held for entry in verdict.understood.addressed) else ""
+    return "held" if verdict.failures and not verdict.trust else ""
 
 
 def fingerprint(envelope: Envelope, understood: Understanding, identifiers: tuple[str, ...], *, apart: str = "") -> str:

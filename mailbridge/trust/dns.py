@@ -15,8 +15,8 @@ LONGEST = 3_600.0
 SHORTEST = 60.0
 """Seconds that an answer is kept: its own TTL within these bounds."""
 
-FAILURE = 5.0
-"""Seconds for which a failure is not tried again, so that a burst of mails waits for it once."""
+FAILURE = timedelta(seconds=5)
+"""For how long a failure is not tried again, so that a burst of mails waits for it once."""
 
 CAPACITY = 4_096
 
@@ -44,12 +44,13 @@ class Resolver(Protocol):
 class Dns:
     """`Resolver` over the system's name servers, or those that are named (``host``, ``host:port``, ``[v6]:port``)."""
 
-    def __init__(self, *, timeout: timedelta, nameservers: Sequence[str] = ()) -> None:
+    def __init__(self, *, timeout: timedelta, nameservers: Sequence[str] = (), failure: timedelta = FAILURE) -> None:
         import dns.asyncresolver
 
         self._resolver: Any = dns.asyncresolver.Resolver(configure=not nameservers)
         self._resolver.cache = None
         self._timeout = timeout.total_seconds()
+        self._failure = failure.total_seconds()
         self._resolver.lifetime = self._timeout
         self._resolver.timeout = self._timeout / 3
         if nameservers:
@@ -106,7 +107,7 @@ class Dns:
         except (dns.name.LabelTooLong, dns.name.NameTooLong, dns.name.EmptyLabel, dns.name.BadEscape, UnicodeError):
             return self._keep(key, LONGEST, ())
         except (dns.exception.DNSException, OSError, TimeoutError, ValueError) as fault:
-            self._keep(key, FAILURE, None)
+            self._keep(key, self._failure, None)
             raise DnsUnavailable(f"no answer for {name}: {type(fault).__name__}") from None
         ttl = min(max(float(answer.rrset.ttl if answer.rrset else 0), SHORTEST), LONGEST)
         return self._keep(key, ttl, tuple(text(record) for record in answer))

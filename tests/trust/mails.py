@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 RCPT = "codes@bridge.example"
+NUMBERS = count(1)
 
 
 def mail(
@@ -14,14 +17,14 @@ def mail(
     above: str = "",
     below: str = "",
 ) -> bytes:
-    """One mail in plain text. ``above`` and ``below`` are header lines before and after the author's own."""
+    """One new mail in plain text. ``above`` and ``below`` are header lines before and after the author's own."""
     lines = [
         *above.splitlines(),
         f"From: {sender}",
         f"To: {to}",
         f"Subject: {subject}",
         "Date: Wed, 25 Nov 2026 09:57:25 +0000",
-        f"Message-ID: <{abs(hash((text, sender, to, subject)))}@acme.example>",
+        f"Message-ID: <{next(NUMBERS)}@acme.example>",
         "MIME-Version: 1.0",
         "Content-Type: text/plain; charset=utf-8",
         *below.splitlines(),

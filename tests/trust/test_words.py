@@ -91,11 +91,12 @@ def test_the_operators_seal_holds_for_its_mail_alone() -> None:
     """A seal is read for the mail, recipient, key and minutes that it was made for; any other gives None."""
     sealer = Sealer(b"k" * 32)
     came = NOW - timedelta(minutes=5)
-    sealed = sealer.make(mail(), rcpt=RCPT, mail_id=7, received_at=came, now=NOW)
+    content = mail()
+    sealed = sealer.make(content, rcpt=RCPT, mail_id=7, received_at=came, now=NOW)
     found = sealer.read(sealed, rcpt=RCPT.upper(), now=NOW)
     assert found is not None
     assert (found.mail_id, found.received_at) == (7, came)
-    assert without(sealed) == mail()
+    assert without(sealed) == content
     assert sealer.make(sealed, rcpt=RCPT, mail_id=7, received_at=came, now=NOW) == sealed
     assert sealer.read(sealed.replace(b"482913", b"111111"), rcpt=RCPT, now=NOW) is None
     assert sealer.read(sealed.replace(b"n=7;", b"n=8;"), rcpt=RCPT, now=NOW) is None
