@@ -212,3 +212,10 @@ def test_a_mail_without_a_code_costs_no_proof(home: House) -> None:
     content = signed(mail("Our office is closed on Monday.", subject="News", sender="a@news.example"), "news.example")
     assert pushed(home, content, CODES)[0] == ""
     assert home.dns.asked.total() == before
+
+
+def test_a_stranger_who_signs_for_himself_passes_unless_senders_are_named(home: House) -> None:
+    """What the default does not stop, and the key that does: a good signature of a domain that nobody waits for."""
+    evil = signed(mail("Your code is 100070.", sender="a@evil.example"), "evil.example")
+    assert pushed(home, evil, CODES) == ("ann@corp.example", "dkim: signed by evil.example")
+    assert "[[address]] accept_from, [trust] senders" in pushed(home, evil.replace(b"100070", b"100071"), STRICT)[1]
