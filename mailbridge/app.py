@@ -49,6 +49,7 @@ FLUSH = timedelta(seconds=10)
 """How long a stop waits for what is in hand."""
 
 SWEEP_EVERY = timedelta(seconds=5)
+SWEEP_SOONEST = timedelta(milliseconds=50)
 LEARN_EVERY = timedelta(minutes=10)
 
 SKYVERN = "skyvern"
@@ -127,14 +128,17 @@ class Bridge:
         return tuple(self.listeners.addresses)
 
     async def health(self) -> Health:
-        """Unready only where mail cannot be accepted; a target that refuses us is a degradation."""
-        checks = {f"target {name}": reason for name, reason in self.dispatcher.alarms.items()}
+        """Unready only where mail cannot be accepted; a target that is down or refuses us is a degradation."""
+        ailing = {**self.dispatcher.failing, **self.dispatcher.alarms}
+        checks = {f"target {name}": reason for name, reason in ailing.items()}
         if self.intake.burst.is_on(self.clock.now()):
             checks["trust"] = "many mails are held for want of proof"
         try:
             await self.store.counts()
         except StoreUnavailable as fault:
             return Health(level=Level.UNREADY, checks={**checks, "store": fault.kind})
+        if self.store.trouble is not None:
+            return Health(level=Level.UNREADY, checks={**checks, "store": self.store.trouble})
         if not self.pool.is_alive:
             return Health(level=Level.UNREADY, checks={**checks, "parser": "no worker process is running"})
         return Health(level=Level.DEGRADED if checks else Level.READY, checks=checks)
@@ -160,6 +164,8 @@ class Bridge:
         self.intake.routes = Routing(settings.target)
         self.gate.policy = policy_of(settings, is_practice=self.gate.policy.is_practice)
         self.intake.burst.limit = settings.trust.alarm_held
+        self.intake.lifetime = settings.rules.lifetime
+        self.intake.push_ambiguous = settings.rules.ambiguous == "push-best"
         self.settings = settings
 
 
@@ -206,7 +212,7 @@ async def bridge(
         if not is_practice:
             await asyncio.to_thread(dkim.warm_up)
         dispatcher = Dispatcher(store=store, targets=targets, now=clock.now, metrics=metrics)
-        await stack.enter_async_context(_running(dispatcher.run(), _sweep(store)))
+        await stack.enter_async_context(_running(dispatcher.run(), _sweep(store, clock.now)))
         stack.push_async_callback(dispatcher.drain, FLUSH)
         gate = Gate(
             policy=policy_of(settings, is_practice=is_practice),
@@ -339,14 +345,17 @@ async def _running(*chores: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
                 task.cancel()
 
 
-async def _sweep(store: SqliteStore) -> None:
+async def _sweep(store: SqliteStore, now: Callable[[], datetime]) -> None:
     """Expire and erase what is over its time, for ever."""
     while True:
+        wait = SWEEP_EVERY
         try:
-            await store.sweep()
+            again_at = await store.sweep()
+            if again_at is not None:
+                wait = min(max(again_at - now(), SWEEP_SOONEST), SWEEP_EVERY)
         except StoreUnavailable as fault:
             log.warning("not swept: the store is %s", fault.kind)
-        await asyncio.sleep(SWEEP_EVERY.total_seconds())
+        await asyncio.sleep(wait.total_seconds())
 
 
 async def _learn(running: Bridge, sink: Sink) -> None:

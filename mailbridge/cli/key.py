@@ -25,10 +25,11 @@ def rotate(*, config: Path | None) -> None:
     """
     from mailbridge.store import StoreError, StoreInUse
     from mailbridge.store.rotation import rotate as rotate_key
+    from mailbridge.store.sqlite import key_path_of, path_of
 
     settings = load_or_exit(config).settings
     try:
-        count = rotate_key(settings.store)
+        count = rotate_key(settings.store, path=path_of(settings.store), key_path=key_path_of(settings.store))
     except StoreInUse as fault:
         click.echo(f"mailbridge: {fault}", err=True)
         raise SystemExit(Exit.TRY_AGAIN) from None

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from email.utils import make_msgid
 from pathlib import Path
 
 import click
 
 from mailbridge.cli.exits import Exit
-from mailbridge.cli.options import config_option, json_option, load_or_exit
+from mailbridge.cli.listener import hand_in, own_recipient, smtp_address
+from mailbridge.cli.mailfiles import mails
+from mailbridge.cli.options import config_option, json_option, listener_option, load_or_exit
 from mailbridge.cli.stored import sealer_of, visit
-from mailbridge.core.delivery import State
+from mailbridge.core.addresses import parse_mailbox
+from mailbridge.core.delivery import Delivery, State
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import MASK
+from mailbridge.demo.client import Sent
 from mailbridge.store import MailRow
 from mailbridge.trust.seal import without
+
+HEAD_LIMIT = 65_536
+"""Octets in which the headers of a mail from a file are looked for."""
 
 
 @click.group()
 def mail() -> None:
-    """List, show, replay and release stored mails."""
+    """List, show, replay, release and import mails."""
 
 
 @mail.command("list")
@@ -65,73 +75,133 @@ def show_mail(*, config: Path | None, as_json: bool, number: int, raw: bool, rev
 
 @mail.command("replay")
 @config_option
+@json_option
+@listener_option
 @click.argument("number", type=int)
-def replay_mail(*, config: Path | None, number: int) -> None:
+def replay_mail(*, config: Path | None, as_json: bool, smtp: str | None, number: int) -> None:
     """Send a stored mail through the running daemon again, as a new mail: after a rule was mended, for instance."""
+    settings = load_or_exit(config).settings
+    address = smtp_address(settings, smtp)
     row, envelope = _kept(config, number)
-    now = datetime.now(UTC)
-    fresh = b"Message-ID: <replay-%d-%d@mailbridge.localhost>\r\n" % (number, int(now.timestamp() * 1000))
-    content = fresh + _without_id(without(envelope.content))
-    _send_anew(config, envelope, content, mail_id=None if row.held else 0, received_at=now)
+    content, now = _as_new(without(envelope.content)), datetime.now(UTC)
+    results: list[tuple[str, Sent]] = []
+    for rcpt in envelope.rcpt_to:
+        # Its signatures do not outlive the new Message-ID. Who was let through before is vouched for; who was held, is not.
+        sealed = content if row.held else sealer_of(settings).make(content, rcpt=rcpt, mail_id=0, received_at=now, now=now)
+        results += hand_in(address, mail_from=envelope.mail_from, rcpt_to=(rcpt,), content=sealed)
+    _tell(f"mail {number}", results, as_json=as_json)
+    if not all(sent.is_accepted for _, sent in results):
+        raise SystemExit(Exit.GENERAL)
 
 
 @mail.command("release")
 @config_option
+@json_option
+@listener_option
 @click.argument("number", type=int)
-def release_mail(*, config: Path | None, number: int) -> None:
-    """Push what a held mail holds, on your own word: look at it first (`mail show`). Its code lives as long as when it came."""
+def release_mail(*, config: Path | None, as_json: bool, smtp: str | None, number: int) -> None:
+    """Push what a held mail holds, on your own word. Look at it first (`mail show`); its code lives from when it first came.
+
+    Exit 4: it is not held, no longer kept, or its time is over.
+    """
+    settings = load_or_exit(config).settings
+    address = smtp_address(settings, smtp)
     row, envelope = _kept(config, number)
     if not row.held:
         click.echo(f"mailbridge: mail {number} is not held for want of proof: {row.reason}", err=True)
         raise SystemExit(Exit.NOT_FOUND)
-    _send_anew(config, envelope, envelope.content, mail_id=number, received_at=row.received_at)
+    sealer, results = sealer_of(settings), []
+    for rcpt in envelope.rcpt_to:
+        now = datetime.now(UTC)
+        sealed = sealer.make(envelope.content, rcpt=rcpt, mail_id=number, received_at=row.received_at, now=now)
+        results += hand_in(address, mail_from=envelope.mail_from, rcpt_to=(rcpt,), content=sealed)
+    _tell(f"mail {number}", results, as_json=as_json)
+    if not all(sent.is_accepted for _, sent in results):
+        raise SystemExit(Exit.GENERAL)
+    made = [one for _, sent in results for one in _deliveries(config, sent.mail_id)]
+    if all(one.state is State.EXPIRED for one in made):
+        click.echo(f"mailbridge: nothing is pushed: the time of mail {number} is over", err=True)
+        raise SystemExit(Exit.NOT_FOUND)
 
 
 def _kept(config: Path | None, number: int) -> tuple[MailRow, Envelope]:
+    """A mail as it is known and as it came; exit 4 where it is not kept."""
     row = visit(config, lambda store: store.mail(number))
     envelope = visit(config, lambda store: store.raw(number))
     if row is None or envelope is None:
-        click.echo(f"mailbridge: mail {number} is not, or no longer, kept", err=True)
+        click.echo(f"mailbridge: mail {number} is not, or no longer, kept ([retention] mail)", err=True)
         raise SystemExit(Exit.NOT_FOUND)
     return row, envelope
 
 
-def _send_anew(config: Path | None, envelope: Envelope, content: bytes, *, mail_id: int | None, received_at: datetime) -> None:
-    """Send through the running daemon, under the operator's seal unless ``mail_id`` is None, and tell what became of it."""
-    from mailbridge.demo.client import send
+def _deliveries(config: Path | None, mail_id: int | None) -> Sequence[Delivery]:
+    return () if mail_id is None else visit(config, lambda store: store.deliveries(mail_id=mail_id))
 
+
+@mail.command("import")
+@config_option
+@json_option
+@listener_option
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+@click.option(
+    "--rcpt", metavar="ADDR", help="The recipient here (default: X-Envelope-To of the mail, else a configured address)."
+)
+@click.option("--mail-from", metavar="ADDR", help="The envelope sender (default: Return-Path of the mail, else none).")
+def import_mails(
+    *, config: Path | None, as_json: bool, smtp: str | None, paths: tuple[str, ...], rcpt: str | None, mail_from: str | None
+) -> None:
+    """Send mails from files through the running daemon, as if they came in now: their codes are pushed.
+
+    PATH is an .eml file, a folder of them, an mbox, or - for standard input. `mailbridge extract` shows what would come of it
+    without pushing anything.
+    """
     settings = load_or_exit(config).settings
-    sealer = None if mail_id is None else sealer_of(settings)
-    for rcpt in envelope.rcpt_to:
-        sealed = content
-        if sealer is not None and mail_id is not None:
-            now = datetime.now(UTC)
-            sealed = sealer.make(content, rcpt=rcpt, mail_id=mail_id, received_at=received_at, now=now)
+    address = smtp_address(settings, smtp)
+    default = rcpt or own_recipient(settings)
+    is_missing = is_refused = False
+    for path in paths:
         try:
-            sent = send(settings.smtp.listen[0], mail_from=envelope.mail_from, rcpt=rcpt, content=sealed)
+            for name, content in mails(path):
+                head = message_from_bytes(content[:HEAD_LIMIT], policy=policy.compat32)
+                to = rcpt or _address_in(head.get("X-Envelope-To")) or default
+                sender = mail_from if mail_from is not None else _address_in(head.get("Return-Path"))
+                results = hand_in(address, mail_from=sender, rcpt_to=[to], content=_with_crlf(content))
+                _tell(name, results, as_json=as_json)
+                is_refused = is_refused or not all(sent.is_accepted for _, sent in results)
         except OSError as fault:
-            click.echo(f"mailbridge: nobody answers on {settings.smtp.listen[0]}: {fault}", err=True)
-            raise SystemExit(Exit.UNAVAILABLE) from None
-        click.echo(f"{rcpt}: {sent.code} {sent.text}")
-        if not sent.is_accepted:
-            raise SystemExit(Exit.GENERAL)
-        if sent.mail_id is not None and mail_id:
-            _tell(config, sent.mail_id)
+            click.echo(f"mailbridge: {path}: {fault.strerror}", err=True)
+            is_missing = True
+    if is_missing or is_refused:
+        raise SystemExit(Exit.NOT_FOUND if is_missing else Exit.GENERAL)
 
 
-def _tell(config: Path | None, number: int) -> None:
-    """What became of a mail that was released; exit 4 where its time was over."""
-    rows = visit(config, lambda store: store.deliveries(mail_id=number, limit=10))
-    for row in rows:
-        click.echo(f"  {row.draft.kind} for {row.draft.identifier} → {row.draft.target}: {row.state} {row.reason}".rstrip())
-    if not rows or all(row.state is State.EXPIRED for row in rows):
-        raise SystemExit(Exit.NOT_FOUND)
+def _tell(name: str, results: Sequence[tuple[str, Sent]], *, as_json: bool) -> None:
+    for rcpt, sent in results:
+        row = {"file": name, "rcpt": rcpt, "code": sent.code, "text": sent.text, "mail": sent.mail_id}
+        click.echo(json.dumps(row, ensure_ascii=False) if as_json else f"{name} → {rcpt}: {sent.code} {sent.text}")
 
 
-def _without_id(content: bytes) -> bytes:
+def _address_in(value: object) -> str:
+    """The mailbox in a header such as ``Return-Path: <a@b.example>``; empty where there is none that SMTP would take."""
+    return parse_mailbox(str(value or "").strip().strip("<>").strip()) or ""
+
+
+def _with_crlf(content: bytes) -> bytes:
+    """Files have the line ends of their system; SMTP has one kind (RFC 5321 2.3.8)."""
+    return content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
+def _as_new(content: bytes) -> bytes:
+    """The mail under a Message-ID of its own, so that it is not taken for the one that it repeats."""
+    fresh = f"Message-ID: {make_msgid('replay', domain='mailbridge.localhost')}\r\n".encode()
     head, separator, body = content.partition(b"\r\n\r\n")
-    lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"message-id:")]
-    return b"\r\n".join(lines) + separator + body
+    lines: list[bytes] = []
+    is_dropped = False
+    for line in head.split(b"\r\n"):
+        is_dropped = is_dropped if line[:1] in (b" ", b"\t") else line.lower().startswith(b"message-id:")
+        if not is_dropped:
+            lines.append(line)
+    return fresh + b"\r\n".join(lines) + separator + body
 
 
 def as_dict(row: MailRow, *, reveal: bool = False) -> dict[str, object]:

@@ -49,7 +49,7 @@ class AddressSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=
 
     rcpt: str
     identifier: str | None = None
-    accept_from: tuple[str, ...] = ()
+    accept_from: tuple[str, ...] | None = None
     trust: Trust | tuple[Trust, ...] | None = None
 
 
@@ -104,7 +104,6 @@ class SkyvernSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=
     grace: timedelta = Seconds(seconds=5)
     senders: int = 2
     use_env_proxy: bool = False
-    verify_status: bool = True
 
 
 class TargetSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -112,7 +111,6 @@ class TargetSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     name: str
     identifiers: tuple[str, ...] = ("*",)
-    kind: Literal["skyvern"] = "skyvern"
     base_url: str = "https://api.skyvern.com"
     api_key: Secret | None = None
     source: str = "email"
@@ -132,8 +130,6 @@ class HttpSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """`[http]`: health, readiness, metrics."""
 
     listen: str = "127.0.0.1:8025"
-    token: Secret | None = None
-    public_url: str = ""
 
 
 class StoreSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -55,6 +55,9 @@ ADDRESSES = re.compile(
 VERSIONS = re.compile(
     r"\b[vV]?\d+(?:\.\d+){2,4}\b|\b(?:\d{1,3}\.){3}\d{1,3}\b|\bv\d+\b|\b(?:[0-9a-fA-F]{1,4}:){3,7}[0-9a-fA-F]{0,4}\b|\b(?:Chrome|Safari|Firefox|Edge|Windows|Android|iOS|macOS|Linux|Mozilla|iPhone|Ubuntu|Opera)[ /][\d.]+"
 )
+MASKS = re.compile(r"(?:\*+|[xX]{2,}|•+|…|\.{2,}) ?\d{3,5}(?![\d*])")
+"""The end of a number of which the rest is hidden: a card, an account, a phone."""
+
 COLOURS = re.compile(r"#[0-9a-fA-F]{6}\b|#[0-9a-fA-F]{3}\b")
 YEAR = re.compile(r"(?:19|20)\d{2}")
 COPYRIGHT = re.compile(r"©|\(c\)|(?i:copyright|all rights reserved)")
@@ -68,9 +71,13 @@ NAMED_NUMBER = re.compile(r"[A-Za-z]{4,}\d{1,5}|\d{1,5}[A-Za-z]{4,}|[A-Za-z]{3,}
 """A word with a number at it: names of users, coupons, machines."""
 
 GLUED = re.compile(r"\d{5,8}[a-z]{1,3}")
-GOOGLE = re.compile(r"G-\d{6}")
-"""Google's field shows the G- itself and takes the six digits (support.google.com/accounts/answer/1085463)."""
+SUFFIXED = re.compile(r"(\d{6})[a-z]{2,3}")
+"""Six digits with an ending, as languages have it that write endings at numbers too."""
 
+GOOGLE = re.compile(r"G-\d{5,8}")
+"""Google's field shows the G- itself and takes the digits (support.google.com/accounts/answer/1085463)."""
+
+FOREIGN = re.compile(r"(?![0-9])\d|[\uff01-\uff5e]")
 ORIGIN_BOUND = re.compile(r"@[a-z0-9.-]{3,253} #([A-Za-z0-9]{4,10})(?![A-Za-z0-9])")
 
 
@@ -79,6 +86,7 @@ class Shape:
     """Something of the shape of a code, in one line. ``value`` is what a field wants, ``shown`` what stands there.
 
     ``kind``: digits, mixed (letters and digits), letters, or phrase (groups of small letters with hyphens). ``refusal`` names what it is instead, if its look tells.
+    ``is_run_in``: letters of a word follow without a blank.
     """
 
     value: str
@@ -88,11 +96,12 @@ class Shape:
     kind: str
     refusal: str | None = None
     is_grouped: bool = False
+    is_run_in: bool = False
 
 
 def ascii_digits(text: str) -> str:
     """The text with every decimal digit of any script, and full-width letter, as ASCII; positions unchanged."""
-    if text.isascii():
+    if text.isascii() or not FOREIGN.search(text):
         return text
     return "".join(_ascii(letter) for letter in text)
 
@@ -142,6 +151,8 @@ def _shape(shown: str, start: int, refusals: list[tuple[int, int, str]] | None) 
     end = start + len(shown)
     refusal = next((why for low, high, why in refusals or () if low < end and start < high), None)
     kind = "digits" if is_digits else "mixed" if any(c.isdigit() for c in bare) else "phrase" if is_phrase else "letters"
+    if refusal is None and (run := SUFFIXED.fullmatch(shown)) is not None:
+        return Shape(value=run[1], shown=run[1], start=start, end=start + 6, kind="digits", is_run_in=True)
     if refusal is None and kind != "digits":
         refusal = _word_refusal(shown, bare, kind)
     if refusal is None and is_digits and len(shown) == 4 and YEAR.fullmatch(shown):
@@ -197,6 +208,7 @@ def _refusals(text: str) -> list[tuple[int, int, str]]:
         (VERSIONS, "version or address"),
         (ADDRESSES, "postal address"),
         (COLOURS, "colour"),
+        (MASKS, "end of a hidden number"),
     ):
         found += [(match.start(), match.end(), why) for match in pattern.finditer(text)]
     if (mark := COPYRIGHT.search(text)) is not None:

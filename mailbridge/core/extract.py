@@ -19,7 +19,9 @@ from mailbridge.core.ranking import (
     WEIGHTS,
     Context,
     Evidence,
-    speaks_of_code,
+    Labeller,
+    spoken_of,
+    MEETING,
     subject_kind,
     weigh,
 )
@@ -47,6 +49,7 @@ class _Parts:
 
     lines: dict[str, tuple[Line, ...]]
     texts: list[str]
+    addresses: str = ""
 
 
 def extract(message: Message, *, rules: RuleSet, now: datetime, default_lifetime: timedelta) -> Extraction:
@@ -144,7 +147,8 @@ def _parts(message: Message, *, with_html: bool = True) -> _Parts:
         lines["hidden"] = tuple(Line(text=text) for text in html.hidden)
         lines["image"] = tuple(Line(text=text) for text in html.images)
     texts = [line.text for source in ("subject", "html", "plain") for line in lines.get(source, ())]
-    return _Parts(lines=lines, texts=texts)
+    pages = [page for page in (html, message.plain) if page is not None]
+    return _Parts(lines=lines, texts=texts, addresses=" ".join(link.url for page in pages for link in page.links))
 
 
 def _newest(page: Page) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
@@ -166,21 +170,26 @@ def _newest(page: Page) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
 def _evidence(parts: _Parts, rules: RuleSet, stated: timedelta | None) -> list[Evidence]:
     """Everything that has the shape of a code, each value once, best first."""
     wording = rules.wording
+    labeller = Labeller(wording)
     folded = " ".join(parts.texts).casefold()
     size = len(folded) / (2 if "html" in parts.lines and "plain" in parts.lines else 1)
+    act = wording.act.search(folded) is not None
+    speaks_of_code, speaks_of_else = spoken_of(parts.texts, labeller)
     context = Context(
-        speaks_of_code=speaks_of_code(parts.texts, wording),
+        speaks_of_code=speaks_of_code,
         states_lifetime=stated is not None,
-        speaks_of_signing_in=bool(wording.act.search(folded)),
+        speaks_of_signing_in=act,
         is_long=size > LONG_TEXT,
         is_short=size < SHORT_TEXT,
         names_a_price=any(PRICE.search(text) for text in parts.texts),
-        speaks_of_else=wording.other.search(folded) is not None,
-        subject_speaks_of_else=subject_kind(parts.texts[:1] if "subject" in parts.lines else [], wording) == "other",
+        speaks_of_else=speaks_of_else,
+        is_silent=not speaks_of_code and not act and len({match.group() for match in wording.common.finditer(folded[:5_000])}) >= 2,
+        is_meeting=any(MEETING.search(text) for text in parts.texts),
+        subject_kind=subject_kind(parts.texts[:1] if "subject" in parts.lines else [], labeller),
     )
     merged: dict[str, Evidence] = {}
     for source, lines in parts.lines.items():
-        for one in weigh(source, lines, wording, context):
+        for one in weigh(source, lines, labeller, context):
             _merge(merged, one)
     for one in merged.values():
         seen = one.sources - {"quoted"}
@@ -188,7 +197,14 @@ def _evidence(parts: _Parts, rules: RuleSet, stated: timedelta | None) -> list[E
             one.features["in subject and body"] = WEIGHTS["in subject and body"]
         if one.features and len(seen & {"plain", "html", "hidden", "image"}) > 1:
             one.features["in several parts"] = WEIGHTS["in several parts"]
+        if "drawn at random" in one.features and _is_in(one.shape.value, parts.addresses):
+            one.features["stands in a link too"] = WEIGHTS["stands in a link too"]
     return sorted(merged.values(), key=lambda one: (-one.score, one.order))
+
+
+def _is_in(value: str, addresses: str) -> bool:
+    """Whether a link carries the value as a part of its own: pages take a code from the link as well as from the field."""
+    return value in addresses and re.search(rf"[/=]{re.escape(value)}(?![A-Za-z0-9])", addresses) is not None
 
 
 def _merge(merged: dict[str, Evidence], one: Evidence) -> None:
@@ -228,14 +244,16 @@ def _code(evidence: list[Evidence], stated: timedelta | None, expires_at: dateti
 def _is_credible(one: Evidence) -> bool:
     """What the sum of small things may not do: make a code of a year, or of letters that nobody calls a code."""
     names = one.features
-    is_named = bool({"label before it", "label in the line before", "label after it"} & set(names))
+    is_named = bool({"label before it", "label in the line before", "label after it", "told to enter it"} & set(names))
     if one.shape.refusal == "year":
         return is_named and "own line" in names
     if "called something else" in names or "something else in the line before" in names:
         return False
     if one.shape.refusal == "word and number" and not (is_named and ("own line" in names or "set large or apart" in names)):
         return False
-    if one.shape.kind in ("mixed", "letters") and "the subject speaks of something else" in names:
+    if "the subject speaks of something else" in names and (
+        one.shape.kind in ("mixed", "letters") or not {"a lifetime is stated", "sign-in or verification is spoken of"} & set(names)
+    ):
         return False
     is_labelled = bool({"label before it", "label after it", "set large or apart"} & set(names))
     if (
@@ -251,7 +269,8 @@ def _is_credible(one: Evidence) -> bool:
     if one.shape.kind == "letters":
         return is_named and ("own line" in names or "after a colon" in names or "set large or apart" in names)
     if one.shape.kind == "mixed" and not ("own line" in names or "set large or apart" in names):
-        return is_named or {"drawn at random", "after a colon"} <= set(names)
+        is_told = bool({"right beside its label", "label after it", "told to enter it", "origin-bound"} & set(names))
+        return is_told or ("drawn at random" in names and (is_named or "after a colon" in names))
     return bool({"own line", "set large or apart"} & set(names)) or is_named or "origin-bound" in names
 
 

@@ -49,6 +49,12 @@ RESET_WORDS = re.compile(
 )
 SENSITIVE = re.compile(r"magic|sign|log|verif|confirm|anmeld|bestätig|connexion|connect|confirmer|acce|inici|verific|活|認|验|登")
 MONEY = re.compile(r"[$€£¥₹₽] ?\d|\d ?[€£₹₽]")
+TAGS = re.compile(r"(?i)(?:utm_\w+|fbclid|gclid|mc_[ce]id|_hs\w+|ref_?\w*|trk\w*|mkt_tok|s_kwcid|igshid)=[^&#]*")
+"""What campaigns add to an address: random, and no token."""
+
+THREAT = re.compile(r"suspen[ds]|suspension|will be (?:closed|deleted|terminated|disabled)|avoid (?:losing|interruption)|\bwallet\b|keep (?:my |the )?same password|mailbox is (?:almost )?full")
+"""How phishing hurries its readers; a mail that says so is held unless its address says what it does."""
+
 RANDOM = re.compile(r"[A-Za-z0-9_\-.~%+=:]{16,}")
 
 
@@ -85,20 +91,21 @@ def _score(link: Link, wording: Wording) -> RankedLink:
         score, why = score - 6, [*why, "a way out"]
     elif IDLE.search(link.url) and not STRICT.search(path):
         score, why = score - 4, [*why, "an idle address"]
-    if IDLE_TEXT.search(link.text):
+    is_invited = wording.act.search(link.text.casefold()) is not None
+    if IDLE_TEXT.search(link.text) and not (is_invited and STRICT.search(path)):
         score, why = score - 4, [*why, "idle words"]
     if parts.path in ("", "/") and not parts.query and not parts.fragment:
         score, why = score - 5, [*why, "a home page"]
-    if ACTING.search(path) and not is_reset:
+    if (ACTING.search(path) or wording.act.search(parts.path.casefold())) and not is_reset:
         score, why = score + 2, [*why, "an acting address"]
     if STRICT.search(path) and not is_reset:
         score, why = score + 0.5, [*why, "an address that says so"]
-    token = max((len(found) for found in RANDOM.findall(path) if _is_random(found)), default=0)
+    token = max((len(found) for found in RANDOM.findall(TAGS.sub("", path)) if _is_random(found)), default=0)
     if token:
         score, why = score + 2.5 + min(token, 64) / 64, [*why, "a token"]
     else:
         score, why = score - 3, [*why, "no token"]
-    if wording.act.search(link.text.casefold()):
+    if is_invited:
         score, why = score + 2, [*why, "words that invite"]
     if is_reset:
         score, why = score - 1, [*why, "a new password"]
@@ -128,6 +135,8 @@ def is_plausible(best: RankedLink, subject: str, texts: list[str], wording: Word
     if wording.other.search(subject.casefold()) is not None and not subject_speaks:
         return False
     if NOTICE.search(text[:3_000]) or INVITED.search(text[:1_500]):
+        return False
+    if THREAT.search(text[:3_000]) and not STRICT.search(url):
         return False
     if RESET.search(url) and not STRICT.search(url):
         return RESET_WORDS.search(f"{subject} {best.link.text}".casefold()) is not None

@@ -37,9 +37,15 @@ MAX_BODY = 524_288
 
 BOUNDARY = re.compile(rb"(?i)\bboundary\s*=")
 ATTACHED_MAIL = re.compile(rb"(?i)message/rfc822")
+ESCAPED = re.compile("[\udc80-\udcff]")
 FOLD = re.compile(r"\r?\n[ \t]?|\r")
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 ID = re.compile(r"<([^<>\s]{1,512})>")
+SIMPLE_ADDRESS = re.compile(
+    r"(?:([A-Za-z0-9 _-]{0,100}?) ?<([A-Za-z0-9.+_-]{1,64}@[A-Za-z0-9.-]{1,253})>|([A-Za-z0-9.+_-]{1,64}@[A-Za-z0-9.-]{1,253}))"
+)
+"""``Name <address>`` or a bare address, of characters that mean nothing else in any address syntax."""
+
 TEXTS = ("text/plain", "text/html")
 
 
@@ -82,27 +88,33 @@ def _tamed(content: bytes, defects: dict[str, None]) -> bytes:
     if b"\0" in content:
         defects["nul"] = None
         content = content.replace(b"\0", b"")
-    if b"\r" in content.replace(b"\r\n", b""):
+    line_ends = content.count(b"\r\n")
+    if content.count(b"\r") != line_ends:
         # A bare CR is no line end (RFC 5321 2.3.8), but Python's parser takes it for one: a header could be hidden behind it.
         defects["bare-cr"] = None
         content = re.sub(rb"\r(?!\n)", b" ", content)
-    if content.count(b"\n") != content.count(b"\r\n") and b"\r\n" in content:
+    lines = content.count(b"\n")
+    if line_ends and lines != line_ends:
         defects["bare-lf"] = None
-    if content.count(b"\n") > MAX_LINES:
+    if lines > MAX_LINES:
         defects["too-many-lines"] = None
         content = b"\n".join(content.split(b"\n", MAX_LINES)[:MAX_LINES])
     head, separator, body = _split(content)
     if len(head) > MAX_HEADERS or head.count(b"\n") > MAX_HEADER_LINES or _longest_line(head) > MAX_HEADER:
         defects["headers-cut"] = None
         head = _cut_headers(head)
-    if (
-        body.count(b"\n--") > MAX_PARTS * 4
-        or len(BOUNDARY.findall(content)) > MAX_DEPTH
-        or len(ATTACHED_MAIL.findall(content)) > MAX_DEPTH
-    ):
+    if body.count(b"\n--") > MAX_PARTS * 4 or _is_nested(content):
         defects["too-many-parts"] = None
         body = _without_structure(body)
     return head + separator + body
+
+
+def _is_nested(content: bytes) -> bool:
+    """Whether it names more boundaries or attached mails than any honest mail; the cheap count comes first."""
+    folded = content.lower()
+    return (folded.count(b"boundary") > MAX_DEPTH and len(BOUNDARY.findall(content)) > MAX_DEPTH) or (
+        folded.count(b"rfc822") > MAX_DEPTH and len(ATTACHED_MAIL.findall(content)) > MAX_DEPTH
+    )
 
 
 def _split(content: bytes) -> tuple[bytes, bytes, bytes]:
@@ -137,11 +149,12 @@ def _without_structure(body: bytes) -> bytes:
 def _headers(tree: email.message.Message, defects: dict[str, None]) -> Iterator[tuple[str, str]]:
     budget = MAX_HEADERS
     for name, raw in list(tree.raw_items())[:MAX_HEADER_LINES]:
-        value = str(raw)[: min(MAX_HEADER, budget)]
-        if len(str(raw)) > len(value):
+        whole = str(raw)
+        value = whole[: min(MAX_HEADER, budget)]
+        if len(whole) > len(value):
             defects["headers-cut"] = None
         budget -= len(value)
-        if any("\udc80" <= letter <= "\udcff" for letter in value):
+        if not value.isascii() and ESCAPED.search(value):
             value, fault = decode(value.encode("utf-8", "surrogateescape"), "utf-8")
             defects[fault or "raw-8bit-header"] = None
         text, fault = decode_header(FOLD.sub(" ", value))
@@ -157,6 +170,9 @@ def _first(headers: tuple[tuple[str, str], ...], name: str) -> str:
 
 
 def _addresses(value: str, defects: list[dict[str, object]]) -> list[tuple[str, str]]:
+    simple = SIMPLE_ADDRESS.fullmatch(value)
+    if simple is not None:  # what nearly every mail has needs no parser
+        return [(simple[1] or "", simple[2] or simple[3])]
     try:
         found: list[tuple[str, str]] = get_addresses(value, defects=defects)
     except (ValueError, IndexError, TypeError, AttributeError, RecursionError, LookupError):
@@ -271,8 +287,9 @@ def _text(part: email.message.Message, defects: dict[str, None], budget: int) ->
     octets = _octets(part, defects)
     try:
         charset = part.get_content_charset() or ""
-        is_flowed = str(part.get_param("format", "")).lower() == "flowed"
-        is_delsp = str(part.get_param("delsp", "")).lower() == "yes"
+        is_flowable = "flowed" in str(part.get("content-type", "")).lower()
+        is_flowed = is_flowable and str(part.get_param("format", "")).lower() == "flowed"
+        is_delsp = is_flowed and str(part.get_param("delsp", "")).lower() == "yes"
     except (ValueError, IndexError, TypeError, AttributeError, LookupError, UnicodeError):
         charset, is_flowed, is_delsp = "", False, False
         defects["bad-content-type"] = None

@@ -101,11 +101,19 @@ def _plain_links(text: str) -> list[Link]:
     links: list[Link] = []
     for match in URL.finditer(text[:MAX_HTML]):
         url = trimmed_url(match.group())
-        before = tidy(text[max(0, match.start() - 200) : match.start()].rsplit("\n\n", 1)[-1])
-        links.append(Link(url=url, text=before[-120:]))
+        links.append(Link(url=url, text=_words_before(text[max(0, match.start() - 200) : match.start()])))
         if len(links) >= MAX_LINKS:
             break
     return links
+
+
+def _words_before(text: str) -> str:
+    """What a plain text says right before an address: its own paragraph, or the one above if that holds no other address."""
+    paragraphs = re.split(r"\n[ \t\r>]*\n", text)
+    own = tidy(paragraphs[-1])
+    if not own.strip("<([ ") and len(paragraphs) > 1 and "://" not in paragraphs[-2]:
+        own = tidy(paragraphs[-2])
+    return own[-120:]
 
 
 def trimmed_url(url: str) -> str:

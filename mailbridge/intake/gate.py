@@ -110,7 +110,7 @@ def policy_of(settings: Settings, *, is_practice: bool) -> Policy:
         signers[domain.strip()] = signers.get(domain.strip(), frozenset()) | {signer.strip()}
     return Policy(
         default=frozenset(trust.default),
-        addresses={one.rcpt.casefold(): (_listed(one.trust), one.accept_from) for one in settings.address},
+        addresses={one.rcpt.casefold(): (_listed(one.trust), one.accept_from or ()) for one in settings.address},
         senders=trust.senders,
         signers=signers,
         forwarders=frozenset(one.lower() for one in trust.forwarders),

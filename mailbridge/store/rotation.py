@@ -19,58 +19,83 @@ import apsw
 from mailbridge.config.settings import StoreSettings
 from mailbridge.store import StoreError
 from mailbridge.store.cipher import Cipher, read_key
+from mailbridge.store.database import Database, lock, mend, unlock
 
 SEALED = (("mail", "private", "mail"), ("mail", "link", "link"), ("mail", "raw", "raw"), ("delivery", "content", "delivery"))
 """Table, column, and the word that the value is sealed with beside the row's number."""
 
+Step = Callable[[str], None]
 
-def rotate_all(connection: apsw.Connection, key_path: Path, *, step: Callable[[str], None] = lambda _: None) -> int:
-    """Give a database that nobody else has open a new key. Returns how many values were sealed anew.
 
-    ``step`` is told the name of each step before it is taken.
+def rotate(settings: StoreSettings, *, path: Path, key_path: Path, step: Step = lambda _: None) -> int:
+    """Give the database at ``path`` a new key. Returns how many values were sealed anew.
+
+    ``step`` is told what has just been done, where an interruption would matter.
 
     Raises:
-        StoreError: a value does not open with the old key, or the key file cannot be replaced.
+        StoreInUse: a daemon runs on it.
+        StoreError: there is no database, a value does not open with the old key, or the key file cannot be replaced.
     """
-    old = Cipher(read_key(key_path, is_made=False))
-    draft = _draft(key_path)
+    if not path.exists():
+        raise StoreError(f"{path}: no database there yet; has the daemon run with this configuration?")
+    taken = lock(path)
     try:
-        with contextlib.suppress(FileNotFoundError):
-            draft.unlink()
-        fresh = read_key(draft, is_made=True)
-        step("the new key is written")
-        _sync(draft.parent)
-        with connection:
-            count = _reseal(connection, old, Cipher(fresh))
-            connection.execute("INSERT OR REPLACE INTO meta VALUES ('key', ?)", (name_of(fresh),))
-            step("everything is sealed anew, and not yet committed")
-        step("the database has the new key")
-        draft.replace(key_path)
-        _sync(key_path.parent)
+        database = Database(path, settings)
+        connection = database.connect()
+        try:
+            finish(connection, key_path)
+            old = Cipher(read_key(key_path, is_made=False))
+            database.check(connection, old, is_visitor=False)
+            return _rotated(connection, old, key_path, step)
+        finally:
+            connection.close(True)
+    except apsw.Error as fault:
+        raise StoreError(f"{path}: {mend(fault)}") from None
     except OSError as fault:
         raise StoreError(f"{key_path}: the key cannot be replaced: {fault.strerror}; its folder must be writable") from None
+    finally:
+        unlock(taken)
+
+
+def _rotated(connection: apsw.Connection, old: Cipher, key_path: Path, step: Step) -> int:
+    draft = _draft(key_path)
+    with contextlib.suppress(FileNotFoundError):
+        draft.unlink()
+    key = read_key(draft, is_made=True)
+    step("the new key is written")
+    fresh = Cipher(key)
+    with connection:
+        count = _reseal(connection, old, fresh)
+        for name, value in (
+            ("seal", fresh.seal(b"mailbridge", "meta")),
+            ("digest", old.handed_on(fresh)),
+            ("key", name_of(key)),
+        ):
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+        step("everything is sealed anew, and not committed")
+    step("the database has the new key")
+    draft.replace(key_path)
+    _sync(key_path.parent)
     step("the key file is the new one")
     connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     return count
 
 
-def is_unfinished(key_path: Path) -> bool:
-    """Whether a rotation was interrupted."""
-    return _draft(key_path).exists()
-
-
 def finish(connection: apsw.Connection, key_path: Path) -> None:
-    """End a rotation that was interrupted: with the new key where the database has it already, else with the old one."""
+    """End a rotation that was interrupted, if there is one: with the new key where the database has it, else with the old one.
+
+    Raises:
+        OSError: the key file cannot be replaced.
+    """
     draft = _draft(key_path)
+    if not draft.exists():
+        return
     row: Any = connection.execute("SELECT value FROM meta WHERE key = 'key'").fetchone()
-    try:
-        if row is not None and row[0] == name_of(draft.read_bytes()):
-            draft.replace(key_path)
-        else:
-            draft.unlink()
-        _sync(key_path.parent)
-    except OSError as fault:
-        raise StoreError(f"{draft}: an interrupted key rotation cannot be finished: {fault.strerror}") from None
+    if row is not None and row[0] == name_of(draft.read_bytes()):
+        draft.replace(key_path)
+    else:
+        draft.unlink()
+    _sync(key_path.parent)
 
 
 def name_of(key: bytes) -> str:
@@ -84,11 +109,11 @@ def _reseal(connection: apsw.Connection, old: Cipher, fresh: Cipher) -> int:
         numbers: list[Any] = connection.execute(f"SELECT id FROM {table} WHERE {column} IS NOT NULL").fetchall()  # noqa: S608
         for (number,) in numbers:
             row: Any = connection.execute(f"SELECT {column} FROM {table} WHERE id = ?", (number,)).fetchone()  # noqa: S608
-            name = f"{word} {number}"
-            connection.execute(
-                f"UPDATE {table} SET {column} = ? WHERE id = ?",  # noqa: S608  (names from SEALED)
-                (fresh.seal(old.open(row[0], name), name), number),
-            )
+            value = old.open(row[0], f"{word} {number}")
+            if value is None:
+                raise StoreError(f"{word} {number} does not open with the key file; nothing was changed")
+            sealed = fresh.seal(value, f"{word} {number}")
+            connection.execute(f"UPDATE {table} SET {column} = ? WHERE id = ?", (sealed, number))  # noqa: S608
             count += 1
     return count
 
@@ -104,16 +129,3 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def rotate(settings: StoreSettings) -> int:
-    """Rotate the key of the configured store, which no daemon may have open.
-
-    Raises:
-        StoreInUse: a daemon runs on it.
-        StoreError: see `rotate_all`.
-    """
-    from mailbridge.store.sqlite import exclusive, key_path_of
-
-    with exclusive(settings) as connection:
-        return rotate_all(connection, key_path_of(settings))

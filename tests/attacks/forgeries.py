@@ -4,6 +4,8 @@
 and ``microsoft.com`` are listed forwarders, whose private keys they have not.
 """
 
+# mypy: disable-error-code="misc"
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -115,7 +117,7 @@ def stamped() -> Iterator[tuple[str, Attack]]:
     """Stamps by hand: on a mail of one's own, and on a genuine one that was written to the attacker."""
     envelope = "ann+caf_=codes=bridge.example@gmail.com"
     for name, stamp in STAMPS.items():
-        yield f"{name}, unsigned", Attack(build=lambda stamp=stamp: code(above=stamp, to="list@acme.example"), rcpt=CODES)  # type: ignore[misc]
+        yield f"{name}, unsigned", Attack(build=lambda stamp=stamp: code(above=stamp, to="list@acme.example"), rcpt=CODES)
         yield (
             f"{name}, over a genuine mail to somebody else",
             Attack(
@@ -124,7 +126,7 @@ def stamped() -> Iterator[tuple[str, Attack]]:
                     + by_acme(code(to="m@evil.example, list@acme.example"))
                 ),
                 rcpt=CODES,
-            ),  # type: ignore[misc]
+            ),
         )
     yield "a listed account's envelope, not from Google", Attack(build=code, rcpt=CODES, mail_from=envelope)
     yield "the same, a link", Attack(build=link, rcpt=CODES, mail_from=envelope)
@@ -143,7 +145,7 @@ def extended() -> Iterator[tuple[str, Attack]]:
                     build=lambda size=size: by_acme(mail("Welcome to Acme, Ann."), more={"l": size}) + f"{SAYS}\r\n".encode(),
                     rcpt=rcpt,
                 ),
-            )  # type: ignore[misc]
+            )
     yield (
         "link behind l=",
         Attack(
@@ -232,7 +234,7 @@ def headed() -> Iterator[tuple[str, Attack]]:
         "no address": "Acme Security",
         "a NUL": "no-reply@acme.example\0@evil.example",
     }.items():
-        yield f"From is {name}", Attack(build=lambda sender=sender: by_evil(code(sender=sender)), rcpt=STRICT)  # type: ignore[misc]
+        yield f"From is {name}", Attack(build=lambda sender=sender: by_evil(code(sender=sender)), rcpt=STRICT)
 
 
 def alike() -> Iterator[tuple[str, Attack]]:
@@ -254,7 +256,7 @@ def alike() -> Iterator[tuple[str, Attack]]:
             Attack(
                 build=lambda sender=sender, plain=plain: signer.dkim(
                     code(sender=sender), f"x.{plain}" if plain == "acme.example" else plain, private=signer.key("evil")
-                ),  # type: ignore[misc]
+                ),
                 rcpt=STRICT,
             ),
         )
@@ -265,12 +267,12 @@ def alike() -> Iterator[tuple[str, Attack]]:
                     link(plain, sender=sender),
                     f"x.{plain}" if plain == "acme.example" else plain,
                     private=signer.key("evil"),
-                ),  # type: ignore[misc]
+                ),
                 rcpt=STRICT,
             ),
         )
     for domain in ("аcme.example", "acmé.example"):
-        yield f"{domain}, code", Attack(build=lambda domain=domain: by_evil(code(sender=f"no-reply@{domain}")), rcpt=STRICT)  # type: ignore[misc]
+        yield f"{domain}, code", Attack(build=lambda domain=domain: by_evil(code(sender=f"no-reply@{domain}")), rcpt=STRICT)
 
 
 def strangers() -> Iterator[tuple[str, Attack]]:
@@ -289,7 +291,7 @@ def strangers() -> Iterator[tuple[str, Attack]]:
         "q= of another kind": {"q": "http"},
         "h= names From only": {"h": "from"},
     }.items():
-        yield name, Attack(build=lambda tags=tags: by_evil(code(), more=tags), rcpt=CODES)  # type: ignore[misc]
+        yield name, Attack(build=lambda tags=tags: by_evil(code(), more=tags), rcpt=CODES)
     yield (
         "forty strangers first",
         Attack(
@@ -302,11 +304,11 @@ def seals() -> Iterator[tuple[str, Attack]]:
     """Chains that say what an attacker wants them to."""
     stamp = f"Delivered-To: {ANN}\r\n".encode()
     for kind, content in (("code", code), ("link", link)):
-        yield f"a stranger's, {kind}", Attack(build=lambda content=content: stamp + sealed(content(), "evil.example"), rcpt=CODES)  # type: ignore[misc]
+        yield f"a stranger's, {kind}", Attack(build=lambda content=content: stamp + sealed(content(), "evil.example"), rcpt=CODES)
         yield (
             f"Google's name, evil's key, {kind}",
             Attack(build=lambda content=content: sealed(content(), "google.com"), rcpt=CODES),
-        )  # type: ignore[misc]
+        )
         yield (
             f"a stranger's, then Google's, {kind}",
             Attack(
@@ -315,7 +317,7 @@ def seals() -> Iterator[tuple[str, Attack]]:
                 ),
                 rcpt=CODES,
             ),
-        )  # type: ignore[misc]
+        )
         yield (
             f"Google's of a failed mail, {kind}",
             Attack(
@@ -324,7 +326,7 @@ def seals() -> Iterator[tuple[str, Attack]]:
                 ),
                 rcpt=CODES,
             ),
-        )  # type: ignore[misc]
+        )
         yield (
             f"Google's of a mail from evil, {kind}",
             Attack(
@@ -333,13 +335,13 @@ def seals() -> Iterator[tuple[str, Attack]]:
                 ),
                 rcpt=CODES,
             ),
-        )  # type: ignore[misc]
+        )
         yield (
             f"Google's for evil.example, {kind}",
             Attack(
                 build=lambda content=content: sealed(content(), "google.com", private="google", darn="evil.example"), rcpt=CODES
             ),
-        )  # type: ignore[misc]
+        )
     for name, change in {
         "body changed": (b"713928", b"713929"),
         "verdict changed": (b"dmarc=fail", b"dmarc=pass"),
@@ -353,7 +355,7 @@ def seals() -> Iterator[tuple[str, Attack]]:
                     "google.com",
                     private="google",
                     results=PASS if change[0] != b"dmarc=fail" else PASS.replace("dmarc=pass", "dmarc=fail"),
-                ).replace(*change),  # type: ignore[misc]
+                ).replace(*change),
                 rcpt=BOUND,
             ),
         )
@@ -380,8 +382,8 @@ def claims() -> Iterator[tuple[str, Attack]]:
         "X-Spam": "X-Spam-Status: No, score=-100\nX-Trusted: yes",
         "Return-Path": "Return-Path: <ann+caf_=codes=bridge.example@gmail.com>",
     }.items():
-        yield f"{name}, code", Attack(build=lambda line=line: code(above=line), rcpt=CODES)  # type: ignore[misc]
-        yield f"{name}, link", Attack(build=lambda line=line: link(above=line), rcpt=TOKEN)  # type: ignore[misc]
+        yield f"{name}, code", Attack(build=lambda line=line: code(above=line), rcpt=CODES)
+        yield f"{name}, link", Attack(build=lambda line=line: link(above=line), rcpt=TOKEN)
 
 
 def injected() -> Iterator[tuple[str, Attack]]:
@@ -397,7 +399,7 @@ def injected() -> Iterator[tuple[str, Attack]]:
         "mbox's From in the middle": (b"\r\nDate:", b"\r\nFrom x@evil.example\r\nDate:"),
         "header without end": (b"\r\n\r\n", b"\r\n \r\n"),
     }.items():
-        yield name, Attack(build=lambda old=old, new=new: by_acme(code()).replace(old, new, 1), rcpt=BOUND)  # type: ignore[misc]
+        yield name, Attack(build=lambda old=old, new=new: by_acme(code()).replace(old, new, 1), rcpt=BOUND)
 
 
 def linked() -> Iterator[tuple[str, Attack]]:
@@ -414,7 +416,7 @@ def linked() -> Iterator[tuple[str, Attack]]:
         "2130706433",
         "click.mailer.example",
     ):
-        yield f"https://{host}", Attack(build=lambda host=host: by_acme(link(host)), rcpt=CODES)  # type: ignore[misc]
+        yield f"https://{host}", Attack(build=lambda host=host: by_acme(link(host)), rcpt=CODES)
     yield "http", Attack(build=lambda: by_acme(link().replace(b"https://", b"http://")), rcpt=CODES)
 
 
@@ -466,7 +468,7 @@ def confirmations() -> Iterator[tuple[str, Attack]]:
         "mail-settings.google.com:8443/mail/vf-x",
         "mail-settings.google.com/other?/mail/vf-x",
     ):
-        yield f"another link: {url}", Attack(build=lambda url=url: by_evil(confirm(url)), rcpt=CODES)  # type: ignore[misc]
+        yield f"another link: {url}", Attack(build=lambda url=url: by_evil(confirm(url)), rcpt=CODES)
 
 
 def bombs() -> Iterator[tuple[str, Attack]]:
@@ -522,6 +524,6 @@ def vouched() -> Iterator[tuple[str, Attack]]:
     """The operator's seal, without the operator."""
     line = b"X-Mailbridge-Seal: n=%d; at=1795000000000000; made=1795000000000000; mac=" + b"0" * 64 + b"\r\n"
     for number in (0, 1):
-        yield f"made up, n={number}", Attack(build=lambda number=number: line % number + code(), rcpt=CODES)  # type: ignore[misc]
-        yield f"made up, n={number}, link", Attack(build=lambda number=number: line % number + link(), rcpt=TOKEN)  # type: ignore[misc]
+        yield f"made up, n={number}", Attack(build=lambda number=number: line % number + code(), rcpt=CODES)
+        yield f"made up, n={number}, link", Attack(build=lambda number=number: line % number + link(), rcpt=TOKEN)
     yield "malformed", Attack(build=lambda: b"X-Mailbridge-Seal: yes\r\n" + code(), rcpt=CODES)

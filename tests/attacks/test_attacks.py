@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -38,7 +39,7 @@ def no_google() -> httpx.AsyncClient:
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """One house for the whole set: what one attack breaks, the next ones show."""
-    sections = {
+    sections: dict[str, Any] = {
         "address": (
             s.AddressSettings(rcpt=TOKEN),
             s.AddressSettings(rcpt=TOKEN_BOUND, identifier=ANN),
@@ -115,7 +116,7 @@ def test_no_dialogue_smuggles_a_mail(home: House, name: str) -> None:
     assert home.pushed() == before
 
 
-HONEST = {
+HONEST: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "signed code": (lambda: by_acme(code()), CODES, ANN),
     "signed code, bound address": (lambda: by_acme(mail("Your verification code is 713222.")), BOUND, ANN),
     "signed code, address with senders": (lambda: by_acme(code(to="s@corp.example")), STRICT, "s@corp.example"),

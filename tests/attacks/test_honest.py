@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ SECRET = "otp-7m3k9q2wxy8vhtnc@bridge.example.net"
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A house with the default gate, one unguessable address, and a whole domain that is not."""
-    sections = {
+    sections: dict[str, Any] = {
         "domains": s.DomainSettings(accept=("bridge.example.net",)),
         "address": (s.AddressSettings(rcpt=SECRET),),
         "trust": s.TrustSettings(alarm_held=0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,7 @@ def link_mail(host: str = "acme.example", **more: str) -> bytes:
     return mail(LINK.format(host=host), subject="Sign in to Acme", **more)
 
 
-SECTIONS = {
+SECTIONS: dict[str, Any] = {
     "address": (
         s.AddressSettings(rcpt=TOKEN),
         s.AddressSettings(rcpt=BOUND, identifier="ann@corp.example"),
