@@ -5,7 +5,17 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from mailbridge.core.delivery import State
-from mailbridge.metrics import DELIVERY_OUTCOMES, INGRESSES, MESSAGE_OUTCOMES, OTHER, STAGES, STATUSES, Metrics
+from mailbridge.metrics import (
+    DELIVERY_OUTCOMES,
+    FLOODED_BY,
+    HELD_CHECKS,
+    INGRESSES,
+    MESSAGE_OUTCOMES,
+    OTHER,
+    STAGES,
+    STATUSES,
+    Metrics,
+)
 
 NAMES = {
     "mailbridge_messages": {"ingress", "outcome"},
@@ -16,6 +26,8 @@ NAMES = {
     "mailbridge_skyvern_responses": {"code"},
     "mailbridge_tls_expiry_seconds": set(),
     "mailbridge_alarm": {"target"},
+    "mailbridge_held": {"check"},
+    "mailbridge_flooded": {"by"},
 }
 CLOSED = {
     "ingress": {*INGRESSES},
@@ -25,6 +37,8 @@ CLOSED = {
     "code": {*(str(status) for status in STATUSES), OTHER},
     "sink": {"skyvern"},
     "target": {"skyvern"},
+    "check": {*HELD_CHECKS, OTHER},
+    "by": {*FLOODED_BY},
 }
 
 
@@ -43,6 +57,9 @@ def _counted() -> Metrics:
     metrics.outbox({State.DEAD: 2})
     metrics.tls_expiry(60)
     metrics.alarm("skyvern", is_raised=True)
+    metrics.held("dkim")
+    metrics.held("ann@corp.example")
+    metrics.flooded("client")
     return metrics
 
 

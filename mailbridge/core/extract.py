@@ -14,6 +14,7 @@ from mailbridge.core.mail import Line, Message, Page
 from mailbridge.core.ranking import (
     CLEAR,
     LONG_TEXT,
+    MEETING,
     SHORT_TEXT,
     THRESHOLD,
     WEIGHTS,
@@ -21,7 +22,6 @@ from mailbridge.core.ranking import (
     Evidence,
     Labeller,
     spoken_of,
-    MEETING,
     subject_kind,
     weigh,
 )
