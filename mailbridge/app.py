@@ -35,7 +35,7 @@ from mailbridge.sinks.skyvern import SkyvernSink, api_key_from_credentials_file
 from mailbridge.store import StoreUnavailable
 from mailbridge.store.cipher import read_key
 from mailbridge.store.sqlite import SqliteStore, key_path_of, open_sqlite, path_of
-from mailbridge.trust import dkim, gmail
+from mailbridge.trust import gmail, verify
 from mailbridge.trust.dns import Dns, Resolver
 from mailbridge.trust.seal import Sealer
 from mailbridge.trust.spf import is_listed
@@ -210,7 +210,7 @@ async def bridge(
             pool = await starting
         is_practice = practice is not None and not settings.target
         if not is_practice:
-            await asyncio.to_thread(dkim.warm_up)
+            await asyncio.to_thread(verify.warm_up)
         dispatcher = Dispatcher(store=store, targets=targets, now=clock.now, metrics=metrics)
         await stack.enter_async_context(_running(dispatcher.run(), _sweep(store, clock.now)))
         stack.push_async_callback(dispatcher.drain, FLUSH)

@@ -26,9 +26,10 @@ MOST_RECORD = 4_096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """``record`` as dkimpy wants it; ``bits`` of its modulus."""
+    """A key that may be used, and where it was found; ``bits`` of its modulus."""
 
-    record: bytes
+    name: str
+    public: RSAPublicKey
     bits: int
 
 
@@ -38,7 +39,7 @@ async def find(selector: str, domain: str, dns: Resolver) -> Key | str:
     Raises:
         DnsUnavailable: nobody answered.
     """
-    name = f"{selector}._domainkey.{domain}"
+    name = f"{selector}._domainkey.{domain}".lower()
     records = [one for one in await dns.txt(name) if "p=" in one.replace(" ", "")]
     if not records:
         return f"there is no key at {name}"
@@ -70,7 +71,7 @@ def judge(record: str, name: str) -> Key | str:
         return f"the key at {name} has {key.key_size} bits, fewer than {LEAST_BITS}"
     if key.key_size > MOST_BITS or key.public_numbers().e > MOST_EXPONENT:
         return f"the key at {name} is larger than anybody needs"
-    return Key(record=f"v=DKIM1; k=rsa; p={found['p']}".encode("ascii"), bits=key.key_size)
+    return Key(name=name, public=key, bits=key.key_size)
 
 
 def warning(bits: int, domain: str) -> str:

@@ -16,6 +16,9 @@ MAX_CONTENT = 1_048_576
 """Octets up to which a mail is verified, which is also as much of it as is parsed."""
 
 MAX_HEADERS = 1_000
+MAX_SIGNATURE = 8_192
+"""Octets of a signature or a seal; honest ones have up to 3,000."""
+
 SINGLE = (
     "from",
     "sender",
@@ -32,6 +35,10 @@ SINGLE = (
 """Headers that may stand once (RFC 5322 3.6): a second one stands above the signed one, and would be what is seen."""
 
 NAME = re.compile(rb"([!-9;-~]{1,200})[ \t]*:")
+EMPTY = re.compile(rb"[ \t]{81}")
+"""More blanks in a row than any signature has, folds included: libraries try each of them against each other."""
+
+SIGNATURES = ("dkim-signature", "arc-seal", "arc-message-signature", "arc-authentication-results")
 FOLDED = re.compile(rb"\r\n(?=[ \t])")
 
 
@@ -74,7 +81,10 @@ def read(content: bytes) -> RawMail:
         name = NAME.match(line)
         if name is None or name.end() != len(name[1]) + 1 or len(headers) >= MAX_HEADERS:
             return RawMail(content=content, headers=tuple(headers), doubt="its header has a line that is none")
-        headers.append((name[1].decode("ascii").lower(), line[name.end() :].decode("utf-8", "replace").strip()))
+        lowered = name[1].decode("ascii").lower()
+        if lowered in SIGNATURES and (len(line) > MAX_SIGNATURE or EMPTY.search(line)):
+            return RawMail(content=content, headers=tuple(headers), doubt="it has a signature that is longer than any honest one")
+        headers.append((lowered, line[name.end() :].decode("utf-8", "replace").strip()))
     return RawMail(content=content, headers=tuple(headers), doubt=_twice(headers))
 
 

@@ -7,6 +7,7 @@ import smtplib
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,8 @@ def test_each_kind_has_buckets_of_its_own() -> None:
 @pytest.mark.parametrize(("key", "by"), [("rate_sender", "sender"), ("rate_recipient", "recipient")])
 def test_who_sends_too_many_is_told_to_come_again(tmp_path: Path, key: str, by: str) -> None:
     """The mail above the limit gets 451 4.7.1, at MAIL FROM or RCPT TO, and is counted."""
-    smtp = s.SmtpSettings(listen=("127.0.0.1:0",), tls=False, **{key: 3})
+    few: dict[str, Any] = {key: 3}
+    smtp = s.SmtpSettings(listen=("127.0.0.1:0",), tls=False, **few)
     with house(tmp_path, smtp=smtp) as one, smtplib.SMTP(*one.smtp, timeout=PATIENCE) as client:
         client.ehlo()
         answers = []
@@ -81,7 +83,7 @@ def test_who_sends_too_many_is_told_to_come_again(tmp_path: Path, key: str, by: 
 
 def test_a_bomb_to_one_recipient_is_put_off_and_leaves_the_others_alone(tmp_path: Path) -> None:
     """While one recipient gets all that four connections can send, another's code is pushed, in good time; the bomb meets 451."""
-    sections = {
+    sections: dict[str, Any] = {
         "smtp": s.SmtpSettings(listen=("127.0.0.1:0",), tls=False, rate_recipient=200, rate_sender=0),
         "address": (
             s.AddressSettings(rcpt=BOMBED, identifier="bob@corp.example"),
@@ -89,7 +91,7 @@ def test_a_bomb_to_one_recipient_is_put_off_and_leaves_the_others_alone(tmp_path
         ),
         "log": s.LogSettings(level="error"),
     }
-    with house(tmp_path, **sections) as one:  # type: ignore[arg-type]
+    with house(tmp_path, **sections) as one:
         stop, refused = threading.Event(), threading.Event()
 
         def bomb() -> None:
