@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
@@ -18,7 +18,9 @@ SHORTEST = 60.0
 FAILURE = timedelta(seconds=5)
 """For how long a failure is not tried again, so that a burst of mails waits for it once."""
 
-CAPACITY = 4_096
+CAPACITY = 1_024
+LARGEST = 16_384
+"""Characters of one answer that are kept: a stranger's zone must not fill the memory."""
 
 
 class DnsUnavailable(Exception):  # noqa: N818  (a condition rather than a fault)
@@ -110,7 +112,7 @@ class Dns:
             self._keep(key, self._failure, None)
             raise DnsUnavailable(f"no answer for {name}: {type(fault).__name__}") from None
         ttl = min(max(float(answer.rrset.ttl if answer.rrset else 0), SHORTEST), LONGEST)
-        return self._keep(key, ttl, tuple(text(record) for record in answer))
+        return self._keep(key, ttl, _bounded(text(record) for record in answer))
 
     def _keep(self, key: tuple[str, str], seconds: float, found: tuple[str, ...] | None) -> tuple[str, ...]:
         self._known[key] = (time.monotonic() + seconds, found)
@@ -118,6 +120,17 @@ class Dns:
         while len(self._known) > CAPACITY:
             self._known.popitem(last=False)
         return found or ()
+
+
+def _bounded(records: Iterable[str]) -> tuple[str, ...]:
+    kept: list[str] = []
+    left = LARGEST
+    for record in records:
+        left -= len(record)
+        if left < 0:
+            break
+        kept.append(record)
+    return tuple(kept)
 
 
 async def _shared(task: Awaitable[T]) -> T:

@@ -75,3 +75,15 @@ def test_a_failure_is_told_within_the_deadline_and_not_tried_again_at_once(way: 
             assert server.asked["a.example"] == asked
 
     asyncio.run(go())
+
+
+def test_an_answer_is_kept_up_to_a_size() -> None:
+    """A zone that serves records without end fills no memory: what is too much is left out."""
+
+    async def go() -> None:
+        async with dns_server() as server:
+            server.txt("a.example", *(f"{number}-" + "x" * 5_000 for number in range(9)))
+            resolver = Dns(timeout=timedelta(seconds=3), nameservers=[server.address])
+            assert len(await resolver.txt("a.example")) == 3
+
+    asyncio.run(go())
