@@ -219,6 +219,8 @@ async def bridge(
             dns=dns or Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers),
             deadline=settings.trust.dns_timeout,
         )
+        if is_practice:
+            log.info("practice: without a Skyvern key nothing leaves this machine, and no mail has to prove itself")
         confirming = Confirming(settings, browser, is_practice=practice is not None)
         await stack.enter_async_context(_running(confirming.run()))
         intake = Intake(

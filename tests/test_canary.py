@@ -21,6 +21,7 @@ from mailbridge.core.secret import Secret
 from mailbridge.store import StoreError
 from mailbridge.store.cipher import read_key
 from mailbridge.store.sqlite import open_sqlite
+from tests.conftest import ROOT
 from tests.peers.house import House, house
 from tests.store.mails import arrival, draft
 from tests.trust.mails import mail
@@ -126,3 +127,30 @@ def test_secrets_that_others_can_read_are_refused(tmp_path: Path) -> None:
         read_key(key, is_made=False)
     key.chmod(0o600)
     assert read_key(key, is_made=False) == b"k" * 32
+
+
+REVEALING = {
+    "sinks/": "the way out",
+    "web/": "the way out for agents that ask",
+    "cli/": "the operator asks for it",
+    "demo/": "its own made-up codes",
+    "store/": "to be sealed",
+    "trust/gmail.py": "a link of Google's, opened at Google's",
+    "intake/wire.py": "from the worker to the daemon, over their own pipe",
+    "intake/door.py": "into a digest that tells copies apart",
+    "intake/understand.py": "where a link leads",
+    "core/extraction.py": "whether it is a link at all",
+    "core/explain.py": "for `rules try`, in the operator's hands",
+    "logs.py": "to be masked wherever it turns up",
+}
+
+
+def test_secrets_are_revealed_in_named_places_only() -> None:
+    """Each place that looks into a secret is listed here with its reason, and each entry is needed."""
+    found = {
+        path.relative_to(ROOT / "mailbridge").as_posix()
+        for path in (ROOT / "mailbridge").rglob("*.py")
+        if ".reveal()" in path.read_text() and path.name != "secret.py"
+    }
+    assert {path for path in found if not path.startswith(tuple(REVEALING))} == set()
+    assert {place for place in REVEALING if place != "web/" and not any(path.startswith(place) for path in found)} == set()

@@ -227,7 +227,7 @@ class Intake:
         extraction = understood.extraction
         is_best = extraction.verdict is Verdict.AMBIGUOUS and self.push_ambiguous
         if extraction.value is not None and (extraction.verdict.is_pushed or is_best):
-            return extraction.value, "link" if extraction.verdict is Verdict.LINK else "code"
+            return extraction.value, "link" if extraction.is_link else "code"
         return understood.body, "body"
 
     def _lifetime(self, extraction: Extraction, envelope: Envelope) -> timedelta:

@@ -120,7 +120,7 @@ class Understander:
 
     def _is_plausible(self, message: Message, extraction: Extraction) -> bool:
         """A rule that names hosts has looked at the link's already; any other link has to lead to the author."""
-        if extraction.verdict is not Verdict.LINK or extraction.value is None or extraction.rule in self._ruled:
+        if extraction.value is None or not extraction.is_link or extraction.rule in self._ruled:
             return True
         return is_authors(extraction.value.reveal(), message.sender, self._link_hosts)
 

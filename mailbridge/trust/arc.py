@@ -22,8 +22,10 @@ MAX_SETS = 6
 
 RECIPIENTS = ("to", "cc")
 DMARC = re.compile(r"(?i)(?:^|[;\s])dmarc\s*=\s*([a-z]+)")
-HEADER_FROM = re.compile(r"(?i)header\.from\s*=\s*\"?([a-z0-9.-]{1,253})")
-COMMENT = re.compile(r"\([^()]*\)")
+HEADER_FROM = re.compile(r"(?i)header\.from\s*=\s*([a-z0-9.-]{1,253})")
+COMMENT = re.compile(r"\([^()\"]*\)")
+QUOTED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
+MOST_NESTED = 10
 
 
 async def check(mail: RawMail, *, sender: str, rcpt: str, forwarders: Collection[str], dns: Resolver, now: datetime) -> Finding:
@@ -129,8 +131,19 @@ def _refused(mail: RawMail, chain: list[Hop], *, sender: str, rcpt: str, forward
 
 def _is_dmarc_pass(results: str, sender: str) -> bool:
     """Whether sealed results say that DMARC passed for this From's domain, once and without contradiction."""
-    text = COMMENT.sub(" ", results)
+    text = bare(results)
     verdicts = [one.lower() for one in DMARC.findall(text)]
     named = HEADER_FROM.findall(text)
     domain = sender.rpartition("@")[2].lower()
-    return verdicts == ["pass"] and bool(named) and all(one.lower().rstrip(".") == domain for one in named)
+    return text != "" and verdicts == ["pass"] and bool(named) and all(one.lower().rstrip(".") == domain for one in named)
+
+
+def bare(results: str) -> str:
+    """Results without comments and quoted strings, where a sender's own words may stand; ``""`` where they do not come out even."""
+    text = results
+    for _ in range(MOST_NESTED):
+        before = text
+        text = COMMENT.sub(" ", QUOTED.sub(" ", text))
+        if text == before:
+            break
+    return "" if any(mark in text for mark in '()"\\') else text

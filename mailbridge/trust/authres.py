@@ -10,11 +10,11 @@ import re
 from collections.abc import Collection
 
 from mailbridge.trust import Finding, Proven, Unproven
-from mailbridge.trust.arc import COMMENT, DMARC, HEADER_FROM
+from mailbridge.trust.arc import DMARC, HEADER_FROM, bare
 from mailbridge.trust.raw import RawMail
 
 DKIM_PASS = re.compile(r"(?i)^\s*dkim\s*=\s*pass\b")
-SIGNER = re.compile(r"(?i)\bheader\.d\s*=\s*\"?([a-z0-9.-]{1,253})|\bheader\.i\s*=\s*\"?[^@\s;]{0,64}@([a-z0-9.-]{1,253})")
+SIGNER = re.compile(r"(?i)\bheader\.d\s*=\s*([a-z0-9.-]{1,253})|\bheader\.i\s*=\s*[^@\s;]{0,64}@([a-z0-9.-]{1,253})")
 
 
 def check(mail: RawMail, *, sender: str, servers: Collection[str]) -> Finding:
@@ -26,7 +26,7 @@ def check(mail: RawMail, *, sender: str, servers: Collection[str]) -> Finding:
     topmost = next(iter(mail.values("authentication-results")), None)
     if topmost is None:
         return Unproven(by="authres", why="its mailbox's server wrote no Authentication-Results")
-    text = COMMENT.sub(" ", topmost)
+    text = bare(topmost)
     server, *results = text.split(";")
     name = (server.split() or [""])[0].lower()
     if name not in {one.lower() for one in servers}:

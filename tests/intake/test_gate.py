@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -227,3 +228,13 @@ def test_a_stranger_who_signs_for_himself_passes_unless_senders_are_named(home: 
 def test_the_checks_that_are_counted_are_the_gates() -> None:
     """The metrics know every check that the gate has, and each has a key that changes it."""
     assert HELD_CHECKS == CHECKS == tuple(KEYS)
+
+
+def test_an_ambiguous_link_is_judged_as_a_link(tmp_path: Path) -> None:
+    """Where the best of several is pushed, a link is no code because of that: its address alone does not let it out."""
+    with house(tmp_path, rules=s.RuleSettings(ambiguous="push-best"), **SECTIONS) as one:
+        publish(one)
+        text = LINK.format(host="acme.example") + "\n\nOr:\n\n" + LINK.format(host="acme.example").replace("hZ4", "kP9")
+        identifier, reason = pushed(one, mail(text, subject="Sign in to Acme"), TOKEN)
+        assert identifier == ""
+        assert "an address is no proof for a link" in reason

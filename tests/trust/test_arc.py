@@ -87,6 +87,18 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: forwarded(first=FAIL.replace("REJECT", "dmarc=pass header.from=acme.example")),
         "dmarc=pass",
     ),
+    "dmarc=pass in a comment in a comment": (
+        lambda: forwarded(first="mx.google.com; spf=pass (a ( b ) dmarc=pass header.from=acme.example ( c ))"),
+        "dmarc=pass",
+    ),
+    "dmarc=pass in a quoted sender": (
+        lambda: forwarded(first='mx.google.com; spf=pass smtp.mailfrom="; dmarc=pass header.from=acme.example;"@evil.example'),
+        "dmarc=pass",
+    ),
+    "dmarc=pass behind a quote that does not end": (
+        lambda: forwarded(first='mx.google.com; spf=pass smtp.mailfrom="x@evil.example; dmarc=pass header.from=acme.example'),
+        "dmarc=pass",
+    ),
     "two verdicts": (lambda: forwarded(first=f"{FAIL}; dmarc=pass header.from=acme.example"), "dmarc=pass"),
     "for another destination": (lambda: forwarded(darn="evil.example"), "not for us"),
     "results changed": (lambda: forwarded(first=FAIL).replace(b"dmarc=fail", b"dmarc=pass"), "does not fit"),

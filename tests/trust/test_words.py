@@ -41,6 +41,8 @@ def test_the_mailboxs_own_server_is_believed() -> None:
         AR + "mx.mailbox.example; dkim=fail header.d=acme.example",
         AR + "mx.mailbox.example; spf=fail (dmarc=pass header.from=acme.example)",
         AR + "mx.mailbox.example; xdkim=pass header.d=acme.example",
+        AR + "mx.mailbox.example; spf=fail (a ( b ) dmarc=pass header.from=acme.example ( c ))",
+        AR + 'mx.mailbox.example; spf=fail smtp.mailfrom="; dmarc=pass header.from=acme.example"@evil.example',
         AR + "(mx.mailbox.example) mx.evil.example; dmarc=pass header.from=acme.example",
     ],
 )
