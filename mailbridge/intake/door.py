@@ -123,7 +123,11 @@ class Intake:
         async with self._turns.of(envelope):
             understood = await self._reader.understand(envelope)
         read = time.perf_counter()
-        verdict = await self._judged(envelope, understood or _unreadable(envelope), seal)
+        try:
+            verdict = await self._judged(envelope, understood or _unreadable(envelope), seal)
+        except ProofUnavailable:
+            self._metrics.message(envelope.ingress, "deferred")
+            raise
         self._metrics.stage("gate", time.perf_counter() - read)
         read = time.perf_counter()
         arrival = self._arrival(envelope, verdict, seal)

@@ -187,6 +187,8 @@ def test_silence_of_dns_puts_off_and_drops_nothing(home: House) -> None:
     content = signed(mail("Your code is 100040.", sender="a@slow.example"), "slow.example")
     reply = home.send(content, rcpt=CODES)
     assert (reply.code, reply.text[:5]) == (451, "4.4.3")
+    metrics = home.do(home.running.render_metrics).decode()
+    assert 'mailbridge_messages_total{ingress="smtp",outcome="deferred"} 1.0' in metrics
     del home.dns.broken["s1._domainkey.slow.example"]
     deadline = time.monotonic() + 10
     while (reply := home.send(content, rcpt=CODES)).code == 451:

@@ -55,6 +55,14 @@ def test_the_librarys_own_signatures_are_genuine(of_headers: bytes, of_body: byt
     assert isinstance(check(line + content.replace(b"X-Folded: a", b"X-Folded: c"), datetime.now(UTC)), Unproven)
 
 
+def test_a_second_from_breaks_a_signature() -> None:
+    """Whoever let a second From pass: the signature over the first does not fit any more."""
+    content = signer.dkim(mail(), "acme.example")
+    keys = {"s1._domainkey.acme.example": signer.key().public_key()}
+    assert verify.dkim(content, 0, keys)
+    assert not verify.dkim(b"From: x@evil.example\r\n" + content, 0, keys)
+
+
 SLOW = {
     "a body of blanks": lambda: signer.dkim(mail("x" + " " * 60_000 + "y"), "acme.example"),
     "a large body of blanks": lambda: signer.dkim(mail("x" + " " * 900_000 + "y"), "acme.example"),
