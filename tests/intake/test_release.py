@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from click.testing import CliRunner, Result
 
@@ -20,7 +21,9 @@ from mailbridge.store.cipher import read_key
 from mailbridge.store.sqlite import key_path_of
 from mailbridge.trust.dns import Dns
 from mailbridge.trust.seal import Sealer
+from tests.attacks.forgeries import VF, confirm
 from tests.loop import looped
+from tests.peers import signer
 from tests.peers.dns_server import dns_server
 from tests.peers.house import House, house
 from tests.trust.mails import mail
@@ -153,3 +156,30 @@ async def test_practice_asks_for_nothing_and_nobody(tmp_path: Path) -> None:
             assert row.trust == "practice: nothing leaves this machine"
             assert len(await running.store.deliveries(mail_id=receipt.mail_id)) == 1
             assert not server.asked
+
+
+def test_gmails_question_waits_for_whom_is_not_listed(tmp_path: Path) -> None:
+    """A proven confirmation of an account that is not listed is not answered by itself; `gmail confirm` finds it, and only such."""
+
+    def nobody() -> httpx.AsyncClient:
+        raise AssertionError("nobody is to be asked")
+
+    with house(tmp_path, browser=nobody, trust=s.TrustSettings(accounts=("bob@gmail.com",))) as one:
+        one.dns.txt("s1._domainkey.google.com", signer.record(signer.key()))
+        assert command(one, "gmail", "confirm").exit_code == 4
+        one.send(confirm(), rcpt=CODES)
+        done = command(one, "gmail", "confirm")
+        assert done.exit_code == 4
+        assert "is not proven to be Google's" in done.stderr
+        one.send(signer.dkim(confirm(), "google.com"), rcpt=CODES)
+        done = command(one, "gmail", "confirm", "--print")
+        assert done.exit_code == 0
+        assert "ann@gmail.com" in done.stdout
+        assert done.stdout.splitlines()[-1] == f"https://{VF}"
+
+
+def test_a_key_is_not_changed_under_a_running_daemon(home: House) -> None:
+    """`key rotate` beside the daemon is exit 75, and says what to do."""
+    done = command(home, "key", "rotate")
+    assert done.exit_code == 75
+    assert "stop it" in done.stderr

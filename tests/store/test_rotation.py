@@ -7,7 +7,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from mailbridge.cli import cli
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.store import StoreError, StoreInUse
@@ -123,3 +125,12 @@ def test_without_a_database_there_is_nothing_to_rotate(tmp_path: Path) -> None:
     """A configuration whose daemon has never run is told so."""
     with pytest.raises(StoreError, match="no database"):
         rotated(StoreSettings(url=f"sqlite:///{tmp_path}/none.db"))
+
+
+def test_the_command_tells_what_it_did(settings: StoreSettings) -> None:
+    """`mailbridge key rotate` on a stopped daemon's store is exit 0 with a count; without a store it is exit 69."""
+    done = CliRunner().invoke(cli, ["key", "rotate"], env={"MAILBRIDGE_STORE__URL": settings.url})
+    assert done.exit_code == 0, done.output
+    assert "encrypted with a new key" in done.stdout
+    done = CliRunner().invoke(cli, ["key", "rotate"], env={"MAILBRIDGE_STORE__URL": settings.url + "x"})
+    assert done.exit_code == 69
