@@ -338,13 +338,18 @@ def _target(stack: AsyncExitStack, settings: TargetSettings, metrics: Metrics) -
 @asynccontextmanager
 async def _running(*chores: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Run coroutines for the length of the block; one that fails ends the daemon with its fault."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(chore) for chore in chores]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(chore) for chore in chores]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+    except BaseExceptionGroup as faults:
+        if len(faults.exceptions) > 1:
+            raise
+        raise faults.exceptions[0] from None  # the fault itself, be it of the block or of a chore
 
 
 async def _sweep(store: SqliteStore, now: Callable[[], datetime]) -> None:

@@ -84,7 +84,7 @@ class Talk(logging.Formatter):
         for value in self._guarded:
             if value in text:
                 text = text.replace(value, MASK)
-        return CONTROL.sub(lambda match: _escaped(ord(match.group())), text)
+        return escaped(text)
 
 
 def configure(settings: LogSettings, stream: TextIO, *, environ: Mapping[str, str] = os.environ) -> Talk:
@@ -110,7 +110,12 @@ def configure(settings: LogSettings, stream: TextIO, *, environ: Mapping[str, st
     return talk
 
 
-def _escaped(point: int) -> str:
+def escaped(text: str) -> str:
+    """The text with its `CONTROL` characters written out, ``\\x1b`` or ``\\u202e``."""
+    return CONTROL.sub(lambda match: _written_out(ord(match.group())), text)
+
+
+def _written_out(point: int) -> str:
     return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}"
 
 

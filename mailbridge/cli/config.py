@@ -13,6 +13,7 @@ from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import exit_code, tell
 from mailbridge.cli.options import config_option, json_option, load_or_exit, load_quietly
 from mailbridge.cli.preflight import file_problems
+from mailbridge.cli.printing import dumped
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import Section, Settings
 from mailbridge.config.values import written
@@ -36,7 +37,7 @@ def check_config(*, config: Path | None, as_json: bool) -> None:
         problems, ignored = list(file_problems(loaded.settings)), loaded.ignored
     if as_json:
         row = {"ok": not problems, "problems": [str(problem) for problem in problems], "ignored": list(ignored)}
-        click.echo(json.dumps(row, ensure_ascii=False))
+        click.echo(dumped(row))
         raise SystemExit(exit_code(problems))
     for name in ignored:
         click.echo(f"mailbridge: note: ${name} is not one of ours, and is ignored", err=True)
@@ -59,7 +60,7 @@ def show(*, config: Path | None, as_json: bool) -> None:
     plain = {name: _written(name, getattr(loaded.settings, name)) for name in Settings.__struct_fields__}
     if as_json:
         row = {"file": str(loaded.path) if loaded.path else None, "settings": plain, "origins": dict(loaded.origins)}
-        click.echo(json.dumps({**row, "ignored": list(loaded.ignored)}, ensure_ascii=False))
+        click.echo(dumped({**row, "ignored": list(loaded.ignored)}))
         return
     click.echo(f"# {loaded.path or 'no file: defaults and environment'}")
     for section, entries in plain.items():
@@ -69,7 +70,7 @@ def show(*, config: Path | None, as_json: bool) -> None:
             click.echo(f"[[{section}]]  # {loaded.origins.get(section, 'default')}" if is_table else f"[{section}]")
             for key, value in row.items():
                 origin = "" if is_table else f"# {loaded.origins.get(f'{section}.{key}', 'default')}"
-                click.echo(f"{key:20} = {json.dumps(value, ensure_ascii=False):40} {origin}".rstrip())
+                click.echo(f"{key:20} = {dumped(value):40} {origin}".rstrip())
 
 
 @config_group.command("schema")
@@ -110,10 +111,10 @@ def new_address(*, config: Path | None, as_json: bool, identifier: str | None, d
         raise SystemExit(Exit.USAGE)
     rcpt = token_address(chosen, os.urandom(TOKEN_LENGTH))
     if as_json:
-        click.echo(json.dumps({"rcpt": rcpt, "identifier": identifier}, ensure_ascii=False))
+        click.echo(dumped({"rcpt": rcpt, "identifier": identifier}))
         return
     lines = ["[[address]]", f"rcpt = {json.dumps(rcpt)}"]
     if identifier is not None:
-        lines.append(f"identifier = {json.dumps(identifier, ensure_ascii=False)}")
+        lines.append(f"identifier = {dumped(identifier)}")
     click.echo(rcpt)
     click.echo("\n".join(("", "# add to mailbridge.toml, then `mailbridge check-config` and reload (HUP):", *lines)), err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.printing import dumped, visible
 
 if TYPE_CHECKING:
     from mailbridge.demo.tour import Stop
@@ -56,11 +56,11 @@ async def _demo(folder: Path, *, once: bool, as_json: bool) -> int:
         tour = Tour(running)
         async for stop in tour.walk():
             is_good = is_good and stop.is_as_expected
-            click.echo(json.dumps(stop.as_json(), ensure_ascii=False) if as_json else _line(stop))
+            click.echo(dumped(stop.as_json()) if as_json else visible(_line(stop)))
         if not once:
             click.echo(f"\nStill listening: any address at {HOME} is accepted, and shown here. Ctrl-C ends it.", err=True)
             async for stop in tour.visitors():
-                click.echo(json.dumps(stop.as_json(), ensure_ascii=False) if as_json else _line(stop))
+                click.echo(dumped(stop.as_json()) if as_json else visible(_line(stop)))
     return Exit.OK if is_good else Exit.GENERAL
 
 

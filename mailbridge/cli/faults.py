@@ -61,7 +61,10 @@ def _told(fault: BaseException) -> int:
         return leave_quietly()
     if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves):
         return INTERRUPTED
-    codes = [_code_of(leaf) for leaf in leaves]
+    try:
+        codes = [_code_of(leaf) for leaf in leaves]
+    except ImportError:  # a broken installation: what could be foreseen cannot even be named
+        codes = [_bug(leaf) for leaf in leaves]
     return max(codes, key=lambda code: (code == Exit.BUG, code))
 
 
@@ -95,6 +98,9 @@ def _code_of(leaf: BaseException) -> int:
         case StoreUnavailable():
             _say(str(leaf))
             return Exit.UNAVAILABLE
+        case PermissionError() if leaf.filename is not None:
+            _say(f"{leaf.filename}: {leaf.strerror}")
+            return Exit.PERMISSION
         case OSError() if leaf.errno in OF_THE_MACHINE:
             _say(f"{leaf.filename or 'the output'}: {leaf.strerror}")
             leave_quietly()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from mailbridge.cli.exits import Exit
 from mailbridge.cli.listener import hand_in, own_recipient, smtp_address
 from mailbridge.cli.mailfiles import mails
 from mailbridge.cli.options import config_option, json_option, listener_option, load_or_exit
+from mailbridge.cli.printing import dumped, visible
 from mailbridge.cli.stored import sealer_of, visit
 from mailbridge.core.addresses import parse_mailbox
 from mailbridge.core.delivery import Delivery, State
@@ -42,7 +42,7 @@ def list_mails(*, config: Path | None, as_json: bool, limit: int) -> None:
     """The newest mails, with what was found in each. A Gmail confirmation is shown with the link to open."""
     rows = visit(config, lambda store: store.mails(limit=limit))
     for row in rows:
-        click.echo(json.dumps(as_dict(row), ensure_ascii=False) if as_json else _line(row))
+        click.echo(dumped(as_dict(row)) if as_json else _line(row))
 
 
 @mail.command("show")
@@ -66,11 +66,11 @@ def show_mail(*, config: Path | None, as_json: bool, number: int, raw: bool, rev
         return
     shown = as_dict(row, reveal=reveal)
     if as_json:
-        click.echo(json.dumps(shown, ensure_ascii=False))
+        click.echo(dumped(shown))
         return
     for name, value in shown.items():
         if value not in (None, "", []):
-            click.echo(f"{name:16} {value if isinstance(value, str | int) else json.dumps(value, ensure_ascii=False)}")
+            click.echo(f"{name:16} {visible(str(value)) if isinstance(value, str | int) else dumped(value)}")
 
 
 @mail.command("replay")
@@ -178,7 +178,7 @@ def import_mails(
 def _tell(name: str, results: Sequence[tuple[str, Sent]], *, as_json: bool) -> None:
     for rcpt, sent in results:
         row = {"file": name, "rcpt": rcpt, "code": sent.code, "text": sent.text, "mail": sent.mail_id}
-        click.echo(json.dumps(row, ensure_ascii=False) if as_json else f"{name} → {rcpt}: {sent.code} {sent.text}")
+        click.echo(dumped(row) if as_json else visible(f"{name} → {rcpt}: {sent.code} {sent.text}"))
 
 
 def _address_in(value: object) -> str:
@@ -236,5 +236,5 @@ def _masked(subject: str) -> str:
 def _line(row: MailRow) -> str:
     who = ", ".join(row.identifiers) or "nobody known"
     at = row.received_at.astimezone().strftime("%d %b %H:%M:%S")
-    line = f"{row.id:>6}  {at}  {row.verdict:12} {who:32} from {row.sender or row.mail_from or '<>'}: {row.reason}"
-    return f"{line}\n        open this link to confirm: {row.confirm_link}" if row.confirm_link else line
+    line = visible(f"{row.id:>6}  {at}  {row.verdict:12} {who:32} from {row.sender or row.mail_from or '<>'}: {row.reason}")
+    return f"{line}\n        open this link to confirm: {visible(row.confirm_link)}" if row.confirm_link else line

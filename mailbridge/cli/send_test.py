@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import click
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.listener import own_recipient, smtp_address
 from mailbridge.cli.options import config_option, json_option, listener_option, load_or_exit
+from mailbridge.cli.printing import dumped, visible
 from mailbridge.cli.stored import sealer_of, visit
 from mailbridge.config.settings import Settings
 from mailbridge.core.delivery import Delivery, State
@@ -123,8 +123,8 @@ class _Hops:
     def tell(self, hop: str, is_good: bool, text: str) -> bool:
         """One line a hop. Returns whether it was a good one."""
         click.echo(
-            json.dumps({"hop": hop, "ok": is_good, "text": text}, ensure_ascii=False)
+            dumped({"hop": hop, "ok": is_good, "text": text})
             if self._as_json
-            else f" {'✓' if is_good else '✗'} {hop:11} {text}"
+            else visible(f" {'✓' if is_good else '✗'} {hop:11} {text}")
         )
         return is_good

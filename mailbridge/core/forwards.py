@@ -17,10 +17,12 @@ from mailbridge.core.mail import Message
 
 MAX_BODY = 16_384
 MAX_LINE = 1_000
+MAX_MARK = 80
 
 PREFIX = re.compile(
     r"(?i)^\s*(?:fwd?|wg|tr|rv|i|vs|vb|vl|pd|enc|ilt|i̇lt|videresend(?:t|elsesvar)?|redir|doorgestuurd|továbbítás|转发|轉寄|転送)\s*:"
 )
+REPLY = re.compile(r"(?i)^\s*(?:re|aw|sv|antw|odp|ynt|回复|回覆|答复)\s*(?:\[\d\])?[:：]")
 MARK = re.compile(
     r"(?i)-{4,}|_{10,}|begin forwarded|forwarded message|message transféré|mensaje reenviado|messaggio inoltrato|weitergeleitet"
 )
@@ -93,6 +95,27 @@ def forwarded_block(message: Message) -> ForwardedBlock | None:
     return _by_library(body, message.subject) or _by_labels(QUOTE.sub("", body))
 
 
+def is_header_line(text: str, subject: str) -> bool:
+    """Whether a line of a forwarding mail is the mark or a header, and so none of the mail's own text.
+
+    A Subject line is one only where it repeats ``subject``, that of the mail: where a person wrote another, it says what theirs does not.
+    """
+    if any(pattern.match(text) for pattern in (FROM, TO, DATE)) or (len(text) < MAX_MARK and MARK.search(text) is not None):
+        return True
+    found = SUBJECT.match(text)
+    return found is not None and bare_subject(text[found.end() :].strip(" *_")) == bare_subject(subject)
+
+
+def bare_subject(subject: str) -> str:
+    """A subject without what mail programs put in front of it when they forward or answer."""
+    for _ in range(4):
+        match = PREFIX.match(subject) or REPLY.match(subject)
+        if match is None:
+            break
+        subject = subject[match.end() :].lstrip()
+    return subject
+
+
 def _body(message: Message) -> str:
     page = message.plain or message.html
     return "\n".join(line.text[:MAX_LINE] for line in page.lines)[:MAX_BODY] if page is not None else ""
@@ -100,7 +123,8 @@ def _body(message: Message) -> str:
 
 def _by_library(body: str, subject: str) -> ForwardedBlock | None:
     try:
-        found = get_forwarded_metadata(body, subject[:500])
+        # It reads encoded words by any codec that they name; ours are read already, and what is left is none.
+        found = get_forwarded_metadata(body.replace("=?", "= ?"), subject[:500].replace("=?", "= ?"))
     except (IndexError, ValueError, AttributeError, TypeError, RecursionError, re.error):
         return None
     if not found.forwarded:
@@ -110,9 +134,16 @@ def _by_library(body: str, subject: str) -> ForwardedBlock | None:
     to = find_mailboxes(" ".join(f"{one.address} {one.name}" for one in inner.to))
     if not sender and not to and not inner.body:
         return None
-    return ForwardedBlock(
-        sender=sender[0] if sender else "", to=to, subject=inner.subject[:500], date=_moment(inner.date), body=inner.body
-    )
+    date = None if _is_glued(body, inner.date) else _moment(inner.date)
+    return ForwardedBlock(sender=sender[0] if sender else "", to=to, subject=inner.subject[:500], date=date, body=inner.body)
+
+
+def _is_glued(body: str, date: str) -> bool:
+    """Whether a date stands in one line with sender and recipient, as Yahoo runs its headers together.
+
+    Where such a date begins and ends is a guess, and a guess may not call a fresh code stale.
+    """
+    return bool(date) and any(date in line and line.count("@") > 1 for line in body.split("\n"))
 
 
 def _by_labels(body: str) -> ForwardedBlock | None:

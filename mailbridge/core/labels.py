@@ -17,8 +17,8 @@ ADJACENT = 14
 TOUCHING = 3
 """Characters between a label and a number that it names beyond doubt, so that it names no other after it."""
 
-SHARED = 12
-"""Characters between two numbers up to which one label names both: ``order 4829/771``."""
+SHARING = re.compile(r"\W{0,4}(?:or|and|oder|und|ou|et|o|y|e|и|или|或|和)?\W{0,3}")
+"""What stands between two numbers of which both are meant: ``order 4829/771``, ``482913 or 771204``."""
 
 CLOSES = re.compile(r"[.!?।؟;](?=\s|$)|[。！？；]|\s[|•·]\s")
 JOINED = re.compile(r"[ \-]?|[ ](?:de|di|da|do|du|del|della|dla|af|av|для)[ ]|[ ]d['’]")
@@ -151,7 +151,7 @@ def _before(text: str, shape: Shape, found: Sequence[Label], taken: dict[int, tu
         if not label.is_code and _is_bracketed(between):
             continue
         spent_at, is_for_good = taken.get(place, (shape.start, False))
-        if shape.start - spent_at > SHARED and (not label.is_code or is_for_good):
+        if (not label.is_code or is_for_good) and not SHARING.fullmatch(text[spent_at : shape.start]):
             continue
         if not label.is_code and gap > ADJACENT and _is_of_a_code(text, shape, found[:place]):
             continue
@@ -179,7 +179,12 @@ def _after(text: str, shape: Shape, shapes: Sequence[Shape], found: Sequence[Lab
     if label is None or label.start - shape.end > NEAR:
         return None, False
     following = next((one for one in shapes if one.start >= label.end), None)
-    if following is not None and following.refusal is None and following.kind == "digits" and following.start - label.end <= ADJACENT:
+    if (
+        following is not None
+        and following.refusal is None
+        and following.kind == "digits"
+        and following.start - label.end <= ADJACENT
+    ):
         between = [one for one in found if label.end <= one.start and one.end <= following.start]
         if not between and shape.end + 1 < label.start:
             return None, False

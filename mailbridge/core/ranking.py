@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from types import MappingProxyType
 
+import re2
+
 from mailbridge.core.candidates import Shape, ascii_digits, shapes
 from mailbridge.core.labels import ADJACENT, NEAR, Label, Naming, folded, heading, labels, namings
 from mailbridge.core.mail import Line
@@ -47,7 +49,7 @@ WEIGHTS: Mapping[str, float] = MappingProxyType(
         "a short text": 0.5,
         "in the subject": 0.5,
         "in subject and body": 1.0,
-        "in several parts": 0.5,
+        "in several parts": 0.25,
         "origin-bound": 5.0,
         "a code is spoken of": 1.0,
         "a lifetime is stated": 1.0,
@@ -82,7 +84,7 @@ LISTED = 3
 BESIDE = 10
 """Characters between a label and the number right beside it: ``code is now:``."""
 
-MEETING = re.compile(
+MEETING = re2.compile(
     r"(?i)(?:meeting|webinar|conference|besprechungs|konferenz)[ -]?(?:id|number|nummer)\b|\bid (?:de (?:la )?r[ée]uni[oó]n|da reunião|riunione|della riunione)"
     r"|vergaderings?-?id|identyfikator spotkania|toplantı kimliği|идентификатор (?:конференции|собрания)|会议 ?(?:号|id)|會議 ?(?:號|id)|ミーティング ?id|회의 ?id"
     r"|join (?:by phone|zoom|with google meet|the meeting now)|dial[- ]in (?:number|by)"
@@ -134,10 +136,10 @@ class Context:
     is_silent: bool
 
 
-def weigh(source: str, lines: tuple[Line, ...], labeller: Labeller, context: Context) -> list[Evidence]:
+def weigh(source: str, lines: tuple[Line, ...], reader: Reader, context: Context) -> list[Evidence]:
     """Every candidate of one part of a mail, with its features; refused shapes too."""
     texts = [ascii_digits(line.text) for line in lines]
-    reading = _Reading(texts, labeller)
+    reading = _Reading(texts, reader)
     found: list[Evidence] = []
     for index, line in enumerate(lines):
         seen = reading.shapes(index)
@@ -146,7 +148,7 @@ def weigh(source: str, lines: tuple[Line, ...], labeller: Labeller, context: Con
         for shape, naming in zip(seen, namings(texts[index], seen, reading.labels(index)), strict=True):
             evidence = Evidence(shape=shape, sources={source}, order=index)
             if shape.refusal in (None, "year", "word and number"):
-                names = _features(shape, line, texts[index]) + reading.named(index, shape, naming) + _of_mail(source, shape, context)
+                names = _features(shape, line, texts[index]) + reading.named(index, shape, naming) + _of_mail(source, context)
                 if "in the middle of a sentence" in names and naming.is_generic and not PURPOSE & set(names):
                     names.append("in a sentence that says not what for")
                 if {"right beside its label", "a code is spoken of", "an offer or order is spoken of"} <= set(names):
@@ -159,8 +161,12 @@ def weigh(source: str, lines: tuple[Line, ...], labeller: Labeller, context: Con
 def _listed(found: list[Evidence]) -> list[Evidence]:
     """Three and more of one form, each alone on its line, are a list: backup codes, lottery numbers, statistics."""
     forms = Counter(_form(one) for one in found if "own line" in one.features)
+    values: dict[str, set[str]] = {}
     for one in found:
-        if "own line" in one.features and forms[_form(one)] >= LISTED and len({o.shape.value for o in found if _form(o) == _form(one)}) >= LISTED:
+        values.setdefault(_form(one), set()).add(one.shape.value)
+    for one in found:
+        form = _form(one)
+        if "own line" in one.features and forms[form] >= LISTED and len(values[form]) >= LISTED:
             one.features["one of a list"] = WEIGHTS["one of a list"]
     return found
 
@@ -169,41 +175,45 @@ def _form(one: Evidence) -> str:
     return re.sub(r"[a-z]", "a", re.sub(r"[A-Z]", "A", re.sub(r"[0-9]", "0", one.shape.shown)))
 
 
-class Labeller:
-    """Finds the labels of lines, each line's once: the parts of a mail often say the same."""
+class Reader:
+    """Finds the shapes and the labels of lines, each line's once: the parts of a mail often say the same."""
 
     def __init__(self, wording: Wording) -> None:
         self.wording = wording
-        self._found: dict[str, tuple[Label, ...]] = {}
+        self._labels: dict[str, tuple[Label, ...]] = {}
+        self._shapes: dict[str, tuple[Shape, ...]] = {}
 
     def labels(self, text: str) -> tuple[Label, ...]:
         """The words of a line that name numbers; of a very long line, those of its beginning."""
-        found = self._found.get(text)
+        found = self._labels.get(text)
         if found is None:
-            found = self._found[text] = labels(text[:MAX_LABELLED], self.wording)
+            found = self._labels[text] = labels(text[:MAX_LABELLED], self.wording)
+        return found
+
+    def shapes(self, text: str) -> tuple[Shape, ...]:
+        """What has the shape of a code in a line."""
+        found = self._shapes.get(text)
+        if found is None:
+            is_wordy = not text or (text.isalpha() and len(text) > 12)
+            found = self._shapes[text] = () if is_wordy else tuple(shapes(text))
         return found
 
 
 class _Reading:
-    """The lines of one part, with the shapes of each found when they are asked for, once."""
+    """The lines of one part, and what the words of each and of its neighbours say of a shape."""
 
-    def __init__(self, texts: list[str], labeller: Labeller) -> None:
+    def __init__(self, texts: list[str], reader: Reader) -> None:
         self._texts = texts
-        self._labeller = labeller
-        self._wording = labeller.wording
-        self._shapes: dict[int, list[Shape]] = {}
+        self._reader = reader
+        self._wording = reader.wording
 
-    def shapes(self, index: int) -> list[Shape]:
+    def shapes(self, index: int) -> tuple[Shape, ...]:
         """What has the shape of a code in a line."""
-        if index not in self._shapes:
-            text = self._texts[index]
-            is_wordy = not text or (text.isalpha() and len(text) > 12)
-            self._shapes[index] = [] if is_wordy else list(shapes(text))
-        return self._shapes[index]
+        return self._reader.shapes(self._texts[index])
 
     def labels(self, index: int) -> tuple[Label, ...]:
         """The words of a line that name numbers."""
-        return self._labeller.labels(self._texts[index])
+        return self._reader.labels(self._texts[index])
 
     def named(self, index: int, shape: Shape, naming: Naming) -> list[str]:
         """The features that words give: those of the line first, then those of its neighbours."""
@@ -251,7 +261,10 @@ class _Reading:
 
     def _is_to_be_entered(self, text: str, shape: Shape) -> bool:
         """Whether somebody is told to enter it, in a line that also says what for."""
-        head, tail = folded(text[max(0, shape.start - 2 * ADJACENT) : shape.start]), folded(text[shape.end : shape.end + ADJACENT])
+        head, tail = (
+            folded(text[max(0, shape.start - 2 * ADJACENT) : shape.start]),
+            folded(text[shape.end : shape.end + ADJACENT]),
+        )
         is_told = self._wording.enter.search(head) is not None or self._wording.enter.search(tail) is not None
         return is_told and self._wording.act.search(folded(text)) is not None
 
@@ -306,7 +319,7 @@ def _is_random(text: str) -> bool:
     return inner or changes >= 2
 
 
-def _of_mail(source: str, shape: Shape, context: Context) -> list[str]:
+def _of_mail(source: str, context: Context) -> list[str]:
     names = []
     if source == "subject":
         names.append("in the subject")
@@ -339,18 +352,18 @@ def _of_mail(source: str, shape: Shape, context: Context) -> list[str]:
     return names
 
 
-def spoken_of(texts: list[str], labeller: Labeller) -> tuple[bool, bool]:
+def spoken_of(texts: list[str], reader: Reader) -> tuple[bool, bool]:
     """Whether the lines name a code, and whether they name other numbered things more often."""
-    found = [one.is_code for text in texts if text for one in labeller.labels(text)]
+    found = [one.is_code for text in texts if text for one in reader.labels(text)]
     codes = sum(found)
     return codes > 0, len(found) - codes > codes
 
 
-def subject_kind(subject: list[str], labeller: Labeller) -> str | None:
+def subject_kind(subject: list[str], reader: Reader) -> str | None:
     """What the subject speaks of: ``code``, ``other`` (an order, an offer …), or None."""
     if not subject:
         return None
-    found = labeller.labels(subject[0])
+    found = reader.labels(subject[0])
     if any(one.is_code for one in found):
         return "code"
     return "other" if found or PERCENT.search(subject[0]) else None

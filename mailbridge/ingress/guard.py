@@ -272,6 +272,8 @@ class Guard(SMTP):
         await handler(self, argument.strip())
 
     async def _say(self, octets: bytes) -> None:
+        if self.transport is None:
+            raise Closed
         self._writer.write(octets)
         await self._writer.drain()
 

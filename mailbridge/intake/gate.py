@@ -38,6 +38,9 @@ KEYS: dict[Check, str] = {
 """What changes the outcome of a check."""
 
 
+LATE = "DNS did not answer in time"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passed:
     """It may be pushed, under these identifiers. ``by`` is a proof, or ``token``, ``none``, ``operator``, ``practice``."""
@@ -157,7 +160,7 @@ class Gate:
             async with asyncio.timeout(self._deadline):
                 return tuple([await self._one(entry, understood, kind, proofs) for entry in understood.addressed])
         except TimeoutError:
-            return (Deferred(reason="DNS did not answer in time"),) * len(understood.addressed)
+            return (Deferred(reason=LATE),) * len(understood.addressed)
 
     async def confirmation(self, envelope: Envelope, understood: Understanding) -> Finding | Deferred:
         """See `Judge.confirmation`: signed by google.com exactly, from its one address, and for one of the recipients."""
@@ -167,9 +170,12 @@ class Gate:
             return Unproven(by="dkim", why=f"it is not from {CONFIRMING}")
         mail = raw.read(envelope.content)
         try:
-            found = await dkim.check(mail, sender=understood.sender, signers={}, dns=self._dns, now=envelope.received_at)
+            async with asyncio.timeout(self._deadline):
+                found = await dkim.check(mail, sender=understood.sender, signers={}, dns=self._dns, now=envelope.received_at)
         except DnsUnavailable as fault:
             return Deferred(reason=str(fault))
+        except TimeoutError:
+            return Deferred(reason=LATE)
         if isinstance(found, Proven) and envelope.rcpt_to and not any(found.covers(rcpt) for rcpt in envelope.rcpt_to):
             return Unproven(by="dkim", why="it was written to another address")
         return found

@@ -11,6 +11,7 @@ import asyncio
 import email.utils
 import html
 import json
+import ssl
 import tomllib
 import zlib
 from collections.abc import Callable
@@ -275,7 +276,19 @@ def _transport(*, use_env_proxy: bool, base: httpx.URL, limits: httpx.Limits) ->
     proxy = None
     if use_env_proxy:
         proxy = getproxies().get(base.scheme)
-    return httpx.AsyncHTTPTransport(limits=limits, trust_env=False, proxy=proxy)
+    return httpx.AsyncHTTPTransport(limits=limits, trust_env=False, proxy=proxy, verify=_trust(base.scheme))
+
+
+def _trust(scheme: str) -> ssl.SSLContext:
+    """Whom to believe: httpx's list ($SSL_CERT_FILE in its place) and this machine's own, so that a company's authority works.
+
+    A plain address needs nobody, and gets nobody: reading the authorities costs 20 ms.
+    """
+    if scheme != "https":
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = httpx.create_ssl_context()
+    context.load_default_certs()
+    return context
 
 
 def _decoded(body: bytes, headers: httpx.Headers) -> bytes:

@@ -7,6 +7,7 @@ bring the next one up (`_next`, `_promote`): a line without a due time at its he
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -19,6 +20,8 @@ from mailbridge.core.delivery import Claim, Delivery, Draft, State, Step, interr
 from mailbridge.store import Due
 from mailbridge.store.cipher import Cipher
 from mailbridge.store.rows import DELIVERY, Entry, journal, read_entry
+
+log = logging.getLogger("mailbridge.store")
 
 LEASE = timedelta(minutes=1)
 """How long beyond its deadline an attempt may stand unsettled, before its line is freed of it.
@@ -327,3 +330,6 @@ class Outbox:
             (str(state), now, reason, number),
         )
         journal(connection, now, str(state), entry.mail_id, number, reason)
+        draft = entry.delivery.draft
+        fields = {"delivery": number, "target": draft.target, "identifier": draft.identifier, "reason": reason}
+        log.log(logging.INFO if state is State.SUPERSEDED else logging.WARNING, "delivery %s", state, extra=fields)

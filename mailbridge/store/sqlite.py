@@ -5,7 +5,7 @@ apsw brings its own SQLite: 3.51.3 and later are free of the WAL-reset corruptio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -66,10 +66,10 @@ class SqliteStore:
         """See `Store.trouble`."""
         return self._writer.trouble
 
-    async def put(self, arrival: Arrival) -> Receipt:
+    async def put(self, arrival: Arrival, *, ahead: Callable[[Receipt], None] | None = None) -> Receipt:
         """See `Store.put`."""
         facts, private, link = facts_of(arrival), private_of(arrival), link_of(arrival)
-        return await self._writer.do(lambda connection: self._put(connection, arrival, facts, private, link))
+        return await self._writer.do(lambda connection: self._put(connection, arrival, facts, private, link), ahead=ahead)
 
     def _put(self, connection: apsw.Connection, arrival: Arrival, facts: bytes, private: bytes, link: bytes | None) -> Receipt:
         envelope = arrival.envelope

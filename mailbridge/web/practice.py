@@ -18,9 +18,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from mailbridge.web.practice_forms import NO_OBJECT, Problem, body_of, listing_problems, moment, push_problems
 
@@ -230,6 +231,13 @@ class Practice:
         return (found.group(), "totp") if found else ("", None)
 
 
+class _Lost(Response):
+    """An answer that breaks off before its body: the server closes the connection."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"400")]})
+
+
 def practice_app(practice: Practice) -> Starlette:
     """The routes: Skyvern's own, the older spelling of one, and two of ours: to make the receiver misbehave, and to make a run."""
 
@@ -315,7 +323,7 @@ async def _taken(practice: Practice, payload: dict[str, object], at: float) -> R
     except ValueError:
         return JSONResponse({"detail": "Failed to parse otp login"}, status_code=400)
     if fault.is_lost:
-        raise ClientDisconnect
+        return _Lost()
     return Response("<html>not JSON</html>") if fault.is_garbage else JSONResponse(row.as_json())
 
 

@@ -67,9 +67,7 @@ def over_corpus(rules: RuleSet, folder: Path) -> None:
     print(f"{'ms a mail':24}{'mails':>7}{'median':>9}{'95 %':>9}{'worst':>9}")
     for kind, times in kinds.items():
         ordered = sorted(times)
-        print(
-            f"{kind:24}{len(times):7}{statistics.median(times):9.2f}{ordered[int(len(ordered) * 0.95)]:9.2f}{ordered[-1]:9.2f}"
-        )
+        print(f"{kind:24}{len(times):7}{statistics.median(times):9.2f}{ordered[int(len(ordered) * 0.95)]:9.2f}{ordered[-1]:9.2f}")
 
 
 def by_size(rules: RuleSet) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -16,11 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from mailbridge.cli.exits import Exit
-from tests.cli.running import Done, Run, command
-
-PR_CAPBSET_DROP = 24
-OVERRIDES = (1, 2, 10)
-"""CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH and CAP_NET_BIND_SERVICE: with them root would be refused nothing."""
+from tests.cli.running import Done, Run, command, serving, without_privilege
 
 
 def _pair(folder: Path, name: str) -> tuple[Path, Path]:
@@ -163,7 +157,7 @@ def test_what_this_user_may_not_do_is_exit_77(name: str, tmp_path: Path) -> None
     if name == "certificate":
         _pair(tmp_path, "a")
     path = "locked" if name == "config" else "mailbridge.toml"
-    done = command("check-config", "--config", path, cwd=tmp_path, preexec_fn=_without_privilege)
+    done = command("check-config", "--config", path, cwd=tmp_path, preexec_fn=without_privilege)
     _holds(done, Exit.PERMISSION, ["locked"])
 
 
@@ -171,7 +165,7 @@ def test_permission_and_a_mistake_together_are_exit_78(tmp_path: Path) -> None:
     """Permission alone would not mend it."""
     (tmp_path / "locked").mkdir(mode=0o500)
     (tmp_path / "mailbridge.toml").write_text(f'[store]\nurl = "sqlite:///{tmp_path}/locked/a.db"\n{_missing_rules(tmp_path)}')
-    done = command("check-config", "--config", "mailbridge.toml", cwd=tmp_path, preexec_fn=_without_privilege)
+    done = command("check-config", "--config", "mailbridge.toml", cwd=tmp_path, preexec_fn=without_privilege)
     _holds(done, Exit.CONFIG, ["nowhere.toml", "locked"])
 
 
@@ -185,8 +179,6 @@ def test_a_configuration_that_cannot_be_read_stops_every_command(name: str, want
 
 def test_a_second_daemon_on_one_database_is_refused(tmp_path: Path) -> None:
     """Its listeners are free, the database is not: one line, exit 78."""
-    from tests.cli.running import serving
-
     with serving(tmp_path) as first:
         ports = [f"--set={key}.listen=127.0.0.1:0" for key in ("smtp", "http", "practice")]
         done = command(*ports, "serve", cwd=first.folder)
@@ -211,10 +203,3 @@ def _holds(done: Done, code: int, wanted: list[str]) -> None:
     for line, part in zip(lines, wanted, strict=True):
         assert line.startswith("mailbridge: ")
         assert part in line
-
-
-def _without_privilege() -> None:
-    """Root that may read and write what its own modes allow, no more; for others nothing changes."""
-    if os.geteuid() == 0:
-        for capability in OVERRIDES:
-            ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capability)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 import time
@@ -133,6 +134,23 @@ def test_gmails_question_is_shown_with_its_link(do: Beside) -> None:
     listed = do("mail", "list", "--limit", "1").out
     assert "confirmation" in listed
     assert "open this link to confirm: https://mail-settings.google.com/mail/vf-%5BABC%5D-def" in listed
+
+
+def test_a_hostile_mail_cannot_reach_the_terminal(do: Beside) -> None:
+    """Escape sequences, turned text and line ends in what a mail says are written out, for people and in JSON."""
+    subject = "=?utf-8?b?" + base64.b64encode("a\x1b[2Jb\u202ec\x9bd\x07".encode()).decode() + "?="
+    content = f"From: x@y.example\r\nTo: ann@example.com\r\nSubject: {subject}\r\nMessage-ID: <h@y>\r\n\r\nhello\r\n"
+    number = do("mail", "import", "--json", "-", stdin=content).rows[0]["mail"]
+    printed = [
+        do("mail", "list"),
+        do("mail", "list", "--json"),
+        do("mail", "show", str(number)),
+        do("mail", "show", str(number), "--json"),
+    ]
+    for done in printed:
+        assert done.code == 0
+        assert not {"\x1b", "\u202e", "\x9b", "\x07"} & set(done.out)
+    assert printed[3].rows[0]["subject"].startswith("a")
 
 
 def test_what_is_not_there_is_exit_4(do: Beside) -> None:

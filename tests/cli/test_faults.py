@@ -14,7 +14,7 @@ from mailbridge.cli.faults import ended
 from mailbridge.cli.serve import run as run_loop
 from mailbridge.net import ListenError
 from mailbridge.store import StoreError
-from tests.cli.running import PATIENCE, PLAIN, PROGRAM, Run, command, environment
+from tests.cli.running import PATIENCE, PLAIN, PROGRAM, Run, command, environment, without_privilege
 
 
 def _left_after_a_line(*args: str, cwd: Path) -> tuple[int, str]:
@@ -113,6 +113,14 @@ def test_a_full_disk_under_the_output_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == Exit.GENERAL
     assert b"No space left" in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+def test_a_file_that_may_not_be_read_is_exit_77(tmp_path: Path) -> None:
+    """A mail of somebody else's, given to `extract`: its name and the reason, and no bug of ours."""
+    (tmp_path / "theirs.eml").write_text("Subject: x\n\n")
+    (tmp_path / "theirs.eml").chmod(0)
+    done = command("extract", "theirs.eml", cwd=tmp_path, preexec_fn=without_privilege)
+    assert (done.code, done.err) == (Exit.PERMISSION, "mailbridge: theirs.eml: Permission denied\n")
 
 
 def test_an_unknown_command_is_a_usage_error(run: Run) -> None:

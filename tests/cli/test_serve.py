@@ -6,13 +6,15 @@ import re
 import signal
 import smtplib
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.cli.running import Daemon, command, serving
+from tests.cli.running import PATIENCE, Daemon, command, environment, serving
 
 RULE = "[[rule]]\nname = 'gate'\npattern = 'gate (?P<code>\\d{4})'\naccepts = [{ text = 'gate 1234', value = '1234' }]\n"
 
@@ -102,6 +104,67 @@ def test_hup_with_a_mistake_keeps_the_old_and_says_why(tmp_path: Path) -> None:
             assert (_answer(daemon, "a@old.example"), _answer(daemon, "a@new.example")) == (250, 550)
         daemon.signal(signal.SIGTERM)
         assert daemon.ended() == 0
+
+
+def test_systemd_is_told_of_each_turn(tmp_path: Path) -> None:
+    """READY=1 once mail is taken, RELOADING=1 and READY=1 around a HUP, STOPPING=1 before the end, WATCHDOG=1 on time."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notes:
+        notes.bind(str(tmp_path / "notify"))
+        notes.settimeout(PATIENCE)
+        with serving(tmp_path, env={"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"}) as daemon:
+            assert _told(notes, "READY=1") == {"READY": "1", "MAINPID": str(daemon.process.pid)}
+            _told(notes, "WATCHDOG=1")
+            daemon.signal(signal.SIGHUP)
+            assert int(_told(notes, "RELOADING=1")["MONOTONIC_USEC"]) > 0
+            _told(notes, "READY=1")
+            daemon.signal(signal.SIGTERM)
+            _told(notes, "STOPPING=1")
+            assert daemon.ended() == 0
+
+
+def _told(notes: socket.socket, wanted: str) -> dict[str, str]:
+    """The next note that holds a line."""
+    while True:
+        lines = notes.recv(1000).decode().splitlines()
+        if wanted in lines:
+            return dict(line.split("=", 1) for line in lines)
+
+
+def test_a_socket_that_systemd_opened_is_served(tmp_path: Path) -> None:
+    """The listener called smtp comes from systemd: what [smtp] listen says, even a taken port, does not matter."""
+    hand_over = (
+        "import os, sys; os.dup2(int(sys.argv[1]), 3); os.set_inheritable(3, True); os.environ['LISTEN_PID'] = str(os.getpid());"
+        " os.execv(sys.executable, [sys.executable, '-m', 'mailbridge', *sys.argv[2:]])"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as handed, socket.create_server(("127.0.0.1", 0)) as taken:
+        port = handed.getsockname()[1]
+        arguments = ["--set", f"smtp.listen=127.0.0.1:{taken.getsockname()[1]}", "--set", "http.listen=127.0.0.1:0"]
+        log = tmp_path / "serve.log"
+        with log.open("wb") as stream:
+            process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-c",
+                    hand_over,
+                    str(handed.fileno()),
+                    *arguments,
+                    "--set",
+                    "practice.listen=127.0.0.1:0",
+                    "serve",
+                ],
+                cwd=tmp_path,
+                env=environment(tmp_path, LISTEN_FDS="1", LISTEN_FDNAMES="smtp"),
+                stderr=stream,
+                pass_fds=[handed.fileno()],
+            )
+        daemon = Daemon(process=process, log=log, folder=tmp_path)
+        try:
+            daemon.ready = daemon.until("ready")
+            assert daemon.smtp == f"127.0.0.1:{port}"
+            assert _answer(daemon, "a@mailbridge.localhost") == 250
+        finally:
+            process.kill()
+            process.wait()
 
 
 def test_the_banner_prints_what_can_be_typed(tmp_path: Path) -> None:

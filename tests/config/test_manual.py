@@ -12,9 +12,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from mailbridge.config.load import load
+from mailbridge.config.rulepack import rule_sources
 from mailbridge.config.schema import schema
 from mailbridge.config.settings import Section, Settings
 from mailbridge.config.values import written
+from mailbridge.core.rules import load as load_rules
 from mailbridge.core.secret import Secret
 
 MANUAL = Path(__file__).resolve().parents[2] / "config" / "mailbridge.toml"
@@ -83,3 +85,10 @@ def test_the_schema_takes_the_manual_and_all_of_its_examples() -> None:
 def test_the_schema_refuses_what_the_loader_refuses(bad: dict[str, Any], tmp_path: Path) -> None:
     """Unknown keys, wrong types, missing keys."""
     assert list(Draft202012Validator(schema()).iter_errors(bad))
+
+
+def test_the_example_rules_hold() -> None:
+    """config/rules.toml is one that a daemon starts with, and its rule proves itself."""
+    settings = load(MANUAL, environ={}, overrides={"rules.paths": "rules.toml"}, cwd=MANUAL.parent).settings
+    found = load_rules(list(rule_sources(settings.rules)))
+    assert found.rules[0].name == "example-warehouse"

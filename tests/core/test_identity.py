@@ -236,6 +236,7 @@ def known(*addresses: str, learned: tuple[str, ...] = ()) -> IdentityPolicy:
         (TWO_HOPS, known("*", "hub@gmail.com"), ("ann@gmail.com",), "Delivered-To"),
         (TWO_HOPS, known("ann@gmail.com", "hub@gmail.com"), ("ann@gmail.com",), "Delivered-To"),
         (TWO_HOPS, known("hub@gmail.com"), ("hub@gmail.com",), "Delivered-To"),
+        (f"{TWO_HOPS}To: me@brand.example\n", known("me@brand.example", "hub@gmail.com"), ("me@brand.example",), "To"),
     ],
 )
 def test_the_known_identifiers_decide(text: str, policy: IdentityPolicy, expected: tuple[str, ...], source: str | None) -> None:

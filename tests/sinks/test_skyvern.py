@@ -6,19 +6,26 @@ import asyncio
 import gzip
 import json
 import socket
+import ssl
 import zlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Delivery, Doubtful, Draft, Outcome, Refused, State
 from mailbridge.core.secret import Secret
-from mailbridge.sinks.skyvern import MAX_ANSWER, Answer, SkyvernSink, api_key_from_credentials_file, endpoint
+from mailbridge.sinks.skyvern import MAX_ANSWER, Answer, SkyvernSink, _decoded, api_key_from_credentials_file, endpoint
 from tests.peers.scripted import Play, Scripted, answer, drip, flood, reset, scripted, silence
 
 CODE = "482913"
@@ -273,6 +280,7 @@ def test_a_compressed_answer_is_read() -> None:
 def test_a_compressed_bomb_is_not_unpacked() -> None:
     """What becomes sixteen times as much as is ever read is read no further."""
     bomb = gzip.compress(b"0" * (16 * MAX_ANSWER))
+    assert len(_decoded(bomb, httpx.Headers({"Content-Encoding": "gzip"}))) == MAX_ANSWER
     outcome, _ = pushed(answer(200, bomb, Content_Encoding="gzip"))
     assert isinstance(outcome, Doubtful)
     assert isinstance(pushed(answer(200, b"no gzip at all", Content_Encoding="gzip"))[0], Doubtful)
@@ -367,6 +375,63 @@ def test_tls_that_is_none_is_no_doubt() -> None:
             return await _push_to(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
 
     assert isinstance(asyncio.run(main()), Deferred)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_believed", "expected"),
+    [("127.0.0.1", True, Accepted), ("127.0.0.1", False, Deferred), ("skyvern.example", True, Deferred)],
+)
+def test_a_certificate_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, is_believed: bool, expected: type[Outcome]
+) -> None:
+    """An authority of one's own is believed where $SSL_CERT_FILE names it; without it, or for another name, nothing is sent."""
+    certificate, key = self_signed(tmp_path, name)
+    if is_believed:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    else:
+        monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+
+    async def main() -> tuple[Outcome, list[bytes]]:
+        read: list[bytes] = []
+
+        async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            read.append(await reader.read(65_536))
+            writer.write(answer(200, TAKEN))
+            writer.close()
+
+        server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        server_side.load_cert_chain(certificate, key)
+        server = await asyncio.start_server(speak, "127.0.0.1", 0, ssl=server_side)
+        async with server:
+            return await _push_to(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"), read
+
+    outcome, read = asyncio.run(main())
+    assert type(outcome) is expected
+    assert any(KEY.encode() in octets for octets in read) is (expected is Accepted)
+
+
+def self_signed(folder: Path, name: str) -> tuple[Path, Path]:
+    """A certificate for a name, and its key."""
+    secret = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    alternative = x509.IPAddress(ip_address(name)) if name[0].isdigit() else x509.DNSName(name)
+    today = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(secret.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(today - timedelta(days=1))
+        .not_valid_after(today + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(secret, hashes.SHA256())
+    )
+    paths = folder / "cert.pem", folder / "key.pem"
+    paths[0].write_bytes(certificate.public_bytes(Encoding.PEM))
+    paths[1].write_bytes(secret.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return paths
 
 
 async def _push_to(base_url: str, **more: Any) -> Outcome:
