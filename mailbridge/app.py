@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -46,13 +47,27 @@ from mailbridge.web.server import serve_app
 log = logging.getLogger("mailbridge.app")
 
 FLUSH = timedelta(seconds=10)
-"""How long a stop waits for what is in hand."""
+"""How long a stop waits for what is in hand, mails on their way in and codes on their way out together."""
 
 SWEEP_EVERY = timedelta(seconds=5)
 SWEEP_SOONEST = timedelta(milliseconds=50)
 LEARN_EVERY = timedelta(minutes=10)
 
 SKYVERN = "skyvern"
+
+
+class Flush:
+    """The time that a stop has, for all of its steps together; it begins when the first of them asks."""
+
+    def __init__(self, limit: timedelta) -> None:
+        self._limit = limit.total_seconds()
+        self._until: float | None = None
+
+    def left(self) -> timedelta:
+        """What is left of it."""
+        now = time.monotonic()
+        self._until = now + self._limit if self._until is None else self._until
+        return timedelta(seconds=max(self._until - now, 0.0))
 
 
 class Routing:
@@ -213,7 +228,8 @@ async def bridge(
             await asyncio.to_thread(verify.warm_up)
         dispatcher = Dispatcher(store=store, targets=targets, now=clock.now, metrics=metrics)
         await stack.enter_async_context(_running(dispatcher.run(), _sweep(store, clock.now)))
-        stack.push_async_callback(dispatcher.drain, FLUSH)
+        flush = Flush(FLUSH)
+        stack.push_async_callback(lambda: dispatcher.drain(flush.left()))
         gate = Gate(
             policy=policy_of(settings, is_practice=is_practice),
             dns=dns or Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers),
@@ -259,7 +275,7 @@ async def bridge(
             sockets=sockets,
             on_flood=metrics.flooded,
         )
-        stack.push_async_callback(running.listeners.close, FLUSH)
+        stack.push_async_callback(lambda: running.listeners.close(flush.left()))
         if settings.identity.learn_from_skyvern and practice is None:
             await stack.enter_async_context(_running(_learn(running, targets[0].sink)))
         yield running

@@ -141,6 +141,7 @@ REVEALING = {
     "intake/understand.py": "where a link leads",
     "core/extraction.py": "whether it is a link at all",
     "core/explain.py": "for `rules try`, in the operator's hands",
+    "config/checks.py": "whether a key can be sent at all",
     "logs.py": "to be masked wherever it turns up",
 }
 

@@ -92,10 +92,7 @@ def test_every_label_is_of_a_closed_set() -> None:
 def test_what_is_not_foreseen_counts_as_other() -> None:
     """It is counted, and is not lost."""
     families = _samples(_counted())
-    others = {
-        name: sum(value for _, labels, value in samples if OTHER in labels.values())
-        for name, samples in families.items()
-    }
+    others = {name: sum(value for _, labels, value in samples if OTHER in labels.values()) for name, samples in families.items()}
     assert others["mailbridge_messages"] == 2
     assert others["mailbridge_deliveries"] == 1
     assert others["mailbridge_skyvern_responses"] == 2

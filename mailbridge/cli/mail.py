@@ -16,7 +16,7 @@ from mailbridge.cli.listener import hand_in, own_recipient, smtp_address
 from mailbridge.cli.mailfiles import mails
 from mailbridge.cli.options import config_option, json_option, listener_option, load_or_exit
 from mailbridge.cli.printing import dumped, visible
-from mailbridge.cli.stored import sealer_of, visit
+from mailbridge.cli.stored import sealer_of, visit, vouched
 from mailbridge.core.addresses import parse_mailbox
 from mailbridge.core.delivery import Delivery, State
 from mailbridge.core.mail import Envelope
@@ -152,7 +152,8 @@ def import_mails(
 ) -> None:
     """Send mails from files through the running daemon, as if they came in now: their codes are pushed.
 
-    PATH is an .eml file, a folder of them, an mbox, or - for standard input. `mailbridge extract` shows what would come of it
+    PATH is an .eml file, a folder of them, an mbox, or - for standard input. You vouch for them: nothing else has to prove them,
+    if the daemon is this configuration's own. `mailbridge extract` shows what would come of it
     without pushing anything.
     """
     settings = load_or_exit(config).settings
@@ -165,7 +166,9 @@ def import_mails(
                 head = message_from_bytes(content[:HEAD_LIMIT], policy=policy.compat32)
                 to = rcpt or _address_in(head.get("X-Envelope-To")) or default
                 sender = mail_from if mail_from is not None else _address_in(head.get("Return-Path"))
-                results = hand_in(address, mail_from=sender, rcpt_to=[to], content=_with_crlf(content))
+                results = hand_in(
+                    address, mail_from=sender, rcpt_to=[to], content=vouched(settings, _with_crlf(content), rcpt=to)
+                )
                 _tell(name, results, as_json=as_json)
                 is_refused = is_refused or not all(sent.is_accepted for _, sent in results)
         except OSError as fault:

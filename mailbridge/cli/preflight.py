@@ -43,6 +43,9 @@ def listener_problems(settings: Settings, *, handed: Collection[str] = ()) -> It
 
 
 def _rules(settings: Settings) -> Iterator[Problem]:
+    """The operator's rules, before and among the shipped ones. Those alone are proven by our own tests, and cost 0.1 s."""
+    if not settings.rules.paths:
+        return
     from mailbridge.core.rules import RuleError
     from mailbridge.core.rules import load as load_rules
     from mailbridge.intake.guide import guide_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,6 +29,16 @@ def sealer_of(settings: Settings) -> Sealer:
     except StoreError as fault:
         click.echo(f"mailbridge: {fault}", err=True)
         raise SystemExit(Exit.UNAVAILABLE) from None
+
+
+def vouched(settings: Settings, content: bytes, *, rcpt: str) -> bytes:
+    """A mail under the operator's seal; as it is where there is no key of this machine's to seal it with."""
+    now = datetime.now(UTC)
+    try:
+        sealer = Sealer(read_key(key_path_of(settings.store), is_made=False))
+    except StoreError:
+        return content
+    return sealer.make(content, rcpt=rcpt, mail_id=0, received_at=now, now=now)
 
 
 def visit(config: Path | None, ask: Callable[[SqliteStore], Awaitable[T]]) -> T:

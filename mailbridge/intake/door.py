@@ -23,7 +23,7 @@ from mailbridge.intake.understand import Addressed, Understanding
 from mailbridge.metrics import Metrics
 from mailbridge.store import Arrival, Receipt, Store, StoreUnavailable
 from mailbridge.trust import Unproven
-from mailbridge.trust.seal import Seal, Sealer
+from mailbridge.trust.seal import Seal, Sealer, without
 
 log = logging.getLogger("mailbridge.intake")
 
@@ -117,8 +117,9 @@ class Intake:
             StoreUnavailable: nothing was kept; the sender must try again.
         """
         seal = self._seal(envelope)
-        if seal is not None and seal.mail_id:
-            envelope = replace(envelope, received_at=seal.received_at)
+        if seal is not None:
+            came = seal.received_at if seal.mail_id else envelope.received_at
+            envelope = replace(envelope, received_at=came, content=without(envelope.content))
         async with self._turns.of(envelope):
             understood = await self._reader.understand(envelope)
         read = time.perf_counter()

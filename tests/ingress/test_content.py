@@ -235,9 +235,7 @@ def test_a_client_that_leaves_while_sending_leaves_nothing_behind(way: str, tmp_
 
 
 @pytest.mark.parametrize("way", ["close", "reset", "half-close"])
-def test_a_client_that_leaves_while_we_store_changes_nothing(
-    way: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_client_that_leaves_while_we_store_changes_nothing(way: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The mail is stored to the end: the client's leaving is no reason to stop, no cancellation reaches the store, and an answer
     that nobody waits for is no error."""
     seen: list[str] = []
