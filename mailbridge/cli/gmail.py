@@ -121,7 +121,7 @@ def confirm(*, config: Path | None, number: int | None, is_printed: bool) -> Non
         held = f": {row.held[0]}" if row is not None and row.held else ""
         click.echo(f"mailbridge: no confirmation with a link{held}; `mailbridge mail list` shows what came", err=True)
         raise SystemExit(Exit.NOT_FOUND)
-    click.echo(row.reason)
+    click.echo(f"{row.reason}\n{row.trust}")
     if is_printed:
         click.echo(row.confirm_link)
         return

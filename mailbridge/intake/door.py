@@ -182,7 +182,8 @@ class Intake:
             failure = Failure(check="dkim", why=f"looks like Gmail's confirmation, but is not proven to be Google's: {found.why}")
             bare = replace(understood.extraction, value=None)
             return _Verdict(understood=replace(understood, extraction=bare, requester=None), failures=(failure,))
-        return _Verdict(understood=understood, trust=f"{found.by}: {found.detail}")
+        asking = f"; {understood.requester} asks" if understood.requester else ""
+        return _Verdict(understood=understood, trust=f"{found.by}: {found.detail}{asking}")
 
     def _arrival(self, envelope: Envelope, verdict: _Verdict, seal: Seal | None) -> Arrival:
         understood = verdict.understood
