@@ -221,11 +221,11 @@ async def bridge(
         try:
             practice, practice_address = await _practice(stack, settings)
             targets = [_target(stack, one, metrics) for one in _targets(settings, practice, practice_address)]
+            is_practice = practice is not None and not settings.target
+            if not is_practice:
+                await asyncio.to_thread(verify.warm_up)
         finally:
             pool = await starting
-        is_practice = practice is not None and not settings.target
-        if not is_practice:
-            await asyncio.to_thread(verify.warm_up)
         dispatcher = Dispatcher(store=store, targets=targets, now=clock.now, metrics=metrics)
         await stack.enter_async_context(_running(dispatcher.run(), _sweep(store, clock.now)))
         flush = Flush(FLUSH)

@@ -44,12 +44,27 @@ class Resolver(Protocol):
 
 
 class Dns:
-    """`Resolver` over the system's name servers, or those that are named (``host``, ``host:port``, ``[v6]:port``)."""
+    """`Resolver` over the system's name servers, or those that are named (``host``, ``host:port``, ``[v6]:port``).
 
-    def __init__(self, *, timeout: timedelta, nameservers: Sequence[str] = (), failure: timedelta = FAILURE) -> None:
+    A system that names none is asked on this machine, as the C library does.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout: timedelta,
+        nameservers: Sequence[str] = (),
+        failure: timedelta = FAILURE,
+        resolv_conf: str = "/etc/resolv.conf",
+    ) -> None:
         import dns.asyncresolver
+        import dns.exception
 
-        self._resolver: Any = dns.asyncresolver.Resolver(configure=not nameservers)
+        try:
+            self._resolver: Any = dns.asyncresolver.Resolver(filename=resolv_conf, configure=not nameservers)
+        except (dns.exception.DNSException, OSError, ValueError):
+            self._resolver = dns.asyncresolver.Resolver(configure=False)
+            nameservers = ("127.0.0.1",)
         self._resolver.cache = None
         self._timeout = timeout.total_seconds()
         self._failure = failure.total_seconds()

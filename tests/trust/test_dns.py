@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from mailbridge.trust.dns import Dns, DnsUnavailable
+from tests.ingress.post import LOOPS
 from tests.peers.dns_server import dns_server
 
 
@@ -87,3 +89,31 @@ def test_an_answer_is_kept_up_to_a_size() -> None:
             assert len(await resolver.txt("a.example")) == 3
 
     asyncio.run(go())
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_it_works_on_the_loop_that_the_daemon_runs_on(loop: str) -> None:
+    """By datagrams, over TCP, and when nobody answers, on uvloop as on asyncio's own loop."""
+
+    async def go() -> None:
+        async with dns_server() as server:
+            server.txt("a.example", "one")
+            server.txt("long.example", "x" * 900)
+            server.broken["silent.example"] = "silent"
+            resolver = Dns(timeout=timedelta(milliseconds=500), nameservers=[server.address])
+            assert await resolver.txt("a.example") == ("one",)
+            assert await resolver.txt("long.example") == ("x" * 900,)
+            with pytest.raises(DnsUnavailable):
+                await resolver.txt("silent.example")
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(go())
+
+
+def test_a_system_without_name_servers_is_no_reason_not_to_start(tmp_path: Path) -> None:
+    """No resolv.conf, or one with nothing in it, leaves this machine as the server to ask."""
+    (tmp_path / "empty").touch()
+    (tmp_path / "odd").write_bytes(b"nameserver nonsense\n\xff\xfe")
+    for name in ("missing", "empty", "odd"):
+        resolver = Dns(timeout=timedelta(milliseconds=100), resolv_conf=str(tmp_path / name))
+        assert [str(one) for one in resolver._resolver.nameservers] == ["Do53:127.0.0.1@53"]
