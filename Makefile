@@ -51,8 +51,15 @@ lint: $(VENV)/.dev ## style, types, floors, dependencies
 bench: $(VENV)/.dev ## speed as a ratio with a bare loop in the same run
 	@$(BIN)/python -m tests.bench.bench
 
-fuzz: $(VENV)/.dev ## FUZZ mutations of mails through the parser
-	@$(BIN)/python -m tests.fuzz.fuzz_parse --count $(FUZZ)
+fuzz: $(VENV)/.dev ## FUZZ mutations of each kind: dialogues, mails, signatures, seals, keys, policies, configurations
+	@$(BIN)/python -m tests.fuzz.fuzz --count $(FUZZ)
+
+sbom: $(VENV)/.uv ## what is in it: a bill of materials (CycloneDX) on standard output
+	@$(BIN)/uv export --quiet --locked --no-dev --format cyclonedx1.5
+
+audit: $(VENV)/.dev ## known weaknesses of the locked packages; needs the network
+	@$(BIN)/uv export --quiet --locked --no-dev --no-emit-project --format requirements-txt | \
+		$(BIN)/uv tool run --quiet pip-audit --disable-pip --require-hashes --requirement /dev/stdin
 
 lock: $(VENV)/.uv ## bring uv.lock up to date
 	@$(BIN)/uv lock
@@ -60,4 +67,4 @@ lock: $(VENV)/.uv ## bring uv.lock up to date
 clean: ## remove what was built
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
-.PHONY: help run demo test e2e lint bench fuzz lock clean
+.PHONY: help run demo test e2e lint bench fuzz sbom audit lock clean

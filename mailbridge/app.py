@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import time
@@ -13,8 +14,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
+import httpx
 from starlette.routing import BaseRoute
 
 from mailbridge.clock import SteadyClock
@@ -24,8 +26,10 @@ from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.dispatch.dispatcher import Dispatcher, Target
 from mailbridge.ingress import smtp
-from mailbridge.ingress.reply import FULL, OUR_FAULT, QUEUED, Accept, Reply
-from mailbridge.intake.door import Intake
+from mailbridge.ingress.reply import FULL, OUR_FAULT, QUEUED, UNPROVEN_YET, Accept, Reply
+from mailbridge.intake.burst import Burst
+from mailbridge.intake.door import Asked, Intake, ProofUnavailable
+from mailbridge.intake.gate import Gate, policy_of
 from mailbridge.intake.guide import Guide, guide_of
 from mailbridge.intake.pool import ParserPool, parser_pool
 from mailbridge.intake.understand import Understanding
@@ -33,9 +37,14 @@ from mailbridge.metrics import Metrics
 from mailbridge.sinks import Sink
 from mailbridge.sinks.skyvern import SkyvernSink, api_key_from_credentials_file
 from mailbridge.store import StoreUnavailable
-from mailbridge.store.sqlite import SqliteStore, open_sqlite, path_of
+from mailbridge.store.cipher import read_key
+from mailbridge.store.sqlite import SqliteStore, key_path_of, open_sqlite, path_of
+from mailbridge.trust import gmail, verify
+from mailbridge.trust.dns import Dns, Resolver
+from mailbridge.trust.seal import Sealer
+from mailbridge.trust.spf import is_listed
 from mailbridge.waiting import Waiting
-from mailbridge.web.auth import Gate
+from mailbridge.web.auth import Gate as TokenGate
 from mailbridge.web.codes import CodesApi
 from mailbridge.web.events import EventsApi
 from mailbridge.web.health import Health, Level, health_app
@@ -87,6 +96,42 @@ class Routing:
         return lambda identifier: target in self.targets(identifier)
 
 
+class Confirming:
+    """Answers Google's question for the accounts that are listed, one at a time; any other waits for a person, loudly."""
+
+    def __init__(self, settings: Settings, browser: Callable[[], httpx.AsyncClient], *, is_practice: bool) -> None:
+        self._accounts = settings.trust.accounts
+        self._is_on = settings.trust.confirm and not is_practice
+        self._browser = browser
+        self._asked: asyncio.Queue[Asked] = asyncio.Queue(maxsize=100)
+
+    def take(self, asked: Asked) -> None:
+        """Note a confirmation that is proven to be Google's."""
+        if self._is_on and asked.requester is not None and is_listed(asked.requester, self._accounts):
+            with contextlib.suppress(asyncio.QueueFull):
+                self._asked.put_nowait(asked)
+                return
+        log.warning(
+            "Gmail asks whether an account may forward here: `mailbridge gmail confirm` says yes",
+            extra={"mail": asked.mail_id, "account": asked.requester},
+        )
+
+    async def run(self) -> None:
+        """Confirm for ever."""
+        while True:
+            asked = await self._asked.get()
+            async with self._browser() as client:
+                answer = await gmail.confirm(asked.link, client)
+            extra = {"mail": asked.mail_id, "account": asked.requester}
+            match answer:
+                case gmail.Confirmed():
+                    log.info("Gmail may forward here now", extra=extra)
+                case gmail.NotConfirmed():
+                    log.warning("Gmail's confirmation did not work: %s; try `mailbridge gmail confirm`", answer.why, extra=extra)
+                case _:
+                    assert_never(answer)
+
+
 @dataclass(slots=True, kw_only=True)
 class Bridge:
     """The daemon, running. ``reload`` takes new settings as one, or raises and leaves everything as it was."""
@@ -97,6 +142,7 @@ class Bridge:
     intake: Intake
     metrics: Metrics
     pool: ParserPool[Understanding]
+    gate: Gate
     clock: SteadyClock
     waiting: Waiting
     pull: Pull
@@ -115,6 +161,8 @@ class Bridge:
         """Unready only where mail cannot be accepted; a target that is down or refuses us is a degradation."""
         ailing = {**self.dispatcher.failing, **self.dispatcher.alarms}
         checks = {f"target {name}": reason for name, reason in ailing.items()}
+        if self.intake.burst.is_on(self.clock.now()):
+            checks["trust"] = "many mails are held for want of proof"
         try:
             await self.store.counts()
         except StoreUnavailable as fault:
@@ -139,6 +187,7 @@ class Bridge:
         except StoreUnavailable:
             log.warning("metrics without the outbox: store unavailable")
         self.metrics.waiting(Counter(wait.way for wait in self.waiting.everybody()))
+        self.metrics.alarm("trust", is_raised=self.intake.burst.is_on(self.clock.now()))
         expiry = self.listeners.tls_not_after
         if expiry is not None:
             self.metrics.tls_expiry((expiry - datetime.now(UTC)).total_seconds())
@@ -153,6 +202,8 @@ class Bridge:
         self.intake.routes = Routing(settings.target)
         self.pull.keys = pull_keys(settings, _targets(settings, self.practice, self.practice_address))
         self.pull.grace = settings.pull.grace
+        self.gate.policy = policy_of(settings, is_practice=self.gate.policy.is_practice)
+        self.intake.burst.limit = settings.trust.alarm_held
         self.intake.lifetime = settings.rules.lifetime
         self.intake.push_ambiguous = settings.rules.ambiguous == "push-best"
         self.settings = settings
@@ -160,12 +211,17 @@ class Bridge:
 
 @asynccontextmanager
 async def bridge(
-    settings: Settings, *, state_dir: Path, sockets: Mapping[str, Sequence[socket.socket]] | None = None
+    settings: Settings,
+    *,
+    state_dir: Path,
+    sockets: Mapping[str, Sequence[socket.socket]] | None = None,
+    dns: Resolver | None = None,
+    browser: Callable[[], httpx.AsyncClient] = gmail.browser,
 ) -> AsyncIterator[Bridge]:
     """The daemon, assembled and running for the length of the ``async with``.
 
     Starts from the inside out (worker, store, target, dispatcher, and mail last) and stops in reverse: what is accepted is
-    settled or given back before the store closes.
+    settled or given back before the store closes. ``dns`` and ``browser`` reach the world outside; a test brings its own.
 
     Raises:
         StoreError, ListenError, RuleError: a set-up that cannot work; the message says what to do.
@@ -191,6 +247,9 @@ async def bridge(
             practice, practice_address = await _practice(stack, settings)
             served = _targets(settings, practice, practice_address)
             targets = [_target(stack, one, metrics) for one in served]
+            is_practice = practice is not None and not settings.target
+            if not is_practice:
+                await asyncio.to_thread(verify.warm_up)
         finally:
             pool = await starting
         dispatcher = Dispatcher(store=store, targets=targets, now=clock.now, metrics=metrics)
@@ -208,6 +267,15 @@ async def bridge(
             keys=pull_keys(settings, served),
             grace=settings.pull.grace,
         )
+        gate = Gate(
+            policy=policy_of(settings, is_practice=is_practice),
+            dns=dns or Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers),
+            deadline=settings.trust.dns_timeout,
+        )
+        if is_practice:
+            log.info("practice: without a Skyvern key nothing leaves this machine, and no mail has to prove itself")
+        confirming = Confirming(settings, browser, is_practice=practice is not None)
+        await stack.enter_async_context(_running(confirming.run()))
         intake = Intake(
             reader=pool,
             store=store,
@@ -215,6 +283,10 @@ async def bridge(
             routes=Routing(settings.target),
             metrics=metrics,
             lifetime=settings.rules.lifetime,
+            gate=gate,
+            sealer=Sealer(read_key(key_path_of(settings.store), is_made=False)),
+            burst=Burst(settings.trust.alarm_held),
+            on_asked=confirming.take,
             push_ambiguous=settings.rules.ambiguous == "push-best",
             on_stored=waiting.wake,
         )
@@ -225,6 +297,7 @@ async def bridge(
             intake=intake,
             metrics=metrics,
             pool=pool,
+            gate=gate,
             clock=clock,
             waiting=waiting,
             pull=pull,
@@ -238,7 +311,13 @@ async def bridge(
         running.http_address = (await stack.enter_async_context(http)).address
         stack.callback(waiting.close)
         running.listeners = await smtp.serve(
-            settings.smtp, door(intake), recipients_of(guide), now=clock.now, state_dir=state_dir, sockets=sockets
+            settings.smtp,
+            door(intake),
+            recipients_of(guide),
+            now=clock.now,
+            state_dir=state_dir,
+            sockets=sockets,
+            on_flood=metrics.flooded,
         )
         stack.push_async_callback(lambda: running.listeners.close(flush.left()))
         if settings.identity.learn_from_skyvern:
@@ -249,7 +328,7 @@ async def bridge(
 def api_routes(running: Bridge) -> Sequence[BaseRoute]:
     """What Skyvern and agents ask: the pull endpoint, codes, events, and the description of it all."""
     store, waiting = running.store, running.waiting
-    gate = Gate(vault=store.vault, admin=running.settings.http.token)
+    gate = TokenGate(vault=store.vault, admin=running.settings.http.token)
     codes = CodesApi(
         gate=gate,
         codes=store.codes,
@@ -277,6 +356,9 @@ def door(intake: Intake) -> Accept:
     async def accept(envelope: Envelope) -> Reply:
         try:
             receipt = await intake.accept(envelope)
+        except ProofUnavailable as fault:
+            log.warning("mail put off: %s", fault.detail)
+            return UNPROVEN_YET
         except StoreUnavailable as fault:
             log.warning("mail put off: the store is %s", fault.kind)
             return FULL if fault.kind == "full" else OUR_FAULT

@@ -20,10 +20,15 @@ MESSAGE_OUTCOMES = (
     "unreadable",
     "unidentified",
     "duplicate",
+    "held",
+    "deferred",
     "unavailable",
 )
+HELD_CHECKS = ("sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient")
+
+FLOODED_BY = ("recipient", "sender", "client")
 DELIVERY_OUTCOMES = ("accepted", "deferred", "doubtful", "refused", "expired")
-STAGES = ("parse", "resolve", "extract", "commit", "push")
+STAGES = ("parse", "resolve", "extract", "gate", "commit", "push")
 STATUSES = frozenset({200, 400, 401, 402, 403, 404, 405, 408, 409, 422, 429, 500, 502, 503, 504})
 PULLS = ("code", "none", "unsigned", "limited", "unavailable")
 WAYS = ("pull", "api")
@@ -70,12 +75,26 @@ class Metrics:
         self._pulls = {outcome: pulls.labels(outcome) for outcome in PULLS}
         waiting = Gauge("mailbridge_waiting", "Who waits for a code now", ("way",), registry=self._registry)
         self._waiting = {way: waiting.labels(way) for way in WAYS}
+        held = Counter(
+            "mailbridge_held", "Checks that failed on mails that were held for want of proof", ("check",), registry=self._registry
+        )
+        self._held = {check: held.labels(check) for check in (*HELD_CHECKS, OTHER)}
+        flooded = Counter("mailbridge_flooded", "Mails put off because too many came", ("by",), registry=self._registry)
+        self._flooded = {by: flooded.labels(by) for by in FLOODED_BY}
         self._alarms = Gauge("mailbridge_alarm", "1 while something needs a person", ("target",), registry=self._registry)
 
     def message(self, ingress: str, outcome: str) -> None:
         """Count one mail. An outcome that is not one of MESSAGE_OUTCOMES counts as ``other``."""
         child = self._messages.get((ingress, outcome)) or self._messages[ingress, OTHER]
         child.inc()
+
+    def held(self, check: str) -> None:
+        """Count one check that failed on a mail that is held."""
+        (self._held.get(check) or self._held[OTHER]).inc()
+
+    def flooded(self, by: str) -> None:
+        """Count one mail or recipient that was put off; ``by`` is one of FLOODED_BY."""
+        self._flooded[by].inc()
 
     def delivery(self, sink: str, outcome: str) -> None:
         """Count one attempt; ``sink`` is a name from the configuration."""

@@ -5,7 +5,19 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from mailbridge.core.delivery import State
-from mailbridge.metrics import DELIVERY_OUTCOMES, INGRESSES, MESSAGE_OUTCOMES, OTHER, PULLS, STAGES, STATUSES, WAYS, Metrics
+from mailbridge.metrics import (
+    DELIVERY_OUTCOMES,
+    FLOODED_BY,
+    HELD_CHECKS,
+    INGRESSES,
+    MESSAGE_OUTCOMES,
+    OTHER,
+    PULLS,
+    STAGES,
+    STATUSES,
+    WAYS,
+    Metrics,
+)
 
 NAMES = {
     "mailbridge_messages": {"ingress", "outcome"},
@@ -18,6 +30,8 @@ NAMES = {
     "mailbridge_waiting": {"way"},
     "mailbridge_tls_expiry_seconds": set(),
     "mailbridge_alarm": {"target"},
+    "mailbridge_held": {"check"},
+    "mailbridge_flooded": {"by"},
 }
 CLOSED = {
     "ingress": {*INGRESSES},
@@ -28,6 +42,8 @@ CLOSED = {
     "code": {*(str(status) for status in STATUSES), OTHER},
     "sink": {"skyvern"},
     "target": {"skyvern"},
+    "check": {*HELD_CHECKS, OTHER},
+    "by": {*FLOODED_BY},
 }
 
 
@@ -49,6 +65,9 @@ def _counted() -> Metrics:
     metrics.waiting({"pull": 2, "ann@corp.example": 1})
     metrics.tls_expiry(60)
     metrics.alarm("skyvern", is_raised=True)
+    metrics.held("dkim")
+    metrics.held("ann@corp.example")
+    metrics.flooded("client")
     return metrics
 
 

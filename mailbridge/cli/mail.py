@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.utils import make_msgid
 from pathlib import Path
@@ -15,11 +16,14 @@ from mailbridge.cli.listener import hand_in, own_recipient, smtp_address
 from mailbridge.cli.mailfiles import mails
 from mailbridge.cli.options import config_option, json_option, listener_option, load_or_exit
 from mailbridge.cli.printing import dumped, visible
-from mailbridge.cli.stored import visit
+from mailbridge.cli.stored import sealer_of, visit, vouched
 from mailbridge.core.addresses import parse_mailbox
+from mailbridge.core.delivery import Delivery, State
+from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import MASK
 from mailbridge.demo.client import Sent
 from mailbridge.store import MailRow
+from mailbridge.trust.seal import without
 
 HEAD_LIMIT = 65_536
 """Octets in which the headers of a mail from a file are looked for."""
@@ -27,7 +31,7 @@ HEAD_LIMIT = 65_536
 
 @click.group()
 def mail() -> None:
-    """List, show, replay and import mails."""
+    """List, show, replay, release and import mails."""
 
 
 @mail.command("list")
@@ -76,16 +80,62 @@ def show_mail(*, config: Path | None, as_json: bool, number: int, raw: bool, rev
 @click.argument("number", type=int)
 def replay_mail(*, config: Path | None, as_json: bool, smtp: str | None, number: int) -> None:
     """Send a stored mail through the running daemon again, as a new mail: after a rule was mended, for instance."""
-    address = smtp_address(load_or_exit(config).settings, smtp)
-    envelope = visit(config, lambda store: store.raw(number))
-    if envelope is None:
-        click.echo(f"mailbridge: mail {number} is not, or no longer, kept ([retention] mail)", err=True)
-        raise SystemExit(Exit.NOT_FOUND)
-    content = _as_new(envelope.content)
-    results = hand_in(address, mail_from=envelope.mail_from, rcpt_to=envelope.rcpt_to, content=content)
+    settings = load_or_exit(config).settings
+    address = smtp_address(settings, smtp)
+    row, envelope = _kept(config, number)
+    content, now = _as_new(without(envelope.content)), datetime.now(UTC)
+    results: list[tuple[str, Sent]] = []
+    for rcpt in envelope.rcpt_to:
+        # Its signatures do not outlive the new Message-ID. Who was let through before is vouched for; who was held, is not.
+        sealed = content if row.held else sealer_of(settings).make(content, rcpt=rcpt, mail_id=0, received_at=now, now=now)
+        results += hand_in(address, mail_from=envelope.mail_from, rcpt_to=(rcpt,), content=sealed)
     _tell(f"mail {number}", results, as_json=as_json)
     if not all(sent.is_accepted for _, sent in results):
         raise SystemExit(Exit.GENERAL)
+
+
+@mail.command("release")
+@config_option
+@json_option
+@listener_option
+@click.argument("number", type=int)
+def release_mail(*, config: Path | None, as_json: bool, smtp: str | None, number: int) -> None:
+    """Push what a held mail holds, on your own word. Look at it first (`mail show`); its code lives from when it first came.
+
+    Exit 4: it is not held, no longer kept, or its time is over.
+    """
+    settings = load_or_exit(config).settings
+    address = smtp_address(settings, smtp)
+    row, envelope = _kept(config, number)
+    if not row.held:
+        click.echo(f"mailbridge: mail {number} is not held for want of proof: {row.reason}", err=True)
+        raise SystemExit(Exit.NOT_FOUND)
+    sealer, results = sealer_of(settings), []
+    for rcpt in envelope.rcpt_to:
+        now = datetime.now(UTC)
+        sealed = sealer.make(envelope.content, rcpt=rcpt, mail_id=number, received_at=row.received_at, now=now)
+        results += hand_in(address, mail_from=envelope.mail_from, rcpt_to=(rcpt,), content=sealed)
+    _tell(f"mail {number}", results, as_json=as_json)
+    if not all(sent.is_accepted for _, sent in results):
+        raise SystemExit(Exit.GENERAL)
+    made = [one for _, sent in results for one in _deliveries(config, sent.mail_id)]
+    if all(one.state is State.EXPIRED for one in made):
+        click.echo(f"mailbridge: nothing is pushed: the time of mail {number} is over", err=True)
+        raise SystemExit(Exit.NOT_FOUND)
+
+
+def _kept(config: Path | None, number: int) -> tuple[MailRow, Envelope]:
+    """A mail as it is known and as it came; exit 4 where it is not kept."""
+    row = visit(config, lambda store: store.mail(number))
+    envelope = visit(config, lambda store: store.raw(number))
+    if row is None or envelope is None:
+        click.echo(f"mailbridge: mail {number} is not, or no longer, kept ([retention] mail)", err=True)
+        raise SystemExit(Exit.NOT_FOUND)
+    return row, envelope
+
+
+def _deliveries(config: Path | None, mail_id: int | None) -> Sequence[Delivery]:
+    return () if mail_id is None else visit(config, lambda store: store.deliveries(mail_id=mail_id))
 
 
 @mail.command("import")
@@ -102,7 +152,8 @@ def import_mails(
 ) -> None:
     """Send mails from files through the running daemon, as if they came in now: their codes are pushed.
 
-    PATH is an .eml file, a folder of them, an mbox, or - for standard input. `mailbridge extract` shows what would come of it
+    PATH is an .eml file, a folder of them, an mbox, or - for standard input. You vouch for them: nothing else has to prove them,
+    if the daemon is this configuration's own. `mailbridge extract` shows what would come of it
     without pushing anything.
     """
     settings = load_or_exit(config).settings
@@ -115,7 +166,9 @@ def import_mails(
                 head = message_from_bytes(content[:HEAD_LIMIT], policy=policy.compat32)
                 to = rcpt or _address_in(head.get("X-Envelope-To")) or default
                 sender = mail_from if mail_from is not None else _address_in(head.get("Return-Path"))
-                results = hand_in(address, mail_from=sender, rcpt_to=[to], content=_with_crlf(content))
+                results = hand_in(
+                    address, mail_from=sender, rcpt_to=[to], content=vouched(settings, _with_crlf(content), rcpt=to)
+                )
                 _tell(name, results, as_json=as_json)
                 is_refused = is_refused or not all(sent.is_accepted for _, sent in results)
         except OSError as fault:
@@ -169,6 +222,8 @@ def as_dict(row: MailRow, *, reveal: bool = False) -> dict[str, object]:
         "identifier_from": row.identifier_from,
         "rule": row.rule,
         "reason": row.reason,
+        "trust": row.trust,
+        "held": list(row.held),
         "rejected": [{"value": value if reveal else MASK, "why": why} for value, why in row.rejected],
         "clues": [f"{clue.source}: {clue.address} ({clue.verdict})" for clue in row.clues],
         "defects": list(row.defects),

@@ -98,7 +98,7 @@ def _store(settings: Settings) -> Iterator[Problem]:
     """The folder (or the nearest one above it that is there), the database in it, and the key that it needs."""
     from mailbridge.store import StoreError
     from mailbridge.store.cipher import read_key
-    from mailbridge.store.sqlite import path_of
+    from mailbridge.store.sqlite import key_path_of, path_of
 
     database = path_of(settings.store)
     folder = next((place for place in database.absolute().parents if os.path.lexists(place)), Path("/"))
@@ -111,7 +111,7 @@ def _store(settings: Settings) -> Iterator[Problem]:
     if database.exists() and not os.access(database, os.R_OK | os.W_OK):
         yield Problem(where="[store] url", what=f"{database}: this user may not read and write it", is_permission=True)
         return
-    key = settings.store.key_file or database.with_suffix(".key")
+    key = key_path_of(settings.store)
     if database.exists() or key.exists():
         if key.exists() and not os.access(key, os.R_OK):
             yield Problem(where="[store] key_file", what=f"{key}: this user may not read it", is_permission=True)

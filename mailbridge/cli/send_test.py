@@ -15,13 +15,14 @@ from mailbridge.cli.exits import Exit
 from mailbridge.cli.listener import own_recipient, smtp_address
 from mailbridge.cli.options import config_option, json_option, listener_option, load_or_exit
 from mailbridge.cli.printing import dumped, visible
-from mailbridge.cli.stored import visit
+from mailbridge.cli.stored import sealer_of, visit
 from mailbridge.config.settings import Settings
 from mailbridge.core.delivery import Delivery, State
 from mailbridge.demo.client import Sent, is_answering, send
 from mailbridge.demo.mails import Sample, plain_code
 from mailbridge.store import MailRow
 from mailbridge.store.sqlite import SqliteStore
+from mailbridge.trust.seal import Sealer
 
 UNFINISHED = (State.PENDING, State.IN_FLIGHT)
 GLANCE = 0.003
@@ -47,16 +48,26 @@ def send_test(*, config: Path | None, as_json: bool, smtp: str | None, account: 
     if not is_answering(address):
         hops.tell("listener", False, f"nobody answers on smtp://{address}: is `mailbridge serve` running?")
         raise SystemExit(Exit.UNAVAILABLE)
-    is_good = visit(config, lambda store: _walk(store, sample, code, address, hops, _target(settings), timeout))
+    is_good = visit(
+        config, lambda store: _walk(store, sample, code, address, hops, _target(settings), timeout, sealer_of(settings))
+    )
     raise SystemExit(Exit.OK if is_good else Exit.GENERAL)
 
 
 async def _walk(
-    store: SqliteStore, sample: Sample, code: str, address: str, hops: _Hops, target: Callable[[str], str], timeout: float
+    store: SqliteStore,
+    sample: Sample,
+    code: str,
+    address: str,
+    hops: _Hops,
+    target: Callable[[str], str],
+    timeout: float,
+    sealer: Sealer,
 ) -> bool:
-    """Send and follow, telling each hop. The store is open before the mail goes, so that no time is lost behind it."""
+    """Send and follow, telling each hop. The operator's seal stands for the proofs that a made-up mail has not. The store is open before the mail goes, so that no time is lost behind it."""
     try:
-        content = sample.build(datetime.now(UTC))
+        now = datetime.now(UTC)
+        content = sealer.make(sample.build(now), rcpt=sample.rcpt, mail_id=0, received_at=now, now=now)
         sent = await asyncio.to_thread(send, address, mail_from=sample.mail_from, rcpt=sample.rcpt, content=content)
     except OSError as fault:
         return hops.tell("listener", False, f"smtp://{address} broke off: {type(fault).__name__}")

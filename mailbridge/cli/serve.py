@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -70,6 +71,7 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
     from mailbridge.app import bridge, state_dir
 
     began = time.perf_counter()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold codes and keys
     settings = loaded.settings
     talk = logs.configure(settings.log, sys.stderr)
     for key in (settings.skyvern.api_key, *(target.api_key for target in settings.target)):

@@ -25,7 +25,13 @@ API_KEY = re.compile(r"[!#-&(-~]+")
 
 def check(settings: Settings, where: Where) -> Iterator[Problem]:
     """Every contradiction, each with the place that it stands in."""
-    for section, key, what in (*_listeners(settings), *_smtp(settings), *_recipients(settings), *_rest(settings)):
+    for section, key, what in (
+        *_listeners(settings),
+        *_smtp(settings),
+        *_recipients(settings),
+        *_trust(settings),
+        *_rest(settings),
+    ):
         yield Problem(where=where(section, key), what=f"[{section}] {key}: {what}")
 
 
@@ -56,6 +62,9 @@ def _smtp(settings: Settings) -> Iterator[tuple[str, str, str]]:
         ("max_connections", 1, 100_000),
         ("max_per_ip", 1, 100_000),
         ("max_memory", 1_048_576, 1 << 36),
+        ("rate_recipient", 0, 1_000_000),
+        ("rate_sender", 0, 1_000_000),
+        ("rate_client", 0, 1_000_000),
     ):
         if not low <= getattr(smtp, key) <= high:
             yield "smtp", key, f"must be between {low} and {high}"
@@ -84,6 +93,51 @@ def _recipients(settings: Settings) -> Iterator[tuple[str, str, str]]:
     for section, key, domain in named:
         if parse_mailbox(f"x@{domain}") is None:
             yield section, key, f"{domain!r} is no domain"
+
+
+def _trust(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    trust = settings.trust
+    for section, key, listed in (
+        ("trust", "default", trust.default),
+        *(("address", "trust", one.trust) for one in settings.address if isinstance(one.trust, tuple)),
+    ):
+        if not listed:
+            yield section, key, 'must name a proof; "none" asks for nothing'
+        elif "none" in listed and len(listed) > 1:
+            yield section, key, '"none" asks for nothing; beside it no other proof has a meaning'
+    for signer in trust.signers:
+        domain, equals, other = signer.partition("=")
+        if not equals or any(parse_mailbox(f"x@{one.strip()}") is None for one in (domain, other)):
+            yield (
+                "trust",
+                "signers",
+                f"{signer!r} must be like acme.com=mailer.example: a From's domain, and who else may sign for it",
+            )
+    for key in ("forwarders", "authserv_ids"):
+        for domain in getattr(trust, key):
+            if parse_mailbox(f"x@{domain}") is None:
+                yield "trust", key, f"{domain!r} is no domain"
+    for account in trust.accounts:
+        if parse_mailbox(account.replace("*", "x")) is None:
+            yield "trust", "accounts", f"{account!r} is no mail address, nor a pattern such as *@corp.com"
+        elif account.startswith("*@") and "*" in account[1:]:
+            yield "trust", "accounts", f"{account!r} would be everybody's account; name the domain"
+    for host in trust.link_hosts:
+        if parse_mailbox(f"x@{host.removeprefix('*.')}") is None:
+            yield "trust", "link_hosts", f"{host!r} is no host, nor one such as *.auth.example"
+    for server in trust.nameservers:
+        try:
+            listen(server if ":" in server else f"{server}:53", is_unix_allowed=False)
+        except ValueError:
+            yield (
+                "trust",
+                "nameservers",
+                f"{server!r} must be an IP address such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53",
+            )
+    if trust.dns_timeout < timedelta(milliseconds=100):
+        yield "trust", "dns_timeout", "must be at least 100ms"
+    if not 0 <= trust.alarm_held <= 100_000:
+        yield "trust", "alarm_held", "must be between 0 and 100000"
 
 
 def _rest(settings: Settings) -> Iterator[tuple[str, str, str]]:

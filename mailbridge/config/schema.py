@@ -48,7 +48,8 @@ def _of(kind: Any, section: str, key: str) -> dict[str, Any]:
     if get_origin(kind) is tuple:
         return {"type": "array", "items": _of(get_args(kind)[0], section, key)}
     if get_origin(kind) in (Union, UnionType):
-        return _of(next(one for one in get_args(kind) if one is not type(None)), section, key)
+        choices = [_of(one, section, key) for one in get_args(kind) if one is not type(None)]
+        return choices[0] if len(choices) == 1 else {"anyOf": choices}
     return dict(PLAIN[kind])
 
 

@@ -14,6 +14,7 @@ from msgspec import Struct, field
 from mailbridge.core.secret import Secret
 
 Seconds = timedelta
+Trust = Literal["dkim", "arc", "forwarder", "token", "none"]
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,6 +39,9 @@ class SmtpSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     session_timeout: timedelta = Seconds(minutes=5)
     data_timeout: timedelta = Seconds(minutes=2)
     proxy_from: tuple[str, ...] = ()
+    rate_recipient: int = 6_000
+    rate_sender: int = 6_000
+    rate_client: int = 6_000
 
 
 class AddressSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,6 +49,8 @@ class AddressSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=
 
     rcpt: str
     identifier: str | None = None
+    accept_from: tuple[str, ...] | None = None
+    trust: Trust | tuple[Trust, ...] | None = None
 
 
 class DomainSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,6 +65,22 @@ class IdentitySettings(Section, frozen=True, kw_only=True, forbid_unknown_fields
     known: tuple[str, ...] = ("*",)
     learn_from_skyvern: bool = True
     own_domains: tuple[str, ...] = ()
+
+
+class TrustSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[trust]`: what proves that a mail is what it says, before a code or a link of it is pushed."""
+
+    default: tuple[Trust, ...] = ("dkim", "arc", "forwarder", "token")
+    senders: tuple[str, ...] = ("*",)
+    signers: tuple[str, ...] = ()
+    forwarders: tuple[str, ...] = ("google.com", "microsoft.com", "zohomail.com")
+    accounts: tuple[str, ...] = ()
+    authserv_ids: tuple[str, ...] = ()
+    link_hosts: tuple[str, ...] = ()
+    nameservers: tuple[str, ...] = ()
+    dns_timeout: timedelta = Seconds(seconds=3)
+    confirm: bool = True
+    alarm_held: int = 20
 
 
 class RuleSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -157,6 +179,7 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     address: tuple[AddressSettings, ...] = ()
     domains: DomainSettings = field(default_factory=DomainSettings)
     identity: IdentitySettings = field(default_factory=IdentitySettings)
+    trust: TrustSettings = field(default_factory=TrustSettings)
     rules: RuleSettings = field(default_factory=RuleSettings)
     skyvern: SkyvernSettings = field(default_factory=SkyvernSettings)
     target: tuple[TargetSettings, ...] = ()

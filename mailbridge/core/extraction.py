@@ -54,3 +54,8 @@ class Extraction:
     confidence: float = 0.0
     reason: str = ""
     rejected: tuple[Rejected, ...] = ()
+
+    @property
+    def is_link(self) -> bool:
+        """Whether the value is an address to open, by whatever verdict it came."""
+        return self.value is not None and self.value.reveal()[:8].lower().startswith(("http://", "https://"))

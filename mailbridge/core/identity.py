@@ -39,6 +39,9 @@ class Identification:
 MAX_CLUES = 40
 RECEIVED_FOR = re.compile(r"\bfor\s+<?([^\s<>;]{3,254})>?")
 CAF = re.compile(r"^(.{1,64}?)\+caf_=.{1,300}@([^@]{1,253})$")
+WRITTEN = frozenset({"address", "attached", "To", "inline", "From"})
+"""Sources of an identifier that are no forwarder's stamp."""
+
 LATER_STAMPS = ("X-Original-To", "X-Delivered-To", "Envelope-To", "X-Envelope-To", "X-Rcpt-To", "Delivered-To")
 
 
@@ -110,18 +113,21 @@ class _Clues:
         return tuple(told)
 
 
-def identify(message: Message, *, recipient: Recipient, mail_from: str, policy: IdentityPolicy) -> Identification:
+def identify(
+    message: Message, *, recipient: Recipient, mail_from: str, policy: IdentityPolicy, are_stamps_believed: bool = True
+) -> Identification:
     """Whom a mail was first sent to, with provenance. Pure and total.
 
     In this order: what the recipient address is bound to, an attached original, forward stamps (oldest hop first), the To
     header as typed, an inline forwarded block, the oldest Received. What is found is then looked up among the known
-    identifiers; with nothing known and no wildcard the mail is held.
+    identifiers; with nothing known and no wildcard the mail is held. Anybody can write a stamp: without
+    ``are_stamps_believed`` only what the author or a person wrote counts (To, an attached or an inline original).
     """
     if recipient.identifier:
         clue = Clue(address=recipient.identifier, source="address", verdict="chosen")
         return Identification(identifiers=(recipient.identifier,), source="address", clues=(clue,))
     clues = _Clues(policy)
-    offered = _offered(message, mail_from, clues)
+    offered = _offered(message, mail_from, clues, are_stamps_believed=are_stamps_believed)
     if not offered:
         return Identification(clues=tuple(clues.found), reason="the mail does not tell whom it was first sent to")
     picked = _picked(offered, policy)
@@ -153,12 +159,12 @@ def _picked(offered: list[tuple[str, str]], policy: IdentityPolicy) -> list[tupl
     return []
 
 
-def _offered(message: Message, mail_from: str, clues: _Clues) -> list[tuple[str, str]]:
+def _offered(message: Message, mail_from: str, clues: _Clues, *, are_stamps_believed: bool) -> list[tuple[str, str]]:
     """The addresses to try with their sources, best first."""
     for inner in message.attached:
         if len(inner.to) == 1 and (address := clues.add(inner.to[0], "attached")):
             return [(address, "attached")]
-    stamps = _stamps(message, mail_from, clues)
+    stamps = _stamps(message, mail_from, clues) if are_stamps_believed else []
     typed = [address for address in message.to if clues.add(address, "To")]
     if stamps:
         return _with_typed(stamps, typed)
@@ -172,9 +178,9 @@ def _offered(message: Message, mail_from: str, clues: _Clues) -> list[tuple[str,
         forwarder = clues.add(message.sender, "From")
         if forwarder:
             return [(forwarder, "From")]
-    if typed:
-        return [(typed[0], "To")] if len(typed) == 1 else _oldest_received(message, clues)
-    return _oldest_received(message, clues)
+    if len(typed) == 1:
+        return [(typed[0], "To")]
+    return _oldest_received(message, clues) if are_stamps_believed else []
 
 
 def _with_typed(stamps: list[tuple[str, str]], typed: list[str]) -> list[tuple[str, str]]:

@@ -96,7 +96,7 @@ class Rule:
             host = urlsplit(url).hostname or ""
         except ValueError:
             return False
-        return any(host == allowed or (allowed.startswith("*.") and host.endswith(allowed[1:])) for allowed in self.link_hosts)
+        return is_host_allowed(host, self.link_hosts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,6 +319,12 @@ def prove(rule: Rule) -> list[str]:
             problems.append(f"accepts[{number}] finds something else than its value")
     problems += [f"rejects[{number}] matches" for number, text in enumerate(rule.rejects) if rule.find(text) is not None]
     return problems
+
+
+def is_host_allowed(host: str, allowed: Sequence[str]) -> bool:
+    """Whether a host is listed: itself, or as a subdomain of a ``*.`` entry."""
+    folded = host.lower()
+    return any(folded == one.lower() or (one.startswith("*.") and folded.endswith(one[1:].lower())) for one in allowed)
 
 
 def _matches(address: str, patterns: Sequence[str]) -> bool:

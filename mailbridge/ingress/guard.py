@@ -148,6 +148,10 @@ class Guard(Session):
             if size is None and not BODY.fullmatch(parameter):
                 await self._error(r.BAD_PARAMETER)
                 return
+        now = self.loop.time()
+        if self._post.floods.is_over("client", self._client, now) or self._post.floods.is_over("sender", path[1].casefold(), now):
+            await self._reply(r.TOO_MUCH)
+            return
         self._mail_from = path[1]
         await self._say(b"250 2.1.0 OK\r\n")
 
@@ -163,6 +167,8 @@ class Guard(Session):
             await self._error(r.BAD_PARAMETER)
         elif not self._post.recipients(mailbox):
             await self._error(r.UNKNOWN_USER)
+        elif self._post.floods.is_over("recipient", mailbox.casefold(), self.loop.time()):
+            await self._reply(r.TOO_MUCH)
         elif len(self._rcpt_to) >= self._post.settings.max_recipients:
             await self._reply(r.TOO_MANY_RECIPIENTS)
         else:
@@ -261,6 +267,12 @@ class Guard(Session):
             received_at=self._post.now(),
             ingress=self._kind,
             peer=self._peer,
+        )
+        self._post.floods.count(
+            recipients=tuple(rcpt.casefold() for rcpt in envelope.rcpt_to),
+            sender=envelope.mail_from.casefold(),
+            client=self._client,
+            now=self.loop.time(),
         )
         task = self.loop.create_task(_accepted(self._post.accept, envelope))
         self._post.storing.add(task)

@@ -32,6 +32,8 @@ class Reply:
 
 QUEUED = Reply(code=250, enhanced="2.0.0", text="OK: queued as")
 OUR_FAULT = Reply(code=451, enhanced="4.3.0", text="Temporary failure on our side, try again")
+UNPROVEN_YET = Reply(code=451, enhanced="4.4.3", text="DNS does not answer, try again")
+TOO_MUCH = Reply(code=451, enhanced="4.7.1", text="Too much mail at once, try again later")
 FULL = Reply(code=452, enhanced="4.3.1", text="No room at the moment, try again")
 UNKNOWN_USER = Reply(code=550, enhanced="5.1.1", text="No such recipient here")
 TOO_MANY_RECIPIENTS = Reply(code=452, enhanced="4.5.3", text="Too many recipients, send the rest separately")

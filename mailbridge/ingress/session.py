@@ -20,6 +20,7 @@ from aiosmtpd.smtp import SMTP
 
 from mailbridge.config.settings import SmtpSettings
 from mailbridge.ingress import reply as r
+from mailbridge.ingress.floods import Floods
 from mailbridge.ingress.limits import Limits, origin_of
 from mailbridge.ingress.reply import Accept, Reply
 from mailbridge.ingress.tls import Certificate
@@ -44,6 +45,7 @@ class Post:
     now: Callable[[], datetime]
     limits: Limits
     certificate: Certificate | None
+    floods: Floods
     proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     sessions: set[Session] = field(default_factory=set)
     storing: set[asyncio.Task[Reply]] = field(default_factory=set)
@@ -187,6 +189,12 @@ class Session(SMTP):
             await self._reply(r.BUSY)
             raise Closed
         self._origin = origin
+
+    @property
+    def _client(self) -> str:
+        """Whom a flood is counted against; nobody where the peer is this machine, since a mail server before us speaks for all."""
+        origin = self._origin or ""
+        return "" if origin.startswith("127.") or self._peer == "::1" else origin
 
     def _is_proxy(self, peer: str) -> bool:
         try:

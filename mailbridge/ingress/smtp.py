@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from mailbridge.config.settings import SmtpSettings
 from mailbridge.ingress.content import give_large_buffers_back
+from mailbridge.ingress.floods import By, Floods
 from mailbridge.ingress.guard import Guard
 from mailbridge.ingress.limits import Limits
 from mailbridge.ingress.reply import GOING_DOWN, Accept
@@ -80,6 +81,7 @@ async def serve(
     now: Callable[[], datetime],
     state_dir: Path,
     sockets: Mapping[str, Sequence[socket.socket]] | None = None,
+    on_flood: Callable[[By], None] = lambda _: None,
 ) -> Listeners:
     """Start every listener of ``settings``, or serve the sockets that were handed over under the names smtp and lmtp.
 
@@ -97,6 +99,9 @@ async def serve(
         now=now,
         limits=Limits(connections=settings.max_connections, per_ip=settings.max_per_ip, memory=settings.max_memory),
         certificate=_certificate(settings, state_dir, hostname),
+        floods=Floods(
+            recipient=settings.rate_recipient, sender=settings.rate_sender, client=settings.rate_client, on_flood=on_flood
+        ),
         proxies=tuple(ip_network(proxy, strict=False) for proxy in settings.proxy_from),
     )
     handed = sockets or {}

@@ -6,8 +6,9 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Literal, Protocol
+from typing import Literal, Protocol, assert_never
 
 from mailbridge.core.delivery import Claim, Draft
 from mailbridge.core.extraction import Extraction, Verdict
@@ -15,13 +16,49 @@ from mailbridge.core.identity import Identification
 from mailbridge.core.mail import Envelope
 from mailbridge.core.recipients import Recipient
 from mailbridge.core.secret import Secret
+from mailbridge.intake.burst import Burst
+from mailbridge.intake.gate import KEYS, Deferred, Failure, Held, Judge, Judgement, Passed
+from mailbridge.intake.turns import Turns
 from mailbridge.intake.understand import Addressed, Understanding
 from mailbridge.metrics import Metrics
 from mailbridge.store import Arrival, Receipt, Store, StoreUnavailable
+from mailbridge.trust import Unproven
+from mailbridge.trust.seal import Seal, Sealer, without
 
 log = logging.getLogger("mailbridge.intake")
 
 Kind = Literal["code", "link", "body"]
+
+
+class ProofUnavailable(StoreUnavailable):
+    """A proof could not be looked up: nothing was kept, and the sender is to try again, as with a store that is away."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("gone", detail)
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Google's own question whether an account may forward to us: which account, and the link that says yes."""
+
+    mail_id: int
+    requester: str | None
+    link: Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Verdict:
+    """What the gate says of a whole mail: the recipients that may be pushed for, how it is known, and what failed."""
+
+    understood: Understanding
+    trust: str = ""
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """The failures as they are shown."""
+        return tuple(dict.fromkeys(str(failure) for failure in self.failures))
 
 
 class Reader(Protocol):
@@ -54,9 +91,18 @@ class Intake:
         routes: Routes,
         metrics: Metrics,
         lifetime: timedelta,
+        gate: Judge,
+        sealer: Sealer,
+        burst: Burst,
+        on_asked: Callable[[Asked], None] = lambda _: None,
         push_ambiguous: bool = False,
         on_stored: Callable[[Sequence[str]], None] = lambda identifiers: None,  # noqa: ARG005
     ) -> None:
+        self._turns = Turns()
+        self._gate = gate
+        self._sealer = sealer
+        self.burst = burst
+        self._on_asked = on_asked
         self._reader = reader
         self._store = store
         self._courier = courier
@@ -72,9 +118,21 @@ class Intake:
         Raises:
             StoreUnavailable: nothing was kept; the sender must try again.
         """
-        understood = await self._reader.understand(envelope)
+        seal = self._seal(envelope)
+        if seal is not None:
+            came = seal.received_at if seal.mail_id else envelope.received_at
+            envelope = replace(envelope, received_at=came, content=without(envelope.content))
+        async with self._turns.of(envelope):
+            understood = await self._reader.understand(envelope)
         read = time.perf_counter()
-        arrival = self._arrival(envelope, understood)
+        try:
+            verdict = await self._judged(envelope, understood or _unreadable(envelope), seal)
+        except ProofUnavailable:
+            self._metrics.message(envelope.ingress, "deferred")
+            raise
+        self._metrics.stage("gate", time.perf_counter() - read)
+        read = time.perf_counter()
+        arrival = self._arrival(envelope, verdict, seal)
         try:
             receipt = await self._store.put(arrival, ahead=lambda receipt: self._hand_over(receipt, arrival))
         except StoreUnavailable:
@@ -85,6 +143,8 @@ class Intake:
             for stage, seconds in zip(("parse", "extract", "resolve"), understood.timings, strict=True):
                 self._metrics.stage(stage, seconds)
         self._account(arrival, receipt)
+        if not receipt.is_duplicate:
+            self._watch(verdict, arrival, receipt)
         return receipt
 
     def _hand_over(self, receipt: Receipt, arrival: Arrival) -> None:
@@ -93,19 +153,49 @@ class Intake:
             self._on_stored(arrival.identification.identifiers)
         self._courier.offer(receipt.claims)
 
-    def _arrival(self, envelope: Envelope, understood: Understanding | None) -> Arrival:
-        if understood is None:
-            understood = Understanding(
-                extraction=Extraction(verdict=Verdict.UNREADABLE, reason="the parser did not finish with it within its limits"),
-                addressed=tuple(
-                    Addressed(recipient=Recipient(rcpt=rcpt), identification=Identification()) for rcpt in envelope.rcpt_to
-                ),
-                defects=("parser-killed",),
-            )
+    def _seal(self, envelope: Envelope) -> Seal | None:
+        """The operator's own word for the mail, if it carries that."""
+        if len(envelope.rcpt_to) != 1:
+            return None
+        return self._sealer.read(envelope.content, rcpt=envelope.rcpt_to[0], now=envelope.received_at)
+
+    async def _judged(self, envelope: Envelope, understood: Understanding, seal: Seal | None) -> _Verdict:
+        """What may go out of what was understood. A mail that nothing would be pushed of is not judged, which costs nothing.
+
+        Raises:
+            ProofUnavailable: DNS did not answer.
+        """
+        if understood.extraction.verdict is Verdict.CONFIRMATION:
+            return await self._confirmed(envelope, understood)
+        content, kind = self._content(understood)
+        if content is None or not any(entry.identification.identifiers for entry in understood.addressed):
+            return _Verdict(understood=understood)
+        if seal is not None:
+            trust = f"operator: released by hand, first came as mail {seal.mail_id}" if seal.mail_id else "operator: sent by hand"
+            return _Verdict(understood=understood, trust=trust)
+        judgements = await self._gate.judge(envelope, understood, kind)
+        return _settled(envelope, understood, judgements)
+
+    async def _confirmed(self, envelope: Envelope, understood: Understanding) -> _Verdict:
+        """A forwarding confirmation keeps its link only where Google has signed it."""
+        found = await self._gate.confirmation(envelope, understood)
+        if isinstance(found, Deferred):
+            if envelope.ingress != "imap":
+                raise ProofUnavailable(found.reason)
+            found = Unproven(by="dkim", why=found.reason)
+        if isinstance(found, Unproven):
+            failure = Failure(check="dkim", why=f"looks like Gmail's confirmation, but is not proven to be Google's: {found.why}")
+            bare = replace(understood.extraction, value=None)
+            return _Verdict(understood=replace(understood, extraction=bare, requester=None), failures=(failure,))
+        asking = f"; {understood.requester} asks" if understood.requester else ""
+        return _Verdict(understood=understood, trust=f"{found.by}: {found.detail}{asking}")
+
+    def _arrival(self, envelope: Envelope, verdict: _Verdict, seal: Seal | None) -> Arrival:
+        understood = verdict.understood
         identification = _merge(entry.identification for entry in understood.addressed)
         return Arrival(
             envelope=envelope,
-            fingerprint=fingerprint(envelope, understood, identification.identifiers),
+            fingerprint=fingerprint(envelope, understood, identification.identifiers, apart=_apart(verdict, seal)),
             subject=understood.subject,
             sender=understood.sender,
             message_id=understood.message_id,
@@ -113,6 +203,8 @@ class Intake:
             identification=identification,
             defects=understood.defects,
             drafts=tuple(self._drafts(understood, envelope)),
+            trust=verdict.trust,
+            held=verdict.held,
         )
 
     def _drafts(self, understood: Understanding, envelope: Envelope) -> Iterable[Draft]:
@@ -122,6 +214,8 @@ class Intake:
         lifetime = self._lifetime(understood.extraction, envelope)
         seen = set()
         for entry in understood.addressed:
+            if entry.is_held:
+                continue
             for identifier in entry.identification.identifiers:
                 for target in self.routes.targets(identifier):
                     if (target, identifier) in seen:
@@ -143,13 +237,33 @@ class Intake:
         extraction = understood.extraction
         is_best = extraction.verdict is Verdict.AMBIGUOUS and self.push_ambiguous
         if extraction.value is not None and (extraction.verdict.is_pushed or is_best):
-            return extraction.value, "link" if extraction.verdict is Verdict.LINK else "code"
+            return extraction.value, "link" if extraction.is_link else "code"
         return understood.body, "body"
 
     def _lifetime(self, extraction: Extraction, envelope: Envelope) -> timedelta:
         if extraction.expires_at is not None:
             return max(extraction.expires_at - envelope.received_at, timedelta())
         return extraction.lifetime or self.lifetime
+
+    def _watch(self, verdict: _Verdict, arrival: Arrival, receipt: Receipt) -> None:
+        """Tell whoever should know: a mail that is held, a burst of them, and Google's question."""
+        at = arrival.envelope.received_at
+        for check in {failure.check for failure in verdict.failures}:
+            self._metrics.held(check)
+        if verdict.failures:
+            log.warning(
+                "mail held for want of proof",
+                extra={
+                    "mail": receipt.mail_id,
+                    "failed": ",".join(dict.fromkeys(failure.check for failure in verdict.failures)),
+                    "keys": KEYS[verdict.failures[0].check],
+                },
+            )
+            if self.burst.add(at):
+                log.error("alarm: many mails are held for want of proof; `mailbridge mail list` shows them")
+        extraction = arrival.extraction
+        if extraction.verdict is Verdict.CONFIRMATION and extraction.value is not None:
+            self._on_asked(Asked(mail_id=receipt.mail_id, requester=verdict.understood.requester, link=extraction.value))
 
     def _account(self, arrival: Arrival, receipt: Receipt) -> None:
         outcome = _outcome(arrival, receipt)
@@ -169,13 +283,57 @@ class Intake:
         )
 
 
-def fingerprint(envelope: Envelope, understood: Understanding, identifiers: tuple[str, ...]) -> str:
-    """The same for the same mail by whatever door, and for no other.
+def _unreadable(envelope: Envelope) -> Understanding:
+    return Understanding(
+        extraction=Extraction(verdict=Verdict.UNREADABLE, reason="the parser did not finish with it within its limits"),
+        addressed=tuple(Addressed(recipient=Recipient(rcpt=rcpt), identification=Identification()) for rcpt in envelope.rcpt_to),
+        defects=("parser-killed",),
+    )
+
+
+def _settled(envelope: Envelope, understood: Understanding, judgements: Sequence[Judgement]) -> _Verdict:
+    """Judgements as one verdict: each recipient keeps the identifiers that it is proven for.
+
+    Raises:
+        ProofUnavailable: one of them waits for DNS. A mailbox must not stand still for it: there the mail is held.
+    """
+    addressed: list[Addressed] = []
+    failures: list[Failure] = []
+    told: dict[str, None] = {}
+    for entry, judgement in zip(understood.addressed, judgements, strict=True):
+        match judgement:
+            case Passed():
+                addressed.append(replace(entry, identification=judgement.identification))
+                told[f"{judgement.by}: {judgement.detail}"] = None
+                if judgement.warning:
+                    told[f"warning: {judgement.warning}"] = None
+            case Held():
+                addressed.append(replace(entry, is_held=True))
+                failures += judgement.failures
+            case Deferred():
+                if envelope.ingress != "imap":
+                    raise ProofUnavailable(judgement.reason)
+                addressed.append(replace(entry, is_held=True))
+                failures.append(Failure(check="dkim", why=judgement.reason))
+            case _:
+                assert_never(judgement)
+    return _Verdict(understood=replace(understood, addressed=tuple(addressed)), trust="; ".join(told), failures=tuple(failures))
+
+
+def _apart(verdict: _Verdict, seal: Seal | None) -> str:
+    """What sets a mail apart from its own copy: one that was held must not make a duplicate of the one that is proven."""
+    if seal is not None and seal.mail_id:
+        return f"released {seal.mail_id}"
+    return "held" if verdict.failures and not verdict.trust else ""
+
+
+def fingerprint(envelope: Envelope, understood: Understanding, identifiers: tuple[str, ...], *, apart: str = "") -> str:
+    """The same for the same mail by whatever door, and for no other; ``apart`` sets copies of one mail apart.
 
     Message-ID, identifiers and what was found in it; without a Message-ID the octets of the body, the subject and the sender,
     since the trace headers above them differ from door to door.
     """
-    parts = [",".join(sorted(identifiers or envelope.rcpt_to))]
+    parts = [",".join(sorted(identifiers or envelope.rcpt_to)), *([apart] if apart else [])]
     if understood.message_id:
         value = understood.extraction.value
         parts += [understood.message_id, value.reveal() if value else ""]
@@ -210,6 +368,8 @@ def _outcome(arrival: Arrival, receipt: Receipt) -> str:
         return "duplicate"
     if arrival.drafts:
         return str(arrival.extraction.verdict) if arrival.extraction.verdict.is_pushed else "body"
+    if arrival.held:
+        return "held"
     if arrival.extraction.verdict.is_pushed:
         return "unidentified"
     return str(arrival.extraction.verdict)

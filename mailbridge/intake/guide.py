@@ -28,6 +28,7 @@ class Guide:
     rules: tuple[tuple[str, str], ...] = ()
     lifetime: timedelta = timedelta(minutes=10)
     with_body: bool = False
+    link_hosts: tuple[str, ...] = ()
 
     def recipients(self) -> Recipients:
         """The table of recipients that are ours."""
@@ -67,4 +68,5 @@ def guide_of(settings: Settings, *, learned: tuple[str, ...] = ()) -> Guide:
         rules=tuple(rule_sources(settings.rules)),
         lifetime=settings.rules.lifetime,
         with_body=settings.rules.fallback == "push-body",
+        link_hosts=settings.trust.link_hosts,
     )

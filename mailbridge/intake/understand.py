@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from mailbridge.core.confirmation import Confirmation, gmail_confirmation
 from mailbridge.core.extract import extract
 from mailbridge.core.extraction import Extraction, Verdict
-from mailbridge.core.identity import Identification, identify
+from mailbridge.core.identity import WRITTEN, Identification, identify
 from mailbridge.core.mail import Message
 from mailbridge.core.parse import parse
 from mailbridge.core.recipients import Recipient
@@ -19,6 +19,7 @@ from mailbridge.core.secret import Secret
 from mailbridge.intake.guide import Guide
 from mailbridge.intake.warmup import warm_ups
 from mailbridge.intake.wire import Request
+from mailbridge.trust.hosts import is_authors
 
 BODY_LIMIT = 65_536
 """Characters of a body that is pushed whole: above it Skyvern answers 400 (observed on 1.0.56)."""
@@ -26,17 +27,23 @@ BODY_LIMIT = 65_536
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addressed:
-    """One recipient of the envelope, and for whom the mail was through it."""
+    """One recipient of the envelope, and for whom the mail was through it.
+
+    ``unstamped`` is the answer that believes no forwarder's stamp, where it is another one; ``is_held`` is the gate's to set.
+    """
 
     recipient: Recipient
     identification: Identification
+    unstamped: Identification | None = None
+    is_held: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Understanding:
     """What a mail means. ``body`` is its visible text, only where the configuration has bodies pushed.
 
-    ``timings`` are the seconds that parsing, extracting and resolving took.
+    ``is_link_plausible``: the link leads where its rule says, or to the author's own domain. ``requester`` is the account that
+    a forwarding confirmation asks for. ``timings`` are the seconds that parsing, extracting and resolving took.
     """
 
     extraction: Extraction
@@ -46,6 +53,8 @@ class Understanding:
     message_id: str = ""
     defects: tuple[str, ...] = ()
     body: Secret | None = None
+    is_link_plausible: bool = True
+    requester: str | None = None
     timings: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
@@ -57,6 +66,8 @@ class Understander:
         self._policy = guide.policy()
         self._rules: RuleSet = load_rules(guide.rules)
         self._lifetime = guide.lifetime
+        self._link_hosts = guide.link_hosts
+        self._ruled = frozenset(rule.name for rule in self._rules.rules if rule.is_link and rule.link_hosts)
         self._with_body = guide.with_body
 
     def __call__(self, request: Request) -> Understanding:
@@ -79,6 +90,8 @@ class Understander:
             message_id=message.message_id,
             defects=(*message.defects, "truncated") if request.is_truncated else message.defects,
             body=self._body(message, extraction),
+            is_link_plausible=self._is_plausible(message, extraction),
+            requester=confirmation.requester if confirmation else None,
             timings=(parsed - began, extracted - parsed, time.perf_counter() - extracted),
         )
 
@@ -87,8 +100,19 @@ class Understander:
         for rcpt in request.rcpt_to:
             recipient = self._recipients.accept(rcpt) or Recipient(rcpt=rcpt)
             identification = identify(message, recipient=recipient, mail_from=request.mail_from, policy=self._policy)
-            found.append(Addressed(recipient=recipient, identification=identification))
+            unstamped = None
+            if identification.source not in WRITTEN or len(identification.identifiers) > 1:
+                unstamped = identify(
+                    message, recipient=recipient, mail_from=request.mail_from, policy=self._policy, are_stamps_believed=False
+                )
+            found.append(Addressed(recipient=recipient, identification=identification, unstamped=unstamped))
         return tuple(found)
+
+    def _is_plausible(self, message: Message, extraction: Extraction) -> bool:
+        """A rule that names hosts has looked at the link's already; any other link has to lead to the author."""
+        if extraction.value is None or not extraction.is_link or extraction.rule in self._ruled:
+            return True
+        return is_authors(extraction.value.reveal(), message.sender, self._link_hosts)
 
     def _body(self, message: Message, extraction: Extraction) -> Secret | None:
         if not self._with_body or extraction.verdict not in (Verdict.NONE, Verdict.AMBIGUOUS):

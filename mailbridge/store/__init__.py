@@ -35,6 +35,7 @@ class Arrival:
 
     ``fingerprint`` is the same for the same mail by whatever door (Message-ID and identifiers, else the content);
     a second arrival with it is a duplicate and changes nothing but the cursor. ``drafts`` may be empty: the mail is held.
+    ``trust`` says by what proof it may be pushed, ``held`` which checks failed; both empty where nothing would be pushed.
     """
 
     envelope: Envelope
@@ -46,6 +47,8 @@ class Arrival:
     identification: Identification
     defects: tuple[str, ...] = ()
     drafts: tuple[Draft, ...] = ()
+    trust: str = ""
+    held: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +92,8 @@ class MailRow:
     clues: tuple[Clue, ...] = ()
     message_id: str = ""
     peer: str = ""
+    trust: str = ""
+    held: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

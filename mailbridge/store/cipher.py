@@ -26,7 +26,9 @@ class Cipher:
 
     def __init__(self, key: bytes) -> None:
         self._gcm = AESGCM(key)
-        self._digest_key = hashlib.blake2b(b"fingerprint", key=key, digest_size=32).digest()
+        self._digest_key = hashlib.blake2b(b"fingerprint", key=key, digest_size=KEY_LENGTH).digest()
+        derivation = HKDF(algorithm=hashes.SHA256(), length=KEY_LENGTH, salt=None, info=b"mailbridge names of identifiers")
+        self.names_key = derivation.derive(key)
 
     def seal(self, value: bytes, row: str) -> bytes:
         """The value, readable only with the key and only as belonging to ``row``."""
@@ -40,6 +42,17 @@ class Cipher:
         except (InvalidTag, ValueError):
             return None
 
+    def handed_on(self, successor: Cipher) -> bytes:
+        """What outlives a key, sealed for the one after it: duplicates stay duplicates, and the names of identifiers stay."""
+        return successor.seal(self._digest_key + self.names_key, "handed on")
+
+    def adopt(self, handed_on: bytes) -> None:
+        """Take on what an earlier key has handed on. Raises StoreError where it does not open."""
+        found = self.open(handed_on, "handed on")
+        if found is None or len(found) != 2 * KEY_LENGTH:
+            raise StoreError("what the key before this one has handed on does not open; restore the database from the backup")
+        self._digest_key, self.names_key = found[:KEY_LENGTH], found[KEY_LENGTH:]
+
     def digest(self, fingerprint: str) -> bytes:
         """The fingerprint as it is kept: without the key nobody can find the code that went into it by trying all of them."""
         return hashlib.blake2b(fingerprint.encode(), key=self._digest_key, digest_size=DIGEST_LENGTH).digest()
@@ -48,14 +61,13 @@ class Cipher:
 class Names:
     """Names for identifiers that nobody can guess or read: the identifier itself, encrypted (AES-SIV, RFC 5297).
 
-    One identifier has one name for as long as the database has its key; nothing is stored.
+    One identifier has one name for as long as there is the database; nothing is stored. ``key`` is `Cipher.names_key`.
     """
 
     PREFIX = "t-"
 
     def __init__(self, key: bytes) -> None:
-        derived = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=b"mailbridge names of identifiers").derive(key)
-        self._siv = AESSIV(derived)
+        self._siv = AESSIV(key)
 
     def name(self, identifier: str) -> str:
         """The name of an identifier: letters, digits, ``-`` and ``_``."""

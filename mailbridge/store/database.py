@@ -112,6 +112,9 @@ class Database:
         row = connection.execute("SELECT value FROM meta WHERE key = 'seal'").fetchone()
         if row is None or cipher.open(row[0], "meta") is None:
             raise StoreError(f"{self.path}: was written with another key file; restore that one from the backup")
+        row = connection.execute("SELECT value FROM meta WHERE key = 'handed on'").fetchone()
+        if row is not None:
+            cipher.adopt(row[0])
 
 
 def require_sound_sqlite() -> None:

@@ -38,6 +38,8 @@ class Facts:
     reason: str
     defects: tuple[str, ...]
     clues: tuple[Clue, ...]
+    trust: str = ""
+    held: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +64,16 @@ def facts_of(arrival: Arrival) -> bytes:
         reason=reason_of(arrival),
         defects=arrival.defects,
         clues=identification.clues,
+        trust=arrival.trust,
+        held=arrival.held,
     )
     return msgspec.msgpack.encode(facts)
 
 
 def reason_of(arrival: Arrival) -> str:
     """Why a mail was pushed or held, in one sentence."""
+    if arrival.held:
+        return f"held: {arrival.held[0]}"
     if arrival.extraction.verdict.is_pushed and not arrival.identification.identifiers:
         return arrival.identification.reason
     return arrival.extraction.reason
@@ -116,6 +122,8 @@ def read_mail(row: Any, cipher: Cipher) -> MailRow:
         clues=facts.clues,
         message_id=facts.message_id,
         peer=facts.peer,
+        trust=facts.trust,
+        held=facts.held,
     )
 
 

@@ -24,6 +24,7 @@ from mailbridge.store.codes import SqliteCodes
 from mailbridge.store.database import Database, lock, mend, require_sound_sqlite, unlock
 from mailbridge.store.outbox import Outbox
 from mailbridge.store.retention import Retention
+from mailbridge.store.rotation import finish as finish_rotation
 from mailbridge.store.rows import DELIVERY, MAIL, facts_of, journal, link_of, private_of, read_delivery, read_mail
 from mailbridge.store.tail import SqliteTail
 from mailbridge.store.vault import SqliteVault
@@ -253,6 +254,11 @@ def path_of(settings: StoreSettings) -> Path:
     return Path(urlsplit(settings.url).path.removeprefix("/"))
 
 
+def key_path_of(settings: StoreSettings) -> Path:
+    """The key file: as configured, else beside the database."""
+    return settings.key_file or path_of(settings).with_suffix(".key")
+
+
 def open_sqlite(
     settings: StoreSettings, retention: RetentionSettings, *, clock: SteadyClock, grace: timedelta, is_visitor: bool = False
 ) -> SqliteStore:
@@ -291,8 +297,9 @@ def _open(
     connection = database.connect()
     try:
         is_made = database.is_empty(connection) and not is_visitor
-        key = read_key(settings.key_file or path.with_suffix(".key"), is_made=is_made)
-        cipher = Cipher(key)
+        if not is_visitor and not is_made:
+            finish_rotation(connection, key_path_of(settings))
+        cipher = Cipher(read_key(key_path_of(settings), is_made=is_made))
         outbox = Outbox(cipher=cipher, clock=clock)
         database.check(connection, cipher, is_visitor=is_visitor)
         if is_visitor:
@@ -313,7 +320,7 @@ def _open(
         writer=writer,
         outbox=outbox,
         cipher=cipher,
-        names=Names(key),
+        names=Names(cipher.names_key),
         clock=clock,
         retention=retention,
         grace=grace,

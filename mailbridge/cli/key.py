@@ -1,0 +1,39 @@
+"""`key`: another key for what is kept encrypted, without losing any of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mailbridge.cli.exits import Exit
+from mailbridge.cli.options import config_option, load_or_exit
+
+
+@click.group()
+def key() -> None:
+    """Change the key that codes and mails are encrypted with."""
+
+
+@key.command("rotate")
+@config_option
+def rotate(*, config: Path | None) -> None:
+    """Encrypt everything anew with a new key, while the daemon is stopped.
+
+    The new key replaces the key file in one step; interrupted at any moment, the next start (or another try) finds a database and a
+    key that fit. Back the new key up: it is the only one that opens the database, and no older backup of the key does.
+    """
+    from mailbridge.store import StoreError, StoreInUse
+    from mailbridge.store.rotation import rotate as rotate_key
+    from mailbridge.store.sqlite import key_path_of, path_of
+
+    settings = load_or_exit(config).settings
+    try:
+        count = rotate_key(settings.store, path=path_of(settings.store), key_path=key_path_of(settings.store))
+    except StoreInUse as fault:
+        click.echo(f"mailbridge: {fault}", err=True)
+        raise SystemExit(Exit.TRY_AGAIN) from None
+    except StoreError as fault:
+        click.echo(f"mailbridge: {fault}", err=True)
+        raise SystemExit(Exit.UNAVAILABLE) from None
+    click.echo(f"{count} values are encrypted with a new key; start the daemon again")

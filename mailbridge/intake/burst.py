@@ -1,0 +1,28 @@
+"""Many mails held in a short while: somebody tries, or a forwarder has changed; either way a person should look."""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import datetime, timedelta
+
+WINDOW = timedelta(minutes=10)
+
+
+class Burst:
+    """Counts within the last ten minutes. ``limit`` of 0: never a burst."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._at: deque[datetime] = deque(maxlen=max(limit, 1))
+
+    def add(self, at: datetime) -> bool:
+        """Count one; whether that makes a burst which was none before."""
+        was = self.is_on(at)
+        self._at.append(at)
+        return not was and self.is_on(at)
+
+    def is_on(self, now: datetime) -> bool:
+        """Whether the last ten minutes held as many as the limit."""
+        while self._at and now - self._at[0] > WINDOW:
+            self._at.popleft()
+        return 0 < self.limit <= len(self._at)

@@ -1,0 +1,298 @@
+"""The gate: whether what a mail holds may be pushed, by what proof, or which checks failed and what changes that.
+
+It runs after the mail is understood and before it is stored, in the daemon itself: proofs ask DNS, which the worker must not.
+A mail from which nothing would be pushed, and a code to an address that nobody can guess, cost no proof at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import Literal, Protocol
+
+from mailbridge.config.settings import Settings, Trust
+from mailbridge.core.confirmation import SENDER as CONFIRMING
+from mailbridge.core.identity import Identification
+from mailbridge.core.mail import Envelope
+from mailbridge.core.recipients import Recipient
+from mailbridge.intake.understand import Addressed, Understanding
+from mailbridge.trust import Finding, Proven, Unproven, arc, authres, dkim, raw, spf
+from mailbridge.trust.dns import DnsUnavailable, Resolver
+
+Check = Literal["sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient"]
+CHECKS: tuple[Check, ...] = ("sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient")
+
+KEYS: dict[Check, str] = {
+    "sender": "[[address]] accept_from, [trust] senders",
+    "link-host": "[trust] link_hosts, or link_hosts of a rule",
+    "dkim": "[trust] signers, [[address]] trust, [trust] default",
+    "arc": "[trust] forwarders, [[address]] trust, [trust] default",
+    "forwarder": "[trust] accounts, [[address]] trust, [trust] default",
+    "authres": "[trust] authserv_ids",
+    "token": "[[address]] rcpt (`mailbridge address new`), [[address]] trust",
+    "recipient": "[trust] accounts",
+}
+"""What changes the outcome of a check."""
+
+
+LATE = "DNS did not answer in time"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passed:
+    """It may be pushed, under these identifiers. ``by`` is a proof, or ``token``, ``none``, ``operator``, ``practice``."""
+
+    by: str
+    detail: str
+    identification: Identification
+    warning: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """One check that failed, and why."""
+
+    check: Check
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.check}: {self.why} ({KEYS[self.check]})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """It is stored and shown, and not pushed: what failed, each with the key of the configuration that changes it."""
+
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deferred:
+    """DNS did not answer: nothing is known, and the sender is asked to come again."""
+
+    reason: str
+
+
+Judgement = Passed | Held | Deferred
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The settings as the gate needs them."""
+
+    default: frozenset[Trust]
+    addresses: dict[str, tuple[frozenset[Trust] | None, tuple[str, ...]]]
+    senders: tuple[str, ...]
+    signers: dict[str, frozenset[str]]
+    forwarders: frozenset[str]
+    accounts: tuple[str, ...]
+    servers: frozenset[str]
+    is_practice: bool = False
+
+    def of(self, recipient: Recipient) -> tuple[frozenset[Trust], bool, tuple[str, ...]]:
+        """For a recipient: which proofs are enough, whether its address counts as unguessable, and which senders it takes.
+
+        An address whose own ``trust`` says ``token`` is one that the operator vouches for, however it looks.
+        """
+        local, _, domain = recipient.rcpt.casefold().rpartition("@")
+        base = f"{local.partition('+')[0]}@{domain}"
+        own, senders = self.addresses.get(recipient.rcpt.casefold()) or self.addresses.get(base) or (None, ())
+        is_unguessable = recipient.is_token or (own is not None and "token" in own)
+        return own if own is not None else self.default, is_unguessable, senders
+
+
+def policy_of(settings: Settings, *, is_practice: bool) -> Policy:
+    """The policy of the settings. ``is_practice``: nothing leaves this machine, so that nothing has to be proven."""
+    trust = settings.trust
+    signers: dict[str, frozenset[str]] = {}
+    for entry in trust.signers:
+        domain, _, signer = entry.lower().partition("=")
+        signers[domain.strip()] = signers.get(domain.strip(), frozenset()) | {signer.strip()}
+    return Policy(
+        default=frozenset(trust.default),
+        addresses={one.rcpt.casefold(): (_listed(one.trust), one.accept_from or ()) for one in settings.address},
+        senders=trust.senders,
+        signers=signers,
+        forwarders=frozenset(one.lower() for one in trust.forwarders),
+        accounts=trust.accounts,
+        servers=frozenset(trust.authserv_ids),
+        is_practice=is_practice,
+    )
+
+
+def _listed(trust: Trust | tuple[Trust, ...] | None) -> frozenset[Trust] | None:
+    if trust is None:
+        return None
+    return frozenset((trust,)) if isinstance(trust, str) else frozenset(trust)
+
+
+class Judge(Protocol):
+    """What `Intake` asks before it lets anything out."""
+
+    async def judge(
+        self, envelope: Envelope, understood: Understanding, kind: Literal["code", "link", "body"]
+    ) -> tuple[Judgement, ...]:
+        """One judgement for each of ``understood.addressed``."""
+        ...
+
+    async def confirmation(self, envelope: Envelope, understood: Understanding) -> Finding | Deferred:
+        """Whether a forwarding confirmation is Google's own."""
+        ...
+
+
+class Gate:
+    """Implements `Judge`. One for a daemon; ``policy`` is replaced when the configuration is read again."""
+
+    def __init__(self, *, policy: Policy, dns: Resolver, deadline: timedelta = timedelta(seconds=3)) -> None:
+        self.policy = policy
+        self._dns = dns
+        self._deadline = deadline.total_seconds()
+
+    async def judge(
+        self, envelope: Envelope, understood: Understanding, kind: Literal["code", "link", "body"]
+    ) -> tuple[Judgement, ...]:
+        """See `Judge.judge`. A proof is looked for once for the whole mail, and all of them within the deadline."""
+        proofs = _Proofs(envelope, understood.sender, self.policy, self._dns)
+        try:
+            async with asyncio.timeout(self._deadline):
+                return tuple([await self._one(entry, understood, kind, proofs) for entry in understood.addressed])
+        except TimeoutError:
+            return (Deferred(reason=LATE),) * len(understood.addressed)
+
+    async def confirmation(self, envelope: Envelope, understood: Understanding) -> Finding | Deferred:
+        """See `Judge.confirmation`: signed by google.com exactly, from its one address, and for one of the recipients."""
+        if self.policy.is_practice:
+            return Proven(by="dkim", detail="practice: nothing leaves this machine", named=None)
+        if understood.sender.casefold() != CONFIRMING:
+            return Unproven(by="dkim", why=f"it is not from {CONFIRMING}")
+        mail = raw.read(envelope.content)
+        try:
+            async with asyncio.timeout(self._deadline):
+                found = await dkim.check(mail, sender=understood.sender, signers={}, dns=self._dns, now=envelope.received_at)
+        except DnsUnavailable as fault:
+            return Deferred(reason=str(fault))
+        except TimeoutError:
+            return Deferred(reason=LATE)
+        if isinstance(found, Proven) and envelope.rcpt_to and not any(found.covers(rcpt) for rcpt in envelope.rcpt_to):
+            return Unproven(by="dkim", why="it was written to another address")
+        return found
+
+    async def _one(
+        self, entry: Addressed, understood: Understanding, kind: Literal["code", "link", "body"], proofs: _Proofs
+    ) -> Judgement:
+        wanted, is_unguessable, senders = self.policy.of(entry.recipient)
+        if self.policy.is_practice:
+            return Passed(by="practice", detail="nothing leaves this machine", identification=entry.identification)
+        failure = _unwanted(understood.sender, (self.policy.senders, senders or ("*",)))
+        if failure is not None:
+            return Held(failures=(failure,))
+        if "none" in wanted:
+            return Passed(by="none", detail="no proof is asked for", identification=entry.identification)
+        if kind == "link" and not understood.is_link_plausible:
+            return Held(
+                failures=(
+                    Failure(check="link-host", why="the link leads neither to the sender's domain nor to a host that is listed"),
+                )
+            )
+        if kind == "code" and "token" in wanted and is_unguessable:
+            return Passed(by="token", detail="sent to an address that nobody can guess", identification=entry.identification)
+        judgement = await self._proven(entry, wanted, proofs)
+        if isinstance(judgement, Held) and "token" in wanted:
+            why = "an address is no proof for a link or a text" if is_unguessable else "the address can be guessed"
+            return Held(failures=(*judgement.failures, Failure(check="token", why=why)))
+        return judgement
+
+    async def _proven(self, entry: Addressed, wanted: frozenset[Trust], proofs: _Proofs) -> Judgement:
+        failures: list[Failure] = []
+        waiting = ""
+        for check in proofs.worth(wanted):
+            try:
+                found = await proofs.find(check, entry.recipient.rcpt)
+            except DnsUnavailable as fault:
+                waiting = str(fault)
+                continue
+            if isinstance(found, Unproven):
+                failures.append(Failure(check=check, why=found.why))
+                continue
+            identification = self._covered(entry, found)
+            if identification is not None:
+                return Passed(by=check, detail=found.detail, identification=identification, warning=found.warning)
+            failures.append(Failure(check="recipient", why=f"{found.detail}, but for somebody else than it is to be pushed for"))
+        return Deferred(reason=waiting) if waiting else Held(failures=tuple(failures))
+
+    def _covered(self, entry: Addressed, proof: Proven) -> Identification | None:
+        """The identifiers that the proof speaks for: a genuine mail that is sent on to somebody else is not for them."""
+        if entry.recipient.identifier is not None:
+            named = proof.named or frozenset()
+            is_ours = proof.named is None or proof.covers(entry.recipient.identifier) or proof.covers(entry.recipient.rcpt)
+            is_listed = any(spf.is_listed(one, self.policy.accounts) for one in named)
+            return entry.identification if is_ours or is_listed else None
+        for candidate in (entry.identification, entry.unstamped):
+            if candidate is None:
+                continue
+            kept = tuple(one for one in candidate.identifiers if self._is_covered(one, proof))
+            if kept:
+                return Identification(identifiers=kept, source=candidate.source, clues=candidate.clues, reason=candidate.reason)
+        return None
+
+    def _is_covered(self, identifier: str, proof: Proven) -> bool:
+        return proof.covers(identifier) or (proof.is_forwarders and spf.is_listed(identifier, self.policy.accounts))
+
+
+class _Proofs:
+    """The proofs of one mail, each looked for at most once (for each recipient, where it depends on that)."""
+
+    def __init__(self, envelope: Envelope, sender: str, policy: Policy, dns: Resolver) -> None:
+        self._envelope = envelope
+        self._sender = sender
+        self._policy = policy
+        self._dns = dns
+        self._mail: raw.RawMail | None = None
+        self._found: dict[tuple[str, str], Finding] = {}
+
+    def worth(self, wanted: frozenset[Trust]) -> Sequence[Literal["authres", "dkim", "arc", "forwarder"]]:
+        """The proofs to look for, cheapest first. A mailbox's server speaks for signatures and seals alike."""
+        checks: list[Literal["authres", "dkim", "arc", "forwarder"]] = []
+        if self._envelope.ingress == "imap" and self._policy.servers and wanted & {"dkim", "arc"}:
+            checks.append("authres")
+        if "dkim" in wanted:
+            checks.append("dkim")
+        if "forwarder" in wanted and "+caf_=" in self._envelope.mail_from:
+            checks.append("forwarder")
+        if "arc" in wanted:
+            checks.append("arc")
+        if "forwarder" in wanted and "forwarder" not in checks:
+            checks.append("forwarder")
+        return checks
+
+    async def find(self, check: Literal["authres", "dkim", "arc", "forwarder"], rcpt: str) -> Finding:
+        """Raises DnsUnavailable."""
+        key = (check, rcpt.rpartition("@")[2] if check == "arc" else rcpt if check == "forwarder" else "")
+        if key not in self._found:
+            self._found[key] = await self._look(check, rcpt)
+        return self._found[key]
+
+    async def _look(self, check: Literal["authres", "dkim", "arc", "forwarder"], rcpt: str) -> Finding:
+        envelope, policy = self._envelope, self._policy
+        if check == "forwarder":
+            return await spf.check(envelope.mail_from, rcpt=rcpt, peer=envelope.peer, accounts=policy.accounts, dns=self._dns)
+        if self._mail is None:
+            self._mail = raw.read(envelope.content)
+        now: datetime = envelope.received_at
+        if check == "authres":
+            return authres.check(self._mail, sender=self._sender, servers=policy.servers)
+        if check == "dkim":
+            return await dkim.check(self._mail, sender=self._sender, signers=policy.signers, dns=self._dns, now=now)
+        return await arc.check(self._mail, sender=self._sender, rcpt=rcpt, forwarders=policy.forwarders, dns=self._dns, now=now)
+
+
+def _unwanted(sender: str, lists: Sequence[tuple[str, ...]]) -> Failure | None:
+    """A sender that one of the lists does not hold; an empty one is in no list but ``*``."""
+    folded = sender.casefold()
+    for patterns in lists:
+        if not any(pattern == "*" or fnmatchcase(folded, pattern.casefold()) for pattern in patterns):
+            return Failure(check="sender", why="its sender is not among those whose mails may be pushed")
+    return None

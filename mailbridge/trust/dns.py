@@ -1,0 +1,166 @@
+"""DNS with a memory and a deadline: what signatures and senders are checked against."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import timedelta
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+LONGEST = 3_600.0
+SHORTEST = 60.0
+"""Seconds that an answer is kept: its own TTL within these bounds."""
+
+FAILURE = timedelta(seconds=5)
+"""For how long a failure is not tried again, so that a burst of mails waits for it once."""
+
+CAPACITY = 1_024
+LARGEST = 16_384
+"""Characters of one answer that are kept: a stranger's zone must not fill the memory."""
+
+
+class DnsUnavailable(Exception):  # noqa: N818  (a condition rather than a fault)
+    """No answer in time, or a server's failure: nothing is known, and the mail is to be tried again later."""
+
+
+class Resolver(Protocol):
+    """Looks names up. Every method gives ``()`` where the name has no such record, and raises DnsUnavailable only."""
+
+    async def txt(self, name: str) -> tuple[str, ...]:
+        """TXT records, the strings of each joined."""
+        ...
+
+    async def addresses(self, name: str) -> tuple[str, ...]:
+        """IPv4 and IPv6 addresses."""
+        ...
+
+    async def exchangers(self, name: str) -> tuple[str, ...]:
+        """Hosts of MX records, best first."""
+        ...
+
+
+class Dns:
+    """`Resolver` over the system's name servers, or those that are named (``host``, ``host:port``, ``[v6]:port``).
+
+    A system that names none is asked on this machine, as the C library does.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout: timedelta,
+        nameservers: Sequence[str] = (),
+        failure: timedelta = FAILURE,
+        resolv_conf: str = "/etc/resolv.conf",
+    ) -> None:
+        import dns.asyncresolver
+        import dns.exception
+
+        try:
+            self._resolver: Any = dns.asyncresolver.Resolver(filename=resolv_conf, configure=not nameservers)
+        except (dns.exception.DNSException, OSError, ValueError):
+            self._resolver = dns.asyncresolver.Resolver(configure=False)
+            nameservers = ("127.0.0.1",)
+        self._resolver.cache = None
+        self._timeout = timeout.total_seconds()
+        self._failure = failure.total_seconds()
+        self._resolver.lifetime = self._timeout
+        self._resolver.timeout = self._timeout / 3
+        if nameservers:
+            self._resolver.nameservers = [_nameserver(one) for one in nameservers]
+        self._known: OrderedDict[tuple[str, str], tuple[float, tuple[str, ...] | None]] = OrderedDict()
+        self._asking: dict[tuple[str, str], asyncio.Task[tuple[str, ...]]] = {}
+
+    async def txt(self, name: str) -> tuple[str, ...]:
+        """See `Resolver.txt`."""
+        return await self._ask(name, "TXT", lambda record: b"".join(record.strings).decode("utf-8", "replace"))
+
+    async def addresses(self, name: str) -> tuple[str, ...]:
+        """See `Resolver.addresses`."""
+        four, six = await asyncio.gather(
+            self._ask(name, "A", lambda record: str(record.address)), self._ask(name, "AAAA", lambda record: str(record.address))
+        )
+        return (*four, *six)
+
+    async def exchangers(self, name: str) -> tuple[str, ...]:
+        """See `Resolver.exchangers`."""
+        found = await self._ask(
+            name, "MX", lambda record: f"{record.preference:05d} {record.exchange.to_text(omit_final_dot=True)}"
+        )
+        return tuple(one.partition(" ")[2] for one in sorted(found))
+
+    async def _ask(self, name: str, kind: str, text: Callable[[Any], str]) -> tuple[str, ...]:
+        key = (name.lower().rstrip("."), kind)
+        known = self._known.get(key)
+        if known is not None and known[0] > time.monotonic():
+            self._known.move_to_end(key)
+            if known[1] is None:
+                raise DnsUnavailable(f"no answer for {key[0]}")
+            return known[1]
+        task = self._asking.get(key)
+        if task is None:
+            task = asyncio.ensure_future(self._look_up(key, text))
+            self._asking[key] = task
+            task.add_done_callback(lambda _: self._asking.pop(key, None))
+        return await _shared(task)
+
+    async def _look_up(self, key: tuple[str, str], text: Callable[[Any], str]) -> tuple[str, ...]:
+        import dns.exception
+        import dns.name
+        import dns.resolver
+
+        name, kind = key
+        try:
+            async with asyncio.timeout(self._timeout):
+                answer = await self._resolver.resolve(name, kind, search=False)
+        except dns.resolver.NXDOMAIN:
+            return self._keep(key, SHORTEST, ())
+        except dns.resolver.NoAnswer:
+            return self._keep(key, SHORTEST, ())
+        except (dns.name.LabelTooLong, dns.name.NameTooLong, dns.name.EmptyLabel, dns.name.BadEscape, UnicodeError):
+            return self._keep(key, LONGEST, ())
+        except (dns.exception.DNSException, OSError, TimeoutError, ValueError) as fault:
+            self._keep(key, self._failure, None)
+            raise DnsUnavailable(f"no answer for {name}: {type(fault).__name__}") from None
+        ttl = min(max(float(answer.rrset.ttl if answer.rrset else 0), SHORTEST), LONGEST)
+        return self._keep(key, ttl, _bounded(text(record) for record in answer))
+
+    def _keep(self, key: tuple[str, str], seconds: float, found: tuple[str, ...] | None) -> tuple[str, ...]:
+        self._known[key] = (time.monotonic() + seconds, found)
+        self._known.move_to_end(key)
+        while len(self._known) > CAPACITY:
+            self._known.popitem(last=False)
+        return found or ()
+
+
+def _bounded(records: Iterable[str]) -> tuple[str, ...]:
+    kept: list[str] = []
+    left = LARGEST
+    for record in records:
+        left -= len(record)
+        if left < 0:
+            break
+        kept.append(record)
+    return tuple(kept)
+
+
+async def _shared(task: Awaitable[T]) -> T:
+    """Wait for what others may wait for too: whoever stops waiting does not stop it."""
+    return await asyncio.shield(asyncio.ensure_future(task))
+
+
+def _nameserver(text: str) -> Any:
+    import dns.nameserver
+
+    host, port = text, 53
+    if text.startswith("["):
+        host, _, tail = text[1:].partition("]")
+        port = int(tail.removeprefix(":") or 53)
+    elif text.count(":") == 1:
+        host, _, tail = text.partition(":")
+        port = int(tail)
+    return dns.nameserver.Do53Nameserver(host, port)

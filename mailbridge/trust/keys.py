@@ -1,0 +1,79 @@
+"""Public keys of signers (RFC 6376 3.6.1): looked up, and refused where they are too weak or too costly to use."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from mailbridge.trust.dns import Resolver
+from mailbridge.trust.raw import tags
+
+LEAST_BITS = 1_024
+"""Shorter keys are refused (RFC 8301 3.2)."""
+
+GOOD_BITS = 2_048
+MOST_BITS = 4_096
+MOST_EXPONENT = 1 << 32
+"""Beyond these a stranger's key would have us compute for seconds."""
+
+MOST_RECORD = 4_096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """A key that may be used, and where it was found; ``bits`` of its modulus."""
+
+    name: str
+    public: RSAPublicKey
+    bits: int
+
+
+async def find(selector: str, domain: str, dns: Resolver) -> Key | str:
+    """The key of a signature, or why there is none to use.
+
+    Raises:
+        DnsUnavailable: nobody answered.
+    """
+    name = f"{selector}._domainkey.{domain}".lower()
+    records = [one for one in await dns.txt(name) if "p=" in one.replace(" ", "")]
+    if not records:
+        return f"there is no key at {name}"
+    if len(records) > 1:
+        return f"there are several keys at {name}"
+    return judge(records[0], name)
+
+
+def judge(record: str, name: str) -> Key | str:
+    """A key record as a key that may be used, or why not. Total."""
+    found = tags(record) if len(record) <= MOST_RECORD else None
+    if found is None or found.get("v", "DKIM1") != "DKIM1":
+        return f"the key at {name} is malformed"
+    if not found.get("p"):
+        return f"the key at {name} is revoked"
+    if "y" in found.get("t", "").split(":"):
+        return f"the key at {name} is being tested, which its owner asks not to rely on"
+    if found.get("k", "rsa") != "rsa":
+        return f"the key at {name} is of a kind that is not supported: {found['k'][:20]}"
+    if "sha256" not in found.get("h", "sha256").split(":") or not {"*", "email"} & set(found.get("s", "*").split(":")):
+        return f"the key at {name} is not for mail with SHA-256"
+    try:
+        key = load_der_public_key(base64.b64decode(found["p"], validate=True))
+    except (ValueError, binascii.Error, UnsupportedAlgorithm, TypeError):
+        return f"the key at {name} is malformed"
+    if not isinstance(key, RSAPublicKey):
+        return f"the key at {name} is no RSA key"
+    if key.key_size < LEAST_BITS:
+        return f"the key at {name} has {key.key_size} bits, fewer than {LEAST_BITS}"
+    if key.key_size > MOST_BITS or key.public_numbers().e > MOST_EXPONENT:
+        return f"the key at {name} is larger than anybody needs"
+    return Key(name=name, public=key, bits=key.key_size)
+
+
+def warning(bits: int, domain: str) -> str:
+    """What the operator should know of a key that counts; ``""`` where it is good."""
+    return f"{domain} signs with {bits} bits, fewer than {GOOD_BITS}" if bits < GOOD_BITS else ""

@@ -1,0 +1,113 @@
+"""A mail's header as it was signed: octets, in order, and nothing mended.
+
+A signature is about octets, extraction about what a person sees. Where the two could read a mail differently (a header twice, a
+line that is none, line ends of two kinds) there is no proof: `doubt` says which.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from mailbridge.core.addresses import canonical, find_mailboxes
+
+MAX_CONTENT = 1_048_576
+"""Octets up to which a mail is verified, which is also as much of it as is parsed."""
+
+MAX_HEADERS = 1_000
+MAX_SIGNATURE = 8_192
+"""Octets of a signature or a seal; honest ones have up to 3,000."""
+
+SINGLE = (
+    "from",
+    "sender",
+    "to",
+    "cc",
+    "subject",
+    "date",
+    "message-id",
+    "mime-version",
+    "content-type",
+    "content-transfer-encoding",
+    "content-disposition",
+)
+"""Headers that may stand once (RFC 5322 3.6): a second one stands above the signed one, and would be what is seen."""
+
+NAME = re.compile(rb"([!-9;-~]{1,200})[ \t]*:")
+EMPTY = re.compile(rb"[ \t]{81}")
+"""More blanks in a row than any signature has, folds included: libraries try each of them against each other."""
+
+SIGNATURES = ("dkim-signature", "arc-seal", "arc-message-signature", "arc-authentication-results")
+FOLDED = re.compile(rb"\r\n(?=[ \t])")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawMail:
+    """``headers`` are (name in lower case, value unfolded), topmost first; ``doubt`` is why no signature can count, or ``""``."""
+
+    content: bytes = field(repr=False)
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    doubt: str = ""
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """Every value of a header, topmost first."""
+        return tuple(value for key, value in self.headers if key == name)
+
+    def mailboxes(self, signed: Iterable[str], names: Iterable[str]) -> frozenset[str]:
+        """The mailboxes (`canonical`) in those headers of ``names`` that an ``h=`` list covers: it signs from the bottom up."""
+        counted = list(signed)
+        found: set[str] = set()
+        for name in names:
+            count = counted.count(name)
+            if count:
+                for value in self.values(name)[-count:]:
+                    found.update(canonical(one) for one in find_mailboxes(value))
+        return frozenset(found)
+
+
+def read(content: bytes) -> RawMail:
+    """Total: any octets give a RawMail."""
+    if len(content) > MAX_CONTENT:
+        return RawMail(content=b"", headers=(), doubt=f"the mail is larger than {MAX_CONTENT} octets, and not verified")
+    head, separator, _ = content.partition(b"\r\n\r\n")
+    if not separator:
+        return RawMail(content=content, headers=(), doubt="its header has no end")
+    if b"\0" in content or b"\n" in content.replace(b"\r\n", b"") or b"\r" in content.replace(b"\r\n", b""):
+        return RawMail(content=content, headers=(), doubt="it has NUL, or line ends that two readers see differently")
+    lines = FOLDED.sub(b"", head).split(b"\r\n")
+    headers: list[tuple[str, str]] = []
+    for line in lines:
+        name = NAME.match(line)
+        if name is None or name.end() != len(name[1]) + 1 or len(headers) >= MAX_HEADERS:
+            return RawMail(content=content, headers=tuple(headers), doubt="its header has a line that is none")
+        lowered = name[1].decode("ascii").lower()
+        if lowered in SIGNATURES and (len(line) > MAX_SIGNATURE or EMPTY.search(line)):
+            return RawMail(content=content, headers=tuple(headers), doubt="it has a signature that is longer than any honest one")
+        headers.append((lowered, line[name.end() :].decode("utf-8", "replace").strip()))
+    return RawMail(content=content, headers=tuple(headers), doubt=_twice(headers))
+
+
+def _twice(headers: list[tuple[str, str]]) -> str:
+    names = [name for name, _ in headers]
+    for single in SINGLE:
+        if names.count(single) > 1:
+            return f"it has the header {single} more than once"
+    return "" if "from" in names else "it has no From"
+
+
+def tags(value: str) -> Mapping[str, str] | None:
+    """A tag list (RFC 6376 3.2) with white space removed; None where it is malformed or names a tag twice."""
+    found: dict[str, str] = {}
+    for part in value.rstrip().rstrip(";").split(";"):
+        name, equals, text = part.partition("=")
+        name = name.strip()
+        if not equals or not name or name in found:
+            return None
+        found[name] = re.sub(r"\s+", "", text)
+    return found
+
+
+def hosts_of(listed: str) -> tuple[str, ...]:
+    """An ``h=`` list as lower-case names, as often as each stands in it."""
+    return tuple(name.lower() for name in listed.split(":") if name)

@@ -1,0 +1,146 @@
+"""Floods: put off for whom they are meant, and not felt by anybody else."""
+
+from __future__ import annotations
+
+import asyncio
+import smtplib
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mailbridge.config import settings as s
+from mailbridge.core.mail import Envelope
+from mailbridge.ingress.floods import MOST_KEYS, Buckets, Floods
+from mailbridge.intake.turns import Turns
+from tests.loop import looped
+from tests.peers.house import PATIENCE, house
+from tests.trust.mails import mail
+
+BOMBED = "otp-7m3k9q2wxy8vhtnc@bridge.example"
+OTHER = "otp-h4d8s2jk9w7q3vzn@bridge.example"
+
+
+def test_a_bucket_holds_a_minutes_share_and_fills_evenly() -> None:
+    """As many as the rate at once, then one for each share of the minute; 0 never runs out, and nobody is nobody."""
+    bucket = Buckets(60)
+    for _ in range(60):
+        assert bucket.has("a", 0.0)
+        bucket.take("a", 0.0)
+    assert not bucket.has("a", 0.5)
+    assert bucket.has("a", 1.0)
+    assert bucket.has("b", 0.0)
+    free = Buckets(0)
+    free.take("a", 0.0)
+    assert free.has("a", 0.0)
+    for _ in range(100):
+        bucket.take("", 0.0)
+    assert bucket.has("", 0.0)
+
+
+def test_buckets_are_bounded() -> None:
+    """Strangers cannot fill the memory with names."""
+    bucket = Buckets(10)
+    for number in range(MOST_KEYS + 100):
+        bucket.take(str(number), 0.0)
+    assert len(bucket._left) == MOST_KEYS
+
+
+def test_each_kind_has_buckets_of_its_own() -> None:
+    """A recipient that is over says nothing of the sender, and whoever counts is told of which kind it was."""
+    told: list[str] = []
+    floods = Floods(recipient=1, sender=5, client=5, on_flood=told.append)
+    floods.count(recipients=("r",), sender="s", client="c", now=0.0)
+    assert floods.is_over("recipient", "r", 0.0)
+    assert not floods.is_over("sender", "s", 0.0)
+    assert not floods.is_over("client", "c", 0.0)
+    assert told == ["recipient"]
+
+
+@pytest.mark.parametrize(("key", "by"), [("rate_sender", "sender"), ("rate_recipient", "recipient")])
+def test_who_sends_too_many_is_told_to_come_again(tmp_path: Path, key: str, by: str) -> None:
+    """The mail above the limit gets 451 4.7.1, at MAIL FROM or RCPT TO, and is counted."""
+    few: dict[str, Any] = {key: 3}
+    smtp = s.SmtpSettings(listen=("127.0.0.1:0",), tls=False, **few)
+    with house(tmp_path, smtp=smtp) as one, smtplib.SMTP(*one.smtp, timeout=PATIENCE) as client:
+        client.ehlo()
+        answers = []
+        for number in range(4):
+            code, text = client.mail("x@evil.example")
+            if code == 250:
+                code, text = client.rcpt("codes@bridge.example")
+            if code == 250:
+                code, text = client.data(mail(f"Your code is 30000{number}."))
+            else:
+                client.rset()
+            answers.append((code, text[:5]))
+        assert [code for code, _ in answers] == [250, 250, 250, 451]
+        assert answers[3][1] == b"4.7.1"
+        assert f'mailbridge_flooded_total{{by="{by}"}} 1.0' in one.do(one.running.render_metrics).decode()
+
+
+def test_a_bomb_to_one_recipient_is_put_off_and_leaves_the_others_alone(tmp_path: Path) -> None:
+    """While one recipient gets all that four connections can send, another's code is pushed, in good time; the bomb meets 451."""
+    sections: dict[str, Any] = {
+        "smtp": s.SmtpSettings(listen=("127.0.0.1:0",), tls=False, rate_recipient=200, rate_sender=0),
+        "address": (
+            s.AddressSettings(rcpt=BOMBED, identifier="bob@corp.example"),
+            s.AddressSettings(rcpt=OTHER, identifier="ann@corp.example"),
+        ),
+        "log": s.LogSettings(level="error"),
+    }
+    with house(tmp_path, **sections) as one:
+        stop, refused = threading.Event(), threading.Event()
+
+        def bomb() -> None:
+            with smtplib.SMTP(*one.smtp, timeout=PATIENCE) as client:
+                client.ehlo()
+                while not stop.is_set():
+                    client.mail("x@evil.example")
+                    if client.rcpt(BOMBED)[0] == 451:
+                        refused.set()
+                        client.rset()
+                    else:
+                        client.data(mail("Your code is 666666."))
+
+        bombers = [threading.Thread(target=bomb) for _ in range(4)]
+        for bomber in bombers:
+            bomber.start()
+        try:
+            assert refused.wait(PATIENCE)
+            for number in range(5):
+                reply = one.send(mail(f"Your code is 30010{number}."), rcpt=OTHER)
+                (delivery,) = one.deliveries(reply.mail_id)
+                assert (delivery.draft.identifier, str(delivery.state)) == ("ann@corp.example", "delivered")
+        finally:
+            stop.set()
+            for bomber in bombers:
+                bomber.join(PATIENCE)
+
+
+@looped
+async def test_mails_of_one_recipient_take_turns() -> None:
+    """Of many mails for one recipient a few are read at once; a mail for another does not wait for them."""
+    turns, inside, most, release = Turns(at_once=2), 0, 0, asyncio.Event()
+
+    async def read(rcpt: str) -> None:
+        nonlocal inside, most
+        envelope = Envelope(mail_from="", rcpt_to=(rcpt,), content=b"", received_at=datetime.now(UTC), ingress="smtp")
+        async with turns.of(envelope):
+            inside += 1
+            most = max(most, inside)
+            await release.wait()
+            inside -= 1
+
+    bomb = [asyncio.ensure_future(read("a@b.example")) for _ in range(50)]
+    await asyncio.sleep(0)
+    other = asyncio.ensure_future(read("c@d.example"))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert inside == 3
+    release.set()
+    await asyncio.gather(*bomb, other)
+    assert most == 3
+    assert not turns._gates

@@ -1,0 +1,185 @@
+"""What becomes of held mails: released by hand, over in time, counted and alarmed; and practice, where nothing is asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from click.testing import CliRunner, Result
+
+from mailbridge.app import bridge
+from mailbridge.cli import cli
+from mailbridge.config import settings as s
+from mailbridge.core.mail import Envelope
+from mailbridge.intake.burst import WINDOW, Burst
+from mailbridge.store.cipher import read_key
+from mailbridge.store.sqlite import key_path_of
+from mailbridge.trust.dns import Dns
+from mailbridge.trust.seal import Sealer
+from tests.attacks.forgeries import VF, confirm
+from tests.loop import looped
+from tests.peers import signer
+from tests.peers.dns_server import dns_server
+from tests.peers.house import House, house
+from tests.trust.mails import mail
+
+CODES = "codes@bridge.example"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A house with the default gate."""
+    with house(tmp_path_factory.mktemp("release"), trust=s.TrustSettings(alarm_held=0)) as one:
+        yield one
+
+
+def command(home: House, *args: str) -> Result:
+    """Run a command beside the house, on its store and listener."""
+    env = {
+        **{name: None for name in os.environ if name.startswith(("MAILBRIDGE_", "SKYVERN_"))},
+        "MAILBRIDGE_STORE__URL": home.running.settings.store.url,
+        "MAILBRIDGE_SMTP__LISTEN": "{}:{}".format(*home.smtp),
+        "MAILBRIDGE_DOMAINS__ACCEPT": "bridge.example",
+        "SKYVERN_API_KEY": "unused",
+    }
+    return CliRunner().invoke(cli, list(args), env=env)
+
+
+def test_a_held_mail_is_shown_and_released_by_hand(home: House) -> None:
+    """`mail show` tells what failed, `mail release` pushes the code once, with the time that it has left."""
+    reply = home.send(mail("Your code is 200001."), rcpt=CODES)
+    assert home.deliveries(reply.mail_id) == ()
+    shown = json.loads(command(home, "mail", "show", str(reply.mail_id), "--json").stdout)
+    assert shown["held"][0].startswith("dkim: it is not signed")
+    before = home.pushed()
+    done = command(home, "mail", "release", str(reply.mail_id), "--json")
+    assert done.exit_code == 0, done.stderr
+    number = json.loads(done.stdout)["mail"]
+    (delivery,) = home.deliveries(number)
+    assert delivery.draft.identifier == "ann@corp.example"
+    assert delivery.draft.content.reveal() == "200001"
+    assert home.row(number).trust == f"operator: released by hand, first came as mail {reply.mail_id}"
+    assert delivery.received_at == home.row(reply.mail_id).received_at
+    assert home.pushed() == before + 1
+    assert command(home, "mail", "release", str(reply.mail_id)).exit_code == 0
+    assert home.pushed() == before + 1
+
+
+def test_what_cannot_be_released_says_why(home: House) -> None:
+    """A mail that is not held, or not there, is exit 4 and a reason."""
+    reply = home.send(mail("Our office is closed on Monday.", subject="News"), rcpt=CODES)
+    for number in (str(reply.mail_id), "99999"):
+        done = command(home, "mail", "release", number)
+        assert done.exit_code == 4
+        assert done.stderr.startswith("mailbridge: mail")
+
+
+def test_a_mail_whose_time_is_over_is_not_pushed(home: House) -> None:
+    """Under the operator's seal too a code lives from when it first came, and is not pushed after that."""
+    now = datetime.now(UTC)
+    sealer = Sealer(read_key(key_path_of(home.running.settings.store), is_made=False))
+    content = mail("Your code is 200002. It expires in 10 minutes.")
+    sealed = sealer.make(content, rcpt=CODES, mail_id=1, received_at=now - timedelta(minutes=11), now=now)
+    before = home.pushed()
+    reply = home.send(sealed, rcpt=CODES)
+    assert [str(one.state) for one in home.deliveries(reply.mail_id)] == ["expired"]
+    assert home.pushed() == before
+
+
+def test_a_replay_does_not_release(home: House) -> None:
+    """`mail replay` of a held mail is held again; of one that was let through it is let through."""
+    held = home.send(mail("Your code is 200003."), rcpt=CODES)
+    done = json.loads(command(home, "mail", "replay", str(held.mail_id), "--json").stdout)
+    assert home.deliveries(done["mail"]) == ()
+    released = json.loads(command(home, "mail", "release", str(held.mail_id), "--json").stdout)["mail"]
+    again = json.loads(command(home, "mail", "replay", str(released), "--json").stdout)["mail"]
+    assert len(home.deliveries(again)) == 1
+
+
+def test_send_test_goes_through_the_gate_under_the_operators_seal(home: House) -> None:
+    """The command proves itself, so that it works with a real target and a whole domain."""
+    done = command(home, "send-test")
+    assert done.exit_code == 0, done.stdout + done.stderr
+
+
+def test_a_burst_of_held_mails_raises_an_alarm(tmp_path: Path) -> None:
+    """As many held mails as the limit make the daemon say so: in readiness and in a metric."""
+    with house(tmp_path, trust=s.TrustSettings(alarm_held=3)) as one:
+        for number in range(3):
+            assert "trust" not in one.do(one.running.health).checks
+            one.send(mail(f"Your code is 20010{number}."), rcpt=CODES)
+        assert "held for want of proof" in one.do(one.running.health).checks["trust"]
+        assert 'mailbridge_alarm{target="trust"} 1.0' in one.do(one.running.render_metrics).decode()
+
+
+def test_a_burst_is_over_after_its_window() -> None:
+    """Ten minutes later there is no alarm, and a new one is told anew; a limit of 0 is never reached."""
+    at = datetime(2026, 11, 25, tzinfo=UTC)
+    burst = Burst(2)
+    assert not burst.add(at)
+    assert burst.add(at)
+    assert not burst.add(at)
+    assert burst.is_on(at + WINDOW)
+    assert not burst.is_on(at + WINDOW + timedelta(seconds=1))
+    assert not burst.add(at + WINDOW * 2)
+    assert burst.add(at + WINDOW * 2)
+    assert not Burst(0).add(at)
+
+
+@looped
+async def test_practice_asks_for_nothing_and_nobody(tmp_path: Path) -> None:
+    """Without a key nothing leaves the machine: an unsigned code goes to the practice receiver, and DNS is not asked."""
+    async with dns_server() as server:
+        settings = s.Settings(
+            smtp=s.SmtpSettings(listen=("127.0.0.1:0",), tls=False),
+            http=s.HttpSettings(listen="127.0.0.1:0"),
+            practice=s.PracticeSettings(listen="127.0.0.1:0"),
+            store=s.StoreSettings(url=f"sqlite:///{tmp_path}/mailbridge.db"),
+        )
+        dns = Dns(timeout=timedelta(seconds=1), nameservers=[server.address])
+        async with bridge(settings, state_dir=tmp_path, dns=dns) as running:
+            envelope = Envelope(
+                mail_from="x@evil.example",
+                rcpt_to=("codes@mailbridge.localhost",),
+                content=b"DKIM-Signature: v=1; d=acme.example; s=s1\r\n" + mail("Your code is 200009."),
+                received_at=running.clock.now(),
+                ingress="smtp",
+            )
+            receipt = await running.intake.accept(envelope)
+            row = await running.store.mail(receipt.mail_id)
+            assert row is not None
+            assert row.trust == "practice: nothing leaves this machine"
+            assert len(await running.store.deliveries(mail_id=receipt.mail_id)) == 1
+            assert not server.asked
+
+
+def test_gmails_question_waits_for_whom_is_not_listed(tmp_path: Path) -> None:
+    """A proven confirmation of an account that is not listed is not answered by itself; `gmail confirm` finds it, and only such."""
+
+    def nobody() -> httpx.AsyncClient:
+        raise AssertionError("nobody is to be asked")
+
+    with house(tmp_path, browser=nobody, trust=s.TrustSettings(accounts=("bob@gmail.com",))) as one:
+        one.dns.txt("s1._domainkey.google.com", signer.record(signer.key()))
+        assert command(one, "gmail", "confirm").exit_code == 4
+        one.send(confirm(), rcpt=CODES)
+        done = command(one, "gmail", "confirm")
+        assert done.exit_code == 4
+        assert "is not proven to be Google's" in done.stderr
+        one.send(signer.dkim(confirm(), "google.com"), rcpt=CODES)
+        done = command(one, "gmail", "confirm", "--print")
+        assert done.exit_code == 0
+        assert "ann@gmail.com" in done.stdout
+        assert done.stdout.splitlines()[-1] == f"https://{VF}"
+
+
+def test_a_key_is_not_changed_under_a_running_daemon(home: House) -> None:
+    """`key rotate` beside the daemon is exit 75, and says what to do."""
+    done = command(home, "key", "rotate")
+    assert done.exit_code == 75
+    assert "stop it" in done.stderr
