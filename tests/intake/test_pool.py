@@ -174,6 +174,20 @@ def test_a_memory_bomb_gets_no_memory() -> None:
     run(main)
 
 
+def test_a_large_parent_makes_no_large_worker() -> None:
+    """A worker is not replaced for the memory that its parent has once used."""
+    assert len(bytearray(b"x") * (300 << 20)) == 300 << 20
+
+    async def main() -> None:
+        async with pool() as running:
+            before = running.pids
+            for number in range(3):
+                assert await text_of(running, f"mail {number}") == f"mail {number}"
+            assert running.pids == before
+
+    run(main)
+
+
 def test_a_worker_that_grew_is_replaced() -> None:
     """One that ever needed 400 MB answers, and makes room for a lean one; nothing that waits is lost."""
 
