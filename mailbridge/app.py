@@ -276,7 +276,7 @@ async def bridge(
             on_flood=metrics.flooded,
         )
         stack.push_async_callback(lambda: running.listeners.close(flush.left()))
-        if settings.identity.learn_from_skyvern and practice is None:
+        if settings.identity.learn_from_skyvern:
             await stack.enter_async_context(_running(_learn(running, targets[0].sink)))
         yield running
 
