@@ -11,11 +11,16 @@ MOST_KEYS = 20_000
 """Buckets that are kept for each kind; beyond it the one that was used longest ago is forgotten, which gives it a full one again."""
 
 
+BURST = 10
+"""Minutes' worth that may come at once, where little came before."""
+
+
 class Buckets:
-    """A token bucket for each key: it holds what may come within a minute, and fills evenly. A rate of 0 never runs out."""
+    """A token bucket for each key: it fills evenly, ``rate`` a minute, up to ten minutes' worth. A rate of 0 never runs out."""
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
+        self._most = float(rate * BURST)
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def has(self, key: str, now: float) -> bool:
@@ -32,8 +37,8 @@ class Buckets:
             self._left.popitem(last=False)
 
     def _level(self, key: str, now: float) -> float:
-        level, at = self._left.get(key, (float(self._rate), now))
-        return min(level + (now - at) * self._rate / 60.0, float(self._rate))
+        level, at = self._left.get(key, (self._most, now))
+        return min(level + (now - at) * self._rate / 60.0, self._most)
 
 
 class Floods:
@@ -48,7 +53,7 @@ class Floods:
         self._on_flood = on_flood
 
     def is_over(self, by: By, key: str, now: float) -> bool:
-        """Whether a recipient, sender or client has had its share of this minute. ``now`` is a monotonic clock in seconds."""
+        """Whether a recipient, sender or client has had its share. ``now`` is a monotonic clock in seconds."""
         if self._buckets[by].has(key, now):
             return False
         self._on_flood(by)
