@@ -140,7 +140,10 @@ REVEALING = {
     "intake/door.py": "into a digest that tells copies apart",
     "intake/understand.py": "where a link leads",
     "core/extraction.py": "whether it is a link at all",
+    "core/otpauth.py": "into the address that an authenticator reads",
+    "core/totp.py": "to compute a code of it",
     "core/explain.py": "for `rules try`, in the operator's hands",
+    "config/load.py": "several keys in one file, a line each",
     "config/checks.py": "whether a key can be sent at all",
     "logs.py": "to be masked wherever it turns up",
 }

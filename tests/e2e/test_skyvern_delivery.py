@@ -39,6 +39,8 @@ accept = ["bridge.example", "bridge.example.net", "mailbridge.localhost"]
 base_url = "{base_url}"
 grace = "1s"
 timeout = "3s"
+[trust]
+default = "none"
 """
 DATED = re.compile(r"(?m)^([> ]*(?:Date|Sent|Datum|Fecha|日付|日期)[*_ ]*[:：][ \t]*)\S.*?(\r?)$")
 GLUED_DATE = re.compile(r"(Gesendet: ).*?(Betreff)")

@@ -40,6 +40,8 @@ base_url = "{base_url}"
 api_key = "sk-canary-key-of-the-tests"
 grace = "{grace}"
 timeout = "3s"
+[trust]
+default = "none"
 [log]
 format = "{form}"
 level = "{level}"

@@ -34,6 +34,8 @@ listen = "127.0.0.1:0"
 token = "a-token-for-the-whole"
 [practice]
 listen = "127.0.0.1:0"
+[trust]
+default = "none"
 """
 
 
