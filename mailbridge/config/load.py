@@ -292,7 +292,7 @@ class _Reader:
         """A variable's text as the type of its key: lists by comma or as TOML, numbers and booleans as TOML."""
         fields = _fields(section)
         kind = fields[key].type if key in fields else str
-        if get_origin(kind) is tuple:
+        if any(get_origin(one) is tuple for one in (kind, *get_args(kind))):
             if value.lstrip().startswith("["):
                 return self._parsed(value, f"${PREFIX}{section.upper()}__{key.upper()}", key)
             return [part.strip() for part in value.split(",") if part.strip()]

@@ -70,7 +70,7 @@ class IdentitySettings(Section, frozen=True, kw_only=True, forbid_unknown_fields
 class TrustSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[trust]`: what proves that a mail is what it says, before a code or a link of it is pushed."""
 
-    default: tuple[Trust, ...] = ("dkim", "arc", "forwarder", "token")
+    default: Trust | tuple[Trust, ...] = ("dkim", "arc", "forwarder", "token")
     senders: tuple[str, ...] = ("*",)
     signers: tuple[str, ...] = ()
     forwarders: tuple[str, ...] = ("google.com", "microsoft.com", "zohomail.com")

@@ -112,7 +112,7 @@ def policy_of(settings: Settings, *, is_practice: bool) -> Policy:
         domain, _, signer = entry.lower().partition("=")
         signers[domain.strip()] = signers.get(domain.strip(), frozenset()) | {signer.strip()}
     return Policy(
-        default=frozenset(trust.default),
+        default=_listed(trust.default) or frozenset(),
         addresses={one.rcpt.casefold(): (_listed(one.trust), one.accept_from or ()) for one in settings.address},
         senders=trust.senders,
         signers=signers,

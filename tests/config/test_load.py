@@ -271,3 +271,13 @@ def test_a_broken_file_is_one_line(content: bytes, wanted: str, tmp_path: Path) 
     assert str(caught.value).startswith(f"{path}: ")
     assert wanted in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "variable", "expected"), [('"none"', "none", "none"), ('["dkim", "arc"]', "dkim, arc", ("dkim", "arc"))])
+def test_trust_is_one_word_or_a_list(tmp_path: Path, text: str, variable: str, expected: object) -> None:
+    """The proofs that are asked for may be one word or a list, in the file; in the environment words with commas."""
+    path = tmp_path / "mailbridge.toml"
+    path.write_text(f"[trust]\ndefault = {text}\n", encoding="utf-8")
+    assert load(path, environ={}, cwd=tmp_path).settings.trust.default == expected
+    found = load(None, environ={"MAILBRIDGE_TRUST__DEFAULT": variable}, cwd=tmp_path).settings.trust.default
+    assert found in (expected, (expected,))
