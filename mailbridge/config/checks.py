@@ -99,8 +99,10 @@ def _trust(settings: Settings) -> Iterator[tuple[str, str, str]]:
     trust = settings.trust
     for section, key, listed in (
         ("trust", "default", trust.default),
-        *(("address", "trust", one.trust) for one in settings.address if isinstance(one.trust, tuple)),
+        *(("address", "trust", one.trust) for one in settings.address),
     ):
+        if not isinstance(listed, tuple):
+            continue
         if not listed:
             yield section, key, 'must name a proof; "none" asks for nothing'
         elif "none" in listed and len(listed) > 1:

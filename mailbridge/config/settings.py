@@ -39,9 +39,9 @@ class SmtpSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     session_timeout: timedelta = Seconds(minutes=5)
     data_timeout: timedelta = Seconds(minutes=2)
     proxy_from: tuple[str, ...] = ()
-    rate_recipient: int = 600
-    rate_sender: int = 600
-    rate_client: int = 600
+    rate_recipient: int = 6_000
+    rate_sender: int = 6_000
+    rate_client: int = 6_000
 
 
 class AddressSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

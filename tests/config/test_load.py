@@ -273,7 +273,9 @@ def test_a_broken_file_is_one_line(content: bytes, wanted: str, tmp_path: Path) 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("text", "variable", "expected"), [('"none"', "none", "none"), ('["dkim", "arc"]', "dkim, arc", ("dkim", "arc"))])
+@pytest.mark.parametrize(
+    ("text", "variable", "expected"), [('"none"', "none", "none"), ('["dkim", "arc"]', "dkim, arc", ("dkim", "arc"))]
+)
 def test_trust_is_one_word_or_a_list(tmp_path: Path, text: str, variable: str, expected: object) -> None:
     """The proofs that are asked for may be one word or a list, in the file; in the environment words with commas."""
     path = tmp_path / "mailbridge.toml"
