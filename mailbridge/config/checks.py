@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from ipaddress import ip_network
 
+from mailbridge.config.mailboxes import mailbox_mistakes
 from mailbridge.config.problems import Problem
 from mailbridge.config.settings import Settings
 from mailbridge.config.values import listen
@@ -17,7 +18,13 @@ Where = Callable[[str, str], str]
 
 def check(settings: Settings, where: Where) -> Iterator[Problem]:
     """Every contradiction, each with the place that it stands in."""
-    for section, key, what in (*_listeners(settings), *_smtp(settings), *_recipients(settings), *_rest(settings)):
+    for section, key, what in (
+        *_listeners(settings),
+        *_smtp(settings),
+        *_recipients(settings),
+        *mailbox_mistakes(settings),
+        *_rest(settings),
+    ):
         yield Problem(where=where(section, key), what=f"[{section}] {key}: {what}")
 
 

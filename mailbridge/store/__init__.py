@@ -50,12 +50,16 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """The mail is on disk. ``claims`` are its deliveries that may go at once, already claimed by this process."""
+    """The mail is on disk. ``claims`` are its deliveries that may go at once, already claimed by this process.
+
+    ``is_pushed``: it holds something that is delivered, now or later, by this arrival or an earlier one.
+    """
 
     mail_id: int
     is_duplicate: bool = False
     claims: tuple[Claim, ...] = ()
     superseded: int = 0
+    is_pushed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +162,10 @@ class Store(Protocol):
 
     async def cursor(self, mailbox: str) -> str | None:
         """The newest cursor stored for a mailbox (the part of `Envelope.cursor` before its last two ``/``)."""
+        ...
+
+    async def advance(self, cursor: str) -> None:
+        """Store a cursor without a mail: up to there a mailbox holds nothing that is wanted."""
         ...
 
     async def close(self) -> None:

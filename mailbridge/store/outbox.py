@@ -20,6 +20,8 @@ from mailbridge.store.cipher import Cipher
 from mailbridge.store.rows import DELIVERY, journal, read_delivery
 
 LEASE = timedelta(minutes=1)
+OVERTAKEN = 2_000_000
+"""Microseconds that a mail is under way at the least before it is asked whether a newer one has overtaken it."""
 FINAL = frozenset({State.DELIVERED, State.SUPERSEDED, State.EXPIRED, State.DEAD})
 IN_LINE = f"SELECT {DELIVERY} FROM delivery WHERE target = ? AND line = ? AND state IN ('pending', 'in_flight') ORDER BY id"  # noqa: S608
 
@@ -65,8 +67,12 @@ class Outbox:
                     ahead.remove(older)
                     superseded += 1
             lifetime = draft.lifetime // timedelta(microseconds=1)
-            is_late = received + lifetime <= now
-            state = State.EXPIRED if is_late else State.PENDING if ahead else State.IN_FLIGHT
+            if received + lifetime <= now:
+                state, reason = State.EXPIRED, "its time was over when it came in"
+            elif received < now - OVERTAKEN and self._is_overtaken(connection, draft, received):
+                state, reason = State.SUPERSEDED, "a newer one of the same sender came in before it"
+            else:
+                state, reason = State.PENDING if ahead else State.IN_FLIGHT, ""
             delivery = Delivery(
                 id=self.numbers.next("delivery"),
                 draft=draft,
@@ -77,6 +83,8 @@ class Outbox:
                 rule=rule,
             )
             self._insert(connection, mail_id, delivery, now)
+            if reason:
+                journal(connection, now, str(state), mail_id, delivery.id, reason)
             if state is State.IN_FLIGHT:
                 claims.append(self._claim_of(delivery, 1))
         return tuple(claims), superseded
@@ -108,8 +116,23 @@ class Outbox:
                 now if state in FINAL else None,
             ),
         )
-        if state is State.EXPIRED:
-            journal(connection, now, str(state), mail_id, delivery.id, "its time was over when it came in")
+
+    def _is_overtaken(self, connection: apsw.Connection, draft: Draft, received: int) -> bool:
+        """Whether a newer mail of that sender came in first: mailboxes are caught up with late, and in no order between them."""
+        newer = connection.execute(
+            "SELECT 1 FROM delivery WHERE target = ? AND line = ? AND sender = ? AND sender != '' AND received_at > ?"
+            " AND workflow_run_id IS ? AND workflow_id IS ? AND task_id IS ? AND kind != 'body' LIMIT 1",
+            (
+                draft.target,
+                draft.identifier.casefold(),
+                draft.sender,
+                received,
+                draft.workflow_run_id,
+                draft.workflow_id,
+                draft.task_id,
+            ),
+        ).fetchone()
+        return newer is not None
 
     def claim(self, connection: apsw.Connection, limit: int, now: int) -> Due:
         """Take what is due."""
