@@ -64,6 +64,7 @@ class Understander:
 
     def __init__(self, guide: Guide) -> None:
         self._recipients = guide.recipients()
+        self._mailboxes = {address.casefold(): identifier for address, identifier in guide.mailboxes}
         self._policy = guide.policy()
         self._rules: RuleSet = load_rules(guide.rules)
         self._lifetime = guide.lifetime
@@ -95,10 +96,14 @@ class Understander:
     def _addressed(self, message: Message, request: Request) -> tuple[Addressed, ...]:
         found = []
         for rcpt in request.rcpt_to:
-            recipient = self._recipients.accept(rcpt) or Recipient(rcpt=rcpt)
+            recipient = self._recipients.accept(rcpt) or self._mailbox(rcpt)
             identification = identify(message, recipient=recipient, mail_from=request.mail_from, policy=self._policy)
             found.append(Addressed(recipient=recipient, identification=identification))
         return tuple(found)
+
+    def _mailbox(self, rcpt: str) -> Recipient:
+        folded = rcpt.casefold()
+        return Recipient(rcpt=rcpt, identifier=self._mailboxes.get(folded), is_mailbox=folded in self._mailboxes)
 
     def _body(self, message: Message, extraction: Extraction) -> Secret | None:
         if not self._with_body or extraction.verdict not in (Verdict.NONE, Verdict.AMBIGUOUS):

@@ -1,0 +1,1 @@
+"""The other ends: real programs, started for tests and ended with them."""
