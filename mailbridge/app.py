@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -19,6 +19,8 @@ from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.dispatch.dispatcher import Dispatcher, Target
 from mailbridge.ingress import smtp
+from mailbridge.ingress.imap import service as imap
+from mailbridge.ingress.imap.vault import open_vault
 from mailbridge.ingress.reply import FULL, OUR_FAULT, QUEUED, Accept, Reply
 from mailbridge.intake.door import Intake
 from mailbridge.intake.guide import Guide, guide_of
@@ -37,6 +39,9 @@ log = logging.getLogger("mailbridge.app")
 
 FLUSH = timedelta(seconds=10)
 """How long a stop waits for what is in hand."""
+
+HANG_UP = timedelta(seconds=3)
+"""How long a stop waits for the threads of the mailboxes: what they have not handed in is fetched again."""
 
 SWEEP_EVERY = timedelta(seconds=5)
 LEARN_EVERY = timedelta(minutes=10)
@@ -70,6 +75,8 @@ class Bridge:
     clock: SteadyClock
     http_address: str = ""
     listeners: smtp.Listeners = field(init=False)
+    watch: Callable[[Settings], Awaitable[imap.Watchers]]
+    mailboxes: imap.Watchers = field(init=False)
     practice: Practice | None = None
     practice_address: str = ""
     learned: tuple[str, ...] = ()
@@ -82,13 +89,16 @@ class Bridge:
     async def health(self) -> Health:
         """Unready only where mail cannot be accepted; a target that refuses us is a degradation."""
         checks = {f"target {name}": reason for name, reason in self.dispatcher.alarms.items()}
+        mailboxes = self.mailboxes.health()
+        checks |= {f"mailbox {one.mailbox}": one.reason for one in mailboxes if not one.is_well}
+        level = Level.DEGRADED if checks else Level.READY
         try:
             await self.store.counts()
         except StoreUnavailable as fault:
-            return Health(level=Level.UNREADY, checks={**checks, "store": fault.kind})
+            level, checks = Level.UNREADY, {**checks, "store": fault.kind}
         if not self.pool.is_alive:
-            return Health(level=Level.UNREADY, checks={**checks, "parser": "no worker process is running"})
-        return Health(level=Level.DEGRADED if checks else Level.READY, checks=checks)
+            level, checks = Level.UNREADY, {**checks, "parser": "no worker process is running"}
+        return Health(level=level, checks=checks, mailboxes=tuple(asdict(one) for one in mailboxes))
 
     async def render_metrics(self) -> bytes:
         """The metrics with what is read at the moment of asking."""
@@ -96,26 +106,39 @@ class Bridge:
             self.metrics.outbox(await self.store.counts())
         except StoreUnavailable:
             log.warning("metrics without the outbox: store unavailable")
+        self.metrics.mailboxes({one.mailbox: one.age for one in self.mailboxes.health()})
         expiry = self.listeners.tls_not_after
         if expiry is not None:
             self.metrics.tls_expiry((expiry - datetime.now(UTC)).total_seconds())
         return self.metrics.render()
 
     async def reload(self, settings: Settings) -> None:
-        """Rules, recipients, identifiers and certificates anew; listeners and store keep what they were started with."""
+        """Rules, recipients, identifiers and certificates anew; listeners and store keep what they were started with.
+
+        Mailboxes are watched anew where their accounts have changed, or where one waits for a person to mend something.
+        """
         guide = guide_of(settings, learned=self.learned)
         await self.pool.reconfigure(guide.encode())
         self.listeners.set_recipients(recipients_of(guide))
         self.listeners.reload_tls()
         self.intake.routes = Routing(settings.target)
+        if settings.imap != self.settings.imap or any(one.mode == "parked" for one in self.mailboxes.health()):
+            await self.mailboxes.close(HANG_UP)
+            self.mailboxes = await self.watch(settings)
         self.settings = settings
 
 
 @asynccontextmanager
 async def bridge(
-    settings: Settings, *, state_dir: Path, sockets: Mapping[str, Sequence[socket.socket]] | None = None
+    settings: Settings,
+    *,
+    state_dir: Path,
+    sockets: Mapping[str, Sequence[socket.socket]] | None = None,
+    hot: Callable[[], bool] = imap.never,
 ) -> AsyncIterator[Bridge]:
     """The daemon, assembled and running for the length of the ``async with``.
+
+    ``hot`` says whether somebody waits for a code now; `Watchers.wake` of ``Bridge.mailboxes`` tells that somebody begins to.
 
     Starts from the inside out (worker, store, target, dispatcher, and mail last) and stops in reverse: what is accepted is
     settled or given back before the store closes.
@@ -157,7 +180,13 @@ async def bridge(
             lifetime=settings.rules.lifetime,
             push_ambiguous=settings.rules.ambiguous == "push-best",
         )
+
+        async def watch(settings: Settings) -> imap.Watchers:
+            vault = open_vault(settings.store) if any(one.oauth is not None for one in settings.imap) else None
+            return await imap.serve(settings.imap, intake.accept, store, now=clock.now, vault=vault, hot=hot)
+
         running = Bridge(
+            watch=watch,
             settings=settings,
             store=store,
             dispatcher=dispatcher,
@@ -168,12 +197,15 @@ async def bridge(
             practice=practice,
             practice_address=practice_address,
         )
+        running.mailboxes = imap.Watchers(())
         http = serve_app(health_app(ready=running.health, metrics=running.render_metrics), listen=settings.http.listen)
         running.http_address = (await stack.enter_async_context(http)).address
         running.listeners = await smtp.serve(
             settings.smtp, door(intake), recipients_of(guide), now=clock.now, state_dir=state_dir, sockets=sockets
         )
         stack.push_async_callback(running.listeners.close, FLUSH)
+        stack.push_async_callback(lambda: running.mailboxes.close(HANG_UP))
+        running.mailboxes = await watch(settings)
         if settings.identity.learn_from_skyvern and practice is None:
             await stack.enter_async_context(_running(_learn(running, targets[0].sink)))
         yield running

@@ -21,6 +21,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "mail": ("mailbridge.cli.mail:mail", "List, show and replay stored mails."),
     "deliver": ("mailbridge.cli.deliver:deliver", "List deliveries, retry dead ones."),
     "send-test": ("mailbridge.cli.send_test:send_test", "Send a mail through the real listener, with a verdict for each hop."),
+    "imap": ("mailbridge.cli.imap:imap", "Watched mailboxes: how they are, and whether an account works."),
+    "oauth": ("mailbridge.cli.oauth:oauth", "Get the permission to read a mailbox of Google or Microsoft."),
     "healthcheck": ("mailbridge.cli.healthcheck:healthcheck", "Ask the running daemon whether it is ready."),
     "completion": ("mailbridge.cli.completion:completion", "Print shell completion for bash, zsh or fish."),
     "version": ("mailbridge.cli.completion:version", "Print the version."),

@@ -16,12 +16,16 @@ RED_AFTER = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailboxHealth:
-    """One mailbox as it is now. Ages in seconds, None: never. ``reason`` is "" while all is well."""
+    """One mailbox as it is now. Ages in seconds, None: never. ``reason`` is "" while all is well.
+
+    ``age`` is that of the last round trip, or of the watcher while there was none: the number to raise an alarm on.
+    """
 
     mailbox: str
     mode: Mode
     is_well: bool
     reason: str
+    age: float
     last_roundtrip: float | None
     last_mail: float | None
     mails: int
@@ -74,6 +78,7 @@ class Vitals:
             mode=self.mode,
             is_well=not is_late and self.mode not in ("parked", "held"),
             reason=reason,
+            age=round(age, 3),
             last_roundtrip=None if self._roundtrip is None else round(now - self._roundtrip, 3),
             last_mail=None if self._mail is None else round(now - self._mail, 3),
             mails=self.mails,
