@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import re
 import socket
@@ -111,7 +112,7 @@ class ScriptedImap:
         session.idle_tag = None
         with contextlib.suppress(ValueError):
             self.sessions.remove(session)
-        session.close()
+        session.end()
 
 
 class Session:
@@ -120,7 +121,9 @@ class Session:
     def __init__(self, server: ScriptedImap, connection: socket.socket) -> None:
         self.server = server
         self.connection = connection
-        self.reader = connection.makefile("rb")
+        self.connection.settimeout(0.02)
+        self._inbox = bytearray()
+        self._ending = ""
         self.idle_tag: str | None = None
         self.seen = 0
         self._lock = threading.Lock()
@@ -128,15 +131,42 @@ class Session:
     def send(self, octets: bytes) -> None:
         """Send octets as they are."""
         with self._lock, contextlib.suppress(OSError):
-            self.connection.sendall(octets)
+            self._send_all(octets)
+
+    def _send_all(self, octets: bytes) -> None:
+        view = memoryview(octets)
+        while view:
+            try:
+                view = view[self.connection.send(view[:262_144]) :]
+            except TimeoutError:
+                if self._ending:
+                    return
 
     def close(self, *, with_reset: bool = False) -> None:
-        """End the connection."""
+        """End the connection; the thread that reads does it."""
+        self._ending = "RST" if with_reset else "FIN"
+
+    def line(self) -> bytes:
+        """The next line of the client, b"" at the end."""
+        while b"\n" not in self._inbox:
+            if self._ending:
+                return b""
+            try:
+                octets = self.connection.recv(65_536)
+            except TimeoutError:
+                continue
+            if not octets:
+                return b""
+            self._inbox += octets
+        line, _, rest = bytes(self._inbox).partition(b"\n")
+        self._inbox = bytearray(rest)
+        return line + b"\n"
+
+    def end(self) -> None:
+        """Close as was asked for."""
         with contextlib.suppress(OSError):
-            if with_reset:
+            if self._ending == "RST":
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.connection.close()
-                self.reader.close()
             else:
                 self.connection.shutdown(socket.SHUT_RDWR)
         self.connection.close()
@@ -148,7 +178,7 @@ class Session:
     def run(self) -> None:
         """Answer until the client leaves."""
         self.send(self.server.greeting)
-        while line := self.reader.readline():
+        while line := self.line():
             words = line.decode("latin-1").rstrip("\r\n")
             self.server.log.append(words)
             if words.upper() == "DONE":
@@ -183,7 +213,7 @@ class Session:
 
     def _on_authenticate(self, tag: str, mechanism: str) -> None:
         self.send(b"+ \r\n")
-        answer = __import__("base64").b64decode(self.reader.readline()).decode()
+        answer = base64.b64decode(self.line()).decode()
         if mechanism.upper() == "PLAIN":
             self._login(tag, is_right=answer.split("\0")[-1] == self.server.password)
             return
@@ -192,7 +222,7 @@ class Session:
             self._login(tag, is_right=True)
             return
         self.send(b"+ eyJzdGF0dXMiOiI0MDAiLCJzY2hlbWVzIjoiQmVhcmVyIiwic2NvcGUiOiJtYWlsIn0=\r\n")
-        self.server.log.append(f"reply {self.reader.readline()!r}")
+        self.server.log.append(f"reply {self.line()!r}")
         self._login(tag, is_right=False)
 
     def _login(self, tag: str, *, is_right: bool) -> None:

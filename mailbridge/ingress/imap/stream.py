@@ -90,8 +90,10 @@ class Stream(imaplib.IMAP4):
         while (end := self._inbox.find(b"\n", start)) < 0:
             start = len(self._inbox)
             if start > MAX_LINE:
-                raise MailboxFault(Kind.NETWORK, f"the server sent a line of more than {MAX_LINE} octets")
+                break
             self._more()
+        if max(start, end) > MAX_LINE:
+            raise MailboxFault(Kind.NETWORK, f"the server sent a line of more than {MAX_LINE} octets")
         line = self._take(end + 1)
         return line if line.endswith(b"\r\n") else line[:-1] + b"\r\n"
 
@@ -100,9 +102,13 @@ class Stream(imaplib.IMAP4):
         return b"\n" in self._inbox
 
     def fill(self) -> bool:
-        """Take what has arrived without waiting. True if anything had. Raises MailboxFault where the connection has ended."""
+        """Take what has arrived without waiting, a megabyte at the most. True if anything had.
+
+        Raises:
+            MailboxFault: the connection has ended.
+        """
         got = False
-        while True:
+        for _ in range(16):
             try:
                 octets = self.sock.recv(CHUNK)
             except (ssl.SSLWantReadError, BlockingIOError):
@@ -145,6 +151,8 @@ class Stream(imaplib.IMAP4):
 
     def wait(self, seconds: float, wake: int | None = None) -> None:
         """Until octets have come, ``wake`` (a descriptor) can be read, or the time is over; whichever is first."""
+        if isinstance(self.sock, ssl.SSLSocket) and self.sock.pending():
+            return
         poll = select.poll()
         poll.register(self.sock, select.POLLIN)
         if wake is not None:
