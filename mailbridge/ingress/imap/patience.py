@@ -17,7 +17,7 @@ QUICK = 5
 FIRST = 0.2
 LONGEST = 300.0
 BUSY_FIRST, BUSY_LONGEST = 30.0, 900.0
-REFUSED = (5.0, 20.0, 60.0, 300.0, 900.0)
+REFUSED = (3.0, 15.0, 60.0, 300.0, 900.0)
 """Seconds between logins that the server refuses: soon at first, since it may be its own trouble, then rarely."""
 
 

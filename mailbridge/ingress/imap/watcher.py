@@ -90,7 +90,7 @@ class Watcher:
         self._bell, self._ring = os.pipe()
         os.set_blocking(self._bell, False)
         os.set_blocking(self._ring, False)
-        self._is_stopping = False
+        self._is_stopping = self._is_closed = False
         self._is_idle_useless = False
         self._idle_again_at = float("inf")
         self._wire: Wire | None = None
@@ -123,6 +123,9 @@ class Watcher:
         self._thread.join(max(0.0, until - time.monotonic()))
         if self._thread.is_alive():
             return False
+        if self._is_closed:
+            return True
+        self._is_closed = True
         os.close(self._bell)
         os.close(self._ring)
         return True
@@ -141,7 +144,8 @@ class Watcher:
                 break
             if was_watching:
                 self._patience.lasted(timedelta(seconds=time.monotonic() - began))
-            self._pause(fault, self._patience.after(fault, was_watching=was_watching).total_seconds())
+            pause = self._patience.after(fault, was_watching=was_watching).total_seconds()
+            self._pause(fault, pause, can_be_woken=fault.kind is Kind.NETWORK and not was_watching)
         self.vitals.mode = "stopped"
 
     def _watch(self) -> tuple[bool, MailboxFault]:
@@ -265,6 +269,7 @@ class Watcher:
     def _stay_hot(self, session: Session) -> None:
         """Somebody waits: do not wait for the server to push."""
         wire, began = session.wire, time.monotonic()
+        self.vitals.mode = "hot"
         while self._hot() and (session.replace_at is None or time.monotonic() < session.replace_at):
             if self._stopping():
                 raise Stopped
@@ -334,7 +339,7 @@ class Watcher:
             log.info("mailbox is watched again", extra={"mailbox": self.vitals.mailbox})
         self.vitals.reason = session.wire.alert and f"the server says: {session.wire.alert}"
 
-    def _pause(self, fault: MailboxFault, seconds: float) -> None:
+    def _pause(self, fault: MailboxFault, seconds: float, *, can_be_woken: bool) -> None:
         is_parked = fault.kind in (Kind.REFUSED, Kind.SETTING, Kind.CONSENT)
         self.vitals.mode = "parked" if is_parked else "waiting"
         if str(fault) != self.vitals.reason:
@@ -353,7 +358,7 @@ class Watcher:
         while not self._is_stopping and (left := until - time.monotonic()) > 0:
             if poll.poll(min(left, 5.0) * 1000):
                 self._hush()
-                if fault.kind is Kind.NETWORK:
+                if can_be_woken:
                     until = min(until, max(time.monotonic(), began + WAKE_AFTER))
             if fault.kind is Kind.CONSENT:
                 until = time.monotonic() if self._is_consented() else time.monotonic() + 5.0
