@@ -37,8 +37,10 @@ CASES = {
     "with others in To": ("To: bob@other.example, ann@corp.example\r\n", "", "ann@corp.example", "To"),
     "a blind copy": ("Delivered-To: ann@corp.example\r\n", "", "ann@corp.example", "mailbox"),
     "forwarded by Gmail": (
-        "Delivered-To: ann@corp.example\r\nX-Forwarded-To: ann@corp.example\r\nX-Forwarded-For: bob@gmail.com ann@corp.example\r\n"
-        "Delivered-To: bob@gmail.com\r\nTo: bob+x@gmail.com\r\n",
+        (
+            "Delivered-To: ann@corp.example\r\nX-Forwarded-To: ann@corp.example\r\nX-Forwarded-For: bob@gmail.com ann@corp.example\r\n"
+            "Delivered-To: bob@gmail.com\r\nTo: bob+x@gmail.com\r\n"
+        ),
         "",
         "bob+x@gmail.com",
         "To",

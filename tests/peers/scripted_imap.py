@@ -262,10 +262,19 @@ class Session:
             self._tell_exists()
 
     def _on_uid_search(self, tag: str, criteria: str) -> None:
-        found = re.match(r"UID (\d+):(\d+)", criteria)
-        low, high = (int(found[1]), int(found[2])) if found else (1, 2**32)
-        uids = " ".join(str(mail.uid) for mail in self.server.mails if low <= mail.uid <= high)
+        spans = [part.partition(":")[::2] for part in criteria.removeprefix("UID ").split(",")]
+        wanted = [(int(low), int(high or low)) for low, high in spans]
+        found = [mail.uid for mail in self.server.mails if any(low <= mail.uid <= high for low, high in wanted)]
+        uids = " ".join(map(str, found))
         self.send(f"* SEARCH {uids}\r\n".encode())
+        self.ok(tag)
+
+    def _on_fetch(self, tag: str, arguments: str) -> None:
+        span, _, items = arguments.partition(" ")
+        low, _, high = span.partition(":")
+        uids = [mail.uid for mail in self.server.mails[int(low) - 1 : int(high)]]
+        if uids:
+            self.tell_mails(f"{uids[0]}:{uids[-1]} {items}")
         self.ok(tag)
 
     def _on_uid_fetch(self, tag: str, arguments: str) -> None:

@@ -12,7 +12,17 @@ TEXT_LIMIT = 200
 HINT = re.compile(r"Suggested Backoff Time:\s*(\d{1,9})\s*milliseconds", re.IGNORECASE)
 LONGEST_HINT = timedelta(minutes=15)
 BUSY_CODES = ("[LIMIT]", "[INUSE]", "[UNAVAILABLE]", "[SERVERBUG]", "[THROTTLED]", "[OVERQUOTA]")
-BUSY_WORDS = ("too many", "throttl", "try again later", "temporar", "not connected", "server busy", "internal error")
+BUSY_WORDS = (
+    "too many",
+    "maximum number",
+    "exceeded",
+    "throttl",
+    "try again later",
+    "temporar",
+    "not connected",
+    "server busy",
+    "internal error",
+)
 REFUSED_CODES = ("[AUTHENTICATIONFAILED]", "[AUTHORIZATIONFAILED]", "[EXPIRED]", "[CONTACTADMIN]", "[ALERT]")
 
 

@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from mailbridge.core.mail import Envelope
-from mailbridge.ingress.imap.responses import Fetched, imap_date
+from mailbridge.ingress.imap.faults import Kind, MailboxFault
+from mailbridge.ingress.imap.responses import Fetched
 from mailbridge.ingress.imap.vitals import Vitals
-from mailbridge.ingress.imap.wire import LAST_UID, Wire
+from mailbridge.ingress.imap.wire import LAST_UID, Wire, uid_set
 from mailbridge.store import Receipt, StoreUnavailable
 
 log = logging.getLogger("mailbridge.imap")
@@ -91,6 +92,7 @@ class Mailbox:
         self._position: Position | None = None
         self._seen_at: datetime | None = None
         self._tries: dict[int, int] = {}
+        self._skipped: set[int] = set()
         self._exists = 0
         self._newest: datetime | None = None
         self.done: list[int] = []
@@ -141,8 +143,13 @@ class Mailbox:
         return taken
 
     def take_fetched(self, wire: Wire, mails: Iterable[Fetched]) -> int:
-        """Take mails that are here already; how many were new."""
-        return self._accept_all(wire, [wire.completed(mail) for mail in mails if mail.uid > self._uid])
+        """Take mails that are here already; how many were new.
+
+        Raises:
+            Held, MailboxFault: as the door and the wire say.
+        """
+        new = [wire.completed(mail) for mail in mails if mail.uid > self._uid]
+        return self._accept_all(wire, self._given(wire, [mail.uid for mail in new], new))
 
     @property
     def was_late(self) -> bool:
@@ -167,11 +174,8 @@ class Mailbox:
         return Position(validity=int(validity), uid=int(uid))
 
     def _since(self, wire: Wire, moment: datetime, most: int) -> list[int]:
-        """UIDs of mails that came to the server after a moment; SEARCH knows days only, in the server's own zone."""
-        day = imap_date(moment - timedelta(days=1))
-        uids = wire.search(b"SINCE " + day)[-most:]
-        dates = [one for chunk in _chunks(uids, 500) for one in wire.fetch_dates(chunk)]
-        return [one.uid for one in dates if one.at is not None and one.at >= moment - SECOND]
+        """UIDs of those among the last mails that came to the server after a moment, or do not say when."""
+        return [one.uid for one in wire.newest(most) if one.at is None or one.at >= moment - SECOND]
 
     def _catch_up(self, wire: Wire) -> int:
         if self._uid >= LAST_UID:
@@ -184,21 +188,44 @@ class Mailbox:
             fresh = [one.uid for one in dates if one.at is not None and one.at >= moment]
             if fresh and fresh[0] != uids[0]:
                 for chunk in _chunks(fresh, BATCH):
-                    taken += self._accept_all(wire, wire.fetch_mails(chunk), is_ahead=True)
+                    taken += self._accept_all(wire, self._given(wire, chunk, wire.fetch_mails(chunk)), is_ahead=True)
         return taken + self._take(wire, uids)
 
     def _take(self, wire: Wire, uids: Sequence[int]) -> int:
         taken = 0
         for chunk in _chunks(uids, BATCH):
-            taken += self._accept_all(wire, wire.fetch_mails(chunk))
+            taken += self._accept_all(wire, self._given(wire, chunk, wire.fetch_mails(chunk)))
             self._vitals.round_trip()
         return taken
+
+    def _given(self, wire: Wire, uids: Sequence[int], mails: Sequence[Fetched]) -> list[Fetched]:
+        """The mails that were asked for. One that was not given is gone, or else the server has to be asked again.
+
+        Raises:
+            MailboxFault: the server has mails that it does not give.
+        """
+        given = [mail for mail in mails if mail.content is not None and (mail.content or not mail.size)]
+        missing = sorted(set(uids) - {mail.uid for mail in given} - self._skipped)
+        if not missing:
+            return given
+        there = set(wire.search(b"UID " + uid_set(missing))) & set(missing)
+        for uid in there:
+            self._tries[uid] = self._tries.get(uid, 0) + 1
+            if self._tries[uid] >= TRIES:
+                self._skip(uid)
+        if any(uid not in self._skipped for uid in there):
+            raise MailboxFault(Kind.NETWORK, f"the server does not give {len(there)} mails that it has")
+        return given
+
+    def _skip(self, uid: int) -> None:
+        self._skipped.add(uid)
+        self._vitals.skipped += 1
+        log.error("mail skipped: it could not be had %d times", TRIES, extra={"mailbox": self._vitals.mailbox})
 
     def _accept_all(self, wire: Wire, mails: Iterable[Fetched], *, is_ahead: bool = False) -> int:
         taken = 0
         for mail in mails:
-            if mail.content:
-                taken += self._accept(wire.validity, mail, is_ahead=is_ahead)
+            taken += self._accept(wire.validity, mail, is_ahead=is_ahead)
         return taken
 
     def _accept(self, validity: int, mail: Fetched, *, is_ahead: bool) -> int:
@@ -219,8 +246,7 @@ class Mailbox:
             self._tries[mail.uid] = self._tries.get(mail.uid, 0) + 1
             if self._tries[mail.uid] < TRIES:
                 raise Held("not taken") from None
-            self._vitals.skipped += 1
-            log.error("mail skipped: it could not be taken %d times", TRIES, extra={"mailbox": self._vitals.mailbox})
+            self._skip(mail.uid)
             self._move(mail.uid, validity)
             return 0
         self._newest = mail.at

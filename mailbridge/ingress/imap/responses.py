@@ -84,11 +84,6 @@ def internal_date(value: bytes) -> datetime | None:
         return None
 
 
-def imap_date(moment: datetime) -> bytes:
-    """A day as SEARCH wants it: ``17-Jul-1996``, whatever the locale."""
-    return f"{moment.day}-{MONTHS[moment.month - 1]}-{moment.year}".encode("ascii")
-
-
 def numbers_of(response: Response) -> list[int]:
     """The numbers of a SEARCH response."""
     return [int(word) for word in response.text.split()[1:] if word.isdigit()]

@@ -101,11 +101,13 @@ class Stream(imaplib.IMAP4):
         """Whether at least one whole line is in the buffer."""
         return b"\n" in self._inbox
 
-    def fill(self) -> bool:
+    def fill(self, *, is_more_needed: bool = False) -> bool:
         """Take what has arrived without waiting, a megabyte at the most. True if anything had.
 
+        The end of a connection is no error while a whole line is there to be read, unless that is not enough.
+
         Raises:
-            MailboxFault: the connection has ended.
+            MailboxFault: the connection has ended, and its last words are read.
         """
         got = False
         for _ in range(16):
@@ -117,8 +119,12 @@ class Stream(imaplib.IMAP4):
                 self._wait(select.POLLOUT)
                 continue
             except OSError as fault:
+                if got or (self.has_line() and not is_more_needed):
+                    break
                 raise _lost(fault) from None
             if not octets:
+                if got or (self.has_line() and not is_more_needed):
+                    break
                 raise MailboxFault(Kind.NETWORK, "the server closed the connection")
             self._inbox += octets
             got = True
@@ -153,11 +159,17 @@ class Stream(imaplib.IMAP4):
         """Until octets have come, ``wake`` (a descriptor) can be read, or the time is over; whichever is first."""
         if isinstance(self.sock, ssl.SSLSocket) and self.sock.pending():
             return
-        poll = select.poll()
-        poll.register(self.sock, select.POLLIN)
+        poll = self._poll(select.POLLIN)
         if wake is not None:
             poll.register(wake, select.POLLIN)
         poll.poll(max(0.0, seconds) * 1000)
+
+    def _poll(self, event: int) -> select.poll:
+        if self.sock.fileno() < 0:
+            raise MailboxFault(Kind.NETWORK, "the connection was closed on our side")
+        poll = select.poll()
+        poll.register(self.sock, event)
+        return poll
 
     def _take(self, size: int) -> bytes:
         taken = bytes(self._inbox[:size])
@@ -166,14 +178,13 @@ class Stream(imaplib.IMAP4):
 
     def _more(self) -> None:
         until = time.monotonic() + self._endpoint.read_timeout
-        while not self.fill():
+        while not self.fill(is_more_needed=True):
             self._wait(select.POLLIN, until)
 
     def _wait(self, event: int, until: float | None = None) -> None:
         """Until the socket is ready, or MailboxFault."""
         left = self._endpoint.read_timeout if until is None else until - time.monotonic()
-        poll = select.poll()
-        poll.register(self.sock, event)
+        poll = self._poll(event)
         if left <= 0 or not poll.poll(left * 1000):
             raise MailboxFault(Kind.NETWORK, f"the server said nothing for {self._endpoint.read_timeout:g} s")
 

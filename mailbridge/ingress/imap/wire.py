@@ -159,6 +159,13 @@ class Wire(IMAPClient):  # type: ignore[misc]
         told = self.run(b"UID SEARCH " + criteria, what="SEARCH")
         return sorted({uid for response in told if response.status == b"SEARCH" for uid in numbers_of(response)})
 
+    def newest(self, count: int) -> list[Fetched]:
+        """UID, INTERNALDATE and size of the last ``count`` mails of the folder, ascending."""
+        if not self.exists:
+            return []
+        span = f"FETCH {max(1, self.exists - count + 1)}:{self.exists} (UID INTERNALDATE RFC822.SIZE)"
+        return sorted(_fetched(self.run(span.encode("ascii"), what="FETCH")), key=lambda one: one.uid)
+
     def fetch_dates(self, uids: Sequence[int]) -> list[Fetched]:
         """UID, INTERNALDATE and size of each that is still there."""
         return self._fetch(uids, b"(UID INTERNALDATE RFC822.SIZE)")
@@ -210,10 +217,10 @@ class Wire(IMAPClient):  # type: ignore[misc]
         more, last = self._until(fetch)
         if last.status != b"OK":
             raise refusal("FETCH", shown(last.text))
-        mails = sorted((one for one in _fetched(told + more) if one.uid > uid and one.content is not None), key=lambda m: m.uid)
+        mails = sorted((one for one in _fetched(told + more) if one.uid > uid), key=lambda one: one.content is not None)
         if with_idle:
             self._enter_idle(idle, mails)
-        return list({one.uid: one for one in mails}.values())
+        return sorted({one.uid: one for one in mails}.values(), key=lambda one: one.uid)
 
     def start_idle(self) -> None:
         """IDLE (RFC 2177). Raises IdleRefused on NO or BAD."""

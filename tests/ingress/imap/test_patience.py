@@ -69,6 +69,7 @@ def test_a_servers_hint_is_a_floor() -> None:
         "[INUSE] mailbox locked",
         "[ALERT] Too many simultaneous connections. (Failure)",
         "User is authenticated but not connected.",
+        "[ALERT] Maximum number of connections from user+IP exceeded (mail_max_userip_connections=1)",
     ],
 )
 def test_not_now_is_not_not_you(text: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
-from mailbridge.ingress.imap.service import Watchers
+from mailbridge.ingress.imap.service import Watchers, serve
 from mailbridge.store import Receipt, StoreUnavailable
 from tests.ingress.imap.watched import ANN, House, account, code_mail, house, until, watching
 from tests.peers.scripted_imap import ScriptedImap, Session
@@ -475,7 +475,8 @@ def test_a_stop_is_quick(server: ScriptedImap, tmp_path: Path) -> None:
         with ScriptedImap() as mute:
             mute.greeting = b""
             accounts = (account(server.port), account(mute.port, name="mute"), account(1, name="nobody"))
-            async with house(tmp_path) as home, watching(home, *accounts) as watchers:
+            async with house(tmp_path) as home:
+                watchers = await serve(accounts, home.accept, home.store, now=home.clock.now)
                 await until(lambda: server.idling == 1, what="IDLE")
                 began = time.monotonic()
                 await watchers.close(timedelta(seconds=1))

@@ -123,6 +123,18 @@ def test_a_bye_is_text_whatever_it_looks_like(server: ScriptedImap, line: bytes)
             wait(wire)
 
 
+def test_last_words_are_heard(server: ScriptedImap) -> None:
+    """A BYE that comes together with the end of the connection is the reason that is told."""
+    with opened(server) as wire:
+        wire.start_idle()
+        server.push(b"* BYE [LIMIT] Maximum number of connections exceeded\r\n")
+        server.hang_up()
+        time.sleep(0.2)
+        with pytest.raises(MailboxFault, match="Maximum number") as caught:
+            wait(wire)
+        assert caught.value.kind is Kind.BUSY
+
+
 def test_a_refusal_is_text_whatever_it_looks_like(server: ScriptedImap) -> None:
     """BAD with an open bracket is a refusal, and the connection goes on."""
 
