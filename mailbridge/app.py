@@ -44,6 +44,7 @@ HANG_UP = timedelta(seconds=3)
 """How long a stop waits for the threads of the mailboxes: what they have not handed in is fetched again."""
 
 SWEEP_EVERY = timedelta(seconds=5)
+SWEEP_SOONEST = timedelta(milliseconds=50)
 LEARN_EVERY = timedelta(minutes=10)
 
 SKYVERN = "skyvern"
@@ -87,8 +88,9 @@ class Bridge:
         return tuple(self.listeners.addresses)
 
     async def health(self) -> Health:
-        """Unready only where mail cannot be accepted; a target that refuses us is a degradation."""
-        checks = {f"target {name}": reason for name, reason in self.dispatcher.alarms.items()}
+        """Unready only where mail cannot be accepted; a target or a mailbox that is down is a degradation."""
+        ailing = {**self.dispatcher.failing, **self.dispatcher.alarms}
+        checks = {f"target {name}": reason for name, reason in ailing.items()}
         mailboxes = self.mailboxes.health()
         checks |= {f"mailbox {one.mailbox}": one.reason for one in mailboxes if not one.is_well}
         level = Level.DEGRADED if checks else Level.READY
@@ -96,6 +98,8 @@ class Bridge:
             await self.store.counts()
         except StoreUnavailable as fault:
             level, checks = Level.UNREADY, {**checks, "store": fault.kind}
+        if self.store.trouble is not None:
+            level, checks = Level.UNREADY, {**checks, "store": self.store.trouble}
         if not self.pool.is_alive:
             level, checks = Level.UNREADY, {**checks, "parser": "no worker process is running"}
         return Health(level=level, checks=checks, mailboxes=tuple(asdict(one) for one in mailboxes))
@@ -122,6 +126,8 @@ class Bridge:
         self.listeners.set_recipients(recipients_of(guide))
         self.listeners.reload_tls()
         self.intake.routes = Routing(settings.target)
+        self.intake.lifetime = settings.rules.lifetime
+        self.intake.push_ambiguous = settings.rules.ambiguous == "push-best"
         if settings.imap != self.settings.imap or any(one.mode == "parked" for one in self.mailboxes.health()):
             await self.mailboxes.close(HANG_UP)
             self.mailboxes = await self.watch(settings)
@@ -169,7 +175,7 @@ async def bridge(
         finally:
             pool = await starting
         dispatcher = Dispatcher(store=store, targets=targets, now=clock.now, metrics=metrics)
-        await stack.enter_async_context(_running(dispatcher.run(), _sweep(store)))
+        await stack.enter_async_context(_running(dispatcher.run(), _sweep(store, clock.now)))
         stack.push_async_callback(dispatcher.drain, FLUSH)
         intake = Intake(
             reader=pool,
@@ -281,23 +287,31 @@ def _target(stack: AsyncExitStack, settings: TargetSettings, metrics: Metrics) -
 @asynccontextmanager
 async def _running(*chores: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Run coroutines for the length of the block; one that fails ends the daemon with its fault."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(chore) for chore in chores]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(chore) for chore in chores]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+    except BaseExceptionGroup as faults:
+        if len(faults.exceptions) > 1:
+            raise
+        raise faults.exceptions[0] from None  # the fault itself, be it of the block or of a chore
 
 
-async def _sweep(store: SqliteStore) -> None:
+async def _sweep(store: SqliteStore, now: Callable[[], datetime]) -> None:
     """Expire and erase what is over its time, for ever."""
     while True:
+        wait = SWEEP_EVERY
         try:
-            await store.sweep()
+            again_at = await store.sweep()
+            if again_at is not None:
+                wait = min(max(again_at - now(), SWEEP_SOONEST), SWEEP_EVERY)
         except StoreUnavailable as fault:
             log.warning("not swept: the store is %s", fault.kind)
-        await asyncio.sleep(SWEEP_EVERY.total_seconds())
+        await asyncio.sleep(wait.total_seconds())
 
 
 async def _learn(running: Bridge, sink: Sink) -> None:

@@ -24,7 +24,9 @@ QUIET = ("mail.log", "mailparser", "imapclient", "httpx", "httpcore", "uvicorn",
 
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 IDENTIFIERS = frozenset({"identifier", "rcpt", "mail_from", "account"})
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What could end a line, move a terminal's cursor, turn the reading direction, or not be written at all."""
+
 PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 HASH_LENGTH = 10
 
@@ -64,7 +66,7 @@ class Talk(logging.Formatter):
                 continue
             fields[name] = self._field(name, value)
         if record.exc_info and record.exc_info[0] is not None:
-            fields["fault"] = _fault(record.exc_info[1])
+            fields["fault"] = whereabouts(record.exc_info[1])
         return fields
 
     def _field(self, name: str, value: object) -> object:
@@ -82,7 +84,7 @@ class Talk(logging.Formatter):
         for value in self._guarded:
             if value in text:
                 text = text.replace(value, MASK)
-        return CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
+        return escaped(text)
 
 
 def configure(settings: LogSettings, stream: TextIO, *, environ: Mapping[str, str] = os.environ) -> Talk:
@@ -104,10 +106,20 @@ def configure(settings: LogSettings, stream: TextIO, *, environ: Mapping[str, st
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("mailparser").setLevel(logging.CRITICAL)
+    logging.raiseExceptions = False  # a line that cannot be written is lost; its traceback would show what was in it
     return talk
 
 
-def _fault(error: BaseException | None) -> str:
+def escaped(text: str) -> str:
+    """The text with its `CONTROL` characters written out, ``\\x1b`` or ``\\u202e``."""
+    return CONTROL.sub(lambda match: _written_out(ord(match.group())), text)
+
+
+def _written_out(point: int) -> str:
+    return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}"
+
+
+def whereabouts(error: BaseException | None) -> str:
     """Where an exception came from, without its words and without locals: they may hold what a mail held."""
     if error is None:
         return ""

@@ -63,10 +63,13 @@ def _bind_unix(path: Path) -> socket.socket:
 
 def _is_answering(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
         try:
             probe.connect(str(path))
-        except OSError:
+        except (ConnectionRefusedError, FileNotFoundError):
             return False
+        except OSError:  # its backlog is full, or it is not ours to ask: somebody has it
+            return True
     return True
 
 

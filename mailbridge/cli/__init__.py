@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from mailbridge import __version__
+from mailbridge.cli.faults import DEBUG, ended, leave_quietly
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("mailbridge.cli.serve:serve", "Run the daemon: SMTP in, Skyvern out."),
@@ -18,11 +20,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "address": ("mailbridge.cli.config:address_group", "Make unguessable recipient addresses."),
     "extract": ("mailbridge.cli.extract:extract", "Dry run over mail files: what would be pushed, and why."),
     "rules": ("mailbridge.cli.rules:rules", "List, test, try and propose extraction rules."),
-    "mail": ("mailbridge.cli.mail:mail", "List, show and replay stored mails."),
+    "mail": ("mailbridge.cli.mail:mail", "List, show, replay and import mails."),
     "deliver": ("mailbridge.cli.deliver:deliver", "List deliveries, retry dead ones."),
     "send-test": ("mailbridge.cli.send_test:send_test", "Send a mail through the real listener, with a verdict for each hop."),
     "imap": ("mailbridge.cli.imap:imap", "Watched mailboxes: how they are, and whether an account works."),
     "oauth": ("mailbridge.cli.oauth:oauth", "Get the permission to read a mailbox of Google or Microsoft."),
+    "gmail": ("mailbridge.cli.gmail:gmail", "A filter for Gmail's settings that forwards codes here."),
     "healthcheck": ("mailbridge.cli.healthcheck:healthcheck", "Ask the running daemon whether it is ready."),
     "completion": ("mailbridge.cli.completion:completion", "Print shell completion for bash, zsh or fish."),
     "version": ("mailbridge.cli.completion:version", "Print the version."),
@@ -42,9 +45,28 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. A reader that has gone is told apart here, before click makes it a failure."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise SystemExit(leave_quietly()) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
+
+
+def _set(_: click.Context, __: click.Parameter, said: tuple[str, ...]) -> tuple[str, ...]:
+    for one in said:
+        if "." not in one.partition("=")[0] or "=" not in one:
+            raise click.BadParameter(f"{one.partition('=')[0]!r}: write section.key=value, such as smtp.listen=127.0.0.1:2526")
+    return said
+
+
+def _debug(_: click.Context, __: click.Parameter, is_wanted: bool) -> None:
+    if is_wanted:
+        os.environ[DEBUG] = "1"
 
 
 @click.group(
@@ -52,11 +74,17 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="First time? `mailbridge demo` shows it at work; `mailbridge serve` runs it.",
 )
+@click.option(
+    "--set", "settings", multiple=True, callback=_set, metavar="KEY=VALUE", help="A setting, before environment and file."
+)
+@click.option(
+    "--debug", is_flag=True, callback=_debug, expose_value=False, help="Show the traceback of a bug; it may hold secrets."
+)
 @click.version_option(__version__, prog_name="mailbridge")
-def cli() -> None:
+def cli(settings: tuple[str, ...]) -> None:
     """Takes a forwarded 2FA mail in and puts its code where the agent that waits for it looks."""
 
 
 def main() -> NoReturn:
     """The entry point. A mistake of the user's is one message; only a bug shows where it is."""
-    sys.exit(cli.main(standalone_mode=True, prog_name="mailbridge"))
+    sys.exit(ended(lambda: cli.main(standalone_mode=False, prog_name="mailbridge")))

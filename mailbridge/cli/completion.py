@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import platform
 
 import click
 from click.shell_completion import get_completion_class
 
 from mailbridge import __version__
+from mailbridge.cli.options import json_option
 
 
 @click.command()
@@ -23,8 +25,14 @@ def completion(shell: str) -> None:
 
 
 @click.command()
-def version() -> None:
+@json_option
+def version(*, as_json: bool) -> None:
     """Print the version of mailbridge, Python and SQLite."""
     import apsw
 
-    click.echo(f"mailbridge {__version__}, Python {platform.python_version()}, SQLite {apsw.sqlite_lib_version()}")
+    versions = {"mailbridge": __version__, "python": platform.python_version(), "sqlite": apsw.sqlite_lib_version()}
+    click.echo(
+        json.dumps(versions)
+        if as_json
+        else f"mailbridge {versions['mailbridge']}, Python {versions['python']}, SQLite {versions['sqlite']}"
+    )

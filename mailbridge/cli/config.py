@@ -4,85 +4,46 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
-import msgspec
 
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import exit_code, tell
 from mailbridge.cli.options import config_option, json_option, load_or_exit, load_quietly
-from mailbridge.config.problems import ConfigError
-from mailbridge.config.settings import Settings
-from mailbridge.core.secret import MASK, Secret
+from mailbridge.cli.preflight import file_problems
+from mailbridge.cli.printing import dumped
+from mailbridge.config.problems import ConfigError, Problem
+from mailbridge.config.settings import Section, Settings
+from mailbridge.config.values import written
 
 
 @click.command()
 @config_option
 @json_option
 def check_config(*, config: Path | None, as_json: bool) -> None:
-    """Validate configuration, rules, certificates and keys; print every mistake at once; exit 78 on any, 77 for permissions."""
-    problems: list[str] = []
-    is_permission = False
+    """Validate configuration, rules, certificates and keys; print every mistake at once.
+
+    Exit 78 on any; 77 where nothing but this user's permission is missing.
+    """
+    problems: list[Problem]
+    ignored: tuple[str, ...] = ()
     try:
         loaded = load_quietly(config)
     except ConfigError as fault:
-        problems = [str(problem) for problem in fault.problems]
+        problems = list(fault.problems)
     else:
-        for problem, about_permission in _deeper(loaded.settings):
-            problems.append(problem)
-            is_permission = is_permission or about_permission
+        problems, ignored = list(file_problems(loaded.settings)), loaded.ignored
     if as_json:
-        click.echo(json.dumps({"ok": not problems, "problems": problems}))
-    else:
-        for problem in problems:
-            click.echo(f"mailbridge: {problem}", err=True)
-        if not problems:
-            click.echo("configuration is good")
+        row = {"ok": not problems, "problems": [str(problem) for problem in problems], "ignored": list(ignored)}
+        click.echo(dumped(row))
+        raise SystemExit(exit_code(problems))
+    for name in ignored:
+        click.echo(f"mailbridge: note: ${name} is not one of ours, and is ignored", err=True)
     if problems:
-        raise SystemExit(Exit.PERMISSION if is_permission else Exit.CONFIG)
-
-
-def _deeper(settings: Settings) -> Iterator[tuple[str, bool]]:
-    """What only the files themselves can tell."""
-    from mailbridge.core.rules import RuleError
-    from mailbridge.core.rules import load as load_rules
-    from mailbridge.ingress.tls import Certificate, Pair, TlsError
-    from mailbridge.intake.guide import guide_of
-    from mailbridge.sinks.skyvern import api_key_from_credentials_file, endpoint
-    from mailbridge.store import StoreError
-    from mailbridge.store.cipher import read_key
-    from mailbridge.store.sqlite import path_of
-
-    try:
-        load_rules(guide_of(settings).rules)
-    except RuleError as fault:
-        yield from ((problem, False) for problem in fault.problems)
-    if settings.smtp.tls_cert is not None and settings.smtp.tls_key is not None:
-        try:
-            Certificate(Pair(cert=settings.smtp.tls_cert, key=settings.smtp.tls_key))
-        except TlsError as fault:
-            yield str(fault), False
-    for url in (settings.skyvern.base_url, *(target.base_url for target in settings.target)):
-        try:
-            endpoint(url)
-        except ValueError as fault:
-            yield f"[skyvern] base_url: {fault}", False
-    if settings.skyvern.credentials_file is not None and settings.skyvern.api_key is None:
-        try:
-            api_key_from_credentials_file(settings.skyvern.credentials_file)
-        except (ValueError, OSError) as fault:
-            yield f"[skyvern] credentials_file: {fault}", isinstance(fault, PermissionError)
-    database = path_of(settings.store)
-    key = settings.store.key_file or database.with_suffix(".key")
-    if database.exists() or settings.store.key_file is not None:
-        try:
-            read_key(key, is_made=False)
-        except StoreError as fault:
-            yield f"[store] key_file: {fault}", "read by others" in str(fault)
-    folder = next((place for place in (database.parent, *database.parent.parents) if place.exists()), Path("/"))
-    if not os.access(folder, os.W_OK):
-        yield f"[store] url: {folder} is not writable for this user", True
+        raise SystemExit(tell(problems))
+    click.echo("configuration is good")
 
 
 @click.group("config")
@@ -96,23 +57,35 @@ def config_group() -> None:
 def show(*, config: Path | None, as_json: bool) -> None:
     """Every key with its value and where that came from; secrets masked."""
     loaded = load_or_exit(config)
-    plain = msgspec.to_builtins(loaded.settings, enc_hook=_hook)
+    plain = {name: _written(name, getattr(loaded.settings, name)) for name in Settings.__struct_fields__}
     if as_json:
-        click.echo(
-            json.dumps({"file": str(loaded.path) if loaded.path else None, "settings": plain, "origins": dict(loaded.origins)})
-        )
+        row = {"file": str(loaded.path) if loaded.path else None, "settings": plain, "origins": dict(loaded.origins)}
+        click.echo(dumped({**row, "ignored": list(loaded.ignored)}))
         return
     click.echo(f"# {loaded.path or 'no file: defaults and environment'}")
     for section, entries in plain.items():
-        click.echo(f"[{section}]" if isinstance(entries, dict) else f"[[{section}]] × {len(entries)}")
-        for key, value in entries.items() if isinstance(entries, dict) else ():
-            click.echo(f"  {key:20} = {json.dumps(value):40} # {loaded.origins.get(f'{section}.{key}', 'default')}")
+        rows = entries if isinstance(entries, list) else [entries]
+        for row in rows:
+            is_table = isinstance(entries, list)
+            click.echo(f"[[{section}]]  # {loaded.origins.get(section, 'default')}" if is_table else f"[{section}]")
+            for key, value in row.items():
+                origin = "" if is_table else f"# {loaded.origins.get(f'{section}.{key}', 'default')}"
+                click.echo(f"{key:20} = {dumped(value):40} {origin}".rstrip())
 
 
 @config_group.command("schema")
 def schema() -> None:
     """The JSON Schema of mailbridge.toml, for editors."""
-    click.echo(json.dumps(msgspec.json.schema(Settings, schema_hook=_schema_hook), indent=2))
+    from mailbridge.config.schema import schema as of_file
+
+    click.echo(json.dumps(of_file(), indent=2))
+
+
+def _written(section: str, value: Section | tuple[Section, ...]) -> Any:
+    """A section, or a list of tables, as plain values in the spelling of the file."""
+    if isinstance(value, tuple):
+        return [_written(section, one) for one in value]
+    return {key: written(f"{section}.{key}", getattr(value, key)) for key in value.__struct_fields__}
 
 
 @click.group("address")
@@ -122,37 +95,26 @@ def address_group() -> None:
 
 @address_group.command("new")
 @config_option
+@json_option
 @click.option(
     "--for", "identifier", metavar="IDENTIFIER", help="Push codes that come there under this identifier, whatever the mail says."
 )
 @click.option("--domain", metavar="DOMAIN", help="The domain of the address (default: the first of [domains] accept).")
-def new_address(*, config: Path | None, identifier: str | None, domain: str | None) -> None:
+def new_address(*, config: Path | None, as_json: bool, identifier: str | None, domain: str | None) -> None:
     """Print an address that nobody can guess, and the lines to paste into the configuration."""
+    from mailbridge.core.addresses import parse_mailbox
     from mailbridge.core.recipients import TOKEN_LENGTH, token_address
 
-    settings = load_or_exit(config).settings
-    chosen = domain or next(iter(settings.domains.accept), None)
-    if chosen is None:
-        click.echo("mailbridge: name the domain of your mail exchanger with --domain", err=True)
+    chosen = domain or next(iter(load_or_exit(config).settings.domains.accept), None)
+    if chosen is None or parse_mailbox(f"x@{chosen}") is None:
+        click.echo("mailbridge: name the domain whose mail comes here with --domain, such as bridge.example.com", err=True)
         raise SystemExit(Exit.USAGE)
     rcpt = token_address(chosen, os.urandom(TOKEN_LENGTH))
-    click.echo(rcpt)
-    click.echo(
-        f'\n# add to mailbridge.toml, then `mailbridge check-config` and reload (HUP):\n[[address]]\nrcpt = "{rcpt}"', err=True
-    )
+    if as_json:
+        click.echo(dumped({"rcpt": rcpt, "identifier": identifier}))
+        return
+    lines = ["[[address]]", f"rcpt = {json.dumps(rcpt)}"]
     if identifier is not None:
-        click.echo(f'identifier = "{identifier}"', err=True)
-
-
-def _hook(value: object) -> object:
-    if isinstance(value, Secret):
-        return MASK
-    if isinstance(value, Path):
-        return str(value)
-    raise NotImplementedError(type(value).__name__)
-
-
-def _schema_hook(kind: type) -> dict[str, object]:
-    if kind is Secret or issubclass(kind, Path):
-        return {"type": "string"}
-    raise NotImplementedError(kind.__name__)
+        lines.append(f"identifier = {dumped(identifier)}")
+    click.echo(rcpt)
+    click.echo("\n".join(("", "# add to mailbridge.toml, then `mailbridge check-config` and reload (HUP):", *lines)), err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import click
 
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.options import config_option, json_option
+from mailbridge.cli.printing import dumped, visible
 from mailbridge.cli.stored import visit
 from mailbridge.core.delivery import Delivery, State
 from mailbridge.store.sqlite import SqliteStore
@@ -29,7 +29,7 @@ def list_deliveries(*, config: Path | None, as_json: bool, states: tuple[str, ..
     """The newest deliveries and where they stand; never their codes. `--state dead` shows the dead letters."""
     rows = visit(config, lambda store: store.deliveries(states=[State(state) for state in states], limit=limit))
     for row in rows:
-        click.echo(json.dumps(_as_dict(row), ensure_ascii=False) if as_json else _line(row))
+        click.echo(dumped(_as_dict(row)) if as_json else visible(_line(row)))
 
 
 @deliver.command("retry")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -12,9 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.printing import dumped, visible
 
 if TYPE_CHECKING:
     from mailbridge.demo.tour import Stop
+
+
+TITLE, VALUE = 36, 40
+"""Characters of a title and of a value on a line; a link is longer."""
 
 
 @click.command()
@@ -50,23 +53,28 @@ async def _demo(folder: Path, *, once: bool, as_json: bool) -> int:
     async with bridge(settings, state_dir=folder) as running:
         if not as_json:
             click.echo(f"mailbridge listens on smtp://{running.smtp_addresses[0]}; the practice receiver plays Skyvern.\n")
-        async for stop in Tour(running).walk():
+        tour = Tour(running)
+        async for stop in tour.walk():
             is_good = is_good and stop.is_as_expected
-            click.echo(json.dumps(stop.as_json(), ensure_ascii=False) if as_json else _line(stop))
+            click.echo(dumped(stop.as_json()) if as_json else visible(_line(stop)))
         if not once:
-            click.echo(f"\nStill listening: any address at {HOME} is accepted. Ctrl-C ends it.", err=True)
-            await asyncio.Event().wait()
+            click.echo(f"\nStill listening: any address at {HOME} is accepted, and shown here. Ctrl-C ends it.", err=True)
+            async for stop in tour.visitors():
+                click.echo(dumped(stop.as_json()) if as_json else visible(_line(stop)))
     return Exit.OK if is_good else Exit.GENERAL
 
 
 def _line(stop: Stop) -> str:
-    mark = "✓" if stop.is_as_expected else "✗"
+    """One mail on one line: its title, what was found in it, for whom and by which rule, and how it ended."""
+    head = f" {'✓' if stop.is_as_expected else '✗'} {_short(stop.title, TITLE):{TITLE}}  "
     if stop.state == "held":
-        return f" {mark} {stop.title}\n     {stop.verdict}: {stop.reason}"
-    shown = stop.code if stop.code is None or len(stop.code) <= 48 else f"{stop.code[:45]}…"
+        return f"{head}held, {stop.verdict}: {stop.reason}"
     latency = f"{stop.milliseconds} ms" if stop.milliseconds is not None else stop.reason or "not sent"
     tries = f", {stop.attempts} attempts" if stop.attempts > 1 else ""
-    return (
-        f" {mark} {stop.title}\n     {stop.verdict} {shown} → {stop.identifier} (from {stop.identifier_from}), "
-        f"rule {stop.rule}: {stop.state}{tries}, {latency}"
-    )
+    found = f"{stop.verdict} {_short(stop.code or '', VALUE)} → {stop.identifier} (rule {stop.rule})"
+    return f"{head}{found}: {stop.state}{tries}, {latency}"
+
+
+def _short(text: str, length: int) -> str:
+    plain = " ".join(text.split())
+    return plain if len(plain) <= length else f"{plain[: length - 1]}…"

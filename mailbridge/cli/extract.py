@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import mailbox
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
@@ -13,7 +10,9 @@ from pathlib import Path
 import click
 
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.mailfiles import mails
 from mailbridge.cli.options import config_option, load_or_exit
+from mailbridge.cli.printing import dumped, visible
 from mailbridge.config.settings import Settings
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.identity import Identification
@@ -66,10 +65,10 @@ def extract(
             click.echo(f"{path}: no such file or folder", err=True)
             is_missing = True
             continue
-        for name, content in _mails(path):
+        for name, content in mails(path):
             request = _request(content, rcpt, mail_from, now)
             row = _row(name, read(request), now, settings.rules.lifetime, mask=mask)
-            click.echo(json.dumps(row, ensure_ascii=False) if as_json else _line(row))
+            click.echo(dumped(row) if as_json else visible(_line(row)))
             sys.stdout.flush()
     if is_missing:
         raise SystemExit(Exit.NOT_FOUND)
@@ -94,35 +93,6 @@ def _moment(text: str | None) -> datetime:
     except ValueError:
         raise click.BadParameter(f"{text!r} is no ISO 8601 time such as 2026-11-23T13:00:00Z", param_hint="--now") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _mails(path: str) -> Iterator[tuple[str, bytes]]:
-    """Name and octets of every mail behind one argument, in a stable order."""
-    if path == "-":
-        yield from _split("-", sys.stdin.buffer.read())
-        return
-    place = Path(path)
-    files = sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]
-    for file in files:
-        if place.is_dir() and file.suffix.lower() not in (".eml", ".mbox", ".txt", ""):
-            continue
-        with file.open("rb") as stream:
-            is_mbox = stream.read(5) == b"From "
-        if is_mbox:
-            for number, message in enumerate(mailbox.mbox(file), 1):
-                yield f"{file}#{number}", message.as_bytes()
-        else:
-            yield str(file), file.read_bytes()
-
-
-def _split(name: str, content: bytes) -> Iterator[tuple[str, bytes]]:
-    """Standard input: one mail, or an mbox."""
-    if not content.startswith(b"From "):
-        yield name, content
-        return
-    parts = (b"\n" + content).split(b"\nFrom ")[1:]
-    for number, part in enumerate(parts, 1):
-        yield f"{name}#{number}", part.partition(b"\n")[2]
 
 
 def _request(content: bytes, rcpt: str | None, mail_from: str | None, now: datetime) -> Request:

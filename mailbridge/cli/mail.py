@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from datetime import datetime
+from collections.abc import Sequence
+from email import message_from_bytes, policy
+from email.utils import make_msgid
 from pathlib import Path
 
 import click
 
 from mailbridge.cli.exits import Exit
-from mailbridge.cli.options import config_option, json_option, load_or_exit
+from mailbridge.cli.listener import hand_in, own_recipient, smtp_address
+from mailbridge.cli.mailfiles import mails
+from mailbridge.cli.options import config_option, json_option, listener_option, load_or_exit
+from mailbridge.cli.printing import dumped, visible
 from mailbridge.cli.stored import visit
+from mailbridge.core.addresses import parse_mailbox
 from mailbridge.core.secret import MASK
+from mailbridge.demo.client import Sent
 from mailbridge.store import MailRow
+
+HEAD_LIMIT = 65_536
+"""Octets in which the headers of a mail from a file are looked for."""
 
 
 @click.group()
 def mail() -> None:
-    """List, show and replay stored mails."""
+    """List, show, replay and import mails."""
 
 
 @mail.command("list")
@@ -29,7 +38,7 @@ def list_mails(*, config: Path | None, as_json: bool, limit: int) -> None:
     """The newest mails, with what was found in each. A Gmail confirmation is shown with the link to open."""
     rows = visit(config, lambda store: store.mails(limit=limit))
     for row in rows:
-        click.echo(json.dumps(as_dict(row), ensure_ascii=False) if as_json else _line(row))
+        click.echo(dumped(as_dict(row)) if as_json else _line(row))
 
 
 @mail.command("show")
@@ -53,42 +62,96 @@ def show_mail(*, config: Path | None, as_json: bool, number: int, raw: bool, rev
         return
     shown = as_dict(row, reveal=reveal)
     if as_json:
-        click.echo(json.dumps(shown, ensure_ascii=False))
+        click.echo(dumped(shown))
         return
     for name, value in shown.items():
         if value not in (None, "", []):
-            click.echo(f"{name:16} {value if isinstance(value, str | int) else json.dumps(value, ensure_ascii=False)}")
+            click.echo(f"{name:16} {visible(str(value)) if isinstance(value, str | int) else dumped(value)}")
 
 
 @mail.command("replay")
 @config_option
+@json_option
+@listener_option
 @click.argument("number", type=int)
-def replay_mail(*, config: Path | None, number: int) -> None:
+def replay_mail(*, config: Path | None, as_json: bool, smtp: str | None, number: int) -> None:
     """Send a stored mail through the running daemon again, as a new mail: after a rule was mended, for instance."""
-    from mailbridge.demo.client import send
-
-    settings = load_or_exit(config).settings
+    address = smtp_address(load_or_exit(config).settings, smtp)
     envelope = visit(config, lambda store: store.raw(number))
     if envelope is None:
-        click.echo(f"mailbridge: mail {number} is not, or no longer, kept", err=True)
+        click.echo(f"mailbridge: mail {number} is not, or no longer, kept ([retention] mail)", err=True)
         raise SystemExit(Exit.NOT_FOUND)
-    fresh = b"Message-ID: <replay-%d-%d@mailbridge.localhost>\r\n" % (number, int(datetime.now().timestamp() * 1000))  # noqa: DTZ005
-    content = fresh + _without_id(envelope.content)
-    for rcpt in envelope.rcpt_to:
+    content = _as_new(envelope.content)
+    results = hand_in(address, mail_from=envelope.mail_from, rcpt_to=envelope.rcpt_to, content=content)
+    _tell(f"mail {number}", results, as_json=as_json)
+    if not all(sent.is_accepted for _, sent in results):
+        raise SystemExit(Exit.GENERAL)
+
+
+@mail.command("import")
+@config_option
+@json_option
+@listener_option
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+@click.option(
+    "--rcpt", metavar="ADDR", help="The recipient here (default: X-Envelope-To of the mail, else a configured address)."
+)
+@click.option("--mail-from", metavar="ADDR", help="The envelope sender (default: Return-Path of the mail, else none).")
+def import_mails(
+    *, config: Path | None, as_json: bool, smtp: str | None, paths: tuple[str, ...], rcpt: str | None, mail_from: str | None
+) -> None:
+    """Send mails from files through the running daemon, as if they came in now: their codes are pushed.
+
+    PATH is an .eml file, a folder of them, an mbox, or - for standard input. `mailbridge extract` shows what would come of it
+    without pushing anything.
+    """
+    settings = load_or_exit(config).settings
+    address = smtp_address(settings, smtp)
+    default = rcpt or own_recipient(settings)
+    is_missing = is_refused = False
+    for path in paths:
         try:
-            sent = send(settings.smtp.listen[0], mail_from=envelope.mail_from, rcpt=rcpt, content=content)
+            for name, content in mails(path):
+                head = message_from_bytes(content[:HEAD_LIMIT], policy=policy.compat32)
+                to = rcpt or _address_in(head.get("X-Envelope-To")) or default
+                sender = mail_from if mail_from is not None else _address_in(head.get("Return-Path"))
+                results = hand_in(address, mail_from=sender, rcpt_to=[to], content=_with_crlf(content))
+                _tell(name, results, as_json=as_json)
+                is_refused = is_refused or not all(sent.is_accepted for _, sent in results)
         except OSError as fault:
-            click.echo(f"mailbridge: nobody answers on {settings.smtp.listen[0]}: {fault}", err=True)
-            raise SystemExit(Exit.UNAVAILABLE) from None
-        click.echo(f"{rcpt}: {sent.code} {sent.text}")
-        if not sent.is_accepted:
-            raise SystemExit(Exit.GENERAL)
+            click.echo(f"mailbridge: {path}: {fault.strerror}", err=True)
+            is_missing = True
+    if is_missing or is_refused:
+        raise SystemExit(Exit.NOT_FOUND if is_missing else Exit.GENERAL)
 
 
-def _without_id(content: bytes) -> bytes:
+def _tell(name: str, results: Sequence[tuple[str, Sent]], *, as_json: bool) -> None:
+    for rcpt, sent in results:
+        row = {"file": name, "rcpt": rcpt, "code": sent.code, "text": sent.text, "mail": sent.mail_id}
+        click.echo(dumped(row) if as_json else visible(f"{name} → {rcpt}: {sent.code} {sent.text}"))
+
+
+def _address_in(value: object) -> str:
+    """The mailbox in a header such as ``Return-Path: <a@b.example>``; empty where there is none that SMTP would take."""
+    return parse_mailbox(str(value or "").strip().strip("<>").strip()) or ""
+
+
+def _with_crlf(content: bytes) -> bytes:
+    """Files have the line ends of their system; SMTP has one kind (RFC 5321 2.3.8)."""
+    return content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
+def _as_new(content: bytes) -> bytes:
+    """The mail under a Message-ID of its own, so that it is not taken for the one that it repeats."""
+    fresh = f"Message-ID: {make_msgid('replay', domain='mailbridge.localhost')}\r\n".encode()
     head, separator, body = content.partition(b"\r\n\r\n")
-    lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"message-id:")]
-    return b"\r\n".join(lines) + separator + body
+    lines: list[bytes] = []
+    is_dropped = False
+    for line in head.split(b"\r\n"):
+        is_dropped = is_dropped if line[:1] in (b" ", b"\t") else line.lower().startswith(b"message-id:")
+        if not is_dropped:
+            lines.append(line)
+    return fresh + b"\r\n".join(lines) + separator + body
 
 
 def as_dict(row: MailRow, *, reveal: bool = False) -> dict[str, object]:
@@ -121,5 +184,5 @@ def _masked(subject: str) -> str:
 def _line(row: MailRow) -> str:
     who = ", ".join(row.identifiers) or "nobody known"
     at = row.received_at.astimezone().strftime("%d %b %H:%M:%S")
-    line = f"{row.id:>6}  {at}  {row.verdict:12} {who:32} from {row.sender or row.mail_from or '<>'}: {row.reason}"
-    return f"{line}\n        open this link to confirm: {row.confirm_link}" if row.confirm_link else line
+    line = visible(f"{row.id:>6}  {at}  {row.verdict:12} {who:32} from {row.sender or row.mail_from or '<>'}: {row.reason}")
+    return f"{line}\n        open this link to confirm: {visible(row.confirm_link)}" if row.confirm_link else line

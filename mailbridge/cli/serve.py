@@ -6,24 +6,32 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import signal
+import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import tell
 from mailbridge.cli.options import config_option, load_or_exit, load_quietly
+from mailbridge.cli.preflight import file_problems, listener_problems
 from mailbridge.config.load import Loaded
 from mailbridge.config.problems import ConfigError
 
 if TYPE_CHECKING:
     from mailbridge.app import Bridge
+    from mailbridge.config.settings import Settings
 
 log = logging.getLogger("mailbridge.serve")
+
+AT_START = ("smtp", "skyvern", "target", "practice", "http", "store", "retention", "parser", "log")
+"""The sections that a reload leaves as they were: what they say is bound, opened or started once."""
 
 
 @click.command()
@@ -33,63 +41,54 @@ def serve(config: Path | None) -> None:
 
     TERM and INT finish what is in hand and exit 0, a second one exits at once; HUP reloads rules, recipients and certificates.
     """
+    from mailbridge import systemd
+
     loaded = load_or_exit(config)
-    raise SystemExit(run(_serve(loaded, config)))
+    sockets = systemd.listen_sockets()
+    found = [*file_problems(loaded.settings), *listener_problems(loaded.settings, handed=sockets)]
+    if found:
+        raise SystemExit(tell(found))
+    raise SystemExit(run(_serve(loaded, config, sockets)))
 
 
 def run(main: Coroutine[None, None, int]) -> int:
-    """Run a coroutine on the fastest loop there is, and turn what a set-up can do wrong into a message and an exit code."""
-    from mailbridge.core.rules import RuleError
-    from mailbridge.net import ListenError
-    from mailbridge.store import StoreError
-
+    """Run a coroutine on the fastest loop there is, until it ends or Ctrl-C ends it."""
     factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
     with contextlib.suppress(ImportError):
         import uvloop
 
         factory = uvloop.new_event_loop
-    expected = (ListenError, StoreError, RuleError, ValueError)
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
             return runner.run(main)
-    except (*expected, BaseExceptionGroup) as fault:
-        leaves = _leaves(fault)
-        if not all(isinstance(leaf, expected) for leaf in leaves):
-            raise
-        for leaf in leaves:
-            for line in str(leaf).splitlines():
-                click.echo(f"mailbridge: {line}", err=True)
-        return max(leaf.exit_code if isinstance(leaf, ListenError) else Exit.CONFIG for leaf in leaves)
     except KeyboardInterrupt:
         return Exit.OK
 
 
-def _leaves(group: BaseException) -> list[BaseException]:
-    if isinstance(group, BaseExceptionGroup):
-        return [leaf for inner in group.exceptions for leaf in _leaves(inner)]
-    return [group]
-
-
-async def _serve(loaded: Loaded, config: Path | None) -> int:
+async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequence[socket.socket]]) -> int:
     from mailbridge import logs, systemd
     from mailbridge.app import bridge, state_dir
 
     began = time.perf_counter()
     settings = loaded.settings
-    logs.configure(settings.log, sys.stderr)
+    talk = logs.configure(settings.log, sys.stderr)
+    for key in (settings.skyvern.api_key, *(target.api_key for target in settings.target)):
+        if key is not None:
+            talk.guard(key)
     stop = asyncio.Event()
     hangup = asyncio.Event()
     _own_signals(stop, hangup)
-    async with bridge(settings, state_dir=state_dir(settings), sockets=systemd.listen_sockets()) as running:
+    async with bridge(settings, state_dir=state_dir(settings), sockets=sockets) as running:
         log.info(
             "ready",
             extra={
                 "smtp": ",".join(running.smtp_addresses),
                 "http": running.http_address,
+                "practice": running.practice_address,
                 "ms": round((time.perf_counter() - began) * 1000),
             },
         )
-        _banner(running.smtp_addresses, running.http_address, running.practice_address, settings.domains.accept)
+        _banner(running, settings.domains.accept, config)
         systemd.notify(f"READY=1\nMAINPID={os.getpid()}")
         async with asyncio.TaskGroup() as group:
             chores = [group.create_task(_watchdog()), group.create_task(_reloads(running, hangup, config))]
@@ -128,40 +127,74 @@ async def _watchdog() -> None:
 async def _reloads(running: Bridge, hangup: asyncio.Event, config: Path | None) -> None:
     """HUP: take the new configuration as one, or keep the old and say why."""
     from mailbridge import systemd
-    from mailbridge.core.rules import RuleError
 
     while True:
         await hangup.wait()
         hangup.clear()
         systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        try:
-            await running.reload(load_quietly(config).settings)
-        except (ConfigError, RuleError) as fault:
-            for problem in fault.problems:
-                log.error("reload refused, the old configuration stays: %s", problem)
-        else:
+        problems = await _reloaded(running, config)
+        for problem in problems:
+            log.error("reload refused, the old configuration stays: %s", problem)
+        if not problems:
             log.info("reloaded")
         systemd.notify("READY=1")
 
 
-def _banner(smtp: tuple[str, ...], http: str, practice: str, domains: tuple[str, ...]) -> None:
+def _reloadable(old: Settings, new: Settings) -> Settings:
+    """The new settings with the old ones where only a restart can change them; those that differ are named in the log."""
+    import msgspec
+
+    kept = {name: getattr(old, name) for name in AT_START if getattr(old, name) != getattr(new, name)}
+    if kept:
+        log.warning("only a restart takes up what changed in %s", ", ".join(f"[{name}]" for name in kept))
+    return msgspec.structs.replace(new, **kept)
+
+
+async def _reloaded(running: Bridge, config: Path | None) -> Sequence[str]:
+    """Take the configuration as it is on disk now. Returns what stands in the way; then nothing has changed."""
+    from mailbridge.core.rules import RuleError
+
+    try:
+        settings = load_quietly(config).settings
+        problems = [str(problem) for problem in file_problems(settings)]
+        if not problems:
+            await running.reload(_reloadable(running.settings, settings))
+    except (ConfigError, RuleError) as fault:
+        return [str(problem) for problem in fault.problems]
+    except (OSError, TimeoutError) as fault:
+        return [f"no parser worker starts with it: {type(fault).__name__}"]
+    return problems
+
+
+def _banner(running: Bridge, domains: tuple[str, ...], config: Path | None) -> None:
     """Where to send the first mail: only to a person at a terminal."""
     if not sys.stderr.isatty() and "MAILBRIDGE_BANNER" not in os.environ:
         return
     rcpt = f"codes@{domains[0]}" if domains else "ADDRESS"
-    first = smtp[0] if smtp else "no listener"
-    lines = [
-        "",
-        f"  mailbridge takes mail on smtp://{first}   health and metrics on http://{http}",
-    ]
-    if practice:
-        lines.append(f"  no Skyvern key is configured: codes go to the practice receiver on http://{practice}")
+    first = next(iter(running.smtp_addresses), "no listener")
+    lines = ["", f"  mailbridge takes mail on smtp://{first}   health and metrics on http://{running.http_address}"]
+    if running.practice_address:
+        lines.append(f"  no Skyvern key is configured: codes go to the practice receiver on http://{running.practice_address}")
     lines += [
         "",
-        "  Send the first mail, from another terminal:",
-        "      mailbridge send-test",
+        "  Send the first mail, from another terminal in this folder:",
+        f"      {_own_name()} send-test{f' --config {config}' if config is not None else ''}",
         "  or, to see the wire:",
-        f"      printf 'To: ann@example.com\\nSubject: Your code\\n\\nYour code is 482913\\n' | curl -sv smtp://{first} --mail-from a@example.com --mail-rcpt {rcpt} -T -",
+        "      printf 'To: ann@example.com\\nSubject: Your code\\n\\nYour code is 482913\\n' \\",
+        f"        | curl -sv --crlf smtp://{first} --mail-from a@example.com --mail-rcpt {rcpt} -T -",
         "",
     ]
     click.echo("\n".join(lines), err=True)
+
+
+def _own_name() -> str:
+    """What to type to get this very program: its name where the shell finds it, else its path from here."""
+    own = Path(sys.argv[0])
+    if own.name == "__main__.py":
+        return f"{sys.executable} -m mailbridge"
+    found = shutil.which(own.name)
+    if found is not None and Path(found).resolve() == own.resolve():
+        return own.name
+    with contextlib.suppress(ValueError):
+        return str(own.absolute().relative_to(Path.cwd()))
+    return str(own.absolute())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -20,7 +21,9 @@ from mailbridge.config.values import duration, secret_file, size
 from mailbridge.core.secret import Secret
 
 PREFIX = "MAILBRIDGE_"
-RESERVED = frozenset({"MAILBRIDGE_CONFIG", "MAILBRIDGE_BANNER", "MAILBRIDGE_SHARED", "MAILBRIDGE_E2E", "MAILBRIDGE_PEERS"})
+RESERVED = frozenset(
+    {"MAILBRIDGE_CONFIG", "MAILBRIDGE_DEBUG", "MAILBRIDGE_BANNER", "MAILBRIDGE_SHARED", "MAILBRIDGE_E2E", "MAILBRIDGE_PEERS"}
+)
 BARE = {"SKYVERN_API_KEY": ("skyvern", "api_key"), "SKYVERN_BASE_URL": ("skyvern", "base_url")}
 TRUSTED_SECRETS = Path("/run/secrets")
 """Docker's secrets: their mode is the host's to choose, so it is not checked."""
@@ -31,11 +34,16 @@ TABLES = {"address", "imap", "target"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """The settings, where each value that is no default came from (``section.key``), and the file, if there was one."""
+    """The settings, where each value that is no default came from (``section.key``), and the file, if there was one.
+
+    ``ignored`` are variables of the environment that begin like ours and are not: Kubernetes, for one, sets
+    ``MAILBRIDGE_PORT`` and ``MAILBRIDGE_SERVICE_HOST`` for a service called mailbridge.
+    """
 
     settings: Settings
     origins: Mapping[str, str]
     path: Path | None
+    ignored: tuple[str, ...] = ()
 
 
 def find(explicit: Path | None, *, environ: Mapping[str, str], cwd: Path) -> Path | None:
@@ -46,7 +54,9 @@ def find(explicit: Path | None, *, environ: Mapping[str, str], cwd: Path) -> Pat
     """
     named = explicit or (Path(environ["MAILBRIDGE_CONFIG"]) if environ.get("MAILBRIDGE_CONFIG") else None)
     if named is not None:
-        if not named.is_file():
+        if named.is_dir():
+            raise ConfigError((Problem(where=str(named), what="is a folder; name the file in it"),))
+        if not named.exists():
             raise ConfigError((Problem(where=str(named), what="no such file; name one with --config, or leave it out"),))
         return named
     home = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config")
@@ -55,17 +65,17 @@ def find(explicit: Path | None, *, environ: Mapping[str, str], cwd: Path) -> Pat
         home / "mailbridge" / "mailbridge.toml",
         Path("/etc/mailbridge/mailbridge.toml"),
     )
-    return next((place for place in places if place.is_file()), None)
+    return next((place for place in places if os.path.isfile(place)), None)  # noqa: PTH113  (where we may not look, there is none)
 
 
 def load(
     path: Path | None,
     *,
     environ: Mapping[str, str],
-    overrides: Mapping[str, object] | None = None,
+    overrides: Mapping[str, str] | None = None,
     cwd: Path,
 ) -> Loaded:
-    """Load and check. ``overrides`` are ``section.key`` to value, from flags.
+    """Load and check. ``overrides`` are ``section.key`` to text, from the command line.
 
     Raises:
         ConfigError: with every problem found.
@@ -75,14 +85,12 @@ def load(
     if found is not None:
         reader.read_file(found)
     reader.read_environment()
-    for name, value in (overrides or {}).items():
-        section, _, key = name.partition(".")
-        reader.put(section, key, value, f"--{key.replace('_', '-')}")
+    reader.read_overrides(overrides or {})
     settings = reader.settings()
     problems = (*reader.problems, *check(settings, reader.where))
     if problems:
         raise ConfigError(problems)
-    return Loaded(settings=settings, origins=reader.origins, path=found)
+    return Loaded(settings=settings, origins=reader.origins, path=found, ignored=tuple(reader.ignored))
 
 
 class _Reader:
@@ -97,6 +105,7 @@ class _Reader:
         self._tables: dict[str, list[Any]] = {}
         self.origins: dict[str, str] = {}
         self.problems: list[Problem] = []
+        self.ignored: list[str] = []
 
     def read_file(self, path: Path) -> None:
         """Take a TOML file."""
@@ -104,7 +113,8 @@ class _Reader:
             text = path.read_text(encoding="utf-8")
             content = tomllib.loads(text)
         except OSError as fault:
-            raise ConfigError((Problem(where=str(path), what=f"cannot be read: {fault.strerror}"),)) from None
+            what, is_permission = f"cannot be read: {fault.strerror}", isinstance(fault, PermissionError)
+            raise ConfigError((Problem(where=str(path), what=what, is_permission=is_permission),)) from None
         except UnicodeDecodeError:
             raise ConfigError((Problem(where=str(path), what="is not UTF-8 text"),)) from None
         except tomllib.TOMLDecodeError as fault:
@@ -113,7 +123,7 @@ class _Reader:
         for section, entries in content.items():
             where = self._line(section)
             if section not in FIELDS:
-                self._unknown(where, section, FIELDS, f"[{section}] ", "section")
+                self._unknown(where, section, FIELDS, "", "section")
             elif section in TABLES:
                 self._read_tables(section, entries, where)
             elif not isinstance(entries, dict):
@@ -121,6 +131,11 @@ class _Reader:
             else:
                 for key, value in entries.items():
                     self.put(section, key, value, self._line(section, key))
+                for key in entries:
+                    if key.endswith("_file") and key.removesuffix("_file") in entries:
+                        self._problem(
+                            self._line(section, key), f"[{section}] {key}: {key.removesuffix('_file')} is there too; keep one"
+                        )
 
     def read_environment(self) -> None:
         """Take what the environment says, and secrets from the files that it or systemd names."""
@@ -136,12 +151,34 @@ class _Reader:
             where = f"${name}"
             if section in TABLES and not key:
                 self._read_tables(section, self._parsed(value, where, section), where)
-            elif section not in self._values or not key:
-                self._unknown(where, f"{PREFIX}{section.upper()}", _variables(), "", "variable")
+            elif not key:
+                self._not_ours(name, section)
+            elif section not in self._values:
+                self._unknown(where, name, _variables(), "", "variable")
             elif key.endswith("_file") and _is_secret(section, key.removesuffix("_file")):
                 self._put_secret_file(section, key.removesuffix("_file"), Path(value), where)
             else:
                 self.put(section, key, self._from_text(section, key, value), where)
+
+    def read_overrides(self, overrides: Mapping[str, str]) -> None:
+        """Take what the command line says. No secret: everybody on the machine can read a command line."""
+        for name, value in overrides.items():
+            section, _, key = name.partition(".")
+            where = f"--set {name}"
+            if section not in self._values:
+                self._unknown(where, section, self._values, "", "section")
+            elif _is_secret(section, key):
+                self._problem(where, f"a secret on a command line can be read by everybody; use --set {name}_file=PATH")
+            else:
+                self.put(section, key, self._from_text(section, key, value), where)
+
+    def _not_ours(self, name: str, rest: str) -> None:
+        """A variable without ``__`` is somebody else's, unless it only lacks the second ``_``."""
+        meant = [one for one in _variables() if one.removeprefix(PREFIX).lower().replace("__", "_") == rest]
+        if meant:
+            self._problem(f"${name}", f"unknown variable; did you mean {meant[0]}?")
+        else:
+            self.ignored.append(name)
 
     def _read_credentials(self) -> None:
         folder = self._environ.get("CREDENTIALS_DIRECTORY")
@@ -229,6 +266,9 @@ class _Reader:
             if not text:
                 raise ValueError("is empty")
             return Secret(text)
+        choices = get_args(kind)
+        if get_origin(kind) is Literal and value not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
         return msgspec.convert(value, kind)
 
     def _path(self, text: str) -> Path:
@@ -242,7 +282,7 @@ class _Reader:
             self._values[section][key] = secret_file(path, is_mode_checked=is_mode_checked and not is_docker)
             self.origins[f"{section}.{key}"] = f"{where} ({path})"
         except OSError as fault:
-            self._problem(where, f"{path}: cannot be read: {fault.strerror}")
+            self._problem(where, f"{path}: cannot be read: {fault.strerror}", is_permission=isinstance(fault, PermissionError))
         except ValueError as fault:
             self._problem(where, str(fault))
 
@@ -284,8 +324,8 @@ class _Reader:
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
         self._problem(where, f"{before}{name}: unknown {what}; {hint}")
 
-    def _problem(self, where: str, what: str) -> None:
-        self.problems.append(Problem(where=where, what=what))
+    def _problem(self, where: str, what: str, *, is_permission: bool = False) -> None:
+        self.problems.append(Problem(where=where, what=what, is_permission=is_permission))
 
 
 def _fields(section: str) -> dict[str, msgspec.structs.FieldInfo]:
@@ -316,7 +356,11 @@ def _secrets() -> Iterator[tuple[str, str]]:
 
 
 def _variables() -> dict[str, None]:
-    return {f"{PREFIX}{section.upper()}": None for section in FIELDS}
+    """Every variable that stands for a key, and the two that stand for whole tables."""
+    names = {f"{PREFIX}{section.upper()}": None for section in sorted(TABLES)}
+    for section in sorted(FIELDS.keys() - TABLES):
+        names |= {f"{PREFIX}{section.upper()}__{key.upper()}": None for key in _fields(section)}
+    return names
 
 
 def _is_plain(value: str) -> bool:

@@ -7,13 +7,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One mistake. ``where`` is a file and line, or the name of a variable; never a value."""
+    """One mistake. ``where`` is a file and line, or the name of a variable; never a value. Empty: ``what`` says it all.
+
+    ``is_permission``: the set-up is right, and this user may not do what it asks for.
+    """
 
     where: str
     what: str
+    is_permission: bool = False
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
+        return f"{self.where}: {self.what}" if self.where else self.what
 
 
 class ConfigError(Exception):

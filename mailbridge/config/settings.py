@@ -14,7 +14,6 @@ from msgspec import Struct, field
 from mailbridge.core.secret import Secret
 
 Seconds = timedelta
-Trust = Literal["dkim", "arc", "forwarder", "token", "none"]
 Preset = Literal["gmail", "outlook", "yahoo", "icloud", "fastmail", "zoho", "proton", "163", "yandex"]
 
 
@@ -47,8 +46,6 @@ class AddressSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=
 
     rcpt: str
     identifier: str | None = None
-    accept_from: tuple[str, ...] = ()
-    trust: Trust | None = None
 
 
 class OAuthSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -130,7 +127,6 @@ class SkyvernSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=
     grace: timedelta = Seconds(seconds=5)
     senders: int = 2
     use_env_proxy: bool = False
-    verify_status: bool = True
 
 
 class TargetSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -138,7 +134,6 @@ class TargetSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     name: str
     identifiers: tuple[str, ...] = ("*",)
-    kind: Literal["skyvern"] = "skyvern"
     base_url: str = "https://api.skyvern.com"
     api_key: Secret | None = None
     source: str = "email"
@@ -158,8 +153,6 @@ class HttpSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """`[http]`: health, readiness, metrics."""
 
     listen: str = "127.0.0.1:8025"
-    token: Secret | None = None
-    public_url: str = ""
 
 
 class StoreSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

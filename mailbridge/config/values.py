@@ -7,6 +7,7 @@ from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
+from mailbridge.config.settings import OCTETS
 from mailbridge.core.secret import Secret
 
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -30,6 +31,26 @@ def duration(value: object) -> timedelta:
     if not 0 <= seconds <= LONGEST.total_seconds():
         raise ValueError("must be a duration between 0 and 10 years")
     return timedelta(seconds=seconds)
+
+
+def written(name: str, value: object) -> object:
+    """A setting (``section.key``) as it is written in the file: durations as ``10m``, sizes as ``25MiB``, secrets masked."""
+    if isinstance(value, timedelta):
+        return written_duration(value)
+    if name in OCTETS and isinstance(value, int) and value and value % 1_048_576 == 0:
+        return f"{value // 1_048_576}MiB"
+    if isinstance(value, Path | Secret):
+        return str(value)
+    return [written(name, one) for one in value] if isinstance(value, tuple) else value
+
+
+def written_duration(value: timedelta) -> str:
+    """The shortest spelling in one unit: ``10m``, ``90s``, ``500ms``, ``30d``."""
+    milliseconds = round(value.total_seconds() * 1000)
+    for unit, length in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)):
+        if milliseconds and milliseconds % length == 0 and (unit != "d" or milliseconds > length):
+            return f"{milliseconds // length}{unit}"
+    return f"{milliseconds}ms"
 
 
 def size(value: object) -> int:

@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import re2
+
 MIN_LENGTH = 4
 MAX_LENGTH = 10
 LONGEST_PHRASE = 24
@@ -17,10 +19,15 @@ LONGEST_PHRASE = 24
 
 MAX_PER_LINE = 40
 
-MASKED = re.compile(
-    r"https?://\S+|www\.\S+|(?<!\S)@[A-Za-z0-9.-]{1,253}(?= #)|[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}"
-    r"|\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F-]{4,22}\b|&[a-z]{2,8};|&#x?[0-9a-fA-F]{1,6};|(?<!\S)[\w/-]*\.(?:com|net|org|io|app|html?|png)\b\S*"
+ADDRESSED: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("//", re.compile(r"https?://\S+")),
+    ("@", re.compile(r"(?<!\S)@[A-Za-z0-9.-]{1,253}(?= #)|(?<![\w.+%-])[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}")),
+    (".", re.compile(r"www\.\S+|(?<!\S)[\w/-]*\.(?:com|net|org|io|app|html?|png)\b\S*")),
+    ("&", re.compile(r"&[a-z]{2,8};|&#x?[0-9a-fA-F]{1,6};")),
+    ("-", re.compile(r"\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F-]{4,22}\b")),
 )
+"""What holds digits and letters that are no code, with the mark without which it is not there: web and mail addresses, ids."""
+
 SHAPES = re.compile(
     r"(?<![A-Za-z0-9_%\u00b5-\u024f\u0370-\u058f\-–/#+&])(?<!\d[.,:])(?P<any>#?(?:"
     r"(?P<spaced>[A-Z0-9](?:[ ][A-Z0-9]){3,9}|(?=[a-z ]{0,18}\d)[a-z0-9](?: [a-z0-9]){3,9})"
@@ -32,45 +39,55 @@ SHAPES = re.compile(
     r"|(?P<word>(?=[A-Za-z0-9]*(?:\d|[A-Z]{2}|[a-z][A-Z]))[A-Za-z0-9]{4,10})"
     r"))(?![A-Za-z0-9_\u00b5-\u024f\u0370-\u058f\-–/@=%]|[.,:]\d)"
 )
-PROMISING = re.compile(r"\d|[A-Z]{4}|[a-z][A-Z]|[a-z]-[a-z]|[A-Z][- ][A-Z]")
+PROMISING = re2.compile(r"\d|[A-Z]{4}|[a-z][A-Z]|[a-z]-[a-z]|[A-Z][- ][A-Z]")
 """What a line must have for any shape to be in it; most lines have not."""
 
-MASKABLE = re.compile(r"[@/&.]|[0-9a-fA-F]{8}-")
+DIGIT = re.compile(r"\d")
 SEPARATORS = re.compile(r"[\s\-–.‐‑]")
 MONTHS = r"(?i:jan|feb|mar|apr|mai|may|jun|jul|aug|sep|okt|oct|nov|dec|dez|ene|fev|avr|août|janv|févr|juil|gen|mag|giu|lug|ago|set|ott|dic)"
-DATES = re.compile(
+DATES = re2.compile(
     rf"\b\d{{1,4}}[./-]\d{{1,2}}[./-]\d{{1,4}}\b|\b\d{{1,2}}:\d{{2}}(?::\d{{2}})?\b|\b{MONTHS}\w{{0,9}}\.?,? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}\b"
     rf"|\b\d{{1,2}}(?:st|nd|rd|th|\.)? (?:de )?{MONTHS}\w{{0,9}}\.?,?(?: de)? \d{{4}}\b|\b{MONTHS}\w{{0,9}}\.? \d{{4}}\b|\d{{4}}\s?[年년]|\b\d{{4}}-\d{{2}}-\d{{2}}T\S+"
 )
-PHONES = re.compile(
+PHONES = re2.compile(
     r"\+\s?\d[\d\s().-]{6,18}\d|\(\d{2,5}\)[\s\d.-]{5,14}\d|\b1-\d{3}-\d{3}-\d{4}\b|\b\d{3}-\d{3}-\d{4}\b|\b0\d{2,4}[ /-]\d{3,4}[ -]?\d{2,6}\b"
 )
-MONEY = re.compile(
+MONEY = re2.compile(
     r"[$€£¥₹₽₩₺₴₫฿]\s?\d[\d.,\s]*\d?|\d[\d.,]*\s?(?:[$€£¥₹₽₩₺₴₫฿元円원]|(?:USD|EUR|GBP|JPY|CHF|SEK|NOK|DKK|PLN|CZK|RUB|INR|TRY|BRL|CNY|Kč|zł|kr|руб|лв)\b)"
-    r"|(?:USD|EUR|GBP|CHF|Rs\.?|INR|R\$)\s?\d[\d.,]*|\d+[.,]\d{2}\b(?=\s|$)"
+    r"|(?:USD|EUR|GBP|CHF|Rs\.?|INR|R\$)\s?\d[\d.,]*|\d+[.,]\d{2}(?:\s|$)"
 )
-ADDRESSES = re.compile(
+ADDRESSES = re2.compile(
     r"\b[A-Z]{2},? \d{5}(?:-\d{4})?\b|\b[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}\b|\b\d{4,5}(?:-\d{3})? [A-Z][a-zäöüéß]{2,}|\b(?i:po box|suite|ste\.?|apt\.?|floor) #?\d+|\b\d{1,5} [A-Z][A-Za-z]+ (?:St|Street|Ave|Avenue|Rd|Road|Blvd|Boulevard|Drive|Dr|Lane|Way|Parkway|Pkwy|Square|Court|Place)\b"
 )
-VERSIONS = re.compile(
+VERSIONS = re2.compile(
     r"\b[vV]?\d+(?:\.\d+){2,4}\b|\b(?:\d{1,3}\.){3}\d{1,3}\b|\bv\d+\b|\b(?:[0-9a-fA-F]{1,4}:){3,7}[0-9a-fA-F]{0,4}\b|\b(?:Chrome|Safari|Firefox|Edge|Windows|Android|iOS|macOS|Linux|Mozilla|iPhone|Ubuntu|Opera)[ /][\d.]+"
 )
-COLOURS = re.compile(r"#[0-9a-fA-F]{6}\b|#[0-9a-fA-F]{3}\b")
+MASKS = re2.compile(r"(?:\*+|[xX]{2,}|•+|…|\.{2,}) ?\d{3,5}(?:[^\d*]|$)")
+"""The end of a number of which the rest is hidden: a card, an account, a phone."""
+
+COLOURS = re2.compile(r"#[0-9a-fA-F]{6}\b|#[0-9a-fA-F]{3}\b")
 YEAR = re.compile(r"(?:19|20)\d{2}")
-COPYRIGHT = re.compile(r"©|\(c\)|(?i:copyright|all rights reserved)")
+COPYRIGHT = re2.compile(r"©|\(c\)|(?i:copyright|all rights reserved)")
 WORDLIKE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 ORDINAL = re.compile(r"(?i)\d{1,4}(?:st|nd|rd|th|px|pt|em|kb|mb|gb|ms|am|pm|min|mins|hrs|h|d|x|k|m|s|p)")
 PHRASE = re.compile(r"[a-z]{3,6}(?:-[a-z]{3,6}){1,3}")
 CONSONANTS = re.compile(r"[bcdfghjklmnpqrstvwxz]{3}(?:-|$)|(?:^|-)[bcdfghjklmnpqrstvwxz]{3}|[bcdfghjklmnpqrstvwxyz]{4}")
 """What words do not have, and what is drawn at random has soon."""
 
+CAMEL = re.compile(r"[a-z][A-Z]")
+"""Where small letters turn to capitals: names do so once, what is drawn at random more often."""
+
 NAMED_NUMBER = re.compile(r"[A-Za-z]{4,}\d{1,5}|\d{1,5}[A-Za-z]{4,}|[A-Za-z]{3,}\d{2,3}[A-Za-z]{3,}")
 """A word with a number at it: names of users, coupons, machines."""
 
 GLUED = re.compile(r"\d{5,8}[a-z]{1,3}")
-GOOGLE = re.compile(r"G-\d{6}")
-"""Google's field shows the G- itself and takes the six digits (support.google.com/accounts/answer/1085463)."""
+SUFFIXED = re.compile(r"(\d{6})[a-z]{2,3}")
+"""Six digits with an ending, as languages have it that write endings at numbers too."""
 
+GOOGLE = re.compile(r"G-\d{5,8}")
+"""Google's field shows the G- itself and takes the digits (support.google.com/accounts/answer/1085463)."""
+
+FOREIGN = re.compile(r"(?![0-9])\d|[\uff01-\uff5e]")
 ORIGIN_BOUND = re.compile(r"@[a-z0-9.-]{3,253} #([A-Za-z0-9]{4,10})(?![A-Za-z0-9])")
 
 
@@ -79,6 +96,7 @@ class Shape:
     """Something of the shape of a code, in one line. ``value`` is what a field wants, ``shown`` what stands there.
 
     ``kind``: digits, mixed (letters and digits), letters, or phrase (groups of small letters with hyphens). ``refusal`` names what it is instead, if its look tells.
+    ``is_run_in``: letters of a word follow without a blank.
     """
 
     value: str
@@ -88,11 +106,12 @@ class Shape:
     kind: str
     refusal: str | None = None
     is_grouped: bool = False
+    is_run_in: bool = False
 
 
 def ascii_digits(text: str) -> str:
     """The text with every decimal digit of any script, and full-width letter, as ASCII; positions unchanged."""
-    if text.isascii():
+    if text.isascii() or not FOREIGN.search(text):
         return text
     return "".join(_ascii(letter) for letter in text)
 
@@ -113,7 +132,7 @@ def shapes(line: str) -> Iterator[Shape]:
         shape = _shape(bound[1], bound.start(1), None)
         if shape is not None:
             yield shape
-    text = MASKED.sub(lambda match: "\0" * len(match.group()), line) if MASKABLE.search(line) else line
+    text = masked(line)
     refusals: list[tuple[int, int, str]] | None = None
     count = 0
     for match in SHAPES.finditer(text):
@@ -129,6 +148,14 @@ def shapes(line: str) -> Iterator[Shape]:
                 return
 
 
+def masked(line: str) -> str:
+    """The line with addresses and ids blotted out, at its length."""
+    for mark, pattern in ADDRESSED:
+        if mark in line:
+            line = pattern.sub(lambda match: "\0" * len(match.group()), line)
+    return line
+
+
 def _shape(shown: str, start: int, refusals: list[tuple[int, int, str]] | None) -> Shape | None:
     bare = SEPARATORS.sub("", shown)
     is_digits = bare.isdigit()
@@ -142,6 +169,8 @@ def _shape(shown: str, start: int, refusals: list[tuple[int, int, str]] | None) 
     end = start + len(shown)
     refusal = next((why for low, high, why in refusals or () if low < end and start < high), None)
     kind = "digits" if is_digits else "mixed" if any(c.isdigit() for c in bare) else "phrase" if is_phrase else "letters"
+    if refusal is None and (run := SUFFIXED.fullmatch(shown)) is not None:
+        return Shape(value=run[1], shown=run[1], start=start, end=start + 6, kind="digits", is_run_in=True)
     if refusal is None and kind != "digits":
         refusal = _word_refusal(shown, bare, kind)
     if refusal is None and is_digits and len(shown) == 4 and YEAR.fullmatch(shown):
@@ -163,6 +192,8 @@ def _word_refusal(shown: str, bare: str, kind: str) -> str | None:
         parts = re.split(r"[-–‐‑]", shown)
         if all(part.islower() or part.istitle() or (part.isupper() and len(parts) == 1) for part in parts):
             return "word"
+        if len(CAMEL.findall(shown)) < 2 and not shown.isupper():
+            return "name"
     if kind == "mixed" and GLUED.fullmatch(bare):
         return "number run into a word"
     if kind == "mixed" and ORDINAL.fullmatch(bare):
@@ -188,7 +219,7 @@ def _reads_as_word(letters: str) -> bool:
 def _refusals(text: str) -> list[tuple[int, int, str]]:
     """The stretches of a line that are something else."""
     found = []
-    if not any(letter.isdigit() for letter in text):
+    if not DIGIT.search(text):
         return []
     for pattern, why in (
         (DATES, "date or time"),
@@ -197,6 +228,7 @@ def _refusals(text: str) -> list[tuple[int, int, str]]:
         (VERSIONS, "version or address"),
         (ADDRESSES, "postal address"),
         (COLOURS, "colour"),
+        (MASKS, "end of a hidden number"),
     ):
         found += [(match.start(), match.end(), why) for match in pattern.finditer(text)]
     if (mark := COPYRIGHT.search(text)) is not None:

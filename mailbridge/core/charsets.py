@@ -61,6 +61,9 @@ ALLOWED = frozenset(
     }
 )
 CODECS = {"windows-874": "cp874", "macintosh": "mac_roman", **{f"windows-125{n}": f"cp125{n}" for n in range(9)}}
+WIDE = frozenset({"gb18030", "cp949", "cp932", "big5hkscs", "iso2022_jp_ext", "euc-jp", "utf-16", "utf-16le", "utf-16be"})
+"""Charsets of more than one octet a character: what is broken in them is still more than what UTF-8 or Windows-1252 would make."""
+
 SURROGATES = re.compile("[\ud800-\udfff]")
 ENCODED_WORD = re.compile(r"=\?([^?*\s]{1,40})(?:\*[^?\s]{0,20})?\?([bBqQ])\?([^?]{0,4096})\?=")
 BETWEEN = re.compile(r"[ \t\r\n]+")
@@ -80,12 +83,20 @@ def decode(octets: bytes, charset: str) -> tuple[str, str | None]:
         except (UnicodeDecodeError, LookupError):
             # A mail that says ASCII and writes UTF-8 is too common to be worth a word.
             defect = None if name == "ascii" and _is_utf8(octets) else "bad-charset"
-            if name in ("gb18030", "cp949", "cp932", "big5hkscs", "iso2022_jp_ext", "euc-jp") and not _is_utf8(octets):
+            if name in WIDE and not _is_utf8(octets):
                 return clean(octets.decode(CODECS.get(name, name), "replace")), defect
     try:
         return clean(octets.decode("utf-8")), defect
     except UnicodeDecodeError:
-        return clean(octets.decode("cp1252", "replace")), defect or "bad-charset"
+        return clean(_mended(octets)), defect or "bad-charset"
+
+
+def _mended(octets: bytes) -> str:
+    """UTF-8 with a broken octet here and there (a mail cut in the midst of a character, say), or else Windows-1252."""
+    text = octets.decode("utf-8", "replace")
+    broken = text.count("\ufffd")
+    whole = sum(1 for character in text if character > "\x7f") - broken
+    return text if whole > broken else octets.decode("cp1252", "replace")
 
 
 def clean(text: str) -> str:

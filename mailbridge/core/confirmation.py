@@ -18,6 +18,7 @@ CONFIRM_PATH = "/mail/vf-"
 """Confirming; ``/mail/uf-`` beside it cancels, and is never shown."""
 
 URL = re.compile(r"https://[^\s<>\"']{1,2000}")
+SENTENCE_END = ".,;:!?)]}*_"
 NUMBER = re.compile(r"(?<!\d)\d{8,9}(?!\d)")
 
 
@@ -42,7 +43,7 @@ def gmail_confirmation(message: Message, mail_from: str) -> Confirmation | None:
     page = message.plain or message.html
     text = page.text if page is not None else ""
     urls = [*URL.findall(text), *(link.url for link in (page.links if page is not None else ()))]
-    link = next((url for url in urls if is_genuine(url)), None)
+    link = next((url for url in (one.rstrip(SENTENCE_END) for one in urls) if is_genuine(url)), None)
     own = set(message.to)
     asking = next((one for one in find_mailboxes(f"{message.subject}\n{text}") if one not in own and one != SENDER), None)
     number = NUMBER.search(message.subject) or NUMBER.search(text)
@@ -50,7 +51,9 @@ def gmail_confirmation(message: Message, mail_from: str) -> Confirmation | None:
 
 
 def is_genuine(url: str) -> bool:
-    """Whether a link is Google's own way to confirm: exact host, https, default port, no user, the confirming path."""
+    """Whether a link is Google's own way to confirm: exact host, https, default port, no user, the confirming path, plain ASCII."""
+    if not (url.isascii() and url.isprintable()) or "\\" in url:
+        return False
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -115,6 +115,7 @@ class Doubtful:
     """The request may have been taken in, but no answer came: wait the grace out, ask, and only then send again."""
 
     reason: str
+    is_alarm: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

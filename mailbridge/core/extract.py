@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from mailbridge.core import lifetime, links
+from mailbridge.core import confidence, lifetime, links
 from mailbridge.core.extraction import Extraction, Rejected, Verdict
-from mailbridge.core.forwards import ForwardedBlock, forwarded_block, is_forward
+from mailbridge.core.forwards import ForwardedBlock, bare_subject, forwarded_block, is_forward, is_header_line
 from mailbridge.core.mail import Line, Message, Page
 from mailbridge.core.ranking import (
     CLEAR,
     LONG_TEXT,
+    MEETING,
     SHORT_TEXT,
     THRESHOLD,
     WEIGHTS,
     Context,
     Evidence,
-    speaks_of_code,
+    Reader,
+    spoken_of,
     subject_kind,
     weigh,
 )
@@ -47,6 +48,7 @@ class _Parts:
 
     lines: dict[str, tuple[Line, ...]]
     texts: list[str]
+    addresses: str = ""
 
 
 def extract(message: Message, *, rules: RuleSet, now: datetime, default_lifetime: timedelta) -> Extraction:
@@ -56,11 +58,11 @@ def extract(message: Message, *, rules: RuleSet, now: datetime, default_lifetime
     lifetime is EXPIRED. ``default_lifetime`` counts where neither mail nor rule states one.
     """
     found = _extract(message, rules)
-    if found.verdict is Verdict.NONE:
-        for inner in message.attached:
-            inside = _extract(inner, rules)
-            if inside.verdict is not Verdict.NONE:
-                return _aged(inside, inner.date, now, default_lifetime)
+    for inner in message.attached:
+        inside = _extract(inner, rules)
+        # A subject that was forwarded with the mail may show the code too: it is as old as the mail.
+        if inside.verdict is not Verdict.NONE and (found.verdict is Verdict.NONE or inside.value == found.value):
+            return _aged(inside, inner.date, now, default_lifetime)
     block = forwarded_block(message) if found.verdict.is_pushed else None
     return _aged(found, _latest(block), now, default_lifetime)
 
@@ -72,46 +74,42 @@ def _latest(block: ForwardedBlock | None) -> datetime | None:
 
 
 def _aged(found: Extraction, written_at: datetime | None, now: datetime, default: timedelta) -> Extraction:
-    if not found.verdict.is_pushed or written_at is None:
+    """The extraction, as EXPIRED where the mail itself or the date of its forwarded block says that its time is over."""
+    if not found.verdict.is_pushed:
         return found
-    if now - written_at <= (found.lifetime or default):
+    if found.expires_at is not None and found.expires_at <= now:
+        return replace(found, verdict=Verdict.EXPIRED, reason="the mail says that its code has expired by now")
+    lives = found.lifetime or default
+    if written_at is None or now - written_at <= lives:
         return found
-    return Extraction(
-        verdict=Verdict.EXPIRED,
-        value=found.value,
-        displayed=found.displayed,
-        rule=found.rule,
-        lifetime=found.lifetime,
-        expires_at=written_at + (found.lifetime or default),
-        confidence=found.confidence,
-        reason="the mail that was forwarded is older than its code lives",
-        rejected=found.rejected,
-    )
+    reason = "the mail that was forwarded is older than its code lives"
+    return replace(found, verdict=Verdict.EXPIRED, expires_at=written_at + lives, reason=reason)
 
 
 def _extract(message: Message, rules: RuleSet) -> Extraction:
     matched = rules.match(message)
+    reader = Reader(rules.wording)
     if matched is None and message.plain is not None and message.html_body is not None:
-        quick = _from_text(message, rules)
+        quick = _from_text(message, reader)
         if quick is not None:
             return quick
     parts = _parts(message)
     stated = lifetime.stated_lifetime(parts.texts, rules.wording)
-    expires_at = lifetime.stated_expiry(parts.texts)
+    expires_at = lifetime.stated_expiry(parts.texts, rules.wording)
     if matched is not None:
         return _by_rule(matched, stated, expires_at)
-    evidence = _evidence(parts, rules, stated)
+    evidence = _evidence(parts, reader, stated)
     code = _code(evidence, stated, expires_at)
     if code.verdict is not Verdict.NONE or any(_is_nearly(one) for one in evidence):
         return code
     return _link(message, parts, rules, code, stated, expires_at)
 
 
-def _from_text(message: Message, rules: RuleSet) -> Extraction | None:
+def _from_text(message: Message, reader: Reader) -> Extraction | None:
     """The code of the plain part alone, where it leaves no doubt: then the HTML of the same mail need not be read."""
     parts = _parts(message, with_html=False)
-    stated = lifetime.stated_lifetime(parts.texts, rules.wording)
-    code = _code(_evidence(parts, rules, stated), stated, lifetime.stated_expiry(parts.texts))
+    stated = lifetime.stated_lifetime(parts.texts, reader.wording)
+    code = _code(_evidence(parts, reader, stated), stated, lifetime.stated_expiry(parts.texts, reader.wording))
     return code if code.verdict is Verdict.CODE and code.confidence >= DECISIVE else None
 
 
@@ -131,20 +129,24 @@ def _by_rule(matched: Match, stated: timedelta | None, expires_at: datetime | No
 def _parts(message: Message, *, with_html: bool = True) -> _Parts:
     lines: dict[str, tuple[Line, ...]] = {}
     if message.subject:
-        lines["subject"] = (Line(text=message.subject),)
+        lines["subject"] = (Line(text=bare_subject(message.subject)),)
     html = message.html if with_html else None
     if html is not None:
         lines["html"], _ = _newest(html)
     if message.plain is not None:
         lines["plain"], lines["quoted"] = _newest(message.plain)
-        if lines["quoted"] and is_forward(message):
-            # What a forward quotes is not older than itself: it is the mail.
+    if is_forward(message):
+        # What a forward quotes is not older than itself: it is the mail.
+        if "plain" in lines:
             lines["plain"], lines["quoted"] = (*lines["plain"], *lines["quoted"]), ()
+        for source in {"plain", "html"} & set(lines):
+            lines[source] = tuple(line for line in lines[source] if not is_header_line(line.text, message.subject))
     if html is not None:
         lines["hidden"] = tuple(Line(text=text) for text in html.hidden)
         lines["image"] = tuple(Line(text=text) for text in html.images)
     texts = [line.text for source in ("subject", "html", "plain") for line in lines.get(source, ())]
-    return _Parts(lines=lines, texts=texts)
+    pages = [page for page in (html, message.plain) if page is not None]
+    return _Parts(lines=lines, texts=texts, addresses=" ".join(link.url for page in pages for link in page.links))
 
 
 def _newest(page: Page) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
@@ -163,24 +165,30 @@ def _newest(page: Page) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
     return tuple(fresh), tuple(quoted)
 
 
-def _evidence(parts: _Parts, rules: RuleSet, stated: timedelta | None) -> list[Evidence]:
+def _evidence(parts: _Parts, reader: Reader, stated: timedelta | None) -> list[Evidence]:
     """Everything that has the shape of a code, each value once, best first."""
-    wording = rules.wording
+    wording = reader.wording
     folded = " ".join(parts.texts).casefold()
     size = len(folded) / (2 if "html" in parts.lines and "plain" in parts.lines else 1)
+    act = wording.act.search(folded) is not None
+    speaks_of_code, speaks_of_else = spoken_of(parts.texts, reader)
     context = Context(
-        speaks_of_code=speaks_of_code(parts.texts, wording),
+        speaks_of_code=speaks_of_code,
         states_lifetime=stated is not None,
-        speaks_of_signing_in=bool(wording.act.search(folded)),
+        speaks_of_signing_in=act,
         is_long=size > LONG_TEXT,
         is_short=size < SHORT_TEXT,
         names_a_price=any(PRICE.search(text) for text in parts.texts),
-        speaks_of_else=wording.other.search(folded) is not None,
-        subject_speaks_of_else=subject_kind(parts.texts[:1] if "subject" in parts.lines else [], wording) == "other",
+        speaks_of_else=speaks_of_else,
+        is_silent=not speaks_of_code
+        and not act
+        and len({match.group() for match in wording.common.finditer(folded[:5_000])}) >= 2,
+        is_meeting=any(MEETING.search(text) for text in parts.texts),
+        subject_kind=subject_kind(parts.texts[:1] if "subject" in parts.lines else [], reader),
     )
     merged: dict[str, Evidence] = {}
     for source, lines in parts.lines.items():
-        for one in weigh(source, lines, wording, context):
+        for one in weigh(source, lines, reader, context):
             _merge(merged, one)
     for one in merged.values():
         seen = one.sources - {"quoted"}
@@ -188,7 +196,14 @@ def _evidence(parts: _Parts, rules: RuleSet, stated: timedelta | None) -> list[E
             one.features["in subject and body"] = WEIGHTS["in subject and body"]
         if one.features and len(seen & {"plain", "html", "hidden", "image"}) > 1:
             one.features["in several parts"] = WEIGHTS["in several parts"]
+        if "drawn at random" in one.features and _is_in(one.shape.value, parts.addresses):
+            one.features["stands in a link too"] = WEIGHTS["stands in a link too"]
     return sorted(merged.values(), key=lambda one: (-one.score, one.order))
+
+
+def _is_in(value: str, addresses: str) -> bool:
+    """Whether a link carries the value as a part of its own: pages take a code from the link as well as from the field."""
+    return value in addresses and re.search(rf"[/=]{re.escape(value)}(?![A-Za-z0-9])", addresses) is not None
 
 
 def _merge(merged: dict[str, Evidence], one: Evidence) -> None:
@@ -219,7 +234,7 @@ def _code(evidence: list[Evidence], stated: timedelta | None, expires_at: dateti
         rule="generic",
         lifetime=stated,
         expires_at=expires_at,
-        confidence=_confidence(best.score, rivals[0].score if rivals else able[1].score if len(able) > 1 else 0.0),
+        confidence=confidence.of_code(best.score, best.score - (able[1].score if len(able) > 1 else 0.0)),
         reason=f"{len(rivals) + 1} candidates are equally good" if rivals else ", ".join(_told(best)),
         rejected=(*(shown if rivals else ()), *less, *rejected)[:MAX_REJECTED],
     )
@@ -228,14 +243,17 @@ def _code(evidence: list[Evidence], stated: timedelta | None, expires_at: dateti
 def _is_credible(one: Evidence) -> bool:
     """What the sum of small things may not do: make a code of a year, or of letters that nobody calls a code."""
     names = one.features
-    is_named = bool({"label before it", "label in the line before", "label after it"} & set(names))
+    is_named = bool({"label before it", "label in the line before", "label after it", "told to enter it"} & set(names))
     if one.shape.refusal == "year":
         return is_named and "own line" in names
     if "called something else" in names or "something else in the line before" in names:
         return False
     if one.shape.refusal == "word and number" and not (is_named and ("own line" in names or "set large or apart" in names)):
         return False
-    if one.shape.kind in ("mixed", "letters") and "the subject speaks of something else" in names:
+    if "the subject speaks of something else" in names and (
+        one.shape.kind in ("mixed", "letters")
+        or not {"a lifetime is stated", "sign-in or verification is spoken of"} & set(names)
+    ):
         return False
     is_labelled = bool({"label before it", "label after it", "set large or apart"} & set(names))
     if (
@@ -251,7 +269,8 @@ def _is_credible(one: Evidence) -> bool:
     if one.shape.kind == "letters":
         return is_named and ("own line" in names or "after a colon" in names or "set large or apart" in names)
     if one.shape.kind == "mixed" and not ("own line" in names or "set large or apart" in names):
-        return is_named or {"drawn at random", "after a colon"} <= set(names)
+        is_told = bool({"right beside its label", "label after it", "told to enter it", "origin-bound"} & set(names))
+        return is_told or ("drawn at random" in names and (is_named or "after a colon" in names))
     return bool({"own line", "set large or apart"} & set(names)) or is_named or "origin-bound" in names
 
 
@@ -260,12 +279,6 @@ def _is_nearly(one: Evidence) -> bool:
     shape = one.shape
     is_placed = bool({"own line", "after a colon", "set large or apart"} & set(one.features))
     return is_placed and shape.kind in ("digits", "mixed") and shape.refusal is None and one.score >= 3.0
-
-
-def _confidence(score: float, next_score: float) -> float:
-    """Between 0 and 1: how far above the threshold, and how far ahead of the next."""
-    lead = min(score - THRESHOLD + 1.0, (score - next_score) * 1.5 + 0.5)
-    return round(1 / (1 + math.exp(-1.4 * lead)), 3)
 
 
 def _told(one: Evidence) -> list[str]:
@@ -298,7 +311,7 @@ def _link(
         rule="generic",
         lifetime=stated,
         expires_at=expires_at,
-        confidence=_confidence(best.score, rivals[0].score if rivals else 0.0),
+        confidence=confidence.of_link(best.score),
         reason=f"{len(rivals) + 1} links are equally good" if rivals else f"a link with {', '.join(best.why)}",
         rejected=(
             *(Rejected(value=Secret(one.link.url), why="as good a candidate") for one in ((best, *rivals) if rivals else ())),

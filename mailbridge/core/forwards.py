@@ -17,10 +17,12 @@ from mailbridge.core.mail import Message
 
 MAX_BODY = 16_384
 MAX_LINE = 1_000
+MAX_MARK = 80
 
 PREFIX = re.compile(
     r"(?i)^\s*(?:fwd?|wg|tr|rv|i|vs|vb|vl|pd|enc|ilt|i̇lt|videresend(?:t|elsesvar)?|redir|doorgestuurd|továbbítás|转发|轉寄|転送)\s*:"
 )
+REPLY = re.compile(r"(?i)^\s*(?:re|aw|sv|antw|odp|ynt|回复|回覆|答复)\s*(?:\[\d\])?[:：]")
 MARK = re.compile(
     r"(?i)-{4,}|_{10,}|begin forwarded|forwarded message|message transféré|mensaje reenviado|messaggio inoltrato|weitergeleitet"
 )
@@ -34,29 +36,38 @@ DATE = re.compile(
     r"^[*_ ]*(?:Date|Sent|Datum|Gesendet|Envoyé|Enviado|Fecha|Data|Inviato|Verzonden|Дата|日期|发送时间|日時)[*_ ]*[:：][*_ ]*(.{1,100})$"
 )
 SUBJECT = re.compile(r"^[*_ ]*(?:Subject|Betreff|Objet|Asunto|Assunto|Oggetto|Onderwerp|Temat|Тема|主题|主旨|件名)[*_ ]*[:：]")
-MONTHS = {
-    name: number
-    for number, names in enumerate(
-        (
-            "jan janv januar january enero janeiro gennaio ene gen",
-            "feb febr févr februar february febrero fevereiro febbraio fev",
-            "mar mars märz march marzo março mär mrt",
-            "apr avr avril april abril aprile abr",
-            "may mai mei maggio mayo maio mag",
-            "jun juin juni june junio junho giugno giu",
-            "jul juil juillet juli july julio julho luglio lug",
-            "aug août august augustus agosto ago",
-            "sep sept september septembre septiembre setembro settembre set",
-            "oct okt oktober october octubre outubro ottobre out ott",
-            "nov november novembre noviembre novembro",
-            "dec dez dezember december décembre diciembre dezembro dicembre déc dic",
-        ),
-        1,
-    )
-    for name in names.split()
-}
+MONTH_NAMES = """
+jan january janv janvier januar januari jänner ene enero gen gennaio gener janeiro ianuarie ian sty stycznia led ledna
+január januára siječnja ocak oca янв января січ січня tammikuuta jaanuar ιανουαρίου /
+feb february févr février febr februar februari febrero febbraio febrer fev fevereiro februarie lut lutego úno února
+február februára veljače şubat şub фев февр февраля лют лютого helmikuuta veebruar φεβρουαρίου /
+mar march mars märz mrt maart marzo març março martie marca marec března bře márc március marts mart ožujka мар марта
+берез березня maaliskuuta märts μαρτίου /
+apr april avr avril abr abril aprile aprilie kwi kwietnia dub dubna apríla ápr április travnja nisan nis апр апреля квіт
+квітня huhtikuuta aprill απριλίου /
+may mai mei mayo maggio mag maig maio maj maja kvě května mája máj május svibnja mayıs мая трав травня toukokuuta μαΐου /
+jun june juin juni junio giu giugno juny junho iunie iun cze czerwca čvn června júna jún június lipnja haziran haz июн
+июня черв червня kesäkuuta juuni ιουνίου /
+jul july juil juillet juli julio lug luglio juliol julho iulie iul lip lipca čvc července júla júl július srpnja temmuz
+tem июл июля лип липня heinäkuuta juuli ιουλίου /
+aug august août augustus augusti ago agosto agost sie sierpnia srp srpna augusta augusztus kolovoza ağustos ağu авг
+августа серп серпня elokuuta αυγούστου /
+sep sept september septembre septiembre setiembre set settembre setembre setembro septembrie wrz września zář září
+septembra szept szeptember rujna eylül eyl сен сент сентября вер вересня syyskuuta σεπτεμβρίου /
+oct october octobre okt oktober octubre ott ottobre out outubro octombrie paź października říj října októbra október ekim
+eki окт октября жовт жовтня lokakuuta oktoober οκτωβρίου /
+nov november novembre noviembre novembro noiembrie noi listopadu novembra studenoga studenog kasım kas ноя нояб ноября
+листоп marraskuuta νοεμβρίου /
+dec december déc décembre dez dezember dic diciembre dicembre desembre desember des dezembro decembrie gru grudnia pro
+prosince decembra prosinca aralık ara дек декабря груд грудня joulukuuta detsember δεκεμβρίου
+"""
+"""Names of the months, January first, in the languages whose mail programs write them out; what means two months is left out."""
+
+MONTHS = {name: number for number, names in enumerate(MONTH_NAMES.split("/"), 1) for name in names.split()}
 QUOTE = re.compile(r"(?m)^[>|] ?")
-CLOCK = re.compile(r"(?<!\d)(\d{1,2})[:.h](\d{2})(?:[:.](\d{2}))?\s*([AaPp])?")
+CLOCK = re.compile(r"(?<![\d.])(\d{1,2})[:.h](\d{2})(?![.\d]\d)(?:[:.](\d{2}))?(?:\s*([AaPp])\.?\s?[Mm]\b)?")
+AFTERNOON = re.compile(r"午後|下午|오후")
+EASTERN = re.compile(r"(\d{4})\s*[年년]\s*(\d{1,2})\s*[月월]\s*(\d{1,2})\s*[日일]")
 NUMBERS = re.compile(r"(?<!\d)(\d{1,4})[./-](\d{1,2})[./-](\d{1,4})(?!\d)")
 
 
@@ -84,6 +95,27 @@ def forwarded_block(message: Message) -> ForwardedBlock | None:
     return _by_library(body, message.subject) or _by_labels(QUOTE.sub("", body))
 
 
+def is_header_line(text: str, subject: str) -> bool:
+    """Whether a line of a forwarding mail is the mark or a header, and so none of the mail's own text.
+
+    A Subject line is one only where it repeats ``subject``, that of the mail: where a person wrote another, it says what theirs does not.
+    """
+    if any(pattern.match(text) for pattern in (FROM, TO, DATE)) or (len(text) < MAX_MARK and MARK.search(text) is not None):
+        return True
+    found = SUBJECT.match(text)
+    return found is not None and bare_subject(text[found.end() :].strip(" *_")) == bare_subject(subject)
+
+
+def bare_subject(subject: str) -> str:
+    """A subject without what mail programs put in front of it when they forward or answer."""
+    for _ in range(4):
+        match = PREFIX.match(subject) or REPLY.match(subject)
+        if match is None:
+            break
+        subject = subject[match.end() :].lstrip()
+    return subject
+
+
 def _body(message: Message) -> str:
     page = message.plain or message.html
     return "\n".join(line.text[:MAX_LINE] for line in page.lines)[:MAX_BODY] if page is not None else ""
@@ -91,7 +123,8 @@ def _body(message: Message) -> str:
 
 def _by_library(body: str, subject: str) -> ForwardedBlock | None:
     try:
-        found = get_forwarded_metadata(body, subject[:500])
+        # It reads encoded words by any codec that they name; ours are read already, and what is left is none.
+        found = get_forwarded_metadata(body.replace("=?", "= ?"), subject[:500].replace("=?", "= ?"))
     except (IndexError, ValueError, AttributeError, TypeError, RecursionError, re.error):
         return None
     if not found.forwarded:
@@ -101,9 +134,16 @@ def _by_library(body: str, subject: str) -> ForwardedBlock | None:
     to = find_mailboxes(" ".join(f"{one.address} {one.name}" for one in inner.to))
     if not sender and not to and not inner.body:
         return None
-    return ForwardedBlock(
-        sender=sender[0] if sender else "", to=to, subject=inner.subject[:500], date=_moment(inner.date), body=inner.body
-    )
+    date = None if _is_glued(body, inner.date) else _moment(inner.date)
+    return ForwardedBlock(sender=sender[0] if sender else "", to=to, subject=inner.subject[:500], date=date, body=inner.body)
+
+
+def _is_glued(body: str, date: str) -> bool:
+    """Whether a date stands in one line with sender and recipient, as Yahoo runs its headers together.
+
+    Where such a date begins and ends is a guess, and a guess may not call a fresh code stale.
+    """
+    return bool(date) and any(date in line and line.count("@") > 1 for line in body.split("\n"))
 
 
 def _by_labels(body: str) -> ForwardedBlock | None:
@@ -128,14 +168,16 @@ def _by_labels(body: str) -> ForwardedBlock | None:
 
 
 def _moment(text: str) -> datetime | None:
-    """A date as mail programs write it for people, in the larger European languages; None where it cannot be told for sure."""
+    """A date as mail programs write it for people; None where it cannot be told for sure."""
     clock = CLOCK.search(text)
-    day = _day(text)
+    day = _day(text[: clock.start()] + " " + text[clock.end() :] if clock else text)
     if day is None:
         return None
     hour, minute = (int(clock[1]), int(clock[2])) if clock else (23, 59)
     if clock and clock[4]:
         hour = hour % 12 + (12 if clock[4] in "Pp" else 0)
+    elif AFTERNOON.search(text) and hour < 12:
+        hour += 12
     try:
         return datetime(*day, hour, minute)  # noqa: DTZ001  (a block's date has no zone)
     except ValueError:
@@ -143,8 +185,12 @@ def _moment(text: str) -> datetime | None:
 
 
 def _day(text: str) -> tuple[int, int, int] | None:
+    eastern = EASTERN.search(text)
+    if eastern:
+        return int(eastern[1]), int(eastern[2]), int(eastern[3])
     words = re.findall(r"[^\W\d_]+|\d+", text.casefold())
-    month = next((MONTHS[word] for word in words if word in MONTHS), None)
+    # The last one: before it may stand a day of the week that sounds like a month, such as "mar." for "mardi".
+    month = next((MONTHS[word] for word in reversed(words) if word in MONTHS), None)
     numbers = [int(word) for word in words if word.isdigit() and len(word) <= 4]
     year = next((number for number in numbers if 1990 <= number <= 2100), None)
     if month and year:

@@ -63,16 +63,17 @@ class IdentityPolicy:
         }
 
     def spelling(self, address: str) -> str | None:
-        """How a known identifier is spelled, exactly or as the same mailbox; None where it is not known."""
+        """How a known identifier is spelled, exactly or as the same mailbox; None where it is not known.
+
+        Where several known identifiers are tags of one mailbox, an address that is none of them exactly is none of them.
+        """
         exact = [one for one in (*self.known, *self.learned) if "*" not in one]
         folded = address.casefold()
         for one in exact:
             if one.casefold() == folded:
                 return one
-        for one in exact:
-            if canonical(one) == canonical(address):
-                return one
-        return None
+        same = {one.casefold(): one for one in reversed(exact) if canonical(one) == canonical(address)}
+        return next(iter(same.values())) if len(same) == 1 else None
 
     def is_allowed(self, address: str) -> bool:
         """Whether a pattern with ``*`` lets an address through as it is."""
@@ -97,13 +98,13 @@ class _Clues:
         self.found.append(Clue(address=mailbox, source=source, verdict="own domain" if is_own else "candidate"))
         return None if is_own else mailbox
 
-    def choose(self, address: str, source: str) -> tuple[Clue, ...]:
-        """The clues with the chosen one marked, and the candidates that came after it."""
-        chosen = False
+    def told(self, chosen: set[tuple[str, str]]) -> tuple[Clue, ...]:
+        """The clues as they ended, each chosen one (address, source) marked once."""
+        left = set(chosen)
         told = []
         for clue in self.found:
-            is_it = not chosen and clue.address == address and clue.source == source
-            chosen = chosen or is_it
+            is_it = (clue.address, clue.source) in left
+            left.discard((clue.address, clue.source))
             verdict = "chosen" if is_it else "passed over" if clue.verdict == "candidate" else clue.verdict
             told.append(Clue(address=clue.address, source=clue.source, verdict=verdict))
         return tuple(told)
@@ -122,29 +123,42 @@ def identify(message: Message, *, recipient: Recipient, mail_from: str, policy: 
     if recipient.is_mailbox:
         policy = replace(policy, own_addresses=(*policy.own_addresses, recipient.rcpt))
     clues = _Clues(policy)
-    chosen = _choose(message, mail_from, clues)
+    offered = _offered(message, mail_from, clues)
     if recipient.is_mailbox:
-        chosen = _or_mailbox(message, recipient.rcpt, chosen, clues)
-    if not chosen:
+        offered = _or_mailbox(message, recipient.rcpt, offered, clues)
+    if not offered:
         return Identification(clues=tuple(clues.found), reason="the mail does not tell whom it was first sent to")
-    identifiers = _known([address for address, _ in chosen], policy)
-    address, source = chosen[0]
-    told = clues.choose(address, source)
-    if not identifiers:
-        return Identification(source=source, clues=told, reason=f"{address} is not among the known identifiers: [identity] known")
-    return Identification(identifiers=identifiers, source=source, clues=told)
+    picked = _picked(offered, policy)
+    if not picked:
+        address, source = offered[0]
+        reason = f"{address} is not among the known identifiers: [identity] known"
+        return Identification(source=source, clues=clues.told(set()), reason=reason)
+    return Identification(
+        identifiers=tuple(dict.fromkeys(spelling for spelling, _ in picked)),
+        source=picked[0][1][1],
+        clues=clues.told({offer for _, offer in picked}),
+    )
 
 
-def _known(addresses: list[str], policy: IdentityPolicy) -> tuple[str, ...]:
-    """The spellings to push under: every known one; else the best as it is, if a wildcard lets it."""
-    spelled = dict.fromkeys(spelling for one in addresses if (spelling := policy.spelling(one)) is not None)
-    if spelled:
-        return tuple(spelled)
-    return (addresses[0],) if policy.is_allowed(addresses[0]) else ()
+def _picked(offered: list[tuple[str, str]], policy: IdentityPolicy) -> list[tuple[str, tuple[str, str]]]:
+    """The spellings to push under, each with the offer that it comes from.
+
+    An alias in To and the account behind it may both be known: then both get the code. Later hops, hubs among them, count
+    only where neither is known or let through by a wildcard.
+    """
+    first = offered[:2] if offered[0][1] == "To" else offered[:1]
+    known = [(spelling, offer) for offer in first if (spelling := policy.spelling(offer[0])) is not None]
+    if known:
+        return known
+    for offer in offered:
+        spelling = policy.spelling(offer[0]) or (offer[0] if policy.is_allowed(offer[0]) else None)
+        if spelling is not None:
+            return [(spelling, offer)]
+    return []
 
 
-def _choose(message: Message, mail_from: str, clues: _Clues) -> list[tuple[str, str]]:
-    """The addresses to try, best first, with their sources."""
+def _offered(message: Message, mail_from: str, clues: _Clues) -> list[tuple[str, str]]:
+    """The addresses to try with their sources, best first."""
     for inner in message.attached:
         if len(inner.to) == 1 and (address := clues.add(inner.to[0], "attached")):
             return [(address, "attached")]

@@ -9,7 +9,22 @@ from mailbridge.core.candidates import ascii_digits
 from mailbridge.core.wording import Wording
 
 NUMBER = re.compile(r"(?<![\d.,:])(\d{1,3})(?![\d,:])")
-ABSOLUTE = re.compile(r"(\d{4})-(\d{2})-(\d{2})[T ](\d{2}):(\d{2})(?::\d{2}(?:\.\d+)?)? ?(Z|UTC|GMT|[+-]\d{2}:?\d{2})")
+ZONE = r"(?P<zone>(?:UTC|GMT)?[+-]\d{2}:?\d{2}|Z|UTC|GMT)\b"
+CLOCK = r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::\d{2}(?:\.\d+)?)?(?: ?(?P<half>[ap])\.?m\.?)?"
+MONTH = r"(?P<name>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+ABSOLUTE = tuple(
+    re.compile(rf"(?i)\b{day}[T, ]+(?:at )?{CLOCK} ?\(?{ZONE}")
+    for day in (
+        r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})",
+        rf"(?P<day>\d{{1,2}})(?:st|nd|rd|th)? {MONTH},? (?P<year>\d{{4}})",
+        rf"{MONTH} (?P<day>\d{{1,2}})(?:st|nd|rd|th)?,? (?P<year>\d{{4}})",
+    )
+)
+"""A day and a time of day with its zone: ISO 8601, and day and month in English words."""
+
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+COUNTED = re.compile(r"\d| minute| hour")
+NEAR = 40
 LONGEST = timedelta(days=3)
 SHORTEST = timedelta(minutes=1)
 WORDS = {"one": 1, "two": 2, "five": 5, "ten": 10, "fifteen": 15, "twenty": 20, "thirty": 30, "sixty": 60}
@@ -31,29 +46,47 @@ def stated_lifetime(lines: list[str], wording: Wording) -> timedelta | None:
     return None
 
 
-def stated_expiry(lines: list[str]) -> datetime | None:
-    """An absolute expiry with its zone, where a line states one in ISO form."""
+def stated_expiry(lines: list[str], wording: Wording) -> datetime | None:
+    """An absolute expiry (aware UTC) where a line states one with its zone, behind a word of expiry; else None.
+
+    Other moments, such as that of the request, are no expiry; without a zone nobody can tell when it is.
+    """
     for line in lines:
-        match = ABSOLUTE.search(line)
-        if match is None:
-            continue
-        year, month, day, hour, minute = (int(match[n]) for n in range(1, 6))
-        try:
-            return datetime(year, month, day, hour, minute, tzinfo=_zone(match[6]))
-        except ValueError:
-            continue
+        for pattern in ABSOLUTE:
+            match = pattern.search(line)
+            if match is None or not wording.expiry.search(ascii_digits(line[: match.start()]).casefold()[-NEAR:]):
+                continue
+            moment = _moment(match)
+            if moment is not None:
+                return moment
     return None
 
 
+def _moment(match: re.Match[str]) -> datetime | None:
+    found = match.groupdict()
+    month = MONTHS.index(found["name"].lower()) + 1 if found.get("name") else int(found["month"])
+    hour = int(found["hour"])
+    if found["half"]:
+        hour = hour % 12 + (12 if found["half"] in "pP" else 0)
+    try:
+        stated = datetime(int(found["year"]), month, int(found["day"]), hour, int(found["minute"]), tzinfo=_zone(found["zone"]))
+        return stated.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
 def _zone(text: str) -> timezone:
-    if text in ("Z", "UTC", "GMT"):
+    offset_text = text.upper().removeprefix("UTC").removeprefix("GMT")
+    if offset_text in ("", "Z"):
         return UTC
-    digits = text[1:].replace(":", "")
+    digits = offset_text[1:].replace(":", "")
     offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
-    return timezone(-offset if text[0] == "-" else offset)
+    return timezone(-offset if offset_text[0] == "-" else offset)
 
 
 def _duration(line: str, wording: Wording) -> timedelta | None:
+    if not COUNTED.search(line) or (wording.minutes.search(line) is None and wording.hours.search(line) is None):
+        return None
     for match in NUMBER.finditer(line):
         beside = line[match.end() : match.end() + 24]
         before = line[max(0, match.start() - 24) : match.start()]

@@ -6,49 +6,64 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+import re2
+
 from mailbridge.core.mail import Link
 from mailbridge.core.wording import Wording
 
-ACTING = re.compile(
+ACTING = re2.compile(
     r"(?i)verif|confirm|activat|sign[-_]?in|log[-_]?in|magic|auth|token|passwordless|one[-_]?time|otp|session|callback|validate"
     r"|regist|signup|accept|nonce|ticket=|recovery|code=|key=|hash="
 )
-STRICT = re.compile(
-    r"(?i)verif|confirm(?!ation=)|activat|/sign[-_]?in|/log[-_]?in|magic|/auth|passwordless|one[-_]?time|callback|validate|recovery\?|\bsignup/|register/"
+STRICT = re2.compile(
+    r"(?i)verif|confirm(?:$|[^a]|a[^t]|ation(?:$|[^=]))|activat|/sign[-_]?in|/log[-_]?in|magic|/auth|passwordless|one[-_]?time|callback|validate|recovery\?|\bsignup/|register/"
 )
 """What an address says of itself that needs no word in the mail, in any language."""
 
-RESET = re.compile(r"(?i)reset|forgot|/password")
-LEAVING = re.compile(
+RESET = re2.compile(r"(?i)reset|forgot|/password")
+LEAVING = re2.compile(
     r"(?i)unsubscribe|opt-?out|subscription|subscribe|report|abuse|/deny|cancel|not-?me|wasnt-?me|revoke|disavow|newsletter"
 )
 """What undoes or refuses, whatever token it carries."""
 
-IDLE = re.compile(
+IDLE = re2.compile(
     r"(?i)preference|privacy|terms|legal|/help|support|contact|/faq|/about|/blog|/docs?/|/docs?$|/settings|utm_[a-z]+=|[?&/]ref_?=|/slink\?"
-    r"|facebook\.com|twitter\.com|(?<![a-z])x\.com|linkedin\.com|instagram\.com|youtube\.com|tiktok\.com|github\.com/?$|discord|t\.me/|wa\.me/"
+    r"|facebook\.com|twitter\.com|(?:^|[^a-z])x\.com|linkedin\.com|instagram\.com|youtube\.com|tiktok\.com|github\.com/?$|discord|t\.me/|wa\.me/"
     r"|bing\.com/|apps\.apple\.com|play\.google\.com|\.(?:png|jpe?g|gif|svg|css|js|ico)(?:\?|$)|/logo|mailto:|w3\.org|fonts\.|cdn\.|/download|/app-?store"
     r"|/static/|/assets/|/images?/|/pricing|status\.|invit"
 )
-TRACKER = re.compile(
+TRACKER = re2.compile(
     r"(?i)/ls/click|/wf/click|/track(?:er|ing)?/|/tr/|/ck/|/c/click|trk\.|click\.|links?\.|\.ct\.|email\.|mailtrack|list-manage"
 )
 """Addresses that say nothing of where they lead: words have to."""
 
-IDLE_TEXT = re.compile(
+IDLE_TEXT = re2.compile(
     r"(?i)unsubscribe|privacy|terms|help|support|contact us|preferences|view (?:it )?in (?:your )?browser|not you|didn.t|wasn.t|cancel|deny|report|secure your account|abmelden|datenschutz|impressum|désabonner|cancelar suscripción|learn more|read more|subscri"
 )
-NOTICE = re.compile(
+NOTICE = re2.compile(
     r"has been changed|was changed|have been changed|successfully reset|was reset|wurde geändert|a été modifié|ha sido cambiad"
 )
-INVITED = re.compile(
+INVITED = re2.compile(
     r"\binvited (?:you|by|to)|been invited|invites you|eingeladen|invité|te ha invitado|survey|umfrage|subscription to|unverified wallet|request to link|on behalf of|accept(?:ing)? (?:team|this request)|requested to link"
 )
-RESET_WORDS = re.compile(
+RESET_WORDS = re2.compile(
     r"reset|recover|forgot|zurücksetz|réinitialis|restablec|recuper|redefin|reimposta|reset|сброс|восстанов|obnov|смяна|重置|重設|パスワード|비밀번호"
 )
-SENSITIVE = re.compile(r"magic|sign|log|verif|confirm|anmeld|bestätig|connexion|connect|confirmer|acce|inici|verific|活|認|验|登")
+SENSITIVE = re2.compile(
+    r"magic|sign|log|verif|confirm|anmeld|bestätig|connexion|connect|confirmer|acce|inici|verific|活|認|验|登"
+)
 MONEY = re.compile(r"[$€£¥₹₽] ?\d|\d ?[€£₹₽]")
+TAGS = re2.compile(r"(?i)(?:utm_\w+|fbclid|gclid|mc_[ce]id|_hs\w+|ref_?\w*|trk\w*|mkt_tok|s_kwcid|igshid)=[^&#]*")
+"""What campaigns add to an address: random, and no token."""
+
+THREAT = re2.compile(
+    r"suspen[ds]|suspension|will be (?:closed|deleted|terminated|disabled)|avoid (?:losing|interruption)|\bwallet\b|keep (?:my |the )?same password|mailbox is (?:almost )?full"
+)
+"""How phishing hurries its readers; a mail that says so is held unless its address says what it does."""
+
+MAX_PATH = 2_000
+DIGITS = re.compile(r"\d")
+UPPERS = re.compile(r"[A-Z]")
 RANDOM = re.compile(r"[A-Za-z0-9_\-.~%+=:]{16,}")
 
 
@@ -79,26 +94,27 @@ def _score(link: Link, wording: Wording) -> RankedLink:
         parts = urlsplit(link.url)
     except ValueError:
         return RankedLink(link=link, score=-9.0, why=("no URL",))
-    path = f"{parts.path}?{parts.query}#{parts.fragment}"
+    path = f"{parts.path}?{parts.query}#{parts.fragment}"[:MAX_PATH]
     is_reset = RESET.search(path) is not None
     if LEAVING.search(link.url):
         score, why = score - 6, [*why, "a way out"]
     elif IDLE.search(link.url) and not STRICT.search(path):
         score, why = score - 4, [*why, "an idle address"]
-    if IDLE_TEXT.search(link.text):
+    is_invited = wording.act.search(link.text.casefold()) is not None
+    if IDLE_TEXT.search(link.text) and not (is_invited and STRICT.search(path)):
         score, why = score - 4, [*why, "idle words"]
     if parts.path in ("", "/") and not parts.query and not parts.fragment:
         score, why = score - 5, [*why, "a home page"]
-    if ACTING.search(path) and not is_reset:
+    if (ACTING.search(path) or wording.act.search(parts.path.casefold())) and not is_reset:
         score, why = score + 2, [*why, "an acting address"]
     if STRICT.search(path) and not is_reset:
         score, why = score + 0.5, [*why, "an address that says so"]
-    token = max((len(found) for found in RANDOM.findall(path) if _is_random(found)), default=0)
+    token = max((len(found) for found in RANDOM.findall(TAGS.sub("", path)) if _is_random(found)), default=0)
     if token:
         score, why = score + 2.5 + min(token, 64) / 64, [*why, "a token"]
     else:
         score, why = score - 3, [*why, "no token"]
-    if wording.act.search(link.text.casefold()):
+    if is_invited:
         score, why = score + 2, [*why, "words that invite"]
     if is_reset:
         score, why = score - 1, [*why, "a new password"]
@@ -109,9 +125,10 @@ def _score(link: Link, wording: Wording) -> RankedLink:
 
 def _is_random(text: str) -> bool:
     """Letters and digits in no order that a word has."""
-    digits = sum(letter.isdigit() for letter in text)
-    uppers = sum(letter.isupper() for letter in text)
-    return digits >= 2 or (uppers >= 3 and uppers < len(text)) or len(text) >= 40
+    if len(text) >= 40:
+        return True
+    uppers = len(UPPERS.findall(text))
+    return len(DIGITS.findall(text)) >= 2 or 3 <= uppers < len(text)
 
 
 def is_plausible(best: RankedLink, subject: str, texts: list[str], wording: Wording) -> bool:
@@ -128,6 +145,8 @@ def is_plausible(best: RankedLink, subject: str, texts: list[str], wording: Word
     if wording.other.search(subject.casefold()) is not None and not subject_speaks:
         return False
     if NOTICE.search(text[:3_000]) or INVITED.search(text[:1_500]):
+        return False
+    if THREAT.search(text[:3_000]) and not STRICT.search(url):
         return False
     if RESET.search(url) and not STRICT.search(url):
         return RESET_WORDS.search(f"{subject} {best.link.text}".casefold()) is not None

@@ -7,12 +7,16 @@ Structure weighs more than words: a number alone on its line stands in 72 % of c
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from types import MappingProxyType
 
+import re2
+
 from mailbridge.core.candidates import Shape, ascii_digits, shapes
+from mailbridge.core.labels import ADJACENT, NEAR, Label, Naming, folded, heading, labels, namings
 from mailbridge.core.mail import Line
 from mailbridge.core.wording import Wording
 
@@ -23,6 +27,9 @@ WEIGHTS: Mapping[str, float] = MappingProxyType(
         "label in the line before": 2.5,
         "label after it": 3.0,
         "label in the line after": 1.0,
+        "label in an earlier sentence": 1.5,
+        "told to enter it": 3.5,
+        "the subject speaks of a code": 1.0,
         "after a colon": 1.0,
         "right beside its label": 1.0,
         "set large or apart": 1.5,
@@ -31,12 +38,18 @@ WEIGHTS: Mapping[str, float] = MappingProxyType(
         "nine or ten of them": -1.0,
         "letters only": -1.5,
         "drawn at random": 1.0,
+        "stands in a link too": 2.5,
         "a word and a number": -3.0,
-        "numbered with #": -2.5,
+        "numbered with #": -4.0,
+        "dialled": -3.0,
+        "a percentage in the line": -3.0,
+        "one of a list": -6.0,
+        "no code is spoken of": -2.5,
+        "a meeting is joined with it": -6.0,
         "a short text": 0.5,
         "in the subject": 0.5,
         "in subject and body": 1.0,
-        "in several parts": 0.5,
+        "in several parts": 0.25,
         "origin-bound": 5.0,
         "a code is spoken of": 1.0,
         "a lifetime is stated": 1.0,
@@ -49,6 +62,8 @@ WEIGHTS: Mapping[str, float] = MappingProxyType(
         "something else in the line before": -4.0,
         "something else in the line": -1.5,
         "in the middle of a sentence": -1.0,
+        "in a sentence that says not what for": -2.0,
+        "run into a word": -1.0,
         "kept out of sight": -0.5,
         "quoted": -1.5,
     }
@@ -61,10 +76,31 @@ CLEAR = 0.75
 
 LONG_TEXT = 2_000
 SHORT_TEXT = 600
-NEAR = 60
-ADJACENT = 14
 APART = 30
 """Characters beside a candidate up to which its emphasis is its own, and not that of a heading around it."""
+
+MAX_LABELLED = 2_000
+LISTED = 3
+BESIDE = 10
+"""Characters between a label and the number right beside it: ``code is now:``."""
+
+MEETING = re2.compile(
+    r"(?i)(?:meeting|webinar|conference|besprechungs|konferenz)[ -]?(?:id|number|nummer)\b|\bid (?:de (?:la )?r[ée]uni[oó]n|da reunião|riunione|della riunione)"
+    r"|vergaderings?-?id|identyfikator spotkania|toplantı kimliği|идентификатор (?:конференции|собрания)|会议 ?(?:号|id)|會議 ?(?:號|id)|ミーティング ?id|회의 ?id"
+    r"|join (?:by phone|zoom|with google meet|the meeting now)|dial[- ]in (?:number|by)"
+)
+"""Meetings have a passcode too; the programs that invite to them say so in these words."""
+
+PERCENT = re.compile(r"\d ?[%％]|[%％]\d")
+CLOSED = re.compile(r"[\"'*”»）)\]】]{0,3}(?:[.!](?:\s|$)|[。！，、；,;]\D)")
+"""A sentence or clause that ends with the candidate."""
+
+INTRODUCING = (":", "：", "=", "》", "-", "–", "—", "՝", "→", "»")
+
+PURPOSE = frozenset(
+    {"a lifetime is stated", "sign-in or verification is spoken of", "the subject speaks of a code", "in the subject", "own line"}
+)
+"""What tells what a code is for, or that it is one."""
 
 EDGES = " \t\"'*_`.:;,!()[]{}<>|«»“”„‘’「」【】『』-–—=~#・。、，：→▶►›"
 
@@ -95,48 +131,163 @@ class Context:
     is_short: bool
     names_a_price: bool
     speaks_of_else: bool
-    subject_speaks_of_else: bool
+    subject_kind: str | None
+    is_meeting: bool
+    is_silent: bool
 
 
-def weigh(source: str, lines: tuple[Line, ...], wording: Wording, context: Context) -> list[Evidence]:
+def weigh(source: str, lines: tuple[Line, ...], reader: Reader, context: Context) -> list[Evidence]:
     """Every candidate of one part of a mail, with its features; refused shapes too."""
     texts = [ascii_digits(line.text) for line in lines]
+    reading = _Reading(texts, reader)
     found: list[Evidence] = []
-    for index, (line, text) in enumerate(zip(lines, texts, strict=True)):
-        if not text or (text.isalpha() and len(text) > 12):
+    for index, line in enumerate(lines):
+        seen = reading.shapes(index)
+        if not seen:
             continue
-        for shape in shapes(text):
+        for shape, naming in zip(seen, namings(texts[index], seen, reading.labels(index)), strict=True):
             evidence = Evidence(shape=shape, sources={source}, order=index)
             if shape.refusal in (None, "year", "word and number"):
-                names = _features(shape, line, text, _beside(texts, index, -1), _beside(texts, index, 1), wording)
-                names += _of_mail(source, context)
+                names = _features(shape, line, texts[index]) + reading.named(index, shape, naming) + _of_mail(source, context)
+                if "in the middle of a sentence" in names and naming.is_generic and not PURPOSE & set(names):
+                    names.append("in a sentence that says not what for")
                 if {"right beside its label", "a code is spoken of", "an offer or order is spoken of"} <= set(names):
                     names.remove("an offer or order is spoken of")
                 evidence.features = {name: WEIGHTS[name] for name in names}
             found.append(evidence)
+    return _listed(found)
+
+
+def _listed(found: list[Evidence]) -> list[Evidence]:
+    """Three and more of one form, each alone on its line, are a list: backup codes, lottery numbers, statistics."""
+    forms = Counter(_form(one) for one in found if "own line" in one.features)
+    values: dict[str, set[str]] = {}
+    for one in found:
+        values.setdefault(_form(one), set()).add(one.shape.value)
+    for one in found:
+        form = _form(one)
+        if "own line" in one.features and forms[form] >= LISTED and len(values[form]) >= LISTED:
+            one.features["one of a list"] = WEIGHTS["one of a list"]
     return found
 
 
-def _beside(texts: list[str], index: int, step: int) -> str:
-    """The nearest line with text, at most three away."""
-    for distance in range(1, 4):
-        place = index + step * distance
-        if not 0 <= place < len(texts):
-            return ""
-        if texts[place]:
-            return texts[place]
-    return ""
+def _form(one: Evidence) -> str:
+    return re.sub(r"[a-z]", "a", re.sub(r"[A-Z]", "A", re.sub(r"[0-9]", "0", one.shape.shown)))
 
 
-def _features(shape: Shape, line: Line, text: str, before: str, after: str, wording: Wording) -> list[str]:
+class Reader:
+    """Finds the shapes and the labels of lines, each line's once: the parts of a mail often say the same."""
+
+    def __init__(self, wording: Wording) -> None:
+        self.wording = wording
+        self._labels: dict[str, tuple[Label, ...]] = {}
+        self._shapes: dict[str, tuple[Shape, ...]] = {}
+
+    def labels(self, text: str) -> tuple[Label, ...]:
+        """The words of a line that name numbers; of a very long line, those of its beginning."""
+        found = self._labels.get(text)
+        if found is None:
+            found = self._labels[text] = labels(text[:MAX_LABELLED], self.wording)
+        return found
+
+    def shapes(self, text: str) -> tuple[Shape, ...]:
+        """What has the shape of a code in a line."""
+        found = self._shapes.get(text)
+        if found is None:
+            is_wordy = not text or (text.isalpha() and len(text) > 12)
+            found = self._shapes[text] = () if is_wordy else tuple(shapes(text))
+        return found
+
+
+class _Reading:
+    """The lines of one part, and what the words of each and of its neighbours say of a shape."""
+
+    def __init__(self, texts: list[str], reader: Reader) -> None:
+        self._texts = texts
+        self._reader = reader
+        self._wording = reader.wording
+
+    def shapes(self, index: int) -> tuple[Shape, ...]:
+        """What has the shape of a code in a line."""
+        return self._reader.shapes(self._texts[index])
+
+    def labels(self, index: int) -> tuple[Label, ...]:
+        """The words of a line that name numbers."""
+        return self._reader.labels(self._texts[index])
+
+    def named(self, index: int, shape: Shape, naming: Naming) -> list[str]:
+        """The features that words give: those of the line first, then those of its neighbours."""
+        text = self._texts[index]
+        head, tail = text[: shape.start].strip(EDGES), text[shape.end :].strip(EDGES)
+        names = self._in_line(naming, text, shape)
+        if not names and not head and (above := self._beside(index, -1)) is not None:
+            label = heading(self._texts[above], self.shapes(above), self.labels(above))
+            if label is not None and len(self._texts[above]) - label.end < NEAR * 4:
+                if label.is_code:
+                    names.append("label in the line before")
+                elif len(self._texts[above]) < NEAR:
+                    names.append("something else in the line before")
+        if naming.before is None and not head and not tail and (below := self._beside(index, 1)) is not None:
+            first = next(iter(self.labels(below)), None)
+            if first is not None and first.is_code and first.start < NEAR * 2:
+                names.append("label in the line after")
+        if "%" in text and PERCENT.search(text):
+            names.append("a percentage in the line")
+        return names
+
+    def _in_line(self, naming: Naming, text: str, shape: Shape) -> list[str]:
+        names = []
+        if naming.before == "code" and not naming.is_past_sentence:
+            names.append("label before it")
+            if naming.gap <= BESIDE:
+                names.append("right beside its label")
+        elif naming.before == "other" and not naming.is_past_sentence:
+            names.append("called something else")
+        elif naming.after == "code":
+            names.append("label after it")
+            if naming.is_apposed and naming.gap_after <= BESIDE:
+                names.append("right beside its label")
+        elif naming.after == "other":
+            names.append("called something else" if naming.is_apposed else "something else in the line")
+        elif naming.before == "code":
+            names.append("label in an earlier sentence")
+        elif naming.before == "other":
+            names.append("something else in the line")
+        if naming.before == "code" and naming.after == "other" and naming.gap > ADJACENT:
+            names.append("something else in the line")
+        if "label before it" not in names and "called something else" not in names and self._is_to_be_entered(text, shape):
+            names.append("told to enter it")
+        return names
+
+    def _is_to_be_entered(self, text: str, shape: Shape) -> bool:
+        """Whether somebody is told to enter it, in a line that also says what for."""
+        head, tail = (
+            folded(text[max(0, shape.start - 2 * ADJACENT) : shape.start]),
+            folded(text[shape.end : shape.end + ADJACENT]),
+        )
+        is_told = self._wording.enter.search(head) is not None or self._wording.enter.search(tail) is not None
+        return is_told and self._wording.act.search(folded(text)) is not None
+
+    def _beside(self, index: int, step: int) -> int | None:
+        """The nearest line with words or numbers, at most three away."""
+        for distance in range(1, 4):
+            place = index + step * distance
+            if not 0 <= place < len(self._texts):
+                return None
+            if any(letter.isalnum() for letter in self._texts[place]):
+                return place
+        return None
+
+
+def _features(shape: Shape, line: Line, text: str) -> list[str]:
     names = []
     is_alone = text.strip(EDGES) == shape.shown.strip(EDGES)
-    head, tail = text[: shape.start], text[shape.end :]
+    head, tail = text[: shape.start].rstrip(), text[shape.end :]
     if is_alone:
         names.append("own line")
-    elif head.rstrip().endswith((":", "：", "=", "》", "-")) or (head.rstrip().endswith("is") and not tail.strip(EDGES)):
+    elif head.endswith(INTRODUCING) or (head.endswith("is") and not tail.strip(EDGES)):
         names.append("after a colon")
-    elif head.strip(EDGES) and tail.strip(EDGES):
+    elif head.strip(EDGES) and tail.strip(EDGES) and not CLOSED.match(tail):
         names.append("in the middle of a sentence")
     if line.is_emphasised and len(text) <= len(shape.shown) + APART:
         names.append("set large or apart")
@@ -146,6 +297,8 @@ def _features(shape: Shape, line: Line, text: str, before: str, after: str, word
             names.append("six of them")
         elif len(shape.value) >= 9:
             names.append("nine or ten of them")
+        if shape.is_run_in:
+            names.append("run into a word")
     elif shape.kind == "letters":
         names.append("letters only")
     if shape.kind != "digits" and shape.refusal is None and _is_random(shape.shown):
@@ -154,7 +307,9 @@ def _features(shape: Shape, line: Line, text: str, before: str, after: str, word
         names.append("a word and a number")
     if shape.start and text[shape.start - 1] == "#":
         names.append("origin-bound" if text.lstrip().startswith("@") else "numbered with #")
-    return names + _labels(head, tail, before if not head.strip(EDGES) or is_alone else "", after if is_alone else "", wording)
+    elif tail.startswith("#"):
+        names.append("dialled")
+    return names
 
 
 def _is_random(text: str) -> bool:
@@ -162,51 +317,6 @@ def _is_random(text: str) -> bool:
     inner = re.search(r"[A-Za-z]\d+[A-Za-z]|\d[A-Za-z]+\d", text) is not None
     changes = sum(one.islower() and two.isupper() for one, two in pairwise(text))
     return inner or changes >= 2
-
-
-def _labels(head: str, tail: str, before: str, after: str, wording: Wording) -> list[str]:
-    names = []
-    nearest = _nearest(head[-NEAR * 2 :], wording, from_end=True)
-    if nearest == "code":
-        names.append("label before it")
-        if _nearest(head[-ADJACENT:], wording, from_end=True) == "code":
-            names.append("right beside its label")
-    elif nearest == "other":
-        names.append("called something else")
-    follows = _nearest(tail[:NEAR], wording, from_end=False)
-    if nearest is None and follows == "code":
-        names.append("label after it")
-    elif nearest != "other" and follows == "other" and "right beside its label" not in names:
-        names.append("something else in the line")
-    if nearest is None and before:
-        above = _nearest(before[-NEAR * 4 :], wording, from_end=True)
-        if above == "code":
-            names.append("label in the line before")
-        elif above == "other" and len(before) < NEAR:
-            names.append("something else in the line before")
-    if nearest is None and after and _nearest(after[: NEAR * 2], wording, from_end=False) == "code":
-        names.append("label in the line after")
-    return names
-
-
-def _nearest(text: str, wording: Wording, *, from_end: bool) -> str | None:
-    """Whether the word nearest to the candidate calls it a code or something else; None where neither stands."""
-    folded = text.casefold()
-    others = [(match.start(), match.end()) for match in wording.other.finditer(folded)]
-    codes = [
-        (match.start(), match.end())
-        for match in wording.code.finditer(folded)
-        if not any(low < match.end() and match.start() < high for low, high in others)
-    ]
-    if not codes and not others:
-        return None
-    if not others:
-        return "code"
-    if not codes:
-        return "other"
-    if from_end:
-        return "code" if codes[-1][1] > others[-1][1] else "other"
-    return "code" if codes[0][0] < others[0][0] else "other"
 
 
 def _of_mail(source: str, context: Context) -> list[str]:
@@ -229,21 +339,34 @@ def _of_mail(source: str, context: Context) -> list[str]:
         names.append("a short text")
     if context.names_a_price:
         names.append("a price is named")
-    if context.subject_speaks_of_else:
+    if context.is_silent:
+        names.append("no code is spoken of")
+    if context.is_meeting:
+        names.append("a meeting is joined with it")
+    if context.subject_kind == "code" and source != "subject":
+        names.append("the subject speaks of a code")
+    if context.subject_kind == "other":
         names.append("the subject speaks of something else")
     elif context.speaks_of_else:
         names.append("an offer or order is spoken of")
     return names
 
 
-def speaks_of_code(texts: list[str], wording: Wording) -> bool:
-    """Whether any line calls something a code, and not a coupon or the like."""
-    return any(_nearest(text, wording, from_end=False) == "code" for text in texts if text)
+def spoken_of(texts: list[str], reader: Reader) -> tuple[bool, bool]:
+    """Whether the lines name a code, and whether they name other numbered things more often."""
+    found = [one.is_code for text in texts if text for one in reader.labels(text)]
+    codes = sum(found)
+    return codes > 0, len(found) - codes > codes
 
 
-def subject_kind(subject: list[str], wording: Wording) -> str | None:
+def subject_kind(subject: list[str], reader: Reader) -> str | None:
     """What the subject speaks of: ``code``, ``other`` (an order, an offer …), or None."""
-    return _nearest(subject[0], wording, from_end=False) if subject else None
+    if not subject:
+        return None
+    found = reader.labels(subject[0])
+    if any(one.is_code for one in found):
+        return "code"
+    return "other" if found or PERCENT.search(subject[0]) else None
 
 
 def weights_table() -> str:

@@ -13,9 +13,9 @@ LARGE = 18.0
 
 CLASS_RULE = re.compile(r"(?:^|(?<=[},\s]))(?:[a-z0-9]{1,20})?\.([A-Za-z0-9_-]{1,60})\s*(?:,[^{}]{0,200})?\{([^{}]{0,2000})\}")
 SIZE = re.compile(r"(?:^|[;\s])font(?:-size)?\s*:[^;]{0,60}?(\d{1,3}(?:\.\d{1,3})?)\s*(px|pt|em|rem)")
-ZERO = re.compile(
-    r"(?:^|[;\s])(?:font-size|max-height|line-height|opacity|max-width|width|height)\s*:\s*0(?:\.0+)?(?:px|pt|em|%)?\s*(?:!important)?\s*(?:;|$)"
-)
+FONT_SIZE = re.compile(r"(?:^|[;\s])font-size\s*:\s*([^;]{1,40})")
+NOTHING = re.compile(r"[01](?:\.0+)?\s*(?:px|pt|em|%|rem)?\s*(?:!important)?|0?\.0\d*\s*\w*")
+COLLAPSED = re.compile(r"(?:^|[;\s])(?:max-height|opacity)\s*:\s*0(?:\.0+)?(?:px|pt|em|%)?\s*(?:!important)?\s*(?:;|$)")
 ALWAYS_HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all")
 SPACED = re.compile(r"letter-spacing\s*:\s*(?:[1-9]|0?\.[1-9])")
 BOX = re.compile(r"display\s*:\s*(?:inline-)?(?:block|flex|table-cell)")
@@ -23,14 +23,18 @@ BUTTON = re.compile(
     r"background(?:-color)?\s*:\s*(?!none|transparent|#fff(?:fff)?\b|white)|border-radius\s*:|padding\s*:\s*\d{2}"
 )
 UNITS = {"px": 1.0, "pt": 4 / 3, "em": 16.0, "rem": 16.0}
-HIDING = ("font-size", "max-height", "line-height", "opacity")
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How an element is shown, as far as it matters here."""
+    """How an element is shown, as far as it matters here.
+
+    ``is_tiny``: a font size of nothing, or of something; None where it says neither, and what is around it counts. Templates set
+    columns to nothing, to be rid of gaps, and the text in them to something.
+    """
 
     is_hidden: bool = False
+    is_tiny: bool | None = None
     is_large: bool = False
     is_button: bool = False
     is_box: bool = False
@@ -44,24 +48,17 @@ def look_of(declarations: str) -> Look:
     text = declarations[:2_000].lower()
     if not text:
         return PLAIN
-    size = SIZE.search(text)
-    is_zero = ZERO.search(text) is not None and any(name in text for name in HIDING) and _is_collapsed(text)
+    size = SIZE.search(text) if "font" in text else None
+    font = FONT_SIZE.search(text) if "font-size" in text else None
     return Look(
-        is_hidden=ALWAYS_HIDDEN.search(text) is not None or is_zero,
-        is_large=(size is not None and float(size[1]) * UNITS[size[2]] >= LARGE) or SPACED.search(text) is not None,
+        is_hidden=(("opacity" in text or "max-height" in text) and COLLAPSED.search(text) is not None)
+        or ALWAYS_HIDDEN.search(text) is not None,
+        is_tiny=None if font is None else NOTHING.fullmatch(font[1].strip()) is not None,
+        is_large=(size is not None and float(size[1]) * UNITS[size[2]] >= LARGE)
+        or ("spacing" in text and SPACED.search(text) is not None),
         is_button=BUTTON.search(text) is not None,
-        is_box=BOX.search(text) is not None,
+        is_box="display" in text and BOX.search(text) is not None,
     )
-
-
-def _is_collapsed(text: str) -> bool:
-    """Zero line height or font size alone is a spacer trick on wrappers whose children set their own; two of them hide."""
-    zeros = [
-        name
-        for name in HIDING
-        if re.search(rf"(?:^|[;\s]){name}\s*:\s*0(?:\.0+)?(?:px|pt|em|%)?\s*(?:!important\s*)?(?:;|$)", text)
-    ]
-    return "opacity" in zeros or "max-height" in zeros or len(zeros) >= 2 or zeros == ["font-size"]
 
 
 @dataclass(slots=True)
@@ -95,7 +92,7 @@ class Sheet:
 
 def _outside_at_rules(text: str) -> str:
     """Without comments and without the blocks of @media and its like: they hold for other screens."""
-    text = re.sub(r"(?s)/\*.*?\*/", " ", text)
+    text = re.sub(r"(?s)/\*.*?(?:\*/|\Z)", " ", text)
     kept: list[str] = []
     depth = at_depth = 0
     is_at = False

@@ -23,11 +23,11 @@ MAX_TAG = 16_384
 MAX_LINES = 5_000
 MAX_LINE = 10_000
 MAX_LINKS = 500
+MAX_IMAGES = 100
 
 INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]"
 )
-BLANKS = re.compile("[ \t\n\r\f\v\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
 TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 LONG_TAG = re.compile(rf"<[a-zA-Z!?/][^<>]{{{MAX_TAG},}}")
 STRIP = re.compile(r"<[^<>]*>|<[!/a-zA-Z][^<>]*")
@@ -88,7 +88,12 @@ STRONG = frozenset(["h1", "h2", "h3", "strong", "b", "code", "kbd", "samp", "big
 
 def tidy(text: str) -> str:
     """Without characters that are not seen, every run of blanks one space."""
-    return BLANKS.sub(" ", INVISIBLE.sub("", text)).strip()
+    return " ".join(visible(text).split())
+
+
+def visible(text: str) -> str:
+    """The text without characters that are not seen."""
+    return text if text.isascii() else INVISIBLE.sub("", text)
 
 
 def page_from_plain(text: str) -> Page:
@@ -101,19 +106,29 @@ def _plain_links(text: str) -> list[Link]:
     links: list[Link] = []
     for match in URL.finditer(text[:MAX_HTML]):
         url = trimmed_url(match.group())
-        before = tidy(text[max(0, match.start() - 200) : match.start()].rsplit("\n\n", 1)[-1])
-        links.append(Link(url=url, text=before[-120:]))
+        links.append(Link(url=url, text=_words_before(text[max(0, match.start() - 200) : match.start()])))
         if len(links) >= MAX_LINKS:
             break
     return links
+
+
+def _words_before(text: str) -> str:
+    """What a plain text says right before an address: its own paragraph, or the one above if that holds no other address."""
+    paragraphs = re.split(r"\n[ \t\r>]*\n", text)
+    own = tidy(paragraphs[-1])
+    if not own.strip("<>([ ") and len(paragraphs) > 1 and "://" not in paragraphs[-2]:
+        own = tidy(paragraphs[-2])
+    return own[-120:]
 
 
 def trimmed_url(url: str) -> str:
     """A URL found in running text, without the punctuation that belongs to the sentence."""
     url = url.rstrip(".,;:!?*_|")
     for opening, closing in ("()", "[]", "{}"):
-        while url.endswith(closing) and url.count(closing) > url.count(opening):
+        surplus = url.count(closing) - url.count(opening)
+        while surplus > 0 and url.endswith(closing):
             url = url[:-1].rstrip(".,;:!?")
+            surplus -= 1
     return url
 
 
@@ -152,6 +167,7 @@ class _State:
     """What holds for the text below a node."""
 
     is_hidden: bool = False
+    is_tiny: bool = False
     is_strong: bool = False
     anchor: int = -1
     row: int = 0
@@ -213,7 +229,8 @@ class _Walk:
         attributes = node.attributes
         look = self._sheet.look(attributes.get("style") or "", attributes.get("class") or "")
         is_hidden = state.is_hidden or look.is_hidden or "hidden" in attributes
-        inner = _State(is_hidden, state.is_strong or look.is_large or name in STRONG, state.anchor, state.row)
+        is_tiny = state.is_tiny if look.is_tiny is None else look.is_tiny
+        inner = _State(is_hidden, is_tiny, state.is_strong or look.is_large or name in STRONG, state.anchor, state.row)
         if name in BLOCKS:
             self._break(state.row, is_hidden=state.is_hidden)
             if name == "tr":
@@ -239,7 +256,7 @@ class _Walk:
 
     def _image(self, alt: str, state: _State) -> None:
         text = tidy(alt[:200])
-        if text and not state.is_hidden:
+        if text and not state.is_hidden and len(self._images) < MAX_IMAGES:
             self._images.append(text)
         if state.anchor >= 0:
             self._links[state.anchor][1].append(f" {text} ")
@@ -254,10 +271,10 @@ class _Walk:
         return len(self._links) - 1
 
     def _text(self, text: str, state: _State) -> None:
-        text = INVISIBLE.sub("", text[:MAX_LINE])
+        text = visible(text[:MAX_LINE])
         if not text:
             return
-        if state.is_hidden:
+        if state.is_hidden or state.is_tiny:
             self._hidden_open.append(text)
             return
         if state.anchor >= 0:
@@ -277,10 +294,12 @@ class _Walk:
         if is_hidden:
             self._flush_hidden()
             return
+        if self._hidden_open:
+            self._flush_hidden()
         line = self._open
         if not line.parts:
             return
-        text = BLANKS.sub(" ", "".join(line.parts)).strip()[:MAX_LINE]
+        text = " ".join("".join(line.parts).split())[:MAX_LINE]
         if text and len(self._lines) < MAX_LINES:
             self._lines.append((text, line.strong > 0 and line.plain == 0, line.row or row, line.is_link))
         self._open = _Open()

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import re2
 
-KINDS = ("code", "other", "act", "expiry", "minutes", "hours")
+KINDS = ("code", "other", "idiom", "enter", "act", "expiry", "minutes", "hours", "common")
 SPACELESS = (
-    (0x0590, 0x06FF),
+    (0x0600, 0x06FF),
     (0x0E00, 0x0EFF),
     (0x1000, 0x109F),
     (0x1780, 0x17FF),
@@ -18,6 +18,14 @@ SPACELESS = (
     (0x3400, 0x9FFF),
     (0xAC00, 0xD7AF),
 )
+"""Scripts without blanks between words, or with so many forms of one that a word is looked for anywhere."""
+
+AUTOMATON = 32 << 20
+"""Octets that re2 may use: with 8 MiB it falls back to a search that takes twenty times as long (measured)."""
+
+HEBREW = (0x0590, 0x05FF)
+PROCLITICS = "[ובהלכמש]{0,2}"
+"""Hebrew writes "and", "in", "the", "to", "as", "from", "that" without a blank before the word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +34,13 @@ class Wording:
 
     code: re2._Regexp
     other: re2._Regexp
+    idiom: re2._Regexp
+    enter: re2._Regexp
     act: re2._Regexp
     expiry: re2._Regexp
     minutes: re2._Regexp
     hours: re2._Regexp
+    common: re2._Regexp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,21 +83,38 @@ def compiled(languages: Iterable[Language]) -> Wording:
     for language in languages:
         for kind, listed in language.words.items():
             words[kind].update(listed)
-    return Wording(**{kind: _compiled(words[kind], is_whole=kind in ("minutes", "hours")) for kind in KINDS})
+    return Wording(**{kind: _compiled(words[kind], kind) for kind in KINDS})
 
 
-def _compiled(words: Iterable[str], *, is_whole: bool) -> re2._Regexp:
-    """Longest first, so that ``zip code`` is seen before ``code``; short words only where no letter adjoins."""
+def _compiled(words: Iterable[str], kind: str) -> re2._Regexp:
+    """The longest of the words that begin at a place is the one that is seen: ``zip code``, and not ``code``.
+
+    A word of four letters or more matches inside longer ones, which is how many languages make their words for a code; what
+    other numbers are called must begin a word (``order``, not ``border``); a short word, or a unit of time, is a word of its own.
+    """
     options = re2.Options()
-    options.max_mem = 8 << 20
+    options.max_mem = AUTOMATON
+    options.longest_match = True
     options.log_errors = False
-    inside: list[str] = []
-    whole: list[str] = []
-    for word in sorted(words, key=lambda one: (-len(one), one)):
-        is_spaceless = any(low <= ord(letter) <= high for letter in word for low, high in SPACELESS)
-        (inside if is_spaceless or (len(word) >= 4 and not is_whole) else whole).append(re2.escape(word))
-    parts = list(inside)
-    if whole:
-        # One pair of edges for all of them: a class of all letters is a large automaton.
-        parts.append(rf"(?:^|[^\pL\pM])(?:{'|'.join(whole)})(?:[^\pL\pM]|$)")
+    groups: dict[str, list[str]] = {"inside": [], "hebrew": [], "begins": [], "whole": []}
+    for word in sorted(words):
+        groups[_place(word, kind)].append(re2.escape(word))
+    # One pair of edges for all of a group: a class of all letters is a large automaton.
+    parts = list(groups["inside"])
+    if groups["hebrew"]:
+        parts.append(rf"(?:^|[^\pL\pM]){PROCLITICS}(?:{'|'.join(groups['hebrew'])})")
+    if groups["begins"]:
+        parts.append(rf"(?:^|[^\pL\pM])(?:{'|'.join(groups['begins'])})")
+    if groups["whole"]:
+        parts.append(rf"(?:^|[^\pL\pM])(?:{'|'.join(groups['whole'])})(?:[^\pL\pM]|$)")
     return re2.compile("|".join(parts) or r"[^\s\S]", options)
+
+
+def _place(word: str, kind: str) -> str:
+    if any(HEBREW[0] <= ord(letter) <= HEBREW[1] for letter in word):
+        return "hebrew"
+    if any(low <= ord(letter) <= high for letter in word for low, high in SPACELESS):
+        return "inside"
+    if len(word) < 4 or kind in ("minutes", "hours", "common"):
+        return "whole"
+    return "begins" if kind in ("other", "idiom", "enter") else "inside"

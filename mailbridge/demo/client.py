@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import smtplib
+import socket
 import time
 from dataclasses import dataclass
 
@@ -27,6 +28,16 @@ class Sent:
     def is_accepted(self) -> bool:
         """Whether the mail is on the other side's disk."""
         return self.code == 250
+
+
+def is_answering(address: str, *, timeout: float = 2.0) -> bool:
+    """Whether somebody accepts connections on ``host:port``."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=timeout):
+            return True
+    except OSError:
+        return False
 
 
 def send(address: str, *, mail_from: str, rcpt: str, content: bytes, timeout: float = 10.0) -> Sent:

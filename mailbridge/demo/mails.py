@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from email import policy
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
 
@@ -31,9 +32,14 @@ class Sample:
         local, _, domain = self.account.partition("@")
         return f"{local}+caf_={self.rcpt.replace('@', '=')}@{domain}"
 
+    @property
+    def run(self) -> str | None:
+        """The run that the address names after its ``+``."""
+        return self.rcpt.partition("@")[0].partition("+")[2] or None
+
     def build(self, now: datetime) -> bytes:
         """The mail as a Gmail filter forwards it, ready for DATA."""
-        mail = EmailMessage()
+        mail = EmailMessage(policy=policy.SMTP)
         if self.to is None:
             mail["X-Forwarded-To"] = self.rcpt
             mail["X-Forwarded-For"] = f"{self.account} {self.rcpt}"
@@ -69,6 +75,18 @@ def plain_code(
     )
 
 
+def for_a_run(code: str, run: str) -> Sample:
+    """A code for one run of the agent only: the address that it was forwarded to says which."""
+    return Sample(
+        title="for one run, by a tagged address",
+        account="hal@example.com",
+        rcpt=f"codes+{run}@{HOME}",
+        sender="Osier <security@osier.example>",
+        subject="Osier security code",
+        text=f"Hi Hal,\n\n{code} is your Osier security code. It works for 10 minutes.\n",
+    )
+
+
 def digit_cells(code: str) -> Sample:
     """HTML only, one digit a table cell, colours and a postal code around it."""
     cells = "".join(f'<td style="font-size:28px;padding:6px;background:#f4f4f4">{digit}</td>' for digit in code)
@@ -84,9 +102,9 @@ def digit_cells(code: str) -> Sample:
 
 
 def letters_and_digits(code: str) -> Sample:
-    """A grouped code of letters and digits, in German, for a recipient that carries a run id."""
+    """A grouped code of letters and digits, in German."""
     return Sample(
-        title="letters and digits, German, tagged with a run",
+        title="letters and digits, in German",
         account="cleo@example.com",
         sender="Nordlicht Konto <konto@nordlicht.example>",
         subject="Ihr Bestätigungscode",

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mailbridge.core.delivery import Accepted, Claim, Deferred, Outcome, Refused, State, Step, settle
+from mailbridge.core.delivery import Accepted, Claim, Deferred, Doubtful, Outcome, Refused, State, Step, settle
 from mailbridge.metrics import Metrics
 from mailbridge.sinks import Sink
 from mailbridge.store import Store, StoreUnavailable
@@ -26,7 +26,13 @@ log = logging.getLogger("mailbridge.dispatch")
 LOOK_AGAIN = timedelta(seconds=2)
 """How long the dispatcher sleeps at most: an operator's retry in another process rings no bell here."""
 
+LOOK_SOONEST = timedelta(milliseconds=5)
 BATCH = 100
+
+ROOM = 1_000
+"""Claims of one target that wait here at the most; what comes beyond that goes back to the store, and comes again in order."""
+
+NOWHERE = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +43,22 @@ class Target:
     sink: Sink
     senders: int
     grace: timedelta
+
+
+class _Nowhere:
+    """The sink of deliveries whose target is no longer in the configuration: they become dead letters, and may be retried."""
+
+    async def push(self, claim: Claim) -> Outcome:
+        return Refused(reason=f"no target named {claim.delivery.draft.target!r} is configured any more")
+
+    async def holds(self, claim: Claim) -> bool | None:  # noqa: ARG002
+        return False
+
+    async def identifiers(self) -> tuple[str, ...] | None:
+        return None
+
+    async def aclose(self) -> None:
+        pass
 
 
 class Dispatcher:
@@ -52,7 +74,8 @@ class Dispatcher:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._store = store
-        self._targets: Mapping[str, Target] = {target.name: target for target in targets}
+        nowhere = Target(name=NOWHERE, sink=_Nowhere(), senders=1, grace=timedelta())
+        self._targets: Mapping[str, Target] = {target.name: target for target in (nowhere, *targets)}
         self._queues: Mapping[str, deque[Claim]] = {name: deque() for name in self._targets}
         self._wake: Mapping[str, asyncio.Event] = {name: asyncio.Event() for name in self._targets}
         self._bell = asyncio.Event()
@@ -60,11 +83,17 @@ class Dispatcher:
         self._metrics = metrics
         self._jitter = jitter
         self._next_at: datetime | None = None
+        self._overflow: list[Claim] = []
+        self._behind: set[str] = set()
         self._settling = 0
         self._group = asyncio.TaskGroup()
         self._busy = 0
         self._is_stopping = False
+        self.is_running = False
         self.alarms: dict[str, str] = {}
+        self.failing: dict[str, str] = {}
+        for target in targets:
+            metrics.alarm(target.name, is_raised=False)
 
     @property
     def backlog(self) -> int:
@@ -72,11 +101,24 @@ class Dispatcher:
         return sum(len(queue) for queue in self._queues.values())
 
     def offer(self, claims: Sequence[Claim]) -> None:
-        """Queue claims for the senders of their target."""
+        """Queue claims for the senders of their target; where there is no room for them, give them back to the store.
+
+        A target that has more in the store than fits here gets everything by way of the store until it has caught up, so
+        that what came first goes first.
+        """
         for claim in claims:
             name = claim.delivery.draft.target
-            self._queues[name].append(claim)
-            self._wake[name].set()
+            name = name if name in self._queues else NOWHERE
+            if name in self._behind or len(self._queues[name]) >= ROOM:
+                self._behind.add(name)
+                self._overflow.append(claim)
+                self._bell.set()
+            else:
+                self._queue(name, claim)
+
+    def _queue(self, name: str, claim: Claim) -> None:
+        self._queues[name].append(claim)
+        self._wake[name].set()
 
     def ring(self) -> None:
         """Look into the store now: something may have fallen due."""
@@ -85,6 +127,7 @@ class Dispatcher:
     async def run(self) -> None:
         """Send until cancelled."""
         async with self._group as group:
+            self.is_running = True
             group.create_task(self._watch(), name="dispatch-watch")
             for target in self._targets.values():
                 for number in range(target.senders):
@@ -96,14 +139,24 @@ class Dispatcher:
         until = time.monotonic() + limit.total_seconds()
         while (self.backlog or self._busy or self._settling) and time.monotonic() < until:
             await asyncio.sleep(0.01)
-        left = [claim for queue in self._queues.values() for claim in queue]
+        self._overflow += [claim for queue in self._queues.values() for claim in queue]
         for queue in self._queues.values():
             queue.clear()
-        if left:
-            try:
-                await self._store.release(left)
-            except StoreUnavailable:
-                log.warning("claims not given back; the next start does it", extra={"claims": len(left)})
+        try:
+            await self._give_back()
+        except StoreUnavailable:
+            log.warning("claims not given back; the next start does it", extra={"claims": len(self._overflow)})
+
+    async def _give_back(self) -> None:
+        """Give back to the store what there is no room for here."""
+        claims, self._overflow = self._overflow, []
+        if not claims:
+            return
+        try:
+            await self._store.release(claims)
+        except StoreUnavailable:
+            self._overflow += claims
+            raise
 
     async def _watch(self) -> None:
         """Clear the bell, then look, then wait: nothing that rings in between is lost."""
@@ -112,7 +165,7 @@ class Dispatcher:
             await self._look()
             wait = LOOK_AGAIN
             if self._next_at is not None:
-                wait = min(max(self._next_at - self._now(), timedelta()), LOOK_AGAIN)
+                wait = min(max(self._next_at - self._now(), LOOK_SOONEST), LOOK_AGAIN)
             try:
                 async with asyncio.timeout(wait.total_seconds()):
                     await self._bell.wait()
@@ -120,16 +173,25 @@ class Dispatcher:
                 continue
 
     async def _look(self) -> None:
+        """Take what is due, for the targets that have room for a batch."""
         self._next_at = None
         if self._is_stopping:
             return
         try:
-            due = await self._store.claim(limit=BATCH)
+            await self._give_back()
+            busy = [name for name in self._behind if len(self._queues[name]) > ROOM - BATCH]
+            due = await self._store.claim(limit=BATCH, busy=busy)
         except StoreUnavailable as fault:
             log.warning("store unavailable", extra={"kind": fault.kind})
             return
-        self.offer(due.claims)
-        self._next_at = self._now() if len(due.claims) == BATCH else due.next_at
+        for claim in due.claims:
+            name = claim.delivery.draft.target
+            self._queue(name if name in self._queues else NOWHERE, claim)
+        if len(due.claims) == BATCH:
+            self._next_at = self._now()
+        else:
+            self._next_at = due.next_at
+            self._behind.intersection_update(busy)
 
     async def _send(self, target: Target) -> None:
         queue, wake = self._queues[target.name], self._wake[target.name]
@@ -138,6 +200,8 @@ class Dispatcher:
                 wake.clear()
                 await wake.wait()
             claim = queue.popleft()
+            if target.name in self._behind and len(queue) == ROOM // 2:
+                self.ring()
             self._busy += 1
             try:
                 step = await self._attempt(target, claim)
@@ -147,25 +211,37 @@ class Dispatcher:
                 self._busy -= 1
 
     async def _attempt(self, target: Target, claim: Claim) -> Step:
-        now = self._now()
-        if now >= claim.delivery.deadline:
-            return Step(state=State.EXPIRED, attempts=claim.delivery.attempts, reason="its time was over before it could be sent")
+        delivery = claim.delivery
         began = time.perf_counter()
         outcome = await self._outcome(target, claim)
-        self._metrics.stage("push", time.perf_counter() - began)
-        step = settle(claim.delivery, outcome, now=self._now(), jitter=self._jitter(), grace=target.grace)
+        if outcome is None:
+            reason = delivery.reason or "its time was over before it could be sent"
+            step = Step(state=State.EXPIRED, attempts=delivery.attempts, is_doubtful=delivery.is_doubtful, reason=reason)
+        else:
+            self._metrics.stage("push", time.perf_counter() - began)
+            step = settle(delivery, outcome, now=self._now(), jitter=self._jitter(), grace=target.grace)
         self._account(target, claim, outcome, step)
         return step
 
-    async def _outcome(self, target: Target, claim: Claim) -> Outcome:
-        """One attempt. A delivery in doubt is asked for before it is sent a second time."""
+    async def _outcome(self, target: Target, claim: Claim) -> Outcome | None:
+        """One attempt; None where its time is over. A delivery in doubt is asked for before it is sent a second time.
+
+        The deadline cuts an attempt short, so that nothing is sent after it, by a connection that took long for instance.
+        """
         if claim.delivery.is_doubtful:
             held = await target.sink.holds(claim)
             if held is None:
                 return Deferred(reason="the target could not be asked whether it has the code already")
             if held:
                 return Accepted(ref="found there")
-        return await target.sink.push(claim)
+        left = (claim.delivery.deadline - self._now()).total_seconds()
+        if left <= 0:
+            return None
+        try:
+            async with asyncio.timeout(left):
+                return await target.sink.push(claim)
+        except TimeoutError:
+            return Doubtful(reason="its time ran out in the middle of an attempt")
 
     async def _settle(self, claim: Claim, step: Step) -> None:
         """Write the step, however long the store is away: until then the line of this identifier stands still."""
@@ -188,16 +264,20 @@ class Dispatcher:
             await asyncio.sleep(delay)
             delay = min(delay * 2, 2.0)
 
-    def _account(self, target: Target, claim: Claim, outcome: Outcome, step: Step) -> None:
+    def _account(self, target: Target, claim: Claim, outcome: Outcome | None, step: Step) -> None:
         delivery = claim.delivery
-        name = type(outcome).__name__.lower()
-        self._metrics.delivery(target.name, str(step.state) if step.state is State.EXPIRED else name)
+        is_over = outcome is None or step.state is State.EXPIRED
+        self._metrics.delivery(target.name, str(step.state) if is_over else type(outcome).__name__.lower())
         if isinstance(outcome, Accepted):
-            self.alarms.pop(target.name, None)
+            self.failing.pop(target.name, None)
+            if self.alarms.pop(target.name, None) is not None:
+                self._metrics.alarm(target.name, is_raised=False)
+                log.warning("alarm over", extra={"target": target.name})
             self._metrics.accepted_after((self._now() - delivery.received_at).total_seconds())
-        elif isinstance(outcome, Deferred | Refused) and outcome.is_alarm and target.name not in self.alarms:
-            self.alarms[target.name] = outcome.reason
-            log.error("alarm: %s", outcome.reason, extra={"target": target.name})
+        elif isinstance(outcome, Deferred | Doubtful | Refused) and outcome.is_alarm:
+            self._alarm(target.name, outcome.reason)
+        elif isinstance(outcome, Deferred | Doubtful):
+            self.failing[target.name] = outcome.reason
         log.info(
             "delivery %s",
             step.state,
@@ -211,3 +291,10 @@ class Dispatcher:
                 "reason": step.reason,
             },
         )
+
+    def _alarm(self, name: str, reason: str) -> None:
+        """Say once what needs a person; again only where it is something else."""
+        if self.alarms.get(name) != reason:
+            log.error("alarm: %s", reason, extra={"target": name})
+        self.alarms[name] = reason
+        self._metrics.alarm(name, is_raised=True)

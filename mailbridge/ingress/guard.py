@@ -12,20 +12,21 @@ import asyncio
 import copy
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Any, Literal
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Literal
 
-from aiosmtpd.proxy_protocol import get_proxy
+from aiosmtpd.proxy_protocol import V2_CMD, get_proxy
 from aiosmtpd.smtp import SMTP
 
 from mailbridge.config.settings import SmtpSettings
-from mailbridge.core.addresses import parse_mailbox
+from mailbridge.core.addresses import parse_mailbox, parse_return_path
 from mailbridge.core.mail import Envelope
 from mailbridge.ingress import reply as r
-from mailbridge.ingress.limits import Limits
+from mailbridge.ingress.content import READ_SIZE, Refusal, receive
+from mailbridge.ingress.limits import Limits, origin_of
 from mailbridge.ingress.reply import Accept, Reply
 from mailbridge.ingress.tls import Certificate
 
@@ -34,13 +35,16 @@ log = logging.getLogger("mailbridge.smtp")
 MAX_LINE = 1_000
 """Octets of a command line, its end included; RFC 5321 4.5.3.1.4 asks for 512 and more for extensions."""
 
+COMMAND_LIMIT = 4 * MAX_LINE
+"""Octets that may wait for a line's end before the session is closed; whole commands in a pipeline are not counted."""
+
 MAX_COMMANDS = 1_000
 MAX_ERRORS = 20
-READ_SIZE = 262_144
-DRAIN_LIMIT = 8 * 1_048_576
-"""Octets that are read and thrown away after a 552, so that the client gets to read it."""
+STORE_PATIENCE = 60.0
+"""Seconds that a mail may take to be understood and stored before its session is told to try again."""
 
-END = b"\r\n.\r\n"
+HANDSHAKE_TIMEOUT = 10.0
+
 PATH = re.compile(r"(?i:FROM|TO): ?<([^<>]*)>(?: +(.*))?")
 SIZE = re.compile(r"(?i:SIZE)=(\d{1,20})")
 BODY = re.compile(r"(?i:BODY)=(?i:7BIT|8BITMIME)")
@@ -77,22 +81,25 @@ class Guard(SMTP):
         self._post = post
         self._kind: Literal["smtp", "lmtp"] = kind
         self._peer = ""
-        self._counted_ip: str | None = None
+        self._origin: str | None = None
         self._is_admitted = False
         self._is_greeted = False
         self._is_secure = False
-        self._is_reading_data = False
+        self._is_in_data = False
+        self._is_in_handshake = False
         self._mail_from: str | None = None
         self._rcpt_to: list[str] = []
+        self._commands = 0
         self._errors = 0
         self._ends_at = 0.0
         self._idle_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
 
     def spawn(self) -> Guard:
         """A fresh session for one connection."""
         session = copy.copy(self)
-        reader = asyncio.StreamReader(limit=READ_SIZE, loop=self.loop)
+        reader = asyncio.StreamReader(limit=COMMAND_LIMIT, loop=self.loop)
         asyncio.StreamReaderProtocol.__init__(session, reader, session._cb_client_connected, self.loop)  # noqa: SLF001
         session._rcpt_to = []  # noqa: SLF001
         return session
@@ -113,15 +120,17 @@ class Guard(SMTP):
         self._is_admitted = True
         self._post.sessions.add(self)
         settings = self._post.settings
-        now = self.loop.time()
-        self._ends_at = now + settings.session_timeout.total_seconds()
+        self._ends_at = self.loop.time() + settings.session_timeout.total_seconds()
         self._touch(settings.idle_timeout.total_seconds())
-        self._timer = self.loop.call_at(self._idle_at, self._check_time)
         self._handler_coroutine = self.loop.create_task(self._dialogue())
 
     def connection_lost(self, error: Exception | None) -> None:
         """Let the dialogue see the end of its input; a mail that is being stored goes on being stored."""
         asyncio.StreamReaderProtocol.connection_lost(self, error)
+        self._depart()
+
+    def _depart(self) -> None:
+        """Be counted no more; harmless a second time."""
         self.transport = None
         if self._timer is not None:
             self._timer.cancel()
@@ -129,37 +138,64 @@ class Guard(SMTP):
             self._is_admitted = False
             self._post.sessions.discard(self)
             self._post.limits.leave()
-            if self._counted_ip is not None:
-                self._post.limits.leave_from(self._counted_ip)
+            if self._origin is not None:
+                self._post.limits.leave_from(self._origin)
 
     def eof_received(self) -> bool | None:
-        """Half-close: what is in hand is answered (RFC 5321 allows it), and the session ends."""
+        """Half-close: what is in hand is answered, then the session ends (aiosmtpd's own would cancel it)."""
         return asyncio.StreamReaderProtocol.eof_received(self)
 
     def shut(self, farewell: Reply) -> None:
         """Say why and close, unless a mail is on its way in or being stored."""
-        if self.transport is not None and not self._is_reading_data:
+        if not self._is_in_data:
+            self._leave(farewell)
+
+    def _leave(self, farewell: Reply) -> None:
+        if self._is_in_handshake:
+            self.cut()
+        elif self.transport is not None:
             self._writer.write(farewell.encode())
+            self._close()
+
+    def _close(self) -> None:
+        """Close once everything is sent; a client that does not read is not waited for."""
+        if self.transport is not None and not self.transport.is_closing():
+            if self.transport.get_write_buffer_size():  # type: ignore[attr-defined]
+                self.loop.call_later(1.0, self.cut)
             self.transport.close()
 
     def cut(self) -> None:
         """Close at once."""
-        if self.transport is not None:
+        if self._is_in_handshake:
+            assert self._handler_coroutine is not None
+            self._handler_coroutine.cancel()  # a transport that closes within a handshake leaves its waiter without an answer
+        elif self.transport is not None:
             self.transport.abort()  # type: ignore[attr-defined]
 
-    def _touch(self, seconds: float) -> None:
-        self._idle_at = min(self.loop.time() + seconds, self._ends_at)
+    def _touch(self, seconds: float, *, is_ours: bool = False) -> None:
+        """Give the session so long for what comes next, and no longer than its own end unless it waits for us.
+
+        One lazy timer a session: it is set anew only where it would fire too late, or has fired too early.
+        """
+        self._idle_at = self.loop.time() + seconds
+        if not is_ours:
+            self._idle_at = min(self._idle_at, self._ends_at)
+        if self._timer is None or self._idle_at < self._timer_at:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = self._idle_at
+        self._timer = self.loop.call_at(self._timer_at, self._check_time)
 
     def _check_time(self) -> None:
-        """One lazy timer a session: re-armed only when it fires before the deadline that counts by then."""
         if self.transport is None:
             return
         if self.loop.time() < self._idle_at - 0.001:
-            self._timer = self.loop.call_at(self._idle_at, self._check_time)
-            return
-        self._writer.write(r.TIMED_OUT.encode())
-        self.transport.close()
-        self.loop.call_later(1.0, self.cut)
+            self._set_timer()
+        else:
+            self._leave(r.TIMED_OUT)
 
     # -- dialogue -----------------------------------------------------------------------------------------------------
 
@@ -168,14 +204,17 @@ class Guard(SMTP):
             await self._admit()
             greeting = "LMTP" if self._kind == "lmtp" else "ESMTP"
             await self._say(f"220 {self._post.hostname} {greeting} mailbridge".encode() + b"\r\n")
-            for _ in range(MAX_COMMANDS):
+            while self._commands < MAX_COMMANDS:
+                self._commands += 1
                 await self._command()
-            await self._reply(r.TOO_MANY_ERRORS)
-        except (Closed, ConnectionError, asyncio.IncompleteReadError):
+            await self._reply(r.TOO_MANY_COMMANDS)
+        except (Closed, OSError, asyncio.IncompleteReadError):
             pass
+        except Exception as fault:  # noqa: BLE001  (the last resort: a session that breaks is ours to mend, and the client's to repeat)
+            log.error("session broke: %s", type(fault).__name__)
+            self._leave(r.OUR_FAULT_CLOSING)
         finally:
-            if self.transport is not None:
-                self.transport.close()
+            self._close()
 
     async def _admit(self) -> None:
         """Whose connection is it: the peer's own, or the one that a listed proxy speaks for (PROXY protocol 1 and 2)."""
@@ -184,18 +223,24 @@ class Guard(SMTP):
             if not data.valid:
                 log.warning("PROXY header missing or malformed", extra={"peer": self._peer})
                 raise Closed
-            self._peer = str(data.src_addr or "")
-        if not self._post.limits.enter_from(self._peer):
+            # LOCAL and UNKNOWN are the proxy speaking for itself: a health check.
+            if data.command is not V2_CMD.LOCAL and data.src_addr is not None:
+                self._peer = _spoken_for(data.src_addr)
+        if self.transport is None:
+            raise Closed
+        origin = origin_of(self._peer)
+        if not self._post.limits.enter_from(origin):
             await self._reply(r.BUSY)
             raise Closed
-        self._counted_ip = self._peer
+        self._origin = origin
 
     def _is_proxy(self, peer: str) -> bool:
         try:
             address = ip_address(peer)
         except ValueError:
             return False
-        return any(address in network for network in self._post.proxies)
+        plain = address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
+        return any(plain in network for network in self._post.proxies)
 
     async def _command(self) -> None:
         try:
@@ -219,6 +264,8 @@ class Guard(SMTP):
         await handler(self, argument.strip())
 
     async def _say(self, octets: bytes) -> None:
+        if self.transport is None:
+            raise Closed
         self._writer.write(octets)
         await self._writer.drain()
 
@@ -275,7 +322,7 @@ class Guard(SMTP):
             await self._error(r.BAD_SEQUENCE)
             return
         path = PATH.fullmatch(argument) if argument[:4].upper() == "FROM" else None
-        if path is None or (path[1] and parse_mailbox(path[1]) is None):
+        if path is None or (path[1] and parse_return_path(path[1]) is None):
             await self._error(r.BAD_MAIL_FROM)
             return
         for parameter in (path[2] or "").split():
@@ -307,31 +354,6 @@ class Guard(SMTP):
             self._rcpt_to.append(mailbox)
             await self._say(b"250 2.1.5 OK\r\n")
 
-    async def _data(self, argument: str) -> None:
-        if not self._rcpt_to or self._mail_from is None:
-            await self._error(r.BAD_SEQUENCE)
-            return
-        if argument:
-            await self._error(r.BAD_SYNTAX)
-            return
-        self._is_reading_data = True
-        self._touch(self._post.settings.data_timeout.total_seconds())
-        await self._say(b"354 End with <CRLF>.<CRLF>\r\n")
-        held = 0
-        try:
-            content, held, refusal = await self._read_data()
-            answer = refusal or await self._store(content)
-        finally:
-            self._post.limits.free(held)
-            self._is_reading_data = False
-        self._touch(self._post.settings.idle_timeout.total_seconds())
-        count = len(self._rcpt_to) if self._kind == "lmtp" else 1
-        self._reset()
-        await self._say(answer.encode() * count)
-        if self._post.is_closing:
-            await self._reply(r.GOING_DOWN)
-            raise Closed
-
     async def _noop(self, argument: str) -> None:  # noqa: ARG002
         await self._say(b"250 2.0.0 OK\r\n")
 
@@ -354,11 +376,17 @@ class Guard(SMTP):
         await self._say(b"220 2.0.0 Ready to start TLS\r\n")
         # What stands in the buffer was sent in the clear by who knows whom: it must not be taken for TLS (RFC 3207 5).
         self._reader._buffer.clear()  # type: ignore[attr-defined]  # noqa: SLF001
+        self._is_in_handshake = True
         try:
-            await self._writer.start_tls(certificate.context(), ssl_handshake_timeout=10)
-        except (OSError, asyncio.CancelledError) as fault:
+            await self._writer.start_tls(certificate.context(), ssl_handshake_timeout=HANDSHAKE_TIMEOUT)
+            self._is_in_handshake = False
+        except OSError as fault:
             log.info("TLS handshake failed", extra={"peer": self._peer, "reason": type(fault).__name__})
             raise Closed from None
+        finally:
+            if self._is_in_handshake and self.transport is not None:
+                self.transport.abort()  # type: ignore[attr-defined]
+                self._depart()  # no connection_lost comes where the handshake was not done
         self.transport = self._writer.transport
         self._reader._transport = self.transport  # type: ignore[attr-defined]  # noqa: SLF001
         self._is_secure = True
@@ -371,61 +399,46 @@ class Guard(SMTP):
 
     # -- the mail -----------------------------------------------------------------------------------------------------
 
-    async def _read_data(self) -> tuple[bytes, int, Reply | None]:
-        """Read up to the only true end, CRLF.CRLF. Returns the content, the memory held for it, and a refusal if there is one.
+    async def _data(self, argument: str) -> None:
+        if not self._rcpt_to or self._mail_from is None:
+            await self._error(r.BAD_SEQUENCE)
+            return
+        if argument:
+            await self._error(r.BAD_SYNTAX)
+            return
+        settings = self._post.settings
+        self._is_in_data = True
+        self._touch(settings.data_timeout.total_seconds())
+        self._reader._limit = READ_SIZE  # type: ignore[attr-defined]  # noqa: SLF001
+        try:
+            await self._say(b"354 End with <CRLF>.<CRLF>\r\n")
+            with self._post.limits.hold() as hold:
+                content = await receive(self._reader, hold, max_size=settings.max_size)
+                answer = content.reply if isinstance(content, Refusal) else await self._store(content)
+        finally:
+            self._is_in_data = False
+            self._reader._limit = COMMAND_LIMIT  # type: ignore[attr-defined]  # noqa: SLF001
+        count = len(self._rcpt_to) if self._kind == "lmtp" else 1
+        self._reset()
+        if answer.is_success:
+            self._earn_time()
+        self._touch(settings.idle_timeout.total_seconds())
+        await self._say(answer.encode() * count)
+        if self._post.is_closing:
+            await self._reply(r.GOING_DOWN)
+            raise Closed
+        if isinstance(content, Refusal) and not content.is_over:
+            raise Closed
 
-        The buffer starts with a CRLF of our own, so that a lone dot as the first line is an end too.
-        """
-        limits, settings = self._post.limits, self._post.settings
-        buffer = bytearray(b"\r\n")
-        held = 0
-        while True:
-            chunk = await self._reader.read(READ_SIZE)
-            if not chunk:
-                limits.free(held)
-                raise Closed
-            is_room = limits.reserve(len(chunk))
-            held += len(chunk) if is_room else 0
-            seen = max(len(buffer) - len(END) + 1, 0)
-            buffer += chunk
-            end = buffer.find(END, seen)
-            if end >= 0:
-                rest = bytes(memoryview(buffer)[end + len(END) :])
-                if rest:
-                    self._reader.feed_data(rest)
-                if end - 2 > settings.max_size:
-                    return b"", held, r.TOO_BIG
-                del buffer[end + 2 :]
-                return _unstuff(buffer), held, None if is_room else r.FULL
-            if not is_room or len(buffer) > settings.max_size + READ_SIZE:
-                tail = bytes(memoryview(buffer)[-len(END) :])
-                del buffer
-                limits.free(held)
-                answer = r.TOO_BIG if is_room else r.FULL
-                await self._drain(tail, answer)
-                return b"", 0, answer
-
-    async def _drain(self, tail: bytes, answer: Reply) -> None:
-        """Throw away the rest of a mail that is refused; one that does not end soon is answered and cut."""
-        left = DRAIN_LIMIT
-        while left > 0:
-            chunk = await self._reader.read(READ_SIZE)
-            if not chunk:
-                raise Closed
-            left -= len(chunk)
-            window = tail + chunk
-            end = window.find(END)
-            if end >= 0:
-                rest = window[end + len(END) :]
-                if rest:
-                    self._reader.feed_data(rest)
-                return
-            tail = window[-len(END) :]
-        await self._reply(answer)
-        raise Closed
+    def _earn_time(self) -> None:
+        """A mail that was taken starts the session's clock and counts anew: a busy MTA may keep its connection."""
+        self._ends_at = self.loop.time() + self._post.settings.session_timeout.total_seconds()
+        self._commands = 0
+        self._errors = 0
 
     async def _store(self, content: bytes) -> Reply:
         """Hand the mail in. A client that leaves meanwhile changes nothing: the task is the daemon's, not the session's."""
+        self._touch(STORE_PATIENCE, is_ours=True)
         envelope = Envelope(
             mail_from=self._mail_from or "",
             rcpt_to=tuple(self._rcpt_to),
@@ -440,6 +453,12 @@ class Guard(SMTP):
         return await asyncio.shield(task)
 
 
+def _spoken_for(address: object) -> str:
+    """The client that a PROXY header names; "" for one without an IP address (a unix socket behind the proxy)."""
+    text = str(address) if isinstance(address, str | IPv4Address | IPv6Address) else ""
+    return text if origin_of(text) else ""
+
+
 async def _accepted(accept: Accept, envelope: Envelope) -> Reply:
     try:
         return await accept(envelope)
@@ -448,14 +467,7 @@ async def _accepted(accept: Accept, envelope: Envelope) -> Reply:
         return r.OUR_FAULT
 
 
-def _unstuff(buffer: bytearray) -> bytes:
-    """The content without our leading CRLF and without transparency dots (RFC 5321 4.5.2)."""
-    if buffer.find(b"\r\n.") >= 0:
-        buffer = buffer.replace(b"\r\n.", b"\r\n")
-    return bytes(memoryview(buffer)[2:])
-
-
-COMMANDS: dict[str, Any] = {
+COMMANDS: dict[str, Callable[[Guard, str], Awaitable[None]]] = {
     "HELO": Guard._helo,  # noqa: SLF001
     "EHLO": Guard._ehlo,  # noqa: SLF001
     "LHLO": Guard._lhlo,  # noqa: SLF001

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import IPv6Address, ip_address, ip_network
 
 
 class Limits:
@@ -27,18 +30,27 @@ class Limits:
         """The opposite of a successful `enter`."""
         self.open -= 1
 
-    def enter_from(self, ip: str) -> bool:
-        """Count one more connection of this address; an empty one (a unix socket) is never too many."""
-        if ip and self._by_ip[ip] >= self._per_ip:
+    def enter_from(self, origin: str) -> bool:
+        """Count one more connection of an `origin_of`; an empty one (a unix socket) is never too many."""
+        if origin and self._by_ip[origin] >= self._per_ip:
             return False
-        self._by_ip[ip] += 1
+        self._by_ip[origin] += 1
         return True
 
-    def leave_from(self, ip: str) -> None:
+    def leave_from(self, origin: str) -> None:
         """The opposite of a successful `enter_from`."""
-        self._by_ip[ip] -= 1
-        if self._by_ip[ip] <= 0:
-            del self._by_ip[ip]
+        self._by_ip[origin] -= 1
+        if self._by_ip[origin] <= 0:
+            del self._by_ip[origin]
+
+    @contextmanager
+    def hold(self) -> Iterator[Hold]:
+        """Memory for one mail in transit, given back at the end of the block however it ends."""
+        held = Hold(self)
+        try:
+            yield held
+        finally:
+            held.release()
 
     def reserve(self, octets: int) -> bool:
         """Take so much of the memory for mails in transit; False (and nothing taken) where it is used up."""
@@ -47,6 +59,40 @@ class Limits:
         self.reserved += octets
         return True
 
-    def free(self, octets: int) -> None:
-        """Give memory back."""
-        self.reserved -= octets
+
+class Hold:
+    """What one mail has taken of the memory that all share."""
+
+    __slots__ = ("_limits", "_octets")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._octets = 0
+
+    def take(self, octets: int) -> bool:
+        """Take more; False (and nothing taken) where there is no more."""
+        if not self._limits.reserve(octets):
+            return False
+        self._octets += octets
+        return True
+
+    def release(self) -> None:
+        """Give everything back; harmless a second time."""
+        self._limits.reserved -= self._octets
+        self._octets = 0
+
+
+def origin_of(peer: str) -> str:
+    """What connections are counted by: an IPv4 address, an IPv6 /64 (one customer has that many), or "" for no address at all.
+
+    An IPv4 address in IPv6 dress (``::ffff:192.0.2.1``, as a dual-stack socket gives it) counts as itself.
+    """
+    try:
+        address = ip_address(peer)
+    except ValueError:
+        return ""
+    if not isinstance(address, IPv6Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ip_network((int(address), 64), strict=False))

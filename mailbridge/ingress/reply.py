@@ -39,6 +39,8 @@ TOO_BIG = Reply(code=552, enhanced="5.3.4", text="Message larger than the limit"
 BUSY = Reply(code=421, enhanced="4.7.0", text="Too many connections, try again later")
 TIMED_OUT = Reply(code=421, enhanced="4.4.2", text="Took too long, closing")
 GOING_DOWN = Reply(code=421, enhanced="4.3.2", text="Going down, try again")
+OUR_FAULT_CLOSING = Reply(code=421, enhanced="4.3.0", text="Temporary failure on our side, closing")
+TOO_MANY_COMMANDS = Reply(code=421, enhanced="4.7.0", text="Too many commands without a mail, closing")
 TOO_MANY_ERRORS = Reply(code=421, enhanced="4.7.0", text="Too many errors, closing")
 BAD_MAIL_FROM = Reply(code=501, enhanced="5.1.7", text="Syntax: MAIL FROM:<address>")
 BAD_RCPT_TO = Reply(code=501, enhanced="5.1.3", text="Syntax: RCPT TO:<address>")

@@ -28,9 +28,10 @@ Kind = Literal["smtp", "lmtp"]
 class Listeners:
     """The listeners of a daemon, serving. ``addresses`` are as bound, with real ports; ``not_after`` the certificate's end."""
 
-    def __init__(self, post: Post, servers: Sequence[asyncio.Server], addresses: Sequence[str]) -> None:
+    def __init__(self, post: Post, servers: Sequence[asyncio.Server], addresses: Sequence[str], own_paths: Sequence[str]) -> None:
         self._post = post
         self._servers = servers
+        self._own_paths = own_paths
         self.addresses = tuple(addresses)
 
     @property
@@ -60,10 +61,9 @@ class Listeners:
             await asyncio.sleep(0.01)
         for session in list(self._post.sessions):
             session.cut()
-        for address in self.addresses:
-            if address.startswith("unix:"):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(address.removeprefix("unix:"))  # noqa: PTH108  (one call, at the very end)
+        for path in self._own_paths:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)  # noqa: PTH108  (one call, at the very end)
 
 
 async def serve(
@@ -94,6 +94,7 @@ async def serve(
     )
     handed = sockets or {}
     bound: list[tuple[Kind, socket.socket]] = []
+    own_paths: list[str] = []
     faults: list[ListenError] = []
     for kind, addresses in (("smtp", settings.listen), ("lmtp", settings.lmtp)):
         if handed.get(kind):
@@ -102,16 +103,17 @@ async def serve(
         for address in addresses:
             try:
                 bound.append((_kind(kind), bind(address)))
+                own_paths += [address.removeprefix("unix:")] if address.startswith("unix:") else []
             except ListenError as fault:
                 faults.append(fault)
     if faults:
         for _, one in bound:
             one.close()
         raise ListenError("\n".join(str(fault) for fault in faults), max(fault.exit_code for fault in faults))
-    return await _start(post, bound)
+    return await _start(post, bound, own_paths)
 
 
-async def _start(post: Post, bound: Sequence[tuple[Kind, socket.socket]]) -> Listeners:
+async def _start(post: Post, bound: Sequence[tuple[Kind, socket.socket]], own_paths: Sequence[str]) -> Listeners:
     loop = asyncio.get_running_loop()
     templates = {kind: Guard(post, kind, loop) for kind in {kind for kind, _ in bound}}
     servers, addresses = [], []
@@ -122,7 +124,7 @@ async def _start(post: Post, bound: Sequence[tuple[Kind, socket.socket]]) -> Lis
             servers.append(await loop.create_unix_server(templates[kind].spawn, sock=one, backlog=BACKLOG))
         else:
             servers.append(await loop.create_server(templates[kind].spawn, sock=one, backlog=BACKLOG))
-    return Listeners(post, servers, addresses)
+    return Listeners(post, servers, addresses, own_paths)
 
 
 def _kind(name: str) -> Kind:

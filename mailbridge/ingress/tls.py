@@ -40,6 +40,9 @@ class Certificate:
         self._pair = pair
         self._stamp = _stamp(pair)
         self._context, self.not_after = _load(pair)
+        if self.not_after < datetime.now(UTC):
+            # Senders that use TLS when they can do not check it, so a code in the dark is still better than none.
+            log.error("certificate has expired; it is served all the same", extra={"not_after": self.not_after.isoformat()})
 
     def context(self) -> ssl.SSLContext:
         """The context for the next handshake; two stat calls when nothing has changed."""
@@ -88,16 +91,26 @@ def self_signed(folder: Path, hostname: str) -> Pair:
 def _write(path: Path, content: bytes) -> None:
     """Write a file that only we can read, whole or not at all."""
     draft = path.with_suffix(".new")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
         stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
     draft.replace(path)
 
 
-def _stamp(pair: Pair) -> tuple[int, int]:
+def _stamp(pair: Pair) -> tuple[int, ...]:
+    """What changes when a file does, also when a copy keeps the time of its original; nothing while one is missing."""
     try:
-        return pair.cert.stat().st_mtime_ns, pair.key.stat().st_mtime_ns
+        seen = pair.cert.stat(), pair.key.stat()
     except OSError:
-        return 0, 0
+        return ()
+    return tuple(value for one in seen for value in (one.st_mtime_ns, one.st_size, one.st_ino))
+
+
+def _no_password() -> bytes:
+    """An encrypted key is a fault to report, not a question to ask on the daemon's terminal."""
+    return b""
 
 
 def _load(pair: Pair) -> tuple[ssl.SSLContext, datetime]:
@@ -105,7 +118,8 @@ def _load(pair: Pair) -> tuple[ssl.SSLContext, datetime]:
         certificate = x509.load_pem_x509_certificate(pair.cert.read_bytes())
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(pair.cert, pair.key)
+        context.options |= ssl.OP_NO_RENEGOTIATION
+        context.load_cert_chain(pair.cert, pair.key, password=_no_password)
     except OSError as fault:
         what = fault.strerror or type(fault).__name__
         raise TlsError(f"{pair.cert} and {pair.key}: {what}; they must be a certificate and its own key, as PEM") from None

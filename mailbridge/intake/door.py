@@ -74,17 +74,19 @@ class Intake:
         read = time.perf_counter()
         arrival = self._arrival(envelope, understood)
         try:
-            receipt = await self._store.put(arrival)
+            receipt = await self._store.put(arrival, ahead=self._hand_over)
         except StoreUnavailable:
             self._metrics.message(envelope.ingress, "unavailable")
             raise
-        self._courier.offer(receipt.claims)
         self._metrics.stage("commit", time.perf_counter() - read)
         if understood is not None:
             for stage, seconds in zip(("parse", "extract", "resolve"), understood.timings, strict=True):
                 self._metrics.stage(stage, seconds)
         self._account(arrival, receipt)
         return receipt
+
+    def _hand_over(self, receipt: Receipt) -> None:
+        self._courier.offer(receipt.claims)
 
     def _arrival(self, envelope: Envelope, understood: Understanding | None) -> Arrival:
         if understood is None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -21,7 +19,7 @@ import msgspec
 
 from mailbridge.core.mail import Envelope
 from mailbridge.core.parse import MAX_CONTENT
-from mailbridge.intake.wire import HEADER, Request, decoder, encoder, frame
+from mailbridge.intake.wire import HEADER, LAST_WORDS, Request, decoder, encoder, frame
 
 log = logging.getLogger("mailbridge.parser")
 
@@ -31,17 +29,28 @@ START_TIMEOUT = 20.0
 """Seconds that a worker may take to be ready; it takes 0.2, but a machine may be busy."""
 
 RESPAWN_PAUSE = 0.5
+MAX_ANSWER = 4 * 1_048_576
+"""Octets of an answer: a worker that sends more has been taken over, or has lost its mind."""
+
+MAX_LATENESS = 0.25
+"""Seconds that the deadline's own timer may be late. Later than that, it was we who slept (a stopped or frozen daemon), and the
+worker may have slept too."""
+
+MAX_DEATHS = 2
+"""How often a mail may be in a worker that dies for no known reason (the kernel short of memory, a person's kill)."""
+
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 """The only variables that a worker starts with; it clears them too. No key is ever among them."""
 
 
 @dataclass(eq=False, slots=True)
 class _Job:
-    """One mail on its way: its frame, and who waits for the answer."""
+    """One mail on its way: its frame, who waits for the answer, and how many workers died with it."""
 
     octets: bytes
     answer: asyncio.Future[bytes | None]
     started_at: float = 0.0
+    deaths: int = 0
 
 
 class ParserPool(Generic[T]):
@@ -50,6 +59,7 @@ class ParserPool(Generic[T]):
     def __init__(self, *, target: str, answer: type[T], config: bytes, workers: int, timeout: timedelta) -> None:
         self._encoder = encoder()
         self._decoder = decoder(answer)
+        self._change = asyncio.Lock()
         self._workers = [_Worker(target=target, config=config, timeout=timeout.total_seconds()) for _ in range(workers)]
 
     @property
@@ -86,9 +96,19 @@ class ParserPool(Generic[T]):
         await asyncio.gather(*(worker.start() for worker in self._workers))
 
     async def reconfigure(self, config: bytes) -> None:
-        """Start successors with another configuration; they take over once they are ready."""
-        for worker in self._workers:
-            await worker.restart(config)
+        """Start successors with another configuration; they take over as one, once all of them are ready. No mail is lost.
+
+        Raises:
+            OSError, TimeoutError: one of them does not start; everything stays as it was.
+        """
+        async with self._change:
+            started = await asyncio.gather(*(worker.successor(config) for worker in self._workers), return_exceptions=True)
+            faults = [one for one in started if isinstance(one, BaseException)]
+            for worker, one in zip(self._workers, started, strict=True):
+                if isinstance(one, _Link):
+                    one.kill() if faults else worker.succeed_by(one, config)
+        if faults:
+            raise faults[0]
 
     async def close(self) -> None:
         """End the workers."""
@@ -151,13 +171,17 @@ class _Worker:
         """Start the child."""
         self._take(await _spawn(self._target, self._config, self))
 
-    async def restart(self, config: bytes) -> None:
-        """A successor with another configuration. Raises TimeoutError or OSError, and keeps the old one."""
-        successor = await _spawn(self._target, config, self)
-        old, self._config = self._link, config
-        self._take(successor)
+    async def successor(self, config: bytes) -> _Link:
+        """A child with another configuration, ready and waiting. Raises TimeoutError or OSError."""
+        return await _spawn(self._target, config, self)
+
+    def succeed_by(self, link: _Link, config: bytes) -> None:
+        """Let a successor take over, with every mail that is not answered yet."""
+        self._config = config
+        old = self._link
+        self._take(link)
         if old is not None:
-            old.end()
+            old.kill()
 
     async def close(self) -> None:
         """End the child; whoever still waits gets None."""
@@ -167,41 +191,64 @@ class _Worker:
         if self._timer is not None:
             self._timer.cancel()
         if self._link is not None:
-            self._link.end()
+            self._link.kill()
         while self._jobs:
             _settle(self._jobs.popleft(), None)
 
     def answered(self, link: _Link, octets: bytes) -> None:
-        """The answer to the oldest mail."""
-        if link is self._link and self._jobs:
+        """The answer to the oldest mail, or where the child failed with it."""
+        if link is not self._link or not self._jobs:
+            return
+        if octets.startswith(LAST_WORDS):
+            where = octets.removeprefix(LAST_WORDS).decode("ascii", "replace")[:500]
+            log.error("a mail could not be read and is held: a fault of ours", extra={"where": where})
+            _settle(self._jobs.popleft(), None)
+        else:
             _settle(self._jobs.popleft(), octets)
-            self._begin(self._jobs[0] if self._jobs else None)
+        self._begin(self._jobs[0] if self._jobs else None)
 
     def lost(self, link: _Link) -> None:
-        """The child has gone: the mail that it was reading is given up, those behind it go to the successor."""
+        """The child has gone. The mail that it was reading is given up if it is to blame; everything else goes to the successor."""
         if link is not self._link:
             return
         self._link = None
         if self._jobs:
-            log.warning("a parser worker died of a mail, or was killed at its deadline; the mail is held")
-            _settle(self._jobs.popleft(), None)
+            self._blame(self._jobs[0], was_overdue=link.was_overdue)
         if self._timer is not None:
             self._timer.cancel()
-        if not self._is_closed:
+        if not self._is_closed and self._respawn is None:
             self._respawn = asyncio.get_running_loop().create_task(self._succeed(), name="parser-respawn")
 
+    def _blame(self, job: _Job, *, was_overdue: bool) -> None:
+        job.deaths += 1
+        if was_overdue:
+            log.warning("a mail kept the parser busy beyond its deadline; the worker was killed and the mail is held")
+        elif job.deaths >= MAX_DEATHS:
+            log.warning("a parser worker died of a mail twice; the mail is held")
+        else:
+            log.warning("a parser worker died; its mail is read again")
+            return
+        self._jobs.popleft()
+        _settle(job, None)
+
     async def _succeed(self) -> None:
-        while not self._is_closed:
+        while not self._is_closed and self._link is None:
             try:
-                self._take(await _spawn(self._target, self._config, self))
+                link = await _spawn(self._target, self._config, self)
             except (OSError, TimeoutError) as fault:
                 log.error("a parser worker does not start: %s", type(fault).__name__)
                 await asyncio.sleep(RESPAWN_PAUSE)
-            else:
-                break
+                continue
+            if self._link is None:
+                self._take(link)
+            else:  # a reload was faster
+                link.kill()
         self._respawn = None
 
     def _take(self, link: _Link) -> None:
+        if self._is_closed:
+            link.kill()
+            return
         self._link = link
         for job in self._jobs:
             link.write(job.octets)
@@ -209,21 +256,30 @@ class _Worker:
 
     def _begin(self, job: _Job | None) -> None:
         """The clock runs for one mail at a time: the one that the child is reading."""
-        loop = asyncio.get_running_loop()
         if job is not None:
+            loop = asyncio.get_running_loop()
             job.started_at = loop.time()
-            if self._timer is None or self._timer.cancelled() or self._timer.when() <= loop.time():
-                self._timer = loop.call_later(self._timeout, self._overdue)
+            if self._timer is None or self._timer.cancelled():
+                self._watch(self._timeout)
 
-    def _overdue(self) -> None:
+    def _watch(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(seconds, self._overdue, loop.time() + seconds)
+
+    def _overdue(self, due: float) -> None:
         """Kill what has read one mail for too long. The timer is lazy: it may fire for a mail that was answered since."""
         self._timer = None
         if not self._jobs or self._link is None:
             return
-        left = self._jobs[0].started_at + self._timeout - asyncio.get_running_loop().time()
-        if left > 0.001:
-            self._timer = asyncio.get_running_loop().call_later(left, self._overdue)
+        now = asyncio.get_running_loop().time()
+        left = self._jobs[0].started_at + self._timeout - now
+        if now - due > MAX_LATENESS:
+            self._jobs[0].started_at = now
+            self._watch(self._timeout)
+        elif left > 0.001:
+            self._watch(left)
         else:
+            self._link.was_overdue = True
             self._link.kill()
 
 
@@ -233,6 +289,7 @@ class _Link(asyncio.Protocol):
     def __init__(self, owner: _Worker, process: subprocess.Popen[bytes]) -> None:
         self._owner = owner
         self.process = process
+        self.was_overdue = False
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
@@ -243,11 +300,16 @@ class _Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         while len(self._buffer) >= HEADER:
-            end = HEADER + int.from_bytes(self._buffer[:HEADER], "big")
-            if len(self._buffer) < end:
+            size = int.from_bytes(self._buffer[:HEADER], "big")
+            if size > MAX_ANSWER:
+                log.error("a parser worker answers at impossible length; it is ended")
+                self._buffer.clear()
+                self.kill()
                 return
-            octets = bytes(self._buffer[HEADER:end])
-            del self._buffer[:end]
+            if len(self._buffer) < HEADER + size:
+                return
+            octets = bytes(self._buffer[HEADER : HEADER + size])
+            del self._buffer[: HEADER + size]
             if not self.ready.done():
                 self.ready.set_result(None)
             else:
@@ -255,7 +317,7 @@ class _Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self.kill()
-        if not self.ready.done():
+        if not self.ready.done() and not self.ready.cancelled():
             self.ready.set_exception(ConnectionError("the worker ended before it was ready"))
         self._owner.lost(self)
 
@@ -264,15 +326,11 @@ class _Link(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(octets)
 
-    def end(self) -> None:
-        """Let the child see the end of its input."""
+    def kill(self) -> None:
+        """End the child now, whatever it does, and take its exit status; harmless a second time."""
         if self._transport is not None:
             self._transport.abort()
-
-    def kill(self) -> None:
-        """End the child now, whatever it does, and take its exit status."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.process.pid, signal.SIGKILL)
+        self.process.kill()
         self.process.wait()
 
 
@@ -295,7 +353,7 @@ async def _spawn(target: str, config: bytes, owner: _Worker) -> _Link:
     try:
         async with asyncio.timeout(START_TIMEOUT):
             await link.ready
-    except (TimeoutError, ConnectionError):
+    except BaseException:
         link.kill()
         raise
     return link

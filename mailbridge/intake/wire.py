@@ -15,6 +15,9 @@ T = TypeVar("T")
 HEADER = 4
 """A frame is its length as four octets, big end first, and then its octets."""
 
+LAST_WORDS = b"!"
+"""Begins what a worker says in place of an answer when it failed: the place in the code. No MessagePack of ours begins so."""
+
 MAX_FRAME = 64 * 1024 * 1024
 
 

@@ -16,14 +16,20 @@ import resource
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any
 
-from mailbridge.intake.wire import HEADER, MAX_FRAME, Request, decoder, encoder, frame
+import msgspec
+
+from mailbridge.intake.wire import HEADER, LAST_WORDS, MAX_FRAME, Request, decoder, encoder, frame
 
 PR_SET_PDEATHSIG = 1
 MEMORY = 1 << 30
 """Octets of address space: a bomb that wants more gets a MemoryError, and the worker a successor."""
+
+RECYCLE = 1 << 28
+"""Octets of resident memory that no honest mail needs: a worker that has ever grown so far ends, for heaps do not shrink."""
 
 
 def main(target: str) -> None:
@@ -45,15 +51,30 @@ def main(target: str) -> None:
     gc.freeze()
     channel.sendall(frame(b"ready"))
     while (octets := _receive(channel)) is not None:
-        channel.sendall(frame(encode.encode(understand(decode.decode(octets)))))
+        channel.sendall(frame(_answer(octets, decode, understand, encode)))
+        if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > RECYCLE // 1024:
+            return
+
+
+def _answer(
+    octets: bytes, decode: msgspec.msgpack.Decoder[Request], understand: Callable[[Request], Any], encode: msgspec.msgpack.Encoder
+) -> bytes:
+    """What a mail means; or where reading it failed, without the fault's own words, which may quote the mail."""
+    try:
+        return encode.encode(understand(decode.decode(octets)))
+    except Exception as fault:  # noqa: BLE001  (the last resort of this process: the mail is held, and the place told)
+        trace = traceback.extract_tb(fault.__traceback__)[-4:]
+        path = " > ".join(f"{step.filename.rpartition('/')[2]}:{step.lineno}:{step.name}" for step in trace)
+        return LAST_WORDS + f"{type(fault).__name__} at {path}".encode("ascii", "replace")
 
 
 def _confine() -> None:
-    """Die with the parent, write no core, open little, take no more memory than a mail can need."""
+    """Die with the parent, write no file and no core, open little, take no more memory than a mail can need."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))

@@ -11,7 +11,9 @@ import asyncio
 import email.utils
 import html
 import json
+import ssl
 import tomllib
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,11 +27,20 @@ import httpx
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Doubtful, Outcome, Refused
 from mailbridge.core.secret import Secret
 
-MAX_ANSWER = 65_536
-"""Octets of an answer that are read; Skyvern's own are under 1 kB."""
+MAX_ANSWER = 1_048_576
+"""Octets of an answer that are read. A row repeats the content that was pushed: up to 400 kB where whole bodies are."""
 
 KEEPALIVE = 4.0
 """Seconds for which an idle connection is kept: less than uvicorn's 5 s, so that we close first and no push meets a closing one."""
+
+CONNECT_SHARE = 0.5
+POOL_SHARE = 0.25
+"""Shares of the timeout after which waiting for a connection is given up: before the whole is over, so that it is known that nothing
+was sent."""
+
+PAGE = 100
+MAX_PAGES = 50
+"""Credentials are asked for by the page; Skyvern's own page would be ten."""
 
 RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504})
 ALARMING = frozenset({401, 403})
@@ -63,8 +74,11 @@ class SkyvernSink:
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
         on_response: Callable[[int], None] = lambda status: None,  # noqa: ARG005
     ) -> None:
-        """Raises ValueError for a base URL that is none."""
+        """Raises ValueError for a base URL that is none, or a key that no header can carry."""
         base = endpoint(base_url)
+        key = api_key.reveal().strip()
+        if not (key.isascii() and (key.isprintable() or not key)):
+            raise ValueError("the API key holds characters that no key has; copy it again from Skyvern")
         self._totp = base.copy_with(raw_path=base.raw_path + b"/credentials/totp")
         self._credentials = base.copy_with(raw_path=base.raw_path + b"/credentials")
         self._source = source
@@ -72,8 +86,9 @@ class SkyvernSink:
         self._wall = wall
         self._on_response = on_response
         host = self._totp.netloc
-        self._headers = [(b"Host", host), (b"x-api-key", api_key.reveal().encode()), (b"Accept-Encoding", b"identity")]
-        self._extensions = {"timeout": httpx.Timeout(self._timeout).as_dict()}
+        self._headers = [(b"Host", host), (b"x-api-key", key.encode()), (b"Accept-Encoding", b"identity")]
+        limit = httpx.Timeout(self._timeout, connect=self._timeout * CONNECT_SHARE, pool=self._timeout * POOL_SHARE)
+        self._extensions = {"timeout": limit.as_dict()}
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEEPALIVE)
         self._transport = _transport(use_env_proxy=use_env_proxy, base=base, limits=limits)
 
@@ -111,7 +126,7 @@ class SkyvernSink:
         if not rows:
             return False
         row = rows[0]
-        if not isinstance(row, dict) or not _is_same(row.get("code"), draft.content):
+        if not isinstance(row, dict) or not _is_same(row, draft.content):
             return False
         created = _naive_utc(row.get("created_at"))
         age = claim.expires_at - self._wall()
@@ -120,15 +135,20 @@ class SkyvernSink:
 
     async def identifiers(self) -> tuple[str, ...] | None:
         """The ``totp_identifier`` of every credential that Skyvern knows; None when it cannot be asked now."""
-        try:
-            async with asyncio.timeout(self._timeout):
-                answer = await self._ask("GET", self._credentials)
-        except (httpx.TransportError, TimeoutError, OSError):
-            return None
-        rows = _json(answer.body)
-        if answer.status != 200 or not isinstance(rows, list):
-            return None
-        found = (_identifier(row) for row in rows)
+        found: list[str] = []
+        for page in range(1, MAX_PAGES + 1):
+            url = self._credentials.copy_with(query=urlencode({"page": page, "page_size": PAGE}).encode())
+            try:
+                async with asyncio.timeout(self._timeout):
+                    answer = await self._ask("GET", url)
+            except (httpx.TransportError, TimeoutError, OSError):
+                return None
+            rows = _json(answer.body)
+            if answer.status != 200 or not isinstance(rows, list):
+                return None
+            found += [_identifier(row) for row in rows]
+            if len(rows) < PAGE:
+                break
         return tuple(dict.fromkeys(one for one in found if one))
 
     async def aclose(self) -> None:
@@ -163,7 +183,8 @@ class SkyvernSink:
                     break
         finally:
             await response.aclose()
-        return Answer(status=response.status_code, headers=response.headers, body=b"".join(parts)[:MAX_ANSWER])
+        body = _decoded(b"".join(parts)[:MAX_ANSWER], response.headers)
+        return Answer(status=response.status_code, headers=response.headers, body=body)
 
     def _judge(self, claim: Claim, answer: Answer) -> Outcome:
         status = answer.status
@@ -187,18 +208,24 @@ class SkyvernSink:
 def _judge_success(body: bytes) -> Outcome:
     row = _json(body)
     if not isinstance(row, dict):
-        return Doubtful(reason="200, but the answer is not Skyvern's")
+        return Doubtful(reason="200, but the answer is not Skyvern's: check [skyvern] base_url", is_alarm=True)
     ref = row.get("totp_code_id")
     code = row.get("code")
     if row.get("status") == "raw_pending" or code == "":
         return Refused(reason="Skyvern took the text, but found no code in it (raw_pending)")
     if not isinstance(code, str):
-        return Doubtful(reason="200, but without a code in the answer")
+        return Doubtful(reason="200, but without a code in the answer: check [skyvern] base_url", is_alarm=True)
     return Accepted(ref=ref if isinstance(ref, str) else "")
 
 
-def _is_same(code: object, content: Secret) -> bool:
-    """Whether Skyvern's form of a value is ours: it strips blanks, decodes ``&amp;`` in links and cuts their last punctuation."""
+def _is_same(row: dict[str, object], content: Secret) -> bool:
+    """Whether a row is ours: what was sent is in it, or the code that Skyvern makes of it.
+
+    Skyvern strips blanks, decodes ``&amp;`` in links and cuts their last punctuation.
+    """
+    code = row.get("code")
+    if row.get("content") == content.reveal():
+        return True
     if not isinstance(code, str):
         return False
     ours = content.reveal().strip()
@@ -221,7 +248,7 @@ def endpoint(base_url: str) -> httpx.URL:
         raise ValueError("the base URL must hold no user, query or fragment; the key goes into api_key")
     path = url.path.rstrip("/")
     for ending in ("/credentials/totp", "/v1"):
-        path = path.removesuffix(ending)
+        path = path.removesuffix(ending).rstrip("/")
     return url.copy_with(path=f"{path}/v1")
 
 
@@ -249,13 +276,35 @@ def _transport(*, use_env_proxy: bool, base: httpx.URL, limits: httpx.Limits) ->
     proxy = None
     if use_env_proxy:
         proxy = getproxies().get(base.scheme)
-    return httpx.AsyncHTTPTransport(limits=limits, trust_env=False, proxy=proxy)
+    return httpx.AsyncHTTPTransport(limits=limits, trust_env=False, proxy=proxy, verify=_trust(base.scheme))
+
+
+def _trust(scheme: str) -> ssl.SSLContext:
+    """Whom to believe: httpx's list ($SSL_CERT_FILE in its place) and this machine's own, so that a company's authority works.
+
+    A plain address needs nobody, and gets nobody: reading the authorities costs 20 ms.
+    """
+    if scheme != "https":
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = httpx.create_ssl_context()
+    context.load_default_certs()
+    return context
+
+
+def _decoded(body: bytes, headers: httpx.Headers) -> bytes:
+    """The body without the compression that nobody asked for, but that a proxy may add; never more than is read of any answer."""
+    if headers.get("Content-Encoding", "").strip().lower() not in ("gzip", "x-gzip", "deflate"):
+        return body
+    try:
+        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(body, MAX_ANSWER)
+    except zlib.error:
+        return b""
 
 
 def _json(body: bytes) -> Any:
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
@@ -99,7 +99,7 @@ class MailRow:
 class JournalLine:
     """One thing that happened, in the order in which it was committed. Ids grow and are never used again.
 
-    ``event`` is ``stored``, ``duplicate``, or the state that a delivery came into; ``detail`` holds no secret.
+    ``event`` is ``stored``, ``duplicate``, ``retry``, or the state that a delivery came into; ``detail`` holds no secret.
     """
 
     id: int
@@ -113,12 +113,26 @@ class JournalLine:
 class Store(Protocol):
     """Every method raises StoreUnavailable and nothing else, and leaves no half of a transaction behind."""
 
-    async def put(self, arrival: Arrival) -> Receipt:
-        """Write mail, deliveries, journal and cursor in one fsynced transaction; supersede what is now older."""
+    @property
+    def trouble(self) -> str | None:
+        """The kind of the last fault, until something can be written again; None while all is well."""
         ...
 
-    async def claim(self, *, limit: int) -> Due:
-        """Take up to ``limit`` due deliveries, each the oldest unfinished of its target and identifier."""
+    async def put(self, arrival: Arrival, *, ahead: Callable[[Receipt], None] | None = None) -> Receipt:
+        """Write mail, deliveries, journal and cursor in one fsynced transaction; supersede what is now older.
+
+        ``ahead`` is called once with the receipt, in the event loop, when only the fsync is missing, so that a push need not
+        wait for the disk. Should the fsync fail, `put` raises all the same, and settling those claims writes nothing: the
+        sender comes again with the mail, and the same code is pushed once more. While the store is in trouble (`trouble`) it
+        is called only when the mail is on disk.
+        """
+        ...
+
+    async def claim(self, *, limit: int, busy: Sequence[str] = ()) -> Due:
+        """Take up to ``limit`` due deliveries, each the oldest unfinished of its target and identifier.
+
+        Targets in ``busy`` are left out, of `Due.next_at` too.
+        """
         ...
 
     async def settle(self, claim: Claim, step: Step) -> tuple[Claim, ...]:
@@ -132,12 +146,12 @@ class Store(Protocol):
     async def retry(self, delivery_id: int) -> bool:
         """An operator's retry of a dead or expired delivery, which gets its lifetime anew.
 
-        False if there is none such, its code is erased, or a newer one of the same sender would be undone by it.
+        False if there is none such, its code is erased, or a newer one of its target and identifier would be undone by it.
         """
         ...
 
     async def sweep(self) -> datetime | None:
-        """Expire and erase what is over its time; returns when to come back at the latest."""
+        """Expire and erase what is over its time; returns when to come back at the latest: at once where more is left."""
         ...
 
     async def deliveries(self, *, states: Sequence[State] = (), limit: int = 100) -> tuple[Delivery, ...]:
@@ -161,7 +175,10 @@ class Store(Protocol):
         ...
 
     async def cursor(self, mailbox: str) -> str | None:
-        """The newest cursor stored for a mailbox (the part of `Envelope.cursor` before its last two ``/``)."""
+        """The furthest cursor stored for a mailbox (the part of `Envelope.cursor` before its last two ``/``).
+
+        Of one UIDVALIDITY the highest UID; another UIDVALIDITY begins anew (RFC 3501 2.3.1.1).
+        """
         ...
 
     async def advance(self, cursor: str) -> None:

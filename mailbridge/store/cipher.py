@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from mailbridge.store import StoreError
 
 KEY_LENGTH = 32
 NONCE_LENGTH = 12
+DIGEST_LENGTH = 20
 
 
 class Cipher:
@@ -19,18 +22,23 @@ class Cipher:
 
     def __init__(self, key: bytes) -> None:
         self._gcm = AESGCM(key)
+        self._digest_key = hashlib.blake2b(b"fingerprint", key=key, digest_size=32).digest()
 
     def seal(self, value: bytes, row: str) -> bytes:
         """The value, readable only with the key and only as belonging to ``row``."""
         nonce = os.urandom(NONCE_LENGTH)
         return nonce + self._gcm.encrypt(nonce, value, row.encode())
 
-    def open(self, sealed: bytes, row: str) -> bytes:
-        """The value again. Raises StoreError where key or row are not its own."""
+    def open(self, sealed: bytes, row: str) -> bytes | None:
+        """The value again; None where key or row are not its own, or it was damaged."""
         try:
             return self._gcm.decrypt(sealed[:NONCE_LENGTH], sealed[NONCE_LENGTH:], row.encode())
-        except InvalidTag:
-            raise StoreError(f"{row}: cannot be decrypted; is this the key file that the database was written with?") from None
+        except (InvalidTag, ValueError):
+            return None
+
+    def digest(self, fingerprint: str) -> bytes:
+        """The fingerprint as it is kept: without the key nobody can find the code that went into it by trying all of them."""
+        return hashlib.blake2b(fingerprint.encode(), key=self._digest_key, digest_size=DIGEST_LENGTH).digest()
 
 
 def read_key(path: Path, *, is_made: bool) -> bytes:
@@ -40,20 +48,39 @@ def read_key(path: Path, *, is_made: bool) -> bytes:
         StoreError: it is missing, of another length, or others can read it.
     """
     if is_made and not path.exists():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-                stream.write(os.urandom(KEY_LENGTH))
-                stream.flush()
-                os.fsync(stream.fileno())
-        except OSError as fault:
-            raise StoreError(f"{path}: the key file cannot be made: {fault.strerror}") from None
+        _make_key(path)
     try:
         if path.stat().st_mode & 0o077:
             raise StoreError(f"{path}: the key file can be read by others: chmod 600 {path}")
         key = path.read_bytes()
+    except FileNotFoundError:
+        raise StoreError(
+            f"{path}: the key file of the database is missing; restore it from the backup,"
+            " or move the database away as well (what it holds cannot be read without the key)"
+        ) from None
     except OSError as fault:
         raise StoreError(f"{path}: the key file cannot be read: {fault.strerror}") from None
     if len(key) != KEY_LENGTH:
         raise StoreError(f"{path}: the key file must hold {KEY_LENGTH} octets, not {len(key)}; restore it from the backup")
     return key
+
+
+def _make_key(path: Path) -> None:
+    """All of it or nothing: a crash in the middle leaves no short key behind."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
+            stream.write(os.urandom(KEY_LENGTH))
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as fault:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise StoreError(f"{path}: the key file cannot be made: {fault.strerror}") from None

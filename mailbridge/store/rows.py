@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +19,7 @@ from mailbridge.store.cipher import Cipher
 
 DELIVERY = (
     "id, target, identifier, sender, kind, content, workflow_run_id, workflow_id, task_id, lifetime, state, received_at,"
-    " deadline, due_at, blocked_until, attempts, is_doubtful, without_run, rule, reason, token"
+    " deadline, due_at, blocked_until, attempts, is_doubtful, without_run, rule, reason, token, mail_id"
 )
 MAIL = "id, received_at, ingress, verdict, rule, size, facts, private, link"
 
@@ -92,8 +92,10 @@ def read_mail(row: Any, cipher: Cipher) -> MailRow:
     number, received_at, ingress, verdict, rule, size, facts_octets, private_octets, link = row
     facts = msgspec.msgpack.decode(facts_octets, type=Facts)
     private = Private(subject="", rejected=())
-    if private_octets is not None:
-        private = msgspec.msgpack.decode(cipher.open(private_octets, f"mail {number}"), type=Private)
+    opened = None if private_octets is None else cipher.open(private_octets, f"mail {number}")
+    if opened is not None:
+        private = msgspec.msgpack.decode(opened, type=Private)
+    confirm = None if link is None else cipher.open(link, f"link {number}")
     return MailRow(
         id=number,
         received_at=from_micros(received_at),
@@ -110,24 +112,44 @@ def read_mail(row: Any, cipher: Cipher) -> MailRow:
         defects=facts.defects,
         size=size,
         rejected=private.rejected,
-        confirm_link=None if link is None else cipher.open(link, f"link {number}").decode(),
+        confirm_link=None if confirm is None else confirm.decode(),
         clues=facts.clues,
         message_id=facts.message_id,
         peer=facts.peer,
     )
 
 
-def read_delivery(row: Any, cipher: Cipher) -> Delivery:
-    """A delivery from the columns of DELIVERY; erased content is an empty Secret."""
-    content = b"" if row[5] is None else cipher.open(row[5], f"delivery {row[0]}")
-    return Delivery(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A delivery as it lies in its line. Its content stays sealed, so ``delivery`` has an empty one, until `unsealed`.
+
+    ``is_behind``: it has no due time of its own, since another one of its line comes first.
+    """
+
+    delivery: Delivery
+    mail_id: int
+    token: int
+    is_behind: bool
+    sealed: bytes | None
+
+    def unsealed(self, cipher: Cipher) -> Delivery | None:
+        """The delivery with its content; None where that is erased or cannot be decrypted."""
+        content = None if self.sealed is None else cipher.open(self.sealed, f"delivery {self.delivery.id}")
+        if content is None:
+            return None
+        return replace(self.delivery, draft=replace(self.delivery.draft, content=Secret(content.decode())))
+
+
+def read_entry(row: Any) -> Entry:
+    """An entry from the columns of DELIVERY. A due time that it does not have reads as its deadline."""
+    delivery = Delivery(
         id=row[0],
         draft=Draft(
             target=row[1],
             identifier=row[2],
             sender=row[3],
             kind=row[4],
-            content=Secret(content.decode()),
+            content=Secret(""),
             workflow_run_id=row[6],
             workflow_id=row[7],
             task_id=row[8],
@@ -144,6 +166,13 @@ def read_delivery(row: Any, cipher: Cipher) -> Delivery:
         rule=row[18],
         reason=row[19],
     )
+    return Entry(delivery=delivery, mail_id=row[21], token=row[20], is_behind=row[13] is None, sealed=row[5])
+
+
+def read_delivery(row: Any, cipher: Cipher) -> Delivery:
+    """A delivery from the columns of DELIVERY; an erased or damaged content is an empty Secret."""
+    entry = read_entry(row)
+    return entry.unsealed(cipher) or entry.delivery
 
 
 def journal(

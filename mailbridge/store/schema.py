@@ -1,4 +1,8 @@
-"""The database's shape: tables that refuse nonsense, and the number of the version that made them."""
+"""The database's shape: tables that refuse nonsense, and the number of the version that made them.
+
+Indexes are partial where they can be: a code that goes straight out is never in those of the waiting, and an erased row
+is in none, so that neither a new mail nor a sweep costs more with every mail that came before.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,14 @@ VERSION = 1
 STATES = ", ".join(f"'{state}'" for state in State)
 OPEN = ", ".join(f"'{state}'" for state in UNFINISHED)
 EDGES = ", ".join(sorted({f"'{before}>{after}'" for (before, _), after in TRANSITIONS.items()}))
+FIRST = ", ".join(sorted({"'pending'"} | {f"'{after}'" for (before, _), after in TRANSITIONS.items() if before is State.PENDING}))
+"""The states that a new row may have: pending, or what becomes of a pending one in the same transaction."""
 
 SCHEMA = f"""
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 CREATE TABLE mail (
     id INTEGER PRIMARY KEY,
-    fingerprint TEXT NOT NULL UNIQUE,
+    fingerprint BLOB NOT NULL UNIQUE,
     received_at INTEGER NOT NULL,
     ingress TEXT NOT NULL CHECK (ingress IN ('smtp', 'lmtp', 'imap', 'http')),
     verdict TEXT NOT NULL,
@@ -26,6 +32,7 @@ CREATE TABLE mail (
     link BLOB,
     raw BLOB
 );
+CREATE INDEX mail_received ON mail (received_at);
 CREATE TABLE delivery (
     id INTEGER PRIMARY KEY,
     mail_id INTEGER NOT NULL REFERENCES mail (id),
@@ -54,23 +61,30 @@ CREATE TABLE delivery (
     final_at INTEGER,
     CHECK ((state IN ({OPEN})) = (final_at IS NULL)),
     CHECK (state NOT IN ({OPEN}) OR content IS NOT NULL),
+    CHECK (state = 'pending' OR due_at IS NULL),
     CHECK (state != 'in_flight' OR token > 0)
 );
+CREATE INDEX delivery_mail ON delivery (mail_id);
 CREATE INDEX delivery_line ON delivery (target, line, id) WHERE state IN ({OPEN});
 CREATE UNIQUE INDEX delivery_one_in_flight ON delivery (target, line) WHERE state = 'in_flight';
-CREATE INDEX delivery_due ON delivery (due_at) WHERE state = 'pending' AND due_at IS NOT NULL;
+CREATE INDEX delivery_due ON delivery (target, due_at) WHERE state = 'pending' AND due_at IS NOT NULL;
+CREATE INDEX delivery_deadline ON delivery (deadline) WHERE state = 'pending';
+CREATE INDEX delivery_sender ON delivery (target, line, sender, workflow_run_id) WHERE state = 'pending';
+CREATE INDEX delivery_secret ON delivery (max(final_at, deadline)) WHERE content IS NOT NULL AND final_at IS NOT NULL;
 CREATE INDEX delivery_lost ON delivery (state) WHERE state IN ('expired', 'dead');
+CREATE TRIGGER delivery_first BEFORE INSERT ON delivery WHEN NEW.state NOT IN ({FIRST})
+    BEGIN SELECT RAISE(ABORT, 'no state for a new delivery'); END;
 CREATE TRIGGER delivery_transition BEFORE UPDATE OF state ON delivery
     WHEN OLD.state != NEW.state AND OLD.state || '>' || NEW.state NOT IN ({EDGES})
     BEGIN SELECT RAISE(ABORT, 'no such transition of a delivery'); END;
 CREATE TABLE journal (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,
     event TEXT NOT NULL,
     mail_id INTEGER NOT NULL,
     delivery_id INTEGER,
     detail TEXT NOT NULL DEFAULT ''
 );
-CREATE TABLE cursor (mailbox TEXT PRIMARY KEY, position TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE cursor (mailbox TEXT PRIMARY KEY, validity TEXT NOT NULL, uid INTEGER NOT NULL) WITHOUT ROWID;
 PRAGMA user_version = {VERSION};
 """

@@ -7,13 +7,14 @@ import contextlib
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import apsw
 
-from mailbridge.store import StoreUnavailable
+from mailbridge.store import StoreError, StoreUnavailable
 
 log = logging.getLogger("mailbridge.store")
 
@@ -26,7 +27,10 @@ IDLE_PAGES = 500
 """Pages in the write-ahead log from which it is copied back when there is nothing else to do."""
 
 MOST_PAGES = 10_000
-"""Pages (40 MB) from which it is copied back even under load."""
+"""Pages (40 MB) from which it is copied back and cut off even under load."""
+
+TRUNCATE_AGAIN = 5.0
+"""Seconds after which the log is tried again, where a reader kept it from being cut off."""
 
 Work = Callable[[apsw.Connection], Any]
 
@@ -35,20 +39,29 @@ Work = Callable[[apsw.Connection], Any]
 class _Job:
     work: Work
     answer: asyncio.Future[Any]
+    is_read: bool
+    ahead: Callable[[Any], None] | None = None
     result: Any = None
     fault: BaseException | None = None
 
 
 class Writer:
-    """Runs work in order, in transactions. ``connect`` opens the database anew after it failed."""
+    """Runs work in order, in transactions. ``connect`` opens the database anew after it failed.
 
-    def __init__(self, connect: Callable[[], apsw.Connection]) -> None:
+    ``is_in_place`` is asked before each commit: a file that was moved or deleted takes what nobody will find.
+    """
+
+    def __init__(self, connect: Callable[[], apsw.Connection], *, is_in_place: Callable[[], bool]) -> None:
         self._connect = connect
+        self._is_in_place = is_in_place
         self._connection: apsw.Connection | None = None
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._pages = 0
+        self._is_to_truncate = False
+        self._truncate_at = 0.0
         self._is_closed = False
+        self.trouble: str | None = None
 
     def start(self, connection: apsw.Connection) -> None:
         """Take the opened connection and begin."""
@@ -56,17 +69,20 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    async def do(self, work: Callable[[apsw.Connection], T]) -> T:
-        """Run ``work`` in a transaction; returns when that is on disk.
+    async def do(
+        self, work: Callable[[apsw.Connection], T], *, is_read: bool = False, ahead: Callable[[T], None] | None = None
+    ) -> T:
+        """Run ``work`` in a transaction; returns when that is on disk. ``is_read``: it writes nothing, and needs no lock.
 
-        A caller that is cancelled meanwhile does not undo it.
+        ``ahead`` is called once, in the event loop, with the result: when all is written but not yet fsynced, or while the
+        store is in trouble only when it is on disk. A caller that is cancelled meanwhile does not undo it.
 
         Raises:
             StoreUnavailable: nothing of it was written.
         """
         if self._is_closed:
             raise StoreUnavailable("closed", "the store is closed")
-        job = _Job(work, asyncio.get_running_loop().create_future())
+        job = _Job(work, asyncio.get_running_loop().create_future(), is_read, ahead)
         self._queue.put(job)
         answer: T = await job.answer
         return answer
@@ -80,10 +96,10 @@ class Writer:
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
 
-    def checkpoint(self, connection: apsw.Connection) -> None:
-        """Copy the log back and cut it to nothing, when this transaction is over."""
-        self._pages = MOST_PAGES * 2
-        del connection
+    def truncate(self) -> None:
+        """Copy the log back and cut it to nothing when this transaction is over: to be called by the work itself."""
+        self._is_to_truncate = True
+        self._truncate_at = 0.0
 
     def _adopt(self, connection: apsw.Connection) -> None:
         def note(_: apsw.Connection, __: str, pages: int) -> int:
@@ -124,15 +140,24 @@ class Writer:
         """One transaction for all: a job that fails is undone alone, a commit that fails undoes all."""
         try:
             connection = self._open()
-            connection.execute("BEGIN IMMEDIATE")
+            before = connection.total_changes()
+            connection.execute("BEGIN" if all(job.is_read for job in jobs) else "BEGIN IMMEDIATE")
             for job in jobs:
                 self._one(connection, job, is_alone=len(jobs) == 1)
+            is_written = connection.total_changes() != before
+            if is_written and not self._is_in_place():
+                raise OSError("the file is not in its place")
+            if self.trouble is None:
+                _tell_ahead(jobs)
             if connection.in_transaction:
                 connection.execute("COMMIT")
-        except (apsw.Error, OSError) as fault:
+        except (apsw.Error, OSError, StoreError) as fault:
             self._undo(fault)
             for job in jobs:
                 job.fault = job.fault or unavailable(fault)
+        else:
+            if is_written:
+                self.trouble = None
 
     def _one(self, connection: apsw.Connection, job: _Job, *, is_alone: bool) -> None:
         if not is_alone:
@@ -156,7 +181,11 @@ class Writer:
 
     def _undo(self, fault: BaseException) -> None:
         """After a fault the connection is opened anew: a failed fsync may have dropped pages that it believes written."""
-        log.error("store: %s; nothing was kept of what was in hand", type(fault).__name__)
+        kind = kind_of(fault)
+        if self.trouble != kind:
+            words = f": {fault}" if isinstance(fault, StoreError) else ""
+            log.error("store %s: %s%s; nothing is kept of what comes in", kind, type(fault).__name__, words)
+        self.trouble = kind
         connection, self._connection = self._connection, None
         if connection is None:
             return
@@ -170,27 +199,28 @@ class Writer:
                 connection.close(True)
 
     def _answer(self, jobs: list[_Job]) -> None:
-        """Wake everybody with one call into the loop."""
-
-        def resolve() -> None:
-            for job in jobs:
-                if job.answer.done():
-                    continue
-                if job.fault is not None:
-                    job.answer.set_exception(job.fault)
-                else:
-                    job.answer.set_result(job.result)
-
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            jobs[0].answer.get_loop().call_soon_threadsafe(resolve)
+        """Wake everybody with one call into each loop: there is one, except where a test or a command has more."""
+        waiting = jobs
+        while waiting:
+            loop = waiting[0].answer.get_loop()
+            here = [job for job in waiting if job.answer.get_loop() is loop]
+            waiting = [job for job in waiting if job.answer.get_loop() is not loop] if len(here) < len(waiting) else []
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(_resolve, here)
 
     def _copy_back(self, threshold: int) -> None:
-        if self._pages < threshold or self._connection is None:
+        is_to_truncate = self._is_to_truncate and time.monotonic() >= self._truncate_at
+        if self._connection is None or (self._pages < threshold and not is_to_truncate):
             return
-        mode = apsw.SQLITE_CHECKPOINT_TRUNCATE if self._pages >= MOST_PAGES else apsw.SQLITE_CHECKPOINT_PASSIVE
+        is_to_truncate = is_to_truncate or self._pages >= MOST_PAGES
         self._pages = 0
         try:
-            self._connection.wal_checkpoint(mode=mode)
+            if is_to_truncate:
+                self._truncate_at = time.monotonic() + TRUNCATE_AGAIN
+                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                self._is_to_truncate = False
+            else:
+                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         except apsw.Error as fault:
             if not isinstance(fault, apsw.BusyError | apsw.LockedError):
                 self._undo(fault)
@@ -210,15 +240,34 @@ class Writer:
                     self._answer([job])
 
 
-def unavailable(fault: BaseException) -> BaseException:
-    """SQLite's complaint as ours; what is no such complaint stays what it is."""
-    kind: Literal["full", "locked", "gone"]
+def _tell_ahead(jobs: list[_Job]) -> None:
+    """Let the loop begin with what follows from the work, while this thread waits for the disk."""
+    for job in jobs:
+        if job.ahead is not None and job.fault is None:
+            ahead, job.ahead = job.ahead, None
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                job.answer.get_loop().call_soon_threadsafe(ahead, job.result)
+
+
+def _resolve(jobs: list[_Job]) -> None:
+    for job in jobs:
+        if job.ahead is not None and job.fault is None:
+            job.ahead(job.result)
+        if job.answer.done():
+            continue
+        if job.fault is not None:
+            job.answer.set_exception(job.fault)
+        else:
+            job.answer.set_result(job.result)
+
+
+def kind_of(fault: BaseException) -> Literal["full", "locked", "gone"]:
+    """SQLite's complaint in the store's words."""
     if isinstance(fault, apsw.FullError):
-        kind = "full"
-    elif isinstance(fault, apsw.BusyError | apsw.LockedError):
-        kind = "locked"
-    elif isinstance(fault, apsw.Error | OSError):
-        kind = "gone"
-    else:
-        return fault
-    return StoreUnavailable(kind, type(fault).__name__)
+        return "full"
+    return "locked" if isinstance(fault, apsw.BusyError | apsw.LockedError) else "gone"
+
+
+def unavailable(fault: BaseException) -> StoreUnavailable:
+    """SQLite's complaint as ours."""
+    return StoreUnavailable(kind_of(fault), type(fault).__name__)

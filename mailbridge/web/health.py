@@ -50,7 +50,7 @@ def health_app(*, ready: Callable[[], Awaitable[Health]], metrics: Callable[[], 
         return Response(await metrics(), media_type="text/plain; version=0.0.4; charset=utf-8", headers=NO_STORE)
 
     routes = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", show_metrics)]
-    return Starlette(routes=routes, exception_handlers={HTTPException: problem})
+    return Starlette(routes=routes, exception_handlers={HTTPException: problem, Exception: problem})
 
 
 async def problem(_: Request, error: Exception) -> Response:

@@ -21,13 +21,6 @@ class Bound:
     address: str
 
 
-class EmbeddedServer(uvicorn.Server):
-    """uvicorn without its signal handlers: the daemon owns the signals."""
-
-    def install_signal_handlers(self) -> None:
-        """Nothing to install."""
-
-
 @asynccontextmanager
 async def serve_app(app: ASGIApp, *, listen: str) -> AsyncIterator[Bound]:
     """Serve an ASGI app on ``host:port`` (port 0: any free one) until the block ends.
@@ -48,7 +41,8 @@ async def serve_app(app: ASGIApp, *, listen: str) -> AsyncIterator[Bound]:
         ws="none",
     )
     bound = bind(listen)
-    server = EmbeddedServer(config)
+    # Not `serve`, which would take the signals: they are the daemon's.
+    server = uvicorn.Server(config)
     config.load()
     server.lifespan = config.lifespan_class(config)
     await server.startup(sockets=[bound])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mailbridge.config.rulepack import rule_sources
+from mailbridge.config.settings import RuleSettings
+from mailbridge.core.extract import extract
 from mailbridge.core.mail import Message
-from mailbridge.core.rules import RuleError, bare, load
+from mailbridge.core.rules import Rule, RuleError, RuleSet, bare, load
 from mailbridge.core.text import page_from_plain
 
 GOOD = """[[rule]]
@@ -78,3 +81,32 @@ def test_every_mistake_is_told_at_once() -> None:
 def test_grouping_goes_from_digits_only(shown: str, value: str) -> None:
     """A field wants digits without their grouping, and other codes as they are shown."""
     assert bare(shown) == value
+
+
+SOURCES = list(rule_sources(RuleSettings()))
+SHIPPED = load(SOURCES).rules
+
+
+@pytest.mark.parametrize("rule", SHIPPED, ids=lambda one: one.name)
+def test_a_shipped_rule_says_whose_it_is_and_what_it_adds(rule: Rule) -> None:
+    """A shipped rule has senders, a source with an address, what it adds, a version, and examples on both sides."""
+    assert rule.senders
+    assert all(sender not in ("", "*") for sender in rule.senders)
+    assert "https://" in rule.source
+    assert rule.adds
+    assert rule.version >= 1
+    assert rule.accepts
+    assert rule.rejects
+
+
+@pytest.mark.parametrize("rule", SHIPPED, ids=lambda one: one.name)
+def test_a_shipped_rule_adds_something(rule: Rule) -> None:
+    """Without the rule some example of its own gives another value, or no lifetime."""
+    generic = load([(name, text) for name, text in SOURCES if "/wording/" in name])
+
+    def told(rules: RuleSet, text: str) -> tuple[str | None, timedelta | None]:
+        mail = Message(sender=rule.senders[0].replace("*", "x"), plain=page_from_plain(text))
+        found = extract(mail, rules=rules, now=datetime(2026, 5, 1, tzinfo=UTC), default_lifetime=timedelta(minutes=10))
+        return (found.value.reveal() if found.value and found.verdict.is_pushed else None), found.lifetime
+
+    assert any(told(load(SOURCES), text) != told(generic, text) for text, _ in rule.accepts)

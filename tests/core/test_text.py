@@ -45,6 +45,13 @@ def test_hidden_text_is_kept_apart(style: str) -> None:
     assert page.hidden == ("111222",)
 
 
+def test_text_in_a_column_without_font_size_is_seen_where_it_has_its_own() -> None:
+    """Templates set a column's font size to nothing and give it back to the text; what has none of its own stays hidden."""
+    page = page_from_html('<div style="font-size:0px;padding:0">7<div style="font-size:13px">482<b>913</b></div><i>8</i></div>')
+    assert page.text == "482913"
+    assert page.hidden == ("7", "8")
+
+
 def test_a_class_rule_hides_too() -> None:
     """A simple rule of a style element counts as the element's own style."""
     page = page_from_html('<style>.pre{display:none}</style><div class="pre">111222</div><p hidden>9</p><p>482913</p>')

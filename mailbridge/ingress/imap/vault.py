@@ -31,7 +31,10 @@ class TokenVault:
             return None
         except OSError as fault:
             raise StoreError(f"{self._path(account)}: {fault.strerror}") from None
-        return Secret(self._cipher.open(sealed, f"oauth {account}").decode())
+        token = self._cipher.open(sealed, f"oauth {account}")
+        if token is None:
+            raise StoreError(f"{self._path(account)}: cannot be decrypted; log in anew: mailbridge oauth login {account}")
+        return Secret(token.decode())
 
     def write(self, account: str, token: Secret) -> None:
         """Keep it; on return it is on disk, whole."""

@@ -1,0 +1,99 @@
+"""`gmail`: a filter to import into Gmail's settings, so that nobody has to type one.
+
+The form is that of Gmail's own "Export": an Atom feed, an entry a filter, its conditions and actions as properties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+import click
+
+from mailbridge.cli.exits import Exit
+from mailbridge.cli.listener import own_recipient
+from mailbridge.cli.options import config_option, load_or_exit
+from mailbridge.core.addresses import parse_mailbox
+
+LONGEST = 1_000
+"""Characters of one condition: Gmail takes longer ones, and then they silently never match. Longer lists make more filters."""
+
+WORDS = (
+    '"verification code"', '"security code"', '"login code"', '"sign-in code"', '"one-time"', '"confirmation code"',
+    '"access code"', "passcode", "OTP", '"two-factor"', '"2-step"', '"verify your"', '"magic link"',
+)  # fmt: skip
+"""What is asked for where no sender is named: wide, since a mail without a code is only held here."""
+
+
+@click.group()
+def gmail() -> None:
+    """What Gmail needs to forward codes here."""
+
+
+@gmail.command("filter")
+@config_option
+@click.option(
+    "--forward-to", metavar="ADDR", help="Where Gmail forwards to (default: the first configured address, or codes@ the domain)."
+)
+@click.option("--from", "senders", multiple=True, metavar="ADDR", help="A sender, address or domain; may be repeated.")
+@click.option("--subject", "subjects", multiple=True, metavar="WORDS", help="Words in the subject; may be repeated.")
+@click.option("--words", "words", multiple=True, metavar="WORDS", help="Words anywhere in the mail; may be repeated.")
+@click.option("--archive", is_flag=True, help="Keep what is forwarded out of the inbox.")
+def filter_feed(
+    *,
+    config: Path | None,
+    forward_to: str | None,
+    senders: tuple[str, ...],
+    subjects: tuple[str, ...],
+    words: tuple[str, ...],
+    archive: bool,
+) -> None:
+    """Print a mailFilters.xml for Gmail: Settings, Filters and blocked addresses, Import filters.
+
+    Without --from, --subject and --words the filter asks for what sign-in mails usually say. Confirm the forwarding address
+    in Gmail first (Settings, Forwarding): a filter that forwards to an unconfirmed address cannot be imported.
+    """
+    target = forward_to or own_recipient(load_or_exit(config).settings)
+    if parse_mailbox(target) is None:
+        click.echo(f"mailbridge: {target!r} is no mail address", err=True)
+        raise SystemExit(Exit.USAGE)
+    if not (senders or subjects or words):
+        words = WORDS
+    conditions = [("from", one) for one in _joined(senders)]
+    conditions += [("subject", one) for one in _joined([_quoted(one) for one in subjects])]
+    conditions += [("hasTheWord", one) for one in _joined([_quoted(one) for one in words])]
+    click.echo(_feed(conditions, target, is_archived=archive))
+
+
+def _joined(terms: Sequence[str]) -> Iterator[str]:
+    """Terms as Gmail's ``a OR b``, in as many conditions as their length asks for."""
+    group: list[str] = []
+    for term in dict.fromkeys(term.strip() for term in terms if term.strip()):
+        if group and len(" OR ".join((*group, term))) > LONGEST:
+            yield " OR ".join(group)
+            group = []
+        group.append(term)
+    if group:
+        yield " OR ".join(group)
+
+
+def _quoted(words: str) -> str:
+    """Several words are one phrase."""
+    plain = words.strip()
+    return f'"{plain}"' if " " in plain and not plain.startswith('"') else plain
+
+
+def _feed(conditions: Sequence[tuple[str, str]], target: str, *, is_archived: bool) -> str:
+    lines = [
+        "<?xml version='1.0' encoding='UTF-8'?>",
+        "<feed xmlns='http://www.w3.org/2005/Atom' xmlns:apps='http://schemas.google.com/apps/2006'>",
+        "  <title>Mail Filters</title>",
+    ]
+    for name, value in conditions:
+        properties = [(name, value), ("forwardTo", target), ("shouldNeverSpam", "true")]
+        properties += [("shouldArchive", "true")] if is_archived else []
+        lines += ["  <entry>", "    <category term='filter'/>", "    <title>Mail Filter</title>", "    <content/>"]
+        lines += [f"    <apps:property name={quoteattr(key)} value={quoteattr(text)}/>" for key, text in properties]
+        lines.append("  </entry>")
+    return "\n".join([*lines, "</feed>"])

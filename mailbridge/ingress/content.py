@@ -1,0 +1,91 @@
+"""DATA is read up to its only true end, in bounded memory, and without its transparency dots.
+
+The end is CRLF.CRLF and nothing else (RFC 5321 4.1.1.4): every other form that some server takes for one is content here, so
+that no second mail can be smuggled in behind it (CVE-2023-51764 and its like).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from mailbridge.ingress import reply as r
+from mailbridge.ingress.limits import Hold
+from mailbridge.ingress.reply import Reply
+
+READ_SIZE = 65_536
+DRAIN_LIMIT = 8 * 1_048_576
+"""Octets that are read and thrown away after a refusal, so that the client gets to read it."""
+
+END = b"\r\n.\r\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A mail that is not taken. ``is_over`` is False where its end never came: the session must end with it."""
+
+    reply: Reply
+    is_over: bool
+
+
+async def receive(reader: asyncio.StreamReader, hold: Hold, *, max_size: int) -> bytes | Refusal:
+    """The content of one mail, or why it is not taken; a refused one has given its memory back.
+
+    The buffer starts with a CRLF of our own, so that a lone dot as the first line is an end too.
+
+    Raises:
+        IncompleteReadError: the client left before the end. OSError: the connection broke.
+    """
+    buffer = bytearray(b"\r\n")
+    while True:
+        chunk = await _read(reader)
+        is_room = hold.take(len(chunk))
+        seen = max(len(buffer) - len(END) + 1, 0)
+        buffer += chunk
+        end = buffer.find(END, seen)
+        if end >= 0:
+            put_back(reader, bytes(memoryview(buffer)[end + len(END) :]))
+            if end > max_size or not is_room:
+                return Refusal(reply=r.TOO_BIG if end > max_size else r.FULL, is_over=True)
+            del buffer[end + 2 :]
+            return _unstuffed(buffer)
+        if not is_room or len(buffer) > max_size + len(END):
+            tail = bytes(buffer[-len(END) :])
+            del buffer
+            hold.release()
+            return Refusal(reply=r.TOO_BIG if is_room else r.FULL, is_over=await _reaches_end(reader, tail))
+
+
+async def _reaches_end(reader: asyncio.StreamReader, tail: bytes) -> bool:
+    """Throw away the rest of a mail that is refused. False where it does not end soon."""
+    left = DRAIN_LIMIT
+    while left > 0:
+        chunk = await _read(reader)
+        left -= len(chunk)
+        window = tail + chunk
+        end = window.find(END)
+        if end >= 0:
+            put_back(reader, window[end + len(END) :])
+            return True
+        tail = window[-len(END) :]
+    return False
+
+
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    chunk = await reader.read(READ_SIZE)
+    if not chunk:
+        raise asyncio.IncompleteReadError(b"", None)
+    return chunk
+
+
+def put_back(reader: asyncio.StreamReader, octets: bytes) -> None:
+    """Let octets be read again, before whatever else has come in since (also after the end of the input)."""
+    if octets:
+        reader._buffer[:0] = octets  # type: ignore[attr-defined]  # noqa: SLF001  (StreamReader has no door for this)
+
+
+def _unstuffed(buffer: bytearray) -> bytes:
+    """The content without our leading CRLF and without transparency dots (RFC 5321 4.5.2)."""
+    if buffer.find(b"\r\n.") >= 0:
+        buffer = buffer.replace(b"\r\n.", b"\r\n")
+    return bytes(memoryview(buffer)[2:])

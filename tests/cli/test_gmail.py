@@ -1,0 +1,73 @@
+"""`gmail filter`: a feed that Gmail imports, with conditions that can match."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+from mailbridge.cli.gmail import LONGEST
+from tests.cli.running import Run
+
+ATOM = "{http://www.w3.org/2005/Atom}"
+APPS = "{http://schemas.google.com/apps/2006}"
+
+
+def _filters(feed: str) -> list[dict[str, str]]:
+    """The properties of each filter in a feed."""
+    root = ET.fromstring(feed)
+    assert root.tag == f"{ATOM}feed"
+    entries = root.findall(f"{ATOM}entry")
+    assert all(entry.find(f"{ATOM}category").attrib == {"term": "filter"} for entry in entries)  # type: ignore[union-attr]
+    return [{one.attrib["name"]: one.attrib["value"] for one in entry.findall(f"{APPS}property")} for entry in entries]
+
+
+def test_senders_become_one_condition(run: Run) -> None:
+    """Each --from once, joined as Gmail joins them; forwarded, and kept out of spam, where nothing is forwarded."""
+    done = run(
+        "gmail",
+        "filter",
+        "--forward-to",
+        "otp@bridge.example",
+        "--from",
+        "a@b.example",
+        "--from",
+        "c.example",
+        "--from",
+        "c.example",
+    )
+    assert done.code == 0
+    assert _filters(done.out) == [
+        {"from": "a@b.example OR c.example", "forwardTo": "otp@bridge.example", "shouldNeverSpam": "true"}
+    ]
+
+
+def test_words_are_quoted_and_escaped(run: Run) -> None:
+    """Several words are a phrase; what XML would take for its own is escaped; subject and words are filters of their own."""
+    done = run("gmail", "filter", "--forward-to", "o@b.example", "--subject", "sign in & go", "--words", "<code>", "--archive")
+    assert [(one.get("subject"), one.get("hasTheWord"), one["shouldArchive"]) for one in _filters(done.out)] == [
+        ('"sign in & go"', None, "true"),
+        (None, "<code>", "true"),
+    ]
+
+
+def test_a_long_list_makes_several_filters(run: Run) -> None:
+    """Gmail takes an overlong condition and never matches it, so none is longer than the limit, and no sender is lost."""
+    senders = [f"no-reply@shop-{number}.example" for number in range(200)]
+    done = run("gmail", "filter", "--forward-to", "o@b.example", *(part for one in senders for part in ("--from", one)))
+    conditions = [one["from"] for one in _filters(done.out)]
+    assert len(conditions) > 1
+    assert all(len(one) <= LONGEST for one in conditions)
+    assert " OR ".join(conditions).split(" OR ") == senders
+
+
+def test_without_conditions_it_asks_for_what_codes_say(run: Run) -> None:
+    """A filter for sign-in mails of every sender, to the first configured recipient."""
+    (only,) = _filters(run("gmail", "filter").out)
+    assert '"verification code"' in only["hasTheWord"]
+    assert only["forwardTo"] == "codes@mailbridge.localhost"
+
+
+def test_a_target_that_is_no_address_is_refused(run: Run) -> None:
+    """Exit 2 and a line."""
+    done = run("gmail", "filter", "--forward-to", "nobody")
+    assert (done.code, done.out) == (2, "")
+    assert "'nobody' is no mail address" in done.err

@@ -1,0 +1,176 @@
+"""The block of headers that a mail program writes when a person forwards by hand."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from mailbridge.core.forwards import MONTH_NAMES, MONTHS, ForwardedBlock, forwarded_block, is_forward
+from mailbridge.core.mail import Message
+from mailbridge.core.text import page_from_plain
+
+BLOCKS = {
+    "Gmail": """---------- Forwarded message ---------
+From: Larch Bank <no-reply@larch.example>
+Date: Wed, Nov 25, 2026 at 9:31 AM
+Subject: Your code
+To: <ann@corp.example>
+
+
+Your code is 482913""",
+    "Gmail, German": """---------- Forwarded message ---------
+Von: Larch Bank <no-reply@larch.example>
+Date: Mi., 25. Nov. 2026 um 09:31 Uhr
+Subject: Ihr Code
+To: <ann@corp.example>
+
+
+Ihr Code ist 482913""",
+    "Gmail, French": """---------- Forwarded message ---------
+De : Larch Bank <no-reply@larch.example>
+Date: mer. 25 nov. 2026 à 09:31
+Subject: Votre code
+To: <ann@corp.example>
+
+
+Votre code est 482913""",
+    "Apple Mail": """> Begin forwarded message:
+>
+> From: Larch Bank <no-reply@larch.example>
+> Subject: Your code
+> Date: 25 November 2026 at 09:31:21 CET
+> To: ann@corp.example
+>
+> Your code is 482913
+""",
+    "Outlook on the web": """________________________________
+From: Larch Bank <no-reply@larch.example>
+Sent: Wednesday, November 25, 2026 09:31
+To: ann@corp.example <ann@corp.example>
+Subject: Your code
+
+Your code is 482913""",
+    "new Outlook, German": """Von: Larch Bank <no-reply@larch.example>
+Datum: Mittwoch, 25. November 2026 um 09:31
+An: ann@corp.example <ann@corp.example>
+Betreff: Ihr Code
+Ihr Code ist 482913""",
+    "Thunderbird, Spanish": """-------- Mensaje reenviado --------
+Asunto: \tSu código
+Fecha: \tWed, 25 Nov 2026 09:31:30 +0100
+De: \tLarch Bank <no-reply@larch.example>
+Para: \tann@corp.example
+
+
+Su código es 482913""",
+    "MailMate": """Forwarded message:
+
+> From: Larch Bank <no-reply@larch.example>
+> To: ann@corp.example
+> Subject: Your code
+> Date: Wed, 25 Nov 2026 09:31:00 +0000
+>
+> Your code is 482913
+""",
+    "labels in Chinese": """
+发件人: Larch Bank <no-reply@larch.example>
+日期: 2026年11月25日 09:31
+收件人: ann@corp.example
+主题: 验证码
+
+您的验证码是 482913""",
+}
+
+
+def at(year: int, month: int, day: int, hour: int, minute: int) -> datetime:
+    """A moment as a block tells it: without a zone."""
+    return datetime(year, month, day, hour, minute)  # noqa: DTZ001
+
+
+def message(text: str, subject: str = "Fwd: Your code") -> Message:
+    """A mail of one plain part."""
+    return Message(subject=subject, plain=page_from_plain(text))
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_the_block_of_each_program_is_read(name: str) -> None:
+    """Who sent it, to whom, and when: all three, in the program's own layout and language."""
+    block = forwarded_block(message(BLOCKS[name]))
+    assert block is not None
+    assert block.sender == "no-reply@larch.example"
+    assert block.to == ("ann@corp.example",)
+    assert block.date == at(2026, 11, 25, 9, 31)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Your code is 482913",
+        "From: the team\nTo: you\nSubject: hello",
+        "On Wed, 25 Nov 2026 at 09:31, Larch <no-reply@larch.example> wrote:\n> Your code is 482913",
+        "",
+    ],
+)
+def test_a_mail_that_nobody_forwarded_has_none(text: str) -> None:
+    """A plain mail and a reply have no forwarded block."""
+    assert forwarded_block(message(text, subject="Re: Your code")) is None
+
+
+@pytest.mark.parametrize(
+    "subject", ["Fwd: x", "FW: x", "WG: x", "TR: x", "RV: x", "I: x", "VS: x", "转发：x".replace("：", ":"), "ENC: x"]
+)
+def test_a_subject_alone_says_that_it_is_a_forward(subject: str) -> None:
+    """The prefixes of many languages."""
+    assert is_forward(message("Your code is 482913", subject=subject))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-" * 200_000,
+        "From: " * 50_000,
+        "> " * 100_000,
+        "---------- Forwarded message ---------\n" + "From: a@b.example\n" * 20_000,
+    ],
+)
+def test_a_hostile_block_is_answered(text: str) -> None:
+    """Whatever stands in it gives a block or none; the time it takes is bounded by what is read of it."""
+    assert isinstance(forwarded_block(message(text)), ForwardedBlock | None)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("25 October 2026 at 11:17:21 EEST", at(2026, 10, 25, 11, 17)),
+        ("26 octobre 2026 à 14:25:08 UTC+3", at(2026, 10, 26, 14, 25)),
+        ("mar. 27 janvier 2026 à 09:31", at(2026, 1, 27, 9, 31)),
+        ("mar 27 ott 2026 alle ore 09:31", at(2026, 10, 27, 9, 31)),
+        ("Sal, 27 Eki 2026 12:46", at(2026, 10, 27, 12, 46)),
+        ("wt., 27 paź 2026 o 12:46", at(2026, 10, 27, 12, 46)),
+        ("27 окт. 2026 г., 12:46", at(2026, 10, 27, 12, 46)),
+        ("2026. okt. 27., K 9:31", at(2026, 10, 27, 9, 31)),
+        ("2026年10月27日火曜日 17:55:44 -0400", at(2026, 10, 27, 17, 55)),
+        ("2026년 10월 27일 오후 5:55", at(2026, 10, 27, 17, 55)),
+        ("Tuesday, October 27, 2026 1:31:25 PM", at(2026, 10, 27, 13, 31)),
+        ("12:05 a.m., Oct 27, 2026", at(2026, 10, 27, 0, 5)),
+        ("2026-10-27 09:31", at(2026, 10, 27, 9, 31)),
+        ("27.10.2026 09.31", at(2026, 10, 27, 9, 31)),
+        ("10/27/26, 9:31 AM", at(2026, 10, 27, 9, 31)),
+        ("03/04/2026 09:31", at(2026, 4, 3, 9, 31)),
+        ("31 February 2026 09:31", None),
+        ("yesterday", None),
+    ],
+)
+def test_a_date_is_read_as_programs_write_it(written: str, expected: datetime | None) -> None:
+    """In many languages and orders; where day and month could be either, the later reading; else none."""
+    block = forwarded_block(message(BLOCKS["Gmail"].replace("Wed, Nov 25, 2026 at 9:31 AM", written)))
+    assert block is not None
+    assert block.date == expected
+
+
+def test_no_name_means_two_months() -> None:
+    """Languages do not contradict each other in the table."""
+    names = MONTH_NAMES.replace("/", " ").split()
+    assert len(names) == len(set(names)) == len(MONTHS)
+    assert set(MONTHS.values()) == set(range(1, 13))

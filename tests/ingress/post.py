@@ -1,0 +1,179 @@
+"""A real listener on a free port, and a hand-held client: what every test of the SMTP room stands on."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvloop
+
+from mailbridge.config.settings import SmtpSettings
+from mailbridge.core.mail import Envelope
+from mailbridge.ingress.reply import QUEUED, Reply
+from mailbridge.ingress.smtp import Listeners, serve
+
+T = TypeVar("T")
+
+PATIENCE = 10.0
+"""Seconds that anything may take before the test gives up."""
+
+ARRIVED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+CODES = "codes@bridge.example"
+KNOWN = frozenset({CODES, "second@bridge.example", "third@bridge.example"})
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
+
+
+@dataclass(slots=True)
+class Desk:
+    """Takes what comes in, as the store would. ``answer`` may be replaced by a test."""
+
+    taken: list[Envelope] = field(default_factory=list)
+    answer: Callable[[Envelope], Awaitable[Reply]] | None = None
+
+    async def accept(self, envelope: Envelope) -> Reply:
+        """Note the mail, and say so."""
+        if self.answer is not None:
+            reply = await self.answer(envelope)
+            if not reply.is_success:
+                return reply
+        self.taken.append(envelope)
+        return QUEUED.naming(len(self.taken))
+
+
+@dataclass(slots=True)
+class Peer:
+    """One client connection, driven by hand."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def send(self, octets: bytes) -> None:
+        """Write octets as they are."""
+        self.writer.write(octets)
+        await self.writer.drain()
+
+    async def line(self) -> str:
+        """The next line that the server says, without its end; "" once it has closed."""
+        async with asyncio.timeout(PATIENCE):
+            try:
+                return (await self.reader.readline()).decode("ascii").removesuffix("\r\n")
+            except ConnectionResetError:
+                return ""
+
+    async def reply(self) -> str:
+        """The last line of the next reply."""
+        line = await self.line()
+        while line[3:4] == "-":
+            line = await self.line()
+        return line
+
+    async def ask(self, command: str) -> str:
+        """Send a command, give the last line of its reply."""
+        await self.send(command.encode() + b"\r\n")
+        return await self.reply()
+
+    async def ready(self, name: str = "EHLO") -> None:
+        """Read the greeting and say hello."""
+        assert (await self.reply()).startswith("220 ")
+        assert (await self.ask(f"{name} client.example")).startswith("250 ")
+
+    async def ready_for_data(self, *rcpts: str, name: str = "EHLO") -> None:
+        """As far as the 354."""
+        await self.ready(name)
+        assert (await self.ask("MAIL FROM:<a@b.example>")).startswith("250 ")
+        for rcpt in rcpts or (CODES,):
+            assert (await self.ask(f"RCPT TO:<{rcpt}>")).startswith("250 ")
+        assert (await self.ask("DATA")).startswith("354 ")
+
+    async def is_closed(self) -> bool:
+        """Whether the server ends the connection, whatever it still says first."""
+        async with asyncio.timeout(PATIENCE):
+            try:
+                while await self.reader.read(65_536):
+                    pass
+            except ConnectionError:
+                pass
+        return True
+
+    async def start_tls(self, context: ssl.SSLContext) -> None:
+        """The client's half of a TLS handshake."""
+        await self.writer.start_tls(context, ssl_handshake_timeout=PATIENCE)
+
+    def close(self) -> None:
+        """Leave."""
+        self.writer.close()
+
+
+@dataclass(slots=True, kw_only=True)
+class House:
+    """The listeners with the desk behind them."""
+
+    listeners: Listeners
+    desk: Desk
+
+    @property
+    def port(self) -> int:
+        """The port of the first listener."""
+        return int(self.listeners.addresses[0].rpartition(":")[2])
+
+    async def connect(self, *, source: str = "127.0.0.1") -> Peer:
+        """A new client from this loopback address."""
+        return Peer(*await asyncio.open_connection("127.0.0.1", self.port, local_addr=(source, 0)))
+
+    async def settles(self, holds: Callable[[], bool]) -> None:
+        """Wait until something holds."""
+        async with asyncio.timeout(PATIENCE):
+            while not holds():
+                await asyncio.sleep(0.002)
+
+    @property
+    def reserved(self) -> int:
+        """Octets held for mails on their way in."""
+        return self.listeners._post.limits.reserved
+
+    @property
+    def open(self) -> int:
+        """Connections that are counted."""
+        return self.listeners._post.limits.open
+
+    @property
+    def origins(self) -> dict[str, int]:
+        """Connections that are counted, by where they come from."""
+        return dict(self.listeners._post.limits._by_ip)
+
+
+@asynccontextmanager
+async def house(tmp_path: Path, *, kind: str = "smtp", desk: Desk | None = None, **settings: Any) -> AsyncIterator[House]:
+    """Listeners on free ports of loopback for the length of the block; afterwards nothing is counted or held any more."""
+    chosen: dict[str, Any] = {"listen": (), "lmtp": (), "hostname": "mx.bridge.example", "tls": False}
+    chosen["lmtp" if kind == "lmtp" else "listen"] = ("127.0.0.1:0",)
+    desk = desk or Desk()
+    listeners = await serve(
+        SmtpSettings(**{**chosen, **settings}), desk.accept, lambda rcpt: rcpt in KNOWN, now=lambda: ARRIVED, state_dir=tmp_path
+    )
+    running = House(listeners=listeners, desk=desk)
+    try:
+        yield running
+    finally:
+        await listeners.close(timedelta(seconds=0.2))
+    await running.settles(lambda: (running.open, running.reserved, running.origins) == (0, 0, {}))
+
+
+def run(main: Coroutine[Any, Any, T], *, loop: str = "uvloop") -> T:
+    """Run a test's coroutine on the loop that the daemon runs on, or on another."""
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        return runner.run(main)
+
+
+def insecure() -> ssl.SSLContext:
+    """A client's TLS as Gmail uses it for delivery: private, and whoever answers."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

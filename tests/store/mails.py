@@ -1,0 +1,69 @@
+"""Arrivals as the intake makes them, with what a test does not care about filled in."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import datetime, timedelta
+
+from mailbridge.core.delivery import Draft
+from mailbridge.core.extraction import Extraction, Rejected, Verdict
+from mailbridge.core.identity import Identification
+from mailbridge.core.mail import Envelope
+from mailbridge.core.secret import Secret
+from mailbridge.store import Arrival
+
+NUMBERS = itertools.count(1)
+LIFETIME = timedelta(minutes=10)
+
+
+def draft(
+    code: str = "482913",
+    *,
+    identifier: str = "ann@example.com",
+    sender: str = "no-reply@larch.example",
+    target: str = "skyvern",
+    lifetime: timedelta = LIFETIME,
+    run: str | None = None,
+    is_body: bool = False,
+) -> Draft:
+    """A draft of a code."""
+    return Draft(
+        target=target,
+        identifier=identifier,
+        kind="body" if is_body else "code",
+        content=Secret(code),
+        sender=sender,
+        lifetime=lifetime,
+        workflow_run_id=run,
+    )
+
+
+def arrival(*drafts: Draft, at: datetime, fingerprint: str = "", cursor: str | None = None, size: int = 300) -> Arrival:
+    """A mail that has just been understood, another one each time unless a fingerprint is given."""
+    code = drafts[0].content if drafts else None
+    octets = b"Subject: Your code\r\n\r\nIt is " + (code.reveal().encode() if code else b"nowhere") + b"\r\n"
+    return Arrival(
+        envelope=Envelope(
+            mail_from="bounce@larch.example",
+            rcpt_to=("codes@bridge.example",),
+            content=octets.ljust(size, b"."),
+            received_at=at,
+            ingress="imap" if cursor else "smtp",
+            peer="192.0.2.1",
+            cursor=cursor,
+        ),
+        fingerprint=fingerprint or f"mail {next(NUMBERS)}",
+        subject=f"Your code is {code.reveal() if code else 'nowhere'}",
+        sender="no-reply@larch.example",
+        message_id="<1@larch.example>",
+        extraction=Extraction(
+            verdict=Verdict.CODE if drafts else Verdict.NONE,
+            value=code,
+            rule="generic" if drafts else None,
+            reason="after the words 'your code'" if drafts else "nothing in it looks like a code",
+            rejected=(Rejected(value=Secret("2026"), why="year"),),
+        ),
+        identification=Identification(identifiers=tuple(one.identifier for one in drafts), source="To" if drafts else None),
+        defects=("bad-charset",),
+        drafts=drafts,
+    )

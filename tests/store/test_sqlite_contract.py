@@ -1,0 +1,89 @@
+"""SQLite passes the contract of a store."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mailbridge.config.settings import RetentionSettings, StoreSettings
+from mailbridge.store import Store
+from mailbridge.store.sqlite import SqliteStore, open_sqlite
+from tests.moved_time import MovedTime
+from tests.store.contract import GRACE, RETENTION, StoreContract
+
+HOLD = """
+import apsw, sys
+connection = apsw.Connection(sys.argv[1])
+connection.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def held_by_another_process(path: Path) -> Iterator[None]:
+    """Another process has the database's write lock for the length of the block."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        try:
+            yield
+        finally:
+            holder.communicate()
+
+
+class SqlitePlace:
+    """A database in a folder of its own. Implements `tests.store.contract.Place`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "mailbridge.db"
+        self.time = MovedTime()
+
+    def open(self, retention: RetentionSettings = RETENTION) -> SqliteStore:
+        """Open it."""
+        settings = StoreSettings(url=f"sqlite:///{self.path}", busy_timeout=timedelta(milliseconds=20))
+        return open_sqlite(settings, retention, clock=self.time.clock(), grace=GRACE)
+
+    async def kill(self, store: Store) -> None:
+        """Go on with a copy of what is on disk now, as it is found after a process was killed."""
+        after = self.path.parent / f"after-{self.path.parent.name}" / self.path.name
+        after.parent.mkdir(mode=0o700)
+        for ending in ("", "-wal"):
+            shutil.copy(f"{self.path}{ending}", f"{after}{ending}")
+        shutil.copy(self.path.with_suffix(".key"), after.with_suffix(".key"))
+        await store.close()
+        self.path = after
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Another process holds the write lock."""
+        with held_by_another_process(self.path):
+            yield
+
+    @contextmanager
+    def gone(self) -> Iterator[None]:
+        """The file is elsewhere."""
+        elsewhere = self.path.with_name("elsewhere.db")
+        self.path.rename(elsewhere)
+        try:
+            yield
+        finally:
+            elsewhere.rename(self.path)
+
+
+class TestSqlite(StoreContract):
+    """The suite, over a database file."""
+
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> SqlitePlace:
+        """An empty folder."""
+        return SqlitePlace(tmp_path)

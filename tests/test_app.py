@@ -1,0 +1,172 @@
+"""The assembled daemon in this process: from a mail to the receiver, how it says that it is well, and how it comes down."""
+
+from __future__ import annotations
+
+import asyncio
+import smtplib
+import socket
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal, cast
+
+import pytest
+
+from mailbridge.app import Bridge, Routing, bridge, door
+from mailbridge.clock import SteadyClock
+from mailbridge.config.settings import (
+    HttpSettings,
+    IdentitySettings,
+    PracticeSettings,
+    Settings,
+    SkyvernSettings,
+    SmtpSettings,
+    StoreSettings,
+    TargetSettings,
+)
+from mailbridge.core.mail import Envelope
+from mailbridge.intake.door import Intake
+from mailbridge.net import ListenError
+from mailbridge.store import Receipt, StoreError, StoreUnavailable
+from mailbridge.web.health import Level
+from tests.loop import looped, until
+from tests.peers.daemon import RCPT, mail
+from tests.store.test_sqlite_contract import held_by_another_process
+
+
+def settings_in(folder: Path, *, smtp: str = "127.0.0.1:0", url: str = "") -> Settings:
+    """A daemon on free ports, with the practice receiver as its target."""
+    return Settings(
+        smtp=SmtpSettings(listen=(smtp,), tls=False),
+        http=HttpSettings(listen="127.0.0.1:0"),
+        practice=PracticeSettings(listen="127.0.0.1:0"),
+        identity=IdentitySettings(learn_from_skyvern=False),
+        skyvern=SkyvernSettings(grace=timedelta(milliseconds=200)),
+        store=StoreSettings(url=url or f"sqlite:///{folder / 'mailbridge.db'}", busy_timeout=timedelta(milliseconds=50)),
+    )
+
+
+async def send(running: Bridge, code: str, *, identifier: str = "ann@example.com") -> None:
+    """Send a mail, which is accepted."""
+
+    def speak() -> None:
+        host, _, port = running.smtp_addresses[0].rpartition(":")
+        with smtplib.SMTP(host, int(port), local_hostname="load.localhost", timeout=10) as client:
+            content = mail(code, identifier=identifier, sender="no-reply@larch.example", number=code)
+            client.sendmail("bounce@larch.example", [RCPT], content)
+
+    await asyncio.to_thread(speak)
+
+
+@looped
+async def test_a_mail_becomes_a_code_and_health_tells_of_trouble(tmp_path: Path) -> None:
+    """A code arrives; a target that fails is a degradation, a store that cannot write is unready, and both pass by themselves."""
+    async with bridge(settings_in(tmp_path), state_dir=tmp_path) as running:
+        assert running.practice is not None
+        await send(running, "48291301")
+        await running.practice.wait_for("48291301", patience=10)
+        health = await running.health()
+        assert (health.level, health.checks) == (Level.READY, {})
+        running.practice.fault(status=503)
+        await send(running, "48291302")
+        await until(lambda: running.dispatcher.failing)
+        health = await running.health()
+        assert (health.level, list(health.checks)) == (Level.DEGRADED, ["target skyvern"])
+        running.practice.fault()
+        await running.practice.wait_for("48291302", patience=10)
+        await until(lambda: not running.dispatcher.failing)
+        with held_by_another_process(tmp_path / "mailbridge.db"):
+            with pytest.raises(smtplib.SMTPDataError, match="451"):
+                await send(running, "48291303")
+            health = await running.health()
+            assert (health.level, health.checks["store"]) == (Level.UNREADY, "locked")
+        await send(running, "48291303")
+        assert (await running.health()).level is Level.READY
+        metrics = (await running.render_metrics()).decode()
+        assert 'mailbridge_outbox{state="dead"} 0.0' in metrics
+        assert "482913" not in metrics
+
+
+@looped
+async def test_a_stop_delivers_what_was_accepted(tmp_path: Path) -> None:
+    """Leaving the block right after the 250 sends what is in hand, and leaves nothing in the log or under a lock."""
+    async with bridge(settings_in(tmp_path), state_dir=tmp_path) as running:
+        practice = running.practice
+        assert practice is not None
+        for number in range(20):
+            await send(running, f"482914{number:02d}", identifier=f"user{number}@example.com")
+    assert len(practice.rows()) == 20
+    wal = tmp_path / "mailbridge.db-wal"
+    assert not wal.exists() or wal.stat().st_size == 0
+    async with bridge(settings_in(tmp_path), state_dir=tmp_path) as running:
+        assert sum((await running.store.counts()).values()) == 0
+
+
+@looped
+async def test_a_start_that_fails_takes_down_what_had_started(tmp_path: Path) -> None:
+    """A taken port is a ListenError, after which database and ports are free again."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(ListenError, match="another program listens there"):
+            async with bridge(settings_in(tmp_path, smtp=f"127.0.0.1:{taken.getsockname()[1]}"), state_dir=tmp_path):
+                pass
+    async with bridge(settings_in(tmp_path), state_dir=tmp_path) as running:
+        assert (await running.health()).level is Level.READY
+
+
+@looped
+async def test_a_database_that_cannot_be_used_ends_the_start(tmp_path: Path) -> None:
+    """A StoreError comes out as it is, before anything listens."""
+    (tmp_path / "mailbridge.db").write_text("no database " * 100)
+    with pytest.raises(StoreError, match="not a database; move it away"):
+        async with bridge(settings_in(tmp_path), state_dir=tmp_path):
+            pass
+
+
+class Refusing:
+    """An intake whose store is in trouble."""
+
+    def __init__(self, kind: Literal["full", "locked", "gone", "closed"] | None) -> None:
+        self._kind: Literal["full", "locked", "gone", "closed"] | None = kind
+
+    async def accept(self, _: Envelope) -> Receipt:
+        """Raise what the store raised."""
+        if self._kind is None:
+            return Receipt(mail_id=7)
+        raise StoreUnavailable(self._kind, "IOError")
+
+
+@pytest.mark.parametrize(
+    ("kind", "reply"),
+    [
+        ("full", "452 4.3.1 No room"),
+        ("locked", "451 4.3.0 Temp"),
+        ("gone", "451 4.3.0 T"),
+        ("closed", "451 4.3.0 T"),
+        (None, "250 2.0.0 OK: queued as 7"),
+    ],
+)
+@looped
+async def test_smtp_hears_the_truth(kind: Literal["full", "locked", "gone", "closed"] | None, reply: str) -> None:
+    """A full store is 452, every other trouble of it 451, without internals; 250 names the mail."""
+    envelope = Envelope(mail_from="", rcpt_to=(RCPT,), content=b"", received_at=SteadyClock().now(), ingress="smtp")
+    answer = (await door(cast("Intake", Refusing(kind)))(envelope)).encode().decode()
+    assert answer.startswith(reply)
+    assert "IOError" not in answer
+
+
+@pytest.mark.parametrize(
+    ("identifier", "names"),
+    [
+        ("ann@corp.example", ["first", "second"]),
+        ("BOB@corp.example", ["second"]),
+        ("ann@elsewhere.example", ["skyvern"]),
+    ],
+)
+def test_an_identifier_goes_to_every_target_that_lists_it(identifier: str, names: list[str]) -> None:
+    """In any spelling, by pattern; to the main one where none does."""
+    targets = [
+        TargetSettings(name="first", identifiers=("ann@corp.example",)),
+        TargetSettings(name="second", identifiers=("*@Corp.example",)),
+    ]
+    assert Routing(targets).targets(identifier) == names

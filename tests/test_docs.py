@@ -1,0 +1,117 @@
+"""The documentation tells the truth: its commands, options, links, settings and pictures are the program's own."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from jsonschema import Draft202012Validator
+
+from mailbridge.cli import COMMANDS, cli
+from mailbridge.config.schema import schema
+from mailbridge.core.delivery import picture
+from mailbridge.metrics import Metrics
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+CODE = re.compile(r"`([^`\n]+)`")
+TARGET = re.compile(r"\bmake ([a-z0-9]+)")
+
+
+def _text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def _code(page: Path) -> str:
+    """All that is set as code: blocks and spans, joined over line ends."""
+    text = _text(page)
+    spans = CODE.findall(re.sub(r"(?<!\n)\n(?!\n)", " ", FENCE.sub("", text)))
+    return "\n".join([*(body for _, body in FENCE.findall(text)), *spans])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """Links within the project name files that are there; others are https."""
+    for target in LINK.findall(_text(page)):
+        if not target.startswith("https://"):
+            assert (page.parent / target.partition("#")[0]).exists(), target
+
+
+def _calls(page: Path) -> Iterator[list[str]]:
+    """The words after each ``mailbridge`` that is set as a command, up to a pipe or a redirection."""
+    for line in _code(page).splitlines():
+        words = line.split()
+        for place, word in enumerate(words):
+            rest = words[place + 1 :]
+            if word.rpartition("/")[2] != "mailbridge" or not rest or rest[0] == "mailbridge":
+                continue
+            rest = rest[2:] if rest[0] == "--set" else rest
+            end = next((number for number, one in enumerate(rest) if one in ("|", ">", ">>", "&&", "#")), len(rest))
+            yield rest[:end]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_exists(page: Path) -> None:
+    """A command, its subcommand and each long option that a page shows are ones that the program has."""
+    for name, *rest in _calls(page):
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None, f"{page.name}: mailbridge {name}"
+        if isinstance(command, click.Group):
+            command = command.commands.get(rest[0])
+            assert command is not None, f"{page.name}: mailbridge {name} {rest[0]}"
+        known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        assert {word for word in rest if word.startswith("--")} <= known, f"{page.name}: mailbridge {name} {rest}"
+
+
+def test_the_pages_show_commands_at_all() -> None:
+    """The test above has something to look at."""
+    assert {name for name, *_ in _calls(ROOT / "README.md")} >= {"send-test", "address", "gmail", "mail", "deliver", "serve"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_setting_exists(page: Path) -> None:
+    """Each TOML block is one that mailbridge, or a rule file, takes; each ``[section] key`` in the text is a setting."""
+    known = schema()["properties"]
+    for language, body in FENCE.findall(_text(page)):
+        if language == "toml" and "[[rule]]" not in body:
+            assert list(Draft202012Validator(schema()).iter_errors(tomllib.loads(body))) == []
+    for section, key in re.findall(r"`\[([a-z]+)\] ([a-z_]+)", _text(page)):
+        assert key in known[section]["properties"], f"{page.name}: [{section}] {key}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_make_target_exists(page: Path) -> None:
+    """What a page tells to make, the Makefile knows."""
+    targets = set(re.findall(r"^([a-z0-9]+):", _text(ROOT / "Makefile"), re.MULTILINE))
+    assert set(TARGET.findall(_code(page))) <= targets
+
+
+def test_every_metric_that_is_named_exists() -> None:
+    """Alerts that somebody copies from the page will find their metric."""
+    rendered = Metrics().render().decode()
+    for name in set(re.findall(r"mailbridge_[a-z_]+", _text(ROOT / "README.md"))):
+        assert name in rendered, name
+
+
+def test_the_readme_opens_with_the_two_commands() -> None:
+    """A stranger sees first what to type."""
+    language, body = FENCE.findall(_text(ROOT / "README.md"))[0]
+    assert language == "sh"
+    assert [line.split("#")[0].strip() for line in body.splitlines()] == ["make run", "make test"]
+
+
+def test_the_picture_of_a_delivery_is_the_table() -> None:
+    """docs/flow.md shows the machine as it is."""
+    assert picture() in _text(ROOT / "docs" / "flow.md")
+
+
+def test_every_command_is_in_the_changelog() -> None:
+    """What the program has is what was announced."""
+    text = _text(ROOT / "CHANGELOG.md")
+    assert [name for name in COMMANDS if f"`{name}`" not in text] == []

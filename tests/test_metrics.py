@@ -1,0 +1,95 @@
+"""The metrics: the names that dashboards rely on, and labels from closed sets only."""
+
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from mailbridge.core.delivery import State
+from mailbridge.metrics import DELIVERY_OUTCOMES, INGRESSES, MESSAGE_OUTCOMES, OTHER, STAGES, STATUSES, Metrics
+
+NAMES = {
+    "mailbridge_messages": {"ingress", "outcome"},
+    "mailbridge_deliveries": {"sink", "outcome"},
+    "mailbridge_stage_seconds": {"stage", "le"},
+    "mailbridge_received_to_accepted_seconds": {"le"},
+    "mailbridge_outbox": {"state"},
+    "mailbridge_skyvern_responses": {"code"},
+    "mailbridge_tls_expiry_seconds": set(),
+    "mailbridge_alarm": {"target"},
+}
+CLOSED = {
+    "ingress": {*INGRESSES},
+    "outcome": {*MESSAGE_OUTCOMES, *DELIVERY_OUTCOMES, OTHER},
+    "stage": {*STAGES},
+    "state": {str(state) for state in State},
+    "code": {*(str(status) for status in STATUSES), OTHER},
+    "sink": {"skyvern"},
+    "target": {"skyvern"},
+}
+
+
+def _counted() -> Metrics:
+    """Everything counted once, also what should never come: addresses and codes where a word belongs."""
+    metrics = Metrics()
+    for outcome in (*MESSAGE_OUTCOMES, "ann@corp.example", "482913"):
+        metrics.message("smtp", outcome)
+    for outcome in (*DELIVERY_OUTCOMES, "ann@corp.example"):
+        metrics.delivery("skyvern", outcome)
+    for stage in STAGES:
+        metrics.stage(stage, 0.001)
+    for status in (*STATUSES, 418, 999):
+        metrics.response(status)
+    metrics.accepted_after(0.5)
+    metrics.outbox({State.DEAD: 2})
+    metrics.tls_expiry(60)
+    metrics.alarm("skyvern", is_raised=True)
+    return metrics
+
+
+def _samples(metrics: Metrics) -> dict[str, list[tuple[str, dict[str, str], float]]]:
+    """The samples of each family; the client's own ``_created`` times beside it are no family of ours."""
+    families = text_string_to_metric_families(metrics.render().decode())
+    return {
+        family.name: [(one.name, one.labels, one.value) for one in family.samples]
+        for family in families
+        if not family.name.endswith("_created")
+    }
+
+
+def test_the_names_are_the_promised_ones() -> None:
+    """No family more or less, each with its labels."""
+    families = _samples(_counted())
+    assert {name: {label for _, labels, _ in samples for label in labels} for name, samples in families.items()} == NAMES
+
+
+def test_every_label_is_of_a_closed_set() -> None:
+    """Whatever is counted: no address, no code, no status that a target made up."""
+    for samples in _samples(_counted()).values():
+        for _, labels, _ in samples:
+            for name, value in labels.items():
+                assert name == "le" or value in CLOSED[name], (name, value)
+    assert b"corp.example" not in _counted().render()
+    assert b"482913" not in _counted().render()
+
+
+def test_what_is_not_foreseen_counts_as_other() -> None:
+    """It is counted, and is not lost."""
+    families = _samples(_counted())
+    others = {name: sum(value for _, labels, value in samples if OTHER in labels.values()) for name, samples in families.items()}
+    assert others["mailbridge_messages"] == 2
+    assert others["mailbridge_deliveries"] == 1
+    assert others["mailbridge_skyvern_responses"] == 2
+
+
+def test_every_state_is_shown_also_at_zero() -> None:
+    """An alert on dead letters works before the first one."""
+    outbox = {labels["state"]: value for _, labels, value in _samples(_counted())["mailbridge_outbox"]}
+    assert outbox == {**{str(state): 0 for state in State}, "dead": 2}
+
+
+def test_a_fresh_daemon_shows_every_outcome_at_zero() -> None:
+    """So that a rate exists from the first scrape."""
+    messages = _samples(Metrics())["mailbridge_messages"]
+    assert {labels["outcome"] for name, labels, value in messages if name.endswith("_total") and value == 0} >= {
+        *MESSAGE_OUTCOMES
+    }

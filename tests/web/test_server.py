@@ -1,0 +1,120 @@
+"""HTTP in our own loop: bound where it says, with nobody's signals, and gone when the block ends."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from mailbridge.net import ListenError
+from mailbridge.web.server import serve_app
+
+
+async def _hello(_: Request) -> Response:
+    return PlainTextResponse("hello")
+
+
+async def _slow(_: Request) -> Response:
+    await asyncio.sleep(0.3)
+    return PlainTextResponse("late")
+
+
+APP = Starlette(routes=[Route("/", _hello), Route("/slow", _slow)])
+
+
+def test_a_free_port_is_told() -> None:
+    """Port 0 is any free one, and the address says which; the server does not say what it is."""
+
+    async def main() -> str:
+        async with serve_app(APP, listen="127.0.0.1:0") as bound, httpx.AsyncClient(trust_env=False) as client:
+            assert not bound.address.endswith(":0")
+            answer = await client.get(f"http://{bound.address}/")
+            assert "server" not in answer.headers
+            return answer.text
+
+    assert asyncio.run(main()) == "hello"
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 on this machine: nothing to bind")
+def test_an_address_of_ipv6_is_written_in_brackets() -> None:
+    """As in a URL."""
+
+    async def main() -> str:
+        async with serve_app(APP, listen="[::1]:0") as bound:
+            return bound.address
+
+    try:
+        assert asyncio.run(main()).startswith("[::1]:")
+    except ListenError as fault:
+        pytest.skip(f"no ::1 on this machine: {fault}")
+
+
+def test_a_taken_port_is_a_message() -> None:
+    """The address, and what to do about it."""
+
+    async def main(address: str) -> None:
+        async with serve_app(APP, listen=address):
+            pass
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(ListenError, match="another program listens there") as refusal:
+            asyncio.run(main(address))
+    assert address in str(refusal.value)
+
+
+def test_the_signals_stay_the_daemons() -> None:
+    """Neither while it runs nor afterwards is a handler other than before."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+
+    async def main() -> None:
+        async with serve_app(APP, listen="127.0.0.1:0"):
+            await asyncio.sleep(0)
+            assert {number: signal.getsignal(number) for number in before} == before
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    loop.close()
+    assert {number: signal.getsignal(number) for number in before} == before
+
+
+def test_what_is_in_hand_is_answered_before_the_end() -> None:
+    """A request that runs when the block ends gets its answer; afterwards nobody listens."""
+
+    async def main() -> None:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            async with serve_app(APP, listen="127.0.0.1:0") as bound:
+                running = asyncio.create_task(client.get(f"http://{bound.address}/slow"))
+                await asyncio.sleep(0.1)
+            assert (await running).text == "late"
+            with pytest.raises(httpx.ConnectError):
+                await client.get(f"http://{bound.address}/")
+
+    asyncio.run(main())
+
+
+def test_an_idle_connection_does_not_hold_up_the_end() -> None:
+    """A client that keeps its connection open, and one that never finishes its request, are let go within two seconds."""
+
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        async with serve_app(APP, listen="127.0.0.1:0") as bound:
+            host, _, port = bound.address.rpartition(":")
+            _, idle = await asyncio.open_connection(host, int(port))
+            _, half = await asyncio.open_connection(host, int(port))
+            half.write(b"GET / HTTP/1.1\r\nHost: x\r\n")
+            await half.drain()
+            began = loop.time()
+        took = loop.time() - began
+        idle.close()
+        half.close()
+        return took
+
+    assert asyncio.run(main()) < 2
