@@ -67,12 +67,12 @@ def kept(folder: Path) -> tuple[int, int]:
     connection.set_busy_timeout(5_000)
     try:
         mails = connection.execute("SELECT count(*) FROM mail").fetchone()
-        cursor = connection.execute("SELECT position FROM cursor").fetchone()
-    except (apsw.SQLError, apsw.BusyError):
+        cursor = connection.execute("SELECT uid FROM cursor").fetchone()
+    except (apsw.SQLError, apsw.BusyError):  # not made yet
         return 0, 0
     finally:
         connection.close()
-    return (mails[0] if mails else 0), int(cursor[0].rpartition("/")[2]) if cursor else 0
+    return (mails[0] if mails else 0), int(cursor[0]) if cursor else 0
 
 
 class Delivery(threading.Thread):
