@@ -22,6 +22,7 @@ from tests.peers import dovecot as peer
 from tests.peers.dovecot import Dovecot, preload_library, running_dovecot
 from tests.peers.token_endpoint import TokenEndpoint
 
+WATCHED = ("notify", "idle", "hot", "poll")
 pytestmark = pytest.mark.e2e
 
 
@@ -69,7 +70,7 @@ async def all_there(home: House, first: int, count: int, *, within: float) -> fl
 
 async def well(watchers: Watchers, *, within: float = 15) -> None:
     """Wait until every mailbox is watched."""
-    await until(lambda: all(one.mode in ("idle", "poll", "hot") for one in watchers.health()), within=within, what="watching")
+    await until(lambda: all(one.mode in WATCHED for one in watchers.health()), within=within, what="watching")
 
 
 Act = Callable[[Dovecot], Awaitable[None]]
@@ -183,14 +184,17 @@ def test_a_silent_server_is_found_by_the_renewal(folder: Path) -> None:
 
 
 def test_a_limit_on_connections_is_waited_out(folder: Path) -> None:
-    """Busy, not parked; the other folder of the account is watched meanwhile."""
+    """Busy, not parked, with the server's reason; the connection that was there first goes on."""
 
     async def run() -> None:
         with running_dovecot(folder / "d", sessions=1) as server:
-            settings = of(server, folders=("INBOX", "Junk"))
-            async with house(folder) as home, watching(home, settings) as watchers:
-                await until(lambda: sorted(one.mode for one in watchers.health()) == ["idle", "waiting"], within=15)
-                assert "onnections" in next(one.reason for one in watchers.health() if one.mode == "waiting")
+            async with house(folder) as home, watching(home, of(server)) as first:
+                await well(first)
+                async with watching(home, of(server, name="second", folders=("Junk",))) as second:
+                    await until(lambda: second.health()[0].mode == "waiting", what="the refusal")
+                    assert "onnections" in second.health()[0].reason
+                    await deliver(server, 500_000, 1)
+                    await all_there(home, 500_000, 1, within=5)
 
     asyncio.run(run())
 

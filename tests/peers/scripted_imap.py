@@ -299,6 +299,9 @@ class Session:
                 body = mail.content[start : start + size]
                 self.send(told.encode() + f" BODY[]<{start}> {{{len(body)}}}\r\n".encode() + body + b")\r\n")
 
+    def _on_notify(self, tag: str, _: str) -> None:
+        self.ok(tag)
+
     def _on_uid_store(self, tag: str, arguments: str) -> None:
         uids, _, flags = arguments.partition(" ")
         for mail in self.server.mails:

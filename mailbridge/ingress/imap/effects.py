@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from mailbridge.ingress.imap.faults import Kind, MailboxFault
+from mailbridge.ingress.imap.faults import Refusal
 from mailbridge.ingress.imap.wire import Wire, folder_argument, uid_set
 
 log = logging.getLogger("mailbridge.imap")
@@ -22,9 +22,7 @@ def apply(wire: Wire, after: str, uids: Sequence[int], *, mailbox: str) -> None:
     try:
         for command in _commands(wire.abilities, after, uid_set(uids)):
             wire.run(command, what=f"after = {after!r}")
-    except MailboxFault as fault:
-        if fault.kind is Kind.NETWORK and "was refused" not in str(fault):
-            raise
+    except Refusal as fault:
         log.warning("after-effect not done: %s", fault, extra={"mailbox": mailbox})
 
 

@@ -23,7 +23,6 @@ BUSY_WORDS = (
     "server busy",
     "internal error",
 )
-REFUSED_CODES = ("[AUTHENTICATIONFAILED]", "[AUTHORIZATIONFAILED]", "[EXPIRED]", "[CONTACTADMIN]", "[ALERT]")
 
 
 class Kind(StrEnum):
@@ -48,6 +47,10 @@ class MailboxFault(Exception):  # noqa: N818  (its kind says what it is)
         super().__init__(text)
         self.kind = kind
         self.pause = pause
+
+
+class Refusal(MailboxFault):
+    """The server said NO or BAD to one command; the connection is as well as before."""
 
 
 class IdleRefused(Exception):  # noqa: N818  (an answer rather than an error)
@@ -78,7 +81,7 @@ def goodbye(text: str) -> MailboxFault:
     return MailboxFault(kind, f"the server closed the session: {text}", pause=hint_of(text))
 
 
-def refusal(what: str, text: str) -> MailboxFault:
+def refusal(what: str, text: str) -> Refusal:
     """What a NO or BAD to a command other than the login asks for."""
     kind = Kind.BUSY if is_busy(text) or hint_of(text) else Kind.NETWORK
-    return MailboxFault(kind, f"{what} was refused: {text}", pause=hint_of(text))
+    return Refusal(kind, f"{what} was refused: {text}", pause=hint_of(text))

@@ -151,6 +151,19 @@ class Mailbox:
         new = [wire.completed(mail) for mail in mails if mail.uid > self._uid]
         return self._accept_all(wire, self._given(wire, [mail.uid for mail in new], new))
 
+    def take_pushed(self, wire: Wire) -> int | None:
+        """Take what came with its announcement; None where that is not all that was announced: then a round has to tell.
+
+        Raises:
+            Held, MailboxFault: as the door and the wire say.
+        """
+        new = {mail.uid: mail for mail in wire.pushed if mail.uid > self._uid and mail.content}
+        if not new or len(new) != wire.arrived:
+            return None
+        wire.forget_news()
+        self._exists = wire.exists
+        return self.take_fetched(wire, [new[uid] for uid in sorted(new)])
+
     @property
     def was_late(self) -> bool:
         """Whether the newest mail had been on the server for a while before it was found."""

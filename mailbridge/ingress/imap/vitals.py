@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Mode = Literal["connecting", "idle", "hot", "poll", "waiting", "parked", "held", "stopped"]
-"""``hot``: asked often, since somebody waits for a code. ``waiting``: a pause after a fault. ``parked``: a person is needed. ``held``: the store does not take mail just now."""
+Mode = Literal["connecting", "idle", "notify", "hot", "poll", "waiting", "parked", "held", "stopped"]
+"""``notify``: mails come with their announcement. ``hot``: asked often, since somebody waits for a code. ``waiting``: a pause after a fault. ``parked``: a person is needed. ``held``: the store does not take mail just now."""
 
 RED_AFTER = 3
 """Renewals without a completed round trip, after which a mailbox counts as dead."""

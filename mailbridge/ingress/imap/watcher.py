@@ -173,6 +173,7 @@ class Watcher:
             self.vitals.round_trip()
             self._holding(lambda: self._mailbox.meet(wire), wire)
             self._after_effects(wire)
+            wire.ask_for_pushes()
             return Session(wire=wire, replace_at=logged_in.replace_at, began=time.monotonic())
         except BaseException:
             wire.close()
@@ -233,7 +234,7 @@ class Watcher:
                 break
             if self._hot() or self._stopping():
                 return
-        found = self._look(wire)
+        found = self._take_pushed(wire) or self._look(wire)
         if told == "quiet" and found and self._mailbox.was_late:
             self.vitals.deaf += 1
             if self.vitals.deaf >= DEAF:
@@ -243,6 +244,20 @@ class Watcher:
             self.vitals.deaf = 0
         elif told == "news":
             self._look_again(wire)
+
+    def _take_pushed(self, wire: Wire) -> int:
+        """Mails that came whole with their announcement, taken without a further round trip; then back in IDLE."""
+        if not wire.pushed:
+            return 0
+        try:
+            taken = self._mailbox.take_pushed(wire) or 0
+        except Held:
+            wire.has_news = True
+            return 0
+        self._after_effects(wire)
+        if not wire.is_idling and taken:
+            wire.start_idle()
+        return taken
 
     def _look_again(self, wire: Wire) -> None:
         """A mail was announced and is not there: it lags behind, or another client was quicker."""
@@ -302,7 +317,7 @@ class Watcher:
                     wire.start_idle()
             if not wire.has_news:
                 break
-        self.vitals.mode = "idle" if wire.is_idling else "poll"
+        self.vitals.mode = ("notify" if wire.is_notifying else "idle") if wire.is_idling else "poll"
         return found
 
     def _round(self, wire: Wire, *, with_idle: bool) -> int:

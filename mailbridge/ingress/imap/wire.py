@@ -15,7 +15,7 @@ from typing import Literal
 from imapclient import IMAPClient, imap_utf7
 from imapclient.exceptions import IMAPClientError
 
-from mailbridge.ingress.imap.faults import IdleRefused, Kind, MailboxFault, goodbye, refusal, shown
+from mailbridge.ingress.imap.faults import IdleRefused, Kind, MailboxFault, Refusal, goodbye, refusal, shown
 from mailbridge.ingress.imap.responses import LITERAL, Fetched, Response, fetched_of, numbers_of
 from mailbridge.ingress.imap.stream import MAX_LITERAL, Endpoint, Stream
 
@@ -28,12 +28,16 @@ LAST_UID = 4_294_967_295
 ROUND_LIMIT = 120.0
 """Seconds that one command may take in all, however slowly its answer drips."""
 
+PUSH_GRACE = 0.05
+"""Seconds that a mail may come behind its announcement under NOTIFY, before it is fetched."""
+
 Waited = Literal["news", "woken", "quiet"]
 
 
 class Wire(IMAPClient):  # type: ignore[misc]
     """A connection, logged in or not. ``exists`` is the count of the open folder; ``has_news`` that mail was announced since
-    the last `fetch_after`; ``alert`` the last ``[ALERT]`` of the server."""
+    the last `fetch_after`, ``arrived`` how many; ``pushed`` are mails that came whole with their announcement (NOTIFY);
+    ``alert`` is the last ``[ALERT]`` of the server."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         """Connect, read the greeting, and start TLS.
@@ -44,6 +48,8 @@ class Wire(IMAPClient):  # type: ignore[misc]
         self._endpoint = endpoint
         self.exists = 0
         self.has_news = False
+        self.arrived = 0
+        self.is_notifying = False
         self.alert = ""
         self.pushed: list[Fetched] = []
         self.validity = 0
@@ -115,7 +121,7 @@ class Wire(IMAPClient):  # type: ignore[misc]
     def introduce(self) -> None:
         """ID (RFC 2971) where it is known: NetEase lets nobody select a folder before it."""
         if "ID" in self.abilities:
-            with contextlib.suppress(IMAPClientError):
+            with contextlib.suppress(Refusal):
                 self.run(b'ID ("name" "mailbridge")', what="ID")
 
     def open_folder(self, folder: str, *, is_read_only: bool) -> None:
@@ -146,13 +152,25 @@ class Wire(IMAPClient):  # type: ignore[misc]
             raise MailboxFault(Kind.SETTING, f"folder {folder!r} has no UIDVALIDITY: this server cannot be watched")
         if not self.uid_next:
             self.uid_next = self._newest() + 1
-        self.has_news = False
+        self.forget_news()
 
     def _newest(self) -> int:
         if not self.exists:
             return 0
         told = self.run(b"UID FETCH * (UID)", what="FETCH")
         return max((one.uid for one in _fetched(told)), default=0)
+
+    def ask_for_pushes(self) -> None:
+        """NOTIFY (RFC 5465) where it is offered: a new mail comes with its announcement, a round trip earlier."""
+        if "NOTIFY" not in self.abilities:
+            return
+        with contextlib.suppress(Refusal):
+            self.run(b"NOTIFY SET (selected (MessageNew " + ITEMS + b" MessageExpunge))", what="NOTIFY")
+            self.is_notifying = True
+
+    def forget_news(self) -> None:
+        """All that was announced is known."""
+        self.has_news, self.arrived, self.pushed = False, 0, []
 
     def search(self, criteria: bytes) -> list[int]:
         """UIDs that match, ascending."""
@@ -204,7 +222,7 @@ class Wire(IMAPClient):  # type: ignore[misc]
         Raises:
             IdleRefused: the FETCH went well, and IDLE did not; ``args[0]`` are the mails.
         """
-        self.has_news = False
+        self.forget_news()
         done, ended = (b"DONE\r\n", self._idle) if self._idle is not None else (b"", None)
         fetch, idle = self._tag(), self._tag()
         span = f"{uid + 1}:{LAST_UID} " if uid < LAST_UID else f"{uid} "
@@ -236,11 +254,16 @@ class Wire(IMAPClient):  # type: ignore[misc]
     def wait(self, seconds: float, wake: int) -> Waited:
         """Wait in or out of IDLE for news, for the descriptor ``wake``, or for the time to be over."""
         until = time.monotonic() + seconds
+        is_told = False
         while True:
             self._drain()
             if self.has_news or self.pushed:
-                return "news"
+                if is_told or not self.is_notifying or len(self.pushed) >= self.arrived:
+                    return "news"
+                until, is_told = time.monotonic() + PUSH_GRACE, True
             left = until - time.monotonic()
+            if left <= 0 and is_told:
+                continue
             if left <= 0:
                 return "quiet"
             self._stream.wait(left, wake)
@@ -311,7 +334,9 @@ class Wire(IMAPClient):  # type: ignore[misc]
             return
         number, name = response.numbered
         if name == b"EXISTS":
-            self.has_news = self.has_news or number > self.exists
+            if number > self.exists:
+                self.has_news = True
+                self.arrived += number - self.exists
             self.exists = number
         elif name == b"EXPUNGE":
             self.exists = max(0, self.exists - 1)

@@ -468,6 +468,50 @@ def test_while_somebody_waits_the_server_is_asked_often(server: ScriptedImap, tm
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("is_whole", [True, False], ids=["all of them", "one of two"])
+def test_a_mail_may_come_with_its_announcement(tmp_path: Path, is_whole: bool) -> None:
+    """NOTIFY: what is pushed whole is not fetched again; where less comes than was announced, all of it is fetched."""
+
+    async def run() -> None:
+        with ScriptedImap(capabilities="IMAP4rev1 IDLE NOTIFY AUTH=PLAIN") as server:
+            async with house(tmp_path) as home, watching(home, account(server.port)) as watchers:
+                await in_mode(watchers, "notify")
+                fetches = sum("UID FETCH" in line for line in server.log)
+                codes = ["111213"] if is_whole else ["111213", "141516"]
+                for code in codes:
+                    server.deliver(code_mail(code), is_announced=False)
+                server.push(f"* {len(codes)} EXISTS\r\n".encode())
+                last = server.mails[-1]
+                body = f"* {len(codes)} FETCH (UID {last.uid} BODY[]<0> {{{len(last.content)}}}\r\n".encode()
+                server.push(body + last.content + b")\r\n")
+                assert await has(home, *codes) < 1.0
+                assert sum("UID FETCH" in line for line in server.log) - fetches == (0 if is_whole else 1)
+                server.deliver(code_mail("171819"))
+                await has(home, *codes, "171819")
+
+    asyncio.run(run())
+
+
+def test_a_server_may_refuse_to_push(server: ScriptedImap, tmp_path: Path) -> None:
+    """NO to NOTIFY leaves plain IDLE, on the same connection."""
+
+    def refused(session: Session, tag: str, _: str) -> bool:
+        session.send(f"{tag} NO [BADEVENT] no such event\r\n".encode())
+        return True
+
+    server.capabilities += " NOTIFY"
+    server.hooks["NOTIFY"] = refused
+
+    async def run() -> None:
+        async with house(tmp_path) as home, watching(home, account(server.port)) as watchers:
+            await in_mode(watchers, "idle")
+            server.deliver(code_mail("482913"))
+            await has(home, "482913")
+            assert len(server.logins) == 1
+
+    asyncio.run(run())
+
+
 def test_a_stop_is_quick(server: ScriptedImap, tmp_path: Path) -> None:
     """In IDLE, in a pause after a fault, and before a server that answers nothing."""
 

@@ -362,6 +362,17 @@ def test_tls_that_does_not_fit_is_named(server: ScriptedImap, tmp_path: Path) ->
             assert caught.value.kind is Kind.SETTING
 
 
+def test_a_hung_handshake_is_given_up(server: ScriptedImap) -> None:
+    """A server that takes the connection and says nothing costs the connect timeout, no more."""
+    server.greeting = b""
+    endpoint = Endpoint(host="localhost", port=server.port, context=ssl.create_default_context(), connect_timeout=0.3)
+    began = time.monotonic()
+    with pytest.raises(MailboxFault, match="handshake was not answered") as caught:
+        Wire(endpoint)
+    assert caught.value.kind is Kind.NETWORK
+    assert time.monotonic() - began < 2
+
+
 def test_names_and_numbers_as_commands_want_them() -> None:
     """Folders in modified UTF-7 and quoted, UIDs as spans."""
     assert folder_argument("Entwürfe") == b'"Entw&APw-rfe"'
