@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
@@ -38,7 +39,7 @@ from mailbridge.web.server import serve_app
 log = logging.getLogger("mailbridge.app")
 
 FLUSH = timedelta(seconds=10)
-"""How long a stop waits for what is in hand."""
+"""How long a stop waits for what is in hand, mails on their way in and codes on their way out together."""
 
 HANG_UP = timedelta(seconds=3)
 """How long a stop waits for the threads of the mailboxes: what they have not handed in is fetched again."""
@@ -48,6 +49,20 @@ SWEEP_SOONEST = timedelta(milliseconds=50)
 LEARN_EVERY = timedelta(minutes=10)
 
 SKYVERN = "skyvern"
+
+
+class Flush:
+    """The time that a stop has, for all of its steps together; it begins when the first of them asks."""
+
+    def __init__(self, limit: timedelta) -> None:
+        self._limit = limit.total_seconds()
+        self._until: float | None = None
+
+    def left(self) -> timedelta:
+        """What is left of it."""
+        now = time.monotonic()
+        self._until = now + self._limit if self._until is None else self._until
+        return timedelta(seconds=max(self._until - now, 0.0))
 
 
 class Routing:
@@ -176,7 +191,8 @@ async def bridge(
             pool = await starting
         dispatcher = Dispatcher(store=store, targets=targets, now=clock.now, metrics=metrics)
         await stack.enter_async_context(_running(dispatcher.run(), _sweep(store, clock.now)))
-        stack.push_async_callback(dispatcher.drain, FLUSH)
+        flush = Flush(FLUSH)
+        stack.push_async_callback(lambda: dispatcher.drain(flush.left()))
         intake = Intake(
             reader=pool,
             store=store,
@@ -209,8 +225,8 @@ async def bridge(
         running.listeners = await smtp.serve(
             settings.smtp, door(intake), recipients_of(guide), now=clock.now, state_dir=state_dir, sockets=sockets
         )
-        stack.push_async_callback(running.listeners.close, FLUSH)
-        stack.push_async_callback(lambda: running.mailboxes.close(HANG_UP))
+        stack.push_async_callback(lambda: running.listeners.close(flush.left()))
+        stack.push_async_callback(lambda: running.mailboxes.close(min(HANG_UP, flush.left())))
         running.mailboxes = await watch(settings)
         if settings.identity.learn_from_skyvern and practice is None:
             await stack.enter_async_context(_running(_learn(running, targets[0].sink)))

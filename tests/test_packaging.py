@@ -141,9 +141,9 @@ def test_the_service_hands_over_what_the_program_looks_for(tmp_path: Path) -> No
     assert "FileDescriptorName=smtp" in socket
     assert "ListenStream=25" in socket
     (credential,) = (line.partition("=")[2].partition(":")[0] for line in service if line.startswith("LoadCredential="))
-    (tmp_path / credential).write_text("the key\n")
+    (tmp_path / credential).write_text("the-key\n")
     loaded = load(None, environ={"CREDENTIALS_DIRECTORY": str(tmp_path)}, cwd=tmp_path)
-    assert loaded.settings.skyvern.api_key == Secret("the key")
+    assert loaded.settings.skyvern.api_key == Secret("the-key")
 
 
 @pytest.mark.e2e

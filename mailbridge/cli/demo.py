@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -23,7 +26,8 @@ TITLE, VALUE = 36, 40
 @click.command()
 @click.option("--once", is_flag=True, help="End after the tour; else stay up, for mails of your own.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a mail.")
-def demo(*, once: bool, as_json: bool) -> None:
+@click.option("--listen", metavar="HOST:PORT", help="Where to take mail (default: 127.0.0.1:2525, with --once any free port).")
+def demo(*, once: bool, as_json: bool, listen: str | None) -> None:
     """Send real-looking mails over real SMTP through a whole mailbridge, into a receiver that behaves like Skyvern.
 
     Prints what became of each. Nothing leaves this machine. Exit 1 if a mail did not come out as it should.
@@ -31,10 +35,11 @@ def demo(*, once: bool, as_json: bool) -> None:
     from mailbridge.cli.serve import run
 
     with tempfile.TemporaryDirectory(prefix="mailbridge-demo-") as folder:
-        raise SystemExit(run(_demo(Path(folder), once=once, as_json=as_json)))
+        address = listen or ("127.0.0.1:0" if once else "127.0.0.1:2525")
+        raise SystemExit(run(_demo(Path(folder), address, once=once, as_json=as_json)))
 
 
-async def _demo(folder: Path, *, once: bool, as_json: bool) -> int:
+async def _demo(folder: Path, address: str, *, once: bool, as_json: bool) -> int:
     from mailbridge import logs
     from mailbridge.app import bridge
     from mailbridge.config import settings as s
@@ -43,13 +48,14 @@ async def _demo(folder: Path, *, once: bool, as_json: bool) -> int:
 
     logs.configure(s.LogSettings(level="error", format="text"), sys.stderr)
     settings = s.Settings(
-        smtp=s.SmtpSettings(listen=("127.0.0.1:0" if once else "127.0.0.1:2525",)),
+        smtp=s.SmtpSettings(listen=(address,)),
         domains=s.DomainSettings(accept=(HOME,)),
         practice=s.PracticeSettings(listen="127.0.0.1:0"),
         http=s.HttpSettings(listen="127.0.0.1:0"),
         store=s.StoreSettings(url=f"sqlite:///{folder}/mailbridge.db"),
     )
     is_good = True
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, os.kill, os.getpid(), signal.SIGINT)
     async with bridge(settings, state_dir=folder) as running:
         if not as_json:
             click.echo(f"mailbridge listens on smtp://{running.smtp_addresses[0]}; the practice receiver plays Skyvern.\n")
@@ -58,7 +64,8 @@ async def _demo(folder: Path, *, once: bool, as_json: bool) -> int:
             is_good = is_good and stop.is_as_expected
             click.echo(dumped(stop.as_json()) if as_json else visible(_line(stop)))
         if not once:
-            click.echo(f"\nStill listening: any address at {HOME} is accepted, and shown here. Ctrl-C ends it.", err=True)
+            where = running.smtp_addresses[0]
+            click.echo(f"\nStill listening on smtp://{where} for any address at {HOME}. Ctrl-C ends it.", err=True)
             async for stop in tour.visitors():
                 click.echo(dumped(stop.as_json()) if as_json else visible(_line(stop)))
     return Exit.OK if is_good else Exit.GENERAL

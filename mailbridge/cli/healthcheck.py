@@ -17,7 +17,15 @@ from mailbridge.cli.options import config_option, json_option, load_or_exit
 @click.command()
 @config_option
 @json_option
-@click.option("--wait", type=float, default=0.0, metavar="SECONDS", help="Keep asking for so long before giving up.")
+@click.option(
+    "--wait",
+    type=float,
+    is_flag=False,
+    flag_value=60.0,
+    default=0.0,
+    metavar="[SECONDS]",
+    help="Keep asking for so long before giving up; 60 where no number is given.",
+)
 def healthcheck(*, config: Path | None, as_json: bool, wait: float) -> None:
     """Exit 0 when the daemon of this configuration takes mail, 69 when it does not."""
     listen = reachable(load_or_exit(config).settings.http.listen)

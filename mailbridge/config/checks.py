@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -9,11 +10,16 @@ from ipaddress import ip_network
 
 from mailbridge.config.mailboxes import mailbox_mistakes
 from mailbridge.config.problems import Problem
-from mailbridge.config.settings import Settings
+from mailbridge.config.settings import Settings, SkyvernSettings, TargetSettings
 from mailbridge.config.values import listen
 from mailbridge.core.addresses import parse_mailbox
 
 Where = Callable[[str, str], str]
+
+SHORTEST = timedelta(milliseconds=100)
+DATABASE = re.compile(r"sqlite:///[^?#]*[^/?#]")
+API_KEY = re.compile(r"[!#-&(-~]+")
+"""What can stand in a header: printable ASCII without blanks; and no quotes, which come along when a key is copied."""
 
 
 def check(settings: Settings, where: Where) -> Iterator[Problem]:
@@ -78,9 +84,11 @@ def _recipients(settings: Settings) -> Iterator[tuple[str, str, str]]:
         if entry.rcpt.casefold() in seen:
             yield "address", "rcpt", f"{entry.rcpt} is listed twice"
         seen.add(entry.rcpt.casefold())
-    for domain in (*settings.domains.accept, *settings.identity.own_domains):
+    named = [("domains", "accept", domain) for domain in settings.domains.accept]
+    named += [("identity", "own_domains", domain) for domain in settings.identity.own_domains]
+    for section, key, domain in named:
         if parse_mailbox(f"x@{domain}") is None:
-            yield "domains", "accept", f"{domain!r} is no domain"
+            yield section, key, f"{domain!r} is no domain"
 
 
 def _rest(settings: Settings) -> Iterator[tuple[str, str, str]]:
@@ -91,13 +99,28 @@ def _rest(settings: Settings) -> Iterator[tuple[str, str, str]]:
     for target in settings.target:
         if target.api_key is None:
             yield "target", "api_key", f"target {target.name!r} needs api_key or api_key_file"
-    for key in ("senders",):
-        if not 1 <= getattr(settings.skyvern, key) <= 64:
-            yield "skyvern", key, "must be between 1 and 64"
-    for section, url in (("skyvern", settings.skyvern.base_url), *(("target", t.base_url) for t in settings.target)):
-        if not url.startswith(("http://", "https://")):
+    yield from _keys(settings)
+    targets: list[tuple[str, SkyvernSettings | TargetSettings]] = [("skyvern", settings.skyvern)]
+    targets += [("target", target) for target in settings.target]
+    for section, one in targets:
+        if not 1 <= one.senders <= 64:
+            yield section, "senders", "must be between 1 and 64"
+        if not one.base_url.startswith(("http://", "https://")):
             yield section, "base_url", "must begin with https:// or http://"
-    if not settings.store.url.startswith("sqlite:"):
-        yield "store", "url", "must be sqlite:///path/to/mailbridge.db"
+        if one.timeout < SHORTEST:
+            yield section, "timeout", "must be at least 100ms"
+    if not DATABASE.fullmatch(settings.store.url):
+        yield "store", "url", "must be sqlite:///path/to/mailbridge.db, with a fourth slash where the path is absolute"
+    if settings.rules.lifetime < timedelta(seconds=1):
+        yield "rules", "lifetime", "must be at least 1s, else no code would live to be pushed"
+    if settings.parser.timeout < SHORTEST:
+        yield "parser", "timeout", "must be at least 100ms"
     if not 1 <= settings.parser.workers <= 16:
         yield "parser", "workers", "must be between 1 and 16"
+
+
+def _keys(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    keys = [("skyvern", settings.skyvern.api_key), *(("target", target.api_key) for target in settings.target)]
+    for section, api_key in keys:
+        if api_key is not None and not API_KEY.fullmatch(api_key.reveal()):
+            yield section, "api_key", "must be the bare key: one word, without quotes and without `x-api-key:` before it"

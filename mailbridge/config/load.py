@@ -65,7 +65,8 @@ def find(explicit: Path | None, *, environ: Mapping[str, str], cwd: Path) -> Pat
         home / "mailbridge" / "mailbridge.toml",
         Path("/etc/mailbridge/mailbridge.toml"),
     )
-    return next((place for place in places if os.path.isfile(place)), None)  # noqa: PTH113  (where we may not look, there is none)
+    # Not Path.is_file, which raises where we may not look: there is none for us.
+    return next((place for place in places if os.path.isfile(place)), None)  # noqa: PTH113
 
 
 def load(
@@ -214,7 +215,7 @@ class _Reader:
 
     def where(self, section: str, key: str) -> str:
         """Where a value came from, for a problem found later."""
-        return self.origins.get(f"{section}.{key}") or f"[{section}] {key}"
+        return self.origins.get(f"{section}.{key}") or self.origins.get(section) or str(self._file or "configuration")
 
     def _read_tables(self, section: str, entries: object, where: str) -> None:
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):

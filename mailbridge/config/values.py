@@ -85,11 +85,11 @@ def listen(value: str, *, is_unix_allowed: bool = True) -> str:
 
 
 def secret_file(path: Path, *, is_mode_checked: bool) -> Secret:
-    """A secret from a file, without its last line end. Raises ValueError or OSError; neither says what is in it."""
+    """A secret from a file, without blanks and line ends around it. Raises ValueError or OSError; neither says what is in it."""
     if is_mode_checked and path.stat().st_mode & 0o077:
         raise ValueError(f"{path} can be read by others: chmod 600 {path}")
     try:
-        text = path.read_text(encoding="utf-8").rstrip("\r\n")
+        text = path.read_text(encoding="utf-8").strip()
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not text") from None
     if not text:

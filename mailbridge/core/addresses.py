@@ -14,6 +14,7 @@ LOCAL = re.compile(rf"{ATEXT}+(?:\.{ATEXT}+)*")
 LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 DOMAIN = re.compile(rf"{LABEL}(?:\.{LABEL})*\.?")
 LITERAL = re.compile(r"\[(?:\d{1,3}(?:\.\d{1,3}){3}|IPv6:[0-9A-Fa-f:.]{2,45})\]")
+ENCODED = re.compile(r"=\?[^?]*\?[BbQq]\?")
 RETURN_LOCAL = re.compile(rf"(?:{ATEXT}|\.){{1,{MAX_RETURN_LOCAL}}}")
 RETURN_DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})")
 FINDABLE = re.compile(rf"(?<![A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~@-]){ATEXT}+(?:\.{ATEXT}+)*@{LABEL}(?:\.{LABEL})*")
@@ -30,7 +31,7 @@ def parse_mailbox(text: str) -> str | None:
     if len(text) > MAX_ADDRESS or "@" not in text:
         return None
     local, _, domain = text.rpartition("@")
-    if len(local) > MAX_LOCAL or not LOCAL.fullmatch(local) or "=?" in local:
+    if len(local) > MAX_LOCAL or not LOCAL.fullmatch(local) or ENCODED.search(local):
         return None
     if LITERAL.fullmatch(domain):
         return text
@@ -43,7 +44,7 @@ def parse_return_path(text: str) -> str | None:
     """The sender of an envelope, unchanged; None where it is none. Nothing is routed by it, so it may be longer and looser than
     a recipient: dots in any place, underscores in the domain. The characters are no others, for it is stored and shown."""
     local, at, domain = text.rpartition("@")
-    if not at or not RETURN_LOCAL.fullmatch(local) or "=?" in local:
+    if not at or not RETURN_LOCAL.fullmatch(local) or ENCODED.search(local):
         return None
     if LITERAL.fullmatch(domain) or RETURN_DOMAIN.fullmatch(domain):
         return text

@@ -66,7 +66,9 @@ MASKS = re2.compile(r"(?:\*+|[xX]{2,}|•+|…|\.{2,}) ?\d{3,5}(?:[^\d*]|$)")
 """The end of a number of which the rest is hidden: a card, an account, a phone."""
 
 COLOURS = re2.compile(r"#[0-9a-fA-F]{6}\b|#[0-9a-fA-F]{3}\b")
-YEAR = re.compile(r"(?:19|20)\d{2}")
+YEAR = re.compile(r"(?:19|20)\d{2}(?:(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))?")
+"""A year, or a day written in eight digits."""
+
 COPYRIGHT = re2.compile(r"©|\(c\)|(?i:copyright|all rights reserved)")
 WORDLIKE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 ORDINAL = re.compile(r"(?i)\d{1,4}(?:st|nd|rd|th|px|pt|em|kb|mb|gb|ms|am|pm|min|mins|hrs|h|d|x|k|m|s|p)")
@@ -74,6 +76,7 @@ PHRASE = re.compile(r"[a-z]{3,6}(?:-[a-z]{3,6}){1,3}")
 CONSONANTS = re.compile(r"[bcdfghjklmnpqrstvwxz]{3}(?:-|$)|(?:^|-)[bcdfghjklmnpqrstvwxz]{3}|[bcdfghjklmnpqrstvwxyz]{4}")
 """What words do not have, and what is drawn at random has soon."""
 
+UNSPEAKABLE = re.compile(r"[bcdfghjklmnpqrstvwxz]{4}|^[^aeiouy]+$")
 CAMEL = re.compile(r"[a-z][A-Z]")
 """Where small letters turn to capitals: names do so once, what is drawn at random more often."""
 
@@ -84,7 +87,10 @@ GLUED = re.compile(r"\d{5,8}[a-z]{1,3}")
 SUFFIXED = re.compile(r"(\d{6})[a-z]{2,3}")
 """Six digits with an ending, as languages have it that write endings at numbers too."""
 
-GOOGLE = re.compile(r"G-\d{5,8}")
+LABELLED = re.compile(r"(?:OTP|PIN|TAN)-(\d{4,8})")
+"""A word for a code tied to it with a hyphen."""
+
+GOOGLE = re.compile(r"G-\d{4,8}")
 """Google's field shows the G- itself and takes the digits (support.google.com/accounts/answer/1085463)."""
 
 FOREIGN = re.compile(r"(?![0-9])\d|[\uff01-\uff5e]")
@@ -163,6 +169,10 @@ def _shape(shown: str, start: int, refusals: list[tuple[int, int, str]] | None) 
     if not MIN_LENGTH <= len(bare) <= (LONGEST_PHRASE if is_phrase else MAX_LENGTH):
         return None
     is_dashed = not is_digits and len(shown) != len(bare) and " " not in shown
+    if (tied := LABELLED.fullmatch(shown)) is not None:
+        shown = bare = tied[1]
+        start += tied.start(1)
+        is_digits, is_dashed = True, False
     if GOOGLE.fullmatch(shown):
         return Shape(value=bare[1:], shown=shown, start=start, end=start + len(shown), kind="digits", is_grouped=True)
     value = shown if is_dashed and (len(shown) <= MAX_LENGTH or is_phrase) else bare
@@ -173,7 +183,7 @@ def _shape(shown: str, start: int, refusals: list[tuple[int, int, str]] | None) 
         return Shape(value=run[1], shown=run[1], start=start, end=start + 6, kind="digits", is_run_in=True)
     if refusal is None and kind != "digits":
         refusal = _word_refusal(shown, bare, kind)
-    if refusal is None and is_digits and len(shown) == 4 and YEAR.fullmatch(shown):
+    if refusal is None and is_digits and YEAR.fullmatch(shown):
         refusal = "year"
     if refusal is None and is_digits and not bare.strip("0"):
         refusal = "zeros"
@@ -206,6 +216,11 @@ def _word_refusal(shown: str, bare: str, kind: str) -> str | None:
     ):
         return "word"
     return None
+
+
+def unspeakable(letters: str) -> bool:
+    """Whether letters are no word of a language: four consonants in a row, or no vowel at all."""
+    return UNSPEAKABLE.search(letters.lower()) is not None
 
 
 def _reads_as_word(letters: str) -> bool:

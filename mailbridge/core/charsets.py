@@ -10,10 +10,10 @@ import binascii
 import re
 from email.quoprimime import header_decode
 
-ALIASES = {
+ALIASES = {  # as names are looked up: lower case, "-" for "_"
     "utf8": "utf-8",
     "us-ascii": "ascii",
-    "ansi_x3.4-1968": "ascii",
+    "ansi-x3.4-1968": "ascii",
     "latin1": "iso-8859-1",
     "latin-1": "iso-8859-1",
     "cp1250": "windows-1250",
@@ -23,16 +23,16 @@ ALIASES = {
     "gbk": "gb18030",
     "x-gbk": "gb18030",
     "cp936": "gb18030",
-    "ks_c_5601-1987": "cp949",
+    "ks-c-5601-1987": "cp949",
     "euc-kr": "cp949",
     "x-sjis": "cp932",
-    "shift_jis": "cp932",
     "shift-jis": "cp932",
     "windows-31j": "cp932",
     "big5": "big5hkscs",
     "iso-8859-8-i": "iso-8859-8",
     "iso-8859-8-e": "iso-8859-8",
-    "iso-2022-jp": "iso2022_jp_ext",
+    "iso-2022-jp-1": "iso-2022-jp",
+    "iso-2022-jp-2": "iso-2022-jp",
     "unicode-1-1-utf-8": "utf-8",
     "iso-8859-1": "windows-1252",
     "ascii": "ascii",
@@ -51,7 +51,7 @@ ALLOWED = frozenset(
         "cp932",
         "big5hkscs",
         "euc-jp",
-        "iso2022_jp_ext",
+        "iso-2022-jp",
         "iso-2022-kr",
         "tis-620",
         "windows-874",
@@ -60,8 +60,13 @@ ALLOWED = frozenset(
         *(f"windows-125{n}" for n in range(9)),
     }
 )
-CODECS = {"windows-874": "cp874", "macintosh": "mac_roman", **{f"windows-125{n}": f"cp125{n}" for n in range(9)}}
-WIDE = frozenset({"gb18030", "cp949", "cp932", "big5hkscs", "iso2022_jp_ext", "euc-jp", "utf-16", "utf-16le", "utf-16be"})
+CODECS = {
+    "windows-874": "cp874",
+    "macintosh": "mac_roman",
+    "iso-2022-jp": "iso2022_jp_ext",
+    **{f"windows-125{n}": f"cp125{n}" for n in range(9)},
+}
+WIDE = frozenset({"gb18030", "cp949", "cp932", "big5hkscs", "iso-2022-jp", "euc-jp", "utf-16", "utf-16le", "utf-16be"})
 """Charsets of more than one octet a character: what is broken in them is still more than what UTF-8 or Windows-1252 would make."""
 
 SURROGATES = re.compile("[\ud800-\udfff]")
@@ -73,7 +78,7 @@ MAX_WORDS = 200
 def decode(octets: bytes, charset: str) -> tuple[str, str | None]:
     """The text, and the defect's name if it was not written as it said: ``unknown-charset`` or ``bad-charset``."""
     name = charset.strip().strip("\"'").lower().replace("_", "-") if charset else "utf-8"
-    name = ALIASES.get(name, ALIASES.get(name.replace("-", "_"), name))
+    name = ALIASES.get(name, name)
     defect = None
     if name not in ALLOWED:
         defect = "unknown-charset"

@@ -245,7 +245,9 @@ def _is_credible(one: Evidence) -> bool:
     names = one.features
     is_named = bool({"label before it", "label in the line before", "label after it", "told to enter it"} & set(names))
     if one.shape.refusal == "year":
-        return is_named and "own line" in names
+        is_sure = "right beside its label" in names and "in the middle of a sentence" not in names
+        is_meant = bool({"a lifetime is stated", "sign-in or verification is spoken of"} & set(names))
+        return is_named and ("own line" in names or (is_sure and is_meant))
     if "called something else" in names or "something else in the line before" in names:
         return False
     if one.shape.refusal == "word and number" and not (is_named and ("own line" in names or "set large or apart" in names)):
@@ -267,7 +269,8 @@ def _is_credible(one: Evidence) -> bool:
     if one.shape.kind == "phrase":
         return is_named and "own line" in names
     if one.shape.kind == "letters":
-        return is_named and ("own line" in names or "after a colon" in names or "set large or apart" in names)
+        is_apart = bool({"own line", "after a colon", "set large or apart"} & set(names))
+        return is_named and (is_apart or {"right beside its label", "drawn at random"} <= set(names))
     if one.shape.kind == "mixed" and not ("own line" in names or "set large or apart" in names):
         is_told = bool({"right beside its label", "label after it", "told to enter it", "origin-bound"} & set(names))
         return is_told or ("drawn at random" in names and (is_named or "after a colon" in names))
@@ -299,7 +302,8 @@ def _link(
     ranked = links.rank(tuple(link for page in pages for link in page.links), rules.wording)
     if not ranked or ranked[0].score < LINK_THRESHOLD:
         return none
-    if not links.is_plausible(ranked[0], message.subject, parts.texts, rules.wording):
+    sender = "" if is_forward(message) else message.sender
+    if not links.is_plausible(ranked[0], bare_subject(message.subject), parts.texts, rules.wording, sender):
         return none
     best = ranked[0]
     rivals = [one for one in ranked[1:] if best.score - one.score < 0.5 and one.score >= LINK_THRESHOLD]

@@ -30,6 +30,14 @@ GENERIC = re.compile(
 )
 """Words for a code that say nothing by themselves: a ``delivery code`` is none, an ``order verification code`` is."""
 
+PURPOSE = re.compile(
+    r"^[^\d]*\b(?:to(?! the\b| your\b| an?\b| my\b)|um|pour|para|per|om|aby|żeby|abyste|att|at|for å|чтобы|щоб|pentru a|hogy)\b[^.:;!?\d]{0,40}$"
+)
+"""What stands between a code and that which it is for: ``the code to confirm your phone number``."""
+
+NUMBERED = re.compile(r"^\W*:|numb|\bno\b|\bnr|\bid\b|#|n[°ºo]\b|№|num|núm|numé|номер|番号|编号|號|번호|رقم|מספר|code|kod|cód")
+"""What makes a word for a thing the name of its number: ``order number:``, and not ``order portal:``."""
+
 APPOSED = re.compile(r"[^.,;:(\[/|!?]*")
 
 
@@ -85,7 +93,14 @@ def labels(text: str, wording: Wording) -> tuple[Label, ...]:
                 kept[-1] = (start, end, is_code)
             continue
         kept.append((start, end, is_code))
-    return tuple(_compounded(kept, plain))
+    return tuple(_compounded([one for one in kept if one[2] or not _is_purpose(one, kept, plain)], plain))
+
+
+def _is_purpose(other: tuple[int, int, bool], kept: list[tuple[int, int, bool]], text: str) -> bool:
+    """Whether a word for something else says what a code is for, and so names no number."""
+    start = other[0]
+    code = max((end for _, end, is_code in kept if is_code and end <= start), default=-1)
+    return 0 <= start - code <= REACH and code >= 0 and PURPOSE.search(text[code:start]) is not None
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
@@ -153,7 +168,8 @@ def _before(text: str, shape: Shape, found: Sequence[Label], taken: dict[int, tu
         spent_at, is_for_good = taken.get(place, (shape.start, False))
         if (not label.is_code or is_for_good) and not SHARING.fullmatch(text[spent_at : shape.start]):
             continue
-        if not label.is_code and gap > ADJACENT and _is_of_a_code(text, shape, found[:place]):
+        is_far = gap > ADJACENT or (between.rstrip().endswith((":", "：")) and not NUMBERED.search(folded(between)))
+        if not label.is_code and is_far and _is_of_a_code(text, shape, found[:place]):
             continue
         if shape.kind == "digits" and shape.refusal is None:
             taken.setdefault(place, (shape.end, gap <= TOUCHING))

@@ -16,7 +16,7 @@ ACTING = re2.compile(
     r"|regist|signup|accept|nonce|ticket=|recovery|code=|key=|hash="
 )
 STRICT = re2.compile(
-    r"(?i)verif|confirm(?:$|[^a]|a[^t]|ation(?:$|[^=]))|activat|/sign[-_]?in|/log[-_]?in|magic|/auth|passwordless|one[-_]?time|callback|validate|recovery\?|\bsignup/|register/"
+    r"(?i)verif|confirm(?:$|[^a]|a[^t]|ation(?:$|[^=]))|activat|/sign[-_]?in(?:$|[^g])|/log[-_]?in|magic|/auth|passwordless|one[-_]?time|callback|validate|recovery\?|\bsignup/|register/"
 )
 """What an address says of itself that needs no word in the mail, in any language."""
 
@@ -27,9 +27,9 @@ LEAVING = re2.compile(
 """What undoes or refuses, whatever token it carries."""
 
 IDLE = re2.compile(
-    r"(?i)preference|privacy|terms|legal|/help|support|contact|/faq|/about|/blog|/docs?/|/docs?$|/settings|utm_[a-z]+=|[?&/]ref_?=|/slink\?"
+    r"(?i)preference|privacy|terms|legal|[^/]/(?:help|faq|about|blog|docs?/|docs?$|settings)|support|contact|utm_[a-z]+=|[?&/]ref_?=|/slink\?"
     r"|facebook\.com|twitter\.com|(?:^|[^a-z])x\.com|linkedin\.com|instagram\.com|youtube\.com|tiktok\.com|github\.com/?$|discord|t\.me/|wa\.me/"
-    r"|bing\.com/|apps\.apple\.com|play\.google\.com|\.(?:png|jpe?g|gif|svg|css|js|ico)(?:\?|$)|/logo|mailto:|w3\.org|fonts\.|cdn\.|/download|/app-?store"
+    r"|bing\.com/|apps\.apple\.com|play\.google\.com|\.(?:png|jpe?g|gif|svg|css|js|ico)(?:\?|$)|[^/]/logo|mailto:|w3\.org|fonts\.|cdn\.|/download|/app-?store"
     r"|/static/|/assets/|/images?/|/pricing|status\.|invit"
 )
 TRACKER = re2.compile(
@@ -57,9 +57,15 @@ TAGS = re2.compile(r"(?i)(?:utm_\w+|fbclid|gclid|mc_[ce]id|_hs\w+|ref_?\w*|trk\w
 """What campaigns add to an address: random, and no token."""
 
 THREAT = re2.compile(
-    r"suspen[ds]|suspension|will be (?:closed|deleted|terminated|disabled)|avoid (?:losing|interruption)|\bwallet\b|keep (?:my |the )?same password|mailbox is (?:almost )?full"
+    r"suspen[ds]|suspension|will be (?:closed|deleted|terminated|disabled)|avoid (?:losing|interruption)|\bwallet\b|keep (?:my |the )?same password"
+    r"|mailbox is (?:almost )?full|\b(?:limited|restricted|locked out)\b|customs|parcel|eingeschränkt|gesperrt|suspendu|bloqué|colis|bloqueada|sospes|geblokkeerd|pakket"
 )
-"""How phishing hurries its readers; a mail that says so is held unless its address says what it does."""
+"""How phishing hurries its readers; a mail that says so is held unless its address says what it does, and leads to its sender."""
+
+ACCOUNT = re2.compile(
+    r"sign|log|account|e-?mail|regist|konto|anmeld|compte|connexion|cuenta|sesión|conta\b|accesso|accedi|учетн|аккаунт|вход|почт|メール|アカウント|ログイン|邮箱|郵箱|账|帳|登|계정|이메일|로그인"
+)
+"""Of what a subject must speak where it also names an order, a booking, an appointment."""
 
 MAX_PATH = 2_000
 DIGITS = re.compile(r"\d")
@@ -131,8 +137,11 @@ def _is_random(text: str) -> bool:
     return len(DIGITS.findall(text)) >= 2 or 3 <= uppers < len(text)
 
 
-def is_plausible(best: RankedLink, subject: str, texts: list[str], wording: Wording) -> bool:
+def is_plausible(best: RankedLink, subject: str, texts: list[str], wording: Wording, sender: str = "") -> bool:
     """Whether the mail around its best link is one that signs in or verifies.
+
+    ``sender`` is the address that the mail itself came from, or "" where a person forwarded it: a link to a stranger must say in
+    address, subject and words what it does, and not hurry its reader.
 
     An address that says so itself needs no words and so no language; one that says nothing (a click tracker) needs them in the
     subject and in the link; a mail that names a price, or that is long, needs both.
@@ -142,7 +151,9 @@ def is_plausible(best: RankedLink, subject: str, texts: list[str], wording: Word
     subject_speaks = wording.act.search(subject.casefold()) is not None
     link_speaks = wording.act.search(best.link.text.casefold()) is not None
     url = best.link.url
-    if wording.other.search(subject.casefold()) is not None and not subject_speaks:
+    if wording.other.search(subject.casefold()) is not None and not (subject_speaks and ACCOUNT.search(subject.casefold())):
+        return False
+    if sender and is_stranger(url, sender) and (not (subject_speaks and link_speaks) or THREAT.search(text[:3_000])):
         return False
     if NOTICE.search(text[:3_000]) or INVITED.search(text[:1_500]):
         return False
@@ -155,3 +166,21 @@ def is_plausible(best: RankedLink, subject: str, texts: list[str], wording: Word
     if MONEY.search(text) or len(text) > 4_000:
         return subject_speaks and link_speaks and STRICT.search(url) is not None
     return speaks or STRICT.search(url) is not None
+
+
+def is_stranger(url: str, sender: str) -> bool:
+    """Whether a link leads to somebody else than its sender: neither name of the two domains is in the other."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return True
+    ours, theirs = _name(sender.rpartition("@")[2]), _name(host)
+    return ours != theirs and not (len(ours) > 3 and ours in theirs) and not (len(theirs) > 3 and theirs in ours)
+
+
+def _name(domain: str) -> str:
+    """What a domain is known by: ``harbour`` of ``mail.harbour.co.uk``."""
+    labels = domain.lower().split(".")
+    if len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in ("ac", "co", "com", "gov", "net", "org"):
+        return labels[-3]
+    return labels[-2] if len(labels) > 1 else labels[0]

@@ -13,6 +13,7 @@ import email.message
 import quopri
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
 from mailparser.dates import parse_mail_date
@@ -21,32 +22,18 @@ from mailparser.utils import get_addresses
 from mailbridge.core.addresses import parse_mailbox, split
 from mailbridge.core.charsets import decode, decode_header
 from mailbridge.core.mail import Body, Line, Link, Message, Page
+from mailbridge.core.tame import MAX_CONTENT, MAX_DEPTH, MAX_HEADER, MAX_HEADER_LINES, MAX_HEADERS, MAX_PARTS, tamed
 from mailbridge.core.text import page_from_html, page_from_plain
 
-MAX_CONTENT = 1_048_576
-"""Octets of a mail that are looked at; code mails are a few kB, and what is beyond are attachments' tails."""
-
-MAX_HEADERS = 262_144
-MAX_HEADER_LINES = 2_000
-MAX_HEADER = 16_384
-MAX_LINES = 100_000
-MAX_PARTS = 200
-MAX_DEPTH = 20
 MAX_ATTACHED = 5
 MAX_ATTACHED_DEPTH = 3
 MAX_BODY = 524_288
-MAX_MIME_HEADER = 4_096
-MAX_PARAMETERS = 40
-"""Limits of a Content-… header in octets and semicolons: the engine's reading of parameters is quadratic."""
-
-BOUNDARY = re.compile(rb"(?i)\bboundary\s*=")
-ATTACHED_MAIL = re.compile(rb"(?i)\bmessage\s{0,9}/\s{0,9}[a-z0-9.+-]+")
-OTHER_MESSAGE = re.compile(rb"(?i)\bmessage\s{0,9}/\s{0,9}(?!rfc822\b)[a-z0-9.+-]+")
-MIME_HEADER = re.compile(rb"(?im)^content-[a-z-]{1,40}[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*")
-BARE_LF = re.compile(rb"(?<!\r)\n")
 ESCAPED = re.compile("[\udc80-\udcff]")
 FOLD = re.compile(r"\r?\n[ \t]?|\r")
 CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+COMMENT = re.compile(r"\([^()]{0,1000}\)")
+STATEFUL = re.compile(r"(?i)iso[-_]?2022|utf[-_]?16")
+BLANK_CONTROLS = bytes(32 if (octet < 32 and octet not in b"\t\n\r") or octet == 127 else octet for octet in range(256))
 ID = re.compile(r"<([^<>\s]{1,512})>")
 SIMPLE_ADDRESS = re.compile(
     r"(?:([A-Za-z0-9 _-]{0,100}?) ?<([A-Za-z0-9.+_-]{1,64}@[A-Za-z0-9.-]{1,253})>|([A-Za-z0-9.+_-]{1,64}@[A-Za-z0-9.-]{1,253}))"
@@ -54,6 +41,19 @@ SIMPLE_ADDRESS = re.compile(
 """``Name <address>`` or a bare address, of characters that mean nothing else in any address syntax."""
 
 TEXTS = ("text/plain", "text/html")
+ENGINE_FAULTS = (RecursionError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
+"""What the standard library's parser has been seen to raise on octets that are no mail."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Manner:
+    """How a part wants to be read, by its own headers."""
+
+    kind: str
+    name: str = ""
+    charset: str = ""
+    is_flowed: bool = False
+    is_delsp: bool = False
 
 
 def parse(content: bytes) -> Message:
@@ -63,25 +63,26 @@ def parse(content: bytes) -> Message:
 
 def _parse(content: bytes, *, attached_depth: int) -> Message:
     defects: dict[str, None] = {}
-    content = _tamed(content, defects)
+    content = tamed(content, defects)
     try:
         tree = email.message_from_bytes(content)
-    except (RecursionError, ValueError, IndexError, TypeError, AttributeError, LookupError, AssertionError):
+    except ENGINE_FAULTS:
         defects["unparsable"] = None
         return Message(plain=page_from_plain(decode(content[:MAX_BODY], "utf-8")[0]), defects=tuple(defects))
     return _read(tree, defects, attached_depth=attached_depth)
 
 
 def _read(tree: email.message.Message, defects: dict[str, None], *, attached_depth: int) -> Message:
-    headers = tuple(_headers(tree, defects))
+    typed = list(_headers(tree, defects))
+    headers = tuple((name, _shown(value, defects)) for name, value in typed)
     plain, html, attached = _bodies(tree, defects, attached_depth=attached_depth)
-    sender, sender_name = _sender(headers, defects)
+    sender, sender_name = _sender(typed, defects)
     return Message(
         headers=headers,
         subject=_first(headers, "subject"),
         sender=sender,
         sender_name=sender_name,
-        to=_recipients(headers),
+        to=_recipients(typed),
         message_id=_message_id(headers),
         date=_date(headers, defects),
         plain=plain,
@@ -91,97 +92,8 @@ def _read(tree: email.message.Message, defects: dict[str, None], *, attached_dep
     )
 
 
-def _tamed(content: bytes, defects: dict[str, None]) -> bytes:
-    """The part of the octets that is worth reading, with honest line ends."""
-    if len(content) > MAX_CONTENT:
-        defects["truncated"] = None
-        content = content[:MAX_CONTENT]
-    if b"\0" in content:
-        defects["nul"] = None
-        content = content.replace(b"\0", b"")
-    line_ends = content.count(b"\r\n")
-    if content.count(b"\r") != line_ends:
-        # A bare CR is no line end (RFC 5321 2.3.8), but Python's parser takes it for one: a header could be hidden behind it.
-        defects["bare-cr"] = None
-        content = re.sub(rb"\r(?!\n)", b" ", content)
-    lines = content.count(b"\n")
-    if line_ends and lines != line_ends:
-        defects["bare-lf"] = None
-        content = _without_bare_lf(content)
-    if lines > MAX_LINES:
-        defects["too-many-lines"] = None
-        content = b"\n".join(content.split(b"\n", MAX_LINES)[:MAX_LINES])
-    head, separator, body = _split(content)
-    if len(head) > MAX_HEADERS or head.count(b"\n") > MAX_HEADER_LINES or _longest_line(head) > MAX_HEADER:
-        defects["headers-cut"] = None
-        head = _cut_headers(head)
-    if body.count(b"\n--") > MAX_PARTS * 4 or _is_nested(content):
-        defects["too-many-parts"] = None
-        head, body = _without_structure(head), _without_structure(body)
-    return _with_short_mime_headers(head, defects) + separator + _with_short_mime_headers(body, defects)
-
-
-def _without_bare_lf(content: bytes) -> bytes:
-    """A bare LF ends no line (RFC 5321 2.3.8). In a header of a mail with honest line ends it is a blank, since somebody may have
-    put it there to add a header of his own; in a body, where it only breaks a line, it stays."""
-    head, separator, body = content.partition(b"\r\n\r\n")
-    return BARE_LF.sub(b" ", head) + separator + body if separator else content
-
-
-def _with_short_mime_headers(octets: bytes, defects: dict[str, None]) -> bytes:
-    """What names a part's type, in the mail's head or in a part's, and is longer than any honest one is cut.
-
-    Of the message types only a whole mail is read: a delivery status holds no code, and may have 100,000 blocks.
-    """
-
-    def cut(found: re.Match[bytes]) -> bytes:
-        line = OTHER_MESSAGE.sub(b"application/octet-stream", found.group())
-        if len(line) <= MAX_MIME_HEADER and line.count(b";") <= MAX_PARAMETERS:
-            return line
-        defects["headers-cut"] = None
-        return b";".join(line[:MAX_MIME_HEADER].split(b";", MAX_PARAMETERS)[:MAX_PARAMETERS]).rstrip(b"\r\n")
-
-    return MIME_HEADER.sub(cut, octets)
-
-
-def _is_nested(content: bytes) -> bool:
-    """Whether it names more boundaries or attached mails than any honest mail; the cheap count comes first."""
-    folded = content.lower()
-    return (folded.count(b"boundary") > MAX_DEPTH and len(BOUNDARY.findall(content)) > MAX_DEPTH) or (
-        folded.count(b"message") > MAX_DEPTH and len(ATTACHED_MAIL.findall(content)) > MAX_DEPTH
-    )
-
-
-def _split(content: bytes) -> tuple[bytes, bytes, bytes]:
-    found = re.search(rb"\r?\n\r?\n", content)
-    if found is None:
-        return content, b"", b""
-    return content[: found.start()], found.group(), content[found.end() :]
-
-
-def _longest_line(head: bytes) -> int:
-    return max((len(line) for line in head.split(b"\n")), default=0)
-
-
-def _cut_headers(head: bytes) -> bytes:
-    """Every header up to its limit, the first of them up to theirs."""
-    kept: list[bytes] = []
-    size = 0
-    for line in head.split(b"\n")[:MAX_HEADER_LINES]:
-        short = line if len(line) <= MAX_HEADER else line[:MAX_HEADER]
-        size += len(short) + 1
-        if size > MAX_HEADERS:
-            break
-        kept.append(short)
-    return b"\n".join(kept)
-
-
-def _without_structure(body: bytes) -> bytes:
-    """Take the teeth out of a body that is all boundaries: the engine recurses once for each level of nesting."""
-    return BOUNDARY.sub(b"x-cut=", ATTACHED_MAIL.sub(b"text/plain", body))
-
-
 def _headers(tree: email.message.Message, defects: dict[str, None]) -> Iterator[tuple[str, str]]:
+    """Names and values, unfolded; encoded words as they are, since an address may not hide in one (RFC 2047 5)."""
     budget = MAX_HEADERS
     for name, raw in list(tree.raw_items())[:MAX_HEADER_LINES]:
         whole = str(raw)
@@ -192,15 +104,20 @@ def _headers(tree: email.message.Message, defects: dict[str, None]) -> Iterator[
         if not value.isascii() and ESCAPED.search(value):
             value, fault = decode(value.encode("utf-8", "surrogateescape"), "utf-8")
             defects[fault or "raw-8bit-header"] = None
-        text, fault = decode_header(FOLD.sub(" ", value))
-        if fault:
-            defects[fault] = None
-        seen = CONTROLS.sub(" ", text)
-        if seen != text:
-            defects["control-in-header"] = None
-        yield name, seen.strip()
+        yield name, FOLD.sub(" ", value)
         if budget <= 0:
             return
+
+
+def _shown(value: str, defects: dict[str, None]) -> str:
+    """A header's value as a person sees it: encoded words read, no control characters."""
+    text, fault = decode_header(value)
+    if fault:
+        defects[fault] = None
+    seen = CONTROLS.sub(" ", text)
+    if seen != text:
+        defects["control-in-header"] = None
+    return seen.strip()
 
 
 def _first(headers: tuple[tuple[str, str], ...], name: str) -> str:
@@ -213,13 +130,13 @@ def _addresses(value: str, defects: list[dict[str, object]]) -> list[tuple[str, 
         return [(simple[1] or "", simple[2] or simple[3])]
     try:
         found: list[tuple[str, str]] = get_addresses(value, defects=defects)
-    except (ValueError, IndexError, TypeError, AttributeError, RecursionError, LookupError):
+    except ENGINE_FAULTS:
         defects.append({"reason": "unreadable"})
         return []
     return found
 
 
-def _sender(headers: tuple[tuple[str, str], ...], defects: dict[str, None]) -> tuple[str, str]:
+def _sender(headers: list[tuple[str, str]], defects: dict[str, None]) -> tuple[str, str]:
     """The one address of the one From header; anything else is nobody (CVE-2023-27043: never the parser's best guess)."""
     values = [value for key, value in headers if key.casefold() == "from"]
     if len(values) != 1:
@@ -228,14 +145,20 @@ def _sender(headers: tuple[tuple[str, str], ...], defects: dict[str, None]) -> t
     faults: list[dict[str, object]] = []
     found = _addresses(values[0], faults)
     mailbox = parse_mailbox(found[0][1]) if len(found) == 1 and not faults else None
-    if mailbox is None:
+    if mailbox is None or not _is_alone(found[0][1], values[0]):
         defects["bad-from"] = None
         return "", ""
     local, domain = split(mailbox)
-    return f"{local}@{domain.lower()}", found[0][0]
+    return f"{local}@{domain.lower()}", _shown(found[0][0], defects)
 
 
-def _recipients(headers: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+def _is_alone(address: str, value: str) -> bool:
+    """Whether a header is that address, or a name and that address in angles: no route before it, no group around it."""
+    bare = COMMENT.sub(" ", value).strip().lower()
+    return bare == address.lower() or bare.endswith(f"<{address.lower()}>")
+
+
+def _recipients(headers: list[tuple[str, str]]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for key, value in headers:
         if key.casefold() == "to":
@@ -274,8 +197,8 @@ def _bodies(
     attached: list[Message] = []
     budget = MAX_BODY
     for part in _walk(tree, defects):
-        kind = part.get_content_type()
-        inner = _attached_mail(part, kind, defects)
+        manner = _manner(part, defects)
+        inner = _attached_mail(part, manner, defects)
         if inner is not None:
             if attached_depth < MAX_ATTACHED_DEPTH and len(attached) < MAX_ATTACHED:
                 if isinstance(inner, bytes):
@@ -285,11 +208,11 @@ def _bodies(
             else:
                 defects["too-many-attached"] = None
             continue
-        if kind not in TEXTS or part.get_content_disposition() == "attachment" or budget <= 0:
+        if manner.kind not in TEXTS or part.get_content_disposition() == "attachment" or budget <= 0:
             continue
-        text = _text(part, defects, budget)
+        text = _text(part, manner, defects, budget)
         budget -= len(text)
-        if kind == "text/html":
+        if manner.kind == "text/html":
             html.append(text)
         else:
             plain.append(page_from_plain(text))
@@ -314,10 +237,29 @@ def _walk(tree: email.message.Message, defects: dict[str, None]) -> Iterator[ema
             yield part
 
 
-def _attached_mail(part: email.message.Message, kind: str, defects: dict[str, None]) -> email.message.Message | bytes | None:
+def _manner(part: email.message.Message, defects: dict[str, None]) -> _Manner:
+    kind = part.get_content_type()
+    if kind.startswith("multipart/"):
+        defects["no-parts"] = None
+        kind = "text/plain"
+    try:
+        name = part.get_filename("") if kind not in TEXTS else ""
+        charset = part.get_content_charset("") if kind in TEXTS else ""
+        is_flowable = kind == "text/plain" and "flowed" in str(part.get("content-type", "")).lower()
+        is_flowed = is_flowable and str(part.get_param("format", "")).lower() == "flowed"
+        is_delsp = is_flowed and str(part.get_param("delsp", "")).lower() == "yes"
+    except ENGINE_FAULTS:
+        defects["bad-content-type"] = None
+        return _Manner(kind=kind)
+    return _Manner(kind=kind, name=str(name), charset=charset, is_flowed=is_flowed, is_delsp=is_delsp)
+
+
+def _attached_mail(
+    part: email.message.Message, manner: _Manner, defects: dict[str, None]
+) -> email.message.Message | bytes | None:
     """A mail that is attached: as message/rfc822, as the engine has read it or encoded against RFC 2046 5.2.1, or as a file."""
     payload = _raw(part)
-    if kind == "message/rfc822" and isinstance(payload, list) and payload:
+    if manner.kind == "message/rfc822" and isinstance(payload, list) and payload:
         inner = payload[0]
         if not isinstance(inner, email.message.Message):
             return None
@@ -325,27 +267,23 @@ def _attached_mail(part: email.message.Message, kind: str, defects: dict[str, No
         if encoding in ("base64", "quoted-printable") and not inner.keys():
             return _decoded(_payload(inner), encoding, defects)[:MAX_CONTENT]
         return inner
-    name = part.get_filename() or ""
-    if kind not in TEXTS and isinstance(name, str) and name.lower().endswith(".eml"):
+    if manner.name.lower().endswith(".eml"):
         return _octets(part, defects)[:MAX_CONTENT]
     return None
 
 
-def _text(part: email.message.Message, defects: dict[str, None], budget: int) -> str:
-    octets = _octets(part, defects)
-    try:
-        charset = part.get_content_charset() or ""
-        is_flowable = "flowed" in str(part.get("content-type", "")).lower()
-        is_flowed = is_flowable and str(part.get_param("format", "")).lower() == "flowed"
-        is_delsp = is_flowed and str(part.get_param("delsp", "")).lower() == "yes"
-    except (ValueError, IndexError, TypeError, AttributeError, LookupError, UnicodeError):
-        charset, is_flowed, is_delsp = "", False, False
-        defects["bad-content-type"] = None
-    text, fault = decode(octets[: budget * 4], charset)
+def _text(part: email.message.Message, manner: _Manner, defects: dict[str, None], budget: int) -> str:
+    octets = _octets(part, defects)[: budget * 4]
+    if not STATEFUL.match(manner.charset):  # in those, such octets are parts of characters
+        plain = octets.translate(BLANK_CONTROLS)
+        if plain != octets:
+            defects["control-in-body"] = None
+            octets = plain
+    text, fault = decode(octets, manner.charset)
     if fault:
         defects[fault] = None
     text = text[:budget]
-    return _unflowed(text, is_delsp=is_delsp) if is_flowed and part.get_content_type() == "text/plain" else text
+    return _unflowed(text, is_delsp=manner.is_delsp) if manner.is_flowed else text
 
 
 def _octets(part: email.message.Message, defects: dict[str, None]) -> bytes:
@@ -373,7 +311,7 @@ def _decoded(raw: bytes, encoding: str, defects: dict[str, None]) -> bytes:
             return binascii.a2b_base64(raw)
         except binascii.Error:
             defects["bad-base64"] = None
-            kept = re.sub(rb"[^A-Za-z0-9+/]", b"", raw)
+            kept = re.sub(rb"[^A-Za-z0-9+/]", b"", raw.partition(b"=")[0])  # what stands after the padding is somebody's footer
             kept = kept[: len(kept) - len(kept) % 4]
             return binascii.a2b_base64(kept)
     if encoding == "quoted-printable":

@@ -7,7 +7,6 @@ Structure weighs more than words: a number alone on its line stands in 72 % of c
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -15,7 +14,7 @@ from types import MappingProxyType
 
 import re2
 
-from mailbridge.core.candidates import Shape, ascii_digits, shapes
+from mailbridge.core.candidates import Shape, ascii_digits, shapes, unspeakable
 from mailbridge.core.labels import ADJACENT, NEAR, Label, Naming, folded, heading, labels, namings
 from mailbridge.core.mail import Line
 from mailbridge.core.wording import Wording
@@ -160,13 +159,12 @@ def weigh(source: str, lines: tuple[Line, ...], reader: Reader, context: Context
 
 def _listed(found: list[Evidence]) -> list[Evidence]:
     """Three and more of one form, each alone on its line, are a list: backup codes, lottery numbers, statistics."""
-    forms = Counter(_form(one) for one in found if "own line" in one.features)
-    values: dict[str, set[str]] = {}
-    for one in found:
-        values.setdefault(_form(one), set()).add(one.shape.value)
-    for one in found:
-        form = _form(one)
-        if "own line" in one.features and forms[form] >= LISTED and len(values[form]) >= LISTED:
+    forms: dict[str, set[str]] = {}
+    alone = [(one, _form(one)) for one in found if "own line" in one.features]
+    for one, form in alone:
+        forms.setdefault(form, set()).add(one.shape.value)
+    for one, form in alone:
+        if len(forms[form]) >= LISTED:
             one.features["one of a list"] = WEIGHTS["one of a list"]
     return found
 
@@ -313,10 +311,10 @@ def _features(shape: Shape, line: Line, text: str) -> list[str]:
 
 
 def _is_random(text: str) -> bool:
-    """Letters and digits in the order of no word: a digit between letters, or cases that change where no word changes them."""
+    """What no word looks like: a digit between letters, cases that change where none changes them, capitals that nobody can speak."""
     inner = re.search(r"[A-Za-z]\d+[A-Za-z]|\d[A-Za-z]+\d", text) is not None
     changes = sum(one.islower() and two.isupper() for one, two in pairwise(text))
-    return inner or changes >= 2
+    return inner or changes >= 2 or (len(text) >= 5 and text.isalpha() and text.isupper() and unspeakable(text))
 
 
 def _of_mail(source: str, context: Context) -> list[str]:

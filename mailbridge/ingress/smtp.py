@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Literal
 
 from mailbridge.config.settings import SmtpSettings
-from mailbridge.ingress.guard import Guard, Post
+from mailbridge.ingress.content import give_large_buffers_back
+from mailbridge.ingress.guard import Guard
 from mailbridge.ingress.limits import Limits
 from mailbridge.ingress.reply import GOING_DOWN, Accept
+from mailbridge.ingress.session import Post
 from mailbridge.ingress.tls import Certificate, Pair, TlsError, self_signed
 from mailbridge.net import BACKLOG, ListenError, bind, name_of
 
@@ -82,6 +84,7 @@ async def serve(
     """
     hostname = settings.hostname or socket.gethostname()
     logging.getLogger("mail.log").setLevel(logging.WARNING)
+    give_large_buffers_back()
     post = Post(
         settings=settings,
         hostname=hostname,

@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from mailbridge.core.mail import Envelope
-from mailbridge.core.parse import MAX_CONTENT
+from mailbridge.core.tame import MAX_CONTENT
 from mailbridge.intake.wire import HEADER, LAST_WORDS, Request, decoder, encoder, frame
 
 log = logging.getLogger("mailbridge.parser")

@@ -112,12 +112,14 @@ def build(config: bytes) -> Callable[[Request], Understanding]:
 
 
 def _confirmation(found: Confirmation) -> Extraction:
-    """A forwarding confirmation is never pushed; its link is kept for a person to open."""
-    asker = f" for {found.requester}" if found.requester else ""
+    """A forwarding confirmation is never pushed; its link is kept for a person to open.
+
+    Who asks stands in the mail's subject; the reason goes to the log, and holds no address.
+    """
     if found.link is None:
-        reason = f"looks like Gmail's forwarding confirmation{asker}, but holds no genuine link"
+        reason = "looks like Gmail's forwarding confirmation, but holds no genuine link"
     else:
-        reason = f"Gmail's forwarding confirmation{asker}: open its link to allow the forwarding"
+        reason = "Gmail's forwarding confirmation: open its link to allow the forwarding"
     return Extraction(
         verdict=Verdict.CONFIRMATION, value=Secret(found.link) if found.link else None, confidence=1.0, reason=reason
     )

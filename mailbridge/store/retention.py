@@ -13,14 +13,24 @@ LONGEST = 400 * 365 * 24 * 3_600 * 1_000_000
 """Microseconds; a retention beyond them is for ever."""
 
 NOTHING = (-LONGEST, -LONGEST)
+ERASED_AT_ONCE = 500
+"""Secrets of each kind that one sweep erases: about 20 ms, for which mail waits; the next sweep follows at once."""
+
 PURGED_AT_ONCE = 1_000
 """Rows of each table of which a sweep forgets even what is no secret, so that it is over soon and mail goes on."""
 
 ERASE_CODES = """
-UPDATE delivery SET content = NULL WHERE content IS NOT NULL AND final_at IS NOT NULL AND max(final_at, deadline) < ?
+UPDATE delivery SET content = NULL WHERE id IN (
+    SELECT id FROM delivery WHERE content IS NOT NULL AND final_at IS NOT NULL AND max(final_at, deadline) < ? LIMIT ?)
 """
-ERASE_SUBJECTS = "UPDATE mail SET private = NULL WHERE received_at >= ? AND received_at < ? AND private IS NOT NULL"
-ERASE_MAILS = "UPDATE mail SET raw = NULL, link = NULL WHERE received_at >= ? AND received_at < ? AND raw IS NOT NULL"
+PRIVATE = """
+SELECT id, received_at FROM mail WHERE received_at >= ? AND received_at < ? AND private IS NOT NULL ORDER BY received_at LIMIT ?
+"""
+ERASE_PRIVATE = "UPDATE mail SET private = NULL WHERE id = ?"
+RAW = (
+    "SELECT id, received_at FROM mail WHERE received_at >= ? AND received_at < ? AND raw IS NOT NULL ORDER BY received_at LIMIT ?"
+)
+ERASE_RAW = "UPDATE mail SET raw = NULL, link = NULL WHERE id = ?"
 OLDEST_LINE = "SELECT at FROM journal ORDER BY id LIMIT 1"
 OLDEST_DELIVERY = "SELECT received_at FROM delivery ORDER BY id LIMIT 1"
 OLDEST_MAIL = "SELECT received_at FROM mail ORDER BY id LIMIT 1"
@@ -46,19 +56,25 @@ class Retention:
         self._journal = _micros(settings.journal)
         self._erased = self._erasing = NOTHING
 
-    def erase(self, connection: apsw.Connection, now: int) -> bool:
-        """Empty the codes, subjects and mails that are over their time. Returns whether the disk still has to forget them."""
+    def erase(self, connection: apsw.Connection, now: int) -> tuple[bool, bool]:
+        """Empty the codes, subjects and mails that are over their time, up to ERASED_AT_ONCE of each.
+
+        Returns whether anything was erased, which the disk still has to forget, and whether there may be more.
+        """
         code_before, mail_before = now - self._code, now - self._mail
-        erased = 0
-        for statement, values in (
-            (ERASE_CODES, (code_before,)),
-            (ERASE_SUBJECTS, (self._erased[0], code_before)),
-            (ERASE_MAILS, (self._erased[1], mail_before)),
-        ):
-            connection.execute(statement, values)
-            erased += connection.changes()
-        self._erasing = (code_before, mail_before)
-        return erased > 0
+        connection.execute(ERASE_CODES, (code_before, ERASED_AT_ONCE))
+        codes = connection.changes()
+        subjects, subjects_before = self._erase_mails(connection, PRIVATE, ERASE_PRIVATE, self._erased[0], code_before)
+        mails, mails_before = self._erase_mails(connection, RAW, ERASE_RAW, self._erased[1], mail_before)
+        self._erasing = (subjects_before, mails_before)
+        most = max(codes, subjects, mails)
+        return most > 0, most >= ERASED_AT_ONCE
+
+    def _erase_mails(self, connection: apsw.Connection, find: str, erase: str, after: int, before: int) -> tuple[int, int]:
+        """Erase a part of mails, oldest first; returns of how many, and before which receive time none has it any more."""
+        found: list[Any] = connection.execute(find, (after, before, ERASED_AT_ONCE)).fetchall()
+        connection.executemany(erase, [(number,) for number, _ in found])
+        return len(found), found[-1][1] if len(found) == ERASED_AT_ONCE else before
 
     def keep(self) -> None:
         """The transaction of the last `erase` is on disk: what it looked at need not be looked at again."""

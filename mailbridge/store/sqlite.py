@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 import apsw
 import msgspec
 
-from mailbridge.clock import Anchor, SteadyClock, from_micros, to_micros
+from mailbridge.clock import MICROSECOND, Anchor, SteadyClock, from_micros, to_micros
 from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.core.delivery import Claim, Delivery, State, Step
 from mailbridge.core.mail import Envelope
-from mailbridge.store import Arrival, Due, JournalLine, MailRow, Receipt, StoreError
+from mailbridge.store import Arrival, Due, JournalLine, MailRow, Receipt, StoreError, StoreUnavailable
 from mailbridge.store.cipher import Cipher, read_key
 from mailbridge.store.database import Database, lock, mend, require_sound_sqlite, unlock
 from mailbridge.store.outbox import Outbox
@@ -51,6 +51,7 @@ class SqliteStore:
         cipher: Cipher,
         clock: SteadyClock,
         retention: Retention,
+        grace: timedelta,
         lock: int | None,
     ) -> None:
         self._writer = writer
@@ -58,6 +59,8 @@ class SqliteStore:
         self._cipher = cipher
         self._clock = clock
         self._retention = retention
+        self._grace = grace
+        self._is_to_forget = False
         self._lock = lock
 
     @property
@@ -68,7 +71,21 @@ class SqliteStore:
     async def put(self, arrival: Arrival, *, ahead: Callable[[Receipt], None] | None = None) -> Receipt:
         """See `Store.put`."""
         facts, private, link = facts_of(arrival), private_of(arrival), link_of(arrival)
-        return await self._writer.do(lambda connection: self._put(connection, arrival, facts, private, link), ahead=ahead)
+        told: list[Receipt] = []
+
+        def tell(receipt: Receipt) -> None:
+            told.append(receipt)
+            if ahead is not None:
+                ahead(receipt)
+
+        try:
+            return await self._writer.do(
+                lambda connection: self._put(connection, arrival, facts, private, link), ahead=None if ahead is None else tell
+            )
+        except StoreUnavailable:
+            for receipt in told:
+                self._outbox.haunt(receipt.claims, self._clock.micros() + self._grace // MICROSECOND)
+            raise
 
     def _put(self, connection: apsw.Connection, arrival: Arrival, facts: bytes, private: bytes, link: bytes | None) -> Receipt:
         envelope = arrival.envelope
@@ -137,9 +154,12 @@ class SqliteStore:
     def _sweep(self, connection: apsw.Connection) -> datetime | None:
         now = self._clock.micros()
         is_more = self._outbox.expire(connection, now)
-        if self._retention.erase(connection, now):
+        is_erased, is_left = self._retention.erase(connection, now)
+        self._is_to_forget = self._is_to_forget or is_erased
+        if self._is_to_forget and not is_left:
             self._writer.truncate()
-        is_more = self._retention.purge(connection, now) or is_more
+            self._is_to_forget = False
+        is_more = self._retention.purge(connection, now) or is_left or is_more
         if abs(self._clock.drift) > REALIGN and not self._outbox.is_busy(connection):
             self._clock.realign()
             self._retention.clamp(connection, self._clock.micros())
@@ -281,8 +301,10 @@ def _open(
         connection.close(True)
         raise
     writer = Writer(database.connect, is_in_place=database.is_in_place)
+    if not is_visitor:
+        writer.truncate()  # the log of a process that was killed may still hold what that one had erased
     writer.start(connection)
-    return SqliteStore(writer=writer, outbox=outbox, cipher=cipher, clock=clock, retention=retention, lock=taken)
+    return SqliteStore(writer=writer, outbox=outbox, cipher=cipher, clock=clock, retention=retention, grace=grace, lock=taken)
 
 
 def _resume_clock(connection: apsw.Connection, clock: SteadyClock, outbox: Outbox, retention: Retention) -> None:

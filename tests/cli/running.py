@@ -112,6 +112,14 @@ class Daemon:
             time.sleep(0.01)
         raise AssertionError(f"{wanted!r} did not come {count} times; the log says:\n{self.log.read_text(encoding='utf-8')}")
 
+    def text(self, wanted: str) -> str:
+        """All that it has printed, once ``wanted`` is in it."""
+        until = time.monotonic() + PATIENCE
+        while wanted not in (text := self.log.read_text(encoding="utf-8")):
+            assert time.monotonic() < until, text
+            time.sleep(0.01)
+        return text
+
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
         self.process.send_signal(number)

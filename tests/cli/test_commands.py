@@ -189,7 +189,7 @@ def test_a_dead_letter_is_listed_and_tried_again(do: Beside) -> None:
 
 def test_the_health_check_asks_the_daemon(do: Beside) -> None:
     """0 and `ready` while it takes mail, as JSON too; 69 where nobody answers."""
-    assert do("healthcheck").code == 0
+    assert do("healthcheck").code == do("healthcheck", "--wait").code == 0
     assert do("healthcheck", "--json").rows[0]["status"] == "ready"
     away = do("--set", "http.listen=127.0.0.1:1", "healthcheck", "--json")
     assert away.code == Exit.UNAVAILABLE

@@ -75,6 +75,16 @@ def test_an_unknown_account_is_told_apart(here: Path, run: Run, server: Scripted
     assert (run("imap", "test", "bx").code, run("oauth", "login", "google").code) == (4, 4)
 
 
+def test_files_of_an_account_are_checked_before_it_is_watched(here: Path, run: Run) -> None:
+    """`check-config` names a certificate authority that is not there; exit 78."""
+    configured(here, 993, secret='password = "pw"')
+    path = here / "config" / "mailbridge.toml"
+    path.write_text(path.read_text().replace('tls = "none"', 'tls_ca = "nowhere.pem"'))
+    done = run("check-config")
+    assert done.code == 78
+    assert "nowhere.pem" in done.err
+
+
 def test_status_needs_a_daemon(here: Path, run: Run, server: ScriptedImap) -> None:
     """Exit 69 and the address that was asked, where nobody answers."""
     configured(here, server.port, more='[http]\nlisten = "127.0.0.1:1"')

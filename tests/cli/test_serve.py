@@ -170,8 +170,7 @@ def test_a_socket_that_systemd_opened_is_served(tmp_path: Path) -> None:
 def test_the_banner_prints_what_can_be_typed(tmp_path: Path) -> None:
     """Where mail goes, where codes go, and a command and a curl line that name this very daemon."""
     with serving(tmp_path, env={"MAILBRIDGE_BANNER": "1"}) as daemon:
-        daemon.until("ready")
-        text = daemon.log.read_text()
+        text = daemon.text("-T -")
         assert f"mailbridge takes mail on smtp://{daemon.smtp}" in text
         assert f"http://{daemon.http}" in text
         assert "practice receiver on http://127.0.0.1:" in text

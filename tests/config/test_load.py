@@ -180,7 +180,7 @@ BAD_FILES = {
     ),
     "half a certificate": (
         '[smtp]\ntls_cert = "c.pem"\n',
-        ["[smtp] tls_key: [smtp] tls_key: a certificate needs its key and a key its certificate; name both, or neither"],
+        ["mailbridge.toml: [smtp] tls_key: a certificate needs its key and a key its certificate; name both, or neither"],
     ),
     "one port twice": (
         '[smtp]\nlisten = ["127.0.0.1:8025"]\n',
@@ -228,6 +228,16 @@ def test_a_secret_is_refused_on_the_command_line(tmp_path: Path) -> None:
     told = _problems(tmp_path, overrides={"skyvern.api_key": "sk-123456"})
     assert "can be read by everybody" in told[0]
     assert "sk-123456" not in told[0]
+
+
+@pytest.mark.parametrize("key", ['"sk-123456"', "'sk-123456'", "x-api-key: sk-123456", "sk-1234\n56", "sk-123456\u200b"])
+def test_a_key_that_was_badly_copied_is_found_at_once(key: str, tmp_path: Path) -> None:
+    """Quotes, the header's name, a line end or an invisible character: said at the start, not by Skyvern's 403; never repeated."""
+    told = _problems(tmp_path, environ={"SKYVERN_API_KEY": key})
+    assert told == [
+        "$SKYVERN_API_KEY: [skyvern] api_key: must be the bare key: one word, without quotes and without `x-api-key:` before it"
+    ]
+    assert _load(tmp_path, environ={"SKYVERN_API_KEY": " eyJhbGciOiJIUzI1NiJ9.e30._x-y=\n"}).settings.skyvern.api_key is not None
 
 
 BAD_SECRETS = {

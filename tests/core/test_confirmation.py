@@ -183,11 +183,12 @@ def test_the_first_genuine_link_wins_over_evil_ones() -> None:
 
 
 def test_a_confirmation_says_nothing_of_its_link_by_accident() -> None:
-    """The link lets anybody forward mail here: it is in no repr, and in no reason."""
+    """The link lets anybody forward mail here: it is in no repr, and in no reason; nor is the address of who asks, for it is logged."""
     content = mail(code="Confirmation code: 99427480")
     assert "vf-" not in repr(confirmed(content))
     assert "99427480" not in repr(confirmed(content))
     assert "vf-" not in understood(content).extraction.reason
+    assert "gus" not in understood(content).extraction.reason
 
 
 def test_every_known_form_in_the_collection(shared: Path) -> None:

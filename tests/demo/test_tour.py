@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
+import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mailbridge.demo.client import is_answering, send
-from tests.cli.running import Done, command
+from tests.cli.running import PATIENCE, PLAIN, PROGRAM, Done, command, environment
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +76,37 @@ def test_a_code_for_a_run_is_that_runs_alone(rows: dict[str, dict[str, Any]]) ->
 def test_nothing_is_left_behind(toured: tuple[Done, Path]) -> None:
     """Its folder is gone when it ends."""
     assert [path.name for path in toured[1].iterdir()] == []
+
+
+def test_it_stays_up_for_mails_of_ones_own(tmp_path: Path) -> None:
+    """Without --once it goes on listening, shows what becomes of a mail that is sent to it, and TERM ends it cleanly."""
+    process = subprocess.Popen(
+        [*PROGRAM, "demo", "--json", "--listen", "127.0.0.1:0"],
+        cwd=tmp_path,
+        env=environment(tmp_path, TMPDIR=str(tmp_path)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stderr.readline() == "\n"
+        found = re.search(r"smtp://(\S+) for any address", process.stderr.readline())
+        assert found is not None
+        content = (PLAIN % ("own", "640923")).encode()
+        assert send(found.group(1), mail_from="a@b.example", rcpt="me@mailbridge.localhost", content=content).is_accepted
+        rows = [json.loads(process.stdout.readline()) for _ in range(12)]
+        assert [rows[-1][name] for name in ("state", "identifier", "code", "found")] == [
+            "delivered", "ann@example.com", "640923", "640923",
+        ]  # fmt: skip
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+        assert process.stderr.read() == ""
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_listener_that_is_not_there_is_told_apart() -> None:

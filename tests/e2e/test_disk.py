@@ -86,7 +86,8 @@ def test_the_log_is_synced_between_the_end_of_data_and_the_250(tmp_path: Path, r
     assert events.count("end of data") == events.count("250") == 5
     for begin in (at for at, event in enumerate(events) if event == "end of data"):
         story = events[begin : events.index("250", begin) + 1]
-        assert [event for event, _ in itertools.groupby(story)] == ["end of data", "log written", "log synced", "250"]
+        steps = [event for event, _ in itertools.groupby(story)]
+        assert steps[:3] == ["end of data", "log written", "log synced"]  # what follows is of the push, which is settled already
 
 
 def _event(line: str) -> Iterator[str]:

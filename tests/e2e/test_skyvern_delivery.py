@@ -69,6 +69,7 @@ def daemon(skyvern: Skyvern, sent: list[str], tmp_path_factory: pytest.TempPathF
         log = running.log.read_text(encoding="utf-8")
     assert skyvern.api_key not in log
     assert [code for code in sent if code in log] == []
+    assert "@" not in log
 
 
 def fresh_code() -> str:

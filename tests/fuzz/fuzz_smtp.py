@@ -95,11 +95,11 @@ class Faults(logging.Handler):
         self._tally.faults.append(f"{context.get('message')}: {context.get('exception')!r}")
 
 
-def segments(dice: random.Random) -> Sequence[bytes]:
+def segments(dice: random.Random, hello: bytes) -> Sequence[bytes]:
     """What one client sends, in the pieces in which it sends them."""
     octets = b""
     if dice.random() < 0.6:
-        octets += b"EHLO client.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<codes@bridge.example>\r\n"
+        octets += hello + b" client.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<codes@bridge.example>\r\n"
     for _ in range(dice.randint(1, 25)):
         roll = dice.random()
         if roll < 0.6:
@@ -116,18 +116,18 @@ def segments(dice: random.Random) -> Sequence[bytes]:
     return [octets[start:end] for start, end in zip([0, *cuts], [*cuts, len(octets)], strict=True)]
 
 
-async def converse(running: House, dice: random.Random, *, is_tls: bool) -> None:
+async def converse(running: House, dice: random.Random, *, hello: bytes, is_tls: bool) -> None:
     """One dialogue, from the greeting to whatever end the dice give it."""
     peer = await running.connect(source=f"127.0.0.{dice.randint(2, 200)}")
     listening = asyncio.ensure_future(_swallow(peer))
     try:
         if is_tls and dice.random() < 0.5:
             listening.cancel()
-            await peer.ready()
+            await peer.ready(hello.decode())
             await peer.ask("STARTTLS")
             await peer.start_tls(insecure())
             listening = asyncio.ensure_future(_swallow(peer))
-        for piece in segments(dice):
+        for piece in segments(dice, hello):
             await peer.send(piece)
             if dice.random() < 0.3:
                 await asyncio.sleep(0)
@@ -135,7 +135,8 @@ async def converse(running: House, dice: random.Random, *, is_tls: bool) -> None
         if end == "half-close" and peer.writer.can_write_eof():
             peer.writer.write_eof()
         elif end == "reset":
-            peer.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            if (one := peer.writer.get_extra_info("socket")) is not None:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             peer.writer.transport.abort()
         if end in ("half-close", "wait"):
             await asyncio.wait({listening}, timeout=0.01)
@@ -160,6 +161,7 @@ async def fuzz(
     """Play so many dialogues, some at a time."""
     tally = Tally()
     faults = Faults(tally)
+    hello = b"LHLO" if kind == "lmtp" else b"EHLO"
     asyncio.get_running_loop().set_exception_handler(faults.unseen)
     for name in ("mailbridge", "asyncio"):
         logging.getLogger(name).addHandler(faults)
@@ -172,12 +174,12 @@ async def fuzz(
         ) as running:
             for number in range(seed, seed + count, AT_ONCE):
                 dice = [random.Random(one) for one in range(number, min(number + AT_ONCE, seed + count))]
-                await asyncio.gather(*(converse(running, one, is_tls=is_tls) for one in dice))
+                await asyncio.gather(*(converse(running, one, hello=hello, is_tls=is_tls) for one in dice))
                 tally.dialogues += len(dice)
                 if seconds is not None and time.perf_counter() - began > seconds:
                     break
             peer = await running.connect()
-            await peer.ready_for_data(CODES, name="LHLO" if kind == "lmtp" else "EHLO")
+            await peer.ready_for_data(CODES, name=hello.decode())
             await peer.send(b"honest\r\n.\r\n")
             if not (await peer.reply()).startswith("250 ") or running.desk.taken[-1].content != b"honest\r\n":
                 tally.faults.append("an honest mail was not taken afterwards")

@@ -171,9 +171,8 @@ class Daemon:
         def is_ready() -> bool:
             if self.process.poll() is not None:
                 raise AssertionError(f"exit {self.process.returncode}: {self.house.log.read_text()[-2000:]}")
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", self.house.smtp), timeout=1).close()
-                return True
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.house.smtp), timeout=5) as probe:
+                return probe.recv(4).startswith(b"220")
             return False
 
         wait_for(is_ready, "the daemon is ready")

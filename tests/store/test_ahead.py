@@ -61,7 +61,7 @@ async def test_a_commit_that_fails_after_it_leaves_nothing(tmp_path: Path) -> No
     assert await store.deliveries() == ()
     again = await store.put(arrival(draft(), at=place.time.now(), fingerprint="same"))
     assert not again.is_duplicate
-    assert again.claims[0].delivery.id != claim.delivery.id
+    assert [one.id for one in await store.deliveries()] != [claim.delivery.id]
     await store.close()
 
 
@@ -82,4 +82,24 @@ async def test_in_trouble_nothing_is_told_before_it_is_on_disk(tmp_path: Path) -
     await until(lambda: heard.receipts)
     assert heard.receipts == [receipt]
     assert heard.on_disk == [1]
+    await store.close()
+
+
+@looped
+async def test_a_commit_that_fails_after_it_leaves_a_doubt(tmp_path: Path) -> None:
+    """What was told ahead may still arrive: the mail that comes again, and those after it, wait for the grace and are asked for."""
+    place = SqlitePlace(tmp_path)
+    store = place.open()
+    await store._writer.do(refuse, is_read=True)
+    with pytest.raises(StoreUnavailable):
+        await store.put(arrival(draft(), at=place.time.now(), fingerprint="same"), ahead=Heard(place.path))
+    again = await store.put(arrival(draft(), at=place.time.now(), fingerprint="same"))
+    other = await store.put(arrival(draft("222222", sender="b@larch.example"), at=place.time.now()))
+    assert (again.claims, other.claims) == ((), ())
+    due = await store.claim(limit=10)
+    assert (due.claims, due.next_at) == ((), place.time.now() + GRACE)
+    place.time.pass_by(GRACE)
+    (claim,) = (await store.claim(limit=10)).claims
+    assert (claim.delivery.draft.content.reveal(), claim.delivery.is_doubtful) == ("482913", True)
+    assert (await store.put(arrival(draft(identifier="bob@example.com"), at=place.time.now()))).claims != ()
     await store.close()

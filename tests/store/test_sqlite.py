@@ -1,13 +1,10 @@
-"""What is SQLite's own: files and keys that are refused with words that help, the disk that forgets, and costs that do not grow."""
+"""What is SQLite's own: faults that stay where they are, the disk that forgets, and costs that do not grow."""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-import stat
 from collections.abc import Awaitable, Sequence
 from datetime import timedelta
-from itertools import product
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,278 +13,16 @@ import pytest
 
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, StoreSettings
-from mailbridge.core.delivery import TRANSITIONS, Accepted, Claim, Deferred, State, settle
-from mailbridge.store import StoreError, StoreInUse
-from mailbridge.store.schema import SCHEMA, VERSION
+from mailbridge.core.delivery import Deferred, State, settle
+from mailbridge.store.retention import ERASED_AT_ONCE
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
-from tests.loop import looped
+from tests.loop import looped, until
 from tests.moved_time import MovedTime
 from tests.store.mails import arrival, draft
-from tests.store.test_sqlite_contract import SqlitePlace, held_by_another_process
+from tests.store.opening import SECOND, opened, settled
+from tests.store.test_sqlite_contract import SqlitePlace
 
 T = TypeVar("T")
-
-SECOND = timedelta(seconds=1)
-SHORT = RetentionSettings(code=SECOND, mail=SECOND)
-
-
-def opened(path: Path, *, time: MovedTime | None = None, is_visitor: bool = False, **settings: object) -> SqliteStore:
-    """The store at a path."""
-    clock = time.clock() if time is not None else SteadyClock()
-    chosen = StoreSettings(url=f"sqlite:///{path}", **settings)  # type: ignore[arg-type]
-    return open_sqlite(chosen, SHORT, clock=clock, grace=SECOND, is_visitor=is_visitor)
-
-
-def made(path: Path) -> None:
-    """A database with a mail in it, closed."""
-
-    async def make() -> None:
-        store = opened(path)
-        await store.put(arrival(draft(), at=SteadyClock().now()))
-        await store.close()
-
-    asyncio.run(make())
-
-
-async def settled(store: SqliteStore, claim: Claim, time: MovedTime) -> None:
-    """Deliver a claim."""
-    await store.settle(claim, settle(claim.delivery, Accepted(), now=time.now(), jitter=1.0, grace=SECOND))
-
-
-# files and keys
-
-
-def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:
-    """Database, log, index, lock and key are 0600, and the folder that is made for them 0700, whatever the umask."""
-
-    async def scene() -> list[tuple[str, int]]:
-        store = opened(tmp_path / "state" / "mailbridge.db")
-        await store.put(arrival(draft(), at=SteadyClock().now()))
-        found = [(one.name, stat.S_IMODE(one.stat().st_mode)) for one in (tmp_path / "state").iterdir()]
-        await store.close()
-        return found
-
-    found = asyncio.run(scene())
-    assert {name.removeprefix("mailbridge.") for name, _ in found} == {"db", "db-wal", "db-shm", "db.lock", "key"}
-    assert {mode for _, mode in found} == {0o600}
-    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
-
-
-def test_a_second_daemon_is_refused(tmp_path: Path) -> None:
-    """While one has the database, another is told so, and the first goes on."""
-
-    async def scene() -> None:
-        store = opened(tmp_path / "mailbridge.db")
-        with pytest.raises(StoreInUse, match=r"another mailbridge uses this database; stop it"):
-            opened(tmp_path / "mailbridge.db")
-        await store.put(arrival(draft(), at=SteadyClock().now()))
-        await store.close()
-        await opened(tmp_path / "mailbridge.db").close()
-
-    asyncio.run(scene())
-
-
-def test_a_visitor_reads_and_retries_beside_the_daemon(tmp_path: Path) -> None:
-    """A command sees what the daemon stored, and leaves its claims alone."""
-
-    async def scene() -> None:
-        store = opened(tmp_path / "mailbridge.db")
-        await store.put(arrival(draft(), at=SteadyClock().now()))
-        visitor = opened(tmp_path / "mailbridge.db", is_visitor=True)
-        assert [one.state for one in await visitor.deliveries()] == [State.IN_FLIGHT]
-        assert (await visitor.mails())[0].subject == "Your code is 482913"
-        assert not await visitor.retry(1)
-        await visitor.close()
-        await store.close()
-
-    asyncio.run(scene())
-
-
-def test_a_visitor_reads_while_the_database_is_being_written(tmp_path: Path) -> None:
-    """Reading takes no lock: a command works while somebody else holds the database's write lock."""
-    made(tmp_path / "mailbridge.db")
-
-    async def scene() -> None:
-        visitor = opened(tmp_path / "mailbridge.db", is_visitor=True, busy_timeout=timedelta(milliseconds=10))
-        with held_by_another_process(tmp_path / "mailbridge.db"):
-            assert len(await visitor.mails()) == 1
-        await visitor.close()
-
-    asyncio.run(scene())
-
-
-def test_a_visitor_makes_nothing(tmp_path: Path) -> None:
-    """Where no daemon has run a command says so, and leaves no file behind."""
-    with pytest.raises(StoreError, match="no database there yet; has the daemon run"):
-        opened(tmp_path / "mailbridge.db", is_visitor=True)
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("octets", "words"),
-    [
-        (None, r"key file of the database is missing; restore it from the backup"),
-        (b"short", r"must hold 32 octets, not 5; restore it from the backup"),
-        (b"x" * 32, r"was written with another key file; restore that one"),
-    ],
-    ids=["missing", "short", "another"],
-)
-def test_a_key_that_does_not_fit_is_refused(tmp_path: Path, octets: bytes | None, words: str) -> None:
-    """A missing, cut or foreign key file is one clear sentence, and nothing is overwritten."""
-    path = tmp_path / "mailbridge.db"
-    made(path)
-    key = path.with_suffix(".key")
-    key.unlink()
-    if octets is not None:
-        key.write_bytes(octets)
-        key.chmod(0o600)
-    for is_visitor in (False, True):
-        with pytest.raises(StoreError, match=words):
-            opened(path, is_visitor=is_visitor)
-    assert (key.read_bytes() if key.exists() else None) == octets
-
-
-def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
-    """The message is the command that mends it."""
-    path = tmp_path / "mailbridge.db"
-    made(path)
-    key = path.with_suffix(".key")
-    key.chmod(0o640)
-    with pytest.raises(StoreError, match=f"can be read by others: chmod 600 {key}"):
-        opened(path)
-
-
-def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
-    """A database of a newer version stays as it is."""
-    path = tmp_path / "mailbridge.db"
-    made(path)
-    with apsw.Connection(str(path)) as connection:
-        connection.pragma("user_version", VERSION + 1)
-    with pytest.raises(StoreError, match=f"newer mailbridge \\(schema {VERSION + 1}, this one knows {VERSION}\\); upgrade"):
-        opened(path)
-
-
-def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
-    """Our tables are not put among those of another program."""
-    path = tmp_path / "mailbridge.db"
-    with sqlite3.connect(path) as other:
-        other.execute("CREATE TABLE theirs (id)")
-    with pytest.raises(StoreError, match="a database of something else"):
-        opened(path)
-
-
-@pytest.mark.parametrize("damage", ["text", "header", "middle", "cut"])
-def test_a_damaged_database_is_refused(tmp_path: Path, damage: str) -> None:
-    """No database, a zeroed header, a page of noise or a cut file: the message says to move it away or restore it."""
-    path = tmp_path / "mailbridge.db"
-    made(path)
-    octets = bytearray(path.read_bytes())
-    if damage == "text":
-        octets = bytearray(b"This is a shopping list.\n" * 400)
-    elif damage == "header":
-        octets[:100] = bytes(100)
-    elif damage == "middle":
-        octets[4096 : 3 * 4096] = b"\xa5" * 8192
-    else:
-        del octets[len(octets) // 2 :]
-    path.write_bytes(octets)
-    with pytest.raises(StoreError, match=r"move it away.*(or restore a backup)"):
-        opened(path)
-
-
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
-    """A file where the folder should be is one sentence."""
-    (tmp_path / "state").write_text("a file")
-    with pytest.raises(StoreError, match="folder must be writable"):
-        opened(tmp_path / "state" / "mailbridge.db")
-
-
-def test_a_failed_start_lets_go_of_the_lock(tmp_path: Path) -> None:
-    """After a refused key the same process can start again once that is mended."""
-    path = tmp_path / "mailbridge.db"
-    made(path)
-    path.with_suffix(".key").chmod(0o644)
-    with pytest.raises(StoreError):
-        opened(path)
-    path.with_suffix(".key").chmod(0o600)
-    asyncio.run(opened(path).close())
-
-
-# what the database itself refuses
-
-
-def insert(connection: apsw.Connection, state: State, number: int) -> None:
-    """A delivery in a line of its own."""
-    token, final = (1, None) if state is State.IN_FLIGHT else (0, None) if state is State.PENDING else (0, 9)
-    connection.execute(
-        "INSERT INTO delivery (id, mail_id, target, line, identifier, sender, kind, content, lifetime, state, received_at, deadline,"
-        " token, final_at) VALUES (?, 1, 'skyvern', ?, 'x', 's', 'code', 'c', 1, ?, 1, 2, ?, ?)",
-        (number, str(number), str(state), token, final),
-    )
-
-
-@pytest.fixture
-def schema() -> apsw.Connection:
-    """An empty database in memory, with one mail."""
-    connection = apsw.Connection(":memory:")
-    connection.execute(SCHEMA)
-    connection.execute("INSERT INTO mail VALUES (1, 'f', 1, 'smtp', 'code', NULL, 1, 'f', NULL, NULL, NULL)")
-    return connection
-
-
-@pytest.mark.parametrize(("before", "after"), list(product(State, State)))
-def test_the_database_refuses_what_the_table_does_not_have(schema: apsw.Connection, before: State, after: State) -> None:
-    """Of all pairs of states exactly those of `TRANSITIONS` can be written, and a state can be kept."""
-    schema.execute("DROP TRIGGER delivery_first")
-    insert(schema, before, 1)
-    is_open = after in (State.PENDING, State.IN_FLIGHT)
-    statement = "UPDATE delivery SET state = ?, token = 1, final_at = ? WHERE id = 1"
-    values = (str(after), None if is_open else 9)
-    if before is after or any(pair == (before, after) for pair in ((one, two) for (one, _), two in TRANSITIONS.items())):
-        schema.execute(statement, values)
-    else:
-        with pytest.raises(apsw.ConstraintError, match="no such transition"):
-            schema.execute(statement, values)
-
-
-@pytest.mark.parametrize("state", [State.DELIVERED, State.DEAD])
-def test_no_delivery_begins_at_its_end(schema: apsw.Connection, state: State) -> None:
-    """A new row cannot be delivered or dead: that takes an attempt."""
-    with pytest.raises(apsw.ConstraintError, match="no state for a new delivery"):
-        insert(schema, state, 1)
-
-
-def test_one_line_has_one_in_flight(schema: apsw.Connection) -> None:
-    """A second one of a target and identifier cannot be claimed."""
-    insert(schema, State.IN_FLIGHT, 1)
-    insert(schema, State.PENDING, 2)
-    schema.execute("UPDATE delivery SET line = '1' WHERE id = 2")
-    with pytest.raises(apsw.ConstraintError, match="UNIQUE"):
-        schema.execute("UPDATE delivery SET state = 'in_flight', token = 1 WHERE id = 2")
-
-
-@pytest.mark.parametrize(
-    "nonsense",
-    [
-        "content = NULL",
-        "state = 'lost'",
-        "kind = 'fax'",
-        "attempts = -1",
-        "final_at = 3",
-        "mail_id = 2",
-        "is_doubtful = 2",
-        "lifetime = -1",
-    ],
-)
-def test_the_database_refuses_nonsense(schema: apsw.Connection, nonsense: str) -> None:
-    """A waiting delivery without its code, an unknown state or kind, numbers below zero, a mail that is not there."""
-    schema.execute("PRAGMA foreign_keys = on")
-    insert(schema, State.PENDING, 1)
-    with pytest.raises(apsw.ConstraintError):
-        schema.execute(f"UPDATE delivery SET {nonsense} WHERE id = 1")
-
-
-# faults
 
 
 @looped
@@ -353,7 +88,8 @@ def test_two_loops_are_both_answered(tmp_path: Path) -> None:
     store = opened(tmp_path / "mailbridge.db")
 
     async def ask() -> int:
-        receipts = [await store.put(arrival(draft(identifier=f"{n}@e.example"), at=SteadyClock().now())) for n in range(50)]
+        async with asyncio.timeout(10):
+            receipts = [await store.put(arrival(draft(identifier=f"{n}@e.example"), at=SteadyClock().now())) for n in range(50)]
         return len(receipts)
 
     async def both() -> Sequence[int]:
@@ -521,4 +257,47 @@ async def test_a_long_line_costs_no_more_than_a_short_one(tmp_path: Path) -> Non
     many = await steps_of(store, time, "ann@example.com", "b@x.example")
     del many.of["counts"]  # they count what waits
     assert many.more_than(few) == {}
+    await store.close()
+
+
+@looped
+async def test_much_is_erased_in_parts(tmp_path: Path) -> None:
+    """A sweep takes a part and asks to be called at once; after some of them nothing is left, in the database or beside it."""
+    time = MovedTime()
+    path = tmp_path / "mailbridge.db"
+    store = opened(path, time=time)
+    total = ERASED_AT_ONCE * 2 + 10
+    receipts = await asyncio.gather(
+        *(store.put(arrival(draft(identifier=f"u{n}@x.example"), at=time.now(), size=10)) for n in range(total))
+    )
+    await asyncio.gather(*(settled(store, receipt.claims[0], time) for receipt in receipts))
+    rows = await store._read("SELECT content FROM delivery UNION ALL SELECT private FROM mail")
+    time.pass_by(timedelta(minutes=20))
+    assert await store.sweep() == time.now()
+    (left,) = await store._read("SELECT count(content), (SELECT count(private) FROM mail) FROM delivery")
+    assert left == (total - ERASED_AT_ONCE, total - ERASED_AT_ONCE)
+    assert await store.sweep() == time.now()
+    again_at = await store.sweep()
+    assert again_at is not None
+    assert again_at > time.now()
+    await store.counts()
+    octets = octets_of(path)
+    assert [row for (row,) in rows if bytes(row)[:24] in octets] == []
+    await store.close()
+
+
+@looped
+async def test_a_log_that_a_killed_process_left_is_cut_off(tmp_path: Path) -> None:
+    """What was erased just before a kill lies in the log no longer when the next process has started."""
+    place = SqlitePlace(tmp_path)
+    store = place.open()
+    receipt = await store.put(arrival(draft(), at=place.time.now()))
+    await settled(store, receipt.claims[0], place.time)
+    (row,) = await store._read("SELECT content FROM delivery")
+    await store._writer.do(lambda connection: connection.execute("UPDATE delivery SET content = NULL"))
+    await place.kill(store)
+    assert bytes(row[0]) in octets_of(place.path)
+    store = place.open()
+    await store.counts()
+    await until(lambda: bytes(row[0]) not in octets_of(place.path))
     await store.close()

@@ -16,7 +16,11 @@ from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.store import Store
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
 from tests.moved_time import MovedTime
-from tests.store.contract import GRACE, RETENTION, StoreContract
+from tests.store.contract import GRACE, RETENTION
+from tests.store.contract_order import OrderContract
+from tests.store.contract_storing import StoringContract
+from tests.store.contract_time import TimeContract
+from tests.store.contract_trouble import TroubleContract
 
 HOLD = """
 import apsw, sys
@@ -80,10 +84,23 @@ class SqlitePlace:
             elsewhere.rename(self.path)
 
 
-class TestSqlite(StoreContract):
-    """The suite, over a database file."""
+@pytest.fixture
+def place(tmp_path: Path) -> SqlitePlace:
+    """An empty folder."""
+    return SqlitePlace(tmp_path)
 
-    @pytest.fixture
-    def place(self, tmp_path: Path) -> SqlitePlace:
-        """An empty folder."""
-        return SqlitePlace(tmp_path)
+
+class TestStoring(StoringContract):
+    """Over a database file."""
+
+
+class TestOrder(OrderContract):
+    """Over a database file."""
+
+
+class TestTime(TimeContract):
+    """Over a database file."""
+
+
+class TestTrouble(TroubleContract):
+    """Over a database file."""
