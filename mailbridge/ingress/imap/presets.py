@@ -21,19 +21,20 @@ PORTS = {"tls": 993, "starttls": 143, "none": 143}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
     """A provider. ``hint`` tells what its password is; ``hot_poll`` how often it is asked while somebody waits (None: as often
-    as a server of one's own)."""
+    as a server of one's own); ``is_pipelined`` whether it takes several commands at once (Exchange is said to stumble)."""
 
     host: str
     hint: str
     port: int = 993
     tls: Literal["tls", "starttls"] = "tls"
     hot_poll: timedelta | None = timedelta(seconds=2)
+    is_pipelined: bool = True
 
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
         "gmail": Preset(host="imap.gmail.com", hint="an app password (16 letters; needs 2-step verification), or oauth"),
-        "outlook": Preset(host="outlook.office365.com", hint="no password at all: oauth only"),
+        "outlook": Preset(host="outlook.office365.com", hint="no password at all: oauth only", is_pipelined=False),
         "yahoo": Preset(host="imap.mail.yahoo.com", hint="an app password"),
         "icloud": Preset(host="imap.mail.me.com", hint="an app-specific password"),
         "fastmail": Preset(host="imap.fastmail.com", hint="an app password"),
@@ -66,6 +67,7 @@ class Account:
     renew: timedelta
     hint: str
     hot_poll: timedelta | None
+    is_pipelined: bool
     password: Secret | None
     oauth: OAuthSettings | None
 
@@ -100,6 +102,7 @@ def account_of(settings: ImapSettings) -> Account:
         renew=settings.renew,
         hint=preset.hint if preset else "the account's password, or an app password where there is one",
         hot_poll=preset.hot_poll if preset else None,
+        is_pipelined=preset.is_pipelined if preset else True,
         password=settings.password,
         oauth=settings.oauth,
     )

@@ -198,6 +198,7 @@ def connector(
             if is_stopping():
                 raise Stopped
             wire = Wire(account.endpoint(contexts.of(entry)))
+            wire.is_pipelining = account.is_pipelined
             try:
                 return wire, log_in(wire, account, tokens)
             except BaseException:

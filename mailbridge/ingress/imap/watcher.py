@@ -350,8 +350,8 @@ class Watcher:
         effects.apply(wire, self._account.after, done, mailbox=self.vitals.mailbox)
 
     def _well(self, session: Session) -> None:
-        if self.vitals.reason:
-            log.info("mailbox is watched again", extra={"mailbox": self.vitals.mailbox})
+        again = " again" if self.vitals.reason else ""
+        log.info("mailbox is watched%s", again, extra={"mailbox": self.vitals.mailbox, "mode": self.vitals.mode})
         self.vitals.reason = session.wire.alert and f"the server says: {session.wire.alert}"
 
     def _pause(self, fault: MailboxFault, seconds: float, *, can_be_woken: bool) -> None:

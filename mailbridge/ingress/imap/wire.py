@@ -50,6 +50,7 @@ class Wire(IMAPClient):  # type: ignore[misc]
         self.has_news = False
         self.arrived = 0
         self.is_notifying = False
+        self.is_pipelining = True
         self.alert = ""
         self.pushed: list[Fetched] = []
         self.validity = 0
@@ -216,18 +217,21 @@ class Wire(IMAPClient):  # type: ignore[misc]
     def fetch_after(self, uid: int, *, with_idle: bool) -> list[Fetched]:
         """Every mail above ``uid``, ascending; with ``with_idle`` back in IDLE afterwards.
 
-        DONE, FETCH and IDLE go out in one segment: one round trip. A server may answer the FETCH before it has looked for new
+        DONE, FETCH and IDLE go out in one segment, where ``is_pipelining``: one round trip. A server may answer the FETCH before it has looked for new
         mail; then ``has_news`` is set again, and the caller has to come once more.
 
         Raises:
             IdleRefused: the FETCH went well, and IDLE did not; ``args[0]`` are the mails.
         """
         self.forget_news()
+        if not self.is_pipelining and self._idle is not None:
+            self._end_idle()
         done, ended = (b"DONE\r\n", self._idle) if self._idle is not None else (b"", None)
         fetch, idle = self._tag(), self._tag()
         span = f"{uid + 1}:{LAST_UID} " if uid < LAST_UID else f"{uid} "
         segment = done + fetch + b" UID FETCH " + span.encode("ascii") + ITEMS + b"\r\n"
-        self._stream.send(segment + idle + b" IDLE\r\n" if with_idle else segment)
+        is_one_segment = with_idle and self.is_pipelining
+        self._stream.send(segment + idle + b" IDLE\r\n" if is_one_segment else segment)
         self._idle = None
         told: list[Response] = []
         if ended is not None:
@@ -236,6 +240,8 @@ class Wire(IMAPClient):  # type: ignore[misc]
         if last.status != b"OK":
             raise refusal("FETCH", shown(last.text))
         mails = sorted((one for one in _fetched(told + more) if one.uid > uid), key=lambda one: one.content is not None)
+        if with_idle and not is_one_segment:
+            self._stream.send(idle + b" IDLE\r\n")
         if with_idle:
             self._enter_idle(idle, mails)
         return sorted({one.uid: one for one in mails}.values(), key=lambda one: one.uid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -508,6 +509,31 @@ def test_a_server_may_refuse_to_push(server: ScriptedImap, tmp_path: Path) -> No
             server.deliver(code_mail("482913"))
             await has(home, "482913")
             assert len(server.logins) == 1
+
+    asyncio.run(run())
+
+
+def test_a_server_that_stumbles_gets_one_command_at_a_time(server: ScriptedImap, tmp_path: Path) -> None:
+    """Nothing is sent behind a DONE or a FETCH before its answer, and mail arrives all the same."""
+    pending: list[bytes] = []
+
+    def looking(session: Session, tag: str, arguments: str) -> bool:
+        time.sleep(0.05)
+        session.connection.settimeout(0.01)
+        with contextlib.suppress(TimeoutError):
+            pending.append(session.connection.recv(1000))
+        return False
+
+    server.hooks["DONE"] = server.hooks["UID FETCH"] = looking
+
+    async def run() -> None:
+        settings = account(server.port, preset="outlook")
+        async with house(tmp_path) as home, watching(home, settings):
+            await until(lambda: server.idling == 1, what="IDLE")
+            server.deliver(code_mail("482913"))
+            await has(home, "482913")
+            await until(lambda: server.idling == 1, what="IDLE again")
+            assert pending == []
 
     asyncio.run(run())
 
