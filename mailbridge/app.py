@@ -228,7 +228,7 @@ async def bridge(
         stack.push_async_callback(lambda: running.listeners.close(flush.left()))
         stack.push_async_callback(lambda: running.mailboxes.close(min(HANG_UP, flush.left())))
         running.mailboxes = await watch(settings)
-        if settings.identity.learn_from_skyvern and practice is None:
+        if settings.identity.learn_from_skyvern:
             await stack.enter_async_context(_running(_learn(running, targets[0].sink)))
         yield running
 

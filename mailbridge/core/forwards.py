@@ -191,7 +191,7 @@ def _day(text: str) -> tuple[int, int, int] | None:
     words = re.findall(r"[^\W\d_]+|\d+", text.casefold())
     # The last one: before it may stand a day of the week that sounds like a month, such as "mar." for "mardi".
     month = next((MONTHS[word] for word in reversed(words) if word in MONTHS), None)
-    numbers = [int(word) for word in words if word.isdigit() and len(word) <= 4]
+    numbers = [int(word) for word in words if word.isdecimal() and len(word) <= 4]
     year = next((number for number in numbers if 1990 <= number <= 2100), None)
     if month and year:
         day = next((number for number in numbers if 1 <= number <= 31), None)

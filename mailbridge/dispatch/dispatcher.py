@@ -278,6 +278,8 @@ class Dispatcher:
             self._alarm(target.name, outcome.reason)
         elif isinstance(outcome, Deferred | Doubtful):
             self.failing[target.name] = outcome.reason
+        elif isinstance(outcome, Refused):
+            self.failing.pop(target.name, None)  # it is there, and answers
         log.info(
             "delivery %s",
             step.state,

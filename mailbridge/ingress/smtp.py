@@ -7,11 +7,12 @@ import contextlib
 import logging
 import os
 import socket
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from mailbridge.config.settings import SmtpSettings
 from mailbridge.ingress.content import give_large_buffers_back
@@ -25,6 +26,9 @@ from mailbridge.net import BACKLOG, ListenError, bind, name_of
 log = logging.getLogger("mailbridge.smtp")
 
 Kind = Literal["smtp", "lmtp"]
+
+KEEP_PATH: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+"""From Python 3.13 on the loop would remove the path of any unix socket that it served, also of one that systemd owns."""
 
 
 class Listeners:
@@ -124,7 +128,7 @@ async def _start(post: Post, bound: Sequence[tuple[Kind, socket.socket]], own_pa
         one.setblocking(False)
         addresses.append(name_of(one))
         if one.family == socket.AF_UNIX:
-            servers.append(await loop.create_unix_server(templates[kind].spawn, sock=one, backlog=BACKLOG))
+            servers.append(await loop.create_unix_server(templates[kind].spawn, sock=one, backlog=BACKLOG, **KEEP_PATH))
         else:
             servers.append(await loop.create_server(templates[kind].spawn, sock=one, backlog=BACKLOG))
     return Listeners(post, servers, addresses, own_paths)

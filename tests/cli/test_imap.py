@@ -109,7 +109,7 @@ async def test_status_readyz_and_metrics_tell_the_truth(tmp_path: Path) -> None:
             await until(lambda: server.idling == 1)
             server.deliver(code_mail("482913"))
             assert running.practice is not None
-            await until(lambda: running.practice is not None and running.practice.rows)
+            await until(lambda: running.practice is not None and running.practice.rows())
             await until(lambda: not running.mailboxes.health()[1].is_well)
             health = await running.health()
             assert (health.level, list(health.checks)) == ("degraded", ["mailbox gone/INBOX"])

@@ -62,9 +62,12 @@ class Peer:
         """The next line that the server says, without its end; "" once it has closed."""
         async with asyncio.timeout(PATIENCE):
             try:
-                return (await self.reader.readline()).decode("ascii").removesuffix("\r\n")
-            except ConnectionResetError:
-                return ""
+                octets = await self.reader.readline()
+            except ConnectionError:  # a write of ours has failed since: what the server said before that is still there
+                buffer = self.reader._buffer  # type: ignore[attr-defined]
+                octets = bytes(buffer[: buffer.find(b"\n") + 1])
+                del buffer[: len(octets)]
+            return octets.decode("ascii").removesuffix("\r\n")
 
     async def reply(self) -> str:
         """The last line of the next reply."""
