@@ -15,6 +15,7 @@ NAMES = {
     "mailbridge_outbox": {"state"},
     "mailbridge_skyvern_responses": {"code"},
     "mailbridge_tls_expiry_seconds": set(),
+    "mailbridge_mailbox_last_roundtrip_seconds": {"mailbox"},
     "mailbridge_alarm": {"target"},
 }
 CLOSED = {
@@ -25,6 +26,7 @@ CLOSED = {
     "code": {*(str(status) for status in STATUSES), OTHER},
     "sink": {"skyvern"},
     "target": {"skyvern"},
+    "mailbox": {"gmail/INBOX"},
 }
 
 
@@ -42,6 +44,8 @@ def _counted() -> Metrics:
     metrics.accepted_after(0.5)
     metrics.outbox({State.DEAD: 2})
     metrics.tls_expiry(60)
+    metrics.mailboxes({"gone/INBOX": 1.0})
+    metrics.mailboxes({"gmail/INBOX": 12.5})
     metrics.alarm("skyvern", is_raised=True)
     return metrics
 

@@ -30,6 +30,7 @@ RESCAN_MOST = 2_000
 BATCH = 25
 BACKLOG = 50
 """So many new mails at once are a backlog: what is fresh in it goes first, so that nobody waits behind yesterday's mail."""
+AHEAD_MOST = 100
 SKEW = timedelta(minutes=2)
 SECOND = timedelta(seconds=1)
 LATE = timedelta(seconds=4)
@@ -200,7 +201,7 @@ class Mailbox:
             dates = [one for chunk in _chunks(uids, 500) for one in wire.fetch_dates(chunk)]
             fresh = [one.uid for one in dates if one.at is not None and one.at >= moment]
             if fresh and fresh[0] != uids[0]:
-                for chunk in _chunks(fresh, BATCH):
+                for chunk in _chunks(fresh[-AHEAD_MOST:], BATCH):
                     taken += self._accept_all(wire, self._given(wire, chunk, wire.fetch_mails(chunk)), is_ahead=True)
         return taken + self._take(wire, uids)
 
