@@ -53,7 +53,7 @@ PHONES = re2.compile(
     r"\+\s?\d[\d\s().-]{6,18}\d|\(\d{2,5}\)[\s\d.-]{5,14}\d|\b1-\d{3}-\d{3}-\d{4}\b|\b\d{3}-\d{3}-\d{4}\b|\b0\d{2,4}[ /-]\d{3,4}[ -]?\d{2,6}\b"
 )
 MONEY = re2.compile(
-    r"[$€£¥₹₽₩₺₴₫฿]\s?\d[\d.,\s]*\d?|\d[\d.,]*\s?(?:[$€£¥₹₽₩₺₴₫฿元円원]|(?:USD|EUR|GBP|JPY|CHF|SEK|NOK|DKK|PLN|CZK|RUB|INR|TRY|BRL|CNY|Kč|zł|kr|руб|лв)\b)"
+    r"[$€£¥₹₽₩₺₴₫฿]\s?\d[\d.,]*(?:\s\d{3}\b)*|\d[\d.,]*\s?(?:[$€£¥₹₽₩₺₴₫฿元円원]|(?:USD|EUR|GBP|JPY|CHF|SEK|NOK|DKK|PLN|CZK|RUB|INR|TRY|BRL|CNY|Kč|zł|kr|руб|лв)\b)"
     r"|(?:USD|EUR|GBP|CHF|Rs\.?|INR|R\$)\s?\d[\d.,]*|\d+[.,]\d{2}(?:\s|$)"
 )
 ADDRESSES = re2.compile(

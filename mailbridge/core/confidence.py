@@ -14,8 +14,8 @@ ORIGIN = 5.0
 FARTHEST = 3.0
 """A lead beyond this says no more."""
 
-CODE = (-0.357, 1.801, 0.389)
-LINK = (2.696, 0.740, 0.0)
+CODE = (-0.025, 1.668, 0.240)
+LINK = (2.982, 0.909, 0.0)
 """Constant, weight of the score above ORIGIN, and weight of the lead (which says nothing of links)."""
 
 

@@ -267,7 +267,7 @@ def _is_credible(one: Evidence) -> bool:
     if {"in the subject", "after a colon", "digits", "a code is spoken of"} <= set(names):
         return not {"an offer or order is spoken of", "the subject speaks of something else"} & set(names)
     if one.shape.kind == "phrase":
-        return is_named and "own line" in names
+        return is_named and ("own line" in names or {"right beside its label", "in subject and body"} <= set(names))
     if one.shape.kind == "letters":
         is_apart = bool({"own line", "after a colon", "set large or apart"} & set(names))
         return is_named and (is_apart or {"right beside its label", "drawn at random"} <= set(names))

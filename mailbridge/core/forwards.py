@@ -100,10 +100,13 @@ def is_header_line(text: str, subject: str) -> bool:
 
     A Subject line is one only where it repeats ``subject``, that of the mail: where a person wrote another, it says what theirs does not.
     """
-    if any(pattern.match(text) for pattern in (FROM, TO, DATE)) or (len(text) < MAX_MARK and MARK.search(text) is not None):
+    if any(pattern.match(text) for pattern in (FROM, TO, DATE)):
+        return True
+    bare = bare_subject(subject)
+    if MARK.search(text[:MAX_MARK]) is not None and (len(text) < MAX_MARK or (text.count("@") > 1 and bare in text)):
         return True
     found = SUBJECT.match(text)
-    return found is not None and bare_subject(text[found.end() :].strip(" *_")) == bare_subject(subject)
+    return found is not None and bare_subject(text[found.end() :].strip(" *_")) == bare
 
 
 def bare_subject(subject: str) -> str:
