@@ -8,9 +8,9 @@ import logging
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -26,6 +26,8 @@ from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.dispatch.dispatcher import Dispatcher, Target
 from mailbridge.ingress import smtp
+from mailbridge.ingress.imap import service as imap
+from mailbridge.ingress.imap.vault import open_vault
 from mailbridge.ingress.reply import FULL, OUR_FAULT, QUEUED, UNPROVEN_YET, Accept, Reply
 from mailbridge.intake.burst import Burst
 from mailbridge.intake.door import Asked, Intake, ProofUnavailable
@@ -57,6 +59,9 @@ log = logging.getLogger("mailbridge.app")
 
 FLUSH = timedelta(seconds=10)
 """How long a stop waits for what is in hand, mails on their way in and codes on their way out together."""
+
+HANG_UP = timedelta(seconds=3)
+"""How long a stop waits for the threads of the mailboxes: what they have not handed in is fetched again."""
 
 SWEEP_EVERY = timedelta(seconds=5)
 SWEEP_SOONEST = timedelta(milliseconds=50)
@@ -148,6 +153,8 @@ class Bridge:
     pull: Pull
     http_address: str = ""
     listeners: smtp.Listeners = field(init=False)
+    watch: Callable[[Settings], Awaitable[imap.Watchers]]
+    mailboxes: imap.Watchers = field(init=False)
     practice: Practice | None = None
     practice_address: str = ""
     learned: tuple[str, ...] = ()
@@ -158,20 +165,23 @@ class Bridge:
         return tuple(self.listeners.addresses)
 
     async def health(self) -> Health:
-        """Unready only where mail cannot be accepted; a target that is down or refuses us is a degradation."""
+        """Unready only where mail cannot be accepted; a target or a mailbox that is down is a degradation."""
         ailing = {**self.dispatcher.failing, **self.dispatcher.alarms}
         checks = {f"target {name}": reason for name, reason in ailing.items()}
         if self.intake.burst.is_on(self.clock.now()):
             checks["trust"] = "many mails are held for want of proof"
+        mailboxes = self.mailboxes.health()
+        checks |= {f"mailbox {one.mailbox}": one.reason for one in mailboxes if not one.is_well}
+        level = Level.DEGRADED if checks else Level.READY
         try:
             await self.store.counts()
         except StoreUnavailable as fault:
-            return Health(level=Level.UNREADY, checks={**checks, "store": fault.kind})
+            level, checks = Level.UNREADY, {**checks, "store": fault.kind}
         if self.store.trouble is not None:
-            return Health(level=Level.UNREADY, checks={**checks, "store": self.store.trouble})
+            level, checks = Level.UNREADY, {**checks, "store": self.store.trouble}
         if not self.pool.is_alive:
-            return Health(level=Level.UNREADY, checks={**checks, "parser": "no worker process is running"})
-        return Health(level=Level.DEGRADED if checks else Level.READY, checks=checks)
+            level, checks = Level.UNREADY, {**checks, "parser": "no worker process is running"}
+        return Health(level=level, checks=checks, mailboxes=tuple(asdict(one) for one in mailboxes))
 
     def is_known(self, identifier: str) -> bool:
         """Whether a mail's code could ever be for this identifier."""
@@ -188,13 +198,17 @@ class Bridge:
             log.warning("metrics without the outbox: store unavailable")
         self.metrics.waiting(Counter(wait.way for wait in self.waiting.everybody()))
         self.metrics.alarm("trust", is_raised=self.intake.burst.is_on(self.clock.now()))
+        self.metrics.mailboxes({one.mailbox: one.age for one in self.mailboxes.health()})
         expiry = self.listeners.tls_not_after
         if expiry is not None:
             self.metrics.tls_expiry((expiry - datetime.now(UTC)).total_seconds())
         return self.metrics.render()
 
     async def reload(self, settings: Settings) -> None:
-        """Rules, recipients, identifiers and certificates anew; listeners and store keep what they were started with."""
+        """Rules, recipients, identifiers and certificates anew; listeners and store keep what they were started with.
+
+        Mailboxes are watched anew where their accounts have changed, or where one waits for a person to mend something.
+        """
         guide = guide_of(settings, learned=self.learned)
         await self.pool.reconfigure(guide.encode())
         self.listeners.set_recipients(recipients_of(guide))
@@ -206,6 +220,9 @@ class Bridge:
         self.intake.burst.limit = settings.trust.alarm_held
         self.intake.lifetime = settings.rules.lifetime
         self.intake.push_ambiguous = settings.rules.ambiguous == "push-best"
+        if settings.imap != self.settings.imap or any(one.mode == "parked" for one in self.mailboxes.health()):
+            await self.mailboxes.close(HANG_UP)
+            self.mailboxes = await self.watch(settings)
         self.settings = settings
 
 
@@ -290,7 +307,13 @@ async def bridge(
             push_ambiguous=settings.rules.ambiguous == "push-best",
             on_stored=waiting.wake,
         )
+
+        async def watch(settings: Settings) -> imap.Watchers:
+            vault = open_vault(settings.store) if any(one.oauth is not None for one in settings.imap) else None
+            return await imap.serve(settings.imap, intake.accept, store, now=clock.now, vault=vault, hot=waiting.is_anyone)
+
         running = Bridge(
+            watch=watch,
             settings=settings,
             store=store,
             dispatcher=dispatcher,
@@ -304,6 +327,7 @@ async def bridge(
             practice=practice,
             practice_address=practice_address,
         )
+        running.mailboxes = imap.Watchers(())
         http = serve_app(
             health_app(ready=running.health, metrics=running.render_metrics, more=api_routes(running)),
             listen=settings.http.listen,
@@ -320,6 +344,9 @@ async def bridge(
             on_flood=metrics.flooded,
         )
         stack.push_async_callback(lambda: running.listeners.close(flush.left()))
+        stack.push_async_callback(lambda: running.mailboxes.close(min(HANG_UP, flush.left())))
+        running.mailboxes = await watch(settings)
+        waiting.subscribe(lambda _: running.mailboxes.wake())
         if settings.identity.learn_from_skyvern:
             await stack.enter_async_context(_running(_learn(running, targets[0].sink)))
         yield running

@@ -19,7 +19,7 @@ from typing import Literal, TextIO
 from mailbridge.config.settings import LogSettings
 from mailbridge.core.secret import MASK, Secret
 
-QUIET = ("mail.log", "mailparser", "httpx", "httpcore", "uvicorn", "asyncio")
+QUIET = ("mail.log", "mailparser", "imapclient", "httpx", "httpcore", "uvicorn", "asyncio")
 """Libraries that may only warn: aiosmtpd's ``mail.log`` writes whole mails at DEBUG, mail-parser an attacker's octets."""
 
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}

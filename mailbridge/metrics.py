@@ -81,7 +81,19 @@ class Metrics:
         self._held = {check: held.labels(check) for check in (*HELD_CHECKS, OTHER)}
         flooded = Counter("mailbridge_flooded", "Mails put off because too many came", ("by",), registry=self._registry)
         self._flooded = {by: flooded.labels(by) for by in FLOODED_BY}
+        self._mailboxes = Gauge(
+            "mailbridge_mailbox_last_roundtrip_seconds",
+            "Since a watched mailbox last answered, or since the start while it never has",
+            ("mailbox",),
+            registry=self._registry,
+        )
         self._alarms = Gauge("mailbridge_alarm", "1 while something needs a person", ("target",), registry=self._registry)
+
+    def mailboxes(self, ages: Mapping[str, float]) -> None:
+        """Set how long ago each watched mailbox last answered; ``account/folder`` is a name from the configuration."""
+        self._mailboxes.clear()
+        for mailbox, age in ages.items():
+            self._mailboxes.labels(mailbox).set(age)
 
     def message(self, ingress: str, outcome: str) -> None:
         """Count one mail. An outcome that is not one of MESSAGE_OUTCOMES counts as ``other``."""

@@ -29,6 +29,7 @@ NAMES = {
     "mailbridge_pulls": {"outcome"},
     "mailbridge_waiting": {"way"},
     "mailbridge_tls_expiry_seconds": set(),
+    "mailbridge_mailbox_last_roundtrip_seconds": {"mailbox"},
     "mailbridge_alarm": {"target"},
     "mailbridge_held": {"check"},
     "mailbridge_flooded": {"by"},
@@ -44,6 +45,7 @@ CLOSED = {
     "target": {"skyvern"},
     "check": {*HELD_CHECKS, OTHER},
     "by": {*FLOODED_BY},
+    "mailbox": {"gmail/INBOX"},
 }
 
 
@@ -64,6 +66,8 @@ def _counted() -> Metrics:
         metrics.pull(outcome)
     metrics.waiting({"pull": 2, "ann@corp.example": 1})
     metrics.tls_expiry(60)
+    metrics.mailboxes({"gone/INBOX": 1.0})
+    metrics.mailboxes({"gmail/INBOX": 12.5})
     metrics.alarm("skyvern", is_raised=True)
     metrics.held("dkim")
     metrics.held("ann@corp.example")

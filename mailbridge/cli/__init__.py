@@ -32,6 +32,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "key": ("mailbridge.cli.key:key", "Change the key that codes and mails are encrypted with."),
     "send-test": ("mailbridge.cli.send_test:send_test", "Send a mail through the real listener, with a verdict for each hop."),
     "gmail": ("mailbridge.cli.gmail:gmail", "A filter for Gmail that forwards codes here, and a yes to its confirmation."),
+    "imap": ("mailbridge.cli.imap:imap", "Watched mailboxes: how they are, and whether an account works."),
+    "oauth": ("mailbridge.cli.oauth:oauth", "Get the permission to read a mailbox of Google or Microsoft."),
     "healthcheck": ("mailbridge.cli.healthcheck:healthcheck", "Ask the running daemon whether it is ready."),
     "completion": ("mailbridge.cli.completion:completion", "Print shell completion for bash, zsh or fish."),
     "version": ("mailbridge.cli.completion:version", "Print the version."),

@@ -18,6 +18,7 @@ def file_problems(settings: Settings) -> Iterator[Problem]:
     """Rules, certificate, addresses of targets, keys, and the folder of the database."""
     yield from _rules(settings)
     yield from _certificate(settings)
+    yield from _mailboxes(settings)
     yield from _targets(settings)
     yield from _store(settings)
 
@@ -71,6 +72,26 @@ def _certificate(settings: Settings) -> Iterator[Problem]:
             Certificate(pair)
         except TlsError as fault:
             yield Problem(where="[smtp] tls", what=str(fault))
+
+
+def _mailboxes(settings: Settings) -> Iterator[Problem]:
+    """The certificate authorities and key files of watched accounts."""
+    if not settings.imap:
+        return
+    from mailbridge.ingress.imap.faults import MailboxFault
+    from mailbridge.ingress.imap.presets import Contexts
+
+    for account in settings.imap:
+        key_file = account.oauth.key_file if account.oauth is not None else None
+        for path in (account.tls_ca, key_file):
+            if path is not None and path.exists() and not os.access(path, os.R_OK):
+                yield Problem(where=f"[[imap]] {account.label}", what=f"{path}: no permission to read it", is_permission=True)
+        try:
+            Contexts().of(account)
+        except MailboxFault as fault:
+            yield Problem(where=f"[[imap]] {account.label}", what=str(fault))
+        if key_file is not None and not key_file.exists():
+            yield Problem(where=f"[[imap]] {account.label}", what=f"key_file {key_file}: no such file")
 
 
 def _targets(settings: Settings) -> Iterator[Problem]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from ipaddress import ip_network
 
+from mailbridge.config.mailboxes import mailbox_mistakes
 from mailbridge.config.problems import Problem
 from mailbridge.config.settings import Settings, SkyvernSettings, TargetSettings
 from mailbridge.config.values import listen
@@ -30,6 +31,7 @@ def check(settings: Settings, where: Where) -> Iterator[Problem]:
         *_smtp(settings),
         *_recipients(settings),
         *_trust(settings),
+        *mailbox_mistakes(settings),
         *_rest(settings),
     ):
         yield Problem(where=where(section, key), what=f"[{section}] {key}: {what}")
@@ -100,6 +102,7 @@ def _trust(settings: Settings) -> Iterator[tuple[str, str, str]]:
     for section, key, listed in (
         ("trust", "default", trust.default),
         *(("address", "trust", one.trust) for one in settings.address),
+        *(("imap", "trust", one.trust) for one in settings.imap),
     ):
         if not isinstance(listed, tuple):
             continue

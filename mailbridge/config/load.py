@@ -37,7 +37,7 @@ TRUSTED_SECRETS = Path("/run/secrets")
 """Docker's secrets: their mode is the host's to choose, so it is not checked."""
 
 FIELDS: Mapping[str, Any] = msgspec.structs.asdict(Settings())
-TABLES = {"address", "target"}
+TABLES = {"address", "imap", "target"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,28 +230,36 @@ class _Reader:
             self._problem(where, f"{section} must be a list of tables: [[{section}]]")
             return
         kind = _table_type(section)
-        fields = {one.name: one for one in msgspec.structs.fields(kind)}
         built = []
         for number, entry in enumerate(entries, 1):
-            values, place = {}, f"{where} ([[{section}]] number {number})"
-            for key, value in entry.items():
-                plain = key.removesuffix("_file")
-                try:
-                    if key not in fields and plain in fields and plain == "api_key" and isinstance(value, str):
-                        values[plain] = secret_file(self._path(value), is_mode_checked=True)
-                    elif key not in fields:
-                        self._unknown(place, key, fields, f"[[{section}]] ", "key")
-                    else:
-                        values[key] = self._convert(section, key, fields[key].type, value)
-                except (ValueError, OSError, msgspec.ValidationError) as fault:
-                    self._problem(place, f"{key}: {_plainly(fault)}")
-            missing = [name for name, one in fields.items() if one.required and name not in values]
-            if missing:
-                self._problem(place, f"[[{section}]] needs {', '.join(missing)}")
-            else:
-                built.append(kind(**values))
+            table = self._table(kind, entry, f"{where} ([[{section}]] number {number})", f"[[{section}]]", section)
+            if table is not None:
+                built.append(table)
         self._tables[section] = built
         self.origins[section] = where
+
+    def _table(self, kind: type[Section], entry: Mapping[str, Any], place: str, label: str, section: str) -> Section | None:
+        """One table of a list, or a table inside it; None where a mistake was noted."""
+        fields = {one.name: one for one in msgspec.structs.fields(kind)}
+        values: dict[str, Any] = {}
+        before = len(self.problems)
+        for key, value in entry.items():
+            plain = key.removesuffix("_file")
+            try:
+                if key not in fields and plain in fields and Secret in get_args(fields[plain].type) and isinstance(value, str):
+                    values[plain] = secret_file(self._path(value), is_mode_checked=True)
+                elif key not in fields:
+                    self._unknown(place, key, fields, f"{label} ", "key")
+                elif (inner := _inner(fields[key].type)) is not None and isinstance(value, dict):
+                    values[key] = self._table(inner, value, place, f"{label} {key}", section)
+                else:
+                    values[key] = self._convert(section, key, fields[key].type, value)
+            except (ValueError, OSError, msgspec.ValidationError) as fault:
+                self._problem(place, f"{key}: {_plainly(fault)}")
+        missing = [name for name, one in fields.items() if one.required and name not in values]
+        if missing:
+            self._problem(place, f"{label} needs {', '.join(missing)}")
+        return None if missing or len(self.problems) > before else kind(**values)
 
     def _convert(self, section: str, key: str, kind: Any, value: object) -> Any:
         if kind is timedelta:
@@ -338,6 +346,12 @@ def _table_type(section: str) -> type[Section]:
     annotation = next(one.type for one in msgspec.structs.fields(Settings) if one.name == section)
     kind: type[Section] = get_args(annotation)[0]
     return kind
+
+
+def _inner(annotation: Any) -> type[Section] | None:
+    """The section that a key holds, where it holds one."""
+    kinds = (one for one in get_args(annotation) if isinstance(one, type) and issubclass(one, Section))
+    return next(kinds, None)
 
 
 def _is_secret(section: str, key: str) -> bool:

@@ -15,6 +15,7 @@ from mailbridge.core.secret import Secret
 
 Seconds = timedelta
 Trust = Literal["dkim", "arc", "forwarder", "token", "none"]
+Preset = Literal["gmail", "outlook", "yahoo", "icloud", "fastmail", "zoho", "proton", "163", "yandex"]
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,6 +52,52 @@ class AddressSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=
     identifier: str | None = None
     accept_from: tuple[str, ...] | None = None
     trust: Trust | tuple[Trust, ...] | None = None
+
+
+class OAuthSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[imap]] oauth = {…}`: how an account gets its access tokens. Empty addresses and scope are the provider's own."""
+
+    provider: Literal["google", "microsoft", "custom"]
+    grant: Literal["user", "client-credentials", "service-account"] = "user"
+    client_id: str = ""
+    client_secret: Secret | None = None
+    tenant: str = "common"
+    key_file: Path | None = None
+    scope: str = ""
+    auth_url: str = ""
+    token_url: str = ""
+    device_url: str = ""
+
+
+class ImapSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[imap]]`: one account whose folders are watched. ``port`` 0 is the usual one of ``tls``."""
+
+    username: str
+    preset: Preset | None = None
+    host: str = ""
+    port: int = 0
+    tls: Literal["tls", "starttls", "none"] = "tls"
+    tls_ca: Path | None = None
+    name: str = ""
+    password: Secret | None = None
+    oauth: OAuthSettings | None = None
+    address: str = ""
+    identifier: str | None = None
+    accept_from: tuple[str, ...] | None = None
+    trust: Trust | tuple[Trust, ...] | None = None
+    folders: tuple[str, ...] = ("INBOX",)
+    after: str = "nothing"
+    renew: timedelta = Seconds(seconds=55)
+
+    @property
+    def label(self) -> str:
+        """How the account is called in health, logs and metrics."""
+        return self.name or self.preset or self.host
+
+    @property
+    def mailbox(self) -> str:
+        """The address whose mail comes into this account."""
+        return self.address or self.username
 
 
 class DomainSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -177,6 +224,7 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     smtp: SmtpSettings = field(default_factory=SmtpSettings)
     address: tuple[AddressSettings, ...] = ()
+    imap: tuple[ImapSettings, ...] = ()
     domains: DomainSettings = field(default_factory=DomainSettings)
     identity: IdentitySettings = field(default_factory=IdentitySettings)
     trust: TrustSettings = field(default_factory=TrustSettings)

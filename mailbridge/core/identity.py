@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from mailbridge.core.addresses import canonical, find_mailboxes, split
@@ -17,7 +17,7 @@ from mailbridge.core.recipients import Recipient
 class Clue:
     """One address that the mail offers as its first recipient: where it stood, and what became of it.
 
-    ``source`` is a header name, or one of ``address``, ``attached``, ``inline``, ``envelope``, ``Received``.
+    ``source`` is a header name, or one of ``address``, ``attached``, ``inline``, ``envelope``, ``mailbox``, ``Received``.
     ``verdict`` is ``chosen`` or why it was passed over (``own domain``, ``several addresses``, ``later hop`` …).
     """
 
@@ -126,8 +126,12 @@ def identify(
     if recipient.identifier:
         clue = Clue(address=recipient.identifier, source="address", verdict="chosen")
         return Identification(identifiers=(recipient.identifier,), source="address", clues=(clue,))
+    if recipient.is_mailbox:
+        policy = replace(policy, own_addresses=(*policy.own_addresses, recipient.rcpt))
     clues = _Clues(policy)
     offered = _offered(message, mail_from, clues, are_stamps_believed=are_stamps_believed)
+    if recipient.is_mailbox:
+        offered = _or_mailbox(message, recipient.rcpt, offered, clues)
     if not offered:
         return Identification(clues=tuple(clues.found), reason="the mail does not tell whom it was first sent to")
     picked = _picked(offered, policy)
@@ -181,6 +185,24 @@ def _offered(message: Message, mail_from: str, clues: _Clues, *, are_stamps_beli
     if len(typed) == 1:
         return [(typed[0], "To")]
     return _oldest_received(message, clues) if are_stamps_believed else []
+
+
+def _or_mailbox(message: Message, mailbox: str, chosen: list[tuple[str, str]], clues: _Clues) -> list[tuple[str, str]]:
+    """What a mail in a watched mailbox offers: the mailbox's own address as typed, unless the mail was forwarded to it.
+
+    A forward's evidence wins over it, traces of delivery (Delivered-To and its like) and further addresses in To do not. A mail
+    that names nobody at all (a blind copy) was for the mailbox.
+    """
+    own = next((one for one in message.to if canonical(one) == canonical(mailbox)), None)
+    if own is not None:
+        is_forwarded = bool(chosen) and (
+            chosen[0][1] not in ("To", "Received", *LATER_STAMPS) or message.header("X-Forwarded-For") is not None
+        )
+        return chosen if is_forwarded else [(own, "To"), *chosen]
+    if not chosen and not any(clue.verdict == "candidate" for clue in clues.found):
+        clues.found.append(Clue(address=mailbox, source="mailbox", verdict="candidate"))
+        return [(mailbox, "mailbox")]
+    return chosen
 
 
 def _with_typed(stamps: list[tuple[str, str]], typed: list[str]) -> list[tuple[str, str]]:

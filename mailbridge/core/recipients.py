@@ -13,6 +13,7 @@ class Recipient:
     ``rcpt`` is the address as given. ``identifier`` is set where the configuration binds the address to one,
     else None: the mail itself must tell. ``workflow_run_id``, ``workflow_id`` and ``task_id`` come from a plus tag
     (``codes+wr_123@…``, ``+w_…``, ``+tsk_…``). ``is_token`` says that the address is an unguessable one.
+    ``is_mailbox``: it is the address of a mailbox that we read, to which people write in earnest, not one of our own plumbing.
     """
 
     rcpt: str
@@ -21,6 +22,7 @@ class Recipient:
     workflow_id: str | None = None
     task_id: str | None = None
     is_token: bool = False
+    is_mailbox: bool = False
 
 
 RUN_TAGS = (("wr_", "workflow_run_id"), ("w_", "workflow_id"), ("tsk_", "task_id"))

@@ -113,7 +113,10 @@ def policy_of(settings: Settings, *, is_practice: bool) -> Policy:
         signers[domain.strip()] = signers.get(domain.strip(), frozenset()) | {signer.strip()}
     return Policy(
         default=_listed(trust.default) or frozenset(),
-        addresses={one.rcpt.casefold(): (_listed(one.trust), one.accept_from or ()) for one in settings.address},
+        addresses={
+            **{one.mailbox.casefold(): (_listed(one.trust), one.accept_from or ()) for one in settings.imap},
+            **{one.rcpt.casefold(): (_listed(one.trust), one.accept_from or ()) for one in settings.address},
+        },
         senders=trust.senders,
         signers=signers,
         forwarders=frozenset(one.lower() for one in trust.forwarders),

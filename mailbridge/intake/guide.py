@@ -17,11 +17,13 @@ from mailbridge.core.recipients import Recipients
 class Guide:
     """Everything that understanding needs to know beside the mail; plain values, so that it can cross a pipe.
 
-    ``rules`` are (file name, TOML text) in order of precedence. ``known`` are patterns, ``learned`` exact spellings.
+    ``mailboxes`` are the addresses of watched mailboxes, each with
+    the identifier that it is bound to, if it is. ``rules`` are (file name, TOML text) in order of precedence. ``known`` are patterns, ``learned`` exact spellings.
     """
 
     addresses: tuple[tuple[str, str | None], ...] = ()
     domains: tuple[str, ...] = ()
+    mailboxes: tuple[tuple[str, str | None], ...] = ()
     known: tuple[str, ...] = ("*",)
     learned: tuple[str, ...] = ()
     own_domains: tuple[str, ...] = ()
@@ -62,6 +64,7 @@ def guide_of(settings: Settings, *, learned: tuple[str, ...] = ()) -> Guide:
     return Guide(
         addresses=tuple((entry.rcpt, entry.identifier) for entry in settings.address),
         domains=settings.domains.accept,
+        mailboxes=tuple((account.mailbox, account.identifier) for account in settings.imap),
         known=settings.identity.known,
         learned=learned,
         own_domains=settings.identity.own_domains,

@@ -63,6 +63,7 @@ class Understander:
 
     def __init__(self, guide: Guide) -> None:
         self._recipients = guide.recipients()
+        self._mailboxes = {address.casefold(): identifier for address, identifier in guide.mailboxes}
         self._policy = guide.policy()
         self._rules: RuleSet = load_rules(guide.rules)
         self._lifetime = guide.lifetime
@@ -98,7 +99,7 @@ class Understander:
     def _addressed(self, message: Message, request: Request) -> tuple[Addressed, ...]:
         found = []
         for rcpt in request.rcpt_to:
-            recipient = self._recipients.accept(rcpt) or Recipient(rcpt=rcpt)
+            recipient = self._recipients.accept(rcpt) or self._mailbox(rcpt)
             identification = identify(message, recipient=recipient, mail_from=request.mail_from, policy=self._policy)
             unstamped = None
             if identification.source not in WRITTEN or len(identification.identifiers) > 1:
@@ -113,6 +114,10 @@ class Understander:
         if extraction.value is None or not extraction.is_link or extraction.rule in self._ruled:
             return True
         return is_authors(extraction.value.reveal(), message.sender, self._link_hosts)
+
+    def _mailbox(self, rcpt: str) -> Recipient:
+        folded = rcpt.casefold()
+        return Recipient(rcpt=rcpt, identifier=self._mailboxes.get(folded), is_mailbox=folded in self._mailboxes)
 
     def _body(self, message: Message, extraction: Extraction) -> Secret | None:
         if not self._with_body or extraction.verdict not in (Verdict.NONE, Verdict.AMBIGUOUS):

@@ -53,12 +53,16 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """The mail is on disk. ``claims`` are its deliveries that may go at once, already claimed by this process."""
+    """The mail is on disk. ``claims`` are its deliveries that may go at once, already claimed by this process.
+
+    ``is_pushed``: it holds something that is delivered, now or later, by this arrival or an earlier one.
+    """
 
     mail_id: int
     is_duplicate: bool = False
     claims: tuple[Claim, ...] = ()
     superseded: int = 0
+    is_pushed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +185,10 @@ class Store(Protocol):
 
         Of one UIDVALIDITY the highest UID; another UIDVALIDITY begins anew (RFC 3501 2.3.1.1).
         """
+        ...
+
+    async def advance(self, cursor: str) -> None:
+        """Store a cursor without a mail: up to there a mailbox holds nothing that is wanted."""
         ...
 
     async def close(self) -> None:

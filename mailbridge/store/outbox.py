@@ -24,6 +24,8 @@ from mailbridge.store.rows import DELIVERY, Entry, journal, read_entry
 log = logging.getLogger("mailbridge.store")
 
 LEASE = timedelta(minutes=1)
+LATE = 2_000_000
+"""Microseconds that a mail is under way at the least before it is asked whether a newer one has overtaken it."""
 """How long beyond its deadline an attempt may stand unsettled, before its line is freed of it.
 
 One process holds the database, so a claim ends with that process, and what a dead one left is taken back at the next start:
@@ -81,15 +83,17 @@ class Outbox:
         superseded = 0
         for draft in drafts:
             line = draft.identifier.casefold()
-            is_clear = self._is_clear(connection, draft.target, line)
+            lifetime = draft.lifetime // timedelta(microseconds=1)
+            is_over = received + lifetime <= now
+            is_late = not is_over and received < now - LATE and self._came_late(connection, draft, line, received)
+            is_clear = is_over or is_late or self._is_clear(connection, draft.target, line)
             overtaken = 0 if is_clear else self._overtake(connection, draft, line, now)
             superseded += overtaken
             is_clear = is_clear or (overtaken > 0 and self._is_clear(connection, draft.target, line))
-            lifetime = draft.lifetime // timedelta(microseconds=1)
-            is_over = received + lifetime <= now
             haunted_until = self._haunted_until(draft.target, line, now)
-            is_free = is_clear and haunted_until is None
-            state = State.EXPIRED if is_over else State.IN_FLIGHT if is_free else State.PENDING
+            state = State.IN_FLIGHT if is_clear and haunted_until is None else State.PENDING
+            if is_over or is_late:
+                state = State.EXPIRED if is_over else State.SUPERSEDED
             is_blocked = state is State.PENDING and is_clear and haunted_until is not None
             delivery = Delivery(
                 id=self.numbers.next("delivery"),
@@ -103,6 +107,9 @@ class Outbox:
                 rule=rule,
             )
             self._insert(connection, mail_id, delivery, now)
+            if is_over or is_late:
+                reason = "its time was over when it came in" if is_over else OVERTAKEN
+                journal(connection, now, str(state), mail_id, delivery.id, reason)
             if state is State.IN_FLIGHT:
                 claims.append(self._claim_of(delivery, 1))
             elif overtaken:
@@ -173,8 +180,15 @@ class Outbox:
                 now if state in FINAL else None,
             ),
         )
-        if state is State.EXPIRED:
-            journal(connection, now, str(state), mail_id, delivery.id, "its time was over when it came in")
+
+    def _came_late(self, connection: apsw.Connection, draft: Draft, line: str, received: int) -> bool:
+        """Whether a newer mail of that sender came in first: mailboxes are caught up with late, and in no order between them."""
+        newer = connection.execute(
+            "SELECT 1 FROM delivery WHERE target = ? AND line = ? AND sender = ? AND sender != '' AND received_at > ?"
+            " AND workflow_run_id IS ? AND workflow_id IS ? AND task_id IS ? AND kind != 'body' LIMIT 1",
+            (draft.target, line, draft.sender.lower(), received, draft.workflow_run_id, draft.workflow_id, draft.task_id),
+        ).fetchone()
+        return newer is not None
 
     def claim(self, connection: apsw.Connection, limit: int, now: int, busy: Sequence[str] = ()) -> Due:
         """Take what is due of every target that is not ``busy``."""

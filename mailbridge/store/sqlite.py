@@ -104,7 +104,7 @@ class SqliteStore:
         known = connection.execute("SELECT id FROM mail WHERE fingerprint = ?", (fingerprint,)).fetchone()
         if known is not None:
             journal(connection, now, "duplicate", known[0])
-            return Receipt(mail_id=known[0], is_duplicate=True)
+            return Receipt(mail_id=known[0], is_duplicate=True, is_pushed=bool(arrival.drafts))
         received = min(to_micros(envelope.received_at), now)
         number = self._outbox.numbers.next("mail")
         seal = self._cipher.seal
@@ -126,7 +126,7 @@ class SqliteStore:
         )
         journal(connection, now, "stored", number)
         claims, superseded = self._outbox.add(connection, number, arrival.drafts, received, now, arrival.extraction.rule)
-        return Receipt(mail_id=number, claims=claims, superseded=superseded)
+        return Receipt(mail_id=number, claims=claims, superseded=superseded, is_pushed=bool(arrival.drafts))
 
     def _keep_cursor(self, connection: apsw.Connection, cursor: str | None) -> None:
         if cursor is None:
@@ -238,6 +238,10 @@ class SqliteStore:
         """See `Store.cursor`."""
         rows = await self._read("SELECT validity, uid FROM cursor WHERE mailbox = ?", (mailbox,))
         return f"{mailbox}/{rows[0][0]}/{rows[0][1]}" if rows else None
+
+    async def advance(self, cursor: str) -> None:
+        """See `Store.advance`."""
+        await self._writer.do(lambda connection: self._keep_cursor(connection, cursor))
 
     async def close(self) -> None:
         """See `Store.close`."""

@@ -27,10 +27,11 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """The answer of ``/readyz``: a level, and one line a part that is not well."""
+    """The answer of ``/readyz``: a level, one line a part that is not well, and every watched mailbox as it is."""
 
     level: Level
     checks: dict[str, str] = field(default_factory=dict)
+    mailboxes: tuple[dict[str, object], ...] = ()
 
 
 def health_app(
@@ -44,7 +45,10 @@ def health_app(
     async def readyz(_: Request) -> Response:
         health = await ready()
         status = 503 if health.level is Level.UNREADY else 200
-        return JSONResponse({"status": health.level, "checks": health.checks}, status_code=status, headers=NO_STORE)
+        answer: dict[str, object] = {"status": health.level, "checks": health.checks}
+        if health.mailboxes:
+            answer["mailboxes"] = health.mailboxes
+        return JSONResponse(answer, status_code=status, headers=NO_STORE)
 
     async def show_metrics(_: Request) -> Response:
         return Response(await metrics(), media_type="text/plain; version=0.0.4; charset=utf-8", headers=NO_STORE)

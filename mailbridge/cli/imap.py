@@ -1,0 +1,101 @@
+"""`imap`: how the watched mailboxes are, live from the daemon, and a try of one account without it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mailbridge.cli.exits import Exit
+from mailbridge.cli.options import config_option, json_option, load_or_exit
+
+
+@click.group()
+def imap() -> None:
+    """Watched mailboxes: how they are, and whether an account works."""
+
+
+@imap.command()
+@config_option
+@json_option
+def status(*, config: Path | None, as_json: bool) -> None:
+    """Every watched mailbox as the running daemon sees it now. Exit 1 if one is not well, 69 if the daemon does not answer."""
+    listen = load_or_exit(config).settings.http.listen
+    answer = _ask(listen)
+    if answer is None:
+        click.echo(f"mailbridge: no daemon answers on http://{listen}/readyz; is it running with this configuration?", err=True)
+        raise SystemExit(Exit.UNAVAILABLE)
+    rows = answer.get("mailboxes", [])
+    if as_json:
+        click.echo(json.dumps(rows))
+    elif not rows:
+        click.echo("no mailbox is watched: the configuration has no [[imap]]")
+    for row in () if as_json else rows:
+        mark = "ok  " if row["is_well"] else "FAIL"
+        click.echo(
+            f"{mark} {row['mailbox']:30} {row['mode']:10} answered {_ago(row['last_roundtrip']):>10}, last mail {_ago(row['last_mail']):>10},"
+            f" {row['mails']} mails, {row['reconnects']} reconnects"
+        )
+        if row["reason"]:
+            click.echo(f"     {row['reason']}")
+    if not all(row["is_well"] for row in rows):
+        raise SystemExit(Exit.GENERAL)
+
+
+@imap.command()
+@click.argument("name")
+@click.option("--idle", type=float, default=2.0, show_default=True, metavar="SECONDS", help="How long to wait in IDLE.")
+@config_option
+@json_option
+def test(*, name: str, idle: float, config: Path | None, as_json: bool) -> None:
+    """Log in to the account NAME, list its folders, open the watched ones and idle; say what is wrong. Exit 69 on a failure."""
+    from mailbridge.ingress.imap.probe import probe
+    from mailbridge.ingress.imap.vault import open_vault
+    from mailbridge.store import StoreError
+
+    settings = load_or_exit(config).settings
+    account = next((one for one in settings.imap if one.label == name), None)
+    if account is None:
+        known = ", ".join(one.label for one in settings.imap) or "none is configured"
+        click.echo(f"mailbridge: no account is called {name!r}; there is {known}", err=True)
+        raise SystemExit(Exit.NOT_FOUND)
+    try:
+        vault = open_vault(settings.store) if account.oauth is not None else None
+    except StoreError as fault:
+        click.echo(f"mailbridge: {fault}", err=True)
+        raise SystemExit(Exit.CONFIG) from None
+    is_good = True
+    for finding in probe(account, vault, idle_for=idle):
+        is_good = is_good and finding.is_good
+        if as_json:
+            click.echo(json.dumps({"step": finding.step, "ok": finding.is_good, "text": finding.text}))
+        else:
+            click.echo(f"{'ok  ' if finding.is_good else 'FAIL'} {finding.step}: {finding.text}")
+    if not is_good:
+        raise SystemExit(Exit.UNAVAILABLE)
+
+
+def _ask(listen: str) -> dict[str, Any] | None:
+    host, _, port = listen.rpartition(":")
+    local = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}.get(host, host.strip("[]"))  # noqa: S104
+    connection = http.client.HTTPConnection(local, int(port), timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        answer = json.loads(connection.getresponse().read(4_194_304))
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    return answer if isinstance(answer, dict) else None
+
+
+def _ago(seconds: float | None) -> str:
+    if seconds is None:
+        return "never"
+    for limit, unit, divisor in ((120, "s", 1), (7200, "min", 60), (172_800, "h", 3600)):
+        if seconds < limit:
+            return f"{seconds / divisor:.0f} {unit} ago"
+    return f"{seconds / 86_400:.0f} d ago"

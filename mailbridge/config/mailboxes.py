@@ -1,0 +1,87 @@
+"""What is wrong with the `[[imap]]` tables: accounts that cannot work, each with the mend."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+
+from mailbridge.config.settings import ImapSettings, Settings
+from mailbridge.core.addresses import parse_mailbox
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+MOVE = "move:"
+MOST_FOLDERS = 20
+RENEW = (timedelta(seconds=5), timedelta(minutes=28))
+"""RFC 2177 wants IDLE anew before 29 minutes; the strictest provider ends it after one."""
+
+
+def mailbox_mistakes(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """Section, key and what is wrong, for every mistake."""
+    names = Counter(account.label for account in settings.imap)
+    for name, count in names.items():
+        if count > 1:
+            yield "imap", "name", f"{name!r} names more than one account; give each a name of its own"
+    for account in settings.imap:
+        for key, what in (*_where(account), *_who(account), *_what(account)):
+            yield "imap", key, f"account {account.label!r}: {what}"
+
+
+def _where(account: ImapSettings) -> Iterator[tuple[str, str]]:
+    if account.preset is None and not account.host:
+        yield "host", "needs a host, or a preset such as gmail"
+    if not NAME.fullmatch(account.label):
+        yield "name", "must be letters, digits, dots, hyphens and underscores; it stands in metrics and file names"
+    if "@" in account.label:
+        yield "name", "must not be an address: it stands in metrics"
+    if not 0 <= account.port <= 65535:
+        yield "port", "must be between 1 and 65535"
+    if account.tls == "none" and account.tls_ca is not None:
+        yield "tls_ca", 'has no meaning with tls = "none"'
+
+
+def _who(account: ImapSettings) -> Iterator[tuple[str, str]]:
+    if (account.password is None) == (account.oauth is None):
+        yield "password", "needs either password (or password_file) or oauth = {…}"
+    if account.preset == "outlook" and account.password is not None:
+        yield "password", 'Microsoft takes no passwords over IMAP any more; use oauth = { provider = "microsoft", … }'
+    if parse_mailbox(account.mailbox) is None:
+        yield "address", f"{account.mailbox!r} is no mail address; say with address whose mail comes into this account"
+    oauth = account.oauth
+    if oauth is None:
+        return
+    if oauth.grant == "service-account":
+        if oauth.provider != "google" or oauth.key_file is None:
+            yield "oauth", 'service-account is Google\'s: it needs provider = "google" and key_file'
+        return
+    if not oauth.client_id:
+        yield "oauth", "needs client_id, of an application registered with the provider"
+    if oauth.grant == "client-credentials" and oauth.client_secret is None:
+        yield "oauth", "client-credentials needs client_secret or client_secret_file"
+    if oauth.provider == "custom" and not (oauth.token_url and oauth.scope):
+        yield "oauth", "a custom provider needs token_url and scope"
+    if oauth.provider == "microsoft" and oauth.grant == "client-credentials" and oauth.tenant in ("common", "consumers"):
+        yield "oauth", "client-credentials needs the tenant's own id"
+    for key in ("auth_url", "token_url", "device_url"):
+        url = getattr(oauth, key)
+        if url and not url.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+            yield "oauth", f"{key} must begin with https://"
+
+
+def _what(account: ImapSettings) -> Iterator[tuple[str, str]]:
+    if not 1 <= len(account.folders) <= MOST_FOLDERS:
+        yield "folders", f"must be between 1 and {MOST_FOLDERS} folders"
+    if len(set(account.folders)) != len(account.folders) or not all(account.folders):
+        yield "folders", "names a folder twice, or one without a name"
+    is_named = account.after.startswith((MOVE, "keyword:")) and account.after != MOVE
+    if account.after not in ("nothing", "seen", "delete") and not is_named:
+        yield "after", "must be nothing, seen, delete, keyword:NAME or move:FOLDER"
+    if account.after.startswith("keyword:") and not re.fullmatch(r"keyword:[A-Za-z$][A-Za-z0-9_$.-]{0,60}", account.after):
+        yield "after", "a keyword is letters, digits, $, dots, hyphens and underscores"
+    if account.after.removeprefix(MOVE) in account.folders and account.after.startswith(MOVE):
+        yield "after", "moves mails into a folder that is watched itself"
+    if account.identifier is not None and not account.identifier.strip():
+        yield "identifier", "is empty"
+    if not RENEW[0] <= account.renew <= RENEW[1]:
+        yield "renew", "must be between 5s and 28m"

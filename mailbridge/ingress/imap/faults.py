@@ -1,0 +1,87 @@
+"""What can go wrong with a mailbox: each fault is of a kind, says what happened and the mend, and how long to leave it alone."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from enum import StrEnum
+
+TEXT_LIMIT = 200
+"""Characters of a server's own words that are shown."""
+
+HINT = re.compile(r"Suggested Backoff Time:\s*(\d{1,9})\s*milliseconds", re.IGNORECASE)
+LONGEST_HINT = timedelta(minutes=15)
+BUSY_CODES = ("[LIMIT]", "[INUSE]", "[UNAVAILABLE]", "[SERVERBUG]", "[THROTTLED]", "[OVERQUOTA]")
+BUSY_WORDS = (
+    "too many",
+    "maximum number",
+    "exceeded",
+    "throttl",
+    "try again later",
+    "temporar",
+    "not connected",
+    "server busy",
+    "internal error",
+)
+
+
+class Kind(StrEnum):
+    """What a fault asks for: patience, a pause, or a person."""
+
+    NETWORK = "network"
+    """No connection, or one that died: again soon."""
+    BUSY = "busy"
+    """The server asks to be left alone for a while."""
+    REFUSED = "refused"
+    """The server does not take these credentials: again seldom, so that no account gets locked."""
+    CONSENT = "consent"
+    """The permission is gone: never again until a person has given it anew."""
+    SETTING = "setting"
+    """The configuration does not fit the server: again seldom."""
+
+
+class MailboxFault(Exception):  # noqa: N818  (its kind says what it is)
+    """A mailbox cannot be watched now. The text names what happened and the mend, and no secret."""
+
+    def __init__(self, kind: Kind, text: str, *, pause: timedelta | None = None) -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.pause = pause
+
+
+class Refusal(MailboxFault):
+    """The server said NO or BAD to one command; the connection is as well as before."""
+
+
+class IdleRefused(Exception):  # noqa: N818  (an answer rather than an error)
+    """The server answered IDLE with NO or BAD: this connection has to be polled."""
+
+
+def shown(octets: bytes) -> str:
+    """A server's words, fit for a line in a log or on a terminal: printable, one line, not long."""
+    text = octets.decode("utf-8", "replace")
+    return re.sub(r"[^\x20-\x7e\u00a1-\u02ff\u0370-\u1fff\u3040-\ud7ff]+", " ", text).strip()[:TEXT_LIMIT]
+
+
+def hint_of(text: str) -> timedelta | None:
+    """How long the server asks to be left alone (Microsoft's throttling text), at most 15 minutes; None if it does not say."""
+    found = HINT.search(text)
+    return min(timedelta(milliseconds=int(found[1])), LONGEST_HINT) if found else None
+
+
+def is_busy(text: str) -> bool:
+    """Whether a NO, BAD or BYE means "not now" rather than "not you"."""
+    folded = text.casefold()
+    return any(code in text.upper() for code in BUSY_CODES) or any(word in folded for word in BUSY_WORDS)
+
+
+def goodbye(text: str) -> MailboxFault:
+    """What a BYE asks for."""
+    kind = Kind.BUSY if is_busy(text) or hint_of(text) else Kind.NETWORK
+    return MailboxFault(kind, f"the server closed the session: {text}", pause=hint_of(text))
+
+
+def refusal(what: str, text: str) -> Refusal:
+    """What a NO or BAD to a command other than the login asks for."""
+    kind = Kind.BUSY if is_busy(text) or hint_of(text) else Kind.NETWORK
+    return Refusal(kind, f"{what} was refused: {text}", pause=hint_of(text))

@@ -1,0 +1,132 @@
+"""What is known of the large providers, so that only address and secret have to be typed; and an account with all of it settled."""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Literal
+
+from mailbridge.config.settings import ImapSettings, OAuthSettings
+from mailbridge.core.secret import Secret
+from mailbridge.ingress.imap.faults import Kind, MailboxFault
+from mailbridge.ingress.imap.stream import Endpoint
+
+PORTS = {"tls": 993, "starttls": 143, "none": 143}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """A provider. ``hint`` tells what its password is; ``hot_poll`` how often it is asked while somebody waits (None: as often
+    as a server of one's own); ``is_pipelined`` whether it takes several commands at once (Exchange is said to stumble)."""
+
+    host: str
+    hint: str
+    port: int = 993
+    tls: Literal["tls", "starttls"] = "tls"
+    hot_poll: timedelta | None = timedelta(seconds=2)
+    is_pipelined: bool = True
+
+
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {
+        "gmail": Preset(host="imap.gmail.com", hint="an app password (16 letters; needs 2-step verification), or oauth"),
+        "outlook": Preset(host="outlook.office365.com", hint="no password at all: oauth only", is_pipelined=False),
+        "yahoo": Preset(host="imap.mail.yahoo.com", hint="an app password"),
+        "icloud": Preset(host="imap.mail.me.com", hint="an app-specific password"),
+        "fastmail": Preset(host="imap.fastmail.com", hint="an app password"),
+        "zoho": Preset(host="imap.zoho.com", hint="an app password; IMAP has to be switched on in its settings"),
+        "proton": Preset(
+            host="127.0.0.1",
+            port=1143,
+            tls="starttls",
+            hint="the password that Proton Bridge shows, and tls_ca = its exported certificate",
+            hot_poll=None,
+        ),
+        "163": Preset(host="imap.163.com", hint="an authorisation code", hot_poll=timedelta(seconds=5)),
+        "yandex": Preset(host="imap.yandex.com", hint="an app password; IMAP has to be switched on in its settings"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """An account with everything settled. ``hot_poll`` None: 50 to 250 ms."""
+
+    name: str
+    host: str
+    port: int
+    tls: Literal["tls", "starttls", "none"]
+    username: str
+    mailbox: str
+    folders: tuple[str, ...]
+    after: str
+    renew: timedelta
+    hint: str
+    hot_poll: timedelta | None
+    is_pipelined: bool
+    password: Secret | None
+    oauth: OAuthSettings | None
+
+    def endpoint(self, context: ssl.SSLContext | None) -> Endpoint:
+        """Where to connect."""
+        return Endpoint(
+            host=self.host,
+            port=self.port,
+            is_starttls=self.tls == "starttls",
+            context=None if self.tls == "none" else context,
+        )
+
+    def cursor_of(self, folder: str) -> str:
+        """The name of a folder's cursor: the same as long as it is the same account, and no address in it."""
+        told = f"{self.username}\0{self.host}\0{folder}"
+        return f"imap/{hashlib.blake2b(told.encode(), digest_size=10).hexdigest()}"
+
+
+def account_of(settings: ImapSettings) -> Account:
+    """Settings with the preset's values where nothing else is said."""
+    preset = PRESETS[settings.preset] if settings.preset else None
+    tls = preset.tls if preset and not settings.host else settings.tls
+    return Account(
+        name=settings.label,
+        host=settings.host or (preset.host if preset else ""),
+        port=settings.port or (preset.port if preset and not settings.host else PORTS[tls]),
+        tls=tls,
+        username=settings.username,
+        mailbox=settings.mailbox,
+        folders=settings.folders,
+        after=settings.after,
+        renew=settings.renew,
+        hint=preset.hint if preset else "the account's password, or an app password where there is one",
+        hot_poll=preset.hot_poll if preset else None,
+        is_pipelined=preset.is_pipelined if preset else True,
+        password=settings.password,
+        oauth=settings.oauth,
+    )
+
+
+class Contexts:
+    """TLS contexts, one for each set of certificate authorities and shared by all connections: one each costs 943 KiB."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, ssl.SSLContext] = {}
+
+    def of(self, settings: ImapSettings) -> ssl.SSLContext | None:
+        """The context for an account; None without TLS.
+
+        Raises:
+            MailboxFault: ``tls_ca`` cannot be read.
+        """
+        if settings.tls == "none":
+            return None
+        name = str(settings.tls_ca or "")
+        if name not in self._made:
+            try:
+                self._made[name] = ssl.create_default_context(cafile=name or None)
+            except OSError as fault:
+                reason = getattr(fault, "strerror", None) or "no PEM certificate"
+                raise MailboxFault(Kind.SETTING, f"tls_ca {name}: {reason}") from None
+        return self._made[name]

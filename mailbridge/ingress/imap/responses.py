@@ -1,0 +1,117 @@
+"""What a server says, taken apart: one response with its literals, and the items of a FETCH (RFC 3501 7)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from mailbridge.ingress.imap.faults import Kind, MailboxFault
+
+LITERAL = re.compile(rb"\{(\d{1,10})\}\r\n\Z")
+TOKEN = re.compile(rb'\s*(?:(\()|(\))|"((?:[^"\\]|\\.)*)"|\{(\d+)\}\r\n|([^\s()"{]+))')
+NUMBERED = re.compile(rb"(\d{1,10}) ([A-Z]+)\b ?", re.IGNORECASE)
+BODY = re.compile(rb"BODY\[\](?:<\d+>)?\Z", re.IGNORECASE)
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """One response. ``tag`` is ``*``, ``+`` or a command's own; ``text`` is the rest without its line end, literals left out
+    (their ``{n}`` CRLF stays where they stood)."""
+
+    tag: bytes
+    text: bytes = field(repr=False)
+    literals: tuple[bytes, ...] = field(default=(), repr=False)
+
+    @property
+    def numbered(self) -> tuple[int, bytes]:
+        """Number and name of a response such as ``23 EXISTS``; ``(0, b"")`` where it is none."""
+        found = NUMBERED.match(self.text) if self.tag == b"*" else None
+        return (int(found[1]), found[2].upper()) if found else (0, b"")
+
+    @property
+    def status(self) -> bytes:
+        """``OK``, ``NO``, ``BAD``, ``BYE`` …: the first word."""
+        return self.text.partition(b" ")[0].upper()
+
+    def code(self, name: bytes) -> bytes | None:
+        """The argument of a response code such as ``[UIDVALIDITY 7]``, ``b""`` if it has none, None if it is not there."""
+        found = re.search(rb"\[" + re.escape(name) + rb"(?: ([^\]]*))?\]", self.text, re.IGNORECASE)
+        return None if found is None else found[1] or b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """What a FETCH told of one mail. ``at`` is the INTERNALDATE (aware), None where it was not given or makes no sense;
+    ``content`` is the beginning of the mail as far as it was asked for, None where no body was given."""
+
+    uid: int
+    at: datetime | None = None
+    size: int = 0
+    content: bytes | None = field(default=None, repr=False)
+
+
+def fetched_of(response: Response) -> Fetched | None:
+    """The items of a FETCH response; None where it has no UID (a change of flags).
+
+    Raises:
+        MailboxFault: the response cannot be read.
+    """
+    items = _items(response)
+    uid = items.get(b"UID", b"")
+    if not uid.isdigit():
+        return None
+    size = items.get(b"RFC822.SIZE", b"")
+    content = next((value for name, value in items.items() if BODY.match(name)), None)
+    return Fetched(
+        uid=int(uid),
+        at=internal_date(items.get(b"INTERNALDATE", b"")),
+        size=int(size) if size.isdigit() else 0,
+        content=content,
+    )
+
+
+def internal_date(value: bytes) -> datetime | None:
+    """``17-Jul-1996 02:44:25 -0700`` (RFC 3501, date-time), aware; None where it is none."""
+    parts = re.fullmatch(rb"\s*(\d{1,2})-([A-Za-z]{3})-(\d{4}) (\d\d:\d\d:\d\d) ([+-]\d{4})", value)
+    if parts is None:
+        return None
+    day, month, year, clock, zone = (part.decode("ascii") for part in parts.groups())
+    try:
+        return datetime.strptime(f"{day} {MONTHS.index(month.title()) + 1} {year} {clock} {zone}", "%d %m %Y %H:%M:%S %z")
+    except ValueError:
+        return None
+
+
+def numbers_of(response: Response) -> list[int]:
+    """The numbers of a SEARCH response."""
+    return [int(word) for word in response.text.split()[1:] if word.isdigit()]
+
+
+def _items(response: Response) -> dict[bytes, bytes]:
+    """Names and values of a FETCH's outermost list; the value of an inner list is ``b""``."""
+    start = response.text.find(b"(")
+    literals = iter(response.literals)
+    tokens: list[bytes] = []
+    depth, position = 0, max(start, 0)
+    while position < len(response.text):
+        found = TOKEN.match(response.text, position)
+        if found is None:
+            break
+        position = found.end()
+        opened, closed, quoted, literal, atom = found.groups()
+        if opened:
+            depth += 1
+            if depth == 2:
+                tokens.append(b"")
+        elif closed:
+            depth -= 1
+        else:
+            plain = b"" if atom is not None and atom.upper() == b"NIL" else atom
+            value = next(literals, b"") if literal is not None else quoted if quoted is not None else plain
+            if depth == 1:
+                tokens.append(re.sub(rb"\\(.)", rb"\1", value) if quoted is not None else value)
+    if start < 0 or depth != 0 or response.text[position:].strip():
+        raise MailboxFault(Kind.NETWORK, "the server sent a FETCH that cannot be read")
+    return {name.upper(): value for name, value in zip(tokens[::2], tokens[1::2], strict=False)}

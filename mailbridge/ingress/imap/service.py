@@ -1,0 +1,210 @@
+"""All watched mailboxes of a daemon: made from the settings, started, asked how they are, and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import CancelledError
+from datetime import datetime, timedelta
+from typing import Any, Protocol, TypeVar
+
+from mailbridge.config.settings import ImapSettings
+from mailbridge.core.mail import Envelope
+from mailbridge.ingress.imap.login import LoggedIn, log_in
+from mailbridge.ingress.imap.mailbox import Mailbox, NotTaken
+from mailbridge.ingress.imap.oauth import TokenSource
+from mailbridge.ingress.imap.presets import Account, Contexts, account_of
+from mailbridge.ingress.imap.vault import TokenVault
+from mailbridge.ingress.imap.vitals import MailboxHealth, Vitals
+from mailbridge.ingress.imap.watcher import Stopped, Watcher
+from mailbridge.ingress.imap.wire import Wire
+from mailbridge.store import Receipt, StoreUnavailable
+
+log = logging.getLogger("mailbridge.imap")
+
+T = TypeVar("T")
+
+LOGINS = 4
+"""Logins at once to one host: a restart with many mailboxes is no login storm."""
+ACCEPT_TIMEOUT = 60.0
+
+Accept = Callable[[Envelope], Awaitable[Receipt]]
+
+
+class Cursors(Protocol):
+    """What a mailbox needs of the store beside the intake."""
+
+    async def cursor(self, mailbox: str) -> str | None: ...
+
+    async def advance(self, cursor: str) -> None: ...
+
+
+class LoopDoor:
+    """The intake and the store of the daemon's loop, for a thread."""
+
+    def __init__(self, accept: Accept, cursors: Cursors, loop: asyncio.AbstractEventLoop) -> None:
+        self._accept = accept
+        self._cursors = cursors
+        self._loop = loop
+
+    def accept(self, envelope: Envelope) -> Receipt:
+        """See `Door.accept`."""
+
+        async def accepting() -> Receipt:
+            return await self._accept(envelope)
+
+        try:
+            return self._wait_for(accepting())
+        except StoreUnavailable:
+            raise
+        except Exception:
+            log.exception("mail could not be taken")
+            raise NotTaken from None
+
+    def cursor(self, mailbox: str) -> str | None:
+        """See `Door.cursor`."""
+        return self._wait_for(self._cursors.cursor(mailbox))
+
+    def advance(self, cursor: str) -> None:
+        """See `Door.advance`."""
+        self._wait_for(self._cursors.advance(cursor))
+
+    def _wait_for(self, doing: Coroutine[Any, Any, T]) -> T:
+        try:
+            future = asyncio.run_coroutine_threadsafe(doing, self._loop)
+        except RuntimeError:
+            doing.close()
+            raise StoreUnavailable("closed", "the daemon has stopped") from None
+        try:
+            return future.result(ACCEPT_TIMEOUT)
+        except TimeoutError:
+            future.cancel()
+            raise StoreUnavailable("locked", f"no answer for {ACCEPT_TIMEOUT:g} s") from None
+        except (CancelledError, asyncio.CancelledError):
+            raise StoreUnavailable("closed", "the daemon stops") from None
+
+
+class Gates:
+    """Lets a few log in to a host at once, and the others wait."""
+
+    def __init__(self) -> None:
+        self._gates: dict[str, threading.BoundedSemaphore] = {}
+
+    def of(self, host: str) -> threading.BoundedSemaphore:
+        """The gate of a host."""
+        return self._gates.setdefault(host, threading.BoundedSemaphore(LOGINS))
+
+
+class Watchers:
+    """The mailboxes that are watched."""
+
+    def __init__(self, watchers: Sequence[Watcher]) -> None:
+        self._watchers = tuple(watchers)
+
+    def wake(self) -> None:
+        """Somebody waits for a code: every mailbox looks at once. Cheap, and safe from any thread."""
+        for watcher in self._watchers:
+            watcher.wake()
+
+    def health(self) -> tuple[MailboxHealth, ...]:
+        """Every mailbox as it is now."""
+        return tuple(watcher.vitals.read() for watcher in self._watchers)
+
+    async def close(self, drain: timedelta) -> None:
+        """Stop all, wait for up to ``drain``; a thread that hangs in a network call is left behind, and nothing is lost by it."""
+        for watcher in self._watchers:
+            watcher.stop()
+        until = time.monotonic() + drain.total_seconds()
+        ended = await asyncio.to_thread(lambda: [watcher.join(until) for watcher in self._watchers])
+        if not all(ended):
+            log.warning("mailbox threads left behind", extra={"count": ended.count(False)})
+
+
+def never() -> bool:
+    """Nobody waits."""
+    return False
+
+
+async def serve(
+    settings: Sequence[ImapSettings],
+    accept: Accept,
+    cursors: Cursors,
+    *,
+    now: Callable[[], datetime],
+    vault: TokenVault | None = None,
+    hot: Callable[[], bool] = never,
+    dice: Callable[[], float] = random.random,
+) -> Watchers:
+    """Watch every folder of every account, each in a thread of its own. Returns at once; what is wrong shows in the health.
+
+    ``accept`` returns when a mail is on disk; ``hot`` is asked often, from many threads, whether somebody waits for a code.
+    """
+    door = LoopDoor(accept, cursors, asyncio.get_running_loop())
+    contexts, gates = Contexts(), Gates()
+    watchers = []
+    for entry in settings:
+        account = account_of(entry)
+        tokens = tokens_of(account, vault)
+        for folder in account.folders:
+            vitals = Vitals(f"{account.name}/{folder}", renew=account.renew.total_seconds())
+            mailbox = Mailbox(
+                key=account.cursor_of(folder),
+                rcpt=account.mailbox,
+                peer=account.host,
+                door=door,
+                now=now,
+                vitals=vitals,
+                with_effect=account.after != "nothing",
+            )
+            watchers.append(
+                Watcher(
+                    account=account,
+                    folder=folder,
+                    mailbox=mailbox,
+                    vitals=vitals,
+                    connect=connector(entry, account, tokens, contexts=contexts, gates=gates),
+                    hot=hot,
+                    is_consented=tokens.has_changed if tokens is not None else never,
+                    dice=dice,
+                )
+            )
+    for watcher in watchers:
+        watcher.start()
+    return Watchers(watchers)
+
+
+def tokens_of(account: Account, vault: TokenVault | None) -> TokenSource | None:
+    """The access tokens of an account; None where it has a password."""
+    if account.oauth is None or vault is None:
+        return None
+    return TokenSource(account=account.name, username=account.username, settings=account.oauth, vault=vault)
+
+
+def connector(
+    entry: ImapSettings, account: Account, tokens: TokenSource | None, *, contexts: Contexts, gates: Gates
+) -> Callable[[Callable[[], bool]], tuple[Wire, LoggedIn]]:
+    """A function that connects and logs in when the host's gate lets it; its argument tells whether to give up waiting."""
+
+    def connect(is_stopping: Callable[[], bool]) -> tuple[Wire, LoggedIn]:
+        gate = gates.of(account.host)
+        while not gate.acquire(timeout=0.5):
+            if is_stopping():
+                raise Stopped
+        try:
+            if is_stopping():
+                raise Stopped
+            wire = Wire(account.endpoint(contexts.of(entry)))
+            wire.is_pipelining = account.is_pipelined
+            try:
+                return wire, log_in(wire, account, tokens)
+            except BaseException:
+                wire.close()
+                raise
+        finally:
+            gate.release()
+
+    return connect

@@ -1,0 +1,245 @@
+"""The byte layer under imapclient: a non-blocking socket, a buffer of our own, and a deadline on everything.
+
+imaplib reads through a buffered file, which hides octets from poll, loses them when a TLS record ends inside a line, and turns
+the end of a connection into an empty read for ever. Here octets stay in one buffer until a whole line or literal is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import imaplib
+import select
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+
+from mailbridge.ingress.imap.faults import Kind, MailboxFault
+
+CHUNK = 65_536
+MAX_LINE = 1_048_576
+"""Octets of one line; a SEARCH answer for 100,000 messages is 700 kB long."""
+MAX_LITERAL = 33_554_432
+"""Octets of one literal; a server that announces more is not believed."""
+
+KEEPALIVE = (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 30_000))
+"""A peer that is gone is found by the kernel within about 35 s, even while nothing is said (Linux; elsewhere what there is)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a server is and how to speak to it. ``context`` is None where there is no TLS at all; times in seconds."""
+
+    host: str
+    port: int
+    is_starttls: bool = False
+    context: ssl.SSLContext | None = None
+    connect_timeout: float = 10.0
+    read_timeout: float = 10.0
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether TLS starts with the connection."""
+        return self.context is not None and not self.is_starttls
+
+
+class Stream(imaplib.IMAP4):
+    """imaplib's protocol engine on our own octets. Everything blocks at most ``read_timeout`` without an octet."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._inbox = bytearray()
+        super().__init__(endpoint.host, endpoint.port)
+
+    def open(self, host: str = "", port: int = 143, timeout: float | None = None) -> None:  # noqa: ARG002  (imaplib's signature)
+        """Connect, and shake hands where TLS starts with the connection.
+
+        Raises:
+            MailboxFault: it cannot be reached, or it does not speak TLS as configured; the text says which.
+        """
+        self.host, self.port = host, port
+        plain = _connect(self._endpoint)
+        self.sock = _handshake(plain, self._endpoint) if self._endpoint.is_tls else plain
+        self.sock.setblocking(False)
+
+    def secure(self) -> None:
+        """STARTTLS (RFC 3501 6.2.1); what the server said before it is forgotten.
+
+        Raises:
+            MailboxFault: not offered, refused, or no TLS behind it.
+        """
+        typ, _ = self._simple_command("STARTTLS")
+        if typ != "OK":
+            raise MailboxFault(Kind.SETTING, 'the server refuses STARTTLS; try tls = "tls" with its TLS port (993)')
+        if self._inbox:
+            raise MailboxFault(Kind.NETWORK, "the server sent octets between STARTTLS and the handshake; not to be trusted")
+        self.sock = _handshake(self.sock, self._endpoint)
+        self.sock.setblocking(False)
+
+    def read(self, size: int) -> bytes:
+        """Exactly ``size`` octets."""
+        if size > MAX_LITERAL:
+            raise MailboxFault(Kind.NETWORK, f"the server announced a literal of {size} octets; not read")
+        while len(self._inbox) < size:
+            self._more()
+        return self._take(size)
+
+    def readline(self) -> bytes:
+        """One line with its end; a bare LF is mended to CRLF, since imaplib asks for it."""
+        start = 0
+        while (end := self._inbox.find(b"\n", start)) < 0:
+            start = len(self._inbox)
+            if start > MAX_LINE:
+                break
+            self._more()
+        if max(start, end) > MAX_LINE:
+            raise MailboxFault(Kind.NETWORK, f"the server sent a line of more than {MAX_LINE} octets")
+        line = self._take(end + 1)
+        return line if line.endswith(b"\r\n") else line[:-1] + b"\r\n"
+
+    def has_line(self) -> bool:
+        """Whether at least one whole line is in the buffer."""
+        return b"\n" in self._inbox
+
+    def fill(self, *, is_more_needed: bool = False) -> bool:
+        """Take what has arrived without waiting, a megabyte at the most. True if anything had.
+
+        The end of a connection is no error while a whole line is there to be read, unless that is not enough.
+
+        Raises:
+            MailboxFault: the connection has ended, and its last words are read.
+        """
+        got = False
+        for _ in range(16):
+            try:
+                octets = self.sock.recv(CHUNK)
+            except (ssl.SSLWantReadError, BlockingIOError):
+                break
+            except ssl.SSLWantWriteError:
+                self._wait(select.POLLOUT)
+                continue
+            except OSError as fault:
+                if got or (self.has_line() and not is_more_needed):
+                    break
+                raise _lost(fault) from None
+            if not octets:
+                if got or (self.has_line() and not is_more_needed):
+                    break
+                raise MailboxFault(Kind.NETWORK, "the server closed the connection")
+            self._inbox += octets
+            got = True
+            if len(octets) < CHUNK and not isinstance(self.sock, ssl.SSLSocket):
+                break
+        if got:
+            _quickack(self.sock)
+        return got
+
+    def send(self, data: bytes | bytearray | memoryview) -> None:  # type: ignore[override]
+        """Everything, or MailboxFault."""
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[self.sock.send(view) :]
+            except ssl.SSLWantReadError:
+                self._wait(select.POLLIN)
+            except (ssl.SSLWantWriteError, BlockingIOError):
+                self._wait(select.POLLOUT)
+            except OSError as fault:
+                raise _lost(fault) from None
+
+    def shutdown(self) -> None:
+        """Close at once; nothing is waited for."""
+        sock = getattr(self, "sock", None)
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+
+    def wait(self, seconds: float, wake: int | None = None) -> None:
+        """Until octets have come, ``wake`` (a descriptor) can be read, or the time is over; whichever is first."""
+        if isinstance(self.sock, ssl.SSLSocket) and self.sock.pending():
+            return
+        poll = self._poll(select.POLLIN)
+        if wake is not None:
+            poll.register(wake, select.POLLIN)
+        poll.poll(max(0.0, seconds) * 1000)
+
+    def _poll(self, event: int) -> select.poll:
+        if self.sock.fileno() < 0:
+            raise MailboxFault(Kind.NETWORK, "the connection was closed on our side")
+        poll = select.poll()
+        poll.register(self.sock, event)
+        return poll
+
+    def _take(self, size: int) -> bytes:
+        taken = bytes(self._inbox[:size])
+        del self._inbox[:size]
+        return taken
+
+    def _more(self) -> None:
+        until = time.monotonic() + self._endpoint.read_timeout
+        while not self.fill(is_more_needed=True):
+            self._wait(select.POLLIN, until)
+
+    def _wait(self, event: int, until: float | None = None) -> None:
+        """Until the socket is ready, or MailboxFault."""
+        left = self._endpoint.read_timeout if until is None else until - time.monotonic()
+        poll = self._poll(event)
+        if left <= 0 or not poll.poll(left * 1000):
+            raise MailboxFault(Kind.NETWORK, f"the server said nothing for {self._endpoint.read_timeout:g} s")
+
+
+def _connect(endpoint: Endpoint) -> socket.socket:
+    try:
+        sock = socket.create_connection((endpoint.host, endpoint.port), endpoint.connect_timeout)
+    except socket.gaierror as fault:
+        kind = Kind.NETWORK if fault.errno == socket.EAI_AGAIN else Kind.SETTING
+        raise MailboxFault(kind, f"no such host: {endpoint.host}; is the name right, and is DNS up?") from None
+    except TimeoutError:
+        raise MailboxFault(Kind.NETWORK, f"{endpoint.host} port {endpoint.port} does not answer") from None
+    except OSError as fault:
+        what = fault.strerror or type(fault).__name__
+        raise MailboxFault(Kind.NETWORK, f"{endpoint.host} port {endpoint.port}: {what.lower()}") from None
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for name, value in KEEPALIVE:
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return sock
+
+
+def _handshake(sock: socket.socket, endpoint: Endpoint) -> socket.socket:
+    if endpoint.context is None:
+        raise MailboxFault(Kind.SETTING, "no TLS is configured")
+    sock.settimeout(endpoint.connect_timeout)
+    try:
+        return endpoint.context.wrap_socket(sock, server_hostname=endpoint.host)
+    except ssl.SSLCertVerificationError as fault:
+        sock.close()
+        reason = fault.verify_message or "not trusted"
+        raise MailboxFault(
+            Kind.SETTING, f"the certificate of {endpoint.host} cannot be trusted: {reason}; name its CA with tls_ca, or mend host"
+        ) from None
+    except TimeoutError:
+        sock.close()
+        raise MailboxFault(Kind.NETWORK, f"{endpoint.host} port {endpoint.port}: the TLS handshake was not answered") from None
+    except ssl.SSLError as fault:
+        sock.close()
+        if fault.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"):
+            text = f'port {endpoint.port} of {endpoint.host} speaks no TLS; try tls = "starttls", or the TLS port (993)'
+            raise MailboxFault(Kind.SETTING, text) from None
+        raise MailboxFault(Kind.NETWORK, f"{endpoint.host}: the TLS handshake failed: {fault.reason or 'unknown'}") from None
+    except OSError as fault:
+        sock.close()
+        raise _lost(fault) from None
+
+
+def _lost(fault: OSError) -> MailboxFault:
+    return MailboxFault(Kind.NETWORK, f"the connection broke: {(fault.strerror or type(fault).__name__).lower()}")
+
+
+def _quickack(sock: socket.socket) -> None:
+    """Acknowledge at once: against a server that leaves Nagle's algorithm on, the body comes 40 ms sooner (measured on Cyrus)."""
+    if hasattr(socket, "TCP_QUICKACK"):
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)

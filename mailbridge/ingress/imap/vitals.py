@@ -1,0 +1,88 @@
+"""How a mailbox is: written by its thread, read by whoever asks; an age that grows by itself cannot stay green by mistake."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+Mode = Literal["connecting", "idle", "notify", "hot", "poll", "waiting", "parked", "held", "stopped"]
+"""``notify``: mails come with their announcement. ``hot``: asked often, since somebody waits for a code. ``waiting``: a pause after a fault. ``parked``: a person is needed. ``held``: the store does not take mail just now."""
+
+RED_AFTER = 3
+"""Renewals without a completed round trip, after which a mailbox counts as dead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailboxHealth:
+    """One mailbox as it is now. Ages in seconds, None: never. ``reason`` is "" while all is well.
+
+    ``age`` is that of the last round trip, or of the watcher while there was none: the number to raise an alarm on.
+    """
+
+    mailbox: str
+    mode: Mode
+    is_well: bool
+    reason: str
+    age: float
+    last_roundtrip: float | None
+    last_mail: float | None
+    mails: int
+    reconnects: int
+    deaf: int
+    skipped: int
+
+
+class Vitals:
+    """One thread writes, any thread reads; each value stands for itself, so no lock is needed."""
+
+    def __init__(self, mailbox: str, *, renew: float, now: Callable[[], float] = time.monotonic) -> None:
+        self.mailbox = mailbox
+        self._now = now
+        self._limit = renew * RED_AFTER
+        self._began = now()
+        self._roundtrip: float | None = None
+        self._mail: float | None = None
+        self.mode: Mode = "connecting"
+        self.reason = ""
+        self.mails = 0
+        self.reconnects = 0
+        self.deaf = 0
+        self.skipped = 0
+
+    def round_trip(self) -> None:
+        """The server has just answered a command."""
+        self._roundtrip = self._now()
+
+    def mail(self) -> None:
+        """A mail was accepted."""
+        self._mail = self._now()
+        self.mails += 1
+
+    @property
+    def roundtrip_age(self) -> float:
+        """Seconds since the server last answered; since the start where it never has."""
+        return self._now() - (self._began if self._roundtrip is None else self._roundtrip)
+
+    def read(self) -> MailboxHealth:
+        """Everything, with a verdict."""
+        age = self.roundtrip_age
+        reason = self.reason
+        is_late = age > self._limit
+        if is_late and self.mode not in ("parked", "held"):
+            reason = f"no answer from the server for {age:.0f} s" + (f": {reason}" if reason else "")
+        now = self._now()
+        return MailboxHealth(
+            mailbox=self.mailbox,
+            mode=self.mode,
+            is_well=not is_late and self.mode not in ("parked", "held"),
+            reason=reason,
+            age=round(age, 3),
+            last_roundtrip=None if self._roundtrip is None else round(now - self._roundtrip, 3),
+            last_mail=None if self._mail is None else round(now - self._mail, 3),
+            mails=self.mails,
+            reconnects=self.reconnects,
+            deaf=self.deaf,
+            skipped=self.skipped,
+        )

@@ -1,0 +1,327 @@
+"""Mailboxes on a real Dovecot: every fault under delivery, nothing lost, nothing twice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mailbridge.config.settings import ImapSettings
+from mailbridge.ingress.imap.service import Watchers
+from tests.ingress.imap.watched import House, account, code_mail, house, until, watching
+from tests.peers import dovecot as peer
+from tests.peers.dovecot import Dovecot, preload_library, running_dovecot
+from tests.peers.token_endpoint import TokenEndpoint
+
+WATCHED = ("notify", "idle", "hot", "poll")
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that the mail server's own user can reach; pytest's is for its owner alone."""
+    if not peer.is_installed():
+        pytest.skip(peer.MEND)
+    path = Path(tempfile.mkdtemp(prefix="mailbridge-dovecot-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def of(server: Dovecot, **changes: object) -> ImapSettings:
+    """Ann's account over TLS."""
+    usual: dict[str, object] = {"host": "localhost", "tls": "tls", "tls_ca": server.ca, "renew": timedelta(seconds=2)}
+    port = changes.pop("port", server.imaps)
+    assert isinstance(port, int)
+    return account(port, **{**usual, **changes})
+
+
+async def deliver(server: Dovecot, first: int, count: int, *, every: float = 0.02) -> None:
+    """Deliver codes one after another; a server that is down is waited for, as a mail server does."""
+    for number in range(first, first + count):
+        for _ in range(400):
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(server.deliver, code_mail(str(number)))
+                break
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(every)
+
+
+async def all_there(home: House, first: int, count: int, *, within: float) -> float:
+    """Wait until every code is in the store; fail if one is there twice."""
+    wanted = [str(number) for number in range(first, first + count)]
+
+    async def is_so() -> bool:
+        return set(await home.codes()) >= set(wanted)
+
+    taken = await until(is_so, within=within, what=f"{count} codes")
+    assert sorted(await home.codes()) == wanted
+    return taken
+
+
+async def well(watchers: Watchers, *, within: float = 15) -> None:
+    """Wait until every mailbox is watched."""
+    await until(lambda: all(one.mode in WATCHED for one in watchers.health()), within=within, what="watching")
+
+
+Act = Callable[[Dovecot], Awaitable[None]]
+
+
+async def _nothing(server: Dovecot) -> None:
+    await asyncio.sleep(0)
+
+
+async def _kick(server: Dovecot) -> None:
+    for _ in range(5):
+        await asyncio.to_thread(server.doveadm, "kick", "ann@corp.example")
+        await asyncio.sleep(0.4)
+
+
+async def _kill_sessions(server: Dovecot) -> None:
+    for _ in range(5):
+        await asyncio.to_thread(server.signal, signal.SIGKILL, "imap")
+        await asyncio.sleep(0.4)
+
+
+async def _power_cut(server: Dovecot) -> None:
+    await asyncio.to_thread(server.crash)
+    await asyncio.sleep(1.5)
+    await asyncio.to_thread(server.start)
+
+
+async def _restart(server: Dovecot) -> None:
+    await asyncio.to_thread(server.stop)
+    await asyncio.to_thread(server.crash)
+    await asyncio.to_thread(server.start)
+
+
+async def _frozen(server: Dovecot) -> None:
+    await asyncio.to_thread(server.signal, signal.SIGSTOP, "imap", "imap-login")
+    await asyncio.sleep(3)
+    await asyncio.to_thread(server.signal, signal.SIGCONT, "imap", "imap-login")
+
+
+async def _one_hangs(server: Dovecot) -> None:
+    await asyncio.to_thread(server.signal, signal.SIGSTOP, "imap")
+
+
+async def _new_validity(server: Dovecot) -> None:
+    arguments = ("mailbox", "update", "-u", "ann@corp.example", "--uid-validity", "777", "INBOX")
+    await asyncio.to_thread(server.doveadm, *arguments)
+    await asyncio.to_thread(server.doveadm, "kick", "ann@corp.example")
+
+
+async def _rebuilt(server: Dovecot) -> None:
+    await asyncio.to_thread(server.crash)
+    for path in (server.folder / "mail").rglob("dovecot*"):
+        path.unlink(missing_ok=True)
+    await asyncio.to_thread(server.start)
+
+
+async def _wrong_password(server: Dovecot) -> None:
+    server.set_password("other")
+    await asyncio.to_thread(server.doveadm, "kick", "ann@corp.example")
+    await asyncio.sleep(1)
+    server.set_password(peer.PASSWORD)
+
+
+FAULTS: dict[str, tuple[Act, float]] = {
+    "none": (_nothing, 2.0),
+    "BYE five times": (_kick, 4.0),
+    "sessions killed five times": (_kill_sessions, 5.0),
+    "power cut": (_power_cut, 7.0),
+    "restart": (_restart, 5.0),
+    "everything frozen for 3 s": (_frozen, 7.0),
+    "the session hangs for ever": (_one_hangs, 16.0),
+    "UIDVALIDITY changed": (_new_validity, 4.0),
+    "mailbox rebuilt": (_rebuilt, 5.0),
+    "password refused": (_wrong_password, 8.0),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_under_delivery_loses_and_doubles_nothing(folder: Path, name: str) -> None:
+    """Sixty codes while it happens: each in the store once, the last within its bound of the fault's end."""
+    act, bound = FAULTS[name]
+
+    async def run() -> None:
+        with running_dovecot(folder / "d") as server:
+            async with house(folder) as home, watching(home, of(server)) as watchers:
+                await well(watchers)
+                delivering = asyncio.create_task(deliver(server, 500_000, 60))
+                await asyncio.sleep(0.3)
+                await act(server)
+                await delivering
+                taken = await all_there(home, 500_000, 60, within=bound * 3)
+                await well(watchers)
+                assert taken < bound
+                assert all(one.is_well for one in watchers.health())
+
+    asyncio.run(run())
+
+
+def test_a_silent_server_is_found_by_the_renewal(folder: Path) -> None:
+    """IDLE that never tells anything costs one renewal, no more."""
+    library = preload_library("no_inotify", folder)
+
+    async def run() -> None:
+        with running_dovecot(folder / "d", preload=library) as server:
+            async with house(folder) as home, watching(home, of(server, renew=timedelta(seconds=2))) as watchers:
+                await well(watchers)
+                await deliver(server, 500_000, 1)
+                assert await all_there(home, 500_000, 1, within=8) < 3.5
+
+    asyncio.run(run())
+
+
+def test_a_limit_on_connections_is_waited_out(folder: Path) -> None:
+    """Busy, not parked, with the server's reason; the connection that was there first goes on."""
+
+    async def run() -> None:
+        with running_dovecot(folder / "d", sessions=1) as server:
+            async with house(folder) as home, watching(home, of(server)) as first:
+                await well(first)
+                async with watching(home, of(server, name="second", folders=("Junk",))) as second:
+                    await until(lambda: second.health()[0].mode == "waiting", what="the refusal")
+                    assert "onnections" in second.health()[0].reason
+                    await deliver(server, 500_000, 1)
+                    await all_there(home, 500_000, 1, within=5)
+
+    asyncio.run(run())
+
+
+def test_a_large_mail_before_the_code_costs_nothing(folder: Path) -> None:
+    """24 MB in front of a code: a part of it is read, and the code is there as soon as the server tells of it."""
+
+    async def run() -> None:
+        with running_dovecot(folder / "d") as server:
+            async with house(folder) as home, watching(home, of(server, renew=timedelta(seconds=20))) as watchers:
+                await well(watchers)
+                head = b"From: a@b.example\r\nTo: ann@corp.example\r\nSubject: Photos\r\nMessage-ID: <big@b.example>\r\n\r\n"
+                await asyncio.to_thread(server.deliver, head + b"x" * 76 * 300_000)
+                await deliver(server, 500_000, 1)
+                assert await all_there(home, 500_000, 1, within=8) < 3
+                assert max(len(one.content) for one in home.brought) <= 131_072
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("after", "shows"),
+    [
+        ("seen", ("fetch", "-u", "ann@corp.example", "uid", "mailbox", "INBOX", "seen")),
+        ("move:Processed", ("fetch", "-u", "ann@corp.example", "uid", "mailbox", "Processed", "all")),
+        ("keyword:Pushed", ("fetch", "-u", "ann@corp.example", "uid", "mailbox", "INBOX", "keyword", "Pushed")),
+    ],
+)
+def test_after_effects_happen(folder: Path, after: str, shows: tuple[str, ...]) -> None:
+    """On the server, as its own administration tool sees it."""
+
+    async def run() -> None:
+        with running_dovecot(folder / "d") as server:
+            async with house(folder) as home, watching(home, of(server, after=after)) as watchers:
+                await well(watchers)
+                await deliver(server, 500_000, 2, every=0.7)
+                await all_there(home, 500_000, 2, within=5)
+
+                async def is_done() -> bool:
+                    return (await asyncio.to_thread(server.doveadm, *shows)).count("uid:") == 2
+
+                await until(is_done, within=5, what=after)
+
+    asyncio.run(run())
+
+
+def test_nothing_is_touched_without_an_after_effect(folder: Path) -> None:
+    """No mail is marked as seen by being read."""
+
+    async def run() -> None:
+        with running_dovecot(folder / "d") as server:
+            async with house(folder) as home, watching(home, of(server)) as watchers:
+                await well(watchers)
+                await deliver(server, 500_000, 2)
+                await all_there(home, 500_000, 2, within=5)
+                seen = await asyncio.to_thread(server.doveadm, "search", "-u", "ann@corp.example", "mailbox", "INBOX", "seen")
+                assert seen == ""
+
+    asyncio.run(run())
+
+
+def test_starttls_and_no_tls(folder: Path) -> None:
+    """The same mailbox by both other ways."""
+
+    async def run() -> None:
+        with running_dovecot(folder / "d") as server:
+            by_starttls = of(server, tls="starttls", port=server.imap, name="starttls")
+            without = of(server, tls="none", port=server.imap, name="none", tls_ca=None)
+            async with house(folder) as home, watching(home, by_starttls, without) as watchers:
+                await well(watchers)
+                await deliver(server, 500_000, 1)
+                await all_there(home, 500_000, 1, within=5)
+
+    asyncio.run(run())
+
+
+def test_a_real_server_takes_the_token(folder: Path) -> None:
+    """OAUTHBEARER against Dovecot's introspection; a token that ended is renewed at the next login."""
+
+    async def run() -> None:
+        from mailbridge.config.settings import OAuthSettings, StoreSettings
+        from mailbridge.core.secret import Secret
+        from mailbridge.ingress.imap.vault import open_vault
+        from tests.peers.token_endpoint import running_token_endpoint
+
+        with (
+            running_token_endpoint() as provider,
+            running_dovecot(folder / "d", introspection_url=f"{provider.url}/introspect") as server,
+        ):
+            vault = open_vault(StoreSettings(url=f"sqlite:///{folder}/mailbridge.db"))
+            vault.write("box", Secret(provider.new_refresh_token()))
+            grant = OAuthSettings(provider="custom", client_id="app", scope="mail", token_url=f"{provider.url}/token")
+            async with house(folder) as home, watching(home, of(server, oauth=grant), vault=vault) as watchers:
+                await well(watchers)
+                _expire(provider)
+                await asyncio.to_thread(server.doveadm, "kick", "ann@corp.example")
+                await deliver(server, 500_000, 1)
+                await all_there(home, 500_000, 1, within=8)
+                assert provider.tokens_asked() == 2
+
+    asyncio.run(run())
+
+
+def _expire(provider: TokenEndpoint) -> None:
+    for token in provider.access:
+        provider.access[token] = 0.0
+
+
+def test_hung_mailboxes_disturb_nobody(folder: Path) -> None:
+    """Twenty sessions hang for ever; the twenty-first mailbox gets its code as if nothing was."""
+    users = [f"user{number}@corp.example" for number in range(21)]
+
+    async def run() -> None:
+        with running_dovecot(folder / "d", users=users) as server:
+            accounts = [
+                of(server, username=user, name=f"box{number}", renew=timedelta(seconds=50)) for number, user in enumerate(users)
+            ]
+            async with house(folder) as home, watching(home, *accounts) as watchers:
+                await well(watchers)
+                lucky = await asyncio.to_thread(server.doveadm, "who", "-1")
+                spared = next(line.split()[2] for line in lucky.splitlines() if "user20@" in line)
+                for pid in server.pids("imap"):
+                    if str(pid) != spared:
+                        os.kill(pid, signal.SIGSTOP)
+                await asyncio.to_thread(server.deliver, code_mail("482913", to=users[20]), users[20])
+                began = time.monotonic()
+                await until(lambda: len(home.brought) == 1, what="the code")
+                assert time.monotonic() - began < 1.5
+
+    asyncio.run(run())

@@ -1,0 +1,159 @@
+"""What the tests of watched mailboxes share: a store with its intake, watchers, and a way to wait for something."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from mailbridge.clock import SteadyClock
+from mailbridge.config.settings import ImapSettings, RetentionSettings, Settings, StoreSettings, TrustSettings
+from mailbridge.core.delivery import Claim
+from mailbridge.core.mail import Envelope
+from mailbridge.core.secret import Secret
+from mailbridge.ingress.imap.service import Watchers, never, serve
+from mailbridge.ingress.imap.vault import TokenVault
+from mailbridge.intake.burst import Burst
+from mailbridge.intake.door import Intake
+from mailbridge.intake.gate import Gate, policy_of
+from mailbridge.intake.guide import guide_of
+from mailbridge.intake.understand import Understander, Understanding
+from mailbridge.intake.wire import Request
+from mailbridge.metrics import Metrics
+from mailbridge.store import Receipt
+from mailbridge.store.sqlite import SqliteStore, open_sqlite
+from mailbridge.trust.dns import Dns
+from mailbridge.trust.seal import Sealer
+
+ANN = "ann@corp.example"
+
+
+def code_mail(code: str, *, to: str = ANN, message_id: str = "", extra: str = "") -> bytes:
+    """A mail with a code, as a service sends it."""
+    return (
+        f"From: Acme <no-reply@acme.example>\r\nTo: {to}\r\nSubject: Your code\r\n"
+        f"Message-ID: <{message_id or code}@acme.example>\r\n{extra}\r\nYour verification code is {code}\r\n"
+    ).encode()
+
+
+@cache
+def understander() -> Understander:
+    """Reads mails by the shipped rules, for the mailbox of `ANN`."""
+    return Understander(guide_of(Settings(imap=(account(993),))))
+
+
+class Inline:
+    """Reads mails in this process, as the worker process does."""
+
+    async def understand(self, envelope: Envelope) -> Understanding | None:
+        request = Request(
+            content=envelope.content, rcpt_to=envelope.rcpt_to, mail_from=envelope.mail_from, now=envelope.received_at
+        )
+        return understander()(request)
+
+
+class Nobody:
+    """A courier that delivers nothing: what was accepted stays in the store."""
+
+    def offer(self, claims: Sequence[Claim]) -> None:
+        """Leave them."""
+
+
+class Everything:
+    """One target for every identifier."""
+
+    def targets(self, identifier: str) -> Sequence[str]:
+        return ("skyvern",)
+
+
+@dataclass
+class House:
+    """A store and its intake, and the mails that were brought to the door, in order."""
+
+    store: SqliteStore
+    intake: Intake
+    clock: SteadyClock
+    brought: list[Envelope] = field(default_factory=list)
+
+    async def accept(self, envelope: Envelope) -> Receipt:
+        """The door, with a note of who came."""
+        self.brought.append(envelope)
+        return await self.intake.accept(envelope)
+
+    async def codes(self) -> list[str]:
+        """Every code in the store, oldest first."""
+        return [delivery.draft.content.reveal() for delivery in reversed(await self.store.deliveries(limit=5000))]
+
+
+@asynccontextmanager
+async def house(folder: Path) -> AsyncIterator[House]:
+    """A store in ``folder`` and its intake."""
+    clock = SteadyClock()
+    store = open_sqlite(
+        StoreSettings(url=f"sqlite:///{folder}/mailbridge.db"), RetentionSettings(), clock=clock, grace=timedelta(seconds=5)
+    )
+    intake = Intake(
+        reader=Inline(),
+        store=store,
+        courier=Nobody(),
+        routes=Everything(),
+        metrics=Metrics(),
+        lifetime=timedelta(minutes=10),
+        gate=Gate(
+            policy=policy_of(Settings(trust=TrustSettings(default="none")), is_practice=False),
+            dns=Dns(timeout=timedelta(seconds=3)),
+        ),
+        sealer=Sealer(b"a key of these tests, 32 octets."),
+        burst=Burst(20),
+    )
+    try:
+        yield House(store=store, intake=intake, clock=clock)
+    finally:
+        await store.close()
+
+
+def account(port: int, **changes: object) -> ImapSettings:
+    """An account on a server of the tests."""
+    usual: dict[str, object] = {
+        "name": "box",
+        "host": "127.0.0.1",
+        "port": port,
+        "tls": "none",
+        "username": ANN,
+        "password": Secret("pw"),
+        "renew": timedelta(seconds=55),
+    }
+    usual.update(changes)
+    if usual.get("oauth") is not None:
+        usual["password"] = None
+    return ImapSettings(**usual)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def watching(
+    home: House, *accounts: ImapSettings, hot: Callable[[], bool] = never, vault: TokenVault | None = None
+) -> AsyncIterator[Watchers]:
+    """Watch the accounts for the length of the block."""
+    watchers = await serve(accounts, home.accept, home.store, now=home.clock.now, hot=hot, vault=vault)
+    try:
+        yield watchers
+    finally:
+        await watchers.close(timedelta(seconds=3))
+
+
+async def until(is_so: Callable[[], bool] | Callable[[], Awaitable[bool]], *, within: float = 5.0, what: str = "it") -> float:
+    """Wait for a condition; how long it took in seconds. Fails when the time is over."""
+    began = time.monotonic()
+    while time.monotonic() - began < within:
+        answer = is_so()
+        if answer is True or (not isinstance(answer, bool) and await answer):
+            return time.monotonic() - began
+        await asyncio.sleep(0.002)
+    pytest.fail(f"{what} did not come within {within} s")
