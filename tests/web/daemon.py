@@ -67,7 +67,7 @@ def running_daemon(folder: Path, more: str = "", *, token: str = ADMIN, **variab
     held = f'token = "{token}"\n' if token else ""
     _config(folder).write_text(
         f'[smtp]\nmax_per_ip = 1000\n[domains]\naccept = ["bridge.example"]\n[http]\n{held}'
-        f'[store]\nurl = "sqlite:///{folder}/mailbridge.db"\n{more}',
+        f'[trust]\ndefault = "none"\n[store]\nurl = "sqlite:///{folder}/mailbridge.db"\n{more}',
         encoding="utf-8",
     )
     with serving(folder, "--config", str(_config(folder)), env=variables) as running:
