@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 import time
@@ -12,9 +11,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any
 
 import httpx
 from starlette.routing import BaseRoute
@@ -25,12 +23,14 @@ from mailbridge.core.identity import IdentityPolicy
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.dispatch.dispatcher import Dispatcher, Target
+from mailbridge.dispatch.routing import SKYVERN, Routing
 from mailbridge.ingress import smtp
 from mailbridge.ingress.imap import service as imap
 from mailbridge.ingress.imap.vault import open_vault
 from mailbridge.ingress.reply import FULL, OUR_FAULT, QUEUED, UNPROVEN_YET, Accept, Reply
 from mailbridge.intake.burst import Burst
-from mailbridge.intake.door import Asked, Intake, ProofUnavailable
+from mailbridge.intake.confirming import Confirming
+from mailbridge.intake.door import Intake, ProofUnavailable
 from mailbridge.intake.gate import Gate, policy_of
 from mailbridge.intake.guide import Guide, guide_of
 from mailbridge.intake.pool import ParserPool, parser_pool
@@ -44,7 +44,6 @@ from mailbridge.store.sqlite import SqliteStore, key_path_of, open_sqlite, path_
 from mailbridge.trust import gmail, verify
 from mailbridge.trust.dns import Dns, Resolver
 from mailbridge.trust.seal import Sealer
-from mailbridge.trust.spf import is_listed
 from mailbridge.waiting import Waiting
 from mailbridge.web.auth import Gate as TokenGate
 from mailbridge.web.codes import CodesApi
@@ -67,8 +66,6 @@ SWEEP_EVERY = timedelta(seconds=5)
 SWEEP_SOONEST = timedelta(milliseconds=50)
 LEARN_EVERY = timedelta(minutes=10)
 
-SKYVERN = "skyvern"
-
 
 class Flush:
     """The time that a stop has, for all of its steps together; it begins when the first of them asks."""
@@ -82,59 +79,6 @@ class Flush:
         now = time.monotonic()
         self._until = now + self._limit if self._until is None else self._until
         return timedelta(seconds=max(self._until - now, 0.0))
-
-
-class Routing:
-    """Which targets serve an identifier: every `[[target]]` that lists it, else the main one."""
-
-    def __init__(self, targets: Sequence[TargetSettings]) -> None:
-        self._targets = targets
-
-    def targets(self, identifier: str) -> Sequence[str]:
-        """Names of targets, never empty."""
-        folded = identifier.casefold()
-        listed = [t.name for t in self._targets if any(fnmatchcase(folded, p.casefold()) for p in t.identifiers)]
-        return listed or [SKYVERN]
-
-    def serves(self, target: str) -> Callable[[str], bool]:
-        """Whether a target is one of an identifier's."""
-        return lambda identifier: target in self.targets(identifier)
-
-
-class Confirming:
-    """Answers Google's question for the accounts that are listed, one at a time; any other waits for a person, loudly."""
-
-    def __init__(self, settings: Settings, browser: Callable[[], httpx.AsyncClient], *, is_practice: bool) -> None:
-        self._accounts = settings.trust.accounts
-        self._is_on = settings.trust.confirm and not is_practice
-        self._browser = browser
-        self._asked: asyncio.Queue[Asked] = asyncio.Queue(maxsize=100)
-
-    def take(self, asked: Asked) -> None:
-        """Note a confirmation that is proven to be Google's."""
-        if self._is_on and asked.requester is not None and is_listed(asked.requester, self._accounts):
-            with contextlib.suppress(asyncio.QueueFull):
-                self._asked.put_nowait(asked)
-                return
-        log.warning(
-            "Gmail asks whether an account may forward here: `mailbridge gmail confirm` says yes",
-            extra={"mail": asked.mail_id, "account": asked.requester},
-        )
-
-    async def run(self) -> None:
-        """Confirm for ever."""
-        while True:
-            asked = await self._asked.get()
-            async with self._browser() as client:
-                answer = await gmail.confirm(asked.link, client)
-            extra = {"mail": asked.mail_id, "account": asked.requester}
-            match answer:
-                case gmail.Confirmed():
-                    log.info("Gmail may forward here now", extra=extra)
-                case gmail.NotConfirmed():
-                    log.warning("Gmail's confirmation did not work: %s; try `mailbridge gmail confirm`", answer.why, extra=extra)
-                case _:
-                    assert_never(answer)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -151,6 +95,7 @@ class Bridge:
     clock: SteadyClock
     waiting: Waiting
     pull: Pull
+    confirming: Confirming
     http_address: str = ""
     listeners: smtp.Listeners = field(init=False)
     watch: Callable[[Settings], Awaitable[imap.Watchers]]
@@ -218,6 +163,7 @@ class Bridge:
         self.pull.grace = settings.pull.grace
         self.gate.policy = policy_of(settings, is_practice=self.gate.policy.is_practice)
         self.intake.burst.limit = settings.trust.alarm_held
+        self.confirming.follow(settings.trust)
         self.intake.lifetime = settings.rules.lifetime
         self.intake.push_ambiguous = settings.rules.ambiguous == "push-best"
         if settings.imap != self.settings.imap or any(one.mode == "parked" for one in self.mailboxes.health()):
@@ -291,7 +237,7 @@ async def bridge(
         )
         if is_practice:
             log.info("practice: without a Skyvern key nothing leaves this machine, and no mail has to prove itself")
-        confirming = Confirming(settings, browser, is_practice=practice is not None)
+        confirming = Confirming(settings.trust, browser, is_practice=practice is not None)
         await stack.enter_async_context(_running(confirming.run()))
         intake = Intake(
             reader=pool,
@@ -324,6 +270,7 @@ async def bridge(
             clock=clock,
             waiting=waiting,
             pull=pull,
+            confirming=confirming,
             practice=practice,
             practice_address=practice_address,
         )

@@ -11,7 +11,7 @@ from typing import Literal, cast
 
 import pytest
 
-from mailbridge.app import Bridge, Routing, bridge, door
+from mailbridge.app import Bridge, bridge, door
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import (
     HttpSettings,
@@ -24,6 +24,7 @@ from mailbridge.config.settings import (
     TargetSettings,
 )
 from mailbridge.core.mail import Envelope
+from mailbridge.dispatch.routing import Routing
 from mailbridge.intake.door import Intake
 from mailbridge.net import ListenError
 from mailbridge.store import Receipt, StoreError, StoreUnavailable

@@ -1,0 +1,28 @@
+"""Which targets serve an identifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+
+from mailbridge.config.settings import TargetSettings
+
+SKYVERN = "skyvern"
+"""The name of the main target, `[skyvern]` of the configuration."""
+
+
+class Routing:
+    """Which targets serve an identifier: every `[[target]]` that lists it, else the main one."""
+
+    def __init__(self, targets: Sequence[TargetSettings]) -> None:
+        self._targets = targets
+
+    def targets(self, identifier: str) -> Sequence[str]:
+        """Names of targets, never empty."""
+        folded = identifier.casefold()
+        listed = [t.name for t in self._targets if any(fnmatchcase(folded, p.casefold()) for p in t.identifiers)]
+        return listed or [SKYVERN]
+
+    def serves(self, target: str) -> Callable[[str], bool]:
+        """Whether a target is one of an identifier's."""
+        return lambda identifier: target in self.targets(identifier)
