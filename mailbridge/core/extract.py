@@ -168,7 +168,8 @@ def _newest(page: Page) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
 def _evidence(parts: _Parts, reader: Reader, stated: timedelta | None) -> list[Evidence]:
     """Everything that has the shape of a code, each value once, best first."""
     wording = reader.wording
-    folded = " ".join(parts.texts).casefold()
+    whole = "\n".join(parts.texts)
+    folded = whole.casefold().replace("\n", " ")
     size = len(folded) / (2 if "html" in parts.lines and "plain" in parts.lines else 1)
     act = wording.act.search(folded) is not None
     speaks_of_code, speaks_of_else = spoken_of(parts.texts, reader)
@@ -178,12 +179,12 @@ def _evidence(parts: _Parts, reader: Reader, stated: timedelta | None) -> list[E
         speaks_of_signing_in=act,
         is_long=size > LONG_TEXT,
         is_short=size < SHORT_TEXT,
-        names_a_price=any(PRICE.search(text) for text in parts.texts),
+        names_a_price=PRICE.search(whole) is not None,
         speaks_of_else=speaks_of_else,
         is_silent=not speaks_of_code
         and not act
         and len({match.group() for match in wording.common.finditer(folded[:5_000])}) >= 2,
-        is_meeting=any(MEETING.search(text) for text in parts.texts),
+        is_meeting=MEETING.search(whole) is not None,
         subject_kind=subject_kind(parts.texts[:1] if "subject" in parts.lines else [], reader),
     )
     merged: dict[str, Evidence] = {}

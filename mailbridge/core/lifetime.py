@@ -51,8 +51,10 @@ def stated_expiry(lines: list[str], wording: Wording) -> datetime | None:
 
     Other moments, such as that of the request, are no expiry; without a zone nobody can tell when it is.
     """
-    for line in lines:
-        for pattern in ABSOLUTE:
+    whole = "\n".join(lines)
+    patterns = [pattern for pattern in ABSOLUTE if pattern.search(whole)]
+    for line in lines if patterns else ():
+        for pattern in patterns:
             match = pattern.search(line)
             if match is None or not wording.expiry.search(ascii_digits(line[: match.start()]).casefold()[-NEAR:]):
                 continue
