@@ -35,6 +35,7 @@ from mailbridge.intake.gate import Gate, policy_of
 from mailbridge.intake.guide import Guide, guide_of
 from mailbridge.intake.pool import ParserPool, parser_pool
 from mailbridge.intake.understand import Understanding
+from mailbridge.intake.warmup import warm_ups
 from mailbridge.metrics import Metrics
 from mailbridge.sinks import Sink
 from mailbridge.sinks.skyvern import SkyvernSink, api_key_from_credentials_file
@@ -281,6 +282,7 @@ async def bridge(
         )
         running.http_address = (await stack.enter_async_context(http)).address
         stack.callback(waiting.close)
+        rehearsal = warm_ups()[0]
         running.listeners = await smtp.serve(
             settings.smtp,
             door(intake),
@@ -289,6 +291,7 @@ async def bridge(
             state_dir=state_dir,
             sockets=sockets,
             on_flood=metrics.flooded,
+            expect=lambda: pool.rehearse(rehearsal),
         )
         stack.push_async_callback(lambda: running.listeners.close(flush.left()))
         stack.push_async_callback(lambda: running.mailboxes.close(min(HANG_UP, flush.left())))

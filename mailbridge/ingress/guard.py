@@ -52,6 +52,7 @@ class Guard(Session):
         self._reset()  # a copy shares its template's list
         try:
             await self._admit()
+            self._post.expect()
             greeting = "LMTP" if self._kind == "lmtp" else "ESMTP"
             await self._say(f"220 {self._post.hostname} {greeting} mailbridge".encode() + b"\r\n")
             while self._commands < MAX_COMMANDS:
@@ -140,6 +141,7 @@ class Guard(Session):
         if path is None or (path[1] and parse_return_path(path[1]) is None):
             await self._error(r.BAD_MAIL_FROM)
             return
+        self._post.expect()
         for parameter in (path[2] or "").split():
             size = SIZE.fullmatch(parameter)
             if size is not None and int(size[1]) > self._post.settings.max_size:

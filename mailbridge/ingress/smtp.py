@@ -82,6 +82,7 @@ async def serve(
     state_dir: Path,
     sockets: Mapping[str, Sequence[socket.socket]] | None = None,
     on_flood: Callable[[By], None] = lambda _: None,
+    expect: Callable[[], None] = lambda: None,
 ) -> Listeners:
     """Start every listener of ``settings``, or serve the sockets that were handed over under the names smtp and lmtp.
 
@@ -103,6 +104,7 @@ async def serve(
             recipient=settings.rate_recipient, sender=settings.rate_sender, client=settings.rate_client, on_flood=on_flood
         ),
         proxies=tuple(ip_network(proxy, strict=False) for proxy in settings.proxy_from),
+        expect=expect,
     )
     handed = sockets or {}
     bound: list[tuple[Kind, socket.socket]] = []
