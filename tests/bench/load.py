@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
 import time
 from collections.abc import Iterator
@@ -16,12 +17,20 @@ CODE = re.compile(rb"(?<!\d)(\d{8})(?!\d)")
 LENGTH = re.compile(rb"(?i)content-length: *(\d+)")
 ANSWER = b'{"totp_code_id":"totp_1","code":"00000000","otp_type":"totp"}'
 FIRST_CODE = 10_000_000
+NUMBER = b"NUMBER-HERE"
+CODE_HERE = b"CODE-HERE"
 BLOCK = '<tr><td style="padding:16px;color:#333333;font-family:Arial,sans-serif">We never ask for this by phone.</td></tr>\n'
 
 
 def mail(number: int, *, run: int) -> bytes:
     """A code mail of about 4 kB in two parts, as a Gmail filter forwards it; its code and account are of this number alone."""
-    code = FIRST_CODE + number
+    return _template(run).replace(NUMBER, b"%d" % number).replace(CODE_HERE, b"%d" % (FIRST_CODE + number))
+
+
+@functools.cache
+def _template(run: int) -> bytes:
+    """The mail of a run, with marks where the number and the code belong: building one from its parts costs a millisecond."""
+    number, code = NUMBER.decode(), CODE_HERE.decode()
     message = EmailMessage()
     message["X-Forwarded-To"] = RCPT
     message["X-Forwarded-For"] = f"user{number}@example.com {RCPT}"
