@@ -68,15 +68,16 @@ class Vitals:
     def read(self) -> MailboxHealth:
         """Everything, with a verdict."""
         age = self.roundtrip_age
+        mode = self.mode  # read before its reason, which is written before it
         reason = self.reason
         is_late = age > self._limit
-        if is_late and self.mode not in ("parked", "held"):
+        if is_late and mode not in ("parked", "held"):
             reason = f"no answer from the server for {age:.0f} s" + (f": {reason}" if reason else "")
         now = self._now()
         return MailboxHealth(
             mailbox=self.mailbox,
-            mode=self.mode,
-            is_well=not is_late and self.mode not in ("parked", "held"),
+            mode=mode,
+            is_well=not is_late and mode not in ("parked", "held"),
             reason=reason,
             age=round(age, 3),
             last_roundtrip=None if self._roundtrip is None else round(now - self._roundtrip, 3),

@@ -356,15 +356,15 @@ class Watcher:
 
     def _pause(self, fault: MailboxFault, seconds: float, *, can_be_woken: bool) -> None:
         is_parked = fault.kind in (Kind.REFUSED, Kind.SETTING, Kind.CONSENT)
-        self.vitals.mode = "parked" if is_parked else "waiting"
-        if str(fault) != self.vitals.reason:
+        before, self.vitals.reason = self.vitals.reason, str(fault)
+        self.vitals.mode = "parked" if is_parked else "waiting"  # after its reason, for those who read meanwhile
+        if str(fault) != before:
             log.log(
                 logging.ERROR if is_parked else logging.WARNING,
                 "mailbox not watched: %s",
                 fault,
                 extra={"mailbox": self.vitals.mailbox, "kind": str(fault.kind)},
             )
-        self.vitals.reason = str(fault)
         self.vitals.reconnects += 1
         began = time.monotonic()
         until = began + seconds
