@@ -21,7 +21,8 @@ def rotate(*, config: Path | None) -> None:
     """Encrypt everything anew with a new key, while the daemon is stopped.
 
     The new key replaces the key file in one step; interrupted at any moment, the next start (or another try) finds a database and a
-    key that fit. Back the new key up: it is the only one that opens the database, and no older backup of the key does.
+    key that fit. Back the new key up: it is the only one that opens the database, and no older backup of the key does. Permissions to
+    read mailboxes (`oauth login`) have a key of their own, oauth/vault.key, which stays.
     """
     from mailbridge.store import StoreError, StoreInUse
     from mailbridge.store.rotation import rotate as rotate_key
