@@ -134,7 +134,8 @@ class Intake:
         read = time.perf_counter()
         arrival = self._arrival(envelope, verdict, seal)
         try:
-            receipt = await self._store.put(arrival, ahead=lambda receipt: self._hand_over(receipt, arrival))
+            async with self._turns.of(envelope):
+                receipt = await self._store.put(arrival, ahead=lambda receipt: self._hand_over(receipt, arrival))
         except StoreUnavailable:
             self._metrics.message(envelope.ingress, "unavailable")
             raise

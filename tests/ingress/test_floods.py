@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import smtplib
 import threading
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mailbridge.config import settings as s
-from mailbridge.core.mail import Envelope
 from mailbridge.ingress.floods import MOST_KEYS, Buckets, Floods
-from mailbridge.intake.turns import Turns
-from tests.loop import looped
 from tests.peers.house import PATIENCE, house
 from tests.trust.mails import mail
 
@@ -122,29 +117,3 @@ def test_a_bomb_to_one_recipient_is_put_off_and_leaves_the_others_alone(tmp_path
             stop.set()
             for bomber in bombers:
                 bomber.join(PATIENCE)
-
-
-@looped
-async def test_mails_of_one_recipient_take_turns() -> None:
-    """Of many mails for one recipient a few are read at once; a mail for another does not wait for them."""
-    turns, inside, most, release = Turns(at_once=2), 0, 0, asyncio.Event()
-
-    async def read(rcpt: str) -> None:
-        nonlocal inside, most
-        envelope = Envelope(mail_from="", rcpt_to=(rcpt,), content=b"", received_at=datetime.now(UTC), ingress="smtp")
-        async with turns.of(envelope):
-            inside += 1
-            most = max(most, inside)
-            await release.wait()
-            inside -= 1
-
-    bomb = [asyncio.ensure_future(read("a@b.example")) for _ in range(50)]
-    await asyncio.sleep(0)
-    other = asyncio.ensure_future(read("c@d.example"))
-    for _ in range(5):
-        await asyncio.sleep(0)
-    assert inside == 3
-    release.set()
-    await asyncio.gather(*bomb, other)
-    assert most == 3
-    assert not turns._gates
