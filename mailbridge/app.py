@@ -292,6 +292,7 @@ async def bridge(
             sockets=sockets,
             on_flood=metrics.flooded,
             expect=lambda: pool.rehearse(rehearsal),
+            announce=dispatcher.expect,
         )
         stack.push_async_callback(lambda: running.listeners.close(flush.left()))
         stack.push_async_callback(lambda: running.mailboxes.close(min(HANG_UP, flush.left())))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -48,6 +49,36 @@ async def test_somebody_who_waits_makes_the_mailboxes_hot(tmp_path: Path) -> Non
             await until(lambda: mode() == "hot")
             running.waiting.end(wait)
             await until(lambda: mode() == "idle")
+
+
+@looped
+async def test_who_names_a_recipient_makes_a_connection_ready(tmp_path: Path) -> None:
+    """The target is connected to when a recipient of ours is named, before there is a mail; a greeting alone connects to nobody."""
+    connections = 0
+
+    async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.read(1)
+        writer.close()
+
+    async with await asyncio.start_server(meet, "127.0.0.1", 0) as target:
+        url = f"http://127.0.0.1:{target.sockets[0].getsockname()[1]}"
+        changes = {
+            "skyvern": s.SkyvernSettings(base_url=url, api_key=Secret("a-key-of-nobody")),
+            "domains": s.DomainSettings(accept=("bridge.example",)),
+        }
+        async with bridge(settings(tmp_path, **changes), state_dir=tmp_path) as running:
+            host, _, port = running.smtp_addresses[0].rpartition(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            for line in (b"", b"EHLO a.example\r\n", b"MAIL FROM:<a@b.example>\r\n", b"RCPT TO:<nobody@else.example>\r\n"):
+                writer.write(line)
+                while (await reader.readline())[3:4] == b"-":
+                    pass
+            assert connections == 0
+            writer.write(b"RCPT TO:<codes@bridge.example>\r\n")
+            await until(lambda: connections == 1)
+            writer.close()
 
 
 @looped

@@ -29,6 +29,9 @@ LOOK_AGAIN = timedelta(seconds=2)
 LOOK_SOONEST = timedelta(milliseconds=5)
 BATCH = 100
 
+EXPECT_EVERY = 1.0
+"""Seconds in which one word of coming mail is enough."""
+
 ROOM = 1_000
 """Claims of one target that wait here at the most; what comes beyond that goes back to the store, and comes again in order."""
 
@@ -47,6 +50,9 @@ class Target:
 
 class _Nowhere:
     """The sink of deliveries whose target is no longer in the configuration: they become dead letters, and may be retried."""
+
+    async def prepare(self) -> None:
+        pass
 
     async def push(self, claim: Claim) -> Outcome:
         return Refused(reason=f"no target named {claim.delivery.draft.target!r} is configured any more")
@@ -89,6 +95,7 @@ class Dispatcher:
         self._group = asyncio.TaskGroup()
         self._busy = 0
         self._is_stopping = False
+        self._expected_at = float("-inf")
         self.is_running = False
         self.alarms: dict[str, str] = {}
         self.failing: dict[str, str] = {}
@@ -123,6 +130,15 @@ class Dispatcher:
     def ring(self) -> None:
         """Look into the store now: something may have fallen due."""
         self._bell.set()
+
+    def expect(self) -> None:
+        """A mail is about to come: have a connection to each target ready. Cheap, however often it is called."""
+        now = time.monotonic()
+        if now < self._expected_at + EXPECT_EVERY or not self.is_running or self._is_stopping:
+            return
+        self._expected_at = now
+        for target in self._targets.values():
+            self._group.create_task(target.sink.prepare(), name=f"dispatch-{target.name}-prepare")
 
     async def run(self) -> None:
         """Send until cancelled."""

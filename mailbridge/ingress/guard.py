@@ -175,6 +175,7 @@ class Guard(Session):
             await self._reply(r.TOO_MANY_RECIPIENTS)
         else:
             self._rcpt_to.append(mailbox)
+            self._post.announce()
             await self._say(b"250 2.1.5 OK\r\n")
 
     async def _noop(self, argument: str) -> None:  # noqa: ARG002

@@ -36,7 +36,8 @@ COMMAND_LIMIT = 4 * MAX_LINE
 
 @dataclass(slots=True, kw_only=True)
 class Post:
-    """What all sessions of a daemon share. ``expect`` is told when a client greets or names a sender: a mail is about to come."""
+    """What all sessions of a daemon share. ``expect`` is told when a client greets or names a sender: a mail may come;
+    ``announce`` when it names a recipient of ours: one is about to come."""
 
     settings: SmtpSettings
     hostname: str
@@ -51,6 +52,7 @@ class Post:
     storing: set[asyncio.Task[Reply]] = field(default_factory=set)
     is_closing: bool = False
     expect: Callable[[], None] = lambda: None
+    announce: Callable[[], None] = lambda: None
 
 
 class Closed(Exception):  # noqa: N818  (a condition, not a fault)

@@ -83,6 +83,7 @@ async def serve(
     sockets: Mapping[str, Sequence[socket.socket]] | None = None,
     on_flood: Callable[[By], None] = lambda _: None,
     expect: Callable[[], None] = lambda: None,
+    announce: Callable[[], None] = lambda: None,
 ) -> Listeners:
     """Start every listener of ``settings``, or serve the sockets that were handed over under the names smtp and lmtp.
 
@@ -105,6 +106,7 @@ async def serve(
         ),
         proxies=tuple(ip_network(proxy, strict=False) for proxy in settings.proxy_from),
         expect=expect,
+        announce=announce,
     )
     handed = sockets or {}
     bound: list[tuple[Kind, socket.socket]] = []

@@ -8,7 +8,11 @@ from mailbridge.core.delivery import Claim, Outcome
 
 
 class Sink(Protocol):
-    """The contract of a target. Neither method raises for anything that the network or the target does."""
+    """The contract of a target. No method raises for anything that the network or the target does."""
+
+    async def prepare(self) -> None:
+        """Have a connection ready: a push may come soon. What stands in the way shows at the push."""
+        ...
 
     async def push(self, claim: Claim) -> Outcome:
         """Hand the code over once. Never retries by itself, never follows a redirect."""

@@ -8,6 +8,7 @@ Facts about the contract: observed on a running Skyvern 1.0.56.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import email.utils
 import html
 import json
@@ -22,8 +23,10 @@ from typing import Any
 from urllib.parse import urlencode
 from urllib.request import getproxies
 
+import httpcore
 import httpx
 
+from mailbridge.connections import Connections
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Doubtful, Outcome, Refused
 from mailbridge.core.secret import Secret
 
@@ -32,6 +35,9 @@ MAX_ANSWER = 1_048_576
 
 KEEPALIVE = 4.0
 """Seconds for which an idle connection is kept: less than uvicorn's 5 s, so that we close first and no push meets a closing one."""
+
+READY_FOR = 10.0
+"""Seconds for which a connection is kept ready before its first request: a mail that was announced is here by then."""
 
 CONNECT_SHARE = 0.5
 POOL_SHARE = 0.25
@@ -91,6 +97,12 @@ class SkyvernSink:
         self._extensions = {"timeout": limit.as_dict()}
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEEPALIVE)
         self._transport = _transport(use_env_proxy=use_env_proxy, base=base, limits=limits)
+
+    async def prepare(self) -> None:
+        """See `mailbridge.sinks.Sink.prepare`; through a proxy nothing is made ready."""
+        if isinstance(self._transport, _Transport):
+            with contextlib.suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
+                await self._transport.prepare(self._totp)
 
     async def push(self, claim: Claim) -> Outcome:
         """Hand the code over once; see `mailbridge.sinks.Sink.push`."""
@@ -272,11 +284,42 @@ def api_key_from_credentials_file(path: Path) -> Secret:
     raise ValueError(f"{path}: no `cred` in [general]; is it Skyvern's credentials.toml?")
 
 
+class _Transport(httpx.AsyncHTTPTransport):
+    """httpx's transport on connections of our own, which it has no argument for."""
+
+    def __init__(self, *, limits: httpx.Limits, context: ssl.SSLContext, connections: Connections) -> None:
+        super().__init__(limits=limits, trust_env=False, verify=context)
+        self._context = context
+        self._connections = connections
+        self._pool: httpcore.AsyncConnectionPool = httpcore.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=limits.max_connections,
+            max_keepalive_connections=limits.max_keepalive_connections,
+            keepalive_expiry=limits.keepalive_expiry,
+            network_backend=connections,
+        )
+
+    async def prepare(self, url: httpx.URL) -> None:
+        """Have a connection ready, unless one is open and idle. Raises httpcore.ConnectError, httpcore.ConnectTimeout."""
+        if any(one.is_available() and not one.has_expired() for one in self._pool.connections):
+            return
+        is_tls = url.scheme == "https"
+        port = url.port or (443 if is_tls else 80)
+        context = self._context if is_tls else None
+        await self._connections.prepare(url.raw_host.decode("ascii"), port, context, timeout=READY_FOR, life=READY_FOR)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._connections.aclose()
+        await super().aclose()
+
+
 def _transport(*, use_env_proxy: bool, base: httpx.URL, limits: httpx.Limits) -> httpx.AsyncHTTPTransport:
-    proxy = None
-    if use_env_proxy:
-        proxy = getproxies().get(base.scheme)
-    return httpx.AsyncHTTPTransport(limits=limits, trust_env=False, proxy=proxy, verify=_trust(base.scheme))
+    context = _trust(base.scheme)
+    proxy = getproxies().get(base.scheme) if use_env_proxy else None
+    if proxy is not None:
+        return httpx.AsyncHTTPTransport(limits=limits, trust_env=False, proxy=proxy, verify=context)
+    return _Transport(limits=limits, context=context, connections=Connections())
 
 
 def _trust(scheme: str) -> ssl.SSLContext:

@@ -46,11 +46,16 @@ class ScriptedSink:
     asked: list[str] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
+    prepared: int = 0
 
     @property
     def codes(self) -> list[str]:
         """The codes in the order of their pushes."""
         return [one.code for one in self.pushed]
+
+    async def prepare(self) -> None:
+        """Count."""
+        self.prepared += 1
 
     async def push(self, claim: Claim) -> Outcome:
         """Do as the script says."""

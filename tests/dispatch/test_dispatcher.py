@@ -16,7 +16,7 @@ from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Doubtful, Outcome, Refused, State
 from mailbridge.core.secret import Secret
-from mailbridge.dispatch.dispatcher import ROOM
+from mailbridge.dispatch.dispatcher import EXPECT_EVERY, ROOM
 from mailbridge.sinks.skyvern import SkyvernSink
 from mailbridge.store.sqlite import open_sqlite
 from mailbridge.web.practice import Practice, practice_app
@@ -46,6 +46,25 @@ class Gate:
     def open(self) -> None:
         """Let through who waits."""
         self._open.set()
+
+
+@looped
+async def test_coming_mail_prepares_the_targets(tmp_path: Path) -> None:
+    """However often a mail is announced, a target is told once a second; one that stops is told nothing."""
+    sink = ScriptedSink(SteadyClock().now)
+    async with post(tmp_path, lambda clock: sink) as here:
+        for _ in range(3):
+            here.dispatcher.expect()
+        await until(lambda: sink.prepared)
+        assert sink.prepared == 1
+        await asyncio.sleep(EXPECT_EVERY)
+        here.dispatcher.expect()
+        await until(lambda: sink.prepared == 2)
+        await here.dispatcher.drain(MILLISECOND)
+        await asyncio.sleep(EXPECT_EVERY)
+        here.dispatcher.expect()
+        await asyncio.sleep(0)
+        assert sink.prepared == 2
 
 
 @looped
