@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from mailbridge.core.recipients import Recipient
 from mailbridge.core.secret import Secret
 from mailbridge.intake.door import Asked
 from mailbridge.intake.gate import policy_of
-from tests.ingress.imap.watched import account
+from tests.ingress.imap.watched import account, code_mail
 from tests.loop import looped, until
 from tests.peers.scripted_imap import ScriptedImap
 
@@ -32,6 +34,21 @@ def settings(folder: Path, **changes: object) -> s.Settings:
         store=s.StoreSettings(url=f"sqlite:///{folder}/mailbridge.db"),
     )
     return msgspec.structs.replace(base, **changes)
+
+
+@asynccontextmanager
+async def counted_target() -> AsyncIterator[tuple[s.SkyvernSettings, list[str]]]:
+    """A target that only counts who connects to it."""
+    connections: list[str] = []
+
+    async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append("one more")
+        await reader.read(1)
+        writer.close()
+
+    async with await asyncio.start_server(meet, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield s.SkyvernSettings(base_url=url, api_key=Secret("a-key-of-nobody")), connections
 
 
 @looped
@@ -54,31 +71,37 @@ async def test_somebody_who_waits_makes_the_mailboxes_hot(tmp_path: Path) -> Non
 @looped
 async def test_who_names_a_recipient_makes_a_connection_ready(tmp_path: Path) -> None:
     """The target is connected to when a recipient of ours is named, before there is a mail; a greeting alone connects to nobody."""
-    connections = 0
-
-    async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal connections
-        connections += 1
-        await reader.read(1)
+    domains = s.DomainSettings(accept=("bridge.example",))
+    async with (
+        counted_target() as (skyvern, connections),
+        bridge(settings(tmp_path, skyvern=skyvern, domains=domains), state_dir=tmp_path) as running,
+    ):
+        host, _, port = running.smtp_addresses[0].rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        for line in (b"", b"EHLO a.example\r\n", b"MAIL FROM:<a@b.example>\r\n", b"RCPT TO:<nobody@else.example>\r\n"):
+            writer.write(line)
+            while (await reader.readline())[3:4] == b"-":
+                pass
+        assert not connections
+        writer.write(b"RCPT TO:<codes@bridge.example>\r\n")
+        await until(lambda: len(connections) == 1)
         writer.close()
 
-    async with await asyncio.start_server(meet, "127.0.0.1", 0) as target:
-        url = f"http://127.0.0.1:{target.sockets[0].getsockname()[1]}"
-        changes = {
-            "skyvern": s.SkyvernSettings(base_url=url, api_key=Secret("a-key-of-nobody")),
-            "domains": s.DomainSettings(accept=("bridge.example",)),
-        }
-        async with bridge(settings(tmp_path, **changes), state_dir=tmp_path) as running:
-            host, _, port = running.smtp_addresses[0].rpartition(":")
-            reader, writer = await asyncio.open_connection(host, int(port))
-            for line in (b"", b"EHLO a.example\r\n", b"MAIL FROM:<a@b.example>\r\n", b"RCPT TO:<nobody@else.example>\r\n"):
-                writer.write(line)
-                while (await reader.readline())[3:4] == b"-":
-                    pass
-            assert connections == 0
-            writer.write(b"RCPT TO:<codes@bridge.example>\r\n")
-            await until(lambda: connections == 1)
-            writer.close()
+
+@looped
+async def test_a_code_in_a_mailbox_makes_a_connection_ready(tmp_path: Path) -> None:
+    """While the proof of a mail is still being looked up, the target is connected to already; for a mail without a code it is not."""
+    with ScriptedImap() as server:
+        async with (
+            counted_target() as (skyvern, connections),
+            bridge(settings(tmp_path, imap=(account(server.port),), skyvern=skyvern), state_dir=tmp_path) as running,
+        ):
+            await until(lambda: running.mailboxes.health()[0].mode == "idle")
+            server.deliver(code_mail("482913").replace(b"482913", b"soon"))
+            await until(lambda: running.mailboxes.health()[0].mails == 1)
+            assert not connections
+            server.deliver(code_mail("482913"))
+            await until(lambda: len(connections) == 1)
 
 
 @looped

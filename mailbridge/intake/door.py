@@ -68,7 +68,9 @@ class Reader(Protocol):
 
 
 class Courier(Protocol):
-    """Takes claims that may go at once, and says whether it has room for more of them."""
+    """Takes claims that may go at once; it may be told before that there will be some."""
+
+    def expect(self) -> None: ...
 
     def offer(self, claims: Sequence[Claim]) -> None: ...
 
@@ -174,6 +176,7 @@ class Intake:
         if seal is not None:
             trust = f"operator: released by hand, first came as mail {seal.mail_id}" if seal.mail_id else "operator: sent by hand"
             return _Verdict(understood=understood, trust=trust)
+        self._courier.expect()  # DNS may take its time, and a connection too: both at once
         judgements = await self._gate.judge(envelope, understood, kind)
         return _settled(envelope, understood, judgements)
 

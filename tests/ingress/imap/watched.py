@@ -62,6 +62,9 @@ class Inline:
 class Nobody:
     """A courier that delivers nothing: what was accepted stays in the store."""
 
+    def expect(self) -> None:
+        """Nothing is made ready."""
+
     def offer(self, claims: Sequence[Claim]) -> None:
         """Leave them."""
 
