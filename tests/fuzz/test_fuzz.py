@@ -14,5 +14,5 @@ COUNT = int(os.environ.get("MAILBRIDGE_FUZZ", "100"))
 
 @pytest.mark.parametrize("kind", sorted(SEEDS))
 def test_fuzz(kind: str) -> None:
-    """No mutation of a mail, a dialogue, a signature, a seal, a key, a policy, a server's results or a configuration raises or takes long."""
+    """No mutation of what strangers write, or of a configuration, raises, takes long, or is told what is not for it."""
     run(kind, COUNT, seed=7)
