@@ -43,9 +43,9 @@ class Connection(H11Protocol):
         self._is_silent = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client is there; one too many is told so, whatever it wants."""
+        """A client is there. Where that is one too many, one that only holds its connection makes room, or the newcomer is told so."""
         super().connection_made(transport)
-        if len(self.connections) > self._bounds.connections:
+        if len(self.connections) > self._bounds.connections and not self._finds_room():
             self._refuse(503, "too many connections are open", retry_after=b"5")
         self._watch()
 
@@ -70,6 +70,19 @@ class Connection(H11Protocol):
         del msg
         self._refuse(400, "this is no valid HTTP/1.1 request")
 
+    @property
+    def is_only_held(self) -> bool:
+        """Whether something is awaited from the client, who gets no answer at this moment."""
+        return self._deadline is not None and self.conn.our_state is not h11.SEND_BODY
+
+    def _finds_room(self) -> bool:
+        """Whether another one was sent away."""
+        for other in self.connections:
+            if isinstance(other, Connection) and other.is_only_held:
+                other.give_up()
+                return True
+        return False
+
     def _watch(self) -> None:
         """Set a deadline for the head or the body that is awaited now. Octets that trickle in do not move it."""
         awaited = (self.conn.their_state, self.cycle)
@@ -79,16 +92,17 @@ class Connection(H11Protocol):
         self._awaited = awaited
         seconds = {h11.IDLE: self._bounds.head, h11.SEND_BODY: self._bounds.body}.get(self.conn.their_state)
         if seconds is not None and not self.transport.is_closing():
-            self._deadline = self.loop.call_later(seconds, self._give_up)
+            self._deadline = self.loop.call_later(seconds, self.give_up)
 
     def _forget_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
-    def _give_up(self) -> None:
-        """The time is over. Who has not said a word (browsers open connections in advance) is not told either."""
+    def give_up(self) -> None:
+        """The time is over, or somebody else's place is needed. Who has not said a word (browsers open connections in advance) is not told either."""
         if self._is_silent:
+            self._forget_deadline()
             self.transport.close()
         else:
             self._refuse(408, "the request did not come in in time")
@@ -100,6 +114,7 @@ class Connection(H11Protocol):
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self._write(status, title, retry_after)
+        self._forget_deadline()
         self.transport.close()
 
     def _write(self, status: int, title: str, retry_after: bytes) -> None:

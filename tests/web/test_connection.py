@@ -96,8 +96,26 @@ async def test_who_waits_for_an_answer_is_not_hurried() -> None:
 
 
 @looped
+async def test_who_only_holds_a_connection_makes_room() -> None:
+    """However many are silent, drip, or wait behind their answer: who asks is answered, and so is who was asking."""
+    async with server(Bounds(head=30, body=30, connections=4)) as at:
+        asking = await asyncio.open_connection(*at)
+        asking[1].write(GET % b"late" + b"\r\n")
+        held = [await asyncio.open_connection(*at) for _ in range(20)]
+        for number, (_, writer) in enumerate(held):
+            writer.write(
+                (b"", GET % b"", GET % b"" + b"\r\n", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")[number % 4]
+            )
+        for _ in range(3):
+            assert (await dripped(at, GET % b"" + b"Connection: close\r\n\r\n", b"")).startswith(b"HTTP/1.1 200")
+        assert (await asking[0].readuntil(b"late")).startswith(b"HTTP/1.1 200")
+        for _, writer in (asking, *held):
+            writer.close()
+
+
+@looped
 async def test_one_connection_too_many_is_told_so() -> None:
-    """503 with when to come back; when one of the others is gone, there is room."""
+    """Where all are asking: 503 with when to come back; when one of the others is gone, there is room."""
     async with server(Bounds(connections=3)) as at:
         held = [await asyncio.open_connection(*at) for _ in range(3)]
         for _, writer in held:
