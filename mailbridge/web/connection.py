@@ -1,7 +1,7 @@
 """One HTTP connection: uvicorn's, with limits of time and number, and with refusals of our own.
 
 What stock uvicorn 0.54 leaves open, seen: a request that never comes to its end keeps its connection for ever, octet by octet or in
-silence; so does one whose body goes on behind an answer. Octets that are no HTTP are refused in plain text while the request before
+silence; so does one whose body goes on behind an answer, and one whose answer is not read. Octets that are no HTTP are refused in plain text while the request before
 them is still at work, whose answer then fails with a traceback in the log.
 """
 
@@ -19,13 +19,15 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """``head`` and ``body`` are the seconds in which those of a request must have come in whole.
+    """``head`` and ``body`` are the seconds in which those of a request must have come in whole, ``answer`` those in which a client
+    that has let an answer pile up must read on.
 
     ``connections`` are open at once, of all clients: the long polls that may be held open, and as many more as anybody needs.
     """
 
     head: float = 10.0
     body: float = 15.0
+    answer: float = 30.0
     connections: int = 6_000
 
 
@@ -40,6 +42,7 @@ class Connection(H11Protocol):
         self._bounds = bounds
         self._awaited: tuple[object, object] = (None, None)
         self._deadline: asyncio.TimerHandle | None = None
+        self._piled_up: asyncio.TimerHandle | None = None
         self._is_silent = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -52,6 +55,7 @@ class Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone, for whatever reason."""
         self._forget_deadline()
+        self._forget_pile()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -59,6 +63,17 @@ class Connection(H11Protocol):
         self._is_silent = False
         if not self.transport.is_closing():
             super().data_received(data)
+
+    def pause_writing(self) -> None:
+        """An answer piles up, since the client does not read."""
+        super().pause_writing()
+        self._forget_pile()
+        self._piled_up = self.loop.call_later(self._bounds.answer, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        self._forget_pile()
+        super().resume_writing()
 
     def handle_events(self) -> None:
         """Take what is complete, and give what is not a time by which it must be."""
@@ -98,6 +113,11 @@ class Connection(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _forget_pile(self) -> None:
+        if self._piled_up is not None:
+            self._piled_up.cancel()
+            self._piled_up = None
 
     def give_up(self) -> None:
         """The time is over, or somebody else's place is needed. Who has not said a word (browsers open connections in advance) is not told either."""

@@ -19,7 +19,8 @@ from mailbridge.web.limits import body_of
 from mailbridge.web.server import serve_app
 from tests.loop import looped
 
-QUICK = Bounds(head=0.2, body=0.2, connections=3)
+QUICK = Bounds(head=0.2, body=0.2, answer=0.2, connections=3)
+BIG = 20_000_000
 PATIENT = Bounds(head=30, body=30)
 GET = b"GET /%s HTTP/1.1\r\nHost: a\r\n"
 
@@ -33,7 +34,11 @@ async def _late(_: Request) -> Response:
     return PlainTextResponse("late")
 
 
-APP = Starlette(routes=[Route("/", _echo, methods=["GET", "POST"]), Route("/late", _late)])
+async def _big(_: Request) -> Response:
+    return PlainTextResponse("x" * BIG)
+
+
+APP = Starlette(routes=[Route("/", _echo, methods=["GET", "POST"]), Route("/late", _late), Route("/big", _big)])
 
 
 @asynccontextmanager
@@ -93,6 +98,24 @@ async def test_who_waits_for_an_answer_is_not_hurried() -> None:
             writer.write(GET % b"late" + b"\r\n")
             assert (await reader.readuntil(b"late")).startswith(b"HTTP/1.1 200")
         writer.close()
+
+
+@looped
+async def test_an_answer_that_nobody_reads_is_let_go() -> None:
+    """Who lets it pile up is cut off; who reads slowly gets it whole."""
+    async with server(QUICK) as at:
+        for is_read in (True, False):
+            reader, writer = await asyncio.open_connection(*at, limit=4_096)
+            writer.write(GET % b"big" + b"Connection: close\r\n\r\n")
+            size = len(await reader.read(100))
+            await asyncio.sleep(0.1 if is_read else 1)
+            try:
+                while part := await reader.read(1_000_000):
+                    size += len(part)
+            except ConnectionError:
+                size = 0
+            writer.close()
+            assert (size > BIG) is is_read
 
 
 @looped
