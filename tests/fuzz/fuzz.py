@@ -1,9 +1,8 @@
 """Mutated octets through everything that reads what strangers write, and through the configuration: no exception, no hang.
 
 ``python -m tests.fuzz.fuzz --count 100000 --kind dkim`` runs one kind; without ``--kind`` each of them gets the count. Seeds are
-those of the kinds and the inputs of ``tests/fuzz/corpus/<kind>``, which `make test` reads too. The corpus is grown by
-``python -m tests.fuzz.grow``: an input is kept where it takes a step through mailbridge that no shorter one of its kind takes. One
-that fails is written there as well.
+those of the kinds and the inputs of ``tests/fuzz/corpus/<kind>``, which `make test` reads too. An input that fails is written there
+as ``fault-…``; the others were grown by ``python -m tests.fuzz.grow``: each takes steps through mailbridge that no seed takes.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from tests.fuzz.kinds import Work
 from tests.fuzz.talk import HTTP_SEEDS, SLOWEST, SMTP_SEEDS, Unnoticed, http_talk, smtp_talk
 
 CORPUS = Path(__file__).parent / "corpus"
+FAULT = "fault-"
 LANES = {"http": 8}
 """Inputs of a kind at once, where most of the time is the other side's silence."""
 
@@ -139,10 +139,10 @@ async def _run(work: Work, kind: str, inputs: Iterator[bytes]) -> float:
                 raise
             except Unnoticed:
                 for one in in_hand:  # which of them it was is not known
-                    keep(kind, one)
+                    keep(path_of(kind, one, is_fault=True), one)
                 raise
             except BaseException:
-                keep(kind, octets)
+                keep(path_of(kind, octets, is_fault=True), octets)
                 raise
             in_hand.discard(octets)
             slowest = max(slowest, taken)
@@ -156,11 +156,20 @@ async def _run(work: Work, kind: str, inputs: Iterator[bytes]) -> float:
     return slowest
 
 
-def keep(kind: str, octets: bytes) -> None:
+def path_of(kind: str, octets: bytes, *, is_fault: bool = False) -> Path:
+    """Where the corpus has an input, or would have it."""
+    return CORPUS / kind / f"{FAULT if is_fault else ''}{hashlib.sha256(octets).hexdigest()[:12]}"
+
+
+def is_fault(path: Path) -> bool:
+    """Whether an input is in the corpus for a fault that it found."""
+    return path.name.startswith(FAULT)
+
+
+def keep(path: Path, octets: bytes) -> None:
     """Write an input to the corpus."""
-    file = CORPUS / kind / hashlib.sha256(octets).hexdigest()[:12]
-    file.parent.mkdir(exist_ok=True)
-    file.write_bytes(octets)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(octets)
 
 
 def main() -> None:
