@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import random
 import resource
 import statistics
 import subprocess
@@ -27,7 +28,7 @@ from tests.bench.load import RCPT, Figures, one_by_one
 
 BAR = 2.0
 COMES_BACK = 5.0
-"""Seconds after which a client that was sent away is there again."""
+"""Seconds, half more or half less, after which a client that was sent away is there again."""
 
 SMTP_HEAD = b"EHLO slow.example\r\n"
 IN_DATA = SMTP_HEAD + b"MAIL FROM:<a@b.example>\r\nRCPT TO:<" + RCPT.encode() + b">\r\nDATA\r\n"
@@ -89,7 +90,7 @@ class Client:
                 await self._once()
             self.is_open = False
             self.times_cut += 1
-            await asyncio.sleep(COMES_BACK)
+            await asyncio.sleep(random.uniform(0.5, 1.5) * COMES_BACK)
 
     async def _once(self) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port, local_addr=self._own)
