@@ -18,4 +18,4 @@ def test_every_threat_names_a_test_that_exists() -> None:
         found = NAMED.search(row)
         assert found is not None, row
         tree = ast.parse((ROOT / found[1]).read_text())
-        assert found[2] in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}, row
+        assert found[2] in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}, row

@@ -34,6 +34,9 @@ log = logging.getLogger("mailbridge.serve")
 AT_START = ("smtp", "skyvern", "target", "practice", "http", "store", "retention", "parser", "log")
 """The sections that a reload leaves as they were: what they say is bound, opened or started once."""
 
+OWN_FILES = 256
+"""What is open beside the connections of strangers: database, workers, mailboxes, targets."""
+
 
 @click.command()
 @config_option
@@ -66,14 +69,27 @@ def run(main: Coroutine[None, None, int]) -> int:
         return Exit.OK
 
 
+def _open_files(wanted: int) -> None:
+    """Take as many open files as the limits of connections add up to; shells hand out 1,024, which one stranger could use up."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with contextlib.suppress(OSError, ValueError):  # macOS has another limit below the one that it tells
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < wanted:
+        log.warning("only %d files can be open at once, %d are wanted: raise the limit (LimitNOFILE=, ulimits)", most, wanted)
+
+
 async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequence[socket.socket]]) -> int:
     from mailbridge import logs, systemd
     from mailbridge.app import bridge, state_dir
+    from mailbridge.web.connection import BOUNDS
 
     began = time.perf_counter()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold codes and keys
     settings = loaded.settings
     talk = logs.configure(settings.log, sys.stderr)
+    _open_files(settings.smtp.max_connections + BOUNDS.connections + OWN_FILES)
     for key in (settings.skyvern.api_key, *(target.api_key for target in settings.target)):
         if key is not None:
             talk.guard(key)

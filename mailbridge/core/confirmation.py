@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from mailbridge.core.addresses import find_mailboxes
 from mailbridge.core.mail import Message
@@ -17,6 +17,7 @@ HOSTS = frozenset({"mail-settings.google.com", "mail.google.com", "isolated.mail
 CONFIRM_PATH = "/mail/vf-"
 """Confirming; ``/mail/uf-`` beside it cancels, and is never shown."""
 
+DOTS = frozenset({".", ".."})
 URL = re.compile(r"https://[^\s<>\"']{1,2000}")
 SENTENCE_END = ".,;:!?)]}*_"
 NUMBER = re.compile(r"(?<!\d)\d{8,9}(?!\d)")
@@ -51,7 +52,10 @@ def gmail_confirmation(message: Message, mail_from: str) -> Confirmation | None:
 
 
 def is_genuine(url: str) -> bool:
-    """Whether a link is Google's own way to confirm: exact host, https, default port, no user, the confirming path, plain ASCII."""
+    """Whether a link is Google's own way to confirm: exact host, https, default port, no user, the confirming path, plain ASCII.
+
+    A path with steps upwards (``/mail/vf-/../uf-``), which clients and servers resolve, is none.
+    """
     if not (url.isascii() and url.isprintable()) or "\\" in url:
         return False
     try:
@@ -65,4 +69,5 @@ def is_genuine(url: str) -> bool:
         and parts.netloc == parts.hostname
         and port is None
         and parts.path.startswith(CONFIRM_PATH)
+        and not DOTS.intersection(unquote(parts.path).split("/"))
     )

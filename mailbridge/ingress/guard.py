@@ -86,6 +86,7 @@ class Guard(Session):
         if handler is None:
             await self._error(r.NOT_OFFERED if verb.upper() in REFUSED else r.UNKNOWN_COMMAND)
             return
+        self._post.silent.pop(self, None)
         await handler(self, argument.strip())
 
     async def _error(self, answer: Reply) -> None:
@@ -232,6 +233,7 @@ class Guard(Session):
             return
         settings = self._post.settings
         self._is_in_data = True
+        self._data_since = self.loop.time()
         self._touch(settings.data_timeout.total_seconds())
         self._reader._limit = READ_SIZE  # type: ignore[attr-defined]  # noqa: SLF001
         try:
@@ -245,7 +247,9 @@ class Guard(Session):
         count = len(self._rcpt_to) if self._kind == "lmtp" else 1
         self._reset()
         if answer.is_success:
-            self._earn_time()
+            self.earn_time()
+            self._commands = 0
+            self._errors = 0
         self._touch(settings.idle_timeout.total_seconds())
         await self._say(answer.encode() * count)
         if self._post.is_closing:
@@ -253,12 +257,6 @@ class Guard(Session):
             raise Closed
         if isinstance(content, Refusal) and not content.is_over:
             raise Closed
-
-    def _earn_time(self) -> None:
-        """A mail that was taken starts the session's clock and counts anew: a busy MTA may keep its connection."""
-        self._ends_at = self.loop.time() + self._post.settings.session_timeout.total_seconds()
-        self._commands = 0
-        self._errors = 0
 
     async def _store(self, content: bytes) -> Reply:
         """Hand the mail in. A client that leaves meanwhile changes nothing: the task is the daemon's, not the session's."""
@@ -280,7 +278,11 @@ class Guard(Session):
         task = self.loop.create_task(_accepted(self._post.accept, envelope))
         self._post.storing.add(task)
         task.add_done_callback(self._post.storing.discard)
-        return await asyncio.shield(task)
+        self._is_storing = True
+        try:
+            return await asyncio.shield(task)
+        finally:
+            self._is_storing = False
 
 
 async def _accepted(accept: Accept, envelope: Envelope) -> Reply:

@@ -48,11 +48,35 @@ class Post:
     certificate: Certificate | None
     floods: Floods
     proxies: tuple[IPv4Network | IPv6Network, ...] = ()
-    sessions: set[Session] = field(default_factory=set)
+    sessions: dict[Session, None] = field(default_factory=dict)
+    """Who is here, in the order in which they came or last brought a mail."""
+
+    silent: dict[Session, None] = field(default_factory=dict)
+    """Those of them who have not said anything yet, in the order in which they came."""
+
     storing: set[asyncio.Task[Reply]] = field(default_factory=set)
     is_closing: bool = False
     expect: Callable[[], None] = lambda: None
     announce: Callable[[], None] = lambda: None
+
+    def make_room(self, now: float) -> bool:
+        """Send away the one who has been here longest of those who say nothing, else of those who bring nothing; False: nobody is.
+
+        So that a thousand who only hold a connection do not keep out the one who brings a mail, as many addresses as they may have.
+        """
+        idle = next(iter(self.silent), None) or self._idlest(now)
+        if idle is None:
+            return False
+        idle.make_way()
+        return True
+
+    def _idlest(self, now: float) -> Session | None:
+        for session in self.sessions:
+            if session.yields(now):
+                return session
+            if session.is_young(now):  # and so are all that follow
+                return None
+        return None
 
 
 class Closed(Exception):  # noqa: N818  (a condition, not a fault)
@@ -71,7 +95,10 @@ class Session(SMTP):
         self._origin: str | None = None
         self._is_admitted = False
         self._is_in_data = False
+        self._is_storing = False
         self._is_in_handshake = False
+        self._since = 0.0
+        self._data_since = 0.0
         self._ends_at = 0.0
         self._idle_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -91,14 +118,20 @@ class Session(SMTP):
         self.session = self._create_session()
         peer = transport.get_extra_info("peername")
         self._peer = peer[0] if isinstance(peer, tuple) else ""
-        if self._post.is_closing or not self._post.limits.enter():
+        now = self.loop.time()
+        is_full = not self._post.is_closing and not self._post.limits.enter()
+        if is_full and self._post.make_room(now):
+            is_full = not self._post.limits.enter()
+        if self._post.is_closing or is_full:
             self._writer.write((r.GOING_DOWN if self._post.is_closing else r.BUSY).encode())
             transport.close()
             return
         self._is_admitted = True
-        self._post.sessions.add(self)
+        self._since = now
+        self._post.sessions[self] = None
+        self._post.silent[self] = None
         settings = self._post.settings
-        self._ends_at = self.loop.time() + settings.session_timeout.total_seconds()
+        self._ends_at = now + settings.session_timeout.total_seconds()
         self._touch(settings.idle_timeout.total_seconds())
         self._handler_coroutine = self.loop.create_task(self._dialogue())
 
@@ -112,12 +145,39 @@ class Session(SMTP):
         self.transport = None
         if self._timer is not None:
             self._timer.cancel()
+        self._give_place_back()
+
+    def _give_place_back(self) -> None:
         if self._is_admitted:
             self._is_admitted = False
-            self._post.sessions.discard(self)
+            self._post.sessions.pop(self, None)
+            self._post.silent.pop(self, None)
             self._post.limits.leave()
             if self._origin is not None:
                 self._post.limits.leave_from(self._origin)
+
+    def yields(self, now: float) -> bool:
+        """Whether it may be sent away for a newcomer: it brings no mail, or one that takes a quarter of the time for it and more."""
+        if self._is_in_data:
+            return not self._is_storing and now - self._data_since >= self._post.settings.data_timeout.total_seconds() / 4
+        return not self.is_young(now)
+
+    def is_young(self, now: float) -> bool:
+        """Whether it came, or brought a mail, less than a thirtieth of the idle time ago."""
+        return now - self._since < self._post.settings.idle_timeout.total_seconds() / 30
+
+    def make_way(self) -> None:
+        """Leave for a newcomer, and give the place back at once."""
+        self._leave(r.BUSY)
+        self._give_place_back()
+
+    def earn_time(self) -> None:
+        """A mail that was taken starts the session's clock anew: a busy MTA may keep its connection."""
+        self._since = self.loop.time()
+        self._ends_at = self._since + self._post.settings.session_timeout.total_seconds()
+        if self._is_admitted:
+            del self._post.sessions[self]
+            self._post.sessions[self] = None
 
     def eof_received(self) -> bool | None:
         """Half-close: what is in hand is answered, then the session ends (aiosmtpd's own would cancel it)."""

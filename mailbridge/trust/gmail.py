@@ -14,6 +14,7 @@ import httpx
 
 from mailbridge.core.confirmation import is_genuine
 from mailbridge.core.secret import Secret
+from mailbridge.trust.outward import Inward, OutwardTransport, Resolve, system_addresses
 
 MAX_HOPS = 5
 MAX_PAGE = 262_144
@@ -29,7 +30,7 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotConfirmed:
-    """It is not, and why; no address is in the reason."""
+    """It is not, and why; no mail address is in the reason."""
 
     why: str
 
@@ -41,9 +42,15 @@ class _Strange(Exception):  # noqa: N818  (a finding about the other side)
     """Google's pages do not do what they have been seen to do."""
 
 
-def browser() -> httpx.AsyncClient:
-    """A client that follows nothing by itself, uses nobody's proxy and keeps no cookies."""
-    return httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=TIMEOUT, headers={"User-Agent": "mailbridge"})
+def browser(resolve: Resolve = system_addresses) -> httpx.AsyncClient:
+    """A client that follows nothing by itself, uses nobody's proxy, keeps no cookies, and goes to the public internet alone."""
+    return httpx.AsyncClient(
+        transport=OutwardTransport(resolve),
+        follow_redirects=False,
+        trust_env=False,
+        timeout=TIMEOUT,
+        headers={"User-Agent": "mailbridge"},
+    )
 
 
 async def confirm(link: Secret, client: httpx.AsyncClient) -> Answer:
@@ -59,6 +66,8 @@ async def confirm(link: Secret, client: httpx.AsyncClient) -> Answer:
     except _Strange as fault:
         return NotConfirmed(why=str(fault))
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, ValueError) as fault:
+        if isinstance(fault.__cause__, Inward):
+            return NotConfirmed(why=f"not opened: {fault.__cause__}")
         return NotConfirmed(why=f"Google could not be asked: {type(fault).__name__}")
     if status != 200:
         return NotConfirmed(why=f"the form was answered with {status}")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from mailbridge.net import bind, name_of
+from mailbridge.web.connection import BOUNDS, Bounds, Connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,16 +25,18 @@ class Bound:
 
 
 @asynccontextmanager
-async def serve_app(app: ASGIApp, *, listen: str) -> AsyncIterator[Bound]:
+async def serve_app(app: ASGIApp, *, listen: str, bounds: Bounds = BOUNDS) -> AsyncIterator[Bound]:
     """Serve an ASGI app on ``host:port`` (port 0: any free one) until the block ends.
 
     Raises:
         ListenError: the address cannot be bound; the message says why and what to do.
     """
+    connection: Any = functools.partial(Connection, bounds)
     config = uvicorn.Config(
         app,
+        http=connection,
         log_config=None,
-        log_level=logging.WARNING,
+        log_level=logging.ERROR,  # its warnings are what strangers send, a line each
         access_log=False,
         lifespan="off",
         server_header=False,

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +35,7 @@ class System:
     name: str
     port: int
     sink: Sink
+    http: int = 0
     next_number: int = 0
     latency: list[Figures] = field(default_factory=list)
     fresh: list[Figures] = field(default_factory=list)
@@ -74,8 +75,8 @@ async def bare() -> AsyncIterator[System]:
 
 
 @asynccontextmanager
-async def mailbridge(folder: Path) -> AsyncIterator[System]:
-    """The daemon with its defaults, running, and the receiver as its Skyvern."""
+async def mailbridge(folder: Path, more: Mapping[str, str] | None = None) -> AsyncIterator[System]:
+    """The daemon with its defaults but for ``more`` in its environment, running, and the receiver as its Skyvern."""
     sink = Sink()
     server = await sink.listen()
     port, http = _free_port(), _free_port()
@@ -91,11 +92,12 @@ async def mailbridge(folder: Path) -> AsyncIterator[System]:
         "MAILBRIDGE_TRUST__DEFAULT": "none",
         "MAILBRIDGE_SMTP__RATE_RECIPIENT": "0",
         "MAILBRIDGE_SMTP__RATE_SENDER": "0",
+        **(more or {}),
     }
     with _process([sys.executable, "-m", "mailbridge", "serve"], environment, cwd=folder):
         await _listening(port)
         async with server:
-            yield System("mailbridge", port, sink)
+            yield System("mailbridge", port, sink, http)
 
 
 class _process:  # noqa: N801  (a context manager that reads as a verb)

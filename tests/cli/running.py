@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -130,8 +131,10 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *args: str, env: Mapping[str, str] | None = None) -> Iterator[Daemon]:
-    """A daemon in ``folder`` on free ports, for the length of the block."""
+def serving(
+    folder: Path, *args: str, env: Mapping[str, str] | None = None, limits: tuple[int, int] | None = None
+) -> Iterator[Daemon]:
+    """A daemon in ``folder`` on free ports, for the length of the block; ``limits`` are its open files, soft and hard."""
     log = folder / "serve.log"
     ports = ("--set", "smtp.listen=127.0.0.1:0", "--set", "http.listen=127.0.0.1:0", "--set", "practice.listen=127.0.0.1:0")
     with log.open("wb") as stream:
@@ -142,6 +145,7 @@ def serving(folder: Path, *args: str, env: Mapping[str, str] | None = None) -> I
             stdout=stream,
             stderr=stream,
             start_new_session=True,
+            preexec_fn=None if limits is None else lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limits),
         )
     daemon = Daemon(process=process, log=log, folder=folder)
     try:

@@ -209,3 +209,17 @@ def test_the_log_holds_no_code_and_no_identifier(tmp_path: Path) -> None:
         assert "identifier" in text
         for secret in (code.group(1), "quentin", "sign-in code"):
             assert secret not in text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the limit of another process from /proc, which only Linux has")
+def test_as_many_files_may_be_open_as_strangers_may_open(tmp_path: Path) -> None:
+    """Started with the 256 of an old shell, it takes what its limits of connections add up to; where it cannot, it says so."""
+    for hard, told in ((20_000, 0), (512, 1)):
+        folder = tmp_path / str(hard)
+        folder.mkdir()
+        with serving(folder, env={"MAILBRIDGE_SMTP__MAX_CONNECTIONS": "1000"}, limits=(256, hard)) as daemon:
+            row = next(
+                line for line in Path(f"/proc/{daemon.process.pid}/limits").read_text().splitlines() if "open files" in line
+            )
+            assert int(row.split()[3]) == min(7_256, hard)
+            assert daemon.log.read_text().count("can be open at once") == told

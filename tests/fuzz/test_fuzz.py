@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from tests.fuzz.fuzz import SEEDS, run
+from tests.fuzz.fuzz import SEEDS, corpus, run
+from tests.fuzz.grow import MOST_FILES, MOST_OCTETS
 
 COUNT = int(os.environ.get("MAILBRIDGE_FUZZ", "100"))
 """Inputs of each kind; `make fuzz` runs many more."""
@@ -14,5 +15,13 @@ COUNT = int(os.environ.get("MAILBRIDGE_FUZZ", "100"))
 
 @pytest.mark.parametrize("kind", sorted(SEEDS))
 def test_fuzz(kind: str) -> None:
-    """No mutation of a mail, a dialogue, a signature, a seal, a key, a policy, a server's results or a configuration raises or takes long."""
+    """No mutation of what strangers write, or of a configuration, raises, takes long, or is told what is not for it."""
     run(kind, COUNT, seed=7)
+
+
+@pytest.mark.parametrize("kind", sorted(SEEDS))
+def test_the_corpus_is_there_and_small(kind: str) -> None:
+    """Every kind has inputs that were grown, within its share."""
+    kept = corpus(kind)
+    assert 5 <= len(kept) <= MOST_FILES + 10
+    assert sum(len(octets) for octets in kept) <= MOST_OCTETS

@@ -94,6 +94,11 @@ class Peer:
             assert (await self.ask(f"RCPT TO:<{rcpt}>")).startswith("250 ")
         assert (await self.ask("DATA")).startswith("354 ")
 
+    async def bring(self) -> list[str]:
+        """Send an empty mail, where one has said hello; the codes of the four answers."""
+        await self.send(b"MAIL FROM:<>\r\nRCPT TO:<codes@bridge.example>\r\nDATA\r\n.\r\n")
+        return [(await self.reply())[:3] for _ in range(4)]
+
     async def is_closed(self) -> bool:
         """Whether the server ends the connection, whatever it still says first."""
         async with asyncio.timeout(PATIENCE):

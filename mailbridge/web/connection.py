@@ -1,0 +1,153 @@
+"""One HTTP connection: uvicorn's, with limits of time and number, and with refusals of our own.
+
+What stock uvicorn 0.54 leaves open, seen: a request that never comes to its end keeps its connection for ever, octet by octet or in
+silence; so does one whose body goes on behind an answer, and one whose answer is not read. Octets that are no HTTP are refused in plain text while the request before
+them is still at work, whose answer then fails with a traceback in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """``head`` and ``body`` are the seconds in which those of a request must have come in whole, ``answer`` those in which a client
+    that has let an answer pile up must read on.
+
+    ``connections`` are open at once, of all clients: the long polls that may be held open, and as many more as anybody needs.
+    """
+
+    head: float = 10.0
+    body: float = 15.0
+    answer: float = 30.0
+    connections: int = 6_000
+
+
+BOUNDS = Bounds()
+
+
+class Connection(H11Protocol):
+    """What `uvicorn.Config` takes as ``http``, once its first argument is given. Built by uvicorn for each connection."""
+
+    def __init__(self, bounds: Bounds, **given: Any) -> None:
+        super().__init__(**given)
+        self._bounds = bounds
+        self._awaited: tuple[object, object] = (None, None)
+        self._deadline: asyncio.TimerHandle | None = None
+        self._piled_up: asyncio.TimerHandle | None = None
+        self._is_silent = True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client is there. Where that is one too many, one that only holds its connection makes room, or the newcomer is told so."""
+        super().connection_made(transport)
+        if len(self.connections) > self._bounds.connections and not self._finds_room():
+            self._refuse(503, "too many connections are open", retry_after=b"5")
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone, for whatever reason."""
+        self._forget_deadline()
+        self._forget_pile()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Some octets. Those that come behind a refusal are nobody's."""
+        self._is_silent = False
+        if not self.transport.is_closing():
+            super().data_received(data)
+
+    def pause_writing(self) -> None:
+        """An answer piles up, since the client does not read."""
+        super().pause_writing()
+        self._forget_pile()
+        self._piled_up = self.loop.call_later(self._bounds.answer, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        self._forget_pile()
+        super().resume_writing()
+
+    def handle_events(self) -> None:
+        """Take what is complete, and give what is not a time by which it must be."""
+        super().handle_events()
+        self._watch()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP; uvicorn's own words are not used."""
+        del msg
+        self._refuse(400, "this is no valid HTTP/1.1 request")
+
+    @property
+    def is_only_held(self) -> bool:
+        """Whether something is awaited from the client, who gets no answer at this moment."""
+        return self._deadline is not None and self.conn.our_state is not h11.SEND_BODY
+
+    def _finds_room(self) -> bool:
+        """Whether another one was sent away."""
+        for other in self.connections:
+            if isinstance(other, Connection) and other.is_only_held:
+                other.give_up()
+                return True
+        return False
+
+    def _watch(self) -> None:
+        """Set a deadline for the head or the body that is awaited now. Octets that trickle in do not move it."""
+        awaited = (self.conn.their_state, self.cycle)
+        if awaited == self._awaited:
+            return
+        self._forget_deadline()
+        self._awaited = awaited
+        seconds = {h11.IDLE: self._bounds.head, h11.SEND_BODY: self._bounds.body}.get(self.conn.their_state)
+        if seconds is not None and not self.transport.is_closing():
+            self._deadline = self.loop.call_later(seconds, self.give_up)
+
+    def _forget_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _forget_pile(self) -> None:
+        if self._piled_up is not None:
+            self._piled_up.cancel()
+            self._piled_up = None
+
+    def give_up(self) -> None:
+        """The time is over, or somebody else's place is needed. Who has not said a word (browsers open connections in advance) is not told either."""
+        if self._is_silent:
+            self._forget_deadline()
+            self.transport.close()
+        else:
+            self._refuse(408, "the request did not come in in time")
+
+    def _refuse(self, status: int, title: str, *, retry_after: bytes = b"") -> None:
+        """An answer of ours where there can be one still, and the end. What is at work for this client works for nobody now."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            self._write(status, title, retry_after)
+        self._forget_deadline()
+        self.transport.close()
+
+    def _write(self, status: int, title: str, retry_after: bytes) -> None:
+        """Problem+json (RFC 9457), as the routes give it."""
+        body = json.dumps({"type": "about:blank", "title": title, "status": status}).encode()
+        fields = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"cache-control", b"no-store"),
+            (b"x-content-type-options", b"nosniff"),
+            (b"connection", b"close"),
+            *([(b"retry-after", retry_after)] if retry_after else []),
+        ]
+        head = h11.Response(status_code=status, headers=fields, reason=HTTPStatus(status).phrase.encode())
+        for event in (head, h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")

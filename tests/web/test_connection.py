@@ -1,0 +1,188 @@
+"""A connection is held as long as somebody asks something by it, and no longer; what is no HTTP is refused and leaves no trace."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from mailbridge.web.connection import Bounds
+from mailbridge.web.limits import body_of
+from mailbridge.web.server import serve_app
+from tests.loop import looped
+
+QUICK = Bounds(head=0.2, body=0.2, answer=0.2, connections=3)
+BIG = 20_000_000
+PATIENT = Bounds(head=30, body=30)
+GET = b"GET /%s HTTP/1.1\r\nHost: a\r\n"
+
+
+async def _echo(request: Request) -> Response:
+    return PlainTextResponse(f"{len(await body_of(request))}")
+
+
+async def _late(_: Request) -> Response:
+    await asyncio.sleep(0.6)
+    return PlainTextResponse("late")
+
+
+async def _big(_: Request) -> Response:
+    return PlainTextResponse("x" * BIG)
+
+
+APP = Starlette(routes=[Route("/", _echo, methods=["GET", "POST"]), Route("/late", _late), Route("/big", _big)])
+
+
+@asynccontextmanager
+async def server(bounds: Bounds) -> AsyncIterator[tuple[str, int]]:
+    """Where the app is served."""
+    async with serve_app(APP, listen="127.0.0.1:0", bounds=bounds) as bound:
+        host, _, port = bound.address.rpartition(":")
+        yield host, int(port)
+
+
+async def dripped(at: tuple[str, int], head: bytes, drip: bytes) -> bytes:
+    """What comes back until the server closes, to a client that goes on dripping as long as it may."""
+    reader, writer = await asyncio.open_connection(*at)
+    writer.write(head)
+    answering = asyncio.ensure_future(reader.read())
+    async with asyncio.timeout(3):
+        while not answering.done():
+            writer.write(drip)
+            await asyncio.wait({answering}, timeout=0.02)
+        writer.close()
+        return await answering
+
+
+@pytest.mark.parametrize(
+    ("head", "drip"),
+    [
+        (b"", b""),
+        (b"", b"G"),
+        (GET % b"", b"X: y\r\n"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n", b"x"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+        (GET % b"nothing" + b"Content-Length: 100000\r\n\r\n", b"x"),
+        (GET % b"" + b"\r\n", b"G"),
+    ],
+    ids=["silence", "a line", "headers", "a body", "chunks", "a body behind an answer", "a second request"],
+)
+def test_a_request_that_never_ends_is_let_go(head: bytes, drip: bytes) -> None:
+    """In silence or octet by octet, before, within or behind a request: closed at the deadline."""
+
+    @looped
+    async def check() -> None:
+        async with server(QUICK) as at:
+            began = asyncio.get_running_loop().time()
+            answer = await dripped(at, head, drip)
+            assert asyncio.get_running_loop().time() - began < 2
+            assert not drip or b"408 Request Timeout" in answer or head.startswith(b"GET /")
+
+    check()
+
+
+@looped
+async def test_who_waits_for_an_answer_is_not_hurried() -> None:
+    """A request that came in whole may take its time, and so may the next one on the same connection."""
+    async with server(QUICK) as at:
+        reader, writer = await asyncio.open_connection(*at)
+        for _ in range(2):
+            writer.write(GET % b"late" + b"\r\n")
+            assert (await reader.readuntil(b"late")).startswith(b"HTTP/1.1 200")
+        writer.close()
+
+
+@looped
+async def test_an_answer_that_nobody_reads_is_let_go() -> None:
+    """Who lets it pile up is cut off; who reads slowly gets it whole."""
+    async with server(QUICK) as at:
+        for is_read in (True, False):
+            reader, writer = await asyncio.open_connection(*at, limit=4_096)
+            writer.write(GET % b"big" + b"Connection: close\r\n\r\n")
+            size = len(await reader.read(100))
+            await asyncio.sleep(0.1 if is_read else 1)
+            try:
+                while part := await reader.read(1_000_000):
+                    size += len(part)
+            except ConnectionError:
+                size = 0
+            writer.close()
+            assert (size > BIG) is is_read
+
+
+@looped
+async def test_who_only_holds_a_connection_makes_room() -> None:
+    """However many are silent, drip, or wait behind their answer: who asks is answered, and so is who was asking."""
+    async with server(Bounds(head=30, body=30, connections=4)) as at:
+        asking = await asyncio.open_connection(*at)
+        asking[1].write(GET % b"late" + b"\r\n")
+        held = [await asyncio.open_connection(*at) for _ in range(20)]
+        for number, (_, writer) in enumerate(held):
+            writer.write(
+                (b"", GET % b"", GET % b"" + b"\r\n", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")[number % 4]
+            )
+        for _ in range(3):
+            assert (await dripped(at, GET % b"" + b"Connection: close\r\n\r\n", b"")).startswith(b"HTTP/1.1 200")
+        assert (await asking[0].readuntil(b"late")).startswith(b"HTTP/1.1 200")
+        for _, writer in (asking, *held):
+            writer.close()
+
+
+@looped
+async def test_one_connection_too_many_is_told_so() -> None:
+    """Where all are asking: 503 with when to come back; when one of the others is gone, there is room."""
+    async with server(Bounds(connections=3)) as at:
+        held = [await asyncio.open_connection(*at) for _ in range(3)]
+        for _, writer in held:
+            writer.write(GET % b"late" + b"\r\n")
+        reader, writer = await asyncio.open_connection(*at)
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 503")
+        assert b"retry-after: 5" in answer.lower()
+        writer.close()
+        assert (await held[0][0].readuntil(b"late")).startswith(b"HTTP/1.1 200")
+        held[0][1].close()
+        await held[0][1].wait_closed()
+        while (answer := await dripped(at, GET % b"" + b"Connection: close\r\n\r\n", b"")).startswith(b"HTTP/1.1 503"):
+            await asyncio.sleep(0.01)
+        assert answer.startswith(b"HTTP/1.1 200")
+        for _, writer in held[1:]:
+            writer.close()
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"\0\1\2\r\n\r\n",
+        GET % b"" + b"no field\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\nnonsense\r\n",
+        GET % b"" + b"\r\nNONSENSE\r\n\r\n",
+    ],
+    ids=["octets", "a field", "a first chunk", "a second chunk", "a second request"],
+)
+def test_what_is_no_http_is_refused_and_leaves_no_trace(octets: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """One 400 as problem+json, whatever was at work for the client, and not a line in the log that strangers could fill."""
+
+    @looped
+    async def check() -> None:
+        async with server(PATIENT) as at:
+            reader, writer = await asyncio.open_connection(*at)
+            writer.write(octets)
+            answer = await reader.read()
+            assert answer.count(b"HTTP/1.1 400") == 1
+            body = answer.rpartition(b"\r\n\r\n")[2]
+            assert json.loads(body) == {"type": "about:blank", "title": "this is no valid HTTP/1.1 request", "status": 400}
+            writer.close()
+
+    with caplog.at_level(logging.DEBUG):
+        check()
+    assert [record.getMessage() for record in caplog.records if record.name.startswith(("uvicorn", "asyncio.e"))] == []
