@@ -57,9 +57,10 @@ fuzz: $(VENV)/.dev ## FUZZ mutations of each kind: SMTP, HTTP, mails, signatures
 sbom: $(VENV)/.uv ## what is in it: a bill of materials (CycloneDX) on standard output
 	@$(BIN)/uv export --quiet --locked --no-dev --format cyclonedx1.5
 
-audit: $(VENV)/.dev ## known weaknesses of the locked packages; needs the network
+audit: $(VENV)/.dev ## known weaknesses of the locked packages, where advisories can be had
 	@$(BIN)/uv export --quiet --locked --no-dev --no-emit-project --format requirements-txt | \
-		$(BIN)/uv tool run --quiet pip-audit --disable-pip --require-hashes --requirement /dev/stdin
+		$(BIN)/python -m tests.audit $(BIN)/uv tool run --quiet pip-audit --disable-pip --require-hashes \
+		--progress-spinner off --format json --requirement /dev/stdin
 
 lock: $(VENV)/.uv ## bring uv.lock up to date
 	@$(BIN)/uv lock

@@ -67,7 +67,7 @@ async def check(mail: RawMail, *, sender: str, rcpt: str, forwarders: Collection
         by="arc",
         detail=f"sealed by {domain}, {len(chain)} hop{'s' if len(chain) > 1 else ''}",
         named=mail.mailboxes((*hosts_of(newest["h"]), "from"), (*RECIPIENTS, *delivered, "from")),
-        warning=next((text for key in found.values() if (text := keys.warning(key.bits, domain))), ""),
+        warning=next((text for key in found.values() if (text := key.warning(domain))), ""),
     )
 
 

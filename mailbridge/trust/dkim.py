@@ -1,4 +1,4 @@
-"""The author's own signature (RFC 6376): a domain that is the From's, exactly, vouches for what the mail shows.
+"""The author's own signature (RFC 6376, RFC 8463): a domain that is the From's, exactly, vouches for what the mail shows.
 
 Which signature may count is decided here, since libraries take any: one whose ``d=`` is From's domain
 (or listed for it), over the whole body, over From and Subject, neither expired nor old, by a key that is strong enough.
@@ -19,6 +19,7 @@ MAX_SIGNATURES = 3
 """Signatures of the From's domain that are tried; others cost nothing, since they could not count."""
 
 MAX_LOOKED_AT = 40
+ALGORITHMS = ("rsa-sha256", "ed25519-sha256")
 SKEW = timedelta(minutes=5)
 OLDEST = timedelta(days=1)
 """A code that was signed longer ago is none any more: somebody sends an old mail again."""
@@ -79,7 +80,7 @@ async def _one(mail: RawMail, index: int, signature: Mapping[str, str], *, dns: 
         by="dkim",
         detail=f"signed by {domain}",
         named=mail.mailboxes(hosts_of(signature["h"]), RECIPIENTS) | mail.mailboxes(("from",), ("from",)),
-        warning=keys.warning(key.bits, domain),
+        warning=key.warning(domain),
     )
 
 
@@ -87,8 +88,8 @@ def refused(signature: Mapping[str, str], mail: RawMail, *, now: datetime) -> st
     """Why a signature could not count even if it were genuine; ``""`` where it could."""
     if "l" in signature:
         return "its signature has l=, which lets anybody append to the mail"
-    if signature.get("a", "").lower() != "rsa-sha256":
-        return f"its signature's algorithm is not rsa-sha256: {signature.get('a', '')[:20]}"
+    if signature.get("a", "").lower() not in ALGORITHMS:
+        return f"its signature's algorithm is not {' or '.join(ALGORITHMS)}: {signature.get('a', '')[:20]}"
     if not signature.get("s") or not signature.get("b") or not signature.get("bh"):
         return "its signature is incomplete"
     covered = hosts_of(signature.get("h", ""))

@@ -1,4 +1,4 @@
-"""Public keys of signers (RFC 6376 3.6.1): looked up, and refused where they are too weak or too costly to use."""
+"""Public keys of signers (RFC 6376 3.6.1, RFC 8463): looked up, and refused where they are too weak or too costly to use."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import binascii
 from dataclasses import dataclass
 
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
@@ -26,11 +27,16 @@ MOST_RECORD = 4_096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """A key that may be used, and where it was found; ``bits`` of its modulus."""
+    """A key that may be used, and where it was found."""
 
     name: str
-    public: RSAPublicKey
-    bits: int
+    public: RSAPublicKey | Ed25519PublicKey
+
+    def warning(self, domain: str) -> str:
+        """What the operator should know of it; ``""`` where it is good."""
+        if isinstance(self.public, Ed25519PublicKey) or self.public.key_size >= GOOD_BITS:
+            return ""
+        return f"{domain} signs with {self.public.key_size} bits, fewer than {GOOD_BITS}"
 
 
 async def find(selector: str, domain: str, dns: Resolver) -> Key | str:
@@ -57,12 +63,16 @@ def judge(record: str, name: str) -> Key | str:
         return f"the key at {name} is revoked"
     if "y" in found.get("t", "").split(":"):
         return f"the key at {name} is being tested, which its owner asks not to rely on"
-    if found.get("k", "rsa") != "rsa":
-        return f"the key at {name} is of a kind that is not supported: {found['k'][:20]}"
+    kind = found.get("k", "rsa")
+    if kind not in ("rsa", "ed25519"):
+        return f"the key at {name} is of a kind that is not supported: {kind[:20]}"
     if "sha256" not in found.get("h", "sha256").split(":") or not {"*", "email"} & set(found.get("s", "*").split(":")):
         return f"the key at {name} is not for mail with SHA-256"
     try:
-        key = load_der_public_key(base64.b64decode(found["p"], validate=True))
+        octets = base64.b64decode(found["p"], validate=True)
+        if kind == "ed25519":
+            return Key(name=name, public=Ed25519PublicKey.from_public_bytes(octets))
+        key = load_der_public_key(octets)
     except (ValueError, binascii.Error, UnsupportedAlgorithm, TypeError):
         return f"the key at {name} is malformed"
     if not isinstance(key, RSAPublicKey):
@@ -71,9 +81,4 @@ def judge(record: str, name: str) -> Key | str:
         return f"the key at {name} has {key.key_size} bits, fewer than {LEAST_BITS}"
     if key.key_size > MOST_BITS or key.public_numbers().e > MOST_EXPONENT:
         return f"the key at {name} is larger than anybody needs"
-    return Key(name=name, public=key, bits=key.key_size)
-
-
-def warning(bits: int, domain: str) -> str:
-    """What the operator should know of a key that counts; ``""`` where it is good."""
-    return f"{domain} signs with {bits} bits, fewer than {GOOD_BITS}" if bits < GOOD_BITS else ""
+    return Key(name=name, public=key)

@@ -17,6 +17,7 @@ from functools import cache
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
@@ -27,7 +28,7 @@ FAULTS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, A
 
 BLANKS = re.compile(rb"[ \t]+")
 LINE_ENDS = re.compile(rb"\r?\n")
-Keys = Mapping[str, RSAPublicKey]
+Keys = Mapping[str, RSAPublicKey | Ed25519PublicKey]
 """Public keys by their name, ``selector._domainkey.domain`` in lower case."""
 
 quiet = logging.getLogger("mailbridge.trust.dkimpy")
@@ -98,7 +99,7 @@ def _classes() -> tuple[Any, Any, Any]:
 
         def verify_sig(self, sig: dict[bytes, bytes], names: list[bytes], header: tuple[bytes, bytes], _: object) -> bool:
             key = self._keys.get(f"{sig[b's'].decode('ascii')}._domainkey.{sig[b'd'].decode('ascii')}".lower())
-            if key is None or sig[b"a"] != b"rsa-sha256":
+            if key is None or sig[b"a"] != (b"ed25519-sha256" if isinstance(key, Ed25519PublicKey) else b"rsa-sha256"):
                 return False
             of_headers, _, of_body = sig.get(b"c", b"simple/simple").partition(b"/")
             if not {of_headers, of_body or b"simple"} <= {b"relaxed", b"simple"}:
@@ -115,8 +116,12 @@ def _classes() -> tuple[Any, Any, Any]:
             name, value = relaxed_header(*own) if is_relaxed else own
             for one in (*library.select_headers(self._headers_of(is_relaxed=is_relaxed), chosen), (name, value.rstrip())):
                 digest.update(one[0] + b":" + one[1])
+            signature = base64.b64decode(b"".join(sig[b"b"].split()))
             try:
-                key.verify(base64.b64decode(b"".join(sig[b"b"].split())), digest.digest(), PKCS1v15(), Prehashed(SHA256()))
+                if isinstance(key, Ed25519PublicKey):
+                    key.verify(signature, digest.digest())  # RFC 8463 3: what is signed is the digest
+                else:
+                    key.verify(signature, digest.digest(), PKCS1v15(), Prehashed(SHA256()))
             except InvalidSignature:
                 return False
             return True

@@ -120,7 +120,7 @@ SEALED = signer.arc(
 SEEDS: dict[str, tuple[bytes, ...]] = {
     "dkim": (SIGNED,),
     "arc": (SEALED,),
-    "key": (signer.record(signer.key()).encode(), b"v=DKIM1; k=ed25519; p=AAAA"),
+    "key": (signer.record(signer.key()).encode(), signer.record(signer.edwards_key()).encode()),
     "spf": (b"v=spf1 ip4:192.0.2.0/24 a:x.example/24//64 mx include:b.example exists:c.example redirect=d.example ~all",),
     "words": (SIGNED, SEALER.make(SIGNED, rcpt=RCPT, mail_id=1, received_at=NOW, now=NOW), b"https://app.acme.example:443/x?y#z"),
     "mail": (

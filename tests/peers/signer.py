@@ -1,4 +1,4 @@
-"""Signs and seals mails as senders and forwarders do (RFC 6376, RFC 8617), by code that shares nothing with what verifies them."""
+"""Signs and seals mails as senders and forwarders do (RFC 6376, RFC 8463, RFC 8617), by code that shares nothing with what verifies them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 USUAL = ("from", "to", "subject", "date", "message-id", "mime-version", "content-type")
+
+Private = rsa.RSAPrivateKey | Ed25519PrivateKey
 
 
 @cache
@@ -22,8 +25,16 @@ def key(name: str = "default", bits: int = 2048) -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=bits)
 
 
-def record(private: rsa.RSAPrivateKey, more: str = "") -> str:
+@cache
+def edwards_key(name: str = "default") -> Ed25519PrivateKey:
+    """The Ed25519 key of that name, the same for the length of a test run."""
+    return Ed25519PrivateKey.generate()
+
+
+def record(private: Private, more: str = "") -> str:
     """What its owner publishes at ``selector._domainkey.domain``."""
+    if isinstance(private, Ed25519PrivateKey):
+        return f"v=DKIM1; k=ed25519; {more}p={base64.b64encode(private.public_key().public_bytes_raw()).decode()}"
     der = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return f"v=DKIM1; k=rsa; {more}p={base64.b64encode(der).decode()}"
 
@@ -33,7 +44,7 @@ def dkim(
     domain: str,
     *,
     selector: str = "s1",
-    private: rsa.RSAPrivateKey | None = None,
+    private: Private | None = None,
     headers: Sequence[str] = USUAL,
     more: Mapping[str, str] | None = None,
     is_sha1: bool = False,
@@ -41,11 +52,12 @@ def dkim(
     """The mail with a DKIM-Signature of ``domain`` on top; ``more`` are further tags, or others in place of the usual ones."""
     head, body = _split(mail)
     names = [name for name in headers if _values(head, name)]
+    signer = private or key()
     hashed = body if more is None or "l" not in more else body[: int(more["l"])]
     digest = hashlib.sha1(hashed) if is_sha1 else hashlib.sha256(hashed)
     tags = {
         "v": "1",
-        "a": "rsa-sha1" if is_sha1 else "rsa-sha256",
+        "a": f"{'ed25519' if isinstance(signer, Ed25519PrivateKey) else 'rsa'}-{'sha1' if is_sha1 else 'sha256'}",
         "c": "relaxed/relaxed",
         "d": domain,
         "s": selector,
@@ -57,9 +69,11 @@ def dkim(
     }
     signed = "; ".join(f"{name}={value}" for name, value in tags.items())
     text = _chosen(head, tags["h"].split(":")) + _relaxed("DKIM-Signature", signed)
-    signature = (private or key()).sign(
-        text.encode("utf-8", "surrogateescape"), padding.PKCS1v15(), SHA1() if is_sha1 else SHA256()
-    )
+    octets = text.encode("utf-8", "surrogateescape")
+    if isinstance(signer, Ed25519PrivateKey):
+        signature = signer.sign(hashlib.sha256(octets).digest())
+    else:
+        signature = signer.sign(octets, padding.PKCS1v15(), SHA1() if is_sha1 else SHA256())
     return f"DKIM-Signature: {signed}{base64.b64encode(signature).decode()}\r\n".encode() + mail
 
 

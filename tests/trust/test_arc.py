@@ -106,6 +106,10 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "stamp changed": (lambda: forwarded().replace(b"Delivered-To: ann", b"Delivered-To: bob"), "does not fit"),
     "a hop missing": (lambda: forwarded().replace(b"i=1;", b"i=3;"), "gaps"),
     "a hop twice": (lambda: forwarded().replace(b"i=1;", b"i=2;"), "malformed"),
+    "sealed by Ed25519, which ARC has not": (
+        lambda: forwarded().replace(b"a=rsa-sha256", b"a=ed25519-sha256", 1),
+        "not rsa-sha256",
+    ),
     "cv=fail": (lambda: forwarded(cv="fail"), "broken"),
     "cv=none in the second": (lambda: forwarded(cv="none"), "broken"),
     "subject not covered": (

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mailbridge.trust import Finding, Proven, Unproven, dkim, keys, raw
 from mailbridge.trust.dns import DnsUnavailable
@@ -15,6 +18,8 @@ from tests.trust.conftest import published
 from tests.trust.mails import mail
 
 SENDER = "no-reply@acme.example"
+Sign = Callable[..., bytes]
+ALGORITHMS: dict[str, signer.Private] = {"rsa": signer.key(), "ed25519": signer.edwards_key()}
 
 
 def check(
@@ -33,15 +38,83 @@ def check(
     return asyncio.run(go())
 
 
-def test_the_authors_own_signature_is_a_proof(now: datetime) -> None:
+@pytest.mark.parametrize("private", ALGORITHMS.values(), ids=list(ALGORITHMS))
+def test_the_authors_own_signature_is_a_proof(private: signer.Private, now: datetime) -> None:
     """A signature of From's domain proves the mail, and names the recipients that it covers and the author."""
-    found = check(signer.dkim(mail(), "acme.example"), now)
+    found = check(signer.dkim(mail(), "acme.example", private=private), now, acme=signer.record(private))
     assert isinstance(found, Proven)
     assert found.covers("ann@corp.example")
     assert found.covers("Ann+tag@Corp.example")
     assert found.covers(SENDER)
     assert not found.covers("bob@corp.example")
     assert found.warning == ""
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_one_of_two_algorithms_is_enough(algorithm: str, now: datetime) -> None:
+    """A mail that is signed by both algorithms is proven by the one whose key fits, wherever it stands."""
+    twice = mail()
+    for name, private in ALGORITHMS.items():
+        twice = signer.dkim(twice, "acme.example", private=private if name == algorithm else _stranger(name))
+    found = check(twice, now, acme=signer.record(ALGORITHMS[algorithm]))
+    assert isinstance(found, Proven)
+    assert found.warning == ""
+
+
+def _stranger(algorithm: str) -> signer.Private:
+    return signer.key("stranger") if algorithm == "rsa" else signer.edwards_key("stranger")
+
+
+RFC_8463 = """\
+DKIM-Signature: v=1; a=ed25519-sha256; c=relaxed/relaxed;
+ d=football.example.com; i=@football.example.com;
+ q=dns/txt; s=brisbane; t=1528637909; h=from : to :
+ subject : date : message-id : from : subject : date;
+ bh=2jUSOH9NhtVGCQWNr9BrIAPreKQjO6Sn7XIkfJVOzv8=;
+ b=/gCrinpcQOoIfuHNQIbq4pgh9kyIK3AQUdt9OdqQehSwhEIug4D11Bus
+ Fa3bT3FY5OsU7ZbnKELq+eXdp1Q1Dw==
+DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed;
+ d=football.example.com; i=@football.example.com;
+ q=dns/txt; s=test; t=1528637909; h=from : to : subject :
+ date : message-id : from : subject : date;
+ bh=2jUSOH9NhtVGCQWNr9BrIAPreKQjO6Sn7XIkfJVOzv8=;
+ b=F45dVWDfMbQDGHJFlXUNB2HKfbCeLRyhDXgFpEL8GwpsRe0IeIixNTe3
+ DhCVlUrSjV4BwcVcOF6+FF3Zo9Rpo1tFOeS9mPYQTnGdaSGsgeefOsk2Jz
+ dA+L10TeYt9BgDfQNZtKdN1WO//KgIqXP7OdEFE4LjFYNcUxZQ4FADY+8=
+From: Joe SixPack <joe@football.example.com>
+To: Suzie Q <suzie@shopping.example.net>
+Subject: Is dinner ready?
+Date: Fri, 11 Jul 2003 21:00:37 -0700 (PDT)
+Message-ID: <20030712040037.46341.5F8J@football.example.com>
+
+Hi.
+
+We lost the game.  Are you hungry yet?
+
+Joe.
+"""
+"""RFC 8463 appendix A.3, signed on 10 June 2018; the keys are those of A.2."""
+
+RFC_8463_KEYS = {
+    "brisbane": "v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+    "test": "v=DKIM1; k=rsa; p=MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDkHlOQoBTzWRiGs5V6NpP3idY6Wk08a5qhdR6wy5bdOKb2jLQiY/J16JYi0Qvx/b"
+    "yYzCNb3W91y3FutACDfzwQ/BC/e/8uBsCR+yz1Lxj+PL6lHvqMKrM3rG4hstT5QjvHO9PzoxZyVYLzBfO2EeC3Ip3G+2kryOTIKT+l/K4w3QIDAQAB",
+}
+
+
+@pytest.mark.parametrize("selector", RFC_8463_KEYS)
+def test_the_example_of_the_standard_is_genuine(selector: str) -> None:
+    """Both signatures of RFC 8463's example are, each with only its own key published; with a word changed neither is."""
+    content = RFC_8463.replace("\n", "\r\n").encode()
+    signed_at = datetime.fromtimestamp(1528637909 + 60, UTC)
+
+    async def go(octets: bytes) -> Finding:
+        async with published() as (server, resolver):
+            server.txt(f"{selector}._domainkey.football.example.com", RFC_8463_KEYS[selector])
+            return await dkim.check(raw.read(octets), sender="joe@football.example.com", signers={}, dns=resolver, now=signed_at)
+
+    assert isinstance(asyncio.run(go(content)), Proven)
+    assert isinstance(asyncio.run(go(content.replace(b"hungry", b"thirsty"))), Unproven)
 
 
 def test_headers_above_and_line_folding_do_not_matter(now: datetime) -> None:
@@ -90,49 +163,59 @@ def test_signatures_of_strangers_cost_no_question(now: datetime) -> None:
     asyncio.run(go())
 
 
-REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
-    "not signed": (mail, "not signed"),
-    "by a stranger": (lambda: signer.dkim(mail(), "evil.example"), "none of its signatures is of acme.example"),
+REFUSED: dict[str, tuple[Callable[[Sign], bytes], str]] = {
+    "not signed": (lambda sign: mail(), "not signed"),
+    "by a stranger": (lambda sign: sign(mail(), "evil.example"), "none of its signatures is of acme.example"),
     "by a parent domain": (
-        lambda: signer.dkim(mail(sender="a@mail.acme.example"), "acme.example"),
+        lambda sign: sign(mail(sender="a@mail.acme.example"), "acme.example"),
         "none of its signatures",
     ),
-    "body changed": (lambda: signer.dkim(mail(), "acme.example").replace(b"482913", b"111111"), "does not fit"),
-    "subject changed": (lambda: signer.dkim(mail(), "acme.example").replace(b"sign-in", b"log-in"), "does not fit"),
-    "text appended": (lambda: signer.dkim(mail(), "acme.example") + b"Your code is 999999.\r\n", "does not fit"),
+    "body changed": (lambda sign: sign(mail(), "acme.example").replace(b"482913", b"111111"), "does not fit"),
+    "subject changed": (lambda sign: sign(mail(), "acme.example").replace(b"sign-in", b"log-in"), "does not fit"),
+    "text appended": (lambda sign: sign(mail(), "acme.example") + b"Your code is 999999.\r\n", "does not fit"),
     "l= covers a part": (
-        lambda: signer.dkim(mail(), "acme.example", more={"l": "20"}) + b"Your code is 999999.\r\n",
+        lambda sign: sign(mail(), "acme.example", more={"l": "20"}) + b"Your code is 999999.\r\n",
         "l=",
     ),
-    "l=, nothing appended": (lambda: signer.dkim(mail(), "acme.example", more={"l": "20"}), "l="),
-    "sha1": (lambda: signer.dkim(mail(), "acme.example", is_sha1=True), "algorithm"),
-    "expired": (lambda: signer.dkim(mail(), "acme.example", more={"x": "1600000000"}), "expired"),
-    "old": (lambda: signer.dkim(mail(), "acme.example", more={"t": "1600000000"}), "older than a day"),
-    "from the future": (lambda: signer.dkim(mail(), "acme.example", more={"t": "9999999999"}), "future"),
-    "a time that is none": (lambda: signer.dkim(mail(), "acme.example", more={"t": "soon"}), "time"),
-    "subject not covered": (lambda: signer.dkim(mail(), "acme.example", headers=("from", "to")), "Subject"),
-    "two Froms": (lambda: b"From: x@evil.example\r\n" + signer.dkim(mail(), "acme.example"), "more than once"),
-    "two Subjects": (lambda: b"Subject: Your code is 999999\r\n" + signer.dkim(mail(), "acme.example"), "more than once"),
-    "two Content-Types": (lambda: b"Content-Type: text/html\r\n" + signer.dkim(mail(), "acme.example"), "more than once"),
-    "bare LF": (lambda: signer.dkim(mail(), "acme.example").replace(b"Subject:", b"X: y\nSubject:"), "line ends"),
-    "bare CR": (lambda: signer.dkim(mail(), "acme.example").replace(b"Subject:", b"X: y\rSubject:"), "line ends"),
-    "NUL": (lambda: signer.dkim(mail(), "acme.example").replace(b"482913", b"482\0913"), "NUL"),
-    "a line that is no header": (lambda: b"nonsense\r\n" + signer.dkim(mail(), "acme.example"), "line that is none"),
-    "a blank before the colon": (lambda: b"Subject : x\r\n" + signer.dkim(mail(), "acme.example"), "line that is none"),
-    "no end of header": (lambda: b"From: a@acme.example", "no end"),
-    "larger than is parsed": (lambda: signer.dkim(mail("x" * 70 + "\n") + b"y\r\n" * 400_000, "acme.example"), "larger"),
-    "a tag twice": (lambda: signer.dkim(mail(), "acme.example").replace(b"v=1;", b"v=1; d=acme.example;", 1), "none of its"),
+    "l=, nothing appended": (lambda sign: sign(mail(), "acme.example", more={"l": "20"}), "l="),
+    "sha1": (lambda sign: sign(mail(), "acme.example", is_sha1=True), "algorithm"),
+    "expired": (lambda sign: sign(mail(), "acme.example", more={"x": "1600000000"}), "expired"),
+    "old": (lambda sign: sign(mail(), "acme.example", more={"t": "1600000000"}), "older than a day"),
+    "from the future": (lambda sign: sign(mail(), "acme.example", more={"t": "9999999999"}), "future"),
+    "a time that is none": (lambda sign: sign(mail(), "acme.example", more={"t": "soon"}), "time"),
+    "subject not covered": (lambda sign: sign(mail(), "acme.example", headers=("from", "to")), "Subject"),
+    "two Froms": (lambda sign: b"From: x@evil.example\r\n" + sign(mail(), "acme.example"), "more than once"),
+    "two Subjects": (lambda sign: b"Subject: Your code is 999999\r\n" + sign(mail(), "acme.example"), "more than once"),
+    "two Content-Types": (lambda sign: b"Content-Type: text/html\r\n" + sign(mail(), "acme.example"), "more than once"),
+    "bare LF": (lambda sign: sign(mail(), "acme.example").replace(b"Subject:", b"X: y\nSubject:"), "line ends"),
+    "bare CR": (lambda sign: sign(mail(), "acme.example").replace(b"Subject:", b"X: y\rSubject:"), "line ends"),
+    "NUL": (lambda sign: sign(mail(), "acme.example").replace(b"482913", b"482\0913"), "NUL"),
+    "a line that is no header": (lambda sign: b"nonsense\r\n" + sign(mail(), "acme.example"), "line that is none"),
+    "a blank before the colon": (lambda sign: b"Subject : x\r\n" + sign(mail(), "acme.example"), "line that is none"),
+    "no end of header": (lambda sign: b"From: a@acme.example", "no end"),
+    "larger than is parsed": (lambda sign: sign(mail("x" * 70 + "\n") + b"y\r\n" * 400_000, "acme.example"), "larger"),
+    "a tag twice": (lambda sign: sign(mail(), "acme.example").replace(b"v=1;", b"v=1; d=acme.example;", 1), "none of its"),
 }
 
 
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_dkim_refuses(name: str, now: datetime) -> None:
-    """Each of these is no proof, and says why."""
+def test_what_dkim_refuses(name: str, algorithm: str, now: datetime) -> None:
+    """Each of these is no proof, by either algorithm, and says why."""
     content, why = REFUSED[name]
+    private = ALGORITHMS[algorithm]
     sender = "a@mail.acme.example" if name == "by a parent domain" else SENDER
-    found = check(content(), now, sender=sender)
+    found = check(content(partial(signer.dkim, private=private)), now, sender=sender, acme=signer.record(private))
     assert isinstance(found, Unproven)
     assert why in found.why
+
+
+@pytest.mark.parametrize(("algorithm", "named"), [("rsa", "ed25519-sha256"), ("ed25519", "rsa-sha256")])
+def test_an_algorithm_is_the_one_that_the_signature_names(algorithm: str, named: str, now: datetime) -> None:
+    """A signature that its key made, under the other algorithm's name, is no proof."""
+    private = ALGORITHMS[algorithm]
+    content = signer.dkim(mail(), "acme.example", private=private, more={"a": named})
+    assert isinstance(check(content, now, acme=signer.record(private)), Unproven)
 
 
 def test_keys_that_are_refused(now: datetime) -> None:
@@ -145,7 +228,9 @@ def test_keys_that_are_refused(now: datetime) -> None:
         (signer.record(signer.key(), "t=y; "), "tested"),
         (signer.record(signer.key(), "s=tlsrpt; "), "not for mail"),
         (signer.record(signer.key(), "h=sha1; "), "not for mail"),
-        ("v=DKIM1; k=ed25519; p=AAAA", "kind"),
+        ("v=DKIM1; k=dsa; p=AAAA", "kind"),
+        ("v=DKIM1; k=ed25519; p=AAAA", "malformed"),
+        (signer.record(signer.edwards_key()), "does not fit"),
         ("v=DKIM1; p=AAAA", "malformed"),
         ("v=DKIM2; p=AAAA", "malformed"),
         ("v=DKIM1; p=A; p=B", "malformed"),
@@ -156,6 +241,33 @@ def test_keys_that_are_refused(now: datetime) -> None:
         found = check(content, now, acme=record)
         assert isinstance(found, Unproven), record[:40]
         assert why in found.why, (record[:40], found.why)
+
+
+def test_ed25519_keys_that_are_refused(now: datetime) -> None:
+    """A key of another length, wrapped as RSA's are, of another owner, or of RSA proves nothing; nor one that is called RSA."""
+    private = signer.edwards_key()
+    content = signer.dkim(mail(), "acme.example", private=private)
+    octets = private.public_key().public_bytes_raw()
+    wrapped = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    for record, why in (
+        (_published(octets[:31]), "malformed"),
+        (_published(octets + b"\0"), "malformed"),
+        (_published(b""), "revoked"),
+        (_published(wrapped), "malformed"),
+        (_published(octets, "rsa"), "malformed"),
+        (_published(wrapped, "rsa"), "no RSA key"),
+        (signer.record(private, "t=y; "), "tested"),
+        (signer.record(private, "h=sha1; "), "not for mail"),
+        (signer.record(signer.edwards_key("another")), "does not fit"),
+        (signer.record(signer.key()), "does not fit"),
+    ):
+        found = check(content, now, acme=record)
+        assert isinstance(found, Unproven), record
+        assert why in found.why, (record, found.why)
+
+
+def _published(octets: bytes, kind: str = "ed25519") -> str:
+    return f"v=DKIM1; k={kind}; p={b64encode(octets).decode()}"
 
 
 def test_a_key_of_512_bits_is_refused() -> None:
