@@ -3,74 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import shutil
 import signal
-import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from mailbridge.config.settings import ImapSettings
-from mailbridge.ingress.imap.service import Watchers
-from tests.ingress.imap.watched import House, account, code_mail, house, until, watching
+from tests.e2e.boxes import all_there, deliver, of, well
+from tests.ingress.imap.watched import code_mail, house, until, watching
 from tests.peers import dovecot as peer
 from tests.peers.dovecot import Dovecot, preload_library, running_dovecot
 from tests.peers.token_endpoint import TokenEndpoint
 
-WATCHED = ("notify", "idle", "hot", "poll")
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that the mail server's own user can reach; pytest's is for its owner alone."""
-    if not peer.is_installed():
-        pytest.skip(peer.MEND)
-    path = Path(tempfile.mkdtemp(prefix="mailbridge-dovecot-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
-
-
-def of(server: Dovecot, **changes: object) -> ImapSettings:
-    """Ann's account over TLS."""
-    usual: dict[str, object] = {"host": "localhost", "tls": "tls", "tls_ca": server.ca, "renew": timedelta(seconds=2)}
-    port = changes.pop("port", server.imaps)
-    assert isinstance(port, int)
-    return account(port, **{**usual, **changes})
-
-
-async def deliver(server: Dovecot, first: int, count: int, *, every: float = 0.02) -> None:
-    """Deliver codes one after another; a server that is down is waited for, as a mail server does."""
-    for number in range(first, first + count):
-        for _ in range(400):
-            with contextlib.suppress(OSError):
-                await asyncio.to_thread(server.deliver, code_mail(str(number)))
-                break
-            await asyncio.sleep(0.05)
-        await asyncio.sleep(every)
-
-
-async def all_there(home: House, first: int, count: int, *, within: float) -> float:
-    """Wait until every code is in the store; fail if one is there twice."""
-    wanted = [str(number) for number in range(first, first + count)]
-
-    async def is_so() -> bool:
-        return set(await home.codes()) >= set(wanted)
-
-    taken = await until(is_so, within=within, what=f"{count} codes")
-    assert sorted(await home.codes()) == wanted
-    return taken
-
-
-async def well(watchers: Watchers, *, within: float = 15) -> None:
-    """Wait until every mailbox is watched."""
-    await until(lambda: all(one.mode in WATCHED for one in watchers.health()), within=within, what="watching")
 
 
 Act = Callable[[Dovecot], Awaitable[None]]

@@ -5,22 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import shutil
 import signal
 import smtplib
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
 import pytest
 
 from tests.ingress.imap.watched import code_mail
-from tests.peers import dovecot as peer
 from tests.peers.dovecot import Dovecot, running_dovecot
 
 pytestmark = pytest.mark.e2e
@@ -45,17 +41,6 @@ username = "ann@corp.example"
 password = "pw"
 renew = "5s"
 """
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that the mail server's own user can reach."""
-    if not peer.is_installed():
-        pytest.skip(peer.MEND)
-    path = Path(tempfile.mkdtemp(prefix="mailbridge-crash-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
 
 
 def kept(folder: Path) -> tuple[int, int]:

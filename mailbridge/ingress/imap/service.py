@@ -18,6 +18,7 @@ from mailbridge.ingress.imap.login import LoggedIn, log_in
 from mailbridge.ingress.imap.mailbox import Mailbox, NotTaken
 from mailbridge.ingress.imap.oauth import TokenSource
 from mailbridge.ingress.imap.presets import Account, Contexts, account_of
+from mailbridge.ingress.imap.stream import SILENCE
 from mailbridge.ingress.imap.vault import TokenVault
 from mailbridge.ingress.imap.vitals import MailboxHealth, Vitals
 from mailbridge.ingress.imap.watcher import Stopped, Watcher
@@ -138,10 +139,12 @@ async def serve(
     vault: TokenVault | None = None,
     hot: Callable[[], bool] = never,
     dice: Callable[[], float] = random.random,
+    silence: timedelta = SILENCE,
 ) -> Watchers:
     """Watch every folder of every account, each in a thread of its own. Returns at once; what is wrong shows in the health.
 
-    ``accept`` returns when a mail is on disk; ``hot`` is asked often, from many threads, whether somebody waits for a code.
+    ``accept`` returns when a mail is on disk; ``hot`` is asked often, from many threads, whether somebody waits for a code;
+    ``silence`` is how long a server may say nothing when it is its turn.
     """
     door = LoopDoor(accept, cursors, asyncio.get_running_loop())
     contexts, gates = Contexts(), Gates()
@@ -166,7 +169,7 @@ async def serve(
                     folder=folder,
                     mailbox=mailbox,
                     vitals=vitals,
-                    connect=connector(entry, account, tokens, contexts=contexts, gates=gates),
+                    connect=connector(entry, account, tokens, contexts=contexts, gates=gates, silence=silence),
                     hot=hot,
                     is_consented=tokens.has_changed if tokens is not None else never,
                     dice=dice,
@@ -185,7 +188,13 @@ def tokens_of(account: Account, vault: TokenVault | None) -> TokenSource | None:
 
 
 def connector(
-    entry: ImapSettings, account: Account, tokens: TokenSource | None, *, contexts: Contexts, gates: Gates
+    entry: ImapSettings,
+    account: Account,
+    tokens: TokenSource | None,
+    *,
+    contexts: Contexts,
+    gates: Gates,
+    silence: timedelta = SILENCE,
 ) -> Callable[[Callable[[], bool]], tuple[Wire, LoggedIn]]:
     """A function that connects and logs in when the host's gate lets it; its argument tells whether to give up waiting."""
 
@@ -197,7 +206,7 @@ def connector(
         try:
             if is_stopping():
                 raise Stopped
-            wire = Wire(account.endpoint(contexts.of(entry)))
+            wire = Wire(account.endpoint(contexts.of(entry), silence))
             wire.is_pipelining = account.is_pipelined
             try:
                 return wire, log_in(wire, account, tokens)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import imaplib
+import os
 import select
 import socket
 import ssl
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 
 from mailbridge.ingress.imap.faults import Kind, MailboxFault
 
@@ -22,6 +24,8 @@ MAX_LINE = 1_048_576
 MAX_LITERAL = 33_554_432
 """Octets of one literal; a server that announces more is not believed."""
 
+SILENCE = timedelta(seconds=10)
+"""How long a server may say nothing when it is its turn, and how long a connection may take."""
 KEEPALIVE = (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 30_000))
 """A peer that is gone is found by the kernel within about 35 s, even while nothing is said (Linux; elsewhere what there is)."""
 
@@ -34,8 +38,8 @@ class Endpoint:
     port: int
     is_starttls: bool = False
     context: ssl.SSLContext | None = None
-    connect_timeout: float = 10.0
-    read_timeout: float = 10.0
+    connect_timeout: float = SILENCE.total_seconds()
+    read_timeout: float = SILENCE.total_seconds()
 
     @property
     def is_tls(self) -> bool:
@@ -49,6 +53,7 @@ class Stream(imaplib.IMAP4):
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._inbox = bytearray()
+        self._broken = 0
         super().__init__(endpoint.host, endpoint.port)
 
     def open(self, host: str = "", port: int = 143, timeout: float | None = None) -> None:  # noqa: ARG002  (imaplib's signature)
@@ -125,6 +130,8 @@ class Stream(imaplib.IMAP4):
             if not octets:
                 if got or (self.has_line() and not is_more_needed):
                     break
+                if self._broken:
+                    raise _lost(OSError(self._broken, os.strerror(self._broken)))
                 raise MailboxFault(Kind.NETWORK, "the server closed the connection")
             self._inbox += octets
             got = True
@@ -162,7 +169,12 @@ class Stream(imaplib.IMAP4):
         poll = self._poll(select.POLLIN)
         if wake is not None:
             poll.register(wake, select.POLLIN)
-        poll.poll(max(0.0, seconds) * 1000)
+        self._note_error(poll.poll(max(0.0, seconds) * 1000))
+
+    def _note_error(self, told: list[tuple[int, int]]) -> None:
+        """Ask the kernel why a connection is broken: through TLS a dead network looks like a polite end."""
+        if any(event & select.POLLERR and descriptor == self.sock.fileno() for descriptor, event in told):
+            self._broken = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or self._broken
 
     def _poll(self, event: int) -> select.poll:
         if self.sock.fileno() < 0:
@@ -185,7 +197,9 @@ class Stream(imaplib.IMAP4):
         """Until the socket is ready, or MailboxFault."""
         left = self._endpoint.read_timeout if until is None else until - time.monotonic()
         poll = self._poll(event)
-        if left <= 0 or not poll.poll(left * 1000):
+        told = poll.poll(left * 1000) if left > 0 else []
+        self._note_error(told)
+        if not told:
             raise MailboxFault(Kind.NETWORK, f"the server said nothing for {self._endpoint.read_timeout:g} s")
 
 

@@ -19,6 +19,7 @@ from mailbridge.core.delivery import Claim
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.service import Watchers, never, serve
+from mailbridge.ingress.imap.stream import SILENCE
 from mailbridge.ingress.imap.vault import TokenVault
 from mailbridge.intake.burst import Burst
 from mailbridge.intake.door import Intake
@@ -141,10 +142,14 @@ def account(port: int, **changes: object) -> ImapSettings:
 
 @asynccontextmanager
 async def watching(
-    home: House, *accounts: ImapSettings, hot: Callable[[], bool] = never, vault: TokenVault | None = None
+    home: House,
+    *accounts: ImapSettings,
+    hot: Callable[[], bool] = never,
+    vault: TokenVault | None = None,
+    silence: timedelta = SILENCE,
 ) -> AsyncIterator[Watchers]:
     """Watch the accounts for the length of the block."""
-    watchers = await serve(accounts, home.accept, home.store, now=home.clock.now, hot=hot, vault=vault)
+    watchers = await serve(accounts, home.accept, home.store, now=home.clock.now, hot=hot, vault=vault, silence=silence)
     try:
         yield watchers
     finally:
