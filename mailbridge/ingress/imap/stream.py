@@ -13,6 +13,8 @@ import select
 import socket
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -26,6 +28,8 @@ MAX_LITERAL = 33_554_432
 
 SILENCE = timedelta(seconds=10)
 """How long a server may say nothing when it is its turn, and how long a connection may take."""
+UNHURRIED = 3
+"""So many times as long may a login take: Dovecot lets an address wait for 15 s where wrong passwords came from before."""
 KEEPALIVE = (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 30_000))
 """A peer that is gone is found by the kernel within about 35 s, even while nothing is said (Linux; elsewhere what there is)."""
 
@@ -48,12 +52,13 @@ class Endpoint:
 
 
 class Stream(imaplib.IMAP4):
-    """imaplib's protocol engine on our own octets. Everything blocks at most ``read_timeout`` without an octet."""
+    """imaplib's protocol engine on our own octets. Everything blocks at most ``read_timeout`` without an octet, a login longer."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._inbox = bytearray()
         self._broken = 0
+        self._silence = endpoint.read_timeout
         super().__init__(endpoint.host, endpoint.port)
 
     def open(self, host: str = "", port: int = 143, timeout: float | None = None) -> None:  # noqa: ARG002  (imaplib's signature)
@@ -66,6 +71,15 @@ class Stream(imaplib.IMAP4):
         plain = _connect(self._endpoint)
         self.sock = _handshake(plain, self._endpoint) if self._endpoint.is_tls else plain
         self.sock.setblocking(False)
+
+    @contextmanager
+    def unhurried(self) -> Iterator[None]:
+        """Wait longer for each answer in the block: three times the read timeout."""
+        self._silence = self._endpoint.read_timeout * UNHURRIED
+        try:
+            yield
+        finally:
+            self._silence = self._endpoint.read_timeout
 
     def secure(self) -> None:
         """STARTTLS (RFC 3501 6.2.1); what the server said before it is forgotten.
@@ -189,18 +203,18 @@ class Stream(imaplib.IMAP4):
         return taken
 
     def _more(self) -> None:
-        until = time.monotonic() + self._endpoint.read_timeout
+        until = time.monotonic() + self._silence
         while not self.fill(is_more_needed=True):
             self._wait(select.POLLIN, until)
 
     def _wait(self, event: int, until: float | None = None) -> None:
         """Until the socket is ready, or MailboxFault."""
-        left = self._endpoint.read_timeout if until is None else until - time.monotonic()
+        left = self._silence if until is None else until - time.monotonic()
         poll = self._poll(event)
         told = poll.poll(left * 1000) if left > 0 else []
         self._note_error(told)
         if not told:
-            raise MailboxFault(Kind.NETWORK, f"the server said nothing for {self._endpoint.read_timeout:g} s")
+            raise MailboxFault(Kind.NETWORK, f"the server said nothing for {self._silence:g} s")
 
 
 def _connect(endpoint: Endpoint) -> socket.socket:
