@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from mailbridge.config.settings import ImapSettings
 from mailbridge.core.mail import Envelope
+from mailbridge.ingress.imap.ages import Ages
 from mailbridge.ingress.imap.login import LoggedIn, log_in
 from mailbridge.ingress.imap.mailbox import Mailbox, NotTaken
 from mailbridge.ingress.imap.oauth import TokenSource
@@ -136,6 +137,7 @@ async def serve(
     cursors: Cursors,
     *,
     now: Callable[[], datetime],
+    drift: Callable[[], timedelta] = timedelta,
     vault: TokenVault | None = None,
     hot: Callable[[], bool] = never,
     dice: Callable[[], float] = random.random,
@@ -144,7 +146,7 @@ async def serve(
     """Watch every folder of every account, each in a thread of its own. Returns at once; what is wrong shows in the health.
 
     ``accept`` returns when a mail is on disk; ``hot`` is asked often, from many threads, whether somebody waits for a code;
-    ``silence`` is how long a server may say nothing when it is its turn.
+    ``now`` is steady time, and ``drift`` how far the wall clock is ahead of it; ``silence`` is how long a server may say nothing when it is its turn.
     """
     door = LoopDoor(accept, cursors, asyncio.get_running_loop())
     contexts, gates = Contexts(), Gates()
@@ -159,7 +161,7 @@ async def serve(
                 rcpt=account.mailbox,
                 peer=account.host,
                 door=door,
-                now=now,
+                ages=Ages(now=now, drift=drift),
                 vitals=vitals,
                 with_effect=account.after != "nothing",
             )

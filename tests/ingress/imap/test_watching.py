@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mailbridge.clock import wall
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.service import Watchers, serve
@@ -19,6 +20,7 @@ from tests.ingress.imap.watched import ANN, House, account, code_mail, house, un
 from tests.peers.scripted_imap import ScriptedImap, Session
 
 Fault = Callable[[ScriptedImap], None]
+MICROSECOND = timedelta(microseconds=1)
 
 
 async def has(home: House, *codes: str, within: float = 5.0) -> float:
@@ -202,6 +204,44 @@ def test_a_restart_goes_on_where_it_stopped(server: ScriptedImap, tmp_path: Path
                 return await home.store.cursor(key) == f"{key}/1005/104"
 
             await until(is_new, what="the cursor of the rebuilt mailbox")
+
+    asyncio.run(run())
+
+
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(timedelta(), DAY), (timedelta(), -DAY), (DAY, timedelta()), (-DAY, timedelta())],
+    ids=["a day ahead", "a day back", "mended from a day ahead", "mended from a day back"],
+)
+def test_a_clock_that_is_set_makes_no_mail_old(server: ScriptedImap, tmp_path: Path, before: timedelta, after: timedelta) -> None:
+    """The wall clock jumps while a code lives: the next mail is of now, an old one is old, renewals and waits go on."""
+    error = before
+
+    async def run() -> None:
+        nonlocal error
+        settings = account(server.port, renew=timedelta(seconds=0.3))
+        async with house(tmp_path, wall=lambda: wall() + error // MICROSECOND) as home:
+            async with watching(home, settings) as watchers:
+                await until(lambda: server.idling == 1, what="IDLE")
+                server.deliver(code_mail("111213"), at=datetime.now(UTC) + error)
+                await has(home, "111213")
+                error = after
+                server.deliver(code_mail("141516"), at=datetime.now(UTC))
+                server.deliver(code_mail("171819"), at=datetime.now(UTC) - timedelta(hours=2))
+                await has(home, "111213", "141516", "171819")
+                ages = [round((home.clock.now() - one.received_at).total_seconds()) for one in home.brought]
+                assert max(ages[:2]) < 5 and ages[2] >= 7_199
+                rounds = sum(" UID FETCH" in line for line in server.log)
+                await until(lambda: sum(" UID FETCH" in line for line in server.log) >= rounds + 3, within=2, what="renewals")
+                assert watchers.health()[0].reconnects == 0
+            server.deliver(code_mail("202122"), at=datetime.now(UTC))
+            async with watching(home, settings):
+                await has(home, "111213", "141516", "171819", "202122")
+                assert len(home.brought) == 4
+                assert abs((home.clock.now() - home.brought[3].received_at).total_seconds()) < 5
 
     asyncio.run(run())
 
