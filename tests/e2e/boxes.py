@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import smtplib
 from datetime import timedelta
 
 from mailbridge.config.settings import ImapSettings
 from mailbridge.ingress.imap.service import Watchers
 from tests.ingress.imap.watched import House, account, code_mail, until
+from tests.peers.cyrus import Cyrus
 from tests.peers.dovecot import Dovecot
 
 WATCHED = ("notify", "idle", "hot", "poll")
 
 
-def of(server: Dovecot, **changes: object) -> ImapSettings:
+def of(server: Dovecot | Cyrus, **changes: object) -> ImapSettings:
     """Ann's account over TLS."""
     usual: dict[str, object] = {"host": "localhost", "tls": "tls", "tls_ca": server.ca, "renew": timedelta(seconds=2)}
     port = changes.pop("port", server.imaps)
@@ -22,11 +24,11 @@ def of(server: Dovecot, **changes: object) -> ImapSettings:
     return account(port, **{**usual, **changes})
 
 
-async def deliver(server: Dovecot, first: int, count: int, *, every: float = 0.02) -> None:
+async def deliver(server: Dovecot | Cyrus, first: int, count: int, *, every: float = 0.02) -> None:
     """Deliver codes one after another; a server that is down is waited for, as a mail server does."""
     for number in range(first, first + count):
         for _ in range(400):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, smtplib.SMTPException):
                 await asyncio.to_thread(server.deliver, code_mail(str(number)))
                 break
             await asyncio.sleep(0.05)
