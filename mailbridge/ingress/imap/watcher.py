@@ -217,6 +217,7 @@ class Watcher:
                 self._idle(wire, seconds)
             else:
                 self._poll(wire, seconds)
+            self._heed(wire)
             self.vitals.round_trip()
 
     def _interval(self, session: Session) -> float:
@@ -352,7 +353,15 @@ class Watcher:
     def _well(self, session: Session) -> None:
         again = " again" if self.vitals.reason else ""
         log.info("mailbox is watched%s", again, extra={"mailbox": self.vitals.mailbox, "mode": self.vitals.mode})
-        self.vitals.reason = session.wire.alert and f"the server says: {session.wire.alert}"
+        self.vitals.reason = ""
+        self._heed(session.wire)
+
+    def _heed(self, wire: Wire) -> None:
+        """Show what the server wants a person to read, and log it once."""
+        text = wire.alert and f"the server says: {wire.alert}"
+        if text and text != self.vitals.reason:
+            self.vitals.reason = text
+            log.warning("mailbox is watched, but %s", text, extra={"mailbox": self.vitals.mailbox})
 
     def _pause(self, fault: MailboxFault, seconds: float, *, can_be_woken: bool) -> None:
         is_parked = fault.kind in (Kind.REFUSED, Kind.SETTING, Kind.CONSENT)

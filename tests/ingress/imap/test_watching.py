@@ -274,7 +274,8 @@ def test_what_is_fresh_goes_before_a_backlog(server: ScriptedImap, tmp_path: Pat
     "capabilities", ["IMAP4rev1 AUTH=PLAIN ID", "IMAP4rev1 IDLE AUTH=PLAIN"], ids=["no IDLE", "IDLE refused"]
 )
 def test_a_server_without_idle_is_polled(tmp_path: Path, capabilities: str) -> None:
-    """A mail arrives within two looks, the folder opened anew for each: there are servers that tell nothing until then."""
+    """A mail arrives with the next look, while somebody waits within two seconds, else within five; the folder is opened anew
+    for each, since there are servers that tell nothing until then, and who asks who we are is told."""
 
     def bad(session: Session, tag: str, _: str) -> bool:
         session.send(f"{tag} BAD unknown command\r\n".encode())
@@ -283,11 +284,14 @@ def test_a_server_without_idle_is_polled(tmp_path: Path, capabilities: str) -> N
     async def run() -> None:
         with ScriptedImap(capabilities=capabilities) as server:
             server.hooks["IDLE"] = bad
-            async with house(tmp_path) as home, watching(home, account(server.port), hot=lambda: True) as watchers:
-                await in_mode(watchers, "hot")
+            is_hot = "IDLE" in capabilities
+            async with house(tmp_path) as home, watching(home, account(server.port), hot=lambda: is_hot) as watchers:
+                await in_mode(watchers, "hot" if is_hot else "poll")
                 server.deliver(code_mail("482913"), is_announced=False)
-                assert await has(home, "482913") < 2.5
+                assert await has(home, "482913", within=12) < (2.5 if is_hot else 5.5)
                 assert watchers.health()[0].is_well
+                assert any(' ID ("name" "mailbridge")' in line for line in server.log) == ("ID" in capabilities.split())
+                assert sum(" IDLE" in line for line in server.log) == (1 if is_hot else 0)
 
     asyncio.run(run())
 
@@ -371,6 +375,25 @@ def test_the_servers_own_wish_for_a_pause_is_obeyed(server: ScriptedImap, tmp_pa
             assert server.logins[1] - server.logins[0] >= 1.5
 
     asyncio.run(run())
+
+
+def test_what_a_server_wants_read_is_shown(server: ScriptedImap, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An ALERT in the middle of IDLE is the reason that a person sees, logged once, while the mailbox stays watched."""
+    settings = account(server.port, renew=timedelta(seconds=0.2))
+
+    async def run() -> None:
+        async with house(tmp_path) as home, watching(home, settings) as watchers:
+            await until(lambda: server.idling == 1, what="IDLE")
+            server.push(b"* OK [ALERT] Too many simultaneous connections\r\n")
+            await until(lambda: "Too many simultaneous" in watchers.health()[0].reason, within=2, what="the alert")
+            server.deliver(code_mail("482913"))
+            await has(home, "482913")
+            health = watchers.health()[0]
+            assert (health.is_well, health.reconnects) == (True, 0) and "Too many" in health.reason
+
+    with caplog.at_level("WARNING", logger="mailbridge"):
+        asyncio.run(run())
+    assert caplog.text.count("Too many simultaneous") == 1
 
 
 def test_a_missing_folder_is_named(server: ScriptedImap, tmp_path: Path) -> None:
