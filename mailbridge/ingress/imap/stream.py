@@ -227,7 +227,8 @@ def _connect(endpoint: Endpoint) -> socket.socket:
         raise MailboxFault(Kind.NETWORK, f"{endpoint.host} port {endpoint.port} does not answer") from None
     except OSError as fault:
         what = fault.strerror or type(fault).__name__
-        raise MailboxFault(Kind.NETWORK, f"{endpoint.host} port {endpoint.port}: {what.lower()}") from None
+        text = f"{endpoint.host} port {endpoint.port}: {what.lower()}; is it up, and are host and port right?"
+        raise MailboxFault(Kind.NETWORK, text) from None
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for name, value in KEEPALIVE:
