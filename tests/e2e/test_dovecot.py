@@ -45,7 +45,7 @@ async def _kill_sessions(server: Dovecot) -> None:
 
 async def _power_cut(server: Dovecot) -> None:
     await asyncio.to_thread(server.crash)
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(3)
     await asyncio.to_thread(server.start)
 
 
