@@ -232,6 +232,8 @@ class Mailbox:
         return given
 
     def _skip(self, uid: int) -> None:
+        if uid in self._skipped:
+            return
         self._skipped.add(uid)
         self._vitals.skipped += 1
         log.error("mail skipped: it could not be had %d times", TRIES, extra={"mailbox": self._vitals.mailbox})
@@ -261,7 +263,8 @@ class Mailbox:
             if self._tries[mail.uid] < TRIES:
                 raise Held("not taken") from None
             self._skip(mail.uid)
-            self._move(mail.uid, validity)
+            if not is_ahead:
+                self._move(mail.uid, validity)
             return 0
         self._newest = mail.at
         if mail.at is not None:

@@ -469,6 +469,38 @@ def test_a_mail_that_breaks_the_door_does_not_block_the_mailbox(server: Scripted
     asyncio.run(run())
 
 
+def test_a_mail_that_breaks_the_door_ahead_of_a_backlog_skips_itself_alone(server: ScriptedImap, tmp_path: Path) -> None:
+    """A fresh mail that cannot be taken is left out, and the sixty old ones before it are taken all the same."""
+    now = datetime.now(UTC)
+    server.deliver(code_mail("111213"), at=now)
+
+    async def run() -> None:
+        async with house(tmp_path) as home:
+            async with watching(home, account(server.port)):
+                await has(home, "111213")
+            for number in range(60):
+                server.deliver(code_mail(str(300_000 + number)), at=now - timedelta(days=1))
+            server.deliver(code_mail("666666"), at=now)
+
+            class Door(House):
+                async def accept(self, envelope: Envelope) -> Receipt:
+                    if b"666666" in envelope.content:
+                        raise ZeroDivisionError
+                    return await home.accept(envelope)
+
+            door = Door(store=home.store, intake=home.intake, clock=home.clock)
+            async with watching(door, account(server.port)) as watchers:
+
+                async def is_all() -> bool:
+                    return len(await home.codes()) == 61
+
+                await until(is_all, within=15, what="the backlog")
+                await in_mode(watchers, "idle")
+                assert watchers.health()[0].skipped == 1
+
+    asyncio.run(run())
+
+
 def test_one_mail_in_two_folders_is_one_delivery(server: ScriptedImap, tmp_path: Path) -> None:
     """Labels show a mail in several folders; its content tells that it is one."""
 
