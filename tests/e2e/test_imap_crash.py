@@ -30,6 +30,8 @@ listen = []
 listen = "127.0.0.1:0"
 [practice]
 listen = "127.0.0.1:0"
+[trust]
+default = "none"
 [store]
 url = "sqlite:///{folder}/state/mailbridge.db"
 [[imap]]
@@ -40,6 +42,7 @@ tls_ca = "{ca}"
 username = "ann@corp.example"
 password = "pw"
 renew = "5s"
+after = "keyword:Pushed"
 """
 
 
@@ -84,7 +87,7 @@ def started(folder: Path) -> subprocess.Popen[bytes]:
 
 
 def test_kill_nine_loses_nothing(folder: Path) -> None:
-    """After every kill the cursor is not ahead of the store; in the end every mail is there, and each once."""
+    """After every kill the cursor is not ahead of the store; in the end every mail is there, each once, and every one is marked."""
     dice = random.Random(7)
     with running_dovecot(folder / "d") as server:
         (folder / "mailbridge.toml").write_text(CONFIG.format(folder=folder, port=server.imaps, ca=server.ca))
@@ -110,7 +113,11 @@ def test_kill_nine_loses_nothing(folder: Path) -> None:
         until = time.monotonic() + 60 + delivery.count / 50
         while kept(folder)[0] < delivery.count and time.monotonic() < until:
             time.sleep(0.05)
+        unmarked = ["search", "-u", "ann@corp.example", "mailbox", "INBOX", "not", "keyword", "Pushed"]
+        while server.doveadm(*unmarked) and time.monotonic() < until:
+            time.sleep(0.05)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         process.wait(20)
+        assert server.doveadm(*unmarked) == ""
         assert kept(folder) == (delivery.count, delivery.count)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -61,6 +62,14 @@ class Door(Protocol):
         """Raises StoreUnavailable."""
         ...
 
+    def owed(self, mailbox: str) -> tuple[str, ...]:
+        """Raises StoreUnavailable."""
+        ...
+
+    def pay(self, cursors: Sequence[str]) -> None:
+        """Raises StoreUnavailable."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
@@ -71,7 +80,8 @@ class Position:
 
 
 class Mailbox:
-    """The reading side of one folder. ``done`` are the UIDs of mails that are pushed, for an after-effect."""
+    """The reading side of one folder. ``done`` are the UIDs of mails that are pushed, for an after-effect; the store knows them
+    too until `pay`, so that they outlive the connection and the daemon."""
 
     def __init__(
         self,
@@ -108,6 +118,7 @@ class Mailbox:
         """
         began = self._ages.now()
         known = self._position or self._kept()
+        self._remember(wire.validity)
         base = wire.uid_next - 1
         self._exists = wire.exists
         if known is not None and known.validity == wire.validity:
@@ -188,6 +199,25 @@ class Mailbox:
         _, validity, uid = cursor.rsplit("/", 2)
         return Position(validity=int(validity), uid=int(uid))
 
+    def _remember(self, validity: int) -> None:
+        """Take up what an earlier connection or daemon owed, and forget what was owed to a mailbox that is no more."""
+        if not self._with_effect:
+            return
+        try:
+            owed = self._door.owed(self._key)
+            here = f"{self._key}/{validity}/"
+            self.done = [int(cursor.removeprefix(here)) for cursor in owed if cursor.startswith(here)]
+            if over := [cursor for cursor in owed if not cursor.startswith(here)]:
+                self._door.pay(over)
+        except StoreUnavailable as fault:
+            raise Held(fault.kind) from None
+
+    def pay(self, validity: int) -> None:
+        """What was owed is done. Where the store does not take that now, it will be done once more after the next start."""
+        done, self.done = self.done, []
+        with suppress(StoreUnavailable):
+            self._door.pay([f"{self._key}/{validity}/{uid}" for uid in done])
+
     def _since(self, wire: Wire, span: timedelta, most: int) -> list[int]:
         """UIDs of those among the last mails that came to the server within a span, or do not say when."""
         return [one.uid for one in wire.newest(most) if one.at is None or self._ages.of(one.at) <= span + SECOND]
@@ -253,6 +283,7 @@ class Mailbox:
             ingress="imap",
             peer=self._peer,
             cursor=None if is_ahead else f"{self._key}/{validity}/{mail.uid}",
+            is_owed=self._with_effect,
         )
         try:
             receipt = self._door.accept(envelope)
@@ -271,7 +302,7 @@ class Mailbox:
             self._ages.learn(mail.at)
         if not is_ahead:
             self._position = Position(validity=validity, uid=mail.uid)
-        if receipt.is_pushed and self._with_effect:
+        if receipt.is_pushed and self._with_effect and mail.uid not in self.done:
             self.done.append(mail.uid)
         self._tries.pop(mail.uid, None)
         if not receipt.is_duplicate:

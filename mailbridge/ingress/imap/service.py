@@ -44,6 +44,10 @@ class Cursors(Protocol):
 
     async def advance(self, cursor: str) -> None: ...
 
+    async def owed(self, mailbox: str) -> tuple[str, ...]: ...
+
+    async def pay(self, cursors: Sequence[str]) -> None: ...
+
 
 class LoopDoor:
     """The intake and the store of the daemon's loop, for a thread."""
@@ -74,6 +78,14 @@ class LoopDoor:
     def advance(self, cursor: str) -> None:
         """See `Door.advance`."""
         self._wait_for(self._cursors.advance(cursor))
+
+    def owed(self, mailbox: str) -> tuple[str, ...]:
+        """See `Door.owed`."""
+        return self._wait_for(self._cursors.owed(mailbox))
+
+    def pay(self, cursors: Sequence[str]) -> None:
+        """See `Door.pay`."""
+        self._wait_for(self._cursors.pay(cursors))
 
     def _wait_for(self, doing: Coroutine[Any, Any, T]) -> T:
         try:

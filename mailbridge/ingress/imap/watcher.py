@@ -347,8 +347,9 @@ class Watcher:
             pause = min(pause * 2, ceiling)
 
     def _after_effects(self, wire: Wire) -> None:
-        done, self._mailbox.done = self._mailbox.done, []
-        effects.apply(wire, self._account.after, done, mailbox=self.vitals.mailbox)
+        if self._mailbox.done:
+            effects.apply(wire, self._account.after, self._mailbox.done, mailbox=self.vitals.mailbox)
+            self._mailbox.pay(wire.validity)
 
     def _well(self, session: Session) -> None:
         again = " again" if self.vitals.reason else ""

@@ -541,6 +541,45 @@ def test_an_after_effect_comes_after_the_commit(
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("meanwhile", ["the connection breaks", "the daemon ends", "the mailbox is made anew"])
+def test_an_after_effect_that_was_cut_off_is_made_up_for(server: ScriptedImap, tmp_path: Path, meanwhile: str) -> None:
+    """The code is stored and the mark is not set: the next session sets it, and none where another mail has that UID now."""
+    is_cut = True
+
+    def cut(session: Session, tag: str, arguments: str) -> bool:
+        if is_cut:
+            session.close()
+        return is_cut
+
+    server.hooks["UID STORE"] = cut
+
+    async def run() -> None:
+        nonlocal is_cut
+        settings = account(server.port, after="seen")
+        async with house(tmp_path) as home:
+            async with watching(home, settings) as watchers:
+                await until(lambda: server.idling == 1, what="IDLE")
+                server.deliver(code_mail("482913"))
+                await has(home, "482913")
+                key = (home.brought[0].cursor or "").rsplit("/", 2)[0]
+                await until(lambda: watchers.health()[0].reconnects >= 1, what="the cut")
+                assert await home.store.owed(key) == (f"{key}/1000/1",)
+                if meanwhile == "the connection breaks":
+                    is_cut = False
+                    await until(lambda: server.mails[0].flags == {"\\Seen"}, what="the mark")
+            is_cut = False
+            if meanwhile == "the mailbox is made anew":
+                server.validity += 1
+                server.mails[0].content = b"Subject: another\r\n\r\nnothing\r\n"
+            async with watching(home, settings):
+                await until(lambda: server.idling == 1, what="IDLE at last")
+                assert server.mails[0].flags == (set() if "anew" in meanwhile else {"\\Seen"})
+                assert await home.store.owed(key) == ()
+            assert await home.codes() == ["482913"]
+
+    asyncio.run(run())
+
+
 def test_while_somebody_waits_the_server_is_asked_often(server: ScriptedImap, tmp_path: Path) -> None:
     """A server that pushes slowly is polled in a hot window, and left in IDLE when nobody waits any more."""
     server.is_deaf = True
