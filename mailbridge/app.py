@@ -257,7 +257,15 @@ async def bridge(
 
         async def watch(settings: Settings) -> imap.Watchers:
             vault = open_vault(settings.store) if any(one.oauth is not None for one in settings.imap) else None
-            return await imap.serve(settings.imap, intake.accept, store, now=clock.now, vault=vault, hot=waiting.is_anyone)
+            return await imap.serve(
+                settings.imap,
+                intake.accept,
+                store,
+                now=clock.now,
+                drift=lambda: clock.drift,
+                vault=vault,
+                hot=waiting.is_anyone,
+            )
 
         running = Bridge(
             watch=watch,

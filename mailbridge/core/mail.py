@@ -17,7 +17,8 @@ class Envelope:
     ``mail_from`` may be ``""``, the null sender (RFC 5321 4.5.5), which is always acceptable.
     ``content`` is the message exactly as received (dot-unstuffed, line ends untouched), in octets.
     ``received_at`` is our own clock (aware, UTC), never the Date header.
-    ``cursor`` is the ingress's own position (IMAP: ``mailbox/uidvalidity/uid``), stored with the mail.
+    ``cursor`` is the ingress's own position (IMAP: ``mailbox/uidvalidity/uid``), stored with the mail; ``is_owed``: something
+    is to be done with the mail there once it is pushed (marked, moved, deleted), and the store remembers it until it is.
     """
 
     mail_from: str
@@ -27,6 +28,7 @@ class Envelope:
     ingress: Ingress
     peer: str = ""
     cursor: str | None = None
+    is_owed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

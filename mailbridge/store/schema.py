@@ -87,6 +87,7 @@ CREATE TABLE journal (
     detail TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE cursor (mailbox TEXT PRIMARY KEY, validity TEXT NOT NULL, uid INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE owed (mailbox TEXT NOT NULL, validity TEXT NOT NULL, uid INTEGER NOT NULL, PRIMARY KEY (mailbox, validity, uid)) WITHOUT ROWID;
 CREATE TABLE run (
     line TEXT NOT NULL,
     run TEXT NOT NULL,

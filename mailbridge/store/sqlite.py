@@ -100,6 +100,8 @@ class SqliteStore:
         envelope = arrival.envelope
         now = self._clock.micros()
         self._keep_cursor(connection, envelope.cursor)
+        if envelope.is_owed and envelope.cursor is not None and arrival.drafts:
+            connection.execute("INSERT OR IGNORE INTO owed VALUES (?, ?, ?)", envelope.cursor.rsplit("/", 2))
         fingerprint = self._cipher.digest(arrival.fingerprint)
         known = connection.execute("SELECT id FROM mail WHERE fingerprint = ?", (fingerprint,)).fetchone()
         if known is not None:
@@ -242,6 +244,17 @@ class SqliteStore:
     async def advance(self, cursor: str) -> None:
         """See `Store.advance`."""
         await self._writer.do(lambda connection: self._keep_cursor(connection, cursor))
+
+    async def owed(self, mailbox: str) -> tuple[str, ...]:
+        """See `Store.owed`."""
+        rows = await self._read("SELECT validity, uid FROM owed WHERE mailbox = ? ORDER BY validity, uid", (mailbox,))
+        return tuple(f"{mailbox}/{validity}/{uid}" for validity, uid in rows)
+
+    async def pay(self, cursors: Sequence[str]) -> None:
+        """See `Store.pay`."""
+        rows = [tuple(cursor.rsplit("/", 2)) for cursor in cursors]
+        statement = "DELETE FROM owed WHERE mailbox = ? AND validity = ? AND uid = ?"
+        await self._writer.do(lambda connection: connection.executemany(statement, rows))
 
     async def close(self) -> None:
         """See `Store.close`."""

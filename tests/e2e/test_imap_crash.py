@@ -5,22 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import shutil
 import signal
 import smtplib
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
 import pytest
 
 from tests.ingress.imap.watched import code_mail
-from tests.peers import dovecot as peer
 from tests.peers.dovecot import Dovecot, running_dovecot
 
 pytestmark = pytest.mark.e2e
@@ -34,6 +30,8 @@ listen = []
 listen = "127.0.0.1:0"
 [practice]
 listen = "127.0.0.1:0"
+[trust]
+default = "none"
 [store]
 url = "sqlite:///{folder}/state/mailbridge.db"
 [[imap]]
@@ -44,18 +42,8 @@ tls_ca = "{ca}"
 username = "ann@corp.example"
 password = "pw"
 renew = "5s"
+after = "keyword:Pushed"
 """
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that the mail server's own user can reach."""
-    if not peer.is_installed():
-        pytest.skip(peer.MEND)
-    path = Path(tempfile.mkdtemp(prefix="mailbridge-crash-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
 
 
 def kept(folder: Path) -> tuple[int, int]:
@@ -99,7 +87,7 @@ def started(folder: Path) -> subprocess.Popen[bytes]:
 
 
 def test_kill_nine_loses_nothing(folder: Path) -> None:
-    """After every kill the cursor is not ahead of the store; in the end every mail is there, and each once."""
+    """After every kill the cursor is not ahead of the store; in the end every mail is there, each once, and every one is marked."""
     dice = random.Random(7)
     with running_dovecot(folder / "d") as server:
         (folder / "mailbridge.toml").write_text(CONFIG.format(folder=folder, port=server.imaps, ca=server.ca))
@@ -125,7 +113,11 @@ def test_kill_nine_loses_nothing(folder: Path) -> None:
         until = time.monotonic() + 60 + delivery.count / 50
         while kept(folder)[0] < delivery.count and time.monotonic() < until:
             time.sleep(0.05)
+        unmarked = ["search", "-u", "ann@corp.example", "mailbox", "INBOX", "not", "keyword", "Pushed"]
+        while server.doveadm(*unmarked) and time.monotonic() < until:
+            time.sleep(0.05)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         process.wait(20)
+        assert server.doveadm(*unmarked) == ""
         assert kept(folder) == (delivery.count, delivery.count)

@@ -73,7 +73,7 @@ namespace inbox {{
 service anvil {{
   chroot =
   unix_listener anvil-auth-penalty {{
-    mode = 0
+    mode = {penalty}
   }}
 }}
 service stats {{
@@ -134,12 +134,14 @@ def is_installed() -> bool:
 
 @dataclass
 class Dovecot:
-    """A server that runs, or can be started again in the same folder and on the same ports."""
+    """A server that runs, or can be started again in the same folder and on the same ports. ``has_penalty``: who gives wrong
+    passwords has to wait for every answer, 15 s in the end, and so has everybody else at that address."""
 
     folder: Path
     users: Sequence[str] = ("ann@corp.example",)
     introspection_url: str = ""
     sessions: int = 0
+    has_penalty: bool = False
     preload: str = ""
     imap: int = field(default_factory=lambda: _free_port())
     imaps: int = field(default_factory=lambda: _free_port())
@@ -172,6 +174,7 @@ class Dovecot:
             mechanisms=" xoauth2 oauthbearer" if self.introspection_url else "",
             bearer=BEARER.format(folder=self.folder) if self.introspection_url else "",
             sessions=self.sessions,
+            penalty="0600" if self.has_penalty else "0",
             imap=self.imap,
             imaps=self.imaps,
             lmtp=self.lmtp,
@@ -212,6 +215,12 @@ class Dovecot:
         """Put a mail into a mailbox, through the front door."""
         with smtplib.LMTP("127.0.0.1", self.lmtp) as client:
             client.sendmail("no-reply@acme.example", [user], content)
+
+    def deliver_all(self, contents: Sequence[bytes], user: str = "ann@corp.example") -> None:
+        """Put mails into a mailbox back to back, over one connection."""
+        with smtplib.LMTP("127.0.0.1", self.lmtp) as client:
+            for content in contents:
+                client.sendmail("no-reply@acme.example", [user], content)
 
     def doveadm(self, *arguments: str) -> str:
         """Run an operator's command; what it prints. To kick a user who is not there is no failure."""

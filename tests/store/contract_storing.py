@@ -89,6 +89,23 @@ class StoringContract(Contract):
         await store.close()
 
     @looped
+    async def test_what_is_owed_is_known_until_it_is_paid(self, place: Place) -> None:
+        """With the mail, a duplicate's too, and over a kill; not for a mail that is held, nor for one without a place."""
+        store = place.open()
+        for uid, drafts in ((9, [draft()]), (10, []), (11, [draft(identifier="bob@example.com")])):
+            await store.put(arrival(*drafts, at=place.time.now(), cursor=f"a/b/5/{uid}", is_owed=True))
+        await store.put(arrival(draft(), at=place.time.now(), fingerprint="same", cursor="a/c/5/1"))
+        await store.put(arrival(draft(), at=place.time.now(), fingerprint="same", cursor="a/b/6/1", is_owed=True))
+        await store.put(arrival(draft(identifier="cid@example.com"), at=place.time.now(), is_owed=True))
+        await place.kill(store)
+        store = place.open()
+        assert await store.owed("a/b") == ("a/b/5/9", "a/b/5/11", "a/b/6/1")
+        assert await store.owed("a/c") == await store.owed("a") == ()
+        await store.pay(["a/b/5/9", "a/b/6/1", "a/b/7/7"])
+        assert await store.owed("a/b") == ("a/b/5/11",)
+        await store.close()
+
+    @looped
     async def test_many_at_once_are_all_stored(self, place: Place) -> None:
         """Two hundred puts at once get two hundred numbers, and as many deliveries."""
         store = place.open()

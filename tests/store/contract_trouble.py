@@ -21,6 +21,7 @@ WRITES: dict[str, Call] = {
     "claim": lambda store, claim: store.claim(limit=10),
     "retry": lambda store, claim: store.retry(2),
     "sweep": lambda store, claim: store.sweep(),
+    "pay": lambda store, claim: store.pay(["box/1/1"]),
 }
 READS: dict[str, Call] = {
     "deliveries": lambda store, claim: store.deliveries(),
@@ -29,6 +30,7 @@ READS: dict[str, Call] = {
     "counts": lambda store, claim: store.counts(),
     "journal": lambda store, claim: store.journal(),
     "cursor": lambda store, claim: store.cursor("box"),
+    "owed": lambda store, claim: store.owed("box"),
 }
 
 
@@ -48,7 +50,8 @@ class TroubleContract(Contract):
         (dead,) = (await self._put(store, place, identifier="bob@example.com")).claims
         await self._settled(store, dead, Refused(reason="no"), place)
         waiting = await self._put(store, place, identifier="cid@example.com")
-        await store.release(waiting.claims)
+        owed = arrival(draft(identifier="eve@example.com"), at=place.time.now(), cursor="box/1/1", is_owed=True)
+        await store.release([*waiting.claims, *(await store.put(owed)).claims])
         over = await self._put(store, place, identifier="dan@example.com", lifetime=SECOND)
         await store.release(over.claims)
         place.time.pass_by(2 * SECOND)

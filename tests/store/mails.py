@@ -38,7 +38,9 @@ def draft(
     )
 
 
-def arrival(*drafts: Draft, at: datetime, fingerprint: str = "", cursor: str | None = None, size: int = 300) -> Arrival:
+def arrival(
+    *drafts: Draft, at: datetime, fingerprint: str = "", cursor: str | None = None, size: int = 300, is_owed: bool = False
+) -> Arrival:
     """A mail that has just been understood, another one each time unless a fingerprint is given."""
     code = drafts[0].content if drafts else None
     octets = b"Subject: Your code\r\n\r\nIt is " + (code.reveal().encode() if code else b"nowhere") + b"\r\n"
@@ -51,6 +53,7 @@ def arrival(*drafts: Draft, at: datetime, fingerprint: str = "", cursor: str | N
             ingress="imap" if cursor else "smtp",
             peer="192.0.2.1",
             cursor=cursor,
+            is_owed=is_owed,
         ),
         fingerprint=fingerprint or f"mail {next(NUMBERS)}",
         subject=f"Your code is {code.reveal() if code else 'nowhere'}",

@@ -12,7 +12,8 @@ log = logging.getLogger("mailbridge.imap")
 
 
 def apply(wire: Wire, after: str, uids: Sequence[int], *, mailbox: str) -> None:
-    """Mark, move or delete. A refusal is told and left at that: the code is stored, and a mail too many hurts nobody.
+    """Mark, move or delete; once more does no harm. A refusal is told and left at that: the code is stored, and a mail too many
+    hurts nobody.
 
     Raises:
         MailboxFault: the connection is gone.

@@ -34,12 +34,13 @@ def log_in(wire: Wire, account: Account, tokens: TokenSource | None) -> LoggedIn
         MailboxFault: the text names the mend.
     """
     offered = frozenset(word.upper() for word in wire.capabilities())
-    if tokens is None:
-        _with_password(wire, account, offered)
-        told = LoggedIn()
-    else:
-        token = _with_token(wire, account, tokens, offered)
-        told = LoggedIn(replace_at=time.monotonic() + (token.ends - time.monotonic()) * LIFE)
+    with wire.unhurried():
+        if tokens is None:
+            _with_password(wire, account, offered)
+            told = LoggedIn()
+        else:
+            token = _with_token(wire, account, tokens, offered)
+            told = LoggedIn(replace_at=time.monotonic() + (token.ends - time.monotonic()) * LIFE)
     wire.learn_abilities()
     wire.introduce()
     return told

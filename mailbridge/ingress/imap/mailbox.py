@@ -7,12 +7,14 @@ fetched again. A mailbox that was rebuilt is read again, and the fingerprint kno
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from mailbridge.core.mail import Envelope
+from mailbridge.ingress.imap.ages import Ages
 from mailbridge.ingress.imap.faults import Kind, MailboxFault
 from mailbridge.ingress.imap.responses import Fetched
 from mailbridge.ingress.imap.vitals import Vitals
@@ -60,6 +62,14 @@ class Door(Protocol):
         """Raises StoreUnavailable."""
         ...
 
+    def owed(self, mailbox: str) -> tuple[str, ...]:
+        """Raises StoreUnavailable."""
+        ...
+
+    def pay(self, cursors: Sequence[str]) -> None:
+        """Raises StoreUnavailable."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
@@ -70,7 +80,8 @@ class Position:
 
 
 class Mailbox:
-    """The reading side of one folder. ``done`` are the UIDs of mails that are pushed, for an after-effect."""
+    """The reading side of one folder. ``done`` are the UIDs of mails that are pushed, for an after-effect; the store knows them
+    too until `pay`, so that they outlive the connection and the daemon."""
 
     def __init__(
         self,
@@ -79,7 +90,7 @@ class Mailbox:
         rcpt: str,
         peer: str,
         door: Door,
-        now: Callable[[], datetime],
+        ages: Ages,
         vitals: Vitals,
         with_effect: bool = False,
     ) -> None:
@@ -87,7 +98,7 @@ class Mailbox:
         self._rcpt = rcpt
         self._peer = peer
         self._door = door
-        self._now = now
+        self._ages = ages
         self._vitals = vitals
         self._with_effect = with_effect
         self._position: Position | None = None
@@ -105,8 +116,9 @@ class Mailbox:
             Held: the store does not take mail now; meet again.
             MailboxFault: the connection.
         """
-        began = self._now()
+        began = self._ages.now()
         known = self._position or self._kept()
+        self._remember(wire.validity)
         base = wire.uid_next - 1
         self._exists = wire.exists
         if known is not None and known.validity == wire.validity:
@@ -116,7 +128,7 @@ class Mailbox:
             span, most = (LOOK_BACK, LOOK_BACK_MOST) if known is None else (RESCAN, RESCAN_MOST)
             if known is not None:
                 log.warning("mailbox rebuilt: reading its last day again", extra={"mailbox": self._vitals.mailbox})
-            self._take(wire, self._since(wire, began - span, most))
+            self._take(wire, self._since(wire, span, most))
             self._move(max(base, self._position.uid if self._is_at(wire) and self._position else 0), wire.validity)
         self._seen_at = began
 
@@ -126,7 +138,7 @@ class Mailbox:
         Raises:
             Held, MailboxFault, IdleRefused: as the wire and the door say; the mails of an IdleRefused are taken.
         """
-        began = self._now()
+        began = self._ages.now()
         if wire.exists - self._exists > BACKLOG:
             self._exists = wire.exists
             wire.has_news = False
@@ -168,7 +180,7 @@ class Mailbox:
     @property
     def was_late(self) -> bool:
         """Whether the newest mail had been on the server for a while before it was found."""
-        return self._newest is not None and self._now() - self._newest > LATE
+        return self._newest is not None and self._ages.of(self._newest) > LATE
 
     @property
     def _uid(self) -> int:
@@ -187,9 +199,28 @@ class Mailbox:
         _, validity, uid = cursor.rsplit("/", 2)
         return Position(validity=int(validity), uid=int(uid))
 
-    def _since(self, wire: Wire, moment: datetime, most: int) -> list[int]:
-        """UIDs of those among the last mails that came to the server after a moment, or do not say when."""
-        return [one.uid for one in wire.newest(most) if one.at is None or one.at >= moment - SECOND]
+    def _remember(self, validity: int) -> None:
+        """Take up what an earlier connection or daemon owed, and forget what was owed to a mailbox that is no more."""
+        if not self._with_effect:
+            return
+        try:
+            owed = self._door.owed(self._key)
+            here = f"{self._key}/{validity}/"
+            self.done = [int(cursor.removeprefix(here)) for cursor in owed if cursor.startswith(here)]
+            if over := [cursor for cursor in owed if not cursor.startswith(here)]:
+                self._door.pay(over)
+        except StoreUnavailable as fault:
+            raise Held(fault.kind) from None
+
+    def pay(self, validity: int) -> None:
+        """What was owed is done. Where the store does not take that now, it will be done once more after the next start."""
+        done, self.done = self.done, []
+        with suppress(StoreUnavailable):
+            self._door.pay([f"{self._key}/{validity}/{uid}" for uid in done])
+
+    def _since(self, wire: Wire, span: timedelta, most: int) -> list[int]:
+        """UIDs of those among the last mails that came to the server within a span, or do not say when."""
+        return [one.uid for one in wire.newest(most) if one.at is None or self._ages.of(one.at) <= span + SECOND]
 
     def _catch_up(self, wire: Wire) -> int:
         if self._uid >= LAST_UID:
@@ -197,9 +228,8 @@ class Mailbox:
         uids = [uid for uid in wire.search(b"UID %d:%d" % (self._uid + 1, LAST_UID)) if uid > self._uid]
         taken = 0
         if len(uids) > BACKLOG:
-            moment = self._now() - LOOK_BACK
             dates = [one for chunk in _chunks(uids, 500) for one in wire.fetch_dates(chunk)]
-            fresh = [one.uid for one in dates if one.at is not None and one.at >= moment]
+            fresh = [one.uid for one in dates if one.at is not None and self._ages.of(one.at) <= LOOK_BACK]
             if fresh and fresh[0] != uids[0]:
                 for chunk in _chunks(fresh[-AHEAD_MOST:], BATCH):
                     taken += self._accept_all(wire, self._given(wire, chunk, wire.fetch_mails(chunk)), is_ahead=True)
@@ -232,6 +262,8 @@ class Mailbox:
         return given
 
     def _skip(self, uid: int) -> None:
+        if uid in self._skipped:
+            return
         self._skipped.add(uid)
         self._vitals.skipped += 1
         log.error("mail skipped: it could not be had %d times", TRIES, extra={"mailbox": self._vitals.mailbox})
@@ -251,6 +283,7 @@ class Mailbox:
             ingress="imap",
             peer=self._peer,
             cursor=None if is_ahead else f"{self._key}/{validity}/{mail.uid}",
+            is_owed=self._with_effect,
         )
         try:
             receipt = self._door.accept(envelope)
@@ -261,12 +294,15 @@ class Mailbox:
             if self._tries[mail.uid] < TRIES:
                 raise Held("not taken") from None
             self._skip(mail.uid)
-            self._move(mail.uid, validity)
+            if not is_ahead:
+                self._move(mail.uid, validity)
             return 0
         self._newest = mail.at
+        if mail.at is not None:
+            self._ages.learn(mail.at)
         if not is_ahead:
             self._position = Position(validity=validity, uid=mail.uid)
-        if receipt.is_pushed and self._with_effect:
+        if receipt.is_pushed and self._with_effect and mail.uid not in self.done:
             self.done.append(mail.uid)
         self._tries.pop(mail.uid, None)
         if not receipt.is_duplicate:
@@ -276,10 +312,10 @@ class Mailbox:
     def _arrived(self, at: datetime | None) -> datetime:
         """When a mail came: the server's word, in whole seconds, never the future, and not before we last saw that it was not
         there, where the two clocks differ by no more than `SKEW`."""
-        now = self._now()
+        now = self._ages.now()
         if at is None:
             return now
-        arrived = at + SECOND
+        arrived = now - self._ages.of(at) + SECOND
         seen = self._seen_at
         if seen is not None and arrived < seen <= arrived + SKEW:
             arrived = seen

@@ -13,7 +13,7 @@ from typing import Literal
 from mailbridge.config.settings import ImapSettings, OAuthSettings
 from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.faults import Kind, MailboxFault
-from mailbridge.ingress.imap.stream import Endpoint
+from mailbridge.ingress.imap.stream import SILENCE, Endpoint
 
 PORTS = {"tls": 993, "starttls": 143, "none": 143}
 
@@ -71,13 +71,15 @@ class Account:
     password: Secret | None
     oauth: OAuthSettings | None
 
-    def endpoint(self, context: ssl.SSLContext | None) -> Endpoint:
-        """Where to connect."""
+    def endpoint(self, context: ssl.SSLContext | None, silence: timedelta = SILENCE) -> Endpoint:
+        """Where to connect; ``silence`` is how long the server may say nothing when it is its turn."""
         return Endpoint(
             host=self.host,
             port=self.port,
             is_starttls=self.tls == "starttls",
             context=None if self.tls == "none" else context,
+            connect_timeout=silence.total_seconds(),
+            read_timeout=silence.total_seconds(),
         )
 
     def cursor_of(self, folder: str) -> str:

@@ -51,7 +51,7 @@ def probe(settings: ImapSettings, vault: TokenVault | None, *, idle_for: float) 
             step = "idle"
             yield _idle(wire, account, idle_for)
     except MailboxFault as fault:
-        yield Finding(step=step, is_good=False, text=str(fault))
+        yield Finding(step=step, is_good=False, text=f"account {account.name!r}: {fault}")
 
 
 def _folders(wire: Wire) -> list[str]:

@@ -14,10 +14,12 @@ from typing import Any, Protocol, TypeVar
 
 from mailbridge.config.settings import ImapSettings
 from mailbridge.core.mail import Envelope
+from mailbridge.ingress.imap.ages import Ages
 from mailbridge.ingress.imap.login import LoggedIn, log_in
 from mailbridge.ingress.imap.mailbox import Mailbox, NotTaken
 from mailbridge.ingress.imap.oauth import TokenSource
 from mailbridge.ingress.imap.presets import Account, Contexts, account_of
+from mailbridge.ingress.imap.stream import SILENCE
 from mailbridge.ingress.imap.vault import TokenVault
 from mailbridge.ingress.imap.vitals import MailboxHealth, Vitals
 from mailbridge.ingress.imap.watcher import Stopped, Watcher
@@ -41,6 +43,10 @@ class Cursors(Protocol):
     async def cursor(self, mailbox: str) -> str | None: ...
 
     async def advance(self, cursor: str) -> None: ...
+
+    async def owed(self, mailbox: str) -> tuple[str, ...]: ...
+
+    async def pay(self, cursors: Sequence[str]) -> None: ...
 
 
 class LoopDoor:
@@ -72,6 +78,14 @@ class LoopDoor:
     def advance(self, cursor: str) -> None:
         """See `Door.advance`."""
         self._wait_for(self._cursors.advance(cursor))
+
+    def owed(self, mailbox: str) -> tuple[str, ...]:
+        """See `Door.owed`."""
+        return self._wait_for(self._cursors.owed(mailbox))
+
+    def pay(self, cursors: Sequence[str]) -> None:
+        """See `Door.pay`."""
+        self._wait_for(self._cursors.pay(cursors))
 
     def _wait_for(self, doing: Coroutine[Any, Any, T]) -> T:
         try:
@@ -135,13 +149,16 @@ async def serve(
     cursors: Cursors,
     *,
     now: Callable[[], datetime],
+    drift: Callable[[], timedelta] = timedelta,
     vault: TokenVault | None = None,
     hot: Callable[[], bool] = never,
     dice: Callable[[], float] = random.random,
+    silence: timedelta = SILENCE,
 ) -> Watchers:
     """Watch every folder of every account, each in a thread of its own. Returns at once; what is wrong shows in the health.
 
-    ``accept`` returns when a mail is on disk; ``hot`` is asked often, from many threads, whether somebody waits for a code.
+    ``accept`` returns when a mail is on disk; ``hot`` is asked often, from many threads, whether somebody waits for a code;
+    ``now`` is steady time, and ``drift`` how far the wall clock is ahead of it; ``silence`` is how long a server may say nothing when it is its turn.
     """
     door = LoopDoor(accept, cursors, asyncio.get_running_loop())
     contexts, gates = Contexts(), Gates()
@@ -156,7 +173,7 @@ async def serve(
                 rcpt=account.mailbox,
                 peer=account.host,
                 door=door,
-                now=now,
+                ages=Ages(now=now, drift=drift),
                 vitals=vitals,
                 with_effect=account.after != "nothing",
             )
@@ -166,7 +183,7 @@ async def serve(
                     folder=folder,
                     mailbox=mailbox,
                     vitals=vitals,
-                    connect=connector(entry, account, tokens, contexts=contexts, gates=gates),
+                    connect=connector(entry, account, tokens, contexts=contexts, gates=gates, silence=silence),
                     hot=hot,
                     is_consented=tokens.has_changed if tokens is not None else never,
                     dice=dice,
@@ -185,7 +202,13 @@ def tokens_of(account: Account, vault: TokenVault | None) -> TokenSource | None:
 
 
 def connector(
-    entry: ImapSettings, account: Account, tokens: TokenSource | None, *, contexts: Contexts, gates: Gates
+    entry: ImapSettings,
+    account: Account,
+    tokens: TokenSource | None,
+    *,
+    contexts: Contexts,
+    gates: Gates,
+    silence: timedelta = SILENCE,
 ) -> Callable[[Callable[[], bool]], tuple[Wire, LoggedIn]]:
     """A function that connects and logs in when the host's gate lets it; its argument tells whether to give up waiting."""
 
@@ -197,7 +220,7 @@ def connector(
         try:
             if is_stopping():
                 raise Stopped
-            wire = Wire(account.endpoint(contexts.of(entry)))
+            wire = Wire(account.endpoint(contexts.of(entry), silence))
             wire.is_pipelining = account.is_pipelined
             try:
                 return wire, log_in(wire, account, tokens)

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import imaplib
+import os
 import select
 import socket
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from mailbridge.ingress.imap.faults import Kind, MailboxFault
 
@@ -22,6 +26,10 @@ MAX_LINE = 1_048_576
 MAX_LITERAL = 33_554_432
 """Octets of one literal; a server that announces more is not believed."""
 
+SILENCE = timedelta(seconds=10)
+"""How long a server may say nothing when it is its turn, and how long a connection may take."""
+UNHURRIED = 3
+"""So many times as long may a login take: Dovecot lets an address wait for 15 s where wrong passwords came from before."""
 KEEPALIVE = (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 30_000))
 """A peer that is gone is found by the kernel within about 35 s, even while nothing is said (Linux; elsewhere what there is)."""
 
@@ -34,8 +42,8 @@ class Endpoint:
     port: int
     is_starttls: bool = False
     context: ssl.SSLContext | None = None
-    connect_timeout: float = 10.0
-    read_timeout: float = 10.0
+    connect_timeout: float = SILENCE.total_seconds()
+    read_timeout: float = SILENCE.total_seconds()
 
     @property
     def is_tls(self) -> bool:
@@ -44,11 +52,13 @@ class Endpoint:
 
 
 class Stream(imaplib.IMAP4):
-    """imaplib's protocol engine on our own octets. Everything blocks at most ``read_timeout`` without an octet."""
+    """imaplib's protocol engine on our own octets. Everything blocks at most ``read_timeout`` without an octet, a login longer."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._inbox = bytearray()
+        self._broken = 0
+        self._silence = endpoint.read_timeout
         super().__init__(endpoint.host, endpoint.port)
 
     def open(self, host: str = "", port: int = 143, timeout: float | None = None) -> None:  # noqa: ARG002  (imaplib's signature)
@@ -61,6 +71,15 @@ class Stream(imaplib.IMAP4):
         plain = _connect(self._endpoint)
         self.sock = _handshake(plain, self._endpoint) if self._endpoint.is_tls else plain
         self.sock.setblocking(False)
+
+    @contextmanager
+    def unhurried(self) -> Iterator[None]:
+        """Wait longer for each answer in the block: three times the read timeout."""
+        self._silence = self._endpoint.read_timeout * UNHURRIED
+        try:
+            yield
+        finally:
+            self._silence = self._endpoint.read_timeout
 
     def secure(self) -> None:
         """STARTTLS (RFC 3501 6.2.1); what the server said before it is forgotten.
@@ -125,6 +144,8 @@ class Stream(imaplib.IMAP4):
             if not octets:
                 if got or (self.has_line() and not is_more_needed):
                     break
+                if self._broken:
+                    raise _lost(OSError(self._broken, os.strerror(self._broken)))
                 raise MailboxFault(Kind.NETWORK, "the server closed the connection")
             self._inbox += octets
             got = True
@@ -162,7 +183,12 @@ class Stream(imaplib.IMAP4):
         poll = self._poll(select.POLLIN)
         if wake is not None:
             poll.register(wake, select.POLLIN)
-        poll.poll(max(0.0, seconds) * 1000)
+        self._note_error(poll.poll(max(0.0, seconds) * 1000))
+
+    def _note_error(self, told: list[tuple[int, int]]) -> None:
+        """Ask the kernel why a connection is broken: through TLS a dead network looks like a polite end."""
+        if any(event & select.POLLERR and descriptor == self.sock.fileno() for descriptor, event in told):
+            self._broken = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or self._broken
 
     def _poll(self, event: int) -> select.poll:
         if self.sock.fileno() < 0:
@@ -177,16 +203,18 @@ class Stream(imaplib.IMAP4):
         return taken
 
     def _more(self) -> None:
-        until = time.monotonic() + self._endpoint.read_timeout
+        until = time.monotonic() + self._silence
         while not self.fill(is_more_needed=True):
             self._wait(select.POLLIN, until)
 
     def _wait(self, event: int, until: float | None = None) -> None:
         """Until the socket is ready, or MailboxFault."""
-        left = self._endpoint.read_timeout if until is None else until - time.monotonic()
+        left = self._silence if until is None else until - time.monotonic()
         poll = self._poll(event)
-        if left <= 0 or not poll.poll(left * 1000):
-            raise MailboxFault(Kind.NETWORK, f"the server said nothing for {self._endpoint.read_timeout:g} s")
+        told = poll.poll(left * 1000) if left > 0 else []
+        self._note_error(told)
+        if not told:
+            raise MailboxFault(Kind.NETWORK, f"the server said nothing for {self._silence:g} s")
 
 
 def _connect(endpoint: Endpoint) -> socket.socket:
@@ -199,7 +227,8 @@ def _connect(endpoint: Endpoint) -> socket.socket:
         raise MailboxFault(Kind.NETWORK, f"{endpoint.host} port {endpoint.port} does not answer") from None
     except OSError as fault:
         what = fault.strerror or type(fault).__name__
-        raise MailboxFault(Kind.NETWORK, f"{endpoint.host} port {endpoint.port}: {what.lower()}") from None
+        text = f"{endpoint.host} port {endpoint.port}: {what.lower()}; is it up, and are host and port right?"
+        raise MailboxFault(Kind.NETWORK, text) from None
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for name, value in KEEPALIVE:

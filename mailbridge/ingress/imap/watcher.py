@@ -217,6 +217,7 @@ class Watcher:
                 self._idle(wire, seconds)
             else:
                 self._poll(wire, seconds)
+            self._heed(wire)
             self.vitals.round_trip()
 
     def _interval(self, session: Session) -> float:
@@ -346,13 +347,22 @@ class Watcher:
             pause = min(pause * 2, ceiling)
 
     def _after_effects(self, wire: Wire) -> None:
-        done, self._mailbox.done = self._mailbox.done, []
-        effects.apply(wire, self._account.after, done, mailbox=self.vitals.mailbox)
+        if self._mailbox.done:
+            effects.apply(wire, self._account.after, self._mailbox.done, mailbox=self.vitals.mailbox)
+            self._mailbox.pay(wire.validity)
 
     def _well(self, session: Session) -> None:
         again = " again" if self.vitals.reason else ""
         log.info("mailbox is watched%s", again, extra={"mailbox": self.vitals.mailbox, "mode": self.vitals.mode})
-        self.vitals.reason = session.wire.alert and f"the server says: {session.wire.alert}"
+        self.vitals.reason = ""
+        self._heed(session.wire)
+
+    def _heed(self, wire: Wire) -> None:
+        """Show what the server wants a person to read, and log it once."""
+        text = wire.alert and f"the server says: {wire.alert}"
+        if text and text != self.vitals.reason:
+            self.vitals.reason = text
+            log.warning("mailbox is watched, but %s", text, extra={"mailbox": self.vitals.mailbox})
 
     def _pause(self, fault: MailboxFault, seconds: float, *, can_be_woken: bool) -> None:
         is_parked = fault.kind in (Kind.REFUSED, Kind.SETTING, Kind.CONSENT)

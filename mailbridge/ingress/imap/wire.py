@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Literal
 
 from imapclient import IMAPClient, imap_utf7
@@ -85,6 +86,10 @@ class Wire(IMAPClient):  # type: ignore[misc]
     def close(self) -> None:
         """Hang up at once, without a LOGOUT that a hung server would not answer."""
         self._stream.shutdown()
+
+    def unhurried(self) -> AbstractContextManager[None]:
+        """For a block in which the server may take its time with each answer."""
+        return self._stream.unhurried()
 
     def leave(self) -> None:
         """Say LOGOUT if nothing is in the way, and hang up."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mailbridge.clock import wall
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.service import Watchers, serve
@@ -19,6 +20,7 @@ from tests.ingress.imap.watched import ANN, House, account, code_mail, house, un
 from tests.peers.scripted_imap import ScriptedImap, Session
 
 Fault = Callable[[ScriptedImap], None]
+MICROSECOND = timedelta(microseconds=1)
 
 
 async def has(home: House, *codes: str, within: float = 5.0) -> float:
@@ -206,6 +208,44 @@ def test_a_restart_goes_on_where_it_stopped(server: ScriptedImap, tmp_path: Path
     asyncio.run(run())
 
 
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(timedelta(), DAY), (timedelta(), -DAY), (DAY, timedelta()), (-DAY, timedelta())],
+    ids=["a day ahead", "a day back", "mended from a day ahead", "mended from a day back"],
+)
+def test_a_clock_that_is_set_makes_no_mail_old(server: ScriptedImap, tmp_path: Path, before: timedelta, after: timedelta) -> None:
+    """The wall clock jumps while a code lives: the next mail is of now, an old one is old, renewals and waits go on."""
+    error = before
+
+    async def run() -> None:
+        nonlocal error
+        settings = account(server.port, renew=timedelta(seconds=0.3))
+        async with house(tmp_path, wall=lambda: wall() + error // MICROSECOND) as home:
+            async with watching(home, settings) as watchers:
+                await until(lambda: server.idling == 1, what="IDLE")
+                server.deliver(code_mail("111213"), at=datetime.now(UTC) + error)
+                await has(home, "111213")
+                error = after
+                server.deliver(code_mail("141516"), at=datetime.now(UTC))
+                server.deliver(code_mail("171819"), at=datetime.now(UTC) - timedelta(hours=2))
+                await has(home, "111213", "141516", "171819")
+                ages = [round((home.clock.now() - one.received_at).total_seconds()) for one in home.brought]
+                assert max(ages[:2]) < 5 and ages[2] >= 7_199
+                rounds = sum(" UID FETCH" in line for line in server.log)
+                await until(lambda: sum(" UID FETCH" in line for line in server.log) >= rounds + 3, what="renewals")
+                assert watchers.health()[0].reconnects == 0
+            server.deliver(code_mail("202122"), at=datetime.now(UTC))
+            async with watching(home, settings):
+                await has(home, "111213", "141516", "171819", "202122")
+                assert len(home.brought) == 4
+                assert abs((home.clock.now() - home.brought[3].received_at).total_seconds()) < 5
+
+    asyncio.run(run())
+
+
 def test_what_is_fresh_goes_before_a_backlog(server: ScriptedImap, tmp_path: Path) -> None:
     """Behind 120 mails of yesterday the code of now is the first that is brought, and everything is taken once."""
     now = datetime.now(UTC)
@@ -234,7 +274,8 @@ def test_what_is_fresh_goes_before_a_backlog(server: ScriptedImap, tmp_path: Pat
     "capabilities", ["IMAP4rev1 AUTH=PLAIN ID", "IMAP4rev1 IDLE AUTH=PLAIN"], ids=["no IDLE", "IDLE refused"]
 )
 def test_a_server_without_idle_is_polled(tmp_path: Path, capabilities: str) -> None:
-    """A mail arrives within two looks, the folder opened anew for each: there are servers that tell nothing until then."""
+    """A mail arrives with the next look, while somebody waits within two seconds, else within five; the folder is opened anew
+    for each, since there are servers that tell nothing until then, and who asks who we are is told."""
 
     def bad(session: Session, tag: str, _: str) -> bool:
         session.send(f"{tag} BAD unknown command\r\n".encode())
@@ -243,11 +284,14 @@ def test_a_server_without_idle_is_polled(tmp_path: Path, capabilities: str) -> N
     async def run() -> None:
         with ScriptedImap(capabilities=capabilities) as server:
             server.hooks["IDLE"] = bad
-            async with house(tmp_path) as home, watching(home, account(server.port), hot=lambda: True) as watchers:
-                await in_mode(watchers, "hot")
+            is_hot = "IDLE" in capabilities
+            async with house(tmp_path) as home, watching(home, account(server.port), hot=lambda: is_hot) as watchers:
+                await in_mode(watchers, "hot" if is_hot else "poll")
                 server.deliver(code_mail("482913"), is_announced=False)
-                assert await has(home, "482913") < 2.5
+                assert await has(home, "482913", within=12) < (2.5 if is_hot else 5.5)
                 assert watchers.health()[0].is_well
+                assert any(' ID ("name" "mailbridge")' in line for line in server.log) == ("ID" in capabilities.split())
+                assert sum(" IDLE" in line for line in server.log) == (1 if is_hot else 0)
 
     asyncio.run(run())
 
@@ -333,6 +377,25 @@ def test_the_servers_own_wish_for_a_pause_is_obeyed(server: ScriptedImap, tmp_pa
     asyncio.run(run())
 
 
+def test_what_a_server_wants_read_is_shown(server: ScriptedImap, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An ALERT in the middle of IDLE is the reason that a person sees, logged once, while the mailbox stays watched."""
+    settings = account(server.port, renew=timedelta(seconds=0.2))
+
+    async def run() -> None:
+        async with house(tmp_path) as home, watching(home, settings) as watchers:
+            await until(lambda: server.idling == 1, what="IDLE")
+            server.push(b"* OK [ALERT] Too many simultaneous connections\r\n")
+            await until(lambda: "Too many simultaneous" in watchers.health()[0].reason, within=2, what="the alert")
+            server.deliver(code_mail("482913"))
+            await has(home, "482913")
+            health = watchers.health()[0]
+            assert (health.is_well, health.reconnects) == (True, 0) and "Too many" in health.reason
+
+    with caplog.at_level("WARNING", logger="mailbridge"):
+        asyncio.run(run())
+    assert caplog.text.count("Too many simultaneous") == 1
+
+
 def test_a_missing_folder_is_named(server: ScriptedImap, tmp_path: Path) -> None:
     """The reason names the folder and how to see what there is; the other folder of the account is watched."""
 
@@ -406,6 +469,38 @@ def test_a_mail_that_breaks_the_door_does_not_block_the_mailbox(server: Scripted
     asyncio.run(run())
 
 
+def test_a_mail_that_breaks_the_door_ahead_of_a_backlog_skips_itself_alone(server: ScriptedImap, tmp_path: Path) -> None:
+    """A fresh mail that cannot be taken is left out, and the sixty old ones before it are taken all the same."""
+    now = datetime.now(UTC)
+    server.deliver(code_mail("111213"), at=now)
+
+    async def run() -> None:
+        async with house(tmp_path) as home:
+            async with watching(home, account(server.port)):
+                await has(home, "111213")
+            for number in range(60):
+                server.deliver(code_mail(str(300_000 + number)), at=now - timedelta(days=1))
+            server.deliver(code_mail("666666"), at=now)
+
+            class Door(House):
+                async def accept(self, envelope: Envelope) -> Receipt:
+                    if b"666666" in envelope.content:
+                        raise ZeroDivisionError
+                    return await home.accept(envelope)
+
+            door = Door(store=home.store, intake=home.intake, clock=home.clock)
+            async with watching(door, account(server.port)) as watchers:
+
+                async def is_all() -> bool:
+                    return len(await home.codes()) == 61
+
+                await until(is_all, within=15, what="the backlog")
+                await in_mode(watchers, "idle")
+                assert watchers.health()[0].skipped == 1
+
+    asyncio.run(run())
+
+
 def test_one_mail_in_two_folders_is_one_delivery(server: ScriptedImap, tmp_path: Path) -> None:
     """Labels show a mail in several folders; its content tells that it is one."""
 
@@ -442,6 +537,45 @@ def test_an_after_effect_comes_after_the_commit(
             await until(lambda: effect(server), what=after)
             assert await home.codes() == ["482913"]
             await until(lambda: server.idling == 1, what="IDLE again")
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("meanwhile", ["the connection breaks", "the daemon ends", "the mailbox is made anew"])
+def test_an_after_effect_that_was_cut_off_is_made_up_for(server: ScriptedImap, tmp_path: Path, meanwhile: str) -> None:
+    """The code is stored and the mark is not set: the next session sets it, and none where another mail has that UID now."""
+    is_cut = True
+
+    def cut(session: Session, tag: str, arguments: str) -> bool:
+        if is_cut:
+            session.close()
+        return is_cut
+
+    server.hooks["UID STORE"] = cut
+
+    async def run() -> None:
+        nonlocal is_cut
+        settings = account(server.port, after="seen")
+        async with house(tmp_path) as home:
+            async with watching(home, settings) as watchers:
+                await until(lambda: server.idling == 1, what="IDLE")
+                server.deliver(code_mail("482913"))
+                await has(home, "482913")
+                key = (home.brought[0].cursor or "").rsplit("/", 2)[0]
+                await until(lambda: watchers.health()[0].reconnects >= 1, what="the cut")
+                assert await home.store.owed(key) == (f"{key}/1000/1",)
+                if meanwhile == "the connection breaks":
+                    is_cut = False
+                    await until(lambda: server.mails[0].flags == {"\\Seen"}, what="the mark")
+            is_cut = False
+            if meanwhile == "the mailbox is made anew":
+                server.validity += 1
+                server.mails[0].content = b"Subject: another\r\n\r\nnothing\r\n"
+            async with watching(home, settings):
+                await until(lambda: server.idling == 1, what="IDLE at last")
+                assert server.mails[0].flags == (set() if "anew" in meanwhile else {"\\Seen"})
+                assert await home.store.owed(key) == ()
+            assert await home.codes() == ["482913"]
 
     asyncio.run(run())
 

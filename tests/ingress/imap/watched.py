@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from mailbridge.clock import SteadyClock
+from mailbridge.clock import SteadyClock, wall
 from mailbridge.config.settings import ImapSettings, RetentionSettings, Settings, StoreSettings, TrustSettings
 from mailbridge.core.delivery import Claim
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.service import Watchers, never, serve
+from mailbridge.ingress.imap.stream import SILENCE
 from mailbridge.ingress.imap.vault import TokenVault
 from mailbridge.intake.burst import Burst
 from mailbridge.intake.door import Intake
@@ -96,9 +97,9 @@ class House:
 
 
 @asynccontextmanager
-async def house(folder: Path) -> AsyncIterator[House]:
-    """A store in ``folder`` and its intake."""
-    clock = SteadyClock()
+async def house(folder: Path, *, wall: Callable[[], int] = wall) -> AsyncIterator[House]:
+    """A store in ``folder`` and its intake, where the wall clock shows ``wall`` (microseconds since 1970)."""
+    clock = SteadyClock(wall=wall)
     store = open_sqlite(
         StoreSettings(url=f"sqlite:///{folder}/mailbridge.db"), RetentionSettings(), clock=clock, grace=timedelta(seconds=5)
     )
@@ -141,10 +142,23 @@ def account(port: int, **changes: object) -> ImapSettings:
 
 @asynccontextmanager
 async def watching(
-    home: House, *accounts: ImapSettings, hot: Callable[[], bool] = never, vault: TokenVault | None = None
+    home: House,
+    *accounts: ImapSettings,
+    hot: Callable[[], bool] = never,
+    vault: TokenVault | None = None,
+    silence: timedelta = SILENCE,
 ) -> AsyncIterator[Watchers]:
     """Watch the accounts for the length of the block."""
-    watchers = await serve(accounts, home.accept, home.store, now=home.clock.now, hot=hot, vault=vault)
+    watchers = await serve(
+        accounts,
+        home.accept,
+        home.store,
+        now=home.clock.now,
+        drift=lambda: home.clock.drift,
+        hot=hot,
+        vault=vault,
+        silence=silence,
+    )
     try:
         yield watchers
     finally:

@@ -1,0 +1,45 @@
+"""How old a mail is by its server's clock, although somebody sets ours meanwhile.
+
+A server tells when a mail came by its own clock (INTERNALDATE, RFC 3501 2.3.3), which is taken to go with ours. When ours is
+set, right or wrong, the server's stays as it was: so it is followed by what the kernel counts, from the last fresh mail on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from mailbridge.clock import MICROSECOND, since_boot
+
+FRESH = timedelta(minutes=2)
+"""A mail no older than this tells what the server's clock shows."""
+
+
+class Ages:
+    """The ages of one mailbox's mails. ``now`` is steady time, ``drift`` how far the wall clock is ahead of it, ``counted`` gives
+    microseconds since the machine was started."""
+
+    def __init__(
+        self,
+        *,
+        now: Callable[[], datetime],
+        drift: Callable[[], timedelta] = timedelta,
+        counted: Callable[[], int] = since_boot,
+    ) -> None:
+        self.now = now
+        self._drift = drift
+        self._counted = counted
+        self._shown, self._shown_at = now(), counted()
+
+    def of(self, at: datetime) -> timedelta:
+        """How long ago the server's clock showed that: by our clock as it goes on, as it was set, or as the server's was
+        known to be; the nearest of them, since an old mail is old by all."""
+        age = self.now() - at
+        known = self._shown + (self._counted() - self._shown_at) * MICROSECOND - at
+        return min(age, age + self._drift(), known, key=abs)
+
+    def learn(self, at: datetime) -> None:
+        """A mail was taken: where it is fresh, it tells the server's clock."""
+        age = self.of(at)
+        if abs(age) <= FRESH:
+            self._shown, self._shown_at = at + age, self._counted()
