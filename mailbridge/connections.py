@@ -16,6 +16,7 @@ from itertools import chain, zip_longest
 from typing import Any
 
 import httpcore
+import httpx
 
 READ_AHEAD = 262_144
 """Octets that are taken from the network before somebody reads them."""
@@ -92,6 +93,28 @@ class Connections(httpcore.AsyncNetworkBackend):
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await asyncio.sleep(seconds)
+
+
+class Transport(httpx.AsyncHTTPTransport):
+    """httpx's transport over a network of our own, which it has no argument for. Nobody's proxy, TLS as ever."""
+
+    def __init__(
+        self, network: httpcore.AsyncNetworkBackend, *, context: ssl.SSLContext, limits: httpx.Limits | None = None
+    ) -> None:
+        super().__init__(verify=context, trust_env=False)
+        bounds = limits or httpx.Limits()
+        self._pool: httpcore.AsyncConnectionPool = httpcore.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=bounds.max_connections,
+            max_keepalive_connections=bounds.max_keepalive_connections,
+            keepalive_expiry=bounds.keepalive_expiry,
+            network_backend=network,
+        )
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a connection is open that a request could use now."""
+        return any(one.is_available() and not one.has_expired() for one in self._pool.connections)
 
 
 class Connection(httpcore.AsyncNetworkStream, asyncio.Protocol):

@@ -26,7 +26,7 @@ from urllib.request import getproxies
 import httpcore
 import httpx
 
-from mailbridge.connections import Connections
+from mailbridge.connections import Connections, Transport
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Doubtful, Outcome, Refused
 from mailbridge.core.secret import Secret
 
@@ -284,24 +284,17 @@ def api_key_from_credentials_file(path: Path) -> Secret:
     raise ValueError(f"{path}: no `cred` in [general]; is it Skyvern's credentials.toml?")
 
 
-class _Transport(httpx.AsyncHTTPTransport):
-    """httpx's transport on connections of our own, which it has no argument for."""
+class _Transport(Transport):
+    """Connections that may be made ready ahead of a push."""
 
-    def __init__(self, *, limits: httpx.Limits, context: ssl.SSLContext, connections: Connections) -> None:
-        super().__init__(limits=limits, trust_env=False, verify=context)
+    def __init__(self, connections: Connections, *, context: ssl.SSLContext, limits: httpx.Limits) -> None:
+        super().__init__(connections, context=context, limits=limits)
         self._context = context
         self._connections = connections
-        self._pool: httpcore.AsyncConnectionPool = httpcore.AsyncConnectionPool(
-            ssl_context=context,
-            max_connections=limits.max_connections,
-            max_keepalive_connections=limits.max_keepalive_connections,
-            keepalive_expiry=limits.keepalive_expiry,
-            network_backend=connections,
-        )
 
     async def prepare(self, url: httpx.URL) -> None:
         """Have a connection ready, unless one is open and idle. Raises httpcore.ConnectError, httpcore.ConnectTimeout."""
-        if any(one.is_available() and not one.has_expired() for one in self._pool.connections):
+        if self.is_connected:
             return
         is_tls = url.scheme == "https"
         port = url.port or (443 if is_tls else 80)
@@ -319,7 +312,7 @@ def _transport(*, use_env_proxy: bool, base: httpx.URL, limits: httpx.Limits) ->
     proxy = getproxies().get(base.scheme) if use_env_proxy else None
     if proxy is not None:
         return httpx.AsyncHTTPTransport(limits=limits, trust_env=False, proxy=proxy, verify=context)
-    return _Transport(limits=limits, context=context, connections=Connections())
+    return _Transport(Connections(), context=context, limits=limits)
 
 
 def _trust(scheme: str) -> ssl.SSLContext:

@@ -16,6 +16,7 @@ from typing import Any
 import httpcore
 import httpx
 
+from mailbridge.connections import Connections, Transport
 from mailbridge.trust.dns import DnsUnavailable
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
@@ -87,7 +88,7 @@ class Outward(httpcore.AsyncNetworkBackend):
 
     def __init__(self, resolve: Resolve = system_addresses, network: httpcore.AsyncNetworkBackend | None = None) -> None:
         self._resolve = resolve
-        self._network = network or httpcore.AnyIOBackend()
+        self._network = network or Connections()
 
     async def connect_tcp(
         self,
@@ -144,10 +145,8 @@ class Outward(httpcore.AsyncNetworkBackend):
         return found
 
 
-class OutwardTransport(httpx.AsyncHTTPTransport):
-    """httpx's transport over `Outward`: nobody's proxy, TLS as ever, by the name."""
+class OutwardTransport(Transport):
+    """httpx's transport over `Outward`; TLS by the name."""
 
     def __init__(self, resolve: Resolve = system_addresses, network: httpcore.AsyncNetworkBackend | None = None) -> None:
-        context = httpx.create_ssl_context(trust_env=False)
-        super().__init__(verify=context, trust_env=False)
-        self._pool = httpcore.AsyncConnectionPool(ssl_context=context, network_backend=Outward(resolve, network))
+        super().__init__(Outward(resolve, network), context=httpx.create_ssl_context(trust_env=False))

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from mailbridge.connections import Connections
 from mailbridge.core.secret import Secret
 from mailbridge.trust.dns import Dns
 from mailbridge.trust.gmail import NotConfirmed, browser, confirm
@@ -54,7 +55,7 @@ class Noted(httpcore.AsyncNetworkBackend):
         self.asked: list[tuple[str, int]] = []
         self._port = port
         self._silent = silent
-        self._real = httpcore.AnyIOBackend()
+        self._real = Connections()
 
     async def connect_tcp(
         self,
