@@ -12,7 +12,7 @@ import apsw
 from mailbridge.config.settings import StoreSettings
 from mailbridge.store import StoreError, StoreInUse
 from mailbridge.store.cipher import Cipher
-from mailbridge.store.schema import SCHEMA, VERSION
+from mailbridge.store.schema import SCHEMA, UPGRADES, VERSION
 
 OLDEST_SQLITE = 3_051_003
 FULL_CHECK = 64 * 1_048_576
@@ -109,12 +109,25 @@ class Database:
             with connection:
                 connection.execute(SCHEMA)
                 connection.execute("INSERT INTO meta VALUES ('seal', ?)", (cipher.seal(b"mailbridge", "meta"),))
+        elif version < VERSION:
+            self._upgrade(connection, version, is_visitor=is_visitor)
         row = connection.execute("SELECT value FROM meta WHERE key = 'seal'").fetchone()
         if row is None or cipher.open(row[0], "meta") is None:
             raise StoreError(f"{self.path}: was written with another key file; restore that one from the backup")
         row = connection.execute("SELECT value FROM meta WHERE key = 'handed on'").fetchone()
         if row is not None:
             cipher.adopt(row[0])
+
+    def _upgrade(self, connection: apsw.Connection, version: int, *, is_visitor: bool) -> None:
+        """Make it one of our version; the daemon does, since only one may. Raises StoreError for anybody else."""
+        if is_visitor:
+            raise StoreError(
+                f"{self.path}: written by an older mailbridge (schema {version}, this one has {VERSION}); restart the daemon"
+            )
+        with connection:
+            for step in range(version, VERSION):
+                connection.execute(UPGRADES[step])
+            connection.pragma("user_version", VERSION)
 
 
 def require_sound_sqlite() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from mailbridge.core.delivery import TRANSITIONS, UNFINISHED, State
 
-VERSION = 1
+VERSION = 2
 """``PRAGMA user_version``; a database with a higher one was written by a newer mailbridge and is refused."""
 
 STATES = ", ".join(f"'{state}'" for state in State)
@@ -16,6 +16,15 @@ OPEN = ", ".join(f"'{state}'" for state in UNFINISHED)
 EDGES = ", ".join(sorted({f"'{before}>{after}'" for (before, _), after in TRANSITIONS.items()}))
 FIRST = ", ".join(sorted({"'pending'"} | {f"'{after}'" for (before, _), after in TRANSITIONS.items() if before is State.PENDING}))
 """The states that a new row may have: pending, or what becomes of a pending one in the same transaction."""
+
+OWED = """
+CREATE TABLE owed (
+    mailbox TEXT NOT NULL,
+    validity TEXT NOT NULL,
+    uid INTEGER NOT NULL,
+    PRIMARY KEY (mailbox, validity, uid)
+) WITHOUT ROWID;
+"""
 
 SCHEMA = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
@@ -87,7 +96,7 @@ CREATE TABLE journal (
     detail TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE cursor (mailbox TEXT PRIMARY KEY, validity TEXT NOT NULL, uid INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE owed (mailbox TEXT NOT NULL, validity TEXT NOT NULL, uid INTEGER NOT NULL, PRIMARY KEY (mailbox, validity, uid)) WITHOUT ROWID;
+{OWED}
 CREATE TABLE run (
     line TEXT NOT NULL,
     run TEXT NOT NULL,
@@ -126,3 +135,6 @@ CREATE TABLE totp (
 ) WITHOUT ROWID;
 PRAGMA user_version = {VERSION};
 """
+
+UPGRADES = {1: OWED}
+"""What makes of a database of one version a database of the next."""

@@ -130,6 +130,29 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
         opened(path)
 
 
+def test_an_older_schema_is_brought_up_to_date(tmp_path: Path) -> None:
+    """A database of an older version keeps what it holds and becomes what a new one is; a command does not do that, it says who does."""
+    path = tmp_path / "mailbridge.db"
+    made(path)
+    with apsw.Connection(str(path)) as connection:
+        new = connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY name").fetchall()
+        connection.execute("DROP TABLE owed")
+        connection.pragma("user_version", 1)
+    with pytest.raises(StoreError, match=r"written by an older mailbridge .* restart the daemon"):
+        opened(path, is_visitor=True)
+
+    async def scene() -> None:
+        store = opened(path)
+        await store.put(arrival(draft(), at=SteadyClock().now()))
+        await store.close()
+        await opened(path).close()
+
+    asyncio.run(scene())
+    with apsw.Connection(str(path)) as connection:
+        assert connection.pragma("user_version") == VERSION
+        assert connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY name").fetchall() == new
+
+
 def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
     """Our tables are not put among those of another program."""
     path = tmp_path / "mailbridge.db"
