@@ -73,11 +73,11 @@ def corpus(kind: str) -> list[bytes]:
     return sorted((path.read_bytes() for path in (CORPUS / kind).glob("*")), key=lambda octets: (len(octets), octets))
 
 
-def mutations(kind: str, seeds: Sequence[bytes], dice: random.Random) -> Iterator[bytes]:
-    """Inputs of a kind without end."""
+def mutations(kind: str, kept: Sequence[bytes], dice: random.Random) -> Iterator[bytes]:
+    """Inputs of a kind without end: as many from its seeds, which are whole, as from what is kept, which is mostly short."""
     spice = (*SPICE, *HTTP_SPICE) if kind == "http" else SPICE
     while True:
-        yield mutated(dice.choice(seeds), dice, spice)
+        yield mutated(dice.choice(dice.choice((SEEDS[kind], kept)) or SEEDS[kind]), dice, spice)
 
 
 def run(kind: str, count: int, *, seed: int = 0) -> float:
@@ -88,7 +88,7 @@ def run(kind: str, count: int, *, seed: int = 0) -> float:
         Exception: one raised; the input is in the corpus now.
     """
     kept = corpus(kind)
-    fresh = mutations(kind, (*SEEDS[kind], *kept), random.Random(seed))
+    fresh = mutations(kind, kept, random.Random(seed))
     inputs = _first(kept, fresh, count)
 
     async def go() -> float:

@@ -78,17 +78,15 @@ class Grower:
         for octets in (*inputs, *inputs):
             self._known |= await self._reached(octets)
 
-    async def consider(self, octets: bytes) -> bool:
+    async def consider(self, octets: bytes) -> None:
         """Keep an input, cut down, where it leads to something new."""
         fresh = await self._reached(octets) - self._known
         if fresh:
             fresh &= await self._reached(octets)
-        if not fresh:
-            return False
-        octets = await self._cut(octets, fresh)
-        self._known |= await self._reached(octets) | fresh
-        self.kept.append(octets)
-        return True
+        if fresh:
+            octets = await self._cut(octets, fresh)
+            self._known |= await self._reached(octets) | fresh
+            self.kept.append(octets)
 
     async def sift(self, inputs: Sequence[bytes]) -> list[bytes]:
         """Of these as few as lead to all that they lead to, or as much of it as the share of a kind holds; of equals the shortest."""
@@ -143,13 +141,12 @@ async def grow(kind: str, *, seconds: float, seed: int) -> str:
             await grower.learn(SEEDS[kind])
             grower.kept = list(before)
             await grower.learn(before)
-            fresh = mutations(kind, (*SEEDS[kind], *before), random.Random(seed))
+            fresh = mutations(kind, grower.kept, random.Random(seed))
             until = time.monotonic() + seconds
             tried = 0
             while time.monotonic() < until:
                 tried += 1
-                if await grower.consider(next(fresh)):
-                    fresh = mutations(kind, (*SEEDS[kind], *grower.kept), random.Random(f"{seed} {tried}"))
+                await grower.consider(next(fresh))
             sifter = Grower(kind, work, steps)
             await sifter.learn(SEEDS[kind])
             found = await sifter.sift(grower.kept)
