@@ -29,6 +29,7 @@ log = logging.getLogger("mailbridge.imap")
 
 STACK = 262_144
 """Octets of a thread's stack: with the system's 8 MiB, 500 mailboxes would map 4 GiB."""
+NO_THREAD = "no thread is to be had for it: raise TasksMax= (systemd) or pids_limit (Docker), and restart"
 POLL = 5.0
 """Seconds between two looks where the server does not push."""
 LAGS = (0.1, 0.5, 2.0)
@@ -97,10 +98,13 @@ class Watcher:
         self._thread = threading.Thread(target=self._run, name=f"imap {vitals.mailbox}", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Begin to watch. Where no thread is to be had, the mailbox is parked, and the others are watched."""
         before = threading.stack_size(STACK)
         try:
             self._thread.start()
+        except RuntimeError:
+            self.vitals.mode, self.vitals.reason = "parked", NO_THREAD
+            log.error("mailbox not watched: %s", NO_THREAD, extra={"mailbox": self.vitals.mailbox})
         finally:
             threading.stack_size(before)
 
@@ -116,11 +120,12 @@ class Watcher:
 
     def join(self, until: float) -> bool:
         """Wait for the thread up to ``until`` (monotonic), hanging up on it when half of the time is over."""
-        self._thread.join(max(0.0, (until - time.monotonic()) / 2))
-        wire = self._wire
-        if self._thread.is_alive() and wire is not None:
-            wire.close()
-        self._thread.join(max(0.0, until - time.monotonic()))
+        if self._thread.ident is not None:
+            self._thread.join(max(0.0, (until - time.monotonic()) / 2))
+            wire = self._wire
+            if self._thread.is_alive() and wire is not None:
+                wire.close()
+            self._thread.join(max(0.0, until - time.monotonic()))
         if self._thread.is_alive():
             return False
         if self._is_closed:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -16,6 +18,7 @@ from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.service import Watchers, serve
 from mailbridge.store import Receipt, StoreUnavailable
+from tests.conftest import ROOT
 from tests.ingress.imap.watched import ANN, House, account, code_mail, house, until, watching
 from tests.peers.scripted_imap import ScriptedImap, Session
 
@@ -670,6 +673,17 @@ def test_a_server_that_stumbles_gets_one_command_at_a_time(server: ScriptedImap,
             assert pending == []
 
     asyncio.run(run())
+
+
+def test_more_mailboxes_than_threads_are_no_end() -> None:
+    """Where no thread is to be had, that mailbox is parked with the mend, the others are watched, and all are stopped."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.ingress.imap.crowd"], cwd=ROOT, capture_output=True, timeout=60, check=True
+    )
+    parked, watched, reason = ran.stdout.decode().split(maxsplit=2)
+    assert int(parked) > 0
+    assert int(watched) > 0
+    assert "TasksMax=" in reason
 
 
 def test_a_stop_is_quick(server: ScriptedImap, tmp_path: Path) -> None:
