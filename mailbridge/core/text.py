@@ -337,4 +337,4 @@ def _is_unit(text: str) -> bool:
 
 def _is_counting(units: list[str]) -> bool:
     """1, 2, 3, 4 is a list or a pager, not a code."""
-    return all(unit.isdigit() for unit in units) and [int(unit) for unit in units] == list(range(1, len(units) + 1))
+    return all(unit.isdecimal() for unit in units) and [int(unit) for unit in units] == list(range(1, len(units) + 1))

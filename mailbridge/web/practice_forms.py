@@ -73,12 +73,17 @@ def listing_problems(query: Mapping[str, str]) -> list[Problem]:
     return found
 
 
+LONGEST_NUMBER = 20
+"""Digits of a time in seconds or milliseconds; longer ones are out of time whatever they are."""
+
+
 def moment(value: object) -> datetime | None:
     """A time as Skyvern reads it: ISO 8601, or a number of seconds or milliseconds; without a zone it is UTC. None: it is none."""
     if isinstance(value, str):
-        if not value.strip().isdigit():
-            return _iso(value.strip())
-        value = int(value)
+        text = value.strip()
+        if not (text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER):
+            return _iso(text)
+        value = int(text)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

@@ -28,6 +28,13 @@ def test_what_is_seen_as_one_is_one_line(html: str, line: str) -> None:
     assert page_from_html(html).text == line
 
 
+@pytest.mark.parametrize("cells", ["12²4", "²²²²", "١٢٣٤", "①②③④", "1₂34"])
+def test_digits_of_any_script_in_cells_are_read(cells: str) -> None:
+    """Superscripts, circles and other scripts' digits are characters like any other: what counts 1, 2, 3, 4 is a list, the rest is a word."""
+    text = page_from_html("<table><tr>" + "".join(f"<td>{one}</td>" for one in cells) + "</tr></table>").text
+    assert text in (cells, "\n".join(cells))
+
+
 @pytest.mark.parametrize("html", ["<td>12</td><td>3456</td>", "<div>12</div><div>3456</div>", "12<br>3456"])
 def test_neighbours_are_not_glued(html: str) -> None:
     """Cells and blocks of more than one character stay apart."""

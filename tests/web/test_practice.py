@@ -76,6 +76,14 @@ def test_a_wrong_wish_is_told(client: httpx.Client, body: bytes) -> None:
     assert "latency" in answer.text
 
 
+@pytest.mark.parametrize("moment", ["²²²²", "①", "9" * 5_000, "17640000001764000000", "\0", "later"])
+def test_a_time_that_is_none_is_told(client: httpx.Client, moment: str) -> None:
+    """Digits that are no number, or one out of all time, are a 422 and not a fault of ours."""
+    answer = client.post(PUSH, json={**BODY, "expired_at": moment})
+    assert answer.status_code == 422
+    assert "expired_at" in answer.text
+
+
 def test_a_run_can_be_made(client: httpx.Client) -> None:
     """So that a tagged recipient can be tried out."""
     run = client.post("/practice/run").json()["workflow_run_id"]
