@@ -51,7 +51,7 @@ lint: $(VENV)/.dev ## style, types, floors, dependencies
 bench: $(VENV)/.dev ## speed as a ratio with a bare loop in the same run
 	@$(BIN)/python -m tests.bench.bench
 
-fuzz: $(VENV)/.dev ## FUZZ mutations of each kind: SMTP, HTTP, mails, signatures, seals, keys, policies, configurations
+fuzz: $(VENV)/.dev ## FUZZ mutations of each kind: SMTP, IMAP, HTTP, mails, signatures, seals, keys, policies, configurations
 	@$(BIN)/python -m tests.fuzz.fuzz --count $(FUZZ)
 
 sbom: $(VENV)/.uv ## what is in it: a bill of materials (CycloneDX) on standard output

@@ -1,4 +1,4 @@
-"""Honest mail while others hold connections: ``python -m tests.bench.slow [--rounds 5] [--mails 200] [--only idle]``.
+"""Honest mail while others hold connections, or send a thousand mails a second to one recipient: ``python -m tests.bench.slow [--rounds 5] [--mails 200] [--only idle]``.
 
 Rounds alternate between calm and each attack, which runs in a process of its own and from many addresses of 127/8, so that no limit by
 address hides it. What is timed is an honest mail, from the end of its DATA to its code at the receiver. Exit 1 where the p99 under
@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -47,11 +48,12 @@ class Way:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attack:
-    """So many clients, each in one of the ways, at the port for mail or the one for HTTP."""
+    """So many clients, each in one of the ways, at the port for mail or the one for HTTP; or with ``mails`` a second of them all."""
 
     clients: int
-    ways: tuple[Way, ...]
+    ways: tuple[Way, ...] = ()
     is_http: bool = False
+    mails: int = 0
 
 
 ATTACKS = {
@@ -69,7 +71,11 @@ ATTACKS = {
         ways=(Way(head=IN_HEAD, drip=b"X-A: b\r\n", every=1), Way(drip=b"G", every=1), Way(head=IN_BODY, drip=b"x", every=1)),
         is_http=True,
     ),
+    "bomb": Attack(clients=8, mails=1_000),
 }
+BOMBED = b"bombed@" + RCPT.partition("@")[2].encode()
+A_CONNECTION = 50
+"""Mails of a bomb for which a connection is kept."""
 
 
 class Client:
@@ -107,6 +113,51 @@ class Client:
             writer.transport.abort()
 
 
+class Bomber(Client):
+    """One client of a bomb: whole mails to one recipient, ``rate`` a second."""
+
+    def __init__(self, number: int, rate: float, port: int) -> None:
+        super().__init__(number, Way(), port)
+        self._rate = rate
+        self.mails = 0
+
+    async def live(self) -> None:
+        """Send, whatever the answer is."""
+        began = time.perf_counter()
+        while True:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                reader, writer = await asyncio.open_connection("127.0.0.1", self._port, local_addr=self._own)
+                self.is_open = True
+                writer.write(SMTP_HEAD)
+                await _answers(reader, 2)
+                for _ in range(A_CONNECTION):
+                    await self._bomb(reader, writer)
+                    await asyncio.sleep(began + self.mails / self._rate - time.perf_counter())
+                writer.transport.abort()
+            self.times_cut += 1
+
+    async def _bomb(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.mails += 1
+        code = random.randrange(10**7, 10**8)
+        writer.write(b"MAIL FROM:<a@b.example>\r\nRCPT TO:<" + BOMBED + b">\r\nDATA\r\n")
+        if (await _answers(reader, 3)).startswith(b"354"):
+            head = b"From: a@b.example\r\nTo: bob@example.com\r\nSubject: Code\r\nMessage-ID: <%d.%d@b.example>\r\n" % (
+                id(self),
+                self.mails,
+            )
+            writer.write(head + b"\r\nYour verification code is %d.\r\n.\r\n" % code)
+            await _answers(reader, 1)
+
+
+async def _answers(reader: asyncio.StreamReader, count: int) -> bytes:
+    """The last of so many replies."""
+    line = b""
+    for _ in range(count):
+        while (line := await reader.readuntil(b"\n"))[3:4] == b"-":
+            pass
+    return line
+
+
 async def _read_away(reader: asyncio.StreamReader) -> None:
     while await reader.read(4_096):
         pass
@@ -115,7 +166,11 @@ async def _read_away(reader: asyncio.StreamReader) -> None:
 async def attack(name: str, port: int) -> None:
     """Be the attackers: say ``open`` when all are, or when no more come in, and go on until killed."""
     chosen = ATTACKS[name]
-    clients = [Client(number, chosen.ways[number % len(chosen.ways)], port) for number in range(chosen.clients)]
+    rate = chosen.mails / chosen.clients
+    clients = [
+        Bomber(number, rate, port) if rate else Client(number, chosen.ways[number % len(chosen.ways)], port)
+        for number in range(chosen.clients)
+    ]
     living = []
     for client in clients:
         living.append(asyncio.ensure_future(client.live()))

@@ -21,6 +21,8 @@ from pathlib import Path
 import uvloop
 
 from tests.fuzz import kinds
+from tests.fuzz.imap_talk import SEEDS as IMAP_SEEDS
+from tests.fuzz.imap_talk import imap_talk
 from tests.fuzz.kinds import Work
 from tests.fuzz.talk import HTTP_SEEDS, SLOWEST, SMTP_SEEDS, Unnoticed, http_talk, smtp_talk
 
@@ -40,7 +42,7 @@ HTTP_SPICE = (
     b"ffffffffffffffff\r\n", b"Connection: close\r\n", b"Connection: keep-alive\r\n", b"Expect: 100-continue\r\n", b"Upgrade: h2c\r\n",
     b"HEAD ", b"POST ", b"OPTIONS ", b"X-Forwarded-For: ", b"identifier=", b"consume=true&", b"timeout=60&", b"limit=-1&", b"\xed\xa0\x80",
 )  # fmt: skip
-SEEDS: dict[str, tuple[bytes, ...]] = {**kinds.SEEDS, "smtp": SMTP_SEEDS, "http": HTTP_SEEDS}
+SEEDS: dict[str, tuple[bytes, ...]] = {**kinds.SEEDS, "smtp": SMTP_SEEDS, "http": HTTP_SEEDS, "imap": IMAP_SEEDS}
 
 
 def mutated(seed: bytes, dice: random.Random, spice: Sequence[bytes] = SPICE) -> bytes:
@@ -118,6 +120,9 @@ async def worker(kind: str) -> AsyncIterator[Work]:
         case "http":
             async with http_talk() as http:
                 yield http
+        case "imap":
+            async with imap_talk() as imap:
+                yield imap
         case _:
             yield kinds.PLAIN[kind]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from enum import StrEnum
 
@@ -57,10 +59,29 @@ class IdleRefused(Exception):  # noqa: N818  (an answer rather than an error)
     """The server answered IDLE with NO or BAD: this connection has to be polled."""
 
 
+@contextmanager
+def legible() -> Iterator[None]:
+    """Around the library's own reading: octets that are no IMAP, which it answers in many ways, are a fault of the network."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AssertionError) as fault:
+        raise MailboxFault(
+            Kind.NETWORK, f"the server's answer cannot be read ({type(fault).__name__}); is it an IMAP server?"
+        ) from None
+
+
 def shown(octets: bytes) -> str:
     """A server's words, fit for a line in a log or on a terminal: printable, one line, not long."""
     text = octets.decode("utf-8", "replace")
     return re.sub(r"[^\x20-\x7e\u00a1-\u02ff\u0370-\u1fff\u3040-\ud7ff]+", " ", text).strip()[:TEXT_LIMIT]
+
+
+def words_of(fault: Exception) -> str:
+    """The server's words in an exception of the library, which has them as octets, in itself or in the one behind it."""
+    for one in (fault.__context__, fault):
+        if one is not None and one.args and isinstance(one.args[0], bytes):
+            return shown(one.args[0])
+    return shown(str(fault).encode())
 
 
 def hint_of(text: str) -> timedelta | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from imapclient.exceptions import IMAPClientError
 
-from mailbridge.ingress.imap.faults import Kind, MailboxFault, goodbye, hint_of, is_busy, shown
+from mailbridge.ingress.imap.faults import Kind, MailboxFault, goodbye, hint_of, is_busy, legible, shown, words_of
 from mailbridge.ingress.imap.oauth import Token, TokenSource
 from mailbridge.ingress.imap.presets import Account
 from mailbridge.ingress.imap.stream import Stream
@@ -33,8 +33,8 @@ def log_in(wire: Wire, account: Account, tokens: TokenSource | None) -> LoggedIn
     Raises:
         MailboxFault: the text names the mend.
     """
-    offered = frozenset(word.upper() for word in wire.capabilities())
-    with wire.unhurried():
+    with legible(), wire.unhurried():
+        offered = frozenset(word.upper() for word in wire.capabilities())
         if tokens is None:
             _with_password(wire, account, offered)
             told = LoggedIn()
@@ -106,7 +106,7 @@ def _refused(attempt: Callable[[], object]) -> str | None:
     try:
         attempt()
     except (IMAPClientError, Stream.error) as fault:
-        text = shown(str(fault).encode())
+        text = words_of(fault)
         if isinstance(fault, Stream.abort) or isinstance(fault.__context__, Stream.abort):
             raise goodbye(text) from None
         return text

@@ -59,15 +59,14 @@ def fetched_of(response: Response) -> Fetched | None:
         MailboxFault: the response cannot be read.
     """
     items = _items(response)
-    uid = items.get(b"UID", b"")
-    if not uid.isdigit():
+    uid = number(items.get(b"UID", b""))
+    if uid is None:
         return None
-    size = items.get(b"RFC822.SIZE", b"")
     content = next((value for name, value in items.items() if BODY.match(name)), None)
     return Fetched(
-        uid=int(uid),
+        uid=uid,
         at=internal_date(items.get(b"INTERNALDATE", b"")),
-        size=int(size) if size.isdigit() else 0,
+        size=number(items.get(b"RFC822.SIZE", b"")) or 0,
         content=content,
     )
 
@@ -86,7 +85,12 @@ def internal_date(value: bytes) -> datetime | None:
 
 def numbers_of(response: Response) -> list[int]:
     """The numbers of a SEARCH response."""
-    return [int(word) for word in response.text.split()[1:] if word.isdigit()]
+    return [found for word in response.text.split()[1:] if (found := number(word)) is not None]
+
+
+def number(octets: bytes) -> int | None:
+    """A number of IMAP: 32 bits, a size 63 (RFC 3501 9, RFC 9051 9). None where it is none."""
+    return int(octets) if octets.isdigit() and len(octets) < 20 else None
 
 
 def _items(response: Response) -> dict[bytes, bytes]:

@@ -16,8 +16,8 @@ from typing import Literal
 from imapclient import IMAPClient, imap_utf7
 from imapclient.exceptions import IMAPClientError
 
-from mailbridge.ingress.imap.faults import IdleRefused, Kind, MailboxFault, Refusal, goodbye, refusal, shown
-from mailbridge.ingress.imap.responses import LITERAL, Fetched, Response, fetched_of, numbers_of
+from mailbridge.ingress.imap.faults import IdleRefused, Kind, MailboxFault, Refusal, goodbye, legible, refusal, shown, words_of
+from mailbridge.ingress.imap.responses import LITERAL, Fetched, Response, fetched_of, number, numbers_of
 from mailbridge.ingress.imap.stream import MAX_LITERAL, Endpoint, Stream
 
 FIRST = 131_072
@@ -60,10 +60,11 @@ class Wire(IMAPClient):  # type: ignore[misc]
         self._idle: bytes | None = None
         self._count = 0
         try:
-            super().__init__(endpoint.host, endpoint.port, ssl=False)
-            self._imap.debug = 0
-            if endpoint.is_starttls:
-                self._imap.secure()
+            with legible():
+                super().__init__(endpoint.host, endpoint.port, ssl=False)
+                self._imap.debug = 0
+                if endpoint.is_starttls:
+                    self._imap.secure()
         except MailboxFault as fault:
             if "said nothing" in str(fault) and not endpoint.is_tls:
                 text = f'{endpoint.host} port {endpoint.port} sends no greeting; does it want tls = "tls"?'
@@ -151,9 +152,9 @@ class Wire(IMAPClient):  # type: ignore[misc]
             raise fault
         for response in (*told, last):
             for name, field in ((b"UIDVALIDITY", "validity"), (b"UIDNEXT", "uid_next")):
-                value = response.code(name)
-                if value is not None and value.isdigit():
-                    setattr(self, field, int(value))
+                value = number(response.code(name) or b"")
+                if value is not None:
+                    setattr(self, field, value)
         if not self.validity:
             raise MailboxFault(Kind.SETTING, f"folder {folder!r} has no UIDVALIDITY: this server cannot be watched")
         if not self.uid_next:
@@ -387,7 +388,7 @@ def uid_set(uids: Iterable[int]) -> bytes:
 
 def greeting_fault(fault: Exception) -> MailboxFault:
     """What a greeting other than OK asks for."""
-    text = shown(str(fault).encode())
+    text = words_of(fault)
     known = goodbye(text)
     return MailboxFault(known.kind, f"the server does not want to talk: {text}", pause=known.pause)
 

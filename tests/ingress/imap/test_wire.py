@@ -16,6 +16,7 @@ from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.faults import IdleRefused, Kind, MailboxFault
 from mailbridge.ingress.imap.login import log_in
 from mailbridge.ingress.imap.presets import account_of
+from mailbridge.ingress.imap.responses import Response, fetched_of, numbers_of
 from mailbridge.ingress.imap.stream import Endpoint
 from mailbridge.ingress.imap.wire import FIRST, WHOLE, Waited, Wire, folder_argument, uid_set
 from mailbridge.ingress.tls import self_signed
@@ -378,3 +379,29 @@ def test_names_and_numbers_as_commands_want_them() -> None:
     assert folder_argument("Entwürfe") == b'"Entw&APw-rfe"'
     assert folder_argument('a"b\\c') == b'"a\\"b\\\\c"'
     assert uid_set([5, 1, 2, 3, 9, 3]) == b"1:3,5,9"
+
+
+def test_numbers_without_end_are_none() -> None:
+    """A UID, a size or a search result of thousands of digits, which Python refuses to read, is left out like any other nonsense."""
+    endless = b"9" * 5_000
+    assert fetched_of(Response(tag=b"*", text=b"1 FETCH (UID " + endless + b")")) is None
+    mail = fetched_of(Response(tag=b"*", text=b"1 FETCH (UID 7 RFC822.SIZE " + endless + b")"))
+    assert mail is not None
+    assert (mail.uid, mail.size) == (7, 0)
+    assert numbers_of(Response(tag=b"*", text=b"SEARCH 7 " + endless + b" x 9")) == [7, 9]
+
+
+def test_what_is_no_imap_is_a_fault_of_its_own(server: ScriptedImap) -> None:
+    """A challenge that is no base64, and octets that are no text, end in one message; nothing of the library's own gets out."""
+
+    def garbled(session: Session, tag: str, arguments: str) -> bool:
+        session.send(b"* CAPABILITY \xb9\r\n" if arguments == "" else b"+ A\r\n")
+        session.ok(tag)
+        return True
+
+    server.hooks["AUTHENTICATE"] = garbled
+    with pytest.raises(MailboxFault, match="cannot be read"), opened(server):
+        pass
+    server.hooks["CAPABILITY"] = garbled
+    with pytest.raises(MailboxFault, match="cannot be read"):
+        Wire(Endpoint(host="127.0.0.1", port=server.port))
