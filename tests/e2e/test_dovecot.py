@@ -200,7 +200,8 @@ def test_a_mail_that_another_client_took_away_is_no_fault(folder: Path) -> None:
                 await all_there(home, 500_000, 1, within=5)
                 await deliver(server, 500_001, 1)
                 await all_there(home, 500_000, 2, within=5)
-                assert (watchers.health()[0].reconnects, watchers.health()[0].skipped) == (0, 0)
+                health = watchers.health()[0]
+                assert (health.reconnects, health.skipped, health.gone) == (0, 0, 1)
 
     asyncio.run(run())
 

@@ -105,6 +105,7 @@ class Mailbox:
         self._seen_at: datetime | None = None
         self._tries: dict[int, int] = {}
         self._skipped: set[int] = set()
+        self._looked_at = 0
         self._exists = 0
         self._newest: datetime | None = None
         self.done: list[int] = []
@@ -119,6 +120,7 @@ class Mailbox:
         began = self._ages.now()
         known = self._position or self._kept()
         self._remember(wire.validity)
+        self._looked_at = 0
         base = wire.uid_next - 1
         self._exists = wire.exists
         if known is not None and known.validity == wire.validity:
@@ -162,6 +164,7 @@ class Mailbox:
             Held, MailboxFault: as the door and the wire say.
         """
         new = [wire.completed(mail) for mail in mails if mail.uid > self._uid]
+        self._note_gone([mail.uid for mail in new])
         return self._accept_all(wire, self._given(wire, [mail.uid for mail in new], new))
 
     def take_pushed(self, wire: Wire) -> int | None:
@@ -260,6 +263,18 @@ class Mailbox:
         if any(uid not in self._skipped for uid in there):
             raise MailboxFault(Kind.NETWORK, f"the server does not give {len(there)} mails that it has")
         return given
+
+    def _note_gone(self, uids: Sequence[int]) -> None:
+        """Count the UIDs that were given out since the last look and are not there: another client, or a filter, was quicker."""
+        if not uids:
+            return
+        floor = max(self._uid, self._looked_at)
+        gone = uids[-1] - floor - sum(uid > floor for uid in uids)
+        self._looked_at = uids[-1]
+        if gone > 0:
+            self._vitals.gone += gone
+            text = "%d mails were moved or deleted before they could be read: is another program at work in this mailbox?"
+            log.warning(text, gone, extra={"mailbox": self._vitals.mailbox})
 
     def _skip(self, uid: int) -> None:
         if uid in self._skipped:

@@ -18,6 +18,7 @@ RED_AFTER = 3
 class MailboxHealth:
     """One mailbox as it is now. Ages in seconds, None: never. ``reason`` is "" while all is well.
 
+    ``skipped`` mails could not be had, ``gone`` were moved or deleted by somebody else before they could be read.
     ``age`` is that of the last round trip, or of the watcher while there was none: the number to raise an alarm on.
     """
 
@@ -32,6 +33,7 @@ class MailboxHealth:
     reconnects: int
     deaf: int
     skipped: int
+    gone: int
 
 
 class Vitals:
@@ -50,6 +52,7 @@ class Vitals:
         self.reconnects = 0
         self.deaf = 0
         self.skipped = 0
+        self.gone = 0
 
     def round_trip(self) -> None:
         """The server has just answered a command."""
@@ -86,4 +89,5 @@ class Vitals:
             reconnects=self.reconnects,
             deaf=self.deaf,
             skipped=self.skipped,
+            gone=self.gone,
         )
