@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -30,8 +30,11 @@ class Finding:
     text: str
 
 
-def probe(settings: ImapSettings, vault: TokenVault | None, *, idle_for: float) -> Iterator[Finding]:
-    """The steps of one account, until one fails. ``idle_for`` in seconds."""
+More = Callable[[ImapSettings, TokenVault | None], Iterator[Finding]]
+
+
+def probe(settings: ImapSettings, vault: TokenVault | None, *, idle_for: float, then: More | None = None) -> Iterator[Finding]:
+    """The steps of one account, until one fails, and ``then`` more where none has. ``idle_for`` in seconds."""
     account = account_of(settings)
     step = "connect"
     try:
@@ -50,6 +53,8 @@ def probe(settings: ImapSettings, vault: TokenVault | None, *, idle_for: float) 
                 yield Finding(step=step, is_good=True, text=f"{wire.exists} mails")
             step = "idle"
             yield _idle(wire, account, idle_for)
+        if then is not None:
+            yield from then(settings, vault)
     except MailboxFault as fault:
         yield Finding(step=step, is_good=False, text=str(fault))
 

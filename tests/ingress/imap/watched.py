@@ -138,10 +138,10 @@ def account(port: int, **changes: object) -> ImapSettings:
 
 @asynccontextmanager
 async def watching(
-    home: House, *accounts: ImapSettings, hot: Callable[[], bool] = never, vault: TokenVault | None = None
+    home: House, *accounts: ImapSettings, hot: Callable[[], bool] = never, vault: TokenVault | None = None, key: bytes = b""
 ) -> AsyncIterator[Watchers]:
     """Watch the accounts for the length of the block."""
-    watchers = await serve(accounts, home.accept, home.store, now=home.clock.now, hot=hot, vault=vault)
+    watchers = await serve(accounts, home.accept, home.store, now=home.clock.now, hot=hot, vault=vault, key=key)
     try:
         yield watchers
     finally:
