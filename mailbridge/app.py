@@ -118,6 +118,7 @@ class Bridge:
             checks["trust"] = "many mails are held for want of proof"
         mailboxes = self.mailboxes.health()
         checks |= {f"mailbox {one.mailbox}": one.reason for one in mailboxes if not one.is_well}
+        checks |= {f"canary {name}": one.reason for name, one in self.mailboxes.canaries().items() if not one.is_well}
         level = Level.DEGRADED if checks else Level.READY
         try:
             await self.store.counts()
@@ -145,6 +146,8 @@ class Bridge:
         self.metrics.waiting(Counter(wait.way for wait in self.waiting.everybody()))
         self.metrics.alarm("trust", is_raised=self.intake.burst.is_on(self.clock.now()))
         self.metrics.mailboxes({one.mailbox: one.age for one in self.mailboxes.health()})
+        canaries = self.mailboxes.canaries()
+        self.metrics.canaries({name: (one.latency, one.seen, not one.is_well) for name, one in canaries.items()})
         expiry = self.listeners.tls_not_after
         if expiry is not None:
             self.metrics.tls_expiry((expiry - datetime.now(UTC)).total_seconds())
@@ -170,6 +173,7 @@ class Bridge:
         if settings.imap != self.settings.imap or any(one.mode == "parked" for one in self.mailboxes.health()):
             await self.mailboxes.close(HANG_UP)
             self.mailboxes = await self.watch(settings)
+        self.mailboxes.hurry()
         self.settings = settings
 
 
@@ -257,6 +261,7 @@ async def bridge(
 
         async def watch(settings: Settings) -> imap.Watchers:
             vault = open_vault(settings.store) if any(one.oauth is not None for one in settings.imap) else None
+            key = read_key(key_path_of(settings.store), is_made=False)
             return await imap.serve(
                 settings.imap,
                 intake.accept,
@@ -265,6 +270,7 @@ async def bridge(
                 drift=lambda: clock.drift,
                 vault=vault,
                 hot=waiting.is_anyone,
+                key=key,
             )
 
         running = Bridge(

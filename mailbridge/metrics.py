@@ -87,6 +87,19 @@ class Metrics:
             ("mailbox",),
             registry=self._registry,
         )
+        self._canaries = Gauge(
+            "mailbridge_mailbox_canary_seconds",
+            "How long the last canary that arrived was on its way to the mailbox",
+            ("mailbox",),
+            registry=self._registry,
+        )
+        self._canary_ages = Gauge(
+            "mailbridge_mailbox_canary_age_seconds",
+            "Since the last canary arrived in the mailbox",
+            ("mailbox",),
+            registry=self._registry,
+        )
+        self._kept: set[str] = set()
         self._alarms = Gauge("mailbridge_alarm", "1 while something needs a person", ("target",), registry=self._registry)
 
     def mailboxes(self, ages: Mapping[str, float]) -> None:
@@ -94,6 +107,19 @@ class Metrics:
         self._mailboxes.clear()
         for mailbox, age in ages.items():
             self._mailboxes.labels(mailbox).set(age)
+
+    def canaries(self, told: Mapping[str, tuple[float | None, float | None, bool]]) -> None:
+        """Set for each account's canary how long it took, how old that news is (None: none has come), and whether it is an alarm."""
+        self._canaries.clear()
+        self._canary_ages.clear()
+        for name in self._kept - told.keys():
+            self._alarms.remove(f"canary {name}")
+        self._kept = set(told)
+        for name, (latency, age, is_raised) in told.items():
+            self.alarm(f"canary {name}", is_raised=is_raised)
+            if latency is not None and age is not None:
+                self._canaries.labels(name).set(latency)
+                self._canary_ages.labels(name).set(age)
 
     def message(self, ingress: str, outcome: str) -> None:
         """Count one mail. An outcome that is not one of MESSAGE_OUTCOMES counts as ``other``."""

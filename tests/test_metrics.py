@@ -30,6 +30,8 @@ NAMES = {
     "mailbridge_waiting": {"way"},
     "mailbridge_tls_expiry_seconds": set(),
     "mailbridge_mailbox_last_roundtrip_seconds": {"mailbox"},
+    "mailbridge_mailbox_canary_seconds": {"mailbox"},
+    "mailbridge_mailbox_canary_age_seconds": {"mailbox"},
     "mailbridge_alarm": {"target"},
     "mailbridge_held": {"check"},
     "mailbridge_flooded": {"by"},
@@ -42,10 +44,10 @@ CLOSED = {
     "state": {str(state) for state in State},
     "code": {*(str(status) for status in STATUSES), OTHER},
     "sink": {"skyvern"},
-    "target": {"skyvern"},
+    "target": {"skyvern", "canary gmail"},
     "check": {*HELD_CHECKS, OTHER},
     "by": {*FLOODED_BY},
-    "mailbox": {"gmail/INBOX"},
+    "mailbox": {"gmail/INBOX", "gmail"},
 }
 
 
@@ -68,6 +70,8 @@ def _counted() -> Metrics:
     metrics.tls_expiry(60)
     metrics.mailboxes({"gone/INBOX": 1.0})
     metrics.mailboxes({"gmail/INBOX": 12.5})
+    metrics.canaries({"gone": (1.0, 2.0, True), "new": (None, None, False)})
+    metrics.canaries({"gmail": (1.5, 60.0, False)})
     metrics.alarm("skyvern", is_raised=True)
     metrics.held("dkim")
     metrics.held("ann@corp.example")

@@ -22,13 +22,14 @@ def imap() -> None:
 @config_option
 @json_option
 def status(*, config: Path | None, as_json: bool) -> None:
-    """Every watched mailbox as the running daemon sees it now. Exit 1 if one is not well, 69 if the daemon does not answer."""
+    """Every watched mailbox, and canary, as the running daemon sees it now. Exit 1 if one is not well, 69 if the daemon does not answer."""
     listen = load_or_exit(config).settings.http.listen
     answer = _ask(listen)
     if answer is None:
         click.echo(f"mailbridge: no daemon answers on http://{listen}/readyz; is it running with this configuration?", err=True)
         raise SystemExit(Exit.UNAVAILABLE)
     rows = answer.get("mailboxes", [])
+    canaries = _canaries(rows)
     if as_json:
         click.echo(json.dumps(rows))
     elif not rows:
@@ -41,18 +42,26 @@ def status(*, config: Path | None, as_json: bool) -> None:
         )
         if row["reason"]:
             click.echo(f"     {row['reason']}")
-    if not all(row["is_well"] for row in rows):
+    for name, canary in () if as_json else canaries.items():
+        mark = "ok  " if canary["is_well"] else "FAIL"
+        took = "" if canary["latency"] is None else f", took {canary['latency']:.1f} s"
+        click.echo(f"{mark} {name + ' canary':30} arrived {_ago(canary['seen'])}{took}")
+        if canary["reason"]:
+            click.echo(f"     {canary['reason']}")
+    if not all(row["is_well"] for row in (*rows, *canaries.values())):
         raise SystemExit(Exit.GENERAL)
 
 
 @imap.command()
 @click.argument("name")
 @click.option("--idle", type=float, default=2.0, show_default=True, metavar="SECONDS", help="How long to wait in IDLE.")
+@click.option("--canary", is_flag=True, help="Send a mail to the mailbox itself, and see it arrive.")
 @config_option
 @json_option
-def test(*, name: str, idle: float, config: Path | None, as_json: bool) -> None:
+def test(*, name: str, idle: float, canary: bool, config: Path | None, as_json: bool) -> None:
     """Log in to the account NAME, list its folders, open the watched ones and idle; say what is wrong. Exit 69 on a failure."""
     from mailbridge.ingress.imap.probe import probe
+    from mailbridge.ingress.imap.trial import trial
     from mailbridge.ingress.imap.vault import open_vault
     from mailbridge.store import StoreError
 
@@ -68,7 +77,7 @@ def test(*, name: str, idle: float, config: Path | None, as_json: bool) -> None:
         click.echo(f"mailbridge: {fault}", err=True)
         raise SystemExit(Exit.CONFIG) from None
     is_good = True
-    for finding in probe(account, vault, idle_for=idle):
+    for finding in probe(account, vault, idle_for=idle, then=trial if canary else None):
         is_good = is_good and finding.is_good
         if as_json:
             click.echo(json.dumps({"step": finding.step, "ok": finding.is_good, "text": finding.text}))
@@ -76,6 +85,11 @@ def test(*, name: str, idle: float, config: Path | None, as_json: bool) -> None:
             click.echo(f"{'ok  ' if finding.is_good else 'FAIL'} {finding.step}: {finding.text}")
     if not is_good:
         raise SystemExit(Exit.UNAVAILABLE)
+
+
+def _canaries(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Each account's canary once, by the account's name."""
+    return {row["mailbox"].partition("/")[0]: row["canary"] for row in rows if row.get("canary")}
 
 
 def _ask(listen: str) -> dict[str, Any] | None:

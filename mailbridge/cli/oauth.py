@@ -28,6 +28,7 @@ def login(*, account: str, device: bool, timeout: float, config: Path | None) ->
     from mailbridge.config.settings import ImapSettings
     from mailbridge.ingress.imap.consent import by_browser, by_device
     from mailbridge.ingress.imap.faults import MailboxFault
+    from mailbridge.ingress.imap.oauth import sending
     from mailbridge.ingress.imap.vault import open_vault
     from mailbridge.store import StoreError
 
@@ -39,7 +40,7 @@ def login(*, account: str, device: bool, timeout: float, config: Path | None) ->
         known = ", ".join(one.label for one in with_oauth) or "none: see docs/imap.md"
         click.echo(f"mailbridge: name one [[imap]] account with oauth = {{…}}; there is {known}", err=True)
         raise SystemExit(Exit.NOT_FOUND)
-    chosen, grant = found[0], found[0].oauth
+    chosen, grant = found[0], sending(found[0]) or found[0].oauth
     try:
         vault = open_vault(settings.store)
         if device:

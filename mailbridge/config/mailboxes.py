@@ -13,6 +13,10 @@ from mailbridge.core.addresses import parse_mailbox
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MOVE = "move:"
 MOST_FOLDERS = 20
+EVERY = (timedelta(minutes=1), timedelta(days=7))
+SOONEST = timedelta(seconds=5)
+SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(?!0)(\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])")
+SEND_SCOPE = "https://outlook.office.com/SMTP.Send"
 RENEW = (timedelta(seconds=5), timedelta(minutes=28))
 """RFC 2177 wants IDLE anew before 29 minutes; the strictest provider ends it after one."""
 
@@ -24,7 +28,7 @@ def mailbox_mistakes(settings: Settings) -> Iterator[tuple[str, str, str]]:
         if count > 1:
             yield "imap", "name", f"{name!r} names more than one account; give each a name of its own"
     for account in settings.imap:
-        for key, what in (*_where(account), *_who(account), *_what(account)):
+        for key, what in (*_where(account), *_who(account), *_what(account), *_canary(account)):
             yield "imap", key, f"account {account.label!r}: {what}"
 
 
@@ -37,7 +41,7 @@ def _where(account: ImapSettings) -> Iterator[tuple[str, str]]:
         yield "name", "must not be an address: it stands in metrics"
     if not 0 <= account.port <= 65535:
         yield "port", "must be between 1 and 65535"
-    if account.tls == "none" and account.tls_ca is not None:
+    if account.tls == "none" and account.tls_ca is not None and account.canary is None:
         yield "tls_ca", 'has no meaning with tls = "none"'
 
 
@@ -85,3 +89,29 @@ def _what(account: ImapSettings) -> Iterator[tuple[str, str]]:
         yield "identifier", "is empty"
     if not RENEW[0] <= account.renew <= RENEW[1]:
         yield "renew", "must be between 5s and 28m"
+
+
+def _canary(account: ImapSettings) -> Iterator[tuple[str, str]]:
+    canary = account.canary
+    if canary is None:
+        return
+    if not EVERY[0] <= canary.every <= EVERY[1]:
+        yield "canary", "every must be between 1m and 7d"
+    if not SOONEST <= canary.deadline < canary.every:
+        yield "canary", "deadline must be at least 5s, and less than every"
+    if canary.smtp and not SERVER.fullmatch(canary.smtp):
+        yield "canary", "smtp must be host:port such as smtp.example.com:465"
+    is_known = bool(canary.smtp) or (account.preset is not None and not account.host)
+    if canary.by == "append" and canary.smtp:
+        yield "canary", 'smtp has no meaning with by = "append"'
+    if canary.by == "smtp" and not is_known:
+        yield "canary", 'by = "smtp" needs the submission server: smtp = "host:port"'
+    if canary.by == "append" or not is_known:
+        return
+    if not account.mailbox.isascii():
+        yield "canary", 'is sent to an address in ASCII only; use by = "append"'
+    oauth = account.oauth
+    if oauth is None or oauth.provider != "microsoft" or oauth.grant != "user" or not oauth.scope:
+        return
+    if "smtp.send" not in oauth.scope.casefold():
+        yield "canary", f'is sent by SMTP: the scope of oauth needs {SEND_SCOPE} too, or by = "append"'

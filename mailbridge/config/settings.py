@@ -69,6 +69,17 @@ class OAuthSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     device_url: str = ""
 
 
+class CanarySettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[imap]] canary = {…}`: a mail to oneself, seen or alarmed. ``smtp`` is ``host:port``, "" the preset's server; ``by`` "auto"
+    is smtp where such a server is known, else append; ``tls`` "auto" is tls on port 465, and STARTTLS elsewhere."""
+
+    every: timedelta = Seconds(hours=1)
+    deadline: timedelta = Seconds(minutes=5)
+    by: Literal["auto", "smtp", "append"] = "auto"
+    smtp: str = ""
+    tls: Literal["auto", "tls", "starttls"] = "auto"
+
+
 class ImapSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[imap]]`: one account whose folders are watched. ``port`` 0 is the usual one of ``tls``."""
 
@@ -88,6 +99,7 @@ class ImapSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     folders: tuple[str, ...] = ("INBOX",)
     after: str = "nothing"
     renew: timedelta = Seconds(seconds=55)
+    canary: CanarySettings | None = None
 
     @property
     def label(self) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mailbridge.app import bridge
 from mailbridge.config.settings import (
+    CanarySettings,
     HttpSettings,
     IdentitySettings,
     PracticeSettings,
@@ -21,7 +24,7 @@ from mailbridge.config.settings import (
 from tests.cli.running import Run
 from tests.ingress.imap.watched import account, code_mail
 from tests.loop import looped, until
-from tests.peers.scripted_imap import ScriptedImap
+from tests.peers.scripted_imap import ScriptedImap, Session
 from tests.peers.token_endpoint import running_token_endpoint
 
 
@@ -122,6 +125,65 @@ async def test_status_readyz_and_metrics_tell_the_truth(tmp_path: Path) -> None:
             )
             assert [one.mailbox for one in running.mailboxes.health()] == ["box/INBOX"]
             await until(lambda: server.idling == 1)
+
+
+def _is_full(session: Session, tag: str, _: str) -> bool:
+    session.send(f"{tag} NO [OVERQUOTA] full\r\n".encode())
+    return True
+
+
+@looped
+async def test_a_canary_shows_in_readyz_metrics_and_status(here: Path, run: Run) -> None:
+    """One that arrives with its time; one that does not as a degradation and an alarm, which a reload takes along."""
+    with ScriptedImap() as server, ScriptedImap() as lost:
+        lost.hooks["APPEND"] = _is_full
+        every = CanarySettings(every=timedelta(milliseconds=200), by="append")
+        settings = Settings(
+            smtp=SmtpSettings(listen=("127.0.0.1:0",), tls=False),
+            http=HttpSettings(listen="127.0.0.1:0"),
+            practice=PracticeSettings(listen="127.0.0.1:0"),
+            identity=IdentitySettings(learn_from_skyvern=False),
+            store=StoreSettings(url=f"sqlite:///{here}/mailbridge.db"),
+            imap=(account(server.port, canary=every), account(lost.port, name="lost", canary=every)),
+        )
+        async with bridge(settings, state_dir=here) as running:
+            await until(lambda: running.mailboxes.canaries()["box"].seen is not None)
+            await until(lambda: not running.mailboxes.canaries()["lost"].is_well)
+            health = await running.health()
+            assert (health.level, list(health.checks)) == ("degraded", ["canary lost"])
+            assert "could not be sent" in health.checks["canary lost"] and "full" in health.checks["canary lost"]
+            told = (await running.render_metrics()).decode()
+            assert 'mailbridge_mailbox_canary_seconds{mailbox="box"}' in told
+            assert 'mailbridge_mailbox_canary_age_seconds{mailbox="box"}' in told
+            assert 'mailbridge_alarm{target="canary lost"} 1.0' in told and 'mailbridge_alarm{target="canary box"} 0.0' in told
+            assert running.practice is not None and not running.practice.rows()
+            (here / "status.toml").write_text(f'[http]\nlisten = "{running.http_address}"\n')
+            done = await asyncio.to_thread(run, "imap", "status", "--config", str(here / "status.toml"))
+            assert (done.code, [line[:4] for line in done.out.splitlines()]) == (1, ["ok  ", "ok  ", "ok  ", "FAIL", "    "])
+            assert "box canary" in done.out and "lost canary" in done.out
+            await running.reload(msgspec.structs.replace(settings, imap=settings.imap[:1]))
+            assert "canary lost" not in (await running.render_metrics()).decode()
+
+
+def test_a_canary_is_tried_without_a_daemon(here: Path, run: Run, server: ScriptedImap) -> None:
+    """Sent, seen and removed, each with its time; the mail that lies there is left alone, and nothing is kept."""
+    configured(here, server.port)
+    server.deliver(code_mail("482913"))
+    done = run("imap", "test", "box", "--idle", "0.05", "--canary")
+    assert (done.code, [line.partition(":")[0] for line in done.out.splitlines()][-3:]) == (
+        0,
+        ["ok   canary sent", "ok   canary seen", "ok   canary removed"],
+    )
+    assert "APPEND" in done.out and " ms" in done.out
+    assert len(server.mails) == 1 and not server.mails[0].flags
+
+
+def test_a_canary_that_cannot_go_fails_the_try(here: Path, run: Run, server: ScriptedImap) -> None:
+    """Exit 69 with the reason."""
+    configured(here, server.port, secret='password = "pw"\ncanary = { smtp = "127.0.0.1:1" }')
+    done = run("imap", "test", "box", "--idle", "0.05", "--canary", "--json")
+    assert (done.code, done.rows[-1]["step"], done.rows[-1]["ok"]) == (69, "canary sent", False)
+    assert "connection refused" in done.rows[-1]["text"]
 
 
 def test_a_permission_is_kept_for_the_daemon(here: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

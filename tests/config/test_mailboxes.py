@@ -9,6 +9,7 @@ import pytest
 from mailbridge.config.load import load
 from mailbridge.config.problems import ConfigError
 from mailbridge.config.settings import ImapSettings
+from mailbridge.ingress.imap.oauth import provider_of, sending
 from mailbridge.ingress.imap.presets import PRESETS, account_of
 
 GOOD = '[[imap]]\npreset = "gmail"\nusername = "ann@gmail.com"\npassword = "abcd efgh ijkl mnop"\n'
@@ -53,6 +54,7 @@ def test_secrets_may_lie_in_files(tmp_path: Path) -> None:
     assert second.oauth.client_secret.reveal() == "secret-app"
 
 
+CANARY = 'preset = "gmail"\nusername = "ann@gmail.com"\npassword = "x"\n'
 MISTAKES = {
     'username = "ann@corp.example"\npassword = "x"': "needs a host",
     'host = "mail.example"\nusername = "ann"\npassword = "x"': "is no mail address; say with address",
@@ -69,6 +71,18 @@ MISTAKES = {
     'preset = "gmail"\nusername = "ann@gmail.com"\noauth = { provider = "custom", client_id = "x" }': "token_url and scope",
     'preset = "gmail"\nusername = "ann@gmail.com"\noauth = { provider = "google", client_id = "x", token_url = "http://a.b/" }': "https",
     'preset = "gmail"\nusername = "ann@gmail.com"\npasword = "x"': "did you mean password",
+    CANARY + "canary = { evry = '1h' }": "did you mean every",
+    CANARY + "canary = { every = '10s' }": "every must be between 1m and 7d",
+    CANARY + "canary = { every = '5m', deadline = '5m' }": "less than every",
+    CANARY + "canary = { deadline = '1s' }": "at least 5s",
+    CANARY + "canary = { smtp = 'smtp.example.com' }": "host:port",
+    CANARY + "canary = { smtp = 'smtp.example.com:0' }": "host:port",
+    CANARY + "canary = { smtp = 'smtp.example.com:99999' }": "host:port",
+    CANARY + "canary = { by = 'append', smtp = 'smtp.example.com:465' }": 'no meaning with by = "append"',
+    CANARY + "host = 'imap.zoho.eu'\ncanary = { by = 'smtp' }": "needs the submission server",
+    CANARY + "address = 'änn@gmail.com'\ncanary = {}": 'by = "append"',
+    'preset = "outlook"\nusername = "ann@corp.com"\ncanary = {}\n'
+    'oauth = { provider = "microsoft", client_id = "x", scope = "https://outlook.office.com/IMAP.AccessAsUser.All" }': "SMTP.Send too",
 }
 
 
@@ -94,3 +108,42 @@ def test_a_cursor_follows_the_account_and_shows_no_address(tmp_path: Path) -> No
     assert one.cursor_of("INBOX") == renamed.cursor_of("INBOX")
     assert len({one.cursor_of("INBOX"), one.cursor_of("Junk"), other.cursor_of("INBOX")}) == 3
     assert "ann" not in one.cursor_of("INBOX")
+
+
+WAYS = {
+    'preset = "gmail"': ("smtp.gmail.com", 465, False),
+    'preset = "icloud"': ("smtp.mail.me.com", 587, True),
+    'preset = "proton"': ("127.0.0.1", 1025, True),
+    'preset = "zoho"\nhost = "imap.zoho.eu"': None,
+    'host = "mail.example"': None,
+    'host = "mail.example"\ncanary = { smtp = "mail.example:587" }': ("mail.example", 587, True),
+    'host = "mail.example"\ncanary = { smtp = "[::1]:2465", tls = "tls" }': ("::1", 2465, False),
+    'preset = "gmail"\ncanary = { by = "append" }': None,
+}
+
+
+@pytest.mark.parametrize("table", WAYS)
+def test_a_canary_goes_by_the_known_server_or_else_by_append(tmp_path: Path, table: str) -> None:
+    """By the preset's submission server, unless another mailbox server is named, or by the one that is configured; always by TLS."""
+    more = "" if "canary" in table else "canary = {}\n"
+    server = account_of(
+        loaded(tmp_path, f'[[imap]]\n{table}\n{more}username = "ann@corp.example"\npassword = "x"\n')[0]
+    ).submission
+    assert (server and (server.host, server.port, server.is_starttls)) == WAYS[table]
+
+
+def test_no_canary_unless_one_is_asked_for(tmp_path: Path) -> None:
+    """Nobody's account sends mail by itself."""
+    account = account_of(loaded(tmp_path, GOOD)[0])
+    assert (account.canary, account.submission) == (None, None)
+
+
+@pytest.mark.parametrize(("canary", "is_asked"), [("", False), ("canary = {}", True), ("canary = { by = 'append' }", False)])
+def test_microsoft_is_asked_for_the_permission_to_send(tmp_path: Path, canary: str, is_asked: bool) -> None:
+    """At the login, where the canary goes by its server, beside the one to read and the refresh token; else not."""
+    table = 'preset = "outlook"\nusername = "ann@corp.com"\noauth = { provider = "microsoft", client_id = "x" }\n'
+    grant = sending(loaded(tmp_path, f"[[imap]]\n{table}{canary}\n")[0])
+    assert grant is not None
+    words = provider_of(grant).scope.split()
+    assert {word.rpartition("/")[2] for word in words} >= {"IMAP.AccessAsUser.All", "offline_access"}
+    assert ("https://outlook.office.com/SMTP.Send" in words) is is_asked

@@ -32,7 +32,8 @@ class StoredMail:
 
 
 class ScriptedImap:
-    """One mailbox, any number of sessions. ``hooks`` replace the answer to a command; ``log`` holds what clients sent."""
+    """One mailbox, any number of sessions. ``hooks`` replace the answer to a command; ``log`` holds what clients sent. ``folders``
+    have mails of their own; every other name is the mailbox's."""
 
     def __init__(self, *, capabilities: str = CAPABILITIES, tls: ssl.SSLContext | None = None) -> None:
         self.capabilities = capabilities
@@ -48,6 +49,7 @@ class ScriptedImap:
         self.sessions: list[Session] = []
         self.logins: list[float] = []
         self.moved: dict[str, list[int]] = {}
+        self.folders: dict[str, list[StoredMail]] = {}
         self._tls = tls
         self._lock = threading.RLock()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -126,6 +128,7 @@ class Session:
         self._ending = ""
         self.idle_tag: str | None = None
         self.seen = 0
+        self.box = server.mails
         self._lock = threading.Lock()
 
     def send(self, octets: bytes) -> None:
@@ -161,6 +164,14 @@ class Session:
         line, _, rest = bytes(self._inbox).partition(b"\n")
         self._inbox = bytearray(rest)
         return line + b"\n"
+
+    def octets(self, size: int) -> bytes:
+        """So many octets of the client."""
+        while len(self._inbox) < size and not self._ending:
+            with contextlib.suppress(TimeoutError):
+                self._inbox += self.connection.recv(65_536)
+        octets, self._inbox = bytes(self._inbox[:size]), self._inbox[size:]
+        return octets
 
     def end(self) -> None:
         """Close as was asked for."""
@@ -236,9 +247,10 @@ class Session:
         self.send(b"* ID NIL\r\n")
         self.ok(tag)
 
-    def _on_examine(self, tag: str, _: str) -> None:
+    def _on_examine(self, tag: str, name: str) -> None:
         server = self.server
-        self.seen = len(server.mails)
+        self.box = server.folders.get(name.strip('"'), server.mails)
+        self.seen = len(self.box)
         self.send(
             f"* {self.seen} EXISTS\r\n* 0 RECENT\r\n* OK [UIDVALIDITY {server.validity}] ok\r\n"
             f"* OK [UIDNEXT {server.uid_next}] ok\r\n{tag} OK [READ-ONLY] done\r\n".encode()
@@ -251,8 +263,8 @@ class Session:
         self.ok(tag)
 
     def _tell_exists(self) -> None:
-        if len(self.server.mails) != self.seen:
-            self.seen = len(self.server.mails)
+        if len(self.box) != self.seen:
+            self.seen = len(self.box)
             self.send(f"* {self.seen} EXISTS\r\n".encode())
 
     def _on_idle(self, tag: str, _: str) -> None:
@@ -262,9 +274,13 @@ class Session:
             self._tell_exists()
 
     def _on_uid_search(self, tag: str, criteria: str) -> None:
-        spans = [part.partition(":")[::2] for part in criteria.removeprefix("UID ").split(",")]
-        wanted = [(int(low), int(high or low)) for low, high in spans]
-        found = [mail.uid for mail in self.server.mails if any(low <= mail.uid <= high for low, high in wanted)]
+        subject = re.search(r'SUBJECT "([^"]*)"', criteria)
+        if subject is not None:
+            found = [mail.uid for mail in self.box if subject[1].lower().encode() in mail.content.split(b"\r\n\r\n")[0].lower()]
+        else:
+            spans = [part.partition(":")[::2] for part in criteria.removeprefix("UID ").split(",")]
+            wanted = [(int(low), int(high or low)) for low, high in spans]
+            found = [mail.uid for mail in self.box if any(low <= mail.uid <= high for low, high in wanted)]
         uids = " ".join(map(str, found))
         self.send(f"* SEARCH {uids}\r\n".encode())
         self.ok(tag)
@@ -272,7 +288,7 @@ class Session:
     def _on_fetch(self, tag: str, arguments: str) -> None:
         span, _, items = arguments.partition(" ")
         low, _, high = span.partition(":")
-        uids = [mail.uid for mail in self.server.mails[int(low) - 1 : int(high)]]
+        uids = [mail.uid for mail in self.box[int(low) - 1 : int(high)]]
         if uids:
             self.tell_mails(f"{uids[0]}:{uids[-1]} {items}")
         self.ok(tag)
@@ -287,7 +303,7 @@ class Session:
         wanted = [part.partition(":")[::2] for part in span.split(",")]
         spans = [(int(low), int(high or low)) for low, high in wanted]
         part = re.search(r"<(\d+)\.(\d+)>", items)
-        for number, mail in enumerate(list(self.server.mails), 1):
+        for number, mail in enumerate(list(self.box), 1):
             if any(low <= mail.uid <= high for low, high in spans):
                 told = f"* {number} FETCH (UID {mail.uid}"
                 if "INTERNALDATE" in items:
@@ -304,9 +320,35 @@ class Session:
 
     def _on_uid_store(self, tag: str, arguments: str) -> None:
         uids, _, flags = arguments.partition(" ")
-        for mail in self.server.mails:
+        for mail in self.box:
             if str(mail.uid) in uids.split(","):
                 mail.flags |= set(re.findall(r"[\\$\w]+", flags.partition("(")[2]))
+        self.ok(tag)
+
+    def _on_uid_expunge(self, tag: str, arguments: str) -> None:
+        server = self.server
+        for number in range(len(self.box), 0, -1):
+            mail = self.box[number - 1]
+            if str(mail.uid) in arguments.split(",") and r"\Deleted" in mail.flags:
+                del self.box[number - 1]
+                for session in server.sessions:
+                    if session.box is self.box and (session is self or session.idle_tag is not None):
+                        session.send(f"* {number} EXPUNGE\r\n".encode())
+                        session.seen -= 1
+        self.ok(tag)
+
+    def _on_list(self, tag: str, _: str) -> None:
+        for name in ("INBOX", *self.server.folders):
+            special = f"\\{name}" if name in ("Junk", "Sent", "Trash") else ""
+            self.send(f'* LIST ({special}) "/" "{name}"\r\n'.encode())
+        self.ok(tag)
+
+    def _on_append(self, tag: str, arguments: str) -> None:
+        size = int(arguments.rpartition("{")[2].rstrip("}"))
+        self.send(b"+ go on\r\n")
+        content = self.octets(size)
+        self.line()
+        self.server.deliver(content)
         self.ok(tag)
 
     def _on_uid_move(self, tag: str, arguments: str) -> None:

@@ -69,7 +69,7 @@ def _with_token(wire: Wire, account: Account, tokens: TokenSource, offered: froz
     for _ in range(2):
         token = tokens.token()
         challenges: list[bytes] = []
-        mechanism, answer = _bearer(account, token, offered, challenges)
+        mechanism, answer = bearer(account, token, offered, challenges)
         refused = _refused(lambda mechanism=mechanism, answer=answer: wire.sasl_login(mechanism, answer))  # type: ignore[misc]
         if refused is None:
             return token
@@ -80,10 +80,10 @@ def _with_token(wire: Wire, account: Account, tokens: TokenSource, offered: froz
     raise _refusal(text + _told(challenge), "does the token's owner have IMAP access to this mailbox?")
 
 
-def _bearer(
+def bearer(
     account: Account, token: Token, offered: frozenset[bytes], challenges: list[bytes]
 ) -> tuple[str, Callable[[bytes], bytes]]:
-    """Mechanism and answers. The first answer is the token; a challenge after it is an error that wants an empty reply."""
+    """Mechanism and answers, for IMAP and SMTP alike. The first answer is the token; a challenge after it is an error that wants an empty reply."""
     secret = token.value.reveal()
     if b"AUTH=OAUTHBEARER" in offered:
         first = f"n,a={account.username},\x01host={account.host}\x01port={account.port}\x01auth=Bearer {secret}\x01\x01"

@@ -15,9 +15,11 @@ from typing import Protocol
 
 from mailbridge.core.mail import Envelope
 from mailbridge.ingress.imap.ages import Ages
+from mailbridge.ingress.imap.canary import Canary
 from mailbridge.ingress.imap.faults import Kind, MailboxFault
 from mailbridge.ingress.imap.responses import Fetched
 from mailbridge.ingress.imap.vitals import Vitals
+from mailbridge.ingress.imap.whereabouts import Spot
 from mailbridge.ingress.imap.wire import LAST_UID, Wire, uid_set
 from mailbridge.store import Receipt, StoreUnavailable
 
@@ -93,8 +95,12 @@ class Mailbox:
         ages: Ages,
         vitals: Vitals,
         with_effect: bool = False,
+        folder: str = "",
+        canary: Canary | None = None,
     ) -> None:
         self._key = key
+        self._folder = folder
+        self._canary = canary
         self._rcpt = rcpt
         self._peer = peer
         self._door = door
@@ -290,6 +296,8 @@ class Mailbox:
         return taken
 
     def _accept(self, validity: int, mail: Fetched, *, is_ahead: bool) -> int:
+        if self._is_canary(validity, mail, is_ahead=is_ahead):
+            return 1
         envelope = Envelope(
             mail_from="",
             rcpt_to=(self._rcpt,),
@@ -323,6 +331,17 @@ class Mailbox:
         if not receipt.is_duplicate:
             self._vitals.mail()
         return 1
+
+    def _is_canary(self, validity: int, mail: Fetched, *, is_ahead: bool) -> bool:
+        """Whether it is the mail that we sent to ourselves; then it is noted, and goes nowhere."""
+        flight = self._canary.flight_of(mail.content or b"") if self._canary is not None else None
+        if self._canary is None or flight is None:
+            return False
+        self._canary.saw(flight, Spot(folder=self._folder, validity=validity, uid=mail.uid))
+        self._newest = mail.at
+        if not is_ahead:
+            self._move(mail.uid, validity)
+        return True
 
     def _arrived(self, at: datetime | None) -> datetime:
         """When a mail came: the server's word, in whole seconds, never the future, and not before we last saw that it was not

@@ -15,8 +15,10 @@ from typing import Any
 import httpx
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from msgspec.structs import replace
 
-from mailbridge.config.settings import OAuthSettings
+from mailbridge.config.mailboxes import SEND_SCOPE
+from mailbridge.config.settings import ImapSettings, OAuthSettings
 from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.faults import Kind, MailboxFault, shown
 from mailbridge.ingress.imap.vault import TokenVault
@@ -42,6 +44,16 @@ class Provider:
 
 
 MICROSOFT = "https://login.microsoftonline.com"
+
+
+def sending(account: ImapSettings) -> OAuthSettings | None:
+    """How an account gets its tokens, with the permission to send where its canary goes by Microsoft's submission server (Google's
+    scope holds for both)."""
+    grant, canary = account.oauth, account.canary
+    is_submitted = canary is not None and canary.by != "append" and (bool(canary.smtp) or not account.host)
+    if grant is None or not is_submitted or grant.provider != "microsoft" or grant.grant != "user" or grant.scope:
+        return grant
+    return replace(grant, scope=f"{provider_of(grant).scope} {SEND_SCOPE}")
 
 
 def provider_of(settings: OAuthSettings) -> Provider:

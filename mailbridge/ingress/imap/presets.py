@@ -10,21 +10,25 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Literal
 
-from mailbridge.config.settings import ImapSettings, OAuthSettings
+from mailbridge.config.settings import CanarySettings, ImapSettings, OAuthSettings
 from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.faults import Kind, MailboxFault
 from mailbridge.ingress.imap.stream import SILENCE, Endpoint
 
 PORTS = {"tls": 993, "starttls": 143, "none": 143}
+SMTPS = 465
+"""The port of submission inside TLS (RFC 8314); everywhere else it begins with STARTTLS."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
     """A provider. ``hint`` tells what its password is; ``hot_poll`` how often it is asked while somebody waits (None: as often
-    as a server of one's own); ``is_pipelined`` whether it takes several commands at once (Exchange is said to stumble)."""
+    as a server of one's own); ``is_pipelined`` whether it takes several commands at once (Exchange is said to stumble);
+    ``smtp`` is its submission server, ``host:port``."""
 
     host: str
     hint: str
+    smtp: str
     port: int = 993
     tls: Literal["tls", "starttls"] = "tls"
     hot_poll: timedelta | None = timedelta(seconds=2)
@@ -33,28 +37,53 @@ class Preset:
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
-        "gmail": Preset(host="imap.gmail.com", hint="an app password (16 letters; needs 2-step verification), or oauth"),
-        "outlook": Preset(host="outlook.office365.com", hint="no password at all: oauth only", is_pipelined=False),
-        "yahoo": Preset(host="imap.mail.yahoo.com", hint="an app password"),
-        "icloud": Preset(host="imap.mail.me.com", hint="an app-specific password"),
-        "fastmail": Preset(host="imap.fastmail.com", hint="an app password"),
-        "zoho": Preset(host="imap.zoho.com", hint="an app password; IMAP has to be switched on in its settings"),
+        "gmail": Preset(
+            host="imap.gmail.com",
+            smtp="smtp.gmail.com:465",
+            hint="an app password (16 letters; needs 2-step verification), or oauth",
+        ),
+        "outlook": Preset(
+            host="outlook.office365.com", smtp="smtp.office365.com:587", hint="no password at all: oauth only", is_pipelined=False
+        ),
+        "yahoo": Preset(host="imap.mail.yahoo.com", smtp="smtp.mail.yahoo.com:465", hint="an app password"),
+        "icloud": Preset(host="imap.mail.me.com", smtp="smtp.mail.me.com:587", hint="an app-specific password"),
+        "fastmail": Preset(host="imap.fastmail.com", smtp="smtp.fastmail.com:465", hint="an app password"),
+        "zoho": Preset(
+            host="imap.zoho.com", smtp="smtp.zoho.com:465", hint="an app password; IMAP has to be switched on in its settings"
+        ),
         "proton": Preset(
             host="127.0.0.1",
+            smtp="127.0.0.1:1025",
             port=1143,
             tls="starttls",
             hint="the password that Proton Bridge shows, and tls_ca = its exported certificate",
             hot_poll=None,
         ),
-        "163": Preset(host="imap.163.com", hint="an authorisation code", hot_poll=timedelta(seconds=5)),
-        "yandex": Preset(host="imap.yandex.com", hint="an app password; IMAP has to be switched on in its settings"),
+        "163": Preset(host="imap.163.com", smtp="smtp.163.com:465", hint="an authorisation code", hot_poll=timedelta(seconds=5)),
+        "yandex": Preset(
+            host="imap.yandex.com", smtp="smtp.yandex.com:465", hint="an app password; IMAP has to be switched on in its settings"
+        ),
     }
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """Where an account hands in mail that it sends (RFC 6409)."""
+
+    host: str
+    port: int
+    is_starttls: bool
+
+    def endpoint(self, context: ssl.SSLContext) -> Endpoint:
+        """Where to connect: never without TLS."""
+        return Endpoint(host=self.host, port=self.port, is_starttls=self.is_starttls, context=context, tls_port=SMTPS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """An account with everything settled. ``hot_poll`` None: 50 to 250 ms."""
+    """An account with everything settled. ``hot_poll`` None: 50 to 250 ms. ``submission`` None: its canary is put into the
+    folder, where it has one."""
 
     name: str
     host: str
@@ -70,6 +99,8 @@ class Account:
     is_pipelined: bool
     password: Secret | None
     oauth: OAuthSettings | None
+    canary: CanarySettings | None
+    submission: Submission | None
 
     def endpoint(self, context: ssl.SSLContext | None, silence: timedelta = SILENCE) -> Endpoint:
         """Where to connect; ``silence`` is how long the server may say nothing when it is its turn."""
@@ -107,7 +138,21 @@ def account_of(settings: ImapSettings) -> Account:
         is_pipelined=preset.is_pipelined if preset else True,
         password=settings.password,
         oauth=settings.oauth,
+        canary=settings.canary,
+        submission=_submission_of(settings, preset),
     )
+
+
+def _submission_of(settings: ImapSettings, preset: Preset | None) -> Submission | None:
+    """The server that the canary goes by: what is configured, else the preset's, where that is the server which is watched."""
+    canary = settings.canary
+    if canary is None or canary.by == "append":
+        return None
+    host, _, port = (canary.smtp or (preset.smtp if preset and not settings.host else "")).rpartition(":")
+    if not host:
+        return None
+    is_starttls = int(port) != SMTPS if canary.tls == "auto" else canary.tls == "starttls"
+    return Submission(host=host.strip("[]"), port=int(port), is_starttls=is_starttls)
 
 
 class Contexts:
@@ -122,8 +167,14 @@ class Contexts:
         Raises:
             MailboxFault: ``tls_ca`` cannot be read.
         """
-        if settings.tls == "none":
-            return None
+        return None if settings.tls == "none" else self.trusting(settings)
+
+    def trusting(self, settings: ImapSettings) -> ssl.SSLContext:
+        """The context for an account where TLS is a must.
+
+        Raises:
+            MailboxFault: ``tls_ca`` cannot be read.
+        """
         name = str(settings.tls_ca or "")
         if name not in self._made:
             try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from imapclient.exceptions import IMAPClientError
 
 from mailbridge.config.settings import ImapSettings
-from mailbridge.ingress.imap.faults import IdleRefused, MailboxFault, shown
+from mailbridge.ingress.imap.faults import IdleRefused, MailboxFault, words_of
 from mailbridge.ingress.imap.login import log_in
 from mailbridge.ingress.imap.presets import Account, Contexts, account_of
 from mailbridge.ingress.imap.service import tokens_of
@@ -30,8 +30,11 @@ class Finding:
     text: str
 
 
-def probe(settings: ImapSettings, vault: TokenVault | None, *, idle_for: float) -> Iterator[Finding]:
-    """The steps of one account, until one fails. ``idle_for`` in seconds."""
+More = Callable[[ImapSettings, TokenVault | None], Iterator[Finding]]
+
+
+def probe(settings: ImapSettings, vault: TokenVault | None, *, idle_for: float, then: More | None = None) -> Iterator[Finding]:
+    """The steps of one account, until one fails, and ``then`` more where none has. ``idle_for`` in seconds."""
     account = account_of(settings)
     step = "connect"
     try:
@@ -50,6 +53,8 @@ def probe(settings: ImapSettings, vault: TokenVault | None, *, idle_for: float) 
                 yield Finding(step=step, is_good=True, text=f"{wire.exists} mails")
             step = "idle"
             yield _idle(wire, account, idle_for)
+        if then is not None:
+            yield from then(settings, vault)
     except MailboxFault as fault:
         yield Finding(step=step, is_good=False, text=f"account {account.name!r}: {fault}")
 
@@ -59,7 +64,7 @@ def _folders(wire: Wire) -> list[str]:
     try:
         listed: list[Any] = wire.list_folders()
     except IMAPClientError as fault:
-        return [f"not listed: {shown(str(fault).encode())}"]
+        return [f"not listed: {words_of(fault)}"]
     found = []
     for flags, _, name in listed:
         words = {flag.decode("ascii", "replace") for flag in flags}

@@ -5,21 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import secrets
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
-from mailbridge.config.settings import ImapSettings
+from mailbridge.config.settings import CanarySettings, ImapSettings
 from mailbridge.core.mail import Envelope
 from mailbridge.ingress.imap.ages import Ages
+from mailbridge.ingress.imap.canary import Canary, Connect
+from mailbridge.ingress.imap.canary_mail import Mint
+from mailbridge.ingress.imap.keeper import CanaryHealth, Keeper
 from mailbridge.ingress.imap.login import LoggedIn, log_in
-from mailbridge.ingress.imap.mailbox import Mailbox, NotTaken
+from mailbridge.ingress.imap.mailbox import Door, Mailbox, NotTaken
 from mailbridge.ingress.imap.oauth import TokenSource
 from mailbridge.ingress.imap.presets import Account, Contexts, account_of
 from mailbridge.ingress.imap.stream import SILENCE
+from mailbridge.ingress.imap.submission import Handed, Hold, submit
 from mailbridge.ingress.imap.vault import TokenVault
 from mailbridge.ingress.imap.vitals import MailboxHealth, Vitals
 from mailbridge.ingress.imap.watcher import Stopped, Watcher
@@ -114,10 +119,11 @@ class Gates:
 
 
 class Watchers:
-    """The mailboxes that are watched."""
+    """The mailboxes that are watched, and the canaries of their accounts, by the account's name."""
 
-    def __init__(self, watchers: Sequence[Watcher]) -> None:
+    def __init__(self, watchers: Sequence[Watcher], keepers: Mapping[str, Keeper] | None = None) -> None:
         self._watchers = tuple(watchers)
+        self._keepers = dict(keepers or {})
 
     def wake(self) -> None:
         """Somebody waits for a code: every mailbox looks at once. Cheap, and safe from any thread."""
@@ -128,12 +134,22 @@ class Watchers:
         """Every mailbox as it is now."""
         return tuple(watcher.vitals.read() for watcher in self._watchers)
 
+    def canaries(self) -> dict[str, CanaryHealth]:
+        """Every account's canary as it is now; none for an account without."""
+        return {name: keeper.health() for name, keeper in self._keepers.items()}
+
+    def hurry(self) -> None:
+        """Somebody may have mended something: canaries that are missing are sent anew."""
+        for keeper in self._keepers.values():
+            keeper.hurry()
+
     async def close(self, drain: timedelta) -> None:
         """Stop all, wait for up to ``drain``; a thread that hangs in a network call is left behind, and nothing is lost by it."""
-        for watcher in self._watchers:
-            watcher.stop()
+        threads: tuple[Keeper | Watcher, ...] = (*self._keepers.values(), *self._watchers)
+        for thread in threads:
+            thread.stop()
         until = time.monotonic() + drain.total_seconds()
-        ended = await asyncio.to_thread(lambda: [watcher.join(until) for watcher in self._watchers])
+        ended = await asyncio.to_thread(lambda: [thread.join(until) for thread in threads])
         if not all(ended):
             log.warning("mailbox threads left behind", extra={"count": ended.count(False)})
 
@@ -154,44 +170,103 @@ async def serve(
     hot: Callable[[], bool] = never,
     dice: Callable[[], float] = random.random,
     silence: timedelta = SILENCE,
+    key: bytes = b"",
 ) -> Watchers:
     """Watch every folder of every account, each in a thread of its own. Returns at once; what is wrong shows in the health.
 
     ``accept`` returns when a mail is on disk; ``hot`` is asked often, from many threads, whether somebody waits for a code;
-    ``now`` is steady time, and ``drift`` how far the wall clock is ahead of it; ``silence`` is how long a server may say nothing when it is its turn.
+    ``now`` is steady time, and ``drift`` how far the wall clock is ahead of it; ``silence`` is how long a server may say nothing when
+    it is its turn; ``key`` is a secret of this machine by which canaries are known again after a restart, b"": they are not.
     """
     door = LoopDoor(accept, cursors, asyncio.get_running_loop())
     contexts, gates = Contexts(), Gates()
-    watchers = []
+    watchers: list[Watcher] = []
+    keepers: dict[str, Keeper] = {}
     for entry in settings:
         account = account_of(entry)
         tokens = tokens_of(account, vault)
-        for folder in account.folders:
-            vitals = Vitals(f"{account.name}/{folder}", renew=account.renew.total_seconds())
-            mailbox = Mailbox(
-                key=account.cursor_of(folder),
-                rcpt=account.mailbox,
-                peer=account.host,
+        connect = connector(entry, account, tokens, contexts=contexts, gates=gates, silence=silence)
+        canary = canary_of(entry, account, tokens, connect=connect, contexts=contexts, key=key)
+        mine = [
+            watcher_of(
+                account,
+                folder,
+                canary,
                 door=door,
+                connect=connect,
+                tokens=tokens,
+                hot=hot,
                 ages=Ages(now=now, drift=drift),
-                vitals=vitals,
-                with_effect=account.after != "nothing",
+                dice=dice,
             )
-            watchers.append(
-                Watcher(
-                    account=account,
-                    folder=folder,
-                    mailbox=mailbox,
-                    vitals=vitals,
-                    connect=connector(entry, account, tokens, contexts=contexts, gates=gates, silence=silence),
-                    hot=hot,
-                    is_consented=tokens.has_changed if tokens is not None else never,
-                    dice=dice,
-                )
-            )
-    for watcher in watchers:
-        watcher.start()
-    return Watchers(watchers)
+            for folder in account.folders
+        ]
+        watchers += mine
+        if canary is not None and account.canary is not None:
+            keepers[account.name] = keeper_of(canary, account.canary, [one.vitals for one in mine], dice)
+    threads: tuple[Watcher | Keeper, ...] = (*watchers, *keepers.values())
+    for thread in threads:
+        thread.start()
+    return Watchers(watchers, keepers)
+
+
+def watcher_of(
+    account: Account,
+    folder: str,
+    canary: Canary | None,
+    *,
+    door: Door,
+    connect: Connect,
+    tokens: TokenSource | None,
+    hot: Callable[[], bool],
+    ages: Ages,
+    dice: Callable[[], float],
+) -> Watcher:
+    """The watcher of one folder, not started."""
+    vitals = Vitals(f"{account.name}/{folder}", renew=account.renew.total_seconds())
+    mailbox = Mailbox(
+        key=account.cursor_of(folder),
+        rcpt=account.mailbox,
+        peer=account.host,
+        door=door,
+        ages=ages,
+        vitals=vitals,
+        with_effect=account.after != "nothing",
+        folder=folder,
+        canary=canary,
+    )
+    return Watcher(
+        account=account,
+        folder=folder,
+        mailbox=mailbox,
+        vitals=vitals,
+        connect=connect,
+        hot=hot,
+        is_consented=tokens.has_changed if tokens is not None else never,
+        dice=dice,
+    )
+
+
+def canary_of(
+    entry: ImapSettings, account: Account, tokens: TokenSource | None, *, connect: Connect, contexts: Contexts, key: bytes
+) -> Canary | None:
+    """The canary of an account, and the way that it goes; None where the account has none."""
+    if account.canary is None:
+        return None
+
+    def sent(mail: bytes, hold: Hold) -> Handed:
+        return submit(mail, account, contexts.trusting(entry), tokens, hold=hold)
+
+    mint = Mint(key or secrets.token_bytes(32), account.mailbox)
+    return Canary(account=account, mint=mint, connect=connect, submit=sent if account.submission is not None else None)
+
+
+def keeper_of(canary: Canary, settings: CanarySettings, looks: Sequence[Vitals], dice: Callable[[], float]) -> Keeper:
+    """Who keeps it, shown in the health of each folder."""
+    keeper = Keeper(canary=canary, settings=settings, is_watched=lambda: any(one.is_watched for one in looks), dice=dice)
+    for one in looks:
+        one.canary = keeper.health
+    return keeper
 
 
 def tokens_of(account: Account, vault: TokenVault | None) -> TokenSource | None:
@@ -209,7 +284,7 @@ def connector(
     contexts: Contexts,
     gates: Gates,
     silence: timedelta = SILENCE,
-) -> Callable[[Callable[[], bool]], tuple[Wire, LoggedIn]]:
+) -> Connect:
     """A function that connects and logs in when the host's gate lets it; its argument tells whether to give up waiting."""
 
     def connect(is_stopping: Callable[[], bool]) -> tuple[Wire, LoggedIn]:

@@ -36,7 +36,8 @@ KEEPALIVE = (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("T
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where a server is and how to speak to it. ``context`` is None where there is no TLS at all; times in seconds."""
+    """Where a server is and how to speak to it. ``context`` is None where there is no TLS at all; times in seconds.
+    ``tls_port`` is the usual one for TLS from the first octet, to be named where it is missing."""
 
     host: str
     port: int
@@ -44,6 +45,7 @@ class Endpoint:
     context: ssl.SSLContext | None = None
     connect_timeout: float = SILENCE.total_seconds()
     read_timeout: float = SILENCE.total_seconds()
+    tls_port: int = 993
 
     @property
     def is_tls(self) -> bool:
@@ -68,8 +70,8 @@ class Stream(imaplib.IMAP4):
             MailboxFault: it cannot be reached, or it does not speak TLS as configured; the text says which.
         """
         self.host, self.port = host, port
-        plain = _connect(self._endpoint)
-        self.sock = _handshake(plain, self._endpoint) if self._endpoint.is_tls else plain
+        plain = connect(self._endpoint)
+        self.sock = handshake(plain, self._endpoint) if self._endpoint.is_tls else plain
         self.sock.setblocking(False)
 
     @contextmanager
@@ -92,7 +94,7 @@ class Stream(imaplib.IMAP4):
             raise MailboxFault(Kind.SETTING, 'the server refuses STARTTLS; try tls = "tls" with its TLS port (993)')
         if self._inbox:
             raise MailboxFault(Kind.NETWORK, "the server sent octets between STARTTLS and the handshake; not to be trusted")
-        self.sock = _handshake(self.sock, self._endpoint)
+        self.sock = handshake(self.sock, self._endpoint)
         self.sock.setblocking(False)
 
     def read(self, size: int) -> bytes:
@@ -217,7 +219,7 @@ class Stream(imaplib.IMAP4):
             raise MailboxFault(Kind.NETWORK, f"the server said nothing for {self._silence:g} s")
 
 
-def _connect(endpoint: Endpoint) -> socket.socket:
+def connect(endpoint: Endpoint) -> socket.socket:
     try:
         sock = socket.create_connection((endpoint.host, endpoint.port), endpoint.connect_timeout)
     except socket.gaierror as fault:
@@ -237,7 +239,7 @@ def _connect(endpoint: Endpoint) -> socket.socket:
     return sock
 
 
-def _handshake(sock: socket.socket, endpoint: Endpoint) -> socket.socket:
+def handshake(sock: socket.socket, endpoint: Endpoint) -> socket.socket:
     if endpoint.context is None:
         raise MailboxFault(Kind.SETTING, "no TLS is configured")
     sock.settimeout(endpoint.connect_timeout)
@@ -255,7 +257,7 @@ def _handshake(sock: socket.socket, endpoint: Endpoint) -> socket.socket:
     except ssl.SSLError as fault:
         sock.close()
         if fault.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"):
-            text = f'port {endpoint.port} of {endpoint.host} speaks no TLS; try tls = "starttls", or the TLS port (993)'
+            text = f'port {endpoint.port} of {endpoint.host} speaks no TLS; try tls = "starttls", or the TLS port ({endpoint.tls_port})'
             raise MailboxFault(Kind.SETTING, text) from None
         raise MailboxFault(Kind.NETWORK, f"{endpoint.host}: the TLS handshake failed: {fault.reason or 'unknown'}") from None
     except OSError as fault:

@@ -7,8 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from mailbridge.ingress.imap.keeper import CanaryHealth
+
 Mode = Literal["connecting", "idle", "notify", "hot", "poll", "waiting", "parked", "held", "stopped"]
 """``notify``: mails come with their announcement. ``hot``: asked often, since somebody waits for a code. ``waiting``: a pause after a fault. ``parked``: a person is needed. ``held``: the store does not take mail just now."""
+
+WATCHED: tuple[Mode, ...] = ("idle", "notify", "hot", "poll")
 
 RED_AFTER = 3
 """Renewals without a completed round trip, after which a mailbox counts as dead."""
@@ -20,6 +24,7 @@ class MailboxHealth:
 
     ``skipped`` mails could not be had, ``gone`` were moved or deleted by somebody else before they could be read.
     ``age`` is that of the last round trip, or of the watcher while there was none: the number to raise an alarm on.
+    ``canary`` is that of the account, the same in each of its folders; ``is_well`` does not speak of it.
     """
 
     mailbox: str
@@ -34,6 +39,7 @@ class MailboxHealth:
     deaf: int
     skipped: int
     gone: int
+    canary: CanaryHealth | None = None
 
 
 class Vitals:
@@ -53,6 +59,12 @@ class Vitals:
         self.deaf = 0
         self.skipped = 0
         self.gone = 0
+        self.canary: Callable[[], CanaryHealth] | None = None
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether a mail that arrives now would be seen."""
+        return self.mode in WATCHED and self.roundtrip_age <= self._limit
 
     def round_trip(self) -> None:
         """The server has just answered a command."""
@@ -90,4 +102,5 @@ class Vitals:
             deaf=self.deaf,
             skipped=self.skipped,
             gone=self.gone,
+            canary=self.canary() if self.canary is not None else None,
         )

@@ -147,6 +147,7 @@ async def watching(
     hot: Callable[[], bool] = never,
     vault: TokenVault | None = None,
     silence: timedelta = SILENCE,
+    key: bytes = b"",
 ) -> AsyncIterator[Watchers]:
     """Watch the accounts for the length of the block."""
     watchers = await serve(
@@ -158,6 +159,7 @@ async def watching(
         hot=hot,
         vault=vault,
         silence=silence,
+        key=key,
     )
     try:
         yield watchers

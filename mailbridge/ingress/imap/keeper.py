@@ -1,0 +1,203 @@
+"""The keeper of an account's canary: when one is sent, when that it did not come is an alarm, and what the alarm says."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mailbridge.config.settings import CanarySettings
+from mailbridge.ingress.imap.canary import Canary, Flight
+from mailbridge.ingress.imap.faults import MailboxFault, shown
+
+log = logging.getLogger("mailbridge.imap")
+
+STACK = 262_144
+FIRST = 60.0
+"""Seconds for which the account is watched before the first canary, and again after each interruption."""
+TICK = 10.0
+"""Seconds between two looks at whether the account is watched."""
+UNSENT = 2
+"""So many canaries in a row that could not be sent are an alarm; one may be the provider's bad minute."""
+NO_THREAD = "no thread is to be had for the canary: raise TasksMax= (systemd) or pids_limit (Docker), and restart"
+SLACK = 900.0
+"""Seconds past its time after which a canary without a verdict is an alarm of its own: the keeper hangs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryHealth:
+    """An account's canary as it is now. ``seen`` is the age of the last one that arrived, ``latency`` how long that was on its
+    way, in seconds; None: none has. ``reason`` is "" while all is well."""
+
+    is_well: bool
+    reason: str
+    seen: float | None
+    latency: float | None
+
+
+class Keeper:
+    """Keeps one canary in the air at the most, in a thread of its own. ``is_watched`` says whether any of the account's folders is
+    watched at the moment; while none is, the mailbox itself is red, and no canary is sent."""
+
+    def __init__(
+        self, *, canary: Canary, settings: CanarySettings, is_watched: Callable[[], bool], dice: Callable[[], float]
+    ) -> None:
+        self._canary = canary
+        self._settings = settings
+        self._is_watched = is_watched
+        self._dice = dice
+        self._name = canary.account.name
+        self._first = min(FIRST, settings.every.total_seconds())
+        self._is_hurried = False
+        self._alarm = ""
+        self._reason = ""
+        self._unsent = 0
+        self._seen_at: float | None = None
+        self._latency: float | None = None
+        self._expected_at = float("inf")
+        self._thread = threading.Thread(target=self._run, name=f"canary {self._name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to keep it."""
+        before = threading.stack_size(STACK)
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._raise("no thread", NO_THREAD)
+        finally:
+            threading.stack_size(before)
+
+    def hurry(self) -> None:
+        """Somebody may have mended something: where there is an alarm, send the next one now."""
+        if self._alarm:
+            self._is_hurried = True
+            self._canary.poke()
+
+    def stop(self) -> None:
+        """Tell the thread to end; a canary that is in the air is removed by the next life."""
+        self._canary.stop()
+
+    def join(self, until: float) -> bool:
+        """Wait for the thread up to ``until`` (monotonic); whether it has ended."""
+        if self._thread.ident is None:
+            return True
+        self._thread.join(max(0.0, until - time.monotonic()))
+        return not self._thread.is_alive()
+
+    def health(self) -> CanaryHealth:
+        """As it is now, for any thread."""
+        now = time.monotonic()
+        late = now - self._expected_at
+        reason = f"no canary for {late:.0f} s past its time; restart mailbridge" if late > SLACK else self._reason
+        return CanaryHealth(
+            is_well=not self._alarm and late <= SLACK,
+            reason=reason,
+            seen=None if self._seen_at is None else round(now - self._seen_at, 3),
+            latency=None if self._latency is None else round(self._latency, 3),
+        )
+
+    def _run(self) -> None:
+        pause = self._settle()
+        while self._turn(pause):
+            try:
+                self._errand()
+            except Exception:  # the supervisor: whatever it is, there is a next canary
+                if not self._canary.is_stopping:
+                    log.exception("canary failed", extra={"mailbox": self._name})
+            pause = self._settings.every.total_seconds() * (0.75 + self._dice() / 2)
+
+    def _settle(self) -> float:
+        return self._first * (1.0 + self._dice())
+
+    def _turn(self, pause: float) -> bool:
+        """Wait until the next canary is due, and the account has been watched for a while; False: it is time to stop."""
+        due = time.monotonic() + pause
+        while not self._canary.is_stopping:
+            now = time.monotonic()
+            is_watched = self._is_watched()
+            if not is_watched:
+                due = max(due, now + self._settle())
+            self._expected_at = due + self._settings.deadline.total_seconds()
+            if is_watched and (self._is_hurried or now >= due):
+                self._is_hurried = False
+                return True
+            late = self._canary.news(min(TICK, max(0.02, due - now), self._first))
+            if late is not None and late.spots:
+                self._came_late(late)
+        return False
+
+    def _errand(self) -> None:
+        """One canary from its sending to its removal."""
+        try:
+            flight = self._canary.send()
+        except MailboxFault as fault:
+            if not self._canary.is_stopping:
+                self._not_sent(fault)
+            return
+        self._unsent = 0
+        began = flight.handed.ready if flight.handed is not None else time.monotonic()
+        is_in_time = self._canary.wait(flight, began + self._settings.deadline.total_seconds())
+        if self._canary.is_stopping:
+            return
+        if is_in_time:
+            self._arrived(flight)
+        elif self._is_watched():
+            self._missed(flight)
+        else:
+            log.info("canary without a verdict: the mailbox is not watched", extra={"mailbox": self._name})
+        self._canary.clear(flight)
+
+    def _arrived(self, flight: Flight) -> None:
+        self._seen_at, self._latency = flight.seen_at, flight.latency
+        if self._alarm:
+            log.warning("canary arrives again", extra={"mailbox": self._name, "seconds": round(flight.latency or 0.0, 3)})
+        else:
+            log.info("canary arrived", extra={"mailbox": self._name, "seconds": round(flight.latency or 0.0, 3)})
+        self._alarm = self._reason = ""
+
+    def _came_late(self, flight: Flight) -> None:
+        """One that was given up is there after all. The alarm stays until one is in time, but it says what is the matter."""
+        deadline = self._settings.deadline.total_seconds()
+        if self._alarm.startswith("missing") and flight.latency is not None and flight.latency > deadline:
+            self._seen_at, self._latency = flight.seen_at, flight.latency
+            self._raise("late", f"the canary arrives too late: it took {flight.latency:.0f} s, and may take {deadline:g} s")
+        self._canary.clear(flight)
+
+    def _not_sent(self, fault: MailboxFault) -> None:
+        self._unsent += 1
+        text = f"the canary could not be sent: {fault}"
+        if self._unsent >= UNSENT:
+            self._raise("unsent", text)
+        else:
+            log.warning("%s", text, extra={"mailbox": self._name})
+            self._reason = self._reason or text
+
+    def _missed(self, flight: Flight) -> None:
+        self._raise(*missing(self._canary, flight, within=self._settings.deadline.total_seconds()))
+
+    def _raise(self, alarm: str, reason: str) -> None:
+        """One line in the log when an alarm begins or becomes another, and none while it lasts."""
+        if alarm != self._alarm:
+            log.error("%s", reason, extra={"mailbox": self._name})
+        self._reason = reason
+        self._alarm = alarm
+
+
+def missing(canary: Canary, flight: Flight, *, within: float) -> tuple[str, str]:
+    """What is the matter with a canary that no watcher saw within so many seconds: the kind of alarm, and what to tell a person."""
+    late = f"the canary did not arrive within {within:g} s"
+    try:
+        spot = canary.find(flight)
+    except MailboxFault as fault:
+        return "missing", f"{late}, and it could not be searched for: {fault}"
+    if spot is None:
+        return "missing", f"{late}; it is in no folder that can be searched: it is delivered late, or not at all"
+    name = shown(spot.folder.encode())
+    if spot.folder in canary.account.folders:
+        return f"missing {name}", f"{late}; it lies in {name}, and the watcher has not been told of it"
+    folders = json.dumps([*canary.account.folders, name], ensure_ascii=False)
+    mend = f"mend the filter that puts it there, or folders = {folders}"
+    return f"missing {name}", f"the canary went to {name}, which is not watched: {mend}"

@@ -1,0 +1,130 @@
+"""`imap test --canary`: one canary through the daemon's own path, with the time that each hop takes.
+
+The folders are watched as the daemon watches them, by a door behind which nothing is kept: mails that lie there or come meanwhile
+are left for the daemon, whose place in the mailbox stays where it is.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from msgspec.structs import replace
+
+from mailbridge.config.settings import CanarySettings, ImapSettings
+from mailbridge.core.mail import Envelope
+from mailbridge.ingress.imap.ages import Ages
+from mailbridge.ingress.imap.canary import Canary
+from mailbridge.ingress.imap.faults import MailboxFault
+from mailbridge.ingress.imap.keeper import missing
+from mailbridge.ingress.imap.presets import Contexts, account_of
+from mailbridge.ingress.imap.probe import Finding
+from mailbridge.ingress.imap.service import Gates, canary_of, connector, never, tokens_of, watcher_of
+from mailbridge.ingress.imap.vault import TokenVault
+from mailbridge.ingress.imap.watcher import Watcher
+from mailbridge.store import Receipt
+
+WATCHED_WITHIN = 30.0
+HANG_UP = 3.0
+
+
+class _BlindDoor:
+    """A door behind which nothing is kept."""
+
+    def accept(self, envelope: Envelope) -> Receipt:  # noqa: ARG002  (a door's method)
+        """As if it were known."""
+        return Receipt(mail_id=0, is_duplicate=True)
+
+    def cursor(self, mailbox: str) -> str | None:  # noqa: ARG002
+        """No place in the mailbox."""
+        return None
+
+    def advance(self, cursor: str) -> None:
+        """Nothing is written."""
+
+    def owed(self, mailbox: str) -> tuple[str, ...]:  # noqa: ARG002
+        """Nothing is."""
+        return ()
+
+    def pay(self, cursors: Sequence[str]) -> None:
+        """Nothing is written."""
+
+
+def trial(settings: ImapSettings, vault: TokenVault | None) -> Iterator[Finding]:
+    """Watch, send, see, remove, by the account's own settings or the usual ones."""
+    entry = replace(settings, canary=settings.canary or CanarySettings())
+    account, contexts = account_of(entry), Contexts()
+    tokens = tokens_of(account, vault)
+    connect = connector(entry, account, tokens, contexts=contexts, gates=Gates())
+    canary = canary_of(entry, account, tokens, connect=connect, contexts=contexts, key=secrets.token_bytes(32))
+    if canary is None or account.canary is None:
+        return
+    watchers = [
+        watcher_of(
+            account,
+            folder,
+            canary,
+            door=_BlindDoor(),
+            connect=connect,
+            tokens=tokens,
+            hot=never,
+            ages=Ages(now=lambda: datetime.now(UTC)),
+            dice=random.random,
+        )
+        for folder in account.folders
+    ]
+    with _running(watchers):
+        began = time.monotonic()
+        while not all(one.vitals.is_watched for one in watchers) and time.monotonic() - began < WATCHED_WITHIN:
+            time.sleep(0.02)
+        if not all(one.vitals.is_watched for one in watchers):
+            reason = next((one.vitals.reason for one in watchers if one.vitals.reason), "no answer")
+            yield Finding(step="canary", is_good=False, text=f"the folders cannot be watched: {reason}")
+            return
+        yield from _flown(canary, account.canary)
+
+
+def _flown(canary: Canary, settings: CanarySettings) -> Iterator[Finding]:
+    began = time.monotonic()
+    try:
+        flight = canary.send()
+    except MailboxFault as fault:
+        yield Finding(step="canary sent", is_good=False, text=f"by {canary.by}: {fault}")
+        return
+    handed = flight.handed
+    if handed is None:
+        return
+    login, taking = handed.ready - began, handed.taken - handed.ready
+    yield Finding(step="canary sent", is_good=True, text=f"by {canary.by}: {_ms(login)} to log in, {_ms(taking)} to hand it in")
+    within = settings.deadline.total_seconds()
+    canary.wait(flight, handed.ready + within)
+    if flight.seen_at is not None and flight.latency is not None:
+        text = f"in {flight.spots[0].folder}, {_ms(flight.latency)} after it was handed in"
+        yield Finding(step="canary seen", is_good=flight.latency <= within, text=text)
+    else:
+        yield Finding(step="canary seen", is_good=False, text=missing(canary, flight, within=within)[1])
+    began = time.monotonic()
+    is_clear = canary.clear(flight)
+    text = f"in {_ms(time.monotonic() - began)}" if is_clear else "the server does not let us: it stays in the mailbox"
+    yield Finding(step="canary removed", is_good=True, text=text)
+
+
+@contextmanager
+def _running(watchers: Sequence[Watcher]) -> Iterator[None]:
+    for one in watchers:
+        one.start()
+    try:
+        yield
+    finally:
+        for one in watchers:
+            one.stop()
+        for one in watchers:
+            one.join(time.monotonic() + HANG_UP)
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 10 else f"{seconds:.1f} s"

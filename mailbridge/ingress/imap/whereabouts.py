@@ -1,0 +1,169 @@
+"""Where in an account a canary lies, and its removal: what a short second connection does beside the one that watches."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from imapclient.exceptions import IMAPClientError
+
+from mailbridge.ingress.imap.canary_mail import SUBJECT, token_of
+from mailbridge.ingress.imap.faults import Kind, MailboxFault, Refusal, refusal, words_of
+from mailbridge.ingress.imap.responses import MONTHS
+from mailbridge.ingress.imap.stream import Stream
+from mailbridge.ingress.imap.wire import Wire, folder_argument, uid_set
+
+log = logging.getLogger("mailbridge.imap")
+
+Use = Literal["", "junk", "trash", "sent", "drafts", "all"]
+SPECIAL: dict[str, Use] = {
+    r"\junk": "junk",
+    r"\trash": "trash",
+    r"\sent": "sent",
+    r"\drafts": "drafts",
+    r"\all": "all",
+}
+NAMED: dict[str, Use] = {
+    "junk": "junk",
+    "spam": "junk",
+    "junk email": "junk",
+    "junk e-mail": "junk",
+    "bulk": "junk",
+    "bulk mail": "junk",
+    "trash": "trash",
+    "bin": "trash",
+    "deleted items": "trash",
+    "deleted messages": "trash",
+    "sent": "sent",
+    "sent items": "sent",
+    "sent messages": "sent",
+    "sent mail": "sent",
+    "drafts": "drafts",
+    "all mail": "all",
+}
+"""What a folder is for, by its name, where the server does not say it (RFC 6154)."""
+MOST_FOLDERS = 200
+MOST_FOUND = 50
+LARGEST = 65_536
+"""Octets of a mail that may be a canary; a larger one is not looked at."""
+SINCE = timedelta(days=8)
+"""How far back a mailbox is searched: the restarts of a week."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folder:
+    """A folder that can be opened, and what it is for."""
+
+    name: str
+    use: Use
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spot:
+    """Where one mail lies."""
+
+    folder: str
+    validity: int
+    uid: int
+
+
+def folders_of(wire: Wire) -> tuple[Folder, ...]:
+    """Every folder that can be opened, as the server lists them.
+
+    Raises:
+        MailboxFault: it lists nothing.
+    """
+    try:
+        listed: list[Any] = wire.list_folders()
+    except (IMAPClientError, Stream.error) as fault:
+        raise refusal("LIST", words_of(fault)) from None
+    found = []
+    for flags, delimiter, name in listed[:MOST_FOLDERS]:
+        words = {flag.decode("ascii", "replace").lower() for flag in flags}
+        if not words & {r"\noselect", r"\nonexistent"}:
+            separator = delimiter.decode("ascii", "replace") if isinstance(delimiter, bytes) else ""
+            last = str(name).rsplit(separator, 1)[-1] if separator else str(name)
+            told = next((SPECIAL[word] for word in sorted(words) if word in SPECIAL), NAMED.get(last.casefold(), ""))
+            found.append(Folder(name=str(name), use=told))
+    return tuple(found)
+
+
+def find(wire: Wire, token: str, folders: Iterable[Folder], watched: Sequence[str]) -> Spot | None:
+    """The folder that holds the mail with this token: those that are watched first, then junk, then the others; None: nowhere.
+
+    The copy among the sent mails and one among drafts are no arrival. A folder with everything is looked at last, since what is
+    only there was put nowhere else.
+
+    Raises:
+        MailboxFault: the connection.
+    """
+    order: dict[str, int] = dict.fromkeys(watched, 0)
+    for one in folders:
+        if one.use not in ("sent", "drafts"):
+            order.setdefault(one.name, {"junk": 1, "all": 3}.get(one.use, 2))
+    for name in sorted(order, key=lambda name: order[name]):
+        for uid in _found(wire, name, token, lambda claimed: claimed == token):
+            return Spot(folder=name, validity=wire.validity, uid=uid)
+    return None
+
+
+def remove(wire: Wire, spots: Iterable[Spot], folders: Sequence[Folder]) -> None:
+    """Remove mails by their UIDs; one whose folder was rebuilt meanwhile is left to `tidy`.
+
+    Raises:
+        MailboxFault: the server does not let us.
+    """
+    trash = next((one.name for one in folders if one.use == "trash"), "")
+    for spot in spots:
+        wire.open_folder(spot.folder, is_read_only=False)
+        if wire.validity == spot.validity:
+            _expunge(wire, spot.folder, [spot.uid], trash)
+
+
+def tidy(wire: Wire, names: Iterable[str], is_ours: Callable[[str], bool]) -> int:
+    """Remove every canary of ours from these folders, of earlier lives too; how many those were. Others' mails only look alike.
+
+    Raises:
+        MailboxFault: the connection, or the server does not let us.
+    """
+    removed = 0
+    for name in dict.fromkeys(names):
+        uids = _found(wire, name, SUBJECT, is_ours)
+        if uids:
+            wire.open_folder(name, is_read_only=False)
+            _expunge(wire, name, uids, "")
+            removed += len(uids)
+    return removed
+
+
+def _found(wire: Wire, folder: str, words: str, is_ours: Callable[[str], bool]) -> list[int]:
+    """UIDs of the mails in a folder with ``words`` in the subject whose token is ours; none where it cannot be opened."""
+    try:
+        wire.open_folder(folder, is_read_only=True)
+        since = datetime.now(UTC) - SINCE
+        criteria = f'SINCE {since.day}-{MONTHS[since.month - 1]}-{since.year} SUBJECT "{words}"'
+        uids = wire.search(criteria.encode("ascii"))[-MOST_FOUND:]
+        small = [one.uid for one in wire.fetch_dates(uids) if one.size <= LARGEST]
+        claimed = [(mail.uid, token_of(mail.content or b"")) for mail in wire.fetch_mails(small)]
+    except MailboxFault as fault:
+        if isinstance(fault, Refusal) or fault.kind is Kind.SETTING:
+            log.info("folder not searched: %s", fault)
+            return []
+        raise
+    return [uid for uid, token in claimed if token is not None and is_ours(token)]
+
+
+def _expunge(wire: Wire, folder: str, uids: Sequence[int], trash: str) -> None:
+    """Gmail takes a deletion for "out of this folder, and into the archive", so there it has to be the trash; a server without
+    UIDPLUS could only delete together with what another client has marked."""
+    marked = uid_set(uids)
+    is_movable = bool(trash) and trash != folder and "MOVE" in wire.abilities
+    if is_movable and ("X-GM-EXT-1" in wire.abilities or "UIDPLUS" not in wire.abilities):
+        wire.run(b"UID MOVE " + marked + b" " + folder_argument(trash), what="moving the canary into the trash")
+        return
+    wire.run(b"UID STORE " + marked + rb" +FLAGS.SILENT (\Deleted)", what="removing the canary")
+    if "UIDPLUS" in wire.abilities:
+        wire.run(b"UID EXPUNGE " + marked, what="removing the canary")
