@@ -7,7 +7,6 @@ apart), sends head and body in two segments, and connects only when there is som
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import ssl
 from collections.abc import Iterable, Iterator
@@ -65,6 +64,9 @@ class Connections(httpcore.AsyncNetworkBackend):
         if context is not None:
             context.set_alpn_protocols(["http/1.1"])  # as httpcore will ask for
             await connection.start_tls(context, host, timeout)
+        else:
+            with _told(httpcore.ConnectError, httpcore.ConnectTimeout):
+                await connection.start()
         if place in self._ready:
             await connection.aclose()
             return
@@ -83,12 +85,9 @@ class Connections(httpcore.AsyncNetworkBackend):
             await connection.aclose()
 
     async def _opened(self, host: str, port: int, patience: float | None) -> Connection:
-        loop = asyncio.get_running_loop()
         with _told(httpcore.ConnectError, httpcore.ConnectTimeout):
             async with asyncio.timeout(patience):
-                sock = await _first_to_answer(await _addresses(host, port))
-                _, connection = await loop.create_connection(Connection, sock=sock)
-        return connection
+                return Connection(await _first_to_answer(await _addresses(host, port)))
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
@@ -118,10 +117,15 @@ class Transport(httpx.AsyncHTTPTransport):
 
 
 class Connection(httpcore.AsyncNetworkStream, asyncio.Protocol):
-    """One connection. What is written leaves when an answer is awaited, or when it is much."""
+    """One connection. What is written leaves when an answer is awaited, or when it is much.
 
-    def __init__(self) -> None:
-        self._transport: asyncio.Transport
+    It is a bare socket until it is known whether there is TLS on it: uvloop's ``start_tls`` waits for ever on a connection that the
+    other side has closed, and takes what came before the handshake for lost.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._transport: asyncio.Transport | None = None
         self._inbox = bytearray()
         self._outbox: list[bytes] = []
         self._is_over = False
@@ -140,7 +144,9 @@ class Connection(httpcore.AsyncNetworkStream, asyncio.Protocol):
         Raises:
             httpcore.ReadError, httpcore.ReadTimeout: it broke, or nothing came.
         """
-        self._send()
+        with _told(httpcore.ReadError, httpcore.ReadTimeout):
+            transport = await self.start()
+        self._send(transport)
         if not self._inbox and not self._is_over:
             self._news = asyncio.get_running_loop().create_future()
             with _told(httpcore.ReadError, httpcore.ReadTimeout):
@@ -152,7 +158,7 @@ class Connection(httpcore.AsyncNetworkStream, asyncio.Protocol):
         del self._inbox[:max_bytes]
         if self._is_paused and len(self._inbox) < READ_AHEAD:
             self._is_paused = False
-            self._transport.resume_reading()
+            transport.resume_reading()
         return octets
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -163,9 +169,11 @@ class Connection(httpcore.AsyncNetworkStream, asyncio.Protocol):
         """
         if self._is_over:
             raise httpcore.WriteError("the connection is gone")
+        with _told(httpcore.WriteError, httpcore.WriteTimeout):
+            transport = await self.start()
         self._outbox.append(buffer)
         if sum(map(len, self._outbox)) >= WRITE_TOGETHER:
-            self._send()
+            self._send(transport)
             with _told(httpcore.WriteError, httpcore.WriteTimeout):
                 async with asyncio.timeout(timeout):
                     await self._room.wait()
@@ -183,23 +191,35 @@ class Connection(httpcore.AsyncNetworkStream, asyncio.Protocol):
         """
         if self._context == (ssl_context, server_hostname):
             return self
+        if self._transport is not None:
+            raise httpcore.ConnectError("TLS has to begin with the connection")
+        with _told(httpcore.ConnectError, httpcore.ConnectTimeout):
+            async with asyncio.timeout(timeout):
+                await self.start(ssl_context, server_hostname)
+        return self
+
+    async def start(self, context: ssl.SSLContext | None = None, host: str | None = None) -> asyncio.Transport:
+        """The loop's transport, made of the socket if that has not been done yet: with TLS where there is a context.
+
+        Raises:
+            OSError: the handshake did not come to its end; the socket is closed.
+        """
+        if self._transport is not None:
+            return self._transport
         loop = asyncio.get_running_loop()
         try:
-            with _told(httpcore.ConnectError, httpcore.ConnectTimeout):
-                async with asyncio.timeout(timeout):
-                    transport = await loop.start_tls(self._transport, self, ssl_context, server_hostname=server_hostname)
+            self._transport, _ = await loop.create_connection(lambda: self, sock=self._sock, ssl=context, server_hostname=host)
         except BaseException:
-            self.abort()
+            self._sock.close()
             raise
-        if transport is None:
-            raise httpcore.ConnectError("the connection was closed in the handshake")
-        self._transport, self._context = transport, (ssl_context, server_hostname)
-        return self
+        self._context = None if context is None else (context, host)
+        return self._transport
 
     async def aclose(self) -> None:
         """Close; what was kept back is not sent any more."""
-        self._transport.close()
-        await asyncio.sleep(0)  # a farewell may go out
+        if self._transport is not None:
+            self._transport.close()
+            await asyncio.sleep(0)  # a farewell may go out
         self.abort()
 
     def get_extra_info(self, info: str) -> Any:
@@ -207,7 +227,7 @@ class Connection(httpcore.AsyncNetworkStream, asyncio.Protocol):
         if info == "is_readable":
             return self.is_readable
         names = {"client_addr": "sockname", "server_addr": "peername"}
-        return self._transport.get_extra_info(names.get(info, info))
+        return None if self._transport is None else self._transport.get_extra_info(names.get(info, info))
 
     @property
     def is_readable(self) -> bool:
@@ -216,18 +236,18 @@ class Connection(httpcore.AsyncNetworkStream, asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once."""
-        self._transport.abort()
+        self._sock.close() if self._transport is None else self._transport.abort()
 
-    def _send(self) -> None:
+    def _send(self, transport: asyncio.Transport) -> None:
         if self._outbox:
             octets, self._outbox = b"".join(self._outbox), []
-            if octets:
-                self._transport.write(octets)
+            if octets and not transport.is_closing():
+                transport.write(octets)
 
     # what the loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """It stands; after a handshake this is called again."""
+        """It stands."""
         self._transport = transport  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
@@ -235,7 +255,8 @@ class Connection(httpcore.AsyncNetworkStream, asyncio.Protocol):
         self._inbox += data
         if len(self._inbox) >= READ_AHEAD and not self._is_paused:
             self._is_paused = True
-            self._transport.pause_reading()
+            if self._transport is not None:
+                self._transport.pause_reading()
         self._tell()
 
     def eof_received(self) -> bool:
@@ -331,11 +352,10 @@ def _told(broken: type[Exception], late: type[Exception]) -> Iterator[None]:
         yield
     except TimeoutError:
         raise late() from None
-    except (OSError, ssl.SSLError) as fault:
+    except (OSError, UnicodeError) as fault:  # the second: a name that can be none
         raise broken(_name(fault)) from None
 
 
-def _name(fault: OSError) -> str:
-    with contextlib.suppress(AttributeError):
-        return f"{type(fault).__name__}: {fault.verify_message}"  # type: ignore[attr-defined]
-    return type(fault).__name__
+def _name(fault: OSError | UnicodeError) -> str:
+    reason = getattr(fault, "verify_message", "")
+    return f"{type(fault).__name__}: {reason}" if reason else type(fault).__name__

@@ -199,6 +199,9 @@ def test_faults_have_the_names_that_callers_know(contexts: tuple[ssl.SSLContext,
             stream = await Connections().connect_tcp("127.0.0.1", server.port, timeout=5)
             with pytest.raises(httpcore.ReadTimeout):
                 await stream.read(10, timeout=0.05)
+            with pytest.raises(httpcore.ConnectError, match="begin with the connection"):
+                await stream.start_tls(trusting, "localhost", timeout=5)
+            stream = await Connections().connect_tcp("127.0.0.1", server.port, timeout=5)
             with pytest.raises(httpcore.ConnectTimeout):
                 await stream.start_tls(trusting, "localhost", timeout=0.05)
         async with serving(breaking) as server:
@@ -215,6 +218,49 @@ def test_faults_have_the_names_that_callers_know(contexts: tuple[ssl.SSLContext,
                 for _ in range(1_000):
                     await stream.write(b"x" * 100_000, timeout=0.05)
             await stream.aclose()
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", [uvloop.new_event_loop, asyncio.new_event_loop])
+@pytest.mark.parametrize("delay", [0.0, 0.05])
+def test_a_handshake_that_cannot_be_is_over_at_once(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext], kind: Callable[[], asyncio.AbstractEventLoop], delay: float
+) -> None:
+    """The server has closed already, breaks off, speaks something else, or leaves in the middle: ConnectError, without a wait."""
+    _, trusting = contexts
+
+    async def closing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async def babbling(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 this is a mail server\r\n")
+        await writer.drain()
+
+    async def leaving(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read(10)
+
+    async def main() -> None:
+        for talk in (closing, babbling, leaving):
+            async with serving(talk) as server:
+                stream = await Connections().connect_tcp("127.0.0.1", server.port, timeout=5)
+                await asyncio.sleep(delay)
+                began = time.monotonic()
+                with pytest.raises(httpcore.ConnectError):
+                    await stream.start_tls(trusting, "localhost", timeout=5)
+                assert time.monotonic() - began < 2
+
+    with asyncio.Runner(loop_factory=kind) as runner:
+        runner.run(main())
+
+
+@pytest.mark.parametrize("host", ["a" * 70 + ".example", "x..y", "\udc80"])
+def test_a_name_that_can_be_none_is_a_fault_like_another(host: str) -> None:
+    """Labels that are too long, empty, or no text at all."""
+
+    async def main() -> None:
+        with pytest.raises(httpcore.ConnectError):
+            await Connections().connect_tcp(host, 80, timeout=5)
 
     run(main())
 
