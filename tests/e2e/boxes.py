@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import smtplib
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
 
 from mailbridge.config.settings import ImapSettings
 from mailbridge.ingress.imap.service import Watchers
-from tests.ingress.imap.watched import House, account, code_mail, until
+from tests.ingress.imap.watched import House, account, code_mail, house, until, watching
 from tests.peers.cyrus import Cyrus
 from tests.peers.dovecot import Dovecot
 
+Server = TypeVar("Server", Dovecot, Cyrus)
 WATCHED = ("notify", "idle", "hot", "poll")
 
 
@@ -50,3 +54,18 @@ async def all_there(home: House, first: int, count: int, *, within: float) -> fl
 async def well(watchers: Watchers, *, within: float = 15) -> None:
     """Wait until every mailbox is watched."""
     await until(lambda: all(one.mode in WATCHED for one in watchers.health()), within=within, what="watching")
+
+
+async def sixty_codes_survive(server: Server, folder: Path, act: Callable[[Server], Awaitable[None]], bound: float) -> None:
+    """Deliver sixty codes and do something to the server meanwhile: each is in the store once, the last within ``bound`` seconds of
+    the end of it, and the mailbox is well."""
+    async with house(folder) as home, watching(home, of(server)) as watchers:
+        await well(watchers)
+        delivering = asyncio.create_task(deliver(server, 500_000, 60))
+        await asyncio.sleep(0.3)
+        await act(server)
+        await delivering
+        taken = await all_there(home, 500_000, 60, within=bound * 3)
+        await well(watchers)
+        assert taken < bound
+        assert all(one.is_well for one in watchers.health())

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from imapclient import IMAPClient
 
-from tests.e2e.boxes import all_there, deliver, of, well
+from tests.e2e.boxes import all_there, deliver, of, sixty_codes_survive, well
 from tests.ingress.imap.watched import ANN, code_mail, house, until, watching
 from tests.peers import cyrus as peer
 from tests.peers.cyrus import Cyrus, running_cyrus
@@ -75,16 +75,7 @@ def test_a_fault_under_delivery_loses_and_doubles_nothing(folder: Path, name: st
 
     async def run() -> None:
         with running_cyrus(folder / "c") as server:
-            async with house(folder) as home, watching(home, of(server)) as watchers:
-                await well(watchers)
-                delivering = asyncio.create_task(deliver(server, 500_000, 60))
-                await asyncio.sleep(0.3)
-                await act(server)
-                await delivering
-                taken = await all_there(home, 500_000, 60, within=bound * 3)
-                await well(watchers)
-                assert taken < bound
-                assert all(one.is_well for one in watchers.health())
+            await sixty_codes_survive(server, folder, act, bound)
 
     asyncio.run(run())
 
