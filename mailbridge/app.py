@@ -18,12 +18,11 @@ import httpx
 from starlette.routing import BaseRoute
 
 from mailbridge.clock import SteadyClock
-from mailbridge.config.settings import Settings, TargetSettings
+from mailbridge.config.settings import Settings
 from mailbridge.core.identity import IdentityPolicy
 from mailbridge.core.mail import Envelope
-from mailbridge.core.secret import Secret
-from mailbridge.dispatch.dispatcher import Dispatcher, Target
-from mailbridge.dispatch.routing import SKYVERN, Routing
+from mailbridge.dispatch.dispatcher import Dispatcher
+from mailbridge.dispatch.routing import Routing
 from mailbridge.ingress import smtp
 from mailbridge.ingress.imap import service as imap
 from mailbridge.ingress.imap.vault import open_vault
@@ -38,10 +37,10 @@ from mailbridge.intake.understand import Understanding
 from mailbridge.intake.warmup import warm_ups
 from mailbridge.metrics import Metrics
 from mailbridge.sinks import Sink
-from mailbridge.sinks.skyvern import SkyvernSink, api_key_from_credentials_file
 from mailbridge.store import StoreUnavailable
 from mailbridge.store.cipher import read_key
 from mailbridge.store.sqlite import SqliteStore, key_path_of, open_sqlite, path_of
+from mailbridge.targets import practice_of, pull_keys, target_of, targets_of
 from mailbridge.trust import gmail, verify
 from mailbridge.trust.dns import Dns, Resolver
 from mailbridge.trust.seal import Sealer
@@ -51,8 +50,8 @@ from mailbridge.web.codes import CodesApi
 from mailbridge.web.events import EventsApi
 from mailbridge.web.health import Health, Level, health_app
 from mailbridge.web.openapi import openapi_routes
-from mailbridge.web.practice import Practice, practice_app
-from mailbridge.web.pull import Pull, PullKey
+from mailbridge.web.practice import Practice
+from mailbridge.web.pull import Pull
 from mailbridge.web.server import serve_app
 
 log = logging.getLogger("mailbridge.app")
@@ -163,7 +162,7 @@ class Bridge:
         self.listeners.set_recipients(recipients_of(guide))
         self.listeners.reload_tls()
         self.intake.routes = Routing(settings.target)
-        self.pull.keys = pull_keys(settings, _targets(settings, self.practice, self.practice_address))
+        self.pull.keys = pull_keys(settings, targets_of(settings, self.practice, self.practice_address))
         self.pull.grace = settings.pull.grace
         self.gate.policy = policy_of(settings, is_practice=self.gate.policy.is_practice)
         self.intake.burst.limit = settings.trust.alarm_held
@@ -212,9 +211,9 @@ async def bridge(
             )
         )
         try:
-            practice, practice_address = await _practice(stack, settings)
-            served = _targets(settings, practice, practice_address)
-            targets = [_target(stack, one, metrics) for one in served]
+            practice, practice_address = await practice_of(stack, settings)
+            served = targets_of(settings, practice, practice_address)
+            targets = [target_of(stack, one, metrics) for one in served]
             is_practice = practice is not None and not settings.target
             if not is_practice:
                 await asyncio.to_thread(verify.warm_up)
@@ -334,14 +333,6 @@ def api_routes(running: Bridge) -> Sequence[BaseRoute]:
     return (*running.pull.routes(), *codes.routes(), *events.routes(), *openapi_routes())
 
 
-def pull_keys(settings: Settings, targets: Sequence[TargetSettings]) -> tuple[PullKey, ...]:
-    """The keys that polls may be signed with: those configured, else each target's own for the identifiers it serves."""
-    if settings.pull.keys:
-        return tuple(PullKey(secret=key, serves=lambda _: True) for key in settings.pull.keys)
-    routing = Routing(settings.target)
-    return tuple(PullKey(secret=one.api_key, serves=routing.serves(one.name)) for one in targets if one.api_key)
-
-
 def door(intake: Intake) -> Accept:
     """SMTP's view of the intake: a reply that tells the truth about what is on disk."""
 
@@ -368,48 +359,6 @@ def recipients_of(guide: Guide) -> Callable[[str], bool]:
 def state_dir(settings: Settings) -> Path:
     """Where the daemon keeps what it makes: the folder of its database."""
     return path_of(settings.store).parent
-
-
-async def _practice(stack: AsyncExitStack, settings: Settings) -> tuple[Practice | None, str]:
-    """The practice receiver, while there is no key for a real one."""
-    if settings.skyvern.api_key is not None or settings.skyvern.credentials_file is not None:
-        return None, ""
-    practice = Practice()
-    bound = await stack.enter_async_context(serve_app(practice_app(practice), listen=settings.practice.listen))
-    return practice, bound.address
-
-
-def _targets(settings: Settings, practice: Practice | None, practice_address: str) -> Sequence[TargetSettings]:
-    """Every target as one shape: the main one first, or the practice receiver in its place."""
-    main = settings.skyvern
-    key = Secret(practice.api_key) if practice is not None else main.api_key
-    if key is None and main.credentials_file is not None:
-        key = api_key_from_credentials_file(main.credentials_file)
-    first = TargetSettings(
-        name=SKYVERN,
-        base_url=main.base_url if practice is None else f"http://{practice_address}",
-        api_key=key,
-        source=main.source,
-        timeout=main.timeout,
-        grace=main.grace,
-        senders=main.senders,
-        use_env_proxy=main.use_env_proxy,
-    )
-    return (first, *settings.target)
-
-
-def _target(stack: AsyncExitStack, settings: TargetSettings, metrics: Metrics) -> Target:
-    sink = SkyvernSink(
-        base_url=settings.base_url,
-        api_key=settings.api_key or Secret(""),
-        source=settings.source,
-        timeout=settings.timeout,
-        use_env_proxy=settings.use_env_proxy,
-        connections=settings.senders,
-        on_response=metrics.response,
-    )
-    stack.push_async_callback(sink.aclose)
-    return Target(name=settings.name, sink=sink, senders=settings.senders, grace=settings.grace)
 
 
 @asynccontextmanager
