@@ -114,6 +114,13 @@ class Waiting:
             self._forget(self._now())
             return bool(self._waits)
 
+    @property
+    def count(self) -> int:
+        """How many wait."""
+        with self._lock:
+            self._forget(self._now())
+            return len(self._waits)
+
     def waits_for(self, identifier: str) -> bool:
         """Whether anybody waits for a code of this identifier."""
         folded = identifier.casefold()

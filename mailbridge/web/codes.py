@@ -28,8 +28,10 @@ log = logging.getLogger("mailbridge.web.codes")
 
 LONGEST_WAIT = 60.0
 DEFAULT_WAIT = 30.0
+DEFAULT_EXPECTED = 120.0
+LONGEST_EXPECTED = 600.0
 MOST_WAITS = 5_000
-"""Requests held open at once; beyond it 503."""
+"""Requests held open, or codes expected, at once; beyond it 503."""
 
 Asked = Literal["", "code", "link", "totp"]
 KINDS: tuple[Asked, ...] = ("", "code", "link", "totp")
@@ -56,7 +58,7 @@ class Wish:
 
 
 class CodesApi:
-    """``/api/v1/codes``, ``/api/v1/codes/wait``, ``/api/v1/waiting`` and ``/api/v1/given``."""
+    """``/api/v1/codes``, ``/api/v1/codes/wait``, ``/api/v1/expect``, ``/api/v1/waiting`` and ``/api/v1/given``."""
 
     def __init__(
         self,
@@ -83,6 +85,7 @@ class CodesApi:
         return [
             Route("/api/v1/codes", self.listing),
             Route("/api/v1/codes/wait", self.wait),
+            Route("/api/v1/expect", self.expect, methods=["POST"]),
             Route("/api/v1/waiting", self.waiting),
             Route("/api/v1/given", self.given),
         ]
@@ -120,6 +123,20 @@ class CodesApi:
             self._open -= 1
             self._waiting.end(noted)
         return self._told(found, wish, caller)
+
+    async def expect(self, request: Request) -> Response:
+        """Somebody will want a code soon: until then mailboxes are asked often, as while a request is held open."""
+        caller = await self._gate.caller(request)
+        query = Query(request, known=("identifier", "seconds"))
+        identifier = query.needed("identifier")
+        seconds = query.seconds("seconds", default=DEFAULT_EXPECTED, most=LONGEST_EXPECTED)
+        caller.must_read(identifier)
+        await self._must_be_known(identifier)
+        if self._waiting.count >= MOST_WAITS:
+            raise HTTPException(503, "too many codes are expected", headers={"Retry-After": "5"})
+        until = self._now() + timedelta(seconds=seconds)
+        noted = self._waiting.expect(identifier, until, who=caller.name, way="api")
+        return JSONResponse({"identifier": identifier, "until": stamp(noted.until)}, headers=NO_STORE)
 
     async def waiting(self, request: Request) -> Response:
         """Who waits now, and what each was given."""

@@ -50,6 +50,7 @@ def openapi() -> Schema:
         "paths": {
             "/api/v1/codes": {"get": _listing()},
             "/api/v1/codes/wait": {"get": _wait()},
+            "/api/v1/expect": {"post": _expect()},
             "/api/v1/waiting": {"get": _read("Who waits for a code now, and what each was given", "waiting", "Waiting", ())},
             "/api/v1/given": {"get": _read("What was given to whom, and when", "given", "Given", (_limit(50, 1000),))},
             "/api/v1/events": {"get": _events()},
@@ -92,6 +93,19 @@ def _wait() -> Schema:
     responses = {"200": _json("The newest code; with code null when the time is over", answer)}
     return _operation(
         "Wait for a code", parameters, {**responses, **_problems("400", "401", "403", "404", "429", "503")}, "waitForCode"
+    )
+
+
+def _expect() -> Schema:
+    seconds: Schema = {"type": "number", "minimum": 0, "maximum": 600, "default": 120}
+    parameters = [_identifier(is_required=True), _query("seconds", seconds, "For how long")]
+    answer = _object(identifier={"type": "string"}, until=MOMENT)
+    responses = {"200": _json("Until when mailboxes are asked often", answer)}
+    return _operation(
+        "A code will be wanted soon",
+        parameters,
+        {**responses, **_problems("400", "401", "403", "404", "429", "503")},
+        "expectCode",
     )
 
 

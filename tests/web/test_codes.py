@@ -8,7 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from mailbridge.core.otpauth import read_secrets
+from mailbridge.web.codes import stamp
 from tests.web.desk import Desk, at_desk, until
 
 WAIT = "/api/v1/codes/wait"
@@ -228,6 +231,35 @@ def test_an_identifier_for_which_nothing_can_come_is_told(tmp_path: Path) -> Non
         assert await desk.code("bob@corp.com") == ""
         (wait,) = (await desk.ask("/api/v1/waiting")).json()["waiting"]
         assert (wait["identifier"], wait["is_known"]) == ("bob@corp.com", False)
+
+    at_desk(tmp_path, work, is_known=lambda identifier: identifier == "ann@corp.com")
+
+
+def test_a_code_may_be_expected(tmp_path: Path) -> None:
+    """Whoever says so counts as waiting until then, once however often it is said; only for identifiers of one's own that are known."""
+
+    async def expect(desk: Desk, headers: dict[str, str], **params: Any) -> httpx.Response:
+        return await desk.client.post("/api/v1/expect", params=params, headers=headers)
+
+    async def work(desk: Desk) -> None:
+        token = await desk.token("*@corp.com")
+        for seconds in (300, 5):
+            answer = await expect(desk, token, identifier="ann@corp.com", seconds=seconds)
+            assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+        (wait,) = desk.waiting.everybody()
+        assert wait.until > desk.clock.now() + timedelta(seconds=290)
+        assert answer.json() == {"identifier": "ann@corp.com", "until": stamp(wait.until)}
+        assert desk.waiting.is_anyone()
+        for headers, params, status in (
+            ({}, {"identifier": "ann@corp.com"}, 401),
+            (token, {"identifier": "ben@other.example"}, 403),
+            (token, {"identifier": "ann@corp.com", "seconds": 601}, 400),
+            (token, {"seconds": 5}, 400),
+            (token, {"identifier": "bob@corp.com"}, 404),
+        ):
+            assert (await expect(desk, headers, **params)).status_code == status, params
+        assert (await desk.ask("/api/v1/expect", identifier="ann@corp.com")).status_code == 405
+        assert desk.waiting.count == 1
 
     at_desk(tmp_path, work, is_known=lambda identifier: identifier == "ann@corp.com")
 
