@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -141,6 +143,29 @@ def test_the_service_hands_over_what_the_program_looks_for(tmp_path: Path) -> No
     (tmp_path / credential).write_text("the-key\n")
     loaded = load(None, environ={"CREDENTIALS_DIRECTORY": str(tmp_path)}, cwd=tmp_path)
     assert loaded.settings.skyvern.api_key == Secret("the-key")
+
+
+def test_every_file_of_every_package_is_locked_by_its_hash() -> None:
+    """SHA-256 of each file that an installation may fetch; nothing comes from a folder, a repository or a URL without one."""
+    packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    fetched = [one for one in packages if one["source"] != {"editable": "."}]
+    assert [one["name"] for one in packages if one not in fetched] == ["mailbridge"]
+    assert len(fetched) > 20
+    for one in fetched:
+        files = [*one.get("wheels", ()), *([one["sdist"]] if "sdist" in one else [])]
+        assert files, one["name"]
+        assert [file for file in files if not re.fullmatch("sha256:[0-9a-f]{64}", file.get("hash", ""))] == [], one["name"]
+
+
+def test_the_bill_of_materials_names_what_the_program_needs() -> None:
+    """CycloneDX, and in it every dependency that pyproject.toml names."""
+    uv = _tool("uv")
+    command = [uv, "export", "--quiet", "--locked", "--offline", "--no-dev", "--format", "cyclonedx1.5"]
+    bill = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout)
+    assert bill["bomFormat"] == "CycloneDX"
+    named = {one["name"] for one in bill["components"]}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {re.split(r"[^\w-]", one)[0] for one in project["dependencies"]} <= named
 
 
 @pytest.mark.e2e

@@ -15,12 +15,14 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 
 class TokenEndpoint:
-    """Access tokens live ``life`` seconds; a refresh token is good once and rotates. ``failing`` is a status to answer with."""
+    """Access tokens live ``life`` seconds; a refresh token is good once and rotates. ``failing`` is a status to answer with,
+    ``moved_to`` where a redirect leads."""
 
     def __init__(self, *, user: str = "ann@corp.example", life: int = 3600) -> None:
         self.user = user
         self.life = life
         self.failing = 0
+        self.moved_to = ""
         self.pending = 0
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.access: dict[str, float] = {}
@@ -35,6 +37,8 @@ class TokenEndpoint:
                 status, answer = peer.answer(urlsplit(self.path).path, fields)
                 body = json.dumps(answer).encode()
                 self.send_response(status)
+                if peer.moved_to:
+                    self.send_header("Location", peer.moved_to)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()

@@ -182,6 +182,22 @@ def test_without_a_good_token_there_is_401_and_nothing_else(tmp_path: Path) -> N
     at_desk(tmp_path, work)
 
 
+def test_no_answer_of_the_api_is_kept_on_the_way(tmp_path: Path) -> None:
+    """A code, a list, a refusal, a bad request, a poll's answer: all of them say that no cache may store them."""
+
+    async def work(desk: Desk) -> None:
+        await desk.mail("482913")
+        answers = [await desk.poll(run="1"), await desk.client.post("/skyvern/totp/ann@corp.com")]
+        for path in (WAIT, "/api/v1/codes", "/api/v1/waiting", "/api/v1/given", "/api/v1/nothing"):
+            answers.append(await desk.ask(path, identifier="ann@corp.com"))
+            answers.append(await desk.ask(path, identifier="ann@corp.com", headers={}))
+        answers.append(await desk.ask("/api/v1/codes", identifier=" "))
+        assert {answer.status_code for answer in answers} >= {200, 400, 401, 404}
+        assert [str(one.url) for one in answers if one.headers.get("cache-control") != "no-store"] == []
+
+    at_desk(tmp_path, work)
+
+
 def test_guessing_tokens_is_slowed_down(tmp_path: Path) -> None:
     """After many 401s a client is told to come back later, and who has a token still gets through."""
 

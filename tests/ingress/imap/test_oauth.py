@@ -178,6 +178,18 @@ def test_a_person_allows_it_in_a_browser(provider: TokenEndpoint) -> None:
     assert token.reveal() in provider.refresh
 
 
+@pytest.mark.parametrize("status", [307, 308])
+def test_a_token_endpoint_that_redirects_is_not_followed(status: int, provider: TokenEndpoint, vault: TokenVault) -> None:
+    """What is secret goes to the configured address alone, also where an answer would have the same form sent elsewhere."""
+    vault.write("box", Secret(provider.new_refresh_token()))
+    with running_token_endpoint() as elsewhere:
+        provider.failing, provider.moved_to = status, f"{elsewhere.url}/token"
+        with pytest.raises(MailboxFault):
+            source_of(provider, vault).token()
+        assert provider.tokens_asked() == 1
+        assert elsewhere.requests == []
+
+
 def test_a_redirect_of_a_stranger_is_not_taken(provider: TokenEndpoint) -> None:
     """A wrong state gets a 400, and the login goes on waiting."""
 
