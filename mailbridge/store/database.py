@@ -109,11 +109,13 @@ class Database:
             with connection:
                 connection.execute(SCHEMA)
                 connection.execute("INSERT INTO meta VALUES ('seal', ?)", (cipher.seal(b"mailbridge", "meta"),))
-        elif version < VERSION:
-            self._upgrade(connection, version, is_visitor=is_visitor)
         row = connection.execute("SELECT value FROM meta WHERE key = 'seal'").fetchone()
-        if row is None or cipher.open(row[0], "meta") is None:
+        if row is None:
+            raise StoreError(f"{self.path}: made by a mailbridge before its first release; move it away, with its key file")
+        if cipher.open(row[0], "meta") is None:
             raise StoreError(f"{self.path}: was written with another key file; restore that one from the backup")
+        if 0 < version < VERSION:
+            self._upgrade(connection, version, is_visitor=is_visitor)
         row = connection.execute("SELECT value FROM meta WHERE key = 'handed on'").fetchone()
         if row is not None:
             cipher.adopt(row[0])

@@ -153,6 +153,20 @@ def test_an_older_schema_is_brought_up_to_date(tmp_path: Path) -> None:
         assert connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY name").fetchall() == new
 
 
+def test_a_database_from_before_the_first_release_is_refused(tmp_path: Path) -> None:
+    """It has no seal to tell its key by: the message says to move it away, and it stays as it is."""
+    path = tmp_path / "mailbridge.db"
+    made(path)
+    with apsw.Connection(str(path)) as connection:
+        connection.execute("DELETE FROM meta WHERE key = 'seal'")
+        connection.execute("DROP TABLE owed")
+        connection.pragma("user_version", 1)
+    with pytest.raises(StoreError, match="before its first release; move it away"):
+        opened(path)
+    with apsw.Connection(str(path)) as connection:
+        assert connection.pragma("user_version") == 1
+
+
 def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
     """Our tables are not put among those of another program."""
     path = tmp_path / "mailbridge.db"
