@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from mailbridge.config.settings import CanarySettings, ImapSettings
+from mailbridge.ingress.imap.canary_mail import Mint, token_of
 from mailbridge.ingress.imap.keeper import CanaryHealth
 from mailbridge.ingress.imap.service import Watchers
 from tests.e2e.boxes import all_there, deliver, of, well
-from tests.ingress.imap.watched import ANN, house, until, watching
+from tests.ingress.imap.watched import ANN, code_mail, house, until, watching
 from tests.peers.dovecot import PASSWORD, Dovecot, running_dovecot
 from tests.peers.submission import SubmissionPeer, running_submission
 
@@ -25,10 +26,13 @@ EVERY = timedelta(seconds=2)
 DEADLINE = timedelta(seconds=1.5)
 
 
-def box(server: Dovecot, post: SubmissionPeer) -> ImapSettings:
+KEY = b"a key of these tests, 32 octets."
+
+
+def box(server: Dovecot, post: SubmissionPeer, **changes: object) -> ImapSettings:
     """Ann's account, whose canary goes by the submission server."""
     canary = CanarySettings(every=EVERY, deadline=DEADLINE, **post.settings)  # type: ignore[arg-type]
-    return of(server, canary=canary)
+    return of(server, canary=canary, **changes)
 
 
 def canaries(server: Dovecot) -> str:
@@ -84,5 +88,106 @@ def test_a_canary_that_a_filter_took_is_found(folder: Path) -> None:
                     post.deliver = server.deliver
                     await told(watchers, lambda one: one.is_well and one.seen is not None, "the end of the alarm")
                     assert home.brought == []
+
+    asyncio.run(run())
+
+
+def test_a_canary_that_nobody_delivers_is_an_alarm_until_one_comes(folder: Path) -> None:
+    """Taken by the submission server and lost behind it; and then refused by it, which is told apart."""
+
+    async def run() -> None:
+        with running_dovecot(folder / "d") as server, running_submission(server.folder / "tls", len) as post:
+            async with house(folder) as home, watching(home, box(server, post)) as watchers:
+                await well(watchers)
+                await told(watchers, lambda one: "in no folder" in one.reason and not one.is_well, "the alarm")
+                post.refusal = "552 5.2.2 over quota"
+                await told(watchers, lambda one: "552 5.2.2 over quota" in one.reason and not one.is_well, "the other alarm")
+                post.refusal, post.deliver = "", server.deliver
+                await told(watchers, lambda one: one.is_well and one.seen is not None, "the end of the alarm")
+                assert home.brought == []
+
+    asyncio.run(run())
+
+
+def test_a_password_that_reads_and_does_not_send(folder: Path) -> None:
+    """The mailbox is watched on; the alarm is of the submission alone."""
+
+    async def run() -> None:
+        with running_dovecot(folder / "d") as server, running_submission(server.folder / "tls", server.deliver) as post:
+            post.password = "another"
+            async with house(folder) as home, watching(home, box(server, post)) as watchers:
+                await well(watchers)
+                health = await told(watchers, lambda one: not one.is_well, "the alarm")
+                assert "refuses the login: 535" in health.reason
+                assert all(one.is_well for one in watchers.health())
+                await deliver(server, 500_000, 1)
+                await all_there(home, 500_000, 1, within=5)
+
+    asyncio.run(run())
+
+
+def test_the_next_life_removes_what_the_last_one_sent(folder: Path) -> None:
+    """Delivered while no daemon ran: a mail without a code, pushed nowhere; gone from the server with the next canary, while a mail
+    that only looks like one stays, with its code pushed."""
+
+    async def run() -> None:
+        with running_dovecot(folder / "d") as server, running_submission(server.folder / "tls", len) as post:
+            async with house(folder) as home:
+                async with watching(home, box(server, post), key=KEY):
+                    await until(lambda: bool(post.taken), within=15, what="the canary")
+                orphan, forged = token_of(post.taken[0]), Mint(b"somebody else's", ANN).token()
+                text = code_mail("500000", extra=f"X-Mailbridge-Canary: {forged}\r\n")
+                forgery = text.replace(b"Subject: Your code", f"Subject: Mailbridge canary {forged}".encode())
+                for mail in (post.taken[0], forgery):
+                    await asyncio.to_thread(server.deliver, mail)
+                post.deliver = server.deliver
+                async with watching(home, box(server, post), key=KEY) as watchers:
+                    await told(watchers, lambda one: one.seen is not None, "a canary")
+                    await until(lambda: len(canaries(server).splitlines()) == 1, within=10, what="the removal")
+                    assert await home.codes() == ["500000"]
+                    assert {token_of(one.content) for one in home.brought} == {orphan, forged}
+                left = server.doveadm("fetch", "-u", ANN, "hdr.x-mailbridge-canary", "header", "X-Mailbridge-Canary", "")
+                assert forged in left
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("folders", [("INBOX",), ("Junk", "INBOX")])
+def test_a_canary_by_append(folder: Path, folders: tuple[str, ...]) -> None:
+    """Put into the first folder by a second connection, seen by the first, and removed, however many folders are watched."""
+
+    async def run() -> None:
+        with running_dovecot(folder / "d") as server:
+            canary = CanarySettings(every=EVERY, deadline=DEADLINE, by="append")
+            async with house(folder) as home, watching(home, of(server, canary=canary, folders=folders)) as watchers:
+                await well(watchers)
+                await told(watchers, lambda one: one.seen is not None and one.is_well, "a canary")
+                await until(lambda: canaries(server) == "", within=10, what="the removal")
+                assert home.brought == []
+
+    asyncio.run(run())
+
+
+def test_the_copy_among_the_sent_mails_goes_too(folder: Path) -> None:
+    """As providers keep one of what is handed in; it is no arrival either, where nothing else arrives."""
+
+    async def run() -> None:
+        with running_dovecot(folder / "d") as server:
+            await asyncio.to_thread(server.doveadm, "mailbox", "create", "-u", ANN, "Sent")
+            seen_in_sent: list[str] = []
+
+            def kept(content: bytes) -> None:
+                context = ssl.create_default_context(cafile=str(server.ca))
+                with imaplib.IMAP4_SSL("localhost", server.imaps, ssl_context=context) as client:
+                    client.login(ANN, PASSWORD)
+                    client.append("Sent", None, None, content)
+                seen_in_sent.append(canaries(server))
+
+            with running_submission(server.folder / "tls", kept) as post:
+                async with house(folder) as home, watching(home, box(server, post)) as watchers:
+                    await well(watchers)
+                    await told(watchers, lambda one: "in no folder" in one.reason, "the alarm")
+                    await until(lambda: canaries(server) == "", within=10, what="the removal")
+                    assert seen_in_sent[0] != ""
 
     asyncio.run(run())
