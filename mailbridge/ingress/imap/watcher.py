@@ -337,18 +337,22 @@ class Watcher:
     def _holding(self, look: Callable[[], int | None], wire: Wire) -> int | None:
         """Do it, again and again while the store does not take mail; the connection is kept."""
         pause, ceiling = HELD
+        before = self.vitals.mode
         while True:
             try:
-                return look()
+                found = look()
             except Held as held:
                 self.vitals.mode, self.vitals.reason = "held", f"the store does not take mail: {held}"
                 log.warning("mail put off: the store is %s", held, extra={"mailbox": self.vitals.mailbox})
+            else:
+                if self.vitals.mode == "held":  # until now: an attempt that fails again is no recovery in between
+                    self.vitals.mode, self.vitals.reason = before, ""
+                return found
             wire.wait(pause * (0.5 + self._dice() / 2), self._bell)
             self._hush()
             if self._stopping():
                 raise Stopped
             wire.noop()
-            self.vitals.mode, self.vitals.reason = "connecting", ""
             pause = min(pause * 2, ceiling)
 
     def _after_effects(self, wire: Wire) -> None:
