@@ -10,9 +10,10 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from emailforwardparser.forward_parser import get_forwarded_metadata
+from emailforwardparser.forward_parser import MailboxResult, get_forwarded_metadata
 
-from mailbridge.core.addresses import find_mailboxes
+from mailbridge.core.address_list import read_author, read_recipients
+from mailbridge.core.addresses import canonical, parse_sole_mailbox
 from mailbridge.core.mail import Message
 
 MAX_BODY = 16_384
@@ -36,6 +37,10 @@ DATE = re.compile(
     r"^[*_ ]*(?:Date|Sent|Datum|Gesendet|Envoyé|Enviado|Fecha|Data|Inviato|Verzonden|Дата|日期|发送时间|日時)[*_ ]*[:：][*_ ]*(.{1,100})$"
 )
 SUBJECT = re.compile(r"^[*_ ]*(?:Subject|Betreff|Objet|Asunto|Assunto|Oggetto|Onderwerp|Temat|Тема|主题|主旨|件名)[*_ ]*[:：]")
+DOUBLED = re.compile(r"(?i)<([^<>\s]{1,254})<mailto:([^<>\s]{1,254})>>")
+LINKED = re.compile(r"(?i)[<\[](?:mailto:)?([^<>\[\]@\s]{1,64}@[^<>\[\]@\s]{1,253})[>\]]")
+"""How mail programs show an address that they have made a link of: ``<a@b<mailto:a@b>>``, ``[mailto:a@b]``, ``a@b<mailto:a@b>``."""
+
 MONTH_NAMES = """
 jan january janv janvier januar januari jänner ene enero gen gennaio gener janeiro ianuarie ian sty stycznia led ledna
 január januára siječnja ocak oca янв января січ січня tammikuuta jaanuar ιανουαρίου /
@@ -73,10 +78,14 @@ NUMBERS = re.compile(r"(?<!\d)(\d{1,4})[./-](\d{1,2})[./-](\d{1,4})(?!\d)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardedBlock:
-    """What the block says. Empty where it does not; ``date`` is naive, for the block names no zone."""
+    """What the block says. Empty where it does not; ``date`` is naive, for the block names no zone.
+
+    ``is_to_unclear``: its To line holds an address that could not be read.
+    """
 
     sender: str = ""
     to: tuple[str, ...] = ()
+    is_to_unclear: bool = False
     subject: str = ""
     date: datetime | None = None
     body: str = field(default="", repr=False)
@@ -127,18 +136,43 @@ def _body(message: Message) -> str:
 def _by_library(body: str, subject: str) -> ForwardedBlock | None:
     try:
         # It reads encoded words by any codec that they name; ours are read already, and what is left is none.
-        found = get_forwarded_metadata(body.replace("=?", "= ?"), subject[:500].replace("=?", "= ?"))
+        # To it a | is an angle too, which no mail program writes.
+        found = get_forwarded_metadata(_unlinked(body).replace("=?", "= ?").replace("|", "¦"), subject[:500].replace("=?", "= ?"))
     except (IndexError, ValueError, AttributeError, TypeError, RecursionError, re.error):
         return None
     if not found.forwarded:
         return None
     inner = found.email
-    sender = find_mailboxes(f"{inner.from_.address} {inner.from_.name}", limit=1)
-    to = find_mailboxes(" ".join(f"{one.address} {one.name}" for one in inner.to))
+    sender, _ = _read([inner.from_])
+    to, is_unclear = _read(inner.to)
     if not sender and not to and not inner.body:
         return None
     date = None if _is_glued(body, inner.date) else _moment(inner.date)
-    return ForwardedBlock(sender=sender[0] if sender else "", to=to, subject=inner.subject[:500], date=date, body=inner.body)
+    return ForwardedBlock(
+        sender="".join(sender), to=to, is_to_unclear=is_unclear, subject=inner.subject[:500], date=date, body=inner.body
+    )
+
+
+def _unlinked(text: str) -> str:
+    """The text with ``<address>`` for what was made a link; one that shows another address than it leads to is no address."""
+    text = DOUBLED.sub(lambda found: f"<{found[1]}>" if found[1].lower() == found[2].lower() else f"<{found[1]} {found[2]}>", text)
+    return LINKED.sub(r"<\1>", text)
+
+
+def _read(found: list[MailboxResult]) -> tuple[tuple[str, ...], bool]:
+    """The mailboxes of what the library has taken apart, and whether there is an address in it that is none of them.
+
+    It looks for addresses and lets go of quotes, so that a name that is another address makes a guess of its answer.
+    """
+    mailboxes: dict[str, None] = {}
+    is_unclear = False
+    for one in found:
+        mailbox = parse_sole_mailbox(one.address or one.name)
+        if mailbox is not None and ("@" not in one.name or canonical(one.name.strip("'\"")) == canonical(mailbox)):
+            mailboxes[mailbox] = None
+        elif "@" in one.address + one.name:
+            is_unclear = True
+    return tuple(mailboxes), is_unclear
 
 
 def _is_glued(body: str, date: str) -> bool:
@@ -154,16 +188,19 @@ def _by_labels(body: str) -> ForwardedBlock | None:
     lines = body.split("\n")
     for index, line in enumerate(lines):
         sender = FROM.match(line)
-        if sender is None or not find_mailboxes(sender[1], limit=1):
+        if sender is None or "@" not in sender[1]:
             continue
         window = lines[max(0, index - 3) : index + 7]
         if not any(SUBJECT.match(one) for one in window):
             continue
         to = next((match for match in map(TO.match, window) if match), None)
         date = next((match for match in map(DATE.match, window) if match), None)
+        addressed = _unlinked(to[1]).replace(";", ",") if to else ""
+        read = read_recipients(addressed)
         return ForwardedBlock(
-            sender=find_mailboxes(sender[1], limit=1)[0],
-            to=find_mailboxes(to[1]) if to else (),
+            sender="".join(read_author(_unlinked(sender[1])).addresses),
+            to=read.addresses,
+            is_to_unclear="@" in addressed and len(read.entries) < max(read.count, 1),
             date=_moment(date[1]) if date else None,
             body="\n".join(lines[index + 1 :]),
         )

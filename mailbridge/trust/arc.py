@@ -22,7 +22,9 @@ MAX_SETS = 6
 
 RECIPIENTS = ("to", "cc")
 DMARC = re.compile(r"(?i)(?:^|[;\s])dmarc\s*=\s*([a-z]+)")
-HEADER_FROM = re.compile(r"(?i)header\.from\s*=\s*([a-z0-9.-]{1,253})")
+HEADER_FROM = re.compile(r"(?i)(?<![^\s;])header\.from\s*=\s*([a-z0-9.-]{1,253})(?![^\s;])")
+"""The whole value: of ``acme.example_x.evil.example`` the beginning is somebody else's domain."""
+
 COMMENT = re.compile(r"\([^()\"]*\)")
 QUOTED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 MOST_NESTED = 10

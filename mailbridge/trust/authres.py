@@ -14,7 +14,9 @@ from mailbridge.trust.arc import DMARC, HEADER_FROM, bare
 from mailbridge.trust.raw import RawMail
 
 DKIM_PASS = re.compile(r"(?i)^\s*dkim\s*=\s*pass\b")
-SIGNER = re.compile(r"(?i)\bheader\.d\s*=\s*([a-z0-9.-]{1,253})|\bheader\.i\s*=\s*[^@\s;]{0,64}@([a-z0-9.-]{1,253})")
+SIGNER = re.compile(
+    r"(?i)(?<![^\s;])header\.d\s*=\s*([a-z0-9.-]{1,253})(?![^\s;])|(?<![^\s;])header\.i\s*=\s*[^@\s;]{0,64}@([a-z0-9.-]{1,253})(?![^\s;])"
+)
 
 
 def check(mail: RawMail, *, sender: str, servers: Collection[str]) -> Finding:

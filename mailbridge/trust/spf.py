@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from mailbridge.core.addresses import canonical
+from mailbridge.core.addresses import canonical, parse_forwarding_envelope, split
 from mailbridge.trust import Finding, Proven, Unproven
 from mailbridge.trust.dns import Resolver
 
-CAF = re.compile(r"(?i)([^@+]{1,64})\+caf_=([^@]{1,320})@([^@]{1,253})")
 MAX_LOOKUPS = 10
 """Mechanisms that ask DNS, in one evaluation (RFC 7208 4.6.4)."""
 
@@ -46,11 +45,12 @@ async def check(mail_from: str, *, rcpt: str, peer: str, accounts: Iterable[str]
     Raises:
         DnsUnavailable: the sender policy could not be looked up.
     """
-    found = CAF.fullmatch(mail_from)
+    found = parse_forwarding_envelope(mail_from)
     if found is None:
         return Unproven(by="forwarder", why="its envelope is not that of a Gmail forward")
-    account = f"{found[1]}@{found[3]}"
-    if found[2].casefold() != rcpt.replace("@", "=").casefold():
+    account, destination = found
+    domain = split(account)[1].lower()
+    if destination.casefold() != rcpt.replace("@", "=").casefold():
         return Unproven(by="forwarder", why="its envelope names another recipient")
     if not is_listed(account, accounts):
         return Unproven(by="forwarder", why="the account that forwards is not listed")
@@ -58,12 +58,12 @@ async def check(mail_from: str, *, rcpt: str, peer: str, accounts: Iterable[str]
         address = ip_address(peer)
     except ValueError:
         return Unproven(by="forwarder", why="the address of the sending server is not known")
-    verdict = await evaluate(found[3].lower(), address, dns)
+    verdict = await evaluate(domain, address, dns)
     if verdict != "pass":
-        return Unproven(by="forwarder", why=f"{found[3].lower()} does not send from this server (SPF {verdict})")
+        return Unproven(by="forwarder", why=f"{domain} does not send from this server (SPF {verdict})")
     return Proven(
         by="forwarder",
-        detail=f"forwarded by a listed account at {found[3].lower()}",
+        detail=f"forwarded by a listed account at {domain}",
         named=frozenset({canonical(account)}),
         is_forwarders=True,
     )
