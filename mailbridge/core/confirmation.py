@@ -20,8 +20,8 @@ CONFIRM_PATH = "/mail/vf-"
 DOTS = frozenset({".", ".."})
 URL = re.compile(r"https://[^\s<>\"']{1,2000}")
 SENTENCE_END = ".,;:!?)]}*_"
-BEFORE_ADDRESS = '<(["“„«‘'
-AFTER_ADDRESS = '>)]"”“»’.,;:!?'
+BEFORE_ADDRESS = '<(["“„«‘（「『【《'
+AFTER_ADDRESS = '>)]"”“»’.,;:!?）」』】》。，、；：！？'
 """What a text puts around an address. None of the first may begin a mailbox, as an apostrophe or a brace may, and none of the second
 may end one."""
 

@@ -34,6 +34,7 @@ ADDRESS_HEADERS = frozenset(
 LOOP = re.compile(r"[ \t]*([^;\s]{3,254})[ \t]*;[ \t]*([0-9A-Za-z-]{1,64})[ \t]*")
 YAHOO = re.compile(r"[ \t]*from[ \t]+(\S{3,254})[ \t]+to[ \t]+(\S{3,254})[ \t]*")
 BETWEEN = re.compile(r"[ \t]*,[ \t]*|[ \t]+")
+BLANKS = re.compile(r"[ \t]+")
 MAX_DESTINATIONS = 50
 MAX_RECEIVED = 4_000
 MARK = re.compile(r"[()\\]")
@@ -80,7 +81,7 @@ def received_for(value: str) -> str | None:
     clause stands behind ``by``, where the server itself has written.
     """
     text = _without_comments(value) if len(value) <= MAX_RECEIVED else None
-    words = text.partition(";")[0].split() if text is not None and ";" in text else []
+    words = BLANKS.split(text.partition(";")[0].strip(" \t")) if text is not None and ";" in text else []
     folded = [word.lower() for word in words]
     if folded.count("for") != 1 or "by" not in folded:
         return None

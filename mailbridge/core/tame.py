@@ -34,7 +34,9 @@ def tamed(content: bytes, defects: dict[str, None]) -> bytes:
         content = content[:MAX_CONTENT]
     if b"\0" in content:
         defects["nul"] = None
-        content = content.replace(b"\0", b"")
+        head, separator, body = _split(content)
+        # In a header it becomes a blank: without it, the two halves of an address or of a name would grow together.
+        content = head.replace(b"\0", b" ") + separator + body.replace(b"\0", b"")
     line_ends = content.count(b"\r\n")
     if content.count(b"\r") != line_ends:
         # A bare CR is no line end (RFC 5321 2.3.8), but Python's parser takes it for one: a header could be hidden behind it.
