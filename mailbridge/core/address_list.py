@@ -329,7 +329,7 @@ def _the_one_in_angles(text: str) -> AddressList:
 
 def _look_alikes(text: str, pieces: list[Piece]) -> list[str]:
     """The words of a name that look like an address, less what stands in quotes, comments and encoded words."""
-    bare = "".join({" ": " ", "e": " ", "q": '""'}.get(kind, text[start:end]) for kind, start, end in pieces)
+    bare = "".join({" ": " ", "e": " ", "q": "q"}.get(kind, text[start:end]) for kind, start, end in pieces)
     words = [word.strip(AROUND) for word in BETWEEN.split(bare)]
     return [word for word in words if not word.startswith("@") and "." in word.partition("@")[2]]
 

@@ -102,13 +102,17 @@ def _longest_line(head: bytes) -> int:
 
 
 def _cut_headers(head: bytes) -> bytes:
-    """Every header up to its limit, the first of them up to theirs."""
+    """Every header up to its limit, the first of them up to theirs; none that lost its last lines, since half an address is another."""
     kept: list[bytes] = []
     size = 0
-    for line in head.split(b"\n")[:MAX_HEADER_LINES]:
+    for number, line in enumerate(head.split(b"\n")):
         short = line if len(line) <= MAX_HEADER else line[:MAX_HEADER]
         size += len(short) + 1
-        if size > MAX_HEADERS:
+        if size > MAX_HEADERS or number >= MAX_HEADER_LINES:
+            if line[:1] in (b" ", b"\t"):
+                while kept and kept[-1][:1] in (b" ", b"\t"):
+                    kept.pop()
+                kept = kept[:-1]
             break
         kept.append(short)
     return b"\n".join(kept)

@@ -231,6 +231,18 @@ def test_what_is_too_large_is_cut_and_named() -> None:
     assert CODE in text(lines)
 
 
+@pytest.mark.parametrize(("above", "size"), [(b"X-%d: y\r\n", 2_000), (b"X-%d: " + b"y" * 1_000 + b"\r\n", 262)])
+def test_a_header_whose_last_lines_are_cut_off_is_left_out(above: bytes, size: int) -> None:
+    """Where the limit of lines or octets falls into an address, no address comes of its beginning."""
+    told = set()
+    for count in range(size - 8, size):
+        head = b"".join(above % number for number in range(count))
+        message = parse(head + b"To: Ann\r\n <ann@corp.example>,\r\n <bob@corp.example>\r\nSubject: code\r\nX: y\r\n\r\ntext")
+        told.add(message.to)
+    assert () in told
+    assert told <= {(), ("ann@corp.example", "bob@corp.example")}
+
+
 def test_costly_parameters_are_cut_and_the_rest_is_read() -> None:
     """A type with thousands of parameters, in the head or in a part, folded or not, is still a type; what matters comes first."""
     for fold in (b"", b"\r\n "):
