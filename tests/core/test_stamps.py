@@ -75,6 +75,7 @@ OTHERS: dict[str, tuple[Callable[[str], str | None], str]] = {
     "a comment that does not end": (stamps.received_for, f"from a (x by b for <{ANN}>; now"),
     "an escaped comment": (stamps.received_for, f"from a (x \\) by b for <{ANN}>) by c; now"),
     "behind the date": (stamps.received_for, f"from a by b; now for <{ANN}>"),
+    "without by": (stamps.received_for, f"from a for <{ANN}>; now"),
     "before by": (stamps.received_for, f"from a for <{ANN}> by b; now"),
     "in the place of a host": (stamps.received_for, f"from a by for {ANN}; now"),
     "more than one for": (stamps.received_for, f"from a by b for <{ANN}> for <m@evil.example>; now"),
