@@ -250,3 +250,13 @@ def test_who_asks_is_read_from_a_sentence(written: str) -> None:
     subject = f"Gmail Forwarding Confirmation - Receive Mail from {written.format('gus@gmail.com')}"
     found = confirmed(mail(subject=subject, code="forwarding-noreply@google.com, Codes@Bridge.example; Gus@gmail.com"))
     assert found == Confirmation(link=LINK, requester="gus@gmail.com")
+
+
+@pytest.mark.parametrize(
+    "asker", ["!gus@gmail.com", "{gus@gmail.com", "'gus@gmail.com", "x.gus@gmail.com", "gus@gmail.com.evil.example"]
+)
+def test_a_longer_mailbox_is_not_the_one_inside_it(asker: str) -> None:
+    """What may begin or go on in a mailbox is part of it, and no punctuation around another."""
+    found = confirmed(mail(subject=f"Gmail Forwarding Confirmation - Receive Mail from {asker}", asker=asker))
+    assert found is not None
+    assert found.requester == asker
