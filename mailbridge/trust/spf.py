@@ -20,6 +20,7 @@ from mailbridge.core.addresses import canonical
 from mailbridge.trust import Finding, Proven, Unproven
 from mailbridge.trust.dns import Resolver
 from mailbridge.trust.policies import Malformed, Mechanism, is_policy, parse
+from mailbridge.trust.stamps import is_for_another
 
 CAF = re.compile(r"(?i)([^@+]{1,64})\+caf_=([^@]{1,320})@([^@]{1,253})")
 SERVICES: Mapping[str, tuple[str, ...]] = {"Google": ("_spf.google.com", "gmail.com")}
@@ -57,17 +58,18 @@ class _Budget:
         return found
 
 
-async def check(mail_from: str, *, rcpt: str, peer: str, accounts: Iterable[str], dns: Resolver) -> Finding:
+async def check(mail_from: str, *, rcpt: str, peer: str, accounts: Iterable[str], dns: Resolver, content: bytes = b"") -> Finding:
     """Whether a listed account's own mail service has forwarded the mail to us. It speaks for that account and for nobody else.
+
+    ``content`` is the mail, whose topmost lines are the service's own and may contradict the envelope.
 
     Raises:
         DnsUnavailable: the service's sender policy could not be looked up.
     """
-    found = CAF.fullmatch(mail_from)
-    if found is None:
+    if CAF.fullmatch(mail_from) is None:
         return Unproven(by="forwarder", why="its envelope is not that of a Gmail forward")
-    account = f"{found[1]}@{found[3]}"
-    if found[2].casefold() != rcpt.replace("@", "=").casefold():
+    account = forwarding_account(mail_from, rcpt=rcpt)
+    if not account:
         return Unproven(by="forwarder", why="its envelope names another recipient")
     if not is_listed(account, accounts):
         return Unproven(by="forwarder", why="the account that forwards is not listed")
@@ -76,12 +78,24 @@ async def check(mail_from: str, *, rcpt: str, peer: str, accounts: Iterable[str]
         return Unproven(by="forwarder", why="the address of the sending server is not known")
     verdict = await is_of("Google", address, dns)
     if verdict != "pass":
-        return Unproven(by="forwarder", why=f"the sending server is not Google's, which alone writes this envelope (SPF {verdict})")
+        return Unproven(
+            by="forwarder", why=f"the sending server is not Google's, which alone writes this envelope (SPF {verdict})"
+        )
+    if is_for_another(content, account):
+        return Unproven(by="forwarder", why="Google took it in for another mailbox than the one that its envelope names")
     return Proven(
         by="forwarder",
-        detail=f"forwarded by a listed account at {found[3].lower()}",
+        detail=f"forwarded by a listed account at {account.rpartition('@')[2].lower()}",
         named=frozenset({canonical(account)}),
     )
+
+
+def forwarding_account(mail_from: str, *, rcpt: str) -> str:
+    """The account in Gmail's envelope for a forward to this recipient; ``""`` where it is none, or for another."""
+    found = CAF.fullmatch(mail_from)
+    if found is None or found[2].casefold() != rcpt.replace("@", "=").casefold():
+        return ""
+    return f"{found[1]}@{found[3]}"
 
 
 def is_listed(account: str, accounts: Iterable[str]) -> bool:

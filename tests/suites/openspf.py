@@ -23,9 +23,7 @@ def outcomes(folder: Path) -> Iterator[Outcome]:
             wanted = case["result"] if isinstance(case["result"], list) else [case["result"]]
             domain = case["mailfrom"].rpartition("@")[2] or case["helo"]
             got = asyncio.run(_evaluated(domain, case["host"], zone))
-            yield Outcome(
-                name=name, wanted=tuple(map(str, wanted)), got=got, is_pass=got == "pass", may_pass="pass" in wanted
-            )
+            yield Outcome(name=name, wanted=tuple(map(str, wanted)), got=got, is_pass=got == "pass", may_pass="pass" in wanted)
 
 
 async def _evaluated(domain: str, host: str, zone: Zone) -> str:

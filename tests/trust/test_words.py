@@ -24,7 +24,7 @@ def test_the_mailboxs_own_server_is_believed() -> None:
         AR + "mx.mailbox.example 1; dkim=pass header.d=acme.example",
         AR + "mx.mailbox.example; dkim=pass header.i=@acme.example",
     ):
-        found = authres.check(raw.read(mail(above=line)), sender=SENDER, servers={"mx.mailbox.example"})
+        found = authres.check(raw.read(mail(above=line)), sender=SENDER, servers={"mx.mailbox.example"}, now=NOW)
         assert isinstance(found, Proven), line
 
 
@@ -48,7 +48,7 @@ def test_the_mailboxs_own_server_is_believed() -> None:
 )
 def test_other_results_are_not_believed(above: str) -> None:
     """Results of another server, of another domain, below the topmost, or in a comment prove nothing."""
-    found = authres.check(raw.read(mail(above=above)), sender=SENDER, servers={"mx.mailbox.example"})
+    found = authres.check(raw.read(mail(above=above)), sender=SENDER, servers={"mx.mailbox.example"}, now=NOW)
     assert isinstance(found, Unproven)
 
 
