@@ -55,6 +55,9 @@ WITHOUT_ASCII = ("utf-16", "utf-16le", "utf-16be", "iso-2022-jp", "iso-2022-kr")
 ENGINE_FAULTS = (RecursionError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
 """What the standard library raises on headers that are none."""
 
+OPEN_LINE = re.compile(rb"(?<!\n--) \r?\n(?=[^\r\n])")
+"""A line that goes on in the next if the text is flowed (RFC 3676 4.1)."""
+
 HALVING = ("gb18030", "big5hkscs", "cp932", "cp949")
 PLAIN, HTML = "text/plain", "text/html"
 
@@ -139,14 +142,13 @@ def _singles(body: bytes, own: Headers) -> Iterator[_Single]:
             kinds = _kinds(octets.decode("utf-8", "replace"))
             for kind in kinds:
                 yield _Single(kind=kind, encoding=encoding, charset=charset, is_loose=is_loose)
-            if PLAIN in kinds and re.search(rb"[^ \r\n] \r?\n[^\r\n]", octets):
+            if PLAIN in kinds and OPEN_LINE.search(octets):
                 yield _Single(kind=PLAIN, encoding=encoding, charset=charset, is_flowed=True, is_loose=True)
 
 
 def _encodings(body: bytes) -> tuple[tuple[str, bool], ...]:
     """The transfer encodings that a body can be written in, and whether each fits only loosely."""
-    packed = b"".join(body.split())
-    if len(packed) >= LEAST_BASE64 and b" " not in body.strip() and all(map(BASE64_LINE.fullmatch, body.split())):
+    if b" " not in body.strip() and len(packed := b"".join(body.split())) >= LEAST_BASE64 and _are_packed(body):
         try:
             octets = base64.b64decode(packed, validate=True)
         except binascii.Error:
@@ -162,6 +164,10 @@ def _encodings(body: bytes) -> tuple[tuple[str, bool], ...]:
     if not marks:
         return (("", False),)
     return (("quoted-printable", False),) if marks > 1 else (("quoted-printable", False), ("", True))
+
+
+def _are_packed(body: bytes) -> bool:
+    return all(BASE64_LINE.fullmatch(line) for line in body.split())
 
 
 def _decoded(body: bytes, encoding: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,6 +26,11 @@ from mailbridge.trust.hosts import is_authors
 BODY_LIMIT = 65_536
 """Characters of a body that is pushed whole: above it Skyvern answers 400 (observed on 1.0.56)."""
 
+ATTESTED = re.compile(rb"(?im)^(?:dkim-signature|arc-seal|authentication-results)[ \t]*:")
+MOST_READINGS = 10
+LARGEST_READ_AGAIN = 262_144
+"""How often a mail is read again under other descriptions, and up to what size: a code mail has a few kB and one or two of them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addressed:
@@ -44,7 +50,8 @@ class Understanding:
     """What a mail means. ``body`` is its visible text, only where the configuration has bodies pushed.
 
     ``is_link_plausible``: the link leads where its rule says, or to the author's own domain. ``is_certain``: read by any other
-    description that its body fits, the mail holds the same. ``requester`` is the account that a forwarding confirmation asks for. ``timings`` are the seconds that parsing, extracting and resolving took.
+    description that its body fits, the mail holds the same. ``requester`` is the account that a forwarding confirmation asks for.
+    ``timings`` are the seconds that parsing, extracting and resolving took.
     """
 
     extraction: Extraction
@@ -103,10 +110,13 @@ class Understander:
         return extract(message, rules=self._rules, now=request.now, default_lifetime=self._lifetime), None
 
     def _is_certain(self, request: Request, extraction: Extraction, body: Secret | None) -> bool:
-        """Whether every other description that the mail's body fits shows the same. Where nothing would be pushed, nothing is asked."""
-        if extraction.value is None and body is None:
+        """Whether every other description that the mail's body fits shows the same. Where nothing would be pushed, or nothing is
+        signed that a proof could rest on, nothing is asked."""
+        if (extraction.value is None and body is None) or not ATTESTED.search(request.content):
             return True
-        for other in others(request.content):
+        for number, other in enumerate(others(request.content)):
+            if number >= MOST_READINGS or len(request.content) > LARGEST_READ_AGAIN:
+                return False
             message = parse(other.content)
             found, _ = self._read(message, request)
             if found.value is None and found.verdict is Verdict.NONE and other.is_loose:

@@ -18,7 +18,7 @@ from mailbridge.intake.understand import Understander, Understanding
 from mailbridge.intake.wire import Request
 from mailbridge.trust.dns import Dns
 from tests.attacks import provenance
-from tests.attacks.forgeries import ANN, BOUND, CODES, TOKEN, code, link
+from tests.attacks.forgeries import ANN, BOUND, CODES, TOKEN, by_acme, code, link
 from tests.attacks.provenance import (
     BODIES,
     FORM,
@@ -116,7 +116,7 @@ HONEST: dict[str, tuple[Attack, str, str]] = {
     "signed, no t=, a Date as some write it": (Attack(build=lambda: dated(now(60).replace("+0000", "GMT (UTC)"))), ANN, "dkim"),
     "signed, nothing about the body's form": (Attack(build=partial(genuine, ANN, headers=FORM)), ANN, "dkim"),
     "two signatures, each over a part": (
-        Attack(build=lambda: provenance.by_acme(genuine(ANN, headers=("from", "subject", "date")), headers=FORM)),
+        Attack(build=lambda: by_acme(genuine(ANN, headers=("from", "subject", "date")), headers=FORM)),
         ANN,
         "dkim",
     ),

@@ -42,7 +42,7 @@ class Zone:
         return []
 
     def _of(self, name: str, kind: str) -> list[Any]:
-        found = []
+        found: list[Any] = []
         for row in self._rows(name):
             if row == "TIMEOUT":
                 if found:
