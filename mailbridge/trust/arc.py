@@ -57,7 +57,7 @@ async def check(
         return Unproven(by="arc", why="the mail has not exactly one From address")
     if mail.doubt:
         return Unproven(by="arc", why=mail.doubt)
-    chain = _chain(mail)
+    chain = sets(mail)
     if isinstance(chain, str):
         return Unproven(by="arc", why=chain)
     why = _refused(mail, chain, sender=sender, rcpt=rcpt, forwarders=forwarders, now=now)
@@ -122,7 +122,7 @@ Hop = tuple[Mapping[str, str], Mapping[str, str], str]
 """One set: the seal's tags, the message signature's tags, and the results that it sealed."""
 
 
-def _chain(mail: RawMail) -> list[Hop] | str:
+def sets(mail: RawMail) -> list[Hop] | str:
     """The sets in order from the first, or why they are no chain."""
     seals, signatures, results = {}, {}, {}
     for header in mail.values("arc-seal"):

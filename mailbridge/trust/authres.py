@@ -22,7 +22,7 @@ from mailbridge.trust.raw import RawMail
 DKIM_PASS = re.compile(r"(?i)^\s*dkim\s*=\s*pass\b")
 SPF = re.compile(r"(?i)^\s*spf\s*=\s*([a-z]+)")
 SIGNER = re.compile(r"(?i)\bheader\.d\s*=\s*([a-z0-9.-]{1,253})|\bheader\.i\s*=\s*[^@\s;]{0,64}@([a-z0-9.-]{1,253})")
-ENVELOPE = re.compile(r"(?i)\bsmtp\.mailfrom\s*=\s*(?:[^@\s;]{0,320}@)?([a-z0-9.-]{1,253})")
+ENVELOPE = re.compile(r"(?i)(?<![^\s;])smtp\.mailfrom\s*=\s*(?:[^@\s;]{0,320}@)?([a-z0-9.-]{1,253})(?![^\s;])")
 OF_AUTHOR = frozenset(
     {"from", "to", "cc", "subject", "date", "message-id", "mime-version", "content-type", "dkim-signature", "reply-to", "sender"}
 )
@@ -94,12 +94,12 @@ def _is_direct(results: list[str], *, is_signed: bool, domain: str) -> bool:
     The server says so by SPF for an envelope of the author's organization. Where the mail holds no signature of his, DMARC can
     have passed by nothing else.
     """
-    verdicts = [(verdict[1].lower(), ENVELOPE.findall(result)) for result in results if (verdict := SPF.match(result))]
+    verdicts = [(verdict[1].lower(), result.lower()) for result in results if (verdict := SPF.match(result))]
     if any(verdict != "pass" for verdict, _ in verdicts):
         return False
-    envelopes = [one.lower() for _, found in verdicts for one in found]
-    if envelopes:
-        return all(dkim.is_aligned(one, domain) for one in envelopes)
+    named = [result for _, result in verdicts if "smtp.mailfrom" in result]
+    if named:
+        return all(len(found := ENVELOPE.findall(one)) == 1 and dkim.is_aligned(found[0], domain) for one in named)
     return not is_signed and any(DMARC.search(result) for result in results)
 
 
