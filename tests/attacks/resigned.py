@@ -20,16 +20,31 @@ def author(content: bytes) -> str:
 
 
 def resigned(content: bytes, *, forwarder: str, destination: str) -> bytes:
-    """The mail as ``forwarder`` (``google``, ``microsoft`` or ``""`` for one that seals nothing) sends it on to ``destination``."""
+    """The mail as ``forwarder`` (``google``, ``microsoft`` or ``""`` for one that seals nothing) sends it on to ``destination``.
+
+    Google's two sets stand where Google puts them: one below its stamps, made when the mail came in, one above, made when it goes
+    out. Where a fixture shows the places, they are the fixture's.
+    """
     wired = re.sub(rb"\r?\n", b"\r\n", content)
     head, separator, body = wired.partition(b"\r\n\r\n")
-    bare = FAKED.sub(b"", head + b"\r\n").removesuffix(b"\r\n") + separator + body
-    domain = author(bare)
-    mail = signer.dkim(bare, domain)
+    front, stamps, inner = _layers(head + b"\r\n")
+    mail = inner.removesuffix(b"\r\n") + separator + body
+    domain = author(mail)
+    mail = signer.dkim(mail, domain)
     results = f"mx.example; dkim=pass header.i=@{domain}; dmarc=pass header.from={domain}"
     if forwarder == "google":
-        mail = signer.arc(mail, "google.com", results=f"{results}", instance=1, headers=GOOGLE[:-1])
-        mail = signer.arc(mail, "google.com", results=results, instance=2, headers=GOOGLE, darn=destination)
+        mail = stamps + signer.arc(mail, "google.com", results=results, instance=1, headers=GOOGLE[:-1])
+        return front + signer.arc(mail, "google.com", results=results, instance=2, headers=GOOGLE, darn=destination)
+    mail = front + stamps + mail
     if forwarder == "microsoft":
         mail = signer.arc(mail, "microsoft.com", results=results, instance=1, headers=MICROSOFT)
     return mail
+
+
+def _layers(head: bytes) -> tuple[bytes, bytes, bytes]:
+    """What the last server wrote, what the forwarder wrote, and what came in, each without its faked signatures."""
+    sets = [re.search(rb"(?m)^ARC-Seal: i=%d;" % number, head) for number in (2, 1)]
+    first = re.search(rb"(?im)^(?:From|To|Subject|Date|Message-ID|MIME-Version):", head)
+    inner = sets[1].start() if sets[1] else first.start() if first else 0
+    front = sets[0].start() if sets[0] and sets[1] else 0
+    return FAKED.sub(b"", head[:front]), FAKED.sub(b"", head[front:inner]), FAKED.sub(b"", head[inner:])

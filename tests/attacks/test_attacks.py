@@ -77,7 +77,8 @@ def publish(one: House) -> None:
     )
     one.dns.txt("s1._domainkey.huge.example", "v=DKIM1; p=" + "A" * 9_000)
     one.dns.txt("s1._domainkey.junk.example", "v=DKIM1; p=AAAABBBBCCCCDDDD")
-    one.dns.txt("gmail.com", "v=spf1 ip4:127.0.0.9 ~all")
+    one.dns.txt("gmail.com", "v=spf1 redirect=_spf.google.com")
+    one.dns.txt("_spf.google.com", "v=spf1 ip4:127.0.0.9 ~all")
 
 
 def test_the_set_is_as_large_as_it_says() -> None:
@@ -167,7 +168,13 @@ HONEST: dict[str, tuple[Callable[[], bytes], str, str]] = {
         ANN,
     ),
     "sealed by Google": (
-        lambda: sealed(b"Delivered-To: b@corp.example\r\n" + code(to="undisclosed:;"), "google.com", private="google"),
+        lambda: sealed(
+            b"Delivered-To: b@corp.example\r\n" + sealed(code(to="undisclosed:;"), "google.com", private="google"),
+            "google.com",
+            private="google",
+            instance=2,
+            darn="bridge.example",
+        ),
         BOUND.replace("otp", "codes"),
         "b@corp.example",
     ),

@@ -25,6 +25,7 @@ from tests.trust.mails import RCPT, mail
 SENDER = "no-reply@acme.example"
 PASS = "mx.google.com; dkim=pass header.i=@acme.example; dmarc=pass header.from=acme.example"
 NOW = datetime.now(UTC)
+CAF = f"ann+caf_={RCPT.replace('@', '=')}@gmail.com"
 Work = Callable[[bytes], Awaitable[None]]
 
 
@@ -50,6 +51,7 @@ class Zone:
 
 
 GOOD = Zone(signer.record(signer.key()))
+GOOGLE = Zone("v=spf1 ip4:192.0.2.1 ~all")
 SEALER = Sealer(b"k" * 32)
 
 
@@ -66,7 +68,9 @@ async def fuzz_arc(octets: bytes) -> None:
     found = raw.read(octets)
     if found.doubt:
         found = raw.RawMail(content=octets, headers=found.headers)
-    await arc.check(found, sender=SENDER, rcpt=RCPT, forwarders={"google.com"}, dns=GOOD, now=NOW)
+    await arc.check(
+        found, sender=SENDER, rcpt=RCPT, forwarders={"google.com"}, dns=GOOD, now=NOW, mail_from=CAF, peer="192.0.2.1"
+    )
 
 
 async def fuzz_key(octets: bytes) -> None:
@@ -76,13 +80,14 @@ async def fuzz_key(octets: bytes) -> None:
 
 
 async def fuzz_spf(octets: bytes) -> None:
-    """A sender policy."""
+    """A sender policy, and a mail behind a forwarder's envelope."""
     await spf.evaluate("a.example", ip_address("192.0.2.1"), Zone(octets.decode("utf-8", "replace")))
+    await spf.check(CAF, rcpt=RCPT, peer="::ffff:192.0.2.1", accounts=("ann@gmail.com",), dns=GOOGLE, content=octets)
 
 
 async def fuzz_words(octets: bytes) -> None:
     """Results of a server, an operator's seal, and where a link leads."""
-    authres.check(raw.read(octets), sender=SENDER, servers={"mx.google.com"})
+    authres.check(raw.read(octets), sender=SENDER, servers={"mx.google.com"}, now=NOW)
     SEALER.read(octets, rcpt=RCPT, now=NOW)
     is_authors(octets.decode("utf-8", "replace")[:2_000], SENDER, ("*.acme.example",))
 

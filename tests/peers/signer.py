@@ -46,16 +46,18 @@ def dkim(
     selector: str = "s1",
     private: Private | None = None,
     headers: Sequence[str] = USUAL,
-    more: Mapping[str, str] | None = None,
+    more: Mapping[str, str | None] | None = None,
     is_sha1: bool = False,
 ) -> bytes:
-    """The mail with a DKIM-Signature of ``domain`` on top; ``more`` are further tags, or others in place of the usual ones."""
+    """The mail with a DKIM-Signature of ``domain`` on top; ``more`` are further tags, or others in place of the usual ones, None
+    for a usual one that is left out."""
     head, body = _split(mail)
     names = [name for name in headers if _values(head, name)]
     signer = private or key()
-    hashed = body if more is None or "l" not in more else body[: int(more["l"])]
+    length = (more or {}).get("l")
+    hashed = body if length is None else body[: int(length)]
     digest = hashlib.sha1(hashed) if is_sha1 else hashlib.sha256(hashed)
-    tags = {
+    every: dict[str, str | None] = {
         "v": "1",
         "a": f"{'ed25519' if isinstance(signer, Ed25519PrivateKey) else 'rsa'}-{'sha1' if is_sha1 else 'sha256'}",
         "c": "relaxed/relaxed",
@@ -67,6 +69,7 @@ def dkim(
         **(more or {}),
         "b": "",
     }
+    tags = {name: value for name, value in every.items() if value is not None}
     signed = "; ".join(f"{name}={value}" for name, value in tags.items())
     text = _chosen(head, tags["h"].split(":")) + _relaxed("DKIM-Signature", signed)
     octets = text.encode("utf-8", "surrogateescape")
@@ -88,19 +91,24 @@ def arc(
     headers: Sequence[str] = ("from", "to", "subject", "date", "message-id", "delivered-to", "dkim-signature"),
     cv: str | None = None,
     darn: str = "",
+    at: int | None = None,
+    is_timed: bool = True,
 ) -> bytes:
-    """The mail with one more ARC set on top, sealed by ``domain``."""
+    """The mail with one more ARC set on top, sealed by ``domain``, at a moment (seconds since 1970) or now, or without saying when.
+
+    As Google does it the seal has a time, and the signature has none.
+    """
     chosen = private or key()
     head, body = _split(mail)
     aar = f"i={instance}; {results}"
-    now = str(int(time.time()))
+    t = f" t={int(time.time()) if at is None else at};" if is_timed else ""
     names = [name for name in headers if _values(head, name)]
     ams = (
-        f" i={instance}; a=rsa-sha256; c=relaxed/relaxed; d={domain}; s={selector}; t={now}; h={':'.join(names)};"
+        f" i={instance}; a=rsa-sha256; c=relaxed/relaxed; d={domain}; s={selector}; h={':'.join(names)};"
         f" bh={base64.b64encode(hashlib.sha256(body).digest()).decode()};{f' darn={darn};' if darn else ''} b="
     )
     ams += _signed(_chosen(head, names) + _relaxed("ARC-Message-Signature", ams), chosen)
-    seal = f" i={instance}; a=rsa-sha256; t={now}; cv={cv or ('none' if instance == 1 else 'pass')}; d={domain}; s={selector}; b="
+    seal = f" i={instance}; a=rsa-sha256;{t} cv={cv or ('none' if instance == 1 else 'pass')}; d={domain}; s={selector}; b="
     text = ""
     for number in range(1, instance):
         for name in ("ARC-Authentication-Results", "ARC-Message-Signature", "ARC-Seal"):
