@@ -150,8 +150,7 @@ def _cut(text: str, size: int) -> str:
 def _by_library(body: str, subject: str) -> ForwardedBlock | None:
     try:
         # It reads encoded words by any codec that they name; ours are read already, and what is left is none.
-        # To it a | is an angle too, which no mail program writes.
-        found = get_forwarded_metadata(_unlinked(body).replace("=?", "= ?").replace("|", "¦"), subject[:500].replace("=?", "= ?"))
+        found = get_forwarded_metadata(_unlinked(body).replace("=?", "= ?"), subject[:500].replace("=?", "= ?"))
     except (IndexError, ValueError, AttributeError, TypeError, RecursionError, re.error):
         return None
     if not found.forwarded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 import pytest
@@ -256,15 +257,86 @@ def test_a_block_whose_to_cannot_be_read_is_not_for_the_one_who_forwards_it(name
     assert addressed(name, "Ann Smith") == (("bo@home.example",), "From")
 
 
+ROMANIAN = """-------- Mesaj redirecționat --------
+Subiect: \tCodul tău
+Dată: \tWed, 25 Nov 2026 09:31:30 +0100
+de la: \tLarch Bank <no-reply@larch.example>
+Către: \tann@corp.example
+
+
+Codul tău este 482913"""
+"""The library knows this To only among the labels that it looks for in run-together lines."""
+
+
+def test_a_label_that_the_library_knows_loosely_begins_a_line_too() -> None:
+    """Such a To line is read as any other is."""
+    for to, expected in ((ANN, (ANN,)), (f"Ann <{ANN}>", (ANN,)), (f"{ANN}@evil.example", ())):
+        block = forwarded_block(message(ROMANIAN.replace(ANN, to)))
+        assert block is not None
+        assert block.to == expected
+
+
+GLUED = "----- Weitergeleitete Nachricht ----- Von: Larch <a@larch.example>An: {}Gesendet: Mittwoch, 25. November 2026, 09:31:00 MEZBetreff: Ihr Code"
+
+
+@pytest.mark.parametrize(
+    ("to", "expected"),
+    [
+        (f'"Ann" <{ANN}>', (ANN,)),
+        (f'"{ANN}" <{ANN}>', (ANN,)),
+        (f"<{ANN}>@evil.example ", ()),
+        (f"{ANN} <m@evil.example>", ()),
+        (f"x <{ANN}> <m@evil.example>", ()),
+        (f'"x <{ANN}>" <m@evil.example>', ()),
+        (f"x |{ANN}| m", ()),
+        (f"<<{ANN}>>", ()),
+    ],
+)
+def test_headers_that_are_run_together_name_a_mailbox_in_angles(to: str, expected: tuple[str, ...]) -> None:
+    """Yahoo's line of headers, which no grammar can read: one mailbox in angles of its own, under no other name."""
+    text = f"{GLUED.format(to)}\n\nIhr Code ist 482913"
+    content = f"From: bo@home.example\r\nTo: {BRIDGE}\r\nSubject: WG: Ihr Code\r\n\r\n{text}\r\n".encode()
+    policy = IdentityPolicy(own_domains=("bridge.example",))
+    assert identify(parse(content), recipient=Recipient(rcpt=BRIDGE), mail_from="", policy=policy).identifiers == expected
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_mark_that_begins_a_mailbox_is_no_label_in_bold(name: str) -> None:
+    """``*To:* ann@…`` is ann's; ``To:*ann@…`` is another's, who may be called so."""
+    text = BLOCKS[name]
+    for written in WRITTEN_TO:
+        text = text.replace(written, "\0")
+    assert "\0" in text
+    block = forwarded_block(message(re.sub(r":\s*\0", f":*{ANN}", text)))
+    assert block is not None
+    assert ANN not in block.to
+    bold = forwarded_block(message(re.sub(r"(?m)^([>\s]*)(\w+):\s*\0", rf"\1*\2:* {ANN}", text)))
+    assert bold is not None
+    assert bold.to in ((ANN,), ())
+
+
+def test_a_block_to_several_does_not_fall_back_on_a_received() -> None:
+    """What cannot be told from the block is not told by the way that the mail has come since."""
+    received = "Received: from a by b for <cy@home.example>; now\r\n"
+    for to in (f"Ann <{ANN}>, di@corp.example", "x@evil.example@corp.example"):
+        body = f"---------- Forwarded message ---------\r\nFrom: Larch <a@larch.example>\r\nSubject: code\r\nTo: {to}\r\n\r\nYour code is 1"
+        content = f"{received}From: bo@home.example\r\nTo: {BRIDGE}\r\nSubject: Fwd: code\r\n\r\n{body}\r\n".encode()
+        policy = IdentityPolicy(own_domains=("bridge.example",))
+        assert identify(parse(content), recipient=Recipient(rcpt=BRIDGE), mail_from="", policy=policy).identifiers == ()
+
+
 def test_what_is_cut_off_does_not_make_a_mailbox_of_the_rest() -> None:
     """A line or a body that is longer than what is read of it ends in no address."""
-    head = "---------- Forwarded message ---------\nFrom: Larch <a@larch.example>\nSubject: code\n"
-    line = f"To: ({'x' * (MAX_LINE - 6 - len(ANN))}){ANN}"
-    body = f"{head}{'x' * 500}\n" * 40
-    for text in (
-        f"{head}{line}.evil.example\n\nYour code",
-        (body[: MAX_BODY - len(ANN) - 4]).rstrip("\n") + f"\nTo: {ANN}.evil.example",
-    ):
+    head = "发件人: Larch <a@larch.example>\n主题: 验证码\n"
+    line = f"收件人: ({'x' * (MAX_LINE - len('收件人: () ') - len(ANN))}) {ANN}"
+    assert len(line) == MAX_LINE
+    filler = "x" * (MAX_BODY - len(head) - len(f"\n收件人: {ANN}"))
+    lines = "\n".join(filler[at : at + 900] for at in range(0, len(filler), 901))
+    whole = f"{lines[: MAX_BODY - len(head) - len(chr(10) + '收件人: ' + ANN)]}\n{head}收件人: {ANN}"
+    for text in (f"{head}{line}", whole):
         block = forwarded_block(message(text))
         assert block is not None
-        assert ANN not in block.to
+        assert block.to == (ANN,)
+        cut = forwarded_block(message(f"{text}.evil.example\n您的验证码是 482913"))
+        assert cut is not None
+        assert (cut.to, cut.is_to_unclear) == ((), True)
