@@ -107,6 +107,12 @@ def is_aligned(domain: str, author: str) -> bool:
     return own is not None and registrable(domain) == own
 
 
+def warm_up() -> None:
+    """Load the library and the list of suffixes now: each takes 0.2 s, which the first signed mail should not wait for."""
+    verify.warm_up()
+    registrable("acme.example")
+
+
 async def signed_recipients(mail: RawMail, *, sender: str, dns: Resolver, now: datetime) -> frozenset[str]:
     """The recipients that the author's organization has signed, by the signatures of `aligned` that are genuine.
 
