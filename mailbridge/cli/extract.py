@@ -14,6 +14,7 @@ from mailbridge.cli.mailfiles import mails
 from mailbridge.cli.options import config_option, load_or_exit
 from mailbridge.cli.printing import dumped, visible
 from mailbridge.config.settings import Settings
+from mailbridge.core.addresses import parse_return_path_header, parse_sole_mailbox
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.identity import Identification
 from mailbridge.core.secret import MASK, Secret
@@ -97,8 +98,8 @@ def _moment(text: str | None) -> datetime:
 
 def _request(content: bytes, rcpt: str | None, mail_from: str | None, now: datetime) -> Request:
     head = message_from_bytes(content[:HEAD_LIMIT], policy=policy.compat32)
-    to = rcpt or str(head.get("X-Envelope-To", "")).strip().strip("<>")
-    sender = mail_from if mail_from is not None else str(head.get("Return-Path", "")).strip().strip("<>")
+    to = rcpt or parse_sole_mailbox(str(head.get("X-Envelope-To", "")))
+    sender = mail_from if mail_from is not None else parse_return_path_header(str(head.get("Return-Path", "")))
     return Request(content=content, rcpt_to=(to,) if to else ("",), mail_from=sender, now=now)
 
 

@@ -93,16 +93,19 @@ class Message:
 
     ``headers`` keeps order (topmost first) and spelling of names; values are unfolded and decoded.
     ``sender`` is the addr-spec of a From header with exactly one address, domain lower-cased, else ``""``.
-    ``to`` are the To header's addr-specs as typed. ``date`` is aware, or None where the header has none.
+    ``to`` are the To header's addr-specs as typed; ``is_to_unclear``: it names somebody who could not be read. ``written`` are the
+    headers that forwarders write addresses into (`stamps.ADDRESS_HEADERS`), names in lower case, unfolded and not decoded. ``date`` is aware, or None where the header has none.
     ``plain`` and ``html`` are None where the mail has no such part. ``attached`` are message/rfc822 parts and
     ``.eml`` attachments, parsed, in order. ``defects`` are short lower-case names such as ``bad-charset``.
     """
 
     headers: tuple[tuple[str, str], ...] = ()
+    written: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     subject: str = ""
     sender: str = ""
     sender_name: str = ""
     to: tuple[str, ...] = ()
+    is_to_unclear: bool = False
     message_id: str = ""
     date: datetime | None = None
     plain: Page | None = field(default=None, repr=False)
@@ -123,3 +126,8 @@ class Message:
         """Every header of that name (any case), topmost first."""
         wanted = name.casefold()
         return tuple(value for key, value in self.headers if key.casefold() == wanted)
+
+    def stamps(self, name: str) -> tuple[str, ...]:
+        """Every one of the ``written`` headers of that name (any case), topmost first."""
+        wanted = name.lower()
+        return tuple(value for key, value in self.written if key == wanted)

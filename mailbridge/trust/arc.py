@@ -28,7 +28,9 @@ STAMPING = "google.com"
 """The forwarder whose layout is known well enough to tell its own lines from others' (`mailbridge.trust.stamps`)."""
 
 DMARC = re.compile(r"(?i)(?:^|[;\s])dmarc\s*=\s*([a-z]+)")
-HEADER_FROM = re.compile(r"(?i)header\.from\s*=\s*([a-z0-9.-]{1,253})")
+HEADER_FROM = re.compile(r"(?i)(?<![^\s;])header\.from\s*=\s*([a-z0-9.-]{1,253})(?![^\s;])")
+"""The whole value: of ``acme.example_x.evil.example`` the beginning is somebody else's domain."""
+
 COMMENT = re.compile(r"\([^()\"]*\)")
 QUOTED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 MOST_NESTED = 10

@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from mailbridge.core.addresses import canonical
+from mailbridge.core.addresses import canonical, parse_forwarding_envelope, split
 from mailbridge.trust import Finding, Proven, Unproven
 from mailbridge.trust.dns import Resolver
 from mailbridge.trust.policies import Malformed, Mechanism, is_policy, parse
 from mailbridge.trust.stamps import is_for_another
 
-CAF = re.compile(r"(?i)([^@+]{1,64})\+caf_=([^@]{1,320})@([^@]{1,253})")
 SERVICES: Mapping[str, tuple[str, ...]] = {"Google": ("_spf.google.com", "gmail.com")}
 """Mail services that forward, and the domains whose sender policies name their servers. ``_spf.google.com`` is what Google has
 Workspace domains include, so it covers them whether they do or not; ``gmail.com`` is Google's own domain for everybody else."""
@@ -66,7 +65,7 @@ async def check(mail_from: str, *, rcpt: str, peer: str, accounts: Iterable[str]
     Raises:
         DnsUnavailable: the service's sender policy could not be looked up.
     """
-    if CAF.fullmatch(mail_from) is None:
+    if parse_forwarding_envelope(mail_from) is None:
         return Unproven(by="forwarder", why="its envelope is not that of a Gmail forward")
     account = forwarding_account(mail_from, rcpt=rcpt)
     if not account:
@@ -85,17 +84,15 @@ async def check(mail_from: str, *, rcpt: str, peer: str, accounts: Iterable[str]
         return Unproven(by="forwarder", why="Google took it in for another mailbox than the one that its envelope names")
     return Proven(
         by="forwarder",
-        detail=f"forwarded by a listed account at {account.rpartition('@')[2].lower()}",
+        detail=f"forwarded by a listed account at {split(account)[1].lower()}",
         named=frozenset({canonical(account)}),
     )
 
 
 def forwarding_account(mail_from: str, *, rcpt: str) -> str:
     """The account in Gmail's envelope for a forward to this recipient; ``""`` where it is none, or for another."""
-    found = CAF.fullmatch(mail_from)
-    if found is None or found[2].casefold() != rcpt.replace("@", "=").casefold():
-        return ""
-    return f"{found[1]}@{found[3]}"
+    account, destination = parse_forwarding_envelope(mail_from) or ("", "")
+    return account if destination.casefold() == rcpt.replace("@", "=").casefold() else ""
 
 
 def is_listed(account: str, accounts: Iterable[str]) -> bool:

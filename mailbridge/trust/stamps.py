@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from mailbridge.core.addresses import canonical, parse_mailbox
+from mailbridge.core.addresses import canonical, parse_sole_mailbox
 from mailbridge.trust.raw import NAME, RawMail, hosts_of, tags
 
 SETS = ("arc-seal", "arc-message-signature", "arc-authentication-results")
@@ -47,7 +47,7 @@ def above_seal(mail: RawMail, only: int) -> list[Line]:
 
 def delivered(lines: list[Line], names: Collection[str] = (STAMP,)) -> frozenset[str]:
     """The mailboxes (`canonical`) that lines of these names hold. One that is not a plain address names nobody."""
-    found = (parse_mailbox(value.strip("<> \t")) for name, value in lines if name in names)
+    found = (parse_sole_mailbox(value) for name, value in lines if name in names)
     return frozenset(canonical(one) for one in found if one is not None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mailbridge.core.addresses import find_mailboxes
+from mailbridge.core.address_list import read_author
 from tests.peers import signer
 
 FAKED = re.compile(rb"(?im)^(?:DKIM-Signature|ARC-[A-Za-z-]+|X-Google-DKIM-Signature):.*\r\n(?:[ \t].*\r\n)*")
@@ -15,8 +15,8 @@ MICROSOFT = ("from", "date", "subject", "message-id", "content-type", "mime-vers
 def author(content: bytes) -> str:
     """The domain of the mail's From; ``""`` where it has not exactly one."""
     found = re.findall(rb"(?im)^From:(.*\r\n(?:[ \t].*\r\n)*)", content.partition(b"\r\n\r\n")[0] + b"\r\n")
-    mailboxes = find_mailboxes(found[0].decode("utf-8", "replace")) if len(found) == 1 else ()
-    return mailboxes[-1].rpartition("@")[2].lower() if mailboxes else ""
+    value = re.sub(rb"\r\n", b"", found[0]).decode("utf-8", "replace").strip() if len(found) == 1 else ""
+    return "".join(read_author(value).addresses).rpartition("@")[2].lower()
 
 
 def resigned(content: bytes, *, forwarder: str, destination: str) -> bytes:

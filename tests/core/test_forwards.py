@@ -6,9 +6,13 @@ from datetime import datetime
 
 import pytest
 
-from mailbridge.core.forwards import MONTH_NAMES, MONTHS, ForwardedBlock, forwarded_block, is_forward
+from mailbridge.core.forwards import MAX_BODY, MAX_LINE, MONTH_NAMES, MONTHS, ForwardedBlock, forwarded_block, is_forward
+from mailbridge.core.identity import IdentityPolicy, identify
 from mailbridge.core.mail import Message
+from mailbridge.core.parse import parse
+from mailbridge.core.recipients import Recipient
 from mailbridge.core.text import page_from_plain
+from tests.core.forged_addresses import ANN, FORGED
 
 BLOCKS = {
     "Gmail": """---------- Forwarded message ---------
@@ -174,3 +178,93 @@ def test_no_name_means_two_months() -> None:
     names = MONTH_NAMES.replace("/", " ").split()
     assert len(names) == len(set(names)) == len(MONTHS)
     assert set(MONTHS.values()) == set(range(1, 13))
+
+
+BRIDGE = "codes@bridge.example"
+WRITTEN_TO = ("ann@corp.example <ann@corp.example>", "<ann@corp.example>", ANN)
+UNSEEN = {
+    "a NUL inside",
+    "a control behind",
+    "a soft hyphen",
+    "a joiner",
+    "a mark that turns the line",
+    "a blank that does not break",
+    "a line separator",
+}
+"""Forms that differ from the mailbox by what nobody sees, and what a body's text is read without; each leads to corp.example itself."""
+
+
+def addressed(name: str, to: str, *, sender: str = "bo@home.example") -> tuple[tuple[str, ...], str | None]:
+    """For whom a mail is that somebody forwards by hand, with a block whose To line is that."""
+    block = BLOCKS[name]
+    for written in WRITTEN_TO:
+        block = block.replace(written, "\0")
+    text = block.replace("\0", to)
+    content = f"From: {sender}\nTo: {BRIDGE}\nSubject: Fwd: code\nContent-Type: text/plain; charset=utf-8\n\n{text}\n"
+    found = identify(
+        parse(content.replace("\r\n", " ").replace("\r", " ").replace("\n", "\r\n").encode("utf-8", "surrogateescape")),
+        recipient=Recipient(rcpt=BRIDGE),
+        mail_from="",
+        policy=IdentityPolicy(own_domains=("bridge.example",)),
+    )
+    return found.identifiers, found.source
+
+
+@pytest.mark.parametrize("name", ["Gmail", "Outlook on the web", "labels in Chinese"])
+@pytest.mark.parametrize("form", sorted(set(FORGED) - UNSEEN))
+def test_what_only_shows_a_mailbox_in_a_block_does_not_name_it(form: str, name: str) -> None:
+    """However the To line of a block is written: a mail that was to somebody else is not for the one whom it shows."""
+    assert ANN not in addressed(name, FORGED[form].replace("\r\n", " ").replace("\n", " "))[0]
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+@pytest.mark.parametrize(
+    "to",
+    [
+        ANN,
+        f"<{ANN}>",
+        f"Ann <{ANN}>",
+        f"Ann Smith <{ANN}>;",
+        f'"Smith, Ann" <{ANN}>',
+        f"'{ANN}' <{ANN}>",
+        f"{ANN} <{ANN}>",
+        f"{ANN}<mailto:{ANN}>",
+        f"<{ANN}<mailto:{ANN}>>",
+        f"Ann <mailto:{ANN}>",
+        f"Ann [mailto:{ANN}]",
+        f"Ann [{ANN}]",
+    ],
+)
+def test_the_to_line_is_read_as_mail_programs_write_it(to: str, name: str) -> None:
+    """Named, quoted, made a link of: the mailbox in it."""
+    assert addressed(name, to) == ((ANN,), "inline")
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_to_several_is_for_the_one_who_forwards_it_or_nobody(name: str) -> None:
+    """Which of several it was for is not guessed; but for the person who forwards what was hers too."""
+    for to in (f"Ann <{ANN}>, Bo <bo@home.example>", f"bo@home.example; {ANN}"):
+        assert addressed(name, to) == (("bo@home.example",), "inline")
+        assert addressed(name, to, sender="cy@home.example") == ((), None)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_whose_to_cannot_be_read_is_not_for_the_one_who_forwards_it(name: str) -> None:
+    """It was to somebody; that it was to the person who forwards it is what a block without a To line says."""
+    assert addressed(name, "x@evil.example@corp.example") == ((), None)
+    assert addressed(name, f"<{ANN}<mailto:m@evil.example>>") == ((), None)
+    assert addressed(name, "Ann Smith") == (("bo@home.example",), "From")
+
+
+def test_what_is_cut_off_does_not_make_a_mailbox_of_the_rest() -> None:
+    """A line or a body that is longer than what is read of it ends in no address."""
+    head = "---------- Forwarded message ---------\nFrom: Larch <a@larch.example>\nSubject: code\n"
+    line = f"To: ({'x' * (MAX_LINE - 6 - len(ANN))}){ANN}"
+    body = f"{head}{'x' * 500}\n" * 40
+    for text in (
+        f"{head}{line}.evil.example\n\nYour code",
+        (body[: MAX_BODY - len(ANN) - 4]).rstrip("\n") + f"\nTo: {ANN}.evil.example",
+    ):
+        block = forwarded_block(message(text))
+        assert block is not None
+        assert ANN not in block.to

@@ -45,6 +45,14 @@ def test_the_mailboxs_own_server_is_believed() -> None:
         AR + "mx.mailbox.example; spf=fail (a ( b ) dmarc=pass header.from=acme.example ( c ))",
         AR + 'mx.mailbox.example; spf=fail smtp.mailfrom="; dmarc=pass header.from=acme.example"@evil.example',
         AR + "(mx.mailbox.example) mx.evil.example; dmarc=pass header.from=acme.example",
+        AR + "mx.mailbox.example; dmarc=pass header.from=acme.example_x.evil.example",
+        AR + "mx.mailbox.example; dmarc=pass header.from=acme.example@evil.example",
+        AR + "mx.mailbox.example; dmarc=pass header.from=acme.example\u00e9.evil.example",
+        AR + "mx.mailbox.example; dmarc=pass smtp.mailfrom=header.from=acme.example",
+        AR + "mx.mailbox.example; dkim=pass header.d=acme.example_x.evil.example",
+        AR + "mx.mailbox.example; dkim=pass header.i=@acme.example_x.evil.example",
+        AR + "mx.mailbox.example; dkim=pass header.i=x@acme.example@evil.example",
+        AR + "mx.mailbox.example; dkim=pass smtp.mailfrom=header.d=acme.example",
     ],
 )
 def test_other_results_are_not_believed(above: str) -> None:
