@@ -15,8 +15,8 @@ from functools import partial
 from mailbridge.trust import Finding, Proven, Unproven, keys, verify
 from mailbridge.trust.dates import moment
 from mailbridge.trust.dns import Resolver
-from mailbridge.trust.hosts import registrable
 from mailbridge.trust.raw import RawMail, hosts_of, tags
+from mailbridge.trust.suffixes import registrable
 
 MAX_SIGNATURES = 3
 """Signatures of the From's domain that are tried; others cost nothing, since they could not count."""
