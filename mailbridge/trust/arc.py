@@ -104,11 +104,11 @@ async def _delivered(mail: RawMail, chain: list[Hop], *, rcpt: str, mail_from: s
     newest, count = chain[-1][1], len(chain)
     if newest["d"].lower() != STAMPING:
         return frozenset()
-    lines = stamps.between_seals(mail, count) if count > 1 else []
+    lines = stamps.below_seal(mail, count)
     is_ours = newest.get("darn", "").lower() == rcpt.rpartition("@")[2].lower()
     if is_ours and stamps.is_covered(mail, newest.get("h", ""), lines):
         return stamps.delivered(lines)
-    lines = lines if count > 1 else stamps.above_seal(mail, count)
+    lines += stamps.above_seal(mail, count) if count == 1 else []
     account = spf.forwarding_account(mail_from, rcpt=rcpt)
     address = spf.address_of(peer)
     if address is None or not (account or stamps.delivered(lines)):

@@ -116,6 +116,11 @@ def test_googles_stamp_counts_where_google_alone_can_have_put_it(now: datetime) 
     assert named(outer(arrival + STAMP + inner, **ours), now) == set()
     assert named(outer(STAMP + arrival + inner, **ours), now) == ann
     assert named(STAMP + outer(inner, **ours), now) == set()
+    once = signer.arc(STAMP + arrival + mail(to=BLIND), "google.com", results=PASS, instance=1, darn="bridge.example")
+    assert named(once, now) == ann
+    assert named(once.replace(b"by mx.google.com", b"by mx.google.com.evil.example"), now) == set()
+    for content in (STAMP + mail(to=BLIND), arrival + STAMP + mail(to=BLIND), arrival + STAMP + arrival + mail(to=BLIND)):
+        assert named(signer.arc(content, "google.com", results=PASS, instance=1, darn="bridge.example"), now) == set()
     assert named(STAMP + inner, now) == set()
     assert named(STAMP + inner, now, peer="192.0.2.25") == ann
     assert named(arrival + STAMP + inner, now, peer="192.0.2.25") == set()
