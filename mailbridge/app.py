@@ -41,7 +41,7 @@ from mailbridge.store import StoreUnavailable
 from mailbridge.store.cipher import read_key
 from mailbridge.store.sqlite import SqliteStore, key_path_of, open_sqlite, path_of
 from mailbridge.targets import practice_of, pull_keys, target_of, targets_of
-from mailbridge.trust import gmail, verify
+from mailbridge.trust import dkim, gmail
 from mailbridge.trust.dns import Dns, Resolver
 from mailbridge.trust.seal import Sealer
 from mailbridge.waiting import Waiting
@@ -216,7 +216,7 @@ async def bridge(
             targets = [target_of(stack, one, metrics) for one in served]
             is_practice = practice is not None and not settings.target
             if not is_practice:
-                await asyncio.to_thread(verify.warm_up)
+                await asyncio.to_thread(dkim.warm_up)
         finally:
             pool = await starting
         dispatcher = Dispatcher(store=store, targets=targets, now=clock.now, metrics=metrics)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from mailbridge.core.addresses import parse_mailbox
 from mailbridge.core.mail import Message
+from mailbridge.core.url import ambiguity, read
 
 SENDER = "forwarding-noreply@google.com"
 HEADER = "X-Google-Address-Confirmation"
@@ -73,22 +74,18 @@ def _requester(message: Message, text: str) -> str | None:
 
 
 def is_genuine(url: str) -> bool:
-    """Whether a link is Google's own way to confirm: exact host, https, default port, no user, the confirming path, plain ASCII.
+    """Whether a link is Google's own way to confirm: exact host, https, no port, no user, the confirming path, plain ASCII.
 
-    A path with steps upwards (``/mail/vf-/../uf-``), which clients and servers resolve, is none.
+    It must be written just as a browser sends it. A path with steps upwards (``/mail/vf-/../uf-``), which clients and servers
+    resolve, is none.
     """
-    if not (url.isascii() and url.isprintable()) or "\\" in url:
-        return False
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return False
+    found = read(url)
     return (
-        parts.scheme == "https"
-        and (parts.hostname or "") in HOSTS
-        and parts.netloc == parts.hostname
-        and port is None
-        and parts.path.startswith(CONFIRM_PATH)
-        and not DOTS.intersection(unquote(parts.path).split("/"))
+        found is not None
+        and url == found.href
+        and not ambiguity(found)
+        and found.scheme == "https"
+        and found.host in HOSTS
+        and found.path.startswith(CONFIRM_PATH)
+        and not DOTS.intersection(unquote(found.path).split("/"))
     )

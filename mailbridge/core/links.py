@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import re2
 
 from mailbridge.core.mail import Link
+from mailbridge.core.url import ascii_host, host_of, read
 from mailbridge.core.wording import Wording
 
 ACTING = re2.compile(
@@ -96,9 +96,8 @@ def rank(links: tuple[Link, ...], wording: Wording) -> list[RankedLink]:
 def _score(link: Link, wording: Wording) -> RankedLink:
     score = 0.0
     why: list[str] = []
-    try:
-        parts = urlsplit(link.url)
-    except ValueError:
+    parts = read(link.url)
+    if parts is None:
         return RankedLink(link=link, score=-9.0, why=("no URL",))
     path = f"{parts.path}?{parts.query}#{parts.fragment}"[:MAX_PATH]
     is_reset = RESET.search(path) is not None
@@ -170,11 +169,10 @@ def is_plausible(best: RankedLink, subject: str, texts: list[str], wording: Word
 
 def is_stranger(url: str, sender: str) -> bool:
     """Whether a link leads to somebody else than its sender: neither name of the two domains is in the other."""
-    try:
-        host = urlsplit(url).hostname or ""
-    except ValueError:
+    host = host_of(url)
+    if not host:
         return True
-    ours, theirs = _name(sender.rpartition("@")[2]), _name(host)
+    ours, theirs = _name(ascii_host(sender.rpartition("@")[2])), _name(host)
     return ours != theirs and not (len(ours) > 3 and ours in theirs) and not (len(theirs) > 3 and theirs in ours)
 
 

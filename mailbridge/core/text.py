@@ -31,7 +31,12 @@ INVISIBLE = re.compile(
 TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 LONG_TAG = re.compile(rf"<[a-zA-Z!?/][^<>]{{{MAX_TAG},}}")
 STRIP = re.compile(r"<[^<>]*>|<[!/a-zA-Z][^<>]*")
-URL = re.compile(r"https?://[^\s<>\"'\u3000-\u303f\uff00-\uffef]{1,4000}", re.IGNORECASE)
+MAX_LINK = 4_000
+"""Characters of an address; a longer one is left out, since the first part of it would be another address."""
+
+URL = re.compile(r"https?://[^\s<>\"'\u3000-\u303f\uff00-\uffef]+", re.IGNORECASE)
+HTML_BLANKS = " \t\n\f\r"
+"""What HTML takes off the ends of an address."""
 
 VOID = frozenset(["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"])
 SKIPPED = frozenset(
@@ -106,7 +111,8 @@ def _plain_links(text: str) -> list[Link]:
     links: list[Link] = []
     for match in URL.finditer(text[:MAX_HTML]):
         url = trimmed_url(match.group())
-        links.append(Link(url=url, text=_words_before(text[max(0, match.start() - 200) : match.start()])))
+        if len(url) <= MAX_LINK:
+            links.append(Link(url=url, text=_words_before(text[max(0, match.start() - 200) : match.start()])))
         if len(links) >= MAX_LINKS:
             break
     return links
@@ -262,8 +268,8 @@ class _Walk:
             self._links[state.anchor][1].append(f" {text} ")
 
     def _link(self, attributes: dict[str, str | None], look: Look, state: _State) -> int:
-        url = tidy((attributes.get("href") or "")[:4000]).replace(" ", "%20")
-        if not url.lower().startswith(("http://", "https://")) or len(self._links) >= MAX_LINKS:
+        url = (attributes.get("href") or "").strip(HTML_BLANKS).replace(" ", "%20")
+        if not url[:8].lower().startswith(("http://", "https://")) or len(url) > MAX_LINK or len(self._links) >= MAX_LINKS:
             return -1
         names = (attributes.get("class") or "").lower()
         is_button = look.is_button or "btn" in names or "button" in names or attributes.get("role") == "button"

@@ -197,12 +197,8 @@ class Gate:
             return Held(failures=(failure,))
         if "none" in wanted:
             return Passed(by="none", detail="no proof is asked for", identification=entry.identification)
-        if kind == "link" and not understood.is_link_plausible:
-            return Held(
-                failures=(
-                    Failure(check="link-host", why="the link leads neither to the sender's domain nor to a host that is listed"),
-                )
-            )
+        if kind == "link" and understood.link_objection:
+            return Held(failures=(Failure(check="link-host", why=understood.link_objection),))
         if kind == "code" and "token" in wanted and is_unguessable:
             return Passed(by="token", detail="sent to an address that nobody can guess", identification=entry.identification)
         judgement = await self._proven(entry, wanted, proofs, is_certain=understood.is_certain)

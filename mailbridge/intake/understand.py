@@ -21,7 +21,7 @@ from mailbridge.core.secret import Secret
 from mailbridge.intake.guide import Guide
 from mailbridge.intake.warmup import warm_ups
 from mailbridge.intake.wire import Request
-from mailbridge.trust.hosts import is_authors
+from mailbridge.trust.hosts import objection
 
 BODY_LIMIT = 65_536
 """Characters of a body that is pushed whole: above it Skyvern answers 400 (observed on 1.0.56)."""
@@ -49,9 +49,10 @@ class Addressed:
 class Understanding:
     """What a mail means. ``body`` is its visible text, only where the configuration has bodies pushed.
 
-    ``is_link_plausible``: the link leads where its rule says, or to the author's own domain. ``is_certain``: read by any other
-    description that its body fits, the mail holds the same. ``requester`` is the account that a forwarding confirmation asks for.
-    ``timings`` are the seconds that parsing, extracting and resolving took.
+    ``link_objection`` is why the link must not be pushed, "" where it may: it leads where its rule says, or to the author's own
+    domain, and every reader reads it alike. ``is_certain``: read by any other description that its body fits, the mail holds the
+    same. ``requester`` is the account that a forwarding confirmation asks for. ``timings`` are the seconds that parsing, extracting
+    and resolving took.
     """
 
     extraction: Extraction
@@ -61,7 +62,7 @@ class Understanding:
     message_id: str = ""
     defects: tuple[str, ...] = ()
     body: Secret | None = None
-    is_link_plausible: bool = True
+    link_objection: str = ""
     is_certain: bool = True
     requester: str | None = None
     timings: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -77,7 +78,7 @@ class Understander:
         self._rules: RuleSet = load_rules(guide.rules)
         self._lifetime = guide.lifetime
         self._link_hosts = guide.link_hosts
-        self._ruled = frozenset(rule.name for rule in self._rules.rules if rule.is_link and rule.link_hosts)
+        self._ruled = {rule.name: rule.link_hosts for rule in self._rules.rules if rule.is_link}
         self._with_body = guide.with_body
 
     def __call__(self, request: Request) -> Understanding:
@@ -97,7 +98,7 @@ class Understander:
             message_id=message.message_id,
             defects=(*message.defects, "truncated") if request.is_truncated else message.defects,
             body=body,
-            is_link_plausible=self._is_plausible(message, extraction),
+            link_objection=self._objection(message, extraction),
             is_certain=self._is_certain(request, extraction, body),
             requester=confirmation.requester if confirmation else None,
             timings=(parsed - began, extracted - parsed, time.perf_counter() - extracted),
@@ -139,11 +140,12 @@ class Understander:
             found.append(Addressed(recipient=recipient, identification=identification, unstamped=unstamped))
         return tuple(found)
 
-    def _is_plausible(self, message: Message, extraction: Extraction) -> bool:
-        """A rule that names hosts has looked at the link's already; any other link has to lead to the author."""
-        if extraction.value is None or not extraction.is_link or extraction.rule in self._ruled:
-            return True
-        return is_authors(extraction.value.reveal(), message.sender, self._link_hosts)
+    def _objection(self, message: Message, extraction: Extraction) -> str:
+        """Why a link must not be pushed; "" where it may. The hosts that a rule names are good for the links that it finds."""
+        if extraction.value is None or not extraction.is_link:
+            return ""
+        named = self._ruled.get(extraction.rule or "", ())
+        return objection(extraction.value.reveal(), message.sender, (*named, *self._link_hosts))
 
     def _mailbox(self, rcpt: str) -> Recipient:
         folded = rcpt.casefold()

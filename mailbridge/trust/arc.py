@@ -18,7 +18,7 @@ from functools import partial
 from mailbridge.core.addresses import canonical
 from mailbridge.trust import Finding, Proven, Unproven, dkim, keys, spf, stamps, verify
 from mailbridge.trust.dkim import LARGE, aged, signed_date
-from mailbridge.trust.dns import Resolver
+from mailbridge.trust.dns import DnsUnavailable, Resolver
 from mailbridge.trust.raw import RawMail, hosts_of, tags
 
 MAX_SETS = 6
@@ -80,11 +80,16 @@ async def check(
         return Unproven(by="arc", why="its first seal does not say dmarc=pass for this From")
     newest = chain[-1][1]
     domain = newest["d"].lower()
-    signed = await dkim.signed_recipients(mail, sender=sender, dns=dns, now=now)
+    named = await _delivered(mail, chain, rcpt=rcpt, mail_from=mail_from, peer=peer, dns=dns)
+    try:
+        named |= await dkim.signed_recipients(mail, sender=sender, dns=dns, now=now)
+    except DnsUnavailable:
+        if not named:
+            raise
     return Proven(
         by="arc",
         detail=f"sealed by {domain}, {len(chain)} hop{'s' if len(chain) > 1 else ''}",
-        named=signed | await _delivered(mail, chain, rcpt=rcpt, mail_from=mail_from, peer=peer, dns=dns) | {canonical(sender)},
+        named=named | {canonical(sender)},
         is_form_signed=_is_form_signed(mail, sender, hosts_of(newest.get("h", ""))),
         warning=next((text for key in found.values() if (text := key.warning(domain))), ""),
     )
@@ -99,11 +104,11 @@ async def _delivered(mail: RawMail, chain: list[Hop], *, rcpt: str, mail_from: s
     newest, count = chain[-1][1], len(chain)
     if newest["d"].lower() != STAMPING:
         return frozenset()
-    lines = stamps.between_seals(mail, count) if count > 1 else []
+    lines = stamps.below_seal(mail, count)
     is_ours = newest.get("darn", "").lower() == rcpt.rpartition("@")[2].lower()
     if is_ours and stamps.is_covered(mail, newest.get("h", ""), lines):
         return stamps.delivered(lines)
-    lines = lines if count > 1 else stamps.above_seal(mail, count)
+    lines += stamps.above_seal(mail, count) if count == 1 else []
     account = spf.forwarding_account(mail_from, rcpt=rcpt)
     address = spf.address_of(peer)
     if address is None or not (account or stamps.delivered(lines)):

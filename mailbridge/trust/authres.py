@@ -20,10 +20,10 @@ from mailbridge.trust.arc import DMARC, HEADER_FROM, bare
 from mailbridge.trust.raw import RawMail
 
 DKIM_PASS = re.compile(r"(?i)^\s*dkim\s*=\s*pass\b")
+SPF = re.compile(r"(?i)^\s*spf\s*=\s*([a-z]+)")
 SIGNER = re.compile(
     r"(?i)(?<![^\s;])header\.d\s*=\s*([a-z0-9.-]{1,253})(?![^\s;])|(?<![^\s;])header\.i\s*=\s*[^@\s;]{0,64}@([a-z0-9.-]{1,253})(?![^\s;])"
 )
-SPF = re.compile(r"(?i)^\s*spf\s*=\s*([a-z]+)")
 ENVELOPE = re.compile(r"(?i)(?<![^\s;])smtp\.mailfrom\s*=\s*(?:[^@\s;]{0,320}@)?([a-z0-9.-]{1,253})(?![^\s;])")
 OF_AUTHOR = frozenset(
     {"from", "to", "cc", "subject", "date", "message-id", "mime-version", "content-type", "dkim-signature", "reply-to", "sender"}

@@ -15,8 +15,8 @@ from functools import partial
 from mailbridge.trust import Finding, Proven, Unproven, keys, verify
 from mailbridge.trust.dates import moment
 from mailbridge.trust.dns import Resolver
-from mailbridge.trust.hosts import registrable
 from mailbridge.trust.raw import RawMail, hosts_of, tags
+from mailbridge.trust.suffixes import registrable
 
 MAX_SIGNATURES = 3
 """Signatures of the From's domain that are tried; others cost nothing, since they could not count."""
@@ -105,6 +105,12 @@ def is_aligned(domain: str, author: str) -> bool:
         return False  # what is registrable has two labels at least: most strangers are told without the list
     own = registrable(author)
     return own is not None and registrable(domain) == own
+
+
+def warm_up() -> None:
+    """Load the library and the list of suffixes now: each takes 0.2 s, which the first signed mail should not wait for."""
+    verify.warm_up()
+    registrable("acme.example")
 
 
 async def signed_recipients(mail: RawMail, *, sender: str, dns: Resolver, now: datetime) -> frozenset[str]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from mailbridge.core.addresses import canonical, parse_forwarding_envelope
+from mailbridge.core.addresses import canonical, parse_forwarding_envelope, split
 from mailbridge.trust import Finding, Proven, Unproven
 from mailbridge.trust.dns import Resolver
 from mailbridge.trust.policies import Malformed, Mechanism, is_policy, parse
@@ -84,17 +84,15 @@ async def check(mail_from: str, *, rcpt: str, peer: str, accounts: Iterable[str]
         return Unproven(by="forwarder", why="Google took it in for another mailbox than the one that its envelope names")
     return Proven(
         by="forwarder",
-        detail=f"forwarded by a listed account at {account.rpartition('@')[2].lower()}",
+        detail=f"forwarded by a listed account at {split(account)[1].lower()}",
         named=frozenset({canonical(account)}),
     )
 
 
 def forwarding_account(mail_from: str, *, rcpt: str) -> str:
     """The account in Gmail's envelope for a forward to this recipient; ``""`` where it is none, or for another."""
-    found = parse_forwarding_envelope(mail_from)
-    if found is None or found[1].casefold() != rcpt.replace("@", "=").casefold():
-        return ""
-    return found[0]
+    account, destination = parse_forwarding_envelope(mail_from) or ("", "")
+    return account if destination.casefold() == rcpt.replace("@", "=").casefold() else ""
 
 
 def is_listed(account: str, accounts: Iterable[str]) -> bool:

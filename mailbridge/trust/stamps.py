@@ -12,13 +12,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from mailbridge.core.addresses import canonical, parse_mailbox
+from mailbridge.core.addresses import canonical, parse_sole_mailbox
 from mailbridge.trust.raw import NAME, RawMail, hosts_of, tags
 
 SETS = ("arc-seal", "arc-message-signature", "arc-authentication-results")
 STAMP = "delivered-to"
 ARRIVAL = re.compile(r"(?i)\s*from\s")
-BY_GOOGLE = re.compile(r"(?i)\bby\s+(?:[a-z0-9-]{1,63}\.){0,8}(?:google|gmail|googlemail)\.com\b")
+BY_GOOGLE = re.compile(r"(?i)\bby\s+(?:[a-z0-9-]{1,63}\.){0,8}(?:google|gmail|googlemail)\.com(?![a-z0-9.-])")
 BY = re.compile(r"(?i)\sby\s")
 FOR = re.compile(r"(?i)\sfor\s+<([^<>\s]{1,320})>")
 INSTANCE = re.compile(r"i\s*=\s*(\d{1,2})\s*;")
@@ -27,13 +27,19 @@ MOST_FOLD = re.compile(rb"\r\n[ \t]+")
 Line = tuple[str, str]
 
 
-def between_seals(mail: RawMail, newest: int) -> list[Line]:
-    """The lines that the forwarder wrote between taking the mail in (seal ``newest`` - 1) and sending it on (seal ``newest``).
+def below_seal(mail: RawMail, newest: int) -> list[Line]:
+    """The lines that the forwarder wrote before it sent the mail on under its newest seal, and after it had taken it in.
 
-    No line where the sets do not stand in their order.
+    They end at the trace of the mail's arrival, or at the seal of the arrival, which stands above that. No line where a sole seal
+    has no such trace below it, so that nothing tells the forwarder's lines from the sender's, or where sets are out of order.
     """
     outer, inner = _places(mail, newest), _places(mail, newest - 1)
-    if len(outer) != len(SETS) or len(inner) != len(SETS) or max(outer) > min(inner):
+    if len(outer) != len(SETS):
+        return []
+    if newest == 1:
+        lines, arrival = until_google(list(mail.headers[max(outer) + 1 :]))
+        return lines if arrival is not None and BY_GOOGLE.search(arrival) else []
+    if len(inner) != len(SETS) or max(outer) > min(inner):
         return []
     return _until_arrival(list(mail.headers[max(outer) + 1 : min(inner)]))
 
@@ -47,7 +53,7 @@ def above_seal(mail: RawMail, only: int) -> list[Line]:
 
 def delivered(lines: list[Line], names: Collection[str] = (STAMP,)) -> frozenset[str]:
     """The mailboxes (`canonical`) that lines of these names hold. One that is not a plain address names nobody."""
-    found = (parse_mailbox(value.strip("<> \t")) for name, value in lines if name in names)
+    found = (parse_sole_mailbox(value) for name, value in lines if name in names)
     return frozenset(canonical(one) for one in found if one is not None)
 
 

@@ -16,7 +16,7 @@ from mailbridge.intake.understand import Understander
 from mailbridge.intake.wire import Request
 from mailbridge.trust import arc, authres, dkim, raw, spf
 from mailbridge.trust.dns import DnsUnavailable
-from mailbridge.trust.hosts import is_authors
+from mailbridge.trust.hosts import objection
 from mailbridge.trust.seal import Sealer
 from tests.conftest import ROOT
 from tests.peers import signer
@@ -89,7 +89,7 @@ async def fuzz_words(octets: bytes) -> None:
     """Results of a server, an operator's seal, and where a link leads."""
     authres.check(raw.read(octets), sender=SENDER, servers={"mx.google.com"}, now=NOW)
     SEALER.read(octets, rcpt=RCPT, now=NOW)
-    is_authors(octets.decode("utf-8", "replace")[:2_000], SENDER, ("*.acme.example",))
+    objection(octets.decode("utf-8", "replace")[:2_000], SENDER, ("*.acme.example",))
 
 
 def fuzz_config_in(folder: Path) -> Work:

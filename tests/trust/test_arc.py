@@ -11,6 +11,7 @@ from email.utils import format_datetime
 import pytest
 
 from mailbridge.trust import Finding, Proven, Unproven, arc, raw
+from mailbridge.trust.dns import DnsUnavailable
 from tests.peers import signer
 from tests.trust.conftest import published
 from tests.trust.mails import RCPT, mail
@@ -115,6 +116,11 @@ def test_googles_stamp_counts_where_google_alone_can_have_put_it(now: datetime) 
     assert named(outer(arrival + STAMP + inner, **ours), now) == set()
     assert named(outer(STAMP + arrival + inner, **ours), now) == ann
     assert named(STAMP + outer(inner, **ours), now) == set()
+    once = signer.arc(STAMP + arrival + mail(to=BLIND), "google.com", results=PASS, instance=1, darn="bridge.example")
+    assert named(once, now) == ann
+    assert named(once.replace(b"by mx.google.com", b"by mx.google.com.evil.example"), now) == set()
+    for content in (STAMP + mail(to=BLIND), arrival + STAMP + mail(to=BLIND), arrival + STAMP + arrival + mail(to=BLIND)):
+        assert named(signer.arc(content, "google.com", results=PASS, instance=1, darn="bridge.example"), now) == set()
     assert named(STAMP + inner, now) == set()
     assert named(STAMP + inner, now, peer="192.0.2.25") == ann
     assert named(arrival + STAMP + inner, now, peer="192.0.2.25") == set()
@@ -146,6 +152,22 @@ def test_another_forwarders_lines_are_not_told_from_the_senders(now: datetime) -
     inner = signer.arc(mail(to=BLIND), "google.com", results=PASS, instance=1)
     assert named(forwarded(by="microsoft.com"), now) == set()
     assert named(signer.arc(STAMP + inner, "microsoft.com", results=PASS, instance=2), now, peer="192.0.2.25") == set()
+
+
+def test_silence_about_the_authors_key_matters_only_where_he_alone_names_somebody(now: datetime) -> None:
+    """A stamp of Google's names the account although the author's key cannot be looked up; without one the mail is put off."""
+
+    async def go(content: bytes) -> Finding:
+        async with published(timedelta(milliseconds=300)) as (server, resolver):
+            server.broken["s1._domainkey.mail.acme.example"] = "silent"
+            return await arc.check(raw.read(content), sender=SENDER, rcpt=RCPT, forwarders={"google.com"}, dns=resolver, now=now)
+
+    inner = signer.arc(signer.dkim(mail(), "mail.acme.example"), "google.com", results=PASS, instance=1)
+    found = asyncio.run(go(signer.arc(STAMP + inner, "google.com", results=PASS, instance=2, darn="bridge.example")))
+    assert isinstance(found, Proven)
+    assert found.covers("ann@corp.example")
+    with pytest.raises(DnsUnavailable):
+        asyncio.run(go(inner))
 
 
 def test_whose_word_the_form_of_the_body_is(now: datetime) -> None:

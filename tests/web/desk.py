@@ -165,6 +165,7 @@ async def open_desk(
         keys=keys,
         grace=GRACE,
         polls=limit,
+        strangers=limit,
     )
     gate = Gate(vault=store.vault, admin=Secret(ADMIN), strangers=limit)
     codes = CodesApi(
