@@ -35,12 +35,13 @@ from mailbridge.intake.guide import Guide, guide_of
 from mailbridge.intake.pool import ParserPool, parser_pool
 from mailbridge.intake.understand import Understanding
 from mailbridge.intake.warmup import warm_ups
+from mailbridge.masks import Masks
 from mailbridge.metrics import Metrics
 from mailbridge.sinks import Sink
 from mailbridge.store import StoreUnavailable
 from mailbridge.store.cipher import read_key
 from mailbridge.store.sqlite import SqliteStore, key_path_of, open_sqlite, path_of
-from mailbridge.targets import practice_of, pull_keys, target_of, targets_of
+from mailbridge.targets import guard, practice_of, pull_keys, target_of, targets_of
 from mailbridge.trust import dkim, gmail
 from mailbridge.trust.dns import Dns, Resolver
 from mailbridge.trust.seal import Sealer
@@ -96,6 +97,7 @@ class Bridge:
     waiting: Waiting
     pull: Pull
     confirming: Confirming
+    masks: Masks
     http_address: str = ""
     listeners: smtp.Listeners = field(init=False)
     watch: Callable[[Settings], Awaitable[imap.Watchers]]
@@ -127,7 +129,12 @@ class Bridge:
             level, checks = Level.UNREADY, {**checks, "store": self.store.trouble}
         if not self.pool.is_alive:
             level, checks = Level.UNREADY, {**checks, "parser": "no worker process is running"}
-        return Health(level=level, checks=checks, mailboxes=tuple(asdict(one) for one in mailboxes))
+        checks = {name: self.masks.masked(reason) for name, reason in checks.items()}
+        return Health(level=level, checks=checks, mailboxes=tuple(self._shown(asdict(one)) for one in mailboxes))
+
+    def _shown(self, mailbox: dict[str, Any]) -> dict[str, Any]:
+        """A mailbox's health, in which its server may have repeated what it was told."""
+        return {name: self.masks.masked(one) if isinstance(one, str) else one for name, one in mailbox.items()}
 
     def is_known(self, identifier: str) -> bool:
         """Whether a mail's code could ever be for this identifier."""
@@ -157,12 +164,14 @@ class Bridge:
 
         Mailboxes are watched anew where their accounts have changed, or where one waits for a person to mend something.
         """
+        served = targets_of(settings, self.practice, self.practice_address)
+        guard(self.masks, settings, served)
         guide = guide_of(settings, learned=self.learned)
         await self.pool.reconfigure(guide.encode())
         self.listeners.set_recipients(recipients_of(guide))
         self.listeners.reload_tls()
         self.intake.routes = Routing(settings.target)
-        self.pull.keys = pull_keys(settings, targets_of(settings, self.practice, self.practice_address))
+        self.pull.keys = pull_keys(settings, served)
         self.pull.grace = settings.pull.grace
         self.gate.policy = policy_of(settings, is_practice=self.gate.policy.is_practice)
         self.intake.burst.limit = settings.trust.alarm_held
@@ -184,21 +193,27 @@ async def bridge(
     sockets: Mapping[str, Sequence[socket.socket]] | None = None,
     dns: Resolver | None = None,
     browser: Callable[[], httpx.AsyncClient] = gmail.browser,
+    masks: Masks | None = None,
 ) -> AsyncIterator[Bridge]:
     """The daemon, assembled and running for the length of the ``async with``.
 
     Starts from the inside out (worker, store, target, dispatcher, and mail last) and stops in reverse: what is accepted is
-    settled or given back before the store closes. ``dns`` and ``browser`` reach the world outside; a test brings its own.
+    settled or given back before the store closes. ``dns`` and ``browser`` reach the world outside; a test brings its own. ``masks``
+    learns every secret of the settings and each that is got later.
 
     Raises:
         StoreError, ListenError, RuleError: a set-up that cannot work; the message says what to do.
     """
     clock = SteadyClock()
     metrics = Metrics()
+    masks = masks or Masks()
+    guard(masks, settings)
     guide = guide_of(settings)
     async with AsyncExitStack() as stack:
         store = open_sqlite(settings.store, settings.retention, clock=clock, grace=settings.skyvern.grace)
         stack.push_async_callback(store.close)
+        key = read_key(key_path_of(settings.store), is_made=False)
+        masks.guard(key)
         starting = asyncio.ensure_future(
             stack.enter_async_context(
                 parser_pool(
@@ -213,6 +228,7 @@ async def bridge(
         try:
             practice, practice_address = await practice_of(stack, settings)
             served = targets_of(settings, practice, practice_address)
+            masks.guard(*(one.api_key for one in served))
             targets = [target_of(stack, one, metrics) for one in served]
             is_practice = practice is not None and not settings.target
             if not is_practice:
@@ -251,7 +267,7 @@ async def bridge(
             metrics=metrics,
             lifetime=settings.rules.lifetime,
             gate=gate,
-            sealer=Sealer(read_key(key_path_of(settings.store), is_made=False)),
+            sealer=Sealer(key),
             burst=Burst(settings.trust.alarm_held),
             on_asked=confirming.take,
             push_ambiguous=settings.rules.ambiguous == "push-best",
@@ -259,8 +275,7 @@ async def bridge(
         )
 
         async def watch(settings: Settings) -> imap.Watchers:
-            vault = open_vault(settings.store) if any(one.oauth is not None for one in settings.imap) else None
-            key = read_key(key_path_of(settings.store), is_made=False)
+            vault = open_vault(settings.store, masks) if any(one.oauth is not None for one in settings.imap) else None
             return await imap.serve(
                 settings.imap,
                 intake.accept,
@@ -285,6 +300,7 @@ async def bridge(
             waiting=waiting,
             pull=pull,
             confirming=confirming,
+            masks=masks,
             practice=practice,
             practice_address=practice_address,
         )

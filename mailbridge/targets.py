@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+from mailbridge.config.secrets import secrets_of
 from mailbridge.config.settings import Settings, TargetSettings
 from mailbridge.core.secret import Secret
 from mailbridge.dispatch.dispatcher import Target
 from mailbridge.dispatch.routing import SKYVERN, Routing
+from mailbridge.masks import Masks
 from mailbridge.metrics import Metrics
 from mailbridge.sinks.skyvern import SkyvernSink, api_key_from_credentials_file
 from mailbridge.web.practice import Practice, practice_app
@@ -57,6 +59,11 @@ def target_of(stack: AsyncExitStack, settings: TargetSettings, metrics: Metrics)
     )
     stack.push_async_callback(sink.aclose)
     return Target(name=settings.name, sink=sink, senders=settings.senders, grace=settings.grace)
+
+
+def guard(masks: Masks, settings: Settings, targets: Sequence[TargetSettings] = ()) -> None:
+    """Have every secret of the settings masked, and the keys of the targets, which may come from elsewhere."""
+    masks.guard(*(secret for _, secret in secrets_of(settings)), *(one.api_key for one in targets))
 
 
 def pull_keys(settings: Settings, targets: Sequence[TargetSettings]) -> tuple[PullKey, ...]:

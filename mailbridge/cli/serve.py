@@ -90,13 +90,11 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
     settings = loaded.settings
     talk = logs.configure(settings.log, sys.stderr)
     _open_files(settings.smtp.max_connections + BOUNDS.connections + OWN_FILES)
-    for key in (settings.skyvern.api_key, *(target.api_key for target in settings.target)):
-        if key is not None:
-            talk.guard(key)
+    logs.adopt_unhandled()
     stop = asyncio.Event()
     hangup = asyncio.Event()
     _own_signals(stop, hangup)
-    async with bridge(settings, state_dir=state_dir(settings), sockets=sockets) as running:
+    async with bridge(settings, state_dir=state_dir(settings), sockets=sockets, masks=talk.masks) as running:
         log.info(
             "ready",
             extra={
@@ -171,9 +169,11 @@ def _reloadable(old: Settings, new: Settings) -> Settings:
 async def _reloaded(running: Bridge, config: Path | None) -> Sequence[str]:
     """Take the configuration as it is on disk now. Returns what stands in the way; then nothing has changed."""
     from mailbridge.core.rules import RuleError
+    from mailbridge.targets import guard
 
     try:
         settings = load_quietly(config).settings
+        guard(running.masks, settings)
         problems = [str(problem) for problem in file_problems(settings)]
         if not problems:
             await running.reload(_reloadable(running.settings, settings))

@@ -30,8 +30,8 @@ SCHEME = re.compile(r"(?i)https?:")
 SLASHES = re.compile(r"[\\/]{2}")
 SCRIPT = re.compile(r"(?i)(?:javascript|vbscript|data):")
 END = re.compile(r"[\s\"'<>&;,|#]|%(?![0-9a-f]{2})", re.IGNORECASE)
-ENCODED = re.compile(r"(?:a1)?(aHR0c[A-Za-z0-9+/_-]{8,})=*")
-"""``http`` in Base64, also with the two characters that Bing sets before it."""
+ENCODED = re.compile(r"(a1)?([A-Za-z0-9+/_-]{12,})=*")
+"""Base64, also with the two characters that Bing sets before it. No JWT, whose parts are set apart by dots: it names its issuer."""
 
 DOMAIN = re.compile(r"(?i)[@.]?((?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9])(?=[/?:]|$)")
 NAMES = re.compile(
@@ -96,7 +96,8 @@ def _in_value(name: str, value: str, scheme: str) -> Iterator[Url]:
     elif SCHEME.match(value):
         yield from _read(_cut(value))
     elif encoded := ENCODED.fullmatch(value):
-        yield from _read(_cut(_decoded(encoded[1])))
+        for text in {encoded[2], f"{encoded[1] or ''}{encoded[2]}"}:
+            yield from _absolute(_decoded(text).replace("\\/", "/"))
     elif NAMES.fullmatch(name) and (host := _domain(value)):
         yield from _read(f"{scheme}://{host}")
 

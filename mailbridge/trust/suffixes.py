@@ -17,10 +17,10 @@ RESERVED = frozenset({"example", "invalid", "localhost", "test"})
 
 
 @cache
-def _suffixes(*, is_unknown_accepted: bool) -> Any:
+def _suffixes() -> Any:
     from publicsuffixlist import PublicSuffixList
 
-    return PublicSuffixList(accept_unknown=is_unknown_accepted)
+    return PublicSuffixList()
 
 
 @lru_cache(maxsize=1_024)
@@ -35,7 +35,7 @@ def registrable(host: str) -> str | None:
     customer = platforms().customer(name)
     if customer is not None:
         return customer or None
-    found: str | None = _suffixes(is_unknown_accepted=True).privatesuffix(name)
+    found: str | None = _suffixes().privatesuffix(name)
     return found
 
 
@@ -44,4 +44,4 @@ def is_registered(host: str) -> bool:
     name = ascii_host(host)
     if registrable(name) is None:
         return False
-    return name.rpartition(".")[2] in RESERVED or _suffixes(is_unknown_accepted=False).publicsuffix(name) is not None
+    return name.rpartition(".")[2] in RESERVED or _suffixes().publicsuffix(name, accept_unknown=False) is not None

@@ -19,7 +19,12 @@ from mailbridge.trust.suffixes import is_registered, registrable
 ACME = "no-reply@acme.example"
 T = "token=hZ4tqPw81LxV0rBn7sYd2KcQ"
 EVIL = "https://evil.example/in"
-EVIL_64 = base64.urlsafe_b64encode(EVIL.encode()).decode().rstrip("=")
+JSON = '{"id": 1, "url": "https:\\/\\/evil.example\\/in"}'
+
+
+def in_base64(text: str) -> str:
+    """As it stands in URLs."""
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 @pytest.mark.parametrize(
@@ -341,8 +346,10 @@ HANDING_ON = {
     "an ideographic stop": "https://acme.example/out?url=https://evil。example&",
     "an IP address": "https://acme.example/out?url=https://2130706433/&",
     "this machine": "https://acme.example/out?url=http://localhost:3000/&",
-    "Base64": f"https://acme.example/ck?u={EVIL_64}&",
-    "Base64 as Bing writes it": f"https://acme.example/ck/a?p=1&u=a1{EVIL_64}&",
+    "Base64": f"https://acme.example/ck?u={in_base64(EVIL)}&",
+    "Base64 as Bing writes it": f"https://acme.example/ck/a?p=1&u=a1{in_base64(EVIL)}&",
+    "JSON in Base64": f"https://acme.example/ck?p={in_base64(JSON)}&",
+    "JSON in Base64, escaped": f"https://acme.example/ck?p={quote(in_base64(JSON) + '==', safe='')}&",
     "one among own ones": f"https://acme.example/out?a=https://acme.example/&b=https://app.acme.example/&c={EVIL}&",
     "one within an own one": f"https://acme.example/out?next={quote('https://app.acme.example/?next=' + quote(EVIL, safe=''), safe='')}&",
     "HTTP": "https://acme.example/out?url=http://evil.example/&",
@@ -385,6 +392,8 @@ HONEST = [
     "https://acme.example/orgs/corp.example/verify?",
     "https://acme.example//verify?",
     "https://acme.example/in?token_hash=pkce_1b2.c3d.e4f&",
+    f"https://acme.example/in?p={in_base64('https://app.acme.example/')}&",
+    f"https://acme.example/in?jwt=eyJhbGciOiJSUzI1NiJ9.{in_base64('https://acme.issuer.example/')}.c2ln&",
     "https://clerk.acme.example/v1/verify?_clerk_js_version=5.99.0&token=eyJhbGciOiJSUzI1NiJ9.eyJydXJsIjoiaHR0cHM6Ly9ldmlsIn0.c2ln&",
     "https://click.acme.example/ls/click?upn=u001.s4A7ZqC-2Ftxqw36qkc.PzhAm&",
     "https://click.acme.example/track?url=https%3A%2F%2Facme.example%2Fverify&",
