@@ -54,6 +54,9 @@ bench: $(VENV)/.dev ## speed as a ratio with a bare loop in the same run
 fuzz: $(VENV)/.dev ## FUZZ mutations of each kind: SMTP, IMAP, HTTP, mails, signatures, seals, keys, policies, configurations
 	@$(BIN)/python -m tests.fuzz.fuzz --count $(FUZZ)
 
+mutants: $(VENV)/.dev ## small faults in the code, one at a time: each must be noticed by a test (MUTANTS: what, and how)
+	@$(BIN)/python -m tests.mutation $(MUTANTS)
+
 sbom: $(VENV)/.uv ## what is in it: a bill of materials (CycloneDX) on standard output
 	@$(BIN)/uv export --quiet --locked --no-dev --format cyclonedx1.5
 
@@ -68,4 +71,4 @@ lock: $(VENV)/.uv ## bring uv.lock up to date
 clean: ## remove what was built
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
-.PHONY: help run demo test e2e lint bench fuzz sbom audit lock clean
+.PHONY: help run demo test e2e lint bench fuzz mutants sbom audit lock clean
