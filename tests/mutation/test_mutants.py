@@ -39,6 +39,7 @@ def made(source: str, **more: bool) -> set[str]:
         ("x += a", {"x -= a"}),
         ("f(x)", {"pass"}),
         ("x: Literal[1] = a", set()),
+        ("X = Literal['a', 'b']", set()),
         ("x = f'{a[:9]}'", set()),
     ],
 )  # fmt: skip
