@@ -58,6 +58,9 @@ fuzz: $(VENV)/.dev ## FUZZ mutations of each kind: SMTP, IMAP, HTTP, mails, sign
 suites: $(VENV)/.dev ## public suites of SPF, ARC, DKIM, results and suffixes: those in SUITES, a folder, and those that packages carry
 	@$(BIN)/python -m tests.suites.run "$(SUITES)" "$$(tests/suites/fetch)"
 
+mutants: $(VENV)/.dev ## small faults in the code, one at a time: each must be noticed by a test (MUTANTS: what, and how)
+	@$(BIN)/python -m tests.mutation $(MUTANTS)
+
 sbom: $(VENV)/.uv ## what is in it: a bill of materials (CycloneDX) on standard output
 	@$(BIN)/uv export --quiet --locked --no-dev --format cyclonedx1.5
 
@@ -72,4 +75,4 @@ lock: $(VENV)/.uv ## bring uv.lock up to date
 clean: ## remove what was built
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
-.PHONY: help run demo test e2e lint bench fuzz suites sbom audit lock clean
+.PHONY: help run demo test e2e lint bench fuzz suites mutants sbom audit lock clean
