@@ -33,9 +33,12 @@ ASIDE = frozenset({"forwarder", "token"})
 EXPLAINED = {
     "dkim: none of its signatures is of *": "be the From's domain exactly",
     "dkim: its signature does not cover": "must cover From and Subject",
-    "recipient: signed by *, but for somebody else": "only for a mailbox that the proof names",
-    "recipient: sealed by *, * hop": "only for a mailbox that the proof names",
-    "link-host: the link leads neither": "to the From's own registrable domain",
+    "recipient: signed by *, but for somebody else": "only for a mailbox that somebody names who knows",
+    "recipient: * found the signature of *, but for somebody else": "only for a mailbox that somebody names who knows",
+    "dkim: its signature is too old: it has no time": "with a zone; a signature with neither is too old",
+    "authres: its signature is too old: it has no time": "with a zone; a signature with neither is too old",
+    "recipient: sealed by *, * hop": "only for a mailbox that somebody names who knows",
+    "link-host: ": "to the From's own registrable domain",
 }
 """How a reason begins, and the words of docs/trust.md that explain it."""
 

@@ -51,6 +51,13 @@ def signed(content: bytes, domain: str = "acme.example") -> bytes:
     return signer.dkim(content, domain)
 
 
+def through_google(content: bytes, *, account: str, darn: str) -> bytes:
+    """As Gmail forwards it: sealed when it came in, stamped with its account, sealed for our domain when it goes on."""
+    inner = signer.arc(content, "google.com", results=PASS, instance=1)
+    stamped = f"Delivered-To: {account}\r\n".encode() + inner
+    return signer.arc(stamped, "google.com", results=PASS, instance=2, darn=darn)
+
+
 def checks(found: Judgement) -> list[str]:
     """The checks that failed, in order."""
     assert isinstance(found, Held), found
@@ -169,9 +176,7 @@ async def test_a_code_does_not_fall_with_a_link_that_leads_elsewhere() -> None:
 async def test_one_proof_that_dns_does_not_answer_for_leaves_the_others() -> None:
     """A seal proves what the author's key cannot, while that is not to be had; with neither, the sender comes again."""
     one = bench()
-    content = signer.arc(
-        b"Delivered-To: ann@corp.example\r\n" + signed(mail(to="undisclosed:;")), "google.com", results=PASS, instance=1
-    )
+    content = through_google(signed(mail(to="undisclosed:;")), account="ann@corp.example", darn="bridge.example")
     one.zone.silent.add("s1._domainkey.acme.example")
     (found,) = await one.judge(Post(content=content, rcpts=(CODES,)))
     assert isinstance(found, Passed)
@@ -291,9 +296,9 @@ async def test_a_proof_that_is_for_one_recipient_is_not_the_others() -> None:
     )
     one = Bench(settings, zone())
     rcpts = (CODES, "codes@other.example", "next@bridge.example")
-    bare = b"Delivered-To: ann@gmail.com\r\n" + mail(to="undisclosed:;", above="X-Forwarded-For: ann@gmail.com x@bridge.example")
+    bare = mail(to="undisclosed:;", above="X-Forwarded-For: ann@gmail.com x@bridge.example")
     for order in (rcpts, rcpts[::-1]):
-        sealed = signer.arc(bare, "google.com", results=PASS, instance=1, darn="bridge.example")
+        sealed = through_google(bare, account="ann@gmail.com", darn="bridge.example")
         found = dict(zip(order, await one.judge(Post(content=sealed, rcpts=order)), strict=True))
         assert [isinstance(found[rcpt], Passed) for rcpt in rcpts] == [True, False, True]
         envelope = Post(content=bare, rcpts=order, mail_from="ann+caf_=codes=bridge.example@gmail.com")
