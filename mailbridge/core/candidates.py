@@ -47,7 +47,7 @@ SHAPES = re.compile(
     r"|(?P<word>(?=[A-Za-z0-9]*(?:\d|[A-Z]{2}|[a-z][A-Z]))[A-Za-z0-9]{4,10})"
     rf"){RIGHT}))"
 )
-SMALL = re.compile(rf"{LEFT}[a-z]{{4,10}}{RIGHT}")
+SMALL = re.compile(rf"{LEFT}(?<!['’.])[a-z]{{4,10}}(?!['’]){RIGHT}(?!\.\w)")
 PROMISING = re2.compile(r"\d|[A-Z]{4}|[a-z][A-Z]|[a-z]-[a-z]|[A-Z][- ][A-Z]|[A-Z]-[A-Z]")
 """What a line must have for any shape to be in it; most lines have not."""
 
@@ -57,6 +57,9 @@ ORDINAL = re.compile(
     r"(?i)\d{1,5}(?:st|nd|rd|th|px|pt|em|rem|[kmgt]i?b|[kmg]?bits?|[kmg]?bps|[km]?hz|ghz|dpi|fps|rpm|[kcm]m|[km]g|ml|mah|kwh?|ms|am|pm|min|mins|hrs|h|d|x|k|m|s|p|w|v)"
 )
 """A number with a unit or an ending: ``4096bit``, ``1080p``, ``3rd``."""
+
+RANGE = re.compile(r"(\d\d)[-–](\d\d)")
+"""From so much to so much: ``24-48 hours``."""
 
 PHRASE = re.compile(r"[a-z]{3,6}(?:-[a-z]{3,6}){1,3}")
 CONSONANTS = re.compile(r"[bcdfghjklmnpqrstvwxz]{3}(?:-|$)|(?:^|-)[bcdfghjklmnpqrstvwxz]{3}|[bcdfghjklmnpqrstvwxyz]{4}")
@@ -186,7 +189,7 @@ def _shape(shown: str, start: int, text: str, stretches: list[Stretch], *, is_ru
     look = None
     if bare.isdigit():
         kind = "digits"
-        refusal = refusal or ("zeros" if not bare.strip("0") else "number" if "." in shown else None)
+        refusal = refusal or _digits_refusal(shown, bare)
         look = likely(text, shown, start) if refusal is None else None
     else:
         kind = "mixed" if any(c.isdigit() for c in bare) else "phrase" if is_phrase else "letters"
@@ -205,6 +208,15 @@ def _shape(shown: str, start: int, text: str, stretches: list[Stretch], *, is_ru
         is_run_in=is_run_in,
         is_random=refusal is None and kind != "digits" and _is_random(shown, kind),
     )
+
+
+def _digits_refusal(shown: str, bare: str) -> str | None:
+    if not bare.strip("0"):
+        return "zeros"
+    if "." in shown:
+        return "number"
+    bounds = RANGE.fullmatch(shown)
+    return "range" if bounds is not None and bounds[1] < bounds[2] else None
 
 
 def _longest(shown: str, *, is_phrase: bool) -> int:

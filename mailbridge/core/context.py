@@ -42,6 +42,7 @@ class Context:
     """``lone`` is the one number of three digits or more in a short mail without dates, prices or other numbers, else ""."""
 
     speaks_of_code: bool
+    body_speaks_of_code: bool
     states_lifetime: bool
     speaks_of_signing_in: bool
     is_long: bool
@@ -55,6 +56,7 @@ class Context:
     subject: str
     is_listed: bool
     has_files: bool
+    has_links: bool
 
 
 def context_of(parts: Parts, reader: Reader, stated: timedelta | None) -> Context:
@@ -65,22 +67,25 @@ def context_of(parts: Parts, reader: Reader, stated: timedelta | None) -> Contex
     speaks_of_code, speaks_of_else = spoken_of(parts.texts, reader)
     names_a_price = PRICE.search(whole) is not None
     is_short = size < SHORT_TEXT
+    has_subject = "subject" in parts.lines
     is_calm = is_short and not names_a_price and not parts.is_listed
     return Context(
         speaks_of_code=speaks_of_code,
+        body_speaks_of_code=speaks_of_code and spoken_of(parts.texts[has_subject:], reader)[0],
         states_lifetime=stated is not None,
         speaks_of_signing_in=reader.wording.act.search(folded) is not None,
         is_long=size > LONG_TEXT,
         is_short=is_short,
         names_a_price=names_a_price,
         speaks_of_else=speaks_of_else,
-        subject_kind=subject_kind(parts.texts[:1] if "subject" in parts.lines else [], reader),
+        subject_kind=subject_kind(parts.texts[:1] if has_subject else [], reader),
         is_meeting=is_meeting(whole),
-        lone=lone_number(parts.texts) if is_calm else "",
+        lone=lone_number([*parts.texts, *(line.text for line in parts.lines.get("image", ()))]) if is_calm else "",
         names=parts.names,
-        subject=parts.texts[0] if "subject" in parts.lines else "",
+        subject=parts.texts[0] if has_subject else "",
         is_listed=parts.is_listed,
         has_files=parts.has_files,
+        has_links=bool(parts.addresses),
     )
 
 

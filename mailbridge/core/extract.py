@@ -42,7 +42,7 @@ def extract(message: Message, *, rules: RuleSet, now: datetime, default_lifetime
     lifetime is EXPIRED. ``default_lifetime`` counts where neither mail nor rule states one.
     """
     found = _extract(message, rules)
-    for inner in message.attached:
+    for inner in message.attached if not message.is_bounce else ():
         inside = _extract(inner, rules)
         # A subject that was forwarded with the mail may show the code too: it is as old as the mail.
         if inside.verdict is not Verdict.NONE and (found.verdict is Verdict.NONE or inside.value == found.value):

@@ -68,6 +68,7 @@ class Feature(StrEnum):
     QUOTED = "quoted"
     TO_A_LIST = "sent to a mailing list"
     WITH_FILES = "files are attached"
+    VALID_TO_DAY = "valid to a day"
 
 
 F = Feature
@@ -81,10 +82,10 @@ WEIGHTS: Mapping[Feature, float] = MappingProxyType(
         F.LABEL_AFTER: 3.0,
         F.LABEL_ABOVE: 2.5,
         F.IN_LINK: 2.5,
-        F.LONE_FOR_SIGN_IN: 2.0,
+        F.LONE_FOR_SIGN_IN: 2.5,
         F.LABEL_EARLIER: 1.5,
         F.LARGE: 1.5,
-        F.LONE: 1.0,
+        F.LONE: 1.5,
         F.MARKED: 1.0,
         F.LABEL_BELOW: 1.0,
         F.SUBJECT_OF_CODE: 1.0,
@@ -127,6 +128,7 @@ WEIGHTS: Mapping[Feature, float] = MappingProxyType(
         F.ELSE_ABOVE: -4.0,
         F.CALLED_ELSE: -5.0,
         F.LISTED: -6.0,
+        F.VALID_TO_DAY: -4.0,
         F.MEETING: -6.0,
     }
 )

@@ -9,16 +9,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mailbridge.core.mail import Message, Page
+from mailbridge.core.mail import Message
+from mailbridge.core.parts import PROTOCOL
 
 MAX_LINES = 600
-PROTOCOL = re.compile(
-    r"(?i)^[>| ]{0,4}(?:received|return-path|mime-version|content-(?:type|transfer-encoding|disposition)|message-id|x-[a-z0-9-]{2,40}|reporting-mta"
-    r"|(?:final|original)-recipient|diagnostic-code|remote-mta|arrival-date|dkim-signature|authentication-results|delivered-to|received-spf"
-    r"|in-reply-to|references|list-[a-z]+|status|action):\s*\S"
-)
-"""A header that programs write and people never see."""
-
 DIFF = re.compile(r"^(?:diff --git |@@ -\d+(?:,\d+)? \+\d+|index [0-9a-f]{7,40}\.\.[0-9a-f]{7,40}|(?:---|\+\+\+) [ab]/\S|Index: \S+$)")
 CODE = re.compile(
     r"^\s*(?:#\s?(?:include|define|if|ifdef|ifndef|endif)\b|(?:public|private|static|const|var|let|function|def|class|import|return|elif|else if|foreach)\b.*[;:{(]\s*$"

@@ -14,6 +14,14 @@ MAX_LINES = 1_500
 QUOTE = re.compile(
     r"^(?:>|\|)|^(?:On|Am|Le|El|Il|Op|Em|W dniu|Den|Dne|Kl)\b.{5,200}(?:wrote|schrieb|écrit|escribió|ha scritto|schreef|escreveu|napisał|skrev|napsal)[^:]{0,20}:$"
 )
+PROTOCOL = re.compile(
+    r"(?i)^[>| ]{0,4}(?:received|return-path|mime-version|content-(?:type|transfer-encoding|disposition)|message-id|x-[a-z0-9-]{2,40}|reporting-mta"
+    r"|(?:final|original)-recipient|diagnostic-code|remote-mta|arrival-date|dkim-signature|authentication-results|delivered-to|received-spf"
+    r"|in-reply-to|references|list-[a-z]+):\s*\S"
+)
+"""A header that programs write and people never see: where a body quotes one, it is no prose."""
+
+PROSE = frozenset({"plain", "html", "quoted"})
 NAME_WORD = re.compile(r"[^\W_]+")
 COMMON_HOSTS = frozenset({"com", "net", "org", "www", "mail", "email", "info", "noreply", "example"})
 
@@ -49,6 +57,8 @@ def parts_of(message: Message, *, with_html: bool = True) -> Parts:
     if html is not None:
         lines["hidden"] = tuple(Line(text=text) for text in html.hidden)
         lines["image"] = tuple(Line(text=text) for text in html.images)
+    for source in PROSE & set(lines):
+        lines[source] = tuple(line for line in lines[source] if ":" not in line.text or not PROTOCOL.match(line.text))
     texts = [line.text for source in ("subject", "html", "plain") for line in lines.get(source, ())]
     links = [link.url for page in (html, message.plain) if page is not None for link in page.links]
     return Parts(

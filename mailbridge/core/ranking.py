@@ -43,23 +43,27 @@ def weigh(source: str, lines: tuple[Line, ...], reader: Reader, context: Context
                 text = reading.texts[index]
                 evidence.is_weighed = True
                 evidence.features = _placed(shape, line, text) | reading.named(index, shape, naming) | of_mail
-                _amend(evidence, naming, reading, index, context)
+                _amend(evidence, naming, reading, index, context, source)
             found.append(evidence)
     return _listed(found)
 
 
-def _amend(evidence: Evidence, naming: Naming, reading: Reading, index: int, context: Context) -> None:
+def _amend(
+    evidence: Evidence, naming: Naming, reading: Reading, index: int, context: Context, source: str
+) -> None:
     """The features that follow from others."""
     features, shape = evidence.features, evidence.shape
     if F.MID_SENTENCE in features and naming.is_generic and features.isdisjoint(PURPOSE):
         features.add(F.VAGUE)
     if {F.BESIDE_LABEL, F.CODE_SPOKEN_OF} <= features:
         features.discard(F.ELSE_SPOKEN_OF)
+    if F.IN_SUBJECT in features and not reading.texts[index][: shape.start].strip(EDGES):
+        features.add(F.HEADS_SUBJECT)
     is_named = not features.isdisjoint(NAMING)
     if shape.kind == "digits" and _digits(shape) == context.lone:
-        if is_named or F.OWN_LINE not in features or not reading.is_under_a_name(index):
+        if is_named or F.OWN_LINE not in features or source == "image" or reading.is_introduced(index):
             features.add(F.LONE)
-            if F.SIGN_IN in features and not is_named:
+            if F.SIGN_IN in features and not is_named and (F.OWN_LINE in features or not context.has_links):
                 features.add(F.LONE_FOR_SIGN_IN)
     elif not is_named and features.isdisjoint({F.CODE_SPOKEN_OF, F.SIGN_IN, F.ORIGIN_BOUND}):
         features.add(F.UNNAMED)
@@ -70,7 +74,15 @@ def _digits(shape: Shape) -> str:
 
 
 def _listed(found: list[Evidence]) -> list[Evidence]:
-    """Three and more of one form, each alone on its line, are a list: backup codes, lottery numbers, statistics."""
+    """Three and more of one form, each alone on its line or all in one, are a list: backup codes, statistics, filler."""
+    rows: dict[tuple[int, int], list[Evidence]] = {}
+    for one in found:
+        if one.shape.kind == "digits" and one.shape.refusal is None and not one.shape.is_grouped:
+            rows.setdefault((one.order, len(one.shape.value)), []).append(one)
+    for row in rows.values():
+        if len(row) >= LISTED:
+            for one in row:
+                one.features.add(F.LISTED)
     forms: dict[str, set[str]] = {}
     alone = [(one, _form(one)) for one in found if F.OWN_LINE in one.features]
     for one, form in alone:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from mailbridge.core.candidates import Shape, shapes
 from mailbridge.core.features import Feature
 from mailbridge.core.labels import Label, folded, labels
@@ -10,8 +12,14 @@ from mailbridge.core.wording import Wording
 
 MAX_LABELLED = 2_000
 EDGES = " \t\"'*_`.:;,!()[]{}<>|«»“”„‘’「」【】『』-–—=~#・。、，：→▶►›"
-ENDS = (".", "!", "?", "…", "。", "！", "？", "।", "॥", "؟", "۔", "։", ":", "：", "՝", ",", "，", "、", "،", ";", "；")
-"""Marks that end a sentence or a clause, or introduce what follows."""
+ENDS = (".", "!", "?", "…", "。", "！", "？", "।", "॥", "؟", "۔", "։", ":", "：", "՝")
+"""Marks that end a sentence, or introduce what follows."""
+
+CROWDED = 9
+"""Letters a word above which a line is written without blanks."""
+
+DAYS = re.compile(r"^[^.!?\d]{0,40}?\b(\d{1,2}[./-]\d{1,2}[./-](?:\d{4}|\d{2}))\b(?! ?(?:,|at)? ?\d{1,2}:\d{2})")
+"""A day, without a time of day, in the words that follow."""
 
 FRAGMENT = 3
 """Words up to which a line above a number may be its name, and is no sentence."""
@@ -79,11 +87,20 @@ class Reading:
                     found.add(Feature.LABEL_ABOVE)
                 elif len(self.texts[above]) < NEAR:
                     found.add(Feature.ELSE_ABOVE)
+        if "." in tail or "/" in tail or "-" in tail:
+            if self.is_valid_to_a_day(text, shape):
+                found.add(Feature.VALID_TO_DAY)
         if naming.before is None and not head and not tail and (below := self.beside(index, 1)) is not None:
             first = next(iter(self.labels(below)), None)
             if first is not None and first.is_code and first.start < NEAR * 2:
                 found.add(Feature.LABEL_BELOW)
         return found
+
+    def is_valid_to_a_day(self, text: str, shape: Shape) -> bool:
+        """Whether its sentence says that it is valid to a day: coupons and prizes are, codes for minutes."""
+        tail = text[shape.end : shape.end + NEAR]
+        day = DAYS.search(tail)
+        return day is not None and self._wording.expiry.search(folded(tail[: day.start(1)])) is not None
 
     def _in_line(self, naming: Naming, text: str, shape: Shape) -> set[Feature]:
         found: set[Feature] = set()
@@ -116,17 +133,19 @@ class Reading:
         is_told = self._wording.enter.search(head) is not None or self._wording.enter.search(tail) is not None
         return is_told and self._wording.act.search(folded(text)) is not None
 
-    def is_under_a_name(self, index: int) -> bool:
-        """Whether the line above is a few words that end no sentence, as the name of a value in a table is.
+    def is_introduced(self, index: int) -> bool:
+        """Whether a sentence stands above a line: so codes are introduced in any language.
 
-        A sentence introduces a code in any language; the name of a value is one of a code only if it says so.
+        A few words without the end of a sentence are the name of a value, or of a person: what they name, only they can say.
         """
         above = self.beside(index, -1)
         if above is None:
             return False
         text = self.texts[above].strip("*_ ")
         words = text.split()
-        return not text.endswith(ENDS) and len(words) <= FRAGMENT and len(text) < NEAR
+        if len(words) > FRAGMENT or (not text.isascii() and sum(map(str.isalpha, text)) > CROWDED * len(words)):
+            return True
+        return len(words) > 1 and text.endswith(ENDS)
 
     def beside(self, index: int, step: int) -> int | None:
         """The nearest line with words or numbers, at most three away."""

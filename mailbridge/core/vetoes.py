@@ -51,12 +51,30 @@ def _year(one: Evidence, context: Context) -> bool:
     return not _is_named(one) or not (one.has(F.OWN_LINE) or (is_sure and one.has_any(MEANT)))
 
 
+def _out_of_sight(one: Evidence, context: Context) -> bool:
+    return one.sources == {"hidden"}
+
+
+def _subject_alone(one: Evidence, context: Context) -> bool:
+    """A number of which only the subject speaks, over a body that wants its links to be followed, or that is long."""
+    is_elsewhere = context.has_links or not context.is_short
+    return one.sources == {"subject"} and is_elsewhere and not context.body_speaks_of_code
+
+
+def _small(one: Evidence, context: Context) -> bool:
+    """Small letters in a sentence: right behind their label, at the end of it, in a mail about signing in."""
+    if not one.has(F.SMALL_LETTERS) or one.has(F.OWN_LINE):
+        return False
+    return one.has(F.MID_SENTENCE) or not one.has(F.BESIDE_LABEL) or not one.has_any(MEANT)
+
+
 def _called_else(one: Evidence, context: Context) -> bool:
     return one.has(F.CALLED_ELSE, F.ELSE_ABOVE)
 
 
 def _word_and_number(one: Evidence, context: Context) -> bool:
-    return one.shape.look is Look.WORD_AND_NUMBER and not (_is_named(one) and _is_placed(one))
+    is_sure = _is_placed(one) or one.has(F.IN_LINK)
+    return one.shape.look is Look.WORD_AND_NUMBER and not (_is_named(one) and is_sure)
 
 
 def _own_name(one: Evidence, context: Context) -> bool:
@@ -99,12 +117,15 @@ def _unnamed(one: Evidence, context: Context) -> bool:
 VETOES: tuple[Veto, ...] = (
     Veto(name="year", strikes=_year, why="year"),
     Veto(name="called-else", strikes=_called_else, why="called something else"),
+    Veto(name="out-of-sight", strikes=_out_of_sight, why="kept out of sight"),
+    Veto(name="subject-alone", strikes=_subject_alone, why="only the subject has it, and the mail speaks of no code"),
     Veto(name="own-name", strikes=_own_name, why="the sender's own name"),
     Veto(name="word-and-number", strikes=_word_and_number, why="word and number"),
     Veto(name="of-something-else", strikes=_of_something_else, why="the subject speaks of something else"),
     Veto(name="offered", strikes=_offered, why="an offer or order is spoken of"),
     Veto(name="phrase", strikes=_phrase, why="nobody calls these words a code"),
     Veto(name="letters", strikes=_letters, why="nobody calls these letters a code"),
+    Veto(name="small-letters", strikes=_small, why="small letters in a sentence"),
     Veto(name="mixed", strikes=_mixed, why="nobody calls it a code"),
     Veto(name="unnamed", strikes=_unnamed, why="nobody says what it is"),
 )
