@@ -206,7 +206,7 @@ def _shape(shown: str, start: int, text: str, stretches: list[Stretch], *, is_ru
         look=look,
         is_grouped=len(shown) != len(bare),
         is_run_in=is_run_in,
-        is_random=refusal is None and kind != "digits" and _is_random(shown, kind),
+        is_random=refusal is None and kind != "digits" and _is_random(shown, bare, kind),
     )
 
 
@@ -261,13 +261,13 @@ def _letters_refusal(shown: str) -> str | None:
     return "word" if all(len(part) < 3 or reads_as_word(part) for part in parts) else None
 
 
-def _is_random(shown: str, kind: str) -> bool:
+def _is_random(shown: str, bare: str, kind: str) -> bool:
     """What no word looks like: a digit between letters, cases that change more than once, letters that nobody can speak."""
     if kind == "letters":
         return True
-    if re.search(r"[A-Za-z]\d+[A-Za-z]|\d[A-Za-z]+\d", shown) is not None:
+    if re.search(r"[A-Za-z]\d+[A-Za-z]|\d[A-Za-z]+\d", bare) is not None:
         return True
-    if sum(one.islower() and two.isupper() for one, two in pairwise(shown)) >= 2:
+    if sum(one.islower() and two.isupper() for one, two in pairwise(bare)) >= 2:
         return True
     runs = re.findall(r"[A-Za-z]{3,}", shown)
     return bool(runs) and not any(reads_as_word(run) for run in runs)

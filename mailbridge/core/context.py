@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import re2
 
-from mailbridge.core.candidates import ascii_digits, masked
+from mailbridge.core.candidates import Shape, ascii_digits, masked
 from mailbridge.core.looks import certain
 from mailbridge.core.parts import Parts
 from mailbridge.core.reading import Reader
@@ -39,7 +39,7 @@ CALM = frozenset({"copyright line"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """``lone`` is the one number of three digits or more in a short mail without dates, prices or other numbers, else ""."""
+    """``lone`` is the value of the one thing of a code's shape in a short mail without dates, prices or other numbers, else ""."""
 
     speaks_of_code: bool
     body_speaks_of_code: bool
@@ -80,7 +80,7 @@ def context_of(parts: Parts, reader: Reader, stated: timedelta | None) -> Contex
         speaks_of_else=speaks_of_else,
         subject_kind=subject_kind(parts.texts[:1] if has_subject else [], reader),
         is_meeting=is_meeting(whole),
-        lone=lone_number([*parts.texts, *(line.text for line in parts.lines.get("image", ()))]) if is_calm else "",
+        lone=lone_value([*parts.texts, *(line.text for line in parts.lines.get("image", ()))], reader) if is_calm else "",
         names=parts.names,
         subject=parts.texts[0] if has_subject else "",
         is_listed=parts.is_listed,
@@ -113,18 +113,25 @@ def is_meeting(whole: str) -> bool:
     return ROOM.search(whole) is not None and (VENUE.search(whole) is not None or KEYED.search(whole) is not None)
 
 
-def lone_number(texts: list[str]) -> str:
-    """The digits of the only number of three digits or more; "" where there is none or another, or a date, a price or a percentage."""
+def lone_value(texts: list[str], reader: Reader) -> str:
+    """The value of the only thing of a code's shape; "" where there is none or another, or a date, a price or another number."""
     found = ""
     for raw in dict.fromkeys(texts):
-        text = masked(ascii_digits(raw))
-        if PERCENT.search(text) or any(why not in CALM for _, _, why in certain(text)):
+        text = ascii_digits(raw)
+        plain = masked(text)
+        if PERCENT.search(plain) or any(why not in CALM for _, _, why in certain(plain)):
             return ""
-        for match in NUMBER.finditer(text):
-            digits = "".join(letter for letter in match.group() if letter.isdigit())
-            if len(digits) < 3 or digits == found:
-                continue
-            if found:
-                return ""
-            found = digits
+        able = [shape for shape in reader.shapes(text) if shape.refusal is None and (shape.kind == "digits" or shape.is_random)]
+        seen = {shape.value for shape in able} | {
+            match.group() for match in NUMBER.finditer(_without(plain, able)) if sum(map(str.isdigit, match.group())) > 2
+        }
+        if len((seen | {found}) - {""}) > 1:
+            return ""
+        found = next(iter(seen), found)
     return found
+
+
+def _without(text: str, able: list[Shape]) -> str:
+    for shape in able:
+        text = text[: shape.start] + "\0" * (shape.end - shape.start) + text[shape.end :]
+    return text

@@ -69,6 +69,7 @@ class Feature(StrEnum):
     TO_A_LIST = "sent to a mailing list"
     WITH_FILES = "files are attached"
     VALID_TO_DAY = "valid to a day"
+    FOREIGN = "in a text of another script"
 
 
 F = Feature
@@ -97,6 +98,7 @@ WEIGHTS: Mapping[Feature, float] = MappingProxyType(
         F.HEADS_SUBJECT: 1.0,
         F.CODE_SPOKEN_OF: 1.0,
         F.LIFETIME: 1.0,
+        F.FOREIGN: 0.5,
         F.SIX: 0.5,
         F.SHORT_TEXT: 0.5,
         F.IN_SUBJECT: 0.5,
@@ -119,7 +121,7 @@ WEIGHTS: Mapping[Feature, float] = MappingProxyType(
         F.VAGUE: -2.0,
         F.IN_TABLE: -2.5,
         F.ZIP: -2.0,
-        F.PHONE: -2.0,
+        F.PHONE: -1.0,
         F.WORD_AND_NUMBER: -3.0,
         F.DIALLED: -3.0,
         F.PERCENTAGE: -3.0,

@@ -20,6 +20,8 @@ LISTED = 3
 CLOSED = re.compile(r"[\"'*”»）)\]】]{0,3}(?:[.!](?:\s|$)|[。！，、；,;]\D)")
 """A sentence or clause that ends with the candidate."""
 
+ALIEN = re.compile(r"[\u0370-\u1fff\u3040-\ud7af]")
+LATIN = re.compile(r"[A-Za-z]{3}")
 INTRODUCING = (":", "：", "=", "》", "-", "–", "—", "՝", "→", "»")
 F = Feature
 PURPOSE = frozenset({F.LIFETIME, F.SIGN_IN, F.SUBJECT_OF_CODE, F.IN_SUBJECT, F.OWN_LINE})
@@ -60,17 +62,13 @@ def _amend(
     if F.IN_SUBJECT in features and not reading.texts[index][: shape.start].strip(EDGES):
         features.add(F.HEADS_SUBJECT)
     is_named = not features.isdisjoint(NAMING)
-    if shape.kind == "digits" and _digits(shape) == context.lone:
+    if shape.value == context.lone:
         if is_named or F.OWN_LINE not in features or source == "image" or reading.is_introduced(index):
             features.add(F.LONE)
             if F.SIGN_IN in features and not is_named and (F.OWN_LINE in features or not context.has_links):
                 features.add(F.LONE_FOR_SIGN_IN)
     elif not is_named and features.isdisjoint({F.CODE_SPOKEN_OF, F.SIGN_IN, F.ORIGIN_BOUND}):
         features.add(F.UNNAMED)
-
-
-def _digits(shape: Shape) -> str:
-    return "".join(letter for letter in shape.shown if letter.isdigit())
 
 
 def _listed(found: list[Evidence]) -> list[Evidence]:
@@ -116,8 +114,10 @@ def _placed(shape: Shape, line: Line, text: str) -> set[Feature]:
         found.add(F.ORIGIN_BOUND if text.lstrip().startswith("@") else F.HASHED)
     elif tail.startswith("#"):
         found.add(F.DIALLED)
-    if PERCENT.search(text):
+    if "%" in text and PERCENT.search(text):
         found.add(F.PERCENTAGE)
+    if shape.kind != "digits" and ALIEN.search(text) and not LATIN.search(head + tail):
+        found.add(F.FOREIGN)
     return found
 
 

@@ -16,6 +16,8 @@ from mailbridge.core.looks import Look
 from mailbridge.core.parts import plain_name
 
 F = Feature
+SHORTEST_ALONE = 4
+"""Letters up to which an abbreviation is as likely as a code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +64,15 @@ def _subject_alone(one: Evidence, context: Context) -> bool:
 
 
 def _small(one: Evidence, context: Context) -> bool:
-    """Small letters in a sentence: right behind their label, at the end of it, in a mail about signing in."""
+    """Small letters in a sentence: right behind their label, or at the end of it, and nothing else may be the code."""
     if not one.has(F.SMALL_LETTERS) or one.has(F.OWN_LINE):
         return False
-    return one.has(F.MID_SENTENCE) or not one.has(F.BESIDE_LABEL) or not one.has_any(MEANT)
+    is_clear = one.has(F.FOREIGN) or not one.has(F.MID_SENTENCE)
+    return not (one.has(F.LONE) and is_clear and len(one.shape.value) > SHORTEST_ALONE)
+
+
+def _meeting(one: Evidence, context: Context) -> bool:
+    return one.has(F.MEETING)
 
 
 def _called_else(one: Evidence, context: Context) -> bool:
@@ -96,8 +103,15 @@ def _phrase(one: Evidence, context: Context) -> bool:
 
 
 def _letters(one: Evidence, context: Context) -> bool:
+    """Letters that nobody calls a code, or that stand far from who calls them so, as an abbreviation does."""
+    if one.shape.kind != "letters":
+        return False
+    if one.features >= {F.LONE, F.OWN_LINE}:
+        return False
     is_apart = one.has(F.OWN_LINE, F.AFTER_COLON, F.LARGE, F.BESIDE_LABEL, F.MARKED)
-    return one.shape.kind == "letters" and not (_is_named(one) and is_apart)
+    is_long = len(one.shape.value) > SHORTEST_ALONE and one.has(F.LONE)
+    is_clear = is_long and (one.has(F.FOREIGN) or not one.has(F.MID_SENTENCE))
+    return not (_is_named(one) and (is_apart or is_clear))
 
 
 def _mixed(one: Evidence, context: Context) -> bool:
@@ -119,6 +133,7 @@ VETOES: tuple[Veto, ...] = (
     Veto(name="called-else", strikes=_called_else, why="called something else"),
     Veto(name="out-of-sight", strikes=_out_of_sight, why="kept out of sight"),
     Veto(name="subject-alone", strikes=_subject_alone, why="only the subject has it, and the mail speaks of no code"),
+    Veto(name="meeting", strikes=_meeting, why="a meeting is joined with it"),
     Veto(name="own-name", strikes=_own_name, why="the sender's own name"),
     Veto(name="word-and-number", strikes=_word_and_number, why="word and number"),
     Veto(name="of-something-else", strikes=_of_something_else, why="the subject speaks of something else"),
