@@ -147,6 +147,16 @@ class Reading:
             return True
         return len(words) > 1 and text.endswith(ENDS)
 
+    def is_in_table(self, index: int) -> bool:
+        """Whether names and values alternate around a line: a few words above it, and a few words twice below."""
+        around = [self.beside(index, -1)]
+        around.append(self.beside(index, 1))
+        around.append(self.beside(around[1], 1) if around[1] is not None else None)
+        return all(place is not None and self._is_fragment(self.texts[place]) for place in around)
+
+    def _is_fragment(self, text: str) -> bool:
+        return len(text.split()) <= FRAGMENT and not text.rstrip("*_ ").endswith(ENDS)
+
     def beside(self, index: int, step: int) -> int | None:
         """The nearest line with words or numbers, at most three away."""
         for distance in range(1, 4):
