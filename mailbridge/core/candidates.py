@@ -68,6 +68,9 @@ CONSONANTS = re.compile(r"[bcdfghjklmnpqrstvwxz]{3}(?:-|$)|(?:^|-)[bcdfghjklmnpq
 PIECES = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 """The parts that a name in mixed case is made of: ``You`` and ``Tube``."""
 
+IN_SENTENCE = 2.0
+"""Bits by which small letters in a sentence must be less like a word than alone on their line."""
+
 SPOKEN = -4.0
 """Bits below which the pieces of a name together are drawn at random."""
 
@@ -167,7 +170,7 @@ def _small(text: str) -> Iterator[Shape]:
     """Small letters that nobody would write as a word."""
     for match in SMALL.finditer(text):
         shown = match.group()
-        if not reads_as_word(shown):
+        if not reads_as_word(shown, margin=IN_SENTENCE if " " in text.strip() else 0.0):
             yield Shape(value=shown, shown=shown, start=match.start(), end=match.end(), kind="letters", is_random=True)
 
 
@@ -243,7 +246,8 @@ def _as_word(shown: str, bare: str, kind: str) -> tuple[str | None, Look | None]
     if ORDINAL.fullmatch(shown):
         return "measure", None
     letters = re.sub(r"[^A-Za-z]", "", shown)
-    if NAMED_NUMBER.fullmatch(bare) and reads_as_word(letters):
+    is_written = letters.islower() or letters.isupper() or letters.istitle()
+    if NAMED_NUMBER.fullmatch(bare) and is_written and re.search(letters, shown) and reads_as_word(letters):
         return None, Look.WORD_AND_NUMBER
     is_short = re.fullmatch(r"[A-Za-z]{2,}-?\d{1,2}|[A-Za-z]+[-–]\d{1,3}|\d{1,2}-[A-Za-z]{2,}", shown) is not None
     if is_short and not shown.isupper() and reads_as_word(letters):

@@ -64,7 +64,8 @@ def _amend(
     is_introduced = is_named or not is_alone or reading.is_introduced(index)
     if shape.value == context.lone and (is_introduced or context.is_bare):
         features.add(F.LONE)
-        if F.SIGN_IN in features and not is_named and (is_alone or not context.has_links):
+        is_apart = is_alone or F.MARKED in features or (F.AFTER_COLON in features and _is_last(reading.texts[index], shape))
+        if F.SIGN_IN in features and not is_named and (is_apart or not context.has_links):
             features.add(F.LONE_FOR_SIGN_IN)
     elif not is_named and features.isdisjoint({F.CODE_SPOKEN_OF, F.SIGN_IN, F.ORIGIN_BOUND}):
         features.add(F.UNNAMED)
@@ -72,6 +73,10 @@ def _amend(
         features.add(F.VAGUE)
     if is_alone and not reading.is_introduced(index) and reading.is_in_table(index):
         features.add(F.IN_TABLE)
+
+
+def _is_last(text: str, shape: Shape) -> bool:
+    return not text[shape.end :].strip(EDGES)
 
 
 def _listed(found: list[Evidence]) -> list[Evidence]:

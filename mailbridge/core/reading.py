@@ -50,8 +50,8 @@ class Reader:
     def _is_slot(self, text: str) -> bool:
         """Whether small letters in a line may be a code: it is one word of them, or it names a code."""
         bare = text.strip(EDGES)
-        if " " not in bare:
-            return 4 <= len(bare) <= 10 and bare.isascii() and bare.isalpha() and bare.islower()
+        if bare.isascii() and " " not in bare:
+            return 4 <= len(bare) <= 10 and bare.isalpha() and bare.islower()
         return any(label.is_code for label in self.labels(text))
 
 
