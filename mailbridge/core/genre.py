@@ -22,8 +22,8 @@ LOGGED = re.compile(
     r"^[\[(<]?(?:\d{4}[-/]\d{2}[-/]\d{2}[T ]\d{2}:\d{2}:\d{2}|[A-Z][a-z]{2} [ \d]\d \d{2}:\d{2}:\d{2} |\d{2}:\d{2}:\d{2}[.,]\d{3})"
     r"|^\s+at [\w.$<>]+\(|^\s*File \"[^\"]+\", line \d+|^Traceback \(most recent|^\[ ?\d+\.\d{4,6}\]"
 )
-FIGURES = re.compile(r"(?<![\w.])\d[\d.,:]*(?:\s+|$)(?:[-|]?\s*\d[\d.,:%]*(?:\s+|$)){2,}")
-"""Three numbers in a row, as tables of figures have them."""
+FIGURES = re.compile(r"(?<![\w.])\d[\d.,:]*(?:\s+|$)(?:[-|]?\s*\d[\d.,:%]*(?:\s+|$)){3,}")
+"""Four numbers in a row, as tables of figures have them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

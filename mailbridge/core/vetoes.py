@@ -54,7 +54,8 @@ def _year(one: Evidence, context: Context) -> bool:
 
 
 def _out_of_sight(one: Evidence, context: Context) -> bool:
-    return one.sources == {"hidden"}
+    """Text out of sight is a code's only where the subject announces one: else it is filler."""
+    return one.sources == {"hidden"} and not (_is_named(one) and one.has(F.SUBJECT_OF_CODE))
 
 
 def _subject_alone(one: Evidence, context: Context) -> bool:
