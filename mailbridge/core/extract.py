@@ -32,9 +32,6 @@ MAX_REJECTED = 20
 EARLIEST_ZONE = timedelta(hours=12)
 """A forwarded block's date has no zone: it may have been written up to twelve hours later than it says in UTC."""
 
-ACCEPTED_BY_FIELDS = re.compile(r"(?i)[?&#/](?:[a-z_-]{0,20}(?:code|otp|pin|token|key|verif\w*)=)?$")
-
-
 def extract(message: Message, *, rules: RuleSet, now: datetime, default_lifetime: timedelta) -> Extraction:
     """What a mail holds. Total, deterministic, and no value that the mail does not show.
 
@@ -173,7 +170,7 @@ def _code(evidence: list[Evidence], context: Context, stated: timedelta | None, 
     if not able:
         return Extraction(verdict=Verdict.NONE, reason="nothing in it looks like a code", rejected=tuple(rejected))
     best = able[0]
-    rivals = [one for one in able[1:] if best.score - one.score < CLEAR]
+    rivals = [one for one in able[1:] if best.score - one.score < CLEAR or _is_equal(best, one)]
     shown = [Rejected(value=Secret(one.shape.shown), why="as good a candidate") for one in (best, *rivals)]
     less = [Rejected(value=Secret(one.shape.shown), why="a weaker candidate") for one in able[1:] if one not in rivals]
     return Extraction(
@@ -187,6 +184,12 @@ def _code(evidence: list[Evidence], context: Context, stated: timedelta | None, 
         reason=f"{len(rivals) + 1} candidates are equally good" if rivals else ", ".join(_told(best)),
         rejected=tuple([*(shown if rivals else ()), *less, *rejected][:MAX_REJECTED]),
     )
+
+
+def _is_equal(best: Evidence, other: Evidence) -> bool:
+    """Whether two of one form are both called the code: which of them is meant, their place does not say."""
+    is_alike = best.shape.kind == other.shape.kind and len(best.shape.value) == len(other.shape.value)
+    return is_alike and all(one.has(Feature.BESIDE_LABEL, Feature.LABEL_ABOVE) and not one.has(Feature.QUOTED) for one in (best, other))
 
 
 def _objection(one: Evidence, context: Context) -> str | None:

@@ -26,7 +26,7 @@ F = Feature
 PURPOSE = frozenset({F.LIFETIME, F.SIGN_IN, F.SUBJECT_OF_CODE, F.IN_SUBJECT, F.OWN_LINE, F.LONE})
 """What tells what a code is for, or that it is one."""
 
-OF_LOOK = {Look.WORD_AND_NUMBER: F.WORD_AND_NUMBER, Look.ZIP: F.ZIP, Look.PHONE: F.PHONE}
+OF_LOOK = {Look.WORD: F.WORD, Look.WORD_AND_NUMBER: F.WORD_AND_NUMBER, Look.ZIP: F.ZIP, Look.PHONE: F.PHONE}
 
 
 def weigh(source: str, lines: tuple[Line, ...], reader: Reader, context: Context) -> list[Evidence]:

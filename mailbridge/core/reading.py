@@ -93,9 +93,10 @@ class Reading:
         if "." in tail or "/" in tail or "-" in tail:
             if self.is_valid_to_a_day(text, shape):
                 found.add(Feature.VALID_TO_DAY)
-        if naming.before is None and not head and not tail and (below := self.beside(index, 1)) is not None:
+        if not found and naming.before is None and not head and not tail and (below := self.beside(index, 1)) is not None:
             first = next(iter(self.labels(below)), None)
-            if first is not None and first.is_code and first.start < NEAR * 2:
+            is_heading = self.texts[below].rstrip().endswith((":", "："))
+            if not is_heading and first is not None and first.is_code and first.start < NEAR * 2:
                 found.add(Feature.LABEL_BELOW)
         return found
 
