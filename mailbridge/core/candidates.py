@@ -95,7 +95,6 @@ ORIGIN_BOUND = re.compile(r"(?:@|^)[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,6} #([
 """The last line of a code that is bound to its site (wicg.github.io/sms-one-time-codes), with or without its ``@``."""
 
 
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
     """Something of the shape of a code, in one line. ``value`` is what a field wants, ``shown`` what stands there.
@@ -160,9 +159,7 @@ def _found(text: str) -> Iterator[Shape]:
         offset = 1 if shown.startswith("#") else 0
         if stretches is None:
             stretches = certain(text) if DIGIT.search(text) else []
-        shape = _shape(
-            shown[offset:], match.start("any") + offset, text, stretches, is_run_in=match["glued"] is not None
-        )
+        shape = _shape(shown[offset:], match.start("any") + offset, text, stretches, is_run_in=match["glued"] is not None)
         if shape is not None and shape.refusal != "word":
             yield shape
         if count >= 4 * MAX_PER_LINE:

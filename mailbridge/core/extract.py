@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from mailbridge.core import confidence, lifetime, links
@@ -31,6 +31,7 @@ NEARLY = 3.0
 MAX_REJECTED = 20
 EARLIEST_ZONE = timedelta(hours=12)
 """A forwarded block's date has no zone: it may have been written up to twelve hours later than it says in UTC."""
+
 
 def extract(message: Message, *, rules: RuleSet, now: datetime, default_lifetime: timedelta) -> Extraction:
     """What a mail holds. Total, deterministic, and no value that the mail does not show.
@@ -189,7 +190,9 @@ def _code(evidence: list[Evidence], context: Context, stated: timedelta | None, 
 def _is_equal(best: Evidence, other: Evidence) -> bool:
     """Whether two of one form are both called the code: which of them is meant, their place does not say."""
     is_alike = best.shape.kind == other.shape.kind and len(best.shape.value) == len(other.shape.value)
-    return is_alike and all(one.has(Feature.BESIDE_LABEL, Feature.LABEL_ABOVE) and not one.has(Feature.QUOTED) for one in (best, other))
+    return is_alike and all(
+        one.has(Feature.BESIDE_LABEL, Feature.LABEL_ABOVE) and not one.has(Feature.QUOTED) for one in (best, other)
+    )
 
 
 def _objection(one: Evidence, context: Context) -> str | None:

@@ -13,7 +13,9 @@ from mailbridge.core.mail import Message
 from mailbridge.core.parts import PROTOCOL
 
 MAX_LINES = 600
-DIFF = re.compile(r"^(?:diff --git |@@ -\d+(?:,\d+)? \+\d+|index [0-9a-f]{7,40}\.\.[0-9a-f]{7,40}|(?:---|\+\+\+) [ab]/\S|Index: \S+$)")
+DIFF = re.compile(
+    r"^(?:diff --git |@@ -\d+(?:,\d+)? \+\d+|index [0-9a-f]{7,40}\.\.[0-9a-f]{7,40}|(?:---|\+\+\+) [ab]/\S|Index: \S+$)"
+)
 CODE = re.compile(
     r"^\s*(?:#\s?(?:include|define|if|ifdef|ifndef|endif)\b|(?:public|private|static|const|var|let|function|def|class|import|return|elif|else if|foreach)\b.*[;:{(]\s*$"
     r"|.*[;{}]\s*(?://.*|/\*.*)?$|<\?php|</?[a-z]+[^>]*>$|\$ [a-z./]+ )"

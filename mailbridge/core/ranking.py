@@ -49,9 +49,7 @@ def weigh(source: str, lines: tuple[Line, ...], reader: Reader, context: Context
     return _listed(found)
 
 
-def _amend(
-    evidence: Evidence, naming: Naming, reading: Reading, index: int, context: Context, source: str
-) -> None:
+def _amend(evidence: Evidence, naming: Naming, reading: Reading, index: int, context: Context, source: str) -> None:
     """The features that follow from others."""
     features, shape = evidence.features, evidence.shape
     if F.BESIDE_LABEL in features:
