@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import re2
 
-from mailbridge.core.candidates import Shape, ascii_digits, masked
+from mailbridge.core.candidates import DIGIT, Shape, ascii_digits, masked
 from mailbridge.core.looks import certain
 from mailbridge.core.parts import Parts
 from mailbridge.core.reading import Reader
@@ -129,14 +129,15 @@ def lone_value(texts: list[str], reader: Reader) -> str:
     found = ""
     for raw in dict.fromkeys(texts):
         text = ascii_digits(raw)
-        plain = masked(text)
-        if PERCENT.search(plain) or any(why not in CALM for _, _, why in certain(plain)):
-            return ""
         able = [shape for shape in reader.shapes(text) if shape.refusal is None and (shape.kind in NUMERIC or shape.is_random)]
-        seen = {shape.value for shape in able} | {
-            match.group() for match in NUMBER.finditer(_without(plain, able)) if sum(map(str.isdigit, match.group())) > 2
-        }
-        if len((seen | {found}) - {""}) > 1:
+        seen = {shape.value for shape in able}
+        if DIGIT.search(text):
+            plain = masked(text)
+            if PERCENT.search(plain) or any(why not in CALM for _, _, why in certain(plain)):
+                return ""
+            rest = _without(plain, able)
+            seen |= {match.group() for match in NUMBER.finditer(rest) if sum(map(str.isdigit, match.group())) > 2}
+        if len(seen - {found}) > (not found):
             return ""
         found = next(iter(seen), found)
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 from mailbridge.core.mail import Message
 from mailbridge.core.parts import PROTOCOL
@@ -17,63 +18,66 @@ DIFF = re.compile(
     r"^(?:diff --git |@@ -\d+(?:,\d+)? \+\d+|index [0-9a-f]{7,40}\.\.[0-9a-f]{7,40}|(?:---|\+\+\+) [ab]/\S|Index: \S+$)"
 )
 CODE = re.compile(
-    r"^\s*(?:#\s?(?:include|define|if|ifdef|ifndef|endif)\b|(?:public|private|static|const|var|let|function|def|class|import|return|elif|else if|foreach)\b.*[;:{(]\s*$"
+    r"(?m)^\s*(?:#\s?(?:include|define|if|ifdef|ifndef|endif)\b|(?:public|private|static|const|var|let|function|def|class|import|return|elif|else if|foreach)\b.*[;:{(]\s*$"
     r"|.*[;{}]\s*(?://.*|/\*.*)?$|<\?php|</?[a-z]+[^>]*>$|\$ [a-z./]+ )"
 )
 LOGGED = re.compile(
-    r"^[\[(<]?(?:\d{4}[-/]\d{2}[-/]\d{2}[T ]\d{2}:\d{2}:\d{2}|[A-Z][a-z]{2} [ \d]\d \d{2}:\d{2}:\d{2} |\d{2}:\d{2}:\d{2}[.,]\d{3})"
+    r"(?m)^[\[(<]?(?:\d{4}[-/]\d{2}[-/]\d{2}[T ]\d{2}:\d{2}:\d{2}|[A-Z][a-z]{2} [ \d]\d \d{2}:\d{2}:\d{2} |\d{2}:\d{2}:\d{2}[.,]\d{3})"
     r"|^\s+at [\w.$<>]+\(|^\s*File \"[^\"]+\", line \d+|^Traceback \(most recent|^\[ ?\d+\.\d{4,6}\]"
 )
-FIGURES = re.compile(r"(?<![\w.])\d[\d.,:]*(?:\s+|$)(?:[-|]?\s*\d[\d.,:%]*(?:\s+|$)){3,}")
+FIGURES = re.compile(r"(?m)^[^\n]*?(?<![\w.])\d[\d.,:]*(?: (?:[-|] )?\d[\d.,:%]*){3,}(?=\s|$)")
 """Four numbers in a row, as tables of figures have them."""
+
+HEADER = re.compile("(?m)" + PROTOCOL.pattern)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Genre:
-    """A kind of mail that holds no code. ``is_of``: whether a mail with these lines is of the kind."""
+    """A kind of mail that holds no code. ``is_of``: whether a mail with this plain text is of the kind."""
 
     name: str
-    is_of: Callable[[Message, list[str]], bool]
+    is_of: Callable[[Message, str], bool]
     why: str
 
 
 def genre_of(message: Message) -> Genre | None:
     """The first kind that a mail is of; None for a mail like any other."""
     page = message.plain
-    lines = [line.text for line in page.lines[:MAX_LINES]] if page is not None else []
-    return next((genre for genre in GENRES if genre.is_of(message, lines)), None)
+    text = "\n".join([line.text for line in page.lines[:MAX_LINES]]) if page is not None else ""
+    return next((genre for genre in GENRES if genre.is_of(message, text)), None)
 
 
-def _count(pattern: re.Pattern[str], lines: list[str]) -> int:
-    return sum(pattern.match(line) is not None for line in lines)
+def _has(pattern: re.Pattern[str], text: str, least: int) -> bool:
+    """Whether at least so many lines of a text are of a pattern."""
+    return next(islice(pattern.finditer(text), least - 1, None), None) is not None
 
 
-def _is_bounce(message: Message, lines: list[str]) -> bool:
+def _is_bounce(message: Message, _: str) -> bool:
     return message.is_bounce
 
 
-def _is_invitation(message: Message, lines: list[str]) -> bool:
+def _is_invitation(message: Message, _: str) -> bool:
     return message.has_calendar
 
 
-def _quotes_headers(message: Message, lines: list[str]) -> bool:
-    return _count(PROTOCOL, lines) >= 2
+def _quotes_headers(_: Message, text: str) -> bool:
+    return ": " in text and _has(HEADER, text, 2)
 
 
-def _is_diff(message: Message, lines: list[str]) -> bool:
-    return _count(DIFF, lines) >= 1
+def _is_diff(_: Message, text: str) -> bool:
+    return ("@@ " in text or "--- " in text or "diff " in text or "Index: " in text) and _has(DIFF, text, 1)
 
 
-def _is_source(message: Message, lines: list[str]) -> bool:
-    return _count(CODE, lines) >= 5
+def _is_source(_: Message, text: str) -> bool:
+    return text.count(";") + text.count("{") + text.count("}") + text.count("(") > 5 and _has(CODE, text, 5)
 
 
-def _is_log(message: Message, lines: list[str]) -> bool:
-    return _count(LOGGED, lines) >= 3
+def _is_log(_: Message, text: str) -> bool:
+    return text.count(":") > 5 and _has(LOGGED, text, 3)
 
 
-def _is_table(message: Message, lines: list[str]) -> bool:
-    return sum(FIGURES.search(line) is not None for line in lines) >= 4
+def _is_table(_: Message, text: str) -> bool:
+    return _has(FIGURES, text, 4)
 
 
 GENRES: tuple[Genre, ...] = (

@@ -46,14 +46,14 @@ def _is_wordy(one: Evidence) -> bool:
     return one.shape.kind in ("mixed", "letters")
 
 
-def _year(one: Evidence, context: Context) -> bool:
+def _year(one: Evidence, _: Context) -> bool:
     if one.shape.look not in (Look.YEAR, Look.DAY):
         return False
     is_sure = one.has(F.BESIDE_LABEL) and (not one.has(F.MID_SENTENCE) or one.has(F.LIFETIME))
     return not _is_named(one) or not (one.has(F.OWN_LINE) or (is_sure and one.has_any(MEANT)))
 
 
-def _out_of_sight(one: Evidence, context: Context) -> bool:
+def _out_of_sight(one: Evidence, _: Context) -> bool:
     """Text out of sight is a code's only where the subject announces one: else it is filler."""
     return one.sources == {"hidden"} and not (_is_named(one) and one.has(F.SUBJECT_OF_CODE))
 
@@ -64,7 +64,7 @@ def _subject_alone(one: Evidence, context: Context) -> bool:
     return one.sources == {"subject"} and is_elsewhere and not context.body_speaks_of_code
 
 
-def _small(one: Evidence, context: Context) -> bool:
+def _small(one: Evidence, _: Context) -> bool:
     """Small letters in a sentence: right behind their label, or at the end of it, and nothing else may be the code."""
     if not one.has(F.SMALL_LETTERS) or one.has(F.OWN_LINE):
         return False
@@ -72,20 +72,20 @@ def _small(one: Evidence, context: Context) -> bool:
     return not (one.has(F.LONE) and is_clear and len(one.shape.value) > SHORTEST_ALONE)
 
 
-def _meeting(one: Evidence, context: Context) -> bool:
+def _meeting(one: Evidence, _: Context) -> bool:
     return one.has(F.MEETING)
 
 
-def _called_else(one: Evidence, context: Context) -> bool:
+def _called_else(one: Evidence, _: Context) -> bool:
     return one.has(F.CALLED_ELSE, F.ELSE_ABOVE)
 
 
-def _word_and_number(one: Evidence, context: Context) -> bool:
+def _word_and_number(one: Evidence, _: Context) -> bool:
     is_sure = _is_placed(one) or one.has(F.IN_LINK)
     return one.shape.look is Look.WORD_AND_NUMBER and not (_is_named(one) and is_sure)
 
 
-def _word(one: Evidence, context: Context) -> bool:
+def _word(one: Evidence, _: Context) -> bool:
     """A word in capitals is a code only where a link of the mail carries it as one."""
     return one.shape.look is Look.WORD and not one.has(F.IN_LINK)
 
@@ -94,21 +94,21 @@ def _own_name(one: Evidence, context: Context) -> bool:
     return one.shape.kind != "digits" and plain_name(one.shape.shown) in context.names
 
 
-def _of_something_else(one: Evidence, context: Context) -> bool:
+def _of_something_else(one: Evidence, _: Context) -> bool:
     return one.has(F.SUBJECT_OF_ELSE) and (_is_wordy(one) or not one.has_any(MEANT))
 
 
-def _offered(one: Evidence, context: Context) -> bool:
+def _offered(one: Evidence, _: Context) -> bool:
     is_labelled = one.has(F.LABEL_BEFORE, F.LABEL_AFTER, F.LARGE)
     return _is_wordy(one) and one.has(F.LONG_TEXT, F.ELSE_SPOKEN_OF) and not is_labelled
 
 
-def _phrase(one: Evidence, context: Context) -> bool:
+def _phrase(one: Evidence, _: Context) -> bool:
     is_sure = one.has(F.OWN_LINE) or one.features >= {F.BESIDE_LABEL, F.IN_BOTH}
     return one.shape.kind == "phrase" and not (_is_named(one) and is_sure)
 
 
-def _letters(one: Evidence, context: Context) -> bool:
+def _letters(one: Evidence, _: Context) -> bool:
     """Letters that nobody calls a code, or that stand far from who calls them so, as an abbreviation does."""
     if one.shape.kind != "letters":
         return False
@@ -120,7 +120,7 @@ def _letters(one: Evidence, context: Context) -> bool:
     return not (_is_named(one) and (is_apart or is_clear))
 
 
-def _mixed(one: Evidence, context: Context) -> bool:
+def _mixed(one: Evidence, _: Context) -> bool:
     if one.shape.kind != "mixed" or _is_placed(one):
         return False
     is_told = one.has(F.BESIDE_LABEL, F.LABEL_AFTER, F.TOLD_TO_ENTER, F.ORIGIN_BOUND)
@@ -128,7 +128,7 @@ def _mixed(one: Evidence, context: Context) -> bool:
     return not is_told and not (one.has(F.RANDOM, F.LONE) and is_named)
 
 
-def _unnamed(one: Evidence, context: Context) -> bool:
+def _unnamed(one: Evidence, _: Context) -> bool:
     if one.shape.kind != "digits" or _is_placed(one) or _is_named(one) or one.has(F.ORIGIN_BOUND):
         return False
     is_in_subject = one.features >= {F.IN_SUBJECT, F.AFTER_COLON, F.CODE_SPOKEN_OF}
