@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from mailbridge.core import confidence, lifetime, links
+from mailbridge.core.candidates import ascii_digits
 from mailbridge.core.context import Context, context_of
 from mailbridge.core.evidence import Evidence
 from mailbridge.core.extraction import Extraction, Rejected, Verdict
@@ -98,6 +99,9 @@ def _of_genre(genre: Genre, evidence: list[Evidence]) -> Extraction:
 
 def _from_text(message: Message, reader: Reader) -> Extraction | None:
     """The code of the plain part alone, where it leaves no doubt: then the HTML of the same mail need not be read."""
+    page = message.plain
+    if page is None or not any(reader.shapes(ascii_digits(line.text)) for line in page.lines):
+        return None
     parts = parts_of(message, with_html=False)
     stated = lifetime.stated_lifetime(parts.texts, reader.wording)
     context = context_of(parts, reader, stated)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from mailbridge.core.forwards import bare_subject, is_forward, is_header_line
 from mailbridge.core.mail import Line, Message, Page
@@ -23,6 +21,7 @@ PROTOCOL = re.compile(
 
 PROSE = frozenset({"plain", "html", "quoted"})
 NAME_WORD = re.compile(r"[^\W_]+")
+HOST = re.compile(r"(?i)https?://(?:[^/?#@ ]*@)?([a-z0-9.-]+)")
 COMMON_HOSTS = frozenset({"com", "net", "org", "www", "mail", "email", "info", "noreply", "example"})
 
 
@@ -99,7 +98,7 @@ def own_names(message: Message, links: list[str]) -> frozenset[str]:
     found = {plain_name(word) for word in NAME_WORD.findall(message.sender_name)} | {plain_name(message.sender_name)}
     if message.plain is not None:
         found |= {plain_name(sign[1]) for line in message.plain.lines[:3] if (sign := SIGNED.match(line.text))}
-    hosts = [message.sender.rpartition("@")[2], *_hosts(links)]
+    hosts = [message.sender.rpartition("@")[2], *HOST.findall(" ".join(links[:40]))]
     found |= {plain_name(label) for host in hosts for label in host.split(".")}
     return frozenset(name for name in found if len(name) > 2 and not name.isdigit() and name not in COMMON_HOSTS)
 
@@ -107,11 +106,3 @@ def own_names(message: Message, links: list[str]) -> frozenset[str]:
 def plain_name(text: str) -> str:
     """A name without case and punctuation."""
     return "".join(letter for letter in text.casefold() if letter.isalnum())
-
-
-def _hosts(links: list[str]) -> Iterator[str]:
-    for url in dict.fromkeys(links[:40]):
-        try:
-            yield urlsplit(url).hostname or ""
-        except ValueError:
-            continue

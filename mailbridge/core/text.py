@@ -21,7 +21,6 @@ MAX_TAGS = 40_000
 MAX_DEPTH = 400
 MAX_TAG = 16_384
 
-TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 LONG_TAG = re.compile(rf"<[a-zA-Z!?/][^<>]{{{MAX_TAG},}}")
 STRIP = re.compile(r"<[^<>]*>|<[!/a-zA-Z][^<>]*")
 URL = re.compile(r"https?://[^\s<>\"'\u3000-\u303f\uff00-\uffef]{1,4000}", re.IGNORECASE)
@@ -31,7 +30,9 @@ GOES_ON = re.compile(r"[/?&=#%]")
 UNSPACED = "\u0e00"
 """The scripts from here on write no blanks between words, or glue endings to them: Thai, Chinese, Japanese, Korean."""
 
-VOID = frozenset(["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"])
+UNNESTED = "area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr|p|li|td|tr|th|tbody|option"
+NESTED = re.compile(rf"(?i)<(/?)(?!(?:{UNNESTED})\b)[a-z]")
+"""The marks of elements that stand in one another; void ones, and those that end by themselves, do not."""
 
 
 def page_from_plain(text: str) -> Page:
@@ -112,12 +113,11 @@ def _is_hostile(html: str) -> bool:
     if html.count("<") > MAX_TAGS or LONG_TAG.search(html):
         return True
     depth = 0
-    for match in TAG.finditer(html):
-        name = match[2].lower()
-        if name in VOID or name in ("p", "li", "td", "tr", "th", "tbody", "option"):
-            continue
-        depth += -1 if match[1] else 1
-        depth = max(depth, 0)
-        if depth > MAX_DEPTH:
-            return True
+    for slash in NESTED.findall(html):
+        if slash:
+            depth = depth - 1 if depth else 0
+        else:
+            depth += 1
+            if depth > MAX_DEPTH:
+                return True
     return False
