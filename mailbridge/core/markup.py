@@ -7,6 +7,7 @@ of one character each, side by side, are one code that was laid out in boxes.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from selectolax.lexbor import LexborNode
 
@@ -18,6 +19,7 @@ MAX_LINES = 5_000
 MAX_LINE = 10_000
 MAX_LINKS = 500
 MAX_IMAGES = 100
+FEWEST_BOXES = 4
 MIN_MARKED = 4
 MAX_MARKED = 24
 MAX_MARKS = 8
@@ -87,8 +89,7 @@ class _State:
     row: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
     """A line that is written."""
 
     text: str
@@ -134,7 +135,7 @@ class Walk:
         stack: list[tuple[LexborNode | None, _State, _State | None]] = [(root, _State(), None)]
         while stack:
             node, state, closing = stack.pop()
-            if closing is not None:
+            if closing is not None and (self._open.parts or self._hidden_open):
                 self._break(closing.row, is_hidden=closing.is_hidden)
             while node is not None:
                 name = node.tag or ""
@@ -147,7 +148,7 @@ class Walk:
                         stack.append((node.next, state, inner if name in BLOCKS else None))
                         node, state = child, inner
                         continue
-                    if name in BLOCKS:
+                    if name in BLOCKS and self._open.parts:
                         self._break(inner.row, is_hidden=inner.is_hidden)
                 node = node.next
 
@@ -169,7 +170,8 @@ class Walk:
         is_tiny = state.is_tiny if look.is_tiny is None else look.is_tiny
         inner = _State(is_hidden, is_tiny, is_strong, state.anchor, state.row)
         if name in BLOCKS:
-            self._break(state.row, is_hidden=state.is_hidden)
+            if self._open.parts or self._hidden_open:
+                self._break(state.row, is_hidden=state.is_hidden)
             if name == "tr":
                 inner.row = node.mem_id
             elif name not in ("td", "th") and node.parent is not None:
@@ -259,6 +261,8 @@ class Walk:
 
 def _boxes_joined(rows: list[_Row]) -> list[Line]:
     """Runs of four to ten units of one character, side by side in one row and no links, are one word laid out in boxes."""
+    if sum(len(one.text) == 1 for one in rows) < FEWEST_BOXES:
+        return [Line(text=one.text, is_emphasised=one.is_strong, marked=one.marked) for one in rows]
     joined: list[Line] = []
     position = 0
     while position < len(rows):
@@ -267,7 +271,7 @@ def _boxes_joined(rows: list[_Row]) -> list[Line]:
         while end < len(rows) and rows[end].row == row and not rows[end].is_link and _is_unit(rows[end].text):
             end += 1
         units = [one.text for one in rows[position:end] if one.text not in "-–—·"]
-        if row and 4 <= len(units) <= 10 and not _is_counting(units):
+        if row and FEWEST_BOXES <= len(units) <= 10 and not _is_counting(units):
             joined.append(Line(text="".join(one.text for one in rows[position:end]), is_emphasised=True))
             position = end
             continue
