@@ -14,7 +14,7 @@ from mailbridge.core.extraction import Extraction, Rejected, Verdict
 from mailbridge.core.features import CLEAR, THRESHOLD, WEIGHTS, Feature
 from mailbridge.core.forwards import ForwardedBlock, bare_subject, forwarded_block, is_forward
 from mailbridge.core.genre import Genre, genre_of
-from mailbridge.core.mail import Message
+from mailbridge.core.mail import Link, Message
 from mailbridge.core.parts import Parts, parts_of
 from mailbridge.core.ranking import weigh
 from mailbridge.core.reading import Reader
@@ -29,6 +29,15 @@ DECISIVE = 0.98
 NEARLY = 3.0
 """Score of a candidate that is likely enough to hold the mail's link too."""
 
+PUSHED_BY = "a rule of yours with (?P<link>…) pushes such links ([rules] paths)"
+UNSURE = "something in it may be a code, and too little speaks for it: it is held, and so is any link"
+LACKS = {
+    "html-cut": "its HTML was longer than the limit and was cut off",
+    "text-cut": "its text was longer than the limit and was cut off",
+    "body-as-attachment": "its body is marked as an attachment, and was not read",
+}
+"""Defects of a mail for which something may be missing that a person would see."""
+
 MAX_REJECTED = 20
 EARLIEST_ZONE = timedelta(hours=12)
 """A forwarded block's date has no zone: it may have been written up to twelve hours later than it says in UTC."""
@@ -40,7 +49,7 @@ def extract(message: Message, *, rules: RuleSet, now: datetime, default_lifetime
     ``now`` is the moment of arrival (aware UTC): with it a mail that was forwarded by hand and is older than its code's
     lifetime is EXPIRED. ``default_lifetime`` counts where neither mail nor rule states one.
     """
-    found = _extract(message, rules)
+    found = _told_of_lacks(_extract(message, rules), message)
     for inner in message.attached if not message.is_bounce else ():
         inside = _extract(inner, rules)
         # A subject that was forwarded with the mail may show the code too: it is as old as the mail.
@@ -48,6 +57,14 @@ def extract(message: Message, *, rules: RuleSet, now: datetime, default_lifetime
             return _aged(inside, inner.date, now, default_lifetime)
     block = forwarded_block(message) if found.verdict.is_pushed else None
     return _aged(found, _latest(block), now, default_lifetime)
+
+
+def _told_of_lacks(found: Extraction, message: Message) -> Extraction:
+    """A mail in which nothing was found says what of it was not read."""
+    lacks = [LACKS[defect] for defect in message.defects if defect in LACKS]
+    if found.verdict is not Verdict.NONE or not lacks:
+        return found
+    return replace(found, reason="; ".join([found.reason, *lacks]))
 
 
 def _latest(block: ForwardedBlock | None) -> datetime | None:
@@ -87,8 +104,10 @@ def _extract(message: Message, rules: RuleSet) -> Extraction:
     if genre is not None:
         return _of_genre(genre, evidence)
     code = _code(evidence, context, stated, expires_at)
-    if code.verdict is not Verdict.NONE or any(_is_nearly(one, context) for one in evidence):
+    if code.verdict is not Verdict.NONE:
         return code
+    if any(_is_nearly(one, context) for one in evidence):
+        return replace(code, reason=UNSURE)
     return _link(message, parts, rules, code, stated, expires_at)
 
 
@@ -224,15 +243,31 @@ def _told(one: Evidence) -> list[str]:
     return [name for name in sorted(one.features, key=lambda name: (-WEIGHTS[name], name)) if WEIGHTS[name] > 0][:4]
 
 
+def _links(message: Message) -> tuple[Link, ...]:
+    """The links of a mail. Of an HTML part the addresses are the truth, and what the text part writes of them is no rival."""
+    html = message.html.links if message.html is not None else ()
+    plain = message.plain.links if message.plain is not None else ()
+    if not html:
+        return plain
+    known = {link.url for link in html}
+    places = {links.place(link.url) for link in html}
+    return (*html, *(link for link in plain if link.url in known or links.place(link.url) not in places))
+
+
 def _link(
     message: Message, parts: Parts, rules: RuleSet, none: Extraction, stated: timedelta | None, expires_at: datetime | None
 ) -> Extraction:
-    pages = [page for page in (message.html, message.plain) if page is not None]
-    ranked = links.rank(tuple(link for page in pages for link in page.links), rules.wording)
-    if not ranked or ranked[0].score < LINK_THRESHOLD:
+    ranked = links.rank(_links(message), rules.wording)
+    if not ranked:
         return none
     sender = "" if is_forward(message) else message.sender
-    if not links.is_plausible(ranked[0], bare_subject(message.subject), parts.texts, rules.wording, sender):
+    if ranked[0].score < LINK_THRESHOLD:
+        why = next(filter(None, map(links.purpose, ranked)), None)
+    else:
+        why = links.objection(ranked[0], bare_subject(message.subject), parts.texts, rules.wording, sender)
+    if why is not None:
+        return replace(none, reason=f"{why}: it is held; {PUSHED_BY}")
+    if ranked[0].score < LINK_THRESHOLD:
         return none
     best = ranked[0]
     rivals = [one for one in ranked[1:] if best.score - one.score < 0.5 and one.score >= LINK_THRESHOLD]
