@@ -24,6 +24,10 @@ MAX_LINES = 5_000
 MAX_LINE = 10_000
 MAX_LINKS = 500
 MAX_IMAGES = 100
+MIN_MARKED = 4
+MAX_MARKED = 24
+MAX_MARKS = 8
+"""Characters and number of the pieces of a sentence that are set apart in it."""
 
 INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]"
@@ -182,6 +186,18 @@ class _Open:
     plain: int = 0
     row: int = 0
     is_link: bool = False
+    marked: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A line that is written."""
+
+    text: str
+    is_strong: bool
+    row: int
+    is_link: bool
+    marked: tuple[str, ...]
 
 
 class _Walk:
@@ -189,7 +205,7 @@ class _Walk:
 
     def __init__(self, sheet: Sheet) -> None:
         self._sheet = sheet
-        self._lines: list[tuple[str, bool, int, bool]] = []
+        self._lines: list[_Row] = []
         self._open = _Open()
         self._hidden: list[str] = []
         self._hidden_open: list[str] = []
@@ -221,7 +237,7 @@ class _Walk:
         """What was written."""
         self._break(0)
         self._flush_hidden()
-        lines = [Line(text=text, is_emphasised=strong) for text, strong in _boxes_joined(self._lines)]
+        lines = _boxes_joined(self._lines)
         links = tuple(Link(url=url, text=tidy("".join(text)), is_button=button) for url, text, button in self._links)
         return Page(lines=tuple(lines), hidden=tuple(self._hidden), links=links, images=tuple(self._images))
 
@@ -286,6 +302,8 @@ class _Walk:
             line.is_link = line.is_link or state.anchor >= 0
             if state.is_strong:
                 line.strong += seen
+                if MIN_MARKED <= seen <= MAX_MARKED and len(line.marked) < MAX_MARKS:
+                    line.marked.append(text.strip())
             else:
                 line.plain += seen
         line.parts.append(text)
@@ -301,7 +319,8 @@ class _Walk:
             return
         text = " ".join("".join(line.parts).split())[:MAX_LINE]
         if text and len(self._lines) < MAX_LINES:
-            self._lines.append((text, line.strong > 0 and line.plain == 0, line.row or row, line.is_link))
+            marked = tuple(line.marked) if line.plain else ()
+            self._lines.append(_Row(text, line.strong > 0 and line.plain == 0, line.row or row, line.is_link, marked))
         self._open = _Open()
 
     def _flush_hidden(self) -> None:
@@ -311,23 +330,23 @@ class _Walk:
             self._hidden.append(text[:2_000])
 
 
-def _boxes_joined(lines: list[tuple[str, bool, int, bool]]) -> list[tuple[str, bool]]:
+def _boxes_joined(rows: list[_Row]) -> list[Line]:
     """Runs of four to ten units of one character, side by side in one row and no links, are one word laid out in boxes."""
-    joined: list[tuple[str, bool]] = []
+    joined: list[Line] = []
     position = 0
-    while position < len(lines):
+    while position < len(rows):
         end = position
-        row = lines[position][2]
-        while end < len(lines) and lines[end][2] == row and not lines[end][3] and _is_unit(lines[end][0]):
+        row = rows[position].row
+        while end < len(rows) and rows[end].row == row and not rows[end].is_link and _is_unit(rows[end].text):
             end += 1
-        units = [text for text, _, _, _ in lines[position:end] if text not in "-–—·"]
+        units = [one.text for one in rows[position:end] if one.text not in "-–—·"]
         if row and 4 <= len(units) <= 10 and not _is_counting(units):
-            joined.append(("".join(text for text, _, _, _ in lines[position:end]), True))
+            joined.append(Line(text="".join(one.text for one in rows[position:end]), is_emphasised=True))
             position = end
             continue
-        for text, strong, _, _ in lines[position : max(end, position + 1)]:
-            joined.append((text, strong))
-        position = max(end, position + 1)
+        end = max(end, position + 1)
+        joined += [Line(text=one.text, is_emphasised=one.is_strong, marked=one.marked) for one in rows[position:end]]
+        position = end
     return joined
 
 
