@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import re2
 
-from mailbridge.core.letters import reads_as_word
+from mailbridge.core.letters import reads_as_word, wordlikeness
 from mailbridge.core.looks import Look, Stretch, certain, likely
 
 MIN_LENGTH = 4
@@ -54,7 +54,7 @@ PROMISING = re2.compile(r"\d|[A-Z]{4}|[a-z][A-Z]|[a-z]-[a-z]|[A-Z][- ][A-Z]|[A-Z
 DIGIT = re.compile(r"\d")
 SEPARATORS = re.compile(r"[\s\-–.‐‑]")
 ORDINAL = re.compile(
-    r"(?i)\d{1,5}(?:st|nd|rd|th|px|pt|em|rem|[kmgt]i?b|[kmg]?bits?|[kmg]?bps|[km]?hz|ghz|dpi|fps|rpm|[kcm]m|[km]g|ml|mah|kwh?|ms|am|pm|min|mins|hrs|h|d|x|k|m|s|p|w|v)"
+    r"(?i)\d{1,4}(?:st|nd|rd|th|px|pt|em|rem|[kmgt]i?b|[kmg]?bits?|[kmg]?bps|[km]?hz|ghz|dpi|fps|rpm|[kcm]m|[km]g|ml|mah|kwh?|ms|am|pm|min|mins|hrs|h|d|x|k|m|s|p|w|v)|\d{5}(?:[kmg]?bits?|[kmg]b|px|mah)|\d{1,3}h\d{1,2}m?|\d{1,3}m\d{1,2}s"
 )
 """A number with a unit or an ending: ``4096bit``, ``1080p``, ``3rd``."""
 
@@ -67,6 +67,12 @@ CONSONANTS = re.compile(r"[bcdfghjklmnpqrstvwxz]{3}(?:-|$)|(?:^|-)[bcdfghjklmnpq
 
 PIECES = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 """The parts that a name in mixed case is made of: ``You`` and ``Tube``."""
+
+IN_SENTENCE = 2.0
+"""Bits by which small letters in a sentence must be less like a word than alone on their line."""
+
+SPOKEN = -4.0
+"""Bits below which the pieces of a name together are drawn at random."""
 
 NAMED_NUMBER = re.compile(r"[A-Za-z]{4,}\d{1,5}|\d{1,5}[A-Za-z]{4,}|[A-Za-z]{3,}\d{2,3}[A-Za-z]{3,}")
 """A word with a number at it: names of users, coupons, machines."""
@@ -82,7 +88,9 @@ GOOGLE = re.compile(r"G-\d{4,8}")
 """Google's field shows the G- itself and takes the digits (support.google.com/accounts/answer/1085463)."""
 
 FOREIGN = re.compile(r"(?![0-9])\d|[\uff01-\uff5e]")
-ORIGIN_BOUND = re.compile(r"@[a-z0-9.-]{3,253} #([A-Za-z0-9]{4,10})(?![A-Za-z0-9])")
+ORIGIN_BOUND = re.compile(r"(?:@|^)[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,6} #([A-Za-z0-9]{4,10})(?![A-Za-z0-9])")
+"""The last line of a code that is bound to its site (wicg.github.io/sms-one-time-codes), with or without its ``@``."""
+
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +99,7 @@ class Shape:
 
     ``kind``: digits, mixed (letters and digits), letters, or phrase (groups of small letters with hyphens). ``refusal`` names what
     it certainly is instead, ``look`` what it is likely to be. ``is_run_in``: a word follows without a blank. ``is_random``: it has
-    letters that nobody would write as a word or a name.
+    letters that nobody would write as a word or a name. ``is_bound``: the line binds it to a site.
     """
 
     value: str
@@ -104,6 +112,7 @@ class Shape:
     is_grouped: bool = False
     is_run_in: bool = False
     is_random: bool = False
+    is_bound: bool = False
 
 
 def ascii_digits(text: str) -> str:
@@ -129,12 +138,13 @@ def shapes(line: str, *, is_slot: bool = False) -> Iterator[Shape]:
     is_promising = PROMISING.search(line) is not None
     if not is_promising and not is_slot:
         return
-    if "@" in line and (bound := ORIGIN_BOUND.search(line)) is not None:
+    if " #" in line and (bound := ORIGIN_BOUND.search(line)) is not None:
         shape = _shape(bound[1], bound.start(1), line, [])
         if shape is not None:
-            yield shape
+            yield replace(shape, is_bound=True)
+            return
     text = masked(line)
-    found = list(_found(text)) if is_promising else []
+    found = [shape for shape in _found(text) if shape.refusal != "word" or (is_slot and shape.look)] if is_promising else []
     if is_slot:
         found = sorted([*found, *_small(text)], key=lambda shape: shape.start)
     yield from found[:MAX_PER_LINE]
@@ -150,7 +160,7 @@ def _found(text: str) -> Iterator[Shape]:
         shape = _shape(
             shown[offset:], match.start("any") + offset, text, stretches, is_run_in=match["glued"] is not None
         )
-        if shape is not None and shape.refusal != "word":
+        if shape is not None:
             yield shape
         if count >= 4 * MAX_PER_LINE:
             return
@@ -160,7 +170,7 @@ def _small(text: str) -> Iterator[Shape]:
     """Small letters that nobody would write as a word."""
     for match in SMALL.finditer(text):
         shown = match.group()
-        if not reads_as_word(shown):
+        if not reads_as_word(shown, margin=IN_SENTENCE if " " in text.strip() else 0.0):
             yield Shape(value=shown, shown=shown, start=match.start(), end=match.end(), kind="letters", is_random=True)
 
 
@@ -236,7 +246,8 @@ def _as_word(shown: str, bare: str, kind: str) -> tuple[str | None, Look | None]
     if ORDINAL.fullmatch(shown):
         return "measure", None
     letters = re.sub(r"[^A-Za-z]", "", shown)
-    if NAMED_NUMBER.fullmatch(bare) and reads_as_word(letters):
+    is_written = letters.islower() or letters.isupper() or letters.istitle()
+    if NAMED_NUMBER.fullmatch(bare) and is_written and re.search(letters, shown) and reads_as_word(letters):
         return None, Look.WORD_AND_NUMBER
     is_short = re.fullmatch(r"[A-Za-z]{2,}-?\d{1,2}|[A-Za-z]+[-–]\d{1,3}|\d{1,2}-[A-Za-z]{2,}", shown) is not None
     if is_short and not shown.isupper() and reads_as_word(letters):
@@ -251,14 +262,19 @@ def _letters_refusal(shown: str) -> str | None:
         pieces = PIECES.findall(shown)
         if len(pieces) == 1:
             return "word" if reads_as_word(shown.lower()) else None
-        longer = [piece for piece in pieces if len(piece) > 2]
-        is_name = len(longer) >= max(1, len(pieces) - 1) and len(pieces) <= 3 and all(map(reads_as_word, longer))
-        return "name" if is_name else None
+        return "name" if _is_name(pieces) else None
     if all(len(part) == 1 for part in parts):
         parts = ["".join(parts)]
     if not any(part.isupper() for part in parts):
         return "word"
     return "word" if all(len(part) < 3 or reads_as_word(part) for part in parts) else None
+
+
+def _is_name(pieces: list[str]) -> bool:
+    """Whether a word in mixed case is made of words, as names are; a piece of one or two letters only begins or ends one."""
+    longer = [piece for piece in pieces if len(piece) > 2]
+    is_regular = all(len(piece) > 2 for piece in pieces[1:-1]) and len(pieces) <= 3 and len(longer) >= len(pieces) - 1
+    return is_regular and all(map(reads_as_word, longer)) and sum(map(wordlikeness, longer)) > SPOKEN
 
 
 def _is_random(shown: str, bare: str, kind: str) -> bool:

@@ -31,15 +31,22 @@ VENUE = re2.compile(r"(?i)\b(?:zoom|webex|teams|google meet|gotomeeting|goto mee
 KEYED = re2.compile(r"\b\d{4,10}#")
 """A number to be keyed into a telephone."""
 
+FEW = 4
+"""Letters up to which a text says nothing: it is a number, and no more."""
+
 PRICE = re.compile(r"[$€£¥₹₽₩₺₴₫฿] ?\d|\d ?[$€£₹₽₩₺₴₫฿]")
 PERCENT = re.compile(r"\d ?[%％]|[%％] ?\d")
 NUMBER = re.compile(r"\d(?:[ \-–.‐‑]?\d)*")
+NUMERIC = frozenset({"digits", "mixed"})
 CALM = frozenset({"copyright line"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """``lone`` is the value of the one thing of a code's shape in a short mail without dates, prices or other numbers, else ""."""
+    """``lone`` is the value of the one thing of a code's shape in a short mail without dates, prices or other numbers, else "".
+
+    ``is_bare``: the mail has hardly a letter beside it.
+    """
 
     speaks_of_code: bool
     body_speaks_of_code: bool
@@ -52,6 +59,7 @@ class Context:
     subject_kind: str | None
     is_meeting: bool
     lone: str
+    is_bare: bool
     names: frozenset[str]
     subject: str
     is_listed: bool
@@ -81,6 +89,7 @@ def context_of(parts: Parts, reader: Reader, stated: timedelta | None) -> Contex
         subject_kind=subject_kind(parts.texts[:1] if has_subject else [], reader),
         is_meeting=is_meeting(whole),
         lone=lone_value([*parts.texts, *(line.text for line in parts.lines.get("image", ()))], reader) if is_calm else "",
+        is_bare=sum(map(str.isalpha, whole)) < FEW,
         names=parts.names,
         subject=parts.texts[0] if has_subject else "",
         is_listed=parts.is_listed,
@@ -121,7 +130,7 @@ def lone_value(texts: list[str], reader: Reader) -> str:
         plain = masked(text)
         if PERCENT.search(plain) or any(why not in CALM for _, _, why in certain(plain)):
             return ""
-        able = [shape for shape in reader.shapes(text) if shape.refusal is None and (shape.kind == "digits" or shape.is_random)]
+        able = [shape for shape in reader.shapes(text) if shape.refusal is None and (shape.kind in NUMERIC or shape.is_random)]
         seen = {shape.value for shape in able} | {
             match.group() for match in NUMBER.finditer(_without(plain, able)) if sum(map(str.isdigit, match.group())) > 2
         }

@@ -104,8 +104,12 @@ def _from_text(message: Message, reader: Reader) -> Extraction | None:
     stated = lifetime.stated_lifetime(parts.texts, reader.wording)
     context = context_of(parts, reader, stated)
     expires_at = lifetime.stated_expiry(parts.texts, reader.wording)
-    code = _code(evidence_of(parts, reader, context), context, stated, expires_at)
-    return code if code.verdict is Verdict.CODE and code.confidence >= DECISIVE else None
+    evidence = evidence_of(parts, reader, context)
+    code = _code(evidence, context, stated, expires_at)
+    if code.verdict is not Verdict.CODE or code.value is None or code.confidence < DECISIVE:
+        return None
+    # A number that only the subject has says nothing of a body that was not read.
+    return code if any("plain" in one.sources for one in evidence if one.shape.value == code.value.reveal()) else None
 
 
 def _by_rule(matched: Match, stated: timedelta | None, expires_at: datetime | None) -> Extraction:
@@ -199,7 +203,7 @@ def _objection(one: Evidence, context: Context) -> str | None:
 def _is_nearly(one: Evidence, context: Context) -> bool:
     """A likely code that falls short: with it, a link of the same mail is held too."""
     shape = one.shape
-    is_placed = one.has(Feature.OWN_LINE, Feature.AFTER_COLON, Feature.LARGE)
+    is_placed = one.has(Feature.OWN_LINE, Feature.AFTER_COLON, Feature.LARGE, Feature.LONE)
     if not is_placed or shape.kind not in ("digits", "mixed") or shape.look is not None or one.score < NEARLY:
         return False
     veto = veto_of(one, context)

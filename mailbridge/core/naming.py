@@ -14,14 +14,17 @@ ADJACENT = 14
 BESIDE = 10
 """Characters between a label and the number right beside it: ``code is now:``."""
 
-TOUCHING = 3
-"""Characters between a label and a number that it names beyond doubt, so that it names no other after it."""
+TOUCHING = 5
+"""Characters between a label and a number that it names beyond doubt (``is:``), so that it names no other after it."""
 
 SHARING = re.compile(r"\W{0,4}(?:or|and|oder|und|ou|et|o|y|e|и|или|或|和)?\W{0,3}")
 """What stands between two numbers of which both are meant: ``order 4829/771``, ``482913 or 771204``."""
 
 CLOSES = re.compile(r"[.!?।؟;](?=\s|$)|[。！？；]|\s[|•·]\s")
-NUMBERED = re.compile(r"^\W*:|numb|\bno\b|\bnr|\bid\b|#|n[°ºo]\b|№|num|núm|numé|номер|番号|编号|號|번호|رقم|מספר|code|kod|cód")
+LONGEST_THING = 16
+"""Letters of a word for a thing; longer ones are names of its number."""
+
+NUMBERED = re.compile(r"numb|\bno\b|\bnr|\bid\b|#|n[°ºo]\b|№|num|núm|numé|номер|番号|编号|號|번호|رقم|מספר|code|kod|cód")
 """What makes a word for a thing the name of its number: ``order number:``, and not ``order portal:``."""
 
 APPOSED = re.compile(r"[^.,;:(\[/|!?]*")
@@ -51,7 +54,7 @@ def namings(text: str, shapes: Sequence[Shape], found: Sequence[Label]) -> list[
     taken: dict[int, tuple[int, bool]] = {}
     answers: list[Naming] = []
     for shape in shapes:
-        label, is_past = _before(text, shape, found, taken)
+        label, is_past = _before(text, shape, shapes, found, taken)
         following, is_apposed = _after(text, shape, shapes, found)
         if label is None and following is not None and is_apposed and _is_number(shape):
             taken[found.index(following)] = shape.end, True
@@ -78,7 +81,9 @@ def _kind(label: Label | None) -> str | None:
     return None if label is None else "code" if label.is_code else "other"
 
 
-def _before(text: str, shape: Shape, found: Sequence[Label], taken: dict[int, tuple[int, bool]]) -> tuple[Label | None, bool]:
+def _before(
+    text: str, shape: Shape, shapes: Sequence[Shape], found: Sequence[Label], taken: dict[int, tuple[int, bool]]
+) -> tuple[Label | None, bool]:
     for place in range(len(found) - 1, -1, -1):
         label = found[place]
         if label.end > shape.start:
@@ -92,8 +97,7 @@ def _before(text: str, shape: Shape, found: Sequence[Label], taken: dict[int, tu
         spent_at, is_for_good = taken.get(place, (shape.start, False))
         if (not label.is_code or is_for_good) and not SHARING.fullmatch(text[spent_at : shape.start]):
             continue
-        is_far = gap > ADJACENT or (between.rstrip().endswith((":", "：")) and not NUMBERED.search(folded(between)))
-        if not label.is_code and is_far and _is_of_a_code(text, shape, found[:place]):
+        if not label.is_code and _is_purpose_of_code(text, shape, shapes, found[: place + 1]):
             continue
         if _is_number(shape):
             taken.setdefault(place, (shape.end, gap <= TOUCHING))
@@ -106,9 +110,20 @@ def _before(text: str, shape: Shape, found: Sequence[Label], taken: dict[int, tu
     return None, False
 
 
-def _is_of_a_code(text: str, shape: Shape, earlier: Sequence[Label]) -> bool:
-    """Whether the same sentence began with a code: ``the code for your order at Harbour is 482913``."""
-    return any(one.is_code and CLOSES.search(text[one.end : shape.start]) is None for one in earlier)
+def _is_purpose_of_code(text: str, shape: Shape, shapes: Sequence[Shape], found: Sequence[Label]) -> bool:
+    """Whether the last label only says what a code is for that its sentence began with: ``the code for your order is 482913``.
+
+    In ``the code for order 7712 is 482913`` the order has a number of its own.
+    """
+    label = found[-1]
+    if not any(one.is_code and CLOSES.search(text[one.end : shape.start]) is None for one in found[:-1]):
+        return False
+    between = folded(text[label.end : shape.start])
+    if len(between) > ADJACENT:
+        return True
+    is_last = not any(one.start > shape.start and one.kind == "digits" and one.refusal is None for one in shapes)
+    is_own_number = NUMBERED.search(between.rstrip(" :：")) is not None or label.end - label.start > LONGEST_THING
+    return is_last and bool(between.strip()) and not is_own_number
 
 
 def _is_bracketed(between: str) -> bool:

@@ -87,12 +87,18 @@ def _newest(page: Page) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
     return tuple(fresh), tuple(quoted)
 
 
+SIGNED = re.compile(r"^[\[【〔《(]([^\]】〕》)]{2,30})[\]】〕》)]")
+"""The name in brackets with which a short message begins."""
+
+
 def own_names(message: Message, links: list[str]) -> frozenset[str]:
     """What sender and site are called: words of the From name, labels of its domain and of the links' hosts.
 
     Case and punctuation aside, and only words with a letter: ``Neo4j`` and ``neo4j.com`` are one name.
     """
     found = {plain_name(word) for word in NAME_WORD.findall(message.sender_name)} | {plain_name(message.sender_name)}
+    if message.plain is not None:
+        found |= {plain_name(sign[1]) for line in message.plain.lines[:3] if (sign := SIGNED.match(line.text))}
     hosts = [message.sender.rpartition("@")[2], *_hosts(links)]
     found |= {plain_name(label) for host in hosts for label in host.split(".")}
     return frozenset(name for name in found if len(name) > 2 and not name.isdigit() and name not in COMMON_HOSTS)

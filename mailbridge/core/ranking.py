@@ -21,10 +21,9 @@ CLOSED = re.compile(r"[\"'*”»）)\]】]{0,3}(?:[.!](?:\s|$)|[。！，、；,
 """A sentence or clause that ends with the candidate."""
 
 ALIEN = re.compile(r"[\u0370-\u1fff\u3040-\ud7af]")
-LATIN = re.compile(r"[A-Za-z]{3}")
 INTRODUCING = (":", "：", "=", "》", "-", "–", "—", "՝", "→", "»")
 F = Feature
-PURPOSE = frozenset({F.LIFETIME, F.SIGN_IN, F.SUBJECT_OF_CODE, F.IN_SUBJECT, F.OWN_LINE})
+PURPOSE = frozenset({F.LIFETIME, F.SIGN_IN, F.SUBJECT_OF_CODE, F.IN_SUBJECT, F.OWN_LINE, F.LONE})
 """What tells what a code is for, or that it is one."""
 
 OF_LOOK = {Look.WORD_AND_NUMBER: F.WORD_AND_NUMBER, Look.ZIP: F.ZIP, Look.PHONE: F.PHONE}
@@ -55,20 +54,29 @@ def _amend(
 ) -> None:
     """The features that follow from others."""
     features, shape = evidence.features, evidence.shape
-    if F.MID_SENTENCE in features and naming.is_generic and features.isdisjoint(PURPOSE):
-        features.add(F.VAGUE)
-    if {F.BESIDE_LABEL, F.CODE_SPOKEN_OF} <= features:
-        features.discard(F.ELSE_SPOKEN_OF)
+    if F.BESIDE_LABEL in features:
+        # What is called a code right beside it needs no look.
+        features.difference_update({F.ZIP, F.ELSE_SPOKEN_OF} if F.CODE_SPOKEN_OF in features else {F.ZIP})
     if F.IN_SUBJECT in features and not reading.texts[index][: shape.start].strip(EDGES):
         features.add(F.HEADS_SUBJECT)
     is_named = not features.isdisjoint(NAMING)
-    if shape.value == context.lone:
-        if is_named or F.OWN_LINE not in features or source == "image" or reading.is_introduced(index):
-            features.add(F.LONE)
-            if F.SIGN_IN in features and not is_named and (F.OWN_LINE in features or not context.has_links):
-                features.add(F.LONE_FOR_SIGN_IN)
+    is_alone = F.OWN_LINE in features and source != "image"
+    is_introduced = is_named or not is_alone or reading.is_introduced(index)
+    if shape.value == context.lone and (is_introduced or context.is_bare):
+        features.add(F.LONE)
+        is_apart = is_alone or F.MARKED in features or (F.AFTER_COLON in features and _is_last(reading.texts[index], shape))
+        if F.SIGN_IN in features and not is_named and (is_apart or not context.has_links):
+            features.add(F.LONE_FOR_SIGN_IN)
     elif not is_named and features.isdisjoint({F.CODE_SPOKEN_OF, F.SIGN_IN, F.ORIGIN_BOUND}):
         features.add(F.UNNAMED)
+    if F.MID_SENTENCE in features and naming.is_generic and features.isdisjoint(PURPOSE):
+        features.add(F.VAGUE)
+    if is_alone and not reading.is_introduced(index) and reading.is_in_table(index):
+        features.add(F.IN_TABLE)
+
+
+def _is_last(text: str, shape: Shape) -> bool:
+    return not text[shape.end :].strip(EDGES)
 
 
 def _listed(found: list[Evidence]) -> list[Evidence]:
@@ -110,15 +118,24 @@ def _placed(shape: Shape, line: Line, text: str) -> set[Feature]:
         found.add(F.LARGE)
     elif shape.shown in line.marked:
         found.add(F.MARKED)
-    if shape.start and text[shape.start - 1] == "#":
-        found.add(F.ORIGIN_BOUND if text.lstrip().startswith("@") else F.HASHED)
+    if shape.is_bound:
+        found.add(F.ORIGIN_BOUND)
+    elif shape.start and text[shape.start - 1] == "#":
+        found.add(F.HASHED)
     elif tail.startswith("#"):
         found.add(F.DIALLED)
     if "%" in text and PERCENT.search(text):
         found.add(F.PERCENTAGE)
-    if shape.kind != "digits" and ALIEN.search(text) and not LATIN.search(head + tail):
+    if shape.kind != "digits" and not text.isascii() and _is_among_aliens(head, tail):
         found.add(F.FOREIGN)
     return found
+
+
+def _is_among_aliens(head: str, tail: str) -> bool:
+    """Whether the nearest letters on both sides are of a script that has no capitals and small letters of Latin."""
+    before = next((letter for letter in reversed(head) if letter.isalpha()), "")
+    after = next((letter for letter in tail if letter.isalpha()), "")
+    return bool(before + after) and all(ALIEN.match(letter) for letter in (before, after) if letter)
 
 
 def _shaped(shape: Shape) -> set[Feature]:

@@ -50,8 +50,8 @@ class Reader:
     def _is_slot(self, text: str) -> bool:
         """Whether small letters in a line may be a code: it is one word of them, or it names a code."""
         bare = text.strip(EDGES)
-        if " " not in bare:
-            return 4 <= len(bare) <= 10 and bare.isascii() and bare.isalpha() and bare.islower()
+        if bare.isascii() and " " not in bare:
+            return 4 <= len(bare) <= 10 and bare.isalpha() and bare.islower()
         return any(label.is_code for label in self.labels(text))
 
 
@@ -146,6 +146,16 @@ class Reading:
         if len(words) > FRAGMENT or (not text.isascii() and sum(map(str.isalpha, text)) > CROWDED * len(words)):
             return True
         return len(words) > 1 and text.endswith(ENDS)
+
+    def is_in_table(self, index: int) -> bool:
+        """Whether names and values alternate around a line: a few words above it, and a few words twice below."""
+        around = [self.beside(index, -1)]
+        around.append(self.beside(index, 1))
+        around.append(self.beside(around[1], 1) if around[1] is not None else None)
+        return all(place is not None and self._is_fragment(self.texts[place]) for place in around)
+
+    def _is_fragment(self, text: str) -> bool:
+        return len(text.split()) <= FRAGMENT and not text.rstrip("*_ ").endswith(ENDS)
 
     def beside(self, index: int, step: int) -> int | None:
         """The nearest line with words or numbers, at most three away."""

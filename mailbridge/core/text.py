@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html as entities
 import re
+import unicodedata
 from dataclasses import dataclass, field
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -36,6 +37,11 @@ TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 LONG_TAG = re.compile(rf"<[a-zA-Z!?/][^<>]{{{MAX_TAG},}}")
 STRIP = re.compile(r"<[^<>]*>|<[!/a-zA-Z][^<>]*")
 URL = re.compile(r"https?://[^\s<>\"'\u3000-\u303f\uff00-\uffef]{1,4000}", re.IGNORECASE)
+
+ALIEN = re.compile(r"[^\x00-\x7f]+")
+GOES_ON = re.compile(r"[/?&=#%]")
+UNSPACED = "\u0e00"
+"""The scripts from here on write no blanks between words, or glue endings to them: Thai, Chinese, Japanese, Korean."""
 
 VOID = frozenset(["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"])
 SKIPPED = frozenset(
@@ -126,7 +132,12 @@ def _words_before(text: str) -> str:
 
 
 def trimmed_url(url: str) -> str:
-    """A URL found in running text, without the punctuation that belongs to the sentence."""
+    """A URL found in running text, without what belongs to the sentence: punctuation, quotes, and words glued behind it.
+
+    An address is ASCII (RFC 3986). Letters of other scripts count only where it goes on behind them, as in a path of words.
+    """
+    if not url.isascii():
+        url = _without_words(url)
     url = url.rstrip(".,;:!?*_|")
     for opening, closing in ("()", "[]", "{}"):
         surplus = url.count(closing) - url.count(opening)
@@ -134,6 +145,24 @@ def trimmed_url(url: str) -> str:
             url = url[:-1].rstrip(".,;:!?")
             surplus -= 1
     return url
+
+
+def _without_words(url: str) -> str:
+    """A URL up to a quote, dash or ellipsis that is not ASCII, or up to the letters of another script that end it."""
+    start = url.find("://") + 3
+    for match in ALIEN.finditer(url, start):
+        is_host = "/" not in url[start : match.end()] and "." not in url[start : match.start()]
+        if not match.group().replace("·", "").isalnum() and not all(_is_letter(letter) for letter in match.group()):
+            kept = next(place for place, letter in enumerate(match.group()) if not _is_letter(letter))
+            return url[: match.start()] if kept == 0 or not is_host else url[: match.start() + kept]
+        is_path = url[match.start() - 1] in "/-_" and match.group() < UNSPACED
+        if not is_host and not is_path and not GOES_ON.search(url, match.end()):
+            return url[: match.start()]
+    return url
+
+
+def _is_letter(letter: str) -> bool:
+    return letter.isalnum() or unicodedata.category(letter).startswith("M")
 
 
 def page_from_html(html: str) -> Page:

@@ -110,7 +110,7 @@ def _letters(one: Evidence, context: Context) -> bool:
         return False
     is_apart = one.has(F.OWN_LINE, F.AFTER_COLON, F.LARGE, F.BESIDE_LABEL, F.MARKED)
     is_long = len(one.shape.value) > SHORTEST_ALONE and one.has(F.LONE)
-    is_clear = is_long and (one.has(F.FOREIGN) or not one.has(F.MID_SENTENCE))
+    is_clear = is_long and (one.has(F.FOREIGN, F.LABEL_AFTER) or not one.has(F.MID_SENTENCE))
     return not (_is_named(one) and (is_apart or is_clear))
 
 
@@ -118,7 +118,8 @@ def _mixed(one: Evidence, context: Context) -> bool:
     if one.shape.kind != "mixed" or _is_placed(one):
         return False
     is_told = one.has(F.BESIDE_LABEL, F.LABEL_AFTER, F.TOLD_TO_ENTER, F.ORIGIN_BOUND)
-    return not is_told and not (one.has(F.RANDOM) and (_is_named(one) or one.has(F.AFTER_COLON)))
+    is_named = _is_named(one) or one.has(F.AFTER_COLON) or one.features >= {F.LONE_FOR_SIGN_IN, F.MARKED}
+    return not is_told and not (one.has(F.RANDOM, F.LONE) and is_named)
 
 
 def _unnamed(one: Evidence, context: Context) -> bool:
