@@ -68,6 +68,9 @@ CONSONANTS = re.compile(r"[bcdfghjklmnpqrstvwxz]{3}(?:-|$)|(?:^|-)[bcdfghjklmnpq
 PIECES = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 """The parts that a name in mixed case is made of: ``You`` and ``Tube``."""
 
+LIKELY_CODE = 6
+"""Capitals from which a word may be a code that chance made speakable, if a link of the mail carries it too."""
+
 IN_SENTENCE = 2.0
 """Bits by which small letters in a sentence must be less like a word than alone on their line."""
 
@@ -90,7 +93,6 @@ GOOGLE = re.compile(r"G-\d{4,8}")
 FOREIGN = re.compile(r"(?![0-9])\d|[\uff01-\uff5e]")
 ORIGIN_BOUND = re.compile(r"(?:@|^)[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,6} #([A-Za-z0-9]{4,10})(?![A-Za-z0-9])")
 """The last line of a code that is bound to its site (wicg.github.io/sms-one-time-codes), with or without its ``@``."""
-
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +146,7 @@ def shapes(line: str, *, is_slot: bool = False) -> Iterator[Shape]:
             yield replace(shape, is_bound=True)
             return
     text = masked(line)
-    found = [shape for shape in _found(text) if shape.refusal != "word" or (is_slot and shape.look)] if is_promising else []
+    found = [shape for shape in _found(text) if is_slot or shape.look is not Look.WORD] if is_promising else []
     if is_slot:
         found = sorted([*found, *_small(text)], key=lambda shape: shape.start)
     yield from found[:MAX_PER_LINE]
@@ -157,10 +159,8 @@ def _found(text: str) -> Iterator[Shape]:
         offset = 1 if shown.startswith("#") else 0
         if stretches is None:
             stretches = certain(text) if DIGIT.search(text) else []
-        shape = _shape(
-            shown[offset:], match.start("any") + offset, text, stretches, is_run_in=match["glued"] is not None
-        )
-        if shape is not None:
+        shape = _shape(shown[offset:], match.start("any") + offset, text, stretches, is_run_in=match["glued"] is not None)
+        if shape is not None and shape.refusal != "word":
             yield shape
         if count >= 4 * MAX_PER_LINE:
             return
@@ -216,7 +216,7 @@ def _shape(shown: str, start: int, text: str, stretches: list[Stretch], *, is_ru
         look=look,
         is_grouped=len(shown) != len(bare),
         is_run_in=is_run_in,
-        is_random=refusal is None and kind != "digits" and _is_random(shown, bare, kind),
+        is_random=refusal is None and look is not Look.WORD and kind != "digits" and _is_random(shown, bare, kind),
     )
 
 
@@ -240,7 +240,8 @@ def _as_word(shown: str, bare: str, kind: str) -> tuple[str | None, Look | None]
     if kind == "phrase":
         return (None if CONSONANTS.search(shown) else "word"), None
     if kind == "letters":
-        return _letters_refusal(shown), None
+        refusal = _letters_refusal(shown)
+        return (None, Look.WORD) if refusal == "word" and bare.isupper() and len(bare) >= LIKELY_CODE else (refusal, None)
     if GLUED.fullmatch(bare):
         return "number run into a word", None
     if ORDINAL.fullmatch(shown):

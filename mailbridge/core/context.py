@@ -25,7 +25,9 @@ MEETING = re2.compile(
 ROOM = re2.compile(r"\b\d{3}[ -]?\d{3,4}[ -]?\d{3,4}\b")
 """The number of a room to meet in, as the programs for it show it: nine to eleven digits in three groups."""
 
-VENUE = re2.compile(r"(?i)\b(?:zoom|webex|teams|google meet|gotomeeting|goto meeting|jitsi|bluejeans|whereby|livestorm|lifesize|voov|lark)\b|腾讯会议|飞书")
+VENUE = re2.compile(
+    r"(?i)\b(?:zoom|webex|teams|google meet|gotomeeting|goto meeting|jitsi|bluejeans|whereby|livestorm|lifesize|voov|lark)\b|腾讯会议|飞书"
+)
 """Programs to meet in: their names are the same in every language."""
 
 KEYED = re2.compile(r"\b\d{4,10}#")

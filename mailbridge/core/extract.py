@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from mailbridge.core import confidence, lifetime, links
@@ -31,8 +31,6 @@ NEARLY = 3.0
 MAX_REJECTED = 20
 EARLIEST_ZONE = timedelta(hours=12)
 """A forwarded block's date has no zone: it may have been written up to twelve hours later than it says in UTC."""
-
-ACCEPTED_BY_FIELDS = re.compile(r"(?i)[?&#/](?:[a-z_-]{0,20}(?:code|otp|pin|token|key|verif\w*)=)?$")
 
 
 def extract(message: Message, *, rules: RuleSet, now: datetime, default_lifetime: timedelta) -> Extraction:
@@ -173,7 +171,7 @@ def _code(evidence: list[Evidence], context: Context, stated: timedelta | None, 
     if not able:
         return Extraction(verdict=Verdict.NONE, reason="nothing in it looks like a code", rejected=tuple(rejected))
     best = able[0]
-    rivals = [one for one in able[1:] if best.score - one.score < CLEAR]
+    rivals = [one for one in able[1:] if best.score - one.score < CLEAR or _is_equal(best, one)]
     shown = [Rejected(value=Secret(one.shape.shown), why="as good a candidate") for one in (best, *rivals)]
     less = [Rejected(value=Secret(one.shape.shown), why="a weaker candidate") for one in able[1:] if one not in rivals]
     return Extraction(
@@ -186,6 +184,14 @@ def _code(evidence: list[Evidence], context: Context, stated: timedelta | None, 
         confidence=confidence.of_code(best.score, best.score - (able[1].score if len(able) > 1 else 0.0)),
         reason=f"{len(rivals) + 1} candidates are equally good" if rivals else ", ".join(_told(best)),
         rejected=tuple([*(shown if rivals else ()), *less, *rejected][:MAX_REJECTED]),
+    )
+
+
+def _is_equal(best: Evidence, other: Evidence) -> bool:
+    """Whether two of one form are both called the code: which of them is meant, their place does not say."""
+    is_alike = best.shape.kind == other.shape.kind and len(best.shape.value) == len(other.shape.value)
+    return is_alike and all(
+        one.has(Feature.BESIDE_LABEL, Feature.LABEL_ABOVE) and not one.has(Feature.QUOTED) for one in (best, other)
     )
 
 

@@ -34,6 +34,7 @@ class Feature(StrEnum):
     RANDOM = "drawn at random"
     IN_LINK = "stands in a link too"
     WORD_AND_NUMBER = "a word and a number"
+    WORD = "a word in capitals"
     ZIP = "looks like a zip code and a town"
     PHONE = "looks like a phone number"
     HASHED = "numbered with #"
@@ -122,6 +123,7 @@ WEIGHTS: Mapping[Feature, float] = MappingProxyType(
         F.IN_TABLE: -2.5,
         F.ZIP: -2.0,
         F.PHONE: -1.0,
+        F.WORD: -3.0,
         F.WORD_AND_NUMBER: -3.0,
         F.DIALLED: -3.0,
         F.PERCENTAGE: -3.0,

@@ -13,7 +13,9 @@ from mailbridge.core.mail import Message
 from mailbridge.core.parts import PROTOCOL
 
 MAX_LINES = 600
-DIFF = re.compile(r"^(?:diff --git |@@ -\d+(?:,\d+)? \+\d+|index [0-9a-f]{7,40}\.\.[0-9a-f]{7,40}|(?:---|\+\+\+) [ab]/\S|Index: \S+$)")
+DIFF = re.compile(
+    r"^(?:diff --git |@@ -\d+(?:,\d+)? \+\d+|index [0-9a-f]{7,40}\.\.[0-9a-f]{7,40}|(?:---|\+\+\+) [ab]/\S|Index: \S+$)"
+)
 CODE = re.compile(
     r"^\s*(?:#\s?(?:include|define|if|ifdef|ifndef|endif)\b|(?:public|private|static|const|var|let|function|def|class|import|return|elif|else if|foreach)\b.*[;:{(]\s*$"
     r"|.*[;{}]\s*(?://.*|/\*.*)?$|<\?php|</?[a-z]+[^>]*>$|\$ [a-z./]+ )"
@@ -22,8 +24,8 @@ LOGGED = re.compile(
     r"^[\[(<]?(?:\d{4}[-/]\d{2}[-/]\d{2}[T ]\d{2}:\d{2}:\d{2}|[A-Z][a-z]{2} [ \d]\d \d{2}:\d{2}:\d{2} |\d{2}:\d{2}:\d{2}[.,]\d{3})"
     r"|^\s+at [\w.$<>]+\(|^\s*File \"[^\"]+\", line \d+|^Traceback \(most recent|^\[ ?\d+\.\d{4,6}\]"
 )
-FIGURES = re.compile(r"(?<![\w.])\d[\d.,:]*(?:\s+|$)(?:[-|]?\s*\d[\d.,:%]*(?:\s+|$)){2,}")
-"""Three numbers in a row, as tables of figures have them."""
+FIGURES = re.compile(r"(?<![\w.])\d[\d.,:]*(?:\s+|$)(?:[-|]?\s*\d[\d.,:%]*(?:\s+|$)){3,}")
+"""Four numbers in a row, as tables of figures have them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

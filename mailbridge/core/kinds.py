@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 
-REPORT = re.compile(r"(?i)multipart/report|report-type\s*=\s*\"?(?:delivery-status|disposition-notification|feedback-report)|message/(?:delivery-status|feedback-report)")
+REPORT = re.compile(
+    r"(?i)multipart/report|report-type\s*=\s*\"?(?:delivery-status|disposition-notification|feedback-report)|message/(?:delivery-status|feedback-report)"
+)
 REPORTER = re.compile(r"(?i)^(?:mailer-?daemon|postmaster|mail-?daemon|bounces?|mdaemon|mmdf|uucp)(?:[+._-].*)?@")
-FAILED = frozenset({"x-failed-recipients", "x-ms-exchange-message-is-ndr", "x-postfix-queue-id", "x-bounce-key", "x-delivery-status"})
+FAILED = frozenset(
+    {"x-failed-recipients", "x-ms-exchange-message-is-ndr", "x-postfix-queue-id", "x-bounce-key", "x-delivery-status"}
+)
 RETURNED = re.compile(
     r"(?i)^(?:re: ?|fwd?: ?)?(?:undeliver(?:ed|able)|non[- ]?delivery|delivery (?:status|failure|has failed|report|notification|incomplete|delayed)|mail delivery (?:failed|failure|system|error|status)"
     r"|failure notice|returned mail|mail failure|message delayed|warning: (?:could not send|message)|failed mail|unzustellbar|mail system error)"

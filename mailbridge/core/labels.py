@@ -24,6 +24,7 @@ PURPOSE = re.compile(
 )
 """What stands between a code and that which it is for: ``the code to confirm your phone number``."""
 
+
 @dataclass(frozen=True, slots=True)
 class Label:
     """A word that names numbers, by its place in a line. ``is_code`` tells a code from everything else; ``is_generic``: a code of any kind."""

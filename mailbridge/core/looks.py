@@ -61,6 +61,7 @@ class Look(StrEnum):
     ZIP = "zip code and town"
     PHONE = "phone"
     WORD_AND_NUMBER = "word and number"
+    WORD = "word"
 
 
 Stretch = tuple[int, int, str]

@@ -27,6 +27,7 @@ LONGEST_THING = 16
 NUMBERED = re.compile(r"numb|\bno\b|\bnr|\bid\b|#|n[°ºo]\b|№|num|núm|numé|номер|番号|编号|號|번호|رقم|מספר|code|kod|cód")
 """What makes a word for a thing the name of its number: ``order number:``, and not ``order portal:``."""
 
+APART = re.compile(r"[\d()\[\]:：]")
 APPOSED = re.compile(r"[^.,;:(\[/|!?]*")
 PASSING = frozenset({"date or time", "price", "copyright line", "version or address"})
 """What may stand between a label and its number without being meant: ``the code of 12 May 2026 is 482913``."""
@@ -116,14 +117,16 @@ def _is_purpose_of_code(text: str, shape: Shape, shapes: Sequence[Shape], found:
     In ``the code for order 7712 is 482913`` the order has a number of its own.
     """
     label = found[-1]
-    if not any(one.is_code and CLOSES.search(text[one.end : shape.start]) is None for one in found[:-1]):
+    code = next((one for one in reversed(found[:-1]) if one.is_code), None)
+    if code is None or CLOSES.search(text[code.end : shape.start]) is not None:
         return False
     between = folded(text[label.end : shape.start])
     if len(between) > ADJACENT:
         return True
     is_last = not any(one.start > shape.start and one.kind == "digits" and one.refusal is None for one in shapes)
     is_own_number = NUMBERED.search(between.rstrip(" :：")) is not None or label.end - label.start > LONGEST_THING
-    return is_last and bool(between.strip()) and not is_own_number
+    is_one_phrase = APART.search(text[code.end : label.start]) is None and label.start - code.end < NEAR
+    return is_last and is_one_phrase and bool(between.strip()) and not is_own_number
 
 
 def _is_bracketed(between: str) -> bool:

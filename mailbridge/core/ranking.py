@@ -26,7 +26,7 @@ F = Feature
 PURPOSE = frozenset({F.LIFETIME, F.SIGN_IN, F.SUBJECT_OF_CODE, F.IN_SUBJECT, F.OWN_LINE, F.LONE})
 """What tells what a code is for, or that it is one."""
 
-OF_LOOK = {Look.WORD_AND_NUMBER: F.WORD_AND_NUMBER, Look.ZIP: F.ZIP, Look.PHONE: F.PHONE}
+OF_LOOK = {Look.WORD: F.WORD, Look.WORD_AND_NUMBER: F.WORD_AND_NUMBER, Look.ZIP: F.ZIP, Look.PHONE: F.PHONE}
 
 
 def weigh(source: str, lines: tuple[Line, ...], reader: Reader, context: Context) -> list[Evidence]:
@@ -49,9 +49,7 @@ def weigh(source: str, lines: tuple[Line, ...], reader: Reader, context: Context
     return _listed(found)
 
 
-def _amend(
-    evidence: Evidence, naming: Naming, reading: Reading, index: int, context: Context, source: str
-) -> None:
+def _amend(evidence: Evidence, naming: Naming, reading: Reading, index: int, context: Context, source: str) -> None:
     """The features that follow from others."""
     features, shape = evidence.features, evidence.shape
     if F.BESIDE_LABEL in features:
@@ -61,7 +59,15 @@ def _amend(
         features.add(F.HEADS_SUBJECT)
     is_named = not features.isdisjoint(NAMING)
     is_alone = F.OWN_LINE in features and source != "image"
-    is_introduced = is_named or not is_alone or reading.is_introduced(index)
+    if is_named:
+        features.discard(F.MARKED)
+    if is_alone and not reading.is_introduced(index):
+        if reading.is_in_table(index):
+            features.add(F.IN_TABLE)
+        is_headed = F.LARGE in features and F.IN_TABLE not in features and reading.beside(index, -1) is not None
+        is_introduced = is_named or is_headed
+    else:
+        is_introduced = True
     if shape.value == context.lone and (is_introduced or context.is_bare):
         features.add(F.LONE)
         is_apart = is_alone or F.MARKED in features or (F.AFTER_COLON in features and _is_last(reading.texts[index], shape))
@@ -71,8 +77,6 @@ def _amend(
         features.add(F.UNNAMED)
     if F.MID_SENTENCE in features and naming.is_generic and features.isdisjoint(PURPOSE):
         features.add(F.VAGUE)
-    if is_alone and not reading.is_introduced(index) and reading.is_in_table(index):
-        features.add(F.IN_TABLE)
 
 
 def _is_last(text: str, shape: Shape) -> bool:

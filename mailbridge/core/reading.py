@@ -21,6 +21,9 @@ CROWDED = 9
 DAYS = re.compile(r"^[^.!?\d]{0,40}?\b(\d{1,2}[./-]\d{1,2}[./-](?:\d{4}|\d{2}))\b(?! ?(?:,|at)? ?\d{1,2}:\d{2})")
 """A day, without a time of day, in the words that follow."""
 
+NUMBER_IS = re.compile(r"[^.!?\d]{0,20}[:：]\s*")
+"""What ends a longer line whose last words name the number in the next: ``your case number is:``."""
+
 FRAGMENT = 3
 """Words up to which a line above a number may be its name, and is no sentence."""
 
@@ -85,14 +88,15 @@ class Reading:
             if label is not None and len(self.texts[above]) - label.end < NEAR * 4:
                 if label.is_code:
                     found.add(Feature.LABEL_ABOVE)
-                elif len(self.texts[above]) < NEAR:
+                elif len(self.texts[above]) < NEAR or NUMBER_IS.fullmatch(self.texts[above], label.end):
                     found.add(Feature.ELSE_ABOVE)
         if "." in tail or "/" in tail or "-" in tail:
             if self.is_valid_to_a_day(text, shape):
                 found.add(Feature.VALID_TO_DAY)
-        if naming.before is None and not head and not tail and (below := self.beside(index, 1)) is not None:
+        if not found and naming.before is None and not head and not tail and (below := self.beside(index, 1)) is not None:
             first = next(iter(self.labels(below)), None)
-            if first is not None and first.is_code and first.start < NEAR * 2:
+            is_heading = self.texts[below].rstrip().endswith((":", "："))
+            if not is_heading and first is not None and first.is_code and first.start < NEAR * 2:
                 found.add(Feature.LABEL_BELOW)
         return found
 
@@ -152,7 +156,9 @@ class Reading:
         around = [self.beside(index, -1)]
         around.append(self.beside(index, 1))
         around.append(self.beside(around[1], 1) if around[1] is not None else None)
-        return all(place is not None and self._is_fragment(self.texts[place]) for place in around)
+        texts = [self.texts[place] for place in around if place is not None]
+        is_named = not any(letter.isdigit() for text in texts[:2] for letter in text)
+        return len(texts) == 3 and is_named and all(self._is_fragment(text) for text in texts)
 
     def _is_fragment(self, text: str) -> bool:
         return len(text.split()) <= FRAGMENT and not text.rstrip("*_ ").endswith(ENDS)

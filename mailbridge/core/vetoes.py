@@ -54,7 +54,8 @@ def _year(one: Evidence, context: Context) -> bool:
 
 
 def _out_of_sight(one: Evidence, context: Context) -> bool:
-    return one.sources == {"hidden"}
+    """Text out of sight is a code's only where the subject announces one: else it is filler."""
+    return one.sources == {"hidden"} and not (_is_named(one) and one.has(F.SUBJECT_OF_CODE))
 
 
 def _subject_alone(one: Evidence, context: Context) -> bool:
@@ -82,6 +83,11 @@ def _called_else(one: Evidence, context: Context) -> bool:
 def _word_and_number(one: Evidence, context: Context) -> bool:
     is_sure = _is_placed(one) or one.has(F.IN_LINK)
     return one.shape.look is Look.WORD_AND_NUMBER and not (_is_named(one) and is_sure)
+
+
+def _word(one: Evidence, context: Context) -> bool:
+    """A word in capitals is a code only where a link of the mail carries it as one."""
+    return one.shape.look is Look.WORD and not one.has(F.IN_LINK)
 
 
 def _own_name(one: Evidence, context: Context) -> bool:
@@ -136,6 +142,7 @@ VETOES: tuple[Veto, ...] = (
     Veto(name="subject-alone", strikes=_subject_alone, why="only the subject has it, and the mail speaks of no code"),
     Veto(name="meeting", strikes=_meeting, why="a meeting is joined with it"),
     Veto(name="own-name", strikes=_own_name, why="the sender's own name"),
+    Veto(name="word", strikes=_word, why="word"),
     Veto(name="word-and-number", strikes=_word_and_number, why="word and number"),
     Veto(name="of-something-else", strikes=_of_something_else, why="the subject speaks of something else"),
     Veto(name="offered", strikes=_offered, why="an offer or order is spoken of"),
