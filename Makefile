@@ -51,8 +51,18 @@ lint: $(VENV)/.dev ## style, types, floors, dependencies
 bench: $(VENV)/.dev ## speed as a ratio with a bare loop in the same run
 	@$(BIN)/python -m tests.bench.bench
 
+quality: $(VENV)/.dev ## how many codes come out right, wrong or not at all, and what is pushed where nothing is
+	@$(BIN)/python -m tests.extraction.quality --forms 2000
+
+train: $(VENV)/.dev ## whether a fitted model would do better than the weights, over products that it has not seen
+	@$(BIN)/uv sync --quiet --locked --inexact --group train
+	@$(BIN)/python -m tests.extraction.train
+
 fuzz: $(VENV)/.dev ## FUZZ mutations of each kind: SMTP, IMAP, HTTP, mails, signatures, seals, keys, policies, configurations
 	@$(BIN)/python -m tests.fuzz.fuzz --count $(FUZZ)
+
+mutants: $(VENV)/.dev ## small faults in the code, one at a time: each must be noticed by a test (MUTANTS: what, and how)
+	@$(BIN)/python -m tests.mutation $(MUTANTS)
 
 sbom: $(VENV)/.uv ## what is in it: a bill of materials (CycloneDX) on standard output
 	@$(BIN)/uv export --quiet --locked --no-dev --format cyclonedx1.5
@@ -68,4 +78,4 @@ lock: $(VENV)/.uv ## bring uv.lock up to date
 clean: ## remove what was built
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
-.PHONY: help run demo test e2e lint bench fuzz sbom audit lock clean
+.PHONY: help run demo test e2e lint bench quality train fuzz mutants sbom audit lock clean

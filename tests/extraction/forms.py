@@ -199,6 +199,17 @@ def share(tally: Counter[Row], form: str, verdict: str, *, is_twin: bool = False
     return sum(count for row, count in rows.items() if row[3] == verdict), sum(rows.values())
 
 
+def measured_all(forms: Sequence[str], draws: int, seed: int) -> tuple[Counter[Row], list[Failure]]:
+    """Every draw of many forms, by as many processes as there are cores."""
+    tally: Counter[Row] = Counter()
+    failures: list[Failure] = []
+    with ProcessPoolExecutor(WORKERS) as pool:
+        for counted, failed in pool.map(_measured, forms, [draws] * len(forms), [seed] * len(forms)):
+            tally += counted
+            failures += failed
+    return tally, failures
+
+
 def _measured(form: str, draws: int, seed: int) -> tuple[Counter[Row], list[Failure]]:
     return measure(form, draws, seed, load(list(rule_sources(RuleSettings()))))
 
@@ -207,7 +218,7 @@ def _rate(part: int, whole: int) -> str:
     return f"{100 * part / whole:6.1f}" if whole else "     –"
 
 
-def _print(tally: Counter[Row], forms: Sequence[str]) -> bool:
+def print_table(tally: Counter[Row], forms: Sequence[str]) -> bool:
     """The table by form, then by form and script, then by place; whether every bar is reached."""
     is_reached = True
     print(f"{'form':16}{'right %':>8}{'wrong':>7}{'held':>7}   bar  | twins pushed % (word, order, nothing)")
@@ -248,13 +259,8 @@ def main() -> int:
     asked.add_argument("--json", type=Path)
     told = asked.parse_args()
     forms = [form for form in FORMS if told.form in form]
-    tally: Counter[Row] = Counter()
-    failures: list[Failure] = []
-    with ProcessPoolExecutor(WORKERS) as pool:
-        for counted, failed in pool.map(_measured, forms, [told.draws] * len(forms), [told.seed] * len(forms)):
-            tally += counted
-            failures += failed
-    is_reached = _print(tally, forms)
+    tally, failures = measured_all(forms, told.draws, told.seed)
+    is_reached = print_table(tally, forms)
     random.Random(told.seed).shuffle(failures)
     for one in failures[: told.failures]:
         print(f"\n{' · '.join(one.row)}: wanted {one.expected!r}, got {one.found!r} ({one.reason})\n    {one.body!r}")
