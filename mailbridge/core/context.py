@@ -47,7 +47,8 @@ CALM = frozenset({"copyright line"})
 class Context:
     """``lone`` is the value of the one thing of a code's shape in a short mail without dates, prices or other numbers, else "".
 
-    ``is_bare``: the mail has hardly a letter beside it.
+    ``is_bare``: the mail has hardly a letter beside it. ``is_of_site``: a program wrote it that calls itself by name, and it has no
+    links: so sites send codes.
     """
 
     speaks_of_code: bool
@@ -62,6 +63,7 @@ class Context:
     is_meeting: bool
     lone: str
     is_bare: bool
+    is_of_site: bool
     names: frozenset[str]
     subject: str
     is_listed: bool
@@ -92,6 +94,7 @@ def context_of(parts: Parts, reader: Reader, stated: timedelta | None) -> Contex
         is_meeting=is_meeting(whole),
         lone=lone_value([*parts.texts, *(line.text for line in parts.lines.get("image", ()))], reader) if is_calm else "",
         is_bare=sum(map(str.isalpha, whole)) < FEW,
+        is_of_site=parts.is_automatic and not parts.addresses and any(name in folded for name in parts.names),
         names=parts.names,
         subject=parts.texts[0] if has_subject else "",
         is_listed=parts.is_listed,

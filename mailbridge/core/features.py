@@ -53,6 +53,7 @@ class Feature(StrEnum):
     SIGN_IN = "sign-in or verification is spoken of"
     LONE = "the only number of the mail"
     LONE_FOR_SIGN_IN = "the only number of a mail about signing in"
+    LONE_OF_SITE = "the only number of a site's own short mail"
     UNNAMED = "nobody says what it is"
     IN_TABLE = "in a table of facts"
     LONG_TEXT = "a long text"
@@ -84,6 +85,7 @@ WEIGHTS: Mapping[Feature, float] = MappingProxyType(
         F.LABEL_AFTER: 3.0,
         F.LABEL_ABOVE: 2.5,
         F.IN_LINK: 2.5,
+        F.LONE_OF_SITE: 3.0,
         F.LONE_FOR_SIGN_IN: 2.5,
         F.LABEL_EARLIER: 1.5,
         F.LARGE: 1.5,

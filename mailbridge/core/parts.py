@@ -22,12 +22,18 @@ PROTOCOL = re.compile(
 PROSE = frozenset({"plain", "html", "quoted"})
 NAME_WORD = re.compile(r"[^\W_]+")
 HOST = re.compile(r"(?i)https?://(?:[^/?#@ ]*@)?([a-z0-9.-]+)")
+AUTOMATIC = re.compile(r"(?i)no[-_.]?reply|do[-_.]?not[-_.]?reply|notif|account|security|auth|verif|login|signin|otp|2fa")
+"""Local parts of addresses from which programs write, and no people."""
+
 COMMON_HOSTS = frozenset({"com", "net", "org", "www", "mail", "email", "info", "noreply", "example"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """``texts`` are the lines that a person sees, ``addresses`` the links, ``names`` what the sender is called (see `own_names`)."""
+    """``texts`` are the lines that a person sees, ``addresses`` the links, ``names`` what the sender is called (see `own_names`).
+
+    ``is_automatic``: its address is one from which programs write.
+    """
 
     lines: dict[str, tuple[Line, ...]]
     texts: list[str]
@@ -35,6 +41,7 @@ class Parts:
     names: frozenset[str] = frozenset()
     is_listed: bool = False
     has_files: bool = False
+    is_automatic: bool = False
 
 
 def parts_of(message: Message, *, with_html: bool = True) -> Parts:
@@ -67,6 +74,7 @@ def parts_of(message: Message, *, with_html: bool = True) -> Parts:
         names=own_names(message, links),
         is_listed=message.is_listed,
         has_files=message.has_files,
+        is_automatic=AUTOMATIC.search(message.sender.rpartition("@")[0]) is not None,
     )
 
 

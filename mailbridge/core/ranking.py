@@ -26,6 +26,7 @@ F = Feature
 PURPOSE = frozenset({F.LIFETIME, F.SIGN_IN, F.SUBJECT_OF_CODE, F.IN_SUBJECT, F.OWN_LINE, F.LONE})
 """What tells what a code is for, or that it is one."""
 
+ELSEWHERE = frozenset({F.CALLED_ELSE, F.ELSE_IN_LINE, F.ELSE_ABOVE, F.ELSE_SPOKEN_OF, F.SUBJECT_OF_ELSE})
 OF_LOOK = {Look.WORD: F.WORD, Look.WORD_AND_NUMBER: F.WORD_AND_NUMBER, Look.ZIP: F.ZIP, Look.PHONE: F.PHONE}
 
 
@@ -73,6 +74,8 @@ def _amend(evidence: Evidence, naming: Naming, reading: Reading, index: int, con
         is_apart = is_alone or F.MARKED in features or (F.AFTER_COLON in features and _is_last(reading.texts[index], shape))
         if F.SIGN_IN in features and not is_named and (is_apart or not context.has_links):
             features.add(F.LONE_FOR_SIGN_IN)
+        elif context.is_of_site and not is_named and features.isdisjoint(ELSEWHERE):
+            features.add(F.LONE_OF_SITE)
     elif not is_named and features.isdisjoint({F.CODE_SPOKEN_OF, F.SIGN_IN, F.ORIGIN_BOUND}):
         features.add(F.UNNAMED)
     if F.MID_SENTENCE in features and naming.is_generic and features.isdisjoint(PURPOSE):

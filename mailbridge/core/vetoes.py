@@ -125,6 +125,7 @@ def _mixed(one: Evidence, _: Context) -> bool:
         return False
     is_told = one.has(F.BESIDE_LABEL, F.LABEL_AFTER, F.TOLD_TO_ENTER, F.ORIGIN_BOUND)
     is_named = _is_named(one) or one.has(F.AFTER_COLON) or one.features >= {F.LONE_FOR_SIGN_IN, F.MARKED}
+    is_named = is_named or one.has(F.LONE_OF_SITE)
     return not is_told and not (one.has(F.RANDOM, F.LONE) and is_named)
 
 
@@ -132,7 +133,7 @@ def _unnamed(one: Evidence, _: Context) -> bool:
     if one.shape.kind != "digits" or _is_placed(one) or _is_named(one) or one.has(F.ORIGIN_BOUND):
         return False
     is_in_subject = one.features >= {F.IN_SUBJECT, F.AFTER_COLON, F.CODE_SPOKEN_OF}
-    return not is_in_subject and not one.has(F.LONE_FOR_SIGN_IN)
+    return not is_in_subject and not one.has(F.LONE_FOR_SIGN_IN, F.LONE_OF_SITE)
 
 
 VETOES: tuple[Veto, ...] = (
