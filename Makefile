@@ -52,6 +52,13 @@ lint: $(VENV)/.dev ## style, types, floors, dependencies
 bench: $(VENV)/.dev ## speed as a ratio with a bare loop in the same run
 	@$(BIN)/python -m tests.bench.bench
 
+quality: $(VENV)/.dev ## how many codes come out right, wrong or not at all, and what is pushed where nothing is
+	@$(BIN)/python -m tests.extraction.quality --forms 2000
+
+train: $(VENV)/.dev ## whether a fitted model would do better than the weights, over products that it has not seen
+	@$(BIN)/uv sync --quiet --locked --inexact --group train
+	@$(BIN)/python -m tests.extraction.train
+
 fuzz: $(VENV)/.dev ## FUZZ mutations of each kind: SMTP, IMAP, HTTP, mails, signatures, seals, keys, policies, configurations
 	@$(BIN)/python -m tests.fuzz.fuzz --count $(FUZZ)
 
@@ -75,4 +82,4 @@ lock: $(VENV)/.uv ## bring uv.lock up to date
 clean: ## remove what was built
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
-.PHONY: help run demo test e2e lint bench fuzz suites mutants sbom audit lock clean
+.PHONY: help run demo test e2e lint bench quality train fuzz suites mutants sbom audit lock clean

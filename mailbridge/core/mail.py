@@ -34,10 +34,11 @@ class Envelope:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """One visual line of a part. ``is_emphasised``: set large, letter-spaced, or as a heading, bold or code
-    on its own, as mails present their code."""
+    on its own, as mails present their code. ``marked``: short pieces of it that are set so inside a sentence."""
 
     text: str
     is_emphasised: bool = False
+    marked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +98,8 @@ class Message:
     headers that forwarders write addresses into (`stamps.ADDRESS_HEADERS`), names in lower case, unfolded and not decoded. ``date`` is aware, or None where the header has none.
     ``plain`` and ``html`` are None where the mail has no such part. ``attached`` are message/rfc822 parts and
     ``.eml`` attachments, parsed, in order. ``defects`` are short lower-case names such as ``bad-charset``.
+    ``is_bounce``: a mail system reports on another mail (RFC 3464, RFC 5965, or by its sender). ``has_calendar``: a part of it is an
+    invitation (RFC 5545). ``is_listed``: it came over a mailing list (RFC 2919). ``has_files``: files are attached.
     """
 
     headers: tuple[tuple[str, str], ...] = ()
@@ -112,6 +115,10 @@ class Message:
     html_body: Body | None = field(default=None, repr=False)
     attached: tuple[Message, ...] = field(default=(), repr=False)
     defects: tuple[str, ...] = ()
+    is_bounce: bool = False
+    has_calendar: bool = False
+    is_listed: bool = False
+    has_files: bool = False
 
     @property
     def html(self) -> Page | None:

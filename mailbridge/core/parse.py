@@ -13,7 +13,7 @@ import email.message
 import quopri
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from mailparser.dates import parse_mail_date
@@ -21,6 +21,7 @@ from mailparser.dates import parse_mail_date
 from mailbridge.core.address_list import read_author, read_recipients
 from mailbridge.core.addresses import split
 from mailbridge.core.charsets import decode, decode_header
+from mailbridge.core.kinds import is_bounce, is_listed
 from mailbridge.core.mail import Body, Line, Link, Message, Page
 from mailbridge.core.stamps import ADDRESS_HEADERS
 from mailbridge.core.tame import MAX_CONTENT, MAX_DEPTH, MAX_HEADER, MAX_HEADER_LINES, MAX_HEADERS, MAX_PARTS, tamed
@@ -71,7 +72,7 @@ def _read(tree: email.message.Message, defects: dict[str, None], *, attached_dep
     typed = list(_headers(tree, defects))
     headers = tuple((name, _shown(value, defects)) for name, value in typed)
     to, is_to_unclear = _recipients(typed, defects)
-    plain, html, attached = _bodies(tree, defects, attached_depth=attached_depth)
+    found = _bodies(tree, defects, attached_depth=attached_depth)
     sender, sender_name = _sender(typed, defects)
     return Message(
         headers=headers,
@@ -83,10 +84,14 @@ def _read(tree: email.message.Message, defects: dict[str, None], *, attached_dep
         is_to_unclear=is_to_unclear,
         message_id=_message_id(headers),
         date=_date(headers, defects),
-        plain=plain,
-        html_body=html,
-        attached=attached,
+        plain=found.plain,
+        html_body=found.html,
+        attached=tuple(found.attached),
         defects=tuple(defects),
+        is_bounce=is_bounce(headers, sender),
+        has_calendar=found.has_calendar,
+        is_listed=is_listed(headers),
+        has_files=found.has_files,
     )
 
 
@@ -178,26 +183,32 @@ def _date(headers: tuple[tuple[str, str], ...], defects: dict[str, None]) -> dat
     return moment
 
 
-def _bodies(
-    tree: email.message.Message, defects: dict[str, None], *, attached_depth: int
-) -> tuple[Page | None, Body | None, tuple[Message, ...]]:
+@dataclass(slots=True, kw_only=True)
+class _Bodies:
+    """What the parts of a mail hold."""
+
+    plain: Page | None = None
+    html: Body | None = None
+    attached: list[Message] = field(default_factory=list)
+    has_calendar: bool = False
+    has_files: bool = False
+
+
+def _bodies(tree: email.message.Message, defects: dict[str, None], *, attached_depth: int) -> _Bodies:
+    found = _Bodies()
     plain: list[Page] = []
     html: list[str] = []
-    attached: list[Message] = []
+    kept_back = False
     budget = MAX_BODY
     for part in _walk(tree, defects):
         manner = _manner(part, defects)
-        inner = _attached_mail(part, manner, defects)
-        if inner is not None:
-            if attached_depth < MAX_ATTACHED_DEPTH and len(attached) < MAX_ATTACHED:
-                if isinstance(inner, bytes):
-                    attached.append(_parse(inner, attached_depth=attached_depth + 1))
-                else:
-                    attached.append(_read(inner, {}, attached_depth=attached_depth + 1))
-            else:
-                defects["too-many-attached"] = None
+        if _attach(part, manner, defects, found, attached_depth=attached_depth):
             continue
-        if manner.kind not in TEXTS or part.get_content_disposition() == "attachment" or budget <= 0:
+        is_attachment = part.get_content_disposition() == "attachment"
+        found.has_calendar = found.has_calendar or manner.kind == "text/calendar"
+        found.has_files = found.has_files or is_attachment
+        if manner.kind not in TEXTS or is_attachment or budget <= 0:
+            kept_back = kept_back or (manner.kind in TEXTS and is_attachment)
             continue
         text = _text(part, manner, defects, budget)
         budget -= len(text)
@@ -205,8 +216,28 @@ def _bodies(
             html.append(text)
         else:
             plain.append(page_from_plain(text))
-    body = Body(lambda: _joined([page_from_html(text) for text in html]) or Page()) if html else None
-    return _joined(plain), body, tuple(attached)
+    if kept_back and not plain and not html:
+        defects["body-as-attachment"] = None
+    if html:
+        found.html = Body(lambda: _joined([page_from_html(text) for text in html]) or Page())
+    found.plain = _joined(plain)
+    return found
+
+
+def _attach(
+    part: email.message.Message, manner: _Manner, defects: dict[str, None], found: _Bodies, *, attached_depth: int
+) -> bool:
+    """Whether a part is a mail of its own; it is read and kept, as far as the limits allow."""
+    inner = _attached_mail(part, manner, defects)
+    if inner is None:
+        return False
+    if attached_depth >= MAX_ATTACHED_DEPTH or len(found.attached) >= MAX_ATTACHED:
+        defects["too-many-attached"] = None
+    elif isinstance(inner, bytes):
+        found.attached.append(_parse(inner, attached_depth=attached_depth + 1))
+    else:
+        found.attached.append(_read(inner, {}, attached_depth=attached_depth + 1))
+    return True
 
 
 def _walk(tree: email.message.Message, defects: dict[str, None]) -> Iterator[email.message.Message]:
@@ -271,7 +302,9 @@ def _text(part: email.message.Message, manner: _Manner, defects: dict[str, None]
     text, fault = decode(octets, manner.charset)
     if fault:
         defects[fault] = None
-    text = text[:budget]
+    if len(text) > budget:
+        defects["html-cut" if manner.kind == "text/html" else "text-cut"] = None
+        text = text[:budget]
     return _unflowed(text, is_delsp=manner.is_delsp) if manner.is_flowed else text
 
 

@@ -23,6 +23,7 @@ from mailbridge.trust import Finding, Proven, Unproven, arc, authres, dkim, raw,
 from mailbridge.trust.dns import DnsUnavailable, Resolver
 
 Check = Literal["sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient", "reading"]
+Kind = Literal["code", "link", "body"]
 CHECKS: tuple[Check, ...] = ("sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient", "reading")
 
 KEYS: dict[Check, str] = {
@@ -104,6 +105,33 @@ class Policy:
         is_unguessable = recipient.is_token or (own is not None and "token" in own)
         return own if own is not None else self.default, is_unguessable, senders
 
+    def settled(self, entry: Addressed, understood: Understanding, kind: Kind) -> Passed | Held | None:
+        """What is known of a mail before any proof is looked for; None where a proof decides."""
+        wanted, is_unguessable, senders = self.of(entry.recipient)
+        if self.is_practice:
+            return Passed(by="practice", detail="nothing leaves this machine", identification=entry.identification)
+        failure = _unwanted(understood.sender, (self.senders, senders or ("*",)))
+        if failure is not None:
+            return Held(failures=(failure,))
+        if "none" in wanted:
+            return Passed(by="none", detail="no proof is asked for", identification=entry.identification)
+        if kind == "link" and understood.link_objection:
+            return Held(failures=(Failure(check="link-host", why=understood.link_objection),))
+        if kind == "code" and "token" in wanted and is_unguessable:
+            return Passed(by="token", detail="sent to an address that nobody can guess", identification=entry.identification)
+        return None
+
+    def asked(self, entry: Addressed, understood: Understanding, kind: Kind) -> str:
+        """What the gate would ask of a mail for one recipient, in a sentence; it looks for no proof."""
+        match self.settled(entry, understood, kind):
+            case Passed() as passed:
+                return f"would not ask: {passed.detail}"
+            case Held() as held:
+                return f"would hold it: {'; '.join(map(str, held.failures))}"
+            case None:
+                wanted = sorted(self.of(entry.recipient)[0] - {"token"})
+                return f"would ask for a proof: {' or '.join(wanted)} ([[address]] trust, [trust] default)"
+
 
 def policy_of(settings: Settings, *, is_practice: bool) -> Policy:
     """The policy of the settings. ``is_practice``: nothing leaves this machine, so that nothing has to be proven."""
@@ -136,9 +164,7 @@ def _listed(trust: Trust | tuple[Trust, ...] | None) -> frozenset[Trust] | None:
 class Judge(Protocol):
     """What `Intake` asks before it lets anything out."""
 
-    async def judge(
-        self, envelope: Envelope, understood: Understanding, kind: Literal["code", "link", "body"]
-    ) -> tuple[Judgement, ...]:
+    async def judge(self, envelope: Envelope, understood: Understanding, kind: Kind) -> tuple[Judgement, ...]:
         """One judgement for each of ``understood.addressed``."""
         ...
 
@@ -155,9 +181,7 @@ class Gate:
         self._dns = dns
         self._deadline = deadline.total_seconds()
 
-    async def judge(
-        self, envelope: Envelope, understood: Understanding, kind: Literal["code", "link", "body"]
-    ) -> tuple[Judgement, ...]:
+    async def judge(self, envelope: Envelope, understood: Understanding, kind: Kind) -> tuple[Judgement, ...]:
         """See `Judge.judge`. A proof is looked for once for the whole mail, and all of them within the deadline."""
         proofs = _Proofs(envelope, understood.sender, self.policy, self._dns)
         try:
@@ -186,21 +210,11 @@ class Gate:
             return Unproven(by="dkim", why=UNCERTAIN)
         return found
 
-    async def _one(
-        self, entry: Addressed, understood: Understanding, kind: Literal["code", "link", "body"], proofs: _Proofs
-    ) -> Judgement:
-        wanted, is_unguessable, senders = self.policy.of(entry.recipient)
-        if self.policy.is_practice:
-            return Passed(by="practice", detail="nothing leaves this machine", identification=entry.identification)
-        failure = _unwanted(understood.sender, (self.policy.senders, senders or ("*",)))
-        if failure is not None:
-            return Held(failures=(failure,))
-        if "none" in wanted:
-            return Passed(by="none", detail="no proof is asked for", identification=entry.identification)
-        if kind == "link" and understood.link_objection:
-            return Held(failures=(Failure(check="link-host", why=understood.link_objection),))
-        if kind == "code" and "token" in wanted and is_unguessable:
-            return Passed(by="token", detail="sent to an address that nobody can guess", identification=entry.identification)
+    async def _one(self, entry: Addressed, understood: Understanding, kind: Kind, proofs: _Proofs) -> Judgement:
+        settled = self.policy.settled(entry, understood, kind)
+        if settled is not None:
+            return settled
+        wanted, is_unguessable, _ = self.policy.of(entry.recipient)
         judgement = await self._proven(entry, wanted, proofs, is_certain=understood.is_certain)
         if isinstance(judgement, Held) and "token" in wanted:
             why = "an address is no proof for a link or a text" if is_unguessable else "the address can be guessed"
