@@ -75,7 +75,8 @@ def _amend(evidence: Evidence, naming: Naming, reading: Reading, index: int, con
         if F.SIGN_IN in features and not is_named and (is_apart or not context.has_links):
             features.add(F.LONE_FOR_SIGN_IN)
         elif context.is_of_site and not is_named and features.isdisjoint(ELSEWHERE):
-            features.add(F.LONE_OF_SITE)
+            if not reading.is_numbered(index, shape):
+                features.add(F.LONE_OF_SITE)
     elif not is_named and features.isdisjoint({F.CODE_SPOKEN_OF, F.SIGN_IN, F.ORIGIN_BOUND}):
         features.add(F.UNNAMED)
     if F.MID_SENTENCE in features and naming.is_generic and features.isdisjoint(PURPOSE):

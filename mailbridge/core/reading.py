@@ -7,7 +7,7 @@ import re
 from mailbridge.core.candidates import Shape, shapes
 from mailbridge.core.features import Feature
 from mailbridge.core.labels import Label, folded, labels
-from mailbridge.core.naming import ADJACENT, BESIDE, NEAR, Naming, heading, namings
+from mailbridge.core.naming import ADJACENT, BESIDE, NEAR, NUMBERED, Naming, heading, namings
 from mailbridge.core.wording import Wording
 
 MAX_LABELLED = 2_000
@@ -136,6 +136,11 @@ class Reading:
         tail = folded(text[shape.end : shape.end + ADJACENT])
         is_told = self._wording.enter.search(head) is not None or self._wording.enter.search(tail) is not None
         return is_told and self._wording.act.search(folded(text)) is not None
+
+    def is_numbered(self, index: int, shape: Shape) -> bool:
+        """Whether the word right before it is one for a number, as a reference has it: ``case no. 4829``."""
+        head = folded(self.texts[index][max(0, shape.start - ADJACENT) : shape.start]).rstrip(" .:#")
+        return NUMBERED.search(head.rpartition(" ")[2]) is not None
 
     def is_introduced(self, index: int) -> bool:
         """Whether a sentence stands above a line: so codes are introduced in any language.
