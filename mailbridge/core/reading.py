@@ -152,6 +152,8 @@ class Reading:
             return False
         text = self.texts[above].strip("*_ ")
         words = text.split()
+        if text.endswith((",", "，", "、", "،")):
+            return False  # a greeting, or a name
         if len(words) > FRAGMENT or (not text.isascii() and sum(map(str.isalpha, text)) > CROWDED * len(words)):
             return True
         return len(words) > 1 and text.endswith(ENDS)
