@@ -90,9 +90,8 @@ class Reading:
                     found.add(Feature.LABEL_ABOVE)
                 elif len(self.texts[above]) < NEAR or NUMBER_IS.fullmatch(self.texts[above], label.end):
                     found.add(Feature.ELSE_ABOVE)
-        if "." in tail or "/" in tail or "-" in tail:
-            if self.is_valid_to_a_day(text, shape):
-                found.add(Feature.VALID_TO_DAY)
+        if ("." in tail or "/" in tail or "-" in tail) and self.is_valid_to_a_day(text, shape):
+            found.add(Feature.VALID_TO_DAY)
         if not found and naming.before is None and not head and not tail and (below := self.beside(index, 1)) is not None:
             first = next(iter(self.labels(below)), None)
             is_heading = self.texts[below].rstrip().endswith((":", "："))
