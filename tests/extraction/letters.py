@@ -46,9 +46,9 @@ def words(path: Path) -> Iterator[str]:
                 yield plain
 
 
-def triples(paths: list[Path]) -> Counter[str]:
+def triples(paths: list[Path]) -> dict[str, float]:
     """How often each letter follows two others, every list weighing the same."""
-    total: Counter[str] = Counter()
+    total: dict[str, float] = {}
     for path in paths:
         counted: Counter[str] = Counter()
         for word in set(words(path)):
@@ -56,16 +56,16 @@ def triples(paths: list[Path]) -> Counter[str]:
             counted.update(bounded[place : place + 3] for place in range(len(bounded) - 2))
         weight = (ENGLISH if "english" in path.name else 1) / max(1, counted.total())
         for three, count in counted.items():
-            total[three] += count * weight
+            total[three] = total.get(three, 0.0) + count * weight
     return total
 
 
-def table(counted: Counter[str]) -> list[str]:
+def table(counted: dict[str, float]) -> list[str]:
     """A row for each first letter: the surprise of each third letter behind each second one, as a character."""
     whole = sum(counted.values())
-    pairs: Counter[str] = Counter()
+    pairs: dict[str, float] = {}
     for three, count in counted.items():
-        pairs[three[:2]] += count
+        pairs[three[:2]] = pairs.get(three[:2], 0.0) + count
     firsts = {pair[1]: count for pair, count in pairs.items() if pair[0] == "^"}
     rows = []
     for one in LETTERS:
@@ -75,7 +75,9 @@ def table(counted: Counter[str]) -> list[str]:
                 if one == two == "^":
                     share = max(firsts.get(three, 0.0), SMOOTHING * whole) / sum(firsts.values())
                 else:
-                    share = (counted[one + two + three] / whole + SMOOTHING / 27) / (pairs[one + two] / whole + SMOOTHING)
+                    share = (counted.get(one + two + three, 0.0) / whole + SMOOTHING / 27) / (
+                        pairs.get(one + two, 0.0) / whole + SMOOTHING
+                    )
                 row.append(chr(48 + min(MOST, round(-math.log2(share) / STEP))))
         rows.append("".join(row))
     return rows
