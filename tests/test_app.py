@@ -11,7 +11,7 @@ from typing import Literal, cast
 
 import pytest
 
-from mailbridge.app import Bridge, bridge, door
+from mailbridge.app.daemon import Bridge, bridge, door
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import (
     HttpSettings,
@@ -28,6 +28,7 @@ from mailbridge.dispatch.routing import Routing
 from mailbridge.intake.door import Intake
 from mailbridge.net import ListenError
 from mailbridge.store import Receipt, StoreError, StoreUnavailable
+from mailbridge.store.cipher import read_key
 from mailbridge.web.health import Level
 from tests.loop import looped, until
 from tests.peers.daemon import RCPT, mail
@@ -69,12 +70,12 @@ async def test_a_mail_becomes_a_code_and_health_tells_of_trouble(tmp_path: Path)
         assert (health.level, health.checks) == (Level.READY, {})
         running.practice.fault(status=503)
         await send(running, "48291302")
-        await until(lambda: running.dispatcher.failing)
+        await until(lambda: running.engine.dispatcher.failing)
         health = await running.health()
         assert (health.level, list(health.checks)) == (Level.DEGRADED, ["target skyvern"])
         running.practice.fault()
         await running.practice.wait_for("48291302", patience=10)
-        await until(lambda: not running.dispatcher.failing)
+        await until(lambda: not running.engine.dispatcher.failing)
         with held_by_another_process(tmp_path / "mailbridge.db"):
             with pytest.raises(smtplib.SMTPDataError, match="451"):
                 await send(running, "48291303")
@@ -99,7 +100,7 @@ async def test_a_stop_delivers_what_was_accepted(tmp_path: Path) -> None:
     wal = tmp_path / "mailbridge.db-wal"
     assert not wal.exists() or wal.stat().st_size == 0
     async with bridge(settings_in(tmp_path), state_dir=tmp_path) as running:
-        assert sum((await running.store.counts()).values()) == 0
+        assert sum((await running.engine.store.counts()).values()) == 0
 
 
 @looped
@@ -119,6 +120,7 @@ async def test_a_start_that_fails_takes_down_what_had_started(tmp_path: Path) ->
 async def test_a_database_that_cannot_be_used_ends_the_start(tmp_path: Path) -> None:
     """A StoreError comes out as it is, before anything listens."""
     (tmp_path / "mailbridge.db").write_text("no database " * 100)
+    read_key(tmp_path / "mailbridge.key", is_made=True)
     with pytest.raises(StoreError, match="not a database; move it away"):
         async with bridge(settings_in(tmp_path), state_dir=tmp_path):
             pass

@@ -68,9 +68,9 @@ def test_a_code_is_nowhere_but_where_it_belongs(tmp_path: Path, log: io.StringIO
         trouble(home)
         metrics = home.do(home.running.render_metrics)
         found = {code: where(tmp_path, code.encode()) for code in (*CODES, LINK, home.receiver.api_key)}
-        rows = home.do(home.running.store.mails)
+        rows = home.do(home.running.engine.store.mails)
         health = repr(home.do(home.running.health))
-        seen = repr(home.do(home.running.store.deliveries))
+        seen = repr(home.do(home.running.engine.store.deliveries))
     assert len(rows) == 6
     for code in (*CODES, LINK, home.receiver.api_key):
         assert code not in log.getvalue()

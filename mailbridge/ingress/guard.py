@@ -52,7 +52,7 @@ class Guard(Session):
         self._reset()  # a copy shares its template's list
         try:
             await self._admit()
-            self._post.expect()
+            self._post.events.on_greeting()
             greeting = "LMTP" if self._kind == "lmtp" else "ESMTP"
             await self._say(f"220 {self._post.hostname} {greeting} mailbridge".encode() + b"\r\n")
             while self._commands < MAX_COMMANDS:
@@ -142,7 +142,7 @@ class Guard(Session):
         if path is None or (path[1] and parse_return_path(path[1]) is None):
             await self._error(r.BAD_MAIL_FROM)
             return
-        self._post.expect()
+        self._post.events.on_greeting()
         for parameter in (path[2] or "").split():
             size = SIZE.fullmatch(parameter)
             if size is not None and int(size[1]) > self._post.settings.max_size:
@@ -176,7 +176,7 @@ class Guard(Session):
             await self._reply(r.TOO_MANY_RECIPIENTS)
         else:
             self._rcpt_to.append(mailbox)
-            self._post.announce()
+            self._post.events.on_recipient()
             await self._say(b"250 2.1.5 OK\r\n")
 
     async def _noop(self, argument: str) -> None:  # noqa: ARG002

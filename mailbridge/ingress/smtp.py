@@ -16,12 +16,13 @@ from typing import Any, Literal
 
 from mailbridge.config.settings import SmtpSettings
 from mailbridge.ingress.content import give_large_buffers_back
-from mailbridge.ingress.floods import By, Floods
+from mailbridge.ingress.floods import Floods
 from mailbridge.ingress.guard import Guard
 from mailbridge.ingress.limits import Limits
 from mailbridge.ingress.reply import GOING_DOWN, Accept
 from mailbridge.ingress.session import Post
 from mailbridge.ingress.tls import Certificate, Pair, TlsError, self_signed
+from mailbridge.intake.events import Events, Nobody
 from mailbridge.net import BACKLOG, ListenError, bind, name_of
 
 log = logging.getLogger("mailbridge.smtp")
@@ -51,10 +52,6 @@ class Listeners:
         if self._post.certificate is not None:
             self._post.certificate.reload()
 
-    def set_recipients(self, recipients: Callable[[str], bool]) -> None:
-        """Take another table of recipients, for sessions that are open too."""
-        self._post.recipients = recipients
-
     async def close(self, drain: timedelta) -> None:
         """Stop accepting, say 421 to who is idle, let who is sending finish for up to ``drain``, then cut."""
         self._post.is_closing = True
@@ -81,16 +78,17 @@ async def serve(
     now: Callable[[], datetime],
     state_dir: Path,
     sockets: Mapping[str, Sequence[socket.socket]] | None = None,
-    on_flood: Callable[[By], None] = lambda _: None,
-    expect: Callable[[], None] = lambda: None,
-    announce: Callable[[], None] = lambda: None,
+    events: Events | None = None,
 ) -> Listeners:
     """Start every listener of ``settings``, or serve the sockets that were handed over under the names smtp and lmtp.
+
+    ``recipients`` tells whether an address is ours; it is asked for each recipient, since a reload changes the answer.
 
     Raises:
         ListenError: addresses that cannot be bound or a certificate that cannot be used, all of them in one message.
     """
     hostname = settings.hostname or socket.gethostname()
+    told = events or Nobody()
     logging.getLogger("mail.log").setLevel(logging.WARNING)
     give_large_buffers_back()
     post = Post(
@@ -102,11 +100,13 @@ async def serve(
         limits=Limits(connections=settings.max_connections, per_ip=settings.max_per_ip, memory=settings.max_memory),
         certificate=_certificate(settings, state_dir, hostname),
         floods=Floods(
-            recipient=settings.rate_recipient, sender=settings.rate_sender, client=settings.rate_client, on_flood=on_flood
+            recipient=settings.rate_recipient,
+            sender=settings.rate_sender,
+            client=settings.rate_client,
+            on_flood=told.on_flood,
         ),
         proxies=tuple(ip_network(proxy, strict=False) for proxy in settings.proxy_from),
-        expect=expect,
-        announce=announce,
+        events=told,
     )
     handed = sockets or {}
     bound: list[tuple[Kind, socket.socket]] = []

@@ -7,16 +7,17 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal, Protocol, assert_never
 
-from mailbridge.core.delivery import Claim, Draft
+from mailbridge.core.delivery import Draft
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.identity import Identification
 from mailbridge.core.mail import Envelope
 from mailbridge.core.recipients import Recipient
 from mailbridge.core.secret import Secret
 from mailbridge.intake.burst import Burst
+from mailbridge.intake.events import ConfirmationRequest, Events
 from mailbridge.intake.gate import KEYS, Deferred, Failure, Held, Judge, Judgement, Passed
 from mailbridge.intake.turns import Turns
 from mailbridge.intake.understand import Addressed, Understanding
@@ -39,15 +40,6 @@ class ProofUnavailable(StoreUnavailable):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """Google's own question whether an account may forward to us: which account, and the link that says yes."""
-
-    mail_id: int
-    requester: str | None
-    link: Secret
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Verdict:
     """What the gate says of a whole mail: the recipients that may be pushed for, how it is known, and what failed."""
 
@@ -67,18 +59,21 @@ class Reader(Protocol):
     async def understand(self, envelope: Envelope) -> Understanding | None: ...
 
 
-class Courier(Protocol):
-    """Takes claims that may go at once; it may be told before that there will be some."""
-
-    def expect(self) -> None: ...
-
-    def offer(self, claims: Sequence[Claim]) -> None: ...
-
-
 class Routes(Protocol):
     """Which targets serve an identifier, by name."""
 
     def targets(self, identifier: str) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakePolicy:
+    """What a reload may change: where codes go, how long one lives that does not say so, whether the best of several equals is
+    pushed, and how many held mails in ten minutes raise the alarm."""
+
+    routes: Routes
+    lifetime: timedelta
+    push_ambiguous: bool = False
+    alarm_held: int = 20
 
 
 class Intake:
@@ -88,31 +83,26 @@ class Intake:
         self,
         *,
         reader: Reader,
-        store: Store,
-        courier: Courier,
-        routes: Routes,
-        metrics: Metrics,
-        lifetime: timedelta,
         gate: Judge,
+        store: Store,
         sealer: Sealer,
-        burst: Burst,
-        on_asked: Callable[[Asked], None] = lambda _: None,
-        push_ambiguous: bool = False,
-        on_stored: Callable[[Sequence[str]], None] = lambda identifiers: None,  # noqa: ARG005
+        policy: Callable[[], IntakePolicy],
+        events: Events,
+        metrics: Metrics,
     ) -> None:
         self._turns = Turns()
         self._gate = gate
         self._sealer = sealer
-        self.burst = burst
-        self._on_asked = on_asked
+        self._burst = Burst(lambda: policy().alarm_held)
         self._reader = reader
         self._store = store
-        self._courier = courier
-        self.routes = routes
         self._metrics = metrics
-        self.lifetime = lifetime
-        self.push_ambiguous = push_ambiguous
-        self._on_stored = on_stored
+        self._policy = policy
+        self._events = events
+
+    def is_alarmed(self, now: datetime) -> bool:
+        """Whether many mails were held for want of proof lately."""
+        return self._burst.is_on(now)
 
     async def accept(self, envelope: Envelope) -> Receipt:
         """Store one mail with what it means. On return it is fsynced.
@@ -152,9 +142,7 @@ class Intake:
 
     def _hand_over(self, receipt: Receipt, arrival: Arrival) -> None:
         """To those who wait, who look in the store behind this mail, and to the dispatcher."""
-        if not receipt.is_duplicate:
-            self._on_stored(arrival.identification.identifiers)
-        self._courier.offer(receipt.claims)
+        self._events.on_stored(() if receipt.is_duplicate else arrival.identification.identifiers, receipt.claims)
 
     def _seal(self, envelope: Envelope) -> Seal | None:
         """The operator's own word for the mail, if it carries that."""
@@ -176,7 +164,7 @@ class Intake:
         if seal is not None:
             trust = f"operator: released by hand, first came as mail {seal.mail_id}" if seal.mail_id else "operator: sent by hand"
             return _Verdict(understood=understood, trust=trust)
-        self._courier.expect()  # DNS may take its time, and a connection too: both at once
+        self._events.on_recipient()  # DNS may take its time, and a connection too: both at once
         judgements = await self._gate.judge(envelope, understood, kind)
         return _settled(envelope, understood, judgements)
 
@@ -221,7 +209,7 @@ class Intake:
             if entry.is_held:
                 continue
             for identifier in entry.identification.identifiers:
-                for target in self.routes.targets(identifier):
+                for target in self._policy().routes.targets(identifier):
                     if (target, identifier) in seen:
                         continue
                     seen.add((target, identifier))
@@ -239,7 +227,7 @@ class Intake:
 
     def _content(self, understood: Understanding) -> tuple[Secret | None, Kind]:
         extraction = understood.extraction
-        is_best = extraction.verdict is Verdict.AMBIGUOUS and self.push_ambiguous
+        is_best = extraction.verdict is Verdict.AMBIGUOUS and self._policy().push_ambiguous
         if extraction.value is not None and (extraction.verdict.is_pushed or is_best):
             return extraction.value, "link" if extraction.is_link else "code"
         return understood.body, "body"
@@ -247,7 +235,7 @@ class Intake:
     def _lifetime(self, extraction: Extraction, envelope: Envelope) -> timedelta:
         if extraction.expires_at is not None:
             return max(extraction.expires_at - envelope.received_at, timedelta())
-        return extraction.lifetime or self.lifetime
+        return extraction.lifetime or self._policy().lifetime
 
     def _watch(self, verdict: _Verdict, arrival: Arrival, receipt: Receipt) -> None:
         """Tell whoever should know: a mail that is held, a burst of them, and Google's question."""
@@ -263,11 +251,13 @@ class Intake:
                     "keys": KEYS[verdict.failures[0].check],
                 },
             )
-            if self.burst.add(at):
+            if self._burst.add(at):
                 log.error("alarm: many mails are held for want of proof; `mailbridge mail list` shows them")
         extraction = arrival.extraction
         if extraction.verdict is Verdict.CONFIRMATION and extraction.value is not None:
-            self._on_asked(Asked(mail_id=receipt.mail_id, requester=verdict.understood.requester, link=extraction.value))
+            self._events.on_confirmation(
+                ConfirmationRequest(mail_id=receipt.mail_id, requester=verdict.understood.requester, link=extraction.value)
+            )
 
     def _account(self, arrival: Arrival, receipt: Receipt) -> None:
         outcome = _outcome(arrival, receipt)

@@ -7,7 +7,7 @@ A mail from which nothing would be pushed, and a code to an address that nobody 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
@@ -147,12 +147,17 @@ class Judge(Protocol):
 
 
 class Gate:
-    """Implements `Judge`. One for a daemon; ``policy`` is replaced when the configuration is read again."""
+    """Implements `Judge`. One for a daemon; ``policy`` is asked for each mail, since a reload changes it."""
 
-    def __init__(self, *, policy: Policy, dns: Resolver, deadline: timedelta = timedelta(seconds=3)) -> None:
-        self.policy = policy
+    def __init__(self, *, policy: Callable[[], Policy], dns: Resolver, deadline: timedelta = timedelta(seconds=3)) -> None:
+        self._policy = policy
         self._dns = dns
         self._deadline = deadline.total_seconds()
+
+    @property
+    def policy(self) -> Policy:
+        """The settings that count now."""
+        return self._policy()
 
     async def judge(
         self, envelope: Envelope, understood: Understanding, kind: Literal["code", "link", "body"]

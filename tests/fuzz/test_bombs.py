@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mailbridge.config.rulepack import rule_texts
 from mailbridge.config.settings import Settings
 from mailbridge.core.mail import Envelope
 from mailbridge.ingress.reply import QUEUED, Reply
@@ -56,7 +57,7 @@ def test_the_next_mail_is_taken(tmp_path: Path) -> None:
 
     async def main() -> None:
         verdicts: list[str] = []
-        guide = guide_of(Settings()).encode()
+        guide = guide_of(Settings(), rules=rule_texts(Settings().rules)).encode()
         async with parser_pool(
             target="mailbridge.intake.understand:build",
             answer=Understanding,

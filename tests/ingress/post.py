@@ -157,13 +157,20 @@ class House:
 
 
 @asynccontextmanager
-async def house(tmp_path: Path, *, kind: str = "smtp", desk: Desk | None = None, **settings: Any) -> AsyncIterator[House]:
+async def house(
+    tmp_path: Path,
+    *,
+    kind: str = "smtp",
+    desk: Desk | None = None,
+    recipients: Callable[[str], bool] = KNOWN.__contains__,
+    **settings: Any,
+) -> AsyncIterator[House]:
     """Listeners on free ports of loopback for the length of the block; afterwards nothing is counted or held any more."""
     chosen: dict[str, Any] = {"listen": (), "lmtp": (), "hostname": "mx.bridge.example", "tls": False}
     chosen["lmtp" if kind == "lmtp" else "listen"] = ("127.0.0.1:0",)
     desk = desk or Desk()
     listeners = await serve(
-        SmtpSettings(**{**chosen, **settings}), desk.accept, lambda rcpt: rcpt in KNOWN, now=lambda: ARRIVED, state_dir=tmp_path
+        SmtpSettings(**{**chosen, **settings}), desk.accept, recipients, now=lambda: ARRIVED, state_dir=tmp_path
     )
     running = House(listeners=listeners, desk=desk)
     try:

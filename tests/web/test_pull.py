@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,8 @@ def test_any_of_several_keys_signs_for_the_identifiers_that_it_serves(tmp_path: 
         await desk.mail(CODE)
         await desk.mail("777777", to="x@other.example")
         other = PullKey(secret=Secret("key-of-other"), serves=lambda one: one.endswith("@other.example"))
-        desk.pull.keys = (*desk.pull.keys, PullKey(secret=Secret("newest"), serves=lambda _: True), other)
+        keys = (*desk.pulling.now.keys, PullKey(secret=Secret("newest"), serves=lambda _: True), other)
+        desk.pulling.now = replace(desk.pulling.now, keys=keys)
         assert (await desk.poll(key=KEY, task_id="tsk_1")).json()["verification_code"] == CODE
         assert (await desk.poll(key="newest", task_id="tsk_2")).json()["verification_code"] == CODE
         assert (await desk.poll(key="key-of-other")).status_code == 401
@@ -173,7 +175,7 @@ def test_the_grace_counts_from_the_first_poll_of_the_run(tmp_path: Path) -> None
     """What came after the first poll is given however long ago that is; without a grace what came before it is not."""
 
     async def work(desk: Desk) -> None:
-        desk.pull.grace = timedelta()
+        desk.pulling.now = replace(desk.pulling.now, grace=timedelta())
         await desk.mail("111111")
         assert await desk.code(task_id="tsk_1") == ""
         await desk.mail("222222")
@@ -263,7 +265,7 @@ def test_polls_without_ids_are_a_new_run_after_a_silence(tmp_path: Path) -> None
     """`{}` names no run: while it polls on it is one, and later it is another, which is not given the old code."""
 
     async def work(desk: Desk) -> None:
-        desk.pull.grace = timedelta()
+        desk.pulling.now = replace(desk.pulling.now, grace=timedelta())
         assert await desk.code() == ""
         await desk.mail("111111")
         assert await desk.code() == "111111"

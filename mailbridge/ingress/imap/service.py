@@ -125,6 +125,12 @@ class Watchers:
         self._watchers = tuple(watchers)
         self._keepers = dict(keepers or {})
 
+    def start(self) -> None:
+        """Begin to watch; what is wrong shows in the health."""
+        threads: tuple[Watcher | Keeper, ...] = (*self._watchers, *self._keepers.values())
+        for thread in threads:
+            thread.start()
+
     def wake(self) -> None:
         """Somebody waits for a code: every mailbox looks at once. Cheap, and safe from any thread."""
         for watcher in self._watchers:
@@ -159,7 +165,7 @@ def never() -> bool:
     return False
 
 
-async def serve(
+def watchers_of(
     settings: Sequence[ImapSettings],
     accept: Accept,
     cursors: Cursors,
@@ -172,7 +178,7 @@ async def serve(
     silence: timedelta = SILENCE,
     key: bytes = b"",
 ) -> Watchers:
-    """Watch every folder of every account, each in a thread of its own. Returns at once; what is wrong shows in the health.
+    """Watchers of every folder of every account, each with a thread of its own, not started. To be called in the daemon's loop.
 
     ``accept`` returns when a mail is on disk; ``hot`` is asked often, from many threads, whether somebody waits for a code;
     ``now`` is steady time, and ``drift`` how far the wall clock is ahead of it; ``silence`` is how long a server may say nothing when
@@ -204,9 +210,6 @@ async def serve(
         watchers += mine
         if canary is not None and account.canary is not None:
             keepers[account.name] = keeper_of(canary, account.canary, [one.vitals for one in mine], dice)
-    threads: tuple[Watcher | Keeper, ...] = (*watchers, *keepers.values())
-    for thread in threads:
-        thread.start()
     return Watchers(watchers, keepers)
 
 

@@ -15,7 +15,7 @@ import pytest
 from mailbridge.clock import wall
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
-from mailbridge.ingress.imap.service import Watchers, serve
+from mailbridge.ingress.imap.service import Watchers, watchers_of
 from mailbridge.store import Receipt, StoreUnavailable
 from tests.ingress.imap.watched import ANN, House, account, code_mail, house, until, watching
 from tests.peers.scripted_imap import ScriptedImap, Session
@@ -705,7 +705,8 @@ def test_a_stop_is_quick(server: ScriptedImap, tmp_path: Path) -> None:
             mute.greeting = b""
             accounts = (account(server.port), account(mute.port, name="mute"), account(1, name="nobody"))
             async with house(tmp_path) as home:
-                watchers = await serve(accounts, home.accept, home.store, now=home.clock.now)
+                watchers = watchers_of(accounts, home.accept, home.store, now=home.clock.now)
+                watchers.start()
                 await until(lambda: server.idling == 1, what="IDLE")
                 began = time.monotonic()
                 await watchers.close(timedelta(seconds=1))

@@ -1,6 +1,7 @@
-"""What only the machine can tell of a configuration: files that must be there, folders to write to, ports that must be free.
+"""What only the machine can tell of a configuration, and everything that is read from disk for it.
 
-Found before anything is started, so that `serve` can name every mistake at once, and a reload can refuse before it has begun.
+Start, reload and ``check-config`` make the same preparation, so that none of them accepts what another refuses. It changes nothing:
+what a first start makes (keys, certificate, database) is checked to be possible here and made later.
 """
 
 from __future__ import annotations
@@ -8,14 +9,37 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from mailbridge.config.problems import Problem
+from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import Settings
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Settings that can work on this machine, with what was read for them. ``rules`` are (file name, TOML text)."""
+
+    settings: Settings
+    rules: tuple[tuple[str, str], ...] = field(repr=False)
+
+
+def prepare(settings: Settings) -> Prepared:
+    """Read and try everything that the settings name; blocking, some 0.1 s with rules of the operator's own.
+
+    Raises:
+        ConfigError: every mistake at once.
+    """
+    problems = list(file_problems(settings))
+    if problems:
+        raise ConfigError(tuple(problems))
+    from mailbridge.config.rulepack import rule_texts
+
+    return Prepared(settings=settings, rules=rule_texts(settings.rules))
+
+
 def file_problems(settings: Settings) -> Iterator[Problem]:
-    """Rules, certificate, addresses of targets, keys, and the folder of the database."""
+    """Rules, certificate, mailboxes, addresses of targets, keys, and the folder of the database."""
     yield from _rules(settings)
     yield from _certificate(settings)
     yield from _mailboxes(settings)
@@ -47,12 +71,12 @@ def _rules(settings: Settings) -> Iterator[Problem]:
     """The operator's rules, before and among the shipped ones. Those alone are proven by our own tests, and cost 0.1 s."""
     if not settings.rules.paths:
         return
+    from mailbridge.config.rulepack import rule_texts
     from mailbridge.core.rules import RuleError
     from mailbridge.core.rules import load as load_rules
-    from mailbridge.intake.guide import guide_of
 
     try:
-        load_rules(guide_of(settings).rules)
+        load_rules(rule_texts(settings.rules))
     except RuleError as fault:
         for problem in fault.problems:
             yield Problem(where="", what=problem)
@@ -92,6 +116,19 @@ def _mailboxes(settings: Settings) -> Iterator[Problem]:
             yield Problem(where=f"[[imap]] {account.label}", what=str(fault))
         if key_file is not None and not key_file.exists():
             yield Problem(where=f"[[imap]] {account.label}", what=f"key_file {key_file}: no such file")
+    if any(account.oauth is not None for account in settings.imap):
+        yield from _token_vault(settings)
+
+
+def _token_vault(settings: Settings) -> Iterator[Problem]:
+    """The key of the folder that keeps OAuth tokens, where there is one already; a first login makes it."""
+    from mailbridge.ingress.imap.vault import check_vault
+    from mailbridge.store import StoreError
+
+    try:
+        check_vault(settings.store)
+    except StoreError as fault:
+        yield Problem(where="[[imap]] oauth", what=str(fault))
 
 
 def _targets(settings: Settings) -> Iterator[Problem]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 from mailbridge.config.settings import Settings, TargetSettings
 from mailbridge.core.secret import Secret
@@ -16,24 +17,52 @@ from mailbridge.web.pull import PullKey
 from mailbridge.web.server import serve_app
 
 
-async def practice_of(stack: AsyncExitStack, settings: Settings) -> tuple[Practice | None, str]:
-    """The practice receiver, while there is no key for a real one."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receiver:
+    """The practice receiver, listening on ``address`` (``host:port``)."""
+
+    practice: Practice
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """Where codes go, settled once at the start: every target as one shape, the main one first.
+
+    ``is_practice``: the main target is the practice receiver.
+    """
+
+    targets: Sequence[TargetSettings]
+    is_practice: bool
+
+    @property
+    def is_only_practice(self) -> bool:
+        """Whether nothing leaves this machine."""
+        return self.is_practice and len(self.targets) == 1
+
+
+async def receiver_of(stack: AsyncExitStack, settings: Settings) -> Receiver | None:
+    """The practice receiver, while there is no key for a real one; it ends with the stack.
+
+    Raises:
+        ListenError: its address cannot be bound.
+    """
     if settings.skyvern.api_key is not None or settings.skyvern.credentials_file is not None:
-        return None, ""
+        return None
     practice = Practice()
     bound = await stack.enter_async_context(serve_app(practice_app(practice), listen=settings.practice.listen))
-    return practice, bound.address
+    return Receiver(practice=practice, address=bound.address)
 
 
-def targets_of(settings: Settings, practice: Practice | None, practice_address: str) -> Sequence[TargetSettings]:
+def targets_of(settings: Settings, receiver: Receiver | None) -> Served:
     """Every target as one shape: the main one first, or the practice receiver in its place."""
     main = settings.skyvern
-    key = Secret(practice.api_key) if practice is not None else main.api_key
+    key = Secret(receiver.practice.api_key) if receiver is not None else main.api_key
     if key is None and main.credentials_file is not None:
         key = api_key_from_credentials_file(main.credentials_file)
     first = TargetSettings(
         name=SKYVERN,
-        base_url=main.base_url if practice is None else f"http://{practice_address}",
+        base_url=main.base_url if receiver is None else f"http://{receiver.address}",
         api_key=key,
         source=main.source,
         timeout=main.timeout,
@@ -41,7 +70,7 @@ def targets_of(settings: Settings, practice: Practice | None, practice_address: 
         senders=main.senders,
         use_env_proxy=main.use_env_proxy,
     )
-    return (first, *settings.target)
+    return Served(targets=(first, *settings.target), is_practice=receiver is not None)
 
 
 def target_of(stack: AsyncExitStack, settings: TargetSettings, metrics: Metrics) -> Target:
