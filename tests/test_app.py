@@ -89,6 +89,19 @@ async def test_a_mail_becomes_a_code_and_health_tells_of_trouble(tmp_path: Path)
 
 
 @looped
+async def test_a_mail_of_which_the_commit_fails_is_never_pushed(tmp_path: Path) -> None:
+    """451 means that nothing of the mail has left: the receiver gets the next one, and never this one."""
+    async with bridge(settings_in(tmp_path), state_dir=tmp_path) as running:
+        assert running.practice is not None
+        await running.store._writer.do(lambda connection: connection.set_commit_hook(lambda: True), is_read=True)
+        with pytest.raises(smtplib.SMTPDataError, match="451"):
+            await send(running, "48291401")
+        await send(running, "48291402")
+        await running.practice.wait_for("48291402", patience=10)
+        assert [row.code for row in running.practice.rows()] == ["48291402"]
+
+
+@looped
 async def test_a_stop_delivers_what_was_accepted(tmp_path: Path) -> None:
     """Leaving the block right after the 250 sends what is in hand, and leaves nothing in the log or under a lock."""
     async with bridge(settings_in(tmp_path), state_dir=tmp_path) as running:

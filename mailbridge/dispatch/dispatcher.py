@@ -1,8 +1,9 @@
 """The dispatcher: takes claims as they come, hands each to its sink, and settles what became of it.
 
 A claim exists at most once for a target and identifier, and the next one of that line appears only when the store has
-settled it; so order needs no bookkeeping here, and a few senders for each target are enough (measured: 2 senders carry
-more mails a second than a task for each mail, since httpx's cost grows with what waits in its pool).
+settled it; so order needs no bookkeeping here, and a few senders for each target are enough (measured: a few senders carry
+more mails a second than a task for each mail, since httpx's cost grows with what waits in its pool; on loopback 2, 4 and 8
+are equal, and with a target that takes 100 ms for an answer 8 are through four times as early as 2).
 """
 
 from __future__ import annotations

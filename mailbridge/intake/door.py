@@ -127,10 +127,11 @@ class Intake:
         arrival = self._arrival(envelope, verdict, seal)
         try:
             async with self._turns.of(envelope):
-                receipt = await self._store.put(arrival, ahead=lambda receipt: self._hand_over(receipt, arrival))
+                receipt = await self._store.put(arrival)
         except StoreUnavailable:
             self._metrics.message(envelope.ingress, "unavailable")
             raise
+        self._hand_over(receipt, arrival)
         self._metrics.stage("commit", time.perf_counter() - read)
         if understood is not None:
             for stage, seconds in zip(("parse", "extract", "resolve"), understood.timings, strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
@@ -124,14 +124,8 @@ class Store(Protocol):
         """The kind of the last fault, until something can be written again; None while all is well."""
         ...
 
-    async def put(self, arrival: Arrival, *, ahead: Callable[[Receipt], None] | None = None) -> Receipt:
-        """Write mail, deliveries, journal and cursor in one fsynced transaction; supersede what is now older.
-
-        ``ahead`` is called once with the receipt, in the event loop, when only the fsync is missing, so that a push need not
-        wait for the disk. Should the fsync fail, `put` raises all the same, and settling those claims writes nothing: the
-        sender comes again with the mail, and the same code is pushed once more. While the store is in trouble (`trouble`) it
-        is called only when the mail is on disk.
-        """
+    async def put(self, arrival: Arrival) -> Receipt:
+        """Write mail, deliveries, journal and cursor in one fsynced transaction; supersede what is now older."""
         ...
 
     async def claim(self, *, limit: int, busy: Sequence[str] = ()) -> Due:

@@ -72,7 +72,6 @@ class Outbox:
     def __init__(self, *, cipher: Cipher, clock: SteadyClock) -> None:
         self._cipher = cipher
         self._clock = clock
-        self._haunted: dict[tuple[str, str], int] = {}
         self.numbers = Numbers()
 
     def add(
@@ -90,20 +89,16 @@ class Outbox:
             overtaken = 0 if is_clear else self._overtake(connection, draft, line, now)
             superseded += overtaken
             is_clear = is_clear or (overtaken > 0 and self._is_clear(connection, draft.target, line))
-            haunted_until = self._haunted_until(draft.target, line, now)
-            state = State.IN_FLIGHT if is_clear and haunted_until is None else State.PENDING
+            state = State.IN_FLIGHT if is_clear else State.PENDING
             if is_over or is_late:
                 state = State.EXPIRED if is_over else State.SUPERSEDED
-            is_blocked = state is State.PENDING and is_clear and haunted_until is not None
             delivery = Delivery(
                 id=self.numbers.next("delivery"),
                 draft=draft,
                 state=state,
                 received_at=from_micros(received),
                 deadline=from_micros(received + lifetime),
-                due_at=from_micros(haunted_until or now),
-                is_doubtful=haunted_until is not None,
-                blocked_until=from_micros(haunted_until) if is_blocked and haunted_until else None,
+                due_at=from_micros(now),
                 rule=rule,
             )
             self._insert(connection, mail_id, delivery, now)
@@ -115,22 +110,6 @@ class Outbox:
             elif overtaken:
                 claims += self._next(connection, draft.target, line, now)
         return tuple(claims), superseded
-
-    def haunt(self, claims: Sequence[Claim], until: int) -> None:
-        """These may be on their way to the target, although nothing is stored of them: their lines are in doubt until then.
-
-        Kept in memory: after a restart the sender's own patience is longer than the grace.
-        """
-        for claim in claims:
-            draft = claim.delivery.draft
-            self._haunted[draft.target, draft.identifier.casefold()] = until
-
-    def _haunted_until(self, target: str, line: str, now: int) -> int | None:
-        until = self._haunted.get((target, line)) if self._haunted else None
-        if until is not None and until <= now:
-            del self._haunted[target, line]
-            return None
-        return until
 
     def _is_clear(self, connection: apsw.Connection, target: str, line: str) -> bool:
         """Whether nothing unfinished stands in a line."""
@@ -151,11 +130,10 @@ class Outbox:
 
     def _insert(self, connection: apsw.Connection, mail_id: int, delivery: Delivery, now: int) -> None:
         draft, state = delivery.draft, delivery.state
-        blocked_until = None if delivery.blocked_until is None else to_micros(delivery.blocked_until)
         connection.execute(
             "INSERT INTO delivery (id, mail_id, target, line, identifier, sender, kind, content, workflow_run_id, workflow_id, task_id,"
-            " lifetime, state, received_at, deadline, due_at, blocked_until, is_doubtful, token, rule, final_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " lifetime, state, received_at, deadline, token, rule, final_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 delivery.id,
                 mail_id,
@@ -172,9 +150,6 @@ class Outbox:
                 str(state),
                 to_micros(delivery.received_at),
                 to_micros(delivery.deadline),
-                blocked_until,
-                blocked_until,
-                int(delivery.is_doubtful),
                 1 if state is State.IN_FLIGHT else 0,
                 delivery.rule,
                 now if state in FINAL else None,
@@ -308,8 +283,6 @@ class Outbox:
     def _next(self, connection: apsw.Connection, target: str, line: str, now: int) -> tuple[Claim, ...]:
         """Claim the head of a line if it may go; heads that are over, or overtaken by a newer of their sender, make way."""
         at = from_micros(now)
-        if self._haunted_until(target, line, now) is not None:
-            return ()
         while (row := connection.execute(HEAD, (target, line)).fetchone()) is not None:
             entry = read_entry(row)
             head = entry.delivery

@@ -5,7 +5,7 @@ apsw brings its own SQLite: 3.51.3 and later are free of the WAL-reset corruptio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 import apsw
 import msgspec
 
-from mailbridge.clock import MICROSECOND, Anchor, SteadyClock, from_micros, to_micros
+from mailbridge.clock import Anchor, SteadyClock, from_micros, to_micros
 from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.core.delivery import Claim, Delivery, State, Step
 from mailbridge.core.mail import Envelope
-from mailbridge.store import Arrival, Due, JournalLine, MailRow, Receipt, StoreError, StoreUnavailable
+from mailbridge.store import Arrival, Due, JournalLine, MailRow, Receipt, StoreError
 from mailbridge.store.cipher import Cipher, Names, read_key
 from mailbridge.store.codes import SqliteCodes
 from mailbridge.store.database import Database, lock, mend, require_sound_sqlite, unlock
@@ -56,7 +56,6 @@ class SqliteStore:
         names: Names,
         clock: SteadyClock,
         retention: Retention,
-        grace: timedelta,
         lock: int | None,
     ) -> None:
         self.codes = SqliteCodes(writer=writer, cipher=cipher, clock=clock)
@@ -68,7 +67,6 @@ class SqliteStore:
         self._cipher = cipher
         self._clock = clock
         self._retention = retention
-        self._grace = grace
         self._is_to_forget = False
         self._lock = lock
 
@@ -77,24 +75,10 @@ class SqliteStore:
         """See `Store.trouble`."""
         return self._writer.trouble
 
-    async def put(self, arrival: Arrival, *, ahead: Callable[[Receipt], None] | None = None) -> Receipt:
+    async def put(self, arrival: Arrival) -> Receipt:
         """See `Store.put`."""
         facts, private, link = facts_of(arrival), private_of(arrival), link_of(arrival)
-        told: list[Receipt] = []
-
-        def tell(receipt: Receipt) -> None:
-            told.append(receipt)
-            if ahead is not None:
-                ahead(receipt)
-
-        try:
-            return await self._writer.do(
-                lambda connection: self._put(connection, arrival, facts, private, link), ahead=None if ahead is None else tell
-            )
-        except StoreUnavailable:
-            for receipt in told:
-                self._outbox.haunt(receipt.claims, self._clock.micros() + self._grace // MICROSECOND)
-            raise
+        return await self._writer.do(lambda connection: self._put(connection, arrival, facts, private, link))
 
     def _put(self, connection: apsw.Connection, arrival: Arrival, facts: bytes, private: bytes, link: bytes | None) -> Receipt:
         envelope = arrival.envelope
@@ -340,7 +324,6 @@ def _open(
         names=Names(cipher.names_key),
         clock=clock,
         retention=retention,
-        grace=grace,
         lock=taken,
     )
 

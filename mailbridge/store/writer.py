@@ -40,7 +40,6 @@ class _Job:
     work: Work
     answer: asyncio.Future[Any]
     is_read: bool
-    ahead: Callable[[Any], None] | None = None
     result: Any = None
     fault: BaseException | None = None
 
@@ -69,20 +68,17 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    async def do(
-        self, work: Callable[[apsw.Connection], T], *, is_read: bool = False, ahead: Callable[[T], None] | None = None
-    ) -> T:
+    async def do(self, work: Callable[[apsw.Connection], T], *, is_read: bool = False) -> T:
         """Run ``work`` in a transaction; returns when that is on disk. ``is_read``: it writes nothing, and needs no lock.
 
-        ``ahead`` is called once, in the event loop, with the result: when all is written but not yet fsynced, or while the
-        store is in trouble only when it is on disk. A caller that is cancelled meanwhile does not undo it.
+        A caller that is cancelled meanwhile does not undo it.
 
         Raises:
             StoreUnavailable: nothing of it was written.
         """
         if self._is_closed:
             raise StoreUnavailable("closed", "the store is closed")
-        job = _Job(work, asyncio.get_running_loop().create_future(), is_read, ahead)
+        job = _Job(work, asyncio.get_running_loop().create_future(), is_read)
         self._queue.put(job)
         answer: T = await job.answer
         return answer
@@ -147,8 +143,6 @@ class Writer:
             is_written = connection.total_changes() != before
             if is_written and not self._is_in_place():
                 raise OSError("the file is not in its place")
-            if self.trouble is None:
-                _tell_ahead(jobs)
             if connection.in_transaction:
                 connection.execute("COMMIT")
         except (apsw.Error, OSError, StoreError) as fault:
@@ -240,19 +234,8 @@ class Writer:
                     self._answer([job])
 
 
-def _tell_ahead(jobs: list[_Job]) -> None:
-    """Let the loop begin with what follows from the work, while this thread waits for the disk."""
-    for job in jobs:
-        if job.ahead is not None and job.fault is None:
-            ahead, job.ahead = job.ahead, None
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                job.answer.get_loop().call_soon_threadsafe(ahead, job.result)
-
-
 def _resolve(jobs: list[_Job]) -> None:
     for job in jobs:
-        if job.ahead is not None and job.fault is None:
-            job.ahead(job.result)
         if job.answer.done():
             continue
         if job.fault is not None:

@@ -6,19 +6,23 @@ import asyncio
 import json
 import logging
 from collections import deque
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from mailbridge.clock import SteadyClock
-from mailbridge.config.settings import RetentionSettings
+from mailbridge.config.settings import RetentionSettings, TargetSettings
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Doubtful, Outcome, Refused, State
 from mailbridge.core.secret import Secret
 from mailbridge.dispatch.dispatcher import EXPECT_EVERY, ROOM
+from mailbridge.metrics import Metrics
 from mailbridge.sinks.skyvern import SkyvernSink
 from mailbridge.store.sqlite import open_sqlite
+from mailbridge.targets import target_of
 from mailbridge.web.practice import Practice, practice_app
 from mailbridge.web.server import serve_app
 from tests.dispatch.scripted import GRACE, ScriptedSink, post
@@ -385,6 +389,32 @@ async def test_a_stop_gives_the_rest_back(tmp_path: Path) -> None:
 
 
 # over HTTP
+
+
+@looped
+async def test_many_codes_at_once_share_the_senders(tmp_path: Path) -> None:
+    """Of 20 codes to a target that answers in 100 ms as many are under way at once as there are senders by default: 8."""
+    practice = Practice()
+    app, now, most = practice_app(practice), 0, 0
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal now, most
+        is_push = scope["type"] == "http" and scope["method"] == "POST"
+        now += is_push
+        most = max(most, now)
+        await asyncio.sleep(0.1 if is_push else 0)
+        await app(scope, receive, send)
+        now -= is_push
+
+    async with serve_app(slow, listen="127.0.0.1:0") as bound, AsyncExitStack() as stack:
+        settings = TargetSettings(name="skyvern", base_url=f"http://{bound.address}", api_key=Secret(practice.api_key))
+        target = target_of(stack, settings, Metrics())
+        async with post(tmp_path, lambda clock: target.sink, senders=target.senders) as here:
+            for number in range(20):
+                await here.take(draft(f"{number:06d}", identifier=f"u{number}@x.example"))
+            await here.until_states(*[State.DELIVERED] * 20)
+    assert len(practice.rows()) == 20
+    assert most == target.senders == 8
 
 
 @looped
