@@ -7,12 +7,10 @@ import smtplib
 import socket
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal, cast
 
 import pytest
 
-from mailbridge.app.daemon import Bridge, bridge, door
-from mailbridge.clock import SteadyClock
+from mailbridge.app.daemon import Bridge, bridge
 from mailbridge.config.settings import (
     HttpSettings,
     IdentitySettings,
@@ -23,11 +21,9 @@ from mailbridge.config.settings import (
     StoreSettings,
     TargetSettings,
 )
-from mailbridge.core.mail import Envelope
 from mailbridge.dispatch.routing import Routing
-from mailbridge.intake.door import Intake
 from mailbridge.net import ListenError
-from mailbridge.store import Receipt, StoreError, StoreUnavailable
+from mailbridge.store import StoreError
 from mailbridge.store.cipher import read_key
 from mailbridge.web.health import Level
 from tests.loop import looped, until
@@ -93,7 +89,7 @@ async def test_a_mail_of_which_the_commit_fails_is_never_pushed(tmp_path: Path) 
     """451 means that nothing of the mail has left: the receiver gets the next one, and never this one."""
     async with bridge(settings_in(tmp_path), state_dir=tmp_path) as running:
         assert running.practice is not None
-        await running.store._writer.do(lambda connection: connection.set_commit_hook(lambda: True), is_read=True)
+        await running.engine.store._writer.do(lambda connection: connection.set_commit_hook(lambda: True), is_read=True)
         with pytest.raises(smtplib.SMTPDataError, match="451"):
             await send(running, "48291401")
         await send(running, "48291402")
@@ -137,38 +133,6 @@ async def test_a_database_that_cannot_be_used_ends_the_start(tmp_path: Path) -> 
     with pytest.raises(StoreError, match="not a database; move it away"):
         async with bridge(settings_in(tmp_path), state_dir=tmp_path):
             pass
-
-
-class Refusing:
-    """An intake whose store is in trouble."""
-
-    def __init__(self, kind: Literal["full", "locked", "gone", "closed"] | None) -> None:
-        self._kind: Literal["full", "locked", "gone", "closed"] | None = kind
-
-    async def accept(self, _: Envelope) -> Receipt:
-        """Raise what the store raised."""
-        if self._kind is None:
-            return Receipt(mail_id=7)
-        raise StoreUnavailable(self._kind, "IOError")
-
-
-@pytest.mark.parametrize(
-    ("kind", "reply"),
-    [
-        ("full", "452 4.3.1 No room"),
-        ("locked", "451 4.3.0 Temp"),
-        ("gone", "451 4.3.0 T"),
-        ("closed", "451 4.3.0 T"),
-        (None, "250 2.0.0 OK: queued as 7"),
-    ],
-)
-@looped
-async def test_smtp_hears_the_truth(kind: Literal["full", "locked", "gone", "closed"] | None, reply: str) -> None:
-    """A full store is 452, every other trouble of it 451, without internals; 250 names the mail."""
-    envelope = Envelope(mail_from="", rcpt_to=(RCPT,), content=b"", received_at=SteadyClock().now(), ingress="smtp")
-    answer = (await door(cast("Intake", Refusing(kind)))(envelope)).encode().decode()
-    assert answer.startswith(reply)
-    assert "IOError" not in answer
 
 
 @pytest.mark.parametrize(

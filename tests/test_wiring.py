@@ -116,10 +116,10 @@ async def test_an_account_listed_by_a_reload_is_confirmed(tmp_path: Path) -> Non
     first = settings(tmp_path)
     question = ConfirmationRequest(mail_id=1, requester=ASKING, link=Secret("https://mail-settings.google.com/mail/vf-abc"))
     async with bridge(first, state_dir=tmp_path, browser=browser) as running:
-        running.events.on_confirmation(question)
+        running.door.events.on_confirmation(question)
         await running.reload(msgspec.structs.replace(first, trust=s.TrustSettings(accounts=(ASKING,))))
         assert asked == []
-        running.events.on_confirmation(question)
+        running.door.events.on_confirmation(question)
         await until(lambda: asked)
         assert asked == ["opened"]
 

@@ -26,9 +26,10 @@ from mailbridge.core.mail import Envelope
 from mailbridge.ingress import smtp
 from mailbridge.ingress.imap import service as imap
 from mailbridge.ingress.imap.vault import open_vault
-from mailbridge.ingress.reply import FULL, OUR_FAULT, QUEUED, UNPROVEN_YET, Accept, Reply
+from mailbridge.intake.admission import Admission, Rates
+from mailbridge.intake.answer import Answer, Full
 from mailbridge.intake.confirming import Confirming
-from mailbridge.intake.door import Intake, ProofUnavailable
+from mailbridge.intake.door import Intake
 from mailbridge.intake.gate import Gate
 from mailbridge.store import StoreError, StoreUnavailable
 from mailbridge.store.cipher import read_key
@@ -56,14 +57,27 @@ AT_START = ("smtp", "skyvern", "target", "practice", "http", "store", "retention
 """The sections that a reload leaves as they were: what they say is bound, opened or started once."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """Where every way in brings its mail: what may come in, the intake, and whom they tell."""
+
+    admission: Admission
+    intake: Intake
+    events: DaemonEvents
+
+    async def bring(self, envelope: Envelope) -> Answer:
+        """For a way in that has the mail already: its memory counts as that of the others does."""
+        with self.admission.hold() as hold:
+            return await self.intake.accept(envelope) if hold.take(len(envelope.content)) else Full()
+
+
 @dataclass(slots=True, kw_only=True)
 class Bridge:
     """The daemon, running. What a reload changes is in ``live``, and nowhere else."""
 
     engine: Engine
     live: Live
-    intake: Intake
-    events: DaemonEvents
+    door: Door
     mailboxes: imap.Watchers
     http_address: str = ""
     listeners: smtp.Listeners = field(init=False)
@@ -89,7 +103,7 @@ class Bridge:
         engine = self.engine
         ailing = {**engine.dispatcher.failing, **engine.dispatcher.alarms}
         checks = {f"target {name}": reason for name, reason in ailing.items()}
-        if self.intake.is_alarmed(engine.clock.now()):
+        if self.door.intake.is_alarmed(engine.clock.now()):
             checks["trust"] = "many mails are held for want of proof"
         mailboxes = self.mailboxes.health()
         checks |= {f"mailbox {one.mailbox}": one.reason for one in mailboxes if not one.is_well}
@@ -113,7 +127,7 @@ class Bridge:
         except StoreUnavailable:
             log.warning("metrics without the outbox: store unavailable")
         metrics.waiting(Counter(wait.way for wait in engine.waiting.everybody()))
-        metrics.alarm("trust", is_raised=self.intake.is_alarmed(engine.clock.now()))
+        metrics.alarm("trust", is_raised=self.door.intake.is_alarmed(engine.clock.now()))
         metrics.mailboxes({one.mailbox: one.age for one in self.mailboxes.health()})
         canaries = self.mailboxes.canaries()
         metrics.canaries({name: (one.latency, one.seen, not one.is_well) for name, one in canaries.items()})
@@ -180,7 +194,7 @@ class Bridge:
         engine, store = self.engine, self.settings.store
         return imap.watchers_of(
             accounts,
-            self.intake.accept,
+            self.door.bring,
             engine.store,
             now=engine.clock.now,
             drift=lambda: engine.clock.drift,
@@ -215,12 +229,12 @@ async def bridge(
         await _serve_http(stack, here)
         here.listeners = await smtp.serve(
             settings.smtp,
-            door(here.intake),
-            lambda rcpt: live.now.accepts(rcpt),
+            here.door.intake.accept,
+            here.door.admission,
             now=engine.clock.now,
             state_dir=state_dir,
             sockets=sockets,
-            events=here.events,
+            events=here.door.events,
         )
         stack.push_async_callback(lambda: here.listeners.close(flush.left()))
         here.mailboxes = here.watchers_of(settings.imap)
@@ -266,7 +280,14 @@ async def _open_door(
         events=events,
         metrics=engine.metrics,
     )
-    return Bridge(engine=engine, live=live, intake=intake, events=events, mailboxes=imap.Watchers(()))
+    admission = Admission(
+        is_ours=lambda rcpt: live.now.accepts(rcpt),
+        memory=settings.smtp.max_memory,
+        rates=Rates(recipient=settings.smtp.rate_recipient, sender=settings.smtp.rate_sender, client=settings.smtp.rate_client),
+        on_flood=events.on_flood,
+    )
+    door = Door(admission=admission, intake=intake, events=events)
+    return Bridge(engine=engine, live=live, door=door, mailboxes=imap.Watchers(()))
 
 
 async def _serve_http(stack: AsyncExitStack, here: Bridge) -> None:
@@ -302,23 +323,6 @@ def api_routes(here: Bridge) -> Sequence[BaseRoute]:
     )
     events = EventsApi(gate=gate, tail=store.tail, waiting=waiting)
     return (*pull.routes(), *codes.routes(), *events.routes(), *openapi_routes())
-
-
-def door(intake: Intake) -> Accept:
-    """SMTP's view of the intake: a reply that tells the truth about what is on disk."""
-
-    async def accept(envelope: Envelope) -> Reply:
-        try:
-            receipt = await intake.accept(envelope)
-        except ProofUnavailable as fault:
-            log.warning("mail put off: %s", fault.detail)
-            return UNPROVEN_YET
-        except StoreUnavailable as fault:
-            log.warning("mail put off: the store is %s", fault.kind)
-            return FULL if fault.kind == "full" else OUR_FAULT
-        return QUEUED.naming(receipt.mail_id)
-
-    return accept
 
 
 def state_dir(settings: Settings) -> Path:

@@ -20,10 +20,11 @@ from aiosmtpd.smtp import SMTP
 
 from mailbridge.config.settings import SmtpSettings
 from mailbridge.ingress import reply as r
-from mailbridge.ingress.floods import Floods
 from mailbridge.ingress.limits import Limits, origin_of
-from mailbridge.ingress.reply import Accept, Reply
+from mailbridge.ingress.reply import Reply
 from mailbridge.ingress.tls import Certificate
+from mailbridge.intake.admission import Admission
+from mailbridge.intake.answer import Accept
 from mailbridge.intake.events import Events, Nobody
 
 log = logging.getLogger("mailbridge.smtp")
@@ -42,11 +43,10 @@ class Post:
     settings: SmtpSettings
     hostname: str
     accept: Accept
-    recipients: Callable[[str], bool]
+    admission: Admission
     now: Callable[[], datetime]
     limits: Limits
     certificate: Certificate | None
-    floods: Floods
     proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     sessions: dict[Session, None] = field(default_factory=dict)
     """Who is here, in the order in which they came or last brought a mail."""

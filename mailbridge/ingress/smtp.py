@@ -16,12 +16,13 @@ from typing import Any, Literal
 
 from mailbridge.config.settings import SmtpSettings
 from mailbridge.ingress.content import give_large_buffers_back
-from mailbridge.ingress.floods import Floods
 from mailbridge.ingress.guard import Guard
 from mailbridge.ingress.limits import Limits
-from mailbridge.ingress.reply import GOING_DOWN, Accept
+from mailbridge.ingress.reply import GOING_DOWN
 from mailbridge.ingress.session import Post
 from mailbridge.ingress.tls import Certificate, Pair, TlsError, self_signed
+from mailbridge.intake.admission import Admission
+from mailbridge.intake.answer import Accept
 from mailbridge.intake.events import Events, Nobody
 from mailbridge.net import BACKLOG, ListenError, bind, name_of
 
@@ -73,7 +74,7 @@ class Listeners:
 async def serve(
     settings: SmtpSettings,
     accept: Accept,
-    recipients: Callable[[str], bool],
+    admission: Admission,
     *,
     now: Callable[[], datetime],
     state_dir: Path,
@@ -82,31 +83,24 @@ async def serve(
 ) -> Listeners:
     """Start every listener of ``settings``, or serve the sockets that were handed over under the names smtp and lmtp.
 
-    ``recipients`` tells whether an address is ours; it is asked for each recipient, since a reload changes the answer.
+    ``accept`` is the door; ``admission`` is shared with every other way in.
 
     Raises:
         ListenError: addresses that cannot be bound or a certificate that cannot be used, all of them in one message.
     """
     hostname = settings.hostname or socket.gethostname()
-    told = events or Nobody()
     logging.getLogger("mail.log").setLevel(logging.WARNING)
     give_large_buffers_back()
     post = Post(
         settings=settings,
         hostname=hostname,
         accept=accept,
-        recipients=recipients,
+        admission=admission,
         now=now,
-        limits=Limits(connections=settings.max_connections, per_ip=settings.max_per_ip, memory=settings.max_memory),
+        limits=Limits(connections=settings.max_connections, per_ip=settings.max_per_ip),
         certificate=_certificate(settings, state_dir, hostname),
-        floods=Floods(
-            recipient=settings.rate_recipient,
-            sender=settings.rate_sender,
-            client=settings.rate_client,
-            on_flood=told.on_flood,
-        ),
         proxies=tuple(ip_network(proxy, strict=False) for proxy in settings.proxy_from),
-        events=told,
+        events=events or Nobody(),
     )
     handed = sockets or {}
     bound: list[tuple[Kind, socket.socket]] = []

@@ -16,9 +16,10 @@ from mailbridge.core.identity import Identification
 from mailbridge.core.mail import Envelope
 from mailbridge.core.recipients import Recipient
 from mailbridge.core.secret import Secret
+from mailbridge.intake.answer import Answer, Deferred, Full, Stored
 from mailbridge.intake.burst import Burst
 from mailbridge.intake.events import ConfirmationRequest, Events
-from mailbridge.intake.gate import KEYS, Deferred, Failure, Held, Judge, Judgement, Passed
+from mailbridge.intake.gate import KEYS, Failure, Held, Judge, Judgement, Passed, Undecided
 from mailbridge.intake.turns import Turns
 from mailbridge.intake.understand import Addressed, Understanding
 from mailbridge.metrics import Metrics
@@ -31,12 +32,8 @@ log = logging.getLogger("mailbridge.intake")
 Kind = Literal["code", "link", "body"]
 
 
-class ProofUnavailable(StoreUnavailable):
-    """A proof could not be looked up: nothing was kept, and the sender is to try again, as with a store that is away."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__("gone", detail)
-        self.detail = detail
+class _ProofUnavailable(Exception):  # noqa: N818  (an answer rather than an error)
+    """A proof could not be looked up; the argument says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +101,20 @@ class Intake:
         """Whether many mails were held for want of proof lately."""
         return self._burst.is_on(now)
 
-    async def accept(self, envelope: Envelope) -> Receipt:
-        """Store one mail with what it means. On return it is fsynced.
+    async def accept(self, envelope: Envelope) -> Answer:
+        """Store one mail with what it means. Where it answers `Stored` the mail is fsynced; else nothing of it was kept."""
+        try:
+            return Stored(receipt=await self._store_mail(envelope))
+        except _ProofUnavailable as fault:
+            self._metrics.message(envelope.ingress, "deferred")
+            log.warning("mail put off: %s", fault)
+            return Deferred(why="proof", detail=str(fault))
+        except StoreUnavailable as fault:
+            self._metrics.message(envelope.ingress, "unavailable")
+            log.warning("mail put off: the store is %s", fault.kind)
+            return Full() if fault.kind == "full" else Deferred(why=fault.kind, detail=f"the store is {fault.kind}")
 
-        Raises:
-            StoreUnavailable: nothing was kept; the sender must try again.
-        """
+    async def _store_mail(self, envelope: Envelope) -> Receipt:
         seal = self._seal(envelope)
         if seal is not None:
             came = seal.received_at if seal.mail_id else envelope.received_at
@@ -117,21 +122,13 @@ class Intake:
         async with self._turns.of(envelope):
             understood = await self._reader.understand(envelope)
         read = time.perf_counter()
-        try:
-            verdict = await self._judged(envelope, understood or _unreadable(envelope), seal)
-        except ProofUnavailable:
-            self._metrics.message(envelope.ingress, "deferred")
-            raise
+        verdict = await self._judged(envelope, understood or _unreadable(envelope), seal)
         self._metrics.stage("gate", time.perf_counter() - read)
         read = time.perf_counter()
         arrival = self._arrival(envelope, verdict, seal)
-        try:
-            async with self._turns.of(envelope):
-                receipt = await self._store.put(arrival)
-        except StoreUnavailable:
-            self._metrics.message(envelope.ingress, "unavailable")
-            raise
-        self._hand_over(receipt, arrival)
+        async with self._turns.of(envelope):
+            receipt = await self._store.put(arrival)
+        self._events.on_stored(() if receipt.is_duplicate else arrival.identification.identifiers, receipt.claims)
         self._metrics.stage("commit", time.perf_counter() - read)
         if understood is not None:
             for stage, seconds in zip(("parse", "extract", "resolve"), understood.timings, strict=True):
@@ -140,10 +137,6 @@ class Intake:
         if not receipt.is_duplicate:
             self._watch(verdict, arrival, receipt)
         return receipt
-
-    def _hand_over(self, receipt: Receipt, arrival: Arrival) -> None:
-        """To those who wait, who look in the store behind this mail, and to the dispatcher."""
-        self._events.on_stored(() if receipt.is_duplicate else arrival.identification.identifiers, receipt.claims)
 
     def _seal(self, envelope: Envelope) -> Seal | None:
         """The operator's own word for the mail, if it carries that."""
@@ -155,7 +148,7 @@ class Intake:
         """What may go out of what was understood. A mail that nothing would be pushed of is not judged, which costs nothing.
 
         Raises:
-            ProofUnavailable: DNS did not answer.
+            _ProofUnavailable: DNS did not answer.
         """
         if understood.extraction.verdict is Verdict.CONFIRMATION:
             return await self._confirmed(envelope, understood)
@@ -172,9 +165,9 @@ class Intake:
     async def _confirmed(self, envelope: Envelope, understood: Understanding) -> _Verdict:
         """A forwarding confirmation keeps its link only where Google has signed it."""
         found = await self._gate.confirmation(envelope, understood)
-        if isinstance(found, Deferred):
-            if envelope.ingress != "imap":
-                raise ProofUnavailable(found.reason)
+        if isinstance(found, Undecided):
+            if envelope.can_wait:
+                raise _ProofUnavailable(found.reason)
             found = Unproven(by="dkim", why=found.reason)
         if isinstance(found, Unproven):
             failure = Failure(check="dkim", why=f"looks like Gmail's confirmation, but is not proven to be Google's: {found.why}")
@@ -290,7 +283,7 @@ def _settled(envelope: Envelope, understood: Understanding, judgements: Sequence
     """Judgements as one verdict: each recipient keeps the identifiers that it is proven for.
 
     Raises:
-        ProofUnavailable: one of them waits for DNS. A mailbox must not stand still for it: there the mail is held.
+        _ProofUnavailable: one of them waits for DNS. A mailbox must not stand still for it: there the mail is held.
     """
     addressed: list[Addressed] = []
     failures: list[Failure] = []
@@ -305,9 +298,9 @@ def _settled(envelope: Envelope, understood: Understanding, judgements: Sequence
             case Held():
                 addressed.append(replace(entry, is_held=True))
                 failures += judgement.failures
-            case Deferred():
-                if envelope.ingress != "imap":
-                    raise ProofUnavailable(judgement.reason)
+            case Undecided():
+                if envelope.can_wait:
+                    raise _ProofUnavailable(judgement.reason)
                 addressed.append(replace(entry, is_held=True))
                 failures.append(Failure(check="dkim", why=judgement.reason))
             case _:

@@ -16,7 +16,7 @@ from mailbridge.config import settings as s
 from mailbridge.config.rulepack import rule_texts
 from mailbridge.core.extraction import Verdict
 from mailbridge.core.mail import Envelope
-from mailbridge.intake.gate import Deferred, Gate, Held, Passed, policy_of
+from mailbridge.intake.gate import Gate, Held, Passed, Undecided, policy_of
 from mailbridge.intake.guide import guide_of
 from mailbridge.intake.understand import Understander
 from mailbridge.intake.wire import Request
@@ -106,7 +106,7 @@ def judged(contents: dict[str, bytes], rcpt: str) -> dict[str, tuple[str | None,
                         found[name] = (judgement.identification.identifiers[0], judgement.by)
                     case Held():
                         found[name] = (None, " | ".join(map(str, judgement.failures)))
-                    case Deferred():
+                    case Undecided():
                         raise AssertionError(judgement.reason)
         return found
 

@@ -25,6 +25,7 @@ from mailbridge.config import settings as s
 from mailbridge.core.secret import Secret
 from mailbridge.core.token import token_digest
 from mailbridge.ingress.smtp import Listeners, serve
+from mailbridge.intake.admission import Admission
 from mailbridge.logs import Talk as Line
 from mailbridge.store.reading import Wanted
 from tests.fuzz.kinds import SIGNED
@@ -78,7 +79,8 @@ async def smtp_talk() -> AsyncIterator[SmtpTalk]:
         listen=("127.0.0.1:0",), tls=False, max_per_ip=1_000, rate_recipient=0, rate_sender=0, rate_client=0
     )
     with tempfile.TemporaryDirectory() as folder:
-        listeners = await serve(settings, desk.accept, KNOWN.__contains__, now=lambda: datetime.now(UTC), state_dir=Path(folder))
+        admission = Admission(is_ours=KNOWN.__contains__, memory=settings.max_memory)
+        listeners = await serve(settings, desk.accept, admission, now=lambda: datetime.now(UTC), state_dir=Path(folder))
         yield SmtpTalk(desk, listeners)
         await listeners.close(timedelta(seconds=5))
 

@@ -16,6 +16,7 @@ from mailbridge.app.daemon import bridge
 from mailbridge.cli import cli
 from mailbridge.config import settings as s
 from mailbridge.core.mail import Envelope
+from mailbridge.intake.answer import Stored
 from mailbridge.intake.burst import WINDOW, Burst
 from mailbridge.store.cipher import read_key
 from mailbridge.store.sqlite import key_path_of
@@ -150,7 +151,9 @@ async def test_practice_asks_for_nothing_and_nobody(tmp_path: Path) -> None:
                 received_at=running.engine.clock.now(),
                 ingress="smtp",
             )
-            receipt = await running.intake.accept(envelope)
+            answer = await running.door.intake.accept(envelope)
+            assert isinstance(answer, Stored)
+            receipt = answer.receipt
             row = await running.engine.store.mail(receipt.mail_id)
             assert row is not None
             assert row.trust == "practice: nothing leaves this machine"

@@ -8,7 +8,7 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -29,7 +29,8 @@ from mailbridge.ingress.imap.vault import TokenVault
 from mailbridge.ingress.imap.vitals import MailboxHealth, Vitals
 from mailbridge.ingress.imap.watcher import Stopped, Watcher
 from mailbridge.ingress.imap.wire import Wire
-from mailbridge.store import Receipt, StoreUnavailable
+from mailbridge.intake.answer import Accept, Answer, Deferred, Full
+from mailbridge.store import StoreUnavailable
 
 log = logging.getLogger("mailbridge.imap")
 
@@ -38,8 +39,6 @@ T = TypeVar("T")
 LOGINS = 4
 """Logins at once to one host: a restart with many mailboxes is no login storm."""
 ACCEPT_TIMEOUT = 60.0
-
-Accept = Callable[[Envelope], Awaitable[Receipt]]
 
 
 class Cursors(Protocol):
@@ -62,16 +61,16 @@ class LoopDoor:
         self._cursors = cursors
         self._loop = loop
 
-    def accept(self, envelope: Envelope) -> Receipt:
+    def accept(self, envelope: Envelope) -> Answer:
         """See `Door.accept`."""
 
-        async def accepting() -> Receipt:
+        async def accepting() -> Answer:
             return await self._accept(envelope)
 
         try:
             return self._wait_for(accepting())
-        except StoreUnavailable:
-            raise
+        except StoreUnavailable as fault:
+            return Full() if fault.kind == "full" else Deferred(why=fault.kind, detail=fault.kind)
         except Exception:
             log.exception("mail could not be taken")
             raise NotTaken from None

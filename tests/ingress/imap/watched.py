@@ -21,6 +21,7 @@ from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.service import Watchers, never, watchers_of
 from mailbridge.ingress.imap.stream import SILENCE
 from mailbridge.ingress.imap.vault import TokenVault
+from mailbridge.intake.answer import Answer
 from mailbridge.intake.door import Intake, IntakePolicy
 from mailbridge.intake.events import Nobody
 from mailbridge.intake.gate import Gate, policy_of
@@ -28,7 +29,6 @@ from mailbridge.intake.guide import guide_of
 from mailbridge.intake.understand import Understander, Understanding
 from mailbridge.intake.wire import Request
 from mailbridge.metrics import Metrics
-from mailbridge.store import Receipt
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
 from mailbridge.trust.dns import Dns
 from mailbridge.trust.seal import Sealer
@@ -76,7 +76,7 @@ class House:
     clock: SteadyClock
     brought: list[Envelope] = field(default_factory=list)
 
-    async def accept(self, envelope: Envelope) -> Receipt:
+    async def accept(self, envelope: Envelope) -> Answer:
         """The door, with a note of who came."""
         self.brought.append(envelope)
         return await self.intake.accept(envelope)
