@@ -16,9 +16,9 @@ from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.core.secret import Secret
 from mailbridge.core.totp import Authenticator
 from mailbridge.store import StoreError, StoreInUse
-from mailbridge.store.rotation import SEALED, rotate
-from mailbridge.store.schema import SCHEMA
 from mailbridge.store.sqlite import SqliteStore, key_path_of, open_sqlite, path_of
+from mailbridge.store.sqlite.rotation import SEALED, rotate
+from mailbridge.store.sqlite.schema import SCHEMA
 from tests.loop import looped
 from tests.store.mails import arrival, draft
 

@@ -8,7 +8,7 @@ import apsw
 import pytest
 
 from mailbridge.core.delivery import TRANSITIONS, State
-from mailbridge.store.schema import SCHEMA
+from mailbridge.store.sqlite.schema import SCHEMA
 
 
 def insert(connection: apsw.Connection, state: State, number: int) -> None:

@@ -14,8 +14,8 @@ import pytest
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.core.delivery import Deferred, State, settle
-from mailbridge.store.retention import ERASED_AT_ONCE
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
+from mailbridge.store.sqlite.retention import ERASED_AT_ONCE
 from tests.loop import looped, until
 from tests.moved_time import MovedTime
 from tests.store.mails import arrival, draft

@@ -14,7 +14,7 @@ import pytest
 from mailbridge.clock import SteadyClock
 from mailbridge.core.delivery import State
 from mailbridge.store import StoreError, StoreInUse
-from mailbridge.store.schema import VERSION
+from mailbridge.store.sqlite.schema import VERSION
 from tests.store.mails import arrival, draft
 from tests.store.opening import made, opened
 from tests.store.test_sqlite_contract import held_by_another_process

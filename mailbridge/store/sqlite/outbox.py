@@ -19,7 +19,7 @@ from mailbridge.clock import SteadyClock, from_micros, to_micros
 from mailbridge.core.delivery import Claim, Delivery, Draft, State, Step, interrupted, released, supersedes
 from mailbridge.store import Due
 from mailbridge.store.cipher import Cipher
-from mailbridge.store.rows import DELIVERY, Entry, journal, read_entry
+from mailbridge.store.sqlite.rows import DELIVERY, Entry, journal, read_entry
 
 log = logging.getLogger("mailbridge.store")
 

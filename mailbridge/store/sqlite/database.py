@@ -9,10 +9,11 @@ from pathlib import Path
 
 import apsw
 
+from mailbridge.clock import Anchor
 from mailbridge.config.settings import StoreSettings
 from mailbridge.store import StoreError, StoreInUse
 from mailbridge.store.cipher import Cipher
-from mailbridge.store.schema import SCHEMA, UPGRADES, VERSION
+from mailbridge.store.sqlite.schema import SCHEMA, UPGRADES, VERSION
 
 OLDEST_SQLITE = 3_051_003
 FULL_CHECK = 64 * 1_048_576
@@ -173,3 +174,17 @@ def mend(fault: apsw.Error) -> str:
     if isinstance(fault, apsw.IOError):
         return "cannot be read or written (an input/output error); look at the disk"
     return f"SQLite says {type(fault).__name__}; move it away (or restore a backup) and start again"
+
+
+def read_anchor(connection: apsw.Connection) -> Anchor | None:
+    """What ties steady time to a boot, as an earlier run kept it."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'anchor'").fetchone()
+    if row is None:
+        return None
+    boot, _, offset = row[0].rpartition(":")
+    return Anchor(boot=boot, offset=int(offset))
+
+
+def keep_anchor(connection: apsw.Connection, anchor: Anchor) -> None:
+    """Keep it for the next run."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('anchor', ?)", (f"{anchor.boot}:{anchor.offset}",))

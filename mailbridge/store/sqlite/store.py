@@ -7,28 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import apsw
 import msgspec
 
-from mailbridge.clock import Anchor, SteadyClock, from_micros, to_micros
-from mailbridge.config.settings import RetentionSettings, StoreSettings
+from mailbridge.clock import SteadyClock, from_micros, to_micros
 from mailbridge.core.delivery import Claim, Delivery, State, Step
 from mailbridge.core.mail import Envelope
-from mailbridge.store import Arrival, Due, JournalLine, MailRow, Receipt, StoreError
-from mailbridge.store.cipher import Cipher, Names, read_key
-from mailbridge.store.codes import SqliteCodes
-from mailbridge.store.database import Database, lock, mend, require_sound_sqlite, unlock
-from mailbridge.store.outbox import Outbox
-from mailbridge.store.retention import Retention
-from mailbridge.store.rotation import finish as finish_rotation
-from mailbridge.store.rows import DELIVERY, MAIL, facts_of, journal, link_of, private_of, read_delivery, read_mail
-from mailbridge.store.tail import SqliteTail
-from mailbridge.store.vault import SqliteVault
-from mailbridge.store.writer import Writer
+from mailbridge.store import Arrival, Due, JournalLine, MailRow, Receipt
+from mailbridge.store.cipher import Cipher, Names
+from mailbridge.store.packing import facts_of, link_of, private_of
+from mailbridge.store.sqlite.codes import SqliteCodes
+from mailbridge.store.sqlite.database import keep_anchor, read_anchor, unlock
+from mailbridge.store.sqlite.outbox import Outbox
+from mailbridge.store.sqlite.retention import Retention
+from mailbridge.store.sqlite.rows import DELIVERY, MAIL, journal, read_delivery, read_mail
+from mailbridge.store.sqlite.tail import SqliteTail
+from mailbridge.store.sqlite.vault import SqliteVault
+from mailbridge.store.sqlite.writer import Writer
 
 REALIGN = timedelta(seconds=1)
 """How far the wall clock may be off before steady time is put back on it, once no code lives."""
@@ -158,8 +155,8 @@ class SqliteStore:
         if abs(self._clock.drift) > REALIGN and not self._outbox.is_busy(connection):
             self._clock.realign()
             self._retention.clamp(connection, self._clock.micros())
-        if _anchor(connection) != self._clock.anchor:
-            _keep_anchor(connection, self._clock.anchor)
+        if read_anchor(connection) != self._clock.anchor:
+            keep_anchor(connection, self._clock.anchor)
         if self.trouble is not None:  # only a write can tell that it is over
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('probe', ?)", (now,))
         return self._clock.now() if is_more else self._clock.now() + SWEEP_EVERY
@@ -248,102 +245,3 @@ class SqliteStore:
 
     async def _read(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         return await self._writer.do(lambda connection: list(connection.execute(query, tuple(values))), is_read=True)
-
-
-def path_of(settings: StoreSettings) -> Path:
-    """The database file of ``sqlite:///relative`` or ``sqlite:////absolute``."""
-    return Path(urlsplit(settings.url).path.removeprefix("/"))
-
-
-def key_path_of(settings: StoreSettings) -> Path:
-    """The key file: as configured, else beside the database."""
-    return settings.key_file or path_of(settings).with_suffix(".key")
-
-
-def open_sqlite(
-    settings: StoreSettings, retention: RetentionSettings, *, clock: SteadyClock, grace: timedelta, is_visitor: bool = False
-) -> SqliteStore:
-    """Open, check and recover. A visitor (a command beside the running daemon) takes no lock and recovers nothing.
-
-    Raises:
-        StoreInUse: another daemon has this database.
-        StoreError: it cannot be used until somebody mends what the message names.
-    """
-    require_sound_sqlite()
-    path = path_of(settings)
-    if is_visitor and not path.exists():
-        raise StoreError(f"{path}: no database there yet; has the daemon run with this configuration?")
-    taken = None
-    try:
-        if not is_visitor:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            taken = lock(path)
-        return _open(settings, Retention(retention), clock, grace, is_visitor=is_visitor, taken=taken)
-    except apsw.Error as fault:
-        unlock(taken)
-        raise StoreError(f"{path}: {mend(fault)}") from None
-    except OSError as fault:
-        unlock(taken)
-        raise StoreError(f"{path}: {fault.strerror}; the folder must be writable for the user that runs mailbridge") from None
-    except StoreError:
-        unlock(taken)
-        raise
-
-
-def _open(
-    settings: StoreSettings, retention: Retention, clock: SteadyClock, grace: timedelta, *, is_visitor: bool, taken: int | None
-) -> SqliteStore:
-    path = path_of(settings)
-    database = Database(path, settings)
-    connection = database.connect()
-    try:
-        is_made = database.is_empty(connection) and not is_visitor
-        if not is_visitor and not is_made:
-            finish_rotation(connection, key_path_of(settings))
-        cipher = Cipher(read_key(key_path_of(settings), is_made=is_made))
-        outbox = Outbox(cipher=cipher, clock=clock)
-        database.check(connection, cipher, is_visitor=is_visitor)
-        if is_visitor:
-            clock.resume(_anchor(connection), newest=None, is_idle=False)
-        else:
-            outbox.numbers.read(connection)
-            with connection:
-                _resume_clock(connection, clock, outbox, retention)
-                outbox.recover(connection, clock.micros(), grace)
-    except BaseException:
-        connection.close(True)
-        raise
-    writer = Writer(database.connect, is_in_place=database.is_in_place)
-    if not is_visitor:
-        writer.truncate()  # the log of a process that was killed may still hold what that one had erased
-    writer.start(connection)
-    return SqliteStore(
-        writer=writer,
-        outbox=outbox,
-        cipher=cipher,
-        names=Names(cipher.names_key),
-        clock=clock,
-        retention=retention,
-        lock=taken,
-    )
-
-
-def _resume_clock(connection: apsw.Connection, clock: SteadyClock, outbox: Outbox, retention: Retention) -> None:
-    newest = connection.execute("SELECT max(received_at) FROM mail").fetchone()
-    is_idle = not outbox.is_busy(connection)
-    clock.resume(_anchor(connection), newest=newest[0] if newest else None, is_idle=is_idle)
-    if is_idle:
-        retention.clamp(connection, clock.micros())
-    _keep_anchor(connection, clock.anchor)
-
-
-def _anchor(connection: apsw.Connection) -> Anchor | None:
-    row = connection.execute("SELECT value FROM meta WHERE key = 'anchor'").fetchone()
-    if row is None:
-        return None
-    boot, _, offset = row[0].rpartition(":")
-    return Anchor(boot=boot, offset=int(offset))
-
-
-def _keep_anchor(connection: apsw.Connection, anchor: Anchor) -> None:
-    connection.execute("INSERT OR REPLACE INTO meta VALUES ('anchor', ?)", (f"{anchor.boot}:{anchor.offset}",))
