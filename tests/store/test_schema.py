@@ -7,7 +7,8 @@ from itertools import product
 import apsw
 import pytest
 
-from mailbridge.core.delivery import TRANSITIONS, State
+from mailbridge.core.delivery import State
+from mailbridge.core.queue import TRANSITIONS
 from mailbridge.store.sqlite import migrations
 
 

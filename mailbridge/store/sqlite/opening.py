@@ -13,7 +13,7 @@ from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.store import StoreError
 from mailbridge.store.cipher import Cipher, Names, read_key
 from mailbridge.store.sqlite.database import Database, keep_anchor, lock, mend, read_anchor, require_sound_sqlite, unlock
-from mailbridge.store.sqlite.outbox import Outbox
+from mailbridge.store.sqlite.queues import Queues
 from mailbridge.store.sqlite.retention import Retention
 from mailbridge.store.sqlite.rotation import finish as finish_rotation
 from mailbridge.store.sqlite.store import SqliteStore
@@ -71,15 +71,14 @@ def _open(
         if not is_visitor and not is_made:
             finish_rotation(connection, key_path_of(settings))
         cipher = Cipher(read_key(key_path_of(settings), is_made=is_made))
-        outbox = Outbox(cipher=cipher, clock=clock)
+        queues = Queues(cipher=cipher, clock=clock)
         database.check(connection, cipher, is_visitor=is_visitor)
         if is_visitor:
             clock.resume(read_anchor(connection), newest=None, is_idle=False)
         else:
-            outbox.numbers.read(connection)
             with connection:
-                _resume_clock(connection, clock, outbox, retention)
-                outbox.recover(connection, clock.micros(), grace)
+                _resume_clock(connection, clock, queues, retention)
+                queues.recover(connection, clock.micros(), grace)
     except BaseException:
         connection.close(True)
         raise
@@ -89,7 +88,7 @@ def _open(
     writer.start(connection)
     return SqliteStore(
         writer=writer,
-        outbox=outbox,
+        queues=queues,
         cipher=cipher,
         names=Names(cipher.names_key),
         clock=clock,
@@ -98,9 +97,9 @@ def _open(
     )
 
 
-def _resume_clock(connection: apsw.Connection, clock: SteadyClock, outbox: Outbox, retention: Retention) -> None:
+def _resume_clock(connection: apsw.Connection, clock: SteadyClock, queues: Queues, retention: Retention) -> None:
     newest = connection.execute("SELECT max(received_at) FROM mail").fetchone()
-    is_idle = not outbox.is_busy(connection)
+    is_idle = not queues.is_busy(connection)
     clock.resume(read_anchor(connection), newest=newest[0] if newest else None, is_idle=is_idle)
     if is_idle:
         retention.clamp(connection, clock.micros())

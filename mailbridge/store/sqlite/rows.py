@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import apsw
 import msgspec
 
-from mailbridge.clock import from_micros
+from mailbridge.clock import MICROSECOND, from_micros, to_micros
 from mailbridge.core.delivery import Delivery, Draft, State
 from mailbridge.core.secret import Secret
 from mailbridge.store import MailRow
@@ -17,8 +17,8 @@ from mailbridge.store.cipher import Cipher
 from mailbridge.store.packing import Facts, Private
 
 DELIVERY = (
-    "id, target, identifier, sender, kind, content, workflow_run_id, workflow_id, task_id, lifetime, state, received_at,"
-    " deadline, due_at, blocked_until, attempts, is_doubtful, without_run, rule, reason, token, mail_id"
+    "id, target, identifier, sender, kind, workflow_run_id, workflow_id, task_id, lifetime, state, received_at, deadline, due_at,"
+    " blocked_until, attempts, is_doubtful, without_run, is_overtaken, token, rule, reason, ref, final_at"
 )
 MAIL = "id, received_at, ingress, verdict, rule, size, facts, private, link"
 
@@ -57,30 +57,9 @@ def read_mail(row: Any, cipher: Cipher) -> MailRow:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """A delivery as it lies in its line. Its content stays sealed, so ``delivery`` has an empty one, until `unsealed`.
-
-    ``is_behind``: it has no due time of its own, since another one of its line comes first.
-    """
-
-    delivery: Delivery
-    mail_id: int
-    token: int
-    is_behind: bool
-    sealed: bytes | None
-
-    def unsealed(self, cipher: Cipher) -> Delivery | None:
-        """The delivery with its content; None where that is erased or cannot be decrypted."""
-        content = None if self.sealed is None else cipher.open(self.sealed, f"delivery {self.delivery.id}")
-        if content is None:
-            return None
-        return replace(self.delivery, draft=replace(self.delivery.draft, content=Secret(content.decode())))
-
-
-def read_entry(row: Any) -> Entry:
-    """An entry from the columns of DELIVERY. A due time that it does not have reads as its deadline."""
-    delivery = Delivery(
+def read_delivery(row: Any) -> Delivery:
+    """A delivery from the columns of DELIVERY, without its content."""
+    return Delivery(
         id=row[0],
         draft=Draft(
             target=row[1],
@@ -88,29 +67,49 @@ def read_entry(row: Any) -> Entry:
             sender=row[3],
             kind=row[4],
             content=Secret(""),
-            workflow_run_id=row[6],
-            workflow_id=row[7],
-            task_id=row[8],
-            lifetime=timedelta(microseconds=row[9]),
+            workflow_run_id=row[5],
+            workflow_id=row[6],
+            task_id=row[7],
+            lifetime=timedelta(microseconds=row[8]),
         ),
-        state=State(row[10]),
-        received_at=from_micros(row[11]),
-        deadline=from_micros(row[12]),
-        due_at=from_micros(row[13] if row[13] is not None else row[12]),
-        blocked_until=None if row[14] is None else from_micros(row[14]),
-        attempts=row[15],
-        is_doubtful=bool(row[16]),
-        without_run=bool(row[17]),
-        rule=row[18],
-        reason=row[19],
+        state=State(row[9]),
+        received_at=from_micros(row[10]),
+        deadline=from_micros(row[11]),
+        due_at=moment(row[12]),
+        blocked_until=moment(row[13]),
+        attempts=row[14],
+        is_doubtful=bool(row[15]),
+        without_run=bool(row[16]),
+        is_overtaken=bool(row[17]),
+        token=row[18],
+        rule=row[19],
+        reason=row[20],
+        ref=row[21],
+        final_at=moment(row[22]),
     )
-    return Entry(delivery=delivery, mail_id=row[21], token=row[20], is_behind=row[13] is None, sealed=row[5])
 
 
-def read_delivery(row: Any, cipher: Cipher) -> Delivery:
-    """A delivery from the columns of DELIVERY; an erased or damaged content is an empty Secret."""
-    entry = read_entry(row)
-    return entry.unsealed(cipher) or entry.delivery
+def with_content(delivery: Delivery, sealed: bytes | None, cipher: Cipher) -> Delivery | None:
+    """The delivery with its content; None where that is erased or cannot be decrypted."""
+    content = None if sealed is None else cipher.open(sealed, f"delivery {delivery.id}")
+    if content is None:
+        return None
+    return replace(delivery, draft=replace(delivery.draft, content=Secret(content.decode())))
+
+
+def moment(micros: int | None) -> datetime | None:
+    """A time that may not be set."""
+    return None if micros is None else from_micros(micros)
+
+
+def micros(at: datetime | None) -> int | None:
+    """The same, the other way."""
+    return None if at is None else to_micros(at)
+
+
+def span(duration: timedelta) -> int:
+    """Microseconds of a duration."""
+    return duration // MICROSECOND
 
 
 def journal(

@@ -13,16 +13,17 @@ import apsw
 import msgspec
 
 from mailbridge.clock import SteadyClock, from_micros, to_micros
-from mailbridge.core.delivery import Claim, Delivery, State, Step
+from mailbridge.core.delivery import Claim, Delivery, Ending, State
 from mailbridge.core.mail import Envelope
-from mailbridge.store import Arrival, Due, JournalLine, MailRow, Receipt
+from mailbridge.core.occurrence import Released, Settled
+from mailbridge.store import Arrival, Due, JournalLine, MailRow, Receipt, Settlement
 from mailbridge.store.cipher import Cipher, Names
 from mailbridge.store.packing import facts_of, link_of, private_of
 from mailbridge.store.sqlite.codes import SqliteCodes
 from mailbridge.store.sqlite.database import keep_anchor, read_anchor, unlock
-from mailbridge.store.sqlite.outbox import Outbox
+from mailbridge.store.sqlite.queues import Queues, Written, log_ended, next_number
 from mailbridge.store.sqlite.retention import Retention
-from mailbridge.store.sqlite.rows import DELIVERY, MAIL, journal, read_delivery, read_mail
+from mailbridge.store.sqlite.rows import DELIVERY, MAIL, journal, read_delivery, read_mail, with_content
 from mailbridge.store.sqlite.tail import SqliteTail
 from mailbridge.store.sqlite.vault import SqliteVault
 from mailbridge.store.sqlite.writer import Writer
@@ -48,7 +49,7 @@ class SqliteStore:
         self,
         *,
         writer: Writer,
-        outbox: Outbox,
+        queues: Queues,
         cipher: Cipher,
         names: Names,
         clock: SteadyClock,
@@ -60,7 +61,7 @@ class SqliteStore:
         self.tail = SqliteTail(writer)
         self.names = names
         self._writer = writer
-        self._outbox = outbox
+        self._queues = queues
         self._cipher = cipher
         self._clock = clock
         self._retention = retention
@@ -89,7 +90,7 @@ class SqliteStore:
             journal(connection, now, "duplicate", known[0])
             return Receipt(mail_id=known[0], is_duplicate=True, is_pushed=bool(arrival.drafts))
         received = min(to_micros(envelope.received_at), now)
-        number = self._outbox.numbers.next("mail")
+        number = next_number(connection, "mail")
         seal = self._cipher.seal
         connection.execute(
             "INSERT INTO mail VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -108,7 +109,7 @@ class SqliteStore:
             ),
         )
         journal(connection, now, "stored", number)
-        claims, superseded = self._outbox.add(connection, number, arrival.drafts, received, now, arrival.extraction.rule)
+        claims, superseded = self._queues.add(connection, number, arrival.drafts, received, now, arrival.extraction.rule)
         return Receipt(mail_id=number, claims=claims, superseded=superseded, is_pushed=bool(arrival.drafts))
 
     def _keep_cursor(self, connection: apsw.Connection, cursor: str | None) -> None:
@@ -123,19 +124,32 @@ class SqliteStore:
 
     async def claim(self, *, limit: int, busy: Sequence[str] = ()) -> Due:
         """See `Store.claim`."""
-        return await self._writer.do(lambda connection: self._outbox.claim(connection, limit, self._clock.micros(), busy))
+        return await self._writer.do(lambda connection: self._queues.claim(connection, limit, self._clock.micros(), busy))
 
-    async def settle(self, claim: Claim, step: Step) -> tuple[Claim, ...]:
+    async def settle(self, claim: Claim, ending: Ending, *, jitter: float, grace: timedelta) -> Settlement:
         """See `Store.settle`."""
-        return await self._writer.do(lambda connection: self._outbox.settle(connection, claim, step, self._clock.micros()))
+        settled = Settled(id=claim.delivery.id, token=claim.token, ending=ending, jitter=jitter, grace=grace)
+        written = await self._writer.do(lambda connection: self._happened(connection, claim, settled))
+        log_ended(written.changes, but=settled.id)
+        own = next((change.row for change in written.changes if change.row.id == settled.id), None)
+        return Settlement(delivery=own, claims=written.claims)
 
     async def release(self, claims: Sequence[Claim]) -> None:
         """See `Store.release`."""
-        await self._writer.do(lambda connection: self._outbox.release(connection, claims, self._clock.micros()))
+
+        def work(connection: apsw.Connection) -> None:
+            for claim in claims:
+                self._happened(connection, claim, Released(id=claim.delivery.id, token=claim.token))
+
+        await self._writer.do(work)
+
+    def _happened(self, connection: apsw.Connection, claim: Claim, occurrence: Settled | Released) -> Written:
+        draft = claim.delivery.draft
+        return self._queues.happened(connection, draft.target, draft.identifier.casefold(), occurrence, self._clock.micros())
 
     async def retry(self, delivery_id: int) -> bool:
         """See `Store.retry`."""
-        return await self._writer.do(lambda connection: self._outbox.retry(connection, delivery_id, self._clock.micros()))
+        return await self._writer.do(lambda connection: self._queues.retry(connection, delivery_id, self._clock.micros()))
 
     async def sweep(self) -> datetime | None:
         """See `Store.sweep`."""
@@ -145,14 +159,14 @@ class SqliteStore:
 
     def _sweep(self, connection: apsw.Connection) -> datetime | None:
         now = self._clock.micros()
-        is_more = self._outbox.expire(connection, now)
+        is_more = self._queues.pass_time(connection, now)
         is_erased, is_left = self._retention.erase(connection, now)
         self._is_to_forget = self._is_to_forget or is_erased
         if self._is_to_forget and not is_left:
             self._writer.truncate()
             self._is_to_forget = False
         is_more = self._retention.purge(connection, now) or is_left or is_more
-        if abs(self._clock.drift) > REALIGN and not self._outbox.is_busy(connection):
+        if abs(self._clock.drift) > REALIGN and not self._queues.is_busy(connection):
             self._clock.realign()
             self._retention.clamp(connection, self._clock.micros())
         if read_anchor(connection) != self._clock.anchor:
@@ -167,12 +181,13 @@ class SqliteStore:
         """See `Store.deliveries`; ``mail_id`` narrows it to one mail's."""
         chosen = [str(state) for state in states] or [str(state) for state in State]
         marks = ", ".join("?" * len(chosen))
-        query = f"SELECT {DELIVERY} FROM delivery WHERE state IN ({marks})"  # noqa: S608  (names of columns and question marks)
+        query = f"SELECT {DELIVERY}, content FROM delivery WHERE state IN ({marks})"  # noqa: S608  (names of columns and question marks)
         values: list[Any] = list(chosen)
         if mail_id is not None:
             query, values = f"{query} AND mail_id = ?", [*values, mail_id]
         rows = await self._read(f"{query} ORDER BY id DESC LIMIT ?", (*values, limit))
-        return tuple(read_delivery(row, self._cipher) for row in rows)
+        found = ((read_delivery(row), row[-1]) for row in rows)
+        return tuple(with_content(one, sealed, self._cipher) or one for one, sealed in found)
 
     async def mails(self, *, limit: int = 100) -> tuple[MailRow, ...]:
         """See `Store.mails`."""
