@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
-from mailbridge.core.delivery import Claim, Delivery, Draft, State, Step
+from mailbridge.core.delivery import Claim, Delivery, Draft, Ending, State
 from mailbridge.core.extraction import Extraction
 from mailbridge.core.identity import Clue, Identification
 from mailbridge.core.mail import Envelope
@@ -74,6 +74,14 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What a claim's end made of its delivery (None: the claim held no longer, and nothing was written), and what may go now."""
+
+    delivery: Delivery | None = None
+    claims: tuple[Claim, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MailRow:
     """A stored mail as it is listed; no code in it."""
 
@@ -135,8 +143,11 @@ class Store(Protocol):
         """
         ...
 
-    async def settle(self, claim: Claim, step: Step) -> tuple[Claim, ...]:
-        """Write what became of an attempt, if ``claim.token`` still holds. Returns the claims that may now go."""
+    async def settle(self, claim: Claim, ending: Ending, *, jitter: float, grace: timedelta) -> Settlement:
+        """Write what became of a claim, if its token still holds: what that makes of the queue is decided by `core.queue`.
+
+        ``jitter`` is in 0…1; for ``grace`` nothing else goes to this target and identifier if no answer came.
+        """
         ...
 
     async def release(self, claims: Sequence[Claim]) -> None:
@@ -146,7 +157,8 @@ class Store(Protocol):
     async def retry(self, delivery_id: int) -> bool:
         """An operator's retry of a dead or expired delivery, which gets its lifetime anew.
 
-        False if there is none such, its code is erased, or a newer one of its target and identifier would be undone by it.
+        False if there is none such, its code is erased, or a newer one of its target and identifier would be undone by it: one that
+        waits, or is or may be at the target.
         """
         ...
 

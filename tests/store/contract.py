@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from mailbridge.config.settings import RetentionSettings
-from mailbridge.core.delivery import Claim, Outcome, State, settle
+from mailbridge.core.delivery import Claim, Ending, State
 from mailbridge.store import Receipt, Store
 from tests.moved_time import MovedTime
 from tests.store.mails import arrival, draft
@@ -46,9 +46,8 @@ class Contract:
     async def _put(self, store: Store, place: Place, code: str = "482913", **of: object) -> Receipt:
         return await store.put(arrival(draft(code, **of), at=place.time.now()))  # type: ignore[arg-type]
 
-    async def _settled(self, store: Store, claim: Claim, outcome: Outcome, place: Place) -> tuple[Claim, ...]:
-        step = settle(claim.delivery, outcome, now=place.time.now(), jitter=1.0, grace=GRACE)
-        return await store.settle(claim, step)
+    async def _settled(self, store: Store, claim: Claim, ending: Ending, place: Place) -> tuple[Claim, ...]:
+        return (await store.settle(claim, ending, jitter=1.0, grace=GRACE)).claims
 
     async def _state(self, store: Store, number: int) -> State:
         return next(one.state for one in await store.deliveries() if one.id == number)

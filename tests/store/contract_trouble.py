@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 
 import pytest
 
-from mailbridge.core.delivery import Accepted, Claim, Outcome, Refused, Step, settle
+from mailbridge.core.delivery import Accepted, Claim, Refused
 from mailbridge.store import Store, StoreUnavailable
 from tests.loop import looped
 from tests.store.contract import GRACE, SECOND, Contract, Place
@@ -16,7 +15,7 @@ from tests.store.mails import arrival, draft
 Call = Callable[[Store, Claim], Awaitable[object]]
 
 WRITES: dict[str, Call] = {
-    "settle": lambda store, claim: store.settle(claim, _step(claim, Accepted())),
+    "settle": lambda store, claim: store.settle(claim, Accepted(), jitter=1.0, grace=GRACE),
     "release": lambda store, claim: store.release([claim]),
     "claim": lambda store, claim: store.claim(limit=10),
     "retry": lambda store, claim: store.retry(2),
@@ -32,12 +31,6 @@ READS: dict[str, Call] = {
     "cursor": lambda store, claim: store.cursor("box"),
     "owed": lambda store, claim: store.owed("box"),
 }
-
-
-def _step(claim: Claim, outcome: Outcome, *, seconds: float = 0) -> Step:
-    """What the core makes of an outcome so long after the delivery's due time, with all of the jitter."""
-    now = claim.delivery.received_at + timedelta(seconds=seconds)
-    return settle(claim.delivery, outcome, now=now, jitter=1.0, grace=GRACE)
 
 
 class TroubleContract(Contract):

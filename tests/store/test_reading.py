@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from mailbridge.core.delivery import Accepted, Refused, settle
+from mailbridge.core.delivery import Accepted, Refused
 from mailbridge.core.otpauth import read_secrets
 from mailbridge.core.token import token_digest, token_text
 from mailbridge.store.reading import Wanted, literal
@@ -31,10 +31,8 @@ def test_a_code_is_readable_after_its_delivery_and_not_after_its_time(tmp_path: 
     async def work(desk: Desk) -> None:
         for code, to, outcome in (("111111", "a@corp.com", Accepted()), ("222222", "b@corp.com", Refused(reason="no"))):
             await desk.mail(code, to=to, lifetime=1.0)
-            (delivery, *_) = await desk.store.deliveries()
             claim = desk.claims[-1]
-            step = settle(delivery, outcome, now=desk.clock.now(), jitter=0, grace=timedelta())
-            await desk.store.settle(claim, step)
+            await desk.store.settle(claim, outcome, jitter=0, grace=timedelta())
             await desk.store.sweep()
             assert await newest(desk, to) == code
         async with asyncio.timeout(10):

@@ -16,9 +16,8 @@ from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.core.secret import Secret
 from mailbridge.core.totp import Authenticator
 from mailbridge.store import StoreError, StoreInUse
-from mailbridge.store.rotation import SEALED, rotate
-from mailbridge.store.schema import SCHEMA
-from mailbridge.store.sqlite import SqliteStore, key_path_of, open_sqlite, path_of
+from mailbridge.store.sqlite import SqliteStore, key_path_of, migrations, open_sqlite, path_of
+from mailbridge.store.sqlite.rotation import SEALED, rotate
 from tests.loop import looped
 from tests.store.mails import arrival, draft
 
@@ -144,7 +143,7 @@ def test_the_command_tells_what_it_did(settings: StoreSettings) -> None:
 def test_every_sealed_column_is_turned() -> None:
     """What the schema keeps as octets is sealed anew, but for what is no secret or only a digest."""
     connection = apsw.Connection(":memory:")
-    connection.execute(SCHEMA)
+    migrations.apply(connection)
     tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
     blobs = {(table, row[1]) for table in tables for row in connection.execute(f"PRAGMA table_info({table})") if row[2] == "BLOB"}
     assert blobs - {("mail", "fingerprint"), ("mail", "facts"), ("token", "hash")} == {entry[:2] for entry in SEALED}

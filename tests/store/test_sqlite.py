@@ -13,9 +13,9 @@ import pytest
 
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, StoreSettings
-from mailbridge.core.delivery import Deferred, State, settle
-from mailbridge.store.retention import ERASED_AT_ONCE
+from mailbridge.core.delivery import Deferred, State
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
+from mailbridge.store.sqlite.retention import ERASED_AT_ONCE
 from tests.loop import looped, until
 from tests.moved_time import MovedTime
 from tests.store.mails import arrival, draft
@@ -115,7 +115,7 @@ async def test_the_disk_forgets_what_is_erased(tmp_path: Path) -> None:
     store = opened(path, time=time)
     for number in range(20):
         receipt = await store.put(arrival(draft(f"{number:06d}", identifier=f"{number}@x.example"), at=time.now(), size=9_000))
-        await settled(store, receipt.claims[0], time)
+        await settled(store, receipt.claims[0])
     rows = await store._read("SELECT content FROM delivery UNION ALL SELECT private FROM mail UNION ALL SELECT raw FROM mail")
     sealed = [bytes(row[0]) for row in rows]
     assert len(sealed) == 60
@@ -136,7 +136,7 @@ async def test_a_reader_only_puts_forgetting_off(tmp_path: Path) -> None:
     path = tmp_path / "mailbridge.db"
     store = opened(path, time=time, busy_timeout=timedelta(milliseconds=10))
     receipt = await store.put(arrival(draft(), at=time.now()))
-    await settled(store, receipt.claims[0], time)
+    await settled(store, receipt.claims[0])
     (row,) = await store._read("SELECT content FROM delivery")
     time.pass_by(timedelta(minutes=20))
     reader = apsw.Connection(str(path))
@@ -200,11 +200,10 @@ async def steps_of(store: SqliteStore, time: MovedTime, identifier: str, sender:
     await steps.watch(store)
     first = await steps("put", store.put(arrival(draft(identifier=identifier, sender=sender), at=time.now())))
     claims = first.claims or (await store.claim(limit=1)).claims
-    step = settle(claims[0].delivery, Deferred(reason="503"), now=time.now(), jitter=1.0, grace=SECOND)
-    await steps("defer", store.settle(claims[0], step))
+    await steps("defer", store.settle(claims[0], Deferred(reason="503"), jitter=1.0, grace=SECOND))
     time.pass_by(SECOND)
     due = await steps("claim", store.claim(limit=1))
-    await steps("settle", settled(store, due.claims[0], time))
+    await steps("settle", settled(store, due.claims[0]))
     await steps("sweep", store.sweep())
     await steps("counts", store.counts())
     return steps
@@ -222,7 +221,7 @@ async def test_no_cost_grows_with_what_came_before(tmp_path: Path) -> None:
         receipts = await asyncio.gather(
             *(store.put(arrival(draft(identifier=f"u{n}@x.example"), at=time.now())) for n in range(first, last))
         )
-        await asyncio.gather(*(settled(store, receipt.claims[0], time) for receipt in receipts))
+        await asyncio.gather(*(settled(store, receipt.claims[0]) for receipt in receipts))
         time.pass_by(timedelta(minutes=1))
 
     await fill(0, 200)
@@ -270,7 +269,7 @@ async def test_much_is_erased_in_parts(tmp_path: Path) -> None:
     receipts = await asyncio.gather(
         *(store.put(arrival(draft(identifier=f"u{n}@x.example"), at=time.now(), size=10)) for n in range(total))
     )
-    await asyncio.gather(*(settled(store, receipt.claims[0], time) for receipt in receipts))
+    await asyncio.gather(*(settled(store, receipt.claims[0]) for receipt in receipts))
     rows = await store._read("SELECT content FROM delivery UNION ALL SELECT private FROM mail")
     time.pass_by(timedelta(minutes=20))
     assert await store.sweep() == time.now()
@@ -292,7 +291,7 @@ async def test_a_log_that_a_killed_process_left_is_cut_off(tmp_path: Path) -> No
     place = SqlitePlace(tmp_path)
     store = place.open()
     receipt = await store.put(arrival(draft(), at=place.time.now()))
-    await settled(store, receipt.claims[0], place.time)
+    await settled(store, receipt.claims[0])
     (row,) = await store._read("SELECT content FROM delivery")
     await store._writer.do(lambda connection: connection.execute("UPDATE delivery SET content = NULL"))
     await place.kill(store)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from mailbridge.store import Store
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
 from tests.moved_time import MovedTime
 from tests.store.contract import GRACE, RETENTION
+from tests.store.contract_histories import HistoryContract
 from tests.store.contract_order import OrderContract
 from tests.store.contract_storing import StoringContract
 from tests.store.contract_time import TimeContract
@@ -49,6 +51,8 @@ class SqlitePlace:
     """A database in a folder of its own. Implements `tests.store.contract.Place`."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._kills = 0
         self.path = folder / "mailbridge.db"
         self.time = MovedTime()
 
@@ -59,7 +63,8 @@ class SqlitePlace:
 
     async def kill(self, store: Store) -> None:
         """Go on with a copy of what is on disk now, as it is found after a process was killed."""
-        after = self.path.parent / f"after-{self.path.parent.name}" / self.path.name
+        self._kills += 1
+        after = self._folder / f"after-{self._kills}" / self.path.name
         after.parent.mkdir(mode=0o700)
         for ending in ("", "-wal"):
             shutil.copy(f"{self.path}{ending}", f"{after}{ending}")
@@ -104,3 +109,19 @@ class TestTime(TimeContract):
 
 class TestTrouble(TroubleContract):
     """Over a database file."""
+
+
+class TestHistories(HistoryContract):
+    """Over a database file."""
+
+    @pytest.fixture
+    def new_place(self, tmp_path: Path) -> Callable[[], SqlitePlace]:
+        """Another empty folder each time."""
+        numbers = itertools.count(1)
+
+        def make() -> SqlitePlace:
+            folder = tmp_path / str(next(numbers))
+            folder.mkdir()
+            return SqlitePlace(folder)
+
+        return make

@@ -2,43 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mailbridge.config.load import load
-from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.core.delivery import State
 from mailbridge.core.token import token_digest
-from mailbridge.store.sqlite import SqliteStore, open_sqlite
 from tests.loop import looped
-from tests.moved_time import MovedTime
-from tests.upgrade.make_0_1_0 import START, told_delivery, told_mail
-
-RELEASE = Path(__file__).parent / "release_0_1_0"
-GRACE = timedelta(seconds=5)
-
-
-class Left:
-    """A copy of what release 0.1.0 left, and what it said of that."""
-
-    def __init__(self, folder: Path) -> None:
-        for name in ("mailbridge.db", "mailbridge.key", "mailbridge.toml"):
-            shutil.copy(RELEASE / name, folder / name)
-        (folder / "mailbridge.key").chmod(0o600)
-        self.folder = folder
-        self.said: dict[str, Any] = json.loads((RELEASE / "expected.json").read_text(encoding="utf-8"))
-        micros = self.said["micros"]
-        self.time = MovedTime(wall=micros, since_boot=micros - START + 100_000_000, boot="the fixture's boot")
-
-    def open(self) -> SqliteStore:
-        """As a daemon that starts in the moment after the last word of the release."""
-        settings = StoreSettings(url=f"sqlite:///{self.folder / 'mailbridge.db'}")
-        return open_sqlite(settings, RetentionSettings(), clock=self.time.clock(), grace=GRACE)
+from tests.upgrade.left import GRACE, Left
+from tests.upgrade.make_0_1_0 import told_delivery, told_mail
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import apsw
 
+from mailbridge.clock import Anchor
 from mailbridge.config.settings import StoreSettings
 from mailbridge.store import StoreError, StoreInUse
 from mailbridge.store.cipher import Cipher
-from mailbridge.store.schema import SCHEMA, UPGRADES, VERSION
+from mailbridge.store.sqlite import migrations
 
 OLDEST_SQLITE = 3_051_003
 FULL_CHECK = 64 * 1_048_576
@@ -93,10 +94,10 @@ class Database:
         Raises:
             StoreError: it is not, with what to do.
         """
-        version = connection.pragma("user_version")
-        if version > VERSION:
+        version, newest = connection.pragma("user_version"), migrations.newest()
+        if version > newest:
             raise StoreError(
-                f"{self.path}: written by a newer mailbridge (schema {version}, this one knows {VERSION}); upgrade mailbridge"
+                f"{self.path}: written by a newer mailbridge (schema {version}, this one knows {newest}); upgrade mailbridge"
             )
         if not is_visitor:
             check = "integrity_check" if self.path.stat().st_size <= FULL_CHECK else "quick_check"
@@ -107,29 +108,23 @@ class Database:
             if is_visitor:
                 raise StoreError(f"{self.path}: an empty database; has the daemon run with this configuration?")
             with connection:
-                connection.execute(SCHEMA)
+                migrations.apply(connection)
                 connection.execute("INSERT INTO meta VALUES ('seal', ?)", (cipher.seal(b"mailbridge", "meta"),))
         row = connection.execute("SELECT value FROM meta WHERE key = 'seal'").fetchone()
         if row is None:
             raise StoreError(f"{self.path}: made by a mailbridge before its first release; move it away, with its key file")
         if cipher.open(row[0], "meta") is None:
             raise StoreError(f"{self.path}: was written with another key file; restore that one from the backup")
-        if 0 < version < VERSION:
-            self._upgrade(connection, version, is_visitor=is_visitor)
+        if 0 < version < newest:
+            if is_visitor:
+                raise StoreError(
+                    f"{self.path}: written by an older mailbridge (schema {version}, this one has {newest}); restart the daemon"
+                )
+            with connection:
+                migrations.apply(connection)
         row = connection.execute("SELECT value FROM meta WHERE key = 'handed on'").fetchone()
         if row is not None:
             cipher.adopt(row[0])
-
-    def _upgrade(self, connection: apsw.Connection, version: int, *, is_visitor: bool) -> None:
-        """Make it one of our version; the daemon does, since only one may. Raises StoreError for anybody else."""
-        if is_visitor:
-            raise StoreError(
-                f"{self.path}: written by an older mailbridge (schema {version}, this one has {VERSION}); restart the daemon"
-            )
-        with connection:
-            for step in range(version, VERSION):
-                connection.execute(UPGRADES[step])
-            connection.pragma("user_version", VERSION)
 
 
 def require_sound_sqlite() -> None:
@@ -173,3 +168,17 @@ def mend(fault: apsw.Error) -> str:
     if isinstance(fault, apsw.IOError):
         return "cannot be read or written (an input/output error); look at the disk"
     return f"SQLite says {type(fault).__name__}; move it away (or restore a backup) and start again"
+
+
+def read_anchor(connection: apsw.Connection) -> Anchor | None:
+    """What ties steady time to a boot, as an earlier run kept it."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'anchor'").fetchone()
+    if row is None:
+        return None
+    boot, _, offset = row[0].rpartition(":")
+    return Anchor(boot=boot, offset=int(offset))
+
+
+def keep_anchor(connection: apsw.Connection, anchor: Anchor) -> None:
+    """Keep it for the next run."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('anchor', ?)", (f"{anchor.boot}:{anchor.offset}",))

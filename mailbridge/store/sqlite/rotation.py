@@ -19,7 +19,7 @@ import apsw
 from mailbridge.config.settings import StoreSettings
 from mailbridge.store import StoreError
 from mailbridge.store.cipher import Cipher, read_key
-from mailbridge.store.database import Database, lock, mend, unlock
+from mailbridge.store.sqlite.database import Database, lock, mend, unlock
 
 SEALED = (
     ("mail", "private", "id", "mail"),

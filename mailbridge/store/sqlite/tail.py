@@ -8,9 +8,9 @@ import apsw
 import msgspec
 
 from mailbridge.clock import from_micros
+from mailbridge.store.packing import Facts
 from mailbridge.store.reading import Happening
-from mailbridge.store.rows import Facts
-from mailbridge.store.writer import Writer
+from mailbridge.store.sqlite.writer import Writer
 
 QUERY = (
     "SELECT journal.id, at, event, journal.mail_id, delivery_id, detail, delivery.identifier, mail.facts FROM journal"

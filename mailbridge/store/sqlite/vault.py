@@ -16,7 +16,7 @@ from mailbridge.core.secret import Secret
 from mailbridge.core.totp import Algorithm, Authenticator
 from mailbridge.store.cipher import Cipher
 from mailbridge.store.reading import StoredTotp, Token
-from mailbridge.store.writer import Writer
+from mailbridge.store.sqlite.writer import Writer
 
 log = logging.getLogger("mailbridge.store")
 

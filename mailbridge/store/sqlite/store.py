@@ -7,28 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import apsw
 import msgspec
 
-from mailbridge.clock import Anchor, SteadyClock, from_micros, to_micros
-from mailbridge.config.settings import RetentionSettings, StoreSettings
-from mailbridge.core.delivery import Claim, Delivery, State, Step
+from mailbridge.clock import SteadyClock, from_micros, to_micros
+from mailbridge.core.delivery import Claim, Delivery, Ending, State
 from mailbridge.core.mail import Envelope
-from mailbridge.store import Arrival, Due, JournalLine, MailRow, Receipt, StoreError
-from mailbridge.store.cipher import Cipher, Names, read_key
-from mailbridge.store.codes import SqliteCodes
-from mailbridge.store.database import Database, lock, mend, require_sound_sqlite, unlock
-from mailbridge.store.outbox import Outbox
-from mailbridge.store.retention import Retention
-from mailbridge.store.rotation import finish as finish_rotation
-from mailbridge.store.rows import DELIVERY, MAIL, facts_of, journal, link_of, private_of, read_delivery, read_mail
-from mailbridge.store.tail import SqliteTail
-from mailbridge.store.vault import SqliteVault
-from mailbridge.store.writer import Writer
+from mailbridge.core.occurrence import Released, Settled
+from mailbridge.store import Arrival, Due, JournalLine, MailRow, Receipt, Settlement
+from mailbridge.store.cipher import Cipher, Names
+from mailbridge.store.packing import facts_of, link_of, private_of
+from mailbridge.store.sqlite.codes import SqliteCodes
+from mailbridge.store.sqlite.database import keep_anchor, read_anchor, unlock
+from mailbridge.store.sqlite.queues import Queues, Written, log_ended, next_number
+from mailbridge.store.sqlite.retention import Retention
+from mailbridge.store.sqlite.rows import DELIVERY, MAIL, journal, read_delivery, read_mail, with_content
+from mailbridge.store.sqlite.tail import SqliteTail
+from mailbridge.store.sqlite.vault import SqliteVault
+from mailbridge.store.sqlite.writer import Writer
 
 REALIGN = timedelta(seconds=1)
 """How far the wall clock may be off before steady time is put back on it, once no code lives."""
@@ -51,7 +49,7 @@ class SqliteStore:
         self,
         *,
         writer: Writer,
-        outbox: Outbox,
+        queues: Queues,
         cipher: Cipher,
         names: Names,
         clock: SteadyClock,
@@ -63,7 +61,7 @@ class SqliteStore:
         self.tail = SqliteTail(writer)
         self.names = names
         self._writer = writer
-        self._outbox = outbox
+        self._queues = queues
         self._cipher = cipher
         self._clock = clock
         self._retention = retention
@@ -92,7 +90,7 @@ class SqliteStore:
             journal(connection, now, "duplicate", known[0])
             return Receipt(mail_id=known[0], is_duplicate=True, is_pushed=bool(arrival.drafts))
         received = min(to_micros(envelope.received_at), now)
-        number = self._outbox.numbers.next("mail")
+        number = next_number(connection, "mail")
         seal = self._cipher.seal
         connection.execute(
             "INSERT INTO mail VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -111,7 +109,7 @@ class SqliteStore:
             ),
         )
         journal(connection, now, "stored", number)
-        claims, superseded = self._outbox.add(connection, number, arrival.drafts, received, now, arrival.extraction.rule)
+        claims, superseded = self._queues.add(connection, number, arrival.drafts, received, now, arrival.extraction.rule)
         return Receipt(mail_id=number, claims=claims, superseded=superseded, is_pushed=bool(arrival.drafts))
 
     def _keep_cursor(self, connection: apsw.Connection, cursor: str | None) -> None:
@@ -126,19 +124,32 @@ class SqliteStore:
 
     async def claim(self, *, limit: int, busy: Sequence[str] = ()) -> Due:
         """See `Store.claim`."""
-        return await self._writer.do(lambda connection: self._outbox.claim(connection, limit, self._clock.micros(), busy))
+        return await self._writer.do(lambda connection: self._queues.claim(connection, limit, self._clock.micros(), busy))
 
-    async def settle(self, claim: Claim, step: Step) -> tuple[Claim, ...]:
+    async def settle(self, claim: Claim, ending: Ending, *, jitter: float, grace: timedelta) -> Settlement:
         """See `Store.settle`."""
-        return await self._writer.do(lambda connection: self._outbox.settle(connection, claim, step, self._clock.micros()))
+        settled = Settled(id=claim.delivery.id, token=claim.token, ending=ending, jitter=jitter, grace=grace)
+        written = await self._writer.do(lambda connection: self._happened(connection, claim, settled))
+        log_ended(written.changes, but=settled.id)
+        own = next((change.row for change in written.changes if change.row.id == settled.id), None)
+        return Settlement(delivery=own, claims=written.claims)
 
     async def release(self, claims: Sequence[Claim]) -> None:
         """See `Store.release`."""
-        await self._writer.do(lambda connection: self._outbox.release(connection, claims, self._clock.micros()))
+
+        def work(connection: apsw.Connection) -> None:
+            for claim in claims:
+                self._happened(connection, claim, Released(id=claim.delivery.id, token=claim.token))
+
+        await self._writer.do(work)
+
+    def _happened(self, connection: apsw.Connection, claim: Claim, occurrence: Settled | Released) -> Written:
+        draft = claim.delivery.draft
+        return self._queues.happened(connection, draft.target, draft.identifier.casefold(), occurrence, self._clock.micros())
 
     async def retry(self, delivery_id: int) -> bool:
         """See `Store.retry`."""
-        return await self._writer.do(lambda connection: self._outbox.retry(connection, delivery_id, self._clock.micros()))
+        return await self._writer.do(lambda connection: self._queues.retry(connection, delivery_id, self._clock.micros()))
 
     async def sweep(self) -> datetime | None:
         """See `Store.sweep`."""
@@ -148,18 +159,18 @@ class SqliteStore:
 
     def _sweep(self, connection: apsw.Connection) -> datetime | None:
         now = self._clock.micros()
-        is_more = self._outbox.expire(connection, now)
+        is_more = self._queues.pass_time(connection, now)
         is_erased, is_left = self._retention.erase(connection, now)
         self._is_to_forget = self._is_to_forget or is_erased
         if self._is_to_forget and not is_left:
             self._writer.truncate()
             self._is_to_forget = False
         is_more = self._retention.purge(connection, now) or is_left or is_more
-        if abs(self._clock.drift) > REALIGN and not self._outbox.is_busy(connection):
+        if abs(self._clock.drift) > REALIGN and not self._queues.is_busy(connection):
             self._clock.realign()
             self._retention.clamp(connection, self._clock.micros())
-        if _anchor(connection) != self._clock.anchor:
-            _keep_anchor(connection, self._clock.anchor)
+        if read_anchor(connection) != self._clock.anchor:
+            keep_anchor(connection, self._clock.anchor)
         if self.trouble is not None:  # only a write can tell that it is over
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('probe', ?)", (now,))
         return self._clock.now() if is_more else self._clock.now() + SWEEP_EVERY
@@ -170,12 +181,13 @@ class SqliteStore:
         """See `Store.deliveries`; ``mail_id`` narrows it to one mail's."""
         chosen = [str(state) for state in states] or [str(state) for state in State]
         marks = ", ".join("?" * len(chosen))
-        query = f"SELECT {DELIVERY} FROM delivery WHERE state IN ({marks})"  # noqa: S608  (names of columns and question marks)
+        query = f"SELECT {DELIVERY}, content FROM delivery WHERE state IN ({marks})"  # noqa: S608  (names of columns and question marks)
         values: list[Any] = list(chosen)
         if mail_id is not None:
             query, values = f"{query} AND mail_id = ?", [*values, mail_id]
         rows = await self._read(f"{query} ORDER BY id DESC LIMIT ?", (*values, limit))
-        return tuple(read_delivery(row, self._cipher) for row in rows)
+        found = ((read_delivery(row), row[-1]) for row in rows)
+        return tuple(with_content(one, sealed, self._cipher) or one for one, sealed in found)
 
     async def mails(self, *, limit: int = 100) -> tuple[MailRow, ...]:
         """See `Store.mails`."""
@@ -248,102 +260,3 @@ class SqliteStore:
 
     async def _read(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         return await self._writer.do(lambda connection: list(connection.execute(query, tuple(values))), is_read=True)
-
-
-def path_of(settings: StoreSettings) -> Path:
-    """The database file of ``sqlite:///relative`` or ``sqlite:////absolute``."""
-    return Path(urlsplit(settings.url).path.removeprefix("/"))
-
-
-def key_path_of(settings: StoreSettings) -> Path:
-    """The key file: as configured, else beside the database."""
-    return settings.key_file or path_of(settings).with_suffix(".key")
-
-
-def open_sqlite(
-    settings: StoreSettings, retention: RetentionSettings, *, clock: SteadyClock, grace: timedelta, is_visitor: bool = False
-) -> SqliteStore:
-    """Open, check and recover. A visitor (a command beside the running daemon) takes no lock and recovers nothing.
-
-    Raises:
-        StoreInUse: another daemon has this database.
-        StoreError: it cannot be used until somebody mends what the message names.
-    """
-    require_sound_sqlite()
-    path = path_of(settings)
-    if is_visitor and not path.exists():
-        raise StoreError(f"{path}: no database there yet; has the daemon run with this configuration?")
-    taken = None
-    try:
-        if not is_visitor:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            taken = lock(path)
-        return _open(settings, Retention(retention), clock, grace, is_visitor=is_visitor, taken=taken)
-    except apsw.Error as fault:
-        unlock(taken)
-        raise StoreError(f"{path}: {mend(fault)}") from None
-    except OSError as fault:
-        unlock(taken)
-        raise StoreError(f"{path}: {fault.strerror}; the folder must be writable for the user that runs mailbridge") from None
-    except StoreError:
-        unlock(taken)
-        raise
-
-
-def _open(
-    settings: StoreSettings, retention: Retention, clock: SteadyClock, grace: timedelta, *, is_visitor: bool, taken: int | None
-) -> SqliteStore:
-    path = path_of(settings)
-    database = Database(path, settings)
-    connection = database.connect()
-    try:
-        is_made = database.is_empty(connection) and not is_visitor
-        if not is_visitor and not is_made:
-            finish_rotation(connection, key_path_of(settings))
-        cipher = Cipher(read_key(key_path_of(settings), is_made=is_made))
-        outbox = Outbox(cipher=cipher, clock=clock)
-        database.check(connection, cipher, is_visitor=is_visitor)
-        if is_visitor:
-            clock.resume(_anchor(connection), newest=None, is_idle=False)
-        else:
-            outbox.numbers.read(connection)
-            with connection:
-                _resume_clock(connection, clock, outbox, retention)
-                outbox.recover(connection, clock.micros(), grace)
-    except BaseException:
-        connection.close(True)
-        raise
-    writer = Writer(database.connect, is_in_place=database.is_in_place)
-    if not is_visitor:
-        writer.truncate()  # the log of a process that was killed may still hold what that one had erased
-    writer.start(connection)
-    return SqliteStore(
-        writer=writer,
-        outbox=outbox,
-        cipher=cipher,
-        names=Names(cipher.names_key),
-        clock=clock,
-        retention=retention,
-        lock=taken,
-    )
-
-
-def _resume_clock(connection: apsw.Connection, clock: SteadyClock, outbox: Outbox, retention: Retention) -> None:
-    newest = connection.execute("SELECT max(received_at) FROM mail").fetchone()
-    is_idle = not outbox.is_busy(connection)
-    clock.resume(_anchor(connection), newest=newest[0] if newest else None, is_idle=is_idle)
-    if is_idle:
-        retention.clamp(connection, clock.micros())
-    _keep_anchor(connection, clock.anchor)
-
-
-def _anchor(connection: apsw.Connection) -> Anchor | None:
-    row = connection.execute("SELECT value FROM meta WHERE key = 'anchor'").fetchone()
-    if row is None:
-        return None
-    boot, _, offset = row[0].rpartition(":")
-    return Anchor(boot=boot, offset=int(offset))
-
-
-def _keep_anchor(connection: apsw.Connection, anchor: Anchor) -> None:
-    connection.execute("INSERT OR REPLACE INTO meta VALUES ('anchor', ?)", (f"{anchor.boot}:{anchor.offset}",))

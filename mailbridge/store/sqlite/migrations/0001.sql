@@ -1,32 +1,7 @@
-"""The database's shape: tables that refuse nonsense, and the number of the version that made them.
-
-Indexes are partial where they can be: a code that goes straight out is never in those of the waiting, and an erased row
-is in none, so that neither a new mail nor a sweep costs more with every mail that came before.
-"""
-
-from __future__ import annotations
-
-from mailbridge.core.delivery import TRANSITIONS, UNFINISHED, State
-
-VERSION = 2
-"""``PRAGMA user_version``; a database with a higher one was written by a newer mailbridge and is refused."""
-
-STATES = ", ".join(f"'{state}'" for state in State)
-OPEN = ", ".join(f"'{state}'" for state in UNFINISHED)
-EDGES = ", ".join(sorted({f"'{before}>{after}'" for (before, _), after in TRANSITIONS.items()}))
-FIRST = ", ".join(sorted({"'pending'"} | {f"'{after}'" for (before, _), after in TRANSITIONS.items() if before is State.PENDING}))
-"""The states that a new row may have: pending, or what becomes of a pending one in the same transaction."""
-
-OWED = """
-CREATE TABLE owed (
-    mailbox TEXT NOT NULL,
-    validity TEXT NOT NULL,
-    uid INTEGER NOT NULL,
-    PRIMARY KEY (mailbox, validity, uid)
-) WITHOUT ROWID;
-"""
-
-SCHEMA = f"""
+-- The tables as the last database before release 0.1.0 had them; 0002 makes them those of release 0.1.0.
+-- A released file is never changed: what is to be different is a file with the next number.
+-- Indexes are partial where they can be: a code that goes straight out is never in those of the waiting, and an erased row is in none,
+-- so that neither a new mail nor a sweep costs more with every mail that came before.
 CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 CREATE TABLE mail (
     id INTEGER PRIMARY KEY,
@@ -55,7 +30,7 @@ CREATE TABLE delivery (
     workflow_id TEXT,
     task_id TEXT,
     lifetime INTEGER NOT NULL CHECK (lifetime >= 0),
-    state TEXT NOT NULL CHECK (state IN ({STATES})),
+    state TEXT NOT NULL CHECK (state IN ('pending', 'in_flight', 'delivered', 'superseded', 'expired', 'dead')),
     received_at INTEGER NOT NULL,
     deadline INTEGER NOT NULL,
     due_at INTEGER,
@@ -68,13 +43,13 @@ CREATE TABLE delivery (
     reason TEXT NOT NULL DEFAULT '',
     ref TEXT NOT NULL DEFAULT '',
     final_at INTEGER,
-    CHECK ((state IN ({OPEN})) = (final_at IS NULL)),
-    CHECK (state NOT IN ({OPEN}) OR content IS NOT NULL),
+    CHECK ((state IN ('pending', 'in_flight')) = (final_at IS NULL)),
+    CHECK (state NOT IN ('pending', 'in_flight') OR content IS NOT NULL),
     CHECK (state = 'pending' OR due_at IS NULL),
     CHECK (state != 'in_flight' OR token > 0)
 );
 CREATE INDEX delivery_mail ON delivery (mail_id);
-CREATE INDEX delivery_line ON delivery (target, line, id) WHERE state IN ({OPEN});
+CREATE INDEX delivery_line ON delivery (target, line, id) WHERE state IN ('pending', 'in_flight');
 CREATE UNIQUE INDEX delivery_one_in_flight ON delivery (target, line) WHERE state = 'in_flight';
 CREATE INDEX delivery_due ON delivery (target, due_at) WHERE state = 'pending' AND due_at IS NOT NULL;
 CREATE INDEX delivery_deadline ON delivery (deadline) WHERE state = 'pending';
@@ -82,10 +57,10 @@ CREATE INDEX delivery_sender ON delivery (target, line, sender, workflow_run_id)
 CREATE INDEX delivery_secret ON delivery (max(final_at, deadline)) WHERE content IS NOT NULL AND final_at IS NOT NULL;
 CREATE INDEX delivery_lost ON delivery (state) WHERE state IN ('expired', 'dead');
 CREATE INDEX delivery_readable ON delivery (line, received_at) WHERE content IS NOT NULL;
-CREATE TRIGGER delivery_first BEFORE INSERT ON delivery WHEN NEW.state NOT IN ({FIRST})
+CREATE TRIGGER delivery_first BEFORE INSERT ON delivery WHEN NEW.state NOT IN ('expired', 'in_flight', 'pending', 'superseded')
     BEGIN SELECT RAISE(ABORT, 'no state for a new delivery'); END;
 CREATE TRIGGER delivery_transition BEFORE UPDATE OF state ON delivery
-    WHEN OLD.state != NEW.state AND OLD.state || '>' || NEW.state NOT IN ({EDGES})
+    WHEN OLD.state != NEW.state AND OLD.state || '>' || NEW.state NOT IN ('dead>pending', 'expired>pending', 'in_flight>dead', 'in_flight>delivered', 'in_flight>expired', 'in_flight>pending', 'pending>expired', 'pending>in_flight', 'pending>superseded')
     BEGIN SELECT RAISE(ABORT, 'no such transition of a delivery'); END;
 CREATE TABLE journal (
     id INTEGER PRIMARY KEY,
@@ -96,7 +71,8 @@ CREATE TABLE journal (
     detail TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE cursor (mailbox TEXT PRIMARY KEY, validity TEXT NOT NULL, uid INTEGER NOT NULL) WITHOUT ROWID;
-{OWED}
+
+
 CREATE TABLE run (
     line TEXT NOT NULL,
     run TEXT NOT NULL,
@@ -133,8 +109,3 @@ CREATE TABLE totp (
     created_at INTEGER NOT NULL,
     CHECK ((line IS NULL) = (identifier IS NULL))
 ) WITHOUT ROWID;
-PRAGMA user_version = {VERSION};
-"""
-
-UPGRADES = {1: OWED}
-"""What makes of a database of one version a database of the next."""

@@ -13,8 +13,8 @@ from mailbridge.clock import SteadyClock, from_micros, to_micros
 from mailbridge.core.secret import Secret
 from mailbridge.store.cipher import Cipher
 from mailbridge.store.reading import Code, Given, Poll, Wanted, Way
-from mailbridge.store.rows import journal
-from mailbridge.store.writer import Writer
+from mailbridge.store.sqlite.rows import journal
+from mailbridge.store.sqlite.writer import Writer
 
 CODE = "id, mail_id, identifier, sender, kind, content, rule, received_at, deadline, workflow_run_id, workflow_id, task_id"
 LIVE = f"SELECT {CODE} FROM delivery WHERE content IS NOT NULL AND kind != 'body' AND deadline > ? AND received_at >= ?"  # noqa: S608
