@@ -146,7 +146,7 @@ REVEALING = {
     "core/explain.py": "for `rules try`, in the operator's hands",
     "config/load.py": "several keys in one file, a line each",
     "config/checks.py": "whether a key can be sent at all",
-    "logs.py": "to be masked wherever it turns up",
+    "masks.py": "to be masked wherever it turns up",
 }
 
 

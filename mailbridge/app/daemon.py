@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -20,6 +21,7 @@ from mailbridge.app.engine import FLUSH, Engine, Flush, running, start_engine
 from mailbridge.app.events import DaemonEvents
 from mailbridge.app.preparation import Prepared, prepare
 from mailbridge.app.snapshot import Live, Snapshot, snapshot
+from mailbridge.app.targets import guard
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import ImapSettings, Settings
 from mailbridge.core.mail import Envelope
@@ -31,9 +33,9 @@ from mailbridge.intake.answer import Answer, Full
 from mailbridge.intake.confirming import Confirming
 from mailbridge.intake.door import Intake
 from mailbridge.intake.gate import Gate
+from mailbridge.masks import Masks
 from mailbridge.store import StoreError, StoreUnavailable
-from mailbridge.store.cipher import read_key
-from mailbridge.store.sqlite import key_path_of, path_of
+from mailbridge.store.sqlite import path_of
 from mailbridge.trust import gmail
 from mailbridge.trust.dns import Dns, Resolver
 from mailbridge.trust.seal import Sealer
@@ -117,7 +119,13 @@ class Bridge:
             level, checks = Level.UNREADY, {**checks, "store": engine.store.trouble}
         if not engine.pool.is_alive:
             level, checks = Level.UNREADY, {**checks, "parser": "no worker process is running"}
-        return Health(level=level, checks=checks, mailboxes=tuple(asdict(one) for one in mailboxes))
+        checks = {name: engine.masks.masked(reason) for name, reason in checks.items()}
+        return Health(level=level, checks=checks, mailboxes=tuple(self._shown(asdict(one)) for one in mailboxes))
+
+    def _shown(self, mailbox: dict[str, Any]) -> dict[str, Any]:
+        """A mailbox's health, in which its server may have repeated what it was told."""
+        masked = self.engine.masks.masked
+        return {name: masked(one) if isinstance(one, str) else one for name, one in mailbox.items()}
 
     async def render_metrics(self) -> bytes:
         """The metrics with what is read at the moment of asking."""
@@ -146,6 +154,7 @@ class Bridge:
         Raises:
             ConfigError: every mistake at once; the old settings serve on.
         """
+        guard(self.engine.masks, settings)
         prepared = await asyncio.to_thread(prepare, settings)
         async with self._change:
             prepared = Prepared(settings=_reloadable(self.settings, settings), rules=prepared.rules)
@@ -198,9 +207,9 @@ class Bridge:
             engine.store,
             now=engine.clock.now,
             drift=lambda: engine.clock.drift,
-            vault=open_vault(store) if any(one.oauth is not None for one in accounts) else None,
+            vault=open_vault(store, engine.masks) if any(one.oauth is not None for one in accounts) else None,
             hot=engine.waiting.is_anyone,
-            key=read_key(key_path_of(store), is_made=False),
+            key=engine.key,
         )
 
 
@@ -212,19 +221,23 @@ async def bridge(
     sockets: Mapping[str, Sequence[socket.socket]] | None = None,
     dns: Resolver | None = None,
     browser: Callable[[], httpx.AsyncClient] = gmail.browser,
+    masks: Masks | None = None,
 ) -> AsyncIterator[Bridge]:
     """The daemon, assembled and running for the length of the ``async with``.
 
     Starts from the inside out (store, workers, targets, and mail last) and stops in reverse: what is accepted is settled or
-    given back before the store closes. ``dns`` and ``browser`` reach the world outside; a test brings its own.
+    given back before the store closes. ``dns`` and ``browser`` reach the world outside; a test brings its own. ``masks``
+    learns every secret of the settings and each that is got later.
 
     Raises:
         ConfigError, StoreError, ListenError: a set-up that cannot work; the message says what to do.
     """
+    masks = masks or Masks()
+    guard(masks, settings)
     prepared = prepare(settings)
     async with AsyncExitStack() as stack:
         flush = Flush(FLUSH)
-        engine, live = await start_engine(stack, prepared, flush)
+        engine, live = await start_engine(stack, prepared, flush, masks)
         here = await _open_door(stack, engine, live, dns, browser)
         await _serve_http(stack, here)
         here.listeners = await smtp.serve(
@@ -275,7 +288,7 @@ async def _open_door(
         reader=engine.pool,
         gate=gate,
         store=engine.store,
-        sealer=Sealer(read_key(key_path_of(settings.store), is_made=False)),
+        sealer=Sealer(engine.key),
         policy=lambda: live.now.intake,
         events=events,
         metrics=engine.metrics,

@@ -7,22 +7,24 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from mailbridge.app.preparation import Prepared
 from mailbridge.app.snapshot import Live, snapshot
-from mailbridge.app.targets import Receiver, Served, receiver_of, target_of, targets_of
+from mailbridge.app.targets import Receiver, Served, guard, receiver_of, target_of, targets_of
 from mailbridge.clock import SteadyClock
 from mailbridge.dispatch.dispatcher import Dispatcher
 from mailbridge.intake.pool import ParserPool, parser_pool
 from mailbridge.intake.understand import Understanding
+from mailbridge.masks import Masks
 from mailbridge.metrics import Metrics
 from mailbridge.sinks import Sink
 from mailbridge.store import StoreUnavailable
-from mailbridge.store.sqlite import SqliteStore, open_sqlite
-from mailbridge.trust import verify
+from mailbridge.store.cipher import read_key
+from mailbridge.store.sqlite import SqliteStore, key_path_of, open_sqlite
+from mailbridge.trust import dkim
 from mailbridge.waiting import Waiting
 
 log = logging.getLogger("mailbridge.app")
@@ -59,12 +61,14 @@ class Engine:
     pool: ParserPool[Understanding]
     dispatcher: Dispatcher
     waiting: Waiting
+    masks: Masks
+    key: bytes = field(repr=False)
     served: Served
     sink: Sink
     receiver: Receiver | None
 
 
-async def start_engine(stack: AsyncExitStack, prepared: Prepared, flush: Flush) -> tuple[Engine, Live]:
+async def start_engine(stack: AsyncExitStack, prepared: Prepared, flush: Flush, masks: Masks) -> tuple[Engine, Live]:
     """Open the store, start workers, targets and dispatcher; they end with the stack, the store last.
 
     Raises:
@@ -74,8 +78,11 @@ async def start_engine(stack: AsyncExitStack, prepared: Prepared, flush: Flush) 
     clock, metrics = SteadyClock(), Metrics()
     store = open_sqlite(settings.store, settings.retention, clock=clock, grace=settings.skyvern.grace)
     stack.push_async_callback(store.close)
+    key = read_key(key_path_of(settings.store), is_made=False)
+    masks.guard(key)
     receiver = await receiver_of(stack, settings)
     served = targets_of(settings, receiver)
+    guard(masks, settings, served.targets)
     live = Live(snapshot(settings, rules=prepared.rules, served=served))
     # A worker takes 0.2 s to start, and so does the library that verifies signatures: both at once.
     starting = asyncio.ensure_future(
@@ -92,7 +99,7 @@ async def start_engine(stack: AsyncExitStack, prepared: Prepared, flush: Flush) 
     try:
         targets = [target_of(stack, one, metrics) for one in served.targets]
         if not served.is_only_practice:
-            await asyncio.to_thread(verify.warm_up)
+            await asyncio.to_thread(dkim.warm_up)
     finally:
         pool = await starting
     dispatcher = Dispatcher(store=store, targets=targets, now=clock.now, metrics=metrics)
@@ -105,6 +112,8 @@ async def start_engine(stack: AsyncExitStack, prepared: Prepared, flush: Flush) 
         pool=pool,
         dispatcher=dispatcher,
         waiting=Waiting(now=clock.now),
+        masks=masks,
+        key=key,
         served=served,
         sink=targets[0].sink,
         receiver=receiver,

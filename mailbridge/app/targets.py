@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from mailbridge.config.secrets import secrets_of
 from mailbridge.config.settings import Settings, TargetSettings
 from mailbridge.core.secret import Secret
 from mailbridge.dispatch.dispatcher import Target
 from mailbridge.dispatch.routing import SKYVERN, Routing
+from mailbridge.masks import Masks
 from mailbridge.metrics import Metrics
 from mailbridge.sinks.skyvern import SkyvernSink, api_key_from_credentials_file
 from mailbridge.web.practice import Practice, practice_app
@@ -88,9 +90,26 @@ def target_of(stack: AsyncExitStack, settings: TargetSettings, metrics: Metrics)
     return Target(name=settings.name, sink=sink, senders=settings.senders, grace=settings.grace)
 
 
+def guard(masks: Masks, settings: Settings, targets: Sequence[TargetSettings] = ()) -> None:
+    """Have every secret of the settings masked, and the keys of the targets, which may come from elsewhere."""
+    masks.guard(*(secret for _, secret in secrets_of(settings)), *(one.api_key for one in targets))
+
+
 def pull_keys(settings: Settings, targets: Sequence[TargetSettings]) -> tuple[PullKey, ...]:
-    """The keys that polls may be signed with: those configured, else each target's own for the identifiers it serves."""
+    """The keys that polls may be signed with: those of ``[pull]``, else the API key of each Skyvern for the identifiers it serves."""
     if settings.pull.keys:
         return tuple(PullKey(secret=key, serves=lambda _: True) for key in settings.pull.keys)
     routing = Routing(settings.target)
-    return tuple(PullKey(secret=one.api_key, serves=routing.serves(one.name)) for one in targets if one.api_key)
+    keys = ((signing_key(one), routing.serves(one.name)) for one in targets)
+    return tuple(PullKey(secret=key, serves=serves) for key, serves in keys if key)
+
+
+def signing_key(target: TargetSettings) -> Secret | None:
+    """What a target's own polls are signed with; None for one that does not poll.
+
+    Only Skyvern polls, and signs with its API key. A target of another kind has secrets for other ends: they must not open this door,
+    so each kind has its line here, and the type checker asks for it.
+    """
+    match target.kind:
+        case "skyvern":
+            return target.api_key

@@ -86,13 +86,11 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
     settings = loaded.settings
     talk = logs.configure(settings.log, sys.stderr)
     _open_files(settings.smtp.max_connections + BOUNDS.connections + OWN_FILES)
-    for key in (settings.skyvern.api_key, *(target.api_key for target in settings.target)):
-        if key is not None:
-            talk.guard(key)
+    logs.adopt_unhandled()
     stop = asyncio.Event()
     hangup = asyncio.Event()
     _own_signals(stop, hangup)
-    async with bridge(settings, state_dir=state_dir(settings), sockets=sockets) as running:
+    async with bridge(settings, state_dir=state_dir(settings), sockets=sockets, masks=talk.masks) as running:
         log.info(
             "ready",
             extra={

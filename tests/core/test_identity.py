@@ -141,6 +141,17 @@ STRATEGY = {
         "ann@corp.example",
         "Received",
     ),
+    "several in To, one of whom cannot be read": ("To: j\u00f6rg@corp.example, ann@corp.example\n", None, None),
+    "the same, with a stamp": (
+        "To: j\u00f6rg@corp.example, bob@corp.example\nX-Original-To: ann@corp.example\n",
+        "ann@corp.example",
+        "X-Original-To",
+    ),
+    "an attached original to several, one of whom cannot be read": (
+        ATTACHED.format(to='"x"@corp.example, ann@corp.example'),
+        None,
+        None,
+    ),
     "several in To, and nothing else": ("To: x@y.example, z@y.example\n", None, None),
     "nothing but us": (f"To: {BRIDGE}\nDelivered-To: {BRIDGE}\nX-Original-To: {BRIDGE}\n", None, None),
     "nothing at all": ("Subject: hello\n", None, None),

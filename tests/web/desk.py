@@ -157,9 +157,13 @@ async def until(holds: Callable[[], bool], *, patience: float = 10.0) -> None:
 
 @asynccontextmanager
 async def open_desk(
-    folder: Path, *, is_known: Callable[[str], bool] = lambda _: True, limit: RateLimit | None = None
+    folder: Path,
+    *,
+    is_known: Callable[[str], bool] = lambda _: True,
+    limit: RateLimit | None = None,
+    polls: RateLimit | None = None,
 ) -> AsyncIterator[Desk]:
-    """A desk over an empty store in ``folder``; with ``limit`` in place of the daemon's own rate limits."""
+    """A desk over an empty store in ``folder``; with ``limit`` in place of the daemon's own rate limits, ``polls`` for signed polls."""
     clock = SteadyClock()
     settings = StoreSettings(url=f"sqlite:///{folder}/mailbridge.db")
     store = open_sqlite(settings, RetentionSettings(), clock=clock, grace=timedelta())
@@ -173,7 +177,8 @@ async def open_desk(
         now=clock.now,
         metrics=Metrics(),
         policy=lambda: pulling.now,
-        polls=limit,
+        polls=polls or limit,
+        strangers=limit,
     )
     gate = Gate(vault=store.vault, admin=Secret(ADMIN), strangers=limit)
     codes = CodesApi(

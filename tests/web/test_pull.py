@@ -12,9 +12,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from mailbridge.app.targets import pull_keys, targets_of
+from mailbridge.config.settings import PullSettings, Settings, SkyvernSettings, TargetSettings
 from mailbridge.core.otpauth import read_secrets
 from mailbridge.core.secret import Secret
-from mailbridge.web.limits import MOST_BODY
+from mailbridge.web.limits import MOST_BODY, RateLimit
 from mailbridge.web.pull import PullKey
 from tests.web.desk import KEY, Desk, at_desk
 
@@ -145,6 +149,49 @@ def test_one_client_cannot_ask_without_end(tmp_path: Path) -> None:
         assert int(limited[0].headers["retry-after"]) >= 1
 
     at_desk(tmp_path, work)
+
+
+def test_unsigned_requests_take_nothing_from_signed_ones(tmp_path: Path) -> None:
+    """However many came before from the same client, without a signature, with a wrong one or with another's key: 200 and the code."""
+
+    async def work(desk: Desk) -> None:
+        await desk.mail(CODE)
+        wrong = {"x-skyvern-signature": hmac.new(b"another key", b"{}", hashlib.sha256).hexdigest()}
+        statuses = set()
+        for number in range(300):
+            headers = wrong if number % 2 else {}
+            statuses.add((await desk.client.post("/skyvern/totp/ann@corp.com", content=b"{}", headers=headers)).status_code)
+        assert statuses == {401, 429}
+        for run in range(100):
+            assert await desk.code(task_id=f"tsk_{run}") == CODE
+        assert (await desk.client.post("/skyvern/totp/ann@corp.com", content=b"{}")).status_code in (401, 429)
+
+    at_desk(tmp_path, work)
+
+
+def test_signed_polls_are_counted_by_themselves(tmp_path: Path) -> None:
+    """One client cannot poll without end either, and what it does so costs unsigned requests nothing."""
+
+    async def work(desk: Desk) -> None:
+        assert [(await desk.poll()).status_code for _ in range(5)] == [200, 200, 200, 429, 429]
+        assert (await desk.client.post("/skyvern/totp/ann@corp.com", content=b"{}")).status_code == 401
+
+    at_desk(tmp_path, work, polls=RateLimit(rate=0.001, burst=3, now=time.monotonic))
+
+
+def test_only_the_keys_of_skyverns_sign_polls() -> None:
+    """The key of [skyvern] and those of further Skyverns, each for its identifiers; the secret of another kind of target never, and
+    with keys in [pull] those alone."""
+    further = TargetSettings(name="other", identifiers=("*@other.example",), api_key=Secret("key-of-other"))
+    hook = msgspec.structs.replace(TargetSettings(name="hook", api_key=Secret("secret-of-hook")), kind="webhook")
+    nobody = TargetSettings(name="none")
+    settings = Settings(skyvern=SkyvernSettings(api_key=Secret("key-of-main")), target=(further, hook, nobody))
+    found = {key.secret.reveal(): key.serves for key in pull_keys(settings, targets_of(settings, None).targets)}
+    assert set(found) == {"key-of-main", "key-of-other"}
+    assert found["key-of-other"]("x@other.example")
+    assert not found["key-of-other"]("ann@corp.example")
+    listed = msgspec.structs.replace(settings, pull=PullSettings(keys=(Secret("listed"),)))
+    assert [key.secret.reveal() for key in pull_keys(listed, targets_of(listed, None).targets)] == ["listed"]
 
 
 def test_it_never_redirects(tmp_path: Path) -> None:
