@@ -158,7 +158,7 @@ async def _reloaded(running: Bridge, config: Path | None) -> Sequence[str]:
         await running.reload(load_quietly(config).settings)
     except ConfigError as fault:
         return [str(problem) for problem in fault.problems]
-    return ()
+    return []
 
 
 def _banner(running: Bridge, domains: tuple[str, ...], config: Path | None) -> None:
