@@ -37,9 +37,9 @@ from mailbridge.intake.understand import Understanding
 from mailbridge.intake.warmup import warm_ups
 from mailbridge.metrics import Metrics
 from mailbridge.sinks import Sink
-from mailbridge.store import StoreUnavailable
+from mailbridge.store import Store, StoreUnavailable
 from mailbridge.store.cipher import read_key
-from mailbridge.store.sqlite import SqliteStore, key_path_of, open_sqlite, path_of
+from mailbridge.store.sqlite import key_path_of, open_sqlite, path_of
 from mailbridge.targets import practice_of, pull_keys, target_of, targets_of
 from mailbridge.trust import gmail, verify
 from mailbridge.trust.dns import Dns, Resolver
@@ -86,7 +86,7 @@ class Bridge:
     """The daemon, running. ``reload`` takes new settings as one, or raises and leaves everything as it was."""
 
     settings: Settings
-    store: SqliteStore
+    store: Store
     dispatcher: Dispatcher
     intake: Intake
     metrics: Metrics
@@ -120,7 +120,7 @@ class Bridge:
         checks |= {f"canary {name}": one.reason for name, one in self.mailboxes.canaries().items() if not one.is_well}
         level = Level.DEGRADED if checks else Level.READY
         try:
-            await self.store.counts()
+            await self.store.outbox.counts()
         except StoreUnavailable as fault:
             level, checks = Level.UNREADY, {**checks, "store": fault.kind}
         if self.store.trouble is not None:
@@ -139,7 +139,7 @@ class Bridge:
     async def render_metrics(self) -> bytes:
         """The metrics with what is read at the moment of asking."""
         try:
-            self.metrics.outbox(await self.store.counts())
+            self.metrics.outbox(await self.store.outbox.counts())
         except StoreUnavailable:
             log.warning("metrics without the outbox: store unavailable")
         self.metrics.waiting(Counter(wait.way for wait in self.waiting.everybody()))
@@ -197,7 +197,7 @@ async def bridge(
     metrics = Metrics()
     guide = guide_of(settings)
     async with AsyncExitStack() as stack:
-        store = open_sqlite(settings.store, settings.retention, clock=clock, grace=settings.skyvern.grace)
+        store: Store = open_sqlite(settings.store, settings.retention, clock=clock, grace=settings.skyvern.grace)
         stack.push_async_callback(store.close)
         starting = asyncio.ensure_future(
             stack.enter_async_context(
@@ -219,7 +219,7 @@ async def bridge(
                 await asyncio.to_thread(verify.warm_up)
         finally:
             pool = await starting
-        dispatcher = Dispatcher(store=store, targets=targets, now=clock.now, metrics=metrics)
+        dispatcher = Dispatcher(outbox=store.outbox, targets=targets, now=clock.now, metrics=metrics)
         await stack.enter_async_context(_running(dispatcher.run(), _sweep(store, clock.now)))
         flush = Flush(FLUSH)
         stack.push_async_callback(lambda: dispatcher.drain(flush.left()))
@@ -264,7 +264,7 @@ async def bridge(
             return await imap.serve(
                 settings.imap,
                 intake.accept,
-                store,
+                store.mailboxes,
                 now=clock.now,
                 drift=lambda: clock.drift,
                 vault=vault,
@@ -319,7 +319,7 @@ async def bridge(
 def api_routes(running: Bridge) -> Sequence[BaseRoute]:
     """What Skyvern and agents ask: the pull endpoint, codes, events, and the description of it all."""
     store, waiting = running.store, running.waiting
-    gate = TokenGate(vault=store.vault, admin=running.settings.http.token)
+    gate = TokenGate(entries=store.entries, admin=running.settings.http.token)
     codes = CodesApi(
         gate=gate,
         codes=store.codes,
@@ -329,7 +329,7 @@ def api_routes(running: Bridge) -> Sequence[BaseRoute]:
         grace=lambda: running.settings.pull.grace,
         is_known=running.is_known,
     )
-    events = EventsApi(gate=gate, tail=store.tail, waiting=waiting)
+    events = EventsApi(gate=gate, journal=store.journal, waiting=waiting)
     return (*running.pull.routes(), *codes.routes(), *events.routes(), *openapi_routes())
 
 
@@ -378,7 +378,7 @@ async def _running(*chores: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         raise faults.exceptions[0] from None  # the fault itself, be it of the block or of a chore
 
 
-async def _sweep(store: SqliteStore, now: Callable[[], datetime]) -> None:
+async def _sweep(store: Store, now: Callable[[], datetime]) -> None:
     """Expire and erase what is over its time, for ever."""
     while True:
         wait = SWEEP_EVERY

@@ -151,10 +151,10 @@ async def test_practice_asks_for_nothing_and_nobody(tmp_path: Path) -> None:
                 ingress="smtp",
             )
             receipt = await running.intake.accept(envelope)
-            row = await running.store.mail(receipt.mail_id)
+            row = await running.store.mails.one(receipt.mail_id)
             assert row is not None
             assert row.trust == "practice: nothing leaves this machine"
-            assert len(await running.store.deliveries(mail_id=receipt.mail_id)) == 1
+            assert len(await running.store.outbox.deliveries(mail_id=receipt.mail_id)) == 1
             assert not server.asked
 
 
