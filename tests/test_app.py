@@ -28,6 +28,7 @@ from mailbridge.store.cipher import read_key
 from mailbridge.web.health import Level
 from tests.loop import looped, until
 from tests.peers.daemon import RCPT, mail
+from tests.store.faulty import faulty_files
 from tests.store.test_sqlite_contract import held_by_another_process
 
 
@@ -85,12 +86,11 @@ async def test_a_mail_becomes_a_code_and_health_tells_of_trouble(tmp_path: Path)
 
 
 @looped
-async def test_a_mail_of_which_the_commit_fails_is_never_pushed(tmp_path: Path) -> None:
+async def test_a_mail_of_which_the_fsync_fails_is_never_pushed(tmp_path: Path) -> None:
     """451 means that nothing of the mail has left: the receiver gets the next one, and never this one."""
-    async with bridge(settings_in(tmp_path), state_dir=tmp_path) as running:
+    async with faulty_files() as disk, bridge(settings_in(tmp_path), state_dir=tmp_path) as running:
         assert running.practice is not None
-        await running.engine.store._writer.do(lambda connection: connection.set_commit_hook(lambda: True), is_read=True)
-        with pytest.raises(smtplib.SMTPDataError, match="451"):
+        with disk.unwritable(), pytest.raises(smtplib.SMTPDataError, match="451"):
             await send(running, "48291401")
         await send(running, "48291402")
         await running.practice.wait_for("48291402", patience=10)
@@ -109,7 +109,7 @@ async def test_a_stop_delivers_what_was_accepted(tmp_path: Path) -> None:
     wal = tmp_path / "mailbridge.db-wal"
     assert not wal.exists() or wal.stat().st_size == 0
     async with bridge(settings_in(tmp_path), state_dir=tmp_path) as running:
-        assert sum((await running.engine.store.counts()).values()) == 0
+        assert sum((await running.engine.store.outbox.counts()).values()) == 0
 
 
 @looped

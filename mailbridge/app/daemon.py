@@ -112,7 +112,7 @@ class Bridge:
         checks |= {f"canary {name}": one.reason for name, one in self.mailboxes.canaries().items() if not one.is_well}
         level = Level.DEGRADED if checks else Level.READY
         try:
-            await engine.store.counts()
+            await engine.store.outbox.counts()
         except StoreUnavailable as fault:
             level, checks = Level.UNREADY, {**checks, "store": fault.kind}
         if engine.store.trouble is not None:
@@ -131,7 +131,7 @@ class Bridge:
         """The metrics with what is read at the moment of asking."""
         engine, metrics = self.engine, self.engine.metrics
         try:
-            metrics.outbox(await engine.store.counts())
+            metrics.outbox(await engine.store.outbox.counts())
         except StoreUnavailable:
             log.warning("metrics without the outbox: store unavailable")
         metrics.waiting(Counter(wait.way for wait in engine.waiting.everybody()))
@@ -204,7 +204,7 @@ class Bridge:
         return imap.watchers_of(
             accounts,
             self.door.bring,
-            engine.store,
+            engine.store.mailboxes,
             now=engine.clock.now,
             drift=lambda: engine.clock.drift,
             vault=open_vault(store, engine.masks) if any(one.oauth is not None for one in accounts) else None,
@@ -324,7 +324,7 @@ def api_routes(here: Bridge) -> Sequence[BaseRoute]:
         metrics=engine.metrics,
         policy=lambda: live.now.pull,
     )
-    gate = TokenGate(vault=store.vault, admin=here.settings.http.token)
+    gate = TokenGate(entries=store.entries, admin=here.settings.http.token)
     codes = CodesApi(
         gate=gate,
         codes=store.codes,
@@ -334,7 +334,7 @@ def api_routes(here: Bridge) -> Sequence[BaseRoute]:
         grace=lambda: live.now.pull.grace,
         is_known=lambda identifier: live.now.is_known(identifier),
     )
-    events = EventsApi(gate=gate, tail=store.tail, waiting=waiting)
+    events = EventsApi(gate=gate, journal=store.journal, waiting=waiting)
     return (*pull.routes(), *codes.routes(), *events.routes(), *openapi_routes())
 
 

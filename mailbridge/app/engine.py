@@ -21,9 +21,9 @@ from mailbridge.intake.understand import Understanding
 from mailbridge.masks import Masks
 from mailbridge.metrics import Metrics
 from mailbridge.sinks import Sink
-from mailbridge.store import StoreUnavailable
+from mailbridge.store import Store, StoreUnavailable
 from mailbridge.store.cipher import read_key
-from mailbridge.store.sqlite import SqliteStore, key_path_of, open_sqlite
+from mailbridge.store.sqlite import key_path_of, open_sqlite
 from mailbridge.trust import dkim
 from mailbridge.waiting import Waiting
 
@@ -57,7 +57,7 @@ class Engine:
 
     clock: SteadyClock
     metrics: Metrics
-    store: SqliteStore
+    store: Store
     pool: ParserPool[Understanding]
     dispatcher: Dispatcher
     waiting: Waiting
@@ -76,7 +76,7 @@ async def start_engine(stack: AsyncExitStack, prepared: Prepared, flush: Flush, 
     """
     settings = prepared.settings
     clock, metrics = SteadyClock(), Metrics()
-    store = open_sqlite(settings.store, settings.retention, clock=clock, grace=settings.skyvern.grace)
+    store: Store = open_sqlite(settings.store, settings.retention, clock=clock, grace=settings.skyvern.grace)
     stack.push_async_callback(store.close)
     key = read_key(key_path_of(settings.store), is_made=False)
     masks.guard(key)
@@ -102,7 +102,7 @@ async def start_engine(stack: AsyncExitStack, prepared: Prepared, flush: Flush, 
             await asyncio.to_thread(dkim.warm_up)
     finally:
         pool = await starting
-    dispatcher = Dispatcher(store=store, targets=targets, now=clock.now, metrics=metrics)
+    dispatcher = Dispatcher(outbox=store.outbox, targets=targets, now=clock.now, metrics=metrics)
     await stack.enter_async_context(running(dispatcher.run(), _sweep(store, clock.now)))
     stack.push_async_callback(lambda: dispatcher.drain(flush.left()))
     engine = Engine(
@@ -138,7 +138,7 @@ async def running(*chores: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         raise faults.exceptions[0] from None  # the fault itself, be it of the block or of a chore
 
 
-async def _sweep(store: SqliteStore, now: Callable[[], datetime]) -> None:
+async def _sweep(store: Store, now: Callable[[], datetime]) -> None:
     """Expire and erase what is over its time, for ever."""
     while True:
         wait = SWEEP_EVERY

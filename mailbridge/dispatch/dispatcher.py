@@ -21,7 +21,7 @@ from typing import assert_never
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Delivery, Doubtful, Ending, Lapsed, Outcome, Refused, State
 from mailbridge.metrics import Metrics
 from mailbridge.sinks import Sink
-from mailbridge.store import Settlement, Store, StoreUnavailable
+from mailbridge.store import Outbox, Settlement, StoreUnavailable
 
 log = logging.getLogger("mailbridge.dispatch")
 
@@ -75,13 +75,13 @@ class Dispatcher:
     def __init__(
         self,
         *,
-        store: Store,
+        outbox: Outbox,
         targets: Sequence[Target],
         now: Callable[[], datetime],
         metrics: Metrics,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._store = store
+        self._outbox = outbox
         nowhere = Target(name=NOWHERE, sink=_Nowhere(), senders=1, grace=timedelta())
         self._targets: Mapping[str, Target] = {target.name: target for target in (nowhere, *targets)}
         self._queues: Mapping[str, deque[Claim]] = {name: deque() for name in self._targets}
@@ -171,7 +171,7 @@ class Dispatcher:
         if not claims:
             return
         try:
-            await self._store.release(claims)
+            await self._outbox.release(claims)
         except StoreUnavailable:
             self._overflow += claims
             raise
@@ -198,7 +198,7 @@ class Dispatcher:
         try:
             await self._give_back()
             busy = [name for name in self._behind if len(self._queues[name]) > ROOM - BATCH]
-            due = await self._store.claim(limit=BATCH, busy=busy)
+            due = await self._outbox.claim(limit=BATCH, busy=busy)
         except StoreUnavailable as fault:
             log.warning("store unavailable", extra={"kind": fault.kind})
             return
@@ -271,7 +271,7 @@ class Dispatcher:
         delay, jitter = 0.05, self._jitter()
         while True:
             try:
-                return await self._store.settle(claim, ending, jitter=jitter, grace=target.grace)
+                return await self._outbox.settle(claim, ending, jitter=jitter, grace=target.grace)
             except StoreUnavailable as fault:
                 if fault.kind == "closed":
                     return Settlement()

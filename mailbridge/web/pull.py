@@ -25,7 +25,7 @@ from starlette.routing import BaseRoute, Route
 from mailbridge.core.secret import Secret
 from mailbridge.metrics import Metrics
 from mailbridge.store import StoreUnavailable
-from mailbridge.store.cipher import Names
+from mailbridge.store.names import Names
 from mailbridge.store.reading import Codes, Poll, Vault
 from mailbridge.waiting import Waiting
 from mailbridge.web.fresh import fresh

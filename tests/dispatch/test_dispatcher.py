@@ -297,7 +297,7 @@ async def test_an_operator_retries_from_another_process(tmp_path: Path) -> None:
         await here.take(draft())
         await here.until_states(State.DEAD)
         visitor = open_sqlite(here.settings, RetentionSettings(), clock=SteadyClock(), grace=GRACE, is_visitor=True)
-        assert await visitor.retry(1)
+        assert await visitor.outbox.retry(1)
         await visitor.close()
         await here.until_states(State.DELIVERED, patience=4.0)
 
@@ -318,7 +318,7 @@ async def test_what_waited_in_the_store_goes_when_it_starts(tmp_path: Path) -> N
     sink = ScriptedSink(SteadyClock().now)
     async with post(tmp_path, lambda clock: sink) as here:
         receipt = await here.store.put(arrival(draft(), at=here.clock.now()))
-        await here.store.release(receipt.claims)
+        await here.store.outbox.release(receipt.claims)
         here.dispatcher.ring()
         await here.until_states(State.DELIVERED)
 
@@ -335,7 +335,7 @@ async def test_memory_is_bounded_and_order_is_kept_when_the_target_is_slow(tmp_p
         for first in range(0, total, 100):
             await asyncio.gather(*(here.take(draft(f"{n:06d}", identifier=f"u{n}@x.example")) for n in range(first, first + 100)))
         await until(lambda: here.dispatcher.backlog <= ROOM)
-        counts = await here.store.counts()
+        counts = await here.store.outbox.counts()
         assert counts[State.PENDING] + counts[State.IN_FLIGHT] == total
         assert here.dispatcher.backlog <= ROOM
         gate.open()

@@ -186,7 +186,9 @@ async def http_talk() -> AsyncIterator[HttpTalk]:
         with tempfile.TemporaryDirectory() as folder:
             async with bridge(_settings(Path(folder)), state_dir=Path(folder)) as running:
                 for text, who in ((TOKEN, ANN), (NARROW, "bob@corp.com")):
-                    await running.engine.store.vault.add_token(token_digest(text), name=who, identifiers=(who,), expires_at=None)
+                    await running.engine.store.entries.add_token(
+                        token_digest(text), name=who, identifiers=(who,), expires_at=None
+                    )
                 await plant(running)
                 talk = HttpTalk(running, heard)
                 await talk.tend()

@@ -154,10 +154,10 @@ async def test_practice_asks_for_nothing_and_nobody(tmp_path: Path) -> None:
             answer = await running.door.intake.accept(envelope)
             assert isinstance(answer, Stored)
             receipt = answer.receipt
-            row = await running.engine.store.mail(receipt.mail_id)
+            row = await running.engine.store.mails.one(receipt.mail_id)
             assert row is not None
             assert row.trust == "practice: nothing leaves this machine"
-            assert len(await running.engine.store.deliveries(mail_id=receipt.mail_id)) == 1
+            assert len(await running.engine.store.outbox.deliveries(mail_id=receipt.mail_id)) == 1
             assert not server.asked
 
 

@@ -37,4 +37,10 @@ def made(path: Path) -> None:
 
 async def settled(store: SqliteStore, claim: Claim) -> None:
     """Deliver a claim."""
-    await store.settle(claim, Accepted(), jitter=1.0, grace=SECOND)
+    await store.outbox.settle(claim, Accepted(), jitter=1.0, grace=SECOND)
+
+
+async def done_with(store: SqliteStore) -> None:
+    """Return when the writer is done with everything that it was given, what it does behind a commit included."""
+    await store._writer.do(lambda _: None)
+    await store._writer.do(lambda _: None)

@@ -57,9 +57,9 @@ def test_a_visitor_reads_and_retries_beside_the_daemon(tmp_path: Path) -> None:
         store = opened(tmp_path / "mailbridge.db")
         await store.put(arrival(draft(), at=SteadyClock().now()))
         visitor = opened(tmp_path / "mailbridge.db", is_visitor=True)
-        assert [one.state for one in await visitor.deliveries()] == [State.IN_FLIGHT]
-        assert (await visitor.mails())[0].subject == "Your code is 482913"
-        assert not await visitor.retry(1)
+        assert [one.state for one in await visitor.outbox.deliveries()] == [State.IN_FLIGHT]
+        assert (await visitor.mails.page())[0].subject == "Your code is 482913"
+        assert not await visitor.outbox.retry(1)
         await visitor.close()
         await store.close()
 
@@ -73,7 +73,7 @@ def test_a_visitor_reads_while_the_database_is_being_written(tmp_path: Path) -> 
     async def scene() -> None:
         visitor = opened(tmp_path / "mailbridge.db", is_visitor=True, busy_timeout=timedelta(milliseconds=10))
         with held_by_another_process(tmp_path / "mailbridge.db"):
-            assert len(await visitor.mails()) == 1
+            assert len(await visitor.mails.page()) == 1
         await visitor.close()
 
     asyncio.run(scene())

@@ -129,7 +129,7 @@ class Desk:
     async def token(self, *identifiers: str, expires_at: datetime | None = None, name: str = "test") -> dict[str, str]:
         """The header of a new token for these identifiers."""
         text = f"mbt_{name}-{'-'.join(identifiers)}"
-        await self.store.vault.add_token(token_digest(text), name=name, identifiers=identifiers, expires_at=expires_at)
+        await self.store.entries.add_token(token_digest(text), name=name, identifiers=identifiers, expires_at=expires_at)
         return {"Authorization": f"Bearer {text}"}
 
     async def ask(self, path: str, *, headers: dict[str, str] | None = None, **params: Any) -> httpx.Response:
@@ -180,7 +180,7 @@ async def open_desk(
         polls=polls or limit,
         strangers=limit,
     )
-    gate = Gate(vault=store.vault, admin=Secret(ADMIN), strangers=limit)
+    gate = Gate(entries=store.entries, admin=Secret(ADMIN), strangers=limit)
     codes = CodesApi(
         gate=gate,
         codes=store.codes,
@@ -190,7 +190,7 @@ async def open_desk(
         grace=lambda: GRACE,
         is_known=is_known,
     )
-    events = EventsApi(gate=gate, tail=store.tail, waiting=waiting)
+    events = EventsApi(gate=gate, journal=store.journal, waiting=waiting)
 
     async def ready() -> Health:
         return Health(level=Level.READY)

@@ -1,8 +1,8 @@
-"""Codes out of the SQLite store: the newest live one, to whom it was given, and that nobody consumes what another did."""
+"""The newest live code of an identifier, to whom it was given, and that nobody consumes what another did."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
@@ -10,24 +10,29 @@ from typing import Any
 import apsw
 
 from mailbridge.clock import SteadyClock, from_micros, to_micros
-from mailbridge.core.secret import Secret
 from mailbridge.store.cipher import Cipher
 from mailbridge.store.reading import Code, Given, Poll, Wanted, Way
-from mailbridge.store.sqlite.rows import journal
+from mailbridge.store.sqlite.readers import Readers, Reading
+from mailbridge.store.sqlite.rows import journal, open_content
 from mailbridge.store.sqlite.writer import Writer
 
-CODE = "id, mail_id, identifier, sender, kind, content, rule, received_at, deadline, workflow_run_id, workflow_id, task_id"
+CODE = "id, mail_id, identifier, sender, kind, content, rule, received_at, deadline, workflow_run_id, workflow_id, task_id, uid"
 LIVE = f"SELECT {CODE} FROM delivery WHERE content IS NOT NULL AND kind != 'body' AND deadline > ? AND received_at >= ?"  # noqa: S608
 NEWEST_FIRST = "ORDER BY received_at DESC, id DESC"
 MOST = 1_000
 """Live rows of one identifier that are looked at."""
 
 
-class SqliteCodes:
-    """Implements `mailbridge.store.reading.Codes` in the writer's transactions."""
+Find = Callable[[str, tuple[Any, ...]], Iterator[Any]]
+"""Runs a query: beside the writer, or in a transaction of its own where something is to be noted in the same."""
 
-    def __init__(self, *, writer: Writer, cipher: Cipher, clock: SteadyClock) -> None:
+
+class SqliteCodes:
+    """Implements `mailbridge.store.reading.Codes`."""
+
+    def __init__(self, *, writer: Writer, readers: Readers, cipher: Cipher, clock: SteadyClock) -> None:
         self._writer = writer
+        self._readers = readers
         self._cipher = cipher
         self._clock = clock
 
@@ -41,7 +46,7 @@ class SqliteCodes:
         first = self._first_poll(connection, poll, line, now)
         since = from_micros(first) - poll.grace
         wanted = Wanted(identifier=poll.identifier, kinds=("code",), since=since, runs=poll.runs)
-        code = self._newest(connection, wanted, now)
+        code = self._newest(connection.execute, wanted, now)
         if code is not None:
             self._write(connection, code.identifier, "pull", poll.run, code.what, is_consumed=False)
         return code
@@ -57,13 +62,13 @@ class SqliteCodes:
 
     async def newest(self, wanted: Wanted) -> Code | None:
         """See `Codes.newest`."""
-        return await self._writer.do(lambda connection: self._newest(connection, wanted, self._clock.micros()), is_read=True)
+        return await self._readers.do(lambda reading: self._newest(reading.rows, wanted, self._clock.micros()))
 
     async def consume(self, wanted: Wanted, *, reader: str) -> Code | None:
         """See `Codes.consume`."""
 
         def work(connection: apsw.Connection) -> Code | None:
-            code = self._newest(connection, wanted, self._clock.micros())
+            code = self._newest(connection.execute, wanted, self._clock.micros())
             if code is not None:
                 self._write(connection, code.identifier, "api", reader, code.what, is_consumed=True)
             return code
@@ -74,26 +79,26 @@ class SqliteCodes:
         """See `Codes.live`."""
         folded = [pattern.casefold() for pattern in identifiers]
 
-        def work(connection: apsw.Connection) -> tuple[Code, ...]:
+        def work(reading: Reading) -> tuple[Code, ...]:
             found: list[Code] = []
             query = f"{LIVE} {NEWEST_FIRST} LIMIT ?"
             values = (self._clock.micros(), 0 if since is None else to_micros(since), MOST)
-            for row in self._each_mail_once(connection.execute(query, values)):
+            for row in self._each_mail_once(reading.rows(query, values)):
                 if any(fnmatchcase(row[2].casefold(), pattern) for pattern in folded):
-                    code = self._code(row, is_consumed=self._is_consumed(connection, row))
+                    code = self._code(row, is_consumed=_is_consumed(reading.rows, row))
                     found += [code] if code is not None else []
                 if len(found) >= limit:
                     break
             return tuple(found)
 
-        return await self._writer.do(work, is_read=True)
+        return await self._readers.do(work)
 
     async def note(self, identifier: str, *, way: Way, reader: str, what: str, is_consumed: bool) -> bool:
         """See `Codes.note`."""
 
         def work(connection: apsw.Connection) -> bool:
             line = identifier.casefold()
-            if _consumed(connection, line, what):
+            if _consumed(connection.execute, line, what):
                 return False
             self._write(connection, identifier, way, reader, what, is_consumed=is_consumed)
             return True
@@ -103,7 +108,7 @@ class SqliteCodes:
     async def given(self, *, limit: int = 100) -> tuple[Given, ...]:
         """See `Codes.given`."""
         query = "SELECT identifier, way, reader, what, first_at, last_at, times, is_consumed FROM given ORDER BY last_at DESC, id DESC LIMIT ?"
-        rows: list[Any] = await self._writer.do(lambda connection: list(connection.execute(query, (limit,))), is_read=True)
+        rows = await self._readers.rows(query, (limit,))
         return tuple(
             Given(
                 identifier=row[0],
@@ -118,18 +123,18 @@ class SqliteCodes:
             for row in rows
         )
 
-    def _newest(self, connection: apsw.Connection, wanted: Wanted, now: int) -> Code | None:
+    def _newest(self, find: Find, wanted: Wanted, now: int) -> Code | None:
         since = 0 if wanted.since is None else to_micros(wanted.since)
-        rows = connection.execute(f"{LIVE} AND line = ? {NEWEST_FIRST} LIMIT ?", (now, since, wanted.identifier.casefold(), MOST))
+        rows = find(f"{LIVE} AND line = ? {NEWEST_FIRST} LIMIT ?", (now, since, wanted.identifier.casefold(), MOST))
         for row in rows:
             bound = row[9] or row[10] or row[11]
             if row[4] not in wanted.kinds or not wanted.is_from(row[3]) or (bound and bound not in wanted.runs):
                 continue
-            if not self._is_consumed(connection, row) and (code := self._code(row)) is not None:
+            if not _is_consumed(find, row) and (code := self._code(row)) is not None:
                 return code
         return None
 
-    def _each_mail_once(self, rows: apsw.Cursor) -> Iterator[Any]:
+    def _each_mail_once(self, rows: Iterator[Any]) -> Iterator[Any]:
         """A mail that goes to several targets is one code for an identifier."""
         seen = set()
         for row in rows:
@@ -138,12 +143,9 @@ class SqliteCodes:
                 seen.add(key)
                 yield row
 
-    def _is_consumed(self, connection: apsw.Connection, row: Any) -> bool:
-        return _consumed(connection, row[2].casefold(), f"mail {row[1]}")
-
     def _code(self, row: Any, *, is_consumed: bool = False) -> Code | None:
         """None where its content was damaged."""
-        content = self._cipher.open(row[5], f"delivery {row[0]}")
+        content = open_content(row[0], row[12], row[5], self._cipher)
         if content is None:
             return None
         return Code(
@@ -151,7 +153,7 @@ class SqliteCodes:
             identifier=row[2],
             sender=row[3],
             kind=row[4],
-            value=Secret(content.decode()),
+            value=content,
             rule=row[6],
             received_at=from_micros(row[7]),
             expires_at=self._clock.on_wall(row[8]),
@@ -177,6 +179,10 @@ class SqliteCodes:
             journal(connection, now, "consumed" if is_consumed else "given", number, None, f"{way} {reader}".strip())
 
 
-def _consumed(connection: apsw.Connection, line: str, what: str) -> bool:
+def _is_consumed(find: Find, row: Any) -> bool:
+    return _consumed(find, row[2].casefold(), f"mail {row[1]}")
+
+
+def _consumed(find: Find, line: str, what: str) -> bool:
     query = "SELECT 1 FROM given WHERE line = ? AND what = ? AND is_consumed = 1"
-    return connection.execute(query, (line, what)).fetchone() is not None
+    return next(iter(find(query, (line, what))), None) is not None

@@ -80,6 +80,25 @@ class Database:
         self._identity = (found.st_dev, found.st_ino)
         return connection
 
+    def connect_reader(self) -> apsw.Connection:
+        """Open it for reading alone.
+
+        Raises:
+            apsw.Error, OSError: it cannot be opened now.
+            StoreError: it is another one than before.
+        """
+        if not self.is_in_place():
+            raise StoreError(f"{self.path}: is not the database that was opened; put that back, or restart mailbridge")
+        connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            connection.set_busy_timeout(int(self._settings.busy_timeout.total_seconds() * 1000))
+            for name in ("cache_size", "temp_store"):
+                connection.pragma(name, PRAGMAS[name])
+        except BaseException:
+            connection.close(True)
+            raise
+        return connection
+
     def is_empty(self, connection: apsw.Connection) -> bool:
         """Whether nothing was ever made in it. Raises StoreError where it holds the tables of something else."""
         if connection.pragma("user_version") != 0:

@@ -11,13 +11,17 @@ import apsw
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.store import StoreError
-from mailbridge.store.cipher import Cipher, Names, read_key
+from mailbridge.store.cipher import Cipher, read_key
 from mailbridge.store.sqlite.database import Database, keep_anchor, lock, mend, read_anchor, require_sound_sqlite, unlock
 from mailbridge.store.sqlite.queues import Queues
+from mailbridge.store.sqlite.readers import Readers
 from mailbridge.store.sqlite.retention import Retention
 from mailbridge.store.sqlite.rotation import finish as finish_rotation
 from mailbridge.store.sqlite.store import SqliteStore
 from mailbridge.store.sqlite.writer import Writer
+
+READERS = 2
+"""Threads that read beside the writer."""
 
 
 def path_of(settings: StoreSettings) -> Path:
@@ -79,6 +83,8 @@ def _open(
             with connection:
                 _resume_clock(connection, clock, queues, retention)
                 queues.recover(connection, clock.micros(), grace)
+        keeper = database.connect_reader()
+        keeper.execute("SELECT count(*) FROM sqlite_schema").fetchall()
     except BaseException:
         connection.close(True)
         raise
@@ -86,11 +92,12 @@ def _open(
     if not is_visitor:
         writer.truncate()  # the log of a process that was killed may still hold what that one had erased
     writer.start(connection)
+    readers = Readers(database.connect_reader, count=1 if is_visitor else READERS, idle=writer.idle, keeper=keeper)
     return SqliteStore(
         writer=writer,
+        readers=readers,
         queues=queues,
         cipher=cipher,
-        names=Names(cipher.names_key),
         clock=clock,
         retention=retention,
         lock=taken,

@@ -18,7 +18,7 @@ from mailbridge.core.delivery import Claim, Delivery, Draft, State
 from mailbridge.core.occurrence import NEW, Arrived, Asked, Lost, Occurrence, Passed, Queue, Retried, Unreadable
 from mailbridge.core.queue import LEASE, Change, Decision, Event, decide, is_under_way_long
 from mailbridge.store import Due
-from mailbridge.store.cipher import Cipher
+from mailbridge.store.cipher import Cipher, new_uid, place
 from mailbridge.store.sqlite.rows import DELIVERY, journal, micros, read_delivery, span, with_content
 
 log = logging.getLogger("mailbridge.store")
@@ -46,6 +46,14 @@ UNDONE = (
     " AND (state IN ('pending', 'in_flight', 'delivered') OR is_doubtful = 1) ORDER BY id DESC LIMIT 1"
 )
 ONE = f"SELECT {DELIVERY} FROM delivery WHERE id = ?"  # noqa: S608
+NEXT_TARGET = "SELECT min(target) FROM delivery WHERE state = 'pending' AND due_at IS NOT NULL AND target > ?"
+DUE_LINES = "SELECT line FROM delivery WHERE target = ? AND state = 'pending' AND due_at <= ? ORDER BY due_at LIMIT ?"
+NEXT_DUE = "SELECT min(due_at) FROM delivery WHERE target = ? AND state = 'pending' AND due_at IS NOT NULL"
+OVER_LINES = (
+    "SELECT target, line FROM delivery WHERE state = 'pending' AND deadline <= ? AND (blocked_until IS NULL OR blocked_until <= ?)"
+    " LIMIT ?"
+)
+LOST_LINES = "SELECT target, line FROM delivery WHERE state = 'in_flight' AND deadline <= ?"
 TOLD = frozenset(Event) - {Event.CLAIMED, Event.RELEASED}
 """The events that have a line in the journal."""
 
@@ -152,21 +160,20 @@ class Queues:
                 journal(connection, now, event, mail[0], row.id, "" if change.event is Event.RETRY else row.reason)
 
     def _insert(self, connection: apsw.Connection, row: Delivery, mail_id: int, now: int) -> int:
-        draft = row.draft
-        number = next_number(connection, "delivery")
+        draft, uid = row.draft, new_uid()
         connection.execute(
-            "INSERT INTO delivery (id, mail_id, target, line, identifier, sender, kind, content, workflow_run_id, workflow_id, task_id,"
+            "INSERT INTO delivery (uid, mail_id, target, line, identifier, sender, kind, content, workflow_run_id, workflow_id, task_id,"
             " lifetime, state, received_at, deadline, token, rule, reason, final_at)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                number,
+                uid,
                 mail_id,
                 draft.target,
                 draft.identifier.casefold(),
                 draft.identifier,
                 draft.sender.lower(),
                 draft.kind,
-                self._cipher.seal(draft.content.reveal().encode("utf-8", "replace"), f"delivery {number}"),
+                self._cipher.seal(draft.content.reveal().encode("utf-8", "replace"), place("delivery", uid, None)),
                 draft.workflow_run_id,
                 draft.workflow_id,
                 draft.task_id,
@@ -180,6 +187,7 @@ class Queues:
                 micros(row.final_at),
             ),
         )
+        number: int = connection.last_insert_rowid()
         if row.final_at is not None:
             journal(connection, now, str(row.state), mail_id, number, row.reason)
         return number
@@ -189,8 +197,8 @@ class Queues:
         if row.id == NEW:
             delivery: Delivery | None = replace(row, id=added)
         else:
-            sealed: Any = connection.execute("SELECT content FROM delivery WHERE id = ?", (row.id,)).fetchone()
-            delivery = with_content(row, sealed[0], self._cipher)
+            found: Any = connection.execute("SELECT uid, content FROM delivery WHERE id = ?", (row.id,)).fetchone()
+            delivery = with_content(row, found[0], found[1], self._cipher)
         if delivery is None:
             return None
         return Claim(
@@ -209,17 +217,12 @@ class Queues:
         for target in _waiting_targets(connection):
             if target in busy:
                 continue
-            lines: list[Any] = connection.execute(
-                "SELECT line FROM delivery WHERE target = ? AND state = 'pending' AND due_at <= ? ORDER BY due_at LIMIT ?",
-                (target, now, limit - len(claims)),
-            ).fetchall()
+            lines: list[Any] = connection.execute(DUE_LINES, (target, now, limit - len(claims))).fetchall()
             for (line,) in lines:
                 written = self.happened(connection, target, line, Asked(), now)
                 log_ended(written.changes)
                 claims += written.claims
-            row: Any = connection.execute(
-                "SELECT min(due_at) FROM delivery WHERE target = ? AND state = 'pending' AND due_at IS NOT NULL", (target,)
-            ).fetchone()
+            row: Any = connection.execute(NEXT_DUE, (target,)).fetchone()
             if row[0] is not None:
                 next_at = row[0] if next_at is None else min(next_at, row[0])
         return Due(claims=tuple(claims), next_at=None if next_at is None else from_micros(next_at))
@@ -231,7 +234,7 @@ class Queues:
             self.happened(connection, target, line, Lost(grace=grace), now)
 
     def retry(self, connection: apsw.Connection, delivery_id: int, now: int) -> bool:
-        """An operator's second chance for a delivery that ended badly; see `Store.retry`."""
+        """An operator's second chance for a delivery that ended badly; see `Outbox.retry`."""
         row: Any = connection.execute(
             "SELECT target, line FROM delivery WHERE id = ? AND content IS NOT NULL", (delivery_id,)
         ).fetchone()
@@ -242,14 +245,8 @@ class Queues:
 
         One that blocks its queue is ended only when its block is over: its request may still arrive.
         """
-        waiting: list[Any] = connection.execute(
-            "SELECT target, line FROM delivery WHERE state = 'pending' AND deadline <= ? AND (blocked_until IS NULL OR blocked_until <= ?)"
-            " LIMIT ?",
-            (now, now, AT_ONCE),
-        ).fetchall()
-        lost: list[Any] = connection.execute(
-            "SELECT target, line FROM delivery WHERE state = 'in_flight' AND deadline <= ?", (now - span(LEASE),)
-        ).fetchall()
+        waiting: list[Any] = connection.execute(OVER_LINES, (now, now, AT_ONCE)).fetchall()
+        lost: list[Any] = connection.execute(LOST_LINES, (now - span(LEASE),)).fetchall()
         for target, line in dict.fromkeys((*waiting, *lost)):
             log_ended(self.happened(connection, target, line, Passed(), now).changes)
         return len(waiting) == AT_ONCE
@@ -282,19 +279,10 @@ def _waiting_targets(connection: apsw.Connection) -> list[str]:
     """The targets for which something has a due time: one step into the index for each of them."""
     found: list[str] = []
     while True:
-        row: Any = connection.execute(
-            "SELECT min(target) FROM delivery WHERE state = 'pending' AND due_at IS NOT NULL AND target > ?",
-            (found[-1] if found else "",),
-        ).fetchone()
+        row: Any = connection.execute(NEXT_TARGET, (found[-1] if found else "",)).fetchone()
         if row[0] is None:
             return found
         found.append(row[0])
-
-
-def next_number(connection: apsw.Connection, table: str) -> int:
-    """The number of a table's next row."""
-    row: Any = connection.execute(f"SELECT coalesce(max(id), 0) + 1 FROM {table}").fetchone()  # noqa: S608
-    return int(row[0])
 
 
 def log_ended(changes: Sequence[Change], *, but: int | None = None) -> None:

@@ -108,9 +108,10 @@ class Retention:
         self._erased = self._erasing = NOTHING
         connection.execute("UPDATE mail SET received_at = ? WHERE received_at > ?", (now, now))
         connection.execute(
-            "UPDATE delivery SET final_at = min(final_at, ?), deadline = min(deadline, ?)"
-            " WHERE content IS NOT NULL AND final_at IS NOT NULL AND max(final_at, deadline) > ?",
-            (now, now, now),
+            "UPDATE delivery SET final_at = min(final_at, ?), deadline = iif(received_at > ?, min(deadline, ?), deadline)"
+            " WHERE content IS NOT NULL AND final_at IS NOT NULL AND max(final_at, deadline) > ?"
+            " AND (final_at > ? OR received_at > ?)",
+            (now,) * 6,
         )
 
 

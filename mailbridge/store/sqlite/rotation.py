@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,19 @@ import apsw
 
 from mailbridge.config.settings import StoreSettings
 from mailbridge.store import StoreError
-from mailbridge.store.cipher import Cipher, read_key
+from mailbridge.store.cipher import Cipher, place, read_key
 from mailbridge.store.sqlite.database import Database, lock, mend, unlock
+from mailbridge.store.sqlite.vault import totp_place
 
-SEALED = (
-    ("mail", "private", "id", "mail"),
-    ("mail", "link", "id", "link"),
-    ("mail", "raw", "id", "raw"),
-    ("delivery", "content", "id", "delivery"),
-    ("totp", "sealed", "name", "totp"),
+SEALED: tuple[tuple[str, str, str, Callable[[bytes | None, Any], str]], ...] = (
+    ("mail", "private", "id", partial(place, "mail")),
+    ("mail", "link", "id", partial(place, "link")),
+    ("mail", "raw", "id", partial(place, "raw")),
+    ("delivery", "content", "id", partial(place, "delivery")),
+    ("entry", "secrets", "id", partial(place, "entry")),
+    ("totp", "sealed", "name", totp_place),
 )
-"""Table, column, the row's own name, and the word that the value is sealed with beside that name."""
+"""Table, column, the row's own name, and what the value is bound to."""
 
 Step = Callable[[str], None]
 
@@ -111,14 +114,14 @@ def name_of(key: bytes) -> str:
 
 def _reseal(connection: apsw.Connection, old: Cipher, fresh: Cipher) -> int:
     count = 0
-    for table, column, key, word in SEALED:
-        rows: list[Any] = connection.execute(f"SELECT {key} FROM {table} WHERE {column} IS NOT NULL").fetchall()  # noqa: S608
-        for (name,) in rows:
+    for table, column, key, bound_to in SEALED:
+        rows: list[Any] = connection.execute(f"SELECT {key}, uid FROM {table} WHERE {column} IS NOT NULL").fetchall()  # noqa: S608
+        for name, uid in rows:
             row: Any = connection.execute(f"SELECT {column} FROM {table} WHERE {key} = ?", (name,)).fetchone()  # noqa: S608
-            value = old.open(row[0], f"{word} {name}")
+            value = old.open(row[0], bound_to(uid, name))
             if value is None:
-                raise StoreError(f"{word} {name} does not open with the key file; nothing was changed")
-            sealed = fresh.seal(value, f"{word} {name}")
+                raise StoreError(f"{table} {name}: its {column} does not open with the key file; nothing was changed")
+            sealed = fresh.seal(value, bound_to(uid, name))
             connection.execute(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (sealed, name))  # noqa: S608
             count += 1
     return count

@@ -13,25 +13,28 @@ from mailbridge.clock import MICROSECOND, from_micros, to_micros
 from mailbridge.core.delivery import Delivery, Draft, State
 from mailbridge.core.secret import Secret
 from mailbridge.store import MailRow
-from mailbridge.store.cipher import Cipher
+from mailbridge.store.cipher import Cipher, place
 from mailbridge.store.packing import Facts, Private
 
 DELIVERY = (
     "id, target, identifier, sender, kind, workflow_run_id, workflow_id, task_id, lifetime, state, received_at, deadline, due_at,"
     " blocked_until, attempts, is_doubtful, without_run, is_overtaken, token, rule, reason, ref, final_at"
 )
-MAIL = "id, received_at, ingress, verdict, rule, size, facts, private, link"
+MAIL = "mail.id, uid, received_at, ingress, verdict, rule, size, facts, private, link"
+
+
+def read_private(number: int, uid: bytes | None, sealed: bytes | None, cipher: Cipher) -> Private:
+    """What may show the code of a mail; empty where that is erased or cannot be decrypted."""
+    opened = None if sealed is None else cipher.open(sealed, place("mail", uid, number))
+    return Private(subject="", rejected=()) if opened is None else msgspec.msgpack.decode(opened, type=Private)
 
 
 def read_mail(row: Any, cipher: Cipher) -> MailRow:
     """A mail from the columns of MAIL."""
-    number, received_at, ingress, verdict, rule, size, facts_octets, private_octets, link = row
+    number, uid, received_at, ingress, verdict, rule, size, facts_octets, sealed, link = row
     facts = msgspec.msgpack.decode(facts_octets, type=Facts)
-    private = Private(subject="", rejected=())
-    opened = None if private_octets is None else cipher.open(private_octets, f"mail {number}")
-    if opened is not None:
-        private = msgspec.msgpack.decode(opened, type=Private)
-    confirm = None if link is None else cipher.open(link, f"link {number}")
+    private = read_private(number, uid, sealed, cipher)
+    confirm = None if link is None else cipher.open(link, place("link", uid, number))
     return MailRow(
         id=number,
         received_at=from_micros(received_at),
@@ -89,12 +92,16 @@ def read_delivery(row: Any) -> Delivery:
     )
 
 
-def with_content(delivery: Delivery, sealed: bytes | None, cipher: Cipher) -> Delivery | None:
-    """The delivery with its content; None where that is erased or cannot be decrypted."""
-    content = None if sealed is None else cipher.open(sealed, f"delivery {delivery.id}")
-    if content is None:
-        return None
-    return replace(delivery, draft=replace(delivery.draft, content=Secret(content.decode())))
+def open_content(number: int, uid: bytes | None, sealed: bytes | None, cipher: Cipher) -> Secret | None:
+    """A code; None where it is erased or cannot be decrypted."""
+    content = None if sealed is None else cipher.open(sealed, place("delivery", uid, number))
+    return None if content is None else Secret(content.decode())
+
+
+def with_content(delivery: Delivery, uid: bytes | None, sealed: bytes | None, cipher: Cipher) -> Delivery | None:
+    """The delivery with its code; None where that is erased or cannot be decrypted."""
+    content = open_content(delivery.id, uid, sealed, cipher)
+    return None if content is None else replace(delivery, draft=replace(delivery.draft, content=content))
 
 
 def moment(micros: int | None) -> datetime | None:

@@ -1,27 +1,24 @@
-"""Tokens by their hash and authenticator secrets under the store's key, in the SQLite store."""
+"""Authenticator secrets under the store's key."""
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import apsw
 import msgspec
 
-from mailbridge.clock import SteadyClock, from_micros, to_micros
+from mailbridge.clock import SteadyClock, from_micros
 from mailbridge.core.secret import Secret
 from mailbridge.core.totp import Algorithm, Authenticator
-from mailbridge.store.cipher import Cipher
-from mailbridge.store.reading import StoredTotp, Token
+from mailbridge.store.cipher import Cipher, new_uid
+from mailbridge.store.reading import StoredTotp
+from mailbridge.store.sqlite.readers import Readers
 from mailbridge.store.sqlite.writer import Writer
 
 log = logging.getLogger("mailbridge.store")
 
-TOKEN = "SELECT id, name, identifiers, created_at, expires_at FROM token"  # noqa: S105  (names of columns)
-TOTP = "SELECT name, identifier, sealed, created_at FROM totp"
+TOTP = "SELECT name, identifier, sealed, created_at, uid FROM totp"
 
 
 class Sealed(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,77 +34,60 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SqliteVault:
-    """Implements `mailbridge.store.reading.Vault` in the writer's transactions."""
+    """Implements `mailbridge.store.reading.Vault`."""
 
-    def __init__(self, *, writer: Writer, cipher: Cipher, clock: SteadyClock) -> None:
+    def __init__(self, *, writer: Writer, readers: Readers, cipher: Cipher, clock: SteadyClock) -> None:
         self._writer = writer
+        self._readers = readers
         self._cipher = cipher
         self._clock = clock
 
-    async def add_token(self, digest: bytes, *, name: str, identifiers: Sequence[str], expires_at: datetime | None) -> Token:
-        """See `Vault.add_token`."""
+    async def add_totp(self, name: str, authenticator: Authenticator, *, identifier: str | None) -> bool:
+        """See `Vault.add_totp`."""
+        uid = new_uid()
+        sealed = self._cipher.seal(_encode(authenticator), totp_place(uid, name))
+        line = None if identifier is None else identifier.casefold()
 
-        def work(connection: apsw.Connection) -> Token:
-            over = None if expires_at is None else to_micros(expires_at)
-            row: Any = connection.execute(
-                "INSERT INTO token (name, hash, identifiers, created_at, expires_at) VALUES (?, ?, ?, ?, ?) RETURNING"
-                " id, name, identifiers, created_at, expires_at",
-                (name, digest, json.dumps(list(identifiers)), self._clock.micros(), over),
-            ).fetchone()
-            return _token(row)
+        def work(connection: apsw.Connection) -> bool:
+            connection.execute(
+                "INSERT INTO totp (uid, name, line, identifier, sealed, created_at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (uid, name, line, identifier, sealed, self._clock.micros()),
+            )
+            return connection.changes() > 0
 
         return await self._writer.do(work)
 
-    async def token(self, digest: bytes) -> Token | None:
-        """See `Vault.token`."""
-        query = f"{TOKEN} WHERE hash = ? AND (expires_at IS NULL OR expires_at > ?)"
-        rows = await self._rows(query, (digest, self._clock.micros()), is_read=True)
-        return _token(rows[0]) if rows else None
-
-    async def tokens(self) -> tuple[Token, ...]:
-        """See `Vault.tokens`."""
-        return tuple(_token(row) for row in await self._rows(f"{TOKEN} ORDER BY id", is_read=True))
-
-    async def remove_token(self, number: int) -> bool:
-        """See `Vault.remove_token`."""
-        return bool(await self._rows("DELETE FROM token WHERE id = ? RETURNING id", (number,)))
-
-    async def add_totp(self, name: str, authenticator: Authenticator, *, identifier: str | None) -> bool:
-        """See `Vault.add_totp`."""
-        sealed = self._cipher.seal(_encode(authenticator), f"totp {name}")
-        line = None if identifier is None else identifier.casefold()
-        rows = await self._rows(
-            "INSERT INTO totp VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING name",
-            (name, line, identifier, sealed, self._clock.micros()),
-        )
-        return bool(rows)
-
     async def totps(self) -> tuple[StoredTotp, ...]:
         """See `Vault.totps`."""
-        found = [self._totp(row) for row in await self._rows(f"{TOTP} ORDER BY name", is_read=True)]
+        found = [self._totp(row) for row in await self._readers.rows(f"{TOTP} ORDER BY name")]
         return tuple(one for one in found if one is not None)
 
     async def totp(self, name: str) -> StoredTotp | None:
         """See `Vault.totp`."""
-        rows = await self._rows(f"{TOTP} WHERE name = ?", (name,), is_read=True)
+        rows = await self._readers.rows(f"{TOTP} WHERE name = ?", (name,))
         return self._totp(rows[0]) if rows else None
 
     async def bound(self, identifier: str) -> StoredTotp | None:
         """See `Vault.bound`."""
-        rows = await self._rows(f"{TOTP} WHERE line = ?", (identifier.casefold(),), is_read=True)
+        rows = await self._readers.rows(f"{TOTP} WHERE line = ?", (identifier.casefold(),))
         return self._totp(rows[0]) if rows else None
 
     async def bind_totp(self, name: str, identifier: str | None) -> bool:
         """See `Vault.bind_totp`."""
         line = None if identifier is None else identifier.casefold()
-        query = "UPDATE OR IGNORE totp SET line = ?, identifier = ? WHERE name = ? RETURNING name"
-        return bool(await self._rows(query, (line, identifier, name)))
+
+        def work(connection: apsw.Connection) -> bool:
+            connection.execute("UPDATE OR IGNORE totp SET line = ?, identifier = ? WHERE name = ?", (line, identifier, name))
+            return connection.changes() > 0
+
+        return await self._writer.do(work)
 
     async def remove_totp(self, name: str) -> bool:
         """See `Vault.remove_totp`. The log is cut at once, so that no copy stays in it."""
 
         def work(connection: apsw.Connection) -> bool:
-            is_there = connection.execute("DELETE FROM totp WHERE name = ? RETURNING name", (name,)).fetchone() is not None
+            connection.execute("DELETE FROM totp WHERE name = ?", (name,))
+            is_there = connection.changes() > 0
             if is_there:
                 self._writer.truncate()
             return is_there
@@ -116,8 +96,8 @@ class SqliteVault:
 
     def _totp(self, row: Any) -> StoredTotp | None:
         """None where it was damaged, or belongs to another row or key."""
-        name, identifier, sealed, created_at = row
-        octets = self._cipher.open(sealed, f"totp {name}")
+        name, identifier, sealed, created_at, uid = row
+        octets = self._cipher.open(sealed, totp_place(uid, name))
         if octets is None:
             log.error("a stored authenticator cannot be decrypted: remove it, and add it again")
             return None
@@ -128,19 +108,10 @@ class SqliteVault:
             created_at=from_micros(created_at),
         )
 
-    async def _rows(self, query: str, values: Sequence[Any] = (), *, is_read: bool = False) -> list[Any]:
-        return await self._writer.do(lambda connection: list(connection.execute(query, tuple(values))), is_read=is_read)
 
-
-def _token(row: Any) -> Token:
-    number, name, identifiers, created_at, expires_at = row
-    return Token(
-        id=number,
-        name=name,
-        identifiers=tuple(json.loads(identifiers)),
-        created_at=from_micros(created_at),
-        expires_at=None if expires_at is None else from_micros(expires_at),
-    )
+def totp_place(uid: bytes | None, name: str) -> str:
+    """What an authenticator is bound to: its row, and its name too, by which it is asked for."""
+    return f"totp {name}" if uid is None else f"totp {uid.hex()} {name}"
 
 
 def _encode(authenticator: Authenticator) -> bytes:

@@ -1,4 +1,4 @@
-"""The one thread that touches the database: what waits together is committed together, and fsynced once."""
+"""The one thread that writes: what waits together is committed together, and fsynced once."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 import apsw
 
 from mailbridge.store import StoreError, StoreUnavailable
+from mailbridge.store.sqlite.bells import Bells
 
 log = logging.getLogger("mailbridge.store")
 
@@ -33,13 +34,14 @@ TRUNCATE_AGAIN = 5.0
 """Seconds after which the log is tried again, where a reader kept it from being cut off."""
 
 Work = Callable[[apsw.Connection], Any]
+Forsaken = Callable[[apsw.Connection, Any], Any]
 
 
 @dataclass(slots=True, eq=False)
 class _Job:
     work: Work
-    answer: asyncio.Future[Any]
-    is_read: bool
+    answer: asyncio.Future[Any] | None = None
+    forsaken: Forsaken | None = None
     result: Any = None
     fault: BaseException | None = None
 
@@ -47,10 +49,15 @@ class _Job:
 class Writer:
     """Runs work in order, in transactions. ``connect`` opens the database anew after it failed.
 
-    ``is_in_place`` is asked before each commit: a file that was moved or deleted takes what nobody will find.
+    ``is_in_place`` is asked before each commit: a file that was moved or deleted takes what nobody will find. ``idle`` is set while
+    nothing waits to be written, and ``bells`` ring behind every commit, another process's too once this thread has something to do.
     """
 
     def __init__(self, connect: Callable[[], apsw.Connection], *, is_in_place: Callable[[], bool]) -> None:
+        self.idle = threading.Event()
+        self.idle.set()
+        self.bells = Bells()
+        self._data_version = 0
         self._connect = connect
         self._is_in_place = is_in_place
         self._connection: apsw.Connection | None = None
@@ -68,20 +75,37 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    async def do(self, work: Callable[[apsw.Connection], T], *, is_read: bool = False) -> T:
-        """Run ``work`` in a transaction; returns when that is on disk. ``is_read``: it writes nothing, and needs no lock.
+    async def do(
+        self, work: Callable[[apsw.Connection], T], *, forsaken: Callable[[apsw.Connection, T], None] | None = None
+    ) -> T:
+        """Run ``work`` in a transaction; returns when that is on disk.
 
-        A caller that is cancelled meanwhile does not undo it.
+        A caller that is cancelled meanwhile does not undo it; ``forsaken`` is then done with the result, in another transaction.
 
         Raises:
             StoreUnavailable: nothing of it was written.
         """
         if self._is_closed:
             raise StoreUnavailable("closed", "the store is closed")
-        job = _Job(work, asyncio.get_running_loop().create_future(), is_read)
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        job = _Job(work, answer, forsaken)
+        self._put(job)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            if answer.done() and not answer.cancelled():  # else it is found out when the result is there
+                self._forsake(job)
+            raise
+
+    def _put(self, job: _Job) -> None:
+        self.idle.clear()
         self._queue.put(job)
-        answer: T = await job.answer
-        return answer
+
+    def _forsake(self, job: _Job) -> None:
+        """Nobody took the result of a job: do what is to be done with it then."""
+        forsaken, result = job.forsaken, job.result
+        if forsaken is not None and job.fault is None and not self._is_closed:
+            self._put(_Job(lambda connection: forsaken(connection, result)))
 
     async def close(self) -> None:
         """Finish what is queued, copy the log back, close the database."""
@@ -104,6 +128,7 @@ class Writer:
 
         connection.set_wal_hook(note)
         self._connection = connection
+        self._data_version = connection.pragma("data_version")
 
     def _run(self) -> None:
         while True:
@@ -111,7 +136,9 @@ class Writer:
                 first = self._queue.get_nowait()
             except queue.Empty:
                 self._copy_back(IDLE_PAGES)
+                self.idle.set()
                 first = self._queue.get()
+                self.idle.clear()
             if first is None:
                 break
             jobs, is_last = self._batch(first)
@@ -121,6 +148,7 @@ class Writer:
             if is_last:
                 break
         self._shut()
+        self.idle.set()
 
     def _batch(self, first: _Job) -> tuple[list[_Job], bool]:
         jobs = [first]
@@ -137,7 +165,7 @@ class Writer:
         try:
             connection = self._open()
             before = connection.total_changes()
-            connection.execute("BEGIN" if all(job.is_read for job in jobs) else "BEGIN IMMEDIATE")
+            connection.execute("BEGIN IMMEDIATE")
             for job in jobs:
                 self._one(connection, job, is_alone=len(jobs) == 1)
             is_written = connection.total_changes() != before
@@ -152,6 +180,14 @@ class Writer:
         else:
             if is_written:
                 self.trouble = None
+            self._ring(connection, is_written=is_written)
+
+    def _ring(self, connection: apsw.Connection, *, is_written: bool) -> None:
+        """Ring where something was committed: by this thread, or by another process since it last looked."""
+        version = connection.pragma("data_version")
+        if is_written or version != self._data_version:
+            self.bells.ring()
+        self._data_version = version
 
     def _one(self, connection: apsw.Connection, job: _Job, *, is_alone: bool) -> None:
         if not is_alone:
@@ -194,13 +230,22 @@ class Writer:
 
     def _answer(self, jobs: list[_Job]) -> None:
         """Wake everybody with one call into each loop: there is one, except where a test or a command has more."""
-        waiting = jobs
+        waiting = [(job.answer.get_loop(), job) for job in jobs if job.answer is not None]
         while waiting:
-            loop = waiting[0].answer.get_loop()
-            here = [job for job in waiting if job.answer.get_loop() is loop]
-            waiting = [job for job in waiting if job.answer.get_loop() is not loop] if len(here) < len(waiting) else []
+            loop = waiting[0][0]
+            here = [job for one, job in waiting if one is loop]
+            waiting = [(one, job) for one, job in waiting if one is not loop] if len(here) < len(waiting) else []
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(_resolve, here)
+                loop.call_soon_threadsafe(self._resolve, here)
+
+    def _resolve(self, jobs: list[_Job]) -> None:
+        for job in jobs:
+            if job.answer is None or job.answer.done():
+                self._forsake(job)
+            elif job.fault is not None:
+                job.answer.set_exception(job.fault)
+            else:
+                job.answer.set_result(job.result)
 
     def _copy_back(self, threshold: int) -> None:
         is_to_truncate = self._is_to_truncate and time.monotonic() >= self._truncate_at
@@ -232,16 +277,6 @@ class Writer:
                 if job is not None:
                     job.fault = StoreUnavailable("closed", "the store is closed")
                     self._answer([job])
-
-
-def _resolve(jobs: list[_Job]) -> None:
-    for job in jobs:
-        if job.answer.done():
-            continue
-        if job.fault is not None:
-            job.answer.set_exception(job.fault)
-        else:
-            job.answer.set_result(job.result)
 
 
 def kind_of(fault: BaseException) -> Literal["full", "locked", "gone"]:

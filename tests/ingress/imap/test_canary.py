@@ -82,7 +82,7 @@ def test_a_canary_is_sent_seen_and_removed(server: ScriptedImap, tmp_path: Path,
                 server.deliver(code_mail("482913"))
                 await until(lambda: len(home.brought) == 1)
                 assert home.brought[0].cursor is not None and int(home.brought[0].cursor.rpartition("/")[2]) > 1
-                assert [row.draft.content.reveal() for row in await home.store.deliveries(limit=9)] == ["482913"]
+                assert await home.codes() == ["482913"]
             assert all(token_of(mail.content) is None for mail in server.mails[:-1])
 
     asyncio.run(run())

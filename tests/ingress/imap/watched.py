@@ -75,15 +75,22 @@ class House:
     intake: Intake
     clock: SteadyClock
     brought: list[Envelope] = field(default_factory=list)
+    in_hand: int = 0
 
     async def accept(self, envelope: Envelope) -> Answer:
         """The door, with a note of who came."""
         self.brought.append(envelope)
-        return await self.intake.accept(envelope)
+        self.in_hand += 1
+        try:
+            return await self.intake.accept(envelope)
+        finally:
+            self.in_hand -= 1
 
     async def codes(self) -> list[str]:
-        """Every code in the store, oldest first."""
-        return [delivery.draft.content.reveal() for delivery in reversed(await self.store.deliveries(limit=5000))]
+        """Every code in the store, oldest first, those of mails that were brought already included."""
+        while self.in_hand:
+            await asyncio.sleep(0.005)
+        return [delivery.draft.content.reveal() for delivery in reversed(await self.store.outbox.deliveries(limit=5000))]
 
 
 @asynccontextmanager
@@ -139,7 +146,7 @@ async def watching(
     watchers = watchers_of(
         accounts,
         home.accept,
-        home.store,
+        home.store.mailboxes,
         now=home.clock.now,
         drift=lambda: home.clock.drift,
         hot=hot,

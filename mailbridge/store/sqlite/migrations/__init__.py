@@ -13,11 +13,13 @@ from types import MappingProxyType
 
 import apsw
 
+from mailbridge.store.sqlite.migrations.filling import senders_and_identifiers
+
 NAME = re.compile(r"(\d{4})\.sql")
 
 Step = Callable[[apsw.Connection], None]
 
-STEPS: Mapping[int, Step] = MappingProxyType({})
+STEPS: Mapping[int, Step] = MappingProxyType({3: senders_and_identifiers})
 """What a file of this number cannot do in SQL alone."""
 
 

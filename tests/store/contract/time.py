@@ -21,12 +21,12 @@ class TimeContract(Contract):
         store = place.open()
         receipt = await self._put(store, place)
         await self._settled(store, receipt.claims[0], Deferred(reason="503", retry_after=7 * SECOND), place)
-        due = await store.claim(limit=10)
+        due = await store.outbox.claim(limit=10)
         assert (due.claims, due.next_at) == ((), place.time.now() + 7 * SECOND)
         place.time.pass_by(7 * SECOND)
-        (claim,) = (await store.claim(limit=10)).claims
+        (claim,) = (await store.outbox.claim(limit=10)).claims
         assert (claim.delivery.attempts, claim.token) == (1, receipt.claims[0].token + 1)
-        assert (await store.claim(limit=10)).next_at is None
+        assert (await store.outbox.claim(limit=10)).next_at is None
         await store.close()
 
     @looped
@@ -35,13 +35,13 @@ class TimeContract(Contract):
         store = place.open()
         for number in range(6):
             receipt = await self._put(store, place, identifier=f"u{number}@example.com", target=f"t{number % 2}")
-            await store.release(receipt.claims)
-        assert (await store.claim(limit=1, busy=["t0", "t1"])).next_at is None
-        claims = (await store.claim(limit=2, busy=["t1"])).claims
+            await store.outbox.release(receipt.claims)
+        assert (await store.outbox.claim(limit=1, busy=["t0", "t1"])).next_at is None
+        claims = (await store.outbox.claim(limit=2, busy=["t1"])).claims
         assert [claim.delivery.draft.target for claim in claims] == ["t0", "t0"]
-        due = await store.claim(limit=3)
+        due = await store.outbox.claim(limit=3)
         assert (len(due.claims), due.next_at) == (3, place.time.now())
-        assert len((await store.claim(limit=3)).claims) == 1
+        assert len((await store.outbox.claim(limit=3)).claims) == 1
         await store.close()
 
     @looped
@@ -53,7 +53,7 @@ class TimeContract(Contract):
         await self._put(store, place, "333333", identifier="bob@example.com", lifetime=30 * SECOND)
         await self._settled(store, first.claims[0], Deferred(reason="503", retry_after=timedelta(minutes=5)), place)
         place.time.pass_by(30 * SECOND)
-        assert await self._code((await store.claim(limit=10)).claims) == ["222222"]
+        assert await self._code((await store.outbox.claim(limit=10)).claims) == ["222222"]
         await store.sweep()
         assert await self._state(store, 1) is State.EXPIRED
         await store.close()
@@ -68,7 +68,7 @@ class TimeContract(Contract):
         place.time.pass_by(31 * SECOND)
         await store.sweep()
         assert await self._state(store, 1) is State.EXPIRED
-        assert await self._code((await store.claim(limit=10)).claims) == ["222222"]
+        assert await self._code((await store.outbox.claim(limit=10)).claims) == ["222222"]
         await store.close()
 
     @looped
@@ -78,7 +78,7 @@ class TimeContract(Contract):
         one = arrival(draft(lifetime=SECOND), at=place.time.now())
         place.time.pass_by(2 * SECOND)
         assert (await store.put(one)).claims == ()
-        assert (await store.counts())[State.EXPIRED] == 1
+        assert (await store.outbox.counts())[State.EXPIRED] == 1
         await store.close()
 
     @looped
@@ -90,9 +90,9 @@ class TimeContract(Contract):
         second = await self._put(store, place, "222222")
         assert (second.claims, second.superseded) == ((), 0)
         place.time.pass_by(GRACE - SECOND)
-        assert (await store.claim(limit=10)).claims == ()
+        assert (await store.outbox.claim(limit=10)).claims == ()
         place.time.pass_by(SECOND)
-        assert await self._code((await store.claim(limit=10)).claims) == ["222222"]
+        assert await self._code((await store.outbox.claim(limit=10)).claims) == ["222222"]
         assert await self._state(store, 1) is State.SUPERSEDED
         await store.close()
 
@@ -103,7 +103,7 @@ class TimeContract(Contract):
         first = await self._put(store, place)
         await self._settled(store, first.claims[0], Doubtful(reason="no answer"), place)
         place.time.pass_by(GRACE)
-        (claim,) = (await store.claim(limit=10)).claims
+        (claim,) = (await store.outbox.claim(limit=10)).claims
         assert (claim.delivery.is_doubtful, claim.delivery.attempts) == (True, 1)
         await store.close()
 
@@ -116,13 +116,13 @@ class TimeContract(Contract):
         await self._settled(store, first.claims[0], Doubtful(reason="no answer"), place)
         place.time.pass_by(3 * SECOND)
         await store.sweep()
-        assert (await store.claim(limit=10)).claims == ()
+        assert (await store.outbox.claim(limit=10)).claims == ()
         third = await self._put(store, place, "333333", sender="b@larch.example")
         assert (third.claims, third.superseded) == ((), 1)
         place.time.pass_by(2 * SECOND)
         await store.sweep()
         assert await self._state(store, 1) is State.EXPIRED
-        assert await self._code((await store.claim(limit=10)).claims) == ["333333"]
+        assert await self._code((await store.outbox.claim(limit=10)).claims) == ["333333"]
         await store.close()
 
     @pytest.mark.parametrize("jump", [DAYS, -DAYS], ids=["forward", "back"])
@@ -135,7 +135,7 @@ class TimeContract(Contract):
         place.time.jump(jump)
         store = place.open()
         place.time.pass_by(LIFETIME - SECOND)
-        assert len((await store.claim(limit=10)).claims) == 1
+        assert len((await store.outbox.claim(limit=10)).claims) == 1
         await place.kill(store)
         store = place.open()
         place.time.pass_by(2 * SECOND + GRACE)
@@ -148,9 +148,9 @@ class TimeContract(Contract):
         """What the target is told as the end of a code is on the wall clock as it is now, however that was moved."""
         store = place.open()
         receipt = await self._put(store, place)
-        await store.release(receipt.claims)
+        await store.outbox.release(receipt.claims)
         place.time.jump(DAYS)
-        (claim,) = (await store.claim(limit=10)).claims
+        (claim,) = (await store.outbox.claim(limit=10)).claims
         assert claim.expires_at == place.time.now() + LIFETIME
         await store.close()
 
@@ -181,7 +181,7 @@ class TimeContract(Contract):
         await place.kill(store)
         store = place.open()
         place.time.pass_by(LIFETIME - SECOND)
-        assert len((await store.claim(limit=10)).claims) == 1
+        assert len((await store.outbox.claim(limit=10)).claims) == 1
         await place.kill(store)
         store = place.open()
         place.time.pass_by(2 * SECOND + GRACE)
@@ -200,7 +200,7 @@ class TimeContract(Contract):
         await store.sweep()
         place.time.pass_by(RETENTION.code + SECOND)
         await store.sweep()
-        (delivery,) = await store.deliveries()
+        (delivery,) = await store.outbox.deliveries()
         assert not delivery.draft.content
-        assert (await store.mails())[0].subject == ""
+        assert (await store.mails.page())[0].subject == ""
         await store.close()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import pytest
 
 from mailbridge.config.settings import RetentionSettings
-from mailbridge.core.delivery import Accepted, Deferred, Refused, State
+from mailbridge.core.delivery import Accepted, Claim, Deferred, Refused, State
 from tests.loop import looped
 from tests.store.contract import RETENTION, SECOND, Contract, Place
 from tests.store.mails import LIFETIME, arrival, draft
@@ -22,15 +26,15 @@ class StoringContract(Contract):
         receipt = await store.put(one)
         await place.kill(store)
         store = place.open()
-        (mail,) = await store.mails()
+        (mail,) = await store.mails.page()
         assert (mail.id, mail.subject, mail.identifiers) == (receipt.mail_id, "Your code is 482913", ("ann@example.com",))
         assert (mail.rejected, mail.defects, mail.rule) == ((("2026", "year"),), ("bad-charset",), "generic")
-        (delivery,) = await store.deliveries()
+        (delivery,) = await store.outbox.deliveries()
         assert delivery.draft == one.drafts[0]
-        envelope = await store.raw(receipt.mail_id)
+        envelope = await store.mails.raw(receipt.mail_id)
         assert envelope is not None
         assert (envelope.content, envelope.received_at) == (one.envelope.content, one.envelope.received_at)
-        assert [line.event for line in await store.journal()] == ["stored", "pending"]
+        assert [line.event for line in await store.journal.after()] == ["stored", "pending"]
         await store.close()
 
     @looped
@@ -42,7 +46,7 @@ class StoringContract(Contract):
         assert claim.delivery.state is State.IN_FLIGHT
         assert claim.delivery.draft.content.reveal() == "482913"
         assert claim.expires_at == place.time.now() + LIFETIME
-        assert (await store.claim(limit=10)).claims == ()
+        assert (await store.outbox.claim(limit=10)).claims == ()
         await store.close()
 
     @looped
@@ -51,9 +55,9 @@ class StoringContract(Contract):
         store = place.open()
         receipt = await store.put(arrival(at=place.time.now()))
         assert receipt.claims == ()
-        (mail,) = await store.mails()
+        (mail,) = await store.mails.page()
         assert (mail.verdict, mail.reason) == ("none", "nothing in it looks like a code")
-        assert await store.deliveries() == ()
+        assert not await store.outbox.deliveries()
         await store.close()
 
     @looped
@@ -63,9 +67,9 @@ class StoringContract(Contract):
         first = await store.put(arrival(draft(), at=place.time.now(), fingerprint="same"))
         again = await store.put(arrival(draft(), at=place.time.now(), fingerprint="same", cursor="box/1/7"))
         assert (again.mail_id, again.is_duplicate, again.claims) == (first.mail_id, True, ())
-        assert len(await store.deliveries()) == 1
-        assert await store.cursor("box") == "box/1/7"
-        assert [line.event for line in await store.journal()] == ["stored", "duplicate"]
+        assert len(await store.outbox.deliveries()) == 1
+        assert await store.mailboxes.cursor("box") == "box/1/7"
+        assert [line.event for line in await store.journal.after()] == ["stored", "duplicate"]
         await store.close()
 
     @looped
@@ -84,8 +88,8 @@ class StoringContract(Contract):
         store = place.open()
         for cursor, known in (("a/b/5/9", "a/b/5/9"), ("a/b/5/10", "a/b/5/10"), ("a/b/5/8", "a/b/5/10"), ("a/b/6/1", "a/b/6/1")):
             await store.put(arrival(at=place.time.now(), cursor=cursor))
-            assert await store.cursor("a/b") == known
-        assert await store.cursor("a") is None
+            assert await store.mailboxes.cursor("a/b") == known
+        assert await store.mailboxes.cursor("a") is None
         await store.close()
 
     @looped
@@ -99,10 +103,10 @@ class StoringContract(Contract):
         await store.put(arrival(draft(identifier="cid@example.com"), at=place.time.now(), is_owed=True))
         await place.kill(store)
         store = place.open()
-        assert await store.owed("a/b") == ("a/b/5/9", "a/b/5/11", "a/b/6/1")
-        assert await store.owed("a/c") == await store.owed("a") == ()
-        await store.pay(["a/b/5/9", "a/b/6/1", "a/b/7/7"])
-        assert await store.owed("a/b") == ("a/b/5/11",)
+        assert await store.mailboxes.owed("a/b") == ("a/b/5/9", "a/b/5/11", "a/b/6/1")
+        assert await store.mailboxes.owed("a/c") == await store.mailboxes.owed("a") == ()
+        await store.mailboxes.pay(["a/b/5/9", "a/b/6/1", "a/b/7/7"])
+        assert await store.mailboxes.owed("a/b") == ("a/b/5/11",)
         await store.close()
 
     @looped
@@ -112,7 +116,7 @@ class StoringContract(Contract):
         puts = [self._put(store, place, identifier=f"user{number}@example.com") for number in range(200)]
         receipts = await asyncio.gather(*puts)
         assert len({receipt.mail_id for receipt in receipts}) == 200
-        assert (await store.counts())[State.IN_FLIGHT] == 200
+        assert (await store.outbox.counts())[State.IN_FLIGHT] == 200
         await store.close()
 
     @looped
@@ -125,6 +129,36 @@ class StoringContract(Contract):
         assert (await store.put(arrival(draft(), at=place.time.now(), fingerprint="same"))).is_duplicate
         await store.close()
 
+    @pytest.mark.parametrize("name", ["put", "claim", "settle"])
+    @looped
+    async def test_claims_that_nobody_took_are_given_back(self, place: Place, name: str) -> None:
+        """A caller that is cancelled has no use for them: they are due again, uncounted, and not held until their lease is over."""
+        store = place.open()
+        (first,) = (await self._put(store, place, "111111", sender="a@larch.example")).claims
+        if name == "claim":
+            await store.outbox.release([first])
+        doing: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
+            "put": lambda: self._put(store, place, identifier="bob@example.com"),
+            "claim": lambda: store.outbox.claim(limit=10),
+            "settle": lambda: store.outbox.settle(first, Accepted(), jitter=1.0, grace=SECOND),
+        }
+        if name == "settle":
+            await self._put(store, place, "222222", sender="b@larch.example")
+        for pauses in range(3):  # before the store has begun, while it works, and perhaps when the answer is on its way
+            task = asyncio.create_task(doing[name]())
+            for _ in range(pauses):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            if name != "claim" and pauses:
+                break
+        due: Sequence[Claim] = ()
+        async with asyncio.timeout(10):
+            while not due:
+                due = (await store.outbox.claim(limit=10)).claims
+        assert {claim.delivery.attempts for claim in due} == {0}
+        await store.close()
+
     @looped
     async def test_the_journal_tells_what_happened(self, place: Place) -> None:
         """In order, with ids that grow, and from where the reader left off; no line holds a code."""
@@ -132,12 +166,12 @@ class StoringContract(Contract):
         (claim,) = (await self._put(store, place)).claims
         await self._settled(store, claim, Deferred(reason="503"), place)
         place.time.pass_by(SECOND)
-        (claim,) = (await store.claim(limit=10)).claims
+        (claim,) = (await store.outbox.claim(limit=10)).claims
         await self._settled(store, claim, Accepted(ref="totp_1"), place)
-        lines = await store.journal()
+        lines = await store.journal.after()
         assert [line.event for line in lines] == ["stored", "pending", "delivered"]
         assert [line.id for line in lines] == sorted({line.id for line in lines})
-        assert await store.journal(after=lines[0].id, limit=1) == (lines[1],)
+        assert await store.journal.after(lines[0].id, limit=1) == (lines[1],)
         assert "482913" not in str(lines)
         await store.close()
 
@@ -145,11 +179,11 @@ class StoringContract(Contract):
     async def test_counts_are_of_what_asks_for_attention(self, place: Place) -> None:
         """Pending, in flight, expired and dead are counted, also where there are none."""
         store = place.open()
-        assert await store.counts() == dict.fromkeys((State.PENDING, State.IN_FLIGHT, State.EXPIRED, State.DEAD), 0)
+        assert await store.outbox.counts() == dict.fromkeys((State.PENDING, State.IN_FLIGHT, State.EXPIRED, State.DEAD), 0)
         (claim,) = (await self._put(store, place)).claims
         await self._put(store, place)
         await self._settled(store, claim, Refused(reason="no"), place)
-        counts = await store.counts()
+        counts = await store.outbox.counts()
         assert (counts[State.PENDING], counts[State.IN_FLIGHT], counts[State.DEAD]) == (0, 1, 1)
         await store.close()
 
@@ -161,18 +195,18 @@ class StoringContract(Contract):
         await self._settled(store, claim, Refused(reason="no"), place)
         place.time.pass_by(LIFETIME + RETENTION.code - SECOND)
         await store.sweep()
-        assert (await store.deliveries())[0].draft.content.reveal() == "482913"
+        assert (await store.outbox.deliveries())[0].draft.content.reveal() == "482913"
         place.time.pass_by(2 * SECOND)
         await store.sweep()
-        (delivery,) = await store.deliveries()
+        (delivery,) = await store.outbox.deliveries()
         assert not delivery.draft.content
-        assert not await store.retry(delivery.id)
-        (mail,) = await store.mails()
+        assert not await store.outbox.retry(delivery.id)
+        (mail,) = await store.mails.page()
         assert (mail.subject, mail.rejected, mail.verdict) == ("", (), "code")
-        assert await store.raw(mail.id) is not None
+        assert await store.mails.raw(mail.id) is not None
         place.time.pass_by(RETENTION.mail)
         await store.sweep()
-        assert await store.raw(mail.id) is None
+        assert await store.mails.raw(mail.id) is None
         await store.close()
 
     @looped
@@ -180,10 +214,10 @@ class StoringContract(Contract):
         """Retention counts from the end of a delivery: one that lives longer than that keeps its code."""
         store = place.open(RetentionSettings(code=SECOND, mail=SECOND, journal=SECOND))
         receipt = await self._put(store, place)
-        await store.release(receipt.claims)
+        await store.outbox.release(receipt.claims)
         place.time.pass_by(LIFETIME - SECOND)
         await store.sweep()
-        (claim,) = (await store.claim(limit=10)).claims
+        (claim,) = (await store.outbox.claim(limit=10)).claims
         assert claim.delivery.draft.content.reveal() == "482913"
         await store.close()
 
@@ -199,12 +233,12 @@ class StoringContract(Contract):
         place.time.pass_by(RETENTION.journal + SECOND)
         for _ in range(3):
             await store.sweep()
-        assert [mail.id for mail in await store.mails()] == [7, 5]
-        assert [one.id for one in await store.deliveries()] == [5]
-        assert [line.id for line in await store.journal()] == [12]
+        assert [mail.id for mail in await store.mails.page()] == [7, 5]
+        assert [one.id for one in await store.outbox.deliveries()] == [5]
+        assert [line.id for line in await store.journal.after()] == [12]
         await place.kill(store)
         store = place.open()
         assert (await self._put(store, place)).mail_id == 8
-        assert (await store.deliveries())[0].id == 6
-        assert (await store.journal())[-1].id == 13
+        assert (await store.outbox.deliveries())[0].id == 6
+        assert (await store.journal.after())[-1].id == 13
         await store.close()

@@ -99,7 +99,7 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def claim(self) -> None:
         """Somebody has many hands free."""
-        self.handed_out(self.run(self.store.claim(limit=1_000)).claims, self.everywhere(Asked()))
+        self.handed_out(self.run(self.store.outbox.claim(limit=1_000)).claims, self.everywhere(Asked()))
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data(), ending=ENDINGS, jitter=st.sampled_from([0.0, 1.0]), is_kept=st.sampled_from([False, False, True]))
@@ -107,7 +107,7 @@ class Histories(RuleBasedStateMachine):
         """A claim ends, perhaps one that holds no longer, perhaps not for the last time."""
         claim = data.draw(st.sampled_from(self.claims))
         self.claims = self.claims if is_kept else [one for one in self.claims if one is not claim]
-        settlement = self.run(self.store.settle(claim, ending, jitter=jitter, grace=GRACE))
+        settlement = self.run(self.store.outbox.settle(claim, ending, jitter=jitter, grace=GRACE))
         settled = Settled(id=claim.delivery.id, token=claim.token, ending=ending, jitter=jitter, grace=GRACE)
         changes, claimed = self.queue_of(claim.delivery.draft).happened(settled, self.place.time.now())
         assert settlement.delivery == (changes[0].row if changes else None)
@@ -118,7 +118,7 @@ class Histories(RuleBasedStateMachine):
     def release(self, data: st.DataObject) -> None:
         """A claim is given back."""
         claim = data.draw(st.sampled_from(self.claims))
-        self.run(self.store.release([claim]))
+        self.run(self.store.outbox.release([claim]))
         released = Released(id=claim.delivery.id, token=claim.token)
         self.queue_of(claim.delivery.draft).happened(released, self.place.time.now())
 
@@ -128,7 +128,7 @@ class Histories(RuleBasedStateMachine):
         number = data.draw(st.sampled_from([*sorted(number for queue in self.queues.values() for number in queue.rows), 999]))
         queue = next((queue for queue in self.queues.values() if number in queue.rows), None)
         changes = [] if queue is None else queue.happened(Retried(id=number), self.place.time.now())[0]
-        assert self.run(self.store.retry(number)) is bool(changes)
+        assert self.run(self.store.outbox.retry(number)) is bool(changes)
 
     @rule()
     def sweep(self) -> None:
@@ -151,13 +151,13 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def the_store_has_what_the_core_decided(self) -> None:
         """Every delivery, in every field."""
-        found = {one.id: bare(one) for one in self.run(self.store.deliveries(limit=10_000))}
+        found = {one.id: bare(one) for one in self.run(self.store.outbox.deliveries(limit=10_000))}
         assert found == {number: bare(row) for queue in self.queues.values() for number, row in queue.rows.items()}
 
     @invariant()
     def what_is_due_is_known(self) -> None:
         """`claim` says when the next thing falls due, so that nobody has to look before."""
-        due = self.run(self.store.claim(limit=0))
+        due = self.run(self.store.outbox.claim(limit=0))
         times = [row.due_at for queue in self.queues.values() for row in queue.rows.values() if row.due_at is not None]
         assert (due.claims, due.next_at) == ((), min(times, default=None))
 

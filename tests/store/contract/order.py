@@ -23,7 +23,7 @@ class OrderContract(Contract):
         second = await self._put(store, place, "222222", sender="b@larch.example", identifier="ANN@example.com")
         third = await self._put(store, place, "333333", sender="c@larch.example")
         assert (second.claims, third.claims) == ((), ())
-        assert (await store.claim(limit=10)).claims == ()
+        assert (await store.outbox.claim(limit=10)).claims == ()
         follow = await self._settled(store, first.claims[0], Accepted(), place)
         assert await self._code(follow) == ["222222"]
         follow = await self._settled(store, follow[0], Refused(reason="no"), place)
@@ -99,12 +99,12 @@ class OrderContract(Contract):
         """A claim that was given back, settled, or taken anew no longer writes: the token fences it."""
         store = place.open()
         (old,) = (await self._put(store, place)).claims
-        await store.release([old])
+        await store.outbox.release([old])
         assert await self._settled(store, old, Accepted(), place) == ()
         assert await self._state(store, 1) is State.PENDING
-        (new,) = (await store.claim(limit=10)).claims
+        (new,) = (await store.outbox.claim(limit=10)).claims
         await self._settled(store, old, Refused(reason="late"), place)
-        await store.release([old])
+        await store.outbox.release([old])
         assert await self._state(store, 1) is State.IN_FLIGHT
         await self._settled(store, new, Accepted(), place)
         await self._settled(store, new, Refused(reason="twice"), place)
@@ -116,8 +116,8 @@ class OrderContract(Contract):
         """It is due at once, no more in doubt than before, with as many attempts as before."""
         store = place.open()
         receipt = await self._put(store, place)
-        await store.release(receipt.claims)
-        (claim,) = (await store.claim(limit=10)).claims
+        await store.outbox.release(receipt.claims)
+        (claim,) = (await store.outbox.claim(limit=10)).claims
         assert (claim.delivery.attempts, claim.delivery.is_doubtful) == (0, False)
         await store.close()
 
@@ -129,10 +129,10 @@ class OrderContract(Contract):
         await place.kill(store)
         store = place.open()
         assert (await self._put(store, place, "222222", sender="b@larch.example")).claims == ()
-        due = await store.claim(limit=10)
+        due = await store.outbox.claim(limit=10)
         assert (due.claims, due.next_at) == ((), place.time.now() + GRACE)
         place.time.pass_by(GRACE)
-        (claim,) = (await store.claim(limit=10)).claims
+        (claim,) = (await store.outbox.claim(limit=10)).claims
         assert claim.delivery.draft.content.reveal() == "111111"
         assert (claim.delivery.is_doubtful, claim.delivery.attempts) == (True, 0)
         await store.close()
@@ -145,10 +145,10 @@ class OrderContract(Contract):
         await self._put(store, place, "222222", sender="b@larch.example")
         place.time.pass_by(claim.lease_until - place.time.now() - SECOND)
         await store.sweep()
-        assert (await store.claim(limit=10)).claims == ()
+        assert (await store.outbox.claim(limit=10)).claims == ()
         place.time.pass_by(2 * SECOND)
         await store.sweep()
-        assert await self._code((await store.claim(limit=10)).claims) == ["222222"]
+        assert await self._code((await store.outbox.claim(limit=10)).claims) == ["222222"]
         assert await self._settled(store, claim, Accepted(), place) == ()
         await store.close()
 
@@ -165,10 +165,10 @@ class OrderContract(Contract):
         place.time.pass_by(LIFETIME + SECOND)
         await store.sweep()
         assert await self._state(store, 1) == ending
-        assert await store.retry(1)
-        (again,) = (await store.claim(limit=10)).claims
+        assert await store.outbox.retry(1)
+        (again,) = (await store.outbox.claim(limit=10)).claims
         assert again.delivery.deadline == place.time.now() + LIFETIME
-        assert [line.event for line in await store.journal()].count("retry") == 1
+        assert [line.event for line in await store.journal.after()].count("retry") == 1
         await store.close()
 
     @looped
@@ -178,9 +178,9 @@ class OrderContract(Contract):
         (first,) = (await self._put(store, place)).claims
         await self._put(store, place)
         await self._put(store, place)
-        assert not any([await store.retry(number) for number in (0, 1, 2, 3, 4)])
+        assert not any([await store.outbox.retry(number) for number in (0, 1, 2, 3, 4)])
         await self._settled(store, first, Accepted(), place)
-        assert not await store.retry(1)
+        assert not await store.outbox.retry(1)
         await store.close()
 
     @looped
@@ -190,13 +190,13 @@ class OrderContract(Contract):
         (first,) = (await self._put(store, place, "111111", sender="a@larch.example")).claims
         await self._put(store, place, "222222", sender="b@larch.example")
         (second,) = await self._settled(store, first, Refused(reason="no"), place)
-        assert not await store.retry(1)
+        assert not await store.outbox.retry(1)
         await self._settled(store, second, Deferred(reason="503"), place)
-        assert not await store.retry(1)
+        assert not await store.outbox.retry(1)
         place.time.pass_by(SECOND)
-        (second,) = (await store.claim(limit=10)).claims
+        (second,) = (await store.outbox.claim(limit=10)).claims
         await self._settled(store, second, Accepted(), place)
-        assert not await store.retry(1)
+        assert not await store.outbox.retry(1)
         await store.close()
 
     @looped
@@ -207,8 +207,8 @@ class OrderContract(Contract):
         await self._put(store, place, "222222", sender="b@larch.example", lifetime=30 * SECOND)
         place.time.pass_by(31 * SECOND)
         await store.sweep()
-        assert await store.retry(2)
-        due = await store.claim(limit=10)
+        assert await store.outbox.retry(2)
+        due = await store.outbox.claim(limit=10)
         assert (due.claims, due.next_at) == ((), None)
         assert await self._code(await self._settled(store, first, Accepted(), place)) == ["222222"]
         await store.close()

@@ -1,4 +1,7 @@
-"""The contract of a store as a suite: an implementation passes it by giving it a `Place` (see test_sqlite_contract)."""
+"""The contract of a store as a suite: an implementation passes it by giving it a `Place` (see test_sqlite_contract).
+
+Nothing here knows how it is kept. Another implementation is another `Place`, and the same classes over it.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +34,12 @@ class Place(Protocol):
         """End a store as a killed process would: whatever it was doing, its claims stay as they are."""
         ...
 
-    def locked(self) -> AbstractContextManager[None]:
-        """Another process holds on to it for the length of the block."""
-        ...
+    def in_trouble(self, name: str) -> AbstractContextManager[None]:
+        """A trouble for the length of the block, injected where it really happens.
 
-    def gone(self) -> AbstractContextManager[None]:
-        """It is away for the length of the block, and then back."""
+        ``locked``: another process holds on to it. ``full``: there is no room for an octet more. ``gone``: it is away.
+        ``unwritable``: what is written does not come to the disk.
+        """
         ...
 
 
@@ -47,10 +50,10 @@ class Contract:
         return await store.put(arrival(draft(code, **of), at=place.time.now()))  # type: ignore[arg-type]
 
     async def _settled(self, store: Store, claim: Claim, ending: Ending, place: Place) -> tuple[Claim, ...]:
-        return (await store.settle(claim, ending, jitter=1.0, grace=GRACE)).claims
+        return (await store.outbox.settle(claim, ending, jitter=1.0, grace=GRACE)).claims
 
     async def _state(self, store: Store, number: int) -> State:
-        return next(one.state for one in await store.deliveries() if one.id == number)
+        return next(one.state for one in await store.outbox.deliveries() if one.id == number)
 
     async def _code(self, claims: tuple[Claim, ...]) -> list[str]:
         return [claim.delivery.draft.content.reveal() for claim in claims]
