@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mailbridge.config import settings as s
+from mailbridge.config.rulepack import rule_texts
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.intake.gate import Gate, Held, Judgement, Passed, policy_of
@@ -57,7 +58,7 @@ SETTINGS = s.Settings(
 @cache
 def reader() -> Understander:
     """One for all of these mails."""
-    return Understander(guide_of(SETTINGS))
+    return Understander(guide_of(SETTINGS, rules=rule_texts(SETTINGS.rules)))
 
 
 def publish(server: DnsServer) -> None:
@@ -81,7 +82,8 @@ def judged(attack: Attack) -> tuple[Understanding, Judgement]:
         async with dns_server() as server:
             publish(server)
             gate = Gate(
-                policy=policy_of(SETTINGS, is_practice=False), dns=Dns(timeout=timedelta(seconds=3), nameservers=[server.address])
+                policy=lambda: policy_of(SETTINGS, is_practice=False),
+                dns=Dns(timeout=timedelta(seconds=3), nameservers=[server.address]),
             )
             envelope = Envelope(
                 mail_from=attack.mail_from,
