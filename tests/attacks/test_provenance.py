@@ -92,6 +92,8 @@ def judged(attack: Attack) -> tuple[Understanding, Judgement]:
                 received_at=datetime.now(UTC),
                 ingress=attack.ingress,
                 peer=attack.peer,
+                is_fetched=attack.ingress == "imap",
+                can_wait=attack.ingress != "imap",
             )
             (found,) = await gate.judge(envelope, understood, "link" if understood.extraction.is_link else "code")
             return found
@@ -106,8 +108,11 @@ def test_the_set_is_as_large_as_it_says() -> None:
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_nothing_passes_by_what_is_not_signed(name: str) -> None:
-    """Each mail holds a code or a link that would be pushed, and is held for a reason that the manual names."""
+    """Each mail holds a code or a link that would be pushed, and is held for a reason that the manual names; or nothing is read in it."""
     understood, found = judged(ATTACKS[name])
+    if "parts called one text" in name:
+        assert understood.extraction.reason == "it quotes the technical headers of another mail"
+        return
     assert understood.extraction.value is not None
     assert isinstance(found, Held), found
 

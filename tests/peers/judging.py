@@ -38,6 +38,8 @@ class Post:
             content=self.content,
             received_at=self.at or datetime.now(UTC),
             ingress=self.ingress,
+            is_fetched=self.ingress == "imap",
+            can_wait=self.ingress != "imap",
             peer=self.peer,
         )
 
