@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -43,6 +43,7 @@ def test_a_moment(value: str) -> None:
         "Wed, 25 Nov 2026 12:00:00 XYZ",
         "Wed, 25 Nov 2026 12:00:00 A",
         "Wed, 25 Nov 2026 12:00:00 +9900",
+        "Wed, 25 Nov 2026 12:00:00 +2400",
         "Wed, 25 Nov 2026 12:00:00 +0060",
         "Wed, 25 Nov 2026 12:00:00 +00000",
         "Wed, 25 Nov 2026 24:00:00 +0000",
@@ -61,6 +62,28 @@ def test_a_moment(value: str) -> None:
 def test_no_moment(value: str) -> None:
     """What has two readings, no zone, or is no date at all is no moment."""
     assert moment(value) is None
+
+
+@pytest.mark.parametrize(
+    ("zone", "hours"),
+    [
+        ("GMT", 0), ("UT", 0), ("utc", 0), ("EST", -5), ("EDT", -4), ("CST", -6), ("CDT", -5), ("MST", -7), ("MDT", -6), ("PST", -8),
+        ("PDT", -7), ("+2359", 23 + 59 / 60), ("-2359", -23 - 59 / 60), ("+0059", 59 / 60), ("-1200", -12),
+    ],
+)  # fmt: skip
+def test_zones(zone: str, hours: float) -> None:
+    """A zone's name or offset is taken off."""
+    assert moment(f"Wed, 25 Nov 2026 12:00:00 {zone}") == NOON - timedelta(hours=hours)
+
+
+def test_every_month_and_the_ends_of_time() -> None:
+    """Twelve months are known; before the first year and behind the last there is nothing."""
+    for number, name in enumerate(["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], 1):
+        assert moment(f"5 {name} 2026 00:00:01 +0000") == datetime(2026, number, 5, 0, 0, 1, tzinfo=UTC)
+    assert moment("1 Jan 0001 00:00:00 +0100") is None
+    assert moment("31 Dec 9999 23:59:59 -0100") is None
+    assert moment("25 Nov 2026 12:00 +0000" + " " * 177) == NOON
+    assert moment("25 Nov 2026 12:00 +0000" + " " * 178) is None
 
 
 def test_a_leap_second_is_the_last_of_its_minute() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mailbridge.trust import Proven, Unproven, authres, raw
+from mailbridge.trust import Finding, Proven, Unproven, authres, raw
 from mailbridge.trust.seal import VALID_FOR, Sealer, without
 from tests.peers import signer
 from tests.trust.mails import RCPT, mail
@@ -100,6 +101,87 @@ def test_a_mailboxs_server_says_who_wrote_never_for_whom() -> None:
         assert whom(top % spf + silent) == set()
     both = b"spf=pass smtp.mailfrom=acme.example; spf=fail smtp.mailfrom=evil.example; "
     assert whom(top % both + silent) == set()
+
+
+def read(content: bytes, sender: str = SENDER, servers: set[str] | None = None) -> Finding:
+    """What is said of a mail, by a server that is named in capitals."""
+    return authres.check(raw.read(content), sender=sender, servers=servers or {"MX.Mailbox.example"}, now=datetime.now(UTC))
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["From", "To", "Cc", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type", "DKIM-Signature", "Reply-To", "Sender"],
+)
+def test_results_that_stand_below_an_authors_line_are_not_on_top(line: str) -> None:
+    """A server that puts its results anywhere else leaves what is above them to anybody."""
+    results = b"Authentication-Results: mx.mailbox.example; dmarc=pass header.from=acme.example\r\n"
+    silent = signer.dkim(mail(), "acme.example", headers=("from", "subject"))
+    for stamp in (b"Delivered-To", b"X-Original-To", b"X-Delivered-To"):
+        on_top = read(stamp + b": box@mailbox.example\r\n" + results + silent)
+        assert isinstance(on_top, Proven)
+        assert on_top.covers("box@mailbox.example")
+    own = re.search(rb"(?m)^%s: .*\r\n" % line.encode(), silent)
+    moved, rest = (own[0], silent.replace(own[0], b"", 1)) if own else (f"{line}: x@y.example\r\n".encode(), silent)
+    found = read(b"Delivered-To: box@mailbox.example\r\n" + moved + results + rest)
+    assert isinstance(found, Proven)
+    assert not found.covers("box@mailbox.example")
+
+
+def test_results_in_capitals_and_several() -> None:
+    """Names, verdicts and domains are the same in any case; of several properties each has to be the author's."""
+    top = "Authentication-Results: Mx.MAILBOX.example; "
+    for results, is_good in (
+        ("DMARC=Pass header.from=ACME.example", True),
+        ("DKIM=PASS header.d=Acme.Example", True),
+        ("dmarc=pass header.from=acme.example header.from=evil.example", False),
+        ("dkim=pass header.d=evil.example header.d=acme.example", True),
+    ):
+        found = read(f"{top}{results}\r\n".encode() + mail(), sender="No-Reply@Acme.example")
+        assert isinstance(found, Proven) is is_good, results
+    results = "SPF=Pass SMTP.MailFrom=B@ACME.example; dmarc=pass header.from=acme.example"
+    silent = signer.dkim(mail(), "acme.example", headers=("from", "subject"))
+    found = read(f"{top}{results}\r\n".encode() + silent)
+    assert isinstance(found, Proven)
+    assert found.covers("ann@corp.example")
+    plain = read(f"{top}spf=pass; dmarc=pass header.from=acme.example\r\n".encode() + mail())
+    assert isinstance(plain, Proven)
+    assert plain.covers("ann@corp.example")
+    unsaid = read(f"{top}dkim=pass header.d=acme.example\r\n".encode() + mail())
+    assert isinstance(unsaid, Proven)
+    assert not unsaid.covers("ann@corp.example")  # the signature that is meant is not there
+    assert isinstance(read(b"Authentication-Results: \r\n" + mail()), Unproven)
+    for spf in ("spf=fail; ", "spf=fail smtp.mailfrom=acme.example; ", "spf=temperror; "):
+        found = read(f"{top}{spf}dmarc=pass header.from=acme.example\r\n".encode() + mail())
+        assert isinstance(found, Proven)
+        assert not found.covers("ann@corp.example"), spf
+
+
+def test_results_need_one_author_and_one_reading() -> None:
+    """Without exactly one author, or with a header twice, the server's word is about nobody knows what."""
+    top = b"Authentication-Results: mx.mailbox.example; dmarc=pass header.from=acme.example\r\n"
+    assert isinstance(read(top + mail()), Proven)
+    assert isinstance(read(top + mail(), sender=""), Unproven)
+    assert isinstance(read(top + b"Subject: another\r\n" + mail()), Unproven)
+    assert isinstance(read(top + mail().replace(b"Date:", b"Date\n:")), Unproven)
+
+
+def test_whose_word_the_form_of_a_fetched_body_is() -> None:
+    """The author's where each of his signatures covers both headers; nobody's where he has signed nothing."""
+    top = b"Authentication-Results: mx.mailbox.example; dmarc=pass header.from=acme.example\r\n"
+    form = ("from", "to", "subject", "content-type", "content-transfer-encoding")
+    content = mail(below="Content-Transfer-Encoding: 8bit")
+    for signed, expected in (
+        (signer.dkim(content, "acme.example", headers=form), True),
+        (signer.dkim(content, "acme.example", headers=form[:4]), False),
+        (signer.dkim(content, "acme.example", headers=("from", "to", "subject", "content-transfer-encoding")), False),
+        (signer.dkim(content, "acme.example", headers=("content-type", "content-transfer-encoding")), True),
+        (signer.dkim(signer.dkim(content, "acme.example", headers=form), "acme.example", headers=form[:3]), False),
+        (signer.dkim(signer.dkim(content, "acme.example", headers=form), "esp.example", headers=form[:3]), True),
+        (content, False),
+    ):
+        found = read(top + signed)
+        assert isinstance(found, Proven)
+        assert found.is_form_signed is expected
 
 
 def test_what_a_mailboxs_server_found_genuine_may_be_too_old() -> None:
