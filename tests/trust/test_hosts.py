@@ -393,6 +393,7 @@ HONEST = [
     "https://acme.example/in?v=5.99.0&",
     "https://acme.example/orgs/corp.example/verify?",
     "https://acme.example//verify?",
+    "https://acme.example/corp.example/verify?",
     "https://acme.example/in?token_hash=pkce_1b2.c3d.e4f&",
     f"https://acme.example/in?p={in_base64('https://app.acme.example/')}&",
     f"https://acme.example/in?jwt=eyJhbGciOiJSUzI1NiJ9.{in_base64('https://acme.issuer.example/')}.c2ln&",
