@@ -30,8 +30,11 @@ SCHEME = re.compile(r"(?i)https?:")
 SLASHES = re.compile(r"[\\/]{2}")
 SCRIPT = re.compile(r"(?i)(?:javascript|vbscript|data):")
 END = re.compile(r"[\s\"'<>&;,|#]|%(?![0-9a-f]{2})", re.IGNORECASE)
-ENCODED = re.compile(r"(a1)?([A-Za-z0-9+/_-]{12,})=*")
-"""Base64, also with the two characters that Bing sets before it. No JWT, whose parts are set apart by dots: it names its issuer."""
+ENCODED = re.compile(r"[A-Za-z0-9+/_-]{12,}=*")
+"""Base64. No JWT, whose parts are set apart by dots: it names its issuer."""
+
+MARK = 2
+"""Characters that may stand before the Base64: Bing sets ``a1`` there."""
 
 DOMAIN = re.compile(r"(?i)[@.]?((?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9])(?=[/?:]|$)")
 NAMES = re.compile(
@@ -95,9 +98,9 @@ def _in_value(name: str, value: str, scheme: str) -> Iterator[Url]:
         yield from _read(f"{scheme}:{_cut(value)}")
     elif SCHEME.match(value):
         yield from _read(_cut(value))
-    elif encoded := ENCODED.fullmatch(value):
-        for text in {encoded[2], f"{encoded[1] or ''}{encoded[2]}"}:
-            yield from _absolute(_decoded(text).replace("\\/", "/"))
+    elif ENCODED.fullmatch(value):
+        for text in (value, value[MARK:]):
+            yield from _absolute(_decoded(text.rstrip("=")).replace("\\/", "/"))
     elif NAMES.fullmatch(name) and (host := _domain(value)):
         yield from _read(f"{scheme}://{host}")
 
