@@ -63,7 +63,7 @@ def points(found: list[dict[str, Any]], rules: RuleSet) -> tuple[list[Point], li
             continue
         message = message_of(case)
         right = {_bare(one) for one in (case.get("expected"), *(case.get("accept") or ())) if one}
-        parts = extraction._parts(message)
+        parts = extraction._parts(message, rules.wording.forward)
         stated = stated_lifetime(parts.texts, rules.wording)
         able = [one for one in extraction._evidence(parts, Reader(rules.wording), stated) if one.features]
         if able:

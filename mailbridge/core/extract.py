@@ -26,6 +26,7 @@ from mailbridge.core.ranking import (
 )
 from mailbridge.core.rules import Match, RuleSet
 from mailbridge.core.secret import Secret
+from mailbridge.core.wording import ForwardWords
 
 LINK_THRESHOLD = 5.0
 DECISIVE = 0.98
@@ -63,7 +64,7 @@ def extract(message: Message, *, rules: RuleSet, now: datetime, default_lifetime
         # A subject that was forwarded with the mail may show the code too: it is as old as the mail.
         if inside.verdict is not Verdict.NONE and (found.verdict is Verdict.NONE or inside.value == found.value):
             return _aged(inside, inner.date, now, default_lifetime)
-    block = forwarded_block(message) if found.verdict.is_pushed else None
+    block = forwarded_block(message, rules.wording.forward) if found.verdict.is_pushed else None
     return _aged(found, _latest(block), now, default_lifetime)
 
 
@@ -93,7 +94,7 @@ def _extract(message: Message, rules: RuleSet) -> Extraction:
         quick = _from_text(message, reader)
         if quick is not None:
             return quick
-    parts = _parts(message)
+    parts = _parts(message, rules.wording.forward)
     stated = lifetime.stated_lifetime(parts.texts, rules.wording)
     expires_at = lifetime.stated_expiry(parts.texts, rules.wording)
     if matched is not None:
@@ -107,7 +108,7 @@ def _extract(message: Message, rules: RuleSet) -> Extraction:
 
 def _from_text(message: Message, reader: Reader) -> Extraction | None:
     """The code of the plain part alone, where it leaves no doubt: then the HTML of the same mail need not be read."""
-    parts = _parts(message, with_html=False)
+    parts = _parts(message, reader.wording.forward, with_html=False)
     stated = lifetime.stated_lifetime(parts.texts, reader.wording)
     code = _code(_evidence(parts, reader, stated), stated, lifetime.stated_expiry(parts.texts, reader.wording))
     return code if code.verdict is Verdict.CODE and code.confidence >= DECISIVE else None
@@ -126,21 +127,21 @@ def _by_rule(matched: Match, stated: timedelta | None, expires_at: datetime | No
     )
 
 
-def _parts(message: Message, *, with_html: bool = True) -> _Parts:
+def _parts(message: Message, words: ForwardWords, *, with_html: bool = True) -> _Parts:
     lines: dict[str, tuple[Line, ...]] = {}
     if message.subject:
-        lines["subject"] = (Line(text=bare_subject(message.subject)),)
+        lines["subject"] = (Line(text=bare_subject(message.subject, words)),)
     html = message.html if with_html else None
     if html is not None:
         lines["html"], _ = _newest(html)
     if message.plain is not None:
         lines["plain"], lines["quoted"] = _newest(message.plain)
-    if is_forward(message):
+    if is_forward(message, words):
         # What a forward quotes is not older than itself: it is the mail.
         if "plain" in lines:
             lines["plain"], lines["quoted"] = (*lines["plain"], *lines["quoted"]), ()
         for source in {"plain", "html"} & set(lines):
-            lines[source] = tuple(line for line in lines[source] if not is_header_line(line.text, message.subject))
+            lines[source] = tuple(line for line in lines[source] if not is_header_line(line.text, message.subject, words))
     if html is not None:
         lines["hidden"] = tuple(Line(text=text) for text in html.hidden)
         lines["image"] = tuple(Line(text=text) for text in html.images)
@@ -303,8 +304,10 @@ def _link(
     ranked = links.rank(tuple(link for page in pages for link in page.links), rules.wording)
     if not ranked or ranked[0].score < LINK_THRESHOLD:
         return none
-    sender = "" if is_forward(message) else message.sender
-    if not links.is_plausible(ranked[0], bare_subject(message.subject), parts.texts, rules.wording, sender):
+    sender = "" if is_forward(message, rules.wording.forward) else message.sender
+    if not links.is_plausible(
+        ranked[0], bare_subject(message.subject, rules.wording.forward), parts.texts, rules.wording, sender
+    ):
         return none
     best = ranked[0]
     rivals = [one for one in ranked[1:] if best.score - one.score < 0.5 and one.score >= LINK_THRESHOLD]

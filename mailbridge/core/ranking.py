@@ -15,7 +15,8 @@ from types import MappingProxyType
 import re2
 
 from mailbridge.core.candidates import Shape, ascii_digits, shapes, unspeakable
-from mailbridge.core.labels import ADJACENT, NEAR, Label, Naming, folded, heading, labels, namings
+from mailbridge.core.labels import ADJACENT, NEAR, Label, Naming, heading, labels, namings
+from mailbridge.core.letters import folded
 from mailbridge.core.mail import Line
 from mailbridge.core.wording import Wording
 
