@@ -11,23 +11,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from emailforwardparser.forward_parser import get_forwarded_metadata
+from emailforwardparser.forward_parser import MailboxResult, get_forwarded_metadata
+from emailforwardparser.regexs import ORIGINAL_TO, ORIGINAL_TO_LAX
 
-from mailbridge.core.addresses import find_mailboxes
-from mailbridge.core.letters import folded
+from mailbridge.core.address_list import read_author, read_recipients
+from mailbridge.core.addresses import canonical, parse_sole_mailbox
 from mailbridge.core.mail import Message
+from mailbridge.core.script import folded
 from mailbridge.core.wording import ForwardWords
 
 MAX_BODY = 16_384
 MAX_LINE = 1_000
 MAX_MARK = 80
+MAX_LINES = 50
+"""Lines with the block's recipient in them that are looked at; there is one, and those of the body."""
+
+CUT = "…"
+"""Stands behind what was cut off: no half of an address is one."""
+
+INDENT = " \t>|*_"
+LABELS = (*ORIGINAL_TO, *ORIGINAL_TO_LAX)
+COLON = re.compile(r"[:：](?:[*_]{1,2}(?=[ \t]))?")
 
 RULE = re.compile(r"-{4,}|_{10,}")
-HEAD = re.compile(r"[*_ ]*([^:：*_]{1,40}?)[*_ ]*[:：][*_ ]*(.{1,300})$")
+HEAD = re.compile(r"[*_ ]*([^:：*_]{1,40}?)[*_ ]*[:：](.{1,1001})$")
 """A line that could be a header: its name, and what follows."""
 
 TITLE = re.compile(r"\s*([^:：\[(]{1,24}?)\s*(?:[\[(]\d{1,2}[\])])?\s*[:：]")
 """What a mail program puts before a subject, also with a count: ``Re[2]:``."""
+DOUBLED = re.compile(r"(?i)<([^<>\s]{1,254})<mailto:([^<>\s]{1,254})>>")
+LINKED = re.compile(r"(?i)[<\[](?:mailto:)?([^<>\[\]@\s]{1,64}@[^<>\[\]@\s]{1,253})[>\]]")
+"""How mail programs show an address that they have made a link of: ``<a@b<mailto:a@b>>``, ``[mailto:a@b]``, ``a@b<mailto:a@b>``."""
+
 
 QUOTE = re.compile(r"(?m)^[>|] ?")
 LONGEST_INTRODUCTION = 250
@@ -38,10 +53,14 @@ NUMBERS = re.compile(r"(?<!\d)(\d{1,4})[./-](\d{1,2})[./-](\d{1,4})(?!\d)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardedBlock:
-    """What the block says. Empty where it does not; ``date`` is naive, for the block names no zone."""
+    """What the block says. Empty where it does not; ``date`` is naive, for the block names no zone.
+
+    ``is_to_unclear``: its To line holds an address that could not be read.
+    """
 
     sender: str = ""
     to: tuple[str, ...] = ()
+    is_to_unclear: bool = False
     subject: str = ""
     date: datetime | None = None
     body: str = field(default="", repr=False)
@@ -105,24 +124,69 @@ def _header(line: str) -> tuple[str, str]:
 
 def _body(message: Message) -> str:
     page = message.plain or message.html
-    return "\n".join(line.text[:MAX_LINE] for line in page.lines)[:MAX_BODY] if page is not None else ""
+    return _cut("\n".join(_cut(line.text, MAX_LINE) for line in page.lines), MAX_BODY) if page is not None else ""
+
+
+def _cut(text: str, size: int) -> str:
+    return text if len(text) <= size else text[:size] + CUT
 
 
 def _by_library(body: str, subject: str, words: ForwardWords) -> ForwardedBlock | None:
     try:
         # It reads encoded words by any codec that they name; ours are read already, and what is left is none.
-        found = get_forwarded_metadata(body.replace("=?", "= ?"), subject[:500].replace("=?", "= ?"))
+        found = get_forwarded_metadata(_unlinked(body).replace("=?", "= ?"), subject[:500].replace("=?", "= ?"))
     except (IndexError, ValueError, AttributeError, TypeError, RecursionError, re.error):
         return None
     if not found.forwarded:
         return None
     inner = found.email
-    sender = find_mailboxes(f"{inner.from_.address} {inner.from_.name}", limit=1)
-    to = find_mailboxes(" ".join(f"{one.address} {one.name}" for one in inner.to))
+    body = _unlinked(body)
+    sender = parse_sole_mailbox(inner.from_.address) or ""
+    to, is_unclear = _recipients(body, inner.to)
     if not sender and not to and not inner.body:
         return None
     date = None if _is_glued(body, inner.date) else _moment(inner.date, words)
-    return ForwardedBlock(sender=sender[0] if sender else "", to=to, subject=inner.subject[:500], date=date, body=inner.body)
+    return ForwardedBlock(sender=sender, to=to, is_to_unclear=is_unclear, subject=inner.subject[:500], date=date, body=inner.body)
+
+
+def _unlinked(text: str) -> str:
+    """The text with ``<address>`` for what was made a link; one that shows another address than it leads to is no address."""
+    text = DOUBLED.sub(
+        lambda found: f"<{found[1]}>" if found[1].lower() == found[2].lower() else f"<{found[1]} {found[2]}>", text
+    )
+    return LINKED.sub(r"<\1>", text)
+
+
+def _recipients(body: str, found: list[MailboxResult]) -> tuple[tuple[str, ...], bool]:
+    """The mailboxes of the To line that the library has found, and whether there is an address in it that is none of them.
+
+    The library looks for addresses, lets go of quotes, and takes the beginning of a word for all of it. So what it says counts
+    where the line itself, read as a To header is, says the same.
+    """
+    mailboxes: dict[str, None] = {}
+    for one in found:
+        mailbox = parse_sole_mailbox(one.address or one.name)
+        if mailbox is not None and ("@" not in one.name or canonical(one.name.strip("'\"")) == canonical(mailbox)):
+            mailboxes[mailbox] = None
+        elif "@" in one.address + one.name:
+            return (), True
+    lines = [line for line in body.split("\n") if any(mailbox in line for mailbox in mailboxes)][:MAX_LINES]
+    labelled = [line for line in lines if any(pattern.match(line.lstrip(INDENT)) for pattern in LABELS)]
+    if labelled:
+        is_same = all(_line(text) == (tuple(mailboxes), False) for text in labelled)
+    else:  # Yahoo runs its headers together: there is no line to read, but the address has angles of its own
+        is_same = all(any(re.search(rf"<{re.escape(one)}>(?![@.<>])", line) for line in lines) for one in mailboxes)
+    return (tuple(mailboxes), False) if is_same else ((), True)
+
+
+def _line(text: str) -> tuple[tuple[str, ...], bool]:
+    """The mailboxes of a To line behind its colon, and whether there is an address in it that could not be read.
+
+    Outlook writes ``;`` between them. A label in bold has its marks apart from the address, which may begin with such a mark.
+    """
+    text = COLON.split(text, maxsplit=1)[-1]
+    read = read_recipients(_unlinked(text).replace(";", ",").strip(" \t"))
+    return read.addresses, "@" in text and len(read.entries) < max(read.count, 1)
 
 
 def _is_glued(body: str, date: str) -> bool:
@@ -138,16 +202,18 @@ def _by_labels(body: str, words: ForwardWords) -> ForwardedBlock | None:
     lines = body.split("\n")
     for index, line in enumerate(lines):
         name, value = _header(line)
-        if name not in words.sender or not find_mailboxes(value, limit=1):
+        if name not in words.sender or "@" not in value:
             continue
         around = [_header(one) for one in lines[max(0, index - 3) : index + 7]]
         if not any(name in words.subject for name, _ in around):
             continue
-        to = next((value for name, value in around if name in words.to), "")
-        date = next((value for name, value in around if name in words.date), None)
+        to = next((said for name, said in around if name in words.to), "")
+        date = next((said for name, said in around if name in words.date), None)
+        addressed, is_unclear = _line(f":{to}") if to else ((), False)
         return ForwardedBlock(
-            sender=find_mailboxes(value, limit=1)[0],
-            to=find_mailboxes(to),
+            sender="".join(read_author(_unlinked(value.strip("*_ "))).addresses),
+            to=addressed,
+            is_to_unclear=is_unclear,
             date=_moment(date, words) if date else None,
             body="\n".join(lines[index + 1 :]),
         )

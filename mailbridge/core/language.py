@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mailbridge.core.letters import folded, normal
+from mailbridge.core.script import folded, normal
 from mailbridge.core.words import Morphology, faults
 
 WORD_TABLES = (

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta, timezone
 
 from mailbridge.core.candidates import ascii_digits
-from mailbridge.core.letters import folded, is_spaceless
+from mailbridge.core.script import folded, is_spaceless
 from mailbridge.core.wording import Wording
 
 BEHIND = re.compile(r"(?<![\d.,:])(\d{1,3})\W{0,2}(?:(?<=\W)[^\W\d_]{1,3} )?$")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import re2
 
 from mailbridge.core.language import Language, WordingError, read_language
-from mailbridge.core.letters import folded
+from mailbridge.core.script import folded
 from mailbridge.core.words import Found, Index, Words, merged
 
 __all__ = ["ForwardWords", "Language", "Wording", "WordingError", "compiled", "read_language"]
@@ -71,7 +71,7 @@ class Dates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wording:
-    """The words of each kind; give them text without capitals (`mailbridge.core.letters.folded`).
+    """The words of each kind; give them text without capitals (`mailbridge.core.script.folded`).
 
     ``generic`` are words for a code that say nothing by themselves ("code", "PIN"); ``code`` has them too. ``subject_ref`` points
     at the subject or at what stands above ("the number in the subject"). ``numbered`` makes a word for a thing the name of its

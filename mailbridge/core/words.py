@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import re2
 
-from mailbridge.core.letters import APOSTROPHES, LETTERS, SPACELESS_LETTER, plain
+from mailbridge.core.script import APOSTROPHES, LETTERS, SPACELESS_LETTER, plain
 
 AUTOMATON = 32 << 20
 """Octets that re2 may use for the words of one kind in scripts without blanks."""
