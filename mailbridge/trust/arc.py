@@ -80,16 +80,20 @@ async def check(
         return Unproven(by="arc", why="its first seal does not say dmarc=pass for this From")
     newest = chain[-1][1]
     domain = newest["d"].lower()
-    named = await _delivered(mail, chain, rcpt=rcpt, mail_from=mail_from, peer=peer, dns=dns)
+    sure = await _delivered(mail, chain, rcpt=rcpt, mail_from=mail_from, peer=peer, dns=dns)
+    written: frozenset[str] = frozenset()
     try:
-        named |= await dkim.signed_recipients(mail, sender=sender, dns=dns, now=now)
+        written = await dkim.signed_recipients(mail, sender=sender, dns=dns, now=now)
     except DnsUnavailable:
-        if not named:
+        if not sure:
             raise
+    sure |= {canonical(sender)}
     return Proven(
         by="arc",
         detail=f"sealed by {domain}, {len(chain)} hop{'s' if len(chain) > 1 else ''}",
-        named=named | {canonical(sender)},
+        named=(written | sure) - {""},
+        written=written,
+        sure=sure,
         is_form_signed=_is_form_signed(mail, sender, hosts_of(newest.get("h", ""))),
         warning=next((text for key in found.values() if (text := key.warning(domain))), ""),
     )

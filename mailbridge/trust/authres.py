@@ -17,7 +17,7 @@ from datetime import datetime
 from mailbridge.core.addresses import canonical
 from mailbridge.trust import Finding, Proven, Unproven, dkim, stamps
 from mailbridge.trust.arc import DMARC, HEADER_FROM, bare
-from mailbridge.trust.raw import RawMail
+from mailbridge.trust.raw import RECIPIENTS, RawMail
 
 DKIM_PASS = re.compile(r"(?i)^\s*dkim\s*=\s*pass\b")
 SPF = re.compile(r"(?i)^\s*spf\s*=\s*([a-z]+)")
@@ -57,10 +57,18 @@ def check(mail: RawMail, *, sender: str, servers: Collection[str], now: datetime
         why = dkim.aged(one.tags, now=now, written=dkim.signed_date(one.covered, mail))
         if why:
             return Unproven(by="authres", why=why)
+    is_direct = _is_direct(results, is_signed=bool(signed), domain=domain)
+    written = _written(mail, signed, is_direct=is_direct)
+    stamped = _stamped(mail)
+    if written - {""}:
+        stamped &= written if is_direct else frozenset()
+    sure = {canonical(sender), *stamped}
     return Proven(
         by="authres",
         detail=f"{name} found {found} {domain}",
-        named=_named(mail, results, signed, domain) | {canonical(sender)},
+        named=(written | sure) - {""},
+        written=written,
+        sure=frozenset(sure),
         is_form_signed=bool(signed) and all({*dkim.FORM} <= {*one.covered} for one in signed),
     )
 
@@ -78,16 +86,16 @@ def _found(results: Iterable[str], domain: str) -> str:
     return ""
 
 
-def _named(mail: RawMail, results: list[str], signed: list[dkim.Signature], domain: str) -> frozenset[str]:
-    """Whom the mail was for: what the author says, else what the server that delivered it says.
+def _written(mail: RawMail, signed: list[dkim.Signature], *, is_direct: bool) -> frozenset[str]:
+    """Whom the author says that the mail was for, in headers that nobody else can have written.
 
     Which of several signatures the server found genuine it does not always tell: a header counts if each of them covers it.
     """
-    if _is_direct(results, is_signed=bool(signed), domain=domain):
-        covered = set(dkim.RECIPIENTS)
+    if is_direct:
+        covered = set(RECIPIENTS)
     else:
-        covered = set(dkim.RECIPIENTS).intersection(*(one.covered for one in signed)) if signed else set()
-    return mail.mailboxes(covered, dkim.RECIPIENTS) or _stamped(mail)
+        covered = set(RECIPIENTS).intersection(*(one.covered for one in signed)) if signed else set()
+    return mail.recipients(covered)
 
 
 def _is_direct(results: list[str], *, is_signed: bool, domain: str) -> bool:

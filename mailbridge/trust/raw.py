@@ -35,6 +35,7 @@ SINGLE = (
 )
 """Headers that may stand once (RFC 5322 3.6): a second one stands above the signed one, and would be what is seen."""
 
+RECIPIENTS = ("to", "cc")
 NAME = re.compile(rb"([!-9;-~]{1,200})[ \t]*:")
 EMPTY = re.compile(rb"[ \t]{81}")
 """More blanks in a row than any signature has, folds included: libraries try each of them against each other."""
@@ -65,6 +66,13 @@ class RawMail:
                 for value in self.values(name)[-count:]:
                     found.update(canonical(one) for one in _named(name, value))
         return frozenset(found)
+
+    def recipients(self, signed: Iterable[str]) -> frozenset[str]:
+        """`mailboxes` of To and Cc; "" stands among them for one that is there and cannot be read."""
+        covered = [name for name in signed if name in RECIPIENTS]
+        lists = [read_recipients(value) for name in {*covered} for value in self.values(name)[-covered.count(name) :]]
+        is_unclear = any(len(one.entries) < one.count or (one.defects and not one.entries) for one in lists)
+        return self.mailboxes(covered, RECIPIENTS) | ({""} if is_unclear else set())
 
 
 def _named(header: str, value: str) -> tuple[str, ...]:
