@@ -289,7 +289,9 @@ class Gate:
     def _is_meant(self, identifier: str, entry: Addressed, proof: Proven, *, sender: str) -> bool:
         """Whether a mail that names this mailbox, and perhaps others, is for this one: nobody else could be meant, or of the others
         of its organization none is listed by itself, as it is."""
-        beside = recipients.others(proof, identifier, sender=sender, is_own=self.policy.is_own) - {canonical(entry.recipient.rcpt)}
+        beside = recipients.others(proof, identifier, sender=sender, is_own=self.policy.is_own) - {
+            canonical(entry.recipient.rcpt)
+        }
         is_single = self.policy.is_exact(identifier) and not any(map(self.policy.is_exact, beside))
         return not beside or (is_single and all(recipients.is_neighbour(one, identifier) for one in beside))
 

@@ -21,7 +21,6 @@ from mailbridge.trust.suffixes import registrable
 MAX_SIGNATURES = 3
 """Signatures of the From's domain that are tried; others cost nothing, since they could not count."""
 
-MAX_LOOKED_AT = 40
 ALGORITHMS = ("rsa-sha256", "ed25519-sha256")
 SKEW = timedelta(minutes=5)
 OLDEST = timedelta(days=1)
@@ -83,7 +82,7 @@ async def check(mail: RawMail, *, sender: str, signers: Mapping[str, frozenset[s
 def signatures(mail: RawMail) -> list[Signature]:
     """The mail's signatures that can be read, topmost first. Nothing is verified."""
     found = []
-    for index, header in enumerate(mail.values("dkim-signature")[:MAX_LOOKED_AT]):
+    for index, header in enumerate(mail.values("dkim-signature")):
         read = tags(header)
         if read is not None and read.get("d"):
             found.append(Signature(index=index, tags=read, covered=hosts_of(read.get("h", ""))))
@@ -163,16 +162,21 @@ def _both(one: Proven, other: Proven) -> Proven:
 def refused(signature: Signature, mail: RawMail, *, now: datetime) -> str:
     """Why a signature could not count even if it were genuine; ``""`` where it could."""
     read = signature.tags
-    if "l" in read:
-        return "its signature has l=, which lets anybody append to the mail"
     if read.get("a", "").lower() not in ALGORITHMS:
         return f"its signature's algorithm is not {' or '.join(ALGORITHMS)}: {read.get('a', '')[:20]}"
     if not read.get("s") or not read.get("b") or not read.get("bh"):
         return "its signature is incomplete"
+    return uncovered(signature, mail) or aged(read, now=now, written=signed_date(signature.covered, mail))
+
+
+def uncovered(signature: Signature, mail: RawMail) -> str:
+    """What a signature leaves to anybody on the way, where that is the mail's own words; ``""`` where it leaves nothing of them."""
+    if "l" in signature.tags:
+        return "its signature has l=, which lets anybody append to the mail"
     for name in ("from", "subject"):
         if name not in signature.covered and mail.values(name):
             return f"its signature does not cover {name.capitalize()}"
-    return aged(read, now=now, written=signed_date(signature.covered, mail))
+    return ""
 
 
 def signed_date(covered: Collection[str], mail: RawMail) -> datetime | None:

@@ -20,6 +20,9 @@ MAX_HEADERS = 1_000
 MAX_SIGNATURE = 8_192
 """Octets of a signature or a seal; honest ones have up to 3,000."""
 
+MAX_SIGNATURES = 40
+"""DKIM signatures of a mail; honest ones have up to five. Behind more of them one could stand that is not looked at."""
+
 SINGLE = (
     "from",
     "sender",
@@ -104,14 +107,16 @@ def read(content: bytes) -> RawMail:
         if lowered in SIGNATURES and (len(line) > MAX_SIGNATURE or EMPTY.search(line)):
             return RawMail(content=content, headers=tuple(headers), doubt="it has a signature that is longer than any honest one")
         headers.append((lowered, line[name.end() :].decode("utf-8", "replace").strip(" \t")))
-    return RawMail(content=content, headers=tuple(headers), doubt=_twice(headers))
+    return RawMail(content=content, headers=tuple(headers), doubt=_doubt(headers))
 
 
-def _twice(headers: list[tuple[str, str]]) -> str:
+def _doubt(headers: list[tuple[str, str]]) -> str:
     names = [name for name, _ in headers]
     for single in SINGLE:
         if names.count(single) > 1:
             return f"it has the header {single} more than once"
+    if names.count("dkim-signature") > MAX_SIGNATURES:
+        return "it has more signatures than any honest mail"
     return "" if "from" in names else "it has no From"
 
 

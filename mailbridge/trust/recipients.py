@@ -23,9 +23,7 @@ def others(proof: Proven, address: str, *, sender: str, is_own: Callable[[str], 
     wanted = canonical(address)
     if wanted in proof.sure:
         return frozenset()
-    return frozenset(
-        one for one in proof.written if one != wanted and not (one and (is_own(one) or is_neighbour(one, sender)))
-    )
+    return frozenset(one for one in proof.written if one != wanted and not (one and (is_own(one) or is_neighbour(one, sender))))
 
 
 def is_neighbour(address: str, other: str) -> bool:
