@@ -21,14 +21,12 @@ from tests.attacks.provenance import (
     GOOGLES,
     LISTED,
     MAILBOX,
-    ME,
     OTHER,
     PASS,
     RESULTS,
     SHARED_BOX,
     arrived,
     genuine,
-    now,
     sent_on,
 )
 from tests.peers import signer
@@ -429,16 +427,11 @@ def _dated(date: str) -> bytes:
 
 
 FORM = ("from", "to", "subject", "date", "message-id")
-FLAT = "Hello Ann,\r\n\r\nyour verification code is {}.\r\n\r\nYour note: my old verification code was 264051.\r\n"
-FORMS = {
-    "utf-7": "Content-Type: text/plain; charset=utf-7",
-    "utf-16": "Content-Type: text/plain; charset=utf-16",
-    "a whole mail": "Content-Type: message/rfc822",
-    "an image": "Content-Type: image/png",
-    "a file": "Content-Type: application/octet-stream; name=a.eml",
-    "an inner boundary": "Content-Type: multipart/mixed; boundary=deep",
-    "base64": "Content-Transfer-Encoding: base64",
-}
+OUT = 'multipart/mixed; boundary="out"'
+NESTED = (
+    "--out\r\nContent-Type: text/plain\r\n\r\nyour verification code is 713928.\r\n--out\r\nContent-Type: text/plain\r\n"
+    "Content-Disposition: attachment\r\n\r\n--deep\r\n\r\nyour verification code is 264051.\r\n--deep--\r\n--out--\r\n"
+)
 
 
 def reworded() -> Iterator[tuple[str, Row]]:
@@ -467,10 +460,6 @@ def reworded() -> Iterator[tuple[str, Row]]:
             f"{name}, sealed",
             Row(build=lambda lines=lines: sent_on(arrived(lines + genuine(ANN, headers=FORM), at=ANN), account=ANN)),
         )
-    nested = (
-        "--out\r\nContent-Type: text/plain\r\n\r\nyour verification code is 713928.\r\n--out\r\nContent-Type: text/plain\r\n"
-        "Content-Disposition: attachment\r\n\r\n--deep\r\n\r\nyour verification code is 264051.\r\n--deep--\r\n--out--\r\n"
-    )
     for name, form in {
         "the inner boundary": 'multipart/mixed; boundary="deep"',
         "the inner boundary, escaped": 'multipart/mixed; boundary="d\\eep"',
@@ -482,10 +471,11 @@ def reworded() -> Iterator[tuple[str, Row]]:
         "an unknown kind": 'multipart/x; boundary="deep"',
         "none": "text/plain",
     }.items():
-        yield f"nested: {name}", Row(build=partial(_formed, nested, 'multipart/mixed; boundary="out"', form))
+        yield f"nested: {name}", Row(build=partial(formed, NESTED, OUT, form))
 
 
-def _formed(body: str, own: str, forged: str) -> bytes:
+def formed(body: str, own: str, forged: str) -> bytes:
+    """A body of Acme's, signed without its form, which is then another one."""
     head = code(to=ANN).partition(b"\r\n\r\n")[0].replace(b"text/plain; charset=utf-8", own.encode())
     signed = by_acme(head + b"\r\n\r\n" + body.encode(), headers=FORM)
     return signed.replace(f"Content-Type: {own}".encode(), f"Content-Type: {forged}".encode(), 1)

@@ -12,9 +12,9 @@ from mailbridge.core.addresses import canonical
 from mailbridge.core.secret import Secret
 from mailbridge.intake.gate import Held, Passed
 from tests.attacks import combined
-from tests.attacks.combined import OPEN, TO_CC, Row, Setting
-from tests.attacks.forgeries import ANN, BOUND, CODES, STRICT, TOKEN, by_acme, code
-from tests.attacks.provenance import GOOGLES, MAILBOX, RESULTS, SHARED_BOX, arrived, genuine, sent_on
+from tests.attacks.combined import BY_DKIM, JUNK, TO_CC, Row, Setting, extended
+from tests.attacks.forgeries import ANN, BOUND, CODES, STRICT, TOKEN, TOKEN_BOUND, by_acme, code, link
+from tests.attacks.provenance import GOOGLES, MAILBOX, OTHER, RESULTS, SHARED_BOX, arrived, genuine, sent_on
 from tests.peers import signer
 from tests.peers.judging import Bench, Post
 from tests.peers.zone import Zone
@@ -46,6 +46,7 @@ def bench(setting: Setting = "usual") -> Bench:
         address=(
             s.AddressSettings(rcpt=TOKEN),
             s.AddressSettings(rcpt=BOUND, identifier=ANN),
+            s.AddressSettings(rcpt=TOKEN_BOUND, identifier=ANN),
             s.AddressSettings(rcpt=STRICT, accept_from=("*@acme.example",)),
         ),
         imap=(
@@ -80,3 +81,97 @@ def test_no_combination_is_pushed_for_somebody_else(name: str) -> None:
     if is_read:
         assert canonical(ANN) not in map(canonical, pushed), found
         assert set(pushed) <= {"m@gmail.com", "m@evil.example"}, found
+
+
+TWO = f"bob@corp.example, {ANN}"
+STAMP = f"X-Original-To: {ANN}\r\n".encode()
+DIRECT = RESULTS.format("spf=pass smtp.mailfrom=b@acme.example; ")
+HONEST: dict[str, tuple[Row, str]] = {
+    "to two of one organization, a bound address": (Row(build=partial(genuine, TWO), rcpt=BOUND), ANN),
+    "to two, of whom one is known exactly": (Row(build=lambda: STAMP + genuine(TWO), setting="exact"), ANN),
+    "to two, and Google says to whose mailbox": (Row(build=lambda: sent_on(arrived(genuine(TWO), at=ANN), account=ANN)), ANN),
+    "beside a stranger, and Google says to whose mailbox": (
+        Row(build=lambda: sent_on(arrived(genuine(f"{ANN}, {OTHER}"), at=ANN), account=ANN)),
+        ANN,
+    ),
+    "beside a stranger, an unguessable address": (
+        Row(build=lambda: by_acme(link(to=f"{ANN}, {OTHER}")), rcpt=TOKEN_BOUND),
+        ANN,
+    ),
+    "beside ourselves": (Row(build=partial(genuine, f"{ANN}, {CODES}")), ANN),
+    "beside the site itself": (Row(build=partial(genuine, f"{ANN}, audit@acme.example"), rcpt=BOUND), ANN),
+    "beside one of the accounts": (Row(build=partial(genuine, f"{ANN}, a.n.n@gmail.com"), rcpt=BOUND), ANN),
+    "to two, fetched, straight from the site": (
+        Row(
+            build=lambda: f"Delivered-To: {MAILBOX}\r\n{DIRECT}".encode() + genuine(f"{MAILBOX}, {OTHER}"),
+            rcpt=MAILBOX,
+            ingress="imap",
+        ),
+        ANN,
+    ),
+    "l=, straight from the site to Google": (Row(build=lambda: sent_on(arrived(extended(), at=ANN), account=ANN)), ANN),
+    "l=, straight from the site to the mailbox": (
+        Row(build=lambda: f"Delivered-To: {MAILBOX}\r\n{DIRECT}".encode() + extended(), rcpt=MAILBOX, ingress="imap"),
+        ANN,
+    ),
+    "sealed, found by DKIM alone": (
+        Row(build=lambda: sent_on(arrived(genuine("undisclosed:;"), at=ANN, results=BY_DKIM), account=ANN, results=BY_DKIM)),
+        ANN,
+    ),
+    "39 signatures of others above": (Row(build=lambda: JUNK * 39 + genuine(ANN, headers=TO_CC)), ANN),
+    "a listed account's forward": (
+        Row(
+            build=partial(
+                code,
+                to=ANN,
+                above=f"Delivered-To: {ANN}\nReceived: from a.example by mx.google.com with ESMTPS id a1 for <{ANN}>; x",
+            ),
+            mail_from="ann+caf_=codes=bridge.example@corp.example",
+            peer=GOOGLES,
+            setting="starred",
+        ),
+        ANN,
+    ),
+    "fetched, a signature by both of its names": (
+        Row(
+            build=lambda: (
+                (
+                    f"Delivered-To: {MAILBOX}\r\nAuthentication-Results: mx.mailbox.example 1; dkim=pass header.i=x@mail.acme.example "
+                    "header.d=acme.example\r\n"
+                ).encode()
+                + genuine(MAILBOX)
+            ),
+            rcpt=MAILBOX,
+            ingress="imap",
+        ),
+        ANN,
+    ),
+    "with a tag of a run": (Row(build=partial(genuine, ANN), rcpt=BOUND.replace("@", "+wr_1@")), ANN),
+    "from a listed sender, with a tag of a run": (
+        Row(build=partial(genuine, "s@corp.example"), rcpt=STRICT.replace("@", "+wr_1@")),
+        "s@corp.example",
+    ),
+    "a body of parts, read as it is written": (
+        Row(build=partial(combined.formed, combined.NESTED, combined.OUT, combined.OUT)),
+        ANN,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_the_honest_mail_of_each_kind_passes(name: str) -> None:
+    """The same without the trick passes, under the identifier that it is for."""
+    row, identifier = HONEST[name]
+    is_read, found = outcome(row)
+    assert is_read
+    assert isinstance(found, Passed), found
+    assert found.identification.identifiers == (identifier,)
+
+
+def test_the_reason_says_that_it_was_written_to_several() -> None:
+    """A person sees why a mail to several is held, and what changes it."""
+    _, found = outcome(ROWS["several: both bare, to a bound address"])
+    assert isinstance(found, Held)
+    (failure,) = [one for one in found.failures if one.check == "recipient"]
+    assert "to several mailboxes" in failure.why
+    assert "[trust] accounts" in str(failure)
