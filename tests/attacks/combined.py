@@ -522,7 +522,7 @@ BLOCK = "---------- Forwarded message ---------\nFrom: Acme <no-reply@acme.examp
 
 def by_hand() -> Iterator[tuple[str, Row]]:
     """Mails of the attacker's that look as if Ann, or somebody, had forwarded Acme's by hand; and attached ones."""
-    usual = {"date": "Wed, Nov 25, 2026 at 9:57 AM", "subject": "Your sign-in code", "to": ANN, "text": SAYS}
+    usual = {"date": time.strftime("%a, %b %d, %Y at %I:%M %p"), "subject": "Your sign-in code", "to": ANN, "text": SAYS}
     for rcpt in (CODES, BOUND):
         yield (
             f"a block, to {rcpt}",

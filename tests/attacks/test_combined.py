@@ -89,6 +89,7 @@ DIRECT = RESULTS.format("spf=pass smtp.mailfrom=b@acme.example; ")
 HONEST: dict[str, tuple[Row, str]] = {
     "to two of one organization, a bound address": (Row(build=partial(genuine, TWO), rcpt=BOUND), ANN),
     "to two, of whom one is known exactly": (Row(build=lambda: STAMP + genuine(TWO), setting="exact"), ANN),
+    "to two, of whom one is known exactly, by nothing else": (Row(build=partial(genuine, TWO), setting="exact"), ANN),
     "to two, and Google says to whose mailbox": (Row(build=lambda: sent_on(arrived(genuine(TWO), at=ANN), account=ANN)), ANN),
     "beside a stranger, and Google says to whose mailbox": (
         Row(build=lambda: sent_on(arrived(genuine(f"{ANN}, {OTHER}"), at=ANN), account=ANN)),
