@@ -26,7 +26,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from mailbridge import logs
-from mailbridge.app import Bridge, bridge
+from mailbridge.app.daemon import Bridge, bridge
+from mailbridge.app.targets import guard
 from mailbridge.cli.serve import _reloaded
 from mailbridge.config import settings as s
 from mailbridge.config.load import load
@@ -36,7 +37,6 @@ from mailbridge.ingress.imap.vault import open_vault
 from mailbridge.masks import LONGEST, Masks
 from mailbridge.store.cipher import read_key
 from mailbridge.store.sqlite import key_path_of
-from mailbridge.targets import guard
 from tests.ingress.imap.watched import account
 from tests.loop import looped, until
 from tests.peers.scripted_imap import ScriptedImap, Session
@@ -304,7 +304,7 @@ async def daemon(folder: Path, stream: io.StringIO, talk: logs.Talk) -> None:
                 lambda: all(not one.is_well and one.reason for one in running.mailboxes.health() if "sends" not in one.mailbox)
             )
             await until(lambda: provider.tokens_asked() >= 3)
-            await until(lambda: "other" in running.dispatcher.alarms, patience=15)
+            await until(lambda: "other" in running.engine.dispatcher.alarms, patience=15)
             assert "no such" in stream.getvalue(), "the server's echo is logged"
             health = repr(await running.health())
             other = full(folder, base_url=base_url, mark="b")

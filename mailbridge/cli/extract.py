@@ -13,6 +13,7 @@ from mailbridge.cli.exits import Exit
 from mailbridge.cli.mailfiles import mails
 from mailbridge.cli.options import config_option, load_or_exit
 from mailbridge.cli.printing import dumped, visible
+from mailbridge.config.rulepack import rule_texts
 from mailbridge.config.settings import Settings
 from mailbridge.core.addresses import parse_return_path_header, parse_sole_mailbox
 from mailbridge.core.extraction import Extraction, Verdict
@@ -87,7 +88,7 @@ def _guide(settings: Settings, rule_paths: tuple[Path, ...], *, builtin: bool) -
     chosen = msgspec.structs.replace(
         settings.rules, paths=rule_paths or settings.rules.paths, builtin=builtin and settings.rules.builtin
     )
-    return rules_or_exit(lambda: guide_of(msgspec.structs.replace(settings, rules=chosen)))
+    return rules_or_exit(lambda: guide_of(settings, rules=rule_texts(chosen)))
 
 
 def _moment(text: str | None) -> datetime:

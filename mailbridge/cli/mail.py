@@ -40,7 +40,7 @@ def mail() -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
 def list_mails(*, config: Path | None, as_json: bool, limit: int) -> None:
     """The newest mails, with what was found in each. A Gmail confirmation is shown with the link to open."""
-    rows = visit(config, lambda store: store.mails(limit=limit))
+    rows = visit(config, lambda store: store.mails.page(limit=limit))
     for row in rows:
         click.echo(dumped(as_dict(row)) if as_json else _line(row))
 
@@ -53,12 +53,12 @@ def list_mails(*, config: Path | None, as_json: bool, limit: int) -> None:
 @click.option("--reveal", is_flag=True, help="Also the values that were passed over.")
 def show_mail(*, config: Path | None, as_json: bool, number: int, raw: bool, reveal: bool) -> None:
     """One mail: for whom it was and how that is known, what was found, what was passed over and why."""
-    row = visit(config, lambda store: store.mail(number))
+    row = visit(config, lambda store: store.mails.one(number))
     if row is None:
         click.echo(f"mailbridge: there is no mail {number}; `mailbridge mail list` shows what there is", err=True)
         raise SystemExit(Exit.NOT_FOUND)
     if raw:
-        envelope = visit(config, lambda store: store.raw(number))
+        envelope = visit(config, lambda store: store.mails.raw(number))
         if envelope is None:
             click.echo(f"mailbridge: mail {number} is no longer kept ([retention] mail)", err=True)
             raise SystemExit(Exit.NOT_FOUND)
@@ -126,8 +126,8 @@ def release_mail(*, config: Path | None, as_json: bool, smtp: str | None, number
 
 def _kept(config: Path | None, number: int) -> tuple[MailRow, Envelope]:
     """A mail as it is known and as it came; exit 4 where it is not kept."""
-    row = visit(config, lambda store: store.mail(number))
-    envelope = visit(config, lambda store: store.raw(number))
+    row = visit(config, lambda store: store.mails.one(number))
+    envelope = visit(config, lambda store: store.mails.raw(number))
     if row is None or envelope is None:
         click.echo(f"mailbridge: mail {number} is not, or no longer, kept ([retention] mail)", err=True)
         raise SystemExit(Exit.NOT_FOUND)
@@ -135,7 +135,7 @@ def _kept(config: Path | None, number: int) -> tuple[MailRow, Envelope]:
 
 
 def _deliveries(config: Path | None, mail_id: int | None) -> Sequence[Delivery]:
-    return () if mail_id is None else visit(config, lambda store: store.deliveries(mail_id=mail_id))
+    return () if mail_id is None else visit(config, lambda store: store.outbox.deliveries(mail_id=mail_id))
 
 
 @mail.command("import")

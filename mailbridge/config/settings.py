@@ -161,7 +161,7 @@ class SkyvernSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=
     source: str = "email"
     timeout: timedelta = Seconds(seconds=10)
     grace: timedelta = Seconds(seconds=5)
-    senders: int = 2
+    senders: int = 8
     use_env_proxy: bool = False
 
 
@@ -176,7 +176,7 @@ class TargetSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
     source: str = "email"
     timeout: timedelta = Seconds(seconds=10)
     grace: timedelta = Seconds(seconds=5)
-    senders: int = 2
+    senders: int = 8
     use_env_proxy: bool = False
 
 

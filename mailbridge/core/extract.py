@@ -240,7 +240,7 @@ def _is_nearly(one: Evidence, context: Context) -> bool:
 
 
 def _told(one: Evidence) -> list[str]:
-    return [name for name in sorted(one.features, key=lambda name: (-WEIGHTS[name], name)) if WEIGHTS[name] > 0][:4]
+    return [name.value for name in sorted(one.features, key=lambda name: (-WEIGHTS[name], name)) if WEIGHTS[name] > 0][:4]
 
 
 def _links(message: Message) -> tuple[Link, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import re2
 
@@ -101,6 +101,10 @@ def rank(links: tuple[Link, ...], wording: Wording) -> list[RankedLink]:
         if known is None or (link.is_button, len(link.text)) > (known.is_button, len(known.text)):
             merged[link.url] = link
     ranked = [_score(link, wording) for link in merged.values()]
+    with_token = [place for place, one in enumerate(ranked) if "a token" in one.why]
+    if len(with_token) == 1:
+        only = ranked[with_token[0]]
+        ranked[with_token[0]] = replace(only, score=only.score + 0.5, why=(*only.why, "the only token"))
     return sorted(ranked, key=lambda one: -one.score)
 
 

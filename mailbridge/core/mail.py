@@ -19,6 +19,8 @@ class Envelope:
     ``received_at`` is our own clock (aware, UTC), never the Date header.
     ``cursor`` is the ingress's own position (IMAP: ``mailbox/uidvalidity/uid``), stored with the mail; ``is_owed``: something
     is to be done with the mail there once it is pushed (marked, moved, deleted), and the store remembers it until it is.
+    ``is_fetched``: it was fetched from a mailbox whose own server wrote what stands above the sender's headers. ``can_wait``: who
+    brings it can be asked to come again later; a mailbox that waited for one mail would hold up those behind it.
     """
 
     mail_from: str
@@ -29,6 +31,8 @@ class Envelope:
     peer: str = ""
     cursor: str | None = None
     is_owed: bool = False
+    is_fetched: bool = False
+    can_wait: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

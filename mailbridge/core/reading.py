@@ -7,7 +7,7 @@ import re
 from mailbridge.core.candidates import Shape, shapes
 from mailbridge.core.features import Feature
 from mailbridge.core.labels import Label, folded, labels
-from mailbridge.core.naming import ADJACENT, BESIDE, NEAR, Naming, heading, namings
+from mailbridge.core.naming import ADJACENT, BESIDE, NEAR, NUMBERED, Naming, heading, namings
 from mailbridge.core.wording import Wording
 
 MAX_LABELLED = 2_000
@@ -90,9 +90,8 @@ class Reading:
                     found.add(Feature.LABEL_ABOVE)
                 elif len(self.texts[above]) < NEAR or NUMBER_IS.fullmatch(self.texts[above], label.end):
                     found.add(Feature.ELSE_ABOVE)
-        if "." in tail or "/" in tail or "-" in tail:
-            if self.is_valid_to_a_day(text, shape):
-                found.add(Feature.VALID_TO_DAY)
+        if ("." in tail or "/" in tail or "-" in tail) and self.is_valid_to_a_day(text, shape):
+            found.add(Feature.VALID_TO_DAY)
         if not found and naming.before is None and not head and not tail and (below := self.beside(index, 1)) is not None:
             first = next(iter(self.labels(below)), None)
             is_heading = self.texts[below].rstrip().endswith((":", "："))
@@ -137,6 +136,11 @@ class Reading:
         is_told = self._wording.enter.search(head) is not None or self._wording.enter.search(tail) is not None
         return is_told and self._wording.act.search(folded(text)) is not None
 
+    def is_numbered(self, index: int, shape: Shape) -> bool:
+        """Whether the word right before it is one for a number, as a reference has it: ``case no. 4829``."""
+        head = folded(self.texts[index][max(0, shape.start - ADJACENT) : shape.start]).rstrip(" .:#")
+        return NUMBERED.search(head.rpartition(" ")[2]) is not None
+
     def is_introduced(self, index: int) -> bool:
         """Whether a sentence stands above a line: so codes are introduced in any language.
 
@@ -147,6 +151,8 @@ class Reading:
             return False
         text = self.texts[above].strip("*_ ")
         words = text.split()
+        if text.endswith((",", "，", "、", "،")):
+            return False  # a greeting, or a name
         if len(words) > FRAGMENT or (not text.isascii() and sum(map(str.isalpha, text)) > CROWDED * len(words)):
             return True
         return len(words) > 1 and text.endswith(ENDS)

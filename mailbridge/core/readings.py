@@ -30,7 +30,8 @@ MOST_DESCRIBING = 4_096
 
 DELIMITER = re.compile(rb"(?m)^--([^\r\n]{1,70}?)[ \t]*\r?$")
 MOST_DELIMITERS = 200
-PART_HEADER = re.compile(rb"\r?\n(?:content-[a-z-]{1,40}[ \t]*:|\r?\n)", re.IGNORECASE)
+PART_HEADER = re.compile(rb"\r?\n(?:[!-9;-~]{1,60}:|\r?\n)")
+TYPED = re.compile(rb"\r?\ncontent-[a-z-]{1,40}[ \t]*:", re.IGNORECASE)
 PREAMBLE = re.compile(rb"(?i)[^0-9]{0,300}\b(?:multi-?part|mime)\b[^0-9]{0,300}")
 """What mailers write above the first part for readers of the eighties. No digit, so no code."""
 
@@ -113,13 +114,14 @@ def _boundary(body: bytes) -> tuple[bytes | None, bool]:
         lines.append(one)
     closed = {one[1][:-2]: one for one in lines if one[1].endswith(b"--") and len(one[1]) > 2}
     for one in lines:
-        end = closed.get(one[1])
+        end, before = closed.get(one[1]), body[: one.start()].strip()
+        is_first = not before or PREAMBLE.fullmatch(before) is not None
         if b'"' in one[1] or b"\\" in one[1] or not PART_HEADER.match(body, one.end()):
             continue
-        if end is None or end.start() < one.start():
-            continue
-        before, after = body[: one.start()].strip(), body[end.end() :].strip()
-        return one[1], not after and (not before or PREAMBLE.fullmatch(before) is not None)
+        if end is not None and end.start() > one.start():
+            return one[1], is_first and not body[end.end() :].strip()
+        if is_first and end is None and TYPED.match(body, one.end()):
+            return one[1], True  # some mailers forget to close
     return None, False
 
 

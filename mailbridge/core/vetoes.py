@@ -69,11 +69,12 @@ def _small(one: Evidence, _: Context) -> bool:
     if not one.has(F.SMALL_LETTERS) or one.has(F.OWN_LINE):
         return False
     is_clear = one.has(F.FOREIGN) or not one.has(F.MID_SENTENCE)
-    return not (one.has(F.LONE) and is_clear and len(one.shape.value) > SHORTEST_ALONE)
+    is_alone = one.has(F.LONE) and len(one.shape.value) > SHORTEST_ALONE
+    return not (_is_named(one) and is_alone and is_clear)
 
 
-def _meeting(one: Evidence, _: Context) -> bool:
-    return one.has(F.MEETING)
+def _meeting(_: Evidence, context: Context) -> bool:
+    return context.is_meeting
 
 
 def _called_else(one: Evidence, _: Context) -> bool:
@@ -110,7 +111,7 @@ def _phrase(one: Evidence, _: Context) -> bool:
 
 def _letters(one: Evidence, _: Context) -> bool:
     """Letters that nobody calls a code, or that stand far from who calls them so, as an abbreviation does."""
-    if one.shape.kind != "letters":
+    if one.shape.kind != "letters" or (one.has(F.SMALL_LETTERS) and not one.has(F.OWN_LINE)):
         return False
     if one.features >= {F.LONE, F.OWN_LINE}:
         return False

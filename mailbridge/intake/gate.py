@@ -7,7 +7,7 @@ A mail from which nothing would be pushed, and a code to an address that nobody 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
@@ -75,13 +75,13 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deferred:
+class Undecided:
     """DNS did not answer: nothing is known, and the sender is asked to come again."""
 
     reason: str
 
 
-Judgement = Passed | Held | Deferred
+Judgement = Passed | Held | Undecided
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,18 +183,23 @@ class Judge(Protocol):
         """One judgement for each of ``understood.addressed``."""
         ...
 
-    async def confirmation(self, envelope: Envelope, understood: Understanding) -> Finding | Deferred:
+    async def confirmation(self, envelope: Envelope, understood: Understanding) -> Finding | Undecided:
         """Whether a forwarding confirmation is Google's own."""
         ...
 
 
 class Gate:
-    """Implements `Judge`. One for a daemon; ``policy`` is replaced when the configuration is read again."""
+    """Implements `Judge`. One for a daemon; ``policy`` is asked for each mail, since a reload changes it."""
 
-    def __init__(self, *, policy: Policy, dns: Resolver, deadline: timedelta = timedelta(seconds=3)) -> None:
-        self.policy = policy
+    def __init__(self, *, policy: Callable[[], Policy], dns: Resolver, deadline: timedelta = timedelta(seconds=3)) -> None:
+        self._policy = policy
         self._dns = dns
         self._deadline = deadline.total_seconds()
+
+    @property
+    def policy(self) -> Policy:
+        """The settings that count now."""
+        return self._policy()
 
     async def judge(self, envelope: Envelope, understood: Understanding, kind: Kind) -> tuple[Judgement, ...]:
         """See `Judge.judge`. A proof is looked for once for the whole mail, and all of them within the deadline."""
@@ -203,9 +208,9 @@ class Gate:
             async with asyncio.timeout(self._deadline):
                 return tuple([await self._one(entry, understood, kind, proofs) for entry in understood.addressed])
         except TimeoutError:
-            return (Deferred(reason=LATE),) * len(understood.addressed)
+            return (Undecided(reason=LATE),) * len(understood.addressed)
 
-    async def confirmation(self, envelope: Envelope, understood: Understanding) -> Finding | Deferred:
+    async def confirmation(self, envelope: Envelope, understood: Understanding) -> Finding | Undecided:
         """See `Judge.confirmation`: signed by google.com exactly, from its one address, and for one of the recipients."""
         if self.policy.is_practice:
             return Proven(by="dkim", detail="practice: nothing leaves this machine", named=frozenset())
@@ -216,9 +221,9 @@ class Gate:
             async with asyncio.timeout(self._deadline):
                 found = await dkim.check(mail, sender=understood.sender, signers={}, dns=self._dns, now=envelope.received_at)
         except DnsUnavailable as fault:
-            return Deferred(reason=str(fault))
+            return Undecided(reason=str(fault))
         except TimeoutError:
-            return Deferred(reason=LATE)
+            return Undecided(reason=LATE)
         if isinstance(found, Proven) and envelope.rcpt_to and not any(found.covers(rcpt) for rcpt in envelope.rcpt_to):
             return Unproven(by="dkim", why="it was written to another address")
         if isinstance(found, Proven) and not found.is_form_signed and not understood.is_certain:
@@ -255,7 +260,7 @@ class Gate:
             if isinstance(identification, Identification):
                 return Passed(by=check, detail=found.detail, identification=identification, warning=found.warning)
             failures.append(Failure(check="recipient", why=f"{found.detail}, {identification}"))
-        return Deferred(reason=waiting) if waiting else Held(failures=tuple(failures))
+        return Undecided(reason=waiting) if waiting else Held(failures=tuple(failures))
 
     def _covered(self, entry: Addressed, proof: Proven, *, sender: str) -> Identification | str:
         """The identifiers that the proof speaks for, or why it does for none: a genuine mail that is sent on to somebody else is not
@@ -310,7 +315,7 @@ class _Proofs:
     def worth(self, wanted: frozenset[Trust]) -> Sequence[Literal["authres", "dkim", "arc", "forwarder"]]:
         """The proofs to look for, cheapest first. A mailbox's server speaks for signatures and seals alike."""
         checks: list[Literal["authres", "dkim", "arc", "forwarder"]] = []
-        if self._envelope.ingress == "imap" and self._policy.servers and wanted & {"dkim", "arc"}:
+        if self._envelope.is_fetched and self._policy.servers and wanted & {"dkim", "arc"}:
             checks.append("authres")
         if "dkim" in wanted:
             checks.append("dkim")

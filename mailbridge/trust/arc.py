@@ -113,16 +113,16 @@ async def _delivered(mail: RawMail, chain: list[Hop], *, rcpt: str, mail_from: s
     lines = stamps.below_seal(mail, count)
     is_ours = newest.get("darn", "").lower() == rcpt.rpartition("@")[2].lower()
     if is_ours and stamps.is_covered(mail, newest.get("h", ""), lines):
-        return stamps.delivered(lines)
+        return stamps.account_of(lines)
     lines += stamps.above_seal(mail, count) if count == 1 else []
     account = spf.forwarding_account(mail_from, rcpt=rcpt)
     address = spf.address_of(peer)
-    if address is None or not (account or stamps.delivered(lines)):
+    if address is None or not (account or stamps.account_of(lines)):
         return frozenset()
     if await spf.is_of("Google", address, dns) != "pass":
         return frozenset()
     own = account and not stamps.is_for_another(mail.content, account)
-    return stamps.delivered(lines) | ({canonical(account)} if own else set())
+    return stamps.account_of(lines) | ({canonical(account)} if own else set())
 
 
 def _is_form_signed(mail: RawMail, sender: str, covered: tuple[str, ...]) -> bool:

@@ -69,7 +69,7 @@ def _handed_on(url: Url, domain: str, allowed: Sequence[str]) -> str:
 
 def _is_authors(host: str, domain: str) -> bool:
     """Whether a host is of the author's domain. A mailbox provider's domain is not that of those who have a mailbox there."""
-    if not domain or domain in platforms().mailboxes:
+    if domain in platforms().mailboxes:
         return False
     return host == domain or _is_same_owner(host, domain)
 

@@ -57,6 +57,12 @@ def delivered(lines: list[Line], names: Collection[str] = (STAMP,)) -> frozenset
     return frozenset(canonical(one) for one in found if one is not None)
 
 
+def account_of(lines: list[Line]) -> frozenset[str]:
+    """The mailbox in the topmost Delivered-To: the last that the forwarder wrote. A lower one may be of whoever handed the mail in
+    by another way than SMTP, which leaves no trace (Gmail fetches from other mailboxes, and takes mails by its API)."""
+    return delivered([line for line in lines if line[0] == STAMP][:1])
+
+
 def is_covered(mail: RawMail, covered: str, lines: list[Line]) -> bool:
     """Whether an ``h=`` list covers every Delivered-To of ``lines``: it covers from the bottom of the mail up."""
     values = mail.values(STAMP)
@@ -76,7 +82,7 @@ def is_for_another(content: bytes, account: str) -> bool:
     # Behind the last "by", since what stands before it the other side has said of itself.
     by = [found.end() for found in BY.finditer(arrival)]
     first = FOR.search(arrival, by[-1] if by else 0)
-    named = delivered(own) | ({canonical(first[1])} if first else set())
+    named = account_of(own) | ({canonical(first[1])} if first else set())
     return canonical(account) not in named
 
 

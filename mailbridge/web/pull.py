@@ -25,7 +25,7 @@ from starlette.routing import BaseRoute, Route
 from mailbridge.core.secret import Secret
 from mailbridge.metrics import Metrics
 from mailbridge.store import StoreUnavailable
-from mailbridge.store.cipher import Names
+from mailbridge.store.names import Names
 from mailbridge.store.reading import Codes, Poll, Vault
 from mailbridge.waiting import Waiting
 from mailbridge.web.fresh import fresh
@@ -79,8 +79,16 @@ class Ids:
         return " ".join(one for one in (self.workflow_run_id, self.task_id) if one) or self.workflow_permanent_id or ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullPolicy:
+    """What a reload may change: the keys that polls are signed with, and for how long a consumed code is given again."""
+
+    keys: Sequence[PullKey]
+    grace: timedelta
+
+
 class Pull:
-    """Answers polls. ``keys`` and ``grace`` may be replaced while it runs."""
+    """Answers polls. ``policy`` is asked for each of them."""
 
     def __init__(
         self,
@@ -91,8 +99,7 @@ class Pull:
         waiting: Waiting,
         now: Callable[[], datetime],
         metrics: Metrics,
-        keys: Sequence[PullKey],
-        grace: timedelta,
+        policy: Callable[[], PullPolicy],
         polls: RateLimit | None = None,
         strangers: RateLimit | None = None,
     ) -> None:
@@ -103,9 +110,8 @@ class Pull:
         self._now = now
         self._metrics = metrics
         self._polls = polls or RateLimit(rate=RATE, burst=BURST, now=time.monotonic)
+        self._policy = policy
         self._strangers = strangers or RateLimit(rate=STRANGERS_RATE, burst=STRANGERS_BURST, now=time.monotonic)
-        self.keys = keys
-        self.grace = grace
 
     def routes(self) -> Sequence[BaseRoute]:
         """``POST /skyvern/totp/{identifier}``, where the identifier may also be a name that nobody can guess."""
@@ -156,7 +162,7 @@ class Pull:
     def _is_signed(self, body: bytes, signature: bytes, identifier: str) -> bool:
         """Every key is tried, whatever the first ones say, so that the time tells nothing of which it was."""
         is_good = False
-        for key in self.keys:
+        for key in self._policy().keys:
             expected = hmac.new(key.secret.reveal().encode(), body, hashlib.sha256).hexdigest().encode()
             is_good |= hmac.compare_digest(expected, signature) and key.serves(identifier)
         return is_good
@@ -171,7 +177,7 @@ class Pull:
             await self._codes.note(identifier, way="pull", reader=ids.run, what=made.what, is_consumed=False)
             return _fit(made.code)
         is_new = not ids.run and wait.asked == 1
-        poll = Poll(identifier=identifier, run=ids.run, runs=ids.all, grace=self.grace, is_new=is_new)
+        poll = Poll(identifier=identifier, run=ids.run, runs=ids.all, grace=self._policy().grace, is_new=is_new)
         code = await self._codes.pull(poll)
         return None if code is None else _fit(code.value)
 

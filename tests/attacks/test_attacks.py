@@ -127,10 +127,10 @@ def test_googles_question_about_another_account_waits_for_a_person(home: House, 
 def test_no_dialogue_smuggles_a_mail(home: House, name: str) -> None:
     """However a dialogue is written, no more mails come of it than the honest reading has, and none of them is pushed."""
     case, before = DIALOGUES[name], home.pushed()
-    stored = home.do(lambda: home.running.store.mails(limit=1))
+    stored = home.do(lambda: home.running.engine.store.mails.page(limit=1))
     last = stored[0].id if stored else 0
     heard = home.talk(*case.parts)
-    taken = home.do(lambda: home.running.store.mails(limit=50))
+    taken = home.do(lambda: home.running.engine.store.mails.page(limit=50))
     mails = [row for row in taken if row.id > last]
     assert len(mails) <= case.mails, heard
     for pattern in case.heard:

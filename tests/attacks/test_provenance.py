@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mailbridge.config import settings as s
+from mailbridge.config.rulepack import rule_texts
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.intake.gate import Gate, Held, Judgement, Passed, policy_of
@@ -57,7 +58,7 @@ SETTINGS = s.Settings(
 @cache
 def reader() -> Understander:
     """One for all of these mails."""
-    return Understander(guide_of(SETTINGS))
+    return Understander(guide_of(SETTINGS, rules=rule_texts(SETTINGS.rules)))
 
 
 def publish(server: DnsServer) -> None:
@@ -81,7 +82,8 @@ def judged(attack: Attack) -> tuple[Understanding, Judgement]:
         async with dns_server() as server:
             publish(server)
             gate = Gate(
-                policy=policy_of(SETTINGS, is_practice=False), dns=Dns(timeout=timedelta(seconds=3), nameservers=[server.address])
+                policy=lambda: policy_of(SETTINGS, is_practice=False),
+                dns=Dns(timeout=timedelta(seconds=3), nameservers=[server.address]),
             )
             envelope = Envelope(
                 mail_from=attack.mail_from,
@@ -90,6 +92,8 @@ def judged(attack: Attack) -> tuple[Understanding, Judgement]:
                 received_at=datetime.now(UTC),
                 ingress=attack.ingress,
                 peer=attack.peer,
+                is_fetched=attack.ingress == "imap",
+                can_wait=attack.ingress != "imap",
             )
             (found,) = await gate.judge(envelope, understood, "link" if understood.extraction.is_link else "code")
             return found
@@ -104,8 +108,11 @@ def test_the_set_is_as_large_as_it_says() -> None:
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_nothing_passes_by_what_is_not_signed(name: str) -> None:
-    """Each mail holds a code or a link that would be pushed, and is held for a reason that the manual names."""
+    """Each mail holds a code or a link that would be pushed, and is held for a reason that the manual names; or nothing is read in it."""
     understood, found = judged(ATTACKS[name])
+    if "parts called one text" in name:
+        assert understood.extraction.reason == "it quotes the technical headers of another mail"
+        return
     assert understood.extraction.value is not None
     assert isinstance(found, Held), found
 

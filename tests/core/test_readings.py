@@ -57,7 +57,13 @@ HONEST = {
     "parts, a foreword": mail(
         "Content-Type: multipart/alternative; boundary=out", "This is a multi-part message in MIME format.\n\n" + PARTS
     ),
+    "parts, never closed": mail("Content-Type: multipart/mixed; boundary=out", PARTS.replace("--out--\r\n", "")),
+    "parts, a header of another kind": mail(
+        "Content-Type: multipart/mixed; boundary=out", PARTS.replace("Content", "X-Id: 1\r\nContent", 1)
+    ),
     "parts, with an encoding": mail("Content-Type: multipart/mixed; boundary=out\nContent-Transfer-Encoding: 7bit", PARTS),
+    "a heading between dashes": mail("Content-Type: text/plain", "-- Acme --\nCode: 482913\n-- Acme --\n"),
+    "rules of dashes": mail("Content-Type: text/plain", "----------\nCode: 482913\n----------\n"),
     "a signature's dashes": mail("Content-Type: text/plain", "Your code is 482913.\n\n-- \nAcme\n--\n"),
     "no end": b"From: a@acme.example",
     "nothing": b"",
@@ -76,6 +82,14 @@ CHANGED = {
     "parts called nothing": (mail("", PARTS), MULTIPART),
     "another boundary": (mail("Content-Type: multipart/mixed; boundary=in", PARTS), MULTIPART),
     "a boundary that is not there": (mail("Content-Type: multipart/mixed; boundary=none", PARTS), MULTIPART),
+    "a boundary that closes before it opens": (
+        mail("Content-Type: multipart/mixed; boundary=x", "--x--\nCode: 482913\n--x\n\nCode: 111222\n"),
+        "text/plain; charset=utf-8 8bit",
+    ),
+    "a boundary in a text that is never closed": (
+        mail("Content-Type: multipart/mixed; boundary=x", "Code: 482913\n--x\n\nCode: 111222\n"),
+        "text/plain; charset=utf-8 8bit",
+    ),
     "a digest": (mail("Content-Type: multipart/digest; boundary=out", PARTS), MULTIPART),
     "a whole mail": (mail("Content-Type: message/rfc822", "Your code: 482913\n"), "text/plain; charset=utf-8 8bit"),
     "a file": (mail('Content-Type: text/plain; name="a.eml"', "Your code: 482913\n"), "text/plain; charset=utf-8 8bit"),

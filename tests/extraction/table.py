@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mailbridge.config.rulepack import rule_sources
+from mailbridge.config.rulepack import rule_sources, rule_texts
 from mailbridge.config.settings import RuleSettings, Settings
 from mailbridge.core.candidates import ascii_digits
 from mailbridge.core.context import context_of
@@ -88,7 +88,7 @@ def rows_of(folder: Path, cases: Sequence[Case], workers: int = WORKERS) -> list
 
 def _rows(folder: Path, cases: Sequence[Case]) -> list[Row]:
     rules = load(list(rule_sources(RuleSettings())))
-    read = Understander(guide_of(Settings()))
+    read = Understander(guide_of(Settings(), rules=rule_texts(Settings().rules)))
     plain = tool(folder, "score").plain
     found = []
     for case in cases:

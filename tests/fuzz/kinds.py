@@ -10,6 +10,7 @@ from pathlib import Path
 from mailbridge.config import settings as s
 from mailbridge.config.load import load
 from mailbridge.config.problems import ConfigError
+from mailbridge.config.rulepack import rule_texts
 from mailbridge.demo.mails import digit_cells, magic_link, plain_code
 from mailbridge.intake.guide import guide_of
 from mailbridge.intake.understand import Understander
@@ -106,7 +107,9 @@ def fuzz_config_in(folder: Path) -> Work:
     return fuzz_config
 
 
-UNDERSTANDER = Understander(guide_of(s.Settings(domains=s.DomainSettings(accept=("bridge.example",)))))
+UNDERSTANDER = Understander(
+    guide_of(s.Settings(domains=s.DomainSettings(accept=("bridge.example",))), rules=rule_texts(s.RuleSettings()))
+)
 
 
 async def fuzz_mail(octets: bytes) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mailbridge.config import settings as s
-from mailbridge.intake.gate import LATE, Deferred, Gate, Held, Judgement, Passed, Policy, policy_of
+from mailbridge.intake.gate import LATE, Gate, Held, Judgement, Passed, Policy, Undecided, policy_of
 from mailbridge.trust import Proven, Unproven
 from tests.attacks.forgeries import confirm
 from tests.loop import looped
@@ -183,7 +183,7 @@ async def test_one_proof_that_dns_does_not_answer_for_leaves_the_others() -> Non
     assert found.by == "arc"
     one.zone.silent.add("arc._domainkey.google.com")
     (found,) = await one.judge(Post(content=content, rcpts=(CODES,)))
-    assert isinstance(found, Deferred)
+    assert isinstance(found, Undecided)
 
 
 @looped
@@ -192,9 +192,9 @@ async def test_a_resolver_that_is_late_defers_every_recipient() -> None:
     settings = s.Settings(domains=s.DomainSettings(accept=("bridge.example",)))
     one = Bench(settings, Slow(), deadline=timedelta(milliseconds=20))
     found = await one.judge(Post(content=signed(mail()), rcpts=(CODES, BOUND)))
-    assert found == (Deferred(reason=LATE), Deferred(reason=LATE))
+    assert found == (Undecided(reason=LATE), Undecided(reason=LATE))
     question = Post(content=signed(confirm(), "google.com"), rcpts=(CODES,))
-    assert await one.confirmation(question) == Deferred(reason=LATE)
+    assert await one.confirmation(question) == Undecided(reason=LATE)
 
 
 @looped
@@ -211,7 +211,7 @@ async def test_googles_question_is_googles_for_whom_it_names() -> None:
     assert isinstance(await one.confirmation(Post(content=signed(other, "google.com"), rcpts=(CODES,))), Unproven)
     assert isinstance(await one.confirmation(Post(content=confirm(), rcpts=(CODES,))), Unproven)
     one.zone.silent.add("s1._domainkey.google.com")
-    assert isinstance(await one.confirmation(Post(content=google, rcpts=(CODES,))), Deferred)
+    assert isinstance(await one.confirmation(Post(content=google, rcpts=(CODES,))), Undecided)
 
 
 @looped
@@ -219,7 +219,7 @@ async def test_practice_asks_nothing_of_googles_question_either() -> None:
     """Where nothing leaves the machine, the question is shown as it came; a policy is for practice only where that is said."""
     one = bench()
     policy = policy_of(s.Settings(domains=s.DomainSettings(accept=("bridge.example",))), is_practice=True)
-    one.gate = Gate(policy=policy, dns=one.zone)
+    one.gate = Gate(policy=lambda: policy, dns=one.zone)
     assert isinstance(await one.confirmation(Post(content=confirm(), rcpts=(CODES,))), Proven)
     (found,) = await one.judge(Post(content=signed(mail()), rcpts=(CODES,)))
     assert isinstance(found, Passed)

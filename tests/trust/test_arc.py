@@ -102,10 +102,10 @@ def test_googles_stamp_counts_where_google_alone_can_have_put_it(now: datetime) 
     """Delivered-To between the two seals of a mail for us, or above the first in one that comes from Google, names the account."""
     inner = signer.arc(mail(to=BLIND), "google.com", results=PASS, instance=1)
 
-    def outer(content: bytes, **more: str) -> bytes:
+    def outer(content: bytes, **more: object) -> bytes:
         return signer.arc(content, "google.com", results=PASS, instance=2, **more)  # type: ignore[arg-type]
 
-    ours = {"darn": "bridge.example"}
+    ours: dict[str, object] = {"darn": "bridge.example"}
     ann = {"ann@corp.example"}
     assert named(outer(STAMP + inner, **ours), now) == ann
     assert named(outer(STAMP + inner), now) == set()
@@ -116,6 +116,9 @@ def test_googles_stamp_counts_where_google_alone_can_have_put_it(now: datetime) 
     assert named(outer(arrival + STAMP + inner, **ours), now) == set()
     assert named(outer(STAMP + arrival + inner, **ours), now) == ann
     assert named(STAMP + outer(inner, **ours), now) == set()
+    taken = STAMP + b"Delivered-To: bob@corp.example\r\n" + inner  # handed in by another way than SMTP, so without a trace
+    assert named(outer(taken, **ours, headers=("from", "subject", "delivered-to", "delivered-to")), now) == ann
+    assert named(outer(taken, **ours), now, peer="192.0.2.25") == ann
     once = signer.arc(STAMP + arrival + mail(to=BLIND), "google.com", results=PASS, instance=1, darn="bridge.example")
     assert named(once, now) == ann
     assert named(once.replace(b"by mx.google.com", b"by mx.google.com.evil.example"), now) == set()

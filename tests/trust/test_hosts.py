@@ -62,6 +62,8 @@ def in_base64(text: str) -> str:
         ("https://acme.example/x", "", False),
         ("https://acme.example/x", "a@", False),
         ("https://localhost/x", "a@localhost", True),
+        ("https://co.uk/x", "a@github.io", False),
+        ("https://github.io/x", "a@github.io", True),
     ],
 )
 def test_where_a_link_may_lead(url: str, sender: str, is_good: bool) -> None:
@@ -408,6 +410,37 @@ HONEST = [
 def test_honest_links_pass(url: str) -> None:
     """Addresses of the same site, paths, apps, mail addresses and tokens with dots lead nobody away."""
     assert objection(url + T, ACME, ()) == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "sender", "listed", "is_good"),
+    [
+        ("https://auth.vendor.example/in?next=https://auth.vendor.example/x&", ACME, ("auth.vendor.example",), True),
+        ("https://auth.vendor.example/in?next=https://app.vendor.example/x&", ACME, ("auth.vendor.example",), True),
+        ("https://auth.vendor.example/in?next=https://acme.example/x&", ACME, ("auth.vendor.example",), True),
+        ("https://auth.vendor.example/in?next=https://x.customer.example/&", ACME, ("auth.vendor.example",), False),
+        (
+            "https://auth.vendor.example/in?next=https://x.customer.example/&",
+            ACME,
+            ("auth.vendor.example", "*.customer.example"),
+            True,
+        ),
+        ("https://localhost/in?next=https://localhost/x&", ACME, ("localhost",), True),
+        ("https://localhost/in?next=https://intranet/x&", ACME, ("localhost",), False),
+        ("https://accounts.google.com/in?continue=https://mail.google.com/&", "no-reply@accounts.google.com", (), True),
+        ("https://accounts.google.com/in?continue=https://sites.google.com/view/x&", "no-reply@accounts.google.com", (), False),
+        (
+            "https://accounts.google.com/in?continue=https://sites.google.com/view/x&",
+            "no-reply@accounts.google.com",
+            ("sites.google.com",),
+            True,
+        ),
+        ("https://vendor.example/in?next=https://sites.google.com/view/x&", ACME, ("vendor.example", "*.google.com"), False),
+    ],
+)
+def test_what_a_link_carries_is_judged_by_the_same_owners(url: str, sender: str, listed: tuple[str, ...], is_good: bool) -> None:
+    """The author's, the link's own, or a listed host is good; what others write on a platform of the same owner is not."""
+    assert (objection(url + T, sender, listed) == "") is is_good
 
 
 def test_a_link_with_very_many_addresses_is_held() -> None:

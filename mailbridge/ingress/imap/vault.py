@@ -77,6 +77,25 @@ def open_vault(settings: StoreSettings, masks: Masks | None = None) -> TokenVaul
     Raises:
         StoreError: the key cannot be made or used, or is missing.
     """
-    folder = path_of(settings).parent / "oauth"
-    is_empty = next(folder.glob("*.token"), None) is None
-    return TokenVault(folder, read_key(folder / "vault.key", is_made=is_empty), masks)
+    folder = _folder(settings)
+    return TokenVault(folder, read_key(folder / "vault.key", is_made=_is_empty(folder)), masks)
+
+
+def check_vault(settings: StoreSettings) -> None:
+    """Whether `open_vault` would work, without making anything.
+
+    Raises:
+        StoreError: the key cannot be used, or is missing while there are tokens; the message says which file and what to do.
+    """
+    folder = _folder(settings)
+    key = folder / "vault.key"
+    if key.exists() or not _is_empty(folder):
+        read_key(key, is_made=False)
+
+
+def _folder(settings: StoreSettings) -> Path:
+    return path_of(settings).parent / "oauth"
+
+
+def _is_empty(folder: Path) -> bool:
+    return next(folder.glob("*.token"), None) is None
