@@ -55,7 +55,21 @@ class Row:
 def every() -> dict[str, Row]:
     """The whole set by name."""
     found: dict[str, Row] = {}
-    for group in (several, placed, covered, crowded, customers, fetched, timed, reworded, authors, by_hand, tagged):
+    for group in (
+        several,
+        placed,
+        covered,
+        crowded,
+        customers,
+        fetched,
+        timed,
+        reworded,
+        authors,
+        by_hand,
+        tagged,
+        linked,
+        tenants,
+    ):
         for name, row in group():
             full = f"{group.__name__}: {name}"
             assert full not in found, full
@@ -574,3 +588,94 @@ def tagged() -> Iterator[tuple[str, Row]]:
         yield f"unsigned to {rcpt}", Row(build=partial(code, to=ANN), rcpt=rcpt)
     for rcpt in (f"codes+{ANN.replace('@', '=')}@bridge.example", "codes+otp-7m3k9q2wxy8vhtnc@bridge.example"):
         yield f"unsigned to {rcpt}", Row(build=partial(code, to=ANN), rcpt=rcpt)
+
+
+PATH = "/session/magic?token=hZ4tqPw81LxV0rBn7sYd2KcQ"
+CARRYING = {
+    "two slashes": "x=//evil.example",
+    "a slash and a backslash": "x=/\\evil.example",
+    "no slashes": "x=https:evil.example",
+    "one slash": "x=https:/evil.example",
+    "four slashes": "x=https:////evil.example",
+    "escaped": "x=https%3A%2F%2Fevil.example",
+    "escaped three times": "x=https%25253A%25252F%25252Fevil.example",
+    "escaped five times": "x=https%252525253A%252525252F%252525252Fevil.example",
+    "all of it escaped": "x=%68%74%74%70%73%3a%2f%2fevil.example",
+    "a line end within": "x=ht%0Atps://evil.example",
+    "a tab behind the scheme": "x=https:%09//evil.example",
+    "a NUL before": "x=%00//evil.example",
+    "a blank that does not break before": "x=%C2%A0//evil.example",
+    "an unseen blank before": "x=%E2%80%8B//evil.example",
+    "an ideographic blank before": "x=%E3%80%80https:evil.example",
+    "an ideographic dot": "next=evil%E3%80%82example",
+    "full-width letters": "next=%EF%BD%85vil.example",
+    "a user": "x=https://acme.example@evil.example",
+    "a user and a backslash": "x=https://acme.example%5c@evil.example",
+    "a password in place of a host": "next=:x@evil.example",
+    "a host behind an at sign": "next=@evil.example",
+    "a host behind a dot": "next=.evil.example",
+    "an IP address": "next=192.0.2.1",
+    "an IP address as a number": "next=https://3221225985/",
+    "a longer host": "next=https://acme.example.evil.example",
+    "base64": "x=aHR0cHM6Ly9ldmlsLmV4YW1wbGUv",
+    "base64 of two slashes": "x=Ly9ldmlsLmV4YW1wbGUvYQ",
+    "base64 of JSON": "x=eyJ1IjoiaHR0cHM6Ly9ldmlsLmV4YW1wbGUvIn0",
+    "hexadecimal digits": "x=68747470733a2f2f6576696c2e6578616d706c65",
+    "JSON": "x={%22u%22:%22//evil.example%22}",
+    "a script": "x=javascript:alert(1)",
+    "a script behind a control": "x=%01java%0Ascript:alert(1)",
+    "a page": "x=data:text/html,hello",
+    "SAML's parameter": "RelayState=evil.example",
+    "a parameter of one letter": "r=evil.example",
+    "where to go on": "continueTo=evil.example",
+    "a scheme before the scheme": "x=view-source:https://evil.example",
+    "behind a semicolon": "y=1;url=//evil.example",
+}
+
+
+def linked() -> Iterator[tuple[str, Row]]:
+    """Acme's own links that carry the attacker's host, in mails that Acme has signed for Ann."""
+    for name, value in CARRYING.items():
+        for kind, mark in (("query", "&"), ("fragment", "#")):
+            url = f"https://acme.example{PATH}{mark}{value}"
+            yield f"{name}, in the {kind}", Row(build=partial(linked_mail, url))
+    for url in (
+        f"https://acme.example/out/evil.example{PATH}",
+        f"https://acme.example/out/https/evil.example{PATH}",
+        f"https://acme.example/r/aHR0cHM6Ly9ldmlsLmV4YW1wbGUv{PATH}",
+        "https://acme.example/url?q=evil.example&token=hZ4tqPw81LxV0rBn7sYd2KcQ",
+        f"https://acme.example//evil.example{PATH}",
+        f"https://acme.example/%2f%2fevil.example{PATH}",
+        f"https://acme.example/..;/x{PATH}",
+        f"https://acme.example/%5c..%5cx{PATH}",
+        f"https://acme.example/%252e%252e/x{PATH}",
+        f"https://stra\u00dfe.acme.example{PATH}",
+        f"https://\u03c2.acme.example{PATH}",
+        f"https://ac\u00adme.example{PATH}",
+        f"https://acme\u200d.example{PATH}",
+        f"https://\uff41cme.example{PATH}",
+        f"https://acme\uff0eexample{PATH}",
+        f"https://acme%2eexample{PATH}",
+        f"https://%61cme.example{PATH}",
+        f"https://acme.example:0443{PATH}",
+        f"https://@acme.example{PATH}",
+        f"https://:@acme.example{PATH}",
+    ):
+        yield ascii(url), Row(build=partial(linked_mail, url))
+
+
+def tenants() -> Iterator[tuple[str, Row]]:
+    """A platform's customer has it write to Ann; the link leads to another customer's pages."""
+    for platform in ("zendesk.com", "okta.com", "auth0.com", "atlassian.net", "my.salesforce.com", "github.io", "sharepoint.com"):
+        url = f"https://evil.{platform}{PATH}"
+        yield platform, Row(build=partial(linked_mail, url, f"acme.{platform}"))
+
+
+def linked_mail(url: str, domain: str = "acme.example") -> bytes:
+    """A mail of that domain's with a link."""
+    content = mail(
+        f"Sign in to Acme with this link:\n\n{url}\n\nIt works once.",
+        sender=f"Acme <no-reply@{domain}>",
+        subject="Sign in to Acme",
+    )
+    return signer.dkim(content, domain, headers=TO_CC)

@@ -27,7 +27,9 @@ KNOWN: dict[Setting, tuple[str, ...]] = {"usual": ("*",), "starred": ("*@corp.ex
 def zone() -> Zone:
     """Everybody's keys and policies."""
     found = Zone()
-    for domain in ("acme.example", "mail.acme.example", "x.acme.example", "example"):
+    tenants = ("acme.zendesk.com", "acme.okta.com", "okta.com", "acme.auth0.com", "acme.atlassian.net", "acme.my.salesforce.com")
+    tenants += ("acme.github.io", "acme.sharepoint.com")
+    for domain in ("acme.example", "mail.acme.example", "x.acme.example", "example", *tenants):
         found.texts[f"s1._domainkey.{domain}"] = (signer.record(signer.key()),)
     found.texts["s1._domainkey.evil.example"] = (signer.record(signer.key("evil")),)
     for domain in ("google.com", "microsoft.com", "zohomail.com", "cloudflare-email.net"):
@@ -64,6 +66,8 @@ def outcome(row: Row) -> tuple[bool, object]:
     post = Post(content=row.build(), rcpts=(row.rcpt,), mail_from=row.mail_from, peer=row.peer, ingress=row.ingress)
     understood = one.understand(post)
     is_read = understood.extraction.value is not None and understood.extraction.verdict.is_pushed
+    if understood.link_objection:
+        return is_read, None
     (found,) = asyncio.run(one.judge(post, understood=understood, kind="link" if understood.extraction.is_link else "code"))
     return is_read, found
 
@@ -151,6 +155,22 @@ HONEST: dict[str, tuple[Row, str]] = {
     "from a listed sender, with a tag of a run": (
         Row(build=partial(genuine, "s@corp.example"), rcpt=STRICT.replace("@", "+wr_1@")),
         "s@corp.example",
+    ),
+    "a link that carries the site's own": (
+        Row(build=partial(combined.linked_mail, f"https://acme.example{combined.PATH}&next=https%3A%2F%2Fapp.acme.example%2F")),
+        ANN,
+    ),
+    "a link with words of a mailbox": (
+        Row(build=partial(combined.linked_mail, f"https://acme.example{combined.PATH}&email=ann%40corp.example")),
+        ANN,
+    ),
+    "a customer's link to itself": (
+        Row(build=partial(combined.linked_mail, f"https://acme.okta.com{combined.PATH}", "acme.okta.com")),
+        ANN,
+    ),
+    "a platform's link to a customer of its": (
+        Row(build=partial(combined.linked_mail, f"https://acme.okta.com{combined.PATH}", "okta.com")),
+        ANN,
     ),
     "a body of parts, read as it is written": (
         Row(build=partial(combined.formed, combined.NESTED, combined.OUT, combined.OUT)),
