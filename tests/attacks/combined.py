@@ -548,7 +548,7 @@ def by_hand() -> Iterator[tuple[str, Row]]:
         yield f"an attached mail, to {rcpt}", Row(build=partial(_attached, by_evil), rcpt=rcpt)
         yield (
             f"an attached mail of Acme's own, to {rcpt}",
-            Row(build=partial(_attached, by_evil, inner=lambda: genuine(ANN)), rcpt=rcpt),
+            Row(build=partial(_attached, by_evil, inner=lambda: by_acme(_fresh())), rcpt=rcpt),
         )
     yield (
         "a block of Ann's, signed by evil",
@@ -572,9 +572,14 @@ def by_hand() -> Iterator[tuple[str, Row]]:
     )
 
 
-def _attached(sign: Callable[[bytes], bytes], inner: Callable[[], bytes] = lambda: code(to=ANN)) -> bytes:
+def _fresh() -> bytes:
+    """Acme's mail to Ann as of now, unsigned."""
+    return re.sub(rb"Date: [^\r]*", f"Date: {now()}".encode(), code(to=ANN))
+
+
+def _attached(sign: Callable[[bytes], bytes], inner: Callable[[], bytes] | None = None) -> bytes:
     head = mail("", sender="m@evil.example", to=CODES, subject="Fwd: Your sign-in code").partition(b"\r\n\r\n")[0]
-    return sign(head.replace(b"text/plain; charset=utf-8", b"message/rfc822") + b"\r\n\r\n" + inner())
+    return sign(head.replace(b"text/plain; charset=utf-8", b"message/rfc822") + b"\r\n\r\n" + (inner or _fresh)())
 
 
 def tagged() -> Iterator[tuple[str, Row]]:
