@@ -27,6 +27,7 @@ from tests.attacks.provenance import (
     SHARED_BOX,
     arrived,
     genuine,
+    now,
     sent_on,
 )
 from tests.peers import signer
