@@ -61,7 +61,7 @@ def check(mail: RawMail, *, sender: str, servers: Collection[str], now: datetime
             return Unproven(by="authres", why=why)
     written = _written(mail, signed, is_direct=is_direct)
     stamped = _stamped(mail)
-    if written - {""}:
+    if written:
         stamped &= written if is_direct else frozenset()
     sure = {canonical(sender), *stamped}
     return Proven(

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from mailbridge.core.address_list import read_author, read_recipients
+from mailbridge.core.address_list import may_hold_an_address, read_author, read_recipients
 from mailbridge.core.addresses import canonical, parse_sole_mailbox
 
 MAX_CONTENT = 1_048_576
@@ -73,9 +73,15 @@ class RawMail:
     def recipients(self, signed: Iterable[str]) -> frozenset[str]:
         """`mailboxes` of To and Cc; "" stands among them for one that is there and cannot be read."""
         covered = [name for name in signed if name in RECIPIENTS]
-        lists = [read_recipients(value) for name in {*covered} for value in self.values(name)[-covered.count(name) :]]
-        is_unclear = any(len(one.entries) < one.count or (one.defects and not one.entries) for one in lists)
+        values = [value for name in {*covered} for value in self.values(name)[-covered.count(name) :]]
+        is_unclear = any(_is_unclear(value) for value in values)
         return self.mailboxes(covered, RECIPIENTS) | ({""} if is_unclear else set())
+
+
+def _is_unclear(value: str) -> bool:
+    """Whether a To or Cc names somebody beside those who can be read."""
+    found = read_recipients(value)
+    return len(found.entries) < max(found.count, 1 if found.defects else 0) and may_hold_an_address(value)
 
 
 def _named(header: str, value: str) -> tuple[str, ...]:

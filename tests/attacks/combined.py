@@ -133,6 +133,22 @@ def several() -> Iterator[tuple[str, Row]]:
         Row(build=partial(genuine, f"ann@gmail.com, x <{OTHER}>"), rcpt=BOUND),
     )
     yield "two of one provider", Row(build=partial(genuine, "ann@gmail.com, m@gmail.com"), rcpt=BOUND)
+    for name, to in {
+        "a quoted local part alone": '"m"@evil.example',
+        "a quoted local part that shows Ann, alone": f'"{ANN}"@evil.example',
+        "letters beyond ASCII alone": "m@\u00e9vil.example",
+        "what is malformed": f"{ANN} x <{OTHER}> y",
+        "an encoded word alone": "=?utf-8?q?m=40evil.example?=",
+    }.items():
+        for box in (MAILBOX, SHARED_BOX):
+            yield (
+                f"{name}, re-sent to {box}",
+                Row(
+                    build=lambda to=to, box=box: f"Delivered-To: {box}\r\n{RESULTS.format('')}".encode() + genuine(to),
+                    rcpt=box,
+                    ingress="imap",
+                ),
+            )
     yield (
         "the mailbox's own address beside him",
         Row(build=lambda: RESULTS.format("").encode() + genuine(f"{MAILBOX}, x <{OTHER}>"), rcpt=MAILBOX, ingress="imap"),

@@ -113,6 +113,75 @@ def test_what_a_mailboxs_server_found_genuine_may_be_too_old() -> None:
         assert isinstance(found, Unproven), more
 
 
+def judged(results: str, content: bytes, *, above: bytes = b"") -> Proven | Unproven:
+    """What the results of the mailbox's server are worth over a mail."""
+    top = f"Authentication-Results: mx.mailbox.example; {results}\r\n".encode()
+    return authres.check(raw.read(above + top + content), sender=SENDER, servers={"mx.mailbox.example"}, now=datetime.now(UTC))
+
+
+def test_what_a_signature_leaves_open_is_no_ground() -> None:
+    """l=, or a Subject that is not covered: somebody may have written the code, unless the mail came straight from its author."""
+    dmarc, direct = (
+        "dmarc=pass header.from=acme.example",
+        "spf=pass smtp.mailfrom=acme.example; dmarc=pass header.from=acme.example",
+    )
+    appended = signer.dkim(mail(), "acme.example", more={"l": "0"})
+    renamed = signer.dkim(mail(), "mail.acme.example", headers=("from", "to", "date"))
+    for content, why in ((appended, "l="), (renamed, "Subject")):
+        for results in (
+            dmarc,
+            "dkim=pass header.d=acme.example",
+            f"spf=pass smtp.mailfrom=evil.example; {dmarc}",
+            f"spf=pass; {dmarc}",
+        ):
+            found = judged(results, content)
+            assert isinstance(found, Unproven)
+            assert why in found.why
+        assert isinstance(judged(direct, content), Proven)
+
+
+def test_a_method_begins_its_result() -> None:
+    """Within another method's result it is that one's word; a signer's domain goes before whom it signs for, and all of them are his."""
+    stamp = b"Delivered-To: box@mailbox.example\r\n"
+    for results in (
+        "auth=pass smtp.auth=x dmarc=pass header.from=acme.example",
+        "dkim=pass header.d=evil.example header.i=@acme.example",
+        "dkim=pass header.i=@acme.example header.d=evil.example",
+        "dkim=pass header.d=acme.example header.d=evil.example",
+        "dkim=pass header.i=@acme.example header.i=@evil.example",
+        "dkim=pass",
+    ):
+        assert isinstance(judged(results, mail(), above=stamp), Unproven), results
+    for results in ("dkim=pass header.i=x@mail.acme.example header.d=acme.example", " DKIM = pass header.d=ACME.example"):
+        assert isinstance(judged(results, mail(), above=stamp), Proven), results
+
+
+def test_a_stamp_is_sure_where_the_mail_came_straight() -> None:
+    """Of several that the author names, the one that his server delivered to; of a mail that was sent on, none."""
+    two = signer.dkim(mail(to="box@mailbox.example, m@evil.example"), "acme.example")
+    stamp = b"Delivered-To: box@mailbox.example\r\n"
+    dmarc, direct = (
+        "dmarc=pass header.from=acme.example",
+        "spf=pass smtp.mailfrom=acme.example; dmarc=pass header.from=acme.example",
+    )
+    sent_on, straight = judged(dmarc, two, above=stamp), judged(direct, two, above=stamp)
+    assert isinstance(sent_on, Proven)
+    assert isinstance(straight, Proven)
+    assert sent_on.sure == {SENDER}
+    assert straight.sure == {SENDER, "box@mailbox.example"}
+    assert sent_on.written == straight.written == {"box@mailbox.example", "m@evil.example"}
+    other = judged(direct, two, above=b"Delivered-To: third@mailbox.example\r\n")
+    assert isinstance(other, Proven)
+    assert other.sure == {SENDER}
+    unread = judged(dmarc, signer.dkim(mail(to='"x"@evil.example'), "acme.example"), above=stamp)
+    assert isinstance(unread, Proven)
+    assert (unread.written, unread.sure, unread.named) == ({""}, {SENDER}, {SENDER})
+    for to in ("undisclosed-recipients:;", "Undisclosed recipients", ""):
+        blank = judged(dmarc, signer.dkim(mail(to=to), "acme.example"), above=stamp)
+        assert isinstance(blank, Proven)
+        assert (blank.written, blank.sure) == (set(), {SENDER, "box@mailbox.example"})
+
+
 def test_the_operators_seal_holds_for_its_mail_alone() -> None:
     """A seal is read for the mail, recipient, key and minutes that it was made for; any other gives None."""
     sealer = Sealer(b"k" * 32)
