@@ -175,11 +175,13 @@ def test_a_stamp_is_sure_where_the_mail_came_straight() -> None:
     assert other.sure == {SENDER}
     unread = judged(dmarc, signer.dkim(mail(to='"x"@evil.example'), "acme.example"), above=stamp)
     assert isinstance(unread, Proven)
-    assert (unread.written, unread.sure, unread.named) == ({""}, {SENDER}, {SENDER})
+    assert unread.written == {""}
+    assert unread.sure == unread.named == {SENDER}
     for to in ("undisclosed-recipients:;", "Undisclosed recipients", ""):
         blank = judged(dmarc, signer.dkim(mail(to=to), "acme.example"), above=stamp)
         assert isinstance(blank, Proven)
-        assert (blank.written, blank.sure) == (set(), {SENDER, "box@mailbox.example"})
+        assert not blank.written
+        assert blank.sure == {SENDER, "box@mailbox.example"}
 
 
 def test_the_operators_seal_holds_for_its_mail_alone() -> None:
