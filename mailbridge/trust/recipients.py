@@ -17,16 +17,16 @@ from mailbridge.trust.platforms import platforms
 def others(proof: Proven, address: str, *, sender: str, is_own: Callable[[str], bool]) -> frozenset[str]:
     """The mailboxes beside this one that the author's signed To and Cc name, "" for those that cannot be read.
 
-    None where somebody who knows names this one alone (``proof.sure``). Our own plumbing (``is_own``) and mailboxes of the author's
+    Nobody where somebody who knows names this one alone (``proof.sure``). Our own plumbing (``is_own``) and mailboxes of the author's
     organization do not count: no code was for them.
     """
     wanted = canonical(address)
     if wanted in proof.sure:
         return frozenset()
-    return frozenset(one for one in proof.written if one != wanted and not (one and (is_own(one) or is_neighbour(one, sender))))
+    return frozenset(one for one in proof.written if one != wanted and not (is_own(one) or is_neighbour(one, sender)))
 
 
 def is_neighbour(address: str, other: str) -> bool:
     """Whether two mailboxes are of one organization. Two mailboxes at a provider where anybody has one are not."""
     domain, beside = split(address)[1].lower(), split(other)[1].lower()
-    return bool(domain and beside) and is_aligned(domain, beside) and not {domain, beside} & platforms().mailboxes
+    return bool(domain) and is_aligned(domain, beside) and not {domain, beside} & platforms().mailboxes
