@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -182,6 +183,75 @@ def test_a_stamp_is_sure_where_the_mail_came_straight() -> None:
         assert isinstance(blank, Proven)
         assert not blank.written
         assert blank.sure == {SENDER, "box@mailbox.example"}
+
+
+def test_case_means_nothing_in_results() -> None:
+    """Names of servers, methods, verdicts and domains are read in any case; all that is named must be the author's."""
+    stamp = b"Delivered-To: box@mailbox.example\r\n"
+    top = b"Authentication-Results: MX.Mailbox.Example; DMARC=Pass Header.From=ACME.example\r\n"
+    for servers in ({"mx.mailbox.example"}, {"MX.mailbox.EXAMPLE"}):
+        found = authres.check(raw.read(stamp + top + mail()), sender=SENDER, servers=servers, now=datetime.now(UTC))
+        assert isinstance(found, Proven)
+    two = "dmarc=pass header.from=acme.example header.from=evil.example"
+    assert isinstance(judged(two, mail(), above=stamp), Unproven)
+
+
+def test_a_mail_without_an_author_or_in_doubt_has_no_results() -> None:
+    """Whatever its server found: nobody knows whose words they are about."""
+    dmarc = b"Authentication-Results: mx.mailbox.example; dmarc=pass header.from=acme.example\r\n"
+    usual = {"servers": {"mx.mailbox.example"}, "now": datetime.now(UTC)}
+    found = authres.check(raw.read(dmarc + mail()), sender="", **usual)  # type: ignore[arg-type]
+    assert isinstance(found, Unproven)
+    assert "one From" in found.why
+    found = authres.check(raw.read(b"Subject: x\r\n" + dmarc + mail()), sender=SENDER, **usual)  # type: ignore[arg-type]
+    assert isinstance(found, Unproven)
+    assert "subject more than once" in found.why
+
+
+@pytest.mark.parametrize("name", sorted(authres.OF_AUTHOR))
+def test_what_stands_below_an_authors_line_is_no_stamp(name: str) -> None:
+    """Where a line of the author's stands above the results, the server does not put them on top, and stamps there are anybody's."""
+    content = signer.dkim(mail(to="undisclosed-recipients:;"), "acme.example")
+    line = f"{name}: x\r\n".encode()
+    above = b"Delivered-To: box@mailbox.example\r\n"
+    bare = re.sub(rb"(?im)^" + name.encode() + rb":.*\r\n", b"", content)
+    head = b"Authentication-Results: mx.mailbox.example; dmarc=pass header.from=acme.example\r\n"
+    mails = {True: raw.read(above + head + content), False: raw.read(line + above + head + bare)}
+    for is_stamp, one in mails.items():
+        assert authres._stamped(one) == ({"box@mailbox.example"} if is_stamp else set())
+
+
+def test_who_says_how_the_body_is_read() -> None:
+    """The author, where each of his signatures covers both headers that say so; where there is none, nobody."""
+    form = ("from", "to", "subject", "date", "content-type", "content-transfer-encoding")
+    dmarc = "dmarc=pass header.from=acme.example"
+    content = mail(below="Content-Transfer-Encoding: 7bit")
+    full = signer.dkim(content, "acme.example", headers=form)
+    half = signer.dkim(full, "acme.example", headers=form[:-1])
+    for one, is_signed in (
+        (full, True),
+        (half, False),
+        (content, False),
+        (signer.dkim(content, "acme.example", headers=form[:4]), False),
+    ):
+        found = judged(dmarc, one)
+        assert isinstance(found, Proven)
+        assert found.is_form_signed is is_signed
+
+
+def test_an_unsigned_mail_came_straight_where_dmarc_passed() -> None:
+    """By nothing but SPF, which the server need not name; a result that speaks against it, or another envelope, is one."""
+    ann = {"ann@corp.example"}
+    for results, named in (
+        ("dmarc=pass header.from=acme.example", ann),
+        ("spf=pass; dmarc=pass header.from=acme.example", ann),
+        ("spf=softfail; dmarc=pass header.from=acme.example", set()),
+        ("spf=pass smtp.mailfrom=evil.example; dmarc=pass header.from=acme.example", set()),
+        ("dkim=pass header.d=acme.example", set()),
+    ):
+        found = judged(results, mail())
+        assert isinstance(found, Proven)
+        assert found.named - {SENDER} == named, results
 
 
 def test_the_operators_seal_holds_for_its_mail_alone() -> None:
