@@ -109,3 +109,17 @@ def test_a_list_of_tags_is_read_or_is_none() -> None:
     assert raw.tags(" a = b c ;\r\n d=;") == {"a": "bc", "d": ""}
     for text in ("a=b; a=c", "=b", "a=b; =c", "a", "a=b; c", "a=b;; c=d", ""):
         assert raw.tags(text) is None, text
+
+
+@pytest.mark.parametrize("octets", [b"X-A: a\0\r\n", b"X-A: a\rb\r\n", b"X-A: a\nX-B: b\r\n", b"\r\r\n", b"\n"])
+def test_what_two_readers_split_differently_is_doubtful(octets: bytes) -> None:
+    """NUL and bare CR or LF, in the header and in the body."""
+    assert "two readers" in raw.read(octets + mail()).doubt
+    assert "two readers" in raw.read(mail() + octets).doubt
+
+
+def test_a_header_has_a_thousand_lines_at_most() -> None:
+    """One more is a line too many."""
+    own = len(raw.read(mail()).headers)
+    assert raw.read(b"X-A: a\r\n" * (1_000 - own) + mail()).doubt == ""
+    assert "a line that is none" in raw.read(b"X-A: a\r\n" * (1_001 - own) + mail()).doubt
