@@ -8,6 +8,7 @@ import pytest
 
 from mailbridge.trust.dates import moment
 
+ZONES = {"GMT": 0, "UT": 0, "UTC": 0, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7}
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 
@@ -89,3 +90,17 @@ def test_every_month_and_the_ends_of_time() -> None:
 def test_a_leap_second_is_the_last_of_its_minute() -> None:
     """The 60th second, which RFC 5322 allows, is no fault."""
     assert moment("Thu, 31 Dec 2026 23:59:60 +0000") == datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("zone", "hours"), ZONES.items())
+def test_a_zone_has_its_hours(zone: str, hours: int) -> None:
+    """The names of RFC 5322 4.3, in any case."""
+    for name in (zone, zone.lower()):
+        assert moment(f"Wed, 25 Nov 2026 {12 + hours:02}:00:00 {name}") == NOON
+
+
+def test_a_month_has_its_number_and_a_leap_second_is_the_last() -> None:
+    """All twelve; a second of 60 counts as the one before."""
+    for number, name in enumerate(["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], 1):
+        assert moment(f"1 {name} 2026 00:00:07 +0000") == datetime(2026, number, 1, 0, 0, 7, tzinfo=UTC)
+    assert moment("1 Jan 2026 23:59:60 +0000") == datetime(2026, 1, 1, 23, 59, 59, tzinfo=UTC)

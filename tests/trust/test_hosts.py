@@ -360,6 +360,24 @@ HANDING_ON = {
     "capitals": "https://acme.example/out?URL=HTTPS://EVIL.EXAMPLE/&",
     "a semicolon": f"https://acme.example/out?a=1;url={EVIL}&",
     "JSON": f"https://acme.example/out?state={quote(chr(123) + chr(34) + 'u' + chr(34) + ':' + chr(34) + EVIL + chr(34), safe='')}&",
+    "JSON without a scheme": "https://acme.example/out?state=%7B%22u%22:%22//evil.example%22%7D&",
+    "Base64 of two slashes": f"https://acme.example/ck?u={in_base64('//evil.example/in')}&",
+    "Base64 in the path": f"https://acme.example/l/{in_base64(EVIL)}/x?",
+    "hexadecimal digits": f"https://acme.example/ck?u={EVIL.encode().hex()}&",
+    "escaped eight times": f"https://acme.example/out?url={'https%3A%2F%2Fevil.example'.replace('%', '%' + '25' * 7)}&",
+    "a scheme as a step": "https://acme.example/out/https/evil.example/in?",
+    "a bare host on a page that leads on": "https://acme.example/url?q=evil.example&",
+    "a bare host on a script that leads on": "https://acme.example/redirect.php?site=evil.example&",
+    "a bare host, RelayState": "https://acme.example/sso?RelayState=evil.example&",
+    "a bare host, continueTo": "https://acme.example/in?continueTo=evil.example&",
+    "a bare host, r": "https://acme.example/in?r=evil.example&",
+    "a bare host with an ideographic dot": "https://acme.example/in?next=evil%E3%80%82example&",
+    "a bare host in full-width letters": "https://acme.example/in?next=%EF%BD%85vil.example&",
+    "a bare IP address": "https://acme.example/in?next=192.0.2.1/x&",
+    "a password and a host": "https://acme.example/in?next=:x@evil.example&",
+    "a blank that does not break": "https://acme.example/in?next=%C2%A0//evil.example&",
+    "an unseen blank": "https://acme.example/in?next=%E2%80%8B//evil.example&",
+    "an ideographic blank": "https://acme.example/in?next=%E3%80%80//evil.example&",
     "a script": "https://acme.example/out?next=javascript:alert(1)&",
     "a script, escaped": "https://acme.example/out?next=java%0Ascript%3Aalert(1)&",
     "data": "https://acme.example/out?next=data:text/html,x&",
@@ -444,6 +462,28 @@ def test_honest_links_pass(url: str) -> None:
 def test_what_a_link_carries_is_judged_by_the_same_owners(url: str, sender: str, listed: tuple[str, ...], is_good: bool) -> None:
     """The author's, the link's own, or a listed host is good; what others write on a platform of the same owner is not."""
     assert (objection(url + T, sender, listed) == "") is is_good
+
+
+@pytest.mark.parametrize(
+    ("url", "sender", "is_good"),
+    [
+        ("https://acme.okta.com/in?", "a@acme.okta.com", True),
+        ("https://x.acme.okta.com/in?", "a@acme.okta.com", True),
+        ("https://evil.okta.com/in?", "a@acme.okta.com", False),
+        ("https://x.evil.okta.com/in?", "a@acme.okta.com", False),
+        ("https://acme.okta.com/in?", "no-reply@okta.com", True),
+        ("https://acme.okta.com/in?", "no-reply@mail.okta.com", True),
+        ("https://okta.com/in?", "a@acme.okta.com", True),
+        ("https://login.okta.com/in?", "a@acme.okta.com", True),
+        ("https://evil.my.salesforce.com/in?", "a@acme.my.salesforce.com", False),
+        ("https://acme.my.salesforce.com/in?", "a@acme.my.salesforce.com", True),
+        ("https://acme.okta.com/in?next=https://evil.okta.com/&", "a@acme.okta.com", False),
+        ("https://okta.com.acme.example/in?", ACME, True),
+    ],
+)
+def test_a_customers_mail_speaks_for_no_other_customer(url: str, sender: str, is_good: bool) -> None:
+    """Each has a subdomain of its own; the platform writes for all of them."""
+    assert (objection(url + T, sender, ()) == "") is is_good
 
 
 def test_a_link_with_very_many_addresses_is_held() -> None:

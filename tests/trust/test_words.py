@@ -195,6 +195,146 @@ def test_what_a_mailboxs_server_found_genuine_may_be_too_old() -> None:
         assert isinstance(found, Unproven), more
 
 
+def judged(results: str, content: bytes, *, above: bytes = b"") -> Proven | Unproven:
+    """What the results of the mailbox's server are worth over a mail."""
+    top = f"Authentication-Results: mx.mailbox.example; {results}\r\n".encode()
+    return authres.check(raw.read(above + top + content), sender=SENDER, servers={"mx.mailbox.example"}, now=datetime.now(UTC))
+
+
+def test_what_a_signature_leaves_open_is_no_ground() -> None:
+    """l=, or a Subject that is not covered: somebody may have written the code, unless the mail came straight from its author."""
+    dmarc, direct = (
+        "dmarc=pass header.from=acme.example",
+        "spf=pass smtp.mailfrom=acme.example; dmarc=pass header.from=acme.example",
+    )
+    appended = signer.dkim(mail(), "acme.example", more={"l": "0"})
+    renamed = signer.dkim(mail(), "mail.acme.example", headers=("from", "to", "date"))
+    for content, why in ((appended, "l="), (renamed, "Subject")):
+        for results in (
+            dmarc,
+            "dkim=pass header.d=acme.example",
+            f"spf=pass smtp.mailfrom=evil.example; {dmarc}",
+            f"spf=pass; {dmarc}",
+        ):
+            found = judged(results, content)
+            assert isinstance(found, Unproven)
+            assert why in found.why
+        assert isinstance(judged(direct, content), Proven)
+
+
+def test_a_method_begins_its_result() -> None:
+    """Within another method's result it is that one's word; a signer's domain goes before whom it signs for, and all of them are his."""
+    stamp = b"Delivered-To: box@mailbox.example\r\n"
+    for results in (
+        "auth=pass smtp.auth=x dmarc=pass header.from=acme.example",
+        "dkim=pass header.d=evil.example header.i=@acme.example",
+        "dkim=pass header.i=@acme.example header.d=evil.example",
+        "dkim=pass header.d=acme.example header.d=evil.example",
+        "dkim=pass header.i=@acme.example header.i=@evil.example",
+        "dkim=pass",
+    ):
+        assert isinstance(judged(results, mail(), above=stamp), Unproven), results
+    for results in ("dkim=pass header.i=x@mail.acme.example header.d=acme.example", " DKIM = pass header.d=ACME.example"):
+        assert isinstance(judged(results, mail(), above=stamp), Proven), results
+
+
+def test_a_stamp_is_sure_where_the_mail_came_straight() -> None:
+    """Of several that the author names, the one that his server delivered to; of a mail that was sent on, none."""
+    two = signer.dkim(mail(to="box@mailbox.example, m@evil.example"), "acme.example")
+    stamp = b"Delivered-To: box@mailbox.example\r\n"
+    dmarc, direct = (
+        "dmarc=pass header.from=acme.example",
+        "spf=pass smtp.mailfrom=acme.example; dmarc=pass header.from=acme.example",
+    )
+    sent_on, straight = judged(dmarc, two, above=stamp), judged(direct, two, above=stamp)
+    assert isinstance(sent_on, Proven)
+    assert isinstance(straight, Proven)
+    assert sent_on.sure == {SENDER}
+    assert straight.sure == {SENDER, "box@mailbox.example"}
+    assert sent_on.written == straight.written == {"box@mailbox.example", "m@evil.example"}
+    other = judged(direct, two, above=b"Delivered-To: third@mailbox.example\r\n")
+    assert isinstance(other, Proven)
+    assert other.sure == {SENDER}
+    unread = judged(dmarc, signer.dkim(mail(to='"x"@evil.example'), "acme.example"), above=stamp)
+    assert isinstance(unread, Proven)
+    assert unread.written == {""}
+    assert unread.sure == unread.named == {SENDER}
+    for to in ("undisclosed-recipients:;", "Undisclosed recipients", ""):
+        blank = judged(dmarc, signer.dkim(mail(to=to), "acme.example"), above=stamp)
+        assert isinstance(blank, Proven)
+        assert not blank.written
+        assert blank.sure == {SENDER, "box@mailbox.example"}
+
+
+def test_case_means_nothing_in_results() -> None:
+    """Names of servers, methods, verdicts and domains are read in any case; all that is named must be the author's."""
+    stamp = b"Delivered-To: box@mailbox.example\r\n"
+    top = b"Authentication-Results: MX.Mailbox.Example; DMARC=Pass Header.From=ACME.example\r\n"
+    for servers in ({"mx.mailbox.example"}, {"MX.mailbox.EXAMPLE"}):
+        found = authres.check(raw.read(stamp + top + mail()), sender=SENDER, servers=servers, now=datetime.now(UTC))
+        assert isinstance(found, Proven)
+    two = "dmarc=pass header.from=acme.example header.from=evil.example"
+    assert isinstance(judged(two, mail(), above=stamp), Unproven)
+
+
+def test_a_mail_without_an_author_or_in_doubt_has_no_results() -> None:
+    """Whatever its server found: nobody knows whose words they are about."""
+    dmarc = b"Authentication-Results: mx.mailbox.example; dmarc=pass header.from=acme.example\r\n"
+    usual = {"servers": {"mx.mailbox.example"}, "now": datetime.now(UTC)}
+    found = authres.check(raw.read(dmarc + mail()), sender="", **usual)  # type: ignore[arg-type]
+    assert isinstance(found, Unproven)
+    assert "one From" in found.why
+    found = authres.check(raw.read(b"Subject: x\r\n" + dmarc + mail()), sender=SENDER, **usual)  # type: ignore[arg-type]
+    assert isinstance(found, Unproven)
+    assert "subject more than once" in found.why
+
+
+@pytest.mark.parametrize("name", sorted(authres.OF_AUTHOR))
+def test_what_stands_below_an_authors_line_is_no_stamp(name: str) -> None:
+    """Where a line of the author's stands above the results, the server does not put them on top, and stamps there are anybody's."""
+    content = signer.dkim(mail(to="undisclosed-recipients:;"), "acme.example")
+    line = f"{name}: x\r\n".encode()
+    above = b"Delivered-To: box@mailbox.example\r\n"
+    bare = re.sub(rb"(?im)^" + name.encode() + rb":.*\r\n", b"", content)
+    head = b"Authentication-Results: mx.mailbox.example; dmarc=pass header.from=acme.example\r\n"
+    mails = {True: raw.read(above + head + content), False: raw.read(line + above + head + bare)}
+    for is_stamp, one in mails.items():
+        assert authres._stamped(one) == ({"box@mailbox.example"} if is_stamp else set())
+
+
+def test_who_says_how_the_body_is_read() -> None:
+    """The author, where each of his signatures covers both headers that say so; where there is none, nobody."""
+    form = ("from", "to", "subject", "date", "content-type", "content-transfer-encoding")
+    dmarc = "dmarc=pass header.from=acme.example"
+    content = mail(below="Content-Transfer-Encoding: 7bit")
+    full = signer.dkim(content, "acme.example", headers=form)
+    half = signer.dkim(full, "acme.example", headers=form[:-1])
+    for one, is_signed in (
+        (full, True),
+        (half, False),
+        (content, False),
+        (signer.dkim(content, "acme.example", headers=form[:4]), False),
+    ):
+        found = judged(dmarc, one)
+        assert isinstance(found, Proven)
+        assert found.is_form_signed is is_signed
+
+
+def test_an_unsigned_mail_came_straight_where_dmarc_passed() -> None:
+    """By nothing but SPF, which the server need not name; a result that speaks against it, or another envelope, is one."""
+    ann = {"ann@corp.example"}
+    for results, named in (
+        ("dmarc=pass header.from=acme.example", ann),
+        ("spf=pass; dmarc=pass header.from=acme.example", ann),
+        ("spf=softfail; dmarc=pass header.from=acme.example", set()),
+        ("spf=pass smtp.mailfrom=evil.example; dmarc=pass header.from=acme.example", set()),
+        ("dkim=pass header.d=acme.example", set()),
+    ):
+        found = judged(results, mail())
+        assert isinstance(found, Proven)
+        assert found.named - {SENDER} == named, results
+
+
 def test_the_operators_seal_holds_for_its_mail_alone() -> None:
     """A seal is read for the mail, recipient, key and minutes that it was made for; any other gives None."""
     sealer = Sealer(b"k" * 32)
