@@ -107,6 +107,12 @@ EXPECTED_OPEN: dict[str, frozenset[str]] = {
     ),
     "chains": frozenset(
         {
+            "sealed a year old, 1",
+            "sealed a year old, 2",
+            "sealed two days old, 1",
+            "sealed two days old, 2",
+            "sealed an hour ahead, 1",
+            "sealed an hour ahead, 2",
             "sealed without a time, old Date",
         }
     ),
@@ -119,15 +125,18 @@ EXPECTED_OPEN: dict[str, frozenset[str]] = {
     "resent to a mailbox": frozenset(
         {
             "to the attacker, codes@mailbox.example",
-            "to the attacker, signed, codes@mailbox.example",
             "to the attacker, Cc added, codes@mailbox.example",
+            "to the attacker, Cc of the mailbox added, codes@mailbox.example",
+            "to the attacker, To changed, codes@mailbox.example",
+            "to the attacker, To changed, ann@mailbox.example",
             "to the attacker, a link, codes@mailbox.example",
             "to nobody, a stamp added, codes@mailbox.example",
             "to nobody, a stamp added, ann@mailbox.example",
-            "to the attacker, a stamp added, codes@mailbox.example",
-            "to the attacker, a stamp added, ann@mailbox.example",
+            "to the attacker and a list, a stamp added, codes@mailbox.example",
+            "to the attacker and a list, a stamp added, ann@mailbox.example",
             "to the attacker, Ann's mailbox in his name, codes@mailbox.example",
             "to the attacker, the mailbox in his name, codes@mailbox.example",
+            "to the attacker, Delivered-To below the results, codes@mailbox.example",
         }
     ),
     "misread": frozenset(

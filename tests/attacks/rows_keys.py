@@ -414,8 +414,8 @@ def silences() -> Rows:
     """DNS is made not to answer: what is not known is not pushed."""
     for name, content, names in (
         ("the author's key", lambda: by_acme(code()), (KEY,)),
-        ("the forwarder's policy", lambda: forged(GMAIL), ("gmail.com",)),
-        ("an include of the forwarder's policy", lambda: forged(GMAIL), ("_spf.google.com",)),
+        ("the forwarder's policy", lambda: forged(GMAIL), ("gmail.com", "_spf.google.com")),
+        ("what the forwarder's policy includes", lambda: forged(GMAIL), ("_spf.google.com",)),
     ):
         way = Way(mail_from=CAF.format("gmail.com"), peer=GOOGLE)
         yield Row(

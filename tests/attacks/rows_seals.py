@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import time
 from collections.abc import Callable
 
 from tests.attacks.forgeries import ANN, BOUND, CODES, by_acme, code, link, sealed
@@ -34,10 +35,18 @@ def google(
     darn: str = "",
     ago: int | None = 0,
 ) -> bytes:
-    """Sealed by Google, genuinely."""
-    key = signer.key("google")
+    """Sealed by Google, genuinely, so many seconds ago; None: it does not say when."""
     return signer.arc(
-        content, "google.com", results=results, instance=instance, private=key, headers=headers, cv=cv, darn=darn, ago=ago
+        content,
+        "google.com",
+        results=results,
+        instance=instance,
+        private=signer.key("google"),
+        headers=headers,
+        cv=cv,
+        darn=darn,
+        at=int(time.time()) - (ago or 0),
+        is_timed=ago is not None,
     )
 
 
@@ -205,13 +214,14 @@ def hopped(content: bytes, results: str, hops: int) -> bytes:
         return twice_sealed(content, first=results, second=results)
     content = own(content)
     for instance in range(1, hops + 1):
-        content = google(content, results=results, instance=instance, headers=DELIVERED)
+        content = google(content, results=results, instance=instance, headers=DELIVERED, darn="bridge.example")
     return content
 
 
 def own(content: bytes) -> bytes:
-    """With the stamp of a forwarder that has delivered it to Ann."""
-    return f"Delivered-To: {ANN}\r\n".encode() + content
+    """As Google has taken it in and delivered it to Ann: the trace of its arrival, and the stamp above that."""
+    arrival = f"Received: from out1.acme.example (out1.acme.example. [192.0.2.10])\r\n by mx.google.com with ESMTPS id a6\r\n for <{ANN}>"
+    return f"Delivered-To: {ANN}\r\n{arrival}; Wed, 25 Nov 2026 09:57:25 +0000\r\n".encode() + content
 
 
 def once(
@@ -220,7 +230,7 @@ def once(
     results: str = PASS,
     headers: tuple[str, ...] = DELIVERED,
     cv: str | None = None,
-    darn: str = "",
+    darn: str = "bridge.example",
     ago: int | None = 0,
 ) -> bytes:
     """Delivered to Ann by Google, and sealed once."""
@@ -229,7 +239,9 @@ def once(
 
 def twice_sealed(content: bytes, *, first: str = PASS, second: str = PASS, cv: str | None = None) -> bytes:
     """Sealed by Google when it came and, delivered to Ann, when it went on."""
-    return google(own(google(content, results=first)), results=second, instance=2, headers=DELIVERED, cv=cv)
+    return google(
+        own(google(content, results=first)), results=second, instance=2, headers=DELIVERED, cv=cv, darn="bridge.example"
+    )
 
 
 def chains() -> Rows:
@@ -307,7 +319,7 @@ def aged(content: bytes, seconds: int, hops: int) -> bytes:
     """Sealed so long ago."""
     if hops == 1:
         return once(content, ago=seconds)
-    return google(own(google(content, ago=seconds)), instance=2, headers=DELIVERED, ago=seconds)
+    return google(own(google(content, ago=seconds)), instance=2, headers=DELIVERED, ago=seconds, darn="bridge.example")
 
 
 def without(content: bytes, name: bytes) -> bytes:
@@ -407,22 +419,28 @@ def claims() -> Rows:
 
 def resent_to_a_mailbox() -> Rows:
     """Somebody else's genuine mail, sent on to a mailbox that we read: its server finds it genuine, and it is not Ann's."""
+    short = ("from", "subject", "date", "message-id")
+    stamp = f"X-MS-Exchange-ForwardingLoop: {ANN};1"
     for name, content in {
-        "to the attacker": lambda: code(to="m@evil.example", above=TRUE),
-        "to the attacker, signed": lambda: add(by_acme(code(to="m@evil.example")), TRUE, "above"),
-        "to the attacker, Cc added": lambda: code(to="m@evil.example", above=TRUE, below=f"Cc: {ANN}"),
-        "to the attacker, a link": lambda: link(to="m@evil.example", above=TRUE),
-        "to nobody, a stamp added": lambda: code(to="undisclosed:;", above=f"{TRUE}\nX-MS-Exchange-ForwardingLoop: {ANN};1"),
-        "to the attacker, a stamp added": lambda: code(to="m@evil.example, x@evil.example", above=f"{TRUE}\nX-MS-Exchange-ForwardingLoop: {ANN};1"),
-        "to the attacker, Ann's mailbox in his name": lambda: code(to=f'"{ANN}" <m@evil.example>', above=TRUE),
-        "to the attacker, the mailbox in his name": lambda: code(to=f'"{SHARED}" <m@evil.example>', above=TRUE),
+        "to the attacker": lambda: by_acme(code(to="m@evil.example")),
+        "to the attacker, Cc added": lambda: add(by_acme(code(to="m@evil.example")), f"Cc: {ANN}", "below"),
+        "to the attacker, Cc of the mailbox added": lambda: add(by_acme(code(to="m@evil.example")), f"Cc: {SHARED}", "below"),
+        "to the attacker, To changed": lambda: by_acme(code(to="m@evil.example"), headers=short).replace(b"m@evil.example", ANN.encode()),
+        "to the attacker, a link": lambda: by_acme(link(to="m@evil.example")),
+        "to nobody, a stamp added": lambda: add(by_acme(code(to="undisclosed:;")), stamp, "above"),
+        "to the attacker and a list, a stamp added": lambda: add(by_acme(code(to="m@evil.example, x@evil.example")), stamp, "above"),
+        "to the attacker, Ann's mailbox in his name": lambda: by_acme(code(to=f'"{ANN}" <m@evil.example>')),
+        "to the attacker, the mailbox in his name": lambda: by_acme(code(to=f'"{SHARED}" <m@evil.example>')),
+        "to the attacker, Delivered-To below the results": lambda: add(by_acme(code(to="m@evil.example")), f"Delivered-To: {SHARED}", "above"),
     }.items():  # fmt: skip
         for rcpt in (SHARED, MAILBOX):
             yield Row(
                 kind="resent to a mailbox",
                 name=f"{name}, {rcpt}",
                 says="a genuine mail that was not written to Ann, re-sent to the mailbox; its server's results are good",
-                attack=content,
+                attack=lambda content=content: add(
+                    content(), TRUE.replace("dmarc", "spf=fail smtp.mailfrom=evil.example; dmarc"), "above"
+                ),
                 twin=lambda rcpt=rcpt: add(by_acme(code(to=rcpt)), TRUE, "above"),
                 way=Way(rcpt=rcpt, ingress="imap"),
             )
