@@ -32,7 +32,7 @@ ASIDE = frozenset({"forwarder", "token"})
 
 EXPLAINED = {
     "dkim: none of its signatures is of *": "be the From's domain exactly",
-    "recipient: ": "only for a mailbox that the proof names",
+    "recipient: ": "Held by `recipient`, and what to do about it",
     "link-host: ": "to the From's own registrable domain",
 }
 """How a reason begins, and the words of docs/trust.md that explain it."""
