@@ -57,6 +57,12 @@ def checks(found: Judgement) -> list[str]:
     return [failure.check for failure in found.failures]
 
 
+def delivered(content: bytes, account: str) -> bytes:
+    """As Google has taken it in and delivered it to an account."""
+    arrival = f"Received: from out1.acme.example by mx.google.com with ESMTPS id a6 for <{account}>"
+    return f"Delivered-To: {account}\r\n{arrival}; Wed, 25 Nov 2026 09:57:25 +0000\r\n".encode() + content
+
+
 class Slow(Zone):
     """A resolver that answers too late."""
 
@@ -157,7 +163,6 @@ async def test_a_code_does_not_fall_with_a_link_that_leads_elsewhere() -> None:
     text = "Sign in:\n\nhttps://elsewhere.test/session/magic?token=hZ4tqPw81LxV0rBn7sYd2KcQ\n"
     post = Post(content=signed(mail(text, subject="Sign in to Acme")), rcpts=(CODES,))
     understood = one.understand(post)
-    assert understood.is_link_plausible is False
     (as_link,) = await one.judge(post, understood=understood, kind="link")
     (as_code,) = await one.judge(post, understood=understood, kind="code")
     assert isinstance(as_link, Held)
@@ -169,9 +174,8 @@ async def test_a_code_does_not_fall_with_a_link_that_leads_elsewhere() -> None:
 async def test_one_proof_that_dns_does_not_answer_for_leaves_the_others() -> None:
     """A seal proves what the author's key cannot, while that is not to be had; with neither, the sender comes again."""
     one = bench()
-    content = signer.arc(
-        b"Delivered-To: ann@corp.example\r\n" + signed(mail(to="undisclosed:;")), "google.com", results=PASS, instance=1
-    )
+    bare = delivered(signed(mail(to="undisclosed:;")), ANN)
+    content = signer.arc(bare, "google.com", results=PASS, instance=1, darn="bridge.example")
     one.zone.silent.add("s1._domainkey.acme.example")
     (found,) = await one.judge(Post(content=content, rcpts=(CODES,)))
     assert isinstance(found, Passed)
@@ -291,7 +295,7 @@ async def test_a_proof_that_is_for_one_recipient_is_not_the_others() -> None:
     )
     one = Bench(settings, zone())
     rcpts = (CODES, "codes@other.example", "next@bridge.example")
-    bare = b"Delivered-To: ann@gmail.com\r\n" + mail(to="undisclosed:;", above="X-Forwarded-For: ann@gmail.com x@bridge.example")
+    bare = delivered(mail(to="undisclosed:;"), "ann@gmail.com")
     for order in (rcpts, rcpts[::-1]):
         sealed = signer.arc(bare, "google.com", results=PASS, instance=1, darn="bridge.example")
         found = dict(zip(order, await one.judge(Post(content=sealed, rcpts=order)), strict=True))
