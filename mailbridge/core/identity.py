@@ -114,7 +114,7 @@ class _Clues:
 
     def is_exact(self, mailbox: str) -> bool:
         """Whether a mailbox is known by itself, not by a pattern."""
-        return self._policy.spelling(mailbox) is not None
+        return self.policy.spelling(mailbox) is not None
 
     def told(self, chosen: set[tuple[str, str]]) -> tuple[Clue, ...]:
         """The clues as they ended, each chosen one (address, source) marked once."""

@@ -27,7 +27,14 @@ KNOWN: dict[Setting, tuple[str, ...]] = {"usual": ("*",), "starred": ("*@corp.ex
 def zone() -> Zone:
     """Everybody's keys and policies."""
     found = Zone()
-    tenants: tuple[str, ...] = ("acme.zendesk.com", "acme.okta.com", "okta.com", "acme.auth0.com", "acme.atlassian.net", "acme.my.salesforce.com")
+    tenants: tuple[str, ...] = (
+        "acme.zendesk.com",
+        "acme.okta.com",
+        "okta.com",
+        "acme.auth0.com",
+        "acme.atlassian.net",
+        "acme.my.salesforce.com",
+    )
     tenants += ("acme.github.io", "acme.sharepoint.com")
     for domain in ("acme.example", "mail.acme.example", "x.acme.example", "example", *tenants):
         found.texts[f"s1._domainkey.{domain}"] = (signer.record(signer.key()),)
