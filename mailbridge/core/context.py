@@ -69,6 +69,7 @@ class Context:
     is_listed: bool
     has_files: bool
     has_links: bool
+    link_texts: frozenset[str]
 
 
 def context_of(parts: Parts, reader: Reader, stated: timedelta | None) -> Context:
@@ -100,6 +101,7 @@ def context_of(parts: Parts, reader: Reader, stated: timedelta | None) -> Contex
         is_listed=parts.is_listed,
         has_files=parts.has_files,
         has_links=bool(parts.addresses),
+        link_texts=parts.link_texts,
     )
 
 

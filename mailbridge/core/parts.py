@@ -9,6 +9,7 @@ from mailbridge.core.forwards import bare_subject, is_forward, is_header_line
 from mailbridge.core.mail import Line, Message, Page
 
 MAX_LINES = 1_500
+LONGEST_VALUE = 24
 QUOTE = re.compile(
     r"^(?:>|\|)|^(?:On|Am|Le|El|Il|Op|Em|W dniu|Den|Dne|Kl)\b.{5,200}(?:wrote|schrieb|écrit|escribió|ha scritto|schreef|escreveu|napisał|skrev|napsal)[^:]{0,20}:$"
 )
@@ -32,7 +33,7 @@ COMMON_HOSTS = frozenset({"com", "net", "org", "www", "mail", "email", "info", "
 class Parts:
     """``texts`` are the lines that a person sees, ``addresses`` the links, ``names`` what the sender is called (see `own_names`).
 
-    ``is_automatic``: its address is one from which programs write.
+    ``is_automatic``: its address is one from which programs write. ``link_texts``: the short words that links are shown as.
     """
 
     lines: dict[str, tuple[Line, ...]]
@@ -42,6 +43,7 @@ class Parts:
     is_listed: bool = False
     has_files: bool = False
     is_automatic: bool = False
+    link_texts: frozenset[str] = frozenset()
 
 
 def parts_of(message: Message, *, with_html: bool = True) -> Parts:
@@ -67,6 +69,9 @@ def parts_of(message: Message, *, with_html: bool = True) -> Parts:
         lines[source] = tuple(line for line in lines[source] if ":" not in line.text or not PROTOCOL.match(line.text))
     texts = [line.text for source in ("subject", "html", "plain") for line in lines.get(source, ())]
     links = [link.url for page in (html, message.plain) if page is not None for link in page.links]
+    link_texts = (
+        frozenset(link.text for link in html.links if len(link.text) <= LONGEST_VALUE) if html is not None else frozenset()
+    )
     return Parts(
         lines=lines,
         texts=texts,
@@ -74,6 +79,7 @@ def parts_of(message: Message, *, with_html: bool = True) -> Parts:
         names=own_names(message, links),
         is_listed=message.is_listed,
         has_files=message.has_files,
+        link_texts=link_texts,
         is_automatic=AUTOMATIC.search(message.sender.rpartition("@")[0]) is not None,
     )
 

@@ -16,6 +16,9 @@ from mailbridge.core.looks import Look
 from mailbridge.core.parts import plain_name
 
 F = Feature
+LONGEST_SURE = 10
+"""Characters beyond which a number behind a prefix is a reference, unless nothing else may be the code."""
+
 SHORTEST_ALONE = 4
 """Letters up to which an abbreviation is as likely as a code."""
 
@@ -109,13 +112,14 @@ def _phrase(one: Evidence, _: Context) -> bool:
     return one.shape.kind == "phrase" and not (_is_named(one) and is_sure)
 
 
-def _letters(one: Evidence, _: Context) -> bool:
+def _letters(one: Evidence, context: Context) -> bool:
     """Letters that nobody calls a code, or that stand far from who calls them so, as an abbreviation does."""
     if one.shape.kind != "letters" or (one.has(F.SMALL_LETTERS) and not one.has(F.OWN_LINE)):
         return False
-    if one.features >= {F.LONE, F.OWN_LINE}:
+    if one.features >= {F.LONE, F.OWN_LINE} and one.shape.shown not in context.link_texts:
         return False
-    is_apart = one.has(F.OWN_LINE, F.AFTER_COLON, F.LARGE, F.BESIDE_LABEL, F.MARKED)
+    is_beside = one.has(F.BESIDE_LABEL) and (one.has(F.LABEL_BEFORE) or len(one.shape.value) > SHORTEST_ALONE)
+    is_apart = is_beside or one.has(F.OWN_LINE, F.AFTER_COLON, F.LARGE, F.MARKED)
     is_long = len(one.shape.value) > SHORTEST_ALONE and one.has(F.LONE)
     is_clear = is_long and (one.has(F.FOREIGN, F.LABEL_AFTER) or not one.has(F.MID_SENTENCE))
     return not (_is_named(one) and (is_apart or is_clear))
@@ -124,6 +128,8 @@ def _letters(one: Evidence, _: Context) -> bool:
 def _mixed(one: Evidence, _: Context) -> bool:
     if one.shape.kind != "mixed" or _is_placed(one):
         return False
+    if len(one.shape.value) > LONGEST_SURE and not one.has(F.LONE):
+        return True
     is_told = one.has(F.BESIDE_LABEL, F.LABEL_AFTER, F.TOLD_TO_ENTER, F.ORIGIN_BOUND)
     is_named = _is_named(one) or one.has(F.AFTER_COLON) or one.features >= {F.LONE_FOR_SIGN_IN, F.MARKED}
     is_named = is_named or one.has(F.LONE_OF_SITE)
