@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mailbridge.core.candidates import Shape
-from mailbridge.core.labels import REACH, Label, folded
+from mailbridge.core.labels import REACH, Label
+from mailbridge.core.script import folded
 
 NEAR = 60
 ADJACENT = 14

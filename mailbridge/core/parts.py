@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from mailbridge.core.forwards import bare_subject, is_forward, is_header_line
+from mailbridge.core.forwards import bare_subject, introduces_quotation, is_forward, is_header_line
 from mailbridge.core.mail import Line, Message, Page
+from mailbridge.core.wording import ForwardWords
 
 MAX_LINES = 1_500
 LONGEST_VALUE = 24
-QUOTE = re.compile(
-    r"^(?:>|\|)|^(?:On|Am|Le|El|Il|Op|Em|W dniu|Den|Dne|Kl)\b.{5,200}(?:wrote|schrieb|écrit|escribió|ha scritto|schreef|escreveu|napisał|skrev|napsal)[^:]{0,20}:$"
-)
 PROTOCOL = re.compile(
     r"(?i)^[>| ]{0,4}(?:received|return-path|mime-version|content-(?:type|transfer-encoding|disposition)|message-id|x-[a-z0-9-]{2,40}|reporting-mta"
     r"|(?:final|original)-recipient|diagnostic-code|remote-mta|arrival-date|dkim-signature|authentication-results|delivered-to|received-spf"
@@ -46,22 +44,22 @@ class Parts:
     link_texts: frozenset[str] = frozenset()
 
 
-def parts_of(message: Message, *, with_html: bool = True) -> Parts:
+def parts_of(message: Message, words: ForwardWords, *, with_html: bool = True) -> Parts:
     """The parts of a mail, forwards and quotes set aside. Without its HTML where the plain part is to be read alone."""
     lines: dict[str, tuple[Line, ...]] = {}
     if message.subject:
-        lines["subject"] = (Line(text=bare_subject(message.subject)),)
+        lines["subject"] = (Line(text=bare_subject(message.subject, words)),)
     html = message.html if with_html else None
     if html is not None:
-        lines["html"], _ = _newest(html)
+        lines["html"], _ = _newest(html, words)
     if message.plain is not None:
-        lines["plain"], lines["quoted"] = _newest(message.plain)
-    if is_forward(message):
+        lines["plain"], lines["quoted"] = _newest(message.plain, words)
+    if is_forward(message, words):
         # What a forward quotes is not older than itself: it is the mail.
         if "plain" in lines:
             lines["plain"], lines["quoted"] = (*lines["plain"], *lines["quoted"]), ()
         for source in {"plain", "html"} & set(lines):
-            lines[source] = tuple(line for line in lines[source] if not is_header_line(line.text, message.subject))
+            lines[source] = tuple(line for line in lines[source] if not is_header_line(line.text, message.subject, words))
     if html is not None:
         lines["hidden"] = tuple(Line(text=text) for text in html.hidden)
         lines["image"] = tuple(Line(text=text) for text in html.images)
@@ -84,14 +82,15 @@ def parts_of(message: Message, *, with_html: bool = True) -> Parts:
     )
 
 
-def _newest(page: Page) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
+def _newest(page: Page, words: ForwardWords) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
     """The newest part of a body, and what it quotes of older mails."""
     fresh: list[Line] = []
     quoted: list[Line] = []
     is_quoting = False
     for line in page.lines[:MAX_LINES]:
-        if QUOTE.match(line.text):
-            is_quoting = is_quoting or not line.text.startswith((">", "|"))
+        is_introduced = introduces_quotation(line.text, words)
+        if is_introduced or line.text.startswith((">", "|")):
+            is_quoting = is_quoting or is_introduced
             quoted.append(Line(text=line.text.lstrip("> |"), is_emphasised=line.is_emphasised))
         elif is_quoting:
             quoted.append(line)

@@ -6,8 +6,9 @@ import re
 
 from mailbridge.core.candidates import Shape, shapes
 from mailbridge.core.features import Feature
-from mailbridge.core.labels import Label, folded, labels
+from mailbridge.core.labels import Label, labels
 from mailbridge.core.naming import ADJACENT, BESIDE, NEAR, NUMBERED, Naming, heading, namings
+from mailbridge.core.script import folded
 from mailbridge.core.wording import Wording
 
 MAX_LABELLED = 2_000
