@@ -263,6 +263,8 @@ def _is_written_word(letters: str) -> bool:
 
 def _letters_refusal(shown: str) -> str | None:
     """Words and names are no codes; letters drawn at random may be one."""
+    if len(shown) < LIKELY_CODE and len(set(shown.casefold())) < 3:
+        return "word"  # XXXX stands for something else
     parts = re.split(r"[-–‐‑ ]", shown)
     if len(parts) == 1 and not shown.isupper():
         pieces = PIECES.findall(shown)

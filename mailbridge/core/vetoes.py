@@ -52,7 +52,8 @@ def _is_wordy(one: Evidence) -> bool:
 def _year(one: Evidence, _: Context) -> bool:
     if one.shape.look not in (Look.YEAR, Look.DAY):
         return False
-    is_sure = one.has(F.BESIDE_LABEL) and (not one.has(F.MID_SENTENCE) or one.has(F.LIFETIME))
+    is_meant = one.has(F.LIFETIME) or (one.has(F.LONE) and not one.has(F.MID_SENTENCE))
+    is_sure = one.has(F.BESIDE_LABEL) and is_meant
     return not _is_named(one) or not (one.has(F.OWN_LINE) or (is_sure and one.has_any(MEANT)))
 
 
@@ -85,7 +86,7 @@ def _called_else(one: Evidence, _: Context) -> bool:
 
 
 def _word_and_number(one: Evidence, _: Context) -> bool:
-    is_sure = _is_placed(one) or one.has(F.IN_LINK)
+    is_sure = one.has(F.OWN_LINE, F.IN_LINK)
     return one.shape.look is Look.WORD_AND_NUMBER and not (_is_named(one) and is_sure)
 
 
@@ -98,8 +99,10 @@ def _own_name(one: Evidence, context: Context) -> bool:
     return one.shape.kind != "digits" and plain_name(one.shape.shown) in context.names
 
 
-def _of_something_else(one: Evidence, _: Context) -> bool:
-    return one.has(F.SUBJECT_OF_ELSE) and (_is_wordy(one) or not one.has_any(MEANT))
+def _of_something_else(one: Evidence, context: Context) -> bool:
+    is_apart = one.has(F.OWN_LINE) or one.shape.value == context.lone
+    is_meant = one.has(F.LIFETIME) or (one.has(F.SIGN_IN) and is_apart)
+    return one.has(F.SUBJECT_OF_ELSE) and (_is_wordy(one) or not is_meant)
 
 
 def _offered(one: Evidence, _: Context) -> bool:
