@@ -27,7 +27,7 @@ VENUE = re2.compile(
 KEYED = re2.compile(r"\b\d{4,10}#")
 """A number to be keyed into a telephone."""
 
-FEW = 40
+FEW = 12
 """Letters up to which a text without a subject says nothing: it is a number, and no more."""
 
 PRICE = re.compile(r"[$€£¥₹₽₩₺₴₫฿] ?\d|\d ?[$€£₹₽₩₺₴₫฿]")
