@@ -233,7 +233,8 @@ def _is_nearly(one: Evidence, context: Context) -> bool:
     """A likely code that falls short: with it, a link of the same mail is held too."""
     shape = one.shape
     is_placed = one.has(Feature.OWN_LINE, Feature.AFTER_COLON, Feature.LARGE, Feature.LONE)
-    if not is_placed or shape.kind not in ("digits", "mixed") or shape.look is not None or one.score < NEARLY:
+    is_likely = shape.kind in ("digits", "mixed") or (shape.is_random and one.score >= THRESHOLD)
+    if not is_placed or not is_likely or shape.look is not None or one.score < NEARLY:
         return False
     veto = veto_of(one, context)
     return veto is None or veto.name != "own-name"

@@ -77,7 +77,7 @@ def rank(links: tuple[Link, ...], wording: Wording) -> list[RankedLink]:
             merged[link.url] = link
     ranked = [_score(link, wording) for link in merged.values()]
     with_token = [place for place, one in enumerate(ranked) if "a token" in one.why]
-    if len(with_token) == 1:
+    if len(with_token) == 1 and not ranked[with_token[0]].link.is_button:
         only = ranked[with_token[0]]
         ranked[with_token[0]] = replace(only, score=only.score + 0.5, why=(*only.why, "the only token"))
     return sorted(ranked, key=lambda one: -one.score)

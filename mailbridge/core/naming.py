@@ -103,7 +103,7 @@ def _before(
             continue
         if _is_number(shape):
             taken.setdefault(place, (shape.end, gap <= TOUCHING))
-        elif label.is_code and gap <= BESIDE and shape.refusal not in PASSING:
+        elif label.is_code and gap <= BESIDE and shape.kind != "letters" and shape.refusal not in PASSING:
             # What stands where the code should, and is none, has used the label up: it never passes to the next number.
             taken.setdefault(place, (shape.end, True))
         closing = CLOSES.search(between)

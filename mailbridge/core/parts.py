@@ -10,6 +10,7 @@ from mailbridge.core.mail import Line, Message, Page
 from mailbridge.core.wording import ForwardWords
 
 MAX_LINES = 1_500
+LONGEST_VALUE = 24
 PROTOCOL = re.compile(
     r"(?i)^[>| ]{0,4}(?:received|return-path|mime-version|content-(?:type|transfer-encoding|disposition)|message-id|x-[a-z0-9-]{2,40}|reporting-mta"
     r"|(?:final|original)-recipient|diagnostic-code|remote-mta|arrival-date|dkim-signature|authentication-results|delivered-to|received-spf"
@@ -30,7 +31,7 @@ COMMON_HOSTS = frozenset({"com", "net", "org", "www", "mail", "email", "info", "
 class Parts:
     """``texts`` are the lines that a person sees, ``addresses`` the links, ``names`` what the sender is called (see `own_names`).
 
-    ``is_automatic``: its address is one from which programs write.
+    ``is_automatic``: its address is one from which programs write. ``link_texts``: the short words that links are shown as.
     """
 
     lines: dict[str, tuple[Line, ...]]
@@ -40,6 +41,7 @@ class Parts:
     is_listed: bool = False
     has_files: bool = False
     is_automatic: bool = False
+    link_texts: frozenset[str] = frozenset()
 
 
 def parts_of(message: Message, words: ForwardWords, *, with_html: bool = True) -> Parts:
@@ -65,6 +67,9 @@ def parts_of(message: Message, words: ForwardWords, *, with_html: bool = True) -
         lines[source] = tuple(line for line in lines[source] if ":" not in line.text or not PROTOCOL.match(line.text))
     texts = [line.text for source in ("subject", "html", "plain") for line in lines.get(source, ())]
     links = [link.url for page in (html, message.plain) if page is not None for link in page.links]
+    link_texts = (
+        frozenset(link.text for link in html.links if len(link.text) <= LONGEST_VALUE) if html is not None else frozenset()
+    )
     return Parts(
         lines=lines,
         texts=texts,
@@ -72,6 +77,7 @@ def parts_of(message: Message, words: ForwardWords, *, with_html: bool = True) -
         names=own_names(message, links),
         is_listed=message.is_listed,
         has_files=message.has_files,
+        link_texts=link_texts,
         is_automatic=AUTOMATIC.search(message.sender.rpartition("@")[0]) is not None,
     )
 
