@@ -7,6 +7,7 @@ UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
 FUZZ ?= 100000
+SUITES ?= $(MAILBRIDGE_SUITES)
 # The first of these that is Python 3.11 or later, and can make virtual environments.
 PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -61,6 +62,9 @@ train: $(VENV)/.dev ## whether a fitted model would do better than the weights, 
 fuzz: $(VENV)/.dev ## FUZZ mutations of each kind: SMTP, IMAP, HTTP, mails, signatures, seals, keys, policies, configurations
 	@$(BIN)/python -m tests.fuzz.fuzz --count $(FUZZ)
 
+suites: $(VENV)/.dev ## public suites of SPF, ARC, DKIM, results and suffixes: those in SUITES, a folder, and those that packages carry
+	@$(BIN)/python -m tests.suites.run "$(SUITES)" "$$(tests/suites/fetch)"
+
 mutants: $(VENV)/.dev ## small faults in the code, one at a time: each must be noticed by a test (MUTANTS: what, and how)
 	@$(BIN)/python -m tests.mutation $(MUTANTS)
 
@@ -78,4 +82,4 @@ lock: $(VENV)/.uv ## bring uv.lock up to date
 clean: ## remove what was built
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
-.PHONY: help run demo test e2e lint bench quality train fuzz mutants sbom audit lock clean
+.PHONY: help run demo test e2e lint bench quality train fuzz suites mutants sbom audit lock clean

@@ -36,7 +36,7 @@ class Wait:
 
 
 class Bell:
-    """Rings when a mail for its identifier is stored. Clear it, look, and only then wait: nothing is lost in between."""
+    """Rings when there is something to look at. Clear it, look, and only then wait: nothing is lost in between."""
 
     __slots__ = ("_event", "is_over")
 
@@ -72,6 +72,7 @@ class Waiting:
         self._lock = threading.Lock()
         self._waits: dict[tuple[str, Way, str, int], Wait] = {}
         self._bells: dict[str, set[Bell]] = {}
+        self._others: set[Bell] = set()
         self._callbacks: list[Callback] = []
         self._serial = 0
         self._is_over = False
@@ -165,6 +166,16 @@ class Waiting:
             if not ringing:
                 self._bells.pop(folded, None)
 
+    @contextmanager
+    def until_close(self, bell: Bell) -> Iterator[None]:
+        """Ring a bell of somebody else's for the last time when the daemon stops, if that is in the block."""
+        bell.is_over = self._is_over
+        self._others.add(bell)
+        try:
+            yield
+        finally:
+            self._others.discard(bell)
+
     def wake(self, identifiers: Iterable[str]) -> None:
         """Ring the bells of identifiers for which a mail was stored. In the event loop."""
         for line in ("*", *(one.casefold() for one in identifiers)):
@@ -174,7 +185,7 @@ class Waiting:
     def close(self) -> None:
         """The daemon stops: wake everybody, with nothing; whoever still comes does not wait."""
         self._is_over = True
-        for bells in self._bells.values():
+        for bells in (*self._bells.values(), self._others):
             for one in bells:
                 one.is_over = True
                 one.ring()

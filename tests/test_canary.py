@@ -68,9 +68,9 @@ def test_a_code_is_nowhere_but_where_it_belongs(tmp_path: Path, log: io.StringIO
         trouble(home)
         metrics = home.do(home.running.render_metrics)
         found = {code: where(tmp_path, code.encode()) for code in (*CODES, LINK, home.receiver.api_key)}
-        rows = home.do(home.running.store.mails)
+        rows = home.do(home.running.engine.store.mails.page)
         health = repr(home.do(home.running.health))
-        seen = repr(home.do(home.running.store.deliveries))
+        seen = repr(home.do(home.running.engine.store.outbox.deliveries))
     assert len(rows) == 6
     for code in (*CODES, LINK, home.receiver.api_key):
         assert code not in log.getvalue()
@@ -91,9 +91,9 @@ def test_an_expired_code_is_erased_from_disk(tmp_path: Path) -> None:
             s.StoreSettings(url=f"sqlite:///{tmp_path}/mailbridge.db"), retention, clock=SteadyClock(), grace=timedelta()
         )
         receipt = await store.put(arrival(draft("730188", lifetime=timedelta()), at=store._clock.now()))
-        sealed = (await store._read("SELECT content FROM delivery WHERE mail_id = ?", (receipt.mail_id,)))[0][0]
+        sealed = (await store._readers.rows("SELECT content FROM delivery WHERE mail_id = ?", (receipt.mail_id,)))[0][0]
         await store.sweep()
-        assert (await store._read("SELECT content FROM delivery"))[0][0] is None
+        assert (await store._readers.rows("SELECT content FROM delivery"))[0][0] is None
         await store.close()
         return bytes(sealed)
 
@@ -146,7 +146,7 @@ REVEALING = {
     "core/explain.py": "for `rules try`, in the operator's hands",
     "config/load.py": "several keys in one file, a line each",
     "config/checks.py": "whether a key can be sent at all",
-    "logs.py": "to be masked wherever it turns up",
+    "masks.py": "to be masked wherever it turns up",
 }
 
 

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from mailbridge.cli import COMMANDS, cli
 from mailbridge.config.schema import schema
-from mailbridge.core.delivery import picture
+from mailbridge.core.queue import picture
 from mailbridge.metrics import Metrics
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -52,6 +52,7 @@ def test_the_wheel_holds_all_that_the_program_reads(wheel: Path) -> None:
     }
     assert packed == here
     assert len([name for name in packed if "/wording/" in name]) > 50
+    assert "mailbridge/store/sqlite/migrations/0001.sql" in packed
     others = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()} - {"mailbridge"}
     assert [name.partition("-")[2].endswith(".dist-info") for name in others] == [True]
 

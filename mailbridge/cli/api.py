@@ -90,12 +90,12 @@ def daemon(
     until = datetime.now(UTC) + timedelta(seconds=lasting + 60)
     made = visit(
         config,
-        lambda store: store.vault.add_token(token_digest(text), name="cli", identifiers=identifiers, expires_at=until),
+        lambda store: store.entries.add_token(token_digest(text), name="cli", identifiers=identifiers, expires_at=until),
     )
     try:
         yield Daemon(url=where, token=text)
     finally:
-        visit(config, lambda store: store.vault.remove_token(made.id))
+        visit(config, lambda store: store.entries.remove_token(made.id))
 
 
 def own_url(settings: Settings) -> str:

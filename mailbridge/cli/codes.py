@@ -14,8 +14,8 @@ from mailbridge.cli.exits import Exit
 from mailbridge.cli.options import config_option, json_option
 from mailbridge.cli.stored import visit
 from mailbridge.core.secret import MASK
+from mailbridge.store import Store
 from mailbridge.store.reading import Wanted, literal
-from mailbridge.store.sqlite import SqliteStore
 from mailbridge.web.codes import LONGEST_WAIT, as_json, given_json, totp_json
 from mailbridge.web.fresh import fresh
 
@@ -70,7 +70,7 @@ def latest(*, config: Path | None, identifier: str, sender: str, **options: bool
     _show(found, identifier, is_json=options["as_json"])
 
 
-async def _latest(store: SqliteStore, identifier: str, sender: str) -> dict[str, object] | None:
+async def _latest(store: Store, identifier: str, sender: str) -> dict[str, object] | None:
     bound = await store.vault.bound(identifier) if not sender else None
     if bound is not None:
         made = await fresh(bound)

@@ -28,9 +28,9 @@ def completion(shell: str) -> None:
 @json_option
 def version(*, as_json: bool) -> None:
     """Print the version of mailbridge, Python and SQLite."""
-    import apsw
+    from mailbridge.store.sqlite import sqlite_version
 
-    versions = {"mailbridge": __version__, "python": platform.python_version(), "sqlite": apsw.sqlite_lib_version()}
+    versions = {"mailbridge": __version__, "python": platform.python_version(), "sqlite": sqlite_version()}
     click.echo(
         json.dumps(versions)
         if as_json

@@ -12,7 +12,6 @@ import click
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import exit_code, tell
 from mailbridge.cli.options import config_option, json_option, load_or_exit, load_quietly
-from mailbridge.cli.preflight import file_problems
 from mailbridge.cli.printing import dumped
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import Section, Settings
@@ -27,6 +26,8 @@ def check_config(*, config: Path | None, as_json: bool) -> None:
 
     Exit 78 on any; 77 where nothing but this user's permission is missing.
     """
+    from mailbridge.app.preparation import file_problems
+
     problems: list[Problem]
     ignored: tuple[str, ...] = ()
     try:

@@ -12,7 +12,7 @@ from mailbridge.cli.options import config_option, json_option
 from mailbridge.cli.printing import dumped, visible
 from mailbridge.cli.stored import visit
 from mailbridge.core.delivery import Delivery, State
-from mailbridge.store.sqlite import SqliteStore
+from mailbridge.store import Filter, Store
 
 
 @click.group()
@@ -27,7 +27,8 @@ def deliver() -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
 def list_deliveries(*, config: Path | None, as_json: bool, states: tuple[str, ...], limit: int) -> None:
     """The newest deliveries and where they stand; never their codes. `--state dead` shows the dead letters."""
-    rows = visit(config, lambda store: store.deliveries(states=[State(state) for state in states], limit=limit))
+    wanted = Filter(states=tuple(State(state) for state in states))
+    rows = visit(config, lambda store: store.outbox.deliveries(wanted, limit=limit))
     for row in rows:
         click.echo(dumped(_as_dict(row)) if as_json else visible(_line(row)))
 
@@ -48,8 +49,8 @@ def retry(*, config: Path | None, numbers: tuple[int, ...]) -> None:
         raise SystemExit(Exit.NOT_FOUND)
 
 
-async def _retried(number: int, store: SqliteStore) -> bool:
-    return await store.retry(number)
+async def _retried(number: int, store: Store) -> bool:
+    return await store.outbox.retry(number)
 
 
 def _as_dict(row: Delivery) -> dict[str, object]:

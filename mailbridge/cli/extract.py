@@ -13,7 +13,9 @@ from mailbridge.cli.exits import Exit
 from mailbridge.cli.mailfiles import mails
 from mailbridge.cli.options import config_option, load_or_exit
 from mailbridge.cli.printing import dumped, visible
+from mailbridge.config.rulepack import rule_texts
 from mailbridge.config.settings import Settings
+from mailbridge.core.addresses import parse_return_path_header, parse_sole_mailbox
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.identity import Identification
 from mailbridge.core.secret import MASK, Secret
@@ -86,7 +88,7 @@ def _guide(settings: Settings, rule_paths: tuple[Path, ...], *, builtin: bool) -
     chosen = msgspec.structs.replace(
         settings.rules, paths=rule_paths or settings.rules.paths, builtin=builtin and settings.rules.builtin
     )
-    return rules_or_exit(lambda: guide_of(msgspec.structs.replace(settings, rules=chosen)))
+    return rules_or_exit(lambda: guide_of(settings, rules=rule_texts(chosen)))
 
 
 def _moment(text: str | None) -> datetime:
@@ -101,8 +103,8 @@ def _moment(text: str | None) -> datetime:
 
 def _request(content: bytes, rcpt: str | None, mail_from: str | None, now: datetime) -> Request:
     head = message_from_bytes(content[:HEAD_LIMIT], policy=policy.compat32)
-    to = rcpt or str(head.get("X-Envelope-To", "")).strip().strip("<>")
-    sender = mail_from if mail_from is not None else str(head.get("Return-Path", "")).strip().strip("<>")
+    to = rcpt or parse_sole_mailbox(str(head.get("X-Envelope-To", "")))
+    sender = mail_from if mail_from is not None else parse_return_path_header(str(head.get("Return-Path", "")))
     return Request(content=content, rcpt_to=(to,) if to else ("",), mail_from=sender, now=now)
 
 

@@ -134,8 +134,8 @@ def confirm(*, config: Path | None, number: int | None, is_printed: bool) -> Non
 
 def _chosen(config: Path | None, number: int | None) -> MailRow | None:
     if number is not None:
-        return visit(config, lambda store: store.mail(number))
-    rows = visit(config, lambda store: store.mails(limit=SEARCHED))
+        return visit(config, lambda store: store.mails.one(number))
+    rows = visit(config, lambda store: store.mails.page(limit=SEARCHED))
     asked = [row for row in rows if row.verdict == "confirmation"]
     return next((row for row in asked if row.confirm_link is not None), asked[0] if asked else None)
 

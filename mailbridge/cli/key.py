@@ -25,8 +25,8 @@ def rotate(*, config: Path | None) -> None:
     read mailboxes (`oauth login`) have a key of their own, oauth/vault.key, which stays.
     """
     from mailbridge.store import StoreError, StoreInUse
-    from mailbridge.store.rotation import rotate as rotate_key
     from mailbridge.store.sqlite import key_path_of, path_of
+    from mailbridge.store.sqlite.rotation import rotate as rotate_key
 
     settings = load_or_exit(config).settings
     try:

@@ -17,7 +17,7 @@ from mailbridge.cli.mailfiles import mails
 from mailbridge.cli.options import config_option, json_option, listener_option, load_or_exit
 from mailbridge.cli.printing import dumped, visible
 from mailbridge.cli.stored import sealer_of, visit, vouched
-from mailbridge.core.addresses import parse_mailbox
+from mailbridge.core.addresses import parse_return_path_header, parse_sole_mailbox
 from mailbridge.core.delivery import Delivery, State
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import MASK
@@ -40,7 +40,7 @@ def mail() -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
 def list_mails(*, config: Path | None, as_json: bool, limit: int) -> None:
     """The newest mails, with what was found in each. A Gmail confirmation is shown with the link to open."""
-    rows = visit(config, lambda store: store.mails(limit=limit))
+    rows = visit(config, lambda store: store.mails.page(limit=limit))
     for row in rows:
         click.echo(dumped(as_dict(row)) if as_json else _line(row))
 
@@ -53,12 +53,12 @@ def list_mails(*, config: Path | None, as_json: bool, limit: int) -> None:
 @click.option("--reveal", is_flag=True, help="Also the values that were passed over.")
 def show_mail(*, config: Path | None, as_json: bool, number: int, raw: bool, reveal: bool) -> None:
     """One mail: for whom it was and how that is known, what was found, what was passed over and why."""
-    row = visit(config, lambda store: store.mail(number))
+    row = visit(config, lambda store: store.mails.one(number))
     if row is None:
         click.echo(f"mailbridge: there is no mail {number}; `mailbridge mail list` shows what there is", err=True)
         raise SystemExit(Exit.NOT_FOUND)
     if raw:
-        envelope = visit(config, lambda store: store.raw(number))
+        envelope = visit(config, lambda store: store.mails.raw(number))
         if envelope is None:
             click.echo(f"mailbridge: mail {number} is no longer kept ([retention] mail)", err=True)
             raise SystemExit(Exit.NOT_FOUND)
@@ -126,8 +126,8 @@ def release_mail(*, config: Path | None, as_json: bool, smtp: str | None, number
 
 def _kept(config: Path | None, number: int) -> tuple[MailRow, Envelope]:
     """A mail as it is known and as it came; exit 4 where it is not kept."""
-    row = visit(config, lambda store: store.mail(number))
-    envelope = visit(config, lambda store: store.raw(number))
+    row = visit(config, lambda store: store.mails.one(number))
+    envelope = visit(config, lambda store: store.mails.raw(number))
     if row is None or envelope is None:
         click.echo(f"mailbridge: mail {number} is not, or no longer, kept ([retention] mail)", err=True)
         raise SystemExit(Exit.NOT_FOUND)
@@ -135,7 +135,7 @@ def _kept(config: Path | None, number: int) -> tuple[MailRow, Envelope]:
 
 
 def _deliveries(config: Path | None, mail_id: int | None) -> Sequence[Delivery]:
-    return () if mail_id is None else visit(config, lambda store: store.deliveries(mail_id=mail_id))
+    return () if mail_id is None else visit(config, lambda store: store.outbox.deliveries(mail_id=mail_id))
 
 
 @mail.command("import")
@@ -164,8 +164,8 @@ def import_mails(
         try:
             for name, content in mails(path):
                 head = message_from_bytes(content[:HEAD_LIMIT], policy=policy.compat32)
-                to = rcpt or _address_in(head.get("X-Envelope-To")) or default
-                sender = mail_from if mail_from is not None else _address_in(head.get("Return-Path"))
+                to = rcpt or parse_sole_mailbox(str(head.get("X-Envelope-To", ""))) or default
+                sender = mail_from if mail_from is not None else parse_return_path_header(str(head.get("Return-Path", "")))
                 results = hand_in(
                     address, mail_from=sender, rcpt_to=[to], content=vouched(settings, _with_crlf(content), rcpt=to)
                 )
@@ -182,11 +182,6 @@ def _tell(name: str, results: Sequence[tuple[str, Sent]], *, as_json: bool) -> N
     for rcpt, sent in results:
         row = {"file": name, "rcpt": rcpt, "code": sent.code, "text": sent.text, "mail": sent.mail_id}
         click.echo(dumped(row) if as_json else visible(f"{name} → {rcpt}: {sent.code} {sent.text}"))
-
-
-def _address_in(value: object) -> str:
-    """The mailbox in a header such as ``Return-Path: <a@b.example>``; empty where there is none that SMTP would take."""
-    return parse_mailbox(str(value or "").strip().strip("<>").strip()) or ""
 
 
 def _with_crlf(content: bytes) -> bytes:

@@ -20,8 +20,7 @@ from mailbridge.config.settings import Settings
 from mailbridge.core.delivery import Delivery, State
 from mailbridge.demo.client import Sent, is_answering, send
 from mailbridge.demo.mails import Sample, plain_code
-from mailbridge.store import MailRow
-from mailbridge.store.sqlite import SqliteStore
+from mailbridge.store import MailRow, Store
 from mailbridge.trust.seal import Sealer
 
 UNFINISHED = (State.PENDING, State.IN_FLIGHT)
@@ -55,7 +54,7 @@ def send_test(*, config: Path | None, as_json: bool, smtp: str | None, account: 
 
 
 async def _walk(
-    store: SqliteStore,
+    store: Store,
     sample: Sample,
     code: str,
     address: str,
@@ -76,7 +75,7 @@ async def _walk(
         return hops.tell("listener", False, answer)
     delivery, seconds = await _followed(store, sent, sent.mail_id, timeout)
     hops.tell("listener", True, f"{answer} ({sent.seconds * 1000:.1f} ms)")
-    if not hops.tell("understood", *_understood(await store.mail(sent.mail_id))):
+    if not hops.tell("understood", *_understood(await store.mails.one(sent.mail_id))):
         return False
     if delivery is None:
         return hops.tell("delivered", False, "no delivery was made")
@@ -97,11 +96,11 @@ def _understood(row: MailRow | None) -> tuple[bool, str]:
     return True, f"code for {', '.join(row.identifiers)} (from {row.identifier_from}), rule {row.rule}"
 
 
-async def _followed(store: SqliteStore, sent: Sent, mail_id: int, timeout: float) -> tuple[Delivery | None, float]:
+async def _followed(store: Store, sent: Sent, mail_id: int, timeout: float) -> tuple[Delivery | None, float]:
     """The delivery once it is final, or as it stands when patience ends, and the seconds since the end of DATA."""
     until = time.monotonic() + timeout
     while True:
-        rows = await store.deliveries(mail_id=mail_id, limit=1)
+        rows = await store.outbox.deliveries(mail_id=mail_id, limit=1)
         if not rows or rows[0].state not in UNFINISHED or time.monotonic() >= until:
             return (rows[0] if rows else None), time.perf_counter() - sent.at
         await asyncio.sleep(GLANCE)

@@ -23,7 +23,8 @@ from mailbridge.core.otpauth import SecretError
 from mailbridge.core.secret import Secret
 from mailbridge.sinks.skyvern import api_key_from_credentials_file
 from mailbridge.sinks.skyvern_account import CLOCK_SLACK, Account, SkyvernAccount, SkyvernError, why_address_refused, why_refused
-from mailbridge.store.sqlite import SqliteStore, path_of
+from mailbridge.store import Store
+from mailbridge.store.sqlite import path_of
 from mailbridge.web.pull import PATH
 
 CLOUD = "api.skyvern.com"
@@ -66,7 +67,7 @@ def url(*, config: Path | None, identifier: str, hidden: bool, as_json: bool) ->
         )
 
 
-async def _name_of(store: SqliteStore, identifier: str) -> str:
+async def _name_of(store: Store, identifier: str) -> str:
     return store.names.name(identifier)
 
 
@@ -243,9 +244,9 @@ def _configured(settings: Settings) -> list[str]:
     return list(dict.fromkeys([*exact, *(entry.identifier for entry in settings.address if entry.identifier)]))
 
 
-async def _ours(store: SqliteStore, settings: Settings) -> list[str]:
+async def _ours(store: Store, settings: Settings) -> list[str]:
     """What is configured, what mails have lately been for, and what authenticators answer for."""
-    seen = [identifier for row in await store.mails(limit=SEEN) for identifier in row.identifiers]
+    seen = [identifier for row in await store.mails.page(limit=SEEN) for identifier in row.identifiers]
     bound = [one.identifier for one in await store.vault.totps() if one.identifier]
     every: dict[str, str] = {}
     for one in (*_configured(settings), *seen, *bound):

@@ -14,9 +14,9 @@ from mailbridge.cli.exits import Exit
 from mailbridge.cli.options import load_or_exit
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import Settings
-from mailbridge.store import StoreError, StoreUnavailable
+from mailbridge.store import Store, StoreError, StoreUnavailable
 from mailbridge.store.cipher import read_key
-from mailbridge.store.sqlite import SqliteStore, key_path_of, open_sqlite
+from mailbridge.store.sqlite import key_path_of, open_sqlite
 from mailbridge.trust.seal import Sealer
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ def vouched(settings: Settings, content: bytes, *, rcpt: str) -> bytes:
     return sealer.make(content, rcpt=rcpt, mail_id=0, received_at=now, now=now)
 
 
-def visit(config: Path | None, ask: Callable[[SqliteStore], Awaitable[T]]) -> T:
+def visit(config: Path | None, ask: Callable[[Store], Awaitable[T]]) -> T:
     """What ``ask`` finds in the configured store; a clean message and exit 69 where there is none."""
     settings = load_or_exit(config).settings
 

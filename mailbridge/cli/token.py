@@ -54,7 +54,7 @@ def new(*, config: Path | None, as_json: bool, identifiers: tuple[str, ...], exp
     called = name.strip() or ", ".join(identifiers)
     made = visit(
         config,
-        lambda store: store.vault.add_token(token_digest(text), name=called, identifiers=identifiers, expires_at=expires_at),
+        lambda store: store.entries.add_token(token_digest(text), name=called, identifiers=identifiers, expires_at=expires_at),
     )
     end = "never" if expires_at is None else stamp(expires_at)
     if as_json:
@@ -75,7 +75,7 @@ def new(*, config: Path | None, as_json: bool, identifiers: tuple[str, ...], exp
 def list_tokens(*, config: Path | None, as_json: bool) -> None:
     """Every token, without its text."""
     now = datetime.now(UTC)
-    for one in visit(config, lambda store: store.vault.tokens()):
+    for one in visit(config, lambda store: store.entries.tokens()):
         end = "never" if one.expires_at is None else stamp(one.expires_at)
         is_over = one.expires_at is not None and one.expires_at <= now
         if as_json:
@@ -92,7 +92,7 @@ def list_tokens(*, config: Path | None, as_json: bool) -> None:
 @click.argument("number", type=int)
 def remove(*, config: Path | None, number: int) -> None:
     """Make a token worthless at once."""
-    if not visit(config, lambda store: store.vault.remove_token(number)):
+    if not visit(config, lambda store: store.entries.remove_token(number)):
         click.echo(f"mailbridge: there is no token {number}; `mailbridge token list` shows what there is", err=True)
         raise SystemExit(Exit.NOT_FOUND)
     click.echo(f"token {number} is removed")

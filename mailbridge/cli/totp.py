@@ -16,8 +16,8 @@ from mailbridge.cli.qr import read_qr
 from mailbridge.cli.stored import visit
 from mailbridge.core.otpauth import SecretError, read_secrets, warnings
 from mailbridge.core.totp import Authenticator
+from mailbridge.store import Store
 from mailbridge.store.reading import StoredTotp
-from mailbridge.store.sqlite import SqliteStore
 from mailbridge.web.fresh import current
 
 for_option = click.option(
@@ -56,7 +56,7 @@ def add(*, config: Path | None, name: str, secret: str | None, qr: Path | None, 
         click.echo(f"{called}: {_about(one)}, stored" + (f", answers for {identifier}" if identifier else ""))
 
 
-async def _stored(name: str, one: Authenticator, identifier: str | None, store: SqliteStore) -> bool:
+async def _stored(name: str, one: Authenticator, identifier: str | None, store: Store) -> bool:
     return await store.vault.add_totp(name, one, identifier=identifier)
 
 

@@ -161,7 +161,7 @@ class SkyvernSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=
     source: str = "email"
     timeout: timedelta = Seconds(seconds=10)
     grace: timedelta = Seconds(seconds=5)
-    senders: int = 2
+    senders: int = 8
     use_env_proxy: bool = False
 
 
@@ -169,13 +169,14 @@ class TargetSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
     """`[[target]]`: a further Skyvern organization, with the identifiers that it serves."""
 
     name: str
+    kind: Literal["skyvern"] = "skyvern"
     identifiers: tuple[str, ...] = ("*",)
     base_url: str = "https://api.skyvern.com"
     api_key: Secret | None = None
     source: str = "email"
     timeout: timedelta = Seconds(seconds=10)
     grace: timedelta = Seconds(seconds=5)
-    senders: int = 2
+    senders: int = 8
     use_env_proxy: bool = False
 
 

@@ -41,7 +41,6 @@ class Feature(StrEnum):
     DIALLED = "dialled"
     PERCENTAGE = "a percentage in the line"
     LISTED = "one of a list"
-    MEETING = "a meeting is joined with it"
     SHORT_TEXT = "a short text"
     IN_SUBJECT = "in the subject"
     HEADS_SUBJECT = "at the head of the subject"
@@ -134,8 +133,7 @@ WEIGHTS: Mapping[Feature, float] = MappingProxyType(
         F.ELSE_ABOVE: -4.0,
         F.CALLED_ELSE: -5.0,
         F.LISTED: -6.0,
-        F.VALID_TO_DAY: -4.0,
-        F.MEETING: -6.0,
+        F.VALID_TO_DAY: -6.0,
     }
 )
 """Every feature and what it adds. A candidate needs THRESHOLD to be a code."""

@@ -15,15 +15,15 @@ from mailbridge.core.parts import PROTOCOL
 
 MAX_LINES = 600
 DIFF = re.compile(
-    r"^(?:diff --git |@@ -\d+(?:,\d+)? \+\d+|index [0-9a-f]{7,40}\.\.[0-9a-f]{7,40}|(?:---|\+\+\+) [ab]/\S|Index: \S+$)"
+    r"(?m)^(?:diff --git |@@ -\d+(?:,\d+)? \+\d+|index [0-9a-f]{7,40}\.\.[0-9a-f]{7,40}|(?:---|\+\+\+) [ab]/\S|Index: \S+$)"
 )
 CODE = re.compile(
-    r"(?m)^\s*(?:#\s?(?:include|define|if|ifdef|ifndef|endif)\b|(?:public|private|static|const|var|let|function|def|class|import|return|elif|else if|foreach)\b.*[;:{(]\s*$"
+    r"(?m)^[ \t]*(?:#\s?(?:include|define|if|ifdef|ifndef|endif)\b|(?:public|private|static|const|var|let|function|def|class|import|return|elif|else if|foreach)\b.*[;:{(]\s*$"
     r"|.*[;{}]\s*(?://.*|/\*.*)?$|<\?php|</?[a-z]+[^>]*>$|\$ [a-z./]+ )"
 )
 LOGGED = re.compile(
     r"(?m)^[\[(<]?(?:\d{4}[-/]\d{2}[-/]\d{2}[T ]\d{2}:\d{2}:\d{2}|[A-Z][a-z]{2} [ \d]\d \d{2}:\d{2}:\d{2} |\d{2}:\d{2}:\d{2}[.,]\d{3})"
-    r"|^\s+at [\w.$<>]+\(|^\s*File \"[^\"]+\", line \d+|^Traceback \(most recent|^\[ ?\d+\.\d{4,6}\]"
+    r"|^[ \t]+at [\w.$<>]+\(|^[ \t]*File \"[^\"]+\", line \d+|^Traceback \(most recent|^\[ ?\d+\.\d{4,6}\]"
 )
 FIGURES = re.compile(r"(?m)^[^\n]*?(?<![\w.])\d[\d.,:]*(?: (?:[-|] )?\d[\d.,:%]*){3,}(?=\s|$)")
 """Four numbers in a row, as tables of figures have them."""

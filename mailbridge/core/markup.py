@@ -17,6 +17,12 @@ from mailbridge.core.visible import tidy, visible
 
 MAX_LINES = 5_000
 MAX_LINE = 10_000
+MAX_LINK = 4_000
+"""Characters of an address; a longer one is left out, since the first part of it would be another address."""
+
+HTML_BLANKS = " \t\n\f\r"
+"""What HTML takes off the ends of an address."""
+
 MAX_LINKS = 500
 MAX_IMAGES = 100
 FEWEST_BOXES = 4
@@ -197,8 +203,8 @@ class Walk:
             self._links[state.anchor][1].append(f" {text} ")
 
     def _link(self, attributes: dict[str, str | None], look: Look, state: _State) -> int:
-        url = tidy((attributes.get("href") or "")[:4000]).replace(" ", "%20")
-        if not url.lower().startswith(("http://", "https://")) or len(self._links) >= MAX_LINKS:
+        url = (attributes.get("href") or "").strip(HTML_BLANKS).replace(" ", "%20")
+        if not url[:8].lower().startswith(("http://", "https://")) or len(url) > MAX_LINK or len(self._links) >= MAX_LINKS:
             return -1
         names = (attributes.get("class") or "").lower()
         is_button = look.is_button or "btn" in names or "button" in names or attributes.get("role") == "button"

@@ -69,12 +69,13 @@ def _amend(evidence: Evidence, naming: Naming, reading: Reading, index: int, con
         is_introduced = is_named or is_headed
     else:
         is_introduced = True
-    if shape.value == context.lone and (is_introduced or context.is_bare):
+    is_only = shape.value == context.lone and F.SUBJECT_OF_ELSE not in features
+    if is_only and (is_introduced or context.is_bare):
         features.add(F.LONE)
         is_apart = is_alone or F.MARKED in features or (F.AFTER_COLON in features and _is_last(reading.texts[index], shape))
         if F.SIGN_IN in features and not is_named and (is_apart or not context.has_links):
             features.add(F.LONE_FOR_SIGN_IN)
-        elif context.is_of_site and not is_named and features.isdisjoint(ELSEWHERE):
+        elif context.is_of_site and not is_named and features.isdisjoint(ELSEWHERE) and not reading.is_numbered(index, shape):
             features.add(F.LONE_OF_SITE)
     elif not is_named and features.isdisjoint({F.CODE_SPOKEN_OF, F.SIGN_IN, F.ORIGIN_BOUND}):
         features.add(F.UNNAMED)
@@ -176,7 +177,6 @@ def _of_mail(source: str, context: Context) -> set[Feature]:
         (F.LONG_TEXT, context.is_long),
         (F.SHORT_TEXT, context.is_short),
         (F.PRICE, context.names_a_price),
-        (F.MEETING, context.is_meeting),
         (F.SUBJECT_OF_CODE, context.subject_kind == "code" and source != "subject"),
         (F.SUBJECT_OF_ELSE, context.subject_kind == "other"),
         (F.ELSE_SPOKEN_OF, context.subject_kind != "other" and context.speaks_of_else),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from mailbridge.core.candidates import Shape, shapes
 from mailbridge.core.features import Feature
-from mailbridge.core.labels import Label, folded, labels
-from mailbridge.core.naming import ADJACENT, BESIDE, NEAR, Naming, heading, namings
+from mailbridge.core.labels import Label, labels
+from mailbridge.core.looks import Look
+from mailbridge.core.naming import ADJACENT, BESIDE, NEAR, NUMBERED, Naming, heading, namings
+from mailbridge.core.script import folded
 from mailbridge.core.wording import Wording
 
 MAX_LABELLED = 2_000
@@ -47,8 +50,20 @@ class Reader:
         """What has the shape of a code in a line."""
         found = self._shapes.get(text)
         if found is None:
-            found = self._shapes[text] = tuple(shapes(text, is_slot=self._is_slot(text)))
+            found = self._shapes[text] = self._dated(text, tuple(shapes(text, is_slot=self._is_slot(text))))
         return found
+
+    def _dated(self, text: str, found: tuple[Shape, ...]) -> tuple[Shape, ...]:
+        """The shapes, years that stand in a date written out in any language refused."""
+        if not any(shape.look is Look.YEAR for shape in found):
+            return found
+        days = [day.span() for day in self.wording.dates.finditer(folded(text))]
+        return tuple(
+            replace(shape, refusal="date or time", look=None)
+            if shape.look is Look.YEAR and any(low < shape.end and shape.start < high for low, high in days)
+            else shape
+            for shape in found
+        )
 
     def _is_slot(self, text: str) -> bool:
         """Whether small letters in a line may be a code: it is one word of them, or it names a code."""
@@ -90,9 +105,8 @@ class Reading:
                     found.add(Feature.LABEL_ABOVE)
                 elif len(self.texts[above]) < NEAR or NUMBER_IS.fullmatch(self.texts[above], label.end):
                     found.add(Feature.ELSE_ABOVE)
-        if "." in tail or "/" in tail or "-" in tail:
-            if self.is_valid_to_a_day(text, shape):
-                found.add(Feature.VALID_TO_DAY)
+        if ("." in tail or "/" in tail or "-" in tail) and self.is_valid_to_a_day(text, shape):
+            found.add(Feature.VALID_TO_DAY)
         if not found and naming.before is None and not head and not tail and (below := self.beside(index, 1)) is not None:
             first = next(iter(self.labels(below)), None)
             is_heading = self.texts[below].rstrip().endswith((":", "："))
@@ -137,6 +151,11 @@ class Reading:
         is_told = self._wording.enter.search(head) is not None or self._wording.enter.search(tail) is not None
         return is_told and self._wording.act.search(folded(text)) is not None
 
+    def is_numbered(self, index: int, shape: Shape) -> bool:
+        """Whether the word right before it is one for a number, as a reference has it: ``case no. 4829``."""
+        head = folded(self.texts[index][max(0, shape.start - ADJACENT) : shape.start]).rstrip(" .:#")
+        return NUMBERED.search(head.rpartition(" ")[2]) is not None
+
     def is_introduced(self, index: int) -> bool:
         """Whether a sentence stands above a line: so codes are introduced in any language.
 
@@ -147,6 +166,8 @@ class Reading:
             return False
         text = self.texts[above].strip("*_ ")
         words = text.split()
+        if text.endswith((",", "，", "、", "،")):
+            return False  # a greeting, or a name
         if len(words) > FRAGMENT or (not text.isascii() and sum(map(str.isalpha, text)) > CROWDED * len(words)):
             return True
         return len(words) > 1 and text.endswith(ENDS)

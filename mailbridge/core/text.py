@@ -12,7 +12,7 @@ import unicodedata
 from selectolax.lexbor import LexborHTMLParser
 
 from mailbridge.core.mail import Line, Link, Page
-from mailbridge.core.markup import MAX_LINE, MAX_LINES, MAX_LINKS, Walk
+from mailbridge.core.markup import MAX_LINE, MAX_LINES, MAX_LINK, MAX_LINKS, Walk
 from mailbridge.core.style import Sheet
 from mailbridge.core.visible import tidy
 
@@ -23,7 +23,7 @@ MAX_TAG = 16_384
 
 LONG_TAG = re.compile(rf"<[a-zA-Z!?/][^<>]{{{MAX_TAG},}}")
 STRIP = re.compile(r"<[^<>]*>|<[!/a-zA-Z][^<>]*")
-URL = re.compile(r"https?://[^\s<>\"'\u3000-\u303f\uff00-\uffef]{1,4000}", re.IGNORECASE)
+URL = re.compile(r"https?://[^\s<>\"'\u3000-\u303f\uff00-\uffef]+", re.IGNORECASE)
 
 ALIEN = re.compile(r"[^\x00-\x7f]+")
 GOES_ON = re.compile(r"[/?&=#%]")
@@ -45,7 +45,8 @@ def _plain_links(text: str) -> list[Link]:
     links: list[Link] = []
     for match in URL.finditer(text[:MAX_HTML]):
         url = trimmed_url(match.group())
-        links.append(Link(url=url, text=_words_before(text[max(0, match.start() - 200) : match.start()])))
+        if len(url) <= MAX_LINK:
+            links.append(Link(url=url, text=_words_before(text[max(0, match.start() - 200) : match.start()])))
         if len(links) >= MAX_LINKS:
             break
     return links

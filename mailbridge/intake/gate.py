@@ -7,7 +7,7 @@ A mail from which nothing would be pushed, and a code to an address that nobody 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
@@ -22,9 +22,9 @@ from mailbridge.intake.understand import Addressed, Understanding
 from mailbridge.trust import Finding, Proven, Unproven, arc, authres, dkim, raw, spf
 from mailbridge.trust.dns import DnsUnavailable, Resolver
 
-Check = Literal["sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient"]
+Check = Literal["sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient", "reading"]
 Kind = Literal["code", "link", "body"]
-CHECKS: tuple[Check, ...] = ("sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient")
+CHECKS: tuple[Check, ...] = ("sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient", "reading")
 
 KEYS: dict[Check, str] = {
     "sender": "[[address]] accept_from, [trust] senders",
@@ -35,10 +35,11 @@ KEYS: dict[Check, str] = {
     "authres": "[trust] authserv_ids",
     "token": "[[address]] rcpt (`mailbridge address new`), [[address]] trust",
     "recipient": "[trust] accounts",
+    "reading": "[[address]] rcpt (`mailbridge address new`), [[address]] trust",
 }
 """What changes the outcome of a check."""
 
-
+UNCERTAIN = "the headers that say how its body is read are not signed, and read in another way that fits it holds something else"
 LATE = "DNS did not answer in time"
 
 
@@ -71,13 +72,13 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deferred:
+class Undecided:
     """DNS did not answer: nothing is known, and the sender is asked to come again."""
 
     reason: str
 
 
-Judgement = Passed | Held | Deferred
+Judgement = Passed | Held | Undecided
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,9 +115,8 @@ class Policy:
             return Held(failures=(failure,))
         if "none" in wanted:
             return Passed(by="none", detail="no proof is asked for", identification=entry.identification)
-        if kind == "link" and not understood.is_link_plausible:
-            why = "the link leads neither to the sender's domain nor to a host that is listed"
-            return Held(failures=(Failure(check="link-host", why=why),))
+        if kind == "link" and understood.link_objection:
+            return Held(failures=(Failure(check="link-host", why=understood.link_objection),))
         if kind == "code" and "token" in wanted and is_unguessable:
             return Passed(by="token", detail="sent to an address that nobody can guess", identification=entry.identification)
         return None
@@ -168,18 +168,23 @@ class Judge(Protocol):
         """One judgement for each of ``understood.addressed``."""
         ...
 
-    async def confirmation(self, envelope: Envelope, understood: Understanding) -> Finding | Deferred:
+    async def confirmation(self, envelope: Envelope, understood: Understanding) -> Finding | Undecided:
         """Whether a forwarding confirmation is Google's own."""
         ...
 
 
 class Gate:
-    """Implements `Judge`. One for a daemon; ``policy`` is replaced when the configuration is read again."""
+    """Implements `Judge`. One for a daemon; ``policy`` is asked for each mail, since a reload changes it."""
 
-    def __init__(self, *, policy: Policy, dns: Resolver, deadline: timedelta = timedelta(seconds=3)) -> None:
-        self.policy = policy
+    def __init__(self, *, policy: Callable[[], Policy], dns: Resolver, deadline: timedelta = timedelta(seconds=3)) -> None:
+        self._policy = policy
         self._dns = dns
         self._deadline = deadline.total_seconds()
+
+    @property
+    def policy(self) -> Policy:
+        """The settings that count now."""
+        return self._policy()
 
     async def judge(self, envelope: Envelope, understood: Understanding, kind: Kind) -> tuple[Judgement, ...]:
         """See `Judge.judge`. A proof is looked for once for the whole mail, and all of them within the deadline."""
@@ -188,12 +193,12 @@ class Gate:
             async with asyncio.timeout(self._deadline):
                 return tuple([await self._one(entry, understood, kind, proofs) for entry in understood.addressed])
         except TimeoutError:
-            return (Deferred(reason=LATE),) * len(understood.addressed)
+            return (Undecided(reason=LATE),) * len(understood.addressed)
 
-    async def confirmation(self, envelope: Envelope, understood: Understanding) -> Finding | Deferred:
+    async def confirmation(self, envelope: Envelope, understood: Understanding) -> Finding | Undecided:
         """See `Judge.confirmation`: signed by google.com exactly, from its one address, and for one of the recipients."""
         if self.policy.is_practice:
-            return Proven(by="dkim", detail="practice: nothing leaves this machine", named=None)
+            return Proven(by="dkim", detail="practice: nothing leaves this machine", named=frozenset())
         if understood.sender.casefold() != CONFIRMING:
             return Unproven(by="dkim", why=f"it is not from {CONFIRMING}")
         mail = raw.read(envelope.content)
@@ -201,11 +206,13 @@ class Gate:
             async with asyncio.timeout(self._deadline):
                 found = await dkim.check(mail, sender=understood.sender, signers={}, dns=self._dns, now=envelope.received_at)
         except DnsUnavailable as fault:
-            return Deferred(reason=str(fault))
+            return Undecided(reason=str(fault))
         except TimeoutError:
-            return Deferred(reason=LATE)
+            return Undecided(reason=LATE)
         if isinstance(found, Proven) and envelope.rcpt_to and not any(found.covers(rcpt) for rcpt in envelope.rcpt_to):
             return Unproven(by="dkim", why="it was written to another address")
+        if isinstance(found, Proven) and not found.is_form_signed and not understood.is_certain:
+            return Unproven(by="dkim", why=UNCERTAIN)
         return found
 
     async def _one(self, entry: Addressed, understood: Understanding, kind: Kind, proofs: _Proofs) -> Judgement:
@@ -213,13 +220,13 @@ class Gate:
         if settled is not None:
             return settled
         wanted, is_unguessable, _ = self.policy.of(entry.recipient)
-        judgement = await self._proven(entry, wanted, proofs)
+        judgement = await self._proven(entry, wanted, proofs, is_certain=understood.is_certain)
         if isinstance(judgement, Held) and "token" in wanted:
             why = "an address is no proof for a link or a text" if is_unguessable else "the address can be guessed"
             return Held(failures=(*judgement.failures, Failure(check="token", why=why)))
         return judgement
 
-    async def _proven(self, entry: Addressed, wanted: frozenset[Trust], proofs: _Proofs) -> Judgement:
+    async def _proven(self, entry: Addressed, wanted: frozenset[Trust], proofs: _Proofs, *, is_certain: bool) -> Judgement:
         failures: list[Failure] = []
         waiting = ""
         for check in proofs.worth(wanted):
@@ -231,29 +238,28 @@ class Gate:
             if isinstance(found, Unproven):
                 failures.append(Failure(check=check, why=found.why))
                 continue
+            if not is_certain and not found.is_form_signed:
+                failures.append(Failure(check="reading", why=f"{found.detail}, but {UNCERTAIN}"))
+                continue
             identification = self._covered(entry, found)
             if identification is not None:
                 return Passed(by=check, detail=found.detail, identification=identification, warning=found.warning)
             failures.append(Failure(check="recipient", why=f"{found.detail}, but for somebody else than it is to be pushed for"))
-        return Deferred(reason=waiting) if waiting else Held(failures=tuple(failures))
+        return Undecided(reason=waiting) if waiting else Held(failures=tuple(failures))
 
     def _covered(self, entry: Addressed, proof: Proven) -> Identification | None:
         """The identifiers that the proof speaks for: a genuine mail that is sent on to somebody else is not for them."""
         if entry.recipient.identifier is not None:
-            named = proof.named or frozenset()
-            is_ours = proof.named is None or proof.covers(entry.recipient.identifier) or proof.covers(entry.recipient.rcpt)
-            is_listed = any(spf.is_listed(one, self.policy.accounts) for one in named)
+            is_ours = proof.covers(entry.recipient.identifier) or proof.covers(entry.recipient.rcpt)
+            is_listed = any(spf.is_listed(one, self.policy.accounts) for one in proof.named)
             return entry.identification if is_ours or is_listed else None
         for candidate in (entry.identification, entry.unstamped):
             if candidate is None:
                 continue
-            kept = tuple(one for one in candidate.identifiers if self._is_covered(one, proof))
+            kept = tuple(one for one in candidate.identifiers if proof.covers(one))
             if kept:
                 return Identification(identifiers=kept, source=candidate.source, clues=candidate.clues, reason=candidate.reason)
         return None
-
-    def _is_covered(self, identifier: str, proof: Proven) -> bool:
-        return proof.covers(identifier) or (proof.is_forwarders and spf.is_listed(identifier, self.policy.accounts))
 
 
 class _Proofs:
@@ -270,7 +276,7 @@ class _Proofs:
     def worth(self, wanted: frozenset[Trust]) -> Sequence[Literal["authres", "dkim", "arc", "forwarder"]]:
         """The proofs to look for, cheapest first. A mailbox's server speaks for signatures and seals alike."""
         checks: list[Literal["authres", "dkim", "arc", "forwarder"]] = []
-        if self._envelope.ingress == "imap" and self._policy.servers and wanted & {"dkim", "arc"}:
+        if self._envelope.is_fetched and self._policy.servers and wanted & {"dkim", "arc"}:
             checks.append("authres")
         if "dkim" in wanted:
             checks.append("dkim")
@@ -284,23 +290,45 @@ class _Proofs:
 
     async def find(self, check: Literal["authres", "dkim", "arc", "forwarder"], rcpt: str) -> Finding:
         """Raises DnsUnavailable."""
-        key = (check, rcpt.rpartition("@")[2] if check == "arc" else rcpt if check == "forwarder" else "")
+        key = (check, self._matter(check, rcpt))
         if key not in self._found:
             self._found[key] = await self._look(check, rcpt)
         return self._found[key]
 
+    def _matter(self, check: Literal["authres", "dkim", "arc", "forwarder"], rcpt: str) -> str:
+        """What of the recipient a proof depends on."""
+        if check == "forwarder" or (check == "arc" and "+caf_=" in self._envelope.mail_from):
+            return rcpt
+        return rcpt.rpartition("@")[2] if check == "arc" else ""
+
     async def _look(self, check: Literal["authres", "dkim", "arc", "forwarder"], rcpt: str) -> Finding:
         envelope, policy = self._envelope, self._policy
         if check == "forwarder":
-            return await spf.check(envelope.mail_from, rcpt=rcpt, peer=envelope.peer, accounts=policy.accounts, dns=self._dns)
+            return await spf.check(
+                envelope.mail_from,
+                rcpt=rcpt,
+                peer=envelope.peer,
+                accounts=policy.accounts,
+                dns=self._dns,
+                content=envelope.content,
+            )
         if self._mail is None:
             self._mail = raw.read(envelope.content)
         now: datetime = envelope.received_at
         if check == "authres":
-            return authres.check(self._mail, sender=self._sender, servers=policy.servers)
+            return authres.check(self._mail, sender=self._sender, servers=policy.servers, now=now)
         if check == "dkim":
             return await dkim.check(self._mail, sender=self._sender, signers=policy.signers, dns=self._dns, now=now)
-        return await arc.check(self._mail, sender=self._sender, rcpt=rcpt, forwarders=policy.forwarders, dns=self._dns, now=now)
+        return await arc.check(
+            self._mail,
+            sender=self._sender,
+            rcpt=rcpt,
+            forwarders=policy.forwarders,
+            dns=self._dns,
+            now=now,
+            mail_from=envelope.mail_from,
+            peer=envelope.peer,
+        )
 
 
 def _unwanted(sender: str, lists: Sequence[tuple[str, ...]]) -> Failure | None:

@@ -1,16 +1,42 @@
-"""What is remembered: the contract of a store, which every implementation passes one suite for."""
+"""What is remembered: the contract of a store in its parts, which every implementation passes one suite for.
+
+Here is what a mail meets on its way through. `mailbridge.store.lists`: what was stored, as it is listed. `mailbridge.store.reading`:
+codes and authenticators for whoever waits. `mailbridge.store.entries`: what people add.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
-from mailbridge.core.delivery import Claim, Delivery, Draft, State, Step
+from mailbridge.core.delivery import Claim, Delivery, Draft, Ending, State
 from mailbridge.core.extraction import Extraction
-from mailbridge.core.identity import Clue, Identification
+from mailbridge.core.identity import Identification
 from mailbridge.core.mail import Envelope
+from mailbridge.store.entries import Entries
+from mailbridge.store.lists import EVERYTHING, Filter, Journal, JournalLine, MailRow, Mails, Page
+from mailbridge.store.names import Names
+from mailbridge.store.reading import Codes, Vault
+
+__all__ = [
+    "EVERYTHING",
+    "Arrival",
+    "Due",
+    "Filter",
+    "JournalLine",
+    "MailRow",
+    "Mailboxes",
+    "Outbox",
+    "Page",
+    "Receipt",
+    "Settlement",
+    "Store",
+    "StoreError",
+    "StoreInUse",
+    "StoreUnavailable",
+]
 
 
 class StoreUnavailable(Exception):  # noqa: N818  (the name that the contract gives it)
@@ -74,65 +100,15 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MailRow:
-    """A stored mail as it is listed; no code in it."""
+class Settlement:
+    """What a claim's end made of its delivery (None: the claim held no longer, and nothing was written), and what may go now."""
 
-    id: int
-    received_at: datetime
-    ingress: str
-    mail_from: str
-    rcpt_to: tuple[str, ...]
-    sender: str
-    subject: str
-    verdict: str
-    identifiers: tuple[str, ...]
-    identifier_from: str | None
-    rule: str | None
-    reason: str
-    defects: tuple[str, ...]
-    size: int
-    rejected: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    confirm_link: str | None = field(default=None, repr=False)
-    clues: tuple[Clue, ...] = ()
-    message_id: str = ""
-    peer: str = ""
-    trust: str = ""
-    held: tuple[str, ...] = ()
+    delivery: Delivery | None = None
+    claims: tuple[Claim, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JournalLine:
-    """One thing that happened, in the order in which it was committed. Ids grow and are never used again.
-
-    ``event`` is ``stored``, ``duplicate``, ``retry``, ``given`` or ``consumed`` (``detail`` says to whom), or the state that a delivery came
-    into; ``detail`` holds no secret.
-    """
-
-    id: int
-    at: datetime
-    event: str
-    mail_id: int
-    delivery_id: int | None = None
-    detail: str = ""
-
-
-class Store(Protocol):
-    """Every method raises StoreUnavailable and nothing else, and leaves no half of a transaction behind."""
-
-    @property
-    def trouble(self) -> str | None:
-        """The kind of the last fault, until something can be written again; None while all is well."""
-        ...
-
-    async def put(self, arrival: Arrival, *, ahead: Callable[[Receipt], None] | None = None) -> Receipt:
-        """Write mail, deliveries, journal and cursor in one fsynced transaction; supersede what is now older.
-
-        ``ahead`` is called once with the receipt, in the event loop, when only the fsync is missing, so that a push need not
-        wait for the disk. Should the fsync fail, `put` raises all the same, and settling those claims writes nothing: the
-        sender comes again with the mail, and the same code is pushed once more. While the store is in trouble (`trouble`) it
-        is called only when the mail is on disk.
-        """
-        ...
+class Outbox(Protocol):
+    """Deliveries on their way out. What becomes of them is decided by `mailbridge.core.queue`."""
 
     async def claim(self, *, limit: int, busy: Sequence[str] = ()) -> Due:
         """Take up to ``limit`` due deliveries, each the oldest unfinished of its target and identifier.
@@ -141,8 +117,11 @@ class Store(Protocol):
         """
         ...
 
-    async def settle(self, claim: Claim, step: Step) -> tuple[Claim, ...]:
-        """Write what became of an attempt, if ``claim.token`` still holds. Returns the claims that may now go."""
+    async def settle(self, claim: Claim, ending: Ending, *, jitter: float, grace: timedelta) -> Settlement:
+        """Write what became of a claim, if its token still holds.
+
+        ``jitter`` is in 0…1; for ``grace`` nothing else goes to this target and identifier if no answer came.
+        """
         ...
 
     async def release(self, claims: Sequence[Claim]) -> None:
@@ -152,33 +131,24 @@ class Store(Protocol):
     async def retry(self, delivery_id: int) -> bool:
         """An operator's retry of a dead or expired delivery, which gets its lifetime anew.
 
-        False if there is none such, its code is erased, or a newer one of its target and identifier would be undone by it.
+        False if there is none such, its code is erased, or a newer one of its target and identifier would be undone by it: one that
+        waits, or is or may be at the target.
         """
         ...
 
-    async def sweep(self) -> datetime | None:
-        """Expire and erase what is over its time; returns when to come back at the latest: at once where more is left."""
-        ...
-
-    async def deliveries(self, *, states: Sequence[State] = (), limit: int = 100) -> tuple[Delivery, ...]:
-        """Newest first."""
-        ...
-
-    async def mails(self, *, limit: int = 100) -> tuple[MailRow, ...]:
-        """Newest first."""
-        ...
-
-    async def raw(self, mail_id: int) -> Envelope | None:
-        """The mail as received, while retention keeps it."""
+    async def deliveries(
+        self, wanted: Filter = EVERYTHING, *, mail_id: int | None = None, before: int | None = None, limit: int = 100
+    ) -> Page[Delivery]:
+        """Newest first, those with a number below ``before``; of one mail where that is named."""
         ...
 
     async def counts(self) -> dict[State, int]:
         """How many deliveries stand in each state that asks for attention: pending, in flight, expired, dead."""
         ...
 
-    async def journal(self, *, after: int = 0, limit: int = 100) -> tuple[JournalLine, ...]:
-        """Oldest first, those with an id above ``after``."""
-        ...
+
+class Mailboxes(Protocol):
+    """How far each mailbox is taken in, and what is still to be done there."""
 
     async def cursor(self, mailbox: str) -> str | None:
         """The furthest cursor stored for a mailbox (the part of `Envelope.cursor` before its last two ``/``).
@@ -197,6 +167,55 @@ class Store(Protocol):
 
     async def pay(self, cursors: Sequence[str]) -> None:
         """What was owed for these is done; unknown ones are ignored."""
+        ...
+
+
+class Store(Protocol):
+    """All of it. Every method raises StoreUnavailable and nothing else, and leaves no half of a transaction behind.
+
+    Whoever needs one part asks for that part.
+    """
+
+    @property
+    def outbox(self) -> Outbox: ...
+
+    @property
+    def mails(self) -> Mails: ...
+
+    @property
+    def journal(self) -> Journal: ...
+
+    @property
+    def codes(self) -> Codes: ...
+
+    @property
+    def vault(self) -> Vault: ...
+
+    @property
+    def mailboxes(self) -> Mailboxes: ...
+
+    @property
+    def entries(self) -> Entries: ...
+
+    @property
+    def names(self) -> Names:
+        """Names for identifiers that nobody can guess or read."""
+        ...
+
+    @property
+    def trouble(self) -> str | None:
+        """The kind of the last fault, until something can be written again; None while all is well."""
+        ...
+
+    async def put(self, arrival: Arrival) -> Receipt:
+        """Write mail, deliveries, journal and cursor in one fsynced transaction; supersede what is now older.
+
+        Claims that nobody is there to take, since the caller was cancelled, are given back.
+        """
+        ...
+
+    async def sweep(self) -> datetime | None:
+        """Expire and erase what is over its time; returns when to come back at the latest: at once where more is left."""
         ...
 
     async def close(self) -> None:

@@ -1,9 +1,11 @@
-"""Secrets at rest: AES-GCM with the row as associated data, so that no value can be moved to another row unseen."""
+"""Secrets at rest: AES-GCM with the row as associated data, so that no value can be moved to another row unseen.
+
+A row is known by its uid: 128 bits that the process draws before the row is written. The number of a row is the database's affair,
+and another one after a copy from database to database.
+"""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import contextlib
 import hashlib
 import os
@@ -11,7 +13,7 @@ from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from mailbridge.store import StoreError
@@ -19,6 +21,17 @@ from mailbridge.store import StoreError
 KEY_LENGTH = 32
 NONCE_LENGTH = 12
 DIGEST_LENGTH = 20
+UID_LENGTH = 16
+
+
+def new_uid() -> bytes:
+    """What a new row is known by."""
+    return os.urandom(UID_LENGTH)
+
+
+def place(word: str, uid: bytes | None, name: object) -> str:
+    """What a value is bound to: which one of its row, and the row. A row of release 0.1.0 has no uid, and is known by its ``name``."""
+    return f"{word} {name}" if uid is None else f"{word} {uid.hex()}"
 
 
 class Cipher:
@@ -56,33 +69,6 @@ class Cipher:
     def digest(self, fingerprint: str) -> bytes:
         """The fingerprint as it is kept: without the key nobody can find the code that went into it by trying all of them."""
         return hashlib.blake2b(fingerprint.encode(), key=self._digest_key, digest_size=DIGEST_LENGTH).digest()
-
-
-class Names:
-    """Names for identifiers that nobody can guess or read: the identifier itself, encrypted (AES-SIV, RFC 5297).
-
-    One identifier has one name for as long as there is the database; nothing is stored. ``key`` is `Cipher.names_key`.
-    """
-
-    PREFIX = "t-"
-
-    def __init__(self, key: bytes) -> None:
-        self._siv = AESSIV(key)
-
-    def name(self, identifier: str) -> str:
-        """The name of an identifier: letters, digits, ``-`` and ``_``."""
-        sealed = self._siv.encrypt(identifier.encode(), None)
-        return self.PREFIX + base64.urlsafe_b64encode(sealed).decode().rstrip("=")
-
-    def identifier(self, name: str) -> str | None:
-        """The identifier that a name stands for; None where it is no name of ours."""
-        if not name.startswith(self.PREFIX) or not name.isascii():
-            return None
-        bare = name.removeprefix(self.PREFIX)
-        try:
-            return self._siv.decrypt(base64.urlsafe_b64decode(bare + "=" * (-len(bare) % 4)), None).decode()
-        except (InvalidTag, binascii.Error, ValueError):
-            return None
 
 
 def read_key(path: Path, *, is_made: bool) -> bytes:

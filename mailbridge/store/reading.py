@@ -1,7 +1,6 @@
-"""What may be read out of a store: codes for whoever waits, tokens that open the door to them, authenticator secrets.
+"""What somebody who waits may have out of a store: the codes of mails, and authenticator secrets.
 
-The second half of the store's contract; its first half, `mailbridge.store`, is what is written on a mail's way through. Everything
-raises StoreUnavailable and nothing else, as there.
+Everything raises StoreUnavailable and nothing else, as the rest of the contract.
 """
 
 from __future__ import annotations
@@ -105,22 +104,6 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
-    """A bearer token without its text, of which only a hash is kept. ``expires_at`` None: never."""
-
-    id: int
-    name: str
-    identifiers: tuple[str, ...]
-    created_at: datetime
-    expires_at: datetime | None = None
-
-    def may_read(self, identifier: str) -> bool:
-        """Whether an identifier is one of its own; ``*`` stands for any text, case makes no difference."""
-        folded = identifier.casefold()
-        return any(fnmatchcase(folded, pattern.casefold()) for pattern in self.identifiers)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredTotp:
     """An authenticator under its name, and the identifier that it answers for, if any."""
 
@@ -128,19 +111,6 @@ class StoredTotp:
     identifier: str | None
     authenticator: Authenticator
     created_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Happening:
-    """A line of the journal, and the identifiers that it is about (none: nobody was recognised)."""
-
-    id: int
-    at: datetime
-    event: str
-    mail_id: int
-    delivery_id: int | None
-    detail: str
-    identifiers: tuple[str, ...]
 
 
 def literal(identifier: str) -> str:
@@ -177,23 +147,7 @@ class Codes(Protocol):
 
 
 class Vault(Protocol):
-    """Tokens and authenticator secrets."""
-
-    async def add_token(self, digest: bytes, *, name: str, identifiers: Sequence[str], expires_at: datetime | None) -> Token:
-        """Keep a token by its hash (SHA-256 of a text with at least 128 bits of chance)."""
-        ...
-
-    async def token(self, digest: bytes) -> Token | None:
-        """The token of a hash; None where there is none, or it is over."""
-        ...
-
-    async def tokens(self) -> tuple[Token, ...]:
-        """Every token, oldest first, those that are over too."""
-        ...
-
-    async def remove_token(self, number: int) -> bool:
-        """Forget a token; False if there is none of that number."""
-        ...
+    """Authenticator secrets."""
 
     async def add_totp(self, name: str, authenticator: Authenticator, *, identifier: str | None) -> bool:
         """Keep a secret, encrypted. False: the name is taken, or another secret answers for the identifier."""
@@ -217,16 +171,4 @@ class Vault(Protocol):
 
     async def remove_totp(self, name: str) -> bool:
         """Erase a secret; False if there is none of that name."""
-        ...
-
-
-class Tail(Protocol):
-    """The journal for those who follow it. Ids grow and are never used again."""
-
-    async def newest(self) -> int:
-        """The id of the last line; 0 where there is none."""
-        ...
-
-    async def after(self, number: int, *, limit: int = 100) -> tuple[Happening, ...]:
-        """Oldest first, those with an id above ``number``."""
         ...

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from mailbridge.core.addresses import canonical, find_mailboxes
+from mailbridge.core.address_list import read_author, read_recipients
+from mailbridge.core.addresses import canonical, parse_sole_mailbox
 
 MAX_CONTENT = 1_048_576
 """Octets up to which a mail is verified, which is also as much of it as is parsed."""
@@ -62,8 +63,18 @@ class RawMail:
             count = counted.count(name)
             if count:
                 for value in self.values(name)[-count:]:
-                    found.update(canonical(one) for one in find_mailboxes(value))
+                    found.update(canonical(one) for one in _named(name, value))
         return frozenset(found)
+
+
+def _named(header: str, value: str) -> tuple[str, ...]:
+    """The mailboxes of one header by its own grammar; a malformed one names nobody."""
+    if header == "from":
+        return read_author(value).addresses
+    if header in ("to", "cc"):
+        return read_recipients(value).addresses
+    sole = parse_sole_mailbox(value)
+    return (sole,) if sole is not None else ()
 
 
 def read(content: bytes) -> RawMail:
@@ -84,7 +95,7 @@ def read(content: bytes) -> RawMail:
         lowered = name[1].decode("ascii").lower()
         if lowered in SIGNATURES and (len(line) > MAX_SIGNATURE or EMPTY.search(line)):
             return RawMail(content=content, headers=tuple(headers), doubt="it has a signature that is longer than any honest one")
-        headers.append((lowered, line[name.end() :].decode("utf-8", "replace").strip()))
+        headers.append((lowered, line[name.end() :].decode("utf-8", "replace").strip(" \t")))
     return RawMail(content=content, headers=tuple(headers), doubt=_twice(headers))
 
 

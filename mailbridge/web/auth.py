@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from mailbridge.core.secret import Secret
 from mailbridge.core.token import token_digest
-from mailbridge.store.reading import Token, Vault
+from mailbridge.store.entries import Entries, Token
 from mailbridge.web.limits import RateLimit, limit
 
 ADMIN = "[http] token"
@@ -43,8 +43,8 @@ class Caller:
 class Gate:
     """Tells callers by their token; everybody else gets 401, and too many guesses 429."""
 
-    def __init__(self, *, vault: Vault, admin: Secret | None, strangers: RateLimit | None = None) -> None:
-        self._vault = vault
+    def __init__(self, *, entries: Entries, admin: Secret | None, strangers: RateLimit | None = None) -> None:
+        self._entries = entries
         self._admin = None if admin is None else token_digest(admin.reveal())
         self._strangers = strangers or RateLimit(rate=2, burst=30, now=time.monotonic)
 
@@ -61,7 +61,7 @@ class Gate:
             digest = token_digest(text)
             if self._admin is not None and hmac.compare_digest(digest, self._admin):
                 return Caller(name=ADMIN)
-            token = await self._vault.token(digest)
+            token = await self._entries.token(digest)
             if token is not None:
                 return Caller(name=token.name, token=token)
         limit(self._strangers, request)

@@ -11,15 +11,15 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from mailbridge.store.reading import Happening, Tail
+from mailbridge.store.lists import Journal, JournalLine
 from mailbridge.waiting import Bell, Waiting
 from mailbridge.web.auth import Caller, Gate
 from mailbridge.web.codes import stamp
 from mailbridge.web.health import NO_STORE
 from mailbridge.web.query import Query
 
-LOOK_EVERY = 0.5
-"""Seconds after which the journal is looked at although no mail came: deliveries move on by themselves."""
+LOOK_SOONEST = 0.02
+"""Seconds between two looks of one stream into the journal at the least, however fast it grows."""
 
 KEEP_ALIVE = 15.0
 PAGE = 200
@@ -31,11 +31,12 @@ HEADERS = {**NO_STORE, "X-Accel-Buffering": "no"}
 class EventsApi:
     """``/api/v1/events`` (HTML standard, 9.2): the journal from now on, or from after ``Last-Event-ID`` (or ``?after=``)."""
 
-    def __init__(self, *, gate: Gate, tail: Tail, waiting: Waiting) -> None:
+    def __init__(self, *, gate: Gate, journal: Journal, waiting: Waiting) -> None:
         self._gate = gate
-        self._tail = tail
+        self._journal = journal
         self._waiting = waiting
         self._open = 0
+        self._looks: dict[int, asyncio.Task[tuple[JournalLine, ...]]] = {}
 
     def routes(self) -> Sequence[BaseRoute]:
         """The route."""
@@ -53,13 +54,13 @@ class EventsApi:
             after = int(last)
         if self._open >= MOST_STREAMS:
             raise HTTPException(503, "too many streams are open", headers={"Retry-After": "5"})
-        start = await self._tail.newest() if after is None else after
+        start = await self._journal.newest() if after is None else after
         return StreamingResponse(self._events(caller, start), media_type="text/event-stream", headers=HEADERS)
 
     async def _events(self, caller: Caller, after: int) -> AsyncIterator[str]:
         self._open += 1
         try:
-            with self._waiting.bell("*") as bell:
+            with self._journal.bell() as bell, self._waiting.until_close(bell):
                 yield ": mailbridge\n\n"
                 async for text in self._follow(caller, after, bell):
                     yield text
@@ -67,11 +68,13 @@ class EventsApi:
             self._open -= 1
 
     async def _follow(self, caller: Caller, after: int, bell: Bell) -> AsyncIterator[str]:
+        """Clear the bell, look, and only then wait: it rings behind every commit."""
         loop = asyncio.get_running_loop()
         quiet_since = loop.time()
         while not bell.is_over:
             bell.clear()
-            page = await self._tail.after(after, limit=PAGE)
+            looked_at = loop.time()
+            page = await self._look(after)
             for one in page:
                 after = one.id
                 if _concerns(caller, one):
@@ -82,15 +85,28 @@ class EventsApi:
             if loop.time() - quiet_since >= KEEP_ALIVE:
                 quiet_since = loop.time()
                 yield ": still here\n\n"
-            await bell.wait(LOOK_EVERY)
+            await bell.wait(quiet_since + KEEP_ALIVE - loop.time())
+            await asyncio.sleep(looked_at + LOOK_SOONEST - loop.time())
+
+    async def _look(self, after: int) -> tuple[JournalLine, ...]:
+        """What is new. Streams that are as far as each other, and are woken together, look once for all of them."""
+        look = self._looks.get(after)
+        if look is None:
+            look = self._looks[after] = asyncio.create_task(self._looked(after), name="events-look")
+            look.add_done_callback(lambda done: done.cancelled() or done.exception())  # also where everybody has hung up
+        return await asyncio.shield(look)
+
+    async def _looked(self, after: int) -> tuple[JournalLine, ...]:
+        del self._looks[after]  # whoever comes from now on has cleared a bell since: this look is too early for it
+        return await self._journal.after(after, limit=PAGE)
 
 
-def _concerns(caller: Caller, one: Happening) -> bool:
+def _concerns(caller: Caller, one: JournalLine) -> bool:
     """Mails for nobody known are only for who may read everything."""
     return caller.token is None or any(caller.may_read(identifier) for identifier in one.identifiers)
 
 
-def _event(one: Happening, caller: Caller) -> str:
+def _event(one: JournalLine, caller: Caller) -> str:
     data = {
         "id": one.id,
         "at": stamp(one.at),

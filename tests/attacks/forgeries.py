@@ -58,7 +58,8 @@ def by_evil(content: bytes, **more: object) -> bytes:
 
 def sealed(content: bytes, domain: str, *, private: str = "evil", instance: int = 1, **more: str) -> bytes:
     """Sealed under a name, with the attacker's key unless another is named."""
-    return signer.arc(content, domain, results=more.pop("results", PASS), instance=instance, private=signer.key(private), **more)
+    results = more.pop("results", PASS)
+    return signer.arc(content, domain, results=results, instance=instance, private=signer.key(private), **more)  # type: ignore[arg-type]
 
 
 def every() -> dict[str, Attack]:

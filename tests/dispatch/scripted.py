@@ -109,7 +109,7 @@ class Post:
 
     async def deliveries(self) -> list[Delivery]:
         """All of them, oldest first."""
-        return list(reversed(await self.store.deliveries(limit=10_000)))
+        return list(reversed(await self.store.outbox.deliveries(limit=10_000)))
 
     async def until_states(self, *wanted: State, patience: float = 10.0) -> None:
         """Wait until the deliveries stand like this."""
@@ -128,7 +128,7 @@ async def post(
     store = open_sqlite(settings, RetentionSettings(), clock=clock, grace=grace)
     metrics = Metrics()
     target = Target(name="skyvern", sink=sink(clock), senders=senders, grace=grace)
-    dispatcher = Dispatcher(store=store, targets=[target], now=clock.now, metrics=metrics, jitter=lambda: jitter)
+    dispatcher = Dispatcher(outbox=store.outbox, targets=[target], now=clock.now, metrics=metrics, jitter=lambda: jitter)
     running = asyncio.create_task(dispatcher.run())
     await until(lambda: dispatcher.is_running)
     try:

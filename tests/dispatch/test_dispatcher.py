@@ -6,17 +6,21 @@ import asyncio
 import json
 import logging
 from collections import deque
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
+from mailbridge.app.targets import target_of
 from mailbridge.clock import SteadyClock
-from mailbridge.config.settings import RetentionSettings
+from mailbridge.config.settings import RetentionSettings, TargetSettings
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Doubtful, Outcome, Refused, State
 from mailbridge.core.secret import Secret
 from mailbridge.dispatch.dispatcher import EXPECT_EVERY, ROOM
+from mailbridge.metrics import Metrics
 from mailbridge.sinks.skyvern import SkyvernSink
 from mailbridge.store.sqlite import open_sqlite
 from mailbridge.web.practice import Practice, practice_app
@@ -293,7 +297,7 @@ async def test_an_operator_retries_from_another_process(tmp_path: Path) -> None:
         await here.take(draft())
         await here.until_states(State.DEAD)
         visitor = open_sqlite(here.settings, RetentionSettings(), clock=SteadyClock(), grace=GRACE, is_visitor=True)
-        assert await visitor.retry(1)
+        assert await visitor.outbox.retry(1)
         await visitor.close()
         await here.until_states(State.DELIVERED, patience=4.0)
 
@@ -314,7 +318,7 @@ async def test_what_waited_in_the_store_goes_when_it_starts(tmp_path: Path) -> N
     sink = ScriptedSink(SteadyClock().now)
     async with post(tmp_path, lambda clock: sink) as here:
         receipt = await here.store.put(arrival(draft(), at=here.clock.now()))
-        await here.store.release(receipt.claims)
+        await here.store.outbox.release(receipt.claims)
         here.dispatcher.ring()
         await here.until_states(State.DELIVERED)
 
@@ -331,7 +335,7 @@ async def test_memory_is_bounded_and_order_is_kept_when_the_target_is_slow(tmp_p
         for first in range(0, total, 100):
             await asyncio.gather(*(here.take(draft(f"{n:06d}", identifier=f"u{n}@x.example")) for n in range(first, first + 100)))
         await until(lambda: here.dispatcher.backlog <= ROOM)
-        counts = await here.store.counts()
+        counts = await here.store.outbox.counts()
         assert counts[State.PENDING] + counts[State.IN_FLIGHT] == total
         assert here.dispatcher.backlog <= ROOM
         gate.open()
@@ -385,6 +389,32 @@ async def test_a_stop_gives_the_rest_back(tmp_path: Path) -> None:
 
 
 # over HTTP
+
+
+@looped
+async def test_many_codes_at_once_share_the_senders(tmp_path: Path) -> None:
+    """Of 20 codes to a target that answers in 100 ms as many are under way at once as there are senders by default: 8."""
+    practice = Practice()
+    app, now, most = practice_app(practice), 0, 0
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal now, most
+        is_push = scope["type"] == "http" and scope["method"] == "POST"
+        now += is_push
+        most = max(most, now)
+        await asyncio.sleep(0.1 if is_push else 0)
+        await app(scope, receive, send)
+        now -= is_push
+
+    async with serve_app(slow, listen="127.0.0.1:0") as bound, AsyncExitStack() as stack:
+        settings = TargetSettings(name="skyvern", base_url=f"http://{bound.address}", api_key=Secret(practice.api_key))
+        target = target_of(stack, settings, Metrics())
+        async with post(tmp_path, lambda clock: target.sink, senders=target.senders) as here:
+            for number in range(20):
+                await here.take(draft(f"{number:06d}", identifier=f"u{number}@x.example"))
+            await here.until_states(*[State.DELIVERED] * 20)
+    assert len(practice.rows()) == 20
+    assert most == target.senders == 8
 
 
 @looped

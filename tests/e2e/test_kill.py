@@ -111,7 +111,7 @@ def deliveries_of(house: House) -> list[Delivery]:
     async def read() -> list[Delivery]:
         settings = StoreSettings(url=f"sqlite:///{house.database}")
         store = open_sqlite(settings, RetentionSettings(), clock=SteadyClock(), grace=timedelta(), is_visitor=True)
-        found = await store.deliveries(limit=1_000_000)
+        found = await store.outbox.deliveries(limit=1_000_000)
         await store.close()
         return list(found)
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mailbridge.config.rulepack import rule_texts
 from mailbridge.config.settings import Settings
 from mailbridge.core.extraction import Extraction
 from mailbridge.core.mail import Message
@@ -163,7 +164,7 @@ def answers(folder: Path, cases: Sequence[Case], workers: int = WORKERS) -> list
 
 
 def _answered(folder: Path, cases: Sequence[Case]) -> list[Answer]:
-    read = Understander(guide_of(Settings()))
+    read = Understander(guide_of(Settings(), rules=rule_texts(Settings().rules)))
     found = []
     for case in cases:
         request = Request(content=case.content, rcpt_to=(tool(folder, "score").RCPT,), mail_from="", now=arrival(folder, case))

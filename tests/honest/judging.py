@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mailbridge.intake.gate import Deferred, Held, Judgement, Passed
+from mailbridge.intake.gate import Held, Judgement, Passed, Undecided
 from mailbridge.intake.understand import Understanding
 from tests.honest.originals import Original, digest, foreign_hosts
 from tests.honest.shapes import CODES, SHAPES, publish, settings
@@ -33,9 +33,12 @@ ASIDE = frozenset({"forwarder", "token"})
 EXPLAINED = {
     "dkim: none of its signatures is of *": "be the From's domain exactly",
     "dkim: its signature does not cover": "must cover From and Subject",
-    "recipient: signed by *, but for somebody else": "only for a mailbox that the proof names",
-    "recipient: sealed by *, * hop": "only for a mailbox that the proof names",
-    "link-host: the link leads neither": "to the From's own registrable domain",
+    "recipient: signed by *, but for somebody else": "only for a mailbox that somebody names who knows",
+    "recipient: * found the signature of *, but for somebody else": "only for a mailbox that somebody names who knows",
+    "dkim: its signature is too old: it has no time": "with a zone; a signature with neither is too old",
+    "authres: its signature is too old: it has no time": "with a zone; a signature with neither is too old",
+    "recipient: sealed by *, * hop": "only for a mailbox that somebody names who knows",
+    "link-host: ": "to the From's own registrable domain",
 }
 """How a reason begins, and the words of docs/trust.md that explain it."""
 
@@ -121,8 +124,8 @@ async def _one(
 
 def reason_of(judgement: Judgement) -> str:
     """What holds a mail, without names of domains: its checks but those that could not have passed."""
-    assert isinstance(judgement, Held | Deferred), judgement
-    if isinstance(judgement, Deferred):
+    assert isinstance(judgement, Held | Undecided), judgement
+    if isinstance(judgement, Undecided):
         return f"deferred: {judgement.reason}"
     kept = [failure for failure in judgement.failures if failure.check not in ASIDE]
     return " | ".join(f"{one.check}: {re.sub(r'[0-9]+', '*', DOMAIN.sub('*', one.why))}" for one in kept)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mailbridge.config import settings as s
-from mailbridge.intake.gate import LATE, Deferred, Gate, Held, Judgement, Passed, Policy, policy_of
+from mailbridge.intake.gate import LATE, Gate, Held, Judgement, Passed, Policy, Undecided, policy_of
 from mailbridge.trust import Proven, Unproven
 from tests.attacks.forgeries import confirm
 from tests.loop import looped
@@ -49,6 +49,13 @@ def bench(*addresses: s.AddressSettings, imap: tuple[s.ImapSettings, ...] = (), 
 def signed(content: bytes, domain: str = "acme.example") -> bytes:
     """Signed as its author does."""
     return signer.dkim(content, domain)
+
+
+def through_google(content: bytes, *, account: str, darn: str) -> bytes:
+    """As Gmail forwards it: sealed when it came in, stamped with its account, sealed for our domain when it goes on."""
+    inner = signer.arc(content, "google.com", results=PASS, instance=1)
+    stamped = f"Delivered-To: {account}\r\n".encode() + inner
+    return signer.arc(stamped, "google.com", results=PASS, instance=2, darn=darn)
 
 
 def checks(found: Judgement) -> list[str]:
@@ -157,7 +164,7 @@ async def test_a_code_does_not_fall_with_a_link_that_leads_elsewhere() -> None:
     text = "Sign in:\n\nhttps://elsewhere.test/session/magic?token=hZ4tqPw81LxV0rBn7sYd2KcQ\n"
     post = Post(content=signed(mail(text, subject="Sign in to Acme")), rcpts=(CODES,))
     understood = one.understand(post)
-    assert understood.is_link_plausible is False
+    assert understood.link_objection
     (as_link,) = await one.judge(post, understood=understood, kind="link")
     (as_code,) = await one.judge(post, understood=understood, kind="code")
     assert isinstance(as_link, Held)
@@ -169,16 +176,14 @@ async def test_a_code_does_not_fall_with_a_link_that_leads_elsewhere() -> None:
 async def test_one_proof_that_dns_does_not_answer_for_leaves_the_others() -> None:
     """A seal proves what the author's key cannot, while that is not to be had; with neither, the sender comes again."""
     one = bench()
-    content = signer.arc(
-        b"Delivered-To: ann@corp.example\r\n" + signed(mail(to="undisclosed:;")), "google.com", results=PASS, instance=1
-    )
+    content = through_google(signed(mail(to="undisclosed:;")), account="ann@corp.example", darn="bridge.example")
     one.zone.silent.add("s1._domainkey.acme.example")
     (found,) = await one.judge(Post(content=content, rcpts=(CODES,)))
     assert isinstance(found, Passed)
     assert found.by == "arc"
     one.zone.silent.add("arc._domainkey.google.com")
     (found,) = await one.judge(Post(content=content, rcpts=(CODES,)))
-    assert isinstance(found, Deferred)
+    assert isinstance(found, Undecided)
 
 
 @looped
@@ -187,9 +192,9 @@ async def test_a_resolver_that_is_late_defers_every_recipient() -> None:
     settings = s.Settings(domains=s.DomainSettings(accept=("bridge.example",)))
     one = Bench(settings, Slow(), deadline=timedelta(milliseconds=20))
     found = await one.judge(Post(content=signed(mail()), rcpts=(CODES, BOUND)))
-    assert found == (Deferred(reason=LATE), Deferred(reason=LATE))
+    assert found == (Undecided(reason=LATE), Undecided(reason=LATE))
     question = Post(content=signed(confirm(), "google.com"), rcpts=(CODES,))
-    assert await one.confirmation(question) == Deferred(reason=LATE)
+    assert await one.confirmation(question) == Undecided(reason=LATE)
 
 
 @looped
@@ -206,7 +211,7 @@ async def test_googles_question_is_googles_for_whom_it_names() -> None:
     assert isinstance(await one.confirmation(Post(content=signed(other, "google.com"), rcpts=(CODES,))), Unproven)
     assert isinstance(await one.confirmation(Post(content=confirm(), rcpts=(CODES,))), Unproven)
     one.zone.silent.add("s1._domainkey.google.com")
-    assert isinstance(await one.confirmation(Post(content=google, rcpts=(CODES,))), Deferred)
+    assert isinstance(await one.confirmation(Post(content=google, rcpts=(CODES,))), Undecided)
 
 
 @looped
@@ -214,7 +219,7 @@ async def test_practice_asks_nothing_of_googles_question_either() -> None:
     """Where nothing leaves the machine, the question is shown as it came; a policy is for practice only where that is said."""
     one = bench()
     policy = policy_of(s.Settings(domains=s.DomainSettings(accept=("bridge.example",))), is_practice=True)
-    one.gate = Gate(policy=policy, dns=one.zone)
+    one.gate = Gate(policy=lambda: policy, dns=one.zone)
     assert isinstance(await one.confirmation(Post(content=confirm(), rcpts=(CODES,))), Proven)
     (found,) = await one.judge(Post(content=signed(mail()), rcpts=(CODES,)))
     assert isinstance(found, Passed)
@@ -291,9 +296,9 @@ async def test_a_proof_that_is_for_one_recipient_is_not_the_others() -> None:
     )
     one = Bench(settings, zone())
     rcpts = (CODES, "codes@other.example", "next@bridge.example")
-    bare = b"Delivered-To: ann@gmail.com\r\n" + mail(to="undisclosed:;", above="X-Forwarded-For: ann@gmail.com x@bridge.example")
+    bare = mail(to="undisclosed:;", above="X-Forwarded-For: ann@gmail.com x@bridge.example")
     for order in (rcpts, rcpts[::-1]):
-        sealed = signer.arc(bare, "google.com", results=PASS, instance=1, darn="bridge.example")
+        sealed = through_google(bare, account="ann@gmail.com", darn="bridge.example")
         found = dict(zip(order, await one.judge(Post(content=sealed, rcpts=order)), strict=True))
         assert [isinstance(found[rcpt], Passed) for rcpt in rcpts] == [True, False, True]
         envelope = Post(content=bare, rcpts=order, mail_from="ann+caf_=codes=bridge.example@gmail.com")

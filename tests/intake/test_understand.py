@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mailbridge.config.rulepack import rule_texts
 from mailbridge.config.settings import AddressSettings, DomainSettings, RuleSettings, Settings
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.mail import Envelope
@@ -38,7 +39,8 @@ def guide(*, with_body: bool = False) -> Guide:
             ),
             domains=DomainSettings(accept=("bridge.example",)),
             rules=RuleSettings(fallback="push-body" if with_body else "hold"),
-        )
+        ),
+        rules=rule_texts(RuleSettings()),
     )
 
 
@@ -122,10 +124,11 @@ def test_the_first_mail_is_no_slower_than_the_next() -> None:
         "from datetime import datetime, UTC\n"
         "from pathlib import Path\n"
         "from mailbridge.config.settings import Settings\n"
+        "from mailbridge.config.rulepack import rule_texts\n"
         "from mailbridge.intake.guide import guide_of\n"
         "from mailbridge.intake.understand import build\n"
         "from mailbridge.intake.wire import Request\n"
-        "read = build(guide_of(Settings()).encode())\n"
+        "read = build(guide_of(Settings(), rules=rule_texts(Settings().rules)).encode())\n"
         "before = set(sys.modules)\n"
         "for path in sorted(Path(sys.argv[1]).glob('*.eml')):\n"
         "    read(Request(content=path.read_bytes(), rcpt_to=('a@bridge.example',), mail_from='', now=datetime.now(UTC)))\n"

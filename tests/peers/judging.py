@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from mailbridge.config.rulepack import rule_texts
 from mailbridge.config.settings import Settings
 from mailbridge.core.mail import Envelope, Ingress
 from mailbridge.intake.gate import Gate, Judgement, Passed, policy_of
@@ -46,8 +47,9 @@ class Bench:
 
     def __init__(self, settings: Settings, zone: Zone | None = None, *, deadline: timedelta = timedelta(seconds=3)) -> None:
         self.zone = zone or Zone()
-        self._understander = Understander(guide_of(settings))
-        self.gate = Gate(policy=policy_of(settings, is_practice=False), dns=self.zone, deadline=deadline)
+        self._understander = Understander(guide_of(settings, rules=rule_texts(settings.rules)))
+        policy = policy_of(settings, is_practice=False)
+        self.gate = Gate(policy=lambda: policy, dns=self.zone, deadline=deadline)
 
     def understand(self, post: Post, *, now: datetime | None = None) -> Understanding:
         """What the mail means. ``now`` is the arrival as far as codes expire, where it is another one."""

@@ -97,20 +97,25 @@ def arc(
     headers: Sequence[str] = ("from", "to", "subject", "date", "message-id", "delivered-to", "dkim-signature"),
     cv: str | None = None,
     darn: str = "",
+    at: int | None = None,
+    is_timed: bool = True,
 ) -> bytes:
-    """The mail with one more ARC set on top, sealed by ``domain``."""
+    """The mail with one more ARC set on top, sealed by ``domain``, at a moment (seconds since 1970) or now, or without saying when.
+
+    As Google does it the seal has a time, and the signature has none.
+    """
     chosen = private or key()
     head, raw = _split(mail)
     body = _relaxed_body(raw)
     aar = f"i={instance}; {results}"
-    now = str(int(time.time()))
+    t = f" t={int(time.time()) if at is None else at};" if is_timed else ""
     names = [name for name in headers if _values(head, name)]
     ams = (
-        f" i={instance}; a=rsa-sha256; c=relaxed/relaxed; d={domain}; s={selector}; t={now}; h={':'.join(names)};"
+        f" i={instance}; a=rsa-sha256; c=relaxed/relaxed; d={domain}; s={selector}; h={':'.join(names)};"
         f" bh={base64.b64encode(hashlib.sha256(body).digest()).decode()};{f' darn={darn};' if darn else ''} b="
     )
     ams += _signed(_chosen(head, names) + _relaxed("ARC-Message-Signature", ams), chosen)
-    seal = f" i={instance}; a=rsa-sha256; t={now}; cv={cv or ('none' if instance == 1 else 'pass')}; d={domain}; s={selector}; b="
+    seal = f" i={instance}; a=rsa-sha256;{t} cv={cv or ('none' if instance == 1 else 'pass')}; d={domain}; s={selector}; b="
     text = ""
     for number in range(1, instance):
         for name in ("ARC-Authentication-Results", "ARC-Message-Signature", "ARC-Seal"):

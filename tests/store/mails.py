@@ -39,9 +39,19 @@ def draft(
 
 
 def arrival(
-    *drafts: Draft, at: datetime, fingerprint: str = "", cursor: str | None = None, size: int = 300, is_owed: bool = False
+    *drafts: Draft,
+    at: datetime,
+    fingerprint: str = "",
+    cursor: str | None = None,
+    size: int = 300,
+    is_owed: bool = False,
+    sender: str = "no-reply@larch.example",
+    is_held: bool = False,
 ) -> Arrival:
-    """A mail that has just been understood, another one each time unless a fingerprint is given."""
+    """A mail that has just been understood, another one each time unless a fingerprint is given.
+
+    ``is_held``: it is recognised, and nothing of it is pushed.
+    """
     code = drafts[0].content if drafts else None
     octets = b"Subject: Your code\r\n\r\nIt is " + (code.reveal().encode() if code else b"nowhere") + b"\r\n"
     return Arrival(
@@ -57,7 +67,7 @@ def arrival(
         ),
         fingerprint=fingerprint or f"mail {next(NUMBERS)}",
         subject=f"Your code is {code.reveal() if code else 'nowhere'}",
-        sender="no-reply@larch.example",
+        sender=sender,
         message_id="<1@larch.example>",
         extraction=Extraction(
             verdict=Verdict.CODE if drafts else Verdict.NONE,
@@ -68,5 +78,6 @@ def arrival(
         ),
         identification=Identification(identifiers=tuple(one.identifier for one in drafts), source="To" if drafts else None),
         defects=("bad-charset",),
-        drafts=drafts,
+        drafts=() if is_held else drafts,
+        held=("dkim: no signature",) if is_held else (),
     )

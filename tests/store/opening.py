@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, StoreSettings
-from mailbridge.core.delivery import Accepted, Claim, settle
+from mailbridge.core.delivery import Accepted, Claim
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
 from tests.moved_time import MovedTime
 from tests.store.mails import arrival, draft
@@ -35,6 +35,12 @@ def made(path: Path) -> None:
     asyncio.run(make())
 
 
-async def settled(store: SqliteStore, claim: Claim, time: MovedTime) -> None:
+async def settled(store: SqliteStore, claim: Claim) -> None:
     """Deliver a claim."""
-    await store.settle(claim, settle(claim.delivery, Accepted(), now=time.now(), jitter=1.0, grace=SECOND))
+    await store.outbox.settle(claim, Accepted(), jitter=1.0, grace=SECOND)
+
+
+async def done_with(store: SqliteStore) -> None:
+    """Return when the writer is done with everything that it was given, what it does behind a commit included."""
+    await store._writer.do(lambda _: None)
+    await store._writer.do(lambda _: None)

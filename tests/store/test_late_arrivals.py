@@ -81,7 +81,7 @@ async def test_an_older_code_that_comes_late_does_not_become_the_newest(
         assert len(newer.claims) == 1
         late = await put(store, clock, "141516", age=age, sender=sender)
         assert (late.is_pushed, late.superseded) == (True, 0)
-        last, first = await store.deliveries()
+        last, first = await store.outbox.deliveries()
         assert (str(first.state), str(last.state)) == ("in_flight", state)
     finally:
         await store.close()
@@ -92,15 +92,15 @@ async def test_a_cursor_moves_without_a_mail(tmp_path: Path) -> None:
     """Forward within one UIDVALIDITY, never back; and it is there after a restart."""
     clock = SteadyClock()
     store = opened(tmp_path, clock)
-    assert await store.cursor("imap/box") is None
+    assert await store.mailboxes.cursor("imap/box") is None
     await put(store, clock, "111213", age=0, cursor="imap/box/7/5")
-    await store.advance("imap/box/7/9")
-    await store.advance("imap/box/7/6")
-    assert await store.cursor("imap/box") == "imap/box/7/9"
-    await store.advance("imap/box/8/2")
+    await store.mailboxes.advance("imap/box/7/9")
+    await store.mailboxes.advance("imap/box/7/6")
+    assert await store.mailboxes.cursor("imap/box") == "imap/box/7/9"
+    await store.mailboxes.advance("imap/box/8/2")
     await store.close()
     store = opened(tmp_path, clock)
     try:
-        assert await store.cursor("imap/box") == "imap/box/8/2"
+        assert await store.mailboxes.cursor("imap/box") == "imap/box/8/2"
     finally:
         await store.close()

@@ -9,10 +9,14 @@ from pathlib import Path
 import apsw
 import pytest
 
-from mailbridge.core.delivery import Accepted, Refused, settle
+from mailbridge.core.delivery import Accepted, Refused
 from mailbridge.core.otpauth import read_secrets
 from mailbridge.core.token import token_digest, token_text
 from mailbridge.store.reading import Wanted, literal
+from tests.loop import looped
+from tests.store.mails import LIFETIME, arrival, draft
+from tests.store.opening import settled
+from tests.store.test_sqlite_contract import SqlitePlace
 from tests.web.desk import Desk, at_desk
 
 SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
@@ -31,10 +35,8 @@ def test_a_code_is_readable_after_its_delivery_and_not_after_its_time(tmp_path: 
     async def work(desk: Desk) -> None:
         for code, to, outcome in (("111111", "a@corp.com", Accepted()), ("222222", "b@corp.com", Refused(reason="no"))):
             await desk.mail(code, to=to, lifetime=1.0)
-            (delivery, *_) = await desk.store.deliveries()
             claim = desk.claims[-1]
-            step = settle(delivery, outcome, now=desk.clock.now(), jitter=0, grace=timedelta())
-            await desk.store.settle(claim, step)
+            await desk.store.outbox.settle(claim, outcome, jitter=0, grace=timedelta())
             await desk.store.sweep()
             assert await newest(desk, to) == code
         async with asyncio.timeout(10):
@@ -42,6 +44,22 @@ def test_a_code_is_readable_after_its_delivery_and_not_after_its_time(tmp_path: 
                 await asyncio.sleep(0.05)
 
     at_desk(tmp_path, work)
+
+
+@looped
+async def test_a_code_is_readable_after_a_restart(tmp_path: Path) -> None:
+    """Also where everything was delivered when the daemon stopped: until its deadline a run may still ask for it."""
+    place = SqlitePlace(tmp_path)
+    store = place.open()
+    (claim,) = (await store.put(arrival(draft(), at=place.time.now()))).claims
+    await settled(store, claim)
+    await store.close()
+    store = place.open()
+    wanted = Wanted(identifier="ann@example.com")
+    assert await store.codes.newest(wanted) is not None
+    place.time.pass_by(LIFETIME)
+    assert await store.codes.newest(wanted) is None
+    await store.close()
 
 
 def test_a_newer_mail_is_newer_by_its_receipt(tmp_path: Path) -> None:
@@ -102,7 +120,7 @@ def test_records_and_tokens_are_forgotten_with_the_journal(tmp_path: Path) -> No
             connection.execute("UPDATE token SET expires_at = expires_at - ?", (old,))
         await desk.store.sweep()
         assert await desk.store.codes.given() == ()
-        assert [one.name for one in await desk.store.vault.tokens()] == ["for ever"]
+        assert [one.name for one in await desk.store.entries.tokens()] == ["for ever"]
         with apsw.Connection(str(tmp_path / "mailbridge.db")) as connection:
             assert connection.execute("SELECT count(*) FROM run").fetchone() == (0,)
 
@@ -117,10 +135,10 @@ def test_a_token_is_long_and_kept_as_a_hash(tmp_path: Path) -> None:
         assert len(text) == 36
         with pytest.raises(ValueError, match="16 random octets"):
             token_text(b"too few")
-        await desk.store.vault.add_token(token_digest(text), name="x", identifiers=("a", "b*"), expires_at=None)
-        found = await desk.store.vault.token(token_digest(text))
+        await desk.store.entries.add_token(token_digest(text), name="x", identifiers=("a", "b*"), expires_at=None)
+        found = await desk.store.entries.token(token_digest(text))
         assert found is not None
         assert [found.may_read(one) for one in ("A", "bee", "c")] == [True, True, False]
-        assert await desk.store.vault.token(token_digest(text + "x")) is None
+        assert await desk.store.entries.token(token_digest(text + "x")) is None
 
     at_desk(tmp_path, work)

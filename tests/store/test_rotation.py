@@ -16,9 +16,8 @@ from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.core.secret import Secret
 from mailbridge.core.totp import Authenticator
 from mailbridge.store import StoreError, StoreInUse
-from mailbridge.store.rotation import SEALED, rotate
-from mailbridge.store.schema import SCHEMA
-from mailbridge.store.sqlite import SqliteStore, key_path_of, open_sqlite, path_of
+from mailbridge.store.sqlite import SqliteStore, key_path_of, migrations, open_sqlite, path_of
+from mailbridge.store.sqlite.rotation import SEALED, rotate
 from tests.loop import looped
 from tests.store.mails import arrival, draft
 
@@ -51,10 +50,10 @@ async def filled(settings: StoreSettings) -> None:
 async def contents(settings: StoreSettings) -> tuple[list[str], list[bytes], bool]:
     """The codes, the mails, and whether one of them is still known for a duplicate."""
     store = opened(settings)
-    codes = [row.draft.content.reveal() for row in await store.deliveries()]
+    codes = [row.draft.content.reveal() for row in await store.outbox.deliveries()]
     raws = []
-    for row in await store.mails():
-        envelope = await store.raw(row.id)
+    for row in await store.mails.page():
+        envelope = await store.mails.raw(row.id)
         assert envelope is not None
         raws.append(envelope.content)
     receipt = await store.put(arrival(draft("111111"), at=store._clock.now(), fingerprint="111111"))
@@ -144,9 +143,10 @@ def test_the_command_tells_what_it_did(settings: StoreSettings) -> None:
 def test_every_sealed_column_is_turned() -> None:
     """What the schema keeps as octets is sealed anew, but for what is no secret or only a digest."""
     connection = apsw.Connection(":memory:")
-    connection.execute(SCHEMA)
+    migrations.apply(connection)
     tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    blobs = {(table, row[1]) for table in tables for row in connection.execute(f"PRAGMA table_info({table})") if row[2] == "BLOB"}
+    columns = [(table, row) for table in tables for row in connection.execute(f"PRAGMA table_info({table})")]
+    blobs = {(table, row[1]) for table, row in columns if row[2] == "BLOB" and row[1] != "uid"}
     assert blobs - {("mail", "fingerprint"), ("mail", "facts"), ("token", "hash")} == {entry[:2] for entry in SEALED}
 
 

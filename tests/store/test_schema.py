@@ -7,8 +7,9 @@ from itertools import product
 import apsw
 import pytest
 
-from mailbridge.core.delivery import TRANSITIONS, State
-from mailbridge.store.schema import SCHEMA
+from mailbridge.core.delivery import State
+from mailbridge.core.queue import TRANSITIONS
+from mailbridge.store.sqlite import migrations
 
 
 def insert(connection: apsw.Connection, state: State, number: int) -> None:
@@ -25,8 +26,10 @@ def insert(connection: apsw.Connection, state: State, number: int) -> None:
 def schema() -> apsw.Connection:
     """An empty database in memory, with one mail."""
     connection = apsw.Connection(":memory:")
-    connection.execute(SCHEMA)
-    connection.execute("INSERT INTO mail VALUES (1, 'f', 1, 'smtp', 'code', NULL, 1, 'f', NULL, NULL, NULL)")
+    migrations.apply(connection)
+    connection.execute(
+        "INSERT INTO mail (id, fingerprint, received_at, ingress, verdict, size, facts) VALUES (1, 'f', 1, 'smtp', 'code', 1, 'f')"
+    )
     return connection
 
 

@@ -13,13 +13,14 @@ import pytest
 
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, StoreSettings
-from mailbridge.core.delivery import Deferred, State, settle
-from mailbridge.store.retention import ERASED_AT_ONCE
+from mailbridge.core.delivery import Deferred, State
+from mailbridge.store import Filter
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
+from mailbridge.store.sqlite.retention import ERASED_AT_ONCE
 from tests.loop import looped, until
 from tests.moved_time import MovedTime
 from tests.store.mails import arrival, draft
-from tests.store.opening import SECOND, opened, settled
+from tests.store.opening import SECOND, done_with, opened, settled
 from tests.store.test_sqlite_contract import SqlitePlace
 
 T = TypeVar("T")
@@ -40,7 +41,7 @@ async def test_another_file_in_its_place_is_not_written(tmp_path: Path) -> None:
     place.path.unlink()
     (tmp_path / "elsewhere").rename(place.path)
     assert (await store.put(arrival(draft(), at=place.time.now()))).mail_id > 1
-    assert len(await store.mails()) == 2
+    assert len(await store.mails.page()) == 2
     await store.close()
 
 
@@ -51,12 +52,12 @@ async def test_a_code_that_cannot_be_decrypted_is_a_dead_letter(tmp_path: Path) 
     store = place.open()
     first = await store.put(arrival(draft("111111", sender="a@larch.example"), at=place.time.now()))
     await store.put(arrival(draft("222222", sender="b@larch.example"), at=place.time.now()))
-    await store.release(first.claims)
+    await store.outbox.release(first.claims)
     with apsw.Connection(str(place.path)) as connection:
         connection.execute("UPDATE delivery SET content = zeroblob(length(content)) WHERE id = 1")
-    (claim,) = (await store.claim(limit=10)).claims
+    (claim,) = (await store.outbox.claim(limit=10)).claims
     assert claim.delivery.draft.content.reveal() == "222222"
-    rotten = (await store.deliveries(states=[State.DEAD]))[0]
+    rotten = (await store.outbox.deliveries(Filter(states=(State.DEAD,))))[0]
     assert (rotten.id, rotten.reason) == (1, "what is stored of it cannot be decrypted")
     await store.close()
 
@@ -78,8 +79,8 @@ async def test_one_fault_in_a_batch_harms_nobody_else(tmp_path: Path) -> None:
         return_exceptions=True,
     )
     assert isinstance(results[1], KeyError)
-    assert len(await store.mails()) == 2
-    assert await store._read("SELECT 1 FROM meta WHERE key = 'half'") == []
+    assert len(await store.mails.page()) == 2
+    assert await store._readers.rows("SELECT 1 FROM meta WHERE key = 'half'") == []
     await store.close()
 
 
@@ -115,14 +116,16 @@ async def test_the_disk_forgets_what_is_erased(tmp_path: Path) -> None:
     store = opened(path, time=time)
     for number in range(20):
         receipt = await store.put(arrival(draft(f"{number:06d}", identifier=f"{number}@x.example"), at=time.now(), size=9_000))
-        await settled(store, receipt.claims[0], time)
-    rows = await store._read("SELECT content FROM delivery UNION ALL SELECT private FROM mail UNION ALL SELECT raw FROM mail")
+        await settled(store, receipt.claims[0])
+    rows = await store._readers.rows(
+        "SELECT content FROM delivery UNION ALL SELECT private FROM mail UNION ALL SELECT raw FROM mail"
+    )
     sealed = [bytes(row[0]) for row in rows]
     assert len(sealed) == 60
     assert all(one[-200:] in octets_of(path) for one in sealed[:20])
     time.pass_by(timedelta(minutes=20))
     await asyncio.gather(store.sweep(), *(store.put(arrival(at=time.now())) for _ in range(50)))
-    await store.counts()
+    await done_with(store)
     left = octets_of(path)
     assert [one for one in sealed if one[:40] in left or one[-40:] in left] == []
     assert b"Your code is" not in left
@@ -136,19 +139,19 @@ async def test_a_reader_only_puts_forgetting_off(tmp_path: Path) -> None:
     path = tmp_path / "mailbridge.db"
     store = opened(path, time=time, busy_timeout=timedelta(milliseconds=10))
     receipt = await store.put(arrival(draft(), at=time.now()))
-    await settled(store, receipt.claims[0], time)
-    (row,) = await store._read("SELECT content FROM delivery")
+    await settled(store, receipt.claims[0])
+    (row,) = await store._readers.rows("SELECT content FROM delivery")
     time.pass_by(timedelta(minutes=20))
     reader = apsw.Connection(str(path))
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM mail").fetchall()
     await store.sweep()
-    await store.counts()
+    await done_with(store)
     assert bytes(row[0]) in octets_of(path)
     reader.close(True)
     store._writer._truncate_at = 0.0
-    await store.counts()
-    await store.counts()
+    await done_with(store)
+    await done_with(store)
     assert bytes(row[0]) not in octets_of(path)
     await store.close()
 
@@ -158,9 +161,31 @@ async def test_a_fingerprint_does_not_give_the_code_away(tmp_path: Path) -> None
     """A fingerprint is kept under the key: what it was made of, which holds the code, cannot be found by trying."""
     store = opened(tmp_path / "mailbridge.db")
     await store.put(arrival(draft(), at=SteadyClock().now(), fingerprint="ann@example.com 482913"))
-    (row,) = await store._read("SELECT fingerprint FROM mail")
+    (row,) = await store._readers.rows("SELECT fingerprint FROM mail")
     assert row[0] == store._cipher.digest("ann@example.com 482913")
     assert row[0] != opened(tmp_path / "other.db")._cipher.digest("ann@example.com 482913")
+    await store.close()
+
+
+@looped
+async def test_a_sealed_value_belongs_to_its_row(tmp_path: Path) -> None:
+    """A code, a subject or a mail that is put into another row opens nowhere; under another number its row opens as before."""
+    place = SqlitePlace(tmp_path)
+    store = place.open()
+    for code in ("111111", "222222"):
+        await store.put(arrival(draft(code, identifier=f"{code}@x.example"), at=place.time.now()))
+    await store.close()
+    with apsw.Connection(str(place.path)) as connection:
+        connection.execute("UPDATE delivery SET id = 70 WHERE id = 1")
+        connection.execute("UPDATE mail SET id = 80 WHERE id = 1")
+        connection.execute("UPDATE delivery SET content = (SELECT content FROM delivery WHERE id = 70) WHERE id = 2")
+        for column in ("private", "raw"):
+            connection.execute(f"UPDATE mail SET {column} = (SELECT {column} FROM mail WHERE id = 80) WHERE id = 2")
+    store = place.open()
+    assert [(one.id, one.draft.content.reveal()) for one in await store.outbox.deliveries()] == [(70, "111111"), (2, "")]
+    assert [(one.id, one.subject) for one in await store.mails.page()] == [(80, "Your code is 111111"), (2, "")]
+    assert await store.mails.raw(80) is not None
+    assert await store.mails.raw(2) is None
     await store.close()
 
 
@@ -180,7 +205,7 @@ class Steps:
 
     async def watch(self, store: SqliteStore) -> None:
         """Count from now on."""
-        await store._writer.do(lambda connection: connection.set_progress_handler(self._tick, 10), is_read=True)
+        await store._writer.do(lambda connection: connection.set_progress_handler(self._tick, 10))
 
     async def __call__(self, name: str, work: Awaitable[T]) -> T:
         """Count what a piece of work takes."""
@@ -199,14 +224,13 @@ async def steps_of(store: SqliteStore, time: MovedTime, identifier: str, sender:
     steps = Steps()
     await steps.watch(store)
     first = await steps("put", store.put(arrival(draft(identifier=identifier, sender=sender), at=time.now())))
-    claims = first.claims or (await store.claim(limit=1)).claims
-    step = settle(claims[0].delivery, Deferred(reason="503"), now=time.now(), jitter=1.0, grace=SECOND)
-    await steps("defer", store.settle(claims[0], step))
+    claims = first.claims or (await store.outbox.claim(limit=1)).claims
+    await steps("defer", store.outbox.settle(claims[0], Deferred(reason="503"), jitter=1.0, grace=SECOND))
     time.pass_by(SECOND)
-    due = await steps("claim", store.claim(limit=1))
-    await steps("settle", settled(store, due.claims[0], time))
+    due = await steps("claim", store.outbox.claim(limit=1))
+    await steps("settle", settled(store, due.claims[0]))
     await steps("sweep", store.sweep())
-    await steps("counts", store.counts())
+    await steps("counts", store.outbox.counts())
     return steps
 
 
@@ -222,7 +246,7 @@ async def test_no_cost_grows_with_what_came_before(tmp_path: Path) -> None:
         receipts = await asyncio.gather(
             *(store.put(arrival(draft(identifier=f"u{n}@x.example"), at=time.now())) for n in range(first, last))
         )
-        await asyncio.gather(*(settled(store, receipt.claims[0], time) for receipt in receipts))
+        await asyncio.gather(*(settled(store, receipt.claims[0]) for receipt in receipts))
         time.pass_by(timedelta(minutes=1))
 
     await fill(0, 200)
@@ -247,10 +271,10 @@ async def test_a_long_line_costs_no_more_than_a_short_one(tmp_path: Path) -> Non
 
     (head,) = (await store.put(arrival(draft(sender="head@x.example"), at=time.now()))).claims
     await flood(0, 20)
-    await store.release([head])
+    await store.outbox.release([head])
     few = await steps_of(store, time, "ann@example.com", "a@x.example")
     await flood(20, 1_000)
-    last = (await store.deliveries(states=[State.IN_FLIGHT]))[0]
+    last = (await store.outbox.deliveries(Filter(states=(State.IN_FLIGHT,))))[0]
     await store._writer.do(
         lambda connection: connection.execute("UPDATE delivery SET state = 'pending', due_at = 1 WHERE id = ?", (last.id,))
     )
@@ -270,17 +294,17 @@ async def test_much_is_erased_in_parts(tmp_path: Path) -> None:
     receipts = await asyncio.gather(
         *(store.put(arrival(draft(identifier=f"u{n}@x.example"), at=time.now(), size=10)) for n in range(total))
     )
-    await asyncio.gather(*(settled(store, receipt.claims[0], time) for receipt in receipts))
-    rows = await store._read("SELECT content FROM delivery UNION ALL SELECT private FROM mail")
+    await asyncio.gather(*(settled(store, receipt.claims[0]) for receipt in receipts))
+    rows = await store._readers.rows("SELECT content FROM delivery UNION ALL SELECT private FROM mail")
     time.pass_by(timedelta(minutes=20))
     assert await store.sweep() == time.now()
-    (left,) = await store._read("SELECT count(content), (SELECT count(private) FROM mail) FROM delivery")
+    (left,) = await store._readers.rows("SELECT count(content), (SELECT count(private) FROM mail) FROM delivery")
     assert left == (total - ERASED_AT_ONCE, total - ERASED_AT_ONCE)
     assert await store.sweep() == time.now()
     again_at = await store.sweep()
     assert again_at is not None
     assert again_at > time.now()
-    await store.counts()
+    await done_with(store)
     octets = octets_of(path)
     assert [row for (row,) in rows if bytes(row)[:24] in octets] == []
     await store.close()
@@ -292,12 +316,12 @@ async def test_a_log_that_a_killed_process_left_is_cut_off(tmp_path: Path) -> No
     place = SqlitePlace(tmp_path)
     store = place.open()
     receipt = await store.put(arrival(draft(), at=place.time.now()))
-    await settled(store, receipt.claims[0], place.time)
-    (row,) = await store._read("SELECT content FROM delivery")
+    await settled(store, receipt.claims[0])
+    (row,) = await store._readers.rows("SELECT content FROM delivery")
     await store._writer.do(lambda connection: connection.execute("UPDATE delivery SET content = NULL"))
     await place.kill(store)
     assert bytes(row[0]) in octets_of(place.path)
     store = place.open()
-    await store.counts()
+    await done_with(store)
     await until(lambda: bytes(row[0]) not in octets_of(place.path))
     await store.close()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,10 +18,14 @@ from mailbridge.store import Store
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
 from tests.moved_time import MovedTime
 from tests.store.contract import GRACE, RETENTION
-from tests.store.contract_order import OrderContract
-from tests.store.contract_storing import StoringContract
-from tests.store.contract_time import TimeContract
-from tests.store.contract_trouble import TroubleContract
+from tests.store.contract.entries import EntriesContract
+from tests.store.contract.histories import HistoryContract
+from tests.store.contract.lists import ListsContract
+from tests.store.contract.order import OrderContract
+from tests.store.contract.storing import StoringContract
+from tests.store.contract.time import TimeContract
+from tests.store.contract.trouble import TroubleContract
+from tests.store.faulty import FaultyFiles
 
 HOLD = """
 import apsw, sys
@@ -48,7 +53,10 @@ def held_by_another_process(path: Path) -> Iterator[None]:
 class SqlitePlace:
     """A database in a folder of its own. Implements `tests.store.contract.Place`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, disk: FaultyFiles | None = None) -> None:
+        self.disk = disk
+        self._folder = folder
+        self._kills = 0
         self.path = folder / "mailbridge.db"
         self.time = MovedTime()
 
@@ -59,23 +67,41 @@ class SqlitePlace:
 
     async def kill(self, store: Store) -> None:
         """Go on with a copy of what is on disk now, as it is found after a process was killed."""
-        after = self.path.parent / f"after-{self.path.parent.name}" / self.path.name
+        self._kills += 1
+        after = self._folder / f"after-{self._kills}" / self.path.name
         after.parent.mkdir(mode=0o700)
-        for ending in ("", "-wal"):
-            shutil.copy(f"{self.path}{ending}", f"{after}{ending}")
+
+        def copy(_: object) -> None:
+            for ending in ("", "-wal"):
+                shutil.copy(f"{self.path}{ending}", f"{after}{ending}")
+
+        assert isinstance(store, SqliteStore)
+        await store._writer.do(copy)  # in its thread, so that the log is not copied back between the two
         shutil.copy(self.path.with_suffix(".key"), after.with_suffix(".key"))
         await store.close()
         self.path = after
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Another process holds the write lock."""
-        with held_by_another_process(self.path):
-            yield
+    def in_trouble(self, name: str) -> AbstractContextManager[None]:
+        """See `Place`; a faulty disk is needed for the disk's faults."""
+        match name:
+            case "locked":
+                return held_by_another_process(self.path)
+            case "gone":
+                return self._gone()
+            case "full":
+                return self._disk.full()
+            case "unwritable":
+                return self._disk.unwritable()
+            case _:
+                raise LookupError(name)
+
+    @property
+    def _disk(self) -> FaultyFiles:
+        assert self.disk is not None, "the fixture faulty_disk is missing"
+        return self.disk
 
     @contextmanager
-    def gone(self) -> Iterator[None]:
-        """The file is elsewhere."""
+    def _gone(self) -> Iterator[None]:
         elsewhere = self.path.with_name("elsewhere.db")
         self.path.rename(elsewhere)
         try:
@@ -102,5 +128,42 @@ class TestTime(TimeContract):
     """Over a database file."""
 
 
+@pytest.fixture
+def faulty_disk() -> Iterator[FaultyFiles]:
+    """Under every database that is opened in a test."""
+    disk = FaultyFiles()
+    yield disk
+    disk.unregister()
+
+
 class TestTrouble(TroubleContract):
+    """Over a database file on a disk that fails."""
+
+    @pytest.fixture
+    def place(self, tmp_path: Path, faulty_disk: FaultyFiles) -> SqlitePlace:
+        """An empty folder on it."""
+        return SqlitePlace(tmp_path, faulty_disk)
+
+
+class TestLists(ListsContract):
     """Over a database file."""
+
+
+class TestEntries(EntriesContract):
+    """Over a database file."""
+
+
+class TestHistories(HistoryContract):
+    """Over a database file."""
+
+    @pytest.fixture
+    def new_place(self, tmp_path: Path) -> Callable[[], SqlitePlace]:
+        """Another empty folder each time."""
+        numbers = itertools.count(1)
+
+        def make() -> SqlitePlace:
+            folder = tmp_path / str(next(numbers))
+            folder.mkdir()
+            return SqlitePlace(folder)
+
+        return make

@@ -12,7 +12,7 @@ import httpx
 
 from mailbridge.core.otpauth import read_secrets
 from mailbridge.web.codes import stamp
-from tests.web.desk import Desk, at_desk, until
+from tests.web.desk import Desk, at_desk
 
 WAIT = "/api/v1/codes/wait"
 
@@ -169,7 +169,7 @@ def test_without_a_good_token_there_is_401_and_nothing_else(tmp_path: Path) -> N
         await desk.mail("482913")
         expired = await desk.token("*", expires_at=desk.clock.now() - timedelta(seconds=1), name="old")
         removed = await desk.token("*", name="removed")
-        await desk.store.vault.remove_token((await desk.store.vault.tokens())[-1].id)
+        await desk.store.entries.remove_token((await desk.store.entries.tokens())[-1].id)
         bodies = set()
         for path in (WAIT, "/api/v1/codes", "/api/v1/waiting", "/api/v1/given", "/api/v1/events"):
             for headers in ({}, expired, removed, {"Authorization": "Basic YTpi"}, {"Authorization": "Bearer mbt_unknown"}):
@@ -324,20 +324,22 @@ def test_a_stop_wakes_whoever_waits(tmp_path: Path) -> None:
 def test_events_come_as_they_happen_and_after_an_id(tmp_path: Path) -> None:
     """A stream tells of a mail when it is stored, of nobody else's, never the code, and goes on after Last-Event-ID."""
 
-    async def read(desk: Desk, headers: dict[str, str], until_event: str) -> list[str]:
+    async def read(desk: Desk, headers: dict[str, str], until_event: str, begun: asyncio.Event) -> list[str]:
         lines: list[str] = []
         async with desk.client.stream("GET", "/api/v1/events", headers=headers) as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
             async for line in answer.aiter_lines():
                 lines.append(line)
+                begun.set()
                 if len(lines) > 1 and lines[-2] == f"event: {until_event}":
                     return lines
         return lines
 
     async def work(desk: Desk) -> None:
         token = await desk.token("ann@corp.com")
-        following = asyncio.create_task(read(desk, token, "consumed"))
-        await until(lambda: bool(desk.waiting._bells))
+        begun = asyncio.Event()
+        following = asyncio.create_task(read(desk, token, "consumed", begun))
+        await begun.wait()
         await desk.mail("111111", to="ben@corp.com")
         await desk.mail("482913")
         await desk.wait(timeout=0, consume="true")
@@ -345,7 +347,7 @@ def test_events_come_as_they_happen_and_after_an_id(tmp_path: Path) -> None:
         assert [line for line in lines if line.startswith("event: ")] == ["event: stored", "event: consumed"]
         assert "482913" not in "".join(lines)
         first = next(line for line in lines if line.startswith("id: ")).removeprefix("id: ")
-        again = await asyncio.wait_for(read(desk, {**token, "Last-Event-ID": first}, "consumed"), 10)
+        again = await asyncio.wait_for(read(desk, {**token, "Last-Event-ID": first}, "consumed", begun), 10)
         assert [line for line in again if line.startswith("event: ")] == ["event: consumed"]
 
     at_desk(tmp_path, work)

@@ -15,8 +15,9 @@ import pytest
 from mailbridge.clock import wall
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
-from mailbridge.ingress.imap.service import Watchers, serve
-from mailbridge.store import Receipt, StoreUnavailable
+from mailbridge.ingress.imap.service import Watchers, watchers_of
+from mailbridge.intake.answer import Answer
+from mailbridge.store import StoreUnavailable
 from tests.ingress.imap.watched import ANN, House, account, code_mail, house, until, watching
 from tests.peers.scripted_imap import ScriptedImap, Session
 
@@ -59,7 +60,7 @@ def test_a_mail_is_taken_when_it_is_announced(server: ScriptedImap, tmp_path: Pa
             assert await has(home, "482913") < 1.0
             cursor = home.brought[0].cursor
             assert cursor is not None and cursor.endswith("/1000/1")
-            assert await home.store.cursor(cursor.rsplit("/", 2)[0]) == cursor
+            assert await home.store.mailboxes.cursor(cursor.rsplit("/", 2)[0]) == cursor
             assert home.brought[0].rcpt_to == (ANN,)
             assert watchers.health()[0].is_well
             assert all(line.split()[1] != "SELECT" for line in server.log if " " in line)
@@ -171,7 +172,7 @@ def test_what_came_before_the_start_is_taken_up_to_ten_minutes_back(server: Scri
             key = (home.brought[0].cursor or "").rsplit("/", 2)[0]
 
             async def is_past() -> bool:
-                return await home.store.cursor(key) == f"{key}/1000/3"
+                return await home.store.mailboxes.cursor(key) == f"{key}/1000/3"
 
             await until(is_past, what="the cursor behind all of them")
 
@@ -191,7 +192,7 @@ def test_a_restart_goes_on_where_it_stopped(server: ScriptedImap, tmp_path: Path
         server.deliver(code_mail("171819"), at=now)
         async with house(tmp_path) as home, watching(home, account(server.port)):
             await has(home, "111213", "141516", "171819")
-            assert [str(one.state) for one in await home.store.deliveries()][1] == "expired"
+            assert [str(one.state) for one in await home.store.outbox.deliveries()][1] == "expired"
         server.validity += 5
         for mail in server.mails:
             mail.uid += 100
@@ -202,7 +203,7 @@ def test_a_restart_goes_on_where_it_stopped(server: ScriptedImap, tmp_path: Path
             key = (home.brought[-1].cursor or "").rsplit("/", 2)[0]
 
             async def is_new() -> bool:
-                return await home.store.cursor(key) == f"{key}/1005/104"
+                return await home.store.mailboxes.cursor(key) == f"{key}/1005/104"
 
             await until(is_new, what="the cursor of the rebuilt mailbox")
 
@@ -265,7 +266,7 @@ def test_what_is_fresh_goes_before_a_backlog(server: ScriptedImap, tmp_path: Pat
 
             await until(is_all, within=20, what="the backlog")
             assert b"141516" in home.brought[0].content
-            newest = (await home.store.deliveries(limit=500))[0]
+            newest = (await home.store.outbox.deliveries(limit=500))[0]
             assert str(newest.state) == "expired"
 
     asyncio.run(run())
@@ -427,7 +428,7 @@ def test_a_store_that_is_away_loses_nothing(server: ScriptedImap, tmp_path: Path
             is_away = True
 
             class Door(House):
-                async def accept(self, envelope: Envelope) -> Receipt:
+                async def accept(self, envelope: Envelope) -> Answer:
                     if is_away:
                         raise StoreUnavailable("full", "no room")
                     return await home.accept(envelope)
@@ -454,7 +455,7 @@ def test_a_mail_that_breaks_the_door_does_not_block_the_mailbox(server: Scripted
         async with house(tmp_path) as home:
 
             class Door(House):
-                async def accept(self, envelope: Envelope) -> Receipt:
+                async def accept(self, envelope: Envelope) -> Answer:
                     if b"111213" in envelope.content:
                         raise ZeroDivisionError
                     return await home.accept(envelope)
@@ -484,7 +485,7 @@ def test_a_mail_that_breaks_the_door_ahead_of_a_backlog_skips_itself_alone(serve
             server.deliver(code_mail("666666"), at=now)
 
             class Door(House):
-                async def accept(self, envelope: Envelope) -> Receipt:
+                async def accept(self, envelope: Envelope) -> Answer:
                     if b"666666" in envelope.content:
                         raise ZeroDivisionError
                     return await home.accept(envelope)
@@ -567,7 +568,7 @@ def test_an_after_effect_that_was_cut_off_is_made_up_for(server: ScriptedImap, t
                 await has(home, "482913")
                 key = (home.brought[0].cursor or "").rsplit("/", 2)[0]
                 await until(lambda: watchers.health()[0].reconnects >= 1, what="the cut")
-                assert await home.store.owed(key) == (f"{key}/1000/1",)
+                assert await home.store.mailboxes.owed(key) == (f"{key}/1000/1",)
                 if meanwhile == "the connection breaks":
                     is_cut = False
                     await until(lambda: server.mails[0].flags == {"\\Seen"}, what="the mark")
@@ -578,7 +579,7 @@ def test_an_after_effect_that_was_cut_off_is_made_up_for(server: ScriptedImap, t
             async with watching(home, settings):
                 await until(lambda: server.idling == 1, what="IDLE at last")
                 assert server.mails[0].flags == (set() if "anew" in meanwhile else {"\\Seen"})
-                assert await home.store.owed(key) == ()
+                assert await home.store.mailboxes.owed(key) == ()
             assert await home.codes() == ["482913"]
 
     asyncio.run(run())
@@ -705,7 +706,8 @@ def test_a_stop_is_quick(server: ScriptedImap, tmp_path: Path) -> None:
             mute.greeting = b""
             accounts = (account(server.port), account(mute.port, name="mute"), account(1, name="nobody"))
             async with house(tmp_path) as home:
-                watchers = await serve(accounts, home.accept, home.store, now=home.clock.now)
+                watchers = watchers_of(accounts, home.accept, home.store.mailboxes, now=home.clock.now)
+                watchers.start()
                 await until(lambda: server.idling == 1, what="IDLE")
                 began = time.monotonic()
                 await watchers.close(timedelta(seconds=1))

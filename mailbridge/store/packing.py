@@ -1,0 +1,80 @@
+"""What is kept of a mail as octets: the facts in clear, and apart from them what may show the code, still to be sealed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from mailbridge.core.extraction import Verdict
+from mailbridge.core.identity import Clue
+from mailbridge.store import Arrival
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known of a mail and no secret."""
+
+    mail_from: str
+    rcpt_to: tuple[str, ...]
+    peer: str
+    sender: str
+    message_id: str
+    identifiers: tuple[str, ...]
+    identifier_from: str | None
+    reason: str
+    defects: tuple[str, ...]
+    clues: tuple[Clue, ...]
+    trust: str = ""
+    held: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Private:
+    """What may show the code: kept sealed, and erased when the code is."""
+
+    subject: str
+    rejected: tuple[tuple[str, str], ...]
+
+
+def facts_of(arrival: Arrival) -> bytes:
+    """The facts as octets."""
+    envelope, identification = arrival.envelope, arrival.identification
+    facts = Facts(
+        mail_from=envelope.mail_from,
+        rcpt_to=envelope.rcpt_to,
+        peer=envelope.peer,
+        sender=arrival.sender,
+        message_id=arrival.message_id,
+        identifiers=identification.identifiers,
+        identifier_from=identification.source,
+        reason=reason_of(arrival),
+        defects=arrival.defects,
+        clues=identification.clues,
+        trust=arrival.trust,
+        held=arrival.held,
+    )
+    return msgspec.msgpack.encode(facts)
+
+
+def reason_of(arrival: Arrival) -> str:
+    """Why a mail was pushed or held, in one sentence."""
+    if arrival.held:
+        return f"held: {arrival.held[0]}"
+    if arrival.extraction.verdict.is_pushed and not arrival.identification.identifiers:
+        return arrival.identification.reason
+    return arrival.extraction.reason
+
+
+def private_of(arrival: Arrival) -> bytes:
+    """The private part as octets, still to be sealed."""
+    rejected = tuple((one.value.reveal(), one.why) for one in arrival.extraction.rejected)
+    return msgspec.msgpack.encode(Private(subject=arrival.subject, rejected=rejected))
+
+
+def link_of(arrival: Arrival) -> bytes | None:
+    """The link of a confirmation, still to be sealed."""
+    extraction = arrival.extraction
+    if extraction.verdict is not Verdict.CONFIRMATION or extraction.value is None:
+        return None
+    return extraction.value.reveal().encode()

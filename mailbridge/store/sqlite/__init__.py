@@ -1,0 +1,20 @@
+"""The store on embedded SQLite: one writer thread, write-ahead log, fsync at every commit, one daemon on one database.
+
+apsw is imported here and nowhere else. It brings its own SQLite: 3.51.3 and later are free of the WAL-reset corruption bug that
+the system's library may have.
+"""
+
+from __future__ import annotations
+
+import apsw
+
+from mailbridge.store.sqlite.opening import key_path_of, open_sqlite, path_of
+from mailbridge.store.sqlite.store import SqliteStore
+
+__all__ = ["SqliteStore", "key_path_of", "open_sqlite", "path_of", "sqlite_version"]
+
+
+def sqlite_version() -> str:
+    """The version of the SQLite that apsw brings."""
+    version: str = apsw.sqlite_lib_version()
+    return version

@@ -1,0 +1,188 @@
+"""The newest live code of an identifier, to whom it was given, and that nobody consumes what another did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import Any
+
+import apsw
+
+from mailbridge.clock import SteadyClock, from_micros, to_micros
+from mailbridge.store.cipher import Cipher
+from mailbridge.store.reading import Code, Given, Poll, Wanted, Way
+from mailbridge.store.sqlite.readers import Readers, Reading
+from mailbridge.store.sqlite.rows import journal, open_content
+from mailbridge.store.sqlite.writer import Writer
+
+CODE = "id, mail_id, identifier, sender, kind, content, rule, received_at, deadline, workflow_run_id, workflow_id, task_id, uid"
+LIVE = f"SELECT {CODE} FROM delivery WHERE content IS NOT NULL AND kind != 'body' AND deadline > ? AND received_at >= ?"  # noqa: S608
+NEWEST_FIRST = "ORDER BY received_at DESC, id DESC"
+MOST = 1_000
+"""Live rows of one identifier that are looked at."""
+
+
+Find = Callable[[str, tuple[Any, ...]], Iterator[Any]]
+"""Runs a query: beside the writer, or in a transaction of its own where something is to be noted in the same."""
+
+
+class SqliteCodes:
+    """Implements `mailbridge.store.reading.Codes`."""
+
+    def __init__(self, *, writer: Writer, readers: Readers, cipher: Cipher, clock: SteadyClock) -> None:
+        self._writer = writer
+        self._readers = readers
+        self._cipher = cipher
+        self._clock = clock
+
+    async def pull(self, poll: Poll) -> Code | None:
+        """See `Codes.pull`."""
+        return await self._writer.do(lambda connection: self._pull(connection, poll))
+
+    def _pull(self, connection: apsw.Connection, poll: Poll) -> Code | None:
+        now = self._clock.micros()
+        line = poll.identifier.casefold()
+        first = self._first_poll(connection, poll, line, now)
+        since = from_micros(first) - poll.grace
+        wanted = Wanted(identifier=poll.identifier, kinds=("code",), since=since, runs=poll.runs)
+        code = self._newest(connection.execute, wanted, now)
+        if code is not None:
+            self._write(connection, code.identifier, "pull", poll.run, code.what, is_consumed=False)
+        return code
+
+    def _first_poll(self, connection: apsw.Connection, poll: Poll, line: str, now: int) -> int:
+        """When this run asked for the first time."""
+        row: Any = connection.execute("SELECT first_at FROM run WHERE line = ? AND run = ?", (line, poll.run)).fetchone()
+        if row is not None and not poll.is_new:
+            first: int = row[0]
+            return first
+        connection.execute("INSERT OR REPLACE INTO run VALUES (?, ?, ?)", (line, poll.run, now))
+        return now
+
+    async def newest(self, wanted: Wanted) -> Code | None:
+        """See `Codes.newest`."""
+        return await self._readers.do(lambda reading: self._newest(reading.rows, wanted, self._clock.micros()))
+
+    async def consume(self, wanted: Wanted, *, reader: str) -> Code | None:
+        """See `Codes.consume`."""
+
+        def work(connection: apsw.Connection) -> Code | None:
+            code = self._newest(connection.execute, wanted, self._clock.micros())
+            if code is not None:
+                self._write(connection, code.identifier, "api", reader, code.what, is_consumed=True)
+            return code
+
+        return await self._writer.do(work)
+
+    async def live(self, *, identifiers: Sequence[str], since: datetime | None = None, limit: int = 100) -> tuple[Code, ...]:
+        """See `Codes.live`."""
+        folded = [pattern.casefold() for pattern in identifiers]
+
+        def work(reading: Reading) -> tuple[Code, ...]:
+            found: list[Code] = []
+            query = f"{LIVE} {NEWEST_FIRST} LIMIT ?"
+            values = (self._clock.micros(), 0 if since is None else to_micros(since), MOST)
+            for row in self._each_mail_once(reading.rows(query, values)):
+                if any(fnmatchcase(row[2].casefold(), pattern) for pattern in folded):
+                    code = self._code(row, is_consumed=_is_consumed(reading.rows, row))
+                    found += [code] if code is not None else []
+                if len(found) >= limit:
+                    break
+            return tuple(found)
+
+        return await self._readers.do(work)
+
+    async def note(self, identifier: str, *, way: Way, reader: str, what: str, is_consumed: bool) -> bool:
+        """See `Codes.note`."""
+
+        def work(connection: apsw.Connection) -> bool:
+            line = identifier.casefold()
+            if _consumed(connection.execute, line, what):
+                return False
+            self._write(connection, identifier, way, reader, what, is_consumed=is_consumed)
+            return True
+
+        return await self._writer.do(work)
+
+    async def given(self, *, limit: int = 100) -> tuple[Given, ...]:
+        """See `Codes.given`."""
+        query = "SELECT identifier, way, reader, what, first_at, last_at, times, is_consumed FROM given ORDER BY last_at DESC, id DESC LIMIT ?"
+        rows = await self._readers.rows(query, (limit,))
+        return tuple(
+            Given(
+                identifier=row[0],
+                way=row[1],
+                reader=row[2],
+                what=row[3],
+                first_at=from_micros(row[4]),
+                last_at=from_micros(row[5]),
+                times=row[6],
+                is_consumed=bool(row[7]),
+            )
+            for row in rows
+        )
+
+    def _newest(self, find: Find, wanted: Wanted, now: int) -> Code | None:
+        since = 0 if wanted.since is None else to_micros(wanted.since)
+        rows = find(f"{LIVE} AND line = ? {NEWEST_FIRST} LIMIT ?", (now, since, wanted.identifier.casefold(), MOST))
+        for row in rows:
+            bound = row[9] or row[10] or row[11]
+            if row[4] not in wanted.kinds or not wanted.is_from(row[3]) or (bound and bound not in wanted.runs):
+                continue
+            if not _is_consumed(find, row) and (code := self._code(row)) is not None:
+                return code
+        return None
+
+    def _each_mail_once(self, rows: Iterator[Any]) -> Iterator[Any]:
+        """A mail that goes to several targets is one code for an identifier."""
+        seen = set()
+        for row in rows:
+            key = (row[1], row[2].casefold())
+            if key not in seen:
+                seen.add(key)
+                yield row
+
+    def _code(self, row: Any, *, is_consumed: bool = False) -> Code | None:
+        """None where its content was damaged."""
+        content = open_content(row[0], row[12], row[5], self._cipher)
+        if content is None:
+            return None
+        return Code(
+            mail_id=row[1],
+            identifier=row[2],
+            sender=row[3],
+            kind=row[4],
+            value=content,
+            rule=row[6],
+            received_at=from_micros(row[7]),
+            expires_at=self._clock.on_wall(row[8]),
+            workflow_run_id=row[9],
+            workflow_id=row[10],
+            task_id=row[11],
+            is_consumed=is_consumed,
+        )
+
+    def _write(
+        self, connection: apsw.Connection, identifier: str, way: Way, reader: str, what: str, *, is_consumed: bool
+    ) -> None:
+        """Record it, and the first time of a mail in the journal too."""
+        now = self._clock.micros()
+        row: Any = connection.execute(
+            "INSERT INTO given (line, identifier, way, reader, what, first_at, last_at, is_consumed) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (line, way, reader, what) DO UPDATE SET times = times + 1, last_at = max(last_at, excluded.last_at),"
+            " is_consumed = max(is_consumed, excluded.is_consumed) RETURNING times",
+            (identifier.casefold(), identifier, way, reader, what, now, now, int(is_consumed)),
+        ).fetchone()
+        if (row[0] == 1 or is_consumed) and what.startswith("mail "):
+            number = int(what.removeprefix("mail "))
+            journal(connection, now, "consumed" if is_consumed else "given", number, None, f"{way} {reader}".strip())
+
+
+def _is_consumed(find: Find, row: Any) -> bool:
+    return _consumed(find, row[2].casefold(), f"mail {row[1]}")
+
+
+def _consumed(find: Find, line: str, what: str) -> bool:
+    query = "SELECT 1 FROM given WHERE line = ? AND what = ? AND is_consumed = 1"
+    return next(iter(find(query, (line, what))), None) is not None

@@ -1,0 +1,203 @@
+"""The database file: locked, opened, checked, and never mistaken for another one that was put in its place."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+
+import apsw
+
+from mailbridge.clock import Anchor
+from mailbridge.config.settings import StoreSettings
+from mailbridge.store import StoreError, StoreInUse
+from mailbridge.store.cipher import Cipher
+from mailbridge.store.sqlite import migrations
+
+OLDEST_SQLITE = 3_051_003
+FULL_CHECK = 64 * 1_048_576
+"""Octets up to which the whole database is checked at a start; above it the quick check has to do."""
+
+PRAGMAS = {
+    "secure_delete": "on",
+    "journal_mode": "wal",
+    "synchronous": "full",
+    "foreign_keys": "on",
+    "wal_autocheckpoint": 0,
+    "cache_size": -4096,
+    "journal_size_limit": 67_108_864,
+    "temp_store": "memory",
+}
+"""Set on every connection. FULL: fsync of the log at each commit; without it a 250 would promise what a power cut takes."""
+
+DAMAGED = "the database is damaged; move it away with its -wal and -shm (or restore a backup) and start again"
+
+
+class Database:
+    """One file, from `connect` on always the same one."""
+
+    def __init__(self, path: Path, settings: StoreSettings) -> None:
+        self.path = path
+        self._settings = settings
+        self._identity: tuple[int, int] | None = None
+
+    def is_in_place(self) -> bool:
+        """Whether the file that was opened still lies where its name says: what goes into another one would be lost."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return self._identity is None
+        return self._identity in (None, (found.st_dev, found.st_ino))
+
+    def connect(self) -> apsw.Connection:
+        """Open it; the first time it may be made.
+
+        Raises:
+            apsw.Error, OSError: it cannot be opened now.
+            StoreError: it is another one than before, or its file system allows no write-ahead log.
+        """
+        flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if self._identity is None else 0)
+        if not self.is_in_place():
+            raise StoreError(f"{self.path}: is not the database that was opened; put that back, or restart mailbridge")
+        old = os.umask(0o077)
+        try:
+            connection = apsw.Connection(str(self.path), flags=flags)
+        finally:
+            os.umask(old)
+        try:
+            connection.set_busy_timeout(int(self._settings.busy_timeout.total_seconds() * 1000))
+            for name, value in PRAGMAS.items():
+                connection.pragma(name, value)
+            if connection.pragma("journal_mode") != "wal":
+                raise StoreError(f"{self.path}: the file system allows no write-ahead log; put the database on a local disk")
+        except BaseException:
+            connection.close(True)
+            raise
+        with contextlib.suppress(OSError):
+            self.path.chmod(0o600)
+        found = self.path.stat()
+        self._identity = (found.st_dev, found.st_ino)
+        return connection
+
+    def connect_reader(self) -> apsw.Connection:
+        """Open it for reading alone.
+
+        Raises:
+            apsw.Error, OSError: it cannot be opened now.
+            StoreError: it is another one than before.
+        """
+        if not self.is_in_place():
+            raise StoreError(f"{self.path}: is not the database that was opened; put that back, or restart mailbridge")
+        connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            connection.set_busy_timeout(int(self._settings.busy_timeout.total_seconds() * 1000))
+            for name in ("cache_size", "temp_store"):
+                connection.pragma(name, PRAGMAS[name])
+        except BaseException:
+            connection.close(True)
+            raise
+        return connection
+
+    def is_empty(self, connection: apsw.Connection) -> bool:
+        """Whether nothing was ever made in it. Raises StoreError where it holds the tables of something else."""
+        if connection.pragma("user_version") != 0:
+            return False
+        if connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is not None:
+            raise StoreError(f"{self.path}: a database of something else; give mailbridge a [store] url of its own")
+        return True
+
+    def check(self, connection: apsw.Connection, cipher: Cipher, *, is_visitor: bool) -> None:
+        """Whole, of our version, and of this key; made if it is empty.
+
+        Raises:
+            StoreError: it is not, with what to do.
+        """
+        version, newest = connection.pragma("user_version"), migrations.newest()
+        if version > newest:
+            raise StoreError(
+                f"{self.path}: written by a newer mailbridge (schema {version}, this one knows {newest}); upgrade mailbridge"
+            )
+        if not is_visitor:
+            check = "integrity_check" if self.path.stat().st_size <= FULL_CHECK else "quick_check"
+            verdict = connection.execute(f"PRAGMA {check}(1)").fetchone()
+            if verdict is None or verdict[0] != "ok":
+                raise StoreError(f"{self.path}: {DAMAGED}")
+        if version == 0:
+            if is_visitor:
+                raise StoreError(f"{self.path}: an empty database; has the daemon run with this configuration?")
+            with connection:
+                migrations.apply(connection)
+                connection.execute("INSERT INTO meta VALUES ('seal', ?)", (cipher.seal(b"mailbridge", "meta"),))
+        row = connection.execute("SELECT value FROM meta WHERE key = 'seal'").fetchone()
+        if row is None:
+            raise StoreError(f"{self.path}: made by a mailbridge before its first release; move it away, with its key file")
+        if cipher.open(row[0], "meta") is None:
+            raise StoreError(f"{self.path}: was written with another key file; restore that one from the backup")
+        if 0 < version < newest:
+            if is_visitor:
+                raise StoreError(
+                    f"{self.path}: written by an older mailbridge (schema {version}, this one has {newest}); restart the daemon"
+                )
+            with connection:
+                migrations.apply(connection)
+        row = connection.execute("SELECT value FROM meta WHERE key = 'handed on'").fetchone()
+        if row is not None:
+            cipher.adopt(row[0])
+
+
+def require_sound_sqlite() -> None:
+    """Raises StoreError for an SQLite with the WAL-reset bug (fixed in 3.51.3)."""
+    if apsw.SQLITE_VERSION_NUMBER < OLDEST_SQLITE:
+        raise StoreError(f"SQLite {apsw.sqlite_lib_version()} has the WAL-reset bug; install apsw 3.51.3 or later")
+
+
+def lock(path: Path) -> int:
+    """Take the lock beside the database. Raises StoreInUse, OSError."""
+    place = path.with_name(path.name + ".lock")
+    taken = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(taken)
+        raise StoreInUse(
+            f"{path}: another mailbridge uses this database; stop it, or give this one a [store] url of its own"
+        ) from None
+    return taken
+
+
+def unlock(taken: int | None) -> None:
+    """Give the lock back, if it was taken."""
+    if taken is not None:
+        os.close(taken)
+
+
+def mend(fault: apsw.Error) -> str:
+    """What stands in the way of opening a database, and what to do."""
+    if isinstance(fault, apsw.NotADBError):
+        return "not a database; move it away (or restore a backup) and start again"
+    if isinstance(fault, apsw.CorruptError):
+        return DAMAGED
+    if isinstance(fault, apsw.CantOpenError | apsw.ReadOnlyError | apsw.PermissionsError):
+        return "cannot be opened for writing; file and folder must belong to the user that runs mailbridge"
+    if isinstance(fault, apsw.BusyError | apsw.LockedError):
+        return "another process keeps it locked; stop that, and start again"
+    if isinstance(fault, apsw.FullError):
+        return "the disk is full; make room, and start again"
+    if isinstance(fault, apsw.IOError):
+        return "cannot be read or written (an input/output error); look at the disk"
+    return f"SQLite says {type(fault).__name__}; move it away (or restore a backup) and start again"
+
+
+def read_anchor(connection: apsw.Connection) -> Anchor | None:
+    """What ties steady time to a boot, as an earlier run kept it."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'anchor'").fetchone()
+    if row is None:
+        return None
+    boot, _, offset = row[0].rpartition(":")
+    return Anchor(boot=boot, offset=int(offset))
+
+
+def keep_anchor(connection: apsw.Connection, anchor: Anchor) -> None:
+    """Keep it for the next run."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('anchor', ?)", (f"{anchor.boot}:{anchor.offset}",))

@@ -1,0 +1,53 @@
+"""How far each mailbox is taken in, and what is still to be done with mails there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import apsw
+
+from mailbridge.store.sqlite.readers import Readers
+from mailbridge.store.sqlite.writer import Writer
+
+
+class SqliteMailboxes:
+    """Implements `mailbridge.store.Mailboxes`. A cursor is ``mailbox/uidvalidity/uid``."""
+
+    def __init__(self, *, writer: Writer, readers: Readers) -> None:
+        self._writer = writer
+        self._readers = readers
+
+    async def cursor(self, mailbox: str) -> str | None:
+        """See `Mailboxes.cursor`."""
+        rows = await self._readers.rows("SELECT validity, uid FROM cursor WHERE mailbox = ?", (mailbox,))
+        return f"{mailbox}/{rows[0][0]}/{rows[0][1]}" if rows else None
+
+    async def advance(self, cursor: str) -> None:
+        """See `Mailboxes.advance`."""
+        await self._writer.do(lambda connection: keep_cursor(connection, cursor))
+
+    async def owed(self, mailbox: str) -> tuple[str, ...]:
+        """See `Mailboxes.owed`."""
+        rows = await self._readers.rows("SELECT validity, uid FROM owed WHERE mailbox = ? ORDER BY validity, uid", (mailbox,))
+        return tuple(f"{mailbox}/{validity}/{uid}" for validity, uid in rows)
+
+    async def pay(self, cursors: Sequence[str]) -> None:
+        """See `Mailboxes.pay`."""
+        rows = [tuple(cursor.rsplit("/", 2)) for cursor in cursors]
+        statement = "DELETE FROM owed WHERE mailbox = ? AND validity = ? AND uid = ?"
+        await self._writer.do(lambda connection: connection.executemany(statement, rows))
+
+
+def keep_cursor(connection: apsw.Connection, cursor: str) -> None:
+    """Move a mailbox's cursor forward, in a transaction of the writer's."""
+    mailbox, validity, uid = cursor.rsplit("/", 2)
+    connection.execute(
+        "INSERT INTO cursor VALUES (?, ?, ?) ON CONFLICT (mailbox) DO UPDATE SET validity = excluded.validity, uid = excluded.uid"
+        " WHERE validity != excluded.validity OR uid < excluded.uid",
+        (mailbox, validity, int(uid)),
+    )
+
+
+def keep_owed(connection: apsw.Connection, cursor: str) -> None:
+    """Remember that something is to be done with a mail there, in a transaction of the writer's."""
+    connection.execute("INSERT OR IGNORE INTO owed VALUES (?, ?, ?)", cursor.rsplit("/", 2))

@@ -1,0 +1,86 @@
+"""Mails as they are listed, searched and shown, read beside the writer."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+
+from mailbridge.core.mail import Envelope
+from mailbridge.store import EVERYTHING, Filter, MailRow, Page
+from mailbridge.store.cipher import Cipher, place
+from mailbridge.store.sqlite import filters
+from mailbridge.store.sqlite.readers import Readers, Reading
+from mailbridge.store.sqlite.rows import MAIL, read_mail, read_private
+
+MOST_HITS = 50
+SEARCH_TIME = 0.1
+"""Seconds that one call of a search may take."""
+
+SEARCHED = "mail.id, uid, private"
+
+
+class SqliteMails:
+    """Implements `mailbridge.store.lists.Mails`."""
+
+    def __init__(self, *, readers: Readers, cipher: Cipher, search_time: float = SEARCH_TIME) -> None:
+        self._readers = readers
+        self._cipher = cipher
+        self._search_time = search_time
+
+    async def page(self, wanted: Filter = EVERYTHING, *, before: int | None = None, limit: int = 100) -> Page[MailRow]:
+        """See `Mails.page`."""
+        chosen = filters.mails(wanted, before=before)
+        query = f"SELECT {MAIL} FROM {chosen.source} WHERE {chosen.where} ORDER BY {chosen.order} LIMIT ?"  # noqa: S608
+        return await self._readers.do(
+            lambda reading: filters.page(
+                reading.rows(query, (*chosen.values, limit + 1)), lambda row: read_mail(row, self._cipher), limit=limit
+            )
+        )
+
+    async def search(
+        self, words: str, wanted: Filter = EVERYTHING, *, before: int | None = None, limit: int = MOST_HITS
+    ) -> Page[MailRow]:
+        """See `Mails.search`."""
+        return await self._readers.do(
+            lambda reading: self._search(reading, words.casefold(), wanted, before, min(limit, MOST_HITS))
+        )
+
+    def _search(self, reading: Reading, words: str, wanted: Filter, before: int | None, limit: int) -> Page[MailRow]:
+        chosen = filters.mails(wanted, before=before)
+        query = f"SELECT {SEARCHED} FROM {chosen.source} WHERE {chosen.where} AND private IS NOT NULL ORDER BY {chosen.order}"  # noqa: S608
+        until = time.monotonic() + self._search_time
+        hits: list[MailRow] = []
+        last: int | None = None
+        for number, uid, sealed in reading.rows(query, chosen.values):
+            if last is not None and (len(hits) >= limit or time.monotonic() >= until):
+                return Page(tuple(hits), last)
+            last = number
+            if words in read_private(number, uid, sealed, self._cipher).subject.casefold():
+                hits.append(read_mail(reading.row(f"SELECT {MAIL} FROM mail WHERE id = ?", (number,)), self._cipher))  # noqa: S608
+        return Page(tuple(hits))
+
+    async def one(self, mail_id: int) -> MailRow | None:
+        """See `Mails.one`."""
+        rows = await self._readers.rows(f"SELECT {MAIL} FROM mail WHERE id = ?", (mail_id,))  # noqa: S608
+        return read_mail(rows[0], self._cipher) if rows else None
+
+    async def raw(self, mail_id: int) -> Envelope | None:
+        """See `Mails.raw`."""
+        query = f"SELECT {MAIL}, raw FROM mail WHERE id = ? AND raw IS NOT NULL"  # noqa: S608
+        rows: list[Any] = await self._readers.rows(query, (mail_id,))
+        if not rows:
+            return None
+        row = read_mail(rows[0][:-1], self._cipher)
+        content = self._cipher.open(rows[0][-1], place("raw", rows[0][1], mail_id))
+        if content is None:
+            return None
+        return Envelope(
+            mail_from=row.mail_from,
+            rcpt_to=row.rcpt_to,
+            content=content,
+            received_at=row.received_at,
+            ingress=msgspec.convert(row.ingress, type=Any),
+            peer=row.peer,
+        )

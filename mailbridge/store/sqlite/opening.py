@@ -1,0 +1,113 @@
+"""Opening the database: locked, checked, made or recovered, and its clock resumed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import apsw
+
+from mailbridge.clock import SteadyClock
+from mailbridge.config.settings import RetentionSettings, StoreSettings
+from mailbridge.store import StoreError
+from mailbridge.store.cipher import Cipher, read_key
+from mailbridge.store.sqlite.database import Database, keep_anchor, lock, mend, read_anchor, require_sound_sqlite, unlock
+from mailbridge.store.sqlite.queues import Queues
+from mailbridge.store.sqlite.readers import Readers
+from mailbridge.store.sqlite.retention import Retention
+from mailbridge.store.sqlite.rotation import finish as finish_rotation
+from mailbridge.store.sqlite.store import SqliteStore
+from mailbridge.store.sqlite.writer import Writer
+
+READERS = 2
+"""Threads that read beside the writer."""
+
+
+def path_of(settings: StoreSettings) -> Path:
+    """The database file of ``sqlite:///relative`` or ``sqlite:////absolute``."""
+    return Path(urlsplit(settings.url).path.removeprefix("/"))
+
+
+def key_path_of(settings: StoreSettings) -> Path:
+    """The key file: as configured, else beside the database."""
+    return settings.key_file or path_of(settings).with_suffix(".key")
+
+
+def open_sqlite(
+    settings: StoreSettings, retention: RetentionSettings, *, clock: SteadyClock, grace: timedelta, is_visitor: bool = False
+) -> SqliteStore:
+    """Open, check and recover. A visitor (a command beside the running daemon) takes no lock and recovers nothing.
+
+    Raises:
+        StoreInUse: another daemon has this database.
+        StoreError: it cannot be used until somebody mends what the message names.
+    """
+    require_sound_sqlite()
+    path = path_of(settings)
+    if is_visitor and not path.exists():
+        raise StoreError(f"{path}: no database there yet; has the daemon run with this configuration?")
+    taken = None
+    try:
+        if not is_visitor:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            taken = lock(path)
+        return _open(settings, Retention(retention), clock, grace, is_visitor=is_visitor, taken=taken)
+    except apsw.Error as fault:
+        unlock(taken)
+        raise StoreError(f"{path}: {mend(fault)}") from None
+    except OSError as fault:
+        unlock(taken)
+        raise StoreError(f"{path}: {fault.strerror}; the folder must be writable for the user that runs mailbridge") from None
+    except StoreError:
+        unlock(taken)
+        raise
+
+
+def _open(
+    settings: StoreSettings, retention: Retention, clock: SteadyClock, grace: timedelta, *, is_visitor: bool, taken: int | None
+) -> SqliteStore:
+    path = path_of(settings)
+    database = Database(path, settings)
+    connection = database.connect()
+    try:
+        is_made = database.is_empty(connection) and not is_visitor
+        if not is_visitor and not is_made:
+            finish_rotation(connection, key_path_of(settings))
+        cipher = Cipher(read_key(key_path_of(settings), is_made=is_made))
+        queues = Queues(cipher=cipher, clock=clock)
+        database.check(connection, cipher, is_visitor=is_visitor)
+        if is_visitor:
+            clock.resume(read_anchor(connection), newest=None, is_idle=False)
+        else:
+            with connection:
+                _resume_clock(connection, clock, queues, retention)
+                queues.recover(connection, clock.micros(), grace)
+        keeper = database.connect_reader()
+        keeper.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+    except BaseException:
+        connection.close(True)
+        raise
+    writer = Writer(database.connect, is_in_place=database.is_in_place)
+    if not is_visitor:
+        writer.truncate()  # the log of a process that was killed may still hold what that one had erased
+    writer.start(connection)
+    readers = Readers(database.connect_reader, count=1 if is_visitor else READERS, idle=writer.idle, keeper=keeper)
+    return SqliteStore(
+        writer=writer,
+        readers=readers,
+        queues=queues,
+        cipher=cipher,
+        clock=clock,
+        retention=retention,
+        lock=taken,
+    )
+
+
+def _resume_clock(connection: apsw.Connection, clock: SteadyClock, queues: Queues, retention: Retention) -> None:
+    newest = connection.execute("SELECT max(received_at) FROM mail").fetchone()
+    is_idle = not queues.is_busy(connection)
+    clock.resume(read_anchor(connection), newest=newest[0] if newest else None, is_idle=is_idle)
+    if is_idle:
+        retention.clamp(connection, clock.micros())
+    keep_anchor(connection, clock.anchor)

@@ -1,0 +1,294 @@
+"""The queues of the outbox in the writer's transactions: what of one is shown to `core.queue`, and what that decides, written.
+
+Nothing is decided here. A long queue is not read whole: its head, and what the occurrence needs (`mailbridge.core.queue.Queue`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import apsw
+
+from mailbridge.clock import SteadyClock, from_micros, to_micros
+from mailbridge.core.delivery import Claim, Delivery, Draft, State
+from mailbridge.core.occurrence import NEW, Arrived, Asked, Lost, Occurrence, Passed, Queue, Retried, Unreadable
+from mailbridge.core.queue import LEASE, Change, Decision, Event, decide, is_under_way_long
+from mailbridge.store import Due
+from mailbridge.store.cipher import Cipher, new_uid, place
+from mailbridge.store.sqlite.rows import DELIVERY, journal, micros, read_delivery, span, with_content
+
+log = logging.getLogger("mailbridge.store")
+
+WINDOW = 4
+"""Deliveries from the head of a queue on that are looked at together."""
+
+AT_ONCE = 1_000
+"""Deliveries that are ended by one `pass_time` because their time is over."""
+
+HEAD = (
+    f"SELECT {DELIVERY} FROM delivery WHERE target = ? AND line = ? AND state IN ('pending', 'in_flight')"  # noqa: S608
+    f" ORDER BY id LIMIT {WINDOW + 1}"
+)
+WAITING_OF_SENDER = (
+    f"SELECT {DELIVERY} FROM delivery WHERE target = ? AND line = ? AND sender = ? AND workflow_run_id IS ? AND state = 'pending'"  # noqa: S608
+)
+LAST_RECEIVED = (
+    f"SELECT {DELIVERY} FROM delivery WHERE target = ? AND line = ? AND sender = ? AND received_at > ? AND workflow_run_id IS ?"  # noqa: S608
+    " AND workflow_id IS ? AND task_id IS ? AND kind != 'body' ORDER BY received_at DESC LIMIT 1"
+)
+OVER = f"SELECT {DELIVERY} FROM delivery WHERE target = ? AND line = ? AND state = 'pending' AND deadline <= ? LIMIT {AT_ONCE}"  # noqa: S608
+UNDONE = (
+    f"SELECT {DELIVERY} FROM delivery WHERE target = ? AND line = ? AND id > ?"  # noqa: S608
+    " AND (state IN ('pending', 'in_flight', 'delivered') OR is_doubtful = 1) ORDER BY id DESC LIMIT 1"
+)
+ONE = f"SELECT {DELIVERY} FROM delivery WHERE id = ?"  # noqa: S608
+NEXT_TARGET = "SELECT min(target) FROM delivery WHERE state = 'pending' AND due_at IS NOT NULL AND target > ?"
+DUE_LINES = "SELECT line FROM delivery WHERE target = ? AND state = 'pending' AND due_at <= ? ORDER BY due_at LIMIT ?"
+NEXT_DUE = "SELECT min(due_at) FROM delivery WHERE target = ? AND state = 'pending' AND due_at IS NOT NULL"
+OVER_LINES = (
+    "SELECT target, line FROM delivery WHERE state = 'pending' AND deadline <= ? AND (blocked_until IS NULL OR blocked_until <= ?)"
+    " LIMIT ?"
+)
+LOST_LINES = "SELECT target, line FROM delivery WHERE state = 'in_flight' AND deadline <= ?"
+TOLD = frozenset(Event) - {Event.CLAIMED, Event.RELEASED}
+"""The events that have a line in the journal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What was written of a queue: every change in its order, and the claim that was made."""
+
+    changes: tuple[Change, ...] = ()
+    claim: Claim | None = None
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """The claim as a tuple of none or one."""
+        return () if self.claim is None else (self.claim,)
+
+
+class Queues:
+    """Works inside the writer's transaction; every method takes its connection."""
+
+    def __init__(self, *, cipher: Cipher, clock: SteadyClock) -> None:
+        self._cipher = cipher
+        self._clock = clock
+
+    def add(
+        self, connection: apsw.Connection, mail_id: int, drafts: Sequence[Draft], received: int, now: int, rule: str | None
+    ) -> tuple[tuple[Claim, ...], int]:
+        """Add a mail's deliveries. Returns those that may go at once, claimed, and how many older ones they superseded."""
+        claims: list[Claim] = []
+        superseded = 0
+        for draft in drafts:
+            arrived = Arrived(draft=draft, received_at=from_micros(received), rule=rule)
+            written = self.happened(connection, draft.target, draft.identifier.casefold(), arrived, now, mail_id=mail_id)
+            claims += written.claims
+            superseded += sum(change.event is Event.NEWER for change in written.changes)
+        return tuple(claims), superseded
+
+    def happened(
+        self,
+        connection: apsw.Connection,
+        target: str,
+        line: str,
+        occurrence: Occurrence,
+        now: int,
+        *,
+        mail_id: int = 0,
+    ) -> Written:
+        """Decide on one queue, write that, and go on while there is more of it. ``mail_id``: whose delivery arrives."""
+        changes: list[Change] = []
+        at = from_micros(now)
+        while True:
+            queue = self._queue(connection, target, line, occurrence, at)
+            decision = decide(queue, occurrence, now=at)
+            self._write(connection, decision, now)
+            changes += decision.changes
+            added = 0 if decision.added is None else self._insert(connection, decision.added, mail_id, now)
+            claimed = decision.claimed
+            if claimed is not None:
+                claim = self._claim(connection, claimed, added)
+                if claim is not None:
+                    return Written(changes=tuple(changes), claim=claim)
+                occurrence = Unreadable(id=claimed.id, token=claimed.token)
+            elif decision.is_more:
+                occurrence = Passed() if isinstance(occurrence, Passed) else Asked()
+            else:
+                return Written(changes=tuple(changes))
+
+    # -- what is looked at --------------------------------------------------------------------------------------------
+
+    def _queue(self, connection: apsw.Connection, target: str, line: str, occurrence: Occurrence, at: datetime) -> Queue:
+        found = [read_delivery(row) for row in connection.execute(HEAD, (target, line))]
+        cut_after = found[WINDOW - 1].id if len(found) > WINDOW else None
+        rows = {one.id: one for one in found[:WINDOW]}
+        for query, values in _needed(target, line, occurrence, at):
+            rows |= {one.id: one for one in map(read_delivery, connection.execute(query, values))}
+        return Queue(rows=tuple(rows[number] for number in sorted(rows)), cut_after=cut_after)
+
+    # -- what is written ----------------------------------------------------------------------------------------------
+
+    def _write(self, connection: apsw.Connection, decision: Decision, now: int) -> None:
+        for change in decision.changes:
+            row = change.row
+            mail: Any = connection.execute(
+                "UPDATE delivery SET state = ?, deadline = ?, due_at = ?, blocked_until = ?, attempts = ?, is_doubtful = ?,"
+                " without_run = ?, is_overtaken = ?, token = ?, reason = ?, ref = ?, final_at = ? WHERE id = ? RETURNING mail_id",
+                (
+                    str(row.state),
+                    to_micros(row.deadline),
+                    micros(row.due_at),
+                    micros(row.blocked_until),
+                    row.attempts,
+                    int(row.is_doubtful),
+                    int(row.without_run),
+                    int(row.is_overtaken),
+                    row.token,
+                    row.reason,
+                    row.ref,
+                    micros(row.final_at),
+                    row.id,
+                ),
+            ).fetchone()
+            if change.event in TOLD:
+                event = "retry" if change.event is Event.RETRY else str(row.state)
+                journal(connection, now, event, mail[0], row.id, "" if change.event is Event.RETRY else row.reason)
+
+    def _insert(self, connection: apsw.Connection, row: Delivery, mail_id: int, now: int) -> int:
+        draft, uid = row.draft, new_uid()
+        connection.execute(
+            "INSERT INTO delivery (uid, mail_id, target, line, identifier, sender, kind, content, workflow_run_id, workflow_id, task_id,"
+            " lifetime, state, received_at, deadline, token, rule, reason, final_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                uid,
+                mail_id,
+                draft.target,
+                draft.identifier.casefold(),
+                draft.identifier,
+                draft.sender.lower(),
+                draft.kind,
+                self._cipher.seal(draft.content.reveal().encode("utf-8", "replace"), place("delivery", uid, None)),
+                draft.workflow_run_id,
+                draft.workflow_id,
+                draft.task_id,
+                span(draft.lifetime),
+                str(row.state),
+                to_micros(row.received_at),
+                to_micros(row.deadline),
+                row.token,
+                row.rule,
+                row.reason,
+                micros(row.final_at),
+            ),
+        )
+        number: int = connection.last_insert_rowid()
+        if row.final_at is not None:
+            journal(connection, now, str(row.state), mail_id, number, row.reason)
+        return number
+
+    def _claim(self, connection: apsw.Connection, row: Delivery, added: int) -> Claim | None:
+        """The claim of a row; None where its code cannot be read."""
+        if row.id == NEW:
+            delivery: Delivery | None = replace(row, id=added)
+        else:
+            found: Any = connection.execute("SELECT uid, content FROM delivery WHERE id = ?", (row.id,)).fetchone()
+            delivery = with_content(row, found[0], found[1], self._cipher)
+        if delivery is None:
+            return None
+        return Claim(
+            delivery=delivery,
+            token=delivery.token,
+            lease_until=delivery.deadline + LEASE,
+            expires_at=self._clock.on_wall(to_micros(delivery.deadline)),
+        )
+
+    # -- over all queues ----------------------------------------------------------------------------------------------
+
+    def claim(self, connection: apsw.Connection, limit: int, now: int, busy: Sequence[str] = ()) -> Due:
+        """Take what is due of every target that is not ``busy``."""
+        claims: list[Claim] = []
+        next_at: int | None = None
+        for target in _waiting_targets(connection):
+            if target in busy:
+                continue
+            lines: list[Any] = connection.execute(DUE_LINES, (target, now, limit - len(claims))).fetchall()
+            for (line,) in lines:
+                written = self.happened(connection, target, line, Asked(), now)
+                log_ended(written.changes)
+                claims += written.claims
+            row: Any = connection.execute(NEXT_DUE, (target,)).fetchone()
+            if row[0] is not None:
+                next_at = row[0] if next_at is None else min(next_at, row[0])
+        return Due(claims=tuple(claims), next_at=None if next_at is None else from_micros(next_at))
+
+    def recover(self, connection: apsw.Connection, now: int, grace: timedelta) -> None:
+        """What a process that died left in the middle is in doubt, and blocks its queue for the grace."""
+        rows: list[Any] = connection.execute("SELECT target, line FROM delivery WHERE state = 'in_flight'").fetchall()
+        for target, line in rows:
+            self.happened(connection, target, line, Lost(grace=grace), now)
+
+    def retry(self, connection: apsw.Connection, delivery_id: int, now: int) -> bool:
+        """An operator's second chance for a delivery that ended badly; see `Outbox.retry`."""
+        row: Any = connection.execute(
+            "SELECT target, line FROM delivery WHERE id = ? AND content IS NOT NULL", (delivery_id,)
+        ).fetchone()
+        return row is not None and bool(self.happened(connection, row[0], row[1], Retried(id=delivery_id), now).changes)
+
+    def pass_time(self, connection: apsw.Connection, now: int) -> bool:
+        """End what is beyond its deadline, and bring up the next of its queue. Returns whether that was not yet all.
+
+        One that blocks its queue is ended only when its block is over: its request may still arrive.
+        """
+        waiting: list[Any] = connection.execute(OVER_LINES, (now, now, AT_ONCE)).fetchall()
+        lost: list[Any] = connection.execute(LOST_LINES, (now - span(LEASE),)).fetchall()
+        for target, line in dict.fromkeys((*waiting, *lost)):
+            log_ended(self.happened(connection, target, line, Passed(), now).changes)
+        return len(waiting) == AT_ONCE
+
+    def is_busy(self, connection: apsw.Connection) -> bool:
+        """Whether any delivery is unfinished."""
+        row = connection.execute("SELECT 1 FROM delivery WHERE state IN ('pending', 'in_flight') LIMIT 1").fetchone()
+        return row is not None
+
+
+def _needed(target: str, line: str, occurrence: Occurrence, at: datetime) -> list[tuple[str, tuple[Any, ...]]]:
+    """What else of a queue the decision needs, beside its head."""
+    match occurrence:
+        case Arrived(draft=draft, received_at=received_at):
+            sender = draft.sender.lower()
+            needed: list[tuple[str, tuple[Any, ...]]] = [(WAITING_OF_SENDER, (target, line, sender, draft.workflow_run_id))]
+            if sender and is_under_way_long(received_at, at):
+                run = (draft.workflow_run_id, draft.workflow_id, draft.task_id)
+                needed.append((LAST_RECEIVED, (target, line, sender, to_micros(received_at), *run)))
+            return needed
+        case Passed():
+            return [(OVER, (target, line, to_micros(at)))]
+        case Retried(id=number):
+            return [(ONE, (number,)), (UNDONE, (target, line, number))]
+        case _:
+            return []
+
+
+def _waiting_targets(connection: apsw.Connection) -> list[str]:
+    """The targets for which something has a due time: one step into the index for each of them."""
+    found: list[str] = []
+    while True:
+        row: Any = connection.execute(NEXT_TARGET, (found[-1] if found else "",)).fetchone()
+        if row[0] is None:
+            return found
+        found.append(row[0])
+
+
+def log_ended(changes: Sequence[Change], *, but: int | None = None) -> None:
+    """Tell of deliveries that came to an end without an attempt; ``but``: the one whose attempt is told of elsewhere."""
+    for change in changes:
+        row = change.row
+        if row.final_at is not None and row.id != but:
+            fields = {"delivery": row.id, "target": row.draft.target, "identifier": row.draft.identifier, "reason": row.reason}
+            log.log(logging.INFO if row.state is State.SUPERSEDED else logging.WARNING, "delivery %s", row.state, extra=fields)

@@ -1,0 +1,120 @@
+"""Retention: what is over its time is erased, for good and in time, at a cost that depends on what is erased alone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import apsw
+
+from mailbridge.config.settings import RetentionSettings
+
+LONGEST = 400 * 365 * 24 * 3_600 * 1_000_000
+"""Microseconds; a retention beyond them is for ever."""
+
+NOTHING = (-LONGEST, -LONGEST)
+ERASED_AT_ONCE = 500
+"""Secrets of each kind that one sweep erases: about 20 ms, for which mail waits; the next sweep follows at once."""
+
+PURGED_AT_ONCE = 1_000
+"""Rows of each table of which a sweep forgets even what is no secret, so that it is over soon and mail goes on."""
+
+ERASE_CODES = """
+UPDATE delivery SET content = NULL WHERE id IN (
+    SELECT id FROM delivery WHERE content IS NOT NULL AND final_at IS NOT NULL AND max(final_at, deadline) < ? LIMIT ?)
+"""
+PRIVATE = """
+SELECT id, received_at FROM mail WHERE received_at >= ? AND received_at < ? AND private IS NOT NULL ORDER BY received_at LIMIT ?
+"""
+ERASE_PRIVATE = "UPDATE mail SET private = NULL WHERE id = ?"
+RAW = (
+    "SELECT id, received_at FROM mail WHERE received_at >= ? AND received_at < ? AND raw IS NOT NULL ORDER BY received_at LIMIT ?"
+)
+ERASE_RAW = "UPDATE mail SET raw = NULL, link = NULL WHERE id = ?"
+OLDEST_LINE = "SELECT at FROM journal ORDER BY id LIMIT 1"
+OLDEST_DELIVERY = "SELECT received_at FROM delivery ORDER BY id LIMIT 1"
+OLDEST_MAIL = "SELECT received_at FROM mail ORDER BY id LIMIT 1"
+PURGE_JOURNAL = """
+DELETE FROM journal WHERE id IN (SELECT id FROM journal ORDER BY id LIMIT ?) AND at < ? AND id < (SELECT max(id) FROM journal)
+"""
+PURGE_DELIVERIES = """
+DELETE FROM delivery WHERE id IN (SELECT id FROM delivery ORDER BY id LIMIT ?) AND received_at < ? AND content IS NULL
+    AND id < (SELECT max(id) FROM delivery)
+"""
+PURGE_MAILS = """
+DELETE FROM mail WHERE id IN (SELECT id FROM mail ORDER BY id LIMIT ?) AND received_at < ? AND raw IS NULL AND private IS NULL
+    AND id < (SELECT max(id) FROM mail) AND NOT EXISTS (SELECT 1 FROM delivery WHERE mail_id = mail.id)
+"""
+
+PURGE_READERS = (
+    "DELETE FROM given WHERE last_at < ?",
+    "DELETE FROM run WHERE first_at < ?",
+    "DELETE FROM token WHERE expires_at < ?",
+)
+"""Who was given what, when runs first asked, tokens that are over: few rows, each."""
+
+
+class Retention:
+    """Works inside the writer's transaction. It remembers up to which receive time nothing is left to erase in a mail."""
+
+    def __init__(self, settings: RetentionSettings) -> None:
+        self._code = _micros(settings.code)
+        self._mail = _micros(settings.mail)
+        self._journal = _micros(settings.journal)
+        self._erased = self._erasing = NOTHING
+
+    def erase(self, connection: apsw.Connection, now: int) -> tuple[bool, bool]:
+        """Empty the codes, subjects and mails that are over their time, up to ERASED_AT_ONCE of each.
+
+        Returns whether anything was erased, which the disk still has to forget, and whether there may be more.
+        """
+        code_before, mail_before = now - self._code, now - self._mail
+        connection.execute(ERASE_CODES, (code_before, ERASED_AT_ONCE))
+        codes = connection.changes()
+        subjects, subjects_before = self._erase_mails(connection, PRIVATE, ERASE_PRIVATE, self._erased[0], code_before)
+        mails, mails_before = self._erase_mails(connection, RAW, ERASE_RAW, self._erased[1], mail_before)
+        self._erasing = (subjects_before, mails_before)
+        most = max(codes, subjects, mails)
+        return most > 0, most >= ERASED_AT_ONCE
+
+    def _erase_mails(self, connection: apsw.Connection, find: str, erase: str, after: int, before: int) -> tuple[int, int]:
+        """Erase a part of mails, oldest first; returns of how many, and before which receive time none has it any more."""
+        found: list[Any] = connection.execute(find, (after, before, ERASED_AT_ONCE)).fetchall()
+        connection.executemany(erase, [(number,) for number, _ in found])
+        return len(found), found[-1][1] if len(found) == ERASED_AT_ONCE else before
+
+    def keep(self) -> None:
+        """The transaction of the last `erase` is on disk: what it looked at need not be looked at again."""
+        self._erased = self._erasing
+
+    def purge(self, connection: apsw.Connection, now: int) -> bool:
+        """Forget the oldest rows beyond the journal's time, the newest of each table excepted, which keeps their numbers.
+
+        Returns whether there was as much as one sweep takes.
+        """
+        before = now - self._journal
+        is_more = False
+        for statement in PURGE_READERS:
+            connection.execute(statement, (before,))
+        for oldest, statement in ((OLDEST_LINE, PURGE_JOURNAL), (OLDEST_DELIVERY, PURGE_DELIVERIES), (OLDEST_MAIL, PURGE_MAILS)):
+            row = connection.execute(oldest).fetchone()
+            if row is not None and row[0] < before:
+                connection.execute(statement, (PURGED_AT_ONCE, before))
+                is_more = is_more or connection.changes() >= PURGED_AT_ONCE - 1
+        return is_more
+
+    def clamp(self, connection: apsw.Connection, now: int) -> None:
+        """After a clock that was ahead was set right: no row lies in the future, where it would be kept for too long."""
+        self._erased = self._erasing = NOTHING
+        connection.execute("UPDATE mail SET received_at = ? WHERE received_at > ?", (now, now))
+        connection.execute(
+            "UPDATE delivery SET final_at = min(final_at, ?), deadline = iif(received_at > ?, min(deadline, ?), deadline)"
+            " WHERE content IS NOT NULL AND final_at IS NOT NULL AND max(final_at, deadline) > ?"
+            " AND (final_at > ? OR received_at > ?)",
+            (now,) * 6,
+        )
+
+
+def _micros(duration: timedelta) -> int:
+    micros: Any = duration // timedelta(microseconds=1)
+    return int(min(micros, LONGEST))

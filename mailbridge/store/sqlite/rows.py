@@ -1,0 +1,129 @@
+"""Rows and our types: mails and deliveries read back out of their columns, and the lines of the journal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import apsw
+import msgspec
+
+from mailbridge.clock import MICROSECOND, from_micros, to_micros
+from mailbridge.core.delivery import Delivery, Draft, State
+from mailbridge.core.secret import Secret
+from mailbridge.store import MailRow
+from mailbridge.store.cipher import Cipher, place
+from mailbridge.store.packing import Facts, Private
+
+DELIVERY = (
+    "id, target, identifier, sender, kind, workflow_run_id, workflow_id, task_id, lifetime, state, received_at, deadline, due_at,"
+    " blocked_until, attempts, is_doubtful, without_run, is_overtaken, token, rule, reason, ref, final_at"
+)
+MAIL = "mail.id, uid, received_at, ingress, verdict, rule, size, facts, private, link"
+
+
+def read_private(number: int, uid: bytes | None, sealed: bytes | None, cipher: Cipher) -> Private:
+    """What may show the code of a mail; empty where that is erased or cannot be decrypted."""
+    opened = None if sealed is None else cipher.open(sealed, place("mail", uid, number))
+    return Private(subject="", rejected=()) if opened is None else msgspec.msgpack.decode(opened, type=Private)
+
+
+def read_mail(row: Any, cipher: Cipher) -> MailRow:
+    """A mail from the columns of MAIL."""
+    number, uid, received_at, ingress, verdict, rule, size, facts_octets, sealed, link = row
+    facts = msgspec.msgpack.decode(facts_octets, type=Facts)
+    private = read_private(number, uid, sealed, cipher)
+    confirm = None if link is None else cipher.open(link, place("link", uid, number))
+    return MailRow(
+        id=number,
+        received_at=from_micros(received_at),
+        ingress=ingress,
+        mail_from=facts.mail_from,
+        rcpt_to=facts.rcpt_to,
+        sender=facts.sender,
+        subject=private.subject,
+        verdict=verdict,
+        identifiers=facts.identifiers,
+        identifier_from=facts.identifier_from,
+        rule=rule,
+        reason=facts.reason,
+        defects=facts.defects,
+        size=size,
+        rejected=private.rejected,
+        confirm_link=None if confirm is None else confirm.decode(),
+        clues=facts.clues,
+        message_id=facts.message_id,
+        peer=facts.peer,
+        trust=facts.trust,
+        held=facts.held,
+    )
+
+
+def read_delivery(row: Any) -> Delivery:
+    """A delivery from the columns of DELIVERY, without its content."""
+    return Delivery(
+        id=row[0],
+        draft=Draft(
+            target=row[1],
+            identifier=row[2],
+            sender=row[3],
+            kind=row[4],
+            content=Secret(""),
+            workflow_run_id=row[5],
+            workflow_id=row[6],
+            task_id=row[7],
+            lifetime=timedelta(microseconds=row[8]),
+        ),
+        state=State(row[9]),
+        received_at=from_micros(row[10]),
+        deadline=from_micros(row[11]),
+        due_at=moment(row[12]),
+        blocked_until=moment(row[13]),
+        attempts=row[14],
+        is_doubtful=bool(row[15]),
+        without_run=bool(row[16]),
+        is_overtaken=bool(row[17]),
+        token=row[18],
+        rule=row[19],
+        reason=row[20],
+        ref=row[21],
+        final_at=moment(row[22]),
+    )
+
+
+def open_content(number: int, uid: bytes | None, sealed: bytes | None, cipher: Cipher) -> Secret | None:
+    """A code; None where it is erased or cannot be decrypted."""
+    content = None if sealed is None else cipher.open(sealed, place("delivery", uid, number))
+    return None if content is None else Secret(content.decode())
+
+
+def with_content(delivery: Delivery, uid: bytes | None, sealed: bytes | None, cipher: Cipher) -> Delivery | None:
+    """The delivery with its code; None where that is erased or cannot be decrypted."""
+    content = open_content(delivery.id, uid, sealed, cipher)
+    return None if content is None else replace(delivery, draft=replace(delivery.draft, content=content))
+
+
+def moment(micros: int | None) -> datetime | None:
+    """A time that may not be set."""
+    return None if micros is None else from_micros(micros)
+
+
+def micros(at: datetime | None) -> int | None:
+    """The same, the other way."""
+    return None if at is None else to_micros(at)
+
+
+def span(duration: timedelta) -> int:
+    """Microseconds of a duration."""
+    return duration // MICROSECOND
+
+
+def journal(
+    connection: apsw.Connection, at: int, event: str, mail_id: int, delivery_id: int | None = None, detail: str = ""
+) -> None:
+    """Write one line of what happened."""
+    connection.execute(
+        "INSERT INTO journal (at, event, mail_id, delivery_id, detail) VALUES (?, ?, ?, ?, ?)",
+        (at, event, mail_id, delivery_id, detail),
+    )

@@ -1,0 +1,142 @@
+"""Authenticator secrets under the store's key."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import apsw
+import msgspec
+
+from mailbridge.clock import SteadyClock, from_micros
+from mailbridge.core.secret import Secret
+from mailbridge.core.totp import Algorithm, Authenticator
+from mailbridge.store.cipher import Cipher, new_uid
+from mailbridge.store.reading import StoredTotp
+from mailbridge.store.sqlite.readers import Readers
+from mailbridge.store.sqlite.writer import Writer
+
+log = logging.getLogger("mailbridge.store")
+
+TOTP = "SELECT name, identifier, sealed, created_at, uid FROM totp"
+
+
+class Sealed(msgspec.Struct, frozen=True, kw_only=True):
+    """An authenticator as it is written before it is sealed."""
+
+    secret: str
+    algorithm: Algorithm
+    digits: int
+    period: int
+    is_steam: bool
+    issuer: str
+    account: str
+
+
+class SqliteVault:
+    """Implements `mailbridge.store.reading.Vault`."""
+
+    def __init__(self, *, writer: Writer, readers: Readers, cipher: Cipher, clock: SteadyClock) -> None:
+        self._writer = writer
+        self._readers = readers
+        self._cipher = cipher
+        self._clock = clock
+
+    async def add_totp(self, name: str, authenticator: Authenticator, *, identifier: str | None) -> bool:
+        """See `Vault.add_totp`."""
+        uid = new_uid()
+        sealed = self._cipher.seal(_encode(authenticator), totp_place(uid, name))
+        line = None if identifier is None else identifier.casefold()
+
+        def work(connection: apsw.Connection) -> bool:
+            connection.execute(
+                "INSERT INTO totp (uid, name, line, identifier, sealed, created_at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (uid, name, line, identifier, sealed, self._clock.micros()),
+            )
+            return connection.changes() > 0
+
+        return await self._writer.do(work)
+
+    async def totps(self) -> tuple[StoredTotp, ...]:
+        """See `Vault.totps`."""
+        found = [self._totp(row) for row in await self._readers.rows(f"{TOTP} ORDER BY name")]
+        return tuple(one for one in found if one is not None)
+
+    async def totp(self, name: str) -> StoredTotp | None:
+        """See `Vault.totp`."""
+        rows = await self._readers.rows(f"{TOTP} WHERE name = ?", (name,))
+        return self._totp(rows[0]) if rows else None
+
+    async def bound(self, identifier: str) -> StoredTotp | None:
+        """See `Vault.bound`."""
+        rows = await self._readers.rows(f"{TOTP} WHERE line = ?", (identifier.casefold(),))
+        return self._totp(rows[0]) if rows else None
+
+    async def bind_totp(self, name: str, identifier: str | None) -> bool:
+        """See `Vault.bind_totp`."""
+        line = None if identifier is None else identifier.casefold()
+
+        def work(connection: apsw.Connection) -> bool:
+            connection.execute("UPDATE OR IGNORE totp SET line = ?, identifier = ? WHERE name = ?", (line, identifier, name))
+            return connection.changes() > 0
+
+        return await self._writer.do(work)
+
+    async def remove_totp(self, name: str) -> bool:
+        """See `Vault.remove_totp`. The log is cut at once, so that no copy stays in it."""
+
+        def work(connection: apsw.Connection) -> bool:
+            connection.execute("DELETE FROM totp WHERE name = ?", (name,))
+            is_there = connection.changes() > 0
+            if is_there:
+                self._writer.truncate()
+            return is_there
+
+        return await self._writer.do(work)
+
+    def _totp(self, row: Any) -> StoredTotp | None:
+        """None where it was damaged, or belongs to another row or key."""
+        name, identifier, sealed, created_at, uid = row
+        octets = self._cipher.open(sealed, totp_place(uid, name))
+        if octets is None:
+            log.error("a stored authenticator cannot be decrypted: remove it, and add it again")
+            return None
+        return StoredTotp(
+            name=name,
+            identifier=identifier,
+            authenticator=_decode(octets),
+            created_at=from_micros(created_at),
+        )
+
+
+def totp_place(uid: bytes | None, name: str) -> str:
+    """What an authenticator is bound to: its row, and its name too, by which it is asked for."""
+    return f"totp {name}" if uid is None else f"totp {uid.hex()} {name}"
+
+
+def _encode(authenticator: Authenticator) -> bytes:
+    one = authenticator
+    return msgspec.msgpack.encode(
+        Sealed(
+            secret=one.secret.reveal(),
+            algorithm=one.algorithm,
+            digits=one.digits,
+            period=one.period,
+            is_steam=one.is_steam,
+            issuer=one.issuer,
+            account=one.account,
+        )
+    )
+
+
+def _decode(octets: bytes) -> Authenticator:
+    one = msgspec.msgpack.decode(octets, type=Sealed)
+    return Authenticator(
+        secret=Secret(one.secret),
+        algorithm=one.algorithm,
+        digits=one.digits,
+        period=one.period,
+        is_steam=one.is_steam,
+        issuer=one.issuer,
+        account=one.account,
+    )

@@ -1,0 +1,72 @@
+"""A queue kept in memory as a store keeps it, and the little of it that a store shows where it is long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from mailbridge.core.delivery import UNFINISHED, Delivery, State
+from mailbridge.core.occurrence import Arrived, Asked, Occurrence, Passed, Queue, Retried
+from mailbridge.core.queue import Change, decide, is_under_way_long, is_undone_by_a_retry, supersedes
+
+
+def least(rows: Mapping[int, Delivery], occurrence: Occurrence, now: datetime, *, window: int) -> Queue:
+    """What `Queue` and the occurrences say is enough, and nothing beyond it; ``window`` rows of the head are shown."""
+    unfinished = [rows[number] for number in sorted(rows) if rows[number].state in UNFINISHED]
+    shown = {row.id: row for row in unfinished[:window]}
+    match occurrence:
+        case Arrived(draft=draft, received_at=received_at):
+            waiting = [row for row in unfinished if row.state is State.PENDING and row.draft.sender == draft.sender]
+            shown |= {row.id: row for row in waiting if row.draft.workflow_run_id == draft.workflow_run_id}
+            same = [row for row in rows.values() if supersedes(row.draft, draft)]
+            if same and is_under_way_long(received_at, now):
+                last = max(same, key=lambda row: row.received_at)
+                shown[last.id] = last
+        case Passed():
+            shown |= {row.id: row for row in unfinished if row.deadline <= now}
+        case Retried(id=number):
+            undone = [row.id for row in rows.values() if row.id > number and is_undone_by_a_retry(row)]
+            shown |= {one: rows[one] for one in ([number] if number in rows else []) + ([max(undone)] if undone else [])}
+        case _:
+            pass
+    cut_after = unfinished[window - 1].id if len(unfinished) > window else None
+    return Queue(rows=tuple(shown[number] for number in sorted(shown)), cut_after=cut_after)
+
+
+class Kept:
+    """The rows of one queue. ``window`` None: all of them are shown; else only what is enough.
+
+    ``number`` gives the next number to a delivery that is added.
+    """
+
+    def __init__(self, window: int | None = None, number: Callable[[], int] | None = None) -> None:
+        self.rows: dict[int, Delivery] = {}
+        self._window = window
+        self._number = number or (lambda: max(self.rows, default=0) + 1)
+
+    def happened(self, occurrence: Occurrence, now: datetime) -> tuple[list[Change], Delivery | None]:
+        """Decide, write, and go on while there is more. Returns the changes and what was handed out."""
+        changes: list[Change] = []
+        while True:
+            if self._window is None:
+                queue = Queue(rows=tuple(self.rows[number] for number in sorted(self.rows)))
+            else:
+                queue = least(self.rows, occurrence, now, window=self._window)
+            decision = decide(queue, occurrence, now=now)
+            for change in decision.changes:
+                self.rows[change.row.id] = change.row
+            changes += decision.changes
+            claimed = decision.claimed
+            if decision.added is not None:
+                number = self._number()
+                self.rows[number] = replace(decision.added, id=number)
+                claimed = self.rows[number] if claimed is decision.added else claimed
+            if claimed is not None or not decision.is_more:
+                return changes, claimed
+            occurrence = Passed() if isinstance(occurrence, Passed) else Asked()
+
+    @property
+    def unfinished(self) -> list[Delivery]:
+        """Oldest first."""
+        return [self.rows[number] for number in sorted(self.rows) if self.rows[number].state in UNFINISHED]

@@ -1,0 +1,157 @@
+"""Descriptions that a body fits: none but its own for honest mails, and the author's among them where somebody has changed it."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode, encodebytes
+from quopri import encodestring
+
+import pytest
+
+from mailbridge.core.readings import others
+
+TEXT = "Hallo Jürgen,\n\nIhr Code lautet 482913. Er gilt für zehn Minuten; wer ihn nicht angefordert hat, meldet sich bitte.\n"
+PAGE = f"<html><body><p>{TEXT}</p></body></html>\n"
+PARTS = (
+    '--out\r\nContent-Type: multipart/alternative; boundary="in"\r\n\r\n'
+    "--in\r\nContent-Type: text/plain\r\n\r\nYour code is 482913.\r\n--in--\r\n--out--\r\n"
+)
+
+
+def mail(form: str, body: str | bytes) -> bytes:
+    """A mail of that form; no form at all for ``""``."""
+    octets = body.replace("\r\n", "\n").replace("\n", "\r\n").encode() if isinstance(body, str) else body
+    lines = form.replace("\n", "\r\n") + "\r\n" if form else ""
+    return f"From: a@acme.example\r\nSubject: Code\r\n{lines}\r\n".encode() + octets
+
+
+def forms(content: bytes) -> list[str]:
+    """The other descriptions of a mail, each as its type and transfer encoding in one line."""
+    found = []
+    for other in others(content):
+        head, _, body = other.content.partition(b"\r\n\r\n")
+        assert body == content.partition(b"\r\n\r\n")[2]
+        assert head.startswith(b"From: a@acme.example\r\nSubject: Code")
+        found.append(" ".join(re.findall(r"(?m)^Content-[A-Za-z-]+: (.*?)\r?$", head.decode())))
+    return found
+
+
+QUOTED = encodestring(TEXT.encode()).replace(b"\n", b"\r\n")
+PACKED = encodebytes(TEXT.encode()).replace(b"\n", b"\r\n")
+HONEST = {
+    "nothing said": mail("", "Your code is 482913.\n"),
+    "plain": mail("Content-Type: text/plain; charset=us-ascii", "Your code is 482913.\n"),
+    "plain, of no known charset": mail("Content-Type: text/plain; charset=x-none", "Your code is 482913.\n"),
+    "plain, Western": mail("Content-Type: text/plain; charset=iso-8859-1", "Your code is 482913.\n"),
+    "plain, 8 bits": mail("Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit", TEXT),
+    "plain, called quoted-printable": mail(
+        "Content-Type: text/plain\nContent-Transfer-Encoding: quoted-printable", "Code: 482913\n"
+    ),
+    "plain, with an equals sign": mail("Content-Type: text/plain", "https://acme.example/x?token=ab12cdZ\n"),
+    "plain, folded": mail('Content-Type:\n text/plain;\n charset="utf-8"', "Your code is 482913.\n"),
+    "page": mail("Content-Type: text/html; charset=utf-8", PAGE),
+    "quoted": mail("Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable", QUOTED),
+    "base64": mail("Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64", PACKED),
+    "base64, page": mail("Content-Type: text/html; charset=utf-8\nContent-Transfer-Encoding: BASE64", b64encode(PAGE.encode())),
+    "parts": mail('Content-Type: multipart/mixed; boundary="out"', PARTS),
+    "parts, a foreword": mail(
+        "Content-Type: multipart/alternative; boundary=out", "This is a multi-part message in MIME format.\n\n" + PARTS
+    ),
+    "parts, never closed": mail("Content-Type: multipart/mixed; boundary=out", PARTS.replace("--out--\r\n", "")),
+    "parts, a header of another kind": mail(
+        "Content-Type: multipart/mixed; boundary=out", PARTS.replace("Content", "X-Id: 1\r\nContent", 1)
+    ),
+    "parts, with an encoding": mail("Content-Type: multipart/mixed; boundary=out\nContent-Transfer-Encoding: 7bit", PARTS),
+    "a heading between dashes": mail("Content-Type: text/plain", "-- Acme --\nCode: 482913\n-- Acme --\n"),
+    "rules of dashes": mail("Content-Type: text/plain", "----------\nCode: 482913\n----------\n"),
+    "a signature's dashes": mail("Content-Type: text/plain", "Your code is 482913.\n\n-- \nAcme\n--\n"),
+    "no end": b"From: a@acme.example",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_an_honest_mail_is_read_once(name: str) -> None:
+    """A body that its own headers describe fits no other description."""
+    assert forms(HONEST[name]) == []
+
+
+MULTIPART = 'multipart/mixed; boundary="out"'
+CHANGED = {
+    "parts called a text": (mail("Content-Type: text/plain", PARTS), MULTIPART),
+    "parts called nothing": (mail("", PARTS), MULTIPART),
+    "another boundary": (mail("Content-Type: multipart/mixed; boundary=in", PARTS), MULTIPART),
+    "a boundary that is not there": (mail("Content-Type: multipart/mixed; boundary=none", PARTS), MULTIPART),
+    "a boundary that closes before it opens": (
+        mail("Content-Type: multipart/mixed; boundary=x", "--x--\nCode: 482913\n--x\n\nCode: 111222\n"),
+        "text/plain; charset=utf-8 8bit",
+    ),
+    "a boundary in a text that is never closed": (
+        mail("Content-Type: multipart/mixed; boundary=x", "Code: 482913\n--x\n\nCode: 111222\n"),
+        "text/plain; charset=utf-8 8bit",
+    ),
+    "a digest": (mail("Content-Type: multipart/digest; boundary=out", PARTS), MULTIPART),
+    "a whole mail": (mail("Content-Type: message/rfc822", "Your code: 482913\n"), "text/plain; charset=utf-8 8bit"),
+    "a file": (mail('Content-Type: text/plain; name="a.eml"', "Your code: 482913\n"), "text/plain; charset=utf-8 8bit"),
+    "an attachment": (mail("Content-Disposition: attachment", "Your code: 482913\n"), "text/plain; charset=utf-8 8bit"),
+    "base64 called a text": (mail("Content-Type: text/plain", PACKED), "text/plain; charset=utf-8 base64"),
+    "a text called base64": (mail("Content-Transfer-Encoding: base64", "Your code: 482913\n"), "text/plain; charset=utf-8 8bit"),
+    "quoted called a text": (mail("Content-Type: text/plain", QUOTED), "text/plain; charset=utf-8 quoted-printable"),
+    "a text called quoted": (
+        mail("Content-Transfer-Encoding: quoted-printable", "Your code: =3482913\n"),
+        "text/plain; charset=utf-8 8bit",
+    ),
+    "a page called a text": (mail("Content-Type: text/plain", PAGE), "text/html; charset=utf-8 8bit"),
+    "a text called a page": (mail("Content-Type: text/html", TEXT), "text/plain; charset=utf-8 8bit"),
+    "a text with tags called a page": (mail("Content-Type: text/html", "Code <b>482913</b>\n"), "text/plain; charset=utf-8 8bit"),
+    "UTF-16": (mail("Content-Type: text/plain; charset=utf-16", "Your code: 482913\n"), "text/plain; charset=utf-8 8bit"),
+    "a Japanese escape": (
+        mail("Content-Type: text/plain", "Code \x1b$B%3!<%I\x1b(B 482913\n"),
+        "text/plain; charset=iso-2022-jp 8bit",
+    ),
+    "UTF-8 called Western": (mail("Content-Type: text/plain; charset=iso-8859-1", TEXT), "text/plain; charset=utf-8 8bit"),
+    "Western called UTF-8": (mail("Content-Type: text/plain", TEXT.encode("latin-1")), "text/plain; charset=windows-1252 8bit"),
+    "halves of characters": (
+        mail("Content-Type: text/plain; charset=windows-1251", b"Code: \xa4A482913\r\n"),
+        "text/plain; charset=big5hkscs 8bit",
+    ),
+    "lines to be joined": (
+        mail("Content-Type: text/plain; format=flowed", "Code: 48 \n2913\n"),
+        "text/plain; charset=utf-8 8bit",
+    ),
+    "joined lines": (mail("Content-Type: text/plain", "Code: 48 \n2913\n"), "text/plain; charset=utf-8; format=flowed 8bit"),
+    "more than anybody writes": (
+        mail("Content-Type: text/plain; " + "x=y;\n " * 2_000, "Your code: 482913\n"),
+        "text/plain; charset=utf-8 8bit",
+    ),
+    "two types": (mail("Content-Type: text/html\nContent-Type: text/plain", "Code: 482913\n"), "text/plain; charset=utf-8 8bit"),
+    "a text around parts": (
+        mail("Content-Type: multipart/mixed; boundary=out", "Dear Ann,\n" + PARTS),
+        "text/plain; charset=utf-8 8bit",
+    ),
+    "parts, and a text behind": (
+        mail("Content-Type: multipart/mixed; boundary=out", PARTS + "P.S.\n"),
+        "text/plain; charset=utf-8 8bit",
+    ),
+    "parts, and a foreword with a code": (
+        mail("Content-Type: multipart/mixed; boundary=out", "A multi-part message: 482913\n" + PARTS),
+        "text/plain; charset=utf-8 8bit",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_the_authors_description_is_among_the_others(name: str) -> None:
+    """Where the headers are not the body's own, what the body fits is offered."""
+    content, expected = CHANGED[name]
+    assert expected in forms(content)
+
+
+def test_what_fits_hardly_is_marked() -> None:
+    """A description that only chance allows counts less: it must show another value, and not just none."""
+    for content, expected in (
+        (CHANGED["base64 called a text"][0], False),
+        (CHANGED["joined lines"][0], True),
+        (CHANGED["halves of characters"][0], True),
+    ):
+        assert {one.is_loose for one in others(content)} == {expected}

@@ -1,0 +1,206 @@
+"""A store's contract: what is due when, doubts, deadlines, and clocks that jump."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from mailbridge.core.delivery import Accepted, Deferred, Doubtful, State
+from tests.loop import looped
+from tests.store.contract import DAYS, GRACE, RETENTION, SECOND, Contract, Place
+from tests.store.mails import LIFETIME, arrival, draft
+
+
+class TimeContract(Contract):
+    """Nothing goes too early, and nothing too late."""
+
+    @looped
+    async def test_a_deferred_delivery_comes_back_when_due(self, place: Place) -> None:
+        """Not before its time; `next_at` says when; its attempts are counted."""
+        store = place.open()
+        receipt = await self._put(store, place)
+        await self._settled(store, receipt.claims[0], Deferred(reason="503", retry_after=7 * SECOND), place)
+        due = await store.outbox.claim(limit=10)
+        assert (due.claims, due.next_at) == ((), place.time.now() + 7 * SECOND)
+        place.time.pass_by(7 * SECOND)
+        (claim,) = (await store.outbox.claim(limit=10)).claims
+        assert (claim.delivery.attempts, claim.token) == (1, receipt.claims[0].token + 1)
+        assert (await store.outbox.claim(limit=10)).next_at is None
+        await store.close()
+
+    @looped
+    async def test_no_more_is_claimed_than_asked_for(self, place: Place) -> None:
+        """``limit`` holds over targets, and what is left is due still; busy targets are left out."""
+        store = place.open()
+        for number in range(6):
+            receipt = await self._put(store, place, identifier=f"u{number}@example.com", target=f"t{number % 2}")
+            await store.outbox.release(receipt.claims)
+        assert (await store.outbox.claim(limit=1, busy=["t0", "t1"])).next_at is None
+        claims = (await store.outbox.claim(limit=2, busy=["t1"])).claims
+        assert [claim.delivery.draft.target for claim in claims] == ["t0", "t0"]
+        due = await store.outbox.claim(limit=3)
+        assert (len(due.claims), due.next_at) == (3, place.time.now())
+        assert len((await store.outbox.claim(limit=3)).claims) == 1
+        await store.close()
+
+    @looped
+    async def test_nothing_is_handed_out_after_its_deadline(self, place: Place) -> None:
+        """A claim at the deadline finds nothing; the delivery is expired, and a sweep brings up who waits behind it."""
+        store = place.open()
+        first = await self._put(store, place, "111111", sender="a@larch.example", lifetime=30 * SECOND)
+        await self._put(store, place, "222222", sender="b@larch.example")
+        await self._put(store, place, "333333", identifier="bob@example.com", lifetime=30 * SECOND)
+        await self._settled(store, first.claims[0], Deferred(reason="503", retry_after=timedelta(minutes=5)), place)
+        place.time.pass_by(30 * SECOND)
+        assert await self._code((await store.outbox.claim(limit=10)).claims) == ["222222"]
+        await store.sweep()
+        assert await self._state(store, 1) is State.EXPIRED
+        await store.close()
+
+    @looped
+    async def test_a_sweep_expires_and_brings_up_the_next(self, place: Place) -> None:
+        """The one behind an expired head gets a due time, and is claimed."""
+        store = place.open()
+        first = await self._put(store, place, "111111", sender="a@larch.example", lifetime=30 * SECOND)
+        await self._put(store, place, "222222", sender="b@larch.example")
+        await self._settled(store, first.claims[0], Deferred(reason="503", retry_after=timedelta(seconds=29)), place)
+        place.time.pass_by(31 * SECOND)
+        await store.sweep()
+        assert await self._state(store, 1) is State.EXPIRED
+        assert await self._code((await store.outbox.claim(limit=10)).claims) == ["222222"]
+        await store.close()
+
+    @looped
+    async def test_what_comes_in_too_late_is_expired(self, place: Place) -> None:
+        """A code whose lifetime was over when it was stored is kept and shown, and not claimed."""
+        store = place.open()
+        one = arrival(draft(lifetime=SECOND), at=place.time.now())
+        place.time.pass_by(2 * SECOND)
+        assert (await store.put(one)).claims == ()
+        assert (await store.outbox.counts())[State.EXPIRED] == 1
+        await store.close()
+
+    @looped
+    async def test_a_doubt_blocks_its_line(self, place: Place) -> None:
+        """After an attempt without an answer nothing goes for the grace, not even a newer code of the sender."""
+        store = place.open()
+        first = await self._put(store, place, "111111")
+        await self._settled(store, first.claims[0], Doubtful(reason="no answer"), place)
+        second = await self._put(store, place, "222222")
+        assert (second.claims, second.superseded) == ((), 0)
+        place.time.pass_by(GRACE - SECOND)
+        assert (await store.outbox.claim(limit=10)).claims == ()
+        place.time.pass_by(SECOND)
+        assert await self._code((await store.outbox.claim(limit=10)).claims) == ["222222"]
+        assert await self._state(store, 1) is State.SUPERSEDED
+        await store.close()
+
+    @looped
+    async def test_a_doubt_is_remembered(self, place: Place) -> None:
+        """The delivery comes back after the grace as one that must be asked for first."""
+        store = place.open()
+        first = await self._put(store, place)
+        await self._settled(store, first.claims[0], Doubtful(reason="no answer"), place)
+        place.time.pass_by(GRACE)
+        (claim,) = (await store.outbox.claim(limit=10)).claims
+        assert (claim.delivery.is_doubtful, claim.delivery.attempts) == (True, 1)
+        await store.close()
+
+    @looped
+    async def test_a_doubt_blocks_beyond_the_deadline(self, place: Place) -> None:
+        """A request that may still arrive blocks its line although its own code is over meanwhile, for a new mail too."""
+        store = place.open()
+        first = await self._put(store, place, "111111", lifetime=2 * SECOND, sender="a@larch.example")
+        await self._put(store, place, "222222", sender="b@larch.example")
+        await self._settled(store, first.claims[0], Doubtful(reason="no answer"), place)
+        place.time.pass_by(3 * SECOND)
+        await store.sweep()
+        assert (await store.outbox.claim(limit=10)).claims == ()
+        third = await self._put(store, place, "333333", sender="b@larch.example")
+        assert (third.claims, third.superseded) == ((), 1)
+        place.time.pass_by(2 * SECOND)
+        await store.sweep()
+        assert await self._state(store, 1) is State.EXPIRED
+        assert await self._code((await store.outbox.claim(limit=10)).claims) == ["333333"]
+        await store.close()
+
+    @pytest.mark.parametrize("jump", [DAYS, -DAYS], ids=["forward", "back"])
+    @looped
+    async def test_a_clock_that_jumps_while_a_code_lives(self, place: Place, jump: timedelta) -> None:
+        """On one boot a restart after a jump of days neither expires a live code nor lets it live longer."""
+        store = place.open()
+        await self._put(store, place)
+        await place.kill(store)
+        place.time.jump(jump)
+        store = place.open()
+        place.time.pass_by(LIFETIME - SECOND)
+        assert len((await store.outbox.claim(limit=10)).claims) == 1
+        await place.kill(store)
+        store = place.open()
+        place.time.pass_by(2 * SECOND + GRACE)
+        await store.sweep()
+        assert await self._state(store, 1) is State.EXPIRED
+        await store.close()
+
+    @looped
+    async def test_a_code_told_to_the_target_in_its_time(self, place: Place) -> None:
+        """What the target is told as the end of a code is on the wall clock as it is now, however that was moved."""
+        store = place.open()
+        receipt = await self._put(store, place)
+        await store.outbox.release(receipt.claims)
+        place.time.jump(DAYS)
+        (claim,) = (await store.outbox.claim(limit=10)).claims
+        assert claim.expires_at == place.time.now() + LIFETIME
+        await store.close()
+
+    @looped
+    async def test_a_boot_with_a_clock_behind(self, place: Place) -> None:
+        """After a reboot steady time is not before the newest mail: a code does not live longer than its lifetime."""
+        store = place.open()
+        await self._put(store, place)
+        await place.kill(store)
+        place.time.reboot("boot-2", -DAYS)
+        store = place.open()
+        place.time.pass_by(LIFETIME)
+        await store.sweep()
+        assert await self._state(store, 1) is State.EXPIRED
+        await store.close()
+
+    @looped
+    async def test_the_wall_is_taken_up_again_when_nothing_lives(self, place: Place) -> None:
+        """After a jump, the sweep that finds no live code puts steady time back on the wall, for the next start too."""
+        store = place.open()
+        receipt = await self._put(store, place)
+        place.time.jump(DAYS)
+        await store.sweep()
+        await self._settled(store, receipt.claims[0], Accepted(), place)
+        await store.sweep()
+        later = await self._put(store, place, identifier="bob@example.com")
+        assert later.claims[0].delivery.received_at == place.time.now()
+        await place.kill(store)
+        store = place.open()
+        place.time.pass_by(LIFETIME - SECOND)
+        assert len((await store.outbox.claim(limit=10)).claims) == 1
+        await place.kill(store)
+        store = place.open()
+        place.time.pass_by(2 * SECOND + GRACE)
+        await store.sweep()
+        assert await self._state(store, 2) is State.EXPIRED
+        await store.close()
+
+    @looped
+    async def test_a_clock_that_was_ahead_keeps_no_code_longer(self, place: Place) -> None:
+        """What was stored under a clock days ahead is erased a quarter of an hour after that was set right."""
+        place.time.jump(DAYS)
+        store = place.open()
+        receipt = await self._put(store, place)
+        await self._settled(store, receipt.claims[0], Accepted(), place)
+        place.time.jump(-DAYS)
+        await store.sweep()
+        place.time.pass_by(RETENTION.code + SECOND)
+        await store.sweep()
+        (delivery,) = await store.outbox.deliveries()
+        assert not delivery.draft.content
+        assert (await store.mails.page())[0].subject == ""
+        await store.close()
