@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from mailbridge.core.candidates import Shape, shapes
 from mailbridge.core.features import Feature
@@ -48,8 +49,18 @@ class Reader:
         """What has the shape of a code in a line."""
         found = self._shapes.get(text)
         if found is None:
-            found = self._shapes[text] = tuple(shapes(text, is_slot=self._is_slot(text)))
+            found = self._shapes[text] = self._dated(text, tuple(shapes(text, is_slot=self._is_slot(text))))
         return found
+
+    def _dated(self, text: str, found: tuple[Shape, ...]) -> tuple[Shape, ...]:
+        """The shapes, each part of a date that is written out with a month's name of any language refused as one."""
+        if not any(shape.refusal in (None, "year") and shape.kind == "digits" for shape in found):
+            return found
+        dates = [match.span() for match in self.wording.dates.finditer(folded(text))]
+        return tuple(
+            replace(shape, refusal="date or time") if any(low < shape.end and shape.start < high for low, high in dates) else shape
+            for shape in found
+        )
 
     def _is_slot(self, text: str) -> bool:
         """Whether small letters in a line may be a code: it is one word of them, or it names a code."""
