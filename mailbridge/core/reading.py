@@ -58,7 +58,9 @@ class Reader:
             return found
         dates = [match.span() for match in self.wording.dates.finditer(folded(text))]
         return tuple(
-            replace(shape, refusal="date or time") if any(low < shape.end and shape.start < high for low, high in dates) else shape
+            replace(shape, refusal="date or time")
+            if any(low < shape.end and shape.start < high for low, high in dates)
+            else shape
             for shape in found
         )
 
