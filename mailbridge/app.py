@@ -40,7 +40,7 @@ from mailbridge.sinks import Sink
 from mailbridge.store import Store, StoreUnavailable
 from mailbridge.store.cipher import read_key
 from mailbridge.store.sqlite import key_path_of, open_sqlite, path_of
-from mailbridge.targets import practice_of, pull_keys, target_of, targets_of
+from mailbridge.targets import longest_grace, practice_of, pull_keys, target_of, targets_of
 from mailbridge.trust import gmail, verify
 from mailbridge.trust.dns import Dns, Resolver
 from mailbridge.trust.seal import Sealer
@@ -197,7 +197,7 @@ async def bridge(
     metrics = Metrics()
     guide = guide_of(settings)
     async with AsyncExitStack() as stack:
-        store: Store = open_sqlite(settings.store, settings.retention, clock=clock, grace=settings.skyvern.grace)
+        store: Store = open_sqlite(settings.store, settings.retention, clock=clock, grace=longest_grace(settings))
         stack.push_async_callback(store.close)
         starting = asyncio.ensure_future(
             stack.enter_async_context(

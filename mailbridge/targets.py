@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from datetime import timedelta
 
 from mailbridge.config.settings import Settings, TargetSettings
 from mailbridge.core.secret import Secret
@@ -42,6 +43,11 @@ def targets_of(settings: Settings, practice: Practice | None, practice_address: 
         use_env_proxy=main.use_env_proxy,
     )
     return (first, *settings.target)
+
+
+def longest_grace(settings: Settings) -> timedelta:
+    """How long what a killed process had begun may still arrive, at whichever target."""
+    return max(settings.skyvern.grace, *(one.grace for one in settings.target), timedelta())
 
 
 def target_of(stack: AsyncExitStack, settings: TargetSettings, metrics: Metrics) -> Target:
