@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import apsw
 
 from mailbridge.clock import SteadyClock, from_micros, to_micros
-from mailbridge.core.delivery import Claim, Delivery, Draft, State
+from mailbridge.core.delivery import Claim, Delivery, Draft, State, changed
 from mailbridge.core.occurrence import NEW, Arrived, Asked, Lost, Occurrence, Passed, Queue, Retried, Unreadable
 from mailbridge.core.queue import LEASE, Change, Decision, Event, decide, is_under_way_long
 from mailbridge.store import Due
@@ -195,7 +195,7 @@ class Queues:
     def _claim(self, connection: apsw.Connection, row: Delivery, added: int) -> Claim | None:
         """The claim of a row; None where its code cannot be read."""
         if row.id == NEW:
-            delivery: Delivery | None = replace(row, id=added)
+            delivery: Delivery | None = changed(row, id=added)
         else:
             found: Any = connection.execute("SELECT uid, content FROM delivery WHERE id = ?", (row.id,)).fetchone()
             delivery = with_content(row, found[0], found[1], self._cipher)
