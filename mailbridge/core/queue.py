@@ -23,13 +23,13 @@ older code from becoming the newest one at the target. Whatever takes the head a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, assert_never
 
-from mailbridge.core.delivery import UNFINISHED, Accepted, Deferred, Delivery, Doubtful, Draft, Lapsed, Refused, State, changed
+from mailbridge.core.delivery import UNFINISHED, Accepted, Deferred, Delivery, Doubtful, Draft, Lapsed, Refused, State
 from mailbridge.core.occurrence import (
     NEW,
     Arrived,
@@ -322,13 +322,13 @@ class _Desk:
         if older.state is State.PENDING and not self._is_blocked(older):
             self._change(older, Event.NEWER, reason=OVERTAKEN)
         elif not older.is_overtaken:
-            self._put(changed(older, is_overtaken=True), None)
+            self._put(replace(older, is_overtaken=True), None)
 
     def _bring_up(self) -> None:
         """Give the head a due time if it waits and has none: somebody will ask for it then."""
         for row in self._in_order():
             if row.state is State.PENDING and row.due_at is None:
-                self._put(changed(row, due_at=self._now), None)
+                self._put(replace(row, due_at=self._now), None)
             return
 
     def _change(self, row: Delivery, event: Event, **fields: Any) -> Delivery:
@@ -343,7 +343,7 @@ class _Desk:
         """The row after an event of the table. What belongs to one state only does not outlive it."""
         state = TRANSITIONS[row.state, event]
         kept: dict[str, Any] = {"due_at": None, "blocked_until": None} | fields
-        return changed(row, state=state, final_at=None if state in UNFINISHED else self._now, **kept)
+        return replace(row, state=state, final_at=None if state in UNFINISHED else self._now, **kept)
 
     def _put(self, row: Delivery, event: Event | None) -> None:
         self._rows[row.id] = row
