@@ -13,7 +13,7 @@ from typing import Any
 
 from mailbridge.app.preparation import Prepared
 from mailbridge.app.snapshot import Live, snapshot
-from mailbridge.app.targets import Receiver, Served, guard, receiver_of, target_of, targets_of
+from mailbridge.app.targets import Receiver, Served, guard, longest_grace, receiver_of, target_of, targets_of
 from mailbridge.clock import SteadyClock
 from mailbridge.dispatch.dispatcher import Dispatcher
 from mailbridge.intake.pool import ParserPool, parser_pool
@@ -76,7 +76,7 @@ async def start_engine(stack: AsyncExitStack, prepared: Prepared, flush: Flush, 
     """
     settings = prepared.settings
     clock, metrics = SteadyClock(), Metrics()
-    store: Store = open_sqlite(settings.store, settings.retention, clock=clock, grace=settings.skyvern.grace)
+    store: Store = open_sqlite(settings.store, settings.retention, clock=clock, grace=longest_grace(settings))
     stack.push_async_callback(store.close)
     key = read_key(key_path_of(settings.store), is_made=False)
     masks.guard(key)
