@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from mailbridge.app.daemon import Bridge, bridge
+from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import (
     HttpSettings,
     IdentitySettings,
