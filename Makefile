@@ -57,7 +57,7 @@ quality: $(VENV)/.dev ## how many codes come out right, wrong or not at all, and
 
 train: $(VENV)/.dev ## whether a fitted model would do better than the weights, over products that it has not seen
 	@$(BIN)/uv sync --quiet --locked --inexact --group train
-	@$(BIN)/python -m tests.extraction.train
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.extraction.train
 
 fuzz: $(VENV)/.dev ## FUZZ mutations of each kind: SMTP, IMAP, HTTP, mails, signatures, seals, keys, policies, configurations
 	@$(BIN)/python -m tests.fuzz.fuzz --count $(FUZZ)

@@ -14,7 +14,7 @@ from typing import Any
 from mailbridge.app.additions import additions
 from mailbridge.app.preparation import Prepared, prepare
 from mailbridge.app.snapshot import Live, snapshot
-from mailbridge.app.targets import Receiver, Served, guard, receiver_of, target_of, targets_of
+from mailbridge.app.targets import Receiver, Served, guard, longest_grace, receiver_of, target_of, targets_of
 from mailbridge.clock import SteadyClock
 from mailbridge.config.added import merged
 from mailbridge.config.settings import Settings
@@ -79,7 +79,7 @@ async def start_engine(stack: AsyncExitStack, prepared: Prepared, flush: Flush, 
     """
     settings = prepared.settings
     clock, metrics = SteadyClock(), Metrics()
-    store: Store = open_sqlite(settings.store, settings.retention, clock=clock, grace=settings.skyvern.grace)
+    store: Store = open_sqlite(settings.store, settings.retention, clock=clock, grace=longest_grace(settings))
     stack.push_async_callback(store.close)
     key = read_key(key_path_of(settings.store), is_made=False)
     masks.guard(key)

@@ -33,7 +33,7 @@ ADDRESSED: tuple[tuple[str, re.Pattern[str]], ...] = (
 )
 """What holds digits and letters that are no code, with the mark without which it is not there: web and mail addresses, ids."""
 
-LEFT = r"(?<![A-Za-z0-9_%\u00b5-\u024f\u0370-\u058f\-–/#+&])"
+LEFT = r"(?<![A-Za-z0-9_%\u00b5-\u024f\u0370-\u058f\-–/#+&@])"
 RIGHT = r"(?![A-Za-z0-9_\u00b5-\u024f\u0370-\u058f\-–/@=%]|[.,:]\d)"
 SHAPES = re.compile(
     rf"{LEFT}(?<!\d[.,:])(?P<any>#?(?:"
@@ -216,7 +216,7 @@ def _shape(shown: str, start: int, text: str, stretches: list[Stretch], *, is_ru
         look=look,
         is_grouped=len(shown) != len(bare),
         is_run_in=is_run_in,
-        is_random=refusal is None and look is not Look.WORD and kind != "digits" and _is_random(shown, bare, kind),
+        is_random=refusal is None and look is None and kind != "digits" and _is_random(shown, bare, kind),
     )
 
 
@@ -246,9 +246,9 @@ def _as_word(shown: str, bare: str, kind: str) -> tuple[str | None, Look | None]
         return "number run into a word", None
     if ORDINAL.fullmatch(shown):
         return "measure", None
-    letters = re.sub(r"[^A-Za-z]", "", shown)
-    is_written = letters.islower() or letters.isupper() or letters.istitle()
-    if NAMED_NUMBER.fullmatch(bare) and is_written and re.search(letters, shown) and reads_as_word(letters):
+    runs = re.findall(r"[A-Za-z]+", shown)
+    letters = "".join(runs)
+    if NAMED_NUMBER.fullmatch(bare) and (len(runs) == 1 or min(map(len, runs)) > 2) and all(map(_is_written_word, runs)):
         return None, Look.WORD_AND_NUMBER
     is_short = re.fullmatch(r"[A-Za-z]{2,}-?\d{1,2}|[A-Za-z]+[-–]\d{1,3}|\d{1,2}-[A-Za-z]{2,}", shown) is not None
     if is_short and not shown.isupper() and reads_as_word(letters):
@@ -256,8 +256,15 @@ def _as_word(shown: str, bare: str, kind: str) -> tuple[str | None, Look | None]
     return None, None
 
 
+def _is_written_word(letters: str) -> bool:
+    """Whether letters are a word, in one case or with a capital, as people write it."""
+    return (letters.islower() or letters.isupper() or letters.istitle()) and reads_as_word(letters)
+
+
 def _letters_refusal(shown: str) -> str | None:
     """Words and names are no codes; letters drawn at random may be one."""
+    if len(shown) < LIKELY_CODE and len(set(shown.casefold())) < 3:
+        return "word"  # XXXX stands for something else
     parts = re.split(r"[-–‐‑ ]", shown)
     if len(parts) == 1 and not shown.isupper():
         pieces = PIECES.findall(shown)

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import re2
 
+from mailbridge.core import script
 from mailbridge.core.candidates import DIGIT, Shape, ascii_digits, masked
 from mailbridge.core.looks import certain
 from mailbridge.core.parts import Parts
@@ -15,13 +16,6 @@ from mailbridge.core.reading import Reader
 
 LONG_TEXT = 2_000
 SHORT_TEXT = 600
-MEETING = re2.compile(
-    r"(?i)(?:meeting|webinar|conference|besprechungs|konferenz)[ -]?(?:id|number|nummer)\b|\bid (?:de (?:la )?r[ée]uni[oó]n|da reunião|riunione|della riunione)"
-    r"|vergaderings?-?id|identyfikator spotkania|toplantı kimliği|идентификатор (?:конференции|собрания)|会议 ?(?:号|id)|會議 ?(?:號|id)|ミーティング ?id|회의 ?id"
-    r"|join (?:by phone|zoom|with google meet|the meeting now)|dial[- ]in (?:number|by)"
-)
-"""Meetings have a passcode too; the programs that invite to them say so in these words."""
-
 ROOM = re2.compile(r"\b\d{3}[ -]?\d{3,4}[ -]?\d{3,4}\b")
 """The number of a room to meet in, as the programs for it show it: nine to eleven digits in three groups."""
 
@@ -33,8 +27,8 @@ VENUE = re2.compile(
 KEYED = re2.compile(r"\b\d{4,10}#")
 """A number to be keyed into a telephone."""
 
-FEW = 4
-"""Letters up to which a text says nothing: it is a number, and no more."""
+FEW = 12
+"""Letters up to which a text without a subject says nothing: it is a number, and no more."""
 
 PRICE = re.compile(r"[$€£¥₹₽₩₺₴₫฿] ?\d|\d ?[$€£₹₽₩₺₴₫฿]")
 PERCENT = re.compile(r"\d ?[%％]|[%％] ?\d")
@@ -47,7 +41,7 @@ CALM = frozenset({"copyright line"})
 class Context:
     """``lone`` is the value of the one thing of a code's shape in a short mail without dates, prices or other numbers, else "".
 
-    ``is_bare``: the mail has hardly a letter beside it. ``is_of_site``: a program wrote it that calls itself by name, and it has no
+    ``is_bare``: the mail has no subject and hardly a letter beside it. ``is_of_site``: a program wrote it that calls itself by name, and it has no
     links: so sites send codes.
     """
 
@@ -69,12 +63,13 @@ class Context:
     is_listed: bool
     has_files: bool
     has_links: bool
+    link_texts: frozenset[str]
 
 
 def context_of(parts: Parts, reader: Reader, stated: timedelta | None) -> Context:
     """Read what holds for the whole mail. ``stated`` is the lifetime that it states."""
     whole = "\n".join(parts.texts)
-    folded = whole.casefold().replace("\n", " ")
+    folded = script.folded(whole).replace("\n", " ")
     size = len(folded) / (2 if "html" in parts.lines and "plain" in parts.lines else 1)
     speaks_of_code, speaks_of_else = spoken_of(parts.texts, reader)
     names_a_price = PRICE.search(whole) is not None
@@ -91,15 +86,16 @@ def context_of(parts: Parts, reader: Reader, stated: timedelta | None) -> Contex
         names_a_price=names_a_price,
         speaks_of_else=speaks_of_else,
         subject_kind=subject_kind(parts.texts[:1] if has_subject else [], reader),
-        is_meeting=is_meeting(whole),
+        is_meeting=is_meeting(whole, folded, reader),
         lone=lone_value([*parts.texts, *(line.text for line in parts.lines.get("image", ()))], reader) if is_calm else "",
-        is_bare=sum(map(str.isalpha, whole)) < FEW,
+        is_bare=not (has_subject and parts.texts[0].strip()) and sum(map(str.isalpha, whole)) < FEW,
         is_of_site=parts.is_automatic and not parts.addresses and any(name in folded for name in parts.names),
         names=parts.names,
         subject=parts.texts[0] if has_subject else "",
         is_listed=parts.is_listed,
         has_files=parts.has_files,
         has_links=bool(parts.addresses),
+        link_texts=parts.link_texts,
     )
 
 
@@ -120,9 +116,9 @@ def subject_kind(subject: list[str], reader: Reader) -> str | None:
     return "other" if found or PERCENT.search(subject[0]) else None
 
 
-def is_meeting(whole: str) -> bool:
+def is_meeting(whole: str, folded: str, reader: Reader) -> bool:
     """Whether the mail invites to a meeting: in the words of the programs for it, or by their name and a room's number."""
-    if MEETING.search(whole) is not None:
+    if reader.wording.meeting.search(folded) is not None:
         return True
     return ROOM.search(whole) is not None and (VENUE.search(whole) is not None or KEYED.search(whole) is not None)
 

@@ -55,7 +55,7 @@ def extract(message: Message, *, rules: RuleSet, now: datetime, default_lifetime
         # A subject that was forwarded with the mail may show the code too: it is as old as the mail.
         if inside.verdict is not Verdict.NONE and (found.verdict is Verdict.NONE or inside.value == found.value):
             return _aged(inside, inner.date, now, default_lifetime)
-    block = forwarded_block(message) if found.verdict.is_pushed else None
+    block = forwarded_block(message, rules.wording.forward) if found.verdict.is_pushed else None
     return _aged(found, _latest(block), now, default_lifetime)
 
 
@@ -94,7 +94,7 @@ def _extract(message: Message, rules: RuleSet) -> Extraction:
         quick = _from_text(message, reader)
         if quick is not None:
             return quick
-    parts = parts_of(message)
+    parts = parts_of(message, rules.wording.forward)
     stated = lifetime.stated_lifetime(parts.texts, rules.wording)
     expires_at = lifetime.stated_expiry(parts.texts, rules.wording)
     if matched is not None:
@@ -121,7 +121,7 @@ def _from_text(message: Message, reader: Reader) -> Extraction | None:
     page = message.plain
     if page is None or not any(reader.shapes(ascii_digits(line.text)) for line in page.lines):
         return None
-    parts = parts_of(message, with_html=False)
+    parts = parts_of(message, reader.wording.forward, with_html=False)
     stated = lifetime.stated_lifetime(parts.texts, reader.wording)
     context = context_of(parts, reader, stated)
     expires_at = lifetime.stated_expiry(parts.texts, reader.wording)
@@ -233,7 +233,8 @@ def _is_nearly(one: Evidence, context: Context) -> bool:
     """A likely code that falls short: with it, a link of the same mail is held too."""
     shape = one.shape
     is_placed = one.has(Feature.OWN_LINE, Feature.AFTER_COLON, Feature.LARGE, Feature.LONE)
-    if not is_placed or shape.kind not in ("digits", "mixed") or shape.look is not None or one.score < NEARLY:
+    is_likely = shape.kind in ("digits", "mixed") or (shape.is_random and one.score >= THRESHOLD)
+    if not is_placed or not is_likely or shape.look is not None or one.score < NEARLY:
         return False
     veto = veto_of(one, context)
     return veto is None or veto.name != "own-name"
@@ -260,11 +261,12 @@ def _link(
     ranked = links.rank(_links(message), rules.wording)
     if not ranked:
         return none
-    sender = "" if is_forward(message) else message.sender
+    sender = "" if is_forward(message, rules.wording.forward) else message.sender
     if ranked[0].score < LINK_THRESHOLD:
         why = next(filter(None, map(links.purpose, ranked)), None)
     else:
-        why = links.objection(ranked[0], bare_subject(message.subject), parts.texts, rules.wording, sender)
+        subject = bare_subject(message.subject, rules.wording.forward)
+        why = links.objection(ranked[0], subject, parts.texts, rules.wording, sender)
     if why is not None:
         return replace(none, reason=f"{why}: it is held; {PUSHED_BY}")
     if ranked[0].score < LINK_THRESHOLD:

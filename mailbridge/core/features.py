@@ -133,7 +133,7 @@ WEIGHTS: Mapping[Feature, float] = MappingProxyType(
         F.ELSE_ABOVE: -4.0,
         F.CALLED_ELSE: -5.0,
         F.LISTED: -6.0,
-        F.VALID_TO_DAY: -4.0,
+        F.VALID_TO_DAY: -6.0,
     }
 )
 """Every feature and what it adds. A candidate needs THRESHOLD to be a code."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from mailbridge.core import stamps
@@ -11,6 +11,7 @@ from mailbridge.core.addresses import canonical, parse_forwarding_envelope, spli
 from mailbridge.core.forwards import ForwardedBlock, forwarded_block
 from mailbridge.core.mail import Message
 from mailbridge.core.recipients import Recipient
+from mailbridge.core.wording import ForwardWords
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +61,15 @@ LATER_STAMPS = ("X-Original-To", "X-Delivered-To", "Envelope-To", "X-Envelope-To
 class IdentityPolicy:
     """Which identifiers may be pushed, and which addresses are our own plumbing and never one.
 
-    ``known`` are exact addresses or patterns with ``*``; ``learned`` exact spellings that a target expects.
+    ``known`` are exact addresses or patterns with ``*``; ``learned`` exact spellings that a target expects. ``forward`` are the
+    words by which a block of forwarded headers is known.
     """
 
     known: tuple[str, ...] = ("*",)
     learned: tuple[str, ...] = ()
     own_domains: tuple[str, ...] = ()
     own_addresses: tuple[str, ...] = ()
+    forward: ForwardWords = field(default_factory=ForwardWords)
 
     def is_own(self, address: str) -> bool:
         """Whether an address is ours: it says how the mail came here, not for whom it was."""
@@ -98,16 +101,20 @@ class _Clues:
     """The addresses that a mail offers, in the order in which they are believed."""
 
     def __init__(self, policy: IdentityPolicy) -> None:
-        self._policy = policy
+        self.policy = policy
         self.found: list[Clue] = []
 
     def add(self, mailbox: str | None, source: str) -> str | None:
         """Note a mailbox that was read; give it if it may be an identifier."""
         if not mailbox or len(self.found) >= MAX_CLUES:
             return None
-        is_own = self._policy.is_own(mailbox)
+        is_own = self.policy.is_own(mailbox)
         self.found.append(Clue(address=mailbox, source=source, verdict="own domain" if is_own else "candidate"))
         return None if is_own else mailbox
+
+    def is_exact(self, mailbox: str) -> bool:
+        """Whether a mailbox is known by itself, not by a pattern."""
+        return self.policy.spelling(mailbox) is not None
 
     def told(self, chosen: set[tuple[str, str]]) -> tuple[Clue, ...]:
         """The clues as they ended, each chosen one (address, source) marked once."""
@@ -184,13 +191,14 @@ def _offered(message: Message, mail_from: str, clues: _Clues, *, are_stamps_beli
         return _oldest_received(message, clues) if are_stamps_believed else []
     if len(typed) == 1 and len(message.to) == 1:
         return [(typed[0], "To")]
-    block = forwarded_block(message) if not typed else None
+    block = forwarded_block(message, clues.policy.forward) if not typed else None
     if block is not None:
         offered = _by_hand(message, block, clues)
         if offered or block.is_to_unclear or len(block.to) > 1:
             return offered
-    if len(typed) == 1:
-        return [(typed[0], "To")]
+    exact = [one for one in typed if clues.is_exact(one)]
+    if len(typed) == 1 or len(exact) == 1:
+        return [((exact or typed)[0], "To")]
     return _oldest_received(message, clues) if are_stamps_believed else []
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import re2
 
 from mailbridge.core.mail import Link
+from mailbridge.core.script import folded
 from mailbridge.core.url import ascii_host, host_of, read
 from mailbridge.core.wording import Wording
 
@@ -43,35 +44,9 @@ TRACKER = re2.compile(
 )
 """Addresses that say nothing of where they lead: words have to."""
 
-IDLE_TEXT = re2.compile(
-    r"(?i)unsubscribe|privacy|terms|help|support|contact us|preferences|view (?:it )?in (?:your )?browser|not you|didn.t|wasn.t|cancel|deny|report|secure your account|abmelden|datenschutz|impressum|désabonner|cancelar suscripción|learn more|read more|subscri"
-)
-NOTICE = re2.compile(
-    r"has been changed|was changed|have been changed|successfully reset|was reset|wurde geändert|a été modifié|ha sido cambiad"
-)
-INVITED = re2.compile(
-    r"\binvited (?:you|by|to)|been invited|invites you|eingeladen|invité|te ha invitado|survey|umfrage|subscription to|unverified wallet|request to link|on behalf of|accept(?:ing)? (?:team|this request)|requested to link"
-)
-RESET_WORDS = re2.compile(
-    r"reset|recover|forgot|zurücksetz|réinitialis|restablec|recuper|redefin|reimposta|reset|сброс|восстанов|obnov|смяна|重置|重設|パスワード|비밀번호"
-)
-SENSITIVE = re2.compile(
-    r"magic|sign|log|verif|confirm|anmeld|bestätig|connexion|connect|confirmer|acce|inici|verific|活|認|验|登"
-)
 MONEY = re.compile(r"(?i)[$€£¥₹₽₿] ?\d|\d ?[$€£₹₽₿]|\d ?(?:btc|eth|usdt|usd|eur|gbp)\b")
 TAGS = re2.compile(r"(?i)(?:utm_\w+|fbclid|gclid|mc_[ce]id|_hs\w+|ref_?\w*|trk\w*|mkt_tok|s_kwcid|igshid)=[^&#]*")
 """What campaigns add to an address: random, and no token."""
-
-THREAT = re2.compile(
-    r"suspen[ds]|suspension|will be (?:closed|deleted|terminated|disabled)|avoid (?:losing|interruption)|\bwallet\b|keep (?:my |the )?same password"
-    r"|mailbox is (?:almost )?full|\b(?:limited|restricted|locked out)\b|customs|parcel|eingeschränkt|gesperrt|suspendu|bloqué|colis|bloqueada|sospes|geblokkeerd|pakket"
-)
-"""How phishing hurries its readers; a mail that says so is held unless its address says what it does, and leads to its sender."""
-
-ACCOUNT = re2.compile(
-    r"sign|log|account|e-?mail|regist|konto|anmeld|compte|connexion|cuenta|sesión|conta\b|accesso|accedi|учетн|аккаунт|вход|почт|メール|アカウント|ログイン|邮箱|郵箱|账|帳|登|계정|이메일|로그인"
-)
-"""Of what a subject must speak where it also names an order, a booking, an appointment."""
 
 MAX_PATH = 2_000
 CHANGES = re.compile(r"(?<=\d)[A-Za-z]|(?<=[A-Za-z])\d|(?<=[a-z])[A-Z]")
@@ -102,7 +77,7 @@ def rank(links: tuple[Link, ...], wording: Wording) -> list[RankedLink]:
             merged[link.url] = link
     ranked = [_score(link, wording) for link in merged.values()]
     with_token = [place for place, one in enumerate(ranked) if "a token" in one.why]
-    if len(with_token) == 1:
+    if len(with_token) == 1 and not ranked[with_token[0]].link.is_button:
         only = ranked[with_token[0]]
         ranked[with_token[0]] = replace(only, score=only.score + 0.5, why=(*only.why, "the only token"))
     return sorted(ranked, key=lambda one: -one.score)
@@ -120,12 +95,12 @@ def _score(link: Link, wording: Wording) -> RankedLink:
         score, why = score - 6, [*why, "a way out"]
     elif WEB_COPY.search(link.url) or (IDLE.search(link.url) and not STRICT.search(path)):
         score, why = score - 4, [*why, "an idle address"]
-    is_invited = wording.act.search(link.text.casefold()) is not None
-    if IDLE_TEXT.search(link.text) and not (is_invited and STRICT.search(path)):
+    is_invited = wording.act.search(folded(link.text)) is not None
+    if wording.idle.search(folded(link.text)) and not (is_invited and STRICT.search(path)):
         score, why = score - 4, [*why, "idle words"]
     if parts.path in ("", "/") and not parts.query and not parts.fragment:
         score, why = score - 5, [*why, "a home page"]
-    if (ACTING.search(path) or wording.act.search(parts.path.casefold())) and not is_reset:
+    if (ACTING.search(path) or wording.act.search(folded(parts.path))) and not is_reset:
         score, why = score + 2, [*why, "an acting address"]
     if STRICT.search(path) and not is_reset:
         score, why = score + 0.5, [*why, "an address that says so"]
@@ -177,31 +152,29 @@ def objection(best: RankedLink, subject: str, texts: list[str], wording: Wording
     An address that says so itself needs no words and so no language; one that says nothing (a click tracker) needs them in the
     subject and in the link; a mail that names a price, or that is long, needs both.
     """
-    text = " ".join(texts[:300]).casefold()
-    subject_speaks = wording.act.search(subject.casefold()) is not None
-    link_speaks = wording.act.search(best.link.text.casefold()) is not None
+    text, title = folded(" ".join(texts[:300])), folded(subject)
+    subject_speaks = wording.act.search(title) is not None
+    link_speaks = wording.act.search(folded(best.link.text)) is not None
     url = best.link.url
     is_strict = STRICT.search(url) is not None
-    is_hurried = THREAT.search(text[:3_000]) is not None
+    is_hurried = wording.threat.search(text[:3_000]) is not None
     if BARE_HOST.search(url):
         return "its link leads to a machine without a name"
-    if wording.other.search(subject.casefold()) is not None and not (subject_speaks and ACCOUNT.search(subject.casefold())):
+    if wording.other.search(title) is not None and not (subject_speaks and wording.account.search(title)):
         return purpose(best) or "its subject speaks of something else than signing in"
     if sender and is_stranger(url, sender) and (not (subject_speaks and link_speaks) or is_hurried):
         return purpose(best) or "its link leads to another domain than its sender's"
-    if NOTICE.search(text[:3_000]):
+    if wording.notice.search(text[:3_000]):
         return "it says that something was changed, and its link is for who did not do it"
-    if INVITED.search(text[:1_500]):
+    if wording.invited.search(text[:1_500]):
         return "its link accepts an invitation or a request of somebody else"
     if is_hurried and not is_strict:
         return purpose(best) or "it hurries its reader, and its link does not say what it does"
     if RESET.search(url) and not is_strict:
-        return None if RESET_WORDS.search(f"{subject} {best.link.text}".casefold()) else purpose(best)
+        return None if wording.reset.search(folded(f"{subject} {best.link.text}")) else purpose(best)
     if TRACKER.search(url) or not ACTING.search(url):
         is_clear = subject_speaks and link_speaks and len(text) < 2_500 and not MONEY.search(f"{subject} {text}")
-        return (
-            None if is_clear and SENSITIVE.search(subject.casefold()) else "neither its link nor its words say that it signs in"
-        )
+        return None if is_clear and wording.signing.search(title) else "neither its link nor its words say that it signs in"
     if MONEY.search(text) or len(text) > 4_000:
         is_clear = subject_speaks and link_speaks and is_strict
         return None if is_clear else "it names a price or is long, and does not say in subject, link and address that it signs in"

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mailbridge.core.candidates import Shape
-from mailbridge.core.labels import REACH, Label, folded
+from mailbridge.core.labels import REACH, Label
+from mailbridge.core.script import folded
 
 NEAR = 60
 ADJACENT = 14
@@ -102,7 +103,7 @@ def _before(
             continue
         if _is_number(shape):
             taken.setdefault(place, (shape.end, gap <= TOUCHING))
-        elif label.is_code and gap <= BESIDE and shape.refusal not in PASSING:
+        elif label.is_code and gap <= BESIDE and shape.kind != "letters" and shape.refusal not in PASSING:
             # What stands where the code should, and is none, has used the label up: it never passes to the next number.
             taken.setdefault(place, (shape.end, True))
         closing = CLOSES.search(between)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from mailbridge.core.forwards import bare_subject, is_forward, is_header_line
+from mailbridge.core.forwards import bare_subject, introduces_quotation, is_forward, is_header_line
 from mailbridge.core.mail import Line, Message, Page
+from mailbridge.core.wording import ForwardWords
 
 MAX_LINES = 1_500
-QUOTE = re.compile(
-    r"^(?:>|\|)|^(?:On|Am|Le|El|Il|Op|Em|W dniu|Den|Dne|Kl)\b.{5,200}(?:wrote|schrieb|écrit|escribió|ha scritto|schreef|escreveu|napisał|skrev|napsal)[^:]{0,20}:$"
-)
+LONGEST_VALUE = 24
 PROTOCOL = re.compile(
     r"(?i)^[>| ]{0,4}(?:received|return-path|mime-version|content-(?:type|transfer-encoding|disposition)|message-id|x-[a-z0-9-]{2,40}|reporting-mta"
     r"|(?:final|original)-recipient|diagnostic-code|remote-mta|arrival-date|dkim-signature|authentication-results|delivered-to|received-spf"
@@ -32,7 +31,7 @@ COMMON_HOSTS = frozenset({"com", "net", "org", "www", "mail", "email", "info", "
 class Parts:
     """``texts`` are the lines that a person sees, ``addresses`` the links, ``names`` what the sender is called (see `own_names`).
 
-    ``is_automatic``: its address is one from which programs write.
+    ``is_automatic``: its address is one from which programs write. ``link_texts``: the short words that links are shown as.
     """
 
     lines: dict[str, tuple[Line, ...]]
@@ -42,24 +41,25 @@ class Parts:
     is_listed: bool = False
     has_files: bool = False
     is_automatic: bool = False
+    link_texts: frozenset[str] = frozenset()
 
 
-def parts_of(message: Message, *, with_html: bool = True) -> Parts:
+def parts_of(message: Message, words: ForwardWords, *, with_html: bool = True) -> Parts:
     """The parts of a mail, forwards and quotes set aside. Without its HTML where the plain part is to be read alone."""
     lines: dict[str, tuple[Line, ...]] = {}
     if message.subject:
-        lines["subject"] = (Line(text=bare_subject(message.subject)),)
+        lines["subject"] = (Line(text=bare_subject(message.subject, words)),)
     html = message.html if with_html else None
     if html is not None:
-        lines["html"], _ = _newest(html)
+        lines["html"], _ = _newest(html, words)
     if message.plain is not None:
-        lines["plain"], lines["quoted"] = _newest(message.plain)
-    if is_forward(message):
+        lines["plain"], lines["quoted"] = _newest(message.plain, words)
+    if is_forward(message, words):
         # What a forward quotes is not older than itself: it is the mail.
         if "plain" in lines:
             lines["plain"], lines["quoted"] = (*lines["plain"], *lines["quoted"]), ()
         for source in {"plain", "html"} & set(lines):
-            lines[source] = tuple(line for line in lines[source] if not is_header_line(line.text, message.subject))
+            lines[source] = tuple(line for line in lines[source] if not is_header_line(line.text, message.subject, words))
     if html is not None:
         lines["hidden"] = tuple(Line(text=text) for text in html.hidden)
         lines["image"] = tuple(Line(text=text) for text in html.images)
@@ -67,6 +67,9 @@ def parts_of(message: Message, *, with_html: bool = True) -> Parts:
         lines[source] = tuple(line for line in lines[source] if ":" not in line.text or not PROTOCOL.match(line.text))
     texts = [line.text for source in ("subject", "html", "plain") for line in lines.get(source, ())]
     links = [link.url for page in (html, message.plain) if page is not None for link in page.links]
+    link_texts = (
+        frozenset(link.text for link in html.links if len(link.text) <= LONGEST_VALUE) if html is not None else frozenset()
+    )
     return Parts(
         lines=lines,
         texts=texts,
@@ -74,18 +77,20 @@ def parts_of(message: Message, *, with_html: bool = True) -> Parts:
         names=own_names(message, links),
         is_listed=message.is_listed,
         has_files=message.has_files,
+        link_texts=link_texts,
         is_automatic=AUTOMATIC.search(message.sender.rpartition("@")[0]) is not None,
     )
 
 
-def _newest(page: Page) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
+def _newest(page: Page, words: ForwardWords) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
     """The newest part of a body, and what it quotes of older mails."""
     fresh: list[Line] = []
     quoted: list[Line] = []
     is_quoting = False
     for line in page.lines[:MAX_LINES]:
-        if QUOTE.match(line.text):
-            is_quoting = is_quoting or not line.text.startswith((">", "|"))
+        is_introduced = introduces_quotation(line.text, words)
+        if is_introduced or line.text.startswith((">", "|")):
+            is_quoting = is_quoting or is_introduced
             quoted.append(Line(text=line.text.lstrip("> |"), is_emphasised=line.is_emphasised))
         elif is_quoting:
             quoted.append(line)

@@ -69,7 +69,8 @@ def _amend(evidence: Evidence, naming: Naming, reading: Reading, index: int, con
         is_introduced = is_named or is_headed
     else:
         is_introduced = True
-    if shape.value == context.lone and (is_introduced or context.is_bare):
+    is_only = shape.value == context.lone and F.SUBJECT_OF_ELSE not in features
+    if is_only and (is_introduced or context.is_bare):
         features.add(F.LONE)
         is_apart = is_alone or F.MARKED in features or (F.AFTER_COLON in features and _is_last(reading.texts[index], shape))
         if F.SIGN_IN in features and not is_named and (is_apart or not context.has_links):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from mailbridge.core.candidates import Shape, shapes
 from mailbridge.core.features import Feature
-from mailbridge.core.labels import Label, folded, labels
+from mailbridge.core.labels import Label, labels
+from mailbridge.core.looks import Look
 from mailbridge.core.naming import ADJACENT, BESIDE, NEAR, NUMBERED, Naming, heading, namings
+from mailbridge.core.script import folded
 from mailbridge.core.wording import Wording
 
 MAX_LABELLED = 2_000
@@ -47,8 +50,20 @@ class Reader:
         """What has the shape of a code in a line."""
         found = self._shapes.get(text)
         if found is None:
-            found = self._shapes[text] = tuple(shapes(text, is_slot=self._is_slot(text)))
+            found = self._shapes[text] = self._dated(text, tuple(shapes(text, is_slot=self._is_slot(text))))
         return found
+
+    def _dated(self, text: str, found: tuple[Shape, ...]) -> tuple[Shape, ...]:
+        """The shapes, years that stand in a date written out in any language refused."""
+        if not any(shape.look is Look.YEAR for shape in found):
+            return found
+        days = [day.span() for day in self.wording.dates.finditer(folded(text))]
+        return tuple(
+            replace(shape, refusal="date or time", look=None)
+            if shape.look is Look.YEAR and any(low < shape.end and shape.start < high for low, high in days)
+            else shape
+            for shape in found
+        )
 
     def _is_slot(self, text: str) -> bool:
         """Whether small letters in a line may be a code: it is one word of them, or it names a code."""

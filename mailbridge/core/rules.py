@@ -161,6 +161,9 @@ def load(sources: Iterable[tuple[str, str]]) -> RuleSet:
                 languages.append(wording.read_language(origin, text))
                 continue
             content = tomllib.loads(text)
+        except wording.WordingError as fault:
+            problems += fault.problems
+            continue
         except (tomllib.TOMLDecodeError, ValueError) as fault:
             problems.append(f"{origin}: {fault}")
             continue

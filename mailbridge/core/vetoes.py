@@ -16,6 +16,9 @@ from mailbridge.core.looks import Look
 from mailbridge.core.parts import plain_name
 
 F = Feature
+LONGEST_SURE = 10
+"""Characters beyond which a number behind a prefix is a reference, unless nothing else may be the code."""
+
 SHORTEST_ALONE = 4
 """Letters up to which an abbreviation is as likely as a code."""
 
@@ -49,7 +52,8 @@ def _is_wordy(one: Evidence) -> bool:
 def _year(one: Evidence, _: Context) -> bool:
     if one.shape.look not in (Look.YEAR, Look.DAY):
         return False
-    is_sure = one.has(F.BESIDE_LABEL) and (not one.has(F.MID_SENTENCE) or one.has(F.LIFETIME))
+    is_meant = one.has(F.LIFETIME) or (one.has(F.LONE) and not one.has(F.MID_SENTENCE))
+    is_sure = one.has(F.BESIDE_LABEL) and is_meant
     return not _is_named(one) or not (one.has(F.OWN_LINE) or (is_sure and one.has_any(MEANT)))
 
 
@@ -82,7 +86,7 @@ def _called_else(one: Evidence, _: Context) -> bool:
 
 
 def _word_and_number(one: Evidence, _: Context) -> bool:
-    is_sure = _is_placed(one) or one.has(F.IN_LINK)
+    is_sure = one.has(F.OWN_LINE, F.IN_LINK)
     return one.shape.look is Look.WORD_AND_NUMBER and not (_is_named(one) and is_sure)
 
 
@@ -95,8 +99,11 @@ def _own_name(one: Evidence, context: Context) -> bool:
     return one.shape.kind != "digits" and plain_name(one.shape.shown) in context.names
 
 
-def _of_something_else(one: Evidence, _: Context) -> bool:
-    return one.has(F.SUBJECT_OF_ELSE) and (_is_wordy(one) or not one.has_any(MEANT))
+def _of_something_else(one: Evidence, context: Context) -> bool:
+    is_apart = one.has(F.OWN_LINE) or one.shape.value == context.lone
+    is_meant = one.has(F.LIFETIME) or (one.has(F.SIGN_IN) and is_apart)
+    is_unsure = _is_wordy(one) and not one.has(F.IN_LINK)
+    return one.has(F.SUBJECT_OF_ELSE) and (is_unsure or not is_meant)
 
 
 def _offered(one: Evidence, _: Context) -> bool:
@@ -109,13 +116,14 @@ def _phrase(one: Evidence, _: Context) -> bool:
     return one.shape.kind == "phrase" and not (_is_named(one) and is_sure)
 
 
-def _letters(one: Evidence, _: Context) -> bool:
+def _letters(one: Evidence, context: Context) -> bool:
     """Letters that nobody calls a code, or that stand far from who calls them so, as an abbreviation does."""
     if one.shape.kind != "letters" or (one.has(F.SMALL_LETTERS) and not one.has(F.OWN_LINE)):
         return False
-    if one.features >= {F.LONE, F.OWN_LINE}:
+    if one.features >= {F.LONE, F.OWN_LINE} and one.shape.shown not in context.link_texts:
         return False
-    is_apart = one.has(F.OWN_LINE, F.AFTER_COLON, F.LARGE, F.BESIDE_LABEL, F.MARKED)
+    is_beside = one.has(F.BESIDE_LABEL) and (one.has(F.LABEL_BEFORE) or len(one.shape.value) > SHORTEST_ALONE)
+    is_apart = is_beside or one.has(F.OWN_LINE, F.AFTER_COLON, F.LARGE, F.MARKED)
     is_long = len(one.shape.value) > SHORTEST_ALONE and one.has(F.LONE)
     is_clear = is_long and (one.has(F.FOREIGN, F.LABEL_AFTER) or not one.has(F.MID_SENTENCE))
     return not (_is_named(one) and (is_apart or is_clear))
@@ -124,6 +132,8 @@ def _letters(one: Evidence, _: Context) -> bool:
 def _mixed(one: Evidence, _: Context) -> bool:
     if one.shape.kind != "mixed" or _is_placed(one):
         return False
+    if len(one.shape.value) > LONGEST_SURE and not one.has(F.LONE):
+        return True
     is_told = one.has(F.BESIDE_LABEL, F.LABEL_AFTER, F.TOLD_TO_ENTER, F.ORIGIN_BOUND)
     is_named = _is_named(one) or one.has(F.AFTER_COLON) or one.features >= {F.LONE_FOR_SIGN_IN, F.MARKED}
     is_named = is_named or one.has(F.LONE_OF_SITE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mailbridge.core.confirmation import Confirmation, gmail_confirmation
 from mailbridge.core.extract import extract
@@ -74,8 +74,8 @@ class Understander:
     def __init__(self, guide: Guide) -> None:
         self._recipients = guide.recipients()
         self._mailboxes = {address.casefold(): identifier for address, identifier in guide.mailboxes}
-        self._policy = guide.policy()
         self._rules: RuleSet = load_rules(guide.rules)
+        self._policy = replace(guide.policy(), forward=self._rules.wording.forward)
         self._lifetime = guide.lifetime
         self._link_hosts = guide.link_hosts
         self._ruled = {rule.name: rule.link_hosts for rule in self._rules.rules if rule.is_link}

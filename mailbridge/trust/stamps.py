@@ -39,9 +39,7 @@ def below_seal(mail: RawMail, newest: int) -> list[Line]:
     if newest == 1:
         lines, arrival = until_google(list(mail.headers[max(outer) + 1 :]))
         return lines if arrival is not None and BY_GOOGLE.search(arrival) else []
-    if len(inner) != len(SETS) or max(outer) > min(inner):
-        return []
-    return _until_arrival(list(mail.headers[max(outer) + 1 : min(inner)]))
+    return _until_arrival(list(mail.headers[max(outer) + 1 : min(inner)])) if len(inner) == len(SETS) else []
 
 
 def above_seal(mail: RawMail, only: int) -> list[Line]:

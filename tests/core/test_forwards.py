@@ -7,13 +7,20 @@ from datetime import datetime
 
 import pytest
 
-from mailbridge.core.forwards import MAX_BODY, MAX_LINE, MONTH_NAMES, MONTHS, ForwardedBlock, forwarded_block, is_forward
+from mailbridge.config.rulepack import rule_sources
+from mailbridge.config.settings import RuleSettings
+from mailbridge.core.forwards import MAX_BODY, MAX_LINE, ForwardedBlock, introduces_quotation
+from mailbridge.core.forwards import forwarded_block as read_block
+from mailbridge.core.forwards import is_forward as says_forward
 from mailbridge.core.identity import IdentityPolicy, identify
 from mailbridge.core.mail import Message
 from mailbridge.core.parse import parse
 from mailbridge.core.recipients import Recipient
+from mailbridge.core.rules import load
 from mailbridge.core.text import page_from_plain
 from tests.core.forged_addresses import ANN, FORGED
+
+WORDS = load(list(rule_sources(RuleSettings()))).wording.forward
 
 BLOCKS = {
     "Gmail": """---------- Forwarded message ---------
@@ -86,6 +93,16 @@ Su código es 482913""",
 
 您的验证码是 482913""",
 }
+
+
+def forwarded_block(message: Message) -> ForwardedBlock | None:
+    """The block as the shipped wording files know it."""
+    return read_block(message, WORDS)
+
+
+def is_forward(message: Message) -> bool:
+    """Whether a mail says of itself that it was forwarded, by the shipped wording files."""
+    return says_forward(message, WORDS)
 
 
 def at(year: int, month: int, day: int, hour: int, minute: int) -> datetime:
@@ -174,11 +191,28 @@ def test_a_date_is_read_as_programs_write_it(written: str, expected: datetime | 
     assert block.date == expected
 
 
-def test_no_name_means_two_months() -> None:
-    """Languages do not contradict each other in the table."""
-    names = MONTH_NAMES.replace("/", " ").split()
-    assert len(names) == len(set(names)) == len(MONTHS)
-    assert set(MONTHS.values()) == set(range(1, 13))
+def test_every_month_has_a_name_and_none_means_two() -> None:
+    """The names of the wording files give all twelve months; what means two in two languages is left out."""
+    assert set(WORDS.months.values()) == set(range(1, 13))
+    assert WORDS.months["november"] == 11
+    assert "listopada" not in WORDS.months
+
+
+@pytest.mark.parametrize(
+    ("line", "introduces"),
+    [
+        ("On Wed, 25 Nov 2026 at 09:31, Larch <no-reply@larch.example> wrote:", True),
+        ("Am 25.11.2026 um 09:31 schrieb Larch <no-reply@larch.example>:", True),
+        ("El mié, 25 nov 2026 a las 9:31, Larch escribió:", True),
+        ("25 ноя 2026 г., в 09:31, Larch написал(а):", True),
+        ("2026年11月25日(水) 9:31 Larch <no-reply@larch.example> のメール:", True),
+        ("Your code is 482913:", False),
+        ("Larch wrote 482913", False),
+    ],
+)
+def test_who_wrote_what_is_quoted_is_known(line: str, introduces: bool) -> None:
+    """A line with a date and a word for writing, which ends with a colon, introduces a quotation."""
+    assert introduces_quotation(line, WORDS) is introduces
 
 
 BRIDGE = "codes@bridge.example"
@@ -206,7 +240,7 @@ def addressed(name: str, to: str, *, sender: str = "bo@home.example") -> tuple[t
         parse(content.replace("\r\n", " ").replace("\r", " ").replace("\n", "\r\n").encode("utf-8", "surrogateescape")),
         recipient=Recipient(rcpt=BRIDGE),
         mail_from="",
-        policy=IdentityPolicy(own_domains=("bridge.example",)),
+        policy=IdentityPolicy(own_domains=("bridge.example",), forward=WORDS),
     )
     return found.identifiers, found.source
 
@@ -296,7 +330,7 @@ def test_headers_that_are_run_together_name_a_mailbox_in_angles(to: str, expecte
     """Yahoo's line of headers, which no grammar can read: one mailbox in angles of its own, under no other name."""
     text = f"{GLUED.format(to)}\n\nIhr Code ist 482913"
     content = f"From: bo@home.example\r\nTo: {BRIDGE}\r\nSubject: WG: Ihr Code\r\n\r\n{text}\r\n".encode()
-    policy = IdentityPolicy(own_domains=("bridge.example",))
+    policy = IdentityPolicy(own_domains=("bridge.example",), forward=WORDS)
     assert identify(parse(content), recipient=Recipient(rcpt=BRIDGE), mail_from="", policy=policy).identifiers == expected
 
 
@@ -321,7 +355,7 @@ def test_a_block_to_several_does_not_fall_back_on_a_received() -> None:
     for to in (f"Ann <{ANN}>, di@corp.example", "x@evil.example@corp.example"):
         body = f"---------- Forwarded message ---------\r\nFrom: Larch <a@larch.example>\r\nSubject: code\r\nTo: {to}\r\n\r\nYour code is 1"
         content = f"{received}From: bo@home.example\r\nTo: {BRIDGE}\r\nSubject: Fwd: code\r\n\r\n{body}\r\n".encode()
-        policy = IdentityPolicy(own_domains=("bridge.example",))
+        policy = IdentityPolicy(own_domains=("bridge.example",), forward=WORDS)
         assert identify(parse(content), recipient=Recipient(rcpt=BRIDGE), mail_from="", policy=policy).identifiers == ()
 
 

@@ -36,7 +36,7 @@ def message_of(*, subject: str = "", plain: str | None = None, html: str | None 
 
 def weighed(message: Message) -> tuple[list[Evidence], Context]:
     """The candidates of a mail, best first, and what holds for it."""
-    parts, reader = parts_of(message), Reader(RULES.wording)
+    parts, reader = parts_of(message, RULES.wording.forward), Reader(RULES.wording)
     context = context_of(parts, reader, stated_lifetime(parts.texts, RULES.wording))
     return evidence_of(parts, reader, context), context
 

@@ -136,11 +136,13 @@ def _row(folder: Path, case: Case, extraction: Extraction, candidates: tuple[Can
 
 def best_link(message: Message, rules: RuleSet) -> RankedLink | None:
     """The best link of a mail, where the mail around it is plausible."""
-    parts = parts_of(message)
+    parts = parts_of(message, rules.wording.forward)
     pages = [page for page in (message.html, message.plain) if page is not None]
     ranked = rank(tuple(link for page in pages for link in page.links), rules.wording)
-    sender = "" if is_forward(message) else message.sender
-    if not ranked or not is_plausible(ranked[0], bare_subject(message.subject), parts.texts, rules.wording, sender):
+    sender = "" if is_forward(message, rules.wording.forward) else message.sender
+    if not ranked or not is_plausible(
+        ranked[0], bare_subject(message.subject, rules.wording.forward), parts.texts, rules.wording, sender
+    ):
         return None
     return ranked[0]
 
@@ -148,7 +150,7 @@ def best_link(message: Message, rules: RuleSet) -> RankedLink | None:
 def candidates_of(message: Message, rules: RuleSet) -> list[tuple[Evidence, set[str], Any]]:
     """Every candidate that is weighed, best first, with the names of what is true of it and the veto that strikes it."""
     reader = Reader(rules.wording)
-    parts = parts_of(message)
+    parts = parts_of(message, rules.wording.forward)
     context = context_of(parts, reader, stated_lifetime(parts.texts, rules.wording))
     evidence = [one for one in evidence_of(parts, reader, context) if one.is_weighed]
     shared = _of_mail(parts, evidence, message)

@@ -54,7 +54,7 @@ MODELS = (
     Model(name="regression, more features", make=lambda: LogisticRegression(C=0.3, max_iter=4_000), is_engine_only=False),
     Model(
         name="boosted trees, more features",
-        make=lambda: HistGradientBoostingClassifier(max_iter=150, learning_rate=0.06, max_leaf_nodes=12, l2_regularization=1.0),
+        make=lambda: HistGradientBoostingClassifier(max_iter=80, learning_rate=0.1, max_leaf_nodes=12, l2_regularization=1.0),
         is_engine_only=False,
     ),
 )
