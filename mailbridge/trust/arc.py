@@ -114,7 +114,7 @@ async def _delivered(mail: RawMail, chain: list[Hop], *, rcpt: str, mail_from: s
     is_ours = newest.get("darn", "").lower() == rcpt.rpartition("@")[2].lower()
     if is_ours and stamps.is_covered(mail, newest.get("h", ""), lines):
         return stamps.account_of(lines)
-    lines += stamps.above_seal(mail, count) if count == 1 else []
+    lines = stamps.above_seal(mail, count) + lines
     account = spf.forwarding_account(mail_from, rcpt=rcpt)
     address = spf.address_of(peer)
     if address is None or not (account or stamps.account_of(lines)):

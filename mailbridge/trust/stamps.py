@@ -42,10 +42,10 @@ def below_seal(mail: RawMail, newest: int) -> list[Line]:
     return _until_arrival(list(mail.headers[max(outer) + 1 : min(inner)])) if len(inner) == len(SETS) else []
 
 
-def above_seal(mail: RawMail, only: int) -> list[Line]:
-    """The lines above a forwarder's seal and above the trace of the mail's arrival. They are the forwarder's where the mail came
-    from its server, and anybody's else."""
-    places = _places(mail, only)
+def above_seal(mail: RawMail, newest: int) -> list[Line]:
+    """The lines above a forwarder's newest seal and above the trace of the mail's arrival. They are the forwarder's where the mail
+    came from its server, and anybody's else."""
+    places = _places(mail, newest)
     return until_google(list(mail.headers[: min(places)]))[0] if len(places) == len(SETS) else []
 
 
