@@ -44,6 +44,8 @@ def merged(settings: Settings, added: Sequence[Added]) -> Settings:
     Raises:
         ConfigError: what was added has a mistake, or the file holds it as well; each with its place and the command that removes it.
     """
+    if not added:
+        return settings
     found: dict[str, list[Section]] = {kind: list(getattr(settings, kind)) for kind in KINDS}
     places: dict[str, list[str]] = {kind: ["the configuration"] * len(found[kind]) for kind in KINDS}
     problems = list(_doubles(settings, added))
