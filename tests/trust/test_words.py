@@ -134,7 +134,7 @@ def test_results_in_capitals_and_several() -> None:
         ("DMARC=Pass header.from=ACME.example", True),
         ("DKIM=PASS header.d=Acme.Example", True),
         ("dmarc=pass header.from=acme.example header.from=evil.example", False),
-        ("dkim=pass header.d=evil.example header.d=acme.example", True),
+        ("dkim=pass header.d=evil.example header.d=acme.example", False),
     ):
         found = read(f"{top}{results}\r\n".encode() + mail(), sender="No-Reply@Acme.example")
         assert isinstance(found, Proven) is is_good, results
@@ -174,7 +174,7 @@ def test_whose_word_the_form_of_a_fetched_body_is() -> None:
         (signer.dkim(content, "acme.example", headers=form), True),
         (signer.dkim(content, "acme.example", headers=form[:4]), False),
         (signer.dkim(content, "acme.example", headers=("from", "to", "subject", "content-transfer-encoding")), False),
-        (signer.dkim(content, "acme.example", headers=("content-type", "content-transfer-encoding")), True),
+        (signer.dkim(content, "acme.example", headers=("from", "subject", "content-type", "content-transfer-encoding")), True),
         (signer.dkim(signer.dkim(content, "acme.example", headers=form), "acme.example", headers=form[:3]), False),
         (signer.dkim(signer.dkim(content, "acme.example", headers=form), "esp.example", headers=form[:3]), True),
         (content, False),
@@ -234,7 +234,11 @@ def test_a_method_begins_its_result() -> None:
         "dkim=pass",
     ):
         assert isinstance(judged(results, mail(), above=stamp), Unproven), results
-    for results in ("dkim=pass header.i=x@mail.acme.example header.d=acme.example", " DKIM = pass header.d=ACME.example"):
+    for results in (
+        "dkim=pass header.i=x@mail.acme.example header.d=acme.example",
+        " DKIM = pass header.d=ACME.example",
+        "dkim=pass header.i=@ACME.example",
+    ):
         assert isinstance(judged(results, mail(), above=stamp), Proven), results
 
 
@@ -271,7 +275,7 @@ def test_case_means_nothing_in_results() -> None:
     stamp = b"Delivered-To: box@mailbox.example\r\n"
     top = b"Authentication-Results: MX.Mailbox.Example; DMARC=Pass Header.From=ACME.example\r\n"
     for servers in ({"mx.mailbox.example"}, {"MX.mailbox.EXAMPLE"}):
-        found = authres.check(raw.read(stamp + top + mail()), sender=SENDER, servers=servers, now=datetime.now(UTC))
+        found = authres.check(raw.read(stamp + top + mail()), sender=SENDER.upper(), servers=servers, now=datetime.now(UTC))
         assert isinstance(found, Proven)
     two = "dmarc=pass header.from=acme.example header.from=evil.example"
     assert isinstance(judged(two, mail(), above=stamp), Unproven)
@@ -289,7 +293,10 @@ def test_a_mail_without_an_author_or_in_doubt_has_no_results() -> None:
     assert "subject more than once" in found.why
 
 
-@pytest.mark.parametrize("name", sorted(authres.OF_AUTHOR))
+@pytest.mark.parametrize(
+    "name",
+    ["from", "to", "cc", "subject", "date", "message-id", "mime-version", "content-type", "dkim-signature", "reply-to", "sender"],
+)
 def test_what_stands_below_an_authors_line_is_no_stamp(name: str) -> None:
     """Where a line of the author's stands above the results, the server does not put them on top, and stamps there are anybody's."""
     content = signer.dkim(mail(to="undisclosed-recipients:;"), "acme.example")
@@ -326,6 +333,7 @@ def test_an_unsigned_mail_came_straight_where_dmarc_passed() -> None:
     for results, named in (
         ("dmarc=pass header.from=acme.example", ann),
         ("spf=pass; dmarc=pass header.from=acme.example", ann),
+        ("SPF=Pass SMTP.MailFrom=b@ACME.example; dmarc=pass header.from=acme.example", ann),
         ("spf=softfail; dmarc=pass header.from=acme.example", set()),
         ("spf=pass smtp.mailfrom=evil.example; dmarc=pass header.from=acme.example", set()),
         ("dkim=pass header.d=acme.example", set()),
