@@ -112,7 +112,7 @@ def _boundary(body: bytes) -> tuple[bytes | None, bool]:
         if number >= MOST_DELIMITERS:
             break
         lines.append(one)
-    closed = {one[1][:-2]: one for one in lines if one[1].endswith(b"--") and len(one[1]) > 2}
+    closed = {one[1][:-2]: one for one in lines if one[1].endswith(b"--")}
     for one in lines:
         end, before = closed.get(one[1]), body[: one.start()].strip()
         is_first = not before or PREAMBLE.fullmatch(before) is not None
@@ -144,7 +144,7 @@ def _singles(body: bytes, own: Headers) -> Iterator[_Single]:
             kinds = _kinds(octets.decode("utf-8", "replace"))
             for kind in kinds:
                 yield _Single(kind=kind, encoding=encoding, charset=charset, is_loose=is_loose)
-            if PLAIN in kinds and OPEN_LINE.search(octets):
+            if PLAIN in kinds:
                 yield _Single(kind=PLAIN, encoding=encoding, charset=charset, is_flowed=True, is_loose=True)
 
 
@@ -206,7 +206,7 @@ def _is_utf8(octets: bytes) -> bool:
 def _decodes(octets: bytes, charset: str) -> bool:
     try:
         octets.decode(charset)
-    except (UnicodeDecodeError, LookupError):
+    except UnicodeDecodeError:
         return False
     return True
 

@@ -104,6 +104,11 @@ HONEST = {
     "a dash line that opens nothing, then parts": mail(
         "Content-Type: multipart/mixed; boundary=x", "MIME\n--y\n--x\n\nCode: 482913\n--x--\n"
     ),
+    "a line that begins as another does": mail("Content-Type: text/plain", "--x\n\nCode: 482913\n--xyz\n"),
+    "page, lines that end in blanks": mail("Content-Type: text/html", "<p>Code: 48 \n2913</p>\n"),
+    "Cyrillic, in pairs": mail("Content-Type: text/plain; charset=windows-1251", "Да 482913 на\r\n".encode("cp1251")),
+    "flowed in capitals": mail("Content-Type: text/plain; FORMAT=FLOWED", "Code: 482913\n"),
+    "parts in a type of its own": mail("Content-Type: multipart/x-y; boundary=out", PARTS),
     "no end": b"From: a@acme.example",
     "nothing": b"",
 }
@@ -229,6 +234,23 @@ CHANGED = {
         mail("Content-Type: text/plain; " + "x=y;\n " * 2_000, "Your code: 482913\n"),
         "text/plain; charset=utf-8 8bit",
     ),
+    "parts under more than anybody writes": (
+        mail("Content-Type: multipart/mixed; boundary=out; " + "x=y;\n " * 2_000, PARTS),
+        MULTIPART,
+    ),
+    "parts of a type that has none": (mail("Content-Type: text/x; boundary=out", PARTS), MULTIPART),
+    "quoted UTF-8 called Western": (
+        mail("Content-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: quoted-printable", QUOTED),
+        "text/plain; charset=utf-8 quoted-printable",
+    ),
+    "a charset that is none": (
+        mail('Content-Type: text/plain; charset="x/y"', TEXT.encode("latin-1")),
+        "text/plain; charset=windows-1252 8bit",
+    ),
+    "halves of characters among whole ones": (
+        mail("Content-Type: text/plain; charset=windows-1252", b"\xa4\xa4: \xa4A482913\r\n"),
+        "text/plain; charset=big5hkscs 8bit",
+    ),
     "two types": (mail("Content-Type: text/html\nContent-Type: text/plain", "Code: 482913\n"), "text/plain; charset=utf-8 8bit"),
     "a text around parts": (
         mail("Content-Type: multipart/mixed; boundary=out", "Dear Ann,\n" + PARTS),
@@ -276,6 +298,12 @@ def test_what_fits_hardly_is_marked(name: str, is_loose: bool) -> None:
     found = [one for one in others(content) if forms_of(one.content) == expected]
     assert [one.is_loose for one in found] == [is_loose]
     assert "482913" not in repr(found)
+
+
+def test_flowed_lines_are_joined_in_one_reading_alone() -> None:
+    """A text that says that it is flowed, in whatever letters, is read as it is without that, and not flowed twice."""
+    content = mail("Content-Type: text/plain; Format=FLOWED", "Code: 48 \n2913\n")
+    assert forms(content) == ["text/plain; charset=utf-8 8bit"]
 
 
 def test_many_delimiters_are_not_all_looked_at() -> None:
