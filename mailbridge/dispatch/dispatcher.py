@@ -1,6 +1,6 @@
 """The dispatcher: takes claims as they come, hands each to its sink, and settles what became of it.
 
-A claim exists at most once for a target and identifier, and the next one of that line appears only when the store has
+A claim exists at most once for a target and identifier, and the next one of that queue appears only when the store has
 settled it; so order needs no bookkeeping here, and a few senders for each target are enough (`mailbridge.dispatch.crew`).
 """
 

@@ -25,12 +25,13 @@ def draft(
     lifetime: timedelta = LIFETIME,
     run: str | None = None,
     is_body: bool = False,
+    is_link: bool = False,
 ) -> Draft:
     """A draft of a code."""
     return Draft(
         target=target,
         identifier=identifier,
-        kind="body" if is_body else "code",
+        kind="body" if is_body else "link" if is_link else "code",
         content=Secret(code),
         sender=sender,
         lifetime=lifetime,

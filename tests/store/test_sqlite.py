@@ -16,6 +16,7 @@ from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.core.delivery import Deferred, State
 from mailbridge.store import Filter
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
+from mailbridge.store.sqlite.mails import SqliteMails
 from mailbridge.store.sqlite.retention import ERASED_AT_ONCE
 from tests.loop import looped, until
 from tests.moved_time import MovedTime
@@ -186,6 +187,22 @@ async def test_a_sealed_value_belongs_to_its_row(tmp_path: Path) -> None:
     assert [(one.id, one.subject) for one in await store.mails.page()] == [(80, "Your code is 111111"), (2, "")]
     assert await store.mails.raw(80) is not None
     assert await store.mails.raw(2) is None
+    await store.close()
+
+
+@looped
+async def test_a_search_that_has_no_time_goes_on_later(tmp_path: Path) -> None:
+    """It looks at one mail at least, says where to go on, and comes to its end in the end."""
+    place = SqlitePlace(tmp_path)
+    store = place.open()
+    for number in range(5):
+        await store.put(arrival(draft(f"{number:06d}", identifier=f"u{number}@x.example"), at=place.time.now()))
+    hurried = SqliteMails(readers=store._readers, cipher=store._cipher, search_time=0.0)
+    pages = [await hurried.search("code is 00000")]
+    while pages[-1].next is not None:
+        pages.append(await hurried.search("code is 00000", before=pages[-1].next))
+    assert [row.id for page in pages for row in page] == [5, 4, 3, 2, 1]
+    assert len(pages) == 5
     await store.close()
 
 

@@ -18,6 +18,7 @@ from mailbridge.store import Store
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
 from tests.moved_time import MovedTime
 from tests.store.contract import GRACE, RETENTION
+from tests.store.contract.codes import CodesContract
 from tests.store.contract.entries import EntriesContract
 from tests.store.contract.histories import HistoryContract
 from tests.store.contract.lists import ListsContract
@@ -146,6 +147,10 @@ class TestTrouble(TroubleContract):
 
 
 class TestLists(ListsContract):
+    """Over a database file."""
+
+
+class TestCodes(CodesContract):
     """Over a database file."""
 
 
