@@ -27,8 +27,8 @@ VENUE = re2.compile(
 KEYED = re2.compile(r"\b\d{4,10}#")
 """A number to be keyed into a telephone."""
 
-FEW = 4
-"""Letters up to which a text says nothing: it is a number, and no more."""
+FEW = 12
+"""Letters up to which a text without a subject says nothing: it is a number, and no more."""
 
 PRICE = re.compile(r"[$€£¥₹₽₩₺₴₫฿] ?\d|\d ?[$€£₹₽₩₺₴₫฿]")
 PERCENT = re.compile(r"\d ?[%％]|[%％] ?\d")
@@ -41,7 +41,7 @@ CALM = frozenset({"copyright line"})
 class Context:
     """``lone`` is the value of the one thing of a code's shape in a short mail without dates, prices or other numbers, else "".
 
-    ``is_bare``: the mail has hardly a letter beside it. ``is_of_site``: a program wrote it that calls itself by name, and it has no
+    ``is_bare``: the mail has no subject and hardly a letter beside it. ``is_of_site``: a program wrote it that calls itself by name, and it has no
     links: so sites send codes.
     """
 
@@ -88,7 +88,7 @@ def context_of(parts: Parts, reader: Reader, stated: timedelta | None) -> Contex
         subject_kind=subject_kind(parts.texts[:1] if has_subject else [], reader),
         is_meeting=is_meeting(whole, folded, reader),
         lone=lone_value([*parts.texts, *(line.text for line in parts.lines.get("image", ()))], reader) if is_calm else "",
-        is_bare=sum(map(str.isalpha, whole)) < FEW,
+        is_bare=not (has_subject and parts.texts[0].strip()) and sum(map(str.isalpha, whole)) < FEW,
         is_of_site=parts.is_automatic and not parts.addresses and any(name in folded for name in parts.names),
         names=parts.names,
         subject=parts.texts[0] if has_subject else "",

@@ -102,7 +102,8 @@ def _own_name(one: Evidence, context: Context) -> bool:
 def _of_something_else(one: Evidence, context: Context) -> bool:
     is_apart = one.has(F.OWN_LINE) or one.shape.value == context.lone
     is_meant = one.has(F.LIFETIME) or (one.has(F.SIGN_IN) and is_apart)
-    return one.has(F.SUBJECT_OF_ELSE) and (_is_wordy(one) or not is_meant)
+    is_unsure = _is_wordy(one) and not one.has(F.IN_LINK)
+    return one.has(F.SUBJECT_OF_ELSE) and (is_unsure or not is_meant)
 
 
 def _offered(one: Evidence, _: Context) -> bool:
