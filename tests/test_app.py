@@ -9,26 +9,32 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from mailbridge.app.daemon import Bridge, bridge
+from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import (
     HttpSettings,
     IdentitySettings,
     PracticeSettings,
+    RetentionSettings,
     Settings,
     SkyvernSettings,
     SmtpSettings,
     StoreSettings,
     TargetSettings,
 )
+from mailbridge.core.secret import Secret
 from mailbridge.dispatch.routing import Routing
 from mailbridge.net import ListenError
 from mailbridge.store import StoreError
 from mailbridge.store.cipher import read_key
+from mailbridge.store.sqlite import open_sqlite
 from mailbridge.web.health import Level
 from tests.loop import looped, until
 from tests.peers.daemon import RCPT, mail
 from tests.store.faulty import faulty_files
+from tests.store.mails import arrival, draft
 from tests.store.test_sqlite_contract import held_by_another_process
 
 
@@ -95,6 +101,19 @@ async def test_a_mail_of_which_the_fsync_fails_is_never_pushed(tmp_path: Path) -
         await send(running, "48291402")
         await running.practice.wait_for("48291402", patience=10)
         assert [row.code for row in running.practice.rows()] == ["48291402"]
+
+
+@looped
+async def test_a_killed_attempt_blocks_for_the_longest_grace(tmp_path: Path) -> None:
+    """What was in flight may be at a target that takes its time: nothing else goes there before that is over."""
+    store = open_sqlite(settings_in(tmp_path).store, RetentionSettings(), clock=SteadyClock(), grace=timedelta())
+    await store.put(arrival(draft(target="slow"), at=SteadyClock().now()))
+    await store.close()
+    slow = TargetSettings(name="slow", api_key=Secret("key"), base_url="http://127.0.0.1:1", grace=timedelta(minutes=2))
+    async with bridge(replace(settings_in(tmp_path), target=(slow,)), state_dir=tmp_path) as running:
+        (delivery,) = await running.engine.store.outbox.deliveries()
+        assert delivery.blocked_until is not None
+        assert delivery.blocked_until > running.engine.clock.now() + timedelta(minutes=1)
 
 
 @looped

@@ -15,13 +15,15 @@ from typing import Any
 
 import httpx
 import msgspec
-from starlette.routing import BaseRoute
 
+from mailbridge.app.additions import additions
 from mailbridge.app.engine import FLUSH, Engine, Flush, running, start_engine
 from mailbridge.app.events import DaemonEvents
-from mailbridge.app.preparation import Prepared, prepare
+from mailbridge.app.preparation import prepare
+from mailbridge.app.routes import serve_http
 from mailbridge.app.snapshot import Live, Snapshot, snapshot
 from mailbridge.app.targets import guard
+from mailbridge.config.added import merged
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import ImapSettings, Settings
 from mailbridge.core.mail import Envelope
@@ -39,14 +41,8 @@ from mailbridge.store.sqlite import path_of
 from mailbridge.trust import gmail
 from mailbridge.trust.dns import Dns, Resolver
 from mailbridge.trust.seal import Sealer
-from mailbridge.web.auth import Gate as TokenGate
-from mailbridge.web.codes import CodesApi
-from mailbridge.web.events import EventsApi
-from mailbridge.web.health import Health, Level, health_app
-from mailbridge.web.openapi import openapi_routes
+from mailbridge.web.health import Health, Level
 from mailbridge.web.practice import Practice
-from mailbridge.web.pull import Pull
-from mailbridge.web.server import serve_app
 
 log = logging.getLogger("mailbridge.app")
 
@@ -54,6 +50,8 @@ HANG_UP = timedelta(seconds=3)
 """How long a stop waits for the threads of the mailboxes: what they have not handed in is fetched again."""
 
 LEARN_EVERY = timedelta(minutes=10)
+FOLLOW_EVERY = timedelta(milliseconds=500)
+"""Between two looks for what people have added by command; a look takes 0.1 ms of a reader's thread."""
 
 AT_START = ("smtp", "skyvern", "target", "practice", "http", "store", "retention", "parser", "log")
 """The sections that a reload leaves as they were: what they say is bound, opened or started once."""
@@ -155,28 +153,46 @@ class Bridge:
             ConfigError: every mistake at once; the old settings serve on.
         """
         guard(self.engine.masks, settings)
-        prepared = await asyncio.to_thread(prepare, settings)
         async with self._change:
-            prepared = Prepared(settings=_reloadable(self.settings, settings), rules=prepared.rules)
-            fresh = self._snapshot(prepared.settings, prepared.rules, self.live.now.guide.learned)
-            is_anew = settings.imap != self.settings.imap or any(one.mode == "parked" for one in self.mailboxes.health())
             try:
-                watchers = self.watchers_of(settings.imap) if is_anew else None
-                successors = await self.engine.pool.prepare(fresh.guide.encode())
-            except StoreError as fault:
-                raise ConfigError((Problem(where="[[imap]]", what=str(fault)),)) from None
-            except (OSError, TimeoutError) as fault:
-                what = f"no parser worker starts with it: {type(fault).__name__}"
-                raise ConfigError((Problem(where="", what=what),)) from None
-            # From here on nothing can fail.
-            successors.take_over()
-            self.live.now = fresh
+                await self._take(_reloadable(self.live.base, settings), is_read_again=True)
+            except StoreUnavailable as fault:
+                raise ConfigError((Problem(where="[store]", what=f"the store is {fault.kind}; try again"),)) from None
+
+    async def take_additions(self) -> None:
+        """Take what people have added or removed by command since.
+
+        Raises:
+            ConfigError: it contradicts the file; what was in force stays.
+            StoreUnavailable: it cannot be read now.
+        """
+        async with self._change:
+            await self._take(self.live.base, is_read_again=False)
+
+    async def _take(self, base: Settings, *, is_read_again: bool) -> None:
+        """Prepare, then swap. ``is_read_again``: a person asked for it, so certificates and parked mailboxes are tried anew too."""
+        prepared = await asyncio.to_thread(prepare, merged(base, await additions(self.engine.store.entries)))
+        settings = prepared.settings
+        guard(self.engine.masks, settings)
+        fresh = self._snapshot(settings, prepared.rules, self.live.now.guide.learned)
+        is_parked = is_read_again and any(one.mode == "parked" for one in self.mailboxes.health())
+        try:
+            watchers = self.watchers_of(settings.imap) if is_parked or settings.imap != self.settings.imap else None
+            successors = await self.engine.pool.prepare(fresh.guide.encode())
+        except StoreError as fault:
+            raise ConfigError((Problem(where="[[imap]]", what=str(fault)),)) from None
+        except (OSError, TimeoutError) as fault:
+            raise ConfigError((Problem(where="", what=f"no parser worker starts with it: {type(fault).__name__}"),)) from None
+        # From here on nothing can fail.
+        successors.take_over()
+        self.live.now, self.live.base = fresh, base
+        if is_read_again:
             self.listeners.reload_tls()
-            if watchers is not None:
-                old, self.mailboxes = self.mailboxes, watchers
-                await old.close(HANG_UP)
-                watchers.start()
-            self.mailboxes.hurry()
+        if watchers is not None:
+            old, self.mailboxes = self.mailboxes, watchers
+            await old.close(HANG_UP)
+            watchers.start()
+        self.mailboxes.hurry()
 
     async def learn(self, identifiers: tuple[str, ...]) -> None:
         """Push under these spellings too, which Skyvern's credentials expect.
@@ -239,7 +255,7 @@ async def bridge(
         flush = Flush(FLUSH)
         engine, live = await start_engine(stack, prepared, flush, masks)
         here = await _open_door(stack, engine, live, dns, browser)
-        await _serve_http(stack, here)
+        here.http_address = await serve_http(stack, engine, live, ready=here.health, metrics=here.render_metrics)
         here.listeners = await smtp.serve(
             settings.smtp,
             here.door.intake.accept,
@@ -250,10 +266,11 @@ async def bridge(
             events=here.door.events,
         )
         stack.push_async_callback(lambda: here.listeners.close(flush.left()))
-        here.mailboxes = here.watchers_of(settings.imap)
+        here.mailboxes = here.watchers_of(here.settings.imap)
         stack.push_async_callback(lambda: here.mailboxes.close(min(HANG_UP, flush.left())))
         here.mailboxes.start()
         engine.waiting.subscribe(lambda _: here.mailboxes.wake())
+        await stack.enter_async_context(running(_follow_additions(here)))
         if settings.identity.learn_from_skyvern:
             await stack.enter_async_context(running(_learn(here)))
         yield here
@@ -303,41 +320,6 @@ async def _open_door(
     return Bridge(engine=engine, live=live, door=door, mailboxes=imap.Watchers(()))
 
 
-async def _serve_http(stack: AsyncExitStack, here: Bridge) -> None:
-    """Health, metrics, the pull endpoint and the API."""
-    app = health_app(ready=here.health, metrics=here.render_metrics, more=api_routes(here))
-    served = await stack.enter_async_context(serve_app(app, listen=here.settings.http.listen))
-    here.http_address = served.address
-    stack.callback(here.engine.waiting.close)
-
-
-def api_routes(here: Bridge) -> Sequence[BaseRoute]:
-    """What Skyvern and agents ask: the pull endpoint, codes, events, and the description of it all."""
-    engine, live = here.engine, here.live
-    store, waiting, now = engine.store, engine.waiting, engine.clock.now
-    pull = Pull(
-        codes=store.codes,
-        vault=store.vault,
-        names=store.names,
-        waiting=waiting,
-        now=now,
-        metrics=engine.metrics,
-        policy=lambda: live.now.pull,
-    )
-    gate = TokenGate(entries=store.entries, admin=here.settings.http.token)
-    codes = CodesApi(
-        gate=gate,
-        codes=store.codes,
-        vault=store.vault,
-        waiting=waiting,
-        now=now,
-        grace=lambda: live.now.pull.grace,
-        is_known=lambda identifier: live.now.is_known(identifier),
-    )
-    events = EventsApi(gate=gate, journal=store.journal, waiting=waiting)
-    return (*pull.routes(), *codes.routes(), *events.routes(), *openapi_routes())
-
-
 def state_dir(settings: Settings) -> Path:
     """Where the daemon keeps what it makes: the folder of its database."""
     return path_of(settings.store).parent
@@ -349,6 +331,26 @@ def _reloadable(old: Settings, new: Settings) -> Settings:
     if kept:
         log.warning("only a restart takes up what changed in %s", ", ".join(f"[{name}]" for name in kept))
     return msgspec.structs.replace(new, **kept)
+
+
+async def _follow_additions(here: Bridge) -> None:
+    """Take what people add by command within a moment of when they do."""
+    entries, live = here.engine.store.entries, here.live
+    while True:
+        await asyncio.sleep(FOLLOW_EVERY.total_seconds())
+        try:
+            revision = await entries.revision()
+            if revision == live.revision:
+                continue
+            live.revision = revision
+            await here.take_additions()
+            log.info("what was added by command is in force")
+        except StoreUnavailable as fault:
+            live.revision = -1
+            log.warning("not looked for what was added by command: the store is %s", fault.kind)
+        except ConfigError as fault:
+            for problem in fault.problems:
+                log.error("what was added by command is not in force: %s", problem)
 
 
 async def _learn(here: Bridge) -> None:

@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from mailbridge.app.preparation import Prepared
+from mailbridge.app.additions import additions
+from mailbridge.app.preparation import Prepared, prepare
 from mailbridge.app.snapshot import Live, snapshot
-from mailbridge.app.targets import Receiver, Served, guard, receiver_of, target_of, targets_of
+from mailbridge.app.targets import Receiver, Served, guard, longest_grace, receiver_of, target_of, targets_of
 from mailbridge.clock import SteadyClock
+from mailbridge.config.added import merged
+from mailbridge.config.settings import Settings
 from mailbridge.dispatch.dispatcher import Dispatcher
 from mailbridge.intake.pool import ParserPool, parser_pool
 from mailbridge.intake.understand import Understanding
@@ -76,14 +79,17 @@ async def start_engine(stack: AsyncExitStack, prepared: Prepared, flush: Flush, 
     """
     settings = prepared.settings
     clock, metrics = SteadyClock(), Metrics()
-    store: Store = open_sqlite(settings.store, settings.retention, clock=clock, grace=settings.skyvern.grace)
+    store: Store = open_sqlite(settings.store, settings.retention, clock=clock, grace=longest_grace(settings))
     stack.push_async_callback(store.close)
     key = read_key(key_path_of(settings.store), is_made=False)
     masks.guard(key)
+    revision = await store.entries.revision()
+    settings, rules = await _with_additions(prepared, store)
+    guard(masks, settings)
     receiver = await receiver_of(stack, settings)
     served = targets_of(settings, receiver)
     guard(masks, settings, served.targets)
-    live = Live(snapshot(settings, rules=prepared.rules, served=served))
+    live = Live(snapshot(settings, rules=rules, served=served), base=prepared.settings, revision=revision)
     # A worker takes 0.2 s to start, and so does the library that verifies signatures: both at once.
     starting = asyncio.ensure_future(
         stack.enter_async_context(
@@ -119,6 +125,15 @@ async def start_engine(stack: AsyncExitStack, prepared: Prepared, flush: Flush, 
         receiver=receiver,
     )
     return engine, live
+
+
+async def _with_additions(prepared: Prepared, store: Store) -> tuple[Settings, tuple[tuple[str, str], ...]]:
+    """The settings of the file with what people have added by command, and the rules."""
+    added = await additions(store.entries)
+    if not added:
+        return prepared.settings, prepared.rules
+    whole = await asyncio.to_thread(prepare, merged(prepared.settings, added))
+    return whole.settings, whole.rules
 
 
 @asynccontextmanager

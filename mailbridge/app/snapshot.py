@@ -45,9 +45,14 @@ class Snapshot:
 
 @dataclass(slots=True)
 class Live:
-    """The snapshot that counts now. Assigning ``now`` is the whole of a swap."""
+    """The snapshot that counts now. Assigning ``now`` is the whole of a swap.
+
+    ``base`` are the settings of file and environment alone; ``revision`` is that of the entries which were looked at last.
+    """
 
     now: Snapshot
+    base: Settings
+    revision: int
 
 
 def snapshot(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 
 from mailbridge.config.secrets import secrets_of
 from mailbridge.config.settings import Settings, TargetSettings
@@ -73,6 +74,11 @@ def targets_of(settings: Settings, receiver: Receiver | None) -> Served:
         use_env_proxy=main.use_env_proxy,
     )
     return Served(targets=(first, *settings.target), is_practice=receiver is not None)
+
+
+def longest_grace(settings: Settings) -> timedelta:
+    """How long what a killed process had begun may still arrive, at whichever target."""
+    return max(settings.skyvern.grace, *(one.grace for one in settings.target), timedelta())
 
 
 def target_of(stack: AsyncExitStack, settings: TargetSettings, metrics: Metrics) -> Target:

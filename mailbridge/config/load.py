@@ -83,6 +83,19 @@ def load(
     return Loaded(settings=settings, origins=reader.origins, path=found, drop_ins=beside, ignored=tuple(reader.ignored))
 
 
+def table(section: str, values: Mapping[str, Any], place: str) -> Section:
+    """One table of a list, such as an ``[[address]]``, from plain values; ``place`` is where they are from.
+
+    Raises:
+        ConfigError: with every problem found.
+    """
+    reader = _Reader(environ={}, cwd=Path(), file=None)
+    built = reader.read_table(section, values, place)
+    if built is None:
+        raise ConfigError(tuple(reader.problems))
+    return built
+
+
 class _Reader:
     """Gathers values by section and key, and the problems met on the way."""
 
@@ -234,6 +247,10 @@ class _Reader:
                 self._tables.setdefault(section, []).append(table)
                 self._places.setdefault(section, []).append(place)
         self.origins[section] = where
+
+    def read_table(self, section: str, values: Mapping[str, Any], place: str) -> Section | None:
+        """One table of a list; None where a mistake was noted."""
+        return self._table(_table_type(section), values, place, f"[[{section}]]", section)
 
     def _table(self, kind: type[Section], entry: Mapping[str, Any], place: str, label: str, section: str) -> Section | None:
         """One table of a list, or a table inside it; None where a mistake was noted."""

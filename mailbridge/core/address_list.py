@@ -108,6 +108,11 @@ def read_author(text: str) -> AddressList:
     return AddressList(count=found.count, defects=tuple(dict.fromkeys((*found.defects, *([why] if why else [])))))
 
 
+def may_hold_an_address(text: str) -> bool:
+    """Whether a header that names nobody may be meant to: words without any address (``Undisclosed recipients``) are not."""
+    return "@" in text or "=?" in text or not text.isascii()
+
+
 def _pieces(text: str) -> list[Piece]:
     """The header in pieces that touch each other: each character is in one of them.
 

@@ -54,7 +54,8 @@ class Delivery:
     the run ids stale: the next attempt goes without them. ``blocked_until``: a request may still be on its way until
     then, so nothing else goes to this target and identifier, not even a newer code. ``is_overtaken``: a newer code of
     its sender came while it was in flight or blocked; it is not attempted again. ``token`` is the fencing token of its
-    last claim, ``ref`` the target's own id for it. The content is an empty Secret where it is erased, or not looked at.
+    last claim, ``ref`` the target's own id for it, ``mail_id`` the mail that it is of. The content is an empty Secret where it is
+    erased, or not looked at.
     """
 
     id: int
@@ -73,6 +74,7 @@ class Delivery:
     reason: str = ""
     ref: str = ""
     final_at: datetime | None = None
+    mail_id: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

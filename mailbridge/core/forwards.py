@@ -34,7 +34,7 @@ LABELS = (*ORIGINAL_TO, *ORIGINAL_TO_LAX)
 COLON = re.compile(r"[:：](?:[*_]{1,2}(?=[ \t]))?")
 
 RULE = re.compile(r"-{4,}|_{10,}")
-HEAD = re.compile(r"[*_ ]*([^:：*_]{1,40}?)[*_ ]*[:：](.{1,1001})$")
+HEAD = re.compile(r"[*_ ]*([^:：*_]{1,40}?)[*_ ]*[:：](.{0,1001})$")
 """A line that could be a header: its name, and what follows."""
 
 TITLE = re.compile(r"\s*([^:：\[(]{1,24}?)\s*(?:[\[(]\d{1,2}[\])])?\s*[:：]")

@@ -112,6 +112,10 @@ class _Clues:
         self.found.append(Clue(address=mailbox, source=source, verdict="own domain" if is_own else "candidate"))
         return None if is_own else mailbox
 
+    def is_exact(self, mailbox: str) -> bool:
+        """Whether a mailbox is known by itself, not by a pattern."""
+        return self.policy.spelling(mailbox) is not None
+
     def told(self, chosen: set[tuple[str, str]]) -> tuple[Clue, ...]:
         """The clues as they ended, each chosen one (address, source) marked once."""
         left = set(chosen)
@@ -192,8 +196,9 @@ def _offered(message: Message, mail_from: str, clues: _Clues, *, are_stamps_beli
         offered = _by_hand(message, block, clues)
         if offered or block.is_to_unclear or len(block.to) > 1:
             return offered
-    if len(typed) == 1:
-        return [(typed[0], "To")]
+    exact = [one for one in typed if clues.is_exact(one)]
+    if len(typed) == 1 or len(exact) == 1:
+        return [((exact or typed)[0], "To")]
     return _oldest_received(message, clues) if are_stamps_believed else []
 
 

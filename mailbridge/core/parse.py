@@ -18,7 +18,7 @@ from datetime import datetime
 
 from mailparser.dates import parse_mail_date
 
-from mailbridge.core.address_list import read_author, read_recipients
+from mailbridge.core.address_list import may_hold_an_address, read_author, read_recipients
 from mailbridge.core.addresses import split
 from mailbridge.core.charsets import decode, decode_header
 from mailbridge.core.kinds import is_bounce, is_listed
@@ -155,12 +155,8 @@ def _recipients(headers: list[tuple[str, str]], defects: dict[str, None]) -> tup
             read = read_recipients(value)
             found.update(dict.fromkeys(read.addresses))
             defects.update(dict.fromkeys(f"to-{defect}" for defect in read.defects))
-            is_unclear = is_unclear or (len(read.entries) < max(read.count, 1) and _may_hold_an_address(value))
+            is_unclear = is_unclear or (len(read.entries) < max(read.count, 1) and may_hold_an_address(value))
     return tuple(found), is_unclear
-
-
-def _may_hold_an_address(value: str) -> bool:
-    return "@" in value or "=?" in value or not value.isascii()
 
 
 def _message_id(headers: tuple[tuple[str, str], ...]) -> str:

@@ -171,7 +171,7 @@ def backoff(attempts: int, jitter: float) -> timedelta:
     Doubles from 0.25 s to 30 s, with full jitter: ``jitter`` in 0…1 chooses between nothing and all of it, so that
     many deliveries that failed together do not come back together.
     """
-    doublings = min(max(attempts - 1, 0), 16)
+    doublings = min(max(attempts - 1, 0), (LONGEST_DELAY // FIRST_DELAY).bit_length())
     longest: timedelta = min(FIRST_DELAY * 2**doublings, LONGEST_DELAY)
     return longest * jitter
 

@@ -238,15 +238,15 @@ def _is_single(own: Headers, one: _Single, body: bytes) -> bool:
         return False
     if kind != one.kind or is_file:
         return False
+    octets = _decoded(body, one.encoding)
     is_flowed = kind == PLAIN and "flowed" in str(own.get("content-type", "")).lower()
-    if is_flowed != one.is_flowed:
+    if is_flowed != one.is_flowed and OPEN_LINE.search(octets):
         return False
     encoding = str(own.get("content-transfer-encoding", "")).strip().lower()
     encoding = encoding if encoding in ("base64", "quoted-printable") else ""
     if encoding != one.encoding and not ({encoding, one.encoding} == {"", "quoted-printable"} and b"=" not in body):
         return False
     charset = _charset(own)
-    octets = _decoded(body, one.encoding)
     if octets.isascii() and not SEVEN_BIT.search(octets):
         return charset not in WITHOUT_ASCII
     return charset == one.charset or (one.charset == "utf-8" and charset == "ascii")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 import ada_url
 
@@ -26,7 +27,7 @@ START = re.compile(r"(?i)(https?)://(?![/\\])([^/?#\\]*)")
 
 BLANK = re.compile(r"[\x00-\x20\x7f-\xa0]")
 LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?")
-CLIMBING = re.compile(r"(?i)[/\\](?:\.|%2e){1,2}(?:[/\\]|$)")
+CLIMBING = re.compile(r"[/\\]\.{1,2}(?:;[^/\\]*)?(?:[/\\]|$)")
 DEVIATING = frozenset("ßẞς\u200c\u200d")
 """Characters that IDNA 2003 and IDNA 2008 turn into different hosts."""
 
@@ -139,7 +140,8 @@ def _ambiguous_authority(url: Url, authority: str, rest: str) -> str:
         return "the link names a port"
     if not _is_same_host(host, url.host):
         return f"the link's host is written otherwise than browsers read it ({url.host})"
-    if CLIMBING.search(rest.partition("?")[0].partition("#")[0]):
+    path = rest.partition("?")[0].partition("#")[0]
+    if any(CLIMBING.search(one) for one in (path, unquote(path), unquote(unquote(path)))):
         return "the link's path goes upwards"
     return ""
 

@@ -18,12 +18,12 @@ from mailbridge.core.words import Found, Index, Words, merged
 __all__ = ["ForwardWords", "Language", "Wording", "WordingError", "compiled", "read_language"]
 
 WRITTEN_DATE = re.compile(
-    r"(?<![^\W_])(?:(?:\d{1,2}(?:st|nd|rd|th|er|[.º°])?,? ?(?:(?:de|di|of) |d['’])?)?(?P<name>[^\W\d_]{3,20}+)\.?,?(?: de| del)?"
-    r" (?:\d{1,2}(?:st|nd|rd|th|[.])?,? )?\d{4}|\d{4}[.,]? (?P<after>[^\W\d_]{3,20}+)\.? \d{1,2})(?!\d)"
+    r"(?<![^\W_])(?:(?:\d{1,2}(?:st|nd|rd|th|er|[.º°])?,? ?(?:(?:de|di|of) |d['’])?)?(?P<name>[^\s\d.,;:!?()/\-–]{2,20}+)\.?,?(?: de| del)?"
+    r" (?:\d{1,2}(?:st|nd|rd|th|[.])?,? )?\d{4}|\d{4}[.,]? (?P<after>[^\s\d.,;:!?()/\-–]{2,20}+)\.? \d{1,2})(?!\d)"
 )
 """A day, a month's name and a year, in the orders in which languages write them; the day may be missing."""
 
-SHORTEST_MONTH = 3
+SHORTEST_MONTH = 2
 LONGEST_ENDING = 3
 
 
@@ -62,7 +62,7 @@ class Dates:
         """The number of a month by its name without capitals, also with an ending of up to three letters; None if it is none."""
         for cut in range(LONGEST_ENDING + 1):
             stem = name[: len(name) - cut]
-            if len(stem) < (SHORTEST_MONTH if cut == 0 else SHORTEST_MONTH + 1):
+            if len(stem) < (SHORTEST_MONTH if cut == 0 else SHORTEST_MONTH + 2):
                 return None
             if stem in self._months:
                 return self._months[stem]

@@ -388,7 +388,8 @@ class _Builder:
                 self._marked(kind, entry, key, morphology)
 
     def _is_ours(self, entry: str, key: str) -> bool:
-        letter = key[0] if key[0].isalpha() else next(filter(str.isalpha, key), "a")
+        looked_up = key if key.isalpha() else max(WORD.findall(key), key=len, default="a")
+        letter = looked_up[0]
         return ord(letter) >> 8 == self._script and (entry.isascii() or SPACELESS_LETTER.search(entry) is None)
 
     def _marked(self, kind: int, entry: str, key: str, morphology: Morphology) -> None:

@@ -1,9 +1,7 @@
 """The dispatcher: takes claims as they come, hands each to its sink, and settles what became of it.
 
 A claim exists at most once for a target and identifier, and the next one of that line appears only when the store has
-settled it; so order needs no bookkeeping here, and a few senders for each target are enough (measured: a few senders carry
-more mails a second than a task for each mail, since httpx's cost grows with what waits in its pool; on loopback 2, 4 and 8
-are equal, and with a target that takes 100 ms for an answer 8 are through four times as early as 2).
+settled it; so order needs no bookkeeping here, and a few senders for each target are enough (`mailbridge.dispatch.crew`).
 """
 
 from __future__ import annotations
@@ -12,13 +10,13 @@ import asyncio
 import logging
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
 
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Delivery, Doubtful, Ending, Lapsed, Outcome, Refused, State
+from mailbridge.dispatch.crew import Crew
 from mailbridge.metrics import Metrics
 from mailbridge.sinks import Sink
 from mailbridge.store import Outbox, Settlement, StoreUnavailable
@@ -84,8 +82,7 @@ class Dispatcher:
         self._outbox = outbox
         nowhere = Target(name=NOWHERE, sink=_Nowhere(), senders=1, grace=timedelta())
         self._targets: Mapping[str, Target] = {target.name: target for target in (nowhere, *targets)}
-        self._queues: Mapping[str, deque[Claim]] = {name: deque() for name in self._targets}
-        self._wake: Mapping[str, asyncio.Event] = {name: asyncio.Event() for name in self._targets}
+        self._crews: Mapping[str, Crew] = {name: Crew() for name in self._targets}
         self._bell = asyncio.Event()
         self._now = now
         self._metrics = metrics
@@ -107,7 +104,7 @@ class Dispatcher:
     @property
     def backlog(self) -> int:
         """How many claims wait for a sender."""
-        return sum(len(queue) for queue in self._queues.values())
+        return sum(len(crew.claims) for crew in self._crews.values())
 
     def offer(self, claims: Sequence[Claim]) -> None:
         """Queue claims for the senders of their target; where there is no room for them, give them back to the store.
@@ -117,17 +114,13 @@ class Dispatcher:
         """
         for claim in claims:
             name = claim.delivery.draft.target
-            name = name if name in self._queues else NOWHERE
-            if name in self._behind or len(self._queues[name]) >= ROOM:
+            name = name if name in self._crews else NOWHERE
+            if name in self._behind or len(self._crews[name].claims) >= ROOM:
                 self._behind.add(name)
                 self._overflow.append(claim)
                 self._bell.set()
             else:
-                self._queue(name, claim)
-
-    def _queue(self, name: str, claim: Claim) -> None:
-        self._queues[name].append(claim)
-        self._wake[name].set()
+                self._crews[name].add(claim)
 
     def ring(self) -> None:
         """Look into the store now: something may have fallen due."""
@@ -157,9 +150,9 @@ class Dispatcher:
         until = time.monotonic() + limit.total_seconds()
         while (self.backlog or self._busy or self._settling) and time.monotonic() < until:
             await asyncio.sleep(0.01)
-        self._overflow += [claim for queue in self._queues.values() for claim in queue]
-        for queue in self._queues.values():
-            queue.clear()
+        for crew in self._crews.values():
+            self._overflow += crew.claims
+            crew.claims.clear()
         try:
             await self._give_back()
         except StoreUnavailable:
@@ -197,14 +190,14 @@ class Dispatcher:
             return
         try:
             await self._give_back()
-            busy = [name for name in self._behind if len(self._queues[name]) > ROOM - BATCH]
+            busy = [name for name in self._behind if len(self._crews[name].claims) > ROOM - BATCH]
             due = await self._outbox.claim(limit=BATCH, busy=busy)
         except StoreUnavailable as fault:
             log.warning("store unavailable", extra={"kind": fault.kind})
             return
         for claim in due.claims:
             name = claim.delivery.draft.target
-            self._queue(name if name in self._queues else NOWHERE, claim)
+            self._crews[name if name in self._crews else NOWHERE].add(claim)
         if len(due.claims) == BATCH:
             self._next_at = self._now()
         else:
@@ -212,17 +205,15 @@ class Dispatcher:
             self._behind.intersection_update(busy)
 
     async def _send(self, target: Target) -> None:
-        queue, wake = self._queues[target.name], self._wake[target.name]
+        crew = self._crews[target.name]
         while True:
-            while not queue:
-                wake.clear()
-                await wake.wait()
-            claim = queue.popleft()
-            if target.name in self._behind and len(queue) == ROOM // 2:
+            claim = await crew.take()
+            if target.name in self._behind and len(crew.claims) == ROOM // 2:
                 self.ring()
             self._busy += 1
             try:
-                ending = await self._attempt(target, claim)
+                with crew.attempt(claim):
+                    ending = await self._attempt(target, claim)
                 self._settling += 1
                 self._group.create_task(self._settle(target, claim, ending, self._now()), name="dispatch-settle")
             finally:

@@ -14,12 +14,13 @@ from fnmatch import fnmatchcase
 from typing import Literal, Protocol
 
 from mailbridge.config.settings import Settings, Trust
+from mailbridge.core.addresses import canonical
 from mailbridge.core.confirmation import SENDER as CONFIRMING
 from mailbridge.core.identity import Identification
 from mailbridge.core.mail import Envelope
 from mailbridge.core.recipients import Recipient
 from mailbridge.intake.understand import Addressed, Understanding
-from mailbridge.trust import Finding, Proven, Unproven, arc, authres, dkim, raw, spf
+from mailbridge.trust import Finding, Proven, Unproven, arc, authres, dkim, raw, recipients, spf
 from mailbridge.trust.dns import DnsUnavailable, Resolver
 
 Check = Literal["sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient", "reading"]
@@ -39,6 +40,8 @@ KEYS: dict[Check, str] = {
 }
 """What changes the outcome of a check."""
 
+ELSEWHERE = "but for somebody else than it is to be pushed for"
+SEVERAL = "but it was written to several mailboxes, and nobody who knows says for which of them"
 UNCERTAIN = "the headers that say how its body is read are not signed, and read in another way that fits it holds something else"
 LATE = "DNS did not answer in time"
 
@@ -92,6 +95,8 @@ class Policy:
     forwarders: frozenset[str]
     accounts: tuple[str, ...]
     servers: frozenset[str]
+    known: frozenset[str] = frozenset()
+    own_domains: frozenset[str] = frozenset()
     is_practice: bool = False
 
     def of(self, recipient: Recipient) -> tuple[frozenset[Trust], bool, tuple[str, ...]]:
@@ -104,6 +109,14 @@ class Policy:
         own, senders = self.addresses.get(recipient.rcpt.casefold()) or self.addresses.get(base) or (None, ())
         is_unguessable = recipient.is_token or (own is not None and "token" in own)
         return own if own is not None else self.default, is_unguessable, senders
+
+    def is_own(self, mailbox: str) -> bool:
+        """Whether a mailbox (`canonical`) is our own plumbing, and so nobody's who waits for a code."""
+        return mailbox.rpartition("@")[2] in self.own_domains or mailbox in {canonical(one) for one in self.addresses}
+
+    def is_exact(self, mailbox: str) -> bool:
+        """Whether a mailbox is listed by itself, not by a pattern: among the known identifiers or the accounts."""
+        return canonical(mailbox) in self.known
 
     def settled(self, entry: Addressed, understood: Understanding, kind: Kind) -> Passed | Held | None:
         """What is known of a mail before any proof is looked for; None where a proof decides."""
@@ -151,6 +164,8 @@ def policy_of(settings: Settings, *, is_practice: bool) -> Policy:
         forwarders=frozenset(one.lower() for one in trust.forwarders),
         accounts=trust.accounts,
         servers=frozenset(trust.authserv_ids),
+        known=frozenset(canonical(one) for one in (*settings.identity.known, *trust.accounts) if "*" not in one),
+        own_domains=frozenset(one.lower().rstrip(".") for one in (*settings.domains.accept, *settings.identity.own_domains)),
         is_practice=is_practice,
     )
 
@@ -241,25 +256,49 @@ class Gate:
             if not is_certain and not found.is_form_signed:
                 failures.append(Failure(check="reading", why=f"{found.detail}, but {UNCERTAIN}"))
                 continue
-            identification = self._covered(entry, found)
-            if identification is not None:
+            identification = self._covered(entry, found, sender=proofs.sender)
+            if isinstance(identification, Identification):
                 return Passed(by=check, detail=found.detail, identification=identification, warning=found.warning)
-            failures.append(Failure(check="recipient", why=f"{found.detail}, but for somebody else than it is to be pushed for"))
+            failures.append(Failure(check="recipient", why=f"{found.detail}, {identification}"))
         return Undecided(reason=waiting) if waiting else Held(failures=tuple(failures))
 
-    def _covered(self, entry: Addressed, proof: Proven) -> Identification | None:
-        """The identifiers that the proof speaks for: a genuine mail that is sent on to somebody else is not for them."""
+    def _covered(self, entry: Addressed, proof: Proven, *, sender: str) -> Identification | str:
+        """The identifiers that the proof speaks for, or why it does for none: a genuine mail that is sent on to somebody else is not
+        for them, and one that names a stranger beside them may not be."""
         if entry.recipient.identifier is not None:
-            is_ours = proof.covers(entry.recipient.identifier) or proof.covers(entry.recipient.rcpt)
-            is_listed = any(spf.is_listed(one, self.policy.accounts) for one in proof.named)
-            return entry.identification if is_ours or is_listed else None
+            return self._bound(entry, proof, entry.recipient.identifier, sender=sender)
+        why = ELSEWHERE
         for candidate in (entry.identification, entry.unstamped):
             if candidate is None:
                 continue
-            kept = tuple(one for one in candidate.identifiers if proof.covers(one))
+            covered = tuple(one for one in candidate.identifiers if proof.covers(one))
+            kept = tuple(one for one in covered if self._is_meant(one, entry, proof, sender=sender))
             if kept:
                 return Identification(identifiers=kept, source=candidate.source, clues=candidate.clues, reason=candidate.reason)
-        return None
+            why = SEVERAL if covered else why
+        return why
+
+    def _bound(self, entry: Addressed, proof: Proven, identifier: str, *, sender: str) -> Identification | str:
+        """For an address that is bound: what was written to it, to its identifier or to a listed account, and to no stranger beside."""
+        ours = {canonical(identifier), canonical(entry.recipient.rcpt)}
+        ours |= {one for one in proof.named if spf.is_listed(one, self.policy.accounts)}
+        named = ours & proof.named
+        if not named:
+            return ELSEWHERE
+        if named & proof.sure or self.policy.of(entry.recipient)[1]:
+            return entry.identification
+        beside = recipients.others(proof, identifier, sender=sender, is_own=self.policy.is_own) - ours
+        is_clear = all(any(recipients.is_neighbour(one, own) for own in ours) for one in beside)
+        return entry.identification if is_clear else SEVERAL
+
+    def _is_meant(self, identifier: str, entry: Addressed, proof: Proven, *, sender: str) -> bool:
+        """Whether a mail that names this mailbox, and perhaps others, is for this one: nobody else could be meant, or of the others
+        of its organization none is listed by itself, as it is."""
+        beside = recipients.others(proof, identifier, sender=sender, is_own=self.policy.is_own) - {
+            canonical(entry.recipient.rcpt)
+        }
+        is_single = self.policy.is_exact(identifier) and not any(map(self.policy.is_exact, beside))
+        return not beside or (is_single and all(recipients.is_neighbour(one, identifier) for one in beside))
 
 
 class _Proofs:
@@ -267,7 +306,7 @@ class _Proofs:
 
     def __init__(self, envelope: Envelope, sender: str, policy: Policy, dns: Resolver) -> None:
         self._envelope = envelope
-        self._sender = sender
+        self.sender = sender
         self._policy = policy
         self._dns = dns
         self._mail: raw.RawMail | None = None
@@ -316,12 +355,12 @@ class _Proofs:
             self._mail = raw.read(envelope.content)
         now: datetime = envelope.received_at
         if check == "authres":
-            return authres.check(self._mail, sender=self._sender, servers=policy.servers, now=now)
+            return authres.check(self._mail, sender=self.sender, servers=policy.servers, now=now)
         if check == "dkim":
-            return await dkim.check(self._mail, sender=self._sender, signers=policy.signers, dns=self._dns, now=now)
+            return await dkim.check(self._mail, sender=self.sender, signers=policy.signers, dns=self._dns, now=now)
         return await arc.check(
             self._mail,
-            sender=self._sender,
+            sender=self.sender,
             rcpt=rcpt,
             forwarders=policy.forwarders,
             dns=self._dns,

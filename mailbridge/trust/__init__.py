@@ -17,13 +17,16 @@ class Proven:
     ``detail`` is one phrase without a value of the mail but domains. ``named`` are the mailboxes (`canonical`) that the mail was
     for, as far as somebody said so who knows: the author, in a header that his own signature covers, or the server that
     delivered it, in a line that only it can have written. The author is among them, who may forward by hand what was his.
-    ``is_form_signed``: the proof covers the headers that say how the body is to be read; where it does not, somebody may have
+    ``written`` are those of the author's To and Cc, "" among them for one that cannot be read; ``sure`` are those that are named
+    alone: by who delivered it, and the author himself. ``is_form_signed``: the proof covers the headers that say how the body is to be read; where it does not, somebody may have
     changed them on the way. ``warning`` is for the operator, ``""`` where there is none.
     """
 
     by: By
     detail: str
     named: frozenset[str]
+    written: frozenset[str] = frozenset()
+    sure: frozenset[str] = frozenset()
     is_form_signed: bool = True
     warning: str = ""
 

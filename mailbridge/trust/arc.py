@@ -31,6 +31,8 @@ DMARC = re.compile(r"(?i)(?:^|[;\s])dmarc\s*=\s*([a-z]+)")
 HEADER_FROM = re.compile(r"(?i)(?<![^\s;])header\.from\s*=\s*([a-z0-9.-]{1,253})(?![^\s;])")
 """The whole value: of ``acme.example_x.evil.example`` the beginning is somebody else's domain."""
 
+SPF = re.compile(r"(?i)^\s*spf\s*=\s*([a-z]+)")
+ENVELOPE = re.compile(r"(?i)(?<![^\s;])smtp\.mailfrom\s*=\s*(?:[^@\s;]{0,320}@)?([a-z0-9.-]{1,253})(?![^\s;])")
 COMMENT = re.compile(r"\([^()\"]*\)")
 QUOTED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 MOST_NESTED = 10
@@ -80,16 +82,20 @@ async def check(
         return Unproven(by="arc", why="its first seal does not say dmarc=pass for this From")
     newest = chain[-1][1]
     domain = newest["d"].lower()
-    named = await _delivered(mail, chain, rcpt=rcpt, mail_from=mail_from, peer=peer, dns=dns)
+    sure = await _delivered(mail, chain, rcpt=rcpt, mail_from=mail_from, peer=peer, dns=dns)
+    written: frozenset[str] = frozenset()
     try:
-        named |= await dkim.signed_recipients(mail, sender=sender, dns=dns, now=now)
+        written = await dkim.signed_recipients(mail, sender=sender, dns=dns, now=now)
     except DnsUnavailable:
-        if not named:
+        if not sure:
             raise
+    sure |= {canonical(sender)}
     return Proven(
         by="arc",
         detail=f"sealed by {domain}, {len(chain)} hop{'s' if len(chain) > 1 else ''}",
-        named=named | {canonical(sender)},
+        named=(written | sure) - {""},
+        written=written,
+        sure=sure,
         is_form_signed=_is_form_signed(mail, sender, hosts_of(newest.get("h", ""))),
         warning=next((text for key in found.values() if (text := key.warning(domain))), ""),
     )
@@ -108,7 +114,7 @@ async def _delivered(mail: RawMail, chain: list[Hop], *, rcpt: str, mail_from: s
     is_ours = newest.get("darn", "").lower() == rcpt.rpartition("@")[2].lower()
     if is_ours and stamps.is_covered(mail, newest.get("h", ""), lines):
         return stamps.account_of(lines)
-    lines += stamps.above_seal(mail, count) if count == 1 else []
+    lines = stamps.above_seal(mail, count) + lines
     account = spf.forwarding_account(mail_from, rcpt=rcpt)
     address = spf.address_of(peer)
     if address is None or not (account or stamps.account_of(lines)):
@@ -184,10 +190,10 @@ def _refused(mail: RawMail, chain: list[Hop], *, sender: str, rcpt: str, forward
 
 
 def _aged(mail: RawMail, chain: list[Hop], *, sender: str, now: datetime) -> str:
-    """Whether a seal or what the author signed is over, from the future or too old.
+    """Whether a seal or what the author signed is over, from the future or too old, or leaves his words to anybody.
 
     A seal of today over a mail of last year says only that somebody sent it again. The time of a hop is that of its seal or of
-    its signature, or else the Date, where the newest covers it.
+    its signature, or else the Date, where the newest covers it. DMARC passes by a signature that lets somebody append to the mail, too.
     """
     written = signed_date(hosts_of(chain[-1][1].get("h", "")), mail)
     for seal, signature, _ in chain:
@@ -196,7 +202,11 @@ def _aged(mail: RawMail, chain: list[Hop], *, sender: str, now: datetime) -> str
             why = aged(one, now=now, written=written)
             if why:
                 return why
+    is_direct = is_from_authors_server(bare(chain[0][2]).split(";"), sender.rpartition("@")[2].lower())
     for own in dkim.aligned(mail, sender):
+        why = "" if is_direct else dkim.uncovered(own, mail)
+        if why:
+            return why
         why = aged(own.tags, now=now, written=signed_date(own.covered, mail))
         if why:
             return why
@@ -210,6 +220,17 @@ def _is_dmarc_pass(results: str, sender: str) -> bool:
     named = HEADER_FROM.findall(text)
     domain = sender.rpartition("@")[2].lower()
     return text != "" and verdicts == ["pass"] and bool(named) and all(one.lower().rstrip(".") == domain for one in named)
+
+
+def is_from_authors_server(results: list[str], domain: str) -> bool:
+    """Whether results say by SPF that a mail came straight from a server of the author's, for an envelope of his organization."""
+    verdicts = [(verdict[1].lower(), result.lower()) for result in results if (verdict := SPF.match(result))]
+    named = [result for _, result in verdicts if "smtp.mailfrom" in result]
+    return (
+        bool(named)
+        and all(verdict == "pass" for verdict, _ in verdicts)
+        and all(len(found := ENVELOPE.findall(one)) == 1 and dkim.is_aligned(found[0], domain) for one in named)
+    )
 
 
 def bare(results: str) -> str:

@@ -16,15 +16,14 @@ from datetime import datetime
 
 from mailbridge.core.addresses import canonical
 from mailbridge.trust import Finding, Proven, Unproven, dkim, stamps
-from mailbridge.trust.arc import DMARC, HEADER_FROM, bare
-from mailbridge.trust.raw import RawMail
+from mailbridge.trust.arc import HEADER_FROM, SPF, bare, is_from_authors_server
+from mailbridge.trust.raw import RECIPIENTS, RawMail
 
+DMARC = re.compile(r"(?i)^\s*dmarc\s*=\s*([a-z]+)")
 DKIM_PASS = re.compile(r"(?i)^\s*dkim\s*=\s*pass\b")
-SPF = re.compile(r"(?i)^\s*spf\s*=\s*([a-z]+)")
 SIGNER = re.compile(
     r"(?i)(?<![^\s;])header\.d\s*=\s*([a-z0-9.-]{1,253})(?![^\s;])|(?<![^\s;])header\.i\s*=\s*[^@\s;]{0,64}@([a-z0-9.-]{1,253})(?![^\s;])"
 )
-ENVELOPE = re.compile(r"(?i)(?<![^\s;])smtp\.mailfrom\s*=\s*(?:[^@\s;]{0,320}@)?([a-z0-9.-]{1,253})(?![^\s;])")
 OF_AUTHOR = frozenset(
     {"from", "to", "cc", "subject", "date", "message-id", "mime-version", "content-type", "dkim-signature", "reply-to", "sender"}
 )
@@ -53,14 +52,24 @@ def check(mail: RawMail, *, sender: str, servers: Collection[str], now: datetime
     if not found:
         return Unproven(by="authres", why=f"{name} found neither dmarc=pass nor a signature of {domain}")
     signed = dkim.aligned(mail, sender)
+    is_direct = _is_direct(results, is_signed=bool(signed), domain=domain)
     for one in signed:
-        why = dkim.aged(one.tags, now=now, written=dkim.signed_date(one.covered, mail))
+        why = ("" if is_direct else dkim.uncovered(one, mail)) or dkim.aged(
+            one.tags, now=now, written=dkim.signed_date(one.covered, mail)
+        )
         if why:
             return Unproven(by="authres", why=why)
+    written = _written(mail, signed, is_direct=is_direct)
+    stamped = _stamped(mail)
+    if written:
+        stamped &= written if is_direct else frozenset()
+    sure = {canonical(sender), *stamped}
     return Proven(
         by="authres",
         detail=f"{name} found {found} {domain}",
-        named=_named(mail, results, signed, domain) | {canonical(sender)},
+        named=(written | sure) - {""},
+        written=written,
+        sure=frozenset(sure),
         is_form_signed=bool(signed) and all({*dkim.FORM} <= {*one.covered} for one in signed),
     )
 
@@ -68,26 +77,28 @@ def check(mail: RawMail, *, sender: str, servers: Collection[str], now: datetime
 def _found(results: Iterable[str], domain: str) -> str:
     """What the server found that counts, or ``""``."""
     for result in results:
-        verdict = DMARC.search(result)
+        verdict = DMARC.match(result)
         if verdict is not None and verdict[1].lower() == "pass":
             named = HEADER_FROM.findall(result)
             if named and all(one.lower() == domain for one in named):
                 return "dmarc=pass for"
-        if DKIM_PASS.match(result) and any((d or i).lower() == domain for d, i in SIGNER.findall(result)):
+        signers = SIGNER.findall(result) if DKIM_PASS.match(result) else []
+        own = [d.lower() for d, _ in signers if d] or [i.lower() for _, i in signers]
+        if own and all(one == domain for one in own):
             return "the signature of"
     return ""
 
 
-def _named(mail: RawMail, results: list[str], signed: list[dkim.Signature], domain: str) -> frozenset[str]:
-    """Whom the mail was for: what the author says, else what the server that delivered it says.
+def _written(mail: RawMail, signed: list[dkim.Signature], *, is_direct: bool) -> frozenset[str]:
+    """Whom the author says that the mail was for, in headers that nobody else can have written.
 
     Which of several signatures the server found genuine it does not always tell: a header counts if each of them covers it.
     """
-    if _is_direct(results, is_signed=bool(signed), domain=domain):
-        covered = set(dkim.RECIPIENTS)
+    if is_direct:
+        covered = set(RECIPIENTS)
     else:
-        covered = set(dkim.RECIPIENTS).intersection(*(one.covered for one in signed)) if signed else set()
-    return mail.mailboxes(covered, dkim.RECIPIENTS) or _stamped(mail)
+        covered = set(RECIPIENTS).intersection(*(one.covered for one in signed)) if signed else set()
+    return mail.recipients(covered)
 
 
 def _is_direct(results: list[str], *, is_signed: bool, domain: str) -> bool:
@@ -96,13 +107,12 @@ def _is_direct(results: list[str], *, is_signed: bool, domain: str) -> bool:
     The server says so by SPF for an envelope of the author's organization. Where the mail holds no signature of his, DMARC can
     have passed by nothing else.
     """
+    if is_from_authors_server(results, domain):
+        return True
     verdicts = [(verdict[1].lower(), result.lower()) for result in results if (verdict := SPF.match(result))]
-    if any(verdict != "pass" for verdict, _ in verdicts):
+    if any(verdict != "pass" or "smtp.mailfrom" in result for verdict, result in verdicts):
         return False
-    named = [result for _, result in verdicts if "smtp.mailfrom" in result]
-    if named:
-        return all(len(found := ENVELOPE.findall(one)) == 1 and dkim.is_aligned(found[0], domain) for one in named)
-    return not is_signed and any(DMARC.search(result) for result in results)
+    return not is_signed and any(DMARC.match(result) for result in results)
 
 
 def _stamped(mail: RawMail) -> frozenset[str]:

@@ -38,7 +38,7 @@ def moment(value: str) -> datetime | None:
         zone = timezone(-ahead if found[7] == "-" else ahead) if ahead < timedelta(hours=24) and int(found[9]) < 60 else None
     if zone is None:
         return None
-    second = min(int(found[6] or 0), 59) if found[6] == "60" else int(found[6] or 0)
+    second = 59 if found[6] == "60" else int(found[6] or 0)
     try:
         month = MONTHS.index(found[2].lower()) + 1
         return datetime(int(found[3]), month, int(found[1]), int(found[4]), int(found[5]), second, tzinfo=zone).astimezone(UTC)

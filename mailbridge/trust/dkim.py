@@ -15,13 +15,12 @@ from functools import partial
 from mailbridge.trust import Finding, Proven, Unproven, keys, verify
 from mailbridge.trust.dates import moment
 from mailbridge.trust.dns import Resolver
-from mailbridge.trust.raw import RawMail, hosts_of, tags
+from mailbridge.trust.raw import RECIPIENTS, RawMail, hosts_of, tags
 from mailbridge.trust.suffixes import registrable
 
 MAX_SIGNATURES = 3
 """Signatures of the From's domain that are tried; others cost nothing, since they could not count."""
 
-MAX_LOOKED_AT = 40
 ALGORITHMS = ("rsa-sha256", "ed25519-sha256")
 SKEW = timedelta(minutes=5)
 OLDEST = timedelta(days=1)
@@ -30,7 +29,6 @@ OLDEST = timedelta(days=1)
 LARGE = 65_536
 """Octets from which verifying takes over 1 ms (measured), and so goes to a thread."""
 
-RECIPIENTS = ("to", "cc")
 FORM = ("content-type", "content-transfer-encoding")
 """Headers that say how the body is read. MIME-Version changes nothing for us, and Content-Disposition can only hide a body."""
 
@@ -84,7 +82,7 @@ async def check(mail: RawMail, *, sender: str, signers: Mapping[str, frozenset[s
 def signatures(mail: RawMail) -> list[Signature]:
     """The mail's signatures that can be read, topmost first. Nothing is verified."""
     found = []
-    for index, header in enumerate(mail.values("dkim-signature")[:MAX_LOOKED_AT]):
+    for index, header in enumerate(mail.values("dkim-signature")):
         read = tags(header)
         if read is not None and read.get("d"):
             found.append(Signature(index=index, tags=read, covered=hosts_of(read.get("h", ""))))
@@ -114,7 +112,7 @@ def warm_up() -> None:
 
 
 async def signed_recipients(mail: RawMail, *, sender: str, dns: Resolver, now: datetime) -> frozenset[str]:
-    """The recipients that the author's organization has signed, by the signatures of `aligned` that are genuine.
+    """The recipients that the author's organization has signed (`RawMail.recipients`), by the signatures of `aligned` that are genuine.
 
     That alone proves no author (a hosted customer may sign for a neighbour): it is for whoever knows by other means that DMARC
     has passed.
@@ -122,12 +120,12 @@ async def signed_recipients(mail: RawMail, *, sender: str, dns: Resolver, now: d
     Raises:
         DnsUnavailable: a signature that would count could not be checked.
     """
-    named: frozenset[str] = frozenset()
+    written: frozenset[str] = frozenset()
     for signature in [one for one in aligned(mail, sender) if {*one.covered} & {*RECIPIENTS}][:MAX_SIGNATURES]:
         one = await _one(mail, signature, dns=dns, now=now)
         if isinstance(one, Proven):
-            named |= one.named
-    return named
+            written |= one.written
+    return written
 
 
 async def _one(mail: RawMail, signature: Signature, *, dns: Resolver, now: datetime) -> Finding:
@@ -143,10 +141,13 @@ async def _one(mail: RawMail, signature: Signature, *, dns: Resolver, now: datet
     is_valid = await asyncio.to_thread(genuine) if is_large else genuine()
     if not is_valid:
         return Unproven(by="dkim", why=f"the signature of {domain} does not fit the mail: it was changed, or never signed by it")
+    written, author = mail.recipients(signature.covered), mail.mailboxes(("from",), ("from",))
     return Proven(
         by="dkim",
         detail=f"signed by {domain}",
-        named=mail.mailboxes(signature.covered, RECIPIENTS) | mail.mailboxes(("from",), ("from",)),
+        named=(written | author) - {""},
+        written=written,
+        sure=author,
         is_form_signed={*FORM} <= {*signature.covered},
         warning=key.warning(domain),
     )
@@ -154,22 +155,28 @@ async def _one(mail: RawMail, signature: Signature, *, dns: Resolver, now: datet
 
 def _both(one: Proven, other: Proven) -> Proven:
     """What two genuine signatures of one author say together."""
-    return replace(one, named=one.named | other.named, is_form_signed=one.is_form_signed or other.is_form_signed)
+    named, written = one.named | other.named, one.written | other.written
+    return replace(one, named=named, written=written, is_form_signed=one.is_form_signed or other.is_form_signed)
 
 
 def refused(signature: Signature, mail: RawMail, *, now: datetime) -> str:
     """Why a signature could not count even if it were genuine; ``""`` where it could."""
     read = signature.tags
-    if "l" in read:
-        return "its signature has l=, which lets anybody append to the mail"
     if read.get("a", "").lower() not in ALGORITHMS:
         return f"its signature's algorithm is not {' or '.join(ALGORITHMS)}: {read.get('a', '')[:20]}"
     if not read.get("s") or not read.get("b") or not read.get("bh"):
         return "its signature is incomplete"
+    return uncovered(signature, mail) or aged(read, now=now, written=signed_date(signature.covered, mail))
+
+
+def uncovered(signature: Signature, mail: RawMail) -> str:
+    """What a signature leaves to anybody on the way, where that is the mail's own words; ``""`` where it leaves nothing of them."""
+    if "l" in signature.tags:
+        return "its signature has l=, which lets anybody append to the mail"
     for name in ("from", "subject"):
         if name not in signature.covered and mail.values(name):
             return f"its signature does not cover {name.capitalize()}"
-    return aged(read, now=now, written=signed_date(signature.covered, mail))
+    return ""
 
 
 def signed_date(covered: Collection[str], mail: RawMail) -> datetime | None:

@@ -76,7 +76,8 @@ def _is_authors(host: str, domain: str) -> bool:
 
 def _is_same_owner(host: str, other: str) -> bool:
     own = registrable(other)
-    return own is not None and registrable(host) == own
+    tenants = {platforms().tenant(host), platforms().tenant(other)} - {""}
+    return own is not None and registrable(host) == own and len(tenants) < 2
 
 
 def _is_listed(host: str, allowed: Sequence[str]) -> bool:

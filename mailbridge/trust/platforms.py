@@ -55,6 +55,8 @@ class Platforms:
     pages: tuple[Pages, ...]
     suffixes: frozenset[str]
     mailboxes: frozenset[str]
+    tenants: frozenset[str]
+    owners: frozenset[str]
     _hosts: re2._Regexp
 
     def why(self, url: Url) -> str:
@@ -73,6 +75,14 @@ class Platforms:
             name = name.partition(".")[2]
         return None
 
+    def tenant(self, host: str) -> str:
+        """The customer's subdomain of a platform that writes for all of its customers (``acme.okta.com``); "" where the host is none's."""
+        labels = host.split(".")
+        for at in range(1, len(labels) - 1):
+            if ".".join(labels[at:]) in self.tenants:
+                return "" if labels[at - 1] in self.owners else ".".join(labels[at - 1 :])
+        return ""
+
 
 @cache
 def platforms() -> Platforms:
@@ -82,6 +92,8 @@ def platforms() -> Platforms:
         pages=tuple(Pages.read(entry) for entry in content["pages"]),
         suffixes=frozenset(name for entry in content["customers"] for name in entry["suffixes"]),
         mailboxes=frozenset(name for entry in content["mailboxes"] for name in entry["domains"]),
+        tenants=frozenset(name for entry in content["tenants"] for name in entry["suffixes"]),
+        owners=frozenset(name for entry in content["tenants"] for name in entry["own"]),
         _hosts=_any_of(host for entry in content["pages"] for host in entry["hosts"]),
     )
 

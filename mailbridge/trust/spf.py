@@ -86,6 +86,7 @@ async def check(mail_from: str, *, rcpt: str, peer: str, accounts: Iterable[str]
         by="forwarder",
         detail=f"forwarded by a listed account at {split(account)[1].lower()}",
         named=frozenset({canonical(account)}),
+        sure=frozenset({canonical(account)}),
     )
 
 

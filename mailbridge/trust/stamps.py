@@ -39,15 +39,13 @@ def below_seal(mail: RawMail, newest: int) -> list[Line]:
     if newest == 1:
         lines, arrival = until_google(list(mail.headers[max(outer) + 1 :]))
         return lines if arrival is not None and BY_GOOGLE.search(arrival) else []
-    if len(inner) != len(SETS) or max(outer) > min(inner):
-        return []
-    return _until_arrival(list(mail.headers[max(outer) + 1 : min(inner)]))
+    return _until_arrival(list(mail.headers[max(outer) + 1 : min(inner)])) if len(inner) == len(SETS) else []
 
 
-def above_seal(mail: RawMail, only: int) -> list[Line]:
-    """The lines above a forwarder's seal and above the trace of the mail's arrival. They are the forwarder's where the mail came
-    from its server, and anybody's else."""
-    places = _places(mail, only)
+def above_seal(mail: RawMail, newest: int) -> list[Line]:
+    """The lines above a forwarder's newest seal and above the trace of the mail's arrival. They are the forwarder's where the mail
+    came from its server, and anybody's else."""
+    places = _places(mail, newest)
     return until_google(list(mail.headers[: min(places)]))[0] if len(places) == len(SETS) else []
 
 

@@ -151,7 +151,8 @@ OWN = {
     "Proton": ("", "X-Pm-Forwarded-From: a7@proton.me\nX-Original-To: a7@proton.me", "a7@proton.me", "a7@proton.me"),
     "an alias of Postfix": ("", "X-Original-To: a8@fwd.example\nDelivered-To: codes@bridge.example.net", "a8@fwd.example", "a8@fwd.example"),
     "Exchange, blind copy": ("microsoft", "X-MS-Exchange-ForwardingLoop: a9@corp.example;0b1f", "undisclosed-recipients:;", None),
-    "several recipients": ("", "X-Original-To: b1@corp.example", "b2@corp.example, b1@corp.example", "b1@corp.example"),
+    "several recipients": ("", "X-Original-To: b1@corp.example", "b2@corp.example, b1@corp.example", None),
+    "several recipients, by Gmail": ("google", "X-Forwarded-For: b1@corp.example codes@bridge.example.net\nDelivered-To: b1@corp.example", "b2@corp.example, b1@corp.example", "b1@corp.example"),
 }  # fmt: skip
 """Forwarder, its stamps, the To header, and the identifier; None where it is held."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
-from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -17,9 +18,10 @@ from mailbridge.intake.gate import Gate, Held, Judgement, Passed, policy_of
 from mailbridge.intake.guide import guide_of
 from mailbridge.intake.understand import Understander, Understanding
 from mailbridge.intake.wire import Request
+from mailbridge.trust import Proven, Unproven
 from mailbridge.trust.dns import Dns
 from tests.attacks import provenance
-from tests.attacks.forgeries import ANN, BOUND, CODES, TOKEN, by_acme, code, link
+from tests.attacks.forgeries import ANN, BOUND, CODES, CONFIRM, TOKEN, VF, by_acme, code, confirm, link
 from tests.attacks.provenance import (
     BODIES,
     FORM,
@@ -40,6 +42,7 @@ from tests.attacks.provenance import (
 from tests.peers import signer
 from tests.peers.dns_server import DnsServer, dns_server
 
+T = TypeVar("T")
 ATTACKS = provenance.every()
 EVE = "eve@fwd.example"
 OWN = f"ann+caf_={CODES.replace('@', '=')}@corp.example"
@@ -63,6 +66,7 @@ def reader() -> Understander:
 
 def publish(server: DnsServer) -> None:
     """Everybody's keys and policies: corp.example lets Google's servers send for it, and one of its own."""
+    server.txt("s1._domainkey.google.com", signer.record(signer.key("google")))
     for name in ("s1._domainkey.acme.example", "s1._domainkey.corp.acme.example", "s1._domainkey.mail.acme.example"):
         server.txt(name, signer.record(signer.key()))
     for name in ("google.com", "microsoft.com", "zohomail.com"):
@@ -73,30 +77,39 @@ def publish(server: DnsServer) -> None:
     server.txt("evil.example", f"v=spf1 ip4:{provenance.ELSEWHERE} -all")
 
 
+def understood(attack: Attack, rcpts: tuple[str, ...] = ()) -> tuple[Understanding, Envelope]:
+    """What is in a mail, and how it comes."""
+    content, rcpt_to = attack.build(), rcpts or (attack.rcpt,)
+    found = reader()(Request(content=content, rcpt_to=rcpt_to, mail_from=attack.mail_from, now=datetime.now(UTC)))
+    return found, Envelope(
+        mail_from=attack.mail_from,
+        rcpt_to=rcpt_to,
+        content=content,
+        received_at=datetime.now(UTC),
+        ingress=attack.ingress,
+        peer=attack.peer,
+        is_fetched=attack.ingress == "imap",
+        can_wait=attack.ingress != "imap",
+    )
+
+
+async def asked(ask: Callable[[Gate], Awaitable[T]]) -> T:
+    """What a gate with the usual zone answers."""
+    async with dns_server() as server:
+        publish(server)
+        resolver = Dns(timeout=timedelta(seconds=3), nameservers=[server.address])
+        return await ask(Gate(policy=lambda: policy_of(SETTINGS, is_practice=False), dns=resolver))
+
+
+def all_judged(attack: Attack, rcpts: tuple[str, ...] = ()) -> tuple[Judgement, ...]:
+    """What the gate says to a mail, for each recipient."""
+    read, envelope = understood(attack, rcpts)
+    return asyncio.run(asked(lambda gate: gate.judge(envelope, read, "link" if read.extraction.is_link else "code")))
+
+
 def judged(attack: Attack) -> tuple[Understanding, Judgement]:
     """What is in a mail, and what the gate says to it."""
-    content = attack.build()
-    understood = reader()(Request(content=content, rcpt_to=(attack.rcpt,), mail_from=attack.mail_from, now=datetime.now(UTC)))
-
-    async def go() -> Judgement:
-        async with dns_server() as server:
-            publish(server)
-            gate = Gate(
-                policy=lambda: policy_of(SETTINGS, is_practice=False),
-                dns=Dns(timeout=timedelta(seconds=3), nameservers=[server.address]),
-            )
-            envelope = Envelope(
-                mail_from=attack.mail_from,
-                rcpt_to=(attack.rcpt,),
-                content=content,
-                received_at=datetime.now(UTC),
-                ingress=attack.ingress,
-                peer=attack.peer,
-            )
-            (found,) = await gate.judge(envelope, understood, "link" if understood.extraction.is_link else "code")
-            return found
-
-    return understood, asyncio.run(go())
+    return understood(attack)[0], all_judged(attack)[0]
 
 
 def test_the_set_is_as_large_as_it_says() -> None:
@@ -106,9 +119,12 @@ def test_the_set_is_as_large_as_it_says() -> None:
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_nothing_passes_by_what_is_not_signed(name: str) -> None:
-    """Each mail holds a code or a link that would be pushed, and is held for a reason that the manual names."""
-    understood, found = judged(ATTACKS[name])
-    assert understood.extraction.value is not None
+    """Each mail holds a code or a link that would be pushed, and is held for a reason that the manual names; or nothing is read in it."""
+    read, found = judged(ATTACKS[name])
+    if "parts called one text" in name:
+        assert read.extraction.reason == "it quotes the technical headers of another mail"
+        return
+    assert read.extraction.value is not None
     assert isinstance(found, Held), found
 
 
@@ -296,19 +312,53 @@ def test_the_honest_mail_of_each_kind_passes(name: str) -> None:
 @pytest.mark.parametrize("name", BODIES)
 def test_a_body_read_as_its_author_wrote_it_passes(name: str) -> None:
     """The mails of which somebody could change the reading pass as their author sent them, wherever that shows its code plainly."""
-    understood, found = judged(Attack(build=partial(reading, name)))
+    read, found = judged(Attack(build=partial(reading, name)))
     if name in PLAIN:
         assert isinstance(found, Passed), found
-        assert understood.extraction.value == Secret(PLAIN[name])
+        assert read.extraction.value == Secret(PLAIN[name])
 
 
 PLAIN = {"an inner boundary": SHOWN}
 
 
-def test_what_is_held_names_the_reading(tmp_path: Path) -> None:
+def test_what_is_held_names_the_reading() -> None:
     """A mail of which somebody has changed the reading says so, and what changes the outcome."""
     _, found = judged(ATTACKS["read_otherwise: an inner boundary, signed"])
     assert isinstance(found, Held)
     (failure,) = [one for one in found.failures if one.check == "reading"]
     assert "not signed" in failure.why
     assert "mailbridge address new" in str(failure)
+
+
+def test_an_envelope_for_one_address_names_nobody_for_the_next() -> None:
+    """A sealed mail to two of our addresses, with Gmail's envelope for one of them, is for the account through that one alone."""
+    attack, _, _ = HONEST["no stamp, Gmail's envelope, from Google"]
+    for rcpts in ((CODES, "next@bridge.example"), ("next@bridge.example", CODES)):
+        found = dict(zip(rcpts, all_judged(attack, rcpts), strict=True))
+        assert isinstance(found[CODES], Passed)
+        assert isinstance(found["next@bridge.example"], Held)
+
+
+def question(boundary: str) -> bytes:
+    """Google's own question with a part that is not shown, its form unsigned; read by ``deep`` it shows another link."""
+    first, second = (CONFIRM.format(f"{VF}{number}").replace("\n", "\r\n") for number in (1, 2))
+    body = provenance.OUTER.replace("Your verification code is {shown}.", first).replace(
+        "Your verification code is {other}.", second
+    )
+    head = confirm().partition(b"\r\n\r\n")[0]
+    whole = head.replace(b"text/plain; charset=utf-8", b"multipart/mixed; boundary=out") + b"\r\n\r\n" + body.encode()
+    signed = signer.dkim(whole, "google.com", private=signer.key("google"), headers=FORM)
+    return signed.replace(b"boundary=out", f"boundary={boundary}".encode())
+
+
+def test_googles_question_is_read_as_google_wrote_it() -> None:
+    """The question with its form as it was is Google's; read otherwise, so that another link shows, it is nobody's."""
+    for boundary, expected in (("out", Proven), ("deep", Unproven)):
+        read, envelope = understood(Attack(build=partial(question, boundary)))
+        assert read.extraction.value is not None
+
+        async def ask(gate: Gate, read: Understanding = read, envelope: Envelope = envelope) -> object:
+            return await gate.confirmation(envelope, read)
+
+        found = asyncio.run(asked(ask))
+        assert isinstance(found, expected), found

@@ -268,6 +268,16 @@ def test_the_known_identifiers_decide(text: str, policy: IdentityPolicy, expecte
         assert not any(clue.verdict == "chosen" for clue in found.clues)
 
 
+def test_of_several_in_to_the_one_that_is_known_exactly_is_meant() -> None:
+    """By itself, not by a pattern; where two of them are, nobody says which."""
+    text = "To: x@y.example, z@y.example\n"
+    for policy in (known("Z@y.example"), known("*", "Z@y.example"), known("*", learned=("Z@y.example",))):
+        found = found_in(text, policy=policy)
+        assert (found.identifiers, found.source) == (("Z@y.example",), "To")
+    for policy in (known("*@y.example"), known("*", "x@y.example", "z@y.example"), known("ann@corp.example")):
+        assert found_in(text, policy=policy).identifiers == ()
+
+
 def test_two_tags_of_one_mailbox_are_not_taken_for_each_other() -> None:
     """Where two known identifiers are the same mailbox and the mail is to neither exactly, it is held, not guessed."""
     policy = known("ann+larch@gmail.com", "ann+tern@gmail.com")

@@ -121,6 +121,12 @@ def test_what_is_final_stays_so_but_for_an_operator() -> None:
     assert ways == {(State.EXPIRED, Event.RETRY), (State.DEAD, Event.RETRY)}
 
 
+def test_the_times_are_these() -> None:
+    """What operators and docs/flow.md rely on: the waits, when a mail counts as late, and how long a lost claim is waited for."""
+    assert (timedelta(milliseconds=250), timedelta(seconds=30)) == (FIRST_DELAY, LONGEST_DELAY)
+    assert (timedelta(seconds=2), timedelta(minutes=1)) == (LATE, LEASE)
+
+
 # -- a claim ends -----------------------------------------------------------------------------------------------------
 
 
@@ -381,8 +387,10 @@ def test_what_is_handed_out(rows: tuple[Delivery, ...], events: list[tuple[int, 
 
 
 def test_a_claim_counts_its_tokens() -> None:
-    """Each claim has the next one, and no due time."""
+    """Each claim has the next one, no due time, and no block that is over; that it is in doubt is remembered."""
     assert decided(Asked(), HEAD).claimed == moved(HEAD, Event.CLAIMED, token=4).row
+    later = NOW + GRACE
+    assert decided(Asked(), BLOCKED, now=later).claimed == moved(BLOCKED, Event.CLAIMED, later, token=4).row
 
 
 def test_what_is_not_shown_is_asked_for() -> None:
@@ -535,6 +543,9 @@ def test_what_is_over_ends_wherever_it_stands() -> None:
     assert decided(Passed(), replace(HEAD, deadline=NOW + TICK), BEHIND) == Decision()
     assert decided(Passed(), replace(BLOCKED, deadline=NOW), BEHIND) == Decision()
     assert decided(Passed(), FLYING, BEHIND) == Decision()
+    assert decided(Passed(), HEAD, now=HEAD.deadline + LEASE).changes == (
+        moved(HEAD, Event.DEADLINE, HEAD.deadline + LEASE, reason=OVER),
+    )
 
 
 def test_a_claim_that_nobody_settled_is_lost_with_its_lease() -> None:

@@ -217,7 +217,6 @@ TECHNICAL = (
     "pinned",
     "spin",
     "otpauth",
-    "tan lines",
     "skeleton key",
     "kodak",
     "codling",

@@ -79,7 +79,7 @@ async def test_a_code_goes_out_at_once(tmp_path: Path) -> None:
         await here.take(draft())
         await here.until_states(State.DELIVERED)
         assert sink.codes == ["482913"]
-        assert 'mailbridge_deliveries_total{outcome="accepted",sink="skyvern"} 1.0' in here.metrics.render().decode()
+        await until(lambda: b'mailbridge_deliveries_total{outcome="accepted",sink="skyvern"} 1.0' in here.metrics.render())
 
 
 @looped
@@ -192,7 +192,7 @@ async def test_nothing_is_sent_after_a_long_question(tmp_path: Path) -> None:
     async with post(tmp_path, lambda clock: sink, grace=100 * MILLISECOND) as here:
         await here.take(draft(lifetime=timedelta(seconds=1)))
         await here.until_states(State.EXPIRED)
-        assert 'outcome="expired",sink="skyvern"} 1.0' in here.metrics.render().decode()
+        await until(lambda: b'outcome="expired",sink="skyvern"} 1.0' in here.metrics.render())
     assert sink.codes == ["482913"]
 
 

@@ -32,12 +32,7 @@ ASIDE = frozenset({"forwarder", "token"})
 
 EXPLAINED = {
     "dkim: none of its signatures is of *": "be the From's domain exactly",
-    "dkim: its signature does not cover": "must cover From and Subject",
-    "recipient: signed by *, but for somebody else": "only for a mailbox that somebody names who knows",
-    "recipient: * found the signature of *, but for somebody else": "only for a mailbox that somebody names who knows",
-    "dkim: its signature is too old: it has no time": "with a zone; a signature with neither is too old",
-    "authres: its signature is too old: it has no time": "with a zone; a signature with neither is too old",
-    "recipient: sealed by *, * hop": "only for a mailbox that somebody names who knows",
+    "recipient: ": "Held by `recipient`, and what to do about it",
     "link-host: ": "to the From's own registrable domain",
 }
 """How a reason begins, and the words of docs/trust.md that explain it."""

@@ -131,6 +131,8 @@ def _bare(row: dict[str, Any], content: bytes) -> Original:
         if name.lower() == "date":
             value = DATE
         headers.append((name, value.strip()))
+    if not any(name.lower() == "date" for name, _ in headers):
+        headers.append(("Date", DATE))  # a shape in brief: every sender's library writes one
     return Original(
         name=row["file"],
         headers=tuple(headers),

@@ -64,6 +64,12 @@ def checks(found: Judgement) -> list[str]:
     return [failure.check for failure in found.failures]
 
 
+def delivered(content: bytes, account: str) -> bytes:
+    """As Google has taken it in and delivered it to an account."""
+    arrival = f"Received: from out1.acme.example by mx.google.com with ESMTPS id a6 for <{account}>"
+    return f"Delivered-To: {account}\r\n{arrival}; Wed, 25 Nov 2026 09:57:25 +0000\r\n".encode() + content
+
+
 class Slow(Zone):
     """A resolver that answers too late."""
 

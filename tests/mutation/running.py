@@ -119,20 +119,17 @@ class _Child:
     def wait(self, seconds: float | None = None) -> bool:
         """Whether it is over, after a look or after ``seconds``; one whose time is over is ended."""
         until = time.monotonic() + (seconds or 0.0)
-        while True:
-            pid, _ = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                break
+        while os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             if time.monotonic() > self.until:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self.pid, signal.SIGKILL)
-                os.waitpid(self.pid, 0)
                 break
             if time.monotonic() >= until:
                 return False
             time.sleep(0.01)
+        # With what it has started and left behind, and before its number can be anybody else's.
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)  # what it has started and left behind
+            os.killpg(self.pid, signal.SIGKILL)
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
         return True
 
     def tidy(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -38,6 +39,8 @@ class Post:
             content=self.content,
             received_at=self.at or datetime.now(UTC),
             ingress=self.ingress,
+            is_fetched=self.ingress == "imap",
+            can_wait=self.ingress != "imap",
             peer=self.peer,
         )
 
@@ -48,8 +51,19 @@ class Bench:
     def __init__(self, settings: Settings, zone: Zone | None = None, *, deadline: timedelta = timedelta(seconds=3)) -> None:
         self.zone = zone or Zone()
         self._understander = Understander(guide_of(settings, rules=rule_texts(settings.rules)))
-        policy = policy_of(settings, is_practice=False)
-        self.gate = Gate(policy=lambda: policy, dns=self.zone, deadline=deadline)
+        self._policy = policy_of(settings, is_practice=False)
+        self._deadline = deadline
+        self.gate = self._gate()
+
+    def _gate(self) -> Gate:
+        return Gate(policy=lambda: self._policy, dns=self.zone, deadline=self._deadline)
+
+    def beside(self, zone: Zone) -> Bench:
+        """The same bridge where DNS says something else; its rules are not compiled anew."""
+        other = copy.copy(self)
+        other.zone = zone
+        other.gate = other._gate()
+        return other
 
     def understand(self, post: Post, *, now: datetime | None = None) -> Understanding:
         """What the mail means. ``now`` is the arrival as far as codes expire, where it is another one."""

@@ -116,6 +116,7 @@ def test_googles_stamp_counts_where_google_alone_can_have_put_it(now: datetime) 
     assert named(outer(arrival + STAMP + inner, **ours), now) == set()
     assert named(outer(STAMP + arrival + inner, **ours), now) == ann
     assert named(STAMP + outer(inner, **ours), now) == set()
+    assert named(STAMP + outer(inner, **ours), now, peer="192.0.2.25") == ann
     taken = STAMP + b"Delivered-To: bob@corp.example\r\n" + inner  # handed in by another way than SMTP, so without a trace
     assert named(outer(taken, **ours, headers=("from", "subject", "delivered-to", "delivered-to")), now) == ann
     assert named(outer(taken, **ours), now, peer="192.0.2.25") == ann

@@ -17,6 +17,11 @@ class Bells:
         self._lock = threading.Lock()
         self._bells: dict[asyncio.AbstractEventLoop, set[Bell]] = {}
 
+    @property
+    def is_any(self) -> bool:
+        """Whether anybody would hear them."""
+        return bool(self._bells)
+
     @contextlib.contextmanager
     def bell(self) -> Iterator[Bell]:
         """One for the length of the block, in the running loop."""

@@ -66,7 +66,7 @@ class Database:
         finally:
             os.umask(old)
         try:
-            connection.set_busy_timeout(int(self._settings.busy_timeout.total_seconds() * 1000))
+            self._set_up(connection)
             for name, value in PRAGMAS.items():
                 connection.pragma(name, value)
             if connection.pragma("journal_mode") != "wal":
@@ -91,13 +91,18 @@ class Database:
             raise StoreError(f"{self.path}: is not the database that was opened; put that back, or restart mailbridge")
         connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
         try:
-            connection.set_busy_timeout(int(self._settings.busy_timeout.total_seconds() * 1000))
+            self._set_up(connection)
             for name in ("cache_size", "temp_store"):
                 connection.pragma(name, PRAGMAS[name])
         except BaseException:
             connection.close(True)
             raise
         return connection
+
+    def _set_up(self, connection: apsw.Connection) -> None:
+        """Wait for a lock, and plan a query by its words alone: else SQLite may plan it anew for every value, for 20 µs each."""
+        connection.set_busy_timeout(int(self._settings.busy_timeout.total_seconds() * 1000))
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
 
     def is_empty(self, connection: apsw.Connection) -> bool:
         """Whether nothing was ever made in it. Raises StoreError where it holds the tables of something else."""

@@ -112,7 +112,7 @@ class Queues:
             added = 0 if decision.added is None else self._insert(connection, decision.added, mail_id, now)
             claimed = decision.claimed
             if claimed is not None:
-                claim = self._claim(connection, claimed, added)
+                claim = self._claim(connection, claimed, added, mail_id)
                 if claim is not None:
                     return Written(changes=tuple(changes), claim=claim)
                 occurrence = Unreadable(id=claimed.id, token=claimed.token)
@@ -136,9 +136,9 @@ class Queues:
     def _write(self, connection: apsw.Connection, decision: Decision, now: int) -> None:
         for change in decision.changes:
             row = change.row
-            mail: Any = connection.execute(
+            connection.execute(
                 "UPDATE delivery SET state = ?, deadline = ?, due_at = ?, blocked_until = ?, attempts = ?, is_doubtful = ?,"
-                " without_run = ?, is_overtaken = ?, token = ?, reason = ?, ref = ?, final_at = ? WHERE id = ? RETURNING mail_id",
+                " without_run = ?, is_overtaken = ?, token = ?, reason = ?, ref = ?, final_at = ? WHERE id = ?",
                 (
                     str(row.state),
                     to_micros(row.deadline),
@@ -154,10 +154,10 @@ class Queues:
                     micros(row.final_at),
                     row.id,
                 ),
-            ).fetchone()
+            )
             if change.event in TOLD:
                 event = "retry" if change.event is Event.RETRY else str(row.state)
-                journal(connection, now, event, mail[0], row.id, "" if change.event is Event.RETRY else row.reason)
+                journal(connection, now, event, row.mail_id, row.id, "" if change.event is Event.RETRY else row.reason)
 
     def _insert(self, connection: apsw.Connection, row: Delivery, mail_id: int, now: int) -> int:
         draft, uid = row.draft, new_uid()
@@ -192,10 +192,10 @@ class Queues:
             journal(connection, now, str(row.state), mail_id, number, row.reason)
         return number
 
-    def _claim(self, connection: apsw.Connection, row: Delivery, added: int) -> Claim | None:
+    def _claim(self, connection: apsw.Connection, row: Delivery, added: int, mail_id: int) -> Claim | None:
         """The claim of a row; None where its code cannot be read."""
         if row.id == NEW:
-            delivery: Delivery | None = replace(row, id=added)
+            delivery: Delivery | None = replace(row, id=added, mail_id=mail_id)
         else:
             found: Any = connection.execute("SELECT uid, content FROM delivery WHERE id = ?", (row.id,)).fetchone()
             delivery = with_content(row, found[0], found[1], self._cipher)

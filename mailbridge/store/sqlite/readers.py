@@ -1,7 +1,8 @@
 """Reads beside the writer: a few threads with a read-only connection each, so that no list makes a mail wait.
 
-A read sees everything that was committed before it was asked for. Python runs one thread at a time, so a read gives way: row by row
-it lets the writer go first.
+A read sees everything that was committed before it was asked for. Python runs one thread at a time, and changes threads by itself
+only after 5 ms. So a read gives way: after every few rows it sleeps for a moment, and while the writer has work it waits for that.
+Of several reads one is at work at a time, turn about: a short list is not kept by a long search, and mail waits for one of them only.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -21,8 +23,14 @@ from mailbridge.store.sqlite.writer import unavailable
 
 T = TypeVar("T")
 
-LONGEST_PAUSE = 0.05
-"""Seconds that a read waits for the writer at the most before it goes on with its next row."""
+ROWS = 4
+"""Rows that are read in one go: about 0.1 ms, for which a mail may have to wait."""
+
+PAUSE = 20e-6
+"""Seconds for which a read sleeps after them, so that whoever waits is sure to have its turn."""
+
+LONGEST_PAUSE = 0.01
+"""Seconds that it waits for the writer at the most, so that a list comes to its end under any load."""
 
 
 class Reading:
@@ -34,9 +42,10 @@ class Reading:
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> Iterator[Any]:
         """The rows of a query, one at a time."""
-        for row in self._connection.execute(query, tuple(values)):
-            self._give_way()
+        for count, row in enumerate(self._connection.execute(query, tuple(values)), 1):
             yield row
+            if count % ROWS == 0:
+                self._give_way()
 
     def row(self, query: str, values: Sequence[Any] = ()) -> Any:
         """The first row of a query; None where there is none."""
@@ -71,6 +80,9 @@ class Readers:
         self._idle = idle
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._turn = threading.Lock()
+        self._counting = threading.Lock()
+        self._at_work = 0
         self._is_closed = False
 
     async def do(self, work: Callable[[Reading], T]) -> T:
@@ -109,7 +121,8 @@ class Readers:
         while (job := self._queue.get()) is not None:
             try:
                 connection = connection or self._connect()
-                self._one(connection, job)
+                with self._counted(), self._turn:
+                    self._one(connection, job)
             except (apsw.Error, OSError, StoreError) as fault:
                 job.fault = unavailable(fault)
                 _close(connection)
@@ -130,9 +143,25 @@ class Readers:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
 
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        """One more read is at work, or waits for its turn, for the length of the block."""
+        with self._counting:
+            self._at_work += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._at_work -= 1
+
     def _give_way(self) -> None:
         if not self._idle.is_set():
             self._idle.wait(LONGEST_PAUSE)
+        time.sleep(PAUSE)
+        if self._at_work > 1:
+            self._turn.release()
+            time.sleep(PAUSE)  # a lock goes to whoever asks first: without it, to this thread again
+            self._turn.acquire()
 
 
 def _close(connection: apsw.Connection | None) -> None:

@@ -6,8 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 import apsw
+import msgspec
 
 from mailbridge.config.settings import RetentionSettings
+from mailbridge.store.packing import Facts
 
 LONGEST = 400 * 365 * 24 * 3_600 * 1_000_000
 """Microseconds; a retention beyond them is for ever."""
@@ -43,8 +45,9 @@ DELETE FROM delivery WHERE id IN (SELECT id FROM delivery ORDER BY id LIMIT ?) A
 """
 PURGE_MAILS = """
 DELETE FROM mail WHERE id IN (SELECT id FROM mail ORDER BY id LIMIT ?) AND received_at < ? AND raw IS NULL AND private IS NULL
-    AND id < (SELECT max(id) FROM mail) AND NOT EXISTS (SELECT 1 FROM delivery WHERE mail_id = mail.id)
+    AND id < (SELECT max(id) FROM mail) AND NOT EXISTS (SELECT 1 FROM delivery WHERE mail_id = mail.id) RETURNING id, facts
 """
+PURGE_IDENTIFIER = "DELETE FROM mail_identifier WHERE line = ? AND mail_id = ?"
 
 PURGE_READERS = (
     "DELETE FROM given WHERE last_at < ?",
@@ -99,8 +102,9 @@ class Retention:
         for oldest, statement in ((OLDEST_LINE, PURGE_JOURNAL), (OLDEST_DELIVERY, PURGE_DELIVERIES), (OLDEST_MAIL, PURGE_MAILS)):
             row = connection.execute(oldest).fetchone()
             if row is not None and row[0] < before:
-                connection.execute(statement, (PURGED_AT_ONCE, before))
+                gone: list[Any] = connection.execute(statement, (PURGED_AT_ONCE, before)).fetchall()
                 is_more = is_more or connection.changes() >= PURGED_AT_ONCE - 1
+                connection.executemany(PURGE_IDENTIFIER, _identifiers(gone))
         return is_more
 
     def clamp(self, connection: apsw.Connection, now: int) -> None:
@@ -113,6 +117,12 @@ class Retention:
             " AND (final_at > ? OR received_at > ?)",
             (now,) * 6,
         )
+
+
+def _identifiers(mails: list[Any]) -> list[tuple[str, int]]:
+    """What a list by identifier would find of mails that are forgotten."""
+    facts = ((number, msgspec.msgpack.decode(octets, type=Facts)) for number, octets in mails)
+    return [(identifier.casefold(), number) for number, one in facts for identifier in one.identifiers]
 
 
 def _micros(duration: timedelta) -> int:

@@ -18,7 +18,7 @@ from mailbridge.store.packing import Facts, Private
 
 DELIVERY = (
     "id, target, identifier, sender, kind, workflow_run_id, workflow_id, task_id, lifetime, state, received_at, deadline, due_at,"
-    " blocked_until, attempts, is_doubtful, without_run, is_overtaken, token, rule, reason, ref, final_at"
+    " blocked_until, attempts, is_doubtful, without_run, is_overtaken, token, rule, reason, ref, final_at, mail_id"
 )
 MAIL = "mail.id, uid, received_at, ingress, verdict, rule, size, facts, private, link"
 
@@ -89,6 +89,7 @@ def read_delivery(row: Any) -> Delivery:
         reason=row[20],
         ref=row[21],
         final_at=moment(row[22]),
+        mail_id=row[23],
     )
 
 

@@ -128,7 +128,6 @@ class Writer:
 
         connection.set_wal_hook(note)
         self._connection = connection
-        self._data_version = connection.pragma("data_version")
 
     def _run(self) -> None:
         while True:
@@ -184,10 +183,11 @@ class Writer:
 
     def _ring(self, connection: apsw.Connection, *, is_written: bool) -> None:
         """Ring where something was committed: by this thread, or by another process since it last looked."""
-        version = connection.pragma("data_version")
-        if is_written or version != self._data_version:
-            self.bells.ring()
-        self._data_version = version
+        if self.bells.is_any:
+            (version,) = connection.execute("PRAGMA data_version").fetchone() or (0,)
+            if is_written or version != self._data_version:
+                self.bells.ring()
+            self._data_version = version
 
     def _one(self, connection: apsw.Connection, job: _Job, *, is_alone: bool) -> None:
         if not is_alone:
