@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.header import Header
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from mailbridge.core.extract import extract
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.parse import parse
 from mailbridge.core.rules import RuleSet, load
+from tests.extraction.mails import composed
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 CARRIERS = Path(__file__).with_name("carriers.toml")
@@ -133,13 +133,7 @@ def _mail(
 ) -> Specimen:
     site = dice.choice(SITES)
     subject, body = dice.choice(subjects).replace("{site}", site), body.replace("{site}", site)
-    head = (
-        f"From: {site} <no-reply@{site.lower()}.example>\r\nTo: <ann@corp.example>\r\n"
-        f"Subject: {Header(subject, 'utf-8').encode()}\r\nDate: Fri, 01 May 2026 11:59:40 +0000\r\n"
-        f"Message-ID: <{dice.getrandbits(64):x}@{site.lower()}.example>\r\nMIME-Version: 1.0\r\n"
-        "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
-    )
-    content = head.encode() + body.replace("\n", "\r\n").encode() + b"\r\n"
+    content = composed(subject, site=site, plain=body, number=dice.getrandbits(64))
     return Specimen(form=form, script=script, place=place, expected=expected, content=content, body=f"{subject}\n{body}")
 
 
