@@ -155,7 +155,7 @@ class Bridge:
         guard(self.engine.masks, settings)
         async with self._change:
             try:
-                await self._take(_reloadable(self.live.base, settings), is_read_again=True)
+                await self._take(settings, is_read_again=True)
             except StoreUnavailable as fault:
                 raise ConfigError((Problem(where="[store]", what=f"the store is {fault.kind}; try again"),)) from None
 
@@ -169,10 +169,12 @@ class Bridge:
         async with self._change:
             await self._take(self.live.base, is_read_again=False)
 
-    async def _take(self, base: Settings, *, is_read_again: bool) -> None:
+    async def _take(self, wanted: Settings, *, is_read_again: bool) -> None:
         """Prepare, then swap. ``is_read_again``: a person asked for it, so certificates and parked mailboxes are tried anew too."""
-        prepared = await asyncio.to_thread(prepare, merged(base, await additions(self.engine.store.entries)))
-        settings = prepared.settings
+        added = await additions(self.engine.store.entries)
+        prepared = await asyncio.to_thread(prepare, merged(wanted, added))
+        base = _reloadable(self.live.base, wanted)
+        settings = merged(base, added)
         guard(self.engine.masks, settings)
         fresh = self._snapshot(settings, prepared.rules, self.live.now.guide.learned)
         is_parked = is_read_again and any(one.mode == "parked" for one in self.mailboxes.health())

@@ -136,6 +136,10 @@ async def _one(mail: RawMail, signature: Signature, *, dns: Resolver, now: datet
     key = await keys.find(signature.tags["s"], domain, dns)
     if isinstance(key, str):
         return Unproven(by="dkim", why=key)
+    if not key.speaks_for(signature.tags):
+        return Unproven(
+            by="dkim", why=f"the key at {key.name} is for the domain itself (t=s), and the signature names another (i=)"
+        )
     is_large = len(mail.content) > LARGE
     genuine = partial(verify.dkim, mail.content, signature.index, {key.name: key.public})
     is_valid = await asyncio.to_thread(genuine) if is_large else genuine()
