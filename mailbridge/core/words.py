@@ -281,8 +281,10 @@ class Index:
         found = table.found(key, token)
         if found is NO_HITS and ("ae" in key or "oe" in key or "ue" in key or "aa" in key):
             found = table.found(key.replace("ae", "a").replace("oe", "o").replace("ue", "u").replace("aa", "a"), token)
-        if found is NO_HITS and script in self._proclitics:
-            found = self._behind(key, table, self._proclitics[script], MOST_PROCLITICS)
+        if not found[0] and script in self._proclitics:
+            # That a word with its article begins a phrase says nothing of the word without it.
+            behind = self._behind(key, table, self._proclitics[script], MOST_PROCLITICS)
+            found = (behind[0], (*found[1], *behind[1])) if behind is not NO_HITS else found
         return found
 
     def _behind(self, key: str, table: _Table, proclitics: tuple[str, ...], most: int) -> _Hits:
