@@ -148,8 +148,15 @@ class Reading:
         """Whether somebody is told to enter it, in a line that also says what for."""
         head = folded(text[max(0, shape.start - 2 * ADJACENT) : shape.start])
         tail = folded(text[shape.end : shape.end + ADJACENT])
-        is_told = self._wording.enter.search(head) is not None or self._wording.enter.search(tail) is not None
-        return is_told and self._wording.act.search(folded(text)) is not None
+        return (self._is_told(head) or self._is_told(tail)) and self._wording.act.search(folded(text)) is not None
+
+    def _is_told(self, part: str) -> bool:
+        """Whether a part of a line tells to enter something; "write to us" and its like say something else."""
+        hits = [hit.span() for hit in self._wording.enter.finditer(part)]
+        if not hits:
+            return False
+        idioms = [idiom.span() for idiom in self._wording.idiom.finditer(part)]
+        return any(not any(low <= start and end <= high for low, high in idioms) for start, end in hits)
 
     def is_numbered(self, index: int, shape: Shape) -> bool:
         """Whether the word right before it is one for a number, as a reference has it: ``case no. 4829``."""
