@@ -40,6 +40,8 @@ def labels(text: str, wording: Wording) -> tuple[Label, ...]:
         kept.append((start, end, is_code))
     named = [one for one in kept if one[2] or not _is_purpose(one, kept, plain, wording)]
     generic = {match.span() for match in wording.generic.finditer(plain)}
+    if generic:  # "*code" covers "Anmeldecode" too, which is listed by itself and says what for
+        generic -= {match.span() for match in wording.specific.finditer(plain)}
     return tuple(_compounded(named, generic, plain, wording))
 
 

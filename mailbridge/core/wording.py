@@ -73,7 +73,8 @@ class Dates:
 class Wording:
     """The words of each kind; give them text without capitals (`mailbridge.core.script.folded`).
 
-    ``generic`` are words for a code that say nothing by themselves ("code", "PIN"); ``code`` has them too. ``subject_ref`` points
+    ``generic`` are words for a code that say nothing by themselves ("code", "PIN"), ``specific`` those that do ("login code"); ``code``
+    has both. ``subject_ref`` points
     at the subject or at what stands above ("the number in the subject"). ``numbered`` makes a word for a thing the name of its
     number ("order number"). ``sharing`` fully matches what stands between two numbers of which both are meant, ``joined`` what
     stands between two halves of a name; ``purpose`` searches what stands between a code and what it is for.
@@ -81,6 +82,7 @@ class Wording:
 
     code: Words
     generic: Words
+    specific: Words
     other: Words
     idiom: Words
     enter: Words
@@ -118,6 +120,7 @@ def compiled(languages: Iterable[Language]) -> Wording:
     return Wording(
         code=kinds.words("code", "code.generic"),
         generic=kinds.words("code.generic"),
+        specific=kinds.words("code"),
         other=kinds.words("other"),
         idiom=kinds.words("idiom"),
         enter=kinds.words("enter"),
