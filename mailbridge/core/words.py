@@ -15,6 +15,7 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import re2
 
@@ -202,6 +203,14 @@ class _Table:
         return kinds
 
 
+class _Read(NamedTuple):
+    """What stands in a text: the kinds in it, each entry as (start, end, kinds), and whether it has a script without blanks."""
+
+    kinds: int
+    spans: list[tuple[int, int, int]]
+    is_spaceless: bool
+
+
 class Index:
     """The entries of every kind. Tables are built for a script when the first text in it comes: most mails need one of twelve."""
 
@@ -211,21 +220,26 @@ class Index:
         self._spaceless: dict[int, re2._Regexp] = {}
         self._proclitics: dict[int, tuple[str, ...]] = {}
         self._known: dict[int, _Hits] = {}
-        self._read: dict[int, list[tuple[int, int, int]]] = {}
+        self._read: dict[int, _Read] = {}
         self._parsed: dict[str, _Phrase] = {}
 
     def add(self, kind: int, entries: tuple[str, ...], morphology: Morphology) -> None:
         """Take entries of one language, without capitals and well formed (see `faults`). ``kind`` is a bit."""
         self._lists.append((kind, entries, morphology, all(map(str.isascii, entries))))
 
-    def spans(self, text: str) -> list[tuple[int, int, int]]:
-        """Every entry in a text without capitals, as (start, end, kinds); entries may overlap."""
+    def read(self, text: str) -> _Read:
+        """Every entry in a text without capitals; entries may overlap."""
         key = hash(text)
         found = self._read.get(key)
         if found is None:
             if len(self._read) > MOST_READ:
                 self._read.clear()
-            found = self._read[key] = self._spans(text)
+            spans = self._spans(text)
+            kinds = 0
+            for span in spans:
+                kinds |= span[2]
+            is_spaceless = not text.isascii() and SPACELESS_LETTER.search(text) is not None
+            found = self._read[key] = _Read(kinds, spans, is_spaceless)
         return found
 
     def _spans(self, text: str) -> list[tuple[int, int, int]]:
@@ -314,8 +328,6 @@ class Index:
 
     def spaceless(self, kind: int, text: str) -> Iterator[tuple[int, int]]:
         """The entries of a kind in scripts without blanks, wherever they stand."""
-        if text.isascii() or SPACELESS_LETTER.search(text) is None:
-            return
         pattern = self._spaceless.get(kind)
         if pattern is None:
             pattern = self._spaceless[kind] = self._pattern(kind)
@@ -348,12 +360,20 @@ class Words:
 
     def search(self, text: str) -> Found | None:
         """The first word in a text without capitals, or None."""
-        return next(self.finditer(text), None)
+        return next(iter(self.finditer(text)), None)
 
-    def finditer(self, text: str) -> Iterator[Found]:
+    def finditer(self, text: str) -> Iterable[Found]:
         """The words in a text without capitals, from left to right; none overlaps another."""
-        spans = [(start, -end) for start, end, kinds in self._index.spans(text) if kinds & self._kind]
-        spans += [(start, -end) for start, end in self._index.spaceless(self._kind, text)]
+        read = self._index.read(text)
+        # Of most texts and kinds there is nothing to be found, and nearly all of the time went into finding that out.
+        if not read.kinds & self._kind and not read.is_spaceless:
+            return ()
+        return self._found(text, read)
+
+    def _found(self, text: str, read: _Read) -> Iterator[Found]:
+        spans = [(start, -end) for start, end, kinds in read.spans if kinds & self._kind]
+        if read.is_spaceless:
+            spans += [(start, -end) for start, end in self._index.spaceless(self._kind, text)]
         last = 0
         for start, end in sorted(spans):
             if start >= last:
