@@ -147,6 +147,12 @@ def _unnamed(one: Evidence, _: Context) -> bool:
     return not is_in_subject and not one.has(F.LONE_FOR_SIGN_IN, F.LONE_OF_SITE)
 
 
+def _receipt(one: Evidence, _: Context) -> bool:
+    """A value under its name beside a price, in a mail that says neither what it opens nor for how long: a line of a receipt."""
+    is_value = one.has(F.OWN_LINE) and one.has(F.LABEL_ABOVE) and one.has(F.PRICE)
+    return is_value and not one.has(F.LIFETIME, F.SIGN_IN, F.SUBJECT_OF_CODE, F.TOLD_TO_ENTER)
+
+
 VETOES: tuple[Veto, ...] = (
     Veto(name="year", strikes=_year, why="year"),
     Veto(name="called-else", strikes=_called_else, why="called something else"),
@@ -161,6 +167,7 @@ VETOES: tuple[Veto, ...] = (
     Veto(name="phrase", strikes=_phrase, why="nobody calls these words a code"),
     Veto(name="letters", strikes=_letters, why="nobody calls these letters a code"),
     Veto(name="small-letters", strikes=_small, why="small letters in a sentence"),
+    Veto(name="receipt", strikes=_receipt, why="a line of a receipt"),
     Veto(name="mixed", strikes=_mixed, why="nobody calls it a code"),
     Veto(name="unnamed", strikes=_unnamed, why="nobody says what it is"),
 )
