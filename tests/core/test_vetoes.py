@@ -101,7 +101,9 @@ EXHIBITS: dict[str, tuple[str, dict[str, Any]]] = {
     "small-letters": ("xkqzw", {"plain": "Your code to sign in xkqzw was made on 12 May 2026. It expires in 10 minutes."}),
     "receipt": (
         "604417",
-        {"html": "<p>Thank you: $12.40, paid with a card.</p><table><tr><td>Authorization code</td></tr><tr><td>604417</td></tr></table>"},
+        {
+            "html": "<p>Thank you: $12.40, paid with a card.</p><table><tr><td>Authorization code</td></tr><tr><td>604417</td></tr></table>"
+        },
     ),
     "mixed": (
         "7HK2QX",
