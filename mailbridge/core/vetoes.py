@@ -121,7 +121,7 @@ def _letters(one: Evidence, context: Context) -> bool:
     if one.shape.kind != "letters" or (one.has(F.SMALL_LETTERS) and not one.has(F.OWN_LINE)):
         return False
     if one.features >= {F.LONE, F.OWN_LINE} and one.shape.shown not in context.link_texts:
-        return False
+        return len(one.shape.value) <= SHORTEST_ALONE and not _is_named(one)
     is_beside = one.has(F.BESIDE_LABEL) and (one.has(F.LABEL_BEFORE) or len(one.shape.value) > SHORTEST_ALONE)
     is_apart = is_beside or one.has(F.OWN_LINE, F.AFTER_COLON, F.LARGE, F.MARKED)
     is_long = len(one.shape.value) > SHORTEST_ALONE and one.has(F.LONE)
