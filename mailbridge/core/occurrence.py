@@ -26,7 +26,7 @@ class Queue:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrived:
     """A delivery is to be added. Needs all that wait of its sender and run, and the one of them, in whatever state, that was
-    received last: that only where `is_under_way_long`."""
+    received last, not in the future: that only where `is_under_way_long`."""
 
     draft: Draft
     received_at: datetime

@@ -375,7 +375,11 @@ class _Desk:
         return row.blocked_until is not None and row.blocked_until > self._now
 
     def _came_late(self, occurrence: Arrived) -> bool:
-        """Whether a newer mail of that sender came in first, whatever has become of it."""
+        """Whether a newer mail of that sender came in first, whatever has become of it.
+
+        What was received in the future tells nothing: the clock was ahead then.
+        """
         return is_under_way_long(occurrence.received_at, self._now) and any(
-            row.received_at > occurrence.received_at and supersedes(row.draft, occurrence.draft) for row in self._rows.values()
+            occurrence.received_at < row.received_at <= self._now and supersedes(row.draft, occurrence.draft)
+            for row in self._rows.values()
         )

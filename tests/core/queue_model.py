@@ -19,7 +19,7 @@ def least(rows: Mapping[int, Delivery], occurrence: Occurrence, now: datetime, *
         case Arrived(draft=draft, received_at=received_at):
             waiting = [row for row in unfinished if row.state is State.PENDING and row.draft.sender == draft.sender]
             shown |= {row.id: row for row in waiting if row.draft.workflow_run_id == draft.workflow_run_id}
-            same = [row for row in rows.values() if supersedes(row.draft, draft)]
+            same = [row for row in rows.values() if row.received_at <= now and supersedes(row.draft, draft)]
             if same and is_under_way_long(received_at, now):
                 last = max(same, key=lambda row: row.received_at)
                 shown[last.id] = last

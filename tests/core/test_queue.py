@@ -449,8 +449,10 @@ def test_a_code_that_is_over_is_kept_as_such() -> None:
         (LATE, TICK, False),
         (LATE + TICK, timedelta(), False),
         (LATE + TICK, -TICK, False),
+        (LATE + TICK, LATE + TICK, True),
+        (LATE + TICK, LATE + 2 * TICK, False),
     ],
-    ids=["late", "as good as now", "at the same time", "later than the other"],
+    ids=["late", "as good as now", "at the same time", "later than the other", "the other now", "the clock was ahead"],
 )
 def test_a_code_that_comes_after_a_newer_one(state: State, age: timedelta, newer: timedelta, is_late: bool) -> None:
     """Of one sender, what was received before is superseded by what came in first, whatever has become of that."""

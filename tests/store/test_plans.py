@@ -59,7 +59,7 @@ def test_a_list_is_a_walk_along_an_index(empty: apsw.Connection, name: str, befo
     [
         (queues.HEAD, "delivery_line (target=? AND line=?)"),
         (queues.WAITING_OF_SENDER, "delivery_sender (target=? AND line=? AND sender=? AND workflow_run_id=?)"),
-        (queues.LAST_RECEIVED, "delivery_origin (line=? AND sender=? AND received_at>?)"),
+        (queues.LAST_RECEIVED, "delivery_origin (line=? AND sender=? AND received_at>? AND received_at<?)"),
         (queues.DUE_LINES, "delivery_due (target=? AND due_at<?)"),
         (queues.NEXT_DUE, "delivery_due (target=? AND due_at>?)"),
         (queues.NEXT_TARGET, "delivery_due (target>?)"),

@@ -37,8 +37,8 @@ WAITING_OF_SENDER = (
     f"SELECT {DELIVERY} FROM delivery WHERE target = ? AND line = ? AND sender = ? AND workflow_run_id IS ? AND state = 'pending'"  # noqa: S608
 )
 LAST_RECEIVED = (
-    f"SELECT {DELIVERY} FROM delivery WHERE target = ? AND line = ? AND sender = ? AND received_at > ? AND workflow_run_id IS ?"  # noqa: S608
-    " AND workflow_id IS ? AND task_id IS ? AND kind != 'body' ORDER BY received_at DESC LIMIT 1"
+    f"SELECT {DELIVERY} FROM delivery WHERE target = ? AND line = ? AND sender = ? AND received_at > ? AND received_at <= ?"  # noqa: S608
+    " AND workflow_run_id IS ? AND workflow_id IS ? AND task_id IS ? AND kind != 'body' ORDER BY received_at DESC LIMIT 1"
 )
 OVER = f"SELECT {DELIVERY} FROM delivery WHERE target = ? AND line = ? AND state = 'pending' AND deadline <= ? LIMIT {AT_ONCE}"  # noqa: S608
 UNDONE = (
@@ -265,7 +265,7 @@ def _needed(target: str, line: str, occurrence: Occurrence, at: datetime) -> lis
             needed: list[tuple[str, tuple[Any, ...]]] = [(WAITING_OF_SENDER, (target, line, sender, draft.workflow_run_id))]
             if sender and is_under_way_long(received_at, at):
                 run = (draft.workflow_run_id, draft.workflow_id, draft.task_id)
-                needed.append((LAST_RECEIVED, (target, line, sender, to_micros(received_at), *run)))
+                needed.append((LAST_RECEIVED, (target, line, sender, to_micros(received_at), to_micros(at), *run)))
             return needed
         case Passed():
             return [(OVER, (target, line, to_micros(at)))]
