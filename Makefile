@@ -7,6 +7,7 @@ UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
 FUZZ ?= 100000
+SUITES ?= $(MAILBRIDGE_SUITES)
 # The first of these that is Python 3.11 or later, and can make virtual environments.
 PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -51,8 +52,21 @@ lint: $(VENV)/.dev ## style, types, floors, dependencies
 bench: $(VENV)/.dev ## speed as a ratio with a bare loop in the same run
 	@$(BIN)/python -m tests.bench.bench
 
+quality: $(VENV)/.dev ## how many codes come out right, wrong or not at all, and what is pushed where nothing is
+	@$(BIN)/python -m tests.extraction.quality --forms 2000
+
+train: $(VENV)/.dev ## whether a fitted model would do better than the weights, over products that it has not seen
+	@$(BIN)/uv sync --quiet --locked --inexact --group train
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.extraction.train
+
 fuzz: $(VENV)/.dev ## FUZZ mutations of each kind: SMTP, IMAP, HTTP, mails, signatures, seals, keys, policies, configurations
 	@$(BIN)/python -m tests.fuzz.fuzz --count $(FUZZ)
+
+suites: $(VENV)/.dev ## public suites of SPF, ARC, DKIM, results and suffixes: those in SUITES, a folder, and those that packages carry
+	@$(BIN)/python -m tests.suites.run "$(SUITES)" "$$(tests/suites/fetch)"
+
+mutants: $(VENV)/.dev ## small faults in the code, one at a time: each must be noticed by a test (MUTANTS: what, and how)
+	@$(BIN)/python -m tests.mutation $(MUTANTS)
 
 sbom: $(VENV)/.uv ## what is in it: a bill of materials (CycloneDX) on standard output
 	@$(BIN)/uv export --quiet --locked --no-dev --format cyclonedx1.5
@@ -68,4 +82,4 @@ lock: $(VENV)/.uv ## bring uv.lock up to date
 clean: ## remove what was built
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
-.PHONY: help run demo test e2e lint bench fuzz sbom audit lock clean
+.PHONY: help run demo test e2e lint bench quality train fuzz suites mutants sbom audit lock clean

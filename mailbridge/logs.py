@@ -12,12 +12,16 @@ import logging
 import os
 import re
 import secrets
+import sys
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
 from mailbridge.config.settings import LogSettings
-from mailbridge.core.secret import MASK, Secret
+from mailbridge.masks import Masks
+
+log = logging.getLogger("mailbridge.faults")
 
 QUIET = ("mail.log", "mailparser", "imapclient", "httpx", "httpcore", "uvicorn", "asyncio")
 """Libraries that may only warn: aiosmtpd's ``mail.log`` writes whole mails at DEBUG, mail-parser an attacker's octets."""
@@ -32,18 +36,13 @@ HASH_LENGTH = 10
 
 
 class Talk(logging.Formatter):
-    """Formats a record with its fields. ``guarded`` values are masked wherever they turn up."""
+    """Formats a record with its fields. What ``masks`` knows is masked wherever it turns up: the second line of defence."""
 
     def __init__(self, *, form: Literal["text", "json", "journal"], is_hashed: bool) -> None:
         super().__init__()
         self._form = form
         self._salt = secrets.token_bytes(16) if is_hashed else None
-        self._guarded: set[str] = set()
-
-    def guard(self, secret: Secret) -> None:
-        """Mask this value from now on: the second line, should one ever slip through."""
-        if len(secret) >= 6:
-            self._guarded.add(secret.reveal())
+        self.masks = Masks()
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
@@ -81,14 +80,11 @@ class Talk(logging.Formatter):
         return hashlib.blake2b(text.casefold().encode(), key=self._salt or b"", digest_size=16).hexdigest()[:HASH_LENGTH]
 
     def _clean(self, text: str) -> str:
-        for value in self._guarded:
-            if value in text:
-                text = text.replace(value, MASK)
-        return escaped(text)
+        return self.masks.masked(escaped(text))
 
 
 def configure(settings: LogSettings, stream: TextIO, *, environ: Mapping[str, str] = os.environ) -> Talk:
-    """Send everything that mailbridge says to ``stream``. Returns the formatter, for `Talk.guard`."""
+    """Send everything that mailbridge says to ``stream``. Returns the formatter, for `Talk.masks`."""
     form: Literal["text", "json", "journal"]
     if settings.format == "auto":
         form = "journal" if "JOURNAL_STREAM" in environ and not stream.isatty() else "text" if stream.isatty() else "json"
@@ -108,6 +104,21 @@ def configure(settings: LogSettings, stream: TextIO, *, environ: Mapping[str, st
     logging.getLogger("mailparser").setLevel(logging.CRITICAL)
     logging.raiseExceptions = False  # a line that cannot be written is lost; its traceback would show what was in it
     return talk
+
+
+def adopt_unhandled() -> None:
+    """Log what nobody catches, in threads and at the end of objects, and warnings, which Python would print with their words."""
+
+    def in_thread(args: threading.ExceptHookArgs) -> None:
+        if args.exc_type is not SystemExit:
+            log.error("a thread ended with a fault", exc_info=args.exc_value)
+
+    def of_object(args: sys.UnraisableHookArgs) -> None:
+        log.error("a fault that nobody could catch", exc_info=args.exc_value)
+
+    logging.captureWarnings(True)
+    threading.excepthook = in_thread
+    sys.unraisablehook = of_object
 
 
 def escaped(text: str) -> str:

@@ -24,7 +24,7 @@ MESSAGE_OUTCOMES = (
     "deferred",
     "unavailable",
 )
-HELD_CHECKS = ("sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient")
+HELD_CHECKS = ("sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient", "reading")
 
 FLOODED_BY = ("recipient", "sender", "client")
 DELIVERY_OUTCOMES = ("accepted", "deferred", "doubtful", "refused", "expired")

@@ -7,12 +7,11 @@ import smtplib
 import socket
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal, cast
 
 import pytest
 from msgspec.structs import replace
 
-from mailbridge.app import Bridge, bridge, door
+from mailbridge.app.daemon import Bridge, bridge
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import (
     HttpSettings,
@@ -25,12 +24,11 @@ from mailbridge.config.settings import (
     StoreSettings,
     TargetSettings,
 )
-from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.dispatch.routing import Routing
-from mailbridge.intake.door import Intake
 from mailbridge.net import ListenError
-from mailbridge.store import Receipt, StoreError, StoreUnavailable
+from mailbridge.store import StoreError
+from mailbridge.store.cipher import read_key
 from mailbridge.store.sqlite import open_sqlite
 from mailbridge.web.health import Level
 from tests.loop import looped, until
@@ -75,12 +73,12 @@ async def test_a_mail_becomes_a_code_and_health_tells_of_trouble(tmp_path: Path)
         assert (health.level, health.checks) == (Level.READY, {})
         running.practice.fault(status=503)
         await send(running, "48291302")
-        await until(lambda: running.dispatcher.failing)
+        await until(lambda: running.engine.dispatcher.failing)
         health = await running.health()
         assert (health.level, list(health.checks)) == (Level.DEGRADED, ["target skyvern"])
         running.practice.fault()
         await running.practice.wait_for("48291302", patience=10)
-        await until(lambda: not running.dispatcher.failing)
+        await until(lambda: not running.engine.dispatcher.failing)
         with held_by_another_process(tmp_path / "mailbridge.db"):
             with pytest.raises(smtplib.SMTPDataError, match="451"):
                 await send(running, "48291303")
@@ -113,9 +111,9 @@ async def test_a_killed_attempt_blocks_for_the_longest_grace(tmp_path: Path) -> 
     await store.close()
     slow = TargetSettings(name="slow", api_key=Secret("key"), base_url="http://127.0.0.1:1", grace=timedelta(minutes=2))
     async with bridge(replace(settings_in(tmp_path), target=(slow,)), state_dir=tmp_path) as running:
-        (delivery,) = await running.store.outbox.deliveries()
+        (delivery,) = await running.engine.store.outbox.deliveries()
         assert delivery.blocked_until is not None
-        assert delivery.blocked_until > running.clock.now() + timedelta(minutes=1)
+        assert delivery.blocked_until > running.engine.clock.now() + timedelta(minutes=1)
 
 
 @looped
@@ -130,7 +128,7 @@ async def test_a_stop_delivers_what_was_accepted(tmp_path: Path) -> None:
     wal = tmp_path / "mailbridge.db-wal"
     assert not wal.exists() or wal.stat().st_size == 0
     async with bridge(settings_in(tmp_path), state_dir=tmp_path) as running:
-        assert sum((await running.store.outbox.counts()).values()) == 0
+        assert sum((await running.engine.store.outbox.counts()).values()) == 0
 
 
 @looped
@@ -150,41 +148,10 @@ async def test_a_start_that_fails_takes_down_what_had_started(tmp_path: Path) ->
 async def test_a_database_that_cannot_be_used_ends_the_start(tmp_path: Path) -> None:
     """A StoreError comes out as it is, before anything listens."""
     (tmp_path / "mailbridge.db").write_text("no database " * 100)
+    read_key(tmp_path / "mailbridge.key", is_made=True)
     with pytest.raises(StoreError, match="not a database; move it away"):
         async with bridge(settings_in(tmp_path), state_dir=tmp_path):
             pass
-
-
-class Refusing:
-    """An intake whose store is in trouble."""
-
-    def __init__(self, kind: Literal["full", "locked", "gone", "closed"] | None) -> None:
-        self._kind: Literal["full", "locked", "gone", "closed"] | None = kind
-
-    async def accept(self, _: Envelope) -> Receipt:
-        """Raise what the store raised."""
-        if self._kind is None:
-            return Receipt(mail_id=7)
-        raise StoreUnavailable(self._kind, "IOError")
-
-
-@pytest.mark.parametrize(
-    ("kind", "reply"),
-    [
-        ("full", "452 4.3.1 No room"),
-        ("locked", "451 4.3.0 Temp"),
-        ("gone", "451 4.3.0 T"),
-        ("closed", "451 4.3.0 T"),
-        (None, "250 2.0.0 OK: queued as 7"),
-    ],
-)
-@looped
-async def test_smtp_hears_the_truth(kind: Literal["full", "locked", "gone", "closed"] | None, reply: str) -> None:
-    """A full store is 452, every other trouble of it 451, without internals; 250 names the mail."""
-    envelope = Envelope(mail_from="", rcpt_to=(RCPT,), content=b"", received_at=SteadyClock().now(), ingress="smtp")
-    answer = (await door(cast("Intake", Refusing(kind)))(envelope)).encode().decode()
-    assert answer.startswith(reply)
-    assert "IOError" not in answer
 
 
 @pytest.mark.parametrize(

@@ -68,9 +68,9 @@ def test_a_code_is_nowhere_but_where_it_belongs(tmp_path: Path, log: io.StringIO
         trouble(home)
         metrics = home.do(home.running.render_metrics)
         found = {code: where(tmp_path, code.encode()) for code in (*CODES, LINK, home.receiver.api_key)}
-        rows = home.do(home.running.store.mails.page)
+        rows = home.do(home.running.engine.store.mails.page)
         health = repr(home.do(home.running.health))
-        seen = repr(home.do(home.running.store.outbox.deliveries))
+        seen = repr(home.do(home.running.engine.store.outbox.deliveries))
     assert len(rows) == 6
     for code in (*CODES, LINK, home.receiver.api_key):
         assert code not in log.getvalue()
@@ -140,13 +140,15 @@ REVEALING = {
     "intake/wire.py": "from the worker to the daemon, over their own pipe",
     "intake/door.py": "into a digest that tells copies apart",
     "intake/understand.py": "where a link leads",
+    "core/extract.py": "whether it is the value that another part shows",
     "core/extraction.py": "whether it is a link at all",
     "core/otpauth.py": "into the address that an authenticator reads",
     "core/totp.py": "to compute a code of it",
     "core/explain.py": "for `rules try`, in the operator's hands",
+    "config/added.py": "back into the table that it belongs to",
     "config/load.py": "several keys in one file, a line each",
     "config/checks.py": "whether a key can be sent at all",
-    "logs.py": "to be masked wherever it turns up",
+    "masks.py": "to be masked wherever it turns up",
 }
 
 

@@ -115,7 +115,7 @@ def test_nothing_can_end_a_line_or_move_a_terminal(text: str, form: str) -> None
 def test_a_secret_is_a_mask_wherever_it_turns_up() -> None:
     """As an argument by its type, as plain text where it is guarded."""
     stream, talk = _started(format="json")
-    talk.guard(Secret("sk-live-123456"))
+    talk.masks.guard(Secret("sk-live-123456"))
     log.error("key %s", Secret("482913"), extra={"code": Secret("482913"), "reason": "Authorization: sk-live-123456 refused"})
     assert "482913" not in stream.getvalue()
     assert "sk-live" not in stream.getvalue()

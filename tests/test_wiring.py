@@ -11,11 +11,11 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from mailbridge.app import bridge
+from mailbridge.app.daemon import bridge
 from mailbridge.config import settings as s
 from mailbridge.core.recipients import Recipient
 from mailbridge.core.secret import Secret
-from mailbridge.intake.door import Asked
+from mailbridge.intake.events import ConfirmationRequest
 from mailbridge.intake.gate import policy_of
 from tests.ingress.imap.watched import account, code_mail
 from tests.loop import looped, until
@@ -62,9 +62,9 @@ async def test_somebody_who_waits_makes_the_mailboxes_hot(tmp_path: Path) -> Non
                 return running.mailboxes.health()[0].mode
 
             await until(lambda: mode() == "idle")
-            wait = running.waiting.begin("ann@corp.example", who="a test", until=datetime.now(UTC) + timedelta(minutes=1))
+            wait = running.engine.waiting.begin("ann@corp.example", who="a test", until=datetime.now(UTC) + timedelta(minutes=1))
             await until(lambda: mode() == "hot")
-            running.waiting.end(wait)
+            running.engine.waiting.end(wait)
             await until(lambda: mode() == "idle")
 
 
@@ -114,12 +114,12 @@ async def test_an_account_listed_by_a_reload_is_confirmed(tmp_path: Path) -> Non
         return httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(404)))
 
     first = settings(tmp_path)
-    question = Asked(mail_id=1, requester=ASKING, link=Secret("https://mail-settings.google.com/mail/vf-abc"))
+    question = ConfirmationRequest(mail_id=1, requester=ASKING, link=Secret("https://mail-settings.google.com/mail/vf-abc"))
     async with bridge(first, state_dir=tmp_path, browser=browser) as running:
-        running.confirming.take(question)
+        running.door.events.on_confirmation(question)
         await running.reload(msgspec.structs.replace(first, trust=s.TrustSettings(accounts=(ASKING,))))
         assert asked == []
-        running.confirming.take(question)
+        running.door.events.on_confirmation(question)
         await until(lambda: asked)
         assert asked == ["opened"]
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import exit_code, tell
 from mailbridge.cli.options import config_option, json_option, load_or_exit, load_quietly
-from mailbridge.cli.preflight import file_problems
 from mailbridge.cli.printing import dumped
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import Section, Settings
@@ -27,6 +24,8 @@ def check_config(*, config: Path | None, as_json: bool) -> None:
 
     Exit 78 on any; 77 where nothing but this user's permission is missing.
     """
+    from mailbridge.app.preparation import file_problems
+
     problems: list[Problem]
     ignored: tuple[str, ...] = ()
     try:
@@ -48,7 +47,7 @@ def check_config(*, config: Path | None, as_json: bool) -> None:
 
 @click.group("config")
 def config_group() -> None:
-    """Show the effective configuration, or its schema."""
+    """Show the effective configuration, what was added by command, or the schema."""
 
 
 @config_group.command("show")
@@ -56,11 +55,26 @@ def config_group() -> None:
 @json_option
 def show(*, config: Path | None, as_json: bool) -> None:
     """Every key with its value and where that came from; secrets masked."""
+    from mailbridge.cli.added import added_to
+
     loaded = load_or_exit(config)
+    added = added_to(loaded)
     plain = {name: _written(name, getattr(loaded.settings, name)) for name in Settings.__struct_fields__}
     if as_json:
         row = {"file": str(loaded.path) if loaded.path else None, "settings": plain, "origins": dict(loaded.origins)}
-        click.echo(dumped({**row, "ignored": list(loaded.ignored)}))
+        kept = [
+            {
+                "kind": one.kind,
+                "name": one.name,
+                "by": one.by,
+                "at": f"{one.at:%Y-%m-%dT%H:%M:%SZ}",
+                "settings": dict(one.values),
+                "secrets": sorted(one.secrets),
+            }
+            for one in added
+        ]
+        drop_ins = [str(one) for one in loaded.drop_ins]
+        click.echo(dumped({**row, "drop_ins": drop_ins, "ignored": list(loaded.ignored), "added": kept}))
         return
     click.echo(f"# {loaded.path or 'no file: defaults and environment'}")
     for section, entries in plain.items():
@@ -71,6 +85,20 @@ def show(*, config: Path | None, as_json: bool) -> None:
             for key, value in row.items():
                 origin = "" if is_table else f"# {loaded.origins.get(f'{section}.{key}', 'default')}"
                 click.echo(f"{key:20} = {dumped(value):40} {origin}".rstrip())
+    for one in added:
+        click.echo(f"[[{one.kind}]]  # added by {one.by}, {one.at:%Y-%m-%d %H:%M}Z")
+        for key, value in {**one.values, **dict.fromkeys(one.secrets, "***")}.items():
+            click.echo(f"{key:20} = {dumped(value)}")
+
+
+@config_group.command("export")
+@config_option
+def export(*, config: Path | None) -> None:
+    """What was added by command, as TOML for a file; secrets are named and left out."""
+    from mailbridge.cli.added import added_to
+    from mailbridge.config.added import as_toml
+
+    click.echo(as_toml(added_to(load_or_exit(config))), nl=False)
 
 
 @config_group.command("schema")
@@ -86,35 +114,3 @@ def _written(section: str, value: Section | tuple[Section, ...]) -> Any:
     if isinstance(value, tuple):
         return [_written(section, one) for one in value]
     return {key: written(f"{section}.{key}", getattr(value, key)) for key in value.__struct_fields__}
-
-
-@click.group("address")
-def address_group() -> None:
-    """Make unguessable recipient addresses."""
-
-
-@address_group.command("new")
-@config_option
-@json_option
-@click.option(
-    "--for", "identifier", metavar="IDENTIFIER", help="Push codes that come there under this identifier, whatever the mail says."
-)
-@click.option("--domain", metavar="DOMAIN", help="The domain of the address (default: the first of [domains] accept).")
-def new_address(*, config: Path | None, as_json: bool, identifier: str | None, domain: str | None) -> None:
-    """Print an address that nobody can guess, and the lines to paste into the configuration."""
-    from mailbridge.core.addresses import parse_mailbox
-    from mailbridge.core.recipients import TOKEN_LENGTH, token_address
-
-    chosen = domain or next(iter(load_or_exit(config).settings.domains.accept), None)
-    if chosen is None or parse_mailbox(f"x@{chosen}") is None:
-        click.echo("mailbridge: name the domain whose mail comes here with --domain, such as bridge.example.com", err=True)
-        raise SystemExit(Exit.USAGE)
-    rcpt = token_address(chosen, os.urandom(TOKEN_LENGTH))
-    if as_json:
-        click.echo(dumped({"rcpt": rcpt, "identifier": identifier}))
-        return
-    lines = ["[[address]]", f"rcpt = {json.dumps(rcpt)}"]
-    if identifier is not None:
-        lines.append(f"identifier = {dumped(identifier)}")
-    click.echo(rcpt)
-    click.echo("\n".join(("", "# add to mailbridge.toml, then `mailbridge check-config` and reload (HUP):", *lines)), err=True)

@@ -41,7 +41,7 @@ def demo(*, once: bool, as_json: bool, listen: str | None) -> None:
 
 async def _demo(folder: Path, address: str, *, once: bool, as_json: bool) -> int:
     from mailbridge import logs
-    from mailbridge.app import bridge
+    from mailbridge.app.daemon import bridge
     from mailbridge.config import settings as s
     from mailbridge.demo.mails import HOME
     from mailbridge.demo.tour import Tour

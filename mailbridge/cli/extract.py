@@ -13,10 +13,13 @@ from mailbridge.cli.exits import Exit
 from mailbridge.cli.mailfiles import mails
 from mailbridge.cli.options import config_option, load_or_exit
 from mailbridge.cli.printing import dumped, visible
+from mailbridge.config.rulepack import rule_texts
 from mailbridge.config.settings import Settings
+from mailbridge.core.addresses import parse_return_path_header, parse_sole_mailbox
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.identity import Identification
 from mailbridge.core.secret import MASK, Secret
+from mailbridge.intake.gate import Policy, policy_of
 from mailbridge.intake.guide import Guide, guide_of
 from mailbridge.intake.understand import Understander, Understanding
 from mailbridge.intake.wire import Request
@@ -57,7 +60,8 @@ def extract(
     PATH is an .eml file, a folder of them, an mbox, or - for standard input.
     """
     settings = load_or_exit(config).settings
-    read = Understander(_guide(settings, rule_paths, builtin=not no_builtin_rules))
+    guide = _guide(settings, rule_paths, builtin=not no_builtin_rules)
+    read, policy = Understander(guide), policy_of(settings, is_practice=False)
     now = _moment(now_text)
     is_missing = False
     for path in paths:
@@ -67,7 +71,9 @@ def extract(
             continue
         for name, content in mails(path):
             request = _request(content, rcpt, mail_from, now)
-            row = _row(name, read(request), now, settings.rules.lifetime, mask=mask)
+            found = read(request)
+            row = _row(name, found, now, settings.rules.lifetime, mask=mask)
+            row["gate"] = _gate(found, policy, guide)
             click.echo(dumped(row) if as_json else visible(_line(row)))
             sys.stdout.flush()
     if is_missing:
@@ -82,7 +88,7 @@ def _guide(settings: Settings, rule_paths: tuple[Path, ...], *, builtin: bool) -
     chosen = msgspec.structs.replace(
         settings.rules, paths=rule_paths or settings.rules.paths, builtin=builtin and settings.rules.builtin
     )
-    return rules_or_exit(lambda: guide_of(msgspec.structs.replace(settings, rules=chosen)))
+    return rules_or_exit(lambda: guide_of(settings, rules=rule_texts(chosen)))
 
 
 def _moment(text: str | None) -> datetime:
@@ -97,8 +103,8 @@ def _moment(text: str | None) -> datetime:
 
 def _request(content: bytes, rcpt: str | None, mail_from: str | None, now: datetime) -> Request:
     head = message_from_bytes(content[:HEAD_LIMIT], policy=policy.compat32)
-    to = rcpt or str(head.get("X-Envelope-To", "")).strip().strip("<>")
-    sender = mail_from if mail_from is not None else str(head.get("Return-Path", "")).strip().strip("<>")
+    to = rcpt or parse_sole_mailbox(str(head.get("X-Envelope-To", "")))
+    sender = mail_from if mail_from is not None else parse_return_path_header(str(head.get("Return-Path", "")))
     return Request(content=content, rcpt_to=(to,) if to else ("",), mail_from=sender, now=now)
 
 
@@ -125,6 +131,19 @@ def _row(name: str, found: Understanding, now: datetime, default: timedelta, *, 
     }
 
 
+def _gate(found: Understanding, policy: Policy, guide: Guide) -> str:
+    """What would happen to the mail after it was understood: whether it is ours at all, and what the gate asks of it."""
+    entry = found.addressed[0] if found.addressed else None
+    if entry is None or not found.extraction.verdict.is_pushed:
+        return "would not ask: nothing would be pushed"
+    is_ours = entry.recipient.is_mailbox or guide.recipients().accept(entry.recipient.rcpt) is not None
+    if entry.recipient.rcpt and (guide.addresses or guide.domains) and not is_ours:
+        return "would not see it: no [[address]], [domains] or [[imap]] takes this recipient"
+    if not entry.identification.identifiers:
+        return "would not ask: nobody is known whom it is for"
+    return policy.asked(entry, found, "link" if found.extraction.is_link else "code")
+
+
 def _lifetime(extraction: Extraction, now: datetime, default: timedelta) -> timedelta | None:
     if extraction.verdict in (Verdict.NONE, Verdict.CONFIRMATION, Verdict.UNREADABLE):
         return None
@@ -145,5 +164,5 @@ def _shown(value: Secret | None, *, mask: bool) -> str | None:
 
 def _line(row: dict[str, object]) -> str:
     if row["verdict"] in ("code", "link"):
-        return f"{row['file']}: {row['verdict']} {row['value']} for {row['identifier'] or 'nobody known'} ({row['rule']}; {row['identifier_from']})"
+        return f"{row['file']}: {row['verdict']} {row['value']} for {row['identifier'] or 'nobody known'} ({row['rule']}; {row['identifier_from']}); the gate {row['gate']}"
     return f"{row['file']}: {row['verdict']}: {row['reason']}"

@@ -17,7 +17,7 @@ from mailbridge.cli.mailfiles import mails
 from mailbridge.cli.options import config_option, json_option, listener_option, load_or_exit
 from mailbridge.cli.printing import dumped, visible
 from mailbridge.cli.stored import sealer_of, visit, vouched
-from mailbridge.core.addresses import parse_mailbox
+from mailbridge.core.addresses import parse_return_path_header, parse_sole_mailbox
 from mailbridge.core.delivery import Delivery, State
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import MASK
@@ -164,8 +164,8 @@ def import_mails(
         try:
             for name, content in mails(path):
                 head = message_from_bytes(content[:HEAD_LIMIT], policy=policy.compat32)
-                to = rcpt or _address_in(head.get("X-Envelope-To")) or default
-                sender = mail_from if mail_from is not None else _address_in(head.get("Return-Path"))
+                to = rcpt or parse_sole_mailbox(str(head.get("X-Envelope-To", ""))) or default
+                sender = mail_from if mail_from is not None else parse_return_path_header(str(head.get("Return-Path", "")))
                 results = hand_in(
                     address, mail_from=sender, rcpt_to=[to], content=vouched(settings, _with_crlf(content), rcpt=to)
                 )
@@ -182,11 +182,6 @@ def _tell(name: str, results: Sequence[tuple[str, Sent]], *, as_json: bool) -> N
     for rcpt, sent in results:
         row = {"file": name, "rcpt": rcpt, "code": sent.code, "text": sent.text, "mail": sent.mail_id}
         click.echo(dumped(row) if as_json else visible(f"{name} → {rcpt}: {sent.code} {sent.text}"))
-
-
-def _address_in(value: object) -> str:
-    """The mailbox in a header such as ``Return-Path: <a@b.example>``; empty where there is none that SMTP would take."""
-    return parse_mailbox(str(value or "").strip().strip("<>").strip()) or ""
 
 
 def _with_crlf(content: bytes) -> bytes:

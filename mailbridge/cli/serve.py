@@ -21,18 +21,13 @@ import click
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import tell
 from mailbridge.cli.options import config_option, load_or_exit, load_quietly
-from mailbridge.cli.preflight import file_problems, listener_problems
 from mailbridge.config.load import Loaded
 from mailbridge.config.problems import ConfigError
 
 if TYPE_CHECKING:
-    from mailbridge.app import Bridge
-    from mailbridge.config.settings import Settings
+    from mailbridge.app.daemon import Bridge
 
 log = logging.getLogger("mailbridge.serve")
-
-AT_START = ("smtp", "skyvern", "target", "practice", "http", "store", "retention", "parser", "log")
-"""The sections that a reload leaves as they were: what they say is bound, opened or started once."""
 
 OWN_FILES = 256
 """What is open beside the connections of strangers: database, workers, mailboxes, targets."""
@@ -46,6 +41,7 @@ def serve(config: Path | None) -> None:
     TERM and INT finish what is in hand and exit 0, a second one exits at once; HUP reloads rules, recipients and certificates.
     """
     from mailbridge import systemd
+    from mailbridge.app.preparation import file_problems, listener_problems
 
     loaded = load_or_exit(config)
     sockets = systemd.listen_sockets()
@@ -82,7 +78,7 @@ def _open_files(wanted: int) -> None:
 
 async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequence[socket.socket]]) -> int:
     from mailbridge import logs, systemd
-    from mailbridge.app import bridge, state_dir
+    from mailbridge.app.daemon import bridge, state_dir
     from mailbridge.web.connection import BOUNDS
 
     began = time.perf_counter()
@@ -90,19 +86,17 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
     settings = loaded.settings
     talk = logs.configure(settings.log, sys.stderr)
     _open_files(settings.smtp.max_connections + BOUNDS.connections + OWN_FILES)
-    for key in (settings.skyvern.api_key, *(target.api_key for target in settings.target)):
-        if key is not None:
-            talk.guard(key)
+    logs.adopt_unhandled()
     stop = asyncio.Event()
     hangup = asyncio.Event()
     _own_signals(stop, hangup)
-    async with bridge(settings, state_dir=state_dir(settings), sockets=sockets) as running:
+    async with bridge(settings, state_dir=state_dir(settings), sockets=sockets, masks=talk.masks) as running:
         log.info(
             "ready",
             extra={
                 "smtp": ",".join(running.smtp_addresses),
                 "http": running.http_address,
-                "practice": running.practice_address,
+                "practice": receiver.address if (receiver := running.engine.receiver) is not None else "",
                 "ms": round((time.perf_counter() - began) * 1000),
             },
         )
@@ -158,30 +152,13 @@ async def _reloads(running: Bridge, hangup: asyncio.Event, config: Path | None) 
         systemd.notify("READY=1")
 
 
-def _reloadable(old: Settings, new: Settings) -> Settings:
-    """The new settings with the old ones where only a restart can change them; those that differ are named in the log."""
-    import msgspec
-
-    kept = {name: getattr(old, name) for name in AT_START if getattr(old, name) != getattr(new, name)}
-    if kept:
-        log.warning("only a restart takes up what changed in %s", ", ".join(f"[{name}]" for name in kept))
-    return msgspec.structs.replace(new, **kept)
-
-
 async def _reloaded(running: Bridge, config: Path | None) -> Sequence[str]:
     """Take the configuration as it is on disk now. Returns what stands in the way; then nothing has changed."""
-    from mailbridge.core.rules import RuleError
-
     try:
-        settings = load_quietly(config).settings
-        problems = [str(problem) for problem in file_problems(settings)]
-        if not problems:
-            await running.reload(_reloadable(running.settings, settings))
-    except (ConfigError, RuleError) as fault:
+        await running.reload(load_quietly(config).settings)
+    except ConfigError as fault:
         return [str(problem) for problem in fault.problems]
-    except (OSError, TimeoutError) as fault:
-        return [f"no parser worker starts with it: {type(fault).__name__}"]
-    return problems
+    return []
 
 
 def _banner(running: Bridge, domains: tuple[str, ...], config: Path | None) -> None:
@@ -191,8 +168,10 @@ def _banner(running: Bridge, domains: tuple[str, ...], config: Path | None) -> N
     rcpt = f"codes@{domains[0]}" if domains else "ADDRESS"
     first = next(iter(running.smtp_addresses), "no listener")
     lines = ["", f"  mailbridge takes mail on smtp://{first}   health and metrics on http://{running.http_address}"]
-    if running.practice_address:
-        lines.append(f"  no Skyvern key is configured: codes go to the practice receiver on http://{running.practice_address}")
+    if running.engine.receiver is not None:
+        lines.append(
+            f"  no Skyvern key is configured: codes go to the practice receiver on http://{running.engine.receiver.address}"
+        )
     lines += [
         "",
         "  Send the first mail, from another terminal in this folder:",

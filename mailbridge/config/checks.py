@@ -11,12 +11,13 @@ from ipaddress import ip_network
 from mailbridge.config.mailboxes import mailbox_mistakes
 from mailbridge.config.problems import Problem
 from mailbridge.config.settings import Settings, SkyvernSettings, TargetSettings
-from mailbridge.config.values import listen
+from mailbridge.config.values import listen, proof_mistakes
 from mailbridge.core.addresses import parse_mailbox
 
 SHORTEST_TOKEN = 8
 
-Where = Callable[[str, str], str]
+Where = Callable[[str, str, int | None], str]
+"""The place of a key of a section; of a list of tables also the table's number, from 0."""
 
 SHORTEST = timedelta(milliseconds=100)
 DATABASE = re.compile(r"sqlite:///[^?#]*[^/?#]")
@@ -31,10 +32,27 @@ def check(settings: Settings, where: Where) -> Iterator[Problem]:
         *_smtp(settings),
         *_recipients(settings),
         *_trust(settings),
-        *mailbox_mistakes(settings),
         *_rest(settings),
     ):
-        yield Problem(where=where(section, key), what=f"[{section}] {key}: {what}")
+        yield Problem(where=where(section, key, None), what=f"[{section}] {key}: {what}")
+    for section, number, key, what in (*_addresses(settings), *_targets(settings), *mailbox_mistakes(settings)):
+        yield Problem(where=where(section, key, number), what=f"[[{section}]] {key}: {what}")
+    yield from _doubles(settings, where)
+
+
+def _doubles(settings: Settings, where: Where) -> Iterator[Problem]:
+    """Tables that are there twice, in one file or in two, each with the place of the first."""
+    for section, key, names in (
+        ("address", "rcpt", [one.rcpt for one in settings.address]),
+        ("target", "name", [one.name for one in settings.target]),
+        ("imap", "name", [one.label for one in settings.imap]),
+    ):
+        first: dict[str, int] = {}
+        for number, name in enumerate(names):
+            known = first.setdefault(name.casefold(), number)
+            if known != number:
+                what = f"[[{section}]] {key}: {name!r} is listed twice; the first is at {where(section, key, known)}"
+                yield Problem(where=where(section, key, number), what=what)
 
 
 def _listeners(settings: Settings) -> Iterator[tuple[str, str, str]]:
@@ -83,13 +101,6 @@ def _smtp(settings: Settings) -> Iterator[tuple[str, str, str]]:
 
 
 def _recipients(settings: Settings) -> Iterator[tuple[str, str, str]]:
-    seen: set[str] = set()
-    for entry in settings.address:
-        if parse_mailbox(entry.rcpt) is None:
-            yield "address", "rcpt", f"{entry.rcpt!r} is no mail address"
-        if entry.rcpt.casefold() in seen:
-            yield "address", "rcpt", f"{entry.rcpt} is listed twice"
-        seen.add(entry.rcpt.casefold())
     named = [("domains", "accept", domain) for domain in settings.domains.accept]
     named += [("identity", "own_domains", domain) for domain in settings.identity.own_domains]
     for section, key, domain in named:
@@ -97,19 +108,18 @@ def _recipients(settings: Settings) -> Iterator[tuple[str, str, str]]:
             yield section, key, f"{domain!r} is no domain"
 
 
+def _addresses(settings: Settings) -> Iterator[tuple[str, int, str, str]]:
+    for number, entry in enumerate(settings.address):
+        if parse_mailbox(entry.rcpt) is None:
+            yield "address", number, "rcpt", f"{entry.rcpt!r} is no mail address"
+        for what in proof_mistakes(entry.trust):
+            yield "address", number, "trust", what
+
+
 def _trust(settings: Settings) -> Iterator[tuple[str, str, str]]:
     trust = settings.trust
-    for section, key, listed in (
-        ("trust", "default", trust.default),
-        *(("address", "trust", one.trust) for one in settings.address),
-        *(("imap", "trust", one.trust) for one in settings.imap),
-    ):
-        if not isinstance(listed, tuple):
-            continue
-        if not listed:
-            yield section, key, 'must name a proof; "none" asks for nothing'
-        elif "none" in listed and len(listed) > 1:
-            yield section, key, '"none" asks for nothing; beside it no other proof has a meaning'
+    for what in proof_mistakes(trust.default):
+        yield "trust", "default", what
     for signer in trust.signers:
         domain, equals, other = signer.partition("=")
         if not equals or any(parse_mailbox(f"x@{one.strip()}") is None for one in (domain, other)):
@@ -146,23 +156,8 @@ def _trust(settings: Settings) -> Iterator[tuple[str, str, str]]:
 
 
 def _rest(settings: Settings) -> Iterator[tuple[str, str, str]]:
-    names = Counter(("skyvern", *(target.name for target in settings.target)))
-    for name, count in names.items():
-        if count > 1:
-            yield "target", "name", f"{name!r} names more than one target"
-    for target in settings.target:
-        if target.api_key is None:
-            yield "target", "api_key", f"target {target.name!r} needs api_key or api_key_file"
-    yield from _keys(settings)
-    targets: list[tuple[str, SkyvernSettings | TargetSettings]] = [("skyvern", settings.skyvern)]
-    targets += [("target", target) for target in settings.target]
-    for section, one in targets:
-        if not 1 <= one.senders <= 64:
-            yield section, "senders", "must be between 1 and 64"
-        if not one.base_url.startswith(("http://", "https://")):
-            yield section, "base_url", "must begin with https:// or http://"
-        if one.timeout < SHORTEST:
-            yield section, "timeout", "must be at least 100ms"
+    for key, what in _target(settings.skyvern):
+        yield "skyvern", key, what
     if settings.pull.grace > timedelta(hours=1):
         yield "pull", "grace", "must be at most 1h, else a run may be given the code of an earlier login"
     if settings.http.token is not None and len(settings.http.token) < SHORTEST_TOKEN:
@@ -179,8 +174,23 @@ def _rest(settings: Settings) -> Iterator[tuple[str, str, str]]:
         yield "parser", "workers", "must be between 1 and 16"
 
 
-def _keys(settings: Settings) -> Iterator[tuple[str, str, str]]:
-    keys = [("skyvern", settings.skyvern.api_key), *(("target", target.api_key) for target in settings.target)]
-    for section, api_key in keys:
-        if api_key is not None and not API_KEY.fullmatch(api_key.reveal()):
-            yield section, "api_key", "must be the bare key: one word, without quotes and without `x-api-key:` before it"
+def _targets(settings: Settings) -> Iterator[tuple[str, int, str, str]]:
+    for number, target in enumerate(settings.target):
+        if target.name == "skyvern":
+            yield "target", number, "name", "'skyvern' is the name of the main target, [skyvern]"
+        if target.api_key is None:
+            yield "target", number, "api_key", f"target {target.name!r} needs api_key or api_key_file"
+        for key, what in _target(target):
+            yield "target", number, key, what
+
+
+def _target(target: SkyvernSettings | TargetSettings) -> Iterator[tuple[str, str]]:
+    """What is wrong with a target, the main one or a further one, by key."""
+    if target.api_key is not None and not API_KEY.fullmatch(target.api_key.reveal()):
+        yield "api_key", "must be the bare key: one word, without quotes and without `x-api-key:` before it"
+    if not 1 <= target.senders <= 64:
+        yield "senders", "must be between 1 and 64"
+    if not target.base_url.startswith(("http://", "https://")):
+        yield "base_url", "must begin with https:// or http://"
+    if target.timeout < SHORTEST:
+        yield "timeout", "must be at least 100ms"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from mailbridge.config.checks import check
+from mailbridge.config.places import drop_ins, find
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import OCTETS, Section, Settings
 from mailbridge.config.values import duration, secret_file, size
@@ -44,37 +44,15 @@ TABLES = {"address", "imap", "target"}
 class Loaded:
     """The settings, where each value that is no default came from (``section.key``), and the file, if there was one.
 
-    ``ignored`` are variables of the environment that begin like ours and are not: Kubernetes, for one, sets
+    ``drop_ins`` are the files of ``conf.d`` that were read, in order. ``ignored`` are variables of the environment that begin like ours and are not: Kubernetes, for one, sets
     ``MAILBRIDGE_PORT`` and ``MAILBRIDGE_SERVICE_HOST`` for a service called mailbridge.
     """
 
     settings: Settings
     origins: Mapping[str, str]
     path: Path | None
+    drop_ins: tuple[Path, ...] = ()
     ignored: tuple[str, ...] = ()
-
-
-def find(explicit: Path | None, *, environ: Mapping[str, str], cwd: Path) -> Path | None:
-    """The configuration file: named, or the first of the usual places that has one. None: defaults alone.
-
-    Raises:
-        ConfigError: a file was named and is not there.
-    """
-    named = explicit or (Path(environ["MAILBRIDGE_CONFIG"]) if environ.get("MAILBRIDGE_CONFIG") else None)
-    if named is not None:
-        if named.is_dir():
-            raise ConfigError((Problem(where=str(named), what="is a folder; name the file in it"),))
-        if not named.exists():
-            raise ConfigError((Problem(where=str(named), what="no such file; name one with --config, or leave it out"),))
-        return named
-    home = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config")
-    places = (
-        cwd / "config" / "mailbridge.toml",
-        home / "mailbridge" / "mailbridge.toml",
-        Path("/etc/mailbridge/mailbridge.toml"),
-    )
-    # Not Path.is_file, which raises where we may not look: there is none for us.
-    return next((place for place in places if os.path.isfile(place)), None)  # noqa: PTH113
 
 
 def load(
@@ -91,15 +69,31 @@ def load(
     """
     found = find(path, environ=environ, cwd=cwd)
     reader = _Reader(environ=environ, cwd=cwd, file=found)
+    beside = drop_ins(found)
     if found is not None:
         reader.read_file(found)
+    for one in beside:
+        reader.read_file(one, is_drop_in=True)
     reader.read_environment()
     reader.read_overrides(overrides or {})
     settings = reader.settings()
     problems = (*reader.problems, *check(settings, reader.where))
     if problems:
         raise ConfigError(problems)
-    return Loaded(settings=settings, origins=reader.origins, path=found, ignored=tuple(reader.ignored))
+    return Loaded(settings=settings, origins=reader.origins, path=found, drop_ins=beside, ignored=tuple(reader.ignored))
+
+
+def table(section: str, values: Mapping[str, Any], place: str) -> Section:
+    """One table of a list, such as an ``[[address]]``, from plain values; ``place`` is where they are from.
+
+    Raises:
+        ConfigError: with every problem found.
+    """
+    reader = _Reader(environ={}, cwd=Path(), file=None)
+    built = reader.read_table(section, values, place)
+    if built is None:
+        raise ConfigError(tuple(reader.problems))
+    return built
 
 
 class _Reader:
@@ -110,14 +104,20 @@ class _Reader:
         self._cwd = cwd
         self._file = file
         self._lines: list[str] = []
+        self._dropped: dict[str, str] = {}
+        self._places: dict[str, list[str]] = {}
         self._values: dict[str, dict[str, Any]] = {name: {} for name in FIELDS if name not in TABLES}
         self._tables: dict[str, list[Any]] = {}
         self.origins: dict[str, str] = {}
         self.problems: list[Problem] = []
         self.ignored: list[str] = []
 
-    def read_file(self, path: Path) -> None:
-        """Take a TOML file."""
+    def read_file(self, path: Path, *, is_drop_in: bool = False) -> None:
+        """Take a TOML file. A drop-in wins over the file that it stands beside, and adds to its lists of tables.
+
+        Two drop-ins that set the same key are a mistake: which of them is meant cannot be known.
+        """
+        self._file = path
         try:
             text = path.read_text(encoding="utf-8")
             content = tomllib.loads(text)
@@ -134,12 +134,15 @@ class _Reader:
             if section not in FIELDS:
                 self._unknown(where, section, FIELDS, "", "section")
             elif section in TABLES:
-                self._read_tables(section, entries, where)
+                self._read_tables(section, entries, where, self._headers(section))
             elif not isinstance(entries, dict):
                 self._problem(where, f"{section} must be a section: [{section}]")
             else:
                 for key, value in entries.items():
-                    self.put(section, key, value, self._line(section, key))
+                    place = self._line(section, key)
+                    if is_drop_in and self._dropped.setdefault(f"{section}.{key}", place) != place:
+                        self._problem(place, f"[{section}] {key}: is set in {self._dropped[f'{section}.{key}']} too; keep one")
+                    self.put(section, key, value, place)
                 for key in entries:
                     if key.endswith("_file") and key.removesuffix("_file") in entries:
                         self._problem(
@@ -159,7 +162,9 @@ class _Reader:
             section, _, key = name.removeprefix(PREFIX).lower().partition("__")
             where = f"${name}"
             if section in TABLES and not key:
-                self._read_tables(section, self._parsed(value, where, section), where)
+                self._tables.pop(section, None)
+                self._places.pop(section, None)
+                self._read_tables(section, self._parsed(value, where, section), where, ())
             elif not key:
                 self._not_ours(name, section)
             elif section not in self._values:
@@ -221,22 +226,31 @@ class _Reader:
         built |= {name: tuple(entries) for name, entries in self._tables.items()}
         return Settings(**built)
 
-    def where(self, section: str, key: str) -> str:
-        """Where a value came from, for a problem found later."""
+    def where(self, section: str, key: str, number: int | None = None) -> str:
+        """Where a value came from, for a problem found later; ``number`` counts the tables of a list from 0."""
+        places = self._places.get(section, [])
+        if number is not None and number < len(places):
+            return places[number]
         return self.origins.get(f"{section}.{key}") or self.origins.get(section) or str(self._file or "configuration")
 
-    def _read_tables(self, section: str, entries: object, where: str) -> None:
+    def _read_tables(self, section: str, entries: object, where: str, headers: Sequence[str]) -> None:
+        """Add a list of tables. ``headers`` are the places of their ``[[section]]`` lines, where they are written so."""
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             self._problem(where, f"{section} must be a list of tables: [[{section}]]")
             return
         kind = _table_type(section)
-        built = []
-        for number, entry in enumerate(entries, 1):
-            table = self._table(kind, entry, f"{where} ([[{section}]] number {number})", f"[[{section}]]", section)
+        are_found = len(headers) == len(entries)
+        for number, entry in enumerate(entries):
+            place = headers[number] if are_found else f"{where} ([[{section}]] number {number + 1})"
+            table = self._table(kind, entry, place, f"[[{section}]]", section)
             if table is not None:
-                built.append(table)
-        self._tables[section] = built
+                self._tables.setdefault(section, []).append(table)
+                self._places.setdefault(section, []).append(place)
         self.origins[section] = where
+
+    def read_table(self, section: str, values: Mapping[str, Any], place: str) -> Section | None:
+        """One table of a list; None where a mistake was noted."""
+        return self._table(_table_type(section), values, place, f"[[{section}]]", section)
 
     def _table(self, kind: type[Section], entry: Mapping[str, Any], place: str, label: str, section: str) -> Section | None:
         """One table of a list, or a table inside it; None where a mistake was noted."""
@@ -328,6 +342,11 @@ class _Reader:
             elif is_inside and entry is not None and entry.match(line):
                 return f"{self._file}:{number}"
         return str(self._file)
+
+    def _headers(self, section: str) -> list[str]:
+        """``file:line`` of each ``[[section]]``."""
+        header = re.compile(rf"\s*\[\[\s*{re.escape(section)}\s*\]\]")
+        return [f"{self._file}:{number}" for number, line in enumerate(self._lines, 1) if header.match(line)]
 
     def _unknown(self, where: str, name: str, known: Mapping[str, Any], before: str, what: str) -> None:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)

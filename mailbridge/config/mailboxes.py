@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 
 from mailbridge.config.settings import ImapSettings, Settings
+from mailbridge.config.values import proof_mistakes
 from mailbridge.core.addresses import parse_mailbox
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -21,15 +21,11 @@ RENEW = (timedelta(seconds=5), timedelta(minutes=28))
 """RFC 2177 wants IDLE anew before 29 minutes; the strictest provider ends it after one."""
 
 
-def mailbox_mistakes(settings: Settings) -> Iterator[tuple[str, str, str]]:
-    """Section, key and what is wrong, for every mistake."""
-    names = Counter(account.label for account in settings.imap)
-    for name, count in names.items():
-        if count > 1:
-            yield "imap", "name", f"{name!r} names more than one account; give each a name of its own"
-    for account in settings.imap:
+def mailbox_mistakes(settings: Settings) -> Iterator[tuple[str, int, str, str]]:
+    """Section, number of the table, key and what is wrong, for every mistake."""
+    for number, account in enumerate(settings.imap):
         for key, what in (*_where(account), *_who(account), *_what(account), *_canary(account)):
-            yield "imap", key, f"account {account.label!r}: {what}"
+            yield "imap", number, key, f"account {account.label!r}: {what}"
 
 
 def _where(account: ImapSettings) -> Iterator[tuple[str, str]]:
@@ -85,6 +81,8 @@ def _what(account: ImapSettings) -> Iterator[tuple[str, str]]:
         yield "after", "a keyword is letters, digits, $, dots, hyphens and underscores"
     if account.after.removeprefix(MOVE) in account.folders and account.after.startswith(MOVE):
         yield "after", "moves mails into a folder that is watched itself"
+    for what in proof_mistakes(account.trust):
+        yield "trust", what
     if account.identifier is not None and not account.identifier.strip():
         yield "identifier", "is empty"
     if not RENEW[0] <= account.renew <= RENEW[1]:

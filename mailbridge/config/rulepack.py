@@ -11,6 +11,15 @@ from mailbridge.config.settings import RuleSettings
 from mailbridge.core.rules import RuleError
 
 
+def rule_texts(settings: RuleSettings) -> tuple[tuple[str, str], ...]:
+    """All of `rule_sources`, read now.
+
+    Raises:
+        RuleError: a path that is not there or cannot be read.
+    """
+    return tuple(rule_sources(settings))
+
+
 def rule_sources(settings: RuleSettings) -> Iterator[tuple[str, str]]:
     """Every rule file as (name, text), in order of precedence; a folder stands for its ``*.toml``, sorted.
 

@@ -169,6 +169,7 @@ class TargetSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
     """`[[target]]`: a further Skyvern organization, with the identifiers that it serves."""
 
     name: str
+    kind: Literal["skyvern"] = "skyvern"
     identifiers: tuple[str, ...] = ("*",)
     base_url: str = "https://api.skyvern.com"
     api_key: Secret | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -95,3 +96,13 @@ def secret_file(path: Path, *, is_mode_checked: bool) -> Secret:
     if not text:
         raise ValueError(f"{path} is empty")
     return Secret(text)
+
+
+def proof_mistakes(listed: object) -> Iterator[str]:
+    """What is wrong with a list of proofs (``trust``); one word alone is checked by its type."""
+    if not isinstance(listed, tuple):
+        return
+    if not listed:
+        yield 'must name a proof; "none" asks for nothing'
+    elif "none" in listed and len(listed) > 1:
+        yield '"none" asks for nothing; beside it no other proof has a meaning'

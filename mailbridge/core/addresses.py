@@ -17,8 +17,10 @@ LITERAL = re.compile(r"\[(?:\d{1,3}(?:\.\d{1,3}){3}|IPv6:[0-9A-Fa-f:.]{2,45})\]"
 ENCODED = re.compile(r"=\?[^?]*\?[BbQq]\?")
 RETURN_LOCAL = re.compile(rf"(?:{ATEXT}|\.){{1,{MAX_RETURN_LOCAL}}}")
 RETURN_DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})")
-FINDABLE = re.compile(rf"(?<![A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~@-]){ATEXT}+(?:\.{ATEXT}+)*@{LABEL}(?:\.{LABEL})*")
+CAF = re.compile(r"(?i)([A-Za-z0-9.!#$%&'*+/?^_`{|}~-]{1,64}?)\+caf_=([^@]{3,320})@([^@]{1,253})")
+"""Gmail's envelope of a forward. No ``=`` in the account: Google allows none, and rewritten envelopes (SRS, BATV) have one before it."""
 
+UPPER_TO_LOWER = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 GMAIL = frozenset({"gmail.com", "googlemail.com"})
 
 
@@ -58,24 +60,39 @@ def split(address: str) -> tuple[str, str]:
 
 
 def canonical(address: str) -> str:
-    """The mailbox behind an address's spellings: case, ``+tag``, and Gmail's dots and second domain folded away.
+    """The mailbox behind an address's spellings: case, ``+tag``, a final dot, and Gmail's dots and second domain folded away.
 
-    For comparing only: two addresses with one canonical form are the same mailbox at every large provider.
+    For comparing only: two addresses with one canonical form are the same mailbox at every large provider. Letters that are not
+    ASCII are compared as they are: no look-alike (a long s, a full-width letter) is folded to the letter that it resembles.
     """
-    local, domain = split(address.casefold())
+    local, domain = split(address.translate(UPPER_TO_LOWER))
+    domain = domain.removesuffix(".")
     local = local.partition("+")[0] or local
     if domain in GMAIL:
-        return f"{local.replace('.', '')}@gmail.com"
+        return f"{local.replace('.', '') or local}@gmail.com"
     return f"{local}@{domain}"
 
 
-def find_mailboxes(text: str, *, limit: int = 50) -> tuple[str, ...]:
-    """Every mailbox that stands in ``text``, in order, each once, at most ``limit``; the text is cut at 16,384 characters."""
-    found: dict[str, None] = {}
-    for match in FINDABLE.finditer(text[:16_384]):
-        mailbox = parse_mailbox(match.group())
-        if mailbox is not None:
-            found[mailbox] = None
-            if len(found) >= limit:
-                break
-    return tuple(found)
+def parse_sole_mailbox(text: str) -> str | None:
+    """The mailbox that is all of ``text``, in angles or bare, blanks around it apart; None where there is anything else."""
+    return parse_mailbox(_without_angles(text))
+
+
+def parse_return_path_header(text: str) -> str:
+    """The address of a Return-Path header (RFC 5321 4.4), for `parse_return_path`; ``""`` for the null sender and where there is none."""
+    return parse_return_path(_without_angles(text)) or ""
+
+
+def _without_angles(text: str) -> str:
+    bare = text.strip(" \t")
+    return bare[1:-1] if bare.startswith("<") and bare.endswith(">") else bare
+
+
+def parse_forwarding_envelope(mail_from: str) -> tuple[str, str] | None:
+    """The account that forwards and the destination, with its ``@`` as ``=``, of Gmail's ``account+caf_=destination@domain``.
+
+    None for every other envelope: no recipient is read out of SRS, VERP or BATV, whatever they wrap.
+    """
+    found = CAF.fullmatch(mail_from)
+    account = parse_mailbox(f"{found[1]}@{found[3]}") if found is not None else None
+    return (account, found[2]) if found is not None and account is not None else None

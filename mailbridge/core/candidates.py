@@ -8,14 +8,19 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import re2
 
+from mailbridge.core.letters import reads_as_word, wordlikeness
+from mailbridge.core.looks import Look, Stretch, certain, likely
+
 MIN_LENGTH = 4
 MAX_LENGTH = 10
+LONGEST_PREFIXED = 12
 LONGEST_PHRASE = 24
-"""Octets of a code of random syllables with hyphens, the only kind that sites make longer than ten."""
+"""Octets of a code of random syllables with hyphens; only such codes, and digits behind a prefix, are longer than ten."""
 
 MAX_PER_LINE = 40
 
@@ -28,57 +33,49 @@ ADDRESSED: tuple[tuple[str, re.Pattern[str]], ...] = (
 )
 """What holds digits and letters that are no code, with the mark without which it is not there: web and mail addresses, ids."""
 
+LEFT = r"(?<![A-Za-z0-9_%\u00b5-\u024f\u0370-\u058f\-–/#+&@])"
+RIGHT = r"(?![A-Za-z0-9_\u00b5-\u024f\u0370-\u058f\-–/@=%]|[.,:]\d)"
 SHAPES = re.compile(
-    r"(?<![A-Za-z0-9_%\u00b5-\u024f\u0370-\u058f\-–/#+&])(?<!\d[.,:])(?P<any>#?(?:"
-    r"(?P<spaced>[A-Z0-9](?:[ ][A-Z0-9]){3,9}|(?=[a-z ]{0,18}\d)[a-z0-9](?: [a-z0-9]){3,9})"
-    r"|(?P<prefixed>[A-Z]{1,3}-\d{4,8})"
+    rf"{LEFT}(?<!\d[.,:])(?P<any>#?(?:"
+    r"(?P<glued>\d{4,8}(?=[A-Z][a-z]+(?![A-Za-z0-9_\-–/@=%])))"
+    r"|(?:(?P<spaced>[A-Z0-9](?:[ ][A-Z0-9]){3,9}|(?=[a-z ]{0,18}\d)[a-z0-9](?: [a-z0-9]){3,9})"
+    r"|(?P<prefixed>[A-Z]{1,4}-\d{4,8})"
     r"|(?P<grouped>\d{2,5}(?:[ \-–.‐‑]\d{2,5}){1,3})"
     r"|(?P<digits>\d{4,10})"
     r"|(?P<mixed>[A-Za-z0-9]{2,6}(?:[\-–‐‑][A-Za-z0-9]{2,6}){1,3})"
     r"|(?P<phrase>[a-z]{3,6}(?:-[a-z]{3,6}){1,3})"
     r"|(?P<word>(?=[A-Za-z0-9]*(?:\d|[A-Z]{2}|[a-z][A-Z]))[A-Za-z0-9]{4,10})"
-    r"))(?![A-Za-z0-9_\u00b5-\u024f\u0370-\u058f\-–/@=%]|[.,:]\d)"
+    rf"){RIGHT}))"
 )
-PROMISING = re2.compile(r"\d|[A-Z]{4}|[a-z][A-Z]|[a-z]-[a-z]|[A-Z][- ][A-Z]")
+SMALL = re.compile(rf"{LEFT}(?<!['’.])[a-z]{{4,10}}(?!['’]){RIGHT}(?!\.\w)")
+PROMISING = re2.compile(r"\d|[A-Z]{4}|[a-z][A-Z]|[a-z]-[a-z]|[A-Z][- ][A-Z]|[A-Z]-[A-Z]")
 """What a line must have for any shape to be in it; most lines have not."""
 
 DIGIT = re.compile(r"\d")
 SEPARATORS = re.compile(r"[\s\-–.‐‑]")
-MONTHS = r"(?i:jan|feb|mar|apr|mai|may|jun|jul|aug|sep|okt|oct|nov|dec|dez|ene|fev|avr|août|janv|févr|juil|gen|mag|giu|lug|ago|set|ott|dic)"
-DATES = re2.compile(
-    rf"\b\d{{1,4}}[./-]\d{{1,2}}[./-]\d{{1,4}}\b|\b\d{{1,2}}:\d{{2}}(?::\d{{2}})?\b|\b{MONTHS}\w{{0,9}}\.?,? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}\b"
-    rf"|\b\d{{1,2}}(?:st|nd|rd|th|\.)? (?:de )?{MONTHS}\w{{0,9}}\.?,?(?: de)? \d{{4}}\b|\b{MONTHS}\w{{0,9}}\.? \d{{4}}\b|\d{{4}}\s?[年년]|\b\d{{4}}-\d{{2}}-\d{{2}}T\S+"
+ORDINAL = re.compile(
+    r"(?i)\d{1,4}(?:st|nd|rd|th|px|pt|em|rem|[kmgt]i?b|[kmg]?bits?|[kmg]?bps|[km]?hz|ghz|dpi|fps|rpm|[kcm]m|[km]g|ml|mah|kwh?|ms|am|pm|min|mins|hrs|h|d|x|k|m|s|p|w|v)|\d{5}(?:[kmg]?bits?|[kmg]b|px|mah)|\d{1,3}h\d{1,2}m?|\d{1,3}m\d{1,2}s"
 )
-PHONES = re2.compile(
-    r"\+\s?\d[\d\s().-]{6,18}\d|\(\d{2,5}\)[\s\d.-]{5,14}\d|\b1-\d{3}-\d{3}-\d{4}\b|\b\d{3}-\d{3}-\d{4}\b|\b0\d{2,4}[ /-]\d{3,4}[ -]?\d{2,6}\b"
-)
-MONEY = re2.compile(
-    r"[$€£¥₹₽₩₺₴₫฿]\s?\d[\d.,]*(?:\s\d{3}\b)*|\d[\d.,]*\s?(?:[$€£¥₹₽₩₺₴₫฿元円원]|(?:USD|EUR|GBP|JPY|CHF|SEK|NOK|DKK|PLN|CZK|RUB|INR|TRY|BRL|CNY|Kč|zł|kr|руб|лв)\b)"
-    r"|(?:USD|EUR|GBP|CHF|Rs\.?|INR|R\$)\s?\d[\d.,]*|\d+[.,]\d{2}(?:\s|$)"
-)
-ADDRESSES = re2.compile(
-    r"\b[A-Z]{2},? \d{5}(?:-\d{4})?\b|\b[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}\b|\b\d{4,5}(?:-\d{3})? [A-Z][a-zäöüéß]{2,}|\b(?i:po box|suite|ste\.?|apt\.?|floor) #?\d+|\b\d{1,5} [A-Z][A-Za-z]+ (?:St|Street|Ave|Avenue|Rd|Road|Blvd|Boulevard|Drive|Dr|Lane|Way|Parkway|Pkwy|Square|Court|Place)\b"
-)
-VERSIONS = re2.compile(
-    r"\b[vV]?\d+(?:\.\d+){2,4}\b|\b(?:\d{1,3}\.){3}\d{1,3}\b|\bv\d+\b|\b(?:[0-9a-fA-F]{1,4}:){3,7}[0-9a-fA-F]{0,4}\b|\b(?:Chrome|Safari|Firefox|Edge|Windows|Android|iOS|macOS|Linux|Mozilla|iPhone|Ubuntu|Opera)[ /][\d.]+"
-)
-MASKS = re2.compile(r"(?:\*+|[xX]{2,}|•+|…|\.{2,}) ?\d{3,5}(?:[^\d*]|$)")
-"""The end of a number of which the rest is hidden: a card, an account, a phone."""
+"""A number with a unit or an ending: ``4096bit``, ``1080p``, ``3rd``."""
 
-COLOURS = re2.compile(r"#[0-9a-fA-F]{6}\b|#[0-9a-fA-F]{3}\b")
-YEAR = re.compile(r"(?:19|20)\d{2}(?:(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))?")
-"""A year, or a day written in eight digits."""
+RANGE = re.compile(r"(\d\d)[-–](\d\d)")
+"""From so much to so much: ``24-48 hours``."""
 
-COPYRIGHT = re2.compile(r"©|\(c\)|(?i:copyright|all rights reserved)")
-WORDLIKE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
-ORDINAL = re.compile(r"(?i)\d{1,4}(?:st|nd|rd|th|px|pt|em|kb|mb|gb|ms|am|pm|min|mins|hrs|h|d|x|k|m|s|p)")
 PHRASE = re.compile(r"[a-z]{3,6}(?:-[a-z]{3,6}){1,3}")
 CONSONANTS = re.compile(r"[bcdfghjklmnpqrstvwxz]{3}(?:-|$)|(?:^|-)[bcdfghjklmnpqrstvwxz]{3}|[bcdfghjklmnpqrstvwxyz]{4}")
 """What words do not have, and what is drawn at random has soon."""
 
-UNSPEAKABLE = re.compile(r"[bcdfghjklmnpqrstvwxz]{4}|^[^aeiouy]+$")
-CAMEL = re.compile(r"[a-z][A-Z]")
-"""Where small letters turn to capitals: names do so once, what is drawn at random more often."""
+PIECES = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+"""The parts that a name in mixed case is made of: ``You`` and ``Tube``."""
+
+LIKELY_CODE = 6
+"""Capitals from which a word may be a code that chance made speakable, if a link of the mail carries it too."""
+
+IN_SENTENCE = 2.0
+"""Bits by which small letters in a sentence must be less like a word than alone on their line."""
+
+SPOKEN = -4.0
+"""Bits below which the pieces of a name together are drawn at random."""
 
 NAMED_NUMBER = re.compile(r"[A-Za-z]{4,}\d{1,5}|\d{1,5}[A-Za-z]{4,}|[A-Za-z]{3,}\d{2,3}[A-Za-z]{3,}")
 """A word with a number at it: names of users, coupons, machines."""
@@ -94,15 +91,17 @@ GOOGLE = re.compile(r"G-\d{4,8}")
 """Google's field shows the G- itself and takes the digits (support.google.com/accounts/answer/1085463)."""
 
 FOREIGN = re.compile(r"(?![0-9])\d|[\uff01-\uff5e]")
-ORIGIN_BOUND = re.compile(r"@[a-z0-9.-]{3,253} #([A-Za-z0-9]{4,10})(?![A-Za-z0-9])")
+ORIGIN_BOUND = re.compile(r"(?:@|^)[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,6} #([A-Za-z0-9]{4,10})(?![A-Za-z0-9])")
+"""The last line of a code that is bound to its site (wicg.github.io/sms-one-time-codes), with or without its ``@``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
     """Something of the shape of a code, in one line. ``value`` is what a field wants, ``shown`` what stands there.
 
-    ``kind``: digits, mixed (letters and digits), letters, or phrase (groups of small letters with hyphens). ``refusal`` names what it is instead, if its look tells.
-    ``is_run_in``: letters of a word follow without a blank.
+    ``kind``: digits, mixed (letters and digits), letters, or phrase (groups of small letters with hyphens). ``refusal`` names what
+    it certainly is instead, ``look`` what it is likely to be. ``is_run_in``: a word follows without a blank. ``is_random``: it has
+    letters that nobody would write as a word or a name. ``is_bound``: the line binds it to a site.
     """
 
     value: str
@@ -111,8 +110,11 @@ class Shape:
     end: int
     kind: str
     refusal: str | None = None
+    look: Look | None = None
     is_grouped: bool = False
     is_run_in: bool = False
+    is_random: bool = False
+    is_bound: bool = False
 
 
 def ascii_digits(text: str) -> str:
@@ -130,28 +132,46 @@ def _ascii(letter: str) -> str:
     return letter
 
 
-def shapes(line: str) -> Iterator[Shape]:
-    """Every shape in a line (as `ascii_digits` gives it), from left to right, at most 40."""
-    if not PROMISING.search(line):
+def shapes(line: str, *, is_slot: bool = False) -> Iterator[Shape]:
+    """Every shape in a line (as `ascii_digits` gives it), from left to right, at most 40.
+
+    ``is_slot``: the line names a code, or is one word. Only there small letters may be one, if they are no word.
+    """
+    is_promising = PROMISING.search(line) is not None
+    if not is_promising and not is_slot:
         return
-    if "@" in line and (bound := ORIGIN_BOUND.search(line)) is not None:
-        shape = _shape(bound[1], bound.start(1), None)
+    if " #" in line and (bound := ORIGIN_BOUND.search(line)) is not None:
+        shape = _shape(bound[1], bound.start(1), line, [])
         if shape is not None:
-            yield shape
+            yield replace(shape, is_bound=True)
+            return
     text = masked(line)
-    refusals: list[tuple[int, int, str]] | None = None
-    count = 0
-    for match in SHAPES.finditer(text):
+    found = [shape for shape in _found(text) if is_slot or shape.look is not Look.WORD] if is_promising else []
+    if is_slot:
+        found = sorted([*found, *_small(text)], key=lambda shape: shape.start)
+    yield from found[:MAX_PER_LINE]
+
+
+def _found(text: str) -> Iterator[Shape]:
+    stretches: list[Stretch] | None = None
+    for count, match in enumerate(SHAPES.finditer(text)):
         shown = match["any"]
         offset = 1 if shown.startswith("#") else 0
-        if refusals is None:
-            refusals = _refusals(text)
-        shape = _shape(shown[offset:], match.start("any") + offset, refusals)
+        if stretches is None:
+            stretches = certain(text) if DIGIT.search(text) else []
+        shape = _shape(shown[offset:], match.start("any") + offset, text, stretches, is_run_in=match["glued"] is not None)
         if shape is not None and shape.refusal != "word":
             yield shape
-            count += 1
-            if count >= MAX_PER_LINE:
-                return
+        if count >= 4 * MAX_PER_LINE:
+            return
+
+
+def _small(text: str) -> Iterator[Shape]:
+    """Small letters that nobody would write as a word."""
+    for match in SMALL.finditer(text):
+        shown = match.group()
+        if not reads_as_word(shown, margin=IN_SENTENCE if " " in text.strip() else 0.0):
+            yield Shape(value=shown, shown=shown, start=match.start(), end=match.end(), kind="letters", is_random=True)
 
 
 def masked(line: str) -> str:
@@ -162,90 +182,116 @@ def masked(line: str) -> str:
     return line
 
 
-def _shape(shown: str, start: int, refusals: list[tuple[int, int, str]] | None) -> Shape | None:
+def _shape(shown: str, start: int, text: str, stretches: list[Stretch], *, is_run_in: bool = False) -> Shape | None:
     bare = SEPARATORS.sub("", shown)
-    is_digits = bare.isdigit()
     is_phrase = PHRASE.fullmatch(shown) is not None
-    if not MIN_LENGTH <= len(bare) <= (LONGEST_PHRASE if is_phrase else MAX_LENGTH):
+    if not MIN_LENGTH <= len(bare) <= _longest(shown, is_phrase=is_phrase):
         return None
-    is_dashed = not is_digits and len(shown) != len(bare) and " " not in shown
     if (tied := LABELLED.fullmatch(shown)) is not None:
-        shown = bare = tied[1]
         start += tied.start(1)
-        is_digits, is_dashed = True, False
+        shown = bare = tied[1]
     if GOOGLE.fullmatch(shown):
         return Shape(value=bare[1:], shown=shown, start=start, end=start + len(shown), kind="digits", is_grouped=True)
-    value = shown if is_dashed and (len(shown) <= MAX_LENGTH or is_phrase) else bare
     end = start + len(shown)
-    refusal = next((why for low, high, why in refusals or () if low < end and start < high), None)
-    kind = "digits" if is_digits else "mixed" if any(c.isdigit() for c in bare) else "phrase" if is_phrase else "letters"
+    refusal = next((why for low, high, why in stretches if low < end and start < high), None)
     if refusal is None and (run := SUFFIXED.fullmatch(shown)) is not None:
         return Shape(value=run[1], shown=run[1], start=start, end=start + 6, kind="digits", is_run_in=True)
-    if refusal is None and kind != "digits":
-        refusal = _word_refusal(shown, bare, kind)
-    if refusal is None and is_digits and YEAR.fullmatch(shown):
-        refusal = "year"
-    if refusal is None and is_digits and not bare.strip("0"):
-        refusal = "zeros"
-    if refusal is None and is_digits and "." in shown:
-        refusal = "number"
-    return Shape(value=value, shown=shown, start=start, end=end, kind=kind, refusal=refusal, is_grouped=len(shown) != len(bare))
+    look = None
+    if bare.isdigit():
+        kind = "digits"
+        refusal = refusal or _digits_refusal(shown, bare)
+        look = likely(text, shown, start) if refusal is None else None
+    else:
+        kind = "mixed" if any(c.isdigit() for c in bare) else "phrase" if is_phrase else "letters"
+        if refusal is None:
+            refusal, look = _as_word(shown, bare, kind)
+    is_dashed = kind != "digits" and len(shown) != len(bare) and " " not in shown
+    return Shape(
+        value=shown if is_dashed and (len(shown) <= MAX_LENGTH or kind == "phrase" or len(bare) > MAX_LENGTH) else bare,
+        shown=shown,
+        start=start,
+        end=end,
+        kind=kind,
+        refusal=refusal,
+        look=look,
+        is_grouped=len(shown) != len(bare),
+        is_run_in=is_run_in,
+        is_random=refusal is None and look is None and kind != "digits" and _is_random(shown, bare, kind),
+    )
 
 
-def _word_refusal(shown: str, bare: str, kind: str) -> str | None:
+def _digits_refusal(shown: str, bare: str) -> str | None:
+    if not bare.strip("0"):
+        return "zeros"
+    if "." in shown:
+        return "number"
+    bounds = RANGE.fullmatch(shown)
+    return "range" if bounds is not None and bounds[1] < bounds[2] else None
+
+
+def _longest(shown: str, *, is_phrase: bool) -> int:
+    if is_phrase:
+        return LONGEST_PHRASE
+    return LONGEST_PREFIXED if re.fullmatch(r"[A-Z]{1,4}-\d{4,8}", shown) else MAX_LENGTH
+
+
+def _as_word(shown: str, bare: str, kind: str) -> tuple[str | None, Look | None]:
+    """What letters, or letters and digits, are certainly or likely instead of a code."""
     if kind == "phrase":
-        return None if CONSONANTS.search(shown) else "word"
-    if kind == "mixed" and NAMED_NUMBER.fullmatch(bare) and _reads_as_word(bare.strip("0123456789")):
-        return "word and number"
-    if kind == "letters" and (WORDLIKE.fullmatch(shown) is None or not shown.isupper()):
-        # Words of a language are no codes; random letters in mixed case may be one.
-        parts = re.split(r"[-–‐‑]", shown)
-        if all(part.islower() or part.istitle() or (part.isupper() and len(parts) == 1) for part in parts):
-            return "word"
-        if len(CAMEL.findall(shown)) < 2 and not shown.isupper():
-            return "name"
-    if kind == "mixed" and GLUED.fullmatch(bare):
-        return "number run into a word"
-    if kind == "mixed" and ORDINAL.fullmatch(bare):
-        return "measure"
-    if (
-        kind == "mixed"
-        and re.fullmatch(r"[A-Za-z]{2,}-?\d{1,2}|[A-Za-z]+[-–]\d{1,3}|\d{1,2}-[A-Za-z]{2,}", shown)
-        and not shown.isupper()
-        and _reads_as_word(re.sub(r"[-–\d]", "", shown))
-    ):
+        return (None if CONSONANTS.search(shown) else "word"), None
+    if kind == "letters":
+        refusal = _letters_refusal(shown)
+        return (None, Look.WORD) if refusal == "word" and bare.isupper() and len(bare) >= LIKELY_CODE else (refusal, None)
+    if GLUED.fullmatch(bare):
+        return "number run into a word", None
+    if ORDINAL.fullmatch(shown):
+        return "measure", None
+    runs = re.findall(r"[A-Za-z]+", shown)
+    letters = "".join(runs)
+    if NAMED_NUMBER.fullmatch(bare) and (len(runs) == 1 or min(map(len, runs)) > 2) and all(map(_is_written_word, runs)):
+        return None, Look.WORD_AND_NUMBER
+    is_short = re.fullmatch(r"[A-Za-z]{2,}-?\d{1,2}|[A-Za-z]+[-–]\d{1,3}|\d{1,2}-[A-Za-z]{2,}", shown) is not None
+    if is_short and not shown.isupper() and reads_as_word(letters):
+        return "word", None
+    return None, None
+
+
+def _is_written_word(letters: str) -> bool:
+    """Whether letters are a word, in one case or with a capital, as people write it."""
+    return (letters.islower() or letters.isupper() or letters.istitle()) and reads_as_word(letters)
+
+
+def _letters_refusal(shown: str) -> str | None:
+    """Words and names are no codes; letters drawn at random may be one."""
+    if len(shown) < LIKELY_CODE and len(set(shown.casefold())) < 3:
+        return "word"  # XXXX stands for something else
+    parts = re.split(r"[-–‐‑ ]", shown)
+    if len(parts) == 1 and not shown.isupper():
+        pieces = PIECES.findall(shown)
+        if len(pieces) == 1:
+            return "word" if reads_as_word(shown.lower()) else None
+        return "name" if _is_name(pieces) else None
+    if all(len(part) == 1 for part in parts):
+        parts = ["".join(parts)]
+    if not any(part.isupper() for part in parts):
         return "word"
-    return None
+    return "word" if all(len(part) < 3 or reads_as_word(part) for part in parts) else None
 
 
-def unspeakable(letters: str) -> bool:
-    """Whether letters are no word of a language: four consonants in a row, or no vowel at all."""
-    return UNSPEAKABLE.search(letters.lower()) is not None
+def _is_name(pieces: list[str]) -> bool:
+    """Whether a word in mixed case is made of words, as names are; a piece of one or two letters only begins or ends one."""
+    longer = [piece for piece in pieces if len(piece) > 2]
+    is_regular = all(len(piece) > 2 for piece in pieces[1:-1]) and len(pieces) <= 3 and len(longer) >= len(pieces) - 1
+    return is_regular and all(map(reads_as_word, longer)) and sum(map(wordlikeness, longer)) > SPOKEN
 
 
-def _reads_as_word(letters: str) -> bool:
-    """Whether letters could be spoken, and are written as a word is: in one case, or with a capital."""
-    if not (letters.islower() or letters.isupper() or letters.istitle()) or re.search(r"\d", letters):
-        return re.fullmatch(r"[A-Z]+\d+[A-Z]+", letters) is not None
-    vowels = sum(letter in "aeiouAEIOU" for letter in letters)
-    return vowels * 5 >= len(letters) and CONSONANTS.search(letters.lower()[1:-1]) is None
-
-
-def _refusals(text: str) -> list[tuple[int, int, str]]:
-    """The stretches of a line that are something else."""
-    found = []
-    if not DIGIT.search(text):
-        return []
-    for pattern, why in (
-        (DATES, "date or time"),
-        (PHONES, "phone"),
-        (MONEY, "price"),
-        (VERSIONS, "version or address"),
-        (ADDRESSES, "postal address"),
-        (COLOURS, "colour"),
-        (MASKS, "end of a hidden number"),
-    ):
-        found += [(match.start(), match.end(), why) for match in pattern.finditer(text)]
-    if (mark := COPYRIGHT.search(text)) is not None:
-        found.append((max(0, mark.start() - 12), mark.end() + 60, "copyright line"))
-    return found
+def _is_random(shown: str, bare: str, kind: str) -> bool:
+    """What no word looks like: a digit between letters, cases that change more than once, letters that nobody can speak."""
+    if kind == "letters":
+        return True
+    if re.search(r"[A-Za-z]\d+[A-Za-z]|\d[A-Za-z]+\d", bare) is not None:
+        return True
+    if sum(one.islower() and two.isupper() for one, two in pairwise(bare)) >= 2:
+        return True
+    runs = re.findall(r"[A-Za-z]{3,}", shown)
+    return bool(runs) and not any(reads_as_word(run) for run in runs)

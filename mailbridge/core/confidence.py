@@ -1,7 +1,7 @@
 """What a confidence means: the share of mails with such a score and such a lead whose best candidate was the right one.
 
-Two logistic curves, fitted by ``python -m tests.calibration --fit`` over corpus, mutants and museum; the same command prints how
-often each band is right. `docs/rules.md` says what that is worth.
+Two logistic curves; ``python -m tests.extraction.bands`` prints how often each band is right, what constants the mails with a known
+answer would give, and the bands of curves that have not seen the product they judge. `docs/rules.md` says what that is worth.
 """
 
 from __future__ import annotations

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-from mailbridge.core.addresses import find_mailboxes
+from mailbridge.core.addresses import parse_mailbox
 from mailbridge.core.mail import Message
+from mailbridge.core.url import ambiguity, read
 
 SENDER = "forwarding-noreply@google.com"
 HEADER = "X-Google-Address-Confirmation"
@@ -20,6 +21,11 @@ CONFIRM_PATH = "/mail/vf-"
 DOTS = frozenset({".", ".."})
 URL = re.compile(r"https://[^\s<>\"']{1,2000}")
 SENTENCE_END = ".,;:!?)]}*_"
+BEFORE_ADDRESS = '<(["“„«‘（「『【《'
+AFTER_ADDRESS = '>)]"”“»’.,;:!?）」』】》。，、；：！？'
+"""What a text puts around an address. None of the first may begin a mailbox, as an apostrophe or a brace may, and none of the second
+may end one."""
+
 NUMBER = re.compile(r"(?<!\d)\d{8,9}(?!\d)")
 
 
@@ -45,29 +51,41 @@ def gmail_confirmation(message: Message, mail_from: str) -> Confirmation | None:
     text = page.text if page is not None else ""
     urls = [*URL.findall(text), *(link.url for link in (page.links if page is not None else ()))]
     link = next((url for url in (one.rstrip(SENTENCE_END) for one in urls) if is_genuine(url)), None)
-    own = set(message.to)
-    asking = next((one for one in find_mailboxes(f"{message.subject}\n{text}") if one not in own and one != SENDER), None)
     number = NUMBER.search(message.subject) or NUMBER.search(text)
-    return Confirmation(link=link, code=number.group() if number else None, requester=asking)
+    return Confirmation(link=link, code=number.group() if number else None, requester=_requester(message, text))
+
+
+def _requester(message: Message, text: str) -> str | None:
+    """The one mailbox that subject and text name beside ours and Google's own; None where they name another, or half of one.
+
+    Google puts words of the asker's choice into both (the name of a Workspace: "Thanks for using ..."), which may look like a mailbox
+    that is listed. So the asker is not the first that is found, but the only one.
+    """
+    ours = {one.lower() for one in (*message.to, SENDER)}
+    named: dict[str, str] = {}
+    for word in f"{message.subject} {text}".split():
+        if "@" in word and not word.startswith(("http://", "https://")):
+            mailbox = parse_mailbox(word.lstrip(BEFORE_ADDRESS).rstrip(AFTER_ADDRESS))
+            if mailbox is None:
+                return None
+            if mailbox.lower() not in ours:
+                named.setdefault(mailbox.lower(), mailbox)
+    return next(iter(named.values())) if len(named) == 1 else None
 
 
 def is_genuine(url: str) -> bool:
-    """Whether a link is Google's own way to confirm: exact host, https, default port, no user, the confirming path, plain ASCII.
+    """Whether a link is Google's own way to confirm: exact host, https, no port, no user, the confirming path, plain ASCII.
 
-    A path with steps upwards (``/mail/vf-/../uf-``), which clients and servers resolve, is none.
+    It must be written just as a browser sends it. A path with steps upwards (``/mail/vf-/../uf-``), which clients and servers
+    resolve, is none.
     """
-    if not (url.isascii() and url.isprintable()) or "\\" in url:
-        return False
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return False
+    found = read(url)
     return (
-        parts.scheme == "https"
-        and (parts.hostname or "") in HOSTS
-        and parts.netloc == parts.hostname
-        and port is None
-        and parts.path.startswith(CONFIRM_PATH)
-        and not DOTS.intersection(unquote(parts.path).split("/"))
+        found is not None
+        and url == found.href
+        and not ambiguity(found)
+        and found.scheme == "https"
+        and found.host in HOSTS
+        and found.path.startswith(CONFIRM_PATH)
+        and not DOTS.intersection(unquote(found.path).split("/"))
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.mail import Message
 from mailbridge.core.rules import Rule, searchable
+from mailbridge.core.url import host_of
 
 CONTEXT = 60
 MAX_HEAD = 40
@@ -65,9 +66,10 @@ def proposal(message: Message, extraction: Extraction) -> str | None:
     place = text.find(shown)
     head = text[:place].rpartition("\n")[2][-MAX_HEAD:] if place >= 0 else ""
     if is_link:
-        host = shown.split("/")[2].partition(":")[0]
-        pattern = rf"(?P<link>https?://{re.escape(host)}/\S+)"
-        sample = f"https://{host}/sign-in?token=example"
+        host = host_of(shown)
+        written = re.split(r"[/?#:]", shown.partition("//")[2], maxsplit=1)[0]
+        pattern = rf"(?P<link>https?://{re.escape(written)}/\S+)"
+        sample = f"https://{written}/sign-in?token=example"
         accepts = (sample, sample)
     else:
         sample = _same_shape(shown)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
-from mailbridge.core.addresses import canonical, find_mailboxes, split
-from mailbridge.core.forwards import forwarded_block
+from mailbridge.core import stamps
+from mailbridge.core.addresses import canonical, parse_forwarding_envelope, split
+from mailbridge.core.forwards import ForwardedBlock, forwarded_block
 from mailbridge.core.mail import Message
 from mailbridge.core.recipients import Recipient
+from mailbridge.core.wording import ForwardWords
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +38,21 @@ class Identification:
 
 
 MAX_CLUES = 40
-RECEIVED_FOR = re.compile(r"\bfor\s+<?([^\s<>;]{3,254})>?")
-CAF = re.compile(r"^(.{1,64}?)\+caf_=.{1,300}@([^@]{1,253})$")
 WRITTEN = frozenset({"address", "attached", "To", "inline", "From"})
 """Sources of an identifier that are no forwarder's stamp."""
+
+BEFORE_GMAIL: tuple[tuple[str, Callable[[str], str | None]], ...] = (
+    ("X-MS-Exchange-ForwardingLoop", stamps.forwarding_loop),
+    ("X-Gm-Original-To", stamps.bare),
+    ("X-Pm-Forwarded-From", stamps.bare),
+    ("X-SimpleLogin-Envelope-To", stamps.bare),
+)
+BEHIND_GMAIL: tuple[tuple[str, Callable[[str], str | None]], ...] = (
+    ("X-Yahoo-Forwarded", stamps.yahoo),
+    ("X-MS-Exchange-Inbox-Rules-Loop", stamps.bare),
+    ("Resent-From", stamps.resent_from),
+)
+"""Forwarders' stamps and how each is read, before and behind Gmail's pair: the order in which they are believed."""
 
 LATER_STAMPS = ("X-Original-To", "X-Delivered-To", "Envelope-To", "X-Envelope-To", "X-Rcpt-To", "Delivered-To")
 
@@ -49,13 +61,15 @@ LATER_STAMPS = ("X-Original-To", "X-Delivered-To", "Envelope-To", "X-Envelope-To
 class IdentityPolicy:
     """Which identifiers may be pushed, and which addresses are our own plumbing and never one.
 
-    ``known`` are exact addresses or patterns with ``*``; ``learned`` exact spellings that a target expects.
+    ``known`` are exact addresses or patterns with ``*``; ``learned`` exact spellings that a target expects. ``forward`` are the
+    words by which a block of forwarded headers is known.
     """
 
     known: tuple[str, ...] = ("*",)
     learned: tuple[str, ...] = ()
     own_domains: tuple[str, ...] = ()
     own_addresses: tuple[str, ...] = ()
+    forward: ForwardWords = field(default_factory=ForwardWords)
 
     def is_own(self, address: str) -> bool:
         """Whether an address is ours: it says how the mail came here, not for whom it was."""
@@ -87,19 +101,20 @@ class _Clues:
     """The addresses that a mail offers, in the order in which they are believed."""
 
     def __init__(self, policy: IdentityPolicy) -> None:
-        self._policy = policy
+        self.policy = policy
         self.found: list[Clue] = []
 
-    def add(self, text: str | None, source: str) -> str | None:
-        """Note the first address in a text; give it if it may be an identifier."""
-        if not text or len(self.found) >= MAX_CLUES:
+    def add(self, mailbox: str | None, source: str) -> str | None:
+        """Note a mailbox that was read; give it if it may be an identifier."""
+        if not mailbox or len(self.found) >= MAX_CLUES:
             return None
-        mailbox = next(iter(find_mailboxes(text, limit=1)), None)
-        if mailbox is None:
-            return None
-        is_own = self._policy.is_own(mailbox)
+        is_own = self.policy.is_own(mailbox)
         self.found.append(Clue(address=mailbox, source=source, verdict="own domain" if is_own else "candidate"))
         return None if is_own else mailbox
+
+    def is_exact(self, mailbox: str) -> bool:
+        """Whether a mailbox is known by itself, not by a pattern."""
+        return self.policy.spelling(mailbox) is not None
 
     def told(self, chosen: set[tuple[str, str]]) -> tuple[Clue, ...]:
         """The clues as they ended, each chosen one (address, source) marked once."""
@@ -166,25 +181,37 @@ def _picked(offered: list[tuple[str, str]], policy: IdentityPolicy) -> list[tupl
 def _offered(message: Message, mail_from: str, clues: _Clues, *, are_stamps_believed: bool) -> list[tuple[str, str]]:
     """The addresses to try with their sources, best first."""
     for inner in message.attached:
-        if len(inner.to) == 1 and (address := clues.add(inner.to[0], "attached")):
+        if len(inner.to) == 1 and not inner.is_to_unclear and (address := clues.add(inner.to[0], "attached")):
             return [(address, "attached")]
-    stamps = _stamps(message, mail_from, clues) if are_stamps_believed else []
+    stamped = _stamped(message, mail_from, clues) if are_stamps_believed else []
     typed = [address for address in message.to if clues.add(address, "To")]
-    if stamps:
-        return _with_typed(stamps, typed)
+    if stamped:
+        return _with_typed(stamped, typed)
+    if message.is_to_unclear:  # whom it names beside these is not known, and so not which of them it was for
+        return _oldest_received(message, clues) if are_stamps_believed else []
     if len(typed) == 1 and len(message.to) == 1:
         return [(typed[0], "To")]
-    block = forwarded_block(message) if not typed else None
+    block = forwarded_block(message, clues.policy.forward) if not typed else None
     if block is not None:
-        inner_to = next((one for one in block.to if clues.add(one, "inline")), None)
-        if inner_to:
-            return [(inner_to, "inline")]
-        forwarder = clues.add(message.sender, "From")
-        if forwarder:
-            return [(forwarder, "From")]
-    if len(typed) == 1:
-        return [(typed[0], "To")]
+        offered = _by_hand(message, block, clues)
+        if offered or block.is_to_unclear or len(block.to) > 1:
+            return offered
+    exact = [one for one in typed if clues.is_exact(one)]
+    if len(typed) == 1 or len(exact) == 1:
+        return [((exact or typed)[0], "To")]
     return _oldest_received(message, clues) if are_stamps_believed else []
+
+
+def _by_hand(message: Message, block: ForwardedBlock, clues: _Clues) -> list[tuple[str, str]]:
+    """Of a mail that a person forwarded: the one mailbox that its block was for, or the person where the block names nobody but us."""
+    inner = [one for one in block.to if clues.add(one, "inline")]
+    if len(inner) > 1:
+        inner = [one for one in inner if canonical(one) == canonical(message.sender)]
+        return [(one, "inline") for one in inner[:1]]
+    if inner:
+        return [(inner[0], "inline")]
+    forwarder = clues.add(message.sender or None, "From") if not block.is_to_unclear else None
+    return [(forwarder, "From")] if forwarder else []
 
 
 def _or_mailbox(message: Message, mailbox: str, chosen: list[tuple[str, str]], clues: _Clues) -> list[tuple[str, str]]:
@@ -199,66 +226,64 @@ def _or_mailbox(message: Message, mailbox: str, chosen: list[tuple[str, str]], c
             chosen[0][1] not in ("To", "Received", *LATER_STAMPS) or message.header("X-Forwarded-For") is not None
         )
         return chosen if is_forwarded else [(own, "To"), *chosen]
-    if not chosen and not any(clue.verdict == "candidate" for clue in clues.found):
+    if not chosen and not message.is_to_unclear and not any(clue.verdict == "candidate" for clue in clues.found):
         clues.found.append(Clue(address=mailbox, source="mailbox", verdict="candidate"))
         return [(mailbox, "mailbox")]
     return chosen
 
 
-def _with_typed(stamps: list[tuple[str, str]], typed: list[str]) -> list[tuple[str, str]]:
+def _with_typed(stamped: list[tuple[str, str]], typed: list[str]) -> list[tuple[str, str]]:
     """The To header wins as it was typed when it is one address that a person's own forward left alone.
 
     A list or a group in To loses to an Exchange stamp, which names the mailbox itself.
     """
-    address, source = stamps[0]
+    address, source = stamped[0]
     if len(typed) != 1 or typed[0] == address:
-        return stamps
+        return stamped
     is_same = canonical(typed[0]) == canonical(address)
     is_alias_hop = source in ("X-Forwarded-For", "Delivered-To", "envelope") and not is_same
     if is_same and "+" in address and "+" not in typed[0]:
-        return stamps
+        return stamped
     if is_same or is_alias_hop:
-        return [(typed[0], "To"), *stamps]
-    return stamps
+        return [(typed[0], "To"), *stamped]
+    return stamped
 
 
-def _stamps(message: Message, mail_from: str, clues: _Clues) -> list[tuple[str, str]]:
+def _stamped(message: Message, mail_from: str, clues: _Clues) -> list[tuple[str, str]]:
     """What forwarders wrote, oldest hop first."""
     found: list[tuple[str, str]] = []
 
-    def take(text: str | None, source: str) -> None:
-        address = clues.add(text, source)
+    def take(mailbox: str | None, source: str) -> None:
+        address = clues.add(mailbox, source)
         if address is not None:
             found.append((address, source))
 
-    loop = message.header("X-MS-Exchange-ForwardingLoop")
-    take(loop.partition(";")[0] if loop else None, "X-MS-Exchange-ForwardingLoop")
-    take(message.header("X-Gm-Original-To"), "X-Gm-Original-To")
-    take(message.header("X-Pm-Forwarded-From"), "X-Pm-Forwarded-From")
-    take(message.header("X-SimpleLogin-Envelope-To"), "X-SimpleLogin-Envelope-To")
+    for name, read in BEFORE_GMAIL:
+        take(_topmost(message, name, read), name)
     _take_gmail(message, take)
-    yahoo = re.search(r"from\s+(\S+)", message.header("X-Yahoo-Forwarded") or "")
-    take(yahoo[1] if yahoo else None, "X-Yahoo-Forwarded")
-    take(message.header("X-MS-Exchange-Inbox-Rules-Loop"), "X-MS-Exchange-Inbox-Rules-Loop")
-    take(message.header("Resent-From"), "Resent-From")
-    account = CAF.match(mail_from)
-    take(f"{account[1]}@{account[2]}" if account else None, "envelope")
+    for name, read in BEHIND_GMAIL:
+        take(_topmost(message, name, read), name)
+    envelope = parse_forwarding_envelope(mail_from)
+    take(envelope[0] if envelope else None, "envelope")
     for name in LATER_STAMPS:
-        for value in reversed(message.all_headers(name)[:10]):
-            take(value, name)
+        for value in reversed(message.stamps(name)[:10]):
+            take(stamps.bare(value), name)
     return found
+
+
+def _topmost(message: Message, name: str, read: Callable[[str], str | None]) -> str | None:
+    value = next(iter(message.stamps(name)), None)
+    return read(value) if value is not None else None
 
 
 def _take_gmail(message: Message, take: Callable[[str | None, str], None]) -> None:
     """Gmail's pair: the bottom-most X-Forwarded-For names the base account, a Delivered-To of the same mailbox its tag."""
-    forwards = message.all_headers("X-Forwarded-For")
-    if not forwards:
-        return
-    account = next(iter(find_mailboxes(forwards[-1], limit=1)), None)
+    forwards = message.stamps("X-Forwarded-For")
+    account = stamps.forwarding_account(forwards[-1]) if forwards else None
     if account is None:
         return
-    for value in reversed(message.all_headers("Delivered-To")[:20]):
-        delivered = next(iter(find_mailboxes(value, limit=1)), None)
+    for value in reversed(message.stamps("Delivered-To")[:20]):
+        delivered = stamps.bare(value)
         if delivered is not None and canonical(delivered) == canonical(account):
             take(delivered, "Delivered-To")
             return
@@ -266,9 +291,8 @@ def _take_gmail(message: Message, take: Callable[[str | None, str], None]) -> No
 
 
 def _oldest_received(message: Message, clues: _Clues) -> list[tuple[str, str]]:
-    for value in reversed(message.all_headers("Received")[:50]):
-        found = RECEIVED_FOR.search(value)
-        address = clues.add(found[1], "Received") if found else None
+    for value in reversed(message.stamps("Received")[:50]):
+        address = clues.add(stamps.received_for(value), "Received")
         if address is not None:
             return [(address, "Received")]
     return []

@@ -6,28 +6,39 @@ import re
 from datetime import UTC, datetime, timedelta, timezone
 
 from mailbridge.core.candidates import ascii_digits
+from mailbridge.core.script import folded, is_spaceless
 from mailbridge.core.wording import Wording
 
-NUMBER = re.compile(r"(?<![\d.,:])(\d{1,3})(?![\d,:])")
+BEHIND = re.compile(r"(?<![\d.,:])(\d{1,3})\W{0,2}(?:(?<=\W)[^\W\d_]{1,3} )?$")
+"""The number at the end of what stands before a unit: ``10 minutes``, ``10-minute``, ``10 de minute``."""
+
+AHEAD = re.compile(r"\W{0,2}(\d{1,3})(?![\d:]|,\d)")
+"""The number right behind a unit, as many languages write it: ``dakika 10``."""
+
+NAMES_BEHIND = re.compile(r"(?:(?:[^\s\d.,;:!?()]+[ \-]){0,3}[^\s\d.,;:!?()]+)(?=[ \-]{0,2}$)")
+NAMES_AHEAD = re.compile(r" (?:[^\s\d.,;:!?()]+ ){0,2}[^\s\d.,;:!?()]+")
+COMPACT = re.compile(r"\b(?:(\d{1,2})h)?(\d{1,3})m(?:\d{1,2}s)\b")
+"""A duration as programs print it: ``5m0s``, ``1h0m0s``."""
+
+LONGEST_NAME = 4
+"""Words, or characters in scripts without blanks, that the name of a number has."""
+
 ZONE = r"(?P<zone>(?:UTC|GMT)?[+-]\d{2}:?\d{2}|Z|UTC|GMT)\b"
 CLOCK = r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::\d{2}(?:\.\d+)?)?(?: ?(?P<half>[ap])\.?m\.?)?"
-MONTH = r"(?P<name>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+MONTH = r"(?P<name>[^\W\d_]{3,12})\.?"
 ABSOLUTE = tuple(
-    re.compile(rf"(?i)\b{day}[T, ]+(?:at )?{CLOCK} ?\(?{ZONE}")
+    re.compile(rf"(?i)\b{day}[T, ]+(?:[^\W\d_]{{1,3}} )?{CLOCK} ?\(?{ZONE}")
     for day in (
         r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})",
-        rf"(?P<day>\d{{1,2}})(?:st|nd|rd|th)? {MONTH},? (?P<year>\d{{4}})",
+        rf"(?P<day>\d{{1,2}})(?:st|nd|rd|th|\.)? (?:de )?{MONTH},?(?: de)? (?P<year>\d{{4}})",
         rf"{MONTH} (?P<day>\d{{1,2}})(?:st|nd|rd|th)?,? (?P<year>\d{{4}})",
     )
 )
-"""A day and a time of day with its zone: ISO 8601, and day and month in English words."""
+"""A day and a time of day with its zone: ISO 8601, and day, month's name and year in both orders."""
 
-MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-COUNTED = re.compile(r"\d| minute| hour")
 NEAR = 40
 LONGEST = timedelta(days=3)
 SHORTEST = timedelta(minutes=1)
-WORDS = {"one": 1, "two": 2, "five": 5, "ten": 10, "fifteen": 15, "twenty": 20, "thirty": 30, "sixty": 60}
 
 
 def stated_lifetime(lines: list[str], wording: Wording) -> timedelta | None:
@@ -35,13 +46,12 @@ def stated_lifetime(lines: list[str], wording: Wording) -> timedelta | None:
 
     A duration counts only in a line that also has a word of expiry, in the line before it, or in the one after.
     """
-    folded = [ascii_digits(line).casefold() for line in lines]
-    for index, line in enumerate(folded):
+    plain = [folded(ascii_digits(line)) for line in lines]
+    for index, line in enumerate(plain):
         found = _duration(line, wording)
         if found is None or not SHORTEST <= found <= LONGEST:
             continue
-        around = " ".join(folded[max(0, index - 1) : index + 2])
-        if wording.expiry.search(around):
+        if any(wording.expiry.search(one) for one in plain[max(0, index - 1) : index + 2]):
             return found
     return None
 
@@ -56,17 +66,19 @@ def stated_expiry(lines: list[str], wording: Wording) -> datetime | None:
     for line in lines if patterns else ():
         for pattern in patterns:
             match = pattern.search(line)
-            if match is None or not wording.expiry.search(ascii_digits(line[: match.start()]).casefold()[-NEAR:]):
+            if match is None or not wording.expiry.search(folded(ascii_digits(line[: match.start()]))[-NEAR:]):
                 continue
-            moment = _moment(match)
+            moment = _moment(match, wording)
             if moment is not None:
                 return moment
     return None
 
 
-def _moment(match: re.Match[str]) -> datetime | None:
+def _moment(match: re.Match[str], wording: Wording) -> datetime | None:
     found = match.groupdict()
-    month = MONTHS.index(found["name"].lower()) + 1 if found.get("name") else int(found["month"])
+    month = wording.dates.month(folded(found["name"])) if found.get("name") else int(found["month"])
+    if month is None:
+        return None
     hour = int(found["hour"])
     if found["half"]:
         hour = hour % 12 + (12 if found["half"] in "pP" else 0)
@@ -87,21 +99,41 @@ def _zone(text: str) -> timezone:
 
 
 def _duration(line: str, wording: Wording) -> timedelta | None:
-    if not COUNTED.search(line) or (wording.minutes.search(line) is None and wording.hours.search(line) is None):
+    """The first number of minutes or hours in a line without capitals, in digits or in words."""
+    units = [(found.span(), timedelta(minutes=1)) for found in wording.minutes.finditer(line)]
+    units += [(found.span(), timedelta(hours=1)) for found in wording.hours.finditer(line)]
+    for read in (_in_digits, _in_words):
+        for (start, end), unit in sorted(units, key=lambda one: (one[0][0], -one[0][1])):
+            number = read(line, start, end, wording)
+            if number is not None:
+                return number * unit
+    compact = COMPACT.search(line) if "m" in line else None
+    return timedelta(hours=int(compact[1] or 0), minutes=int(compact[2])) if compact is not None else None
+
+
+def _in_digits(line: str, start: int, end: int, _wording: Wording) -> int | None:
+    """The number beside a unit of time at a place of the line."""
+    found = BEHIND.search(line, max(0, start - 12), start) or AHEAD.match(line, end)
+    return int(found[1]) if found is not None else None
+
+
+def _in_words(line: str, start: int, end: int, wording: Wording) -> int | None:
+    """As `_in_digits`, for a number that is written out: ``ten minutes``, ``dakika kumi``, ``十分钟``."""
+    before = NAMES_BEHIND.search(line, max(0, start - 60), start)
+    if before is not None:
+        names = before.group().replace("-", " ").split()
+        for first in range(max(0, len(names) - LONGEST_NAME), len(names)):
+            number = wording.numerals.get(" ".join(names[first:]))
+            if number is not None:
+                return number
+    after = NAMES_AHEAD.match(line, end)
+    if after is not None:
+        names = after.group().split()
+        for last in range(len(names), 0, -1):
+            number = wording.numerals.get(" ".join(names[:last]))
+            if number is not None:
+                return number
+    if end - start < 2 or not is_spaceless(line[start]):
         return None
-    for match in NUMBER.finditer(line):
-        beside = line[match.end() : match.end() + 24]
-        before = line[max(0, match.start() - 24) : match.start()]
-        for pattern, unit in ((wording.minutes, timedelta(minutes=1)), (wording.hours, timedelta(hours=1))):
-            after = pattern.search(f" {beside.lstrip(' -–')} ")
-            if after is not None and after.start() <= 3:
-                return int(match[1]) * unit
-            ahead = [found.end() for found in pattern.finditer(f" {before} ")]
-            if ahead and len(before) + 2 - ahead[-1] <= 3:
-                return int(match[1]) * unit
-    for word, number in WORDS.items():
-        if f"{word} minute" in line:
-            return timedelta(minutes=number)
-        if f"{word} hour" in line:
-            return timedelta(hours=number)
-    return None
+    sizes = range(min(LONGEST_NAME, start), 0, -1)
+    return next((wording.numerals[name] for size in sizes if (name := line[start - size : start]) in wording.numerals), None)

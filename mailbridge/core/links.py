@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+from dataclasses import dataclass, replace
 
 import re2
 
 from mailbridge.core.mail import Link
+from mailbridge.core.script import folded
+from mailbridge.core.url import ascii_host, host_of, read
 from mailbridge.core.wording import Wording
 
 ACTING = re2.compile(
@@ -20,7 +21,13 @@ STRICT = re2.compile(
 )
 """What an address says of itself that needs no word in the mail, in any language."""
 
-RESET = re2.compile(r"(?i)reset|forgot|/password")
+RESET = re2.compile(r"(?i)reset|forgot|/password|[?&]action=rp\b|resetpass|lost-?pass|(?:set|choose|new|change)[-_]?password")
+INVITING = re2.compile(r"(?i)invit|/accept|/join\b|join[-_/]")
+UNLOCKING = re2.compile(r"(?i)unlock|unblock|approv|authori[sz]e|/allow|grant|confirm[-_]?device")
+WEB_COPY = re2.compile(r"(?i)web[-_]?version|webview|view[-_]?(?:in[-_]?browser|email|online)|online[-_]?version")
+BARE_HOST = re2.compile(r"(?i)^https?://(?:\d{1,3}\.){3}\d{1,3}(?:[:/?#]|$)|^https?://\[")
+"""An address that names no site, but a machine."""
+
 LEAVING = re2.compile(
     r"(?i)unsubscribe|opt-?out|subscription|subscribe|report|abuse|/deny|cancel|not-?me|wasnt-?me|revoke|disavow|newsletter"
 )
@@ -37,40 +44,19 @@ TRACKER = re2.compile(
 )
 """Addresses that say nothing of where they lead: words have to."""
 
-IDLE_TEXT = re2.compile(
-    r"(?i)unsubscribe|privacy|terms|help|support|contact us|preferences|view (?:it )?in (?:your )?browser|not you|didn.t|wasn.t|cancel|deny|report|secure your account|abmelden|datenschutz|impressum|désabonner|cancelar suscripción|learn more|read more|subscri"
-)
-NOTICE = re2.compile(
-    r"has been changed|was changed|have been changed|successfully reset|was reset|wurde geändert|a été modifié|ha sido cambiad"
-)
-INVITED = re2.compile(
-    r"\binvited (?:you|by|to)|been invited|invites you|eingeladen|invité|te ha invitado|survey|umfrage|subscription to|unverified wallet|request to link|on behalf of|accept(?:ing)? (?:team|this request)|requested to link"
-)
-RESET_WORDS = re2.compile(
-    r"reset|recover|forgot|zurücksetz|réinitialis|restablec|recuper|redefin|reimposta|reset|сброс|восстанов|obnov|смяна|重置|重設|パスワード|비밀번호"
-)
-SENSITIVE = re2.compile(
-    r"magic|sign|log|verif|confirm|anmeld|bestätig|connexion|connect|confirmer|acce|inici|verific|活|認|验|登"
-)
-MONEY = re.compile(r"[$€£¥₹₽] ?\d|\d ?[€£₹₽]")
+MONEY = re.compile(r"(?i)[$€£¥₹₽₿] ?\d|\d ?[$€£₹₽₿]|\d ?(?:btc|eth|usdt|usd|eur|gbp)\b")
 TAGS = re2.compile(r"(?i)(?:utm_\w+|fbclid|gclid|mc_[ce]id|_hs\w+|ref_?\w*|trk\w*|mkt_tok|s_kwcid|igshid)=[^&#]*")
 """What campaigns add to an address: random, and no token."""
 
-THREAT = re2.compile(
-    r"suspen[ds]|suspension|will be (?:closed|deleted|terminated|disabled)|avoid (?:losing|interruption)|\bwallet\b|keep (?:my |the )?same password"
-    r"|mailbox is (?:almost )?full|\b(?:limited|restricted|locked out)\b|customs|parcel|eingeschränkt|gesperrt|suspendu|bloqué|colis|bloqueada|sospes|geblokkeerd|pakket"
-)
-"""How phishing hurries its readers; a mail that says so is held unless its address says what it does, and leads to its sender."""
-
-ACCOUNT = re2.compile(
-    r"sign|log|account|e-?mail|regist|konto|anmeld|compte|connexion|cuenta|sesión|conta\b|accesso|accedi|учетн|аккаунт|вход|почт|メール|アカウント|ログイン|邮箱|郵箱|账|帳|登|계정|이메일|로그인"
-)
-"""Of what a subject must speak where it also names an order, a booking, an appointment."""
-
 MAX_PATH = 2_000
+CHANGES = re.compile(r"(?<=\d)[A-Za-z]|(?<=[A-Za-z])\d|(?<=[a-z])[A-Z]")
+"""Where digits turn to letters, letters to digits, small letters to capitals: names do so once, what is drawn at random more often."""
+
 DIGITS = re.compile(r"\d")
 UPPERS = re.compile(r"[A-Z]")
 RANDOM = re.compile(r"[A-Za-z0-9_\-.~%+=:]{16,}")
+SHORT_TOKEN = re.compile(r"(?<=[/=])[A-Za-z0-9]{8,15}(?=$|[/?&#])")
+"""A part of an address of its own that may be drawn at random."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,32 +76,35 @@ def rank(links: tuple[Link, ...], wording: Wording) -> list[RankedLink]:
         if known is None or (link.is_button, len(link.text)) > (known.is_button, len(known.text)):
             merged[link.url] = link
     ranked = [_score(link, wording) for link in merged.values()]
+    with_token = [place for place, one in enumerate(ranked) if "a token" in one.why]
+    if len(with_token) == 1 and not ranked[with_token[0]].link.is_button:
+        only = ranked[with_token[0]]
+        ranked[with_token[0]] = replace(only, score=only.score + 0.5, why=(*only.why, "the only token"))
     return sorted(ranked, key=lambda one: -one.score)
 
 
 def _score(link: Link, wording: Wording) -> RankedLink:
     score = 0.0
     why: list[str] = []
-    try:
-        parts = urlsplit(link.url)
-    except ValueError:
+    parts = read(link.url)
+    if parts is None:
         return RankedLink(link=link, score=-9.0, why=("no URL",))
     path = f"{parts.path}?{parts.query}#{parts.fragment}"[:MAX_PATH]
     is_reset = RESET.search(path) is not None
     if LEAVING.search(link.url):
         score, why = score - 6, [*why, "a way out"]
-    elif IDLE.search(link.url) and not STRICT.search(path):
+    elif WEB_COPY.search(link.url) or (IDLE.search(link.url) and not STRICT.search(path)):
         score, why = score - 4, [*why, "an idle address"]
-    is_invited = wording.act.search(link.text.casefold()) is not None
-    if IDLE_TEXT.search(link.text) and not (is_invited and STRICT.search(path)):
+    is_invited = wording.act.search(folded(link.text)) is not None
+    if wording.idle.search(folded(link.text)) and not (is_invited and STRICT.search(path)):
         score, why = score - 4, [*why, "idle words"]
     if parts.path in ("", "/") and not parts.query and not parts.fragment:
         score, why = score - 5, [*why, "a home page"]
-    if (ACTING.search(path) or wording.act.search(parts.path.casefold())) and not is_reset:
+    if (ACTING.search(path) or wording.act.search(folded(parts.path))) and not is_reset:
         score, why = score + 2, [*why, "an acting address"]
     if STRICT.search(path) and not is_reset:
         score, why = score + 0.5, [*why, "an address that says so"]
-    token = max((len(found) for found in RANDOM.findall(TAGS.sub("", path)) if _is_random(found)), default=0)
+    token = _longest_token(TAGS.sub("", path))
     if token:
         score, why = score + 2.5 + min(token, 64) / 64, [*why, "a token"]
     else:
@@ -129,6 +118,18 @@ def _score(link: Link, wording: Wording) -> RankedLink:
     return RankedLink(link=link, score=score, why=tuple(why))
 
 
+def _longest_token(path: str) -> int:
+    """Characters of the longest part of a path that was drawn at random; 0 where there is none."""
+    longest = max((len(found) for found in RANDOM.findall(path) if _is_random(found)), default=0)
+    return longest or max((len(found) for found in SHORT_TOKEN.findall(path) if _is_short_token(found)), default=0)
+
+
+def _is_short_token(text: str) -> bool:
+    """Eight letters and digits and more that make no word, no date and no plain number."""
+    digits = sum(letter.isdigit() for letter in text)
+    return 2 <= digits < len(text) - 2 and len(CHANGES.findall(text)) >= 3
+
+
 def _is_random(text: str) -> bool:
     """Letters and digits in no order that a word has."""
     if len(text) >= 40:
@@ -138,7 +139,12 @@ def _is_random(text: str) -> bool:
 
 
 def is_plausible(best: RankedLink, subject: str, texts: list[str], wording: Wording, sender: str = "") -> bool:
-    """Whether the mail around its best link is one that signs in or verifies.
+    """Whether the mail around its best link is one that signs in or verifies; see `objection`."""
+    return objection(best, subject, texts, wording, sender) is None
+
+
+def objection(best: RankedLink, subject: str, texts: list[str], wording: Wording, sender: str = "") -> str | None:
+    """Why the mail around its best link is none that signs in or verifies, in a sentence; None where it is one.
 
     ``sender`` is the address that the mail itself came from, or "" where a person forwarded it: a link to a stranger must say in
     address, subject and words what it does, and not hurry its reader.
@@ -146,35 +152,58 @@ def is_plausible(best: RankedLink, subject: str, texts: list[str], wording: Word
     An address that says so itself needs no words and so no language; one that says nothing (a click tracker) needs them in the
     subject and in the link; a mail that names a price, or that is long, needs both.
     """
-    text = " ".join(texts[:300]).casefold()
-    speaks = wording.act.search(text) is not None
-    subject_speaks = wording.act.search(subject.casefold()) is not None
-    link_speaks = wording.act.search(best.link.text.casefold()) is not None
+    text, title = folded(" ".join(texts[:300])), folded(subject)
+    subject_speaks = wording.act.search(title) is not None
+    link_speaks = wording.act.search(folded(best.link.text)) is not None
     url = best.link.url
-    if wording.other.search(subject.casefold()) is not None and not (subject_speaks and ACCOUNT.search(subject.casefold())):
-        return False
-    if sender and is_stranger(url, sender) and (not (subject_speaks and link_speaks) or THREAT.search(text[:3_000])):
-        return False
-    if NOTICE.search(text[:3_000]) or INVITED.search(text[:1_500]):
-        return False
-    if THREAT.search(text[:3_000]) and not STRICT.search(url):
-        return False
-    if RESET.search(url) and not STRICT.search(url):
-        return RESET_WORDS.search(f"{subject} {best.link.text}".casefold()) is not None
+    is_strict = STRICT.search(url) is not None
+    is_hurried = wording.threat.search(text[:3_000]) is not None
+    if BARE_HOST.search(url):
+        return "its link leads to a machine without a name"
+    if wording.other.search(title) is not None and not (subject_speaks and wording.account.search(title)):
+        return purpose(best) or "its subject speaks of something else than signing in"
+    if sender and is_stranger(url, sender) and (not (subject_speaks and link_speaks) or is_hurried):
+        return purpose(best) or "its link leads to another domain than its sender's"
+    if wording.notice.search(text[:3_000]):
+        return "it says that something was changed, and its link is for who did not do it"
+    if wording.invited.search(text[:1_500]):
+        return "its link accepts an invitation or a request of somebody else"
+    if is_hurried and not is_strict:
+        return purpose(best) or "it hurries its reader, and its link does not say what it does"
+    if RESET.search(url) and not is_strict:
+        return None if wording.reset.search(folded(f"{subject} {best.link.text}")) else purpose(best)
     if TRACKER.search(url) or not ACTING.search(url):
-        return subject_speaks and link_speaks and len(text) < 2_500 and SENSITIVE.search(subject.casefold()) is not None
+        is_clear = subject_speaks and link_speaks and len(text) < 2_500 and not MONEY.search(f"{subject} {text}")
+        return None if is_clear and wording.signing.search(title) else "neither its link nor its words say that it signs in"
     if MONEY.search(text) or len(text) > 4_000:
-        return subject_speaks and link_speaks and STRICT.search(url) is not None
-    return speaks or STRICT.search(url) is not None
+        is_clear = subject_speaks and link_speaks and is_strict
+        return None if is_clear else "it names a price or is long, and does not say in subject, link and address that it signs in"
+    return None if is_strict or wording.act.search(text) is not None else "nothing in its words says that its link signs in"
+
+
+def purpose(best: RankedLink) -> str | None:
+    """What a link with a token does that is not signing in, by its address; None where that does not tell."""
+    if "a token" not in best.why:
+        return None
+    url = best.link.url
+    if RESET.search(url):
+        return "its link sets a new password"
+    if INVITING.search(url):
+        return "its link accepts an invitation"
+    return "its link unlocks or approves something" if UNLOCKING.search(url) else None
+
+
+def place(url: str) -> str:
+    """Where an address leads, without what it carries: host and path up to their first mark of a query."""
+    return re.split(r"[?#]", url, maxsplit=1)[0].rstrip("/").casefold()[:64]
 
 
 def is_stranger(url: str, sender: str) -> bool:
     """Whether a link leads to somebody else than its sender: neither name of the two domains is in the other."""
-    try:
-        host = urlsplit(url).hostname or ""
-    except ValueError:
+    host = host_of(url)
+    if not host:
         return True
-    ours, theirs = _name(sender.rpartition("@")[2]), _name(host)
+    ours, theirs = _name(ascii_host(sender.rpartition("@")[2])), _name(host)
     return ours != theirs and not (len(ours) > 3 and ours in theirs) and not (len(theirs) > 3 and theirs in ours)
 
 

@@ -19,6 +19,8 @@ class Envelope:
     ``received_at`` is our own clock (aware, UTC), never the Date header.
     ``cursor`` is the ingress's own position (IMAP: ``mailbox/uidvalidity/uid``), stored with the mail; ``is_owed``: something
     is to be done with the mail there once it is pushed (marked, moved, deleted), and the store remembers it until it is.
+    ``is_fetched``: it was fetched from a mailbox whose own server wrote what stands above the sender's headers. ``can_wait``: who
+    brings it can be asked to come again later; a mailbox that waited for one mail would hold up those behind it.
     """
 
     mail_from: str
@@ -29,15 +31,18 @@ class Envelope:
     peer: str = ""
     cursor: str | None = None
     is_owed: bool = False
+    is_fetched: bool = False
+    can_wait: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """One visual line of a part. ``is_emphasised``: set large, letter-spaced, or as a heading, bold or code
-    on its own, as mails present their code."""
+    on its own, as mails present their code. ``marked``: short pieces of it that are set so inside a sentence."""
 
     text: str
     is_emphasised: bool = False
+    marked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,22 +98,31 @@ class Message:
 
     ``headers`` keeps order (topmost first) and spelling of names; values are unfolded and decoded.
     ``sender`` is the addr-spec of a From header with exactly one address, domain lower-cased, else ``""``.
-    ``to`` are the To header's addr-specs as typed. ``date`` is aware, or None where the header has none.
+    ``to`` are the To header's addr-specs as typed; ``is_to_unclear``: it names somebody who could not be read. ``written`` are the
+    headers that forwarders write addresses into (`stamps.ADDRESS_HEADERS`), names in lower case, unfolded and not decoded. ``date`` is aware, or None where the header has none.
     ``plain`` and ``html`` are None where the mail has no such part. ``attached`` are message/rfc822 parts and
     ``.eml`` attachments, parsed, in order. ``defects`` are short lower-case names such as ``bad-charset``.
+    ``is_bounce``: a mail system reports on another mail (RFC 3464, RFC 5965, or by its sender). ``has_calendar``: a part of it is an
+    invitation (RFC 5545). ``is_listed``: it came over a mailing list (RFC 2919). ``has_files``: files are attached.
     """
 
     headers: tuple[tuple[str, str], ...] = ()
+    written: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     subject: str = ""
     sender: str = ""
     sender_name: str = ""
     to: tuple[str, ...] = ()
+    is_to_unclear: bool = False
     message_id: str = ""
     date: datetime | None = None
     plain: Page | None = field(default=None, repr=False)
     html_body: Body | None = field(default=None, repr=False)
     attached: tuple[Message, ...] = field(default=(), repr=False)
     defects: tuple[str, ...] = ()
+    is_bounce: bool = False
+    has_calendar: bool = False
+    is_listed: bool = False
+    has_files: bool = False
 
     @property
     def html(self) -> Page | None:
@@ -123,3 +137,8 @@ class Message:
         """Every header of that name (any case), topmost first."""
         wanted = name.casefold()
         return tuple(value for key, value in self.headers if key.casefold() == wanted)
+
+    def stamps(self, name: str) -> tuple[str, ...]:
+        """Every one of the ``written`` headers of that name (any case), topmost first."""
+        wanted = name.lower()
+        return tuple(value for key, value in self.written if key == wanted)

@@ -1,7 +1,7 @@
 """Any octets become a Message: bounded work, no exception, and what was odd is named.
 
-The engine is the standard library's; mail-parser reads the address and date headers, which it does more carefully than the
-library. Around both stand limits that were measured to be needed: nested parts raise, a header of 100,000 parameters takes
+The engine is the standard library's; mail-parser reads the Date header, which it does more carefully than the library, and
+`core.address_list` the addresses. Around them stand limits that were measured to be needed: nested parts raise, a header of 100,000 parameters takes
 seconds, and a charset can name a codec that never ends.
 """
 
@@ -13,15 +13,17 @@ import email.message
 import quopri
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from mailparser.dates import parse_mail_date
-from mailparser.utils import get_addresses
 
-from mailbridge.core.addresses import parse_mailbox, split
+from mailbridge.core.address_list import may_hold_an_address, read_author, read_recipients
+from mailbridge.core.addresses import split
 from mailbridge.core.charsets import decode, decode_header
+from mailbridge.core.kinds import is_bounce, is_listed
 from mailbridge.core.mail import Body, Line, Link, Message, Page
+from mailbridge.core.stamps import ADDRESS_HEADERS
 from mailbridge.core.tame import MAX_CONTENT, MAX_DEPTH, MAX_HEADER, MAX_HEADER_LINES, MAX_HEADERS, MAX_PARTS, tamed
 from mailbridge.core.text import page_from_html, page_from_plain
 
@@ -31,15 +33,9 @@ MAX_BODY = 524_288
 ESCAPED = re.compile("[\udc80-\udcff]")
 FOLD = re.compile(r"\r?\n[ \t]?|\r")
 CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
-COMMENT = re.compile(r"\([^()]{0,1000}\)")
 STATEFUL = re.compile(r"(?i)iso[-_]?2022|utf[-_]?16")
 BLANK_CONTROLS = bytes(32 if (octet < 32 and octet not in b"\t\n\r") or octet == 127 else octet for octet in range(256))
 ID = re.compile(r"<([^<>\s]{1,512})>")
-SIMPLE_ADDRESS = re.compile(
-    r"(?:([A-Za-z0-9 _-]{0,100}?) ?<([A-Za-z0-9.+_-]{1,64}@[A-Za-z0-9.-]{1,253})>|([A-Za-z0-9.+_-]{1,64}@[A-Za-z0-9.-]{1,253}))"
-)
-"""``Name <address>`` or a bare address, of characters that mean nothing else in any address syntax."""
-
 TEXTS = ("text/plain", "text/html")
 ENGINE_FAULTS = (RecursionError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
 """What the standard library's parser has been seen to raise on octets that are no mail."""
@@ -75,20 +71,27 @@ def _parse(content: bytes, *, attached_depth: int) -> Message:
 def _read(tree: email.message.Message, defects: dict[str, None], *, attached_depth: int) -> Message:
     typed = list(_headers(tree, defects))
     headers = tuple((name, _shown(value, defects)) for name, value in typed)
-    plain, html, attached = _bodies(tree, defects, attached_depth=attached_depth)
+    to, is_to_unclear = _recipients(typed, defects)
+    found = _bodies(tree, defects, attached_depth=attached_depth)
     sender, sender_name = _sender(typed, defects)
     return Message(
         headers=headers,
+        written=tuple((name.lower(), value) for name, value in typed if name.lower() in ADDRESS_HEADERS),
         subject=_first(headers, "subject"),
         sender=sender,
         sender_name=sender_name,
-        to=_recipients(typed),
+        to=to,
+        is_to_unclear=is_to_unclear,
         message_id=_message_id(headers),
         date=_date(headers, defects),
-        plain=plain,
-        html_body=html,
-        attached=attached,
+        plain=found.plain,
+        html_body=found.html,
+        attached=tuple(found.attached),
         defects=tuple(defects),
+        is_bounce=is_bounce(headers, sender),
+        has_calendar=found.has_calendar,
+        is_listed=is_listed(headers),
+        has_files=found.has_files,
     )
 
 
@@ -124,49 +127,36 @@ def _first(headers: tuple[tuple[str, str], ...], name: str) -> str:
     return next((value for key, value in headers if key.casefold() == name), "")
 
 
-def _addresses(value: str, defects: list[dict[str, object]]) -> list[tuple[str, str]]:
-    simple = SIMPLE_ADDRESS.fullmatch(value)
-    if simple is not None:  # what nearly every mail has needs no parser
-        return [(simple[1] or "", simple[2] or simple[3])]
-    try:
-        found: list[tuple[str, str]] = get_addresses(value, defects=defects)
-    except ENGINE_FAULTS:
-        defects.append({"reason": "unreadable"})
-        return []
-    return found
-
-
 def _sender(headers: list[tuple[str, str]], defects: dict[str, None]) -> tuple[str, str]:
     """The one address of the one From header; anything else is nobody (CVE-2023-27043: never the parser's best guess)."""
     values = [value for key, value in headers if key.casefold() == "from"]
     if len(values) != 1:
         defects["no-from" if not values else "several-from"] = None
         return "", ""
-    faults: list[dict[str, object]] = []
-    found = _addresses(values[0], faults)
-    mailbox = parse_mailbox(found[0][1]) if len(found) == 1 and not faults else None
-    if mailbox is None or not _is_alone(found[0][1], values[0]):
+    found = read_author(values[0])
+    if not found.entries:
         defects["bad-from"] = None
+    defects.update(dict.fromkeys(f"from-{defect}" for defect in found.defects))
+    if not found.entries:
         return "", ""
-    local, domain = split(mailbox)
-    return f"{local}@{domain.lower()}", _shown(found[0][0], defects)
+    local, domain = split(found.entries[0].address)
+    return f"{local}@{domain.lower()}", _shown(found.entries[0].name, defects)
 
 
-def _is_alone(address: str, value: str) -> bool:
-    """Whether a header is that address, or a name and that address in angles: no route before it, no group around it."""
-    bare = COMMENT.sub(" ", value).strip().lower()
-    return bare == address.lower() or bare.endswith(f"<{address.lower()}>")
+def _recipients(headers: list[tuple[str, str]], defects: dict[str, None]) -> tuple[tuple[str, ...], bool]:
+    """The To header's mailboxes, and whether it names somebody beside them who could not be read.
 
-
-def _recipients(headers: list[tuple[str, str]]) -> tuple[str, ...]:
+    A To that names nobody at all (``undisclosed-recipients:;``, or words without an address) is not unclear.
+    """
     found: dict[str, None] = {}
+    is_unclear = False
     for key, value in headers:
         if key.casefold() == "to":
-            for _, address in _addresses(value, [])[:100]:
-                mailbox = parse_mailbox(address)
-                if mailbox is not None:
-                    found[mailbox] = None
-    return tuple(found)
+            read = read_recipients(value)
+            found.update(dict.fromkeys(read.addresses))
+            defects.update(dict.fromkeys(f"to-{defect}" for defect in read.defects))
+            is_unclear = is_unclear or (len(read.entries) < max(read.count, 1) and may_hold_an_address(value))
+    return tuple(found), is_unclear
 
 
 def _message_id(headers: tuple[tuple[str, str], ...]) -> str:
@@ -189,26 +179,32 @@ def _date(headers: tuple[tuple[str, str], ...], defects: dict[str, None]) -> dat
     return moment
 
 
-def _bodies(
-    tree: email.message.Message, defects: dict[str, None], *, attached_depth: int
-) -> tuple[Page | None, Body | None, tuple[Message, ...]]:
+@dataclass(slots=True, kw_only=True)
+class _Bodies:
+    """What the parts of a mail hold."""
+
+    plain: Page | None = None
+    html: Body | None = None
+    attached: list[Message] = field(default_factory=list)
+    has_calendar: bool = False
+    has_files: bool = False
+
+
+def _bodies(tree: email.message.Message, defects: dict[str, None], *, attached_depth: int) -> _Bodies:
+    found = _Bodies()
     plain: list[Page] = []
     html: list[str] = []
-    attached: list[Message] = []
+    kept_back = False
     budget = MAX_BODY
     for part in _walk(tree, defects):
         manner = _manner(part, defects)
-        inner = _attached_mail(part, manner, defects)
-        if inner is not None:
-            if attached_depth < MAX_ATTACHED_DEPTH and len(attached) < MAX_ATTACHED:
-                if isinstance(inner, bytes):
-                    attached.append(_parse(inner, attached_depth=attached_depth + 1))
-                else:
-                    attached.append(_read(inner, {}, attached_depth=attached_depth + 1))
-            else:
-                defects["too-many-attached"] = None
+        if _attach(part, manner, defects, found, attached_depth=attached_depth):
             continue
-        if manner.kind not in TEXTS or part.get_content_disposition() == "attachment" or budget <= 0:
+        is_attachment = part.get_content_disposition() == "attachment"
+        found.has_calendar = found.has_calendar or manner.kind == "text/calendar"
+        found.has_files = found.has_files or is_attachment
+        if manner.kind not in TEXTS or is_attachment or budget <= 0:
+            kept_back = kept_back or (manner.kind in TEXTS and is_attachment)
             continue
         text = _text(part, manner, defects, budget)
         budget -= len(text)
@@ -216,8 +212,28 @@ def _bodies(
             html.append(text)
         else:
             plain.append(page_from_plain(text))
-    body = Body(lambda: _joined([page_from_html(text) for text in html]) or Page()) if html else None
-    return _joined(plain), body, tuple(attached)
+    if kept_back and not plain and not html:
+        defects["body-as-attachment"] = None
+    if html:
+        found.html = Body(lambda: _joined([page_from_html(text) for text in html]) or Page())
+    found.plain = _joined(plain)
+    return found
+
+
+def _attach(
+    part: email.message.Message, manner: _Manner, defects: dict[str, None], found: _Bodies, *, attached_depth: int
+) -> bool:
+    """Whether a part is a mail of its own; it is read and kept, as far as the limits allow."""
+    inner = _attached_mail(part, manner, defects)
+    if inner is None:
+        return False
+    if attached_depth >= MAX_ATTACHED_DEPTH or len(found.attached) >= MAX_ATTACHED:
+        defects["too-many-attached"] = None
+    elif isinstance(inner, bytes):
+        found.attached.append(_parse(inner, attached_depth=attached_depth + 1))
+    else:
+        found.attached.append(_read(inner, {}, attached_depth=attached_depth + 1))
+    return True
 
 
 def _walk(tree: email.message.Message, defects: dict[str, None]) -> Iterator[email.message.Message]:
@@ -282,7 +298,9 @@ def _text(part: email.message.Message, manner: _Manner, defects: dict[str, None]
     text, fault = decode(octets, manner.charset)
     if fault:
         defects[fault] = None
-    text = text[:budget]
+    if len(text) > budget:
+        defects["html-cut" if manner.kind == "text/html" else "text-cut"] = None
+        text = text[:budget]
     return _unflowed(text, is_delsp=manner.is_delsp) if manner.is_flowed else text
 
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Any
-from urllib.parse import urlsplit
 
 import re2
 
 from mailbridge.core import wording
 from mailbridge.core.mail import Message
 from mailbridge.core.secret import Secret
+from mailbridge.core.url import ambiguity, ascii_host, read
 from mailbridge.core.wording import Language, Wording
 
 WORDING = "/wording/"
@@ -92,11 +92,8 @@ class Rule:
     def _is_host_allowed(self, url: str) -> bool:
         if not self.link_hosts:
             return True
-        try:
-            host = urlsplit(url).hostname or ""
-        except ValueError:
-            return False
-        return is_host_allowed(host, self.link_hosts)
+        found = read(url)
+        return found is not None and not ambiguity(found) and is_host_allowed(found.host, self.link_hosts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +161,9 @@ def load(sources: Iterable[tuple[str, str]]) -> RuleSet:
                 languages.append(wording.read_language(origin, text))
                 continue
             content = tomllib.loads(text)
+        except wording.WordingError as fault:
+            problems += fault.problems
+            continue
         except (tomllib.TOMLDecodeError, ValueError) as fault:
             problems.append(f"{origin}: {fault}")
             continue
@@ -322,9 +322,15 @@ def prove(rule: Rule) -> list[str]:
 
 
 def is_host_allowed(host: str, allowed: Sequence[str]) -> bool:
-    """Whether a host is listed: itself, or as a subdomain of a ``*.`` entry."""
-    folded = host.lower()
-    return any(folded == one.lower() or (one.startswith("*.") and folded.endswith(one[1:].lower())) for one in allowed)
+    """Whether a host (lower-case ASCII, as `url.read` gives it) is listed: itself, or as a subdomain of a ``*.`` entry.
+
+    Entries may be written with letters beyond ASCII.
+    """
+    for entry in allowed:
+        name = ascii_host(entry.removeprefix("*."))
+        if name and (host.endswith(f".{name}") if entry.startswith("*.") else host == name):
+            return True
+    return False
 
 
 def _matches(address: str, patterns: Sequence[str]) -> bool:

@@ -34,7 +34,9 @@ def tamed(content: bytes, defects: dict[str, None]) -> bytes:
         content = content[:MAX_CONTENT]
     if b"\0" in content:
         defects["nul"] = None
-        content = content.replace(b"\0", b"")
+        head, separator, body = _split(content)
+        # In a header it becomes a blank: without it, the two halves of an address or of a name would grow together.
+        content = head.replace(b"\0", b" ") + separator + body.replace(b"\0", b"")
     line_ends = content.count(b"\r\n")
     if content.count(b"\r") != line_ends:
         # A bare CR is no line end (RFC 5321 2.3.8), but Python's parser takes it for one: a header could be hidden behind it.
@@ -100,13 +102,17 @@ def _longest_line(head: bytes) -> int:
 
 
 def _cut_headers(head: bytes) -> bytes:
-    """Every header up to its limit, the first of them up to theirs."""
+    """Every header up to its limit, the first of them up to theirs; none that lost its last lines, since half an address is another."""
     kept: list[bytes] = []
     size = 0
-    for line in head.split(b"\n")[:MAX_HEADER_LINES]:
+    for number, line in enumerate(head.split(b"\n")):
         short = line if len(line) <= MAX_HEADER else line[:MAX_HEADER]
         size += len(short) + 1
-        if size > MAX_HEADERS:
+        if size > MAX_HEADERS or number >= MAX_HEADER_LINES:
+            if line[:1] in (b" ", b"\t"):
+                while kept and kept[-1][:1] in (b" ", b"\t"):
+                    kept.pop()
+                kept = kept[:-1]
             break
         kept.append(short)
     return b"\n".join(kept)

@@ -1,120 +1,204 @@
-"""The words of many languages that stand around codes, links and lifetimes: read from data, matched by re2 in one pass."""
+"""What the wording files say, all languages as one: words by their kind, months, numerals, and the marks of a forwarded mail.
+
+A mail need not say which language is its own: all are looked up at once (see `mailbridge.core.words`).
+"""
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import re2
 
-KINDS = ("code", "other", "idiom", "enter", "act", "expiry", "minutes", "hours", "common")
-SPACELESS = (
-    (0x0600, 0x06FF),
-    (0x0E00, 0x0EFF),
-    (0x1000, 0x109F),
-    (0x1780, 0x17FF),
-    (0x3040, 0x30FF),
-    (0x3400, 0x9FFF),
-    (0xAC00, 0xD7AF),
+from mailbridge.core.language import Language, WordingError, read_language
+from mailbridge.core.script import folded
+from mailbridge.core.words import Found, Index, Words, merged
+
+__all__ = ["ForwardWords", "Language", "Wording", "WordingError", "compiled", "read_language"]
+
+WRITTEN_DATE = re.compile(
+    r"(?<![^\W_])(?:(?:\d{1,2}(?:st|nd|rd|th|er|[.º°])?,? ?(?:(?:de|di|of) |d['’])?)?(?P<name>[^\s\d.,;:!?()/\-–]{2,20}+)\.?,?(?: de| del)?"
+    r" (?:\d{1,2}(?:st|nd|rd|th|[.])?,? )?\d{4}|\d{4}[.,]? (?P<after>[^\s\d.,;:!?()/\-–]{2,20}+)\.? \d{1,2})(?!\d)"
 )
-"""Scripts without blanks between words, or with so many forms of one that a word is looked for anywhere."""
+"""A day, a month's name and a year, in the orders in which languages write them; the day may be missing."""
 
-AUTOMATON = 32 << 20
-"""Octets that re2 may use: with 8 MiB it falls back to a search that takes twenty times as long (measured)."""
-
-HEBREW = (0x0590, 0x05FF)
-PROCLITICS = "[ובהלכמש]{0,2}"
-"""Hebrew writes "and", "in", "the", "to", "as", "from", "that" without a blank before the word."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wording:
-    """One compiled pattern a kind of word. ``units`` tells hours from minutes."""
-
-    code: re2._Regexp
-    other: re2._Regexp
-    idiom: re2._Regexp
-    enter: re2._Regexp
-    act: re2._Regexp
-    expiry: re2._Regexp
-    minutes: re2._Regexp
-    hours: re2._Regexp
-    common: re2._Regexp
+SHORTEST_MONTH = 2
+LONGEST_ENDING = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Language:
-    """One wording file: the words of each kind, and the sentence that proves each line."""
+class ForwardWords:
+    """How mail programs head what they forward: names of headers as written, prefixes of subjects folded, marks and quotations.
 
-    origin: str
-    name: str
-    words: Mapping[str, tuple[str, ...]]
-    proofs: Mapping[str, str]
-
-
-def read_language(origin: str, text: str) -> Language:
-    """Read one wording file.
-
-    Raises:
-        ValueError: it is no TOML, or not a table of words for each kind.
+    ``months`` are the names of months with their numbers; ``afternoon`` are words for PM.
     """
-    content = tomllib.loads(text)
-    name = content.pop("name", None)
-    if not isinstance(name, str) or not name:
-        raise ValueError("needs a name: the language in English")
-    words: dict[str, tuple[str, ...]] = {}
-    proofs: dict[str, str] = {}
-    for kind, entry in content.items():
-        if kind not in KINDS:
-            raise ValueError(f"[{kind}] is unknown; known are {', '.join(KINDS)}")
-        listed = entry.get("words") if isinstance(entry, dict) else None
-        if not isinstance(listed, list) or not all(isinstance(word, str) and word.strip() for word in listed):
-            raise ValueError(f"[{kind}] needs words = a list of words")
-        words[kind] = tuple(word.casefold() for word in listed)
-        if isinstance(entry.get("proof"), str):
-            proofs[kind] = entry["proof"]
-    return Language(origin=origin, name=name, words=words, proofs=proofs)
+
+    sender: frozenset[str] = frozenset()
+    to: frozenset[str] = frozenset()
+    date: frozenset[str] = frozenset()
+    subject: frozenset[str] = frozenset()
+    prefixes: frozenset[str] = frozenset()
+    replies: frozenset[str] = frozenset()
+    mark: re2._Regexp = field(default_factory=lambda: _anywhere([], "forward.mark"))
+    wrote: re2._Regexp = field(default_factory=lambda: _anywhere([], "forward.wrote"))
+    months: Mapping[str, int] = field(default_factory=dict)
+    afternoon: frozenset[str] = frozenset()
+
+
+class Dates:
+    """Finds dates that are written out with a month's name of any language."""
+
+    def __init__(self, months: Mapping[str, int]) -> None:
+        self._months = months
+
+    def finditer(self, text: str) -> Iterator[Found]:
+        """The dates of a text without capitals, from left to right."""
+        for match in WRITTEN_DATE.finditer(text):
+            if self.month(match["name"] or match["after"]) is not None:
+                yield Found(text, *match.span())
+
+    def month(self, name: str) -> int | None:
+        """The number of a month by its name without capitals, also with an ending of up to three letters; None if it is none."""
+        for cut in range(LONGEST_ENDING + 1):
+            stem = name[: len(name) - cut]
+            if len(stem) < (SHORTEST_MONTH if cut == 0 else SHORTEST_MONTH + 2):
+                return None
+            if stem in self._months:
+                return self._months[stem]
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    """The words of each kind; give them text without capitals (`mailbridge.core.script.folded`).
+
+    ``generic`` are words for a code that say nothing by themselves ("code", "PIN"), ``specific`` those that do ("login code"); ``code``
+    has both. ``subject_ref`` points
+    at the subject or at what stands above ("the number in the subject"). ``numbered`` makes a word for a thing the name of its
+    number ("order number"). ``sharing`` fully matches what stands between two numbers of which both are meant, ``joined`` what
+    stands between two halves of a name; ``purpose`` searches what stands between a code and what it is for.
+    """
+
+    code: Words
+    generic: Words
+    specific: Words
+    other: Words
+    idiom: Words
+    enter: Words
+    act: Words
+    expiry: Words
+    minutes: Words
+    hours: Words
+    common: Words
+    once: Words
+    secret: Words
+    subject_ref: Words
+    meeting: Words
+    numbered: Words
+    reset: Words
+    notice: Words
+    invited: Words
+    threat: Words
+    account: Words
+    idle: Words
+    signing: Words
+    month_numbers: Mapping[str, int]
+    dates: Dates
+    numerals: Mapping[str, int]
+    sharing: re.Pattern[str]
+    joined: re.Pattern[str]
+    purpose: re.Pattern[str]
+    forward: ForwardWords
 
 
 def compiled(languages: Iterable[Language]) -> Wording:
-    """All languages as one: a mail need not say which is its own."""
-    words: dict[str, set[str]] = {kind: set() for kind in KINDS}
-    for language in languages:
-        for kind, listed in language.words.items():
-            words[kind].update(listed)
-    return Wording(**{kind: _compiled(words[kind], kind) for kind in KINDS})
+    """All languages as one."""
+    known = list(languages)
+    months = merged(language.months for language in known)
+    kinds = _Kinds(known)
+    return Wording(
+        code=kinds.words("code", "code.generic"),
+        generic=kinds.words("code.generic"),
+        specific=kinds.words("code"),
+        other=kinds.words("other"),
+        idiom=kinds.words("idiom"),
+        enter=kinds.words("enter"),
+        act=kinds.words("act"),
+        expiry=kinds.words("expiry"),
+        minutes=kinds.words("minutes"),
+        hours=kinds.words("hours"),
+        common=kinds.words("common"),
+        once=kinds.words("once"),
+        secret=kinds.words("secret"),
+        subject_ref=kinds.words("subject"),
+        meeting=kinds.words("meeting"),
+        numbered=kinds.words("number"),
+        reset=kinds.words("link.reset"),
+        notice=kinds.words("link.notice"),
+        invited=kinds.words("link.invited"),
+        threat=kinds.words("link.threat"),
+        account=kinds.words("link.account"),
+        idle=kinds.words("link.idle"),
+        signing=kinds.words("link.signing"),
+        month_numbers=months,
+        dates=Dates(months),
+        numerals=merged(language.numerals for language in known),
+        sharing=re.compile(rf"\W{{0,4}}(?:{_listed(known, 'grammar.and')})?\W{{0,3}}"),
+        joined=re.compile(rf"[ \-]?|[ ](?:{_listed(known, 'grammar.of')})[ ]|[ ]d['’]"),
+        purpose=_purpose(known),
+        forward=ForwardWords(
+            sender=_names(known, "forward.from"),
+            to=_names(known, "forward.to"),
+            date=_names(known, "forward.date"),
+            subject=_names(known, "forward.subject"),
+            prefixes=frozenset(map(folded, _names(known, "forward.prefix"))),
+            replies=frozenset(map(folded, _names(known, "forward.reply"))),
+            mark=_anywhere(known, "forward.mark"),
+            wrote=_anywhere(known, "forward.wrote"),
+            months=months,
+            afternoon=_names(known, "forward.afternoon"),
+        ),
+    )
 
 
-def _compiled(words: Iterable[str], kind: str) -> re2._Regexp:
-    """The longest of the words that begin at a place is the one that is seen: ``zip code``, and not ``code``.
+class _Kinds:
+    """Gives each kind its bit in one index of all languages."""
 
-    A word of four letters or more matches inside longer ones, which is how many languages make their words for a code; what
-    other numbers are called must begin a word (``order``, not ``border``); a short word, or a unit of time, is a word of its own.
-    """
-    options = re2.Options()
-    options.max_mem = AUTOMATON
-    options.longest_match = True
-    options.log_errors = False
-    groups: dict[str, list[str]] = {"inside": [], "hebrew": [], "begins": [], "whole": []}
-    for word in sorted(words):
-        groups[_place(word, kind)].append(re2.escape(word))
-    # One pair of edges for all of a group: a class of all letters is a large automaton.
-    parts = list(groups["inside"])
-    if groups["hebrew"]:
-        parts.append(rf"(?:^|[^\pL\pM]){PROCLITICS}(?:{'|'.join(groups['hebrew'])})")
-    if groups["begins"]:
-        parts.append(rf"(?:^|[^\pL\pM])(?:{'|'.join(groups['begins'])})")
-    if groups["whole"]:
-        parts.append(rf"(?:^|[^\pL\pM])(?:{'|'.join(groups['whole'])})(?:[^\pL\pM]|$)")
-    return re2.compile("|".join(parts) or r"[^\s\S]", options)
+    def __init__(self, languages: list[Language]) -> None:
+        self._languages = languages
+        self._index = Index()
+        self._next = 1
+
+    def words(self, *lists: str) -> Words:
+        """The words of some lists of every language."""
+        kind, self._next = self._next, self._next << 1
+        for language in self._languages:
+            entries = tuple(entry for name in lists for entry in language.words.get(name, ()))
+            if entries:
+                self._index.add(kind, entries, language.morphology)
+        return Words(self._index, kind)
 
 
-def _place(word: str, kind: str) -> str:
-    if any(HEBREW[0] <= ord(letter) <= HEBREW[1] for letter in word):
-        return "hebrew"
-    if any(low <= ord(letter) <= high for letter in word for low, high in SPACELESS):
-        return "inside"
-    if len(word) < 4 or kind in ("minutes", "hours", "common"):
-        return "whole"
-    return "begins" if kind in ("other", "idiom", "enter") else "inside"
+def _names(languages: Iterable[Language], name: str) -> frozenset[str]:
+    return frozenset(word for language in languages for word in language.words.get(name, ()))
+
+
+def _anywhere(languages: Iterable[Language], name: str) -> re2._Regexp:
+    """A pattern of the entries of a list, which stand anywhere in a text without capitals."""
+    entries = sorted(re2.escape(folded(entry)) for entry in _names(languages, name))
+    return re2.compile("|".join(entries) or r"[^\s\S]")
+
+
+def _listed(languages: Iterable[Language], name: str) -> str:
+    """The entries of a list as alternatives, longest first; what never matches where there is none."""
+    return (
+        "|".join(sorted((re.escape(folded(word)) for word in _names(languages, name)), key=lambda word: (-len(word), word)))
+        or "(?!)"
+    )
+
+
+def _purpose(languages: list[Language]) -> re.Pattern[str]:
+    """From a code up to what it is for, without a stop between: ``to confirm your``, but not ``to your``."""
+    places = _listed(languages, "grammar.place")
+    return re.compile(rf"^[^\d]*\b(?!(?:{places})\b)(?:{_listed(languages, 'grammar.purpose')})\b[^.:;!?\d]{{0,40}}$")

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from mailbridge.app import Bridge
+from mailbridge.app.daemon import Bridge
 from mailbridge.core.delivery import Delivery, State
 from mailbridge.demo import mails
 from mailbridge.demo.client import Sent, send
@@ -81,10 +81,10 @@ class Tour:
     async def visitors(self) -> AsyncIterator[Stop]:
         """What becomes of every mail that somebody else sends from now on, for ever."""
         last = 0
-        while lines := await self._bridge.store.journal.after(last):
+        while lines := await self._bridge.engine.store.journal.after(last):
             last = lines[-1].id
         while True:
-            for line in await self._bridge.store.journal.after(last):
+            for line in await self._bridge.engine.store.journal.after(last):
                 last = line.id
                 if line.event == "stored":
                     yield await self._visited(line.mail_id)
@@ -193,7 +193,7 @@ class Tour:
     async def _row(self, sent: Sent) -> MailRow:
         if sent.mail_id is None:
             raise ConnectionError(f"the listener did not take the mail: {sent.code} {sent.text}")
-        row = await self._bridge.store.mails.one(sent.mail_id)
+        row = await self._bridge.engine.store.mails.one(sent.mail_id)
         if row is None:
             raise LookupError(f"mail {sent.mail_id} was acknowledged but is not in the store")
         return row
@@ -215,7 +215,7 @@ class Tour:
                 await asyncio.sleep(0.005)
 
     async def _delivery(self, sent: Sent) -> Delivery | None:
-        rows = await self._bridge.store.outbox.deliveries(mail_id=sent.mail_id, limit=1)
+        rows = await self._bridge.engine.store.outbox.deliveries(mail_id=sent.mail_id, limit=1)
         return rows[0] if rows else None
 
 

@@ -12,8 +12,8 @@ import ctypes
 from dataclasses import dataclass
 
 from mailbridge.ingress import reply as r
-from mailbridge.ingress.limits import Hold
 from mailbridge.ingress.reply import Reply
+from mailbridge.intake.admission import Hold
 
 READ_SIZE = 65_536
 DRAIN_LIMIT = 8 * 1_048_576

@@ -18,8 +18,9 @@ from mailbridge.core.addresses import parse_mailbox, parse_return_path
 from mailbridge.core.mail import Envelope
 from mailbridge.ingress import reply as r
 from mailbridge.ingress.content import READ_SIZE, Refusal, receive
-from mailbridge.ingress.reply import Accept, Reply
+from mailbridge.ingress.reply import Reply, reply_to
 from mailbridge.ingress.session import COMMAND_LIMIT, MAX_LINE, Closed, Post, Session
+from mailbridge.intake.answer import Accept
 
 log = logging.getLogger("mailbridge.smtp")
 
@@ -52,7 +53,7 @@ class Guard(Session):
         self._reset()  # a copy shares its template's list
         try:
             await self._admit()
-            self._post.expect()
+            self._post.events.on_greeting()
             greeting = "LMTP" if self._kind == "lmtp" else "ESMTP"
             await self._say(f"220 {self._post.hostname} {greeting} mailbridge".encode() + b"\r\n")
             while self._commands < MAX_COMMANDS:
@@ -142,7 +143,7 @@ class Guard(Session):
         if path is None or (path[1] and parse_return_path(path[1]) is None):
             await self._error(r.BAD_MAIL_FROM)
             return
-        self._post.expect()
+        self._post.events.on_greeting()
         for parameter in (path[2] or "").split():
             size = SIZE.fullmatch(parameter)
             if size is not None and int(size[1]) > self._post.settings.max_size:
@@ -151,8 +152,8 @@ class Guard(Session):
             if size is None and not BODY.fullmatch(parameter):
                 await self._error(r.BAD_PARAMETER)
                 return
-        now = self.loop.time()
-        if self._post.floods.is_over("client", self._client, now) or self._post.floods.is_over("sender", path[1].casefold(), now):
+        now, admission = self.loop.time(), self._post.admission
+        if admission.is_over("client", self._client, now) or admission.is_over("sender", path[1].casefold(), now):
             await self._reply(r.TOO_MUCH)
             return
         self._mail_from = path[1]
@@ -168,15 +169,15 @@ class Guard(Session):
             await self._error(r.BAD_RCPT_TO)
         elif path[2]:
             await self._error(r.BAD_PARAMETER)
-        elif not self._post.recipients(mailbox):
+        elif not self._post.admission.is_ours(mailbox):
             await self._error(r.UNKNOWN_USER)
-        elif self._post.floods.is_over("recipient", mailbox.casefold(), self.loop.time()):
+        elif self._post.admission.is_over("recipient", mailbox.casefold(), self.loop.time()):
             await self._reply(r.TOO_MUCH)
         elif len(self._rcpt_to) >= self._post.settings.max_recipients:
             await self._reply(r.TOO_MANY_RECIPIENTS)
         else:
             self._rcpt_to.append(mailbox)
-            self._post.announce()
+            self._post.events.on_recipient()
             await self._say(b"250 2.1.5 OK\r\n")
 
     async def _noop(self, argument: str) -> None:  # noqa: ARG002
@@ -238,7 +239,7 @@ class Guard(Session):
         self._reader._limit = READ_SIZE  # type: ignore[attr-defined]  # noqa: SLF001
         try:
             await self._say(b"354 End with <CRLF>.<CRLF>\r\n")
-            with self._post.limits.hold() as hold:
+            with self._post.admission.hold() as hold:
                 content = await receive(self._reader, hold, max_size=settings.max_size)
                 answer = content.reply if isinstance(content, Refusal) else await self._store(content)
         finally:
@@ -269,7 +270,7 @@ class Guard(Session):
             ingress=self._kind,
             peer=self._peer,
         )
-        self._post.floods.count(
+        self._post.admission.count(
             recipients=tuple(rcpt.casefold() for rcpt in envelope.rcpt_to),
             sender=envelope.mail_from.casefold(),
             client=self._client,
@@ -287,7 +288,7 @@ class Guard(Session):
 
 async def _accepted(accept: Accept, envelope: Envelope) -> Reply:
     try:
-        return await accept(envelope)
+        return reply_to(await accept(envelope))
     except Exception as fault:  # noqa: BLE001  (the last resort: our own fault is always 451, and never shows its insides)
         log.error("mail not taken: %s", type(fault).__name__)
         return r.OUR_FAULT

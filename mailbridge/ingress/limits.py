@@ -1,23 +1,19 @@
-"""How much strangers may take of us at once: connections in all and by address, and memory for mails on their way in."""
+"""How many connections strangers may hold at once, in all and by address."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from ipaddress import IPv6Address, ip_address, ip_network
 
 
 class Limits:
     """Counts what is in use. One for all listeners of a daemon; used from the event loop only."""
 
-    def __init__(self, *, connections: int, per_ip: int, memory: int) -> None:
+    def __init__(self, *, connections: int, per_ip: int) -> None:
         self._connections = connections
         self._per_ip = per_ip
-        self._memory = memory
         self._by_ip: Counter[str] = Counter()
         self.open = 0
-        self.reserved = 0
 
     def enter(self) -> bool:
         """Count one more connection; False (and nothing counted) where that would be too many."""
@@ -42,44 +38,6 @@ class Limits:
         self._by_ip[origin] -= 1
         if self._by_ip[origin] <= 0:
             del self._by_ip[origin]
-
-    @contextmanager
-    def hold(self) -> Iterator[Hold]:
-        """Memory for one mail in transit, given back at the end of the block however it ends."""
-        held = Hold(self)
-        try:
-            yield held
-        finally:
-            held.release()
-
-    def reserve(self, octets: int) -> bool:
-        """Take so much of the memory for mails in transit; False (and nothing taken) where it is used up."""
-        if self.reserved + octets > self._memory:
-            return False
-        self.reserved += octets
-        return True
-
-
-class Hold:
-    """What one mail has taken of the memory that all share."""
-
-    __slots__ = ("_limits", "_octets")
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._octets = 0
-
-    def take(self, octets: int) -> bool:
-        """Take more; False (and nothing taken) where there is no more."""
-        if not self._limits.reserve(octets):
-            return False
-        self._octets += octets
-        return True
-
-    def release(self) -> None:
-        """Give everything back; harmless a second time."""
-        self._limits.reserved -= self._octets
-        self._octets = 0
 
 
 def origin_of(peer: str) -> str:

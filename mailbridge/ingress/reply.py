@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import assert_never
 
-from mailbridge.core.mail import Envelope
+from mailbridge.intake.answer import Answer, Deferred, Full, Stored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,5 +54,17 @@ NOT_OFFERED = Reply(code=502, enhanced="5.5.1", text="Command not offered")
 LINE_TOO_LONG = Reply(code=500, enhanced="5.5.2", text="Command line too long, closing")
 TLS_UNAVAILABLE = Reply(code=454, enhanced="4.7.0", text="TLS not available")
 
-Accept = Callable[[Envelope], Awaitable[Reply]]
-"""Intake's door as SMTP sees it: the reply is given when the mail is on disk, or says why it is not."""
+
+def reply_to(answer: Answer) -> Reply:
+    """The door's answer in SMTP's words."""
+    match answer:
+        case Stored():
+            return QUEUED.naming(answer.receipt.mail_id)
+        case Deferred(why="proof"):
+            return UNPROVEN_YET
+        case Deferred():
+            return OUR_FAULT
+        case Full():
+            return FULL
+        case _:
+            assert_never(answer)

@@ -20,10 +20,12 @@ from aiosmtpd.smtp import SMTP
 
 from mailbridge.config.settings import SmtpSettings
 from mailbridge.ingress import reply as r
-from mailbridge.ingress.floods import Floods
 from mailbridge.ingress.limits import Limits, origin_of
-from mailbridge.ingress.reply import Accept, Reply
+from mailbridge.ingress.reply import Reply
 from mailbridge.ingress.tls import Certificate
+from mailbridge.intake.admission import Admission
+from mailbridge.intake.answer import Accept
+from mailbridge.intake.events import Events, Nobody
 
 log = logging.getLogger("mailbridge.smtp")
 
@@ -36,17 +38,15 @@ COMMAND_LIMIT = 4 * MAX_LINE
 
 @dataclass(slots=True, kw_only=True)
 class Post:
-    """What all sessions of a daemon share. ``expect`` is told when a client greets or names a sender: a mail may come;
-    ``announce`` when it names a recipient of ours: one is about to come."""
+    """What all sessions of a daemon share."""
 
     settings: SmtpSettings
     hostname: str
     accept: Accept
-    recipients: Callable[[str], bool]
+    admission: Admission
     now: Callable[[], datetime]
     limits: Limits
     certificate: Certificate | None
-    floods: Floods
     proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     sessions: dict[Session, None] = field(default_factory=dict)
     """Who is here, in the order in which they came or last brought a mail."""
@@ -56,8 +56,7 @@ class Post:
 
     storing: set[asyncio.Task[Reply]] = field(default_factory=set)
     is_closing: bool = False
-    expect: Callable[[], None] = lambda: None
-    announce: Callable[[], None] = lambda: None
+    events: Events = field(default_factory=Nobody)
 
     def make_room(self, now: float) -> bool:
         """Send away the one who has been here longest of those who say nothing, else of those who bring nothing; False: nobody is.

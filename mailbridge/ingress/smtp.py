@@ -16,12 +16,14 @@ from typing import Any, Literal
 
 from mailbridge.config.settings import SmtpSettings
 from mailbridge.ingress.content import give_large_buffers_back
-from mailbridge.ingress.floods import By, Floods
 from mailbridge.ingress.guard import Guard
 from mailbridge.ingress.limits import Limits
-from mailbridge.ingress.reply import GOING_DOWN, Accept
+from mailbridge.ingress.reply import GOING_DOWN
 from mailbridge.ingress.session import Post
 from mailbridge.ingress.tls import Certificate, Pair, TlsError, self_signed
+from mailbridge.intake.admission import Admission
+from mailbridge.intake.answer import Accept
+from mailbridge.intake.events import Events, Nobody
 from mailbridge.net import BACKLOG, ListenError, bind, name_of
 
 log = logging.getLogger("mailbridge.smtp")
@@ -51,10 +53,6 @@ class Listeners:
         if self._post.certificate is not None:
             self._post.certificate.reload()
 
-    def set_recipients(self, recipients: Callable[[str], bool]) -> None:
-        """Take another table of recipients, for sessions that are open too."""
-        self._post.recipients = recipients
-
     async def close(self, drain: timedelta) -> None:
         """Stop accepting, say 421 to who is idle, let who is sending finish for up to ``drain``, then cut."""
         self._post.is_closing = True
@@ -76,16 +74,16 @@ class Listeners:
 async def serve(
     settings: SmtpSettings,
     accept: Accept,
-    recipients: Callable[[str], bool],
+    admission: Admission,
     *,
     now: Callable[[], datetime],
     state_dir: Path,
     sockets: Mapping[str, Sequence[socket.socket]] | None = None,
-    on_flood: Callable[[By], None] = lambda _: None,
-    expect: Callable[[], None] = lambda: None,
-    announce: Callable[[], None] = lambda: None,
+    events: Events | None = None,
 ) -> Listeners:
     """Start every listener of ``settings``, or serve the sockets that were handed over under the names smtp and lmtp.
+
+    ``accept`` is the door; ``admission`` is shared with every other way in.
 
     Raises:
         ListenError: addresses that cannot be bound or a certificate that cannot be used, all of them in one message.
@@ -97,16 +95,12 @@ async def serve(
         settings=settings,
         hostname=hostname,
         accept=accept,
-        recipients=recipients,
+        admission=admission,
         now=now,
-        limits=Limits(connections=settings.max_connections, per_ip=settings.max_per_ip, memory=settings.max_memory),
+        limits=Limits(connections=settings.max_connections, per_ip=settings.max_per_ip),
         certificate=_certificate(settings, state_dir, hostname),
-        floods=Floods(
-            recipient=settings.rate_recipient, sender=settings.rate_sender, client=settings.rate_client, on_flood=on_flood
-        ),
         proxies=tuple(ip_network(proxy, strict=False) for proxy in settings.proxy_from),
-        expect=expect,
-        announce=announce,
+        events=events or Nobody(),
     )
     handed = sockets or {}
     bound: list[tuple[Kind, socket.socket]] = []

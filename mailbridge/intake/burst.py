@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 WINDOW = timedelta(minutes=10)
+MOST = 100_000
+"""The highest limit that a configuration may name (`[trust] alarm_held`)."""
 
 
 class Burst:
-    """Counts within the last ten minutes. ``limit`` of 0: never a burst."""
+    """Counts within the last ten minutes. ``limit`` is asked each time, since a reload may change it; 0: never a burst."""
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._at: deque[datetime] = deque(maxlen=max(limit, 1))
+    def __init__(self, limit: Callable[[], int]) -> None:
+        self._limit = limit
+        self._at: deque[datetime] = deque(maxlen=MOST)
 
     def add(self, at: datetime) -> bool:
         """Count one; whether that makes a burst which was none before."""
@@ -25,4 +28,4 @@ class Burst:
         """Whether the last ten minutes held as many as the limit."""
         while self._at and now - self._at[0] > WINDOW:
             self._at.popleft()
-        return 0 < self.limit <= len(self._at)
+        return 0 < self._limit() <= len(self._at)

@@ -6,35 +6,38 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import assert_never
 
 import httpx
 
-from mailbridge.config.settings import TrustSettings
-from mailbridge.intake.door import Asked
+from mailbridge.intake.events import ConfirmationRequest
 from mailbridge.trust import gmail
 from mailbridge.trust.spf import is_listed
 
 log = logging.getLogger("mailbridge.intake")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmingPolicy:
+    """What a reload may change: the accounts that may forward here without a person's yes, and whether any may."""
+
+    accounts: tuple[str, ...]
+    is_on: bool
+
+
 class Confirming:
     """Answers Google's question for the accounts that are listed, one at a time; any other waits for a person, loudly."""
 
-    def __init__(self, settings: TrustSettings, browser: Callable[[], httpx.AsyncClient], *, is_practice: bool) -> None:
-        self._is_practice = is_practice
+    def __init__(self, policy: Callable[[], ConfirmingPolicy], browser: Callable[[], httpx.AsyncClient]) -> None:
+        self._policy = policy
         self._browser = browser
-        self._asked: asyncio.Queue[Asked] = asyncio.Queue(maxsize=100)
-        self.follow(settings)
+        self._asked: asyncio.Queue[ConfirmationRequest] = asyncio.Queue(maxsize=100)
 
-    def follow(self, settings: TrustSettings) -> None:
-        """Take the accounts that are listed now."""
-        self._accounts = settings.accounts
-        self._is_on = settings.confirm and not self._is_practice
-
-    def take(self, asked: Asked) -> None:
+    def take(self, asked: ConfirmationRequest) -> None:
         """Note a confirmation that is proven to be Google's."""
-        if self._is_on and asked.requester is not None and is_listed(asked.requester, self._accounts):
+        policy = self._policy()
+        if policy.is_on and asked.requester is not None and is_listed(asked.requester, policy.accounts):
             with contextlib.suppress(asyncio.QueueFull):
                 self._asked.put_nowait(asked)
                 return

@@ -7,17 +7,19 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal, Protocol, assert_never
 
-from mailbridge.core.delivery import Claim, Draft
+from mailbridge.core.delivery import Draft
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.identity import Identification
 from mailbridge.core.mail import Envelope
 from mailbridge.core.recipients import Recipient
 from mailbridge.core.secret import Secret
+from mailbridge.intake.answer import Answer, Deferred, Full, Stored
 from mailbridge.intake.burst import Burst
-from mailbridge.intake.gate import KEYS, Deferred, Failure, Held, Judge, Judgement, Passed
+from mailbridge.intake.events import ConfirmationRequest, Events
+from mailbridge.intake.gate import KEYS, Failure, Held, Judge, Judgement, Passed, Undecided
 from mailbridge.intake.turns import Turns
 from mailbridge.intake.understand import Addressed, Understanding
 from mailbridge.metrics import Metrics
@@ -30,21 +32,8 @@ log = logging.getLogger("mailbridge.intake")
 Kind = Literal["code", "link", "body"]
 
 
-class ProofUnavailable(StoreUnavailable):
-    """A proof could not be looked up: nothing was kept, and the sender is to try again, as with a store that is away."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__("gone", detail)
-        self.detail = detail
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """Google's own question whether an account may forward to us: which account, and the link that says yes."""
-
-    mail_id: int
-    requester: str | None
-    link: Secret
+class _ProofUnavailable(Exception):  # noqa: N818  (an answer rather than an error)
+    """A proof could not be looked up; the argument says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,18 +56,21 @@ class Reader(Protocol):
     async def understand(self, envelope: Envelope) -> Understanding | None: ...
 
 
-class Courier(Protocol):
-    """Takes claims that may go at once; it may be told before that there will be some."""
-
-    def expect(self) -> None: ...
-
-    def offer(self, claims: Sequence[Claim]) -> None: ...
-
-
 class Routes(Protocol):
     """Which targets serve an identifier, by name."""
 
     def targets(self, identifier: str) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakePolicy:
+    """What a reload may change: where codes go, how long one lives that does not say so, whether the best of several equals is
+    pushed, and how many held mails in ten minutes raise the alarm."""
+
+    routes: Routes
+    lifetime: timedelta
+    push_ambiguous: bool = False
+    alarm_held: int = 20
 
 
 class Intake:
@@ -88,38 +80,41 @@ class Intake:
         self,
         *,
         reader: Reader,
-        store: Store,
-        courier: Courier,
-        routes: Routes,
-        metrics: Metrics,
-        lifetime: timedelta,
         gate: Judge,
+        store: Store,
         sealer: Sealer,
-        burst: Burst,
-        on_asked: Callable[[Asked], None] = lambda _: None,
-        push_ambiguous: bool = False,
-        on_stored: Callable[[Sequence[str]], None] = lambda identifiers: None,  # noqa: ARG005
+        policy: Callable[[], IntakePolicy],
+        events: Events,
+        metrics: Metrics,
     ) -> None:
         self._turns = Turns()
         self._gate = gate
         self._sealer = sealer
-        self.burst = burst
-        self._on_asked = on_asked
+        self._burst = Burst(lambda: policy().alarm_held)
         self._reader = reader
         self._store = store
-        self._courier = courier
-        self.routes = routes
         self._metrics = metrics
-        self.lifetime = lifetime
-        self.push_ambiguous = push_ambiguous
-        self._on_stored = on_stored
+        self._policy = policy
+        self._events = events
 
-    async def accept(self, envelope: Envelope) -> Receipt:
-        """Store one mail with what it means. On return it is fsynced.
+    def is_alarmed(self, now: datetime) -> bool:
+        """Whether many mails were held for want of proof lately."""
+        return self._burst.is_on(now)
 
-        Raises:
-            StoreUnavailable: nothing was kept; the sender must try again.
-        """
+    async def accept(self, envelope: Envelope) -> Answer:
+        """Store one mail with what it means. Where it answers `Stored` the mail is fsynced; else nothing of it was kept."""
+        try:
+            return Stored(receipt=await self._store_mail(envelope))
+        except _ProofUnavailable as fault:
+            self._metrics.message(envelope.ingress, "deferred")
+            log.warning("mail put off: %s", fault)
+            return Deferred(why="proof", detail=str(fault))
+        except StoreUnavailable as fault:
+            self._metrics.message(envelope.ingress, "unavailable")
+            log.warning("mail put off: the store is %s", fault.kind)
+            return Full() if fault.kind == "full" else Deferred(why=fault.kind, detail=f"the store is {fault.kind}")
+
+    async def _store_mail(self, envelope: Envelope) -> Receipt:
         seal = self._seal(envelope)
         if seal is not None:
             came = seal.received_at if seal.mail_id else envelope.received_at
@@ -127,21 +122,13 @@ class Intake:
         async with self._turns.of(envelope):
             understood = await self._reader.understand(envelope)
         read = time.perf_counter()
-        try:
-            verdict = await self._judged(envelope, understood or _unreadable(envelope), seal)
-        except ProofUnavailable:
-            self._metrics.message(envelope.ingress, "deferred")
-            raise
+        verdict = await self._judged(envelope, understood or _unreadable(envelope), seal)
         self._metrics.stage("gate", time.perf_counter() - read)
         read = time.perf_counter()
         arrival = self._arrival(envelope, verdict, seal)
-        try:
-            async with self._turns.of(envelope):
-                receipt = await self._store.put(arrival)
-        except StoreUnavailable:
-            self._metrics.message(envelope.ingress, "unavailable")
-            raise
-        self._hand_over(receipt, arrival)
+        async with self._turns.of(envelope):
+            receipt = await self._store.put(arrival)
+        self._events.on_stored(() if receipt.is_duplicate else arrival.identification.identifiers, receipt.claims)
         self._metrics.stage("commit", time.perf_counter() - read)
         if understood is not None:
             for stage, seconds in zip(("parse", "extract", "resolve"), understood.timings, strict=True):
@@ -150,12 +137,6 @@ class Intake:
         if not receipt.is_duplicate:
             self._watch(verdict, arrival, receipt)
         return receipt
-
-    def _hand_over(self, receipt: Receipt, arrival: Arrival) -> None:
-        """To those who wait, who look in the store behind this mail, and to the dispatcher."""
-        if not receipt.is_duplicate:
-            self._on_stored(arrival.identification.identifiers)
-        self._courier.offer(receipt.claims)
 
     def _seal(self, envelope: Envelope) -> Seal | None:
         """The operator's own word for the mail, if it carries that."""
@@ -167,7 +148,7 @@ class Intake:
         """What may go out of what was understood. A mail that nothing would be pushed of is not judged, which costs nothing.
 
         Raises:
-            ProofUnavailable: DNS did not answer.
+            _ProofUnavailable: DNS did not answer.
         """
         if understood.extraction.verdict is Verdict.CONFIRMATION:
             return await self._confirmed(envelope, understood)
@@ -177,16 +158,16 @@ class Intake:
         if seal is not None:
             trust = f"operator: released by hand, first came as mail {seal.mail_id}" if seal.mail_id else "operator: sent by hand"
             return _Verdict(understood=understood, trust=trust)
-        self._courier.expect()  # DNS may take its time, and a connection too: both at once
+        self._events.on_recipient()  # DNS may take its time, and a connection too: both at once
         judgements = await self._gate.judge(envelope, understood, kind)
         return _settled(envelope, understood, judgements)
 
     async def _confirmed(self, envelope: Envelope, understood: Understanding) -> _Verdict:
         """A forwarding confirmation keeps its link only where Google has signed it."""
         found = await self._gate.confirmation(envelope, understood)
-        if isinstance(found, Deferred):
-            if envelope.ingress != "imap":
-                raise ProofUnavailable(found.reason)
+        if isinstance(found, Undecided):
+            if envelope.can_wait:
+                raise _ProofUnavailable(found.reason)
             found = Unproven(by="dkim", why=found.reason)
         if isinstance(found, Unproven):
             failure = Failure(check="dkim", why=f"looks like Gmail's confirmation, but is not proven to be Google's: {found.why}")
@@ -222,7 +203,7 @@ class Intake:
             if entry.is_held:
                 continue
             for identifier in entry.identification.identifiers:
-                for target in self.routes.targets(identifier):
+                for target in self._policy().routes.targets(identifier):
                     if (target, identifier) in seen:
                         continue
                     seen.add((target, identifier))
@@ -240,7 +221,7 @@ class Intake:
 
     def _content(self, understood: Understanding) -> tuple[Secret | None, Kind]:
         extraction = understood.extraction
-        is_best = extraction.verdict is Verdict.AMBIGUOUS and self.push_ambiguous
+        is_best = extraction.verdict is Verdict.AMBIGUOUS and self._policy().push_ambiguous
         if extraction.value is not None and (extraction.verdict.is_pushed or is_best):
             return extraction.value, "link" if extraction.is_link else "code"
         return understood.body, "body"
@@ -248,7 +229,7 @@ class Intake:
     def _lifetime(self, extraction: Extraction, envelope: Envelope) -> timedelta:
         if extraction.expires_at is not None:
             return max(extraction.expires_at - envelope.received_at, timedelta())
-        return extraction.lifetime or self.lifetime
+        return extraction.lifetime or self._policy().lifetime
 
     def _watch(self, verdict: _Verdict, arrival: Arrival, receipt: Receipt) -> None:
         """Tell whoever should know: a mail that is held, a burst of them, and Google's question."""
@@ -264,11 +245,13 @@ class Intake:
                     "keys": KEYS[verdict.failures[0].check],
                 },
             )
-            if self.burst.add(at):
+            if self._burst.add(at):
                 log.error("alarm: many mails are held for want of proof; `mailbridge mail list` shows them")
         extraction = arrival.extraction
         if extraction.verdict is Verdict.CONFIRMATION and extraction.value is not None:
-            self._on_asked(Asked(mail_id=receipt.mail_id, requester=verdict.understood.requester, link=extraction.value))
+            self._events.on_confirmation(
+                ConfirmationRequest(mail_id=receipt.mail_id, requester=verdict.understood.requester, link=extraction.value)
+            )
 
     def _account(self, arrival: Arrival, receipt: Receipt) -> None:
         outcome = _outcome(arrival, receipt)
@@ -300,7 +283,7 @@ def _settled(envelope: Envelope, understood: Understanding, judgements: Sequence
     """Judgements as one verdict: each recipient keeps the identifiers that it is proven for.
 
     Raises:
-        ProofUnavailable: one of them waits for DNS. A mailbox must not stand still for it: there the mail is held.
+        _ProofUnavailable: one of them waits for DNS. A mailbox must not stand still for it: there the mail is held.
     """
     addressed: list[Addressed] = []
     failures: list[Failure] = []
@@ -315,9 +298,9 @@ def _settled(envelope: Envelope, understood: Understanding, judgements: Sequence
             case Held():
                 addressed.append(replace(entry, is_held=True))
                 failures += judgement.failures
-            case Deferred():
-                if envelope.ingress != "imap":
-                    raise ProofUnavailable(judgement.reason)
+            case Undecided():
+                if envelope.can_wait:
+                    raise _ProofUnavailable(judgement.reason)
                 addressed.append(replace(entry, is_held=True))
                 failures.append(Failure(check="dkim", why=judgement.reason))
             case _:

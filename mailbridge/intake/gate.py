@@ -7,23 +7,25 @@ A mail from which nothing would be pushed, and a code to an address that nobody 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Literal, Protocol
 
 from mailbridge.config.settings import Settings, Trust
+from mailbridge.core.addresses import canonical
 from mailbridge.core.confirmation import SENDER as CONFIRMING
 from mailbridge.core.identity import Identification
 from mailbridge.core.mail import Envelope
 from mailbridge.core.recipients import Recipient
 from mailbridge.intake.understand import Addressed, Understanding
-from mailbridge.trust import Finding, Proven, Unproven, arc, authres, dkim, raw, spf
+from mailbridge.trust import Finding, Proven, Unproven, arc, authres, dkim, raw, recipients, spf
 from mailbridge.trust.dns import DnsUnavailable, Resolver
 
-Check = Literal["sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient"]
-CHECKS: tuple[Check, ...] = ("sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient")
+Check = Literal["sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient", "reading"]
+Kind = Literal["code", "link", "body"]
+CHECKS: tuple[Check, ...] = ("sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient", "reading")
 
 KEYS: dict[Check, str] = {
     "sender": "[[address]] accept_from, [trust] senders",
@@ -34,10 +36,13 @@ KEYS: dict[Check, str] = {
     "authres": "[trust] authserv_ids",
     "token": "[[address]] rcpt (`mailbridge address new`), [[address]] trust",
     "recipient": "[trust] accounts",
+    "reading": "[[address]] rcpt (`mailbridge address new`), [[address]] trust",
 }
 """What changes the outcome of a check."""
 
-
+ELSEWHERE = "but for somebody else than it is to be pushed for"
+SEVERAL = "but it was written to several mailboxes, and nobody who knows says for which of them"
+UNCERTAIN = "the headers that say how its body is read are not signed, and read in another way that fits it holds something else"
 LATE = "DNS did not answer in time"
 
 
@@ -70,13 +75,13 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deferred:
+class Undecided:
     """DNS did not answer: nothing is known, and the sender is asked to come again."""
 
     reason: str
 
 
-Judgement = Passed | Held | Deferred
+Judgement = Passed | Held | Undecided
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +95,8 @@ class Policy:
     forwarders: frozenset[str]
     accounts: tuple[str, ...]
     servers: frozenset[str]
+    known: frozenset[str] = frozenset()
+    own_domains: frozenset[str] = frozenset()
     is_practice: bool = False
 
     def of(self, recipient: Recipient) -> tuple[frozenset[Trust], bool, tuple[str, ...]]:
@@ -102,6 +109,41 @@ class Policy:
         own, senders = self.addresses.get(recipient.rcpt.casefold()) or self.addresses.get(base) or (None, ())
         is_unguessable = recipient.is_token or (own is not None and "token" in own)
         return own if own is not None else self.default, is_unguessable, senders
+
+    def is_own(self, mailbox: str) -> bool:
+        """Whether a mailbox (`canonical`) is our own plumbing, and so nobody's who waits for a code."""
+        return mailbox.rpartition("@")[2] in self.own_domains or mailbox in {canonical(one) for one in self.addresses}
+
+    def is_exact(self, mailbox: str) -> bool:
+        """Whether a mailbox is listed by itself, not by a pattern: among the known identifiers or the accounts."""
+        return canonical(mailbox) in self.known
+
+    def settled(self, entry: Addressed, understood: Understanding, kind: Kind) -> Passed | Held | None:
+        """What is known of a mail before any proof is looked for; None where a proof decides."""
+        wanted, is_unguessable, senders = self.of(entry.recipient)
+        if self.is_practice:
+            return Passed(by="practice", detail="nothing leaves this machine", identification=entry.identification)
+        failure = _unwanted(understood.sender, (self.senders, senders or ("*",)))
+        if failure is not None:
+            return Held(failures=(failure,))
+        if "none" in wanted:
+            return Passed(by="none", detail="no proof is asked for", identification=entry.identification)
+        if kind == "link" and understood.link_objection:
+            return Held(failures=(Failure(check="link-host", why=understood.link_objection),))
+        if kind == "code" and "token" in wanted and is_unguessable:
+            return Passed(by="token", detail="sent to an address that nobody can guess", identification=entry.identification)
+        return None
+
+    def asked(self, entry: Addressed, understood: Understanding, kind: Kind) -> str:
+        """What the gate would ask of a mail for one recipient, in a sentence; it looks for no proof."""
+        match self.settled(entry, understood, kind):
+            case Passed() as passed:
+                return f"would not ask: {passed.detail}"
+            case Held() as held:
+                return f"would hold it: {'; '.join(map(str, held.failures))}"
+            case None:
+                wanted = sorted(self.of(entry.recipient)[0] - {"token"})
+                return f"would ask for a proof: {' or '.join(wanted)} ([[address]] trust, [trust] default)"
 
 
 def policy_of(settings: Settings, *, is_practice: bool) -> Policy:
@@ -122,6 +164,8 @@ def policy_of(settings: Settings, *, is_practice: bool) -> Policy:
         forwarders=frozenset(one.lower() for one in trust.forwarders),
         accounts=trust.accounts,
         servers=frozenset(trust.authserv_ids),
+        known=frozenset(canonical(one) for one in (*settings.identity.known, *trust.accounts) if "*" not in one),
+        own_domains=frozenset(one.lower().rstrip(".") for one in (*settings.domains.accept, *settings.identity.own_domains)),
         is_practice=is_practice,
     )
 
@@ -135,40 +179,41 @@ def _listed(trust: Trust | tuple[Trust, ...] | None) -> frozenset[Trust] | None:
 class Judge(Protocol):
     """What `Intake` asks before it lets anything out."""
 
-    async def judge(
-        self, envelope: Envelope, understood: Understanding, kind: Literal["code", "link", "body"]
-    ) -> tuple[Judgement, ...]:
+    async def judge(self, envelope: Envelope, understood: Understanding, kind: Kind) -> tuple[Judgement, ...]:
         """One judgement for each of ``understood.addressed``."""
         ...
 
-    async def confirmation(self, envelope: Envelope, understood: Understanding) -> Finding | Deferred:
+    async def confirmation(self, envelope: Envelope, understood: Understanding) -> Finding | Undecided:
         """Whether a forwarding confirmation is Google's own."""
         ...
 
 
 class Gate:
-    """Implements `Judge`. One for a daemon; ``policy`` is replaced when the configuration is read again."""
+    """Implements `Judge`. One for a daemon; ``policy`` is asked for each mail, since a reload changes it."""
 
-    def __init__(self, *, policy: Policy, dns: Resolver, deadline: timedelta = timedelta(seconds=3)) -> None:
-        self.policy = policy
+    def __init__(self, *, policy: Callable[[], Policy], dns: Resolver, deadline: timedelta = timedelta(seconds=3)) -> None:
+        self._policy = policy
         self._dns = dns
         self._deadline = deadline.total_seconds()
 
-    async def judge(
-        self, envelope: Envelope, understood: Understanding, kind: Literal["code", "link", "body"]
-    ) -> tuple[Judgement, ...]:
+    @property
+    def policy(self) -> Policy:
+        """The settings that count now."""
+        return self._policy()
+
+    async def judge(self, envelope: Envelope, understood: Understanding, kind: Kind) -> tuple[Judgement, ...]:
         """See `Judge.judge`. A proof is looked for once for the whole mail, and all of them within the deadline."""
         proofs = _Proofs(envelope, understood.sender, self.policy, self._dns)
         try:
             async with asyncio.timeout(self._deadline):
                 return tuple([await self._one(entry, understood, kind, proofs) for entry in understood.addressed])
         except TimeoutError:
-            return (Deferred(reason=LATE),) * len(understood.addressed)
+            return (Undecided(reason=LATE),) * len(understood.addressed)
 
-    async def confirmation(self, envelope: Envelope, understood: Understanding) -> Finding | Deferred:
+    async def confirmation(self, envelope: Envelope, understood: Understanding) -> Finding | Undecided:
         """See `Judge.confirmation`: signed by google.com exactly, from its one address, and for one of the recipients."""
         if self.policy.is_practice:
-            return Proven(by="dkim", detail="practice: nothing leaves this machine", named=None)
+            return Proven(by="dkim", detail="practice: nothing leaves this machine", named=frozenset())
         if understood.sender.casefold() != CONFIRMING:
             return Unproven(by="dkim", why=f"it is not from {CONFIRMING}")
         mail = raw.read(envelope.content)
@@ -176,39 +221,27 @@ class Gate:
             async with asyncio.timeout(self._deadline):
                 found = await dkim.check(mail, sender=understood.sender, signers={}, dns=self._dns, now=envelope.received_at)
         except DnsUnavailable as fault:
-            return Deferred(reason=str(fault))
+            return Undecided(reason=str(fault))
         except TimeoutError:
-            return Deferred(reason=LATE)
+            return Undecided(reason=LATE)
         if isinstance(found, Proven) and envelope.rcpt_to and not any(found.covers(rcpt) for rcpt in envelope.rcpt_to):
             return Unproven(by="dkim", why="it was written to another address")
+        if isinstance(found, Proven) and not found.is_form_signed and not understood.is_certain:
+            return Unproven(by="dkim", why=UNCERTAIN)
         return found
 
-    async def _one(
-        self, entry: Addressed, understood: Understanding, kind: Literal["code", "link", "body"], proofs: _Proofs
-    ) -> Judgement:
-        wanted, is_unguessable, senders = self.policy.of(entry.recipient)
-        if self.policy.is_practice:
-            return Passed(by="practice", detail="nothing leaves this machine", identification=entry.identification)
-        failure = _unwanted(understood.sender, (self.policy.senders, senders or ("*",)))
-        if failure is not None:
-            return Held(failures=(failure,))
-        if "none" in wanted:
-            return Passed(by="none", detail="no proof is asked for", identification=entry.identification)
-        if kind == "link" and not understood.is_link_plausible:
-            return Held(
-                failures=(
-                    Failure(check="link-host", why="the link leads neither to the sender's domain nor to a host that is listed"),
-                )
-            )
-        if kind == "code" and "token" in wanted and is_unguessable:
-            return Passed(by="token", detail="sent to an address that nobody can guess", identification=entry.identification)
-        judgement = await self._proven(entry, wanted, proofs)
+    async def _one(self, entry: Addressed, understood: Understanding, kind: Kind, proofs: _Proofs) -> Judgement:
+        settled = self.policy.settled(entry, understood, kind)
+        if settled is not None:
+            return settled
+        wanted, is_unguessable, _ = self.policy.of(entry.recipient)
+        judgement = await self._proven(entry, wanted, proofs, is_certain=understood.is_certain)
         if isinstance(judgement, Held) and "token" in wanted:
             why = "an address is no proof for a link or a text" if is_unguessable else "the address can be guessed"
             return Held(failures=(*judgement.failures, Failure(check="token", why=why)))
         return judgement
 
-    async def _proven(self, entry: Addressed, wanted: frozenset[Trust], proofs: _Proofs) -> Judgement:
+    async def _proven(self, entry: Addressed, wanted: frozenset[Trust], proofs: _Proofs, *, is_certain: bool) -> Judgement:
         failures: list[Failure] = []
         waiting = ""
         for check in proofs.worth(wanted):
@@ -220,29 +253,52 @@ class Gate:
             if isinstance(found, Unproven):
                 failures.append(Failure(check=check, why=found.why))
                 continue
-            identification = self._covered(entry, found)
-            if identification is not None:
+            if not is_certain and not found.is_form_signed:
+                failures.append(Failure(check="reading", why=f"{found.detail}, but {UNCERTAIN}"))
+                continue
+            identification = self._covered(entry, found, sender=proofs.sender)
+            if isinstance(identification, Identification):
                 return Passed(by=check, detail=found.detail, identification=identification, warning=found.warning)
-            failures.append(Failure(check="recipient", why=f"{found.detail}, but for somebody else than it is to be pushed for"))
-        return Deferred(reason=waiting) if waiting else Held(failures=tuple(failures))
+            failures.append(Failure(check="recipient", why=f"{found.detail}, {identification}"))
+        return Undecided(reason=waiting) if waiting else Held(failures=tuple(failures))
 
-    def _covered(self, entry: Addressed, proof: Proven) -> Identification | None:
-        """The identifiers that the proof speaks for: a genuine mail that is sent on to somebody else is not for them."""
+    def _covered(self, entry: Addressed, proof: Proven, *, sender: str) -> Identification | str:
+        """The identifiers that the proof speaks for, or why it does for none: a genuine mail that is sent on to somebody else is not
+        for them, and one that names a stranger beside them may not be."""
         if entry.recipient.identifier is not None:
-            named = proof.named or frozenset()
-            is_ours = proof.named is None or proof.covers(entry.recipient.identifier) or proof.covers(entry.recipient.rcpt)
-            is_listed = any(spf.is_listed(one, self.policy.accounts) for one in named)
-            return entry.identification if is_ours or is_listed else None
+            return self._bound(entry, proof, entry.recipient.identifier, sender=sender)
+        why = ELSEWHERE
         for candidate in (entry.identification, entry.unstamped):
             if candidate is None:
                 continue
-            kept = tuple(one for one in candidate.identifiers if self._is_covered(one, proof))
+            covered = tuple(one for one in candidate.identifiers if proof.covers(one))
+            kept = tuple(one for one in covered if self._is_meant(one, entry, proof, sender=sender))
             if kept:
                 return Identification(identifiers=kept, source=candidate.source, clues=candidate.clues, reason=candidate.reason)
-        return None
+            why = SEVERAL if covered else why
+        return why
 
-    def _is_covered(self, identifier: str, proof: Proven) -> bool:
-        return proof.covers(identifier) or (proof.is_forwarders and spf.is_listed(identifier, self.policy.accounts))
+    def _bound(self, entry: Addressed, proof: Proven, identifier: str, *, sender: str) -> Identification | str:
+        """For an address that is bound: what was written to it, to its identifier or to a listed account, and to no stranger beside."""
+        ours = {canonical(identifier), canonical(entry.recipient.rcpt)}
+        ours |= {one for one in proof.named if spf.is_listed(one, self.policy.accounts)}
+        named = ours & proof.named
+        if not named:
+            return ELSEWHERE
+        if named & proof.sure or self.policy.of(entry.recipient)[1]:
+            return entry.identification
+        beside = recipients.others(proof, identifier, sender=sender, is_own=self.policy.is_own) - ours
+        is_clear = all(any(recipients.is_neighbour(one, own) for own in ours) for one in beside)
+        return entry.identification if is_clear else SEVERAL
+
+    def _is_meant(self, identifier: str, entry: Addressed, proof: Proven, *, sender: str) -> bool:
+        """Whether a mail that names this mailbox, and perhaps others, is for this one: nobody else could be meant, or of the others
+        of its organization none is listed by itself, as it is."""
+        beside = recipients.others(proof, identifier, sender=sender, is_own=self.policy.is_own) - {
+            canonical(entry.recipient.rcpt)
+        }
+        is_single = self.policy.is_exact(identifier) and not any(map(self.policy.is_exact, beside))
+        return not beside or (is_single and all(recipients.is_neighbour(one, identifier) for one in beside))
 
 
 class _Proofs:
@@ -250,7 +306,7 @@ class _Proofs:
 
     def __init__(self, envelope: Envelope, sender: str, policy: Policy, dns: Resolver) -> None:
         self._envelope = envelope
-        self._sender = sender
+        self.sender = sender
         self._policy = policy
         self._dns = dns
         self._mail: raw.RawMail | None = None
@@ -259,7 +315,7 @@ class _Proofs:
     def worth(self, wanted: frozenset[Trust]) -> Sequence[Literal["authres", "dkim", "arc", "forwarder"]]:
         """The proofs to look for, cheapest first. A mailbox's server speaks for signatures and seals alike."""
         checks: list[Literal["authres", "dkim", "arc", "forwarder"]] = []
-        if self._envelope.ingress == "imap" and self._policy.servers and wanted & {"dkim", "arc"}:
+        if self._envelope.is_fetched and self._policy.servers and wanted & {"dkim", "arc"}:
             checks.append("authres")
         if "dkim" in wanted:
             checks.append("dkim")
@@ -273,23 +329,45 @@ class _Proofs:
 
     async def find(self, check: Literal["authres", "dkim", "arc", "forwarder"], rcpt: str) -> Finding:
         """Raises DnsUnavailable."""
-        key = (check, rcpt.rpartition("@")[2] if check == "arc" else rcpt if check == "forwarder" else "")
+        key = (check, self._matter(check, rcpt))
         if key not in self._found:
             self._found[key] = await self._look(check, rcpt)
         return self._found[key]
 
+    def _matter(self, check: Literal["authres", "dkim", "arc", "forwarder"], rcpt: str) -> str:
+        """What of the recipient a proof depends on."""
+        if check == "forwarder" or (check == "arc" and "+caf_=" in self._envelope.mail_from):
+            return rcpt
+        return rcpt.rpartition("@")[2] if check == "arc" else ""
+
     async def _look(self, check: Literal["authres", "dkim", "arc", "forwarder"], rcpt: str) -> Finding:
         envelope, policy = self._envelope, self._policy
         if check == "forwarder":
-            return await spf.check(envelope.mail_from, rcpt=rcpt, peer=envelope.peer, accounts=policy.accounts, dns=self._dns)
+            return await spf.check(
+                envelope.mail_from,
+                rcpt=rcpt,
+                peer=envelope.peer,
+                accounts=policy.accounts,
+                dns=self._dns,
+                content=envelope.content,
+            )
         if self._mail is None:
             self._mail = raw.read(envelope.content)
         now: datetime = envelope.received_at
         if check == "authres":
-            return authres.check(self._mail, sender=self._sender, servers=policy.servers)
+            return authres.check(self._mail, sender=self.sender, servers=policy.servers, now=now)
         if check == "dkim":
-            return await dkim.check(self._mail, sender=self._sender, signers=policy.signers, dns=self._dns, now=now)
-        return await arc.check(self._mail, sender=self._sender, rcpt=rcpt, forwarders=policy.forwarders, dns=self._dns, now=now)
+            return await dkim.check(self._mail, sender=self.sender, signers=policy.signers, dns=self._dns, now=now)
+        return await arc.check(
+            self._mail,
+            sender=self.sender,
+            rcpt=rcpt,
+            forwarders=policy.forwarders,
+            dns=self._dns,
+            now=now,
+            mail_from=envelope.mail_from,
+            peer=envelope.peer,
+        )
 
 
 def _unwanted(sender: str, lists: Sequence[tuple[str, ...]]) -> Failure | None:

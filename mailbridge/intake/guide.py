@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import msgspec
 
-from mailbridge.config.rulepack import rule_sources
 from mailbridge.config.settings import Settings
 from mailbridge.core.identity import IdentityPolicy
 from mailbridge.core.recipients import Recipients
@@ -55,12 +54,8 @@ class Guide:
         return msgspec.json.decode(octets, type=cls)
 
 
-def guide_of(settings: Settings, *, learned: tuple[str, ...] = ()) -> Guide:
-    """What the workers need to know of the settings. Reads the rule files.
-
-    Raises:
-        RuleFileError: a rule file is not there or cannot be read.
-    """
+def guide_of(settings: Settings, *, rules: tuple[tuple[str, str], ...], learned: tuple[str, ...] = ()) -> Guide:
+    """What the workers need to know of the settings. Pure: ``rules`` are the texts of `config.rulepack.rule_sources`."""
     return Guide(
         addresses=tuple((entry.rcpt, entry.identifier) for entry in settings.address),
         domains=settings.domains.accept,
@@ -68,7 +63,7 @@ def guide_of(settings: Settings, *, learned: tuple[str, ...] = ()) -> Guide:
         known=settings.identity.known,
         learned=learned,
         own_domains=settings.identity.own_domains,
-        rules=tuple(rule_sources(settings.rules)),
+        rules=rules,
         lifetime=settings.rules.lifetime,
         with_body=settings.rules.fallback == "push-body",
         link_hosts=settings.trust.link_hosts,

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -62,7 +62,6 @@ class ParserPool(Generic[T]):
     def __init__(self, *, target: str, answer: type[T], config: bytes, workers: int, timeout: timedelta) -> None:
         self._encoder = encoder()
         self._decoder = decoder(answer)
-        self._change = asyncio.Lock()
         self._workers = [_Worker(target=target, config=config, timeout=timeout.total_seconds()) for _ in range(workers)]
 
     @property
@@ -108,24 +107,42 @@ class ParserPool(Generic[T]):
         """Start every worker and wait until all are ready."""
         await asyncio.gather(*(worker.start() for worker in self._workers))
 
-    async def reconfigure(self, config: bytes) -> None:
-        """Start successors with another configuration; they take over as one, once all of them are ready. No mail is lost.
+    async def prepare(self, config: bytes) -> Successors:
+        """Start successors with another configuration, which wait until `Successors.take_over`.
 
         Raises:
-            OSError, TimeoutError: one of them does not start; everything stays as it was.
+            OSError, TimeoutError: one of them does not start; none is left behind.
         """
-        async with self._change:
-            started = await asyncio.gather(*(worker.successor(config) for worker in self._workers), return_exceptions=True)
-            faults = [one for one in started if isinstance(one, BaseException)]
-            for worker, one in zip(self._workers, started, strict=True):
-                if isinstance(one, _Link):
-                    one.kill() if faults else worker.succeed_by(one, config)
+        started = await asyncio.gather(*(worker.successor(config) for worker in self._workers), return_exceptions=True)
+        pairs = [(worker, one) for worker, one in zip(self._workers, started, strict=True) if isinstance(one, _Link)]
+        successors = Successors(config, pairs)
+        faults = [one for one in started if isinstance(one, BaseException)]
         if faults:
+            successors.discard()
             raise faults[0]
+        return successors
 
     async def close(self) -> None:
         """End the workers."""
         await asyncio.gather(*(worker.close() for worker in self._workers))
+
+
+class Successors:
+    """Workers with another configuration, started and ready. Exactly one of `take_over` and `discard` is called."""
+
+    def __init__(self, config: bytes, pairs: Sequence[tuple[_Worker, _Link]]) -> None:
+        self._config = config
+        self._pairs = pairs
+
+    def take_over(self) -> None:
+        """They read every mail from now on, also those that are not answered yet. No mail is lost."""
+        for worker, link in self._pairs:
+            worker.succeed_by(link, self._config)
+
+    def discard(self) -> None:
+        """End them; everything stays as it was."""
+        for _, link in self._pairs:
+            link.kill()
 
 
 @asynccontextmanager

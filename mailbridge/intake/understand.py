@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mailbridge.core.confirmation import Confirmation, gmail_confirmation
 from mailbridge.core.extract import extract
@@ -12,6 +13,7 @@ from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.identity import WRITTEN, Identification, identify
 from mailbridge.core.mail import Message
 from mailbridge.core.parse import parse
+from mailbridge.core.readings import others
 from mailbridge.core.recipients import Recipient
 from mailbridge.core.rules import RuleSet
 from mailbridge.core.rules import load as load_rules
@@ -19,10 +21,15 @@ from mailbridge.core.secret import Secret
 from mailbridge.intake.guide import Guide
 from mailbridge.intake.warmup import warm_ups
 from mailbridge.intake.wire import Request
-from mailbridge.trust.hosts import is_authors
+from mailbridge.trust.hosts import objection
 
 BODY_LIMIT = 65_536
 """Characters of a body that is pushed whole: above it Skyvern answers 400 (observed on 1.0.56)."""
+
+ATTESTED = re.compile(rb"(?im)^(?:dkim-signature|arc-seal|authentication-results)[ \t]*:")
+MOST_READINGS = 10
+LARGEST_READ_AGAIN = 262_144
+"""How often a mail is read again under other descriptions, and up to what size: a code mail has a few kB and one or two of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +49,10 @@ class Addressed:
 class Understanding:
     """What a mail means. ``body`` is its visible text, only where the configuration has bodies pushed.
 
-    ``is_link_plausible``: the link leads where its rule says, or to the author's own domain. ``requester`` is the account that
-    a forwarding confirmation asks for. ``timings`` are the seconds that parsing, extracting and resolving took.
+    ``link_objection`` is why the link must not be pushed, "" where it may: it leads where its rule says, or to the author's own
+    domain, and every reader reads it alike. ``is_certain``: read by any other description that its body fits, the mail holds the
+    same. ``requester`` is the account that a forwarding confirmation asks for. ``timings`` are the seconds that parsing, extracting
+    and resolving took.
     """
 
     extraction: Extraction
@@ -53,7 +62,8 @@ class Understanding:
     message_id: str = ""
     defects: tuple[str, ...] = ()
     body: Secret | None = None
-    is_link_plausible: bool = True
+    link_objection: str = ""
+    is_certain: bool = True
     requester: str | None = None
     timings: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
@@ -64,11 +74,11 @@ class Understander:
     def __init__(self, guide: Guide) -> None:
         self._recipients = guide.recipients()
         self._mailboxes = {address.casefold(): identifier for address, identifier in guide.mailboxes}
-        self._policy = guide.policy()
         self._rules: RuleSet = load_rules(guide.rules)
+        self._policy = replace(guide.policy(), forward=self._rules.wording.forward)
         self._lifetime = guide.lifetime
         self._link_hosts = guide.link_hosts
-        self._ruled = frozenset(rule.name for rule in self._rules.rules if rule.is_link and rule.link_hosts)
+        self._ruled = {rule.name: rule.link_hosts for rule in self._rules.rules if rule.is_link}
         self._with_body = guide.with_body
 
     def __call__(self, request: Request) -> Understanding:
@@ -76,13 +86,10 @@ class Understander:
         began = time.perf_counter()
         message = parse(request.content)
         parsed = time.perf_counter()
-        confirmation = gmail_confirmation(message, request.mail_from)
-        if confirmation is not None:
-            extraction = _confirmation(confirmation)
-        else:
-            extraction = extract(message, rules=self._rules, now=request.now, default_lifetime=self._lifetime)
+        extraction, confirmation = self._read(message, request)
         extracted = time.perf_counter()
         addressed = self._addressed(message, request)
+        body = self._body(message, extraction)
         return Understanding(
             extraction=extraction,
             addressed=addressed,
@@ -90,11 +97,35 @@ class Understander:
             sender=message.sender,
             message_id=message.message_id,
             defects=(*message.defects, "truncated") if request.is_truncated else message.defects,
-            body=self._body(message, extraction),
-            is_link_plausible=self._is_plausible(message, extraction),
+            body=body,
+            link_objection=self._objection(message, extraction),
+            is_certain=self._is_certain(request, extraction, body),
             requester=confirmation.requester if confirmation else None,
             timings=(parsed - began, extracted - parsed, time.perf_counter() - extracted),
         )
+
+    def _read(self, message: Message, request: Request) -> tuple[Extraction, Confirmation | None]:
+        confirmation = gmail_confirmation(message, request.mail_from)
+        if confirmation is not None:
+            return _confirmation(confirmation), confirmation
+        return extract(message, rules=self._rules, now=request.now, default_lifetime=self._lifetime), None
+
+    def _is_certain(self, request: Request, extraction: Extraction, body: Secret | None) -> bool:
+        """Whether every other description that the mail's body fits shows the same. Where nothing would be pushed, or nothing is
+        signed that a proof could rest on, nothing is asked."""
+        if (extraction.value is None and body is None) or not ATTESTED.search(request.content):
+            return True
+        for number, other in enumerate(others(request.content)):
+            if number >= MOST_READINGS or len(request.content) > LARGEST_READ_AGAIN:
+                return False
+            message = parse(other.content)
+            found, _ = self._read(message, request)
+            if found.value is None and found.verdict is Verdict.NONE and other.is_loose:
+                continue
+            is_same = (found.verdict, found.value, found.is_link) == (extraction.verdict, extraction.value, extraction.is_link)
+            if not is_same or self._body(message, found) != body:
+                return False
+        return True
 
     def _addressed(self, message: Message, request: Request) -> tuple[Addressed, ...]:
         found = []
@@ -109,11 +140,12 @@ class Understander:
             found.append(Addressed(recipient=recipient, identification=identification, unstamped=unstamped))
         return tuple(found)
 
-    def _is_plausible(self, message: Message, extraction: Extraction) -> bool:
-        """A rule that names hosts has looked at the link's already; any other link has to lead to the author."""
-        if extraction.value is None or not extraction.is_link or extraction.rule in self._ruled:
-            return True
-        return is_authors(extraction.value.reveal(), message.sender, self._link_hosts)
+    def _objection(self, message: Message, extraction: Extraction) -> str:
+        """Why a link must not be pushed; "" where it may. The hosts that a rule names are good for the links that it finds."""
+        if extraction.value is None or not extraction.is_link:
+            return ""
+        named = self._ruled.get(extraction.rule or "", ())
+        return objection(extraction.value.reveal(), message.sender, (*named, *self._link_hosts))
 
     def _mailbox(self, rcpt: str) -> Recipient:
         folded = rcpt.casefold()

@@ -14,21 +14,25 @@ By = Literal["dkim", "arc", "forwarder", "authres"]
 class Proven:
     """A proof holds.
 
-    ``detail`` is one phrase without a value of the mail but domains. ``named`` are the mailboxes (`canonical`) that it covers:
-    a signature that is replayed to somebody else names its first recipient still. The author is among them, who may forward by hand
-    what was his; None: it speaks for any recipient.
-    ``is_forwarders``: it is the word of a listed account's own mail service, which all listed accounts are ours to. ``warning`` is for the operator, ``""`` where there is none.
+    ``detail`` is one phrase without a value of the mail but domains. ``named`` are the mailboxes (`canonical`) that the mail was
+    for, as far as somebody said so who knows: the author, in a header that his own signature covers, or the server that
+    delivered it, in a line that only it can have written. The author is among them, who may forward by hand what was his.
+    ``written`` are those of the author's To and Cc, "" among them for one that cannot be read; ``sure`` are those that are named
+    alone: by who delivered it, and the author himself. ``is_form_signed``: the proof covers the headers that say how the body is to be read; where it does not, somebody may have
+    changed them on the way. ``warning`` is for the operator, ``""`` where there is none.
     """
 
     by: By
     detail: str
-    named: frozenset[str] | None
-    is_forwarders: bool = False
+    named: frozenset[str]
+    written: frozenset[str] = frozenset()
+    sure: frozenset[str] = frozenset()
+    is_form_signed: bool = True
     warning: str = ""
 
     def covers(self, address: str) -> bool:
         """Whether the proof is about a mail for this mailbox."""
-        return self.named is None or canonical(address) in self.named
+        return canonical(address) in self.named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

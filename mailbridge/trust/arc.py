@@ -1,7 +1,10 @@
-"""A forwarder's seal (RFC 8617): a listed forwarder says that the mail was the author's when it came, and what it forwarded.
+"""A forwarder's seal (RFC 8617): a listed forwarder says that the mail was the author's when it came.
 
 Anybody can seal, so a valid chain alone says nothing: every seal of it must be a listed forwarder's, the first of them must have
 seen DMARC pass for this From, and a seal that names its destination (Google's ``darn=``) must name ours.
+
+A seal covers whatever the mail held when it came, so it says nothing about whom the mail was for: that is said by the author,
+where his signature still holds, or by the forwarder, in a line or an envelope that only it writes (`mailbridge.trust.stamps`).
 """
 
 from __future__ import annotations
@@ -12,24 +15,42 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from functools import partial
 
-from mailbridge.trust import Finding, Proven, Unproven, keys, verify
-from mailbridge.trust.dkim import LARGE, aged
-from mailbridge.trust.dns import Resolver
+from mailbridge.core.addresses import canonical
+from mailbridge.trust import Finding, Proven, Unproven, dkim, keys, spf, stamps, verify
+from mailbridge.trust.dkim import LARGE, aged, signed_date
+from mailbridge.trust.dns import DnsUnavailable, Resolver
 from mailbridge.trust.raw import RawMail, hosts_of, tags
 
 MAX_SETS = 6
 """Hops that are followed; each costs two verifications."""
 
-RECIPIENTS = ("to", "cc")
+STAMPING = "google.com"
+"""The forwarder whose layout is known well enough to tell its own lines from others' (`mailbridge.trust.stamps`)."""
+
 DMARC = re.compile(r"(?i)(?:^|[;\s])dmarc\s*=\s*([a-z]+)")
-HEADER_FROM = re.compile(r"(?i)header\.from\s*=\s*([a-z0-9.-]{1,253})")
+HEADER_FROM = re.compile(r"(?i)(?<![^\s;])header\.from\s*=\s*([a-z0-9.-]{1,253})(?![^\s;])")
+"""The whole value: of ``acme.example_x.evil.example`` the beginning is somebody else's domain."""
+
+SPF = re.compile(r"(?i)^\s*spf\s*=\s*([a-z]+)")
+ENVELOPE = re.compile(r"(?i)(?<![^\s;])smtp\.mailfrom\s*=\s*(?:[^@\s;]{0,320}@)?([a-z0-9.-]{1,253})(?![^\s;])")
 COMMENT = re.compile(r"\([^()\"]*\)")
 QUOTED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 MOST_NESTED = 10
 
 
-async def check(mail: RawMail, *, sender: str, rcpt: str, forwarders: Collection[str], dns: Resolver, now: datetime) -> Finding:
-    """Whether a chain of listed forwarders vouches for the mail. ``rcpt`` is our recipient.
+async def check(
+    mail: RawMail,
+    *,
+    sender: str,
+    rcpt: str,
+    forwarders: Collection[str],
+    dns: Resolver,
+    now: datetime,
+    mail_from: str = "",
+    peer: str = "",
+) -> Finding:
+    """Whether a chain of listed forwarders vouches for the mail. ``rcpt`` is our recipient, ``mail_from`` and ``peer`` are the
+    envelope's sender and the address of the server that sends it, as far as they are known.
 
     Total but for DNS.
 
@@ -40,7 +61,7 @@ async def check(mail: RawMail, *, sender: str, rcpt: str, forwarders: Collection
         return Unproven(by="arc", why="the mail has not exactly one From address")
     if mail.doubt:
         return Unproven(by="arc", why=mail.doubt)
-    chain = _chain(mail)
+    chain = sets(mail)
     if isinstance(chain, str):
         return Unproven(by="arc", why=chain)
     why = _refused(mail, chain, sender=sender, rcpt=rcpt, forwarders=forwarders, now=now)
@@ -61,21 +82,60 @@ async def check(mail: RawMail, *, sender: str, rcpt: str, forwarders: Collection
         return Unproven(by="arc", why="its first seal does not say dmarc=pass for this From")
     newest = chain[-1][1]
     domain = newest["d"].lower()
-    # A seal covers the bottom-most Delivered-To: with two of them that may be one that the author wrote.
-    delivered = ("delivered-to",) if len(mail.values("delivered-to")) == 1 else ()
+    sure = await _delivered(mail, chain, rcpt=rcpt, mail_from=mail_from, peer=peer, dns=dns)
+    written: frozenset[str] = frozenset()
+    try:
+        written = await dkim.signed_recipients(mail, sender=sender, dns=dns, now=now)
+    except DnsUnavailable:
+        if not sure:
+            raise
+    sure |= {canonical(sender)}
     return Proven(
         by="arc",
         detail=f"sealed by {domain}, {len(chain)} hop{'s' if len(chain) > 1 else ''}",
-        named=mail.mailboxes((*hosts_of(newest["h"]), "from"), (*RECIPIENTS, *delivered, "from")),
+        named=(written | sure) - {""},
+        written=written,
+        sure=sure,
+        is_form_signed=_is_form_signed(mail, sender, hosts_of(newest.get("h", ""))),
         warning=next((text for key in found.values() if (text := key.warning(domain))), ""),
     )
+
+
+async def _delivered(mail: RawMail, chain: list[Hop], *, rcpt: str, mail_from: str, peer: str, dns: Resolver) -> frozenset[str]:
+    """The account that the forwarder says it delivered to, by a stamp or an envelope that is its own.
+
+    Where a line stands is not sealed. So its place counts only where nobody can have moved it: in a mail that was sealed for us
+    (``darn=``), which nobody else has got, or that comes from the forwarder's own server.
+    """
+    newest, count = chain[-1][1], len(chain)
+    if newest["d"].lower() != STAMPING:
+        return frozenset()
+    lines = stamps.below_seal(mail, count)
+    is_ours = newest.get("darn", "").lower() == rcpt.rpartition("@")[2].lower()
+    if is_ours and stamps.is_covered(mail, newest.get("h", ""), lines):
+        return stamps.account_of(lines)
+    lines = stamps.above_seal(mail, count) + lines
+    account = spf.forwarding_account(mail_from, rcpt=rcpt)
+    address = spf.address_of(peer)
+    if address is None or not (account or stamps.account_of(lines)):
+        return frozenset()
+    if await spf.is_of("Google", address, dns) != "pass":
+        return frozenset()
+    own = account and not stamps.is_for_another(mail.content, account)
+    return stamps.account_of(lines) | ({canonical(account)} if own else set())
+
+
+def _is_form_signed(mail: RawMail, sender: str, covered: tuple[str, ...]) -> bool:
+    """Whether the headers that say how the body is read are the author's: covered by each signature of his, and by the seal."""
+    of_author = dkim.aligned(mail, sender)
+    return bool(of_author) and all({*dkim.FORM} <= {*one} for one in (covered, *(signature.covered for signature in of_author)))
 
 
 Hop = tuple[Mapping[str, str], Mapping[str, str], str]
 """One set: the seal's tags, the message signature's tags, and the results that it sealed."""
 
 
-def _chain(mail: RawMail) -> list[Hop] | str:
+def sets(mail: RawMail) -> list[Hop] | str:
     """The sets in order from the first, or why they are no chain."""
     seals, signatures, results = {}, {}, {}
     for header in mail.values("arc-seal"):
@@ -126,7 +186,31 @@ def _refused(mail: RawMail, chain: list[Hop], *, sender: str, rcpt: str, forward
         return f"its newest seal is for {destination[:100]}, not for us"
     if not _is_dmarc_pass(chain[0][2], sender):
         return "its first seal does not say dmarc=pass for this From"
-    return aged(newest, now=now)
+    return _aged(mail, chain, sender=sender, now=now)
+
+
+def _aged(mail: RawMail, chain: list[Hop], *, sender: str, now: datetime) -> str:
+    """Whether a seal or what the author signed is over, from the future or too old, or leaves his words to anybody.
+
+    A seal of today over a mail of last year says only that somebody sent it again. The time of a hop is that of its seal or of
+    its signature, or else the Date, where the newest covers it. DMARC passes by a signature that lets somebody append to the mail, too.
+    """
+    written = signed_date(hosts_of(chain[-1][1].get("h", "")), mail)
+    for seal, signature, _ in chain:
+        times = [one for one in (seal, signature) if one.get("t")] or [signature]
+        for one in times:
+            why = aged(one, now=now, written=written)
+            if why:
+                return why
+    is_direct = is_from_authors_server(bare(chain[0][2]).split(";"), sender.rpartition("@")[2].lower())
+    for own in dkim.aligned(mail, sender):
+        why = "" if is_direct else dkim.uncovered(own, mail)
+        if why:
+            return why
+        why = aged(own.tags, now=now, written=signed_date(own.covered, mail))
+        if why:
+            return why
+    return ""
 
 
 def _is_dmarc_pass(results: str, sender: str) -> bool:
@@ -136,6 +220,17 @@ def _is_dmarc_pass(results: str, sender: str) -> bool:
     named = HEADER_FROM.findall(text)
     domain = sender.rpartition("@")[2].lower()
     return text != "" and verdicts == ["pass"] and bool(named) and all(one.lower().rstrip(".") == domain for one in named)
+
+
+def is_from_authors_server(results: list[str], domain: str) -> bool:
+    """Whether results say by SPF that a mail came straight from a server of the author's, for an envelope of his organization."""
+    verdicts = [(verdict[1].lower(), result.lower()) for result in results if (verdict := SPF.match(result))]
+    named = [result for _, result in verdicts if "smtp.mailfrom" in result]
+    return (
+        bool(named)
+        and all(verdict == "pass" for verdict, _ in verdicts)
+        and all(len(found := ENVELOPE.findall(one)) == 1 and dkim.is_aligned(found[0], domain) for one in named)
+    )
 
 
 def bare(results: str) -> str:

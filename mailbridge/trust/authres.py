@@ -2,22 +2,36 @@
 
 Only for mail that is fetched from a mailbox: there the server writes it above everything that the sender wrote. In a mail that is
 sent to us it is the sender's own claim, and means nothing.
+
+It says who wrote the mail, never for whom: anybody can send somebody else's genuine mail on to the mailbox, and it stays genuine.
+Whom it was for is said by To and Cc where they are the author's own words: covered by his signature, or come straight from his
+servers. Where he says nothing (a blind copy, or a signature that leaves To out) the server's own stamp of delivery counts.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from datetime import datetime
 
-from mailbridge.trust import Finding, Proven, Unproven
-from mailbridge.trust.arc import DMARC, HEADER_FROM, bare
-from mailbridge.trust.raw import RawMail
+from mailbridge.core.addresses import canonical
+from mailbridge.trust import Finding, Proven, Unproven, dkim, stamps
+from mailbridge.trust.arc import HEADER_FROM, SPF, bare, is_from_authors_server
+from mailbridge.trust.raw import RECIPIENTS, RawMail
 
+DMARC = re.compile(r"(?i)^\s*dmarc\s*=\s*([a-z]+)")
 DKIM_PASS = re.compile(r"(?i)^\s*dkim\s*=\s*pass\b")
-SIGNER = re.compile(r"(?i)\bheader\.d\s*=\s*([a-z0-9.-]{1,253})|\bheader\.i\s*=\s*[^@\s;]{0,64}@([a-z0-9.-]{1,253})")
+SIGNER = re.compile(
+    r"(?i)(?<![^\s;])header\.d\s*=\s*([a-z0-9.-]{1,253})(?![^\s;])|(?<![^\s;])header\.i\s*=\s*[^@\s;]{0,64}@([a-z0-9.-]{1,253})(?![^\s;])"
+)
+OF_AUTHOR = frozenset(
+    {"from", "to", "cc", "subject", "date", "message-id", "mime-version", "content-type", "dkim-signature", "reply-to", "sender"}
+)
+"""Headers that a server does not write. Where one stands above its results, the server does not put them on top, and what is above
+them may be anybody's."""
 
 
-def check(mail: RawMail, *, sender: str, servers: Collection[str]) -> Finding:
+def check(mail: RawMail, *, sender: str, servers: Collection[str], now: datetime) -> Finding:
     """Whether the mailbox's server found the mail genuine. ``servers`` are the authserv-ids that are named. Total."""
     if not sender:
         return Unproven(by="authres", why="the mail has not exactly one From address")
@@ -34,12 +48,80 @@ def check(mail: RawMail, *, sender: str, servers: Collection[str]) -> Finding:
             by="authres", why=f"its topmost Authentication-Results is of {name[:100] or 'nobody'}, which is not named"
         )
     domain = sender.rpartition("@")[2].lower()
+    found = _found(results, domain)
+    if not found:
+        return Unproven(by="authres", why=f"{name} found neither dmarc=pass nor a signature of {domain}")
+    signed = dkim.aligned(mail, sender)
+    is_direct = _is_direct(results, is_signed=bool(signed), domain=domain)
+    for one in signed:
+        why = ("" if is_direct else dkim.uncovered(one, mail)) or dkim.aged(
+            one.tags, now=now, written=dkim.signed_date(one.covered, mail)
+        )
+        if why:
+            return Unproven(by="authres", why=why)
+    written = _written(mail, signed, is_direct=is_direct)
+    stamped = _stamped(mail)
+    if written:
+        stamped &= written if is_direct else frozenset()
+    sure = {canonical(sender), *stamped}
+    return Proven(
+        by="authres",
+        detail=f"{name} found {found} {domain}",
+        named=(written | sure) - {""},
+        written=written,
+        sure=frozenset(sure),
+        is_form_signed=bool(signed) and all({*dkim.FORM} <= {*one.covered} for one in signed),
+    )
+
+
+def _found(results: Iterable[str], domain: str) -> str:
+    """What the server found that counts, or ``""``."""
     for result in results:
-        verdict = DMARC.search(result)
+        verdict = DMARC.match(result)
         if verdict is not None and verdict[1].lower() == "pass":
             named = HEADER_FROM.findall(result)
             if named and all(one.lower() == domain for one in named):
-                return Proven(by="authres", detail=f"{name} found dmarc=pass for {domain}", named=None)
-        if DKIM_PASS.match(result) and any((d or i).lower() == domain for d, i in SIGNER.findall(result)):
-            return Proven(by="authres", detail=f"{name} found the signature of {domain}", named=None)
-    return Unproven(by="authres", why=f"{name} found neither dmarc=pass nor a signature of {domain}")
+                return "dmarc=pass for"
+        signers = SIGNER.findall(result) if DKIM_PASS.match(result) else []
+        own = [d.lower() for d, _ in signers if d] or [i.lower() for _, i in signers]
+        if own and all(one == domain for one in own):
+            return "the signature of"
+    return ""
+
+
+def _written(mail: RawMail, signed: list[dkim.Signature], *, is_direct: bool) -> frozenset[str]:
+    """Whom the author says that the mail was for, in headers that nobody else can have written.
+
+    Which of several signatures the server found genuine it does not always tell: a header counts if each of them covers it.
+    """
+    if is_direct:
+        covered = set(RECIPIENTS)
+    else:
+        covered = set(RECIPIENTS).intersection(*(one.covered for one in signed)) if signed else set()
+    return mail.recipients(covered)
+
+
+def _is_direct(results: list[str], *, is_signed: bool, domain: str) -> bool:
+    """Whether the mail came to the mailbox's server straight from one of the author's, so that every line of it is his.
+
+    The server says so by SPF for an envelope of the author's organization. Where the mail holds no signature of his, DMARC can
+    have passed by nothing else.
+    """
+    if is_from_authors_server(results, domain):
+        return True
+    verdicts = [(verdict[1].lower(), result.lower()) for result in results if (verdict := SPF.match(result))]
+    if any(verdict != "pass" or "smtp.mailfrom" in result for verdict, result in verdicts):
+        return False
+    return not is_signed and any(DMARC.match(result) for result in results)
+
+
+def _stamped(mail: RawMail) -> frozenset[str]:
+    """The mailboxes in the stamps that stand above the server's results, and above every line that a server does not write."""
+    lines: list[stamps.Line] = []
+    for name, value in mail.headers:
+        if name == "authentication-results":
+            return stamps.delivered(lines, names=("delivered-to", "x-original-to", "x-delivered-to"))
+        if name in OF_AUTHOR:
+            break
+        lines.append((name, value))
+    return frozenset()

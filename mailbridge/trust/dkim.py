@@ -7,18 +7,20 @@ Which signature may count is decided here, since libraries take any: one whose `
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from mailbridge.trust import Finding, Proven, Unproven, keys, verify
+from mailbridge.trust.dates import moment
 from mailbridge.trust.dns import Resolver
-from mailbridge.trust.raw import RawMail, hosts_of, tags
+from mailbridge.trust.raw import RECIPIENTS, RawMail, hosts_of, tags
+from mailbridge.trust.suffixes import registrable
 
 MAX_SIGNATURES = 3
 """Signatures of the From's domain that are tried; others cost nothing, since they could not count."""
 
-MAX_LOOKED_AT = 40
 ALGORITHMS = ("rsa-sha256", "ed25519-sha256")
 SKEW = timedelta(minutes=5)
 OLDEST = timedelta(days=1)
@@ -27,7 +29,22 @@ OLDEST = timedelta(days=1)
 LARGE = 65_536
 """Octets from which verifying takes over 1 ms (measured), and so goes to a thread."""
 
-RECIPIENTS = ("to", "cc")
+FORM = ("content-type", "content-transfer-encoding")
+"""Headers that say how the body is read. MIME-Version changes nothing for us, and Content-Disposition can only hide a body."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """A signature as it stands in the mail, whether it is genuine or not: at which place, its tags, and the headers it lists."""
+
+    index: int
+    tags: Mapping[str, str]
+    covered: tuple[str, ...]
+
+    @property
+    def domain(self) -> str:
+        """Who is said to have signed."""
+        return self.tags["d"].lower()
 
 
 async def check(mail: RawMail, *, sender: str, signers: Mapping[str, frozenset[str]], dns: Resolver, now: datetime) -> Finding:
@@ -44,63 +61,139 @@ async def check(mail: RawMail, *, sender: str, signers: Mapping[str, frozenset[s
         return Unproven(by="dkim", why=mail.doubt)
     domain = sender.rpartition("@")[2].lower()
     allowed = {domain} | signers.get(domain, frozenset())
-    headers = mail.values("dkim-signature")
-    if not headers:
+    if not mail.values("dkim-signature"):
         return Unproven(by="dkim", why="it is not signed")
     why = f"none of its signatures is of {domain}"
-    tried = 0
-    for index, header in enumerate(headers[:MAX_LOOKED_AT]):
-        signature = tags(header)
-        if signature is None or signature.get("d", "").lower() not in allowed:
+    found: Proven | None = None
+    covered: set[str] = set()
+    for signature in [one for one in signatures(mail) if one.domain in allowed][:MAX_SIGNATURES]:
+        adds = {*signature.covered} & {*RECIPIENTS, *FORM}
+        if found is not None and adds <= covered:
             continue
-        tried += 1
-        if tried > MAX_SIGNATURES:
-            break
-        found = await _one(mail, index, signature, dns=dns, now=now)
-        if isinstance(found, Proven):
-            return found
-        why = found.why
-    return Unproven(by="dkim", why=why)
+        one = await _one(mail, signature, dns=dns, now=now)
+        if isinstance(one, Unproven):
+            why = one.why
+            continue
+        covered |= adds
+        found = one if found is None else _both(found, one)
+    return found or Unproven(by="dkim", why=why)
 
 
-async def _one(mail: RawMail, index: int, signature: Mapping[str, str], *, dns: Resolver, now: datetime) -> Finding:
-    domain = signature["d"].lower()
+def signatures(mail: RawMail) -> list[Signature]:
+    """The mail's signatures that can be read, topmost first. Nothing is verified."""
+    found = []
+    for index, header in enumerate(mail.values("dkim-signature")):
+        read = tags(header)
+        if read is not None and read.get("d"):
+            found.append(Signature(index=index, tags=read, covered=hosts_of(read.get("h", ""))))
+    return found
+
+
+def aligned(mail: RawMail, sender: str) -> list[Signature]:
+    """The signatures, genuine or not, that DMARC would count for this author: of his domain, or of its parent, child or sibling."""
+    domain = sender.rpartition("@")[2].lower()
+    return [one for one in signatures(mail) if is_aligned(one.domain, domain)]
+
+
+def is_aligned(domain: str, author: str) -> bool:
+    """Whether two domains are of one organization, as DMARC has it (RFC 7489 3.1.1, relaxed)."""
+    if domain == author:
+        return True
+    if domain.split(".")[-2:] != author.split(".")[-2:]:
+        return False  # what is registrable has two labels at least: most strangers are told without the list
+    own = registrable(author)
+    return own is not None and registrable(domain) == own
+
+
+def warm_up() -> None:
+    """Load the library and the list of suffixes now: each takes 0.2 s, which the first signed mail should not wait for."""
+    verify.warm_up()
+    registrable("acme.example")
+
+
+async def signed_recipients(mail: RawMail, *, sender: str, dns: Resolver, now: datetime) -> frozenset[str]:
+    """The recipients that the author's organization has signed (`RawMail.recipients`), by the signatures of `aligned` that are genuine.
+
+    That alone proves no author (a hosted customer may sign for a neighbour): it is for whoever knows by other means that DMARC
+    has passed.
+
+    Raises:
+        DnsUnavailable: a signature that would count could not be checked.
+    """
+    written: frozenset[str] = frozenset()
+    for signature in [one for one in aligned(mail, sender) if {*one.covered} & {*RECIPIENTS}][:MAX_SIGNATURES]:
+        one = await _one(mail, signature, dns=dns, now=now)
+        if isinstance(one, Proven):
+            written |= one.written
+    return written
+
+
+async def _one(mail: RawMail, signature: Signature, *, dns: Resolver, now: datetime) -> Finding:
+    domain = signature.domain
     why = refused(signature, mail, now=now)
     if why:
         return Unproven(by="dkim", why=why)
-    key = await keys.find(signature["s"], domain, dns)
+    key = await keys.find(signature.tags["s"], domain, dns)
     if isinstance(key, str):
         return Unproven(by="dkim", why=key)
+    if not key.speaks_for(signature.tags):
+        return Unproven(
+            by="dkim", why=f"the key at {key.name} is for the domain itself (t=s), and the signature names another (i=)"
+        )
     is_large = len(mail.content) > LARGE
-    genuine = partial(verify.dkim, mail.content, index, {key.name: key.public})
+    genuine = partial(verify.dkim, mail.content, signature.index, {key.name: key.public})
     is_valid = await asyncio.to_thread(genuine) if is_large else genuine()
     if not is_valid:
         return Unproven(by="dkim", why=f"the signature of {domain} does not fit the mail: it was changed, or never signed by it")
+    written, author = mail.recipients(signature.covered), mail.mailboxes(("from",), ("from",))
     return Proven(
         by="dkim",
         detail=f"signed by {domain}",
-        named=mail.mailboxes(hosts_of(signature["h"]), RECIPIENTS) | mail.mailboxes(("from",), ("from",)),
+        named=(written | author) - {""},
+        written=written,
+        sure=author,
+        is_form_signed={*FORM} <= {*signature.covered},
         warning=key.warning(domain),
     )
 
 
-def refused(signature: Mapping[str, str], mail: RawMail, *, now: datetime) -> str:
+def _both(one: Proven, other: Proven) -> Proven:
+    """What two genuine signatures of one author say together."""
+    named, written = one.named | other.named, one.written | other.written
+    return replace(one, named=named, written=written, is_form_signed=one.is_form_signed or other.is_form_signed)
+
+
+def refused(signature: Signature, mail: RawMail, *, now: datetime) -> str:
     """Why a signature could not count even if it were genuine; ``""`` where it could."""
-    if "l" in signature:
-        return "its signature has l=, which lets anybody append to the mail"
-    if signature.get("a", "").lower() not in ALGORITHMS:
-        return f"its signature's algorithm is not {' or '.join(ALGORITHMS)}: {signature.get('a', '')[:20]}"
-    if not signature.get("s") or not signature.get("b") or not signature.get("bh"):
+    read = signature.tags
+    if read.get("a", "").lower() not in ALGORITHMS:
+        return f"its signature's algorithm is not {' or '.join(ALGORITHMS)}: {read.get('a', '')[:20]}"
+    if not read.get("s") or not read.get("b") or not read.get("bh"):
         return "its signature is incomplete"
-    covered = hosts_of(signature.get("h", ""))
+    return uncovered(signature, mail) or aged(read, now=now, written=signed_date(signature.covered, mail))
+
+
+def uncovered(signature: Signature, mail: RawMail) -> str:
+    """What a signature leaves to anybody on the way, where that is the mail's own words; ``""`` where it leaves nothing of them."""
+    if "l" in signature.tags:
+        return "its signature has l=, which lets anybody append to the mail"
     for name in ("from", "subject"):
-        if name not in covered and mail.values(name):
+        if name not in signature.covered and mail.values(name):
             return f"its signature does not cover {name.capitalize()}"
-    return aged(signature, now=now)
+    return ""
 
 
-def aged(signature: Mapping[str, str], *, now: datetime) -> str:
-    """Whether a signature is over, from the future, or too old for a code; ``""`` where it is none of these."""
+def signed_date(covered: Collection[str], mail: RawMail) -> datetime | None:
+    """The moment in the Date header, where these headers are covered and it is one."""
+    dates = mail.values("date")
+    return moment(dates[0]) if "date" in covered and len(dates) == 1 else None
+
+
+def aged(signature: Mapping[str, str], *, now: datetime, written: datetime | None) -> str:
+    """Whether a signature is over, from the future, or too old for a code; ``""`` where it is none of these.
+
+    ``written`` is the Date that it covers: the age of one that names no time of its own (``t=``). Without either it has none.
+    """
     at = now.timestamp()
     signed, expires = signature.get("t", ""), signature.get("x", "")
     for value in (signed, expires):
@@ -108,8 +201,11 @@ def aged(signature: Mapping[str, str], *, now: datetime) -> str:
             return "its signature has a time that is none"
     if expires and int(expires) < at:
         return "its signature has expired (x=)"
-    if signed and int(signed) > at + SKEW.total_seconds():
-        return "its signature is from the future (t=)"
-    if signed and int(signed) < at - OLDEST.total_seconds():
-        return "its signature is older than a day (t=)"
+    if not signed and written is None:
+        return "its signature is too old: it has no time (t=), and covers no Date that is one"
+    made, where = (float(signed), "t=") if signed or written is None else (written.timestamp(), "its Date")
+    if made > at + SKEW.total_seconds():
+        return f"its signature is from the future ({where})"
+    if made < at - OLDEST.total_seconds():
+        return f"its signature is older than a day ({where})"
     return ""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import urljoin
 
 import httpx
 
 from mailbridge.core.confirmation import is_genuine
 from mailbridge.core.secret import Secret
+from mailbridge.core.url import read
 from mailbridge.trust.outward import Inward, OutwardTransport, Resolve, system_addresses
 
 MAX_HOPS = 5
@@ -86,7 +86,8 @@ async def _open(url: str, client: httpx.AsyncClient) -> tuple[str, str]:
             return url, text
         if status not in REDIRECTS:
             raise _Strange(f"the link was answered with {status}")
-        url = urljoin(url, text)
+        onward = read(text, base=url)
+        url = onward.href if onward is not None else ""
     raise _Strange("the link leads on and on")
 
 

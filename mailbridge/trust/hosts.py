@@ -1,49 +1,89 @@
-"""Whether a link leads to the author: same host, or same registrable domain by the public suffix list.
+"""Whether a link leads to the author of its mail, and to nobody else on the way.
 
-The list (publicsuffixlist, renewed weekly by its maintainers) comes with the package and is read at the first link. It is a second
-line: the mail around the link is proven already. A suffix that is newer than the list makes neighbours of two customers of one
-platform, and no more.
+It is a second line: the mail around the link is proven already. It keeps out what somebody can have a site write for him.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Sequence
 
 from mailbridge.core.rules import is_host_allowed
+from mailbridge.core.url import Url, ambiguity, ascii_host, read
+from mailbridge.trust.handing_on import carried, carries_script
+from mailbridge.trust.platforms import platforms
+from mailbridge.trust.suffixes import registrable
+
+SHOWN = 100
+"""Characters of a host that a reason shows."""
+
+MOST_CARRIED = 50
+"""Addresses that a link may carry; no honest one has more than a few, and each is looked up."""
 
 
-@cache
-def _suffixes() -> Any:
-    from publicsuffixlist import PublicSuffixList
+def objection(text: str, sender: str, allowed: Sequence[str]) -> str:
+    """Why the link of a mail from ``sender`` must not be pushed, without the link; "" where it may.
 
-    return PublicSuffixList()
+    A link goes by https, is read alike by everybody, and leads to a host of the From's registrable domain where nobody else writes,
+    or to one of ``allowed`` (a host, or ``*.`` for the subdomains of a name that somebody registered). It carries no address of
+    another's, to which a page could hand on. An IP address is never good, however it is written or listed.
+    """
+    url = read(text)
+    if url is None:
+        return "the link is none that a browser opens"
+    doubt = ambiguity(url)
+    if doubt:
+        return doubt
+    if url.scheme != "https":
+        return "the link does not go by https"
+    domain = ascii_host(sender.rpartition("@")[2])
+    return _foreign(url, domain, allowed) or _handed_on(url, domain, allowed)
 
 
-def registrable(host: str) -> str | None:
-    """The part of a host that somebody registered (``acme.co.uk`` of ``app.acme.co.uk``); None for a suffix or an address."""
-    name = host.lower().rstrip(".")
-    if not name.isascii() or not name or name.replace(".", "").isdigit() or ":" in name:
-        return None
-    found: str | None = _suffixes().privatesuffix(name)
-    return found
+def _foreign(url: Url, domain: str, allowed: Sequence[str]) -> str:
+    """Why a link's host is not the author's or a listed one; "" where it is."""
+    if _is_listed(url.host, allowed):
+        return ""
+    others = platforms().why(url)
+    if others:
+        return f"others write at {url.host}: {others}"
+    if _is_below_listed(url.host, allowed) or _is_authors(url.host, domain):
+        return ""
+    return f"the link leads to {url.host[:SHOWN]}, neither the sender's domain nor a host that is listed"
 
 
-def is_authors(url: str, sender: str, allowed: tuple[str, ...]) -> bool:
-    """Whether a link goes by https to a host of the From's registrable domain, or to one that is allowed (``*.`` for subdomains)."""
-    try:
-        parts = urlsplit(url)
-        host = (parts.hostname or "").rstrip(".")
-        is_plain = parts.scheme == "https" and not parts.username and not parts.password and parts.port in (None, 443)
-    except ValueError:
+def _handed_on(url: Url, domain: str, allowed: Sequence[str]) -> str:
+    """Why what a link carries is somebody else's; "" where it carries nothing, or addresses of the same owners."""
+    if carries_script(url):
+        return "the link carries a script"
+    seen: set[str] = set()
+    for other in carried(url):
+        if other.href in seen:
+            continue
+        seen.add(other.href)
+        is_same = other.host == url.host or _is_same_owner(other.host, url.host)
+        is_good = not _foreign(other, domain, allowed) or (is_same and not platforms().why(other))
+        if not is_good or len(seen) > MOST_CARRIED:
+            return f"the link carries the address of another host, {other.host[:SHOWN]}, to which it may lead on"
+    return ""
+
+
+def _is_authors(host: str, domain: str) -> bool:
+    """Whether a host is of the author's domain. A mailbox provider's domain is not that of those who have a mailbox there."""
+    if domain in platforms().mailboxes:
         return False
-    if not is_plain or not host or not host.isascii():
-        return False
-    if is_host_allowed(host, allowed):
-        return True
-    domain = sender.rpartition("@")[2].lower()
-    if host == domain:
-        return True
-    own = registrable(domain)
-    return own is not None and registrable(host) == own
+    return host == domain or _is_same_owner(host, domain)
+
+
+def _is_same_owner(host: str, other: str) -> bool:
+    own = registrable(other)
+    tenants = {platforms().tenant(host), platforms().tenant(other)} - {""}
+    return own is not None and registrable(host) == own and len(tenants) < 2
+
+
+def _is_listed(host: str, allowed: Sequence[str]) -> bool:
+    return is_host_allowed(host, [one for one in allowed if not one.startswith("*.")])
+
+
+def _is_below_listed(host: str, allowed: Sequence[str]) -> bool:
+    """Whether a ``*.`` entry has a host. One for a suffix (``*.github.io``) would be an entry for everybody, and counts for nobody."""
+    return is_host_allowed(host, [one for one in allowed if one.startswith("*.") and registrable(one[2:]) is not None])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -31,6 +32,13 @@ class Key:
 
     name: str
     public: RSAPublicKey | Ed25519PublicKey
+    is_strict: bool = False
+    """The key's ``t=s``: ``i=`` must be of the domain itself (RFC 6376 3.6.1)."""
+
+    def speaks_for(self, signature: Mapping[str, str]) -> bool:
+        """Whether the user or agent that a signature names (``i=``) is one that this key may sign for."""
+        named = signature.get("i", "").rpartition("@")[2].lower()
+        return not self.is_strict or named in ("", signature.get("d", "").lower())
 
     def warning(self, domain: str) -> str:
         """What the operator should know of it; ``""`` where it is good."""
@@ -63,6 +71,7 @@ def judge(record: str, name: str) -> Key | str:
         return f"the key at {name} is revoked"
     if "y" in found.get("t", "").split(":"):
         return f"the key at {name} is being tested, which its owner asks not to rely on"
+    is_strict = "s" in found.get("t", "").split(":")
     kind = found.get("k", "rsa")
     if kind not in ("rsa", "ed25519"):
         return f"the key at {name} is of a kind that is not supported: {kind[:20]}"
@@ -71,7 +80,7 @@ def judge(record: str, name: str) -> Key | str:
     try:
         octets = base64.b64decode(found["p"], validate=True)
         if kind == "ed25519":
-            return Key(name=name, public=Ed25519PublicKey.from_public_bytes(octets))
+            return Key(name=name, public=Ed25519PublicKey.from_public_bytes(octets), is_strict=is_strict)
         key = load_der_public_key(octets)
     except (ValueError, binascii.Error, UnsupportedAlgorithm, TypeError):
         return f"the key at {name} is malformed"
@@ -81,4 +90,4 @@ def judge(record: str, name: str) -> Key | str:
         return f"the key at {name} has {key.key_size} bits, fewer than {LEAST_BITS}"
     if key.key_size > MOST_BITS or key.public_numbers().e > MOST_EXPONENT:
         return f"the key at {name} is larger than anybody needs"
-    return Key(name=name, public=key)
+    return Key(name=name, public=key, is_strict=is_strict)

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from mailbridge.core.addresses import canonical, find_mailboxes
+from mailbridge.core.address_list import may_hold_an_address, read_author, read_recipients
+from mailbridge.core.addresses import canonical, parse_sole_mailbox
 
 MAX_CONTENT = 1_048_576
 """Octets up to which a mail is verified, which is also as much of it as is parsed."""
@@ -18,6 +19,9 @@ MAX_CONTENT = 1_048_576
 MAX_HEADERS = 1_000
 MAX_SIGNATURE = 8_192
 """Octets of a signature or a seal; honest ones have up to 3,000."""
+
+MAX_SIGNATURES = 40
+"""DKIM signatures of a mail; honest ones have up to five. Behind more of them one could stand that is not looked at."""
 
 SINGLE = (
     "from",
@@ -34,6 +38,7 @@ SINGLE = (
 )
 """Headers that may stand once (RFC 5322 3.6): a second one stands above the signed one, and would be what is seen."""
 
+RECIPIENTS = ("to", "cc")
 NAME = re.compile(rb"([!-9;-~]{1,200})[ \t]*:")
 EMPTY = re.compile(rb"[ \t]{81}")
 """More blanks in a row than any signature has, folds included: libraries try each of them against each other."""
@@ -62,8 +67,31 @@ class RawMail:
             count = counted.count(name)
             if count:
                 for value in self.values(name)[-count:]:
-                    found.update(canonical(one) for one in find_mailboxes(value))
+                    found.update(canonical(one) for one in _named(name, value))
         return frozenset(found)
+
+    def recipients(self, signed: Iterable[str]) -> frozenset[str]:
+        """`mailboxes` of To and Cc; "" stands among them for one that is there and cannot be read."""
+        covered = [name for name in signed if name in RECIPIENTS]
+        values = [value for name in {*covered} for value in self.values(name)[-covered.count(name) :]]
+        is_unclear = any(_is_unclear(value) for value in values)
+        return self.mailboxes(covered, RECIPIENTS) | ({""} if is_unclear else set())
+
+
+def _is_unclear(value: str) -> bool:
+    """Whether a To or Cc names somebody beside those who can be read."""
+    found = read_recipients(value)
+    return len(found.entries) < max(found.count, 1 if found.defects else 0) and may_hold_an_address(value)
+
+
+def _named(header: str, value: str) -> tuple[str, ...]:
+    """The mailboxes of one header by its own grammar; a malformed one names nobody."""
+    if header == "from":
+        return read_author(value).addresses
+    if header in ("to", "cc"):
+        return read_recipients(value).addresses
+    sole = parse_sole_mailbox(value)
+    return (sole,) if sole is not None else ()
 
 
 def read(content: bytes) -> RawMail:
@@ -84,15 +112,17 @@ def read(content: bytes) -> RawMail:
         lowered = name[1].decode("ascii").lower()
         if lowered in SIGNATURES and (len(line) > MAX_SIGNATURE or EMPTY.search(line)):
             return RawMail(content=content, headers=tuple(headers), doubt="it has a signature that is longer than any honest one")
-        headers.append((lowered, line[name.end() :].decode("utf-8", "replace").strip()))
-    return RawMail(content=content, headers=tuple(headers), doubt=_twice(headers))
+        headers.append((lowered, line[name.end() :].decode("utf-8", "replace").strip(" \t")))
+    return RawMail(content=content, headers=tuple(headers), doubt=_doubt(headers))
 
 
-def _twice(headers: list[tuple[str, str]]) -> str:
+def _doubt(headers: list[tuple[str, str]]) -> str:
     names = [name for name, _ in headers]
     for single in SINGLE:
         if names.count(single) > 1:
             return f"it has the header {single} more than once"
+    if names.count("dkim-signature") > MAX_SIGNATURES:
+        return "it has more signatures than any honest mail"
     return "" if "from" in names else "it has no From"
 
 

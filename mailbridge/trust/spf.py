@@ -1,72 +1,99 @@
-"""The forwarder's own envelope: SPF (RFC 7208) for Gmail's ``account+caf_=recipient@…``, of accounts that are listed.
+"""The forwarder's own envelope: Gmail's ``account+caf_=recipient@…``, of accounts that are listed, from Google's own servers (RFC 7208).
 
 Only this envelope says who forwarded, and only a pass counts; any other result means nothing, since honest forwards fail SPF every
-day. So what is needed of RFC 7208 is small: the mechanisms that large providers publish, without macros. The library for all of
-it, pyspf, has had no release since 2020 and brings its own resolver.
+day. Whose record is asked matters: the account's own domain may list a newsletter service, a shared host or a whole network, and
+each of their customers could write this envelope. Only the mail service writes it, so its record is asked (`SERVICES`).
+
+What is implemented of RFC 7208 is what services publish. Macros and ``ptr`` are read and never evaluated: where one would decide,
+the result is a permerror, which is no pass.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from mailbridge.core.addresses import canonical
+from mailbridge.core.addresses import canonical, parse_forwarding_envelope, split
 from mailbridge.trust import Finding, Proven, Unproven
 from mailbridge.trust.dns import Resolver
+from mailbridge.trust.policies import Malformed, Mechanism, is_policy, parse
+from mailbridge.trust.stamps import is_for_another
 
-CAF = re.compile(r"(?i)([^@+]{1,64})\+caf_=([^@]{1,320})@([^@]{1,253})")
+SERVICES: Mapping[str, tuple[str, ...]] = {"Google": ("_spf.google.com", "gmail.com")}
+"""Mail services that forward, and the domains whose sender policies name their servers. ``_spf.google.com`` is what Google has
+Workspace domains include, so it covers them whether they do or not; ``gmail.com`` is Google's own domain for everybody else."""
+
 MAX_LOOKUPS = 10
-"""Mechanisms that ask DNS, in one evaluation (RFC 7208 4.6.4)."""
+"""Terms that ask DNS, in one evaluation (RFC 7208 4.6.4)."""
 
-MAX_ADDRESSES = 10
+MAX_VOID = 2
+"""Questions without an answer, in one evaluation (4.6.4)."""
+
+MAX_EXCHANGERS = 10
+LABEL = re.compile(r"[!-\-/-~]{1,63}")
 Address = IPv4Address | IPv6Address
-
-
-class _Broken(Exception):  # noqa: N818  (a finding about the record)
-    """The record cannot be evaluated: RFC 7208's permerror, which is no pass."""
 
 
 @dataclass(slots=True)
 class _Budget:
     lookups: int = MAX_LOOKUPS
+    void: int = MAX_VOID
 
     def spend(self) -> None:
-        """Count one mechanism that asks DNS."""
+        """Count one term that asks DNS."""
         self.lookups -= 1
         if self.lookups < 0:
-            raise _Broken
+            raise Malformed
+
+    def answered(self, found: tuple[str, ...]) -> tuple[str, ...]:
+        """Count an answer that holds nothing."""
+        if not found:
+            self.void -= 1
+            if self.void < 0:
+                raise Malformed
+        return found
 
 
-async def check(mail_from: str, *, rcpt: str, peer: str, accounts: Iterable[str], dns: Resolver) -> Finding:
-    """Whether a listed account's own mail service has forwarded the mail to us.
+async def check(mail_from: str, *, rcpt: str, peer: str, accounts: Iterable[str], dns: Resolver, content: bytes = b"") -> Finding:
+    """Whether a listed account's own mail service has forwarded the mail to us. It speaks for that account and for nobody else.
+
+    ``content`` is the mail, whose topmost lines are the service's own and may contradict the envelope.
 
     Raises:
-        DnsUnavailable: the sender policy could not be looked up.
+        DnsUnavailable: the service's sender policy could not be looked up.
     """
-    found = CAF.fullmatch(mail_from)
-    if found is None:
+    if parse_forwarding_envelope(mail_from) is None:
         return Unproven(by="forwarder", why="its envelope is not that of a Gmail forward")
-    account = f"{found[1]}@{found[3]}"
-    if found[2].casefold() != rcpt.replace("@", "=").casefold():
+    account = forwarding_account(mail_from, rcpt=rcpt)
+    if not account:
         return Unproven(by="forwarder", why="its envelope names another recipient")
     if not is_listed(account, accounts):
         return Unproven(by="forwarder", why="the account that forwards is not listed")
-    try:
-        address = ip_address(peer)
-    except ValueError:
+    address = address_of(peer)
+    if address is None:
         return Unproven(by="forwarder", why="the address of the sending server is not known")
-    verdict = await evaluate(found[3].lower(), address, dns)
+    verdict = await is_of("Google", address, dns)
     if verdict != "pass":
-        return Unproven(by="forwarder", why=f"{found[3].lower()} does not send from this server (SPF {verdict})")
+        return Unproven(
+            by="forwarder", why=f"the sending server is not Google's, which alone writes this envelope (SPF {verdict})"
+        )
+    if is_for_another(content, account):
+        return Unproven(by="forwarder", why="Google took it in for another mailbox than the one that its envelope names")
     return Proven(
         by="forwarder",
-        detail=f"forwarded by a listed account at {found[3].lower()}",
+        detail=f"forwarded by a listed account at {split(account)[1].lower()}",
         named=frozenset({canonical(account)}),
-        is_forwarders=True,
+        sure=frozenset({canonical(account)}),
     )
+
+
+def forwarding_account(mail_from: str, *, rcpt: str) -> str:
+    """The account in Gmail's envelope for a forward to this recipient; ``""`` where it is none, or for another."""
+    account, destination = parse_forwarding_envelope(mail_from) or ("", "")
+    return account if destination.casefold() == rcpt.replace("@", "=").casefold() else ""
 
 
 def is_listed(account: str, accounts: Iterable[str]) -> bool:
@@ -75,96 +102,117 @@ def is_listed(account: str, accounts: Iterable[str]) -> bool:
     return any(fnmatchcase(folded, one.casefold()) if "*" in one else canonical(one) == canonical(account) for one in accounts)
 
 
+def address_of(peer: str) -> Address | None:
+    """The address of the server that we talk to, an IPv4 address in IPv6's clothes (``::ffff:192.0.2.1``) as what it is."""
+    try:
+        address = ip_address(peer)
+    except ValueError:
+        return None
+    return _plain(address)
+
+
+async def is_of(service: str, address: Address, dns: Resolver) -> str:
+    """Whether a server is of one of `SERVICES`: ``pass``, or another result of SPF.
+
+    Raises:
+        DnsUnavailable: it is not known.
+    """
+    verdict = "none"
+    for domain in SERVICES[service]:
+        verdict = await evaluate(domain, address, dns)
+        if verdict == "pass":
+            break
+    return verdict
+
+
 async def evaluate(domain: str, address: Address, dns: Resolver) -> str:
     """SPF's result: ``pass``, ``fail``, ``softfail``, ``neutral``, ``none`` or ``permerror``.
 
     Raises:
         DnsUnavailable: RFC 7208's temperror.
     """
+    name = domain.rstrip(".")
+    if not _is_name(name) or "." not in name:
+        return "none"  # 4.3
     try:
-        return await _evaluate(domain, address, dns, _Budget())
-    except _Broken:
+        return await _evaluate(name.lower(), _plain(address), dns, _Budget())
+    except Malformed:
         return "permerror"
 
 
 async def _evaluate(domain: str, address: Address, dns: Resolver, budget: _Budget) -> str:
-    records = [one for one in await dns.txt(domain) if one.lower() == "v=spf1" or one.lower().startswith("v=spf1 ")]
-    if len(records) != 1:
-        if records:
-            raise _Broken
+    records = [one for one in await dns.txt(domain) if is_policy(one)]
+    if len(records) > 1:
+        raise Malformed
+    if not records:
         return "none"
-    terms = records[0].split()[1:]
-    for term in terms:
-        if re.match(r"(?i)(?:redirect|exp|[a-z][a-z0-9_.-]*)=", term):
-            continue
-        result = {"+": "pass", "-": "fail", "~": "softfail", "?": "neutral"}.get(term[0])
-        mechanism = term[1:] if result else term
+    policy = parse(records[0])
+    for mechanism in policy.mechanisms:
         if await _matches(mechanism, domain, address, dns, budget):
-            return result or "pass"
-    target = next((term.partition("=")[2] for term in terms if term.lower().startswith("redirect=")), None)
-    if target is None:
+            return mechanism.result
+    if policy.redirect is None:
         return "neutral"
     budget.spend()
-    result = await _evaluate(_plain(target), address, dns, budget)
+    result = await _evaluate(_expanded(policy.redirect), address, dns, budget)
     if result == "none":
-        raise _Broken
+        raise Malformed
     return result
 
 
-async def _matches(mechanism: str, domain: str, address: Address, dns: Resolver, budget: _Budget) -> bool:
-    name, colon, value = mechanism.partition(":")
-    name, slash, _ = name.lower().partition("/")
-    match name:
+async def _matches(mechanism: Mechanism, domain: str, address: Address, dns: Resolver, budget: _Budget) -> bool:
+    match mechanism.kind:
         case "all":
             return True
         case "ip4" | "ip6":
-            return _is_in(value, address)
+            return mechanism.network is not None and address in mechanism.network
+    budget.spend()
+    target = _expanded(mechanism.domain) if mechanism.domain else domain
+    match mechanism.kind:
         case "include":
-            budget.spend()
-            result = await _evaluate(_plain(value), address, dns, budget)
+            result = await _evaluate(target, address, dns, budget)
             if result == "none":
-                raise _Broken
+                raise Malformed
             return result == "pass"
-        case "a" | "mx":
-            budget.spend()
-            target, four, six = _target(mechanism, has_value=bool(colon), has_length=bool(slash) or "/" in value, domain=domain)
-            hosts = (target,) if name == "a" else (await dns.exchangers(target))[:MAX_ADDRESSES]
-            for host in hosts:
-                for one in (await dns.addresses(host))[: MAX_ADDRESSES * 2]:
-                    length = four if ":" not in one else six
-                    if _is_in(f"{one}/{length}", address):
-                        return True
-            return False
         case "exists":
-            budget.spend()
-            return any(":" not in one for one in await dns.addresses(_plain(value)))
-        case "ptr":
-            budget.spend()
-            return False  # RFC 7208 5.5: should not be published, and not be relied on
+            return bool(budget.answered(await _addresses(target, 4, dns)))
+        case "a":
+            return await _is_host(target, mechanism, address, dns, budget)
+        case "mx":
+            hosts = budget.answered(await dns.exchangers(target) if _is_name(target) else ())
+            if len(hosts) > MAX_EXCHANGERS:
+                raise Malformed
+            for host in hosts:
+                if await _is_host(host, mechanism, address, dns, budget):
+                    return True
+            return False
         case _:
-            raise _Broken
+            raise Malformed  # ptr: 5.5 has nobody publish it, and asking for names of a stranger's address is not worth it
 
 
-def _target(mechanism: str, *, has_value: bool, has_length: bool, domain: str) -> tuple[str, int, int]:
-    """Domain and prefix lengths of ``a`` and ``mx``: ``a:host/24//64``."""
-    rest = mechanism.partition(":")[2] if has_value else mechanism
-    host, _, lengths = rest.partition("/") if has_length else (rest, "", "")
-    four, _, six = lengths.partition("//") if not lengths.startswith("/") else ("", "", lengths[1:])
-    try:
-        sizes = int(four or 32), int(six or 128)
-    except ValueError:
-        raise _Broken from None
-    return (_plain(host) if has_value else domain), *sizes
+async def _is_host(host: str, mechanism: Mechanism, address: Address, dns: Resolver, budget: _Budget) -> bool:
+    length = mechanism.four if address.version == 4 else mechanism.six
+    found = budget.answered(await _addresses(host, address.version, dns))
+    return any(address in ip_network(f"{one}/{length}", strict=False) for one in found)
 
 
-def _plain(name: str) -> str:
-    if "%" in name or not name or len(name) > 253:
-        raise _Broken  # macros are for senders' own bookkeeping; a record with them is no pass here
-    return name.lower().rstrip(".")
+async def _addresses(host: str, version: int, dns: Resolver) -> tuple[str, ...]:
+    """A host's addresses of one version."""
+    if not _is_name(host):
+        return ()
+    return tuple(one for one in await dns.addresses(host) if (":" in one) == (version == 6))
 
 
-def _is_in(network: str, address: Address) -> bool:
-    try:
-        return address in ip_network(network, strict=False)
-    except ValueError:
-        raise _Broken from None
+def _expanded(domain: str) -> str:
+    """A domain-spec as a name; macros are for senders' own bookkeeping, and none that decides is taken."""
+    if "%" in domain:
+        raise Malformed
+    return domain.lower().rstrip(".")
+
+
+def _is_name(name: str) -> bool:
+    """Whether DNS can be asked for it."""
+    return len(name) <= 253 and all(LABEL.fullmatch(label) for label in name.rstrip(".").split("."))
+
+
+def _plain(address: Address) -> Address:
+    return getattr(address, "ipv4_mapped", None) or address

@@ -2,7 +2,8 @@
 
 What stock uvicorn 0.54 leaves open, seen: a request that never comes to its end keeps its connection for ever, octet by octet or in
 silence; so does one whose body goes on behind an answer, and one whose answer is not read. Octets that are no HTTP are refused in plain text while the request before
-them is still at work, whose answer then fails with a traceback in the log.
+them is still at work, whose answer then fails with a traceback in the log. h11 0.16 reads a request with Content-Length and
+Transfer-Encoding by the second alone; a proxy that reads the first sees another request behind it (request smuggling).
 """
 
 from __future__ import annotations
@@ -33,12 +34,36 @@ class Bounds:
 
 BOUNDS = Bounds()
 
+MOST_INCOMPLETE = 65_536
+"""Octets of a head that has not come in whole; more is no request."""
+
+
+class StrictReader(h11.Connection):
+    """h11's reading of a connection, less the requests whose length two readers may take for different ones (RFC 9112, 6.1 and 6.3).
+
+    h11 itself refuses lengths that differ, lengths that are no number, and every coding but ``chunked``.
+    """
+
+    def next_event(self) -> Any:
+        """See `h11.Connection.next_event`.
+
+        Raises:
+            h11.RemoteProtocolError: also for a request with both framings, and for a coding in HTTP/1.0, which has none.
+        """
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            names = {name for name, _ in event.headers}
+            if b"transfer-encoding" in names and (b"content-length" in names or event.http_version < b"1.1"):
+                raise h11.RemoteProtocolError("the length of the request can be read in two ways")
+        return event
+
 
 class Connection(H11Protocol):
     """What `uvicorn.Config` takes as ``http``, once its first argument is given. Built by uvicorn for each connection."""
 
     def __init__(self, bounds: Bounds, **given: Any) -> None:
         super().__init__(**given)
+        self.conn = StrictReader(h11.SERVER, MOST_INCOMPLETE)
         self._bounds = bounds
         self._awaited: tuple[object, object] = (None, None)
         self._deadline: asyncio.TimerHandle | None = None

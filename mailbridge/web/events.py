@@ -86,7 +86,10 @@ class EventsApi:
                 quiet_since = loop.time()
                 yield ": still here\n\n"
             await bell.wait(quiet_since + KEEP_ALIVE - loop.time())
-            await asyncio.sleep(looked_at + LOOK_SOONEST - loop.time())
+            now = loop.time()
+            if now - looked_at < LOOK_SOONEST:
+                # All streams that looked a moment ago look again at the same moment, and so together.
+                await asyncio.sleep(LOOK_SOONEST - now % LOOK_SOONEST)
 
     async def _look(self, after: int) -> tuple[JournalLine, ...]:
         """What is new. Streams that are as far as each other, and are woken together, look once for all of them."""

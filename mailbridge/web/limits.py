@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
+
+from mailbridge.core.buckets import TokenBuckets
 
 MOST_BODY = 65_536
 """Octets of a request's body; Skyvern's polls have under 300."""
@@ -18,27 +19,18 @@ BODY_PATIENCE = 10.0
 
 
 class RateLimit:
-    """A token bucket a client: ``burst`` requests at once, ``rate`` a second in the long run."""
+    """``burst`` requests of a client at once, ``rate`` a second in the long run."""
 
     MOST_CLIENTS = 10_000
     """Clients that are remembered; beyond it the one that was silent longest is forgotten."""
 
     def __init__(self, *, rate: float, burst: int, now: Callable[[], float]) -> None:
-        self._rate = rate
-        self._burst = float(burst)
         self._now = now
-        self._clients: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._buckets = TokenBuckets(rate=rate, burst=burst, most_keys=self.MOST_CLIENTS)
 
     def take(self, client: str) -> float:
         """Take one. Returns 0, or the seconds after which to come back."""
-        now = self._now()
-        left, at = self._clients.pop(client, (self._burst, now))
-        left = min(self._burst, left + (now - at) * self._rate)
-        is_free = left >= 1
-        self._clients[client] = (left - 1 if is_free else left, now)
-        if len(self._clients) > self.MOST_CLIENTS:
-            self._clients.popitem(last=False)
-        return 0.0 if is_free else (1 - left) / self._rate
+        return self._buckets.take(client or "nobody", self._now())
 
 
 def client_of(request: Request) -> str:

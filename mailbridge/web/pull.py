@@ -45,6 +45,11 @@ POLLS_AGAIN = timedelta(seconds=35)
 
 RATE = 20.0
 BURST = 200
+"""Signed polls that one client may make in the long run (a second), and at once; Skyvern makes one in ten seconds for each run."""
+
+STRANGERS_RATE = 20.0
+STRANGERS_BURST = 200
+"""The same for requests without a valid signature, which are counted apart: they never use up what a signed poll needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +79,16 @@ class Ids:
         return " ".join(one for one in (self.workflow_run_id, self.task_id) if one) or self.workflow_permanent_id or ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullPolicy:
+    """What a reload may change: the keys that polls are signed with, and for how long a consumed code is given again."""
+
+    keys: Sequence[PullKey]
+    grace: timedelta
+
+
 class Pull:
-    """Answers polls. ``keys`` and ``grace`` may be replaced while it runs."""
+    """Answers polls. ``policy`` is asked for each of them."""
 
     def __init__(
         self,
@@ -86,9 +99,9 @@ class Pull:
         waiting: Waiting,
         now: Callable[[], datetime],
         metrics: Metrics,
-        keys: Sequence[PullKey],
-        grace: timedelta,
+        policy: Callable[[], PullPolicy],
         polls: RateLimit | None = None,
+        strangers: RateLimit | None = None,
     ) -> None:
         self._codes = codes
         self._vault = vault
@@ -97,8 +110,8 @@ class Pull:
         self._now = now
         self._metrics = metrics
         self._polls = polls or RateLimit(rate=RATE, burst=BURST, now=time.monotonic)
-        self.keys = keys
-        self.grace = grace
+        self._policy = policy
+        self._strangers = strangers or RateLimit(rate=STRANGERS_RATE, burst=STRANGERS_BURST, now=time.monotonic)
 
     def routes(self) -> Sequence[BaseRoute]:
         """``POST /skyvern/totp/{identifier}``, where the identifier may also be a name that nobody can guess."""
@@ -107,17 +120,17 @@ class Pull:
     async def answer(self, request: Request) -> Response:
         """One poll: always 200 for a signed one, with ``""`` while there is no code.
 
+        The signature comes before any count: whoever sends unsigned requests, from wherever, takes nothing from those that are signed.
+        What an unsigned one costs is bounded by the size of its body, which is limited before it is hashed.
+
         Raises:
             HTTPException: 401 without a valid signature, whatever the identifier; 413, 429.
         """
-        try:
-            limit(self._polls, request)
-        except HTTPException:
-            self._metrics.pull("limited")
-            raise
         written = request.path_params["identifier"]
         identifier = self._names.identifier(written) or written
-        ids = read_ids(await self._signed_body(request, identifier))
+        body = await self._signed_body(request, identifier)
+        self._count(self._polls, request)
+        ids = read_ids(body)
         try:
             code = await self._code(identifier, ids)
         except StoreUnavailable:
@@ -133,15 +146,23 @@ class Pull:
             body = await body_of(request)
             if self._is_signed(body, given[0].lower(), identifier):
                 return body
+        self._count(self._strangers, request)
         self._metrics.pull("unsigned")
         raise HTTPException(
             401, "not signed by a key that is known here for this identifier: [pull] keys must hold Skyvern's newest API key"
         )
 
+    def _count(self, bucket: RateLimit, request: Request) -> None:
+        try:
+            limit(bucket, request)
+        except HTTPException:
+            self._metrics.pull("limited")
+            raise
+
     def _is_signed(self, body: bytes, signature: bytes, identifier: str) -> bool:
         """Every key is tried, whatever the first ones say, so that the time tells nothing of which it was."""
         is_good = False
-        for key in self.keys:
+        for key in self._policy().keys:
             expected = hmac.new(key.secret.reveal().encode(), body, hashlib.sha256).hexdigest().encode()
             is_good |= hmac.compare_digest(expected, signature) and key.serves(identifier)
         return is_good
@@ -156,7 +177,7 @@ class Pull:
             await self._codes.note(identifier, way="pull", reader=ids.run, what=made.what, is_consumed=False)
             return _fit(made.code)
         is_new = not ids.run and wait.asked == 1
-        poll = Poll(identifier=identifier, run=ids.run, runs=ids.all, grace=self.grace, is_new=is_new)
+        poll = Poll(identifier=identifier, run=ids.run, runs=ids.all, grace=self._policy().grace, is_new=is_new)
         code = await self._codes.pull(poll)
         return None if code is None else _fit(code.value)
 

@@ -14,7 +14,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from mailbridge.net import bind, name_of
-from mailbridge.web.connection import BOUNDS, Bounds, Connection
+from mailbridge.web.connection import BOUNDS, MOST_INCOMPLETE, Bounds, Connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ async def serve_app(app: ASGIApp, *, listen: str, bounds: Bounds = BOUNDS) -> As
         server_header=False,
         date_header=True,
         timeout_graceful_shutdown=1,
-        h11_max_incomplete_event_size=65_536,
+        h11_max_incomplete_event_size=MOST_INCOMPLETE,
         ws="none",
     )
     bound = bind(listen)

@@ -60,6 +60,26 @@ RECIPIENTS = {
 }
 
 
+LETTER = FORGED.partition(b"DATA\r\n")[2]
+CAF = b"MAIL FROM:<ann+caf_=codes=bridge.example@gmail.com>\r\n"
+TRICKS: dict[str, tuple[bytes, ...]] = {
+    "a proxy's line of Google's address": (b"PROXY TCP4 127.0.0.9 127.0.0.1 25 25\r\n" + HELLO, CAF + TO + b"DATA\r\n", LETTER),
+    "XCLIENT of Google's address": (HELLO, b"XCLIENT ADDR=127.0.0.9 NAME=mail.google.com\r\n", CAF + TO + b"DATA\r\n", LETTER),
+    "XFORWARD of Google's address": (HELLO, b"XFORWARD ADDR=127.0.0.9\r\n", CAF + TO + b"DATA\r\n", LETTER),
+    "Google's name in the greeting": (b"EHLO mail-oi1-f182.google.com\r\n", CAF + TO + b"DATA\r\n", LETTER),
+    "Google's address in the greeting": (b"EHLO [127.0.0.9]\r\n", CAF + TO + b"DATA\r\n", LETTER),
+    "a sender with a word behind it": (HELLO, CAF.replace(b"\r\n", b" AUTH=<> BODY=8BITMIME\r\n") + TO + b"DATA\r\n", LETTER),
+    "two senders": (HELLO, SENDER + CAF + TO + b"DATA\r\n", LETTER),
+    "a sender taken back": (HELLO, CAF + b"RSET\r\n" + SENDER + TO + b"DATA\r\n", LETTER),
+    "in chunks": (HELLO, SENDER + TO, b"BDAT %d LAST\r\n" % len(LETTER) + LETTER),
+    "a login": (HELLO, b"AUTH PLAIN AG9wZXJhdG9yAG9wZXJhdG9y\r\n", SENDER + TO + b"DATA\r\n", LETTER),
+    "a recipient in UTF-8": (HELLO, SENDER.replace(b"\r\n", b" SMTPUTF8\r\n") + b"RCPT TO:<c\xd0\xbedes@bridge.example>\r\n", b"DATA\r\n", LETTER),
+    "a debugging command": (HELLO, b"DEBUG\r\nWIZ\r\nVRFY otp\r\nEXPN codes\r\n", SENDER + TO + b"DATA\r\n", LETTER),
+    "data before the answer": (HELLO, SENDER + TO + b"DATA\r\n" + LETTER),
+}  # fmt: skip
+"""Dialogues that want to be taken for somebody else's; the letter in them is a forgery of Acme's."""
+
+
 def every() -> dict[str, Dialogue]:
     """The whole set by name."""
     found: dict[str, Dialogue] = {}
@@ -75,6 +95,8 @@ def every() -> dict[str, Dialogue]:
             mails=0,
             heard=(rb"\r\n5\d\d 5", rb"\r\n503 "),
         )
+    for name, parts in TRICKS.items():
+        found[name] = Dialogue(parts=parts, mails=1)
     found["commands behind STARTTLS in one segment"] = Dialogue(
         parts=(HELLO, b"STARTTLS\r\n" + SENDER + TO + b"DATA\r\n" + HARMLESS + b"\r\n.\r\n"), mails=1
     )

@@ -56,9 +56,18 @@ def by_evil(content: bytes, **more: object) -> bytes:
     return signer.dkim(content, "evil.example", private=signer.key("evil"), **more)  # type: ignore[arg-type]
 
 
-def sealed(content: bytes, domain: str, *, private: str = "evil", instance: int = 1, **more: str) -> bytes:
+def sealed(
+    content: bytes,
+    domain: str,
+    *,
+    private: str = "evil",
+    instance: int = 1,
+    results: str = PASS,
+    cv: str | None = None,
+    darn: str = "",
+) -> bytes:
     """Sealed under a name, with the attacker's key unless another is named."""
-    return signer.arc(content, domain, results=more.pop("results", PASS), instance=instance, private=signer.key(private), **more)
+    return signer.arc(content, domain, results=results, instance=instance, private=signer.key(private), cv=cv, darn=darn)
 
 
 def every() -> dict[str, Attack]:

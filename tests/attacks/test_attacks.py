@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from mailbridge.config import settings as s
-from tests.attacks import dialogues, forgeries
+from mailbridge.core.addresses import canonical
+from tests.attacks import dialogues, forgeries, misnamed
 from tests.attacks.forgeries import ANN, BOUND, CODES, STRICT, TOKEN, TOKEN_BOUND, Attack, by_acme, code, confirm, link, sealed
 from tests.peers import signer
 from tests.peers.house import House, house
@@ -22,6 +23,7 @@ SLOWEST = 5.0
 
 ATTACKS = forgeries.every()
 DIALOGUES = dialogues.every()
+MISNAMED = dict(misnamed.every())
 
 opened: list[str] = []
 
@@ -75,12 +77,13 @@ def publish(one: House) -> None:
     )
     one.dns.txt("s1._domainkey.huge.example", "v=DKIM1; p=" + "A" * 9_000)
     one.dns.txt("s1._domainkey.junk.example", "v=DKIM1; p=AAAABBBBCCCCDDDD")
-    one.dns.txt("gmail.com", "v=spf1 ip4:127.0.0.9 ~all")
+    one.dns.txt("gmail.com", "v=spf1 redirect=_spf.google.com")
+    one.dns.txt("_spf.google.com", "v=spf1 ip4:127.0.0.9 ~all")
 
 
 def test_the_set_is_as_large_as_it_says() -> None:
-    """At least 120 cases, each under a name of its own."""
-    assert len(ATTACKS) + len(DIALOGUES) >= 120
+    """At least 200 cases, each under a name of its own; the rows of `tests/attacks/test_rows.py` come to these."""
+    assert len(ATTACKS) + len(DIALOGUES) >= 200
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -99,14 +102,35 @@ def test_no_forged_mail_is_pushed(home: House, name: str) -> None:
     assert opened == []
 
 
+@pytest.mark.parametrize("name", MISNAMED)
+def test_no_genuine_mail_is_pushed_for_somebody_whom_it_only_shows(home: House, name: str) -> None:
+    """What a site has sent to somebody else is pushed for him or for nobody, however he calls himself: never for whom his name shows."""
+    attack = MISNAMED[name]
+    reply = home.send(attack.build(), rcpt=attack.rcpt, mail_from=attack.mail_from)
+    assert reply.code == 250, reply.text
+    pushed = [row.draft.identifier for row in home.deliveries(reply.mail_id)]
+    assert canonical(ANN) not in map(canonical, pushed)
+    assert pushed in ([], ["m@evil.example"], ["m@gmail.com"])
+    assert home.row(reply.mail_id).verdict in ("code", "link"), "it is held for another reason than the one that is tested"
+
+
+@pytest.mark.parametrize("name", misnamed.CONFIRMATIONS)
+def test_googles_question_about_another_account_waits_for_a_person(home: House, name: str) -> None:
+    """Google's own question about an account that shows the listed one is kept with its link, and not answered."""
+    row = home.row(home.send(misnamed.question(name), rcpt=CODES).mail_id)
+    assert row.verdict == "confirmation"
+    assert row.confirm_link is not None
+    assert opened == []
+
+
 @pytest.mark.parametrize("name", DIALOGUES)
 def test_no_dialogue_smuggles_a_mail(home: House, name: str) -> None:
     """However a dialogue is written, no more mails come of it than the honest reading has, and none of them is pushed."""
     case, before = DIALOGUES[name], home.pushed()
-    stored = home.do(lambda: home.running.store.mails.page(limit=1))
+    stored = home.do(lambda: home.running.engine.store.mails.page(limit=1))
     last = stored[0].id if stored else 0
     heard = home.talk(*case.parts)
-    taken = home.do(lambda: home.running.store.mails.page(limit=50))
+    taken = home.do(lambda: home.running.engine.store.mails.page(limit=50))
     mails = [row for row in taken if row.id > last]
     assert len(mails) <= case.mails, heard
     for pattern in case.heard:
@@ -123,8 +147,34 @@ HONEST: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "signed link": (lambda: by_acme(link()), CODES, ANN),
     "signed link to a subdomain": (lambda: by_acme(link("app.acme.example")), TOKEN, ANN),
     "unsigned code, unguessable address": (lambda: mail("Your verification code is 713111."), TOKEN, ANN),
+    "signed code, to a quoted name": (
+        lambda: by_acme(mail("Your verification code is 713333.", to=f'"Smith, Ann" <{ANN}>')),
+        BOUND,
+        ANN,
+    ),
+    "signed code, to a name that should be quoted": (
+        lambda: by_acme(mail("Your verification code is 713444.", to=f"Smith, Ann <{ANN}>")),
+        BOUND,
+        ANN,
+    ),
+    "signed code, to a group": (
+        lambda: by_acme(mail("Your verification code is 713555.", to=f"Team: Bob <bob@corp.example>, {ANN};")),
+        BOUND,
+        ANN,
+    ),
+    "signed code, from a name that should be quoted": (
+        lambda: by_acme(mail("Your verification code is 713666.", sender="Acme, Inc. [x] <no-reply@acme.example>")),
+        STRICT,
+        ANN,
+    ),
     "sealed by Google": (
-        lambda: sealed(b"Delivered-To: b@corp.example\r\n" + code(to="undisclosed:;"), "google.com", private="google"),
+        lambda: sealed(
+            b"Delivered-To: b@corp.example\r\n" + sealed(code(to="undisclosed:;"), "google.com", private="google"),
+            "google.com",
+            private="google",
+            instance=2,
+            darn="bridge.example",
+        ),
         BOUND.replace("otp", "codes"),
         "b@corp.example",
     ),
@@ -143,7 +193,10 @@ def test_the_honest_mail_of_each_class_is_pushed(home: House, name: str) -> None
 
 
 def test_googles_own_confirmation_keeps_its_link(home: House) -> None:
-    """Signed by google.com and written to the address that it came to, the confirmation has its link; for a listed account it is opened."""
+    """Signed by google.com and written to the address that it came to, the confirmation has its link; for a listed account it is opened.
+
+    It is opened behind all that were kept for a person before, and is the only one.
+    """
     reply = home.send(signer.dkim(confirm(), "google.com", private=signer.key("google")), rcpt=CODES)
     row = home.row(reply.mail_id)
     assert row.verdict == "confirmation"

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from mailbridge.config import settings as s
+from mailbridge.config.rulepack import rule_texts
 from mailbridge.core.extraction import Verdict
 from mailbridge.core.mail import Envelope
-from mailbridge.intake.gate import Deferred, Gate, Held, Passed, policy_of
+from mailbridge.intake.gate import Gate, Held, Passed, Undecided, policy_of
 from mailbridge.intake.guide import guide_of
 from mailbridge.intake.understand import Understander
 from mailbridge.intake.wire import Request
@@ -84,13 +85,14 @@ def judged(contents: dict[str, bytes], rcpt: str) -> dict[str, tuple[str | None,
 
     async def go() -> dict[str, tuple[str | None, str]]:
         settings = s.Settings(domains=s.DomainSettings(accept=("bridge.example.net",)), address=(s.AddressSettings(rcpt=SECRET),))
-        understand = Understander(guide_of(settings))
+        understand = Understander(guide_of(settings, rules=rule_texts(settings.rules)))
         found: dict[str, tuple[str | None, str]] = {}
         async with dns_server() as server:
             server.txt("arc._domainkey.google.com", signer.record(signer.key()))
             server.txt("arc._domainkey.microsoft.com", signer.record(signer.key()))
             dns = Dns(timeout=timedelta(seconds=3), nameservers=[server.address])
-            gate = Gate(policy=policy_of(settings, is_practice=False), dns=dns)
+            policy = policy_of(settings, is_practice=False)
+            gate = Gate(policy=lambda: policy, dns=dns)
             for name, content in contents.items():
                 server.txt(f"s1._domainkey.{author(content)}", signer.record(signer.key()))
                 understood = understand(Request(content=content, rcpt_to=(rcpt,), mail_from="b@vendor.example", now=LONG_AGO))
@@ -104,7 +106,7 @@ def judged(contents: dict[str, bytes], rcpt: str) -> dict[str, tuple[str | None,
                         found[name] = (judgement.identification.identifiers[0], judgement.by)
                     case Held():
                         found[name] = (None, " | ".join(map(str, judgement.failures)))
-                    case Deferred():
+                    case Undecided():
                         raise AssertionError(judgement.reason)
         return found
 
@@ -149,7 +151,8 @@ OWN = {
     "Proton": ("", "X-Pm-Forwarded-From: a7@proton.me\nX-Original-To: a7@proton.me", "a7@proton.me", "a7@proton.me"),
     "an alias of Postfix": ("", "X-Original-To: a8@fwd.example\nDelivered-To: codes@bridge.example.net", "a8@fwd.example", "a8@fwd.example"),
     "Exchange, blind copy": ("microsoft", "X-MS-Exchange-ForwardingLoop: a9@corp.example;0b1f", "undisclosed-recipients:;", None),
-    "several recipients": ("", "X-Original-To: b1@corp.example", "b2@corp.example, b1@corp.example", "b1@corp.example"),
+    "several recipients": ("", "X-Original-To: b1@corp.example", "b2@corp.example, b1@corp.example", None),
+    "several recipients, by Gmail": ("google", "X-Forwarded-For: b1@corp.example codes@bridge.example.net\nDelivered-To: b1@corp.example", "b2@corp.example, b1@corp.example", "b1@corp.example"),
 }  # fmt: skip
 """Forwarder, its stamps, the To header, and the identifier; None where it is held."""
 

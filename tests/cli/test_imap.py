@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mailbridge.app import bridge
+from mailbridge.app.daemon import bridge
 from mailbridge.config.settings import (
     CanarySettings,
     HttpSettings,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mailbridge.config.load import Loaded, find, load
+from mailbridge.config.load import Loaded, load
+from mailbridge.config.places import find
 from mailbridge.config.problems import ConfigError
 from mailbridge.core.secret import Secret
 
@@ -157,11 +158,11 @@ BAD_FILES = {
     "unknown section": ("[skyven]\n", ["mailbridge.toml:1: skyven: unknown section; did you mean skyvern?"]),
     "unknown key of a table": (
         '[[address]]\nrcpt = "a@b.example"\nidentifer = "x"\n',
-        ["mailbridge.toml:1 ([[address]] number 1): [[address]] identifer: unknown key; did you mean identifier?"],
+        ["mailbridge.toml:1: [[address]] identifer: unknown key; did you mean identifier?"],
     ),
     "a key that a table needs": (
         '[[address]]\nidentifier = "x"\n',
-        ["mailbridge.toml:1 ([[address]] number 1): [[address]] needs rcpt"],
+        ["mailbridge.toml:1: [[address]] needs rcpt"],
     ),
     "a section that is none": ("smtp = 1\n", ["mailbridge.toml: smtp must be a section: [smtp]"]),
     "a table that is none": (

@@ -96,7 +96,7 @@ def test_a_mistake_is_named_with_its_mend(tmp_path: Path, table: str) -> None:
 
 def test_two_accounts_need_two_names(tmp_path: Path) -> None:
     """Health, logs and kept permissions go by the name."""
-    with pytest.raises(ConfigError, match="names more than one account"):
+    with pytest.raises(ConfigError, match=r"is listed twice; the first is at .*toml:1"):
         loaded(tmp_path, GOOD + GOOD)
 
 

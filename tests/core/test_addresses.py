@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailbridge.core.addresses import canonical, find_mailboxes, parse_mailbox, parse_return_path, split
+from mailbridge.core.addresses import (
+    canonical,
+    parse_forwarding_envelope,
+    parse_mailbox,
+    parse_return_path,
+    parse_return_path_header,
+    parse_sole_mailbox,
+    split,
+)
 
 LONG = "a" * 64
 
@@ -128,7 +136,6 @@ def test_reading_is_quick_whatever_it_is(text: str) -> None:
     began = time.perf_counter()
     parse_mailbox(text)
     parse_return_path(text)
-    find_mailboxes(text)
     assert time.perf_counter() - began < 0.2
 
 
@@ -141,6 +148,21 @@ def test_reading_is_quick_whatever_it_is(text: str) -> None:
         ("a.nn@corp.example", "ann@corp.example", False),
         ("+tag@corp.example", "+other@corp.example", False),
         ("ann@corp.example", "bob@corp.example", False),
+        ("ann@corp.example.", "ann@corp.example", True),
+        ("a.nn+x@googlemail.com.", "ANN@Gmail.Com", True),
+        ("ann@gmail.com.evil.example", "ann@gmail.com", False),
+        ("ann@mail.gmail.com", "ann@gmail.com", False),
+        ("a.nn@gmail.co", "ann@gmail.co", False),
+        ("ann@gmail.c\u03bfm", "ann@gmail.com", False),
+        ("ann@corp\u3002example", "ann@corp.example", False),
+        ("\uff41nn@corp.example", "ann@corp.example", False),
+        ("a\u017fk@corp.example", "ask@corp.example", False),
+        ("as\u212a@corp.example", "ask@corp.example", False),
+        ("stra\u00dfe@corp.example", "strasse@corp.example", False),
+        ("ann@\ufb01x.example", "ann@fix.example", False),
+        ("ann@xn--crp-0na.example", "ann@c\u00f6rp.example", False),
+        ("...@gmail.com", "@gmail.com", False),
+        ("ann", "@ann", True),
     ],
 )
 def test_one_mailbox_has_many_spellings(one: str, other: str, is_same: bool) -> None:
@@ -148,9 +170,84 @@ def test_one_mailbox_has_many_spellings(one: str, other: str, is_same: bool) -> 
     assert (canonical(one) == canonical(other)) is is_same
 
 
-def test_mailboxes_are_found_in_running_text() -> None:
-    """In order, each once, and no part of something else for one."""
-    text = "From ann@corp.example, <bob@corp.example>; ann@corp.example and x..y@z.example, c@d.example. (e@f.example)"
-    assert find_mailboxes(text) == ("ann@corp.example", "bob@corp.example", "c@d.example", "e@f.example")
-    assert find_mailboxes(text, limit=1) == ("ann@corp.example",)
+def test_an_address_is_cut_at_its_last_at() -> None:
+    """Local part and domain."""
     assert split("a@b@c") == ("a@b", "c")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ann@corp.example", "ann@corp.example"),
+        ("<ann@corp.example>", "ann@corp.example"),
+        (" \t<ann@corp.example> ", "ann@corp.example"),
+        ("Ann <ann@corp.example>", None),
+        ("ann@corp.example, bob@corp.example", None),
+        ("ann@corp.example (Ann)", None),
+        ("<<ann@corp.example>>", None),
+        ("<ann@corp.example", None),
+        ("ann@corp.example>", None),
+        ("< ann@corp.example>", None),
+        ("ann@corp.example\u00a0", None),
+        ("ann@corp.example\x1f", None),
+        ("<>", None),
+        ("", None),
+    ],
+)
+def test_a_sole_mailbox_is_all_of_its_text(text: str, expected: str | None) -> None:
+    """Angles and blanks around it are all that may stand beside it."""
+    assert parse_sole_mailbox(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("<bounces@acme.example>", "bounces@acme.example"),
+        ("bounces@acme.example", "bounces@acme.example"),
+        (f"<{'a' * 300}+caf_=x=y.example@corp.example>", f"{'a' * 300}+caf_=x=y.example@corp.example"),
+        ("<>", ""),
+        ("", ""),
+        ('"ann@corp.example"@evil.example', ""),
+        ("Ann <ann@corp.example>", ""),
+        ("<<ann@corp.example>>", ""),
+        ("<ann@corp.example> ann@corp.example", ""),
+    ],
+)
+def test_a_return_path_header_is_an_address_or_none(text: str, expected: str) -> None:
+    """The whole value, as long as an envelope's sender may be; the null sender is none."""
+    assert parse_return_path_header(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("mail_from", "expected"),
+    [
+        ("ann+caf_=codes=bridge.example@gmail.com", ("ann@gmail.com", "codes=bridge.example")),
+        ("ann+tag+caf_=codes=bridge.example@gmail.com", ("ann+tag@gmail.com", "codes=bridge.example")),
+        ("ann+caf_=x+caf_=y=z.example@corp.example", ("ann@corp.example", "x+caf_=y=z.example")),
+        ("o'ann+caf_=codes=bridge.example@corp.example", ("o'ann@corp.example", "codes=bridge.example")),
+        ("ann@corp.example+caf_=codes=bridge.example@evil.example", None),
+        ('"ann"+caf_=codes=bridge.example@corp.example', None),
+        ("SRS0=HHH=TT=gmail.com=ann+caf_=codes=bridge.example@evil.example", None),
+        ("SRS0+HHH=TT=gmail.com=ann+caf_=codes=bridge.example@evil.example", None),
+        ("prvs=1234567890=ann+caf_=codes=bridge.example@evil.example", None),
+        ("bounces+SRS=Ab1cD=YE=ann+caf_=codes=bridge.example@evil.example", None),
+        ("ann+caf_=codes=bridge.example@corp.example_x.evil.example", None),
+        ("ann+caf_=codes=bridge.example@corp.example\u00e9", None),
+        (".ann+caf_=codes=bridge.example@corp.example", None),
+        ("ann+caf_=@corp.example", None),
+        ("+caf_=codes=bridge.example@corp.example", None),
+        ("ann@corp.example", None),
+        ("", None),
+    ],
+)
+def test_only_gmails_own_envelope_names_an_account(mail_from: str, expected: tuple[str, str] | None) -> None:
+    """Whatever wraps such an envelope, or looks like one, names nobody."""
+    assert parse_forwarding_envelope(mail_from) == expected
+
+
+@given(st.text(alphabet="ann.+@\uff41\u017f\u212aSK\u00df.com", max_size=12), st.sampled_from(["gmail.com", "corp.example"]))
+def test_a_canonical_form_is_its_own(local: str, domain: str) -> None:
+    """Folding twice changes nothing, and what is not ASCII stays."""
+    folded = canonical(f"{local}@{domain}")
+    assert canonical(folded) == folded
+    assert {letter for letter in folded if ord(letter) > 127} <= {letter for letter in local if ord(letter) > 127}

@@ -36,6 +36,7 @@ def mail(
     html: str | None = None,
     cte: str | None = None,
     header: str | None = "made-up-made-up-made-up-123",
+    asker: str = "gus@gmail.com",
 ) -> bytes:
     """A confirmation in the words of the English ones, made for this test."""
     message = EmailMessage()
@@ -44,7 +45,7 @@ def mail(
     message["Subject"] = subject
     if header is not None:
         message["X-Google-Address-Confirmation"] = header
-    text = TEXT.format(asker="gus@gmail.com", bridge=BRIDGE, code=code, link=link, cancel=CANCEL)
+    text = TEXT.format(asker=asker, bridge=BRIDGE, code=code, link=link, cancel=CANCEL)
     if html is not None:
         message.set_content(html, subtype="html")
     else:
@@ -207,3 +208,55 @@ def test_every_known_form_in_the_collection(shared: Path) -> None:
         assert found.code == one.get("confirm_code"), one["file"]
         assert found.requester == one["original_recipient"], one["file"]
         assert not understood(content).extraction.verdict.is_pushed
+
+
+TWO = {
+    "a Workspace that is called so": (
+        "(#239314020) {ann} Forwarding Confirmation - Receive Mail from {m}",
+        "Thanks for using {ann}!",
+    ),
+    "a Workspace that is called so, in the text": (
+        "Gmail Forwarding Confirmation - Receive Mail from {m}",
+        "Thanks for using {ann}!",
+    ),
+    "a Workspace that is called so, in the subject": ("({ann} Forwarding Confirmation - Receive Mail from {m}", ""),
+    "a name in quotes": ('Gmail Forwarding Confirmation - Receive Mail from "{ann}" {m}', ""),
+    "a name before angles": ("Gmail Forwarding Confirmation - Receive Mail from {ann} <{m}>", ""),
+    "a name behind": ("Gmail Forwarding Confirmation - Receive Mail from {m} ({ann})", ""),
+    "a quoted local part": ('Gmail Forwarding Confirmation - Receive Mail from "{ann}"@evil.example', ""),
+    "two at signs": ("Gmail Forwarding Confirmation - Receive Mail from {ann}@evil.example", ""),
+    "an underscore": ("Gmail Forwarding Confirmation - Receive Mail from {ann}_x.evil.example", ""),
+    "a letter": ("Gmail Forwarding Confirmation - Receive Mail from {ann}\u00e9.evil.example", ""),
+    "a dot of another script": ("Gmail Forwarding Confirmation - Receive Mail from {ann}\u3002evil.example", ""),
+    "a mark that is part of it": ("Gmail Forwarding Confirmation - Receive Mail from !{ann}", "{m}"),
+    "a brace that is part of it": ("Gmail Forwarding Confirmation - Receive Mail from {{{ann}", "{m}"),
+    "words that touch": ("Gmail Forwarding Confirmation:{ann} {m}", ""),
+    "a link to it": ("Gmail Forwarding Confirmation - Receive Mail from {m}", "mailto:{ann}"),
+}
+
+
+@pytest.mark.parametrize("name", TWO)
+def test_of_two_accounts_none_is_the_one_who_asks(name: str) -> None:
+    """Whoever asks chooses words of Google's mail: where it names two accounts, or half of one, it waits for a person, link and all."""
+    subject, more = (text.format(ann="gus@gmail.com", m="m@evil.example") for text in TWO[name])
+    found = confirmed(mail(subject=subject, code=more, asker="m@evil.example"))
+    assert found is not None
+    assert (found.link, found.requester) == (LINK, None)
+
+
+@pytest.mark.parametrize("written", ["{}", "<{}>", "({})", "\u201c{}\u201d", "{}.", "{},", "{}\u3002", "\uff08{}\uff09", "{}:"])
+def test_who_asks_is_read_from_a_sentence(written: str) -> None:
+    """Punctuation around the account is none of it, nor are our own address and Google's."""
+    subject = f"Gmail Forwarding Confirmation - Receive Mail from {written.format('gus@gmail.com')}"
+    found = confirmed(mail(subject=subject, code="forwarding-noreply@google.com, Codes@Bridge.example; Gus@gmail.com"))
+    assert found == Confirmation(link=LINK, requester="gus@gmail.com")
+
+
+@pytest.mark.parametrize(
+    "asker", ["!gus@gmail.com", "{gus@gmail.com", "'gus@gmail.com", "x.gus@gmail.com", "gus@gmail.com.evil.example"]
+)
+def test_a_longer_mailbox_is_not_the_one_inside_it(asker: str) -> None:
+    """What may begin or go on in a mailbox is part of it, and no punctuation around another."""
+    found = confirmed(mail(subject=f"Gmail Forwarding Confirmation - Receive Mail from {asker}", asker=asker))
+    assert found is not None
+    assert found.requester == asker

@@ -30,6 +30,8 @@ def message(text: str) -> Message:
         "Use code: 7K4-91Q (now)",
         "Your login code: Ab3xQ9",
         "Click to sign in: https://acme.example/verify?token=9f8e7d6c5b4a3f2e1d0c9b8a",
+        "Click to sign in: https://Login.Acme.example/verify?token=9f8e7d6c5b4a3f2e1d0c9b8a",
+        "Click to sign in: https://bücher.example/verify?token=9f8e7d6c5b4a3f2e1d0c9b8a",
     ],
 )
 def test_a_proposed_rule_loads_and_finds_the_same(text: str) -> None:

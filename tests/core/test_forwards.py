@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 import pytest
 
-from mailbridge.core.forwards import MONTH_NAMES, MONTHS, ForwardedBlock, forwarded_block, is_forward
+from mailbridge.config.rulepack import rule_sources
+from mailbridge.config.settings import RuleSettings
+from mailbridge.core.forwards import MAX_BODY, MAX_LINE, ForwardedBlock, introduces_quotation
+from mailbridge.core.forwards import forwarded_block as read_block
+from mailbridge.core.forwards import is_forward as says_forward
+from mailbridge.core.identity import IdentityPolicy, identify
 from mailbridge.core.mail import Message
+from mailbridge.core.parse import parse
+from mailbridge.core.recipients import Recipient
+from mailbridge.core.rules import load
 from mailbridge.core.text import page_from_plain
+from tests.core.forged_addresses import ANN, FORGED
+
+WORDS = load(list(rule_sources(RuleSettings()))).wording.forward
 
 BLOCKS = {
     "Gmail": """---------- Forwarded message ---------
@@ -81,6 +93,16 @@ Su código es 482913""",
 
 您的验证码是 482913""",
 }
+
+
+def forwarded_block(message: Message) -> ForwardedBlock | None:
+    """The block as the shipped wording files know it."""
+    return read_block(message, WORDS)
+
+
+def is_forward(message: Message) -> bool:
+    """Whether a mail says of itself that it was forwarded, by the shipped wording files."""
+    return says_forward(message, WORDS)
 
 
 def at(year: int, month: int, day: int, hour: int, minute: int) -> datetime:
@@ -169,8 +191,186 @@ def test_a_date_is_read_as_programs_write_it(written: str, expected: datetime | 
     assert block.date == expected
 
 
-def test_no_name_means_two_months() -> None:
-    """Languages do not contradict each other in the table."""
-    names = MONTH_NAMES.replace("/", " ").split()
-    assert len(names) == len(set(names)) == len(MONTHS)
-    assert set(MONTHS.values()) == set(range(1, 13))
+def test_every_month_has_a_name_and_none_means_two() -> None:
+    """The names of the wording files give all twelve months; what means two in two languages is left out."""
+    assert set(WORDS.months.values()) == set(range(1, 13))
+    assert WORDS.months["november"] == 11
+    assert "listopada" not in WORDS.months
+
+
+@pytest.mark.parametrize(
+    ("line", "introduces"),
+    [
+        ("On Wed, 25 Nov 2026 at 09:31, Larch <no-reply@larch.example> wrote:", True),
+        ("Am 25.11.2026 um 09:31 schrieb Larch <no-reply@larch.example>:", True),
+        ("El mié, 25 nov 2026 a las 9:31, Larch escribió:", True),
+        ("25 ноя 2026 г., в 09:31, Larch написал(а):", True),
+        ("2026年11月25日(水) 9:31 Larch <no-reply@larch.example> のメール:", True),
+        ("Your code is 482913:", False),
+        ("Larch wrote 482913", False),
+    ],
+)
+def test_who_wrote_what_is_quoted_is_known(line: str, introduces: bool) -> None:
+    """A line with a date and a word for writing, which ends with a colon, introduces a quotation."""
+    assert introduces_quotation(line, WORDS) is introduces
+
+
+BRIDGE = "codes@bridge.example"
+WRITTEN_TO = ("ann@corp.example <ann@corp.example>", "<ann@corp.example>", ANN)
+UNSEEN = {
+    "a NUL inside",
+    "a control behind",
+    "a soft hyphen",
+    "a joiner",
+    "a mark that turns the line",
+    "a blank that does not break",
+    "a line separator",
+}
+"""Forms that differ from the mailbox by what nobody sees, and what a body's text is read without; each leads to corp.example itself."""
+
+
+def addressed(name: str, to: str, *, sender: str = "bo@home.example") -> tuple[tuple[str, ...], str | None]:
+    """For whom a mail is that somebody forwards by hand, with a block whose To line is that."""
+    block = BLOCKS[name]
+    for written in WRITTEN_TO:
+        block = block.replace(written, "\0")
+    text = block.replace("\0", to)
+    content = f"From: {sender}\nTo: {BRIDGE}\nSubject: Fwd: code\nContent-Type: text/plain; charset=utf-8\n\n{text}\n"
+    found = identify(
+        parse(content.replace("\r\n", " ").replace("\r", " ").replace("\n", "\r\n").encode("utf-8", "surrogateescape")),
+        recipient=Recipient(rcpt=BRIDGE),
+        mail_from="",
+        policy=IdentityPolicy(own_domains=("bridge.example",), forward=WORDS),
+    )
+    return found.identifiers, found.source
+
+
+@pytest.mark.parametrize("name", ["Gmail", "Outlook on the web", "labels in Chinese"])
+@pytest.mark.parametrize("form", sorted(set(FORGED) - UNSEEN))
+def test_what_only_shows_a_mailbox_in_a_block_does_not_name_it(form: str, name: str) -> None:
+    """However the To line of a block is written: a mail that was to somebody else is not for the one whom it shows."""
+    assert ANN not in addressed(name, FORGED[form].replace("\r\n", " ").replace("\n", " "))[0]
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+@pytest.mark.parametrize(
+    "to",
+    [
+        ANN,
+        f"<{ANN}>",
+        f"Ann <{ANN}>",
+        f"Ann Smith <{ANN}>;",
+        f'"Smith, Ann" <{ANN}>',
+        f"'{ANN}' <{ANN}>",
+        f"{ANN} <{ANN}>",
+        f"{ANN}<mailto:{ANN}>",
+        f"<{ANN}<mailto:{ANN}>>",
+        f"Ann <mailto:{ANN}>",
+        f"Ann [mailto:{ANN}]",
+        f"Ann [{ANN}]",
+    ],
+)
+def test_the_to_line_is_read_as_mail_programs_write_it(to: str, name: str) -> None:
+    """Named, quoted, made a link of: the mailbox in it."""
+    assert addressed(name, to) == ((ANN,), "inline")
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_to_several_is_for_the_one_who_forwards_it_or_nobody(name: str) -> None:
+    """Which of several it was for is not guessed; but for the person who forwards what was hers too."""
+    for to in (f"Ann <{ANN}>, Bo <bo@home.example>", f"bo@home.example; {ANN}"):
+        assert addressed(name, to) == (("bo@home.example",), "inline")
+        assert addressed(name, to, sender="cy@home.example") == ((), None)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_whose_to_cannot_be_read_is_not_for_the_one_who_forwards_it(name: str) -> None:
+    """It was to somebody; that it was to the person who forwards it is what a block without a To line says."""
+    assert addressed(name, "x@evil.example@corp.example") == ((), None)
+    assert addressed(name, f"<{ANN}<mailto:m@evil.example>>") == ((), None)
+    assert addressed(name, "Ann Smith") == (("bo@home.example",), "From")
+
+
+ROMANIAN = """-------- Mesaj redirecționat --------
+Subiect: \tCodul tău
+Dată: \tWed, 25 Nov 2026 09:31:30 +0100
+de la: \tLarch Bank <no-reply@larch.example>
+Către: \tann@corp.example
+
+
+Codul tău este 482913"""
+"""The library knows this To only among the labels that it looks for in run-together lines."""
+
+
+def test_a_label_that_the_library_knows_loosely_begins_a_line_too() -> None:
+    """Such a To line is read as any other is."""
+    for to, expected in ((ANN, (ANN,)), (f"Ann <{ANN}>", (ANN,)), (f"{ANN}@evil.example", ())):
+        block = forwarded_block(message(ROMANIAN.replace(ANN, to)))
+        assert block is not None
+        assert block.to == expected
+
+
+GLUED = "----- Weitergeleitete Nachricht ----- Von: Larch <a@larch.example>An: {}Gesendet: Mittwoch, 25. November 2026, 09:31:00 MEZBetreff: Ihr Code"
+
+
+@pytest.mark.parametrize(
+    ("to", "expected"),
+    [
+        (f'"Ann" <{ANN}>', (ANN,)),
+        (f'"{ANN}" <{ANN}>', (ANN,)),
+        (f"<{ANN}>@evil.example ", ()),
+        (f"{ANN} <m@evil.example>", ()),
+        (f"x <{ANN}> <m@evil.example>", ()),
+        (f'"x <{ANN}>" <m@evil.example>', ()),
+        (f"x |{ANN}| m", ()),
+        (f"<<{ANN}>>", ()),
+    ],
+)
+def test_headers_that_are_run_together_name_a_mailbox_in_angles(to: str, expected: tuple[str, ...]) -> None:
+    """Yahoo's line of headers, which no grammar can read: one mailbox in angles of its own, under no other name."""
+    text = f"{GLUED.format(to)}\n\nIhr Code ist 482913"
+    content = f"From: bo@home.example\r\nTo: {BRIDGE}\r\nSubject: WG: Ihr Code\r\n\r\n{text}\r\n".encode()
+    policy = IdentityPolicy(own_domains=("bridge.example",), forward=WORDS)
+    assert identify(parse(content), recipient=Recipient(rcpt=BRIDGE), mail_from="", policy=policy).identifiers == expected
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_mark_that_begins_a_mailbox_is_no_label_in_bold(name: str) -> None:
+    """``*To:* ann@…`` is ann's; ``To:*ann@…`` is another's, who may be called so."""
+    text = BLOCKS[name]
+    for written in WRITTEN_TO:
+        text = text.replace(written, "\0")
+    assert "\0" in text
+    block = forwarded_block(message(re.sub(r":\s*\0", f":*{ANN}", text)))
+    assert block is not None
+    assert ANN not in block.to
+    bold = forwarded_block(message(re.sub(r"(?m)^([>\s]*)(\w+):\s*\0", rf"\1*\2:* {ANN}", text)))
+    assert bold is not None
+    assert bold.to in ((ANN,), ())
+
+
+def test_a_block_to_several_does_not_fall_back_on_a_received() -> None:
+    """What cannot be told from the block is not told by the way that the mail has come since."""
+    received = "Received: from a by b for <cy@home.example>; now\r\n"
+    for to in (f"Ann <{ANN}>, di@corp.example", "x@evil.example@corp.example"):
+        body = f"---------- Forwarded message ---------\r\nFrom: Larch <a@larch.example>\r\nSubject: code\r\nTo: {to}\r\n\r\nYour code is 1"
+        content = f"{received}From: bo@home.example\r\nTo: {BRIDGE}\r\nSubject: Fwd: code\r\n\r\n{body}\r\n".encode()
+        policy = IdentityPolicy(own_domains=("bridge.example",), forward=WORDS)
+        assert identify(parse(content), recipient=Recipient(rcpt=BRIDGE), mail_from="", policy=policy).identifiers == ()
+
+
+def test_what_is_cut_off_does_not_make_a_mailbox_of_the_rest() -> None:
+    """A line or a body that is longer than what is read of it ends in no address."""
+    head = "发件人: Larch <a@larch.example>\n主题: 验证码\n"
+    line = f"收件人: ({'x' * (MAX_LINE - len('收件人: () ') - len(ANN))}) {ANN}"
+    assert len(line) == MAX_LINE
+    filler = "x" * (MAX_BODY - len(head) - len(f"\n收件人: {ANN}"))
+    lines = "\n".join(filler[at : at + 900] for at in range(0, len(filler), 901))
+    whole = f"{lines[: MAX_BODY - len(head) - len(chr(10) + '收件人: ' + ANN)]}\n{head}收件人: {ANN}"
+    for text in (f"{head}{line}", whole):
+        block = forwarded_block(message(text))
+        assert block is not None
+        assert block.to == (ANN,)
+        cut = forwarded_block(message(f"{text}.evil.example\n您的验证码是 482913"))
+        assert cut is not None
+        assert (cut.to, cut.is_to_unclear) == ((), True)

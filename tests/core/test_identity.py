@@ -16,10 +16,10 @@ from mailbridge.core.recipients import Recipient, Recipients
 from mailbridge.intake.guide import Guide
 from mailbridge.intake.understand import Understander
 from mailbridge.intake.wire import Request
-from tests.core.test_forwards import BLOCKS
+from tests.core.test_forwards import BLOCKS, WORDS
 
 BRIDGE = "codes@bridge.example"
-ANYBODY = IdentityPolicy(own_domains=("bridge.example",))
+ANYBODY = IdentityPolicy(own_domains=("bridge.example",), forward=WORDS)
 
 GMAIL = f"X-Forwarded-To: {BRIDGE}\nX-Forwarded-For: ann@gmail.com {BRIDGE}\nDelivered-To: ann@gmail.com\n"
 TAGGED = f"X-Forwarded-To: {BRIDGE}\nX-Forwarded-For: ann@gmail.com {BRIDGE}\nDelivered-To: ann+larch@gmail.com\n"
@@ -141,6 +141,17 @@ STRATEGY = {
         "ann@corp.example",
         "Received",
     ),
+    "several in To, one of whom cannot be read": ("To: j\u00f6rg@corp.example, ann@corp.example\n", None, None),
+    "the same, with a stamp": (
+        "To: j\u00f6rg@corp.example, bob@corp.example\nX-Original-To: ann@corp.example\n",
+        "ann@corp.example",
+        "X-Original-To",
+    ),
+    "an attached original to several, one of whom cannot be read": (
+        ATTACHED.format(to='"x"@corp.example, ann@corp.example'),
+        None,
+        None,
+    ),
     "several in To, and nothing else": ("To: x@y.example, z@y.example\n", None, None),
     "nothing but us": (f"To: {BRIDGE}\nDelivered-To: {BRIDGE}\nX-Original-To: {BRIDGE}\n", None, None),
     "nothing at all": ("Subject: hello\n", None, None),
@@ -209,7 +220,7 @@ def test_a_bound_recipient_beats_every_header() -> None:
 
 def known(*addresses: str, learned: tuple[str, ...] = ()) -> IdentityPolicy:
     """A policy that knows these."""
-    return IdentityPolicy(known=addresses, learned=learned, own_domains=("bridge.example",))
+    return IdentityPolicy(known=addresses, learned=learned, own_domains=("bridge.example",), forward=WORDS)
 
 
 @pytest.mark.parametrize(
@@ -257,6 +268,16 @@ def test_the_known_identifiers_decide(text: str, policy: IdentityPolicy, expecte
         assert not any(clue.verdict == "chosen" for clue in found.clues)
 
 
+def test_of_several_in_to_the_one_that_is_known_exactly_is_meant() -> None:
+    """By itself, not by a pattern; where two of them are, nobody says which."""
+    text = "To: x@y.example, z@y.example\n"
+    for policy in (known("Z@y.example"), known("*", "Z@y.example"), known("*", learned=("Z@y.example",))):
+        found = found_in(text, policy=policy)
+        assert (found.identifiers, found.source) == (("Z@y.example",), "To")
+    for policy in (known("*@y.example"), known("*", "x@y.example", "z@y.example"), known("ann@corp.example")):
+        assert found_in(text, policy=policy).identifiers == ()
+
+
 def test_two_tags_of_one_mailbox_are_not_taken_for_each_other() -> None:
     """Where two known identifiers are the same mailbox and the mail is to neither exactly, it is held, not guessed."""
     policy = known("ann+larch@gmail.com", "ann+tern@gmail.com")
@@ -269,7 +290,7 @@ def test_two_tags_of_one_mailbox_are_not_taken_for_each_other() -> None:
 
 def test_our_own_addresses_are_never_an_identifier() -> None:
     """Domains of ours, and addresses of ours in domains that are not, with any tag."""
-    policy = IdentityPolicy(own_domains=("bridge.example",), own_addresses=("hub@corp.example",))
+    policy = IdentityPolicy(own_domains=("bridge.example",), forward=WORDS, own_addresses=("hub@corp.example",))
     found = found_in("Delivered-To: hub+x@corp.example\nDelivered-To: any@BRIDGE.example\nTo: ann@corp.example\n", policy=policy)
     assert found.identifiers == ("ann@corp.example",)
     assert [clue.verdict for clue in found.clues] == ["own domain", "own domain", "chosen"]

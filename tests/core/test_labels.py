@@ -7,7 +7,8 @@ import pytest
 from mailbridge.config.rulepack import rule_sources
 from mailbridge.config.settings import RuleSettings
 from mailbridge.core.candidates import shapes
-from mailbridge.core.labels import heading, labels, namings
+from mailbridge.core.labels import labels
+from mailbridge.core.naming import heading, namings
 from mailbridge.core.rules import load
 
 WORDING = load(list(rule_sources(RuleSettings()))).wording

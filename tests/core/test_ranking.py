@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mailbridge.core.ranking import CLEAR, THRESHOLD, weights_table
+from mailbridge.core.features import CLEAR, THRESHOLD, weights_table
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "rules.md"
 

@@ -77,6 +77,38 @@ def test_every_mistake_is_told_at_once() -> None:
     assert [line.split(":")[0] for line in caught.value.problems] == ["a.toml", "b.toml"]
 
 
+LINK_RULE = """[[rule]]
+name = "link"
+pattern = '(?P<link>https?:[^\\s]+)'
+link_hosts = ["login.acme.example", "*.bücher.example"]
+accepts = [{ text = "https://login.acme.example/x", value = "https://login.acme.example/x" }]
+"""
+
+
+@pytest.mark.parametrize(
+    ("url", "is_found"),
+    [
+        ("https://login.acme.example/x", True),
+        ("https://LOGIN.acme.example/x", True),
+        ("https://app.bücher.example/x", True),
+        ("https://app.xn--bcher-kva.example/x", True),
+        ("https://bücher.example/x", False),
+        ("https://acme.example/x", False),
+        ("https://evil.example\\.login.acme.example/x", False),
+        ("https://login.acme.example\\.evil.example/x", False),
+        ("https://login.acme.example@evil.example/x", False),
+        ("https://a@login.acme.example/x", False),
+        ("https://login.acme.example:8443/x", False),
+        ("https://evil.example%2f.login.acme.example/x", False),
+        ("https://login。acme.example/x", False),
+    ],
+)
+def test_the_hosts_of_a_rule_are_read_as_a_browser_reads_them(url: str, is_found: bool) -> None:
+    """A link that leads to no listed host, or that readers may read differently, is not found by the rule."""
+    (rule,) = load([("a.toml", LINK_RULE)]).rules
+    assert (rule.find(f"Sign in: {url}") is not None) is is_found
+
+
 @pytest.mark.parametrize(("shown", "value"), [("482 913", "482913"), ("482-913", "482913"), ("7K4-91Q", "7K4-91Q")])
 def test_grouping_goes_from_digits_only(shown: str, value: str) -> None:
     """A field wants digits without their grouping, and other codes as they are shown."""

@@ -75,6 +75,22 @@ def test_emphasis_links_and_images_are_told() -> None:
     assert page.images == ("x",)
 
 
+def test_an_address_is_taken_as_it_is_written() -> None:
+    """Blanks around it go, as HTML says; what stands within it stays, however odd, so that it can be judged; a cut one is none."""
+    for written, url in {
+        " \n https://acme.example/a b\n ": "https://acme.example/a%20b",
+        "https://ac&#9;me.example/": "https://ac\tme.example/",
+        "https://ac&shy;me.example/": "https://ac\u00adme.example/",
+        "https://evil.example\\.acme.example/": "https://evil.example\\.acme.example/",
+        "https://acme.example/&#8203;x": "https://acme.example/\u200bx",
+    }.items():
+        assert [link.url for link in page_from_html(f'<a href="{written}">x</a>').links] == [url]
+    long = "https://acme.example/" + "x" * 4_000
+    assert page_from_html(f'<a href="{long}">x</a>').links == ()
+    assert page_from_plain(f"Sign in: {long}").links == ()
+    assert len(page_from_plain(f"Sign in: {long[:4_000]}").links) == 1
+
+
 @pytest.mark.parametrize("bomb", ["<div>" * 100_000 + "482913", "<a " + 'b="c" ' * 100_000 + ">482913", "<" * 500_000])
 def test_a_bomb_is_read_in_good_time(bomb: str) -> None:
     """Deep nesting, endless attributes and endless brackets take under two seconds."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import tomllib
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from mailbridge.config.rulepack import rule_sources
 from mailbridge.config.settings import RuleSettings
+from mailbridge.core import language as one_language
 from mailbridge.core import wording
 from mailbridge.core.extract import extract
 from mailbridge.core.extraction import Extraction, Verdict
+from mailbridge.core.labels import labels
 from mailbridge.core.lifetime import stated_lifetime
 from mailbridge.core.mail import Body, Message
 from mailbridge.core.rules import RuleError, load
+from mailbridge.core.script import folded
 from mailbridge.core.text import page_from_html, page_from_plain
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -29,9 +33,10 @@ def extracted(text: str) -> Extraction:
     return extract(message, rules=RULES, now=NOW, default_lifetime=timedelta(minutes=10))
 
 
-def test_forty_languages_and_more_have_a_file() -> None:
-    """At least forty languages have words and proofs of their own."""
-    assert len(PROVED) >= 40
+def test_a_hundred_languages_and_more_have_a_file() -> None:
+    """At least a hundred languages have words and proofs of their own, and each says how somebody is told to enter a code."""
+    assert len(PROVED) >= 100
+    assert [one.name for one in PROVED if "enter" not in one.proofs] == []
 
 
 @pytest.mark.parametrize("language", PROVED, ids=lambda one: one.name)
@@ -73,6 +78,21 @@ def test_the_enter_line_finds_the_code(language: wording.Language) -> None:
     """The sentence that proves the words of entering is a mail whose code is found, though nothing in it is called one."""
     found = extracted(language.proofs["enter"])
     assert (found.verdict, found.value and found.value.reveal()) == (Verdict.CODE, "482913")
+
+
+@pytest.mark.parametrize("table", ["once", "secret", "subject", "meeting"])
+def test_the_other_tables_are_recognised_by_their_proofs(table: str) -> None:
+    """Each sentence that proves what is said of a code once, in secret, of the subject, or of a meeting is recognised."""
+    words = {"once": RULES.wording.once, "secret": RULES.wording.secret, "subject": RULES.wording.subject_ref}
+    kind = words.get(table, RULES.wording.meeting)
+    missed = [one.name for one in LANGUAGES if table in one.proofs and kind.search(folded(one.proofs[table])) is None]
+    assert missed == []
+
+
+@pytest.mark.parametrize("language", [one for one in LANGUAGES if "hours" in one.proofs], ids=lambda one: one.name)
+def test_the_hours_line_states_two_hours(language: wording.Language) -> None:
+    """The sentence that proves the words for hours is read as two hours."""
+    assert stated_lifetime([language.proofs["hours"]], RULES.wording) == timedelta(hours=2)
 
 
 @pytest.mark.parametrize("language", [one for one in LANGUAGES if "idiom" in one.proofs], ids=lambda one: one.name)
@@ -117,16 +137,103 @@ def test_the_act_line_invites(language: wording.Language) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("code = 1", "needs a name"),
-        ('name = "X"\n[codes]\nwords = ["a"]', "[codes] is unknown"),
-        ('name = "X"\n[code]\nwords = [1]', "[code] needs words"),
-        ("name = ", "Invalid value"),
+        ("", "1: needs a name"),
+        ('name = "X"\n[codes]\nwords = ["a"]', "2: [codes] is unknown"),
+        ('name = "X"\n[code]\nwords = [1]', "3: [code] words needs words = a list of words"),
+        ('name = "X"\n[code]\nproof = "a"', "2: [code] needs words"),
+        ('name = "X"\n[code]\nwords = ["a"]\nword = ["b"]', "4: [code] word is unknown"),
+        ('name = "X"\n\n[act]\nwords = ["sign", "sign"]', "4: [act] words 'sign' is there twice"),
+        ('name = "X"\n[act]\nwords = ["co*de"]', "3: [act] words 'co*de' has * or ~ where it means nothing"),
+        ('name = "X"\n[act]\nwords = ["kod~"]', "3: [act] words 'kod~' has ~, but the file lists no endings"),
+        ('name = "X"\n[act]\nwords = ["ab*"]', "3: [act] words 'ab*' has * at fewer than 3 letters"),
+        ('name = "X"\n[act]\nwords = ["登录*"]', "3: [act] words '登录*' has * or ~ in a script without blanks"),
+        ('name = "X"\n[act]\nwords = ["#"]', "3: [act] words '#' has no letter"),
+        ('name = "X"\n[months]\nnames = ["jan"]', "3: [months] names needs twelve entries"),
+        ('name = "X"\n[numerals]\n7 = ["seven"]', "3: [numerals] 7 is unknown"),
+        ('name = "X"\n[forward]\nfrom = ["Von"]\nsender = ["x"]', "4: [forward] sender is unknown"),
+        ('name = "X"\n[code]\nwords = ["a"', "3: "),
+        ("name = ", "1: Invalid value"),
     ],
 )
-def test_a_bad_wording_file_is_named_with_its_reason(text: str, reason: str) -> None:
-    """A mistake in a wording file is one line with file and reason."""
+def test_a_bad_wording_file_is_named_with_line_key_and_reason(text: str, reason: str) -> None:
+    """A mistake in a wording file is one line with file, line, table, key and reason."""
     with pytest.raises(RuleError) as caught:
         load([("x/wording/zz.toml", text)])
     assert len(caught.value.problems) == 1
-    assert caught.value.problems[0].startswith("x/wording/zz.toml: ")
-    assert reason in caught.value.problems[0]
+    assert caught.value.problems[0].startswith(f"x/wording/zz.toml:{reason}")
+
+
+def test_the_quick_reader_reads_what_tomllib_reads() -> None:
+    """Every shipped wording file means the same to both."""
+    for name, text in SOURCES:
+        if "/wording/" in name:
+            assert one_language._content(text) == tomllib.loads(text)
+
+
+TECHNICAL = (
+    "encoding",
+    "decoding",
+    "encoder",
+    "decoder",
+    "encode",
+    "decode",
+    "barcode",
+    "zipcode",
+    "zip code",
+    "postcode",
+    "postal code",
+    "tokenizer",
+    "tokenise",
+    "codified",
+    "codify",
+    "codeine",
+    "codex",
+    "codec",
+    "coding",
+    "coder",
+    "codebase",
+    "unicode",
+    "geocode",
+    "bytecode",
+    "opcode",
+    "keycode",
+    "dress code",
+    "source code",
+    "code review",
+    "code of conduct",
+    "qr code",
+    "area code",
+    "error code",
+    "status code",
+    "exit code",
+    "promo code",
+    "discount code",
+    "coupon code",
+    "country code",
+    "sort code",
+    "diagnostic-code",
+    "content-transfer-encoding",
+    "pink",
+    "pinned",
+    "spin",
+    "otpauth",
+    "skeleton key",
+    "kodak",
+    "codling",
+)
+
+
+@pytest.mark.parametrize("words", TECHNICAL)
+def test_a_technical_word_is_no_label_of_a_code(words: str) -> None:
+    """No language's word for a code is found inside words of the trade, nor is a code of something else one."""
+    for text in (words, f"{words}: 7382915", words.capitalize(), f"the {words} 7382915"):
+        assert not any(label.is_code for label in labels(text, RULES.wording))
+
+
+@pytest.mark.parametrize("one", PROVED, ids=lambda one: one.name)
+def test_no_word_for_something_else_is_a_code_elsewhere(one: wording.Language) -> None:
+    """A word by which a language calls other numbers is no label of a code when all languages are read at once."""
+    for entry in one.words["other"]:
+        text = entry.replace("~", "").strip("*")
+        found = labels(text, RULES.wording)
+        assert not any(label.is_code and (label.start, label.end) == (0, len(text)) for label in found), entry

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from mailbridge.app.targets import target_of
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, TargetSettings
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Doubtful, Outcome, Refused, State
@@ -22,7 +23,6 @@ from mailbridge.dispatch.dispatcher import EXPECT_EVERY, ROOM
 from mailbridge.metrics import Metrics
 from mailbridge.sinks.skyvern import SkyvernSink
 from mailbridge.store.sqlite import open_sqlite
-from mailbridge.targets import target_of
 from mailbridge.web.practice import Practice, practice_app
 from mailbridge.web.server import serve_app
 from tests.dispatch.scripted import GRACE, ScriptedSink, post

@@ -10,13 +10,14 @@ from pathlib import Path
 from mailbridge.config import settings as s
 from mailbridge.config.load import load
 from mailbridge.config.problems import ConfigError
+from mailbridge.config.rulepack import rule_texts
 from mailbridge.demo.mails import digit_cells, magic_link, plain_code
 from mailbridge.intake.guide import guide_of
 from mailbridge.intake.understand import Understander
 from mailbridge.intake.wire import Request
 from mailbridge.trust import arc, authres, dkim, raw, spf
 from mailbridge.trust.dns import DnsUnavailable
-from mailbridge.trust.hosts import is_authors
+from mailbridge.trust.hosts import objection
 from mailbridge.trust.seal import Sealer
 from tests.conftest import ROOT
 from tests.peers import signer
@@ -25,6 +26,7 @@ from tests.trust.mails import RCPT, mail
 SENDER = "no-reply@acme.example"
 PASS = "mx.google.com; dkim=pass header.i=@acme.example; dmarc=pass header.from=acme.example"
 NOW = datetime.now(UTC)
+CAF = f"ann+caf_={RCPT.replace('@', '=')}@gmail.com"
 Work = Callable[[bytes], Awaitable[None]]
 
 
@@ -50,6 +52,7 @@ class Zone:
 
 
 GOOD = Zone(signer.record(signer.key()))
+GOOGLE = Zone("v=spf1 ip4:192.0.2.1 ~all")
 SEALER = Sealer(b"k" * 32)
 
 
@@ -66,7 +69,9 @@ async def fuzz_arc(octets: bytes) -> None:
     found = raw.read(octets)
     if found.doubt:
         found = raw.RawMail(content=octets, headers=found.headers)
-    await arc.check(found, sender=SENDER, rcpt=RCPT, forwarders={"google.com"}, dns=GOOD, now=NOW)
+    await arc.check(
+        found, sender=SENDER, rcpt=RCPT, forwarders={"google.com"}, dns=GOOD, now=NOW, mail_from=CAF, peer="192.0.2.1"
+    )
 
 
 async def fuzz_key(octets: bytes) -> None:
@@ -76,15 +81,16 @@ async def fuzz_key(octets: bytes) -> None:
 
 
 async def fuzz_spf(octets: bytes) -> None:
-    """A sender policy."""
+    """A sender policy, and a mail behind a forwarder's envelope."""
     await spf.evaluate("a.example", ip_address("192.0.2.1"), Zone(octets.decode("utf-8", "replace")))
+    await spf.check(CAF, rcpt=RCPT, peer="::ffff:192.0.2.1", accounts=("ann@gmail.com",), dns=GOOGLE, content=octets)
 
 
 async def fuzz_words(octets: bytes) -> None:
     """Results of a server, an operator's seal, and where a link leads."""
-    authres.check(raw.read(octets), sender=SENDER, servers={"mx.google.com"})
+    authres.check(raw.read(octets), sender=SENDER, servers={"mx.google.com"}, now=NOW)
     SEALER.read(octets, rcpt=RCPT, now=NOW)
-    is_authors(octets.decode("utf-8", "replace")[:2_000], SENDER, ("*.acme.example",))
+    objection(octets.decode("utf-8", "replace")[:2_000], SENDER, ("*.acme.example",))
 
 
 def fuzz_config_in(folder: Path) -> Work:
@@ -101,7 +107,9 @@ def fuzz_config_in(folder: Path) -> Work:
     return fuzz_config
 
 
-UNDERSTANDER = Understander(guide_of(s.Settings(domains=s.DomainSettings(accept=("bridge.example",)))))
+UNDERSTANDER = Understander(
+    guide_of(s.Settings(domains=s.DomainSettings(accept=("bridge.example",))), rules=rule_texts(s.RuleSettings()))
+)
 
 
 async def fuzz_mail(octets: bytes) -> None:

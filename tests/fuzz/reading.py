@@ -11,6 +11,7 @@ from types import FrameType
 
 import msgspec
 
+from mailbridge.config.rulepack import rule_texts
 from mailbridge.config.settings import IdentitySettings, RuleSettings, Settings
 from mailbridge.intake.guide import guide_of
 from mailbridge.intake.understand import Understander, Understanding
@@ -40,7 +41,7 @@ def reader() -> Callable[[bytes], Reading]:
         rules=RuleSettings(fallback="push-body", lifetime=timedelta(minutes=10)),
         identity=IdentitySettings(known=("*", "ann@corp.example"), own_domains=("bridge.example",)),
     )
-    understand = Understander(guide_of(settings))
+    understand = Understander(guide_of(settings, rules=rule_texts(settings.rules)))
     encode, decode = encoder(), decoder(Understanding)
     signal.signal(signal.SIGPROF, _alarm)
 

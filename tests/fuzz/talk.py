@@ -20,11 +20,12 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from mailbridge.app import Bridge, bridge
+from mailbridge.app.daemon import Bridge, bridge
 from mailbridge.config import settings as s
 from mailbridge.core.secret import Secret
 from mailbridge.core.token import token_digest
 from mailbridge.ingress.smtp import Listeners, serve
+from mailbridge.intake.admission import Admission
 from mailbridge.logs import Talk as Line
 from mailbridge.store.reading import Wanted
 from tests.fuzz.kinds import SIGNED
@@ -78,7 +79,8 @@ async def smtp_talk() -> AsyncIterator[SmtpTalk]:
         listen=("127.0.0.1:0",), tls=False, max_per_ip=1_000, rate_recipient=0, rate_sender=0, rate_client=0
     )
     with tempfile.TemporaryDirectory() as folder:
-        listeners = await serve(settings, desk.accept, KNOWN.__contains__, now=lambda: datetime.now(UTC), state_dir=Path(folder))
+        admission = Admission(is_ours=KNOWN.__contains__, memory=settings.max_memory)
+        listeners = await serve(settings, desk.accept, admission, now=lambda: datetime.now(UTC), state_dir=Path(folder))
         yield SmtpTalk(desk, listeners)
         await listeners.close(timedelta(seconds=5))
 
@@ -124,7 +126,9 @@ class HttpTalk:
     async def tend(self) -> None:
         """The daemon is well, keeps its code for whom it is, and gives it to the seeds that may have it."""
         assert b"200 OK" in await self._exchange(b"GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        if await self._running.store.codes.newest(_wanted(self._running)) is None:  # an honest consumer was among the mutations
+        if (
+            await self._running.engine.store.codes.newest(_wanted(self._running)) is None
+        ):  # an honest consumer was among the mutations
             await plant(self._running)
         for seed in (BEARER, POLL):
             assert LIVE.encode() in await self._exchange(seed + LAST), "who may have the code does not get it"
@@ -182,7 +186,9 @@ async def http_talk() -> AsyncIterator[HttpTalk]:
         with tempfile.TemporaryDirectory() as folder:
             async with bridge(_settings(Path(folder)), state_dir=Path(folder)) as running:
                 for text, who in ((TOKEN, ANN), (NARROW, "bob@corp.com")):
-                    await running.store.entries.add_token(token_digest(text), name=who, identifiers=(who,), expires_at=None)
+                    await running.engine.store.entries.add_token(
+                        token_digest(text), name=who, identifiers=(who,), expires_at=None
+                    )
                 await plant(running)
                 talk = HttpTalk(running, heard)
                 await talk.tend()
@@ -202,7 +208,7 @@ async def plant(running: Bridge) -> None:
 
 
 def _wanted(running: Bridge) -> Wanted:
-    return Wanted(identifier=ANN, since=running.clock.now() - timedelta(minutes=5))
+    return Wanted(identifier=ANN, since=running.engine.clock.now() - timedelta(minutes=5))
 
 
 def _settings(folder: Path) -> s.Settings:

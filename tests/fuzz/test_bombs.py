@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from mailbridge.config.rulepack import rule_texts
 from mailbridge.config.settings import Settings
 from mailbridge.core.mail import Envelope
-from mailbridge.ingress.reply import QUEUED, Reply
+from mailbridge.intake.answer import Answer
 from mailbridge.intake.guide import guide_of
 from mailbridge.intake.pool import parser_pool
 from mailbridge.intake.understand import Understanding
@@ -19,7 +20,7 @@ from tests.fuzz import bombs
 from tests.fuzz.fuzz_parse import fuzz
 from tests.fuzz.fuzz_smtp import fuzz as fuzz_smtp
 from tests.fuzz.reading import LIMIT, reader
-from tests.ingress.post import Desk, house, run
+from tests.ingress.post import STORED, Desk, house, run
 
 HONEST = b"From: a@b.example\r\nTo: ann@corp.example\r\nSubject: code\r\n\r\nYour verification code is 482913\r\n.\r\n"
 WORST = (
@@ -56,7 +57,7 @@ def test_the_next_mail_is_taken(tmp_path: Path) -> None:
 
     async def main() -> None:
         verdicts: list[str] = []
-        guide = guide_of(Settings()).encode()
+        guide = guide_of(Settings(), rules=rule_texts(Settings().rules)).encode()
         async with parser_pool(
             target="mailbridge.intake.understand:build",
             answer=Understanding,
@@ -65,10 +66,10 @@ def test_the_next_mail_is_taken(tmp_path: Path) -> None:
             timeout=timedelta(seconds=LIMIT),
         ) as pool:
 
-            async def understand(envelope: Envelope) -> Reply:
+            async def understand(envelope: Envelope) -> Answer:
                 understanding = await pool.understand(envelope)
                 verdicts.append("held" if understanding is None else str(understanding.extraction.verdict))
-                return QUEUED
+                return STORED
 
             async with house(tmp_path, desk=Desk(answer=understand)) as running:
                 for name in WORST:

@@ -15,8 +15,10 @@ import uvloop
 
 from mailbridge.config.settings import SmtpSettings
 from mailbridge.core.mail import Envelope
-from mailbridge.ingress.reply import QUEUED, Reply
 from mailbridge.ingress.smtp import Listeners, serve
+from mailbridge.intake.admission import Admission, Rates
+from mailbridge.intake.answer import Answer, Stored
+from mailbridge.store import Receipt
 
 T = TypeVar("T")
 
@@ -25,6 +27,9 @@ PATIENCE = 10.0
 
 ARRIVED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 CODES = "codes@bridge.example"
+STORED = Stored(receipt=Receipt(mail_id=1))
+"""What a desk answers whose mails have no numbers."""
+
 KNOWN = frozenset({CODES, "second@bridge.example", "third@bridge.example"})
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
 
@@ -34,16 +39,16 @@ class Desk:
     """Takes what comes in, as the store would. ``answer`` may be replaced by a test."""
 
     taken: list[Envelope] = field(default_factory=list)
-    answer: Callable[[Envelope], Awaitable[Reply]] | None = None
+    answer: Callable[[Envelope], Awaitable[Answer]] | None = None
 
-    async def accept(self, envelope: Envelope) -> Reply:
+    async def accept(self, envelope: Envelope) -> Answer:
         """Note the mail, and say so."""
         if self.answer is not None:
-            reply = await self.answer(envelope)
-            if not reply.is_success:
-                return reply
+            answer = await self.answer(envelope)
+            if not isinstance(answer, Stored):
+                return answer
         self.taken.append(envelope)
-        return QUEUED.naming(len(self.taken))
+        return Stored(receipt=Receipt(mail_id=len(self.taken)))
 
 
 @dataclass(slots=True)
@@ -143,7 +148,7 @@ class House:
     @property
     def reserved(self) -> int:
         """Octets held for mails on their way in."""
-        return self.listeners._post.limits.reserved
+        return self.listeners._post.admission.reserved
 
     @property
     def open(self) -> int:
@@ -157,14 +162,22 @@ class House:
 
 
 @asynccontextmanager
-async def house(tmp_path: Path, *, kind: str = "smtp", desk: Desk | None = None, **settings: Any) -> AsyncIterator[House]:
+async def house(
+    tmp_path: Path,
+    *,
+    kind: str = "smtp",
+    desk: Desk | None = None,
+    recipients: Callable[[str], bool] = KNOWN.__contains__,
+    **settings: Any,
+) -> AsyncIterator[House]:
     """Listeners on free ports of loopback for the length of the block; afterwards nothing is counted or held any more."""
     chosen: dict[str, Any] = {"listen": (), "lmtp": (), "hostname": "mx.bridge.example", "tls": False}
     chosen["lmtp" if kind == "lmtp" else "listen"] = ("127.0.0.1:0",)
     desk = desk or Desk()
-    listeners = await serve(
-        SmtpSettings(**{**chosen, **settings}), desk.accept, lambda rcpt: rcpt in KNOWN, now=lambda: ARRIVED, state_dir=tmp_path
-    )
+    found = SmtpSettings(**{**chosen, **settings})
+    rates = Rates(recipient=found.rate_recipient, sender=found.rate_sender, client=found.rate_client)
+    admission = Admission(is_ours=recipients, memory=found.max_memory, rates=rates)
+    listeners = await serve(found, desk.accept, admission, now=lambda: ARRIVED, state_dir=tmp_path)
     running = House(listeners=listeners, desk=desk)
     try:
         yield running

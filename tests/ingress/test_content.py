@@ -13,8 +13,8 @@ import pytest
 
 from mailbridge.core.mail import Envelope
 from mailbridge.ingress.content import DRAIN_LIMIT, READ_SIZE
-from mailbridge.ingress.reply import QUEUED, Reply
-from tests.ingress.post import CODES, Desk, house, run
+from mailbridge.intake.answer import Answer
+from tests.ingress.post import CODES, STORED, Desk, house, run
 
 MIB = 1_048_576
 
@@ -243,14 +243,14 @@ def test_a_client_that_leaves_while_we_store_changes_nothing(way: str, tmp_path:
     async def main() -> None:
         is_storing, may_go_on = asyncio.Event(), asyncio.Event()
 
-        async def slow(envelope: Envelope) -> Reply:
+        async def slow(envelope: Envelope) -> Answer:
             is_storing.set()
             try:
                 await may_go_on.wait()
             except asyncio.CancelledError:
                 seen.append("cancelled")
                 raise
-            return QUEUED
+            return STORED
 
         async with house(tmp_path, desk=Desk(answer=slow)) as running:
             peer = await running.connect()

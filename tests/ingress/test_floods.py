@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from mailbridge.config import settings as s
-from mailbridge.ingress.floods import MOST_KEYS, Buckets, Floods
+from mailbridge.core.buckets import MOST_KEYS, TokenBuckets
+from mailbridge.intake.admission import Admission, By, Rates
 from tests.peers.house import PATIENCE, house
 from tests.trust.mails import mail
 
@@ -21,14 +22,14 @@ OTHER = "otp-h4d8s2jk9w7q3vzn@bridge.example"
 
 def test_a_bucket_holds_ten_minutes_worth_and_fills_evenly() -> None:
     """Ten minutes' worth at once, then one for each share of the minute; 0 never runs out, and nobody is nobody."""
-    bucket = Buckets(60)
+    bucket = TokenBuckets(rate=1.0, burst=600)
     for _ in range(600):
         assert bucket.has("a", 0.0)
         bucket.take("a", 0.0)
     assert not bucket.has("a", 0.5)
     assert bucket.has("a", 1.0)
     assert bucket.has("b", 0.0)
-    free = Buckets(0)
+    free = TokenBuckets(rate=0, burst=0)
     free.take("a", 0.0)
     assert free.has("a", 0.0)
     for _ in range(1_000):
@@ -38,16 +39,17 @@ def test_a_bucket_holds_ten_minutes_worth_and_fills_evenly() -> None:
 
 def test_buckets_are_bounded() -> None:
     """Strangers cannot fill the memory with names."""
-    bucket = Buckets(10)
+    bucket = TokenBuckets(rate=1.0, burst=10)
     for number in range(MOST_KEYS + 100):
         bucket.take(str(number), 0.0)
-    assert len(bucket._left) == MOST_KEYS
+    assert len(bucket._levels) == MOST_KEYS
 
 
 def test_each_kind_has_buckets_of_its_own() -> None:
     """A recipient that is over says nothing of the sender, and whoever counts is told of which kind it was."""
-    told: list[str] = []
-    floods = Floods(recipient=1, sender=5, client=5, on_flood=told.append)
+    told: list[By] = []
+    rates = Rates(recipient=1, sender=5, client=5)
+    floods = Admission(is_ours=lambda _: True, memory=0, rates=rates, on_flood=told.append)
     for _ in range(10):
         floods.count(recipients=("r",), sender="s", client="c", now=0.0)
     assert floods.is_over("recipient", "r", 0.0)

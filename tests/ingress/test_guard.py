@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mailbridge.core.mail import Envelope
-from mailbridge.ingress.reply import FULL, QUEUED, Reply
-from tests.ingress.post import CODES, Desk, house, run
+from mailbridge.intake.answer import Answer, Full
+from tests.ingress.post import CODES, STORED, Desk, house, run
 
 SECOND = timedelta(seconds=1)
 
@@ -106,9 +106,9 @@ def test_our_own_slowness_is_not_the_clients(tmp_path: Path) -> None:
     """While a mail is being stored no deadline of the session counts: the client gets the store's answer."""
 
     async def main() -> None:
-        async def slow(envelope: Envelope) -> Reply:
+        async def slow(envelope: Envelope) -> Answer:
             await asyncio.sleep(0.6)
-            return QUEUED
+            return STORED
 
         short = timedelta(seconds=0.2)
         async with house(
@@ -184,7 +184,7 @@ def test_our_fault_is_451_and_says_nothing_of_its_insides(tmp_path: Path, caplog
     """An exception behind the door: try again, and not a word of it on the wire or in the log."""
 
     async def main() -> None:
-        async def broken(envelope: Envelope) -> Reply:
+        async def broken(envelope: Envelope) -> Answer:
             raise RuntimeError("database is locked: /var/lib/secret.db, code 4711")
 
         async with house(tmp_path, desk=Desk(answer=broken)) as running:
@@ -206,8 +206,8 @@ def test_a_full_store_is_452(tmp_path: Path) -> None:
     """What the door answers is what the client hears, once for each recipient over LMTP."""
 
     async def main() -> None:
-        async def full(envelope: Envelope) -> Reply:
-            return FULL
+        async def full(envelope: Envelope) -> Answer:
+            return Full()
 
         async with house(tmp_path, kind="lmtp", desk=Desk(answer=full)) as running:
             peer = await running.connect()
@@ -241,12 +241,14 @@ def test_recipients_can_change_under_an_open_session(tmp_path: Path) -> None:
     """A new table holds from the next RCPT on."""
 
     async def main() -> None:
-        async with house(tmp_path) as running:
+        known = {CODES}
+        async with house(tmp_path, recipients=known.__contains__) as running:
             peer = await running.connect()
             await peer.ready()
             assert (await peer.ask("MAIL FROM:<>")).startswith("250 ")
             assert (await peer.ask("RCPT TO:<new@bridge.example>")).startswith("550 ")
-            running.listeners.set_recipients(lambda rcpt: rcpt == "new@bridge.example")
+            known.clear()
+            known.add("new@bridge.example")
             assert (await peer.ask("RCPT TO:<new@bridge.example>")).startswith("250 ")
             assert (await peer.ask(f"RCPT TO:<{CODES}>")).startswith("550 ")
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from mailbridge.config.settings import SmtpSettings
-from mailbridge.ingress.limits import Limits, origin_of
+from mailbridge.ingress.limits import origin_of
 from mailbridge.ingress.smtp import serve
+from mailbridge.intake.admission import Admission
 from mailbridge.net import ListenError, bind
 from tests.ingress.post import ARRIVED, CODES, PATIENCE, Desk, House, Peer, house, run
 
@@ -185,9 +186,8 @@ def test_handed_sockets_are_served_in_place_of_addresses(tmp_path: Path) -> None
         handed = {"smtp": [bind("127.0.0.1:0")], "lmtp": [bind(f"unix:{path}")]}
         desk = Desk()
         settings = SmtpSettings(listen=("192.0.2.1:25",), lmtp=("192.0.2.1:24",), tls=False, hostname="mx.bridge.example")
-        listeners = await serve(
-            settings, desk.accept, lambda rcpt: rcpt == CODES, now=lambda: ARRIVED, state_dir=tmp_path, sockets=handed
-        )
+        admission = Admission(is_ours=lambda rcpt: rcpt == CODES, memory=settings.max_memory)
+        listeners = await serve(settings, desk.accept, admission, now=lambda: ARRIVED, state_dir=tmp_path, sockets=handed)
         running = House(listeners=listeners, desk=desk)
         peer = await running.connect()
         await peer.ready()
@@ -209,7 +209,9 @@ def test_every_address_that_cannot_be_bound_is_named_at_once(tmp_path: Path) -> 
             three.close()
             settings = SmtpSettings(listen=(taken[0], free), lmtp=(taken[1],), tls=False)
             with pytest.raises(ListenError) as caught:
-                await serve(settings, Desk().accept, lambda _: True, now=lambda: ARRIVED, state_dir=tmp_path)
+                await serve(
+                    settings, Desk().accept, Admission(is_ours=lambda _: True, memory=1), now=lambda: ARRIVED, state_dir=tmp_path
+                )
             assert all(address in str(caught.value) for address in taken)
             assert free not in str(caught.value)
             bind(free).close()
@@ -235,17 +237,17 @@ def test_an_origin_is_what_one_customer_has(peer: str, origin: str) -> None:
 
 def test_memory_is_given_back_once(tmp_path: Path) -> None:
     """However often it is released, and also where the block ends in an exception."""
-    limits = Limits(connections=1, per_ip=1, memory=100)
-    with pytest.raises(RuntimeError), limits.hold() as first:
+    admission = Admission(is_ours=lambda _: True, memory=100)
+    with pytest.raises(RuntimeError), admission.hold() as first:
         assert first.take(60)
-        with limits.hold() as second:
+        with admission.hold() as second:
             assert not second.take(41)
             assert second.take(40)
         first.release()
-        assert limits.reserved == 0
+        assert admission.reserved == 0
         assert first.take(10)
         raise RuntimeError
-    assert limits.reserved == 0
+    assert admission.reserved == 0
 
 
 def test_a_thousand_connections_leave_no_count_behind(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from mailbridge.core.mail import Envelope
-from mailbridge.ingress.reply import QUEUED, Reply
-from tests.ingress.post import Desk, Peer, house, run
+from mailbridge.intake.answer import Answer
+from tests.ingress.post import STORED, Desk, Peer, house, run
 
 SECOND = timedelta(seconds=1)
 
@@ -99,9 +99,9 @@ def test_a_mail_on_its_way_makes_room_only_when_it_takes_long(tmp_path: Path) ->
     async def main() -> None:
         storing = asyncio.Event()
 
-        async def slowly(envelope: Envelope) -> Reply:
+        async def slowly(envelope: Envelope) -> Answer:
             await storing.wait()
-            return QUEUED
+            return STORED
 
         desk = Desk(answer=slowly)
         async with house(tmp_path, desk=desk, max_connections=2, idle_timeout=SECOND * 3, data_timeout=SECOND * 2) as running:

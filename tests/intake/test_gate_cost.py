@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mailbridge.config import settings as s
+from mailbridge.config.rulepack import rule_texts
 from mailbridge.core.mail import Envelope
 from mailbridge.intake.gate import Gate, Passed, policy_of
 from mailbridge.intake.guide import guide_of
@@ -48,14 +49,15 @@ def test_the_gate_costs_little(by: str, content: bytes, rcpt: str, limit: float)
 
     async def go() -> float:
         settings = s.Settings(domains=s.DomainSettings(accept=("bridge.example",)), address=(s.AddressSettings(rcpt=TOKEN),))
-        understood = Understander(guide_of(settings))(
+        understood = Understander(guide_of(settings, rules=rule_texts(settings.rules)))(
             Request(content=content, rcpt_to=(rcpt,), mail_from="b@acme.example", now=datetime.now(UTC))
         )
         async with dns_server() as server:
             server.txt("s1._domainkey.acme.example", signer.record(signer.key()))
             server.txt("arc._domainkey.google.com", signer.record(signer.key()))
             dns = Dns(timeout=timedelta(seconds=3), nameservers=[server.address])
-            gate = Gate(policy=policy_of(settings, is_practice=False), dns=dns)
+            policy = policy_of(settings, is_practice=False)
+            gate = Gate(policy=lambda: policy, dns=dns)
             envelope = Envelope(
                 mail_from="b@acme.example", rcpt_to=(rcpt,), content=content, received_at=datetime.now(UTC), ingress="smtp"
             )

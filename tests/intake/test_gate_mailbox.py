@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mailbridge.config import settings as s
 from mailbridge.core.mail import Envelope
+from mailbridge.intake.answer import Stored
 from mailbridge.store import MailRow
 from tests.peers import signer
 from tests.peers.house import House, house
@@ -18,10 +19,17 @@ RESULTS = "Authentication-Results: mx.mailbox.example; dmarc=pass header.from=ac
 def fetched(one: House, content: bytes) -> MailRow:
     """What becomes of a mail that comes in by IMAP."""
     envelope = Envelope(
-        mail_from="", rcpt_to=("codes@bridge.example",), content=content, received_at=datetime.now(UTC), ingress="imap"
+        mail_from="",
+        rcpt_to=("codes@bridge.example",),
+        content=content,
+        received_at=datetime.now(UTC),
+        ingress="imap",
+        is_fetched=True,
+        can_wait=False,
     )
-    receipt = one.do(lambda: one.running.intake.accept(envelope))
-    return one.row(receipt.mail_id)
+    answer = one.do(lambda: one.running.door.intake.accept(envelope))
+    assert isinstance(answer, Stored)
+    return one.row(answer.receipt.mail_id)
 
 
 def test_a_named_servers_results_are_a_proof_there_and_only_there(tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ import httpx
 import pytest
 from click.testing import CliRunner, Result
 
-from mailbridge.app import bridge
+from mailbridge.app.daemon import bridge
 from mailbridge.cli import cli
 from mailbridge.config import settings as s
 from mailbridge.core.mail import Envelope
+from mailbridge.intake.answer import Stored
 from mailbridge.intake.burst import WINDOW, Burst
 from mailbridge.store.cipher import read_key
 from mailbridge.store.sqlite import key_path_of
@@ -120,7 +121,7 @@ def test_a_burst_of_held_mails_raises_an_alarm(tmp_path: Path) -> None:
 def test_a_burst_is_over_after_its_window() -> None:
     """Ten minutes later there is no alarm, and a new one is told anew; a limit of 0 is never reached."""
     at = datetime(2026, 11, 25, tzinfo=UTC)
-    burst = Burst(2)
+    burst = Burst(lambda: 2)
     assert not burst.add(at)
     assert burst.add(at)
     assert not burst.add(at)
@@ -128,7 +129,7 @@ def test_a_burst_is_over_after_its_window() -> None:
     assert not burst.is_on(at + WINDOW + timedelta(seconds=1))
     assert not burst.add(at + WINDOW * 2)
     assert burst.add(at + WINDOW * 2)
-    assert not Burst(0).add(at)
+    assert not Burst(lambda: 0).add(at)
 
 
 @looped
@@ -147,14 +148,16 @@ async def test_practice_asks_for_nothing_and_nobody(tmp_path: Path) -> None:
                 mail_from="x@evil.example",
                 rcpt_to=("codes@mailbridge.localhost",),
                 content=b"DKIM-Signature: v=1; d=acme.example; s=s1\r\n" + mail("Your code is 200009."),
-                received_at=running.clock.now(),
+                received_at=running.engine.clock.now(),
                 ingress="smtp",
             )
-            receipt = await running.intake.accept(envelope)
-            row = await running.store.mails.one(receipt.mail_id)
+            answer = await running.door.intake.accept(envelope)
+            assert isinstance(answer, Stored)
+            receipt = answer.receipt
+            row = await running.engine.store.mails.one(receipt.mail_id)
             assert row is not None
             assert row.trust == "practice: nothing leaves this machine"
-            assert len(await running.store.outbox.deliveries(mail_id=receipt.mail_id)) == 1
+            assert len(await running.engine.store.outbox.deliveries(mail_id=receipt.mail_id)) == 1
             assert not server.asked
 
 

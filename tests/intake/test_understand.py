@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mailbridge.config.rulepack import rule_texts
 from mailbridge.config.settings import AddressSettings, DomainSettings, RuleSettings, Settings
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.mail import Envelope
@@ -38,7 +39,8 @@ def guide(*, with_body: bool = False) -> Guide:
             ),
             domains=DomainSettings(accept=("bridge.example",)),
             rules=RuleSettings(fallback="push-body" if with_body else "hold"),
-        )
+        ),
+        rules=rule_texts(RuleSettings()),
     )
 
 
@@ -122,10 +124,11 @@ def test_the_first_mail_is_no_slower_than_the_next() -> None:
         "from datetime import datetime, UTC\n"
         "from pathlib import Path\n"
         "from mailbridge.config.settings import Settings\n"
+        "from mailbridge.config.rulepack import rule_texts\n"
         "from mailbridge.intake.guide import guide_of\n"
         "from mailbridge.intake.understand import build\n"
         "from mailbridge.intake.wire import Request\n"
-        "read = build(guide_of(Settings()).encode())\n"
+        "read = build(guide_of(Settings(), rules=rule_texts(Settings().rules)).encode())\n"
         "before = set(sys.modules)\n"
         "for path in sorted(Path(sys.argv[1]).glob('*.eml')):\n"
         "    read(Request(content=path.read_bytes(), rcpt_to=('a@bridge.example',), mail_from='', now=datetime.now(UTC)))\n"
@@ -174,3 +177,52 @@ def test_a_mail_without_a_message_id_is_known_by_its_content() -> None:
     )
     assert one == again
     assert one != other
+
+
+def certain(*lines: str, body: str = "Your code is 482913.\r\n", with_body: bool = False) -> bool:
+    """Whether a mail means the same by every description that its body fits."""
+    head = "".join(f"{line}\r\n" for line in ("From: a@acme.example", "To: ann@corp.example", "Subject: Acme", *lines))
+    request = Request(
+        content=f"{head}\r\n{body}".encode("utf-8", "surrogateescape"),
+        rcpt_to=("codes@bridge.example",),
+        mail_from="",
+        now=ARRIVED,
+    )
+    return build(guide(with_body=with_body).encode())(request).is_certain
+
+
+SIGNED = "DKIM-Signature: v=1; d=acme.example"
+
+
+@pytest.mark.parametrize(
+    "mark", [SIGNED, "ARC-Seal: i=1", "Authentication-Results: mx.corp.example; dkim=pass", "dkim-signature: x"]
+)
+def test_a_mail_that_could_be_proven_is_read_by_all_that_fits_it(mark: str) -> None:
+    """Its own headers and its body agree, or it is not certain; where no proof could rest on anything, nobody asks."""
+    assert certain(mark)
+    assert not certain(
+        mark,
+        "Content-Transfer-Encoding: base64",
+        body="Your code: 482913 or not; WW91ciBjb2RlIGlzIDExMTIyMi4=\r\n",
+        with_body=True,
+    )
+    two = "--out\r\n\r\nYour code is 482913.\r\n--in\r\n\r\nYour code is 111222.\r\n--in--\r\n--out--\r\n"
+    assert not certain(mark, "Content-Type: multipart/mixed; boundary=in", body=two)
+    assert certain("Content-Type: multipart/mixed; boundary=in", body=two)
+
+
+def test_a_mail_in_which_nothing_is_found_is_not_read_again() -> None:
+    """Without a value nothing would be pushed; where whole texts are pushed, the text has to be the same too."""
+    page = "<html><body><p>Our office is closed.</p></body></html>\r\n"
+    assert certain(SIGNED, "Content-Type: text/plain", body=page)
+    assert not certain(SIGNED, "Content-Type: text/plain", body=page, with_body=True)
+    assert certain(SIGNED, "Content-Type: text/html", body=page, with_body=True)
+
+
+def test_what_is_too_large_to_be_read_again_is_not_certain() -> None:
+    """A large mail is not read again and again: nobody's code mail is such."""
+    body = "Your code is 482913. \r\nAcme\r\n"
+    assert certain(SIGNED, body=body)
+    large = body + "Nothing to see here.\r\n" * (understand.LARGEST_READ_AGAIN // 20)
+    assert not certain(SIGNED, body=large)
+    assert certain(SIGNED, body=large.replace(". \r\n", ".\r\n"))

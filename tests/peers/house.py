@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from mailbridge.app import Bridge, bridge
+from mailbridge.app.daemon import Bridge, bridge
 from mailbridge.config import settings as s
 from mailbridge.core.delivery import Delivery, State
 from mailbridge.core.secret import Secret
@@ -87,7 +87,7 @@ class House:
     def row(self, mail_id: int | None) -> MailRow:
         """A stored mail."""
         assert mail_id is not None
-        found = self.do(lambda: self.running.store.mails.one(mail_id))
+        found = self.do(lambda: self.running.engine.store.mails.one(mail_id))
         assert found is not None
         return found
 
@@ -95,7 +95,7 @@ class House:
         """What was made of a mail for the target, when all of it is done."""
         until = time.monotonic() + PATIENCE
         while True:
-            rows = self.do(lambda: self.running.store.outbox.deliveries(mail_id=mail_id))
+            rows = self.do(lambda: self.running.engine.store.outbox.deliveries(mail_id=mail_id))
             if not any(row.state in OPEN for row in rows):
                 return tuple(rows)
             assert time.monotonic() < until, "a delivery does not come to its end"

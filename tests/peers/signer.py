@@ -7,7 +7,7 @@ import hashlib
 import re
 import time
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -46,19 +46,24 @@ def dkim(
     selector: str = "s1",
     private: Private | None = None,
     headers: Sequence[str] = USUAL,
-    more: Mapping[str, str] | None = None,
+    more: Mapping[str, str | None] | None = None,
     is_sha1: bool = False,
+    canon: str = "relaxed/relaxed",
 ) -> bytes:
-    """The mail with a DKIM-Signature of ``domain`` on top; ``more`` are further tags, or others in place of the usual ones."""
-    head, body = _split(mail)
+    """The mail with a DKIM-Signature of ``domain`` on top; ``more`` are further tags, or others in place of the usual ones (None:
+    left out). ``canon`` is how header and body are made canonical."""
+    head, raw = _split(mail)
+    of_header, _, of_body = canon.partition("/")
+    body = _relaxed_body(raw) if of_body == "relaxed" else _simple_body(raw)
     names = [name for name in headers if _values(head, name)]
     signer = private or key()
-    hashed = body if more is None or "l" not in more else body[: int(more["l"])]
+    length = (more or {}).get("l")
+    hashed = body if length is None else body[: int(length)]
     digest = hashlib.sha1(hashed) if is_sha1 else hashlib.sha256(hashed)
-    tags = {
+    tags: dict[str, str | None] = {
         "v": "1",
         "a": f"{'ed25519' if isinstance(signer, Ed25519PrivateKey) else 'rsa'}-{'sha1' if is_sha1 else 'sha256'}",
-        "c": "relaxed/relaxed",
+        "c": canon,
         "d": domain,
         "s": selector,
         "t": str(int(time.time())),
@@ -67,8 +72,12 @@ def dkim(
         **(more or {}),
         "b": "",
     }
-    signed = "; ".join(f"{name}={value}" for name, value in tags.items())
-    text = _chosen(head, tags["h"].split(":")) + _relaxed("DKIM-Signature", signed)
+    signed = "; ".join(f"{name}={value}" for name, value in tags.items() if value is not None)
+    chosen = [name.strip() for name in (tags["h"] or "").split(":")]
+    if of_header == "relaxed":
+        text = _chosen(head, chosen) + _relaxed("DKIM-Signature", signed)
+    else:
+        text = _chosen(head, chosen, is_simple=True) + f"DKIM-Signature: {signed}"
     octets = text.encode("utf-8", "surrogateescape")
     if isinstance(signer, Ed25519PrivateKey):
         signature = signer.sign(hashlib.sha256(octets).digest())
@@ -88,19 +97,25 @@ def arc(
     headers: Sequence[str] = ("from", "to", "subject", "date", "message-id", "delivered-to", "dkim-signature"),
     cv: str | None = None,
     darn: str = "",
+    at: int | None = None,
+    is_timed: bool = True,
 ) -> bytes:
-    """The mail with one more ARC set on top, sealed by ``domain``."""
+    """The mail with one more ARC set on top, sealed by ``domain``, at a moment (seconds since 1970) or now, or without saying when.
+
+    As Google does it the seal has a time, and the signature has none.
+    """
     chosen = private or key()
-    head, body = _split(mail)
+    head, raw = _split(mail)
+    body = _relaxed_body(raw)
     aar = f"i={instance}; {results}"
-    now = str(int(time.time()))
+    t = f" t={int(time.time()) if at is None else at};" if is_timed else ""
     names = [name for name in headers if _values(head, name)]
     ams = (
-        f" i={instance}; a=rsa-sha256; c=relaxed/relaxed; d={domain}; s={selector}; t={now}; h={':'.join(names)};"
+        f" i={instance}; a=rsa-sha256; c=relaxed/relaxed; d={domain}; s={selector}; h={':'.join(names)};"
         f" bh={base64.b64encode(hashlib.sha256(body).digest()).decode()};{f' darn={darn};' if darn else ''} b="
     )
     ams += _signed(_chosen(head, names) + _relaxed("ARC-Message-Signature", ams), chosen)
-    seal = f" i={instance}; a=rsa-sha256; t={now}; cv={cv or ('none' if instance == 1 else 'pass')}; d={domain}; s={selector}; b="
+    seal = f" i={instance}; a=rsa-sha256;{t} cv={cv or ('none' if instance == 1 else 'pass')}; d={domain}; s={selector}; b="
     text = ""
     for number in range(1, instance):
         for name in ("ARC-Authentication-Results", "ARC-Message-Signature", "ARC-Seal"):
@@ -123,9 +138,14 @@ def _split(mail: bytes) -> tuple[list[tuple[str, str]], bytes]:
     for line in lines:
         name, _, value = line.partition(b":")
         headers.append((name.decode(), value.replace(b"\x00", b"\r\n").decode("utf-8", "surrogateescape")))
-    return headers, _relaxed_body(body)
+    return headers, body
 
 
+def _simple_body(body: bytes) -> bytes:
+    return body.rstrip(b"\r\n") + b"\r\n"
+
+
+@lru_cache(maxsize=64)
 def _relaxed_body(body: bytes) -> bytes:
     lines = [re.sub(rb"[ \t]+", b" ", line).rstrip(b" ") for line in body.split(b"\r\n")]
     while lines and not lines[-1]:
@@ -137,12 +157,13 @@ def _values(headers: list[tuple[str, str]], name: str) -> list[str]:
     return [value for key_, value in headers if key_.lower() == name.lower()]
 
 
-def _chosen(headers: list[tuple[str, str]], names: Sequence[str]) -> str:
-    left = {name.lower(): _values(headers, name) for name in names}
+def _chosen(headers: list[tuple[str, str]], names: Sequence[str], *, is_simple: bool = False) -> str:
+    left = {name.lower(): [pair for pair in headers if pair[0].lower() == name.lower()] for name in names}
     text = ""
     for name in names:
         if left[name.lower()]:
-            text += _relaxed(name, left[name.lower()].pop()) + "\r\n"
+            own, value = left[name.lower()].pop()
+            text += f"{own}:{value}\r\n" if is_simple else _relaxed(name, value) + "\r\n"
     return text
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from functools import partial
 
 import pytest
@@ -161,6 +163,77 @@ def test_signatures_of_strangers_cost_no_question(now: datetime) -> None:
             assert not server.asked
 
     asyncio.run(go())
+
+
+def dated(date: str, **more: object) -> bytes:
+    """Signed without ``t=`` under that Date."""
+    content = re.sub(rb"Date: [^\r]*", lambda _: f"Date: {date}".encode(), mail())
+    return signer.dkim(content, "acme.example", more={"t": None}, **more)  # type: ignore[arg-type]
+
+
+def test_a_signature_without_a_time_is_as_old_as_the_date_that_it_covers(now: datetime) -> None:
+    """Without ``t=`` the signed Date is the age; one that is not signed, is none or is another day's proves nothing."""
+    today = format_datetime(now)
+    for content, why in (
+        (dated(today), ""),
+        (dated(format_datetime(now - timedelta(hours=23))), ""),
+        (dated(format_datetime(now - timedelta(hours=25))), "older than a day (its Date)"),
+        (dated(format_datetime(now + timedelta(minutes=4))), ""),
+        (dated(format_datetime(now + timedelta(minutes=6))), "from the future (its Date)"),
+        (dated(today.removesuffix(" +0000")), "too old"),
+        (dated("yesterday"), "too old"),
+        (dated(today, headers=("from", "to", "subject")), "too old"),
+        (dated(today).replace(b"Date:", b"X-Date:"), "too old"),
+        (dated(today, headers=("from", "to", "subject")).replace(b"Date:", b"X-Date:"), "too old"),
+        (signer.dkim(mail(), "acme.example"), ""),
+    ):
+        found = check(content, now)
+        assert isinstance(found, Unproven if why else Proven), (why, found)
+        assert why == "" or (isinstance(found, Unproven) and why in found.why)
+
+
+def test_whom_and_what_a_signature_covers(now: datetime) -> None:
+    """It names the recipients in the headers that it lists, and says whether the body's form is among them; several add up."""
+    everything = (*signer.USUAL, "cc", "content-transfer-encoding")
+    content = mail(below="Cc: bob@corp.example\nContent-Transfer-Encoding: 8bit")
+    for headers, names, is_form_signed in (
+        (everything, {"ann@corp.example", "bob@corp.example"}, True),
+        (signer.USUAL, {"ann@corp.example"}, False),
+        (("from", "subject", "date", "cc"), {"bob@corp.example"}, False),
+        (("from", "subject", "date"), set(), False),
+        (("from", "subject", "date", "content-type"), set(), False),
+        (("from", "subject", "date", "content-transfer-encoding"), set(), False),
+    ):
+        found = check(signer.dkim(content, "acme.example", headers=headers), now)
+        assert isinstance(found, Proven)
+        assert found.named == names | {SENDER}
+        assert found.is_form_signed is is_form_signed
+    twice = signer.dkim(content, "acme.example", headers=("from", "to", "subject", "content-type"))
+    twice = signer.dkim(twice, "acme.example", headers=("from", "cc", "subject", "content-transfer-encoding"))
+    found = check(twice, now)
+    assert isinstance(found, Proven)
+    assert found.named == {"ann@corp.example", "bob@corp.example", SENDER}
+    assert not found.is_form_signed
+    broken = signer.dkim(twice, "acme.example", headers=everything, private=signer.key("stranger"))
+    assert check(broken, now) == found
+
+
+def test_domains_of_one_organization() -> None:
+    """A domain is aligned with itself, its parents, children and siblings under one registration, and with no neighbour."""
+    for domain, author, expected in (
+        ("acme.example", "acme.example", True),
+        ("mail.acme.example", "acme.example", True),
+        ("acme.example", "mail.acme.example", True),
+        ("a.acme.example", "b.acme.example", True),
+        ("acme.co.uk", "other.co.uk", False),
+        ("mail.acme.co.uk", "acme.co.uk", True),
+        ("co.uk", "acme.co.uk", False),
+        ("example", "acme.example", False),
+        ("notacme.example", "acme.example", False),
+        ("acme.example.evil.example", "acme.example", False),
+        ("mine.github.io", "yours.github.io", False),
+    ):
+        assert dkim.is_aligned(domain, author) is expected, (domain, author)
 
 
 REFUSED: dict[str, tuple[Callable[[Sign], bytes], str]] = {

@@ -12,7 +12,7 @@ from mailbridge.trust import Finding, Proven, Unproven, spf
 from mailbridge.trust.dns import Dns, DnsUnavailable
 from tests.peers.dns_server import DnsServer
 from tests.trust.conftest import published
-from tests.trust.mails import RCPT
+from tests.trust.mails import RCPT, mail
 
 ENVELOPE = "ann+caf_=codes=bridge.example@gmail.com"
 
@@ -40,10 +40,40 @@ ZONE: dict[tuple[str, str], list[str]] = {
     ("mx.example", "TXT"): ["v=spf1 mx -all"],
     ("mx.example", "MX"): ["10 a.example."],
     ("exists.example", "TXT"): ["v=spf1 exists:a.example -all"],
-    ("ptr.example", "TXT"): ["v=spf1 ptr -all"],
+    ("ptr.example", "TXT"): ["v=spf1 ptr +all"],
+    ("ptr-behind.example", "TXT"): ["v=spf1 ip4:192.0.2.0/24 ptr ~all"],
     ("bad.example", "TXT"): ["v=spf1 ip4:nonsense +all"],
-    ("gmail.com", "TXT"): ["v=spf1 ip4:192.0.2.0/24 ~all"],
+    ("own.example", "TXT"): ["v=spf1 ip4:198.51.100.0/24 include:_spf.google.com -all"],
+    ("mapped.example", "TXT"): ["v=spf1 ip6:::ffff:192.0.2.0/120 -all"],
+    ("behind.example", "TXT"): ["v=spf1 ip4:192.0.2.0/24 frobnicate ~all"],
+    ("far.example", "TXT"): ["v=spf1 +all ip4:192.0.2.0/33"],
+    ("redirected.example", "TXT"): ["v=spf1 +all redirect=a.example redirect=a.example"],
+    ("explained.example", "TXT"): ["v=spf1 +all exp=a.example exp=a.example"],
+    ("other.example", "TXT"): ["v=spf1 x-a=%{i}.b/c ra=1 ip4:192.0.2.7 -all"],
+    ("all-redirect.example", "TXT"): ["v=spf1 -all redirect=plain.example"],
+    ("lost-redirect.example", "TXT"): ["v=spf1 redirect=nowhere.example"],
+    ("void.example", "TXT"): ["v=spf1 a:v1.example a:v2.example a:v3.example ip4:192.0.2.7"],
+    ("nearly-void.example", "TXT"): ["v=spf1 a:v1.example a:v2.example ip4:192.0.2.7"],
+    ("exchangers.example", "TXT"): ["v=spf1 mx ip4:192.0.2.7"],
+    ("exchangers.example", "MX"): [f"{number} a.example." for number in range(11)],
+    ("lookups.example", "TXT"): ["v=spf1 " + "a:range.a.example " * 11 + "ip4:192.0.2.7"],
+    ("nearly-lookups.example", "TXT"): ["v=spf1 " + "a:range.a.example " * 10 + "ip4:192.0.2.7"],
+    ("range.a.example", "A"): ["198.51.100.1"],
+    ("include-fail.example", "TXT"): ["v=spf1 include:all-redirect.example ip4:192.0.2.7"],
+    ("tab.example", "TXT"): ["v=spf1\tip4:192.0.2.7"],
+    ("spf2.example", "TXT"): ["v=spf10 +all"],
+    ("gmail.com", "TXT"): ["v=spf1 redirect=_spf.google.com"],
+    ("_spf.google.com", "TXT"): ["v=spf1 ip4:192.0.2.0/24 ~all"],
 }
+
+MALFORMED = (
+    "all:x", "all/8", "-all.", "a:", "a:x", "a:x.1", "a:x.example/", "a:x.example/33", "a:x.example//129", "a:x.example/024", "a/24/64",
+    "mx:%{z}.example", "include", "include:", "include:x", "include:a.example/24", "exists", "exists:x.example/24", "ip4", "ip4:",
+    "ip4:1.2.3", "ip4:1.2.3.256", "ip4:01.2.3.4", "ip4:1.2.3.4/", "ip4:1.2.3.4/33", "ip4:1.2.3.4/08", "ip4:2001:db8::1", "ip6:192.0.2.1",
+    "ip6:2001:db8::1/129", "ip6:fe80::1%eth0", "ptr:", "ptr/24", "redirect=", "redirect=x", "exp=", "redirect:a.example", "-redirect=a.example",
+    "1x=y", "x-y", "+", "--all", "!all", "a:%{d0}.example", "a:%{c}.example", "a:%x.example", "x=%", "a\t", "é=1.é",
+)  # fmt: skip
+"""Terms that are none."""
 
 CASES = [
     ("plain.example", "192.0.2.7", "pass"),
@@ -73,7 +103,30 @@ CASES = [
     ("range.example", "192.0.2.8", "pass"),
     ("mx.example", "192.0.2.7", "pass"),
     ("exists.example", "198.51.100.7", "pass"),
-    ("ptr.example", "192.0.2.7", "fail"),
+    ("ptr.example", "192.0.2.7", "permerror"),
+    ("ptr-behind.example", "192.0.2.7", "pass"),
+    ("ptr-behind.example", "198.51.100.7", "permerror"),
+    ("plain.example", "::ffff:192.0.2.7", "pass"),
+    ("plain.example", "::ffff:198.51.100.7", "fail"),
+    ("mapped.example", "192.0.2.7", "fail"),
+    ("mapped.example", "::ffff:192.0.2.7", "fail"),
+    ("behind.example", "192.0.2.7", "permerror"),
+    ("far.example", "192.0.2.7", "permerror"),
+    ("redirected.example", "192.0.2.7", "permerror"),
+    ("explained.example", "192.0.2.7", "permerror"),
+    ("other.example", "192.0.2.7", "pass"),
+    ("all-redirect.example", "192.0.2.7", "fail"),
+    ("lost-redirect.example", "192.0.2.7", "permerror"),
+    ("void.example", "192.0.2.7", "permerror"),
+    ("nearly-void.example", "192.0.2.7", "pass"),
+    ("exchangers.example", "192.0.2.7", "permerror"),
+    ("lookups.example", "192.0.2.7", "permerror"),
+    ("nearly-lookups.example", "192.0.2.7", "pass"),
+    ("include-fail.example", "192.0.2.7", "pass"),
+    ("tab.example", "192.0.2.7", "none"),
+    ("spf2.example", "192.0.2.7", "none"),
+    ("localhost", "192.0.2.7", "none"),
+    ("a..example", "192.0.2.7", "none"),
     ("bad.example", "192.0.2.7", "permerror"),
 ]
 
@@ -95,13 +148,26 @@ def test_results(domain: str, address: str, verdict: str) -> None:
     assert asyncio.run(go()) == verdict
 
 
-def check(mail_from: str, peer: str, accounts: tuple[str, ...], rcpt: str = RCPT) -> Finding:
+@pytest.mark.parametrize("term", MALFORMED)
+def test_a_record_with_an_error_anywhere_is_no_policy(term: str) -> None:
+    """A term that is none makes the whole record none, before it or behind a term that would have passed."""
+
+    async def go(record: str) -> str:
+        async with published() as (server, resolver):
+            server.txt("odd.example", record)
+            return await spf.evaluate("odd.example", ip_address("192.0.2.7"), resolver)
+
+    assert asyncio.run(go(f"v=spf1 +all {term}")) == "permerror"
+    assert asyncio.run(go(f"v=spf1 {term} +all")) == "permerror"
+
+
+def check(mail_from: str, peer: str, accounts: tuple[str, ...], rcpt: str = RCPT, content: bytes = b"") -> Finding:
     """One check of an envelope."""
 
     async def go() -> Finding:
         async with published() as (server, resolver):
             fill(server)
-            return await spf.check(mail_from, rcpt=rcpt, peer=peer, accounts=accounts, dns=resolver)
+            return await spf.check(mail_from, rcpt=rcpt, peer=peer, accounts=accounts, dns=resolver, content=content)
 
     return asyncio.run(go())
 
@@ -125,7 +191,9 @@ def test_a_listed_accounts_forward_is_a_proof() -> None:
         ("ann@gmail.com", "192.0.2.7", ("ann@gmail.com",), "not that of a Gmail forward"),
         ("", "192.0.2.7", ("*",), "not that of a Gmail forward"),
         ("ann+caf_=other=bridge.example@gmail.com", "192.0.2.7", ("ann@gmail.com",), "another recipient"),
-        ("ann+caf_=codes=bridge.example@plain.example", "198.51.100.7", ("ann@plain.example",), "SPF fail"),
+        ("ann+caf_=codes=bridge.example@plain.example", "198.51.100.7", ("ann@plain.example",), "not Google's"),
+        ("ann+caf_=codes=bridge.example@own.example", "198.51.100.7", ("*@own.example",), "not Google's"),
+        ("ann+caf_=codes=bridge.example@own.example", "::ffff:198.51.100.7", ("*@own.example",), "not Google's"),
     ],
 )
 def test_what_is_no_forward(mail_from: str, peer: str, accounts: tuple[str, ...], why: str) -> None:
@@ -135,14 +203,41 @@ def test_what_is_no_forward(mail_from: str, peer: str, accounts: tuple[str, ...]
     assert why in found.why
 
 
+def test_a_business_customers_forward_needs_no_record_of_its_own() -> None:
+    """Gmail's envelope of another domain is believed from Google's servers, whatever that domain's own policy says of them."""
+    for domain in ("own.example", "plain.example", "nowhere.example"):
+        found = check(f"ann+caf_=codes=bridge.example@{domain}", "192.0.2.7", (f"*@{domain}",))
+        assert isinstance(found, Proven)
+        assert found.named == {f"ann@{domain}"}
+
+
+def test_googles_own_trace_may_contradict_the_envelope() -> None:
+    """A mail that Google took in for another mailbox was not forwarded by the account, whatever stands below that trace."""
+    trace = b"Received: from x.example by mx.google.com with ESMTPS id 1 for <%s>; Sat, 28 Nov 2026 09:57:25 +0000\r\n"
+    lines = b"Delivered-To: ann@gmail.com\r\n" + trace % b"ann@gmail.com"
+    for content, is_good in (
+        (lines + mail(), True),
+        (trace % b"A.N.N@gmail.com" + mail(), True),
+        (trace % b"mallory@evil.example" + lines + mail(), False),
+        (b"X-Received: by 2002:a05\r\n" + trace % b"mallory@evil.example" + mail(), False),
+        (trace.replace(b" for <%s>", b"") + lines + mail(), False),
+        (b"Received: from mail.google.com by bridge.example for <codes@bridge.example>; x\r\n" + lines + mail(), True),
+        (mail(), True),
+        (b"\r\n", True),
+    ):
+        assert isinstance(check(ENVELOPE, "192.0.2.7", ("ann@gmail.com",), content=content), Proven) is is_good, content[:200]
+
+
 def test_a_server_failure_is_no_answer() -> None:
     """RFC 7208's temperror is told apart from having no policy."""
 
     async def go() -> None:
         async with published() as (server, _):
-            server.broken["gmail.com"] = "servfail"
+            server.broken["_spf.google.com"] = "servfail"
             resolver = Dns(timeout=timedelta(seconds=1), nameservers=[server.address])
             with pytest.raises(DnsUnavailable):
-                await spf.evaluate("gmail.com", ip_address("192.0.2.7"), resolver)
+                await spf.evaluate("_spf.google.com", ip_address("192.0.2.7"), resolver)
+            with pytest.raises(DnsUnavailable):
+                await spf.check(ENVELOPE, rcpt=RCPT, peer="192.0.2.7", accounts=("ann@gmail.com",), dns=resolver)
 
     asyncio.run(go())

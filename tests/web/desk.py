@@ -10,6 +10,7 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -34,7 +35,7 @@ from mailbridge.web.events import EventsApi
 from mailbridge.web.health import Health, Level, health_app
 from mailbridge.web.limits import RateLimit
 from mailbridge.web.openapi import openapi_routes
-from mailbridge.web.pull import Pull, PullKey
+from mailbridge.web.pull import Pull, PullKey, PullPolicy
 from mailbridge.web.server import serve_app
 
 T = TypeVar("T")
@@ -46,13 +47,22 @@ UNUSED = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Nothing here speaks TLS; the default context would read every authority, for 20 ms a client."""
 
 
+@dataclass
+class Pulling:
+    """The policy of the pull endpoint, which a test may swap as a reload does."""
+
+    now: PullPolicy
+
+
 class Desk:
     """What a test may do: store a mail, poll as Skyvern does, ask as an agent does."""
 
-    def __init__(self, store: SqliteStore, waiting: Waiting, pull: Pull, clock: SteadyClock, client: httpx.AsyncClient) -> None:
+    def __init__(
+        self, store: SqliteStore, waiting: Waiting, pulling: Pulling, clock: SteadyClock, client: httpx.AsyncClient
+    ) -> None:
         self.store = store
         self.waiting = waiting
-        self.pull = pull
+        self.pulling = pulling
         self.clock = clock
         self.client = client
         self.claims: list[Claim] = []
@@ -147,14 +157,18 @@ async def until(holds: Callable[[], bool], *, patience: float = 10.0) -> None:
 
 @asynccontextmanager
 async def open_desk(
-    folder: Path, *, is_known: Callable[[str], bool] = lambda _: True, limit: RateLimit | None = None
+    folder: Path,
+    *,
+    is_known: Callable[[str], bool] = lambda _: True,
+    limit: RateLimit | None = None,
+    polls: RateLimit | None = None,
 ) -> AsyncIterator[Desk]:
-    """A desk over an empty store in ``folder``; with ``limit`` in place of the daemon's own rate limits."""
+    """A desk over an empty store in ``folder``; with ``limit`` in place of the daemon's own rate limits, ``polls`` for signed polls."""
     clock = SteadyClock()
     settings = StoreSettings(url=f"sqlite:///{folder}/mailbridge.db")
     store = open_sqlite(settings, RetentionSettings(), clock=clock, grace=timedelta())
     waiting = Waiting(now=clock.now)
-    keys = (PullKey(secret=Secret(KEY), serves=lambda _: True),)
+    pulling = Pulling(PullPolicy(keys=(PullKey(secret=Secret(KEY), serves=lambda _: True),), grace=GRACE))
     pull = Pull(
         codes=store.codes,
         vault=store.vault,
@@ -162,9 +176,9 @@ async def open_desk(
         waiting=waiting,
         now=clock.now,
         metrics=Metrics(),
-        keys=keys,
-        grace=GRACE,
-        polls=limit,
+        policy=lambda: pulling.now,
+        polls=polls or limit,
+        strangers=limit,
     )
     gate = Gate(entries=store.entries, admin=Secret(ADMIN), strangers=limit)
     codes = CodesApi(
@@ -191,7 +205,7 @@ async def open_desk(
             httpx.AsyncClient(base_url=f"http://{bound.address}", trust_env=False, verify=UNUSED, timeout=30) as client,
         ):
             try:
-                yield Desk(store, waiting, pull, clock, client)
+                yield Desk(store, waiting, pulling, clock, client)
             finally:
                 waiting.close()
     finally:

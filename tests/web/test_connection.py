@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
@@ -18,6 +20,7 @@ from mailbridge.web.connection import Bounds
 from mailbridge.web.limits import body_of
 from mailbridge.web.server import serve_app
 from tests.loop import looped
+from tests.web.desk import ADMIN, Desk, at_desk
 
 QUICK = Bounds(head=0.2, body=0.2, answer=0.2, connections=3)
 BIG = 20_000_000
@@ -186,3 +189,91 @@ def test_what_is_no_http_is_refused_and_leaves_no_trace(octets: bytes, caplog: p
     with caplog.at_level(logging.DEBUG):
         check()
     assert [record.getMessage() for record in caplog.records if record.name.startswith(("uvicorn", "asyncio.e"))] == []
+
+
+POST = b"POST %s HTTP/1.1\r\nHost: a\r\n"
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+TWO_LENGTHS = {
+    "a length and chunks": POST % b"/" + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunks and a length": POST % b"/" + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+    "a length of nothing and chunks": POST % b"/" + b"Content-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "other spellings": POST % b"/" + b"cOnTeNt-LeNgTh:5\r\ntransfer-ENCODING:Chunked\r\n\r\n0\r\n\r\n",
+    "a GET with both": GET % b"" + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "two lengths": POST % b"/" + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+    "two lengths in one": POST % b"/" + b"Content-Length: 5, 6\r\n\r\nhello!",
+    "two spellings of one length": POST % b"/" + b"Content-Length: 5\r\nContent-Length: 05\r\n\r\nhello",
+    "a length with a sign": POST % b"/" + b"Content-Length: +5\r\n\r\nhello",
+    "a length in hexadecimals": POST % b"/" + b"Content-Length: 0x5\r\n\r\nhello",
+    "a length below nothing": POST % b"/" + b"Content-Length: -5\r\n\r\nhello",
+    "an empty length": POST % b"/" + b"Content-Length:\r\n\r\nhello",
+    "chunks twice": POST % b"/" + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "another coding": POST % b"/" + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "no coding": POST % b"/" + b"Transfer-Encoding: identity\r\nContent-Length: 5\r\n\r\nhello",
+    "a coding behind a tab": POST % b"/" + b"Transfer-Encoding:\tchunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+    "a coding behind a fold": POST % b"/" + b"Transfer-Encoding:\r\n chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+    "a blank before the colon": POST % b"/" + b"Transfer-Encoding : chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+    "chunks in HTTP/1.0": b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "behind an honest request": GET % b""
+    + b"\r\n"
+    + POST % b"/"
+    + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", TWO_LENGTHS)
+def test_a_request_of_two_lengths_is_refused(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """400 and the end of the connection: nothing behind it is read as a request, and not a line is logged."""
+
+    @looped
+    async def check() -> None:
+        async with server(PATIENT) as at:
+            reader, writer = await asyncio.open_connection(*at)
+            writer.write(TWO_LENGTHS[name] + SMUGGLED)
+            async with asyncio.timeout(3):
+                answer = await reader.read()
+            statuses = [int(one) for one in re.findall(rb"HTTP/1\.1 (\d\d\d)", answer)]
+            assert statuses == ([200, 400] if "honest" in name else [400])
+            writer.close()
+
+    with caplog.at_level(logging.DEBUG):
+        check()
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("uvicorn")] == []
+
+
+@looped
+async def test_one_length_is_read_whichever_way_it_is_told() -> None:
+    """A length, the same length twice, chunks: each is answered, and so is the next request on the connection."""
+    async with server(PATIENT) as at:
+        reader, writer = await asyncio.open_connection(*at)
+        for framed in (
+            b"Content-Length: 5\r\n\r\nhello",
+            b"Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+            b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        ):
+            writer.write(POST % b"/" + framed)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 200")
+            assert await reader.readexactly(1) == b"5"
+        writer.close()
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/skyvern/totp/a@b.c", "/api/v1/codes", "/nowhere"])
+def test_it_is_refused_on_every_route(path: str, tmp_path: Path) -> None:
+    """By the connection, before any route: with a signature, a token or none."""
+
+    async def work(desk: Desk) -> None:
+        assert desk.client.base_url.port is not None
+        reader, writer = await asyncio.open_connection("127.0.0.1", desk.client.base_url.port)
+        body = b"0\r\n\r\n"
+        writer.write(
+            POST % path.encode()
+            + b"Authorization: Bearer "
+            + ADMIN.encode()
+            + b"\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + body
+        )
+        async with asyncio.timeout(3):
+            assert (await reader.read()).startswith(b"HTTP/1.1 400 Bad Request")
+        writer.close()
+
+    at_desk(tmp_path, work)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from mailbridge.app import Bridge, bridge
+from mailbridge.app.daemon import Bridge, bridge
 from mailbridge.config.load import load
 from mailbridge.config.settings import Settings
 from tests.web.daemon import Sender
@@ -70,7 +70,7 @@ def test_a_mail_by_smtp_ends_a_long_poll_and_answers_a_poll(tmp_path: Path) -> N
             params = {"identifier": "ann@corp.com", "timeout": "20"}
             waiting = asyncio.create_task(client.get("/api/v1/codes/wait", params=params))
             async with asyncio.timeout(10):
-                while not running.waiting.waits_for("ann@corp.com"):
+                while not running.engine.waiting.waits_for("ann@corp.com"):
                     await asyncio.sleep(0.01)
             metrics = (await client.get("/metrics")).text
             assert 'mailbridge_waiting{way="api"} 1.0' in metrics
@@ -103,8 +103,8 @@ def test_a_key_opens_what_its_target_serves_and_a_reload_takes_new_keys(tmp_path
             await running.reload(settings(tmp_path, f'{TOML}\n[pull]\nkeys = ["{main}", "the-newest-key"]\n'))
             assert (await poll(running, "ops@other.example", "the-newest-key")).status_code == 200
             assert (await poll(running, "ops@other.example", other)).status_code == 401
-            assert running.is_known("OPS@other.example")
-            assert running.is_known("ben@corp.com")
-            assert not running.is_known("ben@other.example")
+            assert running.live.now.is_known("OPS@other.example")
+            assert running.live.now.is_known("ben@corp.com")
+            assert not running.live.now.is_known("ben@other.example")
 
     asyncio.run(work())

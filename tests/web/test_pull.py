@@ -7,13 +7,18 @@ import hashlib
 import hmac
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from mailbridge.app.targets import pull_keys, targets_of
+from mailbridge.config.settings import PullSettings, Settings, SkyvernSettings, TargetSettings
 from mailbridge.core.otpauth import read_secrets
 from mailbridge.core.secret import Secret
-from mailbridge.web.limits import MOST_BODY
+from mailbridge.web.limits import MOST_BODY, RateLimit
 from mailbridge.web.pull import PullKey
 from tests.web.desk import KEY, Desk, at_desk
 
@@ -106,7 +111,8 @@ def test_any_of_several_keys_signs_for_the_identifiers_that_it_serves(tmp_path: 
         await desk.mail(CODE)
         await desk.mail("777777", to="x@other.example")
         other = PullKey(secret=Secret("key-of-other"), serves=lambda one: one.endswith("@other.example"))
-        desk.pull.keys = (*desk.pull.keys, PullKey(secret=Secret("newest"), serves=lambda _: True), other)
+        keys = (*desk.pulling.now.keys, PullKey(secret=Secret("newest"), serves=lambda _: True), other)
+        desk.pulling.now = replace(desk.pulling.now, keys=keys)
         assert (await desk.poll(key=KEY, task_id="tsk_1")).json()["verification_code"] == CODE
         assert (await desk.poll(key="newest", task_id="tsk_2")).json()["verification_code"] == CODE
         assert (await desk.poll(key="key-of-other")).status_code == 401
@@ -145,6 +151,49 @@ def test_one_client_cannot_ask_without_end(tmp_path: Path) -> None:
     at_desk(tmp_path, work)
 
 
+def test_unsigned_requests_take_nothing_from_signed_ones(tmp_path: Path) -> None:
+    """However many came before from the same client, without a signature, with a wrong one or with another's key: 200 and the code."""
+
+    async def work(desk: Desk) -> None:
+        await desk.mail(CODE)
+        wrong = {"x-skyvern-signature": hmac.new(b"another key", b"{}", hashlib.sha256).hexdigest()}
+        statuses = set()
+        for number in range(300):
+            headers = wrong if number % 2 else {}
+            statuses.add((await desk.client.post("/skyvern/totp/ann@corp.com", content=b"{}", headers=headers)).status_code)
+        assert statuses == {401, 429}
+        for run in range(100):
+            assert await desk.code(task_id=f"tsk_{run}") == CODE
+        assert (await desk.client.post("/skyvern/totp/ann@corp.com", content=b"{}")).status_code in (401, 429)
+
+    at_desk(tmp_path, work)
+
+
+def test_signed_polls_are_counted_by_themselves(tmp_path: Path) -> None:
+    """One client cannot poll without end either, and what it does so costs unsigned requests nothing."""
+
+    async def work(desk: Desk) -> None:
+        assert [(await desk.poll()).status_code for _ in range(5)] == [200, 200, 200, 429, 429]
+        assert (await desk.client.post("/skyvern/totp/ann@corp.com", content=b"{}")).status_code == 401
+
+    at_desk(tmp_path, work, polls=RateLimit(rate=0.001, burst=3, now=time.monotonic))
+
+
+def test_only_the_keys_of_skyverns_sign_polls() -> None:
+    """The key of [skyvern] and those of further Skyverns, each for its identifiers; the secret of another kind of target never, and
+    with keys in [pull] those alone."""
+    further = TargetSettings(name="other", identifiers=("*@other.example",), api_key=Secret("key-of-other"))
+    hook = msgspec.structs.replace(TargetSettings(name="hook", api_key=Secret("secret-of-hook")), kind="webhook")
+    nobody = TargetSettings(name="none")
+    settings = Settings(skyvern=SkyvernSettings(api_key=Secret("key-of-main")), target=(further, hook, nobody))
+    found = {key.secret.reveal(): key.serves for key in pull_keys(settings, targets_of(settings, None).targets)}
+    assert set(found) == {"key-of-main", "key-of-other"}
+    assert found["key-of-other"]("x@other.example")
+    assert not found["key-of-other"]("ann@corp.example")
+    listed = msgspec.structs.replace(settings, pull=PullSettings(keys=(Secret("listed"),)))
+    assert [key.secret.reveal() for key in pull_keys(listed, targets_of(listed, None).targets)] == ["listed"]
+
+
 def test_it_never_redirects(tmp_path: Path) -> None:
     """A slash too many is part of the identifier, and other methods and paths are 405 and 404."""
 
@@ -173,7 +222,7 @@ def test_the_grace_counts_from_the_first_poll_of_the_run(tmp_path: Path) -> None
     """What came after the first poll is given however long ago that is; without a grace what came before it is not."""
 
     async def work(desk: Desk) -> None:
-        desk.pull.grace = timedelta()
+        desk.pulling.now = replace(desk.pulling.now, grace=timedelta())
         await desk.mail("111111")
         assert await desk.code(task_id="tsk_1") == ""
         await desk.mail("222222")
@@ -263,7 +312,7 @@ def test_polls_without_ids_are_a_new_run_after_a_silence(tmp_path: Path) -> None
     """`{}` names no run: while it polls on it is one, and later it is another, which is not given the old code."""
 
     async def work(desk: Desk) -> None:
-        desk.pull.grace = timedelta()
+        desk.pulling.now = replace(desk.pulling.now, grace=timedelta())
         assert await desk.code() == ""
         await desk.mail("111111")
         assert await desk.code() == "111111"

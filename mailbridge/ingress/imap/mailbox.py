@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from mailbridge.core.mail import Envelope
 from mailbridge.ingress.imap.ages import Ages
@@ -21,7 +21,8 @@ from mailbridge.ingress.imap.responses import Fetched
 from mailbridge.ingress.imap.vitals import Vitals
 from mailbridge.ingress.imap.whereabouts import Spot
 from mailbridge.ingress.imap.wire import LAST_UID, Wire, uid_set
-from mailbridge.store import Receipt, StoreUnavailable
+from mailbridge.intake.answer import Answer, Deferred, Full, Stored
+from mailbridge.store import StoreUnavailable
 
 log = logging.getLogger("mailbridge.imap")
 
@@ -52,8 +53,8 @@ class NotTaken(Exception):  # noqa: N818  (the door's other answer)
 class Door(Protocol):
     """The intake and the store, as a thread may call them; every method blocks."""
 
-    def accept(self, envelope: Envelope) -> Receipt:
-        """On return it is on disk. Raises StoreUnavailable or NotTaken."""
+    def accept(self, envelope: Envelope) -> Answer:
+        """Where it answers `Stored` the mail is on disk. Raises NotTaken."""
         ...
 
     def cursor(self, mailbox: str) -> str | None:
@@ -307,11 +308,11 @@ class Mailbox:
             peer=self._peer,
             cursor=None if is_ahead else f"{self._key}/{validity}/{mail.uid}",
             is_owed=self._with_effect,
+            is_fetched=True,
+            can_wait=False,
         )
         try:
-            receipt = self._door.accept(envelope)
-        except StoreUnavailable as fault:
-            raise Held(fault.kind) from None
+            answer = self._door.accept(envelope)
         except NotTaken:
             self._tries[mail.uid] = self._tries.get(mail.uid, 0) + 1
             if self._tries[mail.uid] < TRIES:
@@ -320,6 +321,15 @@ class Mailbox:
             if not is_ahead:
                 self._move(mail.uid, validity)
             return 0
+        match answer:
+            case Stored():
+                receipt = answer.receipt
+            case Deferred():
+                raise Held(answer.why)
+            case Full():
+                raise Held("full")
+            case _:
+                assert_never(answer)
         self._newest = mail.at
         if mail.at is not None:
             self._ages.learn(mail.at)

@@ -22,6 +22,7 @@ from mailbridge.config.settings import ImapSettings, OAuthSettings
 from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.faults import Kind, MailboxFault, shown
 from mailbridge.ingress.imap.vault import TokenVault
+from mailbridge.masks import Masks
 
 TIMEOUT = 10.0
 EARLY = 300.0
@@ -192,6 +193,7 @@ class TokenSource:
         if not isinstance(access, str) or not access:
             raise refusal_of(answer, self._account)
         rotated = answer.get("refresh_token")
+        self._vault.masks.guard_for_now(Secret(access), Secret(str(rotated or "")))
         if self._settings.grant == "user" and isinstance(rotated, str) and rotated:
             self._vault.write(self._account, Secret(rotated))
         return Token(value=Secret(access), got=got, ends=got + seconds_of(answer))
@@ -199,7 +201,9 @@ class TokenSource:
     def _request(self) -> Mapping[str, str]:
         settings, provider = self._settings, self._endpoint.provider
         if settings.grant == "service-account":
-            return {"grant_type": JWT_BEARER, "assertion": _assertion(settings.key_file, provider, self._username)}
+            assertion = _assertion(settings.key_file, provider, self._username, self._vault.masks)
+            self._vault.masks.guard_for_now(Secret(assertion))
+            return {"grant_type": JWT_BEARER, "assertion": assertion}
         fields = client_fields(settings)
         if settings.grant == "client-credentials":
             return {**fields, "grant_type": "client_credentials", "scope": provider.app_scope}
@@ -237,10 +241,11 @@ def refusal_of(answer: Mapping[str, Any], account: str) -> MailboxFault:
     return MailboxFault(Kind.BUSY, f"the token endpoint answers {error}")
 
 
-def _assertion(key_file: Path | None, provider: Provider, username: str) -> str:
+def _assertion(key_file: Path | None, provider: Provider, username: str, masks: Masks) -> str:
     """A service account's word that it acts for ``username`` (RFC 7523), signed with its key."""
     try:
         content = json.loads(key_file.read_text(encoding="utf-8")) if key_file is not None else {}
+        masks.guard(*map(Secret, content["private_key"].splitlines()[1:-1]))
         key = serialization.load_pem_private_key(content["private_key"].encode(), password=None)
         issuer = content["client_email"]
     except OSError as fault:

@@ -8,7 +8,7 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -29,7 +29,8 @@ from mailbridge.ingress.imap.vault import TokenVault
 from mailbridge.ingress.imap.vitals import MailboxHealth, Vitals
 from mailbridge.ingress.imap.watcher import Stopped, Watcher
 from mailbridge.ingress.imap.wire import Wire
-from mailbridge.store import Receipt, StoreUnavailable
+from mailbridge.intake.answer import Accept, Answer, Deferred, Full
+from mailbridge.store import StoreUnavailable
 
 log = logging.getLogger("mailbridge.imap")
 
@@ -38,8 +39,6 @@ T = TypeVar("T")
 LOGINS = 4
 """Logins at once to one host: a restart with many mailboxes is no login storm."""
 ACCEPT_TIMEOUT = 60.0
-
-Accept = Callable[[Envelope], Awaitable[Receipt]]
 
 
 class Cursors(Protocol):
@@ -62,16 +61,16 @@ class LoopDoor:
         self._cursors = cursors
         self._loop = loop
 
-    def accept(self, envelope: Envelope) -> Receipt:
+    def accept(self, envelope: Envelope) -> Answer:
         """See `Door.accept`."""
 
-        async def accepting() -> Receipt:
+        async def accepting() -> Answer:
             return await self._accept(envelope)
 
         try:
             return self._wait_for(accepting())
-        except StoreUnavailable:
-            raise
+        except StoreUnavailable as fault:
+            return Full() if fault.kind == "full" else Deferred(why=fault.kind, detail=fault.kind)
         except Exception:
             log.exception("mail could not be taken")
             raise NotTaken from None
@@ -125,6 +124,12 @@ class Watchers:
         self._watchers = tuple(watchers)
         self._keepers = dict(keepers or {})
 
+    def start(self) -> None:
+        """Begin to watch; what is wrong shows in the health."""
+        threads: tuple[Watcher | Keeper, ...] = (*self._watchers, *self._keepers.values())
+        for thread in threads:
+            thread.start()
+
     def wake(self) -> None:
         """Somebody waits for a code: every mailbox looks at once. Cheap, and safe from any thread."""
         for watcher in self._watchers:
@@ -159,7 +164,7 @@ def never() -> bool:
     return False
 
 
-async def serve(
+def watchers_of(
     settings: Sequence[ImapSettings],
     accept: Accept,
     cursors: Cursors,
@@ -172,7 +177,7 @@ async def serve(
     silence: timedelta = SILENCE,
     key: bytes = b"",
 ) -> Watchers:
-    """Watch every folder of every account, each in a thread of its own. Returns at once; what is wrong shows in the health.
+    """Watchers of every folder of every account, each with a thread of its own, not started. To be called in the daemon's loop.
 
     ``accept`` returns when a mail is on disk; ``hot`` is asked often, from many threads, whether somebody waits for a code;
     ``now`` is steady time, and ``drift`` how far the wall clock is ahead of it; ``silence`` is how long a server may say nothing when
@@ -204,9 +209,6 @@ async def serve(
         watchers += mine
         if canary is not None and account.canary is not None:
             keepers[account.name] = keeper_of(canary, account.canary, [one.vitals for one in mine], dice)
-    threads: tuple[Watcher | Keeper, ...] = (*watchers, *keepers.values())
-    for thread in threads:
-        thread.start()
     return Watchers(watchers, keepers)
 
 

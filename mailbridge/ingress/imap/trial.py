@@ -26,6 +26,7 @@ from mailbridge.ingress.imap.probe import Finding
 from mailbridge.ingress.imap.service import Gates, canary_of, connector, never, tokens_of, watcher_of
 from mailbridge.ingress.imap.vault import TokenVault
 from mailbridge.ingress.imap.watcher import Watcher
+from mailbridge.intake.answer import Answer, Stored
 from mailbridge.store import Receipt
 
 WATCHED_WITHIN = 30.0
@@ -35,9 +36,9 @@ HANG_UP = 3.0
 class _BlindDoor:
     """A door behind which nothing is kept."""
 
-    def accept(self, envelope: Envelope) -> Receipt:  # noqa: ARG002  (a door's method)
+    def accept(self, envelope: Envelope) -> Answer:  # noqa: ARG002  (a door's method)
         """As if it were known."""
-        return Receipt(mail_id=0, is_duplicate=True)
+        return Stored(receipt=Receipt(mail_id=0, is_duplicate=True))
 
     def cursor(self, mailbox: str) -> str | None:  # noqa: ARG002
         """No place in the mailbox."""

@@ -10,17 +10,20 @@ from pathlib import Path
 
 from mailbridge.config.settings import StoreSettings
 from mailbridge.core.secret import Secret
+from mailbridge.masks import Masks
 from mailbridge.store import StoreError
 from mailbridge.store.cipher import Cipher, read_key
 from mailbridge.store.sqlite import path_of
 
 
 class TokenVault:
-    """Keeps one secret an account, sealed with the vault's key and the account's name."""
+    """Keeps one secret an account, sealed with the vault's key and the account's name. ``masks`` learns what is read."""
 
-    def __init__(self, folder: Path, key: bytes) -> None:
+    def __init__(self, folder: Path, key: bytes, masks: Masks | None = None) -> None:
         self._folder = folder
         self._cipher = Cipher(key)
+        self.masks = masks or Masks()
+        self.masks.guard(key)
 
     def read(self, account: str) -> Secret | None:
         """What is kept for an account; None: nobody has logged in yet.
@@ -37,7 +40,9 @@ class TokenVault:
         token = self._cipher.open(sealed, f"oauth {account}")
         if token is None:
             raise StoreError(f"{self._path(account)}: cannot be decrypted; log in anew: mailbridge oauth login {account}")
-        return Secret(token.decode())
+        found = Secret(token.decode())
+        self.masks.guard_for_now(found)
+        return found
 
     def write(self, account: str, token: Secret) -> None:
         """Keep it; on return it is on disk, whole."""
@@ -66,12 +71,31 @@ class TokenVault:
         return self._folder / f"{account}.token"
 
 
-def open_vault(settings: StoreSettings) -> TokenVault:
+def open_vault(settings: StoreSettings, masks: Masks | None = None) -> TokenVault:
     """The vault in the folder of the database; its key is made while there is nothing in it.
 
     Raises:
         StoreError: the key cannot be made or used, or is missing.
     """
-    folder = path_of(settings).parent / "oauth"
-    is_empty = next(folder.glob("*.token"), None) is None
-    return TokenVault(folder, read_key(folder / "vault.key", is_made=is_empty))
+    folder = _folder(settings)
+    return TokenVault(folder, read_key(folder / "vault.key", is_made=_is_empty(folder)), masks)
+
+
+def check_vault(settings: StoreSettings) -> None:
+    """Whether `open_vault` would work, without making anything.
+
+    Raises:
+        StoreError: the key cannot be used, or is missing while there are tokens; the message says which file and what to do.
+    """
+    folder = _folder(settings)
+    key = folder / "vault.key"
+    if key.exists() or not _is_empty(folder):
+        read_key(key, is_made=False)
+
+
+def _folder(settings: StoreSettings) -> Path:
+    return path_of(settings).parent / "oauth"
+
+
+def _is_empty(folder: Path) -> bool:
+    return next(folder.glob("*.token"), None) is None

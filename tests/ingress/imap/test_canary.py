@@ -305,7 +305,7 @@ def test_one_that_outlives_its_daemon_is_removed_by_the_next(server: ScriptedIma
                 await until(lambda: all(token_of(mail.content) != orphan for mail in server.mails), what="the removal")
                 assert [token_of(one.content) for one in home.brought] == [orphan]
                 assert await home.codes() == []
-                assert not home.intake.burst.is_on(home.clock.now())
+                assert not home.intake.is_alarmed(home.clock.now())
 
     asyncio.run(run())
 

@@ -15,8 +15,9 @@ import pytest
 from mailbridge.clock import wall
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
-from mailbridge.ingress.imap.service import Watchers, serve
-from mailbridge.store import Receipt, StoreUnavailable
+from mailbridge.ingress.imap.service import Watchers, watchers_of
+from mailbridge.intake.answer import Answer
+from mailbridge.store import StoreUnavailable
 from tests.ingress.imap.watched import ANN, House, account, code_mail, house, until, watching
 from tests.peers.scripted_imap import ScriptedImap, Session
 
@@ -427,7 +428,7 @@ def test_a_store_that_is_away_loses_nothing(server: ScriptedImap, tmp_path: Path
             is_away = True
 
             class Door(House):
-                async def accept(self, envelope: Envelope) -> Receipt:
+                async def accept(self, envelope: Envelope) -> Answer:
                     if is_away:
                         raise StoreUnavailable("full", "no room")
                     return await home.accept(envelope)
@@ -454,7 +455,7 @@ def test_a_mail_that_breaks_the_door_does_not_block_the_mailbox(server: Scripted
         async with house(tmp_path) as home:
 
             class Door(House):
-                async def accept(self, envelope: Envelope) -> Receipt:
+                async def accept(self, envelope: Envelope) -> Answer:
                     if b"111213" in envelope.content:
                         raise ZeroDivisionError
                     return await home.accept(envelope)
@@ -484,7 +485,7 @@ def test_a_mail_that_breaks_the_door_ahead_of_a_backlog_skips_itself_alone(serve
             server.deliver(code_mail("666666"), at=now)
 
             class Door(House):
-                async def accept(self, envelope: Envelope) -> Receipt:
+                async def accept(self, envelope: Envelope) -> Answer:
                     if b"666666" in envelope.content:
                         raise ZeroDivisionError
                     return await home.accept(envelope)
@@ -705,7 +706,8 @@ def test_a_stop_is_quick(server: ScriptedImap, tmp_path: Path) -> None:
             mute.greeting = b""
             accounts = (account(server.port), account(mute.port, name="mute"), account(1, name="nobody"))
             async with house(tmp_path) as home:
-                watchers = await serve(accounts, home.accept, home.store.mailboxes, now=home.clock.now)
+                watchers = watchers_of(accounts, home.accept, home.store.mailboxes, now=home.clock.now)
+                watchers.start()
                 await until(lambda: server.idling == 1, what="IDLE")
                 began = time.monotonic()
                 await watchers.close(timedelta(seconds=1))

@@ -14,21 +14,21 @@ from pathlib import Path
 import pytest
 
 from mailbridge.clock import SteadyClock, wall
+from mailbridge.config.rulepack import rule_texts
 from mailbridge.config.settings import ImapSettings, RetentionSettings, Settings, StoreSettings, TrustSettings
-from mailbridge.core.delivery import Claim
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
-from mailbridge.ingress.imap.service import Watchers, never, serve
+from mailbridge.ingress.imap.service import Watchers, never, watchers_of
 from mailbridge.ingress.imap.stream import SILENCE
 from mailbridge.ingress.imap.vault import TokenVault
-from mailbridge.intake.burst import Burst
-from mailbridge.intake.door import Intake
+from mailbridge.intake.answer import Answer
+from mailbridge.intake.door import Intake, IntakePolicy
+from mailbridge.intake.events import Nobody
 from mailbridge.intake.gate import Gate, policy_of
 from mailbridge.intake.guide import guide_of
 from mailbridge.intake.understand import Understander, Understanding
 from mailbridge.intake.wire import Request
 from mailbridge.metrics import Metrics
-from mailbridge.store import Receipt
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
 from mailbridge.trust.dns import Dns
 from mailbridge.trust.seal import Sealer
@@ -47,7 +47,7 @@ def code_mail(code: str, *, to: str = ANN, message_id: str = "", extra: str = ""
 @cache
 def understander() -> Understander:
     """Reads mails by the shipped rules, for the mailbox of `ANN`."""
-    return Understander(guide_of(Settings(imap=(account(993),))))
+    return Understander(guide_of(Settings(imap=(account(993),)), rules=rule_texts(Settings().rules)))
 
 
 class Inline:
@@ -58,16 +58,6 @@ class Inline:
             content=envelope.content, rcpt_to=envelope.rcpt_to, mail_from=envelope.mail_from, now=envelope.received_at
         )
         return understander()(request)
-
-
-class Nobody:
-    """A courier that delivers nothing: what was accepted stays in the store."""
-
-    def expect(self) -> None:
-        """Nothing is made ready."""
-
-    def offer(self, claims: Sequence[Claim]) -> None:
-        """Leave them."""
 
 
 class Everything:
@@ -87,7 +77,7 @@ class House:
     brought: list[Envelope] = field(default_factory=list)
     in_hand: int = 0
 
-    async def accept(self, envelope: Envelope) -> Receipt:
+    async def accept(self, envelope: Envelope) -> Answer:
         """The door, with a note of who came."""
         self.brought.append(envelope)
         self.in_hand += 1
@@ -110,19 +100,15 @@ async def house(folder: Path, *, wall: Callable[[], int] = wall) -> AsyncIterato
     store = open_sqlite(
         StoreSettings(url=f"sqlite:///{folder}/mailbridge.db"), RetentionSettings(), clock=clock, grace=timedelta(seconds=5)
     )
+    trusting = policy_of(Settings(trust=TrustSettings(default="none")), is_practice=False)
     intake = Intake(
         reader=Inline(),
+        gate=Gate(policy=lambda: trusting, dns=Dns(timeout=timedelta(seconds=3))),
         store=store,
-        courier=Nobody(),
-        routes=Everything(),
-        metrics=Metrics(),
-        lifetime=timedelta(minutes=10),
-        gate=Gate(
-            policy=policy_of(Settings(trust=TrustSettings(default="none")), is_practice=False),
-            dns=Dns(timeout=timedelta(seconds=3)),
-        ),
         sealer=Sealer(b"a key of these tests, 32 octets."),
-        burst=Burst(20),
+        policy=lambda: IntakePolicy(routes=Everything(), lifetime=timedelta(minutes=10)),
+        events=Nobody(),
+        metrics=Metrics(),
     )
     try:
         yield House(store=store, intake=intake, clock=clock)
@@ -157,7 +143,7 @@ async def watching(
     key: bytes = b"",
 ) -> AsyncIterator[Watchers]:
     """Watch the accounts for the length of the block."""
-    watchers = await serve(
+    watchers = watchers_of(
         accounts,
         home.accept,
         home.store.mailboxes,
@@ -168,6 +154,7 @@ async def watching(
         silence=silence,
         key=key,
     )
+    watchers.start()
     try:
         yield watchers
     finally:

@@ -1,0 +1,368 @@
+"""The daemon, assembled: it starts from the inside out, takes new settings in one swap, and stops in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from mailbridge.app.additions import additions
+from mailbridge.app.engine import FLUSH, Engine, Flush, running, start_engine
+from mailbridge.app.events import DaemonEvents
+from mailbridge.app.preparation import prepare
+from mailbridge.app.routes import serve_http
+from mailbridge.app.snapshot import Live, Snapshot, snapshot
+from mailbridge.app.targets import guard
+from mailbridge.config.added import merged
+from mailbridge.config.problems import ConfigError, Problem
+from mailbridge.config.settings import ImapSettings, Settings
+from mailbridge.core.mail import Envelope
+from mailbridge.ingress import smtp
+from mailbridge.ingress.imap import service as imap
+from mailbridge.ingress.imap.vault import open_vault
+from mailbridge.intake.admission import Admission, Rates
+from mailbridge.intake.answer import Answer, Full
+from mailbridge.intake.confirming import Confirming
+from mailbridge.intake.door import Intake
+from mailbridge.intake.gate import Gate
+from mailbridge.masks import Masks
+from mailbridge.store import StoreError, StoreUnavailable
+from mailbridge.store.sqlite import path_of
+from mailbridge.trust import gmail
+from mailbridge.trust.dns import Dns, Resolver
+from mailbridge.trust.seal import Sealer
+from mailbridge.web.health import Health, Level
+from mailbridge.web.practice import Practice
+
+log = logging.getLogger("mailbridge.app")
+
+HANG_UP = timedelta(seconds=3)
+"""How long a stop waits for the threads of the mailboxes: what they have not handed in is fetched again."""
+
+LEARN_EVERY = timedelta(minutes=10)
+FOLLOW_EVERY = timedelta(milliseconds=500)
+"""Between two looks for what people have added by command; a look takes 0.1 ms of a reader's thread."""
+
+AT_START = ("smtp", "skyvern", "target", "practice", "http", "store", "retention", "parser", "log")
+"""The sections that a reload leaves as they were: what they say is bound, opened or started once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """Where every way in brings its mail: what may come in, the intake, and whom they tell."""
+
+    admission: Admission
+    intake: Intake
+    events: DaemonEvents
+
+    async def bring(self, envelope: Envelope) -> Answer:
+        """For a way in that has the mail already: its memory counts as that of the others does."""
+        with self.admission.hold() as hold:
+            return await self.intake.accept(envelope) if hold.take(len(envelope.content)) else Full()
+
+
+@dataclass(slots=True, kw_only=True)
+class Bridge:
+    """The daemon, running. What a reload changes is in ``live``, and nowhere else."""
+
+    engine: Engine
+    live: Live
+    door: Door
+    mailboxes: imap.Watchers
+    http_address: str = ""
+    listeners: smtp.Listeners = field(init=False)
+    _change: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that count now."""
+        return self.live.now.settings
+
+    @property
+    def practice(self) -> Practice | None:
+        """The practice receiver, while there is no key for a real target."""
+        return self.engine.receiver.practice if self.engine.receiver is not None else None
+
+    @property
+    def smtp_addresses(self) -> tuple[str, ...]:
+        """Where SMTP and LMTP are bound, ``host:port`` with the real port."""
+        return self.listeners.addresses
+
+    async def health(self) -> Health:
+        """Unready only where mail cannot be accepted; a target or a mailbox that is down is a degradation."""
+        engine = self.engine
+        ailing = {**engine.dispatcher.failing, **engine.dispatcher.alarms}
+        checks = {f"target {name}": reason for name, reason in ailing.items()}
+        if self.door.intake.is_alarmed(engine.clock.now()):
+            checks["trust"] = "many mails are held for want of proof"
+        mailboxes = self.mailboxes.health()
+        checks |= {f"mailbox {one.mailbox}": one.reason for one in mailboxes if not one.is_well}
+        checks |= {f"canary {name}": one.reason for name, one in self.mailboxes.canaries().items() if not one.is_well}
+        level = Level.DEGRADED if checks else Level.READY
+        try:
+            await engine.store.outbox.counts()
+        except StoreUnavailable as fault:
+            level, checks = Level.UNREADY, {**checks, "store": fault.kind}
+        if engine.store.trouble is not None:
+            level, checks = Level.UNREADY, {**checks, "store": engine.store.trouble}
+        if not engine.pool.is_alive:
+            level, checks = Level.UNREADY, {**checks, "parser": "no worker process is running"}
+        checks = {name: engine.masks.masked(reason) for name, reason in checks.items()}
+        return Health(level=level, checks=checks, mailboxes=tuple(self._shown(asdict(one)) for one in mailboxes))
+
+    def _shown(self, mailbox: dict[str, Any]) -> dict[str, Any]:
+        """A mailbox's health, in which its server may have repeated what it was told."""
+        masked = self.engine.masks.masked
+        return {name: masked(one) if isinstance(one, str) else one for name, one in mailbox.items()}
+
+    async def render_metrics(self) -> bytes:
+        """The metrics with what is read at the moment of asking."""
+        engine, metrics = self.engine, self.engine.metrics
+        try:
+            metrics.outbox(await engine.store.outbox.counts())
+        except StoreUnavailable:
+            log.warning("metrics without the outbox: store unavailable")
+        metrics.waiting(Counter(wait.way for wait in engine.waiting.everybody()))
+        metrics.alarm("trust", is_raised=self.door.intake.is_alarmed(engine.clock.now()))
+        metrics.mailboxes({one.mailbox: one.age for one in self.mailboxes.health()})
+        canaries = self.mailboxes.canaries()
+        metrics.canaries({name: (one.latency, one.seen, not one.is_well) for name, one in canaries.items()})
+        expiry = self.listeners.tls_not_after
+        if expiry is not None:
+            metrics.tls_expiry((expiry - datetime.now(UTC)).total_seconds())
+        return metrics.render()
+
+    async def reload(self, settings: Settings) -> None:
+        """Take new settings as one: rules, recipients, identifiers, trust, mailboxes and certificates.
+
+        Everything that can fail is prepared first; then one assignment swaps it. Sections of AT_START stay as they were, and
+        those that differ are named in the log. Mailboxes are watched anew where their accounts have changed, or where one
+        waits for a person to mend something.
+
+        Raises:
+            ConfigError: every mistake at once; the old settings serve on.
+        """
+        guard(self.engine.masks, settings)
+        async with self._change:
+            try:
+                await self._take(settings, is_read_again=True)
+            except StoreUnavailable as fault:
+                raise ConfigError((Problem(where="[store]", what=f"the store is {fault.kind}; try again"),)) from None
+
+    async def take_additions(self) -> None:
+        """Take what people have added or removed by command since.
+
+        Raises:
+            ConfigError: it contradicts the file; what was in force stays.
+            StoreUnavailable: it cannot be read now.
+        """
+        async with self._change:
+            await self._take(self.live.base, is_read_again=False)
+
+    async def _take(self, wanted: Settings, *, is_read_again: bool) -> None:
+        """Prepare, then swap. ``is_read_again``: a person asked for it, so certificates and parked mailboxes are tried anew too."""
+        added = await additions(self.engine.store.entries)
+        prepared = await asyncio.to_thread(prepare, merged(wanted, added))
+        base = _reloadable(self.live.base, wanted)
+        settings = merged(base, added)
+        guard(self.engine.masks, settings)
+        fresh = self._snapshot(settings, prepared.rules, self.live.now.guide.learned)
+        is_parked = is_read_again and any(one.mode == "parked" for one in self.mailboxes.health())
+        try:
+            watchers = self.watchers_of(settings.imap) if is_parked or settings.imap != self.settings.imap else None
+            successors = await self.engine.pool.prepare(fresh.guide.encode())
+        except StoreError as fault:
+            raise ConfigError((Problem(where="[[imap]]", what=str(fault)),)) from None
+        except (OSError, TimeoutError) as fault:
+            raise ConfigError((Problem(where="", what=f"no parser worker starts with it: {type(fault).__name__}"),)) from None
+        # From here on nothing can fail.
+        successors.take_over()
+        self.live.now, self.live.base = fresh, base
+        if is_read_again:
+            self.listeners.reload_tls()
+        if watchers is not None:
+            old, self.mailboxes = self.mailboxes, watchers
+            await old.close(HANG_UP)
+            watchers.start()
+        self.mailboxes.hurry()
+
+    async def learn(self, identifiers: tuple[str, ...]) -> None:
+        """Push under these spellings too, which Skyvern's credentials expect.
+
+        Raises:
+            OSError, TimeoutError: no parser worker starts; nothing has changed.
+        """
+        async with self._change:
+            now = self.live.now
+            fresh = self._snapshot(now.settings, now.guide.rules, identifiers)
+            successors = await self.engine.pool.prepare(fresh.guide.encode())
+            successors.take_over()
+            self.live.now = fresh
+
+    def _snapshot(self, settings: Settings, rules: tuple[tuple[str, str], ...], learned: tuple[str, ...]) -> Snapshot:
+        return snapshot(settings, rules=rules, served=self.engine.served, learned=learned)
+
+    def watchers_of(self, accounts: Sequence[ImapSettings]) -> imap.Watchers:
+        """The mailboxes of these accounts, not watched yet.
+
+        Raises:
+            StoreError: the vault of OAuth tokens, or the key of the database, cannot be used.
+        """
+        engine, store = self.engine, self.settings.store
+        return imap.watchers_of(
+            accounts,
+            self.door.bring,
+            engine.store.mailboxes,
+            now=engine.clock.now,
+            drift=lambda: engine.clock.drift,
+            vault=open_vault(store, engine.masks) if any(one.oauth is not None for one in accounts) else None,
+            hot=engine.waiting.is_anyone,
+            key=engine.key,
+        )
+
+
+@asynccontextmanager
+async def bridge(
+    settings: Settings,
+    *,
+    state_dir: Path,
+    sockets: Mapping[str, Sequence[socket.socket]] | None = None,
+    dns: Resolver | None = None,
+    browser: Callable[[], httpx.AsyncClient] = gmail.browser,
+    masks: Masks | None = None,
+) -> AsyncIterator[Bridge]:
+    """The daemon, assembled and running for the length of the ``async with``.
+
+    Starts from the inside out (store, workers, targets, and mail last) and stops in reverse: what is accepted is settled or
+    given back before the store closes. ``dns`` and ``browser`` reach the world outside; a test brings its own. ``masks``
+    learns every secret of the settings and each that is got later.
+
+    Raises:
+        ConfigError, StoreError, ListenError: a set-up that cannot work; the message says what to do.
+    """
+    masks = masks or Masks()
+    guard(masks, settings)
+    prepared = prepare(settings)
+    async with AsyncExitStack() as stack:
+        flush = Flush(FLUSH)
+        engine, live = await start_engine(stack, prepared, flush, masks)
+        here = await _open_door(stack, engine, live, dns, browser)
+        here.http_address = await serve_http(stack, engine, live, ready=here.health, metrics=here.render_metrics)
+        here.listeners = await smtp.serve(
+            settings.smtp,
+            here.door.intake.accept,
+            here.door.admission,
+            now=engine.clock.now,
+            state_dir=state_dir,
+            sockets=sockets,
+            events=here.door.events,
+        )
+        stack.push_async_callback(lambda: here.listeners.close(flush.left()))
+        here.mailboxes = here.watchers_of(here.settings.imap)
+        stack.push_async_callback(lambda: here.mailboxes.close(min(HANG_UP, flush.left())))
+        here.mailboxes.start()
+        engine.waiting.subscribe(lambda _: here.mailboxes.wake())
+        await stack.enter_async_context(running(_follow_additions(here)))
+        if settings.identity.learn_from_skyvern:
+            await stack.enter_async_context(running(_learn(here)))
+        yield here
+
+
+async def _open_door(
+    stack: AsyncExitStack,
+    engine: Engine,
+    live: Live,
+    dns: Resolver | None,
+    browser: Callable[[], httpx.AsyncClient],
+) -> Bridge:
+    """The gate and the intake behind it, and whom they tell."""
+    settings = live.now.settings
+    if engine.served.is_only_practice:
+        log.info("practice: without a Skyvern key nothing leaves this machine, and no mail has to prove itself")
+    confirming = Confirming(lambda: live.now.confirming, browser)
+    await stack.enter_async_context(running(confirming.run()))
+    events = DaemonEvents(
+        pool=engine.pool,
+        dispatcher=engine.dispatcher,
+        waiting=engine.waiting,
+        confirming=confirming,
+        metrics=engine.metrics,
+    )
+    gate = Gate(
+        policy=lambda: live.now.gate,
+        dns=dns or Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers),
+        deadline=settings.trust.dns_timeout,
+    )
+    intake = Intake(
+        reader=engine.pool,
+        gate=gate,
+        store=engine.store,
+        sealer=Sealer(engine.key),
+        policy=lambda: live.now.intake,
+        events=events,
+        metrics=engine.metrics,
+    )
+    admission = Admission(
+        is_ours=lambda rcpt: live.now.accepts(rcpt),
+        memory=settings.smtp.max_memory,
+        rates=Rates(recipient=settings.smtp.rate_recipient, sender=settings.smtp.rate_sender, client=settings.smtp.rate_client),
+        on_flood=events.on_flood,
+    )
+    door = Door(admission=admission, intake=intake, events=events)
+    return Bridge(engine=engine, live=live, door=door, mailboxes=imap.Watchers(()))
+
+
+def state_dir(settings: Settings) -> Path:
+    """Where the daemon keeps what it makes: the folder of its database."""
+    return path_of(settings.store).parent
+
+
+def _reloadable(old: Settings, new: Settings) -> Settings:
+    """The new settings with the old ones where only a restart can change them; those that differ are named in the log."""
+    kept = {name: getattr(old, name) for name in AT_START if getattr(old, name) != getattr(new, name)}
+    if kept:
+        log.warning("only a restart takes up what changed in %s", ", ".join(f"[{name}]" for name in kept))
+    return msgspec.structs.replace(new, **kept)
+
+
+async def _follow_additions(here: Bridge) -> None:
+    """Take what people add by command within a moment of when they do."""
+    entries, live = here.engine.store.entries, here.live
+    while True:
+        await asyncio.sleep(FOLLOW_EVERY.total_seconds())
+        try:
+            revision = await entries.revision()
+            if revision == live.revision:
+                continue
+            live.revision = revision
+            await here.take_additions()
+            log.info("what was added by command is in force")
+        except StoreUnavailable as fault:
+            live.revision = -1
+            log.warning("not looked for what was added by command: the store is %s", fault.kind)
+        except ConfigError as fault:
+            for problem in fault.problems:
+                log.error("what was added by command is not in force: %s", problem)
+
+
+async def _learn(here: Bridge) -> None:
+    """Ask Skyvern now and then which identifiers its credentials expect, and push under those spellings."""
+    while True:
+        found = await here.engine.sink.identifiers()
+        if found is not None and found != here.live.now.guide.learned:
+            try:
+                await here.learn(found)
+                log.info("identifiers learned from Skyvern", extra={"count": len(found)})
+            except (OSError, TimeoutError) as fault:
+                log.warning("identifiers not learned: no parser worker starts: %s", type(fault).__name__)
+        await asyncio.sleep(LEARN_EVERY.total_seconds())

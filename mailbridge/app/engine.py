@@ -1,0 +1,166 @@
+"""The inside of the daemon: store, parser workers, targets and dispatcher, started before any mail may come in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from mailbridge.app.additions import additions
+from mailbridge.app.preparation import Prepared, prepare
+from mailbridge.app.snapshot import Live, snapshot
+from mailbridge.app.targets import Receiver, Served, guard, longest_grace, receiver_of, target_of, targets_of
+from mailbridge.clock import SteadyClock
+from mailbridge.config.added import merged
+from mailbridge.config.settings import Settings
+from mailbridge.dispatch.dispatcher import Dispatcher
+from mailbridge.intake.pool import ParserPool, parser_pool
+from mailbridge.intake.understand import Understanding
+from mailbridge.masks import Masks
+from mailbridge.metrics import Metrics
+from mailbridge.sinks import Sink
+from mailbridge.store import Store, StoreUnavailable
+from mailbridge.store.cipher import read_key
+from mailbridge.store.sqlite import key_path_of, open_sqlite
+from mailbridge.trust import dkim
+from mailbridge.waiting import Waiting
+
+log = logging.getLogger("mailbridge.app")
+
+FLUSH = timedelta(seconds=10)
+"""How long a stop waits for what is in hand, mails on their way in and codes on their way out together."""
+
+SWEEP_EVERY = timedelta(seconds=5)
+SWEEP_SOONEST = timedelta(milliseconds=50)
+
+
+class Flush:
+    """The time that a stop has, for all of its steps together; it begins when the first of them asks."""
+
+    def __init__(self, limit: timedelta) -> None:
+        self._limit = limit.total_seconds()
+        self._until: float | None = None
+
+    def left(self) -> timedelta:
+        """What is left of it."""
+        now = time.monotonic()
+        self._until = now + self._limit if self._until is None else self._until
+        return timedelta(seconds=max(self._until - now, 0.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """What runs whether or not mail comes in. ``sink`` is the main target's; ``receiver`` the practice receiver,
+    while there is no key for a real target."""
+
+    clock: SteadyClock
+    metrics: Metrics
+    store: Store
+    pool: ParserPool[Understanding]
+    dispatcher: Dispatcher
+    waiting: Waiting
+    masks: Masks
+    key: bytes = field(repr=False)
+    served: Served
+    sink: Sink
+    receiver: Receiver | None
+
+
+async def start_engine(stack: AsyncExitStack, prepared: Prepared, flush: Flush, masks: Masks) -> tuple[Engine, Live]:
+    """Open the store, start workers, targets and dispatcher; they end with the stack, the store last.
+
+    Raises:
+        StoreError, ListenError, RuleError, OSError, TimeoutError: a set-up that cannot work; what had started is taken down.
+    """
+    settings = prepared.settings
+    clock, metrics = SteadyClock(), Metrics()
+    store: Store = open_sqlite(settings.store, settings.retention, clock=clock, grace=longest_grace(settings))
+    stack.push_async_callback(store.close)
+    key = read_key(key_path_of(settings.store), is_made=False)
+    masks.guard(key)
+    revision = await store.entries.revision()
+    settings, rules = await _with_additions(prepared, store)
+    guard(masks, settings)
+    receiver = await receiver_of(stack, settings)
+    served = targets_of(settings, receiver)
+    guard(masks, settings, served.targets)
+    live = Live(snapshot(settings, rules=rules, served=served), base=prepared.settings, revision=revision)
+    # A worker takes 0.2 s to start, and so does the library that verifies signatures: both at once.
+    starting = asyncio.ensure_future(
+        stack.enter_async_context(
+            parser_pool(
+                target="mailbridge.intake.understand:build",
+                answer=Understanding,
+                config=live.now.guide.encode(),
+                workers=settings.parser.workers,
+                timeout=settings.parser.timeout,
+            )
+        )
+    )
+    try:
+        targets = [target_of(stack, one, metrics) for one in served.targets]
+        if not served.is_only_practice:
+            await asyncio.to_thread(dkim.warm_up)
+    finally:
+        pool = await starting
+    dispatcher = Dispatcher(outbox=store.outbox, targets=targets, now=clock.now, metrics=metrics)
+    await stack.enter_async_context(running(dispatcher.run(), _sweep(store, clock.now)))
+    stack.push_async_callback(lambda: dispatcher.drain(flush.left()))
+    engine = Engine(
+        clock=clock,
+        metrics=metrics,
+        store=store,
+        pool=pool,
+        dispatcher=dispatcher,
+        waiting=Waiting(now=clock.now),
+        masks=masks,
+        key=key,
+        served=served,
+        sink=targets[0].sink,
+        receiver=receiver,
+    )
+    return engine, live
+
+
+async def _with_additions(prepared: Prepared, store: Store) -> tuple[Settings, tuple[tuple[str, str], ...]]:
+    """The settings of the file with what people have added by command, and the rules."""
+    added = await additions(store.entries)
+    if not added:
+        return prepared.settings, prepared.rules
+    whole = await asyncio.to_thread(prepare, merged(prepared.settings, added))
+    return whole.settings, whole.rules
+
+
+@asynccontextmanager
+async def running(*chores: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run coroutines for the length of the block; one that fails ends the daemon with its fault."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(chore) for chore in chores]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+    except BaseExceptionGroup as faults:
+        if len(faults.exceptions) > 1:
+            raise
+        raise faults.exceptions[0] from None  # the fault itself, be it of the block or of a chore
+
+
+async def _sweep(store: Store, now: Callable[[], datetime]) -> None:
+    """Expire and erase what is over its time, for ever."""
+    while True:
+        wait = SWEEP_EVERY
+        try:
+            again_at = await store.sweep()
+            if again_at is not None:
+                wait = min(max(again_at - now(), SWEEP_SOONEST), SWEEP_EVERY)
+        except StoreUnavailable as fault:
+            log.warning("not swept: the store is %s", fault.kind)
+        await asyncio.sleep(wait.total_seconds())

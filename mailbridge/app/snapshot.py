@@ -1,0 +1,78 @@
+"""Settings as the running parts need them, in one immutable value: a start makes one, and a reload swaps it for another.
+
+Each part asks for its own share at the moment it needs it and keeps no copy, so that one assignment changes all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mailbridge.app.targets import Served, pull_keys
+from mailbridge.config.settings import Settings
+from mailbridge.core.identity import IdentityPolicy
+from mailbridge.core.recipients import Recipients
+from mailbridge.dispatch.routing import Routing
+from mailbridge.intake.confirming import ConfirmingPolicy
+from mailbridge.intake.door import IntakePolicy
+from mailbridge.intake.gate import Policy, policy_of
+from mailbridge.intake.guide import Guide, guide_of
+from mailbridge.web.pull import PullPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything that a reload may change. ``guide`` is what the parser workers run with."""
+
+    settings: Settings
+    guide: Guide
+    recipients: Recipients
+    identity: IdentityPolicy
+    gate: Policy
+    intake: IntakePolicy
+    pull: PullPolicy
+    confirming: ConfirmingPolicy
+
+    def accepts(self, rcpt: str) -> bool:
+        """Whether an address is one of ours, asked at RCPT TO."""
+        return self.recipients.accept(rcpt) is not None
+
+    def is_known(self, identifier: str) -> bool:
+        """Whether a mail's code could ever be for this identifier."""
+        bound = (entry.identifier.casefold() for entry in self.settings.address if entry.identifier)
+        policy = self.identity
+        return policy.spelling(identifier) is not None or policy.is_allowed(identifier) or identifier.casefold() in bound
+
+
+@dataclass(slots=True)
+class Live:
+    """The snapshot that counts now. Assigning ``now`` is the whole of a swap.
+
+    ``base`` are the settings of file and environment alone; ``revision`` is that of the entries which were looked at last.
+    """
+
+    now: Snapshot
+    base: Settings
+    revision: int
+
+
+def snapshot(
+    settings: Settings, *, rules: tuple[tuple[str, str], ...], served: Served, learned: tuple[str, ...] = ()
+) -> Snapshot:
+    """Pure. ``rules`` are the texts of the rule files; ``learned`` the identifiers that Skyvern's credentials expect."""
+    guide = guide_of(settings, rules=rules, learned=learned)
+    routing = Routing(settings.target)
+    return Snapshot(
+        settings=settings,
+        guide=guide,
+        recipients=guide.recipients(),
+        identity=IdentityPolicy(known=settings.identity.known, learned=learned),
+        gate=policy_of(settings, is_practice=served.is_only_practice),
+        intake=IntakePolicy(
+            routes=routing,
+            lifetime=settings.rules.lifetime,
+            push_ambiguous=settings.rules.ambiguous == "push-best",
+            alarm_held=settings.trust.alarm_held,
+        ),
+        pull=PullPolicy(keys=pull_keys(settings, served.targets), grace=settings.pull.grace),
+        confirming=ConfirmingPolicy(accounts=settings.trust.accounts, is_on=settings.trust.confirm and not served.is_practice),
+    )

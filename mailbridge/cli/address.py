@@ -1,0 +1,102 @@
+"""`address`: recipients that mail is taken for, added without a file and in force at once."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mailbridge.cli.added import add, every, remove
+from mailbridge.cli.exits import Exit
+from mailbridge.cli.options import config_option, json_option, load_or_exit
+from mailbridge.cli.printing import dumped
+from mailbridge.config.settings import AddressSettings, Settings
+from mailbridge.core.addresses import parse_mailbox
+from mailbridge.core.recipients import TOKEN_LENGTH, token_address
+
+
+@click.group("address")
+def address_group() -> None:
+    """Addresses that mail is taken for: add, list, remove."""
+
+
+@address_group.command("add")
+@config_option
+@json_option
+@click.option("--for", "identifier", metavar="IDENTIFIER", help="Push codes under this identifier, whatever the mail says.")
+@click.option("--rcpt", metavar="ADDRESS", help="The address (default: one that nobody can guess).")
+@click.option("--domain", metavar="DOMAIN", help="The domain of such an address (default: the first of [domains] accept).")
+@click.option("--accept-from", "senders", multiple=True, metavar="SENDER", help="Whose mails it takes; several allowed.")
+@click.option("--trust", "proofs", multiple=True, metavar="PROOF", help="What proof its mails need; several allowed.")
+def add_address(
+    *,
+    config: Path | None,
+    as_json: bool,
+    identifier: str | None,
+    rcpt: str | None,
+    domain: str | None,
+    senders: tuple[str, ...],
+    proofs: tuple[str, ...],
+) -> None:
+    """Take mail for an address from now on, and print it. A running daemon takes it up within a second."""
+    if rcpt is not None and domain is not None:
+        raise click.UsageError("--rcpt is a whole address; leave out --domain")
+    wanted = rcpt or _unguessable(domain, load_or_exit(config).settings)
+    values: dict[str, Any] = {"rcpt": wanted}
+    values |= {"identifier": identifier} if identifier is not None else {}
+    values |= {"accept_from": list(senders)} if senders else {}
+    values |= {"trust": list(proofs)} if proofs else {}
+    add(config, "address", wanted, values)
+    click.echo(dumped({"rcpt": wanted, "identifier": identifier}) if as_json else wanted)
+
+
+@address_group.command("list")
+@config_option
+@json_option
+def list_addresses(*, config: Path | None, as_json: bool) -> None:
+    """Every address, and where it is from."""
+    for table, origin in every(config, "address"):
+        assert isinstance(table, AddressSettings)
+        if as_json:
+            click.echo(dumped({"rcpt": table.rcpt, "identifier": table.identifier, "origin": origin}))
+        else:
+            click.echo(f"{table.rcpt:40} for {table.identifier or 'whom the mail names':32} {origin}")
+
+
+@address_group.command("remove")
+@config_option
+@click.argument("rcpt")
+def remove_address(*, config: Path | None, rcpt: str) -> None:
+    """Take no more mail for an address that was added by command."""
+    remove(config, "address", rcpt)
+    click.echo(f"{rcpt} is removed")
+
+
+@address_group.command("new")
+@config_option
+@json_option
+@click.option("--for", "identifier", metavar="IDENTIFIER", help="Push codes under this identifier, whatever the mail says.")
+@click.option("--domain", metavar="DOMAIN", help="The domain of the address (default: the first of [domains] accept).")
+def new_address(*, config: Path | None, as_json: bool, identifier: str | None, domain: str | None) -> None:
+    """Print an unguessable address and the lines for a file; nothing is added."""
+    rcpt = _unguessable(domain, load_or_exit(config).settings if domain is None else None)
+    if as_json:
+        click.echo(dumped({"rcpt": rcpt, "identifier": identifier}))
+        return
+    lines = ["[[address]]", f"rcpt = {json.dumps(rcpt)}"]
+    if identifier is not None:
+        lines.append(f"identifier = {dumped(identifier)}")
+    click.echo(rcpt)
+    click.echo("\n".join(("", "# add to mailbridge.toml, then `mailbridge check-config` and reload (HUP):", *lines)), err=True)
+
+
+def _unguessable(domain: str | None, settings: Settings | None) -> str:
+    """An address of a domain, by default the first that is ours; exit 2 where there is none."""
+    chosen = domain or (next(iter(settings.domains.accept), None) if settings is not None else None)
+    if chosen is None or parse_mailbox(f"x@{chosen}") is None:
+        click.echo("mailbridge: name the domain whose mail comes here with --domain, such as bridge.example.com", err=True)
+        raise SystemExit(Exit.USAGE)
+    return token_address(chosen, os.urandom(TOKEN_LENGTH))

@@ -1,0 +1,122 @@
+"""What people add by command or page: entries of the store as tables of the settings, beside those that a file holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from mailbridge.config.checks import check
+from mailbridge.config.load import table
+from mailbridge.config.problems import ConfigError, Problem
+from mailbridge.config.settings import AddressSettings, ImapSettings, Section, Settings
+from mailbridge.core.secret import Secret
+
+KINDS = ("address", "imap")
+"""The lists of tables that can be added to without a file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    """One table that was added. ``kind`` and ``values`` are as in the file; a secret stands in ``secrets``, under its key, with a
+    dot where it is inside a table (``oauth.client_secret``)."""
+
+    kind: str
+    name: str
+    values: Mapping[str, Any]
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    at: datetime
+    by: str
+
+    @property
+    def place(self) -> str:
+        """Where it is from, for a message."""
+        return f"{self.kind} {self.name} (added by {self.by}, {self.at:%Y-%m-%d %H:%M}Z)"
+
+
+def merged(settings: Settings, added: Sequence[Added]) -> Settings:
+    """The settings with everything that was added. Pure.
+
+    Raises:
+        ConfigError: what was added has a mistake, or the file holds it as well; each with its place and the command that removes it.
+    """
+    if not added:
+        return settings
+    found: dict[str, list[Section]] = {kind: list(getattr(settings, kind)) for kind in KINDS}
+    places: dict[str, list[str]] = {kind: ["the configuration"] * len(found[kind]) for kind in KINDS}
+    problems = list(_doubles(settings, added))
+    for one in added:
+        if one.kind not in KINDS:
+            continue
+        try:
+            found[one.kind].append(table(one.kind, _whole(one), one.place))
+            places[one.kind].append(one.place)
+        except ConfigError as fault:
+            problems += fault.problems
+    whole = msgspec.structs.replace(settings, **{kind: tuple(tables) for kind, tables in found.items()})
+    if not problems:
+        problems += check(whole, lambda section, _, number: _where(places, section, number))
+    if problems:
+        raise ConfigError(tuple(problems))
+    return whole
+
+
+def name_of(section: Section) -> str:
+    """What tells a table from the others of its kind: an address, or an account's name."""
+    match section:
+        case AddressSettings():
+            return section.rcpt
+        case ImapSettings():
+            return section.label
+        case _:
+            raise TypeError(f"{type(section).__name__} is no list of tables")
+
+
+def as_toml(added: Sequence[Added]) -> str:
+    """What was added, as the tables of a file; each secret is a comment that names its key."""
+    lines: list[str] = []
+    for one in added:
+        lines += [f"# added by {one.by}, {one.at:%Y-%m-%d %H:%M}Z", f"[[{one.kind}]]"]
+        lines += [f"{key} = {_toml(value)}" for key, value in one.values.items()]
+        lines += [f'# {key} is kept in the store; name a file: {key.rpartition(".")[2]}_file = "…"' for key in one.secrets]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _toml(value: Any) -> str:
+    """A JSON value in TOML: the same but for tables."""
+    match value:
+        case Mapping():
+            return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
+        case list() | tuple():
+            return "[" + ", ".join(_toml(inner) for inner in value) + "]"
+        case _:
+            return json.dumps(value)
+
+
+def _doubles(settings: Settings, added: Sequence[Added]) -> Iterator[Problem]:
+    for one in added:
+        if any(name_of(table).casefold() == one.name.casefold() for table in getattr(settings, one.kind, ())):
+            what = f"stands in the configuration's file as well; keep one: `mailbridge {one.kind} remove {one.name}`"
+            yield Problem(where=one.place, what=what)
+
+
+def _where(places: Mapping[str, Sequence[str]], section: str, number: int | None) -> str:
+    known = places.get(section, ())
+    return known[number] if number is not None and number < len(known) else "the configuration"
+
+
+def _whole(one: Added) -> dict[str, Any]:
+    """Values and secrets as one table."""
+    values: dict[str, Any] = {key: dict(value) if isinstance(value, Mapping) else value for key, value in one.values.items()}
+    for key, secret in one.secrets.items():
+        outer, _, inner = key.partition(".")
+        if inner:
+            values.setdefault(outer, {})[inner] = secret.reveal()
+        else:
+            values[outer] = secret.reveal()
+    return values

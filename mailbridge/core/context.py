@@ -1,0 +1,148 @@
+"""What holds for a whole mail: what it speaks of, how long it is, and which numbers stand in it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+
+import re2
+
+from mailbridge.core import script
+from mailbridge.core.candidates import DIGIT, Shape, ascii_digits, masked
+from mailbridge.core.looks import certain
+from mailbridge.core.parts import Parts
+from mailbridge.core.reading import Reader
+
+LONG_TEXT = 2_000
+SHORT_TEXT = 600
+ROOM = re2.compile(r"\b\d{3}[ -]?\d{3,4}[ -]?\d{3,4}\b")
+"""The number of a room to meet in, as the programs for it show it: nine to eleven digits in three groups."""
+
+VENUE = re2.compile(
+    r"(?i)\b(?:zoom|webex|teams|google meet|gotomeeting|goto meeting|jitsi|bluejeans|whereby|livestorm|lifesize|voov|lark)\b|腾讯会议|飞书"
+)
+"""Programs to meet in: their names are the same in every language."""
+
+KEYED = re2.compile(r"\b\d{4,10}#")
+"""A number to be keyed into a telephone."""
+
+FEW = 12
+"""Letters up to which a text without a subject says nothing: it is a number, and no more."""
+
+PRICE = re.compile(r"[$€£¥₹₽₩₺₴₫฿] ?\d|\d ?[$€£₹₽₩₺₴₫฿]")
+PERCENT = re.compile(r"\d ?[%％]|[%％] ?\d")
+NUMBER = re.compile(r"\d(?:[ \-–.‐‑]?\d)*")
+NUMERIC = frozenset({"digits", "mixed"})
+CALM = frozenset({"copyright line"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """``lone`` is the value of the one thing of a code's shape in a short mail without dates, prices or other numbers, else "".
+
+    ``is_bare``: the mail has no subject and hardly a letter beside it. ``is_of_site``: a program wrote it that calls itself by name, and it has no
+    links: so sites send codes.
+    """
+
+    speaks_of_code: bool
+    body_speaks_of_code: bool
+    states_lifetime: bool
+    speaks_of_signing_in: bool
+    is_long: bool
+    is_short: bool
+    names_a_price: bool
+    speaks_of_else: bool
+    subject_kind: str | None
+    is_meeting: bool
+    lone: str
+    is_bare: bool
+    is_of_site: bool
+    names: frozenset[str]
+    subject: str
+    is_listed: bool
+    has_files: bool
+    has_links: bool
+    link_texts: frozenset[str]
+
+
+def context_of(parts: Parts, reader: Reader, stated: timedelta | None) -> Context:
+    """Read what holds for the whole mail. ``stated`` is the lifetime that it states."""
+    whole = "\n".join(parts.texts)
+    folded = script.folded(whole).replace("\n", " ")
+    size = len(folded) / (2 if "html" in parts.lines and "plain" in parts.lines else 1)
+    speaks_of_code, speaks_of_else = spoken_of(parts.texts, reader)
+    names_a_price = PRICE.search(whole) is not None
+    is_short = size < SHORT_TEXT
+    has_subject = "subject" in parts.lines
+    is_calm = is_short and not names_a_price and not parts.is_listed
+    return Context(
+        speaks_of_code=speaks_of_code,
+        body_speaks_of_code=speaks_of_code and spoken_of(parts.texts[has_subject:], reader)[0],
+        states_lifetime=stated is not None,
+        speaks_of_signing_in=reader.wording.act.search(folded) is not None,
+        is_long=size > LONG_TEXT,
+        is_short=is_short,
+        names_a_price=names_a_price,
+        speaks_of_else=speaks_of_else,
+        subject_kind=subject_kind(parts.texts[:1] if has_subject else [], reader),
+        is_meeting=is_meeting(whole, folded, reader),
+        lone=lone_value([*parts.texts, *(line.text for line in parts.lines.get("image", ()))], reader) if is_calm else "",
+        is_bare=not (has_subject and parts.texts[0].strip()) and sum(map(str.isalpha, whole)) < FEW,
+        is_of_site=parts.is_automatic and not parts.addresses and any(name in folded for name in parts.names),
+        names=parts.names,
+        subject=parts.texts[0] if has_subject else "",
+        is_listed=parts.is_listed,
+        has_files=parts.has_files,
+        has_links=bool(parts.addresses),
+        link_texts=parts.link_texts,
+    )
+
+
+def spoken_of(texts: list[str], reader: Reader) -> tuple[bool, bool]:
+    """Whether the lines name a code, and whether they name other numbered things more often."""
+    found = [one.is_code for text in texts if text for one in reader.labels(text)]
+    codes = sum(found)
+    return codes > 0, len(found) - codes > codes
+
+
+def subject_kind(subject: list[str], reader: Reader) -> str | None:
+    """What the subject speaks of: ``code``, ``other`` (an order, an offer …), or None."""
+    if not subject:
+        return None
+    found = reader.labels(subject[0])
+    if any(one.is_code for one in found):
+        return "code"
+    return "other" if found or PERCENT.search(subject[0]) else None
+
+
+def is_meeting(whole: str, folded: str, reader: Reader) -> bool:
+    """Whether the mail invites to a meeting: in the words of the programs for it, or by their name and a room's number."""
+    if reader.wording.meeting.search(folded) is not None:
+        return True
+    return ROOM.search(whole) is not None and (VENUE.search(whole) is not None or KEYED.search(whole) is not None)
+
+
+def lone_value(texts: list[str], reader: Reader) -> str:
+    """The value of the only thing of a code's shape; "" where there is none or another, or a date, a price or another number."""
+    found = ""
+    for raw in dict.fromkeys(texts):
+        text = ascii_digits(raw)
+        able = [shape for shape in reader.shapes(text) if shape.refusal is None and (shape.kind in NUMERIC or shape.is_random)]
+        seen = {shape.value for shape in able}
+        if DIGIT.search(text):
+            plain = masked(text)
+            if PERCENT.search(plain) or any(why not in CALM for _, _, why in certain(plain)):
+                return ""
+            rest = _without(plain, able)
+            seen |= {match.group() for match in NUMBER.finditer(rest) if sum(map(str.isdigit, match.group())) > 2}
+        if len(seen - {found}) > (not found):
+            return ""
+        found = next(iter(seen), found)
+    return found
+
+
+def _without(text: str, able: list[Shape]) -> str:
+    for shape in able:
+        text = text[: shape.start] + "\0" * (shape.end - shape.start) + text[shape.end :]
+    return text

@@ -1,0 +1,96 @@
+"""What stretches of a line are by their look: dates, phones, prices and other things that are no code.
+
+A certain look refuses whatever lies in it. A likely one (a zip code before a town, groups of digits as in a phone number) is
+evidence that ranking weighs, since codes look like that too.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+import re2
+
+MONTHS = r"(?i:jan|feb|mar|apr|mai|may|jun|jul|aug|sep|okt|oct|nov|dec|dez|ene|fev|avr|août|janv|févr|juil|gen|mag|giu|lug|ago|set|ott|dic)"
+DATES = re2.compile(
+    rf"\b\d{{1,4}}[./-]\d{{1,2}}[./-]\d{{1,4}}\b|\b\d{{1,2}}:\d{{2}}(?::\d{{2}})?\b|\b{MONTHS}\w{{0,9}}\.?,? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}\b"
+    rf"|\b\d{{1,2}}(?:st|nd|rd|th|\.)? (?:de )?{MONTHS}\w{{0,9}}\.?,?(?: de)? \d{{4}}\b|\b{MONTHS}\w{{0,9}}\.? \d{{4}}\b|\d{{4}}\s?[年년]|\b\d{{4}}-\d{{2}}-\d{{2}}T\S+"
+)
+PHONES = re2.compile(r"\+\s?\d[\d\s().-]{6,18}\d|\(\d{2,5}\)[\s\d.-]{5,14}\d|\b1-\d{3}-\d{3}-\d{4}\b|\b\d{3}-\d{3}-\d{4}\b")
+DOMESTIC = re2.compile(r"\b0\d{2,4}[ /-]\d{3,4}[ -]?\d{2,6}\b")
+"""A phone number as it is written inside a country, or nine digits in groups that begin with a zero."""
+
+MONEY = re2.compile(
+    r"[$€£¥₹₽₩₺₴₫฿]\s?\d[\d.,]*(?:\s\d{3}\b)*|\d[\d.,]*\s?(?:[$€£¥₹₽₩₺₴₫฿元円원]|(?:USD|EUR|GBP|JPY|CHF|SEK|NOK|DKK|PLN|CZK|RUB|INR|TRY|BRL|CNY|SGD|Kč|zł|kr|руб|лв)\b)"
+    r"|(?:\b(?:USD|EUR|GBP|CHF|SGD|Rs\.?|INR)|R\$)\s?\d[\d.,]*\b|\d+[.,]\d{2}(?:\s|$)"
+)
+ADDRESSES = re2.compile(
+    r"\b[A-Z]{2},? \d{5}(?:-\d{4})?\b|\b[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}\b|\b(?i:po box|suite|ste\.?|apt\.?|floor) #?\d+|\b\d{1,5} [A-Z][A-Za-z]+ (?:St|Street|Ave|Avenue|Rd|Road|Blvd|Boulevard|Drive|Dr|Lane|Way|Parkway|Pkwy|Square|Court|Place)\b"
+)
+TOWNS = re2.compile(r"\b\d{4,5}(?:-\d{3})? [A-Z][a-zäöüéß]{2,}")
+"""A zip code and a town, or four or five digits before a new sentence."""
+
+VERSIONS = re2.compile(
+    r"\b[vV]?\d+(?:\.\d+){2,4}\b|\b(?:\d{1,3}\.){3}\d{1,3}\b|\bv\d+\b|\b(?:[0-9a-fA-F]{1,4}:){3,7}[0-9a-fA-F]{0,4}\b|\b(?:Chrome|Safari|Firefox|Edge|Windows|Android|iOS|macOS|Linux|Mozilla|iPhone|Ubuntu|Opera)[ /][\d.]+"
+)
+MASKS = re2.compile(r"(?:\*+|[xX]{2,}|•+|…|\.{2,}) ?\d{3,5}(?:[^\d*]|$)")
+"""The end of a number of which the rest is hidden: a card, an account, a phone."""
+
+COLOURS = re2.compile(r"#[0-9a-fA-F]{6}\b|#[0-9a-fA-F]{3}\b")
+COPYRIGHT = re2.compile(r"©|\(c\)|(?i:copyright|all rights reserved)")
+YEAR = re.compile(r"(?:19|20)\d{2}")
+DAY = re.compile(r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
+"""A day written in eight digits."""
+
+CERTAIN = (
+    (DATES, "date or time"),
+    (PHONES, "phone"),
+    (MONEY, "price"),
+    (VERSIONS, "version or address"),
+    (ADDRESSES, "postal address"),
+    (COLOURS, "colour"),
+    (MASKS, "end of a hidden number"),
+)
+
+
+SOMETHING = re2.compile("|".join(f"(?:{pattern.pattern})" for pattern, _ in CERTAIN))
+"""Whether any of them is in a line: most lines have none, and one search is cheaper than seven."""
+
+
+class Look(StrEnum):
+    """What a shape is likely to be, by its look alone. The value is what people read."""
+
+    YEAR = "year"
+    DAY = "day"
+    ZIP = "zip code and town"
+    PHONE = "phone"
+    WORD_AND_NUMBER = "word and number"
+    WORD = "word"
+
+
+Stretch = tuple[int, int, str]
+"""Start, end, and what it is."""
+
+
+def certain(text: str) -> list[Stretch]:
+    """The stretches of a line with digits that are something else, whatever its words say."""
+    found: list[Stretch] = []
+    if SOMETHING.search(text):
+        found += [(match.start(), match.end(), why) for pattern, why in CERTAIN for match in pattern.finditer(text)]
+    if (mark := COPYRIGHT.search(text)) is not None:
+        found.append((max(0, mark.start() - 12), mark.end() + 60, "copyright line"))
+    return found
+
+
+def likely(text: str, shown: str, start: int) -> Look | None:
+    """What digits in a line are likely to be, by their look and by what stands right behind them."""
+    if YEAR.fullmatch(shown):
+        return Look.YEAR
+    if DAY.fullmatch(shown):
+        return Look.DAY
+    around = text[max(0, start - 1) : start + len(shown) + 40]
+    if len(shown) <= 9 and any(found.start() <= 1 for found in TOWNS.finditer(around)):
+        return Look.ZIP
+    if shown[0] == "0" and len(shown) != 4 and not shown.isdigit() and DOMESTIC.search(around) is not None:
+        return Look.PHONE
+    return None

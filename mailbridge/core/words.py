@@ -1,0 +1,510 @@
+"""The words of all languages, found in a text in one pass: whole words, with the endings and compounds that their file allows.
+
+An entry is a word or a phrase. ``~`` behind a word takes the endings of its language (``kod~``: kodu, kodunuz), ``*`` before or
+behind it any letters (``*code``: Sicherheitscode; ``gutschein*``: Gutscheincode). Accents may be missing where the entry has five
+letters or more. A hyphen in an entry may be left out or be a blank in the text (``sign-in``: sign in, signin).
+
+Words are looked up by hash, and not searched for by an automaton: that of a hundred languages takes ten times as long to build,
+and with 32 MiB a kind it falls back to its slow search (measured with re2). Scripts without blanks between words are searched by
+re2, for an entry may stand anywhere there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import re2
+
+from mailbridge.core.script import APOSTROPHES, LETTERS, SPACELESS_LETTER, plain
+
+AUTOMATON = 32 << 20
+"""Octets that re2 may use for the words of one kind in scripts without blanks."""
+
+WORD = re.compile(f"[{LETTERS}]+")
+ASCII_WORD = re.compile("[a-z]+")
+
+FORM = re.compile(r"(?P<head>\*?)(?P<bare>[^*~](?:[^*~]|~(?= ))*)(?P<tail>[*~]?)")
+"""An entry with its markers: ``*`` begins or ends it, ``~`` ends a word of it."""
+
+SUSPICIOUS = re.compile(r"(?m)[^\n]\*[^\n]|~[^\n ]|^~|^\*.*\*$|^[^\w\n]*$|^\*?.{0,2}\*$|^\*.{0,2}~?$")
+"""What a list has where an entry may mean nothing; it is looked at entry by entry then."""
+
+JOINTS = frozenset((" ", "-", "\u00a0", "\u202f", "‐", "‑"))
+"""What stands between two words of a phrase."""
+
+SHORTEST_STEM = 3
+LONG = 5
+"""Letters from which an entry is also found without its accents, as text messages write it; shorter ones mean other things."""
+
+LOOSE = 5
+"""Letters that an ending inside a phrase has at most: the words beside it say enough."""
+
+MOST_PROCLITICS = 2
+FILTER = 4
+"""Letters by which a word that begins or ends with an entry is told from one that cannot."""
+
+ANY = -1
+MOST_KNOWN = 100_000
+MOST_READ = 4_000
+"""Words and lines of which it is remembered, by their hash, what they are: a mail says the same in several parts and steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A place in a text, with the methods of a match."""
+
+    text: str
+    first: int
+    last: int
+
+    def start(self) -> int:
+        """The place of its first character."""
+        return self.first
+
+    def end(self) -> int:
+        """The place behind its last character."""
+        return self.last
+
+    def span(self) -> tuple[int, int]:
+        """First place and the place behind the last."""
+        return self.first, self.last
+
+    def group(self) -> str:
+        """What stands there."""
+        return self.text[self.first : self.last]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Morphology:
+    """How the words of a language change: what ``~`` stands for, and what may be written to the front of any word."""
+
+    endings: tuple[str, ...] = ()
+    proclitics: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Phrase:
+    """An entry of several words, or with signs beside it.
+
+    ``extra``: letters that each word may have behind it; ``at``: which is looked up.
+    """
+
+    words: tuple[str, ...]
+    extra: tuple[int, ...]
+    joints: tuple[str, ...]
+    lead: str
+    trail: str
+    at: int
+
+    @classmethod
+    def of(cls, key: str) -> _Phrase:
+        """Take an entry apart."""
+        bare = key.strip("*").removesuffix("~")
+        places = [match.span() for match in WORD.finditer(bare)]
+        words = [bare[start:end] for start, end in places]
+        extra = [LOOSE if bare[end : end + 1] == "~" else 0 for _, end in places]
+        if key[-1] in "~*":
+            extra[-1] = LOOSE if key[-1] == "~" else ANY
+        return cls(
+            words=tuple(words),
+            extra=tuple(extra),
+            joints=tuple(bare[end:start].lstrip("~") for (_, end), (start, _) in itertools.pairwise(places)),
+            lead=bare[: places[0][0]],
+            trail=bare[places[-1][1] :],
+            at=words.index(max(words, key=len)),
+        )
+
+    def placed(self, at: int, tokens: list[str], places: list[tuple[int, int]], text: str) -> tuple[int, int] | None:
+        """Where it stands, its looked-up word being the text's word number ``at``; None where the others are not beside it."""
+        first = at - self.at
+        last = first + len(self.words)
+        if first < 0 or last > len(tokens):
+            return None
+        for token, word, extra in zip(tokens[first:last], self.words, self.extra, strict=True):
+            key = token if token.isascii() else plain(token)
+            if key != word and not (extra and key.startswith(word) and (extra == ANY or len(key) - len(word) <= extra)):
+                return None
+        for index, joint in enumerate(self.joints, first):
+            between = text[places[index][1] : places[index + 1][0]]
+            if between not in JOINTS if joint in JOINTS else between.translate(APOSTROPHES) != joint:
+                return None
+        start, end = places[first][0], places[last - 1][1]
+        if not text.startswith(self.trail, end) or not text.endswith(self.lead, 0, start):
+            return None
+        return start - (len(self.lead) if self.lead.isdecimal() else 0), end
+
+
+_Listed = list[tuple[int, str]]
+"""Kinds, as bits, and entries."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Phrases:
+    """The phrases that are looked up by one word, by the first letters of the next word, or else of the one before; or by none."""
+
+    after: dict[str, _Listed] = field(default_factory=dict)
+    before: dict[str, _Listed] = field(default_factory=dict)
+    alone: _Listed = field(default_factory=list)
+
+
+_Hits = tuple[int, tuple[_Phrases, ...]]
+"""What a word of a text may be: its kinds, as bits, and the phrases that it may be a part of."""
+
+NO_HITS: _Hits = (0, ())
+NO_PHRASES: _Listed = []
+
+
+@dataclass(slots=True)
+class _Table:
+    """The entries whose looked-up word begins in one script.
+
+    ``whole`` words have their kinds, ``accented`` ones as they must be written; ``phrases`` stand at the word by which they are
+    looked up. ``heads`` begin words, ``tails`` end them, ``open_phrases`` have a looked-up word with an ending.
+    """
+
+    whole: dict[str, int] = field(default_factory=dict)
+    accented: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+    phrases: dict[str, _Phrases] = field(default_factory=dict)
+    open_phrases: dict[str, _Phrases] = field(default_factory=dict)
+    heads: dict[str, list[tuple[int, str, frozenset[str] | None]]] = field(default_factory=dict)
+    tails: dict[str, int] = field(default_factory=dict)
+    head_filter: set[str] = field(default_factory=set)
+    tail_filter: set[str] = field(default_factory=set)
+
+    def found(self, key: str, token: str) -> _Hits:
+        """What a word of a text may be; ``key`` is the word without accents."""
+        kinds = self.whole.get(key, 0)
+        for written, more in self.accented.get(key, ()):
+            if written == token:
+                kinds |= more
+        phrases = (self.phrases[key],) if key in self.phrases else ()
+        if not self.head_filter.isdisjoint((key[:FILTER], key[: FILTER - 1], key[: FILTER - 2])):
+            for size in range(min(FILTER - 2, len(key)), len(key) + 1):
+                stem = key[:size]
+                if stem in self.heads:
+                    kinds |= self._begun(self.heads[stem], key[size:], token)
+                if stem in self.open_phrases:
+                    phrases = (*phrases, self.open_phrases[stem])
+        if key[-FILTER:] in self.tail_filter or key[-SHORTEST_STEM:] in self.tail_filter:
+            for at in range(len(key) - SHORTEST_STEM + 1):
+                kinds |= self.tails.get(key[at:], 0)
+        return (kinds, phrases) if kinds or phrases else NO_HITS
+
+    def _begun(self, entries: list[tuple[int, str, frozenset[str] | None]], rest: str, token: str) -> int:
+        kinds = 0
+        for kind, written, endings in entries:
+            fits = endings is None or not rest or rest in endings
+            if fits and (len(written) >= LONG or token.startswith(written)):
+                kinds |= kind
+        return kinds
+
+
+class _Read(NamedTuple):
+    """What stands in a text: the kinds in it, each entry as (start, end, kinds), and whether it has a script without blanks."""
+
+    kinds: int
+    spans: list[tuple[int, int, int]]
+    is_spaceless: bool
+
+
+class Index:
+    """The entries of every kind. Tables are built for a script when the first text in it comes: most mails need one of twelve."""
+
+    def __init__(self) -> None:
+        self._lists: list[tuple[int, tuple[str, ...], Morphology, bool]] = []
+        self._tables: dict[int, _Table] = {}
+        self._spaceless: dict[int, re2._Regexp] = {}
+        self._proclitics: dict[int, tuple[str, ...]] = {}
+        self._known: dict[int, _Hits] = {}
+        self._read: dict[int, _Read] = {}
+        self._parsed: dict[str, _Phrase] = {}
+
+    def add(self, kind: int, entries: tuple[str, ...], morphology: Morphology) -> None:
+        """Take entries of one language, without capitals and well formed (see `faults`). ``kind`` is a bit."""
+        self._lists.append((kind, entries, morphology, all(map(str.isascii, entries))))
+
+    def read(self, text: str) -> _Read:
+        """Every entry in a text without capitals; entries may overlap."""
+        key = hash(text)
+        found = self._read.get(key)
+        if found is None:
+            if len(self._read) > MOST_READ:
+                self._read.clear()
+            spans = self._spans(text)
+            kinds = 0
+            for span in spans:
+                kinds |= span[2]
+            is_spaceless = not text.isascii() and SPACELESS_LETTER.search(text) is not None
+            found = self._read[key] = _Read(kinds, spans, is_spaceless)
+        return found
+
+    def _spans(self, text: str) -> list[tuple[int, int, int]]:
+        pattern = ASCII_WORD if text.isascii() else WORD
+        tokens = pattern.findall(text)
+        known = self._known
+        hits = list(map(known.get, map(hash, tokens)))
+        if None in hits:
+            if len(known) > MOST_KNOWN:
+                known.clear()
+            hits = [self._hits(token) if hit is None else hit for token, hit in zip(tokens, hits, strict=True)]
+        if hits.count(NO_HITS) == len(hits):
+            return []
+        places = [match.span() for match in pattern.finditer(text)]
+        found = []
+        for at, hit in enumerate(hits):
+            if hit is NO_HITS or hit is None:
+                continue
+            kinds, phrases = hit
+            if kinds:
+                found.append((*places[at], kinds))
+            for group in phrases:
+                listed = group.alone
+                if group.after and at + 1 < len(tokens):
+                    listed = listed + group.after.get(plain(tokens[at + 1])[:SHORTEST_STEM], NO_PHRASES)
+                if group.before and at:
+                    listed = listed + group.before.get(plain(tokens[at - 1])[:SHORTEST_STEM], NO_PHRASES)
+                for kinds, entry in listed:
+                    span = self._phrase(entry).placed(at, tokens, places, text)
+                    if span is not None:
+                        found.append((*span, kinds))
+        return found
+
+    def _phrase(self, entry: str) -> _Phrase:
+        known = self._parsed.get(entry)
+        if known is None:
+            known = self._parsed[entry] = _Phrase.of(entry)
+        return known
+
+    def _hits(self, token: str) -> _Hits:
+        """What a word may be; from now on it is known by its hash, so that nothing of a mail is kept."""
+        found = self._known[hash(token)] = self._looked_up(token)
+        return found
+
+    def _looked_up(self, token: str) -> _Hits:
+        key = token if token.isascii() else plain(token)
+        if not key:
+            return NO_HITS
+        script = ord(key[0]) >> 8
+        table = self._tables.get(script)
+        if table is None:
+            table = self._table(script)
+        found = table.found(key, token)
+        if found is NO_HITS and ("ae" in key or "oe" in key or "ue" in key or "aa" in key):
+            found = table.found(key.replace("ae", "a").replace("oe", "o").replace("ue", "u").replace("aa", "a"), token)
+        if not found[0] and script in self._proclitics:
+            # That a word with its article begins a phrase says nothing of the word without it.
+            behind = self._behind(key, table, self._proclitics[script], MOST_PROCLITICS)
+            found = (behind[0], (*found[1], *behind[1])) if behind is not NO_HITS else found
+        return found
+
+    def _behind(self, key: str, table: _Table, proclitics: tuple[str, ...], most: int) -> _Hits:
+        """What a word may be behind what its language writes to the front of it."""
+        for one in proclitics:
+            rest = key[len(one) :]
+            if not key.startswith(one) or len(rest) < SHORTEST_STEM - 1:
+                continue
+            found = table.found(rest, rest)
+            if found is NO_HITS and most > 1:
+                found = self._behind(rest, table, proclitics, most - 1)
+            if found is not NO_HITS:
+                return found
+        return NO_HITS
+
+    def _table(self, script: int) -> _Table:
+        table = self._tables[script] = _Table()
+        builder = _Builder(table, script)
+        for kind, entries, morphology, is_ascii in self._lists:
+            if is_ascii and script:
+                continue
+            builder.add(kind, entries, morphology, is_checked=not is_ascii)
+            if script and morphology.proclitics and ord(morphology.proclitics[0][0]) >> 8 == script:
+                known = self._proclitics.get(script, ())
+                self._proclitics[script] = tuple(dict.fromkeys((*known, *map(plain, morphology.proclitics))))
+        return table
+
+    def spaceless(self, kind: int, text: str) -> Iterator[tuple[int, int]]:
+        """The entries of a kind in scripts without blanks, wherever they stand."""
+        pattern = self._spaceless.get(kind)
+        if pattern is None:
+            pattern = self._spaceless[kind] = self._pattern(kind)
+        for match in pattern.finditer(text):
+            yield match.span()
+
+    def _pattern(self, kind: int) -> re2._Regexp:
+        options = re2.Options()
+        options.max_mem = AUTOMATON
+        options.longest_match = True
+        options.log_errors = False
+        words = {
+            re2.escape(entry).replace(r"\ ", " ?").replace(r"\-", "-?")
+            for bit, entries, _, is_ascii in self._lists
+            if bit == kind and not is_ascii
+            for entry in entries
+            if SPACELESS_LETTER.search(entry) is not None
+        }
+        return re2.compile("|".join(sorted(words)) or r"[^\s\S]", options)
+
+
+class Words:
+    """The words of one kind. Of those that begin at one place the longest is found: ``zip code``, not ``zip``."""
+
+    __slots__ = ("_index", "_kind")
+
+    def __init__(self, index: Index | None = None, kind: int = 0) -> None:
+        self._index = index or Index()
+        self._kind = kind
+
+    def search(self, text: str) -> Found | None:
+        """The first word in a text without capitals, or None."""
+        return next(iter(self.finditer(text)), None)
+
+    def finditer(self, text: str) -> Iterable[Found]:
+        """The words in a text without capitals, from left to right; none overlaps another."""
+        read = self._index.read(text)
+        # Of most texts and kinds there is nothing to be found, and nearly all of the time went into finding that out.
+        if not read.kinds & self._kind and not read.is_spaceless:
+            return ()
+        return self._found(text, read)
+
+    def _found(self, text: str, read: _Read) -> Iterator[Found]:
+        spans = [(start, -end) for start, end, kinds in read.spans if kinds & self._kind]
+        if read.is_spaceless:
+            spans += [(start, -end) for start, end in self._index.spaceless(self._kind, text)]
+        last = 0
+        for start, end in sorted(spans):
+            if start >= last:
+                last = -end
+                yield Found(text, start, last)
+
+    def fullmatch(self, text: str) -> bool:
+        """Whether the text is one of the words, and nothing else."""
+        found = self.search(text)
+        return found is not None and found.span() == (0, len(text))
+
+
+class _Builder:
+    """Puts the entries of one script into its table."""
+
+    def __init__(self, table: _Table, script: int) -> None:
+        self._table = table
+        self._script = script
+        self._endings: dict[tuple[str, ...], frozenset[str]] = {}
+
+    def add(self, kind: int, entries: tuple[str, ...], morphology: Morphology, *, is_checked: bool) -> None:
+        """Take the entries of a list; ``is_checked``: those of this script."""
+        whole = self._table.whole
+        keys = plain("\n".join(entries)).split("\n") if is_checked else entries
+        for entry, key in zip(entries, keys, strict=True):
+            if is_checked and not self._is_ours(entry, key):
+                continue
+            if key.isalpha():
+                if len(key) < LONG and key != entry:
+                    self._table.accented.setdefault(key, []).append((entry, kind))
+                else:
+                    whole[key] = whole.get(key, 0) | kind
+            else:
+                self._marked(kind, entry, key, morphology)
+
+    def _is_ours(self, entry: str, key: str) -> bool:
+        looked_up = key if key.isalpha() else max(WORD.findall(key), key=len, default="a")
+        letter = looked_up[0]
+        return ord(letter) >> 8 == self._script and (entry.isascii() or SPACELESS_LETTER.search(entry) is None)
+
+    def _marked(self, kind: int, entry: str, key: str, morphology: Morphology) -> None:
+        """An entry with markers, blanks or signs."""
+        stem = key.strip("*~")
+        if WORD.fullmatch(stem) is not None:
+            self._word(kind, stem, entry, key, morphology)
+            return
+        if "-" in stem and (joined := stem.replace("-", "")).isalpha():
+            self._word(kind, joined, joined, key, morphology)
+        table = self._table
+        words = WORD.findall(stem)
+        anchor = max(words, key=len)
+        at = words.index(anchor)
+        if key[key.index(anchor) + len(anchor) :][:1] in ("~", "*"):
+            group = table.open_phrases.setdefault(anchor, _Phrases())
+            table.head_filter.add(anchor[:FILTER])
+        else:
+            group = table.phrases.setdefault(anchor, _Phrases())
+        beside = words[at + 1] if at + 1 < len(words) else words[at - 1] if at else ""
+        if not beside or (len(beside) < SHORTEST_STEM and "~" in key + key[-1].replace("*", "~")):
+            group.alone.append((kind, key))
+        elif at + 1 < len(words):
+            group.after.setdefault(beside[:SHORTEST_STEM], []).append((kind, key))
+        else:
+            group.before.setdefault(beside[:SHORTEST_STEM], []).append((kind, key))
+
+    def _word(self, kind: int, stem: str, entry: str, key: str, morphology: Morphology) -> None:
+        """One word with ``*`` or ``~``, or a word whose marks are no letters."""
+        table = self._table
+        if key[0] == "*":
+            for ending in ("", *(self._of(morphology) if key[-1] == "~" else ())):
+                end = stem + ending
+                table.tails[end] = table.tails.get(end, 0) | kind
+                table.tail_filter.add(end[-FILTER:])
+        elif key[-1] == "~":
+            written = entry.strip("~") if len(stem) < LONG else stem
+            table.heads.setdefault(stem, []).append((kind, written, self._of(morphology)))
+            table.head_filter.add(stem[:FILTER])
+        elif key[-1] == "*":
+            written = entry.strip("*") if len(stem) < LONG else stem
+            table.heads.setdefault(stem, []).append((kind, written, None))
+            table.head_filter.add(stem[:FILTER])
+        else:
+            table.whole[stem] = table.whole.get(stem, 0) | kind
+
+    def _of(self, morphology: Morphology) -> frozenset[str]:
+        known = self._endings.get(morphology.endings)
+        if known is None:
+            known = self._endings[morphology.endings] = frozenset(plain("\n".join(morphology.endings)).split("\n"))
+        return known
+
+
+def faults(entries: tuple[str, ...], morphology: Morphology) -> Iterator[tuple[str, str]]:
+    """The entries of a list that mean nothing, each with what is wrong with it."""
+    whole = "\n".join(entries)
+    is_marked = "*" in whole or "~" in whole
+    if (
+        SUSPICIOUS.search(whole) is None
+        and len(set(entries)) == len(entries)
+        and (morphology.endings or "~" not in whole)
+        and (not is_marked or whole.isascii() or SPACELESS_LETTER.search(whole) is None)
+    ):
+        return
+    seen: set[str] = set()
+    for entry in entries:
+        reason = "is there twice" if entry in seen else _fault(entry, morphology)
+        seen.add(entry)
+        if reason is not None:
+            yield entry, reason
+
+
+def _fault(entry: str, morphology: Morphology) -> str | None:
+    form = FORM.fullmatch(entry)
+    if form is None or (form["head"] and form["tail"] == "*"):
+        return "has * or ~ where it means nothing: * begins or ends an entry, ~ ends a word"
+    if not any(map(str.isalpha, entry)):
+        return "has no letter"
+    if "~" in entry and not morphology.endings:
+        return "has ~, but the file lists no endings"
+    if ("*" in entry or "~" in entry) and SPACELESS_LETTER.search(entry) is not None:
+        return "has * or ~ in a script without blanks, where a word is found anywhere"
+    if "*" in entry and len(form["bare"]) < SHORTEST_STEM:
+        return f"has * at fewer than {SHORTEST_STEM} letters, which would be found in most words"
+    return None
+
+
+def merged(mappings: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Names with their numbers; what means two numbers in two languages is left out."""
+    found: dict[str, int] = {}
+    double: set[str] = set()
+    for mapping in mappings:
+        for name, number in mapping.items():
+            if found.setdefault(name, number) != number:
+                double.add(name)
+    return {name: number for name, number in found.items() if name not in double}

@@ -1,0 +1,46 @@
+"""The moment in a Date header, read strictly (RFC 5322 3.3): what has two readings, or no zone, is no moment."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+ZONES = {
+    **dict.fromkeys(("gmt", "ut", "utc"), 0),
+    "est": -5,
+    "edt": -4,
+    "cst": -6,
+    "cdt": -5,
+    "mst": -7,
+    "mdt": -6,
+    "pst": -8,
+    "pdt": -7,
+}
+"""Zones by name in hours: those of RFC 5322 4.3, and UTC, which mailers write too. Any other name means nothing."""
+
+DATE = re.compile(
+    r"(?i)(?:(?:mon|tue|wed|thu|fri|sat|sun)\s*,\s*)?(\d{1,2})\s+([a-z]{3})\s+(\d{4})\s+(\d{2}):(\d{2})(?::(\d{2}))?\s+"
+    r"(?:([+-])(\d{2})(\d{2})|([a-z]{2,3}))(?:\s*\([^()\\]{0,80}\))?"
+)
+
+
+def moment(value: str) -> datetime | None:
+    """The moment, aware, or None where the value is no date-time of RFC 5322 with a zone. Total."""
+    found = DATE.fullmatch(value.strip()) if len(value) <= 200 and value.isascii() else None
+    if found is None or found[2].lower() not in MONTHS:
+        return None
+    if found[10]:
+        hours = ZONES.get(found[10].lower())
+        zone = None if hours is None else timezone(timedelta(hours=hours))
+    else:
+        ahead = timedelta(hours=int(found[8]), minutes=int(found[9]))
+        zone = timezone(-ahead if found[7] == "-" else ahead) if ahead < timedelta(hours=24) and int(found[9]) < 60 else None
+    if zone is None:
+        return None
+    second = 59 if found[6] == "60" else int(found[6] or 0)
+    try:
+        month = MONTHS.index(found[2].lower()) + 1
+        return datetime(int(found[3]), month, int(found[1]), int(found[4]), int(found[5]), second, tzinfo=zone).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

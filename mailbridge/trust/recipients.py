@@ -1,0 +1,32 @@
+"""A mail that was written to several mailboxes: whether it may be taken as one for a certain one of them.
+
+A careless site writes a name that its user chose into To without quotes, and ``ann@corp.example, x <m@evil.example>`` is then two
+mailboxes. So beside a stranger nobody is meant for certain; beside somebody of the same organization he is, if it is said who.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mailbridge.core.addresses import canonical, split
+from mailbridge.trust import Proven
+from mailbridge.trust.dkim import is_aligned
+from mailbridge.trust.platforms import platforms
+
+
+def others(proof: Proven, address: str, *, sender: str, is_own: Callable[[str], bool]) -> frozenset[str]:
+    """The mailboxes beside this one that the author's signed To and Cc name, "" for those that cannot be read.
+
+    Nobody where somebody who knows names this one alone (``proof.sure``). Our own plumbing (``is_own``) and mailboxes of the author's
+    organization do not count: no code was for them.
+    """
+    wanted = canonical(address)
+    if wanted in proof.sure:
+        return frozenset()
+    return frozenset(one for one in proof.written if one != wanted and not (is_own(one) or is_neighbour(one, sender)))
+
+
+def is_neighbour(address: str, other: str) -> bool:
+    """Whether two mailboxes are of one organization. Two mailboxes at a provider where anybody has one are not."""
+    domain, beside = split(address)[1].lower(), split(other)[1].lower()
+    return bool(domain) and is_aligned(domain, beside) and not {domain, beside} & platforms().mailboxes

@@ -1,0 +1,125 @@
+"""Which lines of a mail's head only the forwarder's own server can have written: they stand above all that it was handed.
+
+A server puts its lines on top of what it takes in, and nobody reorders them afterwards. So the lines above the trace of its own
+arrival (``Received: from …``, RFC 5321 4.4) are the forwarder's, and whatever stands lower may be anybody's, however many seals
+cover it: a seal says what the mail looked like, not who wrote which line. Google's layout, which is the only one that is known
+well enough, is, from the top: the set of seals made when it sent the mail on; its stamps, with the account's Delivered-To; the
+set made when the mail came in; the trace of its arrival; and then what the outside sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from mailbridge.core.addresses import canonical, parse_sole_mailbox
+from mailbridge.trust.raw import NAME, RawMail, hosts_of, tags
+
+SETS = ("arc-seal", "arc-message-signature", "arc-authentication-results")
+STAMP = "delivered-to"
+ARRIVAL = re.compile(r"(?i)\s*from\s")
+BY_GOOGLE = re.compile(r"(?i)\bby\s+(?:[a-z0-9-]{1,63}\.){0,8}(?:google|gmail|googlemail)\.com(?![a-z0-9.-])")
+BY = re.compile(r"(?i)\sby\s")
+FOR = re.compile(r"(?i)\sfor\s+<([^<>\s]{1,320})>")
+INSTANCE = re.compile(r"i\s*=\s*(\d{1,2})\s*;")
+MOST_HEAD = 65_536
+MOST_FOLD = re.compile(rb"\r\n[ \t]+")
+Line = tuple[str, str]
+
+
+def below_seal(mail: RawMail, newest: int) -> list[Line]:
+    """The lines that the forwarder wrote before it sent the mail on under its newest seal, and after it had taken it in.
+
+    They end at the trace of the mail's arrival, or at the seal of the arrival, which stands above that. No line where a sole seal
+    has no such trace below it, so that nothing tells the forwarder's lines from the sender's, or where sets are out of order.
+    """
+    outer, inner = _places(mail, newest), _places(mail, newest - 1)
+    if len(outer) != len(SETS):
+        return []
+    if newest == 1:
+        lines, arrival = until_google(list(mail.headers[max(outer) + 1 :]))
+        return lines if arrival is not None and BY_GOOGLE.search(arrival) else []
+    return _until_arrival(list(mail.headers[max(outer) + 1 : min(inner)])) if len(inner) == len(SETS) else []
+
+
+def above_seal(mail: RawMail, newest: int) -> list[Line]:
+    """The lines above a forwarder's newest seal and above the trace of the mail's arrival. They are the forwarder's where the mail
+    came from its server, and anybody's else."""
+    places = _places(mail, newest)
+    return until_google(list(mail.headers[: min(places)]))[0] if len(places) == len(SETS) else []
+
+
+def delivered(lines: list[Line], names: Collection[str] = (STAMP,)) -> frozenset[str]:
+    """The mailboxes (`canonical`) that lines of these names hold. One that is not a plain address names nobody."""
+    found = (parse_sole_mailbox(value) for name, value in lines if name in names)
+    return frozenset(canonical(one) for one in found if one is not None)
+
+
+def account_of(lines: list[Line]) -> frozenset[str]:
+    """The mailbox in the topmost Delivered-To: the last that the forwarder wrote. A lower one may be of whoever handed the mail in
+    by another way than SMTP, which leaves no trace (Gmail fetches from other mailboxes, and takes mails by its API)."""
+    return delivered([line for line in lines if line[0] == STAMP][:1])
+
+
+def is_covered(mail: RawMail, covered: str, lines: list[Line]) -> bool:
+    """Whether an ``h=`` list covers every Delivered-To of ``lines``: it covers from the bottom of the mail up."""
+    values = mail.values(STAMP)
+    return len(values) <= hosts_of(covered).count(STAMP) and any(name == STAMP for name, _ in lines)
+
+
+def is_for_another(content: bytes, account: str) -> bool:
+    """Whether Google's own lines contradict that it was this account that forwarded the mail.
+
+    A business customer can have Google send anything to anywhere with the envelope that it came with; then the trace of its
+    arrival names that customer's mailbox, and no Delivered-To above it names the account. A mail without any trace contradicts
+    nothing: Google writes one on every mail that it takes in.
+    """
+    own, arrival = until_google(head(content))
+    if arrival is None:
+        return False
+    # Behind the last "by", since what stands before it the other side has said of itself.
+    by = [found.end() for found in BY.finditer(arrival)]
+    first = FOR.search(arrival, by[-1] if by else 0)
+    named = account_of(own) | ({canonical(first[1])} if first else set())
+    return canonical(account) not in named
+
+
+def until_google(lines: list[Line]) -> tuple[list[Line], str | None]:
+    """The lines above the trace of arrival that Google wrote, and that trace; None where there is no trace at all.
+
+    Traces of other servers above it are those that took the mail from Google. Where none is Google's, the topmost counts.
+    """
+    traces = [(place, value) for place, (name, value) in enumerate(lines) if name == "received" and ARRIVAL.match(value)]
+    chosen = next((one for one in traces if BY_GOOGLE.search(one[1])), traces[0] if traces else None)
+    return (lines, None) if chosen is None else (lines[: chosen[0]], chosen[1])
+
+
+def head(content: bytes) -> list[Line]:
+    """A mail's headers from the top to the first line that is none. Total, and no judgement on the mail."""
+    found: list[Line] = []
+    text = MOST_FOLD.sub(b" ", content[:MOST_HEAD].partition(b"\r\n\r\n")[0])
+    for line in text.split(b"\r\n"):
+        name = NAME.match(line)
+        if name is None:
+            break
+        found.append((name[1].decode("ascii").lower(), line[name.end() :].decode("utf-8", "replace").strip()))
+    return found
+
+
+def _until_arrival(lines: list[Line]) -> list[Line]:
+    place = next((at for at, (name, value) in enumerate(lines) if name == "received" and ARRIVAL.match(value)), len(lines))
+    return lines[:place]
+
+
+def _places(mail: RawMail, instance: int) -> list[int]:
+    """Where the headers of one set stand."""
+    return [at for at, (name, value) in enumerate(mail.headers) if name in SETS and _instance(name, value) == instance]
+
+
+def _instance(name: str, value: str) -> int | None:
+    if name == "arc-authentication-results":
+        found = INSTANCE.match(value)
+        return int(found[1]) if found else None
+    read = tags(value)
+    number = (read or {}).get("i", "")
+    return int(number) if number.isascii() and number.isdigit() and len(number) <= 2 else None

@@ -1,0 +1,125 @@
+"""A mail's header as it was signed: what is read of it, and what makes it doubtful."""
+
+from __future__ import annotations
+
+import pytest
+
+from mailbridge.trust import raw
+from tests.trust.mails import mail
+
+ONCE = (
+    "from",
+    "sender",
+    "to",
+    "cc",
+    "subject",
+    "date",
+    "message-id",
+    "mime-version",
+    "content-type",
+    "content-transfer-encoding",
+    "content-disposition",
+)
+
+
+@pytest.mark.parametrize("name", ONCE)
+def test_a_header_that_may_stand_once_stands_once(name: str) -> None:
+    """A second one of the same name, in whatever case, makes the mail doubtful, and says which it was."""
+    head = b"From: a@acme.example\r\n" if name != "from" else b""
+    one = f"{name}: x\r\n".encode()
+    assert raw.read(head + one + b"\r\n").doubt == ""
+    assert raw.read(head + one + one.upper() + b"\r\n").doubt == f"it has the header {name} more than once"
+
+
+def test_other_headers_may_stand_more_often() -> None:
+    """Received, and what nobody knows."""
+    assert raw.read(b"From: a@acme.example\r\nReceived: a\r\nReceived: b\r\nX-A: a\r\nX-A: b\r\n\r\n").doubt == ""
+
+
+def test_a_mail_has_a_from() -> None:
+    """Without one nobody can have signed it as its author."""
+    assert raw.read(b"To: a@acme.example\r\n\r\n").doubt == "it has no From"
+
+
+def test_a_mail_has_forty_signatures_at_most() -> None:
+    """Behind more of them one could stand that is not looked at."""
+    one = b"DKIM-Signature: d=x.example\r\n"
+    assert raw.read(one * 40 + mail()).doubt == ""
+    assert raw.read(one * 41 + mail()).doubt == "it has more signatures than any honest mail"
+
+
+@pytest.mark.parametrize("name", raw.SIGNATURES)
+def test_a_signature_has_a_size(name: str) -> None:
+    """One of 8,192 octets is read, one more is not; nor is one with more than 80 blanks in a row."""
+    head = f"{name}: ".encode()
+    honest = head + b"x" * (8_192 - len(head)) + b"\r\n"
+    assert raw.read(honest + mail()).doubt == ""
+    assert (
+        "longer than any honest one"
+        in raw.read(b"A" + honest[:1].lower() + b": x\r\n" + head + b"x" * 8_192 + b"\r\n" + mail()).doubt
+    )
+    assert raw.read(head + b"a" + b" " * 80 + b"b\r\n" + mail()).doubt == ""
+    assert "longer than any honest one" in raw.read(honest.replace(b"\r\n", b"x\r\n") + mail()).doubt
+    assert raw.read(head + b"a" + b" " * 80 + b"b\r\n" + mail()).doubt == ""
+    assert "longer than any honest one" in raw.read(head + b"a" + b" " * 81 + b"b\r\n" + mail()).doubt
+    assert raw.read(b"X-Other: a" + b" " * 81 + b"b\r\n" + mail()).doubt == ""
+
+
+def test_four_kinds_of_headers_are_signatures() -> None:
+    """DKIM's, and the three of a seal."""
+    assert set(raw.SIGNATURES) == {"dkim-signature", "arc-seal", "arc-message-signature", "arc-authentication-results"}
+
+
+def test_values_are_unfolded_and_bare() -> None:
+    """A fold is taken out, blanks at both ends too, and nothing else; the topmost comes first."""
+    found = raw.read(b"From: a@acme.example\r\nX-A: \t one\r\n two \t\r\nx-a:three\r\n\r\n")
+    assert found.values("x-a") == ("one two", "three")
+    assert found.values("from") == ("a@acme.example",)
+    assert "acme" not in repr(found)
+
+
+COVERED = {
+    "one": ("to: ann@corp.example", ["to"], {"ann@corp.example"}),
+    "To not covered": ("to: ann@corp.example", ["cc", "from"], set()),
+    "Cc": ("cc: ann@corp.example, bob@corp.example", ["cc"], {"ann@corp.example", "bob@corp.example"}),
+    "both": ("to: ann@corp.example\r\ncc: bob@corp.example", ["to", "cc"], {"ann@corp.example", "bob@corp.example"}),
+    "one that cannot be read beside": ('to: ann@corp.example, "x"@evil.example', ["to"], {"ann@corp.example", ""}),
+    "one that cannot be read": ('to: "x"@evil.example', ["to"], {""}),
+    "malformed": ("to: x <a@evil.example> y", ["to"], {""}),
+    "malformed, Cc": ("to: ann@corp.example\r\ncc: x <a@evil.example> y", ["to", "cc"], {"ann@corp.example", ""}),
+    "malformed, not covered": ("to: ann@corp.example\r\ncc: x <a@evil.example> y", ["to"], {"ann@corp.example"}),
+    "words": ("to: Undisclosed recipients <x", ["to"], set()),
+    "an encoded word": ("to: =?utf-8?q?x?=", ["to"], {""}),
+    "nobody": ("to: undisclosed-recipients:;", ["to"], set()),
+    "a name that should be quoted": ("to: Smith, Ann <ann@corp.example>", ["to"], {"ann@corp.example"}),
+    "listed more often than there": ("to: ann@corp.example", ["to", "to"], {"ann@corp.example"}),
+}
+
+
+@pytest.mark.parametrize("name", COVERED)
+def test_recipients_are_those_that_are_covered(name: str) -> None:
+    """The mailboxes of To and Cc as far as they are listed; "" for one that cannot be read."""
+    lines, covered, expected = COVERED[name]
+    found = raw.read(f"From: a@acme.example\r\n{lines}\r\n\r\n".encode())
+    assert found.recipients(covered) == expected
+
+
+def test_a_list_of_tags_is_read_or_is_none() -> None:
+    """White space means nothing, a last semicolon neither; a tag twice, without a name or without a value's sign is no list."""
+    assert raw.tags(" a = b c ;\r\n d=;") == {"a": "bc", "d": ""}
+    for text in ("a=b; a=c", "=b", "a=b; =c", "a", "a=b; c", "a=b;; c=d", ""):
+        assert raw.tags(text) is None, text
+
+
+@pytest.mark.parametrize("octets", [b"X-A: a\0\r\n", b"X-A: a\rb\r\n", b"X-A: a\nX-B: b\r\n", b"\r\r\n", b"\n"])
+def test_what_two_readers_split_differently_is_doubtful(octets: bytes) -> None:
+    """NUL and bare CR or LF, in the header and in the body."""
+    assert "two readers" in raw.read(octets + mail()).doubt
+    assert "two readers" in raw.read(mail() + octets).doubt
+
+
+def test_a_header_has_a_thousand_lines_at_most() -> None:
+    """One more is a line too many."""
+    own = len(raw.read(mail()).headers)
+    assert raw.read(b"X-A: a\r\n" * (1_000 - own) + mail()).doubt == ""
+    assert "a line that is none" in raw.read(b"X-A: a\r\n" * (1_001 - own) + mail()).doubt
