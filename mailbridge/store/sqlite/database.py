@@ -31,6 +31,9 @@ PRAGMAS = {
 }
 """Set on every connection. FULL: fsync of the log at each commit; without it a 250 would promise what a power cut takes."""
 
+READER_PRAGMAS = {"cache_size": -1024, "temp_store": "memory"}
+"""Set on a connection that only reads: what it has read lies in the cache of the operating system too."""
+
 DAMAGED = "the database is damaged; move it away with its -wal and -shm (or restore a backup) and start again"
 
 
@@ -92,8 +95,8 @@ class Database:
         connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
         try:
             self._set_up(connection)
-            for name in ("cache_size", "temp_store"):
-                connection.pragma(name, PRAGMAS[name])
+            for name, value in READER_PRAGMAS.items():
+                connection.pragma(name, value)
         except BaseException:
             connection.close(True)
             raise

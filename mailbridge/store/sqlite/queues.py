@@ -87,6 +87,7 @@ class Queues:
         for draft in drafts:
             arrived = Arrived(draft=draft, received_at=from_micros(received), rule=rule)
             written = self.happened(connection, draft.target, draft.identifier.casefold(), arrived, now, mail_id=mail_id)
+            log_ended(written.changes)
             claims += written.claims
             superseded += sum(change.event is Event.NEWER for change in written.changes)
         return tuple(claims), superseded
