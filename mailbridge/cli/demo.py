@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 import tempfile
@@ -55,7 +54,8 @@ async def _demo(folder: Path, address: str, *, once: bool, as_json: bool) -> int
         store=s.StoreSettings(url=f"sqlite:///{folder}/mailbridge.db"),
     )
     is_good = True
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, os.kill, os.getpid(), signal.SIGINT)
+    if (main := asyncio.current_task()) is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, main.cancel)
     async with bridge(settings, state_dir=folder) as running:
         if not as_json:
             click.echo(f"mailbridge listens on smtp://{running.smtp_addresses[0]}; the practice receiver plays Skyvern.\n")

@@ -52,7 +52,7 @@ def serve(config: Path | None) -> None:
 
 
 def run(main: Coroutine[None, None, int]) -> int:
-    """Run a coroutine on the fastest loop there is, until it ends or Ctrl-C ends it."""
+    """Run a coroutine on the fastest loop there is, until it ends, or Ctrl-C or its own handler of a signal cancels it."""
     factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
     with contextlib.suppress(ImportError):
         import uvloop
@@ -61,7 +61,7 @@ def run(main: Coroutine[None, None, int]) -> int:
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
             return runner.run(main)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return Exit.OK
 
 

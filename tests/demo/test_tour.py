@@ -79,9 +79,12 @@ def test_nothing_is_left_behind(toured: tuple[Done, Path]) -> None:
 
 
 def test_it_stays_up_for_mails_of_ones_own(tmp_path: Path) -> None:
-    """Without --once it goes on listening, shows what becomes of a mail that is sent to it, and TERM ends it cleanly."""
+    """Without --once it goes on listening, shows what becomes of a mail that is sent to it, and TERM ends it cleanly.
+
+    Also in the background of a script, where a shell makes it ignore INT.
+    """
     process = subprocess.Popen(
-        [*PROGRAM, "demo", "--json", "--listen", "127.0.0.1:0"],
+        ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *PROGRAM, "demo", "--json", "--listen", "127.0.0.1:0"],
         cwd=tmp_path,
         env=environment(tmp_path, TMPDIR=str(tmp_path)),
         stdout=subprocess.PIPE,
