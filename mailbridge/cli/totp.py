@@ -18,7 +18,7 @@ from mailbridge.core.otpauth import SecretError, read_secrets, warnings
 from mailbridge.core.totp import Authenticator
 from mailbridge.store import Store
 from mailbridge.store.reading import StoredTotp
-from mailbridge.web.fresh import current
+from mailbridge.operator.fresh import current
 
 for_option = click.option(
     "--for", "identifier", metavar="IDENTIFIER", help="Answer for this identifier (Skyvern's totp_identifier)."
