@@ -91,6 +91,13 @@ class Client:
         """Whether a daemon answers."""
         return _daemon_of(self.loaded) is not None
 
+    @property
+    def has_database(self) -> bool:
+        """Whether there is a database at all."""
+        from mailbridge.store.sqlite import path_of
+
+        return path_of(self.loaded.settings.store).exists()
+
     def _alone(self, verb: Verb[A, G], ask: A) -> G | Fault:
         from mailbridge.app.alone import alone
         from mailbridge.config.problems import ConfigError
@@ -104,7 +111,8 @@ class Client:
         database = path_of(settings.store)
         if not database.exists() and not verb.name.endswith(".add"):
             return Fault(
-                kind=Kind.NO_DAEMON, title=f"{database}: no daemon is running, and there is no database; has it run with this configuration?"
+                kind=Kind.NO_DAEMON,
+                title=f"{database}: no daemon is running, and there is no database; has it run with this configuration?",
             )
         if not self._is_told:
             how = "changed" if verb.is_change else "read"
@@ -287,8 +295,8 @@ class Agent:
         try:
             with httpx.Client(base_url=self._url, trust_env=False, timeout=patience) as far:
                 answer = far.request(method, path, params=dict(params), headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as fault:
-            what = f"no answer from {self._url}: {type(fault).__name__}; is `mailbridge serve` running?"
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as trouble:
+            what = f"no answer from {self._url}: {type(trouble).__name__}; is `mailbridge serve` running?"
             fail(Fault(kind=Kind.NO_DAEMON, title=what))
         found: Any = None
         with contextlib.suppress(ValueError):

@@ -155,6 +155,4 @@ def given(*, config: Path | None, as_json: bool, limit: int) -> None:
             click.echo(dumped(to_builtins(one)))
             continue
         times = "consumed" if one.is_consumed else f"{one.times} time{'s' if one.times != 1 else ''}"
-        click.echo(
-            visible(f"{local(one.last_at)}  {one.identifier:32} {one.way:4} {one.who or '(no ids)'}: {one.what}, {times}")
-        )
+        click.echo(visible(f"{local(one.last_at)}  {one.identifier:32} {one.way:4} {one.who or '(no ids)'}: {one.what}, {times}"))

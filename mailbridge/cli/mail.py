@@ -281,5 +281,3 @@ def _line(row: MailShape) -> str:
         f"{row.id:>6}  {local(row.received_at)}  {row.verdict:12} {who:32} from {row.from_ or row.mail_from or '<>'}: {row.reason}"
     )
     return f"{line}\n        open this link to confirm: {visible(row.confirm_link)}" if row.confirm_link else line
-
-

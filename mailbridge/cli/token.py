@@ -46,10 +46,21 @@ def _adding(command: Callable[..., None]) -> Callable[..., None]:
     """The options of both names of the command."""
     for option in (
         click.option("--name", default="", help="What to call it (default: the identifiers, or the role)."),
-        click.option("--expires", "expires_at", callback=_expiry, default="90d", show_default=True, help="After so long, at a moment, or never."),
+        click.option(
+            "--expires",
+            "expires_at",
+            callback=_expiry,
+            default="90d",
+            show_default=True,
+            help="After so long, at a moment, or never.",
+        ),
         click.option("--identifier", "identifiers", multiple=True, help="Whose codes an agent may read; * is any text."),
         click.option(
-            "--role", type=click.Choice(["agent", "viewer", "operator"]), default="agent", show_default=True, help="What it allows."
+            "--role",
+            type=click.Choice(["agent", "viewer", "operator"]),
+            default="agent",
+            show_default=True,
+            help="What it allows.",
         ),
         json_option,
         config_option,

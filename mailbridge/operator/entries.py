@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +10,7 @@ import msgspec
 from mailbridge.config.added import KINDS, Added, merged, name_of
 from mailbridge.config.problems import ConfigError
 from mailbridge.config.secrets import secrets_of
-from mailbridge.config.settings import Section
+from mailbridge.config.settings import Section, Settings
 from mailbridge.config.values import written
 from mailbridge.core.secret import Secret
 from mailbridge.operator.asks import Ask, MaybeText, Text
@@ -71,13 +70,7 @@ class EntryVerbs:
         kind = ask.kind.strip()
         if kind and kind not in KINDS:
             return _no_kind(kind)
-        shapes = [
-            shape
-            for one in KINDS
-            if kind in ("", one)
-            for table in getattr(self._configuration.base, one)
-            for shape in _of_file(one, table)
-        ]
+        shapes = file_entries(self._configuration.base, kind)
         added = [one for one in await self._entries.entries(kind or None) if one.kind in KINDS]
         shapes += [
             EntryShape(
@@ -136,6 +129,12 @@ class EntryVerbs:
         return Done()
 
 
+def file_entries(settings: Settings, kind: str = "") -> list[EntryShape]:
+    """The tables of file and environment, of a kind or of all; secrets by name alone."""
+    kinds = [one for one in KINDS if kind in ("", one)]
+    return [_of_file(one, table) for one in kinds for table in getattr(settings, one)]
+
+
 def bad_config(fault: ConfigError) -> Fault:
     """Every mistake of a configuration."""
     problems = tuple(str(problem) for problem in fault.problems)
@@ -147,8 +146,11 @@ def _no_kind(kind: str) -> Fault:
     return Fault(kind=Kind.BAD_REQUEST, title=f"kind: {kind[:50]!r} cannot be added; known are {', '.join(KINDS)}")
 
 
-def _of_file(kind: str, table: Section) -> Iterator[EntryShape]:
+def _of_file(kind: str, table: Section) -> EntryShape:
     secret = [name for name, _ in secrets_of(table)]
-    plain = {key: written(f"{kind}.{key}", getattr(table, key)) for key in table.__struct_fields__ if key not in secret}
-    values: Mapping[str, Any] = msgspec.to_builtins({key: value for key, value in plain.items() if value not in (None, [], ())})
-    yield EntryShape(kind=kind, name=name_of(table), settings=dict(values), secrets=secret, by=None, at=None)
+    hidden = {name.partition(".")[0] for name in secret}
+    plain = {key: written(f"{kind}.{key}", getattr(table, key)) for key in table.__struct_fields__ if key not in hidden}
+    values = {key: value for key, value in plain.items() if value not in (None, [], ())}
+    return EntryShape(
+        kind=kind, name=name_of(table), settings=msgspec.to_builtins(values, enc_hook=str), secrets=secret, by=None, at=None
+    )

@@ -12,7 +12,16 @@ from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.store import StoreError
 from mailbridge.store.cipher import Cipher, read_key
-from mailbridge.store.sqlite.database import Database, is_locked, keep_anchor, lock, mend, read_anchor, require_sound_sqlite, unlock
+from mailbridge.store.sqlite.database import (
+    Database,
+    is_locked,
+    keep_anchor,
+    lock,
+    mend,
+    read_anchor,
+    require_sound_sqlite,
+    unlock,
+)
 from mailbridge.store.sqlite.queues import Queues
 from mailbridge.store.sqlite.readers import Readers
 from mailbridge.store.sqlite.retention import Retention
