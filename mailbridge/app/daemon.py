@@ -175,7 +175,10 @@ class Bridge:
             StoreUnavailable: it cannot be read now.
         """
         async with self._change:
-            await self._take(self.live.base, is_read_again=False)
+            revision = await self.engine.store.entries.revision()
+            if revision != self.live.revision:
+                await self._take(self.live.base, is_read_again=False)
+                self.live.revision = revision
 
     async def _take(self, wanted: Settings, *, is_read_again: bool) -> tuple[str, ...]:
         """Prepare, then swap. ``is_read_again``: a person asked for it, so certificates and parked mailboxes are tried anew too.
@@ -277,6 +280,7 @@ async def bridge(
             daemon=RunningDaemon(here, live=live, tests=here.door.tests, reread=reread),
             waiting=engine.waiting,
             now=engine.clock.now,
+            on_due=engine.dispatcher.ring,
         )
         here.http_address = await serve_http(
             stack, engine, live, ready=here.health, metrics=here.render_metrics, operator=operator
@@ -362,19 +366,19 @@ def _reloadable(old: Settings, new: Settings) -> tuple[Settings, tuple[str, ...]
 async def _follow_additions(here: Bridge) -> None:
     """Take what people add by command within a moment of when they do."""
     entries, live = here.engine.store.entries, here.live
+    revision = live.revision
     while True:
         await asyncio.sleep(FOLLOW_EVERY.total_seconds())
         try:
             revision = await entries.revision()
             if revision == live.revision:
                 continue
-            live.revision = revision
             await here.take_additions()
             log.info("what was added by command is in force")
         except StoreUnavailable as fault:
-            live.revision = -1
             log.warning("not looked for what was added by command: the store is %s", fault.kind)
         except ConfigError as fault:
+            live.revision = revision  # it is not tried again before something changes
             for problem in fault.problems:
                 log.error("what was added by command is not in force: %s", problem)
 

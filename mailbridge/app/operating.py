@@ -54,12 +54,13 @@ def operator_of(
     daemon: Daemon,
     waiting: Waiting,
     now: Callable[[], datetime],
+    on_due: Callable[[], None] = lambda: None,
 ) -> Operator:
-    """The verbs over these parts."""
+    """The verbs over these parts. ``on_due`` is told that a delivery has fallen due."""
     targets: Targets = Accounts(configuration)
     return Operator(
         mails=Mails(store=store, door=door, configuration=configuration, now=now),
-        deliveries=Deliveries(store=store),
+        deliveries=Deliveries(store=store, on_due=on_due),
         codes=LiveCodes(store=store),
         addresses=Addresses(configuration=configuration),
         entries=EntryVerbs(entries=store.entries, configuration=configuration),
@@ -105,10 +106,7 @@ class LiveConfiguration:
 
     async def take_additions(self) -> None:
         """See `Configuration.take_additions`."""
-        bridge = self._bridge
-        revision = await bridge.engine.store.entries.revision()
-        await bridge.take_additions()
-        bridge.live.revision = revision
+        await self._bridge.take_additions()
 
 
 class Accounts:

@@ -83,11 +83,11 @@ class Authenticators:
         try:
             found = read_secrets(ask.secret)
         except SecretError as fault:
-            return Fault(kind=Kind.BAD_REQUEST, title=str(fault))
+            return Fault(kind=Kind.REFUSED, title=f"secret: {fault}")
         identifier = ask.identifier.strip() or None
         if len(found) > 1 and identifier is not None:
             what = f"identifier: it needs one secret, and there are {len(found)} in it; bind them with `mailbridge totp bind`"
-            return Fault(kind=Kind.BAD_REQUEST, title=what)
+            return Fault(kind=Kind.REFUSED, title=what)
         known = {one.name for one in await self._vault.totps()}
         name = ask.name.strip()
         named = [(name if len(found) == 1 else f"{name}/{one.account or number}", one) for number, one in enumerate(found, 1)]

@@ -58,11 +58,11 @@ class OperatorApi:
             ask = _asked(verb, request, body)
         except ValueError as fault:
             return faulty(Fault(kind=Kind.BAD_REQUEST, title=_plainly(fault)))
-        key = request.headers.get(KEY, "")
-        if not key or not verb.is_change:
+        key = request.headers.get(KEY)
+        if key is None or not verb.is_change:
             return _answer(await verb.run(self._operator, ask, By(name=caller.name)))
-        if len(key) > LONGEST_KEY or not key.isascii() or not key.isprintable():
-            what = f"Idempotency-Key: must be up to {LONGEST_KEY} printable ASCII characters"
+        if not 0 < len(key) <= LONGEST_KEY or not all("!" <= letter <= "~" for letter in key):
+            what = f"Idempotency-Key: must be up to {LONGEST_KEY} printable ASCII characters without a blank"
             return faulty(Fault(kind=Kind.BAD_REQUEST, title=what))
         return await self._once(verb, ask, caller, key)
 

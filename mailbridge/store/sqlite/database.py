@@ -110,6 +110,8 @@ class Database:
         """Wait for a lock, and plan a query by its words alone: else SQLite may plan it anew for every value, for 20 µs each."""
         connection.set_busy_timeout(int(self._settings.busy_timeout.total_seconds() * 1000))
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
+        if self._is_read_only:
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
 
     def is_empty(self, connection: apsw.Connection) -> bool:
         """Whether nothing was ever made in it. Raises StoreError where it holds the tables of something else."""
