@@ -41,6 +41,9 @@ def asked(kind: type[A], values: Any, *, is_text: bool) -> A:
     Raises:
         ValueError: one is missing, unknown or wrong; the message says which, and repeats no value.
     """
+    for one in msgspec.structs.fields(kind) if is_text else ():
+        if one.default is None and str(values.get(one.encode_name, "")).casefold() == "null":
+            raise ValueError(f"{one.encode_name}: leave it out")  # which msgspec would take for nothing
     found = msgspec.convert(values if is_text else _whole(values), kind, strict=not is_text)
     moments = {name: value for name in kind.__struct_fields__ if isinstance(value := getattr(found, name), datetime)}
     return msgspec.structs.replace(found, **{name: _bounded(value) for name, value in moments.items()}) if moments else found

@@ -25,6 +25,9 @@ from mailbridge.web.limits import body_of
 
 KEY = "idempotency-key"
 LONGEST_KEY = 255
+LONGEST_WORDS = 200
+"""Characters of a complaint: it names an unknown member, which the caller chose."""
+
 PARAMETERS = ("tuple", "list")
 
 
@@ -128,7 +131,7 @@ def _asked(verb: Verb[Any, Any], request: Request, body: bytes) -> Ask:
     else:
         if request.query_params:
             raise ValueError("the query: there is none here; what is asked stands in the body")
-        found = msgspec.json.decode(body) if body.strip() else {}
+        found = msgspec.json.decode(body) if body else {}
         if not isinstance(found, dict):
             raise ValueError("the body: must be a JSON object")
         values = found
@@ -158,6 +161,7 @@ def _plainly(fault: ValueError) -> str:
     """A complaint of msgspec in our words: the place first. It repeats no value."""
     text = str(fault)
     what, _, where = text.partition(" - at `")
+    what = "not one of the words that it may be" if what.startswith("Invalid enum value") else what[:LONGEST_WORDS]
     place = where.removesuffix("`").removeprefix("$").removeprefix(".")
     return f"{place}: {what[:1].lower()}{what[1:]}" if place else text
 
