@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 GREATEST = 2**63 - 1
+MOST_SECONDS = 4e9
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2096, 1, 1, tzinfo=UTC)
 NO_NUL = "^[^\\x00]*$"
 SOMETHING = "^[^\\x00]*[^\\s\\x00][^\\x00]*$"
@@ -42,11 +43,23 @@ def asked(kind: type[A], values: Any, *, is_text: bool) -> A:
         ValueError: one is missing, unknown or wrong; the message says which, and repeats no value.
     """
     for one in msgspec.structs.fields(kind) if is_text else ():
-        if one.default is None and str(values.get(one.encode_name, "")).casefold() == "null":
-            raise ValueError(f"{one.encode_name}: leave it out")  # which msgspec would take for nothing
+        if one.default is None:
+            _must_be_plain(one.encode_name, str(values.get(one.encode_name, "")), is_moment="datetime" in str(one.type))
     found = msgspec.convert(values if is_text else _whole(values), kind, strict=not is_text)
     moments = {name: value for name in kind.__struct_fields__ if isinstance(value := getattr(found, name), datetime)}
     return msgspec.structs.replace(found, **{name: _bounded(value) for name, value in moments.items()}) if moments else found
+
+
+def _must_be_plain(name: str, text: str, *, is_moment: bool) -> None:
+    """Refuse what msgspec would take out of a query: ``null`` for nothing, and seconds since 1970 beyond any that are meant."""
+    if text.casefold() == "null":
+        raise ValueError(f"{name}: leave it out")
+    try:
+        seconds = float(text)
+    except ValueError:
+        return
+    if is_moment and not 0 <= seconds <= MOST_SECONDS:
+        raise ValueError(f"{name}: must be a moment such as 2026-01-31T12:00:00Z, or seconds since 1970")
 
 
 def _bounded(moment: datetime) -> datetime:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from mailbridge.operator.asks import Ask
+from mailbridge.operator.asks import MOST_SECONDS, Ask
 from mailbridge.operator.verbs import VERBS, Verb
 
 Schema = dict[str, Any]
@@ -86,6 +86,8 @@ def _plain(schema: Schema) -> Schema:
     choices = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
     if not choices:
         return schema
+    if choices[0].get("format") == "date-time":
+        return {"oneOf": [choices[0], {"type": "number", "minimum": 0, "maximum": MOST_SECONDS}]}
     return {**{name: value for name, value in schema.items() if name not in ("anyOf", "default")}, **choices[0]}
 
 
