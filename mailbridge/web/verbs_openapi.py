@@ -22,7 +22,7 @@ KEY: Schema = {
     "description": "A name of your choice for this request: sent again within 24 hours it is answered the same and done once",
 }
 READS = ("400", "401", "403", "429", "503")
-CHANGES = ("400", "401", "403", "404", "408", "409", "410", "413", "422", "429", "502", "503")
+CHANGES = ("400", "401", "403", "404", "408", "409", "413", "429", "502", "503")
 
 
 def paths(problems: Any) -> dict[str, Schema]:
@@ -31,7 +31,7 @@ def paths(problems: Any) -> dict[str, Schema]:
     for verb in VERBS:
         statuses = (*READS, "404") if verb.method == "GET" and "{id}" in verb.path else READS if verb.method == "GET" else CHANGES
         if verb.name == "entry.list" or verb.name == "address.own" or verb.needs_daemon:
-            statuses = tuple(dict.fromkeys((*statuses, "404", "409", "422")))
+            statuses = tuple(dict.fromkeys((*statuses, "404", "409")))
         found[verb.path] = {verb.method.lower(): _operation(verb, problems(*statuses))}
     return found
 
