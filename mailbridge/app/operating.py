@@ -14,7 +14,6 @@ from mailbridge.config.settings import Settings
 from mailbridge.core.delivery import State
 from mailbridge.core.mail import Envelope
 from mailbridge.core.recipients import Recipient
-from mailbridge.core.secret import Secret
 from mailbridge.dispatch.routing import PRACTICE
 from mailbridge.intake.admission import Admission
 from mailbridge.intake.answer import Answer, Full
@@ -30,12 +29,10 @@ from mailbridge.operator.entries import EntryVerbs, bad_config
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.journal import JournalVerbs
 from mailbridge.operator.mails import Mails
-from mailbridge.operator.parts import Configuration, Daemon, Door, Targets
+from mailbridge.operator.parts import Configuration, Daemon, Door
 from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress, stamp
 from mailbridge.operator.tokens import Tokens
 from mailbridge.operator.verbs import Operator
-from mailbridge.sinks.skyvern import api_key_from_credentials_file
-from mailbridge.sinks.skyvern_account import SkyvernAccount
 from mailbridge.store import Store, StoreUnavailable
 from mailbridge.waiting import Waiting
 
@@ -57,7 +54,6 @@ def operator_of(
     on_due: Callable[[], None] = lambda: None,
 ) -> Operator:
     """The verbs over these parts. ``on_due`` is told that a delivery has fallen due."""
-    targets: Targets = Accounts(configuration)
     return Operator(
         mails=Mails(store=store, door=door, configuration=configuration, now=now),
         deliveries=Deliveries(store=store, on_due=on_due),
@@ -65,7 +61,7 @@ def operator_of(
         addresses=Addresses(configuration=configuration),
         entries=EntryVerbs(entries=store.entries, configuration=configuration),
         tokens=Tokens(entries=store.entries, now=now),
-        authenticators=Authenticators(vault=store.vault, targets=targets),
+        authenticators=Authenticators(vault=store.vault),
         journal=JournalVerbs(journal=store.journal, waiting=waiting),
         daemon=daemon,
     )
@@ -107,26 +103,6 @@ class LiveConfiguration:
     async def take_additions(self) -> None:
         """See `Configuration.take_additions`."""
         await self._bridge.take_additions()
-
-
-class Accounts:
-    """The targets as accounts, by the settings of the moment."""
-
-    def __init__(self, configuration: Configuration) -> None:
-        self._configuration = configuration
-
-    def skyvern(self) -> SkyvernAccount | Fault:
-        """See `Targets.skyvern`."""
-        settings = self._configuration.now.skyvern
-        key: Secret | None = settings.api_key
-        try:
-            if key is None and settings.credentials_file is not None:
-                key = api_key_from_credentials_file(settings.credentials_file)
-            if key is not None:
-                return SkyvernAccount(base_url=settings.base_url, api_key=key)
-        except (ValueError, OSError) as fault:
-            return Fault(kind=Kind.BAD_CONFIG, title=f"[skyvern]: {fault}")
-        return Fault(kind=Kind.BAD_CONFIG, title="no Skyvern key is configured: [skyvern] api_key_file, or $SKYVERN_API_KEY")
 
 
 class RunningDaemon:

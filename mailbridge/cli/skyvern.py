@@ -9,9 +9,8 @@ from typing import NoReturn
 from urllib.parse import quote, urlsplit
 
 import click
-from msgspec import to_builtins
 
-from mailbridge.cli.client import Client, client, fail
+from mailbridge.cli.client import Client, client
 from mailbridge.cli.entries import entries
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.listener import own_url
@@ -21,13 +20,15 @@ from mailbridge.config.settings import Settings
 from mailbridge.config.values import secret_file
 from mailbridge.core.addresses import canonical
 from mailbridge.core.identity import IdentityPolicy
+from mailbridge.core.otpauth import SecretError
 from mailbridge.core.secret import Secret
+from mailbridge.core.totp import Authenticator
 from mailbridge.operator import verbs
 from mailbridge.operator.asks import Nothing
-from mailbridge.operator.authenticators import PushCredential
+from mailbridge.operator.authenticators import OneAuthenticator
 from mailbridge.operator.codes import OfIdentifier
-from mailbridge.operator.faults import Fault
 from mailbridge.operator.mails import MailList
+from mailbridge.operator.shapes import AuthenticatorSecret
 from mailbridge.sinks.skyvern import api_key_from_credentials_file
 from mailbridge.sinks.skyvern_account import CLOCK_SLACK, Account, SkyvernAccount, SkyvernError, why_address_refused, why_refused
 from mailbridge.web.pull import PATH
@@ -186,22 +187,39 @@ def push_credential(
     A credential whose codes differ from ours is taken out again: exit 1.
     """
     one = client(config)
-    ask = PushCredential(
-        name=name,
-        username=username,
-        password=_password(password_file).reveal(),
-        identifier=identifier or "",
-        called=called or "",
-    )
-    pushed = one.attempt(verbs.TOTP_PUSH, ask)
-    if isinstance(pushed, Fault):
-        if as_json:
-            click.echo(dumped({"error": pushed.title}))
-        fail(pushed)
-    if not pushed.is_same_code:
+    account = _account(one.loaded.settings)
+    stored = one.do(verbs.TOTP_SECRET, OneAuthenticator(name=name))
+    authenticator = _authenticator(stored)
+    password = _password(password_file)
+    try:
+        number = account.add(
+            authenticator,
+            name=called or name,
+            username=username,
+            password=password,
+            identifier=identifier or stored.identifier,
+        )
+        is_same = account.is_same_code(number, authenticator)
+        if not is_same:
+            account.remove(number)
+    except (SkyvernError, SecretError) as fault:
+        _fail(fault, as_json=as_json)
+    if not is_same:
         click.echo("mailbridge: Skyvern makes other codes of it than we do; taken out again. Are both clocks right?", err=True)
         raise SystemExit(Exit.GENERAL)
-    click.echo(dumped(to_builtins(pushed)) if as_json else f"{pushed.credential_id}: stored, its codes are ours")
+    click.echo(dumped({"credential_id": number, "is_same_code": True}) if as_json else f"{number}: stored, its codes are ours")
+
+
+def _authenticator(stored: AuthenticatorSecret) -> Authenticator:
+    return Authenticator(
+        secret=Secret(stored.secret),
+        algorithm=stored.algorithm,
+        digits=stored.digits,
+        period=stored.period,
+        is_steam=stored.is_steam,
+        issuer=stored.issuer,
+        account=stored.account,
+    )
 
 
 def _password(path: Path | None) -> Secret:

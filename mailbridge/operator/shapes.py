@@ -1,6 +1,7 @@
 """What is shown of things, as JSON: one home for the API, ``--json`` of the commands, and the page.
 
-No code is in any of it but in `ClearCode`, `Revealed`, `Raw`, `AuthenticatorCode` and `NewToken`, which are asked for by name.
+No code is in any of it but in `ClearCode`, `Revealed`, `Raw`, `AuthenticatorCode`, `AuthenticatorSecret` and
+`NewToken`, which are asked for by name.
 Moments are RFC 3339 in UTC with a ``Z``.
 """
 
@@ -14,6 +15,7 @@ import msgspec
 
 from mailbridge.core.delivery import Delivery
 from mailbridge.core.secret import MASK
+from mailbridge.core.totp import Algorithm
 from mailbridge.dispatch.routing import PRACTICE
 from mailbridge.store import JournalLine, MailRow
 from mailbridge.store.entries import Role, Token
@@ -260,7 +262,7 @@ class AuthenticatorShape(Shape, frozen=True, kw_only=True):
     identifier: str | None
     issuer: str
     account: str
-    algorithm: str
+    algorithm: Algorithm
     digits: int
     period: int
     is_steam: bool
@@ -280,11 +282,10 @@ class AuthenticatorCode(Shape, frozen=True, kw_only=True):
     seconds_remaining: int
 
 
-class Pushed(Shape, frozen=True, kw_only=True):
-    """An authenticator that was stored as a credential of Skyvern; ``is_same_code``: its codes there are ours."""
+class AuthenticatorSecret(AuthenticatorShape, frozen=True, kw_only=True):
+    """An authenticator with its secret in Base32."""
 
-    credential_id: str
-    is_same_code: bool
+    secret: str
 
 
 class Name(Shape, frozen=True, kw_only=True):
@@ -526,15 +527,24 @@ def _token(one: Token, now: datetime) -> dict[str, Any]:
 
 def authenticator_shape(one: StoredTotp) -> AuthenticatorShape:
     """An authenticator without its secret."""
+    return AuthenticatorShape(**_authenticator(one))
+
+
+def authenticator_secret(one: StoredTotp) -> AuthenticatorSecret:
+    """An authenticator with its secret."""
+    return AuthenticatorSecret(**_authenticator(one), secret=one.authenticator.secret.reveal())
+
+
+def _authenticator(one: StoredTotp) -> dict[str, Any]:
     made = one.authenticator
-    return AuthenticatorShape(
-        name=one.name,
-        identifier=one.identifier,
-        issuer=made.issuer,
-        account=made.account,
-        algorithm=made.algorithm,
-        digits=made.digits,
-        period=made.period,
-        is_steam=made.is_steam,
-        bits=made.bits,
-    )
+    return {
+        "name": one.name,
+        "identifier": one.identifier,
+        "issuer": made.issuer,
+        "account": made.account,
+        "algorithm": made.algorithm,
+        "digits": made.digits,
+        "period": made.period,
+        "is_steam": made.is_steam,
+        "bits": made.bits,
+    }

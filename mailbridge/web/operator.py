@@ -56,6 +56,8 @@ class OperatorApi:
         if not caller.may(verb.role):
             what = f"it needs a token of role {verb.role}; `mailbridge token add --role {verb.role}` makes one"
             return faulty(Fault(kind=Kind.FORBIDDEN, title=what))
+        if verb.is_local and not caller.is_local:
+            return faulty(Fault(kind=Kind.FORBIDDEN, title="it is answered over the unix socket alone"))
         body = await body_of(request, most=verb.most_body) if verb.method == "POST" else b""
         try:
             ask = _asked(verb, request, body)

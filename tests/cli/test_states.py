@@ -19,6 +19,7 @@ from tests.cli.everything import ROWS, Row, answered
 from tests.cli.running import environment, serving, without_privilege
 
 ROOT = Path(__file__).resolve().parents[2]
+STATE = ".local/state/mailbridge"
 STRANGER = 12_345
 """A user id that nobody has."""
 
@@ -73,17 +74,17 @@ def test_what_is_read_alone_changes_nothing(here: Path) -> None:
     """Reading without a daemon leaves the octets of the database as they are."""
     with serving(here):
         answered(ROWS[0])
-    before = (here / "state" / "mailbridge.db").read_bytes()
+    before = (here / STATE / "mailbridge.db").read_bytes()
     for words in ("mail list", "delivery list", "code list", "token list", "totp list", "address list", "config show"):
         assert answered(Row(words=words))[0] == Exit.OK, words
-    assert (here / "state" / "mailbridge.db").read_bytes() == before
+    assert (here / STATE / "mailbridge.db").read_bytes() == before
 
 
 def test_a_daemon_that_starts_for_ever_is_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While somebody has the database and nobody answers, every command is exit 75 and opens nothing."""
     monkeypatch.setattr("mailbridge.cli.client.STARTING", 0.02)
-    (here / "state").mkdir()
-    with (here / "state" / "mailbridge.db.lock").open("w") as lock:
+    (here / STATE).mkdir(parents=True)
+    with (here / STATE / "mailbridge.db.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for row in ROWS:
             code, out, errors = answered(row)
@@ -95,8 +96,8 @@ def test_a_daemon_that_is_starting_is_waited_for(here: Path) -> None:
     """A command that comes too early answers as soon as the daemon does."""
     with serving(here):
         answered(ROWS[0])
-    (here / "state" / "mailbridge.sock").unlink(missing_ok=True)
-    lock = (here / "state" / "mailbridge.db.lock").open("w")
+    (here / STATE / "mailbridge.sock").unlink(missing_ok=True)
+    lock = (here / STATE / "mailbridge.db.lock").open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)
     threading.Timer(0.3, lock.close).start()  # the daemon gives up, and the command goes on alone
     code, out, errors = answered(Row(words="mail list --json"))
@@ -108,7 +109,7 @@ def test_a_daemon_that_is_starting_is_waited_for(here: Path) -> None:
 def test_another_users_daemon_is_a_matter_of_permission(here: Path) -> None:
     """Every command is exit 77, and names whose daemon it is."""
     with serving(here):
-        state = here / "state"
+        state = here / STATE
         for path in (*state.iterdir(), state):
             os.chown(path, STRANGER, STRANGER)
         done = subprocess.run(
