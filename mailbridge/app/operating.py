@@ -30,7 +30,8 @@ from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.journal import JournalVerbs
 from mailbridge.operator.mails import Mails
 from mailbridge.operator.parts import Configuration, Daemon, Door
-from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress, stamp
+from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress
+from mailbridge.operator.shown import stamp
 from mailbridge.operator.tokens import Tokens
 from mailbridge.operator.verbs import Operator
 from mailbridge.store import Store, StoreUnavailable

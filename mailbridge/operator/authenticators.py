@@ -11,16 +11,8 @@ from mailbridge.core.otpauth import SecretError, read_secrets, warnings
 from mailbridge.operator.asks import Ask, MaybeText, Nothing, Text
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.fresh import current
-from mailbridge.operator.shapes import (
-    AuthenticatorCode,
-    AuthenticatorPage,
-    AuthenticatorSecret,
-    AuthenticatorShape,
-    Done,
-    Shape,
-    authenticator_secret,
-    authenticator_shape,
-)
+from mailbridge.operator.shapes import AuthenticatorCode, AuthenticatorPage, AuthenticatorSecret, AuthenticatorShape, Done, Shape
+from mailbridge.operator.shown import authenticator_secret, authenticator_shape
 from mailbridge.store.reading import StoredTotp, Vault
 
 Sealed = Annotated[str, msgspec.Meta(min_length=1, max_length=200_000)]

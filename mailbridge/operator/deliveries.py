@@ -11,7 +11,8 @@ from mailbridge.core.delivery import State
 from mailbridge.operator.asks import Ask, Before, MaybeText, Moment, Number, PageSize
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.mails import HISTORY, StateName
-from mailbridge.operator.shapes import DeliveryDetail, DeliveryPage, NotRetried, Retried, delivery_detail, delivery_shape
+from mailbridge.operator.shapes import DeliveryDetail, DeliveryPage, NotRetried, Retried
+from mailbridge.operator.shown import delivery_detail, delivery_shape
 from mailbridge.store import Filter, Store
 
 AT_ONCE = 1_000

@@ -16,7 +16,8 @@ from mailbridge.core.secret import Secret
 from mailbridge.operator.asks import Ask, Text
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.parts import Configuration
-from mailbridge.operator.shapes import Done, EntryPage, EntryShape, stamp
+from mailbridge.operator.shapes import Done, EntryPage, EntryShape
+from mailbridge.operator.shown import stamp
 from mailbridge.store import entries as store
 
 KIND = "|".join(KINDS)

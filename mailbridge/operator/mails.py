@@ -19,16 +19,8 @@ from mailbridge.operator.addresses import own_recipient
 from mailbridge.operator.asks import Ask, Before, Identifier, MaybeText, Moment, Number, PageSize
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.parts import Configuration, Door
-from mailbridge.operator.shapes import (
-    Handed,
-    MailDetail,
-    MailPage,
-    Raw,
-    Removed,
-    delivery_shape,
-    mail_detail,
-    mail_shape,
-)
+from mailbridge.operator.shapes import Handed, MailDetail, MailPage, Raw, Removed
+from mailbridge.operator.shown import delivery_shape, mail_detail, mail_shape
 from mailbridge.store import Filter, MailRow, Store
 
 HISTORY = 1_000

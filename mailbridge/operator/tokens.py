@@ -12,7 +12,8 @@ import msgspec
 from mailbridge.core.token import RANDOM, token_digest, token_text
 from mailbridge.operator.asks import Ask, MaybeText, Moment, Nothing, Number, Text
 from mailbridge.operator.faults import Fault, Kind
-from mailbridge.operator.shapes import Done, NewToken, TokenPage, new_token, token_shape
+from mailbridge.operator.shapes import Done, NewToken, TokenPage
+from mailbridge.operator.shown import new_token, token_shape
 from mailbridge.store.entries import Entries, Role
 
 

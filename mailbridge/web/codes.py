@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from mailbridge.operator.fresh import Fresh, fresh
-from mailbridge.operator.shapes import clear_code, clear_totp, given_shape, live_code, stamp
+from mailbridge.operator.shown import clear_code, clear_totp, given_shape, live_code, stamp
 from mailbridge.store import StoreUnavailable
 from mailbridge.store.reading import ANYTHING, Code, Codes, Given, Kind, StoredTotp, Vault, Wanted, literal
 from mailbridge.waiting import Bell, Wait, Waiting

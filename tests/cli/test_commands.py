@@ -39,6 +39,7 @@ class Beside:
     def __call__(self, *args: str, stdin: str = "") -> Done:
         """Run one."""
         self._monkeypatch.chdir(self._daemon.folder)
+        self._monkeypatch.setenv("HOME", str(self._daemon.folder))
         self._monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8"))
         return self._run("--set", f"smtp.listen={self._daemon.smtp}", "--set", f"http.listen={self._daemon.http}", *args)
 

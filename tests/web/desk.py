@@ -30,7 +30,8 @@ from mailbridge.intake.answer import Answer, Stored
 from mailbridge.intake.word import Word
 from mailbridge.metrics import Metrics
 from mailbridge.operator.faults import Fault
-from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress, stamp
+from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress
+from mailbridge.operator.shown import stamp
 from mailbridge.store import Arrival
 from mailbridge.store.entries import Role
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
