@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -31,6 +32,14 @@ LONGEST_WORDS = 200
 PARAMETERS = ("tuple", "list")
 
 
+@dataclass(slots=True)
+class _Turn:
+    """Requests of one key: one is at work, ``count`` are there."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    count: int = 0
+
+
 class OperatorApi:
     """The routes. ``answers`` keeps what changing requests with an Idempotency-Key were answered."""
 
@@ -38,7 +47,8 @@ class OperatorApi:
         self._gate = gate
         self._operator = operator
         self._answers = answers
-        self._turns: dict[bytes, asyncio.Lock] = {}
+        self._turns: dict[bytes, _Turn] = {}
+        self._deeds: set[asyncio.Task[Response]] = set()
 
     def routes(self) -> Sequence[BaseRoute]:
         """One for each verb."""
@@ -69,7 +79,11 @@ class OperatorApi:
         if not 0 < len(key) <= LONGEST_KEY or not all("!" <= letter <= "~" for letter in key):
             what = f"Idempotency-Key: must be up to {LONGEST_KEY} printable ASCII characters without a blank"
             return faulty(Fault(kind=Kind.BAD_REQUEST, title=what))
-        return await self._once(verb, ask, caller, key)
+        # Shielded: a caller who hangs up in the middle asks again, and is to find what was done.
+        deed = asyncio.create_task(self._once(verb, ask, caller, key), name=f"operator-{verb.name}")
+        self._deeds.add(deed)
+        deed.add_done_callback(self._deeds.discard)
+        return await asyncio.shield(deed)
 
     async def _once(self, verb: Verb[Any, Any], ask: Ask, caller: Caller, key: str) -> Response:
         """Do it once for a key: whoever comes again, be it meanwhile, gets the first answer."""
@@ -84,8 +98,7 @@ class OperatorApi:
                 return faulty(Fault(kind=Kind.REFUSED, title="it was done, and what it answered was removed since"))
             if known is not None and known.answer is not None:
                 return _replayed(known.answer)
-            # Shielded: a caller who hangs up in the middle asks again, and is to find what was done.
-            return await asyncio.shield(asyncio.ensure_future(self._done(verb, ask, caller, name, request)))
+            return await self._done(verb, ask, caller, name, request)
 
     async def _done(self, verb: Verb[Any, Any], ask: Ask, caller: Caller, name: bytes, request: bytes) -> Response:
         response = _answer(await verb.run(self._operator, ask, By(name=caller.name, request=name.hex())))
@@ -97,13 +110,15 @@ class OperatorApi:
     @contextlib.asynccontextmanager
     async def _turn(self, name: bytes) -> AsyncIterator[None]:
         """One request of a key at a time."""
-        lock = self._turns.setdefault(name, asyncio.Lock())
+        turn = self._turns.setdefault(name, _Turn())
+        turn.count += 1
         try:
-            async with lock:
+            async with turn.lock:
                 yield
         finally:
-            if not lock.locked():
-                self._turns.pop(name, None)
+            turn.count -= 1
+            if not turn.count:
+                del self._turns[name]
 
 
 def faulty(fault: Fault) -> Response:

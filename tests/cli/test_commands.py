@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
+import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -12,7 +15,7 @@ import httpx
 import pytest
 
 from mailbridge.cli.exits import Exit
-from tests.cli.running import PATIENCE, PLAIN, Daemon, Done, Run
+from tests.cli.running import PATIENCE, PLAIN, PROGRAM, Daemon, Done, Run, environment
 
 COLUMNS = {"id", "received_at", "verdict", "identifiers", "identifier_from", "rule", "reason", "rejected", "subject", "from"}
 CONFIRMATION = """\
@@ -206,3 +209,29 @@ def test_without_a_daemon_commands_say_so(run: Run, here: Path) -> None:
         assert done.code == Exit.UNAVAILABLE, args
         assert len(done.err.splitlines()) == 1
         assert not (here / "state").exists()
+
+
+def test_mails_are_followed_as_they_come(do: Beside, daemon: Daemon, tmp_path: Path) -> None:
+    """`mail list --follow` shows what is there, and each mail that fits when it comes in, until it is ended."""
+    words = ["mail", "list", "--follow", "--json", "--limit", "1", "--for", "fay@example.com"]
+    process = subprocess.Popen(
+        [*PROGRAM, *words], cwd=daemon.folder, env=environment(daemon.folder), stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        content = PLAIN.replace("ann@example.com", "fay@example.com")
+        until = time.monotonic() + PATIENCE
+        found: list[str] = []
+        reader = threading.Thread(target=lambda: found.append(process.stdout.readline() if process.stdout else ""), daemon=True)
+        reader.start()
+        number = 0
+        while reader.is_alive():  # how soon it begins to follow cannot be seen from outside
+            number += 1
+            do("mail", "import", "-", stdin=PLAIN % (f"other{number}", "540001"))
+            do("mail", "import", "-", stdin=content % (f"fay{number}", "540002"))
+            assert time.monotonic() < until
+            reader.join(0.5)
+        assert json.loads(found[0])["identifiers"] == ["fay@example.com"]
+    finally:
+        process.kill()
+        process.wait()

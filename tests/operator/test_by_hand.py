@@ -15,7 +15,9 @@ from mailbridge.cli import cli
 from mailbridge.config import settings as s
 from tests.cli.running import command as process
 from tests.cli.running import serving
+from tests.ingress.imap.watched import account
 from tests.peers.house import House, house
+from tests.peers.scripted_imap import ScriptedImap
 from tests.trust.mails import mail
 
 CODES = "codes@bridge.example"
@@ -148,3 +150,24 @@ def test_without_a_key_deliveries_say_practice(tmp_path: Path) -> None:
         assert "the practice receiver" in done.out
         (row,) = process("delivery", "list", "--json", cwd=tmp_path).rows
         assert (row["target"], row["is_practice"], row["state"]) == ("practice", True, "delivered")
+
+
+def test_a_test_goes_by_lmtp_and_by_the_mailbox(tmp_path: Path) -> None:
+    """Each way ends with the code under --for; what is put into the mailbox is found there by the daemon itself."""
+    listener = f"unix:{tmp_path}/lmtp.sock"
+    with ScriptedImap() as server:
+        box = account(server.port)
+        smtp = s.SmtpSettings(listen=("127.0.0.1:0",), lmtp=(listener,), tls=False)
+        with house(tmp_path, imap=(box,), smtp=smtp) as one:
+            config = tmp_path / "mailbridge.toml"
+            config.write_text(
+                f'[smtp]\nlmtp = ["{listener}"]\n[[imap]]\nname = "box"\nhost = "127.0.0.1"\nport = {server.port}\ntls = "none"\n'
+                f'username = "{box.username}"\npassword = "{box.password.reveal() if box.password else ""}"\n',
+                encoding="utf-8",
+            )
+            for via, hop in (("lmtp", "listener"), ("imap", "mailbox")):
+                done = command(one, "send-test", "--via", via, "--for", BEN, "--json", MAILBRIDGE_CONFIG=str(config))
+                rows = [json.loads(line) for line in done.stdout.splitlines()]
+                assert done.exit_code == 0, (via, done.stdout, done.stderr)
+                assert [row["hop"] for row in rows] == [hop, "understood", "delivered"]
+                assert one.receiver.rows(limit=1)[0].identifier == BEN
