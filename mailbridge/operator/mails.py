@@ -167,7 +167,7 @@ class Mails:
         ]
         named += ["[identity] known"] if folded in {one.casefold() for one in settings.identity.known} else []
         for one in await self._store.entries.tokens():
-            named += [f"token {one.id}"] if folded in {pattern.casefold() for pattern in one.identifiers} else []
+            named += [f"token {one.id}"] if folded in {pattern.casefold() for pattern in (one.name, *one.identifiers)} else []
         bound = await self._store.vault.bound(identifier)
         return [*named, f"totp {bound.name}"] if bound is not None else named
 

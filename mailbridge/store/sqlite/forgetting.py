@@ -70,6 +70,10 @@ def forget(connection: apsw.Connection, cipher: Cipher, identifier: str, now: in
     connection.execute("DELETE FROM mail_identifier WHERE line = ?", (line,))
     connection.execute("DELETE FROM run WHERE line = ?", (line,))
     connection.execute("DELETE FROM given WHERE line = ?", (line,))
+    readers: list[Any] = connection.execute("SELECT id, reader FROM given").fetchall()
+    for number, reader in readers:
+        if _names(reader, line):
+            connection.execute("UPDATE OR REPLACE given SET reader = 'removed' WHERE id = ?", (number,))
     lines = _journal(connection, whole, line, now)
     _answers(connection, cipher, line)
     return Forgotten(mails=len(whole) + shared, deliveries=count, lines=lines)
