@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -12,13 +12,13 @@ from mailbridge.cli.added import add, every, remove
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.options import config_option, json_option
 from mailbridge.cli.printing import dumped
-from mailbridge.config.settings import TargetSettings
+from mailbridge.config.settings import TargetKind, TargetSettings
 from mailbridge.config.values import secret_file
 from mailbridge.core.secret import Secret
 from mailbridge.sinks.skyvern import endpoint
 from mailbridge.sinks.skyvern_account import SkyvernAccount, SkyvernError
 
-KINDS = ("skyvern",)
+KINDS: tuple[str, ...] = get_args(TargetKind)
 SHOWN = ("name", "kind", "base_url", "identifiers")
 """What `list` shows of a target; nothing of it is secret."""
 
@@ -59,12 +59,7 @@ def add_target(
     """
     values: dict[str, Any] = {"name": name, "kind": kind, "identifiers": list(identifiers)}
     values |= {"source": source} if source is not None else {}
-    if url is not None:
-        try:
-            endpoint(url)
-        except ValueError as fault:
-            raise click.UsageError(f"--url: {fault}") from None
-        values["base_url"] = url
+    values |= {"base_url": _checked(url)} if url is not None else {}
     add(config, "target", name, values, {"api_key": _key(api_key_file)})
     click.echo(dumped({"name": name, "kind": kind, "identifiers": list(identifiers)}) if as_json else f"{name} is added")
 
@@ -114,6 +109,15 @@ def remove_target(*, config: Path | None, name: str) -> None:
     """
     remove(config, "target", name)
     click.echo(f"{name} is removed")
+
+
+def _checked(url: str) -> str:
+    """The URL, if it is one that a sink can have as its base."""
+    try:
+        endpoint(url)
+    except ValueError as fault:
+        raise click.UsageError(f"--url: {fault}") from None
+    return url
 
 
 def _fault(target: TargetSettings) -> str | None:
