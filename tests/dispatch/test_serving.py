@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -131,3 +132,27 @@ async def test_a_failure_of_one_that_has_gone_is_not_shown(tmp_path: Path) -> No
         sink.gate.set()
         await here.until_states(State.DEAD)
         assert not here.dispatcher.failing
+
+
+@looped
+async def test_targets_that_change_all_the_time_lose_and_double_nothing(tmp_path: Path) -> None:
+    """200 codes while their target is made anew, again and again, under them: each is pushed once, and every old sink is closed."""
+    async with post(tmp_path, lambda clock: ScriptedSink(now=clock.now)) as here:
+        main = await main_of(here)
+        sinks: list[Closing] = []
+
+        async def takes_a_while(claim: Claim) -> Outcome:
+            await asyncio.sleep(0.002)
+            return Accepted()
+
+        for number in range(200):
+            if number % 10 == 0:
+                sink, target = other(here)
+                sink.script.default_factory = lambda: deque([takes_a_while])
+                sinks.append(sink)
+                here.dispatcher.serve([main, target])
+            await here.take(draft(f"{number:06d}", target="other", identifier=f"u{number}@x.example"))
+        await here.until_states(*[State.DELIVERED] * 200)
+        assert sorted(code for sink in sinks for code in sink.codes) == [f"{number:06d}" for number in range(200)]
+        await until(lambda: all(sink.is_closed for sink in sinks[:-1]))
+        assert not sinks[-1].is_closed
