@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -148,7 +148,7 @@ async def test_targets_that_change_all_the_time_lose_and_double_nothing(tmp_path
         for number in range(200):
             if number % 10 == 0:
                 sink, target = other(here)
-                sink.script.default_factory = lambda: deque([takes_a_while])
+                sink.script = defaultdict(lambda: deque([takes_a_while]))
                 sinks.append(sink)
                 here.dispatcher.serve([main, target])
             await here.take(draft(f"{number:06d}", target="other", identifier=f"u{number}@x.example"))
