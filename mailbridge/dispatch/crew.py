@@ -41,14 +41,6 @@ class Crew:
             self._wake(1)
         self._look_later()
 
-    def dismiss(self) -> list[Claim]:
-        """Nobody takes a claim from here any more: `take` gives None to every sender. Returns the claims that waited."""
-        self._is_dismissed = True
-        waiting = list(self.claims)
-        self.claims.clear()
-        self._wake(len(self._resting))
-        return waiting
-
     async def take(self) -> Claim | None:
         """The next claim, for a sender that has its hands free; None once the senders are dismissed."""
         self._at_work += 1
@@ -60,6 +52,23 @@ class Crew:
             await turn  # whoever wakes it counts it as at work
         self._at_work -= 1
         return None if self._is_dismissed else self.claims.popleft()
+
+    @property
+    def waiting(self) -> int:
+        """How many claims wait for a sender."""
+        return len(self.claims)
+
+    def withdraw(self) -> list[Claim]:
+        """Everything that waits; none of it waits any longer."""
+        claims = list(self.claims)
+        self.claims.clear()
+        return claims
+
+    def dismiss(self) -> list[Claim]:
+        """Nobody takes a claim from here any more: `take` gives None to every sender. Returns the claims that waited."""
+        self._is_dismissed = True
+        self._wake(len(self._resting))
+        return self.withdraw()
 
     @contextmanager
     def attempt(self, claim: Claim) -> Iterator[None]:

@@ -126,7 +126,7 @@ class Dispatcher:
     @property
     def backlog(self) -> int:
         """How many claims wait for a sender."""
-        return sum(len(line.crew.claims) for line in self._lines.values())
+        return sum(line.crew.waiting for line in self._lines.values())
 
     def serve(self, targets: Sequence[Target]) -> None:
         """Let these be the targets from now on. Cannot fail; only while `run` is running.
@@ -179,7 +179,7 @@ class Dispatcher:
         for claim in claims:
             line = self._line_of(claim)
             name = line.target.name
-            if name in self._behind or len(line.crew.claims) >= ROOM:
+            if name in self._behind or line.crew.waiting >= ROOM:
                 self._behind.add(name)
                 self._overflow.append(claim)
                 self._bell.set()
@@ -214,8 +214,7 @@ class Dispatcher:
         while (self.backlog or self._busy or self._settling) and time.monotonic() < until:
             await asyncio.sleep(0.01)
         for line in self._lines.values():
-            self._overflow += line.crew.claims
-            line.crew.claims.clear()
+            self._overflow += line.crew.withdraw()
         try:
             await self._give_back()
         except StoreUnavailable:
@@ -253,7 +252,7 @@ class Dispatcher:
             return
         try:
             await self._give_back()
-            busy = [name for name in self._behind if len(self._lines[name].crew.claims) > ROOM - BATCH]
+            busy = [name for name in self._behind if self._lines[name].crew.waiting > ROOM - BATCH]
             due = await self._outbox.claim(limit=BATCH, busy=busy)
         except StoreUnavailable as fault:
             log.warning("store unavailable", extra={"kind": fault.kind})
@@ -269,7 +268,7 @@ class Dispatcher:
     async def _send(self, line: _Line) -> None:
         target, crew = line.target, line.crew
         while (claim := await crew.take()) is not None:
-            if target.name in self._behind and len(crew.claims) == ROOM // 2:
+            if target.name in self._behind and crew.waiting == ROOM // 2:
                 self.ring()
             self._busy += 1
             try:
