@@ -122,6 +122,14 @@ def test_the_picture_of_the_house_is_what_the_imports_are_held_to() -> None:
     assert shown == [floor.split(" | ") for floor in floors if floor != "__main__"]
 
 
+def test_every_library_is_there_for_a_reason() -> None:
+    """docs/flow.md says of each dependency what it is for, and of nothing else."""
+    wanted = {re.split(r"[<>=;]", one)[0] for one in tomllib.loads(_text(ROOT / "pyproject.toml"))["project"]["dependencies"]}
+    section = _text(ROOT / "docs" / "flow.md").partition("## Which library for what")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ([a-z0-9, -]+) \| [^|]+ \|", section, re.MULTILINE)[1:]
+    assert {name for row in rows for name in row.split(", ")} == wanted
+
+
 def test_every_command_is_in_the_changelog() -> None:
     """What the program has is what was announced."""
     text = _text(ROOT / "CHANGELOG.md")
