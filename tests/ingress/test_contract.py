@@ -105,7 +105,9 @@ class Cursors:
 
     async def advance(self, cursor: str) -> None:
         """Go on to there."""
-        self.path.write_text(cursor)
+        beside = self.path.with_suffix(".new")
+        beside.write_text(cursor)
+        beside.replace(self.path)  # as a whole, also for who reads it meanwhile, and where the process is killed
 
     async def owed(self, mailbox: str) -> tuple[str, ...]:
         """Nothing is owed."""
