@@ -20,6 +20,7 @@ from mailbridge.config.problems import ConfigError
 from mailbridge.config.settings import AddressSettings, TargetSettings
 from mailbridge.core.delivery import State
 from mailbridge.core.secret import Secret
+from mailbridge.dispatch.dispatcher import NOWHERE
 from mailbridge.web.practice import Practice, practice_app
 from mailbridge.web.server import serve_app
 from tests.loop import looped, until
@@ -158,6 +159,8 @@ def test_the_commands_say_what_they_did(tmp_path: Path) -> None:
     assert add(config, "ftp://x.example", key, name="second").exit_code == 2
     taken = add(config, "http://127.0.0.1:9", key, name="skyvern")
     assert (taken.exit_code, "is the name of the main target" in taken.output) == (78, True)
+    nowhere = add(config, "http://127.0.0.1:9", key, name=NOWHERE)
+    assert (nowhere.exit_code, "stands for targets that were removed" in nowhere.output) == (78, True)
     dead = said(config, "target", "test", "other")
     assert (dead.exit_code, dead.output.startswith("FAIL other: ")) == (69, True)
     assert said(config, "target", "test", "nobody").exit_code == 4
