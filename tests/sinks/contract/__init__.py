@@ -43,7 +43,7 @@ BROKEN_OFF = (
     reset(after=b"HTTP/1.1 200 OK\r\nContent-Le"),
     silence(),
     silence(after=b"HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n{"),
-    drip(b"HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n", every=0.02),
+    drip(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 500, every=0.02),
     flood(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n", b"x" * 65_536),
 )
 
