@@ -32,6 +32,7 @@ from mailbridge.operator.mails import Mails
 from mailbridge.operator.parts import Configuration, Daemon, Door
 from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress
 from mailbridge.operator.shown import stamp
+from mailbridge.operator.targets import TargetVerbs
 from mailbridge.operator.tokens import Tokens
 from mailbridge.operator.verbs import Operator
 from mailbridge.store import Store, StoreUnavailable
@@ -61,6 +62,7 @@ def operator_of(
         codes=LiveCodes(store=store),
         addresses=Addresses(configuration=configuration),
         entries=EntryVerbs(entries=store.entries, configuration=configuration),
+        targets=TargetVerbs(configuration=configuration),
         tokens=Tokens(entries=store.entries, now=now),
         authenticators=Authenticators(vault=store.vault),
         journal=JournalVerbs(journal=store.journal, waiting=waiting),
@@ -119,7 +121,7 @@ class RunningDaemon:
         """See `parts.Daemon.status`."""
         bridge = self._bridge
         health, engine = await bridge.health(), bridge.engine
-        failing = engine.dispatcher.failing
+        failing, served = engine.dispatcher.failing, engine.targets.served(bridge.settings)
         try:
             counts: dict[State, int] = await engine.store.outbox.counts()
         except StoreUnavailable:
@@ -137,11 +139,11 @@ class RunningDaemon:
                     is_practice=one.name == PRACTICE,
                     reason=engine.masks.masked(failing.get(one.name, "")),
                 )
-                for one in engine.served.targets
+                for one in served.targets
             ],
             mailboxes=[dict(one) for one in health.mailboxes],
             outbox={str(state): count for state, count in counts.items()},
-            is_practice=engine.served.is_practice,
+            is_practice=served.is_practice,
         )
 
     async def reload(self, by: str) -> Reloaded | Fault:  # noqa: ARG002  (for the record of a later day)
@@ -168,7 +170,7 @@ class RunningDaemon:
             rcpt=test.rcpt,
             identifier=identifier,
             expires_at=stamp(datetime.now(UTC) + LIFETIME),
-            is_practice=self._bridge.engine.served.is_practice,
+            is_practice=self._bridge.engine.targets.receiver is not None,
             proofs=list(proofs(settings, self._live.now.gate, identifier)),
         )
 

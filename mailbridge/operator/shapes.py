@@ -305,6 +305,15 @@ class TargetShape(Shape, frozen=True, kw_only=True):
     reason: str
 
 
+class TargetTest(Shape, frozen=True, kw_only=True):
+    """Whether a target is there and takes its key; ``text`` says why not."""
+
+    name: str
+    url: str
+    ok: bool
+    text: str
+
+
 class Status(Shape, frozen=True, kw_only=True):
     """How the daemon is."""
 

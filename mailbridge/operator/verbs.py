@@ -22,6 +22,7 @@ from mailbridge.operator.journal import JournalVerbs, TailAsk
 from mailbridge.operator.mails import Import, MailList, Mails, OneMail, RemoveMails
 from mailbridge.operator.parts import Daemon
 from mailbridge.operator.shapes import Shape
+from mailbridge.operator.targets import OneTarget, TargetVerbs
 from mailbridge.operator.tokens import AddToken, OneToken, Tokens
 
 A = TypeVar("A", bound=Ask)
@@ -40,6 +41,7 @@ class Operator:
     codes: LiveCodes
     addresses: Addresses
     entries: EntryVerbs
+    targets: TargetVerbs
     tokens: Tokens
     authenticators: Authenticators
     journal: JournalVerbs
@@ -326,6 +328,15 @@ TOTP_SECRET = Verb(
     is_change=False,
     is_local=True,
 )
+TARGET_TEST = Verb(
+    name="target.test",
+    path="/api/v1/targets/test",
+    asks=OneTarget,
+    gives=shapes.TargetTest,
+    run=lambda on, ask, _: on.targets.test(ask),
+    about="Ask a target whether it is there and takes its key; nothing is pushed",
+    is_change=False,
+)
 JOURNAL_TAIL = _read(
     "journal.tail",
     "/api/v1/journal",
@@ -392,6 +403,7 @@ VERBS: Sequence[Verb[Any, Any]] = (
     TOTP_BIND,
     TOTP_REMOVE,
     TOTP_SECRET,
+    TARGET_TEST,
     JOURNAL_TAIL,
     STATUS,
     RELOAD,
