@@ -93,7 +93,13 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
     stop = asyncio.Event()
     hangup = asyncio.Event()
     _own_signals(stop, hangup)
-    async with bridge(settings, state_dir=state_dir(settings), sockets=sockets, masks=talk.masks) as running:
+    async with bridge(
+        settings,
+        state_dir=state_dir(settings),
+        sockets=sockets,
+        masks=talk.masks,
+        reread=lambda: load_quietly(config).settings,
+    ) as running:
         log.info(
             "ready",
             extra={

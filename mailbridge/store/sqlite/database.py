@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from pathlib import Path
 
 import apsw
@@ -115,6 +116,10 @@ class Database:
             raise StoreError(f"{self.path}: a database of something else; give mailbridge a [store] url of its own")
         return True
 
+    def forbid_writing(self, connection: apsw.Connection) -> None:
+        """Make every write on a connection a fault (a command beside a stopped daemon only reads)."""
+        connection.pragma("query_only", "on")
+
     def check(self, connection: apsw.Connection, cipher: Cipher, *, is_visitor: bool) -> None:
         """Whole, of our version, and of this key; made if it is empty.
 
@@ -160,18 +165,45 @@ def require_sound_sqlite() -> None:
         raise StoreError(f"SQLite {apsw.sqlite_lib_version()} has the WAL-reset bug; install apsw 3.51.3 or later")
 
 
+LOCK_PATIENCE = 1.0
+"""Seconds for which the lock is waited for: a command that changes something alone has it for so long."""
+
+
 def lock(path: Path) -> int:
     """Take the lock beside the database. Raises StoreInUse, OSError."""
-    place = path.with_name(path.name + ".lock")
-    taken = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    taken = os.open(_lock_of(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    until = time.monotonic() + LOCK_PATIENCE
+    while True:
+        try:
+            fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() < until:
+                time.sleep(0.02)
+                continue
+            os.close(taken)
+            raise StoreInUse(
+                f"{path}: another mailbridge uses this database; stop it, or give this one a [store] url of its own"
+            ) from None
+        return taken
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a daemon has the database, or a command that changes something alone. Raises OSError where that cannot be seen."""
     try:
-        fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        taken = os.open(_lock_of(path), os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(taken, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
+        return True
+    finally:
         os.close(taken)
-        raise StoreInUse(
-            f"{path}: another mailbridge uses this database; stop it, or give this one a [store] url of its own"
-        ) from None
-    return taken
+    return False
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
 
 
 def unlock(taken: int | None) -> None:
