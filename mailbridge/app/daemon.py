@@ -20,7 +20,7 @@ import msgspec
 
 from mailbridge.app.engine import FLUSH, Engine, Flush, running, start_engine
 from mailbridge.app.events import DaemonEvents
-from mailbridge.app.operating import HandIn, LiveConfiguration, Reread, RunningDaemon, operator_of
+from mailbridge.app.operating import Around, HandIn, LiveConfiguration, Reread, RunningDaemon, operator_of
 from mailbridge.app.preparation import prepare
 from mailbridge.app.routes import serve_http
 from mailbridge.app.snapshot import Live, Snapshot, snapshot
@@ -276,6 +276,7 @@ async def bridge(
             configuration=LiveConfiguration(here),
             daemon=RunningDaemon(here, live=live, tests=here.door.tests, reread=reread),
             waiting=engine.waiting,
+            surroundings=Around(known=lambda identifier: live.now.is_known(identifier), admission=here.door.admission),
             now=engine.clock.now,
         )
         here.http_address = await serve_http(

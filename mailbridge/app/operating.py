@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -34,6 +34,7 @@ from mailbridge.operator.parts import Configuration, Daemon, Door, Targets
 from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress, stamp
 from mailbridge.operator.tokens import Tokens
 from mailbridge.operator.verbs import Operator
+from mailbridge.operator.why import Surroundings, WhyVerb
 from mailbridge.sinks.skyvern import api_key_from_credentials_file
 from mailbridge.sinks.skyvern_account import SkyvernAccount
 from mailbridge.store import Store, StoreUnavailable
@@ -53,6 +54,7 @@ def operator_of(
     configuration: Configuration,
     daemon: Daemon,
     waiting: Waiting,
+    surroundings: Surroundings,
     now: Callable[[], datetime],
 ) -> Operator:
     """The verbs over these parts."""
@@ -66,6 +68,7 @@ def operator_of(
         tokens=Tokens(entries=store.entries, now=now),
         authenticators=Authenticators(vault=store.vault, targets=targets),
         journal=JournalVerbs(journal=store.journal, waiting=waiting),
+        why=WhyVerb(store=store, configuration=configuration, daemon=daemon, surroundings=surroundings, waiting=waiting, now=now),
         daemon=daemon,
     )
 
@@ -85,6 +88,22 @@ class HandIn:
         """See `Door.hand_in`."""
         with self.admission.hold() as hold:
             return await self.intake.accept(envelope, word) if hold.take(len(envelope.content)) else Full()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """Implements `operator.why.Surroundings`. ``admission`` is None where no way in is open."""
+
+    known: Callable[[str], bool]
+    admission: Admission | None = None
+
+    def is_known(self, identifier: str) -> bool:
+        """See `Surroundings.is_known`."""
+        return self.known(identifier)
+
+    def refused(self, since: datetime) -> Sequence[tuple[str, int]]:
+        """See `Surroundings.refused`."""
+        return self.admission.refused(since) if self.admission is not None else ()
 
 
 class LiveConfiguration:

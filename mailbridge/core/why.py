@@ -26,6 +26,7 @@ FRESH = timedelta(minutes=15)
 class Kind(StrEnum):
     """What can be the cause. Names are stable: scripts read them."""
 
+    NO_DAEMON = "no_daemon"
     STORE = "store"
     PARSER = "parser"
     HELD = "held"
@@ -91,6 +92,7 @@ class Evidence:
     first. ``given``: when a code of it was last given to a poll or an agent. ``ways``: each way in that is open, with the moment of its
     last mail (None: none yet). ``mailboxes``, ``targets``: those that are not well, with the reason. ``refused``: recipients that were
     refused since, with their number. ``confirmations``: accounts whose forwarding waits for a yes, with the mail's number.
+    ``trouble``: the part of the daemon that does not work (``daemon``: none runs), with the reason.
     """
 
     identifier: str
@@ -165,6 +167,13 @@ def _of_the_daemon(known: Evidence) -> Iterator[Cause]:
     if part == "store":
         hint = "free some space" if reason == "full" else "mend what the log says of the database"
         yield Cause(kind=Kind.STORE, certainty="certain", text=f"No mail can be accepted: the store is {reason}.", hint=hint)
+    elif part == "daemon":
+        yield Cause(
+            kind=Kind.NO_DAEMON,
+            certainty="certain",
+            text="No daemon is running with this configuration: no mail is taken and no code is pushed.",
+            hint="mailbridge serve",
+        )
     else:
         yield Cause(
             kind=Kind.PARSER,

@@ -23,6 +23,7 @@ from mailbridge.operator.mails import Import, MailList, Mails, OneMail, RemoveMa
 from mailbridge.operator.parts import Daemon
 from mailbridge.operator.shapes import Shape
 from mailbridge.operator.tokens import AddToken, OneToken, Tokens
+from mailbridge.operator.why import WhyAsk, WhyVerb
 
 A = TypeVar("A", bound=Ask)
 G = TypeVar("G", bound=Shape)
@@ -43,6 +44,7 @@ class Operator:
     tokens: Tokens
     authenticators: Authenticators
     journal: JournalVerbs
+    why: WhyVerb
     daemon: Daemon
 
 
@@ -331,6 +333,14 @@ JOURNAL_TAIL = _read(
     lambda on, ask, _: on.journal.tail(ask),
     "What happened after a line of the journal; waits for it",
 )
+WHY = _read(
+    "why",
+    "/api/v1/why",
+    WhyAsk,
+    shapes.Why,
+    lambda on, ask, _: on.why.why(ask),
+    "Why no code came for an identifier: causes in order of likelihood",
+)
 STATUS = _read(
     "status",
     "/api/v1/status",
@@ -390,6 +400,7 @@ VERBS: Sequence[Verb[Any, Any]] = (
     TOTP_REMOVE,
     TOTP_PUSH,
     JOURNAL_TAIL,
+    WHY,
     STATUS,
     RELOAD,
     TEST_ADDRESS,

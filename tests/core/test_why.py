@@ -98,6 +98,7 @@ SITUATIONS = (
     Situation(
         "the disk is full, and an earlier mail is held", (Kind.STORE, Kind.HELD), {"trouble": ("store", "full"), "mails": (HELD,)}
     ),
+    Situation("no daemon runs", (Kind.NO_DAEMON,), {"trouble": ("daemon", "no daemon is running")}),
     Situation("the parser ends", (Kind.PARSER,), {"trouble": ("parser", "no worker process is running")}),
     Situation("a poll was answered", (Kind.GIVEN,), {"given": _ago(minutes=2)}),
     Situation("a poll was answered yesterday", (Kind.NOTHING_CAME,), {"given": _ago(days=1)}),
@@ -132,7 +133,7 @@ def test_the_causes_come_in_the_order_of_likelihood(situation: Situation) -> Non
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda one: one.name)
 def test_nothing_is_certain_without_a_record(situation: Situation) -> None:
     """A certain cause names a mail of it, or is a state of the daemon itself; what is only wrong elsewhere is possible."""
-    itself = {Kind.STORE, Kind.PARSER, Kind.NO_WAY_IN, Kind.UNKNOWN_IDENTIFIER, Kind.GIVEN}
+    itself = {Kind.NO_DAEMON, Kind.STORE, Kind.PARSER, Kind.NO_WAY_IN, Kind.UNKNOWN_IDENTIFIER, Kind.GIVEN}
     for cause in _causes(situation):
         assert cause.certainty != "certain" or cause.mail is not None or cause.kind in itself
 
