@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,7 +83,7 @@ def _agree(account: str, *, is_practice: bool, yes: bool) -> None:
     domain = account.rpartition("@")[2].casefold()
     if is_practice or yes or any(domain == one or domain.endswith(f".{one}") for one in MADE_UP):
         return
-    if not click.get_text_stream("stdin").isatty():
+    if not sys.stdin.isatty():
         raise click.UsageError(
             f"{account} is a real identifier: a run that waits for its code would be given a made-up one; --yes does it anyway"
         )

@@ -91,7 +91,7 @@ def _plain(schema: Schema) -> Schema:
 
 def _tidied(schema: Any) -> Any:
     """Base64 by a pattern too, which every tool understands."""
-    if isinstance(schema, list):
+    if isinstance(schema, list | tuple):
         return [_tidied(one) for one in schema]
     if not isinstance(schema, dict):
         return schema

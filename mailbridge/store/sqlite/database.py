@@ -39,10 +39,11 @@ DAMAGED = "the database is damaged; move it away with its -wal and -shm (or rest
 
 
 class Database:
-    """One file, from `connect` on always the same one."""
+    """One file, from `connect` on always the same one. ``is_read_only``: every write on a connection is a fault."""
 
-    def __init__(self, path: Path, settings: StoreSettings) -> None:
+    def __init__(self, path: Path, settings: StoreSettings, *, is_read_only: bool = False) -> None:
         self.path = path
+        self._is_read_only = is_read_only
         self._settings = settings
         self._identity: tuple[int, int] | None = None
 
@@ -75,6 +76,8 @@ class Database:
                 connection.pragma(name, value)
             if connection.pragma("journal_mode") != "wal":
                 raise StoreError(f"{self.path}: the file system allows no write-ahead log; put the database on a local disk")
+            if self._is_read_only:
+                connection.pragma("query_only", "on")
         except BaseException:
             connection.close(True)
             raise
@@ -115,10 +118,6 @@ class Database:
         if connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is not None:
             raise StoreError(f"{self.path}: a database of something else; give mailbridge a [store] url of its own")
         return True
-
-    def forbid_writing(self, connection: apsw.Connection) -> None:
-        """Make every write on a connection a fault (a command beside a stopped daemon only reads)."""
-        connection.pragma("query_only", "on")
 
     def check(self, connection: apsw.Connection, cipher: Cipher, *, is_visitor: bool) -> None:
         """Whole, of our version, and of this key; made if it is empty.

@@ -87,7 +87,7 @@ def _open(
     settings: StoreSettings, retention: Retention, clock: SteadyClock, grace: timedelta, *, is_visitor: bool, taken: int | None
 ) -> SqliteStore:
     path = path_of(settings)
-    database = Database(path, settings)
+    database = Database(path, settings, is_read_only=is_visitor)
     connection = database.connect()
     try:
         is_made = database.is_empty(connection) and not is_visitor
@@ -97,7 +97,6 @@ def _open(
         queues = Queues(cipher=cipher, clock=clock)
         database.check(connection, cipher, is_visitor=is_visitor)
         if is_visitor:
-            database.forbid_writing(connection)
             clock.resume(read_anchor(connection), newest=None, is_idle=False)
         else:
             with connection:
