@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from mailbridge.app.operating import Around, HandIn, NoDaemon, operator_of
 from mailbridge.app.preparation import Prepared, prepare
+from mailbridge.app.probing import LocalProbes
 from mailbridge.app.snapshot import Snapshot, snapshot
 from mailbridge.app.targets import longest_grace, served_alone
 from mailbridge.clock import SteadyClock
@@ -61,7 +62,9 @@ async def alone(settings: Settings, *, is_change: bool) -> AsyncIterator[Operato
             daemon=NoDaemon(),
             waiting=Waiting(now=clock.now),
             surroundings=Around(known=lambda identifier: configuration.snapshot().is_known(identifier)),
-            now=clock.now,
+            probes=LocalProbes(lambda: configuration.now, reread=None),
+            dns=lambda: Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers),
+            clock=clock,
         )
 
 

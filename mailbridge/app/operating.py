@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mailbridge import __version__
 from mailbridge.app.snapshot import Live
+from mailbridge.clock import SteadyClock
 from mailbridge.config.problems import ConfigError
 from mailbridge.config.settings import Settings
 from mailbridge.core.delivery import State
@@ -26,6 +27,8 @@ from mailbridge.operator.addresses import Addresses, own_recipient
 from mailbridge.operator.authenticators import Authenticators
 from mailbridge.operator.codes import LiveCodes
 from mailbridge.operator.deliveries import Deliveries
+from mailbridge.operator.doctor.finding import Probes
+from mailbridge.operator.doctor.verb import Clock, Doctor
 from mailbridge.operator.entries import EntryVerbs, bad_config
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.journal import JournalVerbs
@@ -38,6 +41,7 @@ from mailbridge.operator.why import Surroundings, WhyVerb
 from mailbridge.sinks.skyvern import api_key_from_credentials_file
 from mailbridge.sinks.skyvern_account import SkyvernAccount
 from mailbridge.store import Store, StoreUnavailable
+from mailbridge.trust.dns import Resolver
 from mailbridge.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -55,10 +59,13 @@ def operator_of(
     daemon: Daemon,
     waiting: Waiting,
     surroundings: Surroundings,
-    now: Callable[[], datetime],
+    probes: Probes,
+    dns: Callable[[], Resolver],
+    clock: SteadyClock,
 ) -> Operator:
     """The verbs over these parts."""
     targets: Targets = Accounts(configuration)
+    now = clock.now
     return Operator(
         mails=Mails(store=store, door=door, configuration=configuration, now=now),
         deliveries=Deliveries(store=store),
@@ -69,6 +76,15 @@ def operator_of(
         authenticators=Authenticators(vault=store.vault, targets=targets),
         journal=JournalVerbs(journal=store.journal, waiting=waiting),
         why=WhyVerb(store=store, configuration=configuration, daemon=daemon, surroundings=surroundings, waiting=waiting, now=now),
+        doctor=Doctor(
+            store=store,
+            configuration=configuration,
+            daemon=daemon,
+            targets=targets,
+            probes=probes,
+            dns=dns,
+            clock=Clock(now, lambda: clock.drift),
+        ),
         daemon=daemon,
     )
 

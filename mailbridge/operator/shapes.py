@@ -121,6 +121,30 @@ class Why(Shape, frozen=True, kw_only=True):
     causes: list[CauseShape]
 
 
+class FindingShape(Shape, frozen=True, kw_only=True):
+    """One line of the doctor: ``check`` for scripts, ``text`` for people, ``hint`` what mends it ("" where it is well)."""
+
+    check: str
+    level: Literal["ok", "warning", "failure", "unknown"]
+    text: str
+    hint: str
+
+
+class FindingGroup(Shape, frozen=True, kw_only=True):
+    """The findings about one side of the bridge."""
+
+    name: str
+    findings: list[FindingShape]
+
+
+class Examined(Shape, frozen=True, kw_only=True):
+    """Everything that was looked at; ``failures`` is how many of the findings do not work."""
+
+    failures: int
+    warnings: int
+    groups: list[FindingGroup]
+
+
 class MailPage(Shape, frozen=True, kw_only=True):
     """Mails, newest first; ``next`` is the ``before`` of the next page, null where nothing follows."""
 

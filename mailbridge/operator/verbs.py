@@ -16,6 +16,7 @@ from mailbridge.operator.asks import Ask, Nothing
 from mailbridge.operator.authenticators import AddAuthenticator, Added, Authenticators, Bind, OneAuthenticator, PushCredential
 from mailbridge.operator.codes import CodeList, GivenList, LatestCode, LiveCodes, OfIdentifier
 from mailbridge.operator.deliveries import Deliveries, DeliveryList, OneDelivery, Retry
+from mailbridge.operator.doctor.verb import Doctor
 from mailbridge.operator.entries import AddEntry, EntryList, EntryVerbs, OneEntry
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.journal import JournalVerbs, TailAsk
@@ -45,6 +46,7 @@ class Operator:
     authenticators: Authenticators
     journal: JournalVerbs
     why: WhyVerb
+    doctor: Doctor
     daemon: Daemon
 
 
@@ -341,6 +343,15 @@ WHY = _read(
     lambda on, ask, _: on.why.why(ask),
     "Why no code came for an identifier: causes in order of likelihood",
 )
+DOCTOR = Verb(
+    name="doctor",
+    path="/api/v1/doctor",
+    asks=Nothing,
+    gives=shapes.Examined,
+    run=lambda on, ask, by: on.doctor.examine(),  # noqa: ARG005
+    about="Everything that can be wrong, with what mends it; asks mailboxes, DNS and Skyvern",
+    is_change=False,
+)
 STATUS = _read(
     "status",
     "/api/v1/status",
@@ -401,6 +412,7 @@ VERBS: Sequence[Verb[Any, Any]] = (
     TOTP_PUSH,
     JOURNAL_TAIL,
     WHY,
+    DOCTOR,
     STATUS,
     RELOAD,
     TEST_ADDRESS,
