@@ -26,7 +26,7 @@ from mailbridge.config.settings import (
 )
 from mailbridge.core.secret import Secret
 from mailbridge.dispatch.routing import Routing
-from mailbridge.net import ListenError
+from mailbridge.net.listening import ListenError
 from mailbridge.store import StoreError
 from mailbridge.store.cipher import read_key
 from mailbridge.store.sqlite import open_sqlite

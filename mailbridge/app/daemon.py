@@ -36,13 +36,13 @@ from mailbridge.intake.confirming import Confirming
 from mailbridge.intake.door import Intake
 from mailbridge.intake.gate import Gate
 from mailbridge.masks import Masks
+from mailbridge.practice.receiver import Practice
 from mailbridge.store import StoreError, StoreUnavailable
 from mailbridge.store.sqlite import path_of
 from mailbridge.trust import gmail
 from mailbridge.trust.dns import Dns, Resolver
 from mailbridge.trust.seal import Sealer
 from mailbridge.web.health import Health, Level
-from mailbridge.web.practice import Practice
 
 log = logging.getLogger("mailbridge.app")
 

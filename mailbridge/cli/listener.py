@@ -8,7 +8,7 @@ import click
 
 from mailbridge.cli.exits import Exit
 from mailbridge.config.settings import Settings
-from mailbridge.demo.client import Sent, send
+from mailbridge.net.smtp_client import Sent, send
 
 ANY = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "localhost": "127.0.0.1"}  # noqa: S104  (what such a listener answers on)
 

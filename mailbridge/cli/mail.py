@@ -21,7 +21,7 @@ from mailbridge.core.addresses import parse_return_path_header, parse_sole_mailb
 from mailbridge.core.delivery import Delivery, State
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import MASK
-from mailbridge.demo.client import Sent
+from mailbridge.net.smtp_client import Sent
 from mailbridge.store import MailRow
 from mailbridge.trust.seal import without
 

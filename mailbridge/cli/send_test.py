@@ -18,8 +18,8 @@ from mailbridge.cli.printing import dumped, visible
 from mailbridge.cli.stored import sealer_of, visit
 from mailbridge.config.settings import Settings
 from mailbridge.core.delivery import Delivery, State
-from mailbridge.demo.client import Sent, is_answering, send
 from mailbridge.demo.mails import Sample, plain_code
+from mailbridge.net.smtp_client import Sent, is_answering, send
 from mailbridge.store import MailRow, Store
 from mailbridge.trust.seal import Sealer
 

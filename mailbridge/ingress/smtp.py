@@ -24,7 +24,7 @@ from mailbridge.ingress.tls import Certificate, Pair, TlsError, self_signed
 from mailbridge.intake.admission import Admission
 from mailbridge.intake.answer import Accept
 from mailbridge.intake.events import Events, Nobody
-from mailbridge.net import BACKLOG, ListenError, bind, name_of
+from mailbridge.net.listening import BACKLOG, ListenError, bind, name_of
 
 log = logging.getLogger("mailbridge.smtp")
 

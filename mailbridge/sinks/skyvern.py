@@ -26,9 +26,9 @@ from urllib.request import getproxies
 import httpcore
 import httpx
 
-from mailbridge.connections import Connections, Transport
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Doubtful, Outcome, Refused
 from mailbridge.core.secret import Secret
+from mailbridge.net.outgoing import Connections, Transport
 
 MAX_ANSWER = 1_048_576
 """Octets of an answer that are read. A row repeats the content that was pushed: up to 400 kB where whole bodies are."""

@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from mailbridge.net import bind, name_of
+from mailbridge.net.listening import bind, name_of
 from mailbridge.web.connection import BOUNDS, MOST_INCOMPLETE, Bounds, Connection
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mailbridge.demo.client import is_answering, send
+from mailbridge.net.smtp_client import is_answering, send
 from tests.cli.running import PATIENCE, PLAIN, PROGRAM, Done, command, environment
 
 

@@ -21,9 +21,9 @@ from mailbridge.core.delivery import Accepted, Claim, Deferred, Doubtful, Outcom
 from mailbridge.core.secret import Secret
 from mailbridge.dispatch.dispatcher import EXPECT_EVERY, ROOM
 from mailbridge.metrics import Metrics
+from mailbridge.practice.receiver import Practice, practice_app
 from mailbridge.sinks.skyvern import SkyvernSink
 from mailbridge.store.sqlite import open_sqlite
-from mailbridge.web.practice import Practice, practice_app
 from mailbridge.web.server import serve_app
 from tests.dispatch.scripted import GRACE, ScriptedSink, post
 from tests.loop import looped, until

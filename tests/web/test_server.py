@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from mailbridge.net import ListenError
+from mailbridge.net.listening import ListenError
 from mailbridge.web.server import serve_app
 
 

@@ -17,9 +17,9 @@ import httpcore
 import pytest
 import uvloop
 
-from mailbridge import connections as c
-from mailbridge.connections import Connections
 from mailbridge.ingress.tls import self_signed
+from mailbridge.net import outgoing as c
+from mailbridge.net.outgoing import Connections
 from tests.loop import until
 
 PATIENCE = 20.0

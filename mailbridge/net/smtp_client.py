@@ -1,4 +1,4 @@
-"""A small SMTP client for the tour and for `send-test`: one mail, one honest account of what was answered."""
+"""A small SMTP client: one mail to one recipient, and what was answered."""
 
 from __future__ import annotations
 
