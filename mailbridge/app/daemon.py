@@ -292,7 +292,6 @@ async def _open_door(
     confirming = Confirming(lambda: live.now.confirming, browser)
     await stack.enter_async_context(running(confirming.run()))
     events = DaemonEvents(
-        pool=engine.pool,
         dispatcher=engine.dispatcher,
         waiting=engine.waiting,
         confirming=confirming,

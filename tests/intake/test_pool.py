@@ -20,7 +20,6 @@ import uvloop
 
 from mailbridge.core.mail import Envelope
 from mailbridge.intake.pool import ParserPool, parser_pool
-from mailbridge.intake.wire import Request
 from tests.intake.targets import Echo
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -171,22 +170,6 @@ def test_a_memory_bomb_gets_no_memory() -> None:
         async with pool() as running:
             assert await text_of(running, "memory") is None
             assert await text_of(running, "next") == "next"
-
-    run(main)
-
-
-def test_a_rehearsal_is_nobodys_answer() -> None:
-    """A made-up mail that is read ahead of a real one changes no answer, and a worker that has just read one gets none."""
-
-    async def main() -> None:
-        async with pool() as running:
-            request = Request(content=b"rehearsal", rcpt_to=("a@b.example",), mail_from="", now=ARRIVED)
-            running.rehearse(request)
-            running.rehearse(request)
-            assert [worker.load for worker in running._workers] == [1]
-            assert [await text_of(running, f"mail {number}") for number in range(3)] == ["mail 0", "mail 1", "mail 2"]
-            running.rehearse(request)
-            assert [worker.load for worker in running._workers] == [0]
 
     run(main)
 
