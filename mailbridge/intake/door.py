@@ -20,7 +20,7 @@ from mailbridge.intake.answer import Answer, Deferred, Full, Stored
 from mailbridge.intake.burst import Burst
 from mailbridge.intake.events import ConfirmationRequest, Events
 from mailbridge.intake.gate import KEYS, Failure, Held, Judge, Judgement, Passed, Undecided
-from mailbridge.intake.recipient_limit import RecipientLimit
+from mailbridge.intake.turns import Turns
 from mailbridge.intake.understand import Addressed, Understanding
 from mailbridge.metrics import Metrics
 from mailbridge.store import Arrival, Receipt, Store, StoreUnavailable
@@ -87,7 +87,7 @@ class Intake:
         events: Events,
         metrics: Metrics,
     ) -> None:
-        self._limit = RecipientLimit()
+        self._turns = Turns()
         self._gate = gate
         self._sealer = sealer
         self._burst = Burst(lambda: policy().alarm_held)
@@ -119,14 +119,14 @@ class Intake:
         if seal is not None:
             came = seal.received_at if seal.mail_id else envelope.received_at
             envelope = replace(envelope, received_at=came, content=without(envelope.content))
-        async with self._limit.of(envelope):
+        async with self._turns.of(envelope):
             understood = await self._reader.understand(envelope)
         read = time.perf_counter()
         verdict = await self._judged(envelope, understood or _unreadable(envelope), seal)
         self._metrics.stage("gate", time.perf_counter() - read)
         read = time.perf_counter()
         arrival = self._arrival(envelope, verdict, seal)
-        async with self._limit.of(envelope):
+        async with self._turns.of(envelope):
             receipt = await self._store.put(arrival)
         self._events.on_stored(() if receipt.is_duplicate else arrival.identification.identifiers, receipt.claims)
         self._metrics.stage("commit", time.perf_counter() - read)
