@@ -48,6 +48,11 @@ class Listeners:
         """When the certificate for STARTTLS ends; None without one."""
         return self._post.certificate.not_after if self._post.certificate else None
 
+    @property
+    def limits(self) -> Limits:
+        """The connections that are counted."""
+        return self._post.limits
+
     def reload_tls(self) -> None:
         """Read the certificate again; a broken one is reported and the old one kept."""
         if self._post.certificate is not None:

@@ -115,7 +115,7 @@ class SkyvernSink:
         except (httpx.TransportError, TimeoutError, OSError) as fault:
             return Doubtful(reason=f"no answer: {type(fault).__name__}")
         self._on_response(answer.status)
-        return self._judge(claim, answer)
+        return self.judge(claim, answer)
 
     async def holds(self, claim: Claim) -> bool | None:
         """Whether Skyvern's newest row for the identifier is this very code, put there since the mail came in.
@@ -195,10 +195,11 @@ class SkyvernSink:
                     break
         finally:
             await response.aclose()
-        body = _decoded(b"".join(parts)[:MAX_ANSWER], response.headers)
+        body = decoded(b"".join(parts)[:MAX_ANSWER], response.headers)
         return Answer(status=response.status_code, headers=response.headers, body=body)
 
-    def _judge(self, claim: Claim, answer: Answer) -> Outcome:
+    def judge(self, claim: Claim, answer: Answer) -> Outcome:
+        """What an answer makes of a push. Total, for every status."""
         status = answer.status
         if status == 200:
             return _judge_success(answer.body)
@@ -327,7 +328,7 @@ def _trust(scheme: str) -> ssl.SSLContext:
     return context
 
 
-def _decoded(body: bytes, headers: httpx.Headers) -> bytes:
+def decoded(body: bytes, headers: httpx.Headers) -> bytes:
     """The body without the compression that nobody asked for, but that a proxy may add; never more than is read of any answer."""
     if headers.get("Content-Encoding", "").strip().lower() not in ("gzip", "x-gzip", "deflate"):
         return body

@@ -299,7 +299,7 @@ async def test_an_operator_retries_from_another_process(tmp_path: Path) -> None:
         visitor = open_sqlite(here.settings, RetentionSettings(), clock=SteadyClock(), grace=GRACE, is_visitor=True)
         assert await visitor.outbox.retry(1)
         await visitor.close()
-        await here.until_states(State.DELIVERED, patience=4.0)
+        await here.until_states(State.DELIVERED)
 
 
 @looped
@@ -339,7 +339,7 @@ async def test_memory_is_bounded_and_order_is_kept_when_the_target_is_slow(tmp_p
         assert counts[State.PENDING] + counts[State.IN_FLIGHT] == total
         assert here.dispatcher.backlog <= ROOM
         gate.open()
-        await here.until_states(*[State.DELIVERED] * total, patience=20.0)
+        await here.until_states(*[State.DELIVERED] * total)
     assert len(sink.codes) == total
     displaced = max(abs(place - int(code)) for place, code in enumerate(sink.codes))
     assert displaced <= 200

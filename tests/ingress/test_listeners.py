@@ -188,7 +188,7 @@ def test_handed_sockets_are_served_in_place_of_addresses(tmp_path: Path) -> None
         settings = SmtpSettings(listen=("192.0.2.1:25",), lmtp=("192.0.2.1:24",), tls=False, hostname="mx.bridge.example")
         admission = Admission(is_ours=lambda rcpt: rcpt == CODES, memory=settings.max_memory)
         listeners = await serve(settings, desk.accept, admission, now=lambda: ARRIVED, state_dir=tmp_path, sockets=handed)
-        running = House(listeners=listeners, desk=desk)
+        running = House(listeners=listeners, desk=desk, admission=admission)
         peer = await running.connect()
         await peer.ready()
         local = Peer(*await asyncio.open_unix_connection(path))

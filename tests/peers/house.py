@@ -27,7 +27,7 @@ from mailbridge.web.server import serve_app
 from tests.peers.dns_server import DnsServer, dns_server
 
 T = TypeVar("T")
-PATIENCE = 15.0
+PATIENCE = 60.0
 OPEN = (State.PENDING, State.IN_FLIGHT)
 
 
