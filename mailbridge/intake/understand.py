@@ -19,6 +19,7 @@ from mailbridge.core.rules import RuleSet
 from mailbridge.core.rules import load as load_rules
 from mailbridge.core.secret import Secret
 from mailbridge.intake.guide import Guide
+from mailbridge.intake.warmup import warm_ups
 from mailbridge.intake.wire import Request
 from mailbridge.trust.hosts import objection
 
@@ -160,7 +161,10 @@ class Understander:
 
 def build(config: bytes) -> Callable[[Request], Understanding]:
     """What the worker process calls at its start: octets of `Guide.encode` to a function that reads mails."""
-    return Understander(Guide.decode(config))
+    understander = Understander(Guide.decode(config))
+    for request in warm_ups():
+        understander(request)
+    return understander
 
 
 def _confirmation(found: Confirmation) -> Extraction:

@@ -1,8 +1,10 @@
-"""What one mail means, in one pure step."""
+"""What one mail means, in one pure step; and that the first mail of a worker finds everything built."""
 
 from __future__ import annotations
 
 import functools
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +18,8 @@ from mailbridge.core.secret import Secret
 from mailbridge.intake import understand
 from mailbridge.intake.door import fingerprint
 from mailbridge.intake.guide import Guide, guide_of
-from mailbridge.intake.understand import BODY_LIMIT, Understanding
+from mailbridge.intake.understand import BODY_LIMIT, Understander, Understanding
+from mailbridge.intake.warmup import warm_ups
 from mailbridge.intake.wire import Request, decoder, encoder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,6 +115,36 @@ def test_the_wire_carries_what_was_understood() -> None:
     for path in SEEDS.glob("*.eml"):
         meaning = understood(path.stem)
         assert decoder(Understanding).decode(encoder().encode(meaning)) == meaning, path.name
+
+
+def test_the_first_mail_is_no_slower_than_the_next() -> None:
+    """After its start a worker imports nothing more for a mail of any usual shape: no deadline pays for what is built once."""
+    program = (
+        "import sys\n"
+        "from datetime import datetime, UTC\n"
+        "from pathlib import Path\n"
+        "from mailbridge.config.settings import Settings\n"
+        "from mailbridge.config.rulepack import rule_texts\n"
+        "from mailbridge.intake.guide import guide_of\n"
+        "from mailbridge.intake.understand import build\n"
+        "from mailbridge.intake.wire import Request\n"
+        "read = build(guide_of(Settings(), rules=rule_texts(Settings().rules)).encode())\n"
+        "before = set(sys.modules)\n"
+        "for path in sorted(Path(sys.argv[1]).glob('*.eml')):\n"
+        "    read(Request(content=path.read_bytes(), rcpt_to=('a@bridge.example',), mail_from='', now=datetime.now(UTC)))\n"
+        "codecs = {name for name in sys.modules if name.startswith(('encodings.', '_codecs', '_multibytecodec'))}\n"
+        "print(*sorted(set(sys.modules) - before - codecs))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(SEEDS)], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == []
+
+
+def test_every_warm_up_means_something() -> None:
+    """Among them are a code, a link and neither: they go where real mails go."""
+    read = Understander(guide())
+    verdicts = {read(request).extraction.verdict for request in warm_ups()}
+    assert {Verdict.CODE, Verdict.LINK, Verdict.NONE} <= verdicts
+    assert all(read(request).defects == () for request in warm_ups())
 
 
 def envelope(content: bytes, rcpt: str = "codes@bridge.example") -> Envelope:
