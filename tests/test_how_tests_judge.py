@@ -33,6 +33,12 @@ MAY_SLEEP = {
     "dispatch/test_crew.py::test_no_claim_is_left_lying": "claims come at any time",
     "dispatch/test_dispatcher.py::test_coming_mail_prepares_the_targets": PASSES,
     "dispatch/test_dispatcher.py::test_nothing_is_sent_after_a_long_question": SLOW_PEER,
+    "dispatch/test_serving.py::test_targets_that_change_all_the_time_lose_and_double_nothing": "changes that come at any time",
+    "ingress/contract/__init__.py::IngressContract.test_nothing_is_acknowledged_before_it_is_stored": NOTHING,
+    "ingress/contract/__init__.py::IngressContract.test_a_mail_larger_than_all_memory_is_not_brought_whole": NOTHING,
+    "ingress/contract/__init__.py::IngressContract.test_after_its_end_it_brings_nothing": NOTHING,
+    "ingress/contract/killed.py::main": "a process that waits to be killed",
+    "sinks/contract/__init__.py::SinkContract.test_an_attempt_that_is_cut_short_sends_nothing_later": NOTHING,
     "e2e/boxes.py::deliver": "mails that come one after another",
     "e2e/boxes.py::sixty_codes_survive": LASTS,
     "e2e/test_cyrus.py::_farewells": LASTS,
@@ -74,11 +80,12 @@ MAY_SLEEP = {
     "web/test_connection.py::_late": PASSES,
     "web/test_connection.py::test_an_answer_that_is_read_slowly_comes_whole": PASSES,
     "web/test_events.py::test_a_stream_looks_when_something_was_committed": NOTHING,
-    "web/test_fresh.py::test_a_code_that_is_nearly_over_is_not_given": "at any time of a period",
+    "operator/test_fresh.py::test_a_code_that_is_nearly_over_is_not_given": "at any time of a period",
 }
 """Where a sleep is no wait, ``file::function``, and why."""
 
 MAY_REACH_IN = {
+    "dispatch/test_serving.py::main_of": "to be mended: the dispatcher has no public way to its targets",
     "peers/skyvern_server.py::resolve": "Skyvern's own look-up, which has no public name",
     "peers/skyvern_server.py::poll": "Skyvern's own poll, which has no public name",
 }

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mailbridge.app.installed import stranger
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import tell
-from mailbridge.cli.installed import stranger
 from mailbridge.cli.options import config_option, load_or_exit, load_quietly
 from mailbridge.config.load import Loaded
 from mailbridge.config.problems import ConfigError
@@ -93,13 +93,19 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
     stop = asyncio.Event()
     hangup = asyncio.Event()
     _own_signals(stop, hangup)
-    async with bridge(settings, state_dir=state_dir(settings), sockets=sockets, masks=talk.masks) as running:
+    async with bridge(
+        settings,
+        state_dir=state_dir(settings),
+        sockets=sockets,
+        masks=talk.masks,
+        reread=lambda: load_quietly(config).settings,
+    ) as running:
         log.info(
             "ready",
             extra={
                 "smtp": ",".join(running.smtp_addresses),
                 "http": running.http_address,
-                "practice": receiver.address if (receiver := running.engine.receiver) is not None else "",
+                "practice": receiver.address if (receiver := running.engine.targets.receiver) is not None else "",
                 "ms": round((time.perf_counter() - began) * 1000),
             },
         )
@@ -171,9 +177,9 @@ def _banner(running: Bridge, domains: tuple[str, ...], config: Path | None) -> N
     rcpt = f"codes@{domains[0]}" if domains else "ADDRESS"
     first = next(iter(running.smtp_addresses), "no listener")
     lines = ["", f"  mailbridge takes mail on smtp://{first}   health and metrics on http://{running.http_address}"]
-    if running.engine.receiver is not None:
+    if running.engine.targets.receiver is not None:
         lines.append(
-            f"  no Skyvern key is configured: codes go to the practice receiver on http://{running.engine.receiver.address}"
+            f"  no Skyvern key is configured: codes go to the practice receiver on http://{running.engine.targets.receiver.address}"
         )
     lines += [
         "",

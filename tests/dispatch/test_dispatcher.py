@@ -14,16 +14,15 @@ from pathlib import Path
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from mailbridge.app.targets import target_of
+from mailbridge.app.parts import skyvern
 from mailbridge.clock import SteadyClock
-from mailbridge.config.settings import RetentionSettings, TargetSettings
+from mailbridge.config.settings import TargetSettings
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Doubtful, Outcome, Refused, State
 from mailbridge.core.secret import Secret
 from mailbridge.dispatch.dispatcher import EXPECT_EVERY, ROOM
 from mailbridge.metrics import Metrics
 from mailbridge.practice.receiver import Practice, practice_app
 from mailbridge.sinks.skyvern import SkyvernSink
-from mailbridge.store.sqlite import open_sqlite
 from mailbridge.web.server import serve_app
 from tests.dispatch.scripted import GRACE, ScriptedSink, post
 from tests.loop import looped, until
@@ -292,16 +291,14 @@ async def test_a_dead_letter_does_not_hold_up_the_next(tmp_path: Path) -> None:
 
 
 @looped
-async def test_an_operator_retries_from_another_process(tmp_path: Path) -> None:
-    """A command that opens the database beside the daemon makes a dead delivery due, and the daemon finds it."""
+async def test_a_dead_delivery_that_is_made_due_is_found(tmp_path: Path) -> None:
+    """Also where nobody rings: it is found by looking."""
     sink = ScriptedSink(SteadyClock().now)
     sink.script["482913"].append(Refused(reason="Skyvern answered 422"))
     async with post(tmp_path, lambda clock: sink) as here:
         await here.take(draft())
         await here.until_states(State.DEAD)
-        visitor = open_sqlite(here.settings, RetentionSettings(), clock=SteadyClock(), grace=GRACE, is_visitor=True)
-        assert await visitor.outbox.retry(1)
-        await visitor.close()
+        assert await here.store.outbox.retry(1)
         await here.until_states(State.DELIVERED)
 
 
@@ -415,13 +412,14 @@ async def test_many_codes_at_once_share_the_senders(tmp_path: Path) -> None:
 
     async with serve_app(slow, listen="127.0.0.1:0") as bound, AsyncExitStack() as stack:
         settings = TargetSettings(name="skyvern", base_url=f"http://{bound.address}", api_key=Secret(practice.api_key))
-        target = target_of(stack, settings, Metrics())
-        async with post(tmp_path, lambda clock: target.sink, senders=target.senders) as here:
+        sink = skyvern(settings, Metrics().response)
+        stack.push_async_callback(sink.aclose)
+        async with post(tmp_path, lambda clock: sink, senders=settings.senders) as here:
             for number in range(20):
                 await here.take(draft(f"{number:06d}", identifier=f"u{number}@x.example"))
             await here.until_states(*[State.DELIVERED] * 20)
     assert len(practice.rows()) == 20
-    assert most == target.senders == SENDERS
+    assert most == settings.senders == SENDERS
 
 
 @looped
