@@ -7,7 +7,6 @@ would be secret; the suite plays targets that are there, in trouble, silent, els
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
