@@ -42,12 +42,12 @@ from mailbridge.intake.onetime import OneTime
 from mailbridge.masks import Masks
 from mailbridge.operator.entries import additions
 from mailbridge.operator.verbs import Operator
+from mailbridge.practice.receiver import Practice
 from mailbridge.store import StoreError, StoreUnavailable
 from mailbridge.store.sqlite import path_of
 from mailbridge.trust import dkim, gmail
 from mailbridge.trust.dns import Dns, Resolver
 from mailbridge.web.health import Health, Level
-from mailbridge.web.practice import Practice
 
 log = logging.getLogger("mailbridge.app")
 
@@ -338,7 +338,6 @@ async def _open_door(
     confirming = Confirming(lambda: live.now.confirming, browser)
     await stack.enter_async_context(running(confirming.run()))
     events = DaemonEvents(
-        pool=engine.pool,
         dispatcher=engine.dispatcher,
         waiting=engine.waiting,
         confirming=confirming,

@@ -53,7 +53,6 @@ class Guard(Session):
         self._reset()  # a copy shares its template's list
         try:
             await self._admit()
-            self._post.events.on_greeting()
             greeting = "LMTP" if self._kind == "lmtp" else "ESMTP"
             await self._say(f"220 {self._post.hostname} {greeting} mailbridge".encode() + b"\r\n")
             while self._commands < MAX_COMMANDS:
@@ -143,7 +142,6 @@ class Guard(Session):
         if path is None or (path[1] and parse_return_path(path[1]) is None):
             await self._error(r.BAD_MAIL_FROM)
             return
-        self._post.events.on_greeting()
         for parameter in (path[2] or "").split():
             size = SIZE.fullmatch(parameter)
             if size is not None and int(size[1]) > self._post.settings.max_size:

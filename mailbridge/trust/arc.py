@@ -206,6 +206,9 @@ def _aged(mail: RawMail, chain: list[Hop], *, sender: str, now: datetime) -> str
     """
     written = signed_date(hosts_of(chain[-1][1].get("h", "")), mail)
     for seal, signature, _ in chain:
+        over = dkim.expired(seal, now=now) or dkim.expired(signature, now=now)
+        if over:
+            return over
         times = [one for one in (seal, signature) if one.get("t")] or [signature]
         for one in times:
             why = aged(one, now=now, written=written)

@@ -60,7 +60,7 @@ def check(mail: RawMail, *, sender: str, servers: Collection[str], now: datetime
         if why:
             return Unproven(by="authres", why=why)
     written = _written(mail, signed, is_direct=is_direct)
-    stamped = _stamped(mail)
+    stamped = stamped_accounts(mail)
     if written:
         stamped &= written if is_direct else frozenset()
     sure = {canonical(sender), *stamped}
@@ -115,7 +115,7 @@ def _is_direct(results: list[str], *, is_signed: bool, domain: str) -> bool:
     return not is_signed and any(DMARC.match(result) for result in results)
 
 
-def _stamped(mail: RawMail) -> frozenset[str]:
+def stamped_accounts(mail: RawMail) -> frozenset[str]:
     """The mailboxes in the stamps that stand above the server's results, and above every line that a server does not write."""
     lines: list[stamps.Line] = []
     for name, value in mail.headers:

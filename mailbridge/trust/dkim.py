@@ -1,6 +1,6 @@
 """The author's own signature (RFC 6376, RFC 8463): a domain that is the From's, exactly, vouches for what the mail shows.
 
-Which signature may count is decided here, since libraries take any: one whose ``d=`` is From's domain
+Which signature may count is decided here, since a verifier takes any: one whose ``d=`` is From's domain
 (or listed for it), over the whole body, over From and Subject, neither expired nor old, by a key that is strong enough.
 """
 
@@ -106,8 +106,7 @@ def is_aligned(domain: str, author: str) -> bool:
 
 
 def warm_up() -> None:
-    """Load the library and the list of suffixes now: each takes 0.2 s, which the first signed mail should not wait for."""
-    verify.warm_up()
+    """Load the list of suffixes now: it takes 0.2 s, during which the event loop would serve nobody."""
     registrable("acme.example")
 
 
@@ -189,18 +188,24 @@ def signed_date(covered: Collection[str], mail: RawMail) -> datetime | None:
     return moment(dates[0]) if "date" in covered and len(dates) == 1 else None
 
 
+def expired(signature: Mapping[str, str], *, now: datetime) -> str:
+    """Whether a signature or a seal is over by its own word (``x=``), or has a time that is none; ``""`` where neither is so."""
+    for value in (signature.get("t", ""), expires := signature.get("x", "")):
+        if value and not (value.isascii() and value.isdigit() and len(value) <= 12):
+            return "its signature has a time that is none"
+    return "its signature has expired (x=)" if expires and int(expires) < now.timestamp() else ""
+
+
 def aged(signature: Mapping[str, str], *, now: datetime, written: datetime | None) -> str:
     """Whether a signature is over, from the future, or too old for a code; ``""`` where it is none of these.
 
     ``written`` is the Date that it covers: the age of one that names no time of its own (``t=``). Without either it has none.
     """
     at = now.timestamp()
-    signed, expires = signature.get("t", ""), signature.get("x", "")
-    for value in (signed, expires):
-        if value and not (value.isascii() and value.isdigit() and len(value) <= 12):
-            return "its signature has a time that is none"
-    if expires and int(expires) < at:
-        return "its signature has expired (x=)"
+    over = expired(signature, now=now)
+    if over:
+        return over
+    signed = signature.get("t", "")
     if not signed and written is None:
         return "its signature is too old: it has no time (t=), and covers no Date that is one"
     made, where = (float(signed), "t=") if signed or written is None else (written.timestamp(), "its Date")

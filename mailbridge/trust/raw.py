@@ -41,7 +41,7 @@ SINGLE = (
 RECIPIENTS = ("to", "cc")
 NAME = re.compile(rb"([!-9;-~]{1,200})[ \t]*:")
 EMPTY = re.compile(rb"[ \t]{81}")
-"""More blanks in a row than any signature has, folds included: libraries try each of them against each other."""
+"""More blanks in a row than any honest signature has, folds included."""
 
 SIGNATURES = ("dkim-signature", "arc-seal", "arc-message-signature", "arc-authentication-results")
 FOLDED = re.compile(rb"\r\n(?=[ \t])")

@@ -113,10 +113,11 @@ def _until_arrival(lines: list[Line]) -> list[Line]:
 
 def _places(mail: RawMail, instance: int) -> list[int]:
     """Where the headers of one set stand."""
-    return [at for at, (name, value) in enumerate(mail.headers) if name in SETS and _instance(name, value) == instance]
+    return [at for at, (name, value) in enumerate(mail.headers) if name in SETS and instance_of(name, value) == instance]
 
 
-def _instance(name: str, value: str) -> int | None:
+def instance_of(name: str, value: str) -> int | None:
+    """The number of the set that a line of a chain of seals belongs to; None where it has none, or not exactly one."""
     if name == "arc-authentication-results":
         found = INSTANCE.match(value)
         return int(found[1]) if found else None

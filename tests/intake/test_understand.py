@@ -118,7 +118,7 @@ def test_the_wire_carries_what_was_understood() -> None:
 
 
 def test_the_first_mail_is_no_slower_than_the_next() -> None:
-    """After its start a worker imports nothing more for a mail of any usual shape: what is slow was done before it was ready."""
+    """After its start a worker imports nothing more for a mail of any usual shape: no deadline pays for what is built once."""
     program = (
         "import sys\n"
         "from datetime import datetime, UTC\n"

@@ -1,4 +1,4 @@
-"""Signatures of the author's domain: which count, and which do not although dkimpy takes them."""
+"""Signatures of the author's domain: which count, and which do not although they are genuine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small SMTP client for the tour and for `send-test`: one mail, one honest account of what was answered."""
+"""A small SMTP client: one mail to one recipient, and what was answered."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from mailbridge.net import connect_private
+from mailbridge.net.listening import connect_private
 
 QUEUED_AS = re.compile(r"queued as (\d{1,18})")
 
