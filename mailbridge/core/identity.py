@@ -10,7 +10,7 @@ from mailbridge.core import stamps
 from mailbridge.core.addresses import canonical, parse_forwarding_envelope, split
 from mailbridge.core.forwards import ForwardedBlock, forwarded_block
 from mailbridge.core.mail import Message
-from mailbridge.core.recipients import Recipient
+from mailbridge.core.recipients import POSTMASTER, Recipient
 from mailbridge.core.wording import ForwardWords
 
 
@@ -141,6 +141,8 @@ def identify(
     if recipient.identifier:
         clue = Clue(address=recipient.identifier, source="address", verdict="chosen")
         return Identification(identifiers=(recipient.identifier,), source="address", clues=(clue,))
+    if recipient.rcpt == POSTMASTER:
+        return Identification(reason="it was sent to this server's postmaster, who waits for no code")
     if recipient.is_mailbox:
         policy = replace(policy, own_addresses=(*policy.own_addresses, recipient.rcpt))
     clues = _Clues(policy)
