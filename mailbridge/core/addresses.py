@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+
+from mailbridge.core.url import ascii_host
 
 MAX_LOCAL = 64
 MAX_ADDRESS = 254
@@ -40,6 +43,29 @@ def parse_mailbox(text: str) -> str | None:
     if len(domain) > 253 or not DOMAIN.fullmatch(domain):
         return None
     return text.removesuffix(".")
+
+
+def parse_international(text: str) -> str | None:
+    """The mailbox with letters beyond ASCII (RFC 6531, RFC 6532) that ``text`` is, its domain in its ASCII form; None where it is none.
+
+    None also where a letter is another way to write an ASCII one (a full-width letter, a long s): it would look like another mailbox.
+    """
+    local, _, domain = text.rpartition("@")
+    labels, plain = domain.split("."), ascii_host(domain)
+    mapped = plain.split(".")
+    is_plain = len(labels) == len(mapped) and all(
+        one.isascii() or to.startswith("xn--") for one, to in zip(labels, mapped, strict=True)
+    )
+    if not is_plain or not text.isprintable() or any(not one.isascii() and _is_dressed(one) for one in local):
+        return None
+    shape = "".join(one if one.isascii() else "x" for one in local)
+    return f"{local}@{plain}" if parse_mailbox(f"{shape}@{plain}") is not None else None
+
+
+def _is_dressed(letter: str) -> bool:
+    return (
+        unicodedata.normalize("NFKC", letter).casefold().isascii() or unicodedata.normalize("NFKC", letter.casefold()).isascii()
+    )
 
 
 def parse_return_path(text: str) -> str | None:

@@ -143,6 +143,8 @@ def identify(
         return Identification(identifiers=(recipient.identifier,), source="address", clues=(clue,))
     if recipient.rcpt == POSTMASTER:
         return Identification(reason="it was sent to this server's postmaster, who waits for no code")
+    if message.is_twofold:
+        return Identification(reason="a header of it can be read in two ways that name different mailboxes (two-readings)")
     if recipient.is_mailbox:
         policy = replace(policy, own_addresses=(*policy.own_addresses, recipient.rcpt))
     clues = _Clues(policy)

@@ -34,7 +34,7 @@ def tamed(content: bytes, defects: dict[str, None]) -> bytes:
         content = content[:MAX_CONTENT]
     if b"\0" in content:
         defects["nul"] = None
-        head, separator, body = _split(content)
+        head, separator, body = split_head(content)
         # In a header it becomes a blank: without it, the two halves of an address or of a name would grow together.
         content = head.replace(b"\0", b" ") + separator + body.replace(b"\0", b"")
     line_ends = content.count(b"\r\n")
@@ -49,7 +49,7 @@ def tamed(content: bytes, defects: dict[str, None]) -> bytes:
     if lines > MAX_LINES:
         defects["too-many-lines"] = None
         content = b"\n".join(content.split(b"\n", MAX_LINES)[:MAX_LINES])
-    head, separator, body = _split(content)
+    head, separator, body = split_head(content)
     if len(head) > MAX_HEADERS or head.count(b"\n") > MAX_HEADER_LINES or _longest_line(head) > MAX_HEADER:
         defects["headers-cut"] = None
         head = _cut_headers(head)
@@ -90,7 +90,8 @@ def _is_nested(content: bytes) -> bool:
     )
 
 
-def _split(content: bytes) -> tuple[bytes, bytes, bytes]:
+def split_head(content: bytes) -> tuple[bytes, bytes, bytes]:
+    """Head, the first empty line, and body; without such a line all of it is head."""
     found = re.search(rb"\r?\n\r?\n", content)
     if found is None:
         return content, b"", b""

@@ -20,7 +20,7 @@ from mailbridge.core.identity import Identification
 from mailbridge.core.mail import Envelope
 from mailbridge.core.recipients import Recipient
 from mailbridge.intake.understand import Addressed, Understanding
-from mailbridge.trust import Finding, Proven, Unproven, arc, authres, dkim, raw, recipients, spf
+from mailbridge.trust import Finding, Proven, Unproven, arc, authres, direct, dkim, raw, recipients, spf
 from mailbridge.trust.dns import DnsUnavailable, Resolver
 
 Check = Literal["sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient", "reading"]
@@ -35,12 +35,14 @@ KEYS: dict[Check, str] = {
     "forwarder": "[trust] accounts, [[address]] trust, [trust] default",
     "authres": "[trust] authserv_ids",
     "token": "[[address]] rcpt (`mailbridge address new`), [[address]] trust",
-    "recipient": "[trust] accounts",
+    "recipient": "[trust] accounts, [[address]] rcpt (`mailbridge address new`)",
     "reading": "[[address]] rcpt (`mailbridge address new`), [[address]] trust",
 }
 """What changes the outcome of a check."""
 
 ELSEWHERE = "but for somebody else than it is to be pushed for"
+UNSIGNED = "but the signature does not cover To, and nobody else who knows says for whom it was"
+NOBODY = "but its To names nobody, and nobody else who knows says for whom it was"
 SEVERAL = "but it was written to several mailboxes, and nobody who knows says for which of them"
 UNCERTAIN = "the headers that say how its body is read are not signed, and read in another way that fits it holds something else"
 LATE = "DNS did not answer in time"
@@ -219,7 +221,9 @@ class Gate:
         mail = raw.read(envelope.content)
         try:
             async with asyncio.timeout(self._deadline):
-                found = await dkim.check(mail, sender=understood.sender, signers={}, dns=self._dns, now=envelope.received_at)
+                found = await dkim.check(
+                    mail, sender=understood.sender, signers={}, dns=self._dns, now=envelope.received_at, is_exact=True
+                )
         except DnsUnavailable as fault:
             return Undecided(reason=str(fault))
         except TimeoutError:
@@ -267,7 +271,7 @@ class Gate:
         for them, and one that names a stranger beside them may not be."""
         if entry.recipient.identifier is not None:
             return self._bound(entry, proof, entry.recipient.identifier, sender=sender)
-        why = ELSEWHERE
+        why = _unnamed(proof)
         for candidate in (entry.identification, entry.unstamped):
             if candidate is None:
                 continue
@@ -283,9 +287,12 @@ class Gate:
         ours = {canonical(identifier), canonical(entry.recipient.rcpt)}
         ours |= {one for one in proof.named if spf.is_listed(one, self.policy.accounts)}
         named = ours & proof.named
+        is_unguessable = self.policy.of(entry.recipient)[1]
+        if not named and is_unguessable and not proof.written:
+            return entry.identification  # the author says nothing, and only who set it up knows the address
         if not named:
-            return ELSEWHERE
-        if named & proof.sure or self.policy.of(entry.recipient)[1]:
+            return _unnamed(proof)
+        if named & proof.sure or is_unguessable:
             return entry.identification
         beside = recipients.others(proof, identifier, sender=sender, is_own=self.policy.is_own) - ours
         is_clear = all(any(recipients.is_neighbour(one, own) for own in ours) for one in beside)
@@ -331,7 +338,10 @@ class _Proofs:
         """Raises DnsUnavailable."""
         key = (check, self._matter(check, rcpt))
         if key not in self._found:
-            self._found[key] = await self._look(check, rcpt)
+            found = await self._look(check, rcpt)
+            if isinstance(found, Proven) and self._mail is not None and check != "forwarder":
+                found = await direct.with_recipients(found, self._mail, self._envelope, sender=self.sender, dns=self._dns)
+            self._found[key] = found
         return self._found[key]
 
     def _matter(self, check: Literal["authres", "dkim", "arc", "forwarder"], rcpt: str) -> str:
@@ -368,6 +378,11 @@ class _Proofs:
             mail_from=envelope.mail_from,
             peer=envelope.peer,
         )
+
+
+def _unnamed(proof: Proven) -> str:
+    """Why a proof does not say that a mail is for whom it is to be pushed for."""
+    return ELSEWHERE if proof.written or proof.by == "forwarder" else NOBODY if proof.is_to_signed else UNSIGNED
 
 
 def _unwanted(sender: str, lists: Sequence[tuple[str, ...]]) -> Failure | None:

@@ -70,6 +70,7 @@ def check(mail: RawMail, *, sender: str, servers: Collection[str], now: datetime
         named=(written | sure) - {""},
         written=written,
         sure=frozenset(sure),
+        is_to_signed=is_direct or (bool(signed) and all({*one.covered} & {*RECIPIENTS} for one in signed)),
         is_form_signed=bool(signed) and all({*dkim.FORM} <= {*one.covered} for one in signed),
     )
 
@@ -84,7 +85,7 @@ def _found(results: Iterable[str], domain: str) -> str:
                 return "dmarc=pass for"
         signers = SIGNER.findall(result) if DKIM_PASS.match(result) else []
         own = [d.lower() for d, _ in signers if d] or [i.lower() for _, i in signers]
-        if own and all(one == domain for one in own):
+        if own and all(dkim.may_sign(one, domain) for one in own):
             return "the signature of"
     return ""
 
