@@ -1,4 +1,4 @@
-"""Whom a mail was for where the author does not sign To: he says it by handing the mail to us himself, or a mailbox's server by its stamp.
+"""Whom a mail was for where the author's signed To says nothing: he says it by handing the mail to us himself, or a mailbox's server by its stamp.
 
 A To that no signature covers is anybody's word: whoever got a code of his own could send it on with another To. What he cannot do is
 send it from one of the author's servers.
@@ -19,7 +19,7 @@ DELIVERED = ("delivered-to", "x-original-to", "x-delivered-to", "envelope-to")
 
 
 async def with_recipients(proof: Proven, mail: RawMail, envelope: Envelope, *, sender: str, dns: Resolver) -> Proven:
-    """A proof with the mailboxes that are named beside the author's signature; the same where To is signed and names somebody.
+    """A proof with the mailboxes that are named beside the author's signature; the same where a signed To or Cc names somebody.
 
     Raises:
         DnsUnavailable: the author's sender policy could not be looked up.
@@ -29,7 +29,7 @@ async def with_recipients(proof: Proven, mail: RawMail, envelope: Envelope, *, s
     if envelope.is_fetched:
         stamped = _stamped(mail, envelope)
         return replace(proof, named=proof.named | stamped, sure=proof.sure | stamped)
-    if proof.by != "dkim" or proof.is_to_signed or not await _is_from_author(envelope, sender, dns):
+    if proof.by != "dkim" or not await _is_from_author(envelope, sender, dns):
         return proof
     named = mail.recipients(RECIPIENTS)
     rcpts = frozenset(map(canonical, envelope.rcpt_to))
