@@ -16,6 +16,9 @@ ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"
 LOCAL = re.compile(rf"{ATEXT}+(?:\.{ATEXT}+)*")
 LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 DOMAIN = re.compile(rf"{LABEL}(?:\.{LABEL})*\.?")
+HOST = re.compile(r"(?=[a-z0-9])[a-z0-9_-]{0,62}[a-z0-9](?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?)*\.?")
+"""A domain, in lower case, with underscores in its labels, as some senders have it."""
+
 LITERAL = re.compile(r"\[(?:\d{1,3}(?:\.\d{1,3}){3}|IPv6:[0-9A-Fa-f:.]{2,45})\]")
 ENCODED = re.compile(r"=\?[^?]*\?[BbQq]\?")
 RETURN_LOCAL = re.compile(rf"(?:{ATEXT}|\.){{1,{MAX_RETURN_LOCAL}}}")
@@ -45,10 +48,11 @@ def parse_mailbox(text: str) -> str | None:
     return text.removesuffix(".")
 
 
-def parse_international(text: str) -> str | None:
-    """The mailbox with letters beyond ASCII (RFC 6531, RFC 6532) that ``text`` is, its domain in its ASCII form; None where it is none.
+def parse_author(text: str) -> str | None:
+    """The mailbox of a From that `parse_mailbox` does not take for a recipient; None where it is none.
 
-    None also where a letter is another way to write an ASCII one (a full-width letter, a long s): it would look like another mailbox.
+    It may have letters beyond ASCII (RFC 6531, RFC 6532), its domain then given in its ASCII form; a local part of over 64 characters, as
+    services write that put a number of theirs into it; and underscores in its domain. None also where a letter is another way to write an ASCII one (a full-width letter, a long s): it would look like another mailbox.
     """
     local, _, domain = text.rpartition("@")
     labels, plain = domain.split("."), ascii_host(domain)
@@ -59,7 +63,9 @@ def parse_international(text: str) -> str | None:
     if not is_plain or not text.isprintable() or any(not one.isascii() and _is_dressed(one) for one in local):
         return None
     shape = "".join(one if one.isascii() else "x" for one in local)
-    return f"{local}@{plain}" if parse_mailbox(f"{shape}@{plain}") is not None else None
+    if not LOCAL.fullmatch(shape) or ENCODED.search(shape) or len(local) + len(plain) >= MAX_ADDRESS:
+        return None
+    return f"{local}@{plain.removesuffix('.')}" if HOST.fullmatch(plain) else None
 
 
 def _is_dressed(letter: str) -> bool:

@@ -17,6 +17,9 @@ NAME = re.compile(rb"([!-9;-~]{1,200})([ \t]*):")
 FIRST = re.compile(rb"(?:\xef\xbb\xbf)*\r?\n")
 """An empty first line."""
 
+FOLDED_NAME = re.compile(rb"(?m)^([!-9;-~]{1,200})\r?\n[ \t]{1,80}:")
+"""A name that is folded before its colon."""
+
 LITERAL_FOLD = b"\\t"
 """A tab that was written as backslash and letter in place of the fold that it should have been."""
 
@@ -104,9 +107,10 @@ def mended(head: bytes, defects: dict[str, None]) -> Head | None:
     first = FIRST.match(head)
     if first is not None:
         noticed["blank-first-line"] = None
-    for number, line in enumerate(head[first.end() if first else 0 :].split(b"\n")):
+    unfolded = FOLDED_NAME.sub(rb"\1 :", head[first.end() if first else 0 :])
+    for number, line in enumerate(unfolded.split(b"\n")):
         bare = line.removesuffix(b"\r")
-        if number == 0 and bare.startswith(ENVELOPE):
+        if number == 0 and bare.startswith(ENVELOPE) and not NAME.match(bare):
             continue
         text = _without_bom(bare, noticed)
         found = None if text.startswith(LITERAL_FOLD) else NAME.match(text)

@@ -61,7 +61,10 @@ def tamed(content: bytes, defects: dict[str, None]) -> bytes:
 
 def _without_bare_lf(content: bytes) -> bytes:
     """A bare LF ends no line (RFC 5321 2.3.8). In a header of a mail with honest line ends it is a blank, since somebody may have
-    put it there to add a header of his own; in a body, where it only breaks a line, it stays."""
+    put it there to add a header of his own; in a body, where it only breaks a line, it stays. A head without any CRLF, as files on
+    a disk have it, is ended by its own line ends, and a body with others takes nothing from it."""
+    if 0 <= content.find(b"\n\n") < content.find(b"\r\n"):
+        return content
     head, separator, body = content.partition(b"\r\n\r\n")
     return BARE_LF.sub(b" ", head) + separator + body if separator else content
 
