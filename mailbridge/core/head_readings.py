@@ -34,7 +34,7 @@ def settled(head: Head) -> tuple[frozenset[int], frozenset[str]]:
         own, other = (_named(doubt.name, reading) for reading in readings)
         if own == other:
             continue
-        if own and (other or _holds_more(doubt)):
+        if own and (other or (not doubt.is_joined and _holds_more(doubt))):
             disputed.add(doubt.name)
         elif other and doubt.name in WRITTEN:
             switched.add(doubt.at)

@@ -21,6 +21,7 @@ from mailbridge.core.mail import Envelope
 from mailbridge.core.recipients import Recipient
 from mailbridge.intake.understand import Addressed, Understanding
 from mailbridge.trust import Finding, Proven, Unproven, arc, authres, direct, dkim, raw, recipients, spf
+from mailbridge.trust.authors import oddity
 from mailbridge.trust.dns import DnsUnavailable, Resolver
 
 Check = Literal["sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient", "reading"]
@@ -205,7 +206,9 @@ class Gate:
 
     async def judge(self, envelope: Envelope, understood: Understanding, kind: Kind) -> tuple[Judgement, ...]:
         """See `Judge.judge`. A proof is looked for once for the whole mail, and all of them within the deadline."""
-        proofs = _Proofs(envelope, understood.sender, self.policy, self._dns)
+        proofs = _Proofs(
+            envelope, understood.sender, self.policy, self._dns, oddity="" if understood.sender else oddity(understood.defects)
+        )
         try:
             async with asyncio.timeout(self._deadline):
                 return tuple([await self._one(entry, understood, kind, proofs) for entry in understood.addressed])
@@ -255,7 +258,11 @@ class Gate:
                 waiting = str(fault)
                 continue
             if isinstance(found, Unproven):
-                failures.append(Failure(check=check, why=found.why))
+                failures.append(
+                    Failure(
+                        check=check, why=f"{found.why}: {proofs.oddity}" if proofs.oddity and check != "forwarder" else found.why
+                    )
+                )
                 continue
             if not is_certain and not found.is_form_signed:
                 failures.append(Failure(check="reading", why=f"{found.detail}, but {UNCERTAIN}"))
@@ -311,7 +318,8 @@ class Gate:
 class _Proofs:
     """The proofs of one mail, each looked for at most once (for each recipient, where it depends on that)."""
 
-    def __init__(self, envelope: Envelope, sender: str, policy: Policy, dns: Resolver) -> None:
+    def __init__(self, envelope: Envelope, sender: str, policy: Policy, dns: Resolver, *, oddity: str = "") -> None:
+        self.oddity = oddity
         self._envelope = envelope
         self.sender = sender
         self._policy = policy
