@@ -203,6 +203,8 @@ def _offered(message: Message, mail_from: str, clues: _Clues, *, are_stamps_beli
     exact = [one for one in typed if clues.is_exact(one)]
     if len(typed) == 1 or len(exact) == 1:
         return [((exact or typed)[0], "To")]
+    if exact:  # several known ones: for which of them it was, no trace of a delivery says for sure
+        return []
     return _oldest_received(message, clues) if are_stamps_believed else []
 
 
