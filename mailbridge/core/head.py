@@ -143,18 +143,21 @@ def mended(head: bytes, defects: dict[str, None]) -> Head | None:
     return Head(tuple(fields), doubts, odd, even, b"\r\n" if b"\r\n" in head else b"\n")
 
 
-def undone(content: bytes) -> bytes:
-    """A mail without what can be taken off without a guess: marks before a header, an empty first line, blanks before a colon.
+def undone(content: bytes) -> tuple[bytes, bool]:
+    """A mail without what can be taken off without a guess: marks before a header, an empty first line, blanks before a colon. And
+    whether some programs would have missed a header for it, in the midst of the head.
 
-    For who verifies: a signature covers none of these, and in their place there is nothing that two readers could take differently.
+    For who verifies: a signature covers none of these, and in their place there is nothing that two readings could take differently.
     """
     head, separator, body = content.partition(b"\r\n\r\n")
     if not separator or is_plain(head):
-        return content
+        return content, False
     first = FIRST.match(head)
     start = first.end() if first is not None and first.group().endswith(b"\r\n") else 0
     lines = [_without_bom(line, {}) for line in head[start:].split(b"\r\n")]
-    return b"\r\n".join(NAME.sub(rb"\1:", line, count=1) for line in lines) + separator + body
+    named = [NAME.sub(rb"\1:", line, count=1) for line in lines]
+    is_missed = b"\r\n" + BOM in head[start:] or named != lines
+    return b"\r\n".join(named) + separator + body, is_missed
 
 
 def _valued(one: _Field) -> tuple[str, bytes]:

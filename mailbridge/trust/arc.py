@@ -19,7 +19,7 @@ from mailbridge.core.addresses import canonical
 from mailbridge.trust import Finding, Proven, Unproven, dkim, keys, spf, stamps, verify
 from mailbridge.trust.dkim import LARGE, aged, signed_date
 from mailbridge.trust.dns import DnsUnavailable, Resolver
-from mailbridge.trust.raw import RECIPIENTS, RawMail, hosts_of, tags
+from mailbridge.trust.raw import MISSED, RECIPIENTS, RawMail, hosts_of, tags
 
 MAX_SETS = 6
 """Hops that are followed; each costs two verifications."""
@@ -59,8 +59,8 @@ async def check(
     """
     if not sender:
         return Unproven(by="arc", why="the mail has not exactly one From address")
-    if mail.doubt:
-        return Unproven(by="arc", why=mail.doubt)
+    if mail.doubt or mail.is_missed:
+        return Unproven(by="arc", why=mail.doubt or MISSED)
     chain = sets(mail)
     if isinstance(chain, str):
         return Unproven(by="arc", why=chain)

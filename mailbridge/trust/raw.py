@@ -40,6 +40,7 @@ SINGLE = (
 not among them: some mailers write it twice, and nothing is read from it."""
 
 RECIPIENTS = ("to", "cc")
+MISSED = "its header has a line that the server which vouches for it may have read otherwise"
 NAME = re.compile(rb"([!-9;-~]{1,200})[ \t]*:")
 EMPTY = re.compile(rb"[ \t]{81}")
 """More blanks in a row than any signature has, folds included: libraries try each of them against each other."""
@@ -50,11 +51,13 @@ FOLDED = re.compile(rb"\r\n(?=[ \t])")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawMail:
-    """``headers`` are (name in lower case, value unfolded), topmost first; ``doubt`` is why no signature can count, or ``""``."""
+    """``headers`` are (name in lower case, value unfolded), topmost first; ``doubt`` is why no signature can count, or ``""``.
+    ``is_missed``: a server that has read the mail before us may have missed a header of it, so that its word is about another mail."""
 
     content: bytes = field(repr=False)
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     doubt: str = ""
+    is_missed: bool = False
 
     def values(self, name: str) -> tuple[str, ...]:
         """Every value of a header, topmost first."""
@@ -99,7 +102,7 @@ def read(content: bytes) -> RawMail:
     """Total: any octets give a RawMail."""
     if len(content) > MAX_CONTENT:
         return RawMail(content=b"", headers=(), doubt=f"the mail is larger than {MAX_CONTENT} octets, and not verified")
-    content = undone(content)
+    content, is_missed = undone(content)
     head, separator, _ = content.partition(b"\r\n\r\n")
     if not separator:
         return RawMail(content=content, headers=(), doubt="its header has no end")
@@ -115,7 +118,7 @@ def read(content: bytes) -> RawMail:
         if lowered in SIGNATURES and (len(line) > MAX_SIGNATURE or EMPTY.search(line)):
             return RawMail(content=content, headers=tuple(headers), doubt="it has a signature that is longer than any honest one")
         headers.append((lowered, line[name.end() :].decode("utf-8", "replace").strip(" \t")))
-    return RawMail(content=content, headers=tuple(headers), doubt=_doubt(headers))
+    return RawMail(content=content, headers=tuple(headers), doubt=_doubt(headers), is_missed=is_missed)
 
 
 def _doubt(headers: list[tuple[str, str]]) -> str:

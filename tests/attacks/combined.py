@@ -553,6 +553,18 @@ def unsigned() -> Iterator[tuple[str, Row]]:
         "fetched, stamped, and To of another",
         Row(build=lambda: f"Delivered-To: {MAILBOX}\r\n{top}".encode() + changed("m@evil.example"), rcpt=MAILBOX, ingress="imap"),
     )
+    for name, line in {
+        "a blank before the colon of results": RESULTS.format("").replace(":", " :", 1),
+        "a mark before results": f"X: y\r\n\ufeff{RESULTS.format('')}",
+    }.items():
+        yield (
+            f"fetched, {name} that nobody took for some",
+            Row(
+                build=lambda line=line: f"Delivered-To: {MAILBOX}\r\n{line}".encode() + code(to=MAILBOX),
+                rcpt=MAILBOX,
+                ingress="imap",
+            ),
+        )
     routed = sent_on(arrived(changed()), stamp="")
     for name, content in {
         "Google's routing of the attacker's": routed,
