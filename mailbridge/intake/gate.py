@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Literal, Protocol
@@ -41,9 +41,6 @@ KEYS: dict[Check, str] = {
 }
 """What changes the outcome of a check."""
 
-ELSEWHERE = "but for somebody else than it is to be pushed for"
-UNSIGNED = "but the signature does not cover To, and nobody else who knows says for whom it was"
-NOBODY = "but its To names nobody, and nobody else who knows says for whom it was"
 SEVERAL = "but it was written to several mailboxes, and nobody who knows says for which of them"
 UNCERTAIN = "the headers that say how its body is read are not signed, and read in another way that fits it holds something else"
 LATE = "DNS did not answer in time"
@@ -206,9 +203,7 @@ class Gate:
 
     async def judge(self, envelope: Envelope, understood: Understanding, kind: Kind) -> tuple[Judgement, ...]:
         """See `Judge.judge`. A proof is looked for once for the whole mail, and all of them within the deadline."""
-        proofs = _Proofs(
-            envelope, understood.sender, self.policy, self._dns, oddity="" if understood.sender else oddity(understood.defects)
-        )
+        proofs = _Proofs(envelope, understood, self.policy, self._dns)
         try:
             async with asyncio.timeout(self._deadline):
                 return tuple([await self._one(entry, understood, kind, proofs) for entry in understood.addressed])
@@ -258,11 +253,7 @@ class Gate:
                 waiting = str(fault)
                 continue
             if isinstance(found, Unproven):
-                failures.append(
-                    Failure(
-                        check=check, why=f"{found.why}: {proofs.oddity}" if proofs.oddity and check != "forwarder" else found.why
-                    )
-                )
+                failures.append(Failure(check=check, why=found.why))
                 continue
             if not is_certain and not found.is_form_signed:
                 failures.append(Failure(check="reading", why=f"{found.detail}, but {UNCERTAIN}"))
@@ -278,7 +269,7 @@ class Gate:
         for them, and one that names a stranger beside them may not be."""
         if entry.recipient.identifier is not None:
             return self._bound(entry, proof, entry.recipient.identifier, sender=sender)
-        why = _unnamed(proof)
+        why = recipients.unnamed(proof)
         for candidate in (entry.identification, entry.unstamped):
             if candidate is None:
                 continue
@@ -298,7 +289,7 @@ class Gate:
         if not named and is_unguessable and not proof.written:
             return entry.identification  # the author says nothing, and only who set it up knows the address
         if not named:
-            return _unnamed(proof)
+            return recipients.unnamed(proof)
         if named & proof.sure or is_unguessable:
             return entry.identification
         beside = recipients.others(proof, identifier, sender=sender, is_own=self.policy.is_own) - ours
@@ -318,10 +309,10 @@ class Gate:
 class _Proofs:
     """The proofs of one mail, each looked for at most once (for each recipient, where it depends on that)."""
 
-    def __init__(self, envelope: Envelope, sender: str, policy: Policy, dns: Resolver, *, oddity: str = "") -> None:
-        self.oddity = oddity
+    def __init__(self, envelope: Envelope, understood: Understanding, policy: Policy, dns: Resolver) -> None:
         self._envelope = envelope
-        self.sender = sender
+        self.sender = understood.sender
+        self._oddity = "" if understood.sender else oddity(understood.defects)
         self._policy = policy
         self._dns = dns
         self._mail: raw.RawMail | None = None
@@ -349,6 +340,8 @@ class _Proofs:
             found = await self._look(check, rcpt)
             if isinstance(found, Proven) and self._mail is not None and check != "forwarder":
                 found = await direct.with_recipients(found, self._mail, self._envelope, sender=self.sender, dns=self._dns)
+            elif isinstance(found, Unproven) and self._oddity and check != "forwarder":
+                found = replace(found, why=f"{found.why}: {self._oddity}")
             self._found[key] = found
         return self._found[key]
 
@@ -386,11 +379,6 @@ class _Proofs:
             mail_from=envelope.mail_from,
             peer=envelope.peer,
         )
-
-
-def _unnamed(proof: Proven) -> str:
-    """Why a proof does not say that a mail is for whom it is to be pushed for."""
-    return ELSEWHERE if proof.written or proof.by == "forwarder" else NOBODY if proof.is_to_signed else UNSIGNED
 
 
 def _unwanted(sender: str, lists: Sequence[tuple[str, ...]]) -> Failure | None:
