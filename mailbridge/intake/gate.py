@@ -35,9 +35,9 @@ KEYS: dict[Check, str] = {
     "arc": "[trust] forwarders, [[address]] trust, [trust] default",
     "forwarder": "[trust] accounts, [[address]] trust, [trust] default",
     "authres": "[trust] authserv_ids",
-    "token": "[[address]] rcpt (`mailbridge address new`), [[address]] trust",
-    "recipient": "[trust] accounts, [[address]] rcpt (`mailbridge address new`)",
-    "reading": "[[address]] rcpt (`mailbridge address new`), [[address]] trust",
+    "token": "[[address]] rcpt (`mailbridge address add`), [[address]] trust",
+    "recipient": "[trust] accounts, [[address]] rcpt (`mailbridge address add`)",
+    "reading": "[[address]] rcpt (`mailbridge address add`), [[address]] trust",
 }
 """What changes the outcome of a check."""
 

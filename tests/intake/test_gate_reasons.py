@@ -38,7 +38,7 @@ def test_an_unsigned_to_is_told_from_somebody_elses(rcpt: str) -> None:
     told = held(by_acme(code(to=ANN), headers=SHORT), rcpt)
     assert "does not cover To" in told
     assert "somebody else than" not in told
-    assert "mailbridge address new" in told
+    assert "mailbridge address add" in told
     assert "somebody else than" in held(by_acme(code(to="eve@fwd.example")), "otp@bridge.example")
     assert "its To names nobody" in held(by_acme(code(to="undisclosed:;")), "otp@bridge.example")
 
