@@ -12,13 +12,16 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from mailbridge.core.addresses import canonical, parse_sole_mailbox
+from mailbridge.core.addresses import canonical, parse_mailbox, parse_sole_mailbox
 from mailbridge.trust.raw import NAME, RawMail, hosts_of, tags
 
 SETS = ("arc-seal", "arc-message-signature", "arc-authentication-results")
 STAMP = "delivered-to"
 ARRIVAL = re.compile(r"(?i)\s*from\s")
 BY_GOOGLE = re.compile(r"(?i)\bby\s+(?:[a-z0-9-]{1,63}\.){0,8}(?:google|gmail|googlemail)\.com(?![a-z0-9.-])")
+BY_EXCHANGER = re.compile(r"(?i)\bby\s+mx\.google\.com\s")
+"""Where Google takes in what comes from outside for a mailbox of its own; at its relays its customers hand in what goes out."""
+
 BY = re.compile(r"(?i)\sby\s")
 FOR = re.compile(r"(?i)\sfor\s+<([^<>\s]{1,320})>")
 INSTANCE = re.compile(r"i\s*=\s*(\d{1,2})\s*;")
@@ -82,6 +85,26 @@ def is_for_another(content: bytes, account: str) -> bool:
     first = FOR.search(arrival, by[-1] if by else 0)
     named = account_of(own) | ({canonical(first[1])} if first else set())
     return canonical(account) not in named
+
+
+def taken_in_for(mail: RawMail, newest: int) -> frozenset[str]:
+    """The mailbox for which Google took a mail in that it then sent on by routing, which writes no stamp: it stands in the topmost trace
+    of arrival, which is right below the seal that was made then."""
+    outer, inner = _places(mail, newest), _places(mail, newest - 1)
+    if len(outer) != len(SETS) or len(inner) != len(SETS) or min(inner) < max(outer):
+        return frozenset()
+    between = mail.headers[max(outer) + 1 : min(inner)]
+    if any(name == "received" and ARRIVAL.match(value) for name, value in between):
+        return frozenset()
+    below = [line for line in mail.headers[max(inner) + 1 :] if line[0] != "return-path"][:1]
+    arrival = next((value for name, value in below if name == "received" and ARRIVAL.match(value)), "")
+    if not BY_EXCHANGER.search(arrival):
+        return frozenset()
+    # Behind the last "by", since what stands before it the other side has said of itself.
+    by = [found.end() for found in BY.finditer(arrival)]
+    account = FOR.search(arrival, by[-1])
+    mailbox = parse_mailbox(account[1]) if account else None
+    return frozenset({canonical(mailbox)} if mailbox else ())
 
 
 def until_google(lines: list[Line]) -> tuple[list[Line], str | None]:
