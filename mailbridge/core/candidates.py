@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-import re2
-
 from mailbridge.core.letters import reads_as_word, wordlikeness
 from mailbridge.core.looks import Look, Stretch, certain, likely
+from mailbridge.core.presence import Presence
 
 MIN_LENGTH = 4
 MAX_LENGTH = 10
@@ -48,7 +47,7 @@ SHAPES = re.compile(
     rf"){RIGHT}))"
 )
 SMALL = re.compile(rf"{LEFT}(?<!['’.])[a-z]{{4,10}}(?!['’]){RIGHT}(?!\.\w)")
-PROMISING = re2.compile(r"\d|[A-Z]{4}|[a-z][A-Z]|[a-z]-[a-z]|[A-Z][- ][A-Z]|[A-Z]-[A-Z]")
+PROMISING = Presence(r"\d|[A-Z]{4}|[a-z][A-Z]|[a-z]-[a-z]|[A-Z][- ][A-Z]|[A-Z]-[A-Z]")
 """What a line must have for any shape to be in it; most lines have not."""
 
 DIGIT = re.compile(r"\d")
@@ -137,7 +136,7 @@ def shapes(line: str, *, is_slot: bool = False) -> Iterator[Shape]:
 
     ``is_slot``: the line names a code, or is one word. Only there small letters may be one, if they are no word.
     """
-    is_promising = PROMISING.search(line) is not None
+    is_promising = PROMISING.any(line)
     if not is_promising and not is_slot:
         return
     if " #" in line and (bound := ORIGIN_BOUND.search(line)) is not None:
