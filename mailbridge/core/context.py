@@ -15,16 +15,17 @@ from mailbridge.core.reading import Reader
 
 LONG_TEXT = 2_000
 SHORT_TEXT = 600
-ROOM = r"\b\d{3}[ -]?\d{3,4}[ -]?\d{3,4}\b"
-"""The number of a room to meet in, as the programs for it show it: nine to eleven digits in three groups."""
-
-VENUE = r"(?i)\b(?:zoom|webex|teams|google meet|gotomeeting|goto meeting|jitsi|bluejeans|whereby|livestorm|lifesize|voov|lark)\b|腾讯会议|飞书"
-"""Programs to meet in: their names are the same in every language."""
-
-KEYED = r"\b\d{4,10}#"
-"""A number to be keyed into a telephone."""
-
-JOINING = Presence(ROOM, VENUE, KEYED)
+JOINING = Presence(
+    {
+        # The number of a room, as the programs to meet in show it: nine to eleven digits in three groups.
+        "room": r"\b\d{3}[ -]?\d{3,4}[ -]?\d{3,4}\b",
+        # These programs: their names are the same in every language.
+        "venue": r"(?i)\b(?:zoom|webex|teams|google meet|gotomeeting|goto meeting|jitsi|bluejeans|whereby|livestorm|lifesize|voov|lark)\b|腾讯会议|飞书",
+        # A number to be keyed into a telephone.
+        "keyed": r"\b\d{4,10}#",
+    }
+)
+"""What tells a meeting apart from other mails with a number."""
 
 FEW = 12
 """Letters up to which a text without a subject says nothing: it is a number, and no more."""
@@ -68,7 +69,7 @@ class Context:
 def context_of(parts: Parts, reader: Reader, stated: timedelta | None) -> Context:
     """Read what holds for the whole mail. ``stated`` is the lifetime that it states."""
     whole = "\n".join(parts.texts)
-    folded = script.folded(whole).replace("\n", " ")
+    folded = reader.wording.read_together([script.folded(text) for text in parts.texts])
     size = len(folded) / (2 if "html" in parts.lines and "plain" in parts.lines else 1)
     speaks_of_code, speaks_of_else = spoken_of(parts.texts, reader)
     names_a_price = PRICE.search(whole) is not None
@@ -120,7 +121,7 @@ def is_meeting(whole: str, folded: str, reader: Reader) -> bool:
     if reader.wording.meeting.search(folded) is not None:
         return True
     found = JOINING.found(whole)
-    return 0 in found and len(found) > 1
+    return "room" in found and len(found) > 1
 
 
 def lone_value(texts: list[str], reader: Reader) -> str:

@@ -55,8 +55,9 @@ CERTAIN = (
 )
 
 
-SOMETHING = Presence(*(pattern.pattern for pattern, _ in CERTAIN), COPYRIGHT.pattern)
-"""Which of them are in a line, and behind them a copyright line: most lines have none, and only what is there is searched for."""
+COPYRIGHT_LINE = "copyright line"
+SOMETHING = Presence({**{why: pattern.pattern for pattern, why in CERTAIN}, COPYRIGHT_LINE: COPYRIGHT.pattern})
+"""Which of them are in a line: most lines have none, and only what is there is searched for its place."""
 
 
 class Look(StrEnum):
@@ -76,14 +77,13 @@ Stretch = tuple[int, int, str]
 
 def certain(text: str) -> list[Stretch]:
     """The stretches of a line with digits that are something else, whatever its words say."""
-    found: list[Stretch] = []
-    for number in sorted(SOMETHING.found(text)):
-        if number < len(CERTAIN):
-            pattern, why = CERTAIN[number]
-            found += [(*match.span(), why) for match in pattern.finditer(text)]
-        else:
-            mark = COPYRIGHT.search(text)
-            found.append((max(0, mark.start() - 12), mark.end() + 60, "copyright line"))
+    there = SOMETHING.found(text)
+    if not there:
+        return []
+    found = [(*match.span(), why) for pattern, why in CERTAIN if why in there for match in pattern.finditer(text)]
+    if COPYRIGHT_LINE in there:
+        mark = COPYRIGHT.search(text)
+        found.append((max(0, mark.start() - 12), mark.end() + 60, COPYRIGHT_LINE))
     return found
 
 

@@ -1,32 +1,36 @@
-"""Whether patterns are in a text: any number of them in one pass, which tells no places and so costs a quarter of a search."""
+"""Which of some patterns are in a text: all of them in one pass, which tells no places and costs a quarter of one search."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import re2
 
 NEVER = r"[^\s\S]"
 """A pattern that no text holds."""
 
-NOTHING: tuple[int, ...] = ()
+NOTHING: frozenset[str] = frozenset()
 
 
 class Presence:
-    """Patterns of re2 that are asked together which of them a text holds; `re2.compile` one to learn where it stands."""
+    """Patterns of re2 by name. To learn where one stands, compile it by itself."""
 
-    __slots__ = ("_set",)
+    __slots__ = ("_names", "_set")
 
-    def __init__(self, *patterns: str) -> None:
+    def __init__(self, patterns: Mapping[str, str]) -> None:
         options = re2.Options()
         options.log_errors = False
+        self._names = tuple(patterns)
         self._set = re2.Set.SearchSet(options)
-        for pattern in patterns:
+        for pattern in patterns.values():
             self._set.Add(pattern)
         self._set.Compile()
 
-    def found(self, text: str) -> tuple[int, ...]:
-        """The numbers of the patterns that the text holds, from 0, in no order."""
-        return self._set.Match(text) or NOTHING
+    def found(self, text: str) -> frozenset[str]:
+        """The names of the patterns that a text holds."""
+        numbers = self._set.Match(text)
+        return NOTHING if numbers is None else frozenset([self._names[number] for number in numbers])
 
     def any(self, text: str) -> bool:
-        """Whether the text holds one of them."""
+        """Whether a text holds one of them."""
         return self._set.Match(text) is not None

@@ -23,7 +23,7 @@ MAX_TAG = 16_384
 
 LONG_TAG = re.compile(rf"<[a-zA-Z!?/][^<>]{{{MAX_TAG},}}")
 STRIP = re.compile(r"<[^<>]*>|<[!/a-zA-Z][^<>]*")
-URL = re.compile(r"https?://[^\s<>\"'\u3000-\u303f\uff00-\uffef]+", re.IGNORECASE)
+URL = re.compile(r"[hH][tT][tT][pP][sS]?://[^\s<>\"'\u3000-\u303f\uff00-\uffef]+")
 
 ALIEN = re.compile(r"[^\x00-\x7f]+")
 GOES_ON = re.compile(r"[/?&=#%]")
@@ -113,8 +113,11 @@ def _is_hostile(html: str) -> bool:
     """Whether a tree builder would choke: too many tags, too deep, or one tag with no end."""
     if html.count("<") > MAX_TAGS or LONG_TAG.search(html):
         return True
+    marks = NESTED.findall(html) if html.count("<") - html.count("</") > MAX_DEPTH else []
+    if len(marks) - marks.count("/") <= MAX_DEPTH:
+        return False
     depth = 0
-    for slash in NESTED.findall(html):
+    for slash in marks:
         if slash:
             depth = depth - 1 if depth else 0
         else:

@@ -194,7 +194,7 @@ def _names(languages: Iterable[Language], name: str) -> frozenset[str]:
 def _anywhere(languages: Iterable[Language], name: str) -> Presence:
     """The entries of a list, which stand anywhere in a text without capitals."""
     entries = sorted(re2.escape(folded(entry)) for entry in _names(languages, name))
-    return Presence("|".join(entries) or NEVER)
+    return Presence({name: "|".join(entries) or NEVER})
 
 
 def _listed(languages: Iterable[Language], name: str) -> str:
