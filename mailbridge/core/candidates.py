@@ -90,7 +90,8 @@ LABELLED = re.compile(r"(?:OTP|PIN|TAN)-(\d{4,8})")
 GOOGLE = re.compile(r"G-\d{4,8}")
 """Google's field shows the G- itself and takes the digits (support.google.com/accounts/answer/1085463)."""
 
-FOREIGN = re.compile(r"(?![0-9])\d|[\uff01-\uff5e]")
+NATIVE = re.compile(r"[^\x00-\x7f\D]")
+FULL_WIDTH = re.compile("[\uff01-\uff5e]")
 ORIGIN_BOUND = re.compile(r"(?:@|^)[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,6} #([A-Za-z0-9]{4,10})(?![A-Za-z0-9])")
 """The last line of a code that is bound to its site (wicg.github.io/sms-one-time-codes), with or without its ``@``."""
 
@@ -119,9 +120,9 @@ class Shape:
 
 def ascii_digits(text: str) -> str:
     """The text with every decimal digit of any script, and full-width letter, as ASCII; positions unchanged."""
-    if text.isascii() or not FOREIGN.search(text):
+    if text.isascii() or not (NATIVE.search(text) or FULL_WIDTH.search(text)):
         return text
-    return "".join(_ascii(letter) for letter in text)
+    return text.translate({ord(letter): _ascii(letter) for letter in set(text)})
 
 
 def _ascii(letter: str) -> str:

@@ -130,7 +130,7 @@ def _header(line: str) -> tuple[str, str]:
 
 def _body(message: Message) -> str:
     page = message.plain or message.html
-    return _cut("\n".join(_cut(line.text, MAX_LINE) for line in page.lines), MAX_BODY) if page is not None else ""
+    return _cut("\n".join([_cut(line.text, MAX_LINE) for line in page.lines]), MAX_BODY) if page is not None else ""
 
 
 def _cut(text: str, size: int) -> str:

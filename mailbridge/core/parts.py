@@ -118,4 +118,5 @@ def own_names(message: Message, links: list[str]) -> frozenset[str]:
 
 def plain_name(text: str) -> str:
     """A name without case and punctuation."""
-    return "".join(letter for letter in text.casefold() if letter.isalnum())
+    whole = text.casefold()
+    return whole if whole.isalnum() else "".join(filter(str.isalnum, whole))

@@ -103,7 +103,7 @@ def page_from_html(html: str) -> Page:
     tree = LexborHTMLParser(html)
     if tree.root is None:
         return Page()
-    sheet = Sheet.read("".join(node.text() or "" for node in tree.css("style")))
+    sheet = Sheet.read("".join(node.text() or "" for node in tree.tags("style")))
     walk = Walk(sheet)
     walk.go(tree.root)
     return walk.page()
@@ -111,10 +111,13 @@ def page_from_html(html: str) -> Page:
 
 def _is_hostile(html: str) -> bool:
     """Whether a tree builder would choke: too many tags, too deep, or one tag with no end."""
-    if html.count("<") > MAX_TAGS or LONG_TAG.search(html):
+    tags = html.count("<")
+    if tags > MAX_TAGS or LONG_TAG.search(html):
         return True
-    marks = NESTED.findall(html) if html.count("<") - html.count("</") > MAX_DEPTH else []
-    if len(marks) - marks.count("/") <= MAX_DEPTH:
+    if tags <= MAX_DEPTH or tags - html.count("</") <= MAX_DEPTH:
+        return False
+    marks = NESTED.findall(html)
+    if marks.count("") <= MAX_DEPTH:
         return False
     depth = 0
     for slash in marks:

@@ -39,6 +39,9 @@ SUSPICIOUS = re.compile(r"(?m)[^\n]\*[^\n]|~[^\n ]|^~|^\*.*\*$|^[^\w\n]*$|^\*?.{
 JOINTS = frozenset((" ", "\n", "-", "\u00a0", "\u202f", "‐", "‑"))
 """What stands between two words of a phrase; it may go on in the next line."""
 
+OPEN = ("~", "*")
+"""What stands behind a word that goes on."""
+
 SHORTEST_STEM = 3
 LONG = 5
 """Letters from which an entry is also found without its accents, as text messages write it; shorter ones mean other things."""
@@ -176,19 +179,19 @@ class _Phrases:
     before: dict[str, _Listed] | None = None
     alone: _Listed = ()
 
-    def beside(self, at: int, words: list[str]) -> Iterator[tuple[int, str]]:
+    def beside(self, at: int, words: list[str]) -> _Listed:
         """Those that may stand where the looked-up word is number ``at`` of a text's words."""
-        yield from self.alone
+        found = self.alone
         if self.after is not None and at + 1 < len(words):
-            yield from _opened_by(self.after, words[at + 1])
+            found += _next_to(words[at + 1], self.after)
         if self.before is not None and at:
-            yield from _opened_by(self.before, words[at - 1])
+            found += _next_to(words[at - 1], self.before)
+        return found
 
 
-def _opened_by(listed: dict[str, _Listed], word: str) -> Iterator[tuple[int, str]]:
+def _next_to(word: str, listed: dict[str, _Listed]) -> _Listed:
     key = word if word.isascii() else plain(word)
-    yield from listed.get(key, ())
-    yield from listed.get(f"{key[:SHORTEST_STEM]}~", ())
+    return listed.get(key, ()) + listed.get(f"{key[:SHORTEST_STEM]}~", ())
 
 
 _Hits = tuple[int, tuple[_Phrases, ...]]
@@ -315,16 +318,11 @@ class Index:
     def _spans(self, text: str) -> Sequence[_Span]:
         tokens = _Tokens(text)
         known = self._known
-        hits = list(map(known.get, map(hash, tokens.words)))
-        if None in hits:
-            if len(known) > MOST_KNOWN:
-                known.clear()
-            hits = [self._hits(word) if hit is None else hit for word, hit in zip(tokens.words, hits, strict=True)]
+        if len(known) > MOST_KNOWN:
+            known.clear()
+        hits = [known.get(hash(word)) or self._hits(word) for word in tokens.words]
         found = []
-        for at, hit in enumerate(hits):
-            if hit is NO_HITS or hit is None:
-                continue
-            kinds, phrases = hit
+        for at, (kinds, phrases) in enumerate(hits):
             if kinds:
                 found.append((tokens.start(at), tokens.end(at), kinds))
             for group in phrases:
@@ -489,13 +487,15 @@ class _Builder:
         words = WORD.findall(stem)
         anchor = max(words, key=len)
         at = words.index(anchor)
-        if key[key.index(anchor) + len(anchor) :][:1] in ("~", "*"):
+        ends = [key[match.end() : match.end() + 1] for match in WORD.finditer(key)]
+        if ends[at] in OPEN:
             group = table.open_phrases.setdefault(anchor, _Phrases())
             table.head_filter.add(anchor[:FILTER])
         else:
             group = table.phrases.setdefault(anchor, _Phrases())
-        beside = words[at + 1] if at + 1 < len(words) else words[at - 1] if at else ""
-        if beside and "~" in key + key[-1].replace("*", "~"):
+        next_to = at + 1 if at + 1 < len(words) else at - 1
+        beside = words[next_to] if next_to >= 0 else ""
+        if beside and ends[next_to] in OPEN:
             beside = f"{beside[:SHORTEST_STEM]}~" if len(beside) >= SHORTEST_STEM else ""
         if not beside:
             group.alone = (*group.alone, (kind, key))
