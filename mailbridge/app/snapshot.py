@@ -58,7 +58,7 @@ class Live:
 def snapshot(
     settings: Settings, *, rules: tuple[tuple[str, str], ...], served: Served, learned: tuple[str, ...] = ()
 ) -> Snapshot:
-    """Pure. ``rules`` are the texts of the rule files; ``learned`` the identifiers that Skyvern's credentials expect."""
+    """``rules`` are the texts of the operator's rule files; ``learned`` the identifiers that Skyvern's credentials expect."""
     guide = guide_of(settings, rules=rules, learned=learned)
     routing = Routing(settings.target)
     return Snapshot(

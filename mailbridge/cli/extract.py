@@ -88,7 +88,7 @@ def _guide(settings: Settings, rule_paths: tuple[Path, ...], *, builtin: bool) -
     chosen = msgspec.structs.replace(
         settings.rules, paths=rule_paths or settings.rules.paths, builtin=builtin and settings.rules.builtin
     )
-    return rules_or_exit(lambda: guide_of(settings, rules=rule_texts(chosen)))
+    return rules_or_exit(lambda: guide_of(msgspec.structs.replace(settings, rules=chosen), rules=rule_texts(chosen)))
 
 
 def _moment(text: str | None) -> datetime:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from mailbridge.config.rulepack import shipped_source
 from mailbridge.core.confirmation import Confirmation, gmail_confirmation
 from mailbridge.core.extract import extract
 from mailbridge.core.extraction import Extraction, Verdict
@@ -74,7 +76,7 @@ class Understander:
     def __init__(self, guide: Guide) -> None:
         self._recipients = guide.recipients()
         self._mailboxes = {address.casefold(): identifier for address, identifier in guide.mailboxes}
-        self._rules: RuleSet = load_rules(guide.rules)
+        self._rules: RuleSet = load_rules(itertools.chain(guide.rules, map(shipped_source, guide.shipped)))
         self._policy = replace(guide.policy(), forward=self._rules.wording.forward)
         self._lifetime = guide.lifetime
         self._link_hosts = guide.link_hosts
