@@ -8,8 +8,8 @@ from mailbridge.core.delivery import Claim
 from mailbridge.dispatch.dispatcher import Dispatcher
 from mailbridge.intake.confirming import Confirming
 from mailbridge.intake.events import ConfirmationRequest
+from mailbridge.intake.meaning import Understanding
 from mailbridge.intake.pool import ParserPool
-from mailbridge.intake.understand import Understanding
 from mailbridge.intake.warmup import warm_ups
 from mailbridge.metrics import Metrics
 from mailbridge.waiting import Waiting

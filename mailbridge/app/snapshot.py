@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mailbridge.app.targets import Served, pull_keys
 from mailbridge.config.settings import Settings
-from mailbridge.core.identity import IdentityPolicy
+from mailbridge.core.identification import IdentityPolicy
 from mailbridge.core.recipients import Recipients
 from mailbridge.dispatch.routing import Routing
 from mailbridge.intake.confirming import ConfirmingPolicy

@@ -54,9 +54,12 @@ FILTER = 4
 """Letters by which a word that begins or ends with an entry is told from one that cannot."""
 
 ANY = -1
-MOST_KNOWN = 100_000
+MOST_KNOWN = 20_000
 MOST_READ = 4_000
 """Words and lines of which it is remembered, by their hash, what they are: a mail says the same in several parts and steps."""
+
+MOST_KEPT = 500
+"""Lines that are remembered over the end of a mail: of those of other mails few come again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +284,11 @@ class Index:
     def read(self, text: str) -> _Read:
         """Every entry in a text without capitals; entries may overlap."""
         found = self._read.get(hash(text))
-        return self._keep(text, self._spans(text)) if found is None else found
+        if found is None:
+            if len(self._read) > MOST_READ:
+                self._read.clear()
+            found = self._keep(text, self._spans(text))
+        return found
 
     def read_together(self, lines: Sequence[str]) -> str:
         """Read lines in one pass, each of them and all in one, so that `read` knows them; all in one, a blank between two, is returned.
@@ -291,6 +298,8 @@ class Index:
         whole = " ".join(lines)
         if hash(whole) in self._read:
             return whole
+        if len(self._read) > MOST_KEPT:
+            self._read.clear()
         spans = self._spans("\n".join(lines))
         self._keep(whole, spans)
         starts = [0, *itertools.accumulate(len(line) + 1 for line in lines)]
@@ -305,8 +314,6 @@ class Index:
 
     def _keep(self, text: str, spans: Sequence[_Span]) -> _Read:
         """Remember what a text holds, by its hash, so that nothing of a mail is kept."""
-        if len(self._read) > MOST_READ:
-            self._read.clear()
         kinds = 0
         for span in spans:
             kinds |= span[2]

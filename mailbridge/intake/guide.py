@@ -9,7 +9,7 @@ import msgspec
 
 from mailbridge.config.rulepack import shipped_names
 from mailbridge.config.settings import Settings
-from mailbridge.core.identity import IdentityPolicy
+from mailbridge.core.identification import IdentityPolicy
 from mailbridge.core.recipients import Recipients
 
 
