@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mailbridge.config.settings import RuleSettings
 from mailbridge.core.rules import RuleError
+
+if TYPE_CHECKING:  # a parser worker reads the shipped files, and needs no settings
+    from mailbridge.config.settings import RuleSettings
 
 SHIPPED = "mailbridge/rules"
 """What the name of a shipped file begins with."""

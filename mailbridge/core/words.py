@@ -203,6 +203,10 @@ _Hits = tuple[int, tuple[_Phrases, ...]]
 NO_HITS: _Hits = (0, ())
 
 
+_Head = tuple[int, str, frozenset[str] | None]
+"""Kinds, the letters as they must be written, and the endings that they may have; None for any."""
+
+
 @dataclass(slots=True)
 class _Table:
     """The entries whose looked-up word begins in one script.
@@ -215,7 +219,7 @@ class _Table:
     accented: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     phrases: dict[str, _Phrases] = field(default_factory=dict)
     open_phrases: dict[str, _Phrases] = field(default_factory=dict)
-    heads: dict[str, list[tuple[int, str, frozenset[str] | None]]] = field(default_factory=dict)
+    heads: dict[str, tuple[_Head, ...]] = field(default_factory=dict)
     tails: dict[str, int] = field(default_factory=dict)
     head_filter: set[str] = field(default_factory=set)
     tail_filter: set[str] = field(default_factory=set)
@@ -239,7 +243,7 @@ class _Table:
                 kinds |= self.tails.get(key[at:], 0)
         return (kinds, phrases) if kinds or phrases else NO_HITS
 
-    def _begun(self, entries: list[tuple[int, str, frozenset[str] | None]], rest: str, token: str) -> int:
+    def _begun(self, entries: tuple[_Head, ...], rest: str, token: str) -> int:
         kinds = 0
         for kind, written, endings in entries:
             fits = endings is None or not rest or rest in endings
@@ -521,11 +525,11 @@ class _Builder:
                 table.tail_filter.add(end[-FILTER:])
         elif key[-1] == "~":
             written = entry.strip("~") if len(stem) < LONG else stem
-            table.heads.setdefault(stem, []).append((kind, written, self._of(morphology)))
+            table.heads[stem] = (*table.heads.get(stem, ()), (kind, written, self._of(morphology)))
             table.head_filter.add(stem[:FILTER])
         elif key[-1] == "*":
             written = entry.strip("*") if len(stem) < LONG else stem
-            table.heads.setdefault(stem, []).append((kind, written, None))
+            table.heads[stem] = (*table.heads.get(stem, ()), (kind, written, None))
             table.head_filter.add(stem[:FILTER])
         else:
             table.whole[stem] = table.whole.get(stem, 0) | kind

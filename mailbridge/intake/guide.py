@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mailbridge.config.rulepack import shipped_names
-from mailbridge.config.settings import Settings
 from mailbridge.core.identification import IdentityPolicy
 from mailbridge.core.recipients import Recipients
+
+if TYPE_CHECKING:  # a worker needs no settings
+    from mailbridge.config.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
