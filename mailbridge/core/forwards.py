@@ -130,7 +130,12 @@ def _header(line: str) -> tuple[str, str]:
 
 def _body(message: Message) -> str:
     page = message.plain or message.html
-    return _cut("\n".join([_cut(line.text, MAX_LINE) for line in page.lines]), MAX_BODY) if page is not None else ""
+    if page is None:
+        return ""
+    lines = [line.text for line in page.lines]
+    if max(map(len, lines), default=0) > MAX_LINE:
+        lines = [_cut(line, MAX_LINE) for line in lines]
+    return _cut("\n".join(lines), MAX_BODY)
 
 
 def _cut(text: str, size: int) -> str:

@@ -111,7 +111,7 @@ def _score(link: Link, wording: Wording) -> RankedLink:
         score, why = score + 2, [*why, "an acting address"]
     if is_strict and not is_reset:
         score, why = score + 0.5, [*why, "an address that says so"]
-    token = _longest_token(TAGS.sub("", path))
+    token = _longest_token(TAGS.sub("", path) if "=" in path else path)
     if token:
         score, why = score + 2.5 + min(token, 64) / 64, [*why, "a token"]
     else:

@@ -54,7 +54,7 @@ def look_of(declarations: str) -> Look:
     font = FONT_SIZE.search(text) if "font-size" in text else None
     return Look(
         is_hidden=(("opacity" in text or "max-height" in text) and COLLAPSED.search(text) is not None)
-        or ALWAYS_HIDDEN.search(text) is not None,
+        or (("none" in text or "hid" in text) and ALWAYS_HIDDEN.search(text) is not None),
         is_tiny=None if font is None else NOTHING.fullmatch(font[1].strip()) is not None,
         is_large=(size is not None and float(size[1]) * UNITS[size[2]] >= LARGE)
         or ("spacing" in text and SPACED.search(text) is not None),

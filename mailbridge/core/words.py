@@ -54,7 +54,7 @@ FILTER = 4
 """Letters by which a word that begins or ends with an entry is told from one that cannot."""
 
 ANY = -1
-MOST_KNOWN = 20_000
+MOST_KNOWN = 30_000
 MOST_READ = 4_000
 """Words and lines of which it is remembered, by their hash, what they are: a mail says the same in several parts and steps."""
 
