@@ -34,9 +34,9 @@ KEYS: dict[Check, str] = {
     "arc": "[trust] forwarders, [[address]] trust, [trust] default",
     "forwarder": "[trust] accounts, [[address]] trust, [trust] default",
     "authres": "[trust] authserv_ids",
-    "token": "[[address]] rcpt (`mailbridge address new`), [[address]] trust",
+    "token": "[[address]] rcpt (`mailbridge address add`), [[address]] trust",
     "recipient": "[trust] accounts",
-    "reading": "[[address]] rcpt (`mailbridge address new`), [[address]] trust",
+    "reading": "[[address]] rcpt (`mailbridge address add`), [[address]] trust",
 }
 """What changes the outcome of a check."""
 

@@ -191,10 +191,10 @@ def test_without_a_terminal_there_is_no_banner(tmp_path: Path) -> None:
 def test_nothing_that_the_daemon_makes_is_for_others(tmp_path: Path) -> None:
     """Database, key, certificate and their folder: 0600 and 0700."""
     with serving(tmp_path) as daemon:
-        made = sorted((daemon.folder / "state").iterdir())
+        made = sorted((daemon.folder / ".local/state/mailbridge").iterdir())
         assert {path.name for path in made} >= {"mailbridge.db", "mailbridge.key", "tls-cert.pem", "tls-key.pem"}
         assert {path.stat().st_mode & 0o777 for path in made} == {0o600}
-        assert (daemon.folder / "state").stat().st_mode & 0o777 == 0o700
+        assert (daemon.folder / ".local/state/mailbridge").stat().st_mode & 0o777 == 0o700
 
 
 def test_the_log_holds_no_code_and_no_identifier(tmp_path: Path) -> None:
