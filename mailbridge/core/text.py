@@ -13,7 +13,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from mailbridge.core.mail import Line, Link, Page
 from mailbridge.core.markup import MAX_LINE, MAX_LINES, MAX_LINK, MAX_LINKS, Walk
-from mailbridge.core.style import Sheet
+from mailbridge.core.style import StyleSheet
 from mailbridge.core.visible import tidy
 
 MAX_HTML = 524_288
@@ -96,14 +96,14 @@ def _is_letter(letter: str) -> bool:
 
 
 def page_from_html(html: str) -> Page:
-    """What is seen of an HTML part, and what is kept out of sight. Total and bounded."""
+    """What is seen of an HTML part, and what is hidden from view. Total and bounded."""
     html = html[:MAX_HTML]
     if _is_hostile(html):
         return page_from_plain(entities.unescape(STRIP.sub(" ", LONG_TAG.sub(" ", html))))
     tree = LexborHTMLParser(html)
     if tree.root is None:
         return Page()
-    sheet = Sheet.read("".join(node.text() or "" for node in tree.tags("style")))
+    sheet = StyleSheet.read("".join(node.text() or "" for node in tree.tags("style")))
     walk = Walk(sheet)
     walk.go(tree.root)
     return walk.page()
