@@ -12,8 +12,9 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from mailbridge.app.operating import HandIn, NoDaemon, operator_of
+from mailbridge.app.operating import Around, HandIn, NoDaemon, operator_of
 from mailbridge.app.preparation import Prepared, prepare
+from mailbridge.app.probing import LocalProbes
 from mailbridge.app.snapshot import Snapshot, snapshot
 from mailbridge.app.targets import longest_grace, served_alone
 from mailbridge.clock import SteadyClock
@@ -60,7 +61,10 @@ async def alone(settings: Settings, *, is_change: bool) -> AsyncIterator[Operato
             configuration=configuration,
             daemon=NoDaemon(),
             waiting=Waiting(now=clock.now),
-            now=clock.now,
+            surroundings=Around(known=lambda identifier: configuration.snapshot().is_known(identifier)),
+            probes=LocalProbes(lambda: configuration.now, reread=None),
+            dns=lambda: Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers),
+            clock=clock,
         )
 
 
@@ -78,6 +82,10 @@ class _Configuration:
         await asyncio.to_thread(prepare, whole)
         self.now = whole
 
+    def snapshot(self) -> Snapshot:
+        """What the settings come to, without their rules, which no question about addresses needs."""
+        return _snapshot(Prepared(settings=self.now, rules=()))
+
 
 class _Door:
     """A door that is built when a mail is handed in: a worker takes 0.2 s to start."""
@@ -90,7 +98,7 @@ class _Door:
 
     def is_ours(self, rcpt: str) -> bool:
         """See `Door.is_ours`."""
-        return self._snapshot(Prepared(settings=self._configuration.now, rules=())).accepts(rcpt)
+        return self._configuration.snapshot().accepts(rcpt)
 
     async def hand_in(self, envelope: Envelope, word: Word) -> Answer:
         """See `Door.hand_in`. Claims are given back: the daemon sends."""
@@ -103,7 +111,7 @@ class _Door:
 
     async def _build(self) -> HandIn:
         settings = self._configuration.now
-        now = self._snapshot(await asyncio.to_thread(prepare, settings))
+        now = _snapshot(await asyncio.to_thread(prepare, settings))
         pool = await self._stack.enter_async_context(
             parser_pool(
                 target="mailbridge.intake.understand:build",
@@ -128,5 +136,6 @@ class _Door:
         )
         return HandIn(admission=Admission(is_ours=now.accepts, memory=settings.smtp.max_memory), intake=intake)
 
-    def _snapshot(self, prepared: Prepared) -> Snapshot:
-        return snapshot(prepared.settings, rules=prepared.rules, served=served_alone(prepared.settings))
+
+def _snapshot(prepared: Prepared) -> Snapshot:
+    return snapshot(prepared.settings, rules=prepared.rules, served=served_alone(prepared.settings))

@@ -20,9 +20,10 @@ import msgspec
 
 from mailbridge.app.engine import FLUSH, Engine, Flush, running, start_engine
 from mailbridge.app.events import DaemonEvents
-from mailbridge.app.operating import HandIn, LiveConfiguration, Reread, RunningDaemon, operator_of
+from mailbridge.app.operating import Around, HandIn, LiveConfiguration, Reread, RunningDaemon, operator_of
 from mailbridge.app.parts import PARTS, Parts
 from mailbridge.app.preparation import prepare
+from mailbridge.app.probing import LocalProbes
 from mailbridge.app.routes import serve_http
 from mailbridge.app.snapshot import Live, Snapshot, snapshot
 from mailbridge.app.targets import guard
@@ -284,8 +285,11 @@ async def bridge(
             configuration=LiveConfiguration(here),
             daemon=RunningDaemon(here, live=live, tests=here.door.tests, reread=reread),
             waiting=engine.waiting,
-            now=engine.clock.now,
             on_due=engine.dispatcher.ring,
+            surroundings=Around(known=lambda identifier: live.now.is_known(identifier), admission=here.door.way.admission),
+            probes=LocalProbes(lambda: live.now.settings, reread=reread, masks=masks),
+            dns=lambda: dns or Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers),
+            clock=engine.clock,
         )
         here.http_address = await serve_http(
             stack, engine, live, ready=here.health, metrics=here.render_metrics, operator=operator, more=parts.routes

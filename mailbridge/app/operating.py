@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mailbridge import __version__
 from mailbridge.app.snapshot import Live
+from mailbridge.clock import SteadyClock
 from mailbridge.config.problems import ConfigError
 from mailbridge.config.settings import Settings
 from mailbridge.core.delivery import State
@@ -25,6 +26,8 @@ from mailbridge.operator.addresses import Addresses, own_recipient
 from mailbridge.operator.authenticators import Authenticators
 from mailbridge.operator.codes import LiveCodes
 from mailbridge.operator.deliveries import Deliveries
+from mailbridge.operator.doctor.finding import Probes
+from mailbridge.operator.doctor.verb import Clock, Doctor
 from mailbridge.operator.entries import EntryVerbs, bad_config
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.journal import JournalVerbs
@@ -35,7 +38,9 @@ from mailbridge.operator.shown import stamp
 from mailbridge.operator.targets import TargetVerbs
 from mailbridge.operator.tokens import Tokens
 from mailbridge.operator.verbs import Operator
+from mailbridge.operator.why import Surroundings, WhyVerb
 from mailbridge.store import Store, StoreUnavailable
+from mailbridge.trust.dns import Resolver
 from mailbridge.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -52,10 +57,14 @@ def operator_of(
     configuration: Configuration,
     daemon: Daemon,
     waiting: Waiting,
-    now: Callable[[], datetime],
+    surroundings: Surroundings,
+    probes: Probes,
+    dns: Callable[[], Resolver],
+    clock: SteadyClock,
     on_due: Callable[[], None] = lambda: None,
 ) -> Operator:
     """The verbs over these parts. ``on_due`` is told that a delivery has fallen due."""
+    now = clock.now
     return Operator(
         mails=Mails(store=store, door=door, configuration=configuration, now=now),
         deliveries=Deliveries(store=store, on_due=on_due),
@@ -66,6 +75,15 @@ def operator_of(
         tokens=Tokens(entries=store.entries, now=now),
         authenticators=Authenticators(vault=store.vault),
         journal=JournalVerbs(journal=store.journal, waiting=waiting),
+        why=WhyVerb(store=store, configuration=configuration, daemon=daemon, surroundings=surroundings, waiting=waiting, now=now),
+        doctor=Doctor(
+            store=store,
+            configuration=configuration,
+            daemon=daemon,
+            probes=probes,
+            dns=dns,
+            clock=Clock(now, lambda: clock.drift),
+        ),
         daemon=daemon,
     )
 
@@ -85,6 +103,22 @@ class HandIn:
         """See `Door.hand_in`."""
         with self.admission.hold() as hold:
             return await self.intake.accept(envelope, word) if hold.take(len(envelope.content)) else Full()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """Implements `operator.why.Surroundings`. ``admission`` is None where no way in is open."""
+
+    known: Callable[[str], bool]
+    admission: Admission | None = None
+
+    def is_known(self, identifier: str) -> bool:
+        """See `Surroundings.is_known`."""
+        return self.known(identifier)
+
+    def refused(self, since: datetime) -> Sequence[tuple[str, int]]:
+        """See `Surroundings.refused`."""
+        return self.admission.refused(since) if self.admission is not None else ()
 
 
 class LiveConfiguration:

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mailbridge.app.installed import stranger
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import tell
-from mailbridge.cli.installed import stranger
 from mailbridge.cli.options import config_option, load_or_exit, load_quietly
 from mailbridge.config.load import Loaded
 from mailbridge.config.problems import ConfigError

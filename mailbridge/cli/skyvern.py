@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 
 import click
 
-from mailbridge.cli.client import Client, client
+from mailbridge.cli.client import Client, client, fail
 from mailbridge.cli.entries import entries
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.listener import own_url
@@ -27,9 +27,10 @@ from mailbridge.operator import verbs
 from mailbridge.operator.asks import Nothing
 from mailbridge.operator.authenticators import OneAuthenticator
 from mailbridge.operator.codes import OfIdentifier
+from mailbridge.operator.faults import Fault
 from mailbridge.operator.mails import MailList
 from mailbridge.operator.shapes import AuthenticatorSecret
-from mailbridge.sinks.skyvern import api_key_from_credentials_file
+from mailbridge.operator.targets import skyvern_account
 from mailbridge.sinks.skyvern_account import CLOCK_SLACK, Account, SkyvernAccount, SkyvernError, why_address_refused, why_refused
 from mailbridge.web.pull import PATH
 
@@ -234,17 +235,10 @@ def _password(path: Path | None) -> Secret:
 
 def _account(settings: Settings) -> SkyvernAccount:
     """The main target; a clean message and exit 78 without a key for it."""
-    key = settings.skyvern.api_key
-    try:
-        if key is None and settings.skyvern.credentials_file is not None:
-            key = api_key_from_credentials_file(settings.skyvern.credentials_file)
-        if key is not None:
-            return SkyvernAccount(base_url=settings.skyvern.base_url, api_key=key)
-    except (ValueError, OSError) as fault:
-        click.echo(f"mailbridge: [skyvern]: {fault}", err=True)
-        raise SystemExit(Exit.CONFIG) from None
-    click.echo("mailbridge: no Skyvern key is configured: [skyvern] api_key_file, or $SKYVERN_API_KEY", err=True)
-    raise SystemExit(Exit.CONFIG)
+    found = skyvern_account(settings)
+    if isinstance(found, Fault):
+        fail(found)
+    return found
 
 
 def _fail(fault: Exception, *, as_json: bool) -> NoReturn:

@@ -92,6 +92,51 @@ class MailDetail(MailShape, frozen=True, kw_only=True):
     history: list[Line]
 
 
+class CauseShape(Shape, frozen=True, kw_only=True):
+    """One cause: ``kind`` for scripts, ``text`` and ``hint`` for people; the mail and the delivery that it is about."""
+
+    kind: str
+    certainty: Literal["certain", "possible", "not known"]
+    text: str
+    hint: str
+    mail: int | None
+    delivery: int | None
+    facts: dict[str, str]
+
+
+class Why(Shape, frozen=True, kw_only=True):
+    """Why no code came for an identifier since a moment: causes in order of likelihood, never none."""
+
+    identifier: str
+    since: str
+    is_waited_for: bool
+    causes: list[CauseShape]
+
+
+class FindingShape(Shape, frozen=True, kw_only=True):
+    """One line of the doctor: ``check`` for scripts, ``text`` for people, ``hint`` what mends it ("" where it is well)."""
+
+    check: str
+    level: Literal["ok", "warning", "failure", "unknown"]
+    text: str
+    hint: str
+
+
+class FindingGroup(Shape, frozen=True, kw_only=True):
+    """The findings about one side of the bridge."""
+
+    name: str
+    findings: list[FindingShape]
+
+
+class Examined(Shape, frozen=True, kw_only=True):
+    """Everything that was looked at; ``failures`` is how many of the findings do not work."""
+
+    failures: int
+    warnings: int
+    groups: list[FindingGroup]
+
+
 class MailPage(Shape, frozen=True, kw_only=True):
     """Mails, newest first; ``next`` is the ``before`` of the next page, null where nothing follows."""
 

@@ -16,6 +16,7 @@ from mailbridge.operator.asks import Ask, Nothing
 from mailbridge.operator.authenticators import AddAuthenticator, Added, Authenticators, Bind, OneAuthenticator
 from mailbridge.operator.codes import CodeList, GivenList, LatestCode, LiveCodes, OfIdentifier
 from mailbridge.operator.deliveries import Deliveries, DeliveryList, OneDelivery, Retry
+from mailbridge.operator.doctor.verb import Doctor
 from mailbridge.operator.entries import AddEntry, EntryList, EntryVerbs, OneEntry
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.journal import JournalVerbs, TailAsk
@@ -24,6 +25,7 @@ from mailbridge.operator.parts import Daemon
 from mailbridge.operator.shapes import Shape
 from mailbridge.operator.targets import OneTarget, TargetVerbs
 from mailbridge.operator.tokens import AddToken, OneToken, Tokens
+from mailbridge.operator.why import WhyAsk, WhyVerb
 
 A = TypeVar("A", bound=Ask)
 G = TypeVar("G", bound=Shape)
@@ -45,6 +47,8 @@ class Operator:
     tokens: Tokens
     authenticators: Authenticators
     journal: JournalVerbs
+    why: WhyVerb
+    doctor: Doctor
     daemon: Daemon
 
 
@@ -345,6 +349,23 @@ JOURNAL_TAIL = _read(
     lambda on, ask, _: on.journal.tail(ask),
     "What happened after a line of the journal; waits for it",
 )
+WHY = _read(
+    "why",
+    "/api/v1/why",
+    WhyAsk,
+    shapes.Why,
+    lambda on, ask, _: on.why.why(ask),
+    "Why no code came for an identifier: causes in order of likelihood",
+)
+DOCTOR = Verb(
+    name="doctor",
+    path="/api/v1/doctor",
+    asks=Nothing,
+    gives=shapes.Examined,
+    run=lambda on, ask, by: on.doctor.examine(),  # noqa: ARG005
+    about="Everything that can be wrong, with what mends it; asks mailboxes, DNS and Skyvern",
+    is_change=False,
+)
 STATUS = _read(
     "status",
     "/api/v1/status",
@@ -405,6 +426,8 @@ VERBS: Sequence[Verb[Any, Any]] = (
     TOTP_SECRET,
     TARGET_TEST,
     JOURNAL_TAIL,
+    WHY,
+    DOCTOR,
     STATUS,
     RELOAD,
     TEST_ADDRESS,

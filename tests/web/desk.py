@@ -17,7 +17,8 @@ from typing import Any, Literal, TypeVar
 
 import httpx
 
-from mailbridge.app.operating import operator_of
+from mailbridge.app.operating import Around, operator_of
+from mailbridge.app.probing import LocalProbes
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import DomainSettings, RetentionSettings, Settings, StoreSettings
 from mailbridge.core.delivery import Claim, Draft
@@ -45,6 +46,7 @@ from mailbridge.web.openapi import openapi_routes
 from mailbridge.web.operator import OperatorApi
 from mailbridge.web.pull import Pull, PullKey, PullPolicy
 from mailbridge.web.server import serve_app
+from tests.peers.zone import Zone
 
 T = TypeVar("T")
 
@@ -273,7 +275,10 @@ async def open_desk(
             configuration=Fixed(),
             daemon=Calm(),
             waiting=waiting,
-            now=clock.now,
+            surroundings=Around(known=is_known),
+            probes=LocalProbes(lambda: Fixed().now, reread=None),
+            dns=Zone,
+            clock=clock,
         ),
         answers=store.answers,
     )
