@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -218,6 +219,22 @@ async def test_googles_question_is_googles_for_whom_it_names() -> None:
     assert isinstance(await one.confirmation(Post(content=confirm(), rcpts=(CODES,))), Unproven)
     one.zone.silent.add("s1._domainkey.google.com")
     assert isinstance(await one.confirmation(Post(content=google, rcpts=(CODES,))), Undecided)
+
+
+@looped
+async def test_googles_question_is_read_as_google_wrote_it() -> None:
+    """Where its body could be read in two ways, Google has to have signed the headers that say in which; without recipients it is
+    for whom it was written."""
+    one = bench()
+    form = (*signer.USUAL, "content-transfer-encoding")
+    for headers, is_certain, expected in ((signer.USUAL, True, Proven), (signer.USUAL, False, Unproven), (form, False, Proven)):
+        content = confirm().replace(b"MIME-Version", b"Content-Transfer-Encoding: 8bit\r\nMIME-Version")
+        post = Post(content=signer.dkim(content, "google.com", headers=headers), rcpts=(CODES,))
+        understood = replace(one.understand(post), is_certain=is_certain)
+        found = await one.gate.confirmation(post.envelope(), understood)
+        assert isinstance(found, expected), (headers, is_certain)
+        found = await one.gate.confirmation(replace(post, rcpts=()).envelope(), understood)
+        assert isinstance(found, expected), (headers, is_certain)
 
 
 @looped
