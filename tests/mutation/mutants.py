@@ -42,6 +42,9 @@ TIDYING = frozenset({"lower", "upper", "casefold", "strip", "lstrip", "rstrip", 
 SMALL = 100
 """Numbers up to here are moved by one; larger ones, which are limits, are doubled and halved."""
 
+TYPES = frozenset({"Literal", "tuple", "list", "dict", "set", "frozenset", "type", "Callable", "Mapping", "Awaitable"})
+"""What is a type where something stands in brackets behind it: an alias, which only the type checker looks at."""
+
 REGEX = frozenset({"compile", "match", "fullmatch", "search", "sub", "findall", "finditer", "split"})
 
 
@@ -181,7 +184,7 @@ class _Visitor(ast.NodeVisitor):
             self.visit(node.value)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
-        if not (isinstance(node.value, ast.Name) and node.value.id == "Literal"):
+        if not (isinstance(node.value, ast.Name) and node.value.id in TYPES):
             self.generic_visit(node)
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:

@@ -40,6 +40,8 @@ def made(source: str, **more: bool) -> set[str]:
         ("f(x)", {"pass"}),
         ("x: Literal[1] = a", set()),
         ("X = Literal['a', 'b']", set()),
+        ("X = tuple[str, int]", set()),
+        ("x = a[1, 2]", {"x = a[2, 2]", "x = a[0, 2]", "x = a[1, 3]", "x = a[1, 1]", "x = a[(2,)]", "x = a[(1,)]"}),
         ("x = f'{a[:9]}'", set()),
     ],
 )  # fmt: skip

@@ -91,6 +91,36 @@ def test_what_is_not_public_is_denied(address: str) -> None:
     assert denied(address)
 
 
+@pytest.mark.parametrize(
+    ("address", "what"),
+    [
+        ("0.0.0.0", "this host"),
+        ("10.0.0.1", "a private network"),
+        ("127.0.0.1", "loopback"),
+        ("255.255.255.255", "broadcast"),
+        ("255.255.255.254", "reserved"),
+        ("::", "this host"),
+        ("::1", "loopback"),
+        ("::2", "reserved"),
+        ("64:ff9b:1::1", "a translator's own network"),
+        ("100::1", "a black hole"),
+        ("100:0:0:1::1", "reserved"),
+        ("2001::1", "a tunnel (Teredo)"),
+        ("2001:2::1", "protocol assignments"),
+        ("fd12:3456::1", "a private network"),
+        ("fe80::1", "link-local"),
+        ("fec0::1", "a private network (site-local)"),
+        ("ff02::1", "multicast"),
+        ("fbff::1", "reserved"),
+        ("::ffff:127.0.0.1", "loopback"),
+        ("64:ff9b::7f00:1", "loopback"),
+    ],
+)
+def test_what_is_denied_is_called_by_its_name(address: str, what: str) -> None:
+    """The narrowest network that an address is in names it, so that whoever reads the refusal knows what was meant."""
+    assert denied(address) == what
+
+
 @pytest.mark.parametrize("address", OPEN.split())
 def test_what_is_public_is_not_denied(address: str) -> None:
     """The neighbours of each special network, and public addresses that are mapped or translated."""
