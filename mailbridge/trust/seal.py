@@ -41,8 +41,6 @@ class Sealer:
 
     def read(self, content: bytes, *, rcpt: str, now: datetime) -> Seal | None:
         """The seal on a mail for a recipient; None where there is none, or none of ours. Costs nothing without one."""
-        if not content.startswith(HEADER):
-            return None
         found = LINE.match(content)
         if found is None:
             return None
