@@ -123,12 +123,12 @@ class Dns:
             return self._keep(key, SHORTEST, ())
         except dns.resolver.NoAnswer:
             return self._keep(key, SHORTEST, ())
-        except (dns.name.LabelTooLong, dns.name.NameTooLong, dns.name.EmptyLabel, dns.name.BadEscape, UnicodeError):
+        except (dns.name.LabelTooLong, dns.name.NameTooLong, dns.name.EmptyLabel, dns.name.BadEscape, dns.name.IDNAException):
             return self._keep(key, LONGEST, ())
-        except (dns.exception.DNSException, OSError, TimeoutError, ValueError) as fault:
+        except (dns.exception.DNSException, OSError, ValueError) as fault:
             self._keep(key, self._failure, None)
             raise DnsUnavailable(f"no answer for {name}: {type(fault).__name__}") from None
-        ttl = min(max(float(answer.rrset.ttl if answer.rrset else 0), SHORTEST), LONGEST)
+        ttl = min(max(float(answer.rrset.ttl), SHORTEST), LONGEST)
         return self._keep(key, ttl, _bounded(text(record) for record in answer))
 
     def _keep(self, key: tuple[str, str], seconds: float, found: tuple[str, ...] | None) -> tuple[str, ...]:

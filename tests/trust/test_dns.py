@@ -42,8 +42,15 @@ def test_a_name_without_the_record_is_an_answer() -> None:
             resolver = Dns(timeout=timedelta(seconds=3), nameservers=[server.address])
             assert await resolver.txt("a.example") == ()
             assert await resolver.txt("b.example") == ()
-            assert await resolver.txt("x" * 70 + ".example") == ()
-            assert await resolver.txt("a..example") == ()
+            for name in (
+                "x" * 70 + ".example",
+                "x." * 130 + "example",
+                "a..example",
+                "a\\999.example",
+                "\udc80.example",
+                "\u200b.example",
+            ):
+                assert await resolver.txt(name) == (), name
             assert await resolver.addresses("a.example") == ("192.0.2.1",)
             assert await resolver.exchangers("a.example") == ()
 
@@ -258,3 +265,11 @@ def test_which_servers_are_asked(tmp_path: Path) -> None:
         ]
     resolver = Dns(timeout=timedelta(seconds=1), resolv_conf=str(tmp_path / "resolv.conf"))
     assert [str(one) for one in resolver._resolver.nameservers] == ["192.0.2.53"]
+
+
+@looped
+async def test_a_server_that_is_not_there_is_no_answer() -> None:
+    """Nobody listens: that is told in time, as silence is."""
+    resolver = Dns(timeout=timedelta(milliseconds=200), nameservers=["127.0.0.1:1"])
+    with pytest.raises(DnsUnavailable):
+        await resolver.txt("a.example")

@@ -158,3 +158,9 @@ def test_a_header_has_an_end() -> None:
 def test_what_follows_the_last_tag() -> None:
     """White space behind a last semicolon is none of the list."""
     assert raw.tags("a=b; \r\n ") == raw.tags("a=b;") == {"a": "b"}
+
+
+def test_the_headers_that_a_signature_lists() -> None:
+    """In lower case and in order, as often as they are listed; nothing between two colons is no header."""
+    assert raw.hosts_of("From:TO::Date:from:") == ("from", "to", "date", "from")
+    assert raw.hosts_of("") == ()
