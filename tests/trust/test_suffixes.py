@@ -51,7 +51,7 @@ def test_a_registrable_domain(host: str, expected: str | None) -> None:
         ("acme.co.uk", True),
         ("acme.公司.cn", True),
         ("index.html", False),
-        ("report.final", False),
+        ("report.pdf", False),
         ("com", False),
         ("test", False),
         ("", False),
