@@ -212,7 +212,10 @@ async def test_addresses_are_tried_in_turn_within_the_time() -> None:
         network = Noted(int(bound.address.rpartition(":")[2]), silent=("8.8.8.8",))
         stream = await Outward(of("8.8.8.8", PUBLIC), network).connect_tcp("one.example", 80, timeout=1)
         await stream.aclose()
-    assert network.asked == [("8.8.8.8", 80), (PUBLIC, 80)]
+        assert network.asked == [("8.8.8.8", 80), (PUBLIC, 80)]
+        stream = await Outward(of(PUBLIC), network).connect_tcp("one.example", 80)  # without any limit
+        await stream.aclose()
+    assert network.asked[2:] == [(PUBLIC, 80)]
 
 
 @looped
