@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpcore
@@ -17,7 +18,7 @@ from starlette.routing import Route
 
 from mailbridge.connections import Connections
 from mailbridge.core.secret import Secret
-from mailbridge.trust.dns import Dns
+from mailbridge.trust.dns import Dns, DnsUnavailable
 from mailbridge.trust.gmail import NotConfirmed, browser, confirm
 from mailbridge.trust.outward import Inward, Outward, OutwardTransport, Resolve, denied
 from mailbridge.web.server import serve_app
@@ -51,10 +52,12 @@ SPELLINGS = ("127.0.0.1", "2130706433", "0x7f.1", "0x7f000001", "127.1", "0177.0
 class Noted(httpcore.AsyncNetworkBackend):
     """A network where everybody's address is our server's, and where it is noted who was asked for."""
 
-    def __init__(self, port: int = 0, *, silent: Sequence[str] = ()) -> None:
+    def __init__(self, port: int = 0, *, silent: Sequence[str] = (), refusing: Sequence[str] = ()) -> None:
         self.asked: list[tuple[str, int]] = []
         self._port = port
         self._silent = silent
+        self._refusing = refusing
+        self.slept = 0.0
         self._real = Connections()
 
     async def connect_tcp(
@@ -67,6 +70,8 @@ class Noted(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         """Connect to our server; who is silent is waited for."""
         self.asked.append((host, port))
+        if host in self._refusing:
+            raise httpcore.ConnectError(f"{host} refuses")
         if host in self._silent:
             try:
                 async with asyncio.timeout(timeout):
@@ -74,6 +79,10 @@ class Noted(httpcore.AsyncNetworkBackend):
             except TimeoutError:
                 raise httpcore.ConnectTimeout from None
         return await self._real.connect_tcp("127.0.0.1", self._port, timeout)
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep no time, and note how long it should have been."""
+        self.slept += seconds
 
 
 def of(*addresses: str) -> Resolve:
@@ -226,16 +235,51 @@ async def test_no_address_and_no_answer_are_failures_like_any_other() -> None:
         await asyncio.Event().wait()
         return ()
 
-    async def fails(host: str) -> Sequence[str]:
-        raise OSError
+    def failing(fault: Exception) -> Resolve:
+        async def fails(host: str) -> Sequence[str]:
+            raise fault
 
-    for resolve, fault in ((of(), httpcore.ConnectError), (fails, httpcore.ConnectError), (never, httpcore.ConnectTimeout)):
+        return fails
+
+    for resolve, fault in (
+        (of(), httpcore.ConnectError),
+        (failing(OSError()), httpcore.ConnectError),
+        (failing(DnsUnavailable()), httpcore.ConnectError),
+        (failing(UnicodeError()), httpcore.ConnectError),
+        (never, httpcore.ConnectTimeout),
+    ):
         with pytest.raises(fault):
             await Outward(resolve, Noted()).connect_tcp("one.example", 80, timeout=0.05)
     with pytest.raises(httpcore.ConnectTimeout):
         await Outward(of("8.8.8.8", PUBLIC), Noted(silent=("8.8.8.8", PUBLIC))).connect_tcp("one.example", 80, timeout=0.1)
     with pytest.raises(Inward):
         await Outward().connect_unix_socket("/run/any.sock")
+
+
+@looped
+async def test_an_address_that_refuses_leaves_the_next_one() -> None:
+    """The next is asked; where all refuse, that is the failure."""
+    async with serve_app(Starlette(routes=[Route("/", _page)]), listen="127.0.0.1:0") as bound:
+        network = Noted(int(bound.address.rpartition(":")[2]), refusing=("8.8.8.8", "1.1.1.1"))
+        stream = await Outward(of("8.8.8.8", PUBLIC), network).connect_tcp("one.example", 80, timeout=5)
+        await stream.aclose()
+        with pytest.raises(httpcore.ConnectError, match=r"1\.1\.1\.1 refuses"):
+            await Outward(of("8.8.8.8", "1.1.1.1"), network).connect_tcp("one.example", 80, timeout=5)
+    assert [host for host, _ in network.asked] == ["8.8.8.8", PUBLIC, "8.8.8.8", "1.1.1.1"]
+
+
+@looped
+async def test_waiting_is_the_networks_own() -> None:
+    """What httpcore waits between two tries it waits as without the check."""
+    network = Noted()
+    await Outward(network=network).sleep(7.0)
+    assert network.slept == 7.0
+
+
+def test_the_environment_names_no_certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whom TLS trusts is not said by a variable that somebody has set for another program."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
+    OutwardTransport()
 
 
 async def _page(_: Request) -> Response:
