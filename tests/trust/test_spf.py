@@ -56,13 +56,16 @@ ZONE: dict[tuple[str, str], list[str]] = {
     ("nearly-void.example", "TXT"): ["v=spf1 a:v1.example a:v2.example ip4:192.0.2.7"],
     ("exchangers.example", "TXT"): ["v=spf1 mx ip4:192.0.2.7"],
     ("exchangers.example", "MX"): [f"{number} a.example." for number in range(11)],
+    ("ten.example", "TXT"): ["v=spf1 mx -all"],
+    ("ten.example", "MX"): [f"{number} h{number}.example." for number in range(10)],
+    **{(f"h{number}.example", "A"): [f"192.0.2.{number}"] for number in range(10)},
     ("lookups.example", "TXT"): ["v=spf1 " + "a:range.a.example " * 11 + "ip4:192.0.2.7"],
     ("nearly-lookups.example", "TXT"): ["v=spf1 " + "a:range.a.example " * 10 + "ip4:192.0.2.7"],
     ("range.a.example", "A"): ["198.51.100.1"],
     ("include-fail.example", "TXT"): ["v=spf1 include:all-redirect.example ip4:192.0.2.7"],
     ("tab.example", "TXT"): ["v=spf1\tip4:192.0.2.7"],
     ("spf2.example", "TXT"): ["v=spf10 +all"],
-    ("gmail.com", "TXT"): ["v=spf1 redirect=_spf.google.com"],
+    ("gmail.com", "TXT"): ["v=spf1 ip4:203.0.113.9 redirect=_spf.google.com"],
     ("_spf.google.com", "TXT"): ["v=spf1 ip4:192.0.2.0/24 ~all"],
 }
 
@@ -120,6 +123,8 @@ CASES = [
     ("void.example", "192.0.2.7", "permerror"),
     ("nearly-void.example", "192.0.2.7", "pass"),
     ("exchangers.example", "192.0.2.7", "permerror"),
+    ("ten.example", "192.0.2.9", "pass"),
+    ("ten.example", "192.0.2.10", "fail"),
     ("lookups.example", "192.0.2.7", "permerror"),
     ("nearly-lookups.example", "192.0.2.7", "pass"),
     ("include-fail.example", "192.0.2.7", "pass"),
@@ -241,3 +246,17 @@ def test_a_server_failure_is_no_answer() -> None:
                 await spf.check(ENVELOPE, rcpt=RCPT, peer="192.0.2.7", accounts=("ann@gmail.com",), dns=resolver)
 
     asyncio.run(go())
+
+
+def test_the_account_in_an_envelope() -> None:
+    """The one that forwards to this recipient, however that is written; none in another envelope."""
+    assert spf.forwarding_account(ENVELOPE, rcpt="Codes@BRIDGE.example") == "ann@gmail.com"
+    assert spf.forwarding_account(ENVELOPE, rcpt="other@bridge.example") == ""
+    for mail_from in ("", "ann@gmail.com", "ann+caf_=@gmail.com"):
+        assert spf.forwarding_account(mail_from, rcpt=RCPT) == ""
+
+
+def test_either_of_the_services_policies_is_enough() -> None:
+    """A server that only the second of Google's own domains names is Google's as well."""
+    assert isinstance(check(ENVELOPE, "203.0.113.9", ("ann@gmail.com",)), Proven)
+    assert isinstance(check(ENVELOPE, "203.0.113.10", ("ann@gmail.com",)), Unproven)
