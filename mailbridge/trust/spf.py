@@ -132,8 +132,8 @@ async def evaluate(domain: str, address: Address, dns: Resolver) -> str:
         DnsUnavailable: RFC 7208's temperror.
     """
     name = domain.rstrip(".")
-    if not _is_name(name) or "." not in name:
-        return "none"  # 4.3
+    if "." not in name:
+        return "none"  # 4.3; a name that cannot be has no policy either
     try:
         return await _evaluate(name.lower(), _plain(address), dns, _Budget())
     except Malformed:
