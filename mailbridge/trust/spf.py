@@ -135,7 +135,7 @@ async def evaluate(domain: str, address: Address, dns: Resolver) -> str:
     if "." not in name:
         return "none"  # 4.3; a name that cannot be has no policy either
     try:
-        return await _evaluate(name.lower(), _plain(address), dns, _Budget())
+        return await _evaluate(name, _plain(address), dns, _Budget())
     except Malformed:
         return "permerror"
 
@@ -146,7 +146,8 @@ async def _evaluate(domain: str, address: Address, dns: Resolver, budget: _Budge
         raise Malformed
     if not records:
         return "none"
-    policy = parse(records[0])
+    (record,) = records
+    policy = parse(record)
     for mechanism in policy.mechanisms:
         if await _matches(mechanism, domain, address, dns, budget):
             return mechanism.result

@@ -66,6 +66,8 @@ ZONE: dict[tuple[str, str], list[str]] = {
     ("tab.example", "TXT"): ["v=spf1\tip4:192.0.2.7"],
     ("spf2.example", "TXT"): ["v=spf10 +all"],
     ("localhost", "TXT"): ["v=spf1 +all"],
+    ("bare.example", "TXT"): ["v=spf1 ip4:192.0.2.0/24"],
+    ("circle.example", "TXT"): ["v=spf1 redirect=circle.example"],
     ("gmail.com", "TXT"): ["v=spf1 ip4:203.0.113.9 ~all"],
     ("_spf.google.com", "TXT"): ["v=spf1 ip4:192.0.2.0/24 ~all"],
 }
@@ -132,6 +134,9 @@ CASES = [
     ("tab.example", "192.0.2.7", "none"),
     ("spf2.example", "192.0.2.7", "none"),
     ("localhost", "192.0.2.7", "none"),
+    ("bare.example", "192.0.2.7", "pass"),
+    ("bare.example", "198.51.100.7", "neutral"),
+    ("circle.example", "192.0.2.7", "permerror"),
     ("localhost.", "192.0.2.7", "none"),
     ("Plain.Example.", "192.0.2.7", "pass"),
     ("a..example", "192.0.2.7", "none"),
