@@ -10,7 +10,6 @@ the result is a permerror, which is no pass.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -33,7 +32,6 @@ MAX_VOID = 2
 """Questions without an answer, in one evaluation (4.6.4)."""
 
 MAX_EXCHANGERS = 10
-LABEL = re.compile(r"[!-\-/-~]{1,63}")
 Address = IPv4Address | IPv6Address
 
 
@@ -175,11 +173,11 @@ async def _matches(mechanism: Mechanism, domain: str, address: Address, dns: Res
                 raise Malformed
             return result == "pass"
         case "exists":
-            return bool(budget.answered(await _addresses(target, 4, dns)))
+            return bool(budget.answered(await _addresses(target, dns, is_six=False)))
         case "a":
             return await _is_host(target, mechanism, address, dns, budget)
         case "mx":
-            hosts = budget.answered(await dns.exchangers(target) if _is_name(target) else ())
+            hosts = budget.answered(await dns.exchangers(target))
             if len(hosts) > MAX_EXCHANGERS:
                 raise Malformed
             for host in hosts:
@@ -191,28 +189,22 @@ async def _matches(mechanism: Mechanism, domain: str, address: Address, dns: Res
 
 
 async def _is_host(host: str, mechanism: Mechanism, address: Address, dns: Resolver, budget: _Budget) -> bool:
-    length = mechanism.four if address.version == 4 else mechanism.six
-    found = budget.answered(await _addresses(host, address.version, dns))
+    is_six = isinstance(address, IPv6Address)
+    length = mechanism.six if is_six else mechanism.four
+    found = budget.answered(await _addresses(host, dns, is_six=is_six))
     return any(address in ip_network(f"{one}/{length}", strict=False) for one in found)
 
 
-async def _addresses(host: str, version: int, dns: Resolver) -> tuple[str, ...]:
+async def _addresses(host: str, dns: Resolver, *, is_six: bool) -> tuple[str, ...]:
     """A host's addresses of one version."""
-    if not _is_name(host):
-        return ()
-    return tuple(one for one in await dns.addresses(host) if (":" in one) == (version == 6))
+    return tuple(one for one in await dns.addresses(host) if (":" in one) == is_six)
 
 
 def _expanded(domain: str) -> str:
     """A domain-spec as a name; macros are for senders' own bookkeeping, and none that decides is taken."""
     if "%" in domain:
         raise Malformed
-    return domain.lower().rstrip(".")
-
-
-def _is_name(name: str) -> bool:
-    """Whether DNS can be asked for it."""
-    return len(name) <= 253 and all(LABEL.fullmatch(label) for label in name.rstrip(".").split("."))
+    return domain
 
 
 def _plain(address: Address) -> Address:
