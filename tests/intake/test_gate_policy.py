@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from mailbridge.config import settings as s
-from mailbridge.intake.gate import Policy, policy_of
+from mailbridge.intake.gate import CHECKS, KEYS, Policy, policy_of
+from mailbridge.metrics import HELD_CHECKS
 from tests.peers.judging import Bench, Post
 from tests.trust.mails import mail
 
@@ -101,3 +102,8 @@ def test_what_the_gate_would_ask(rcpt: str, sender: str, sentence: str) -> None:
     )
     understood = Bench(settings).understand(Post(content=mail(sender=sender), rcpts=(rcpt,)))
     assert policy_of(settings, is_practice=False).asked(understood.addressed[0], understood, "code") == sentence
+
+
+def test_the_checks_that_are_counted_are_the_gates() -> None:
+    """The metrics know every check that the gate has, and each has a key that changes it."""
+    assert HELD_CHECKS == CHECKS == tuple(KEYS)
