@@ -204,6 +204,9 @@ def test_a_listed_accounts_forward_is_a_proof() -> None:
         assert isinstance(found, Proven)
         assert found.covers("ann@gmail.com")
         assert not found.covers("bob@gmail.com")
+        assert found.sure == found.named
+        assert found.is_form_signed  # it came as the account has got it
+        assert found.warning == ""
 
 
 @pytest.mark.parametrize(
