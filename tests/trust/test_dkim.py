@@ -352,6 +352,12 @@ def test_a_key_of_512_bits_is_refused() -> None:
     assert "512 bits" in found
 
 
+def test_a_mail_without_an_author_has_no_signature_of_his(now: datetime) -> None:
+    """Without exactly one From nobody's signature is looked at, and that is the reason."""
+    found = check(signer.dkim(mail(), "acme.example"), now, sender="")
+    assert found == Unproven(by="dkim", why="the mail has not exactly one From address")
+
+
 def test_silence_of_dns_is_no_answer(now: datetime) -> None:
     """A key that cannot be looked up is neither a proof nor the lack of one."""
 
