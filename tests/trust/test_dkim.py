@@ -232,6 +232,9 @@ def test_domains_of_one_organization() -> None:
         ("notacme.example", "acme.example", False),
         ("acme.example.evil.example", "acme.example", False),
         ("mine.github.io", "yours.github.io", False),
+        ("s3.amazonaws.com", "elb.amazonaws.com", False),
+        ("co.uk", "co.uk", True),
+        ("localhost", "localhost", True),
     ):
         assert dkim.is_aligned(domain, author) is expected, (domain, author)
 
