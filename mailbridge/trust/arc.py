@@ -69,8 +69,7 @@ async def check(
         return Unproven(by="arc", why=why)
     found: dict[str, keys.Key] = {}
     for one in (tag for hop in chain for tag in hop[:2]):
-        selector, domain = one["s"], one["d"].lower()
-        key = await keys.find(selector, domain, dns)
+        key = await keys.find(one["s"], one["d"], dns)
         if isinstance(key, str):
             return Unproven(by="arc", why=key)
         found[key.name] = key

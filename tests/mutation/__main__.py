@@ -49,7 +49,7 @@ def examine(module: Module, options: argparse.Namespace) -> int:
     source = module.file.read_bytes()
     every = mutants_of(source, with_regexes=options.regex)
     reasons = explained.read(module.name)
-    gone = explained.gone(reasons, mutants_of(source, with_regexes=True), source)
+    gone = explained.gone_from(reasons, source)
     chosen = [one for one in every if options.only in ("", one.where, str(one.line(source)))]
     if options.sample and options.sample < len(chosen):
         chosen = sorted(random.Random(options.seed).sample(chosen, options.sample), key=lambda one: one.start)
