@@ -11,6 +11,7 @@ import argparse
 import os
 import random
 import sys
+import tempfile
 import time
 import tomllib
 from collections import Counter
@@ -110,13 +111,17 @@ def main() -> int:
     parser.add_argument("--verbose", action="store_true", help="every mutant, and the test that noticed")
     options = parser.parse_args()
     os.chdir(ROOT)
+    chosen = modules(options.modules, options.tests, options.without)
     left = 0
-    for module in modules(options.modules, options.tests, options.without):
-        try:
-            left += examine(module, options)
-        except (TestsFail, ValueError) as fault:
-            _say(f"{module.file}: {fault}")
-            return 2
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        # What the mutants import is compiled once, and not by each of them: that is most of their time.
+        sys.dont_write_bytecode, sys.pycache_prefix = False, folder
+        for module in chosen:
+            try:
+                left += examine(module, options)
+            except (TestsFail, ValueError) as fault:
+                _say(f"{module.file}: {fault}")
+                return 2
     return 1 if left else 0
 
 
