@@ -227,7 +227,7 @@ def _is_dmarc_pass(results: str, sender: str) -> bool:
     verdicts = [one.lower() for one in DMARC.findall(text)]
     named = HEADER_FROM.findall(text)
     domain = sender.rpartition("@")[2].lower()
-    return text != "" and verdicts == ["pass"] and bool(named) and all(one.lower().rstrip(".") == domain for one in named)
+    return verdicts == ["pass"] and bool(named) and all(one.lower().rstrip(".") == domain for one in named)
 
 
 def is_from_authors_server(results: list[str], domain: str) -> bool:
