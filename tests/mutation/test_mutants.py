@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -177,6 +179,15 @@ def test_an_explanation_outlives_other_changes_and_not_its_line(tmp_path: Path) 
     (tmp_path / "m.toml").write_text(explained.entry(place))
     with pytest.raises(ValueError, match="not explained"):
         explained.read("m", tmp_path)
+
+
+def test_a_module_may_be_imported_by_the_tests_of_the_one_before() -> None:
+    """Each is mutated apart, so that what one of them has imported is not in the way of the next."""
+    files = ("mailbridge/trust/recipients.py", "mailbridge/trust/dates.py")
+    command = [sys.executable, "-m", "tests.mutation", *files, "--sample", "1", "--jobs", "1"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(f"{file}: 1 mutants" in done.stdout for file in files)
 
 
 def test_every_explanation_fits_its_module() -> None:
