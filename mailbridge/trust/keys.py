@@ -32,7 +32,7 @@ class Key:
 
     name: str
     public: RSAPublicKey | Ed25519PublicKey
-    is_strict: bool = False
+    is_strict: bool
     """The key's ``t=s``: ``i=`` must be of the domain itself (RFC 6376 3.6.1)."""
 
     def speaks_for(self, signature: Mapping[str, str]) -> bool:

@@ -62,8 +62,14 @@ def gone(explained: Collection[Place], mutants: Collection[Mutant], source: byte
 
 def gone_from(explained: Collection[Place], source: bytes) -> list[Place]:
     """Entries that fit no mutant of a source, those of its patterns included, of which there are very many."""
-    left = gone(explained, mutants_of(source), source)
-    return gone(left, mutants_of(source, with_regexes=True), source) if left else []
+    left = list(explained)
+    for with_regexes in (False, True):
+        wanted = set(left)
+        there = mutants_of(source, with_regexes=with_regexes, is_wanted=lambda one: place_of(one, source) in wanted)  # noqa: B023
+        left = gone(left, there, source)
+        if not left:
+            break
+    return left
 
 
 def entry(place: Place) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 FLIPS: dict[type[ast.cmpop], tuple[str, ...]] = {
@@ -82,8 +82,11 @@ class Mutant:
         return old, new
 
 
-def mutants_of(source: bytes, *, with_regexes: bool = False) -> tuple[Mutant, ...]:
-    """Every mutant of a module that compiles and differs, in the order of the source. ``with_regexes`` adds those of patterns.
+def mutants_of(
+    source: bytes, *, with_regexes: bool = False, is_wanted: Callable[[Mutant], bool] | None = None
+) -> tuple[Mutant, ...]:
+    """Every mutant of a module that compiles and differs, in the order of the source. ``with_regexes`` adds those of patterns;
+    ``is_wanted`` chooses before anything is compiled, which takes long.
 
     Raises:
         SyntaxError: the source is none.
@@ -93,6 +96,8 @@ def mutants_of(source: bytes, *, with_regexes: bool = False) -> tuple[Mutant, ..
     found: dict[bytes, Mutant] = {}
     plain = ast.dump(ast.parse(source))
     for one in sorted(visitor.found, key=lambda one: (one.start, one.end, one.text)):
+        if is_wanted is not None and not is_wanted(one):
+            continue
         mutated = one.applied(source)
         try:
             is_other = ast.dump(ast.parse(mutated)) != plain

@@ -14,10 +14,10 @@ from tests.mutation.mutants import mutants_of
 from tests.mutation.running import Module, Runner
 
 
-def made(source: str, **more: bool) -> set[str]:
+def made(source: str, *, with_regexes: bool = False) -> set[str]:
     """The mutants of one line's module, as their texts."""
     octets = source.encode()
-    return {one.applied(octets).decode().rstrip("\n") for one in mutants_of(octets, **more)}
+    return {one.applied(octets).decode().rstrip("\n") for one in mutants_of(octets, with_regexes=with_regexes)}
 
 
 @pytest.mark.parametrize(
