@@ -14,6 +14,11 @@ from tests.peers import signer
 from tests.peers.zone import Zone
 
 NAME = "s1._domainkey.acme.example"
+UNKNOWN = bytes.fromhex("300b300506032a030403020000")
+"""A key by an algorithm that nobody has (1.2.3.4)."""
+
+WRAPPED = signer.edwards_key().public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+"""An Ed25519 key in the form in which RSA's are published."""
 
 
 def record(bits: int = 2_048, exponent: int = 65_537, *, more: str = "", version: str = "v=DKIM1; ") -> str:
@@ -62,6 +67,10 @@ def test_keys_of_good_and_of_poor_sizes(bits: int, warning: str) -> None:
         ("v=DKIM1", "is revoked"),
         ("v=DKIM1; p=AA=A", "is malformed"),
         ("v=DKIM1; p", "is malformed"),
+        (record().replace("p=", "p=!"), "is malformed"),
+        ("v=DKIM1; p=AAAA", "is malformed"),
+        (f"v=DKIM1; p={b64encode(UNKNOWN).decode()}", "is malformed"),
+        (f"v=DKIM1; p={b64encode(WRAPPED).decode()}", "is no RSA key"),
     ],
 )
 def test_records_that_hold_no_key_to_use(text: str, why: str) -> None:
