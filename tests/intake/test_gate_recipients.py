@@ -116,6 +116,7 @@ async def test_who_needs_no_telling_apart() -> None:
     assert await outcome(bench(), TOKEN, ANN, MALLORY, kind="link") == (ANN,)
     assert await outcome(bench(), TOKEN, MALLORY, kind="link") == ELSEWHERE
     assert await outcome(bench(), "anna@bridge.example", AUTHOR, MALLORY, sender=f"Anna <{AUTHOR}>") == (AUTHOR,)
+    assert await outcome(bench(accounts=(AUTHOR,)), BOUND, AUTHOR, MALLORY, sender=f"Anna <{AUTHOR}>") == (ANN,)
     assert await outcome(bench(), BOUND, ANN, MALLORY) == SEVERAL
 
 
