@@ -327,6 +327,11 @@ async def test_a_proof_that_is_for_one_recipient_is_not_the_others() -> None:
         envelope = Post(content=bare, rcpts=order, mail_from="ann+caf_=codes=bridge.example@gmail.com")
         found = dict(zip(order, await one.judge(envelope), strict=True))
         assert [isinstance(found[rcpt], Passed) for rcpt in rcpts] == [True, False, False]
+        sealed = signer.arc(bare, "google.com", results=PASS, instance=1)
+        ours = tuple(rcpt for rcpt in order if rcpt.endswith("@bridge.example"))
+        envelope = Post(content=sealed, rcpts=ours, mail_from="ann+caf_=codes=bridge.example@gmail.com")
+        found = dict(zip(ours, await bench().judge(envelope), strict=True))
+        assert [isinstance(found[rcpt], Passed) for rcpt in rcpts[::2]] == [True, False]
 
 
 @looped
@@ -352,5 +357,9 @@ async def test_a_mailboxs_server_is_heard_where_it_is_named_and_signatures_are_t
         assert ("authres" in checks(found)) is is_heard, trust
         (found,) = await named.judge(Post(content=mail(to=rcpt), rcpts=(rcpt,)))
         assert "authres" not in checks(found)
+    top = b"Authentication-Results: mx.corp.example; dmarc=pass header.from=acme.example\r\n"
+    (found,) = await named.judge(Post(content=top + mail(to="arc@corp.example"), rcpts=("arc@corp.example",), ingress="imap"))
+    assert isinstance(found, Passed)
+    assert found.by == "authres"
     (found,) = await bench(imap=boxes).judge(Post(content=mail(), rcpts=("dkim@corp.example",), ingress="imap"))
     assert "authres" not in checks(found)
