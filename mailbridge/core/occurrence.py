@@ -26,8 +26,8 @@ class Queue:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrived:
     """A delivery is to be added. Needs all that wait of its sender and run, and the one of them, in whatever state, that was
-    received last, not in the future: that only where `is_under_way_long`. Where it `may_be_dated`: of its sender or domain and run
-    the one that was written last. Of a stranger: the newest of a
+    received last, not in the future: that only where `is_under_way_long`. Where it `may_be_dated`: one of its sender or domain
+    and run that `is_dated_after` it. Of a stranger: the newest of a
     known sender that lives. And all strangers' that wait."""
 
     draft: Draft

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Delivery, Doubtful, Ending, Lapsed, Outcome, Refused, State
-from mailbridge.dispatch.crew import Crew
+from mailbridge.dispatch.crew import Crew, is_known
 from mailbridge.metrics import Metrics
 from mailbridge.sinks import Sink
 from mailbridge.store import Outbox, Settlement, StoreUnavailable
@@ -104,23 +104,25 @@ class Dispatcher:
     @property
     def backlog(self) -> int:
         """How many claims wait for a sender."""
-        return sum(len(crew.claims) for crew in self._crews.values())
+        return sum(crew.waiting for crew in self._crews.values())
 
     def offer(self, claims: Sequence[Claim]) -> None:
         """Queue claims for the senders of their target; where there is no room for them, give them back to the store.
 
         A target that has more in the store than fits here gets everything by way of the store until it has caught up, so
-        that what came first goes first.
+        that what came first goes first; a known sender's does not wait for strangers' there either.
         """
         for claim in claims:
             name = claim.delivery.draft.target
             name = name if name in self._crews else NOWHERE
-            if name in self._behind or len(self._crews[name].claims) >= ROOM:
+            crew = self._crews[name]
+            is_first = name not in self._behind or is_known(claim)
+            if not (is_first and crew.has_room(claim, ROOM)):
                 self._behind.add(name)
                 self._overflow.append(claim)
                 self._bell.set()
             else:
-                self._crews[name].add(claim)
+                crew.add(claim)
 
     def ring(self) -> None:
         """Look into the store now: something may have fallen due."""
@@ -151,8 +153,7 @@ class Dispatcher:
         while (self.backlog or self._busy or self._settling) and time.monotonic() < until:
             await asyncio.sleep(0.01)
         for crew in self._crews.values():
-            self._overflow += crew.claims
-            crew.claims.clear()
+            self._overflow += crew.withdraw()
         try:
             await self._give_back()
         except StoreUnavailable:
@@ -190,7 +191,7 @@ class Dispatcher:
             return
         try:
             await self._give_back()
-            busy = [name for name in self._behind if len(self._crews[name].claims) > ROOM - BATCH]
+            busy = [name for name in self._behind if self._crews[name].waiting > ROOM - BATCH]
             due = await self._outbox.claim(limit=BATCH, busy=busy)
         except StoreUnavailable as fault:
             log.warning("store unavailable", extra={"kind": fault.kind})
@@ -208,7 +209,7 @@ class Dispatcher:
         crew = self._crews[target.name]
         while True:
             claim = await crew.take()
-            if target.name in self._behind and len(crew.claims) == ROOM // 2:
+            if target.name in self._behind and crew.waiting == ROOM // 2:
                 self.ring()
             self._busy += 1
             try:

@@ -46,13 +46,13 @@ def least(rows: Mapping[int, Delivery], occurrence: Occurrence, now: datetime, *
 
 
 def _newer(rows: Mapping[int, Delivery], draft: Draft, received_at: datetime, now: datetime) -> list[Delivery]:
-    """Of the sender, the one that was received last; of the sender or the domain, the one that was written last."""
+    """Of the sender, the one that was received last; of the sender or the domain, one that was written well after it."""
     new = Delivery(id=NEW, draft=draft, state=State.PENDING, received_at=received_at, deadline=received_at + draft.lifetime)
     there = [row for row in rows.values() if row.received_at <= now]
     same = [row for row in there if supersedes(row.draft, draft) and new.written_at - row.written_at < APART]
     dated = [row for row in there if is_dated_after(row, new)]
     found = [max(same, key=lambda row: row.received_at)] if same and is_under_way_long(received_at, now) else []
-    return [*found, *([max(dated, key=lambda row: row.written_at)] if dated and may_be_dated(draft, now) else [])]
+    return [*found, *(dated[-1:] if may_be_dated(draft, now) else [])]
 
 
 def _known(rows: Mapping[int, Delivery], now: datetime) -> list[Delivery]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import apsw
 
 from mailbridge.clock import SteadyClock, to_micros
+from mailbridge.core.delivery import Standing
 from mailbridge.store import Arrival, Receipt
 from mailbridge.store.cipher import Cipher, new_uid, place
 from mailbridge.store.names import Names
@@ -22,6 +24,7 @@ from mailbridge.store.sqlite.queues import Queues
 from mailbridge.store.sqlite.readers import Readers
 from mailbridge.store.sqlite.retention import Retention
 from mailbridge.store.sqlite.rows import journal
+from mailbridge.store.sqlite.sites import SqliteSites, keep_proven
 from mailbridge.store.sqlite.vault import SqliteVault
 from mailbridge.store.sqlite.writer import Writer
 
@@ -52,6 +55,7 @@ class SqliteStore:
         self.vault = SqliteVault(writer=writer, readers=readers, cipher=cipher, clock=clock)
         self.mailboxes = SqliteMailboxes(writer=writer, readers=readers)
         self.entries = SqliteEntries(writer=writer, readers=readers, cipher=cipher, clock=clock)
+        self.sites = SqliteSites(writer=writer, readers=readers, clock=clock)
         self.names = Names(cipher.names_key)
         self._writer = writer
         self._readers = readers
@@ -80,13 +84,13 @@ class SqliteStore:
         now = self._clock.micros()
         if envelope.cursor is not None:
             keep_cursor(connection, envelope.cursor)
-            if envelope.is_owed and arrival.drafts:
+            if envelope.is_owed and arrival.is_pushed:
                 keep_owed(connection, envelope.cursor)
         fingerprint = self._cipher.digest(arrival.fingerprint)
         known = connection.execute("SELECT id FROM mail WHERE fingerprint = ?", (fingerprint,)).fetchone()
         if known is not None:
             journal(connection, now, "duplicate", known[0])
-            return Receipt(mail_id=known[0], is_duplicate=True, is_pushed=bool(arrival.drafts))
+            return Receipt(mail_id=known[0], is_duplicate=True, is_pushed=arrival.is_pushed)
         received = min(to_micros(envelope.received_at), now)
         uid, seal = new_uid(), self._cipher.seal
         connection.execute(
@@ -111,9 +115,17 @@ class SqliteStore:
         number: int = connection.last_insert_rowid()
         for line in dict.fromkeys(one.casefold() for one in arrival.identification.identifiers):
             connection.execute("INSERT INTO mail_identifier VALUES (?, ?)", (line, number))
+        keep_proven(connection, arrival, now)
         journal(connection, now, "stored", number)
-        claims, superseded = self._queues.add(connection, number, arrival.drafts, received, now, arrival.extraction.rule)
-        return Receipt(mail_id=number, claims=claims, superseded=superseded, is_pushed=bool(arrival.drafts))
+        if any(one.standing is Standing.FIRST_SEEN for one in arrival.drafts):
+            journal(connection, now, "first_seen", number, None, arrival.trust)
+        claims, superseded, held = self._queues.add(connection, number, arrival.drafts, received, now, arrival.extraction.rule)
+        if held:
+            told = tuple(f"{arrival.stranger}: {why}" for why in held)
+            facts = facts_of(replace(arrival, held=(*arrival.held, *told)))
+            connection.execute("UPDATE mail SET facts = ?, is_held = 1 WHERE id = ?", (facts, number))
+        is_pushed = arrival.is_pushed and not (held and not claims)
+        return Receipt(mail_id=number, claims=claims, superseded=superseded, is_pushed=is_pushed, held=held)
 
     async def sweep(self) -> datetime | None:
         """See `Store.sweep`."""
