@@ -13,10 +13,10 @@ import msgspec
 from mailbridge.config.checks import check
 from mailbridge.config.load import table
 from mailbridge.config.problems import ConfigError, Problem
-from mailbridge.config.settings import AddressSettings, ImapSettings, Section, Settings
+from mailbridge.config.settings import AddressSettings, ImapSettings, Section, SenderSettings, Settings
 from mailbridge.core.secret import Secret
 
-KINDS = ("address", "imap")
+KINDS = ("address", "imap", "sender")
 """The lists of tables that can be added to without a file."""
 
 
@@ -71,6 +71,8 @@ def name_of(section: Section) -> str:
         case AddressSettings():
             return section.rcpt
         case ImapSettings():
+            return section.label
+        case SenderSettings():
             return section.label
         case _:
             raise TypeError(f"{type(section).__name__} is no list of tables")

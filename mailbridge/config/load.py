@@ -37,7 +37,7 @@ TRUSTED_SECRETS = Path("/run/secrets")
 """Docker's secrets: their mode is the host's to choose, so it is not checked."""
 
 FIELDS: Mapping[str, Any] = msgspec.structs.asdict(Settings())
-TABLES = {"address", "imap", "target"}
+TABLES = {"address", "sender", "imap", "target"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -314,7 +314,9 @@ class _Desk:
             return
         if any(other.id > row.id and is_undone_by_a_retry(other) for other in self._rows.values()):
             return
-        if row.draft.standing is Standing.ASIDE or (row.draft.standing is Standing.FIRST_SEEN and self._known_living() is not None):
+        if row.draft.standing is Standing.ASIDE or (
+            row.draft.standing is Standing.FIRST_SEEN and self._known_living() is not None
+        ):
             return
         deadline = self._now + row.draft.lifetime
         self._change(row, Event.RETRY, deadline=deadline, blocked_until=None, is_overtaken=False)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, Protocol, assert_never
 
-from mailbridge.core.delivery import Draft
+from mailbridge.core.bound import Bound
+from mailbridge.core.delivery import Draft, Standing
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.identity import Identification
 from mailbridge.core.mail import Envelope
@@ -20,6 +21,7 @@ from mailbridge.intake.answer import Answer, Deferred, Full, Stored
 from mailbridge.intake.burst import Burst
 from mailbridge.intake.events import ConfirmationRequest, Events
 from mailbridge.intake.gate import KEYS, Failure, Held, Judge, Judgement, Passed, Undecided
+from mailbridge.intake.strangers import Introduction, introduced_by_hand
 from mailbridge.intake.turns import Turns
 from mailbridge.intake.understand import Addressed, Understanding
 from mailbridge.metrics import Metrics
@@ -38,11 +40,18 @@ class _ProofUnavailable(Exception):  # noqa: N818  (an answer rather than an err
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Verdict:
-    """What the gate says of a whole mail: the recipients that may be pushed for, how it is known, and what failed."""
+    """What the gate says of a whole mail: the recipients that may be pushed for, how it is known, what failed, and who its sender is
+    for each of ``understood.addressed``."""
 
     understood: Understanding
     trust: str = ""
     failures: tuple[Failure, ...] = ()
+    introductions: tuple[Introduction, ...] = ()
+
+    @property
+    def domain(self) -> str:
+        """The registrable domain of its From, where that is proven."""
+        return next((one.domain for one in self.introductions if one.domain), "")
 
     @property
     def held(self) -> tuple[str, ...]:
@@ -153,14 +162,32 @@ class Intake:
         if understood.extraction.verdict is Verdict.CONFIRMATION:
             return await self._confirmed(envelope, understood)
         content, kind = self._content(understood)
-        if content is None or not any(entry.identification.identifiers for entry in understood.addressed):
+        has_content = content is not None or (understood.bound and seal is None)
+        if not has_content or not any(entry.identification.identifiers for entry in understood.addressed):
             return _Verdict(understood=understood)
         if seal is not None:
             trust = f"operator: released by hand, first came as mail {seal.mail_id}" if seal.mail_id else "operator: sent by hand"
-            return _Verdict(understood=understood, trust=trust)
+            introductions = tuple(introduced_by_hand(one.identification.identifiers, understood) for one in understood.addressed)
+            return _Verdict(understood=understood, trust=trust, introductions=introductions)
         self._events.on_recipient()  # DNS may take its time, and a connection too: both at once
+        if understood.bound:
+            verdict = await self._bound(envelope, understood)
+            if verdict is not None or content is None:
+                return verdict or _Verdict(understood=understood)
         judgements = await self._gate.judge(envelope, understood, kind)
         return _settled(envelope, understood, judgements)
+
+    async def _bound(self, envelope: Envelope, understood: Understanding) -> _Verdict | None:
+        """The verdict on the code that a mail binds to its own site; None where nothing proves that, and its words are read.
+
+        Raises:
+            _ProofUnavailable: DNS did not answer.
+        """
+        verdict = _settled(envelope, understood, await self._gate.judge(envelope, understood, "code"))
+        bound = next((one.bound for one in verdict.introductions if one.bound is not None), None)
+        if bound is None:
+            return None
+        return replace(verdict, understood=replace(verdict.understood, extraction=_extracted(bound, understood.extraction)))
 
     async def _confirmed(self, envelope: Envelope, understood: Understanding) -> _Verdict:
         """A forwarding confirmation keeps its link only where Google has signed it."""
@@ -179,30 +206,38 @@ class Intake:
     def _arrival(self, envelope: Envelope, verdict: _Verdict, seal: Seal | None) -> Arrival:
         understood = verdict.understood
         identification = _merge(entry.identification for entry in understood.addressed)
+        drafts = tuple(self._drafts(understood, envelope, verdict.introductions))
+        is_pushed = any(one.standing is not Standing.ASIDE for one in drafts)
+        apart = _apart(verdict, seal, is_pushed=is_pushed)
         return Arrival(
             envelope=envelope,
-            fingerprint=fingerprint(envelope, understood, identification.identifiers, apart=_apart(verdict, seal)),
+            fingerprint=fingerprint(envelope, understood, identification.identifiers, apart=apart),
             subject=understood.subject,
             sender=understood.sender,
             message_id=understood.message_id,
             extraction=understood.extraction,
             identification=identification,
             defects=understood.defects,
-            drafts=tuple(self._drafts(understood, envelope)),
+            drafts=drafts,
             trust=verdict.trust,
             held=verdict.held,
+            domain=verdict.domain,
+            stranger=f"stranger ({KEYS['stranger']})",
         )
 
-    def _drafts(self, understood: Understanding, envelope: Envelope) -> Iterable[Draft]:
+    def _drafts(self, understood: Understanding, envelope: Envelope, introductions: Sequence[Introduction]) -> Iterable[Draft]:
         content, kind = self._content(understood)
         if content is None:
             return
         lifetime = self._lifetime(understood.extraction, envelope)
         seen = set()
-        for entry in understood.addressed:
+        for entry, who in zip(understood.addressed, introductions, strict=bool(introductions)):
             if entry.is_held:
                 continue
             for identifier in entry.identification.identifiers:
+                if identifier not in who.standings:
+                    continue
+                tags = entry.recipient if identifier not in who.untagged else _UNTAGGED
                 for target in self._policy().routes.targets(identifier):
                     if (target, identifier) in seen:
                         continue
@@ -214,9 +249,12 @@ class Intake:
                         content=content,
                         sender=understood.sender,
                         lifetime=lifetime,
-                        workflow_run_id=entry.recipient.workflow_run_id,
-                        workflow_id=entry.recipient.workflow_id,
-                        task_id=entry.recipient.task_id,
+                        workflow_run_id=tags.workflow_run_id,
+                        workflow_id=tags.workflow_id,
+                        task_id=tags.task_id,
+                        standing=who.standings[identifier],
+                        domain=who.domain,
+                        written_at=who.written_at,
                     )
 
     def _content(self, understood: Understanding) -> tuple[Secret | None, Kind]:
@@ -236,6 +274,11 @@ class Intake:
         at = arrival.envelope.received_at
         for check in {failure.check for failure in verdict.failures}:
             self._metrics.held(check)
+        if any(one.standing is Standing.FIRST_SEEN for one in arrival.drafts) and not receipt.held:
+            self._metrics.first_seen()
+        for why in receipt.held:
+            self._metrics.held("stranger")
+            log.warning("mail held: %s", why, extra={"mail": receipt.mail_id, "failed": "stranger", "keys": KEYS["stranger"]})
         if verdict.failures:
             log.warning(
                 "mail held for want of proof",
@@ -271,6 +314,25 @@ class Intake:
         )
 
 
+_UNTAGGED = Recipient(rcpt="")
+
+
+def _extracted(bound: Bound, found: Extraction) -> Extraction:
+    """A code that the mail binds to its site, as what is found in it. How long it lives is as its words say, if they tell of it."""
+    where = "the last line" if bound.place == "body" else f"the header {bound.place}"
+    is_same = found.value == bound.code
+    return Extraction(
+        verdict=Verdict.CODE,
+        value=bound.code,
+        displayed=bound.code,
+        rule="bound",
+        lifetime=found.lifetime if is_same else None,
+        expires_at=found.expires_at if is_same else None,
+        confidence=1.0,
+        reason=f"{where} binds it to {bound.host}",
+    )
+
+
 def _unreadable(envelope: Envelope) -> Understanding:
     return Understanding(
         extraction=Extraction(verdict=Verdict.UNREADABLE, reason="the parser did not finish with it within its limits"),
@@ -288,38 +350,50 @@ def _settled(envelope: Envelope, understood: Understanding, judgements: Sequence
     addressed: list[Addressed] = []
     failures: list[Failure] = []
     told: dict[str, None] = {}
+    introductions: list[Introduction] = []
     for entry, judgement in zip(understood.addressed, judgements, strict=True):
         match judgement:
             case Passed():
                 addressed.append(replace(entry, identification=judgement.identification))
+                introductions.append(judgement.introduction)
+                failures += [Failure(check=check, why=why) for check, why in judgement.introduction.failures]
                 told[f"{judgement.by}: {judgement.detail}"] = None
+                if judgement.introduction.note:
+                    told[judgement.introduction.note] = None
                 if judgement.warning:
                     told[f"warning: {judgement.warning}"] = None
             case Held():
                 addressed.append(replace(entry, is_held=True))
+                introductions.append(Introduction())
                 failures += judgement.failures
             case Undecided():
                 if envelope.can_wait:
                     raise _ProofUnavailable(judgement.reason)
                 addressed.append(replace(entry, is_held=True))
+                introductions.append(Introduction())
                 failures.append(Failure(check="dkim", why=judgement.reason))
             case _:
                 assert_never(judgement)
-    return _Verdict(understood=replace(understood, addressed=tuple(addressed)), trust="; ".join(told), failures=tuple(failures))
+    return _Verdict(
+        understood=replace(understood, addressed=tuple(addressed)),
+        trust="; ".join(told),
+        failures=tuple(failures),
+        introductions=tuple(introductions),
+    )
 
 
-def _apart(verdict: _Verdict, seal: Seal | None) -> str:
+def _apart(verdict: _Verdict, seal: Seal | None, *, is_pushed: bool) -> str:
     """What sets a mail apart from its own copy: one that was held must not make a duplicate of the one that is proven."""
     if seal is not None and seal.mail_id:
         return f"released {seal.mail_id}"
-    return "held" if verdict.failures and not verdict.trust else ""
+    return "held" if verdict.failures and not is_pushed else ""
 
 
 def fingerprint(envelope: Envelope, understood: Understanding, identifiers: tuple[str, ...], *, apart: str = "") -> str:
     """The same for the same mail by whatever door, and for no other; ``apart`` sets copies of one mail apart.
 
-    Message-ID, identifiers and what was found in it; without a Message-ID the octets of the body, the subject and the sender,
-    since the trace headers above them differ from door to door.
+    Message-ID, identifiers and what was found in it; without a Message-ID the octets of the body, the Date and the author, since
+    the trace headers above them differ from door to door.
     """
     parts = [",".join(sorted(identifiers or envelope.rcpt_to)), *([apart] if apart else [])]
     if understood.message_id:
@@ -328,7 +402,7 @@ def fingerprint(envelope: Envelope, understood: Understanding, identifiers: tupl
         tail = b""
     else:
         head, separator, body = envelope.content.partition(b"\r\n\r\n")
-        parts += [understood.sender, understood.subject]
+        parts += [understood.sender, understood.written_at.isoformat() if understood.written_at else understood.subject]
         tail = body if separator else head
     digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass"))
     digest.update(b"\0" + tail)
@@ -354,7 +428,7 @@ def _merge(identifications: Iterable[Identification]) -> Identification:
 def _outcome(arrival: Arrival, receipt: Receipt) -> str:
     if receipt.is_duplicate:
         return "duplicate"
-    if arrival.drafts:
+    if arrival.is_pushed and not receipt.held:
         return str(arrival.extraction.verdict) if arrival.extraction.verdict.is_pushed else "body"
     if arrival.held:
         return "held"

@@ -6,12 +6,15 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
+from mailbridge.core.bound import Bound, bound_codes
 from mailbridge.core.confirmation import Confirmation, gmail_confirmation
 from mailbridge.core.extract import extract
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.identity import WRITTEN, Identification, identify
 from mailbridge.core.mail import Message
+from mailbridge.core.notice import notice
 from mailbridge.core.parse import parse
 from mailbridge.core.readings import others
 from mailbridge.core.recipients import Recipient
@@ -22,9 +25,13 @@ from mailbridge.intake.guide import Guide
 from mailbridge.intake.warmup import warm_ups
 from mailbridge.intake.wire import Request
 from mailbridge.trust.hosts import objection
+from mailbridge.trust.suffixes import registrable
 
 BODY_LIMIT = 65_536
 """Characters of a body that is pushed whole: above it Skyvern answers 400 (observed on 1.0.56)."""
+
+SHIPPED = "mailbridge/rules/"
+"""How the names of rule files begin that come with mailbridge."""
 
 ATTESTED = re.compile(rb"(?im)^(?:dkim-signature|arc-seal|authentication-results)[ \t]*:")
 MOST_READINGS = 10
@@ -51,7 +58,8 @@ class Understanding:
 
     ``link_objection`` is why the link must not be pushed, "" where it may: it leads where its rule says, or to the author's own
     domain, and every reader reads it alike. ``is_certain``: read by any other description that its body fits, the mail holds the
-    same. ``requester`` is the account that a forwarding confirmation asks for. ``timings`` are the seconds that parsing, extracting
+    same. ``bound`` are the codes that it binds to a site itself; ``notice`` is why it is a platform's notice of what a user wrote, ""
+    where it is none; ``ruled`` are the senders of the operator's rule that found its code; ``written_at`` is its Date. ``requester`` is the account that a forwarding confirmation asks for. ``timings`` are the seconds that parsing, extracting
     and resolving took.
     """
 
@@ -64,6 +72,10 @@ class Understanding:
     body: Secret | None = None
     link_objection: str = ""
     is_certain: bool = True
+    bound: tuple[Bound, ...] = ()
+    notice: str = ""
+    ruled: tuple[str, ...] = ()
+    written_at: datetime | None = None
     requester: str | None = None
     timings: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
@@ -79,6 +91,7 @@ class Understander:
         self._lifetime = guide.lifetime
         self._link_hosts = guide.link_hosts
         self._ruled = {rule.name: rule.link_hosts for rule in self._rules.rules if rule.is_link}
+        self._senders = {rule.name: rule.senders for rule in self._rules.rules if not rule.origin.startswith(SHIPPED)}
         self._with_body = guide.with_body
 
     def __call__(self, request: Request) -> Understanding:
@@ -100,6 +113,10 @@ class Understander:
             body=body,
             link_objection=self._objection(message, extraction),
             is_certain=self._is_certain(request, extraction, body),
+            bound=bound_codes(message),
+            notice=self._notice(message) if extraction.value is not None else "",
+            ruled=self._senders.get(extraction.rule or "", ()),
+            written_at=message.date,
             requester=confirmation.requester if confirmation else None,
             timings=(parsed - began, extracted - parsed, time.perf_counter() - extracted),
         )
@@ -146,6 +163,10 @@ class Understander:
             return ""
         named = self._ruled.get(extraction.rule or "", ())
         return objection(extraction.value.reveal(), message.sender, (*named, *self._link_hosts))
+
+    def _notice(self, message: Message) -> str:
+        own = registrable(message.sender.rpartition("@")[2])
+        return notice(message, list_domain=lambda domain: own is not None and registrable(domain) == own)
 
     def _mailbox(self, rcpt: str) -> Recipient:
         folded = rcpt.casefold()

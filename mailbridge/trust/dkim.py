@@ -29,6 +29,9 @@ OLDEST = timedelta(days=1)
 LARGE = 65_536
 """Octets from which verifying takes over 1 ms (measured), and so goes to a thread."""
 
+BOUND = ("otp-token", "one-time-code", "date")
+"""Headers that say the code and its site, and when it was written."""
+
 FORM = ("content-type", "content-transfer-encoding")
 """Headers that say how the body is read. MIME-Version changes nothing for us, and Content-Disposition can only hide a body."""
 
@@ -67,7 +70,7 @@ async def check(mail: RawMail, *, sender: str, signers: Mapping[str, frozenset[s
     found: Proven | None = None
     covered: set[str] = set()
     for signature in [one for one in signatures(mail) if one.domain in allowed][:MAX_SIGNATURES]:
-        adds = {*signature.covered} & {*RECIPIENTS, *FORM}
+        adds = {*signature.covered} & {*RECIPIENTS, *FORM, *BOUND}
         if found is not None and adds <= covered:
             continue
         one = await _one(mail, signature, dns=dns, now=now)
@@ -153,6 +156,9 @@ async def _one(mail: RawMail, signature: Signature, *, dns: Resolver, now: datet
         written=written,
         sure=author,
         is_form_signed={*FORM} <= {*signature.covered},
+        signed=frozenset(signature.covered),
+        signers=frozenset((domain,)),
+        dated_at=signed_date(signature.covered, mail),
         warning=key.warning(domain),
     )
 
@@ -160,7 +166,15 @@ async def _one(mail: RawMail, signature: Signature, *, dns: Resolver, now: datet
 def _both(one: Proven, other: Proven) -> Proven:
     """What two genuine signatures of one author say together."""
     named, written = one.named | other.named, one.written | other.written
-    return replace(one, named=named, written=written, is_form_signed=one.is_form_signed or other.is_form_signed)
+    return replace(
+        one,
+        named=named,
+        written=written,
+        is_form_signed=one.is_form_signed or other.is_form_signed,
+        signed=one.signed | other.signed,
+        signers=one.signers | other.signers,
+        dated_at=one.dated_at or other.dated_at,
+    )
 
 
 def refused(signature: Signature, mail: RawMail, *, now: datetime) -> str:

@@ -30,7 +30,9 @@ def least(rows: Mapping[int, Delivery], occurrence: Occurrence, now: datetime, *
         case Arrived(draft=draft, received_at=received_at):
             waiting = [row for row in unfinished if row.state is State.PENDING and row.draft.sender == draft.sender]
             shown |= {row.id: row for row in waiting if row.draft.workflow_run_id == draft.workflow_run_id}
-            shown |= {row.id: row for row in unfinished if row.state is State.PENDING and row.draft.standing is Standing.FIRST_SEEN}
+            shown |= {
+                row.id: row for row in unfinished if row.state is State.PENDING and row.draft.standing is Standing.FIRST_SEEN
+            }
             shown |= {row.id: row for row in _newer(rows, draft, received_at, now)}
             shown |= {row.id: row for row in _known(rows, now)}
         case Passed():

@@ -62,7 +62,9 @@ UNDONE = (
 )
 ONE = f"SELECT {DELIVERY} FROM delivery WHERE id = ?"  # noqa: S608
 NEXT_TARGET = "SELECT min(target) FROM delivery WHERE state = 'pending' AND due_at IS NOT NULL AND target > ?"
-DUE_LINES = "SELECT line FROM delivery WHERE target = ? AND standing = ? AND state = 'pending' AND due_at <= ? ORDER BY due_at LIMIT ?"
+DUE_LINES = (
+    "SELECT line FROM delivery WHERE target = ? AND standing = ? AND state = 'pending' AND due_at <= ? ORDER BY due_at LIMIT ?"
+)
 NEXT_DUE = "SELECT min(due_at) FROM delivery WHERE target = ? AND standing = ? AND state = 'pending' AND due_at IS NOT NULL"
 KNOWN_FIRST = (Standing.KNOWN, Standing.FIRST_SEEN)
 OVER_LINES = (

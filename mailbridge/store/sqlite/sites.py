@@ -56,8 +56,8 @@ def keep_proven(connection: apsw.Connection, arrival: Arrival, now: int) -> None
     for line in dict.fromkeys(one.identifier.casefold() for one in arrival.drafts):
         connection.execute(
             "INSERT INTO proven VALUES (?, ?, ?) ON CONFLICT (line, domain) DO UPDATE SET last_at = excluded.last_at"
-            f" WHERE last_at < excluded.last_at - {REMEMBERED}",
-            (line, arrival.domain, now),
+            " WHERE last_at < excluded.last_at - ?",
+            (line, arrival.domain, now, REMEMBERED),
         )
 
 
