@@ -36,6 +36,7 @@ from mailbridge.intake.confirming import Confirming
 from mailbridge.intake.door import Intake
 from mailbridge.intake.gate import Gate
 from mailbridge.masks import Masks
+from mailbridge.sinks.skyvern_pages import Login
 from mailbridge.store import StoreError, StoreUnavailable
 from mailbridge.store.sqlite import path_of
 from mailbridge.trust import gmail
@@ -302,6 +303,7 @@ async def _open_door(
         policy=lambda: live.now.gate,
         dns=dns or Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers),
         deadline=settings.trust.dns_timeout,
+        contacts=engine.contacts,
     )
     intake = Intake(
         reader=engine.pool,
@@ -311,6 +313,7 @@ async def _open_door(
         policy=lambda: live.now.intake,
         events=events,
         metrics=engine.metrics,
+        contacts=engine.contacts,
     )
     admission = Admission(
         is_ours=lambda rcpt: live.now.accepts(rcpt),
@@ -356,10 +359,22 @@ async def _follow_additions(here: Bridge) -> None:
 
 
 async def _learn(here: Bridge) -> None:
-    """Ask Skyvern now and then which identifiers its credentials expect, and push under those spellings."""
+    """Ask Skyvern now and then which identifiers its credentials expect, and for which sites, and push under those spellings.
+
+    The sites of a target that cannot be asked now stay as they were.
+    """
+    heard: dict[str, tuple[Login, ...]] = {}
     while True:
-        found = await here.engine.sink.identifiers()
-        if found is not None and found != here.live.now.guide.learned:
+        asked = await asyncio.gather(*(sink.logins() for sink in here.engine.sinks.values()))
+        heard |= {name: found for name, found in zip(here.engine.sinks, asked, strict=True) if found is not None}
+        logins = [one for listed in heard.values() for one in listed]
+        try:
+            await here.engine.contacts.learn(logins, is_whole=heard.keys() == here.engine.sinks.keys())
+        except StoreUnavailable as fault:
+            log.warning("sites not learned: the store is %s", fault.kind)
+        main = heard.get(next(iter(here.engine.sinks)))
+        found = tuple(dict.fromkeys(one.identifier for one in main or ()))
+        if main is not None and found != here.live.now.guide.learned:
             try:
                 await here.learn(found)
                 log.info("identifiers learned from Skyvern", extra={"count": len(found)})

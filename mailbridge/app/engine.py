@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from mailbridge.app.additions import additions
+from mailbridge.app.contacts import AppContacts
 from mailbridge.app.preparation import Prepared, prepare
 from mailbridge.app.snapshot import Live, snapshot
 from mailbridge.app.targets import Receiver, Served, guard, longest_grace, receiver_of, target_of, targets_of
@@ -29,6 +30,7 @@ from mailbridge.store.cipher import read_key
 from mailbridge.store.sqlite import key_path_of, open_sqlite
 from mailbridge.trust import dkim
 from mailbridge.waiting import Waiting
+from mailbridge.web.pull import Ids
 
 log = logging.getLogger("mailbridge.app")
 
@@ -55,8 +57,8 @@ class Flush:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """What runs whether or not mail comes in. ``sink`` is the main target's; ``receiver`` the practice receiver,
-    while there is no key for a real target."""
+    """What runs whether or not mail comes in. ``sink`` is the main target's, ``sinks`` are all by their targets' names; ``receiver`` the
+    practice receiver, while there is no key for a real target."""
 
     clock: SteadyClock
     metrics: Metrics
@@ -68,6 +70,8 @@ class Engine:
     key: bytes = field(repr=False)
     served: Served
     sink: Sink
+    sinks: Mapping[str, Sink]
+    contacts: AppContacts
     receiver: Receiver | None
 
 
@@ -111,17 +115,30 @@ async def start_engine(stack: AsyncExitStack, prepared: Prepared, flush: Flush, 
     dispatcher = Dispatcher(outbox=store.outbox, targets=targets, now=clock.now, metrics=metrics)
     await stack.enter_async_context(running(dispatcher.run(), _sweep(store, clock.now)))
     stack.push_async_callback(lambda: dispatcher.drain(flush.left()))
+    waiting = Waiting(now=clock.now)
+    sinks = {one.name: one.sink for one in targets}
+
+    async def page_of(identifier: str, ids: Ids) -> str:
+        names = live.now.intake.routes.targets(identifier)
+        return await sinks[names[0]].page_of(run=ids.workflow_run_id, task=ids.task_id) if names[0] in sinks else ""
+
+    contacts = AppContacts(store=store, waiting=waiting, now=clock.now, ask=page_of)
+    await contacts.load()
+    if settings.identity.learn_from_skyvern:
+        await stack.enter_async_context(running(contacts.run()))
     engine = Engine(
         clock=clock,
         metrics=metrics,
         store=store,
         pool=pool,
         dispatcher=dispatcher,
-        waiting=Waiting(now=clock.now),
+        waiting=waiting,
         masks=masks,
         key=key,
         served=served,
         sink=targets[0].sink,
+        sinks=sinks,
+        contacts=contacts,
         receiver=receiver,
     )
     return engine, live

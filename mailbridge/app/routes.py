@@ -48,6 +48,7 @@ def api_routes(engine: Engine, live: Live) -> Sequence[BaseRoute]:
         now=now,
         metrics=engine.metrics,
         policy=lambda: live.now.pull,
+        polled=lambda identifier, ids: live.now.gate.acquaintance.mailing_for(engine.contacts.polled(identifier, ids)),
     )
     gate = TokenGate(entries=store.entries, admin=live.now.settings.http.token)
     codes = CodesApi(
@@ -58,6 +59,7 @@ def api_routes(engine: Engine, live: Live) -> Sequence[BaseRoute]:
         now=now,
         grace=lambda: live.now.pull.grace,
         is_known=lambda identifier: live.now.is_known(identifier),
+        totp_left=lambda: live.now.pull.totp_left,
     )
     events = EventsApi(gate=gate, journal=store.journal, waiting=waiting)
     return (*pull.routes(), *codes.routes(), *events.routes(), *openapi_routes())

@@ -19,6 +19,7 @@ from mailbridge.core.delivery import Accepted, Claim, Deferred, Delivery, Doubtf
 from mailbridge.dispatch.crew import Crew, is_known
 from mailbridge.metrics import Metrics
 from mailbridge.sinks import Sink
+from mailbridge.sinks.skyvern_pages import Login
 from mailbridge.store import Outbox, Settlement, StoreUnavailable
 
 log = logging.getLogger("mailbridge.dispatch")
@@ -60,8 +61,11 @@ class _Nowhere:
     async def holds(self, claim: Claim) -> bool | None:  # noqa: ARG002
         return False
 
-    async def identifiers(self) -> tuple[str, ...] | None:
+    async def logins(self) -> tuple[Login, ...] | None:
         return None
+
+    async def page_of(self, *, run: str | None, task: str | None) -> str:  # noqa: ARG002
+        return ""
 
     async def aclose(self) -> None:
         pass

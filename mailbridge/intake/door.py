@@ -21,7 +21,7 @@ from mailbridge.intake.answer import Answer, Deferred, Full, Stored
 from mailbridge.intake.burst import Burst
 from mailbridge.intake.events import ConfirmationRequest, Events
 from mailbridge.intake.gate import KEYS, Failure, Held, Judge, Judgement, Passed, Undecided
-from mailbridge.intake.strangers import Introduction, introduced_by_hand
+from mailbridge.intake.strangers import Contacts, Introduction, NoContacts, introduced_by_hand
 from mailbridge.intake.turns import Turns
 from mailbridge.intake.understand import Addressed, Understanding
 from mailbridge.metrics import Metrics
@@ -95,7 +95,9 @@ class Intake:
         policy: Callable[[], IntakePolicy],
         events: Events,
         metrics: Metrics,
+        contacts: Contacts | None = None,
     ) -> None:
+        self._contacts = contacts or NoContacts()
         self._turns = Turns()
         self._gate = gate
         self._sealer = sealer
@@ -134,7 +136,7 @@ class Intake:
         verdict = await self._judged(envelope, understood or _unreadable(envelope), seal)
         self._metrics.stage("gate", time.perf_counter() - read)
         read = time.perf_counter()
-        arrival = self._arrival(envelope, verdict, seal)
+        arrival = await self._under_its_run(self._arrival(envelope, verdict, seal))
         async with self._turns.of(envelope):
             receipt = await self._store.put(arrival)
         self._events.on_stored(() if receipt.is_duplicate else arrival.identification.identifiers, receipt.claims)
@@ -224,6 +226,17 @@ class Intake:
             domain=verdict.domain,
             stranger=f"stranger ({KEYS['stranger']})",
         )
+
+    async def _under_its_run(self, arrival: Arrival) -> Arrival:
+        """The same with a known sender's link under the run that waits for it, where that can be told: so no other run opens it."""
+        drafts = list(arrival.drafts)
+        for number, one in enumerate(drafts):
+            is_tagged = one.workflow_run_id or one.workflow_id or one.task_id
+            if one.kind == "link" and one.standing is Standing.KNOWN and not is_tagged:
+                found = await self._contacts.run_for_link(one.identifier)
+                if found is not None:
+                    drafts[number] = replace(one, workflow_run_id=found[0], task_id=found[1])
+        return replace(arrival, drafts=tuple(drafts))
 
     def _drafts(self, understood: Understanding, envelope: Envelope, introductions: Sequence[Introduction]) -> Iterable[Draft]:
         content, kind = self._content(understood)

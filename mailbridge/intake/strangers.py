@@ -48,6 +48,10 @@ class Contacts(Protocol):
         """A mail of this domain is proven for it."""
         ...
 
+    async def run_for_link(self, identifier: str) -> tuple[str | None, str | None] | None:
+        """Workflow run and task under which a link of it is pushed; None where nobody can be told."""
+        ...
+
 
 class NoContacts:
     """Nobody is known but by the settings."""
@@ -70,6 +74,10 @@ class NoContacts:
 
     def note_proven(self, identifier: str, domain: str) -> None:
         """See `Contacts.note_proven`."""
+
+    async def run_for_link(self, identifier: str) -> tuple[str | None, str | None] | None:  # noqa: ARG002
+        """See `Contacts.run_for_link`."""
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from mailbridge.core.delivery import Claim, Outcome
+from mailbridge.sinks.skyvern_pages import Login
 
 
 class Sink(Protocol):
@@ -22,8 +23,12 @@ class Sink(Protocol):
         """Whether the target's newest row for this identifier is this very code; None when it cannot tell now."""
         ...
 
-    async def identifiers(self) -> tuple[str, ...] | None:
-        """The identifiers that the target expects, as it spells them; None when it cannot tell now."""
+    async def logins(self) -> tuple[Login, ...] | None:
+        """The logins that the target knows, with the identifier of each as it spells it; None when it cannot tell now."""
+        ...
+
+    async def page_of(self, *, run: str | None, task: str | None) -> str:
+        """The page at which a run logs in; "" where the target does not say."""
         ...
 
     async def aclose(self) -> None:

@@ -7,7 +7,7 @@ domain; the same name under another suffix (amazon.co.uk for amazon.com) is some
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -83,6 +83,10 @@ class Acquaintance:
         """Whether a sender is of one of these sites, or of a domain that mails for one."""
         domain = domain_of(sender)
         return bool(domain) and any(domain == site or domain in self.mailing.get(site, ()) for site in sites)
+
+    def mailing_for(self, sites: Iterable[str]) -> tuple[str, ...]:
+        """Sites, and the domains that mail for them."""
+        return tuple(dict.fromkeys(domain for site in sites for domain in (site, *sorted(self.mailing.get(site, ())))))
 
 
 def _is_allowed(one: Acquaintance, question: Question) -> bool:

@@ -7,8 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from mailbridge.core.delivery import UNFINISHED, Delivery, Draft, Standing, State
-from mailbridge.core.occurrence import Arrived, Asked, Occurrence, Passed, Queue, Retried
-from mailbridge.core.occurrence import NEW
+from mailbridge.core.occurrence import NEW, Arrived, Asked, Occurrence, Passed, Queue, Retried
 from mailbridge.core.queue import (
     APART,
     Change,
