@@ -26,6 +26,7 @@ from mailbridge.app.targets import guard
 from mailbridge.config.added import merged
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import ImapSettings, Settings
+from mailbridge.config.values import strangers_meaning
 from mailbridge.core.mail import Envelope
 from mailbridge.ingress import smtp
 from mailbridge.ingress.imap import service as imap
@@ -119,7 +120,9 @@ class Bridge:
         if not engine.pool.is_alive:
             level, checks = Level.UNREADY, {**checks, "parser": "no worker process is running"}
         checks = {name: engine.masks.masked(reason) for name, reason in checks.items()}
-        return Health(level=level, checks=checks, mailboxes=tuple(self._shown(asdict(one)) for one in mailboxes))
+        strangers = strangers_meaning(self.settings.trust.strangers, is_practice=engine.served.is_only_practice)
+        shown = tuple(self._shown(asdict(one)) for one in mailboxes)
+        return Health(level=level, checks=checks, mailboxes=shown, strangers=strangers)
 
     def _shown(self, mailbox: dict[str, Any]) -> dict[str, Any]:
         """A mailbox's health, in which its server may have repeated what it was told."""

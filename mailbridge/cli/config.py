@@ -13,7 +13,7 @@ from mailbridge.cli.options import config_option, json_option, load_or_exit, loa
 from mailbridge.cli.printing import dumped
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import Section, Settings
-from mailbridge.config.values import written
+from mailbridge.config.values import strangers_meaning, written
 
 
 @click.command()
@@ -28,14 +28,19 @@ def check_config(*, config: Path | None, as_json: bool) -> None:
 
     problems: list[Problem]
     ignored: tuple[str, ...] = ()
+    strangers = ""
     try:
         loaded = load_quietly(config)
     except ConfigError as fault:
         problems = list(fault.problems)
     else:
         problems, ignored = list(file_problems(loaded.settings)), loaded.ignored
+        skyvern = loaded.settings.skyvern
+        is_practice = skyvern.api_key is None and skyvern.credentials_file is None and not loaded.settings.target
+        strangers = strangers_meaning(loaded.settings.trust.strangers, is_practice=is_practice)
     if as_json:
         row = {"ok": not problems, "problems": [str(problem) for problem in problems], "ignored": list(ignored)}
+        row |= {"strangers": strangers} if strangers else {}
         click.echo(dumped(row))
         raise SystemExit(exit_code(problems))
     for name in ignored:
@@ -43,6 +48,7 @@ def check_config(*, config: Path | None, as_json: bool) -> None:
     if problems:
         raise SystemExit(tell(problems))
     click.echo("configuration is good")
+    click.echo(strangers)
 
 
 @click.group("config")

@@ -16,6 +16,7 @@ from mailbridge.cli.listener import hand_in, own_recipient, smtp_address
 from mailbridge.cli.mailfiles import mails
 from mailbridge.cli.options import config_option, json_option, listener_option, load_or_exit
 from mailbridge.cli.printing import dumped, visible
+from mailbridge.cli.sender import allow_sender
 from mailbridge.cli.stored import sealer_of, visit, vouched
 from mailbridge.core.addresses import parse_return_path_header, parse_sole_mailbox
 from mailbridge.core.delivery import Delivery, State
@@ -98,9 +99,12 @@ def replay_mail(*, config: Path | None, as_json: bool, smtp: str | None, number:
 @config_option
 @json_option
 @listener_option
+@click.option("--allow", is_flag=True, help="And make its sender's domain known for its identifier from now on.")
 @click.argument("number", type=int)
-def release_mail(*, config: Path | None, as_json: bool, smtp: str | None, number: int) -> None:
+def release_mail(*, config: Path | None, as_json: bool, smtp: str | None, allow: bool, number: int) -> None:
     """Push what a held mail holds, on your own word. Look at it first (`mail show`); its code lives from when it first came.
+
+    That alone makes nobody known; --allow does, as `mailbridge sender allow` would.
 
     Exit 4: it is not held, no longer kept, or its time is over.
     """
@@ -110,6 +114,8 @@ def release_mail(*, config: Path | None, as_json: bool, smtp: str | None, number
     if not row.held:
         click.echo(f"mailbridge: mail {number} is not held for want of proof: {row.reason}", err=True)
         raise SystemExit(Exit.NOT_FOUND)
+    if allow:
+        allow_sender(config, row.sender.rpartition("@")[2], row.identifiers)
     sealer, results = sealer_of(settings), []
     for rcpt in envelope.rcpt_to:
         now = datetime.now(UTC)

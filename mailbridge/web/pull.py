@@ -178,8 +178,9 @@ class Pull:
 
     async def _code(self, identifier: str, ids: Ids, *, is_for_link: bool) -> Secret | None:
         until = self._now() + POLLS_AGAIN
-        run = {"run": ids.workflow_run_id, "task": ids.task_id}
-        wait = self._waiting.expect(identifier, until, who=ids.run, is_for_link=is_for_link, **run)
+        wait = self._waiting.expect(
+            identifier, until, who=ids.run, is_for_link=is_for_link, run=ids.workflow_run_id, task=ids.task_id
+        )
         sites = tuple(self._polled(identifier, ids))
         stored = await self._vault.bound(identifier) if not is_for_link else None
         if stored is not None:
