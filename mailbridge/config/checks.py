@@ -123,7 +123,7 @@ def _addresses(settings: Settings) -> Iterator[tuple[str, int, str, str]]:
         for sender in entry.accept_from or ():
             if sender_pattern(sender) is None:
                 yield "address", number, "accept_from", f"{sender!r} {SENDERS}"
-        for what in filter(None, map(host_mistake, entry.site)):
+        for what in filter(None, map(host_mistake, entry.site or ())):
             yield "address", number, "site", what
 
 

@@ -53,7 +53,7 @@ class AddressSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=
     identifier: str | None = None
     accept_from: tuple[str, ...] | None = None
     trust: Trust | tuple[Trust, ...] | None = None
-    site: tuple[str, ...] = ()
+    site: tuple[str, ...] | None = None
 
 
 class SenderSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
