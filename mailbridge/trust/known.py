@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from mailbridge.core.url import ascii_host
 from mailbridge.trust.suffixes import is_registered, registrable
 
-HOST = re.compile(r"(?i)^\s*(?:[a-z][a-z0-9+.-]*:)?(?://)?(?:[^/?#@\s]*@)?(\[[^\]]*\]|[^/?#:\s]+)")
+HOST = re.compile(r"(?i)^\s*(?:[a-z][a-z0-9+.-]*://|//)?(?:[^/?#@\s]*@)?(\[[^\]]*\]|[^/?#:\s]+)")
 ANYBODY = "*"
 
 
@@ -125,7 +125,8 @@ def site_of(text: str) -> str:
 
 def domain_of(sender: str) -> str:
     """The registrable domain of an address; "" where it has none."""
-    return registrable(ascii_host(sender.rpartition("@")[2])) or ""
+    host = sender.rpartition("@")[2]
+    return "" if "[" in host else registrable(ascii_host(host)) or ""
 
 
 def _sites(hosts: tuple[str, ...]) -> frozenset[str]:
