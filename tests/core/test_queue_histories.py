@@ -115,7 +115,7 @@ class Histories(RuleBasedStateMachine):
         is_late = self.now - received_at > LATE
         if new.deadline <= self.now:
             assert new.state is State.EXPIRED
-        elif written is not None and any(is_dated_after(one, new) for one in older):
+        elif written is not None and any(is_dated_after(one, replace(new, draft=draft)) for one in older):
             assert new.state is State.SUPERSEDED
             assert new.moment < max(one.moment for one in older)
         elif is_late and any(
