@@ -53,7 +53,8 @@ def _calls(page: Path) -> Iterator[list[str]]:
                 continue
             rest = rest[2:] if rest[0] == "--set" else rest
             end = next((number for number, one in enumerate(rest) if one in ("|", ">", ">>", "&&", "#")), len(rest))
-            yield rest[:end]
+            if end:
+                yield rest[:end]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

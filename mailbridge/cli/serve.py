@@ -20,6 +20,7 @@ import click
 
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import tell
+from mailbridge.cli.installed import stranger
 from mailbridge.cli.options import config_option, load_or_exit, load_quietly
 from mailbridge.config.load import Loaded
 from mailbridge.config.problems import ConfigError
@@ -87,6 +88,8 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
     talk = logs.configure(settings.log, sys.stderr)
     _open_files(settings.smtp.max_connections + BOUNDS.connections + OWN_FILES)
     logs.adopt_unhandled()
+    if (beside := stranger()) is not None:
+        log.warning("%s", beside)
     stop = asyncio.Event()
     hangup = asyncio.Event()
     _own_signals(stop, hangup)

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from mailbridge.config.checks import check
-from mailbridge.config.places import drop_ins, find
+from mailbridge.config.places import DATABASE, drop_ins, find, state_folder
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import OCTETS, Section, Settings
 from mailbridge.config.values import duration, secret_file, size
@@ -67,7 +67,7 @@ def load(
     Raises:
         ConfigError: with every problem found.
     """
-    found = find(path, environ=environ, cwd=cwd)
+    found = find(path, environ=environ, cwd=cwd, is_blank=_is_blank)
     reader = _Reader(environ=environ, cwd=cwd, file=found)
     beside = drop_ins(found)
     if found is not None:
@@ -77,6 +77,9 @@ def load(
     reader.read_environment()
     reader.read_overrides(overrides or {})
     settings = reader.settings()
+    if not settings.store.url:
+        url = f"sqlite:///{state_folder(environ=environ, cwd=cwd) / DATABASE}"
+        settings = msgspec.structs.replace(settings, store=msgspec.structs.replace(settings.store, url=url))
     problems = (*reader.problems, *check(settings, reader.where))
     if problems:
         raise ConfigError(problems)
@@ -94,6 +97,16 @@ def table(section: str, values: Mapping[str, Any], place: str) -> Section:
     if built is None:
         raise ConfigError(tuple(reader.problems))
     return built
+
+
+def _is_blank(path: Path) -> bool:
+    """Whether a file sets nothing but defaults, as the manual does."""
+    reader = _Reader(environ={}, cwd=path.parent, file=path)
+    try:
+        reader.read_file(path)
+    except ConfigError:
+        return False
+    return not reader.problems and reader.settings() == Settings() and not reader.problems
 
 
 class _Reader:
@@ -159,6 +172,8 @@ class _Reader:
         for name, value in sorted(self._environ.items()):
             if not name.startswith(PREFIX) or name in RESERVED:
                 continue
+            if name.endswith("_FILE") and not value:
+                continue  # a Compose overlay can empty a variable, not take it away
             section, _, key = name.removeprefix(PREFIX).lower().partition("__")
             where = f"${name}"
             if section in TABLES and not key:

@@ -220,9 +220,9 @@ class HttpSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class StoreSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[store]`: where accepted mail lives until it is delivered or over."""
+    """`[store]`: where accepted mail lives until it is delivered or over. ``url`` is "" only until the settings are loaded."""
 
-    url: str = "sqlite:///state/mailbridge.db"
+    url: str = ""
     key_file: Path | None = None
     busy_timeout: timedelta = Seconds(seconds=2)
 
