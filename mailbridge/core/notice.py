@@ -42,9 +42,9 @@ ANSWER = re.compile(r"(?i)(?:reply|replies|comment|comments|discussion|thread|co
 """An address that takes an answer to one thing that somebody wrote."""
 
 
-def notice(message: Message, *, list_domain: Callable[[str], bool]) -> str:
-    """Why a mail is a notice of what a user wrote; "" where it is none. ``list_domain``: whether a domain is the sender's own."""
-    return next((why for is_shown, why in SIGNS if is_shown(message, list_domain)), "")
+def notice(message: Message, *, is_own: Callable[[str], bool]) -> str:
+    """Why a mail is a notice of what a user wrote; "" where it is none. ``is_own``: whether a domain is the sender's own."""
+    return next((why for is_shown, why in SIGNS if is_shown(message, is_own)), "")
 
 
 def reply_to(message: Message) -> str:

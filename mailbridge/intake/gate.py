@@ -165,7 +165,11 @@ class Policy:
         if failure is not None:
             return Held(failures=(failure,))
         identifiers = entry.identification.identifiers
-        if identifiers and all(self.acquaintance.forbids(understood.sender, one) for one in identifiers):
+        if (
+            identifiers
+            and self.acquaintance.named
+            and all(self.acquaintance.forbids(understood.sender, one) for one in identifiers)
+        ):
             return Held(failures=(Failure(check="sender", why=FORBIDDEN),))
         if "none" in wanted:
             return Passed(by="none", detail="no proof is asked for", identification=entry.identification)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 ZONES = {
@@ -26,6 +27,7 @@ DATE = re.compile(
 )
 
 
+@lru_cache(maxsize=256)
 def moment(value: str) -> datetime | None:
     """The moment, aware, or None where the value is no date-time of RFC 5322 with a zone. Total."""
     found = DATE.fullmatch(value.strip()) if len(value) <= 200 and value.isascii() else None

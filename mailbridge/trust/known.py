@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from mailbridge.core.url import ascii_host
 from mailbridge.trust.suffixes import is_registered, registrable
@@ -61,7 +62,7 @@ class Acquaintance:
 
     def by(self, question: Question) -> str:
         """By what a sender is known for an identifier; "" where he is not."""
-        if self.forbids(question.sender, question.identifier):
+        if self.named and self.forbids(question.sender, question.identifier):
             return ""
         return next((source for source, is_known in SOURCES if is_known(self, question)), "")
 
@@ -111,6 +112,7 @@ def is_listed(sender: str, patterns: tuple[str, ...]) -> bool:
     return any(names_somebody(one) and fnmatchcase(folded, one.casefold()) for one in patterns)
 
 
+@lru_cache(maxsize=1_024)
 def names_somebody(pattern: str) -> bool:
     """Whether a pattern leaves open no more than what is below a registrable domain."""
     domain = pattern.rpartition("@")[2].removeprefix("*.")
@@ -125,7 +127,11 @@ def site_of(text: str) -> str:
 
 def domain_of(sender: str) -> str:
     """The registrable domain of an address; "" where it has none."""
-    host = sender.rpartition("@")[2]
+    return _registered(sender.rpartition("@")[2])
+
+
+@lru_cache(maxsize=1_024)
+def _registered(host: str) -> str:
     return "" if "[" in host else registrable(ascii_host(host)) or ""
 
 

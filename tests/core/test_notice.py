@@ -11,7 +11,7 @@ from mailbridge.core.parse import parse
 def sign(headers: str) -> str:
     """Why a mail is a notice; its sender's own domain is acme.example."""
     content = f"{headers}\r\n\r\nYour code is 123456.\r\n".encode()
-    return notice(parse(content), list_domain=lambda domain: domain.endswith("acme.example"))
+    return notice(parse(content), is_own=lambda domain: domain.endswith("acme.example"))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -185,8 +185,7 @@ def test_a_domain_that_was_proven_once_is_a_stranger_when_it_is_not(home: House,
 def test_a_platforms_notice_is_no_code_mail(home: House, ann: str) -> None:
     """Also where the platform is known by its domain; only where its very address is listed it is pushed."""
     know(home, ann, "acme.example")
-    notice: Mapping[str, str] = {"below": "List-Id: team/repo <repo.team.acme.example>"}
-    states, told = outcome(home, code(ann, **notice)[1])
+    states, told = outcome(home, code(ann, below="List-Id: team/repo <repo.team.acme.example>")[1])
     assert states == []
     assert told.startswith("platform: ")
 
