@@ -287,9 +287,9 @@ class Intake:
         at = arrival.envelope.received_at
         for check in {failure.check for failure in verdict.failures}:
             self._metrics.held(check)
-        if any(one.standing is Standing.FIRST_SEEN for one in arrival.drafts) and not receipt.held:
+        if any(one.standing is Standing.FIRST_SEEN for one in arrival.drafts) and receipt.is_pushed:
             self._metrics.first_seen()
-        for why in receipt.held:
+        for why in dict.fromkeys(receipt.held):
             self._metrics.held("stranger")
             log.warning("mail held: %s", why, extra={"mail": receipt.mail_id, "failed": "stranger", "keys": KEYS["stranger"]})
         if verdict.failures:
@@ -441,7 +441,7 @@ def _merge(identifications: Iterable[Identification]) -> Identification:
 def _outcome(arrival: Arrival, receipt: Receipt) -> str:
     if receipt.is_duplicate:
         return "duplicate"
-    if arrival.is_pushed and not receipt.held:
+    if receipt.is_pushed:
         return str(arrival.extraction.verdict) if arrival.extraction.verdict.is_pushed else "body"
     if arrival.held:
         return "held"

@@ -91,8 +91,8 @@ class Arrival:
 class Receipt:
     """The mail is on disk. ``claims`` are its deliveries that may go at once, already claimed by this process.
 
-    ``is_pushed``: it holds something that is delivered, now or later, by this arrival or an earlier one. ``held`` is why a
-    stranger's is not: a known sender's code lives.
+    ``is_pushed``: it holds something that is delivered, now or later, by this arrival or an earlier one. ``held`` is, of each of a
+    stranger's deliveries that are not since a known sender's code lives, why.
     """
 
     mail_id: int

@@ -91,7 +91,8 @@ class MailRow:
 class JournalLine:
     """One thing that happened, in the order in which it was committed. Ids grow and are never used again.
 
-    ``event`` is ``stored``, ``duplicate``, ``retry``, ``given`` or ``consumed`` (``detail`` says to whom), or the state that a
+    ``event`` is ``stored``, ``first_seen`` (``detail`` is the stranger's proven domain), ``duplicate``, ``retry``, ``given`` or
+    ``consumed`` (``detail`` says to whom), or the state that a
     delivery came into; ``detail`` holds no secret. ``identifiers`` are those that it is about (none: nobody was recognised).
     """
 

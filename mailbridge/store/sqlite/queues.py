@@ -100,10 +100,10 @@ class Queues:
     def add(
         self, connection: apsw.Connection, mail_id: int, drafts: Sequence[Draft], received: int, now: int, rule: str | None
     ) -> tuple[tuple[Claim, ...], int, tuple[str, ...]]:
-        """Add a mail's deliveries. Returns those that may go at once, claimed, how many older ones they superseded, and why some of
-        them are held."""
+        """Add a mail's deliveries. Returns those that may go at once, claimed, how many older ones they superseded, and of each that is
+        held, why."""
         claims: list[Claim] = []
-        held: dict[str, None] = {}
+        held: list[str] = []
         superseded = 0
         for draft in drafts:
             arrived = Arrived(draft=draft, received_at=from_micros(received), rule=rule)
@@ -111,7 +111,7 @@ class Queues:
             log_ended(written.changes)
             claims += written.claims
             superseded += sum(change.event is Event.NEWER for change in written.changes)
-            held |= {written.held: None} if written.held else {}
+            held += [written.held] if written.held else []
         return tuple(claims), superseded, tuple(held)
 
     def happened(

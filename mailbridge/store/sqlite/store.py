@@ -9,6 +9,7 @@ import apsw
 
 from mailbridge.clock import SteadyClock, to_micros
 from mailbridge.core.delivery import Standing
+from mailbridge.core.mail import Envelope
 from mailbridge.store import Arrival, Receipt
 from mailbridge.store.cipher import Cipher, new_uid, place
 from mailbridge.store.names import Names
@@ -84,11 +85,10 @@ class SqliteStore:
         now = self._clock.micros()
         if envelope.cursor is not None:
             keep_cursor(connection, envelope.cursor)
-            if envelope.is_owed and arrival.is_pushed:
-                keep_owed(connection, envelope.cursor)
         fingerprint = self._cipher.digest(arrival.fingerprint)
         known = connection.execute("SELECT id FROM mail WHERE fingerprint = ?", (fingerprint,)).fetchone()
         if known is not None:
+            self._owe(connection, envelope, is_pushed=arrival.is_pushed)
             journal(connection, now, "duplicate", known[0])
             return Receipt(mail_id=known[0], is_duplicate=True, is_pushed=arrival.is_pushed)
         received = min(to_micros(envelope.received_at), now)
@@ -118,14 +118,20 @@ class SqliteStore:
         keep_proven(connection, arrival, now)
         journal(connection, now, "stored", number)
         if any(one.standing is Standing.FIRST_SEEN for one in arrival.drafts):
-            journal(connection, now, "first_seen", number, None, arrival.trust)
+            journal(connection, now, "first_seen", number, None, arrival.domain or "not proven")
         claims, superseded, held = self._queues.add(connection, number, arrival.drafts, received, now, arrival.extraction.rule)
         if held:
-            told = tuple(f"{arrival.stranger}: {why}" for why in held)
+            told = tuple(f"{arrival.stranger}: {why}" for why in dict.fromkeys(held))
             facts = facts_of(replace(arrival, held=(*arrival.held, *told)))
             connection.execute("UPDATE mail SET facts = ?, is_held = 1 WHERE id = ?", (facts, number))
-        is_pushed = arrival.is_pushed and not (held and not claims)
+        is_pushed = sum(one.standing is not Standing.ASIDE for one in arrival.drafts) > len(held)
+        self._owe(connection, envelope, is_pushed=is_pushed)
         return Receipt(mail_id=number, claims=claims, superseded=superseded, is_pushed=is_pushed, held=held)
+
+    def _owe(self, connection: apsw.Connection, envelope: Envelope, *, is_pushed: bool) -> None:
+        """Remember what is to be done in its mailbox with a mail that is pushed."""
+        if envelope.cursor is not None and envelope.is_owed and is_pushed:
+            keep_owed(connection, envelope.cursor)
 
     async def sweep(self) -> datetime | None:
         """See `Store.sweep`."""
