@@ -99,7 +99,7 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
             extra={
                 "smtp": ",".join(running.smtp_addresses),
                 "http": running.http_address,
-                "practice": receiver.address if (receiver := running.engine.receiver) is not None else "",
+                "practice": receiver.address if (receiver := running.engine.targets.receiver) is not None else "",
                 "ms": round((time.perf_counter() - began) * 1000),
             },
         )
@@ -171,9 +171,9 @@ def _banner(running: Bridge, domains: tuple[str, ...], config: Path | None) -> N
     rcpt = f"codes@{domains[0]}" if domains else "ADDRESS"
     first = next(iter(running.smtp_addresses), "no listener")
     lines = ["", f"  mailbridge takes mail on smtp://{first}   health and metrics on http://{running.http_address}"]
-    if running.engine.receiver is not None:
+    if running.engine.targets.receiver is not None:
         lines.append(
-            f"  no Skyvern key is configured: codes go to the practice receiver on http://{running.engine.receiver.address}"
+            f"  no Skyvern key is configured: codes go to the practice receiver on http://{running.engine.targets.receiver.address}"
         )
     lines += [
         "",

@@ -133,10 +133,13 @@ class Intake:
         async with self._turns.of(envelope):
             understood = await self._reader.understand(envelope)
         read = time.perf_counter()
+        routes = (
+            self._policy().routes
+        )  # before it is judged: one that need not prove itself goes to no target that comes meanwhile
         verdict = await self._judged(envelope, understood or _unreadable(envelope), seal)
         self._metrics.stage("gate", time.perf_counter() - read)
         read = time.perf_counter()
-        arrival = await self._under_its_run(self._arrival(envelope, verdict, seal))
+        arrival = await self._under_its_run(self._arrival(envelope, verdict, seal, routes))
         async with self._turns.of(envelope):
             receipt = await self._store.put(arrival)
         self._events.on_stored(() if receipt.is_duplicate else arrival.identification.identifiers, receipt.claims)
@@ -205,10 +208,10 @@ class Intake:
         asking = f"; {understood.requester} asks" if understood.requester else ""
         return _Verdict(understood=understood, trust=f"{found.by}: {found.detail}{asking}")
 
-    def _arrival(self, envelope: Envelope, verdict: _Verdict, seal: Seal | None) -> Arrival:
+    def _arrival(self, envelope: Envelope, verdict: _Verdict, seal: Seal | None, routes: Routes) -> Arrival:
         understood = verdict.understood
         identification = _merge(entry.identification for entry in understood.addressed)
-        drafts = tuple(self._drafts(understood, envelope, verdict.introductions))
+        drafts = tuple(self._drafts(understood, envelope, verdict.introductions, routes))
         is_pushed = any(one.standing is not Standing.ASIDE for one in drafts)
         apart = _apart(verdict, seal, is_pushed=is_pushed)
         return Arrival(
@@ -238,7 +241,9 @@ class Intake:
                     drafts[number] = replace(one, workflow_run_id=found[0], task_id=found[1])
         return replace(arrival, drafts=tuple(drafts))
 
-    def _drafts(self, understood: Understanding, envelope: Envelope, introductions: Sequence[Introduction]) -> Iterable[Draft]:
+    def _drafts(
+        self, understood: Understanding, envelope: Envelope, introductions: Sequence[Introduction], routes: Routes
+    ) -> Iterable[Draft]:
         content, kind = self._content(understood)
         if content is None:
             return
@@ -251,7 +256,7 @@ class Intake:
                 if identifier not in who.standings:
                     continue
                 tags = entry.recipient if identifier not in who.untagged else _UNTAGGED
-                for target in self._policy().routes.targets(identifier):
+                for target in routes.targets(identifier):
                     if (target, identifier) in seen:
                         continue
                     seen.add((target, identifier))

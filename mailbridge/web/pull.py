@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -89,6 +90,19 @@ class PullPolicy:
     totp_left: timedelta = timedelta(seconds=LEAST)
 
 
+class Kept(Protocol):
+    """What is needed of a store."""
+
+    @property
+    def codes(self) -> Codes: ...
+
+    @property
+    def vault(self) -> Vault: ...
+
+    @property
+    def names(self) -> Names: ...
+
+
 class Pull:
     """Answers polls. ``policy`` is asked for each of them; ``polled`` is told of each, and gives the domains of the run's own site as
     far as they are known."""
@@ -96,9 +110,7 @@ class Pull:
     def __init__(
         self,
         *,
-        codes: Codes,
-        vault: Vault,
-        names: Names,
+        store: Kept,
         waiting: Waiting,
         now: Callable[[], datetime],
         metrics: Metrics,
@@ -108,9 +120,7 @@ class Pull:
         strangers: RateLimit | None = None,
     ) -> None:
         self._polled = polled
-        self._codes = codes
-        self._vault = vault
-        self._names = names
+        self._store = store
         self._waiting = waiting
         self._now = now
         self._metrics = metrics
@@ -133,7 +143,7 @@ class Pull:
             HTTPException: 401 without a valid signature, whatever the identifier; 400 for a kind that is none; 413, 429.
         """
         written = request.path_params["identifier"]
-        identifier = self._names.identifier(written) or written
+        identifier = self._store.names.identifier(written) or written
         body = await self._signed_body(request, identifier)
         self._count(self._polls, request)
         ids = read_ids(body)
@@ -182,12 +192,12 @@ class Pull:
             identifier, until, who=ids.run, is_for_link=is_for_link, run=ids.workflow_run_id, task=ids.task_id
         )
         sites = tuple(self._polled(identifier, ids))
-        stored = await self._vault.bound(identifier) if not is_for_link else None
+        stored = await self._store.vault.bound(identifier) if not is_for_link else None
         if stored is not None:
             made = await fresh(stored, least=self._policy().totp_left.total_seconds())
             if made is None:
                 return None
-            await self._codes.note(identifier, way="pull", reader=ids.run, what=made.what, is_consumed=False)
+            await self._store.codes.note(identifier, way="pull", reader=ids.run, what=made.what, is_consumed=False)
             return _fit(made.code)
         is_new = not ids.run and wait.asked == 1
         poll = Poll(
@@ -199,7 +209,7 @@ class Pull:
             kind="link" if is_for_link else "code",
             sites=sites,
         )
-        code = await self._codes.pull(poll)
+        code = await self._store.codes.pull(poll)
         if code is None or is_for_link:
             return None if code is None else Secret(code.value.reveal().strip())
         return _fit(code.value)

@@ -16,7 +16,6 @@ from mailbridge.core.delivery import Accepted, Claim, Delivery, Draft, Outcome, 
 from mailbridge.dispatch.dispatcher import Dispatcher, Target
 from mailbridge.metrics import Metrics
 from mailbridge.sinks import Sink
-from mailbridge.sinks.skyvern_pages import Login
 from mailbridge.store import Receipt
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
 from tests.loop import until
@@ -80,13 +79,9 @@ class ScriptedSink:
         answer = self.answers.popleft()
         return await answer() if callable(answer) else answer
 
-    async def logins(self) -> tuple[Login, ...] | None:
+    async def identifiers(self) -> tuple[str, ...] | None:
         """None."""
         return None
-
-    async def page_of(self, *, run: str | None, task: str | None) -> str:
-        """It says none."""
-        return ""
 
     async def aclose(self) -> None:
         """Nothing is open."""

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from mailbridge.core.delivery import UNFINISHED, Standing
 from mailbridge.core.secret import Secret
-from mailbridge.sinks.skyvern import SkyvernSink
+from mailbridge.sinks.skyvern import Reach, SkyvernSink
 from mailbridge.web.server import serve_app
 from tests.dispatch.scripted import Post, post
 from tests.loop import looped
@@ -86,7 +86,9 @@ async def at_work(folder: Path, receiver: Receiver, *, timeout: timedelta, sende
     async with serve_app(receiver.app(), listen="127.0.0.1:0") as served:
 
         def sink(_: object) -> SkyvernSink:
-            return SkyvernSink(base_url=f"http://{served.address}", api_key=Secret("key"), timeout=timeout, connections=senders)
+            return SkyvernSink(
+                base_url=f"http://{served.address}", api_key=Secret("key"), reach=Reach(timeout=timeout, connections=senders)
+            )
 
         async with post(folder, sink, senders=senders, jitter=0.1, grace=GRACE) as one:
             yield one
