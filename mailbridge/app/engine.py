@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from mailbridge.app.additions import additions
 from mailbridge.app.contacts import AppContacts
 from mailbridge.app.parts import Parts
 from mailbridge.app.preparation import Prepared, prepare
@@ -25,6 +24,7 @@ from mailbridge.intake.pool import ParserPool, parser_pool
 from mailbridge.intake.understand import Understanding
 from mailbridge.masks import Masks
 from mailbridge.metrics import Metrics
+from mailbridge.operator.entries import additions
 from mailbridge.sinks import KnowsLogins
 from mailbridge.store import Store, StoreUnavailable
 from mailbridge.store.cipher import read_key

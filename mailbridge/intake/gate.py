@@ -59,9 +59,9 @@ KEYS: dict[Check, str] = {
     "arc": "[trust] forwarders, [[address]] trust, [trust] default",
     "forwarder": "[trust] accounts, [[address]] trust, [trust] default",
     "authres": "[trust] authserv_ids",
-    "token": "[[address]] rcpt (`mailbridge address new`), [[address]] trust",
+    "token": "[[address]] rcpt (`mailbridge address add`), [[address]] trust",
     "recipient": "[trust] accounts",
-    "reading": "[[address]] rcpt (`mailbridge address new`), [[address]] trust",
+    "reading": "[[address]] rcpt (`mailbridge address add`), [[address]] trust",
     "stranger": "`mailbridge sender allow`, [[address]] site, [trust] sites, [trust] strangers",
     "platform": "[trust] senders, [[address]] accept_from, `mailbridge sender allow ADDRESS`",
 }

@@ -327,7 +327,7 @@ def test_what_is_held_names_the_reading() -> None:
     assert isinstance(found, Held)
     (failure,) = [one for one in found.failures if one.check == "reading"]
     assert "not signed" in failure.why
-    assert "mailbridge address new" in str(failure)
+    assert "mailbridge address add" in str(failure)
 
 
 def test_an_envelope_for_one_address_names_nobody_for_the_next() -> None:

@@ -48,7 +48,8 @@ def test_check_config_says_that_all_is_well(run: Run, here: Path, monkeypatch: p
     meaning = strangers_meaning("codes", is_practice=True)
     assert (done.code, done.out) == (0, f"configuration is good\n{meaning}\n")
     assert "$MAILBRIDGE_SERVICE_HOST is not one of ours" in done.err
-    row = {"ok": True, "problems": [], "ignored": ["MAILBRIDGE_SERVICE_HOST"], "strangers": meaning}
+    assert "no Skyvern key is configured" in done.err
+    row = {"ok": True, "problems": [], "ignored": ["MAILBRIDGE_SERVICE_HOST"], "strangers": meaning, "practice": True}
     assert run("check-config", "--json").rows == [row]
     monkeypatch.setenv("SKYVERN_API_KEY", "a-key")
     monkeypatch.setenv("MAILBRIDGE_TRUST__STRANGERS", "hold")

@@ -10,10 +10,11 @@ import apsw
 from mailbridge.clock import SteadyClock, to_micros
 from mailbridge.core.delivery import Standing
 from mailbridge.core.mail import Envelope
-from mailbridge.store import Arrival, Receipt
+from mailbridge.store import Arrival, Forgotten, Receipt
 from mailbridge.store.cipher import Cipher, new_uid, place
 from mailbridge.store.names import Names
 from mailbridge.store.packing import facts_of, link_of, private_of
+from mailbridge.store.sqlite import answers, forgetting
 from mailbridge.store.sqlite.codes import SqliteCodes
 from mailbridge.store.sqlite.database import keep_anchor, read_anchor, unlock
 from mailbridge.store.sqlite.entries import SqliteEntries
@@ -57,6 +58,7 @@ class SqliteStore:
         self.mailboxes = SqliteMailboxes(writer=writer, readers=readers)
         self.entries = SqliteEntries(writer=writer, readers=readers, cipher=cipher, clock=clock)
         self.sites = SqliteSites(writer=writer, readers=readers, clock=clock)
+        self.answers = answers.SqliteAnswers(writer=writer, readers=readers, cipher=cipher, clock=clock)
         self.names = Names(cipher.names_key)
         self._writer = writer
         self._readers = readers
@@ -119,6 +121,8 @@ class SqliteStore:
         journal(connection, now, "stored", number)
         if any(one.standing is Standing.FIRST_SEEN for one in arrival.drafts):
             journal(connection, now, "first_seen", number, None, arrival.domain or "not proven")
+        if arrival.origin:
+            journal(connection, now, arrival.verb, arrival.origin, None, f"as mail {number}")
         claims, superseded, held = self._queues.add(connection, number, arrival.drafts, received, now, arrival.extraction.rule)
         if held:
             told = tuple(f"{arrival.stranger}: {why}" for why in dict.fromkeys(held))
@@ -132,6 +136,18 @@ class SqliteStore:
         """Remember what is to be done in its mailbox with a mail that is pushed."""
         if envelope.cursor is not None and envelope.is_owed and is_pushed:
             keep_owed(connection, envelope.cursor)
+
+    async def forget(self, identifier: str) -> Forgotten:
+        """See `Store.forget`."""
+
+        def work(connection: apsw.Connection) -> Forgotten:
+            found = forgetting.forget(connection, self._cipher, identifier, self._clock.micros())
+            self._writer.truncate()
+            return found
+
+        found = await self._writer.do(work)
+        await self._writer.do(lambda _: None)  # the log is cut behind a transaction, before the next one
+        return found
 
     async def sweep(self) -> datetime | None:
         """See `Store.sweep`."""
@@ -148,6 +164,7 @@ class SqliteStore:
             self._writer.truncate()
             self._is_to_forget = False
         is_more = self._retention.purge(connection, now) or is_left or is_more
+        answers.purge(connection, now)
         if abs(self._clock.drift) > REALIGN and not self._queues.is_busy(connection):
             self._clock.realign()
             self._retention.clamp(connection, self._clock.micros())

@@ -268,7 +268,8 @@ class Writer:
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(apsw.Error):
-                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                if not connection.pragma("query_only"):
+                    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
             with contextlib.suppress(apsw.Error):
                 connection.close(True)
         with contextlib.suppress(queue.Empty):
