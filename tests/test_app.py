@@ -26,7 +26,7 @@ from mailbridge.config.settings import (
 )
 from mailbridge.core.secret import Secret
 from mailbridge.dispatch.routing import Routing
-from mailbridge.net import ListenError
+from mailbridge.net.listening import ListenError
 from mailbridge.store import StoreError
 from mailbridge.store.cipher import read_key
 from mailbridge.store.sqlite import open_sqlite
@@ -68,7 +68,7 @@ async def test_a_mail_becomes_a_code_and_health_tells_of_trouble(tmp_path: Path)
     async with bridge(settings_in(tmp_path), state_dir=tmp_path) as running:
         assert running.practice is not None
         await send(running, "48291301")
-        await running.practice.wait_for("48291301", patience=10)
+        await running.practice.wait_for("48291301", patience=60)
         health = await running.health()
         assert (health.level, health.checks) == (Level.DEGRADED, {"practice": NO_KEY})
         running.practice.fault(status=503)
@@ -77,7 +77,7 @@ async def test_a_mail_becomes_a_code_and_health_tells_of_trouble(tmp_path: Path)
         health = await running.health()
         assert (health.level, list(health.checks)) == (Level.DEGRADED, ["target practice", "practice"])
         running.practice.fault()
-        await running.practice.wait_for("48291302", patience=10)
+        await running.practice.wait_for("48291302", patience=60)
         await until(lambda: not running.engine.dispatcher.failing)
         with held_by_another_process(tmp_path / "mailbridge.db"):
             with pytest.raises(smtplib.SMTPDataError, match="451"):
@@ -99,7 +99,7 @@ async def test_a_mail_of_which_the_fsync_fails_is_never_pushed(tmp_path: Path) -
         with disk.unwritable(), pytest.raises(smtplib.SMTPDataError, match="451"):
             await send(running, "48291401")
         await send(running, "48291402")
-        await running.practice.wait_for("48291402", patience=10)
+        await running.practice.wait_for("48291402", patience=60)
         assert [row.code for row in running.practice.rows()] == ["48291402"]
 
 

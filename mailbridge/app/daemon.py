@@ -42,6 +42,8 @@ from mailbridge.intake.gate import Gate
 from mailbridge.intake.onetime import OneTime
 from mailbridge.masks import Masks
 from mailbridge.operator.entries import additions
+from mailbridge.operator.verbs import Operator
+from mailbridge.practice.receiver import Practice
 from mailbridge.sinks import KnowsLogins, Sink
 from mailbridge.sinks.skyvern_pages import Login
 from mailbridge.store import StoreError, StoreUnavailable
@@ -49,7 +51,6 @@ from mailbridge.store.sqlite import path_of
 from mailbridge.trust import dkim, gmail
 from mailbridge.trust.dns import Dns, Resolver
 from mailbridge.web.health import Health, Level
-from mailbridge.web.practice import Practice
 
 log = logging.getLogger("mailbridge.app")
 
@@ -286,18 +287,7 @@ async def bridge(
         flush = Flush(FLUSH)
         engine, live = await start_engine(stack, prepared, flush, masks, parts)
         here = await _open_door(stack, engine, live, dns, browser)
-        operator = operator_of(
-            store=engine.store,
-            door=HandIn(admission=here.door.way.admission, intake=here.door.intake),
-            configuration=LiveConfiguration(here),
-            daemon=RunningDaemon(here, live=live, tests=here.door.tests, reread=reread),
-            waiting=engine.waiting,
-            on_due=engine.dispatcher.ring,
-            surroundings=Around(known=lambda identifier: live.now.is_known(identifier), admission=here.door.way.admission),
-            probes=LocalProbes(lambda: live.now.settings, reread=reread, masks=masks),
-            dns=lambda: dns or Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers),
-            clock=engine.clock,
-        )
+        operator = _operator(here, dns=dns, reread=reread)
         here.http_address = await serve_http(
             stack, engine, live, ready=here.health, metrics=here.render_metrics, operator=operator, more=parts.routes
         )
@@ -323,6 +313,24 @@ async def bridge(
         yield here
 
 
+def _operator(here: Bridge, *, dns: Resolver | None, reread: Reread | None) -> Operator:
+    """The verbs over the parts of a daemon."""
+    engine, live, way = here.engine, here.live, here.door.way
+    trust = live.now.settings.trust
+    return operator_of(
+        store=engine.store,
+        door=HandIn(admission=way.admission, intake=here.door.intake),
+        configuration=LiveConfiguration(here),
+        daemon=RunningDaemon(here, live=live, tests=here.door.tests, reread=reread),
+        waiting=engine.waiting,
+        on_due=engine.dispatcher.ring,
+        surroundings=Around(known=lambda identifier: live.now.is_known(identifier), admission=way.admission),
+        probes=LocalProbes(lambda: live.now.settings, reread=reread, masks=engine.masks),
+        dns=lambda: dns or Dns(timeout=trust.dns_timeout, nameservers=trust.nameservers),
+        clock=engine.clock,
+    )
+
+
 async def _open_door(
     stack: AsyncExitStack,
     engine: Engine,
@@ -337,7 +345,6 @@ async def _open_door(
     confirming = Confirming(lambda: live.now.confirming, browser)
     await stack.enter_async_context(running(confirming.run()))
     events = DaemonEvents(
-        pool=engine.pool,
         dispatcher=engine.dispatcher,
         waiting=engine.waiting,
         confirming=confirming,

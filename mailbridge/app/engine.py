@@ -20,8 +20,8 @@ from mailbridge.clock import SteadyClock
 from mailbridge.config.added import merged
 from mailbridge.config.settings import Settings
 from mailbridge.dispatch.dispatcher import Dispatcher
+from mailbridge.intake.meaning import Understanding
 from mailbridge.intake.pool import ParserPool, parser_pool
-from mailbridge.intake.understand import Understanding
 from mailbridge.masks import Masks
 from mailbridge.metrics import Metrics
 from mailbridge.operator.entries import additions
@@ -112,7 +112,7 @@ async def start_engine(
     served = targets.served(settings)
     guard(masks, settings, served.targets)
     live = Live(snapshot(settings, rules=rules, served=served), base=prepared.settings, revision=revision)
-    # A worker takes 0.2 s to start, and so does the library that verifies signatures: both at once.
+    # A worker takes 0.2 s to start, and so does the list of public suffixes: both at once.
     starting = asyncio.ensure_future(
         stack.enter_async_context(
             parser_pool(

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 from mailbridge.app.engine import Engine
 from mailbridge.app.parts import Routes
 from mailbridge.app.snapshot import Live
-from mailbridge.net import LONGEST_NAME
+from mailbridge.net.listening import LONGEST_NAME
 from mailbridge.operator.verbs import Operator
 from mailbridge.store.sqlite import socket_path_of
 from mailbridge.web.auth import Gate as TokenGate

@@ -18,8 +18,8 @@ from mailbridge.dispatch.dispatcher import Dispatcher, Target
 from mailbridge.dispatch.routing import PRACTICE, SKYVERN, Routing
 from mailbridge.masks import Masks
 from mailbridge.metrics import Metrics
+from mailbridge.practice.receiver import Practice, practice_app
 from mailbridge.sinks.skyvern import api_key_from_credentials_file
-from mailbridge.web.practice import Practice, practice_app
 from mailbridge.web.pull import PullKey
 from mailbridge.web.server import serve_app
 

@@ -16,8 +16,8 @@ from mailbridge.cli.listener import smtp_address
 from mailbridge.cli.options import config_option, json_option, listener_option
 from mailbridge.cli.printing import dumped, visible
 from mailbridge.config.settings import ImapSettings
-from mailbridge.demo.client import is_answering, send
 from mailbridge.demo.mails import plain_code
+from mailbridge.net.smtp_client import is_answering, send
 from mailbridge.operator import verbs
 from mailbridge.operator.asks import Nothing
 from mailbridge.operator.codes import CodeList, OfIdentifier

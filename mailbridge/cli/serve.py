@@ -153,7 +153,7 @@ async def _reloads(running: Bridge, hangup: asyncio.Event, config: Path | None) 
         await hangup.wait()
         hangup.clear()
         systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        problems = await _reloaded(running, config)
+        problems = await reload_running(running, config)
         for problem in problems:
             log.error("reload refused, the old configuration stays: %s", problem)
         if not problems:
@@ -161,7 +161,7 @@ async def _reloads(running: Bridge, hangup: asyncio.Event, config: Path | None) 
         systemd.notify("READY=1")
 
 
-async def _reloaded(running: Bridge, config: Path | None) -> Sequence[str]:
+async def reload_running(running: Bridge, config: Path | None) -> Sequence[str]:
     """Take the configuration as it is on disk now. Returns what stands in the way; then nothing has changed."""
     try:
         await running.reload(load_quietly(config).settings)

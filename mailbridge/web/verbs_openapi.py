@@ -61,10 +61,11 @@ def _operation(verb: Verb[Any, Any], problems: Mapping[str, Schema]) -> Schema:
 
 
 def _parameters(verb: Verb[Any, Any]) -> Iterator[Schema]:
+    needed = {one.encode_name for one in msgspec.structs.fields(verb.asks) if one.required}
     for name, schema in _members(verb.asks).items():
         is_path = f"{{{name}}}" in verb.path
         if is_path or verb.method == "GET":
-            yield {"name": name, "in": "path" if is_path else "query", "required": is_path, "schema": _plain(schema)}
+            yield {"name": name, "in": "path" if is_path else "query", "required": name in needed, "schema": _plain(schema)}
     if verb.is_change:
         yield KEY
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from mailbridge.config.rulepack import rule_texts
+from mailbridge.config.rulepack import rule_sources, rule_texts
 from mailbridge.config.settings import AddressSettings, DomainSettings, RuleSettings, Settings
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.mail import Envelope
+from mailbridge.core.rules import load
 from mailbridge.core.secret import Secret
 from mailbridge.intake import understand
 from mailbridge.intake.door import fingerprint
@@ -77,6 +78,14 @@ def test_each_recipient_is_asked_about() -> None:
     assert (first.recipient.workflow_run_id, second.recipient.workflow_run_id) == (None, "wr_12")
 
 
+def test_nothing_that_the_postmaster_gets_is_anybodys_code() -> None:
+    """Every server takes mail for its postmaster; that opens no way in to an identifier that the mail names."""
+    (entry,) = understood("gmail_auto", "postmaster").addressed
+    assert entry.identification.identifiers == ()
+    assert "postmaster" in entry.identification.reason
+    assert entry.unstamped is None or entry.unstamped.identifiers == ()
+
+
 def test_a_forwarding_confirmation_is_never_a_code() -> None:
     """Gmail's own digits and link are for a person to see, whatever the extractor would make of them."""
     meaning = understood("gmail_confirmation")
@@ -118,7 +127,7 @@ def test_the_wire_carries_what_was_understood() -> None:
 
 
 def test_the_first_mail_is_no_slower_than_the_next() -> None:
-    """After its start a worker imports nothing more for a mail of any usual shape: what is slow was done before it was ready."""
+    """After its start a worker imports nothing more for a mail of any usual shape: no deadline pays for what is built once."""
     program = (
         "import sys\n"
         "from datetime import datetime, UTC\n"
@@ -137,6 +146,28 @@ def test_the_first_mail_is_no_slower_than_the_next() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program, str(SEEDS)], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split() == []
+
+
+def test_the_daemon_loads_nothing_that_reads_mails() -> None:
+    """What mail is read with, and so what a hostile mail may reach, is in the workers alone; it takes their memory once."""
+    program = (
+        "import sys\n"
+        "import mailbridge.app.daemon, mailbridge.app.preparation, mailbridge.cli.serve\n"
+        "readers = ('selectolax', 'mailparser', 'emailforwardparser', 'mailbridge.core.parse', 'mailbridge.core.extract')\n"
+        "print(*(name for name in readers if name in sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == []
+
+
+def test_shipped_words_go_to_a_worker_by_name() -> None:
+    """The daemon keeps no text of the shipped lists, and a worker that reads them itself knows their languages."""
+    known = guide_of(Settings(), rules=rule_texts(RuleSettings()))
+    assert len(known.encode()) < 10_000
+    assert known.rules == ()
+    read = Understander(Guide.decode(known.encode()))
+    assert {rule.name for rule in read._rules.rules} == {rule.name for rule in load(list(rule_sources(RuleSettings()))).rules}
+    assert read._rules.wording.code.search("einmalpasswort") is not None
 
 
 def test_every_warm_up_means_something() -> None:

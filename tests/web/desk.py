@@ -284,7 +284,7 @@ async def open_desk(
             daemon=Calm(),
             waiting=waiting,
             surroundings=Around(known=is_known),
-            probes=LocalProbes(lambda: Fixed().now, reread=None),
+            probes=LocalProbes(lambda: Settings(store=settings), reread=None),
             dns=Zone,
             clock=clock,
         ),

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from mailbridge.net import LONGEST_NAME, ListenError, connect_private, short
+from mailbridge.net.listening import LONGEST_NAME, ListenError, connect_private, short
 from mailbridge.web.auth import PEER
 from mailbridge.web.connection import Bounds
 from mailbridge.web.peer import name_of

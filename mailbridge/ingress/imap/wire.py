@@ -84,6 +84,11 @@ class Wire(IMAPClient):  # type: ignore[misc]
         stream: Stream = self._imap
         return stream
 
+    @property
+    def unread(self) -> int:
+        """Untagged responses that the library keeps for whoever asks."""
+        return sum(map(len, self._stream.untagged_responses.values()))
+
     def close(self) -> None:
         """Hang up at once, without a LOGOUT that a hung server would not answer."""
         self._stream.shutdown()

@@ -162,7 +162,7 @@ async def watching(
         await watchers.close(timedelta(seconds=3))
 
 
-async def until(is_so: Callable[[], bool] | Callable[[], Awaitable[bool]], *, within: float = 5.0, what: str = "it") -> float:
+async def until(is_so: Callable[[], bool] | Callable[[], Awaitable[bool]], *, within: float = 30.0, what: str = "it") -> float:
     """Wait for a condition; how long it took in seconds. Fails when the time is over."""
     began = time.monotonic()
     while time.monotonic() - began < within:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from mailbridge.web.practice import KEPT, LIFESPAN, Practice
+from mailbridge.practice.receiver import KEPT, LIFESPAN, Practice
 from tests.peers.practice import PracticePeer, running_practice
 
 PUSH = "/v1/credentials/totp"

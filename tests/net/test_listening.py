@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mailbridge.net import ListenError, bind, name_of
+from mailbridge.net.listening import ListenError, bind, name_of
 
 
 def test_a_bound_socket_says_where_it_is() -> None:

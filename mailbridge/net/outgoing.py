@@ -73,6 +73,10 @@ class Connections(httpcore.AsyncNetworkBackend):
         self._ready[place] = connection
         asyncio.get_running_loop().call_later(life, self._expire, place, connection)
 
+    def spare(self, host: str, port: int) -> Connection | None:
+        """The connection that is ready for this place and that nobody has taken yet."""
+        return self._ready.get((host, port))
+
     def _expire(self, place: tuple[str, int], connection: Connection) -> None:
         if self._ready.get(place) is connection:
             del self._ready[place]
@@ -87,7 +91,7 @@ class Connections(httpcore.AsyncNetworkBackend):
     async def _opened(self, host: str, port: int, patience: float | None) -> Connection:
         with _told(httpcore.ConnectError, httpcore.ConnectTimeout):
             async with asyncio.timeout(patience):
-                return Connection(await _first_to_answer(await _addresses(host, port)))
+                return Connection(await first_to_answer(await _addresses(host, port)))
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
@@ -137,6 +141,11 @@ class Connection(httpcore.AsyncNetworkStream, asyncio.Protocol):
         self._room.set()
 
     # what httpcore calls
+
+    @property
+    def unread(self) -> int:
+        """Octets that have come and that nobody has read yet."""
+        return len(self._inbox)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Send what was written, and wait for octets; none at the end of the connection.
@@ -297,7 +306,7 @@ async def _addresses(host: str, port: int) -> list[Address]:
     return [one for one in chain.from_iterable(zip_longest(first, other)) if one is not None]
 
 
-async def _first_to_answer(addresses: list[Address]) -> socket.socket:
+async def first_to_answer(addresses: list[Address]) -> socket.socket:
     """A connected socket to one of these: each is given a start before the next is tried beside it (RFC 8305).
 
     Raises:

@@ -15,11 +15,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from mailbridge.connections import Connections
 from mailbridge.core.secret import Secret
+from mailbridge.net.guard import Inward, Outward, OutwardTransport, Resolve, denied
+from mailbridge.net.outgoing import Connections
 from mailbridge.trust.dns import Dns
 from mailbridge.trust.gmail import NotConfirmed, browser, confirm
-from mailbridge.trust.outward import Inward, Outward, OutwardTransport, Resolve, denied
 from mailbridge.web.server import serve_app
 from tests.loop import looped
 from tests.peers.dns_server import dns_server

@@ -1,4 +1,4 @@
-"""A small SMTP client for the tour and for `send-test`: one mail, one honest account of what was answered."""
+"""A small SMTP client: one mail to one recipient, and what was answered."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from mailbridge.net import connect_private
+from mailbridge.net.listening import connect_private
 
 QUEUED_AS = re.compile(r"queued as (\d{1,18})")
 
@@ -61,7 +61,8 @@ def send(address: str, *, mail_from: str, rcpt: str, content: bytes, timeout: fl
     with connection as client:
         try:
             client.ehlo_or_helo_if_needed()
-            for command, good in ((client.mail(mail_from), (250,)), (client.rcpt(rcpt), (250, 251))):
+            options = () if mail_from.isascii() else ("SMTPUTF8",)
+            for command, good in ((client.mail(mail_from, options), (250,)), (client.rcpt(rcpt), (250, 251))):
                 if command[0] not in good:
                     return Sent(code=command[0], text=command[1].decode("ascii", "replace"))
             began = time.perf_counter()

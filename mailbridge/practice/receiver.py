@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from mailbridge.web.practice_forms import NO_OBJECT, Problem, body_of, listing_problems, moment, push_problems
+from mailbridge.practice.forms import NO_OBJECT, Problem, body_of, listing_problems, moment, push_problems
 
 Kind = Literal["totp", "magic_link"]
 

@@ -16,11 +16,10 @@ from typing import Any
 import httpcore
 import httpx
 
-from mailbridge.connections import Connections, Transport
-from mailbridge.trust.dns import DnsUnavailable
+from mailbridge.net.outgoing import Connections, Transport
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
-"""The addresses of a host, best first. Raises OSError or DnsUnavailable where there is no answer."""
+"""The addresses of a host, best first. Raises OSError where there is no answer."""
 
 DENIED = {
     ip_network(network): what
@@ -136,7 +135,7 @@ class Outward(httpcore.AsyncNetworkBackend):
     async def _addresses(self, host: str) -> Sequence[str]:
         try:
             found = await self._resolve(host)
-        except (OSError, UnicodeError, DnsUnavailable):
+        except (OSError, UnicodeError):
             raise httpcore.ConnectError(f"{host} cannot be looked up") from None
         for address in found:
             what = denied(address)
