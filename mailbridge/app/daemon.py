@@ -195,7 +195,7 @@ class Bridge:
         base, waiting = _reloadable(self.live.base, wanted)
         settings = merged(base, added)
         guard(self.engine.masks, settings)
-        fresh = self._snapshot(settings, prepared.rules, self.live.now.guide.learned)
+        fresh = self._snapshot(settings, prepared.rules, self.live.now.parser_config.learned)
         made = await asyncio.to_thread(self.engine.targets.prepare, settings)
         is_only_practice = self.engine.targets.served(settings).is_only_practice
         if self.engine.targets.served(self.settings).is_only_practice and not is_only_practice:
@@ -203,8 +203,8 @@ class Bridge:
         is_parked = is_read_again and any(one.mode == "parked" for one in self.mailboxes.health())
         try:
             watchers = self.watchers_of(settings.imap) if is_parked or settings.imap != self.settings.imap else None
-            is_guide_new = is_read_again or fresh.guide != self.live.now.guide
-            successors = await self.engine.pool.prepare(fresh.guide.encode()) if is_guide_new else None
+            is_guide_new = is_read_again or fresh.parser_config != self.live.now.parser_config
+            successors = await self.engine.pool.prepare(fresh.parser_config.encode()) if is_guide_new else None
         except StoreError as fault:
             raise ConfigError((Problem(where="[[imap]]", what=str(fault)),)) from None
         except (OSError, TimeoutError) as fault:
@@ -220,7 +220,7 @@ class Bridge:
             old, self.mailboxes = self.mailboxes, watchers
             await old.close(HANG_UP)
             watchers.start()
-        self.mailboxes.hurry()
+        self.mailboxes.retry_now()
         return waiting
 
     async def learn(self, identifiers: tuple[str, ...]) -> None:
@@ -231,8 +231,8 @@ class Bridge:
         """
         async with self._change:
             now = self.live.now
-            fresh = self._snapshot(now.settings, now.guide.rules, identifiers)
-            successors = await self.engine.pool.prepare(fresh.guide.encode())
+            fresh = self._snapshot(now.settings, now.parser_config.rules, identifiers)
+            successors = await self.engine.pool.prepare(fresh.parser_config.encode())
             successors.take_over()
             self.live.now = fresh
 
@@ -431,7 +431,7 @@ async def _learn(here: Bridge) -> None:
         main = next(iter(sinks.items()))
         known = heard.get(main[0]) if isinstance(main[1], KnowsLogins) else None
         found = tuple(dict.fromkeys(one.identifier for one in known)) if known is not None else await _identifiers(main[1])
-        if found is not None and found != here.live.now.guide.learned:
+        if found is not None and found != here.live.now.parser_config.learned:
             try:
                 await here.learn(found)
                 log.info("identifiers learned from Skyvern", extra={"count": len(found)})

@@ -54,7 +54,7 @@ class Contacts(Protocol):
 
 
 class NoContacts:
-    """Nobody is known but by the settings."""
+    """NoEvents is known but by the settings."""
 
     def learned(self, identifier: str) -> frozenset[str]:  # noqa: ARG002
         """See `Contacts.learned`."""

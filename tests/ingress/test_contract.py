@@ -149,7 +149,7 @@ class ImapPlace:
         return Mailbox(SERVERS[self.port], self.cursors)
 
     async def say(self, where: str, mail: bytes) -> str:
-        """Nobody hears anything."""
+        """NoEvents hears anything."""
         raise NotImplementedError
 
 

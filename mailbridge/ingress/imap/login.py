@@ -33,7 +33,7 @@ def log_in(wire: Wire, account: Account, tokens: TokenSource | None) -> LoggedIn
     Raises:
         MailboxFault: the text names the mend.
     """
-    with legible(), wire.unhurried():
+    with legible(), wire.slow():
         offered = frozenset(word.upper() for word in wire.capabilities())
         if tokens is None:
             _with_password(wire, account, offered)

@@ -17,8 +17,8 @@ from mailbridge.core.mail import Envelope
 from mailbridge.ingress.imap.ages import Ages
 from mailbridge.ingress.imap.canary import Canary
 from mailbridge.ingress.imap.faults import Kind, MailboxFault
+from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.responses import Fetched
-from mailbridge.ingress.imap.vitals import Vitals
 from mailbridge.ingress.imap.whereabouts import Spot
 from mailbridge.ingress.imap.wire import LAST_UID, Wire, uid_set
 from mailbridge.intake.answer import Answer, Deferred, Full, Stored
@@ -94,7 +94,7 @@ class Mailbox:
         peer: str,
         door: Door,
         ages: Ages,
-        vitals: Vitals,
+        status: MailboxStatus,
         with_effect: bool = False,
         folder: str = "",
         canary: Canary | None = None,
@@ -106,7 +106,7 @@ class Mailbox:
         self._peer = peer
         self._door = door
         self._ages = ages
-        self._vitals = vitals
+        self._status = status
         self._with_effect = with_effect
         self._position: Position | None = None
         self._seen_at: datetime | None = None
@@ -136,7 +136,7 @@ class Mailbox:
         else:
             span, most = (LOOK_BACK, LOOK_BACK_MOST) if known is None else (RESCAN, RESCAN_MOST)
             if known is not None:
-                log.warning("mailbox rebuilt: reading its last day again", extra={"mailbox": self._vitals.mailbox})
+                log.warning("mailbox rebuilt: reading its last day again", extra={"mailbox": self._status.mailbox})
             self._take(wire, self._since(wire, span, most))
             self._move(max(base, self._position.uid if self._is_at(wire) and self._position else 0), wire.validity)
         self._seen_at = began
@@ -249,7 +249,7 @@ class Mailbox:
         taken = 0
         for chunk in _chunks(uids, BATCH):
             taken += self._accept_all(wire, self._given(wire, chunk, wire.fetch_mails(chunk)))
-            self._vitals.round_trip()
+            self._status.round_trip()
         return taken
 
     def _given(self, wire: Wire, uids: Sequence[int], mails: Sequence[Fetched]) -> list[Fetched]:
@@ -279,16 +279,16 @@ class Mailbox:
         gone = uids[-1] - floor - sum(uid > floor for uid in uids)
         self._looked_at = uids[-1]
         if gone > 0:
-            self._vitals.gone += gone
+            self._status.gone += gone
             text = "%d mails were moved or deleted before they could be read: is another program at work in this mailbox?"
-            log.warning(text, gone, extra={"mailbox": self._vitals.mailbox})
+            log.warning(text, gone, extra={"mailbox": self._status.mailbox})
 
     def _skip(self, uid: int) -> None:
         if uid in self._skipped:
             return
         self._skipped.add(uid)
-        self._vitals.skipped += 1
-        log.error("mail skipped: it could not be had %d times", TRIES, extra={"mailbox": self._vitals.mailbox})
+        self._status.skipped += 1
+        log.error("mail skipped: it could not be had %d times", TRIES, extra={"mailbox": self._status.mailbox})
 
     def _accept_all(self, wire: Wire, mails: Iterable[Fetched], *, is_ahead: bool = False) -> int:
         taken = 0
@@ -339,7 +339,7 @@ class Mailbox:
             self.done.append(mail.uid)
         self._tries.pop(mail.uid, None)
         if not receipt.is_duplicate:
-            self._vitals.mail()
+            self._status.mail()
         return 1
 
     def _is_canary(self, validity: int, mail: Fetched, *, is_ahead: bool) -> bool:

@@ -93,9 +93,9 @@ class Wire(IMAPClient):  # type: ignore[misc]
         """Hang up at once, without a LOGOUT that a hung server would not answer."""
         self._stream.shutdown()
 
-    def unhurried(self) -> AbstractContextManager[None]:
+    def slow(self) -> AbstractContextManager[None]:
         """For a block in which the server may take its time with each answer."""
-        return self._stream.unhurried()
+        return self._stream.slow()
 
     def leave(self) -> None:
         """Say LOGOUT if nothing is in the way, and hang up."""

@@ -6,14 +6,14 @@ from datetime import timedelta
 
 import pytest
 
+from mailbridge.ingress.imap.backoff import Backoff
 from mailbridge.ingress.imap.faults import Kind, MailboxFault, goodbye, hint_of, is_busy, refusal, shown
-from mailbridge.ingress.imap.patience import Patience
-from mailbridge.ingress.imap.vitals import Vitals
+from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 
 
 def pauses(kind: Kind, count: int, *, was_watching: bool = False, dice: float = 1.0) -> list[float]:
     """The pauses after so many faults of a kind, with loaded dice, in seconds."""
-    patience = Patience(lambda: dice)
+    patience = Backoff(lambda: dice)
     return [patience.after(MailboxFault(kind, "x"), was_watching=was_watching).total_seconds() for _ in range(count)]
 
 
@@ -32,7 +32,7 @@ def test_broken_sessions_are_replaced_quickly_only_a_few_times() -> None:
 
 def test_a_session_that_lasted_forgives_everything() -> None:
     """A minute in IDLE, and the next fault is the first again; ten seconds forgive nothing."""
-    patience = Patience(lambda: 0.0)
+    patience = Backoff(lambda: 0.0)
     for _ in range(6):
         patience.after(MailboxFault(Kind.NETWORK, "x"), was_watching=True)
     patience.lasted(timedelta(seconds=10))
@@ -58,7 +58,7 @@ def test_a_servers_hint_is_a_floor() -> None:
     assert hint_of("Suggested Backoff Time: 99999999 milliseconds") == timedelta(minutes=15)
     fault = refusal("folder", text)
     assert fault.kind is Kind.BUSY
-    assert Patience(lambda: 0.0).after(fault, was_watching=False) == timedelta(seconds=92.415)
+    assert Backoff(lambda: 0.0).after(fault, was_watching=False) == timedelta(seconds=92.415)
 
 
 @pytest.mark.parametrize(
@@ -95,25 +95,25 @@ def test_a_servers_words_fit_into_one_line() -> None:
 def test_health_turns_red_by_itself() -> None:
     """Three renewals without an answer, and a mailbox is not well, whoever forgot to say so; one answer, and it is again."""
     now = 0.0
-    vitals = Vitals("box/INBOX", renew=55, now=lambda: now)
-    vitals.mode = "idle"
-    vitals.round_trip()
+    status = MailboxStatus("box/INBOX", renew=55, now=lambda: now)
+    status.mode = "idle"
+    status.round_trip()
     now = 164.0
-    assert vitals.read().is_well
+    assert status.read().is_well
     now = 166.0
-    assert not vitals.read().is_well
-    assert "166 s" in vitals.read().reason
-    vitals.round_trip()
-    assert vitals.read().is_well
+    assert not status.read().is_well
+    assert "166 s" in status.read().reason
+    status.round_trip()
+    assert status.read().is_well
 
 
 def test_a_mailbox_that_never_answered_is_red_too() -> None:
     """The age counts from the start; that there was no round trip stays visible."""
     now = 0.0
-    vitals = Vitals("box/INBOX", renew=55, now=lambda: now)
-    assert vitals.read().is_well
+    status = MailboxStatus("box/INBOX", renew=55, now=lambda: now)
+    assert status.read().is_well
     now = 200.0
-    health = vitals.read()
+    health = status.read()
     assert not health.is_well
     assert (health.last_roundtrip, health.age) == (None, 200.0)
 
@@ -121,7 +121,7 @@ def test_a_mailbox_that_never_answered_is_red_too() -> None:
 @pytest.mark.parametrize("mode", ["parked", "held"])
 def test_parked_and_held_are_red_at_once(mode: str) -> None:
     """With their own reason."""
-    vitals = Vitals("box/INBOX", renew=55)
-    vitals.mode, vitals.reason = mode, "why"  # type: ignore[assignment]
-    assert not vitals.read().is_well
-    assert vitals.read().reason == "why"
+    status = MailboxStatus("box/INBOX", renew=55)
+    status.mode, status.reason = mode, "why"  # type: ignore[assignment]
+    assert not status.read().is_well
+    assert status.read().reason == "why"
