@@ -25,7 +25,7 @@ from mailbridge.ingress.reply import Reply
 from mailbridge.ingress.tls import Certificate
 from mailbridge.intake.admission import Admission
 from mailbridge.intake.answer import Accept
-from mailbridge.intake.events import Events, Nobody
+from mailbridge.intake.events import Events, NoEvents
 
 log = logging.getLogger("mailbridge.smtp")
 
@@ -56,7 +56,7 @@ class ListenerContext:
 
     storing: set[asyncio.Task[Reply]] = field(default_factory=set)
     is_closing: bool = False
-    events: Events = field(default_factory=Nobody)
+    events: Events = field(default_factory=NoEvents)
 
     def make_room(self, now: float) -> bool:
         """Send away the one who has been here longest of those who say nothing, else of those who bring nothing; False: nobody is.

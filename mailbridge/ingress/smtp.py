@@ -23,7 +23,7 @@ from mailbridge.ingress.session import ListenerContext
 from mailbridge.ingress.tls import Certificate, Pair, TlsError, self_signed
 from mailbridge.intake.admission import Admission
 from mailbridge.intake.answer import Accept
-from mailbridge.intake.events import Events, Nobody
+from mailbridge.intake.events import Events, NoEvents
 from mailbridge.net.listening import BACKLOG, ListenError, bind, name_of
 
 log = logging.getLogger("mailbridge.smtp")
@@ -107,7 +107,7 @@ async def serve(
         limits=Limits(connections=settings.max_connections, per_ip=settings.max_per_ip),
         certificate=_certificate(settings, state_dir, hostname),
         proxies=tuple(ip_network(proxy, strict=False) for proxy in settings.proxy_from),
-        events=events or Nobody(),
+        events=events or NoEvents(),
     )
     handed = sockets or {}
     bound: list[tuple[Kind, socket.socket]] = []

@@ -109,11 +109,11 @@ class Cursors:
         beside.write_text(cursor)
         beside.replace(self.path)  # as a whole, also for who reads it meanwhile, and where the process is killed
 
-    async def owed(self, mailbox: str) -> tuple[str, ...]:
+    async def pending_actions(self, mailbox: str) -> tuple[str, ...]:
         """Nothing is owed."""
         return ()
 
-    async def pay(self, cursors: Sequence[str]) -> None:
+    async def actions_done(self, cursors: Sequence[str]) -> None:
         """Nothing is owed."""
 
 

@@ -65,11 +65,11 @@ class Door(Protocol):
         """Raises StoreUnavailable."""
         ...
 
-    def owed(self, mailbox: str) -> tuple[str, ...]:
+    def pending_actions(self, mailbox: str) -> tuple[str, ...]:
         """Raises StoreUnavailable."""
         ...
 
-    def pay(self, cursors: Sequence[str]) -> None:
+    def actions_done(self, cursors: Sequence[str]) -> None:
         """Raises StoreUnavailable."""
         ...
 
@@ -84,7 +84,7 @@ class Position:
 
 class Mailbox:
     """The reading side of one folder. ``done`` are the UIDs of mails that are pushed, for an after-effect; the store knows them
-    too until `pay`, so that they outlive the connection and the daemon."""
+    too until `actions_done`, so that they outlive the connection and the daemon."""
 
     def __init__(
         self,
@@ -214,19 +214,19 @@ class Mailbox:
         if not self._with_effect:
             return
         try:
-            owed = self._door.owed(self._key)
+            owed = self._door.pending_actions(self._key)
             here = f"{self._key}/{validity}/"
             self.done = [int(cursor.removeprefix(here)) for cursor in owed if cursor.startswith(here)]
             if over := [cursor for cursor in owed if not cursor.startswith(here)]:
-                self._door.pay(over)
+                self._door.actions_done(over)
         except StoreUnavailable as fault:
             raise Held(fault.kind) from None
 
-    def pay(self, validity: int) -> None:
+    def actions_done(self, validity: int) -> None:
         """What was owed is done. Where the store does not take that now, it will be done once more after the next start."""
         done, self.done = self.done, []
         with suppress(StoreUnavailable):
-            self._door.pay([f"{self._key}/{validity}/{uid}" for uid in done])
+            self._door.actions_done([f"{self._key}/{validity}/{uid}" for uid in done])
 
     def _since(self, wire: Wire, span: timedelta, most: int) -> list[int]:
         """UIDs of those among the last mails that came to the server within a span, or do not say when."""
@@ -307,7 +307,7 @@ class Mailbox:
             ingress="imap",
             peer=self._peer,
             cursor=None if is_ahead else f"{self._key}/{validity}/{mail.uid}",
-            is_owed=self._with_effect,
+            has_action=self._with_effect,
             is_fetched=True,
             can_wait=False,
         )

@@ -48,9 +48,9 @@ class Cursors(Protocol):
 
     async def advance(self, cursor: str) -> None: ...
 
-    async def owed(self, mailbox: str) -> tuple[str, ...]: ...
+    async def pending_actions(self, mailbox: str) -> tuple[str, ...]: ...
 
-    async def pay(self, cursors: Sequence[str]) -> None: ...
+    async def actions_done(self, cursors: Sequence[str]) -> None: ...
 
 
 class LoopDoor:
@@ -83,13 +83,13 @@ class LoopDoor:
         """See `Door.advance`."""
         self._wait_for(self._cursors.advance(cursor))
 
-    def owed(self, mailbox: str) -> tuple[str, ...]:
-        """See `Door.owed`."""
-        return self._wait_for(self._cursors.owed(mailbox))
+    def pending_actions(self, mailbox: str) -> tuple[str, ...]:
+        """See `Door.pending_actions`."""
+        return self._wait_for(self._cursors.pending_actions(mailbox))
 
-    def pay(self, cursors: Sequence[str]) -> None:
-        """See `Door.pay`."""
-        self._wait_for(self._cursors.pay(cursors))
+    def actions_done(self, cursors: Sequence[str]) -> None:
+        """See `Door.actions_done`."""
+        self._wait_for(self._cursors.actions_done(cursors))
 
     def _wait_for(self, doing: Coroutine[Any, Any, T]) -> T:
         try:
@@ -160,7 +160,7 @@ class Watchers:
 
 
 def never() -> bool:
-    """Nobody waits."""
+    """NoEvents waits."""
     return False
 
 

@@ -47,11 +47,11 @@ class _BlindDoor:
     def advance(self, cursor: str) -> None:
         """Nothing is written."""
 
-    def owed(self, mailbox: str) -> tuple[str, ...]:  # noqa: ARG002
+    def pending_actions(self, mailbox: str) -> tuple[str, ...]:  # noqa: ARG002
         """Nothing is."""
         return ()
 
-    def pay(self, cursors: Sequence[str]) -> None:
+    def actions_done(self, cursors: Sequence[str]) -> None:
         """Nothing is written."""
 
 

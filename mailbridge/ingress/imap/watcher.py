@@ -358,7 +358,7 @@ class Watcher:
     def _after_effects(self, wire: Wire) -> None:
         if self._mailbox.done:
             effects.apply(wire, self._account.after, self._mailbox.done, mailbox=self.status.mailbox)
-            self._mailbox.pay(wire.validity)
+            self._mailbox.actions_done(wire.validity)
 
     def _well(self, session: Session) -> None:
         again = " again" if self.status.reason else ""

@@ -44,7 +44,7 @@ class Wire(IMAPClient):  # type: ignore[misc]
         """Connect, read the greeting, and start TLS.
 
         Raises:
-            MailboxFault: what stands in the way, and the mend.
+            MailboxFault: what stands in the way, and what fixes it.
         """
         self._endpoint = endpoint
         self.exists = 0

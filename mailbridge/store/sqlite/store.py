@@ -19,7 +19,7 @@ from mailbridge.store.sqlite.codes import SqliteCodes
 from mailbridge.store.sqlite.database import keep_anchor, read_anchor, unlock
 from mailbridge.store.sqlite.entries import SqliteEntries
 from mailbridge.store.sqlite.journal import SqliteJournal
-from mailbridge.store.sqlite.mailboxes import SqliteMailboxes, keep_cursor, keep_owed
+from mailbridge.store.sqlite.mailboxes import SqliteMailboxes, keep_cursor, keep_pending_action
 from mailbridge.store.sqlite.mails import SqliteMails
 from mailbridge.store.sqlite.outbox import SqliteOutbox
 from mailbridge.store.sqlite.queues import Queues
@@ -90,7 +90,7 @@ class SqliteStore:
         fingerprint = self.cipher.digest(arrival.fingerprint)
         known = connection.execute("SELECT id FROM mail WHERE fingerprint = ?", (fingerprint,)).fetchone()
         if known is not None:
-            self._owe(connection, envelope, is_pushed=arrival.is_pushed)
+            self._keep_action(connection, envelope, is_pushed=arrival.is_pushed)
             journal(connection, now, "duplicate", known[0])
             return Receipt(mail_id=known[0], is_duplicate=True, is_pushed=arrival.is_pushed)
         received = min(to_micros(envelope.received_at), now)
@@ -129,13 +129,13 @@ class SqliteStore:
             facts = facts_of(replace(arrival, held=(*arrival.held, *told)))
             connection.execute("UPDATE mail SET facts = ?, is_held = 1 WHERE id = ?", (facts, number))
         is_pushed = sum(one.standing is not Standing.ASIDE for one in arrival.drafts) > len(held)
-        self._owe(connection, envelope, is_pushed=is_pushed)
+        self._keep_action(connection, envelope, is_pushed=is_pushed)
         return Receipt(mail_id=number, claims=claims, superseded=superseded, is_pushed=is_pushed, held=held)
 
-    def _owe(self, connection: apsw.Connection, envelope: Envelope, *, is_pushed: bool) -> None:
+    def _keep_action(self, connection: apsw.Connection, envelope: Envelope, *, is_pushed: bool) -> None:
         """Remember what is to be done in its mailbox with a mail that is pushed."""
-        if envelope.cursor is not None and envelope.is_owed and is_pushed:
-            keep_owed(connection, envelope.cursor)
+        if envelope.cursor is not None and envelope.has_action and is_pushed:
+            keep_pending_action(connection, envelope.cursor)
 
     async def forget(self, identifier: str) -> Forgotten:
         """See `Store.forget`."""
