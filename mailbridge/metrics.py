@@ -24,7 +24,19 @@ MESSAGE_OUTCOMES = (
     "deferred",
     "unavailable",
 )
-HELD_CHECKS = ("sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient", "reading")
+HELD_CHECKS = (
+    "sender",
+    "link-host",
+    "dkim",
+    "arc",
+    "forwarder",
+    "authres",
+    "token",
+    "recipient",
+    "reading",
+    "stranger",
+    "platform",
+)
 
 FLOODED_BY = ("recipient", "sender", "client")
 DELIVERY_OUTCOMES = ("accepted", "deferred", "doubtful", "refused", "expired")
@@ -79,6 +91,11 @@ class Metrics:
             "mailbridge_held", "Checks that failed on mails that were held for want of proof", ("check",), registry=self._registry
         )
         self._held = {check: held.labels(check) for check in (*HELD_CHECKS, OTHER)}
+        self._first_seen = Counter(
+            "mailbridge_first_seen",
+            "Mails that were pushed although their sender is not known for the identifier",
+            registry=self._registry,
+        )
         flooded = Counter("mailbridge_flooded", "Mails put off because too many came", ("by",), registry=self._registry)
         self._flooded = {by: flooded.labels(by) for by in FLOODED_BY}
         self._mailboxes = Gauge(
@@ -129,6 +146,10 @@ class Metrics:
     def held(self, check: str) -> None:
         """Count one check that failed on a mail that is held."""
         (self._held.get(check) or self._held[OTHER]).inc()
+
+    def first_seen(self) -> None:
+        """Count one mail of a sender that is not known and that was pushed."""
+        self._first_seen.inc()
 
     def flooded(self, by: str) -> None:
         """Count one mail or recipient that was put off; ``by`` is one of FLOODED_BY."""

@@ -34,6 +34,7 @@ NAMES = {
     "mailbridge_mailbox_canary_age_seconds": {"mailbox"},
     "mailbridge_alarm": {"target"},
     "mailbridge_held": {"check"},
+    "mailbridge_first_seen": set(),
     "mailbridge_flooded": {"by"},
 }
 CLOSED = {

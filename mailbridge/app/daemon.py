@@ -30,6 +30,7 @@ from mailbridge.app.targets import guard
 from mailbridge.config.added import merged
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import ImapSettings, Settings
+from mailbridge.config.values import strangers_meaning
 from mailbridge.ingress import smtp
 from mailbridge.ingress.imap import service as imap
 from mailbridge.ingress.imap.vault import open_vault
@@ -43,6 +44,8 @@ from mailbridge.masks import Masks
 from mailbridge.operator.entries import additions
 from mailbridge.operator.verbs import Operator
 from mailbridge.practice.receiver import Practice
+from mailbridge.sinks import KnowsLogins, Sink
+from mailbridge.sinks.skyvern_pages import Login
 from mailbridge.store import StoreError, StoreUnavailable
 from mailbridge.store.sqlite import path_of
 from mailbridge.trust import dkim, gmail
@@ -124,7 +127,11 @@ class Bridge:
         if not engine.pool.is_alive:
             level, checks = Level.UNREADY, {**checks, "parser": "no worker process is running"}
         checks = {name: engine.masks.masked(reason) for name, reason in checks.items()}
-        return Health(level=level, checks=checks, mailboxes=tuple(self._shown(asdict(one)) for one in mailboxes))
+        strangers = strangers_meaning(
+            self.settings.trust.strangers, is_practice=engine.targets.served(self.settings).is_only_practice
+        )
+        shown = tuple(self._shown(asdict(one)) for one in mailboxes)
+        return Health(level=level, checks=checks, mailboxes=shown, strangers=strangers)
 
     def _shown(self, mailbox: dict[str, Any]) -> dict[str, Any]:
         """A mailbox's health, in which its server may have repeated what it was told."""
@@ -347,6 +354,7 @@ async def _open_door(
         policy=lambda: live.now.gate,
         dns=dns or Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers),
         deadline=settings.trust.dns_timeout,
+        contacts=engine.contacts,
     )
     tests = OneTime(now=time.monotonic, dice=os.urandom)
     intake = Intake(
@@ -357,6 +365,7 @@ async def _open_door(
         policy=lambda: live.now.intake,
         events=events,
         metrics=engine.metrics,
+        contacts=engine.contacts,
     )
     admission = Admission(
         is_ours=lambda rcpt: live.now.accepts(rcpt) or tests.is_live(rcpt),
@@ -403,9 +412,25 @@ async def _follow_additions(here: Bridge) -> None:
 
 
 async def _learn(here: Bridge) -> None:
-    """Ask Skyvern now and then which identifiers its credentials expect, and push under those spellings."""
+    """Ask Skyvern now and then which identifiers its credentials expect, and for which sites, and push under those spellings.
+
+    The sites of a target that cannot be asked now stay as they were.
+    """
+    heard: dict[str, tuple[Login, ...]] = {}
     while True:
-        found = await here.engine.targets.made[0].target.sink.identifiers()
+        sinks = {one.target.name: one.target.sink for one in here.engine.targets.made}
+        heard = {name: found for name, found in heard.items() if name in sinks}
+        for name, sink in sinks.items():
+            logins = await sink.logins() if isinstance(sink, KnowsLogins) else ()
+            heard |= {name: logins} if logins is not None else {}
+        try:
+            every = [one for listed in heard.values() for one in listed]
+            await here.engine.contacts.learn(every, is_whole=heard.keys() == sinks.keys())
+        except StoreUnavailable as fault:
+            log.warning("sites not learned: the store is %s", fault.kind)
+        main = next(iter(sinks.items()))
+        known = heard.get(main[0]) if isinstance(main[1], KnowsLogins) else None
+        found = tuple(dict.fromkeys(one.identifier for one in known)) if known is not None else await _identifiers(main[1])
         if found is not None and found != here.live.now.parser_config.learned:
             try:
                 await here.learn(found)
@@ -413,3 +438,8 @@ async def _learn(here: Bridge) -> None:
             except (OSError, TimeoutError) as fault:
                 log.warning("identifiers not learned: no parser worker starts: %s", type(fault).__name__)
         await asyncio.sleep(LEARN_EVERY.total_seconds())
+
+
+async def _identifiers(sink: Sink) -> tuple[str, ...] | None:
+    """What a target expects that knows no logins; what a Skyvern that did not answer expects is not known now."""
+    return None if isinstance(sink, KnowsLogins) else await sink.identifiers()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from mailbridge.config.settings import ImapSettings, Settings
-from mailbridge.config.values import proof_mistakes
+from mailbridge.config.values import SENDERS, proof_mistakes, sender_pattern
 from mailbridge.core.addresses import parse_mailbox
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -48,6 +48,9 @@ def _who(account: ImapSettings) -> Iterator[tuple[str, str]]:
         yield "password", 'Microsoft takes no passwords over IMAP any more; use oauth = { provider = "microsoft", … }'
     if parse_mailbox(account.mailbox) is None:
         yield "address", f"{account.mailbox!r} is no mail address; say with address whose mail comes into this account"
+    for sender in account.accept_from or ():
+        if sender_pattern(sender) is None:
+            yield "accept_from", f"{sender!r} {SENDERS}"
     oauth = account.oauth
     if oauth is None:
         return

@@ -160,7 +160,7 @@ class Watchers:
 
 
 def never() -> bool:
-    """Nobody waits."""
+    """NoEvents waits."""
     return False
 
 
