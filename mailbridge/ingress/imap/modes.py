@@ -78,7 +78,7 @@ BACK: Mapping[Mode, Event] = MappingProxyType(
 """The event that leads back to the mode in which the store refused, once it takes mail again."""
 
 
-class Impossible(AssertionError):
+class Impossible(AssertionError):  # noqa: N818  (a mistake of the program, as an assertion is)
     """An event in a mode in which it cannot happen: a mistake of the program."""
 
 

@@ -14,6 +14,8 @@ STABLE = timedelta(seconds=60)
 """A session that lasted so long proves that all is well."""
 QUICK = 5
 """So many times in a row a broken session is replaced within a second; after that the pauses grow."""
+ODD = 6
+"""So many sessions in a row may end over a mail, with none given in between, before the pauses grow: two mails with three tries each."""
 FIRST = 0.2
 LONGEST = 300.0
 BUSY_FIRST, BUSY_LONGEST = 30.0, 900.0
@@ -30,6 +32,11 @@ class Patience:
         self._broken = 0
         self._busy = 0
         self._refused = 0
+        self._odd = 0
+
+    def gave(self) -> None:
+        """The server has given a mail: those that it does not give are exceptions."""
+        self._odd = 0
 
     def lasted(self, session: timedelta) -> None:
         """A session came to its end after ``session``."""
@@ -52,7 +59,10 @@ class Patience:
                 hinted = fault.pause.total_seconds() if fault.pause is not None else 0.0
                 ceiling = min(BUSY_FIRST * 2.0 ** min(self._busy - 1, 10), BUSY_LONGEST)
                 pause = hinted + hinted * self._dice() / 10 if hinted else ceiling * (0.5 + self._dice() / 2)
-            case Kind.NETWORK:
+            case Kind.MAIL if self._odd < ODD:
+                self._odd += 1
+                pause = self._dice() * FIRST
+            case Kind.NETWORK | Kind.MAIL:
                 pause = self._after_network(was_watching=was_watching)
         return timedelta(seconds=pause)
 

@@ -21,6 +21,7 @@ log = logging.getLogger("mailbridge.imap")
 Use = Literal["", "junk", "trash", "sent", "drafts", "all"]
 SPECIAL: dict[str, Use] = {
     r"\junk": "junk",
+    r"\spam": "junk",
     r"\trash": "trash",
     r"\sent": "sent",
     r"\drafts": "drafts",
@@ -89,6 +90,22 @@ def folders_of(wire: Wire) -> tuple[Folder, ...]:
             told = next((SPECIAL[word] for word in sorted(words) if word in SPECIAL), NAMED.get(last.casefold(), ""))
             found.append(Folder(name=str(name), use=told))
     return tuple(found)
+
+
+def named(wire: Wire, folder: str) -> str:
+    """The name of a folder that is asked for by what it is for, ``\\Junk`` (RFC 6154); any other name is its own.
+
+    Raises:
+        MailboxFault: the server has no such folder.
+    """
+    use = SPECIAL.get(folder.lower())
+    if use is None:
+        return folder
+    found = next((one.name for one in folders_of(wire) if one.use == use), None)
+    if found is None:
+        text = f"no folder is known as {folder}: name it as `mailbridge imap test` lists it"
+        raise MailboxFault(Kind.SETTING, text)
+    return found
 
 
 def find(wire: Wire, token: str, folders: Iterable[Folder], watched: Sequence[str]) -> Spot | None:

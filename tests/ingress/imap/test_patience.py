@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from mailbridge.ingress.imap.faults import Kind, MailboxFault, goodbye, hint_of, is_busy, refusal, shown
+from mailbridge.ingress.imap.modes import Event
 from mailbridge.ingress.imap.patience import Patience
 from mailbridge.ingress.imap.vitals import Vitals
 
@@ -93,35 +94,71 @@ def test_a_servers_words_fit_into_one_line() -> None:
 
 
 def test_health_turns_red_by_itself() -> None:
-    """Three renewals without an answer, and a mailbox is not well, whoever forgot to say so; one answer, and it is again."""
+    """One renewal without an answer, and a mailbox is not well, whoever forgot to say so; one answer, and it is again."""
     now = 0.0
     vitals = Vitals("box/INBOX", renew=55, now=lambda: now)
-    vitals.mode = "idle"
+    vitals.happened(Event.IDLES)
     vitals.round_trip()
-    now = 164.0
+    now = 58.0
     assert vitals.read().is_well
-    now = 166.0
+    now = 60.0
     assert not vitals.read().is_well
-    assert "166 s" in vitals.read().reason
+    assert "60 s" in vitals.read().reason
     vitals.round_trip()
     assert vitals.read().is_well
 
 
-def test_a_mailbox_that_never_answered_is_red_too() -> None:
-    """The age counts from the start; that there was no round trip stays visible."""
+def test_a_mailbox_is_red_until_it_is_watched() -> None:
+    """A round trip is not enough; how long there was none stays visible."""
     now = 0.0
     vitals = Vitals("box/INBOX", renew=55, now=lambda: now)
-    assert vitals.read().is_well
+    assert not vitals.read().is_well
     now = 200.0
     health = vitals.read()
-    assert not health.is_well
+    assert not health.is_well and "not watched yet" in health.reason
     assert (health.last_roundtrip, health.age) == (None, 200.0)
+    vitals.round_trip()
+    assert not vitals.read().is_well
+    vitals.happened(Event.IDLES)
+    assert vitals.read().is_well
 
 
-@pytest.mark.parametrize("mode", ["parked", "held"])
-def test_parked_and_held_are_red_at_once(mode: str) -> None:
+def test_a_mailbox_that_is_connected_anew_is_red_after_a_while() -> None:
+    """Twenty seconds without a session are no hiccup, whatever is answered meanwhile; the reason says why there is none."""
+    now = 0.0
+    vitals = Vitals("box/INBOX", renew=55, now=lambda: now)
+    vitals.happened(Event.IDLES)
+    vitals.reason = "the server closed the connection"
+    vitals.happened(Event.FAULT)
+    now = 19.0
+    vitals.happened(Event.CONNECT)
+    vitals.round_trip()
+    assert vitals.read().is_well
+    now = 21.0
+    health = vitals.read()
+    assert not health.is_well and "not watched for 21 s: the server closed the connection" in health.reason
+    vitals.happened(Event.POLLS)
+    assert vitals.read().is_well
+
+
+def test_a_mail_that_cannot_be_had_makes_the_mailbox_red() -> None:
+    """Although everything else is well; and green without it."""
+    vitals = Vitals("box/INBOX", renew=55)
+    vitals.happened(Event.IDLES)
+    vitals.round_trip()
+    vitals.unfetched = "1 mail cannot be fetched (UID 7)"
+    assert (vitals.read().is_well, vitals.read().reason) == (False, "1 mail cannot be fetched (UID 7)")
+    vitals.unfetched = ""
+    assert (vitals.read().is_well, vitals.read().reason) == (True, "")
+
+
+@pytest.mark.parametrize("event", [Event.PERSON, Event.REFUSED])
+def test_parked_and_held_are_red_at_once(event: Event) -> None:
     """With their own reason."""
     vitals = Vitals("box/INBOX", renew=55)
-    vitals.mode, vitals.reason = mode, "why"  # type: ignore[assignment]
+    vitals.happened(Event.IDLES)
+    vitals.round_trip()
+    vitals.reason = "why"
+    vitals.happened(event)
     assert not vitals.read().is_well
     assert vitals.read().reason == "why"
