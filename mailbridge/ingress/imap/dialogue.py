@@ -61,7 +61,8 @@ class Dialogue(IMAPClient):  # type: ignore[misc]
         if habits is None:
             self.habits.tempo.first = endpoint.read_timeout
         tempo = self.habits.tempo
-        self._endpoint = replace(endpoint, read_timeout=tempo.of("greeting"), connect_timeout=tempo.of("connect"))
+        connecting = max(endpoint.connect_timeout, tempo.grown.get("connect", 0.0))
+        self._endpoint = replace(endpoint, read_timeout=tempo.of("greeting"), connect_timeout=connecting)
         self.exists = 0
         self.has_news = False
         self.heeds_expunge = False
@@ -93,7 +94,8 @@ class Dialogue(IMAPClient):  # type: ignore[misc]
         at, waited = self._endpoint, self._endpoint.read_timeout
         where = f"{at.host} port {at.port}"
         if at.context is None and speaks_tls(at):
-            return MailboxFault(Kind.SETTING, f'{where} speaks TLS from the first octet on: tls = "tls"')
+            text = f'{where} sends no greeting, since it speaks TLS from the first octet on: tls = "tls"'
+            return MailboxFault(Kind.SETTING, text)
         longer = self.habits.tempo.silent("greeting")
         return MailboxFault(
             Kind.NETWORK, f"{where} sent no greeting within {waited:g} s; the next attempt waits up to {longer:g} s for it"
@@ -140,7 +142,7 @@ class Dialogue(IMAPClient):  # type: ignore[misc]
             yield
         except Silence as fault:
             longer = tempo.silent(what)
-            text = f"{what} was not answered within {patience:g} s; the next session waits up to {longer:g} s for it"
+            text = f"the server said nothing for {patience:g} s after {what}; the next session waits up to {longer:g} s for it"
             raise Silence(Kind.NETWORK, text, uid=fault.uid) from None
         else:
             tempo.answered(what, time.monotonic() - began)

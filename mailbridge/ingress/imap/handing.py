@@ -10,7 +10,7 @@ from typing import assert_never
 
 from mailbridge.core.mail import Envelope
 from mailbridge.ingress.imap.ages import Ages
-from mailbridge.ingress.imap.arrivals import Arrivals
+from mailbridge.ingress.imap.arrivals import SKEW, Arrivals
 from mailbridge.ingress.imap.canary import Canary
 from mailbridge.ingress.imap.door import Door, Held, NotTaken, Position
 from mailbridge.ingress.imap.memory import Memory
@@ -165,7 +165,8 @@ class Handing:
             case _:
                 assert_never(answer)
         if mail.uid > self.uid:
-            self.newest = arrived
+            claimed = arrived if mail.at is None else self._ages.now() - self._ages.of(mail.at)
+            self.newest = claimed if abs(claimed - arrived) <= SKEW else arrived
         if mail.at is not None:
             self._ages.learn(mail.at)
         if not is_ahead:

@@ -333,7 +333,7 @@ def connector(
         try:
             if is_stopping():
                 raise Stopped
-            wire = Wire(account.endpoint(contexts.of(entry)), habits)
+            wire = Wire(account.endpoint(contexts.of(entry), timedelta(seconds=habits.tempo.first)), habits)
             try:
                 return wire, log_in(wire, account, tokens)
             except BaseException:
