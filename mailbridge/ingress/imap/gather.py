@@ -50,15 +50,18 @@ class Gatherer:
     def blame(self, fault: MailboxFault) -> MailboxFault:
         """The session ended while mails were fetched: the one in whose answer it happened has had a try, else they are fetched one by
         one next time. What to end the session with."""
-        if fault.uid is None:
-            self._is_careful, self._silence = True, fault if isinstance(fault, Silence) else None
-            return fault
-        return self._tried(fault.uid, fault)
+        if fault.uid is not None:
+            return self._tried(fault.uid, fault)
+        self._is_careful, self._silence = True, fault if isinstance(fault, Silence) else None
+        if fault.kind is Kind.BUSY and not is_for_all(str(fault)):
+            return MailboxFault(Kind.NETWORK, str(fault))
+        return fault
 
     def _tried(self, uid: int, fault: MailboxFault) -> MailboxFault:
         """A mail has had its try, and the session ended with it."""
         self._refuse(uid, fault)
-        kind = Kind.MAIL if fault.kind is Kind.NETWORK else fault.kind
+        is_for_it = fault.kind is Kind.NETWORK or (fault.kind is Kind.BUSY and not is_for_all(str(fault)))
+        kind = Kind.MAIL if is_for_it else fault.kind
         return MailboxFault(kind, f"mail with UID {uid}: {fault}", pause=fault.pause, uid=uid)
 
     def each(self, wire: Wire, uids: Sequence[int]) -> Iterator[list[Fetched]]:
@@ -79,6 +82,9 @@ class Gatherer:
             return
         for start in range(0, len(wanted), BATCH):
             chunk = wanted[start : start + BATCH]
+            if len(chunk) == 1:
+                yield self._one(wire, chunk[0])
+                continue
             try:
                 mails = [mail for mail in wire.fetch_mails(chunk) if _is_mail(mail)]
             except Refusal as fault:

@@ -155,14 +155,14 @@ class Mailbox:
         """
         began = self._ages.now()
         if wire.exists - self._exists > BACKLOG or self._gatherer.is_careful:
-            taken = self._caught_up(wire)
+            taken = self.search_on(wire)
         else:
             try:
                 mails = wire.fetch_after(self._handing.uid, with_idle=with_idle)
             except Refusal as fault:
                 if is_for_all(str(fault)):
                     raise
-                taken = self._caught_up(wire)
+                taken = self.search_on(wire)
             except IdleRefused:
                 raise
             except MailboxFault as fault:
@@ -288,7 +288,12 @@ class Mailbox:
         known = [one for one in own_dates(mail.content or b"") if one is not None]
         return bool(known) and self._ages.now() - max(known) <= span + SECOND
 
-    def _caught_up(self, wire: Wire) -> int:
+    def search_on(self, wire: Wire) -> int:
+        """Take what a SEARCH finds beyond the position, whatever a FETCH of all that leaves out; how many mails that were.
+
+        Raises:
+            Held, MailboxFault: as the door and the wire say.
+        """
         self._exists = wire.exists
         wire.has_news = False
         return self._catch_up(wire)

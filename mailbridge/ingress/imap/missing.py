@@ -15,7 +15,7 @@ TRIES = 3
 """So many answers in a row that are no mail set a mail aside."""
 SOON = (0.5, 1.5)
 """Seconds after the first and the second such answer."""
-SELDOM = (10.0, 30.0, 60.0)
+SELDOM = (5.0, 15.0, 60.0)
 """Seconds between the tries of a mail that is set aside; the last one again and again for `HOUR`."""
 HOUR, RARELY = 3600.0, 1800.0
 """After an hour a mail that is set aside is tried every so many seconds."""

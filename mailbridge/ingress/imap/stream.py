@@ -29,8 +29,6 @@ SILENCE = timedelta(seconds=10)
 """How long a server may say nothing when it is its turn, and how long a connection may take."""
 STALL = 1.0
 """Seconds without an octet inside a literal, after which it is looked whether the answer's end has come already."""
-OVER = re.compile(rb"\r\n[A-Z0-9]+ (?:OK|NO|BAD) [^\r\n]*\r\n(?:\+[^\r\n]*\r\n)?\Z")
-"""The end of an answer: its completion, and the invitation of an IDLE behind it."""
 TAIL = 1_000
 TLS_PROBE = 3.0
 """Seconds for a handshake that only tells whether there is TLS."""
@@ -116,8 +114,8 @@ class Stream(imaplib.IMAP4):
         """Wait for more of a literal; a server that announced too many octets says nothing more for ever."""
         if not self.fill(is_more_needed=True):
             self.wait(min(STALL, self.patience))
-            found = OVER.search(self._tail) if not self._inbox and end else None
-            if found is not None and found[0][2:].startswith(end) and not self.fill(is_more_needed=True):
+            over = rb"\r\n" + re.escape(end) + rb"\d+ (?:OK|NO|BAD)\b"
+            if end and re.search(over, self._tail) is not None and not self.fill(is_more_needed=True):
                 raise MailboxFault(Kind.NETWORK, "the server announced more octets of a mail than it sent")
             if not self._inbox:
                 self._more()
