@@ -78,7 +78,6 @@ class Mailbox:
             canary=canary,
         )
         self._seen_at: datetime | None = None
-        self._top: Fetched | None = None
         self._looked_at = 0
         self._exists = 0
         self._rebuilds: list[float] = []
@@ -92,10 +91,10 @@ class Mailbox:
         self.memory.load(self._gatherer.now())
         self._handing.arrivals.expect(timedelta(seconds=self.memory.drift))
 
-    def save(self) -> None:
+    def save(self, *, is_whole: bool = False) -> None:
         """Store what was learned; where the store does not take it now, it is stored with the next mail."""
         with suppress(Held):
-            self.memory.save()
+            self.memory.save(is_whole=is_whole)
 
     @property
     def uid(self) -> int:
@@ -260,11 +259,11 @@ class Mailbox:
         so (UIDNEXT), or the mail with the last UID is another one by now."""
         if wire.is_uid_next_told and wire.uid_next <= known.uid:
             return True
-        top = self._top
-        if top is None or top.uid != known.uid or top.at is None:
+        top = self.memory.top
+        if top is None or top[0] != known.uid:
             return False
-        now = wire.fetch_dates([top.uid])
-        return bool(now) and now[0].at is not None and (now[0].at, now[0].size) != (top.at, top.size)
+        marks = [mark for one in wire.fetch_dates([known.uid]) if (mark := _mark(one)) is not None]
+        return bool(marks) and marks[0] != top
 
     def _look_back(self, wire: Wire, span: timedelta, most: int, *, is_rewound: bool = False) -> None:
         """Take those among the last mails that came to the server within a span, and begin behind them. A mail that the server gives no
@@ -329,7 +328,7 @@ class Mailbox:
         if taken:
             self._gatherer.had(mail.uid)
         if taken and not is_ahead and mail.uid == self._handing.uid:
-            self._top = Fetched(uid=mail.uid, at=mail.at, size=mail.size)
+            self.memory.top = _mark(mail)
         return taken
 
     def _note_gaps(self, uids: Sequence[int], *, is_counted: bool) -> None:
@@ -347,6 +346,11 @@ class Mailbox:
             self._vitals.gone += gone
             text = "%d mails were moved or deleted before they could be read: is another program at work in this mailbox?"
             log.warning(text, gone, extra={"mailbox": self._vitals.mailbox})
+
+
+def _mark(mail: Fetched) -> tuple[int, int, int] | None:
+    """By what a mail is known again without being read; None where its server does not date it."""
+    return None if mail.at is None else (mail.uid, round(mail.at.timestamp()), mail.size)
 
 
 def _chunks(uids: Sequence[int], size: int) -> list[Sequence[int]]:

@@ -18,13 +18,14 @@ class Memory:
     """Belongs to one thread; ``habits`` is shared by the folders of an account.
 
     ``is_deaf``: IDLE tells nothing here. ``is_blind``: new mail shows only after a new opening of the folder. ``drift``: seconds that
-    the server's clock is ahead of ours, 0 where it is right.
+    the server's clock is ahead of ours, 0 where it is right. ``top``: UID, date (seconds) and size of the last mail that was taken, to
+    know that mail again; it is stored now and then only.
     """
 
     def __init__(self, key: str, door: Door, habits: Habits) -> None:
         self._key = key
         self._door = door
-        self._stored = ""
+        self._stored: dict[str, Any] = {}
         self._is_loaded = False
         self._validity = 0
         self.habits = habits
@@ -32,6 +33,7 @@ class Memory:
         self.is_deaf = False
         self.is_blind = False
         self.drift = 0.0
+        self.top: tuple[int, int, int] | None = None
 
     def load(self, now: float) -> None:
         """Take up what was stored, once; ``now`` is steady time in seconds.
@@ -53,6 +55,9 @@ class Memory:
         self.habits.take(_part(told.get("habits")))
         missing = told.get("missing")
         self.missing.take(missing if isinstance(missing, list) else [], now=now)
+        top = told.get("top")
+        if isinstance(top, list) and len(top) == 3 and all(isinstance(one, int) for one in top):
+            self.top = (top[0], top[1], top[2])
         self._stored, self._is_loaded = self._told(), True
 
     def belongs_to(self, validity: int) -> None:
@@ -61,32 +66,32 @@ class Memory:
             self._validity = validity
             self.missing.clear()
 
-    def save(self) -> None:
-        """Store it where it has changed.
+    def save(self, *, is_whole: bool = False) -> None:
+        """Store it where it has changed; ``is_whole``: also where only ``top`` has.
 
         Raises:
             Held: the store does not take it now.
         """
-        text = self._told()
-        if text == self._stored or not self._is_loaded:
+        told = self._told()
+        before = self._stored | ({} if is_whole else {"top": told["top"]})
+        if told == before or not self._is_loaded:
             return
         try:
-            self._door.note(self._key, text)
+            self._door.note(self._key, json.dumps(told))
         except StoreUnavailable as fault:
             raise Held(fault.kind) from None
-        self._stored = text
+        self._stored = told
 
-    def _told(self) -> str:
-        return json.dumps(
-            {
-                "validity": self._validity,
-                "missing": self.missing.told(),
-                "is_deaf": self.is_deaf,
-                "is_blind": self.is_blind,
-                "drift": round(self.drift),
-                "habits": self.habits.told(),
-            }
-        )
+    def _told(self) -> dict[str, Any]:
+        return {
+            "validity": self._validity,
+            "missing": self.missing.told(),
+            "is_deaf": self.is_deaf,
+            "is_blind": self.is_blind,
+            "drift": round(self.drift),
+            "top": None if self.top is None else list(self.top),
+            "habits": self.habits.told(),
+        }
 
 
 def _object(text: str) -> dict[str, Any]:

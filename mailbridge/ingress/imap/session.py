@@ -82,6 +82,7 @@ class Watch:
         self._is_stopping = is_stopping
         self._hearing = Hearing(mailbox.memory)
         self._uid_next = 0
+        self._renewals = 0
         self._name = folder
 
     def enter(self, wire: Wire) -> None:
@@ -105,7 +106,6 @@ class Watch:
         self._hearing.begin(is_offered="IDLE" in wire.abilities)
         self._look(wire)
         self._well(wire)
-        renewals = 0
         while not session.is_over:
             if self._is_stopping():
                 raise Stopped
@@ -117,14 +117,10 @@ class Watch:
             seconds = self._interval(session)
             if not wire.is_idling and seconds > 0:
                 self._poll(wire, seconds)
-            elif self._idle(wire, seconds) and (renewals := renewals + 1) % self._anew(wire) == 0:
-                self._meet(wire)
-                self._look(wire)
+            else:
+                self._idle(wire, seconds)
             self._heed(wire)
             self._vitals.round_trip()
-
-    def _anew(self, wire: Wire) -> int:
-        return ANEW_BLIND if wire.habits.refuses_status else ANEW
 
     def _meet(self, wire: Wire) -> None:
         """Open the folder, and take what is new in it."""
@@ -150,8 +146,8 @@ class Watch:
         left = float("inf") if session.replace_at is None else session.replace_at - time.monotonic()
         return max(0.0, min(seconds, left))
 
-    def _idle(self, wire: Wire, seconds: float) -> bool:
-        """Wait in IDLE, and look when something is told or the renewal is due; whether it was that."""
+    def _idle(self, wire: Wire, seconds: float) -> None:
+        """Wait in IDLE, and look when something is told or the renewal is due."""
         until = time.monotonic() + seconds
         while True:
             soonest = time.monotonic() + max(self._mailbox.revisit_in(), SOON)
@@ -163,24 +159,23 @@ class Watch:
             if told != "woken":
                 break
             if self._hot() or self._is_stopping():
-                return False
+                return
         found = self._take_pushed(wire) or self._look(wire)
         if told == "quiet":
             self._renewed(wire, found)
-            return True
-        if found:
+        elif found:
             self._hearing.told()
             self._vitals.deaf = 0
             self._show_habits(wire)
         else:
             self._look_again(wire)
-        return False
 
     def _renewed(self, wire: Wire, found: int) -> None:
         """IDLE has told nothing: see whether there was something to tell."""
         is_late = self._mailbox.was_late
         is_blind = False
-        if not found and (self._hearing.is_on_trial or self._is_blind_to_new_mail(wire)):
+        self._renewals += 1
+        if not found and (self._hearing.is_on_trial or self._is_to_be_opened_anew(wire)):
             before = self._mailbox.uid
             self._meet(wire)
             is_blind = self._mailbox.uid > before
@@ -188,12 +183,14 @@ class Watch:
         if (found or is_blind) and (is_late or self._hearing.is_on_trial):
             self._vitals.deaf += 1
             self._hearing.missed(is_blind=is_blind)
-            self._mailbox.save()
             self._show_habits(wire)
+        self._mailbox.save(is_whole=True)
         self._look(wire)
 
-    def _is_blind_to_new_mail(self, wire: Wire) -> bool:
-        """Whether STATUS tells of mail that a session with the folder open does not show."""
+    def _is_to_be_opened_anew(self, wire: Wire) -> bool:
+        """Whether STATUS tells of mail that a session with the folder open does not show, or it has been open for long."""
+        if self._renewals % (ANEW_BLIND if wire.habits.refuses_status else ANEW) == 0:
+            return True
         if wire.habits.refuses_status:
             return False
         try:

@@ -127,6 +127,7 @@ class Watcher:
                 self._patience.lasted(timedelta(seconds=time.monotonic() - began))
             pause = self._patience.after(fault, was_watching=was_watching).total_seconds()
             self._pause(fault, pause, can_be_woken=fault.kind is Kind.NETWORK and not was_watching)
+        self._mailbox.save(is_whole=True)
         self.vitals.happened(Event.STOP)
 
     def _watch(self) -> tuple[bool, MailboxFault]:

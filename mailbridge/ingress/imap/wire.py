@@ -222,7 +222,7 @@ class Wire(Dialogue):
             if is_one_segment or done:
                 self.habits.missed()
             raise
-        if is_one_segment:
+        if is_one_segment and done:
             self.habits.worked()
         return sorted({one.uid: one for one in mails}.values(), key=lambda one: one.uid)
 
