@@ -295,6 +295,11 @@ class Session:
             self._tell_exists()
 
     def _on_uid_search(self, tag: str, criteria: str) -> None:
+        if criteria == "DELETED":
+            uids = " ".join(str(mail.uid) for mail in self.box if r"\Deleted" in mail.flags)
+            self.send(f"* SEARCH {uids}\r\n".encode())
+            self.ok(tag)
+            return
         subject = re.search(r'SUBJECT "([^"]*)"', criteria)
         if subject is not None:
             found = [mail.uid for mail in self.box if subject[1].lower().encode() in mail.content.split(b"\r\n\r\n")[0].lower()]
@@ -357,6 +362,9 @@ class Session:
                         session.send(f"* {number} EXPUNGE\r\n".encode())
                         session.seen -= 1
         self.ok(tag)
+
+    def _on_expunge(self, tag: str, _: str) -> None:
+        self._on_uid_expunge(tag, ",".join(str(mail.uid) for mail in self.box))
 
     def _on_list(self, tag: str, _: str) -> None:
         for name in ("INBOX", *self.server.folders):

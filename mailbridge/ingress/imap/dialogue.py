@@ -7,7 +7,6 @@ that an announcement of new mail is never lost. Not thread-safe: one thread owns
 from __future__ import annotations
 
 import contextlib
-import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -37,13 +36,6 @@ WHOLE = 1_048_576
 """Octets of one literal that are kept; what is beyond is read and thrown away."""
 ROUND_LIMIT = 120.0
 """Seconds that one command may take in all, however slowly its answer drips."""
-OTHERS = (
-    (re.compile(r"(?i)^(?:220[ -]|.*\bE?SMTP\b)"), "SMTP, the protocol for sending"),
-    (re.compile(r"^\+OK"), "POP3"),
-    (re.compile(r"^HTTP/"), "HTTP"),
-    (re.compile(r"^SSH-"), "SSH"),
-)
-"""How servers greet that are none of ours, and what they speak."""
 
 
 class Dialogue(IMAPClient):  # type: ignore[misc]
@@ -83,7 +75,7 @@ class Dialogue(IMAPClient):  # type: ignore[misc]
         except Silence as fault:
             raise self._unconnected(fault) if fault.is_before_greeting else self._no_greeting() from None
         except (IMAPClientError, Stream.error) as fault:
-            raise greeting_fault(fault, endpoint) from None
+            raise greeting_fault(fault) from None
 
     def _unconnected(self, fault: Silence) -> Silence:
         longer, waited = self.habits.tempo.silent("connect"), self._endpoint.connect_timeout
@@ -281,15 +273,9 @@ def alert_of(response: Response) -> str:
     return f"{words} {shown(url)}".strip() if url else words
 
 
-def greeting_fault(fault: Exception, endpoint: Endpoint) -> MailboxFault:
+def greeting_fault(fault: Exception) -> MailboxFault:
     """What a greeting other than OK asks for."""
-    text = words_of(fault).removeprefix("unexpected response: ")
-    spoken = next((name for pattern, name in OTHERS if pattern.search(text)), "")
-    if spoken:
-        where = f"{endpoint.host} port {endpoint.port}"
-        return MailboxFault(
-            Kind.SETTING, f'{where} speaks {spoken}, not IMAP: use port 993 with tls = "tls", or 143 with "starttls"'
-        )
+    text = words_of(fault)
     known = goodbye(text)
     return MailboxFault(known.kind, f"the server does not want to talk: {text}", pause=known.pause)
 

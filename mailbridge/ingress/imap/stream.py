@@ -30,6 +30,13 @@ SILENCE = timedelta(seconds=10)
 STALL = 1.0
 """Seconds without an octet inside a literal, after which it is looked whether the answer's end has come already."""
 TAIL = 1_000
+OTHERS = (
+    (re.compile(rb"(?i)220[ -]|\* .*\bESMTP\b"), "SMTP, the protocol for sending"),
+    (re.compile(rb"\+OK"), "POP3"),
+    (re.compile(rb"HTTP/"), "HTTP"),
+    (re.compile(rb"SSH-"), "SSH"),
+)
+"""How servers greet that are none of ours, and what they speak."""
 TLS_PROBE = 3.0
 """Seconds for a handshake that only tells whether there is TLS."""
 KEEPALIVE = (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 30_000))
@@ -63,6 +70,7 @@ class Stream(imaplib.IMAP4):
         self._inbox = bytearray()
         self._broken = 0
         self._tail = b""
+        self._is_greeted = False
         self.patience = endpoint.read_timeout
         super().__init__(endpoint.host, endpoint.port)
 
@@ -131,7 +139,17 @@ class Stream(imaplib.IMAP4):
         if max(start, end) > MAX_LINE:
             raise MailboxFault(Kind.NETWORK, f"the server sent a line of more than {MAX_LINE} octets")
         line = self._take(end + 1)
+        if not self._is_greeted:
+            self._is_greeted = True
+            self._check_greeting(line)
         return line if line.endswith(b"\r\n") else line[:-1] + b"\r\n"
+
+    def _check_greeting(self, line: bytes) -> None:
+        spoken = next((name for pattern, name in OTHERS if pattern.match(line)), "")
+        if spoken:
+            where = f"{self._endpoint.host} port {self._endpoint.port}"
+            text = f'{where} speaks {spoken}, not IMAP: use port 993 with tls = "tls", or 143 with "starttls"'
+            raise MailboxFault(Kind.SETTING, text)
 
     def has_line(self) -> bool:
         """Whether at least one whole line is in the buffer."""

@@ -98,10 +98,10 @@ def named(wire: Wire, folder: str) -> str:
     Raises:
         MailboxFault: the server has no such folder.
     """
-    use = SPECIAL.get(folder.lower())
-    if use is None:
+    if not folder.startswith("\\"):
         return folder
-    found = next((one.name for one in folders_of(wire) if one.use == use), None)
+    use = SPECIAL.get(folder.lower())
+    found = next((one.name for one in folders_of(wire) if use is not None and one.use == use), None)
     if found is None:
         text = f"no folder is known as {folder}: name it as `mailbridge imap test` lists it"
         raise MailboxFault(Kind.SETTING, text)
