@@ -44,7 +44,7 @@ CLOSED = {
     "state": {str(state) for state in State},
     "code": {*(str(status) for status in STATUSES), OTHER},
     "sink": {"skyvern"},
-    "target": {"skyvern", "canary gmail"},
+    "target": {"skyvern", "canary gmail", "clock gmail/INBOX"},
     "check": {*HELD_CHECKS, OTHER},
     "by": {*FLOODED_BY},
     "mailbox": {"gmail/INBOX", "gmail"},

@@ -211,7 +211,7 @@ def test_a_server_that_ignores_how_much_was_asked_for_gives_mails(server: Script
     asyncio.run(run())
 
 
-def test_a_mail_of_forty_megabytes_in_one_literal_is_no_end(server: ScriptedImap, tmp_path: Path) -> None:
+def test_a_mail_of_thirty_megabytes_in_one_literal_is_no_end(server: ScriptedImap, tmp_path: Path) -> None:
     """A server that ignores how much was asked for sends 30 MB: they are read and thrown away but for the beginning, and the code
     behind them is there."""
 
