@@ -295,6 +295,10 @@ class Session:
             self._tell_exists()
 
     def _on_uid_search(self, tag: str, criteria: str) -> None:
+        if criteria.startswith("SINCE") and "SUBJECT" not in criteria:
+            self.send(f"* SEARCH {' '.join(str(mail.uid) for mail in self.box)}\r\n".encode())
+            self.ok(tag)
+            return
         if criteria == "DELETED":
             uids = " ".join(str(mail.uid) for mail in self.box if r"\Deleted" in mail.flags)
             self.send(f"* SEARCH {uids}\r\n".encode())

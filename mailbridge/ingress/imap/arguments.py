@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from imapclient import imap_utf7
+
+from mailbridge.ingress.imap.responses import MONTHS
+
+
+def day(at: datetime) -> bytes:
+    """A date for SEARCH (RFC 3501 9, date): ``5-May-2020``."""
+    return f"{at.day}-{MONTHS[at.month - 1]}-{at.year}".encode("ascii")
 
 
 def folder_argument(folder: str) -> bytes:

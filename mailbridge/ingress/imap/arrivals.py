@@ -89,7 +89,7 @@ class Arrivals:
 
 def own_dates(content: bytes) -> tuple[datetime | None, datetime | None]:
     """The moments of a mail's Date and of its topmost Received (RFC 5322 3.6.7); None where there is none, or it has two readings."""
-    head = content[:HEAD].replace(b"\r\n", b"\n").partition(b"\n\n")[0].decode("latin-1")
+    head = (b"\n" + content[:HEAD].replace(b"\r\n", b"\n")).partition(b"\n\n")[0].decode("latin-1")
     written = received = None
     for line in head.replace("\n ", " ").replace("\n\t", " ").split("\n"):
         name, _, value = line.partition(":")

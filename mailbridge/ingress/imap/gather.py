@@ -16,6 +16,7 @@ from mailbridge.ingress.imap.faults import Kind, MailboxFault, Refusal, Silence,
 from mailbridge.ingress.imap.memory import Memory
 from mailbridge.ingress.imap.missing import Gap, uid_ranges
 from mailbridge.ingress.imap.responses import Fetched
+from mailbridge.ingress.imap.tempo import AGAIN
 from mailbridge.ingress.imap.vitals import Vitals
 from mailbridge.ingress.imap.wire import Wire
 
@@ -104,8 +105,9 @@ class Gatherer:
 
     def _one(self, wire: Wire, uid: int) -> list[Fetched]:
         """One mail; whatever comes instead is a try of it."""
+        what = AGAIN if any(gap.low == uid for gap in self._memory.missing.aside) else "FETCH"
         try:
-            mails = [mail for mail in wire.fetch_mails([uid]) if _is_mail(mail)]
+            mails = [mail for mail in wire.fetch_mails([uid], what=what) if _is_mail(mail)]
         except Refusal as fault:
             self._refuse(uid, fault)
             if is_for_all(str(fault)):
@@ -184,8 +186,7 @@ class Gatherer:
         self._refuse_text(uid, str(fault), is_silent=isinstance(fault, Silence))
 
     def _refuse_text(self, uid: int, why: str, *, is_silent: bool = False) -> None:
-        is_new = not self._memory.missing.is_refused(uid)
-        if self._memory.missing.refused(uid, why, now=self.now(), is_hopeless=is_silent and not is_new):
+        if self._memory.missing.refused(uid, why, now=self.now(), is_slow=is_silent):
             self._vitals.skipped += 1
             log.error("mail set aside: UID %d: %s", uid, why, extra={"mailbox": self._vitals.mailbox})
         self.show()

@@ -13,6 +13,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from mailbridge.ingress.imap.ages import Ages
+from mailbridge.ingress.imap.arguments import day
 from mailbridge.ingress.imap.arrivals import SECOND, SKEW, own_dates
 from mailbridge.ingress.imap.canary import Canary
 from mailbridge.ingress.imap.door import Door, Held, NotTaken, Position
@@ -81,6 +82,7 @@ class Mailbox:
         self._looked_at = 0
         self._exists = 0
         self._rebuilds: list[float] = []
+        self._is_dated = True
 
     def load(self) -> None:
         """Take up what an earlier daemon has learned.
@@ -269,7 +271,7 @@ class Mailbox:
         """Take those among the last mails that came to the server within a span, and begin behind them. A mail that the server gives no
         date for is as old as it says itself."""
         base = wire.uid_next - 1
-        told = wire.newest(most)
+        told = self._newest(wire, most)
         dated = {one.uid for one in told if one.at is not None and self._ages.of(one.at) <= span + SECOND}
         uids = sorted(dated | {one.uid for one in told if one.at is None})
         if is_rewound:
@@ -282,6 +284,35 @@ class Mailbox:
         position = self._handing.position
         is_here = position is not None and position.validity == wire.validity
         self._handing.move(max(base, position.uid if is_here and position else 0), wire.validity)
+
+    def _newest(self, wire: Wire, most: int) -> list[Fetched]:
+        """The last mails with their dates; without them where the server stumbles over the question: then each mail has to tell its own."""
+        if self._is_dated:
+            try:
+                return wire.newest(most)
+            except Refusal as fault:
+                if is_for_all(str(fault)):
+                    raise
+            except MailboxFault:
+                self._is_dated = False
+                raise
+        since = self._ages.now() - RESCAN - RESCAN
+        return [Fetched(uid=uid) for uid in wire.search(b"SINCE " + day(since))[-most:]]
+
+    def _fresh(self, wire: Wire, uids: Sequence[int]) -> list[int]:
+        """Those that came a moment ago, by the server's word; none where it stumbles over the question."""
+        if not self._is_dated:
+            return []
+        try:
+            dates = [one for chunk in _chunks(uids, 500) for one in wire.fetch_dates(chunk)]
+        except Refusal as fault:
+            if is_for_all(str(fault)):
+                raise
+            return []
+        except MailboxFault:
+            self._is_dated = False
+            raise
+        return [one.uid for one in dates if one.at is not None and self._ages.of(one.at) <= LOOK_BACK]
 
     def _is_recent(self, mail: Fetched, span: timedelta) -> bool:
         known = [one for one in own_dates(mail.content or b"") if one is not None]
@@ -304,8 +335,7 @@ class Mailbox:
         uids = [uid for uid in wire.search(b"UID %d:%d" % (floor + 1, LAST_UID)) if uid > floor]
         taken = 0
         if len(uids) > BACKLOG:
-            dates = [one for chunk in _chunks(uids, 500) for one in wire.fetch_dates(chunk)]
-            fresh = [one.uid for one in dates if one.at is not None and self._ages.of(one.at) <= LOOK_BACK]
+            fresh = self._fresh(wire, uids)
             if fresh and fresh[0] != uids[0]:
                 for mails in self._gatherer.each(wire, fresh[-AHEAD_MOST:]):
                     taken += sum(self._accept(wire, mail, is_ahead=True) for mail in mails)

@@ -19,6 +19,8 @@ SELDOM = (5.0, 15.0, 60.0)
 """Seconds between the tries of a mail that is set aside; the last one again and again for `HOUR`."""
 HOUR, RARELY = 3600.0, 1800.0
 """After an hour a mail that is set aside is tried every so many seconds."""
+SLOWLY = 300.0
+"""Seconds between the tries of a mail for which the server says nothing at all."""
 LOOKS = (1.0, 4.0, 10.0, 20.0, 25.0, 30.0, 60.0, 120.0, 300.0)
 """Seconds between two looks for a hole; after the last one it is forgotten: the code in it would be over."""
 WANTED = 86_400.0
@@ -65,18 +67,21 @@ class Missing:
         if low <= high:
             self._add(Gap(low=low, high=high, since=now, due=now + LOOKS[0]))
 
-    def refused(self, uid: int, why: str, *, now: float, is_hopeless: bool = False) -> bool:
-        """Something else came for a mail that is there; whether it is set aside now. ``is_hopeless``: after this one try already."""
+    def refused(self, uid: int, why: str, *, now: float, is_slow: bool = False) -> bool:
+        """Something else came for a mail that is there; whether it is set aside now. ``is_slow``: nothing came, and everything else had
+        to wait for that; then the second try is the last, and the mail is tried rarely."""
         gap = next((one for one in self._gaps if one.why and one.low == uid), None)
         if gap is None:
             self.given(uid)
             gap = Gap(low=uid, high=uid, since=now, due=now)
             self._add(gap)
         was_aside = gap.is_aside
-        gap.tries = max(TRIES, gap.tries + 1) if is_hopeless else gap.tries + 1
+        gap.tries = max(TRIES, gap.tries + 1) if is_slow and gap.tries else gap.tries + 1
         gap.why = why
         number = gap.tries - TRIES
         seldom = SELDOM[min(max(number, 0), len(SELDOM) - 1)] if now - gap.since < HOUR else RARELY
+        if is_slow:
+            seldom = max(seldom, SLOWLY)
         gap.due = now + (SOON[gap.tries - 1] if number < 0 else seldom)
         return gap.is_aside and not was_aside
 

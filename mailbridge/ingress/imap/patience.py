@@ -18,6 +18,8 @@ ODD = 6
 """So many sessions in a row may end over a mail, with none given in between, before the pauses grow: two mails with three tries each."""
 FIRST = 0.2
 LONGEST = 300.0
+UNREACHED = 50.0
+"""Seconds between two attempts to reach a server that is away: once it is back, the mailbox is watched within a minute."""
 BUSY_FIRST, BUSY_LONGEST = 30.0, 900.0
 REFUSED = (3.0, 15.0, 60.0, 300.0, 900.0)
 """Seconds between logins that the server refuses: soon at first, since it may be its own trouble, then rarely."""
@@ -69,7 +71,7 @@ class Patience:
     def _after_network(self, *, was_watching: bool) -> float:
         if not was_watching:
             self._unreached += 1
-            return self._dice() * min(FIRST * 2.0 ** min(self._unreached, 20), LONGEST)
+            return self._dice() * min(FIRST * 2.0 ** min(self._unreached, 20), UNREACHED)
         self._broken += 1
         if self._broken <= QUICK:
             return self._dice() * min(FIRST * 2.0 ** (self._broken - 1), 1.0)

@@ -16,6 +16,8 @@ LOGIN = 3
 """So many times as long may a login take at first: Dovecot lets an address wait for 15 s where wrong passwords came from before."""
 QUICK = 20
 """So many answers in a row that would have been in time at first, and a kind gets no more time than at first again."""
+AGAIN = "FETCH again"
+"""The try of a mail that is set aside: it never gets more time than any command at first, since every other mail waits for it."""
 NAMES = {"EXAMINE": "SELECT"}
 """Kinds that go by another's name."""
 
@@ -38,6 +40,8 @@ class Tempo:
     def silent(self, what: str) -> float:
         """It said nothing for so long; how long the next one may take."""
         kind = NAMES.get(what, what)
+        if kind == AGAIN:
+            return self.first
         self.grown = self.grown | {kind: min(self.of(kind) * 2, max(self.most, self._first(kind)))}
         self._quick[kind] = 0
         return self.of(kind)

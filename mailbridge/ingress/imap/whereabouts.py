@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from imapclient.exceptions import IMAPClientError
 
+from mailbridge.ingress.imap.arguments import day
 from mailbridge.ingress.imap.canary_mail import SUBJECT, token_of
 from mailbridge.ingress.imap.faults import Kind, MailboxFault, Refusal, refusal, words_of
-from mailbridge.ingress.imap.responses import MONTHS
 from mailbridge.ingress.imap.stream import Stream
 from mailbridge.ingress.imap.wire import Wire, folder_argument, uid_set
 
@@ -161,8 +161,8 @@ def _found(wire: Wire, folder: str, words: str, is_ours: Callable[[str], bool]) 
     try:
         wire.open_folder(folder, is_read_only=True)
         since = datetime.now(UTC) - SINCE
-        criteria = f'SINCE {since.day}-{MONTHS[since.month - 1]}-{since.year} SUBJECT "{words}"'
-        uids = wire.search(criteria.encode("ascii"))[-MOST_FOUND:]
+        criteria = b"SINCE " + day(since) + f' SUBJECT "{words}"'.encode("ascii")
+        uids = wire.search(criteria)[-MOST_FOUND:]
         small = [one.uid for one in wire.fetch_dates(uids) if one.size <= LARGEST]
         claimed = [(mail.uid, token_of(mail.content or b"")) for mail in wire.fetch_mails(small)]
     except MailboxFault as fault:

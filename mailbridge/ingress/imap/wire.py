@@ -150,18 +150,18 @@ class Wire(Dialogue):
         """UID, INTERNALDATE and size of each that is still there."""
         return self._fetch(uids, b"(UID INTERNALDATE RFC822.SIZE)")
 
-    def fetch_mails(self, uids: Sequence[int]) -> list[Fetched]:
+    def fetch_mails(self, uids: Sequence[int], *, what: str = "FETCH") -> list[Fetched]:
         """The mails, ascending, those that are still there; a mail of up to `WHOLE` octets is complete."""
-        return [self.completed(one) for one in self._fetch(uids, ITEMS)]
+        return [self.completed(one, what=what) for one in self._fetch(uids, ITEMS, what)]
 
-    def _fetch(self, uids: Sequence[int], items: bytes) -> list[Fetched]:
+    def _fetch(self, uids: Sequence[int], items: bytes, what: str = "FETCH") -> list[Fetched]:
         if not uids:
             return []
-        told = self.run(b"UID FETCH " + uid_set(uids) + b" " + items, what="FETCH")
+        told = self.run(b"UID FETCH " + uid_set(uids) + b" " + items, what=what)
         wanted = set(uids)
         return sorted((one for one in _fetched(told) if one.uid in wanted), key=lambda one: one.uid)
 
-    def completed(self, mail: Fetched) -> Fetched:
+    def completed(self, mail: Fetched, *, what: str = "FETCH") -> Fetched:
         """The mail with its rest, where it is cut and not too large for that.
 
         A server that ignores how much was asked for has given all of it already, or gives all of it once more.
@@ -173,7 +173,7 @@ class Wire(Dialogue):
             return replace(mail, content=content[: WHOLE if mail.size <= WHOLE else FIRST])
         rest = f"UID FETCH {mail.uid} (UID BODY.PEEK[]<{FIRST}.{WHOLE - FIRST}>)".encode("ascii")
         try:
-            told = self.run(rest, what="FETCH")
+            told = self.run(rest, what=what)
         except Refusal:
             return mail
         tail = next((one for one in _fetched(told) if one.uid == mail.uid), None)

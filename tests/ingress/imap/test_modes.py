@@ -18,7 +18,11 @@ def test_every_mode_can_end(mode: Mode) -> None:
     """A stop is possible anywhere but after a stop, and a fault, a person or the store's refusal wherever a session goes on."""
     assert ((mode, Event.STOP) in TRANSITIONS) == (mode is not Mode.STOPPED)
     if mode in WATCHED:
-        assert {after(mode, event) for event in (Event.FAULT, Event.PERSON, Event.REFUSED)} == {Mode.WAITING, Mode.PARKED, Mode.HELD}
+        assert {after(mode, event) for event in (Event.FAULT, Event.PERSON, Event.REFUSED)} == {
+            Mode.WAITING,
+            Mode.PARKED,
+            Mode.HELD,
+        }
 
 
 def test_every_mode_can_be_reached() -> None:

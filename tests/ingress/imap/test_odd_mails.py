@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -73,10 +73,10 @@ MENDED = ("NO", "a literal announced too large", "NIL")
 """After these the test waits until the server gives the mail after all."""
 
 
-def asks_for(arguments: str, uid: int) -> bool:
-    """Whether a UID FETCH of bodies asks for that mail."""
-    spans = [part.partition(":")[::2] for part in arguments.partition(" ")[0].split(",")]
-    return "BODY" in arguments and any(int(low) <= uid <= int(high or low) for low, high in spans)
+def asks_for(arguments: str, uid: int, *, part: str = "BODY") -> bool:
+    """Whether a UID FETCH of bodies asks for that mail; with another ``part``, of that."""
+    spans = [span.partition(":")[::2] for span in arguments.partition(" ")[0].split(",")]
+    return part in arguments and any(int(low) <= uid <= int(high or low) for low, high in spans)
 
 
 def spoil(server: ScriptedImap, instead: Instead, *, uid: int = BAD) -> list[str]:
@@ -237,5 +237,49 @@ def test_a_mail_of_thirty_megabytes_in_one_literal_is_no_end(server: ScriptedIma
             assert await has(home, "111213", "482913", within=20) < 10
             assert len(home.brought[0].content) == FIRST
             assert watchers.health()[0].is_well
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("name", ["NO", "hang-up"])
+@pytest.mark.parametrize("is_first", [True, False], ids=["at the first start", "in a backlog"])
+def test_a_mail_that_spoils_every_question_about_it(server: ScriptedImap, tmp_path: Path, name: str, is_first: bool) -> None:
+    """The server stumbles over a mail even where only its date is asked for, among those of the first look back or of a backlog: the code
+    behind it is there all the same."""
+    now = datetime.now(UTC)
+
+    def hook(session: Session, tag: str, arguments: str) -> bool:
+        if len(server.mails) > 1 and asks_for(arguments, BAD, part=" "):
+            INSTEAD[name](session, tag)
+            return True
+        return False
+
+    def numbered(session: Session, tag: str, arguments: str) -> bool:
+        if len(server.mails) > 1:
+            INSTEAD[name](session, tag)
+        return len(server.mails) > 1
+
+    server.hooks["UID FETCH"] = hook
+    server.hooks["FETCH"] = numbered
+
+    async def run() -> None:
+        async with house(tmp_path) as home:
+            if not is_first:
+                async with watching(home, account(server.port)):
+                    await until(lambda: server.idling == 1, what="IDLE")
+                    server.deliver(code_mail("111213"))
+                    await has(home, "111213")
+            for number in range(60):
+                form = (now - timedelta(days=1)).strftime("%a, %d %b %Y %H:%M:%S +0000")
+                server.deliver(code_mail(f"{300_000 + number}", extra=f"Date: {form}\r\n"), at=now - timedelta(days=1))
+            fresh = now.strftime("%a, %d %b %Y %H:%M:%S +0000")
+            server.deliver(code_mail("171819", extra=f"Date: {fresh}\r\n"), at=now)
+
+            async def is_there() -> bool:
+                return "171819" in await home.codes()
+
+            async with watching(home, account(server.port)) as watchers:
+                assert await until(is_there, within=20, what="the code") < 10
+                await until(lambda: watchers.health()[0].skipped == 1, within=10, what="the mail set aside")
 
     asyncio.run(run())

@@ -19,9 +19,18 @@ def pauses(kind: Kind, count: int, *, was_watching: bool = False, dice: float = 
 
 
 def test_an_unreachable_server_is_tried_again_soon_and_then_less_often() -> None:
-    """Full jitter under a ceiling that doubles from 0.4 s to 5 min."""
-    assert pauses(Kind.NETWORK, 12) == [0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4, 204.8, 300.0, 300.0]
+    """Full jitter under a ceiling that doubles from 0.4 s to 50 s, so that a server that is back is found within a minute."""
+    assert pauses(Kind.NETWORK, 9) == [0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 50.0, 50.0]
     assert pauses(Kind.NETWORK, 12, dice=0.0) == [0.0] * 12
+
+
+def test_sessions_that_end_over_a_mail_are_replaced_at_once_a_few_times() -> None:
+    """Two mails with three tries each; then they count as broken connections, until the server gives a mail."""
+    patience = Patience(lambda: 1.0)
+    told = [patience.after(MailboxFault(Kind.MAIL, "x"), was_watching=True).total_seconds() for _ in range(8)]
+    assert told == [0.2] * 7 + [0.4]
+    patience.gave()
+    assert patience.after(MailboxFault(Kind.MAIL, "x"), was_watching=True).total_seconds() == 0.2
 
 
 def test_broken_sessions_are_replaced_quickly_only_a_few_times() -> None:
