@@ -85,7 +85,7 @@ class Dialogue(IMAPClient):  # type: ignore[misc]
         """What a server means that says nothing at first: it waits for TLS, or it takes its time."""
         at, waited = self._endpoint, self._endpoint.read_timeout
         where = f"{at.host} port {at.port}"
-        if at.context is None and speaks_tls(at):
+        if not at.is_tls and speaks_tls(at):
             text = f'{where} sends no greeting, since it speaks TLS from the first octet on: tls = "tls"'
             return MailboxFault(Kind.SETTING, text)
         longer = self.habits.tempo.silent("greeting")
