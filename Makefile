@@ -21,16 +21,21 @@ $(VENV)/.uv:
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@touch $@
 
+# The distribution of 0.1 had another name; both at once would own the same files.
+RENAMED := $(BIN)/uv pip uninstall --quiet mailbridge 2>/dev/null || true
+
 $(VENV)/.run: $(VENV)/.uv uv.lock pyproject.toml
+	@$(RENAMED)
 	@$(BIN)/uv sync --quiet --locked --no-dev --inexact
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.uv uv.lock pyproject.toml
+	@$(RENAMED)
 	@$(BIN)/uv sync --quiet --locked --inexact
 	@touch $@ $(VENV)/.run
 
 run: $(VENV)/.run ## the daemon, with a practice receiver while there is no Skyvern key
-	@MAILBRIDGE_BANNER=1 $(BIN)/mailbridge serve
+	@MAILBRIDGE_BANNER=1 MAILBRIDGE_STORE__URL=sqlite:///state/mailbridge.db $(BIN)/mailbridge serve
 
 demo: $(VENV)/.run ## a tour of what it does
 	@$(BIN)/mailbridge demo --once
@@ -76,10 +81,14 @@ audit: $(VENV)/.dev ## known weaknesses of the locked packages, where advisories
 		$(BIN)/python -m tests.audit $(BIN)/uv tool run --quiet pip-audit --disable-pip --require-hashes \
 		--progress-spinner off --format json --requirement /dev/stdin
 
+dist: $(VENV)/.dev ## a wheel and a source archive in dist/, installable by pip, pipx or uv
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build -d dist
+
 lock: $(VENV)/.uv ## bring uv.lock up to date
 	@$(BIN)/uv lock
 
 clean: ## remove what was built
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
-.PHONY: help run demo test e2e lint bench quality train fuzz suites mutants sbom audit lock clean
+.PHONY: help run demo test e2e lint bench quality train fuzz suites mutants sbom audit dist lock clean

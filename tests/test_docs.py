@@ -53,7 +53,8 @@ def _calls(page: Path) -> Iterator[list[str]]:
                 continue
             rest = rest[2:] if rest[0] == "--set" else rest
             end = next((number for number, one in enumerate(rest) if one in ("|", ">", ">>", "&&", "#")), len(rest))
-            yield rest[:end]
+            if end:
+                yield rest[:end]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -109,6 +110,24 @@ def test_the_readme_opens_with_the_two_commands() -> None:
 def test_the_picture_of_a_delivery_is_the_table() -> None:
     """docs/flow.md shows the machine as it is."""
     assert picture() in _text(ROOT / "docs" / "flow.md")
+
+
+def test_the_picture_of_the_house_is_what_the_imports_are_held_to() -> None:
+    """docs/flow.md shows the floors of pyproject.toml, in their order, and every room of them."""
+    contracts = tomllib.loads(_text(ROOT / "pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    floors = next(one["layers"] for one in contracts if one["type"] == "layers")
+    picture = re.search(r"```\n(cli .*?)```", _text(ROOT / "docs" / "flow.md"), re.DOTALL)
+    assert picture is not None
+    shown = [re.split(r" {2,}", line)[0].split(" · ") for line in picture[1].splitlines()]
+    assert shown == [floor.split(" | ") for floor in floors if floor != "__main__"]
+
+
+def test_every_library_is_there_for_a_reason() -> None:
+    """docs/flow.md says of each dependency what it is for, and of nothing else."""
+    wanted = {re.split(r"[<>=;]", one)[0] for one in tomllib.loads(_text(ROOT / "pyproject.toml"))["project"]["dependencies"]}
+    section = _text(ROOT / "docs" / "flow.md").partition("## Which library for what")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ([a-z0-9, -]+) \| [^|]+ \|", section, re.MULTILINE)[1:]
+    assert {name for row in rows for name in row.split(", ")} == wanted
 
 
 def test_every_command_is_in_the_changelog() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import plistlib
 import re
 import shutil
 import subprocess
@@ -13,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from mailbridge.cli.installed import stranger
 from mailbridge.config.load import load
 from mailbridge.core.secret import Secret
 from tests.cli.running import PLAIN, environment
+from tests.peers.daemon import free_port
 from tests.peers.wheel import build_wheel
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,6 +79,107 @@ def test_the_wheel_works_by_itself(wheel: Path, tmp_path: Path) -> None:
     assert '"value": "482913"' in row
 
 
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment of its own with the wheel and what it needs, and nothing of the tests. Returns its command."""
+    home = tmp_path_factory.mktemp("installed")
+    uv = _tool("uv")
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(home / "env")], check=True)
+    python = home / "env" / "bin" / "python"
+    done = subprocess.run(
+        [uv, "pip", "install", "--quiet", "--python", str(python), str(wheel)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"the dependencies cannot be fetched here: {done.stderr.strip().splitlines()[-1]}")
+    return home / "env" / "bin" / "mailbridge"
+
+
+def test_an_installed_daemon_works_from_any_folder(installed: Path, tmp_path: Path) -> None:
+    """Started in one folder, asked from another: both find the database among the user's state, and nothing is left elsewhere."""
+    home, here, there = tmp_path / "home", tmp_path / "here", tmp_path / "there"
+    for folder in (home, here, there):
+        folder.mkdir()
+    env = {"HOME": str(home), "PATH": f"{installed.parent}:/usr/bin:/bin"}
+    listen = [f"{section}.listen=127.0.0.1:{free_port()}" for section in ("smtp", "http", "practice")]
+    options = [part for one in listen for part in ("--set", one)]
+    with subprocess.Popen([str(installed), *options, "serve"], cwd=here, env=env, stderr=subprocess.PIPE, text=True) as daemon:
+        try:
+            assert daemon.stderr is not None
+            assert any("ready" in line for line in daemon.stderr), "the daemon ended"
+            done = subprocess.run(
+                [str(installed), *options, "send-test", "--json"], cwd=there, env=env, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+        finally:
+            daemon.terminate()
+    assert (home / ".local/state/mailbridge/mailbridge.db").exists()
+    assert list(here.iterdir()) == list(there.iterdir()) == []
+
+
+def test_nothing_of_ours_is_installed_from_an_index() -> None:
+    """No text tells anybody to install by the name that is somebody else's on the index, or by ours, which is not there yet."""
+    tellers = [
+        *(ROOT / "mailbridge").rglob("*.py"),
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "config").rglob("*"),
+        ROOT / "README.md",
+    ]
+    tellers += [ROOT / "SECURITY.md", ROOT / "CHANGELOG.md", ROOT / "Makefile", COMPOSE]
+    wanted = re.compile(r"""(?:pip|pipx|uv tool|uv pip) install (?:-\S+ )*['"]?mailbridge""")
+    assert [path for path in tellers if path.is_file() and wanted.search(path.read_text(encoding="utf-8"))] == []
+    assert wanted.search("pip install 'mailbridge[qr]'")
+
+
+def test_a_stranger_of_the_same_name_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The library of that name, and our own older release, are told apart; where there is neither, nothing is said."""
+    assert stranger() is None
+    folder = tmp_path / "mailbridge-2.1.1.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: mailbridge\nVersion: 2.1.1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "mailbridge 2.1.1 (somebody else's library)" in (stranger() or "")
+    (folder / "entry_points.txt").write_text("[console_scripts]\nmailbridge = mailbridge.cli:main\n")
+    assert "an older release of this program" in (stranger() or "")
+
+
+def test_the_release_is_a_valid_workflow() -> None:
+    """By the schema of GitHub's workflows; it tests before it builds or publishes."""
+    workflow = ROOT / ".github" / "workflows" / "release.yml"
+    command = [_tool("check-jsonschema"), "--builtin-schema", "vendor.github-workflows", str(workflow)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert workflow.read_text().count("needs: test") == 2
+
+
+def test_the_services_of_one_user_start_the_same_program() -> None:
+    """The user's unit and the property list for macOS run `mailbridge serve`, and readable logs or state are nobody else's."""
+    unit = (ROOT / "config" / "mailbridge-user.service").read_text().splitlines()
+    assert "ExecStart=%h/.local/bin/mailbridge serve" in unit
+    assert {"Type=notify", "UMask=0077", "StateDirectoryMode=0700", "ExecReload=/bin/kill -HUP $MAINPID"} <= set(unit)
+    agent = plistlib.loads((ROOT / "config" / "mailbridge.plist").read_bytes())
+    assert agent["ProgramArguments"][1:] == ["serve"]
+    assert agent["Umask"] == 0o077
+
+
+@pytest.mark.e2e
+@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="no docker-compose: apt-get install docker-compose")
+def test_compose_asks_for_what_it_cannot_know(tmp_path: Path) -> None:
+    """Without a domain Compose refuses and names the line for `.env`; with the overlay it asks for Skyvern's key, and takes it."""
+    both = ["-f", str(COMPOSE), "-f", str(OVERLAY)]
+    assert "MAILBRIDGE_DOMAIN=bridge.example.com" in _composed(tmp_path, {}, "-f", str(COMPOSE)).stderr
+    assert "SKYVERN_CREDENTIALS" in _composed(tmp_path, {"MAILBRIDGE_DOMAIN": "b.example"}, *both).stderr
+    good = _composed(tmp_path, {"MAILBRIDGE_DOMAIN": "b.example", "SKYVERN_CREDENTIALS": "/srv/credentials.toml"}, *both)
+    assert good.returncode == 0, good.stderr
+    assert "file: /srv/credentials.toml" in good.stdout
+    assert "MAILBRIDGE_SKYVERN__API_KEY_FILE: ''" in good.stdout
+
+
+def _composed(folder: Path, more: dict[str, str], *files: str) -> subprocess.CompletedProcess[str]:
+    command = ["docker-compose", "--project-directory", str(folder), *files, "config"]
+    env = {"PATH": os.environ["PATH"], "HOME": str(folder), **more}
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize("path", [COMPOSE, OVERLAY], ids=lambda path: path.name)
 def test_the_compose_files_are_valid(path: Path) -> None:
     """By the schema of the Compose specification."""
@@ -125,12 +230,14 @@ def test_every_variable_that_is_set_there_is_one_of_ours(path: Path, tmp_path: P
     (tmp_path / "key").write_text("k")
     (tmp_path / "key").chmod(0o600)
     environ = {
-        name: str(tmp_path / "key") if name.endswith("_FILE") else re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value)
+        name: str(tmp_path / "key")
+        if name.endswith("_FILE")
+        else re.sub(r"\$\{\w+:[-?]([^}]*)\}", r"\1", value).replace('""', "")
         for name, value in found.items()
     }
     loaded = load(None, environ=environ, cwd=tmp_path)
     assert loaded.ignored == ()
-    assert len(loaded.origins) == len(found)
+    assert len(loaded.origins) == len([value for value in environ.values() if value])
 
 
 def test_the_service_hands_over_what_the_program_looks_for(tmp_path: Path) -> None:
@@ -150,7 +257,7 @@ def test_every_file_of_every_package_is_locked_by_its_hash() -> None:
     """SHA-256 of each file that an installation may fetch; nothing comes from a folder, a repository or a URL without one."""
     packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
     fetched = [one for one in packages if one["source"] != {"editable": "."}]
-    assert [one["name"] for one in packages if one not in fetched] == ["mailbridge"]
+    assert [one["name"] for one in packages if one not in fetched] == ["mailbridge-2fa"]
     assert len(fetched) > 20
     for one in fetched:
         files = [*one.get("wheels", ()), *([one["sdist"]] if "sdist" in one else [])]

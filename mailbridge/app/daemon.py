@@ -19,6 +19,7 @@ import msgspec
 from mailbridge.app.additions import additions
 from mailbridge.app.engine import FLUSH, Engine, Flush, running, start_engine
 from mailbridge.app.events import DaemonEvents
+from mailbridge.app.parts import PARTS, Parts
 from mailbridge.app.preparation import prepare
 from mailbridge.app.routes import serve_http
 from mailbridge.app.snapshot import Live, Snapshot, snapshot
@@ -26,19 +27,18 @@ from mailbridge.app.targets import guard
 from mailbridge.config.added import merged
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import ImapSettings, Settings
-from mailbridge.core.mail import Envelope
 from mailbridge.ingress import smtp
 from mailbridge.ingress.imap import service as imap
 from mailbridge.ingress.imap.vault import open_vault
 from mailbridge.intake.admission import Admission, Rates
-from mailbridge.intake.answer import Answer, Full
 from mailbridge.intake.confirming import Confirming
 from mailbridge.intake.door import Intake
+from mailbridge.intake.doorway import Doorway
 from mailbridge.intake.gate import Gate
 from mailbridge.masks import Masks
 from mailbridge.store import StoreError, StoreUnavailable
 from mailbridge.store.sqlite import path_of
-from mailbridge.trust import gmail
+from mailbridge.trust import dkim, gmail
 from mailbridge.trust.dns import Dns, Resolver
 from mailbridge.trust.seal import Sealer
 from mailbridge.web.health import Health, Level
@@ -50,25 +50,20 @@ HANG_UP = timedelta(seconds=3)
 """How long a stop waits for the threads of the mailboxes: what they have not handed in is fetched again."""
 
 LEARN_EVERY = timedelta(minutes=10)
-FOLLOW_EVERY = timedelta(milliseconds=500)
+FOLLOW_EVERY = timedelta(milliseconds=200)
 """Between two looks for what people have added by command; a look takes 0.1 ms of a reader's thread."""
 
-AT_START = ("smtp", "skyvern", "target", "practice", "http", "store", "retention", "parser", "log")
+AT_START = ("smtp", "skyvern", "practice", "http", "store", "retention", "parser", "log")
 """The sections that a reload leaves as they were: what they say is bound, opened or started once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """Where every way in brings its mail: what may come in, the intake, and whom they tell."""
+    """Where every way in brings its mail: what they are given of it, the intake behind it, and whom they tell."""
 
-    admission: Admission
+    way: Doorway
     intake: Intake
     events: DaemonEvents
-
-    async def bring(self, envelope: Envelope) -> Answer:
-        """For a way in that has the mail already: its memory counts as that of the others does."""
-        with self.admission.hold() as hold:
-            return await self.intake.accept(envelope) if hold.take(len(envelope.content)) else Full()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,7 +86,8 @@ class Bridge:
     @property
     def practice(self) -> Practice | None:
         """The practice receiver, while there is no key for a real target."""
-        return self.engine.receiver.practice if self.engine.receiver is not None else None
+        receiver = self.engine.targets.receiver
+        return receiver.practice if receiver is not None else None
 
     @property
     def smtp_addresses(self) -> tuple[str, ...]:
@@ -144,7 +140,7 @@ class Bridge:
         return metrics.render()
 
     async def reload(self, settings: Settings) -> None:
-        """Take new settings as one: rules, recipients, identifiers, trust, mailboxes and certificates.
+        """Take new settings as one: rules, recipients, identifiers, trust, targets, mailboxes and certificates.
 
         Everything that can fail is prepared first; then one assignment swaps it. Sections of AT_START stay as they were, and
         those that differ are named in the log. Mailboxes are watched anew where their accounts have changed, or where one
@@ -178,17 +174,24 @@ class Bridge:
         settings = merged(base, added)
         guard(self.engine.masks, settings)
         fresh = self._snapshot(settings, prepared.rules, self.live.now.guide.learned)
+        made = await asyncio.to_thread(self.engine.targets.prepare, settings)
+        is_only_practice = self.engine.targets.served(settings).is_only_practice
+        if self.engine.targets.served(self.settings).is_only_practice and not is_only_practice:
+            await asyncio.to_thread(dkim.warm_up)
         is_parked = is_read_again and any(one.mode == "parked" for one in self.mailboxes.health())
         try:
             watchers = self.watchers_of(settings.imap) if is_parked or settings.imap != self.settings.imap else None
-            successors = await self.engine.pool.prepare(fresh.guide.encode())
+            is_guide_new = is_read_again or fresh.guide != self.live.now.guide
+            successors = await self.engine.pool.prepare(fresh.guide.encode()) if is_guide_new else None
         except StoreError as fault:
             raise ConfigError((Problem(where="[[imap]]", what=str(fault)),)) from None
         except (OSError, TimeoutError) as fault:
             raise ConfigError((Problem(where="", what=f"no parser worker starts with it: {type(fault).__name__}"),)) from None
         # From here on nothing can fail.
-        successors.take_over()
+        if successors is not None:
+            successors.take_over()
         self.live.now, self.live.base = fresh, base
+        self.engine.targets.swap(made, self.engine.dispatcher)
         if is_read_again:
             self.listeners.reload_tls()
         if watchers is not None:
@@ -213,7 +216,7 @@ class Bridge:
             self.live.now = fresh
 
     def _snapshot(self, settings: Settings, rules: tuple[tuple[str, str], ...], learned: tuple[str, ...]) -> Snapshot:
-        return snapshot(settings, rules=rules, served=self.engine.served, learned=learned)
+        return snapshot(settings, rules=rules, served=self.engine.targets.served(settings), learned=learned)
 
     def watchers_of(self, accounts: Sequence[ImapSettings]) -> imap.Watchers:
         """The mailboxes of these accounts, not watched yet.
@@ -224,7 +227,7 @@ class Bridge:
         engine, store = self.engine, self.settings.store
         return imap.watchers_of(
             accounts,
-            self.door.bring,
+            self.door.way.bring,
             engine.store.mailboxes,
             now=engine.clock.now,
             drift=lambda: engine.clock.drift,
@@ -243,12 +246,13 @@ async def bridge(
     dns: Resolver | None = None,
     browser: Callable[[], httpx.AsyncClient] = gmail.browser,
     masks: Masks | None = None,
+    parts: Parts = PARTS,
 ) -> AsyncIterator[Bridge]:
     """The daemon, assembled and running for the length of the ``async with``.
 
     Starts from the inside out (store, workers, targets, and mail last) and stops in reverse: what is accepted is settled or
     given back before the store closes. ``dns`` and ``browser`` reach the world outside; a test brings its own. ``masks``
-    learns every secret of the settings and each that is got later.
+    learns every secret of the settings and each that is got later. ``parts`` are further ways in, sinks and routes.
 
     Raises:
         ConfigError, StoreError, ListenError: a set-up that cannot work; the message says what to do.
@@ -258,19 +262,23 @@ async def bridge(
     prepared = prepare(settings)
     async with AsyncExitStack() as stack:
         flush = Flush(FLUSH)
-        engine, live = await start_engine(stack, prepared, flush, masks)
+        engine, live = await start_engine(stack, prepared, flush, masks, parts)
         here = await _open_door(stack, engine, live, dns, browser)
-        here.http_address = await serve_http(stack, engine, live, ready=here.health, metrics=here.render_metrics)
+        here.http_address = await serve_http(
+            stack, engine, live, ready=here.health, metrics=here.render_metrics, more=parts.routes
+        )
         here.listeners = await smtp.serve(
             settings.smtp,
             here.door.intake.accept,
-            here.door.admission,
+            here.door.way.admission,
             now=engine.clock.now,
             state_dir=state_dir,
             sockets=sockets,
             events=here.door.events,
         )
         stack.push_async_callback(lambda: here.listeners.close(flush.left()))
+        for ingress in parts.ingresses:
+            await stack.enter_async_context(ingress(live.now.settings, here.door.way))
         here.mailboxes = here.watchers_of(here.settings.imap)
         stack.push_async_callback(lambda: here.mailboxes.close(min(HANG_UP, flush.left())))
         here.mailboxes.start()
@@ -290,7 +298,7 @@ async def _open_door(
 ) -> Bridge:
     """The gate and the intake behind it, and whom they tell."""
     settings = live.now.settings
-    if engine.served.is_only_practice:
+    if engine.targets.served(settings).is_only_practice:
         log.info("practice: without a Skyvern key nothing leaves this machine, and no mail has to prove itself")
     confirming = Confirming(lambda: live.now.confirming, browser)
     await stack.enter_async_context(running(confirming.run()))
@@ -321,7 +329,8 @@ async def _open_door(
         rates=Rates(recipient=settings.smtp.rate_recipient, sender=settings.smtp.rate_sender, client=settings.smtp.rate_client),
         on_flood=events.on_flood,
     )
-    door = Door(admission=admission, intake=intake, events=events)
+    way = Doorway(accept=intake.accept, admission=admission, events=events, now=engine.clock.now)
+    door = Door(way=way, intake=intake, events=events)
     return Bridge(engine=engine, live=live, door=door, mailboxes=imap.Watchers(()))
 
 
@@ -361,7 +370,7 @@ async def _follow_additions(here: Bridge) -> None:
 async def _learn(here: Bridge) -> None:
     """Ask Skyvern now and then which identifiers its credentials expect, and push under those spellings."""
     while True:
-        found = await here.engine.sink.identifiers()
+        found = await here.engine.targets.made[0].target.sink.identifiers()
         if found is not None and found != here.live.now.guide.learned:
             try:
                 await here.learn(found)

@@ -135,7 +135,7 @@ def _targets(settings: Settings) -> Iterator[Problem]:
     from mailbridge.sinks.skyvern import api_key_from_credentials_file, endpoint
 
     named = [("[skyvern]", settings.skyvern.base_url)]
-    named += [(f"[[target]] {target.name}", target.base_url) for target in settings.target]
+    named += [(f"[[target]] {target.name}", target.base_url) for target in settings.target if target.kind == "skyvern"]
     for name, url in named:
         try:
             endpoint(url)

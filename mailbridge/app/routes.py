@@ -8,9 +8,11 @@ from contextlib import AsyncExitStack
 from starlette.routing import BaseRoute
 
 from mailbridge.app.engine import Engine
+from mailbridge.app.parts import Routes
 from mailbridge.app.snapshot import Live
 from mailbridge.web.auth import Gate as TokenGate
 from mailbridge.web.codes import CodesApi
+from mailbridge.web.desk import Desk
 from mailbridge.web.events import EventsApi
 from mailbridge.web.health import Health, health_app
 from mailbridge.web.openapi import openapi_routes
@@ -25,25 +27,24 @@ async def serve_http(
     *,
     ready: Callable[[], Awaitable[Health]],
     metrics: Callable[[], Awaitable[bytes]],
+    more: Sequence[Routes] = (),
 ) -> str:
     """Listen until the stack ends. Returns the address, ``host:port`` with the real port.
 
     Raises:
         ListenError: the address cannot be bound.
     """
-    app = health_app(ready=ready, metrics=metrics, more=api_routes(engine, live))
+    app = health_app(ready=ready, metrics=metrics, more=api_routes(engine, live, more))
     served = await stack.enter_async_context(serve_app(app, listen=live.now.settings.http.listen))
     stack.callback(engine.waiting.close)
     return served.address
 
 
-def api_routes(engine: Engine, live: Live) -> Sequence[BaseRoute]:
-    """What Skyvern and agents ask: the pull endpoint, codes, events, and the description of it all."""
+def api_routes(engine: Engine, live: Live, more: Sequence[Routes] = ()) -> Sequence[BaseRoute]:
+    """What Skyvern and agents ask: the pull endpoint, codes, events, the description of it all; and what was added in `app.parts`."""
     store, waiting, now = engine.store, engine.waiting, engine.clock.now
     pull = Pull(
-        codes=store.codes,
-        vault=store.vault,
-        names=store.names,
+        store=store,
         waiting=waiting,
         now=now,
         metrics=engine.metrics,
@@ -60,4 +61,6 @@ def api_routes(engine: Engine, live: Live) -> Sequence[BaseRoute]:
         is_known=lambda identifier: live.now.is_known(identifier),
     )
     events = EventsApi(gate=gate, journal=store.journal, waiting=waiting)
-    return (*pull.routes(), *codes.routes(), *events.routes(), *openapi_routes())
+    desk = Desk(gate=gate, store=store, waiting=waiting, now=now)
+    added = [route for routes in more for route in routes(desk)]
+    return (*added, *pull.routes(), *codes.routes(), *events.routes(), *openapi_routes())

@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check-config": ("mailbridge.cli.config:check_config", "Validate configuration, rules and TLS files."),
     "config": ("mailbridge.cli.config:config_group", "Show the effective configuration, or its schema."),
     "address": ("mailbridge.cli.address:address_group", "Addresses that mail is taken for: add, list, remove."),
+    "target": ("mailbridge.cli.target:target_group", "Further places where codes go: add, list, test, remove."),
     "extract": ("mailbridge.cli.extract:extract", "Dry run over mail files: what would be pushed, and why."),
     "rules": ("mailbridge.cli.rules:rules", "List, test, try and propose extraction rules."),
     "mail": ("mailbridge.cli.mail:mail", "List, show, replay, release and import mails."),

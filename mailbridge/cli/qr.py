@@ -20,7 +20,9 @@ def read_qr(path: Path) -> str:
         import zxingcpp
         from PIL import Image, UnidentifiedImageError
     except ImportError:
-        raise SecretError("reading QR codes needs two more packages: pip install 'mailbridge[qr]'") from None
+        raise SecretError(
+            'reading QR codes needs two more packages: install again, as you installed it, with the extra: pip install ".[qr]"'
+        ) from None
     try:
         with Image.open(path) as image:
             if image.width * image.height > LARGEST:

@@ -20,6 +20,7 @@ import click
 
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import tell
+from mailbridge.cli.installed import stranger
 from mailbridge.cli.options import config_option, load_or_exit, load_quietly
 from mailbridge.config.load import Loaded
 from mailbridge.config.problems import ConfigError
@@ -87,6 +88,8 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
     talk = logs.configure(settings.log, sys.stderr)
     _open_files(settings.smtp.max_connections + BOUNDS.connections + OWN_FILES)
     logs.adopt_unhandled()
+    if (beside := stranger()) is not None:
+        log.warning("%s", beside)
     stop = asyncio.Event()
     hangup = asyncio.Event()
     _own_signals(stop, hangup)
@@ -96,7 +99,7 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
             extra={
                 "smtp": ",".join(running.smtp_addresses),
                 "http": running.http_address,
-                "practice": receiver.address if (receiver := running.engine.receiver) is not None else "",
+                "practice": receiver.address if (receiver := running.engine.targets.receiver) is not None else "",
                 "ms": round((time.perf_counter() - began) * 1000),
             },
         )
@@ -168,9 +171,9 @@ def _banner(running: Bridge, domains: tuple[str, ...], config: Path | None) -> N
     rcpt = f"codes@{domains[0]}" if domains else "ADDRESS"
     first = next(iter(running.smtp_addresses), "no listener")
     lines = ["", f"  mailbridge takes mail on smtp://{first}   health and metrics on http://{running.http_address}"]
-    if running.engine.receiver is not None:
+    if running.engine.targets.receiver is not None:
         lines.append(
-            f"  no Skyvern key is configured: codes go to the practice receiver on http://{running.engine.receiver.address}"
+            f"  no Skyvern key is configured: codes go to the practice receiver on http://{running.engine.targets.receiver.address}"
         )
     lines += [
         "",

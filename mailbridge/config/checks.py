@@ -164,7 +164,7 @@ def _rest(settings: Settings) -> Iterator[tuple[str, str, str]]:
         yield "http", "token", f"must have at least {SHORTEST_TOKEN} characters; make one with `openssl rand -hex 24`"
     if settings.http.public_url and not settings.http.public_url.startswith(("http://", "https://")):
         yield "http", "public_url", "must begin with https:// or http://"
-    if not DATABASE.fullmatch(settings.store.url):
+    if settings.store.url and not DATABASE.fullmatch(settings.store.url):
         yield "store", "url", "must be sqlite:///path/to/mailbridge.db, with a fourth slash where the path is absolute"
     if settings.rules.lifetime < timedelta(seconds=1):
         yield "rules", "lifetime", "must be at least 1s, else no code would live to be pushed"
@@ -178,6 +178,8 @@ def _targets(settings: Settings) -> Iterator[tuple[str, int, str, str]]:
     for number, target in enumerate(settings.target):
         if target.name == "skyvern":
             yield "target", number, "name", "'skyvern' is the name of the main target, [skyvern]"
+        if target.name == "unknown":
+            yield "target", number, "name", "'unknown' stands for targets that were removed"
         if target.api_key is None:
             yield "target", number, "api_key", f"target {target.name!r} needs api_key or api_key_file"
         for key, what in _target(target):

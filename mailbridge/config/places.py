@@ -1,9 +1,9 @@
-"""Where the configuration lies: the file that is named or found, and the drop-ins beside it."""
+"""Where the configuration and the database lie: the file that is named or found, the drop-ins beside it, the state folder."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mailbridge.config.problems import ConfigError, Problem
@@ -12,8 +12,16 @@ DROP_INS = "conf.d"
 """The folder beside the configuration file whose ``*.toml`` are read after it, by name."""
 
 
-def find(explicit: Path | None, *, environ: Mapping[str, str], cwd: Path) -> Path | None:
+DATABASE = "mailbridge.db"
+
+
+def find(
+    explicit: Path | None, *, environ: Mapping[str, str], cwd: Path, is_blank: Callable[[Path], bool] = lambda _: False
+) -> Path | None:
     """The configuration file: named, or the first of the usual places that has one. None: defaults alone.
+
+    ``is_blank`` tells of a file in the working folder whether it sets nothing. Such a file is passed over: it is the manual of a
+    checkout, and must not hide the configuration of the user or of the machine.
 
     Raises:
         ConfigError: a file was named and is not there.
@@ -25,14 +33,31 @@ def find(explicit: Path | None, *, environ: Mapping[str, str], cwd: Path) -> Pat
         if not named.exists():
             raise ConfigError((Problem(where=str(named), what="no such file; name one with --config, or leave it out"),))
         return named
-    home = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config")
-    places = (
-        cwd / "config" / "mailbridge.toml",
-        home / "mailbridge" / "mailbridge.toml",
-        Path("/etc/mailbridge/mailbridge.toml"),
-    )
+    here = cwd / "config" / "mailbridge.toml"
+    places = (here, _base(environ, "XDG_CONFIG_HOME", ".config") / "mailbridge.toml", Path("/etc/mailbridge/mailbridge.toml"))
     # Not Path.is_file, which raises where we may not look: there is none for us.
-    return next((place for place in places if os.path.isfile(place)), None)  # noqa: PTH113
+    there = (place for place in places if os.path.isfile(place))  # noqa: PTH113
+    return next((place for place in there if place != here or not is_blank(place)), None)
+
+
+def state_folder(*, environ: Mapping[str, str], cwd: Path) -> Path:
+    """Where the database lies unless the configuration names a place.
+
+    In this order: ``state/`` in the working folder, if there is a database in it (`make run` makes it there); the folder that systemd
+    gives (``$STATE_DIRECTORY``, systemd.exec(5)); the user's folder for state (XDG Base Directory Specification 0.8).
+    """
+    here = cwd / "state"
+    if os.path.isfile(here / DATABASE):  # noqa: PTH113
+        return here
+    given = environ.get("STATE_DIRECTORY", "").split(":")[0]
+    return Path(given) if given else _base(environ, "XDG_STATE_HOME", ".local/state")
+
+
+def _base(environ: Mapping[str, str], variable: str, usual: str) -> Path:
+    """Our folder in one of the user's base folders. A relative path in the variable is ignored, as the specification asks."""
+    named = Path(environ.get(variable, ""))
+    home = named if named.is_absolute() else Path(environ.get("HOME") or "/") / usual
+    return home / "mailbridge"
 
 
 def drop_ins(file: Path | None) -> tuple[Path, ...]:

@@ -32,6 +32,7 @@ class Crew:
         self._begun: dict[Claim, float] = {}
         self._is_slow = False
         self._timer: asyncio.TimerHandle | None = None
+        self._is_dismissed = False
 
     def add(self, claim: Claim) -> None:
         """Queue a claim, and wake one sender for it: the one that rested last, since its connection is the warmest."""
@@ -40,17 +41,34 @@ class Crew:
             self._wake(1)
         self._look_later()
 
-    async def take(self) -> Claim:
-        """The next claim, for a sender that has its hands free."""
+    async def take(self) -> Claim | None:
+        """The next claim, for a sender that has its hands free; None once the senders are dismissed."""
         self._at_work += 1
-        while not self.claims or (self._at_work > FEW and not self._is_slow):
+        while not self._is_dismissed and (not self.claims or (self._at_work > FEW and not self._is_slow)):
             turn = asyncio.get_running_loop().create_future()
             self._resting.append(turn)
             self._at_work -= 1
             self._look_later()
             await turn  # whoever wakes it counts it as at work
         self._at_work -= 1
-        return self.claims.popleft()
+        return None if self._is_dismissed else self.claims.popleft()
+
+    @property
+    def waiting(self) -> int:
+        """How many claims wait for a sender."""
+        return len(self.claims)
+
+    def withdraw(self) -> list[Claim]:
+        """Everything that waits; none of it waits any longer."""
+        claims = list(self.claims)
+        self.claims.clear()
+        return claims
+
+    def dismiss(self) -> list[Claim]:
+        """Nobody takes a claim from here any more: `take` gives None to every sender. Returns the claims that waited."""
+        self._is_dismissed = True
+        self._wake(len(self._resting))
+        return self.withdraw()
 
     @contextmanager
     def attempt(self, claim: Claim) -> Iterator[None]:

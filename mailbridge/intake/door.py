@@ -122,10 +122,13 @@ class Intake:
         async with self._turns.of(envelope):
             understood = await self._reader.understand(envelope)
         read = time.perf_counter()
+        routes = (
+            self._policy().routes
+        )  # before it is judged: one that need not prove itself goes to no target that comes meanwhile
         verdict = await self._judged(envelope, understood or _unreadable(envelope), seal)
         self._metrics.stage("gate", time.perf_counter() - read)
         read = time.perf_counter()
-        arrival = self._arrival(envelope, verdict, seal)
+        arrival = self._arrival(envelope, verdict, seal, routes)
         async with self._turns.of(envelope):
             receipt = await self._store.put(arrival)
         self._events.on_stored(() if receipt.is_duplicate else arrival.identification.identifiers, receipt.claims)
@@ -176,7 +179,7 @@ class Intake:
         asking = f"; {understood.requester} asks" if understood.requester else ""
         return _Verdict(understood=understood, trust=f"{found.by}: {found.detail}{asking}")
 
-    def _arrival(self, envelope: Envelope, verdict: _Verdict, seal: Seal | None) -> Arrival:
+    def _arrival(self, envelope: Envelope, verdict: _Verdict, seal: Seal | None, routes: Routes) -> Arrival:
         understood = verdict.understood
         identification = _merge(entry.identification for entry in understood.addressed)
         return Arrival(
@@ -188,12 +191,12 @@ class Intake:
             extraction=understood.extraction,
             identification=identification,
             defects=understood.defects,
-            drafts=tuple(self._drafts(understood, envelope)),
+            drafts=tuple(self._drafts(understood, envelope, routes)),
             trust=verdict.trust,
             held=verdict.held,
         )
 
-    def _drafts(self, understood: Understanding, envelope: Envelope) -> Iterable[Draft]:
+    def _drafts(self, understood: Understanding, envelope: Envelope, routes: Routes) -> Iterable[Draft]:
         content, kind = self._content(understood)
         if content is None:
             return
@@ -203,7 +206,7 @@ class Intake:
             if entry.is_held:
                 continue
             for identifier in entry.identification.identifiers:
-                for target in self._policy().routes.targets(identifier):
+                for target in routes.targets(identifier):
                     if (target, identifier) in seen:
                         continue
                     seen.add((target, identifier))

@@ -83,12 +83,7 @@ async def check(
     newest = chain[-1][1]
     domain = newest["d"].lower()
     sure = await _delivered(mail, chain, rcpt=rcpt, mail_from=mail_from, peer=peer, dns=dns)
-    written: frozenset[str] = frozenset()
-    try:
-        written = await dkim.signed_recipients(mail, sender=sender, dns=dns, now=now)
-    except DnsUnavailable:
-        if not sure:
-            raise
+    written = await _written(mail, sender, is_needed=not sure, dns=dns, now=now)
     sure |= {canonical(sender)}
     return Proven(
         by="arc",
@@ -99,6 +94,20 @@ async def check(
         is_form_signed=_is_form_signed(mail, sender, hosts_of(newest.get("h", ""))),
         warning=next((text for key in found.values() if (text := key.warning(domain))), ""),
     )
+
+
+async def _written(mail: RawMail, sender: str, *, is_needed: bool, dns: Resolver, now: datetime) -> frozenset[str]:
+    """Whom the author has signed that the mail is for; nobody where that cannot be looked up now and is not needed.
+
+    Raises:
+        DnsUnavailable: it is needed.
+    """
+    try:
+        return await dkim.signed_recipients(mail, sender=sender, dns=dns, now=now)
+    except DnsUnavailable:
+        if is_needed:
+            raise
+        return frozenset()
 
 
 async def _delivered(mail: RawMail, chain: list[Hop], *, rcpt: str, mail_from: str, peer: str, dns: Resolver) -> frozenset[str]:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Literal
 
 from tests.attacks.forgeries import ANN, BOUND, CODES, SAYS, STRICT, TOKEN, by_acme, by_evil, code, link
+from tests.attacks.gathering import gathered
 from tests.attacks.provenance import (
     DAY,
     ELSEWHERE,
@@ -55,27 +56,23 @@ class Row:
 
 def every() -> dict[str, Row]:
     """The whole set by name."""
-    found: dict[str, Row] = {}
-    for group in (
-        several,
-        placed,
-        covered,
-        crowded,
-        customers,
-        fetched,
-        timed,
-        reworded,
-        authors,
-        by_hand,
-        tagged,
-        linked,
-        tenants,
-    ):
-        for name, row in group():
-            full = f"{group.__name__}: {name}"
-            assert full not in found, full
-            found[full] = row
-    return found
+    return gathered(
+        (
+            several,
+            placed,
+            covered,
+            crowded,
+            customers,
+            fetched,
+            timed,
+            reworded,
+            authors,
+            by_hand,
+            tagged,
+            linked,
+            tenants,
+        )
+    )
 
 
 TWO = {

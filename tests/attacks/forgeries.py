@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from tests.attacks.gathering import gathered
 from tests.peers import signer
 from tests.trust.mails import mail
 
@@ -72,28 +73,24 @@ def sealed(
 
 def every() -> dict[str, Attack]:
     """The whole set by name."""
-    found: dict[str, Attack] = {}
-    for group in (
-        spoofed,
-        stamped,
-        extended,
-        replayed,
-        headed,
-        alike,
-        strangers,
-        seals,
-        claims,
-        injected,
-        linked,
-        confirmations,
-        bombs,
-        vouched,
-    ):
-        for name, attack in group():
-            full = f"{group.__name__}: {name}"
-            assert full not in found, full
-            found[full] = attack
-    return found
+    return gathered(
+        (
+            spoofed,
+            stamped,
+            extended,
+            replayed,
+            headed,
+            alike,
+            strangers,
+            seals,
+            claims,
+            injected,
+            linked,
+            confirmations,
+            bombs,
+            vouched,
+        )
+    )
 
 
 def spoofed() -> Iterator[tuple[str, Attack]]:

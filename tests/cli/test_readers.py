@@ -180,7 +180,7 @@ def test_a_short_secret_is_stored_with_a_warning(daemon: Daemon) -> None:
 
 def test_a_qr_code_is_read_from_an_image(daemon: Daemon, tmp_path: Path) -> None:
     """PNG and JPEG, with a transparent ground too; an image without a code, and a file that is no image, are told as that."""
-    zxingcpp = pytest.importorskip("zxingcpp", reason="reading QR codes needs the extra: pip install 'mailbridge[qr]'")
+    zxingcpp = pytest.importorskip("zxingcpp", reason='reading QR codes needs the extra: pip install ".[qr]"')
     from PIL import Image
 
     barcode = zxingcpp.create_barcode(f"otpauth://totp/Acme:ann?secret={SECRET}&digits=8", zxingcpp.BarcodeFormat.QRCode)

@@ -284,3 +284,35 @@ def test_trust_is_one_word_or_a_list(tmp_path: Path, text: str, variable: str, e
     assert load(path, environ={}, cwd=tmp_path).settings.trust.default == expected
     found = load(None, environ={"MAILBRIDGE_TRUST__DEFAULT": variable}, cwd=tmp_path).settings.trust.default
     assert found in (expected, (expected,))
+
+
+def test_a_file_that_sets_nothing_hides_no_other(tmp_path: Path) -> None:
+    """The manual of a checkout is passed over for the user's own file; once it sets something, it counts."""
+    here, own = tmp_path / "config" / "mailbridge.toml", tmp_path / "xdg" / "mailbridge" / "mailbridge.toml"
+    for path in (here, own):
+        path.parent.mkdir(parents=True)
+    here.write_text("[smtp]\nmax_recipients = 100\n")
+    own.write_text("[smtp]\nmax_recipients = 7\n")
+    environ = {"XDG_CONFIG_HOME": str(tmp_path / "xdg"), "HOME": "/nowhere"}
+    assert load(None, environ=environ, cwd=tmp_path).path == own
+    here.write_text("[smtp]\nmax_recipients = 8\n")
+    assert load(None, environ=environ, cwd=tmp_path).path == here
+    here.write_text("[smtp]\nmax_recipients = many\n")
+    with pytest.raises(ConfigError, match="not TOML"):
+        load(None, environ=environ, cwd=tmp_path)
+
+
+def test_the_database_lies_in_the_first_state_folder_that_fits(tmp_path: Path) -> None:
+    """./state with a database, systemd's folder, XDG_STATE_HOME if it is absolute, ~/.local/state; a setting comes before all."""
+
+    def place(**environ: str) -> str:
+        return load(None, environ={"HOME": "/home/ann", **environ}, cwd=tmp_path).settings.store.url
+
+    assert place() == "sqlite:////home/ann/.local/state/mailbridge/mailbridge.db"
+    assert place(XDG_STATE_HOME="relative") == place()
+    assert place(XDG_STATE_HOME="/x") == "sqlite:////x/mailbridge/mailbridge.db"
+    assert place(XDG_STATE_HOME="/x", STATE_DIRECTORY="/var/lib/mailbridge") == "sqlite:////var/lib/mailbridge/mailbridge.db"
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "mailbridge.db").touch()
+    assert place(XDG_STATE_HOME="/x", STATE_DIRECTORY="/y") == f"sqlite:///{tmp_path}/state/mailbridge.db"
+    assert place(MAILBRIDGE_STORE__URL="sqlite:///here.db") == "sqlite:///here.db"

@@ -40,8 +40,7 @@ class Site:
 
     async def send(self) -> None:
         """As a sender does."""
-        while True:
-            one = await self.crew.take()
+        while (one := await self.crew.take()) is not None:
             with self.crew.attempt(one):
                 self.begun.append(one.delivery.id)
                 self.now += 1

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from mailbridge.app.targets import target_of
+from mailbridge.app.parts import skyvern
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, TargetSettings
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Doubtful, Outcome, Refused, State
@@ -408,13 +408,14 @@ async def test_many_codes_at_once_share_the_senders(tmp_path: Path) -> None:
 
     async with serve_app(slow, listen="127.0.0.1:0") as bound, AsyncExitStack() as stack:
         settings = TargetSettings(name="skyvern", base_url=f"http://{bound.address}", api_key=Secret(practice.api_key))
-        target = target_of(stack, settings, Metrics())
-        async with post(tmp_path, lambda clock: target.sink, senders=target.senders) as here:
+        sink = skyvern(settings, Metrics().response)
+        stack.push_async_callback(sink.aclose)
+        async with post(tmp_path, lambda clock: sink, senders=settings.senders) as here:
             for number in range(20):
                 await here.take(draft(f"{number:06d}", identifier=f"u{number}@x.example"))
             await here.until_states(*[State.DELIVERED] * 20)
     assert len(practice.rows()) == 20
-    assert most == target.senders == 8
+    assert most == settings.senders == 8
 
 
 @looped

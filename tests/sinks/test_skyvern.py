@@ -26,7 +26,7 @@ from cryptography.x509.oid import NameOID
 
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Delivery, Doubtful, Draft, Outcome, Refused, State
 from mailbridge.core.secret import Secret
-from mailbridge.sinks.skyvern import MAX_ANSWER, Answer, SkyvernSink, _decoded, api_key_from_credentials_file, endpoint
+from mailbridge.sinks.skyvern import MAX_ANSWER, Answer, Reach, SkyvernSink, _decoded, api_key_from_credentials_file, endpoint
 from tests.peers.scripted import Play, Scripted, answer, drip, flood, reset, scripted, silence
 
 CODE = "482913"
@@ -78,7 +78,8 @@ def claim(
 
 def sink_at(base_url: str, **more: Any) -> SkyvernSink:
     """A sink whose wall clock stands at NOW."""
-    return SkyvernSink(base_url=base_url, api_key=Secret(KEY), **{"timeout": timedelta(seconds=5), "wall": lambda: NOW, **more})
+    reach = {"timeout": timedelta(seconds=5), **{key: more.pop(key) for key in ("timeout", "use_env_proxy") if key in more}}
+    return SkyvernSink(base_url=base_url, api_key=Secret(KEY), reach=Reach(**reach), **{"wall": lambda: NOW, **more})
 
 
 def asked(scene: bytes | Play, question: Callable[[SkyvernSink], Awaitable[Any]], **more: Any) -> tuple[Any, Scripted]:

@@ -170,9 +170,7 @@ async def open_desk(
     waiting = Waiting(now=clock.now)
     pulling = Pulling(PullPolicy(keys=(PullKey(secret=Secret(KEY), serves=lambda _: True),), grace=GRACE))
     pull = Pull(
-        codes=store.codes,
-        vault=store.vault,
-        names=store.names,
+        store=store,
         waiting=waiting,
         now=clock.now,
         metrics=Metrics(),
