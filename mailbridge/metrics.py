@@ -99,8 +99,7 @@ class Metrics:
             ("mailbox",),
             registry=self._registry,
         )
-        self._kept: set[str] = set()
-        self._watched: set[str] = set()
+        self._kept, self._watched = set[str](), set[str]()
         self._alarms = Gauge("mailbridge_alarm", "1 while something needs a person", ("target",), registry=self._registry)
 
     def mailboxes(self, told: Mapping[str, tuple[float, bool]]) -> None:
