@@ -1,8 +1,8 @@
 """When a mail came, and whether its server's clock can be believed about it.
 
 The server's word is INTERNALDATE (RFC 3501 2.3.3). Where it says that a mail which has just appeared is old, the mail was moved in
-from another folder, or the server's clock is wrong. The mail itself tells which: its Date and its topmost Received were written by
-others. Two mails in a row, or one canary, and the server's clock is taken to be wrong by that much.
+from another folder, or the server's clock is wrong. The mail itself tells which: its Date was written by the sender, its topmost
+Received by a relay, or by the same wrong clock. Two mails in a row, or one canary, and the server's clock is taken to be wrong by that much.
 """
 
 from __future__ import annotations
@@ -54,9 +54,13 @@ class Arrivals:
         if seen is None:
             return arrived
         is_contradicted = arrived < seen - SKEW or age < -SKEW
-        if is_contradicted and len(known) == 2 and all(seen - OWN_SKEW <= one <= now + OWN_SKEW for one in known):
-            self._suspect(mail.at - min(now, max(seen, received or now)))
-            return now
+        if is_contradicted and written is not None and received is not None and seen - OWN_SKEW <= written <= now + OWN_SKEW:
+            is_by_others = seen - OWN_SKEW <= received <= now + OWN_SKEW
+            if (
+                is_by_others or abs(received - mail.at) <= SKEW
+            ):  # or by the same clock, where one machine takes mail in and keeps it
+                self._suspect(mail.at - min(now, max(seen, received if is_by_others else written)))
+                return now
         if is_contradicted:
             return arrived
         if self.drift and is_old:

@@ -123,10 +123,12 @@ def test_a_mail_that_shows_after_its_successor_is_taken(server: ScriptedImap, tm
 # the server's clock
 
 
-def test_a_server_whose_clock_is_behind_delays_no_code(server: ScriptedImap, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_one_machine", [False, True], ids=["INTERNALDATE alone", "Received by the same clock"])
+def test_a_server_whose_clock_is_behind_delays_no_code(server: ScriptedImap, tmp_path: Path, is_one_machine: bool) -> None:
     """INTERNALDATE alone is 20 minutes old: the first code counts as new, after the second the clock is believed to be wrong, which is
     shown; a mail that comes while the daemon is away is dated by that too, and once the clock is set, all of it is over."""
     behind = 20 * MINUTE
+    stamped = behind if is_one_machine else timedelta()
 
     async def run() -> None:
         async with house(tmp_path) as home:
@@ -134,7 +136,7 @@ def test_a_server_whose_clock_is_behind_delays_no_code(server: ScriptedImap, tmp
                 await until(lambda: server.idling == 1, what="IDLE")
                 for number, code in enumerate(("111213", "141516", "171819")):
                     now = datetime.now(UTC)
-                    server.deliver(dated(code, now), at=now - behind)
+                    server.deliver(dated(code, now, now - stamped), at=now - behind)
                     await until(lambda number=number: len(home.brought) == number + 1, within=2, what=code)
                     assert abs((home.clock.now() - home.brought[-1].received_at).total_seconds()) < 3
                     health = watchers.health()[0]
@@ -142,7 +144,7 @@ def test_a_server_whose_clock_is_behind_delays_no_code(server: ScriptedImap, tmp
                 assert health.drift is not None and abs(health.drift + behind.total_seconds()) < 5
                 assert "20 min behind" in health.notes[0] and health.is_well
             now = datetime.now(UTC)
-            server.deliver(dated("202122", now), at=now - behind)
+            server.deliver(dated("202122", now, now - stamped), at=now - behind)
             async with watching(home, account(server.port)) as watchers:
                 await until(lambda: len(home.brought) == 4, what="the mail of the meantime")
                 assert (home.clock.now() - home.brought[3].received_at).total_seconds() < 5
