@@ -40,13 +40,13 @@ def test_a_mailbox_that_was_put_back_gives_its_next_codes(
             server.deliver(code_mail(f"{number + 1}71819"), is_announced=False)
 
     async def run() -> None:
-        codes = ["111213", "141516"] + [f"{number + 1}71819" for number in range(1 + 3 * more)]
+        codes = ["111213", "141516", "151617"] + [f"{number + 1}71819" for number in range(1 + 3 * more)]
         async with house(tmp_path) as home:
             async with watching(home, account(server.port)):
                 await until(lambda: server.idling == 1, what="IDLE")
-                for code in ("111213", "141516"):
+                for code in ("111213", "141516", "151617"):
                     server.deliver(code_mail(code), at=datetime.now(UTC) - timedelta(seconds=9))
-                await has(home, "111213", "141516")
+                await has(home, "111213", "141516", "151617")
                 if is_running:
                     put_back()
                     server.hang_up()
