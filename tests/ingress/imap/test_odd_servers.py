@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from mailbridge.core.mail import Envelope
+from mailbridge.intake.answer import Answer
 from tests.ingress.imap.test_odd_mails import asks_for
-from tests.ingress.imap.watched import account, code_mail, has, house, in_mode, until, watching
+from tests.ingress.imap.watched import House, account, code_mail, has, house, in_mode, until, watching
 from tests.peers.scripted_imap import ScriptedImap, Session, StoredMail
 
 MINUTE = timedelta(minutes=1)
@@ -116,6 +119,29 @@ def test_a_mail_that_shows_after_its_successor_is_taken(server: ScriptedImap, tm
                 server.mails.insert(1, StoredMail(uid=late, content=code_mail("141516"), at=datetime.now(UTC)))
                 async with watching(home, account(server.port)):
                     assert await has(home, "111213", "171819", "141516", within=20) < 15
+
+    asyncio.run(run())
+
+
+def test_a_hole_is_remembered_before_the_position_passes_it(server: ScriptedImap, tmp_path: Path) -> None:
+    """When the mail above it is brought to the door, the store knows the hole already: a daemon that is killed now has lost nothing."""
+    known: list[str] = []
+
+    async def run() -> None:
+        async with house(tmp_path) as home:
+
+            class Door(House):
+                async def accept(self, envelope: Envelope) -> Answer:
+                    known.append(await home.store.mailboxes.notes((envelope.cursor or "").rsplit("/", 2)[0]))
+                    return await home.accept(envelope)
+
+            door = Door(store=home.store, intake=home.intake, clock=home.clock)
+            async with watching(door, account(server.port)):
+                await until(lambda: server.idling == 1, what="IDLE")
+                server.uid_next += 4
+                server.deliver(code_mail("111213"))
+                await has(home, "111213")
+        assert [(gap["low"], gap["high"]) for gap in json.loads(known[0])["missing"]] == [(1, 4)]
 
     asyncio.run(run())
 
