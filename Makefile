@@ -7,6 +7,8 @@ UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
 FUZZ ?= 100000
+# How many processes share the tests, whole files at a time; 0: this one alone.
+JOBS ?= 2
 SUITES ?= $(MAILBRIDGE_SUITES)
 # The first of these that is Python 3.11 or later, and can make virtual environments.
 PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -41,7 +43,7 @@ demo: $(VENV)/.run ## a tour of what it does
 	@$(BIN)/mailbridge demo --once
 
 test: $(VENV)/.dev ## every test that needs no system package
-	@$(BIN)/python -m pytest -m "not e2e"
+	@$(BIN)/python -m pytest -m "not e2e" -n $(JOBS) --dist loadfile
 
 e2e: $(VENV)/.dev ## tests against real peers; installs what they need
 	@tests/e2e/install

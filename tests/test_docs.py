@@ -15,6 +15,8 @@ from mailbridge.cli import COMMANDS, cli
 from mailbridge.config.schema import schema
 from mailbridge.core.queue import picture
 from mailbridge.metrics import Metrics
+from mailbridge.operator.faults import FAULTS
+from mailbridge.operator.verbs import VERBS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -72,7 +74,7 @@ def test_every_command_exists(page: Path) -> None:
 
 def test_the_pages_show_commands_at_all() -> None:
     """The test above has something to look at."""
-    assert {name for name, *_ in _calls(ROOT / "README.md")} >= {"send-test", "address", "gmail", "mail", "deliver", "serve"}
+    assert {name for name, *_ in _calls(ROOT / "README.md")} >= {"send-test", "address", "gmail", "mail", "delivery", "serve"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -134,3 +136,12 @@ def test_every_command_is_in_the_changelog() -> None:
     """What the program has is what was announced."""
     text = _text(ROOT / "CHANGELOG.md")
     assert [name for name in COMMANDS if f"`{name}`" not in text] == []
+
+
+def test_the_operators_page_is_the_table_of_verbs() -> None:
+    """docs/operator.md lists every verb with its route and role, and every kind of fault with what it means."""
+    text = _text(ROOT / "docs" / "operator.md")
+    for verb in VERBS:
+        assert f"| {verb.about} | `{verb.method} {verb.path}` | {verb.role} |" in text, verb.name
+    for kind, meaning in FAULTS.items():
+        assert f"| `{kind}` | {meaning.status} | {meaning.exit_code} |" in text, kind

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from mailbridge import logs
 from mailbridge.app.daemon import Bridge, bridge
 from mailbridge.app.targets import guard
-from mailbridge.cli.serve import _reloaded
+from mailbridge.cli.serve import reload_running
 from mailbridge.config import settings as s
 from mailbridge.config.load import load
 from mailbridge.config.secrets import secrets_of
@@ -244,12 +244,13 @@ async def send(running: Bridge) -> None:
     """A mail with a code for each target."""
     host, _, port = running.smtp_addresses[0].rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
+    await reader.readline()
     for to in ("ann@corp.example", "x@other.example"):
         mail = f"From: a@acme.example\r\nTo: {to}\r\nSubject: Your code is 482913\r\n\r\nYour code is 482913.\r\n.\r\n"
         for line in ("EHLO a", "MAIL FROM:<a@acme.example>", "RCPT TO:<codes@bridge.example>", "DATA", mail.removesuffix("\r\n")):
             writer.write(f"{line}\r\n".encode())
-            await reader.readline()
-            await asyncio.sleep(0.02)
+            while (await reader.readline())[3:4] == b"-":
+                pass
     writer.close()
 
 
@@ -304,7 +305,7 @@ async def daemon(folder: Path, stream: io.StringIO, talk: logs.Talk) -> None:
                 lambda: all(not one.is_well and one.reason for one in running.mailboxes.health() if "sends" not in one.mailbox)
             )
             await until(lambda: provider.tokens_asked() >= 3)
-            await until(lambda: "other" in running.engine.dispatcher.alarms, patience=15)
+            await until(lambda: "other" in running.engine.dispatcher.alarms)
             assert "no such" in stream.getvalue(), "the server's echo is logged"
             health = repr(await running.health())
             other = full(folder, base_url=base_url, mark="b")
@@ -399,7 +400,7 @@ def test_keys_of_files_and_of_a_new_configuration_are_masked(tmp_path: Path) -> 
         async with bridge(bare, state_dir=tmp_path, masks=masks) as running:
             assert running.practice is not None
             assert masks.masked(running.practice.api_key) == "***"
-            assert await _reloaded(running, config) == []
+            assert await reload_running(running, config) == []
             for _, one in secrets_of(load(config, environ={}, cwd=tmp_path).settings):
                 assert one.reveal().startswith("reloaded")
                 assert masks.masked(one.reveal()) == "***"

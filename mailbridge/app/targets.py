@@ -15,11 +15,11 @@ from mailbridge.config.secrets import secrets_of
 from mailbridge.config.settings import Settings, TargetSettings
 from mailbridge.core.secret import Secret
 from mailbridge.dispatch.dispatcher import Dispatcher, Target
-from mailbridge.dispatch.routing import SKYVERN, Routing
+from mailbridge.dispatch.routing import PRACTICE, SKYVERN, Routing
 from mailbridge.masks import Masks
 from mailbridge.metrics import Metrics
+from mailbridge.practice.receiver import Practice, practice_app
 from mailbridge.sinks.skyvern import api_key_from_credentials_file
-from mailbridge.web.practice import Practice, practice_app
 from mailbridge.web.pull import PullKey
 from mailbridge.web.server import serve_app
 
@@ -41,6 +41,11 @@ class Served:
 
     targets: Sequence[TargetSettings]
     is_practice: bool
+
+    @property
+    def main(self) -> str:
+        """The name of the main target."""
+        return self.targets[0].name
 
     @property
     def is_only_practice(self) -> bool:
@@ -97,7 +102,7 @@ class Targets:
             await one.target.sink.aclose()
 
     def _make(self, settings: TargetSettings) -> Made:
-        where = f"[[target]] {settings.name}" if settings.name != SKYVERN else "[skyvern]"
+        where = f"[[target]] {settings.name}" if settings.name not in (SKYVERN, PRACTICE) else "[skyvern]"
         make = self._sinks.get(settings.kind)
         if make is None:
             raise ConfigError((Problem(where=where, what=f"kind: {settings.kind!r} is none of {', '.join(self._sinks)}"),))
@@ -130,7 +135,7 @@ def main_target(settings: Settings, receiver: Receiver | None) -> TargetSettings
     if key is None and main.credentials_file is not None:
         key = api_key_from_credentials_file(main.credentials_file)
     return TargetSettings(
-        name=SKYVERN,
+        name=SKYVERN if receiver is None else PRACTICE,
         base_url=main.base_url if receiver is None else f"http://{receiver.address}",
         api_key=key,
         source=main.source,
@@ -139,6 +144,13 @@ def main_target(settings: Settings, receiver: Receiver | None) -> TargetSettings
         senders=main.senders,
         use_env_proxy=main.use_env_proxy,
     )
+
+
+def served_alone(settings: Settings) -> Served:
+    """Where codes will go once a daemon runs; no key is read."""
+    is_practice = settings.skyvern.api_key is None and settings.skyvern.credentials_file is None
+    first = TargetSettings(name=PRACTICE if is_practice else SKYVERN, base_url=settings.skyvern.base_url)
+    return Served(targets=(first, *settings.target), is_practice=is_practice)
 
 
 def longest_grace(settings: Settings) -> timedelta:
@@ -155,7 +167,7 @@ def pull_keys(settings: Settings, targets: Sequence[TargetSettings]) -> tuple[Pu
     """The keys that polls may be signed with: those of ``[pull]``, else the API key of each Skyvern for the identifiers it serves."""
     if settings.pull.keys:
         return tuple(PullKey(secret=key, serves=lambda _: True) for key in settings.pull.keys)
-    routing = Routing(settings.target)
+    routing = Routing(settings.target, main=targets[0].name)
     keys = ((signing_key(one), routing.serves(one.name)) for one in targets)
     return tuple(PullKey(secret=key, serves=serves) for key, serves in keys if key)
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mailbridge.app.installed import stranger
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import tell
-from mailbridge.cli.installed import stranger
 from mailbridge.cli.options import config_option, load_or_exit, load_quietly
 from mailbridge.config.load import Loaded
 from mailbridge.config.problems import ConfigError
@@ -93,7 +93,13 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
     stop = asyncio.Event()
     hangup = asyncio.Event()
     _own_signals(stop, hangup)
-    async with bridge(settings, state_dir=state_dir(settings), sockets=sockets, masks=talk.masks) as running:
+    async with bridge(
+        settings,
+        state_dir=state_dir(settings),
+        sockets=sockets,
+        masks=talk.masks,
+        reread=lambda: load_quietly(config).settings,
+    ) as running:
         log.info(
             "ready",
             extra={
@@ -147,7 +153,7 @@ async def _reloads(running: Bridge, hangup: asyncio.Event, config: Path | None) 
         await hangup.wait()
         hangup.clear()
         systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        problems = await _reloaded(running, config)
+        problems = await reload_running(running, config)
         for problem in problems:
             log.error("reload refused, the old configuration stays: %s", problem)
         if not problems:
@@ -155,7 +161,7 @@ async def _reloads(running: Bridge, hangup: asyncio.Event, config: Path | None) 
         systemd.notify("READY=1")
 
 
-async def _reloaded(running: Bridge, config: Path | None) -> Sequence[str]:
+async def reload_running(running: Bridge, config: Path | None) -> Sequence[str]:
     """Take the configuration as it is on disk now. Returns what stands in the way; then nothing has changed."""
     try:
         await running.reload(load_quietly(config).settings)

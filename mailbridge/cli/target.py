@@ -8,19 +8,24 @@ from typing import Any, get_args
 
 import click
 
-from mailbridge.cli.added import add, every, remove
+from mailbridge.cli.client import client
+from mailbridge.cli.entries import entries, origin_of
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.options import config_option, json_option
-from mailbridge.cli.printing import dumped
+from mailbridge.cli.printing import dumped, visible
 from mailbridge.config.settings import TargetKind, TargetSettings
 from mailbridge.config.values import secret_file
 from mailbridge.core.secret import Secret
+from mailbridge.operator import verbs
+from mailbridge.operator.entries import AddEntry, OneEntry
+from mailbridge.operator.targets import OneTarget
 from mailbridge.sinks.skyvern import endpoint
-from mailbridge.sinks.skyvern_account import SkyvernAccount, SkyvernError
 
 KINDS: tuple[str, ...] = get_args(TargetKind)
 SHOWN = ("name", "kind", "base_url", "identifiers")
 """What `list` shows of a target; nothing of it is secret."""
+
+DEFAULTS: dict[str, Any] = {key: getattr(TargetSettings(name=""), key) for key in SHOWN}
 
 
 @click.group("target")
@@ -53,14 +58,15 @@ def add_target(
     source: str | None,
     api_key_file: Path | None,
 ) -> None:
-    """Send codes of these identifiers to NAME from now on. A running daemon takes it up within half a second.
+    """Send codes of these identifiers to NAME from now on. It is in force at once.
 
     A pattern is an identifier, with * for any text. What a target lists no longer goes to [skyvern].
     """
     values: dict[str, Any] = {"name": name, "kind": kind, "identifiers": list(identifiers)}
     values |= {"source": source} if source is not None else {}
     values |= {"base_url": _checked(url)} if url is not None else {}
-    add(config, "target", name, values, {"api_key": _key(api_key_file)})
+    secrets = {"api_key": _key(api_key_file).reveal()}
+    client(config).do(verbs.ENTRY_ADD, AddEntry(kind="target", name=name, settings=values, secrets=secrets))
     click.echo(dumped({"name": name, "kind": kind, "identifiers": list(identifiers)}) if as_json else f"{name} is added")
 
 
@@ -69,12 +75,15 @@ def add_target(
 @json_option
 def list_targets(*, config: Path | None, as_json: bool) -> None:
     """Every target beside [skyvern], and where it is from."""
-    for table, origin in every(config, "target"):
-        assert isinstance(table, TargetSettings)
+    one = client(config)
+    for entry in entries(one, "target"):
+        shown = {**DEFAULTS, **{key: entry.settings[key] for key in SHOWN if key in entry.settings}}
+        origin = origin_of(one, entry)
         if as_json:
-            click.echo(dumped({**{key: getattr(table, key) for key in SHOWN}, "origin": origin}))
+            click.echo(dumped({**shown, "origin": origin}))
         else:
-            click.echo(f"{table.name:20} {table.kind:10} {table.base_url:40} for {', '.join(table.identifiers):32} {origin}")
+            whom = ", ".join(shown["identifiers"])
+            click.echo(visible(f"{shown['name']:20} {shown['kind']:10} {shown['base_url']:40} for {whom:32} {origin}"))
 
 
 @target_group.command("test")
@@ -83,18 +92,14 @@ def list_targets(*, config: Path | None, as_json: bool) -> None:
 @json_option
 def test_target(*, name: str, config: Path | None, as_json: bool) -> None:
     """Ask the target NAME whether it is there and takes the key; nothing is pushed. Exit 69 where it does not, 4 for no such."""
-    target = next((one for one, _ in every(config, "target") if isinstance(one, TargetSettings) and one.name == name), None)
-    if target is None:
-        click.echo(f"mailbridge: no target {name}; `mailbridge target list` shows what there is", err=True)
-        raise SystemExit(Exit.NOT_FOUND)
-    fault = _fault(target)
+    found = client(config).do(verbs.TARGET_TEST, OneTarget(name=name))
     if as_json:
-        click.echo(dumped({"name": name, "ok": fault is None, "text": fault or ""}))
-    elif fault is None:
-        click.echo(f"ok   {name}: {target.base_url} takes the key")
+        click.echo(dumped({"name": name, "ok": found.ok, "text": found.text}))
+    elif found.ok:
+        click.echo(f"ok   {name}: {found.url} takes the key")
     else:
-        click.echo(f"FAIL {name}: {fault}")
-    if fault is not None:
+        click.echo(f"FAIL {name}: {found.text}")
+    if not found.ok:
         raise SystemExit(Exit.UNAVAILABLE)
 
 
@@ -104,10 +109,10 @@ def test_target(*, name: str, config: Path | None, as_json: bool) -> None:
 def remove_target(*, config: Path | None, name: str) -> None:
     """Send nothing more to a target that was added by command, and erase its key.
 
-    What is on its way is finished; codes that still wait for it become dead letters: `mailbridge deliver retry` sends them once a
+    What is on its way is finished; codes that still wait for it become dead letters: `mailbridge delivery retry` sends them once a
     target of that name is there again.
     """
-    remove(config, "target", name)
+    client(config).do(verbs.ENTRY_REMOVE, OneEntry(kind="target", name=name))
     click.echo(f"{name} is removed")
 
 
@@ -118,17 +123,6 @@ def _checked(url: str) -> str:
     except ValueError as fault:
         raise click.UsageError(f"--url: {fault}") from None
     return url
-
-
-def _fault(target: TargetSettings) -> str | None:
-    """What stands in the way of a push; None where nothing does. A line for each kind."""
-    match target.kind:
-        case "skyvern":
-            try:
-                SkyvernAccount(base_url=target.base_url, api_key=target.api_key or Secret("")).look()
-            except (SkyvernError, ValueError) as fault:
-                return str(fault).replace("[skyvern]", f"[[target]] {target.name}:")
-            return None
 
 
 def _key(path: Path | None) -> Secret:

@@ -10,7 +10,7 @@ from mailbridge.core import stamps
 from mailbridge.core.addresses import canonical, parse_forwarding_envelope, split
 from mailbridge.core.forwards import ForwardedBlock, forwarded_block
 from mailbridge.core.mail import Message
-from mailbridge.core.recipients import Recipient
+from mailbridge.core.recipients import POSTMASTER, Recipient
 from mailbridge.core.wording import ForwardWords
 
 
@@ -141,6 +141,10 @@ def identify(
     if recipient.identifier:
         clue = Clue(address=recipient.identifier, source="address", verdict="chosen")
         return Identification(identifiers=(recipient.identifier,), source="address", clues=(clue,))
+    if recipient.rcpt == POSTMASTER:
+        return Identification(reason="it was sent to this server's postmaster, who waits for no code")
+    if message.is_twofold:
+        return Identification(reason="a header of it can be read in two ways that name different mailboxes (two-readings)")
     if recipient.is_mailbox:
         policy = replace(policy, own_addresses=(*policy.own_addresses, recipient.rcpt))
     clues = _Clues(policy)
@@ -199,6 +203,8 @@ def _offered(message: Message, mail_from: str, clues: _Clues, *, are_stamps_beli
     exact = [one for one in typed if clues.is_exact(one)]
     if len(typed) == 1 or len(exact) == 1:
         return [((exact or typed)[0], "To")]
+    if exact:  # several known ones: for which of them it was, no trace of a delivery says for sure
+        return []
     return _oldest_received(message, clues) if are_stamps_believed else []
 
 

@@ -98,7 +98,8 @@ class Message:
 
     ``headers`` keeps order (topmost first) and spelling of names; values are unfolded and decoded.
     ``sender`` is the addr-spec of a From header with exactly one address, domain lower-cased, else ``""``.
-    ``to`` are the To header's addr-specs as typed; ``is_to_unclear``: it names somebody who could not be read. ``written`` are the
+    ``to`` are the To header's addr-specs as typed; ``is_to_unclear``: it names somebody who could not be read.
+    ``is_twofold``: a header can be read in two ways that name different mailboxes. ``written`` are the
     headers that forwarders write addresses into (`stamps.ADDRESS_HEADERS`), names in lower case, unfolded and not decoded. ``date`` is aware, or None where the header has none.
     ``plain`` and ``html`` are None where the mail has no such part. ``attached`` are message/rfc822 parts and
     ``.eml`` attachments, parsed, in order. ``defects`` are short lower-case names such as ``bad-charset``.
@@ -113,6 +114,7 @@ class Message:
     sender_name: str = ""
     to: tuple[str, ...] = ()
     is_to_unclear: bool = False
+    is_twofold: bool = False
     message_id: str = ""
     date: datetime | None = None
     plain: Page | None = field(default=None, repr=False)

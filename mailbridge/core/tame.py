@@ -34,7 +34,7 @@ def tamed(content: bytes, defects: dict[str, None]) -> bytes:
         content = content[:MAX_CONTENT]
     if b"\0" in content:
         defects["nul"] = None
-        head, separator, body = _split(content)
+        head, separator, body = split_head(content)
         # In a header it becomes a blank: without it, the two halves of an address or of a name would grow together.
         content = head.replace(b"\0", b" ") + separator + body.replace(b"\0", b"")
     line_ends = content.count(b"\r\n")
@@ -49,7 +49,7 @@ def tamed(content: bytes, defects: dict[str, None]) -> bytes:
     if lines > MAX_LINES:
         defects["too-many-lines"] = None
         content = b"\n".join(content.split(b"\n", MAX_LINES)[:MAX_LINES])
-    head, separator, body = _split(content)
+    head, separator, body = split_head(content)
     if len(head) > MAX_HEADERS or head.count(b"\n") > MAX_HEADER_LINES or _longest_line(head) > MAX_HEADER:
         defects["headers-cut"] = None
         head = _cut_headers(head)
@@ -61,7 +61,10 @@ def tamed(content: bytes, defects: dict[str, None]) -> bytes:
 
 def _without_bare_lf(content: bytes) -> bytes:
     """A bare LF ends no line (RFC 5321 2.3.8). In a header of a mail with honest line ends it is a blank, since somebody may have
-    put it there to add a header of his own; in a body, where it only breaks a line, it stays."""
+    put it there to add a header of his own; in a body, where it only breaks a line, it stays. A head without any CRLF, as files on
+    a disk have it, is ended by its own line ends, and a body with others takes nothing from it."""
+    if 0 <= content.find(b"\n\n") < content.find(b"\r\n"):
+        return content
     head, separator, body = content.partition(b"\r\n\r\n")
     return BARE_LF.sub(b" ", head) + separator + body if separator else content
 
@@ -90,7 +93,8 @@ def _is_nested(content: bytes) -> bool:
     )
 
 
-def _split(content: bytes) -> tuple[bytes, bytes, bytes]:
+def split_head(content: bytes) -> tuple[bytes, bytes, bytes]:
+    """Head, the first empty line, and body; without such a line all of it is head."""
     found = re.search(rb"\r?\n\r?\n", content)
     if found is None:
         return content, b"", b""

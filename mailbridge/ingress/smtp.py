@@ -24,7 +24,7 @@ from mailbridge.ingress.tls import Certificate, Pair, TlsError, self_signed
 from mailbridge.intake.admission import Admission
 from mailbridge.intake.answer import Accept
 from mailbridge.intake.events import Events, Nobody
-from mailbridge.net import BACKLOG, ListenError, bind, name_of
+from mailbridge.net.listening import BACKLOG, ListenError, bind, name_of
 
 log = logging.getLogger("mailbridge.smtp")
 
@@ -47,6 +47,11 @@ class Listeners:
     def tls_not_after(self) -> datetime | None:
         """When the certificate for STARTTLS ends; None without one."""
         return self._post.certificate.not_after if self._post.certificate else None
+
+    @property
+    def limits(self) -> Limits:
+        """The connections that are counted."""
+        return self._post.limits
 
     def reload_tls(self) -> None:
         """Read the certificate again; a broken one is reported and the old one kept."""

@@ -22,10 +22,6 @@ class ConfirmationRequest:
 class Events(Protocol):
     """Implemented by the assembled daemon; `Nobody` is for whoever has nobody to tell."""
 
-    def on_greeting(self) -> None:
-        """A client greets or names a sender: a mail may come."""
-        ...
-
     def on_recipient(self) -> None:
         """A recipient of ours is named, or a proof is being looked up: a code may be pushed soon."""
         ...
@@ -45,9 +41,6 @@ class Events(Protocol):
 
 class Nobody:
     """Events that nobody listens to."""
-
-    def on_greeting(self) -> None:
-        """See `Events.on_greeting`."""
 
     def on_recipient(self) -> None:
         """See `Events.on_recipient`."""

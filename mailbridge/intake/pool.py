@@ -22,8 +22,6 @@ log = logging.getLogger("mailbridge.parser")
 
 T = TypeVar("T")
 
-RESTED = 0.01
-"""Seconds without a mail after which a worker is rusty."""
 
 RESPAWN_PAUSE = 0.5
 MAX_LATENESS = 0.25
@@ -80,16 +78,6 @@ class ParserPool(Generic[T]):
         except msgspec.DecodeError:
             log.error("a worker's answer could not be read")
             return None
-
-    def rehearse(self, mail: Request) -> None:
-        """A mail is about to come: let a worker that has rested read a made-up one first, whose answer nobody gets.
-
-        After some idle milliseconds a worker takes three times as long for its next mail (1.7 for 0.6 ms, measured), since the
-        processor has forgotten it; the client's own round trips are time enough to remind it.
-        """
-        worker = min(self._workers, key=lambda one: one.load)
-        if worker.is_rested:
-            worker.give(self._encoder.encode(mail))
 
     async def start(self) -> None:
         """Start every worker and wait until all are ready."""
@@ -154,7 +142,6 @@ class _Worker:
         self._config = config
         self._timeout = timeout
         self._jobs: deque[_Job] = deque()
-        self._answered_at = 0.0
         self._link: Child | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._respawn: asyncio.Task[None] | None = None
@@ -175,25 +162,15 @@ class _Worker:
         """Its process id; 0 where none runs."""
         return self._link.process.pid if self._link is not None else 0
 
-    @property
-    def is_rested(self) -> bool:
-        """Whether it has had nothing to do for a while."""
-        return not self._jobs and asyncio.get_running_loop().time() - self._answered_at > RESTED
-
     async def ask(self, octets: bytes) -> bytes | None:
         """Send a mail, wait for its answer."""
-        return await self.give(octets).answer
-
-    def give(self, octets: bytes) -> _Job:
-        """Send a mail."""
-        loop = asyncio.get_running_loop()
-        job = _Job(frame(octets), loop.create_future())
+        job = _Job(frame(octets), asyncio.get_running_loop().create_future())
         self._jobs.append(job)
         if self._link is not None:
             self._link.write(job.octets)
         if len(self._jobs) == 1:
             self._begin(job)
-        return job
+        return await job.answer
 
     async def start(self) -> None:
         """Start the child."""
@@ -227,7 +204,6 @@ class _Worker:
         """The answer to the oldest mail, or where the child failed with it."""
         if link is not self._link or not self._jobs:
             return
-        self._answered_at = asyncio.get_running_loop().time()
         if octets.startswith(LAST_WORDS):
             where = octets.removeprefix(LAST_WORDS).decode("ascii", "replace")[:500]
             log.error("a mail could not be read and is held: a fault of ours", extra={"where": where})

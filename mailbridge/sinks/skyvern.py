@@ -26,9 +26,9 @@ from urllib.request import getproxies
 import httpcore
 import httpx
 
-from mailbridge.connections import Connections, Transport
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Doubtful, Outcome, Refused
 from mailbridge.core.secret import Secret
+from mailbridge.net.outgoing import Connections, Transport
 
 MAX_ANSWER = 1_048_576
 """Octets of an answer that are read. A row repeats the content that was pushed: up to 400 kB where whole bodies are."""
@@ -123,7 +123,7 @@ class SkyvernSink:
         except (httpx.TransportError, TimeoutError, OSError) as fault:
             return Doubtful(reason=f"no answer: {type(fault).__name__}")
         self._on_response(answer.status)
-        return self._judge(claim, answer)
+        return self.judge(claim, answer)
 
     async def holds(self, claim: Claim) -> bool | None:
         """Whether Skyvern's newest row for the identifier is this very code, put there since the mail came in.
@@ -203,10 +203,11 @@ class SkyvernSink:
                     break
         finally:
             await response.aclose()
-        body = _decoded(b"".join(parts)[:MAX_ANSWER], response.headers)
+        body = decoded(b"".join(parts)[:MAX_ANSWER], response.headers)
         return Answer(status=response.status_code, headers=response.headers, body=body)
 
-    def _judge(self, claim: Claim, answer: Answer) -> Outcome:
+    def judge(self, claim: Claim, answer: Answer) -> Outcome:
+        """What an answer makes of a push. Total, for every status."""
         status = answer.status
         if status == 200:
             return _judge_success(answer.body)
@@ -335,7 +336,7 @@ def _trust(scheme: str) -> ssl.SSLContext:
     return context
 
 
-def _decoded(body: bytes, headers: httpx.Headers) -> bytes:
+def decoded(body: bytes, headers: httpx.Headers) -> bytes:
     """The body without the compression that nobody asked for, but that a proxy may add; never more than is read of any answer."""
     if headers.get("Content-Encoding", "").strip().lower() not in ("gzip", "x-gzip", "deflate"):
         return body

@@ -14,7 +14,7 @@ import httpx
 from mailbridge.core.confirmation import is_genuine
 from mailbridge.core.secret import Secret
 from mailbridge.core.url import read
-from mailbridge.trust.outward import Inward, OutwardTransport, Resolve, system_addresses
+from mailbridge.net.guard import Inward, OutwardTransport, Resolve, system_addresses
 
 MAX_HOPS = 5
 MAX_PAGE = 262_144

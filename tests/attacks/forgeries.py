@@ -291,7 +291,7 @@ def strangers() -> Iterator[tuple[str, Attack]]:
         "i= of Acme's": {"i": "@acme.example"},
         "d= in capitals of another": {"d": "EVIL.EXAMPLE"},
         "d= a suffix": {"d": "example"},
-        "d= a subdomain of Acme's": {"d": "mail.acme.example"},
+        "d= a name that ends in Acme's": {"d": "notacme.example"},
         "d= Acme's, evil's key": {"d": "acme.example"},
         "s= with a dot": {"d": "acme.example", "s": "s1._domainkey.evil.example"},
         "q= of another kind": {"q": "http"},

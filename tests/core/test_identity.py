@@ -276,6 +276,11 @@ def test_of_several_in_to_the_one_that_is_known_exactly_is_meant() -> None:
         assert (found.identifiers, found.source) == (("Z@y.example",), "To")
     for policy in (known("*@y.example"), known("*", "x@y.example", "z@y.example"), known("ann@corp.example")):
         assert found_in(text, policy=policy).identifiers == ()
+    received = f"Received: from a.example by b.example for <x@y.example>; Wed, 25 Nov 2026 09:57:25 +0000\n{text}"
+    assert found_in(received, policy=known("*", "x@y.example", "z@y.example")).identifiers == ()
+    assert found_in(received, policy=known("*")).identifiers == ("x@y.example",)
+    bound = Recipient(rcpt="otp@bridge.example", identifier="z@y.example")
+    assert found_in(text, recipient=bound, policy=known("x@y.example", "z@y.example")).identifiers == ("z@y.example",)
 
 
 def test_two_tags_of_one_mailbox_are_not_taken_for_each_other() -> None:

@@ -116,7 +116,7 @@ async def test_no_claim_is_left_lying(senders: int) -> None:
             here.crew.add(claim(number))
             if dice.random() < 0.2:
                 await asyncio.sleep(dice.choice((0.0, SLOW, 4 * SLOW)))
-        await until(lambda: len(here.begun) == 150 and here.now == 0, patience=20)
+        await until(lambda: len(here.begun) == 150 and here.now == 0)
         assert here.begun == list(range(150))
         assert here.most <= senders
 

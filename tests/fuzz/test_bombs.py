@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -78,11 +77,9 @@ def test_the_next_mail_is_taken(tmp_path: Path) -> None:
                     await honest.ready_for_data()
                     content = bombs.ALL[name]().replace(b"\r\n.", b"\r\n..")
                     sending = asyncio.ensure_future(bomber.send(content + b"\r\n.\r\n"))
-                    began = time.monotonic()
                     assert (await bomber.reply()).startswith("250 "), name
                     await honest.send(HONEST)
                     assert (await honest.reply()).startswith("250 "), name
-                    assert time.monotonic() - began < 2 * LIMIT, name
                     await sending
                     bomber.close()
                     honest.close()

@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from mailbridge.ingress.tls import Certificate, Pair, TlsError, self_signed
 from mailbridge.metrics import Metrics
-from mailbridge.net import ListenError
+from mailbridge.net.listening import ListenError
 from tests.ingress.post import LOOPS, Peer, house, insecure, run
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -14,11 +16,11 @@ from mailbridge.intake.answer import Stored
 from mailbridge.intake.door import Intake, IntakePolicy
 from mailbridge.intake.events import Nobody
 from mailbridge.intake.gate import Judgement, Kind, Passed
+from mailbridge.intake.onetime import OneTime
 from mailbridge.intake.understand import Understanding
 from mailbridge.metrics import Metrics
 from mailbridge.store.sqlite import open_sqlite
 from mailbridge.trust import Proven, Unproven
-from mailbridge.trust.seal import Sealer
 from tests.ingress.imap.watched import ANN, Inline, code_mail
 from tests.loop import looped
 
@@ -62,7 +64,7 @@ async def test_a_mail_that_need_not_prove_itself_goes_to_no_target_that_comes_me
         reader=Inline(),
         gate=gate,
         store=store,
-        sealer=Sealer(b"a key of these tests, 32 octets."),
+        tests=OneTime(now=time.monotonic, dice=os.urandom),
         policy=lambda: gate.policy,
         events=Nobody(),
         metrics=Metrics(),

@@ -116,7 +116,7 @@ async def test_mails_of_one_recipient_come_in_order() -> None:
         waiting[5].cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
     assert served == [0, 1, 2, 3, 4, 6, 7]
-    assert not (desk.turns._here or desk.turns._in_hand or desk.turns._waiting or desk.turns._everybody)
+    assert desk.turns.is_idle
 
 
 @looped

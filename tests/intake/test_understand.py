@@ -77,6 +77,14 @@ def test_each_recipient_is_asked_about() -> None:
     assert (first.recipient.workflow_run_id, second.recipient.workflow_run_id) == (None, "wr_12")
 
 
+def test_nothing_that_the_postmaster_gets_is_anybodys_code() -> None:
+    """Every server takes mail for its postmaster; that opens no way in to an identifier that the mail names."""
+    (entry,) = understood("gmail_auto", "postmaster").addressed
+    assert entry.identification.identifiers == ()
+    assert "postmaster" in entry.identification.reason
+    assert entry.unstamped is None or entry.unstamped.identifiers == ()
+
+
 def test_a_forwarding_confirmation_is_never_a_code() -> None:
     """Gmail's own digits and link are for a person to see, whatever the extractor would make of them."""
     meaning = understood("gmail_confirmation")
@@ -118,7 +126,7 @@ def test_the_wire_carries_what_was_understood() -> None:
 
 
 def test_the_first_mail_is_no_slower_than_the_next() -> None:
-    """After its start a worker imports nothing more for a mail of any usual shape: what is slow was done before it was ready."""
+    """After its start a worker imports nothing more for a mail of any usual shape: no deadline pays for what is built once."""
     program = (
         "import sys\n"
         "from datetime import datetime, UTC\n"

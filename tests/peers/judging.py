@@ -53,16 +53,17 @@ class Bench:
         self._understander = Understander(guide_of(settings, rules=rule_texts(settings.rules)))
         self._policy = policy_of(settings, is_practice=False)
         self._deadline = deadline
-        self.gate = self._gate()
+        self.gate = self.new_gate()
 
-    def _gate(self) -> Gate:
+    def new_gate(self) -> Gate:
+        """A gate over the zone."""
         return Gate(policy=lambda: self._policy, dns=self.zone, deadline=self._deadline)
 
     def beside(self, zone: Zone) -> Bench:
         """The same bridge where DNS says something else; its rules are not compiled anew."""
         other = copy.copy(self)
         other.zone = zone
-        other.gate = other._gate()
+        other.gate = other.new_gate()
         return other
 
     def understand(self, post: Post, *, now: datetime | None = None) -> Understanding:

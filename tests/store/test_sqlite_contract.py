@@ -20,6 +20,7 @@ from tests.moved_time import MovedTime
 from tests.store.contract import GRACE, RETENTION
 from tests.store.contract.codes import CodesContract
 from tests.store.contract.entries import EntriesContract
+from tests.store.contract.forgetting import ForgettingContract
 from tests.store.contract.histories import HistoryContract
 from tests.store.contract.lists import ListsContract
 from tests.store.contract.order import OrderContract
@@ -77,7 +78,7 @@ class SqlitePlace:
                 shutil.copy(f"{self.path}{ending}", f"{after}{ending}")
 
         assert isinstance(store, SqliteStore)
-        await store._writer.do(copy)  # in its thread, so that the log is not copied back between the two
+        await store.writer.do(copy)  # in its thread, so that the log is not copied back between the two
         shutil.copy(self.path.with_suffix(".key"), after.with_suffix(".key"))
         await store.close()
         self.path = after
@@ -155,6 +156,10 @@ class TestCodes(CodesContract):
 
 
 class TestEntries(EntriesContract):
+    """Over a database file."""
+
+
+class TestForgetting(ForgettingContract):
     """Over a database file."""
 
 

@@ -109,6 +109,11 @@ class Dialogue(IMAPClient):  # type: ignore[misc]
         """Whether the server knows who we are already: it greeted with PREAUTH (RFC 3501 7.1.4)."""
         return bool(self._imap.state == "AUTH")
 
+    @property
+    def unread(self) -> int:
+        """Untagged responses that the library keeps for whoever asks."""
+        return sum(map(len, self._stream.untagged_responses.values()))
+
     def close(self) -> None:
         """Hang up at once, without a LOGOUT that a hung server would not answer."""
         self._stream.shutdown()

@@ -66,6 +66,7 @@ class Writer:
         self._pages = 0
         self._is_to_truncate = False
         self._truncate_at = 0.0
+        self.truncate_again = TRUNCATE_AGAIN
         self._is_closed = False
         self.trouble: str | None = None
 
@@ -255,7 +256,7 @@ class Writer:
         self._pages = 0
         try:
             if is_to_truncate:
-                self._truncate_at = time.monotonic() + TRUNCATE_AGAIN
+                self._truncate_at = time.monotonic() + self.truncate_again
                 self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
                 self._is_to_truncate = False
             else:
@@ -268,7 +269,8 @@ class Writer:
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(apsw.Error):
-                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                if not connection.pragma("query_only"):
+                    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
             with contextlib.suppress(apsw.Error):
                 connection.close(True)
         with contextlib.suppress(queue.Empty):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -26,12 +27,12 @@ from mailbridge.intake.door import Intake, IntakePolicy
 from mailbridge.intake.events import Nobody
 from mailbridge.intake.gate import Gate, policy_of
 from mailbridge.intake.guide import guide_of
+from mailbridge.intake.onetime import OneTime
 from mailbridge.intake.understand import Understander, Understanding
 from mailbridge.intake.wire import Request
 from mailbridge.metrics import Metrics
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
 from mailbridge.trust.dns import Dns
-from mailbridge.trust.seal import Sealer
 from tests.peers.scripted_imap import ScriptedImap, Session
 
 ANN = "ann@corp.example"
@@ -106,7 +107,7 @@ async def house(folder: Path, *, wall: Callable[[], int] = wall) -> AsyncIterato
         reader=Inline(),
         gate=Gate(policy=lambda: trusting, dns=Dns(timeout=timedelta(seconds=3))),
         store=store,
-        sealer=Sealer(b"a key of these tests, 32 octets."),
+        tests=OneTime(now=time.monotonic, dice=os.urandom),
         policy=lambda: IntakePolicy(routes=Everything(), lifetime=timedelta(minutes=10)),
         events=Nobody(),
         metrics=Metrics(),
@@ -162,7 +163,7 @@ async def watching(
         await watchers.close(timedelta(seconds=3))
 
 
-async def until(is_so: Callable[[], bool] | Callable[[], Awaitable[bool]], *, within: float = 5.0, what: str = "it") -> float:
+async def until(is_so: Callable[[], bool] | Callable[[], Awaitable[bool]], *, within: float = 30.0, what: str = "it") -> float:
     """Wait for a condition; how long it took in seconds. Fails when the time is over."""
     began = time.monotonic()
     while time.monotonic() - began < within:
@@ -173,8 +174,8 @@ async def until(is_so: Callable[[], bool] | Callable[[], Awaitable[bool]], *, wi
     pytest.fail(f"{what} did not come within {within} s")
 
 
-async def has(home: House, *codes: str, within: float = 5.0) -> float:
-    """Wait until exactly these codes are in the store, each once; how long that took."""
+async def has(home: House, *codes: str, within: float = 30.0) -> float:
+    """Wait until exactly these codes are in the store, each once; how long that took. The next renewal (55 s) would find them later."""
 
     async def is_so() -> bool:
         return sorted(await home.codes()) == sorted(codes)
@@ -182,7 +183,7 @@ async def has(home: House, *codes: str, within: float = 5.0) -> float:
     return await until(is_so, within=within, what=f"{len(codes)} codes")
 
 
-async def in_mode(watchers: Watchers, mode: str, within: float = 5.0) -> float:
+async def in_mode(watchers: Watchers, mode: str, within: float = 30.0) -> float:
     """Wait until the first mailbox is in a mode."""
     return await until(lambda: watchers.health()[0].mode == mode, within=within, what=f"mode {mode}")
 

@@ -7,7 +7,6 @@ would be secret; the suite plays targets that are there, in trouble, silent, els
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -19,7 +18,7 @@ import pytest
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Delivery, Doubtful, Draft, Outcome, Refused, State
 from mailbridge.core.secret import Secret
 from mailbridge.sinks import Sink
-from tests.loop import looped, until
+from tests.loop import PATIENCE, looped, until
 from tests.peers.scripted import Heard, Play, Scripted, answer, drip, flood, reset, scripted, silence
 
 CODE = "482913"
@@ -94,10 +93,8 @@ class SinkContract:
 
     async def _pushed(self, place: Place, scene: bytes | Play) -> tuple[Outcome, Scripted]:
         """What a push comes to. It comes in time, once, and in words that hold neither code nor secret."""
-        began = time.monotonic()
-        async with self._at(place, scene) as (sink, server):
+        async with self._at(place, scene) as (sink, server), asyncio.timeout(PATIENCE):
             outcome = await sink.push(claim())
-        assert time.monotonic() - began < QUICK.total_seconds() + 5
         assert len(server.heard) <= 1
         assert CODE not in repr(outcome)
         assert place.secret not in repr(outcome)
@@ -195,11 +192,9 @@ class SinkContract:
     async def test_an_attempt_that_is_cut_short_sends_nothing_later(self, place: Place) -> None:
         """At the deadline the dispatcher cancels it: it ends at once, and what it had begun comes to the target at most once."""
         async with self._at(place, silence()) as (sink, server):
-            began = time.monotonic()
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.1):
                     await sink.push(claim())
-            assert time.monotonic() - began < QUICK.total_seconds()
             await asyncio.sleep(0.1)
             assert len(server.heard) <= 1
 
