@@ -186,10 +186,11 @@ class Gatherer:
         self._refuse_text(uid, str(fault), is_silent=isinstance(fault, Silence))
 
     def _refuse_text(self, uid: int, why: str, *, is_silent: bool = False) -> None:
-        if self._memory.missing.refused(uid, why, now=self.now(), is_slow=is_silent):
+        is_aside = self._memory.missing.refused(uid, why, now=self.now(), is_slow=is_silent)
+        self.show()  # before it is counted, for those who read meanwhile
+        if is_aside:
             self._vitals.skipped += 1
             log.error("mail set aside: UID %d: %s", uid, why, extra={"mailbox": self._vitals.mailbox})
-        self.show()
 
 
 def _is_mail(mail: Fetched) -> bool:
