@@ -26,9 +26,9 @@ from mailbridge.intake.answer import Answer, Stored
 from mailbridge.intake.door import Intake
 from mailbridge.intake.events import Nobody
 from mailbridge.intake.gate import Gate
+from mailbridge.intake.meaning import Understanding
 from mailbridge.intake.onetime import OneTime
 from mailbridge.intake.pool import parser_pool
-from mailbridge.intake.understand import Understanding
 from mailbridge.intake.word import Word
 from mailbridge.metrics import Metrics
 from mailbridge.operator.entries import additions

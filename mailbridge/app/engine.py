@@ -19,8 +19,8 @@ from mailbridge.clock import SteadyClock
 from mailbridge.config.added import merged
 from mailbridge.config.settings import Settings
 from mailbridge.dispatch.dispatcher import Dispatcher
+from mailbridge.intake.meaning import Understanding
 from mailbridge.intake.pool import ParserPool, parser_pool
-from mailbridge.intake.understand import Understanding
 from mailbridge.masks import Masks
 from mailbridge.metrics import Metrics
 from mailbridge.operator.entries import additions

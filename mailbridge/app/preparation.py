@@ -18,7 +18,7 @@ from mailbridge.config.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """Settings that can work on this machine, with what was read for them. ``rules`` are (file name, TOML text)."""
+    """Settings that can work on this machine, with what was read for them. ``rules`` are the operator's own, as (file name, TOML text)."""
 
     settings: Settings
     rules: tuple[tuple[str, str], ...] = field(repr=False)
@@ -71,12 +71,12 @@ def _rules(settings: Settings) -> Iterator[Problem]:
     """The operator's rules, before and among the shipped ones. Those alone are proven by our own tests, and cost 0.1 s."""
     if not settings.rules.paths:
         return
-    from mailbridge.config.rulepack import rule_texts
+    from mailbridge.config.rulepack import rule_sources
     from mailbridge.core.rules import RuleError
     from mailbridge.core.rules import load as load_rules
 
     try:
-        load_rules(rule_texts(settings.rules))
+        load_rules(rule_sources(settings.rules))
     except RuleError as fault:
         for problem in fault.problems:
             yield Problem(where="", what=problem)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mailbridge.app.targets import Served, pull_keys
 from mailbridge.config.settings import Settings
-from mailbridge.core.identity import IdentityPolicy
+from mailbridge.core.identification import IdentityPolicy
 from mailbridge.core.recipients import Recipients
 from mailbridge.dispatch.routing import Routing
 from mailbridge.intake.confirming import ConfirmingPolicy
@@ -58,7 +58,7 @@ class Live:
 def snapshot(
     settings: Settings, *, rules: tuple[tuple[str, str], ...], served: Served, learned: tuple[str, ...] = ()
 ) -> Snapshot:
-    """Pure. ``rules`` are the texts of the rule files; ``learned`` the identifiers that Skyvern's credentials expect."""
+    """``rules`` are the texts of the operator's rule files; ``learned`` the identifiers that Skyvern's credentials expect."""
     guide = guide_of(settings, rules=rules, learned=learned)
     routing = Routing(settings.target, main=served.main)
     return Snapshot(

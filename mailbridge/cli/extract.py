@@ -17,7 +17,7 @@ from mailbridge.config.rulepack import rule_texts
 from mailbridge.config.settings import Settings
 from mailbridge.core.addresses import parse_return_path_header, parse_sole_mailbox
 from mailbridge.core.extraction import Extraction, Verdict
-from mailbridge.core.identity import Identification
+from mailbridge.core.identification import Identification
 from mailbridge.core.secret import MASK, Secret
 from mailbridge.intake.gate import Policy, policy_of
 from mailbridge.intake.guide import Guide, guide_of
@@ -88,7 +88,7 @@ def _guide(settings: Settings, rule_paths: tuple[Path, ...], *, builtin: bool) -
     chosen = msgspec.structs.replace(
         settings.rules, paths=rule_paths or settings.rules.paths, builtin=builtin and settings.rules.builtin
     )
-    return rules_or_exit(lambda: guide_of(settings, rules=rule_texts(chosen)))
+    return rules_or_exit(lambda: guide_of(msgspec.structs.replace(settings, rules=chosen), rules=rule_texts(chosen)))
 
 
 def _moment(text: str | None) -> datetime:

@@ -19,7 +19,7 @@ from mailbridge.cli.printing import dumped
 from mailbridge.config.settings import Settings
 from mailbridge.config.values import secret_file
 from mailbridge.core.addresses import canonical
-from mailbridge.core.identity import IdentityPolicy
+from mailbridge.core.identification import IdentityPolicy
 from mailbridge.core.otpauth import SecretError
 from mailbridge.core.secret import Secret
 from mailbridge.core.totp import Authenticator

@@ -39,9 +39,11 @@ def weigh(source: str, lines: tuple[Line, ...], reader: Reader, context: Context
         seen = reading.shapes(index)
         if not seen:
             continue
-        for shape, naming in zip(seen, reading.namings(index), strict=True):
+        # Lines of dates and prices alone are many in a long mail, and nothing names what is refused.
+        named = reading.namings(index) if any(shape.refusal is None for shape in seen) else [None] * len(seen)
+        for shape, naming in zip(seen, named, strict=True):
             evidence = Evidence(shape=shape, sources={source}, order=index)
-            if shape.refusal is None:
+            if shape.refusal is None and naming is not None:
                 text = reading.texts[index]
                 evidence.is_weighed = True
                 evidence.features = _placed(shape, line, text) | reading.named(index, shape, naming) | of_mail

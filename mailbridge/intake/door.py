@@ -12,7 +12,7 @@ from typing import Literal, Protocol, assert_never
 
 from mailbridge.core.delivery import Draft
 from mailbridge.core.extraction import Extraction, Verdict
-from mailbridge.core.identity import Identification
+from mailbridge.core.identification import Identification
 from mailbridge.core.mail import Envelope
 from mailbridge.core.recipients import Recipient
 from mailbridge.core.secret import Secret
@@ -20,9 +20,9 @@ from mailbridge.intake.answer import Answer, Deferred, Full, Stored
 from mailbridge.intake.burst import Burst
 from mailbridge.intake.events import ConfirmationRequest, Events
 from mailbridge.intake.gate import KEYS, Failure, Held, Judge, Judgement, Passed, Undecided
+from mailbridge.intake.meaning import Addressed, Understanding
 from mailbridge.intake.onetime import OneTime, Test
 from mailbridge.intake.turns import Turns
-from mailbridge.intake.understand import Addressed, Understanding
 from mailbridge.intake.word import Word
 from mailbridge.metrics import Metrics
 from mailbridge.store import Arrival, Receipt, Store, StoreUnavailable

@@ -16,10 +16,10 @@ from typing import Literal, Protocol
 from mailbridge.config.settings import Settings, Trust
 from mailbridge.core.addresses import canonical
 from mailbridge.core.confirmation import SENDER as CONFIRMING
-from mailbridge.core.identity import Identification
+from mailbridge.core.identification import Identification
 from mailbridge.core.mail import Envelope
 from mailbridge.core.recipients import Recipient
-from mailbridge.intake.understand import Addressed, Understanding
+from mailbridge.intake.meaning import Addressed, Understanding
 from mailbridge.trust import Finding, Proven, Unproven, arc, authres, direct, dkim, raw, recipients, spf
 from mailbridge.trust.authors import oddity
 from mailbridge.trust.dns import DnsUnavailable, Resolver

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from mailbridge.config.settings import Settings
-from mailbridge.core.identity import IdentityPolicy
+from mailbridge.config.rulepack import shipped_names
+from mailbridge.core.identification import IdentityPolicy
 from mailbridge.core.recipients import Recipients
+
+if TYPE_CHECKING:  # a worker needs no settings
+    from mailbridge.config.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +21,8 @@ class Guide:
     """Everything that understanding needs to know beside the mail; plain values, so that it can cross a pipe.
 
     ``mailboxes`` are the addresses of watched mailboxes, each with
-    the identifier that it is bound to, if it is. ``rules`` are (file name, TOML text) in order of precedence. ``known`` are patterns, ``learned`` exact spellings.
+    the identifier that it is bound to, if it is. ``rules`` are (file name, TOML text) in order of precedence, and ``shipped`` the
+    names of the files behind them that are read from the package. ``known`` are patterns, ``learned`` exact spellings.
     """
 
     addresses: tuple[tuple[str, str | None], ...] = ()
@@ -27,6 +32,7 @@ class Guide:
     learned: tuple[str, ...] = ()
     own_domains: tuple[str, ...] = ()
     rules: tuple[tuple[str, str], ...] = ()
+    shipped: tuple[str, ...] = ()
     lifetime: timedelta = timedelta(minutes=10)
     with_body: bool = False
     link_hosts: tuple[str, ...] = ()
@@ -55,7 +61,7 @@ class Guide:
 
 
 def guide_of(settings: Settings, *, rules: tuple[tuple[str, str], ...], learned: tuple[str, ...] = ()) -> Guide:
-    """What the workers need to know of the settings. Pure: ``rules`` are the texts of `config.rulepack.rule_sources`."""
+    """What the workers need to know of the settings. ``rules`` are the operator's own (`config.rulepack.rule_texts`)."""
     return Guide(
         addresses=tuple((entry.rcpt, entry.identifier) for entry in settings.address),
         domains=settings.domains.accept,
@@ -64,6 +70,7 @@ def guide_of(settings: Settings, *, rules: tuple[tuple[str, str], ...], learned:
         learned=learned,
         own_domains=settings.identity.own_domains,
         rules=rules,
+        shipped=shipped_names(settings.rules),
         lifetime=settings.rules.lifetime,
         with_body=settings.rules.fallback == "push-body",
         link_hosts=settings.trust.link_hosts,

@@ -49,6 +49,7 @@ def main(target: str) -> None:
     if config is None:
         return
     understand = build(config)
+    del config
     decode, encode = decoder(Request), encoder()
     gc.collect()
     gc.freeze()

@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 from mailbridge.core.delivery import Claim, Delivery, Draft, Ending, State
 from mailbridge.core.extraction import Extraction
-from mailbridge.core.identity import Identification
+from mailbridge.core.identification import Identification
 from mailbridge.core.mail import Envelope
 from mailbridge.store.answers import Answers
 from mailbridge.store.entries import Entries

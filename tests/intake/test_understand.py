@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from mailbridge.config.rulepack import rule_texts
+from mailbridge.config.rulepack import rule_sources, rule_texts
 from mailbridge.config.settings import AddressSettings, DomainSettings, RuleSettings, Settings
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.mail import Envelope
+from mailbridge.core.rules import load
 from mailbridge.core.secret import Secret
 from mailbridge.intake import understand
 from mailbridge.intake.door import fingerprint
@@ -145,6 +146,28 @@ def test_the_first_mail_is_no_slower_than_the_next() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program, str(SEEDS)], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split() == []
+
+
+def test_the_daemon_loads_nothing_that_reads_mails() -> None:
+    """What mail is read with, and so what a hostile mail may reach, is in the workers alone; it takes their memory once."""
+    program = (
+        "import sys\n"
+        "import mailbridge.app.daemon, mailbridge.app.preparation, mailbridge.cli.serve\n"
+        "readers = ('selectolax', 'mailparser', 'emailforwardparser', 'mailbridge.core.parse', 'mailbridge.core.extract')\n"
+        "print(*(name for name in readers if name in sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == []
+
+
+def test_shipped_words_go_to_a_worker_by_name() -> None:
+    """The daemon keeps no text of the shipped lists, and a worker that reads them itself knows their languages."""
+    known = guide_of(Settings(), rules=rule_texts(RuleSettings()))
+    assert len(known.encode()) < 10_000
+    assert known.rules == ()
+    read = Understander(Guide.decode(known.encode()))
+    assert {rule.name for rule in read._rules.rules} == {rule.name for rule in load(list(rule_sources(RuleSettings()))).rules}
+    assert read._rules.wording.code.search("einmalpasswort") is not None
 
 
 def test_every_warm_up_means_something() -> None:
