@@ -123,7 +123,7 @@ def test_every_file_of_the_settings_is_known_to_hold_a_secret_or_none() -> None:
 
 
 @pytest.fixture
-def log() -> Iterator[tuple[io.StringIO, logs.Talk]]:
+def log() -> Iterator[tuple[io.StringIO, logs.LogFormatter]]:
     """Everything that anybody logs, at the finest level, as the daemon writes it."""
     stream = io.StringIO()
     root = logging.getLogger()
@@ -268,7 +268,7 @@ async def refusing() -> tuple[asyncio.Server, str]:
 
 
 @looped
-async def daemon(folder: Path, stream: io.StringIO, talk: logs.Talk) -> None:
+async def daemon(folder: Path, stream: io.StringIO, talk: logs.LogFormatter) -> None:
     """A whole day of a daemon with every secret, in which nothing works."""
     key_file, key_lines = robot(folder)
     server, base_url = await refusing()
@@ -333,13 +333,13 @@ async def daemon(folder: Path, stream: io.StringIO, talk: logs.Talk) -> None:
         assert repr(octets)[2:40].replace("\\", "\\\\") not in text
 
 
-def test_no_secret_of_a_whole_configuration_is_in_the_log(tmp_path: Path, log: tuple[io.StringIO, logs.Talk]) -> None:
+def test_no_secret_of_a_whole_configuration_is_in_the_log(tmp_path: Path, log: tuple[io.StringIO, logs.LogFormatter]) -> None:
     """Refused logins that are echoed, tokens got at run time, keys of files, a reload; of our own loggers and of the libraries'."""
     daemon(tmp_path, *log)
     assert "***" in log[0].getvalue()
 
 
-def test_without_masks_the_same_day_tells_secrets(tmp_path: Path, log: tuple[io.StringIO, logs.Talk]) -> None:
+def test_without_masks_the_same_day_tells_secrets(tmp_path: Path, log: tuple[io.StringIO, logs.LogFormatter]) -> None:
     """So that the test before this one passes for the reason that it names: a server's echo alone would put a password into the log."""
     stream, talk = log
     with ScriptedImap() as refuses:
@@ -409,7 +409,7 @@ def test_keys_of_files_and_of_a_new_configuration_are_masked(tmp_path: Path) -> 
 
 
 def test_what_nobody_catches_is_logged_without_its_words(
-    log: tuple[io.StringIO, logs.Talk], capfd: pytest.CaptureFixture[str]
+    log: tuple[io.StringIO, logs.LogFormatter], capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A thread that ends with a fault, and a fault in a destructor: where it happened, and nothing on the error stream."""
     logs.adopt_unhandled()

@@ -190,7 +190,7 @@ class Bridge:
         base, waiting = _reloadable(self.live.base, wanted)
         settings = merged(base, added)
         guard(self.engine.masks, settings)
-        fresh = self._snapshot(settings, prepared.rules, self.live.now.guide.learned)
+        fresh = self._snapshot(settings, prepared.rules, self.live.now.parser_config.learned)
         made = await asyncio.to_thread(self.engine.targets.prepare, settings)
         is_only_practice = self.engine.targets.served(settings).is_only_practice
         if self.engine.targets.served(self.settings).is_only_practice and not is_only_practice:
@@ -198,8 +198,8 @@ class Bridge:
         is_parked = is_read_again and any(one.mode == "parked" for one in self.mailboxes.health())
         try:
             watchers = self.watchers_of(settings.imap) if is_parked or settings.imap != self.settings.imap else None
-            is_guide_new = is_read_again or fresh.guide != self.live.now.guide
-            successors = await self.engine.pool.prepare(fresh.guide.encode()) if is_guide_new else None
+            is_guide_new = is_read_again or fresh.parser_config != self.live.now.parser_config
+            successors = await self.engine.pool.prepare(fresh.parser_config.encode()) if is_guide_new else None
         except StoreError as fault:
             raise ConfigError((Problem(where="[[imap]]", what=str(fault)),)) from None
         except (OSError, TimeoutError) as fault:
@@ -217,7 +217,7 @@ class Bridge:
             watchers.start()
         elif is_read_again:
             self.mailboxes.try_again()
-        self.mailboxes.hurry()
+        self.mailboxes.retry_now()
         return waiting
 
     async def learn(self, identifiers: tuple[str, ...]) -> None:
@@ -228,8 +228,8 @@ class Bridge:
         """
         async with self._change:
             now = self.live.now
-            fresh = self._snapshot(now.settings, now.guide.rules, identifiers)
-            successors = await self.engine.pool.prepare(fresh.guide.encode())
+            fresh = self._snapshot(now.settings, now.parser_config.rules, identifiers)
+            successors = await self.engine.pool.prepare(fresh.parser_config.encode())
             successors.take_over()
             self.live.now = fresh
 
@@ -410,7 +410,7 @@ async def _learn(here: Bridge) -> None:
     """Ask Skyvern now and then which identifiers its credentials expect, and push under those spellings."""
     while True:
         found = await here.engine.targets.made[0].target.sink.identifiers()
-        if found is not None and found != here.live.now.guide.learned:
+        if found is not None and found != here.live.now.parser_config.learned:
             try:
                 await here.learn(found)
                 log.info("identifiers learned from Skyvern", extra={"count": len(found)})

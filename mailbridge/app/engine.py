@@ -114,7 +114,7 @@ async def start_engine(
             parser_pool(
                 target="mailbridge.intake.understand:build",
                 answer=Understanding,
-                config=live.now.guide.encode(),
+                config=live.now.parser_config.encode(),
                 workers=settings.parser.workers,
                 timeout=settings.parser.timeout,
             )

@@ -21,7 +21,7 @@ from mailbridge.intake.answer import Answer, Full
 from mailbridge.intake.door import Intake
 from mailbridge.intake.gate import Policy
 from mailbridge.intake.onetime import LIFETIME, OneTime
-from mailbridge.intake.word import Word
+from mailbridge.intake.vouching import Word
 from mailbridge.operator.addresses import Addresses, own_recipient
 from mailbridge.operator.authenticators import Authenticators
 from mailbridge.operator.codes import LiveCodes
@@ -213,15 +213,15 @@ class NoDaemon:
     """Implements `parts.Daemon` where none runs."""
 
     async def status(self) -> Status | Fault:
-        """Nobody to ask."""
+        """NoEvents to ask."""
         return _no_daemon()
 
     async def reload(self, by: str) -> Reloaded | Fault:  # noqa: ARG002
-        """Nobody to ask."""
+        """NoEvents to ask."""
         return _no_daemon()
 
     async def test_address(self, identifier: str, by: str) -> TestAddress | Fault:  # noqa: ARG002
-        """Nobody to ask."""
+        """NoEvents to ask."""
         return _no_daemon()
 
 

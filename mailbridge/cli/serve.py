@@ -85,7 +85,7 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
     began = time.perf_counter()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold codes and keys
     settings = loaded.settings
-    talk = logs.configure(settings.log, sys.stderr)
+    log_formatter = logs.configure(settings.log, sys.stderr)
     _open_files(settings.smtp.max_connections + BOUNDS.connections + OWN_FILES)
     logs.adopt_unhandled()
     if (beside := stranger()) is not None:
@@ -97,7 +97,7 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
         settings,
         state_dir=state_dir(settings),
         sockets=sockets,
-        masks=talk.masks,
+        masks=log_formatter.masks,
         reread=lambda: load_quietly(config).settings,
     ) as running:
         log.info(

@@ -154,7 +154,7 @@ def objection(best: RankedLink, subject: str, texts: list[str], wording: Wording
     """Why the mail around its best link is none that signs in or verifies, in a sentence; None where it is one.
 
     ``sender`` is the address that the mail itself came from, or "" where a person forwarded it: a link to a stranger must say in
-    address, subject and words what it does, and not hurry its reader.
+    address, subject and words what it does, and not retry_now its reader.
 
     An address that says so itself needs no words and so no language; one that says nothing (a click tracker) needs them in the
     subject and in the link; a mail that names a price, or that is long, needs both.

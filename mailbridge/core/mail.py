@@ -17,7 +17,7 @@ class Envelope:
     ``mail_from`` may be ``""``, the null sender (RFC 5321 4.5.5), which is always acceptable.
     ``content`` is the message exactly as received (dot-unstuffed, line ends untouched), in octets.
     ``received_at`` is our own clock (aware, UTC), never the Date header.
-    ``cursor`` is the ingress's own position (IMAP: ``mailbox/uidvalidity/uid``), stored with the mail; ``is_owed``: something
+    ``cursor`` is the ingress's own position (IMAP: ``mailbox/uidvalidity/uid``), stored with the mail; ``has_action``: something
     is to be done with the mail there once it is pushed (marked, moved, deleted), and the store remembers it until it is.
     ``is_fetched``: it was fetched from a mailbox whose own server wrote what stands above the sender's headers. ``can_wait``: who
     brings it can be asked to come again later; a mailbox that waited for one mail would hold up those behind it.
@@ -30,7 +30,7 @@ class Envelope:
     ingress: Ingress
     peer: str = ""
     cursor: str | None = None
-    is_owed: bool = False
+    has_action: bool = False
     is_fetched: bool = False
     can_wait: bool = True
 

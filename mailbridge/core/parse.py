@@ -24,9 +24,18 @@ from mailbridge.core.charsets import decode, decode_header
 from mailbridge.core.head import mended
 from mailbridge.core.head_readings import settled
 from mailbridge.core.kinds import is_bounce, is_listed
+from mailbridge.core.limits import (
+    MAX_CONTENT,
+    MAX_DEPTH,
+    MAX_HEADER,
+    MAX_HEADER_LINES,
+    MAX_HEADERS,
+    MAX_PARTS,
+    limited,
+    split_head,
+)
 from mailbridge.core.mail import Body, Line, Link, Message, Page
 from mailbridge.core.stamps import ADDRESS_HEADERS
-from mailbridge.core.tame import MAX_CONTENT, MAX_DEPTH, MAX_HEADER, MAX_HEADER_LINES, MAX_HEADERS, MAX_PARTS, split_head, tamed
 from mailbridge.core.text import page_from_html, page_from_plain
 
 MAX_ATTACHED = 5
@@ -61,7 +70,7 @@ def parse(content: bytes) -> Message:
 
 def _parse(content: bytes, *, attached_depth: int) -> Message:
     defects: dict[str, None] = {}
-    content, disputed = _with_mended_head(tamed(content, defects), defects)
+    content, disputed = _with_mended_head(limited(content, defects), defects)
     try:
         tree = email.message_from_bytes(content)
     except ENGINE_FAULTS:

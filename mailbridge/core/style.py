@@ -64,14 +64,14 @@ def look_of(declarations: str) -> Look:
 
 
 @dataclass(slots=True)
-class Sheet:
+class StyleSheet:
     """The class rules of a mail's style elements that stand outside of media queries."""
 
     rules: Mapping[str, str] = field(default_factory=dict)
     _seen: dict[tuple[str, str], Look] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, text: str) -> Sheet:
+    def read(cls, text: str) -> StyleSheet:
         """Read style text; what is not understood has no effect."""
         rules: dict[str, str] = {}
         for match in CLASS_RULE.finditer("\n" + _outside_at_rules(text[:MAX_SHEET])):

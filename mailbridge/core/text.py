@@ -13,7 +13,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from mailbridge.core.mail import Line, Link, Page
 from mailbridge.core.markup import MAX_LINE, MAX_LINES, MAX_LINK, MAX_LINKS, Walk
-from mailbridge.core.style import Sheet
+from mailbridge.core.style import StyleSheet
 from mailbridge.core.visible import tidy
 
 MAX_HTML = 524_288
@@ -103,7 +103,7 @@ def page_from_html(html: str) -> Page:
     tree = LexborHTMLParser(html)
     if tree.root is None:
         return Page()
-    sheet = Sheet.read("".join(node.text() or "" for node in tree.tags("style")))
+    sheet = StyleSheet.read("".join(node.text() or "" for node in tree.tags("style")))
     walk = Walk(sheet)
     walk.go(tree.root)
     return walk.page()

@@ -1,7 +1,7 @@
 """The dispatcher: takes claims as they come, hands each to its sink, and settles what became of it.
 
 A claim exists at most once for a target and identifier, and the next one of that queue appears only when the store has
-settled it; so order needs no bookkeeping here, and a few senders for each target are enough (`mailbridge.dispatch.crew`).
+settled it; so order needs no bookkeeping here, and a few senders for each target are enough (`mailbridge.dispatch.sender_pool`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any, assert_never
 
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Delivery, Doubtful, Ending, Lapsed, Outcome, Refused, State
-from mailbridge.dispatch.crew import Crew
+from mailbridge.dispatch.sender_pool import SenderPool
 from mailbridge.metrics import Metrics
 from mailbridge.sinks import Sink
 from mailbridge.store import Outbox, Settlement, StoreUnavailable
@@ -72,7 +72,7 @@ class _Line:
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self.crew = Crew()
+        self.pool = SenderPool()
         self.tasks: set[asyncio.Task[None]] = set()
 
     def start(self, group: asyncio.TaskGroup, work: Coroutine[Any, Any, None], name: str) -> None:
@@ -126,7 +126,7 @@ class Dispatcher:
     @property
     def backlog(self) -> int:
         """How many claims wait for a sender."""
-        return sum(line.crew.waiting for line in self._lines.values())
+        return sum(line.pool.waiting for line in self._lines.values())
 
     def serve(self, targets: Sequence[Target]) -> None:
         """Let these be the targets from now on. Cannot fail; only while `run` is running.
@@ -143,7 +143,7 @@ class Dispatcher:
             if name == NOWHERE or line.target is wanted.get(name):
                 continue
             del self._lines[name]
-            moved += line.crew.dismiss()
+            moved += line.pool.dismiss()
             self._group.create_task(line.close(), name=f"dispatch-{name}-close")
             self._forget(name)
         for name, target in wanted.items():
@@ -179,12 +179,12 @@ class Dispatcher:
         for claim in claims:
             line = self._line_of(claim)
             name = line.target.name
-            if name in self._behind or line.crew.waiting >= ROOM:
+            if name in self._behind or line.pool.waiting >= ROOM:
                 self._behind.add(name)
                 self._overflow.append(claim)
                 self._bell.set()
             else:
-                line.crew.add(claim)
+                line.pool.add(claim)
 
     def ring(self) -> None:
         """Look into the store now: something may have fallen due."""
@@ -214,7 +214,7 @@ class Dispatcher:
         while (self.backlog or self._busy or self._settling) and time.monotonic() < until:
             await asyncio.sleep(0.01)
         for line in self._lines.values():
-            self._overflow += line.crew.withdraw()
+            self._overflow += line.pool.withdraw()
         try:
             await self._give_back()
         except StoreUnavailable:
@@ -252,13 +252,13 @@ class Dispatcher:
             return
         try:
             await self._give_back()
-            busy = [name for name in self._behind if self._lines[name].crew.waiting > ROOM - BATCH]
+            busy = [name for name in self._behind if self._lines[name].pool.waiting > ROOM - BATCH]
             due = await self._outbox.claim(limit=BATCH, busy=busy)
         except StoreUnavailable as fault:
             log.warning("store unavailable", extra={"kind": fault.kind})
             return
         for claim in due.claims:
-            self._line_of(claim).crew.add(claim)
+            self._line_of(claim).pool.add(claim)
         if len(due.claims) == BATCH:
             self._next_at = self._now()
         else:
@@ -266,13 +266,13 @@ class Dispatcher:
             self._behind.intersection_update(busy)
 
     async def _send(self, line: _Line) -> None:
-        target, crew = line.target, line.crew
-        while (claim := await crew.take()) is not None:
-            if target.name in self._behind and crew.waiting == ROOM // 2:
+        target, pool = line.target, line.pool
+        while (claim := await pool.take()) is not None:
+            if target.name in self._behind and pool.waiting == ROOM // 2:
                 self.ring()
             self._busy += 1
             try:
-                with crew.attempt(claim):
+                with pool.attempt(claim):
                     ending = await self._attempt(target, claim)
                 self._settling += 1
                 self._group.create_task(self._settle(target, claim, ending, self._now()), name="dispatch-settle")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from typing import Protocol
 
-from mailbridge.intake.wire import HEADER, frame
+from mailbridge.intake.worker_protocol import HEADER, frame
 
 log = logging.getLogger("mailbridge.parser")
 

@@ -20,7 +20,7 @@ class ConfirmationRequest:
 
 
 class Events(Protocol):
-    """Implemented by the assembled daemon; `Nobody` is for whoever has nobody to tell."""
+    """Implemented by the assembled daemon; `NoEvents` is for whoever has nobody to tell."""
 
     def on_recipient(self) -> None:
         """A recipient of ours is named, or a proof is being looked up: a code may be pushed soon."""
@@ -39,7 +39,7 @@ class Events(Protocol):
         ...
 
 
-class Nobody:
+class NoEvents:
     """Events that nobody listens to."""
 
     def on_recipient(self) -> None:

@@ -13,10 +13,10 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from mailbridge.core.limits import MAX_CONTENT
 from mailbridge.core.mail import Envelope
-from mailbridge.core.tame import MAX_CONTENT
 from mailbridge.intake.child import Child, spawn
-from mailbridge.intake.wire import LAST_WORDS, Request, decoder, encoder, frame
+from mailbridge.intake.worker_protocol import LAST_WORDS, Request, decoder, encoder, frame
 
 log = logging.getLogger("mailbridge.parser")
 

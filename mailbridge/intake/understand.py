@@ -20,10 +20,10 @@ from mailbridge.core.recipients import Recipient
 from mailbridge.core.rules import RuleSet
 from mailbridge.core.rules import load as load_rules
 from mailbridge.core.secret import Secret
-from mailbridge.intake.guide import Guide
 from mailbridge.intake.meaning import Addressed, Understanding
+from mailbridge.intake.parser_config import ParserConfig
 from mailbridge.intake.warmup import warm_ups
-from mailbridge.intake.wire import Request
+from mailbridge.intake.worker_protocol import Request
 from mailbridge.trust.hosts import objection
 
 __all__ = ["Addressed", "Understander", "Understanding", "build"]
@@ -38,17 +38,17 @@ LARGEST_READ_AGAIN = 262_144
 
 
 class Understander:
-    """Reads mails by one Guide; pure but for the rules that it has compiled."""
+    """Reads mails by one ParserConfig; pure but for the rules that it has compiled."""
 
-    def __init__(self, guide: Guide) -> None:
-        self._recipients = guide.recipients()
-        self._mailboxes = {address.casefold(): identifier for address, identifier in guide.mailboxes}
-        self._rules: RuleSet = load_rules(itertools.chain(guide.rules, map(shipped_source, guide.shipped)))
-        self._policy = replace(guide.policy(), forward=self._rules.wording.forward)
-        self._lifetime = guide.lifetime
-        self._link_hosts = guide.link_hosts
+    def __init__(self, parser_config: ParserConfig) -> None:
+        self._recipients = parser_config.recipients()
+        self._mailboxes = {address.casefold(): identifier for address, identifier in parser_config.mailboxes}
+        self._rules: RuleSet = load_rules(itertools.chain(parser_config.rules, map(shipped_source, parser_config.shipped)))
+        self._policy = replace(parser_config.policy(), forward=self._rules.wording.forward)
+        self._lifetime = parser_config.lifetime
+        self._link_hosts = parser_config.link_hosts
         self._ruled = {rule.name: rule.link_hosts for rule in self._rules.rules if rule.is_link}
-        self._with_body = guide.with_body
+        self._with_body = parser_config.with_body
 
     def __call__(self, request: Request) -> Understanding:
         """Total: any octets give an answer."""
@@ -129,8 +129,8 @@ class Understander:
 
 
 def build(config: bytes) -> Callable[[Request], Understanding]:
-    """What the worker process calls at its start: octets of `Guide.encode` to a function that reads mails."""
-    understander = Understander(Guide.decode(config))
+    """What the worker process calls at its start: octets of `ParserConfig.encode` to a function that reads mails."""
+    understander = Understander(ParserConfig.decode(config))
     for request in warm_ups():
         understander(request)
     return understander

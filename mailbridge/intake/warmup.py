@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from mailbridge.intake.wire import Request
+from mailbridge.intake.worker_protocol import Request
 
 CRLF = "\r\n"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

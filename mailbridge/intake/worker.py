@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from mailbridge.intake.wire import HEADER, LAST_WORDS, MAX_FRAME, Request, decoder, encoder, frame
+from mailbridge.intake.worker_protocol import HEADER, LAST_WORDS, MAX_FRAME, Request, decoder, encoder, frame
 
 PR_SET_PDEATHSIG = 1
 MEMORY = 1 << 30

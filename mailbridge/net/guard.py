@@ -64,7 +64,7 @@ WRAPPED = (ip_network("::ffff:0:0/96"), ip_network("64:ff9b::/96"))
 """IPv4 in IPv6 dress (RFC 4291, RFC 6052): as good as the address inside. Where there is only IPv6, the second is the way to IPv4."""
 
 
-class Inward(httpcore.ConnectError):
+class PrivateAddress(httpcore.ConnectError):
     """A host that leads where no stranger's URL may lead; the message says where."""
 
 
@@ -82,7 +82,7 @@ async def system_addresses(host: str) -> Sequence[str]:
     return tuple(dict.fromkeys(str(one[4][0]) for one in found))
 
 
-class Outward(httpcore.AsyncNetworkBackend):
+class PublicOnlyBackend(httpcore.AsyncNetworkBackend):
     """httpcore's way to a socket (``network``), with a check before it."""
 
     def __init__(self, resolve: Resolve = system_addresses, network: httpcore.AsyncNetworkBackend | None = None) -> None:
@@ -100,7 +100,7 @@ class Outward(httpcore.AsyncNetworkBackend):
         """Connect to the first of the host's addresses that answers. ``timeout`` (seconds) is for all of it, the look-up included.
 
         Raises:
-            Inward: one of the addresses is none for a stranger's URL. Nothing was sent anywhere.
+            PrivateAddress: one of the addresses is none for a stranger's URL. Nothing was sent anywhere.
             httpcore.ConnectError, httpcore.ConnectTimeout: no address, or none that answers.
         """
         loop = asyncio.get_running_loop()
@@ -126,7 +126,7 @@ class Outward(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002
     ) -> httpcore.AsyncNetworkStream:
         """Never: a socket of this machine is no place for a stranger."""
-        raise Inward("a socket of this machine is asked for")
+        raise PrivateAddress("a socket of this machine is asked for")
 
     async def sleep(self, seconds: float) -> None:
         """As httpcore's own."""
@@ -140,12 +140,12 @@ class Outward(httpcore.AsyncNetworkBackend):
         for address in found:
             what = denied(address)
             if what is not None:
-                raise Inward(f"{host} leads to {address} ({what}), where no link may lead")
+                raise PrivateAddress(f"{host} leads to {address} ({what}), where no link may lead")
         return found
 
 
-class OutwardTransport(Transport):
-    """httpx's transport over `Outward`; TLS by the name."""
+class PublicOnlyTransport(Transport):
+    """httpx's transport over `PublicOnlyBackend`; TLS by the name."""
 
     def __init__(self, resolve: Resolve = system_addresses, network: httpcore.AsyncNetworkBackend | None = None) -> None:
-        super().__init__(Outward(resolve, network), context=httpx.create_ssl_context(trust_env=False))
+        super().__init__(PublicOnlyBackend(resolve, network), context=httpx.create_ssl_context(trust_env=False))

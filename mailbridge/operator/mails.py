@@ -14,7 +14,7 @@ from mailbridge.core.addresses import parse_mailbox
 from mailbridge.core.delivery import State
 from mailbridge.core.mail import Envelope
 from mailbridge.intake.answer import Deferred, Full, Stored
-from mailbridge.intake.word import Word
+from mailbridge.intake.vouching import Word
 from mailbridge.operator.addresses import own_recipient
 from mailbridge.operator.asks import Ask, Before, Identifier, MaybeText, Moment, Number, PageSize
 from mailbridge.operator.faults import Fault, Kind

@@ -7,7 +7,7 @@ from typing import Protocol
 from mailbridge.config.settings import Settings
 from mailbridge.core.mail import Envelope
 from mailbridge.intake.answer import Answer
-from mailbridge.intake.word import Word
+from mailbridge.intake.vouching import Word
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.shapes import Reloaded, Status, TestAddress
 

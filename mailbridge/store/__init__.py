@@ -192,11 +192,11 @@ class Mailboxes(Protocol):
         """Keep ``notes`` (JSON) in place of what was noted of a mailbox. They hold nothing secret."""
         ...
 
-    async def owed(self, mailbox: str) -> tuple[str, ...]:
+    async def pending_actions(self, mailbox: str) -> tuple[str, ...]:
         """Cursors of a mailbox's mails that were stored as owed and are not settled yet, each once, in their order."""
         ...
 
-    async def pay(self, cursors: Sequence[str]) -> None:
+    async def actions_done(self, cursors: Sequence[str]) -> None:
         """What was owed for these is done; unknown ones are ignored."""
         ...
 

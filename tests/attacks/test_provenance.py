@@ -16,9 +16,9 @@ from mailbridge.config.rulepack import rule_texts
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.intake.gate import Gate, Held, Judgement, Passed, policy_of
-from mailbridge.intake.guide import guide_of
+from mailbridge.intake.parser_config import parser_config_of
 from mailbridge.intake.understand import Understander, Understanding
-from mailbridge.intake.wire import Request
+from mailbridge.intake.worker_protocol import Request
 from mailbridge.trust import Proven, Unproven
 from mailbridge.trust.dns import Dns
 from tests.attacks import provenance
@@ -62,7 +62,7 @@ SETTINGS = s.Settings(
 @cache
 def reader() -> Understander:
     """One for all of these mails."""
-    return Understander(guide_of(SETTINGS, rules=rule_texts(SETTINGS.rules)))
+    return Understander(parser_config_of(SETTINGS, rules=rule_texts(SETTINGS.rules)))
 
 
 def publish(server: DnsServer) -> None:

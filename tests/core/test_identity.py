@@ -13,9 +13,9 @@ from mailbridge.config.settings import RuleSettings
 from mailbridge.core.identity import MAX_CLUES, Identification, IdentityPolicy, identify
 from mailbridge.core.parse import parse
 from mailbridge.core.recipients import Recipient, Recipients
-from mailbridge.intake.guide import Guide
+from mailbridge.intake.parser_config import ParserConfig
 from mailbridge.intake.understand import Understander
-from mailbridge.intake.wire import Request
+from mailbridge.intake.worker_protocol import Request
 from tests.core.test_forwards import BLOCKS, WORDS
 
 BRIDGE = "codes@bridge.example"
@@ -343,7 +343,7 @@ def test_every_shape_of_the_collection(shared: Path) -> None:
     """
     rows = [json.loads(line) for line in (shared / "eml" / "index.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(rows) >= 38
-    understand = Understander(Guide(domains=("bridge.example.net",), rules=tuple(rule_sources(RuleSettings()))))
+    understand = Understander(ParserConfig(domains=("bridge.example.net",), rules=tuple(rule_sources(RuleSettings()))))
     wrong = []
     for row in rows:
         content = (shared / "eml" / row["file"]).read_bytes()

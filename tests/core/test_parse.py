@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from mailbridge.core.limits import MAX_CONTENT, MAX_HEADER_LINES, MAX_HEADERS
 from mailbridge.core.mail import Message
 from mailbridge.core.parse import MAX_BODY, parse
-from mailbridge.core.tame import MAX_CONTENT, MAX_HEADER_LINES, MAX_HEADERS
 
 SEEDS = Path(__file__).resolve().parents[1] / "fuzz" / "seeds"
 HEAD = b"From: Heron <no-reply@heron.example>\r\nTo: ann@corp.example\r\nSubject: code\r\nMIME-Version: 1.0\r\n"

@@ -112,7 +112,7 @@ def test_it_stays_up_for_mails_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_a_listener_that_is_not_there_is_told_apart() -> None:
-    """Nobody on a port: False, and OSError where a mail is sent."""
+    """NoEvents on a port: False, and OSError where a mail is sent."""
     assert not is_answering("127.0.0.1:1")
     with pytest.raises(OSError):
         send("127.0.0.1:1", mail_from="", rcpt="a@b.example", content=b"")

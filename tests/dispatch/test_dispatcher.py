@@ -314,7 +314,7 @@ async def test_a_target_that_is_configured_no_more(tmp_path: Path) -> None:
 
 @looped
 async def test_what_waited_in_the_store_goes_when_it_starts(tmp_path: Path) -> None:
-    """Nobody offers anything: what a run before left is found by looking."""
+    """NoEvents offers anything: what a run before left is found by looking."""
     sink = ScriptedSink(SteadyClock().now)
     async with post(tmp_path, lambda clock: sink) as here:
         receipt = await here.store.put(arrival(draft(), at=here.clock.now()))

@@ -53,7 +53,7 @@ class DropPlace:
         return Folder(self.folder)
 
     async def say(self, where: str, mail: bytes) -> str:
-        """Nobody hears anything."""
+        """NoEvents hears anything."""
         raise NotImplementedError
 
 

@@ -120,11 +120,11 @@ class Cursors:
     async def note(self, mailbox: str, notes: str) -> None:
         """Nothing is noted."""
 
-    async def owed(self, mailbox: str) -> tuple[str, ...]:
+    async def pending_actions(self, mailbox: str) -> tuple[str, ...]:
         """Nothing is owed."""
         return ()
 
-    async def pay(self, cursors: Sequence[str]) -> None:
+    async def actions_done(self, cursors: Sequence[str]) -> None:
         """Nothing is owed."""
 
 
@@ -160,7 +160,7 @@ class ImapPlace:
         return Mailbox(SERVERS[self.port], self.cursors)
 
     async def say(self, where: str, mail: bytes) -> str:
-        """Nobody hears anything."""
+        """NoEvents hears anything."""
         raise NotImplementedError
 
 

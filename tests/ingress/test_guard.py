@@ -11,7 +11,7 @@ import pytest
 
 from mailbridge.core.mail import Envelope
 from mailbridge.intake.answer import Answer, Full
-from tests.ingress.post import CODES, STORED, Desk, house, run
+from tests.ingress.listener_context import CODES, STORED, Desk, house, run
 
 SECOND = timedelta(seconds=1)
 

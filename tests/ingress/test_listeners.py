@@ -16,7 +16,7 @@ from mailbridge.ingress.limits import origin_of
 from mailbridge.ingress.smtp import serve
 from mailbridge.intake.admission import Admission
 from mailbridge.net.listening import ListenError, bind
-from tests.ingress.post import ARRIVED, CODES, PATIENCE, Desk, House, Peer, house, run
+from tests.ingress.listener_context import ARRIVED, CODES, PATIENCE, Desk, House, Peer, house, run
 
 V2 = b"\r\n\r\n\0\r\nQUIT\n"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mailbridge.core.mail import Envelope
 from mailbridge.intake.answer import Answer
-from tests.ingress.post import STORED, Desk, Peer, house, run
+from tests.ingress.listener_context import STORED, Desk, Peer, house, run
 
 SECOND = timedelta(seconds=1)
 

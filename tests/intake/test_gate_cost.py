@@ -12,9 +12,9 @@ from mailbridge.config import settings as s
 from mailbridge.config.rulepack import rule_texts
 from mailbridge.core.mail import Envelope
 from mailbridge.intake.gate import Gate, Passed, policy_of
-from mailbridge.intake.guide import guide_of
+from mailbridge.intake.parser_config import parser_config_of
 from mailbridge.intake.understand import Understander
-from mailbridge.intake.wire import Request
+from mailbridge.intake.worker_protocol import Request
 from mailbridge.trust.dns import Dns
 from tests import cost
 from tests.peers import signer
@@ -50,7 +50,7 @@ def test_the_gate_costs_little(by: str, content: bytes, rcpt: str, limit: float)
 
     async def go() -> float:
         settings = s.Settings(domains=s.DomainSettings(accept=("bridge.example",)), address=(s.AddressSettings(rcpt=TOKEN),))
-        understood = Understander(guide_of(settings, rules=rule_texts(settings.rules)))(
+        understood = Understander(parser_config_of(settings, rules=rule_texts(settings.rules)))(
             Request(content=content, rcpt_to=(rcpt,), mail_from="b@acme.example", now=datetime.now(UTC))
         )
         async with dns_server() as server:

@@ -14,7 +14,7 @@ from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.core.mail import Envelope
 from mailbridge.intake.answer import Stored
 from mailbridge.intake.door import Intake, IntakePolicy
-from mailbridge.intake.events import Nobody
+from mailbridge.intake.events import NoEvents
 from mailbridge.intake.gate import Judgement, Kind, Passed
 from mailbridge.intake.onetime import OneTime
 from mailbridge.intake.understand import Understanding
@@ -66,7 +66,7 @@ async def test_a_mail_that_need_not_prove_itself_goes_to_no_target_that_comes_me
         store=store,
         tests=OneTime(now=time.monotonic, dice=os.urandom),
         policy=lambda: gate.policy,
-        events=Nobody(),
+        events=NoEvents(),
         metrics=Metrics(),
     )
     for code, target in (("482913", "skyvern"), ("482914", "real")):

@@ -18,10 +18,10 @@ from mailbridge.core.rules import load
 from mailbridge.core.secret import Secret
 from mailbridge.intake import understand
 from mailbridge.intake.door import fingerprint
-from mailbridge.intake.guide import Guide, guide_of
+from mailbridge.intake.parser_config import ParserConfig, parser_config_of
 from mailbridge.intake.understand import BODY_LIMIT, Understander, Understanding
 from mailbridge.intake.warmup import warm_ups
-from mailbridge.intake.wire import Request, decoder, encoder
+from mailbridge.intake.worker_protocol import Request, decoder, encoder
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = ROOT / "tests" / "fuzz" / "seeds"
@@ -30,9 +30,9 @@ ARRIVED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 build = functools.cache(understand.build)
 
 
-def guide(*, with_body: bool = False) -> Guide:
+def guide(*, with_body: bool = False) -> ParserConfig:
     """What a daemon with two addresses and a domain tells its workers."""
-    return guide_of(
+    return parser_config_of(
         Settings(
             address=(
                 AddressSettings(rcpt="codes@bridge.example"),
@@ -46,7 +46,7 @@ def guide(*, with_body: bool = False) -> Guide:
 
 
 def understood(name: str, *rcpts: str, with_body: bool = False, is_truncated: bool = False) -> Understanding:
-    """One of the fuzzer's mails, understood by a guide that has crossed a pipe."""
+    """One of the fuzzer's mails, understood by a parser_config that has crossed a pipe."""
     content = (SEEDS / f"{name}.eml").read_bytes()
     request = Request(
         content=content,
@@ -134,10 +134,10 @@ def test_the_first_mail_is_no_slower_than_the_next() -> None:
         "from pathlib import Path\n"
         "from mailbridge.config.settings import Settings\n"
         "from mailbridge.config.rulepack import rule_texts\n"
-        "from mailbridge.intake.guide import guide_of\n"
+        "from mailbridge.intake.parser_config import parser_config_of\n"
         "from mailbridge.intake.understand import build\n"
-        "from mailbridge.intake.wire import Request\n"
-        "read = build(guide_of(Settings(), rules=rule_texts(Settings().rules)).encode())\n"
+        "from mailbridge.intake.worker_protocol import Request\n"
+        "read = build(parser_config_of(Settings(), rules=rule_texts(Settings().rules)).encode())\n"
         "before = set(sys.modules)\n"
         "for path in sorted(Path(sys.argv[1]).glob('*.eml')):\n"
         "    read(Request(content=path.read_bytes(), rcpt_to=('a@bridge.example',), mail_from='', now=datetime.now(UTC)))\n"
@@ -162,10 +162,10 @@ def test_the_daemon_loads_nothing_that_reads_mails() -> None:
 
 def test_shipped_words_go_to_a_worker_by_name() -> None:
     """The daemon keeps no text of the shipped lists, and a worker that reads them itself knows their languages."""
-    known = guide_of(Settings(), rules=rule_texts(RuleSettings()))
+    known = parser_config_of(Settings(), rules=rule_texts(RuleSettings()))
     assert len(known.encode()) < 10_000
     assert known.rules == ()
-    read = Understander(Guide.decode(known.encode()))
+    read = Understander(ParserConfig.decode(known.encode()))
     assert {rule.name for rule in read._rules.rules} == {rule.name for rule in load(list(rule_sources(RuleSettings()))).rules}
     assert read._rules.wording.code.search("einmalpasswort") is not None
 

@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from mailbridge.core.secret import Secret
-from mailbridge.net.guard import Inward, Outward, OutwardTransport, Resolve, denied
+from mailbridge.net.guard import PrivateAddress, PublicOnlyBackend, PublicOnlyTransport, Resolve, denied
 from mailbridge.net.outgoing import Connections
 from mailbridge.trust.dns import Dns
 from mailbridge.trust.gmail import NotConfirmed, browser, confirm
@@ -111,8 +111,8 @@ def test_no_spelling_leads_to_this_machine(host: str) -> None:
     @looped
     async def check() -> None:
         network = Noted()
-        with pytest.raises(Inward, match=r"leads to .* \((loopback|this host)\), where no link may lead"):
-            await Outward(network=network).connect_tcp(host, 443, timeout=5)
+        with pytest.raises(PrivateAddress, match=r"leads to .* \((loopback|this host)\), where no link may lead"):
+            await PublicOnlyBackend(network=network).connect_tcp(host, 443, timeout=5)
         assert network.asked == []
 
     check()
@@ -124,7 +124,7 @@ def test_no_spelling_leads_to_this_machine(host: str) -> None:
     ids=" ".join,
 )
 def test_a_name_that_leads_inwards_with_one_of_its_addresses_is_refused(addresses: tuple[str, ...]) -> None:
-    """Nobody is connected to, not even at those that are public; said by a real DNS server, and told as the reason."""
+    """NoEvents is connected to, not even at those that are public; said by a real DNS server, and told as the reason."""
 
     @looped
     async def check() -> None:
@@ -133,8 +133,8 @@ def test_a_name_that_leads_inwards_with_one_of_its_addresses_is_refused(addresse
                 server.zone.setdefault(("mail-settings.google.com", "AAAA" if ":" in one else "A"), []).append(one)
             names = Dns(timeout=timedelta(seconds=3), nameservers=[server.address])
             network = Noted()
-            with pytest.raises(Inward, match=r"mail-settings\.google\.com leads to"):
-                await Outward(names.addresses, network).connect_tcp("mail-settings.google.com", 443, timeout=5)
+            with pytest.raises(PrivateAddress, match=r"mail-settings\.google\.com leads to"):
+                await PublicOnlyBackend(names.addresses, network).connect_tcp("mail-settings.google.com", 443, timeout=5)
             assert network.asked == []
             async with browser(names.addresses) as client:
                 answer = await confirm(LINK, client)
@@ -154,7 +154,7 @@ async def test_what_was_checked_is_what_is_connected_to() -> None:
 
     async with serve_app(Starlette(routes=[Route("/", _page)]), listen="127.0.0.1:0") as bound:
         network = Noted(int(bound.address.rpartition(":")[2]))
-        async with httpx.AsyncClient(transport=OutwardTransport(resolve, network)) as client:
+        async with httpx.AsyncClient(transport=PublicOnlyTransport(resolve, network)) as client:
             assert (await client.get("http://one.example/")).status_code == 302
     assert network.asked == [(PUBLIC, 80)]
     assert len(said) == 1
@@ -169,7 +169,7 @@ async def test_where_a_page_redirects_to_is_checked_as_well() -> None:
 
     async with serve_app(Starlette(routes=[Route("/", _page)]), listen="127.0.0.1:0") as bound:
         network = Noted(int(bound.address.rpartition(":")[2]))
-        async with httpx.AsyncClient(transport=OutwardTransport(resolve, network), follow_redirects=True) as client:
+        async with httpx.AsyncClient(transport=PublicOnlyTransport(resolve, network), follow_redirects=True) as client:
             with pytest.raises(httpx.ConnectError, match=r"two\.example leads to 192\.168\.1\.1 \(a private network\)"):
                 await client.get("http://one.example/")
     assert network.asked == [(PUBLIC, 80)]
@@ -180,7 +180,7 @@ async def test_addresses_are_tried_in_turn_within_the_time() -> None:
     """One that is silent costs its share of the time, and the next one answers."""
     async with serve_app(Starlette(routes=[Route("/", _page)]), listen="127.0.0.1:0") as bound:
         network = Noted(int(bound.address.rpartition(":")[2]), silent=("8.8.8.8",))
-        stream = await Outward(of("8.8.8.8", PUBLIC), network).connect_tcp("one.example", 80, timeout=1)
+        stream = await PublicOnlyBackend(of("8.8.8.8", PUBLIC), network).connect_tcp("one.example", 80, timeout=1)
         await stream.aclose()
     assert network.asked == [("8.8.8.8", 80), (PUBLIC, 80)]
 
@@ -198,11 +198,13 @@ async def test_no_address_and_no_answer_are_failures_like_any_other() -> None:
 
     for resolve, fault in ((of(), httpcore.ConnectError), (fails, httpcore.ConnectError), (never, httpcore.ConnectTimeout)):
         with pytest.raises(fault):
-            await Outward(resolve, Noted()).connect_tcp("one.example", 80, timeout=0.05)
+            await PublicOnlyBackend(resolve, Noted()).connect_tcp("one.example", 80, timeout=0.05)
     with pytest.raises(httpcore.ConnectTimeout):
-        await Outward(of("8.8.8.8", PUBLIC), Noted(silent=("8.8.8.8", PUBLIC))).connect_tcp("one.example", 80, timeout=0.1)
-    with pytest.raises(Inward):
-        await Outward().connect_unix_socket("/run/any.sock")
+        await PublicOnlyBackend(of("8.8.8.8", PUBLIC), Noted(silent=("8.8.8.8", PUBLIC))).connect_tcp(
+            "one.example", 80, timeout=0.1
+        )
+    with pytest.raises(PrivateAddress):
+        await PublicOnlyBackend().connect_unix_socket("/run/any.sock")
 
 
 async def _page(_: Request) -> Response:

@@ -23,7 +23,7 @@ from mailbridge.net.outgoing import Connections
 from tests.loop import until
 
 PATIENCE = 60.0
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+LogFormatter = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
@@ -54,7 +54,7 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(talk: Talk | None = None, context: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+async def serving(talk: LogFormatter | None = None, context: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     """A server on loopback, with TLS where there is a context."""
     server = Server()
 
@@ -178,7 +178,7 @@ def test_a_stranger_is_not_trusted(contexts: tuple[ssl.SSLContext, ssl.SSLContex
 
 
 def test_faults_have_the_names_that_callers_know(contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
-    """Nobody there, silence in the handshake, silence after it, a peer that takes nothing, and one that breaks off."""
+    """NoEvents there, silence in the handshake, silence after it, a peer that takes nothing, and one that breaks off."""
     _, trusting = contexts
 
     async def stubborn(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -546,7 +546,7 @@ def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
 
 
 def test_the_proxy_of_the_environment_is_ignored_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody's environment gets the key: a proxy is used only where the configuration says so."""
+    """NoEvents's environment gets the key: a proxy is used only where the configuration says so."""
 
     async def main() -> tuple[Scripted, Scripted]:
         async with scripted(answer(200, TAKEN)) as proxy, scripted(answer(200, TAKEN)) as server:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mailbridge.trust.dns import Dns, DnsUnavailable
-from tests.ingress.post import LOOPS
+from tests.ingress.listener_context import LOOPS
 from tests.loop import PATIENCE
 from tests.peers.dns_server import dns_server
 

@@ -28,7 +28,7 @@ from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.core.token import token_digest
 from mailbridge.intake.answer import Answer, Stored
-from mailbridge.intake.word import Word
+from mailbridge.intake.vouching import Word
 from mailbridge.metrics import Metrics
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress

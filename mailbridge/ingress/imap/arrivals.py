@@ -10,8 +10,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from mailbridge.ingress.imap.ages import Ages
+from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.responses import Fetched
-from mailbridge.ingress.imap.vitals import Vitals
 from mailbridge.trust.dates import moment
 
 SKEW = timedelta(minutes=2)
@@ -26,9 +26,9 @@ HEAD = 65_536
 class Arrivals:
     """The arrivals of one folder. ``drift`` is how far its server's clock is believed to be ahead of ours."""
 
-    def __init__(self, ages: Ages, vitals: Vitals) -> None:
+    def __init__(self, ages: Ages, status: MailboxStatus) -> None:
         self._ages = ages
-        self._vitals = vitals
+        self._status = status
         self._suspected: timedelta | None = None
         self.drift = timedelta()
 
@@ -85,10 +85,10 @@ class Arrivals:
         self.drift, self._suspected = drift, drift or None
         self._ages.believe(drift)
         seconds = drift.total_seconds()
-        self._vitals.drift = seconds if drift else None
+        self._status.drift = seconds if drift else None
         side = "behind" if seconds < 0 else "ahead"
         text = f"the server's clock is {abs(seconds) / 60:.0f} min {side}: its mails are dated by our clock; have it set"
-        self._vitals.note("clock", text if drift else "")
+        self._status.note("clock", text if drift else "")
 
 
 def own_dates(content: bytes) -> tuple[datetime | None, datetime | None]:

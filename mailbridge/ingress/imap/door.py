@@ -37,12 +37,12 @@ class Door(Protocol):
         """See `Mailboxes.rewind`."""
         ...
 
-    def owed(self, mailbox: str) -> tuple[str, ...]:
-        """See `Mailboxes.owed`."""
+    def pending_actions(self, mailbox: str) -> tuple[str, ...]:
+        """See `Mailboxes.pending_actions`."""
         ...
 
-    def pay(self, cursors: Sequence[str]) -> None:
-        """See `Mailboxes.pay`."""
+    def actions_done(self, cursors: Sequence[str]) -> None:
+        """See `Mailboxes.actions_done`."""
         ...
 
     def notes(self, mailbox: str) -> str:

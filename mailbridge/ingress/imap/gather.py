@@ -13,11 +13,11 @@ from datetime import datetime
 from mailbridge.ingress.imap.ages import Ages
 from mailbridge.ingress.imap.arguments import uid_set
 from mailbridge.ingress.imap.faults import Kind, MailboxFault, Refusal, Silence, is_for_all
+from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.memory import Memory
 from mailbridge.ingress.imap.missing import Gap, uid_ranges
 from mailbridge.ingress.imap.responses import Fetched
 from mailbridge.ingress.imap.tempo import AGAIN
-from mailbridge.ingress.imap.vitals import Vitals
 from mailbridge.ingress.imap.wire import Wire
 
 log = logging.getLogger("mailbridge.imap")
@@ -31,9 +31,9 @@ EMPTY = "the server has it and gives nothing"
 class Gatherer:
     """The mails of one folder, by their UIDs."""
 
-    def __init__(self, *, memory: Memory, vitals: Vitals, ages: Ages) -> None:
+    def __init__(self, *, memory: Memory, status: MailboxStatus, ages: Ages) -> None:
         self._memory = memory
-        self._vitals = vitals
+        self._status = status
         self._ages = ages
         self._is_careful = False
         self._silence: Silence | None = None
@@ -130,9 +130,9 @@ class Gatherer:
         if not missing.given(uid):
             return
         if is_aside:
-            self._vitals.skipped -= 1
+            self._status.skipped -= 1
         elif not is_refused:
-            self._vitals.gone = max(0, self._vitals.gone - 1)
+            self._status.gone = max(0, self._status.gone - 1)
         self.show()
 
     def revisit(self, wire: Wire) -> Iterator[list[Fetched]]:
@@ -157,14 +157,14 @@ class Gatherer:
                 for uid in there:
                     yield self._one(wire, uid)
         for gap in missing.forget_old(now):
-            log.warning("mail given up: UID %d: %s", gap.low, gap.why, extra={"mailbox": self._vitals.mailbox})
+            log.warning("mail given up: UID %d: %s", gap.low, gap.why, extra={"mailbox": self._status.mailbox})
         self.show()
 
     def show(self) -> None:
         """Put the mails that are set aside into the health."""
         aside = sorted(self._memory.missing.aside, key=lambda gap: gap.low)
         if not aside:
-            self._vitals.unfetched = ""
+            self._status.unfetched = ""
             return
         named = ", ".join(str(gap.low) for gap in aside[:SHOWN]) + (" …" if len(aside) > SHOWN else "")
         what = (
@@ -172,15 +172,15 @@ class Gatherer:
             if len(aside) == 1
             else f"{len(aside)} mails cannot be fetched (UIDs {named})"
         )
-        self._vitals.unfetched = (
+        self._status.unfetched = (
             f"{what}: {aside[-1].why}; it is tried again, newer mails are taken; move or delete it to end this"
         )
 
     def _gone(self, gap: Gap) -> None:
         if gap.is_aside:
-            self._vitals.skipped -= 1
+            self._status.skipped -= 1
         self._memory.missing.given(gap.low)
-        self._vitals.gone += 1
+        self._status.gone += 1
 
     def _refuse(self, uid: int, fault: MailboxFault) -> None:
         self._refuse_text(uid, str(fault), is_silent=isinstance(fault, Silence))
@@ -189,8 +189,8 @@ class Gatherer:
         is_aside = self._memory.missing.refused(uid, why, now=self.now(), is_slow=is_silent)
         self.show()  # before it is counted, for those who read meanwhile
         if is_aside:
-            self._vitals.skipped += 1
-            log.error("mail set aside: UID %d: %s", uid, why, extra={"mailbox": self._vitals.mailbox})
+            self._status.skipped += 1
+            log.error("mail set aside: UID %d: %s", uid, why, extra={"mailbox": self._status.mailbox})
 
 
 def _is_mail(mail: Fetched) -> bool:

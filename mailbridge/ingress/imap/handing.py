@@ -13,9 +13,9 @@ from mailbridge.ingress.imap.ages import Ages
 from mailbridge.ingress.imap.arrivals import SKEW, Arrivals
 from mailbridge.ingress.imap.canary import Canary
 from mailbridge.ingress.imap.door import Door, Held, NotTaken, Position
+from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.memory import Memory
 from mailbridge.ingress.imap.responses import Fetched
-from mailbridge.ingress.imap.vitals import Vitals
 from mailbridge.ingress.imap.whereabouts import Spot
 from mailbridge.intake.answer import Deferred, Full, Stored
 from mailbridge.store import StoreUnavailable
@@ -27,7 +27,7 @@ TRIES = 3
 
 class Handing:
     """``position`` moves only when the store has the mail. ``done`` are the UIDs of mails that are pushed, for an after-effect; the
-    store knows them too until `pay`, so that they outlive the connection and the daemon."""
+    store knows them too until `actions_done`, so that they outlive the connection and the daemon."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Handing:
         peer: str,
         door: Door,
         ages: Ages,
-        vitals: Vitals,
+        status: MailboxStatus,
         memory: Memory,
         with_effect: bool,
         folder: str,
@@ -48,13 +48,13 @@ class Handing:
         self._peer = peer
         self._door = door
         self._ages = ages
-        self._vitals = vitals
+        self._status = status
         self._memory = memory
         self._with_effect = with_effect
         self._folder = folder
         self._canary = canary
         self._tries: dict[int, int] = {}
-        self.arrivals = Arrivals(ages, vitals)
+        self.arrivals = Arrivals(ages, status)
         self.position: Position | None = None
         self.newest: datetime | None = None
         """When the last mail came that was taken."""
@@ -85,19 +85,19 @@ class Handing:
         if not self._with_effect:
             return
         try:
-            owed = self._door.owed(self._key)
+            owed = self._door.pending_actions(self._key)
             here = f"{self._key}/{validity}/"
             self.done = [int(cursor.removeprefix(here)) for cursor in owed if cursor.startswith(here)]
             if over := [cursor for cursor in owed if not cursor.startswith(here)]:
-                self._door.pay(over)
+                self._door.actions_done(over)
         except StoreUnavailable as fault:
             raise Held(fault.kind) from None
 
-    def pay(self, validity: int) -> None:
+    def actions_done(self, validity: int) -> None:
         """What was owed is done. Where the store does not take that now, it will be done once more after the next start."""
         done, self.done = self.done, []
         with suppress(StoreUnavailable):
-            self._door.pay([f"{self._key}/{validity}/{uid}" for uid in done])
+            self._door.actions_done([f"{self._key}/{validity}/{uid}" for uid in done])
 
     def move(self, uid: int, validity: int) -> None:
         """Up to there the mailbox holds nothing more that is wanted.
@@ -120,7 +120,7 @@ class Handing:
         """
         try:
             if self._with_effect:
-                self._door.pay(self._door.owed(self._key))
+                self._door.actions_done(self._door.pending_actions(self._key))
             self._door.rewind(f"{self._key}/{validity}/{uid}")
         except StoreUnavailable as fault:
             raise Held(fault.kind) from None
@@ -147,7 +147,7 @@ class Handing:
             ingress="imap",
             peer=self._peer,
             cursor=None if is_ahead else f"{self._key}/{validity}/{mail.uid}",
-            is_owed=self._with_effect,
+            has_action=self._with_effect,
             is_fetched=True,
             can_wait=False,
         )
@@ -175,7 +175,7 @@ class Handing:
             self.done.append(mail.uid)
         self._tries.pop(mail.uid, None)
         if not receipt.is_duplicate:
-            self._vitals.mail()
+            self._status.mail()
         return 1
 
     def _not_taken(self, validity: int, uid: int, *, is_ahead: bool) -> int:
@@ -184,8 +184,8 @@ class Handing:
         if self._tries[uid] < TRIES:
             raise Held("not taken")
         if self._tries[uid] == TRIES:
-            self._vitals.skipped += 1
-            log.error("mail skipped: it could not be taken %d times", TRIES, extra={"mailbox": self._vitals.mailbox})
+            self._status.skipped += 1
+            log.error("mail skipped: it could not be taken %d times", TRIES, extra={"mailbox": self._status.mailbox})
         if not is_ahead and uid > self.uid:
             self.move(uid, validity)
         return 0

@@ -70,11 +70,11 @@ class Keeper:
         finally:
             threading.stack_size(before)
 
-    def hurry(self) -> None:
+    def retry_now(self) -> None:
         """Somebody may have mended something: where there is an alarm, send the next one now."""
         if self._alarm:
             self._is_hurried = True
-            self._canary.poke()
+            self._canary.wake()
 
     def stop(self) -> None:
         """Tell the thread to end; a canary that is in the air is removed by the next life."""

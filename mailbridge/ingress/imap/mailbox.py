@@ -21,9 +21,9 @@ from mailbridge.ingress.imap.faults import IdleRefused, MailboxFault, Refusal, i
 from mailbridge.ingress.imap.gather import Gatherer
 from mailbridge.ingress.imap.habits import Habits
 from mailbridge.ingress.imap.handing import Handing
+from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.memory import Memory
 from mailbridge.ingress.imap.responses import Fetched
-from mailbridge.ingress.imap.vitals import Vitals
 from mailbridge.ingress.imap.wire import LAST_UID, Wire
 
 __all__ = ["Door", "Held", "Mailbox", "NotTaken", "Position"]
@@ -56,23 +56,23 @@ class Mailbox:
         peer: str,
         door: Door,
         ages: Ages,
-        vitals: Vitals,
+        status: MailboxStatus,
         habits: Habits | None = None,
         with_effect: bool = False,
         folder: str = "",
         canary: Canary | None = None,
     ) -> None:
         self._ages = ages
-        self._vitals = vitals
+        self._status = status
         self.memory = Memory(key, door, habits or Habits())
-        self._gatherer = Gatherer(memory=self.memory, vitals=vitals, ages=ages)
+        self._gatherer = Gatherer(memory=self.memory, status=status, ages=ages)
         self._handing = Handing(
             key=key,
             rcpt=rcpt,
             peer=peer,
             door=door,
             ages=ages,
-            vitals=vitals,
+            status=status,
             memory=self.memory,
             with_effect=with_effect,
             folder=folder,
@@ -108,9 +108,9 @@ class Mailbox:
         """UIDs that an after-effect is owed to."""
         return self._handing.done
 
-    def pay(self, validity: int) -> None:
+    def actions_done(self, validity: int) -> None:
         """What was owed is done."""
-        self._handing.pay(validity)
+        self._handing.actions_done(validity)
 
     def meet(self, wire: Wire) -> None:
         """Take what a folder that was just opened holds beyond the position, or look back where there is none.
@@ -125,7 +125,7 @@ class Mailbox:
             self.memory.habits.needs_select = True
             wire.reopen(is_read_only=False)
         if self.memory.habits.needs_select and not wire.is_read_only:
-            self._vitals.note("select", SELECTED)
+            self._status.note("select", SELECTED)
         self._handing.remember(wire.validity)
         self.memory.belongs_to(wire.validity)
         self._looked_at = 0
@@ -136,7 +136,7 @@ class Mailbox:
             self._read_again(wire)
         elif self._has_gone_back(wire, known):
             log.warning(
-                "mailbox was put back to an earlier state: reading its last day again", extra={"mailbox": self._vitals.mailbox}
+                "mailbox was put back to an earlier state: reading its last day again", extra={"mailbox": self._status.mailbox}
             )
             self.memory.missing.clear()
             self._look_back(wire, RESCAN, RESCAN_MOST, is_rewound=True)
@@ -248,12 +248,12 @@ class Mailbox:
         span = RESCAN
         if len(self._rebuilds) >= REBUILDS and self._seen_at is not None:
             span = min(RESCAN, self._ages.now() - self._seen_at + SKEW)
-            self._vitals.note(
+            self._status.note(
                 "validity", "the server gives this mailbox a new UIDVALIDITY again and again: only what is new is read"
             )
         else:
             self._rebuilds.append(now)
-            log.warning("mailbox rebuilt: reading its last day again", extra={"mailbox": self._vitals.mailbox})
+            log.warning("mailbox rebuilt: reading its last day again", extra={"mailbox": self._status.mailbox})
         self._look_back(wire, span, RESCAN_MOST)
 
     def _has_gone_back(self, wire: Wire, known: Position) -> bool:
@@ -280,7 +280,7 @@ class Mailbox:
             for mail in mails:
                 if mail.uid in dated or self._is_recent(mail, span):
                     self._accept(wire, mail, is_live=False)
-            self._vitals.round_trip()
+            self._status.round_trip()
         position = self._handing.position
         is_here = position is not None and position.validity == wire.validity
         self._handing.move(max(base, position.uid if is_here and position else 0), wire.validity)
@@ -347,7 +347,7 @@ class Mailbox:
         taken = 0
         for mails in self._gatherer.each(wire, uids):
             taken += sum(self._accept(wire, mail) for mail in mails)
-            self._vitals.round_trip()
+            self._status.round_trip()
         if uids and uids[-1] > self._handing.uid:
             self._handing.move(uids[-1], wire.validity)
         wire.heeds_expunge = bool(self.memory.missing.aside)
@@ -373,9 +373,9 @@ class Mailbox:
                 floor = uid
         self._looked_at = max(self._looked_at, floor)
         if gone and is_counted:
-            self._vitals.gone += gone
+            self._status.gone += gone
             text = "%d mails were moved or deleted before they could be read: is another program at work in this mailbox?"
-            log.warning(text, gone, extra={"mailbox": self._vitals.mailbox})
+            log.warning(text, gone, extra={"mailbox": self._status.mailbox})
 
 
 def _mark(mail: Fetched) -> tuple[int, int, int] | None:

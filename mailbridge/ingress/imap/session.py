@@ -17,9 +17,9 @@ from mailbridge.ingress.imap.bell import Bell, Stopped
 from mailbridge.ingress.imap.faults import IdleRefused, Refusal
 from mailbridge.ingress.imap.hearing import Hearing
 from mailbridge.ingress.imap.mailbox import Held, Mailbox
+from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.modes import BACK, Event, Mode
 from mailbridge.ingress.imap.presets import Account
-from mailbridge.ingress.imap.vitals import Vitals
 from mailbridge.ingress.imap.whereabouts import named
 from mailbridge.ingress.imap.wire import Wire
 
@@ -66,7 +66,7 @@ class Watch:
         account: Account,
         folder: str,
         mailbox: Mailbox,
-        vitals: Vitals,
+        status: MailboxStatus,
         hot: Callable[[], bool],
         dice: Callable[[], float],
         bell: Bell,
@@ -75,7 +75,7 @@ class Watch:
         self._account = account
         self._folder = folder
         self._mailbox = mailbox
-        self._vitals = vitals
+        self._status = status
         self._hot = hot
         self._dice = dice
         self._bell = bell
@@ -120,13 +120,13 @@ class Watch:
             else:
                 self._idle(wire, seconds)
             self._heed(wire)
-            self._vitals.round_trip()
+            self._status.round_trip()
 
     def _meet(self, wire: Wire) -> None:
         """Open the folder, and take what is new in it."""
         is_read_only = self._account.after == "nothing" and not wire.habits.needs_select
         wire.open_folder(self._name, is_read_only=is_read_only)
-        self._vitals.round_trip()
+        self._status.round_trip()
 
         def meeting() -> None:
             self._mailbox.load()
@@ -135,7 +135,7 @@ class Watch:
         self._holding(meeting, wire)
         self._uid_next = max(wire.uid_next, self._mailbox.uid + 1)
         self._after_effects(wire)
-        self._vitals.round_trip()
+        self._status.round_trip()
 
     def _interval(self, session: Session) -> float:
         """Seconds to wait in IDLE, or until the next question; never longer than ``renew``, by which the health goes."""
@@ -165,7 +165,7 @@ class Watch:
             self._renewed(wire, found)
         elif found:
             self._hearing.told()
-            self._vitals.deaf = 0
+            self._status.deaf = 0
             self._show_habits(wire)
         else:
             self._look_again(wire)
@@ -181,7 +181,7 @@ class Watch:
             is_blind = self._mailbox.uid > before
             is_late = self._mailbox.was_late
         if (found or is_blind) and (is_late or self._hearing.is_on_trial):
-            self._vitals.deaf += 1
+            self._status.deaf += 1
             self._hearing.missed(is_blind=is_blind)
             self._show_habits(wire)
         self._mailbox.save(is_whole=True)
@@ -206,10 +206,10 @@ class Watch:
     def _show_habits(self, wire: Wire) -> None:
         """Put what is odd about the server into the health."""
         habits = wire.habits
-        self._vitals.note("idle", DEAF if self._hearing.is_bad else "")
-        self._vitals.note("single", "" if habits.is_pipelined or habits.pipelines is not None else SINGLE)
+        self._status.note("idle", DEAF if self._hearing.is_bad else "")
+        self._status.note("single", "" if habits.is_pipelined or habits.pipelines is not None else SINGLE)
         slow = ", ".join(f"{kind} ({seconds:g} s)" for kind, seconds in sorted(habits.tempo.grown.items()))
-        self._vitals.note("slow", f"the server is slow, and is waited for longer: {slow}" if slow else "")
+        self._status.note("slow", f"the server is slow, and is waited for longer: {slow}" if slow else "")
 
     def _take_pushed(self, wire: Wire) -> int:
         """Mails that came whole with their announcement, taken without a further round trip; then back in IDLE."""
@@ -250,7 +250,7 @@ class Watch:
     def _stay_hot(self, session: Session) -> None:
         """Somebody waits: do not wait for the server to push."""
         wire, began = session.wire, time.monotonic()
-        self._vitals.happened(Event.AWAITED)
+        self._status.happened(Event.AWAITED)
         while self._hot() and not session.is_over:
             if self._is_stopping():
                 raise Stopped
@@ -263,7 +263,7 @@ class Watch:
                 seconds = pause.total_seconds()
             else:
                 wire.noop()
-                self._vitals.round_trip()
+                self._status.round_trip()
                 if wire.has_news:
                     self._look(wire, is_staying=False, is_hot=True)
                 seconds = next(every for limit, every in HOT if time.monotonic() - began < limit)
@@ -279,7 +279,7 @@ class Watch:
         for _ in range(20):
             with_idle = is_staying and not self._hearing.is_useless
             found += self._holding(lambda with_idle=with_idle: self._round(wire, with_idle=with_idle), wire) or 0  # type: ignore[misc]
-            self._vitals.round_trip()
+            self._status.round_trip()
             if self._mailbox.done:
                 self._after_effects(wire)
                 if with_idle and not self._hearing.is_useless:
@@ -289,32 +289,32 @@ class Watch:
         self._mailbox.save()
         if not is_hot:
             told = Event.NOTIFIES if wire.is_notifying else Event.IDLES
-            self._vitals.happened(told if wire.is_idling else Event.POLLS)
+            self._status.happened(told if wire.is_idling else Event.POLLS)
         return found
 
     def _round(self, wire: Wire, *, with_idle: bool) -> int:
         try:
             return self._mailbox.round(wire, with_idle=with_idle)
         except IdleRefused as refused:
-            log.info("IDLE is refused here: polling", extra={"mailbox": self._vitals.mailbox})
+            log.info("IDLE is refused here: polling", extra={"mailbox": self._status.mailbox})
             self._hearing.is_refused = True
             return self._mailbox.take_fetched(wire, refused.args[0])
 
     def _holding(self, look: Callable[[], T], wire: Wire) -> T:
         """Do it, again and again while the store does not take mail; the connection is kept."""
         pause, ceiling = HELD
-        before = self._vitals.mode
+        before = self._status.mode
         while True:
             try:
                 found = look()
             except Held as held:
-                self._vitals.reason = f"the store does not take mail: {held}"
-                self._vitals.happened(Event.REFUSED)
-                log.warning("mail put off: the store is %s", held, extra={"mailbox": self._vitals.mailbox})
+                self._status.reason = f"the store does not take mail: {held}"
+                self._status.happened(Event.REFUSED)
+                log.warning("mail put off: the store is %s", held, extra={"mailbox": self._status.mailbox})
             else:
-                if self._vitals.mode is Mode.HELD:  # until now: an attempt that fails again is no recovery in between
-                    self._vitals.happened(BACK[before])
-                    self._vitals.reason = ""
+                if self._status.mode is Mode.HELD:  # until now: an attempt that fails again is no recovery in between
+                    self._status.happened(BACK[before])
+                    self._status.reason = ""
                 return found
             wire.wait(pause * (0.5 + self._dice() / 2), self._bell.descriptor)
             self._bell.hush()
@@ -325,19 +325,19 @@ class Watch:
 
     def _after_effects(self, wire: Wire) -> None:
         if self._mailbox.done:
-            effects.apply(wire, self._account.after, self._mailbox.done, mailbox=self._vitals.mailbox)
-            self._mailbox.pay(wire.validity)
+            effects.apply(wire, self._account.after, self._mailbox.done, mailbox=self._status.mailbox)
+            self._mailbox.actions_done(wire.validity)
 
     def _well(self, wire: Wire) -> None:
-        again = " again" if self._vitals.reason else ""
-        log.info("mailbox is watched%s", again, extra={"mailbox": self._vitals.mailbox, "mode": self._vitals.mode})
-        self._vitals.reason = ""
+        again = " again" if self._status.reason else ""
+        log.info("mailbox is watched%s", again, extra={"mailbox": self._status.mailbox, "mode": self._status.mode})
+        self._status.reason = ""
         self._show_habits(wire)
         self._heed(wire)
 
     def _heed(self, wire: Wire) -> None:
         """Show what the server wants a person to read, and log it once."""
         text = wire.alert and f"the server says: {wire.alert}"
-        if text and text != self._vitals.reason:
-            self._vitals.reason = text
-            log.warning("mailbox is watched, but %s", text, extra={"mailbox": self._vitals.mailbox})
+        if text and text != self._status.reason:
+            self._status.reason = text
+            log.warning("mailbox is watched, but %s", text, extra={"mailbox": self._status.mailbox})

@@ -9,15 +9,15 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
+from mailbridge.ingress.imap.backoff import Backoff
 from mailbridge.ingress.imap.bell import Bell, Stopped
 from mailbridge.ingress.imap.faults import Kind, MailboxFault
 from mailbridge.ingress.imap.login import LoggedIn
 from mailbridge.ingress.imap.mailbox import Held, Mailbox
+from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.modes import Event
-from mailbridge.ingress.imap.patience import Patience
 from mailbridge.ingress.imap.presets import Account
 from mailbridge.ingress.imap.session import Session, Watch
-from mailbridge.ingress.imap.vitals import Vitals
 from mailbridge.ingress.imap.wire import Wire
 
 __all__ = ["Stopped", "Watcher"]
@@ -44,31 +44,31 @@ class Watcher:
         account: Account,
         folder: str,
         mailbox: Mailbox,
-        vitals: Vitals,
+        status: MailboxStatus,
         connect: Callable[[Callable[[], bool]], tuple[Wire, LoggedIn]],
         hot: Callable[[], bool],
         is_consented: Callable[[], bool],
         dice: Callable[[], float],
     ) -> None:
         self._mailbox = mailbox
-        self.vitals = vitals
+        self.status = status
         self._connect = connect
         self._is_consented = is_consented
-        self._patience = Patience(dice)
+        self._backoff = Backoff(dice)
         self._bell = Bell()
         self._is_stopping = self._is_hurried = False
         self._watch_over = Watch(
             account=account,
             folder=folder,
             mailbox=mailbox,
-            vitals=vitals,
+            status=status,
             hot=hot,
             dice=dice,
             bell=self._bell,
             is_stopping=self._stopping,
         )
         self._wire: Wire | None = None
-        self._thread = threading.Thread(target=self._run, name=f"imap {vitals.mailbox}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"imap {status.mailbox}", daemon=True)
 
     def start(self) -> None:
         """Begin to watch. Where no thread is to be had, the mailbox is parked, and the others are watched."""
@@ -76,9 +76,9 @@ class Watcher:
         try:
             self._thread.start()
         except RuntimeError:
-            self.vitals.reason = NO_THREAD
-            self.vitals.happened(Event.PERSON)
-            log.error("mailbox not watched: %s", NO_THREAD, extra={"mailbox": self.vitals.mailbox})
+            self.status.reason = NO_THREAD
+            self.status.happened(Event.PERSON)
+            log.error("mailbox not watched: %s", NO_THREAD, extra={"mailbox": self.status.mailbox})
         finally:
             threading.stack_size(before)
 
@@ -86,7 +86,7 @@ class Watcher:
         """Somebody waits for a code: look at once, and connect at once where only the network was in the way."""
         self._bell.ring()
 
-    def hurry(self) -> None:
+    def retry_now(self) -> None:
         """A person may have mended something: end the pause after a fault."""
         self._is_hurried = True
         self._bell.ring()
@@ -111,24 +111,24 @@ class Watcher:
 
     def _run(self) -> None:
         while not self._is_stopping:
-            began, mails, was_watching = time.monotonic(), self.vitals.mails, False
+            began, mails, was_watching = time.monotonic(), self.status.mails, False
             try:
                 was_watching, fault = self._watch()
             except Stopped:
                 break
             except Exception as surprise:  # the supervisor: whatever it is, the mailbox stays watched
-                log.exception("mailbox watcher failed", extra={"mailbox": self.vitals.mailbox})
+                log.exception("mailbox watcher failed", extra={"mailbox": self.status.mailbox})
                 fault = MailboxFault(Kind.SETTING, f"a fault of our own: {type(surprise).__name__}")
             if self._is_stopping:
                 break
-            if self.vitals.mails > mails:
-                self._patience.gave()
+            if self.status.mails > mails:
+                self._backoff.gave()
             if was_watching:
-                self._patience.lasted(timedelta(seconds=time.monotonic() - began))
-            pause = self._patience.after(fault, was_watching=was_watching).total_seconds()
+                self._backoff.lasted(timedelta(seconds=time.monotonic() - began))
+            pause = self._backoff.after(fault, was_watching=was_watching).total_seconds()
             self._pause(fault, pause, can_be_woken=fault.kind is Kind.NETWORK and not was_watching)
         self._mailbox.save(is_whole=True)
-        self.vitals.happened(Event.STOP)
+        self.status.happened(Event.STOP)
 
     def _watch(self) -> tuple[bool, MailboxFault]:
         """One session after another without a gap, until one fails: whether it had come to its folder, and why it ended."""
@@ -148,7 +148,7 @@ class Watcher:
     def _open(self) -> Session:
         """Connect, log in, open the folder, and take what it holds."""
         if self._wire is None:
-            self.vitals.happened(Event.CONNECT)
+            self.status.happened(Event.CONNECT)
         with contextlib.suppress(Held):  # it is asked again behind the login
             self._mailbox.load()
         wire, logged_in = self._connect(self._stopping)
@@ -165,7 +165,7 @@ class Watcher:
         try:
             new = self._open()
         except MailboxFault as fault:
-            log.warning("session not renewed, the old one stays: %s", fault, extra={"mailbox": self.vitals.mailbox})
+            log.warning("session not renewed, the old one stays: %s", fault, extra={"mailbox": self.status.mailbox})
             self._wire = old.wire
             old.replace_at = time.monotonic() + NEW_TRY
             return old
@@ -174,16 +174,16 @@ class Watcher:
 
     def _pause(self, fault: MailboxFault, seconds: float, *, can_be_woken: bool) -> None:
         is_parked = fault.kind in (Kind.REFUSED, Kind.SETTING, Kind.CONSENT)
-        before, self.vitals.reason = self.vitals.reason, str(fault)
-        self.vitals.happened(Event.PERSON if is_parked else Event.FAULT)  # after its reason, for those who read meanwhile
+        before, self.status.reason = self.status.reason, str(fault)
+        self.status.happened(Event.PERSON if is_parked else Event.FAULT)  # after its reason, for those who read meanwhile
         if str(fault) != before:
             log.log(
                 logging.ERROR if is_parked else logging.WARNING,
                 "mailbox not watched: %s",
                 fault,
-                extra={"mailbox": self.vitals.mailbox, "kind": str(fault.kind)},
+                extra={"mailbox": self.status.mailbox, "kind": str(fault.kind)},
             )
-        self.vitals.reconnects += 1
+        self.status.reconnects += 1
         self._is_hurried = False
         began = time.monotonic()
         until = began + seconds

@@ -16,7 +16,7 @@ from mailbridge.store.sqlite.codes import SqliteCodes
 from mailbridge.store.sqlite.database import keep_anchor, read_anchor, unlock
 from mailbridge.store.sqlite.entries import SqliteEntries
 from mailbridge.store.sqlite.journal import SqliteJournal
-from mailbridge.store.sqlite.mailboxes import SqliteMailboxes, keep_cursor, keep_owed
+from mailbridge.store.sqlite.mailboxes import SqliteMailboxes, keep_cursor, keep_pending_action
 from mailbridge.store.sqlite.mails import SqliteMails
 from mailbridge.store.sqlite.outbox import SqliteOutbox
 from mailbridge.store.sqlite.queues import Queues
@@ -82,8 +82,8 @@ class SqliteStore:
         now = self.clock.micros()
         if envelope.cursor is not None:
             keep_cursor(connection, envelope.cursor)
-            if envelope.is_owed and arrival.drafts:
-                keep_owed(connection, envelope.cursor)
+            if envelope.has_action and arrival.drafts:
+                keep_pending_action(connection, envelope.cursor)
         fingerprint = self.cipher.digest(arrival.fingerprint)
         known = connection.execute("SELECT id FROM mail WHERE fingerprint = ?", (fingerprint,)).fetchone()
         if known is not None:

@@ -95,14 +95,14 @@ class Writer:
             return await answer
         except asyncio.CancelledError:
             if answer.done() and not answer.cancelled():  # else it is found out when the result is there
-                self._forsake(job)
+                self._abandon(job)
             raise
 
     def _put(self, job: _Job) -> None:
         self.idle.clear()
         self._queue.put(job)
 
-    def _forsake(self, job: _Job) -> None:
+    def _abandon(self, job: _Job) -> None:
         """Nobody took the result of a job: do what is to be done with it then."""
         forsaken, result = job.forsaken, job.result
         if forsaken is not None and job.fault is None and not self._is_closed:
@@ -242,7 +242,7 @@ class Writer:
     def _resolve(self, jobs: list[_Job]) -> None:
         for job in jobs:
             if job.answer is None or job.answer.done():
-                self._forsake(job)
+                self._abandon(job)
             elif job.fault is not None:
                 job.answer.set_exception(job.fault)
             else:

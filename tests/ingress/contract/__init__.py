@@ -24,7 +24,7 @@ from mailbridge.core.mail import Envelope
 from mailbridge.intake.admission import Admission
 from mailbridge.intake.answer import Answer, Deferred, Full, Stored
 from mailbridge.intake.doorway import Doorway
-from mailbridge.intake.events import Nobody
+from mailbridge.intake.events import NoEvents
 from mailbridge.store import Receipt
 from tests.loop import looped, until
 
@@ -125,7 +125,7 @@ class Desk:
     def doorway(self) -> Doorway:
         """It, as an ingress is given it."""
         admission = Admission(is_ours=lambda rcpt: rcpt == RCPT, memory=MEMORY)
-        return Doorway(accept=self.accept, admission=admission, events=Nobody(), now=lambda: ARRIVED)
+        return Doorway(accept=self.accept, admission=admission, events=NoEvents(), now=lambda: ARRIVED)
 
     @property
     def contents(self) -> list[bytes]:

@@ -17,7 +17,7 @@ from mailbridge.ingress.imap.canary_mail import LENGTH, Mint, canary_mail, token
 from mailbridge.ingress.imap.keeper import CanaryHealth
 from mailbridge.ingress.imap.service import Watchers
 from mailbridge.ingress.imap.vault import open_vault
-from mailbridge.intake.wire import Request
+from mailbridge.intake.worker_protocol import Request
 from tests.ingress.imap.watched import ANN, account, code_mail, house, understander, until, watching
 from tests.peers.scripted_imap import ScriptedImap, Session, StoredMail
 from tests.peers.submission import SubmissionPeer, running_submission
@@ -185,7 +185,7 @@ def test_one_that_is_not_taken_is_an_alarm_at_the_second_time(
             assert len(post.envelopes) == 2
             assert [one.levelname for one in caplog.records if "could not be sent" in one.getMessage()] == ["WARNING", "ERROR"]
             post.refusal = ""
-            watchers.hurry()
+            watchers.retry_now()
             await seen(watchers)
 
     asyncio.run(run())
@@ -347,7 +347,7 @@ def test_a_hurry_does_not_send_while_nothing_is_watched(server: ScriptedImap, po
             logins = len(server.logins)
             await until(lambda: len(server.logins) >= logins + 1, what="the end of one that was being sent")
             asked, logins = len(post.envelopes), len(server.logins)
-            watchers.hurry()
+            watchers.retry_now()
             await until(lambda: len(server.logins) >= logins + 2)
             assert len(post.envelopes) == asked
             post.refusal = ""

@@ -12,11 +12,11 @@ from mailbridge.ingress.imap.ages import Ages
 from mailbridge.ingress.imap.arrivals import Arrivals, own_dates
 from mailbridge.ingress.imap.habits import Habits
 from mailbridge.ingress.imap.hearing import IDLE_AGAIN, TRIAL, Hearing
+from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.memory import Memory
 from mailbridge.ingress.imap.missing import Missing, uid_ranges
 from mailbridge.ingress.imap.responses import Fetched
 from mailbridge.ingress.imap.tempo import AGAIN, QUICK, Tempo
-from mailbridge.ingress.imap.vitals import Vitals
 from mailbridge.intake.answer import Answer, Full
 from mailbridge.store import StoreUnavailable
 from tests.moved_time import MovedTime
@@ -49,10 +49,10 @@ class Notes:
 
     def rewind(self, cursor: str) -> None: ...
 
-    def owed(self, mailbox: str) -> tuple[str, ...]:
+    def pending_actions(self, mailbox: str) -> tuple[str, ...]:
         return ()
 
-    def pay(self, cursors: Sequence[str]) -> None: ...
+    def actions_done(self, cursors: Sequence[str]) -> None: ...
 
 
 def remembered(door: Notes, *, validity: int = 7) -> Memory:
@@ -211,15 +211,15 @@ def test_one_canary_tells_the_servers_clock() -> None:
     """It was sent a moment ago, whatever its date says; the next one may tell that the clock is right again."""
     time = MovedTime()
     clock = time.clock()
-    vitals = Vitals("box/INBOX", renew=55)
+    status = MailboxStatus("box/INBOX", renew=55)
     ages = Ages(now=clock.now, counted=lambda: time.since_boot)
-    arrivals = Arrivals(ages, vitals)
+    arrivals = Arrivals(ages, status)
     arrivals.canary(clock.now() - timedelta(minutes=17), under_way=timedelta(seconds=3))
-    assert vitals.drift is not None and round(vitals.drift / 60) == -17
+    assert status.drift is not None and round(status.drift / 60) == -17
     mail = Fetched(uid=1, at=clock.now() - timedelta(minutes=17), content=b"Subject: x\r\n\r\nx")
     assert clock.now() - arrivals.at(mail, seen=None) < timedelta(seconds=5)
     arrivals.canary(clock.now() - timedelta(minutes=4), under_way=timedelta(minutes=5))
-    assert vitals.drift is None and vitals.read().notes == ()
+    assert status.drift is None and status.read().notes == ()
 
 
 @pytest.mark.parametrize(

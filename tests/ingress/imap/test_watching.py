@@ -552,7 +552,7 @@ def test_an_after_effect_that_was_cut_off_is_made_up_for(server: ScriptedImap, t
                 await has(home, "482913")
                 key = (home.brought[0].cursor or "").rsplit("/", 2)[0]
                 await until(lambda: watchers.health()[0].reconnects >= 1, what="the cut")
-                assert await home.store.mailboxes.owed(key) == (f"{key}/1000/1",)
+                assert await home.store.mailboxes.pending_actions(key) == (f"{key}/1000/1",)
                 if meanwhile == "the connection breaks":
                     is_cut = False
                     await until(lambda: server.mails[0].flags == {"\\Seen"}, what="the mark")
@@ -563,7 +563,7 @@ def test_an_after_effect_that_was_cut_off_is_made_up_for(server: ScriptedImap, t
             async with watching(home, settings):
                 await until(lambda: server.idling == 1, what="IDLE at last")
                 assert server.mails[0].flags == (set() if "anew" in meanwhile else {"\\Seen"})
-                assert await home.store.mailboxes.owed(key) == ()
+                assert await home.store.mailboxes.pending_actions(key) == ()
             assert await home.codes() == ["482913"]
 
     asyncio.run(run())

@@ -1,4 +1,4 @@
-"""Turns: a bomb waits behind itself, and nobody else does."""
+"""FairLimiter: a bomb waits behind itself, and nobody else does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 from mailbridge.core.mail import Envelope
-from mailbridge.intake.turns import MEMORY, Turns
+from mailbridge.intake.fair_limiter import MEMORY, FairLimiter
 from tests.loop import looped
 
 
@@ -17,7 +17,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.time = 0.0
-        self.turns = Turns(now=lambda: self.time)
+        self.turns = FairLimiter(now=lambda: self.time)
         self.in_hand: list[str] = []
         self._let_go = asyncio.Event()
         self._numbers: Iterator[int] = iter(range(1_000))

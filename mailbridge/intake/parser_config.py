@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # a worker needs no settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Guide:
+class ParserConfig:
     """Everything that understanding needs to know beside the mail; plain values, so that it can cross a pipe.
 
     ``mailboxes`` are the addresses of watched mailboxes, each with
@@ -55,14 +55,14 @@ class Guide:
         return msgspec.json.encode(self)
 
     @classmethod
-    def decode(cls, octets: bytes) -> Guide:
+    def decode(cls, octets: bytes) -> ParserConfig:
         """The other end of `encode`."""
         return msgspec.json.decode(octets, type=cls)
 
 
-def guide_of(settings: Settings, *, rules: tuple[tuple[str, str], ...], learned: tuple[str, ...] = ()) -> Guide:
+def parser_config_of(settings: Settings, *, rules: tuple[tuple[str, str], ...], learned: tuple[str, ...] = ()) -> ParserConfig:
     """What the workers need to know of the settings. ``rules`` are the operator's own (`config.rulepack.rule_texts`)."""
-    return Guide(
+    return ParserConfig(
         addresses=tuple((entry.rcpt, entry.identifier) for entry in settings.address),
         domains=settings.domains.accept,
         mailboxes=tuple((account.mailbox, account.identifier) for account in settings.imap),

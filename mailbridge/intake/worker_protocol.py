@@ -45,12 +45,12 @@ def _decode_secret(kind: type, value: object) -> object:
 
 
 def encoder() -> msgspec.msgpack.Encoder:
-    """Turns dataclasses of the core into octets; secrets cross in clear, since the pipe is the daemon's own."""
+    """FairLimiter dataclasses of the core into octets; secrets cross in clear, since the pipe is the daemon's own."""
     return msgspec.msgpack.Encoder(enc_hook=_encode_secret)
 
 
 def decoder(kind: type[T]) -> msgspec.msgpack.Decoder[T]:
-    """Turns octets into a ``kind``.
+    """FairLimiter octets into a ``kind``.
 
     Raises (when called): msgspec.ValidationError for octets that are none.
     """

@@ -14,7 +14,7 @@ MEMORY = 60.0
 """Seconds after its last mail for which a recipient counts as one of the others."""
 
 
-class Turns:
+class FairLimiter:
     """One queue a recipient, as long as somebody waits in it. ``now`` is a monotonic clock in seconds.
 
     One mail of a recipient is always in hand. More are, as long as they are not more than those that all others have here, in hand or

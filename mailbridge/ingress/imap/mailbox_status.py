@@ -53,7 +53,7 @@ class MailboxHealth:
     canary: CanaryHealth | None = None
 
 
-class Vitals:
+class MailboxStatus:
     """One thread writes, any thread reads; each value stands for itself, so no lock is needed."""
 
     def __init__(self, mailbox: str, *, renew: float, now: Callable[[], float] = time.monotonic) -> None:

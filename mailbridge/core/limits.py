@@ -27,7 +27,7 @@ MIME_HEADER = re.compile(rb"(?im)^content-[a-z-]{1,40}[ \t]*:[^\n]*(?:\n[ \t][^\
 BARE_LF = re.compile(rb"(?<!\r)\n")
 
 
-def tamed(content: bytes, defects: dict[str, None]) -> bytes:
+def limited(content: bytes, defects: dict[str, None]) -> bytes:
     """The part of a mail's octets that is worth reading, with honest line ends. Total; what was cut or mended goes into ``defects``."""
     if len(content) > MAX_CONTENT:
         defects["truncated"] = None

@@ -21,7 +21,7 @@ SLOW = 0.005
 """Seconds that an attempt takes before the others help."""
 
 
-class Crew:
+class SenderPool:
     """The queue in front of one target. Belongs to one event loop; `add` never blocks. ``now`` tells how long attempts take."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:

@@ -6,15 +6,15 @@ from datetime import timedelta
 
 import pytest
 
+from mailbridge.ingress.imap.backoff import Backoff
 from mailbridge.ingress.imap.faults import Kind, MailboxFault, goodbye, hint_of, is_busy, refusal, shown
+from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.modes import Event
-from mailbridge.ingress.imap.patience import Patience
-from mailbridge.ingress.imap.vitals import Vitals
 
 
 def pauses(kind: Kind, count: int, *, was_watching: bool = False, dice: float = 1.0) -> list[float]:
     """The pauses after so many faults of a kind, with loaded dice, in seconds."""
-    patience = Patience(lambda: dice)
+    patience = Backoff(lambda: dice)
     return [patience.after(MailboxFault(kind, "x"), was_watching=was_watching).total_seconds() for _ in range(count)]
 
 
@@ -26,7 +26,7 @@ def test_an_unreachable_server_is_tried_again_soon_and_then_less_often() -> None
 
 def test_sessions_that_end_over_a_mail_are_replaced_at_once_a_few_times() -> None:
     """Two mails with three tries each; then they count as broken connections, until the server gives a mail."""
-    patience = Patience(lambda: 1.0)
+    patience = Backoff(lambda: 1.0)
     told = [patience.after(MailboxFault(Kind.MAIL, "x"), was_watching=True).total_seconds() for _ in range(8)]
     assert told == [0.2] * 7 + [0.4]
     patience.gave()
@@ -42,7 +42,7 @@ def test_broken_sessions_are_replaced_quickly_only_a_few_times() -> None:
 
 def test_a_session_that_lasted_forgives_everything() -> None:
     """A minute in IDLE, and the next fault is the first again; ten seconds forgive nothing."""
-    patience = Patience(lambda: 0.0)
+    patience = Backoff(lambda: 0.0)
     for _ in range(6):
         patience.after(MailboxFault(Kind.NETWORK, "x"), was_watching=True)
     patience.lasted(timedelta(seconds=10))
@@ -68,7 +68,7 @@ def test_a_servers_hint_is_a_floor() -> None:
     assert hint_of("Suggested Backoff Time: 99999999 milliseconds") == timedelta(minutes=15)
     fault = refusal("folder", text)
     assert fault.kind is Kind.BUSY
-    assert Patience(lambda: 0.0).after(fault, was_watching=False) == timedelta(seconds=92.415)
+    assert Backoff(lambda: 0.0).after(fault, was_watching=False) == timedelta(seconds=92.415)
 
 
 @pytest.mark.parametrize(
@@ -105,69 +105,69 @@ def test_a_servers_words_fit_into_one_line() -> None:
 def test_health_turns_red_by_itself() -> None:
     """One renewal without an answer, and a mailbox is not well, whoever forgot to say so; one answer, and it is again."""
     now = 0.0
-    vitals = Vitals("box/INBOX", renew=55, now=lambda: now)
-    vitals.happened(Event.IDLES)
-    vitals.round_trip()
+    status = MailboxStatus("box/INBOX", renew=55, now=lambda: now)
+    status.happened(Event.IDLES)
+    status.round_trip()
     now = 58.0
-    assert vitals.read().is_well
+    assert status.read().is_well
     now = 60.0
-    assert not vitals.read().is_well
-    assert "60 s" in vitals.read().reason
-    vitals.round_trip()
-    assert vitals.read().is_well
+    assert not status.read().is_well
+    assert "60 s" in status.read().reason
+    status.round_trip()
+    assert status.read().is_well
 
 
 def test_a_mailbox_is_red_until_it_is_watched() -> None:
     """A round trip is not enough; how long there was none stays visible."""
     now = 0.0
-    vitals = Vitals("box/INBOX", renew=55, now=lambda: now)
-    assert not vitals.read().is_well
+    status = MailboxStatus("box/INBOX", renew=55, now=lambda: now)
+    assert not status.read().is_well
     now = 200.0
-    health = vitals.read()
+    health = status.read()
     assert not health.is_well and "not watched yet" in health.reason
     assert (health.last_roundtrip, health.age) == (None, 200.0)
-    vitals.round_trip()
-    assert not vitals.read().is_well
-    vitals.happened(Event.IDLES)
-    assert vitals.read().is_well
+    status.round_trip()
+    assert not status.read().is_well
+    status.happened(Event.IDLES)
+    assert status.read().is_well
 
 
 def test_a_mailbox_that_is_connected_anew_is_red_after_a_while() -> None:
     """Twenty seconds without a session are no hiccup, whatever is answered meanwhile; the reason says why there is none."""
     now = 0.0
-    vitals = Vitals("box/INBOX", renew=55, now=lambda: now)
-    vitals.happened(Event.IDLES)
-    vitals.reason = "the server closed the connection"
-    vitals.happened(Event.FAULT)
+    status = MailboxStatus("box/INBOX", renew=55, now=lambda: now)
+    status.happened(Event.IDLES)
+    status.reason = "the server closed the connection"
+    status.happened(Event.FAULT)
     now = 19.0
-    vitals.happened(Event.CONNECT)
-    vitals.round_trip()
-    assert vitals.read().is_well
+    status.happened(Event.CONNECT)
+    status.round_trip()
+    assert status.read().is_well
     now = 21.0
-    health = vitals.read()
+    health = status.read()
     assert not health.is_well and "not watched for 21 s: the server closed the connection" in health.reason
-    vitals.happened(Event.POLLS)
-    assert vitals.read().is_well
+    status.happened(Event.POLLS)
+    assert status.read().is_well
 
 
 def test_a_mail_that_cannot_be_had_makes_the_mailbox_red() -> None:
     """Although everything else is well; and green without it."""
-    vitals = Vitals("box/INBOX", renew=55)
-    vitals.happened(Event.IDLES)
-    vitals.round_trip()
-    vitals.unfetched = "1 mail cannot be fetched (UID 7)"
-    assert (vitals.read().is_well, vitals.read().reason) == (False, "1 mail cannot be fetched (UID 7)")
-    vitals.unfetched = ""
-    assert (vitals.read().is_well, vitals.read().reason) == (True, "")
+    status = MailboxStatus("box/INBOX", renew=55)
+    status.happened(Event.IDLES)
+    status.round_trip()
+    status.unfetched = "1 mail cannot be fetched (UID 7)"
+    assert (status.read().is_well, status.read().reason) == (False, "1 mail cannot be fetched (UID 7)")
+    status.unfetched = ""
+    assert (status.read().is_well, status.read().reason) == (True, "")
 
 
 @pytest.mark.parametrize("event", [Event.PERSON, Event.REFUSED])
 def test_parked_and_held_are_red_at_once(event: Event) -> None:
     """With their own reason."""
-    vitals = Vitals("box/INBOX", renew=55)
-    vitals.happened(Event.IDLES)
-    vitals.round_trip()
-    vitals.reason = "why"
-    vitals.happened(event)
-    assert not vitals.read().is_well
-    assert vitals.read().reason == "why"
+    status = MailboxStatus("box/INBOX", renew=55)
+    status.happened(Event.IDLES)
+    status.round_trip()
+    status.reason = "why"
+    status.happened(event)
+    assert not status.read().is_well
+    assert status.read().reason == "why"

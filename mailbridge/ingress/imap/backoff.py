@@ -25,7 +25,7 @@ REFUSED = (3.0, 15.0, 60.0, 300.0, 900.0)
 """Seconds between logins that the server refuses: soon at first, since it may be its own trouble, then rarely."""
 
 
-class Patience:
+class Backoff:
     """Counts the faults of one mailbox and gives the pause after each. ``dice`` gives a float in [0, 1)."""
 
     def __init__(self, dice: Callable[[], float]) -> None:

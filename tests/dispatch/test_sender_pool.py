@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mailbridge.core.delivery import Claim, Delivery, State
-from mailbridge.dispatch.crew import FEW, SLOW, Crew
+from mailbridge.dispatch.sender_pool import FEW, SLOW, SenderPool
 from tests.loop import looped, until
 from tests.store.mails import draft
 
@@ -26,11 +26,11 @@ def claim(number: int) -> Claim:
 
 
 class Site:
-    """A crew at work: which claims were begun, in their order, and how many were under way at once. Its clock is moved by hand."""
+    """A pool at work: which claims were begun, in their order, and how many were under way at once. Its clock is moved by hand."""
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self.time = 0.0
-        self.crew = Crew(now=lambda: self.time)
+        self.pool = SenderPool(now=lambda: self.time)
         self.begun: list[int] = []
         self.now = 0
         self.most = 0
@@ -40,8 +40,8 @@ class Site:
 
     async def send(self) -> None:
         """As a sender does."""
-        while (one := await self.crew.take()) is not None:
-            with self.crew.attempt(one):
+        while (one := await self.pool.take()) is not None:
+            with self.pool.attempt(one):
                 self.begun.append(one.delivery.id)
                 self.now += 1
                 self.most = max(self.most, self.now)
@@ -52,7 +52,7 @@ class Site:
     def add(self, count: int) -> None:
         """So many claims at once."""
         for number in range(len(self.begun), len(self.begun) + count):
-            self.crew.add(claim(number))
+            self.pool.add(claim(number))
 
 
 @asynccontextmanager
@@ -113,7 +113,7 @@ async def test_no_claim_is_left_lying(senders: int) -> None:
 
     async with site(seconds, senders=senders) as here:
         for number in range(150):
-            here.crew.add(claim(number))
+            here.pool.add(claim(number))
             if dice.random() < 0.2:
                 await asyncio.sleep(dice.choice((0.0, SLOW, 4 * SLOW)))
         await until(lambda: len(here.begun) == 150 and here.now == 0)
