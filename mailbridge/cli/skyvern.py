@@ -64,13 +64,13 @@ def url(*, config: Path | None, identifier: str, hidden: bool, as_json: bool) ->
         cloud = (
             f"Skyvern's cloud ({CLOUD}) will refuse it" if CLOUD in settings.skyvern.base_url else "a guarded Skyvern refuses it"
         )
-        mend = (
+        hint = (
             "set [http] public_url to how the world reaches this listener"
             if not settings.http.public_url
             else "see [http] public_url"
         )
         click.echo(
-            f"mailbridge: {cloud}: {reason}. {mend}, or let your own Skyvern have it: ALLOWED_HOSTS='[\"{urlsplit(address).hostname}\"]'",
+            f"mailbridge: {cloud}: {reason}. {hint}, or let your own Skyvern have it: ALLOWED_HOSTS='[\"{urlsplit(address).hostname}\"]'",
             err=True,
         )
 

@@ -56,7 +56,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """What a person sees of one body part: its lines, the text kept out of sight (preheader), its links.
+    """What a person sees of one body part: its lines, the text hidden from view (preheader), its links.
 
     ``images`` are the alt texts, in order. Text is NFC as sent, less zero-width characters and soft hyphens.
     """

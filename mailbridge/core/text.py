@@ -96,7 +96,7 @@ def _is_letter(letter: str) -> bool:
 
 
 def page_from_html(html: str) -> Page:
-    """What is seen of an HTML part, and what is kept out of sight. Total and bounded."""
+    """What is seen of an HTML part, and what is hidden from view. Total and bounded."""
     html = html[:MAX_HTML]
     if _is_hostile(html):
         return page_from_plain(entities.unescape(STRIP.sub(" ", LONG_TAG.sub(" ", html))))

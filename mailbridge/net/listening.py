@@ -30,7 +30,7 @@ def bind(address: str) -> socket.socket:
     """A listening socket for ``host:port``, ``[v6]:port`` or ``unix:/path``.
 
     Raises:
-        ListenError: what stands in the way, and the mend.
+        ListenError: what stands in the way, and what fixes it.
     """
     try:
         if address.startswith("unix:"):
@@ -58,7 +58,7 @@ def bind_private(path: Path) -> socket.socket:
     is replaced; one that somebody answers at is never taken.
 
     Raises:
-        ListenError: what stands in the way, and the mend.
+        ListenError: what stands in the way, and what fixes it.
     """
     try:
         return _bind_unix(path, mode=0o600)

@@ -316,7 +316,7 @@ async def first_to_answer(addresses: list[Address]) -> socket.socket:
     faults: list[BaseException] = []
     try:
         for number, address in enumerate(addresses, 1):
-            trying.add(asyncio.ensure_future(_dialled(address)))
+            trying.add(asyncio.ensure_future(_connected(address)))
             while trying:
                 patience = STAGGER if number < len(addresses) else None
                 done, trying = await asyncio.wait(trying, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
@@ -335,7 +335,7 @@ async def first_to_answer(addresses: list[Address]) -> socket.socket:
             task.add_done_callback(_hang_up)
 
 
-async def _dialled(address: Address) -> socket.socket:
+async def _connected(address: Address) -> socket.socket:
     family, kind, protocol, where = address
     sock = socket.socket(family, kind, protocol)
     try:

@@ -199,5 +199,5 @@ def missing(canary: Canary, flight: Flight, *, within: float) -> tuple[str, str]
     if spot.folder in canary.account.folders:
         return f"missing {name}", f"{late}; it lies in {name}, and the watcher has not been told of it"
     folders = json.dumps([*canary.account.folders, name], ensure_ascii=False)
-    mend = f"mend the filter that puts it there, or folders = {folders}"
-    return f"missing {name}", f"the canary went to {name}, which is not watched: {mend}"
+    hint = f"change the filter that puts it there, or folders = {folders}"
+    return f"missing {name}", f"the canary went to {name}, which is not watched: {hint}"

@@ -213,7 +213,7 @@ def unlock(taken: int | None) -> None:
         os.close(taken)
 
 
-def mend(fault: apsw.Error) -> str:
+def hint_of(fault: apsw.Error) -> str:
     """What stands in the way of opening a database, and what to do."""
     if isinstance(fault, apsw.NotADBError):
         return "not a database; move it away (or restore a backup) and start again"
