@@ -116,14 +116,19 @@ class Metrics:
             ("mailbox",),
             registry=self._registry,
         )
-        self._kept: set[str] = set()
+        self._kept, self._watched = set[str](), set[str]()
         self._alarms = Gauge("mailbridge_alarm", "1 while something needs a person", ("target",), registry=self._registry)
 
-    def mailboxes(self, ages: Mapping[str, float]) -> None:
-        """Set how long ago each watched mailbox last answered; ``account/folder`` is a name from the configuration."""
+    def mailboxes(self, told: Mapping[str, tuple[float, bool]]) -> None:
+        """Set how long ago each watched mailbox last answered, and whether its server's clock is an alarm; ``account/folder`` is a name
+        from the configuration."""
         self._mailboxes.clear()
-        for mailbox, age in ages.items():
+        for name in self._watched - told.keys():
+            self._alarms.remove(f"clock {name}")
+        self._watched = set(told)
+        for mailbox, (age, is_raised) in told.items():
             self._mailboxes.labels(mailbox).set(age)
+            self.alarm(f"clock {mailbox}", is_raised=is_raised)
 
     def canaries(self, told: Mapping[str, tuple[float | None, float | None, bool]]) -> None:
         """Set for each account's canary how long it took, how old that news is (None: none has come), and whether it is an alarm."""

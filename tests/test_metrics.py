@@ -45,7 +45,7 @@ CLOSED = {
     "state": {str(state) for state in State},
     "code": {*(str(status) for status in STATUSES), OTHER},
     "sink": {"skyvern"},
-    "target": {"skyvern", "canary gmail"},
+    "target": {"skyvern", "canary gmail", "clock gmail/INBOX"},
     "check": {*HELD_CHECKS, OTHER},
     "by": {*FLOODED_BY},
     "mailbox": {"gmail/INBOX", "gmail"},
@@ -69,8 +69,8 @@ def _counted() -> Metrics:
         metrics.pull(outcome)
     metrics.waiting({"pull": 2, "ann@corp.example": 1})
     metrics.tls_expiry(60)
-    metrics.mailboxes({"gone/INBOX": 1.0})
-    metrics.mailboxes({"gmail/INBOX": 12.5})
+    metrics.mailboxes({"gone/INBOX": (1.0, False)})
+    metrics.mailboxes({"gmail/INBOX": (12.5, False)})
     metrics.canaries({"gone": (1.0, 2.0, True), "new": (None, None, False)})
     metrics.canaries({"gmail": (1.5, 60.0, False)})
     metrics.alarm("skyvern", is_raised=True)

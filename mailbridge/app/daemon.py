@@ -136,7 +136,8 @@ class Bridge:
     def _shown(self, mailbox: dict[str, Any]) -> dict[str, Any]:
         """A mailbox's health, in which its server may have repeated what it was told."""
         masked = self.engine.masks.masked
-        return {name: masked(one) if isinstance(one, str) else one for name, one in mailbox.items()}
+        shown: dict[str, Any] = {name: masked(str(one)) if isinstance(one, str) else one for name, one in mailbox.items()}
+        return shown | {"notes": tuple(masked(one) for one in mailbox["notes"])}
 
     async def render_metrics(self) -> bytes:
         """The metrics with what is read at the moment of asking."""
@@ -147,7 +148,7 @@ class Bridge:
             log.warning("metrics without the outbox: store unavailable")
         metrics.waiting(Counter(wait.way for wait in engine.waiting.everybody()))
         metrics.alarm("trust", is_raised=self.door.intake.is_alarmed(engine.clock.now()))
-        metrics.mailboxes({one.mailbox: one.age for one in self.mailboxes.health()})
+        metrics.mailboxes({one.mailbox: (one.age, one.drift is not None) for one in self.mailboxes.health()})
         canaries = self.mailboxes.canaries()
         metrics.canaries({name: (one.latency, one.seen, not one.is_well) for name, one in canaries.items()})
         expiry = self.listeners.tls_not_after if self.listeners is not None else None
@@ -186,7 +187,8 @@ class Bridge:
                 self.live.revision = revision
 
     async def _take(self, wanted: Settings, *, is_read_again: bool) -> tuple[str, ...]:
-        """Prepare, then swap. ``is_read_again``: a person asked for it, so certificates and parked mailboxes are tried anew too.
+        """Prepare, then swap. ``is_read_again``: a person asked for it, so certificates, and mailboxes that are
+        parked or wait after a fault, are tried anew too.
 
         Returns the sections that wait for a restart.
         """
@@ -220,6 +222,8 @@ class Bridge:
             old, self.mailboxes = self.mailboxes, watchers
             await old.close(HANG_UP)
             watchers.start()
+        elif is_read_again:
+            self.mailboxes.try_again()
         self.mailboxes.retry_now()
         return waiting
 

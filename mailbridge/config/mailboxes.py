@@ -19,6 +19,7 @@ SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(?!0)(\d{1,4}|[1-5]\d{
 SEND_SCOPE = "https://outlook.office.com/SMTP.Send"
 RENEW = (timedelta(seconds=5), timedelta(minutes=28))
 """RFC 2177 wants IDLE anew before 29 minutes; the strictest provider ends it after one."""
+PATIENCE = (timedelta(seconds=10), timedelta(minutes=10))
 
 
 def mailbox_mistakes(settings: Settings) -> Iterator[tuple[str, int, str, str]]:
@@ -90,6 +91,8 @@ def _what(account: ImapSettings) -> Iterator[tuple[str, str]]:
         yield "identifier", "is empty"
     if not RENEW[0] <= account.renew <= RENEW[1]:
         yield "renew", "must be between 5s and 28m"
+    if not PATIENCE[0] <= account.patience <= PATIENCE[1]:
+        yield "patience", "must be between 10s and 10m"
 
 
 def _canary(account: ImapSettings) -> Iterator[tuple[str, str]]:

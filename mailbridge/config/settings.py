@@ -117,6 +117,8 @@ class ImapSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     folders: tuple[str, ...] = ("INBOX",)
     after: str = "nothing"
     renew: timedelta = Seconds(seconds=55)
+    patience: timedelta = Seconds(minutes=2)
+    pipelining: bool | None = None
     canary: CanarySettings | None = None
 
     @property

@@ -192,6 +192,18 @@ class Mailboxes(Protocol):
         """Store a cursor without a mail: up to there a mailbox holds nothing that is wanted."""
         ...
 
+    async def rewind(self, cursor: str) -> None:
+        """Store a cursor although it may be lower than the one that is stored: the server has given its UIDs out anew."""
+        ...
+
+    async def notes(self, mailbox: str) -> str:
+        """What was last noted of a mailbox; ``{}`` where nothing was."""
+        ...
+
+    async def note(self, mailbox: str, notes: str) -> None:
+        """Keep ``notes`` (JSON) in place of what was noted of a mailbox. They hold nothing secret."""
+        ...
+
     async def pending_actions(self, mailbox: str) -> tuple[str, ...]:
         """Cursors of a mailbox's mails that were stored as owed and are not settled yet, each once, in their order."""
         ...

@@ -18,14 +18,17 @@ from mailbridge.core.mail import Envelope
 from mailbridge.ingress.imap.ages import Ages
 from mailbridge.ingress.imap.canary import Canary, Connect
 from mailbridge.ingress.imap.canary_mail import Mint
+from mailbridge.ingress.imap.door import Door, NotTaken
+from mailbridge.ingress.imap.habits import Habits
 from mailbridge.ingress.imap.keeper import CanaryHealth, Keeper
 from mailbridge.ingress.imap.login import LoggedIn, log_in
-from mailbridge.ingress.imap.mailbox import Door, Mailbox, NotTaken
+from mailbridge.ingress.imap.mailbox import Mailbox
 from mailbridge.ingress.imap.mailbox_status import MailboxHealth, MailboxStatus
 from mailbridge.ingress.imap.oauth import TokenSource
 from mailbridge.ingress.imap.presets import Account, Contexts, account_of
 from mailbridge.ingress.imap.stream import SILENCE
 from mailbridge.ingress.imap.submission import Handed, Hold, submit
+from mailbridge.ingress.imap.tempo import Tempo
 from mailbridge.ingress.imap.vault import TokenVault
 from mailbridge.ingress.imap.watcher import Stopped, Watcher
 from mailbridge.ingress.imap.wire import Wire
@@ -51,6 +54,12 @@ class Cursors(Protocol):
     async def pending_actions(self, mailbox: str) -> tuple[str, ...]: ...
 
     async def actions_done(self, cursors: Sequence[str]) -> None: ...
+
+    async def rewind(self, cursor: str) -> None: ...
+
+    async def notes(self, mailbox: str) -> str: ...
+
+    async def note(self, mailbox: str, notes: str) -> None: ...
 
 
 class LoopDoor:
@@ -90,6 +99,18 @@ class LoopDoor:
     def actions_done(self, cursors: Sequence[str]) -> None:
         """See `Door.actions_done`."""
         self._wait_for(self._cursors.actions_done(cursors))
+
+    def rewind(self, cursor: str) -> None:
+        """See `Door.rewind`."""
+        self._wait_for(self._cursors.rewind(cursor))
+
+    def notes(self, mailbox: str) -> str:
+        """See `Door.notes`."""
+        return self._wait_for(self._cursors.notes(mailbox))
+
+    def note(self, mailbox: str, notes: str) -> None:
+        """See `Door.note`."""
+        self._wait_for(self._cursors.note(mailbox, notes))
 
     def _wait_for(self, doing: Coroutine[Any, Any, T]) -> T:
         try:
@@ -143,6 +164,11 @@ class Watchers:
         """Every account's canary as it is now; none for an account without."""
         return {name: keeper.health() for name, keeper in self._keepers.items()}
 
+    def try_again(self) -> None:
+        """A person asks for it: whatever waits after a fault is tried at once."""
+        for watcher in self._watchers:
+            watcher.retry_now()
+
     def retry_now(self) -> None:
         """Somebody may have mended something: canaries that are missing are sent anew."""
         for keeper in self._keepers.values():
@@ -190,7 +216,8 @@ def watchers_of(
     for entry in settings:
         account = account_of(entry)
         tokens = tokens_of(account, vault)
-        connect = connector(entry, account, tokens, contexts=contexts, gates=gates, silence=silence)
+        habits = habits_of(account, silence)
+        connect = connector(entry, account, tokens, contexts=contexts, gates=gates, habits=habits)
         canary = canary_of(entry, account, tokens, connect=connect, contexts=contexts, key=key)
         mine = [
             watcher_of(
@@ -200,6 +227,7 @@ def watchers_of(
                 door=door,
                 connect=connect,
                 tokens=tokens,
+                habits=habits,
                 hot=hot,
                 ages=Ages(now=now, drift=drift),
                 dice=dice,
@@ -220,6 +248,7 @@ def watcher_of(
     door: Door,
     connect: Connect,
     tokens: TokenSource | None,
+    habits: Habits,
     hot: Callable[[], bool],
     ages: Ages,
     dice: Callable[[], float],
@@ -233,6 +262,7 @@ def watcher_of(
         door=door,
         ages=ages,
         status=status,
+        habits=habits,
         with_effect=account.after != "nothing",
         folder=folder,
         canary=canary,
@@ -278,6 +308,12 @@ def tokens_of(account: Account, vault: TokenVault | None) -> TokenSource | None:
     return TokenSource(account=account.name, username=account.username, settings=account.oauth, vault=vault)
 
 
+def habits_of(account: Account, silence: timedelta = SILENCE) -> Habits:
+    """What is learned about an account's server, nothing yet. ``silence``: how long it may say nothing at first."""
+    tempo = Tempo(first=silence.total_seconds(), most=max(account.patience, silence).total_seconds())
+    return Habits(tempo=tempo, pipelines=account.pipelines)
+
+
 def connector(
     entry: ImapSettings,
     account: Account,
@@ -285,7 +321,7 @@ def connector(
     *,
     contexts: Contexts,
     gates: LoginLimiter,
-    silence: timedelta = SILENCE,
+    habits: Habits,
 ) -> Connect:
     """A function that connects and logs in when the host's gate lets it; its argument tells whether to give up waiting."""
 
@@ -297,8 +333,7 @@ def connector(
         try:
             if is_stopping():
                 raise Stopped
-            wire = Wire(account.endpoint(contexts.of(entry), silence))
-            wire.is_pipelining = account.is_pipelined
+            wire = Wire(account.endpoint(contexts.of(entry), timedelta(seconds=habits.tempo.first)), habits)
             try:
                 return wire, log_in(wire, account, tokens)
             except BaseException:
