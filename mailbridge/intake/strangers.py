@@ -15,8 +15,7 @@ from mailbridge.core.bound import Bound
 from mailbridge.core.delivery import Standing
 from mailbridge.intake.understand import Understanding
 from mailbridge.trust import Proven
-from mailbridge.trust.known import Acquaintance, Question, domain_of
-from mailbridge.trust.suffixes import registrable
+from mailbridge.trust.known import Acquaintance, Question, domain_of, site_of
 
 UNASKED = frozenset({"none"})
 """How a mail passes of which the operator has asked nothing at all."""
@@ -84,7 +83,7 @@ class NoContacts:
 class Introduction:
     """What is known of the sender of one mail through one address.
 
-    ``domain`` is the registrable domain of the proven From, "" of one that is not proven. ``standings`` are by identifier; one that
+    ``domain`` is that of the proven From (`domain_of`), "" of one that is not proven. ``standings`` are by identifier; one that
     is missing gets nothing. ``untagged`` are the identifiers for which the address's run does not count. ``failures`` are checks that
     failed, each with why; ``note`` is for the list. ``bound`` is the code that the mail binds to its sender's site.
     """
@@ -209,7 +208,7 @@ def _bound(meeting: Meeting, domain: str) -> Bound | None:
         (
             one
             for one in meeting.understood.bound
-            if registrable(one.host) == domain and (one.place == "body" or one.place in proof.signed)
+            if site_of(one.host) == domain and (one.place == "body" or one.place in proof.signed)
         ),
         None,
     )
