@@ -330,7 +330,11 @@ class Gate:
             sites=policy.sites_of(entry.recipient),
         )
         if passed.proof is None and is_worth_a_proof(meeting, policy.acquaintance, self._contacts):
-            meeting = replace(meeting, proof=await self._author(proofs, entry.recipient.rcpt, is_certain=understood.is_certain))
+            proof = await self._author(proofs, entry.recipient.rcpt, is_certain=understood.is_certain)
+            is_copy = (
+                proof is not None and passed.by != "forwarder" and self._is_anothers(entry, proof, identifiers, proofs.sender)
+            )
+            meeting = replace(meeting, proof=None if is_copy else proof, is_copy=is_copy)
         introduction = introduce(meeting, policy.acquaintance, self._contacts, strangers=policy.strangers)
         if not introduction.standings and introduction.failures:
             return Held(failures=tuple(Failure(check=check, why=why) for check, why in introduction.failures))
@@ -419,6 +423,20 @@ class Gate:
         beside = recipients.others(proof, identifier, sender=sender, is_own=self.policy.is_own) - ours
         is_clear = all(any(recipients.is_neighbour(one, own) for own in ours) for one in beside)
         return entry.identification if is_clear else SEVERAL
+
+    def _is_anothers(self, entry: Addressed, proof: Proven, identifiers: Sequence[str], sender: str) -> bool:
+        """Whether the author has signed that the mail is for somebody else, so that whoever got it may have sent it on. An identifier
+        that is no mailbox, or another mailbox of the same organization, is nobody else's."""
+        ours = {canonical(one) for one in (*identifiers, entry.recipient.rcpt)}
+        if not proof.written or not all("@" in one for one in identifiers) or proof.named & ours:
+            return False
+        beside = (
+            recipients.others(proof, identifiers[0], sender=sender, is_own=self.policy.is_own) if identifiers else frozenset()
+        )
+        return beside == proof.written and not any(
+            spf.is_listed(one, self.policy.accounts) or any(recipients.is_neighbour(one, own) for own in identifiers)
+            for one in beside
+        )
 
     def _is_meant(self, identifier: str, entry: Addressed, proof: Proven, *, sender: str) -> bool:
         """Whether a mail that names this mailbox, and perhaps others, is for this one: nobody else could be meant, or of the others

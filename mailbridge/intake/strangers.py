@@ -21,6 +21,7 @@ UNASKED = frozenset({"none"})
 """How a mail passes of which the operator has asked nothing at all."""
 
 NOTICE = "a platform's notice of what a user wrote is no code mail"
+COPY = "{domain} wrote it to somebody else, and anybody may have sent it on; list the mailbox in [trust] accounts if it is yours"
 BEFORE = "{domain} has proven itself for {identifier} before, and this mail does not"
 
 
@@ -99,7 +100,8 @@ class Introduction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meeting:
-    """One mail at one address, behind the gate. ``by`` is how it passed, ``proof`` what proves its From, if anything does."""
+    """One mail at one address, behind the gate. ``by`` is how it passed, ``proof`` what proves its From, if anything does. ``is_copy``:
+    its From is genuine, and wrote it to somebody else."""
 
     understood: Understanding
     kind: Literal["code", "link", "body"]
@@ -108,6 +110,7 @@ class Meeting:
     proof: Proven | None
     accept_from: tuple[str, ...] = ()
     sites: tuple[str, ...] = ()
+    is_copy: bool = False
 
     def question(self, identifier: str, contacts: Contacts) -> Question:
         """What `Acquaintance` is asked about it."""
@@ -158,7 +161,7 @@ def introduce(meeting: Meeting, acquaintance: Acquaintance, contacts: Contacts, 
         is_unasked = meeting.by in UNASKED and not has_proven
         if not is_unasked:
             untagged.add(identifier)
-        why = _why(domain, claimed, identifier, has_proven=has_proven)
+        why = COPY.format(domain=claimed) if meeting.is_copy else _why(domain, claimed, identifier, has_proven=has_proven)
         if strangers == "all" or (strangers == "codes" and (meeting.kind == "code" or is_unasked)):
             standings[identifier] = Standing.FIRST_SEEN
             notes[f"first seen: {why}"] = None

@@ -50,7 +50,9 @@ def text() -> str:
     return f"Your code is {next(NUMBERS)}."
 
 
-def code(sender: str, domain: str, to: str = ANN, body: str = "", *, headers: tuple[str, ...] = signer.USUAL, **more: Any) -> Build:
+def code(
+    sender: str, domain: str, to: str = ANN, body: str = "", *, headers: tuple[str, ...] = signer.USUAL, **more: Any
+) -> Build:
     """A code, signed by a domain."""
     return lambda: signer.dkim(mail(body or text(), sender=sender, to=to, **more), domain, headers=headers)
 
@@ -86,14 +88,17 @@ def neighbours() -> Iterator[tuple[str, Attack]]:
         yield f"code of {who}", Attack(build=code(sender, domain, to))
         yield f"code of {who}, for a run", Attack(build=code(sender, domain, to), rcpt=f"{to.partition('@')[0]}+wr_1@b.example")
         yield f"link of {who}", Attack(build=link(sender, domain, sender.rpartition("@")[2].rstrip(">"), to), may="")
-    yield "link of another customer to the site's host", Attack(
-        build=link("Acme <support@evil.zendesk.com>", "zendesk.com", "acme.zendesk.com", ZED), may=""
+    yield (
+        "link of another customer to the site's host",
+        Attack(build=link("Acme <support@evil.zendesk.com>", "zendesk.com", "acme.zendesk.com", ZED), may=""),
     )
-    yield "a neighbour's code at an address with a site", Attack(
-        build=code("Acme <support@evil.zendesk.com>", "zendesk.com"), rcpt=SITED
+    yield (
+        "a neighbour's code at an address with a site",
+        Attack(build=code("Acme <support@evil.zendesk.com>", "zendesk.com"), rcpt=SITED),
     )
-    yield "a platform's customer who signs for the platform", Attack(
-        build=code("Okta <no-reply@okta.com>", "evil.okta.com", OKT), may="stranger"
+    yield (
+        "a platform's customer who signs for the platform",
+        Attack(build=code("Okta <no-reply@okta.com>", "evil.okta.com", OKT), may="stranger"),
     )
     yield "a neighbour signs for the site's host", Attack(build=code("Acme <a@acme.zendesk.com>", "evil.zendesk.com", ZED))
 
@@ -112,8 +117,8 @@ def look_alikes() -> Iterator[tuple[str, Attack]]:
         ("a source route", "<@acme.example:a@evil.example>", "evil.example"),
         ("a group", "acme.example: a@evil.example;", "evil.example"),
         ("percent", "Acme <a%acme.example@evil.example>", "evil.example"),
-        ("a full-width sign", "Acme <a＠acme.example@evil.example>", "evil.example"),  # noqa: RUF001
-        ("a full-width dot", "Acme <a@acme．example>", "evil.example"),  # noqa: RUF001
+        ("a full-width sign", "Acme <a＠acme.example@evil.example>", "evil.example"),
+        ("a full-width dot", "Acme <a@acme．example>", "evil.example"),
         ("a soft hyphen", "Acme <a@ac\u00adme.example>", "evil.example"),
         ("a zero-width joiner", "Acme <a@acme\u200d.example>", "evil.example"),
         ("an encoded address", "=?utf-8?q?a=40acme.example?= <a@evil.example>", "evil.example"),
@@ -138,11 +143,14 @@ def heads() -> Iterator[tuple[str, Attack]]:
         ("Resent-From of the site", "Resent-From: a@acme.example"),
         ("results of nobody", "Authentication-Results: b.example; dkim=pass header.d=acme.example; dmarc=pass header.from=acme.example"),
     ):  # fmt: skip
-        yield f"code under {name}", Attack(
-            build=lambda above=above: mail(  # type: ignore[misc]
-                text(), sender="Acme <a@evil.example>", above=above
-            ).replace(b"X-None", b""),
-            rcpt=TOKEN,
+        yield (
+            f"code under {name}",
+            Attack(
+                build=lambda above=above: mail(  # type: ignore[misc]
+                    text(), sender="Acme <a@evil.example>", above=above
+                ).replace(b"X-None", b""),
+                rcpt=TOKEN,
+            ),
         )
 
         def signed(above: str = above) -> bytes:
@@ -166,58 +174,85 @@ def copies() -> Iterator[tuple[str, Attack]]:
                 own = code("Acme <no-reply@acme.example>", "acme.example", "m@evil.example", headers=NOTO)()
                 return own.replace(b"To: m@evil.example", f"To: {to}".encode())
 
-            yield f"a copy without a signed To by {where} with {name}", Attack(
-                build=build, mail_from="bounces@acme.example", client=client, may=""
+            yield (
+                f"a copy without a signed To by {where} with {name}",
+                Attack(build=build, mail_from="bounces@acme.example", client=client, may=""),
             )
-            yield f"a copy without a signed To by {where} with {name}, to ann's address", Attack(
-                build=build, mail_from="bounces@acme.example", client=client, rcpt=BOUND, may=""
+            yield (
+                f"a copy without a signed To by {where} with {name}, to ann's address",
+                Attack(build=build, mail_from="bounces@acme.example", client=client, rcpt=BOUND, may=""),
             )
 
 
 def bound() -> Iterator[tuple[str, Attack]]:
     """Codes that a mail binds to a site, which a user of that site, or a stranger, has written."""
     talk = "I have the same trouble since the update.\n\nThanks!\n\n@github.com #X7K-Q2M"
-    for subject in ("[team/repo] It does not start (#12)", "Mallory commented on your document", "Mallory invited you to join a team"):
-        yield f"bound by a user: {subject}", Attack(
-            build=code("Mallory <notifications@github.com>", "github.com", GIT, talk, subject=subject), may=""
+    for subject in (
+        "[team/repo] It does not start (#12)",
+        "Mallory commented on your document",
+        "Mallory invited you to join a team",
+    ):
+        yield (
+            f"bound by a user: {subject}",
+            Attack(build=code("Mallory <notifications@github.com>", "github.com", GIT, talk, subject=subject), may=""),
         )
-    yield "bound by a user of a list", Attack(
-        build=code("GitHub <a@github.com>", "github.com", GIT, talk, below="List-Id: team/repo <repo.team.github.com>"), may=""
-    )
-    yield "bound by a mailbox to its provider", Attack(
-        build=code("Yahoo <mallory@yahoo.com>", "yahoo.com", YAN, "Hello\n\n@yahoo.com #999999")
-    )
-    yield "bound by a neighbour to the site", Attack(
-        build=code("Acme <a@evil.zendesk.com>", "zendesk.com", ZED, "Hello\n\n@acme.zendesk.com #999999")
-    )
-    yield "bound to a site in an unsigned header", Attack(
-        build=lambda: code("Acme <a@evil.example>", "evil.example", body="Hello")().replace(
-            b"From:", b'OTP-Token: "999999"; origin="https://evil.example"\r\nFrom:', 1
+    yield (
+        "bound by a user of a list",
+        Attack(
+            build=code("GitHub <a@github.com>", "github.com", GIT, talk, below="List-Id: team/repo <repo.team.github.com>"),
+            may="",
         ),
-        may="",
+    )
+    yield (
+        "bound by a mailbox to its provider",
+        Attack(build=code("Yahoo <mallory@yahoo.com>", "yahoo.com", YAN, "Hello\n\n@yahoo.com #999999")),
+    )
+    yield (
+        "bound by a neighbour to the site",
+        Attack(build=code("Acme <a@evil.zendesk.com>", "zendesk.com", ZED, "Hello\n\n@acme.zendesk.com #999999")),
+    )
+    yield (
+        "bound to a site in an unsigned header",
+        Attack(
+            build=lambda: code("Acme <a@evil.example>", "evil.example", body="Hello")().replace(
+                b"From:", b'OTP-Token: "999999"; origin="https://evil.example"\r\nFrom:', 1
+            ),
+            may="",
+        ),
     )
 
 
 def odd() -> Iterator[tuple[str, Attack]]:
     """What is neither."""
     page = base64.b64encode(b"Your code is 999999.").decode()
-    yield "unsigned, base64", Attack(
-        build=lambda: mail(page, sender="Acme <no-reply@acme.example>", below="Content-Transfer-Encoding: base64"), may=""
+    yield (
+        "unsigned, base64",
+        Attack(
+            build=lambda: mail(page, sender="Acme <no-reply@acme.example>", below="Content-Transfer-Encoding: base64"), may=""
+        ),
     )
-    yield "unsigned code of the site, unguessable address", Attack(
-        build=lambda: mail(text()), rcpt=TOKEN, mail_from="bounces@acme.example", client=HOSTED
+    yield (
+        "unsigned code of the site, unguessable address",
+        Attack(build=lambda: mail(text()), rcpt=TOKEN, mail_from="bounces@acme.example", client=HOSTED),
     )
-    yield "unsigned code of the site from its own server", Attack(
-        build=lambda: mail(text()), mail_from="bounces@acme.example", client=HOSTED, may=""
+    yield (
+        "unsigned code of the site from its own server",
+        Attack(build=lambda: mail(text()), mail_from="bounces@acme.example", client=HOSTED, may=""),
     )
     for rcpt in (CODES, BOUND, TOKEN):
-        yield f"a date of tomorrow to {rcpt}", Attack(
-            build=lambda: code("A <a@evil.example>", "evil.example")().replace(b"25 Nov 2026", b"30 Nov 2026"), rcpt=rcpt
+        yield (
+            f"a date of tomorrow to {rcpt}",
+            Attack(build=lambda: code("A <a@evil.example>", "evil.example")().replace(b"25 Nov 2026", b"30 Nov 2026"), rcpt=rcpt),
         )
-        yield f"a trace of tomorrow to {rcpt}", Attack(
-            build=lambda: b"Received: from x by mx.google.com; Mon, 30 Nov 2026 09:57:25 +0000\r\n"
-            + code("A <a@evil.example>", "evil.example")(),
-            rcpt=rcpt,
+        yield (
+            f"a trace of tomorrow to {rcpt}",
+            Attack(
+                build=lambda: (
+                    b"Received: from x by mx.google.com; Mon, 30 Nov 2026 09:57:25 +0000\r\n"
+                    + code("A <a@evil.example>", "evil.example")()
+                ),
+                rcpt=rcpt,
+            ),
         )
 
 
