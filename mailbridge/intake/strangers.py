@@ -150,11 +150,10 @@ def introduce(meeting: Meeting, acquaintance: Acquaintance, contacts: Contacts, 
     failures: list[tuple[Literal["stranger", "platform"], str]] = []
     notes: dict[str, None] = {}
     for identifier in meeting.identifiers:
-        question = meeting.question(identifier, contacts)
-        if _is_notice(meeting, question, acquaintance):
+        if understood.notice and _is_notice(meeting, meeting.question(identifier, contacts), acquaintance):
             failures.append(("platform", f"{NOTICE}: {understood.notice}; only an exactly listed sender's is pushed"))
             continue
-        if domain and acquaintance.by(question):
+        if domain and acquaintance.by(meeting.question(identifier, contacts)):
             standings[identifier] = Standing.KNOWN
             continue
         has_proven = domain == "" and contacts.has_proven(identifier, claimed)
@@ -194,8 +193,7 @@ def _why(domain: str, claimed: str, identifier: str, *, has_proven: bool) -> str
 def _is_notice(meeting: Meeting, question: Question, acquaintance: Acquaintance) -> bool:
     """Whether it is a platform's notice that nobody has listed. The identifier's own organization is no platform to it."""
     return (
-        meeting.understood.notice != ""
-        and meeting.kind != "body"
+        meeting.kind != "body"
         and meeting.by not in UNASKED
         and domain_of(question.sender) != domain_of(question.identifier)
         and not acquaintance.lists_exactly(question)

@@ -52,6 +52,11 @@ class Question:
     learned: frozenset[str] = frozenset()
     polling: frozenset[str] = frozenset()
 
+    @property
+    def is_any_said(self) -> bool:
+        """Whether anything is known of this mail or its identifier by which a sender could be known."""
+        return bool(self.accept_from or self.sites or self.ruled or self.learned or self.polling)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acquaintance:
@@ -63,6 +68,8 @@ class Acquaintance:
 
     def by(self, question: Question) -> str:
         """By what a sender is known for an identifier; "" where he is not."""
+        if not (self.senders or self.named) and not question.is_any_said:
+            return ""
         if self.named and self.forbids(question.sender, question.identifier):
             return ""
         return next((source for source, is_known in SOURCES if is_known(self, question)), "")
@@ -83,7 +90,7 @@ class Acquaintance:
 
     def mails_for(self, sites: frozenset[str], sender: str) -> bool:
         """Whether a sender is of one of these sites, or of a domain that mails for one."""
-        return domain_of(sender) in self.mailing_for(sites)
+        return bool(sites) and domain_of(sender) in self.mailing_for(sites)
 
     def mailing_for(self, sites: Iterable[str]) -> tuple[str, ...]:
         """Sites, and the domains that mail for them. A platform mails for the sites of its customers."""
