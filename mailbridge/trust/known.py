@@ -17,7 +17,7 @@ from mailbridge.core.url import ascii_host
 from mailbridge.trust.platforms import platforms
 from mailbridge.trust.suffixes import is_registered, registrable
 
-HOST = re.compile(r"(?i)^\s*(?:[a-z][a-z0-9+.-]*://|//)?(?:[^/?#@\s]*@)?(\[[^\]]*\]|[^/?#:\s]+)")
+HOST = re.compile(r"(?i)^\s*(?:[a-z][a-z0-9+.-]*://|//)?(?:[^/\\?#\s]*@)?(\[[^\]]*\]|[^/\\?#:\s]+)")
 ANYBODY = "*"
 
 

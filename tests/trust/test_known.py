@@ -10,6 +10,8 @@ from mailbridge.trust.known import SOURCES, Acquaintance, Named, Question, domai
 
 ANN = "ann@corp.example"
 ASKED = Question(sender="no-reply@mail.acme.example", identifier=ANN)
+TENANT = replace(ASKED, sender="no-reply@acme.okta.com")
+MAILBOX = replace(ASKED, sender="bob@yahoo.com")
 ACME = frozenset({"acme.example"})
 
 
@@ -64,6 +66,28 @@ ACME = frozenset({"acme.example"})
             ASKED,
             "",
         ),
+        (Acquaintance(), replace(TENANT, learned=frozenset({"acme.okta.com"})), "the site of a Skyvern credential"),
+        (Acquaintance(), replace(TENANT, learned=frozenset({"evil.okta.com"})), ""),
+        (Acquaintance(), replace(TENANT, learned=frozenset({"okta.com"})), ""),
+        (Acquaintance(), replace(TENANT, sites=("evil.okta.com",)), ""),
+        (
+            Acquaintance(),
+            replace(TENANT, sender="no-reply@okta.com", learned=frozenset({"acme.okta.com"})),
+            "the site of a Skyvern credential",
+        ),
+        (Acquaintance(named=(Named(sender="acme.okta.com"),)), TENANT, "`mailbridge sender allow`"),
+        (Acquaintance(named=(Named(sender="evil.okta.com"),)), TENANT, ""),
+        (Acquaintance(named=(Named(sender="okta.com"),)), TENANT, "`mailbridge sender allow`"),
+        (Acquaintance(), replace(MAILBOX, learned=frozenset({"yahoo.com"})), ""),
+        (Acquaintance(), replace(MAILBOX, polling=frozenset({"yahoo.com"})), ""),
+        (Acquaintance(named=(Named(sender="bob@yahoo.com"),)), MAILBOX, "`mailbridge sender allow`"),
+        (Acquaintance(named=(Named(sender="eve@yahoo.com"),)), MAILBOX, ""),
+        (Acquaintance(named=(Named(sender="yahoo.com"),)), MAILBOX, "`mailbridge sender allow`"),
+        (
+            Acquaintance(mailing={"okta.com": frozenset({"acme.example"})}),
+            replace(ASKED, learned=frozenset({"acme.okta.com"})),
+            "the site of a Skyvern credential",
+        ),
     ],
 )
 def test_who_is_known_and_by_what(one: Acquaintance, question: Question, by: str) -> None:
@@ -87,6 +111,10 @@ def test_every_source_has_a_row() -> None:
         ("https://ann:pw@acme.example/", "acme.example"),
         ("https://bücher.example/", "xn--bcher-kva.example"),
         ("https://a.github.io", "a.github.io"),
+        ("https://acme.okta.com/app", "acme.okta.com"),
+        ("https://login.okta.com/", "okta.com"),
+        ("https://evil.example\\@acme.example/", "evil.example"),
+        ("https://a@b@acme.example/", "acme.example"),
         ("not a url, 12", ""),
         ("", ""),
         ("co.uk", ""),
