@@ -100,12 +100,11 @@ class Understander:
                 return False
             message = parse(other.content)
             found, _ = self._read(message, request)
-            if bound_codes(message) != bound:
-                return False
-            if found.value is None and found.verdict is Verdict.NONE and other.is_loose:
+            binds = bound_codes(message)
+            if found.value is None and found.verdict is Verdict.NONE and not binds and other.is_loose:
                 continue
             is_same = (found.verdict, found.value, found.is_link) == (extraction.verdict, extraction.value, extraction.is_link)
-            if not is_same or self._body(message, found) != body:
+            if not is_same or binds != bound or self._body(message, found) != body:
                 return False
         return True
 
