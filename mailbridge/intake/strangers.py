@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 from mailbridge.config.settings import Strangers
 from mailbridge.core.bound import Bound
 from mailbridge.core.delivery import Standing
-from mailbridge.intake.understand import Understanding
+from mailbridge.intake.meaning import Understanding
 from mailbridge.trust import Proven
 from mailbridge.trust.known import Acquaintance, Question, domain_of, site_of
 
