@@ -54,7 +54,7 @@ async def _is_from_author(envelope: Envelope, sender: str, dns: Resolver) -> boo
     """Whether the server that sends the mail to us is one of the author's, and nobody else's: SPF for an envelope of his organization."""
     address = spf.address_of(envelope.peer)
     domain = split(envelope.mail_from)[1].lower()
-    if address is None or not domain or not dkim.may_sign(domain, split(sender)[1].lower()):
+    if address is None or not dkim.may_sign(domain, split(sender)[1].lower()):
         return False
     if await spf.evaluate(domain, address, dns) != "pass":
         return False

@@ -135,7 +135,7 @@ def names_somebody(pattern: str) -> bool:
 def site_of(text: str) -> str:
     """Whose site it is that people enter: a URL, or a host without a scheme. Its registrable domain, or the subdomain of a platform's
     customer; "" where it has none."""
-    found = HOST.match(text[:2_000]) if text and not re.search(r"\s", text.strip()) else None
+    found = HOST.match(text[:2_000]) if not re.search(r"\s", text.strip()) else None
     return _owner(found[1]) if found is not None and is_registered(found[1]) else ""
 
 

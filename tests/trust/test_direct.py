@@ -46,6 +46,8 @@ async def test_the_authors_server_names_the_recipient_and_to() -> None:
     assert found.named == {"a@acme.example", ANN, BOX}
     assert found.written == {ANN, ""}
     assert found.sure == NOBODY
+    loud = replace(SENT, mail_from="b@MAIL.acme.example")
+    assert BOX in (await named(DKIM, loud, sender="a@ACME.example")).named
 
 
 @pytest.mark.parametrize(

@@ -169,8 +169,8 @@ def test_what_is_forbidden_more_exactly_counts(named: tuple[Named, ...], is_know
 
 def test_a_forbidden_address_or_another_identifiers_is_not_listed_exactly() -> None:
     """Only what is allowed for this identifier lists an address."""
-    for more in ({"is_allowed": False}, {"identifiers": ("ben@corp.example",)}):
-        named = Named(sender="no-reply@mail.acme.example", **more)  # type: ignore[arg-type]
+    own = Named(sender="no-reply@mail.acme.example")
+    for named in (replace(own, is_allowed=False), replace(own, identifiers=("ben@corp.example",))):
         assert not Acquaintance(named=(named,)).lists_exactly(ASKED)
 
 
