@@ -137,7 +137,7 @@ REVEALING = {
     "store/": "to be sealed",
     "trust/gmail.py": "a link of Google's, opened at Google's",
     "ingress/imap/": "to log in, and to be sealed",
-    "intake/wire.py": "from the worker to the daemon, over their own pipe",
+    "intake/worker_protocol.py": "from the worker to the daemon, over their own pipe",
     "intake/door.py": "into a digest that tells copies apart",
     "intake/understand.py": "where a link leads",
     "core/extract.py": "whether it is the value that another part shows",

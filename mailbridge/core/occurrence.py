@@ -81,8 +81,8 @@ class Passed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retried:
-    """An operator's second chance for what ended badly. Needs the newest one that `is_undone_by_a_retry`, and the
-    newest of a known sender that lives."""
+    """An operator's second chance for what ended badly. Needs the newest one that `is_undone_by_a_retry`, the
+    newest of a known sender that lives, and all strangers' that wait."""
 
     id: int
 

@@ -320,6 +320,8 @@ class _Desk:
             return
         deadline = self._now + row.draft.lifetime
         self._change(row, Event.RETRY, deadline=deadline, blocked_until=None, is_overtaken=False)
+        if row.draft.standing is Standing.KNOWN:
+            self._make_way(row.draft)
         self._bring_up()
 
     def hand_out(self) -> None:

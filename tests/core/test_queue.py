@@ -21,6 +21,7 @@ from mailbridge.core.delivery import (
     Ending,
     Lapsed,
     Refused,
+    Standing,
     State,
 )
 from mailbridge.core.occurrence import (
@@ -630,6 +631,19 @@ def test_a_retry_undoes_no_newer_code(newer: Delivery, is_retried: bool) -> None
     """A newer one that waits, or is or may be at the target, would no longer be the newest there."""
     dead = replace(HEAD, state=State.DEAD, due_at=None, final_at=NOW)
     assert bool(decided(Retried(id=1), dead, newer).changes) is is_retried
+
+
+def test_a_known_senders_retry_gives_up_the_strangers_that_wait() -> None:
+    """As a known sender's new code would: else a stranger's would go first, and be the newest for a while."""
+    stranger = replace(
+        HEAD, draft=replace(HEAD.draft, sender="x@evil.example", domain="evil.example", standing=Standing.FIRST_SEEN)
+    )
+    known = replace(BEHIND, draft=replace(BEHIND.draft, standing=Standing.KNOWN), state=State.DEAD, due_at=None, final_at=NOW)
+    decision = decided(Retried(id=2), stranger, known)
+    assert [(change.row.id, change.row.state) for change in decision.changes if change.event is not None] == [
+        (2, State.PENDING),
+        (1, State.SUPERSEDED),
+    ]
 
 
 def test_a_retry_waits_for_its_turn() -> None:

@@ -310,7 +310,12 @@ def _needed(target: str, line: str, occurrence: Occurrence, at: datetime) -> lis
         case Passed():
             return [(OVER, (target, line, to_micros(at)))]
         case Retried(id=number):
-            return [(ONE, (number,)), (UNDONE, (target, line, number)), (KNOWN, (target, line, to_micros(at)))]
+            shown: list[tuple[str, tuple[Any, ...]]] = [
+                (ONE, (number,)),
+                (UNDONE, (target, line, number)),
+                (STRANGE, (target, line)),
+            ]
+            return [*shown, (KNOWN, (target, line, to_micros(at)))]
         case _:
             return []
 
