@@ -426,7 +426,7 @@ def test_what_nobody_catches_is_logged_without_its_words(
     thread.join()
     Odd()
     events = [json.loads(line) for line in log[0].getvalue().splitlines()]
-    assert [(event["event"], event["fault"].partition(" ")[0]) for event in events if "fault" in event] == [
+    assert [(event["message"], event["fault"].partition(" ")[0]) for event in events if "fault" in event] == [
         ("a thread ended with a fault", "ValueError"),
         ("a fault that nobody could catch", "ValueError"),
     ]

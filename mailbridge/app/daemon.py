@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 
+from mailbridge import log_events
 from mailbridge.app.engine import FLUSH, Engine, Flush, running, start_engine
 from mailbridge.app.events import DaemonEvents
 from mailbridge.app.operating import Around, HandIn, LiveConfiguration, Reread, RunningDaemon, operator_of
@@ -137,15 +138,19 @@ class Bridge:
         try:
             metrics.outbox(await engine.store.outbox.counts())
         except StoreUnavailable:
-            log.warning("metrics without the outbox: store unavailable")
+            log.warning("metrics without the outbox: store unavailable", extra={"event": log_events.STORE_UNAVAILABLE})
         metrics.waiting(Counter(wait.way for wait in engine.waiting.everybody()))
-        metrics.alarm("trust", is_raised=self.door.intake.is_alarmed(engine.clock.now()))
-        metrics.mailboxes({one.mailbox: one.age for one in self.mailboxes.health()})
+        metrics.alarm("trust", "held", is_raised=self.door.intake.is_alarmed(engine.clock.now()))
+        now = engine.clock.now()
+        metrics.mailboxes({one.mailbox: now - timedelta(seconds=one.age) for one in self.mailboxes.health()})
         canaries = self.mailboxes.canaries()
-        metrics.canaries({name: (one.latency, one.seen, not one.is_well) for name, one in canaries.items()})
-        expiry = self.listeners.tls_not_after if self.listeners is not None else None
-        if expiry is not None:
-            metrics.tls_expiry((expiry - datetime.now(UTC)).total_seconds())
+        metrics.canaries(
+            {
+                name: (one.latency, None if one.seen is None else now - timedelta(seconds=one.seen), not one.is_well)
+                for name, one in canaries.items()
+            }
+        )
+        metrics.tls_expiry(self.listeners.tls_not_after if self.listeners is not None else None)
         return metrics.render()
 
     async def reload(self, settings: Settings) -> tuple[str, ...]:
@@ -334,7 +339,10 @@ async def _open_door(
     """The gate and the intake behind it, and whom they tell."""
     settings = live.now.settings
     if engine.targets.served(settings).is_only_practice:
-        log.info("practice: without a Skyvern key nothing leaves this machine, and no mail has to prove itself")
+        log.info(
+            "practice: without a Skyvern key nothing leaves this machine, and no mail has to prove itself",
+            extra={"event": log_events.PRACTICE_STARTED},
+        )
     confirming = Confirming(lambda: live.now.confirming, browser)
     await stack.enter_async_context(running(confirming.run()))
     events = DaemonEvents(
@@ -378,7 +386,11 @@ def _reloadable(old: Settings, new: Settings) -> tuple[Settings, tuple[str, ...]
     """The new settings with the old ones where only a restart can change them, and the sections that differ, which the log names."""
     kept = {name: getattr(old, name) for name in AT_START if getattr(old, name) != getattr(new, name)}
     if kept:
-        log.warning("only a restart takes up what changed in %s", ", ".join(f"[{name}]" for name in kept))
+        log.warning(
+            "only a restart takes up what changed in %s",
+            ", ".join(f"[{name}]" for name in kept),
+            extra={"event": log_events.RELOAD_PARTIAL},
+        )
     return msgspec.structs.replace(new, **kept), tuple(kept)
 
 
@@ -393,13 +405,17 @@ async def _follow_additions(here: Bridge) -> None:
             if revision == live.revision:
                 continue
             await here.take_additions()
-            log.info("what was added by command is in force")
+            log.info("what was added by command is in force", extra={"event": log_events.ADDITIONS_APPLIED})
         except StoreUnavailable as fault:
-            log.warning("not looked for what was added by command: the store is %s", fault.kind)
+            log.warning(
+                "not looked for what was added by command: the store is %s",
+                fault.kind,
+                extra={"event": log_events.STORE_UNAVAILABLE},
+            )
         except ConfigError as fault:
             live.revision = revision  # it is not tried again before something changes
             for problem in fault.problems:
-                log.error("what was added by command is not in force: %s", problem)
+                log.error("what was added by command is not in force: %s", problem, extra={"event": log_events.ADDITIONS_REFUSED})
 
 
 async def _learn(here: Bridge) -> None:
@@ -409,7 +425,11 @@ async def _learn(here: Bridge) -> None:
         if found is not None and found != here.live.now.parser_config.learned:
             try:
                 await here.learn(found)
-                log.info("identifiers learned from Skyvern", extra={"count": len(found)})
+                log.info("identifiers learned from Skyvern", extra={"event": log_events.IDENTIFIERS_LEARNED, "count": len(found)})
             except (OSError, TimeoutError) as fault:
-                log.warning("identifiers not learned: no parser worker starts: %s", type(fault).__name__)
+                log.warning(
+                    "identifiers not learned: no parser worker starts: %s",
+                    type(fault).__name__,
+                    extra={"event": log_events.IDENTIFIERS_NOT_LEARNED},
+                )
         await asyncio.sleep(LEARN_EVERY.total_seconds())

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 
 from starlette.routing import BaseRoute
 
+from mailbridge import log_events
 from mailbridge.app.engine import Engine
 from mailbridge.app.parts import Routes
 from mailbridge.app.snapshot import Live
@@ -47,7 +48,11 @@ async def serve_http(
     app = health_app(ready=ready, metrics=metrics, more=api_routes(engine, live, operator, more))
     private = socket_path_of(settings.store)
     if len(os.fsencode(private)) > LONGEST_NAME:
-        log.warning("the path of the socket is longer than %d octets: commands reach it, other programs do not", LONGEST_NAME)
+        log.warning(
+            "the path of the socket is longer than %d octets: commands reach it, other programs do not",
+            LONGEST_NAME,
+            extra={"event": log_events.SOCKET_PATH_TOO_LONG},
+        )
     served = await stack.enter_async_context(serve_app(app, listen=settings.http.listen, private=private))
     stack.callback(engine.waiting.close)
     return served.address

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
+from mailbridge import log_events
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Delivery, Doubtful, Ending, Lapsed, Outcome, Refused, State
 from mailbridge.dispatch.sender_pool import SenderPool
 from mailbridge.metrics import Metrics
@@ -121,7 +122,7 @@ class Dispatcher:
         self.alarms: dict[str, str] = {}
         self.failing: dict[str, str] = {}
         for target in targets:
-            metrics.alarm(target.name, is_raised=False)
+            metrics.alarm("target", target.name, is_raised=False)
 
     @property
     def backlog(self) -> int:
@@ -150,7 +151,7 @@ class Dispatcher:
             if name not in self._lines:
                 self._lines[name] = _Line(target)
                 self._man(self._lines[name])
-                self._metrics.alarm(name, is_raised=False)
+                self._metrics.alarm("target", name, is_raised=False)
         self._behind.intersection_update(self._lines)
         self.offer(moved)
         self.ring()
@@ -159,7 +160,7 @@ class Dispatcher:
         """What was wrong with a target that has gone is nobody's trouble any more."""
         self.failing.pop(name, None)
         if self.alarms.pop(name, None) is not None:
-            self._metrics.alarm(name, is_raised=False)
+            self._metrics.alarm("target", name, is_raised=False)
 
     def _man(self, line: _Line) -> None:
         """Give a target its senders."""
@@ -218,7 +219,10 @@ class Dispatcher:
         try:
             await self._give_back()
         except StoreUnavailable:
-            log.warning("claims not given back; the next start does it", extra={"claims": len(self._overflow)})
+            log.warning(
+                "claims not given back; the next start does it",
+                extra={"event": log_events.CLAIMS_KEPT, "claims": len(self._overflow)},
+            )
 
     async def _give_back(self) -> None:
         """Give back to the store what there is no room for here."""
@@ -255,7 +259,7 @@ class Dispatcher:
             busy = [name for name in self._behind if self._lines[name].pool.waiting > ROOM - BATCH]
             due = await self._outbox.claim(limit=BATCH, busy=busy)
         except StoreUnavailable as fault:
-            log.warning("store unavailable", extra={"kind": fault.kind})
+            log.warning("store unavailable", extra={"event": log_events.STORE_UNAVAILABLE, "kind": fault.kind})
             return
         for claim in due.claims:
             self._line_of(claim).pool.add(claim)
@@ -340,8 +344,8 @@ class Dispatcher:
             case Accepted():
                 self.failing.pop(target.name, None)
                 if self.alarms.pop(target.name, None) is not None:
-                    self._metrics.alarm(target.name, is_raised=False)
-                    log.warning("alarm over", extra={"target": target.name})
+                    self._metrics.alarm("target", target.name, is_raised=False)
+                    log.warning("alarm over", extra={"event": log_events.ALARM_CLEARED, "kind": "target", "alarm": target.name})
             case Deferred(is_alarm=True) | Doubtful(is_alarm=True) | Refused(is_alarm=True):
                 self._alarm(target.name, ending.reason)
             case Deferred() | Doubtful():
@@ -360,9 +364,10 @@ class Dispatcher:
         outcome = type(ending).__name__.lower()
         self._metrics.delivery(target.name, str(State.EXPIRED) if is_over else outcome)
         log.info(
-            "delivery %s",
-            outcome if after is None else after.state,
+            log_events.DELIVERY_SETTLED,
             extra={
+                "event": log_events.DELIVERY_SETTLED,
+                "outcome": outcome if after is None else str(after.state),
                 "delivery": delivery.id,
                 "target": target.name,
                 "identifier": delivery.draft.identifier,
@@ -376,6 +381,6 @@ class Dispatcher:
     def _alarm(self, name: str, reason: str) -> None:
         """Say once what needs a person; again only where it is something else."""
         if self.alarms.get(name) != reason:
-            log.error("alarm: %s", reason, extra={"target": name})
+            log.error("alarm: %s", reason, extra={"event": log_events.ALARM_RAISED, "kind": "target", "alarm": name})
         self.alarms[name] = reason
-        self._metrics.alarm(name, is_raised=True)
+        self._metrics.alarm("target", name, is_raised=True)

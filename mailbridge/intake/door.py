@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, Protocol, assert_never
 
+from mailbridge import log_events
 from mailbridge.core.delivery import Draft
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.identification import Identification
@@ -111,11 +112,13 @@ class Intake:
             return Stored(receipt=await self._store_mail(envelope, word))
         except _ProofUnavailable as fault:
             self._metrics.message(envelope.ingress, "deferred")
-            log.warning("mail put off: %s", fault)
+            log.warning("mail deferred: %s", fault, extra={"event": log_events.MAIL_DEFERRED, "cause": "proof"})
             return Deferred(why="proof", detail=str(fault))
         except StoreUnavailable as fault:
             self._metrics.message(envelope.ingress, "unavailable")
-            log.warning("mail put off: the store is %s", fault.kind)
+            log.warning(
+                "mail deferred: the store is %s", fault.kind, extra={"event": log_events.MAIL_DEFERRED, "cause": fault.kind}
+            )
             return Full() if fault.kind == "full" else Deferred(why=fault.kind, detail=f"the store is {fault.kind}")
 
     async def _store_mail(self, envelope: Envelope, word: Word | None) -> Receipt:
@@ -245,13 +248,17 @@ class Intake:
             log.warning(
                 "mail held for want of proof",
                 extra={
+                    "event": log_events.MAIL_HELD,
                     "mail": receipt.mail_id,
                     "failed": ",".join(dict.fromkeys(failure.check for failure in verdict.failures)),
                     "keys": KEYS[verdict.failures[0].check],
                 },
             )
             if self._burst.add(at):
-                log.error("alarm: many mails are held for want of proof; `mailbridge mail list` shows them")
+                log.error(
+                    "alarm: many mails are held for want of proof; `mailbridge mail list` shows them",
+                    extra={"event": log_events.ALARM_RAISED, "kind": "trust", "alarm": "held"},
+                )
         extraction = arrival.extraction
         if extraction.verdict is Verdict.CONFIRMATION and extraction.value is not None:
             self._events.on_confirmation(
@@ -262,9 +269,10 @@ class Intake:
         outcome = _outcome(arrival, receipt)
         self._metrics.message(arrival.envelope.ingress, outcome)
         log.info(
-            "mail %s",
-            outcome,
+            log_events.MAIL_STORED,
             extra={
+                "event": log_events.MAIL_STORED,
+                "outcome": outcome,
                 "mail": receipt.mail_id,
                 "ingress": arrival.envelope.ingress,
                 "identifier": ",".join(arrival.identification.identifiers),

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from mailbridge import log_events
 from mailbridge.operator.fresh import Fresh, fresh
 from mailbridge.operator.shown import clear_code, clear_totp, given_shape, live_code, stamp
 from mailbridge.store import StoreUnavailable
@@ -176,7 +177,11 @@ class CodesApi:
         try:
             await self._codes.note(code.identifier, way="api", reader=caller.name, what=code.what, is_consumed=False)
         except StoreUnavailable as fault:
-            log.warning("a code was read and that is not recorded: the store is %s", fault.kind)
+            log.warning(
+                "a code was read and that is not recorded: the store is %s",
+                fault.kind,
+                extra={"event": log_events.STORE_UNAVAILABLE},
+            )
 
     def _wait_request(self, request: Request) -> WaitRequest:
         query = Query(request, known=("identifier", "timeout", "since", "from", "kind", "run", "consume"))

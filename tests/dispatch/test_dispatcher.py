@@ -222,11 +222,11 @@ async def test_a_refused_key_raises_an_alarm_and_keeps_the_code(tmp_path: Path, 
             await here.take(draft())
             await until(lambda: len(sink.pushed) == 3)
             assert here.dispatcher.alarms == {"skyvern": "Skyvern refuses the API key (401)"}
-            assert 'mailbridge_alarm{target="skyvern"} 1.0' in here.metrics.render().decode()
+            assert 'mailbridge_alarm{kind="target",name="skyvern"} 1.0' in here.metrics.render().decode()
             gate.open()
             await here.until_states(State.DELIVERED)
             assert here.dispatcher.alarms == {}
-            assert 'mailbridge_alarm{target="skyvern"} 0.0' in here.metrics.render().decode()
+            assert 'mailbridge_alarm{kind="target",name="skyvern"} 0.0' in here.metrics.render().decode()
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [
         "alarm: Skyvern refuses the API key (401)"
     ]
@@ -463,5 +463,5 @@ async def test_a_log_line_of_a_delivery_holds_no_code(tmp_path: Path, caplog: py
             await here.take(draft())
             await here.until_states(State.DELIVERED)
     told = json.dumps([{name: str(value) for name, value in vars(record).items()} for record in caplog.records])
-    assert "delivery pending" in told
+    assert '"outcome": "pending"' in told
     assert "482913" not in told

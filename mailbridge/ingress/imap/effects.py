@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from mailbridge import log_events
 from mailbridge.ingress.imap.faults import Refusal
 from mailbridge.ingress.imap.wire import Wire, folder_argument, uid_set
 
@@ -24,7 +25,7 @@ def apply(wire: Wire, after: str, uids: Sequence[int], *, mailbox: str) -> None:
         for command in _commands(wire.abilities, after, uid_set(uids)):
             wire.run(command, what=f"after = {after!r}")
     except Refusal as fault:
-        log.warning("after-effect not done: %s", fault, extra={"mailbox": mailbox})
+        log.warning("after-effect not done: %s", fault, extra={"event": log_events.MAILBOX_ACTION_FAILED, "mailbox": mailbox})
 
 
 def _commands(abilities: frozenset[str], after: str, uids: bytes) -> list[bytes]:

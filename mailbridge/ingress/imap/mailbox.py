@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, assert_never
 
+from mailbridge import log_events
 from mailbridge.core.mail import Envelope
 from mailbridge.ingress.imap.ages import Ages
 from mailbridge.ingress.imap.canary import Canary
@@ -136,7 +137,10 @@ class Mailbox:
         else:
             span, most = (LOOK_BACK, LOOK_BACK_MOST) if known is None else (RESCAN, RESCAN_MOST)
             if known is not None:
-                log.warning("mailbox rebuilt: reading its last day again", extra={"mailbox": self._status.mailbox})
+                log.warning(
+                    "mailbox rebuilt: reading its last day again",
+                    extra={"event": log_events.MAILBOX_REBUILT, "mailbox": self._status.mailbox},
+                )
             self._take(wire, self._since(wire, span, most))
             self._move(max(base, self._position.uid if self._is_at(wire) and self._position else 0), wire.validity)
         self._seen_at = began
@@ -281,14 +285,18 @@ class Mailbox:
         if gone > 0:
             self._status.gone += gone
             text = "%d mails were moved or deleted before they could be read: is another program at work in this mailbox?"
-            log.warning(text, gone, extra={"mailbox": self._status.mailbox})
+            log.warning(text, gone, extra={"event": log_events.MAILBOX_MAIL_MISSED, "mailbox": self._status.mailbox})
 
     def _skip(self, uid: int) -> None:
         if uid in self._skipped:
             return
         self._skipped.add(uid)
         self._status.skipped += 1
-        log.error("mail skipped: it could not be had %d times", TRIES, extra={"mailbox": self._status.mailbox})
+        log.error(
+            "mail skipped: it could not be had %d times",
+            TRIES,
+            extra={"event": log_events.MAIL_SKIPPED, "mailbox": self._status.mailbox},
+        )
 
     def _accept_all(self, wire: Wire, mails: Iterable[Fetched], *, is_ahead: bool = False) -> int:
         taken = 0

@@ -13,6 +13,7 @@ from concurrent.futures import CancelledError
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
+from mailbridge import log_events
 from mailbridge.config.settings import CanarySettings, ImapSettings
 from mailbridge.core.mail import Envelope
 from mailbridge.ingress.imap.ages import Ages
@@ -72,7 +73,7 @@ class LoopDoor:
         except StoreUnavailable as fault:
             return Full() if fault.kind == "full" else Deferred(why=fault.kind, detail=fault.kind)
         except Exception:
-            log.exception("mail could not be taken")
+            log.exception("mail could not be taken", extra={"event": log_events.MAIL_FAILED})
             raise NotTaken from None
 
     def cursor(self, mailbox: str) -> str | None:
@@ -156,7 +157,9 @@ class Watchers:
         until = time.monotonic() + drain.total_seconds()
         ended = await asyncio.to_thread(lambda: [thread.join(until) for thread in threads])
         if not all(ended):
-            log.warning("mailbox threads left behind", extra={"count": ended.count(False)})
+            log.warning(
+                "mailbox threads left behind", extra={"event": log_events.MAILBOX_THREADS_LEFT, "count": ended.count(False)}
+            )
 
 
 def never() -> bool:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from mailbridge import log_events
 from mailbridge.ingress.imap import effects
 from mailbridge.ingress.imap.backoff import Backoff
 from mailbridge.ingress.imap.faults import IdleRefused, Kind, MailboxFault
@@ -104,7 +105,11 @@ class Watcher:
             self._thread.start()
         except RuntimeError:
             self.status.mode, self.status.reason = "parked", NO_THREAD
-            log.error("mailbox not watched: %s", NO_THREAD, extra={"mailbox": self.status.mailbox})
+            log.error(
+                "mailbox not watched: %s",
+                NO_THREAD,
+                extra={"event": log_events.MAILBOX_STATE, "mailbox": self.status.mailbox, "mode": self.status.mode},
+            )
         finally:
             threading.stack_size(before)
 
@@ -143,7 +148,9 @@ class Watcher:
             except Stopped:
                 break
             except Exception as surprise:  # the supervisor: whatever it is, the mailbox stays watched
-                log.exception("mailbox watcher failed", extra={"mailbox": self.status.mailbox})
+                log.exception(
+                    "mailbox watcher failed", extra={"event": log_events.MAILBOX_FAILED, "mailbox": self.status.mailbox}
+                )
                 fault = MailboxFault(Kind.SETTING, f"a fault of our own: {type(surprise).__name__}")
             if self._is_stopping:
                 break
@@ -189,7 +196,11 @@ class Watcher:
         try:
             new = self._open()
         except MailboxFault as fault:
-            log.warning("session not renewed, the old one stays: %s", fault, extra={"mailbox": self.status.mailbox})
+            log.warning(
+                "session not renewed, the old one stays: %s",
+                fault,
+                extra={"event": log_events.MAILBOX_SESSION_KEPT, "mailbox": self.status.mailbox},
+            )
             self._wire = old.wire
             old.replace_at = time.monotonic() + NEW_TRY
             return old
@@ -244,7 +255,10 @@ class Watcher:
         if told == "quiet" and found and self._mailbox.was_late:
             self.status.deaf += 1
             if self.status.deaf >= DEAF:
-                log.warning("IDLE tells nothing here: polling", extra={"mailbox": self.status.mailbox})
+                log.warning(
+                    "IDLE tells nothing here: polling",
+                    extra={"event": log_events.MAILBOX_POLLING, "mailbox": self.status.mailbox},
+                )
                 self._is_idle_useless, self._idle_again_at = True, time.monotonic() + IDLE_AGAIN
         elif told == "news" and found:
             self.status.deaf = 0
@@ -330,7 +344,7 @@ class Watcher:
         try:
             return self._mailbox.round(wire, with_idle=with_idle)
         except IdleRefused as refused:
-            log.info("IDLE is refused here: polling", extra={"mailbox": self.status.mailbox})
+            log.info("IDLE is refused here: polling", extra={"event": log_events.MAILBOX_POLLING, "mailbox": self.status.mailbox})
             self._is_idle_useless = True
             return self._mailbox.take_fetched(wire, refused.args[0])
 
@@ -343,7 +357,11 @@ class Watcher:
                 found = look()
             except Held as held:
                 self.status.mode, self.status.reason = "held", f"the store does not take mail: {held}"
-                log.warning("mail put off: the store is %s", held, extra={"mailbox": self.status.mailbox})
+                log.warning(
+                    "mail deferred: the store is %s",
+                    held,
+                    extra={"event": log_events.MAIL_DEFERRED, "mailbox": self.status.mailbox},
+                )
             else:
                 if self.status.mode == "held":  # until now: an attempt that fails again is no recovery in between
                     self.status.mode, self.status.reason = before, ""
@@ -362,7 +380,11 @@ class Watcher:
 
     def _well(self, session: Session) -> None:
         again = " again" if self.status.reason else ""
-        log.info("mailbox is watched%s", again, extra={"mailbox": self.status.mailbox, "mode": self.status.mode})
+        log.info(
+            "mailbox is watched%s",
+            again,
+            extra={"event": log_events.MAILBOX_STATE, "mailbox": self.status.mailbox, "mode": self.status.mode},
+        )
         self.status.reason = ""
         self._heed(session.wire)
 
@@ -371,7 +393,11 @@ class Watcher:
         text = wire.alert and f"the server says: {wire.alert}"
         if text and text != self.status.reason:
             self.status.reason = text
-            log.warning("mailbox is watched, but %s", text, extra={"mailbox": self.status.mailbox})
+            log.warning(
+                "mailbox is watched, but %s",
+                text,
+                extra={"event": log_events.MAILBOX_STATE, "mailbox": self.status.mailbox, "mode": self.status.mode},
+            )
 
     def _pause(self, fault: MailboxFault, seconds: float, *, can_be_woken: bool) -> None:
         is_parked = fault.kind in (Kind.REFUSED, Kind.SETTING, Kind.CONSENT)
@@ -382,7 +408,12 @@ class Watcher:
                 logging.ERROR if is_parked else logging.WARNING,
                 "mailbox not watched: %s",
                 fault,
-                extra={"mailbox": self.status.mailbox, "kind": str(fault.kind)},
+                extra={
+                    "event": log_events.MAILBOX_STATE,
+                    "mailbox": self.status.mailbox,
+                    "mode": self.status.mode,
+                    "kind": str(fault.kind),
+                },
             )
         self.status.reconnects += 1
         began = time.monotonic()

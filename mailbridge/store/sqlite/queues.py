@@ -13,6 +13,7 @@ from typing import Any
 
 import apsw
 
+from mailbridge import log_events
 from mailbridge.clock import SteadyClock, from_micros, to_micros
 from mailbridge.core.delivery import Claim, Delivery, Draft, State
 from mailbridge.core.occurrence import NEW, Arrived, Asked, Lost, Occurrence, Passed, Queue, Retried, Unreadable
@@ -292,4 +293,8 @@ def log_ended(changes: Sequence[Change], *, but: int | None = None) -> None:
         row = change.row
         if row.final_at is not None and row.id != but:
             fields = {"delivery": row.id, "target": row.draft.target, "identifier": row.draft.identifier, "reason": row.reason}
-            log.log(logging.INFO if row.state is State.SUPERSEDED else logging.WARNING, "delivery %s", row.state, extra=fields)
+            log.log(
+                logging.INFO if row.state is State.SUPERSEDED else logging.WARNING,
+                log_events.DELIVERY_SETTLED,
+                extra={"event": log_events.DELIVERY_SETTLED, "outcome": str(row.state), **fields},
+            )

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 import apsw
 
+from mailbridge import log_events
 from mailbridge.store import StoreError, StoreUnavailable
 from mailbridge.store.sqlite.bells import Bells
 
@@ -215,7 +216,13 @@ class Writer:
         kind = kind_of(fault)
         if self.trouble != kind:
             words = f": {fault}" if isinstance(fault, StoreError) else ""
-            log.error("store %s: %s%s; nothing is kept of what comes in", kind, type(fault).__name__, words)
+            log.error(
+                "store %s: %s%s; nothing is kept of what comes in",
+                kind,
+                type(fault).__name__,
+                words,
+                extra={"event": log_events.STORE_FAILED},
+            )
         self.trouble = kind
         connection, self._connection = self._connection, None
         if connection is None:
