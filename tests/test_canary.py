@@ -148,6 +148,9 @@ REVEALING = {
     "config/added.py": "back into the table that it belongs to",
     "config/load.py": "several keys in one file, a line each",
     "config/checks.py": "whether a key can be sent at all",
+    "operator/shown.py": "what an operator asks for by name",
+    "operator/codes.py": "what an operator asks for by name",
+    "operator/authenticators.py": "what an operator asks for by name",
     "masks.py": "to be masked wherever it turns up",
 }
 

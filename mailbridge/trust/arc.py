@@ -69,8 +69,7 @@ async def check(
         return Unproven(by="arc", why=why)
     found: dict[str, keys.Key] = {}
     for one in (tag for hop in chain for tag in hop[:2]):
-        selector, domain = one["s"], one["d"].lower()
-        key = await keys.find(selector, domain, dns)
+        key = await keys.find(one["s"], one["d"], dns)
         if isinstance(key, str):
             return Unproven(by="arc", why=key)
         found[key.name] = key
@@ -238,7 +237,7 @@ def _is_dmarc_pass(results: str, sender: str) -> bool:
     verdicts = [one.lower() for one in DMARC.findall(text)]
     named = HEADER_FROM.findall(text)
     domain = sender.rpartition("@")[2].lower()
-    return text != "" and verdicts == ["pass"] and bool(named) and all(one.lower().rstrip(".") == domain for one in named)
+    return verdicts == ["pass"] and bool(named) and all(one.lower().rstrip(".") == domain for one in named)
 
 
 def is_from_authors_server(results: list[str], domain: str) -> bool:

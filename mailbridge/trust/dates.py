@@ -28,7 +28,7 @@ DATE = re.compile(
 def moment(value: str) -> datetime | None:
     """The moment, aware, or None where the value is no date-time of RFC 5322 with a zone. Total."""
     found = DATE.fullmatch(value.strip()) if len(value) <= 200 and value.isascii() else None
-    if found is None or found[2].lower() not in MONTHS:
+    if found is None:
         return None
     if found[10]:
         hours = ZONES.get(found[10].lower())

@@ -160,7 +160,7 @@ async def test_a_canary_shows_in_readyz_metrics_and_status(here: Path, run: Run)
                 and 'mailbridge_alarm{kind="canary",name="box"} 0.0' in told
             )
             assert running.practice is not None and not running.practice.rows()
-            (here / "status.toml").write_text(f'[http]\nlisten = "{running.http_address}"\n')
+            (here / "status.toml").write_text(f'[store]\nurl = "sqlite:///{here}/mailbridge.db"\n')
             done = await asyncio.to_thread(run, "imap", "status", "--config", str(here / "status.toml"))
             assert (done.code, [line[:4] for line in done.out.splitlines()]) == (1, ["ok  ", "ok  ", "ok  ", "FAIL", "    "])
             assert "box canary" in done.out and "lost canary" in done.out

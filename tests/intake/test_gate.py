@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 
 from mailbridge.config import settings as s
-from mailbridge.intake.gate import CHECKS, KEYS
-from mailbridge.metrics import HELD_CHECKS
 from tests.peers import signer
 from tests.peers.house import House, house
 from tests.trust.mails import mail
@@ -225,11 +223,6 @@ def test_a_stranger_who_signs_for_himself_passes_unless_senders_are_named(home: 
     evil = signed(mail("Your code is 100070.", sender="a@evil.example"), "evil.example")
     assert pushed(home, evil, CODES) == ("ann@corp.example", "dkim: signed by evil.example")
     assert "[[address]] accept_from, [trust] senders" in pushed(home, evil.replace(b"100070", b"100071"), STRICT)[1]
-
-
-def test_the_checks_that_are_counted_are_the_gates() -> None:
-    """The metrics know every check that the gate has, and each has a key that changes it."""
-    assert HELD_CHECKS == CHECKS == tuple(KEYS)
 
 
 def test_an_ambiguous_link_is_judged_as_a_link(tmp_path: Path) -> None:

@@ -95,7 +95,8 @@ class Calm:
 class Fixed:
     """Settings that nothing changes."""
 
-    now = base = Settings(domains=DomainSettings(accept=("bridge.example",)))
+    def __init__(self, store: StoreSettings) -> None:
+        self.now = self.base = Settings(domains=DomainSettings(accept=("bridge.example",)), store=store)
 
     async def take_additions(self) -> None:
         """Nothing runs that would take them."""
@@ -272,11 +273,11 @@ async def open_desk(
         operator=operator_of(
             store=store,
             door=Shut(store),
-            configuration=Fixed(),
+            configuration=Fixed(settings),
             daemon=Calm(),
             waiting=waiting,
             surroundings=Around(known=is_known),
-            probes=LocalProbes(lambda: Settings(store=settings), reread=None),
+            probes=LocalProbes(lambda: Fixed(settings).now, reread=None),
             dns=Zone,
             clock=clock,
         ),
