@@ -47,9 +47,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
-        build = Info("mailbridge_build", "The version that runs", registry=self._registry)
-        build.info({"version": __version__, "python": platform.python_version()})
+        _describe_process(self._registry)
         messages = Counter("mailbridge_messages", "Mails by what became of them", ("ingress", "outcome"), registry=self._registry)
         self._messages = {
             (ingress, outcome): messages.labels(ingress, outcome)
@@ -187,3 +185,10 @@ class Metrics:
     def render(self) -> bytes:
         """Prometheus' text format."""
         return generate_latest(self._registry)
+
+
+def _describe_process(registry: CollectorRegistry) -> None:
+    """``process_*`` and ``mailbridge_build_info``: which program runs, and what it takes of the machine."""
+    ProcessCollector(registry=registry)
+    build = Info("mailbridge_build", "The version that runs", registry=registry)
+    build.info({"version": __version__, "python": platform.python_version()})

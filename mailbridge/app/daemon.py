@@ -158,7 +158,7 @@ class Bridge:
 
         Everything that can fail is prepared first; then one assignment swaps it. Sections of AT_START stay as they were, and
         those that differ are named in the log. Mailboxes are watched anew where their accounts have changed, or where one
-        waits for a person to mend something. Returns the sections that have changed and wait for a restart.
+        waits for a person to fix something. Returns the sections that have changed and wait for a restart.
 
         Raises:
             ConfigError: every mistake at once; the old settings serve on.

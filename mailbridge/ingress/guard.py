@@ -64,7 +64,7 @@ class Guard(Session):
             await self._reply(r.TOO_MANY_COMMANDS)
         except (Closed, OSError, asyncio.IncompleteReadError):
             pass
-        except Exception as fault:  # noqa: BLE001  (the last resort: a session that breaks is ours to mend, and the client's to repeat)
+        except Exception as fault:  # noqa: BLE001  (the last resort: a session that breaks is ours to fix, and the client's to repeat)
             log.error("session broke: %s", type(fault).__name__, extra={"event": log_events.SESSION_FAILED})
             self._leave(r.OUR_FAULT_CLOSING)
         finally:

@@ -50,7 +50,7 @@ class StoreUnavailable(Exception):  # noqa: N818  (the name that the contract gi
 
 
 class StoreError(Exception):
-    """The store cannot be opened until somebody mends something; the message says what, where and how."""
+    """The store cannot be opened until somebody fixes something; the message says what, where and how."""
 
 
 class StoreInUse(StoreError):  # noqa: N818  (a condition rather than a fault)

@@ -235,7 +235,7 @@ async def test_a_refused_key_raises_an_alarm_and_keeps_the_code(tmp_path: Path, 
 
 @looped
 async def test_a_refused_key_until_the_deadline(tmp_path: Path) -> None:
-    """Where nobody mends the key the code stays until its deadline, and is then expired, not dead."""
+    """Where nobody fixes the key the code stays until its deadline, and is then expired, not dead."""
     sink = ScriptedSink(SteadyClock().now)
     sink.script["482913"].extend([Deferred(reason="401", is_alarm=True)] * 20)
     async with post(tmp_path, lambda clock: sink, jitter=0.5) as here:

@@ -163,7 +163,7 @@ def test_what_may_pass_is_tried_again(status: int) -> None:
 
 @pytest.mark.parametrize("status", ALARMS)
 def test_a_refused_key_is_an_alarm_and_keeps_the_code(status: int) -> None:
-    """The code waits for the key to be mended, until its time is over."""
+    """The code waits for the key to be repaired, until its time is over."""
     outcome, _ = pushed(answer(status, {"detail": "Could not validate credentials"}))
     assert isinstance(outcome, Deferred)
     assert outcome.is_alarm

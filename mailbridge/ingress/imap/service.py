@@ -145,7 +145,7 @@ class Watchers:
         return {name: keeper.health() for name, keeper in self._keepers.items()}
 
     def retry_now(self) -> None:
-        """Somebody may have mended something: canaries that are missing are sent anew."""
+        """Somebody may have repaired something: canaries that are missing are sent anew."""
         for keeper in self._keepers.values():
             keeper.retry_now()
 

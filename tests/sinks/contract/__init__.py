@@ -140,7 +140,7 @@ class SinkContract:
     @pytest.mark.parametrize("status", [401, 403])
     @looped
     async def test_a_refused_secret_is_an_alarm_and_keeps_the_code(self, place: Place, status: int) -> None:
-        """A person can mend it while the code lives."""
+        """A person can fix it while the code lives."""
         outcome, _ = await self._pushed(place, answer(status, {"detail": place.secret}))
         assert isinstance(outcome, Deferred)
         assert outcome.is_alarm
