@@ -222,7 +222,7 @@ class Bridge:
         return waiting
 
     async def learn(self, identifiers: tuple[str, ...]) -> None:
-        """Push under these spellings too, which Skyvern's credentials expect.
+        """Push under these spellings too, which Skyvern's credentials name.
 
         Raises:
             OSError, TimeoutError: no parser worker starts; nothing has changed.
@@ -419,7 +419,7 @@ async def _follow_additions(here: Bridge) -> None:
 
 
 async def _learn(here: Bridge) -> None:
-    """Ask Skyvern now and then which identifiers its credentials expect, and push under those spellings."""
+    """Ask Skyvern now and then which identifiers its credentials name, and push under those spellings."""
     while True:
         found = await here.engine.targets.made[0].target.sink.identifiers()
         if found is not None and found != here.live.now.parser_config.learned:

@@ -16,7 +16,7 @@ from mailbridge.app.snapshot import Live
 from mailbridge.net.listening import LONGEST_NAME
 from mailbridge.operator.verbs import Operator
 from mailbridge.store.sqlite import socket_path_of
-from mailbridge.web.auth import Gate as TokenGate
+from mailbridge.web.auth import TokenAuth
 from mailbridge.web.codes import CodesApi
 from mailbridge.web.desk import Desk
 from mailbridge.web.events import EventsApi
@@ -69,9 +69,9 @@ def api_routes(engine: Engine, live: Live, operator: Operator, more: Sequence[Ro
         metrics=engine.metrics,
         policy=lambda: live.now.pull,
     )
-    gate = TokenGate(entries=store.entries, admin=live.now.settings.http.token)
+    auth = TokenAuth(entries=store.entries, admin=live.now.settings.http.token)
     codes = CodesApi(
-        gate=gate,
+        auth=auth,
         codes=store.codes,
         vault=store.vault,
         waiting=waiting,
@@ -79,8 +79,8 @@ def api_routes(engine: Engine, live: Live, operator: Operator, more: Sequence[Ro
         grace=lambda: live.now.pull.grace,
         is_known=lambda identifier: live.now.is_known(identifier),
     )
-    events = EventsApi(gate=gate, journal=store.journal, waiting=waiting)
-    verbs = OperatorApi(gate=gate, operator=operator, answers=store.answers)
-    desk = Desk(gate=gate, store=store, waiting=waiting, now=now)
+    events = EventsApi(auth=auth, journal=store.journal, waiting=waiting)
+    verbs = OperatorApi(auth=auth, operator=operator, answers=store.answers)
+    desk = Desk(auth=auth, store=store, waiting=waiting, now=now)
     added = [route for routes in more for route in routes(desk)]
     return (*added, *pull.routes(), *codes.routes(), *events.routes(), *verbs.routes(), *openapi_routes())

@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "token": ("mailbridge.cli.token:token", "Bearer tokens for agents, viewers and operators."),
     "skyvern": (
         "mailbridge.cli.skyvern:skyvern",
-        "Skyvern's totp_url, a check of what it expects, secrets for its credential tool.",
+        "Skyvern's totp_url, a check of its credentials, secrets for its credential tool.",
     ),
     "key": ("mailbridge.cli.key:key", "Change the key that codes and mails are encrypted with."),
     "send-test": ("mailbridge.cli.send_test:send_test", "Send a mail through the real listener, with a verdict for each hop."),

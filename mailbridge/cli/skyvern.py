@@ -41,7 +41,7 @@ SEEN = 500
 
 @click.group()
 def skyvern() -> None:
-    """The other end: its totp_url, a check of what it expects, a secret for its credential tool."""
+    """The other end: its totp_url, a check of its credentials, a secret for its credential tool."""
 
 
 @skyvern.command("url")
@@ -89,7 +89,7 @@ def _why_its_address_is_refused(address: str) -> str | None:
 @config_option
 @json_option
 def check(*, config: Path | None, as_json: bool) -> None:
-    """Is the key good, is the clock right, which identifiers does Skyvern expect, and which of ours match none.
+    """Is the key good, is the clock right, which identifiers do its credentials name, and which of ours match none.
 
     Exit 3 where something is wrong, 69 where Skyvern cannot be asked.
     """
@@ -125,7 +125,9 @@ def _report(settings: Settings, found: Account, ours: list[str]) -> dict[str, li
         )
     if expected:
         problems += [f"{one}: {_nearest(one, expected)}" for one in unmatched]
-    problems += [f"{one}: Skyvern expects it, but no mail can be for it here: add it to [identity] known" for one in never]
+    problems += [
+        f"{one}: a credential of Skyvern names it, but no mail can be for it here: add it to [identity] known" for one in never
+    ]
     return {
         "version": found.version,
         "clock_ahead_s": ahead,
@@ -143,7 +145,7 @@ def _nearest(identifier: str, expected: list[str]) -> str:
         if near
         else "a run must name it as its totp_identifier"
     )
-    return f"none of Skyvern's credentials expects it; {hint}"
+    return f"none of Skyvern's credentials names it; {hint}"
 
 
 def _is_open(settings: Settings, identifier: str) -> bool:

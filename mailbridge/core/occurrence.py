@@ -43,7 +43,7 @@ class Settled:
     """A claim came to its end. ``jitter`` is in 0…1, ``grace`` how long an attempt without an answer blocks the queue."""
 
     id: int
-    token: int
+    fencing_token: int
     ending: Ending
     jitter: float
     grace: timedelta
@@ -54,7 +54,7 @@ class Unreadable:
     """A claim whose code cannot be read: nothing can be attempted with it."""
 
     id: int
-    token: int
+    fencing_token: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class Released:
     """A claim is given back whose attempt was not begun."""
 
     id: int
-    token: int
+    fencing_token: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

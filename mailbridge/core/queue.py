@@ -217,8 +217,8 @@ class _Desk:
             self.hand_out()
 
     def settled(self, occurrence: Settled) -> None:
-        """End a claim if its token still holds, and hand out what may go now."""
-        row = self._held(occurrence.id, occurrence.token)
+        """End a claim if its fencing token is still the newest, and hand out what may go now."""
+        row = self._in_flight(occurrence.id, occurrence.fencing_token)
         if row is None:
             return
         self._end(row, occurrence)
@@ -226,14 +226,14 @@ class _Desk:
 
     def unreadable(self, occurrence: Unreadable) -> None:
         """Dead, without an attempt; the next one may go."""
-        row = self._held(occurrence.id, occurrence.token)
+        row = self._in_flight(occurrence.id, occurrence.fencing_token)
         if row is not None:
             self._change(row, Event.REFUSED, reason=UNREADABLE)
             self.hand_out()
 
     def released(self, occurrence: Released) -> None:
         """Due at once, not counted, and no more in doubt than before."""
-        row = self._held(occurrence.id, occurrence.token)
+        row = self._in_flight(occurrence.id, occurrence.fencing_token)
         if row is not None:
             self._change(row, Event.RELEASED, due_at=self._now)
 
@@ -275,7 +275,7 @@ class _Desk:
             elif row.due_at is not None and row.due_at > self._now:
                 return
             else:
-                self.claimed = self._change(row, Event.CLAIMED, token=row.token + 1)
+                self.claimed = self._change(row, Event.CLAIMED, fencing_token=row.fencing_token + 1)
                 return
 
     # -- what that makes of a row -------------------------------------------------------------------------------------
@@ -366,10 +366,10 @@ class _Desk:
         elif self.added is not None:
             yield self.added
 
-    def _held(self, number: int, token: int) -> Delivery | None:
+    def _in_flight(self, number: int, fencing_token: int) -> Delivery | None:
         """The row of a claim; None where that holds no longer."""
         row = self._rows.get(number)
-        return row if row is not None and row.state is State.IN_FLIGHT and row.token == token else None
+        return row if row is not None and row.state is State.IN_FLIGHT and row.fencing_token == fencing_token else None
 
     def _is_blocked(self, row: Delivery) -> bool:
         return row.blocked_until is not None and row.blocked_until > self._now

@@ -191,7 +191,7 @@ class Dispatcher:
         """Look into the store now: something may have fallen due."""
         self._bell.set()
 
-    def expect(self) -> None:
+    def prewarm(self) -> None:
         """A mail is about to come: have a connection to each target ready. Cheap, however often it is called."""
         now = time.monotonic()
         if now < self._expected_at + EXPECT_EVERY or not self.is_running or self._is_stopping:

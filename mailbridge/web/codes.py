@@ -23,7 +23,7 @@ from mailbridge.operator.shown import clear_code, clear_totp, given_shape, live_
 from mailbridge.store import StoreUnavailable
 from mailbridge.store.reading import ANYTHING, Code, Codes, Given, Kind, StoredTotp, Vault, Wanted, literal
 from mailbridge.waiting import Bell, Wait, Waiting
-from mailbridge.web.auth import Caller, Gate
+from mailbridge.web.auth import Caller, TokenAuth
 from mailbridge.web.health import NO_STORE
 from mailbridge.web.query import Query
 
@@ -66,7 +66,7 @@ class CodesApi:
     def __init__(
         self,
         *,
-        gate: Gate,
+        auth: TokenAuth,
         codes: Codes,
         vault: Vault,
         waiting: Waiting,
@@ -74,7 +74,7 @@ class CodesApi:
         grace: Callable[[], timedelta],
         is_known: Callable[[str], bool],
     ) -> None:
-        self._gate = gate
+        self._auth = auth
         self._codes = codes
         self._vault = vault
         self._waiting = waiting
@@ -95,7 +95,7 @@ class CodesApi:
 
     async def listing(self, request: Request) -> Response:
         """The live codes of the caller's identifiers, newest first; masked for viewers and operators, who ask for one by name."""
-        caller = await self._gate.caller(request)
+        caller = await self._auth.caller(request)
         query = Query(request, known=("identifier", "since", "limit"))
         since, limit = query.moment("since"), query.whole("limit", default=20, least=1, most=200)
         identifier = query.text("identifier")
@@ -111,7 +111,7 @@ class CodesApi:
         """The newest code that is wanted, at once or when it comes; ``"code": null`` when the time is over."""
         if request.method != "GET":  # a HEAD would consume what nobody sees
             raise HTTPException(405, "only GET", headers={"Allow": "GET"})
-        caller = await self._gate.caller(request)
+        caller = await self._auth.caller(request)
         wish = self._wait_request(request)
         caller.must_read(wish.wanted.identifier)
         await self._must_be_known(wish.wanted.identifier)
@@ -130,7 +130,7 @@ class CodesApi:
 
     async def expect(self, request: Request) -> Response:
         """Somebody will want a code soon: until then mailboxes are asked often, as while a request is held open."""
-        caller = await self._gate.caller(request)
+        caller = await self._auth.caller(request)
         query = Query(request, known=("identifier", "seconds"))
         identifier = query.needed("identifier")
         seconds = query.seconds("seconds", default=DEFAULT_EXPECTED, most=LONGEST_EXPECTED)
@@ -144,7 +144,7 @@ class CodesApi:
 
     async def waiting(self, request: Request) -> Response:
         """Who waits now, and what each was given."""
-        caller = await self._gate.caller(request)
+        caller = await self._auth.caller(request)
         Query(request, known=())
         given = await self._codes.given(limit=1_000)
         waits = [self._wait_json(wait, given) for wait in self._waiting.everybody() if caller.may_read(wait.identifier)]
@@ -152,7 +152,7 @@ class CodesApi:
 
     async def given(self, request: Request) -> Response:
         """What was given to whom and when, newest first; never the code."""
-        caller = await self._gate.caller(request)
+        caller = await self._auth.caller(request)
         limit = Query(request, known=("limit",)).whole("limit", default=50, least=1, most=1_000)
         found = [to_builtins(given_shape(one)) for one in await self._codes.given(limit=limit) if caller.may_read(one.identifier)]
         return JSONResponse({"given": found}, headers=NO_STORE)

@@ -60,15 +60,15 @@ async def test_coming_mail_prepares_the_targets(tmp_path: Path) -> None:
     sink = ScriptedSink(SteadyClock().now)
     async with post(tmp_path, lambda clock: sink) as here:
         for _ in range(3):
-            here.dispatcher.expect()
+            here.dispatcher.prewarm()
         await until(lambda: sink.prepared)
         assert sink.prepared == 1
         await asyncio.sleep(EXPECT_EVERY)
-        here.dispatcher.expect()
+        here.dispatcher.prewarm()
         await until(lambda: sink.prepared == 2)
         await here.dispatcher.drain(MILLISECOND)
         await asyncio.sleep(EXPECT_EVERY)
-        here.dispatcher.expect()
+        here.dispatcher.prewarm()
         await asyncio.sleep(0)
         assert sink.prepared == 2
 

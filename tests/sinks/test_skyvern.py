@@ -74,7 +74,7 @@ def claim(
         due_at=NOW,
         without_run=without_run,
     )
-    return Claim(delivery=delivery, token=1, lease_until=NOW + timedelta(minutes=1), expires_at=expires_at)
+    return Claim(delivery=delivery, fencing_token=1, lease_until=NOW + timedelta(minutes=1), expires_at=expires_at)
 
 
 def sink_at(base_url: str, **more: Any) -> SkyvernSink:

@@ -43,7 +43,7 @@ LATE = timedelta(seconds=4)
 TRIES = 3
 
 
-class Held(Exception):  # noqa: N818  (an answer rather than an error)
+class NotAccepted(Exception):  # noqa: N818  (an answer rather than an error)
     """The store does not take mail just now; nothing was lost, and the same mail is to be brought again."""
 
 
@@ -122,7 +122,7 @@ class Mailbox:
         """Take what a folder that was just opened holds beyond the position, or look back where there is none.
 
         Raises:
-            Held: the store does not take mail now; meet again.
+            NotAccepted: the store does not take mail now; meet again.
             MailboxFault: the connection.
         """
         began = self._ages.now()
@@ -149,7 +149,7 @@ class Mailbox:
         """Fetch and take what is new; how many mails that were. Afterwards in IDLE, with ``with_idle``.
 
         Raises:
-            Held, MailboxFault, IdleRefused: as the wire and the door say; the mails of an IdleRefused are taken.
+            NotAccepted, MailboxFault, IdleRefused: as the wire and the door say; the mails of an IdleRefused are taken.
         """
         began = self._ages.now()
         if wire.exists - self._exists > BACKLOG:
@@ -172,7 +172,7 @@ class Mailbox:
         """Take mails that are here already; how many were new.
 
         Raises:
-            Held, MailboxFault: as the door and the wire say.
+            NotAccepted, MailboxFault: as the door and the wire say.
         """
         new = [wire.completed(mail) for mail in mails if mail.uid > self._uid]
         self._note_gone([mail.uid for mail in new])
@@ -182,7 +182,7 @@ class Mailbox:
         """Take what came with its announcement; None where that is not all that was announced: then a round has to tell.
 
         Raises:
-            Held, MailboxFault: as the door and the wire say.
+            NotAccepted, MailboxFault: as the door and the wire say.
         """
         new = {mail.uid: mail for mail in wire.pushed if mail.uid > self._uid and mail.content}
         if not new or len(new) != wire.arrived:
@@ -207,27 +207,27 @@ class Mailbox:
         try:
             cursor = self._door.cursor(self._key)
         except StoreUnavailable as fault:
-            raise Held(fault.kind) from None
+            raise NotAccepted(fault.kind) from None
         if cursor is None:
             return None
         _, validity, uid = cursor.rsplit("/", 2)
         return Position(validity=int(validity), uid=int(uid))
 
     def _remember(self, validity: int) -> None:
-        """Take up what an earlier connection or daemon owed, and forget what was owed to a mailbox that is no more."""
+        """Take up the actions that an earlier connection or daemon left, and forget those of a mailbox that is no more."""
         if not self._with_effect:
             return
         try:
-            owed = self._door.pending_actions(self._key)
+            pending = self._door.pending_actions(self._key)
             here = f"{self._key}/{validity}/"
-            self.done = [int(cursor.removeprefix(here)) for cursor in owed if cursor.startswith(here)]
-            if over := [cursor for cursor in owed if not cursor.startswith(here)]:
+            self.done = [int(cursor.removeprefix(here)) for cursor in pending if cursor.startswith(here)]
+            if over := [cursor for cursor in pending if not cursor.startswith(here)]:
                 self._door.actions_done(over)
         except StoreUnavailable as fault:
-            raise Held(fault.kind) from None
+            raise NotAccepted(fault.kind) from None
 
     def actions_done(self, validity: int) -> None:
-        """What was owed is done. Where the store does not take that now, it will be done once more after the next start."""
+        """The pending actions are done. Where the store does not take that now, it will be done once more after the next start."""
         done, self.done = self.done, []
         with suppress(StoreUnavailable):
             self._door.actions_done([f"{self._key}/{validity}/{uid}" for uid in done])
@@ -324,7 +324,7 @@ class Mailbox:
         except NotTaken:
             self._tries[mail.uid] = self._tries.get(mail.uid, 0) + 1
             if self._tries[mail.uid] < TRIES:
-                raise Held("not taken") from None
+                raise NotAccepted("not taken") from None
             self._skip(mail.uid)
             if not is_ahead:
                 self._move(mail.uid, validity)
@@ -333,9 +333,9 @@ class Mailbox:
             case Stored():
                 receipt = answer.receipt
             case Deferred():
-                raise Held(answer.why)
+                raise NotAccepted(answer.why)
             case Full():
-                raise Held("full")
+                raise NotAccepted("full")
             case _:
                 assert_never(answer)
         self._newest = mail.at
@@ -377,7 +377,7 @@ class Mailbox:
         try:
             self._door.advance(f"{self._key}/{validity}/{uid}")
         except StoreUnavailable as fault:
-            raise Held(fault.kind) from None
+            raise NotAccepted(fault.kind) from None
         self._position = Position(validity=validity, uid=uid)
 
 

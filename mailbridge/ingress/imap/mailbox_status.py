@@ -9,8 +9,8 @@ from typing import Literal
 
 from mailbridge.ingress.imap.keeper import CanaryHealth
 
-Mode = Literal["connecting", "idle", "notify", "hot", "poll", "waiting", "parked", "held", "stopped"]
-"""``notify``: mails come with their announcement. ``hot``: asked often, since somebody waits for a code. ``waiting``: a pause after a fault. ``parked``: a person is needed. ``held``: the store does not take mail just now."""
+Mode = Literal["connecting", "idle", "notify", "hot", "poll", "waiting", "parked", "deferring", "stopped"]
+"""``notify``: mails come with their announcement. ``hot``: asked often, since somebody waits for a code. ``waiting``: a pause after a fault. ``parked``: a person is needed. ``deferring``: the store does not take mail just now."""
 
 WATCHED: tuple[Mode, ...] = ("idle", "notify", "hot", "poll")
 
@@ -86,13 +86,13 @@ class MailboxStatus:
         mode = self.mode  # read before its reason, which is written before it
         reason = self.reason
         is_late = age > self._limit
-        if is_late and mode not in ("parked", "held"):
+        if is_late and mode not in ("parked", "deferring"):
             reason = f"no answer from the server for {age:.0f} s" + (f": {reason}" if reason else "")
         now = self._now()
         return MailboxHealth(
             mailbox=self.mailbox,
             mode=mode,
-            is_well=not is_late and mode not in ("parked", "held"),
+            is_well=not is_late and mode not in ("parked", "deferring"),
             reason=reason,
             age=round(age, 3),
             last_roundtrip=None if self._roundtrip is None else round(now - self._roundtrip, 3),

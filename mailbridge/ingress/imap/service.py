@@ -111,11 +111,11 @@ class LoginLimiter:
     """Lets a few log in to a host at once, and the others wait."""
 
     def __init__(self) -> None:
-        self._gates: dict[str, threading.BoundedSemaphore] = {}
+        self._semaphores: dict[str, threading.BoundedSemaphore] = {}
 
     def of(self, host: str) -> threading.BoundedSemaphore:
-        """The gate of a host."""
-        return self._gates.setdefault(host, threading.BoundedSemaphore(LOGINS))
+        """The semaphore of a host."""
+        return self._semaphores.setdefault(host, threading.BoundedSemaphore(LOGINS))
 
 
 class Watchers:
@@ -187,13 +187,13 @@ def watchers_of(
     it is its turn; ``key`` is a secret of this machine by which canaries are known again after a restart, b"": they are not.
     """
     door = LoopDoor(accept, cursors, asyncio.get_running_loop())
-    contexts, gates = Contexts(), LoginLimiter()
+    contexts, login_limiter = Contexts(), LoginLimiter()
     watchers: list[Watcher] = []
     keepers: dict[str, Keeper] = {}
     for entry in settings:
         account = account_of(entry)
         tokens = tokens_of(account, vault)
-        connect = connector(entry, account, tokens, contexts=contexts, gates=gates, silence=silence)
+        connect = connector(entry, account, tokens, contexts=contexts, login_limiter=login_limiter, silence=silence)
         canary = canary_of(entry, account, tokens, connect=connect, contexts=contexts, key=key)
         mine = [
             watcher_of(
@@ -287,14 +287,14 @@ def connector(
     tokens: TokenSource | None,
     *,
     contexts: Contexts,
-    gates: LoginLimiter,
+    login_limiter: LoginLimiter,
     silence: timedelta = SILENCE,
 ) -> Connect:
-    """A function that connects and logs in when the host's gate lets it; its argument tells whether to give up waiting."""
+    """A function that connects and logs in when the host has a login free; its argument tells whether to give up waiting."""
 
     def connect(is_stopping: Callable[[], bool]) -> tuple[Wire, LoggedIn]:
-        gate = gates.of(account.host)
-        while not gate.acquire(timeout=0.5):
+        semaphore = login_limiter.of(account.host)
+        while not semaphore.acquire(timeout=0.5):
             if is_stopping():
                 raise Stopped
         try:
@@ -308,6 +308,6 @@ def connector(
                 wire.close()
                 raise
         finally:
-            gate.release()
+            semaphore.release()
 
     return connect

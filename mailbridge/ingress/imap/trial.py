@@ -60,7 +60,7 @@ def trial(settings: ImapSettings, vault: TokenVault | None) -> Iterator[Finding]
     entry = replace(settings, canary=settings.canary or CanarySettings())
     account, contexts = account_of(entry), Contexts()
     tokens = tokens_of(account, vault)
-    connect = connector(entry, account, tokens, contexts=contexts, gates=LoginLimiter())
+    connect = connector(entry, account, tokens, contexts=contexts, login_limiter=LoginLimiter())
     canary = canary_of(entry, account, tokens, connect=connect, contexts=contexts, key=secrets.token_bytes(32))
     if canary is None or account.canary is None:
         return

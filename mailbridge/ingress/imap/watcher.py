@@ -21,7 +21,7 @@ from mailbridge.ingress.imap import effects
 from mailbridge.ingress.imap.backoff import Backoff
 from mailbridge.ingress.imap.faults import IdleRefused, Kind, MailboxFault
 from mailbridge.ingress.imap.login import LoggedIn
-from mailbridge.ingress.imap.mailbox import Held, Mailbox
+from mailbridge.ingress.imap.mailbox import Mailbox, NotAccepted
 from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.presets import Account
 from mailbridge.ingress.imap.wire import Wire
@@ -39,7 +39,7 @@ DEAF = 2
 """So often a renewal may find what IDLE did not tell; then the server is polled."""
 HOT = ((30.0, 0.05), (120.0, 0.1), (float("inf"), 0.25))
 """While somebody waits: up to so many seconds, a look every so many."""
-HELD = (0.5, 30.0)
+NOT_ACCEPTED = (0.5, 30.0)
 ANEW = 10
 """Every so many renewals the folder is opened anew: a rebuilt mailbox shows its new UIDVALIDITY to nobody before that."""
 IDLE_AGAIN = 1800.0
@@ -233,7 +233,7 @@ class Watcher:
                 self._idle(wire, seconds)
             else:
                 self._poll(wire, seconds)
-            self._heed(wire)
+            self._report_alert(wire)
             self.status.round_trip()
 
     def _interval(self, session: Session) -> float:
@@ -246,7 +246,7 @@ class Watcher:
         until = time.monotonic() + seconds
         while True:
             told = wire.wait(until - time.monotonic(), self._bell)
-            self._hush()
+            self._drain()
             if told != "woken":
                 break
             if self._hot() or self._stopping():
@@ -271,7 +271,7 @@ class Watcher:
             return 0
         try:
             taken = self._mailbox.take_pushed(wire) or 0
-        except Held:
+        except NotAccepted:
             wire.has_news = True
             return 0
         self._after_effects(wire)
@@ -283,7 +283,7 @@ class Watcher:
         """A mail was announced and is not there: it lags behind, or another client was quicker."""
         for lag in LAGS:
             if wire.wait(lag, self._bell) == "woken":
-                self._hush()
+                self._drain()
             if self._stopping():
                 raise Stopped
             if self._look(wire):
@@ -292,7 +292,7 @@ class Watcher:
     def _poll(self, wire: Wire, seconds: float) -> None:
         """Open the folder anew: there are servers that tell nothing new until then."""
         wire.wait(seconds, self._bell)
-        self._hush()
+        self._drain()
         self._look_anew(wire)
 
     def _look_anew(self, wire: Wire) -> None:
@@ -322,7 +322,7 @@ class Watcher:
                     self._look(wire, is_staying=False)
                 seconds = next(every for limit, every in HOT if time.monotonic() - began < limit)
             if wire.wait(seconds, self._bell) == "woken":
-                self._hush()
+                self._drain()
 
     def _look(self, wire: Wire, *, is_staying: bool = True) -> int:
         """Fetch and take what is new, as often as more is announced meanwhile; how many mails that were."""
@@ -350,24 +350,24 @@ class Watcher:
 
     def _holding(self, look: Callable[[], int | None], wire: Wire) -> int | None:
         """Do it, again and again while the store does not take mail; the connection is kept."""
-        pause, ceiling = HELD
+        pause, ceiling = NOT_ACCEPTED
         before = self.status.mode
         while True:
             try:
                 found = look()
-            except Held as held:
-                self.status.mode, self.status.reason = "held", f"the store does not take mail: {held}"
+            except NotAccepted as refused:
+                self.status.mode, self.status.reason = "deferring", f"the store does not take mail: {refused}"
                 log.warning(
                     "mail deferred: the store is %s",
-                    held,
+                    refused,
                     extra={"event": log_events.MAIL_DEFERRED, "mailbox": self.status.mailbox},
                 )
             else:
-                if self.status.mode == "held":  # until now: an attempt that fails again is no recovery in between
+                if self.status.mode == "deferring":  # until now: an attempt that fails again is no recovery in between
                     self.status.mode, self.status.reason = before, ""
                 return found
             wire.wait(pause * (0.5 + self._dice() / 2), self._bell)
-            self._hush()
+            self._drain()
             if self._stopping():
                 raise Stopped
             wire.noop()
@@ -386,9 +386,9 @@ class Watcher:
             extra={"event": log_events.MAILBOX_STATE, "mailbox": self.status.mailbox, "mode": self.status.mode},
         )
         self.status.reason = ""
-        self._heed(session.wire)
+        self._report_alert(session.wire)
 
-    def _heed(self, wire: Wire) -> None:
+    def _report_alert(self, wire: Wire) -> None:
         """Show what the server wants a person to read, and log it once."""
         text = wire.alert and f"the server says: {wire.alert}"
         if text and text != self.status.reason:
@@ -422,7 +422,7 @@ class Watcher:
         poll.register(self._bell, select.POLLIN)
         while not self._is_stopping and (left := until - time.monotonic()) > 0:
             if poll.poll(min(left, 5.0) * 1000):
-                self._hush()
+                self._drain()
                 if can_be_woken:
                     until = min(until, max(time.monotonic(), began + WAKE_AFTER))
             if fault.kind is Kind.CONSENT:
@@ -431,7 +431,7 @@ class Watcher:
     def _stopping(self) -> bool:
         return self._is_stopping
 
-    def _hush(self) -> None:
+    def _drain(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while os.read(self._bell, 4096):
                 pass

@@ -117,7 +117,7 @@ class Queues:
                 claim = self._claim(connection, claimed, added, mail_id)
                 if claim is not None:
                     return Written(changes=tuple(changes), claim=claim)
-                occurrence = Unreadable(id=claimed.id, token=claimed.token)
+                occurrence = Unreadable(id=claimed.id, fencing_token=claimed.fencing_token)
             elif decision.is_more:
                 occurrence = Passed() if isinstance(occurrence, Passed) else Asked()
             else:
@@ -150,7 +150,7 @@ class Queues:
                     int(row.is_doubtful),
                     int(row.without_run),
                     int(row.is_overtaken),
-                    row.token,
+                    row.fencing_token,
                     row.reason,
                     row.ref,
                     micros(row.final_at),
@@ -183,7 +183,7 @@ class Queues:
                 str(row.state),
                 to_micros(row.received_at),
                 to_micros(row.deadline),
-                row.token,
+                row.fencing_token,
                 row.rule,
                 row.reason,
                 micros(row.final_at),
@@ -205,7 +205,7 @@ class Queues:
             return None
         return Claim(
             delivery=delivery,
-            token=delivery.token,
+            fencing_token=delivery.fencing_token,
             lease_until=delivery.deadline + LEASE,
             expires_at=self._clock.on_wall(to_micros(delivery.deadline)),
         )

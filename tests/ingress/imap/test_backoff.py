@@ -118,7 +118,7 @@ def test_a_mailbox_that_never_answered_is_red_too() -> None:
     assert (health.last_roundtrip, health.age) == (None, 200.0)
 
 
-@pytest.mark.parametrize("mode", ["parked", "held"])
+@pytest.mark.parametrize("mode", ["parked", "deferring"])
 def test_parked_and_held_are_red_at_once(mode: str) -> None:
     """With their own reason."""
     status = MailboxStatus("box/INBOX", renew=55)

@@ -438,7 +438,7 @@ def test_a_store_that_is_away_loses_nothing(server: ScriptedImap, tmp_path: Path
             async with watching(door, account(server.port)) as watchers:
                 await until(lambda: server.idling == 1, what="IDLE")
                 server.deliver(code_mail("482913"))
-                await in_mode(watchers, "held")
+                await in_mode(watchers, "deferring")
                 assert not watchers.health()[0].is_well
                 assert await home.codes() == []
                 is_away = False
