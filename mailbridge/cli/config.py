@@ -128,7 +128,10 @@ def show(*, config: Path | None, as_json: bool) -> None:
 @config_group.command("export")
 @config_option
 def export(*, config: Path | None) -> None:
-    """What was added by command, as TOML for a file; secrets are named and left out."""
+    """Print what was added by command as TOML for a file.
+
+    Secrets are named and left out.
+    """
     from mailbridge.cli.client import client
     from mailbridge.cli.entries import added
     from mailbridge.config.added import as_toml

@@ -50,7 +50,10 @@ def skyvern() -> None:
 @click.option("--for", "identifier", required=True, metavar="IDENTIFIER", help="Whose codes are asked for there.")
 @click.option("--hidden", is_flag=True, help="A name that nobody can guess in place of the identifier.")
 def url(*, config: Path | None, identifier: str, hidden: bool, as_json: bool) -> None:
-    """Print the totp_url to enter in Skyvern, and warn where it would be refused there."""
+    """Print the totp_url to enter in Skyvern.
+
+    Warns where Skyvern would refuse it.
+    """
     one = client(config)
     settings = one.loaded.settings
     shown = one.do(verbs.CODE_NAME, OfIdentifier(identifier=identifier)).name if hidden else quote(identifier, safe="@+")
@@ -89,9 +92,9 @@ def _why_its_address_is_refused(address: str) -> str | None:
 @config_option
 @json_option
 def check(*, config: Path | None, as_json: bool) -> None:
-    """Is the key good, is the clock right, which identifiers do its credentials name, and which of ours match none.
+    """Check key, clock and identifiers of Skyvern.
 
-    Exit 3 where something is wrong, 69 where Skyvern cannot be asked.
+    Says which identifiers Skyvern's credentials name, and which of ours match none. Exit 3 where something is wrong, 69 where Skyvern cannot be asked.
     """
     one = client(config)
     settings = one.loaded.settings
@@ -185,9 +188,9 @@ def push_credential(
     called: str | None,
     as_json: bool,
 ) -> None:
-    """Store a login with the secret NAME of `mailbridge totp` in Skyvern's own credential tool, and compare its codes with ours.
+    """Store a login with an authenticator in Skyvern.
 
-    A credential whose codes differ from ours is taken out again: exit 1.
+    NAME is a secret of `mailbridge totp`. It goes into Skyvern's own credential tool, and the codes there are compared with ours. A credential whose codes differ from ours is taken out again: exit 1.
     """
     one = client(config)
     account = _account(one.loaded.settings)
