@@ -49,7 +49,7 @@ def main(command: Sequence[str]) -> int:
     packages = report["dependencies"]
     unknown = [one["name"] for one in packages if "vulns" not in one]
     found = [(one, weakness) for one in packages for weakness in one.get("vulns", ())]
-    mendable = [weakness for _, weakness in found if weakness.get("fix_versions")]
+    fixable = [weakness for _, weakness in found if weakness.get("fix_versions")]
     for one, weakness in found:
         fix = ", ".join(weakness.get("fix_versions") or ()) or "nothing yet"
         print(f"audit: {one['name']} {one.get('version', '')}: {weakness['id']}, fixed by: {fix}")
@@ -58,8 +58,8 @@ def main(command: Sequence[str]) -> int:
     elif unknown:
         print(f"audit: nothing is known of {len(unknown)} of {len(packages)} packages: {', '.join(unknown)}")
     else:
-        print(f"audit: {len(packages)} packages, {len(found)} known weaknesses, {len(mendable)} of them fixed by a newer version")
-    return 1 if mendable else 0
+        print(f"audit: {len(packages)} packages, {len(found)} known weaknesses, {len(fixable)} of them fixed by a newer version")
+    return 1 if fixable else 0
 
 
 if __name__ == "__main__":

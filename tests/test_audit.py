@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import ROOT
 
 CLEAN = {"name": "alder", "version": "1.0", "vulns": []}
-MENDABLE = {"name": "birch", "version": "2.0", "vulns": [{"id": "PYSEC-2026-1", "fix_versions": ["2.1"]}]}
+FIXABLE = {"name": "birch", "version": "2.0", "vulns": [{"id": "PYSEC-2026-1", "fix_versions": ["2.1"]}]}
 HOPELESS = {"name": "cedar", "version": "3.0", "vulns": [{"id": "PYSEC-2026-2", "fix_versions": []}]}
 UNKNOWN = {"name": "dogwood", "skip_reason": "not found"}
 
@@ -44,10 +44,10 @@ def saying(*packages: dict[str, Any]) -> str:
     ("packages", "code", "said"),
     [
         ([CLEAN], 0, ["1 packages, 0 known weaknesses"]),
-        ([CLEAN, MENDABLE], 1, ["birch 2.0: PYSEC-2026-1, fixed by: 2.1"]),
+        ([CLEAN, FIXABLE], 1, ["birch 2.0: PYSEC-2026-1, fixed by: 2.1"]),
         ([CLEAN, HOPELESS], 0, ["cedar 3.0: PYSEC-2026-2, fixed by: nothing yet", "1 known weaknesses"]),
         ([CLEAN, UNKNOWN], 0, ["nothing is known of 1 of 2 packages: dogwood"]),
-        ([UNKNOWN, MENDABLE], 1, ["birch 2.0: PYSEC-2026-1", "nothing is known of 1 of 2"]),
+        ([UNKNOWN, FIXABLE], 1, ["birch 2.0: PYSEC-2026-1", "nothing is known of 1 of 2"]),
         ([UNKNOWN], 0, ["NOT DONE", "nothing is known of any of 1 packages"]),
     ],
 )

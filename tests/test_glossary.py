@@ -29,7 +29,7 @@ RETIRED = {
     r"(?i)\bcrews?\b": "sender pool",
     r"(?i)\bvitals\b": "mailbox status",
     r"\bPatience\b": "backoff",
-    r"(?i)\bmend(s|ed|ing)?\b": "fix, hint, repair",
+    r"(?i)\b_?mend(s|ed|ing|able)?\b": "fix, hint, repair",
     r"(?i)\bdialled\b": "tel_suffix",
     r"(?i)six of them": "six_digits",
     r"(?i)set (large|apart)": "emphasised",

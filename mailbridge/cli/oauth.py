@@ -23,7 +23,8 @@ def oauth() -> None:
 def login(*, account: str, device: bool, timeout: float, config: Path | None) -> None:
     """Get the permission to read the mailbox of ACCOUNT.
 
-    ACCOUNT is the name of an [[imap]] account, or its provider (google, microsoft) if only one account has it. The refresh token is kept encrypted beside the database; a running daemon takes it up by itself.
+    ACCOUNT is the name of an [[imap]] account, or its provider (google, microsoft) if only one account has it. The refresh
+    token is kept encrypted beside the database; a running daemon takes it up by itself.
     """
     from mailbridge.config.settings import ImapSettings
     from mailbridge.ingress.imap.consent import by_browser, by_device

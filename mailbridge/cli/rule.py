@@ -62,7 +62,8 @@ def test_rules(*, config: Path | None, as_json: bool) -> None:
 def try_rule(*, config: Path | None, as_json: bool, rule_name: str, mail: str) -> None:
     """Run RULE on MAIL and show what it finds.
 
-    RULE is the name of a rule, or "generic" for the extractor after the rules; MAIL an .eml file, or - for standard input. Shows the match in its text, and why each other candidate was passed over. Exit 4 where nothing is found.
+    RULE is the name of a rule, or "generic" for the extractor after the rules; MAIL an .eml file, or - for standard input.
+    Shows the match in its text, and why each other candidate was passed over. Exit 4 where nothing is found.
     """
     settings = load_or_exit(config).settings
     found = _rules(settings)
@@ -132,7 +133,9 @@ def _as_dict(rule: Rule) -> dict[str, object]:
 
 def _line(rule: Rule) -> str:
     senders = ", ".join(rule.senders) or "anyone"
-    return f"{rule.name:24} {'link' if rule.is_link else 'code'} from {senders} ({rule.origin}){': ' + rule.adds if rule.adds else ''}"
+    return f"{rule.name:24} {'link' if rule.is_link else 'code'} from {senders} ({rule.origin}){
+        ': ' + rule.adds if rule.adds else ''
+    }"
 
 
 def _tried_as_dict(tried: Trial | None, extraction: Extraction) -> dict[str, object]:

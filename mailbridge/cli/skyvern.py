@@ -94,7 +94,8 @@ def _why_its_address_is_refused(address: str) -> str | None:
 def check(*, config: Path | None, as_json: bool) -> None:
     """Check key, clock and identifiers of Skyvern.
 
-    Says which identifiers Skyvern's credentials name, and which of ours match none. Exit 3 where something is wrong, 69 where Skyvern cannot be asked.
+    Says which identifiers Skyvern's credentials name, and which of ours match none. Exit 3 where something is wrong, 69 where
+    Skyvern cannot be asked.
     """
     one = client(config)
     settings = one.loaded.settings
@@ -190,7 +191,8 @@ def push_credential(
 ) -> None:
     """Store a login with an authenticator in Skyvern.
 
-    NAME is a secret of `mailbridge totp`. It goes into Skyvern's own credential tool, and the codes there are compared with ours. A credential whose codes differ from ours is taken out again: exit 1.
+    NAME is a secret of `mailbridge totp`. It goes into Skyvern's own credential tool, and the codes there are compared with
+    ours. A credential whose codes differ from ours is taken out again: exit 1.
     """
     one = client(config)
     account = _account(one.loaded.settings)

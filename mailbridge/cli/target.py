@@ -112,8 +112,8 @@ def test_target(*, name: str, config: Path | None, as_json: bool) -> None:
 def remove_target(*, config: Path | None, name: str) -> None:
     """Remove a target that was added by command.
 
-    Nothing more is sent to it, and its key is erased. What is on its way is finished; codes that still wait for it become dead letters: `mailbridge delivery retry` sends them once a
-    target of that name is there again.
+    Nothing more is sent to it, and its key is erased. What is on its way is finished; codes that still wait for it become dead
+    letters: `mailbridge delivery retry` sends them once a target of that name is there again.
     """
     client(config).do(verbs.ENTRY_REMOVE, OneEntry(kind="target", name=name))
     click.echo(f"{name} is removed")

@@ -38,7 +38,8 @@ def totp() -> None:
 def add(*, config: Path | None, name: str, secret: str | None, qr: Path | None, identifier: str | None) -> None:
     """Store the secret of an authenticator.
 
-    SECRET is Base32 as the site shows it, an otpauth:// address, Google's otpauth-migration:// export, or a QR code. Without SECRET it is asked for unseen, or read from standard input: what stands on the command line stays in its history. The
+    SECRET is Base32 as the site shows it, an otpauth:// address, Google's otpauth-migration:// export, or a QR code. Without
+    SECRET it is asked for unseen, or read from standard input: what stands on the command line stays in its history. The
     accounts of an export are stored as NAME/ACCOUNT each.
     """
     text, count = _read(secret, qr)

@@ -68,7 +68,7 @@ def submit(mail: bytes, account: Account, context: ssl.SSLContext, tokens: Token
                 return _hand(client, mail, account.mailbox)
         if tokens is None:
             break
-    raise MailboxFault(Kind.REFUSED, f"{endpoint.host} refuses the login: {refused}; {_mend(account)}")
+    raise MailboxFault(Kind.REFUSED, f"{endpoint.host} refuses the login: {refused}; {_hint(account)}")
 
 
 class _Client(smtplib.SMTP):
@@ -201,7 +201,7 @@ def _need(answer: tuple[int, bytes], wanted: int, what: str, *, hidden: str = ""
     raise MailboxFault(kind, f"{what}: {code} {told}".rstrip())
 
 
-def _mend(account: Account) -> str:
+def _hint(account: Account) -> str:
     if account.oauth is None:
         return f'does the account\'s password ({account.hint}) hold for sending too? `by = "append"` needs no submission'
     if account.oauth.provider == "microsoft":
