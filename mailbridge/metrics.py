@@ -27,7 +27,19 @@ MESSAGE_OUTCOMES = (
     "deferred",
     "unavailable",
 )
-HELD_CHECKS = ("sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient", "reading")
+HELD_CHECKS = (
+    "sender",
+    "link-host",
+    "dkim",
+    "arc",
+    "forwarder",
+    "authres",
+    "token",
+    "recipient",
+    "reading",
+    "stranger",
+    "platform",
+)
 
 FLOODED_BY = ("recipient", "sender", "client")
 DELIVERY_OUTCOMES = ("accepted", "deferred", "doubtful", "refused", "expired")
@@ -35,7 +47,7 @@ STAGES = ("parse", "resolve", "extract", "gate", "commit", "push")
 STATUSES = frozenset({200, 400, 401, 402, 403, 404, 405, 408, 409, 422, 429, 500, 502, 503, 504})
 PULLS = ("code", "none", "unsigned", "limited", "unavailable")
 WAYS = ("pull", "api")
-ALARM_KINDS = ("target", "canary", "trust")
+ALARM_KINDS = ("target", "canary", "clock", "trust")
 OTHER = "other"
 
 FINE = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -82,6 +94,11 @@ class Metrics:
             "mailbridge_held", "Checks that failed on mails that were held for want of proof", ("check",), registry=self._registry
         )
         self._held = {check: held.labels(check) for check in (*HELD_CHECKS, OTHER)}
+        self._first_seen = Counter(
+            "mailbridge_first_seen",
+            "Mails that were pushed although their sender is not known for the identifier",
+            registry=self._registry,
+        )
         flooded = Counter("mailbridge_flooded", "Mails put off because too many came", ("by",), registry=self._registry)
         self._flooded = {by: flooded.labels(by) for by in FLOODED_BY}
         self._mailboxes = Gauge(
@@ -102,14 +119,19 @@ class Metrics:
             ("mailbox",),
             registry=self._registry,
         )
-        self._kept: set[str] = set()
+        self._kept, self._watched = set[str](), set[str]()
         self._alarms = Gauge("mailbridge_alarm", "1 while something needs a person", ("kind", "name"), registry=self._registry)
 
-    def mailboxes(self, answered_at: Mapping[str, datetime]) -> None:
-        """Set when each watched mailbox last answered; ``account/folder`` is a name from the configuration."""
+    def mailboxes(self, told: Mapping[str, tuple[datetime, bool]]) -> None:
+        """Set when each watched mailbox last answered, and whether its server's clock is an alarm; ``account/folder`` is a name
+        from the configuration."""
         self._mailboxes.clear()
-        for mailbox, at in answered_at.items():
-            self._mailboxes.labels(mailbox).set(at.timestamp())
+        for name in self._watched - told.keys():
+            self._alarms.remove("clock", name)
+        self._watched = set(told)
+        for mailbox, (answered_at, is_raised) in told.items():
+            self._mailboxes.labels(mailbox).set(answered_at.timestamp())
+            self.alarm("clock", mailbox, is_raised=is_raised)
 
     def canaries(self, told: Mapping[str, tuple[float | None, datetime | None, bool]]) -> None:
         """Set for each account's canary how long it took, when it arrived (None: none has), and whether it is an alarm."""
@@ -132,6 +154,10 @@ class Metrics:
     def held(self, check: str) -> None:
         """Count one check that failed on a mail that is held."""
         (self._held.get(check) or self._held[OTHER]).inc()
+
+    def first_seen(self) -> None:
+        """Count one mail of a sender that is not known and that was pushed."""
+        self._first_seen.inc()
 
     def flooded(self, by: str) -> None:
         """Count one mail or recipient that was put off; ``by`` is one of FLOODED_BY."""

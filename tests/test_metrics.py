@@ -40,6 +40,7 @@ NAMES = {
     "mailbridge_alarm": {"kind", "name"},
     "mailbridge_build_info": {"version", "python"},
     "mailbridge_held": {"check"},
+    "mailbridge_first_seen": set(),
     "mailbridge_flooded": {"by"},
 }
 AT = datetime(2026, 7, 14, 9, 0, tzinfo=UTC)
@@ -52,7 +53,7 @@ CLOSED = {
     "code": {*(str(status) for status in STATUSES), OTHER},
     "sink": {"skyvern"},
     "kind": {*ALARM_KINDS},
-    "name": {"skyvern", "gmail"},
+    "name": {"skyvern", "gmail", "gmail/INBOX"},
     "version": {__version__},
     "python": {platform.python_version()},
     "check": {*HELD_CHECKS, OTHER},
@@ -78,8 +79,8 @@ def _counted() -> Metrics:
         metrics.pull(outcome)
     metrics.waiting({"pull": 2, "ann@corp.example": 1})
     metrics.tls_expiry(AT)
-    metrics.mailboxes({"gone/INBOX": AT})
-    metrics.mailboxes({"gmail/INBOX": AT})
+    metrics.mailboxes({"gone/INBOX": (AT, False)})
+    metrics.mailboxes({"gmail/INBOX": (AT, False)})
     metrics.canaries({"gone": (1.0, AT, True), "new": (None, None, False)})
     metrics.canaries({"gmail": (1.5, AT, False)})
     metrics.alarm("target", "skyvern", is_raised=True)

@@ -31,6 +31,7 @@ from mailbridge.app.targets import guard
 from mailbridge.config.added import merged
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import ImapSettings, Settings
+from mailbridge.config.values import strangers_meaning
 from mailbridge.ingress import smtp
 from mailbridge.ingress.imap import service as imap
 from mailbridge.ingress.imap.vault import open_vault
@@ -44,6 +45,8 @@ from mailbridge.masks import Masks
 from mailbridge.operator.entries import additions
 from mailbridge.operator.verbs import Operator
 from mailbridge.practice.receiver import Practice
+from mailbridge.sinks import KnowsLogins, Sink
+from mailbridge.sinks.skyvern_pages import Login
 from mailbridge.store import StoreError, StoreUnavailable
 from mailbridge.store.sqlite import path_of
 from mailbridge.trust import dkim, gmail
@@ -125,12 +128,17 @@ class Bridge:
         if not engine.pool.is_alive:
             level, checks = Level.UNREADY, {**checks, "parser": "no worker process is running"}
         checks = {name: engine.masks.masked(reason) for name, reason in checks.items()}
-        return Health(level=level, checks=checks, mailboxes=tuple(self._shown(asdict(one)) for one in mailboxes))
+        strangers = strangers_meaning(
+            self.settings.trust.strangers, is_practice=engine.targets.served(self.settings).is_only_practice
+        )
+        shown = tuple(self._shown(asdict(one)) for one in mailboxes)
+        return Health(level=level, checks=checks, mailboxes=shown, strangers=strangers)
 
     def _shown(self, mailbox: dict[str, Any]) -> dict[str, Any]:
         """A mailbox's health, in which its server may have repeated what it was told."""
         masked = self.engine.masks.masked
-        return {name: masked(one) if isinstance(one, str) else one for name, one in mailbox.items()}
+        shown: dict[str, Any] = {name: masked(str(one)) if isinstance(one, str) else one for name, one in mailbox.items()}
+        return shown | {"notes": tuple(masked(one) for one in mailbox["notes"])}
 
     async def render_metrics(self) -> bytes:
         """The metrics with what is read at the moment of asking."""
@@ -142,7 +150,8 @@ class Bridge:
         metrics.waiting(Counter(wait.way for wait in engine.waiting.everybody()))
         metrics.alarm("trust", "held", is_raised=self.door.intake.is_alarmed(engine.clock.now()))
         now = engine.clock.now()
-        metrics.mailboxes({one.mailbox: now - timedelta(seconds=one.age) for one in self.mailboxes.health()})
+        health = self.mailboxes.health()
+        metrics.mailboxes({one.mailbox: (now - timedelta(seconds=one.age), one.drift is not None) for one in health})
         canaries = self.mailboxes.canaries()
         metrics.canaries(
             {
@@ -184,7 +193,8 @@ class Bridge:
                 self.live.revision = revision
 
     async def _take(self, wanted: Settings, *, is_read_again: bool) -> tuple[str, ...]:
-        """Prepare, then swap. ``is_read_again``: a person asked for it, so certificates and parked mailboxes are tried anew too.
+        """Prepare, then swap. ``is_read_again``: a person asked for it, so certificates, and mailboxes that are
+        parked or wait after a fault, are tried anew too.
 
         Returns the sections that wait for a restart.
         """
@@ -218,6 +228,8 @@ class Bridge:
             old, self.mailboxes = self.mailboxes, watchers
             await old.close(HANG_UP)
             watchers.start()
+        elif is_read_again:
+            self.mailboxes.try_again()
         self.mailboxes.retry_now()
         return waiting
 
@@ -355,6 +367,7 @@ async def _open_door(
         policy=lambda: live.now.gate,
         dns=dns or Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers),
         deadline=settings.trust.dns_timeout,
+        contacts=engine.contacts,
     )
     tests = OneTime(now=time.monotonic, dice=os.urandom)
     intake = Intake(
@@ -365,6 +378,7 @@ async def _open_door(
         policy=lambda: live.now.intake,
         events=events,
         metrics=engine.metrics,
+        contacts=engine.contacts,
     )
     admission = Admission(
         is_ours=lambda rcpt: live.now.accepts(rcpt) or tests.is_live(rcpt),
@@ -419,9 +433,25 @@ async def _follow_additions(here: Bridge) -> None:
 
 
 async def _learn(here: Bridge) -> None:
-    """Ask Skyvern now and then which identifiers its credentials name, and push under those spellings."""
+    """Ask Skyvern now and then which identifiers its credentials name, and for which sites, and push under those spellings.
+
+    The sites of a target that cannot be asked now stay as they were.
+    """
+    heard: dict[str, tuple[Login, ...]] = {}
     while True:
-        found = await here.engine.targets.made[0].target.sink.identifiers()
+        sinks = {one.target.name: one.target.sink for one in here.engine.targets.made}
+        heard = {name: found for name, found in heard.items() if name in sinks}
+        for name, sink in sinks.items():
+            logins = await sink.logins() if isinstance(sink, KnowsLogins) else ()
+            heard |= {name: logins} if logins is not None else {}
+        try:
+            every = [one for listed in heard.values() for one in listed]
+            await here.engine.contacts.learn(every, is_whole=heard.keys() == sinks.keys())
+        except StoreUnavailable as fault:
+            log.warning("sites not learned: the store is %s", fault.kind, extra={"event": log_events.STORE_UNAVAILABLE})
+        main = next(iter(sinks.items()))
+        known = heard.get(main[0]) if isinstance(main[1], KnowsLogins) else None
+        found = tuple(dict.fromkeys(one.identifier for one in known)) if known is not None else await _identifiers(main[1])
         if found is not None and found != here.live.now.parser_config.learned:
             try:
                 await here.learn(found)
@@ -433,3 +463,8 @@ async def _learn(here: Bridge) -> None:
                     extra={"event": log_events.IDENTIFIERS_NOT_LEARNED},
                 )
         await asyncio.sleep(LEARN_EVERY.total_seconds())
+
+
+async def _identifiers(sink: Sink) -> tuple[str, ...] | None:
+    """What a target asks for that knows no logins; what a Skyvern that did not answer expects is not known now."""
+    return None if isinstance(sink, KnowsLogins) else await sink.identifiers()

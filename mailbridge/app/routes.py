@@ -68,6 +68,7 @@ def api_routes(engine: Engine, live: Live, operator: Operator, more: Sequence[Ro
         now=now,
         metrics=engine.metrics,
         policy=lambda: live.now.pull,
+        polled=lambda identifier, ids: live.now.gate.acquaintance.mailing_for(engine.contacts.polled(identifier, ids)),
     )
     auth = TokenAuth(entries=store.entries, admin=live.now.settings.http.token)
     codes = CodesApi(
@@ -78,6 +79,7 @@ def api_routes(engine: Engine, live: Live, operator: Operator, more: Sequence[Ro
         now=now,
         grace=lambda: live.now.pull.grace,
         is_known=lambda identifier: live.now.is_known(identifier),
+        totp_left=lambda: live.now.pull.totp_left,
     )
     events = EventsApi(auth=auth, journal=store.journal, waiting=waiting)
     verbs = OperatorApi(auth=auth, operator=operator, answers=store.answers)

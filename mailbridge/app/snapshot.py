@@ -73,6 +73,6 @@ def snapshot(
             push_ambiguous=settings.rules.ambiguous == "push-best",
             alarm_held=settings.trust.alarm_held,
         ),
-        pull=PullPolicy(keys=pull_keys(settings, served.targets), grace=settings.pull.grace),
+        pull=PullPolicy(keys=pull_keys(settings, served.targets), grace=settings.pull.grace, totp_left=settings.pull.totp_left),
         confirming=ConfirmingPolicy(accounts=settings.trust.accounts, is_on=settings.trust.confirm and not served.is_practice),
     )

@@ -40,8 +40,9 @@ def status(*, config: Path | None, as_json: bool) -> None:
             f"{mark} {row['mailbox']:30} {row['mode']:10} answered {_ago(row['last_roundtrip']):>10}, last mail {_ago(row['last_mail']):>10},"
             f" {row['mails']} mails, {row['reconnects']} reconnects"
         )
-        if row["reason"]:
-            click.echo(f"     {row['reason']}")
+        for text in (row["reason"], *row.get("notes", ())):
+            if text:
+                click.echo(f"     {text}")
     for name, canary in () if as_json else canaries.items():
         mark = "ok  " if canary["is_well"] else "FAIL"
         took = "" if canary["latency"] is None else f", took {canary['latency']:.1f} s"

@@ -133,9 +133,8 @@ def _as_dict(rule: Rule) -> dict[str, object]:
 
 def _line(rule: Rule) -> str:
     senders = ", ".join(rule.senders) or "anyone"
-    return f"{rule.name:24} {'link' if rule.is_link else 'code'} from {senders} ({rule.origin}){
-        ': ' + rule.adds if rule.adds else ''
-    }"
+    adds = f": {rule.adds}" if rule.adds else ""
+    return f"{rule.name:24} {'link' if rule.is_link else 'code'} from {senders} ({rule.origin}){adds}"
 
 
 def _tried_as_dict(tried: Trial | None, extraction: Extraction) -> dict[str, object]:

@@ -32,9 +32,14 @@ from mailbridge.operator.mails import MailList
 from mailbridge.operator.shapes import AuthenticatorSecret
 from mailbridge.operator.targets import skyvern_account
 from mailbridge.sinks.skyvern_account import CLOCK_SLACK, Account, SkyvernAccount, SkyvernError, why_address_refused, why_refused
+from mailbridge.trust.known import site_of
 from mailbridge.web.pull import PATH
 
 CLOUD = "api.skyvern.com"
+SITELESS = (
+    "has no login page (tested_url), so its site is not known here, and the site's mails are a stranger's: enter it in Skyvern, or"
+    " `mailbridge sender allow DOMAIN`"
+)
 SEEN = 500
 """Mails of the last time that are looked through for identifiers."""
 
@@ -132,6 +137,7 @@ def _report(settings: Settings, found: Account, ours: list[str]) -> dict[str, li
     problems += [
         f"{one}: a credential of Skyvern names it, but no mail can be for it here: add it to [identity] known" for one in never
     ]
+    problems += [f"{one}: {SITELESS}" for one in _siteless(found)]
     return {
         "version": found.version,
         "clock_ahead_s": ahead,
@@ -140,6 +146,11 @@ def _report(settings: Settings, found: Account, ours: list[str]) -> dict[str, li
         "unmatched": unmatched,
         "problems": problems,
     }
+
+
+def _siteless(found: Account) -> list[str]:
+    """The credentials that expect codes and do not say of which site."""
+    return [f"credential {one.name or one.id}" for one in found.credentials if one.totp_identifier and not site_of(one.page)]
 
 
 def _nearest(identifier: str, expected: list[str]) -> str:

@@ -26,7 +26,9 @@ class Queue:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrived:
     """A delivery is to be added. Needs all that wait of its sender and run, and the one of them, in whatever state, that was
-    received last, not in the future: that only where `is_under_way_long`."""
+    received last, not in the future: that only where `is_under_way_long`. Where it `may_be_dated`: one of its sender or domain
+    and run that `is_dated_after` it. Of a stranger: the newest of a
+    known sender that lives. And all strangers' that wait."""
 
     draft: Draft
     received_at: datetime
@@ -79,7 +81,8 @@ class Passed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retried:
-    """An operator's second chance for what ended badly. Needs the newest one that `is_undone_by_a_retry`."""
+    """An operator's second chance for what ended badly. Needs the newest one that `is_undone_by_a_retry`, and the
+    newest of a known sender that lives."""
 
     id: int
 

@@ -17,7 +17,7 @@ from typing import Any, assert_never
 
 from mailbridge import log_events
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Delivery, Doubtful, Ending, Lapsed, Outcome, Refused, State
-from mailbridge.dispatch.sender_pool import SenderPool
+from mailbridge.dispatch.sender_pool import SenderPool, is_known
 from mailbridge.metrics import Metrics
 from mailbridge.sinks import Sink
 from mailbridge.store import Outbox, Settlement, StoreUnavailable
@@ -175,12 +175,13 @@ class Dispatcher:
         """Queue claims for the senders of their target; where there is no room for them, give them back to the store.
 
         A target that has more in the store than fits here gets everything by way of the store until it has caught up, so
-        that what came first goes first.
+        that what came first goes first; a known sender's does not wait for strangers' there either.
         """
         for claim in claims:
             line = self._line_of(claim)
             name = line.target.name
-            if name in self._behind or line.pool.waiting >= ROOM:
+            is_first = name not in self._behind or is_known(claim)
+            if not (is_first and line.pool.has_room(claim, ROOM)):
                 self._behind.add(name)
                 self._overflow.append(claim)
                 self._bell.set()

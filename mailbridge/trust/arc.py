@@ -17,6 +17,7 @@ from functools import partial
 
 from mailbridge.core.addresses import canonical
 from mailbridge.trust import Finding, Proven, Unproven, dkim, keys, spf, stamps, verify
+from mailbridge.trust.dates import stamped
 from mailbridge.trust.dkim import LARGE, aged, signed_date
 from mailbridge.trust.dns import DnsUnavailable, Resolver
 from mailbridge.trust.raw import MISSED, RECIPIENTS, RawMail, hosts_of, tags
@@ -92,6 +93,7 @@ async def check(
         sure=sure,
         is_to_signed=any({*one.covered} & {*RECIPIENTS} for one in dkim.aligned(mail, sender)),
         is_form_signed=_is_form_signed(mail, sender, hosts_of(newest.get("h", ""))),
+        dated_at=stamped(mail.values("received")),
         warning=next((text for key in found.values() if (text := key.warning(domain))), ""),
     )
 

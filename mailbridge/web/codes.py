@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, assert_never
 
@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from mailbridge import log_events
-from mailbridge.operator.fresh import Fresh, fresh
+from mailbridge.operator.fresh import LEAST, Fresh, fresh
 from mailbridge.operator.shown import clear_code, clear_totp, given_shape, live_code, stamp
 from mailbridge.store import StoreUnavailable
 from mailbridge.store.reading import ANYTHING, Code, Codes, Given, Kind, StoredTotp, Vault, Wanted, literal
@@ -73,7 +73,9 @@ class CodesApi:
         now: Callable[[], datetime],
         grace: Callable[[], timedelta],
         is_known: Callable[[str], bool],
+        totp_left: Callable[[], timedelta] = lambda: timedelta(seconds=LEAST),
     ) -> None:
+        self._totp_left = totp_left
         self._auth = auth
         self._codes = codes
         self._vault = vault
@@ -112,14 +114,18 @@ class CodesApi:
         if request.method != "GET":  # a HEAD would consume what nobody sees
             raise HTTPException(405, "only GET", headers={"Allow": "GET"})
         caller = await self._auth.caller(request)
-        wish = self._wait_request(request)
+        wish = self._expected(self._wait_request(request), caller)
         caller.must_read(wish.wanted.identifier)
         await self._must_be_known(wish.wanted.identifier)
         if self._open >= MOST_WAITS:
             raise HTTPException(503, "too many requests are held open", headers={"Retry-After": "5"})
         self._open += 1
         noted = self._waiting.begin(
-            wish.wanted.identifier, who=caller.name, until=self._now() + timedelta(seconds=wish.timeout + 1)
+            wish.wanted.identifier,
+            who=caller.name,
+            until=self._now() + timedelta(seconds=wish.timeout + 1),
+            sender=wish.wanted.sender,
+            is_for_link=wish.kind == "link",
         )
         try:
             found = await self._found(request, wish, caller)
@@ -128,10 +134,19 @@ class CodesApi:
             self._waiting.end(noted)
         return self._told(found, wish, caller)
 
+    def _expected(self, wish: WaitRequest, caller: Caller) -> WaitRequest:
+        """The wish with the senders that the caller said before that he expects, who are known to him by that."""
+        waits = self._waiting.all_for(wish.wanted.identifier)
+        senders = tuple(
+            one.sender for one in waits if one.sender and one.way == "api" and one.who == caller.name and not one.serial
+        )
+        return replace(wish, wanted=replace(wish.wanted, expected=senders)) if senders else wish
+
     async def expect(self, request: Request) -> Response:
-        """Somebody will want a code soon: until then mailboxes are asked often, as while a request is held open."""
+        """Somebody will want a code soon: until then mailboxes are asked often, as while a request waits, and a code ``from`` a
+        sender that he names is one of a known sender for him."""
         caller = await self._auth.caller(request)
-        query = Query(request, known=("identifier", "seconds"))
+        query = Query(request, known=("identifier", "seconds", "from"))
         identifier = query.needed("identifier")
         seconds = query.seconds("seconds", default=DEFAULT_EXPECTED, most=LONGEST_EXPECTED)
         caller.must_read(identifier)
@@ -139,7 +154,7 @@ class CodesApi:
         if self._waiting.count >= MOST_WAITS:
             raise HTTPException(503, "too many codes are expected", headers={"Retry-After": "5"})
         until = self._now() + timedelta(seconds=seconds)
-        noted = self._waiting.expect(identifier, until, who=caller.name, way="api")
+        noted = self._waiting.expect(identifier, until, who=caller.name, way="api", sender=query.text("from"))
         return JSONResponse({"identifier": identifier, "until": stamp(noted.until)}, headers=NO_STORE)
 
     async def waiting(self, request: Request) -> Response:
@@ -164,9 +179,10 @@ class CodesApi:
             case None:
                 return JSONResponse({"identifier": identifier, "code": None}, headers=NO_STORE)
             case Fresh():
-                return JSONResponse(to_builtins(clear_totp(identifier, found.code.reveal(), found.expires_at)), headers=NO_STORE)
+                answer = clear_totp(identifier, found.code.reveal(), found.expires_at, is_consumed=wish.is_consumed)
+                return JSONResponse(to_builtins(answer), headers=NO_STORE)
             case Code() if wish.is_consumed:
-                return JSONResponse(to_builtins(clear_code(found)), headers=NO_STORE)
+                return JSONResponse(to_builtins(clear_code(replace(found, is_consumed=True))), headers=NO_STORE)
             case Code():
                 noting = BackgroundTask(self._note, found, caller)
                 return JSONResponse(to_builtins(clear_code(found)), headers=NO_STORE, background=noting)
@@ -234,7 +250,8 @@ class CodesApi:
         until = loop.time() + wish.timeout
         after = -1
         while True:
-            made = await fresh(stored, after=after, patience=until - loop.time())
+            least = self._totp_left().total_seconds()
+            made = await fresh(stored, after=after, patience=until - loop.time(), least=least)
             if made is None:
                 return None
             if await self._codes.note(

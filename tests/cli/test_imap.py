@@ -127,6 +127,34 @@ async def test_status_readyz_and_metrics_tell_the_truth(tmp_path: Path) -> None:
             await until(lambda: server.idling == 1)
 
 
+def _throttled(session: Session, tag: str, _: str) -> bool:
+    session.send(f"{tag} NO Server Unavailable. 15\r\n".encode())
+    return True
+
+
+@looped
+async def test_a_reload_ends_the_wait_after_a_fault(tmp_path: Path) -> None:
+    """Nothing has changed in the configuration: whoever sends a HUP has mended something elsewhere, and does not wait for half a minute."""
+    with ScriptedImap() as server:
+        server.hooks["EXAMINE"] = _throttled
+        settings = Settings(
+            smtp=SmtpSettings(listen=("127.0.0.1:0",), tls=False),
+            http=HttpSettings(listen="127.0.0.1:0"),
+            practice=PracticeSettings(listen="127.0.0.1:0"),
+            identity=IdentitySettings(learn_from_skyvern=False),
+            store=StoreSettings(url=f"sqlite:///{tmp_path}/mailbridge.db"),
+            imap=(account(server.port),),
+        )
+        async with bridge(settings, state_dir=tmp_path) as running:
+            await until(lambda: running.mailboxes.health()[0].mode == "waiting")
+            assert not running.mailboxes.health()[0].is_well
+            server.hooks.clear()
+            watched = running.mailboxes
+            await running.reload(settings)
+            await until(lambda: server.idling == 1, patience=5)
+            assert running.mailboxes is watched
+
+
 def _is_full(session: Session, tag: str, _: str) -> bool:
     session.send(f"{tag} NO [OVERQUOTA] full\r\n".encode())
     return True

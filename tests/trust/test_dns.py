@@ -267,7 +267,7 @@ def test_which_servers_are_asked(tmp_path: Path) -> None:
 
 @looped
 async def test_a_server_that_is_not_there_is_no_answer() -> None:
-    """Nobody listens: that is told in time, as silence is."""
+    """NoEvents listens: that is told in time, as silence is."""
     resolver = Dns(timeout=timedelta(milliseconds=200), nameservers=["127.0.0.1:1"])
     with pytest.raises(DnsUnavailable):
         await resolver.txt("a.example")

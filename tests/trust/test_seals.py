@@ -178,7 +178,7 @@ SEALED = signer.arc(mail(), "google.com", results=DMARC, instance=1)
 
 
 def test_what_is_no_chain_says_why() -> None:
-    """Nobody as its author, a header twice, no key, a changed body."""
+    """NoEvents as its author, a header twice, no key, a changed body."""
     assert check(SEALED, sender="") == Unproven(by="arc", why="the mail has not exactly one From address")
     found = check(b"Subject: x\r\n" + SEALED)
     assert isinstance(found, Unproven)

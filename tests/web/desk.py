@@ -21,7 +21,7 @@ from mailbridge.app.operating import Around, operator_of
 from mailbridge.app.probing import LocalProbes
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import DomainSettings, RetentionSettings, Settings, StoreSettings
-from mailbridge.core.delivery import Claim, Draft
+from mailbridge.core.delivery import Claim, Draft, Standing
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.identity import Identification
 from mailbridge.core.mail import Envelope
@@ -153,7 +153,11 @@ class Desk:
         lifetime: float = 600.0,
         kind: Literal["code", "link"] = "code",
         targets: tuple[str, ...] = ("skyvern",),
-        **tags: str,
+        standing: Standing = Standing.KNOWN,
+        domain: str = "github.com",
+        task_id: str | None = None,
+        workflow_run_id: str | None = None,
+        workflow_id: str | None = None,
     ) -> int:
         """Store a mail with this code, received ``ago`` seconds ago, and ring the bell. Returns its number."""
         received = self.clock.now() - timedelta(seconds=ago)
@@ -167,7 +171,11 @@ class Desk:
                 content=Secret(code),
                 sender=sender,
                 lifetime=timedelta(seconds=lifetime),
-                **tags,
+                standing=standing,
+                domain=domain,
+                task_id=task_id,
+                workflow_run_id=workflow_run_id,
+                workflow_id=workflow_id,
             )
             for target in targets
         )

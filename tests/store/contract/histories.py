@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from mailbridge.config.settings import RetentionSettings
-from mailbridge.core.delivery import Claim, Delivery, Draft, Ending
+from mailbridge.core.delivery import Claim, Delivery, Draft, Ending, Standing
 from mailbridge.core.occurrence import Arrived, Asked, Lost, Occurrence, Passed, Released, Retried, Settled
 from mailbridge.core.secret import Secret
 from tests.core.queue_model import Kept
@@ -34,6 +34,8 @@ DRAFTS = st.builds(
     lifetime=st.sampled_from([1, 10, 60, 60]).map(lambda seconds: timedelta(seconds=seconds)),
     run=st.sampled_from([None, None, "wr_1"]),
     is_body=st.sampled_from([False, False, False, True]),
+    standing=st.sampled_from([Standing.KNOWN, Standing.KNOWN, Standing.FIRST_SEEN, Standing.FIRST_SEEN, Standing.ASIDE]),
+    domain=st.sampled_from(["larch.example", "fir.example", ""]),
 )
 
 
@@ -84,10 +86,16 @@ class Histories(RuleBasedStateMachine):
         assert all(claim.delivery.draft.content.reveal() == "482913" for claim in claims)
         self.claims += claims
 
-    @rule(drafts=st.lists(DRAFTS, min_size=1, max_size=2), age=st.sampled_from([0, 0, 0, 2_000, 2_001, 15_000]))
-    def put(self, drafts: list[Draft], age: int) -> None:
-        """A mail comes in that was received so many milliseconds ago."""
+    @rule(
+        drafts=st.lists(DRAFTS, min_size=1, max_size=2),
+        age=st.sampled_from([0, 0, 0, 2_000, 2_001, 15_000]),
+        written=st.sampled_from([None, None, -30, 0, 10, 60]),
+    )
+    def put(self, drafts: list[Draft], age: int, written: int | None) -> None:
+        """A mail comes in that was received so many milliseconds ago, and written so many seconds before that."""
         at = self.place.time.now() - timedelta(milliseconds=age)
+        if written is not None:
+            drafts = [replace(one, written_at=at - timedelta(seconds=written)) for one in drafts]
         receipt = self.run(self.store.put(arrival(*drafts, at=at)))
         expected = []
         for one in drafts:
