@@ -101,6 +101,9 @@ class Metrics:
         )
         flooded = Counter("mailbridge_flooded", "Mails put off because too many came", ("by",), registry=self._registry)
         self._flooded = {by: flooded.labels(by) for by in FLOODED_BY}
+        self._watch_mailboxes()
+
+    def _watch_mailboxes(self) -> None:
         self._mailboxes = Gauge(
             "mailbridge_mailbox_last_roundtrip_timestamp_seconds",
             "When a watched mailbox last answered; the start of the watch while it never has",

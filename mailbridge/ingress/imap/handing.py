@@ -1,4 +1,4 @@
-"""Handing one folder's mails to the door, each once: the envelope, the place in the mailbox with it, and what is owed afterwards."""
+"""Handing one folder's mails to the door, each once: the envelope, the place in the mailbox with it, and what has to be done afterwards."""
 
 from __future__ import annotations
 
@@ -82,20 +82,20 @@ class Handing:
         return Position(validity=int(validity), uid=int(uid))
 
     def remember(self, validity: int) -> None:
-        """Take up what an earlier connection or daemon owed, and forget what was owed to a mailbox that is no more."""
+        """Take up the actions that an earlier connection or daemon left, and forget those of a mailbox that is no more."""
         if not self._with_effect:
             return
         try:
-            owed = self._door.pending_actions(self._key)
+            pending = self._door.pending_actions(self._key)
             here = f"{self._key}/{validity}/"
-            self.done = [int(cursor.removeprefix(here)) for cursor in owed if cursor.startswith(here)]
-            if over := [cursor for cursor in owed if not cursor.startswith(here)]:
+            self.done = [int(cursor.removeprefix(here)) for cursor in pending if cursor.startswith(here)]
+            if over := [cursor for cursor in pending if not cursor.startswith(here)]:
                 self._door.actions_done(over)
         except StoreUnavailable as fault:
             raise NotAccepted(fault.kind) from None
 
     def actions_done(self, validity: int) -> None:
-        """What was owed is done. Where the store does not take that now, it will be done once more after the next start."""
+        """The pending actions are done. Where the store does not take that now, it will be done once more after the next start."""
         done, self.done = self.done, []
         with suppress(StoreUnavailable):
             self._door.actions_done([f"{self._key}/{validity}/{uid}" for uid in done])
@@ -114,7 +114,7 @@ class Handing:
         self.position = Position(validity=validity, uid=uid)
 
     def rewind(self, uid: int, validity: int) -> None:
-        """The server gives its UIDs out anew from there on; what was owed to the old ones is owed to nobody.
+        """The server gives its UIDs out anew from there on; the actions for the old ones are dropped.
 
         Raises:
             NotAccepted: the store does not take that now.

@@ -72,7 +72,7 @@ class Keeper:
             threading.stack_size(before)
 
     def retry_now(self) -> None:
-        """Somebody may have repaired something: where there is an alarm, send the next one now."""
+        """Somebody may have fixed something: where there is an alarm, send the next one now."""
         if self._alarm:
             self._is_hurried = True
             self._canary.wake()

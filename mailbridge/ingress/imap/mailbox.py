@@ -106,7 +106,7 @@ class Mailbox:
 
     @property
     def done(self) -> list[int]:
-        """UIDs that an after-effect is owed to."""
+        """UIDs whose after-effect is not done yet."""
         return self._handing.done
 
     def actions_done(self, validity: int) -> None:
@@ -146,7 +146,7 @@ class Mailbox:
             self._handing.position = known
             self._catch_up(wire)
         self._gatherer.show()
-        wire.heeds_expunge = bool(self.memory.missing.aside)
+        wire.reports_expunge = bool(self.memory.missing.aside)
         self.memory.save()
         self._seen_at = began
 
@@ -225,7 +225,7 @@ class Mailbox:
         for mails in self._gatherer.revisit(wire):
             for mail in mails:
                 taken += self._accept(wire, mail)
-        wire.heeds_expunge = bool(self.memory.missing.aside)
+        wire.reports_expunge = bool(self.memory.missing.aside)
         self.memory.save()
         return taken
 
@@ -355,7 +355,7 @@ class Mailbox:
             self._status.round_trip()
         if uids and uids[-1] > self._handing.uid:
             self._handing.move(uids[-1], wire.validity)
-        wire.heeds_expunge = bool(self.memory.missing.aside)
+        wire.reports_expunge = bool(self.memory.missing.aside)
         return taken
 
     def _accept(self, wire: Wire, mail: Fetched, *, is_ahead: bool = False, is_live: bool = True) -> int:

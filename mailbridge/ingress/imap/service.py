@@ -171,7 +171,7 @@ class Watchers:
             watcher.retry_now()
 
     def retry_now(self) -> None:
-        """Somebody may have mended something: canaries that are missing are sent anew."""
+        """Somebody may have fixed something: canaries that are missing are sent anew."""
         for keeper in self._keepers.values():
             keeper.retry_now()
 

@@ -120,7 +120,7 @@ class Watch:
                 self._poll(wire, seconds)
             else:
                 self._idle(wire, seconds)
-            self._heed(wire)
+            self._report_alert(wire)
             self._status.round_trip()
 
     def _meet(self, wire: Wire) -> None:
@@ -153,7 +153,7 @@ class Watch:
         while True:
             soonest = time.monotonic() + max(self._mailbox.revisit_in(), SOON)
             told = wire.wait(min(until, soonest) - time.monotonic(), self._bell.descriptor)
-            self._bell.hush()
+            self._bell.drain()
             if told == "quiet" and soonest < until:
                 self._look(wire)
                 continue
@@ -230,7 +230,7 @@ class Watch:
         """A mail was announced and is not there: it lags behind, another client was quicker, or the server leaves it out."""
         for lag in LAGS:
             if wire.wait(lag, self._bell.descriptor) == "woken":
-                self._bell.hush()
+                self._bell.drain()
             if self._is_stopping():
                 raise Stopped
             found = self._holding(lambda: self._mailbox.search_on(wire), wire) if lag != LAGS[0] else 0
@@ -240,7 +240,7 @@ class Watch:
     def _poll(self, wire: Wire, seconds: float) -> None:
         """Open the folder anew: there are servers that tell nothing new until then."""
         wire.wait(seconds, self._bell.descriptor)
-        self._bell.hush()
+        self._bell.drain()
         self._meet(wire)
         self._revisit(wire)
 
@@ -271,7 +271,7 @@ class Watch:
             if self._mailbox.revisit_in() <= 0:
                 self._revisit(wire)
             if wire.wait(seconds, self._bell.descriptor) == "woken":
-                self._bell.hush()
+                self._bell.drain()
 
     def _look(self, wire: Wire, *, is_staying: bool = True, is_hot: bool = False) -> int:
         """Fetch and take what is new, as often as more is announced meanwhile; how many mails that were."""
@@ -324,7 +324,7 @@ class Watch:
                     self._status.reason = ""
                 return found
             wire.wait(pause * (0.5 + self._dice() / 2), self._bell.descriptor)
-            self._bell.hush()
+            self._bell.drain()
             if self._is_stopping():
                 raise Stopped
             wire.noop()
@@ -344,9 +344,9 @@ class Watch:
         )
         self._status.reason = ""
         self._show_habits(wire)
-        self._heed(wire)
+        self._report_alert(wire)
 
-    def _heed(self, wire: Wire) -> None:
+    def _report_alert(self, wire: Wire) -> None:
         """Show what the server wants a person to read, and log it once."""
         text = wire.alert and f"the server says: {wire.alert}"
         if text and text != self._status.reason:

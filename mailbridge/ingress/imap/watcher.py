@@ -92,7 +92,7 @@ class Watcher:
         self._bell.ring()
 
     def retry_now(self) -> None:
-        """A person may have mended something: end the pause after a fault."""
+        """A person may have fixed something: end the pause after a fault."""
         self._is_hurried = True
         self._bell.ring()
 
