@@ -116,10 +116,10 @@ def adopt_unhandled() -> None:
 
     def in_thread(args: threading.ExceptHookArgs) -> None:
         if args.exc_type is not SystemExit:
-            log.error("a thread ended with a fault", exc_info=args.exc_value, extra={"event": log_events.FAULT_UNHANDLED})
+            log.error("a thread ended with an exception", exc_info=args.exc_value, extra={"event": log_events.FAULT_UNHANDLED})
 
     def of_object(args: sys.UnraisableHookArgs) -> None:
-        log.error("a fault that nobody could catch", exc_info=args.exc_value, extra={"event": log_events.FAULT_UNHANDLED})
+        log.error("an exception that could not be raised", exc_info=args.exc_value, extra={"event": log_events.FAULT_UNHANDLED})
 
     logging.captureWarnings(True)
     threading.excepthook = in_thread

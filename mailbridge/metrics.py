@@ -91,7 +91,7 @@ class Metrics:
         waiting = Gauge("mailbridge_waiting", "Who waits for a code now", ("way",), registry=self._registry)
         self._waiting = {way: waiting.labels(way) for way in WAYS}
         held = Counter(
-            "mailbridge_held", "Checks that failed on mails that were held for want of proof", ("check",), registry=self._registry
+            "mailbridge_held", "Checks that failed on mails that were held without proof", ("check",), registry=self._registry
         )
         self._held = {check: held.labels(check) for check in (*HELD_CHECKS, OTHER)}
         self._first_seen = Counter(

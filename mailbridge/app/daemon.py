@@ -114,7 +114,7 @@ class Bridge:
         if engine.targets.receiver is not None:
             checks["practice"] = NO_KEY
         if self.door.intake.is_alarmed(engine.clock.now()):
-            checks["trust"] = "many mails are held for want of proof"
+            checks["trust"] = "many mails are held without proof"
         mailboxes = self.mailboxes.health()
         checks |= {f"mailbox {one.mailbox}": one.reason for one in mailboxes if not one.is_well}
         checks |= {f"canary {name}": one.reason for name, one in self.mailboxes.canaries().items() if not one.is_well}
@@ -401,7 +401,7 @@ def _reloadable(old: Settings, new: Settings) -> tuple[Settings, tuple[str, ...]
     kept = {name: getattr(old, name) for name in AT_START if getattr(old, name) != getattr(new, name)}
     if kept:
         log.warning(
-            "only a restart takes up what changed in %s",
+            "a restart is needed for what changed in %s",
             ", ".join(f"[{name}]" for name in kept),
             extra={"event": log_events.RELOAD_PARTIAL},
         )
@@ -419,17 +419,21 @@ async def _follow_additions(here: Bridge) -> None:
             if revision == live.revision:
                 continue
             await here.take_additions()
-            log.info("what was added by command is in force", extra={"event": log_events.ADDITIONS_APPLIED})
+            log.info("entries that were added by command are in force", extra={"event": log_events.ADDITIONS_APPLIED})
         except StoreUnavailable as fault:
             log.warning(
-                "not looked for what was added by command: the store is %s",
+                "entries not read: the store is %s",
                 fault.kind,
                 extra={"event": log_events.STORE_UNAVAILABLE},
             )
         except ConfigError as fault:
             live.revision = revision  # it is not tried again before something changes
             for problem in fault.problems:
-                log.error("what was added by command is not in force: %s", problem, extra={"event": log_events.ADDITIONS_REFUSED})
+                log.error(
+                    "entries that were added by command are not in force: %s",
+                    problem,
+                    extra={"event": log_events.ADDITIONS_REFUSED},
+                )
 
 
 async def _learn(here: Bridge) -> None:

@@ -195,5 +195,5 @@ async def _sweep(store: Store, now: Callable[[], datetime]) -> None:
             if again_at is not None:
                 wait = min(max(again_at - now(), SWEEP_SOONEST), SWEEP_EVERY)
         except StoreUnavailable as fault:
-            log.warning("not swept: the store is %s", fault.kind, extra={"event": log_events.STORE_UNAVAILABLE})
+            log.warning("expired data not deleted: the store is %s", fault.kind, extra={"event": log_events.STORE_UNAVAILABLE})
         await asyncio.sleep(wait.total_seconds())

@@ -80,7 +80,7 @@ def reload_command(*, config: Path | None, as_json: bool) -> None:
     click.echo("the configuration is in force")
     if found.after_restart:
         changed = ", ".join(f"[{name}]" for name in found.after_restart)
-        click.echo(f"mailbridge: only a restart takes up what changed in {changed}", err=True)
+        click.echo(f"mailbridge: a restart is needed for what changed in {changed}", err=True)
 
 
 @click.group("config")

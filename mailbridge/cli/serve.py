@@ -122,7 +122,9 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
             chores = [group.create_task(_watchdog()), group.create_task(_reloads(running, hangup, config))]
             await stop.wait()
             systemd.notify("STOPPING=1")
-            log.info("stopping: no new mail; what is in hand is finished", extra={"event": log_events.DAEMON_STOPPING})
+            log.info(
+                "stopping: no new mail; mails and pushes in progress are finished", extra={"event": log_events.DAEMON_STOPPING}
+            )
             for chore in chores:
                 chore.cancel()
     log.info("stopped", extra={"event": log_events.DAEMON_STOPPED})

@@ -96,7 +96,7 @@ LEASE = timedelta(minutes=1)
 """How long beyond its deadline a claim may stand unsettled before its queue is freed of it: whoever had it has lost it."""
 
 TOO_LATE = "its time was over when it came in"
-OVER = "its time was over before it could be delivered"
+OVER = "expired before delivery"
 LAPSED = "its time was over before it could be sent"
 LOST = "its attempt never came to an end"
 OVERTAKEN = "a newer one of the same sender"

@@ -221,7 +221,7 @@ class Dispatcher:
             await self._give_back()
         except StoreUnavailable:
             log.warning(
-                "claims not given back; the next start does it",
+                "claims not released; the next start releases them",
                 extra={"event": log_events.CLAIMS_KEPT, "claims": len(self._overflow)},
             )
 
@@ -310,7 +310,7 @@ class Dispatcher:
             async with asyncio.timeout(left):
                 return await target.sink.push(claim)
         except TimeoutError:
-            return Doubtful(reason="its time ran out in the middle of an attempt")
+            return Doubtful(reason="the deadline passed during an attempt")
 
     async def _settle(self, target: Target, claim: Claim, ending: Ending, at: datetime) -> None:
         """Write how it ended, however long the store is away: until then the queue of this identifier stands still."""

@@ -65,7 +65,7 @@ class Guard(Session):
         except (Closed, OSError, asyncio.IncompleteReadError):
             pass
         except Exception as fault:  # noqa: BLE001  (the last resort: a session that breaks is ours to fix, and the client's to repeat)
-            log.error("session broke: %s", type(fault).__name__, extra={"event": log_events.SESSION_FAILED})
+            log.error("session failed: %s", type(fault).__name__, extra={"event": log_events.SESSION_FAILED})
             self._leave(r.OUR_FAULT_CLOSING)
         finally:
             self._close()

@@ -45,7 +45,7 @@ class Certificate:
         if self.not_after < datetime.now(UTC):
             # Senders that use TLS when they can do not check it, so a code in the dark is still better than none.
             log.error(
-                "certificate has expired; it is served all the same",
+                "certificate has expired; it is still used",
                 extra={"event": log_events.CERTIFICATE_EXPIRED, "not_after": self.not_after.isoformat()},
             )
 

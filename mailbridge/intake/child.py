@@ -56,7 +56,9 @@ class Child(asyncio.Protocol):
         while len(self._buffer) >= HEADER:
             size = int.from_bytes(self._buffer[:HEADER], "big")
             if size > MAX_ANSWER:
-                log.error("a parser worker answers at impossible length; it is ended", extra={"event": log_events.WORKER_FAILED})
+                log.error(
+                    "a parser worker sent an answer that is too long; it is ended", extra={"event": log_events.WORKER_FAILED}
+                )
                 self._buffer.clear()
                 self.kill()
                 return

@@ -111,7 +111,7 @@ class Intake:
         self._events = events
 
     def is_alarmed(self, now: datetime) -> bool:
-        """Whether many mails were held for want of proof lately."""
+        """Whether many mails were held without proof lately."""
         return self._burst.is_on(now)
 
     async def accept(self, envelope: Envelope, word: Word | None = None) -> Answer:
@@ -308,7 +308,7 @@ class Intake:
             )
         if verdict.failures:
             log.warning(
-                "mail held for want of proof",
+                "mail held without proof",
                 extra={
                     "event": log_events.MAIL_HELD,
                     "mail": receipt.mail_id,
@@ -318,7 +318,7 @@ class Intake:
             )
             if self._burst.add(at):
                 log.error(
-                    "alarm: many mails are held for want of proof; `mailbridge mail list` shows them",
+                    "alarm: many mails are held without proof; `mailbridge mail list` shows them",
                     extra={"event": log_events.ALARM_RAISED, "kind": "trust", "alarm": "held"},
                 )
         extraction = arrival.extraction

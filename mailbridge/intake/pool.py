@@ -208,7 +208,7 @@ class _Worker:
         if octets.startswith(LAST_WORDS):
             where = octets.removeprefix(LAST_WORDS).decode("ascii", "replace")[:500]
             log.error(
-                "a mail could not be read and is held: a fault of ours",
+                "a mail could not be read because of a bug and is held",
                 extra={"event": log_events.MAIL_UNREADABLE, "where": where},
             )
             _settle(self._jobs.popleft(), None)
@@ -236,9 +236,11 @@ class _Worker:
                 extra={"event": log_events.MAIL_UNREADABLE},
             )
         elif job.deaths >= MAX_DEATHS:
-            log.warning("a parser worker died of a mail twice; the mail is held", extra={"event": log_events.MAIL_UNREADABLE})
+            log.warning(
+                "a parser worker crashed twice on one mail; the mail is held", extra={"event": log_events.MAIL_UNREADABLE}
+            )
         else:
-            log.warning("a parser worker died; its mail is read again", extra={"event": log_events.WORKER_FAILED})
+            log.warning("a parser worker crashed; its mail is read again", extra={"event": log_events.WORKER_FAILED})
             return
         self._jobs.popleft()
         _settle(job, None)

@@ -194,7 +194,7 @@ class CodesApi:
             await self._codes.note(code.identifier, way="api", reader=caller.name, what=code.what, is_consumed=False)
         except StoreUnavailable as fault:
             log.warning(
-                "a code was read and that is not recorded: the store is %s",
+                "a code was read without a record: the store is %s",
                 fault.kind,
                 extra={"event": log_events.STORE_UNAVAILABLE},
             )

@@ -95,7 +95,7 @@ class OperatorApi:
                 what = "Idempotency-Key: it was used for another request; take a new one for each thing that is done"
                 return faulty(Fault(kind=Kind.KEY_REUSED, title=what))
             if known is not None and known.answer is None:
-                return faulty(Fault(kind=Kind.REFUSED, title="it was done, and what it answered was removed since"))
+                return faulty(Fault(kind=Kind.REFUSED, title="it was done; its answer has been removed since"))
             if known is not None and known.answer is not None:
                 return _replayed(known.answer)
             return await self._done(verb, ask, caller, name, request)

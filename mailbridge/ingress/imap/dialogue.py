@@ -282,7 +282,7 @@ def greeting_fault(fault: Exception) -> MailboxFault:
     """What a greeting other than OK asks for."""
     text = words_of(fault)
     known = goodbye(text)
-    return MailboxFault(known.kind, f"the server does not want to talk: {text}", pause=known.pause)
+    return MailboxFault(known.kind, f"the server refuses the connection: {text}", pause=known.pause)
 
 
 def _is_prose(text: bytes) -> bool:

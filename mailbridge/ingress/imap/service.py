@@ -82,7 +82,7 @@ class LoopDoor:
         except StoreUnavailable as fault:
             return Full() if fault.kind == "full" else Deferred(why=fault.kind, detail=fault.kind)
         except Exception:
-            log.exception("mail could not be taken", extra={"event": log_events.MAIL_FAILED})
+            log.exception("mail could not be stored", extra={"event": log_events.MAIL_FAILED})
             raise NotTaken from None
 
     def cursor(self, mailbox: str) -> str | None:

@@ -90,7 +90,7 @@ class _Client(smtplib.SMTP):
     def begin(self) -> None:
         """Connect, greet, and start TLS."""
         endpoint = self._endpoint
-        _need(self.connect(endpoint.host, endpoint.port), 220, f"{endpoint.host} does not want to talk")
+        _need(self.connect(endpoint.host, endpoint.port), 220, f"{endpoint.host} refuses the connection")
         _need(self.ehlo(), 250, f"{endpoint.host} refuses EHLO")
         if not endpoint.is_starttls:
             return
@@ -173,7 +173,7 @@ def _answered(client: _Client, mechanism: str, answers: list[bytes], *, first_at
     for one in said:
         told = told.replace(one, "…") if one else told
     if 400 <= code < 500:
-        raise MailboxFault(Kind.BUSY, f"{client.host} puts the login off: {told}")
+        raise MailboxFault(Kind.BUSY, f"{client.host} defers the login: {told}")
     return told
 
 

@@ -217,7 +217,7 @@ class Writer:
         if self.trouble != kind:
             words = f": {fault}" if isinstance(fault, StoreError) else ""
             log.error(
-                "store %s: %s%s; nothing is kept of what comes in",
+                "store %s: %s%s; incoming mail is deferred",
                 kind,
                 type(fault).__name__,
                 words,
