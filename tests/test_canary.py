@@ -113,7 +113,7 @@ def test_secrets_hide_themselves() -> None:
 
 
 def test_secrets_that_others_can_read_are_refused(tmp_path: Path) -> None:
-    """The target's key and the store's key in a file that others can read stop the start, with the mend."""
+    """The target's key and the store's key in a file that others can read stop the start, with the fix."""
     key = tmp_path / "key"
     key.write_text("sk-0123456789\n")
     key.chmod(0o644)

@@ -85,7 +85,7 @@ MAY_SLEEP = {
 """Where a sleep is no wait, ``file::function``, and why."""
 
 MAY_REACH_IN = {
-    "dispatch/test_serving.py::main_of": "to be mended: the dispatcher has no public way to its targets",
+    "dispatch/test_serving.py::main_of": "to be repaired: the dispatcher has no public way to its targets",
     "peers/skyvern_server.py::resolve": "Skyvern's own look-up, which has no public name",
     "peers/skyvern_server.py::poll": "Skyvern's own poll, which has no public name",
 }

@@ -45,7 +45,7 @@ class Settled:
     """A claim came to its end. ``jitter`` is in 0…1, ``grace`` how long an attempt without an answer blocks the queue."""
 
     id: int
-    token: int
+    fencing_token: int
     ending: Ending
     jitter: float
     grace: timedelta
@@ -56,7 +56,7 @@ class Unreadable:
     """A claim whose code cannot be read: nothing can be attempted with it."""
 
     id: int
-    token: int
+    fencing_token: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class Released:
     """A claim is given back whose attempt was not begun."""
 
     id: int
-    token: int
+    fencing_token: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
