@@ -79,7 +79,7 @@ def test_hup_takes_the_new_configuration_as_one(tmp_path: Path) -> None:
         daemon.signal(signal.SIGHUP)
         daemon.until("reloaded", 2)  # the certificate, and the configuration
         assert (_answer(daemon, "a@old.example"), _answer(daemon, "a@new.example")) == (550, 250)
-        assert daemon.until("only a restart takes up")["message"].endswith("in [smtp]")
+        assert daemon.until("a restart is needed")["message"].endswith("in [smtp]")
 
 
 MISTAKES = {
