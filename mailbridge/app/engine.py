@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from mailbridge import log_events
 from mailbridge.app.contacts import AppContacts
 from mailbridge.app.parts import Parts
 from mailbridge.app.preparation import Prepared, prepare
@@ -194,5 +195,5 @@ async def _sweep(store: Store, now: Callable[[], datetime]) -> None:
             if again_at is not None:
                 wait = min(max(again_at - now(), SWEEP_SOONEST), SWEEP_EVERY)
         except StoreUnavailable as fault:
-            log.warning("not swept: the store is %s", fault.kind)
+            log.warning("expired data not deleted: the store is %s", fault.kind, extra={"event": log_events.STORE_UNAVAILABLE})
         await asyncio.sleep(wait.total_seconds())

@@ -16,7 +16,7 @@ from mailbridge.cli.options import config_option, json_option, load_or_exit
 from mailbridge.cli.printing import dumped, visible
 from mailbridge.config.settings import Settings
 from mailbridge.core.addresses import parse_mailbox
-from mailbridge.core.recipients import TOKEN_LENGTH, token_address
+from mailbridge.core.recipients import RANDOM_LENGTH, unguessable_address
 from mailbridge.operator import verbs
 from mailbridge.operator.entries import AddEntry, OneEntry
 
@@ -111,4 +111,4 @@ def _unguessable(domain: str | None, settings: Settings | None) -> str:
     if chosen is None or parse_mailbox(f"x@{chosen}") is None:
         click.echo("mailbridge: name the domain whose mail comes here with --domain, such as bridge.example.com", err=True)
         raise SystemExit(Exit.USAGE)
-    return token_address(chosen, os.urandom(TOKEN_LENGTH))
+    return unguessable_address(chosen, os.urandom(RANDOM_LENGTH))

@@ -80,7 +80,7 @@ def reload_command(*, config: Path | None, as_json: bool) -> None:
     click.echo("the configuration is in force")
     if found.after_restart:
         changed = ", ".join(f"[{name}]" for name in found.after_restart)
-        click.echo(f"mailbridge: only a restart takes up what changed in {changed}", err=True)
+        click.echo(f"mailbridge: a restart is needed for what changed in {changed}", err=True)
 
 
 @click.group("config")
@@ -133,7 +133,10 @@ def show(*, config: Path | None, as_json: bool) -> None:
 @config_group.command("export")
 @config_option
 def export(*, config: Path | None) -> None:
-    """What was added by command, as TOML for a file; secrets are named and left out."""
+    """Print what was added by command as TOML for a file.
+
+    Secrets are named and left out.
+    """
     from mailbridge.cli.client import client
     from mailbridge.cli.entries import added
     from mailbridge.config.added import as_toml

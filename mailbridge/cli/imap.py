@@ -60,7 +60,10 @@ def status(*, config: Path | None, as_json: bool) -> None:
 @config_option
 @json_option
 def test(*, name: str, idle: float, canary: bool, config: Path | None, as_json: bool) -> None:
-    """Log in to the account NAME, list its folders, open the watched ones and idle; say what is wrong. Exit 69 on a failure."""
+    """Try the account NAME and say what is wrong.
+
+    Logs in, lists the folders, opens the watched ones and waits in IDLE. Exit 69 on a failure.
+    """
     from mailbridge.ingress.imap.probe import probe
     from mailbridge.ingress.imap.trial import trial
     from mailbridge.ingress.imap.vault import open_vault

@@ -44,7 +44,7 @@ def mail() -> None:
 @json_option
 @click.option("--for", "identifier", default="", metavar="IDENTIFIER", help="Only mails for this identifier.")
 @click.option("--from", "sender", default="", metavar="SENDER", help="Only of this address or domain.")
-@click.option("--held", is_flag=True, help="Only mails that are held for want of proof.")
+@click.option("--held", is_flag=True, help="Only mails that are held without proof.")
 @click.option(
     "--state", "states", multiple=True, type=click.Choice(get_args(StateName)), help="Only mails with a delivery in this state."
 )

@@ -35,7 +35,9 @@ def sender_group() -> None:
 @for_option
 @click.argument("sender", metavar="DOMAIN|ADDRESS")
 def allow(*, config: Path | None, as_json: bool, identifiers: tuple[str, ...], sender: str) -> None:
-    """Make a domain known (all of its registrable domain), or one address of a platform whose notices are held else.
+    """Make the domain or the address of a sender known.
+
+    A domain is its whole registrable domain. An address is needed for a platform whose notices are held otherwise.
 
     It is known where its From is proven. It is in force at once.
     """
@@ -48,7 +50,10 @@ def allow(*, config: Path | None, as_json: bool, identifiers: tuple[str, ...], s
 @for_option
 @click.argument("sender", metavar="DOMAIN|ADDRESS")
 def forbid(*, config: Path | None, as_json: bool, identifiers: tuple[str, ...], sender: str) -> None:
-    """Push nothing of a domain or an address any more, whatever else makes it known."""
+    """Push nothing from a domain or an address any more.
+
+    That holds whatever else makes it known.
+    """
     _say(_put(client(config), sender, identifiers, is_allowed=False), as_json=as_json, is_allowed=False)
 
 
@@ -56,7 +61,10 @@ def forbid(*, config: Path | None, as_json: bool, identifiers: tuple[str, ...], 
 @config_option
 @json_option
 def list_senders(*, config: Path | None, as_json: bool) -> None:
-    """Every sender that is allowed or forbidden, for whom, and where that is from."""
+    """Every sender that is allowed or forbidden.
+
+    Each line says for whom, and where that is from.
+    """
     one = client(config)
     for entry in entries(one, "sender"):
         table, origin = _table(entry), origin_of(one, entry)

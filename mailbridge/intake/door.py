@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, Protocol, assert_never
 
+from mailbridge import log_events
 from mailbridge.core.bound import Bound
 from mailbridge.core.delivery import Draft, Standing
 from mailbridge.core.extraction import Extraction, Verdict
@@ -110,7 +111,7 @@ class Intake:
         self._events = events
 
     def is_alarmed(self, now: datetime) -> bool:
-        """Whether many mails were held for want of proof lately."""
+        """Whether many mails were held without proof lately."""
         return self._burst.is_on(now)
 
     async def accept(self, envelope: Envelope, word: Word | None = None) -> Answer:
@@ -122,11 +123,13 @@ class Intake:
             return Stored(receipt=await self._store_mail(envelope, word))
         except _ProofUnavailable as fault:
             self._metrics.message(envelope.ingress, "deferred")
-            log.warning("mail put off: %s", fault)
+            log.warning("mail deferred: %s", fault, extra={"event": log_events.MAIL_DEFERRED, "cause": "proof"})
             return Deferred(why="proof", detail=str(fault))
         except StoreUnavailable as fault:
             self._metrics.message(envelope.ingress, "unavailable")
-            log.warning("mail put off: the store is %s", fault.kind)
+            log.warning(
+                "mail deferred: the store is %s", fault.kind, extra={"event": log_events.MAIL_DEFERRED, "cause": fault.kind}
+            )
             return Full() if fault.kind == "full" else Deferred(why=fault.kind, detail=f"the store is {fault.kind}")
 
     async def _store_mail(self, envelope: Envelope, word: Word | None) -> Receipt:
@@ -298,18 +301,26 @@ class Intake:
             self._metrics.first_seen()
         for why in dict.fromkeys(receipt.held):
             self._metrics.held("stranger")
-            log.warning("mail held: %s", why, extra={"mail": receipt.mail_id, "failed": "stranger", "keys": KEYS["stranger"]})
+            log.warning(
+                "mail held: %s",
+                why,
+                extra={"event": log_events.MAIL_HELD, "mail": receipt.mail_id, "failed": "stranger", "keys": KEYS["stranger"]},
+            )
         if verdict.failures:
             log.warning(
-                "mail held for want of proof",
+                "mail held without proof",
                 extra={
+                    "event": log_events.MAIL_HELD,
                     "mail": receipt.mail_id,
                     "failed": ",".join(dict.fromkeys(failure.check for failure in verdict.failures)),
                     "keys": KEYS[verdict.failures[0].check],
                 },
             )
             if self._burst.add(at):
-                log.error("alarm: many mails are held for want of proof; `mailbridge mail list` shows them")
+                log.error(
+                    "alarm: many mails are held without proof; `mailbridge mail list` shows them",
+                    extra={"event": log_events.ALARM_RAISED, "kind": "trust", "alarm": "held"},
+                )
         extraction = arrival.extraction
         if extraction.verdict is Verdict.CONFIRMATION and extraction.value is not None:
             self._events.on_confirmation(
@@ -320,9 +331,10 @@ class Intake:
         outcome = _outcome(arrival, receipt)
         self._metrics.message(arrival.envelope.ingress, outcome)
         log.info(
-            "mail %s",
-            outcome,
+            log_events.MAIL_STORED,
             extra={
+                "event": log_events.MAIL_STORED,
+                "outcome": outcome,
                 "mail": receipt.mail_id,
                 "ingress": arrival.envelope.ingress,
                 "identifier": ",".join(arrival.identification.identifiers),

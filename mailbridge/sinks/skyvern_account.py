@@ -1,4 +1,4 @@
-"""Skyvern as an operator asks it: is the key good, what do its credentials expect, does it make the same codes as we do.
+"""Skyvern as an operator asks it: is the key good, what do its credentials name, does it make the same codes as we do.
 
 Facts about the contract: observed on a running Skyvern 1.0.56.
 """

@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from mailbridge import log_events
 from mailbridge.core.secret import Secret
 from mailbridge.metrics import Metrics
 from mailbridge.operator.fresh import LEAST, fresh
@@ -156,7 +157,15 @@ class Pull:
             self._metrics.pull("unavailable")
             raise
         self._metrics.pull("code" if code else "none")
-        log.info("polled", extra={"identifier": identifier, "run": ids.run, "outcome": "code" if code else "no code yet"})
+        log.info(
+            log_events.CODE_POLLED,
+            extra={
+                "event": log_events.CODE_POLLED,
+                "identifier": identifier,
+                "run": ids.run,
+                "outcome": "code" if code else "none",
+            },
+        )
         return JSONResponse({"task_id": ids.task_id, "verification_code": code.reveal() if code else ""}, headers=NO_STORE)
 
     async def _signed_body(self, request: Request, identifier: str) -> bytes:

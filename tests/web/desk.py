@@ -37,7 +37,7 @@ from mailbridge.store import Arrival
 from mailbridge.store.entries import Role
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
 from mailbridge.waiting import Waiting
-from mailbridge.web.auth import Gate
+from mailbridge.web.auth import TokenAuth
 from mailbridge.web.codes import CodesApi
 from mailbridge.web.events import EventsApi
 from mailbridge.web.health import Health, Level, health_app
@@ -265,9 +265,9 @@ async def open_desk(
         polls=polls or limit,
         strangers=limit,
     )
-    gate = Gate(entries=store.entries, admin=Secret(ADMIN), strangers=limit)
+    auth = TokenAuth(entries=store.entries, admin=Secret(ADMIN), strangers=limit)
     codes = CodesApi(
-        gate=gate,
+        auth=auth,
         codes=store.codes,
         vault=store.vault,
         waiting=waiting,
@@ -275,9 +275,9 @@ async def open_desk(
         grace=lambda: GRACE,
         is_known=is_known,
     )
-    events = EventsApi(gate=gate, journal=store.journal, waiting=waiting)
+    events = EventsApi(auth=auth, journal=store.journal, waiting=waiting)
     verbs = OperatorApi(
-        gate=gate,
+        auth=auth,
         operator=operator_of(
             store=store,
             door=Shut(store),
