@@ -181,7 +181,7 @@ def replay_mail(*, config: Path | None, as_json: bool, number: int) -> None:
 @mail.command("release")
 @config_option
 @json_option
-@click.option("--allow", is_flag=True, help="And make its sender's domain known for its identifier from now on.")
+@click.option("--allow", is_flag=True, help="And make its sender known for its identifier from now on.")
 @click.argument("number", type=int)
 def release_mail(*, config: Path | None, as_json: bool, allow: bool, number: int) -> None:
     """Push what a held mail holds, on your own word.
@@ -194,7 +194,7 @@ def release_mail(*, config: Path | None, as_json: bool, allow: bool, number: int
     handed = one.do(verbs.MAIL_RELEASE, _one(number))
     if allow:
         mail_row = one.do(verbs.MAIL_SHOW, _one(number))
-        allow_sender(one, mail_row.from_.rpartition("@")[2], mail_row.identifiers)
+        allow_sender(one, mail_row.from_, mail_row.identifiers)
     _tell(f"mail {number}", handed, as_json=as_json)
     if all(one.state == "expired" for one in handed.deliveries):
         click.echo(f"mailbridge: nothing is pushed: the time of mail {number} is over", err=True)

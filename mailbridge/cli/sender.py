@@ -16,7 +16,8 @@ from mailbridge.config.settings import SenderSettings
 from mailbridge.operator import verbs
 from mailbridge.operator.entries import AddEntry, OneEntry
 from mailbridge.operator.shapes import EntryShape
-from mailbridge.trust.suffixes import registrable
+from mailbridge.store.reading import literal
+from mailbridge.trust.known import domain_of
 
 for_option = click.option(
     "--for", "identifiers", multiple=True, metavar="IDENTIFIER", help="For this identifier alone; several allowed (default: all)."
@@ -87,15 +88,16 @@ def remove_sender(*, config: Path | None, identifiers: tuple[str, ...], sender: 
     click.echo(f"{label} is removed")
 
 
-def allow_sender(one: Client, domain: str, identifiers: Sequence[str]) -> None:
-    """Make the registrable domain of a mail's sender known for its identifiers, unless that was said before."""
-    known = registrable(domain)
-    if known is None or not identifiers:
+def allow_sender(one: Client, sender: str, identifiers: Sequence[str]) -> None:
+    """Make a mail's sender known for its identifiers, unless that was said before: his registrable domain, or what of it is his own."""
+    known = domain_of(sender)
+    if not known or not identifiers:
         click.echo("mailbridge: the mail has no sender, or no identifier, that could be allowed", err=True)
         raise SystemExit(Exit.NOT_FOUND)
-    wanted = SenderSettings(sender=known, identifiers=tuple(identifiers))
+    lines = tuple(map(literal, identifiers))  # one that holds a * is no pattern here
+    wanted = SenderSettings(sender=known, identifiers=lines)
     if not any(table.label == wanted.label and table.allow for table in map(_table, entries(one, "sender"))):
-        _put(one, known, tuple(identifiers), is_allowed=True)
+        _put(one, known, lines, is_allowed=True)
     click.echo(f"{wanted.label} is allowed", err=True)
 
 

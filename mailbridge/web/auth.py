@@ -45,6 +45,11 @@ class Caller:
         return RANKS[self.role] >= RANKS[role]
 
     @property
+    def key(self) -> str:
+        """What no other caller has: a name may be given to several tokens."""
+        return f"token {self.token.id}" if self.token is not None else f"{'socket' if self.is_local else 'setting'} {self.name}"
+
+    @property
     def identifiers(self) -> tuple[str, ...]:
         """Patterns; ``*`` for all."""
         return ("*",) if self.token is None else self.token.identifiers
