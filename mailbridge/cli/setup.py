@@ -72,7 +72,7 @@ def setup(
         _show(one.do(verbs.SETUP_SHOW, Nothing()), as_json=as_json)
         return
     limit = timeout if timeout is not None else 0.0 if is_quiet else float("inf")
-    talk = _Talk(one=one, is_quiet=is_quiet, limit=limit, keys=list(_keys(one, given.get("key_file"))))
+    talk = _Talk(one=one, is_quiet=is_quiet, limit=limit, keys=list(_keys(one)))
     try:
         if not one.is_daemon:
             talk.wait_for_daemon()
@@ -105,15 +105,16 @@ def _answers(given: dict[str, object]) -> Iterator[SetupAnswer]:
         yield SetupAnswer(name="sites", value=" ".join(map(str, sites)))
     if given.get("practice"):
         yield SetupAnswer(name="key", value="")
+    key_file = given.get("key_file")
+    if isinstance(key_file, Path):
+        yield SetupAnswer(name="key", value=_key_in(key_file).reveal())
     path = given.get("password_file")
     if isinstance(path, Path):
         yield SetupAnswer(name="password", value=_secret(path).reveal())
 
 
-def _keys(one: Client, named: object) -> Iterator[tuple[str, Secret]]:
-    """Keys that need no typing, each with where it is from: the file that is named, the environment, Skyvern's own files."""
-    if isinstance(named, Path):
-        yield str(named), _key_in(named)
+def _keys(one: Client) -> Iterator[tuple[str, Secret]]:
+    """Keys that need no typing, each with where it is from: the configuration, the environment, Skyvern's own files."""
     known = one.loaded.settings.skyvern
     if known.api_key is not None:
         yield str(one.loaded.origins.get("skyvern.api_key", "the configuration")), known.api_key

@@ -51,7 +51,8 @@ class GmailVerbs:
         if isinstance(rcpt, Fault):
             return rcpt
         accepted = next((one.accept_from or () for one in settings.address if one.rcpt == rcpt), ())
-        named = ask.senders.split() or [one for one in accepted if "*" not in one]
+        named = ask.senders.split() or [one.removeprefix("*@").removeprefix("*.") for one in accepted]
+        named = [one for one in named if one and "*" not in one]
         return FilterFile(forward_to=rcpt, xml=feed(rcpt, senders=named))
 
 

@@ -46,6 +46,12 @@ def test_a_way_is_walked_to_the_first_code(way: str, most: int) -> None:
     assert driven(way) <= most
 
 
+@needs_namespace
+def test_interrupted_it_goes_on_and_a_second_run_changes_nothing() -> None:
+    """Wrong answers are asked again, Ctrl-C and a daemon that is gone lose nothing, and what is done is not done twice."""
+    driven("interrupted")
+
+
 @pytest.mark.e2e
 @needs_namespace
 def test_a_mailbox_of_a_real_server_is_walked_to_the_first_code() -> None:

@@ -6,6 +6,8 @@ import asyncio
 import os
 import re
 import smtplib
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -194,8 +196,67 @@ def mailbox(here: Scene, terminal: Terminal) -> None:
             assert skyvern.resolve("ann@corp.example").value == CODE
 
 
+def interrupted(here: Scene, terminal: Terminal) -> None:
+    """Wrong answers, Ctrl-C, a closed terminal, a daemon that is gone: it goes on where it was, and a run after the last does nothing."""
+    with running_practice("127.0.0.1:8000") as skyvern:
+        with here.daemon():
+            terminal.run(["setup"])
+            terminal.answer("key", r"API key \(http://localhost:8000", "not-the-key", shown="WRONG")
+            terminal.until("✗ .*refuses the API key")
+            terminal.answer("key", r"API key \(http://localhost:8000", skyvern.api_key, shown="KEY")
+            terminal.answer("way", "How will the mails come", "9")
+            terminal.until("✗ write a number from 1 to 4")
+            terminal.answer("way", "How will the mails come", "3")
+            terminal.answer("for", "Whose codes", "ann@")
+            terminal.until("✗ 'ann@' is no mail address")
+            terminal.until("Whose codes")
+            assert terminal.interrupt() == 130
+            assert "goes on here" in terminal.text
+            assert "not-the-key" not in terminal.text
+            assert skyvern.api_key not in terminal.text
+        terminal.run(["setup"])
+        terminal.until("no daemon is running; start it in another terminal: `mailbridge serve`")
+        with here.daemon():
+            terminal.until("✓ Skyvern +http://localhost:8000, the key is good")
+            terminal.answer("for", "Whose codes", ANN)
+            terminal.answer("sites", "From which sites", "")
+            terminal.answer("domain", "The domain whose mail", "corp.localhost")
+            terminal.until("✗ corp.localhost is a name that only this machine or network knows")
+            terminal.answer("domain", "The domain whose mail", DOMAIN)
+            name = terminal.until(r"yet; (\S+) has the lines for it")
+            assert Path(name).stat().st_mode & 0o777 == 0o600
+            terminal.kill()
+        with here.daemon():
+            terminal.run(["setup"])
+            terminal.until("✓ listener +LMTP on 127.0.0.1:2424")
+            rcpt = terminal.until(r"✓ address +(\S+)")
+            terminal.until(rf"transport_maps = inline:{{ {{ {re.escape(DOMAIN)} = lmtp:inet:127.0.0.1:2424")
+            with smtplib.LMTP("127.0.0.1", 2424, local_hostname="mx.corp.example") as client:
+                client.sendmail("noreply@github.com", [rcpt], _code(rcpt))
+            terminal.until("✓ first mail .*delivered")
+            assert terminal.ended() == 0
+            before = _listed(here)
+            terminal.run(["setup"])
+            terminal.until("✓ Skyvern's run")
+            assert terminal.ended() == 0
+            assert _listed(here) == before
+
+
+def _listed(here: Scene) -> str:
+    """Everything that was added, and all that setup did."""
+    words = [["config", "export"], ["setup", "--show", "--json"]]
+    texts = [
+        subprocess.run(
+            [sys.executable, "-m", "mailbridge", *one], cwd=here.folder, env=here.env, capture_output=True, text=True, check=True
+        )
+        for one in words
+    ]
+    return "".join(one.stdout for one in texts)
+
+
 WAYS: dict[str, tuple[Callable[[Scene, Terminal], None], str, int]] = {
     "try": (only_try, "", 3),
+    "interrupted": (interrupted, "", 99),
     "gmail": (gmail, "Gmail forwards to this machine", 12),
     "compose": (compose, "Docker Compose, beside Skyvern", 8),
     "mailbox": (mailbox, "A mailbox", 6),

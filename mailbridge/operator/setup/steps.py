@@ -95,11 +95,12 @@ class Way:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What is seen of the bridge and of the world now. ``has_key``: a Skyvern key is in force; ``skyvern`` what it said;
+    """What is seen of the bridge and of the world now. ``has_key``: a key is in force for the Skyvern at ``url``; ``skyvern`` is what it said;
     ``found`` where a Skyvern answers for which there is no key. ``domains`` are those whose mail is taken. ``mail`` is the first
     mail for the identifier since the setup began."""
 
     has_key: bool = False
+    url: str = CLOUD
     skyvern: Seen | None = None
     found: str = ""
     domains: tuple[str, ...] = ()
@@ -381,7 +382,7 @@ def _run(progress: Progress, facts: Facts) -> Step:
         return step
     quoted = name.replace("\\", "\\\\").replace('"', '\\"').replace("'", "'\\''")
     body = f'{{"prompt": "Sign in …", "url": "https://…", "totp_identifier": "{quoted}"}}'
-    url = base_url(progress, facts)
+    url = facts.url.rstrip("/")
     lines = (f"curl {url}/v1/run/tasks -H \"x-api-key: $SKYVERN_API_KEY\" -H 'Content-Type: application/json' -d '{body}'",)
     return replace(step, lines=lines)
 

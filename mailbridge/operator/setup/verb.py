@@ -254,15 +254,18 @@ class SetupVerbs:
         return await self._add_key(progress, parse_key(text), by)
 
     async def _add_key(self, progress: Progress, text: str, by: str) -> Progress | Fault:
-        if has_main(self._configuration.base):
-            raise Mistake("the configuration's file (or environment) has a key already; change it there")
+        now, base = self._configuration.now.skyvern, self._configuration.base
         url = base_url(progress, await self._looking.facts(progress))
+        if now.api_key == Secret(text) and (has_main(base) or now.base_url == url):
+            return progress
+        if has_main(base):
+            raise Mistake("the configuration's file (or environment) has another key; change it there")
         found = await asyncio.to_thread(looked, SkyvernAccount(base_url=url, api_key=Secret(text)), url)
         if not found.is_good:
-            raise Mistake(found.text)
+            raise Mistake(found.text.replace(text, "***"))
         if has_main(self._configuration.now):
             await self._entries.remove(OneEntry(kind=MAIN, name=MAIN))
-        values = {"base_url": url} if url != self._configuration.base.skyvern.base_url else {}
+        values = {"base_url": url} if url != base.skyvern.base_url else {}
         added = await self._entries.add(AddEntry(kind=MAIN, name=MAIN, settings=values, secrets={"api_key": text}), by)
         if isinstance(added, Fault):
             return added
@@ -277,7 +280,7 @@ class SetupVerbs:
             raise Mistake("there has to be a password")
         settings = self._configuration.now
         if account_named(settings, address) is not None:
-            raise Mistake(f"{address} is watched already; `mailbridge imap status` shows how it is")
+            return progress
         values = account(address, progress.answers.get("host", ""), taken=[one.label for one in settings.imap])
         values |= {"identifier": identifier_of(progress), **_accept_from(progress)}
         why = await self._why_no_mailbox(values, password)
@@ -306,9 +309,10 @@ class SetupVerbs:
 
 
 def _accept_from(progress: Progress) -> dict[str, list[str]]:
-    """The sites as `accept_from`; nothing where any sender may bring a code."""
+    """The sites as `accept_from`: every sender of a domain and of those below it; nothing where any sender may bring a code."""
     named = progress.answers.get("sites", "").split()
-    return {"accept_from": named} if named else {}
+    senders = [pattern for one in named for pattern in ([one] if "@" in one else [f"*@{one}", f"*@*.{one}"])]
+    return {"accept_from": senders} if senders else {}
 
 
 def _is_worth_keeping(name: str, facts: Facts) -> bool:

@@ -74,7 +74,8 @@ class Looking:
         settings = patient.settings
         facts = Facts(
             has_key=has_main(settings),
-            domains=tuple(network.mail_domains(msgspec.structs.replace(settings, address=()))),
+            url=settings.skyvern.base_url,
+            domains=tuple(network.mail_domains(settings)),
             way=self._way(progress, settings, patient.status),
             mail=await self._mail(progress),
         )
