@@ -56,7 +56,7 @@ def sites(text: str) -> str:
     """Domains or addresses of senders, joined by blanks; "" for any sender. A web address stands for its host."""
     found = []
     for word in text.replace(",", " ").split():
-        plain = (urlsplit(word).hostname or "") if "://" in word else word.partition("/")[0]
+        plain = _host(word) if "://" in word else word.partition("/")[0]
         plain = plain.casefold().removeprefix("www.").rstrip(".")
         if parse_mailbox(plain if "@" in plain else f"x@{plain}") is None or "." not in plain:
             raise Mistake(f"{word!r} is neither a site such as github.com nor a sender's address")
@@ -66,13 +66,26 @@ def sites(text: str) -> str:
     return " ".join(dict.fromkeys(found))
 
 
+def _host(url: str) -> str:
+    """The host of a web address; "" for what is none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
 def domain(text: str) -> str:
-    """A domain that the world can know, in lower case."""
+    """A domain, in lower case."""
     plain = text.strip().casefold().rstrip(".")
     if "@" in plain or "/" in plain:
         raise Mistake(f"{text.strip()!r}: write the domain alone, such as bridge.example.com")
     if parse_mailbox(f"x@{plain}") is None or "." not in plain or plain.replace(".", "").isdigit():
         raise Mistake(f"{text.strip()!r} is no domain; write one such as bridge.example.com")
+    return plain
+
+
+def public(plain: str) -> str:
+    """The same, where the world can know it."""
     if plain.endswith(PLAYGROUND):
         raise Mistake(f"{plain} is a name that only this machine or network knows; Gmail cannot send there")
     return plain

@@ -315,10 +315,10 @@ def _forwarding(progress: Progress, facts: Facts) -> Step:
             hint=f"{FORWARDING}, Add a forwarding address, then Next, Proceed, OK",
             lines=(f"the address to add: {facts.way.rcpt}",),
         )
-    account = facts.way.asks[1]
-    if account.casefold() == identifier_of(progress).casefold() or progress.answers.get("allow") == "yes":
+    number, account = facts.way.asks
+    if account.casefold() == identifier_of(progress).casefold() or progress.answers.get("allow") == f"yes:{number}":
         return replace(step, level=Level.WAIT, text=f"{account} asks", act="confirm")
-    if progress.answers.get("allow") == "no":
+    if progress.answers.get("allow") == f"no:{number}":
         return replace(
             step, level=Level.WAIT, text=f"{account or 'somebody'} asked, and was refused; waiting for another question"
         )

@@ -22,7 +22,7 @@ from mailbridge.operator.asks import Ask, MaybeText
 from mailbridge.operator.entries import AddEntry, EntryVerbs, OneEntry, bad_config
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.parts import Configuration
-from mailbridge.operator.setup.answers import PARSERS, SECRET, Mistake
+from mailbridge.operator.setup.answers import PARSERS, SECRET, Mistake, public
 from mailbridge.operator.setup.answers import address_of_skyvern as parse_address
 from mailbridge.operator.setup.answers import key as parse_key
 from mailbridge.operator.setup.progress import ENTRY, Progress, restored, stored
@@ -232,15 +232,26 @@ class SetupVerbs:
                 raise Mistake("there has to be an answer")
             value = default or ""
         parsed = value if ask.name == "skyvern" and value == PRACTICE else PARSERS[ask.name](value)
+        if ask.name == "domain" and progress.answers.get("way") == "gmail":
+            public(parsed)
         if ask.name in TURNS and progress.answers.get(ask.name) not in (None, parsed):
             kept = {name: text for name, text in progress.seen.items() if name == "skyvern"}
             progress = msgspec.structs.replace(progress.without("filter", "test", "allow"), seen=kept)
+        if ask.name == "allow":
+            parsed = await self._of_question(progress, parsed)
         changed = progress.answered(ask.name, parsed)
         return (
             self._did(changed, f"file {parsed}")
             if ask.name in ("file", "filter") and progress.answers.get(ask.name) != parsed
             else changed
         )
+
+    async def _of_question(self, progress: Progress, word: str) -> str:
+        """A yes or no, bound to the very mail in which Gmail asks: it allows nobody who asks later. Raises Mistake."""
+        asks = (await self._looking.facts(progress, is_thorough=False)).way.asks
+        if asks is None:
+            raise Mistake("Gmail has not asked yet")
+        return f"{word}:{asks[0]}"
 
     async def _secret(self, progress: Progress, ask: SetupAnswer, by: str) -> Progress | Fault:
         """Try a secret, and keep it where it works. Raises Mistake."""
