@@ -45,13 +45,13 @@ class GmailVerbs:
         self._configuration = configuration
 
     async def filter(self, ask: FilterAsk) -> FilterFile | Fault:
-        """A filter that forwards to the address of an identifier; where no sender is named, to those that its address takes."""
+        """A filter that forwards to the address of an identifier; where no sender is named, to the sites and senders of its address."""
         settings = self._configuration.now
         rcpt = own_recipient(settings, ask.identifier.strip())
         if isinstance(rcpt, Fault):
             return rcpt
-        accepted = next((one.accept_from or () for one in settings.address if one.rcpt == rcpt), ())
-        named = ask.senders.split() or [one.removeprefix("*@").removeprefix("*.") for one in accepted]
+        kept = next(((*(one.site or ()), *(one.accept_from or ())) for one in settings.address if one.rcpt == rcpt), ())
+        named = ask.senders.split() or [one.removeprefix("*@") for one in kept]
         named = [one for one in named if one and "*" not in one]
         return FilterFile(forward_to=rcpt, xml=feed(rcpt, senders=named))
 

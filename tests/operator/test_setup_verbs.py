@@ -110,7 +110,7 @@ async def test_an_address_is_added_once_and_answers_are_kept_over_a_restart(tmp_
             state = await one.taken(name, value)
         assert state.current == "mail"
         added = await running.engine.store.entries.entries("address")
-        assert [entry.settings["accept_from"] for entry in added] == [["*@github.com", "*@*.github.com"]]
+        assert [entry.settings["site"] for entry in added] == [["github.com"]]
         await asyncio.gather(*(one.post("go") for _ in range(5)))
         assert len(await running.engine.store.entries.entries("address")) == 1
         assert (await one.answer("domain", "")).status_code == 400

@@ -60,7 +60,7 @@ class Doctor:
         )
 
     async def examine(self) -> Examined | Fault:
-        """Everything that can be wrong, with what mends it."""
+        """Everything that can be wrong, with what fixes it."""
         groups = await examine(await self.patient())
         levels = [one.level for found in groups.values() for one in found]
         return Examined(

@@ -201,7 +201,7 @@ class SetupVerbs:
     async def _add_address(self, progress: Progress, facts: Facts, by: str) -> Progress | Fault:
         rcpt = token_address(domain_of(progress, facts), self._world.dice(TOKEN_LENGTH))
         identifier = identifier_of(progress)
-        values: dict[str, Any] = {"rcpt": rcpt, "identifier": identifier, **_accept_from(progress)}
+        values: dict[str, Any] = {"rcpt": rcpt, "identifier": identifier, **_senders(progress, has_site=True)}
         found = await self._entries.add(AddEntry(kind="address", name=rcpt, settings=values), by)
         if isinstance(found, Fault):
             return found
@@ -293,7 +293,7 @@ class SetupVerbs:
         if account_named(settings, address) is not None:
             return progress
         values = account(address, progress.answers.get("host", ""), taken=[one.label for one in settings.imap])
-        values |= {"identifier": identifier_of(progress), **_accept_from(progress)}
+        values |= {"identifier": identifier_of(progress), **_senders(progress, has_site=False)}
         why = await self._why_no_mailbox(values, password)
         if why:
             raise Mistake(why)
@@ -319,11 +319,13 @@ class SetupVerbs:
         return progress.having_done(text, stamp(self._world.now()))
 
 
-def _accept_from(progress: Progress) -> dict[str, list[str]]:
-    """The sites as `accept_from`: every sender of a domain and of those below it; nothing where any sender may bring a code."""
+def _senders(progress: Progress, *, has_site: bool) -> dict[str, list[str]]:
+    """What was answered about sites: as `site` of an address, whose senders are known then; as `accept_from` where a single sender is
+    named, or where there is no such key. Nothing where any sender may bring a code."""
     named = progress.answers.get("sites", "").split()
-    senders = [pattern for one in named for pattern in ([one] if "@" in one else [f"*@{one}", f"*@*.{one}"])]
-    return {"accept_from": senders} if senders else {}
+    if not named:
+        return {}
+    return {"site" if has_site and not any("@" in one for one in named) else "accept_from": named}
 
 
 def _is_worth_keeping(name: str, facts: Facts) -> bool:
