@@ -15,7 +15,7 @@ from mailbridge.operator.setup.steps import Facts, Level, Seen, Way, identifier_
 START = "2026-11-29T02:00:00.000Z"
 ANN = "ann@corp.com"
 GOOD = Seen(is_good=True, text="well")
-BAD = Seen(is_good=False, text="not well", hint="mend it")
+BAD = Seen(is_good=False, text="not well", hint="fix it")
 KEYED = Facts(has_key=True, skyvern=GOOD)
 
 

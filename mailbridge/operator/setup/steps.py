@@ -1,6 +1,6 @@
 """The steps of each way that mail can come, as a table, and what they come to: a pure function of what was answered and what is seen.
 
-A step is done, asks something, waits for something outside, or has failed and says what mends it. The first one that is not done is
+A step is done, asks something, waits for something outside, or has failed and says what fixes it. The first one that is not done is
 the current one; those after it are shown as later, unless they are done already.
 """
 
@@ -53,7 +53,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step. ``hint`` is what mends or brings it about; ``lines`` are to be copied. ``act`` is what the bridge itself has to do
+    """One step. ``hint`` is what fixes it or brings it about; ``lines`` are to be copied. ``act`` is what the bridge itself has to do
     now, ``wants`` what the client has: write a file, or send a test mail."""
 
     name: str

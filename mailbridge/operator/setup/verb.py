@@ -16,7 +16,7 @@ from mailbridge.config.added import MAIN, has_main
 from mailbridge.config.load import table
 from mailbridge.config.problems import ConfigError
 from mailbridge.config.settings import ImapSettings
-from mailbridge.core.recipients import TOKEN_LENGTH, token_address
+from mailbridge.core.recipients import RANDOM_LENGTH, unguessable_address
 from mailbridge.core.secret import Secret
 from mailbridge.operator.asks import Ask, MaybeText
 from mailbridge.operator.entries import AddEntry, EntryVerbs, OneEntry, bad_config
@@ -199,7 +199,7 @@ class SetupVerbs:
                 raise AssertionError(act)
 
     async def _add_address(self, progress: Progress, facts: Facts, by: str) -> Progress | Fault:
-        rcpt = token_address(domain_of(progress, facts), self._world.dice(TOKEN_LENGTH))
+        rcpt = unguessable_address(domain_of(progress, facts), self._world.dice(RANDOM_LENGTH))
         identifier = identifier_of(progress)
         values: dict[str, Any] = {"rcpt": rcpt, "identifier": identifier, **_senders(progress, has_site=True)}
         found = await self._entries.add(AddEntry(kind="address", name=rcpt, settings=values), by)
