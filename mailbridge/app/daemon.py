@@ -111,7 +111,7 @@ class Bridge:
         engine = self.engine
         ailing = {**engine.dispatcher.failing, **engine.dispatcher.alarms}
         checks = {f"target {name}": reason for name, reason in ailing.items()}
-        if engine.targets.receiver is not None:
+        if engine.targets.served(self.settings).is_practice:
             checks["practice"] = NO_KEY
         if self.door.intake.is_alarmed(engine.clock.now()):
             checks["trust"] = "many mails are held without proof"
@@ -297,7 +297,7 @@ async def bridge(
         flush = Flush(FLUSH)
         engine, live = await start_engine(stack, prepared, flush, masks, parts)
         here = await _open_door(stack, engine, live, dns, browser)
-        operator = _operator(here, dns=dns, reread=reread)
+        operator = _operator(here, dns=dns, browser=browser, reread=reread)
         here.http_address = await serve_http(
             stack, engine, live, ready=here.health, metrics=here.render_metrics, operator=operator, more=parts.routes
         )
@@ -323,7 +323,7 @@ async def bridge(
         yield here
 
 
-def _operator(here: Bridge, *, dns: Resolver | None, reread: Reread | None) -> Operator:
+def _operator(here: Bridge, *, dns: Resolver | None, browser: Callable[[], httpx.AsyncClient], reread: Reread | None) -> Operator:
     """The verbs over the parts of a daemon."""
     engine, live, way = here.engine, here.live, here.door.way
     trust = live.now.settings.trust
@@ -338,6 +338,8 @@ def _operator(here: Bridge, *, dns: Resolver | None, reread: Reread | None) -> O
         probes=LocalProbes(lambda: live.now.settings, reread=reread, masks=engine.masks),
         dns=lambda: dns or Dns(timeout=trust.dns_timeout, nameservers=trust.nameservers),
         clock=engine.clock,
+        masks=engine.masks,
+        browser=browser,
     )
 
 

@@ -14,6 +14,7 @@ from mailbridge.cli.faults import DEBUG, ended, leave_quietly
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("mailbridge.cli.serve:serve", "Run the daemon: SMTP in, Skyvern out."),
+    "setup": ("mailbridge.cli.setup:setup", "Set it up: asks, tries, and goes on where it was."),
     "demo": ("mailbridge.cli.demo:demo", "A tour: real mails over real SMTP into a practice receiver."),
     "check-config": ("mailbridge.cli.config:check_config", "Validate configuration, rules and TLS files."),
     "config": ("mailbridge.cli.config:config_group", "Show the effective configuration, or its schema."),

@@ -95,6 +95,7 @@ def show(*, config: Path | None, as_json: bool) -> None:
     """Every key with its value and where that came from; secrets masked."""
     from mailbridge.cli.client import client
     from mailbridge.cli.entries import added as added_by
+    from mailbridge.config.added import header
 
     one_client = client(config)
     loaded, added = one_client.loaded, added_by(one_client)
@@ -125,7 +126,7 @@ def show(*, config: Path | None, as_json: bool) -> None:
                 origin = "" if is_table else f"# {loaded.origins.get(f'{section}.{key}', 'default')}"
                 click.echo(f"{key:20} = {dumped(value):40} {origin}".rstrip())
     for one in added:
-        click.echo(f"[[{one.kind}]]  # added by {one.by}, {one.at:%Y-%m-%d %H:%M}Z")
+        click.echo(f"{header(one.kind)}  # added by {one.by}, {one.at:%Y-%m-%d %H:%M}Z")
         for key, value in {**one.values, **dict.fromkeys(one.secrets, "***")}.items():
             click.echo(f"{key:20} = {dumped(value)}")
 

@@ -1,14 +1,9 @@
-"""`gmail`: a filter to import into Gmail's settings, so that nobody has to type one, and a yes to what Gmail asks then.
-
-The form is that of Gmail's own "Export": an Atom feed, an entry a filter, its conditions and actions as properties.
-"""
+"""`gmail`: a filter to import into Gmail's settings, so that nobody has to type one, and a yes to what Gmail asks then."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from xml.sax.saxutils import quoteattr
 
 import click
 
@@ -20,20 +15,12 @@ from mailbridge.core.addresses import parse_mailbox
 from mailbridge.core.secret import Secret
 from mailbridge.operator import verbs
 from mailbridge.operator.faults import Fault, Kind
+from mailbridge.operator.gmail import feed
 from mailbridge.operator.mails import MailList, OneMail
 from mailbridge.operator.shapes import MailShape
 
 SEARCHED = 500
 """Newest mails among which a confirmation is looked for."""
-
-LONGEST = 1_000
-"""Characters of one condition: Gmail takes longer ones, and then they silently never match. Longer lists make more filters."""
-
-WORDS = (
-    '"verification code"', '"security code"', '"login code"', '"sign-in code"', '"one-time"', '"confirmation code"',
-    '"access code"', "passcode", "OTP", '"two-factor"', '"2-step"', '"verify your"', '"magic link"',
-)  # fmt: skip
-"""What is asked for where no sender is named: wide, since a mail without a code is only held here."""
 
 
 @click.group()
@@ -71,45 +58,7 @@ def filter_feed(
     if parse_mailbox(target) is None:
         click.echo(f"mailbridge: {target!r} is no mail address", err=True)
         raise SystemExit(Exit.USAGE)
-    if not (senders or subjects or words):
-        words = WORDS
-    conditions = [("from", one) for one in _joined(senders)]
-    conditions += [("subject", one) for one in _joined([_quoted(one) for one in subjects])]
-    conditions += [("hasTheWord", one) for one in _joined([_quoted(one) for one in words])]
-    click.echo(_feed(conditions, target, is_archived=archive))
-
-
-def _joined(terms: Sequence[str]) -> Iterator[str]:
-    """Terms as Gmail's ``a OR b``, in as many conditions as their length asks for."""
-    group: list[str] = []
-    for term in dict.fromkeys(term.strip() for term in terms if term.strip()):
-        if group and len(" OR ".join((*group, term))) > LONGEST:
-            yield " OR ".join(group)
-            group = []
-        group.append(term)
-    if group:
-        yield " OR ".join(group)
-
-
-def _quoted(words: str) -> str:
-    """Several words are one phrase."""
-    plain = words.strip()
-    return f'"{plain}"' if " " in plain and not plain.startswith('"') else plain
-
-
-def _feed(conditions: Sequence[tuple[str, str]], target: str, *, is_archived: bool) -> str:
-    lines = [
-        "<?xml version='1.0' encoding='UTF-8'?>",
-        "<feed xmlns='http://www.w3.org/2005/Atom' xmlns:apps='http://schemas.google.com/apps/2006'>",
-        "  <title>Mail Filters</title>",
-    ]
-    for name, value in conditions:
-        properties = [(name, value), ("forwardTo", target), ("shouldNeverSpam", "true")]
-        properties += [("shouldArchive", "true")] if is_archived else []
-        lines += ["  <entry>", "    <category term='filter'/>", "    <title>Mail Filter</title>", "    <content/>"]
-        lines += [f"    <apps:property name={quoteattr(key)} value={quoteattr(text)}/>" for key, text in properties]
-        lines.append("  </entry>")
-    return "\n".join([*lines, "</feed>"])
+    click.echo(feed(target, senders=senders, subjects=subjects, words=words, is_archived=archive))
 
 
 @gmail.command("confirm")

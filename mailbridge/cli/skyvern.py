@@ -16,6 +16,7 @@ from mailbridge.cli.exits import Exit
 from mailbridge.cli.listener import own_url
 from mailbridge.cli.options import config_option, json_option
 from mailbridge.cli.printing import dumped
+from mailbridge.config.added import MAIN
 from mailbridge.config.settings import Settings
 from mailbridge.config.values import secret_file
 from mailbridge.core.addresses import canonical
@@ -27,6 +28,7 @@ from mailbridge.operator import verbs
 from mailbridge.operator.asks import Nothing
 from mailbridge.operator.authenticators import OneAuthenticator
 from mailbridge.operator.codes import OfIdentifier
+from mailbridge.operator.entries import OneEntry
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.mails import MailList
 from mailbridge.operator.shapes import AuthenticatorSecret
@@ -227,6 +229,14 @@ def push_credential(
         click.echo("mailbridge: Skyvern makes other codes of it than we do; taken out again. Are both clocks right?", err=True)
         raise SystemExit(Exit.GENERAL)
     click.echo(dumped({"credential_id": number, "is_same_code": True}) if as_json else f"{number}: stored, its codes are ours")
+
+
+@skyvern.command("remove-key")
+@config_option
+def remove_key(*, config: Path | None) -> None:
+    """Forget the API key that `mailbridge setup` added. One that a file or the environment names stays."""
+    client(config).do(verbs.ENTRY_REMOVE, OneEntry(kind=MAIN, name=MAIN))
+    click.echo("the key is removed; a daemon that was started with it keeps it until it is restarted")
 
 
 def _authenticator(stored: AuthenticatorSecret) -> Authenticator:

@@ -40,6 +40,11 @@ def find(
     return next((place for place in there if place != here or not is_blank(place)), None)
 
 
+def new_file(environ: Mapping[str, str]) -> Path:
+    """Where a configuration file of this user belongs (XDG Base Directory Specification 0.8)."""
+    return _base(environ, "XDG_CONFIG_HOME", ".config") / "mailbridge.toml"
+
+
 def state_folder(*, environ: Mapping[str, str], cwd: Path) -> Path:
     """Where the database lies unless the configuration names a place.
 
