@@ -12,6 +12,8 @@ import click
 from mailbridge.cli.client import client
 from mailbridge.cli.entries import entries, origin_of
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain
+from mailbridge.cli.groups import Group
 from mailbridge.cli.options import config_option, json_option, load_or_exit
 from mailbridge.cli.printing import dumped, visible
 from mailbridge.config.settings import Settings
@@ -21,7 +23,7 @@ from mailbridge.operator import verbs
 from mailbridge.operator.entries import AddEntry, OneEntry
 
 
-@click.group("address")
+@click.group("address", cls=Group)
 def address_group() -> None:
     """Addresses that mail is taken for: add, list, remove."""
 
@@ -103,6 +105,6 @@ def _unguessable(domain: str | None, settings: Settings | None) -> str:
     """An address of a domain, by default the first that is ours; exit 2 where there is none."""
     chosen = domain or (next(iter(settings.domains.accept), None) if settings is not None else None)
     if chosen is None or parse_mailbox(f"x@{chosen}") is None:
-        click.echo("mailbridge: name the domain whose mail comes here with --domain, such as bridge.example.com", err=True)
+        complain("name the domain whose mail comes here with --domain, such as bridge.example.com")
         raise SystemExit(Exit.USAGE)
     return token_address(chosen, os.urandom(TOKEN_LENGTH))

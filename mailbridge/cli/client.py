@@ -12,6 +12,7 @@ import http.client
 import json
 import os
 import pwd
+import re
 import secrets
 import socket
 import time
@@ -21,14 +22,14 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlencode
 
-import click
 import msgspec
 
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain, note
 from mailbridge.cli.options import load_or_exit
 from mailbridge.config.load import Loaded
 from mailbridge.net.listening import connect_private
-from mailbridge.operator.asks import Ask
+from mailbridge.operator.asks import Ask, asked
 from mailbridge.operator.faults import Fault, Kind, fault_of
 from mailbridge.operator.shapes import Shape
 from mailbridge.operator.verbs import By, Verb
@@ -60,10 +61,12 @@ class Client:
 
     def attempt(self, verb: Verb[A, G], ask: A) -> G | Fault:
         """The same for whoever says himself what a fault means."""
+        values = {name: value for name, value in msgspec.to_builtins(ask).items() if value is not None}
+        if (refused := _unfit(verb, values)) is not None:
+            return refused
         socket_path = _daemon_of(self.loaded)
         if socket_path is None:
             return self._alone(verb, ask)
-        values = {name: value for name, value in msgspec.to_builtins(ask).items() if value is not None}
         path = verb.path
         if "{id}" in path:
             path = path.replace("{id}", str(values.pop("id")))
@@ -116,7 +119,7 @@ class Client:
             )
         if not self._is_told:
             how = "changed" if verb.is_change else "read"
-            click.echo(f"mailbridge: no daemon is running; {database} is {how} by this command itself", err=True)
+            note(f"no daemon is running; {database} is {how} by this command itself")
             self._is_told = True
 
         async def work() -> G | Fault:
@@ -131,6 +134,27 @@ class Client:
             return Fault(kind=Kind.TRY_AGAIN, title=str(fault))
         except (StoreError, StoreUnavailable) as fault:
             return Fault(kind=_kind_of(database), title=str(fault))
+
+
+def _unfit(verb: Verb[Any, Any], values: Mapping[str, Any]) -> Fault | None:
+    """What the daemon would not take either, told before anybody is asked: the same with a daemon and without one."""
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+        asked(verb.asks, values, is_text=False)
+    except UnicodeEncodeError:
+        return Fault(kind=Kind.BAD_REQUEST, title="what was typed is not UTF-8 text")
+    except ValueError as fault:
+        return Fault(kind=Kind.BAD_REQUEST, title=_plainly(str(fault)))
+    return None
+
+
+def _plainly(text: str) -> str:
+    """A converter's complaint in plain words: `Expected `str` of length <= 1000 - at `$.identifier``."""
+    what, _, place = text.partition(" - at ")
+    name = place.strip("`").removeprefix("$.").split("[")[0]
+    words = what.replace("Expected `str` of length", "must be a text with a length").replace("Expected `int`", "must be a number")
+    words = re.sub("Expected `str` matching regex .*", "must not be empty, nor hold a NUL character", words)
+    return f"{name}: {words}" if name else words
 
 
 def client(config: Path | None) -> Client:
@@ -149,7 +173,7 @@ def who() -> str:
 def fail(fault: Fault) -> NoReturn:
     """Tell a fault and leave with its exit code: one line, or one for each of several mistakes."""
     for line in fault.problems or (fault.title,):
-        click.echo(f"mailbridge: {line}", err=True)
+        complain(line, kind=str(fault.kind))
     raise SystemExit(fault.meaning.exit_code)
 
 
@@ -185,7 +209,7 @@ def _daemon_of(loaded: Loaded) -> Path | None:
             what = f"a daemon has the database and does not answer at {path}: it is starting or stopping, or a command is at work; try again"
             fail(Fault(kind=Kind.TRY_AGAIN, title=what))
         if not is_told:
-            click.echo("mailbridge: the daemon is starting; waiting for it", err=True)
+            note("the daemon is starting; waiting for it")
             is_told = True
         time.sleep(LOOK_AGAIN)
 
@@ -272,7 +296,7 @@ def agent(config: Path | None, *, url: str | None, token_file: Path | None) -> I
         settings = load_or_exit(config).settings
         given = settings.http.token.reveal() if settings.http.token is not None else ""
     if not given:
-        click.echo(f"mailbridge: a token is needed for {url}: --token-file, or ${TOKEN}", err=True)
+        complain(f"a token is needed for {url}: --token-file, or ${TOKEN}")
         raise SystemExit(Exit.USAGE)
     yield Agent(url=url.rstrip("/"), token=given)
 

@@ -12,6 +12,8 @@ from msgspec import to_builtins
 
 from mailbridge.cli.client import agent, client
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain
+from mailbridge.cli.groups import Group
 from mailbridge.cli.options import config_option, json_option, token_option, url_option
 from mailbridge.cli.printing import dumped, local, visible
 from mailbridge.operator import verbs
@@ -30,7 +32,7 @@ for_option = click.option(
 from_option = click.option("--from", "sender", default="", metavar="SENDER", help="Only of this address, domain, or pattern.")
 
 
-@click.group()
+@click.group(cls=Group)
 def code() -> None:
     """Live codes: list, take the newest, wait for the next, expect one."""
 
@@ -98,7 +100,7 @@ def wait(*, config: Path | None, url: str | None, token_file: Path | None, timeo
             if found.get("code") is not None or time.monotonic() >= until:
                 break
     if found.get("code") is None:
-        click.echo(f"mailbridge: no code for {identifier}", err=True)
+        complain(f"no code for {identifier}")
         raise SystemExit(Exit.NOT_FOUND)
     click.echo(dumped(found) if wish["as_json"] else found["code"])
 

@@ -10,6 +10,7 @@ from msgspec import to_builtins
 
 from mailbridge.cli.client import client, fail
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.groups import Group
 from mailbridge.cli.mail import became
 from mailbridge.cli.options import config_option, json_option, moment
 from mailbridge.cli.printing import dumped, local, visible
@@ -22,7 +23,7 @@ from mailbridge.operator.shapes import DeliveryShape
 PAGE = 1_000
 
 
-@click.group()
+@click.group(cls=Group)
 def delivery() -> None:
     """List and show deliveries, retry dead ones."""
 

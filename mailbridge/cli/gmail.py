@@ -15,6 +15,8 @@ import click
 from mailbridge.cli.client import client, fail
 from mailbridge.cli.entries import own_address
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain
+from mailbridge.cli.groups import Group
 from mailbridge.cli.options import config_option
 from mailbridge.core.addresses import parse_mailbox
 from mailbridge.core.secret import Secret
@@ -36,7 +38,7 @@ WORDS = (
 """What is asked for where no sender is named: wide, since a mail without a code is only held here."""
 
 
-@click.group()
+@click.group(cls=Group)
 def gmail() -> None:
     """What Gmail needs to forward codes here."""
 
@@ -68,7 +70,7 @@ def filter_feed(
         raise click.UsageError("--forward-to is a whole address; leave out --for")
     target = forward_to or own_address(client(config), identifier)
     if parse_mailbox(target) is None:
-        click.echo(f"mailbridge: {target!r} is no mail address", err=True)
+        complain(f"{target!r} is no mail address")
         raise SystemExit(Exit.USAGE)
     if not (senders or subjects or words):
         words = WORDS
@@ -124,7 +126,7 @@ def confirm(*, config: Path | None, number: int | None, is_printed: bool) -> Non
     row = _chosen(config, number)
     if row is None or row.confirm_link is None:
         held = f": {row.held[0]}" if row is not None and row.held else ""
-        click.echo(f"mailbridge: no confirmation with a link{held}; `mailbridge mail list` shows what came", err=True)
+        complain(f"no confirmation with a link{held}; `mailbridge mail list` shows what came")
         raise SystemExit(Exit.NOT_FOUND)
     click.echo(f"{row.reason}\n{row.trust}")
     if is_printed:
@@ -132,7 +134,7 @@ def confirm(*, config: Path | None, number: int | None, is_printed: bool) -> Non
         return
     why = asyncio.run(_confirmed(Secret(row.confirm_link)))
     if why:
-        click.echo(f"mailbridge: not confirmed: {why}", err=True)
+        complain(f"not confirmed: {why}")
         raise SystemExit(Exit.UNAVAILABLE)
     click.echo("confirmed: Gmail may forward here now; choose the address in Gmail's settings, or in a filter")
 

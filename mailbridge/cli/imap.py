@@ -10,12 +10,14 @@ import click
 
 from mailbridge.cli.client import client
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain
+from mailbridge.cli.groups import Group
 from mailbridge.cli.options import config_option, json_option, load_or_exit
 from mailbridge.operator import verbs
 from mailbridge.operator.asks import Nothing
 
 
-@click.group()
+@click.group(cls=Group)
 def imap() -> None:
     """Watched mailboxes: how they are, and whether an account works."""
 
@@ -69,12 +71,12 @@ def test(*, name: str, idle: float, canary: bool, config: Path | None, as_json: 
     account = next((one for one in settings.imap if one.label == name), None)
     if account is None:
         known = ", ".join(one.label for one in settings.imap) or "none is configured"
-        click.echo(f"mailbridge: no account is called {name!r}; there is {known}", err=True)
+        complain(f"no account is called {name!r}; there is {known}")
         raise SystemExit(Exit.NOT_FOUND)
     try:
         vault = open_vault(settings.store) if account.oauth is not None else None
     except StoreError as fault:
-        click.echo(f"mailbridge: {fault}", err=True)
+        complain(f"{fault}")
         raise SystemExit(Exit.CONFIG) from None
     is_good = True
     for finding in probe(account, vault, idle_for=idle, then=trial if canary else None):

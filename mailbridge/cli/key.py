@@ -7,10 +7,12 @@ from pathlib import Path
 import click
 
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain
+from mailbridge.cli.groups import Group
 from mailbridge.cli.options import config_option, load_or_exit
 
 
-@click.group()
+@click.group(cls=Group)
 def key() -> None:
     """Change the key that codes and mails are encrypted with."""
 
@@ -32,9 +34,9 @@ def rotate(*, config: Path | None) -> None:
     try:
         count = rotate_key(settings.store, path=path_of(settings.store), key_path=key_path_of(settings.store))
     except StoreInUse as fault:
-        click.echo(f"mailbridge: {fault}", err=True)
+        complain(f"{fault}")
         raise SystemExit(Exit.TRY_AGAIN) from None
     except StoreError as fault:
-        click.echo(f"mailbridge: {fault}", err=True)
+        complain(f"{fault}")
         raise SystemExit(Exit.UNAVAILABLE) from None
     click.echo(f"{count} values are encrypted with a new key; start the daemon again")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain
 from mailbridge.config.settings import Settings
 
 ANY = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "localhost": "127.0.0.1"}  # noqa: S104  (what such a listener answers on)
@@ -29,6 +30,6 @@ def smtp_address(settings: Settings, named: str | None) -> str:
         return reachable(named)
     chosen = next((one for one in settings.smtp.listen if not one.startswith("unix:")), None)
     if chosen is None:
-        click.echo("mailbridge: [smtp] listen names no port to send to; name one with --smtp HOST:PORT", err=True)
+        complain("[smtp] listen names no port to send to; name one with --smtp HOST:PORT")
         raise SystemExit(Exit.CONFIG)
     return reachable(chosen)

@@ -14,6 +14,8 @@ from msgspec import to_builtins
 
 from mailbridge.cli.client import Client, client, fail
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain, note
+from mailbridge.cli.groups import Group
 from mailbridge.cli.mailfiles import mails
 from mailbridge.cli.options import config_option, json_option, moment
 from mailbridge.cli.printing import dumped, local, visible
@@ -33,7 +35,7 @@ FOLLOWED = 30.0
 PAGE = 1_000
 
 
-@click.group()
+@click.group(cls=Group)
 def mail() -> None:
     """List, show, release, replay, import and remove mails."""
 
@@ -190,7 +192,7 @@ def release_mail(*, config: Path | None, as_json: bool, number: int) -> None:
     handed = client(config).do(verbs.MAIL_RELEASE, _one(number))
     _tell(f"mail {number}", handed, as_json=as_json)
     if all(one.state == "expired" for one in handed.deliveries):
-        click.echo(f"mailbridge: nothing is pushed: the time of mail {number} is over", err=True)
+        complain(f"nothing is pushed: the time of mail {number} is over")
         raise SystemExit(Exit.NOT_FOUND)
 
 
@@ -213,7 +215,7 @@ def remove_mails(*, config: Path | None, as_json: bool, identifier: str, yes: bo
         return
     click.echo(f"{visible(found.identifier)}: {found.mails} mails and {found.deliveries} deliveries are erased")
     for name in found.still_named_by:
-        click.echo(f"mailbridge: it is still named by {visible(name)}", err=True)
+        note(f"it is still named by {visible(name)}")
 
 
 @mail.command("import")
@@ -240,7 +242,7 @@ def import_mails(*, config: Path | None, as_json: bool, paths: tuple[str, ...], 
                     continue
                 if handed.kind in (Kind.NO_DAEMON, Kind.BAD_CONFIG, Kind.FORBIDDEN, Kind.TRY_AGAIN):
                     fail(handed)
-                click.echo(f"mailbridge: {name}: {handed.title}", err=True)
+                complain(f"{name}: {handed.title}")
                 is_refused = True
         is_missing = is_missing or bool(trouble)
     if is_missing or is_refused:
@@ -254,7 +256,7 @@ def _readable(path: str) -> Iterator[list[str]]:
     try:
         yield trouble
     except OSError as fault:
-        click.echo(f"mailbridge: {path}: {fault.strerror}", err=True)
+        complain(f"{path}: {fault.strerror}")
         trouble.append(path)
 
 

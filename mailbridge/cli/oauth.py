@@ -7,10 +7,12 @@ from pathlib import Path
 import click
 
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain
+from mailbridge.cli.groups import Group
 from mailbridge.cli.options import config_option, load_or_exit
 
 
-@click.group()
+@click.group(cls=Group)
 def oauth() -> None:
     """Permissions of mail providers (OAuth)."""
 
@@ -38,7 +40,7 @@ def login(*, account: str, device: bool, timeout: float, config: Path | None) ->
     found = named or [one for one in with_oauth if one.oauth is not None and one.oauth.provider == account]
     if len(found) != 1 or found[0].oauth is None:
         known = ", ".join(one.label for one in with_oauth) or "none: see docs/imap.md"
-        click.echo(f"mailbridge: name one [[imap]] account with oauth = {{…}}; there is {known}", err=True)
+        complain(f"name one [[imap]] account with oauth = {{…}}; there is {known}")
         raise SystemExit(Exit.NOT_FOUND)
     chosen, grant = found[0], sending(found[0]) or found[0].oauth
     try:
@@ -49,10 +51,10 @@ def login(*, account: str, device: bool, timeout: float, config: Path | None) ->
             token = by_browser(grant, account=chosen.label, username=chosen.username, show=_show_address, timeout=timeout)
         vault.write(chosen.label, token)
     except MailboxFault as fault:
-        click.echo(f"mailbridge: {chosen.label}: {fault}", err=True)
+        complain(f"{chosen.label}: {fault}")
         raise SystemExit(Exit.UNAVAILABLE) from None
     except StoreError as fault:
-        click.echo(f"mailbridge: {fault}", err=True)
+        complain(f"{fault}")
         raise SystemExit(Exit.CONFIG) from None
     click.echo(f"{chosen.label}: permission kept. Try it: mailbridge imap test {chosen.label}")
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from mailbridge.cli.faults import tell
-from mailbridge.config.load import Loaded, load
+from mailbridge.config.load import Loaded, examine, load
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.values import duration
 
@@ -37,6 +37,11 @@ listener_option: Callable[[Any], Any] = click.option(
 def load_quietly(config: Path | None) -> Loaded:
     """The configuration. Raises ConfigError."""
     return load(config, environ=os.environ, overrides=_overrides(), cwd=Path.cwd())
+
+
+def examine_config(config: Path | None) -> tuple[Loaded, tuple[Problem, ...]]:
+    """What can be read of the configuration, and every mistake in it. Raises ConfigError where nothing can be read."""
+    return examine(config, environ=os.environ, overrides=_overrides(), cwd=Path.cwd())
 
 
 def load_or_exit(config: Path | None) -> Loaded:

@@ -21,3 +21,8 @@ def dumped(row: object) -> str:
 def local(stamp: str) -> str:
     """A moment of an answer (RFC 3339) as the clock on the wall shows it; "" for none."""
     return datetime.fromisoformat(stamp).astimezone().strftime("%d %b %H:%M:%S") if stamp else ""
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 warning``, ``2 warnings``."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"

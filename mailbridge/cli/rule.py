@@ -10,6 +10,8 @@ from pathlib import Path
 import click
 
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain
+from mailbridge.cli.groups import Group
 from mailbridge.cli.options import config_option, json_option, load_or_exit, rules_or_exit
 from mailbridge.config.rulepack import rule_sources
 from mailbridge.config.settings import Settings
@@ -21,7 +23,7 @@ from mailbridge.core.parse import parse
 from mailbridge.core.rules import Rule, RuleSet, load
 
 
-@click.group()
+@click.group(cls=Group)
 def rules() -> None:
     """List, test, try and propose extraction rules."""
 
@@ -64,7 +66,7 @@ def try_rule(*, config: Path | None, as_json: bool, rule_name: str, mail: str) -
     rule = next((one for one in found.rules if one.name == rule_name), None)
     if rule is None and rule_name != "generic":
         names = ", ".join(one.name for one in found.rules) or "none"
-        click.echo(f"mailbridge: there is no rule {rule_name!r}; there are: {names}; and generic", err=True)
+        complain(f"there is no rule {rule_name!r}; there are: {names}; and generic")
         raise SystemExit(Exit.NOT_FOUND)
     only = RuleSet(rules=(rule,) if rule else (), wording=found.wording)
     extraction = extract(message, rules=only, now=datetime.now(UTC), default_lifetime=settings.rules.lifetime)
@@ -88,7 +90,7 @@ def new_rule(*, config: Path | None, as_json: bool, mail: str) -> None:
     found = extract(message, rules=_rules(settings), now=datetime.now(UTC), default_lifetime=settings.rules.lifetime)
     text = proposal(message, found)
     if text is None:
-        click.echo(f"mailbridge: no rule can be made of this mail: {found.reason}", err=True)
+        complain(f"no rule can be made of this mail: {found.reason}")
         raise SystemExit(Exit.NOT_FOUND)
     click.echo(json.dumps({"rule": text}, ensure_ascii=False) if as_json else text, nl=as_json)
 
@@ -101,7 +103,7 @@ def _message(path: str) -> Message:
     try:
         return parse(sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes())
     except OSError as fault:
-        click.echo(f"mailbridge: {path}: {fault.strerror}", err=True)
+        complain(f"{path}: {fault.strerror}")
         raise SystemExit(Exit.NOT_FOUND) from None
 
 

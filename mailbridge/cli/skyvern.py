@@ -13,6 +13,8 @@ import click
 from mailbridge.cli.client import Client, client, fail
 from mailbridge.cli.entries import entries
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain
+from mailbridge.cli.groups import Group
 from mailbridge.cli.listener import own_url
 from mailbridge.cli.options import config_option, json_option
 from mailbridge.cli.printing import dumped
@@ -39,7 +41,7 @@ SEEN = 500
 """Mails of the last time that are looked through for identifiers."""
 
 
-@click.group()
+@click.group(cls=Group)
 def skyvern() -> None:
     """The other end: its totp_url, a check of what it expects, a secret for its credential tool."""
 
@@ -206,7 +208,7 @@ def push_credential(
     except (SkyvernError, SecretError) as fault:
         _fail(fault, as_json=as_json)
     if not is_same:
-        click.echo("mailbridge: Skyvern makes other codes of it than we do; taken out again. Are both clocks right?", err=True)
+        complain("Skyvern makes other codes of it than we do; taken out again. Are both clocks right?")
         raise SystemExit(Exit.GENERAL)
     click.echo(dumped({"credential_id": number, "is_same_code": True}) if as_json else f"{number}: stored, its codes are ours")
 
@@ -229,7 +231,7 @@ def _password(path: Path | None) -> Secret:
     try:
         return secret_file(path, is_mode_checked=True)
     except (ValueError, OSError) as fault:
-        click.echo(f"mailbridge: {fault}", err=True)
+        complain(f"{fault}")
         raise SystemExit(Exit.PERMISSION) from None
 
 
@@ -244,7 +246,7 @@ def _account(settings: Settings) -> SkyvernAccount:
 def _fail(fault: Exception, *, as_json: bool) -> NoReturn:
     if as_json:
         click.echo(json.dumps({"error": str(fault)}))
-    click.echo(f"mailbridge: {fault}", err=True)
+    complain(f"{fault}")
     raise SystemExit(Exit.UNAVAILABLE) from None
 
 

@@ -11,6 +11,8 @@ import click
 from mailbridge.cli.client import client
 from mailbridge.cli.entries import entries, origin_of
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain
+from mailbridge.cli.groups import Group
 from mailbridge.cli.options import config_option, json_option
 from mailbridge.cli.printing import dumped, visible
 from mailbridge.config.settings import TargetKind, TargetSettings
@@ -28,7 +30,7 @@ SHOWN = ("name", "kind", "base_url", "identifiers")
 DEFAULTS: dict[str, Any] = {key: getattr(TargetSettings(name=""), key) for key in SHOWN}
 
 
-@click.group("target")
+@click.group("target", cls=Group)
 def target_group() -> None:
     """Further places where codes go: add, list, test, remove."""
 
@@ -134,5 +136,5 @@ def _key(path: Path | None) -> Secret:
     try:
         return secret_file(path, is_mode_checked=True)
     except (ValueError, OSError) as fault:
-        click.echo(f"mailbridge: {fault}", err=True)
+        complain(f"{fault}")
         raise SystemExit(Exit.PERMISSION if isinstance(fault, PermissionError) else Exit.CONFIG) from None

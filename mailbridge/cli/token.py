@@ -11,6 +11,7 @@ import click
 from msgspec import to_builtins
 
 from mailbridge.cli.client import client, fail
+from mailbridge.cli.groups import Group
 from mailbridge.cli.options import config_option, json_option
 from mailbridge.cli.printing import dumped, visible
 from mailbridge.config.values import duration
@@ -21,7 +22,7 @@ from mailbridge.operator.tokens import AddToken, OneToken
 from mailbridge.store.entries import Role
 
 
-@click.group()
+@click.group(cls=Group)
 def token() -> None:
     """Make, list and remove bearer tokens for the API."""
 

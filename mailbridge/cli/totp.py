@@ -10,6 +10,8 @@ from msgspec import to_builtins
 
 from mailbridge.cli.client import client
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain, note
+from mailbridge.cli.groups import Group
 from mailbridge.cli.options import config_option, json_option
 from mailbridge.cli.printing import dumped, visible
 from mailbridge.cli.qr import read_qr
@@ -24,7 +26,7 @@ for_option = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def totp() -> None:
     """Authenticator secrets, and their codes."""
 
@@ -46,7 +48,7 @@ def add(*, config: Path | None, name: str, secret: str | None, qr: Path | None, 
         raise click.UsageError(f"--for needs one secret, and there are {count} in it; bind them with `mailbridge totp bind`")
     found = client(config).do(verbs.TOTP_ADD, AddAuthenticator(name=name, secret=text, identifier=identifier or ""))
     for warning in found.warnings:
-        click.echo(f"mailbridge: {warning}", err=True)
+        note(f"{warning}")
     for one in found.authenticators:
         answers = f", answers for {one.identifier}" if one.identifier else ""
         click.echo(visible(f"{one.name}: {_about(one)}, stored{answers}"))
@@ -65,7 +67,7 @@ def _read(secret: str | None, qr: Path | None) -> tuple[str, int]:
             text = sys.stdin.read(200_000) if secret in (None, "-") else secret or ""
         count = len(read_secrets(text))
     except SecretError as fault:
-        click.echo(f"mailbridge: {fault}", err=True)
+        complain(f"{fault}")
         raise SystemExit(Exit.USAGE) from None
     return text, count
 
