@@ -15,7 +15,7 @@ from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import complain
 from mailbridge.cli.groups import Group
 from mailbridge.cli.options import config_option, json_option, load_or_exit
-from mailbridge.cli.printing import dumped, visible
+from mailbridge.cli.printing import Column, Row, dumped, print_list, sentence, visible
 from mailbridge.config.settings import Settings
 from mailbridge.core.addresses import parse_mailbox
 from mailbridge.core.recipients import TOKEN_LENGTH, token_address
@@ -65,22 +65,24 @@ def add_address(
 def list_addresses(*, config: Path | None, as_json: bool) -> None:
     """Every address, and where it is from."""
     one = client(config)
+    rows = []
     for entry in entries(one, "address"):
         rcpt, identifier = entry.settings.get("rcpt", entry.name), entry.settings.get("identifier")
         origin = origin_of(one, entry)
-        if as_json:
-            click.echo(dumped({"rcpt": rcpt, "identifier": identifier, "origin": origin}))
-        else:
-            click.echo(visible(f"{rcpt:40} for {identifier or 'whom the mail names':32} {origin}"))
+        shown = Row(cells=[rcpt, identifier or "whom the mail names"], details=[sentence(origin)])
+        rows.append((shown, {"rcpt": rcpt, "identifier": identifier, "origin": origin}))
+    columns = (Column(title="ADDRESS", width=46), Column(title="FOR", width=32))
+    print_list(rows, *columns, empty="there is no address; `mailbridge address add` makes one", as_json=as_json)
 
 
 @address_group.command("remove")
 @config_option
+@json_option
 @click.argument("rcpt")
-def remove_address(*, config: Path | None, rcpt: str) -> None:
+def remove_address(*, config: Path | None, as_json: bool, rcpt: str) -> None:
     """Take no more mail for an address that was added by command."""
     client(config).do(verbs.ENTRY_REMOVE, OneEntry(kind="address", name=rcpt))
-    click.echo(f"{rcpt} is removed")
+    click.echo(dumped({"removed": rcpt}) if as_json else visible(f"{rcpt} is removed"))
 
 
 @address_group.command("new", hidden=True)

@@ -13,7 +13,7 @@ import click
 from mailbridge.cli.faults import exit_code, note, tell
 from mailbridge.cli.groups import Group
 from mailbridge.cli.options import config_option, examine_config, json_option
-from mailbridge.cli.printing import counted, dumped
+from mailbridge.cli.printing import as_row, counted, dumped
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import Section, Settings
 from mailbridge.config.values import written
@@ -86,15 +86,13 @@ def reload_command(*, config: Path | None, as_json: bool) -> None:
     Rules, addresses, trust, mailboxes and certificates change at once; the
     old ones stay in force where there is a mistake (exit 78).
     """
-    from msgspec import to_builtins
-
     from mailbridge.cli.client import client
     from mailbridge.operator import verbs
     from mailbridge.operator.asks import Nothing
 
     found = client(config).do(verbs.RELOAD, Nothing())
     if as_json:
-        click.echo(dumped(to_builtins(found)))
+        click.echo(dumped(as_row(found)))
         return
     click.echo("the configuration is in force")
     if found.after_restart:
@@ -151,21 +149,29 @@ def show(*, config: Path | None, as_json: bool) -> None:
 
 @config_group.command("export")
 @config_option
-def export(*, config: Path | None) -> None:
+@json_option
+def export(*, config: Path | None, as_json: bool) -> None:
     """What was added by command, as TOML for a file; secrets are named and left out."""
     from mailbridge.cli.client import client
     from mailbridge.cli.entries import added
     from mailbridge.config.added import as_toml
 
-    click.echo(as_toml(added(client(config))), nl=False)
+    text = as_toml(added(client(config)))
+    if as_json:
+        click.echo(dumped({"toml": text}))
+    elif text:
+        click.echo(text, nl=False)
+    else:
+        click.echo("# nothing was added by command")
 
 
 @config_group.command("schema")
-def schema() -> None:
+@json_option
+def schema(*, as_json: bool) -> None:
     """The JSON Schema of mailbridge.toml, for editors."""
     from mailbridge.config.schema import schema as of_file
 
-    click.echo(json.dumps(of_file(), indent=2))
+    click.echo(dumped(of_file()) if as_json else json.dumps(of_file(), indent=2))
 
 
 def _written(section: str, value: Section | tuple[Section, ...]) -> Any:

@@ -17,7 +17,9 @@ from mailbridge.cli.entries import own_address
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import complain
 from mailbridge.cli.groups import Group
-from mailbridge.cli.options import config_option
+from mailbridge.cli.options import config_option, json_option
+from mailbridge.cli.params import NUMBER, is_number
+from mailbridge.cli.printing import dumped, visible
 from mailbridge.core.addresses import parse_mailbox
 from mailbridge.core.secret import Secret
 from mailbridge.operator import verbs
@@ -45,6 +47,7 @@ def gmail() -> None:
 
 @gmail.command("filter")
 @config_option
+@json_option
 @click.option("--for", "identifier", default="", metavar="IDENTIFIER", help="Forward to the address of this identifier.")
 @click.option("--forward-to", metavar="ADDR", help="Where Gmail forwards to (default: the first address).")
 @click.option("--from", "senders", multiple=True, metavar="ADDR", help="A sender, address or domain; may be repeated.")
@@ -54,6 +57,7 @@ def gmail() -> None:
 def filter_feed(
     *,
     config: Path | None,
+    as_json: bool,
     identifier: str,
     forward_to: str | None,
     senders: tuple[str, ...],
@@ -77,7 +81,8 @@ def filter_feed(
     conditions = [("from", one) for one in _joined(senders)]
     conditions += [("subject", one) for one in _joined([_quoted(one) for one in subjects])]
     conditions += [("hasTheWord", one) for one in _joined([_quoted(one) for one in words])]
-    click.echo(_feed(conditions, target, is_archived=archive))
+    feed = _feed(conditions, target, is_archived=archive)
+    click.echo(dumped({"forward_to": target, "filter": feed}) if as_json else feed)
 
 
 def _joined(terms: Sequence[str]) -> Iterator[str]:
@@ -115,9 +120,10 @@ def _feed(conditions: Sequence[tuple[str, str]], target: str, *, is_archived: bo
 
 @gmail.command("confirm")
 @config_option
-@click.argument("number", type=int, required=False)
+@json_option
+@click.argument("number", type=NUMBER, required=False)
 @click.option("--print", "is_printed", is_flag=True, help="Only print the link, to open it yourself.")
-def confirm(*, config: Path | None, number: int | None, is_printed: bool) -> None:
+def confirm(*, config: Path | None, as_json: bool, number: int | None, is_printed: bool) -> None:
     """Allow the forwarding that the newest confirmation (or mail NUMBER) asks for. Look first whose account it is.
 
     Only a confirmation that google.com has signed has a link here, and nothing but Google's own page is opened. Exit 4: there is
@@ -128,21 +134,25 @@ def confirm(*, config: Path | None, number: int | None, is_printed: bool) -> Non
         held = f": {row.held[0]}" if row is not None and row.held else ""
         complain(f"no confirmation with a link{held}; `mailbridge mail list` shows what came")
         raise SystemExit(Exit.NOT_FOUND)
-    click.echo(f"{row.reason}\n{row.trust}")
+    if not as_json:
+        click.echo(f"{visible(row.reason)}\n{visible(row.trust)}")
     if is_printed:
-        click.echo(row.confirm_link)
+        click.echo(dumped({"mail": row.id, "link": row.confirm_link}) if as_json else row.confirm_link)
         return
     why = asyncio.run(_confirmed(Secret(row.confirm_link)))
     if why:
         complain(f"not confirmed: {why}")
         raise SystemExit(Exit.UNAVAILABLE)
-    click.echo("confirmed: Gmail may forward here now; choose the address in Gmail's settings, or in a filter")
+    told = "confirmed: Gmail may forward here now; choose the address in Gmail's settings, or in a filter"
+    click.echo(dumped({"mail": row.id, "confirmed": True}) if as_json else told)
 
 
 def _chosen(config: Path | None, number: int | None) -> MailShape | None:
     one = client(config)
     if number is not None:
-        found = one.attempt(verbs.MAIL_SHOW, OneMail(id=max(number, 1)))
+        if not is_number(number):
+            return None
+        found = one.attempt(verbs.MAIL_SHOW, OneMail(id=number))
         if isinstance(found, Fault) and found.kind is not Kind.NOT_FOUND:
             fail(found)
         return None if isinstance(found, Fault) else found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import complain
 from mailbridge.cli.groups import Group
 from mailbridge.cli.options import config_option, json_option, load_or_exit
+from mailbridge.cli.params import Seconds
+from mailbridge.cli.printing import as_row, dumped
 from mailbridge.operator import verbs
 from mailbridge.operator.asks import Nothing
 
@@ -32,9 +33,9 @@ def status(*, config: Path | None, as_json: bool) -> None:
     """
     rows = client(config).do(verbs.STATUS, Nothing()).mailboxes
     canaries = _canaries(rows)
-    if as_json:
-        click.echo(json.dumps(rows))
-    elif not rows:
+    for row in rows if as_json else ():
+        click.echo(dumped(as_row(row)))
+    if not rows and not as_json:
         click.echo("no mailbox is watched: the configuration has no [[imap]]")
     for row in () if as_json else rows:
         mark = "ok  " if row["is_well"] else "FAIL"
@@ -56,7 +57,7 @@ def status(*, config: Path | None, as_json: bool) -> None:
 
 @imap.command()
 @click.argument("name")
-@click.option("--idle", type=float, default=2.0, show_default=True, metavar="SECONDS", help="How long to wait in IDLE.")
+@click.option("--idle", type=Seconds(600), default=2.0, show_default=True, metavar="SECONDS", help="How long to wait in IDLE.")
 @click.option("--canary", is_flag=True, help="Send a mail to the mailbox itself, and see it arrive.")
 @config_option
 @json_option
@@ -82,7 +83,7 @@ def test(*, name: str, idle: float, canary: bool, config: Path | None, as_json: 
     for finding in probe(account, vault, idle_for=idle, then=trial if canary else None):
         is_good = is_good and finding.is_good
         if as_json:
-            click.echo(json.dumps({"step": finding.step, "ok": finding.is_good, "text": finding.text}))
+            click.echo(dumped({"step": finding.step, "ok": finding.is_good, "text": finding.text}))
         else:
             click.echo(f"{'ok  ' if finding.is_good else 'FAIL'} {finding.step}: {finding.text}")
     if not is_good:

@@ -9,7 +9,8 @@ import click
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import complain
 from mailbridge.cli.groups import Group
-from mailbridge.cli.options import config_option, load_or_exit
+from mailbridge.cli.options import config_option, json_option, load_or_exit
+from mailbridge.cli.printing import dumped
 
 
 @click.group(cls=Group)
@@ -19,7 +20,8 @@ def key() -> None:
 
 @key.command("rotate")
 @config_option
-def rotate(*, config: Path | None) -> None:
+@json_option
+def rotate(*, config: Path | None, as_json: bool) -> None:
     """Encrypt everything anew with a new key, while the daemon is stopped.
 
     The new key replaces the key file in one step; interrupted at any moment, the next start (or another try) finds a database and a
@@ -39,4 +41,5 @@ def rotate(*, config: Path | None) -> None:
     except StoreError as fault:
         complain(f"{fault}")
         raise SystemExit(Exit.UNAVAILABLE) from None
-    click.echo(f"{count} values are encrypted with a new key; start the daemon again")
+    told = f"{count} values are encrypted with a new key; start the daemon again"
+    click.echo(dumped({"values": count}) if as_json else told)

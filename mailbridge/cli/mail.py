@@ -18,7 +18,8 @@ from mailbridge.cli.faults import complain, note
 from mailbridge.cli.groups import Group
 from mailbridge.cli.mailfiles import mails
 from mailbridge.cli.options import config_option, json_option, moment
-from mailbridge.cli.printing import dumped, local, visible
+from mailbridge.cli.params import NUMBER, is_number
+from mailbridge.cli.printing import Column, Row, Table, as_row, dumped, local, sentence, visible
 from mailbridge.core.addresses import parse_return_path_header, parse_sole_mailbox
 from mailbridge.operator import verbs
 from mailbridge.operator.faults import Fault, Kind
@@ -33,6 +34,14 @@ FOLLOWED = 30.0
 """Seconds for which one question to the journal is held open."""
 
 PAGE = 1_000
+
+COLUMNS = (
+    Column(title="MAIL", width=6, is_right=True),
+    Column(title="RECEIVED", width=19),
+    Column(title="FOUND", width=12),
+    Column(title="FOR", width=32),
+)
+COLOURS = {"code": "green", "link": "green", "confirmation": "cyan", "ambiguous": "yellow"}
 
 
 @click.group(cls=Group)
@@ -68,10 +77,20 @@ def list_mails(*, config: Path | None, as_json: bool, limit: int, follow: bool, 
     )
     after = one.do(verbs.JOURNAL_TAIL, TailAsk()).next if follow else 0
     rows = list(_pages(one, ask, limit))
+    table = Table(*COLUMNS)
     for row in reversed(rows) if follow else rows:
-        click.echo(dumped(to_builtins(row)) if as_json else _line(row))
+        _tell_mail(table, row, as_json=as_json)
     if follow:
-        _follow(one, ask, after, as_json=as_json)
+        _follow(one, ask, after, table, as_json=as_json)
+    elif not as_json:
+        table.end("no mail came in yet" if ask == MailList() else "no mail fits; `mailbridge mail list` shows all that there are")
+
+
+def _tell_mail(table: Table, row: MailShape, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(dumped(as_row(row)))
+    else:
+        table.add(_row(row))
 
 
 def _pages(one: Client, ask: MailList, limit: int) -> Iterator[MailShape]:
@@ -96,7 +115,7 @@ def _pages(one: Client, ask: MailList, limit: int) -> Iterator[MailShape]:
             return
 
 
-def _follow(one: Client, ask: MailList, after: int, *, as_json: bool) -> None:
+def _follow(one: Client, ask: MailList, after: int, table: Table, *, as_json: bool) -> None:
     """Show each mail that fits as something happens to it: as it comes in, and where ``--state`` is named as it comes into that."""
     if not one.is_daemon:
         fail(Fault(kind=Kind.NO_DAEMON, title="no daemon is running, so nothing comes in; `mailbridge serve` starts it"))
@@ -107,7 +126,7 @@ def _follow(one: Client, ask: MailList, after: int, *, as_json: bool) -> None:
         for number in dict.fromkeys(line.mail for line in wanted):
             row = one.attempt(verbs.MAIL_SHOW, OneMail(id=number)) if number else None
             if isinstance(row, MailDetail) and _fits(row, ask):
-                click.echo(dumped(to_builtins(row)) if as_json else _line(row))
+                _tell_mail(table, row, as_json=as_json)
                 sys.stdout.flush()
 
 
@@ -121,7 +140,7 @@ def _fits(row: MailShape, ask: MailList) -> bool:
 @mail.command("show")
 @config_option
 @json_option
-@click.argument("number", type=int)
+@click.argument("number", type=NUMBER)
 @click.option("--raw", is_flag=True, help="The mail itself, octet for octet.")
 @click.option("--reveal", is_flag=True, help="Also the values that were passed over.")
 def show_mail(*, config: Path | None, as_json: bool, number: int, raw: bool, reveal: bool) -> None:
@@ -129,16 +148,19 @@ def show_mail(*, config: Path | None, as_json: bool, number: int, raw: bool, rev
 
     Its deliveries and everything that happened to it stand at the end.
     """
+    if raw and as_json:
+        raise click.UsageError("--raw prints the mail itself; leave out --json")
     one, ask = client(config), _one(number)
     if raw:
         sys.stdout.buffer.write(one.do(verbs.MAIL_RAW, ask).content)
         return
     detail = one.do(verbs.MAIL_REVEAL if reveal else verbs.MAIL_SHOW, ask)
     if as_json:
-        click.echo(dumped(to_builtins(detail)))
+        click.echo(dumped(as_row(detail)))
         return
     for name, value in to_builtins(detail).items():
         if name not in ("deliveries", "history") and value not in (None, "", []):
+            value = local(value) if name.endswith("_at") else value
             click.echo(f"{name:16} {visible(str(value)) if isinstance(value, str | int) else dumped(value)}")
     for delivery in detail.deliveries:
         click.echo(f"{'delivery':16} {visible(became(delivery))}")
@@ -160,7 +182,7 @@ def _happened(line: Line) -> str:
 
 
 def _one(number: int) -> OneMail:
-    if number < 1:
+    if not is_number(number):
         fail(Fault(kind=Kind.NOT_FOUND, title=f"there is no mail {number}; `mailbridge mail list` shows what there is"))
     return OneMail(id=number)
 
@@ -168,7 +190,7 @@ def _one(number: int) -> OneMail:
 @mail.command("replay")
 @config_option
 @json_option
-@click.argument("number", type=int)
+@click.argument("number", type=NUMBER)
 def replay_mail(*, config: Path | None, as_json: bool, number: int) -> None:
     """Hand a stored mail in again as a new one, after a rule was changed.
 
@@ -182,7 +204,7 @@ def replay_mail(*, config: Path | None, as_json: bool, number: int) -> None:
 @mail.command("release")
 @config_option
 @json_option
-@click.argument("number", type=int)
+@click.argument("number", type=NUMBER)
 def release_mail(*, config: Path | None, as_json: bool, number: int) -> None:
     """Push what a held mail holds, on your own word.
 
@@ -211,7 +233,7 @@ def remove_mails(*, config: Path | None, as_json: bool, identifier: str, yes: bo
         click.confirm(f"Erase everything that is kept of {identifier}?", abort=True, err=True)
     found = client(config).do(verbs.MAIL_REMOVE, RemoveMails(identifier=identifier))
     if as_json:
-        click.echo(dumped(to_builtins(found)))
+        click.echo(dumped(as_row(found)))
         return
     click.echo(f"{visible(found.identifier)}: {found.mails} mails and {found.deliveries} deliveries are erased")
     for name in found.still_named_by:
@@ -269,7 +291,7 @@ def _import(content: bytes, rcpt: str | None, mail_from: str | None) -> Import:
 
 def _tell(name: str, handed: Handed, *, as_json: bool) -> None:
     if as_json:
-        click.echo(dumped({"file": name, **to_builtins(handed)}))
+        click.echo(dumped({"file": name, **as_row(handed)}))
         return
     again = ", the same that is there already" if handed.is_duplicate else ""
     click.echo(visible(f"{name} → mail {handed.mail}{again}"))
@@ -277,9 +299,16 @@ def _tell(name: str, handed: Handed, *, as_json: bool) -> None:
         click.echo(visible(f"        delivery {became(delivery)}"))
 
 
-def _line(row: MailShape) -> str:
-    who = ", ".join(row.identifiers) or "nobody known"
-    line = visible(
-        f"{row.id:>6}  {local(row.received_at)}  {row.verdict:12} {who:32} from {row.from_ or row.mail_from or '<>'}: {row.reason}"
+def _row(row: MailShape) -> Row:
+    """A mail in the list; one that is held looks held."""
+    what = "held" if row.held else row.verdict
+    why = row.held[0] if row.held else row.reason
+    details = [f"From {row.from_ or row.mail_from or '<>'}: {sentence(why)}"]
+    if row.confirm_link:
+        details.append(f"open this link to confirm: {row.confirm_link}")
+    return Row(
+        cells=[str(row.id), local(row.received_at), what, ", ".join(row.identifiers) or "nobody known"],
+        coloured=2,
+        colour="yellow" if row.held else COLOURS.get(row.verdict),
+        details=details,
     )
-    return f"{line}\n        open this link to confirm: {visible(row.confirm_link)}" if row.confirm_link else line

@@ -9,7 +9,9 @@ import click
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import complain
 from mailbridge.cli.groups import Group
-from mailbridge.cli.options import config_option, load_or_exit
+from mailbridge.cli.options import config_option, json_option, load_or_exit
+from mailbridge.cli.params import Seconds
+from mailbridge.cli.printing import dumped
 
 
 @click.group(cls=Group)
@@ -20,9 +22,10 @@ def oauth() -> None:
 @oauth.command()
 @click.argument("account")
 @click.option("--device", is_flag=True, help="Give the permission in a browser on another machine (device code).")
-@click.option("--timeout", type=float, default=600.0, show_default=True, metavar="SECONDS", help="How long to wait for it.")
+@click.option("--timeout", type=Seconds(), default=600.0, show_default=True, metavar="SECONDS", help="How long to wait for it.")
 @config_option
-def login(*, account: str, device: bool, timeout: float, config: Path | None) -> None:
+@json_option
+def login(*, account: str, device: bool, timeout: float, config: Path | None, as_json: bool) -> None:
     """Get the permission for ACCOUNT: the name of an [[imap]] account, or its provider (google, microsoft) if only one has it.
 
     The refresh token is kept encrypted beside the database; a running daemon takes it up by itself.
@@ -56,7 +59,8 @@ def login(*, account: str, device: bool, timeout: float, config: Path | None) ->
     except StoreError as fault:
         complain(f"{fault}")
         raise SystemExit(Exit.CONFIG) from None
-    click.echo(f"{chosen.label}: permission kept. Try it: mailbridge imap test {chosen.label}")
+    told = f"{chosen.label}: permission kept. Try it: mailbridge imap test {chosen.label}"
+    click.echo(dumped({"account": chosen.label, "ok": True}) if as_json else told)
 
 
 def _show_address(address: str) -> None:

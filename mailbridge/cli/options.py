@@ -68,9 +68,9 @@ def moment(_: click.Context, __: click.Parameter, text: str | None) -> datetime 
         return None
     try:
         found = datetime.fromisoformat(text) if "-" in text else datetime.now(UTC) - duration(text)
-    except ValueError:
+        return found.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise click.BadParameter("write a moment such as 2026-01-31T12:00:00Z, or a duration such as 15m (ago)") from None
-    return found.astimezone(UTC)
 
 
 def _overrides() -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import complain
 from mailbridge.cli.groups import Group
 from mailbridge.cli.options import config_option, json_option, load_or_exit, rules_or_exit
+from mailbridge.cli.printing import dumped
 from mailbridge.config.rulepack import rule_sources
 from mailbridge.config.settings import Settings
 from mailbridge.core.explain import Trial, proposal, trial
@@ -34,7 +34,7 @@ def rules() -> None:
 def list_rules(*, config: Path | None, as_json: bool) -> None:
     """Every rule in order of precedence, and what it adds to the extractor after the rules."""
     for rule in _rules(load_or_exit(config).settings).rules:
-        click.echo(json.dumps(_as_dict(rule), ensure_ascii=False) if as_json else _line(rule))
+        click.echo(dumped(_as_dict(rule)) if as_json else _line(rule))
 
 
 @rules.command("test")
@@ -45,7 +45,7 @@ def test_rules(*, config: Path | None, as_json: bool) -> None:
     found = _rules(load_or_exit(config).settings)
     examples = sum(len(rule.accepts) + len(rule.rejects) for rule in found.rules)
     if as_json:
-        click.echo(json.dumps({"rules": len(found.rules), "examples": examples, "problems": []}))
+        click.echo(dumped({"rules": len(found.rules), "examples": examples, "problems": []}))
     else:
         click.echo(f"{len(found.rules)} rules, {examples} examples: all hold")
 
@@ -72,7 +72,7 @@ def try_rule(*, config: Path | None, as_json: bool, rule_name: str, mail: str) -
     extraction = extract(message, rules=only, now=datetime.now(UTC), default_lifetime=settings.rules.lifetime)
     tried = trial(rule, message) if rule else None
     if as_json:
-        click.echo(json.dumps(_tried_as_dict(tried, extraction), ensure_ascii=False))
+        click.echo(dumped(_tried_as_dict(tried, extraction)))
     else:
         _show(tried, extraction)
     if (tried.found if tried else extraction.value) is None:
@@ -92,7 +92,7 @@ def new_rule(*, config: Path | None, as_json: bool, mail: str) -> None:
     if text is None:
         complain(f"no rule can be made of this mail: {found.reason}")
         raise SystemExit(Exit.NOT_FOUND)
-    click.echo(json.dumps({"rule": text}, ensure_ascii=False) if as_json else text, nl=as_json)
+    click.echo(dumped({"rule": text}) if as_json else text, nl=as_json)
 
 
 def _rules(settings: Settings) -> RuleSet:
