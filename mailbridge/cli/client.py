@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlencode
 
+import click
 import msgspec
 
 from mailbridge.cli.exits import Exit
@@ -209,7 +210,7 @@ def _daemon_of(loaded: Loaded) -> Path | None:
             what = f"a daemon has the database and does not answer at {path}: it is starting or stopping, or a command is at work; try again"
             fail(Fault(kind=Kind.TRY_AGAIN, title=what))
         if not is_told:
-            note("the daemon is starting; waiting for it")
+            click.echo("mailbridge: the daemon is starting; waiting for it", err=True)
             is_told = True
         time.sleep(LOOK_AGAIN)
 

@@ -26,6 +26,9 @@ LONGEST = 300
 AS_JSON: ContextVar[bool] = ContextVar("AS_JSON", default=False)
 """Whether the command that runs was asked for JSON: errors are JSON too then."""
 
+OF_A_NAME = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP})
+"""What can be wrong with the name of a file."""
+
 OF_THE_MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE})
 """What a machine can run out of under any command."""
 
@@ -109,6 +112,9 @@ def _code_of(leaf: BaseException) -> int:
         case PermissionError() if leaf.filename is not None:
             complain(f"{leaf.filename}: {leaf.strerror}")
             return Exit.PERMISSION
+        case OSError() if leaf.errno in OF_A_NAME and leaf.filename is not None:
+            complain(f"{str(leaf.filename)[:LONGEST]}: {leaf.strerror}")
+            return Exit.NOT_FOUND
         case OSError() if leaf.errno in OF_THE_MACHINE:
             complain(f"{leaf.filename or 'the output'}: {leaf.strerror}")
             leave_quietly()

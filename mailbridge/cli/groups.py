@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +18,8 @@ ANYWHERE = {"--set": True, "--debug": False}
 EVERYWHERE = {"--config": True, "--json": False}
 """Options of every command, which may also stand before it."""
 
-NUL = "\0"
+NOT_TEXT = re.compile(r"[\0\ud800-\udc7f\udd00-\udfff]")
+"""What no shell hands over. Octets that are not UTF-8 come as U+DC80 to U+DCFF (PEP 383), and may name a file."""
 
 
 class Group(click.Group):
@@ -86,12 +89,10 @@ class Root(Group):
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **options: Any) -> Any:
         """See `click.Command.main`."""
-        import sys
-
         typed = list(sys.argv[1:] if args is None else args)
         AS_JSON.set(asks_for_json(typed))
-        if any(NUL in one for one in typed):
-            raise click.UsageError("an argument holds a NUL character")
+        if any(NOT_TEXT.search(one) for one in typed):
+            raise click.UsageError("an argument holds a NUL, or half of a character")
         return super().main(typed, *more, **options)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -229,6 +229,8 @@ def remove_mails(*, config: Path | None, as_json: bool, identifier: str, yes: bo
     Mails, codes, deliveries, its name in the journal, and who was given
     what. What you have configured for it stays, and is named.
     """
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("nobody can be asked here whether to erase it; --yes does it")
     if not yes:
         click.confirm(f"Erase everything that is kept of {identifier}?", abort=True, err=True)
     found = client(config).do(verbs.MAIL_REMOVE, RemoveMails(identifier=identifier))

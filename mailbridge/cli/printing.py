@@ -24,8 +24,8 @@ NARROWEST = 80
 """Columns of a terminal that every table fits into."""
 
 INDENT = "        "
-MEANINGFUL = frozenset({"mail_from"})
-"""Keys whose empty text is a value: the null sender of RFC 5321."""
+MEANINGFUL = frozenset({"mail_from", "detail"})
+"""Keys whose empty text is a value: the null sender of RFC 5321, and a line of the journal that says it all by its event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +67,9 @@ class Table:
                 click.echo(line)
 
     def end(self, empty: str) -> None:
-        """Say that there was nothing, where there was nothing."""
+        """Say that there was nothing, where there was nothing: on stderr, so that a script reads an empty list."""
         if not self._is_begun:
-            click.echo(empty)
+            click.echo(f"mailbridge: {empty}", err=True)
 
     def _wrapped(self, text: str) -> list[str]:
         if not self._is_terminal:
