@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from mailbridge.cli import completing
 from mailbridge.cli.client import client
 from mailbridge.cli.entries import entries, origin_of
 from mailbridge.cli.exits import Exit
@@ -78,7 +79,7 @@ def list_addresses(*, config: Path | None, as_json: bool) -> None:
 @address_group.command("remove")
 @config_option
 @json_option
-@click.argument("rcpt")
+@click.argument("rcpt", shell_complete=completing.entries("address"))
 def remove_address(*, config: Path | None, as_json: bool, rcpt: str) -> None:
     """Take no more mail for an address that was added by command."""
     client(config).do(verbs.ENTRY_REMOVE, OneEntry(kind="address", name=rcpt))

@@ -14,7 +14,6 @@ import os
 import pwd
 import re
 import secrets
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ import msgspec
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import complain, note
 from mailbridge.cli.options import load_or_exit
+from mailbridge.cli.over_socket import OverSocket
 from mailbridge.config.load import Loaded
 from mailbridge.net.listening import connect_private
 from mailbridge.operator.asks import Ask, asked
@@ -234,19 +234,6 @@ def _name_of(uid: int) -> str:
         return f"user {uid}"
 
 
-class _OverSocket(http.client.HTTPConnection):
-    """HTTP over the daemon's unix socket."""
-
-    def __init__(self, path: Path, *, timeout: float) -> None:
-        super().__init__("mailbridge", timeout=timeout)
-        self._path = path
-        self._patience = timeout
-
-    def connect(self) -> None:
-        """See `http.client.HTTPConnection.connect`."""
-        self.sock: socket.socket = connect_private(self._path, timeout=self._patience)
-
-
 def _asked(
     path: Path,
     method: str,
@@ -258,7 +245,7 @@ def _asked(
 ) -> tuple[int, Any]:
     """Status and JSON of an answer. What is safe to ask again, or has a key, is asked once more where the answer was lost."""
     for is_last in (False, True):
-        connection = _OverSocket(path, timeout=patience)
+        connection = OverSocket(path, timeout=patience)
         try:
             connection.request(method, target, body=body, headers={"Accept": "application/json", **(headers or {})})
             answer = connection.getresponse()

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from mailbridge.cli import completing
 from mailbridge.cli.client import agent, client
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import complain
@@ -35,7 +36,12 @@ COLUMNS = (
 )
 
 for_option = click.option(
-    "--for", "identifier", required=True, metavar="IDENTIFIER", help="Whose code (Skyvern's totp_identifier)."
+    "--for",
+    "identifier",
+    required=True,
+    metavar="IDENTIFIER",
+    shell_complete=completing.identifiers,
+    help="Whose code (Skyvern's totp_identifier).",
 )
 from_option = click.option("--from", "sender", default="", metavar="SENDER", help="Only of this address, domain, or pattern.")
 

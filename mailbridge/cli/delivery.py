@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import click
 
+from mailbridge.cli import completing
 from mailbridge.cli.client import client, fail
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import complain
@@ -42,7 +43,9 @@ def delivery() -> None:
 @json_option
 @click.option("--state", "states", multiple=True, type=click.Choice(get_args(StateName)), help="Only these.")
 @click.option("--for", "identifier", default="", metavar="IDENTIFIER", help="Only of this identifier.")
-@click.option("--mail", type=click.IntRange(1, GREATEST), metavar="NUMBER", help="Only of this mail.")
+@click.option(
+    "--mail", type=click.IntRange(1, GREATEST), metavar="NUMBER", shell_complete=completing.mails, help="Only of this mail."
+)
 @click.option("--since", callback=moment, metavar="WHEN", help="Only received since: 2026-01-31T12:00:00Z, or 15m (ago).")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
 def list_deliveries(*, config: Path | None, as_json: bool, limit: int, **wish: Any) -> None:
@@ -81,7 +84,7 @@ def list_deliveries(*, config: Path | None, as_json: bool, limit: int, **wish: A
 @delivery.command("show")
 @config_option
 @json_option
-@click.argument("number", type=NUMBER)
+@click.argument("number", type=NUMBER, shell_complete=completing.deliveries)
 def show_delivery(*, config: Path | None, as_json: bool, number: int) -> None:
     """One delivery: where it stands, what happened to it, and its mail."""
     if not is_number(number):
@@ -100,7 +103,7 @@ def show_delivery(*, config: Path | None, as_json: bool, number: int) -> None:
 @delivery.command("retry")
 @config_option
 @json_option
-@click.argument("numbers", type=NUMBER, nargs=-1)
+@click.argument("numbers", type=NUMBER, shell_complete=completing.deliveries, nargs=-1)
 @click.option("--state", "states", multiple=True, type=click.Choice(["dead", "expired"]), help="All that ended so.")
 @click.option("--for", "identifier", default="", metavar="IDENTIFIER", help="With --state: only of this identifier.")
 def retry(*, config: Path | None, as_json: bool, numbers: tuple[int, ...], states: tuple[str, ...], identifier: str) -> None:

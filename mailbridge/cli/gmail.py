@@ -12,6 +12,7 @@ from xml.sax.saxutils import quoteattr
 
 import click
 
+from mailbridge.cli import completing
 from mailbridge.cli.client import client, fail
 from mailbridge.cli.entries import own_address
 from mailbridge.cli.exits import Exit
@@ -121,7 +122,7 @@ def _feed(conditions: Sequence[tuple[str, str]], target: str, *, is_archived: bo
 @gmail.command("confirm")
 @config_option
 @json_option
-@click.argument("number", type=NUMBER, required=False)
+@click.argument("number", type=NUMBER, shell_complete=completing.mails, required=False)
 @click.option("--print", "is_printed", is_flag=True, help="Only print the link, to open it yourself.")
 def confirm(*, config: Path | None, as_json: bool, number: int | None, is_printed: bool) -> None:
     """Allow the forwarding that the newest confirmation (or mail NUMBER) asks for. Look first whose account it is.

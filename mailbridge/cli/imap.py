@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from mailbridge.cli import completing
 from mailbridge.cli.client import client
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import complain
@@ -56,7 +57,7 @@ def status(*, config: Path | None, as_json: bool) -> None:
 
 
 @imap.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completing.accounts)
 @click.option("--idle", type=Seconds(600), default=2.0, show_default=True, metavar="SECONDS", help="How long to wait in IDLE.")
 @click.option("--canary", is_flag=True, help="Send a mail to the mailbox itself, and see it arrive.")
 @config_option

@@ -12,6 +12,7 @@ from typing import Any, get_args
 import click
 from msgspec import to_builtins
 
+from mailbridge.cli import completing
 from mailbridge.cli.client import Client, client, fail
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import complain, note
@@ -52,7 +53,14 @@ def mail() -> None:
 @mail.command("list")
 @config_option
 @json_option
-@click.option("--for", "identifier", default="", metavar="IDENTIFIER", help="Only mails for this identifier.")
+@click.option(
+    "--for",
+    "identifier",
+    default="",
+    shell_complete=completing.identifiers,
+    metavar="IDENTIFIER",
+    help="Only mails for this identifier.",
+)
 @click.option("--from", "sender", default="", metavar="SENDER", help="Only of this address or domain.")
 @click.option("--held", is_flag=True, help="Only mails that are held for want of proof.")
 @click.option(
@@ -140,7 +148,7 @@ def _fits(row: MailShape, ask: MailList) -> bool:
 @mail.command("show")
 @config_option
 @json_option
-@click.argument("number", type=NUMBER)
+@click.argument("number", type=NUMBER, shell_complete=completing.mails)
 @click.option("--raw", is_flag=True, help="The mail itself, octet for octet.")
 @click.option("--reveal", is_flag=True, help="Also the values that were passed over.")
 def show_mail(*, config: Path | None, as_json: bool, number: int, raw: bool, reveal: bool) -> None:
@@ -190,7 +198,7 @@ def _one(number: int) -> OneMail:
 @mail.command("replay")
 @config_option
 @json_option
-@click.argument("number", type=NUMBER)
+@click.argument("number", type=NUMBER, shell_complete=completing.mails)
 def replay_mail(*, config: Path | None, as_json: bool, number: int) -> None:
     """Hand a stored mail in again as a new one, after a rule was changed.
 
@@ -204,7 +212,7 @@ def replay_mail(*, config: Path | None, as_json: bool, number: int) -> None:
 @mail.command("release")
 @config_option
 @json_option
-@click.argument("number", type=NUMBER)
+@click.argument("number", type=NUMBER, shell_complete=completing.mails)
 def release_mail(*, config: Path | None, as_json: bool, number: int) -> None:
     """Push what a held mail holds, on your own word.
 
@@ -221,7 +229,9 @@ def release_mail(*, config: Path | None, as_json: bool, number: int) -> None:
 @mail.command("remove")
 @config_option
 @json_option
-@click.option("--for", "identifier", required=True, metavar="IDENTIFIER", help="Whose mails.")
+@click.option(
+    "--for", "identifier", required=True, shell_complete=completing.identifiers, metavar="IDENTIFIER", help="Whose mails."
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def remove_mails(*, config: Path | None, as_json: bool, identifier: str, yes: bool) -> None:
     """Erase all that is kept of an identifier, for good.

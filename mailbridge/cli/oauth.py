@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from mailbridge.cli import completing
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import complain
 from mailbridge.cli.groups import Group
@@ -20,7 +21,7 @@ def oauth() -> None:
 
 
 @oauth.command()
-@click.argument("account")
+@click.argument("account", shell_complete=completing.accounts)
 @click.option("--device", is_flag=True, help="Give the permission in a browser on another machine (device code).")
 @click.option("--timeout", type=Seconds(), default=600.0, show_default=True, metavar="SECONDS", help="How long to wait for it.")
 @config_option

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from mailbridge.cli import completing
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import complain
 from mailbridge.cli.groups import Group
@@ -53,7 +54,7 @@ def test_rules(*, config: Path | None, as_json: bool) -> None:
 @rules.command("try")
 @config_option
 @json_option
-@click.argument("rule_name", metavar="RULE")
+@click.argument("rule_name", metavar="RULE", shell_complete=completing.rules)
 @click.argument("mail", metavar="MAIL")
 def try_rule(*, config: Path | None, as_json: bool, rule_name: str, mail: str) -> None:
     """Run RULE (its name, or "generic" for the extractor after the rules) on MAIL, an .eml file or - for standard input.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from mailbridge.cli import completing
 from mailbridge.cli.client import Client, client, fail
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.listener import smtp_address
@@ -45,7 +46,9 @@ MADE_UP = ("example", "example.com", "example.net", "example.org", "test", "inva
     "--via", type=click.Choice(["smtp", "lmtp", "imap"]), default="smtp", show_default=True, help="How the mail is handed in."
 )
 @click.option("--lmtp", metavar="HOST:PORT", help="With --via lmtp: not the first of [smtp] lmtp.")
-@click.option("--account", "mailbox", metavar="NAME", help="With --via imap: which [[imap]] account.")
+@click.option(
+    "--account", "mailbox", metavar="NAME", shell_complete=completing.accounts, help="With --via imap: which [[imap]] account."
+)
 @click.option("--rcpt", metavar="ADDR", help="Send to this address; the mail then has to prove itself.")
 @click.option(
     "--timeout", type=Seconds(), default=15.0, metavar="SECONDS", show_default=True, help="Seconds to wait for the last hop."

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import click
 
+from mailbridge.cli import completing
 from mailbridge.cli.client import client
 from mailbridge.cli.entries import entries, origin_of
 from mailbridge.cli.exits import Exit
@@ -90,7 +91,7 @@ def list_targets(*, config: Path | None, as_json: bool) -> None:
 
 
 @target_group.command("test")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.entries("target"))
 @config_option
 @json_option
 def test_target(*, name: str, config: Path | None, as_json: bool) -> None:
@@ -109,7 +110,7 @@ def test_target(*, name: str, config: Path | None, as_json: bool) -> None:
 @target_group.command("remove")
 @config_option
 @json_option
-@click.argument("name")
+@click.argument("name", shell_complete=completing.entries("target"))
 def remove_target(*, config: Path | None, as_json: bool, name: str) -> None:
     """Send nothing more to a target that was added by command, and erase its key.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from mailbridge.cli import completing
 from mailbridge.cli.client import client, fail
 from mailbridge.cli.faults import note
 from mailbridge.cli.groups import Group
@@ -131,7 +132,7 @@ def _row(one: TokenShape) -> Row:
 @token.command("remove")
 @config_option
 @json_option
-@click.argument("number", type=NUMBER)
+@click.argument("number", type=NUMBER, shell_complete=completing.tokens)
 def remove(*, config: Path | None, as_json: bool, number: int) -> None:
     """Make a token worthless at once."""
     if not is_number(number):

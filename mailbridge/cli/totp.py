@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from mailbridge.cli import completing
 from mailbridge.cli.client import client
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import complain, note
@@ -93,7 +94,7 @@ def _row(one: AuthenticatorShape) -> Row:
 @totp.command("code")
 @config_option
 @json_option
-@click.argument("name")
+@click.argument("name", shell_complete=completing.authenticators)
 def code(*, config: Path | None, name: str, as_json: bool) -> None:
     """Print the current code, and on standard error the seconds that it has left."""
     found = client(config).do(verbs.TOTP_CODE, OneAuthenticator(name=name))
@@ -107,7 +108,7 @@ def code(*, config: Path | None, name: str, as_json: bool) -> None:
 @totp.command("bind")
 @config_option
 @json_option
-@click.argument("name")
+@click.argument("name", shell_complete=completing.authenticators)
 @for_option
 def bind(*, config: Path | None, as_json: bool, name: str, identifier: str | None) -> None:
     """Let a secret answer for an identifier; without --for, for none."""
@@ -119,7 +120,7 @@ def bind(*, config: Path | None, as_json: bool, name: str, identifier: str | Non
 @totp.command("remove")
 @config_option
 @json_option
-@click.argument("name")
+@click.argument("name", shell_complete=completing.authenticators)
 def remove(*, config: Path | None, as_json: bool, name: str) -> None:
     """Erase a secret."""
     client(config).do(verbs.TOTP_REMOVE, OneAuthenticator(name=name))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from mailbridge.cli import completing
 from mailbridge.cli.client import client
 from mailbridge.cli.options import config_option, json_option, moment
 from mailbridge.cli.printing import as_row, dumped, local, visible
@@ -17,7 +18,7 @@ from mailbridge.operator.why import WhyAsk
 @click.command()
 @config_option
 @json_option
-@click.argument("identifier")
+@click.argument("identifier", shell_complete=completing.identifiers)
 @click.option("--since", callback=moment, metavar="WHEN", help="Look from then on: 2026-01-31T12:00:00Z, or 15m (ago).")
 def why(*, config: Path | None, as_json: bool, identifier: str, since: datetime | None) -> None:
     """Why no code came for IDENTIFIER.
