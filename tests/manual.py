@@ -78,7 +78,12 @@ def man() -> str:
     lines.append(".SH EXIT STATUS")
     for one in Exit:
         lines += [".TP", f".B {one.value}", _roff(one.meaning)]
-    lines += [".SH FILES", ".TP", ".I ~/.config/mailbridge/mailbridge.toml, /etc/mailbridge/mailbridge.toml", "The configuration."]
+    lines += [
+        ".SH FILES",
+        ".TP",
+        ".I ~/.config/mailbridge/mailbridge.toml, /etc/mailbridge/mailbridge.toml",
+        "The configuration.",
+    ]
     lines += [".TP", ".I ~/.local/state/mailbridge, /var/lib/mailbridge", "Database, key and socket."]
     return "\n".join([*lines, ""])
 
@@ -92,7 +97,7 @@ def _roff_options(command: click.Command) -> list[str]:
 
 def _roff(text: str) -> str:
     """Text as roff takes it: backslashes and hyphens written out, and no line that begins like a request of its own."""
-    plain = text.replace("\\", "\\e").replace("-", "\\-").replace("`", "\\(ga")
+    plain = text.replace("\\", "\\e").replace("-", "\\-").replace("`", "\\(ga").replace("…", "...")
     return re.sub(r"^(?!\.PP$)([.'])", r"\\&\1", plain, flags=re.MULTILINE)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mailbridge.config.checks import DATABASE
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import Settings
 
@@ -154,7 +155,7 @@ def _mailboxes(settings: Settings) -> Iterator[Problem]:
             yield Problem(where=f"[[imap]] {account.label}", what=str(fault))
         if key_file is not None and not key_file.exists():
             yield Problem(where=f"[[imap]] {account.label}", what=f"key_file {key_file}: no such file")
-    if any(account.oauth is not None for account in settings.imap):
+    if DATABASE.fullmatch(settings.store.url) and any(account.oauth is not None for account in settings.imap):
         yield from _token_vault(settings)
 
 
@@ -176,7 +177,8 @@ def _targets(settings: Settings) -> Iterator[Problem]:
     named += [(f"[[target]] {target.name}", target.base_url) for target in settings.target if target.kind == "skyvern"]
     for name, url in named:
         try:
-            endpoint(url)
+            if url.startswith(("http://", "https://")):  # else it is a mistake that the configuration itself tells
+                endpoint(url)
         except ValueError as fault:
             yield Problem(where=f"{name} base_url", what=str(fault))
     path = settings.skyvern.credentials_file
@@ -196,6 +198,8 @@ def _store(settings: Settings) -> Iterator[Problem]:
     from mailbridge.store.cipher import read_key
     from mailbridge.store.sqlite import key_path_of, path_of
 
+    if not DATABASE.fullmatch(settings.store.url):
+        return
     database = path_of(settings.store)
     folder = next((place for place in database.absolute().parents if os.path.lexists(place)), Path("/"))
     if not folder.is_dir():

@@ -154,6 +154,7 @@ def _plainly(text: str) -> str:
     what, _, place = text.partition(" - at ")
     name = place.strip("`").removeprefix("$.").split("[")[0]
     words = what.replace("Expected `str` of length", "must be a text with a length").replace("Expected `int`", "must be a number")
+    words = words.replace("must be a text with a length >= 1", "must not be empty")
     words = re.sub("Expected `str` matching regex .*", "must not be empty, nor hold a NUL character", words)
     return f"{name}: {words}" if name else words
 

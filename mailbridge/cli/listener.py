@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import click
-
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import complain
 from mailbridge.config.settings import Settings
@@ -25,8 +23,6 @@ def own_url(settings: Settings) -> str:
 def smtp_address(settings: Settings, named: str | None) -> str:
     """Where mail goes in: as named, else the first of ``[smtp] listen``; a clean message and exit 78 where there is none."""
     if named is not None:
-        if not named.rpartition(":")[2].isdigit():
-            raise click.BadParameter(f"{named!r} is no HOST:PORT such as 127.0.0.1:25", param_hint="--smtp")
         return reachable(named)
     chosen = next((one for one in settings.smtp.listen if not one.startswith("unix:")), None)
     if chosen is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,8 +30,20 @@ url_option: Callable[[Any], Any] = click.option(
 token_option: Callable[[Any], Any] = click.option(
     "--token-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="With --url: a file with the bearer token."
 )
+
+
+def host_and_port(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+    """``host:port``; the callback of an option."""
+    if text is not None and not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}", text):
+        raise click.BadParameter(f"{text!r} is no HOST:PORT such as 127.0.0.1:25")
+    return text
+
+
 listener_option: Callable[[Any], Any] = click.option(
-    "--smtp", metavar="HOST:PORT", help="The daemon's listener, where it is not the first of [smtp] listen."
+    "--smtp",
+    metavar="HOST:PORT",
+    callback=host_and_port,
+    help="The daemon's listener, where it is not the first of [smtp] listen.",
 )
 
 

@@ -19,6 +19,9 @@ SHORTEST_TOKEN = 8
 Where = Callable[[str, str, int | None], str]
 """The place of a key of a section; of a list of tables also the table's number, from 0."""
 
+FOLLOWS = {("imap", "host"): "preset", ("imap", "name"): "preset"}
+"""Keys of which a mistake is one more of another key's: an account without a preset has no host and no name of its own."""
+
 SHORTEST = timedelta(milliseconds=100)
 DATABASE = re.compile(r"sqlite:///[^?#]*[^/?#]")
 HOSTNAME = re.compile(rf"{LABEL}(?:\.{LABEL})*\.?")
@@ -42,7 +45,8 @@ def check(
             place = where(section, name, int(entry[:-1]) if entry else None)
             yield Problem(where=place, what=f"[{section}] {name}: {what}")
     for section, number, key, what in (*_addresses(settings), *_targets(settings), *mailbox_mistakes(settings)):
-        if not is_known_as_wrong(section, number, key):
+        cause = FOLLOWS.get((section, key), key)
+        if not is_known_as_wrong(section, number, key) and not is_known_as_wrong(section, number, cause):
             yield Problem(where=where(section, key, number), what=f"[[{section}]] {key}: {what}")
     yield from _doubles(settings, where)
 

@@ -353,9 +353,9 @@ class _Reader:
         if f"{section}.{key}" in OCTETS:
             return size(value)
         if Path in (kind, *get_args(kind)) and get_origin(kind) is not tuple:
-            return self._path(msgspec.convert(value, str))
+            return self._path(sound(msgspec.convert(value, str), str | None))
         if get_origin(kind) is tuple and get_args(kind)[0] is Path:
-            return tuple(self._path(one) for one in msgspec.convert(value, list[str]))
+            return tuple(self._path(one) for one in sound(tuple(msgspec.convert(value, list[str])), kind))
         if get_origin(kind) is tuple and get_args(kind)[0] is Secret:
             return tuple(_secret(one) for one in msgspec.convert(value, list[str]))
         if Secret in get_args(kind):

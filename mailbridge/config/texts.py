@@ -26,10 +26,11 @@ def words_of(kind: Any) -> tuple[str, ...]:
 def must_be_among(value: object, kind: Any) -> None:
     """Raises ValueError, which lists the words, where ``kind`` is a choice and the value is none of it."""
     words = words_of(kind)
-    wrong = [one for one in (value if isinstance(value, list) else [value]) if not isinstance(one, str) or one not in words]
+    takes_list = any(get_origin(one) is tuple for one in (kind, *get_args(kind)))
+    entries = value if isinstance(value, list) and takes_list else [value]
+    wrong = [one for one in entries if not isinstance(one, str) or one not in words]
     if not words or not wrong:
         return
-    takes_list = any(get_origin(one) is tuple for one in (kind, *get_args(kind)))
     also = f" or a list of them, not {shortened(str(wrong[0]))}" if takes_list else ""
     raise ValueError(f"must be one of {', '.join(words)}{also}")
 

@@ -107,7 +107,7 @@ def _words(path: tuple[str, ...], command: click.Command) -> st.SearchStrategy[l
             if one.is_flag:
                 options.append(st.sampled_from([[], [name]]))
             else:
-                options.append(st.one_of(st.just([]), NASTY.map(lambda value, name=name: [name, value])))
+                options.append(st.one_of(st.just([]), st.tuples(st.just(name), NASTY).map(list)))
     parts = st.tuples(*options, *arguments)
     return parts.map(lambda found: [*path, *(word for part in found for word in part)])
 
