@@ -46,7 +46,7 @@ def _about(command: click.Command) -> list[str]:
 
 def page() -> str:
     """docs/commands.md."""
-    lines = ["# Commands", "", "Written by `make man` from the program itself; `mailbridge COMMAND --help` says the same.", ""]
+    lines = ["# Commands", "", "Written by `make man` from the program itself; each command's `--help` says the same.", ""]
     lines += ["`--config PATH`, `--json`, `--set KEY=VALUE` and `--debug` may stand before a command or after it.", ""]
     lines += ["| command | what it does |", "|---|---|"]
     for name, command in leaves():

@@ -181,7 +181,7 @@ def push_credential(
     called: str | None,
     as_json: bool,
 ) -> None:
-    """Store a login with the secret NAME of `mailbridge totp` in Skyvern's own credential tool, and compare its codes with ours.
+    """Store a login with the secret NAME, which `mailbridge totp add` has kept, in Skyvern's own credential tool, and compare its codes with ours.
 
     A credential whose codes differ from ours is taken out again: exit 1.
     """
