@@ -4,5 +4,5 @@ import sys
 
 __version__ = "0.1.0"
 
-# httpx imports its own command line where rich is installed: 14 modules and 20 ms that every start of ours would pay for `top`.
+# httpx imports its own command line where rich is installed: some 100 modules, which every start would load for `top`.
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
