@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 import click
 
 from mailbridge import __version__
-from mailbridge.cli.faults import AS_JSON, DEBUG, ended, leave_quietly
+from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import AS_JSON, DEBUG, complain, ended, leave_quietly
 from mailbridge.cli.groups import Root
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -69,6 +70,9 @@ class LazyGroup(Root):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise SystemExit(leave_quietly()) from None
+        except KeyboardInterrupt:
+            complain("interrupted")
+            raise SystemExit(Exit.INTERRUPTED) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
