@@ -16,7 +16,7 @@ from mailbridge.cli.options import config_option, examine_config, json_option
 from mailbridge.cli.printing import as_row, dumped
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import Section, Settings
-from mailbridge.config.values import written
+from mailbridge.config.values import strangers_meaning, written
 
 
 @click.command()
@@ -33,6 +33,7 @@ def check_config(*, config: Path | None, as_json: bool) -> None:
     problems: list[Problem] = []
     ignored: tuple[str, ...] = ()
     warnings: list[Problem] = []
+    strangers = ""
     is_practice = False
     try:
         loaded, found = examine_config(config)
@@ -42,9 +43,12 @@ def check_config(*, config: Path | None, as_json: bool) -> None:
         ignored, is_practice = loaded.ignored, not has_key(loaded.settings)
         problems = list(dict.fromkeys((*found, *_of_this_machine(loaded.settings, is_sound=not found))))
         warnings = list(warnings_of(loaded))
+        is_only_practice = is_practice and not loaded.settings.target
+        strangers = strangers_meaning(loaded.settings.trust.strangers, is_practice=is_only_practice)
     if as_json:
         row = {"ok": not problems, "problems": [str(problem) for problem in problems], "ignored": list(ignored)}
-        click.echo(dumped({**row, "warnings": [str(one) for one in warnings], "practice": is_practice}))
+        row |= {"strangers": strangers or None, "warnings": [str(one) for one in warnings], "practice": is_practice}
+        click.echo(dumped(row))
         raise SystemExit(exit_code(problems))
     for name in ignored:
         note(f"note: ${name} is not one of ours, and is ignored")
@@ -53,6 +57,7 @@ def check_config(*, config: Path | None, as_json: bool) -> None:
     for one in warnings:
         note(f"warning: {one}")
     click.echo("configuration is good")
+    click.echo(strangers)
 
 
 def _of_this_machine(settings: Settings, *, is_sound: bool) -> Iterator[Problem]:
@@ -97,7 +102,7 @@ def reload_command(*, config: Path | None, as_json: bool) -> None:
     click.echo("the configuration is in force")
     if found.after_restart:
         changed = ", ".join(f"[{name}]" for name in found.after_restart)
-        note(f"only a restart takes up what changed in {changed}")
+        note(f"a restart is needed for what changed in {changed}")
 
 
 @click.group("config", cls=Group)
@@ -151,7 +156,10 @@ def show(*, config: Path | None, as_json: bool) -> None:
 @config_option
 @json_option
 def export(*, config: Path | None, as_json: bool) -> None:
-    """What was added by command, as TOML for a file; secrets are named and left out."""
+    """Print what was added by command as TOML for a file.
+
+    Secrets are named and left out.
+    """
     from mailbridge.cli.client import client
     from mailbridge.cli.entries import added
     from mailbridge.config.added import as_toml

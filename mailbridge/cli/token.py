@@ -40,7 +40,7 @@ def _expiry(_: click.Context, __: click.Parameter, text: str | None) -> datetime
     except (ValueError, OverflowError):
         raise click.BadParameter("write a duration such as 30d, a moment such as 2027-01-31T00:00:00Z, or never") from None
     if moment <= now:
-        raise click.BadParameter("that is over already")
+        raise click.BadParameter("that time has passed")
     return moment
 
 
