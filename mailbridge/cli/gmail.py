@@ -7,10 +7,15 @@ from pathlib import Path
 
 import click
 
+from mailbridge.cli import completing
 from mailbridge.cli.client import client, fail
 from mailbridge.cli.entries import own_address
 from mailbridge.cli.exits import Exit
-from mailbridge.cli.options import config_option
+from mailbridge.cli.faults import complain
+from mailbridge.cli.groups import Group
+from mailbridge.cli.options import config_option, json_option
+from mailbridge.cli.params import NUMBER, is_number
+from mailbridge.cli.printing import dumped, visible
 from mailbridge.core.addresses import parse_mailbox
 from mailbridge.core.secret import Secret
 from mailbridge.operator import verbs
@@ -23,13 +28,14 @@ SEARCHED = 500
 """Newest mails among which a confirmation is looked for."""
 
 
-@click.group()
+@click.group(cls=Group)
 def gmail() -> None:
     """What Gmail needs to forward codes here."""
 
 
 @gmail.command("filter")
 @config_option
+@json_option
 @click.option("--for", "identifier", default="", metavar="IDENTIFIER", help="Forward to the address of this identifier.")
 @click.option("--forward-to", metavar="ADDR", help="Where Gmail forwards to (default: the first address).")
 @click.option("--from", "senders", multiple=True, metavar="ADDR", help="A sender, address or domain; may be repeated.")
@@ -39,6 +45,7 @@ def gmail() -> None:
 def filter_feed(
     *,
     config: Path | None,
+    as_json: bool,
     identifier: str,
     forward_to: str | None,
     senders: tuple[str, ...],
@@ -56,16 +63,18 @@ def filter_feed(
         raise click.UsageError("--forward-to is a whole address; leave out --for")
     target = forward_to or own_address(client(config), identifier)
     if parse_mailbox(target) is None:
-        click.echo(f"mailbridge: {target!r} is no mail address", err=True)
+        complain(f"{target!r} is no mail address")
         raise SystemExit(Exit.USAGE)
-    click.echo(feed(target, senders=senders, subjects=subjects, words=words, is_archived=archive))
+    made = feed(target, senders=senders, subjects=subjects, words=words, is_archived=archive)
+    click.echo(dumped({"forward_to": target, "filter": made}) if as_json else made)
 
 
 @gmail.command("confirm")
 @config_option
-@click.argument("number", type=int, required=False)
+@json_option
+@click.argument("number", type=NUMBER, shell_complete=completing.mails, required=False)
 @click.option("--print", "is_printed", is_flag=True, help="Only print the link, to open it yourself.")
-def confirm(*, config: Path | None, number: int | None, is_printed: bool) -> None:
+def confirm(*, config: Path | None, as_json: bool, number: int | None, is_printed: bool) -> None:
     """Answer Gmail's forwarding confirmation with yes.
 
     It is the newest one, or the mail NUMBER. Look first whose account it is. Only a confirmation that google.com has signed has
@@ -75,23 +84,27 @@ def confirm(*, config: Path | None, number: int | None, is_printed: bool) -> Non
     row = _chosen(config, number)
     if row is None or row.confirm_link is None:
         held = f": {row.held[0]}" if row is not None and row.held else ""
-        click.echo(f"mailbridge: no confirmation with a link{held}; `mailbridge mail list` shows what came", err=True)
+        complain(f"no confirmation with a link{held}; `mailbridge mail list` shows what came")
         raise SystemExit(Exit.NOT_FOUND)
-    click.echo(f"{row.reason}\n{row.trust}")
+    if not as_json:
+        click.echo(f"{visible(row.reason)}\n{visible(row.trust)}")
     if is_printed:
-        click.echo(row.confirm_link)
+        click.echo(dumped({"mail": row.id, "link": row.confirm_link}) if as_json else row.confirm_link)
         return
     why = asyncio.run(_confirmed(Secret(row.confirm_link)))
     if why:
-        click.echo(f"mailbridge: not confirmed: {why}", err=True)
+        complain(f"not confirmed: {why}")
         raise SystemExit(Exit.UNAVAILABLE)
-    click.echo("confirmed: Gmail may forward here now; choose the address in Gmail's settings, or in a filter")
+    told = "confirmed: Gmail may forward here now; choose the address in Gmail's settings, or in a filter"
+    click.echo(dumped({"mail": row.id, "confirmed": True}) if as_json else told)
 
 
 def _chosen(config: Path | None, number: int | None) -> MailShape | None:
     one = client(config)
     if number is not None:
-        found = one.attempt(verbs.MAIL_SHOW, OneMail(id=max(number, 1)))
+        if not is_number(number):
+            return None
+        found = one.attempt(verbs.MAIL_SHOW, OneMail(id=number))
         if isinstance(found, Fault) and found.kind is not Kind.NOT_FOUND:
             fail(found)
         return None if isinstance(found, Fault) else found
