@@ -33,7 +33,7 @@ class Mime:
         if not given or len(recipients) != len(given):
             raise Refused(400, "rcpt must be given, and be a mail address (write + as %2B)", HINT)
         senders = posted.query.get("from", ("",))
-        if len(senders) != 1 or (senders[0] and parse_return_path(f"<{senders[0]}>") is None):
+        if len(senders) != 1 or (senders[0] and parse_return_path(senders[0]) is None):
             raise Refused(400, "from must be one mail address, or left out for the null sender", HINT)
         if not posted.body.strip():
             raise Refused(400, "the body is empty; a mail was expected", HINT)

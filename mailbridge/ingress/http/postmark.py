@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from mailbridge.core.addresses import parse_return_path
+from mailbridge.core.addresses import parse_return_path_header
 from mailbridge.core.secret import Secret
 from mailbridge.ingress.http.posted import Brought, Delivery, Posted, Refused
 from mailbridge.ingress.http.proofs import basic
@@ -48,7 +48,7 @@ class Postmark:
         if not told.RawEmail:
             raise Refused(403, "the raw mail is missing", 'switch on "Include raw email content in JSON payload" at Postmark')
         path = next((one.Value for one in told.Headers[:1] if one.Name.casefold() == "return-path"), "")
-        mail_from = parse_return_path(path) or ""
+        mail_from = parse_return_path_header(path)
         content = told.RawEmail.encode("utf-8", "surrogatepass")
         return Delivery(
             mails=(Brought(mail_from=mail_from, rcpt_to=(told.OriginalRecipient,), content=content, is_exact=content.isascii()),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from mailbridge.core.addresses import parse_mailbox
+from mailbridge.core.addresses import parse_mailbox, parse_return_path
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.ingress.http.mime import Mime
@@ -163,20 +163,21 @@ class Ingest:
         recipients = tuple(one for one in mailboxes if one is not None and admission.is_ours(one))
         if not recipients:
             return None
+        mail_from = parse_return_path(brought.mail_from) or ""
         client, now = request.client.host if request.client else "", asyncio.get_running_loop().time()
-        over = admission.is_over("sender", brought.mail_from.casefold(), now) or any(
+        over = admission.is_over("sender", mail_from.casefold(), now) or any(
             admission.is_over("recipient", one.casefold(), now) for one in recipients
         )
         if over:
             raise Refused(429, "too many mails; come back later")
         admission.count(
             recipients=tuple(one.casefold() for one in recipients),
-            sender=brought.mail_from.casefold(),
+            sender=mail_from.casefold(),
             client=client,
             now=now,
         )
         envelope = Envelope(
-            mail_from=brought.mail_from,
+            mail_from=mail_from,
             rcpt_to=recipients,
             content=brought.content,
             received_at=self._way.now(),
