@@ -71,6 +71,7 @@ class Ingest:
         self._callers = callers
         self._spent = spent
         self._storing: set[asyncio.Task[Answer]] = set()
+        self._in_use: set[str] = set()
 
     def routes(self) -> list[BaseRoute]:
         """The routes. What follows a provider's name in the path is ignored: Mailgun wants it to end in ``/mime``."""
@@ -143,13 +144,19 @@ class Ingest:
         if delivery.note:
             log.warning("%s", delivery.note, extra={"provider": adapter.name})
             return Response(status_code=200, headers=NO_STORE)
+        if delivery.once and delivery.once in self._in_use:
+            raise Refused(503, "the same post is being taken in; come back later")
         if delivery.once and await self._spent.has(delivery.once):
             raise Refused(401, "this proof has been used already")
-        answers = [await self._brought(adapter, delivery, number, request) for number in range(len(delivery.mails))]
-        if any(isinstance(one, Deferred | Full) for one in answers):
-            raise Refused(503, "the mail cannot be stored now; come back later")
-        if delivery.once:
-            await self._spent.spend(delivery.once, until=self._way.now() + 2 * TOLERANCE)
+        self._in_use.add(delivery.once)
+        try:
+            answers = [await self._brought(adapter, delivery, number, request) for number in range(len(delivery.mails))]
+            if any(isinstance(one, Deferred | Full) for one in answers):
+                raise Refused(503, "the mail cannot be stored now; come back later")
+            if delivery.once:
+                await self._spent.spend(delivery.once, until=self._way.now() + 2 * TOLERANCE)
+        finally:
+            self._in_use.discard(delivery.once)
         if all(one is None for one in answers):
             raise Refused(
                 adapter.unknown_recipient, "no recipient of it is one of ours", "mailbridge address list shows what is taken"
