@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from mailbridge.cli.installed import stranger
+from mailbridge.app.installed import stranger
 from mailbridge.config.load import load
 from mailbridge.core.secret import Secret
 from tests.cli.running import PLAIN, environment

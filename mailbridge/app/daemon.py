@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,10 +18,11 @@ from typing import Any
 import httpx
 import msgspec
 
-from mailbridge.app.additions import additions
 from mailbridge.app.engine import FLUSH, Engine, Flush, running, start_engine
 from mailbridge.app.events import DaemonEvents
+from mailbridge.app.operating import Around, HandIn, LiveConfiguration, Reread, RunningDaemon, operator_of
 from mailbridge.app.preparation import prepare
+from mailbridge.app.probing import LocalProbes
 from mailbridge.app.routes import serve_http
 from mailbridge.app.snapshot import Live, Snapshot, snapshot
 from mailbridge.app.targets import guard
@@ -35,12 +38,13 @@ from mailbridge.intake.answer import Answer, Full
 from mailbridge.intake.confirming import Confirming
 from mailbridge.intake.door import Intake
 from mailbridge.intake.gate import Gate
+from mailbridge.intake.onetime import OneTime
 from mailbridge.masks import Masks
+from mailbridge.operator.entries import additions
 from mailbridge.store import StoreError, StoreUnavailable
 from mailbridge.store.sqlite import path_of
 from mailbridge.trust import gmail
 from mailbridge.trust.dns import Dns, Resolver
-from mailbridge.trust.seal import Sealer
 from mailbridge.web.health import Health, Level
 from mailbridge.web.practice import Practice
 
@@ -53,6 +57,8 @@ LEARN_EVERY = timedelta(minutes=10)
 FOLLOW_EVERY = timedelta(milliseconds=500)
 """Between two looks for what people have added by command; a look takes 0.1 ms of a reader's thread."""
 
+NO_KEY = "no Skyvern key is configured: codes go to the practice receiver, and nothing leaves this machine"
+
 AT_START = ("smtp", "skyvern", "target", "practice", "http", "store", "retention", "parser", "log")
 """The sections that a reload leaves as they were: what they say is bound, opened or started once."""
 
@@ -64,6 +70,7 @@ class Door:
     admission: Admission
     intake: Intake
     events: DaemonEvents
+    tests: OneTime
 
     async def bring(self, envelope: Envelope) -> Answer:
         """For a way in that has the mail already: its memory counts as that of the others does."""
@@ -80,7 +87,7 @@ class Bridge:
     door: Door
     mailboxes: imap.Watchers
     http_address: str = ""
-    listeners: smtp.Listeners = field(init=False)
+    listeners: smtp.Listeners | None = None
     _change: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -96,13 +103,15 @@ class Bridge:
     @property
     def smtp_addresses(self) -> tuple[str, ...]:
         """Where SMTP and LMTP are bound, ``host:port`` with the real port."""
-        return self.listeners.addresses
+        return self.listeners.addresses if self.listeners is not None else ()
 
     async def health(self) -> Health:
         """Unready only where mail cannot be accepted; a target or a mailbox that is down is a degradation."""
         engine = self.engine
         ailing = {**engine.dispatcher.failing, **engine.dispatcher.alarms}
         checks = {f"target {name}": reason for name, reason in ailing.items()}
+        if engine.served.is_practice:
+            checks["practice"] = NO_KEY
         if self.door.intake.is_alarmed(engine.clock.now()):
             checks["trust"] = "many mails are held for want of proof"
         mailboxes = self.mailboxes.health()
@@ -137,17 +146,17 @@ class Bridge:
         metrics.mailboxes({one.mailbox: one.age for one in self.mailboxes.health()})
         canaries = self.mailboxes.canaries()
         metrics.canaries({name: (one.latency, one.seen, not one.is_well) for name, one in canaries.items()})
-        expiry = self.listeners.tls_not_after
+        expiry = self.listeners.tls_not_after if self.listeners is not None else None
         if expiry is not None:
             metrics.tls_expiry((expiry - datetime.now(UTC)).total_seconds())
         return metrics.render()
 
-    async def reload(self, settings: Settings) -> None:
+    async def reload(self, settings: Settings) -> tuple[str, ...]:
         """Take new settings as one: rules, recipients, identifiers, trust, mailboxes and certificates.
 
         Everything that can fail is prepared first; then one assignment swaps it. Sections of AT_START stay as they were, and
         those that differ are named in the log. Mailboxes are watched anew where their accounts have changed, or where one
-        waits for a person to mend something.
+        waits for a person to mend something. Returns the sections that have changed and wait for a restart.
 
         Raises:
             ConfigError: every mistake at once; the old settings serve on.
@@ -155,7 +164,7 @@ class Bridge:
         guard(self.engine.masks, settings)
         async with self._change:
             try:
-                await self._take(settings, is_read_again=True)
+                return await self._take(settings, is_read_again=True)
             except StoreUnavailable as fault:
                 raise ConfigError((Problem(where="[store]", what=f"the store is {fault.kind}; try again"),)) from None
 
@@ -169,11 +178,14 @@ class Bridge:
         async with self._change:
             await self._take(self.live.base, is_read_again=False)
 
-    async def _take(self, wanted: Settings, *, is_read_again: bool) -> None:
-        """Prepare, then swap. ``is_read_again``: a person asked for it, so certificates and parked mailboxes are tried anew too."""
+    async def _take(self, wanted: Settings, *, is_read_again: bool) -> tuple[str, ...]:
+        """Prepare, then swap. ``is_read_again``: a person asked for it, so certificates and parked mailboxes are tried anew too.
+
+        Returns the sections that wait for a restart.
+        """
         added = await additions(self.engine.store.entries)
         prepared = await asyncio.to_thread(prepare, merged(wanted, added))
-        base = _reloadable(self.live.base, wanted)
+        base, waiting = _reloadable(self.live.base, wanted)
         settings = merged(base, added)
         guard(self.engine.masks, settings)
         fresh = self._snapshot(settings, prepared.rules, self.live.now.guide.learned)
@@ -188,13 +200,14 @@ class Bridge:
         # From here on nothing can fail.
         successors.take_over()
         self.live.now, self.live.base = fresh, base
-        if is_read_again:
+        if is_read_again and self.listeners is not None:
             self.listeners.reload_tls()
         if watchers is not None:
             old, self.mailboxes = self.mailboxes, watchers
             await old.close(HANG_UP)
             watchers.start()
         self.mailboxes.hurry()
+        return waiting
 
     async def learn(self, identifiers: tuple[str, ...]) -> None:
         """Push under these spellings too, which Skyvern's credentials expect.
@@ -240,12 +253,13 @@ async def bridge(
     dns: Resolver | None = None,
     browser: Callable[[], httpx.AsyncClient] = gmail.browser,
     masks: Masks | None = None,
+    reread: Reread | None = None,
 ) -> AsyncIterator[Bridge]:
     """The daemon, assembled and running for the length of the ``async with``.
 
     Starts from the inside out (store, workers, targets, and mail last) and stops in reverse: what is accepted is settled or
     given back before the store closes. ``dns`` and ``browser`` reach the world outside; a test brings its own. ``masks``
-    learns every secret of the settings and each that is got later.
+    learns every secret of the settings and each that is got later. ``reread`` reads the configuration again when an operator asks.
 
     Raises:
         ConfigError, StoreError, ListenError: a set-up that cannot work; the message says what to do.
@@ -257,8 +271,21 @@ async def bridge(
         flush = Flush(FLUSH)
         engine, live = await start_engine(stack, prepared, flush, masks)
         here = await _open_door(stack, engine, live, dns, browser)
-        here.http_address = await serve_http(stack, engine, live, ready=here.health, metrics=here.render_metrics)
-        here.listeners = await smtp.serve(
+        operator = operator_of(
+            store=engine.store,
+            door=HandIn(admission=here.door.admission, intake=here.door.intake),
+            configuration=LiveConfiguration(here),
+            daemon=RunningDaemon(here, live=live, tests=here.door.tests, reread=reread),
+            waiting=engine.waiting,
+            surroundings=Around(known=lambda identifier: live.now.is_known(identifier), admission=here.door.admission),
+            probes=LocalProbes(lambda: live.now.settings, reread=reread, masks=masks),
+            dns=lambda: dns or Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers),
+            clock=engine.clock,
+        )
+        here.http_address = await serve_http(
+            stack, engine, live, ready=here.health, metrics=here.render_metrics, operator=operator
+        )
+        here.listeners = listeners = await smtp.serve(
             settings.smtp,
             here.door.intake.accept,
             here.door.admission,
@@ -267,7 +294,7 @@ async def bridge(
             sockets=sockets,
             events=here.door.events,
         )
-        stack.push_async_callback(lambda: here.listeners.close(flush.left()))
+        stack.push_async_callback(lambda: listeners.close(flush.left()))
         here.mailboxes = here.watchers_of(here.settings.imap)
         stack.push_async_callback(lambda: here.mailboxes.close(min(HANG_UP, flush.left())))
         here.mailboxes.start()
@@ -303,22 +330,23 @@ async def _open_door(
         dns=dns or Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers),
         deadline=settings.trust.dns_timeout,
     )
+    tests = OneTime(now=time.monotonic, dice=os.urandom)
     intake = Intake(
         reader=engine.pool,
         gate=gate,
         store=engine.store,
-        sealer=Sealer(engine.key),
+        tests=tests,
         policy=lambda: live.now.intake,
         events=events,
         metrics=engine.metrics,
     )
     admission = Admission(
-        is_ours=lambda rcpt: live.now.accepts(rcpt),
+        is_ours=lambda rcpt: live.now.accepts(rcpt) or tests.is_live(rcpt),
         memory=settings.smtp.max_memory,
         rates=Rates(recipient=settings.smtp.rate_recipient, sender=settings.smtp.rate_sender, client=settings.smtp.rate_client),
         on_flood=events.on_flood,
     )
-    door = Door(admission=admission, intake=intake, events=events)
+    door = Door(admission=admission, intake=intake, events=events, tests=tests)
     return Bridge(engine=engine, live=live, door=door, mailboxes=imap.Watchers(()))
 
 
@@ -327,12 +355,12 @@ def state_dir(settings: Settings) -> Path:
     return path_of(settings.store).parent
 
 
-def _reloadable(old: Settings, new: Settings) -> Settings:
-    """The new settings with the old ones where only a restart can change them; those that differ are named in the log."""
+def _reloadable(old: Settings, new: Settings) -> tuple[Settings, tuple[str, ...]]:
+    """The new settings with the old ones where only a restart can change them, and the sections that differ, which the log names."""
     kept = {name: getattr(old, name) for name in AT_START if getattr(old, name) != getattr(new, name)}
     if kept:
         log.warning("only a restart takes up what changed in %s", ", ".join(f"[{name}]" for name in kept))
-    return msgspec.structs.replace(new, **kept)
+    return msgspec.structs.replace(new, **kept), tuple(kept)
 
 
 async def _follow_additions(here: Bridge) -> None:

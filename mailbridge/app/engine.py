@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from mailbridge.app.additions import additions
 from mailbridge.app.preparation import Prepared, prepare
 from mailbridge.app.snapshot import Live, snapshot
 from mailbridge.app.targets import Receiver, Served, guard, longest_grace, receiver_of, target_of, targets_of
@@ -23,6 +22,7 @@ from mailbridge.intake.pool import ParserPool, parser_pool
 from mailbridge.intake.understand import Understanding
 from mailbridge.masks import Masks
 from mailbridge.metrics import Metrics
+from mailbridge.operator.entries import additions
 from mailbridge.sinks import Sink
 from mailbridge.store import Store, StoreUnavailable
 from mailbridge.store.cipher import read_key

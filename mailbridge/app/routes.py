@@ -1,7 +1,9 @@
-"""What the daemon serves over HTTP: health, metrics, the pull endpoint and the API."""
+"""What the daemon serves over HTTP, and on its unix socket: health, metrics, the pull endpoint and the API."""
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 
@@ -9,13 +11,19 @@ from starlette.routing import BaseRoute
 
 from mailbridge.app.engine import Engine
 from mailbridge.app.snapshot import Live
+from mailbridge.net import LONGEST_NAME
+from mailbridge.operator.verbs import Operator
+from mailbridge.store.sqlite import socket_path_of
 from mailbridge.web.auth import Gate as TokenGate
 from mailbridge.web.codes import CodesApi
 from mailbridge.web.events import EventsApi
 from mailbridge.web.health import Health, health_app
 from mailbridge.web.openapi import openapi_routes
+from mailbridge.web.operator import OperatorApi
 from mailbridge.web.pull import Pull
 from mailbridge.web.server import serve_app
+
+log = logging.getLogger("mailbridge.app")
 
 
 async def serve_http(
@@ -25,20 +33,25 @@ async def serve_http(
     *,
     ready: Callable[[], Awaitable[Health]],
     metrics: Callable[[], Awaitable[bytes]],
+    operator: Operator,
 ) -> str:
     """Listen until the stack ends. Returns the address, ``host:port`` with the real port.
 
     Raises:
-        ListenError: the address cannot be bound.
+        ListenError: the address, or the socket beside the database, cannot be bound.
     """
-    app = health_app(ready=ready, metrics=metrics, more=api_routes(engine, live))
-    served = await stack.enter_async_context(serve_app(app, listen=live.now.settings.http.listen))
+    settings = live.now.settings
+    app = health_app(ready=ready, metrics=metrics, more=api_routes(engine, live, operator))
+    private = socket_path_of(settings.store)
+    if len(os.fsencode(private)) > LONGEST_NAME:
+        log.warning("the path of the socket is longer than %d octets: commands reach it, other programs do not", LONGEST_NAME)
+    served = await stack.enter_async_context(serve_app(app, listen=settings.http.listen, private=private))
     stack.callback(engine.waiting.close)
     return served.address
 
 
-def api_routes(engine: Engine, live: Live) -> Sequence[BaseRoute]:
-    """What Skyvern and agents ask: the pull endpoint, codes, events, and the description of it all."""
+def api_routes(engine: Engine, live: Live, operator: Operator) -> Sequence[BaseRoute]:
+    """What Skyvern, agents and operators ask: the pull endpoint, codes, events, every verb, and the description of it all."""
     store, waiting, now = engine.store, engine.waiting, engine.clock.now
     pull = Pull(
         codes=store.codes,
@@ -60,4 +73,5 @@ def api_routes(engine: Engine, live: Live) -> Sequence[BaseRoute]:
         is_known=lambda identifier: live.now.is_known(identifier),
     )
     events = EventsApi(gate=gate, journal=store.journal, waiting=waiting)
-    return (*pull.routes(), *codes.routes(), *events.routes(), *openapi_routes())
+    verbs = OperatorApi(gate=gate, operator=operator, answers=store.answers)
+    return (*pull.routes(), *codes.routes(), *events.routes(), *verbs.routes(), *openapi_routes())

@@ -60,7 +60,7 @@ def snapshot(
 ) -> Snapshot:
     """Pure. ``rules`` are the texts of the rule files; ``learned`` the identifiers that Skyvern's credentials expect."""
     guide = guide_of(settings, rules=rules, learned=learned)
-    routing = Routing(settings.target)
+    routing = Routing(settings.target, main=served.main)
     return Snapshot(
         settings=settings,
         guide=guide,

@@ -11,7 +11,7 @@ from mailbridge.config.secrets import secrets_of
 from mailbridge.config.settings import Settings, TargetSettings
 from mailbridge.core.secret import Secret
 from mailbridge.dispatch.dispatcher import Target
-from mailbridge.dispatch.routing import SKYVERN, Routing
+from mailbridge.dispatch.routing import PRACTICE, SKYVERN, Routing
 from mailbridge.masks import Masks
 from mailbridge.metrics import Metrics
 from mailbridge.sinks.skyvern import SkyvernSink, api_key_from_credentials_file
@@ -39,6 +39,11 @@ class Served:
     is_practice: bool
 
     @property
+    def main(self) -> str:
+        """The name of the main target."""
+        return self.targets[0].name
+
+    @property
     def is_only_practice(self) -> bool:
         """Whether nothing leaves this machine."""
         return self.is_practice and len(self.targets) == 1
@@ -64,7 +69,7 @@ def targets_of(settings: Settings, receiver: Receiver | None) -> Served:
     if key is None and main.credentials_file is not None:
         key = api_key_from_credentials_file(main.credentials_file)
     first = TargetSettings(
-        name=SKYVERN,
+        name=SKYVERN if receiver is None else PRACTICE,
         base_url=main.base_url if receiver is None else f"http://{receiver.address}",
         api_key=key,
         source=main.source,
@@ -74,6 +79,13 @@ def targets_of(settings: Settings, receiver: Receiver | None) -> Served:
         use_env_proxy=main.use_env_proxy,
     )
     return Served(targets=(first, *settings.target), is_practice=receiver is not None)
+
+
+def served_alone(settings: Settings) -> Served:
+    """Where codes will go once a daemon runs; no key is read."""
+    is_practice = settings.skyvern.api_key is None and settings.skyvern.credentials_file is None
+    first = TargetSettings(name=PRACTICE if is_practice else SKYVERN, base_url=settings.skyvern.base_url)
+    return Served(targets=(first, *settings.target), is_practice=is_practice)
 
 
 def longest_grace(settings: Settings) -> timedelta:
@@ -105,7 +117,7 @@ def pull_keys(settings: Settings, targets: Sequence[TargetSettings]) -> tuple[Pu
     """The keys that polls may be signed with: those of ``[pull]``, else the API key of each Skyvern for the identifiers it serves."""
     if settings.pull.keys:
         return tuple(PullKey(secret=key, serves=lambda _: True) for key in settings.pull.keys)
-    routing = Routing(settings.target)
+    routing = Routing(settings.target, main=targets[0].name)
     keys = ((signing_key(one), routing.serves(one.name)) for one in targets)
     return tuple(PullKey(secret=key, serves=serves) for key, serves in keys if key)
 

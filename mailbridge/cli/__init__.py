@@ -17,14 +17,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("mailbridge.cli.demo:demo", "A tour: real mails over real SMTP into a practice receiver."),
     "check-config": ("mailbridge.cli.config:check_config", "Validate configuration, rules and TLS files."),
     "config": ("mailbridge.cli.config:config_group", "Show the effective configuration, or its schema."),
+    "reload": ("mailbridge.cli.config:reload_command", "Have the daemon read its configuration again."),
     "address": ("mailbridge.cli.address:address_group", "Addresses that mail is taken for: add, list, remove."),
     "extract": ("mailbridge.cli.extract:extract", "Dry run over mail files: what would be pushed, and why."),
-    "rules": ("mailbridge.cli.rules:rules", "List, test, try and propose extraction rules."),
-    "mail": ("mailbridge.cli.mail:mail", "List, show, replay, release and import mails."),
-    "deliver": ("mailbridge.cli.deliver:deliver", "List deliveries, retry dead ones."),
-    "codes": ("mailbridge.cli.codes:codes", "Live codes: list, take the newest, wait for the next; see who waits."),
+    "rule": ("mailbridge.cli.rule:rules", "List, test, try and propose extraction rules."),
+    "mail": ("mailbridge.cli.mail:mail", "List, show, release, replay, import and remove mails."),
+    "delivery": ("mailbridge.cli.delivery:delivery", "List and show deliveries, retry dead ones."),
+    "code": ("mailbridge.cli.code:code", "Live codes: list, take the newest, wait for the next."),
+    "doctor": ("mailbridge.cli.doctor:doctor", "Everything that can be wrong, each with what mends it."),
+    "why": ("mailbridge.cli.why:why", "Why no code came for somebody: the causes, and what mends each."),
     "totp": ("mailbridge.cli.totp:totp", "Authenticator secrets, and their codes."),
-    "token": ("mailbridge.cli.token:token", "Bearer tokens for agents and tests."),
+    "token": ("mailbridge.cli.token:token", "Bearer tokens for agents, viewers and operators."),
     "skyvern": (
         "mailbridge.cli.skyvern:skyvern",
         "Skyvern's totp_url, a check of what it expects, secrets for its credential tool.",
@@ -39,6 +42,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "version": ("mailbridge.cli.completion:version", "Print the version."),
 }
 
+ALIASES = {"deliver": "delivery", "codes": "code", "rules": "rule"}
+"""Names of release 0.1, which are understood for one release more and not listed."""
+
 
 class LazyGroup(click.Group):
     """A group whose commands are named here and imported when they are run."""
@@ -47,9 +53,10 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in COMMANDS:
+        named = ALIASES.get(cmd_name, cmd_name)
+        if named not in COMMANDS:
             return None
-        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        module, _, name = COMMANDS[named][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
 

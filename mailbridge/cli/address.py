@@ -9,13 +9,16 @@ from typing import Any
 
 import click
 
-from mailbridge.cli.added import add, every, remove
+from mailbridge.cli.client import client
+from mailbridge.cli.entries import entries, origin_of
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.options import config_option, json_option, load_or_exit
-from mailbridge.cli.printing import dumped
-from mailbridge.config.settings import AddressSettings, Settings
+from mailbridge.cli.printing import dumped, visible
+from mailbridge.config.settings import Settings
 from mailbridge.core.addresses import parse_mailbox
 from mailbridge.core.recipients import TOKEN_LENGTH, token_address
+from mailbridge.operator import verbs
+from mailbridge.operator.entries import AddEntry, OneEntry
 
 
 @click.group("address")
@@ -41,15 +44,16 @@ def add_address(
     senders: tuple[str, ...],
     proofs: tuple[str, ...],
 ) -> None:
-    """Take mail for an address from now on, and print it. A running daemon takes it up within a second."""
+    """Take mail for an address from now on, and print it. It is in force at once."""
     if rcpt is not None and domain is not None:
         raise click.UsageError("--rcpt is a whole address; leave out --domain")
-    wanted = rcpt or _unguessable(domain, load_or_exit(config).settings)
+    one = client(config)
+    wanted = rcpt or _unguessable(domain, one.loaded.settings)
     values: dict[str, Any] = {"rcpt": wanted}
     values |= {"identifier": identifier} if identifier is not None else {}
     values |= {"accept_from": list(senders)} if senders else {}
     values |= {"trust": list(proofs)} if proofs else {}
-    add(config, "address", wanted, values)
+    one.do(verbs.ENTRY_ADD, AddEntry(kind="address", name=wanted, settings=values))
     click.echo(dumped({"rcpt": wanted, "identifier": identifier}) if as_json else wanted)
 
 
@@ -58,12 +62,14 @@ def add_address(
 @json_option
 def list_addresses(*, config: Path | None, as_json: bool) -> None:
     """Every address, and where it is from."""
-    for table, origin in every(config, "address"):
-        assert isinstance(table, AddressSettings)
+    one = client(config)
+    for entry in entries(one, "address"):
+        rcpt, identifier = entry.settings.get("rcpt", entry.name), entry.settings.get("identifier")
+        origin = origin_of(one, entry)
         if as_json:
-            click.echo(dumped({"rcpt": table.rcpt, "identifier": table.identifier, "origin": origin}))
+            click.echo(dumped({"rcpt": rcpt, "identifier": identifier, "origin": origin}))
         else:
-            click.echo(f"{table.rcpt:40} for {table.identifier or 'whom the mail names':32} {origin}")
+            click.echo(visible(f"{rcpt:40} for {identifier or 'whom the mail names':32} {origin}"))
 
 
 @address_group.command("remove")
@@ -71,11 +77,11 @@ def list_addresses(*, config: Path | None, as_json: bool) -> None:
 @click.argument("rcpt")
 def remove_address(*, config: Path | None, rcpt: str) -> None:
     """Take no more mail for an address that was added by command."""
-    remove(config, "address", rcpt)
+    client(config).do(verbs.ENTRY_REMOVE, OneEntry(kind="address", name=rcpt))
     click.echo(f"{rcpt} is removed")
 
 
-@address_group.command("new")
+@address_group.command("new", hidden=True)
 @config_option
 @json_option
 @click.option("--for", "identifier", metavar="IDENTIFIER", help="Push codes under this identifier, whatever the mail says.")

@@ -9,11 +9,15 @@ from typing import Any
 import click
 
 from mailbridge.cli.faults import exit_code, tell
-from mailbridge.cli.options import config_option, json_option, load_or_exit, load_quietly
+from mailbridge.cli.options import config_option, json_option, load_quietly
 from mailbridge.cli.printing import dumped
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import Section, Settings
 from mailbridge.config.values import written
+
+NO_KEY = (
+    "practice: no Skyvern key is configured ([skyvern] api_key_file, or $SKYVERN_API_KEY), so codes leave this machine for nobody"
+)
 
 
 @click.command()
@@ -28,21 +32,50 @@ def check_config(*, config: Path | None, as_json: bool) -> None:
 
     problems: list[Problem]
     ignored: tuple[str, ...] = ()
+    is_practice = False
     try:
         loaded = load_quietly(config)
     except ConfigError as fault:
         problems = list(fault.problems)
     else:
         problems, ignored = list(file_problems(loaded.settings)), loaded.ignored
+        is_practice = loaded.settings.skyvern.api_key is None and loaded.settings.skyvern.credentials_file is None
     if as_json:
         row = {"ok": not problems, "problems": [str(problem) for problem in problems], "ignored": list(ignored)}
-        click.echo(dumped(row))
+        click.echo(dumped({**row, "practice": is_practice}))
         raise SystemExit(exit_code(problems))
     for name in ignored:
         click.echo(f"mailbridge: note: ${name} is not one of ours, and is ignored", err=True)
     if problems:
         raise SystemExit(tell(problems))
+    if is_practice:
+        click.echo(f"mailbridge: note: {NO_KEY}", err=True)
     click.echo("configuration is good")
+
+
+@click.command("reload")
+@config_option
+@json_option
+def reload_command(*, config: Path | None, as_json: bool) -> None:
+    """Have the daemon read its configuration again, or say why it cannot.
+
+    Rules, addresses, trust, mailboxes and certificates change at once; the
+    old ones stay in force where there is a mistake (exit 78).
+    """
+    from msgspec import to_builtins
+
+    from mailbridge.cli.client import client
+    from mailbridge.operator import verbs
+    from mailbridge.operator.asks import Nothing
+
+    found = client(config).do(verbs.RELOAD, Nothing())
+    if as_json:
+        click.echo(dumped(to_builtins(found)))
+        return
+    click.echo("the configuration is in force")
+    if found.after_restart:
+        changed = ", ".join(f"[{name}]" for name in found.after_restart)
+        click.echo(f"mailbridge: only a restart takes up what changed in {changed}", err=True)
 
 
 @click.group("config")
@@ -55,10 +88,11 @@ def config_group() -> None:
 @json_option
 def show(*, config: Path | None, as_json: bool) -> None:
     """Every key with its value and where that came from; secrets masked."""
-    from mailbridge.cli.added import added_to
+    from mailbridge.cli.client import client
+    from mailbridge.cli.entries import added as added_by
 
-    loaded = load_or_exit(config)
-    added = added_to(loaded)
+    one_client = client(config)
+    loaded, added = one_client.loaded, added_by(one_client)
     plain = {name: _written(name, getattr(loaded.settings, name)) for name in Settings.__struct_fields__}
     if as_json:
         row = {"file": str(loaded.path) if loaded.path else None, "settings": plain, "origins": dict(loaded.origins)}
@@ -95,10 +129,11 @@ def show(*, config: Path | None, as_json: bool) -> None:
 @config_option
 def export(*, config: Path | None) -> None:
     """What was added by command, as TOML for a file; secrets are named and left out."""
-    from mailbridge.cli.added import added_to
+    from mailbridge.cli.client import client
+    from mailbridge.cli.entries import added
     from mailbridge.config.added import as_toml
 
-    click.echo(as_toml(added_to(load_or_exit(config))), nl=False)
+    click.echo(as_toml(added(client(config))), nl=False)
 
 
 @config_group.command("schema")

@@ -12,13 +12,16 @@ from xml.sax.saxutils import quoteattr
 
 import click
 
+from mailbridge.cli.client import client, fail
+from mailbridge.cli.entries import own_address
 from mailbridge.cli.exits import Exit
-from mailbridge.cli.listener import own_recipient
-from mailbridge.cli.options import config_option, load_or_exit
-from mailbridge.cli.stored import visit
+from mailbridge.cli.options import config_option
 from mailbridge.core.addresses import parse_mailbox
 from mailbridge.core.secret import Secret
-from mailbridge.store import MailRow
+from mailbridge.operator import verbs
+from mailbridge.operator.faults import Fault, Kind
+from mailbridge.operator.mails import MailList, OneMail
+from mailbridge.operator.shapes import MailShape
 
 SEARCHED = 500
 """Newest mails among which a confirmation is looked for."""
@@ -40,9 +43,8 @@ def gmail() -> None:
 
 @gmail.command("filter")
 @config_option
-@click.option(
-    "--forward-to", metavar="ADDR", help="Where Gmail forwards to (default: the first configured address, or codes@ the domain)."
-)
+@click.option("--for", "identifier", default="", metavar="IDENTIFIER", help="Forward to the address of this identifier.")
+@click.option("--forward-to", metavar="ADDR", help="Where Gmail forwards to (default: the first address).")
 @click.option("--from", "senders", multiple=True, metavar="ADDR", help="A sender, address or domain; may be repeated.")
 @click.option("--subject", "subjects", multiple=True, metavar="WORDS", help="Words in the subject; may be repeated.")
 @click.option("--words", "words", multiple=True, metavar="WORDS", help="Words anywhere in the mail; may be repeated.")
@@ -50,6 +52,7 @@ def gmail() -> None:
 def filter_feed(
     *,
     config: Path | None,
+    identifier: str,
     forward_to: str | None,
     senders: tuple[str, ...],
     subjects: tuple[str, ...],
@@ -61,7 +64,9 @@ def filter_feed(
     Without --from, --subject and --words the filter asks for what sign-in mails usually say. Confirm the forwarding address
     in Gmail first (Settings, Forwarding): a filter that forwards to an unconfirmed address cannot be imported.
     """
-    target = forward_to or own_recipient(load_or_exit(config).settings)
+    if forward_to is not None and identifier:
+        raise click.UsageError("--forward-to is a whole address; leave out --for")
+    target = forward_to or own_address(client(config), identifier)
     if parse_mailbox(target) is None:
         click.echo(f"mailbridge: {target!r} is no mail address", err=True)
         raise SystemExit(Exit.USAGE)
@@ -132,10 +137,14 @@ def confirm(*, config: Path | None, number: int | None, is_printed: bool) -> Non
     click.echo("confirmed: Gmail may forward here now; choose the address in Gmail's settings, or in a filter")
 
 
-def _chosen(config: Path | None, number: int | None) -> MailRow | None:
+def _chosen(config: Path | None, number: int | None) -> MailShape | None:
+    one = client(config)
     if number is not None:
-        return visit(config, lambda store: store.mails.one(number))
-    rows = visit(config, lambda store: store.mails.page(limit=SEARCHED))
+        found = one.attempt(verbs.MAIL_SHOW, OneMail(id=max(number, 1)))
+        if isinstance(found, Fault) and found.kind is not Kind.NOT_FOUND:
+            fail(found)
+        return None if isinstance(found, Fault) else found
+    rows = one.do(verbs.MAIL_LIST, MailList(limit=SEARCHED)).mails
     asked = [row for row in rows if row.verdict == "confirmation"]
     return next((row for row in asked if row.confirm_link is not None), asked[0] if asked else None)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from pathlib import Path
 from typing import Any
 
 import click
 
+from mailbridge.cli.client import client
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.options import config_option, json_option, load_or_exit
+from mailbridge.operator import verbs
+from mailbridge.operator.asks import Nothing
 
 
 @click.group()
@@ -22,13 +24,11 @@ def imap() -> None:
 @config_option
 @json_option
 def status(*, config: Path | None, as_json: bool) -> None:
-    """Every watched mailbox, and canary, as the running daemon sees it now. Exit 1 if one is not well, 69 if the daemon does not answer."""
-    listen = load_or_exit(config).settings.http.listen
-    answer = _ask(listen)
-    if answer is None:
-        click.echo(f"mailbridge: no daemon answers on http://{listen}/readyz; is it running with this configuration?", err=True)
-        raise SystemExit(Exit.UNAVAILABLE)
-    rows = answer.get("mailboxes", [])
+    """Every watched mailbox, and canary, as the daemon sees it now.
+
+    Exit 1 if one is not well, 69 if no daemon is running.
+    """
+    rows = client(config).do(verbs.STATUS, Nothing()).mailboxes
     canaries = _canaries(rows)
     if as_json:
         click.echo(json.dumps(rows))
@@ -90,20 +90,6 @@ def test(*, name: str, idle: float, canary: bool, config: Path | None, as_json: 
 def _canaries(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Each account's canary once, by the account's name."""
     return {row["mailbox"].partition("/")[0]: row["canary"] for row in rows if row.get("canary")}
-
-
-def _ask(listen: str) -> dict[str, Any] | None:
-    host, _, port = listen.rpartition(":")
-    local = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}.get(host, host.strip("[]"))  # noqa: S104
-    connection = http.client.HTTPConnection(local, int(port), timeout=5)
-    try:
-        connection.request("GET", "/readyz")
-        answer = json.loads(connection.getresponse().read(4_194_304))
-    except (OSError, http.client.HTTPException, ValueError):
-        return None
-    finally:
-        connection.close()
-    return answer if isinstance(answer, dict) else None
 
 
 def _ago(seconds: float | None) -> str:

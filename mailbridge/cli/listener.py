@@ -1,14 +1,11 @@
-"""The running daemon's listener, as the commands beside it reach it: where it is, what it takes, and a mail for it."""
+"""The running daemon's listeners, as the commands beside it reach them."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import click
 
 from mailbridge.cli.exits import Exit
 from mailbridge.config.settings import Settings
-from mailbridge.demo.client import Sent, send
 
 ANY = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "localhost": "127.0.0.1"}  # noqa: S104  (what such a listener answers on)
 
@@ -17,6 +14,11 @@ def reachable(listen: str) -> str:
     """``host:port`` on which a listener of this machine can be reached."""
     host, _, port = listen.rpartition(":")
     return f"{ANY.get(host, host)}:{port}"
+
+
+def own_url(settings: Settings) -> str:
+    """Where the daemon of these settings serves HTTP, as this machine reaches it."""
+    return f"http://{reachable(settings.http.listen)}"
 
 
 def smtp_address(settings: Settings, named: str | None) -> str:
@@ -30,26 +32,3 @@ def smtp_address(settings: Settings, named: str | None) -> str:
         click.echo("mailbridge: [smtp] listen names no port to send to; name one with --smtp HOST:PORT", err=True)
         raise SystemExit(Exit.CONFIG)
     return reachable(chosen)
-
-
-def own_recipient(settings: Settings) -> str:
-    """A recipient that is ours: the first ``[[address]]``, else one at the first accepted domain; exit 78 without either."""
-    if settings.address:
-        return settings.address[0].rcpt
-    if settings.domains.accept:
-        return f"codes@{settings.domains.accept[0]}"
-    click.echo(
-        "mailbridge: no recipient is configured: add an [[address]] (`mailbridge address new`), or name one with --rcpt", err=True
-    )
-    raise SystemExit(Exit.CONFIG)
-
-
-def hand_in(address: str, *, mail_from: str, rcpt_to: Sequence[str], content: bytes) -> list[tuple[str, Sent]]:
-    """Send a mail to each recipient. A refusal is a value; a clean message and exit 69 where nobody listens."""
-    try:
-        return [(rcpt, send(address, mail_from=mail_from, rcpt=rcpt, content=content)) for rcpt in rcpt_to]
-    except OSError as fault:
-        click.echo(
-            f"mailbridge: nobody answers on smtp://{address} ({type(fault).__name__}): is `mailbridge serve` running?", err=True
-        )
-        raise SystemExit(Exit.UNAVAILABLE) from None

@@ -1,48 +1,119 @@
-"""`mail`: what came in, what was made of it, and the octets themselves while they are kept."""
+"""`mail`: what came in, what became of it, and the octets themselves while they are kept."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email import message_from_bytes, policy
-from email.utils import make_msgid
 from pathlib import Path
+from typing import Any, get_args
 
 import click
+from msgspec import to_builtins
 
+from mailbridge.cli.client import Client, client, fail
 from mailbridge.cli.exits import Exit
-from mailbridge.cli.listener import hand_in, own_recipient, smtp_address
 from mailbridge.cli.mailfiles import mails
-from mailbridge.cli.options import config_option, json_option, listener_option, load_or_exit
-from mailbridge.cli.printing import dumped, visible
-from mailbridge.cli.stored import sealer_of, visit, vouched
+from mailbridge.cli.options import config_option, json_option, moment
+from mailbridge.cli.printing import dumped, local, visible
 from mailbridge.core.addresses import parse_return_path_header, parse_sole_mailbox
-from mailbridge.core.delivery import Delivery, State
-from mailbridge.core.mail import Envelope
-from mailbridge.core.secret import MASK
-from mailbridge.demo.client import Sent
-from mailbridge.store import MailRow
-from mailbridge.trust.seal import without
+from mailbridge.operator import verbs
+from mailbridge.operator.faults import Fault, Kind
+from mailbridge.operator.journal import TailAsk
+from mailbridge.operator.mails import Import, MailList, OneMail, RemoveMails, StateName
+from mailbridge.operator.shapes import DeliveryShape, Handed, Line, MailDetail, MailShape
 
 HEAD_LIMIT = 65_536
 """Octets in which the headers of a mail from a file are looked for."""
 
+FOLLOWED = 30.0
+"""Seconds for which one question to the journal is held open."""
+
+PAGE = 1_000
+
 
 @click.group()
 def mail() -> None:
-    """List, show, replay, release and import mails."""
+    """List, show, release, replay, import and remove mails."""
 
 
 @mail.command("list")
 @config_option
 @json_option
+@click.option("--for", "identifier", default="", metavar="IDENTIFIER", help="Only mails for this identifier.")
+@click.option("--from", "sender", default="", metavar="SENDER", help="Only of this address or domain.")
+@click.option("--held", is_flag=True, help="Only mails that are held for want of proof.")
+@click.option(
+    "--state", "states", multiple=True, type=click.Choice(get_args(StateName)), help="Only mails with a delivery in this state."
+)
+@click.option("--since", callback=moment, metavar="WHEN", help="Only received since: 2026-01-31T12:00:00Z, or 15m (ago).")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
-def list_mails(*, config: Path | None, as_json: bool, limit: int) -> None:
-    """The newest mails, with what was found in each. A Gmail confirmation is shown with the link to open."""
-    rows = visit(config, lambda store: store.mails.page(limit=limit))
-    for row in rows:
-        click.echo(dumped(as_dict(row)) if as_json else _line(row))
+@click.option("--follow", is_flag=True, help="Go on with what comes in, until Ctrl-C.")
+def list_mails(*, config: Path | None, as_json: bool, limit: int, follow: bool, **wish: Any) -> None:
+    """The newest mails, with what was found in each, newest first.
+
+    A Gmail confirmation is shown with the link to open. With --follow the
+    newest come first in their order, and then each mail as it comes in.
+    """
+    one = client(config)
+    ask = MailList(
+        identifier=wish["identifier"],
+        sender=wish["sender"],
+        held=True if wish["held"] else None,
+        state=wish["states"],
+        since=wish["since"],
+    )
+    after = one.do(verbs.JOURNAL_TAIL, TailAsk()).next if follow else 0
+    rows = list(_pages(one, ask, limit))
+    for row in reversed(rows) if follow else rows:
+        click.echo(dumped(to_builtins(row)) if as_json else _line(row))
+    if follow:
+        _follow(one, ask, after, as_json=as_json)
+
+
+def _pages(one: Client, ask: MailList, limit: int) -> Iterator[MailShape]:
+    """Mails, page by page, up to ``limit``."""
+    before: int | None = None
+    left = limit
+    while left > 0:
+        asked = MailList(
+            identifier=ask.identifier,
+            sender=ask.sender,
+            held=ask.held,
+            state=ask.state,
+            since=ask.since,
+            before=before,
+            limit=min(left, PAGE),
+        )
+        page = one.do(verbs.MAIL_LIST, asked)
+        yield from page.mails
+        left -= len(page.mails)
+        before = page.next
+        if before is None:
+            return
+
+
+def _follow(one: Client, ask: MailList, after: int, *, as_json: bool) -> None:
+    """Show each mail that fits as something happens to it: as it comes in, and where ``--state`` is named as it comes into that."""
+    if not one.is_daemon:
+        fail(Fault(kind=Kind.NO_DAEMON, title="no daemon is running, so nothing comes in; `mailbridge serve` starts it"))
+    while True:
+        tail = one.do(verbs.JOURNAL_TAIL, TailAsk(after=after, timeout=FOLLOWED - 1))
+        after = tail.next
+        wanted = [line for line in tail.lines if line.event in (ask.state or ("stored",))]
+        for number in dict.fromkeys(line.mail for line in wanted):
+            row = one.attempt(verbs.MAIL_SHOW, OneMail(id=number)) if number else None
+            if isinstance(row, MailDetail) and _fits(row, ask):
+                click.echo(dumped(to_builtins(row)) if as_json else _line(row))
+                sys.stdout.flush()
+
+
+def _fits(row: MailShape, ask: MailList) -> bool:
+    wanted, sender = ask.identifier.casefold(), ask.sender.casefold().removeprefix("@")
+    is_for = not wanted or wanted in {one.casefold() for one in row.identifiers}
+    is_from = not sender or sender in (row.from_.casefold(), row.from_.casefold().rpartition("@")[2])
+    return is_for and is_from and (ask.held is None or bool(row.held) == ask.held)
 
 
 @mail.command("show")
@@ -52,187 +123,161 @@ def list_mails(*, config: Path | None, as_json: bool, limit: int) -> None:
 @click.option("--raw", is_flag=True, help="The mail itself, octet for octet.")
 @click.option("--reveal", is_flag=True, help="Also the values that were passed over.")
 def show_mail(*, config: Path | None, as_json: bool, number: int, raw: bool, reveal: bool) -> None:
-    """One mail: for whom it was and how that is known, what was found, what was passed over and why."""
-    row = visit(config, lambda store: store.mails.one(number))
-    if row is None:
-        click.echo(f"mailbridge: there is no mail {number}; `mailbridge mail list` shows what there is", err=True)
-        raise SystemExit(Exit.NOT_FOUND)
+    """One mail: for whom it was, what was found, and what became of it.
+
+    Its deliveries and everything that happened to it stand at the end.
+    """
+    one, ask = client(config), _one(number)
     if raw:
-        envelope = visit(config, lambda store: store.mails.raw(number))
-        if envelope is None:
-            click.echo(f"mailbridge: mail {number} is no longer kept ([retention] mail)", err=True)
-            raise SystemExit(Exit.NOT_FOUND)
-        sys.stdout.buffer.write(envelope.content)
+        sys.stdout.buffer.write(one.do(verbs.MAIL_RAW, ask).content)
         return
-    shown = as_dict(row, reveal=reveal)
+    detail = one.do(verbs.MAIL_REVEAL if reveal else verbs.MAIL_SHOW, ask)
     if as_json:
-        click.echo(dumped(shown))
+        click.echo(dumped(to_builtins(detail)))
         return
-    for name, value in shown.items():
-        if value not in (None, "", []):
+    for name, value in to_builtins(detail).items():
+        if name not in ("deliveries", "history") and value not in (None, "", []):
             click.echo(f"{name:16} {visible(str(value)) if isinstance(value, str | int) else dumped(value)}")
+    for delivery in detail.deliveries:
+        click.echo(f"{'delivery':16} {visible(became(delivery))}")
+    for line in detail.history:
+        click.echo(f"{'history':16} {visible(_happened(line))}")
+
+
+def became(row: DeliveryShape) -> str:
+    """What became of a code, and when."""
+    tries = f"{row.attempts} attempt{'s' if row.attempts != 1 else ''}"
+    at = f" at {local(row.final_at)}" if row.final_at else ""
+    why = f": {row.reason}" if row.reason else ""
+    return f"{row.id}: {row.kind} for {row.identifier} → {row.target}: {row.state}{at}, {tries}{why}"
+
+
+def _happened(line: Line) -> str:
+    about = f" (delivery {line.delivery})" if line.delivery else ""
+    return f"{local(line.at)} {line.event}{about}{f': {line.detail}' if line.detail else ''}"
+
+
+def _one(number: int) -> OneMail:
+    if number < 1:
+        fail(Fault(kind=Kind.NOT_FOUND, title=f"there is no mail {number}; `mailbridge mail list` shows what there is"))
+    return OneMail(id=number)
 
 
 @mail.command("replay")
 @config_option
 @json_option
-@listener_option
 @click.argument("number", type=int)
-def replay_mail(*, config: Path | None, as_json: bool, smtp: str | None, number: int) -> None:
-    """Send a stored mail through the running daemon again, as a new mail: after a rule was mended, for instance."""
-    settings = load_or_exit(config).settings
-    address = smtp_address(settings, smtp)
-    row, envelope = _kept(config, number)
-    content, now = _as_new(without(envelope.content)), datetime.now(UTC)
-    results: list[tuple[str, Sent]] = []
-    for rcpt in envelope.rcpt_to:
-        # Its signatures do not outlive the new Message-ID. Who was let through before is vouched for; who was held, is not.
-        sealed = content if row.held else sealer_of(settings).make(content, rcpt=rcpt, mail_id=0, received_at=now, now=now)
-        results += hand_in(address, mail_from=envelope.mail_from, rcpt_to=(rcpt,), content=sealed)
-    _tell(f"mail {number}", results, as_json=as_json)
-    if not all(sent.is_accepted for _, sent in results):
-        raise SystemExit(Exit.GENERAL)
+def replay_mail(*, config: Path | None, as_json: bool, number: int) -> None:
+    """Hand a stored mail in again as a new one, after a rule was changed.
+
+    A mail that was let through is vouched for; one that is held has to
+    prove itself again (`mail release` pushes it on your word).
+    """
+    handed = client(config).do(verbs.MAIL_REPLAY, _one(number))
+    _tell(f"mail {number}", handed, as_json=as_json)
 
 
 @mail.command("release")
 @config_option
 @json_option
-@listener_option
 @click.argument("number", type=int)
-def release_mail(*, config: Path | None, as_json: bool, smtp: str | None, number: int) -> None:
-    """Push what a held mail holds, on your own word. Look at it first (`mail show`); its code lives from when it first came.
+def release_mail(*, config: Path | None, as_json: bool, number: int) -> None:
+    """Push what a held mail holds, on your own word.
 
+    Look at it first (`mail show`); its code lives from when it first came.
     Exit 4: it is not held, no longer kept, or its time is over.
     """
-    settings = load_or_exit(config).settings
-    address = smtp_address(settings, smtp)
-    row, envelope = _kept(config, number)
-    if not row.held:
-        click.echo(f"mailbridge: mail {number} is not held for want of proof: {row.reason}", err=True)
-        raise SystemExit(Exit.NOT_FOUND)
-    sealer, results = sealer_of(settings), []
-    for rcpt in envelope.rcpt_to:
-        now = datetime.now(UTC)
-        sealed = sealer.make(envelope.content, rcpt=rcpt, mail_id=number, received_at=row.received_at, now=now)
-        results += hand_in(address, mail_from=envelope.mail_from, rcpt_to=(rcpt,), content=sealed)
-    _tell(f"mail {number}", results, as_json=as_json)
-    if not all(sent.is_accepted for _, sent in results):
-        raise SystemExit(Exit.GENERAL)
-    made = [one for _, sent in results for one in _deliveries(config, sent.mail_id)]
-    if all(one.state is State.EXPIRED for one in made):
+    handed = client(config).do(verbs.MAIL_RELEASE, _one(number))
+    _tell(f"mail {number}", handed, as_json=as_json)
+    if all(one.state == "expired" for one in handed.deliveries):
         click.echo(f"mailbridge: nothing is pushed: the time of mail {number} is over", err=True)
         raise SystemExit(Exit.NOT_FOUND)
 
 
-def _kept(config: Path | None, number: int) -> tuple[MailRow, Envelope]:
-    """A mail as it is known and as it came; exit 4 where it is not kept."""
-    row = visit(config, lambda store: store.mails.one(number))
-    envelope = visit(config, lambda store: store.mails.raw(number))
-    if row is None or envelope is None:
-        click.echo(f"mailbridge: mail {number} is not, or no longer, kept ([retention] mail)", err=True)
-        raise SystemExit(Exit.NOT_FOUND)
-    return row, envelope
+@mail.command("remove")
+@config_option
+@json_option
+@click.option("--for", "identifier", required=True, metavar="IDENTIFIER", help="Whose mails.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove_mails(*, config: Path | None, as_json: bool, identifier: str, yes: bool) -> None:
+    """Erase all that is kept of an identifier, for good.
 
-
-def _deliveries(config: Path | None, mail_id: int | None) -> Sequence[Delivery]:
-    return () if mail_id is None else visit(config, lambda store: store.outbox.deliveries(mail_id=mail_id))
+    Mails, codes, deliveries, its name in the journal, and who was given
+    what. What you have configured for it stays, and is named.
+    """
+    if not yes:
+        click.confirm(f"Erase everything that is kept of {identifier}?", abort=True, err=True)
+    found = client(config).do(verbs.MAIL_REMOVE, RemoveMails(identifier=identifier))
+    if as_json:
+        click.echo(dumped(to_builtins(found)))
+        return
+    click.echo(f"{visible(found.identifier)}: {found.mails} mails and {found.deliveries} deliveries are erased")
+    for name in found.still_named_by:
+        click.echo(f"mailbridge: it is still named by {visible(name)}", err=True)
 
 
 @mail.command("import")
 @config_option
 @json_option
-@listener_option
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
-@click.option(
-    "--rcpt", metavar="ADDR", help="The recipient here (default: X-Envelope-To of the mail, else a configured address)."
-)
-@click.option("--mail-from", metavar="ADDR", help="The envelope sender (default: Return-Path of the mail, else none).")
-def import_mails(
-    *, config: Path | None, as_json: bool, smtp: str | None, paths: tuple[str, ...], rcpt: str | None, mail_from: str | None
-) -> None:
-    """Send mails from files through the running daemon, as if they came in now: their codes are pushed.
+@click.option("--rcpt", metavar="ADDR", help="The recipient here (default: X-Envelope-To, else the first address).")
+@click.option("--mail-from", metavar="ADDR", help="The envelope sender (default: Return-Path, else none).")
+def import_mails(*, config: Path | None, as_json: bool, paths: tuple[str, ...], rcpt: str | None, mail_from: str | None) -> None:
+    """Take mails in from files, as if they came in now: codes are pushed.
 
-    PATH is an .eml file, a folder of them, an mbox, or - for standard input. You vouch for them: nothing else has to prove them,
-    if the daemon is this configuration's own. `mailbridge extract` shows what would come of it
-    without pushing anything.
+    PATH is an .eml file, a folder of them, an mbox, or - for standard
+    input. You vouch for them: nothing else has to prove them.
+    `mailbridge extract` shows what would come of it and pushes nothing.
     """
-    settings = load_or_exit(config).settings
-    address = smtp_address(settings, smtp)
-    default = rcpt or own_recipient(settings)
+    one = client(config)
     is_missing = is_refused = False
     for path in paths:
-        try:
+        with _readable(path) as trouble:
             for name, content in mails(path):
-                head = message_from_bytes(content[:HEAD_LIMIT], policy=policy.compat32)
-                to = rcpt or parse_sole_mailbox(str(head.get("X-Envelope-To", ""))) or default
-                sender = mail_from if mail_from is not None else parse_return_path_header(str(head.get("Return-Path", "")))
-                results = hand_in(
-                    address, mail_from=sender, rcpt_to=[to], content=vouched(settings, _with_crlf(content), rcpt=to)
-                )
-                _tell(name, results, as_json=as_json)
-                is_refused = is_refused or not all(sent.is_accepted for _, sent in results)
-        except OSError as fault:
-            click.echo(f"mailbridge: {path}: {fault.strerror}", err=True)
-            is_missing = True
+                handed = one.attempt(verbs.MAIL_IMPORT, _import(content, rcpt, mail_from))
+                if isinstance(handed, Handed):
+                    _tell(name, handed, as_json=as_json)
+                    continue
+                if handed.kind in (Kind.NO_DAEMON, Kind.BAD_CONFIG, Kind.FORBIDDEN, Kind.TRY_AGAIN):
+                    fail(handed)
+                click.echo(f"mailbridge: {name}: {handed.title}", err=True)
+                is_refused = True
+        is_missing = is_missing or bool(trouble)
     if is_missing or is_refused:
         raise SystemExit(Exit.NOT_FOUND if is_missing else Exit.GENERAL)
 
 
-def _tell(name: str, results: Sequence[tuple[str, Sent]], *, as_json: bool) -> None:
-    for rcpt, sent in results:
-        row = {"file": name, "rcpt": rcpt, "code": sent.code, "text": sent.text, "mail": sent.mail_id}
-        click.echo(dumped(row) if as_json else visible(f"{name} → {rcpt}: {sent.code} {sent.text}"))
+@contextmanager
+def _readable(path: str) -> Iterator[list[str]]:
+    """What went wrong with a file; the others go on."""
+    trouble: list[str] = []
+    try:
+        yield trouble
+    except OSError as fault:
+        click.echo(f"mailbridge: {path}: {fault.strerror}", err=True)
+        trouble.append(path)
 
 
-def _with_crlf(content: bytes) -> bytes:
-    """Files have the line ends of their system; SMTP has one kind (RFC 5321 2.3.8)."""
-    return content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+def _import(content: bytes, rcpt: str | None, mail_from: str | None) -> Import:
+    head = message_from_bytes(content[:HEAD_LIMIT], policy=policy.compat32)
+    to = rcpt or parse_sole_mailbox(str(head.get("X-Envelope-To", ""))) or ""
+    sender = mail_from if mail_from is not None else parse_return_path_header(str(head.get("Return-Path", "")))
+    return Import(content=content or b"\r\n", rcpt=to, mail_from=sender)
 
 
-def _as_new(content: bytes) -> bytes:
-    """The mail under a Message-ID of its own, so that it is not taken for the one that it repeats."""
-    fresh = f"Message-ID: {make_msgid('replay', domain='mailbridge.localhost')}\r\n".encode()
-    head, separator, body = content.partition(b"\r\n\r\n")
-    lines: list[bytes] = []
-    is_dropped = False
-    for line in head.split(b"\r\n"):
-        is_dropped = is_dropped if line[:1] in (b" ", b"\t") else line.lower().startswith(b"message-id:")
-        if not is_dropped:
-            lines.append(line)
-    return fresh + b"\r\n".join(lines) + separator + body
+def _tell(name: str, handed: Handed, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(dumped({"file": name, **to_builtins(handed)}))
+        return
+    again = ", the same that is there already" if handed.is_duplicate else ""
+    click.echo(visible(f"{name} → mail {handed.mail}{again}"))
+    for delivery in handed.deliveries:
+        click.echo(visible(f"        delivery {became(delivery)}"))
 
 
-def as_dict(row: MailRow, *, reveal: bool = False) -> dict[str, object]:
-    """A mail for people and scripts; values that may be codes are masked unless asked for."""
-    return {
-        "id": row.id,
-        "received_at": row.received_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "ingress": row.ingress,
-        "from": row.sender,
-        "subject": row.subject if reveal or row.verdict not in ("code", "ambiguous", "expired") else _masked(row.subject),
-        "rcpt_to": list(row.rcpt_to),
-        "mail_from": row.mail_from,
-        "verdict": row.verdict,
-        "identifiers": list(row.identifiers),
-        "identifier_from": row.identifier_from,
-        "rule": row.rule,
-        "reason": row.reason,
-        "trust": row.trust,
-        "held": list(row.held),
-        "rejected": [{"value": value if reveal else MASK, "why": why} for value, why in row.rejected],
-        "clues": [f"{clue.source}: {clue.address} ({clue.verdict})" for clue in row.clues],
-        "defects": list(row.defects),
-        "size": row.size,
-        "confirm_link": row.confirm_link,
-    }
-
-
-def _masked(subject: str) -> str:
-    return " ".join(MASK if any(letter.isdigit() for letter in word) else word for word in subject.split())
-
-
-def _line(row: MailRow) -> str:
+def _line(row: MailShape) -> str:
     who = ", ".join(row.identifiers) or "nobody known"
-    at = row.received_at.astimezone().strftime("%d %b %H:%M:%S")
-    line = visible(f"{row.id:>6}  {at}  {row.verdict:12} {who:32} from {row.sender or row.mail_from or '<>'}: {row.reason}")
+    line = visible(
+        f"{row.id:>6}  {local(row.received_at)}  {row.verdict:12} {who:32} from {row.from_ or row.mail_from or '<>'}: {row.reason}"
+    )
     return f"{line}\n        open this link to confirm: {visible(row.confirm_link)}" if row.confirm_link else line

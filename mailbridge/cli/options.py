@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ import click
 from mailbridge.cli.faults import tell
 from mailbridge.config.load import Loaded, load
 from mailbridge.config.problems import ConfigError, Problem
+from mailbridge.config.values import duration
 
 T = TypeVar("T")
 
@@ -21,6 +23,12 @@ config_option: Callable[[Any], Any] = click.option(
     help="Configuration file (default: ./config/mailbridge.toml, ~/.config/mailbridge, /etc/mailbridge).",
 )
 json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+url_option: Callable[[Any], Any] = click.option(
+    "--url", metavar="URL", help="A daemon elsewhere; its token in $MAILBRIDGE_TOKEN or a file."
+)
+token_option: Callable[[Any], Any] = click.option(
+    "--token-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="With --url: a file with the bearer token."
+)
 listener_option: Callable[[Any], Any] = click.option(
     "--smtp", metavar="HOST:PORT", help="The daemon's listener, where it is not the first of [smtp] listen."
 )
@@ -47,6 +55,17 @@ def rules_or_exit(make: Callable[[], T]) -> T:
         return make()
     except RuleError as fault:
         raise SystemExit(tell(Problem(where="", what=problem) for problem in fault.problems)) from None
+
+
+def moment(_: click.Context, __: click.Parameter, text: str | None) -> datetime | None:
+    """A moment (RFC 3339, local where it has no zone), or a duration ago; the callback of an option."""
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text) if "-" in text else datetime.now(UTC) - duration(text)
+    except ValueError:
+        raise click.BadParameter("write a moment such as 2026-01-31T12:00:00Z, or a duration such as 15m (ago)") from None
+    return found.astimezone(UTC)
 
 
 def _overrides() -> dict[str, str]:

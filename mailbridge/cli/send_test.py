@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
+import sys
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
+from mailbridge.cli.client import Client, client, fail
 from mailbridge.cli.exits import Exit
-from mailbridge.cli.listener import own_recipient, smtp_address
-from mailbridge.cli.options import config_option, json_option, listener_option, load_or_exit
+from mailbridge.cli.listener import smtp_address
+from mailbridge.cli.options import config_option, json_option, listener_option
 from mailbridge.cli.printing import dumped, visible
-from mailbridge.cli.stored import sealer_of, visit
-from mailbridge.config.settings import Settings
-from mailbridge.core.delivery import Delivery, State
-from mailbridge.demo.client import Sent, is_answering, send
-from mailbridge.demo.mails import Sample, plain_code
-from mailbridge.store import MailRow, Store
-from mailbridge.trust.seal import Sealer
+from mailbridge.config.settings import ImapSettings
+from mailbridge.demo.client import is_answering, send
+from mailbridge.demo.mails import plain_code
+from mailbridge.operator import verbs
+from mailbridge.operator.asks import Nothing
+from mailbridge.operator.codes import CodeList, OfIdentifier
+from mailbridge.operator.faults import Fault, Kind
+from mailbridge.operator.journal import TailAsk
+from mailbridge.operator.mails import OneMail
+from mailbridge.operator.shapes import DeliveryShape, MailDetail, TestAddress
+from mailbridge.store.reading import literal
 
-UNFINISHED = (State.PENDING, State.IN_FLIGHT)
+UNFINISHED = ("pending", "in_flight")
 GLANCE = 0.003
 """Seconds between two looks at the delivery: as exact as the time that is told."""
+
+MADE_UP = ("example", "example.com", "example.net", "example.org", "test", "invalid", "localhost")
+"""Domains that are nobody's (RFC 2606): what is pushed for them is read by no run."""
 
 
 @click.command()
@@ -34,85 +41,164 @@ GLANCE = 0.003
 @listener_option
 @click.option("--for", "account", default="ann@example.com", show_default=True, metavar="IDENTIFIER", help="Whose code it is.")
 @click.option(
-    "--rcpt", metavar="ADDR", help="The recipient here (default: the first configured address, or codes@ the first domain)."
+    "--via", type=click.Choice(["smtp", "lmtp", "imap"]), default="smtp", show_default=True, help="How the mail is handed in."
 )
+@click.option("--lmtp", metavar="HOST:PORT", help="With --via lmtp: not the first of [smtp] lmtp.")
+@click.option("--account", "mailbox", metavar="NAME", help="With --via imap: which [[imap]] account.")
+@click.option("--rcpt", metavar="ADDR", help="Send to this address; the mail then has to prove itself.")
 @click.option("--timeout", default=15.0, show_default=True, help="Seconds to wait for the last hop.")
-def send_test(*, config: Path | None, as_json: bool, smtp: str | None, account: str, rcpt: str | None, timeout: float) -> None:
-    """Send a mail with a made-up code as Gmail would forward it, and follow it: taken in, understood, delivered."""
-    settings = load_or_exit(config).settings
-    address = smtp_address(settings, smtp)
-    code = str(secrets.randbelow(900_000) + 100_000)
-    sample = plain_code(code, account=account, rcpt=rcpt or own_recipient(settings))
-    hops = _Hops(as_json=as_json)
-    if not is_answering(address):
-        hops.tell("listener", False, f"nobody answers on smtp://{address}: is `mailbridge serve` running?")
-        raise SystemExit(Exit.UNAVAILABLE)
-    is_good = visit(
-        config, lambda store: _walk(store, sample, code, address, hops, _target(settings), timeout, sealer_of(settings))
-    )
-    raise SystemExit(Exit.OK if is_good else Exit.GENERAL)
-
-
-async def _walk(
-    store: Store,
-    sample: Sample,
-    code: str,
-    address: str,
-    hops: _Hops,
-    target: Callable[[str], str],
+@click.option("--yes", is_flag=True, help="Push the made-up code for a real identifier without asking.")
+def send_test(
+    *,
+    config: Path | None,
+    as_json: bool,
+    smtp: str | None,
+    account: str,
+    via: str,
+    lmtp: str | None,
+    mailbox: str | None,
+    rcpt: str | None,
     timeout: float,
-    sealer: Sealer,
-) -> bool:
-    """Send and follow, telling each hop. The operator's seal stands for the proofs that a made-up mail has not. The store is open before the mail goes, so that no time is lost behind it."""
-    try:
-        now = datetime.now(UTC)
-        content = sealer.make(sample.build(now), rcpt=sample.rcpt, mail_id=0, received_at=now, now=now)
-        sent = await asyncio.to_thread(send, address, mail_from=sample.mail_from, rcpt=sample.rcpt, content=content)
-    except OSError as fault:
-        return hops.tell("listener", False, f"smtp://{address} broke off: {type(fault).__name__}")
-    answer = f"smtp://{address} answered {sent.code} {sent.text}"
-    if sent.mail_id is None:
-        return hops.tell("listener", False, answer)
-    delivery, seconds = await _followed(store, sent, sent.mail_id, timeout)
-    hops.tell("listener", True, f"{answer} ({sent.seconds * 1000:.1f} ms)")
-    if not hops.tell("understood", *_understood(await store.mails.one(sent.mail_id))):
+    yes: bool,
+) -> None:
+    """Send a mail with a made-up code, and follow it to the last hop.
+
+    The daemon makes an address for this one mail, for 60 seconds and bound
+    to --for. At the end stands what a real mail would have to prove.
+    """
+    one = client(config)
+    status = one.do(verbs.STATUS, Nothing())
+    _agree(account, is_practice=status.is_practice, yes=yes)
+    hops = _Hops(as_json=as_json)
+    way = _way(one, via, smtp, lmtp, mailbox)
+    if isinstance(way, str) and not is_answering(way):
+        hops.tell("listener", False, f"nobody answers on {via}://{way}: is `mailbridge serve` running?")
+        raise SystemExit(Exit.UNAVAILABLE)
+    test = one.do(verbs.TEST_ADDRESS, OfIdentifier(identifier=account))
+    raise SystemExit(Exit.OK if _walk(one, hops, test, rcpt or test.rcpt, way, via, timeout) else Exit.GENERAL)
+
+
+def _agree(account: str, *, is_practice: bool, yes: bool) -> None:
+    """Ask before a made-up code becomes the newest one of an identifier that a run may wait for."""
+    domain = account.rpartition("@")[2].casefold()
+    if is_practice or yes or any(domain == one or domain.endswith(f".{one}") for one in MADE_UP):
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(
+            f"{account} is a real identifier: a run that waits for its code would be given a made-up one; --yes does it anyway"
+        )
+    question = f"A run that waits for a code of {account} would be given a made-up one. Send it?"
+    click.confirm(question, abort=True, err=True)
+
+
+def _way(one: Client, via: str, smtp: str | None, lmtp: str | None, mailbox: str | None) -> str | ImapSettings:
+    """Where the mail goes in: an address of a listener, or a mailbox."""
+    settings = one.loaded.settings
+    if via == "smtp":
+        return smtp_address(settings, smtp)
+    if via == "lmtp":
+        chosen = lmtp or next(iter(settings.smtp.lmtp), None)
+        if chosen is None:
+            fail(Fault(kind=Kind.BAD_CONFIG, title="[smtp] lmtp names no listener; name one with --lmtp HOST:PORT"))
+        return chosen
+    found = [box for box in settings.imap if mailbox in (None, box.label)]
+    if len(found) != 1:
+        known = ", ".join(box.label for box in settings.imap) or "none in the file"
+        fail(Fault(kind=Kind.NOT_FOUND, title=f"name one [[imap]] account with --account; there is {known}"))
+    return found[0]
+
+
+def _walk(one: Client, hops: _Hops, test: TestAddress, rcpt: str, way: str | ImapSettings, via: str, timeout: float) -> bool:
+    """Send and follow, telling each hop."""
+    code = str(secrets.randbelow(900_000) + 100_000)
+    sample = plain_code(code, account=test.identifier, rcpt=rcpt)
+    until = time.monotonic() + timeout
+    after = one.do(verbs.JOURNAL_TAIL, TailAsk()).next
+    began = time.perf_counter()
+    if isinstance(way, ImapSettings):
+        number = _left_in(hops, one, way, sample.build(datetime.now(UTC)), after, until)
+    else:
+        number, began = _sent(hops, way, via, sample.mail_from, rcpt, sample.build(datetime.now(UTC)))
+    if number is None:
         return False
-    if delivery is None:
+    detail = _followed(one, number, until)
+    seconds = time.perf_counter() - began
+    if not hops.tell("understood", *_understood(detail, test.identifier)):
+        return False
+    is_good = [_delivered(one, hops, delivery, code, seconds, timeout) for delivery in detail.deliveries]
+    if not is_good:
         return hops.tell("delivered", False, "no delivery was made")
-    text = f"{target(delivery.draft.target)} as {delivery.draft.identifier}: {delivery.state}"
-    tries = f"{delivery.attempts} attempt{'s' if delivery.attempts != 1 else ''}"
-    is_same = delivery.draft.content.reveal() == code
-    if delivery.state is State.DELIVERED and is_same:
-        return hops.tell("delivered", True, f"code {code} → {text}, {tries}, {seconds * 1000:.0f} ms after the mail's end")
-    why = delivery.reason if is_same else "another code than the one that was sent"
-    return hops.tell("delivered", False, f"{text}, {tries}: {why or f'nothing more within {timeout:g} s'}")
+    if test.proofs:
+        hops.tell("proofs", True, f"a real mail would have to bring: {' | '.join(test.proofs)}")
+    return all(is_good)
 
 
-def _understood(row: MailRow | None) -> tuple[bool, str]:
-    if row is None:
-        return False, "not in the store of this configuration; is it the daemon's own?"
+def _sent(hops: _Hops, address: str, via: str, mail_from: str, rcpt: str, content: bytes) -> tuple[int | None, float]:
+    """Over a real connection. Returns the mail's number, and when its last octet was sent."""
+    try:
+        sent = send(address, mail_from=mail_from, rcpt=rcpt, content=content, is_lmtp=via == "lmtp")
+    except OSError as fault:
+        hops.tell("listener", False, f"{via}://{address} broke off: {type(fault).__name__}")
+        return None, 0.0
+    answer = f"{via}://{address} answered {sent.code} {sent.text}"
+    took = f" ({sent.seconds * 1000:.1f} ms)" if sent.mail_id is not None else ""
+    hops.tell("listener", sent.mail_id is not None, f"{answer}{took}")
+    return sent.mail_id, sent.at
+
+
+def _left_in(hops: _Hops, one: Client, box: ImapSettings, content: bytes, after: int, until: float) -> int | None:
+    """Into the watched mailbox itself. Returns the mail's number once the daemon has fetched it."""
+    from mailbridge.ingress.imap.faults import MailboxFault
+    from mailbridge.ingress.imap.probe import leave
+    from mailbridge.ingress.imap.vault import open_vault
+
+    try:
+        vault = open_vault(one.loaded.settings.store) if box.oauth is not None else None
+        folder = leave(box, vault, content)
+    except MailboxFault as fault:
+        hops.tell("mailbox", False, f"{box.label}: {fault}")
+        return None
+    hops.tell("mailbox", True, f"{box.label} took it into {folder}")
+    while time.monotonic() < until:
+        tail = one.do(verbs.JOURNAL_TAIL, TailAsk(after=after, timeout=max(0.0, min(10.0, until - time.monotonic()))))
+        after = tail.next
+        for line in tail.lines:
+            found = one.attempt(verbs.MAIL_SHOW, OneMail(id=line.mail)) if line.event == "stored" else None
+            if isinstance(found, MailDetail) and found.trust.startswith("operator: tested"):
+                return found.id
+    hops.tell("fetched", False, "the daemon has not fetched it: `mailbridge imap status` says why")
+    return None
+
+
+def _followed(one: Client, number: int, until: float) -> MailDetail:
+    """The mail once its deliveries are final, or as it stands when patience ends."""
+    while True:
+        detail = one.do(verbs.MAIL_SHOW, OneMail(id=number))
+        if not any(row.state in UNFINISHED for row in detail.deliveries) or time.monotonic() >= until:
+            return detail
+        time.sleep(GLANCE)
+
+
+def _understood(row: MailDetail, identifier: str) -> tuple[bool, str]:
+    if row.held:
+        return False, f"held for {', '.join(row.identifiers) or 'nobody known'}: {row.held[0]}"
     if row.verdict != "code" or not row.identifiers:
         return False, f"{row.verdict}, for {', '.join(row.identifiers) or 'nobody known'}: {row.reason}"
+    if [name.casefold() for name in row.identifiers] != [identifier.casefold()]:
+        return False, f"code for {', '.join(row.identifiers)} (from {row.identifier_from}), not for {identifier}"
     return True, f"code for {', '.join(row.identifiers)} (from {row.identifier_from}), rule {row.rule}"
 
 
-async def _followed(store: Store, sent: Sent, mail_id: int, timeout: float) -> tuple[Delivery | None, float]:
-    """The delivery once it is final, or as it stands when patience ends, and the seconds since the end of DATA."""
-    until = time.monotonic() + timeout
-    while True:
-        rows = await store.outbox.deliveries(mail_id=mail_id, limit=1)
-        if not rows or rows[0].state not in UNFINISHED or time.monotonic() >= until:
-            return (rows[0] if rows else None), time.perf_counter() - sent.at
-        await asyncio.sleep(GLANCE)
-
-
-def _target(settings: Settings) -> Callable[[str], str]:
-    """What a target is called for people. Under systemd the key may be one that only the daemon is given."""
-    urls = {"skyvern": settings.skyvern.base_url, **{target.name: target.base_url for target in settings.target}}
-    has_key = settings.skyvern.api_key is not None or settings.skyvern.credentials_file is not None
-    if not has_key and is_answering(settings.practice.listen):
-        urls["skyvern"] = "the practice receiver"
-    return lambda name: urls.get(name, name)
+def _delivered(one: Client, hops: _Hops, row: DeliveryShape, code: str, seconds: float, timeout: float) -> bool:
+    target = "the practice receiver" if row.is_practice else row.target
+    text = f"{target} as {row.identifier}: {row.state}"
+    tries = f"{row.attempts} attempt{'s' if row.attempts != 1 else ''}"
+    live = one.do(verbs.CODE_REVEAL, CodeList(identifier=literal(row.identifier), limit=1000)).codes
+    is_same = any(found.mail == row.mail and found.code == code for found in live)
+    if row.state == "delivered" and is_same:
+        return hops.tell("delivered", True, f"code {code} → {text}, {tries}, {seconds * 1000:.0f} ms after the mail's end")
+    why = row.reason if is_same else "another code than the one that was sent"
+    return hops.tell("delivered", False, f"{text}, {tries}: {why or f'nothing more within {timeout:g} s'}")
 
 
 class _Hops:

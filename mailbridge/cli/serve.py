@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mailbridge.app.installed import stranger
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import tell
-from mailbridge.cli.installed import stranger
 from mailbridge.cli.options import config_option, load_or_exit, load_quietly
 from mailbridge.config.load import Loaded
 from mailbridge.config.problems import ConfigError
@@ -93,7 +93,13 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
     stop = asyncio.Event()
     hangup = asyncio.Event()
     _own_signals(stop, hangup)
-    async with bridge(settings, state_dir=state_dir(settings), sockets=sockets, masks=talk.masks) as running:
+    async with bridge(
+        settings,
+        state_dir=state_dir(settings),
+        sockets=sockets,
+        masks=talk.masks,
+        reread=lambda: load_quietly(config).settings,
+    ) as running:
         log.info(
             "ready",
             extra={

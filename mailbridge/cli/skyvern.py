@@ -9,22 +9,27 @@ from typing import NoReturn
 from urllib.parse import quote, urlsplit
 
 import click
+from msgspec import to_builtins
 
-from mailbridge.cli.api import own_url
+from mailbridge.cli.client import Client, client, fail
+from mailbridge.cli.entries import entries
 from mailbridge.cli.exits import Exit
-from mailbridge.cli.options import config_option, json_option, load_or_exit
-from mailbridge.cli.stored import visit
-from mailbridge.cli.totp import find
+from mailbridge.cli.listener import own_url
+from mailbridge.cli.options import config_option, json_option
+from mailbridge.cli.printing import dumped
 from mailbridge.config.settings import Settings
 from mailbridge.config.values import secret_file
 from mailbridge.core.addresses import canonical
 from mailbridge.core.identity import IdentityPolicy
-from mailbridge.core.otpauth import SecretError
 from mailbridge.core.secret import Secret
+from mailbridge.operator import verbs
+from mailbridge.operator.asks import Nothing
+from mailbridge.operator.authenticators import PushCredential
+from mailbridge.operator.codes import OfIdentifier
+from mailbridge.operator.faults import Fault
+from mailbridge.operator.mails import MailList
 from mailbridge.sinks.skyvern import api_key_from_credentials_file
 from mailbridge.sinks.skyvern_account import CLOCK_SLACK, Account, SkyvernAccount, SkyvernError, why_address_refused, why_refused
-from mailbridge.store import Store
-from mailbridge.store.sqlite import path_of
 from mailbridge.web.pull import PATH
 
 CLOUD = "api.skyvern.com"
@@ -44,8 +49,9 @@ def skyvern() -> None:
 @click.option("--hidden", is_flag=True, help="A name that nobody can guess in place of the identifier.")
 def url(*, config: Path | None, identifier: str, hidden: bool, as_json: bool) -> None:
     """Print the totp_url to enter in Skyvern, and warn where it would be refused there."""
-    settings = load_or_exit(config).settings
-    shown = visit(config, lambda store: _name_of(store, identifier)) if hidden else quote(identifier, safe="@+")
+    one = client(config)
+    settings = one.loaded.settings
+    shown = one.do(verbs.CODE_NAME, OfIdentifier(identifier=identifier)).name if hidden else quote(identifier, safe="@+")
     address = (settings.http.public_url.rstrip("/") or own_url(settings)) + PATH + shown
     reason = why_refused(address) or _why_its_address_is_refused(address)
     if as_json:
@@ -67,10 +73,6 @@ def url(*, config: Path | None, identifier: str, hidden: bool, as_json: bool) ->
         )
 
 
-async def _name_of(store: Store, identifier: str) -> str:
-    return store.names.name(identifier)
-
-
 def _why_its_address_is_refused(address: str) -> str | None:
     """What its name resolves to from here; a name that resolves to nothing is told as that."""
     host = urlsplit(address).hostname or ""
@@ -89,13 +91,14 @@ def check(*, config: Path | None, as_json: bool) -> None:
 
     Exit 3 where something is wrong, 69 where Skyvern cannot be asked.
     """
-    settings = load_or_exit(config).settings
+    one = client(config)
+    settings = one.loaded.settings
     account = _account(settings)
     try:
         found = account.look()
     except SkyvernError as fault:
         _fail(fault, as_json=as_json)
-    ours = visit(config, lambda store: _ours(store, settings)) if _has_store(settings) else _configured(settings)
+    ours = _ours(one, settings) if one.has_database else _configured(settings)
     report = _report(settings, found, ours)
     if as_json:
         click.echo(json.dumps(report, ensure_ascii=False))
@@ -182,29 +185,23 @@ def push_credential(
 
     A credential whose codes differ from ours is taken out again: exit 1.
     """
-    settings = load_or_exit(config).settings
-    stored = find(config, name)
-    account = _account(settings)
-    password = _password(password_file)
-    try:
-        number = account.add(
-            stored.authenticator,
-            name=called or name,
-            username=username,
-            password=password,
-            identifier=identifier or stored.identifier,
-        )
-        is_same = account.is_same_code(number, stored.authenticator)
-        if not is_same:
-            account.remove(number)
-    except (SkyvernError, SecretError) as fault:
-        _fail(fault, as_json=as_json)
-    if not is_same:
+    one = client(config)
+    ask = PushCredential(
+        name=name,
+        username=username,
+        password=_password(password_file).reveal(),
+        identifier=identifier or "",
+        called=called or "",
+    )
+    pushed = one.attempt(verbs.TOTP_PUSH, ask)
+    if isinstance(pushed, Fault):
+        if as_json:
+            click.echo(dumped({"error": pushed.title}))
+        fail(pushed)
+    if not pushed.is_same_code:
         click.echo("mailbridge: Skyvern makes other codes of it than we do; taken out again. Are both clocks right?", err=True)
         raise SystemExit(Exit.GENERAL)
-    click.echo(
-        json.dumps({"credential_id": number, "is_same_code": True}) if as_json else f"{number}: stored, its codes are ours"
-    )
+    click.echo(dumped(to_builtins(pushed)) if as_json else f"{pushed.credential_id}: stored, its codes are ours")
 
 
 def _password(path: Path | None) -> Secret:
@@ -244,15 +241,12 @@ def _configured(settings: Settings) -> list[str]:
     return list(dict.fromkeys([*exact, *(entry.identifier for entry in settings.address if entry.identifier)]))
 
 
-async def _ours(store: Store, settings: Settings) -> list[str]:
+def _ours(one: Client, settings: Settings) -> list[str]:
     """What is configured, what mails have lately been for, and what authenticators answer for."""
-    seen = [identifier for row in await store.mails.page(limit=SEEN) for identifier in row.identifiers]
-    bound = [one.identifier for one in await store.vault.totps() if one.identifier]
+    seen = [name for row in one.do(verbs.MAIL_LIST, MailList(limit=SEEN)).mails for name in row.identifiers]
+    bound = [found.identifier for found in one.do(verbs.TOTP_LIST, Nothing()).authenticators if found.identifier]
+    added = [str(entry.settings["identifier"]) for entry in entries(one, "address") if entry.settings.get("identifier")]
     every: dict[str, str] = {}
-    for one in (*_configured(settings), *seen, *bound):
-        every.setdefault(one.casefold(), one)
+    for name in (*_configured(settings), *added, *seen, *bound):
+        every.setdefault(name.casefold(), name)
     return list(every.values())
-
-
-def _has_store(settings: Settings) -> bool:
-    return path_of(settings.store).exists()

@@ -1,25 +1,29 @@
-"""`token`: bearer tokens for agents and tests, each for the identifiers that it names."""
+"""`token`: bearer tokens for agents, viewers and operators."""
 
 from __future__ import annotations
 
-import json
-import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
+from msgspec import to_builtins
 
-from mailbridge.cli.exits import Exit
+from mailbridge.cli.client import client, fail
 from mailbridge.cli.options import config_option, json_option
-from mailbridge.cli.stored import visit
+from mailbridge.cli.printing import dumped, visible
 from mailbridge.config.values import duration
-from mailbridge.core.token import RANDOM, token_digest, token_text
-from mailbridge.web.codes import stamp
+from mailbridge.operator import verbs
+from mailbridge.operator.asks import Nothing
+from mailbridge.operator.faults import Fault, Kind
+from mailbridge.operator.tokens import AddToken, OneToken
+from mailbridge.store.entries import Role
 
 
 @click.group()
 def token() -> None:
-    """Make, list and remove bearer tokens for the codes API."""
+    """Make, list and remove bearer tokens for the API."""
 
 
 def _expiry(_: click.Context, __: click.Parameter, text: str | None) -> datetime | None:
@@ -38,33 +42,67 @@ def _expiry(_: click.Context, __: click.Parameter, text: str | None) -> datetime
     return moment.astimezone(UTC)
 
 
-@token.command("new")
-@config_option
-@json_option
-@click.option("--identifier", "identifiers", multiple=True, required=True, help="Whose codes it may read; * stands for any text.")
-@click.option(
-    "--expires", "expires_at", callback=_expiry, default="90d", show_default=True, help="After so long, at a moment, or never."
-)
-@click.option("--name", default="", help="What to call it in lists and records (default: the identifiers).")
-def new(*, config: Path | None, as_json: bool, identifiers: tuple[str, ...], expires_at: datetime | None, name: str) -> None:
-    """Print a new token. It is shown this once: only a hash of it is kept."""
+def _adding(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of both names of the command."""
+    for option in (
+        click.option("--name", default="", help="What to call it (default: the identifiers, or the role)."),
+        click.option(
+            "--expires",
+            "expires_at",
+            callback=_expiry,
+            default="90d",
+            show_default=True,
+            help="After so long, at a moment, or never.",
+        ),
+        click.option("--identifier", "identifiers", multiple=True, help="Whose codes an agent may read; * is any text."),
+        click.option(
+            "--role",
+            type=click.Choice(["agent", "viewer", "operator"]),
+            default="agent",
+            show_default=True,
+            help="What it allows.",
+        ),
+        json_option,
+        config_option,
+    ):
+        command = option(command)
+    return command
+
+
+@token.command("add")
+@_adding
+def add(**options: Any) -> None:
+    """Print a new token. It is shown this once: only a hash is kept.
+
+    An agent reads the codes of its identifiers; a viewer sees mails,
+    deliveries and settings but no code; an operator does everything.
+    """
+    _add(**options)
+
+
+@token.command("new", hidden=True)
+@_adding
+def new(**options: Any) -> None:
+    """The same; the command's name in release 0.1."""
+    _add(**options)
+
+
+def _add(
+    *, config: Path | None, as_json: bool, role: Role, identifiers: tuple[str, ...], expires_at: datetime | None, name: str
+) -> None:
     if any(not one.strip() for one in identifiers):
         raise click.BadParameter("an identifier is empty", param_hint="--identifier")
-    text = token_text(os.urandom(RANDOM))
-    called = name.strip() or ", ".join(identifiers)
-    made = visit(
-        config,
-        lambda store: store.entries.add_token(token_digest(text), name=called, identifiers=identifiers, expires_at=expires_at),
-    )
-    end = "never" if expires_at is None else stamp(expires_at)
+    if role == "agent" and not identifiers:
+        raise click.UsageError("Missing option '--identifier': an agent's token names whose codes it may read.")
+    ask = AddToken(role=role, identifiers=identifiers, expires_at=expires_at, name=name)
+    made = client(config).do(verbs.TOKEN_ADD, ask)
     if as_json:
-        click.echo(
-            json.dumps({"id": made.id, "token": text, "identifiers": list(identifiers), "expires_at": end, "name": called})
-        )
+        click.echo(dumped(to_builtins(made)))
         return
-    click.echo(text)
+    click.echo(made.token)
+    about = f"for {', '.join(made.identifiers)}" if role == "agent" else f"of role {role}"
     click.echo(
-        f"token {made.id} for {', '.join(identifiers)}, expires {end}; remove it with `mailbridge token remove {made.id}`",
+        visible(f"token {made.id} {about}, expires {made.expires_at or 'never'}; `mailbridge token remove {made.id}` removes it"),
         err=True,
     )
 
@@ -74,17 +112,12 @@ def new(*, config: Path | None, as_json: bool, identifiers: tuple[str, ...], exp
 @json_option
 def list_tokens(*, config: Path | None, as_json: bool) -> None:
     """Every token, without its text."""
-    now = datetime.now(UTC)
-    for one in visit(config, lambda store: store.entries.tokens()):
-        end = "never" if one.expires_at is None else stamp(one.expires_at)
-        is_over = one.expires_at is not None and one.expires_at <= now
+    for one in client(config).do(verbs.TOKEN_LIST, Nothing()).tokens:
         if as_json:
-            row = {"id": one.id, "name": one.name, "identifiers": list(one.identifiers), "expires_at": end, "is_expired": is_over}
-            click.echo(json.dumps(row, ensure_ascii=False))
-        else:
-            click.echo(
-                f"{one.id:>4}  {one.name:32} for {', '.join(one.identifiers)}, {'expired' if is_over else 'expires'} {end}"
-            )
+            click.echo(dumped(to_builtins(one)))
+            continue
+        end = f"{'expired' if one.is_expired else 'expires'} {one.expires_at or 'never'}"
+        click.echo(visible(f"{one.id:>4}  {one.name:32} {one.role:8} for {', '.join(one.identifiers)}, {end}"))
 
 
 @token.command("remove")
@@ -92,7 +125,7 @@ def list_tokens(*, config: Path | None, as_json: bool) -> None:
 @click.argument("number", type=int)
 def remove(*, config: Path | None, number: int) -> None:
     """Make a token worthless at once."""
-    if not visit(config, lambda store: store.entries.remove_token(number)):
-        click.echo(f"mailbridge: there is no token {number}; `mailbridge token list` shows what there is", err=True)
-        raise SystemExit(Exit.NOT_FOUND)
+    if number < 1:
+        fail(Fault(kind=Kind.NOT_FOUND, title=f"there is no token {number}; `mailbridge token list` shows what there is"))
+    client(config).do(verbs.TOKEN_REMOVE, OneToken(id=number))
     click.echo(f"token {number} is removed")

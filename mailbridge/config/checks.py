@@ -176,8 +176,8 @@ def _rest(settings: Settings) -> Iterator[tuple[str, str, str]]:
 
 def _targets(settings: Settings) -> Iterator[tuple[str, int, str, str]]:
     for number, target in enumerate(settings.target):
-        if target.name == "skyvern":
-            yield "target", number, "name", "'skyvern' is the name of the main target, [skyvern]"
+        if target.name in ("skyvern", "practice"):
+            yield "target", number, "name", f"'{target.name}' is the name of the main target, [skyvern]"
         if target.api_key is None:
             yield "target", number, "api_key", f"target {target.name!r} needs api_key or api_key_file"
         for key, what in _target(target):

@@ -7,6 +7,9 @@ import smtplib
 import socket
 import time
 from dataclasses import dataclass
+from pathlib import Path
+
+from mailbridge.net import connect_private
 
 QUEUED_AS = re.compile(r"queued as (\d{1,18})")
 
@@ -31,23 +34,31 @@ class Sent:
 
 
 def is_answering(address: str, *, timeout: float = 2.0) -> bool:
-    """Whether somebody accepts connections on ``host:port``."""
+    """Whether somebody accepts connections on ``host:port``, or on ``unix:/path``."""
     host, _, port = address.rpartition(":")
     try:
+        if host == "unix":
+            connect_private(Path(port), timeout=timeout).close()
+            return True
         with socket.create_connection((host.strip("[]"), int(port)), timeout=timeout):
             return True
     except OSError:
         return False
 
 
-def send(address: str, *, mail_from: str, rcpt: str, content: bytes, timeout: float = 10.0) -> Sent:
-    """Send one mail to ``host:port``. A refusal is a value.
+def send(address: str, *, mail_from: str, rcpt: str, content: bytes, timeout: float = 10.0, is_lmtp: bool = False) -> Sent:
+    """Send one mail to ``host:port`` by SMTP, or by LMTP (RFC 2033), there to ``unix:/path`` too. A refusal is a value.
 
     Raises:
         OSError: nobody listens there, or the connection broke.
     """
     host, _, port = address.rpartition(":")
-    with smtplib.SMTP(host.strip("[]"), int(port), timeout=timeout, local_hostname="localhost") as client:
+    if is_lmtp:
+        place = (port, 0) if host == "unix" else (host.strip("[]"), int(port))
+        connection: smtplib.SMTP = smtplib.LMTP(*place, local_hostname="localhost", timeout=timeout)
+    else:
+        connection = smtplib.SMTP(host.strip("[]"), int(port), timeout=timeout, local_hostname="localhost")
+    with connection as client:
         try:
             client.ehlo_or_helo_if_needed()
             for command, good in ((client.mail(mail_from), (250,)), (client.rcpt(rcpt), (250, 251))):

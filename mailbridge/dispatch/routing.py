@@ -10,18 +10,22 @@ from mailbridge.config.settings import TargetSettings
 SKYVERN = "skyvern"
 """The name of the main target, `[skyvern]` of the configuration."""
 
+PRACTICE = "practice"
+"""The name of the practice receiver, which is the main target while there is no Skyvern key: nothing leaves this machine."""
+
 
 class Routing:
     """Which targets serve an identifier: every `[[target]]` that lists it, else the main one."""
 
-    def __init__(self, targets: Sequence[TargetSettings]) -> None:
+    def __init__(self, targets: Sequence[TargetSettings], *, main: str = SKYVERN) -> None:
         self._targets = targets
+        self._main = main
 
     def targets(self, identifier: str) -> Sequence[str]:
         """Names of targets, never empty."""
         folded = identifier.casefold()
         listed = [t.name for t in self._targets if any(fnmatchcase(folded, p.casefold()) for p in t.identifiers)]
-        return listed or [SKYVERN]
+        return listed or [self._main]
 
     def serves(self, target: str) -> Callable[[str], bool]:
         """Whether a target is one of an identifier's."""

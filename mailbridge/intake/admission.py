@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 from mailbridge.core.buckets import TokenBuckets
 
 By = Literal["recipient", "sender", "client"]
+MOST_REFUSED = 100
+"""Refused recipients that are remembered: enough for the few that are misspelt, and no store for guesses."""
+
 BURST = 10
 """Minutes' worth of a rate that may come at once, where little came before."""
 
@@ -34,10 +39,13 @@ class Admission:
         *,
         is_ours: Callable[[str], bool],
         memory: int,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
         rates: Rates | None = None,
         on_flood: Callable[[By], None] = lambda _: None,
     ) -> None:
-        self.is_ours = is_ours
+        self._is_ours = is_ours
+        self._now = now
+        self._refused: OrderedDict[str, tuple[int, datetime]] = OrderedDict()
         self.reserved = 0
         self._memory = memory
         self._on_flood = on_flood
@@ -47,6 +55,20 @@ class Admission:
             "sender": _buckets(asked.sender),
             "client": _buckets(asked.client),
         }
+
+    def is_ours(self, rcpt: str) -> bool:
+        """Whether mail for a recipient is taken. One that is refused is remembered for a while, for whoever asks why nothing came."""
+        if self._is_ours(rcpt):
+            return True
+        number, _ = self._refused.pop(rcpt.casefold(), (0, None))
+        self._refused[rcpt.casefold()] = (number + 1, self._now())
+        if len(self._refused) > MOST_REFUSED:
+            self._refused.popitem(last=False)
+        return False
+
+    def refused(self, since: datetime) -> tuple[tuple[str, int], ...]:
+        """The recipients that were refused since, the newest first, with how often each was refused in all."""
+        return tuple((rcpt, number) for rcpt, (number, at) in reversed(self._refused.items()) if at >= since)
 
     def is_over(self, by: By, key: str, now: float) -> bool:
         """Whether a recipient, sender or client has had its share. ``now`` is a monotonic clock in seconds."""

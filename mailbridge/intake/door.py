@@ -20,12 +20,13 @@ from mailbridge.intake.answer import Answer, Deferred, Full, Stored
 from mailbridge.intake.burst import Burst
 from mailbridge.intake.events import ConfirmationRequest, Events
 from mailbridge.intake.gate import KEYS, Failure, Held, Judge, Judgement, Passed, Undecided
+from mailbridge.intake.onetime import OneTime, Test
 from mailbridge.intake.turns import Turns
 from mailbridge.intake.understand import Addressed, Understanding
+from mailbridge.intake.word import Word
 from mailbridge.metrics import Metrics
 from mailbridge.store import Arrival, Receipt, Store, StoreUnavailable
 from mailbridge.trust import Unproven
-from mailbridge.trust.seal import Seal, Sealer, without
 
 log = logging.getLogger("mailbridge.intake")
 
@@ -82,14 +83,14 @@ class Intake:
         reader: Reader,
         gate: Judge,
         store: Store,
-        sealer: Sealer,
+        tests: OneTime,
         policy: Callable[[], IntakePolicy],
         events: Events,
         metrics: Metrics,
     ) -> None:
         self._turns = Turns()
         self._gate = gate
-        self._sealer = sealer
+        self._tests = tests
         self._burst = Burst(lambda: policy().alarm_held)
         self._reader = reader
         self._store = store
@@ -101,10 +102,13 @@ class Intake:
         """Whether many mails were held for want of proof lately."""
         return self._burst.is_on(now)
 
-    async def accept(self, envelope: Envelope) -> Answer:
-        """Store one mail with what it means. Where it answers `Stored` the mail is fsynced; else nothing of it was kept."""
+    async def accept(self, envelope: Envelope, word: Word | None = None) -> Answer:
+        """Store one mail with what it means. Where it answers `Stored` the mail is fsynced; else nothing of it was kept.
+
+        ``word`` is an operator's, who hands the mail in by hand. It comes beside the mail: nothing in a mail can speak for him.
+        """
         try:
-            return Stored(receipt=await self._store_mail(envelope))
+            return Stored(receipt=await self._store_mail(envelope, word))
         except _ProofUnavailable as fault:
             self._metrics.message(envelope.ingress, "deferred")
             log.warning("mail put off: %s", fault)
@@ -114,20 +118,23 @@ class Intake:
             log.warning("mail put off: the store is %s", fault.kind)
             return Full() if fault.kind == "full" else Deferred(why=fault.kind, detail=f"the store is {fault.kind}")
 
-    async def _store_mail(self, envelope: Envelope) -> Receipt:
-        seal = self._seal(envelope)
-        if seal is not None:
-            came = seal.received_at if seal.mail_id else envelope.received_at
-            envelope = replace(envelope, received_at=came, content=without(envelope.content))
+    async def _store_mail(self, envelope: Envelope, word: Word | None) -> Receipt:
+        test = self._tests.of(envelope) if word is None else None
+        if test is not None:
+            word = Word(verb="tested", by=test.by)
         async with self._turns.of(envelope):
             understood = await self._reader.understand(envelope)
+        if test is not None and understood is not None:
+            understood = _bound(understood, test)
         read = time.perf_counter()
-        verdict = await self._judged(envelope, understood or _unreadable(envelope), seal)
+        verdict = await self._judged(envelope, understood or _unreadable(envelope), word)
         self._metrics.stage("gate", time.perf_counter() - read)
         read = time.perf_counter()
-        arrival = self._arrival(envelope, verdict, seal)
+        arrival = self._arrival(envelope, verdict, word)
         async with self._turns.of(envelope):
             receipt = await self._store.put(arrival)
+        if test is not None:
+            self._tests.spend(test)
         self._events.on_stored(() if receipt.is_duplicate else arrival.identification.identifiers, receipt.claims)
         self._metrics.stage("commit", time.perf_counter() - read)
         if understood is not None:
@@ -138,13 +145,7 @@ class Intake:
             self._watch(verdict, arrival, receipt)
         return receipt
 
-    def _seal(self, envelope: Envelope) -> Seal | None:
-        """The operator's own word for the mail, if it carries that."""
-        if len(envelope.rcpt_to) != 1:
-            return None
-        return self._sealer.read(envelope.content, rcpt=envelope.rcpt_to[0], now=envelope.received_at)
-
-    async def _judged(self, envelope: Envelope, understood: Understanding, seal: Seal | None) -> _Verdict:
+    async def _judged(self, envelope: Envelope, understood: Understanding, word: Word | None) -> _Verdict:
         """What may go out of what was understood. A mail that nothing would be pushed of is not judged, which costs nothing.
 
         Raises:
@@ -155,9 +156,8 @@ class Intake:
         content, kind = self._content(understood)
         if content is None or not any(entry.identification.identifiers for entry in understood.addressed):
             return _Verdict(understood=understood)
-        if seal is not None:
-            trust = f"operator: released by hand, first came as mail {seal.mail_id}" if seal.mail_id else "operator: sent by hand"
-            return _Verdict(understood=understood, trust=trust)
+        if word is not None and word.vouches:
+            return _Verdict(understood=understood, trust=word.trust)
         self._events.on_recipient()  # DNS may take its time, and a connection too: both at once
         judgements = await self._gate.judge(envelope, understood, kind)
         return _settled(envelope, understood, judgements)
@@ -176,12 +176,12 @@ class Intake:
         asking = f"; {understood.requester} asks" if understood.requester else ""
         return _Verdict(understood=understood, trust=f"{found.by}: {found.detail}{asking}")
 
-    def _arrival(self, envelope: Envelope, verdict: _Verdict, seal: Seal | None) -> Arrival:
+    def _arrival(self, envelope: Envelope, verdict: _Verdict, word: Word | None) -> Arrival:
         understood = verdict.understood
         identification = _merge(entry.identification for entry in understood.addressed)
         return Arrival(
             envelope=envelope,
-            fingerprint=fingerprint(envelope, understood, identification.identifiers, apart=_apart(verdict, seal)),
+            fingerprint=fingerprint(envelope, understood, identification.identifiers, apart=_apart(verdict, word)),
             subject=understood.subject,
             sender=understood.sender,
             message_id=understood.message_id,
@@ -191,6 +191,8 @@ class Intake:
             drafts=tuple(self._drafts(understood, envelope)),
             trust=verdict.trust,
             held=verdict.held,
+            origin=word.origin if word is not None else 0,
+            verb=word.verb if word is not None else "",
         )
 
     def _drafts(self, understood: Understanding, envelope: Envelope) -> Iterable[Draft]:
@@ -308,10 +310,17 @@ def _settled(envelope: Envelope, understood: Understanding, judgements: Sequence
     return _Verdict(understood=replace(understood, addressed=tuple(addressed)), trust="; ".join(told), failures=tuple(failures))
 
 
-def _apart(verdict: _Verdict, seal: Seal | None) -> str:
+def _bound(understood: Understanding, test: Test) -> Understanding:
+    """A test mail is for whom its address was made, whatever it says."""
+    recipient = Recipient(rcpt=test.rcpt, identifier=test.identifier, is_token=True)
+    identification = Identification(identifiers=(test.identifier,), source="one-time address")
+    return replace(understood, addressed=(Addressed(recipient=recipient, identification=identification),))
+
+
+def _apart(verdict: _Verdict, word: Word | None) -> str:
     """What sets a mail apart from its own copy: one that was held must not make a duplicate of the one that is proven."""
-    if seal is not None and seal.mail_id:
-        return f"released {seal.mail_id}"
+    if word is not None and word.verb == "released":
+        return f"released {word.origin}"
     return "held" if verdict.failures and not verdict.trust else ""
 
 

@@ -15,6 +15,7 @@ from mailbridge.core.delivery import Claim, Delivery, Draft, Ending, State
 from mailbridge.core.extraction import Extraction
 from mailbridge.core.identity import Identification
 from mailbridge.core.mail import Envelope
+from mailbridge.store.answers import Answers
 from mailbridge.store.entries import Entries
 from mailbridge.store.lists import EVERYTHING, Filter, Journal, JournalLine, MailRow, Mails, Page
 from mailbridge.store.names import Names
@@ -25,6 +26,7 @@ __all__ = [
     "Arrival",
     "Due",
     "Filter",
+    "Forgotten",
     "JournalLine",
     "MailRow",
     "Mailboxes",
@@ -62,6 +64,8 @@ class Arrival:
     ``fingerprint`` is the same for the same mail by whatever door (Message-ID and identifiers, else the content);
     a second arrival with it is a duplicate and changes nothing but the cursor. ``drafts`` may be empty: the mail is held.
     ``trust`` says by what proof it may be pushed, ``held`` which checks failed; both empty where nothing would be pushed.
+    ``origin`` is the number of the stored mail that an operator handed in again as this one, 0 for a mail that came by itself; ``verb``
+    is what the operator did with that mail (``released``, ``replayed``), for its line in the journal.
     """
 
     envelope: Envelope
@@ -75,6 +79,8 @@ class Arrival:
     drafts: tuple[Draft, ...] = ()
     trust: str = ""
     held: tuple[str, ...] = ()
+    origin: int = 0
+    verb: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +95,15 @@ class Receipt:
     claims: tuple[Claim, ...] = ()
     superseded: int = 0
     is_pushed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forgotten:
+    """How much was erased of an identifier."""
+
+    mails: int = 0
+    deliveries: int = 0
+    lines: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +141,10 @@ class Outbox(Protocol):
 
     async def release(self, claims: Sequence[Claim]) -> None:
         """Give claims back whose attempt was not begun: uncounted and due at once."""
+        ...
+
+    async def one(self, delivery_id: int) -> Delivery | None:
+        """One delivery, its content left out; None where it is not, or no longer, there."""
         ...
 
     async def retry(self, delivery_id: int) -> bool:
@@ -198,6 +217,11 @@ class Store(Protocol):
     def entries(self) -> Entries: ...
 
     @property
+    def answers(self) -> Answers:
+        """What changing requests were answered."""
+        ...
+
+    @property
     def names(self) -> Names:
         """Names for identifiers that nobody can guess or read."""
         ...
@@ -211,6 +235,16 @@ class Store(Protocol):
         """Write mail, deliveries, journal and cursor in one fsynced transaction; supersede what is now older.
 
         Claims that nobody is there to take, since the caller was cancelled, are given back.
+        """
+        ...
+
+    async def forget(self, identifier: str) -> Forgotten:
+        """Erase what is kept of an identifier: its mails, codes and deliveries, its names in the journal, and who was given what.
+
+        A mail is its where it was for it, to it or from it. One that was for others too loses its octets and the name, and stays
+        theirs. What people have configured (addresses, tokens, authenticators) stays. The rows of mails and deliveries stay empty,
+        so that their numbers are not used again. When this returns, the database holds none of it, nor does its log once nobody reads
+        what was there before.
         """
         ...
 

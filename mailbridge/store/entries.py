@@ -9,9 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from mailbridge.core.secret import Secret
+
+Role = Literal["agent", "viewer", "operator"]
+"""What a token allows: an agent reads the codes of its identifiers, a viewer sees everything but codes, an operator does everything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,7 @@ class Token:
     identifiers: tuple[str, ...]
     created_at: datetime
     expires_at: datetime | None = None
+    role: Role = "agent"
 
     def may_read(self, identifier: str) -> bool:
         """Whether an identifier is one of its own; ``*`` stands for any text, case makes no difference."""
@@ -82,7 +86,9 @@ class Entries(Protocol):
         """A number that grows with every entry that is put or removed, whoever did it."""
         ...
 
-    async def add_token(self, digest: bytes, *, name: str, identifiers: Sequence[str], expires_at: datetime | None) -> Token:
+    async def add_token(
+        self, digest: bytes, *, name: str, identifiers: Sequence[str], expires_at: datetime | None, role: Role = "agent"
+    ) -> Token:
         """Keep a token by its hash (SHA-256 of a text with at least 128 bits of chance)."""
         ...
 

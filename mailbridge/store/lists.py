@@ -62,7 +62,7 @@ class Page(Sequence[Row_co]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailRow:
-    """A stored mail as it is listed; no code in it."""
+    """A stored mail as it is listed; no code in it. ``origin``: the mail that an operator handed in again as this one, or 0."""
 
     id: int
     received_at: datetime
@@ -85,14 +85,16 @@ class MailRow:
     peer: str = ""
     trust: str = ""
     held: tuple[str, ...] = ()
+    origin: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalLine:
     """One thing that happened, in the order in which it was committed. Ids grow and are never used again.
 
-    ``event`` is ``stored``, ``duplicate``, ``retry``, ``given`` or ``consumed`` (``detail`` says to whom), or the state that a
-    delivery came into; ``detail`` holds no secret. ``identifiers`` are those that it is about (none: nobody was recognised).
+    ``event`` is ``stored``, ``duplicate``, ``retry``, ``given`` or ``consumed`` (``detail`` says to whom), ``released`` or
+    ``replayed`` (``detail`` names the mail that it became), ``removed``, or the state that a delivery came into; ``detail`` holds no
+    secret. ``identifiers`` are those that it is about (none: nobody was recognised).
     """
 
     id: int

@@ -27,6 +27,7 @@ class Facts:
     clues: tuple[Clue, ...]
     trust: str = ""
     held: tuple[str, ...] = ()
+    origin: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,7 @@ def facts_of(arrival: Arrival) -> bytes:
         clues=identification.clues,
         trust=arrival.trust,
         held=arrival.held,
+        origin=arrival.origin,
     )
     return msgspec.msgpack.encode(facts)
 

@@ -1,29 +1,47 @@
-"""Who may read: bearer tokens (RFC 6750), each for the identifiers that it was made for."""
+"""Who asks and what they may: bearer tokens (RFC 6750), and operators of this machine, who come by the unix socket."""
 
 from __future__ import annotations
 
 import hmac
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from mailbridge.core.secret import Secret
 from mailbridge.core.token import token_digest
-from mailbridge.store.entries import Entries, Token
+from mailbridge.store.entries import Entries, Role, Token
 from mailbridge.web.limits import RateLimit, limit
 
 ADMIN = "[http] token"
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="mailbridge"'}
 
 
+RANKS: Mapping[Role, int] = MappingProxyType({"agent": 0, "viewer": 1, "operator": 2})
+"""What a role includes: everything of those below it, but for the codes of agents, which a viewer does not see."""
+
+PEER = "mailbridge_peer"
+"""Where the unix socket's own connection says who is at its other end. No request can set it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Whoever holds a token: its name, and the identifiers (patterns) that it may read."""
+    """Whoever asks: a name for records, a role, and the identifiers (patterns) that may be read.
+
+    ``reads_codes``: whether codes are shown in clear on the routes of agents.
+    """
 
     name: str
     token: Token | None = None
+    role: Role = "viewer"
+    reads_codes: bool = True
+
+    def may(self, role: Role) -> bool:
+        """Whether the caller has a role, or one above it."""
+        return RANKS[self.role] >= RANKS[role]
 
     @property
     def identifiers(self) -> tuple[str, ...]:
@@ -35,7 +53,9 @@ class Caller:
         return self.token is None or self.token.may_read(identifier)
 
     def must_read(self, identifier: str) -> None:
-        """Raises 403 where the token was not made for this identifier."""
+        """Raises 403 where the token was not made for this identifier, or for looking on alone."""
+        if not self.reads_codes:
+            raise HTTPException(403, "a viewer sees no codes; `mailbridge token add --identifier` makes a token that reads them")
         if not self.may_read(identifier):
             raise HTTPException(403, "this token is not for that identifier; see `mailbridge token list`")
 
@@ -49,12 +69,15 @@ class Gate:
         self._strangers = strangers or RateLimit(rate=2, burst=30, now=time.monotonic)
 
     async def caller(self, request: Request) -> Caller:
-        """Who asks.
+        """Who asks: an operator at the unix socket, or whoever holds a token. That of ``[http] token`` reads everything.
 
         Raises:
             HTTPException: 401 for no, an unknown or an expired token, all alike; 429 after many such.
             StoreUnavailable: tokens cannot be looked up now.
         """
+        peer = request.scope.get("state", {}).get(PEER)
+        if isinstance(peer, str):
+            return Caller(name=peer, role="operator")
         scheme, _, text = request.headers.get("authorization", "").partition(" ")
         text = text.strip()
         if scheme.casefold() == "bearer" and text:
@@ -63,6 +86,6 @@ class Gate:
                 return Caller(name=ADMIN)
             token = await self._entries.token(digest)
             if token is not None:
-                return Caller(name=token.name, token=token)
+                return Caller(name=token.name, token=token, role=token.role, reads_codes=token.role != "viewer")
         limit(self._strangers, request)
-        raise HTTPException(401, "a bearer token is needed; `mailbridge token new` makes one", headers=CHALLENGE)
+        raise HTTPException(401, "a bearer token is needed; `mailbridge token add` makes one", headers=CHALLENGE)

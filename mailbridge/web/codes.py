@@ -7,20 +7,22 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Literal, assert_never
 
+from msgspec import to_builtins
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from mailbridge.operator.fresh import Fresh, fresh
+from mailbridge.operator.shapes import clear_code, clear_totp, given_shape, live_code, stamp
 from mailbridge.store import StoreUnavailable
 from mailbridge.store.reading import ANYTHING, Code, Codes, Given, Kind, StoredTotp, Vault, Wanted, literal
 from mailbridge.waiting import Bell, Wait, Waiting
 from mailbridge.web.auth import Caller, Gate
-from mailbridge.web.fresh import Fresh, fresh
 from mailbridge.web.health import NO_STORE
 from mailbridge.web.query import Query
 
@@ -91,7 +93,7 @@ class CodesApi:
         ]
 
     async def listing(self, request: Request) -> Response:
-        """The live codes of the caller's identifiers, newest first."""
+        """The live codes of the caller's identifiers, newest first; masked for viewers and operators, who ask for one by name."""
         caller = await self._gate.caller(request)
         query = Query(request, known=("identifier", "since", "limit"))
         since, limit = query.moment("since"), query.whole("limit", default=20, least=1, most=200)
@@ -101,7 +103,8 @@ class CodesApi:
             await self._must_be_known(identifier)
         patterns = (literal(identifier),) if identifier else caller.identifiers
         found = await self._codes.live(identifiers=patterns, since=since, limit=limit)
-        return JSONResponse({"codes": [as_json(code) for code in found]}, headers=NO_STORE)
+        shape = live_code if not caller.reads_codes or (caller.token is not None and caller.may("operator")) else clear_code
+        return JSONResponse({"codes": to_builtins([shape(code) for code in found])}, headers=NO_STORE)
 
     async def wait(self, request: Request) -> Response:
         """The newest code that is wanted, at once or when it comes; ``"code": null`` when the time is over."""
@@ -150,7 +153,7 @@ class CodesApi:
         """What was given to whom and when, newest first; never the code."""
         caller = await self._gate.caller(request)
         limit = Query(request, known=("limit",)).whole("limit", default=50, least=1, most=1_000)
-        found = [given_json(one) for one in await self._codes.given(limit=limit) if caller.may_read(one.identifier)]
+        found = [to_builtins(given_shape(one)) for one in await self._codes.given(limit=limit) if caller.may_read(one.identifier)]
         return JSONResponse({"given": found}, headers=NO_STORE)
 
     def _told(self, found: Code | Fresh | None, wish: Wish, caller: Caller) -> Response:
@@ -160,12 +163,12 @@ class CodesApi:
             case None:
                 return JSONResponse({"identifier": identifier, "code": None}, headers=NO_STORE)
             case Fresh():
-                return JSONResponse(totp_json(identifier, found), headers=NO_STORE)
+                return JSONResponse(to_builtins(clear_totp(identifier, found.code.reveal(), found.expires_at)), headers=NO_STORE)
             case Code() if wish.is_consumed:
-                return JSONResponse(as_json(found), headers=NO_STORE)
+                return JSONResponse(to_builtins(clear_code(found)), headers=NO_STORE)
             case Code():
                 noting = BackgroundTask(self._note, found, caller)
-                return JSONResponse(as_json(found), headers=NO_STORE, background=noting)
+                return JSONResponse(to_builtins(clear_code(found)), headers=NO_STORE, background=noting)
             case _:
                 assert_never(found)
 
@@ -246,7 +249,7 @@ class CodesApi:
             "until": stamp(wait.until),
             "asked": wait.asked,
             "is_known": self._is_known(wait.identifier),
-            "given": [given_json(one) for one in mine],
+            "given": [to_builtins(given_shape(one)) for one in mine],
         }
 
 
@@ -265,54 +268,3 @@ async def _hung_up(request: Request, bell: Bell) -> AsyncIterator[None]:
         yield
     finally:
         listening.cancel()
-
-
-def as_json(code: Code) -> dict[str, object]:
-    """A code in clear, for whoever showed the token for it."""
-    return {
-        "identifier": code.identifier,
-        "code": code.value.reveal(),
-        "kind": code.kind,
-        "from": code.sender,
-        "rule": code.rule,
-        "received_at": stamp(code.received_at),
-        "expires_at": stamp(code.expires_at),
-        "run": code.run,
-        "mail": code.mail_id,
-        "is_consumed": code.is_consumed,
-    }
-
-
-def totp_json(identifier: str, made: Fresh) -> dict[str, object]:
-    """The code of an authenticator, in the same shape."""
-    return {
-        "identifier": identifier,
-        "code": made.code.reveal(),
-        "kind": "totp",
-        "from": None,
-        "rule": None,
-        "received_at": None,
-        "expires_at": stamp(made.expires_at),
-        "run": None,
-        "mail": None,
-        "is_consumed": False,
-    }
-
-
-def given_json(one: Given) -> dict[str, object]:
-    """A record of what was given."""
-    return {
-        "identifier": one.identifier,
-        "way": one.way,
-        "who": one.reader,
-        "what": one.what,
-        "first_at": stamp(one.first_at),
-        "last_at": stamp(one.last_at),
-        "times": one.times,
-        "is_consumed": one.is_consumed,
-    }
-
-
-def stamp(moment: datetime) -> str:
-    """ISO 8601 in UTC with a ``Z``."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

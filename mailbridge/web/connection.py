@@ -61,6 +61,9 @@ class StrictReader(h11.Connection):
 class Connection(H11Protocol):
     """What `uvicorn.Config` takes as ``http``, once its first argument is given. Built by uvicorn for each connection."""
 
+    is_operator = False
+    """Whether it came by the unix socket, for which there is always room."""
+
     def __init__(self, bounds: Bounds, **given: Any) -> None:
         super().__init__(**given)
         self.conn = StrictReader(h11.SERVER, MOST_INCOMPLETE)
@@ -73,7 +76,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client is there. Where that is one too many, one that only holds its connection makes room, or the newcomer is told so."""
         super().connection_made(transport)
-        if len(self.connections) > self._bounds.connections and not self._finds_room():
+        if len(self.connections) > self._bounds.connections and not self._finds_room() and not self.is_operator:
             self._refuse(503, "too many connections are open", retry_after=b"5")
         self._watch()
 

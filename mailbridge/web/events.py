@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
+from mailbridge.operator.shapes import stamp
 from mailbridge.store.lists import Journal, JournalLine
 from mailbridge.waiting import Bell, Waiting
 from mailbridge.web.auth import Caller, Gate
-from mailbridge.web.codes import stamp
 from mailbridge.web.health import NO_STORE
 from mailbridge.web.query import Query
 

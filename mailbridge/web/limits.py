@@ -45,24 +45,24 @@ def limit(bucket: RateLimit, request: Request) -> None:
         raise HTTPException(429, "too many requests; come back later", headers={"Retry-After": str(int(seconds) + 1)})
 
 
-async def body_of(request: Request) -> bytes:
-    """The raw body. Raises 413 above MOST_BODY, 408 where it does not come in in time, 400 where it breaks off.
+async def body_of(request: Request, *, most: int = MOST_BODY) -> bytes:
+    """The raw body. Raises 413 above ``most`` octets, 408 where it does not come in in time, 400 where it breaks off.
 
-    What is too large is still taken off the wire up to MOST_DRAINED, since a client that is cut off while it sends sees no answer.
+    What is too large is still taken off the wire for MOST_DRAINED more, since a client that is cut off while it sends sees no answer.
     """
     parts, size = [], 0
     try:
         async with asyncio.timeout(BODY_PATIENCE):
             async for part in request.stream():
                 size += len(part)
-                if size > MOST_DRAINED:
+                if size > most + MOST_DRAINED:
                     break
-                if size <= MOST_BODY:
+                if size <= most:
                     parts.append(part)
     except TimeoutError:
         raise HTTPException(408, "the body did not come in in time", headers={"Connection": "close"}) from None
     except ClientDisconnect:
         raise HTTPException(400, "the body broke off") from None
-    if size > MOST_BODY:
-        raise HTTPException(413, f"the body is larger than {MOST_BODY} octets", headers={"Connection": "close"})
+    if size > most:
+        raise HTTPException(413, f"the body is larger than {most} octets", headers={"Connection": "close"})
     return b"".join(parts)

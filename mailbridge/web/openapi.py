@@ -1,4 +1,5 @@
-"""The API in OpenAPI 3.1, at ``/openapi.json``: written by hand, and held to the server's behaviour by a test that tries it out."""
+"""The API in OpenAPI 3.1, at ``/openapi.json``: the operator's verbs from their table, the rest written by hand, and all of it held to
+the server's behaviour by a test that tries it out."""
 
 from __future__ import annotations
 
@@ -10,6 +11,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from mailbridge import __version__
+from mailbridge.operator.faults import Kind
+from mailbridge.web import verbs_openapi
 
 Schema = dict[str, Any]
 
@@ -25,9 +28,13 @@ PROBLEMS: Mapping[str, str] = {
     "401": "No token, or one that is unknown or expired",
     "403": "The token is not for that identifier",
     "404": "There is no such thing, or no code can ever come for that identifier",
+    "409": "It is there already, or it cannot be done with this one",
+    "410": "It is over, or was removed",
     "408": "The body did not come in in time",
-    "413": "The body is larger than 64 KiB",
+    "413": "The body is too large",
+    "422": "The configuration would have mistakes, or the Idempotency-Key was used for another request",
     "429": "Too many requests; see Retry-After",
+    "502": "Skyvern does not answer as it should",
     "503": "The store is not available, or too much is held open; see Retry-After",
 }
 
@@ -55,10 +62,11 @@ def openapi() -> Schema:
             "/api/v1/given": {"get": _read("What was given to whom, and when", "given", "Given", (_limit(50, 1000),))},
             "/api/v1/events": {"get": _events()},
             "/skyvern/totp/{identifier}": {"post": _pull()},
+            **verbs_openapi.paths(_problems),
         },
         "components": {
             "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "description": "`mailbridge token new` makes one."},
+                "token": {"type": "http", "scheme": "bearer", "description": "`mailbridge token add` makes one."},
                 "signature": {
                     "type": "apiKey",
                     "in": "header",
@@ -66,7 +74,14 @@ def openapi() -> Schema:
                     "description": "HMAC-SHA256 over the raw body in hex, by one of Skyvern's API keys",
                 },
             },
-            "schemas": {"Problem": _problem(), "Code": _code(), "NoCode": _no_code(), "Waiting": _waiting(), "Given": _given()},
+            "schemas": {
+                **verbs_openapi.schemas(),
+                "Problem": _problem(),
+                "Code": _code(),
+                "NoCode": _no_code(),
+                "Waiting": _waiting(),
+                "Given": _given(),
+            },
         },
     }
 
@@ -203,7 +218,10 @@ def _object(**properties: Schema) -> Schema:
 
 def _problem() -> Schema:
     """RFC 9457."""
-    return _object(type={"type": "string"}, title={"type": "string"}, status=WHOLE)
+    shape = _object(type={"type": "string"}, title={"type": "string"}, status=WHOLE)
+    kinds = {"kind": {"type": "string", "enum": [str(kind) for kind in Kind]}}
+    problems = {"problems": {"type": "array", "items": {"type": "string"}}}
+    return {**shape, "properties": {**shape["properties"], **kinds, **problems}}
 
 
 def _code() -> Schema:

@@ -24,11 +24,11 @@ from starlette.routing import BaseRoute, Route
 
 from mailbridge.core.secret import Secret
 from mailbridge.metrics import Metrics
+from mailbridge.operator.fresh import fresh
 from mailbridge.store import StoreUnavailable
 from mailbridge.store.names import Names
 from mailbridge.store.reading import Codes, Poll, Vault
 from mailbridge.waiting import Waiting
-from mailbridge.web.fresh import fresh
 from mailbridge.web.health import NO_STORE
 from mailbridge.web.limits import RateLimit, body_of, limit
 

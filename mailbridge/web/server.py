@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from mailbridge.net import bind, name_of
-from mailbridge.web.connection import BOUNDS, MOST_INCOMPLETE, Bounds, Connection
+from mailbridge.net import bind, bind_private, name_of
+from mailbridge.web.connection import BOUNDS, MOST_INCOMPLETE, Bounds
+from mailbridge.web.peer import PeerConnection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,13 +29,37 @@ class Bound:
 
 
 @asynccontextmanager
-async def serve_app(app: ASGIApp, *, listen: str, bounds: Bounds = BOUNDS) -> AsyncIterator[Bound]:
-    """Serve an ASGI app on ``host:port`` (port 0: any free one) until the block ends.
+async def serve_app(app: ASGIApp, *, listen: str, private: Path | None = None, bounds: Bounds = BOUNDS) -> AsyncIterator[Bound]:
+    """Serve an ASGI app on ``host:port`` (port 0: any free one) until the block ends; on a unix socket for operators of this machine too,
+    where ``private`` names its path.
 
     Raises:
-        ListenError: the address cannot be bound; the message says why and what to do.
+        ListenError: an address cannot be bound; the message says why and what to do.
     """
-    connection: Any = functools.partial(Connection, bounds)
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(bind(listen))]
+        if private is not None:
+            sockets.append(stack.enter_context(_bound(private)))
+        async with _served(app, sockets, functools.partial(PeerConnection, bounds), name=listen):
+            yield Bound(address=name_of(sockets[0]))
+
+
+@contextlib.contextmanager
+def _bound(path: Path) -> Iterator[socket.socket]:
+    """The socket at a path, whose file goes with it."""
+    with bind_private(path) as one:
+        own = path.lstat()
+        try:
+            yield one
+        finally:
+            with contextlib.suppress(OSError):
+                found = path.lstat()
+                if (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino):  # else it is another daemon's by now
+                    path.unlink()
+
+
+@asynccontextmanager
+async def _served(app: ASGIApp, sockets: list[socket.socket], connection: Any, *, name: str) -> AsyncIterator[None]:
     config = uvicorn.Config(
         app,
         http=connection,
@@ -45,16 +73,15 @@ async def serve_app(app: ASGIApp, *, listen: str, bounds: Bounds = BOUNDS) -> As
         h11_max_incomplete_event_size=MOST_INCOMPLETE,
         ws="none",
     )
-    bound = bind(listen)
     # Not `serve`, which would take the signals: they are the daemon's.
     server = uvicorn.Server(config)
     config.load()
     server.lifespan = config.lifespan_class(config)
-    await server.startup(sockets=[bound])
-    ticking = asyncio.create_task(server.main_loop(), name=f"http-{listen}")
+    await server.startup(sockets=sockets)
+    ticking = asyncio.create_task(server.main_loop(), name=f"http-{name}")
     try:
-        yield Bound(address=name_of(bound))
+        yield
     finally:
         server.should_exit = True
         await ticking
-        await server.shutdown(sockets=[bound])
+        await server.shutdown(sockets=sockets)

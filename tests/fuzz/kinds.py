@@ -18,7 +18,6 @@ from mailbridge.intake.wire import Request
 from mailbridge.trust import arc, authres, dkim, raw, spf
 from mailbridge.trust.dns import DnsUnavailable
 from mailbridge.trust.hosts import objection
-from mailbridge.trust.seal import Sealer
 from tests.conftest import ROOT
 from tests.peers import signer
 from tests.trust.mails import RCPT, mail
@@ -53,7 +52,6 @@ class Zone:
 
 GOOD = Zone(signer.record(signer.key()))
 GOOGLE = Zone("v=spf1 ip4:192.0.2.1 ~all")
-SEALER = Sealer(b"k" * 32)
 
 
 async def fuzz_dkim(octets: bytes) -> None:
@@ -87,9 +85,8 @@ async def fuzz_spf(octets: bytes) -> None:
 
 
 async def fuzz_words(octets: bytes) -> None:
-    """Results of a server, an operator's seal, and where a link leads."""
+    """Results of a server, and where a link leads."""
     authres.check(raw.read(octets), sender=SENDER, servers={"mx.google.com"}, now=NOW)
-    SEALER.read(octets, rcpt=RCPT, now=NOW)
     objection(octets.decode("utf-8", "replace")[:2_000], SENDER, ("*.acme.example",))
 
 
@@ -130,7 +127,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "arc": (SEALED,),
     "key": (signer.record(signer.key()).encode(), signer.record(signer.edwards_key()).encode()),
     "spf": (b"v=spf1 ip4:192.0.2.0/24 a:x.example/24//64 mx include:b.example exists:c.example redirect=d.example ~all",),
-    "words": (SIGNED, SEALER.make(SIGNED, rcpt=RCPT, mail_id=1, received_at=NOW, now=NOW), b"https://app.acme.example:443/x?y#z"),
+    "words": (SIGNED, b"https://app.acme.example:443/x?y#z"),
     "mail": (
         SIGNED,
         plain_code("482913").build(NOW),

@@ -20,6 +20,7 @@ from tests.moved_time import MovedTime
 from tests.store.contract import GRACE, RETENTION
 from tests.store.contract.codes import CodesContract
 from tests.store.contract.entries import EntriesContract
+from tests.store.contract.forgetting import ForgettingContract
 from tests.store.contract.histories import HistoryContract
 from tests.store.contract.lists import ListsContract
 from tests.store.contract.order import OrderContract
@@ -155,6 +156,10 @@ class TestCodes(CodesContract):
 
 
 class TestEntries(EntriesContract):
+    """Over a database file."""
+
+
+class TestForgetting(ForgettingContract):
     """Over a database file."""
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from mailbridge.clock import SteadyClock
 from mailbridge.core.delivery import State
-from mailbridge.store import StoreError, StoreInUse
+from mailbridge.store import StoreError, StoreInUse, StoreUnavailable
+from mailbridge.store.reading import Poll
 from mailbridge.store.sqlite import migrations
 from tests.store.mails import arrival, draft
 from tests.store.opening import made, opened
@@ -50,8 +51,8 @@ def test_a_second_daemon_is_refused(tmp_path: Path) -> None:
     asyncio.run(scene())
 
 
-def test_a_visitor_reads_and_retries_beside_the_daemon(tmp_path: Path) -> None:
-    """A command sees what the daemon stored, and leaves its claims alone."""
+def test_a_visitor_reads_and_never_writes(tmp_path: Path) -> None:
+    """A command sees what is stored; whatever it tried to change is refused by the database itself."""
 
     async def scene() -> None:
         store = opened(tmp_path / "mailbridge.db")
@@ -59,7 +60,10 @@ def test_a_visitor_reads_and_retries_beside_the_daemon(tmp_path: Path) -> None:
         visitor = opened(tmp_path / "mailbridge.db", is_visitor=True)
         assert [one.state for one in await visitor.outbox.deliveries()] == [State.IN_FLIGHT]
         assert (await visitor.mails.page())[0].subject == "Your code is 482913"
-        assert not await visitor.outbox.retry(1)
+        with pytest.raises(StoreUnavailable):
+            await visitor.entries.put("address", "a@bridge.example", {}, by="a visitor")
+        with pytest.raises(StoreUnavailable):
+            await visitor.vault.remove_totp("shop")
         await visitor.close()
         await store.close()
 
@@ -188,3 +192,28 @@ def test_a_failed_start_lets_go_of_the_lock(tmp_path: Path) -> None:
         opened(path)
     path.with_suffix(".key").chmod(0o600)
     asyncio.run(opened(path).close())
+
+
+def test_what_is_forgotten_is_on_no_page_of_the_disk(tmp_path: Path) -> None:
+    """After `forget` neither the database nor its log holds the name, in whatever spelling it came, while another's is there."""
+    ann, ben = "Ann.Somebody@corp.example", "ben@corp.example"
+
+    def octets() -> bytes:
+        return b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.name.startswith("mailbridge.db")).lower()
+
+    async def scene() -> None:
+        store = opened(tmp_path / "mailbridge.db")
+        now = SteadyClock().now()
+        for name in (ann, ann.upper(), ben):
+            stored = await store.put(arrival(draft(identifier=name), at=now, sender=name))
+            await store.codes.note(name, way="api", reader=name, what=f"mail {stored.mail_id}", is_consumed=False)
+        await store.codes.pull(Poll(identifier=ann, run="tsk_1"))
+        await store.answers.keep(b"k" * 32, request=b"r" * 32, answer=ann.encode())
+        assert ann.lower().encode() in octets()
+        await store.forget(ann)
+        assert ann.lower().encode() not in octets()
+        assert ben.encode() in octets()
+        await store.close()
+        assert ann.lower().encode() not in octets()
+
+    asyncio.run(scene())

@@ -8,9 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mailbridge.trust import Finding, Proven, Unproven, authres, raw
-from mailbridge.trust.seal import VALID_FOR, Sealer, without
 from tests.peers import signer
-from tests.trust.mails import RCPT, mail
+from tests.trust.mails import mail
 
 SENDER = "no-reply@acme.example"
 AR = "Authentication-Results: "
@@ -341,23 +340,3 @@ def test_an_unsigned_mail_came_straight_where_dmarc_passed() -> None:
         found = judged(results, mail())
         assert isinstance(found, Proven)
         assert found.named - {SENDER} == named, results
-
-
-def test_the_operators_seal_holds_for_its_mail_alone() -> None:
-    """A seal is read for the mail, recipient, key and minutes that it was made for; any other gives None."""
-    sealer = Sealer(b"k" * 32)
-    came = NOW - timedelta(minutes=5)
-    content = mail()
-    sealed = sealer.make(content, rcpt=RCPT, mail_id=7, received_at=came, now=NOW)
-    found = sealer.read(sealed, rcpt=RCPT.upper(), now=NOW)
-    assert found is not None
-    assert (found.mail_id, found.received_at) == (7, came)
-    assert without(sealed) == content
-    assert sealer.make(sealed, rcpt=RCPT, mail_id=7, received_at=came, now=NOW) == sealed
-    assert sealer.read(sealed.replace(b"482913", b"111111"), rcpt=RCPT, now=NOW) is None
-    assert sealer.read(sealed.replace(b"n=7;", b"n=8;"), rcpt=RCPT, now=NOW) is None
-    assert sealer.read(sealed, rcpt="other@bridge.example", now=NOW) is None
-    assert sealer.read(sealed, rcpt=RCPT, now=NOW + VALID_FOR + timedelta(seconds=1)) is None
-    assert Sealer(b"x" * 32).read(sealed, rcpt=RCPT, now=NOW) is None
-    assert sealer.read(mail(), rcpt=RCPT, now=NOW) is None
-    assert sealer.read(b"X-Mailbridge-Seal: nonsense\r\n" + mail(), rcpt=RCPT, now=NOW) is None

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from mailbridge.core.otpauth import read_secrets
-from mailbridge.web.codes import stamp
+from mailbridge.operator.shapes import stamp
 from tests.web.desk import Desk, at_desk
 
 WAIT = "/api/v1/codes/wait"

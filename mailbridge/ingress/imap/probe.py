@@ -11,7 +11,7 @@ from typing import Any
 from imapclient.exceptions import IMAPClientError
 
 from mailbridge.config.settings import ImapSettings
-from mailbridge.ingress.imap.faults import IdleRefused, MailboxFault, words_of
+from mailbridge.ingress.imap.faults import IdleRefused, Kind, MailboxFault, words_of
 from mailbridge.ingress.imap.login import log_in
 from mailbridge.ingress.imap.presets import Account, Contexts, account_of
 from mailbridge.ingress.imap.service import tokens_of
@@ -57,6 +57,23 @@ def probe(settings: ImapSettings, vault: TokenVault | None, *, idle_for: float, 
             yield from then(settings, vault)
     except MailboxFault as fault:
         yield Finding(step=step, is_good=False, text=f"account {account.name!r}: {fault}")
+
+
+def leave(settings: ImapSettings, vault: TokenVault | None, content: bytes) -> str:
+    """Put a mail into the first watched folder of an account, as if it had come there. Returns the folder's name.
+
+    Raises:
+        MailboxFault: it cannot be put there; the text names the mend.
+    """
+    account = account_of(settings)
+    with closing(Wire(account.endpoint(Contexts().of(settings)))) as wire:
+        log_in(wire, account, tokens_of(account, vault))
+        folder = account.folders[0]
+        try:
+            wire.append(folder, content)
+        except IMAPClientError as fault:
+            raise MailboxFault(Kind.SETTING, f"{folder} takes no mail from us: {words_of(fault)}") from None
+    return folder
 
 
 def _folders(wire: Wire) -> list[str]:

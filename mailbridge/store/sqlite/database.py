@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from pathlib import Path
 
 import apsw
@@ -38,10 +39,11 @@ DAMAGED = "the database is damaged; move it away with its -wal and -shm (or rest
 
 
 class Database:
-    """One file, from `connect` on always the same one."""
+    """One file, from `connect` on always the same one. ``is_read_only``: every write on a connection is a fault."""
 
-    def __init__(self, path: Path, settings: StoreSettings) -> None:
+    def __init__(self, path: Path, settings: StoreSettings, *, is_read_only: bool = False) -> None:
         self.path = path
+        self._is_read_only = is_read_only
         self._settings = settings
         self._identity: tuple[int, int] | None = None
 
@@ -74,6 +76,8 @@ class Database:
                 connection.pragma(name, value)
             if connection.pragma("journal_mode") != "wal":
                 raise StoreError(f"{self.path}: the file system allows no write-ahead log; put the database on a local disk")
+            if self._is_read_only:
+                connection.pragma("query_only", "on")
         except BaseException:
             connection.close(True)
             raise
@@ -160,18 +164,45 @@ def require_sound_sqlite() -> None:
         raise StoreError(f"SQLite {apsw.sqlite_lib_version()} has the WAL-reset bug; install apsw 3.51.3 or later")
 
 
+LOCK_PATIENCE = 1.0
+"""Seconds for which the lock is waited for: a command that changes something alone has it for so long."""
+
+
 def lock(path: Path) -> int:
     """Take the lock beside the database. Raises StoreInUse, OSError."""
-    place = path.with_name(path.name + ".lock")
-    taken = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    taken = os.open(_lock_of(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    until = time.monotonic() + LOCK_PATIENCE
+    while True:
+        try:
+            fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() < until:
+                time.sleep(0.02)
+                continue
+            os.close(taken)
+            raise StoreInUse(
+                f"{path}: another mailbridge uses this database; stop it, or give this one a [store] url of its own"
+            ) from None
+        return taken
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a daemon has the database, or a command that changes something alone. Raises OSError where that cannot be seen."""
     try:
-        fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        taken = os.open(_lock_of(path), os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(taken, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
+        return True
+    finally:
         os.close(taken)
-        raise StoreInUse(
-            f"{path}: another mailbridge uses this database; stop it, or give this one a [store] url of its own"
-        ) from None
-    return taken
+    return False
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
 
 
 def unlock(taken: int | None) -> None:

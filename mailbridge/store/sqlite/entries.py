@@ -13,12 +13,12 @@ import msgspec
 from mailbridge.clock import SteadyClock, from_micros, to_micros
 from mailbridge.core.secret import Secret
 from mailbridge.store.cipher import Cipher, new_uid, place
-from mailbridge.store.entries import Entry, Token
+from mailbridge.store.entries import Entry, Role, Token
 from mailbridge.store.sqlite.readers import Readers
 from mailbridge.store.sqlite.writer import Writer
 
 ENTRY = "SELECT kind, name, settings, secret_names, added_at, added_by FROM entry"
-TOKEN = "SELECT id, name, identifiers, created_at, expires_at FROM token"  # noqa: S105  (names of columns)
+TOKEN = "SELECT id, name, identifiers, created_at, expires_at, role FROM token"  # noqa: S105  (names of columns)
 PUT = (
     "INSERT INTO entry (uid, kind, name, settings, secret_names, secrets, added_at, added_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (kind, name) DO UPDATE SET uid = excluded.uid, settings = excluded.settings, secret_names = excluded.secret_names,"
@@ -94,15 +94,17 @@ class SqliteEntries:
         rows = await self._readers.rows("SELECT value FROM meta WHERE key = 'entries'")
         return int(rows[0][0]) if rows else 0
 
-    async def add_token(self, digest: bytes, *, name: str, identifiers: Sequence[str], expires_at: datetime | None) -> Token:
+    async def add_token(
+        self, digest: bytes, *, name: str, identifiers: Sequence[str], expires_at: datetime | None, role: Role = "agent"
+    ) -> Token:
         """See `Entries.add_token`."""
 
         def work(connection: apsw.Connection) -> Token:
             over = None if expires_at is None else to_micros(expires_at)
             row: Any = connection.execute(
-                "INSERT INTO token (name, hash, identifiers, created_at, expires_at) VALUES (?, ?, ?, ?, ?) RETURNING"
-                " id, name, identifiers, created_at, expires_at",
-                (name, digest, json.dumps(list(identifiers)), self._clock.micros(), over),
+                "INSERT INTO token (name, hash, identifiers, created_at, expires_at, role) VALUES (?, ?, ?, ?, ?, ?) RETURNING"
+                " id, name, identifiers, created_at, expires_at, role",
+                (name, digest, json.dumps(list(identifiers)), self._clock.micros(), over, role),
             ).fetchone()
             return _token(row)
 
@@ -141,11 +143,12 @@ def _entry(row: Any) -> Entry:
 
 
 def _token(row: Any) -> Token:
-    number, name, identifiers, created_at, expires_at = row
+    number, name, identifiers, created_at, expires_at, role = row
     return Token(
         id=number,
         name=name,
         identifiers=tuple(json.loads(identifiers)),
         created_at=from_micros(created_at),
         expires_at=None if expires_at is None else from_micros(expires_at),
+        role=role,
     )

@@ -12,7 +12,16 @@ from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.store import StoreError
 from mailbridge.store.cipher import Cipher, read_key
-from mailbridge.store.sqlite.database import Database, keep_anchor, lock, mend, read_anchor, require_sound_sqlite, unlock
+from mailbridge.store.sqlite.database import (
+    Database,
+    is_locked,
+    keep_anchor,
+    lock,
+    mend,
+    read_anchor,
+    require_sound_sqlite,
+    unlock,
+)
 from mailbridge.store.sqlite.queues import Queues
 from mailbridge.store.sqlite.readers import Readers
 from mailbridge.store.sqlite.retention import Retention
@@ -34,10 +43,20 @@ def key_path_of(settings: StoreSettings) -> Path:
     return settings.key_file or path_of(settings).with_suffix(".key")
 
 
+def is_in_use(settings: StoreSettings) -> bool:
+    """Whether a daemon has the database of these settings, running or still starting. Raises OSError where that cannot be seen."""
+    return is_locked(path_of(settings))
+
+
+def socket_path_of(settings: StoreSettings) -> Path:
+    """The socket of the daemon that has the database: beside it, so that two databases in one folder have two."""
+    return path_of(settings).with_suffix(".sock")
+
+
 def open_sqlite(
     settings: StoreSettings, retention: RetentionSettings, *, clock: SteadyClock, grace: timedelta, is_visitor: bool = False
 ) -> SqliteStore:
-    """Open, check and recover. A visitor (a command beside the running daemon) takes no lock and recovers nothing.
+    """Open, check and recover. A visitor (a command while no daemon runs) only reads: it takes no lock and recovers nothing.
 
     Raises:
         StoreInUse: another daemon has this database.
@@ -68,7 +87,7 @@ def _open(
     settings: StoreSettings, retention: Retention, clock: SteadyClock, grace: timedelta, *, is_visitor: bool, taken: int | None
 ) -> SqliteStore:
     path = path_of(settings)
-    database = Database(path, settings)
+    database = Database(path, settings, is_read_only=is_visitor)
     connection = database.connect()
     try:
         is_made = database.is_empty(connection) and not is_visitor

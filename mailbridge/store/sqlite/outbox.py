@@ -64,6 +64,11 @@ class SqliteOutbox:
         for claim in claims:
             self._happened(connection, claim, Released(id=claim.delivery.id, token=claim.token))
 
+    async def one(self, delivery_id: int) -> Delivery | None:
+        """See `Outbox.one`."""
+        rows = await self._readers.rows(f"SELECT {DELIVERY} FROM delivery WHERE id = ?", (delivery_id,))  # noqa: S608
+        return read_delivery(rows[0]) if rows else None
+
     async def retry(self, delivery_id: int) -> bool:
         """See `Outbox.retry`."""
         return await self._writer.do(lambda connection: self._queues.retry(connection, delivery_id, self._clock.micros()))

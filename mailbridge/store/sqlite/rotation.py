@@ -30,6 +30,7 @@ SEALED: tuple[tuple[str, str, str, Callable[[bytes | None, Any], str]], ...] = (
     ("delivery", "content", "id", partial(place, "delivery")),
     ("entry", "secrets", "id", partial(place, "entry")),
     ("totp", "sealed", "name", totp_place),
+    ("answered", "answer", "key", partial(place, "answered")),
 )
 """Table, column, the row's own name, and what the value is bound to."""
 

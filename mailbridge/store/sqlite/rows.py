@@ -57,6 +57,7 @@ def read_mail(row: Any, cipher: Cipher) -> MailRow:
         peer=facts.peer,
         trust=facts.trust,
         held=facts.held,
+        origin=facts.origin,
     )
 
 

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 import apsw
 
 from mailbridge.clock import SteadyClock, to_micros
-from mailbridge.store import Arrival, Receipt
+from mailbridge.store import Arrival, Forgotten, Receipt
 from mailbridge.store.cipher import Cipher, new_uid, place
 from mailbridge.store.names import Names
 from mailbridge.store.packing import facts_of, link_of, private_of
+from mailbridge.store.sqlite import answers, forgetting
 from mailbridge.store.sqlite.codes import SqliteCodes
 from mailbridge.store.sqlite.database import keep_anchor, read_anchor, unlock
 from mailbridge.store.sqlite.entries import SqliteEntries
@@ -52,6 +53,7 @@ class SqliteStore:
         self.vault = SqliteVault(writer=writer, readers=readers, cipher=cipher, clock=clock)
         self.mailboxes = SqliteMailboxes(writer=writer, readers=readers)
         self.entries = SqliteEntries(writer=writer, readers=readers, cipher=cipher, clock=clock)
+        self.answers = answers.SqliteAnswers(writer=writer, readers=readers, cipher=cipher, clock=clock)
         self.names = Names(cipher.names_key)
         self._writer = writer
         self._readers = readers
@@ -112,8 +114,22 @@ class SqliteStore:
         for line in dict.fromkeys(one.casefold() for one in arrival.identification.identifiers):
             connection.execute("INSERT INTO mail_identifier VALUES (?, ?)", (line, number))
         journal(connection, now, "stored", number)
+        if arrival.origin:
+            journal(connection, now, arrival.verb, arrival.origin, None, f"as mail {number}")
         claims, superseded = self._queues.add(connection, number, arrival.drafts, received, now, arrival.extraction.rule)
         return Receipt(mail_id=number, claims=claims, superseded=superseded, is_pushed=bool(arrival.drafts))
+
+    async def forget(self, identifier: str) -> Forgotten:
+        """See `Store.forget`."""
+
+        def work(connection: apsw.Connection) -> Forgotten:
+            found = forgetting.forget(connection, self._cipher, identifier, self._clock.micros())
+            self._writer.truncate()
+            return found
+
+        found = await self._writer.do(work)
+        await self._writer.do(lambda _: None)  # the log is cut behind a transaction, before the next one
+        return found
 
     async def sweep(self) -> datetime | None:
         """See `Store.sweep`."""
@@ -130,6 +146,7 @@ class SqliteStore:
             self._writer.truncate()
             self._is_to_forget = False
         is_more = self._retention.purge(connection, now) or is_left or is_more
+        answers.purge(connection, now)
         if abs(self._clock.drift) > REALIGN and not self._queues.is_busy(connection):
             self._clock.realign()
             self._retention.clamp(connection, self._clock.micros())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -26,12 +27,12 @@ from mailbridge.intake.door import Intake, IntakePolicy
 from mailbridge.intake.events import Nobody
 from mailbridge.intake.gate import Gate, policy_of
 from mailbridge.intake.guide import guide_of
+from mailbridge.intake.onetime import OneTime
 from mailbridge.intake.understand import Understander, Understanding
 from mailbridge.intake.wire import Request
 from mailbridge.metrics import Metrics
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
 from mailbridge.trust.dns import Dns
-from mailbridge.trust.seal import Sealer
 
 ANN = "ann@corp.example"
 
@@ -105,7 +106,7 @@ async def house(folder: Path, *, wall: Callable[[], int] = wall) -> AsyncIterato
         reader=Inline(),
         gate=Gate(policy=lambda: trusting, dns=Dns(timeout=timedelta(seconds=3))),
         store=store,
-        sealer=Sealer(b"a key of these tests, 32 octets."),
+        tests=OneTime(now=time.monotonic, dice=os.urandom),
         policy=lambda: IntakePolicy(routes=Everything(), lifetime=timedelta(minutes=10)),
         events=Nobody(),
         metrics=Metrics(),

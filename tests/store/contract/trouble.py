@@ -13,6 +13,7 @@ from mailbridge.core.delivery import Accepted, Claim, Refused
 from mailbridge.core.secret import Secret
 from mailbridge.core.totp import Authenticator
 from mailbridge.store import Mailboxes, Outbox, Store, StoreUnavailable
+from mailbridge.store.answers import Answers
 from mailbridge.store.entries import Entries
 from mailbridge.store.lists import Journal, Mails
 from mailbridge.store.reading import Codes, Poll, Vault, Wanted
@@ -53,9 +54,13 @@ WRITES: dict[str, Call] = {
     "entries.remove": lambda store, claim: store.entries.remove("imap", "box"),
     "entries.add_token": lambda store, claim: store.entries.add_token(b"2" * 32, name="new", identifiers=("*",), expires_at=None),
     "entries.remove_token": lambda store, claim: store.entries.remove_token(1),
+    "answers.keep": lambda store, claim: store.answers.keep(b"2" * 32, request=b"3" * 32, answer=b"done" * 75_000),
+    "forget": lambda store, claim: store.forget("ann@example.com"),
 }
 READS: dict[str, Call] = {
     "outbox.deliveries": lambda store, claim: store.outbox.deliveries(),
+    "outbox.one": lambda store, claim: store.outbox.one(2),
+    "answers.find": lambda store, claim: store.answers.find(b"2" * 32),
     "outbox.counts": lambda store, claim: store.outbox.counts(),
     "mails.page": lambda store, claim: store.mails.page(),
     "mails.search": lambda store, claim: store.mails.search("code"),
@@ -78,6 +83,7 @@ READS: dict[str, Call] = {
     "entries.token": lambda store, claim: store.entries.token(b"1" * 32),
 }
 PARTS: dict[str, type] = {
+    "answers.": Answers,
     "": Store,
     "outbox.": Outbox,
     "mails.": Mails,

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from mailbridge.core.secret import Secret
 from mailbridge.core.totp import Authenticator
+from mailbridge.operator.fresh import current, fresh
 from mailbridge.store.reading import StoredTotp
-from mailbridge.web.fresh import current, fresh
 
 
 def stored(period: int) -> StoredTotp:

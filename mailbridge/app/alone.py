@@ -1,0 +1,141 @@
+"""The operator's verbs where no daemon runs: the same ones, over the database itself.
+
+What only reads opens the database for reading. What changes something takes the lock that a daemon would have; a mail that is handed in
+is read by a parser worker as ever, and its codes wait in the outbox for the daemon to start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from mailbridge.app.operating import Around, HandIn, NoDaemon, operator_of
+from mailbridge.app.preparation import Prepared, prepare
+from mailbridge.app.probing import LocalProbes
+from mailbridge.app.snapshot import Snapshot, snapshot
+from mailbridge.app.targets import longest_grace, served_alone
+from mailbridge.clock import SteadyClock
+from mailbridge.config.added import merged
+from mailbridge.config.settings import Settings
+from mailbridge.core.mail import Envelope
+from mailbridge.intake.admission import Admission
+from mailbridge.intake.answer import Answer, Stored
+from mailbridge.intake.door import Intake
+from mailbridge.intake.events import Nobody
+from mailbridge.intake.gate import Gate
+from mailbridge.intake.onetime import OneTime
+from mailbridge.intake.pool import parser_pool
+from mailbridge.intake.understand import Understanding
+from mailbridge.intake.word import Word
+from mailbridge.metrics import Metrics
+from mailbridge.operator.entries import additions
+from mailbridge.operator.verbs import Operator
+from mailbridge.store import Store
+from mailbridge.store.sqlite import open_sqlite
+from mailbridge.trust.dns import Dns
+from mailbridge.waiting import Waiting
+
+
+@asynccontextmanager
+async def alone(settings: Settings, *, is_change: bool) -> AsyncIterator[Operator]:
+    """The verbs for the length of the block.
+
+    Raises:
+        StoreInUse: a daemon has the database after all.
+        StoreError: it cannot be opened; the message says why.
+        ConfigError: what was added contradicts the file.
+    """
+    clock = SteadyClock()
+    async with AsyncExitStack() as stack:
+        store: Store = open_sqlite(
+            settings.store, settings.retention, clock=clock, grace=longest_grace(settings), is_visitor=not is_change
+        )
+        stack.push_async_callback(store.close)
+        configuration = _Configuration(settings, merged(settings, await additions(store.entries)), store)
+        yield operator_of(
+            store=store,
+            door=_Door(stack, configuration, store),
+            configuration=configuration,
+            daemon=NoDaemon(),
+            waiting=Waiting(now=clock.now),
+            surroundings=Around(known=lambda identifier: configuration.snapshot().is_known(identifier)),
+            probes=LocalProbes(lambda: configuration.now, reread=None),
+            dns=lambda: Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers),
+            clock=clock,
+        )
+
+
+class _Configuration:
+    """The configuration of the file with what was added; nothing runs that would have to take it up."""
+
+    def __init__(self, base: Settings, now: Settings, store: Store) -> None:
+        self.base = base
+        self.now = now
+        self._store = store
+
+    async def take_additions(self) -> None:
+        """Whether a daemon could start with it."""
+        whole = merged(self.base, await additions(self._store.entries))
+        await asyncio.to_thread(prepare, whole)
+        self.now = whole
+
+    def snapshot(self) -> Snapshot:
+        """What the settings come to, without their rules, which no question about addresses needs."""
+        return _snapshot(Prepared(settings=self.now, rules=()))
+
+
+class _Door:
+    """A door that is built when a mail is handed in: a worker takes 0.2 s to start."""
+
+    def __init__(self, stack: AsyncExitStack, configuration: _Configuration, store: Store) -> None:
+        self._stack = stack
+        self._configuration = configuration
+        self._store = store
+        self._built: HandIn | None = None
+
+    def is_ours(self, rcpt: str) -> bool:
+        """See `Door.is_ours`."""
+        return self._configuration.snapshot().accepts(rcpt)
+
+    async def hand_in(self, envelope: Envelope, word: Word) -> Answer:
+        """See `Door.hand_in`. Claims are given back: the daemon sends."""
+        if self._built is None:
+            self._built = await self._build()
+        answer = await self._built.hand_in(envelope, word)
+        if isinstance(answer, Stored):
+            await self._store.outbox.release(answer.receipt.claims)
+        return answer
+
+    async def _build(self) -> HandIn:
+        settings = self._configuration.now
+        now = _snapshot(await asyncio.to_thread(prepare, settings))
+        pool = await self._stack.enter_async_context(
+            parser_pool(
+                target="mailbridge.intake.understand:build",
+                answer=Understanding,
+                config=now.guide.encode(),
+                workers=1,
+                timeout=settings.parser.timeout,
+            )
+        )
+        intake = Intake(
+            reader=pool,
+            gate=Gate(
+                policy=lambda: now.gate,
+                dns=Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers),
+                deadline=settings.trust.dns_timeout,
+            ),
+            store=self._store,
+            tests=OneTime(now=time.monotonic, dice=os.urandom),
+            policy=lambda: now.intake,
+            events=Nobody(),
+            metrics=Metrics(),
+        )
+        return HandIn(admission=Admission(is_ours=now.accepts, memory=settings.smtp.max_memory), intake=intake)
+
+
+def _snapshot(prepared: Prepared) -> Snapshot:
+    return snapshot(prepared.settings, rules=prepared.rules, served=served_alone(prepared.settings))

@@ -1,0 +1,274 @@
+"""What the operator's verbs are made of: the parts of the running daemon, as `mailbridge.operator.parts` asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from mailbridge import __version__
+from mailbridge.app.snapshot import Live
+from mailbridge.clock import SteadyClock
+from mailbridge.config.problems import ConfigError
+from mailbridge.config.settings import Settings
+from mailbridge.core.delivery import State
+from mailbridge.core.mail import Envelope
+from mailbridge.core.recipients import Recipient
+from mailbridge.core.secret import Secret
+from mailbridge.dispatch.routing import PRACTICE
+from mailbridge.intake.admission import Admission
+from mailbridge.intake.answer import Answer, Full
+from mailbridge.intake.door import Intake
+from mailbridge.intake.gate import Policy
+from mailbridge.intake.onetime import LIFETIME, OneTime
+from mailbridge.intake.word import Word
+from mailbridge.operator.addresses import Addresses, own_recipient
+from mailbridge.operator.authenticators import Authenticators
+from mailbridge.operator.codes import LiveCodes
+from mailbridge.operator.deliveries import Deliveries
+from mailbridge.operator.doctor.finding import Probes
+from mailbridge.operator.doctor.verb import Clock, Doctor
+from mailbridge.operator.entries import EntryVerbs, bad_config
+from mailbridge.operator.faults import Fault, Kind
+from mailbridge.operator.journal import JournalVerbs
+from mailbridge.operator.mails import Mails
+from mailbridge.operator.parts import Configuration, Daemon, Door, Targets
+from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress, stamp
+from mailbridge.operator.tokens import Tokens
+from mailbridge.operator.verbs import Operator
+from mailbridge.operator.why import Surroundings, WhyVerb
+from mailbridge.sinks.skyvern import api_key_from_credentials_file
+from mailbridge.sinks.skyvern_account import SkyvernAccount
+from mailbridge.store import Store, StoreUnavailable
+from mailbridge.trust.dns import Resolver
+from mailbridge.waiting import Waiting
+
+if TYPE_CHECKING:
+    from mailbridge.app.daemon import Bridge
+
+Reread = Callable[[], Settings]
+"""Reads the configuration again. Raises ConfigError."""
+
+
+def operator_of(
+    *,
+    store: Store,
+    door: Door,
+    configuration: Configuration,
+    daemon: Daemon,
+    waiting: Waiting,
+    surroundings: Surroundings,
+    probes: Probes,
+    dns: Callable[[], Resolver],
+    clock: SteadyClock,
+) -> Operator:
+    """The verbs over these parts."""
+    targets: Targets = Accounts(configuration)
+    now = clock.now
+    return Operator(
+        mails=Mails(store=store, door=door, configuration=configuration, now=now),
+        deliveries=Deliveries(store=store),
+        codes=LiveCodes(store=store),
+        addresses=Addresses(configuration=configuration),
+        entries=EntryVerbs(entries=store.entries, configuration=configuration),
+        tokens=Tokens(entries=store.entries, now=now),
+        authenticators=Authenticators(vault=store.vault, targets=targets),
+        journal=JournalVerbs(journal=store.journal, waiting=waiting),
+        why=WhyVerb(store=store, configuration=configuration, daemon=daemon, surroundings=surroundings, waiting=waiting, now=now),
+        doctor=Doctor(
+            store=store,
+            configuration=configuration,
+            daemon=daemon,
+            targets=targets,
+            probes=probes,
+            dns=dns,
+            clock=Clock(now, lambda: clock.drift),
+        ),
+        daemon=daemon,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandIn:
+    """The door for mails that an operator hands in: their memory counts as that of the others does."""
+
+    admission: Admission
+    intake: Intake
+
+    def is_ours(self, rcpt: str) -> bool:
+        """See `Door.is_ours`."""
+        return self.admission.is_ours(rcpt)
+
+    async def hand_in(self, envelope: Envelope, word: Word) -> Answer:
+        """See `Door.hand_in`."""
+        with self.admission.hold() as hold:
+            return await self.intake.accept(envelope, word) if hold.take(len(envelope.content)) else Full()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """Implements `operator.why.Surroundings`. ``admission`` is None where no way in is open."""
+
+    known: Callable[[str], bool]
+    admission: Admission | None = None
+
+    def is_known(self, identifier: str) -> bool:
+        """See `Surroundings.is_known`."""
+        return self.known(identifier)
+
+    def refused(self, since: datetime) -> Sequence[tuple[str, int]]:
+        """See `Surroundings.refused`."""
+        return self.admission.refused(since) if self.admission is not None else ()
+
+
+class LiveConfiguration:
+    """The configuration of the daemon. ``take`` brings into force what was added."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+
+    @property
+    def now(self) -> Settings:
+        """See `Configuration.now`."""
+        return self._bridge.live.now.settings
+
+    @property
+    def base(self) -> Settings:
+        """See `Configuration.base`."""
+        return self._bridge.live.base
+
+    async def take_additions(self) -> None:
+        """See `Configuration.take_additions`."""
+        bridge = self._bridge
+        revision = await bridge.engine.store.entries.revision()
+        await bridge.take_additions()
+        bridge.live.revision = revision
+
+
+class Accounts:
+    """The targets as accounts, by the settings of the moment."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+
+    def skyvern(self) -> SkyvernAccount | Fault:
+        """See `Targets.skyvern`."""
+        settings = self._configuration.now.skyvern
+        key: Secret | None = settings.api_key
+        try:
+            if key is None and settings.credentials_file is not None:
+                key = api_key_from_credentials_file(settings.credentials_file)
+            if key is not None:
+                return SkyvernAccount(base_url=settings.base_url, api_key=key)
+        except (ValueError, OSError) as fault:
+            return Fault(kind=Kind.BAD_CONFIG, title=f"[skyvern]: {fault}")
+        return Fault(kind=Kind.BAD_CONFIG, title="no Skyvern key is configured: [skyvern] api_key_file, or $SKYVERN_API_KEY")
+
+
+class RunningDaemon:
+    """Implements `parts.Daemon` for the daemon that runs."""
+
+    def __init__(self, bridge: Bridge, *, live: Live, tests: OneTime, reread: Reread | None) -> None:
+        self._bridge = bridge
+        self._live = live
+        self._tests = tests
+        self._reread = reread
+
+    async def status(self) -> Status | Fault:
+        """See `parts.Daemon.status`."""
+        bridge = self._bridge
+        health, engine = await bridge.health(), bridge.engine
+        failing = engine.dispatcher.failing
+        try:
+            counts: dict[State, int] = await engine.store.outbox.counts()
+        except StoreUnavailable:
+            counts = {}
+        return Status(
+            version=__version__,
+            level=health.level.value,
+            checks=health.checks,
+            smtp=list(bridge.smtp_addresses),
+            http=bridge.http_address,
+            targets=[
+                TargetShape(
+                    name=one.name,
+                    url=one.base_url,
+                    is_practice=one.name == PRACTICE,
+                    reason=engine.masks.masked(failing.get(one.name, "")),
+                )
+                for one in engine.served.targets
+            ],
+            mailboxes=[dict(one) for one in health.mailboxes],
+            outbox={str(state): count for state, count in counts.items()},
+            is_practice=engine.served.is_practice,
+        )
+
+    async def reload(self, by: str) -> Reloaded | Fault:  # noqa: ARG002  (for the record of a later day)
+        """See `parts.Daemon.reload`."""
+        if self._reread is None:
+            return Fault(kind=Kind.REFUSED, title="this daemon was started without a configuration that it could read again")
+        try:
+            return Reloaded(after_restart=list(await self._bridge.reload(self._reread())))
+        except ConfigError as fault:
+            return bad_config(fault)
+
+    async def test_address(self, identifier: str, by: str) -> TestAddress | Fault:
+        """See `parts.Daemon.test_address`."""
+        settings = self._live.now.settings
+        if not self._live.now.is_known(identifier):
+            return Fault(
+                kind=Kind.REFUSED,
+                title=f"no code can ever come for {identifier}: it is not in [identity] known, nor bound to an address",
+            )
+        own = own_recipient(settings)
+        domain = "mailbridge.localhost" if isinstance(own, Fault) else own.rpartition("@")[2]
+        test = self._tests.make(identifier, domain=domain, by=by)
+        return TestAddress(
+            rcpt=test.rcpt,
+            identifier=identifier,
+            expires_at=stamp(datetime.now(UTC) + LIFETIME),
+            is_practice=self._bridge.engine.served.is_practice,
+            proofs=list(proofs(settings, self._live.now.gate, identifier)),
+        )
+
+
+class NoDaemon:
+    """Implements `parts.Daemon` where none runs."""
+
+    async def status(self) -> Status | Fault:
+        """Nobody to ask."""
+        return _no_daemon()
+
+    async def reload(self, by: str) -> Reloaded | Fault:  # noqa: ARG002
+        """Nobody to ask."""
+        return _no_daemon()
+
+    async def test_address(self, identifier: str, by: str) -> TestAddress | Fault:  # noqa: ARG002
+        """Nobody to ask."""
+        return _no_daemon()
+
+
+def _no_daemon() -> Fault:
+    return Fault(kind=Kind.NO_DAEMON, title="no daemon is running with this configuration; `mailbridge serve` starts it")
+
+
+def proofs(settings: Settings, gate: Policy, identifier: str) -> list[str]:
+    """What a real mail for an identifier would have to prove, a line for each address that it can come by."""
+    folded = identifier.casefold()
+    addresses = [one.rcpt for one in settings.address if (one.identifier or folded).casefold() == folded]
+    addresses += [one.mailbox for one in settings.imap if (one.identifier or folded).casefold() == folded]
+    addresses += [f"any address at {domain}" for domain in settings.domains.accept]
+    lines = []
+    for rcpt in addresses:
+        wanted, is_unguessable, senders = gate.of(Recipient(rcpt=rcpt))
+        if gate.is_practice:
+            needed = "nothing, since nothing leaves this machine"
+        elif "none" in wanted:
+            needed = "nothing"
+        elif "token" in wanted and is_unguessable:
+            needed = "nothing for a code, since nobody can guess the address"
+        else:
+            needed = " or ".join(sorted(wanted - {"token"})) or "an address that nobody can guess"
+        lines.append(f"{rcpt}: {needed}" + (f"; from {', '.join(senders)}" if senders and senders != ("*",) else ""))
+    return lines

@@ -1,0 +1,87 @@
+"""What the doctor cannot do from its own floor: the configuration as a start would take it, mailboxes, the certificate."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.x509.oid import ExtensionOID
+
+from mailbridge.app.installed import stranger
+from mailbridge.app.preparation import file_problems
+from mailbridge.config.problems import ConfigError
+from mailbridge.config.settings import Settings
+from mailbridge.ingress.imap.probe import probe
+from mailbridge.ingress.imap.vault import open_vault
+from mailbridge.masks import Masks
+from mailbridge.operator.doctor.finding import Served, Step
+from mailbridge.store import StoreError
+from mailbridge.store.sqlite import key_path_of, path_of
+
+IDLE_FOR = 1.0
+"""Seconds of IDLE in a probe: enough to see that it is taken."""
+
+
+class LocalProbes:
+    """Implements `operator.doctor.finding.Probes`. ``reread`` reads the configuration again, None where it cannot be."""
+
+    def __init__(
+        self, settings: Callable[[], Settings], *, reread: Callable[[], Settings] | None, masks: Masks | None = None
+    ) -> None:
+        self._settings = settings
+        self._reread = reread
+        self._masks = masks or Masks()
+
+    def places(self) -> tuple[Path, Path]:
+        """See `Probes.places`."""
+        store = self._settings().store
+        return path_of(store), key_path_of(store)
+
+    def problems(self) -> Sequence[str]:
+        """See `Probes.problems`."""
+        try:
+            settings = self._reread() if self._reread is not None else self._settings()
+        except ConfigError as fault:
+            return [str(one) for one in fault.problems]
+        return [str(one) for one in file_problems(settings)]
+
+    def mailbox(self, label: str) -> Sequence[Step]:
+        """See `Probes.mailbox`."""
+        settings = self._settings()
+        account = next((one for one in settings.imap if one.label == label), None)
+        if account is None:
+            return [Step(name="find", is_good=False, text="there is no such account any more")]
+        vault = None
+        if account.oauth is not None:
+            try:
+                vault = open_vault(settings.store, self._masks)
+            except StoreError as fault:
+                return [Step(name="vault", is_good=False, text=str(fault))]
+        return [
+            Step(name=one.step, is_good=one.is_good, text=self._masks.masked(one.text))
+            for one in probe(account, vault, idle_for=IDLE_FOR)
+        ]
+
+    def certificate(self) -> Served | None:
+        """See `Probes.certificate`."""
+        settings = self._settings()
+        smtp = settings.smtp
+        own = path_of(settings.store).parent / "tls-cert.pem"
+        path = smtp.tls_cert or own
+        try:
+            found = x509.load_pem_x509_certificate(path.read_bytes())
+        except (OSError, ValueError):
+            return None
+        names: tuple[str, ...] = ()
+        with contextlib.suppress(x509.ExtensionNotFound):
+            extension = found.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
+            alternative = extension.value
+            if isinstance(alternative, x509.SubjectAlternativeName):
+                names = tuple(alternative.get_values_for_type(x509.DNSName))
+        return Served(not_after=found.not_valid_after_utc, names=names, is_own=path == own)
+
+    def stranger(self) -> str | None:
+        """See `Probes.stranger`."""
+        return stranger()

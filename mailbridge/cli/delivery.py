@@ -1,0 +1,115 @@
+"""`delivery`: the outbox, and a second chance for what ended badly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+from msgspec import to_builtins
+
+from mailbridge.cli.client import client, fail
+from mailbridge.cli.exits import Exit
+from mailbridge.cli.mail import became
+from mailbridge.cli.options import config_option, json_option, moment
+from mailbridge.cli.printing import dumped, local, visible
+from mailbridge.operator import verbs
+from mailbridge.operator.deliveries import DeliveryList, OneDelivery, Retry
+from mailbridge.operator.faults import Fault, Kind
+from mailbridge.operator.mails import StateName
+from mailbridge.operator.shapes import DeliveryShape
+
+PAGE = 1_000
+
+
+@click.group()
+def delivery() -> None:
+    """List and show deliveries, retry dead ones."""
+
+
+@delivery.command("list")
+@config_option
+@json_option
+@click.option("--state", "states", multiple=True, type=click.Choice(get_args(StateName)), help="Only these.")
+@click.option("--for", "identifier", default="", metavar="IDENTIFIER", help="Only of this identifier.")
+@click.option("--mail", type=click.IntRange(1), metavar="NUMBER", help="Only of this mail.")
+@click.option("--since", callback=moment, metavar="WHEN", help="Only received since: 2026-01-31T12:00:00Z, or 15m (ago).")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
+def list_deliveries(*, config: Path | None, as_json: bool, limit: int, **wish: Any) -> None:
+    """The newest deliveries and where they stand; never their codes.
+
+    `--state dead` shows the dead letters.
+    """
+    one = client(config)
+    before: int | None = None
+    left = limit
+    while left > 0:
+        ask = DeliveryList(
+            state=wish["states"],
+            identifier=wish["identifier"],
+            mail=wish["mail"],
+            since=wish["since"],
+            before=before,
+            limit=min(left, PAGE),
+        )
+        page = one.do(verbs.DELIVERY_LIST, ask)
+        for row in page.deliveries:
+            click.echo(dumped(to_builtins(row)) if as_json else visible(_line(row)))
+        left -= len(page.deliveries)
+        before = page.next
+        if before is None:
+            break
+
+
+@delivery.command("show")
+@config_option
+@json_option
+@click.argument("number", type=int)
+def show_delivery(*, config: Path | None, as_json: bool, number: int) -> None:
+    """One delivery: where it stands, what happened to it, and its mail."""
+    if number < 1:
+        fail(Fault(kind=Kind.NOT_FOUND, title=f"there is no delivery {number}"))
+    detail = client(config).do(verbs.DELIVERY_SHOW, OneDelivery(id=number))
+    if as_json:
+        click.echo(dumped(to_builtins(detail)))
+        return
+    click.echo(visible(became(detail)))
+    if detail.of is not None:
+        click.echo(visible(f"of mail {detail.of.id}, from {detail.of.from_ or '<>'}, received {local(detail.of.received_at)}"))
+    for line in detail.history:
+        click.echo(visible(f"{local(line.at)} {line.event}{f': {line.detail}' if line.detail else ''}"))
+
+
+@delivery.command("retry")
+@config_option
+@json_option
+@click.argument("numbers", type=int, nargs=-1)
+@click.option("--state", "states", multiple=True, type=click.Choice(["dead", "expired"]), help="All that ended so.")
+@click.option("--for", "identifier", default="", metavar="IDENTIFIER", help="With --state: only of this identifier.")
+def retry(*, config: Path | None, as_json: bool, numbers: tuple[int, ...], states: tuple[str, ...], identifier: str) -> None:
+    """Try dead or expired deliveries once more, by number or by state.
+
+    Of one identifier the newest goes; an older one would undo it.
+    """
+    if not numbers and not states:
+        raise click.UsageError("name deliveries by their numbers, or --state dead")
+    if any(number < 1 for number in numbers):
+        fail(Fault(kind=Kind.NOT_FOUND, title="deliveries are numbered from 1"))
+    found = client(config).do(verbs.DELIVERY_RETRY, Retry(ids=numbers, state=states, identifier=identifier))  # type: ignore[arg-type]
+    if as_json:
+        click.echo(dumped(to_builtins(found)))
+    else:
+        for number in found.retried:
+            click.echo(f"{number}: will be tried again")
+        for one in found.refused:
+            click.echo(f"{one.id}: {one.why}", err=True)
+    if found.refused and (numbers or not found.retried):
+        raise SystemExit(Exit.NOT_FOUND)
+
+
+def _line(row: DeliveryShape) -> str:
+    tries = f"{row.attempts} attempt{'s' if row.attempts != 1 else ''}"
+    return (
+        f"{row.id:>6}  {local(row.received_at)}  {row.state:10} {row.kind:5} {row.identifier:32} → {row.target}, {tries},"
+        f" mail {row.mail}  {row.reason}"
+    )

@@ -1,0 +1,92 @@
+"""Deliveries: listed, shown, and given a second chance."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from mailbridge.core.delivery import State
+from mailbridge.operator.asks import Ask, Before, MaybeText, Moment, Number, PageSize
+from mailbridge.operator.faults import Fault, Kind
+from mailbridge.operator.mails import HISTORY, StateName
+from mailbridge.operator.shapes import DeliveryDetail, DeliveryPage, NotRetried, Retried, delivery_detail, delivery_shape
+from mailbridge.store import Filter, Store
+
+AT_ONCE = 1_000
+"""Deliveries that one request retries at the most."""
+
+WHY_NOT = "neither dead nor expired, its code is erased, or a newer one would be undone by it"
+
+
+class DeliveryList(Ask, frozen=True, kw_only=True):
+    """Which deliveries; what is left out narrows nothing."""
+
+    state: tuple[StateName, ...] = ()
+    identifier: MaybeText = ""
+    sender: MaybeText = ""
+    mail: Number | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    before: Before | None = None
+    limit: PageSize = 20
+
+
+class OneDelivery(Ask, frozen=True, kw_only=True):
+    """One delivery by its number."""
+
+    id: Number
+
+
+class Retry(Ask, frozen=True, kw_only=True):
+    """Which deliveries are tried again: those of these numbers, or all that ended in a ``state``, of one identifier if that is named."""
+
+    ids: Annotated[tuple[Number, ...], msgspec.Meta(max_length=AT_ONCE)] = ()
+    state: tuple[Literal["dead", "expired"], ...] = ()
+    identifier: MaybeText = ""
+
+
+class Deliveries:
+    """The verbs of deliveries."""
+
+    def __init__(self, *, store: Store) -> None:
+        self._store = store
+
+    async def find(self, ask: DeliveryList) -> DeliveryPage | Fault:
+        """Deliveries, newest first, each with its mail's number; never their codes."""
+        wanted = Filter(
+            identifier=ask.identifier.strip(),
+            sender=ask.sender.strip(),
+            states=tuple(State(one) for one in ask.state),
+            since=ask.since,
+            until=ask.until,
+        )
+        page = await self._store.outbox.deliveries(wanted, mail_id=ask.mail, before=ask.before, limit=ask.limit)
+        return DeliveryPage(deliveries=[delivery_shape(one) for one in page], next=page.next)
+
+    async def show(self, ask: OneDelivery) -> DeliveryDetail | Fault:
+        """One delivery with its mail and what happened to it."""
+        row = await self._store.outbox.one(ask.id)
+        if row is None:
+            what = f"there is no delivery {ask.id}; `mailbridge delivery list` shows what there is"
+            return Fault(kind=Kind.NOT_FOUND, title=what)
+        mail = await self._store.mails.one(row.mail_id)
+        return delivery_detail(row, mail, await self._store.journal.after(mail_id=row.mail_id, limit=HISTORY))
+
+    async def retry(self, ask: Retry) -> Retried | Fault:
+        """Try deliveries again that ended badly. Of one identifier the newest goes: an older one would undo it, and is refused."""
+        if not ask.ids and not ask.state:
+            return Fault(kind=Kind.BAD_REQUEST, title="ids or state: name the deliveries, or the state that they ended in")
+        numbers = list(dict.fromkeys(ask.ids))
+        if ask.state:
+            states = tuple(State(one) for one in ask.state)
+            wanted = Filter(states=states, identifier=ask.identifier.strip())
+            numbers += [one.id for one in await self._store.outbox.deliveries(wanted, limit=AT_ONCE)]
+        retried: list[int] = []
+        refused: list[NotRetried] = []
+        for number in sorted(dict.fromkeys(numbers), reverse=True):
+            if await self._store.outbox.retry(number):
+                retried.append(number)
+            else:
+                refused.append(NotRetried(id=number, why=WHY_NOT))
+        return Retried(retried=retried, refused=refused)

@@ -1,0 +1,92 @@
+"""Checks of what we talk to: each mailbox, and Skyvern with its key, clock, identifiers and sites."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from mailbridge.core.addresses import canonical
+from mailbridge.core.identity import IdentityPolicy
+from mailbridge.operator.doctor.finding import Finding, Patient, failure, ok, unknown, warning
+from mailbridge.operator.faults import Fault
+from mailbridge.sinks.skyvern_account import CLOCK_SLACK, Account, SkyvernError
+
+
+async def mailboxes(patient: Patient) -> AsyncIterator[Finding]:
+    """Each mailbox by the daemon's own commands: connect, log in, open, fetch one mail; and how the daemon itself sees it."""
+    if not patient.settings.imap:
+        yield ok("mailbox", "no mailbox is watched")
+    for account in patient.settings.imap:
+        steps = await asyncio.to_thread(patient.probes.mailbox, account.label)
+        bad = next((one for one in steps if not one.is_good), None)
+        if bad is not None:
+            yield failure("mailbox", f"{account.label}: {bad.name}: {bad.text}", f"mailbridge imap test {account.label}")
+        else:
+            yield ok("mailbox", f"{account.label}: {', '.join(one.name for one in steps)}")
+    if isinstance(patient.status, Fault):
+        return
+    for one in patient.status.mailboxes:
+        if not one.get("is_well", True):
+            yield failure(
+                "mailbox", f"{one.get('mailbox')}: the daemon does not watch it: {one.get('reason')}", "mailbridge imap status"
+            )
+
+
+async def skyvern(patient: Patient) -> AsyncIterator[Finding]:
+    """The key, both clocks, and the identifiers on both sides."""
+    account = patient.skyvern()
+    if isinstance(account, Fault):
+        yield warning("skyvern", account.title, "[skyvern] api_key_file")
+        return
+    try:
+        found = await asyncio.to_thread(account.look)
+    except SkyvernError as fault:
+        yield failure("skyvern", str(fault), "mailbridge skyvern check")
+        return
+    yield ok("skyvern", f"the key is good, Skyvern {found.version or '(it does not say its version)'}")
+    if found.clock_ahead is None:
+        yield unknown("skyvern-clock", "Skyvern does not say its time")
+    elif abs(found.clock_ahead) > CLOCK_SLACK:
+        seconds = found.clock_ahead.total_seconds()
+        yield failure("skyvern-clock", f"Skyvern's clock is {seconds:+.0f} s from ours", "set both by NTP")
+    else:
+        yield ok("skyvern-clock", "Skyvern's clock and ours agree")
+    async for finding in _identifiers(patient, found):
+        yield finding
+
+
+async def _identifiers(patient: Patient, found: Account) -> AsyncIterator[Finding]:
+    """Which of ours Skyvern expects, and which of its own can never come."""
+    settings = patient.settings
+    expected = sorted({one.totp_identifier for one in found.credentials if one.totp_identifier})
+    ours = [one.identifier for one in settings.address if one.identifier]
+    ours += [one.identifier for one in settings.imap if one.identifier]
+    ours += [one for one in settings.identity.known if "*" not in one]
+    folded = {one.strip().casefold() for one in expected}
+    for one in dict.fromkeys(ours):
+        near = next((name for name in expected if canonical(name) == canonical(one) and name.casefold() != one.casefold()), None)
+        if expected and one.casefold() not in folded:
+            hint = f"write it the same in both: Skyvern has {near}" if near else f"a run must name totp_identifier {one!r}"
+            yield warning("identifier", f"{one}: none of Skyvern's credentials expects it", hint)
+    policy = IdentityPolicy(known=settings.identity.known)
+    receivable = {one.casefold() for one in ours}
+    for one in expected:
+        if one.casefold() not in receivable and not policy.is_allowed(one):
+            yield failure(
+                "identifier",
+                f"{one}: Skyvern expects it, and no mail can be for it here",
+                "[identity] known, or mailbridge address add --for it",
+            )
+    if expected:
+        yield ok("identifier", f"Skyvern expects {', '.join(expected[:5])}{' …' if len(expected) > 5 else ''}")
+
+
+async def targets(patient: Patient) -> AsyncIterator[Finding]:
+    """What the daemon says of each target."""
+    if isinstance(patient.status, Fault):
+        return
+    for one in patient.status.targets:
+        if one.reason:
+            yield failure("target", f"{one.name}: {one.reason}", "mailbridge delivery list --state dead")
+        elif not one.is_practice:
+            yield ok("target", f"{one.name} takes codes")

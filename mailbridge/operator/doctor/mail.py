@@ -1,0 +1,83 @@
+"""Checks of what came lately: held mails, codes that were lost, forwardings that wait for a yes; and what the trust settings mean."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+from mailbridge.core.delivery import State
+from mailbridge.operator.doctor.finding import Finding, Patient, failure, ok, warning
+from mailbridge.operator.faults import Fault
+from mailbridge.store import Filter
+
+LATELY = timedelta(hours=24)
+MOST = 500
+
+
+async def held(patient: Patient) -> AsyncIterator[Finding]:
+    """Mails of the last day that are held, by the check that failed."""
+    rows = await patient.store.mails.page(Filter(since=patient.now() - LATELY, is_held=True), limit=MOST)
+    if not rows:
+        yield ok("held", "no mail was held in the last 24 hours")
+        return
+    checks = Counter(row.held[0].partition(":")[0] for row in rows if row.held)
+    told = ", ".join(f"{number} by {check}" for check, number in checks.most_common(4))
+    yield warning("held", f"{len(rows)} mails were held in the last 24 hours ({told})", "mailbridge mail list --held")
+
+
+async def lost(patient: Patient) -> AsyncIterator[Finding]:
+    """Codes of the last day that were not delivered, with the reasons."""
+    wanted = Filter(since=patient.now() - LATELY, states=(State.DEAD, State.EXPIRED))
+    rows = await patient.store.outbox.deliveries(wanted, limit=MOST)
+    if not rows:
+        yield ok("lost", "every code of the last 24 hours was delivered")
+        return
+    reasons = Counter(row.reason or str(row.state) for row in rows)
+    told = "; ".join(f"{number} × {reason}" for reason, number in reasons.most_common(3))
+    yield failure(
+        "lost",
+        f"{len(rows)} codes of the last 24 hours were not delivered: {told}",
+        "mailbridge delivery list --state dead --state expired",
+    )
+
+
+async def forwardings(patient: Patient) -> AsyncIterator[Finding]:
+    """Google's question whether an account may forward here, that nobody has answered."""
+    rows = await patient.store.mails.page(Filter(since=patient.now() - 7 * LATELY), limit=MOST)
+    seen: set[str] = set()
+    waiting = []
+    for row in rows:
+        if (
+            row.verdict == "confirmation"
+            and row.confirm_link
+            and not seen.intersection(one.casefold() for one in row.identifiers)
+        ):
+            waiting.append(row.id)
+        seen.update(one.casefold() for one in row.identifiers)
+    for number in waiting:
+        yield warning(
+            "forwarding", f"mail {number}: Gmail asks whether an account may forward here", f"mailbridge gmail confirm {number}"
+        )
+    if not waiting:
+        yield ok("forwarding", "no forwarding waits for a yes")
+
+
+async def trust(patient: Patient) -> AsyncIterator[Finding]:
+    """What the trust settings mean in words."""
+    settings, status = patient.settings.trust, patient.status
+    is_real = isinstance(status, Fault) or not status.is_practice
+    if "none" in settings.default and is_real:
+        yield failure("trust", "anybody can have a code pushed: nothing is asked of a mail", '[trust] default without "none"')
+    elif "*" in settings.senders and not settings.accounts and is_real:
+        yield ok(
+            "trust", f"a mail has to prove itself by {', '.join(sorted(settings.default))}; every proven sender may bring a code"
+        )
+    else:
+        yield ok(
+            "trust",
+            f"a mail has to prove itself by {', '.join(sorted(settings.default))}; senders: {', '.join(settings.senders)}",
+        )
+    loose = [one.rcpt for one in patient.settings.address if one.trust and "none" in one.trust]
+    for rcpt in loose:
+        yield warning("trust", f"{rcpt} asks nothing of a mail", "[[address]] trust")

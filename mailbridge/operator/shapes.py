@@ -1,0 +1,585 @@
+"""What is shown of things, as JSON: one home for the API, ``--json`` of the commands, and the page.
+
+No code is in any of it but in `ClearCode`, `Revealed`, `Raw`, `AuthenticatorCode` and `NewToken`, which are asked for by name.
+Moments are RFC 3339 in UTC with a ``Z``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import msgspec
+
+from mailbridge.core.delivery import Delivery
+from mailbridge.core.secret import MASK
+from mailbridge.dispatch.routing import PRACTICE
+from mailbridge.store import JournalLine, MailRow
+from mailbridge.store.entries import Role, Token
+from mailbridge.store.reading import Code, Given, StoredTotp
+
+CODED = ("code", "ambiguous", "expired", "link")
+"""Verdicts of mails whose subject may hold the code."""
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """Anything that is answered."""
+
+
+class Rejected(Shape, frozen=True, kw_only=True):
+    """A candidate that was passed over; its value is masked unless asked for."""
+
+    value: str
+    why: str
+
+
+class DeliveryShape(Shape, frozen=True, kw_only=True):
+    """One delivery. ``mail`` is the mail that it is of; ``final_at`` is when it came to its end; ``is_practice``: nothing left this
+    machine."""
+
+    id: int
+    mail: int
+    state: str
+    target: str
+    is_practice: bool
+    identifier: str
+    kind: str
+    sender: str
+    attempts: int
+    rule: str | None
+    received_at: str
+    deadline: str
+    due_at: str | None
+    final_at: str | None
+    reason: str
+    ref: str
+
+
+class MailShape(Shape, frozen=True, kw_only=True):
+    """One mail. ``origin`` is the mail that an operator handed in again as this one."""
+
+    id: int
+    received_at: str
+    ingress: str
+    from_: str = msgspec.field(name="from")
+    subject: str
+    rcpt_to: list[str]
+    mail_from: str
+    verdict: str
+    identifiers: list[str]
+    identifier_from: str | None
+    rule: str | None
+    reason: str
+    trust: str
+    held: list[str]
+    rejected: list[Rejected]
+    clues: list[str]
+    defects: list[str]
+    size: int
+    origin: int | None
+    confirm_link: str | None
+
+
+class Line(Shape, frozen=True, kw_only=True):
+    """One thing that happened."""
+
+    id: int
+    at: str
+    event: str
+    mail: int
+    delivery: int | None
+    detail: str
+    identifiers: list[str]
+
+
+class MailDetail(MailShape, frozen=True, kw_only=True):
+    """One mail with what became of it: its deliveries, and everything that happened to it, oldest first."""
+
+    deliveries: list[DeliveryShape]
+    history: list[Line]
+
+
+class CauseShape(Shape, frozen=True, kw_only=True):
+    """One cause: ``kind`` for scripts, ``text`` and ``hint`` for people; the mail and the delivery that it is about."""
+
+    kind: str
+    certainty: Literal["certain", "possible", "not known"]
+    text: str
+    hint: str
+    mail: int | None
+    delivery: int | None
+    facts: dict[str, str]
+
+
+class Why(Shape, frozen=True, kw_only=True):
+    """Why no code came for an identifier since a moment: causes in order of likelihood, never none."""
+
+    identifier: str
+    since: str
+    is_waited_for: bool
+    causes: list[CauseShape]
+
+
+class FindingShape(Shape, frozen=True, kw_only=True):
+    """One line of the doctor: ``check`` for scripts, ``text`` for people, ``hint`` what mends it ("" where it is well)."""
+
+    check: str
+    level: Literal["ok", "warning", "failure", "unknown"]
+    text: str
+    hint: str
+
+
+class FindingGroup(Shape, frozen=True, kw_only=True):
+    """The findings about one side of the bridge."""
+
+    name: str
+    findings: list[FindingShape]
+
+
+class Examined(Shape, frozen=True, kw_only=True):
+    """Everything that was looked at; ``failures`` is how many of the findings do not work."""
+
+    failures: int
+    warnings: int
+    groups: list[FindingGroup]
+
+
+class MailPage(Shape, frozen=True, kw_only=True):
+    """Mails, newest first; ``next`` is the ``before`` of the next page, null where nothing follows."""
+
+    mails: list[MailShape]
+    next: int | None
+
+
+class Raw(Shape, frozen=True, kw_only=True):
+    """A mail as it was received; ``content`` is Base64."""
+
+    id: int
+    mail_from: str
+    rcpt_to: list[str]
+    content: bytes
+
+
+class Handed(Shape, frozen=True, kw_only=True):
+    """A mail that was handed in by an operator, and what came of it so far."""
+
+    mail: int
+    is_duplicate: bool
+    deliveries: list[DeliveryShape]
+
+
+class Removed(Shape, frozen=True, kw_only=True):
+    """What was erased of an identifier, and what people have configured that still names it."""
+
+    identifier: str
+    mails: int
+    deliveries: int
+    lines: int
+    still_named_by: list[str]
+
+
+class DeliveryDetail(DeliveryShape, frozen=True, kw_only=True):
+    """One delivery with its mail (null where that is no longer kept) and its own history."""
+
+    of: MailShape | None
+    history: list[Line]
+
+
+class DeliveryPage(Shape, frozen=True, kw_only=True):
+    """Deliveries, newest first; ``next`` as in `MailPage`."""
+
+    deliveries: list[DeliveryShape]
+    next: int | None
+
+
+class NotRetried(Shape, frozen=True, kw_only=True):
+    """A delivery that is not tried again, and why."""
+
+    id: int
+    why: str
+
+
+class Retried(Shape, frozen=True, kw_only=True):
+    """Which deliveries are tried again."""
+
+    retried: list[int]
+    refused: list[NotRetried]
+
+
+class LiveCode(Shape, frozen=True, kw_only=True):
+    """A live code; ``code`` is a mask."""
+
+    identifier: str
+    code: str
+    kind: str
+    from_: str | None = msgspec.field(name="from")
+    rule: str | None
+    received_at: str | None
+    expires_at: str
+    run: str | None
+    mail: int | None
+    is_consumed: bool
+
+
+class ClearCode(LiveCode, frozen=True, kw_only=True):
+    """A live code in clear."""
+
+
+class CodePage(Shape, frozen=True, kw_only=True):
+    """Live codes, masked, newest first."""
+
+    codes: list[LiveCode]
+
+
+class ClearCodePage(Shape, frozen=True, kw_only=True):
+    """Live codes in clear, newest first."""
+
+    codes: list[ClearCode]
+
+
+class GivenShape(Shape, frozen=True, kw_only=True):
+    """What somebody was given."""
+
+    identifier: str
+    way: str
+    who: str
+    what: str
+    first_at: str
+    last_at: str
+    times: int
+    is_consumed: bool
+
+
+class GivenPage(Shape, frozen=True, kw_only=True):
+    """Records of what was given, newest first."""
+
+    given: list[GivenShape]
+
+
+class EntryShape(Shape, frozen=True, kw_only=True):
+    """A table of the configuration: from the file and environment (``by`` and ``at`` null), or added by somebody."""
+
+    kind: str
+    name: str
+    settings: dict[str, Any]
+    secrets: list[str]
+    by: str | None
+    at: str | None
+
+
+class EntryPage(Shape, frozen=True, kw_only=True):
+    """Tables in their order: those of the file first, then what was added, oldest first."""
+
+    entries: list[EntryShape]
+
+
+class TokenShape(Shape, frozen=True, kw_only=True):
+    """A bearer token without its text; ``expires_at`` null: never."""
+
+    id: int
+    name: str
+    role: Role
+    identifiers: list[str]
+    created_at: str
+    expires_at: str | None
+    is_expired: bool
+
+
+class NewToken(TokenShape, frozen=True, kw_only=True):
+    """A new token with its text, which is shown this once."""
+
+    token: str
+
+
+class TokenPage(Shape, frozen=True, kw_only=True):
+    """Every token, oldest first."""
+
+    tokens: list[TokenShape]
+
+
+class AuthenticatorShape(Shape, frozen=True, kw_only=True):
+    """An authenticator without its secret."""
+
+    name: str
+    identifier: str | None
+    issuer: str
+    account: str
+    algorithm: str
+    digits: int
+    period: int
+    is_steam: bool
+    bits: int
+
+
+class AuthenticatorPage(Shape, frozen=True, kw_only=True):
+    """Every authenticator, by name."""
+
+    authenticators: list[AuthenticatorShape]
+
+
+class AuthenticatorCode(Shape, frozen=True, kw_only=True):
+    """The current code of an authenticator."""
+
+    code: str
+    seconds_remaining: int
+
+
+class Pushed(Shape, frozen=True, kw_only=True):
+    """An authenticator that was stored as a credential of Skyvern; ``is_same_code``: its codes there are ours."""
+
+    credential_id: str
+    is_same_code: bool
+
+
+class Name(Shape, frozen=True, kw_only=True):
+    """A name for an identifier that nobody can guess or read."""
+
+    name: str
+
+
+class TestAddress(Shape, frozen=True, kw_only=True):
+    """An address for one test mail. ``proofs`` says what a real mail for the identifier would have to bring, a line an address."""
+
+    __test__ = False
+
+    rcpt: str
+    identifier: str
+    expires_at: str
+    is_practice: bool
+    proofs: list[str]
+
+
+class TargetShape(Shape, frozen=True, kw_only=True):
+    """Where codes go. ``reason`` says what is wrong with it, "" where nothing is."""
+
+    name: str
+    url: str
+    is_practice: bool
+    reason: str
+
+
+class Status(Shape, frozen=True, kw_only=True):
+    """How the daemon is."""
+
+    version: str
+    level: Literal["ready", "degraded", "unready"]
+    checks: dict[str, str]
+    smtp: list[str]
+    http: str
+    targets: list[TargetShape]
+    mailboxes: list[dict[str, Any]]
+    outbox: dict[str, int]
+    is_practice: bool
+
+
+class Reloaded(Shape, frozen=True, kw_only=True):
+    """The configuration was read again and is in force; ``after_restart`` are the sections that wait for a restart."""
+
+    after_restart: list[str]
+
+
+class Tail(Shape, frozen=True, kw_only=True):
+    """What happened after a line of the journal, oldest first; ``next`` is the ``after`` to go on with."""
+
+    lines: list[Line]
+    next: int
+
+
+class Done(Shape, frozen=True, kw_only=True):
+    """It is done."""
+
+    done: bool = True
+
+
+def stamp(moment: datetime) -> str:
+    """RFC 3339 in UTC with a ``Z``, to the millisecond."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def maybe_stamp(moment: datetime | None) -> str | None:
+    """The same for a moment that may not be set."""
+    return None if moment is None else stamp(moment)
+
+
+def mail_shape(row: MailRow, *, is_clear: bool = False) -> MailShape:
+    """A mail; values that may be codes are masked unless ``is_clear``."""
+    return MailShape(**_mail(row, is_clear=is_clear))
+
+
+def mail_detail(
+    row: MailRow, deliveries: Sequence[Delivery], history: Sequence[JournalLine], *, is_clear: bool = False
+) -> MailDetail:
+    """A mail with what became of it."""
+    return MailDetail(
+        **_mail(row, is_clear=is_clear),
+        deliveries=[delivery_shape(one) for one in deliveries],
+        history=[line_shape(one) for one in history],
+    )
+
+
+def _mail(row: MailRow, *, is_clear: bool) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "received_at": stamp(row.received_at),
+        "ingress": row.ingress,
+        "from_": row.sender,
+        "subject": row.subject if is_clear or row.verdict not in CODED else masked(row.subject),
+        "rcpt_to": list(row.rcpt_to),
+        "mail_from": row.mail_from,
+        "verdict": row.verdict,
+        "identifiers": list(row.identifiers),
+        "identifier_from": row.identifier_from,
+        "rule": row.rule,
+        "reason": row.reason,
+        "trust": row.trust,
+        "held": list(row.held),
+        "rejected": [Rejected(value=value if is_clear else MASK, why=why) for value, why in row.rejected],
+        "clues": [f"{clue.source}: {clue.address} ({clue.verdict})" for clue in row.clues],
+        "defects": list(row.defects),
+        "size": row.size,
+        "origin": row.origin or None,
+        "confirm_link": row.confirm_link,
+    }
+
+
+def masked(subject: str) -> str:
+    """A subject with a mask for every word that holds a digit."""
+    return " ".join(MASK if any(letter.isdigit() for letter in word) else word for word in subject.split())
+
+
+def delivery_shape(row: Delivery) -> DeliveryShape:
+    """A delivery; never its code."""
+    return DeliveryShape(**_delivery(row))
+
+
+def delivery_detail(row: Delivery, mail: MailRow | None, history: Sequence[JournalLine]) -> DeliveryDetail:
+    """A delivery with its mail."""
+    own = [line_shape(one) for one in history if one.delivery_id == row.id]
+    return DeliveryDetail(**_delivery(row), of=None if mail is None else mail_shape(mail), history=own)
+
+
+def _delivery(row: Delivery) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "mail": row.mail_id,
+        "state": str(row.state),
+        "target": row.draft.target,
+        "is_practice": row.draft.target == PRACTICE,
+        "identifier": row.draft.identifier,
+        "kind": row.draft.kind,
+        "sender": row.draft.sender,
+        "attempts": row.attempts,
+        "rule": row.rule,
+        "received_at": stamp(row.received_at),
+        "deadline": stamp(row.deadline),
+        "due_at": maybe_stamp(row.due_at),
+        "final_at": maybe_stamp(row.final_at),
+        "reason": row.reason,
+        "ref": row.ref,
+    }
+
+
+def line_shape(one: JournalLine) -> Line:
+    """A line of the journal."""
+    return Line(
+        id=one.id,
+        at=stamp(one.at),
+        event=one.event,
+        mail=one.mail_id,
+        delivery=one.delivery_id,
+        detail=one.detail,
+        identifiers=list(one.identifiers),
+    )
+
+
+def _code(code: Code) -> dict[str, Any]:
+    return {
+        "identifier": code.identifier,
+        "kind": code.kind,
+        "from_": code.sender,
+        "rule": code.rule,
+        "received_at": stamp(code.received_at),
+        "expires_at": stamp(code.expires_at),
+        "run": code.run,
+        "mail": code.mail_id,
+        "is_consumed": code.is_consumed,
+    }
+
+
+def live_code(code: Code) -> LiveCode:
+    """A live code, masked."""
+    return LiveCode(code=MASK, **_code(code))
+
+
+def clear_code(code: Code) -> ClearCode:
+    """A live code in clear, for whoever asked for it by name."""
+    return ClearCode(code=code.value.reveal(), **_code(code))
+
+
+def clear_totp(identifier: str, code: str, expires_at: datetime) -> ClearCode:
+    """The code of an authenticator, in the same shape."""
+    return ClearCode(
+        identifier=identifier,
+        code=code,
+        kind="totp",
+        from_=None,
+        rule=None,
+        received_at=None,
+        expires_at=stamp(expires_at),
+        run=None,
+        mail=None,
+        is_consumed=False,
+    )
+
+
+def given_shape(one: Given) -> GivenShape:
+    """A record of what was given."""
+    return GivenShape(
+        identifier=one.identifier,
+        way=one.way,
+        who=one.reader,
+        what=one.what,
+        first_at=stamp(one.first_at),
+        last_at=stamp(one.last_at),
+        times=one.times,
+        is_consumed=one.is_consumed,
+    )
+
+
+def token_shape(one: Token, now: datetime) -> TokenShape:
+    """A token without its text."""
+    return TokenShape(**_token(one, now))
+
+
+def new_token(one: Token, text: str, now: datetime) -> NewToken:
+    """A token with its text."""
+    return NewToken(**_token(one, now), token=text)
+
+
+def _token(one: Token, now: datetime) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "name": one.name,
+        "role": one.role,
+        "identifiers": list(one.identifiers),
+        "created_at": stamp(one.created_at),
+        "expires_at": maybe_stamp(one.expires_at),
+        "is_expired": one.expires_at is not None and one.expires_at <= now,
+    }
+
+
+def authenticator_shape(one: StoredTotp) -> AuthenticatorShape:
+    """An authenticator without its secret."""
+    made = one.authenticator
+    return AuthenticatorShape(
+        name=one.name,
+        identifier=one.identifier,
+        issuer=made.issuer,
+        account=made.account,
+        algorithm=made.algorithm,
+        digits=made.digits,
+        period=made.period,
+        is_steam=made.is_steam,
+        bits=made.bits,
+    )

@@ -1,0 +1,420 @@
+"""The table of verbs: what each is asked with and answers, who may use it, and where it lies in the API.
+
+HTTP routes, the description in OpenAPI and the command line are made from this table, so that none of them knows a verb that another
+does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from mailbridge.operator import shapes
+from mailbridge.operator.addresses import Addresses, OwnAddress, Rcpt
+from mailbridge.operator.asks import Ask, Nothing
+from mailbridge.operator.authenticators import AddAuthenticator, Added, Authenticators, Bind, OneAuthenticator, PushCredential
+from mailbridge.operator.codes import CodeList, GivenList, LatestCode, LiveCodes, OfIdentifier
+from mailbridge.operator.deliveries import Deliveries, DeliveryList, OneDelivery, Retry
+from mailbridge.operator.doctor.verb import Doctor
+from mailbridge.operator.entries import AddEntry, EntryList, EntryVerbs, OneEntry
+from mailbridge.operator.faults import Fault
+from mailbridge.operator.journal import JournalVerbs, TailAsk
+from mailbridge.operator.mails import Import, MailList, Mails, OneMail, RemoveMails
+from mailbridge.operator.parts import Daemon
+from mailbridge.operator.shapes import Shape
+from mailbridge.operator.tokens import AddToken, OneToken, Tokens
+from mailbridge.operator.why import WhyAsk, WhyVerb
+
+A = TypeVar("A", bound=Ask)
+G = TypeVar("G", bound=Shape)
+
+LARGE = 40_000_000
+"""Octets of a request that carries a mail: 25 MiB in Base64, and some more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    """The verbs by their nouns."""
+
+    mails: Mails
+    deliveries: Deliveries
+    codes: LiveCodes
+    addresses: Addresses
+    entries: EntryVerbs
+    tokens: Tokens
+    authenticators: Authenticators
+    journal: JournalVerbs
+    why: WhyVerb
+    doctor: Doctor
+    daemon: Daemon
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class By:
+    """Who uses a verb: a name for records, and a name of the request that is the same when it is sent again ("" for none)."""
+
+    name: str
+    request: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verb(Generic[A, G]):
+    """One verb. ``role`` is the least that may use it. ``is_change``: it changes something, is a POST and takes an Idempotency-Key.
+
+    A verb that reveals a secret is a POST too, so that nothing of it stands in a URL, a history or a cache. ``needs_daemon``: it cannot
+    be done by a command alone. ``most_body``: octets of its body.
+    """
+
+    name: str
+    path: str
+    asks: type[A]
+    gives: type[G]
+    run: Callable[[Operator, A, By], Awaitable[G | Fault]]
+    about: str
+    role: Literal["viewer", "operator"] = "operator"
+    method: Literal["GET", "POST"] = "POST"
+    is_change: bool = True
+    needs_daemon: bool = False
+    most_body: int = 262_144
+
+
+def _read(
+    name: str,
+    path: str,
+    asks: type[A],
+    gives: type[G],
+    run: Callable[[Operator, A, By], Awaitable[G | Fault]],
+    about: str,
+    **more: Any,
+) -> Verb[A, G]:
+    """A verb that a viewer may use."""
+    return Verb(
+        name=name, path=path, asks=asks, gives=gives, run=run, about=about, role="viewer", method="GET", is_change=False, **more
+    )
+
+
+MAIL_LIST = _read(
+    "mail.list", "/api/v1/mail", MailList, shapes.MailPage, lambda on, ask, _: on.mails.find(ask), "Mails, newest first"
+)
+MAIL_SHOW = _read(
+    "mail.show",
+    "/api/v1/mail/{id}",
+    OneMail,
+    shapes.MailDetail,
+    lambda on, ask, _: on.mails.show(ask),
+    "One mail, what became of its codes, and when",
+)
+MAIL_REVEAL = Verb(
+    name="mail.reveal",
+    path="/api/v1/mail/{id}/reveal",
+    asks=OneMail,
+    gives=shapes.MailDetail,
+    run=lambda on, ask, _: on.mails.reveal(ask),
+    about="One mail with the values that may be codes in clear",
+    is_change=False,
+)
+MAIL_RAW = Verb(
+    name="mail.raw",
+    path="/api/v1/mail/{id}/raw",
+    asks=OneMail,
+    gives=shapes.Raw,
+    run=lambda on, ask, _: on.mails.raw(ask),
+    about="One mail, octet for octet",
+    is_change=False,
+)
+MAIL_RELEASE = Verb(
+    name="mail.release",
+    path="/api/v1/mail/{id}/release",
+    asks=OneMail,
+    gives=shapes.Handed,
+    run=lambda on, ask, by: on.mails.release(ask, by.name),
+    about="Push what a held mail holds, on your own word",
+)
+MAIL_REPLAY = Verb(
+    name="mail.replay",
+    path="/api/v1/mail/{id}/replay",
+    asks=OneMail,
+    gives=shapes.Handed,
+    run=lambda on, ask, by: on.mails.replay(ask, by.name, by.request),
+    about="Hand a mail in again as a new one",
+)
+MAIL_IMPORT = Verb(
+    name="mail.import",
+    path="/api/v1/mail/import",
+    asks=Import,
+    gives=shapes.Handed,
+    run=lambda on, ask, by: on.mails.take_in(ask, by.name),
+    about="Take a mail in as if it came now",
+    most_body=LARGE,
+)
+MAIL_REMOVE = Verb(
+    name="mail.remove",
+    path="/api/v1/mail/remove",
+    asks=RemoveMails,
+    gives=shapes.Removed,
+    run=lambda on, ask, _: on.mails.remove(ask),
+    about="Erase what is kept of an identifier",
+)
+DELIVERY_LIST = _read(
+    "delivery.list",
+    "/api/v1/deliveries",
+    DeliveryList,
+    shapes.DeliveryPage,
+    lambda on, ask, _: on.deliveries.find(ask),
+    "Deliveries, newest first",
+)
+DELIVERY_SHOW = _read(
+    "delivery.show",
+    "/api/v1/deliveries/{id}",
+    OneDelivery,
+    shapes.DeliveryDetail,
+    lambda on, ask, _: on.deliveries.show(ask),
+    "One delivery with its mail and its history",
+)
+DELIVERY_RETRY = Verb(
+    name="delivery.retry",
+    path="/api/v1/deliveries/retry",
+    asks=Retry,
+    gives=shapes.Retried,
+    run=lambda on, ask, _: on.deliveries.retry(ask),
+    about="Try dead or expired deliveries again, one or many",
+)
+CODE_LIST = _read(
+    "code.list",
+    "/api/v1/codes/live",
+    CodeList,
+    shapes.CodePage,
+    lambda on, ask, _: on.codes.find(ask),
+    "Live codes, masked",
+)
+CODE_REVEAL = Verb(
+    name="code.reveal",
+    path="/api/v1/codes/reveal",
+    asks=CodeList,
+    gives=shapes.ClearCodePage,
+    run=lambda on, ask, _: on.codes.reveal(ask),
+    about="Live codes in clear",
+    is_change=False,
+)
+CODE_LATEST = Verb(
+    name="code.latest",
+    path="/api/v1/codes/latest",
+    asks=LatestCode,
+    gives=shapes.ClearCode,
+    run=lambda on, ask, by: on.codes.latest(ask, by.name),
+    about="The newest live code of an identifier in clear; that it was given is recorded",
+)
+CODE_GIVEN = _read(
+    "code.given",
+    "/api/v1/codes/given",
+    GivenList,
+    shapes.GivenPage,
+    lambda on, ask, _: on.codes.given(ask),
+    "What was given to whom, and when; never the code",
+)
+CODE_NAME = Verb(
+    name="code.name",
+    path="/api/v1/names",
+    asks=OfIdentifier,
+    gives=shapes.Name,
+    run=lambda on, ask, _: on.codes.name(ask),
+    about="A name for an identifier that nobody can guess, for its totp_url",
+    is_change=False,
+)
+ADDRESS_OWN = _read(
+    "address.own",
+    "/api/v1/addresses/own",
+    OwnAddress,
+    Rcpt,
+    lambda on, ask, _: on.addresses.own(ask),
+    "The address that mail for an identifier is to be sent to",
+)
+ENTRY_LIST = _read(
+    "entry.list",
+    "/api/v1/entries",
+    EntryList,
+    shapes.EntryPage,
+    lambda on, ask, _: on.entries.find(ask),
+    "Tables of the configuration: those of the file, and those that were added",
+)
+ENTRY_ADD = Verb(
+    name="entry.add",
+    path="/api/v1/entries/add",
+    asks=AddEntry,
+    gives=shapes.Done,
+    run=lambda on, ask, by: on.entries.add(ask, by.name),
+    about="Add a table; it is in force when this is answered",
+)
+ENTRY_REMOVE = Verb(
+    name="entry.remove",
+    path="/api/v1/entries/remove",
+    asks=OneEntry,
+    gives=shapes.Done,
+    run=lambda on, ask, _: on.entries.remove(ask),
+    about="Forget a table that was added",
+)
+TOKEN_LIST = _read(
+    "token.list",
+    "/api/v1/tokens",
+    Nothing,
+    shapes.TokenPage,
+    lambda on, ask, _: on.tokens.find(ask),
+    "Bearer tokens without their text",
+)
+TOKEN_ADD = Verb(
+    name="token.add",
+    path="/api/v1/tokens/add",
+    asks=AddToken,
+    gives=shapes.NewToken,
+    run=lambda on, ask, _: on.tokens.add(ask),
+    about="Make a bearer token; its text is told this once",
+)
+TOKEN_REMOVE = Verb(
+    name="token.remove",
+    path="/api/v1/tokens/remove",
+    asks=OneToken,
+    gives=shapes.Done,
+    run=lambda on, ask, _: on.tokens.remove(ask),
+    about="Make a token worthless at once",
+)
+TOTP_LIST = _read(
+    "totp.list",
+    "/api/v1/authenticators",
+    Nothing,
+    shapes.AuthenticatorPage,
+    lambda on, ask, _: on.authenticators.find(ask),
+    "Authenticators without their secrets",
+)
+TOTP_ADD = Verb(
+    name="totp.add",
+    path="/api/v1/authenticators/add",
+    asks=AddAuthenticator,
+    gives=Added,
+    run=lambda on, ask, _: on.authenticators.add(ask),
+    about="Store an authenticator secret, or those of an export",
+)
+TOTP_CODE = Verb(
+    name="totp.code",
+    path="/api/v1/authenticators/code",
+    asks=OneAuthenticator,
+    gives=shapes.AuthenticatorCode,
+    run=lambda on, ask, _: on.authenticators.code(ask),
+    about="The current code of an authenticator",
+    is_change=False,
+)
+TOTP_BIND = Verb(
+    name="totp.bind",
+    path="/api/v1/authenticators/bind",
+    asks=Bind,
+    gives=shapes.Done,
+    run=lambda on, ask, _: on.authenticators.bind(ask),
+    about="Let an authenticator answer for an identifier, or for nobody",
+)
+TOTP_REMOVE = Verb(
+    name="totp.remove",
+    path="/api/v1/authenticators/remove",
+    asks=OneAuthenticator,
+    gives=shapes.Done,
+    run=lambda on, ask, _: on.authenticators.remove(ask),
+    about="Erase an authenticator secret",
+)
+TOTP_PUSH = Verb(
+    name="totp.push",
+    path="/api/v1/authenticators/push",
+    asks=PushCredential,
+    gives=shapes.Pushed,
+    run=lambda on, ask, _: on.authenticators.push(ask),
+    about="Store a login with an authenticator's secret in Skyvern's credential tool",
+)
+JOURNAL_TAIL = _read(
+    "journal.tail",
+    "/api/v1/journal",
+    TailAsk,
+    shapes.Tail,
+    lambda on, ask, _: on.journal.tail(ask),
+    "What happened after a line of the journal; waits for it",
+)
+WHY = _read(
+    "why",
+    "/api/v1/why",
+    WhyAsk,
+    shapes.Why,
+    lambda on, ask, _: on.why.why(ask),
+    "Why no code came for an identifier: causes in order of likelihood",
+)
+DOCTOR = Verb(
+    name="doctor",
+    path="/api/v1/doctor",
+    asks=Nothing,
+    gives=shapes.Examined,
+    run=lambda on, ask, by: on.doctor.examine(),  # noqa: ARG005
+    about="Everything that can be wrong, with what mends it; asks mailboxes, DNS and Skyvern",
+    is_change=False,
+)
+STATUS = _read(
+    "status",
+    "/api/v1/status",
+    Nothing,
+    shapes.Status,
+    lambda on, ask, by: on.daemon.status(),  # noqa: ARG005
+    "How the daemon is: health, listeners, targets, mailboxes, outbox",
+    needs_daemon=True,
+)
+RELOAD = Verb(
+    name="reload",
+    path="/api/v1/reload",
+    asks=Nothing,
+    gives=shapes.Reloaded,
+    run=lambda on, ask, by: on.daemon.reload(by.name),  # noqa: ARG005
+    about="Read the configuration again; answers with the mistakes where it cannot be taken",
+    needs_daemon=True,
+)
+TEST_ADDRESS = Verb(
+    name="test.address",
+    path="/api/v1/test-addresses",
+    asks=OfIdentifier,
+    gives=shapes.TestAddress,
+    run=lambda on, ask, by: on.daemon.test_address(ask.identifier.strip(), by.name),
+    about="An address for one test mail, for 60 seconds",
+    needs_daemon=True,
+)
+
+VERBS: Sequence[Verb[Any, Any]] = (
+    MAIL_LIST,
+    MAIL_IMPORT,
+    MAIL_REMOVE,
+    MAIL_SHOW,
+    MAIL_REVEAL,
+    MAIL_RAW,
+    MAIL_RELEASE,
+    MAIL_REPLAY,
+    DELIVERY_LIST,
+    DELIVERY_RETRY,
+    DELIVERY_SHOW,
+    CODE_LIST,
+    CODE_REVEAL,
+    CODE_LATEST,
+    CODE_GIVEN,
+    CODE_NAME,
+    ADDRESS_OWN,
+    ENTRY_LIST,
+    ENTRY_ADD,
+    ENTRY_REMOVE,
+    TOKEN_LIST,
+    TOKEN_ADD,
+    TOKEN_REMOVE,
+    TOTP_LIST,
+    TOTP_ADD,
+    TOTP_CODE,
+    TOTP_BIND,
+    TOTP_REMOVE,
+    TOTP_PUSH,
+    JOURNAL_TAIL,
+    WHY,
+    DOCTOR,
+    STATUS,
+    RELOAD,
+    TEST_ADDRESS,
+)
+"""Every verb; a path that is written out stands before one with a number in its place."""

@@ -1,0 +1,170 @@
+"""The operator API: every verb of `mailbridge.operator` as a route, with roles, problem+json and idempotent changes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from mailbridge.operator.asks import Ask, asked
+from mailbridge.operator.faults import Fault, Kind
+from mailbridge.operator.shapes import Shape
+from mailbridge.operator.verbs import VERBS, By, Operator, Verb
+from mailbridge.store.answers import Answers
+from mailbridge.web.auth import Caller, Gate
+from mailbridge.web.health import NO_STORE
+from mailbridge.web.limits import body_of
+
+KEY = "idempotency-key"
+LONGEST_KEY = 255
+PARAMETERS = ("tuple", "list")
+
+
+class OperatorApi:
+    """The routes. ``answers`` keeps what changing requests with an Idempotency-Key were answered."""
+
+    def __init__(self, *, gate: Gate, operator: Operator, answers: Answers) -> None:
+        self._gate = gate
+        self._operator = operator
+        self._answers = answers
+        self._turns: dict[bytes, asyncio.Lock] = {}
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """One for each verb."""
+        return [self._route(verb) for verb in VERBS]
+
+    def _route(self, verb: Verb[Any, Any]) -> Route:
+        async def serve(request: Request) -> Response:
+            return await self._serve(verb, request)
+
+        path = verb.path.replace("{id}", "{id:int}")
+        return Route(path, serve, methods=[verb.method], name=verb.name)
+
+    async def _serve(self, verb: Verb[Any, Any], request: Request) -> Response:
+        caller = await self._gate.caller(request)
+        if not caller.may(verb.role):
+            what = f"it needs a token of role {verb.role}; `mailbridge token add --role {verb.role}` makes one"
+            return faulty(Fault(kind=Kind.FORBIDDEN, title=what))
+        body = await body_of(request, most=verb.most_body) if verb.method == "POST" else b""
+        try:
+            ask = _asked(verb, request, body)
+        except ValueError as fault:
+            return faulty(Fault(kind=Kind.BAD_REQUEST, title=_plainly(fault)))
+        key = request.headers.get(KEY, "")
+        if not key or not verb.is_change:
+            return _answer(await verb.run(self._operator, ask, By(name=caller.name)))
+        if len(key) > LONGEST_KEY or not key.isascii() or not key.isprintable():
+            what = f"Idempotency-Key: must be up to {LONGEST_KEY} printable ASCII characters"
+            return faulty(Fault(kind=Kind.BAD_REQUEST, title=what))
+        return await self._once(verb, ask, caller, key)
+
+    async def _once(self, verb: Verb[Any, Any], ask: Ask, caller: Caller, key: str) -> Response:
+        """Do it once for a key: whoever comes again, be it meanwhile, gets the first answer."""
+        name = _digest(caller.name, verb.name, key)
+        request = _digest(verb.name, msgspec.json.encode(ask))
+        async with self._turn(name):
+            known = await self._answers.find(name)
+            if known is not None and known.request != request:
+                what = "Idempotency-Key: it was used for another request; take a new one for each thing that is done"
+                return faulty(Fault(kind=Kind.KEY_REUSED, title=what))
+            if known is not None and known.answer is None:
+                return faulty(Fault(kind=Kind.OVER, title="it was done, and what it answered was removed since"))
+            if known is not None and known.answer is not None:
+                return _replayed(known.answer)
+            # Shielded: a caller who hangs up in the middle asks again, and is to find what was done.
+            return await asyncio.shield(asyncio.ensure_future(self._done(verb, ask, caller, name, request)))
+
+    async def _done(self, verb: Verb[Any, Any], ask: Ask, caller: Caller, name: bytes, request: bytes) -> Response:
+        response = _answer(await verb.run(self._operator, ask, By(name=caller.name, request=name.hex())))
+        if response.status_code < 500:
+            kept = json.dumps([response.status_code, bytes(response.body).decode()]).encode()
+            await self._answers.keep(name, request=request, answer=kept)
+        return response
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, name: bytes) -> AsyncIterator[None]:
+        """One request of a key at a time."""
+        lock = self._turns.setdefault(name, asyncio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked():
+                self._turns.pop(name, None)
+
+
+def faulty(fault: Fault) -> Response:
+    """A fault as problem+json (RFC 9457)."""
+    headers = {**NO_STORE, **({"Retry-After": "1"} if fault.kind is Kind.TRY_AGAIN else {})}
+    body = msgspec.json.encode(fault.as_problem())
+    return Response(body, status_code=fault.meaning.status, media_type="application/problem+json", headers=headers)
+
+
+def _answer(found: Shape | Fault) -> Response:
+    if isinstance(found, Fault):
+        return faulty(found)
+    return Response(msgspec.json.encode(found), media_type="application/json", headers=NO_STORE)
+
+
+def _replayed(kept: bytes) -> Response:
+    """An answer as it was given the first time."""
+    status, body = json.loads(kept)
+    kind = "application/json" if status < 400 else "application/problem+json"
+    return Response(body, status_code=status, media_type=kind, headers={**NO_STORE, "Idempotency-Replayed": "true"})
+
+
+def _asked(verb: Verb[Any, Any], request: Request, body: bytes) -> Ask:
+    """What a request asks, from its path and its query or body. Raises ValueError."""
+    if verb.method == "GET":
+        values: dict[str, Any] = _query(verb, request)
+    else:
+        if request.query_params:
+            raise ValueError("the query: there is none here; what is asked stands in the body")
+        found = msgspec.json.decode(body) if body.strip() else {}
+        if not isinstance(found, dict):
+            raise ValueError("the body: must be a JSON object")
+        values = found
+    for name, value in request.path_params.items():
+        if name in values:
+            raise ValueError(f"{name}: stands in the path")
+        values[name] = value
+    kind: type[Ask] = verb.asks
+    return asked(kind, values, is_text=verb.method == "GET")
+
+
+def _query(verb: Verb[Any, Any], request: Request) -> dict[str, Any]:
+    """The query by name: several values where several are wanted, else one."""
+    several = {one.name for one in msgspec.structs.fields(verb.asks) if str(one.type).startswith(PARAMETERS)}
+    values: dict[str, Any] = {}
+    for name, value in request.query_params.multi_items():
+        if name in several:
+            values.setdefault(name, []).append(value)
+        elif name in values:
+            raise ValueError(f"{name[:50]}: given twice")
+        else:
+            values[name] = value
+    return values
+
+
+def _plainly(fault: ValueError) -> str:
+    """A complaint of msgspec in our words: the place first. It repeats no value."""
+    text = str(fault)
+    what, _, where = text.partition(" - at `")
+    place = where.removesuffix("`").removeprefix("$").removeprefix(".")
+    return f"{place}: {what[:1].lower()}{what[1:]}" if place else text
+
+
+def _digest(*parts: str | bytes) -> bytes:
+    digest = hashlib.sha256()
+    for part in parts:
+        octets = part.encode() if isinstance(part, str) else part
+        digest.update(len(octets).to_bytes(8, "big") + octets)
+    return digest.digest()
