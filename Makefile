@@ -7,6 +7,9 @@ UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
 FUZZ ?= 100000
+# How many processes share the tests, whole files at a time; 0: this one alone.
+JOBS ?= 2
+COMMIT ?= ee520b1
 SUITES ?= $(MAILBRIDGE_SUITES)
 # The first of these that is Python 3.11 or later, and can make virtual environments.
 PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -41,7 +44,7 @@ demo: $(VENV)/.run ## a tour of what it does
 	@$(BIN)/mailbridge demo --once
 
 test: $(VENV)/.dev ## every test that needs no system package
-	@$(BIN)/python -m pytest -m "not e2e"
+	@$(BIN)/python -m pytest -m "not e2e" -n $(JOBS) --dist loadfile
 
 e2e: $(VENV)/.dev ## tests against real peers; installs what they need
 	@tests/e2e/install
@@ -56,6 +59,10 @@ lint: $(VENV)/.dev ## style, types, floors, dependencies
 
 bench: $(VENV)/.dev ## speed as a ratio with a bare loop in the same run
 	@$(BIN)/python -m tests.bench.bench
+
+beside: $(VENV)/.dev ## extraction, memory and start beside another commit in the same run (COMMIT: v0.1.0)
+	@$(BIN)/python -m tests.bench.extract_speed --beside $(COMMIT)
+	@$(BIN)/python -m tests.bench.memory --beside $(COMMIT)
 
 quality: $(VENV)/.dev ## how many codes come out right, wrong or not at all, and what is pushed where nothing is
 	@$(BIN)/python -m tests.extraction.quality --forms 2000
@@ -91,4 +98,4 @@ lock: $(VENV)/.uv ## bring uv.lock up to date
 clean: ## remove what was built
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
-.PHONY: help run demo test e2e lint bench quality train fuzz suites mutants sbom audit dist lock clean
+.PHONY: help run demo test e2e lint bench beside quality train fuzz suites mutants sbom audit dist lock clean

@@ -35,7 +35,7 @@ PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR
 HASH_LENGTH = 10
 
 
-class Talk(logging.Formatter):
+class LogFormatter(logging.Formatter):
     """Formats a record with its fields. What ``masks`` knows is masked wherever it turns up: the second line of defence."""
 
     def __init__(self, *, form: Literal["text", "json", "journal"], is_hashed: bool) -> None:
@@ -83,14 +83,14 @@ class Talk(logging.Formatter):
         return self.masks.masked(escaped(text))
 
 
-def configure(settings: LogSettings, stream: TextIO, *, environ: Mapping[str, str] = os.environ) -> Talk:
-    """Send everything that mailbridge says to ``stream``. Returns the formatter, for `Talk.masks`."""
+def configure(settings: LogSettings, stream: TextIO, *, environ: Mapping[str, str] = os.environ) -> LogFormatter:
+    """Send everything that mailbridge says to ``stream``. Returns the formatter, for `LogFormatter.masks`."""
     form: Literal["text", "json", "journal"]
     if settings.format == "auto":
         form = "journal" if "JOURNAL_STREAM" in environ and not stream.isatty() else "text" if stream.isatty() else "json"
     else:
         form = settings.format
-    talk = Talk(form=form, is_hashed=settings.identifiers == "hash")
+    talk = LogFormatter(form=form, is_hashed=settings.identifiers == "hash")
     handler = logging.StreamHandler(stream)
     handler.setFormatter(talk)
     root = logging.getLogger()

@@ -9,7 +9,8 @@ from typing import Any, ParamSpec
 
 P = ParamSpec("P")
 
-PATIENCE = 30.0
+PATIENCE = 120.0
+"""Seconds that a whole test may take. Like every such time here it ends what hangs; nothing is judged by it."""
 
 
 def looped(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
@@ -26,7 +27,7 @@ def looped(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
     return run
 
 
-async def until(holds: Callable[[], object], *, patience: float = 10.0) -> None:
+async def until(holds: Callable[[], object], *, patience: float = 60.0) -> None:
     """Wait for a condition. Raises TimeoutError."""
     async with asyncio.timeout(patience):
         while not holds():

@@ -102,12 +102,12 @@ def test_the_commands_say_what_they_did(tmp_path: Path) -> None:
     config = configured(tmp_path)
     made = said(config, "address", "add", "--for", "ann@corp.example", "--domain", "bridge.example")
     assert made.exit_code == 0, made.output
-    rcpt = made.output.strip()
+    rcpt = made.stdout.strip()
     assert rcpt.endswith("@bridge.example")
-    listed = json.loads(said(config, "address", "list", "--json").output)
+    listed = json.loads(said(config, "address", "list", "--json").stdout)
     assert (listed["rcpt"], listed["identifier"]) == (rcpt, "ann@corp.example")
     assert listed["origin"].startswith("added by ")
-    shown = json.loads(said(config, "config", "show", "--json").output)
+    shown = json.loads(said(config, "config", "show", "--json").stdout)
     assert [(one["kind"], one["name"]) for one in shown["added"]] == [("address", rcpt)]
     assert f'rcpt = "{rcpt}"' in said(config, "config", "export").output
     again = said(config, "address", "add", "--rcpt", rcpt.upper())

@@ -90,10 +90,10 @@ def test_an_expired_code_is_erased_from_disk(tmp_path: Path) -> None:
         store = open_sqlite(
             s.StoreSettings(url=f"sqlite:///{tmp_path}/mailbridge.db"), retention, clock=SteadyClock(), grace=timedelta()
         )
-        receipt = await store.put(arrival(draft("730188", lifetime=timedelta()), at=store._clock.now()))
-        sealed = (await store._readers.rows("SELECT content FROM delivery WHERE mail_id = ?", (receipt.mail_id,)))[0][0]
+        receipt = await store.put(arrival(draft("730188", lifetime=timedelta()), at=store.clock.now()))
+        sealed = (await store.readers.rows("SELECT content FROM delivery WHERE mail_id = ?", (receipt.mail_id,)))[0][0]
         await store.sweep()
-        assert (await store._readers.rows("SELECT content FROM delivery"))[0][0] is None
+        assert (await store.readers.rows("SELECT content FROM delivery"))[0][0] is None
         await store.close()
         return bytes(sealed)
 

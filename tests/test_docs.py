@@ -15,6 +15,8 @@ from mailbridge.cli import COMMANDS, cli
 from mailbridge.config.schema import schema
 from mailbridge.core.queue import picture
 from mailbridge.metrics import Metrics
+from mailbridge.operator.faults import FAULTS
+from mailbridge.operator.verbs import VERBS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -72,7 +74,7 @@ def test_every_command_exists(page: Path) -> None:
 
 def test_the_pages_show_commands_at_all() -> None:
     """The test above has something to look at."""
-    assert {name for name, *_ in _calls(ROOT / "README.md")} >= {"send-test", "address", "gmail", "mail", "deliver", "serve"}
+    assert {name for name, *_ in _calls(ROOT / "README.md")} >= {"send-test", "address", "gmail", "mail", "delivery", "serve"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -112,7 +114,34 @@ def test_the_picture_of_a_delivery_is_the_table() -> None:
     assert picture() in _text(ROOT / "docs" / "flow.md")
 
 
+def test_the_picture_of_the_house_is_what_the_imports_are_held_to() -> None:
+    """docs/flow.md shows the floors of pyproject.toml, in their order, and every room of them."""
+    contracts = tomllib.loads(_text(ROOT / "pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    floors = next(one["layers"] for one in contracts if one["type"] == "layers")
+    picture = re.search(r"```\n(cli .*?)```", _text(ROOT / "docs" / "flow.md"), re.DOTALL)
+    assert picture is not None
+    shown = [re.split(r" {2,}", line)[0].split(" · ") for line in picture[1].splitlines()]
+    assert shown == [floor.split(" | ") for floor in floors if floor != "__main__"]
+
+
+def test_every_library_is_there_for_a_reason() -> None:
+    """docs/flow.md says of each dependency what it is for, and of nothing else."""
+    wanted = {re.split(r"[<>=;]", one)[0] for one in tomllib.loads(_text(ROOT / "pyproject.toml"))["project"]["dependencies"]}
+    section = _text(ROOT / "docs" / "flow.md").partition("## Which library for what")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ([a-z0-9, -]+) \| [^|]+ \|", section, re.MULTILINE)[1:]
+    assert {name for row in rows for name in row.split(", ")} == wanted
+
+
 def test_every_command_is_in_the_changelog() -> None:
     """What the program has is what was announced."""
     text = _text(ROOT / "CHANGELOG.md")
     assert [name for name in COMMANDS if f"`{name}`" not in text] == []
+
+
+def test_the_operators_page_is_the_table_of_verbs() -> None:
+    """docs/operator.md lists every verb with its route and role, and every kind of fault with what it means."""
+    text = _text(ROOT / "docs" / "operator.md")
+    for verb in VERBS:
+        assert f"| {verb.about} | `{verb.method} {verb.path}` | {verb.role} |" in text, verb.name
+    for kind, meaning in FAULTS.items():
+        assert f"| `{kind}` | {meaning.status} | {meaning.exit_code} |" in text, kind

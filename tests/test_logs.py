@@ -12,7 +12,7 @@ import pytest
 
 from mailbridge.config.settings import LogSettings
 from mailbridge.core.secret import Secret
-from mailbridge.logs import Talk, configure, whereabouts
+from mailbridge.logs import LogFormatter, configure, whereabouts
 
 log = logging.getLogger("mailbridge.test")
 
@@ -38,7 +38,7 @@ def as_before() -> Iterator[None]:
 
 def _started(
     *, stream: io.StringIO | None = None, environ: dict[str, str] | None = None, **settings: Any
-) -> tuple[io.StringIO, Talk]:
+) -> tuple[io.StringIO, LogFormatter]:
     stream = stream if stream is not None else io.StringIO()
     return stream, configure(LogSettings(**settings), stream, environ=environ or {})
 

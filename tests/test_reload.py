@@ -100,7 +100,7 @@ async def test_what_breaks_is_refused_everywhere_and_the_old_settings_serve_on(w
         assert running.engine.pool.pids == workers
         await send(running, "482913")
         assert running.practice is not None
-        await running.practice.wait_for("482913", patience=10)
+        await running.practice.wait_for("482913", patience=60)
     with pytest.raises(ConfigError, match=told):
         prepare(settings)
     with pytest.raises(ConfigError, match=told):
@@ -120,7 +120,7 @@ async def test_no_worker_for_the_new_settings_is_refused(tmp_path: Path, monkeyp
         assert (running.live.now, running.mailboxes) == (before, watched)
         await send(running, "482914")
         assert running.practice is not None
-        await running.practice.wait_for("482914", patience=10)
+        await running.practice.wait_for("482914", patience=60)
 
 
 @looped

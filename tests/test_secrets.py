@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from mailbridge import logs
 from mailbridge.app.daemon import Bridge, bridge
 from mailbridge.app.targets import guard
-from mailbridge.cli.serve import _reloaded
+from mailbridge.cli.serve import reload_running
 from mailbridge.config import settings as s
 from mailbridge.config.load import load
 from mailbridge.config.secrets import secrets_of
@@ -123,7 +123,7 @@ def test_every_file_of_the_settings_is_known_to_hold_a_secret_or_none() -> None:
 
 
 @pytest.fixture
-def log() -> Iterator[tuple[io.StringIO, logs.Talk]]:
+def log() -> Iterator[tuple[io.StringIO, logs.LogFormatter]]:
     """Everything that anybody logs, at the finest level, as the daemon writes it."""
     stream = io.StringIO()
     root = logging.getLogger()
@@ -244,12 +244,13 @@ async def send(running: Bridge) -> None:
     """A mail with a code for each target."""
     host, _, port = running.smtp_addresses[0].rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
+    await reader.readline()
     for to in ("ann@corp.example", "x@other.example"):
         mail = f"From: a@acme.example\r\nTo: {to}\r\nSubject: Your code is 482913\r\n\r\nYour code is 482913.\r\n.\r\n"
         for line in ("EHLO a", "MAIL FROM:<a@acme.example>", "RCPT TO:<codes@bridge.example>", "DATA", mail.removesuffix("\r\n")):
             writer.write(f"{line}\r\n".encode())
-            await reader.readline()
-            await asyncio.sleep(0.02)
+            while (await reader.readline())[3:4] == b"-":
+                pass
     writer.close()
 
 
@@ -267,7 +268,7 @@ async def refusing() -> tuple[asyncio.Server, str]:
 
 
 @looped
-async def daemon(folder: Path, stream: io.StringIO, talk: logs.Talk) -> None:
+async def daemon(folder: Path, stream: io.StringIO, talk: logs.LogFormatter) -> None:
     """A whole day of a daemon with every secret, in which nothing works."""
     key_file, key_lines = robot(folder)
     server, base_url = await refusing()
@@ -304,7 +305,7 @@ async def daemon(folder: Path, stream: io.StringIO, talk: logs.Talk) -> None:
                 lambda: all(not one.is_well and one.reason for one in running.mailboxes.health() if "sends" not in one.mailbox)
             )
             await until(lambda: provider.tokens_asked() >= 3)
-            await until(lambda: "other" in running.engine.dispatcher.alarms, patience=15)
+            await until(lambda: "other" in running.engine.dispatcher.alarms)
             assert "no such" in stream.getvalue(), "the server's echo is logged"
             health = repr(await running.health())
             other = full(folder, base_url=base_url, mark="b")
@@ -332,13 +333,13 @@ async def daemon(folder: Path, stream: io.StringIO, talk: logs.Talk) -> None:
         assert repr(octets)[2:40].replace("\\", "\\\\") not in text
 
 
-def test_no_secret_of_a_whole_configuration_is_in_the_log(tmp_path: Path, log: tuple[io.StringIO, logs.Talk]) -> None:
+def test_no_secret_of_a_whole_configuration_is_in_the_log(tmp_path: Path, log: tuple[io.StringIO, logs.LogFormatter]) -> None:
     """Refused logins that are echoed, tokens got at run time, keys of files, a reload; of our own loggers and of the libraries'."""
     daemon(tmp_path, *log)
     assert "***" in log[0].getvalue()
 
 
-def test_without_masks_the_same_day_tells_secrets(tmp_path: Path, log: tuple[io.StringIO, logs.Talk]) -> None:
+def test_without_masks_the_same_day_tells_secrets(tmp_path: Path, log: tuple[io.StringIO, logs.LogFormatter]) -> None:
     """So that the test before this one passes for the reason that it names: a server's echo alone would put a password into the log."""
     stream, talk = log
     with ScriptedImap() as refuses:
@@ -399,7 +400,7 @@ def test_keys_of_files_and_of_a_new_configuration_are_masked(tmp_path: Path) -> 
         async with bridge(bare, state_dir=tmp_path, masks=masks) as running:
             assert running.practice is not None
             assert masks.masked(running.practice.api_key) == "***"
-            assert await _reloaded(running, config) == []
+            assert await reload_running(running, config) == []
             for _, one in secrets_of(load(config, environ={}, cwd=tmp_path).settings):
                 assert one.reveal().startswith("reloaded")
                 assert masks.masked(one.reveal()) == "***"
@@ -408,7 +409,7 @@ def test_keys_of_files_and_of_a_new_configuration_are_masked(tmp_path: Path) -> 
 
 
 def test_what_nobody_catches_is_logged_without_its_words(
-    log: tuple[io.StringIO, logs.Talk], capfd: pytest.CaptureFixture[str]
+    log: tuple[io.StringIO, logs.LogFormatter], capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A thread that ends with a fault, and a fault in a destructor: where it happened, and nothing on the error stream."""
     logs.adopt_unhandled()

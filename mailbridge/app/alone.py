@@ -24,12 +24,12 @@ from mailbridge.core.mail import Envelope
 from mailbridge.intake.admission import Admission
 from mailbridge.intake.answer import Answer, Stored
 from mailbridge.intake.door import Intake
-from mailbridge.intake.events import Nobody
+from mailbridge.intake.events import NoEvents
 from mailbridge.intake.gate import Gate
+from mailbridge.intake.meaning import Understanding
 from mailbridge.intake.onetime import OneTime
 from mailbridge.intake.pool import parser_pool
-from mailbridge.intake.understand import Understanding
-from mailbridge.intake.word import Word
+from mailbridge.intake.vouching import Word
 from mailbridge.metrics import Metrics
 from mailbridge.operator.entries import additions
 from mailbridge.operator.verbs import Operator
@@ -116,7 +116,7 @@ class _Door:
             parser_pool(
                 target="mailbridge.intake.understand:build",
                 answer=Understanding,
-                config=now.guide.encode(),
+                config=now.parser_config.encode(),
                 workers=1,
                 timeout=settings.parser.timeout,
             )
@@ -131,7 +131,7 @@ class _Door:
             store=self._store,
             tests=OneTime(now=time.monotonic, dice=os.urandom),
             policy=lambda: now.intake,
-            events=Nobody(),
+            events=NoEvents(),
             metrics=Metrics(),
         )
         return HandIn(admission=Admission(is_ours=now.accepts, memory=settings.smtp.max_memory), intake=intake)

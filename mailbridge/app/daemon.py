@@ -21,6 +21,7 @@ import msgspec
 from mailbridge.app.engine import FLUSH, Engine, Flush, running, start_engine
 from mailbridge.app.events import DaemonEvents
 from mailbridge.app.operating import Around, HandIn, LiveConfiguration, Reread, RunningDaemon, operator_of
+from mailbridge.app.parts import PARTS, Parts
 from mailbridge.app.preparation import prepare
 from mailbridge.app.probing import LocalProbes
 from mailbridge.app.routes import serve_http
@@ -29,24 +30,24 @@ from mailbridge.app.targets import guard
 from mailbridge.config.added import merged
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import ImapSettings, Settings
-from mailbridge.core.mail import Envelope
 from mailbridge.ingress import smtp
 from mailbridge.ingress.imap import service as imap
 from mailbridge.ingress.imap.vault import open_vault
 from mailbridge.intake.admission import Admission, Rates
-from mailbridge.intake.answer import Answer, Full
 from mailbridge.intake.confirming import Confirming
 from mailbridge.intake.door import Intake
+from mailbridge.intake.doorway import Doorway
 from mailbridge.intake.gate import Gate
 from mailbridge.intake.onetime import OneTime
 from mailbridge.masks import Masks
 from mailbridge.operator.entries import additions
+from mailbridge.operator.verbs import Operator
+from mailbridge.practice.receiver import Practice
 from mailbridge.store import StoreError, StoreUnavailable
 from mailbridge.store.sqlite import path_of
-from mailbridge.trust import gmail
+from mailbridge.trust import dkim, gmail
 from mailbridge.trust.dns import Dns, Resolver
 from mailbridge.web.health import Health, Level
-from mailbridge.web.practice import Practice
 
 log = logging.getLogger("mailbridge.app")
 
@@ -54,28 +55,23 @@ HANG_UP = timedelta(seconds=3)
 """How long a stop waits for the threads of the mailboxes: what they have not handed in is fetched again."""
 
 LEARN_EVERY = timedelta(minutes=10)
-FOLLOW_EVERY = timedelta(milliseconds=500)
+FOLLOW_EVERY = timedelta(milliseconds=200)
 """Between two looks for what people have added by command; a look takes 0.1 ms of a reader's thread."""
 
 NO_KEY = "no Skyvern key is configured: codes go to the practice receiver, and nothing leaves this machine"
 
-AT_START = ("smtp", "skyvern", "target", "practice", "http", "store", "retention", "parser", "log")
+AT_START = ("smtp", "skyvern", "practice", "http", "store", "retention", "parser", "log")
 """The sections that a reload leaves as they were: what they say is bound, opened or started once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """Where every way in brings its mail: what may come in, the intake, and whom they tell."""
+    """Where every way in brings its mail: what they are given of it, the intake behind it, and whom they tell."""
 
-    admission: Admission
+    way: Doorway
     intake: Intake
     events: DaemonEvents
     tests: OneTime
-
-    async def bring(self, envelope: Envelope) -> Answer:
-        """For a way in that has the mail already: its memory counts as that of the others does."""
-        with self.admission.hold() as hold:
-            return await self.intake.accept(envelope) if hold.take(len(envelope.content)) else Full()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,7 +94,8 @@ class Bridge:
     @property
     def practice(self) -> Practice | None:
         """The practice receiver, while there is no key for a real target."""
-        return self.engine.receiver.practice if self.engine.receiver is not None else None
+        receiver = self.engine.targets.receiver
+        return receiver.practice if receiver is not None else None
 
     @property
     def smtp_addresses(self) -> tuple[str, ...]:
@@ -110,7 +107,7 @@ class Bridge:
         engine = self.engine
         ailing = {**engine.dispatcher.failing, **engine.dispatcher.alarms}
         checks = {f"target {name}": reason for name, reason in ailing.items()}
-        if engine.served.is_practice:
+        if engine.targets.receiver is not None:
             checks["practice"] = NO_KEY
         if self.door.intake.is_alarmed(engine.clock.now()):
             checks["trust"] = "many mails are held for want of proof"
@@ -152,7 +149,7 @@ class Bridge:
         return metrics.render()
 
     async def reload(self, settings: Settings) -> tuple[str, ...]:
-        """Take new settings as one: rules, recipients, identifiers, trust, mailboxes and certificates.
+        """Take new settings as one: rules, recipients, identifiers, trust, targets, mailboxes and certificates.
 
         Everything that can fail is prepared first; then one assignment swaps it. Sections of AT_START stay as they were, and
         those that differ are named in the log. Mailboxes are watched anew where their accounts have changed, or where one
@@ -176,7 +173,10 @@ class Bridge:
             StoreUnavailable: it cannot be read now.
         """
         async with self._change:
-            await self._take(self.live.base, is_read_again=False)
+            revision = await self.engine.store.entries.revision()
+            if revision != self.live.revision:
+                await self._take(self.live.base, is_read_again=False)
+                self.live.revision = revision
 
     async def _take(self, wanted: Settings, *, is_read_again: bool) -> tuple[str, ...]:
         """Prepare, then swap. ``is_read_again``: a person asked for it, so certificates and parked mailboxes are tried anew too.
@@ -188,25 +188,32 @@ class Bridge:
         base, waiting = _reloadable(self.live.base, wanted)
         settings = merged(base, added)
         guard(self.engine.masks, settings)
-        fresh = self._snapshot(settings, prepared.rules, self.live.now.guide.learned)
+        fresh = self._snapshot(settings, prepared.rules, self.live.now.parser_config.learned)
+        made = await asyncio.to_thread(self.engine.targets.prepare, settings)
+        is_only_practice = self.engine.targets.served(settings).is_only_practice
+        if self.engine.targets.served(self.settings).is_only_practice and not is_only_practice:
+            await asyncio.to_thread(dkim.warm_up)
         is_parked = is_read_again and any(one.mode == "parked" for one in self.mailboxes.health())
         try:
             watchers = self.watchers_of(settings.imap) if is_parked or settings.imap != self.settings.imap else None
-            successors = await self.engine.pool.prepare(fresh.guide.encode())
+            is_guide_new = is_read_again or fresh.parser_config != self.live.now.parser_config
+            successors = await self.engine.pool.prepare(fresh.parser_config.encode()) if is_guide_new else None
         except StoreError as fault:
             raise ConfigError((Problem(where="[[imap]]", what=str(fault)),)) from None
         except (OSError, TimeoutError) as fault:
             raise ConfigError((Problem(where="", what=f"no parser worker starts with it: {type(fault).__name__}"),)) from None
         # From here on nothing can fail.
-        successors.take_over()
+        if successors is not None:
+            successors.take_over()
         self.live.now, self.live.base = fresh, base
+        self.engine.targets.swap(made, self.engine.dispatcher)
         if is_read_again and self.listeners is not None:
             self.listeners.reload_tls()
         if watchers is not None:
             old, self.mailboxes = self.mailboxes, watchers
             await old.close(HANG_UP)
             watchers.start()
-        self.mailboxes.hurry()
+        self.mailboxes.retry_now()
         return waiting
 
     async def learn(self, identifiers: tuple[str, ...]) -> None:
@@ -217,13 +224,13 @@ class Bridge:
         """
         async with self._change:
             now = self.live.now
-            fresh = self._snapshot(now.settings, now.guide.rules, identifiers)
-            successors = await self.engine.pool.prepare(fresh.guide.encode())
+            fresh = self._snapshot(now.settings, now.parser_config.rules, identifiers)
+            successors = await self.engine.pool.prepare(fresh.parser_config.encode())
             successors.take_over()
             self.live.now = fresh
 
     def _snapshot(self, settings: Settings, rules: tuple[tuple[str, str], ...], learned: tuple[str, ...]) -> Snapshot:
-        return snapshot(settings, rules=rules, served=self.engine.served, learned=learned)
+        return snapshot(settings, rules=rules, served=self.engine.targets.served(settings), learned=learned)
 
     def watchers_of(self, accounts: Sequence[ImapSettings]) -> imap.Watchers:
         """The mailboxes of these accounts, not watched yet.
@@ -234,7 +241,7 @@ class Bridge:
         engine, store = self.engine, self.settings.store
         return imap.watchers_of(
             accounts,
-            self.door.bring,
+            self.door.way.bring,
             engine.store.mailboxes,
             now=engine.clock.now,
             drift=lambda: engine.clock.drift,
@@ -254,12 +261,14 @@ async def bridge(
     browser: Callable[[], httpx.AsyncClient] = gmail.browser,
     masks: Masks | None = None,
     reread: Reread | None = None,
+    parts: Parts = PARTS,
 ) -> AsyncIterator[Bridge]:
     """The daemon, assembled and running for the length of the ``async with``.
 
     Starts from the inside out (store, workers, targets, and mail last) and stops in reverse: what is accepted is settled or
     given back before the store closes. ``dns`` and ``browser`` reach the world outside; a test brings its own. ``masks``
     learns every secret of the settings and each that is got later. ``reread`` reads the configuration again when an operator asks.
+    ``parts`` are further ways in, sinks and routes.
 
     Raises:
         ConfigError, StoreError, ListenError: a set-up that cannot work; the message says what to do.
@@ -269,32 +278,24 @@ async def bridge(
     prepared = prepare(settings)
     async with AsyncExitStack() as stack:
         flush = Flush(FLUSH)
-        engine, live = await start_engine(stack, prepared, flush, masks)
+        engine, live = await start_engine(stack, prepared, flush, masks, parts)
         here = await _open_door(stack, engine, live, dns, browser)
-        operator = operator_of(
-            store=engine.store,
-            door=HandIn(admission=here.door.admission, intake=here.door.intake),
-            configuration=LiveConfiguration(here),
-            daemon=RunningDaemon(here, live=live, tests=here.door.tests, reread=reread),
-            waiting=engine.waiting,
-            surroundings=Around(known=lambda identifier: live.now.is_known(identifier), admission=here.door.admission),
-            probes=LocalProbes(lambda: live.now.settings, reread=reread, masks=masks),
-            dns=lambda: dns or Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers),
-            clock=engine.clock,
-        )
+        operator = _operator(here, dns=dns, reread=reread)
         here.http_address = await serve_http(
-            stack, engine, live, ready=here.health, metrics=here.render_metrics, operator=operator
+            stack, engine, live, ready=here.health, metrics=here.render_metrics, operator=operator, more=parts.routes
         )
         here.listeners = listeners = await smtp.serve(
             settings.smtp,
             here.door.intake.accept,
-            here.door.admission,
+            here.door.way.admission,
             now=engine.clock.now,
             state_dir=state_dir,
             sockets=sockets,
             events=here.door.events,
         )
         stack.push_async_callback(lambda: listeners.close(flush.left()))
+        for ingress in parts.ingresses:
+            await stack.enter_async_context(ingress(live.now.settings, here.door.way))
         here.mailboxes = here.watchers_of(here.settings.imap)
         stack.push_async_callback(lambda: here.mailboxes.close(min(HANG_UP, flush.left())))
         here.mailboxes.start()
@@ -303,6 +304,24 @@ async def bridge(
         if settings.identity.learn_from_skyvern:
             await stack.enter_async_context(running(_learn(here)))
         yield here
+
+
+def _operator(here: Bridge, *, dns: Resolver | None, reread: Reread | None) -> Operator:
+    """The verbs over the parts of a daemon."""
+    engine, live, way = here.engine, here.live, here.door.way
+    trust = live.now.settings.trust
+    return operator_of(
+        store=engine.store,
+        door=HandIn(admission=way.admission, intake=here.door.intake),
+        configuration=LiveConfiguration(here),
+        daemon=RunningDaemon(here, live=live, tests=here.door.tests, reread=reread),
+        waiting=engine.waiting,
+        on_due=engine.dispatcher.ring,
+        surroundings=Around(known=lambda identifier: live.now.is_known(identifier), admission=way.admission),
+        probes=LocalProbes(lambda: live.now.settings, reread=reread, masks=engine.masks),
+        dns=lambda: dns or Dns(timeout=trust.dns_timeout, nameservers=trust.nameservers),
+        clock=engine.clock,
+    )
 
 
 async def _open_door(
@@ -314,12 +333,11 @@ async def _open_door(
 ) -> Bridge:
     """The gate and the intake behind it, and whom they tell."""
     settings = live.now.settings
-    if engine.served.is_only_practice:
+    if engine.targets.served(settings).is_only_practice:
         log.info("practice: without a Skyvern key nothing leaves this machine, and no mail has to prove itself")
     confirming = Confirming(lambda: live.now.confirming, browser)
     await stack.enter_async_context(running(confirming.run()))
     events = DaemonEvents(
-        pool=engine.pool,
         dispatcher=engine.dispatcher,
         waiting=engine.waiting,
         confirming=confirming,
@@ -346,7 +364,8 @@ async def _open_door(
         rates=Rates(recipient=settings.smtp.rate_recipient, sender=settings.smtp.rate_sender, client=settings.smtp.rate_client),
         on_flood=events.on_flood,
     )
-    door = Door(admission=admission, intake=intake, events=events, tests=tests)
+    way = Doorway(accept=intake.accept, admission=admission, events=events, now=engine.clock.now)
+    door = Door(way=way, intake=intake, events=events, tests=tests)
     return Bridge(engine=engine, live=live, door=door, mailboxes=imap.Watchers(()))
 
 
@@ -366,19 +385,19 @@ def _reloadable(old: Settings, new: Settings) -> tuple[Settings, tuple[str, ...]
 async def _follow_additions(here: Bridge) -> None:
     """Take what people add by command within a moment of when they do."""
     entries, live = here.engine.store.entries, here.live
+    revision = live.revision
     while True:
         await asyncio.sleep(FOLLOW_EVERY.total_seconds())
         try:
             revision = await entries.revision()
             if revision == live.revision:
                 continue
-            live.revision = revision
             await here.take_additions()
             log.info("what was added by command is in force")
         except StoreUnavailable as fault:
-            live.revision = -1
             log.warning("not looked for what was added by command: the store is %s", fault.kind)
         except ConfigError as fault:
+            live.revision = revision  # it is not tried again before something changes
             for problem in fault.problems:
                 log.error("what was added by command is not in force: %s", problem)
 
@@ -386,8 +405,8 @@ async def _follow_additions(here: Bridge) -> None:
 async def _learn(here: Bridge) -> None:
     """Ask Skyvern now and then which identifiers its credentials expect, and push under those spellings."""
     while True:
-        found = await here.engine.sink.identifiers()
-        if found is not None and found != here.live.now.guide.learned:
+        found = await here.engine.targets.made[0].target.sink.identifiers()
+        if found is not None and found != here.live.now.parser_config.learned:
             try:
                 await here.learn(found)
                 log.info("identifiers learned from Skyvern", extra={"count": len(found)})

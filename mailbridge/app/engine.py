@@ -11,19 +11,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from mailbridge.app.parts import Parts
 from mailbridge.app.preparation import Prepared, prepare
 from mailbridge.app.snapshot import Live, snapshot
-from mailbridge.app.targets import Receiver, Served, guard, longest_grace, receiver_of, target_of, targets_of
+from mailbridge.app.targets import Targets, guard, longest_grace, main_target, receiver_of
 from mailbridge.clock import SteadyClock
 from mailbridge.config.added import merged
 from mailbridge.config.settings import Settings
 from mailbridge.dispatch.dispatcher import Dispatcher
+from mailbridge.intake.meaning import Understanding
 from mailbridge.intake.pool import ParserPool, parser_pool
-from mailbridge.intake.understand import Understanding
 from mailbridge.masks import Masks
 from mailbridge.metrics import Metrics
 from mailbridge.operator.entries import additions
-from mailbridge.sinks import Sink
 from mailbridge.store import Store, StoreUnavailable
 from mailbridge.store.cipher import read_key
 from mailbridge.store.sqlite import key_path_of, open_sqlite
@@ -54,28 +54,44 @@ class Flush:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WayOut:
+    """The dispatcher, and the targets that it sends to."""
+
+    dispatcher: Dispatcher
+    targets: Targets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """What runs whether or not mail comes in. ``sink`` is the main target's; ``receiver`` the practice receiver,
-    while there is no key for a real target."""
+    """What runs whether or not mail comes in."""
 
     clock: SteadyClock
     metrics: Metrics
     store: Store
     pool: ParserPool[Understanding]
-    dispatcher: Dispatcher
+    way_out: WayOut
     waiting: Waiting
     masks: Masks
     key: bytes = field(repr=False)
-    served: Served
-    sink: Sink
-    receiver: Receiver | None
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """What sends codes."""
+        return self.way_out.dispatcher
+
+    @property
+    def targets(self) -> Targets:
+        """Where it sends them."""
+        return self.way_out.targets
 
 
-async def start_engine(stack: AsyncExitStack, prepared: Prepared, flush: Flush, masks: Masks) -> tuple[Engine, Live]:
+async def start_engine(
+    stack: AsyncExitStack, prepared: Prepared, flush: Flush, masks: Masks, parts: Parts
+) -> tuple[Engine, Live]:
     """Open the store, start workers, targets and dispatcher; they end with the stack, the store last.
 
     Raises:
-        StoreError, ListenError, RuleError, OSError, TimeoutError: a set-up that cannot work; what had started is taken down.
+        ConfigError, StoreError, ListenError, RuleError, OSError, TimeoutError: a set-up that cannot work; what had started is taken down.
     """
     settings = prepared.settings
     clock, metrics = SteadyClock(), Metrics()
@@ -87,28 +103,31 @@ async def start_engine(stack: AsyncExitStack, prepared: Prepared, flush: Flush, 
     settings, rules = await _with_additions(prepared, store)
     guard(masks, settings)
     receiver = await receiver_of(stack, settings)
-    served = targets_of(settings, receiver)
+    targets = Targets(main_target(settings, receiver), receiver, sinks=parts.sinks, metrics=metrics)
+    stack.push_async_callback(targets.aclose)
+    served = targets.served(settings)
     guard(masks, settings, served.targets)
     live = Live(snapshot(settings, rules=rules, served=served), base=prepared.settings, revision=revision)
-    # A worker takes 0.2 s to start, and so does the library that verifies signatures: both at once.
+    # A worker takes 0.2 s to start, and so does the list of public suffixes: both at once.
     starting = asyncio.ensure_future(
         stack.enter_async_context(
             parser_pool(
                 target="mailbridge.intake.understand:build",
                 answer=Understanding,
-                config=live.now.guide.encode(),
+                config=live.now.parser_config.encode(),
                 workers=settings.parser.workers,
                 timeout=settings.parser.timeout,
             )
         )
     )
     try:
-        targets = [target_of(stack, one, metrics) for one in served.targets]
+        targets.made = targets.prepare(settings)
         if not served.is_only_practice:
             await asyncio.to_thread(dkim.warm_up)
     finally:
         pool = await starting
-    dispatcher = Dispatcher(outbox=store.outbox, targets=targets, now=clock.now, metrics=metrics)
+    serving = [one.target for one in targets.made]
+    dispatcher = Dispatcher(outbox=store.outbox, targets=serving, now=clock.now, metrics=metrics)
     await stack.enter_async_context(running(dispatcher.run(), _sweep(store, clock.now)))
     stack.push_async_callback(lambda: dispatcher.drain(flush.left()))
     engine = Engine(
@@ -116,13 +135,10 @@ async def start_engine(stack: AsyncExitStack, prepared: Prepared, flush: Flush, 
         metrics=metrics,
         store=store,
         pool=pool,
-        dispatcher=dispatcher,
+        way_out=WayOut(dispatcher=dispatcher, targets=targets),
         waiting=Waiting(now=clock.now),
         masks=masks,
         key=key,
-        served=served,
-        sink=targets[0].sink,
-        receiver=receiver,
     )
     return engine, live
 

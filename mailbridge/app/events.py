@@ -1,4 +1,4 @@
-"""Whom the ways in tell: the parser, the dispatcher, everybody who waits, and the answer to Google's question."""
+"""Whom the ways in tell: the dispatcher, everybody who waits, and the answer to Google's question."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from mailbridge.core.delivery import Claim
 from mailbridge.dispatch.dispatcher import Dispatcher
 from mailbridge.intake.confirming import Confirming
 from mailbridge.intake.events import ConfirmationRequest
-from mailbridge.intake.pool import ParserPool
-from mailbridge.intake.understand import Understanding
-from mailbridge.intake.warmup import warm_ups
 from mailbridge.metrics import Metrics
 from mailbridge.waiting import Waiting
 
@@ -21,22 +18,15 @@ class DaemonEvents:
     def __init__(
         self,
         *,
-        pool: ParserPool[Understanding],
         dispatcher: Dispatcher,
         waiting: Waiting,
         confirming: Confirming,
         metrics: Metrics,
     ) -> None:
-        self._pool = pool
         self._dispatcher = dispatcher
         self._waiting = waiting
         self._confirming = confirming
         self._metrics = metrics
-        self._rehearsal = warm_ups()[0]
-
-    def on_greeting(self) -> None:
-        """A worker that has rested reads a made-up mail first."""
-        self._pool.rehearse(self._rehearsal)
 
     def on_recipient(self) -> None:
         """The connections to the targets are opened while the mail is still coming in."""

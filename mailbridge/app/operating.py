@@ -15,14 +15,13 @@ from mailbridge.config.settings import Settings
 from mailbridge.core.delivery import State
 from mailbridge.core.mail import Envelope
 from mailbridge.core.recipients import Recipient
-from mailbridge.core.secret import Secret
 from mailbridge.dispatch.routing import PRACTICE
 from mailbridge.intake.admission import Admission
 from mailbridge.intake.answer import Answer, Full
 from mailbridge.intake.door import Intake
 from mailbridge.intake.gate import Policy
 from mailbridge.intake.onetime import LIFETIME, OneTime
-from mailbridge.intake.word import Word
+from mailbridge.intake.vouching import Word
 from mailbridge.operator.addresses import Addresses, own_recipient
 from mailbridge.operator.authenticators import Authenticators
 from mailbridge.operator.codes import LiveCodes
@@ -33,13 +32,13 @@ from mailbridge.operator.entries import EntryVerbs, bad_config
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.journal import JournalVerbs
 from mailbridge.operator.mails import Mails
-from mailbridge.operator.parts import Configuration, Daemon, Door, Targets
-from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress, stamp
+from mailbridge.operator.parts import Configuration, Daemon, Door
+from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress
+from mailbridge.operator.shown import stamp
+from mailbridge.operator.targets import TargetVerbs
 from mailbridge.operator.tokens import Tokens
 from mailbridge.operator.verbs import Operator
 from mailbridge.operator.why import Surroundings, WhyVerb
-from mailbridge.sinks.skyvern import api_key_from_credentials_file
-from mailbridge.sinks.skyvern_account import SkyvernAccount
 from mailbridge.store import Store, StoreUnavailable
 from mailbridge.trust.dns import Resolver
 from mailbridge.waiting import Waiting
@@ -62,25 +61,25 @@ def operator_of(
     probes: Probes,
     dns: Callable[[], Resolver],
     clock: SteadyClock,
+    on_due: Callable[[], None] = lambda: None,
 ) -> Operator:
-    """The verbs over these parts."""
-    targets: Targets = Accounts(configuration)
+    """The verbs over these parts. ``on_due`` is told that a delivery has fallen due."""
     now = clock.now
     return Operator(
         mails=Mails(store=store, door=door, configuration=configuration, now=now),
-        deliveries=Deliveries(store=store),
+        deliveries=Deliveries(store=store, on_due=on_due),
         codes=LiveCodes(store=store),
         addresses=Addresses(configuration=configuration),
         entries=EntryVerbs(entries=store.entries, configuration=configuration),
+        targets=TargetVerbs(configuration=configuration),
         tokens=Tokens(entries=store.entries, now=now),
-        authenticators=Authenticators(vault=store.vault, targets=targets),
+        authenticators=Authenticators(vault=store.vault),
         journal=JournalVerbs(journal=store.journal, waiting=waiting),
         why=WhyVerb(store=store, configuration=configuration, daemon=daemon, surroundings=surroundings, waiting=waiting, now=now),
         doctor=Doctor(
             store=store,
             configuration=configuration,
             daemon=daemon,
-            targets=targets,
             probes=probes,
             dns=dns,
             clock=Clock(now, lambda: clock.drift),
@@ -140,30 +139,7 @@ class LiveConfiguration:
 
     async def take_additions(self) -> None:
         """See `Configuration.take_additions`."""
-        bridge = self._bridge
-        revision = await bridge.engine.store.entries.revision()
-        await bridge.take_additions()
-        bridge.live.revision = revision
-
-
-class Accounts:
-    """The targets as accounts, by the settings of the moment."""
-
-    def __init__(self, configuration: Configuration) -> None:
-        self._configuration = configuration
-
-    def skyvern(self) -> SkyvernAccount | Fault:
-        """See `Targets.skyvern`."""
-        settings = self._configuration.now.skyvern
-        key: Secret | None = settings.api_key
-        try:
-            if key is None and settings.credentials_file is not None:
-                key = api_key_from_credentials_file(settings.credentials_file)
-            if key is not None:
-                return SkyvernAccount(base_url=settings.base_url, api_key=key)
-        except (ValueError, OSError) as fault:
-            return Fault(kind=Kind.BAD_CONFIG, title=f"[skyvern]: {fault}")
-        return Fault(kind=Kind.BAD_CONFIG, title="no Skyvern key is configured: [skyvern] api_key_file, or $SKYVERN_API_KEY")
+        await self._bridge.take_additions()
 
 
 class RunningDaemon:
@@ -179,7 +155,7 @@ class RunningDaemon:
         """See `parts.Daemon.status`."""
         bridge = self._bridge
         health, engine = await bridge.health(), bridge.engine
-        failing = engine.dispatcher.failing
+        failing, served = engine.dispatcher.failing, engine.targets.served(bridge.settings)
         try:
             counts: dict[State, int] = await engine.store.outbox.counts()
         except StoreUnavailable:
@@ -197,11 +173,11 @@ class RunningDaemon:
                     is_practice=one.name == PRACTICE,
                     reason=engine.masks.masked(failing.get(one.name, "")),
                 )
-                for one in engine.served.targets
+                for one in served.targets
             ],
             mailboxes=[dict(one) for one in health.mailboxes],
             outbox={str(state): count for state, count in counts.items()},
-            is_practice=engine.served.is_practice,
+            is_practice=served.is_practice,
         )
 
     async def reload(self, by: str) -> Reloaded | Fault:  # noqa: ARG002  (for the record of a later day)
@@ -228,7 +204,7 @@ class RunningDaemon:
             rcpt=test.rcpt,
             identifier=identifier,
             expires_at=stamp(datetime.now(UTC) + LIFETIME),
-            is_practice=self._bridge.engine.served.is_practice,
+            is_practice=self._bridge.engine.targets.receiver is not None,
             proofs=list(proofs(settings, self._live.now.gate, identifier)),
         )
 
@@ -237,15 +213,15 @@ class NoDaemon:
     """Implements `parts.Daemon` where none runs."""
 
     async def status(self) -> Status | Fault:
-        """Nobody to ask."""
+        """NoEvents to ask."""
         return _no_daemon()
 
     async def reload(self, by: str) -> Reloaded | Fault:  # noqa: ARG002
-        """Nobody to ask."""
+        """NoEvents to ask."""
         return _no_daemon()
 
     async def test_address(self, identifier: str, by: str) -> TestAddress | Fault:  # noqa: ARG002
-        """Nobody to ask."""
+        """NoEvents to ask."""
         return _no_daemon()
 
 

@@ -18,7 +18,7 @@ from mailbridge.config.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """Settings that can work on this machine, with what was read for them. ``rules`` are (file name, TOML text)."""
+    """Settings that can work on this machine, with what was read for them. ``rules`` are the operator's own, as (file name, TOML text)."""
 
     settings: Settings
     rules: tuple[tuple[str, str], ...] = field(repr=False)
@@ -49,7 +49,7 @@ def file_problems(settings: Settings) -> Iterator[Problem]:
 
 def listener_problems(settings: Settings, *, handed: Collection[str] = ()) -> Iterator[Problem]:
     """Listeners that could not be opened now; those of the kinds in ``handed`` come from systemd and are open already."""
-    from mailbridge.net import ListenError, bind
+    from mailbridge.net.listening import ListenError, bind
 
     addresses = [*settings.smtp.listen] if "smtp" not in handed else []
     addresses += settings.smtp.lmtp if "lmtp" not in handed else ()
@@ -71,12 +71,12 @@ def _rules(settings: Settings) -> Iterator[Problem]:
     """The operator's rules, before and among the shipped ones. Those alone are proven by our own tests, and cost 0.1 s."""
     if not settings.rules.paths:
         return
-    from mailbridge.config.rulepack import rule_texts
+    from mailbridge.config.rulepack import rule_sources
     from mailbridge.core.rules import RuleError
     from mailbridge.core.rules import load as load_rules
 
     try:
-        load_rules(rule_texts(settings.rules))
+        load_rules(rule_sources(settings.rules))
     except RuleError as fault:
         for problem in fault.problems:
             yield Problem(where="", what=problem)
@@ -135,7 +135,7 @@ def _targets(settings: Settings) -> Iterator[Problem]:
     from mailbridge.sinks.skyvern import api_key_from_credentials_file, endpoint
 
     named = [("[skyvern]", settings.skyvern.base_url)]
-    named += [(f"[[target]] {target.name}", target.base_url) for target in settings.target]
+    named += [(f"[[target]] {target.name}", target.base_url) for target in settings.target if target.kind == "skyvern"]
     for name, url in named:
         try:
             endpoint(url)

@@ -10,12 +10,14 @@ from contextlib import AsyncExitStack
 from starlette.routing import BaseRoute
 
 from mailbridge.app.engine import Engine
+from mailbridge.app.parts import Routes
 from mailbridge.app.snapshot import Live
-from mailbridge.net import LONGEST_NAME
+from mailbridge.net.listening import LONGEST_NAME
 from mailbridge.operator.verbs import Operator
 from mailbridge.store.sqlite import socket_path_of
 from mailbridge.web.auth import Gate as TokenGate
 from mailbridge.web.codes import CodesApi
+from mailbridge.web.desk import Desk
 from mailbridge.web.events import EventsApi
 from mailbridge.web.health import Health, health_app
 from mailbridge.web.openapi import openapi_routes
@@ -34,6 +36,7 @@ async def serve_http(
     ready: Callable[[], Awaitable[Health]],
     metrics: Callable[[], Awaitable[bytes]],
     operator: Operator,
+    more: Sequence[Routes] = (),
 ) -> str:
     """Listen until the stack ends. Returns the address, ``host:port`` with the real port.
 
@@ -41,7 +44,7 @@ async def serve_http(
         ListenError: the address, or the socket beside the database, cannot be bound.
     """
     settings = live.now.settings
-    app = health_app(ready=ready, metrics=metrics, more=api_routes(engine, live, operator))
+    app = health_app(ready=ready, metrics=metrics, more=api_routes(engine, live, operator, more))
     private = socket_path_of(settings.store)
     if len(os.fsencode(private)) > LONGEST_NAME:
         log.warning("the path of the socket is longer than %d octets: commands reach it, other programs do not", LONGEST_NAME)
@@ -50,13 +53,12 @@ async def serve_http(
     return served.address
 
 
-def api_routes(engine: Engine, live: Live, operator: Operator) -> Sequence[BaseRoute]:
-    """What Skyvern, agents and operators ask: the pull endpoint, codes, events, every verb, and the description of it all."""
+def api_routes(engine: Engine, live: Live, operator: Operator, more: Sequence[Routes] = ()) -> Sequence[BaseRoute]:
+    """What Skyvern, agents and operators ask: the pull endpoint, codes, events, every verb, and the description of it all; and what was
+    added in `app.parts`."""
     store, waiting, now = engine.store, engine.waiting, engine.clock.now
     pull = Pull(
-        codes=store.codes,
-        vault=store.vault,
-        names=store.names,
+        store=store,
         waiting=waiting,
         now=now,
         metrics=engine.metrics,
@@ -74,4 +76,6 @@ def api_routes(engine: Engine, live: Live, operator: Operator) -> Sequence[BaseR
     )
     events = EventsApi(gate=gate, journal=store.journal, waiting=waiting)
     verbs = OperatorApi(gate=gate, operator=operator, answers=store.answers)
-    return (*pull.routes(), *codes.routes(), *events.routes(), *verbs.routes(), *openapi_routes())
+    desk = Desk(gate=gate, store=store, waiting=waiting, now=now)
+    added = [route for routes in more for route in routes(desk)]
+    return (*added, *pull.routes(), *codes.routes(), *events.routes(), *verbs.routes(), *openapi_routes())

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from mailbridge.app.targets import Served, pull_keys
 from mailbridge.config.settings import Settings
-from mailbridge.core.identity import IdentityPolicy
+from mailbridge.core.identification import IdentityPolicy
 from mailbridge.core.recipients import Recipients
 from mailbridge.dispatch.routing import Routing
 from mailbridge.intake.confirming import ConfirmingPolicy
 from mailbridge.intake.door import IntakePolicy
 from mailbridge.intake.gate import Policy, policy_of
-from mailbridge.intake.guide import Guide, guide_of
+from mailbridge.intake.parser_config import ParserConfig, parser_config_of
 from mailbridge.web.pull import PullPolicy
 
 
@@ -24,7 +24,7 @@ class Snapshot:
     """Everything that a reload may change. ``guide`` is what the parser workers run with."""
 
     settings: Settings
-    guide: Guide
+    parser_config: ParserConfig
     recipients: Recipients
     identity: IdentityPolicy
     gate: Policy
@@ -58,13 +58,13 @@ class Live:
 def snapshot(
     settings: Settings, *, rules: tuple[tuple[str, str], ...], served: Served, learned: tuple[str, ...] = ()
 ) -> Snapshot:
-    """Pure. ``rules`` are the texts of the rule files; ``learned`` the identifiers that Skyvern's credentials expect."""
-    guide = guide_of(settings, rules=rules, learned=learned)
+    """``rules`` are the texts of the operator's rule files; ``learned`` the identifiers that Skyvern's credentials expect."""
+    parser_config = parser_config_of(settings, rules=rules, learned=learned)
     routing = Routing(settings.target, main=served.main)
     return Snapshot(
         settings=settings,
-        guide=guide,
-        recipients=guide.recipients(),
+        parser_config=parser_config,
+        recipients=parser_config.recipients(),
         identity=IdentityPolicy(known=settings.identity.known, learned=learned),
         gate=policy_of(settings, is_practice=served.is_only_practice),
         intake=IntakePolicy(

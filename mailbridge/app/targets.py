@@ -1,21 +1,25 @@
-"""Where codes go: every target of the configuration as one shape, and the practice receiver while there is no key for a real one."""
+"""Where codes go: every target of the settings as one shape, made into sinks and handed to the dispatcher, now and at each change."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 
+import msgspec
+
+from mailbridge.app.parts import SinkMaker
+from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.secrets import secrets_of
 from mailbridge.config.settings import Settings, TargetSettings
 from mailbridge.core.secret import Secret
-from mailbridge.dispatch.dispatcher import Target
+from mailbridge.dispatch.dispatcher import Dispatcher, Target
 from mailbridge.dispatch.routing import PRACTICE, SKYVERN, Routing
 from mailbridge.masks import Masks
 from mailbridge.metrics import Metrics
-from mailbridge.sinks.skyvern import SkyvernSink, api_key_from_credentials_file
-from mailbridge.web.practice import Practice, practice_app
+from mailbridge.practice.receiver import Practice, practice_app
+from mailbridge.sinks.skyvern import api_key_from_credentials_file
 from mailbridge.web.pull import PullKey
 from mailbridge.web.server import serve_app
 
@@ -30,7 +34,7 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """Where codes go, settled once at the start: every target as one shape, the main one first.
+    """Where codes go by some settings: every target as one shape, the main one first.
 
     ``is_practice``: the main target is the practice receiver.
     """
@@ -49,6 +53,68 @@ class Served:
         return self.is_practice and len(self.targets) == 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A target, and what it was made of."""
+
+    settings: TargetSettings
+    target: Target
+
+
+class Targets:
+    """The targets that are served. The main one stays as it is made first; the others may change while the daemon runs."""
+
+    def __init__(
+        self, main: TargetSettings, receiver: Receiver | None, *, sinks: Mapping[str, SinkMaker], metrics: Metrics
+    ) -> None:
+        self.receiver = receiver
+        self._main = main
+        self._sinks = sinks
+        self._metrics = metrics
+        self.made: tuple[Made, ...] = ()
+
+    def served(self, settings: Settings) -> Served:
+        """Where codes go by these settings."""
+        return Served(targets=(self._main, *settings.target), is_practice=self.receiver is not None)
+
+    def prepare(self, settings: Settings) -> tuple[Made, ...]:
+        """The targets of these settings: those that are served as they are, and new ones. Asks nobody; up to 20 ms for each new one.
+
+        Raises:
+            ConfigError: one cannot be made.
+        """
+        known = {one.settings.name: one for one in self.made}
+        made = []
+        for one in self.served(settings).targets:
+            wanted = msgspec.structs.replace(one, identifiers=())  # whom it serves is the routing's matter
+            before = known.get(one.name)
+            made.append(before if before is not None and before.settings == wanted else self._make(wanted))
+        return tuple(made)
+
+    def swap(self, made: tuple[Made, ...], dispatcher: Dispatcher) -> None:
+        """Serve these from now on. Cannot fail."""
+        self.made = made
+        dispatcher.serve([one.target for one in made])
+
+    async def aclose(self) -> None:
+        """Close the connections of all that are served."""
+        for one in self.made:
+            await one.target.sink.aclose()
+
+    def _make(self, settings: TargetSettings) -> Made:
+        where = f"[[target]] {settings.name}" if settings.name not in (SKYVERN, PRACTICE) else "[skyvern]"
+        make = self._sinks.get(settings.kind)
+        if make is None:
+            raise ConfigError((Problem(where=where, what=f"kind: {settings.kind!r} is none of {', '.join(self._sinks)}"),))
+        try:
+            sink = make(settings, self._metrics.response)
+        except (ValueError, OSError) as fault:
+            raise ConfigError((Problem(where=where, what=str(fault)),)) from None
+        return Made(
+            settings=settings, target=Target(name=settings.name, sink=sink, senders=settings.senders, grace=settings.grace)
+        )
+
+
 async def receiver_of(stack: AsyncExitStack, settings: Settings) -> Receiver | None:
     """The practice receiver, while there is no key for a real one; it ends with the stack.
 
@@ -62,13 +128,13 @@ async def receiver_of(stack: AsyncExitStack, settings: Settings) -> Receiver | N
     return Receiver(practice=practice, address=bound.address)
 
 
-def targets_of(settings: Settings, receiver: Receiver | None) -> Served:
-    """Every target as one shape: the main one first, or the practice receiver in its place."""
+def main_target(settings: Settings, receiver: Receiver | None) -> TargetSettings:
+    """The main target in the shape of the others, or the practice receiver in its place."""
     main = settings.skyvern
     key = Secret(receiver.practice.api_key) if receiver is not None else main.api_key
     if key is None and main.credentials_file is not None:
         key = api_key_from_credentials_file(main.credentials_file)
-    first = TargetSettings(
+    return TargetSettings(
         name=SKYVERN if receiver is None else PRACTICE,
         base_url=main.base_url if receiver is None else f"http://{receiver.address}",
         api_key=key,
@@ -78,7 +144,6 @@ def targets_of(settings: Settings, receiver: Receiver | None) -> Served:
         senders=main.senders,
         use_env_proxy=main.use_env_proxy,
     )
-    return Served(targets=(first, *settings.target), is_practice=receiver is not None)
 
 
 def served_alone(settings: Settings) -> Served:
@@ -89,23 +154,8 @@ def served_alone(settings: Settings) -> Served:
 
 
 def longest_grace(settings: Settings) -> timedelta:
-    """How long what a killed process had begun may still arrive, at whichever target."""
-    return max(settings.skyvern.grace, *(one.grace for one in settings.target), timedelta())
-
-
-def target_of(stack: AsyncExitStack, settings: TargetSettings, metrics: Metrics) -> Target:
-    """A target with its sink, whose connections are closed with the stack."""
-    sink = SkyvernSink(
-        base_url=settings.base_url,
-        api_key=settings.api_key or Secret(""),
-        source=settings.source,
-        timeout=settings.timeout,
-        use_env_proxy=settings.use_env_proxy,
-        connections=settings.senders,
-        on_response=metrics.response,
-    )
-    stack.push_async_callback(sink.aclose)
-    return Target(name=settings.name, sink=sink, senders=settings.senders, grace=settings.grace)
+    """How long what a killed process had begun may still arrive, at whichever target, one that was added by command included."""
+    return max(settings.skyvern.grace, *(one.grace for one in settings.target), TargetSettings(name="").grace)
 
 
 def guard(masks: Masks, settings: Settings, targets: Sequence[TargetSettings] = ()) -> None:

@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "config": ("mailbridge.cli.config:config_group", "Show the effective configuration, or its schema."),
     "reload": ("mailbridge.cli.config:reload_command", "Have the daemon read its configuration again."),
     "address": ("mailbridge.cli.address:address_group", "Addresses that mail is taken for: add, list, remove."),
+    "target": ("mailbridge.cli.target:target_group", "Further places where codes go: add, list, test, remove."),
     "extract": ("mailbridge.cli.extract:extract", "Dry run over mail files: what would be pushed, and why."),
     "rule": ("mailbridge.cli.rule:rules", "List, test, try and propose extraction rules."),
     "mail": ("mailbridge.cli.mail:mail", "List, show, release, replay, import and remove mails."),

@@ -27,7 +27,7 @@ import msgspec
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.options import load_or_exit
 from mailbridge.config.load import Loaded
-from mailbridge.net import connect_private
+from mailbridge.net.listening import connect_private
 from mailbridge.operator.asks import Ask
 from mailbridge.operator.faults import Fault, Kind, fault_of
 from mailbridge.operator.shapes import Shape

@@ -17,12 +17,12 @@ from mailbridge.config.rulepack import rule_texts
 from mailbridge.config.settings import Settings
 from mailbridge.core.addresses import parse_return_path_header, parse_sole_mailbox
 from mailbridge.core.extraction import Extraction, Verdict
-from mailbridge.core.identity import Identification
+from mailbridge.core.identification import Identification
 from mailbridge.core.secret import MASK, Secret
 from mailbridge.intake.gate import Policy, policy_of
-from mailbridge.intake.guide import Guide, guide_of
+from mailbridge.intake.parser_config import ParserConfig, parser_config_of
 from mailbridge.intake.understand import Understander, Understanding
-from mailbridge.intake.wire import Request
+from mailbridge.intake.worker_protocol import Request
 
 HEAD_LIMIT = 65_536
 
@@ -60,8 +60,8 @@ def extract(
     PATH is an .eml file, a folder of them, an mbox, or - for standard input.
     """
     settings = load_or_exit(config).settings
-    guide = _guide(settings, rule_paths, builtin=not no_builtin_rules)
-    read, policy = Understander(guide), policy_of(settings, is_practice=False)
+    parser_config = _guide(settings, rule_paths, builtin=not no_builtin_rules)
+    read, policy = Understander(parser_config), policy_of(settings, is_practice=False)
     now = _moment(now_text)
     is_missing = False
     for path in paths:
@@ -73,14 +73,14 @@ def extract(
             request = _request(content, rcpt, mail_from, now)
             found = read(request)
             row = _row(name, found, now, settings.rules.lifetime, mask=mask)
-            row["gate"] = _gate(found, policy, guide)
+            row["gate"] = _gate(found, policy, parser_config)
             click.echo(dumped(row) if as_json else visible(_line(row)))
             sys.stdout.flush()
     if is_missing:
         raise SystemExit(Exit.NOT_FOUND)
 
 
-def _guide(settings: Settings, rule_paths: tuple[Path, ...], *, builtin: bool) -> Guide:
+def _guide(settings: Settings, rule_paths: tuple[Path, ...], *, builtin: bool) -> ParserConfig:
     import msgspec
 
     from mailbridge.cli.options import rules_or_exit
@@ -88,7 +88,7 @@ def _guide(settings: Settings, rule_paths: tuple[Path, ...], *, builtin: bool) -
     chosen = msgspec.structs.replace(
         settings.rules, paths=rule_paths or settings.rules.paths, builtin=builtin and settings.rules.builtin
     )
-    return rules_or_exit(lambda: guide_of(settings, rules=rule_texts(chosen)))
+    return rules_or_exit(lambda: parser_config_of(msgspec.structs.replace(settings, rules=chosen), rules=rule_texts(chosen)))
 
 
 def _moment(text: str | None) -> datetime:
@@ -131,13 +131,13 @@ def _row(name: str, found: Understanding, now: datetime, default: timedelta, *, 
     }
 
 
-def _gate(found: Understanding, policy: Policy, guide: Guide) -> str:
+def _gate(found: Understanding, policy: Policy, parser_config: ParserConfig) -> str:
     """What would happen to the mail after it was understood: whether it is ours at all, and what the gate asks of it."""
     entry = found.addressed[0] if found.addressed else None
     if entry is None or not found.extraction.verdict.is_pushed:
         return "would not ask: nothing would be pushed"
-    is_ours = entry.recipient.is_mailbox or guide.recipients().accept(entry.recipient.rcpt) is not None
-    if entry.recipient.rcpt and (guide.addresses or guide.domains) and not is_ours:
+    is_ours = entry.recipient.is_mailbox or parser_config.recipients().accept(entry.recipient.rcpt) is not None
+    if entry.recipient.rcpt and (parser_config.addresses or parser_config.domains) and not is_ours:
         return "would not see it: no [[address]], [domains] or [[imap]] takes this recipient"
     if not entry.identification.identifiers:
         return "would not ask: nobody is known whom it is for"

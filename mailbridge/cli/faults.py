@@ -85,7 +85,7 @@ def _code_of(leaf: BaseException) -> int:
     """Tell one fault. What a set-up can do wrong has a class; everything else is a bug of ours."""
     from mailbridge.config.problems import ConfigError
     from mailbridge.core.rules import RuleError
-    from mailbridge.net import ListenError
+    from mailbridge.net.listening import ListenError
     from mailbridge.store import StoreError, StoreUnavailable
 
     match leaf:

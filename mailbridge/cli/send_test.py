@@ -16,8 +16,8 @@ from mailbridge.cli.listener import smtp_address
 from mailbridge.cli.options import config_option, json_option, listener_option
 from mailbridge.cli.printing import dumped, visible
 from mailbridge.config.settings import ImapSettings
-from mailbridge.demo.client import is_answering, send
 from mailbridge.demo.mails import plain_code
+from mailbridge.net.smtp_client import is_answering, send
 from mailbridge.operator import verbs
 from mailbridge.operator.asks import Nothing
 from mailbridge.operator.codes import CodeList, OfIdentifier
@@ -125,11 +125,10 @@ def _walk(one: Client, hops: _Hops, test: TestAddress, rcpt: str, way: str | Ima
     seconds = time.perf_counter() - began
     if not hops.tell("understood", *_understood(detail, test.identifier)):
         return False
-    is_good = [_delivered(one, hops, delivery, code, seconds, timeout) for delivery in detail.deliveries]
+    is_good = [_delivered(one, hops, delivery, code, seconds, timeout, test.proofs) for delivery in detail.deliveries]
     if not is_good:
         return hops.tell("delivered", False, "no delivery was made")
-    if test.proofs:
-        hops.tell("proofs", True, f"a real mail would have to bring: {' | '.join(test.proofs)}")
+    hops.add("a real mail would have to prove itself:", *test.proofs)
     return all(is_good)
 
 
@@ -189,26 +188,35 @@ def _understood(row: MailDetail, identifier: str) -> tuple[bool, str]:
     return True, f"code for {', '.join(row.identifiers)} (from {row.identifier_from}), rule {row.rule}"
 
 
-def _delivered(one: Client, hops: _Hops, row: DeliveryShape, code: str, seconds: float, timeout: float) -> bool:
+def _delivered(
+    one: Client, hops: _Hops, row: DeliveryShape, code: str, seconds: float, timeout: float, proofs: list[str]
+) -> bool:
     target = "the practice receiver" if row.is_practice else row.target
     text = f"{target} as {row.identifier}: {row.state}"
     tries = f"{row.attempts} attempt{'s' if row.attempts != 1 else ''}"
     live = one.do(verbs.CODE_REVEAL, CodeList(identifier=literal(row.identifier), limit=1000)).codes
     is_same = any(found.mail == row.mail and found.code == code for found in live)
     if row.state == "delivered" and is_same:
-        return hops.tell("delivered", True, f"code {code} → {text}, {tries}, {seconds * 1000:.0f} ms after the mail's end")
+        return hops.tell(
+            "delivered", True, f"code {code} → {text}, {tries}, {seconds * 1000:.0f} ms after the mail's end", proofs=proofs
+        )
     why = row.reason if is_same else "another code than the one that was sent"
-    return hops.tell("delivered", False, f"{text}, {tries}: {why or f'nothing more within {timeout:g} s'}")
+    return hops.tell("delivered", False, f"{text}, {tries}: {why or f'nothing more within {timeout:g} s'}", proofs=proofs)
 
 
 class _Hops:
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
 
-    def tell(self, hop: str, is_good: bool, text: str) -> bool:
-        """One line a hop. Returns whether it was a good one."""
+    def add(self, *lines: str) -> None:
+        """More for people, below the hops."""
+        for line in lines if not self._as_json and len(lines) > 1 else ():
+            click.echo(visible(f"   {line}"))
+
+    def tell(self, hop: str, is_good: bool, text: str, **more: object) -> bool:
+        """One line a hop, and ``more`` for scripts. Returns whether it was a good one."""
         click.echo(
-            dumped({"hop": hop, "ok": is_good, "text": text})
+            dumped({"hop": hop, "ok": is_good, "text": text, **more})
             if self._as_json
             else visible(f" {'✓' if is_good else '✗'} {hop:11} {text}")
         )

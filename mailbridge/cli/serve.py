@@ -85,7 +85,7 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
     began = time.perf_counter()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold codes and keys
     settings = loaded.settings
-    talk = logs.configure(settings.log, sys.stderr)
+    log_formatter = logs.configure(settings.log, sys.stderr)
     _open_files(settings.smtp.max_connections + BOUNDS.connections + OWN_FILES)
     logs.adopt_unhandled()
     if (beside := stranger()) is not None:
@@ -97,7 +97,7 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
         settings,
         state_dir=state_dir(settings),
         sockets=sockets,
-        masks=talk.masks,
+        masks=log_formatter.masks,
         reread=lambda: load_quietly(config).settings,
     ) as running:
         log.info(
@@ -105,7 +105,7 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
             extra={
                 "smtp": ",".join(running.smtp_addresses),
                 "http": running.http_address,
-                "practice": receiver.address if (receiver := running.engine.receiver) is not None else "",
+                "practice": receiver.address if (receiver := running.engine.targets.receiver) is not None else "",
                 "ms": round((time.perf_counter() - began) * 1000),
             },
         )
@@ -153,7 +153,7 @@ async def _reloads(running: Bridge, hangup: asyncio.Event, config: Path | None) 
         await hangup.wait()
         hangup.clear()
         systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        problems = await _reloaded(running, config)
+        problems = await reload_running(running, config)
         for problem in problems:
             log.error("reload refused, the old configuration stays: %s", problem)
         if not problems:
@@ -161,7 +161,7 @@ async def _reloads(running: Bridge, hangup: asyncio.Event, config: Path | None) 
         systemd.notify("READY=1")
 
 
-async def _reloaded(running: Bridge, config: Path | None) -> Sequence[str]:
+async def reload_running(running: Bridge, config: Path | None) -> Sequence[str]:
     """Take the configuration as it is on disk now. Returns what stands in the way; then nothing has changed."""
     try:
         await running.reload(load_quietly(config).settings)
@@ -177,9 +177,9 @@ def _banner(running: Bridge, domains: tuple[str, ...], config: Path | None) -> N
     rcpt = f"codes@{domains[0]}" if domains else "ADDRESS"
     first = next(iter(running.smtp_addresses), "no listener")
     lines = ["", f"  mailbridge takes mail on smtp://{first}   health and metrics on http://{running.http_address}"]
-    if running.engine.receiver is not None:
+    if running.engine.targets.receiver is not None:
         lines.append(
-            f"  no Skyvern key is configured: codes go to the practice receiver on http://{running.engine.receiver.address}"
+            f"  no Skyvern key is configured: codes go to the practice receiver on http://{running.engine.targets.receiver.address}"
         )
     lines += [
         "",

@@ -9,7 +9,6 @@ from typing import NoReturn
 from urllib.parse import quote, urlsplit
 
 import click
-from msgspec import to_builtins
 
 from mailbridge.cli.client import Client, client, fail
 from mailbridge.cli.entries import entries
@@ -20,15 +19,18 @@ from mailbridge.cli.printing import dumped
 from mailbridge.config.settings import Settings
 from mailbridge.config.values import secret_file
 from mailbridge.core.addresses import canonical
-from mailbridge.core.identity import IdentityPolicy
+from mailbridge.core.identification import IdentityPolicy
+from mailbridge.core.otpauth import SecretError
 from mailbridge.core.secret import Secret
+from mailbridge.core.totp import Authenticator
 from mailbridge.operator import verbs
 from mailbridge.operator.asks import Nothing
-from mailbridge.operator.authenticators import PushCredential
+from mailbridge.operator.authenticators import OneAuthenticator
 from mailbridge.operator.codes import OfIdentifier
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.mails import MailList
-from mailbridge.sinks.skyvern import api_key_from_credentials_file
+from mailbridge.operator.shapes import AuthenticatorSecret
+from mailbridge.operator.targets import skyvern_account
 from mailbridge.sinks.skyvern_account import CLOCK_SLACK, Account, SkyvernAccount, SkyvernError, why_address_refused, why_refused
 from mailbridge.web.pull import PATH
 
@@ -62,13 +64,13 @@ def url(*, config: Path | None, identifier: str, hidden: bool, as_json: bool) ->
         cloud = (
             f"Skyvern's cloud ({CLOUD}) will refuse it" if CLOUD in settings.skyvern.base_url else "a guarded Skyvern refuses it"
         )
-        mend = (
+        hint = (
             "set [http] public_url to how the world reaches this listener"
             if not settings.http.public_url
             else "see [http] public_url"
         )
         click.echo(
-            f"mailbridge: {cloud}: {reason}. {mend}, or let your own Skyvern have it: ALLOWED_HOSTS='[\"{urlsplit(address).hostname}\"]'",
+            f"mailbridge: {cloud}: {reason}. {hint}, or let your own Skyvern have it: ALLOWED_HOSTS='[\"{urlsplit(address).hostname}\"]'",
             err=True,
         )
 
@@ -186,22 +188,39 @@ def push_credential(
     A credential whose codes differ from ours is taken out again: exit 1.
     """
     one = client(config)
-    ask = PushCredential(
-        name=name,
-        username=username,
-        password=_password(password_file).reveal(),
-        identifier=identifier or "",
-        called=called or "",
-    )
-    pushed = one.attempt(verbs.TOTP_PUSH, ask)
-    if isinstance(pushed, Fault):
-        if as_json:
-            click.echo(dumped({"error": pushed.title}))
-        fail(pushed)
-    if not pushed.is_same_code:
+    account = _account(one.loaded.settings)
+    stored = one.do(verbs.TOTP_SECRET, OneAuthenticator(name=name))
+    authenticator = _authenticator(stored)
+    password = _password(password_file)
+    try:
+        number = account.add(
+            authenticator,
+            name=called or name,
+            username=username,
+            password=password,
+            identifier=identifier or stored.identifier,
+        )
+        is_same = account.is_same_code(number, authenticator)
+        if not is_same:
+            account.remove(number)
+    except (SkyvernError, SecretError) as fault:
+        _fail(fault, as_json=as_json)
+    if not is_same:
         click.echo("mailbridge: Skyvern makes other codes of it than we do; taken out again. Are both clocks right?", err=True)
         raise SystemExit(Exit.GENERAL)
-    click.echo(dumped(to_builtins(pushed)) if as_json else f"{pushed.credential_id}: stored, its codes are ours")
+    click.echo(dumped({"credential_id": number, "is_same_code": True}) if as_json else f"{number}: stored, its codes are ours")
+
+
+def _authenticator(stored: AuthenticatorSecret) -> Authenticator:
+    return Authenticator(
+        secret=Secret(stored.secret),
+        algorithm=stored.algorithm,
+        digits=stored.digits,
+        period=stored.period,
+        is_steam=stored.is_steam,
+        issuer=stored.issuer,
+        account=stored.account,
+    )
 
 
 def _password(path: Path | None) -> Secret:
@@ -216,17 +235,10 @@ def _password(path: Path | None) -> Secret:
 
 def _account(settings: Settings) -> SkyvernAccount:
     """The main target; a clean message and exit 78 without a key for it."""
-    key = settings.skyvern.api_key
-    try:
-        if key is None and settings.skyvern.credentials_file is not None:
-            key = api_key_from_credentials_file(settings.skyvern.credentials_file)
-        if key is not None:
-            return SkyvernAccount(base_url=settings.skyvern.base_url, api_key=key)
-    except (ValueError, OSError) as fault:
-        click.echo(f"mailbridge: [skyvern]: {fault}", err=True)
-        raise SystemExit(Exit.CONFIG) from None
-    click.echo("mailbridge: no Skyvern key is configured: [skyvern] api_key_file, or $SKYVERN_API_KEY", err=True)
-    raise SystemExit(Exit.CONFIG)
+    found = skyvern_account(settings)
+    if isinstance(found, Fault):
+        fail(found)
+    return found
 
 
 def _fail(fault: Exception, *, as_json: bool) -> NoReturn:

@@ -41,7 +41,10 @@ def add(*, config: Path | None, name: str, secret: str | None, qr: Path | None, 
     Without SECRET it is asked for unseen, or read from standard input: what stands on the command line stays in its history. The
     accounts of an export are stored as NAME/ACCOUNT each.
     """
-    found = client(config).do(verbs.TOTP_ADD, AddAuthenticator(name=name, secret=_read(secret, qr), identifier=identifier or ""))
+    text, count = _read(secret, qr)
+    if count > 1 and identifier is not None:
+        raise click.UsageError(f"--for needs one secret, and there are {count} in it; bind them with `mailbridge totp bind`")
+    found = client(config).do(verbs.TOTP_ADD, AddAuthenticator(name=name, secret=text, identifier=identifier or ""))
     for warning in found.warnings:
         click.echo(f"mailbridge: {warning}", err=True)
     for one in found.authenticators:
@@ -49,8 +52,8 @@ def add(*, config: Path | None, name: str, secret: str | None, qr: Path | None, 
         click.echo(visible(f"{one.name}: {_about(one)}, stored{answers}"))
 
 
-def _read(secret: str | None, qr: Path | None) -> str:
-    """The text of the secret, given in one of the four ways; a clean message and exit 2 where it is none."""
+def _read(secret: str | None, qr: Path | None) -> tuple[str, int]:
+    """The text of the secret and how many are in it, given in one of the four ways; a clean message and exit 2 where it is none."""
     if qr is not None and secret is not None:
         raise click.UsageError("give SECRET or --qr, not both")
     try:
@@ -60,11 +63,11 @@ def _read(secret: str | None, qr: Path | None) -> str:
             text = click.prompt("Secret", hide_input=True, err=True)
         else:
             text = sys.stdin.read(200_000) if secret in (None, "-") else secret or ""
-        read_secrets(text)
+        count = len(read_secrets(text))
     except SecretError as fault:
         click.echo(f"mailbridge: {fault}", err=True)
         raise SystemExit(Exit.USAGE) from None
-    return text
+    return text, count
 
 
 @totp.command("list")

@@ -13,10 +13,11 @@ import msgspec
 from mailbridge.config.checks import check
 from mailbridge.config.load import table
 from mailbridge.config.problems import ConfigError, Problem
-from mailbridge.config.settings import AddressSettings, ImapSettings, Section, Settings
+from mailbridge.config.settings import AddressSettings, ImapSettings, Section, Settings, TargetSettings
+from mailbridge.config.values import written
 from mailbridge.core.secret import Secret
 
-KINDS = ("address", "imap")
+KINDS = ("address", "imap", "target")
 """The lists of tables that can be added to without a file."""
 
 
@@ -58,6 +59,7 @@ def merged(settings: Settings, added: Sequence[Added]) -> Settings:
         except ConfigError as fault:
             problems += fault.problems
     whole = msgspec.structs.replace(settings, **{kind: tuple(tables) for kind, tables in found.items()})
+    problems += _too_patient(whole, len(settings.target), places)
     if not problems:
         problems += check(whole, lambda section, _, number: _where(places, section, number))
     if problems:
@@ -72,6 +74,8 @@ def name_of(section: Section) -> str:
             return section.rcpt
         case ImapSettings():
             return section.label
+        case TargetSettings():
+            return section.name
         case _:
             raise TypeError(f"{type(section).__name__} is no list of tables")
 
@@ -103,6 +107,15 @@ def _doubles(settings: Settings, added: Sequence[Added]) -> Iterator[Problem]:
         if any(name_of(table).casefold() == one.name.casefold() for table in getattr(settings, one.kind, ())):
             what = f"stands in the configuration's file as well; keep one: `mailbridge {one.kind} remove {one.name}`"
             yield Problem(where=one.place, what=what)
+
+
+def _too_patient(whole: Settings, first: int, places: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
+    """What a start has to know before it has read what was added: how long an attempt of a killed process may still arrive."""
+    longest = TargetSettings(name="").grace
+    for number, target in enumerate(whole.target):
+        if number >= first and target.grace > longest:
+            what = f"[[target]] grace: must be at most {written('target.grace', longest)}; a target that waits longer belongs in the file"
+            yield Problem(where=places["target"][number], what=what)
 
 
 def _where(places: Mapping[str, Sequence[str]], section: str, number: int | None) -> str:

@@ -178,6 +178,8 @@ def _targets(settings: Settings) -> Iterator[tuple[str, int, str, str]]:
     for number, target in enumerate(settings.target):
         if target.name in ("skyvern", "practice"):
             yield "target", number, "name", f"'{target.name}' is the name of the main target, [skyvern]"
+        if target.name == "unknown":
+            yield "target", number, "name", "'unknown' stands for targets that were removed"
         if target.api_key is None:
             yield "target", number, "api_key", f"target {target.name!r} needs api_key or api_key_file"
         for key, what in _target(target):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,13 +14,13 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from mailbridge.config.checks import check
+from mailbridge.config.keys import FIELDS, PREFIX, TABLES, fields_of, inner_section, is_secret, secrets, table_type, variables
 from mailbridge.config.places import DATABASE, drop_ins, find, state_folder
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import OCTETS, Section, Settings
 from mailbridge.config.values import duration, secret_file, size
 from mailbridge.core.secret import Secret
 
-PREFIX = "MAILBRIDGE_"
 RESERVED = frozenset(
     {
         "MAILBRIDGE_CONFIG",
@@ -35,9 +35,6 @@ RESERVED = frozenset(
 BARE = {"SKYVERN_API_KEY": ("skyvern", "api_key"), "SKYVERN_BASE_URL": ("skyvern", "base_url")}
 TRUSTED_SECRETS = Path("/run/secrets")
 """Docker's secrets: their mode is the host's to choose, so it is not checked."""
-
-FIELDS: Mapping[str, Any] = msgspec.structs.asdict(Settings())
-TABLES = {"address", "imap", "target"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,8 +180,8 @@ class _Reader:
             elif not key:
                 self._not_ours(name, section)
             elif section not in self._values:
-                self._unknown(where, name, _variables(), "", "variable")
-            elif key.endswith("_file") and _is_secret(section, key.removesuffix("_file")):
+                self._unknown(where, name, variables(), "", "variable")
+            elif key.endswith("_file") and is_secret(section, key.removesuffix("_file")):
                 self._put_secret_file(section, key.removesuffix("_file"), Path(value), where)
             else:
                 self.put(section, key, self._from_text(section, key, value), where)
@@ -196,14 +193,14 @@ class _Reader:
             where = f"--set {name}"
             if section not in self._values:
                 self._unknown(where, section, self._values, "", "section")
-            elif _is_secret(section, key):
+            elif is_secret(section, key):
                 self._problem(where, f"a secret on a command line can be read by everybody; use --set {name}_file=PATH")
             else:
                 self.put(section, key, self._from_text(section, key, value), where)
 
     def _not_ours(self, name: str, rest: str) -> None:
         """A variable without ``__`` is somebody else's, unless it only lacks the second ``_``."""
-        meant = [one for one in _variables() if one.removeprefix(PREFIX).lower().replace("__", "_") == rest]
+        meant = [one for one in variables() if one.removeprefix(PREFIX).lower().replace("__", "_") == rest]
         if meant:
             self._problem(f"${name}", f"unknown variable; did you mean {meant[0]}?")
         else:
@@ -213,17 +210,17 @@ class _Reader:
         folder = self._environ.get("CREDENTIALS_DIRECTORY")
         if not folder:
             return
-        for section, key in _secrets():
+        for section, key in secrets():
             path = Path(folder) / f"{section}_{key}"
             if path.is_file():
                 self._put_secret_file(section, key, path, f"$CREDENTIALS_DIRECTORY/{path.name}", is_mode_checked=False)
 
     def put(self, section: str, key: str, value: object, where: str) -> None:
         """Take one value, converted to what the settings want there."""
-        fields = _fields(section)
+        fields = fields_of(section)
         if key.endswith("_file") and key not in fields and key.removesuffix("_file") in fields:
             secret = key.removesuffix("_file")
-            if _is_secret(section, secret) and isinstance(value, str):
+            if is_secret(section, secret) and isinstance(value, str):
                 self._put_secret_file(section, secret, self._path(value), where)
                 return
         if key not in fields:
@@ -253,7 +250,7 @@ class _Reader:
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             self._problem(where, f"{section} must be a list of tables: [[{section}]]")
             return
-        kind = _table_type(section)
+        kind = table_type(section)
         are_found = len(headers) == len(entries)
         for number, entry in enumerate(entries):
             place = headers[number] if are_found else f"{where} ([[{section}]] number {number + 1})"
@@ -265,7 +262,7 @@ class _Reader:
 
     def read_table(self, section: str, values: Mapping[str, Any], place: str) -> Section | None:
         """One table of a list; None where a mistake was noted."""
-        return self._table(_table_type(section), values, place, f"[[{section}]]", section)
+        return self._table(table_type(section), values, place, f"[[{section}]]", section)
 
     def _table(self, kind: type[Section], entry: Mapping[str, Any], place: str, label: str, section: str) -> Section | None:
         """One table of a list, or a table inside it; None where a mistake was noted."""
@@ -279,7 +276,7 @@ class _Reader:
                     values[plain] = secret_file(self._path(value), is_mode_checked=True)
                 elif key not in fields:
                     self._unknown(place, key, fields, f"{label} ", "key")
-                elif (inner := _inner(fields[key].type)) is not None and isinstance(value, dict):
+                elif (inner := inner_section(fields[key].type)) is not None and isinstance(value, dict):
                     values[key] = self._table(inner, value, place, f"{label} {key}", section)
                 else:
                     values[key] = self._convert(section, key, fields[key].type, value)
@@ -317,7 +314,7 @@ class _Reader:
         is_docker = TRUSTED_SECRETS in path.parents
         try:
             secret = secret_file(path, is_mode_checked=is_mode_checked and not is_docker)
-            is_list = get_origin(_fields(section)[key].type) is tuple
+            is_list = get_origin(fields_of(section)[key].type) is tuple
             self._values[section][key] = _lines(secret) if is_list else secret
             self.origins[f"{section}.{key}"] = f"{where} ({path})"
         except OSError as fault:
@@ -327,7 +324,7 @@ class _Reader:
 
     def _from_text(self, section: str, key: str, value: str) -> object:
         """A variable's text as the type of its key: lists by comma or as TOML, numbers and booleans as TOML."""
-        fields = _fields(section)
+        fields = fields_of(section)
         kind = fields[key].type if key in fields else str
         if any(get_origin(one) is tuple for one in (kind, *get_args(kind))):
             if value.lstrip().startswith("["):
@@ -372,27 +369,6 @@ class _Reader:
         self.problems.append(Problem(where=where, what=what, is_permission=is_permission))
 
 
-def _fields(section: str) -> dict[str, msgspec.structs.FieldInfo]:
-    return {one.name: one for one in msgspec.structs.fields(FIELDS[section])}
-
-
-def _table_type(section: str) -> type[Section]:
-    annotation = next(one.type for one in msgspec.structs.fields(Settings) if one.name == section)
-    kind: type[Section] = get_args(annotation)[0]
-    return kind
-
-
-def _inner(annotation: Any) -> type[Section] | None:
-    """The section that a key holds, where it holds one."""
-    kinds = (one for one in get_args(annotation) if isinstance(one, type) and issubclass(one, Section))
-    return next(kinds, None)
-
-
-def _is_secret(section: str, key: str) -> bool:
-    fields = _fields(section)
-    return key in fields and Secret in get_args(fields[key].type)
-
-
 def _secret(text: str) -> Secret:
     if not text.strip():
         raise ValueError("is empty")
@@ -402,20 +378,6 @@ def _secret(text: str) -> Secret:
 def _lines(secret: Secret) -> tuple[Secret, ...]:
     """One secret a line."""
     return tuple(Secret(line.strip()) for line in secret.reveal().splitlines() if line.strip())
-
-
-def _secrets() -> Iterator[tuple[str, str]]:
-    for section in FIELDS:
-        if section not in TABLES:
-            yield from ((section, key) for key in _fields(section) if _is_secret(section, key))
-
-
-def _variables() -> dict[str, None]:
-    """Every variable that stands for a key, and the two that stand for whole tables."""
-    names = {f"{PREFIX}{section.upper()}": None for section in sorted(TABLES)}
-    for section in sorted(FIELDS.keys() - TABLES):
-        names |= {f"{PREFIX}{section.upper()}__{key.upper()}": None for key in _fields(section)}
-    return names
 
 
 def _is_plain(value: str) -> bool:

@@ -1,4 +1,4 @@
-"""What is wrong with the `[[imap]]` tables: accounts that cannot work, each with the mend."""
+"""What is wrong with the `[[imap]]` tables: accounts that cannot work, each with what fixes it."""
 
 from __future__ import annotations
 

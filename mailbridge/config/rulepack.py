@@ -1,43 +1,59 @@
-"""Rule files from disk: the operator's first, then the ones that are shipped."""
+"""Rule files from disk: the operator's first, then the ones that are shipped.
+
+The operator's are read once, when a configuration is prepared, and go to the parser workers as text. Of the shipped ones, half a
+megabyte of words, only the names go there: a worker reads them from its own package, and the daemon never holds them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mailbridge.config.settings import RuleSettings
 from mailbridge.core.rules import RuleError
+
+if TYPE_CHECKING:  # a parser worker reads the shipped files, and needs no settings
+    from mailbridge.config.settings import RuleSettings
+
+SHIPPED = "mailbridge/rules"
+"""What the name of a shipped file begins with."""
 
 
 def rule_texts(settings: RuleSettings) -> tuple[tuple[str, str], ...]:
-    """All of `rule_sources`, read now.
+    """The operator's rule files as (name, text), in order of precedence; a folder stands for its ``*.toml``, sorted.
 
     Raises:
         RuleError: a path that is not there or cannot be read.
     """
-    return tuple(rule_sources(settings))
+    return tuple(source for path in settings.paths for source in _from(path))
+
+
+def shipped_names(settings: RuleSettings) -> tuple[str, ...]:
+    """The shipped files that come behind the operator's: rules, if they are wanted, and the words of all languages."""
+    folders = (SHIPPED, f"{SHIPPED}/wording") if settings.builtin else (f"{SHIPPED}/wording",)
+    shipped = files("mailbridge").joinpath("rules")
+    return tuple(
+        f"{folder}/{name}"
+        for folder in folders
+        for name in sorted(one.name for one in shipped.joinpath(folder.removeprefix(SHIPPED).lstrip("/")).iterdir())
+        if name.endswith(".toml")
+    )
+
+
+def shipped_source(name: str) -> tuple[str, str]:
+    """A shipped file, by a name of `shipped_names`, as (name, text)."""
+    return name, files("mailbridge").joinpath("rules", name.removeprefix(f"{SHIPPED}/")).read_text(encoding="utf-8")
 
 
 def rule_sources(settings: RuleSettings) -> Iterator[tuple[str, str]]:
-    """Every rule file as (name, text), in order of precedence; a folder stands for its ``*.toml``, sorted.
+    """Every rule file as (name, text): `rule_texts`, and behind them the shipped ones.
 
     Raises:
         RuleError: a path that is not there or cannot be read.
     """
-    for path in settings.paths:
-        yield from _from(path)
-    shipped = files("mailbridge").joinpath("rules")
-    if settings.builtin:
-        yield from _shipped(shipped, "mailbridge/rules")
-    yield from _shipped(shipped.joinpath("wording"), "mailbridge/rules/wording")
-
-
-def _shipped(folder: Traversable, name: str) -> Iterator[tuple[str, str]]:
-    for one in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if one.name.endswith(".toml"):
-            yield f"{name}/{one.name}", one.read_text(encoding="utf-8")
+    yield from rule_texts(settings)
+    yield from map(shipped_source, shipped_names(settings))
 
 
 def _from(path: Path) -> Iterator[tuple[str, str]]:

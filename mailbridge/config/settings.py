@@ -15,6 +15,9 @@ from mailbridge.core.secret import Secret
 
 Seconds = timedelta
 Trust = Literal["dkim", "arc", "forwarder", "token", "none"]
+TargetKind = Literal["skyvern"]
+"""What a `[[target]]` may be. Each has a line in `app.parts.SINKS`, and one wherever else the type checker asks for it."""
+
 Preset = Literal["gmail", "outlook", "yahoo", "icloud", "fastmail", "zoho", "proton", "163", "yandex"]
 
 
@@ -169,7 +172,7 @@ class TargetSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
     """`[[target]]`: a further Skyvern organization, with the identifiers that it serves."""
 
     name: str
-    kind: Literal["skyvern"] = "skyvern"
+    kind: TargetKind = "skyvern"
     identifiers: tuple[str, ...] = ("*",)
     base_url: str = "https://api.skyvern.com"
     api_key: Secret | None = None

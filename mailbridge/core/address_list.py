@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from mailbridge.core.addresses import ENCODED, canonical, parse_mailbox
+from mailbridge.core.addresses import ENCODED, canonical, parse_author, parse_mailbox
 
 MAX_TEXT = 4_000
 """Characters of a header that is read. A longer one may have been cut in the midst of an address, and so names nobody."""
@@ -79,13 +79,16 @@ class _Malformed(Exception):  # noqa: N818  (a finding about the header)
     """The grammar is broken; the argument is the defect's name."""
 
 
-def read_list(text: str) -> AddressList:
-    """An address-list with its obsolete forms, strictly. ``text`` is unfolded and not decoded. Total, in linear time."""
+def read_list(text: str, *, is_author: bool = False) -> AddressList:
+    """An address-list with its obsolete forms, strictly. ``text`` is unfolded and not decoded. Total, in linear time.
+
+    ``is_author``: nothing is routed by it, so that an address may be as loose as `parse_author` has it.
+    """
     simple = SIMPLE.fullmatch(text)
     if simple is not None and (mailbox := parse_mailbox(simple[2] or simple[3])) is not None:
         return AddressList(entries=(Entry(address=mailbox, name=simple[1] or ""),), count=1)
     try:
-        return _Reader(text, _pieces(text)).read()
+        return _Reader(text, _pieces(text), is_author=is_author).read()
     except _Malformed as fault:
         return AddressList(defects=(str(fault),))
 
@@ -99,9 +102,12 @@ def read_recipients(text: str) -> AddressList:
 def read_author(text: str) -> AddressList:
     """A From header: exactly one entry, in no group and behind no route, else none and why.
 
-    Many senders do not quote a name that has to be (``Acme, Inc. <a@b>``, ``a@b <a@b>``): see `_the_one_in_angles`.
+    Many senders do not quote a name that has to be (``Acme, Inc. <a@b>``, ``a@b <a@b>``): see `_the_one_in_angles`. It may
+    have letters beyond ASCII, which no recipient has.
     """
-    found = read_recipients(text)
+    found = read_list(text, is_author=True)
+    if found.defects == ("malformed",):
+        found = _the_one_in_angles(text, is_author=True)
     if found.count == 1 and len(found.entries) == 1 and found.entries[0].is_plain:
         return found
     why = "several" if found.count > 1 else "grouped-or-routed" if found.entries else "" if found.defects else "none"
@@ -164,8 +170,9 @@ def _comment_end(text: str, position: int) -> int:
 class _Reader:
     """Reads one list from its pieces, front to back, without going back."""
 
-    def __init__(self, text: str, pieces: list[Piece]) -> None:
+    def __init__(self, text: str, pieces: list[Piece], *, is_author: bool = False) -> None:
         self._text = text
+        self._is_author = is_author
         self._pieces = [*pieces, (END, len(text), len(text))]
         self._at = 0
         self._is_in_group = False
@@ -271,15 +278,14 @@ class _Reader:
         if self._count > MAX_MAILBOXES:
             raise _Malformed("too-many")
         address = f"{local}@{domain}"
+        is_split = is_spaced or " " in kinds.lstrip()
         mailbox = parse_mailbox(address)
+        if mailbox is None and self._is_author:
+            mailbox = parse_author(address)
         if "q" in kinds:
             self._defects["quoted-local"] = None
-        elif not address.isascii():
-            self._defects["not-ascii"] = None
-        elif is_spaced or " " in kinds.lstrip():
-            self._defects["spaced"] = None
-        elif mailbox is None:
-            self._defects["refused"] = None
+        elif mailbox is None or is_split:
+            self._defects["not-ascii" if not address.isascii() else "spaced" if is_split else "refused"] = None
         else:
             self._entries.append(Entry(address=mailbox, name=name, is_plain=not (is_routed or self._is_in_group)))
 
@@ -309,7 +315,7 @@ class _Reader:
         return self._text[start:end]
 
 
-def _the_one_in_angles(text: str) -> AddressList:
+def _the_one_in_angles(text: str, *, is_author: bool = False) -> AddressList:
     """The mailbox of a header that is malformed but for ``<mailbox>`` at its end, and has no other angles.
 
     What stands before it is a name that should have been quoted; if it names another mailbox, the header names nobody.
@@ -320,7 +326,7 @@ def _the_one_in_angles(text: str) -> AddressList:
         if len(opening) != 1 or len(closing) != 1 or any(kind not in TAIL for kind, _, _ in pieces[closing[0] + 1 :]):
             raise _Malformed("malformed")
         (first,), (last,) = opening, closing
-        found = _Reader(text, pieces[first : last + 1]).read()
+        found = _Reader(text, pieces[first : last + 1], is_author=is_author).read()
     except _Malformed as fault:
         return AddressList(defects=(str(fault),))
     if len(found.entries) != 1 or not found.entries[0].is_plain:

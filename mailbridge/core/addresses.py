@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+
+from mailbridge.core.url import ascii_host
 
 MAX_LOCAL = 64
 MAX_ADDRESS = 254
@@ -13,6 +16,9 @@ ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"
 LOCAL = re.compile(rf"{ATEXT}+(?:\.{ATEXT}+)*")
 LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 DOMAIN = re.compile(rf"{LABEL}(?:\.{LABEL})*\.?")
+HOST = re.compile(r"(?=[a-z0-9])[a-z0-9_-]{0,62}[a-z0-9](?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?)*\.?")
+"""A domain, in lower case, with underscores in its labels, as some senders have it."""
+
 LITERAL = re.compile(r"\[(?:\d{1,3}(?:\.\d{1,3}){3}|IPv6:[0-9A-Fa-f:.]{2,45})\]")
 ENCODED = re.compile(r"=\?[^?]*\?[BbQq]\?")
 RETURN_LOCAL = re.compile(rf"(?:{ATEXT}|\.){{1,{MAX_RETURN_LOCAL}}}")
@@ -40,6 +46,32 @@ def parse_mailbox(text: str) -> str | None:
     if len(domain) > 253 or not DOMAIN.fullmatch(domain):
         return None
     return text.removesuffix(".")
+
+
+def parse_author(text: str) -> str | None:
+    """The mailbox of a From that `parse_mailbox` does not take for a recipient; None where it is none.
+
+    It may have letters beyond ASCII (RFC 6531, RFC 6532), its domain then given in its ASCII form; a local part of over 64 characters, as
+    services write that put a number of theirs into it; and underscores in its domain. None also where a letter is another way to write an ASCII one (a full-width letter, a long s): it would look like another mailbox.
+    """
+    local, _, domain = text.rpartition("@")
+    labels, plain = domain.split("."), ascii_host(domain)
+    mapped = plain.split(".")
+    is_plain = len(labels) == len(mapped) and all(
+        one.isascii() or to.startswith("xn--") for one, to in zip(labels, mapped, strict=True)
+    )
+    if not is_plain or not text.isprintable() or any(not one.isascii() and _is_dressed(one) for one in local):
+        return None
+    shape = "".join(one if one.isascii() else "x" for one in local)
+    if not LOCAL.fullmatch(shape) or ENCODED.search(shape) or len(local) + len(plain) >= MAX_ADDRESS:
+        return None
+    return f"{local}@{plain.removesuffix('.')}" if HOST.fullmatch(plain) else None
+
+
+def _is_dressed(letter: str) -> bool:
+    return (
+        unicodedata.normalize("NFKC", letter).casefold().isascii() or unicodedata.normalize("NFKC", letter.casefold()).isascii()
+    )
 
 
 def parse_return_path(text: str) -> str | None:

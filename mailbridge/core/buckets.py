@@ -20,6 +20,10 @@ class TokenBuckets:
         self._most_keys = most_keys
         self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
+    def __len__(self) -> int:
+        """How many keys are remembered."""
+        return len(self._levels)
+
     def has(self, key: str, now: float) -> bool:
         """Whether there is a token; none is taken."""
         return not self._rate or not key or self._level(key, now) >= 1.0

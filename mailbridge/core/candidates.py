@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-import re2
-
 from mailbridge.core.letters import reads_as_word, wordlikeness
 from mailbridge.core.looks import Look, Stretch, certain, likely
+from mailbridge.core.presence import Presence
 
 MIN_LENGTH = 4
 MAX_LENGTH = 10
@@ -48,7 +47,7 @@ SHAPES = re.compile(
     rf"){RIGHT}))"
 )
 SMALL = re.compile(rf"{LEFT}(?<!['’.])[a-z]{{4,10}}(?!['’]){RIGHT}(?!\.\w)")
-PROMISING = re2.compile(r"\d|[A-Z]{4}|[a-z][A-Z]|[a-z]-[a-z]|[A-Z][- ][A-Z]|[A-Z]-[A-Z]")
+PROMISING = Presence({"shape": r"\d|[A-Z]{4}|[a-z][A-Z]|[a-z]-[a-z]|[A-Z][- ][A-Z]|[A-Z]-[A-Z]"})
 """What a line must have for any shape to be in it; most lines have not."""
 
 DIGIT = re.compile(r"\d")
@@ -84,13 +83,15 @@ GLUED = re.compile(r"\d{5,8}[a-z]{1,3}")
 SUFFIXED = re.compile(r"(\d{6})[a-z]{2,3}")
 """Six digits with an ending, as languages have it that write endings at numbers too."""
 
+PREFIXED = re.compile(r"[A-Z]{1,4}-\d{4,8}")
 LABELLED = re.compile(r"(?:OTP|PIN|TAN)-(\d{4,8})")
 """A word for a code tied to it with a hyphen."""
 
 GOOGLE = re.compile(r"G-\d{4,8}")
 """Google's field shows the G- itself and takes the digits (support.google.com/accounts/answer/1085463)."""
 
-FOREIGN = re.compile(r"(?![0-9])\d|[\uff01-\uff5e]")
+NATIVE = re.compile(r"[^\x00-\x7f\D]")
+FULL_WIDTH = re.compile("[\uff01-\uff5e]")
 ORIGIN_BOUND = re.compile(r"(?:@|^)[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,6} #([A-Za-z0-9]{4,10})(?![A-Za-z0-9])")
 """The last line of a code that is bound to its site (wicg.github.io/sms-one-time-codes), with or without its ``@``."""
 
@@ -119,9 +120,9 @@ class Shape:
 
 def ascii_digits(text: str) -> str:
     """The text with every decimal digit of any script, and full-width letter, as ASCII; positions unchanged."""
-    if text.isascii() or not FOREIGN.search(text):
+    if text.isascii() or not (NATIVE.search(text) or FULL_WIDTH.search(text)):
         return text
-    return "".join(_ascii(letter) for letter in text)
+    return text.translate({ord(letter): _ascii(letter) for letter in set(text)})
 
 
 def _ascii(letter: str) -> str:
@@ -137,7 +138,7 @@ def shapes(line: str, *, is_slot: bool = False) -> Iterator[Shape]:
 
     ``is_slot``: the line names a code, or is one word. Only there small letters may be one, if they are no word.
     """
-    is_promising = PROMISING.search(line) is not None
+    is_promising = PROMISING.any(line)
     if not is_promising and not is_slot:
         return
     if " #" in line and (bound := ORIGIN_BOUND.search(line)) is not None:
@@ -183,6 +184,8 @@ def masked(line: str) -> str:
 
 
 def _shape(shown: str, start: int, text: str, stretches: list[Stretch], *, is_run_in: bool = False) -> Shape | None:
+    if shown.isdigit():
+        return _number(shown, start, text, stretches, is_run_in=is_run_in)
     bare = SEPARATORS.sub("", shown)
     is_phrase = PHRASE.fullmatch(shown) is not None
     if not MIN_LENGTH <= len(bare) <= _longest(shown, is_phrase=is_phrase):
@@ -193,7 +196,7 @@ def _shape(shown: str, start: int, text: str, stretches: list[Stretch], *, is_ru
     if GOOGLE.fullmatch(shown):
         return Shape(value=bare[1:], shown=shown, start=start, end=start + len(shown), kind="digits", is_grouped=True)
     end = start + len(shown)
-    refusal = next((why for low, high, why in stretches if low < end and start < high), None)
+    refusal = _refusal(start, end, stretches)
     if refusal is None and (run := SUFFIXED.fullmatch(shown)) is not None:
         return Shape(value=run[1], shown=run[1], start=start, end=start + 6, kind="digits", is_run_in=True)
     look = None
@@ -220,6 +223,21 @@ def _shape(shown: str, start: int, text: str, stretches: list[Stretch], *, is_ru
     )
 
 
+def _number(shown: str, start: int, text: str, stretches: list[Stretch], *, is_run_in: bool) -> Shape | None:
+    """The shape of digits that nothing divides, as most are."""
+    if not MIN_LENGTH <= len(shown) <= MAX_LENGTH:
+        return None
+    end = start + len(shown)
+    refusal = _refusal(start, end, stretches) or _digits_refusal(shown, shown)
+    look = likely(text, shown, start) if refusal is None else None
+    return Shape(value=shown, shown=shown, start=start, end=end, kind="digits", refusal=refusal, look=look, is_run_in=is_run_in)
+
+
+def _refusal(start: int, end: int, stretches: list[Stretch]) -> str | None:
+    """What the first certain stretch that reaches into a place is; None where none does."""
+    return next((why for low, high, why in stretches if low < end and start < high), None)
+
+
 def _digits_refusal(shown: str, bare: str) -> str | None:
     if not bare.strip("0"):
         return "zeros"
@@ -232,7 +250,7 @@ def _digits_refusal(shown: str, bare: str) -> str | None:
 def _longest(shown: str, *, is_phrase: bool) -> int:
     if is_phrase:
         return LONGEST_PHRASE
-    return LONGEST_PREFIXED if re.fullmatch(r"[A-Z]{1,4}-\d{4,8}", shown) else MAX_LENGTH
+    return LONGEST_PREFIXED if PREFIXED.fullmatch(shown) else MAX_LENGTH
 
 
 def _as_word(shown: str, bare: str, kind: str) -> tuple[str | None, Look | None]:

@@ -135,8 +135,8 @@ def decode_header(value: str) -> tuple[str, str | None]:
         octets = _word(match[2], match[3])
         if octets is None:
             defect = "bad-encoded-word"
-        else:
-            pending += octets
+            octets = _saved(match[3])
+        pending += octets
         position = match.end()
     if pending_charset:
         text, fault = decode(pending, pending_charset)
@@ -153,6 +153,12 @@ def _word(encoding: str, text: str) -> bytes | None:
         return binascii.a2b_base64(text + "=" * (-len(text) % 4))
     except (ValueError, binascii.Error):
         return None
+
+
+def _saved(text: str) -> bytes:
+    """What can be read of base64 that lost its end, or has something else in it."""
+    kept = re.sub(r"[^A-Za-z0-9+/]", "", text.partition("=")[0])
+    return binascii.a2b_base64(kept[: len(kept) - len(kept) % 4])
 
 
 def _is_utf8(octets: bytes) -> bool:

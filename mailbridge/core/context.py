@@ -6,26 +6,26 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 
-import re2
-
 from mailbridge.core import script
 from mailbridge.core.candidates import DIGIT, Shape, ascii_digits, masked
 from mailbridge.core.looks import certain
 from mailbridge.core.parts import Parts
+from mailbridge.core.presence import Presence
 from mailbridge.core.reading import Reader
 
 LONG_TEXT = 2_000
 SHORT_TEXT = 600
-ROOM = re2.compile(r"\b\d{3}[ -]?\d{3,4}[ -]?\d{3,4}\b")
-"""The number of a room to meet in, as the programs for it show it: nine to eleven digits in three groups."""
-
-VENUE = re2.compile(
-    r"(?i)\b(?:zoom|webex|teams|google meet|gotomeeting|goto meeting|jitsi|bluejeans|whereby|livestorm|lifesize|voov|lark)\b|腾讯会议|飞书"
+JOINING = Presence(
+    {
+        # The number of a room, as the programs to meet in show it: nine to eleven digits in three groups.
+        "room": r"\b\d{3}[ -]?\d{3,4}[ -]?\d{3,4}\b",
+        # These programs: their names are the same in every language.
+        "venue": r"(?i)\b(?:zoom|webex|teams|google meet|gotomeeting|goto meeting|jitsi|bluejeans|whereby|livestorm|lifesize|voov|lark)\b|腾讯会议|飞书",
+        # A number to be keyed into a telephone.
+        "keyed": r"\b\d{4,10}#",
+    }
 )
-"""Programs to meet in: their names are the same in every language."""
-
-KEYED = re2.compile(r"\b\d{4,10}#")
-"""A number to be keyed into a telephone."""
+"""What tells a meeting apart from other mails with a number."""
 
 FEW = 12
 """Letters up to which a text without a subject says nothing: it is a number, and no more."""
@@ -69,7 +69,7 @@ class Context:
 def context_of(parts: Parts, reader: Reader, stated: timedelta | None) -> Context:
     """Read what holds for the whole mail. ``stated`` is the lifetime that it states."""
     whole = "\n".join(parts.texts)
-    folded = script.folded(whole).replace("\n", " ")
+    folded = reader.wording.read_together([script.folded(text) for text in parts.texts])
     size = len(folded) / (2 if "html" in parts.lines and "plain" in parts.lines else 1)
     speaks_of_code, speaks_of_else = spoken_of(parts.texts, reader)
     names_a_price = PRICE.search(whole) is not None
@@ -120,7 +120,8 @@ def is_meeting(whole: str, folded: str, reader: Reader) -> bool:
     """Whether the mail invites to a meeting: in the words of the programs for it, or by their name and a room's number."""
     if reader.wording.meeting.search(folded) is not None:
         return True
-    return ROOM.search(whole) is not None and (VENUE.search(whole) is not None or KEYED.search(whole) is not None)
+    found = JOINING.found(whole)
+    return "room" in found and len(found) > 1
 
 
 def lone_value(texts: list[str], reader: Reader) -> str:

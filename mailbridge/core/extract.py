@@ -232,7 +232,7 @@ def _objection(one: Evidence, context: Context) -> str | None:
 def _is_nearly(one: Evidence, context: Context) -> bool:
     """A likely code that falls short: with it, a link of the same mail is held too."""
     shape = one.shape
-    is_placed = one.has(Feature.OWN_LINE, Feature.AFTER_COLON, Feature.LARGE, Feature.LONE)
+    is_placed = one.has(Feature.OWN_LINE, Feature.AFTER_COLON, Feature.EMPHASISED, Feature.LONE)
     is_likely = shape.kind in ("digits", "mixed") or (shape.is_random and one.score >= THRESHOLD)
     if not is_placed or not is_likely or shape.look is not None or one.score < NEARLY:
         return False

@@ -20,25 +20,25 @@ class Feature(StrEnum):
     LABEL_AFTER = "label after it"
     LABEL_BELOW = "label in the line after"
     LABEL_EARLIER = "label in an earlier sentence"
-    TOLD_TO_ENTER = "told to enter it"
-    SUBJECT_OF_CODE = "the subject speaks of a code"
+    TOLD_TO_ENTER = "an instruction to enter it"
+    SUBJECT_OF_CODE = "the subject mentions a code"
     AFTER_COLON = "after a colon"
     BESIDE_LABEL = "right beside its label"
-    LARGE = "set large or apart"
-    MARKED = "set apart in its sentence"
+    EMPHASISED = "emphasised"
+    MARKED = "emphasised in its sentence"
     DIGITS = "digits"
-    SIX = "six of them"
-    NINE = "nine or ten of them"
+    SIX_DIGITS = "six digits"
+    NINE_DIGITS = "nine or ten digits"
     LETTERS = "letters only"
     SMALL_LETTERS = "small letters only"
-    RANDOM = "drawn at random"
+    RANDOM = "random letters"
     IN_LINK = "stands in a link too"
     WORD_AND_NUMBER = "a word and a number"
     WORD = "a word in capitals"
     ZIP = "looks like a zip code and a town"
     PHONE = "looks like a phone number"
-    HASHED = "numbered with #"
-    DIALLED = "dialled"
+    HASHED = "after a #"
+    TEL_SUFFIX = "an extension of a phone number"
     PERCENTAGE = "a percentage in the line"
     LISTED = "one of a list"
     SHORT_TEXT = "a short text"
@@ -47,25 +47,25 @@ class Feature(StrEnum):
     IN_BOTH = "in subject and body"
     IN_PARTS = "in several parts"
     ORIGIN_BOUND = "origin-bound"
-    CODE_SPOKEN_OF = "a code is spoken of"
+    CODE_MENTIONED = "the mail mentions a code"
     LIFETIME = "a lifetime is stated"
-    SIGN_IN = "sign-in or verification is spoken of"
+    SIGN_IN = "the mail mentions sign-in or verification"
     LONE = "the only number of the mail"
     LONE_FOR_SIGN_IN = "the only number of a mail about signing in"
     LONE_OF_SITE = "the only number of a site's own short mail"
-    UNNAMED = "nobody says what it is"
+    UNNAMED = "no label names it"
     IN_TABLE = "in a table of facts"
     LONG_TEXT = "a long text"
     PRICE = "a price is named"
-    ELSE_SPOKEN_OF = "an offer or order is spoken of"
-    SUBJECT_OF_ELSE = "the subject speaks of something else"
-    CALLED_ELSE = "called something else"
+    ELSE_MENTIONED = "the mail mentions an offer or order"
+    SUBJECT_OF_ELSE = "the subject mentions something else"
+    CALLED_ELSE = "a label names it something else"
     ELSE_ABOVE = "something else in the line before"
     ELSE_IN_LINE = "something else in the line"
     MID_SENTENCE = "in the middle of a sentence"
-    VAGUE = "in a sentence that says not what for"
+    VAGUE = "in a sentence that does not say what it is for"
     RUN_IN = "run into a word"
-    HIDDEN = "kept out of sight"
+    HIDDEN = "hidden from view"
     QUOTED = "quoted"
     TO_A_LIST = "sent to a mailing list"
     WITH_FILES = "files are attached"
@@ -87,7 +87,7 @@ WEIGHTS: Mapping[Feature, float] = MappingProxyType(
         F.LONE_OF_SITE: 3.0,
         F.LONE_FOR_SIGN_IN: 2.5,
         F.LABEL_EARLIER: 1.5,
-        F.LARGE: 1.5,
+        F.EMPHASISED: 1.5,
         F.LONE: 1.5,
         F.MARKED: 1.0,
         F.LABEL_BELOW: 1.0,
@@ -98,16 +98,16 @@ WEIGHTS: Mapping[Feature, float] = MappingProxyType(
         F.RANDOM: 1.0,
         F.IN_BOTH: 1.0,
         F.HEADS_SUBJECT: 1.0,
-        F.CODE_SPOKEN_OF: 1.0,
+        F.CODE_MENTIONED: 1.0,
         F.LIFETIME: 1.0,
         F.FOREIGN: 0.5,
-        F.SIX: 0.5,
+        F.SIX_DIGITS: 0.5,
         F.SHORT_TEXT: 0.5,
         F.IN_SUBJECT: 0.5,
         F.SIGN_IN: 0.5,
         F.IN_PARTS: 0.25,
         F.HIDDEN: -0.5,
-        F.NINE: -1.0,
+        F.NINE_DIGITS: -1.0,
         F.LONG_TEXT: -1.0,
         F.PRICE: -1.0,
         F.MID_SENTENCE: -1.0,
@@ -115,7 +115,7 @@ WEIGHTS: Mapping[Feature, float] = MappingProxyType(
         F.WITH_FILES: -1.0,
         F.LETTERS: -1.5,
         F.SMALL_LETTERS: -1.0,
-        F.ELSE_SPOKEN_OF: -1.5,
+        F.ELSE_MENTIONED: -1.5,
         F.ELSE_IN_LINE: -1.5,
         F.QUOTED: -1.5,
         F.TO_A_LIST: -1.5,
@@ -126,7 +126,7 @@ WEIGHTS: Mapping[Feature, float] = MappingProxyType(
         F.PHONE: -1.0,
         F.WORD: -3.0,
         F.WORD_AND_NUMBER: -3.0,
-        F.DIALLED: -3.0,
+        F.TEL_SUFFIX: -3.0,
         F.PERCENTAGE: -3.0,
         F.SUBJECT_OF_ELSE: -3.5,
         F.HASHED: -4.0,
@@ -145,7 +145,7 @@ CLEAR = 0.75
 NAMING = frozenset({F.LABEL_BEFORE, F.LABEL_ABOVE, F.LABEL_AFTER, F.TOLD_TO_ENTER})
 """What calls a candidate a code."""
 
-PLACED = frozenset({F.OWN_LINE, F.LARGE})
+PLACED = frozenset({F.OWN_LINE, F.EMPHASISED})
 """What sets a candidate apart from the text around it."""
 
 MEANT = frozenset({F.LIFETIME, F.SIGN_IN})

@@ -33,7 +33,9 @@ INDENT = " \t>|*_"
 LABELS = (*ORIGINAL_TO, *ORIGINAL_TO_LAX)
 COLON = re.compile(r"[:：](?:[*_]{1,2}(?=[ \t]))?")
 
-RULE = re.compile(r"-{4,}|_{10,}")
+RULES = ("-" * 4, "_" * 10)
+"""What is drawn above a forwarded mail has at least so many of these."""
+
 HEAD = re.compile(r"[*_ ]*([^:：*_]{1,40}?)[*_ ]*[:：](.{0,1001})$")
 """A line that could be a header: its name, and what follows."""
 
@@ -72,7 +74,7 @@ def is_forward(message: Message, words: ForwardWords) -> bool:
     if title is not None and folded(title[1]) in words.prefixes:
         return True
     body = _body(message)
-    return RULE.search(body) is not None or words.mark.search(folded(body)) is not None
+    return _is_marked(body, words)
 
 
 def forwarded_block(message: Message, words: ForwardWords) -> ForwardedBlock | None:
@@ -91,12 +93,16 @@ def is_header_line(text: str, subject: str, words: ForwardWords) -> bool:
     name, value = _header(text)
     if name in words.sender or name in words.to or (name in words.date and any(map(str.isdecimal, value))):
         return True
-    bare = bare_subject(subject, words)
-    head = text[:MAX_MARK]
-    is_marked = RULE.search(head) is not None or words.mark.search(folded(head)) is not None
-    if is_marked and (len(text) < MAX_MARK or (text.count("@") > 1 and bare in text)):
+    if _is_marked(text[:MAX_MARK], words) and (
+        len(text) < MAX_MARK or (text.count("@") > 1 and bare_subject(subject, words) in text)
+    ):
         return True
-    return name in words.subject and bare_subject(value.strip(" *_"), words) == bare
+    return name in words.subject and bare_subject(value.strip(" *_"), words) == bare_subject(subject, words)
+
+
+def _is_marked(text: str, words: ForwardWords) -> bool:
+    """Whether a text has a line drawn across it, or the words, with which mail programs head what they forward."""
+    return any(rule in text for rule in RULES) or words.mark.any(folded(text))
 
 
 def bare_subject(subject: str, words: ForwardWords) -> str:
@@ -113,7 +119,7 @@ def introduces_quotation(text: str, words: ForwardWords) -> bool:
     """Whether a line says who wrote what is quoted below it: ``On 3 May 2026 Ann wrote:``."""
     if not text.endswith((":", "：")) or len(text) > LONGEST_INTRODUCTION or not any(map(str.isdecimal, text)):
         return False
-    return words.wrote.search(folded(text)) is not None
+    return words.wrote.any(folded(text))
 
 
 def _header(line: str) -> tuple[str, str]:
@@ -124,7 +130,12 @@ def _header(line: str) -> tuple[str, str]:
 
 def _body(message: Message) -> str:
     page = message.plain or message.html
-    return _cut("\n".join(_cut(line.text, MAX_LINE) for line in page.lines), MAX_BODY) if page is not None else ""
+    if page is None:
+        return ""
+    lines = [line.text for line in page.lines]
+    if max(map(len, lines), default=0) > MAX_LINE:
+        lines = [_cut(line, MAX_LINE) for line in lines]
+    return _cut("\n".join(lines), MAX_BODY)
 
 
 def _cut(text: str, size: int) -> str:

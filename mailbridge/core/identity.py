@@ -3,39 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
+from dataclasses import replace
 
 from mailbridge.core import stamps
-from mailbridge.core.addresses import canonical, parse_forwarding_envelope, split
+from mailbridge.core.addresses import canonical, parse_forwarding_envelope
 from mailbridge.core.forwards import ForwardedBlock, forwarded_block
+from mailbridge.core.identification import Clue, Identification, IdentityPolicy
 from mailbridge.core.mail import Message
-from mailbridge.core.recipients import Recipient
-from mailbridge.core.wording import ForwardWords
+from mailbridge.core.recipients import POSTMASTER, Recipient
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clue:
-    """One address that the mail offers as its first recipient: where it stood, and what became of it.
-
-    ``source`` is a header name, or one of ``address``, ``attached``, ``inline``, ``envelope``, ``mailbox``, ``Received``.
-    ``verdict`` is ``chosen`` or why it was passed over (``own domain``, ``several addresses``, ``later hop`` …).
-    """
-
-    address: str
-    source: str
-    verdict: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identification:
-    """The identifiers to push under, best first; empty means hold. ``source`` is the provenance of the first."""
-
-    identifiers: tuple[str, ...] = ()
-    source: str | None = None
-    clues: tuple[Clue, ...] = ()
-    reason: str = ""
-
+__all__ = ["Clue", "Identification", "IdentityPolicy", "identify"]
 
 MAX_CLUES = 40
 WRITTEN = frozenset({"address", "attached", "To", "inline", "From"})
@@ -55,46 +32,6 @@ BEHIND_GMAIL: tuple[tuple[str, Callable[[str], str | None]], ...] = (
 """Forwarders' stamps and how each is read, before and behind Gmail's pair: the order in which they are believed."""
 
 LATER_STAMPS = ("X-Original-To", "X-Delivered-To", "Envelope-To", "X-Envelope-To", "X-Rcpt-To", "Delivered-To")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdentityPolicy:
-    """Which identifiers may be pushed, and which addresses are our own plumbing and never one.
-
-    ``known`` are exact addresses or patterns with ``*``; ``learned`` exact spellings that a target expects. ``forward`` are the
-    words by which a block of forwarded headers is known.
-    """
-
-    known: tuple[str, ...] = ("*",)
-    learned: tuple[str, ...] = ()
-    own_domains: tuple[str, ...] = ()
-    own_addresses: tuple[str, ...] = ()
-    forward: ForwardWords = field(default_factory=ForwardWords)
-
-    def is_own(self, address: str) -> bool:
-        """Whether an address is ours: it says how the mail came here, not for whom it was."""
-        folded = address.casefold()
-        domain = split(folded)[1]
-        return domain in {own.casefold() for own in self.own_domains} or canonical(folded) in {
-            canonical(own) for own in self.own_addresses
-        }
-
-    def spelling(self, address: str) -> str | None:
-        """How a known identifier is spelled, exactly or as the same mailbox; None where it is not known.
-
-        Where several known identifiers are tags of one mailbox, an address that is none of them exactly is none of them.
-        """
-        exact = [one for one in (*self.known, *self.learned) if "*" not in one]
-        folded = address.casefold()
-        for one in exact:
-            if one.casefold() == folded:
-                return one
-        same = {one.casefold(): one for one in reversed(exact) if canonical(one) == canonical(address)}
-        return next(iter(same.values())) if len(same) == 1 else None
-
-    def is_allowed(self, address: str) -> bool:
-        """Whether a pattern with ``*`` lets an address through as it is."""
-        return any("*" in one and fnmatchcase(address.casefold(), one.casefold()) for one in self.known)
 
 
 class _Clues:
@@ -141,6 +78,10 @@ def identify(
     if recipient.identifier:
         clue = Clue(address=recipient.identifier, source="address", verdict="chosen")
         return Identification(identifiers=(recipient.identifier,), source="address", clues=(clue,))
+    if recipient.rcpt == POSTMASTER:
+        return Identification(reason="it was sent to this server's postmaster, who waits for no code")
+    if message.is_twofold:
+        return Identification(reason="a header of it can be read in two ways that name different mailboxes (two-readings)")
     if recipient.is_mailbox:
         policy = replace(policy, own_addresses=(*policy.own_addresses, recipient.rcpt))
     clues = _Clues(policy)
@@ -199,6 +140,8 @@ def _offered(message: Message, mail_from: str, clues: _Clues, *, are_stamps_beli
     exact = [one for one in typed if clues.is_exact(one)]
     if len(typed) == 1 or len(exact) == 1:
         return [((exact or typed)[0], "To")]
+    if exact:  # several known ones: for which of them it was, no trace of a delivery says for sure
+        return []
     return _oldest_received(message, clues) if are_stamps_believed else []
 
 

@@ -20,8 +20,14 @@ NAMES_AHEAD = re.compile(r" (?:[^\s\d.,;:!?()]+ ){0,2}[^\s\d.,;:!?()]+")
 COMPACT = re.compile(r"\b(?:(\d{1,2})h)?(\d{1,3})m(?:\d{1,2}s)\b")
 """A duration as programs print it: ``5m0s``, ``1h0m0s``."""
 
+IN_SECONDS = re.compile(r"\dm\d")
+"""What such a duration has, and most lines have not."""
+
 LONGEST_NAME = 4
 """Words, or characters in scripts without blanks, that the name of a number has."""
+
+TIME_OF_DAY = re.compile(r"\d:\d\d")
+"""What an absolute expiry has, and most mails have not."""
 
 ZONE = r"(?P<zone>(?:UTC|GMT)?[+-]\d{2}:?\d{2}|Z|UTC|GMT)\b"
 CLOCK = r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::\d{2}(?:\.\d+)?)?(?: ?(?P<half>[ap])\.?m\.?)?"
@@ -47,6 +53,9 @@ def stated_lifetime(lines: list[str], wording: Wording) -> timedelta | None:
     A duration counts only in a line that also has a word of expiry, in the line before it, or in the one after.
     """
     plain = [folded(ascii_digits(line)) for line in lines]
+    whole = wording.read_together(plain)
+    if not wording.expiry.search(whole) or not _names_a_duration(whole, wording):
+        return None
     for index, line in enumerate(plain):
         found = _duration(line, wording)
         if found is None or not SHORTEST <= found <= LONGEST:
@@ -62,7 +71,7 @@ def stated_expiry(lines: list[str], wording: Wording) -> datetime | None:
     Other moments, such as that of the request, are no expiry; without a zone nobody can tell when it is.
     """
     whole = "\n".join(lines)
-    patterns = [pattern for pattern in ABSOLUTE if pattern.search(whole)]
+    patterns = [pattern for pattern in ABSOLUTE if pattern.search(whole)] if TIME_OF_DAY.search(whole) else ()
     for line in lines if patterns else ():
         for pattern in patterns:
             match = pattern.search(line)
@@ -98,6 +107,10 @@ def _zone(text: str) -> timezone:
     return timezone(-offset if offset_text[0] == "-" else offset)
 
 
+def _names_a_duration(text: str, wording: Wording) -> bool:
+    return bool(wording.minutes.search(text) or wording.hours.search(text) or IN_SECONDS.search(text))
+
+
 def _duration(line: str, wording: Wording) -> timedelta | None:
     """The first number of minutes or hours in a line without capitals, in digits or in words."""
     units = [(found.span(), timedelta(minutes=1)) for found in wording.minutes.finditer(line)]
@@ -107,7 +120,7 @@ def _duration(line: str, wording: Wording) -> timedelta | None:
             number = read(line, start, end, wording)
             if number is not None:
                 return number * unit
-    compact = COMPACT.search(line) if "m" in line else None
+    compact = COMPACT.search(line) if IN_SECONDS.search(line) else None
     return timedelta(hours=int(compact[1] or 0), minutes=int(compact[2])) if compact is not None else None
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import re2
 
 from mailbridge.core.mail import Link
+from mailbridge.core.presence import Presence
 from mailbridge.core.script import folded
 from mailbridge.core.url import ascii_host, host_of, read
 from mailbridge.core.wording import Wording
@@ -43,6 +44,10 @@ TRACKER = re2.compile(
     r"(?i)/ls/click|/wf/click|/track(?:er|ing)?/|/tr/|/ck/|/c/click|trk\.|click\.|links?\.|\.ct\.|email\.|mailtrack|list-manage"
 )
 """Addresses that say nothing of where they lead: words have to."""
+
+OF_ADDRESS = Presence({"leaving": LEAVING.pattern, "web copy": WEB_COPY.pattern, "idle": IDLE.pattern})
+OF_PATH = Presence({"reset": RESET.pattern, "strict": STRICT.pattern, "acting": ACTING.pattern})
+"""What each link's address and its path are asked."""
 
 MONEY = re.compile(r"(?i)[$€£¥₹₽₿] ?\d|\d ?[$€£₹₽₿]|\d ?(?:btc|eth|usdt|usd|eur|gbp)\b")
 TAGS = re2.compile(r"(?i)(?:utm_\w+|fbclid|gclid|mc_[ce]id|_hs\w+|ref_?\w*|trk\w*|mkt_tok|s_kwcid|igshid)=[^&#]*")
@@ -90,21 +95,23 @@ def _score(link: Link, wording: Wording) -> RankedLink:
     if parts is None:
         return RankedLink(link=link, score=-9.0, why=("no URL",))
     path = f"{parts.path}?{parts.query}#{parts.fragment}"[:MAX_PATH]
-    is_reset = RESET.search(path) is not None
-    if LEAVING.search(link.url):
+    address, said = OF_ADDRESS.found(link.url), OF_PATH.found(path)
+    is_reset, is_strict = "reset" in said, "strict" in said
+    text = folded(link.text)
+    if "leaving" in address:
         score, why = score - 6, [*why, "a way out"]
-    elif WEB_COPY.search(link.url) or (IDLE.search(link.url) and not STRICT.search(path)):
+    elif "web copy" in address or ("idle" in address and not is_strict):
         score, why = score - 4, [*why, "an idle address"]
-    is_invited = wording.act.search(folded(link.text)) is not None
-    if wording.idle.search(folded(link.text)) and not (is_invited and STRICT.search(path)):
+    is_invited = wording.act.search(text) is not None
+    if wording.idle.search(text) and not (is_invited and is_strict):
         score, why = score - 4, [*why, "idle words"]
     if parts.path in ("", "/") and not parts.query and not parts.fragment:
         score, why = score - 5, [*why, "a home page"]
-    if (ACTING.search(path) or wording.act.search(folded(parts.path))) and not is_reset:
+    if ("acting" in said or wording.act.search(folded(parts.path))) and not is_reset:
         score, why = score + 2, [*why, "an acting address"]
-    if STRICT.search(path) and not is_reset:
+    if is_strict and not is_reset:
         score, why = score + 0.5, [*why, "an address that says so"]
-    token = _longest_token(TAGS.sub("", path))
+    token = _longest_token(TAGS.sub("", path) if "=" in path else path)
     if token:
         score, why = score + 2.5 + min(token, 64) / 64, [*why, "a token"]
     else:
@@ -147,7 +154,7 @@ def objection(best: RankedLink, subject: str, texts: list[str], wording: Wording
     """Why the mail around its best link is none that signs in or verifies, in a sentence; None where it is one.
 
     ``sender`` is the address that the mail itself came from, or "" where a person forwarded it: a link to a stranger must say in
-    address, subject and words what it does, and not hurry its reader.
+    address, subject and words what it does, and not retry_now its reader.
 
     An address that says so itself needs no words and so no language; one that says nothing (a click tracker) needs them in the
     subject and in the link; a mail that names a price, or that is long, needs both.

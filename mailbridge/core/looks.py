@@ -11,6 +11,8 @@ from enum import StrEnum
 
 import re2
 
+from mailbridge.core.presence import Presence
+
 MONTHS = r"(?i:jan|feb|mar|apr|mai|may|jun|jul|aug|sep|okt|oct|nov|dec|dez|ene|fev|avr|août|janv|févr|juil|gen|mag|giu|lug|ago|set|ott|dic)"
 DATES = re2.compile(
     rf"\b\d{{1,4}}[./-]\d{{1,2}}[./-]\d{{1,4}}\b|\b\d{{1,2}}:\d{{2}}(?::\d{{2}})?\b|\b{MONTHS}\w{{0,9}}\.?,? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}\b"
@@ -27,7 +29,7 @@ MONEY = re2.compile(
 ADDRESSES = re2.compile(
     r"\b[A-Z]{2},? \d{5}(?:-\d{4})?\b|\b[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}\b|\b(?i:po box|suite|ste\.?|apt\.?|floor) #?\d+|\b\d{1,5} [A-Z][A-Za-z]+ (?:St|Street|Ave|Avenue|Rd|Road|Blvd|Boulevard|Drive|Dr|Lane|Way|Parkway|Pkwy|Square|Court|Place)\b"
 )
-TOWNS = re2.compile(r"\b\d{4,5}(?:-\d{3})? [A-Z][a-zäöüéß]{2,}")
+TOWN = re.compile(r"(?a:\b)[0-9]{4,5}(?:-[0-9]{3})? [A-Z][a-zäöüéß]{2,}")
 """A zip code and a town, or four or five digits before a new sentence."""
 
 VERSIONS = re2.compile(
@@ -53,8 +55,9 @@ CERTAIN = (
 )
 
 
-SOMETHING = re2.compile("|".join(f"(?:{pattern.pattern})" for pattern, _ in CERTAIN))
-"""Whether any of them is in a line: most lines have none, and one search is cheaper than seven."""
+COPYRIGHT_LINE = "copyright line"
+SOMETHING = Presence({**{why: pattern.pattern for pattern, why in CERTAIN}, COPYRIGHT_LINE: COPYRIGHT.pattern})
+"""Which of them are in a line: most lines have none, and only what is there is searched for its place."""
 
 
 class Look(StrEnum):
@@ -74,11 +77,13 @@ Stretch = tuple[int, int, str]
 
 def certain(text: str) -> list[Stretch]:
     """The stretches of a line with digits that are something else, whatever its words say."""
-    found: list[Stretch] = []
-    if SOMETHING.search(text):
-        found += [(match.start(), match.end(), why) for pattern, why in CERTAIN for match in pattern.finditer(text)]
-    if (mark := COPYRIGHT.search(text)) is not None:
-        found.append((max(0, mark.start() - 12), mark.end() + 60, "copyright line"))
+    there = SOMETHING.found(text)
+    if not there:
+        return []
+    found = [(*match.span(), why) for pattern, why in CERTAIN if why in there for match in pattern.finditer(text)]
+    if COPYRIGHT_LINE in there:
+        mark = COPYRIGHT.search(text)
+        found.append((max(0, mark.start() - 12), mark.end() + 60, COPYRIGHT_LINE))
     return found
 
 
@@ -89,7 +94,7 @@ def likely(text: str, shown: str, start: int) -> Look | None:
     if DAY.fullmatch(shown):
         return Look.DAY
     around = text[max(0, start - 1) : start + len(shown) + 40]
-    if len(shown) <= 9 and any(found.start() <= 1 for found in TOWNS.finditer(around)):
+    if len(shown) <= 9 and (TOWN.match(around) or TOWN.match(around, 1)):
         return Look.ZIP
     if shown[0] == "0" and len(shown) != 4 and not shown.isdigit() and DOMESTIC.search(around) is not None:
         return Look.PHONE

@@ -17,7 +17,7 @@ class Envelope:
     ``mail_from`` may be ``""``, the null sender (RFC 5321 4.5.5), which is always acceptable.
     ``content`` is the message exactly as received (dot-unstuffed, line ends untouched), in octets.
     ``received_at`` is our own clock (aware, UTC), never the Date header.
-    ``cursor`` is the ingress's own position (IMAP: ``mailbox/uidvalidity/uid``), stored with the mail; ``is_owed``: something
+    ``cursor`` is the ingress's own position (IMAP: ``mailbox/uidvalidity/uid``), stored with the mail; ``has_action``: something
     is to be done with the mail there once it is pushed (marked, moved, deleted), and the store remembers it until it is.
     ``is_fetched``: it was fetched from a mailbox whose own server wrote what stands above the sender's headers. ``can_wait``: who
     brings it can be asked to come again later; a mailbox that waited for one mail would hold up those behind it.
@@ -30,7 +30,7 @@ class Envelope:
     ingress: Ingress
     peer: str = ""
     cursor: str | None = None
-    is_owed: bool = False
+    has_action: bool = False
     is_fetched: bool = False
     can_wait: bool = True
 
@@ -56,7 +56,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """What a person sees of one body part: its lines, the text kept out of sight (preheader), its links.
+    """What a person sees of one body part: its lines, the text hidden from view (preheader), its links.
 
     ``images`` are the alt texts, in order. Text is NFC as sent, less zero-width characters and soft hyphens.
     """
@@ -98,7 +98,8 @@ class Message:
 
     ``headers`` keeps order (topmost first) and spelling of names; values are unfolded and decoded.
     ``sender`` is the addr-spec of a From header with exactly one address, domain lower-cased, else ``""``.
-    ``to`` are the To header's addr-specs as typed; ``is_to_unclear``: it names somebody who could not be read. ``written`` are the
+    ``to`` are the To header's addr-specs as typed; ``is_to_unclear``: it names somebody who could not be read.
+    ``is_twofold``: a header can be read in two ways that name different mailboxes. ``written`` are the
     headers that forwarders write addresses into (`stamps.ADDRESS_HEADERS`), names in lower case, unfolded and not decoded. ``date`` is aware, or None where the header has none.
     ``plain`` and ``html`` are None where the mail has no such part. ``attached`` are message/rfc822 parts and
     ``.eml`` attachments, parsed, in order. ``defects`` are short lower-case names such as ``bad-charset``.
@@ -113,6 +114,7 @@ class Message:
     sender_name: str = ""
     to: tuple[str, ...] = ()
     is_to_unclear: bool = False
+    is_twofold: bool = False
     message_id: str = ""
     date: datetime | None = None
     plain: Page | None = field(default=None, repr=False)

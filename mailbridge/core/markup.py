@@ -12,7 +12,7 @@ from typing import NamedTuple
 from selectolax.lexbor import LexborNode
 
 from mailbridge.core.mail import Line, Link, Page
-from mailbridge.core.style import PLAIN, Look, Sheet
+from mailbridge.core.style import PLAIN, Look, StyleSheet
 from mailbridge.core.visible import tidy, visible
 
 MAX_LINES = 5_000
@@ -127,7 +127,7 @@ class _Open:
 class Walk:
     """Goes through a tree once and writes lines."""
 
-    def __init__(self, sheet: Sheet) -> None:
+    def __init__(self, sheet: StyleSheet) -> None:
         self._sheet = sheet
         self._lines: list[_Row] = []
         self._open = _Open()

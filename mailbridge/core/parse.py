@@ -21,10 +21,21 @@ from mailparser.dates import parse_mail_date
 from mailbridge.core.address_list import may_hold_an_address, read_author, read_recipients
 from mailbridge.core.addresses import split
 from mailbridge.core.charsets import decode, decode_header
+from mailbridge.core.head import mended
+from mailbridge.core.head_readings import settled
 from mailbridge.core.kinds import is_bounce, is_listed
+from mailbridge.core.limits import (
+    MAX_CONTENT,
+    MAX_DEPTH,
+    MAX_HEADER,
+    MAX_HEADER_LINES,
+    MAX_HEADERS,
+    MAX_PARTS,
+    limited,
+    split_head,
+)
 from mailbridge.core.mail import Body, Line, Link, Message, Page
 from mailbridge.core.stamps import ADDRESS_HEADERS
-from mailbridge.core.tame import MAX_CONTENT, MAX_DEPTH, MAX_HEADER, MAX_HEADER_LINES, MAX_HEADERS, MAX_PARTS, tamed
 from mailbridge.core.text import page_from_html, page_from_plain
 
 MAX_ATTACHED = 5
@@ -59,21 +70,35 @@ def parse(content: bytes) -> Message:
 
 def _parse(content: bytes, *, attached_depth: int) -> Message:
     defects: dict[str, None] = {}
-    content = tamed(content, defects)
+    content, disputed = _with_mended_head(limited(content, defects), defects)
     try:
         tree = email.message_from_bytes(content)
     except ENGINE_FAULTS:
         defects["unparsable"] = None
         return Message(plain=page_from_plain(decode(content[:MAX_BODY], "utf-8")[0]), defects=tuple(defects))
-    return _read(tree, defects, attached_depth=attached_depth)
+    return _read(tree, defects, attached_depth=attached_depth, disputed=disputed)
 
 
-def _read(tree: email.message.Message, defects: dict[str, None], *, attached_depth: int) -> Message:
+def _with_mended_head(content: bytes, defects: dict[str, None]) -> tuple[bytes, frozenset[str]]:
+    """The content with a head that the engine reads to its end, and the names of headers whose two readings name different mailboxes."""
+    head, separator, body = split_head(content)
+    found = mended(head, defects)
+    if found is None:
+        return content, frozenset()
+    switched, disputed = settled(found)
+    if disputed:
+        defects["two-readings"] = None
+    return found.octets(switched) + separator + body, disputed
+
+
+def _read(
+    tree: email.message.Message, defects: dict[str, None], *, attached_depth: int, disputed: frozenset[str] = frozenset()
+) -> Message:
     typed = list(_headers(tree, defects))
     headers = tuple((name, _shown(value, defects)) for name, value in typed)
     to, is_to_unclear = _recipients(typed, defects)
     found = _bodies(tree, defects, attached_depth=attached_depth)
-    sender, sender_name = _sender(typed, defects)
+    sender, sender_name = _sender(typed, defects) if "from" not in disputed else ("", "")
     return Message(
         headers=headers,
         written=tuple((name.lower(), value) for name, value in typed if name.lower() in ADDRESS_HEADERS),
@@ -82,6 +107,7 @@ def _read(tree: email.message.Message, defects: dict[str, None], *, attached_dep
         sender_name=sender_name,
         to=to,
         is_to_unclear=is_to_unclear,
+        is_twofold=bool(disputed),
         message_id=_message_id(headers),
         date=_date(headers, defects),
         plain=found.plain,
@@ -280,7 +306,7 @@ def _attached_mail(
         if not isinstance(inner, email.message.Message):
             return None
         encoding = str(part.get("content-transfer-encoding", "")).strip().lower()
-        if encoding in ("base64", "quoted-printable") and not inner.keys():
+        if not inner.keys() and isinstance(_raw(inner), str):
             return _decoded(_payload(inner), encoding, defects)[:MAX_CONTENT]
         return inner
     if manner.name.lower().endswith(".eml"):

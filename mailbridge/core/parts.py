@@ -20,7 +20,7 @@ PROTOCOL = re.compile(
 
 PROSE = frozenset({"plain", "html", "quoted"})
 NAME_WORD = re.compile(r"[^\W_]+")
-HOST = re.compile(r"(?i)https?://(?:[^/?#@ ]*@)?([a-z0-9.-]+)")
+HOST = re.compile(r"[hH][tT][tT][pP][sS]?://(?:[^/?#@ ]*@)?([A-Za-z0-9.-]+)")
 AUTOMATIC = re.compile(r"(?i)no[-_.]?reply|do[-_.]?not[-_.]?reply|notif|account|security|auth|verif|login|signin|otp|2fa")
 """Local parts of addresses from which programs write, and no people."""
 
@@ -118,4 +118,5 @@ def own_names(message: Message, links: list[str]) -> frozenset[str]:
 
 def plain_name(text: str) -> str:
     """A name without case and punctuation."""
-    return "".join(letter for letter in text.casefold() if letter.isalnum())
+    whole = text.casefold()
+    return whole if whole.isalnum() else "".join(filter(str.isalnum, whole))

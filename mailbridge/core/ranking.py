@@ -26,7 +26,7 @@ F = Feature
 PURPOSE = frozenset({F.LIFETIME, F.SIGN_IN, F.SUBJECT_OF_CODE, F.IN_SUBJECT, F.OWN_LINE, F.LONE})
 """What tells what a code is for, or that it is one."""
 
-ELSEWHERE = frozenset({F.CALLED_ELSE, F.ELSE_IN_LINE, F.ELSE_ABOVE, F.ELSE_SPOKEN_OF, F.SUBJECT_OF_ELSE})
+ELSEWHERE = frozenset({F.CALLED_ELSE, F.ELSE_IN_LINE, F.ELSE_ABOVE, F.ELSE_MENTIONED, F.SUBJECT_OF_ELSE})
 OF_LOOK = {Look.WORD: F.WORD, Look.WORD_AND_NUMBER: F.WORD_AND_NUMBER, Look.ZIP: F.ZIP, Look.PHONE: F.PHONE}
 
 
@@ -39,9 +39,11 @@ def weigh(source: str, lines: tuple[Line, ...], reader: Reader, context: Context
         seen = reading.shapes(index)
         if not seen:
             continue
-        for shape, naming in zip(seen, reading.namings(index), strict=True):
+        # Lines of dates and prices alone are many in a long mail, and nothing names what is refused.
+        named = reading.namings(index) if any(shape.refusal is None for shape in seen) else [None] * len(seen)
+        for shape, naming in zip(seen, named, strict=True):
             evidence = Evidence(shape=shape, sources={source}, order=index)
-            if shape.refusal is None:
+            if shape.refusal is None and naming is not None:
                 text = reading.texts[index]
                 evidence.is_weighed = True
                 evidence.features = _placed(shape, line, text) | reading.named(index, shape, naming) | of_mail
@@ -55,7 +57,7 @@ def _amend(evidence: Evidence, naming: Naming, reading: Reading, index: int, con
     features, shape = evidence.features, evidence.shape
     if F.BESIDE_LABEL in features:
         # What is called a code right beside it needs no look.
-        features.difference_update({F.ZIP, F.ELSE_SPOKEN_OF} if F.CODE_SPOKEN_OF in features else {F.ZIP})
+        features.difference_update({F.ZIP, F.ELSE_MENTIONED} if F.CODE_MENTIONED in features else {F.ZIP})
     if F.IN_SUBJECT in features and not reading.texts[index][: shape.start].strip(EDGES):
         features.add(F.HEADS_SUBJECT)
     is_named = not features.isdisjoint(NAMING)
@@ -65,7 +67,7 @@ def _amend(evidence: Evidence, naming: Naming, reading: Reading, index: int, con
     if is_alone and not reading.is_introduced(index):
         if reading.is_in_table(index):
             features.add(F.IN_TABLE)
-        is_headed = F.LARGE in features and F.IN_TABLE not in features and reading.beside(index, -1) is not None
+        is_headed = F.EMPHASISED in features and F.IN_TABLE not in features and reading.beside(index, -1) is not None
         is_introduced = is_named or is_headed
     else:
         is_introduced = True
@@ -77,7 +79,7 @@ def _amend(evidence: Evidence, naming: Naming, reading: Reading, index: int, con
             features.add(F.LONE_FOR_SIGN_IN)
         elif context.is_of_site and not is_named and features.isdisjoint(ELSEWHERE) and not reading.is_numbered(index, shape):
             features.add(F.LONE_OF_SITE)
-    elif not is_named and features.isdisjoint({F.CODE_SPOKEN_OF, F.SIGN_IN, F.ORIGIN_BOUND}):
+    elif not is_named and features.isdisjoint({F.CODE_MENTIONED, F.SIGN_IN, F.ORIGIN_BOUND}):
         features.add(F.UNNAMED)
     if F.MID_SENTENCE in features and naming.is_generic and features.isdisjoint(PURPOSE):
         features.add(F.VAGUE)
@@ -123,7 +125,7 @@ def _placed(shape: Shape, line: Line, text: str) -> set[Feature]:
     elif head.strip(EDGES) and tail.strip(EDGES) and not CLOSED.match(tail):
         found.add(F.MID_SENTENCE)
     if line.is_emphasised and len(text) <= len(shape.shown) + APART:
-        found.add(F.LARGE)
+        found.add(F.EMPHASISED)
     elif shape.shown in line.marked:
         found.add(F.MARKED)
     if shape.is_bound:
@@ -131,7 +133,7 @@ def _placed(shape: Shape, line: Line, text: str) -> set[Feature]:
     elif shape.start and text[shape.start - 1] == "#":
         found.add(F.HASHED)
     elif tail.startswith("#"):
-        found.add(F.DIALLED)
+        found.add(F.TEL_SUFFIX)
     if "%" in text and PERCENT.search(text):
         found.add(F.PERCENTAGE)
     if shape.kind != "digits" and not text.isascii() and _is_among_aliens(head, tail):
@@ -151,9 +153,9 @@ def _shaped(shape: Shape) -> set[Feature]:
     if shape.kind == "digits":
         found.add(F.DIGITS)
         if len(shape.value) == 6:
-            found.add(F.SIX)
+            found.add(F.SIX_DIGITS)
         elif len(shape.value) >= 9:
-            found.add(F.NINE)
+            found.add(F.NINE_DIGITS)
     elif shape.kind == "letters":
         found.add(F.SMALL_LETTERS if shape.shown.islower() else F.LETTERS)
     if shape.is_run_in:
@@ -171,7 +173,7 @@ def _of_mail(source: str, context: Context) -> set[Feature]:
         (F.IN_SUBJECT, source == "subject"),
         (F.HIDDEN, source == "hidden"),
         (F.QUOTED, source == "quoted"),
-        (F.CODE_SPOKEN_OF, context.speaks_of_code),
+        (F.CODE_MENTIONED, context.speaks_of_code),
         (F.LIFETIME, context.states_lifetime),
         (F.SIGN_IN, context.speaks_of_signing_in),
         (F.LONG_TEXT, context.is_long),
@@ -179,7 +181,7 @@ def _of_mail(source: str, context: Context) -> set[Feature]:
         (F.PRICE, context.names_a_price),
         (F.SUBJECT_OF_CODE, context.subject_kind == "code" and source != "subject"),
         (F.SUBJECT_OF_ELSE, context.subject_kind == "other"),
-        (F.ELSE_SPOKEN_OF, context.subject_kind != "other" and context.speaks_of_else),
+        (F.ELSE_MENTIONED, context.subject_kind != "other" and context.speaks_of_else),
         (F.TO_A_LIST, context.is_listed),
         (F.WITH_FILES, context.has_files),
     )

@@ -145,7 +145,7 @@ class Reading:
         return found
 
     def _is_to_be_entered(self, text: str, shape: Shape) -> bool:
-        """Whether somebody is told to enter it, in a line that also says what for."""
+        """Whether somebody is an instruction to enter it, in a line that also says what for."""
         head = folded(text[max(0, shape.start - 2 * ADJACENT) : shape.start])
         tail = folded(text[shape.end : shape.end + ADJACENT])
         return (self._is_told(head) or self._is_told(tail)) and self._wording.act.search(folded(text)) is not None

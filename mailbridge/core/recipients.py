@@ -31,6 +31,9 @@ RUN_TAGS = (("wr_", "workflow_run_id"), ("w_", "workflow_id"), ("tsk_", "task_id
 ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 """Digits and letters that nobody takes for one another: no 0, 1, i, l, o."""
 
+POSTMASTER = "postmaster"
+"""The recipient of a mail to ``<postmaster>``, without a domain, which every server takes (RFC 5321 4.5.1)."""
+
 TOKEN_LENGTH = 16
 """Characters of an unguessable address: 79 bits."""
 

@@ -11,7 +11,9 @@ MAX_RULES = 500
 LARGE = 18.0
 """CSS pixels from which text stands out: body text of mails is 13 to 16."""
 
-CLASS_RULE = re.compile(r"(?:^|(?<=[},\s]))(?:[a-z0-9]{1,20})?\.([A-Za-z0-9_-]{1,60})\s*(?:,[^{}]{0,200})?\{([^{}]{0,2000})\}")
+CLASS_RULE = re.compile(r"[},\s](?:[a-z0-9]{1,20})?\.([A-Za-z0-9_-]{1,60})\s*(?:,[^{}]{0,200})?\{([^{}]{0,2000})(?=\})")
+"""A rule for a class, with what stands before it: so only a few places of a sheet are tried."""
+
 SIZE = re.compile(r"(?:^|[;\s])font(?:-size)?\s*:[^;]{0,60}?(\d{1,3}(?:\.\d{1,3})?)\s*(px|pt|em|rem)")
 FONT_SIZE = re.compile(r"(?:^|[;\s])font-size\s*:\s*([^;]{1,40})")
 NOTHING = re.compile(r"[01](?:\.0+)?\s*(?:px|pt|em|%|rem)?\s*(?:!important)?|0?\.0\d*\s*\w*")
@@ -52,7 +54,7 @@ def look_of(declarations: str) -> Look:
     font = FONT_SIZE.search(text) if "font-size" in text else None
     return Look(
         is_hidden=(("opacity" in text or "max-height" in text) and COLLAPSED.search(text) is not None)
-        or ALWAYS_HIDDEN.search(text) is not None,
+        or (("none" in text or "hid" in text) and ALWAYS_HIDDEN.search(text) is not None),
         is_tiny=None if font is None else NOTHING.fullmatch(font[1].strip()) is not None,
         is_large=(size is not None and float(size[1]) * UNITS[size[2]] >= LARGE)
         or ("spacing" in text and SPACED.search(text) is not None),
@@ -62,17 +64,17 @@ def look_of(declarations: str) -> Look:
 
 
 @dataclass(slots=True)
-class Sheet:
+class StyleSheet:
     """The class rules of a mail's style elements that stand outside of media queries."""
 
     rules: Mapping[str, str] = field(default_factory=dict)
     _seen: dict[tuple[str, str], Look] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, text: str) -> Sheet:
+    def read(cls, text: str) -> StyleSheet:
         """Read style text; what is not understood has no effect."""
         rules: dict[str, str] = {}
-        for match in CLASS_RULE.finditer(_outside_at_rules(text[:MAX_SHEET])):
+        for match in CLASS_RULE.finditer("\n" + _outside_at_rules(text[:MAX_SHEET])):
             rules[match[1]] = f"{rules.get(match[1], '')};{match[2]}"
             if len(rules) >= MAX_RULES:
                 break

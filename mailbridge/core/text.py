@@ -13,7 +13,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from mailbridge.core.mail import Line, Link, Page
 from mailbridge.core.markup import MAX_LINE, MAX_LINES, MAX_LINK, MAX_LINKS, Walk
-from mailbridge.core.style import Sheet
+from mailbridge.core.style import StyleSheet
 from mailbridge.core.visible import tidy
 
 MAX_HTML = 524_288
@@ -23,7 +23,7 @@ MAX_TAG = 16_384
 
 LONG_TAG = re.compile(rf"<[a-zA-Z!?/][^<>]{{{MAX_TAG},}}")
 STRIP = re.compile(r"<[^<>]*>|<[!/a-zA-Z][^<>]*")
-URL = re.compile(r"https?://[^\s<>\"'\u3000-\u303f\uff00-\uffef]+", re.IGNORECASE)
+URL = re.compile(r"[hH][tT][tT][pP][sS]?://[^\s<>\"'\u3000-\u303f\uff00-\uffef]+")
 
 ALIEN = re.compile(r"[^\x00-\x7f]+")
 GOES_ON = re.compile(r"[/?&=#%]")
@@ -96,14 +96,14 @@ def _is_letter(letter: str) -> bool:
 
 
 def page_from_html(html: str) -> Page:
-    """What is seen of an HTML part, and what is kept out of sight. Total and bounded."""
+    """What is seen of an HTML part, and what is hidden from view. Total and bounded."""
     html = html[:MAX_HTML]
     if _is_hostile(html):
         return page_from_plain(entities.unescape(STRIP.sub(" ", LONG_TAG.sub(" ", html))))
     tree = LexborHTMLParser(html)
     if tree.root is None:
         return Page()
-    sheet = Sheet.read("".join(node.text() or "" for node in tree.css("style")))
+    sheet = StyleSheet.read("".join(node.text() or "" for node in tree.tags("style")))
     walk = Walk(sheet)
     walk.go(tree.root)
     return walk.page()
@@ -111,10 +111,16 @@ def page_from_html(html: str) -> Page:
 
 def _is_hostile(html: str) -> bool:
     """Whether a tree builder would choke: too many tags, too deep, or one tag with no end."""
-    if html.count("<") > MAX_TAGS or LONG_TAG.search(html):
+    tags = html.count("<")
+    if tags > MAX_TAGS or LONG_TAG.search(html):
         return True
+    if tags <= MAX_DEPTH or tags - html.count("</") <= MAX_DEPTH:
+        return False
+    marks = NESTED.findall(html)
+    if marks.count("") <= MAX_DEPTH:
+        return False
     depth = 0
-    for slash in NESTED.findall(html):
+    for slash in marks:
         if slash:
             depth = depth - 1 if depth else 0
         else:

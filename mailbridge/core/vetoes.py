@@ -107,8 +107,8 @@ def _of_something_else(one: Evidence, context: Context) -> bool:
 
 
 def _offered(one: Evidence, _: Context) -> bool:
-    is_labelled = one.has(F.LABEL_BEFORE, F.LABEL_AFTER, F.LARGE)
-    return _is_wordy(one) and one.has(F.LONG_TEXT, F.ELSE_SPOKEN_OF) and not is_labelled
+    is_labelled = one.has(F.LABEL_BEFORE, F.LABEL_AFTER, F.EMPHASISED)
+    return _is_wordy(one) and one.has(F.LONG_TEXT, F.ELSE_MENTIONED) and not is_labelled
 
 
 def _phrase(one: Evidence, _: Context) -> bool:
@@ -123,7 +123,7 @@ def _letters(one: Evidence, context: Context) -> bool:
     if one.features >= {F.LONE, F.OWN_LINE} and one.shape.shown not in context.link_texts:
         return len(one.shape.value) <= SHORTEST_ALONE and not _is_named(one)
     is_beside = one.has(F.BESIDE_LABEL) and (one.has(F.LABEL_BEFORE) or len(one.shape.value) > SHORTEST_ALONE)
-    is_apart = is_beside or one.has(F.OWN_LINE, F.AFTER_COLON, F.LARGE, F.MARKED)
+    is_apart = is_beside or one.has(F.OWN_LINE, F.AFTER_COLON, F.EMPHASISED, F.MARKED)
     is_long = len(one.shape.value) > SHORTEST_ALONE and one.has(F.LONE)
     is_clear = is_long and (one.has(F.FOREIGN, F.LABEL_AFTER) or not one.has(F.MID_SENTENCE))
     return not (_is_named(one) and (is_apart or is_clear))
@@ -143,7 +143,7 @@ def _mixed(one: Evidence, _: Context) -> bool:
 def _unnamed(one: Evidence, _: Context) -> bool:
     if one.shape.kind != "digits" or _is_placed(one) or _is_named(one) or one.has(F.ORIGIN_BOUND):
         return False
-    is_in_subject = one.features >= {F.IN_SUBJECT, F.AFTER_COLON, F.CODE_SPOKEN_OF}
+    is_in_subject = one.features >= {F.IN_SUBJECT, F.AFTER_COLON, F.CODE_MENTIONED}
     return not is_in_subject and not one.has(F.LONE_FOR_SIGN_IN, F.LONE_OF_SITE)
 
 
@@ -155,15 +155,15 @@ def _receipt(one: Evidence, _: Context) -> bool:
 
 VETOES: tuple[Veto, ...] = (
     Veto(name="year", strikes=_year, why="year"),
-    Veto(name="called-else", strikes=_called_else, why="called something else"),
-    Veto(name="out-of-sight", strikes=_out_of_sight, why="kept out of sight"),
+    Veto(name="called-else", strikes=_called_else, why="a label names it something else"),
+    Veto(name="out-of-sight", strikes=_out_of_sight, why="hidden from view"),
     Veto(name="subject-alone", strikes=_subject_alone, why="only the subject has it, and the mail speaks of no code"),
     Veto(name="meeting", strikes=_meeting, why="a meeting is joined with it"),
     Veto(name="own-name", strikes=_own_name, why="the sender's own name"),
     Veto(name="word", strikes=_word, why="word"),
     Veto(name="word-and-number", strikes=_word_and_number, why="word and number"),
-    Veto(name="of-something-else", strikes=_of_something_else, why="the subject speaks of something else"),
-    Veto(name="offered", strikes=_offered, why="an offer or order is spoken of"),
+    Veto(name="of-something-else", strikes=_of_something_else, why="the subject mentions something else"),
+    Veto(name="offered", strikes=_offered, why="the mail mentions an offer or order"),
     Veto(name="phrase", strikes=_phrase, why="nobody calls these words a code"),
     Veto(name="letters", strikes=_letters, why="nobody calls these letters a code"),
     Veto(name="small-letters", strikes=_small, why="small letters in a sentence"),

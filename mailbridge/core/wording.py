@@ -6,12 +6,13 @@ A mail need not say which language is its own: all are looked up at once (see `m
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import re2
 
 from mailbridge.core.language import Language, WordingError, read_language
+from mailbridge.core.presence import NEVER, Presence
 from mailbridge.core.script import folded
 from mailbridge.core.words import Found, Index, Words, merged
 
@@ -40,8 +41,8 @@ class ForwardWords:
     subject: frozenset[str] = frozenset()
     prefixes: frozenset[str] = frozenset()
     replies: frozenset[str] = frozenset()
-    mark: re2._Regexp = field(default_factory=lambda: _anywhere([], "forward.mark"))
-    wrote: re2._Regexp = field(default_factory=lambda: _anywhere([], "forward.wrote"))
+    mark: Presence = field(default_factory=lambda: _anywhere([], "forward.mark"))
+    wrote: Presence = field(default_factory=lambda: _anywhere([], "forward.wrote"))
     months: Mapping[str, int] = field(default_factory=dict)
     afternoon: frozenset[str] = frozenset()
 
@@ -110,6 +111,11 @@ class Wording:
     joined: re.Pattern[str]
     purpose: re.Pattern[str]
     forward: ForwardWords
+    index: Index
+
+    def read_together(self, lines: Sequence[str]) -> str:
+        """Read the lines of a mail, without capitals, in one pass, before single ones are asked; all in one is returned, to ask it too."""
+        return self.index.read_together(lines)
 
 
 def compiled(languages: Iterable[Language]) -> Wording:
@@ -159,6 +165,7 @@ def compiled(languages: Iterable[Language]) -> Wording:
             months=months,
             afternoon=_names(known, "forward.afternoon"),
         ),
+        index=kinds.index,
     )
 
 
@@ -167,7 +174,7 @@ class _Kinds:
 
     def __init__(self, languages: list[Language]) -> None:
         self._languages = languages
-        self._index = Index()
+        self.index = Index()
         self._next = 1
 
     def words(self, *lists: str) -> Words:
@@ -176,18 +183,18 @@ class _Kinds:
         for language in self._languages:
             entries = tuple(entry for name in lists for entry in language.words.get(name, ()))
             if entries:
-                self._index.add(kind, entries, language.morphology)
-        return Words(self._index, kind)
+                self.index.add(kind, entries, language.morphology)
+        return Words(self.index, kind)
 
 
 def _names(languages: Iterable[Language], name: str) -> frozenset[str]:
     return frozenset(word for language in languages for word in language.words.get(name, ()))
 
 
-def _anywhere(languages: Iterable[Language], name: str) -> re2._Regexp:
-    """A pattern of the entries of a list, which stand anywhere in a text without capitals."""
+def _anywhere(languages: Iterable[Language], name: str) -> Presence:
+    """The entries of a list, which stand anywhere in a text without capitals."""
     entries = sorted(re2.escape(folded(entry)) for entry in _names(languages, name))
-    return re2.compile("|".join(entries) or r"[^\s\S]")
+    return Presence({name: "|".join(entries) or NEVER})
 
 
 def _listed(languages: Iterable[Language], name: str) -> str:

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -25,7 +26,9 @@ AUTOMATON = 32 << 20
 """Octets that re2 may use for the words of one kind in scripts without blanks."""
 
 WORD = re.compile(f"[{LETTERS}]+")
-ASCII_WORD = re.compile("[a-z]+")
+PIECES = re.compile(f"([{LETTERS}]+)")
+ASCII_PIECES = re.compile("([a-z]+)")
+"""Split a text into what stands between its words, and the words."""
 
 FORM = re.compile(r"(?P<head>\*?)(?P<bare>[^*~](?:[^*~]|~(?= ))*)(?P<tail>[*~]?)")
 """An entry with its markers: ``*`` begins or ends it, ``~`` ends a word of it."""
@@ -33,8 +36,11 @@ FORM = re.compile(r"(?P<head>\*?)(?P<bare>[^*~](?:[^*~]|~(?= ))*)(?P<tail>[*~]?)
 SUSPICIOUS = re.compile(r"(?m)[^\n]\*[^\n]|~[^\n ]|^~|^\*.*\*$|^[^\w\n]*$|^\*?.{0,2}\*$|^\*.{0,2}~?$")
 """What a list has where an entry may mean nothing; it is looked at entry by entry then."""
 
-JOINTS = frozenset((" ", "-", "\u00a0", "\u202f", "‐", "‑"))
-"""What stands between two words of a phrase."""
+JOINTS = frozenset((" ", "\n", "-", "\u00a0", "\u202f", "‐", "‑"))
+"""What stands between two words of a phrase; it may go on in the next line."""
+
+OPEN = ("~", "*")
+"""What stands behind a word that goes on."""
 
 SHORTEST_STEM = 3
 LONG = 5
@@ -48,9 +54,12 @@ FILTER = 4
 """Letters by which a word that begins or ends with an entry is told from one that cannot."""
 
 ANY = -1
-MOST_KNOWN = 100_000
+MOST_KNOWN = 30_000
 MOST_READ = 4_000
 """Words and lines of which it is remembered, by their hash, what they are: a mail says the same in several parts and steps."""
+
+MOST_KEPT = 500
+"""Lines that are remembered over the end of a mail: of those of other mails few come again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,27 @@ class Morphology:
     proclitics: tuple[str, ...] = ()
 
 
+class _Tokens:
+    """The words of a text, and where they stand."""
+
+    __slots__ = ("_ends", "gaps", "text", "words")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        pieces = (ASCII_PIECES if text.isascii() else PIECES).split(text)
+        self.words = pieces[1::2]
+        self.gaps = pieces[::2]
+        self._ends = list(itertools.accumulate(map(len, pieces)))
+
+    def start(self, number: int) -> int:
+        """The place of a word's first letter."""
+        return self._ends[2 * number]
+
+    def end(self, number: int) -> int:
+        """The place behind a word's last letter."""
+        return self._ends[2 * number + 1]
+
+
 @dataclass(frozen=True, slots=True)
 class _Phrase:
     """An entry of several words, or with signs beside it.
@@ -118,44 +148,63 @@ class _Phrase:
             at=words.index(max(words, key=len)),
         )
 
-    def placed(self, at: int, tokens: list[str], places: list[tuple[int, int]], text: str) -> tuple[int, int] | None:
+    def placed(self, at: int, tokens: _Tokens) -> tuple[int, int] | None:
         """Where it stands, its looked-up word being the text's word number ``at``; None where the others are not beside it."""
         first = at - self.at
         last = first + len(self.words)
-        if first < 0 or last > len(tokens):
+        if first < 0 or last > len(tokens.words):
             return None
-        for token, word, extra in zip(tokens[first:last], self.words, self.extra, strict=True):
+        for token, word, extra in zip(tokens.words[first:last], self.words, self.extra, strict=True):
             key = token if token.isascii() else plain(token)
             if key != word and not (extra and key.startswith(word) and (extra == ANY or len(key) - len(word) <= extra)):
                 return None
-        for index, joint in enumerate(self.joints, first):
-            between = text[places[index][1] : places[index + 1][0]]
+        for between, joint in zip(tokens.gaps[first + 1 : last], self.joints, strict=True):
             if between not in JOINTS if joint in JOINTS else between.translate(APOSTROPHES) != joint:
                 return None
-        start, end = places[first][0], places[last - 1][1]
-        if not text.startswith(self.trail, end) or not text.endswith(self.lead, 0, start):
+        start, end = tokens.start(first), tokens.end(last - 1)
+        if (self.trail and not tokens.text.startswith(self.trail, end)) or not tokens.text.endswith(self.lead, 0, start):
             return None
         return start - (len(self.lead) if self.lead.isdecimal() else 0), end
 
 
-_Listed = list[tuple[int, str]]
+_Listed = tuple[tuple[int, str], ...]
 """Kinds, as bits, and entries."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Phrases:
-    """The phrases that are looked up by one word, by the first letters of the next word, or else of the one before; or by none."""
+    """The phrases that are looked up by one word, by the word behind it, or else by the one before; or by none.
 
-    after: dict[str, _Listed] = field(default_factory=dict)
-    before: dict[str, _Listed] = field(default_factory=dict)
-    alone: _Listed = field(default_factory=list)
+    Where that word may have an ending it stands here by its first letters and ``~``.
+    """
+
+    after: dict[str, _Listed] | None = None
+    before: dict[str, _Listed] | None = None
+    alone: _Listed = ()
+
+    def beside(self, at: int, words: list[str]) -> _Listed:
+        """Those that may stand where the looked-up word is number ``at`` of a text's words."""
+        found = self.alone
+        if self.after is not None and at + 1 < len(words):
+            found += _next_to(words[at + 1], self.after)
+        if self.before is not None and at:
+            found += _next_to(words[at - 1], self.before)
+        return found
+
+
+def _next_to(word: str, listed: dict[str, _Listed]) -> _Listed:
+    key = word if word.isascii() else plain(word)
+    return listed.get(key, ()) + listed.get(f"{key[:SHORTEST_STEM]}~", ())
 
 
 _Hits = tuple[int, tuple[_Phrases, ...]]
 """What a word of a text may be: its kinds, as bits, and the phrases that it may be a part of."""
 
 NO_HITS: _Hits = (0, ())
-NO_PHRASES: _Listed = []
+
+
+_Head = tuple[int, str, frozenset[str] | None]
+"""Kinds, the letters as they must be written, and the endings that they may have; None for any."""
 
 
 @dataclass(slots=True)
@@ -170,7 +219,7 @@ class _Table:
     accented: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     phrases: dict[str, _Phrases] = field(default_factory=dict)
     open_phrases: dict[str, _Phrases] = field(default_factory=dict)
-    heads: dict[str, list[tuple[int, str, frozenset[str] | None]]] = field(default_factory=dict)
+    heads: dict[str, tuple[_Head, ...]] = field(default_factory=dict)
     tails: dict[str, int] = field(default_factory=dict)
     head_filter: set[str] = field(default_factory=set)
     tail_filter: set[str] = field(default_factory=set)
@@ -194,7 +243,7 @@ class _Table:
                 kinds |= self.tails.get(key[at:], 0)
         return (kinds, phrases) if kinds or phrases else NO_HITS
 
-    def _begun(self, entries: list[tuple[int, str, frozenset[str] | None]], rest: str, token: str) -> int:
+    def _begun(self, entries: tuple[_Head, ...], rest: str, token: str) -> int:
         kinds = 0
         for kind, written, endings in entries:
             fits = endings is None or not rest or rest in endings
@@ -203,19 +252,27 @@ class _Table:
         return kinds
 
 
+_Span = tuple[int, int, int]
+"""The place of an entry, the place behind it, and its kinds."""
+
+
 class _Read(NamedTuple):
-    """What stands in a text: the kinds in it, each entry as (start, end, kinds), and whether it has a script without blanks."""
+    """What stands in a text: the kinds in it, each entry, and whether it has a script without blanks."""
 
     kinds: int
-    spans: list[tuple[int, int, int]]
+    spans: Sequence[_Span]
     is_spaceless: bool
+
+
+NO_SPANS: Sequence[_Span] = ()
+NOTHING_READ = _Read(0, NO_SPANS, False)
 
 
 class Index:
     """The entries of every kind. Tables are built for a script when the first text in it comes: most mails need one of twelve."""
 
     def __init__(self) -> None:
-        self._lists: list[tuple[int, tuple[str, ...], Morphology, bool]] = []
+        self._lists: list[tuple[int, str, Morphology]] = []
         self._tables: dict[int, _Table] = {}
         self._spaceless: dict[int, re2._Regexp] = {}
         self._proclitics: dict[int, tuple[str, ...]] = {}
@@ -225,53 +282,66 @@ class Index:
 
     def add(self, kind: int, entries: tuple[str, ...], morphology: Morphology) -> None:
         """Take entries of one language, without capitals and well formed (see `faults`). ``kind`` is a bit."""
-        self._lists.append((kind, entries, morphology, all(map(str.isascii, entries))))
+        # One text a list: a hundred languages have 24,000 entries, and most of them are of scripts that no mail here has.
+        self._lists.append((kind, "\n".join(entries), morphology))
 
     def read(self, text: str) -> _Read:
         """Every entry in a text without capitals; entries may overlap."""
-        key = hash(text)
-        found = self._read.get(key)
+        found = self._read.get(hash(text))
         if found is None:
             if len(self._read) > MOST_READ:
                 self._read.clear()
-            spans = self._spans(text)
-            kinds = 0
-            for span in spans:
-                kinds |= span[2]
-            is_spaceless = not text.isascii() and SPACELESS_LETTER.search(text) is not None
-            found = self._read[key] = _Read(kinds, spans, is_spaceless)
+            found = self._keep(text, self._spans(text))
         return found
 
-    def _spans(self, text: str) -> list[tuple[int, int, int]]:
-        pattern = ASCII_WORD if text.isascii() else WORD
-        tokens = pattern.findall(text)
+    def read_together(self, lines: Sequence[str]) -> str:
+        """Read lines in one pass, each of them and all in one, so that `read` knows them; all in one, a blank between two, is returned.
+
+        An entry that begins in one line and ends in another stands in neither.
+        """
+        whole = " ".join(lines)
+        if hash(whole) in self._read:
+            return whole
+        if len(self._read) > MOST_KEPT:
+            self._read.clear()
+        spans = self._spans("\n".join(lines))
+        self._keep(whole, spans)
+        starts = [0, *itertools.accumulate(len(line) + 1 for line in lines)]
+        by_line: dict[int, list[_Span]] = {}
+        for start, end, kinds in spans:
+            number = bisect_right(starts, start) - 1
+            if end < starts[number + 1]:
+                by_line.setdefault(number, []).append((start - starts[number], end - starts[number], kinds))
+        for number, line in enumerate(lines):
+            self._keep(line, by_line.get(number, NO_SPANS))
+        return whole
+
+    def _keep(self, text: str, spans: Sequence[_Span]) -> _Read:
+        """Remember what a text holds, by its hash, so that nothing of a mail is kept."""
+        kinds = 0
+        for span in spans:
+            kinds |= span[2]
+        is_spaceless = not text.isascii() and SPACELESS_LETTER.search(text) is not None
+        found = _Read(kinds, spans, is_spaceless) if spans or is_spaceless else NOTHING_READ
+        self._read[hash(text)] = found
+        return found
+
+    def _spans(self, text: str) -> Sequence[_Span]:
+        tokens = _Tokens(text)
         known = self._known
-        hits = list(map(known.get, map(hash, tokens)))
-        if None in hits:
-            if len(known) > MOST_KNOWN:
-                known.clear()
-            hits = [self._hits(token) if hit is None else hit for token, hit in zip(tokens, hits, strict=True)]
-        if hits.count(NO_HITS) == len(hits):
-            return []
-        places = [match.span() for match in pattern.finditer(text)]
+        if len(known) > MOST_KNOWN:
+            known.clear()
+        hits = [known.get(hash(word)) or self._hits(word) for word in tokens.words]
         found = []
-        for at, hit in enumerate(hits):
-            if hit is NO_HITS or hit is None:
-                continue
-            kinds, phrases = hit
+        for at, (kinds, phrases) in enumerate(hits):
             if kinds:
-                found.append((*places[at], kinds))
+                found.append((tokens.start(at), tokens.end(at), kinds))
             for group in phrases:
-                listed = group.alone
-                if group.after and at + 1 < len(tokens):
-                    listed = listed + group.after.get(plain(tokens[at + 1])[:SHORTEST_STEM], NO_PHRASES)
-                if group.before and at:
-                    listed = listed + group.before.get(plain(tokens[at - 1])[:SHORTEST_STEM], NO_PHRASES)
-                for kinds, entry in listed:
-                    span = self._phrase(entry).placed(at, tokens, places, text)
+                for kinds, entry in group.beside(at, tokens.words):
+                    span = self._phrase(entry).placed(at, tokens)
                     if span is not None:
                         found.append((*span, kinds))
-        return found
+        return found or NO_SPANS
 
     def _phrase(self, entry: str) -> _Phrase:
         known = self._parsed.get(entry)
@@ -317,10 +387,11 @@ class Index:
     def _table(self, script: int) -> _Table:
         table = self._tables[script] = _Table()
         builder = _Builder(table, script)
-        for kind, entries, morphology, is_ascii in self._lists:
+        for kind, listed, morphology in self._lists:
+            is_ascii = listed.isascii()
             if is_ascii and script:
                 continue
-            builder.add(kind, entries, morphology, is_checked=not is_ascii)
+            builder.add(kind, listed, morphology, is_checked=not is_ascii)
             if script and morphology.proclitics and ord(morphology.proclitics[0][0]) >> 8 == script:
                 known = self._proclitics.get(script, ())
                 self._proclitics[script] = tuple(dict.fromkeys((*known, *map(plain, morphology.proclitics))))
@@ -341,9 +412,9 @@ class Index:
         options.log_errors = False
         words = {
             re2.escape(entry).replace(r"\ ", " ?").replace(r"\-", "-?")
-            for bit, entries, _, is_ascii in self._lists
-            if bit == kind and not is_ascii
-            for entry in entries
+            for bit, listed, _ in self._lists
+            if bit == kind and SPACELESS_LETTER.search(listed) is not None
+            for entry in listed.split("\n")
             if SPACELESS_LETTER.search(entry) is not None
         }
         return re2.compile("|".join(sorted(words)) or r"[^\s\S]", options)
@@ -394,10 +465,11 @@ class _Builder:
         self._script = script
         self._endings: dict[tuple[str, ...], frozenset[str]] = {}
 
-    def add(self, kind: int, entries: tuple[str, ...], morphology: Morphology, *, is_checked: bool) -> None:
-        """Take the entries of a list; ``is_checked``: those of this script."""
+    def add(self, kind: int, listed: str, morphology: Morphology, *, is_checked: bool) -> None:
+        """Take the entries of a list, one a line; ``is_checked``: those of this script."""
         whole = self._table.whole
-        keys = plain("\n".join(entries)).split("\n") if is_checked else entries
+        entries = listed.split("\n")
+        keys = plain(listed).split("\n") if is_checked else entries
         for entry, key in zip(entries, keys, strict=True):
             if is_checked and not self._is_ours(entry, key):
                 continue
@@ -426,18 +498,22 @@ class _Builder:
         words = WORD.findall(stem)
         anchor = max(words, key=len)
         at = words.index(anchor)
-        if key[key.index(anchor) + len(anchor) :][:1] in ("~", "*"):
+        ends = [key[match.end() : match.end() + 1] for match in WORD.finditer(key)]
+        if ends[at] in OPEN:
             group = table.open_phrases.setdefault(anchor, _Phrases())
             table.head_filter.add(anchor[:FILTER])
         else:
             group = table.phrases.setdefault(anchor, _Phrases())
-        beside = words[at + 1] if at + 1 < len(words) else words[at - 1] if at else ""
-        if not beside or (len(beside) < SHORTEST_STEM and "~" in key + key[-1].replace("*", "~")):
-            group.alone.append((kind, key))
+        next_to = at + 1 if at + 1 < len(words) else at - 1
+        beside = words[next_to] if next_to >= 0 else ""
+        if beside and ends[next_to] in OPEN:
+            beside = f"{beside[:SHORTEST_STEM]}~" if len(beside) >= SHORTEST_STEM else ""
+        if not beside:
+            group.alone = (*group.alone, (kind, key))
         elif at + 1 < len(words):
-            group.after.setdefault(beside[:SHORTEST_STEM], []).append((kind, key))
+            group.after = _with(group.after, beside, (kind, key))
         else:
-            group.before.setdefault(beside[:SHORTEST_STEM], []).append((kind, key))
+            group.before = _with(group.before, beside, (kind, key))
 
     def _word(self, kind: int, stem: str, entry: str, key: str, morphology: Morphology) -> None:
         """One word with ``*`` or ``~``, or a word whose marks are no letters."""
@@ -449,11 +525,11 @@ class _Builder:
                 table.tail_filter.add(end[-FILTER:])
         elif key[-1] == "~":
             written = entry.strip("~") if len(stem) < LONG else stem
-            table.heads.setdefault(stem, []).append((kind, written, self._of(morphology)))
+            table.heads[stem] = (*table.heads.get(stem, ()), (kind, written, self._of(morphology)))
             table.head_filter.add(stem[:FILTER])
         elif key[-1] == "*":
             written = entry.strip("*") if len(stem) < LONG else stem
-            table.heads.setdefault(stem, []).append((kind, written, None))
+            table.heads[stem] = (*table.heads.get(stem, ()), (kind, written, None))
             table.head_filter.add(stem[:FILTER])
         else:
             table.whole[stem] = table.whole.get(stem, 0) | kind
@@ -463,6 +539,13 @@ class _Builder:
         if known is None:
             known = self._endings[morphology.endings] = frozenset(plain("\n".join(morphology.endings)).split("\n"))
         return known
+
+
+def _with(listed: dict[str, _Listed] | None, word: str, entry: tuple[int, str]) -> dict[str, _Listed]:
+    """The phrases by a word beside, with one more."""
+    found = {} if listed is None else listed
+    found[word] = (*found.get(word, ()), entry)
+    return found
 
 
 def faults(entries: tuple[str, ...], morphology: Morphology) -> Iterator[tuple[str, str]]:

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from mailbridge.app.daemon import Bridge
 from mailbridge.core.delivery import Delivery, State
 from mailbridge.demo import mails
-from mailbridge.demo.client import Sent, send
 from mailbridge.demo.mails import Sample
+from mailbridge.net.smtp_client import Sent, send
+from mailbridge.practice.receiver import Practice
 from mailbridge.store import MailRow
-from mailbridge.web.practice import Practice
 
 PATIENCE = 20.0
 """Seconds until a stop gives up waiting for a delivery to be final."""

@@ -1,7 +1,7 @@
 """The dispatcher: takes claims as they come, hands each to its sink, and settles what became of it.
 
 A claim exists at most once for a target and identifier, and the next one of that queue appears only when the store has
-settled it; so order needs no bookkeeping here, and a few senders for each target are enough (`mailbridge.dispatch.crew`).
+settled it; so order needs no bookkeeping here, and a few senders for each target are enough (`mailbridge.dispatch.sender_pool`).
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import Any, assert_never
 
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Delivery, Doubtful, Ending, Lapsed, Outcome, Refused, State
-from mailbridge.dispatch.crew import Crew
+from mailbridge.dispatch.sender_pool import SenderPool
 from mailbridge.metrics import Metrics
 from mailbridge.sinks import Sink
 from mailbridge.store import Outbox, Settlement, StoreUnavailable
@@ -49,7 +49,7 @@ class Target:
 
 
 class _Nowhere:
-    """The sink of deliveries whose target is no longer in the configuration: they become dead letters, and may be retried."""
+    """The sink of deliveries whose target was removed: they become dead letters, and may be retried once it is there again."""
 
     async def prepare(self) -> None:
         pass
@@ -67,6 +67,29 @@ class _Nowhere:
         pass
 
 
+class _Line:
+    """One target while it is served: the claims that wait for it, and the tasks that use its sink."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.pool = SenderPool()
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, group: asyncio.TaskGroup, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Begin a task that uses the sink."""
+        task = group.create_task(work, name=f"dispatch-{self.target.name}-{name}")
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def close(self) -> None:
+        """Wait for what is under way, and close the sink."""
+        try:
+            while self.tasks:
+                await asyncio.wait(tuple(self.tasks))
+        finally:
+            await self.target.sink.aclose()
+
+
 class Dispatcher:
     """Owns the senders. `offer` is synchronous and never blocks; `run` lives as long as the daemon."""
 
@@ -81,8 +104,7 @@ class Dispatcher:
     ) -> None:
         self._outbox = outbox
         nowhere = Target(name=NOWHERE, sink=_Nowhere(), senders=1, grace=timedelta())
-        self._targets: Mapping[str, Target] = {target.name: target for target in (nowhere, *targets)}
-        self._crews: Mapping[str, Crew] = {name: Crew() for name in self._targets}
+        self._lines = {target.name: _Line(target) for target in (nowhere, *targets)}
         self._bell = asyncio.Event()
         self._now = now
         self._metrics = metrics
@@ -104,7 +126,49 @@ class Dispatcher:
     @property
     def backlog(self) -> int:
         """How many claims wait for a sender."""
-        return sum(len(crew.claims) for crew in self._crews.values())
+        return sum(line.pool.waiting for line in self._lines.values())
+
+    def serve(self, targets: Sequence[Target]) -> None:
+        """Let these be the targets from now on. Cannot fail; only while `run` is running.
+
+        A target that is the very same object goes on as before. One that is gone, or replaced by another of its name, begins no
+        attempt any more; an attempt under way comes to its end, and then its sink is closed. Its claims go to the target of
+        that name; where there is none, they become dead letters, and so does whatever else of it falls due.
+        """
+        if not self.is_running or self._is_stopping:
+            return
+        wanted = {target.name: target for target in targets}
+        moved: list[Claim] = []
+        for name, line in list(self._lines.items()):
+            if name == NOWHERE or line.target is wanted.get(name):
+                continue
+            del self._lines[name]
+            moved += line.pool.dismiss()
+            self._group.create_task(line.close(), name=f"dispatch-{name}-close")
+            self._forget(name)
+        for name, target in wanted.items():
+            if name not in self._lines:
+                self._lines[name] = _Line(target)
+                self._man(self._lines[name])
+                self._metrics.alarm(name, is_raised=False)
+        self._behind.intersection_update(self._lines)
+        self.offer(moved)
+        self.ring()
+
+    def _forget(self, name: str) -> None:
+        """What was wrong with a target that has gone is nobody's trouble any more."""
+        self.failing.pop(name, None)
+        if self.alarms.pop(name, None) is not None:
+            self._metrics.alarm(name, is_raised=False)
+
+    def _man(self, line: _Line) -> None:
+        """Give a target its senders."""
+        for number in range(line.target.senders):
+            line.start(self._group, self._send(line), str(number))
+
+    def _line_of(self, claim: Claim) -> _Line:
+        """Where a claim goes: the line of its target, or that of targets which are not there."""
+        return self._lines.get(claim.delivery.draft.target, self._lines[NOWHERE])
 
     def offer(self, claims: Sequence[Claim]) -> None:
         """Queue claims for the senders of their target; where there is no room for them, give them back to the store.
@@ -113,14 +177,14 @@ class Dispatcher:
         that what came first goes first.
         """
         for claim in claims:
-            name = claim.delivery.draft.target
-            name = name if name in self._crews else NOWHERE
-            if name in self._behind or len(self._crews[name].claims) >= ROOM:
+            line = self._line_of(claim)
+            name = line.target.name
+            if name in self._behind or line.pool.waiting >= ROOM:
                 self._behind.add(name)
                 self._overflow.append(claim)
                 self._bell.set()
             else:
-                self._crews[name].add(claim)
+                line.pool.add(claim)
 
     def ring(self) -> None:
         """Look into the store now: something may have fallen due."""
@@ -132,17 +196,16 @@ class Dispatcher:
         if now < self._expected_at + EXPECT_EVERY or not self.is_running or self._is_stopping:
             return
         self._expected_at = now
-        for target in self._targets.values():
-            self._group.create_task(target.sink.prepare(), name=f"dispatch-{target.name}-prepare")
+        for line in self._lines.values():
+            line.start(self._group, line.target.sink.prepare(), "prepare")
 
     async def run(self) -> None:
         """Send until cancelled."""
         async with self._group as group:
             self.is_running = True
             group.create_task(self._watch(), name="dispatch-watch")
-            for target in self._targets.values():
-                for number in range(target.senders):
-                    group.create_task(self._send(target), name=f"dispatch-{target.name}-{number}")
+            for line in self._lines.values():
+                self._man(line)
 
     async def drain(self, limit: timedelta) -> None:
         """Stop taking due work from the store, send what is queued for up to ``limit``, give the rest back."""
@@ -150,9 +213,8 @@ class Dispatcher:
         until = time.monotonic() + limit.total_seconds()
         while (self.backlog or self._busy or self._settling) and time.monotonic() < until:
             await asyncio.sleep(0.01)
-        for crew in self._crews.values():
-            self._overflow += crew.claims
-            crew.claims.clear()
+        for line in self._lines.values():
+            self._overflow += line.pool.withdraw()
         try:
             await self._give_back()
         except StoreUnavailable:
@@ -190,29 +252,27 @@ class Dispatcher:
             return
         try:
             await self._give_back()
-            busy = [name for name in self._behind if len(self._crews[name].claims) > ROOM - BATCH]
+            busy = [name for name in self._behind if self._lines[name].pool.waiting > ROOM - BATCH]
             due = await self._outbox.claim(limit=BATCH, busy=busy)
         except StoreUnavailable as fault:
             log.warning("store unavailable", extra={"kind": fault.kind})
             return
         for claim in due.claims:
-            name = claim.delivery.draft.target
-            self._crews[name if name in self._crews else NOWHERE].add(claim)
+            self._line_of(claim).pool.add(claim)
         if len(due.claims) == BATCH:
             self._next_at = self._now()
         else:
             self._next_at = due.next_at
             self._behind.intersection_update(busy)
 
-    async def _send(self, target: Target) -> None:
-        crew = self._crews[target.name]
-        while True:
-            claim = await crew.take()
-            if target.name in self._behind and len(crew.claims) == ROOM // 2:
+    async def _send(self, line: _Line) -> None:
+        target, pool = line.target, line.pool
+        while (claim := await pool.take()) is not None:
+            if target.name in self._behind and pool.waiting == ROOM // 2:
                 self.ring()
             self._busy += 1
             try:
-                with crew.attempt(claim):
+                with pool.attempt(claim):
                     ending = await self._attempt(target, claim)
                 self._settling += 1
                 self._group.create_task(self._settle(target, claim, ending, self._now()), name="dispatch-settle")
@@ -270,14 +330,18 @@ class Dispatcher:
             delay = min(delay * 2, 2.0)
 
     def _note(self, target: Target, claim: Claim, ending: Ending) -> None:
-        """What an attempt says of its target."""
+        """What an attempt says of its target, if that is still there."""
+        if isinstance(ending, Accepted):
+            self._metrics.accepted_after((self._now() - claim.delivery.received_at).total_seconds())
+        line = self._lines.get(target.name)
+        if line is None or line.target is not target:
+            return
         match ending:
             case Accepted():
                 self.failing.pop(target.name, None)
                 if self.alarms.pop(target.name, None) is not None:
                     self._metrics.alarm(target.name, is_raised=False)
                     log.warning("alarm over", extra={"target": target.name})
-                self._metrics.accepted_after((self._now() - claim.delivery.received_at).total_seconds())
             case Deferred(is_alarm=True) | Doubtful(is_alarm=True) | Refused(is_alarm=True):
                 self._alarm(target.name, ending.reason)
             case Deferred() | Doubtful():

@@ -14,12 +14,13 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
-from mailbridge.core.addresses import parse_mailbox, parse_return_path
 from mailbridge.core.mail import Envelope
+from mailbridge.core.recipients import POSTMASTER
+from mailbridge.ingress import paths
 from mailbridge.ingress import reply as r
 from mailbridge.ingress.content import READ_SIZE, Refusal, receive
 from mailbridge.ingress.reply import Reply, reply_to
-from mailbridge.ingress.session import COMMAND_LIMIT, MAX_LINE, Closed, Post, Session
+from mailbridge.ingress.session import COMMAND_LIMIT, MAX_LINE, Closed, ListenerContext, Session
 from mailbridge.intake.answer import Accept
 
 log = logging.getLogger("mailbridge.smtp")
@@ -31,20 +32,21 @@ STORE_PATIENCE = 60.0
 
 HANDSHAKE_TIMEOUT = 10.0
 
-PATH = re.compile(r"(?i:FROM|TO): ?<([^<>]*)>(?: +(.*))?")
 SIZE = re.compile(r"(?i:SIZE)=(\d{1,20})")
 BODY = re.compile(r"(?i:BODY)=(?i:7BIT|8BITMIME)")
-NAME = re.compile(r"[\x21-\x7e]{1,255}")
+NAME = re.compile(r"[^\x00-\x1f\x7f]{1,900}")
+"""What a client calls itself: nothing depends on it, so that anything that is not empty will do."""
 
 
 class Guard(Session):
     """A session's dialogue: the command loop, and the commands."""
 
-    def __init__(self, post: Post, kind: Literal["smtp", "lmtp"], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, post: ListenerContext, kind: Literal["smtp", "lmtp"], loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(post, kind, loop)
         self._is_greeted = False
         self._is_secure = False
         self._mail_from: str | None = None
+        self._is_utf8 = False
         self._rcpt_to: list[str] = []
         self._commands = 0
         self._errors = 0
@@ -53,9 +55,8 @@ class Guard(Session):
         self._reset()  # a copy shares its template's list
         try:
             await self._admit()
-            self._post.events.on_greeting()
             greeting = "LMTP" if self._kind == "lmtp" else "ESMTP"
-            await self._say(f"220 {self._post.hostname} {greeting} mailbridge".encode() + b"\r\n")
+            await self._say(f"220 {self._context.hostname} {greeting} mailbridge".encode() + b"\r\n")
             while self._commands < MAX_COMMANDS:
                 self._commands += 1
                 await self._command()
@@ -73,21 +74,18 @@ class Guard(Session):
             line = await self._reader.readuntil(b"\n")
         except asyncio.LimitOverrunError:
             line = b" " * (MAX_LINE + 1)
-        self._touch(self._post.settings.idle_timeout.total_seconds())
+        self._touch(self._context.settings.idle_timeout.total_seconds())
         if len(line) > MAX_LINE:
             await self._reply(r.LINE_TOO_LONG)
             raise Closed
-        try:
-            text = line.rstrip(b"\r\n").decode("ascii")
-        except UnicodeDecodeError:
-            await self._error(r.BAD_SYNTAX)
-            return
+        # Octets that are no UTF-8 stay what they are, and no address has them.
+        text = line.rstrip(b"\r\n").decode("utf-8", "surrogateescape")
         verb, _, argument = text.partition(" ")
-        handler = COMMANDS.get(verb.upper())
+        handler = COMMANDS.get(verb.upper()) if verb.isascii() else None
         if handler is None:
             await self._error(r.NOT_OFFERED if verb.upper() in REFUSED else r.UNKNOWN_COMMAND)
             return
-        self._post.silent.pop(self, None)
+        self._context.silent.pop(self, None)
         await handler(self, argument.strip())
 
     async def _error(self, answer: Reply) -> None:
@@ -108,7 +106,7 @@ class Guard(Session):
         else:
             self._reset()
             self._is_greeted = True
-            await self._say(f"250 {self._post.hostname}\r\n".encode())
+            await self._say(f"250 {self._context.hostname}\r\n".encode())
 
     async def _ehlo(self, argument: str) -> None:
         if self._kind == "lmtp":
@@ -128,10 +126,10 @@ class Guard(Session):
             return
         self._reset()
         self._is_greeted = True
-        offers = ["PIPELINING", f"SIZE {self._post.settings.max_size}", "8BITMIME", "ENHANCEDSTATUSCODES"]
-        if self._post.certificate is not None and not self._is_secure:
+        offers = ["PIPELINING", f"SIZE {self._context.settings.max_size}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]
+        if self._context.certificate is not None and not self._is_secure:
             offers.append("STARTTLS")
-        lines = [self._post.hostname, *offers]
+        lines = [self._context.hostname, *offers]
         marks = ["-"] * (len(lines) - 1) + [" "]
         await self._say("".join(f"250{mark}{line}\r\n" for mark, line in zip(marks, lines, strict=True)).encode())
 
@@ -139,45 +137,49 @@ class Guard(Session):
         if not self._is_greeted or self._mail_from is not None:
             await self._error(r.BAD_SEQUENCE)
             return
-        path = PATH.fullmatch(argument) if argument[:4].upper() == "FROM" else None
-        if path is None or (path[1] and parse_return_path(path[1]) is None):
+        path = paths.read(argument, "FROM")
+        if path is None:
             await self._error(r.BAD_MAIL_FROM)
             return
-        self._post.events.on_greeting()
-        for parameter in (path[2] or "").split():
+        is_utf8 = any(parameter.upper() == "SMTPUTF8" for parameter in path.parameters)
+        sender = paths.sender(path, is_utf8=is_utf8)
+        if isinstance(sender, Reply):
+            await self._error(sender)
+            return
+        for parameter in path.parameters:
             size = SIZE.fullmatch(parameter)
-            if size is not None and int(size[1]) > self._post.settings.max_size:
+            if size is not None and int(size[1]) > self._context.settings.max_size:
                 await self._error(r.TOO_BIG)
                 return
-            if size is None and not BODY.fullmatch(parameter):
+            if size is None and parameter.upper() != "SMTPUTF8" and not BODY.fullmatch(parameter):
                 await self._error(r.BAD_PARAMETER)
                 return
-        now, admission = self.loop.time(), self._post.admission
-        if admission.is_over("client", self._client, now) or admission.is_over("sender", path[1].casefold(), now):
+        now, admission = self.loop.time(), self._context.admission
+        if admission.is_over("client", self._client, now) or admission.is_over("sender", sender.casefold(), now):
             await self._reply(r.TOO_MUCH)
             return
-        self._mail_from = path[1]
+        self._mail_from, self._is_utf8 = sender, is_utf8
         await self._say(b"250 2.1.0 OK\r\n")
 
     async def _rcpt(self, argument: str) -> None:
         if self._mail_from is None:
             await self._error(r.BAD_SEQUENCE)
             return
-        path = PATH.fullmatch(argument) if argument[:2].upper() == "TO" else None
-        mailbox = parse_mailbox(path[1]) if path is not None else None
-        if path is None or mailbox is None:
-            await self._error(r.BAD_RCPT_TO)
-        elif path[2]:
+        path = paths.read(argument, "TO")
+        mailbox = paths.recipient(path, is_utf8=self._is_utf8) if path is not None else r.BAD_RCPT_TO
+        if isinstance(mailbox, Reply):
+            await self._error(mailbox)
+        elif path is not None and path.parameters:
             await self._error(r.BAD_PARAMETER)
-        elif not self._post.admission.is_ours(mailbox):
+        elif mailbox != POSTMASTER and not self._context.admission.is_ours(mailbox):
             await self._error(r.UNKNOWN_USER)
-        elif self._post.admission.is_over("recipient", mailbox.casefold(), self.loop.time()):
+        elif self._context.admission.is_over("recipient", mailbox.casefold(), self.loop.time()):
             await self._reply(r.TOO_MUCH)
-        elif len(self._rcpt_to) >= self._post.settings.max_recipients:
+        elif len(self._rcpt_to) >= self._context.settings.max_recipients:
             await self._reply(r.TOO_MANY_RECIPIENTS)
         else:
             self._rcpt_to.append(mailbox)
-            self._post.events.on_recipient()
+            self._context.events.on_recipient()
             await self._say(b"250 2.1.5 OK\r\n")
 
     async def _noop(self, argument: str) -> None:  # noqa: ARG002
@@ -187,12 +189,18 @@ class Guard(Session):
         self._reset()
         await self._say(b"250 2.0.0 OK\r\n")
 
+    async def _verify(self, argument: str) -> None:
+        await (self._reply(r.NOT_VERIFIED) if argument else self._error(r.BAD_SYNTAX))
+
+    async def _help(self, argument: str) -> None:  # noqa: ARG002
+        await self._reply(r.HELP)
+
     async def _quit(self, argument: str) -> None:  # noqa: ARG002
         await self._say(b"221 2.0.0 Bye\r\n")
         raise Closed
 
     async def _starttls(self, argument: str) -> None:
-        certificate = self._post.certificate
+        certificate = self._context.certificate
         if certificate is None:
             await self._error(r.TLS_UNAVAILABLE)
             return
@@ -216,11 +224,11 @@ class Guard(Session):
         self.transport = self._writer.transport
         self._reader._transport = self.transport  # type: ignore[attr-defined]  # noqa: SLF001
         self._is_secure = True
-        self._is_greeted = False
-        self._reset()
+        self._reset()  # a second EHLO is the client's choice (RFC 3207 4.2): nothing of the first is used
 
     def _reset(self) -> None:
         self._mail_from = None
+        self._is_utf8 = False
         self._rcpt_to = []
 
     # -- the mail -----------------------------------------------------------------------------------------------------
@@ -232,14 +240,14 @@ class Guard(Session):
         if argument:
             await self._error(r.BAD_SYNTAX)
             return
-        settings = self._post.settings
+        settings = self._context.settings
         self._is_in_data = True
         self._data_since = self.loop.time()
         self._touch(settings.data_timeout.total_seconds())
         self._reader._limit = READ_SIZE  # type: ignore[attr-defined]  # noqa: SLF001
         try:
             await self._say(b"354 End with <CRLF>.<CRLF>\r\n")
-            with self._post.admission.hold() as hold:
+            with self._context.admission.hold() as hold:
                 content = await receive(self._reader, hold, max_size=settings.max_size)
                 answer = content.reply if isinstance(content, Refusal) else await self._store(content)
         finally:
@@ -248,12 +256,12 @@ class Guard(Session):
         count = len(self._rcpt_to) if self._kind == "lmtp" else 1
         self._reset()
         if answer.is_success:
-            self.earn_time()
+            self.extend_deadline()
             self._commands = 0
             self._errors = 0
         self._touch(settings.idle_timeout.total_seconds())
         await self._say(answer.encode() * count)
-        if self._post.is_closing:
+        if self._context.is_closing:
             await self._reply(r.GOING_DOWN)
             raise Closed
         if isinstance(content, Refusal) and not content.is_over:
@@ -266,19 +274,19 @@ class Guard(Session):
             mail_from=self._mail_from or "",
             rcpt_to=tuple(self._rcpt_to),
             content=content,
-            received_at=self._post.now(),
+            received_at=self._context.now(),
             ingress=self._kind,
             peer=self._peer,
         )
-        self._post.admission.count(
+        self._context.admission.count(
             recipients=tuple(rcpt.casefold() for rcpt in envelope.rcpt_to),
             sender=envelope.mail_from.casefold(),
             client=self._client,
             now=self.loop.time(),
         )
-        task = self.loop.create_task(_accepted(self._post.accept, envelope))
-        self._post.storing.add(task)
-        task.add_done_callback(self._post.storing.discard)
+        task = self.loop.create_task(_accepted(self._context.accept, envelope))
+        self._context.storing.add(task)
+        task.add_done_callback(self._context.storing.discard)
         self._is_storing = True
         try:
             return await asyncio.shield(task)
@@ -301,9 +309,11 @@ COMMANDS: dict[str, Callable[[Guard, str], Awaitable[None]]] = {
     "MAIL": Guard._mail,  # noqa: SLF001
     "RCPT": Guard._rcpt,  # noqa: SLF001
     "DATA": Guard._data,  # noqa: SLF001
+    "VRFY": Guard._verify,  # noqa: SLF001
+    "HELP": Guard._help,  # noqa: SLF001
     "NOOP": Guard._noop,  # noqa: SLF001
     "RSET": Guard._rset,  # noqa: SLF001
     "QUIT": Guard._quit,  # noqa: SLF001
     "STARTTLS": Guard._starttls,  # noqa: SLF001
 }
-REFUSED = frozenset({"AUTH", "VRFY", "EXPN", "HELP", "BDAT", "TURN", "ETRN", "SEND", "SOML", "SAML"})
+REFUSED = frozenset({"AUTH", "EXPN", "BDAT", "TURN", "ETRN", "SEND", "SOML", "SAML"})

@@ -15,6 +15,11 @@ class Limits:
         self._by_ip: Counter[str] = Counter()
         self.open = 0
 
+    @property
+    def origins(self) -> dict[str, int]:
+        """Connections that are counted, by where they come from."""
+        return dict(self._by_ip)
+
     def enter(self) -> bool:
         """Count one more connection; False (and nothing counted) where that would be too many."""
         if self.open >= self._connections:

@@ -46,9 +46,14 @@ TOO_MANY_COMMANDS = Reply(code=421, enhanced="4.7.0", text="Too many commands wi
 TOO_MANY_ERRORS = Reply(code=421, enhanced="4.7.0", text="Too many errors, closing")
 BAD_MAIL_FROM = Reply(code=501, enhanced="5.1.7", text="Syntax: MAIL FROM:<address>")
 BAD_RCPT_TO = Reply(code=501, enhanced="5.1.3", text="Syntax: RCPT TO:<address>")
+NOT_ASCII = Reply(code=553, enhanced="5.6.7", text="Address with letters beyond ASCII without SMTPUTF8")
 BAD_PARAMETER = Reply(code=555, enhanced="5.5.4", text="Parameter not recognized")
 BAD_SEQUENCE = Reply(code=503, enhanced="5.5.1", text="Bad sequence of commands")
 BAD_SYNTAX = Reply(code=501, enhanced="5.5.4", text="Syntax error in arguments")
+NOT_VERIFIED = Reply(code=252, enhanced="2.1.5", text="Not looked up: send the mail and see")
+HELP = Reply(
+    code=214, enhanced="2.0.0", text="RFC 5321, or RFC 2033 for LMTP; commands: EHLO MAIL RCPT DATA RSET NOOP STARTTLS QUIT"
+)
 UNKNOWN_COMMAND = Reply(code=500, enhanced="5.5.2", text="Command not recognized")
 NOT_OFFERED = Reply(code=502, enhanced="5.5.1", text="Command not offered")
 LINE_TOO_LONG = Reply(code=500, enhanced="5.5.2", text="Command line too long, closing")

@@ -25,7 +25,7 @@ from mailbridge.ingress.reply import Reply
 from mailbridge.ingress.tls import Certificate
 from mailbridge.intake.admission import Admission
 from mailbridge.intake.answer import Accept
-from mailbridge.intake.events import Events, Nobody
+from mailbridge.intake.events import Events, NoEvents
 
 log = logging.getLogger("mailbridge.smtp")
 
@@ -37,7 +37,7 @@ COMMAND_LIMIT = 4 * MAX_LINE
 
 
 @dataclass(slots=True, kw_only=True)
-class Post:
+class ListenerContext:
     """What all sessions of a daemon share."""
 
     settings: SmtpSettings
@@ -56,7 +56,7 @@ class Post:
 
     storing: set[asyncio.Task[Reply]] = field(default_factory=set)
     is_closing: bool = False
-    events: Events = field(default_factory=Nobody)
+    events: Events = field(default_factory=NoEvents)
 
     def make_room(self, now: float) -> bool:
         """Send away the one who has been here longest of those who say nothing, else of those who bring nothing; False: nobody is.
@@ -66,7 +66,7 @@ class Post:
         idle = next(iter(self.silent), None) or self._idlest(now)
         if idle is None:
             return False
-        idle.make_way()
+        idle.yield_place()
         return True
 
     def _idlest(self, now: float) -> Session | None:
@@ -86,9 +86,9 @@ class Session(SMTP):
     """One connection. A template is made by the constructor, and `spawn` copies it for each connection: aiosmtpd's constructor
     reflects over every method, which costs more than the whole dialogue of a mail."""
 
-    def __init__(self, post: Post, kind: Literal["smtp", "lmtp"], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, post: ListenerContext, kind: Literal["smtp", "lmtp"], loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(object(), hostname=post.hostname, ident="ESMTP", loop=loop, timeout=3600)
-        self._post = post
+        self._context = post
         self._kind: Literal["smtp", "lmtp"] = kind
         self._peer = ""
         self._origin: str | None = None
@@ -118,18 +118,18 @@ class Session(SMTP):
         peer = transport.get_extra_info("peername")
         self._peer = peer[0] if isinstance(peer, tuple) else ""
         now = self.loop.time()
-        is_full = not self._post.is_closing and not self._post.limits.enter()
-        if is_full and self._post.make_room(now):
-            is_full = not self._post.limits.enter()
-        if self._post.is_closing or is_full:
-            self._writer.write((r.GOING_DOWN if self._post.is_closing else r.BUSY).encode())
+        is_full = not self._context.is_closing and not self._context.limits.enter()
+        if is_full and self._context.make_room(now):
+            is_full = not self._context.limits.enter()
+        if self._context.is_closing or is_full:
+            self._writer.write((r.GOING_DOWN if self._context.is_closing else r.BUSY).encode())
             transport.close()
             return
         self._is_admitted = True
         self._since = now
-        self._post.sessions[self] = None
-        self._post.silent[self] = None
-        settings = self._post.settings
+        self._context.sessions[self] = None
+        self._context.silent[self] = None
+        settings = self._context.settings
         self._ends_at = now + settings.session_timeout.total_seconds()
         self._touch(settings.idle_timeout.total_seconds())
         self._handler_coroutine = self.loop.create_task(self._dialogue())
@@ -149,34 +149,34 @@ class Session(SMTP):
     def _give_place_back(self) -> None:
         if self._is_admitted:
             self._is_admitted = False
-            self._post.sessions.pop(self, None)
-            self._post.silent.pop(self, None)
-            self._post.limits.leave()
+            self._context.sessions.pop(self, None)
+            self._context.silent.pop(self, None)
+            self._context.limits.leave()
             if self._origin is not None:
-                self._post.limits.leave_from(self._origin)
+                self._context.limits.leave_from(self._origin)
 
     def yields(self, now: float) -> bool:
         """Whether it may be sent away for a newcomer: it brings no mail, or one that takes a quarter of the time for it and more."""
         if self._is_in_data:
-            return not self._is_storing and now - self._data_since >= self._post.settings.data_timeout.total_seconds() / 4
+            return not self._is_storing and now - self._data_since >= self._context.settings.data_timeout.total_seconds() / 4
         return not self.is_young(now)
 
     def is_young(self, now: float) -> bool:
         """Whether it came, or brought a mail, less than a thirtieth of the idle time ago."""
-        return now - self._since < self._post.settings.idle_timeout.total_seconds() / 30
+        return now - self._since < self._context.settings.idle_timeout.total_seconds() / 30
 
-    def make_way(self) -> None:
+    def yield_place(self) -> None:
         """Leave for a newcomer, and give the place back at once."""
         self._leave(r.BUSY)
         self._give_place_back()
 
-    def earn_time(self) -> None:
+    def extend_deadline(self) -> None:
         """A mail that was taken starts the session's clock anew: a busy MTA may keep its connection."""
         self._since = self.loop.time()
-        self._ends_at = self._since + self._post.settings.session_timeout.total_seconds()
+        self._ends_at = self._since + self._context.settings.session_timeout.total_seconds()
         if self._is_admitted:
-            del self._post.sessions[self]
-            self._post.sessions[self] = None
+            del self._context.sessions[self]
+            self._context.sessions[self] = None
 
     def eof_received(self) -> bool | None:
         """Half-close: what is in hand is answered, then the session ends (aiosmtpd's own would cancel it)."""
@@ -236,7 +236,7 @@ class Session(SMTP):
 
     async def _admit(self) -> None:
         """Whose connection is it: the peer's own, or the one that a listed proxy speaks for (PROXY protocol 1 and 2)."""
-        if self._post.proxies and self._is_proxy(self._peer):
+        if self._context.proxies and self._is_proxy(self._peer):
             data = await get_proxy(self._reader)
             if not data.valid:
                 log.warning("PROXY header missing or malformed", extra={"peer": self._peer})
@@ -247,7 +247,7 @@ class Session(SMTP):
         if self.transport is None:
             raise Closed
         origin = origin_of(self._peer)
-        if not self._post.limits.enter_from(origin):
+        if not self._context.limits.enter_from(origin):
             await self._reply(r.BUSY)
             raise Closed
         self._origin = origin
@@ -264,7 +264,7 @@ class Session(SMTP):
         except ValueError:
             return False
         plain = address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
-        return any(plain in network for network in self._post.proxies)
+        return any(plain in network for network in self._context.proxies)
 
     async def _say(self, octets: bytes) -> None:
         if self.transport is None:

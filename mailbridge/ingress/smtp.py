@@ -19,12 +19,12 @@ from mailbridge.ingress.content import give_large_buffers_back
 from mailbridge.ingress.guard import Guard
 from mailbridge.ingress.limits import Limits
 from mailbridge.ingress.reply import GOING_DOWN
-from mailbridge.ingress.session import Post
+from mailbridge.ingress.session import ListenerContext
 from mailbridge.ingress.tls import Certificate, Pair, TlsError, self_signed
 from mailbridge.intake.admission import Admission
 from mailbridge.intake.answer import Accept
-from mailbridge.intake.events import Events, Nobody
-from mailbridge.net import BACKLOG, ListenError, bind, name_of
+from mailbridge.intake.events import Events, NoEvents
+from mailbridge.net.listening import BACKLOG, ListenError, bind, name_of
 
 log = logging.getLogger("mailbridge.smtp")
 
@@ -37,8 +37,10 @@ KEEP_PATH: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3,
 class Listeners:
     """The listeners of a daemon, serving. ``addresses`` are as bound, with real ports; ``not_after`` the certificate's end."""
 
-    def __init__(self, post: Post, servers: Sequence[asyncio.Server], addresses: Sequence[str], own_paths: Sequence[str]) -> None:
-        self._post = post
+    def __init__(
+        self, post: ListenerContext, servers: Sequence[asyncio.Server], addresses: Sequence[str], own_paths: Sequence[str]
+    ) -> None:
+        self._context = post
         self._servers = servers
         self._own_paths = own_paths
         self.addresses = tuple(addresses)
@@ -46,25 +48,30 @@ class Listeners:
     @property
     def tls_not_after(self) -> datetime | None:
         """When the certificate for STARTTLS ends; None without one."""
-        return self._post.certificate.not_after if self._post.certificate else None
+        return self._context.certificate.not_after if self._context.certificate else None
+
+    @property
+    def limits(self) -> Limits:
+        """The connections that are counted."""
+        return self._context.limits
 
     def reload_tls(self) -> None:
         """Read the certificate again; a broken one is reported and the old one kept."""
-        if self._post.certificate is not None:
-            self._post.certificate.reload()
+        if self._context.certificate is not None:
+            self._context.certificate.reload()
 
     async def close(self, drain: timedelta) -> None:
         """Stop accepting, say 421 to who is idle, let who is sending finish for up to ``drain``, then cut."""
-        self._post.is_closing = True
+        self._context.is_closing = True
         for server in self._servers:
             server.close()
-        for session in list(self._post.sessions):
+        for session in list(self._context.sessions):
             session.shut(GOING_DOWN)
         loop = asyncio.get_running_loop()
         until = loop.time() + drain.total_seconds()
-        while (self._post.sessions or self._post.storing) and loop.time() < until:
+        while (self._context.sessions or self._context.storing) and loop.time() < until:
             await asyncio.sleep(0.01)
-        for session in list(self._post.sessions):
+        for session in list(self._context.sessions):
             session.cut()
         for path in self._own_paths:
             with contextlib.suppress(FileNotFoundError):
@@ -91,7 +98,7 @@ async def serve(
     hostname = settings.hostname or socket.gethostname()
     logging.getLogger("mail.log").setLevel(logging.WARNING)
     give_large_buffers_back()
-    post = Post(
+    post = ListenerContext(
         settings=settings,
         hostname=hostname,
         accept=accept,
@@ -100,7 +107,7 @@ async def serve(
         limits=Limits(connections=settings.max_connections, per_ip=settings.max_per_ip),
         certificate=_certificate(settings, state_dir, hostname),
         proxies=tuple(ip_network(proxy, strict=False) for proxy in settings.proxy_from),
-        events=events or Nobody(),
+        events=events or NoEvents(),
     )
     handed = sockets or {}
     bound: list[tuple[Kind, socket.socket]] = []
@@ -123,7 +130,7 @@ async def serve(
     return await _start(post, bound, own_paths)
 
 
-async def _start(post: Post, bound: Sequence[tuple[Kind, socket.socket]], own_paths: Sequence[str]) -> Listeners:
+async def _start(post: ListenerContext, bound: Sequence[tuple[Kind, socket.socket]], own_paths: Sequence[str]) -> Listeners:
     loop = asyncio.get_running_loop()
     templates = {kind: Guard(post, kind, loop) for kind in {kind for kind, _ in bound}}
     servers, addresses = [], []

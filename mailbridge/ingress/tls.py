@@ -21,7 +21,7 @@ SELF_SIGNED_DAYS = 3650
 
 
 class TlsError(Exception):
-    """A pair that cannot be used; the message names the file and the mend."""
+    """A pair that cannot be used; the message names the file and what fixes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,18 +12,18 @@ from typing import Literal, Protocol, assert_never
 
 from mailbridge.core.delivery import Draft
 from mailbridge.core.extraction import Extraction, Verdict
-from mailbridge.core.identity import Identification
+from mailbridge.core.identification import Identification
 from mailbridge.core.mail import Envelope
 from mailbridge.core.recipients import Recipient
 from mailbridge.core.secret import Secret
 from mailbridge.intake.answer import Answer, Deferred, Full, Stored
 from mailbridge.intake.burst import Burst
 from mailbridge.intake.events import ConfirmationRequest, Events
+from mailbridge.intake.fair_limiter import FairLimiter
 from mailbridge.intake.gate import KEYS, Failure, Held, Judge, Judgement, Passed, Undecided
+from mailbridge.intake.meaning import Addressed, Understanding
 from mailbridge.intake.onetime import OneTime, Test
-from mailbridge.intake.turns import Turns
-from mailbridge.intake.understand import Addressed, Understanding
-from mailbridge.intake.word import Word
+from mailbridge.intake.vouching import Word
 from mailbridge.metrics import Metrics
 from mailbridge.store import Arrival, Receipt, Store, StoreUnavailable
 from mailbridge.trust import Unproven
@@ -38,7 +38,7 @@ class _ProofUnavailable(Exception):  # noqa: N818  (an answer rather than an err
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Verdict:
+class GateResult:
     """What the gate says of a whole mail: the recipients that may be pushed for, how it is known, and what failed."""
 
     understood: Understanding
@@ -88,7 +88,7 @@ class Intake:
         events: Events,
         metrics: Metrics,
     ) -> None:
-        self._turns = Turns()
+        self._turns = FairLimiter()
         self._gate = gate
         self._tests = tests
         self._burst = Burst(lambda: policy().alarm_held)
@@ -127,10 +127,13 @@ class Intake:
         if test is not None and understood is not None:
             understood = _bound(understood, test)
         read = time.perf_counter()
+        routes = (
+            self._policy().routes
+        )  # before it is judged: one that need not prove itself goes to no target that comes meanwhile
         verdict = await self._judged(envelope, understood or _unreadable(envelope), word)
         self._metrics.stage("gate", time.perf_counter() - read)
         read = time.perf_counter()
-        arrival = self._arrival(envelope, verdict, word)
+        arrival = self._arrival(envelope, verdict, word, routes)
         async with self._turns.of(envelope):
             receipt = await self._store.put(arrival)
         if test is not None:
@@ -145,7 +148,7 @@ class Intake:
             self._watch(verdict, arrival, receipt)
         return receipt
 
-    async def _judged(self, envelope: Envelope, understood: Understanding, word: Word | None) -> _Verdict:
+    async def _judged(self, envelope: Envelope, understood: Understanding, word: Word | None) -> GateResult:
         """What may go out of what was understood. A mail that nothing would be pushed of is not judged, which costs nothing.
 
         Raises:
@@ -155,14 +158,14 @@ class Intake:
             return await self._confirmed(envelope, understood)
         content, kind = self._content(understood)
         if content is None or not any(entry.identification.identifiers for entry in understood.addressed):
-            return _Verdict(understood=understood)
+            return GateResult(understood=understood)
         if word is not None and word.vouches:
-            return _Verdict(understood=understood, trust=word.trust)
+            return GateResult(understood=understood, trust=word.trust)
         self._events.on_recipient()  # DNS may take its time, and a connection too: both at once
         judgements = await self._gate.judge(envelope, understood, kind)
         return _settled(envelope, understood, judgements)
 
-    async def _confirmed(self, envelope: Envelope, understood: Understanding) -> _Verdict:
+    async def _confirmed(self, envelope: Envelope, understood: Understanding) -> GateResult:
         """A forwarding confirmation keeps its link only where Google has signed it."""
         found = await self._gate.confirmation(envelope, understood)
         if isinstance(found, Undecided):
@@ -172,11 +175,11 @@ class Intake:
         if isinstance(found, Unproven):
             failure = Failure(check="dkim", why=f"looks like Gmail's confirmation, but is not proven to be Google's: {found.why}")
             bare = replace(understood.extraction, value=None)
-            return _Verdict(understood=replace(understood, extraction=bare, requester=None), failures=(failure,))
+            return GateResult(understood=replace(understood, extraction=bare, requester=None), failures=(failure,))
         asking = f"; {understood.requester} asks" if understood.requester else ""
-        return _Verdict(understood=understood, trust=f"{found.by}: {found.detail}{asking}")
+        return GateResult(understood=understood, trust=f"{found.by}: {found.detail}{asking}")
 
-    def _arrival(self, envelope: Envelope, verdict: _Verdict, word: Word | None) -> Arrival:
+    def _arrival(self, envelope: Envelope, verdict: GateResult, word: Word | None, routes: Routes) -> Arrival:
         understood = verdict.understood
         identification = _merge(entry.identification for entry in understood.addressed)
         return Arrival(
@@ -188,14 +191,14 @@ class Intake:
             extraction=understood.extraction,
             identification=identification,
             defects=understood.defects,
-            drafts=tuple(self._drafts(understood, envelope)),
+            drafts=tuple(self._drafts(understood, envelope, routes)),
             trust=verdict.trust,
             held=verdict.held,
             origin=word.origin if word is not None else 0,
             verb=word.verb if word is not None else "",
         )
 
-    def _drafts(self, understood: Understanding, envelope: Envelope) -> Iterable[Draft]:
+    def _drafts(self, understood: Understanding, envelope: Envelope, routes: Routes) -> Iterable[Draft]:
         content, kind = self._content(understood)
         if content is None:
             return
@@ -205,7 +208,7 @@ class Intake:
             if entry.is_held:
                 continue
             for identifier in entry.identification.identifiers:
-                for target in self._policy().routes.targets(identifier):
+                for target in routes.targets(identifier):
                     if (target, identifier) in seen:
                         continue
                     seen.add((target, identifier))
@@ -233,7 +236,7 @@ class Intake:
             return max(extraction.expires_at - envelope.received_at, timedelta())
         return extraction.lifetime or self._policy().lifetime
 
-    def _watch(self, verdict: _Verdict, arrival: Arrival, receipt: Receipt) -> None:
+    def _watch(self, verdict: GateResult, arrival: Arrival, receipt: Receipt) -> None:
         """Tell whoever should know: a mail that is held, a burst of them, and Google's question."""
         at = arrival.envelope.received_at
         for check in {failure.check for failure in verdict.failures}:
@@ -281,7 +284,7 @@ def _unreadable(envelope: Envelope) -> Understanding:
     )
 
 
-def _settled(envelope: Envelope, understood: Understanding, judgements: Sequence[Judgement]) -> _Verdict:
+def _settled(envelope: Envelope, understood: Understanding, judgements: Sequence[Judgement]) -> GateResult:
     """Judgements as one verdict: each recipient keeps the identifiers that it is proven for.
 
     Raises:
@@ -307,7 +310,7 @@ def _settled(envelope: Envelope, understood: Understanding, judgements: Sequence
                 failures.append(Failure(check="dkim", why=judgement.reason))
             case _:
                 assert_never(judgement)
-    return _Verdict(understood=replace(understood, addressed=tuple(addressed)), trust="; ".join(told), failures=tuple(failures))
+    return GateResult(understood=replace(understood, addressed=tuple(addressed)), trust="; ".join(told), failures=tuple(failures))
 
 
 def _bound(understood: Understanding, test: Test) -> Understanding:
@@ -317,7 +320,7 @@ def _bound(understood: Understanding, test: Test) -> Understanding:
     return replace(understood, addressed=(Addressed(recipient=recipient, identification=identification),))
 
 
-def _apart(verdict: _Verdict, word: Word | None) -> str:
+def _apart(verdict: GateResult, word: Word | None) -> str:
     """What sets a mail apart from its own copy: one that was held must not make a duplicate of the one that is proven."""
     if word is not None and word.verb == "released":
         return f"released {word.origin}"

@@ -20,11 +20,7 @@ class ConfirmationRequest:
 
 
 class Events(Protocol):
-    """Implemented by the assembled daemon; `Nobody` is for whoever has nobody to tell."""
-
-    def on_greeting(self) -> None:
-        """A client greets or names a sender: a mail may come."""
-        ...
+    """Implemented by the assembled daemon; `NoEvents` is for whoever has nobody to tell."""
 
     def on_recipient(self) -> None:
         """A recipient of ours is named, or a proof is being looked up: a code may be pushed soon."""
@@ -43,11 +39,8 @@ class Events(Protocol):
         ...
 
 
-class Nobody:
+class NoEvents:
     """Events that nobody listens to."""
-
-    def on_greeting(self) -> None:
-        """See `Events.on_greeting`."""
 
     def on_recipient(self) -> None:
         """See `Events.on_recipient`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Literal, Protocol
@@ -16,11 +16,12 @@ from typing import Literal, Protocol
 from mailbridge.config.settings import Settings, Trust
 from mailbridge.core.addresses import canonical
 from mailbridge.core.confirmation import SENDER as CONFIRMING
-from mailbridge.core.identity import Identification
+from mailbridge.core.identification import Identification
 from mailbridge.core.mail import Envelope
 from mailbridge.core.recipients import Recipient
-from mailbridge.intake.understand import Addressed, Understanding
-from mailbridge.trust import Finding, Proven, Unproven, arc, authres, dkim, raw, recipients, spf
+from mailbridge.intake.meaning import Addressed, Understanding
+from mailbridge.trust import Finding, Proven, Unproven, arc, authres, direct, dkim, raw, recipients, spf
+from mailbridge.trust.authors import oddity
 from mailbridge.trust.dns import DnsUnavailable, Resolver
 
 Check = Literal["sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient", "reading"]
@@ -34,13 +35,12 @@ KEYS: dict[Check, str] = {
     "arc": "[trust] forwarders, [[address]] trust, [trust] default",
     "forwarder": "[trust] accounts, [[address]] trust, [trust] default",
     "authres": "[trust] authserv_ids",
-    "token": "[[address]] rcpt (`mailbridge address new`), [[address]] trust",
-    "recipient": "[trust] accounts",
-    "reading": "[[address]] rcpt (`mailbridge address new`), [[address]] trust",
+    "token": "[[address]] rcpt (`mailbridge address add`), [[address]] trust",
+    "recipient": "[trust] accounts, [[address]] rcpt (`mailbridge address add`)",
+    "reading": "[[address]] rcpt (`mailbridge address add`), [[address]] trust",
 }
 """What changes the outcome of a check."""
 
-ELSEWHERE = "but for somebody else than it is to be pushed for"
 SEVERAL = "but it was written to several mailboxes, and nobody who knows says for which of them"
 UNCERTAIN = "the headers that say how its body is read are not signed, and read in another way that fits it holds something else"
 LATE = "DNS did not answer in time"
@@ -203,7 +203,7 @@ class Gate:
 
     async def judge(self, envelope: Envelope, understood: Understanding, kind: Kind) -> tuple[Judgement, ...]:
         """See `Judge.judge`. A proof is looked for once for the whole mail, and all of them within the deadline."""
-        proofs = _Proofs(envelope, understood.sender, self.policy, self._dns)
+        proofs = _Proofs(envelope, understood, self.policy, self._dns)
         try:
             async with asyncio.timeout(self._deadline):
                 return tuple([await self._one(entry, understood, kind, proofs) for entry in understood.addressed])
@@ -219,7 +219,9 @@ class Gate:
         mail = raw.read(envelope.content)
         try:
             async with asyncio.timeout(self._deadline):
-                found = await dkim.check(mail, sender=understood.sender, signers={}, dns=self._dns, now=envelope.received_at)
+                found = await dkim.check(
+                    mail, sender=understood.sender, signers={}, dns=self._dns, now=envelope.received_at, is_exact=True
+                )
         except DnsUnavailable as fault:
             return Undecided(reason=str(fault))
         except TimeoutError:
@@ -267,7 +269,7 @@ class Gate:
         for them, and one that names a stranger beside them may not be."""
         if entry.recipient.identifier is not None:
             return self._bound(entry, proof, entry.recipient.identifier, sender=sender)
-        why = ELSEWHERE
+        why = recipients.unnamed(proof)
         for candidate in (entry.identification, entry.unstamped):
             if candidate is None:
                 continue
@@ -283,9 +285,12 @@ class Gate:
         ours = {canonical(identifier), canonical(entry.recipient.rcpt)}
         ours |= {one for one in proof.named if spf.is_listed(one, self.policy.accounts)}
         named = ours & proof.named
+        is_unguessable = self.policy.of(entry.recipient)[1]
+        if not named and is_unguessable and not proof.written:
+            return entry.identification  # the author says nothing, and only who set it up knows the address
         if not named:
-            return ELSEWHERE
-        if named & proof.sure or self.policy.of(entry.recipient)[1]:
+            return recipients.unnamed(proof)
+        if named & proof.sure or is_unguessable:
             return entry.identification
         beside = recipients.others(proof, identifier, sender=sender, is_own=self.policy.is_own) - ours
         is_clear = all(any(recipients.is_neighbour(one, own) for own in ours) for one in beside)
@@ -304,9 +309,10 @@ class Gate:
 class _Proofs:
     """The proofs of one mail, each looked for at most once (for each recipient, where it depends on that)."""
 
-    def __init__(self, envelope: Envelope, sender: str, policy: Policy, dns: Resolver) -> None:
+    def __init__(self, envelope: Envelope, understood: Understanding, policy: Policy, dns: Resolver) -> None:
         self._envelope = envelope
-        self.sender = sender
+        self.sender = understood.sender
+        self._oddity = "" if understood.sender else oddity(understood.defects)
         self._policy = policy
         self._dns = dns
         self._mail: raw.RawMail | None = None
@@ -331,7 +337,12 @@ class _Proofs:
         """Raises DnsUnavailable."""
         key = (check, self._matter(check, rcpt))
         if key not in self._found:
-            self._found[key] = await self._look(check, rcpt)
+            found = await self._look(check, rcpt)
+            if isinstance(found, Proven) and self._mail is not None and check != "forwarder":
+                found = await direct.with_recipients(found, self._mail, self._envelope, sender=self.sender, dns=self._dns)
+            elif isinstance(found, Unproven) and self._oddity and check != "forwarder":
+                found = replace(found, why=f"{found.why}: {self._oddity}")
+            self._found[key] = found
         return self._found[key]
 
     def _matter(self, check: Literal["authres", "dkim", "arc", "forwarder"], rcpt: str) -> str:

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
-import subprocess
-import sys
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -17,33 +13,23 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from mailbridge.core.limits import MAX_CONTENT
 from mailbridge.core.mail import Envelope
-from mailbridge.core.tame import MAX_CONTENT
-from mailbridge.intake.wire import HEADER, LAST_WORDS, Request, decoder, encoder, frame
+from mailbridge.intake.child import Child, spawn
+from mailbridge.intake.worker_protocol import LAST_WORDS, Request, decoder, encoder, frame
 
 log = logging.getLogger("mailbridge.parser")
 
 T = TypeVar("T")
 
-START_TIMEOUT = 20.0
-"""Seconds that a worker may take to be ready; it takes 0.2, but a machine may be busy."""
-
-RESTED = 0.01
-"""Seconds without a mail after which a worker is rusty."""
 
 RESPAWN_PAUSE = 0.5
-MAX_ANSWER = 4 * 1_048_576
-"""Octets of an answer: a worker that sends more has been taken over, or has lost its mind."""
-
 MAX_LATENESS = 0.25
 """Seconds that the deadline's own timer may be late. Later than that, it was we who slept (a stopped or frozen daemon), and the
 worker may have slept too."""
 
 MAX_DEATHS = 2
 """How often a mail may be in a worker that dies for no known reason (the kernel short of memory, a person's kill)."""
-
-PASSED_ON = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
-"""The only variables that a worker starts with; it clears them too. No key is ever among them."""
 
 
 @dataclass(eq=False, slots=True)
@@ -93,16 +79,6 @@ class ParserPool(Generic[T]):
             log.error("a worker's answer could not be read")
             return None
 
-    def rehearse(self, mail: Request) -> None:
-        """A mail is about to come: let a worker that has rested read a made-up one first, whose answer nobody gets.
-
-        After some idle milliseconds a worker takes three times as long for its next mail (1.7 for 0.6 ms, measured), since the
-        processor has forgotten it; the client's own round trips are time enough to remind it.
-        """
-        worker = min(self._workers, key=lambda one: one.load)
-        if worker.is_rested:
-            worker.give(self._encoder.encode(mail))
-
     async def start(self) -> None:
         """Start every worker and wait until all are ready."""
         await asyncio.gather(*(worker.start() for worker in self._workers))
@@ -114,7 +90,7 @@ class ParserPool(Generic[T]):
             OSError, TimeoutError: one of them does not start; none is left behind.
         """
         started = await asyncio.gather(*(worker.successor(config) for worker in self._workers), return_exceptions=True)
-        pairs = [(worker, one) for worker, one in zip(self._workers, started, strict=True) if isinstance(one, _Link)]
+        pairs = [(worker, one) for worker, one in zip(self._workers, started, strict=True) if isinstance(one, Child)]
         successors = Successors(config, pairs)
         faults = [one for one in started if isinstance(one, BaseException)]
         if faults:
@@ -130,7 +106,7 @@ class ParserPool(Generic[T]):
 class Successors:
     """Workers with another configuration, started and ready. Exactly one of `take_over` and `discard` is called."""
 
-    def __init__(self, config: bytes, pairs: Sequence[tuple[_Worker, _Link]]) -> None:
+    def __init__(self, config: bytes, pairs: Sequence[tuple[_Worker, Child]]) -> None:
         self._config = config
         self._pairs = pairs
 
@@ -166,8 +142,7 @@ class _Worker:
         self._config = config
         self._timeout = timeout
         self._jobs: deque[_Job] = deque()
-        self._answered_at = 0.0
-        self._link: _Link | None = None
+        self._link: Child | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._respawn: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -187,35 +162,25 @@ class _Worker:
         """Its process id; 0 where none runs."""
         return self._link.process.pid if self._link is not None else 0
 
-    @property
-    def is_rested(self) -> bool:
-        """Whether it has had nothing to do for a while."""
-        return not self._jobs and asyncio.get_running_loop().time() - self._answered_at > RESTED
-
     async def ask(self, octets: bytes) -> bytes | None:
         """Send a mail, wait for its answer."""
-        return await self.give(octets).answer
-
-    def give(self, octets: bytes) -> _Job:
-        """Send a mail."""
-        loop = asyncio.get_running_loop()
-        job = _Job(frame(octets), loop.create_future())
+        job = _Job(frame(octets), asyncio.get_running_loop().create_future())
         self._jobs.append(job)
         if self._link is not None:
             self._link.write(job.octets)
         if len(self._jobs) == 1:
             self._begin(job)
-        return job
+        return await job.answer
 
     async def start(self) -> None:
         """Start the child."""
-        self._take(await _spawn(self._target, self._config, self))
+        self._take(await spawn(self._target, self._config, self))
 
-    async def successor(self, config: bytes) -> _Link:
+    async def successor(self, config: bytes) -> Child:
         """A child with another configuration, ready and waiting. Raises TimeoutError or OSError."""
-        return await _spawn(self._target, config, self)
+        return await spawn(self._target, config, self)
 
-    def succeed_by(self, link: _Link, config: bytes) -> None:
+    def succeed_by(self, link: Child, config: bytes) -> None:
         """Let a successor take over, with every mail that is not answered yet."""
         self._config = config
         old = self._link
@@ -235,11 +200,10 @@ class _Worker:
         while self._jobs:
             _settle(self._jobs.popleft(), None)
 
-    def answered(self, link: _Link, octets: bytes) -> None:
+    def answered(self, link: Child, octets: bytes) -> None:
         """The answer to the oldest mail, or where the child failed with it."""
         if link is not self._link or not self._jobs:
             return
-        self._answered_at = asyncio.get_running_loop().time()
         if octets.startswith(LAST_WORDS):
             where = octets.removeprefix(LAST_WORDS).decode("ascii", "replace")[:500]
             log.error("a mail could not be read and is held: a fault of ours", extra={"where": where})
@@ -248,7 +212,7 @@ class _Worker:
             _settle(self._jobs.popleft(), octets)
         self._begin(self._jobs[0] if self._jobs else None)
 
-    def lost(self, link: _Link) -> None:
+    def lost(self, link: Child) -> None:
         """The child has gone. The mail that it was reading is given up if it is to blame; everything else goes to the successor."""
         if link is not self._link:
             return
@@ -275,7 +239,7 @@ class _Worker:
     async def _succeed(self) -> None:
         while not self._is_closed and self._link is None:
             try:
-                link = await _spawn(self._target, self._config, self)
+                link = await spawn(self._target, self._config, self)
             except (OSError, TimeoutError) as fault:
                 log.error("a parser worker does not start: %s", type(fault).__name__)
                 await asyncio.sleep(RESPAWN_PAUSE)
@@ -286,7 +250,7 @@ class _Worker:
                 link.kill()
         self._respawn = None
 
-    def _take(self, link: _Link) -> None:
+    def _take(self, link: Child) -> None:
         if self._is_closed:
             link.kill()
             return
@@ -322,82 +286,6 @@ class _Worker:
         else:
             self._link.was_overdue = True
             self._link.kill()
-
-
-class _Link(asyncio.Protocol):
-    """The socket to one child: frames in, frames out."""
-
-    def __init__(self, owner: _Worker, process: subprocess.Popen[bytes]) -> None:
-        self._owner = owner
-        self.process = process
-        self.was_overdue = False
-        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._buffer = bytearray()
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        while len(self._buffer) >= HEADER:
-            size = int.from_bytes(self._buffer[:HEADER], "big")
-            if size > MAX_ANSWER:
-                log.error("a parser worker answers at impossible length; it is ended")
-                self._buffer.clear()
-                self.kill()
-                return
-            if len(self._buffer) < HEADER + size:
-                return
-            octets = bytes(self._buffer[HEADER : HEADER + size])
-            del self._buffer[: HEADER + size]
-            if not self.ready.done():
-                self.ready.set_result(None)
-            else:
-                self._owner.answered(self, octets)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        self.kill()
-        if not self.ready.done() and not self.ready.cancelled():
-            self.ready.set_exception(ConnectionError("the worker ended before it was ready"))
-        self._owner.lost(self)
-
-    def write(self, octets: bytes) -> None:
-        """Send one frame."""
-        if self._transport is not None:
-            self._transport.write(octets)
-
-    def kill(self) -> None:
-        """End the child now, whatever it does, and take its exit status; harmless a second time."""
-        if self._transport is not None:
-            self._transport.abort()
-        self.process.kill()
-        self.process.wait()
-
-
-async def _spawn(target: str, config: bytes, owner: _Worker) -> _Link:
-    """Start a child and wait until it is ready. Raises OSError or TimeoutError."""
-    ours, theirs = socket.socketpair()
-    with theirs:
-        ours.setblocking(False)
-        environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        process = subprocess.Popen(  # noqa: ASYNC220, S603  (fork and exec: a millisecond, and no shell)
-            [sys.executable, "-m", "mailbridge.intake.worker", target],
-            stdin=theirs.fileno(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            close_fds=True,
-        )
-    _, link = await asyncio.get_running_loop().create_connection(lambda: _Link(owner, process), sock=ours)
-    link.write(frame(config))
-    try:
-        async with asyncio.timeout(START_TIMEOUT):
-            await link.ready
-    except BaseException:
-        link.kill()
-        raise
-    return link
 
 
 def _settle(job: _Job, octets: bytes | None) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
+from mailbridge.config.rulepack import shipped_source
 from mailbridge.core.confirmation import Confirmation, gmail_confirmation
 from mailbridge.core.extract import extract
 from mailbridge.core.extraction import Extraction, Verdict
-from mailbridge.core.identity import WRITTEN, Identification, identify
+from mailbridge.core.identity import WRITTEN, identify
 from mailbridge.core.mail import Message
 from mailbridge.core.parse import parse
 from mailbridge.core.readings import others
@@ -18,10 +20,13 @@ from mailbridge.core.recipients import Recipient
 from mailbridge.core.rules import RuleSet
 from mailbridge.core.rules import load as load_rules
 from mailbridge.core.secret import Secret
-from mailbridge.intake.guide import Guide
+from mailbridge.intake.meaning import Addressed, Understanding
+from mailbridge.intake.parser_config import ParserConfig
 from mailbridge.intake.warmup import warm_ups
-from mailbridge.intake.wire import Request
+from mailbridge.intake.worker_protocol import Request
 from mailbridge.trust.hosts import objection
+
+__all__ = ["Addressed", "Understander", "Understanding", "build"]
 
 BODY_LIMIT = 65_536
 """Characters of a body that is pushed whole: above it Skyvern answers 400 (observed on 1.0.56)."""
@@ -32,54 +37,18 @@ LARGEST_READ_AGAIN = 262_144
 """How often a mail is read again under other descriptions, and up to what size: a code mail has a few kB and one or two of them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Addressed:
-    """One recipient of the envelope, and for whom the mail was through it.
-
-    ``unstamped`` is the answer that believes no forwarder's stamp, where it is another one; ``is_held`` is the gate's to set.
-    """
-
-    recipient: Recipient
-    identification: Identification
-    unstamped: Identification | None = None
-    is_held: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Understanding:
-    """What a mail means. ``body`` is its visible text, only where the configuration has bodies pushed.
-
-    ``link_objection`` is why the link must not be pushed, "" where it may: it leads where its rule says, or to the author's own
-    domain, and every reader reads it alike. ``is_certain``: read by any other description that its body fits, the mail holds the
-    same. ``requester`` is the account that a forwarding confirmation asks for. ``timings`` are the seconds that parsing, extracting
-    and resolving took.
-    """
-
-    extraction: Extraction
-    addressed: tuple[Addressed, ...] = ()
-    subject: str = field(default="", repr=False)
-    sender: str = ""
-    message_id: str = ""
-    defects: tuple[str, ...] = ()
-    body: Secret | None = None
-    link_objection: str = ""
-    is_certain: bool = True
-    requester: str | None = None
-    timings: tuple[float, float, float] = (0.0, 0.0, 0.0)
-
-
 class Understander:
-    """Reads mails by one Guide; pure but for the rules that it has compiled."""
+    """Reads mails by one ParserConfig; pure but for the rules that it has compiled."""
 
-    def __init__(self, guide: Guide) -> None:
-        self._recipients = guide.recipients()
-        self._mailboxes = {address.casefold(): identifier for address, identifier in guide.mailboxes}
-        self._rules: RuleSet = load_rules(guide.rules)
-        self._policy = replace(guide.policy(), forward=self._rules.wording.forward)
-        self._lifetime = guide.lifetime
-        self._link_hosts = guide.link_hosts
+    def __init__(self, parser_config: ParserConfig) -> None:
+        self._recipients = parser_config.recipients()
+        self._mailboxes = {address.casefold(): identifier for address, identifier in parser_config.mailboxes}
+        self._rules: RuleSet = load_rules(itertools.chain(parser_config.rules, map(shipped_source, parser_config.shipped)))
+        self._policy = replace(parser_config.policy(), forward=self._rules.wording.forward)
+        self._lifetime = parser_config.lifetime
+        self._link_hosts = parser_config.link_hosts
         self._ruled = {rule.name: rule.link_hosts for rule in self._rules.rules if rule.is_link}
-        self._with_body = guide.with_body
+        self._with_body = parser_config.with_body
 
     def __call__(self, request: Request) -> Understanding:
         """Total: any octets give an answer."""
@@ -160,8 +129,8 @@ class Understander:
 
 
 def build(config: bytes) -> Callable[[Request], Understanding]:
-    """What the worker process calls at its start: octets of `Guide.encode` to a function that reads mails."""
-    understander = Understander(Guide.decode(config))
+    """What the worker process calls at its start: octets of `ParserConfig.encode` to a function that reads mails."""
+    understander = Understander(ParserConfig.decode(config))
     for request in warm_ups():
         understander(request)
     return understander

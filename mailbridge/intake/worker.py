@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from mailbridge.intake.wire import HEADER, LAST_WORDS, MAX_FRAME, Request, decoder, encoder, frame
+from mailbridge.intake.worker_protocol import HEADER, LAST_WORDS, MAX_FRAME, Request, decoder, encoder, frame
 
 PR_SET_PDEATHSIG = 1
 MEMORY = 1 << 30
@@ -49,6 +49,7 @@ def main(target: str) -> None:
     if config is None:
         return
     understand = build(config)
+    del config
     decode, encode = decoder(Request), encoder()
     gc.collect()
     gc.freeze()

@@ -8,7 +8,8 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 GREATEST = 2**63 - 1
-LATEST = datetime(2096, 1, 1, tzinfo=UTC)
+MOST_SECONDS = 4e9
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2096, 1, 1, tzinfo=UTC)
 NO_NUL = "^[^\\x00]*$"
 SOMETHING = "^[^\\x00]*[^\\s\\x00][^\\x00]*$"
 
@@ -36,12 +37,45 @@ A = TypeVar("A", bound=Ask)
 def asked(kind: type[A], values: Any, *, is_text: bool) -> A:
     """Values as what a verb is asked with. ``is_text``: they come out of a query, where everything is text.
 
+    A moment before 1970 is as good as 1970, and one after 2095 as good as that.
+
     Raises:
         ValueError: one is missing, unknown or wrong; the message says which, and repeats no value.
     """
-    found = msgspec.convert(values, kind, strict=not is_text)
-    for name in kind.__struct_fields__:
-        value = getattr(found, name)
-        if isinstance(value, datetime) and not datetime(1970, 1, 1, tzinfo=UTC) <= value.astimezone(UTC) <= LATEST:
-            raise ValueError(f"{name}: must be a moment from 1970 to 2095")
-    return found
+    for one in msgspec.structs.fields(kind) if is_text else ():
+        if one.default is None:
+            _must_be_plain(one.encode_name, str(values.get(one.encode_name, "")), is_moment="datetime" in str(one.type))
+    found = msgspec.convert(values if is_text else _whole(values), kind, strict=not is_text)
+    moments = {name: value for name in kind.__struct_fields__ if isinstance(value := getattr(found, name), datetime)}
+    return msgspec.structs.replace(found, **{name: _bounded(value) for name, value in moments.items()}) if moments else found
+
+
+def _must_be_plain(name: str, text: str, *, is_moment: bool) -> None:
+    """Refuse what msgspec would take out of a query: ``null`` for nothing, and seconds since 1970 beyond any that are meant."""
+    if text.casefold() == "null":
+        raise ValueError(f"{name}: leave it out")
+    try:
+        seconds = float(text)
+    except ValueError:
+        return
+    if is_moment and not 0 <= seconds <= MOST_SECONDS:
+        raise ValueError(f"{name}: must be a moment such as 2026-01-31T12:00:00Z, or seconds since 1970")
+
+
+def _bounded(moment: datetime) -> datetime:
+    if moment.year < 1971:
+        return EARLIEST
+    return LATEST if moment.year > 2095 else moment.astimezone(UTC)
+
+
+def _whole(value: Any) -> Any:
+    """JSON has one kind of number: 3.0 is the whole number 3."""
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case list():
+            return [_whole(one) for one in value]
+        case dict():
+            return {name: _whole(one) for name, one in value.items()}
+        case _:
+            return value

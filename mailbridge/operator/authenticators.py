@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Annotated
 
 import msgspec
 
 from mailbridge.core.otpauth import SecretError, read_secrets, warnings
-from mailbridge.core.secret import Secret
 from mailbridge.operator.asks import Ask, MaybeText, Nothing, Text
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.fresh import current
-from mailbridge.operator.parts import Targets
-from mailbridge.operator.shapes import (
-    AuthenticatorCode,
-    AuthenticatorPage,
-    AuthenticatorShape,
-    Done,
-    Pushed,
-    Shape,
-    authenticator_shape,
-)
-from mailbridge.sinks.skyvern_account import SkyvernError
+from mailbridge.operator.shapes import AuthenticatorCode, AuthenticatorPage, AuthenticatorSecret, AuthenticatorShape, Done, Shape
+from mailbridge.operator.shown import authenticator_secret, authenticator_shape
 from mailbridge.store.reading import StoredTotp, Vault
 
 Sealed = Annotated[str, msgspec.Meta(min_length=1, max_length=200_000)]
@@ -57,22 +46,11 @@ class Bind(Ask, frozen=True, kw_only=True):
     identifier: MaybeText = ""
 
 
-class PushCredential(Ask, frozen=True, kw_only=True):
-    """A login to be stored in Skyvern's own credential tool, with the secret of an authenticator."""
-
-    name: Text
-    username: Text
-    password: Annotated[str, msgspec.Meta(max_length=10_000)] = ""
-    identifier: MaybeText = ""
-    called: MaybeText = ""
-
-
 class Authenticators:
     """The verbs of authenticators."""
 
-    def __init__(self, *, vault: Vault, targets: Targets) -> None:
+    def __init__(self, *, vault: Vault) -> None:
         self._vault = vault
-        self._targets = targets
 
     async def find(self, ask: Nothing) -> AuthenticatorPage | Fault:  # noqa: ARG002  (a verb's form)
         """Every authenticator without its secret."""
@@ -83,11 +61,11 @@ class Authenticators:
         try:
             found = read_secrets(ask.secret)
         except SecretError as fault:
-            return Fault(kind=Kind.BAD_REQUEST, title=str(fault))
+            return Fault(kind=Kind.REFUSED, title=f"secret: {fault}")
         identifier = ask.identifier.strip() or None
         if len(found) > 1 and identifier is not None:
             what = f"identifier: it needs one secret, and there are {len(found)} in it; bind them with `mailbridge totp bind`"
-            return Fault(kind=Kind.BAD_REQUEST, title=what)
+            return Fault(kind=Kind.REFUSED, title=what)
         known = {one.name for one in await self._vault.totps()}
         name = ask.name.strip()
         named = [(name if len(found) == 1 else f"{name}/{one.account or number}", one) for number, one in enumerate(found, 1)]
@@ -130,32 +108,10 @@ class Authenticators:
         await self._vault.remove_totp(stored.name)
         return Done()
 
-    async def push(self, ask: PushCredential) -> Pushed | Fault:
-        """Store a login with the secret in Skyvern's credential tool, and compare its codes with ours; one that differs is taken out."""
+    async def secret(self, ask: OneAuthenticator) -> AuthenticatorSecret | Fault:
+        """A secret in clear, for Skyvern's credential tool: only an operator of this machine gets it."""
         stored = await self._stored(ask.name)
-        if isinstance(stored, Fault):
-            return stored
-        account = self._targets.skyvern()
-        if isinstance(account, Fault):
-            return account
-
-        def push() -> Pushed:
-            number = account.add(
-                stored.authenticator,
-                name=ask.called.strip() or stored.name,
-                username=ask.username,
-                password=Secret(ask.password),
-                identifier=ask.identifier.strip() or stored.identifier,
-            )
-            is_same = account.is_same_code(number, stored.authenticator)
-            if not is_same:
-                account.remove(number)
-            return Pushed(credential_id=number, is_same_code=is_same)
-
-        try:
-            return await asyncio.to_thread(push)
-        except (SkyvernError, SecretError) as fault:
-            return Fault(kind=Kind.UPSTREAM, title=str(fault))
+        return stored if isinstance(stored, Fault) else authenticator_secret(stored)
 
     async def _stored(self, name: str) -> StoredTotp | Fault:
         stored = await self._vault.totp(name.strip())

@@ -5,17 +5,8 @@ from __future__ import annotations
 from mailbridge.operator.asks import Ask, Identifier, MaybeText, Moment, PageSize
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.fresh import fresh
-from mailbridge.operator.shapes import (
-    ClearCode,
-    ClearCodePage,
-    CodePage,
-    GivenPage,
-    Name,
-    clear_code,
-    clear_totp,
-    given_shape,
-    live_code,
-)
+from mailbridge.operator.shapes import ClearCode, ClearCodePage, CodePage, GivenPage, Name
+from mailbridge.operator.shown import clear_code, clear_totp, given_shape, live_code
 from mailbridge.store import Store
 from mailbridge.store.reading import Code, Wanted
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import msgspec
@@ -10,7 +11,8 @@ from mailbridge.core.delivery import State
 from mailbridge.operator.asks import Ask, Before, MaybeText, Moment, Number, PageSize
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.mails import HISTORY, StateName
-from mailbridge.operator.shapes import DeliveryDetail, DeliveryPage, NotRetried, Retried, delivery_detail, delivery_shape
+from mailbridge.operator.shapes import DeliveryDetail, DeliveryPage, NotRetried, Retried
+from mailbridge.operator.shown import delivery_detail, delivery_shape
 from mailbridge.store import Filter, Store
 
 AT_ONCE = 1_000
@@ -39,7 +41,8 @@ class OneDelivery(Ask, frozen=True, kw_only=True):
 
 
 class Retry(Ask, frozen=True, kw_only=True):
-    """Which deliveries are tried again: those of these numbers, or all that ended in a ``state``, of one identifier if that is named."""
+    """Which deliveries are tried again: those of these numbers, or all that ended in a ``state``, of one identifier if that
+    is named. Without either there is nothing to do."""
 
     ids: Annotated[tuple[Number, ...], msgspec.Meta(max_length=AT_ONCE)] = ()
     state: tuple[Literal["dead", "expired"], ...] = ()
@@ -49,8 +52,9 @@ class Retry(Ask, frozen=True, kw_only=True):
 class Deliveries:
     """The verbs of deliveries."""
 
-    def __init__(self, *, store: Store) -> None:
+    def __init__(self, *, store: Store, on_due: Callable[[], None]) -> None:
         self._store = store
+        self._on_due = on_due
 
     async def find(self, ask: DeliveryList) -> DeliveryPage | Fault:
         """Deliveries, newest first, each with its mail's number; never their codes."""
@@ -75,8 +79,6 @@ class Deliveries:
 
     async def retry(self, ask: Retry) -> Retried | Fault:
         """Try deliveries again that ended badly. Of one identifier the newest goes: an older one would undo it, and is refused."""
-        if not ask.ids and not ask.state:
-            return Fault(kind=Kind.BAD_REQUEST, title="ids or state: name the deliveries, or the state that they ended in")
         numbers = list(dict.fromkeys(ask.ids))
         if ask.state:
             states = tuple(State(one) for one in ask.state)
@@ -89,4 +91,6 @@ class Deliveries:
                 retried.append(number)
             else:
                 refused.append(NotRetried(id=number, why=WHY_NOT))
+        if retried:
+            self._on_due()
         return Retried(retried=retried, refused=refused)

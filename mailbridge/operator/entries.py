@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -13,23 +13,27 @@ from mailbridge.config.secrets import secrets_of
 from mailbridge.config.settings import Section, Settings
 from mailbridge.config.values import written
 from mailbridge.core.secret import Secret
-from mailbridge.operator.asks import Ask, MaybeText, Text
+from mailbridge.operator.asks import Ask, Text
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.parts import Configuration
-from mailbridge.operator.shapes import Done, EntryPage, EntryShape, stamp
+from mailbridge.operator.shapes import Done, EntryPage, EntryShape
+from mailbridge.operator.shown import stamp
 from mailbridge.store import entries as store
+
+KIND = "|".join(KINDS)
+AddedKind = Annotated[str, msgspec.Meta(pattern=f"^(?:{KIND})$")]
 
 
 class EntryList(Ask, frozen=True, kw_only=True):
     """Of which kind; "" for all."""
 
-    kind: MaybeText = ""
+    kind: Annotated[str, msgspec.Meta(pattern=f"^(?:{KIND})?$")] = ""
 
 
 class AddEntry(Ask, frozen=True, kw_only=True):
     """A table: ``settings`` as a file would hold it, secrets excepted, which are kept encrypted."""
 
-    kind: Text
+    kind: AddedKind
     name: Text
     settings: dict[str, Any] = msgspec.field(default_factory=dict)
     secrets: dict[str, Text] = msgspec.field(default_factory=dict)
@@ -38,7 +42,7 @@ class AddEntry(Ask, frozen=True, kw_only=True):
 class OneEntry(Ask, frozen=True, kw_only=True):
     """A table that was added, by kind and name."""
 
-    kind: Text
+    kind: AddedKind
     name: Text
 
 
@@ -67,9 +71,7 @@ class EntryVerbs:
 
     async def find(self, ask: EntryList) -> EntryPage | Fault:
         """The tables of the file, then those that were added; secrets by name alone."""
-        kind = ask.kind.strip()
-        if kind and kind not in KINDS:
-            return _no_kind(kind)
+        kind = ask.kind
         shapes = file_entries(self._configuration.base, kind)
         added = [one for one in await self._entries.entries(kind or None) if one.kind in KINDS]
         shapes += [
@@ -87,8 +89,6 @@ class EntryVerbs:
 
     async def add(self, ask: AddEntry, by: str) -> Done | Fault:
         """Add a table, if the configuration with it is one that would be taken; it is in force when this is answered."""
-        if ask.kind not in KINDS:
-            return _no_kind(ask.kind)
         secrets = {key: Secret(value) for key, value in ask.secrets.items()}
         known = await additions(self._entries)
         if any(one.kind == ask.kind and one.name.casefold() == ask.name.casefold() for one in known):
@@ -140,10 +140,6 @@ def bad_config(fault: ConfigError) -> Fault:
     problems = tuple(str(problem) for problem in fault.problems)
     kind = Kind.FORBIDDEN if all(one.is_permission for one in fault.problems) else Kind.BAD_CONFIG
     return Fault(kind=kind, title=problems[0] if len(problems) == 1 else "the configuration has mistakes", problems=problems)
-
-
-def _no_kind(kind: str) -> Fault:
-    return Fault(kind=Kind.BAD_REQUEST, title=f"kind: {kind[:50]!r} cannot be added; known are {', '.join(KINDS)}")
 
 
 def _of_file(kind: str, table: Section) -> EntryShape:

@@ -17,7 +17,6 @@ class Kind(StrEnum):
     NOT_FOUND = "not-found"
     EXISTS = "exists"
     REFUSED = "refused"
-    OVER = "over"
     KEY_REUSED = "key-reused"
     BAD_CONFIG = "bad-config"
     TRY_AGAIN = "try-again"
@@ -41,9 +40,8 @@ FAULTS: Mapping[Kind, Meaning] = MappingProxyType(
         Kind.NOT_FOUND: Meaning(status=404, exit_code=4),
         Kind.EXISTS: Meaning(status=409, exit_code=1),
         Kind.REFUSED: Meaning(status=409, exit_code=4),
-        Kind.OVER: Meaning(status=410, exit_code=4),
-        Kind.KEY_REUSED: Meaning(status=422, exit_code=2),
-        Kind.BAD_CONFIG: Meaning(status=422, exit_code=78),
+        Kind.KEY_REUSED: Meaning(status=409, exit_code=2),
+        Kind.BAD_CONFIG: Meaning(status=409, exit_code=78),
         Kind.TRY_AGAIN: Meaning(status=503, exit_code=75),
         Kind.NO_DAEMON: Meaning(status=503, exit_code=69),
         Kind.UPSTREAM: Meaning(status=502, exit_code=69),

@@ -6,7 +6,8 @@ import asyncio
 
 from mailbridge.operator.asks import Ask, Before, PageSize, Seconds
 from mailbridge.operator.faults import Fault
-from mailbridge.operator.shapes import Tail, line_shape
+from mailbridge.operator.shapes import Tail
+from mailbridge.operator.shown import line_shape
 from mailbridge.store.lists import Journal
 from mailbridge.waiting import Waiting
 

@@ -14,21 +14,13 @@ from mailbridge.core.addresses import parse_mailbox
 from mailbridge.core.delivery import State
 from mailbridge.core.mail import Envelope
 from mailbridge.intake.answer import Deferred, Full, Stored
-from mailbridge.intake.word import Word
+from mailbridge.intake.vouching import Word
 from mailbridge.operator.addresses import own_recipient
 from mailbridge.operator.asks import Ask, Before, Identifier, MaybeText, Moment, Number, PageSize
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.parts import Configuration, Door
-from mailbridge.operator.shapes import (
-    Handed,
-    MailDetail,
-    MailPage,
-    Raw,
-    Removed,
-    delivery_shape,
-    mail_detail,
-    mail_shape,
-)
+from mailbridge.operator.shapes import Handed, MailDetail, MailPage, Raw, Removed
+from mailbridge.operator.shown import delivery_shape, mail_detail, mail_shape
 from mailbridge.store import Filter, MailRow, Store
 
 HISTORY = 1_000
@@ -175,7 +167,7 @@ class Mails:
         ]
         named += ["[identity] known"] if folded in {one.casefold() for one in settings.identity.known} else []
         for one in await self._store.entries.tokens():
-            named += [f"token {one.id}"] if folded in {pattern.casefold() for pattern in one.identifiers} else []
+            named += [f"token {one.id}"] if folded in {pattern.casefold() for pattern in (one.name, *one.identifiers)} else []
         bound = await self._store.vault.bound(identifier)
         return [*named, f"totp {bound.name}"] if bound is not None else named
 

@@ -7,10 +7,9 @@ from typing import Protocol
 from mailbridge.config.settings import Settings
 from mailbridge.core.mail import Envelope
 from mailbridge.intake.answer import Answer
-from mailbridge.intake.word import Word
+from mailbridge.intake.vouching import Word
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.shapes import Reloaded, Status, TestAddress
-from mailbridge.sinks.skyvern_account import SkyvernAccount
 
 
 class Door(Protocol):
@@ -61,12 +60,4 @@ class Daemon(Protocol):
 
     async def test_address(self, identifier: str, by: str) -> TestAddress | Fault:
         """An address for one test mail."""
-        ...
-
-
-class Targets(Protocol):
-    """The targets as accounts of their own."""
-
-    def skyvern(self) -> SkyvernAccount | Fault:
-        """The main target; a fault without a key for it."""
         ...

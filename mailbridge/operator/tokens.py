@@ -12,7 +12,8 @@ import msgspec
 from mailbridge.core.token import RANDOM, token_digest, token_text
 from mailbridge.operator.asks import Ask, MaybeText, Moment, Nothing, Number, Text
 from mailbridge.operator.faults import Fault, Kind
-from mailbridge.operator.shapes import Done, NewToken, TokenPage, new_token, token_shape
+from mailbridge.operator.shapes import Done, NewToken, TokenPage
+from mailbridge.operator.shown import new_token, token_shape
 from mailbridge.store.entries import Entries, Role
 
 
@@ -49,14 +50,12 @@ class Tokens:
     async def add(self, ask: AddToken) -> NewToken | Fault:
         """Make a token. Its text is told this once; only a hash of it is kept."""
         if ask.role == "agent" and not ask.identifiers:
-            return Fault(
-                kind=Kind.BAD_REQUEST, title="identifiers: an agent's token names whose codes it may read; * is any text"
-            )
+            return Fault(kind=Kind.REFUSED, title="identifiers: an agent's token names whose codes it may read; * is any text")
         if ask.role != "agent" and ask.identifiers:
-            return Fault(kind=Kind.BAD_REQUEST, title=f"identifiers: a token of role {ask.role} sees all of them; leave it out")
+            return Fault(kind=Kind.REFUSED, title=f"identifiers: a token of role {ask.role} sees all of them; leave it out")
         now = self._now()
         if ask.expires_at is not None and ask.expires_at <= now:
-            return Fault(kind=Kind.BAD_REQUEST, title="expires_at: that is over already")
+            return Fault(kind=Kind.REFUSED, title="expires_at: that is over already")
         text = token_text(os.urandom(RANDOM))
         identifiers = ask.identifiers or ("*",)
         made = await self._entries.add_token(

@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 from mailbridge.operator import shapes
 from mailbridge.operator.addresses import Addresses, OwnAddress, Rcpt
 from mailbridge.operator.asks import Ask, Nothing
-from mailbridge.operator.authenticators import AddAuthenticator, Added, Authenticators, Bind, OneAuthenticator, PushCredential
+from mailbridge.operator.authenticators import AddAuthenticator, Added, Authenticators, Bind, OneAuthenticator
 from mailbridge.operator.codes import CodeList, GivenList, LatestCode, LiveCodes, OfIdentifier
 from mailbridge.operator.deliveries import Deliveries, DeliveryList, OneDelivery, Retry
 from mailbridge.operator.doctor.verb import Doctor
@@ -23,6 +23,7 @@ from mailbridge.operator.journal import JournalVerbs, TailAsk
 from mailbridge.operator.mails import Import, MailList, Mails, OneMail, RemoveMails
 from mailbridge.operator.parts import Daemon
 from mailbridge.operator.shapes import Shape
+from mailbridge.operator.targets import OneTarget, TargetVerbs
 from mailbridge.operator.tokens import AddToken, OneToken, Tokens
 from mailbridge.operator.why import WhyAsk, WhyVerb
 
@@ -42,6 +43,7 @@ class Operator:
     codes: LiveCodes
     addresses: Addresses
     entries: EntryVerbs
+    targets: TargetVerbs
     tokens: Tokens
     authenticators: Authenticators
     journal: JournalVerbs
@@ -63,7 +65,7 @@ class Verb(Generic[A, G]):
     """One verb. ``role`` is the least that may use it. ``is_change``: it changes something, is a POST and takes an Idempotency-Key.
 
     A verb that reveals a secret is a POST too, so that nothing of it stands in a URL, a history or a cache. ``needs_daemon``: it cannot
-    be done by a command alone. ``most_body``: octets of its body.
+    be done by a command alone. ``is_local``: only who is at the machine may use it, over the unix socket. ``most_body``: octets of its body.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Verb(Generic[A, G]):
     method: Literal["GET", "POST"] = "POST"
     is_change: bool = True
     needs_daemon: bool = False
+    is_local: bool = False
     most_body: int = 262_144
 
 
@@ -319,13 +322,24 @@ TOTP_REMOVE = Verb(
     run=lambda on, ask, _: on.authenticators.remove(ask),
     about="Erase an authenticator secret",
 )
-TOTP_PUSH = Verb(
-    name="totp.push",
-    path="/api/v1/authenticators/push",
-    asks=PushCredential,
-    gives=shapes.Pushed,
-    run=lambda on, ask, _: on.authenticators.push(ask),
-    about="Store a login with an authenticator's secret in Skyvern's credential tool",
+TOTP_SECRET = Verb(
+    name="totp.secret",
+    path="/api/v1/authenticators/secret",
+    asks=OneAuthenticator,
+    gives=shapes.AuthenticatorSecret,
+    run=lambda on, ask, _: on.authenticators.secret(ask),
+    about="An authenticator's secret, over the unix socket alone",
+    is_change=False,
+    is_local=True,
+)
+TARGET_TEST = Verb(
+    name="target.test",
+    path="/api/v1/targets/test",
+    asks=OneTarget,
+    gives=shapes.TargetTest,
+    run=lambda on, ask, _: on.targets.test(ask),
+    about="Ask a target whether it is there and takes its key; nothing is pushed",
+    is_change=False,
 )
 JOURNAL_TAIL = _read(
     "journal.tail",
@@ -409,7 +423,8 @@ VERBS: Sequence[Verb[Any, Any]] = (
     TOTP_CODE,
     TOTP_BIND,
     TOTP_REMOVE,
-    TOTP_PUSH,
+    TOTP_SECRET,
+    TARGET_TEST,
     JOURNAL_TAIL,
     WHY,
     DOCTOR,

@@ -12,7 +12,8 @@ from mailbridge.core.why import Attempted, Came, Evidence, causes
 from mailbridge.operator.asks import Ask, Identifier, Moment
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.parts import Configuration, Daemon
-from mailbridge.operator.shapes import CauseShape, Status, Why, stamp
+from mailbridge.operator.shapes import CauseShape, Status, Why
+from mailbridge.operator.shown import stamp
 from mailbridge.store import Filter, MailRow, Store
 from mailbridge.waiting import Waiting
 

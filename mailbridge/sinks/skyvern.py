@@ -26,9 +26,9 @@ from urllib.request import getproxies
 import httpcore
 import httpx
 
-from mailbridge.connections import Connections, Transport
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Doubtful, Outcome, Refused
 from mailbridge.core.secret import Secret
+from mailbridge.net.outgoing import Connections, Transport
 
 MAX_ANSWER = 1_048_576
 """Octets of an answer that are read. A row repeats the content that was pushed: up to 400 kB where whole bodies are."""
@@ -65,6 +65,15 @@ class Answer:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How it is reached: how long it may take, by how many connections, and whether by the proxy that the environment names."""
+
+    timeout: timedelta = timedelta(seconds=10)
+    connections: int = 4
+    use_env_proxy: bool = False
+
+
 class SkyvernSink:
     """Pushes to ``POST {base}/v1/credentials/totp``. Implements `mailbridge.sinks.Sink`."""
 
@@ -74,9 +83,7 @@ class SkyvernSink:
         base_url: str,
         api_key: Secret,
         source: str = "email",
-        timeout: timedelta = timedelta(seconds=10),
-        use_env_proxy: bool = False,
-        connections: int = 4,
+        reach: Reach = Reach(),
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
         on_response: Callable[[int], None] = lambda status: None,  # noqa: ARG005
     ) -> None:
@@ -88,15 +95,16 @@ class SkyvernSink:
         self._totp = base.copy_with(raw_path=base.raw_path + b"/credentials/totp")
         self._credentials = base.copy_with(raw_path=base.raw_path + b"/credentials")
         self._source = source
-        self._timeout = timeout.total_seconds()
+        self._timeout = reach.timeout.total_seconds()
         self._wall = wall
         self._on_response = on_response
         host = self._totp.netloc
         self._headers = [(b"Host", host), (b"x-api-key", key.encode()), (b"Accept-Encoding", b"identity")]
         limit = httpx.Timeout(self._timeout, connect=self._timeout * CONNECT_SHARE, pool=self._timeout * POOL_SHARE)
         self._extensions = {"timeout": limit.as_dict()}
-        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEEPALIVE)
-        self._transport = _transport(use_env_proxy=use_env_proxy, base=base, limits=limits)
+        most = reach.connections
+        limits = httpx.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=KEEPALIVE)
+        self._transport = _transport(use_env_proxy=reach.use_env_proxy, base=base, limits=limits)
 
     async def prepare(self) -> None:
         """See `mailbridge.sinks.Sink.prepare`; through a proxy nothing is made ready."""
@@ -115,7 +123,7 @@ class SkyvernSink:
         except (httpx.TransportError, TimeoutError, OSError) as fault:
             return Doubtful(reason=f"no answer: {type(fault).__name__}")
         self._on_response(answer.status)
-        return self._judge(claim, answer)
+        return self.judge(claim, answer)
 
     async def holds(self, claim: Claim) -> bool | None:
         """Whether Skyvern's newest row for the identifier is this very code, put there since the mail came in.
@@ -195,10 +203,11 @@ class SkyvernSink:
                     break
         finally:
             await response.aclose()
-        body = _decoded(b"".join(parts)[:MAX_ANSWER], response.headers)
+        body = decoded(b"".join(parts)[:MAX_ANSWER], response.headers)
         return Answer(status=response.status_code, headers=response.headers, body=body)
 
-    def _judge(self, claim: Claim, answer: Answer) -> Outcome:
+    def judge(self, claim: Claim, answer: Answer) -> Outcome:
+        """What an answer makes of a push. Total, for every status."""
         status = answer.status
         if status == 200:
             return _judge_success(answer.body)
@@ -327,7 +336,7 @@ def _trust(scheme: str) -> ssl.SSLContext:
     return context
 
 
-def _decoded(body: bytes, headers: httpx.Headers) -> bytes:
+def decoded(body: bytes, headers: httpx.Headers) -> bytes:
     """The body without the compression that nobody asked for, but that a proxy may add; never more than is read of any answer."""
     if headers.get("Content-Encoding", "").strip().lower() not in ("gzip", "x-gzip", "deflate"):
         return body

@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 from mailbridge.core.delivery import Claim, Delivery, Draft, Ending, State
 from mailbridge.core.extraction import Extraction
-from mailbridge.core.identity import Identification
+from mailbridge.core.identification import Identification
 from mailbridge.core.mail import Envelope
 from mailbridge.store.answers import Answers
 from mailbridge.store.entries import Entries
@@ -180,11 +180,11 @@ class Mailboxes(Protocol):
         """Store a cursor without a mail: up to there a mailbox holds nothing that is wanted."""
         ...
 
-    async def owed(self, mailbox: str) -> tuple[str, ...]:
+    async def pending_actions(self, mailbox: str) -> tuple[str, ...]:
         """Cursors of a mailbox's mails that were stored as owed and are not settled yet, each once, in their order."""
         ...
 
-    async def pay(self, cursors: Sequence[str]) -> None:
+    async def actions_done(self, cursors: Sequence[str]) -> None:
         """What was owed for these is done; unknown ones are ignored."""
         ...
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar, overload
 
 from mailbridge.core.delivery import State
-from mailbridge.core.identity import Clue
+from mailbridge.core.identification import Clue
 from mailbridge.core.mail import Envelope
 from mailbridge.waiting import Bell
 

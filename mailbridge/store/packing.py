@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from mailbridge.core.extraction import Verdict
-from mailbridge.core.identity import Clue
+from mailbridge.core.identification import Clue
 from mailbridge.store import Arrival
 
 

@@ -18,7 +18,8 @@ class Proven:
     for, as far as somebody said so who knows: the author, in a header that his own signature covers, or the server that
     delivered it, in a line that only it can have written. The author is among them, who may forward by hand what was his.
     ``written`` are those of the author's To and Cc, "" among them for one that cannot be read; ``sure`` are those that are named
-    alone: by who delivered it, and the author himself. ``is_form_signed``: the proof covers the headers that say how the body is to be read; where it does not, somebody may have
+    alone: by who delivered it, and the author himself. ``is_to_signed``: a To or Cc of the mail is the author's own word, whomever it
+    names. ``is_form_signed``: the proof covers the headers that say how the body is to be read; where it does not, somebody may have
     changed them on the way. ``warning`` is for the operator, ``""`` where there is none.
     """
 
@@ -27,6 +28,7 @@ class Proven:
     named: frozenset[str]
     written: frozenset[str] = frozenset()
     sure: frozenset[str] = frozenset()
+    is_to_signed: bool = False
     is_form_signed: bool = True
     warning: str = ""
 

@@ -19,7 +19,7 @@ from mailbridge.core.addresses import canonical
 from mailbridge.trust import Finding, Proven, Unproven, dkim, keys, spf, stamps, verify
 from mailbridge.trust.dkim import LARGE, aged, signed_date
 from mailbridge.trust.dns import DnsUnavailable, Resolver
-from mailbridge.trust.raw import RawMail, hosts_of, tags
+from mailbridge.trust.raw import MISSED, RECIPIENTS, RawMail, hosts_of, tags
 
 MAX_SETS = 6
 """Hops that are followed; each costs two verifications."""
@@ -59,8 +59,8 @@ async def check(
     """
     if not sender:
         return Unproven(by="arc", why="the mail has not exactly one From address")
-    if mail.doubt:
-        return Unproven(by="arc", why=mail.doubt)
+    if mail.doubt or mail.is_missed:
+        return Unproven(by="arc", why=mail.doubt or MISSED)
     chain = sets(mail)
     if isinstance(chain, str):
         return Unproven(by="arc", why=chain)
@@ -83,12 +83,7 @@ async def check(
     newest = chain[-1][1]
     domain = newest["d"].lower()
     sure = await _delivered(mail, chain, rcpt=rcpt, mail_from=mail_from, peer=peer, dns=dns)
-    written: frozenset[str] = frozenset()
-    try:
-        written = await dkim.signed_recipients(mail, sender=sender, dns=dns, now=now)
-    except DnsUnavailable:
-        if not sure:
-            raise
+    written = await _written(mail, sender, is_needed=not sure, dns=dns, now=now)
     sure |= {canonical(sender)}
     return Proven(
         by="arc",
@@ -96,9 +91,24 @@ async def check(
         named=(written | sure) - {""},
         written=written,
         sure=sure,
+        is_to_signed=any({*one.covered} & {*RECIPIENTS} for one in dkim.aligned(mail, sender)),
         is_form_signed=_is_form_signed(mail, sender, hosts_of(newest.get("h", ""))),
         warning=next((text for key in found.values() if (text := key.warning(domain))), ""),
     )
+
+
+async def _written(mail: RawMail, sender: str, *, is_needed: bool, dns: Resolver, now: datetime) -> frozenset[str]:
+    """Whom the author has signed that the mail is for; nobody where that cannot be looked up now and is not needed.
+
+    Raises:
+        DnsUnavailable: it is needed.
+    """
+    try:
+        return await dkim.signed_recipients(mail, sender=sender, dns=dns, now=now)
+    except DnsUnavailable:
+        if is_needed:
+            raise
+        return frozenset()
 
 
 async def _delivered(mail: RawMail, chain: list[Hop], *, rcpt: str, mail_from: str, peer: str, dns: Resolver) -> frozenset[str]:
@@ -114,6 +124,12 @@ async def _delivered(mail: RawMail, chain: list[Hop], *, rcpt: str, mail_from: s
     is_ours = newest.get("darn", "").lower() == rcpt.rpartition("@")[2].lower()
     if is_ours and stamps.is_covered(mail, newest.get("h", ""), lines):
         return stamps.account_of(lines)
+    is_routed = is_ours and count > 1 and not stamps.account_of(lines)
+    if is_routed and chain[-2][1]["d"].lower() == STAMPING and not chain[-2][1].get("darn"):
+        # Routing writes no Delivered-To. A set that names a destination was not made when the mail came in.
+        taken_in = stamps.taken_in_for(mail, count)
+        if taken_in:
+            return taken_in
     lines = stamps.above_seal(mail, count) + lines
     account = spf.forwarding_account(mail_from, rcpt=rcpt)
     address = spf.address_of(peer)
@@ -197,6 +213,9 @@ def _aged(mail: RawMail, chain: list[Hop], *, sender: str, now: datetime) -> str
     """
     written = signed_date(hosts_of(chain[-1][1].get("h", "")), mail)
     for seal, signature, _ in chain:
+        over = dkim.expired(seal, now=now) or dkim.expired(signature, now=now)
+        if over:
+            return over
         times = [one for one in (seal, signature) if one.get("t")] or [signature]
         for one in times:
             why = aged(one, now=now, written=written)

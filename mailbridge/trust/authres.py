@@ -17,7 +17,7 @@ from datetime import datetime
 from mailbridge.core.addresses import canonical
 from mailbridge.trust import Finding, Proven, Unproven, dkim, stamps
 from mailbridge.trust.arc import HEADER_FROM, SPF, bare, is_from_authors_server
-from mailbridge.trust.raw import RECIPIENTS, RawMail
+from mailbridge.trust.raw import MISSED, RECIPIENTS, RawMail
 
 DMARC = re.compile(r"(?i)^\s*dmarc\s*=\s*([a-z]+)")
 DKIM_PASS = re.compile(r"(?i)^\s*dkim\s*=\s*pass\b")
@@ -35,8 +35,8 @@ def check(mail: RawMail, *, sender: str, servers: Collection[str], now: datetime
     """Whether the mailbox's server found the mail genuine. ``servers`` are the authserv-ids that are named. Total."""
     if not sender:
         return Unproven(by="authres", why="the mail has not exactly one From address")
-    if mail.doubt:
-        return Unproven(by="authres", why=mail.doubt)
+    if mail.doubt or mail.is_missed:
+        return Unproven(by="authres", why=mail.doubt or MISSED)
     topmost = next(iter(mail.values("authentication-results")), None)
     if topmost is None:
         return Unproven(by="authres", why="its mailbox's server wrote no Authentication-Results")
@@ -60,7 +60,7 @@ def check(mail: RawMail, *, sender: str, servers: Collection[str], now: datetime
         if why:
             return Unproven(by="authres", why=why)
     written = _written(mail, signed, is_direct=is_direct)
-    stamped = _stamped(mail)
+    stamped = stamped_accounts(mail)
     if written:
         stamped &= written if is_direct else frozenset()
     sure = {canonical(sender), *stamped}
@@ -70,6 +70,7 @@ def check(mail: RawMail, *, sender: str, servers: Collection[str], now: datetime
         named=(written | sure) - {""},
         written=written,
         sure=frozenset(sure),
+        is_to_signed=is_direct or (bool(signed) and all({*one.covered} & {*RECIPIENTS} for one in signed)),
         is_form_signed=bool(signed) and all({*dkim.FORM} <= {*one.covered} for one in signed),
     )
 
@@ -84,7 +85,7 @@ def _found(results: Iterable[str], domain: str) -> str:
                 return "dmarc=pass for"
         signers = SIGNER.findall(result) if DKIM_PASS.match(result) else []
         own = [d.lower() for d, _ in signers if d] or [i.lower() for _, i in signers]
-        if own and all(one == domain for one in own):
+        if own and all(dkim.may_sign(one, domain) for one in own):
             return "the signature of"
     return ""
 
@@ -115,7 +116,7 @@ def _is_direct(results: list[str], *, is_signed: bool, domain: str) -> bool:
     return not is_signed and any(DMARC.match(result) for result in results)
 
 
-def _stamped(mail: RawMail) -> frozenset[str]:
+def stamped_accounts(mail: RawMail) -> frozenset[str]:
     """The mailboxes in the stamps that stand above the server's results, and above every line that a server does not write."""
     lines: list[stamps.Line] = []
     for name, value in mail.headers:

@@ -1,7 +1,8 @@
-"""The author's own signature (RFC 6376, RFC 8463): a domain that is the From's, exactly, vouches for what the mail shows.
+"""The author's own signature (RFC 6376, RFC 8463): a domain of the From's organization vouches for what the mail shows.
 
-Which signature may count is decided here, since libraries take any: one whose ``d=`` is From's domain
-(or listed for it), over the whole body, over From and Subject, neither expired nor old, by a key that is strong enough.
+Which signature may count is decided here, since a verifier takes any: one whose ``d=`` is From's domain, one of the same
+organization (DMARC's relaxed alignment, either way), or one that is listed for it; over the whole
+body, over From and Subject, neither expired nor old, by a key that is strong enough.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from functools import partial
 from mailbridge.trust import Finding, Proven, Unproven, keys, verify
 from mailbridge.trust.dates import moment
 from mailbridge.trust.dns import Resolver
+from mailbridge.trust.platforms import platforms
 from mailbridge.trust.raw import RECIPIENTS, RawMail, hosts_of, tags
 from mailbridge.trust.suffixes import registrable
 
@@ -47,8 +49,17 @@ class Signature:
         return self.tags["d"].lower()
 
 
-async def check(mail: RawMail, *, sender: str, signers: Mapping[str, frozenset[str]], dns: Resolver, now: datetime) -> Finding:
-    """Whether the author's domain has signed the mail. ``sender`` is the one From address; ``signers`` who else may sign for it.
+async def check(
+    mail: RawMail,
+    *,
+    sender: str,
+    signers: Mapping[str, frozenset[str]],
+    dns: Resolver,
+    now: datetime,
+    is_exact: bool = False,
+) -> Finding:
+    """Whether the author's organization has signed the mail. ``sender`` is the one From address; ``signers`` who else may sign for
+    it; ``is_exact``: of his own domains that of the From alone.
 
     Total but for DNS: any octets give a Finding.
 
@@ -63,10 +74,11 @@ async def check(mail: RawMail, *, sender: str, signers: Mapping[str, frozenset[s
     allowed = {domain} | signers.get(domain, frozenset())
     if not mail.values("dkim-signature"):
         return Unproven(by="dkim", why="it is not signed")
-    why = f"none of its signatures is of {domain}"
+    why = f"none of its signatures is of {domain}{'' if is_exact else ' or its organization'}"
     found: Proven | None = None
     covered: set[str] = set()
-    for signature in [one for one in signatures(mail) if one.domain in allowed][:MAX_SIGNATURES]:
+    own = [one for one in signatures(mail) if one.domain in allowed or (not is_exact and may_sign(one.domain, domain))]
+    for signature in sorted(own, key=lambda one: one.domain not in allowed)[:MAX_SIGNATURES]:
         adds = {*signature.covered} & {*RECIPIENTS, *FORM}
         if found is not None and adds <= covered:
             continue
@@ -105,9 +117,14 @@ def is_aligned(domain: str, author: str) -> bool:
     return own is not None and registrable(domain) == own
 
 
+def may_sign(domain: str, author: str) -> bool:
+    """Whether what a domain signs is an author's word: `is_aligned`, but of a platform's customers each speaks for itself alone."""
+    customer = platforms().tenant(domain)
+    return is_aligned(domain, author) and (not customer or customer == platforms().tenant(author))
+
+
 def warm_up() -> None:
-    """Load the library and the list of suffixes now: each takes 0.2 s, which the first signed mail should not wait for."""
-    verify.warm_up()
+    """Load the list of suffixes now: it takes 0.2 s, during which the event loop would serve nobody."""
     registrable("acme.example")
 
 
@@ -152,6 +169,7 @@ async def _one(mail: RawMail, signature: Signature, *, dns: Resolver, now: datet
         named=(written | author) - {""},
         written=written,
         sure=author,
+        is_to_signed=any(name in signature.covered and mail.values(name) for name in RECIPIENTS),
         is_form_signed={*FORM} <= {*signature.covered},
         warning=key.warning(domain),
     )
@@ -160,7 +178,13 @@ async def _one(mail: RawMail, signature: Signature, *, dns: Resolver, now: datet
 def _both(one: Proven, other: Proven) -> Proven:
     """What two genuine signatures of one author say together."""
     named, written = one.named | other.named, one.written | other.written
-    return replace(one, named=named, written=written, is_form_signed=one.is_form_signed or other.is_form_signed)
+    return replace(
+        one,
+        named=named,
+        written=written,
+        is_to_signed=one.is_to_signed or other.is_to_signed,
+        is_form_signed=one.is_form_signed or other.is_form_signed,
+    )
 
 
 def refused(signature: Signature, mail: RawMail, *, now: datetime) -> str:
@@ -189,18 +213,24 @@ def signed_date(covered: Collection[str], mail: RawMail) -> datetime | None:
     return moment(dates[0]) if "date" in covered and len(dates) == 1 else None
 
 
+def expired(signature: Mapping[str, str], *, now: datetime) -> str:
+    """Whether a signature or a seal is over by its own word (``x=``), or has a time that is none; ``""`` where neither is so."""
+    for value in (signature.get("t", ""), expires := signature.get("x", "")):
+        if value and not (value.isascii() and value.isdigit() and len(value) <= 12):
+            return "its signature has a time that is none"
+    return "its signature has expired (x=)" if expires and int(expires) < now.timestamp() else ""
+
+
 def aged(signature: Mapping[str, str], *, now: datetime, written: datetime | None) -> str:
     """Whether a signature is over, from the future, or too old for a code; ``""`` where it is none of these.
 
     ``written`` is the Date that it covers: the age of one that names no time of its own (``t=``). Without either it has none.
     """
     at = now.timestamp()
-    signed, expires = signature.get("t", ""), signature.get("x", "")
-    for value in (signed, expires):
-        if value and not (value.isascii() and value.isdigit() and len(value) <= 12):
-            return "its signature has a time that is none"
-    if expires and int(expires) < at:
-        return "its signature has expired (x=)"
+    over = expired(signature, now=now)
+    if over:
+        return over
+    signed = signature.get("t", "")
     if not signed and written is None:
         return "its signature is too old: it has no time (t=), and covers no Date that is one"
     made, where = (float(signed), "t=") if signed or written is None else (written.timestamp(), "its Date")

@@ -75,6 +75,11 @@ class Dns:
         self._known: OrderedDict[tuple[str, str], tuple[float, tuple[str, ...] | None]] = OrderedDict()
         self._asking: dict[tuple[str, str], asyncio.Task[tuple[str, ...]]] = {}
 
+    @property
+    def nameservers(self) -> tuple[str, ...]:
+        """The servers that are asked."""
+        return tuple(map(str, self._resolver.nameservers))
+
     async def txt(self, name: str) -> tuple[str, ...]:
         """See `Resolver.txt`."""
         return await self._ask(name, "TXT", lambda record: b"".join(record.strings).decode("utf-8", "replace"))

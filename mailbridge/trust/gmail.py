@@ -14,7 +14,7 @@ import httpx
 from mailbridge.core.confirmation import is_genuine
 from mailbridge.core.secret import Secret
 from mailbridge.core.url import read
-from mailbridge.trust.outward import Inward, OutwardTransport, Resolve, system_addresses
+from mailbridge.net.guard import PrivateAddress, PublicOnlyTransport, Resolve, system_addresses
 
 MAX_HOPS = 5
 MAX_PAGE = 262_144
@@ -45,7 +45,7 @@ class _Strange(Exception):  # noqa: N818  (a finding about the other side)
 def browser(resolve: Resolve = system_addresses) -> httpx.AsyncClient:
     """A client that follows nothing by itself, uses nobody's proxy, keeps no cookies, and goes to the public internet alone."""
     return httpx.AsyncClient(
-        transport=OutwardTransport(resolve),
+        transport=PublicOnlyTransport(resolve),
         follow_redirects=False,
         trust_env=False,
         timeout=TIMEOUT,
@@ -66,7 +66,7 @@ async def confirm(link: Secret, client: httpx.AsyncClient) -> Answer:
     except _Strange as fault:
         return NotConfirmed(why=str(fault))
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, ValueError) as fault:
-        if isinstance(fault.__cause__, Inward):
+        if isinstance(fault.__cause__, PrivateAddress):
             return NotConfirmed(why=f"not opened: {fault.__cause__}")
         return NotConfirmed(why=f"Google could not be asked: {type(fault).__name__}")
     if status != 200:

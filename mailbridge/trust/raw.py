@@ -1,4 +1,4 @@
-"""A mail's header as it was signed: octets, in order, and nothing mended.
+"""A mail's header as it was signed: octets, in order, and nothing mended that could be mended in two ways.
 
 A signature is about octets, extraction about what a person sees. Where the two could read a mail differently (a header twice, a
 line that is none, line ends of two kinds) there is no proof: `doubt` says which.
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from mailbridge.core.address_list import may_hold_an_address, read_author, read_recipients
 from mailbridge.core.addresses import canonical, parse_sole_mailbox
+from mailbridge.core.head import LITERAL_FOLD, undone
 
 MAX_CONTENT = 1_048_576
 """Octets up to which a mail is verified, which is also as much of it as is parsed."""
@@ -31,17 +32,18 @@ SINGLE = (
     "subject",
     "date",
     "message-id",
-    "mime-version",
     "content-type",
     "content-transfer-encoding",
     "content-disposition",
 )
-"""Headers that may stand once (RFC 5322 3.6): a second one stands above the signed one, and would be what is seen."""
+"""Headers that may stand once (RFC 5322 3.6): a second one stands above the signed one, and would be what is seen. MIME-Version is
+not among them: some mailers write it twice, and nothing is read from it."""
 
 RECIPIENTS = ("to", "cc")
+MISSED = "its header has a line that the server which vouches for it may have read otherwise"
 NAME = re.compile(rb"([!-9;-~]{1,200})[ \t]*:")
 EMPTY = re.compile(rb"[ \t]{81}")
-"""More blanks in a row than any signature has, folds included: libraries try each of them against each other."""
+"""More blanks in a row than any honest signature has, folds included."""
 
 SIGNATURES = ("dkim-signature", "arc-seal", "arc-message-signature", "arc-authentication-results")
 FOLDED = re.compile(rb"\r\n(?=[ \t])")
@@ -49,11 +51,13 @@ FOLDED = re.compile(rb"\r\n(?=[ \t])")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawMail:
-    """``headers`` are (name in lower case, value unfolded), topmost first; ``doubt`` is why no signature can count, or ``""``."""
+    """``headers`` are (name in lower case, value unfolded), topmost first; ``doubt`` is why no signature can count, or ``""``.
+    ``is_missed``: a server that has read the mail before us may have missed a header of it, so that its word is about another mail."""
 
     content: bytes = field(repr=False)
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     doubt: str = ""
+    is_missed: bool = False
 
     def values(self, name: str) -> tuple[str, ...]:
         """Every value of a header, topmost first."""
@@ -98,6 +102,7 @@ def read(content: bytes) -> RawMail:
     """Total: any octets give a RawMail."""
     if len(content) > MAX_CONTENT:
         return RawMail(content=b"", headers=(), doubt=f"the mail is larger than {MAX_CONTENT} octets, and not verified")
+    content, is_missed = undone(content)
     head, separator, _ = content.partition(b"\r\n\r\n")
     if not separator:
         return RawMail(content=content, headers=(), doubt="its header has no end")
@@ -107,13 +112,13 @@ def read(content: bytes) -> RawMail:
     headers: list[tuple[str, str]] = []
     for line in lines:
         name = NAME.match(line)
-        if name is None or name.end() != len(name[1]) + 1 or len(headers) >= MAX_HEADERS:
+        if name is None or line.startswith(LITERAL_FOLD) or name.end() != len(name[1]) + 1 or len(headers) >= MAX_HEADERS:
             return RawMail(content=content, headers=tuple(headers), doubt="its header has a line that is none")
         lowered = name[1].decode("ascii").lower()
         if lowered in SIGNATURES and (len(line) > MAX_SIGNATURE or EMPTY.search(line)):
             return RawMail(content=content, headers=tuple(headers), doubt="it has a signature that is longer than any honest one")
         headers.append((lowered, line[name.end() :].decode("utf-8", "replace").strip(" \t")))
-    return RawMail(content=content, headers=tuple(headers), doubt=_doubt(headers))
+    return RawMail(content=content, headers=tuple(headers), doubt=_doubt(headers), is_missed=is_missed)
 
 
 def _doubt(headers: list[tuple[str, str]]) -> str:

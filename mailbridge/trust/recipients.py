@@ -13,6 +13,15 @@ from mailbridge.trust import Proven
 from mailbridge.trust.dkim import is_aligned
 from mailbridge.trust.platforms import platforms
 
+ELSEWHERE = "but for somebody else than it is to be pushed for"
+UNSIGNED = "but the signature does not cover To, and nobody else who knows says for whom it was"
+NOBODY = "but its To names nobody, and nobody else who knows says for whom it was"
+
+
+def unnamed(proof: Proven) -> str:
+    """Why a proof does not say that a mail is for whom it is to be pushed for."""
+    return ELSEWHERE if proof.written or proof.by == "forwarder" else NOBODY if proof.is_to_signed else UNSIGNED
+
 
 def others(proof: Proven, address: str, *, sender: str, is_own: Callable[[str], bool]) -> frozenset[str]:
     """The mailboxes beside this one that the author's signed To and Cc name, "" for those that cannot be read.

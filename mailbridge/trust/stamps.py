@@ -12,13 +12,16 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from mailbridge.core.addresses import canonical, parse_sole_mailbox
+from mailbridge.core.addresses import canonical, parse_mailbox, parse_sole_mailbox
 from mailbridge.trust.raw import NAME, RawMail, hosts_of, tags
 
 SETS = ("arc-seal", "arc-message-signature", "arc-authentication-results")
 STAMP = "delivered-to"
 ARRIVAL = re.compile(r"(?i)\s*from\s")
 BY_GOOGLE = re.compile(r"(?i)\bby\s+(?:[a-z0-9-]{1,63}\.){0,8}(?:google|gmail|googlemail)\.com(?![a-z0-9.-])")
+BY_EXCHANGER = re.compile(r"(?i)\bby\s+mx\.google\.com\s")
+"""Where Google takes in what comes from outside for a mailbox of its own; at its relays its customers hand in what goes out."""
+
 BY = re.compile(r"(?i)\sby\s")
 FOR = re.compile(r"(?i)\sfor\s+<([^<>\s]{1,320})>")
 INSTANCE = re.compile(r"i\s*=\s*(\d{1,2})\s*;")
@@ -84,6 +87,26 @@ def is_for_another(content: bytes, account: str) -> bool:
     return canonical(account) not in named
 
 
+def taken_in_for(mail: RawMail, newest: int) -> frozenset[str]:
+    """The mailbox for which Google took a mail in that it then sent on by routing, which writes no stamp: it stands in the topmost trace
+    of arrival, which is right below the seal that was made then."""
+    outer, inner = _places(mail, newest), _places(mail, newest - 1)
+    if len(outer) != len(SETS) or len(inner) != len(SETS) or min(inner) < max(outer):
+        return frozenset()
+    between = mail.headers[max(outer) + 1 : min(inner)]
+    if any(name == "received" and ARRIVAL.match(value) for name, value in between):
+        return frozenset()
+    below = [line for line in mail.headers[max(inner) + 1 :] if line[0] != "return-path"][:1]
+    arrival = next((value for name, value in below if name == "received" and ARRIVAL.match(value)), "")
+    if not BY_EXCHANGER.search(arrival):
+        return frozenset()
+    # Behind the last "by", since what stands before it the other side has said of itself.
+    by = [found.end() for found in BY.finditer(arrival)]
+    account = FOR.search(arrival, by[-1])
+    mailbox = parse_mailbox(account[1]) if account else None
+    return frozenset({canonical(mailbox)} if mailbox else ())
+
+
 def until_google(lines: list[Line]) -> tuple[list[Line], str | None]:
     """The lines above the trace of arrival that Google wrote, and that trace; None where there is no trace at all.
 
@@ -113,10 +136,11 @@ def _until_arrival(lines: list[Line]) -> list[Line]:
 
 def _places(mail: RawMail, instance: int) -> list[int]:
     """Where the headers of one set stand."""
-    return [at for at, (name, value) in enumerate(mail.headers) if name in SETS and _instance(name, value) == instance]
+    return [at for at, (name, value) in enumerate(mail.headers) if name in SETS and instance_of(name, value) == instance]
 
 
-def _instance(name: str, value: str) -> int | None:
+def instance_of(name: str, value: str) -> int | None:
+    """The number of the set that a line of a chain of seals belongs to; None where it has none, or not exactly one."""
     if name == "arc-authentication-results":
         found = INSTANCE.match(value)
         return int(found[1]) if found else None

@@ -31,13 +31,14 @@ PEER = "mailbridge_peer"
 class Caller:
     """Whoever asks: a name for records, a role, and the identifiers (patterns) that may be read.
 
-    ``reads_codes``: whether codes are shown in clear on the routes of agents.
+    ``reads_codes``: whether codes are shown in clear on the routes of agents. ``is_local``: it came by the unix socket.
     """
 
     name: str
     token: Token | None = None
     role: Role = "viewer"
     reads_codes: bool = True
+    is_local: bool = False
 
     def may(self, role: Role) -> bool:
         """Whether the caller has a role, or one above it."""
@@ -77,7 +78,7 @@ class Gate:
         """
         peer = request.scope.get("state", {}).get(PEER)
         if isinstance(peer, str):
-            return Caller(name=peer, role="operator")
+            return Caller(name=peer, role="operator", is_local=True)
         scheme, _, text = request.headers.get("authorization", "").partition(" ")
         text = text.strip()
         if scheme.casefold() == "bearer" and text:

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from mailbridge.operator.fresh import Fresh, fresh
-from mailbridge.operator.shapes import clear_code, clear_totp, given_shape, live_code, stamp
+from mailbridge.operator.shown import clear_code, clear_totp, given_shape, live_code, stamp
 from mailbridge.store import StoreUnavailable
 from mailbridge.store.reading import ANYTHING, Code, Codes, Given, Kind, StoredTotp, Vault, Wanted, literal
 from mailbridge.waiting import Bell, Wait, Waiting
@@ -40,7 +40,7 @@ KINDS: tuple[Asked, ...] = ("", "code", "link", "totp")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class WaitRequest:
     """What a caller waits for, how long, and whether nobody else may have it afterwards."""
 
     wanted: Wanted
@@ -111,7 +111,7 @@ class CodesApi:
         if request.method != "GET":  # a HEAD would consume what nobody sees
             raise HTTPException(405, "only GET", headers={"Allow": "GET"})
         caller = await self._gate.caller(request)
-        wish = self._wish(request)
+        wish = self._wait_request(request)
         caller.must_read(wish.wanted.identifier)
         await self._must_be_known(wish.wanted.identifier)
         if self._open >= MOST_WAITS:
@@ -156,7 +156,7 @@ class CodesApi:
         found = [to_builtins(given_shape(one)) for one in await self._codes.given(limit=limit) if caller.may_read(one.identifier)]
         return JSONResponse({"given": found}, headers=NO_STORE)
 
-    def _told(self, found: Code | Fresh | None, wish: Wish, caller: Caller) -> Response:
+    def _told(self, found: Code | Fresh | None, wish: WaitRequest, caller: Caller) -> Response:
         """The answer. That a code was read, and not consumed, is recorded when the answer is on its way: nobody waits for that."""
         identifier = wish.wanted.identifier
         match found:
@@ -178,7 +178,7 @@ class CodesApi:
         except StoreUnavailable as fault:
             log.warning("a code was read and that is not recorded: the store is %s", fault.kind)
 
-    def _wish(self, request: Request) -> Wish:
+    def _wait_request(self, request: Request) -> WaitRequest:
         query = Query(request, known=("identifier", "timeout", "since", "from", "kind", "run", "consume"))
         kind = query.choice("kind", KINDS, default="")
         kinds: tuple[Kind, ...] = ("code",) if kind == "code" else ("link",) if kind == "link" else ANYTHING
@@ -191,13 +191,13 @@ class CodesApi:
             runs=(run,) if run else (),
         )
         timeout = query.seconds("timeout", default=DEFAULT_WAIT, most=LONGEST_WAIT)
-        return Wish(wanted=wanted, kind=kind, timeout=timeout, is_consumed=query.flag("consume"))
+        return WaitRequest(wanted=wanted, kind=kind, timeout=timeout, is_consumed=query.flag("consume"))
 
     async def _must_be_known(self, identifier: str) -> None:
         if not self._is_known(identifier) and await self._vault.bound(identifier) is None:
             raise HTTPException(404, "no code can ever come for this identifier: it is not in [identity] known")
 
-    async def _found(self, request: Request, wish: Wish, caller: Caller) -> Code | Fresh | None:
+    async def _found(self, request: Request, wish: WaitRequest, caller: Caller) -> Code | Fresh | None:
         stored = await self._vault.bound(wish.wanted.identifier) if wish.takes_totp else None
         if stored is not None:
             return await self._from_authenticator(stored, wish, caller)
@@ -207,7 +207,7 @@ class CodesApi:
             async with _hung_up(request, bell):
                 return await self._from_mail(wish, caller, bell)
 
-    async def _from_mail(self, wish: Wish, caller: Caller, bell: Bell) -> Code | None:
+    async def _from_mail(self, wish: WaitRequest, caller: Caller, bell: Bell) -> Code | None:
         """Clear the bell, look, and only then wait. Nothing is taken for a caller who has hung up."""
         loop = asyncio.get_running_loop()
         until = loop.time() + wish.timeout
@@ -223,7 +223,7 @@ class CodesApi:
                 return None
         return None
 
-    async def _from_authenticator(self, stored: StoredTotp, wish: Wish, caller: Caller) -> Fresh | None:
+    async def _from_authenticator(self, stored: StoredTotp, wish: WaitRequest, caller: Caller) -> Fresh | None:
         """A fresh code; one that is consumed is nobody's afterwards, so the next in line gets the one of the next period."""
         loop = asyncio.get_running_loop()
         until = loop.time() + wish.timeout

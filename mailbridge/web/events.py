@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from mailbridge.operator.shapes import stamp
+from mailbridge.operator.shown import stamp
 from mailbridge.store.lists import Journal, JournalLine
 from mailbridge.waiting import Bell, Waiting
 from mailbridge.web.auth import Caller, Gate

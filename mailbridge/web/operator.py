@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -25,7 +26,18 @@ from mailbridge.web.limits import body_of
 
 KEY = "idempotency-key"
 LONGEST_KEY = 255
+LONGEST_WORDS = 200
+"""Characters of a complaint: it names an unknown member, which the caller chose."""
+
 PARAMETERS = ("tuple", "list")
+
+
+@dataclass(slots=True)
+class _Turn:
+    """Requests of one key: one is at work, ``count`` are there."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    count: int = 0
 
 
 class OperatorApi:
@@ -35,7 +47,8 @@ class OperatorApi:
         self._gate = gate
         self._operator = operator
         self._answers = answers
-        self._turns: dict[bytes, asyncio.Lock] = {}
+        self._turns: dict[bytes, _Turn] = {}
+        self._deeds: set[asyncio.Task[Response]] = set()
 
     def routes(self) -> Sequence[BaseRoute]:
         """One for each verb."""
@@ -53,18 +66,24 @@ class OperatorApi:
         if not caller.may(verb.role):
             what = f"it needs a token of role {verb.role}; `mailbridge token add --role {verb.role}` makes one"
             return faulty(Fault(kind=Kind.FORBIDDEN, title=what))
+        if verb.is_local and not caller.is_local:
+            return faulty(Fault(kind=Kind.FORBIDDEN, title="it is answered over the unix socket alone"))
         body = await body_of(request, most=verb.most_body) if verb.method == "POST" else b""
         try:
             ask = _asked(verb, request, body)
         except ValueError as fault:
             return faulty(Fault(kind=Kind.BAD_REQUEST, title=_plainly(fault)))
-        key = request.headers.get(KEY, "")
-        if not key or not verb.is_change:
+        key = request.headers.get(KEY)
+        if key is None or not verb.is_change:
             return _answer(await verb.run(self._operator, ask, By(name=caller.name)))
-        if len(key) > LONGEST_KEY or not key.isascii() or not key.isprintable():
-            what = f"Idempotency-Key: must be up to {LONGEST_KEY} printable ASCII characters"
+        if not 0 < len(key) <= LONGEST_KEY or not all("!" <= letter <= "~" for letter in key):
+            what = f"Idempotency-Key: must be up to {LONGEST_KEY} printable ASCII characters without a blank"
             return faulty(Fault(kind=Kind.BAD_REQUEST, title=what))
-        return await self._once(verb, ask, caller, key)
+        # Shielded: a caller who hangs up in the middle asks again, and is to find what was done.
+        deed = asyncio.create_task(self._once(verb, ask, caller, key), name=f"operator-{verb.name}")
+        self._deeds.add(deed)
+        deed.add_done_callback(self._deeds.discard)
+        return await asyncio.shield(deed)
 
     async def _once(self, verb: Verb[Any, Any], ask: Ask, caller: Caller, key: str) -> Response:
         """Do it once for a key: whoever comes again, be it meanwhile, gets the first answer."""
@@ -76,11 +95,10 @@ class OperatorApi:
                 what = "Idempotency-Key: it was used for another request; take a new one for each thing that is done"
                 return faulty(Fault(kind=Kind.KEY_REUSED, title=what))
             if known is not None and known.answer is None:
-                return faulty(Fault(kind=Kind.OVER, title="it was done, and what it answered was removed since"))
+                return faulty(Fault(kind=Kind.REFUSED, title="it was done, and what it answered was removed since"))
             if known is not None and known.answer is not None:
                 return _replayed(known.answer)
-            # Shielded: a caller who hangs up in the middle asks again, and is to find what was done.
-            return await asyncio.shield(asyncio.ensure_future(self._done(verb, ask, caller, name, request)))
+            return await self._done(verb, ask, caller, name, request)
 
     async def _done(self, verb: Verb[Any, Any], ask: Ask, caller: Caller, name: bytes, request: bytes) -> Response:
         response = _answer(await verb.run(self._operator, ask, By(name=caller.name, request=name.hex())))
@@ -92,13 +110,15 @@ class OperatorApi:
     @contextlib.asynccontextmanager
     async def _turn(self, name: bytes) -> AsyncIterator[None]:
         """One request of a key at a time."""
-        lock = self._turns.setdefault(name, asyncio.Lock())
+        turn = self._turns.setdefault(name, _Turn())
+        turn.count += 1
         try:
-            async with lock:
+            async with turn.lock:
                 yield
         finally:
-            if not lock.locked():
-                self._turns.pop(name, None)
+            turn.count -= 1
+            if not turn.count:
+                del self._turns[name]
 
 
 def faulty(fault: Fault) -> Response:
@@ -128,7 +148,7 @@ def _asked(verb: Verb[Any, Any], request: Request, body: bytes) -> Ask:
     else:
         if request.query_params:
             raise ValueError("the query: there is none here; what is asked stands in the body")
-        found = msgspec.json.decode(body) if body.strip() else {}
+        found = msgspec.json.decode(body) if body else {}
         if not isinstance(found, dict):
             raise ValueError("the body: must be a JSON object")
         values = found
@@ -158,6 +178,7 @@ def _plainly(fault: ValueError) -> str:
     """A complaint of msgspec in our words: the place first. It repeats no value."""
     text = str(fault)
     what, _, where = text.partition(" - at `")
+    what = "not one of the words that it may be" if what.startswith("Invalid enum value") else what[:LONGEST_WORDS]
     place = where.removesuffix("`").removeprefix("$").removeprefix(".")
     return f"{place}: {what[:1].lower()}{what[1:]}" if place else text
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -87,15 +88,26 @@ class PullPolicy:
     grace: timedelta
 
 
+class Kept(Protocol):
+    """What is needed of a store."""
+
+    @property
+    def codes(self) -> Codes: ...
+
+    @property
+    def vault(self) -> Vault: ...
+
+    @property
+    def names(self) -> Names: ...
+
+
 class Pull:
     """Answers polls. ``policy`` is asked for each of them."""
 
     def __init__(
         self,
         *,
-        codes: Codes,
-        vault: Vault,
-        names: Names,
+        store: Kept,
         waiting: Waiting,
         now: Callable[[], datetime],
         metrics: Metrics,
@@ -103,9 +115,7 @@ class Pull:
         polls: RateLimit | None = None,
         strangers: RateLimit | None = None,
     ) -> None:
-        self._codes = codes
-        self._vault = vault
-        self._names = names
+        self._store = store
         self._waiting = waiting
         self._now = now
         self._metrics = metrics
@@ -127,7 +137,7 @@ class Pull:
             HTTPException: 401 without a valid signature, whatever the identifier; 413, 429.
         """
         written = request.path_params["identifier"]
-        identifier = self._names.identifier(written) or written
+        identifier = self._store.names.identifier(written) or written
         body = await self._signed_body(request, identifier)
         self._count(self._polls, request)
         ids = read_ids(body)
@@ -169,16 +179,16 @@ class Pull:
 
     async def _code(self, identifier: str, ids: Ids) -> Secret | None:
         wait = self._waiting.expect(identifier, self._now() + POLLS_AGAIN, who=ids.run)
-        stored = await self._vault.bound(identifier)
+        stored = await self._store.vault.bound(identifier)
         if stored is not None:
             made = await fresh(stored)
             if made is None:
                 return None
-            await self._codes.note(identifier, way="pull", reader=ids.run, what=made.what, is_consumed=False)
+            await self._store.codes.note(identifier, way="pull", reader=ids.run, what=made.what, is_consumed=False)
             return _fit(made.code)
         is_new = not ids.run and wait.asked == 1
         poll = Poll(identifier=identifier, run=ids.run, runs=ids.all, grace=self._policy().grace, is_new=is_new)
-        code = await self._codes.pull(poll)
+        code = await self._store.codes.pull(poll)
         return None if code is None else _fit(code.value)
 
 

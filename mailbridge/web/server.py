@@ -16,7 +16,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from mailbridge.net import bind, bind_private, name_of
+from mailbridge.net.listening import bind, bind_private, name_of
 from mailbridge.web.connection import BOUNDS, MOST_INCOMPLETE, Bounds
 from mailbridge.web.peer import PeerConnection
 

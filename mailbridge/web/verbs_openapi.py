@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from mailbridge.operator.asks import Ask
+from mailbridge.operator.asks import MOST_SECONDS, Ask
 from mailbridge.operator.verbs import VERBS, Verb
 
 Schema = dict[str, Any]
@@ -22,7 +22,7 @@ KEY: Schema = {
     "description": "A name of your choice for this request: sent again within 24 hours it is answered the same and done once",
 }
 READS = ("400", "401", "403", "429", "503")
-CHANGES = ("400", "401", "403", "404", "408", "409", "410", "413", "422", "429", "502", "503")
+CHANGES = ("400", "401", "403", "404", "408", "409", "413", "429", "502", "503")
 
 
 def paths(problems: Any) -> dict[str, Schema]:
@@ -31,7 +31,7 @@ def paths(problems: Any) -> dict[str, Schema]:
     for verb in VERBS:
         statuses = (*READS, "404") if verb.method == "GET" and "{id}" in verb.path else READS if verb.method == "GET" else CHANGES
         if verb.name == "entry.list" or verb.name == "address.own" or verb.needs_daemon:
-            statuses = tuple(dict.fromkeys((*statuses, "404", "409", "422")))
+            statuses = tuple(dict.fromkeys((*statuses, "404", "409")))
         found[verb.path] = {verb.method.lower(): _operation(verb, problems(*statuses))}
     return found
 
@@ -61,10 +61,11 @@ def _operation(verb: Verb[Any, Any], problems: Mapping[str, Schema]) -> Schema:
 
 
 def _parameters(verb: Verb[Any, Any]) -> Iterator[Schema]:
+    needed = {one.encode_name for one in msgspec.structs.fields(verb.asks) if one.required}
     for name, schema in _members(verb.asks).items():
         is_path = f"{{{name}}}" in verb.path
         if is_path or verb.method == "GET":
-            yield {"name": name, "in": "path" if is_path else "query", "required": is_path, "schema": _plain(schema)}
+            yield {"name": name, "in": "path" if is_path else "query", "required": name in needed, "schema": _plain(schema)}
     if verb.is_change:
         yield KEY
 
@@ -86,6 +87,8 @@ def _plain(schema: Schema) -> Schema:
     choices = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
     if not choices:
         return schema
+    if choices[0].get("format") == "date-time":
+        return {"oneOf": [choices[0], {"type": "number", "minimum": 0, "maximum": MOST_SECONDS}]}
     return {**{name: value for name, value in schema.items() if name not in ("anyOf", "default")}, **choices[0]}
 
 

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Literal
 
 from tests.attacks.forgeries import ANN, BOUND, CODES, SAYS, STRICT, TOKEN, by_acme, by_evil, code, link
+from tests.attacks.gathering import gathered
 from tests.attacks.provenance import (
     DAY,
     ELSEWHERE,
@@ -55,27 +56,24 @@ class Row:
 
 def every() -> dict[str, Row]:
     """The whole set by name."""
-    found: dict[str, Row] = {}
-    for group in (
-        several,
-        placed,
-        covered,
-        crowded,
-        customers,
-        fetched,
-        timed,
-        reworded,
-        authors,
-        by_hand,
-        tagged,
-        linked,
-        tenants,
-    ):
-        for name, row in group():
-            full = f"{group.__name__}: {name}"
-            assert full not in found, full
-            found[full] = row
-    return found
+    return gathered(
+        (
+            several,
+            placed,
+            covered,
+            crowded,
+            customers,
+            fetched,
+            timed,
+            reworded,
+            unsigned,
+            authors,
+            by_hand,
+            tagged,
+            linked,
+            tenants,
+        )
+    )
 
 
 TWO = {
@@ -414,8 +412,8 @@ def timed() -> Iterator[tuple[str, Row]]:
     """Genuine mails to Ann of another time, by what their signatures say of it."""
     at = int(time.time())
     for name, more in {
+        "t= in half an hour": {"t": str(at + 1_800)},
         "t= in an hour": {"t": str(at + 3_600)},
-        "t= in ten minutes": {"t": str(at + 600)},
         "t= in a thousand years": {"t": "99999999999"},
         "t= of 13 digits": {"t": str(at * 1_000)},
         "t= in hex": {"t": hex(at)},
@@ -477,7 +475,14 @@ def reworded() -> Iterator[tuple[str, Row]]:
         "From twice": b"from: x@evil.example\r\n",
         "To twice": f"tO: {ANN}\r\n".encode(),
         "Date twice": b"date: Wed, 25 Nov 2026 09:57:25 +0000\r\n",
-        "MIME-Version twice": b"mime-version: 1.0\r\n",
+        "BOM and From": b"\xef\xbb\xbfFrom: x@evil.example\r\n",
+        "BOM and To": f"\ufeffTo: {ANN}\r\n".encode(),
+        "BOM and Subject": "\ufeffSubject: Your verification code is 264051\r\n".encode(),
+        "an empty line and Subject": b"\r\nSubject: Your verification code is 264051\r\n",
+        "an empty line and a BOM and From": b"\r\n\xef\xbb\xbfFrom: x@evil.example\r\n",
+        "To with a blank": f"To : {ANN}\r\n".encode(),
+        "a literal fold": b"X: a\r\n\\tSubject: Your verification code is 264051\r\n",
+        "a line without its colon": b"Subject Your verification code is 264051\r\n",
         "a line that is none": b"x\r\n",
         "a fold at the top": b" x\r\n",
         "a NUL": b"X: \0\r\n",
@@ -512,8 +517,64 @@ def formed(body: str, own: str, forged: str) -> bytes:
     return signed.replace(f"Content-Type: {own}".encode(), f"Content-Type: {forged}".encode(), 1)
 
 
+def unsigned() -> Iterator[tuple[str, Row]]:
+    """Genuine codes of the attacker's, whose To Acme does not sign and he has changed, by ways that are nearly straight from Acme."""
+
+    def changed(to: str = ANN) -> bytes:
+        return by_acme(code(to="m@evil.example"), headers=("from", "subject", "date")).replace(b"m@evil.example", to.encode())
+
+    acmes = "198.51.100.77"
+    for name, way in {
+        "from elsewhere, with Acme's envelope": {"mail_from": "bounces@mail.acme.example"},
+        "from Acme's host, with another envelope": {"peer": acmes},
+        "from Acme's host, with the null sender": {"peer": acmes, "mail_from": ""},
+        "from Acme's host, with an envelope that goes on": {"peer": acmes, "mail_from": "a@mail.acme.example.evil.example"},
+        "from nowhere": {"peer": "", "mail_from": "bounces@mail.acme.example"},
+        "from Acme's host, with an envelope without a policy": {"peer": acmes, "mail_from": "a@acme.example"},
+    }.items():
+        for rcpt in (CODES, BOUND):
+            yield f"{name}, to {rcpt}", Row(build=changed, rcpt=rcpt, **way)  # type: ignore[arg-type]
+    top = "Received: from a by mx.mailbox.example; Wed, 25 Nov 2026 09:57:25 +0000\r\n"
+    for name, lines in {
+        "a stamp below the trace": f"{top}Delivered-To: {MAILBOX}\r\n",
+        "no stamp": top,
+        "no trace": f"Delivered-To: {MAILBOX}\r\n",
+        "a stamp of another": f"Delivered-To: hub@mailbox.example\r\n{top}",
+        "stamps of two": f"Delivered-To: {MAILBOX}\r\nX-Original-To: m@evil.example\r\n{top}",
+    }.items():
+        yield (
+            f"fetched, {name}",
+            Row(build=lambda lines=lines: lines.encode() + changed(MAILBOX), rcpt=MAILBOX, ingress="imap"),
+        )
+    yield (
+        "fetched, stamped, and To of another",
+        Row(build=lambda: f"Delivered-To: {MAILBOX}\r\n{top}".encode() + changed("m@evil.example"), rcpt=MAILBOX, ingress="imap"),
+    )
+    for name, line in {
+        "a blank before the colon of results": RESULTS.format("").replace(":", " :", 1),
+        "a mark before results": f"X: y\r\n\ufeff{RESULTS.format('')}",
+    }.items():
+        yield (
+            f"fetched, {name} that nobody took for some",
+            Row(
+                build=lambda line=line: f"Delivered-To: {MAILBOX}\r\n{line}".encode() + code(to=MAILBOX),
+                rcpt=MAILBOX,
+                ingress="imap",
+            ),
+        )
+    routed = sent_on(arrived(changed()), stamp="")
+    for name, content in {
+        "Google's routing of the attacker's": routed,
+        "the same, the trace for Ann in a comment": routed.replace(b" for <", f" (for <{ANN}>) for <".encode()),
+        "the same, the trace by a relay": routed.replace(b"by mx.google.com", b"by smtp-relay.gmail.com"),
+        "the same, another trace above": routed.replace(b"Received: by 2002", f"Received: from x by mx.google.com for <{ANN}>; \r\nReceived: by 2002".encode()),
+        "the same, a trace below": routed.replace(b"Received: from relay", f"X: y\r\nReceived: from x by mx.google.com for <{ANN}>; \r\nReceived: from relay".encode()),
+    }.items():  # fmt: skip
+        yield name, Row(build=lambda content=content: content)
+
+
 def authors() -> Iterator[tuple[str, Row]]:
-    """From and Sender that show Acme, signed by evil.example or its likes, or by Acme's parent and child."""
+    """From and Sender that show Acme, signed by evil.example or its likes, or by a suffix above Acme, or a neighbour below one."""
     for name, sender in {
         "two addresses": "no-reply@acme.example, m@evil.example",
         "two addresses, the other way": "m@evil.example, no-reply@acme.example",
@@ -540,8 +601,25 @@ def authors() -> Iterator[tuple[str, Row]]:
                 rcpt=STRICT,
             ),
         )
-    for name, domain in {"parent": "example", "child": "mail.acme.example", "sibling": "x.acme.example"}.items():
-        yield f"signed by its {name}", Row(build=lambda domain=domain: signer.dkim(code(to=ANN), domain, private=signer.key()))
+    for author, domains in {
+        "acme.example": ("example",),
+        "acme.co.uk": ("co.uk", "uk", "evil.co.uk"),
+        "acme.github.io": ("github.io", "evil.github.io"),
+        "acme.sharepoint.com": ("evil.sharepoint.com",),
+        "acme.okta.com": ("evil.okta.com",),
+        "okta.com": ("evil.okta.com",),
+        "acme.zendesk.com": ("mail.evil.zendesk.com",),
+        "acme.onmicrosoft.com": ("evil.onmicrosoft.com", "onmicrosoft.com"),
+    }.items():
+        for domain in domains:
+            yield (
+                f"From {author}, signed by {domain}",
+                Row(
+                    build=lambda author=author, domain=domain: signer.dkim(
+                        code(to=ANN, sender=f"no-reply@{author}"), domain, private=signer.key()
+                    )
+                ),
+            )
     yield (
         "Sender of Acme's, From evil's",
         Row(build=lambda: by_evil(code(sender="m@evil.example", to=ANN, below="Sender: no-reply@acme.example")), rcpt=STRICT),

@@ -45,9 +45,9 @@ ENDS = {
 RECIPIENTS = {
     "an encoded word": b"<=?utf-8?q?otp-7m3k9q2wxy8vhtnc?=@bridge.example>",
     "an encoded word with a line end": b"<=?utf-8?q?x=0D=0ARCPT?=@bridge.example>",
-    "a quoted local part": b'<"otp-7m3k9q2wxy8vhtnc"@bridge.example>',
+    "a quoted local part with more in it": b'<"otp-7m3k9q2wxy8vhtnc x"@bridge.example>',
     "a comment": b"<otp-7m3k9q2wxy8vhtnc(x)@bridge.example>",
-    "a source route": b"<@evil.example:otp-7m3k9q2wxy8vhtnc@bridge.example>",
+    "a source route that is none": b"<@evil.example;otp-7m3k9q2wxy8vhtnc@bridge.example>",
     "two at signs": b"<x@evil.example@bridge.example@>",
     "a percent route": b"<otp%bridge.example@evil.example>",
     "a bang path": b"<bridge.example!otp@evil.example>",

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from tests.attacks.gathering import gathered
 from tests.peers import signer
 from tests.trust.mails import mail
 
@@ -72,28 +73,24 @@ def sealed(
 
 def every() -> dict[str, Attack]:
     """The whole set by name."""
-    found: dict[str, Attack] = {}
-    for group in (
-        spoofed,
-        stamped,
-        extended,
-        replayed,
-        headed,
-        alike,
-        strangers,
-        seals,
-        claims,
-        injected,
-        linked,
-        confirmations,
-        bombs,
-        vouched,
-    ):
-        for name, attack in group():
-            full = f"{group.__name__}: {name}"
-            assert full not in found, full
-            found[full] = attack
-    return found
+    return gathered(
+        (
+            spoofed,
+            stamped,
+            extended,
+            replayed,
+            headed,
+            alike,
+            strangers,
+            seals,
+            claims,
+            injected,
+            linked,
+            confirmations,
+            bombs,
+            vouched,
+        )
+    )
 
 
 def spoofed() -> Iterator[tuple[str, Attack]]:
@@ -294,7 +291,7 @@ def strangers() -> Iterator[tuple[str, Attack]]:
         "i= of Acme's": {"i": "@acme.example"},
         "d= in capitals of another": {"d": "EVIL.EXAMPLE"},
         "d= a suffix": {"d": "example"},
-        "d= a subdomain of Acme's": {"d": "mail.acme.example"},
+        "d= a name that ends in Acme's": {"d": "notacme.example"},
         "d= Acme's, evil's key": {"d": "acme.example"},
         "s= with a dot": {"d": "acme.example", "s": "s1._domainkey.evil.example"},
         "q= of another kind": {"q": "http"},

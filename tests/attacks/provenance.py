@@ -19,6 +19,7 @@ from functools import partial
 from typing import Literal
 
 from tests.attacks.forgeries import ANN, BOUND, CODES, TOKEN, by_acme, code, link
+from tests.attacks.gathering import gathered
 from tests.peers import signer
 
 GOOGLES = "192.0.2.25"
@@ -90,13 +91,7 @@ def genuine(to: str = ME, *, above: str = "", headers: tuple[str, ...] = signer.
 
 def every() -> dict[str, Attack]:
     """The whole set by name."""
-    found: dict[str, Attack] = {}
-    for group in (laundered, moved, relayed, resent, stale, read_otherwise, enveloped):
-        for name, attack in group():
-            full = f"{group.__name__}: {name}"
-            assert full not in found, full
-            found[full] = attack
-    return found
+    return gathered((laundered, moved, relayed, resent, stale, read_otherwise, enveloped))
 
 
 UNSIGNED = {

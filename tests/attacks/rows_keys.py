@@ -112,7 +112,7 @@ def texts(*records: str, name: str = KEY) -> Change:
 
 
 def silent(*names: str) -> Change:
-    """Nobody answers for these names."""
+    """NoEvents answers for these names."""
 
     def change(zone: Zone) -> None:
         zone.silent.update(names)

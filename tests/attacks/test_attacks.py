@@ -18,9 +18,6 @@ from tests.peers import signer
 from tests.peers.house import House, house
 from tests.trust.mails import mail
 
-SLOWEST = 5.0
-"""Seconds that any of these mails may take, on a machine that does other things too."""
-
 ATTACKS = forgeries.every()
 DIALOGUES = dialogues.every()
 MISNAMED = dict(misnamed.every())
@@ -91,9 +88,7 @@ def test_no_forged_mail_is_pushed(home: House, name: str) -> None:
     """The mail may be taken, refused or put off: no delivery is made of it, the target gets nothing, no link is opened or kept."""
     attack: Attack = ATTACKS[name]
     content, before = attack.build(), home.pushed()
-    began = time.perf_counter()
     reply = home.send(content, rcpt=attack.rcpt, mail_from=attack.mail_from)
-    assert time.perf_counter() - began < SLOWEST
     assert reply.code in (250, 451, 550, 552), reply.text
     if reply.mail_id is not None:
         assert home.deliveries(reply.mail_id) == ()

@@ -35,13 +35,15 @@ def zone() -> Zone:
         "acme.atlassian.net",
         "acme.my.salesforce.com",
     )
-    tenants += ("acme.github.io", "acme.sharepoint.com")
+    tenants += ("acme.github.io", "acme.sharepoint.com", "co.uk", "uk", "evil.co.uk", "github.io", "evil.github.io")
+    tenants += ("evil.sharepoint.com", "evil.okta.com", "mail.evil.zendesk.com", "evil.onmicrosoft.com", "onmicrosoft.com")
     for domain in ("acme.example", "mail.acme.example", "x.acme.example", "example", *tenants):
         found.texts[f"s1._domainkey.{domain}"] = (signer.record(signer.key()),)
     found.texts["s1._domainkey.evil.example"] = (signer.record(signer.key("evil")),)
     for domain in ("google.com", "microsoft.com", "zohomail.com", "cloudflare-email.net"):
         found.texts[f"arc._domainkey.{domain}"] = (signer.record(signer.key("google")),)
     found.texts["_spf.google.com"] = (f"v=spf1 ip4:{GOOGLES} ~all",)
+    found.texts["mail.acme.example"] = ("v=spf1 ip4:198.51.100.77 -all",)
     found.texts["gmail.com"] = ("v=spf1 redirect=_spf.google.com",)
     return found
 
@@ -97,7 +99,69 @@ def test_no_combination_is_pushed_for_somebody_else(name: str) -> None:
 TWO = f"bob@corp.example, {ANN}"
 STAMP = f"X-Original-To: {ANN}\r\n".encode()
 DIRECT = RESULTS.format("spf=pass smtp.mailfrom=b@acme.example; ")
+BOM = b"\xef\xbb\xbf"
+
+
+def below(content: bytes, line: bytes) -> bytes:
+    """A mail with one more line at the end of its header."""
+    head, separator, body = content.partition(b"\r\n\r\n")
+    return head + b"\r\n" + line + separator + body
+
+
 HONEST: dict[str, tuple[Row, str]] = {
+    "signed by its child": (Row(build=lambda: signer.dkim(code(to=ANN), "mail.acme.example", private=signer.key())), ANN),
+    "signed by its parent": (
+        Row(build=lambda: by_acme(code(to=ANN, sender="Acme <no-reply@x.acme.example>"))),
+        ANN,
+    ),
+    "signed by its sibling": (
+        Row(build=lambda: signer.dkim(code(to=ANN, sender="a@x.acme.example"), "mail.acme.example", private=signer.key())),
+        ANN,
+    ),
+    "a customer's mail, signed by its platform": (
+        Row(build=lambda: signer.dkim(code(to=ANN, sender="a@acme.okta.com"), "okta.com", private=signer.key())),
+        ANN,
+    ),
+    "a mark before the first header": (Row(build=lambda: BOM + genuine(ANN)), ANN),
+    "a mark before the first header, which a server has put below its own": (
+        Row(build=lambda: b"Received: from a by b; Wed, 25 Nov 2026 09:57:25 +0000\r\n" + BOM + genuine(ANN)),
+        ANN,
+    ),
+    "an empty first line": (Row(build=lambda: b"\r\n" + genuine(ANN)), ANN),
+    "MIME-Version twice": (Row(build=lambda: below(genuine(ANN), b"mime-version: 1.0")), ANN),
+    "To with a blank before its colon": (Row(build=lambda: genuine(ANN).replace(b"\r\nTo:", b"\r\nTo :")), ANN),
+    "a link, To not signed, an unguessable address that is bound": (
+        Row(build=lambda: by_acme(link(), headers=("from", "subject", "date")), rcpt=TOKEN_BOUND),
+        ANN,
+    ),
+    "To not signed, straight from Acme's server": (
+        Row(
+            build=lambda: by_acme(code(to=ANN), headers=("from", "subject", "date")),
+            mail_from="bounces@mail.acme.example",
+            peer="198.51.100.77",
+        ),
+        ANN,
+    ),
+    "To not signed, straight from Acme's server, a bound address": (
+        Row(
+            build=lambda: by_acme(code(to=BOUND), headers=("from", "subject", "date")),
+            rcpt=BOUND,
+            mail_from="bounces@mail.acme.example",
+            peer="198.51.100.77",
+        ),
+        ANN,
+    ),
+    "fetched, a blind copy, signed, and the server stamps without results": (
+        Row(
+            build=lambda: (
+                f"Delivered-To: {MAILBOX}\r\nReceived: from a by mx.mailbox.example; Wed, 25 Nov 2026 09:57:25 +0000\r\n".encode()
+                + genuine("undisclosed:;")
+            ),
+            rcpt=MAILBOX,
+            ingress="imap",
+        ),
+        ANN,
+    ),
     "to two of one organization, a bound address": (Row(build=partial(genuine, TWO), rcpt=BOUND), ANN),
     "to two, of whom one is known exactly": (Row(build=lambda: STAMP + genuine(TWO), setting="exact"), ANN),
     "to two, of whom one is known exactly, by nothing else": (Row(build=partial(genuine, TWO), setting="exact"), ANN),

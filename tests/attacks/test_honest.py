@@ -17,9 +17,9 @@ from mailbridge.config.rulepack import rule_texts
 from mailbridge.core.extraction import Verdict
 from mailbridge.core.mail import Envelope
 from mailbridge.intake.gate import Gate, Held, Passed, Undecided, policy_of
-from mailbridge.intake.guide import guide_of
+from mailbridge.intake.parser_config import parser_config_of
 from mailbridge.intake.understand import Understander
-from mailbridge.intake.wire import Request
+from mailbridge.intake.worker_protocol import Request
 from mailbridge.trust.dns import Dns
 from tests.attacks.resigned import author, resigned
 from tests.conftest import ROOT
@@ -85,7 +85,7 @@ def judged(contents: dict[str, bytes], rcpt: str) -> dict[str, tuple[str | None,
 
     async def go() -> dict[str, tuple[str | None, str]]:
         settings = s.Settings(domains=s.DomainSettings(accept=("bridge.example.net",)), address=(s.AddressSettings(rcpt=SECRET),))
-        understand = Understander(guide_of(settings, rules=rule_texts(settings.rules)))
+        understand = Understander(parser_config_of(settings, rules=rule_texts(settings.rules)))
         found: dict[str, tuple[str | None, str]] = {}
         async with dns_server() as server:
             server.txt("arc._domainkey.google.com", signer.record(signer.key()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from typing import TypeVar
@@ -15,9 +16,9 @@ from mailbridge.config.rulepack import rule_texts
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.intake.gate import Gate, Held, Judgement, Passed, policy_of
-from mailbridge.intake.guide import guide_of
+from mailbridge.intake.parser_config import parser_config_of
 from mailbridge.intake.understand import Understander, Understanding
-from mailbridge.intake.wire import Request
+from mailbridge.intake.worker_protocol import Request
 from mailbridge.trust import Proven, Unproven
 from mailbridge.trust.dns import Dns
 from tests.attacks import provenance
@@ -61,7 +62,7 @@ SETTINGS = s.Settings(
 @cache
 def reader() -> Understander:
     """One for all of these mails."""
-    return Understander(guide_of(SETTINGS, rules=rule_texts(SETTINGS.rules)))
+    return Understander(parser_config_of(SETTINGS, rules=rule_texts(SETTINGS.rules)))
 
 
 def publish(server: DnsServer) -> None:
@@ -152,10 +153,15 @@ HONEST: dict[str, tuple[Attack, str, str]] = {
     "Gmail's forward, signed by Acme's child alone": (
         Attack(build=lambda: sent_on(arrived(signer.dkim(code(to=ANN), "mail.acme.example"), at=ANN), account=ANN)),
         ANN,
-        "arc",
+        "dkim",
     ),
     "Google's routing, signed by Acme's child alone": (
         Attack(build=lambda: sent_on(arrived(signer.dkim(code(to=ANN), "mail.acme.example"), at=ANN), stamp="")),
+        ANN,
+        "dkim",
+    ),
+    "Google's routing, To not signed": (
+        Attack(build=lambda: sent_on(arrived(genuine(ANN, headers=("from", "subject", "date")), at=ANN), stamp="")),
         ANN,
         "arc",
     ),
@@ -327,12 +333,14 @@ def test_what_is_held_names_the_reading() -> None:
     assert isinstance(found, Held)
     (failure,) = [one for one in found.failures if one.check == "reading"]
     assert "not signed" in failure.why
-    assert "mailbridge address new" in str(failure)
+    assert "mailbridge address add" in str(failure)
 
 
 def test_an_envelope_for_one_address_names_nobody_for_the_next() -> None:
     """A sealed mail to two of our addresses, with Gmail's envelope for one of them, is for the account through that one alone."""
-    attack, _, _ = HONEST["no stamp, Gmail's envelope, from Google"]
+    whole, _, _ = HONEST["no stamp, Gmail's envelope, from Google"]
+    unbound = lambda: sent_on(arrived(genuine("undisclosed:;"), at=EVE), stamp=f"X-Forwarded-For: {EVE} {CODES}\r\n", darn="")  # noqa: E731
+    attack = replace(whole, build=unbound)
     for rcpts in ((CODES, "next@bridge.example"), ("next@bridge.example", CODES)):
         found = dict(zip(rcpts, all_judged(attack, rcpts), strict=True))
         assert isinstance(found[CODES], Passed)

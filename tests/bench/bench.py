@@ -21,7 +21,7 @@ from pathlib import Path
 
 import uvloop
 
-from mailbridge.net import bind
+from mailbridge.net.listening import bind
 from tests.bench.load import Figures, Sink, all_at_once, at_a_rate, one_by_one
 
 CONNECTIONS = 20

@@ -20,7 +20,7 @@ PR_CAPBSET_DROP = 24
 OVERRIDES = (1, 2, 10)
 """CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH and CAP_NET_BIND_SERVICE: with them root would be refused nothing."""
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 PROGRAM = [sys.executable, "-m", "mailbridge"]
 PLAIN = """\
 From: Larch Bank <no-reply@larch.example>\r

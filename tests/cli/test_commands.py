@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
+import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -12,7 +15,7 @@ import httpx
 import pytest
 
 from mailbridge.cli.exits import Exit
-from tests.cli.running import PATIENCE, PLAIN, Daemon, Done, Run
+from tests.cli.running import PATIENCE, PLAIN, PROGRAM, Daemon, Done, Run, environment
 
 COLUMNS = {"id", "received_at", "verdict", "identifiers", "identifier_from", "rule", "reason", "rejected", "subject", "from"}
 CONFIRMATION = """\
@@ -39,6 +42,7 @@ class Beside:
     def __call__(self, *args: str, stdin: str = "") -> Done:
         """Run one."""
         self._monkeypatch.chdir(self._daemon.folder)
+        self._monkeypatch.setenv("HOME", str(self._daemon.folder))
         self._monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8"))
         return self._run("--set", f"smtp.listen={self._daemon.smtp}", "--set", f"http.listen={self._daemon.http}", *args)
 
@@ -65,10 +69,11 @@ def test_send_test_has_a_verdict_for_each_hop(do: Beside) -> None:
     done = do("send-test", "--for", "ann@corp.example")
     assert done.code == 0, done.out + done.err
     lines = done.out.splitlines()
-    assert [line.split()[:2] for line in lines] == [["✓", "listener"], ["✓", "understood"], ["✓", "delivered"]]
+    assert [line.split()[:2] for line in lines[:3]] == [["✓", "listener"], ["✓", "understood"], ["✓", "delivered"]]
     assert "ann@corp.example" in lines[1]
     assert "rule generic" in lines[1]
     assert re.search(r"code \d{6} → .* as ann@corp\.example: delivered, 1 attempt, \d+ ms", lines[2])
+    assert "a real mail would have to prove itself" in lines[3]
 
 
 def test_send_test_is_json_for_scripts(do: Beside) -> None:
@@ -96,7 +101,7 @@ def test_mails_are_imported_listed_and_shown(do: Beside, tmp_path: Path) -> None
     (tmp_path / "box").write_text("From a Mon Nov 23 13:00:00 2026\n" + (PLAIN % ("four", "510004")).replace("\r\n", "\n"))
     done = do("mail", "import", "--json", str(one), str(folder), str(tmp_path / "box"), "-", stdin=PLAIN % ("five", "510005"))
     assert done.code == 0, done.err
-    assert [row["code"] for row in done.rows] == [250] * 5
+    assert [row["is_duplicate"] for row in done.rows] == [False] * 5
     assert [Path(row["file"]).name for row in done.rows] == ["one.eml", "three.eml", "two.eml", "box#1", "-"]
     listed = do("mail", "list", "--json", "--limit", "5")
     assert [row["id"] for row in listed.rows] == sorted((row["mail"] for row in done.rows), reverse=True)
@@ -104,7 +109,7 @@ def test_mails_are_imported_listed_and_shown(do: Beside, tmp_path: Path) -> None
     assert {row["verdict"] for row in listed.rows} == {"code"}
     shown = do("mail", "show", str(done.rows[0]["mail"]))
     assert "ann@example.com" in shown.out
-    for text in (listed.out, shown.out, do("mail", "list").out, do("deliver", "list", "--json").out):
+    for text in (listed.out, shown.out, do("mail", "list").out, do("delivery", "list", "--json").out):
         assert "51000" not in text
 
 
@@ -159,7 +164,7 @@ def test_what_is_not_there_is_exit_4(do: Beside) -> None:
         ("mail", "show", "99999"),
         ("mail", "replay", "99999"),
         ("mail", "import", "nowhere.eml"),
-        ("deliver", "retry", "99999"),
+        ("delivery", "retry", "99999"),
     ):
         done = do(*args)
         assert done.code == Exit.NOT_FOUND, args
@@ -168,29 +173,29 @@ def test_what_is_not_there_is_exit_4(do: Beside) -> None:
 
 
 def test_a_dead_letter_is_listed_and_tried_again(do: Beside) -> None:
-    """What Skyvern refuses for good is in `deliver list --state dead` with the reason; `deliver retry` delivers it."""
+    """What Skyvern refuses for good is in `delivery list --state dead` with the reason; `delivery retry` delivers it."""
     do.misbehave(status=422)
     sent = do("send-test", "--json", "--for", "dora@corp.example")
     assert sent.code == Exit.GENERAL
     assert [row["ok"] for row in sent.rows] == [True, True, False]
-    dead = do("deliver", "list", "--state", "dead", "--json").rows
+    dead = do("delivery", "list", "--state", "dead", "--json").rows
     assert [(row["identifier"], row["reason"]) for row in dead] == [("dora@corp.example", "Skyvern answered 422")]
-    assert "dora@corp.example" in do("deliver", "list", "--state", "dead").out
+    assert "dora@corp.example" in do("delivery", "list", "--state", "dead").out
     do.misbehave()
-    retried = do("deliver", "retry", str(dead[0]["id"]))
+    retried = do("delivery", "retry", str(dead[0]["id"]))
     assert retried.code == 0
     until = time.monotonic() + PATIENCE
-    while (rows := do("deliver", "list", "--state", "delivered", "--json", "--limit", "1").rows)[0]["id"] != dead[0]["id"]:
+    while (rows := do("delivery", "list", "--state", "delivered", "--json", "--limit", "1").rows)[0]["id"] != dead[0]["id"]:
         assert time.monotonic() < until, rows
         time.sleep(0.05)
-    assert do("deliver", "list", "--state", "dead", "--json").rows == []
-    assert do("deliver", "retry", str(dead[0]["id"])).code == Exit.NOT_FOUND
+    assert do("delivery", "list", "--state", "dead", "--json").rows == []
+    assert do("delivery", "retry", str(dead[0]["id"])).code == Exit.NOT_FOUND
 
 
 def test_the_health_check_asks_the_daemon(do: Beside) -> None:
-    """0 and `ready` while it takes mail, as JSON too; 69 where nobody answers."""
+    """0 while it takes mail, as JSON too; 69 where nobody answers."""
     assert do("healthcheck").code == do("healthcheck", "--wait").code == 0
-    assert do("healthcheck", "--json").rows[0]["status"] == "ready"
+    assert do("healthcheck", "--json").rows[0]["status"] == "degraded"
     away = do("--set", "http.listen=127.0.0.1:1", "healthcheck", "--json")
     assert away.code == Exit.UNAVAILABLE
     assert away.rows[0]["status"] == "no answer"
@@ -199,8 +204,34 @@ def test_the_health_check_asks_the_daemon(do: Beside) -> None:
 
 def test_without_a_daemon_commands_say_so(run: Run, here: Path) -> None:
     """No database yet, nobody on the port: one line, exit 69, and nothing made."""
-    for args in (("mail", "list"), ("mail", "show", "1"), ("deliver", "list"), ("deliver", "retry", "1"), ("healthcheck",)):
+    for args in (("mail", "list"), ("mail", "show", "1"), ("delivery", "list"), ("delivery", "retry", "1"), ("healthcheck",)):
         done = run("--set", "http.listen=127.0.0.1:1", *args)
         assert done.code == Exit.UNAVAILABLE, args
         assert len(done.err.splitlines()) == 1
         assert not (here / "state").exists()
+
+
+def test_mails_are_followed_as_they_come(do: Beside, daemon: Daemon, tmp_path: Path) -> None:
+    """`mail list --follow` shows what is there, and each mail that fits when it comes in, until it is ended."""
+    words = ["mail", "list", "--follow", "--json", "--limit", "1", "--for", "fay@example.com"]
+    process = subprocess.Popen(
+        [*PROGRAM, *words], cwd=daemon.folder, env=environment(daemon.folder), stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        content = PLAIN.replace("ann@example.com", "fay@example.com")
+        until = time.monotonic() + PATIENCE
+        found: list[str] = []
+        reader = threading.Thread(target=lambda: found.append(process.stdout.readline() if process.stdout else ""), daemon=True)
+        reader.start()
+        number = 0
+        while reader.is_alive():  # how soon it begins to follow cannot be seen from outside
+            number += 1
+            do("mail", "import", "-", stdin=PLAIN % (f"other{number}", "540001"))
+            do("mail", "import", "-", stdin=content % (f"fay{number}", "540002"))
+            assert time.monotonic() < until
+            reader.join(0.5)
+        assert json.loads(found[0])["identifiers"] == ["fay@example.com"]
+    finally:
+        process.kill()
+        process.wait()

@@ -12,7 +12,7 @@ import pytest
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import ended
 from mailbridge.cli.serve import run as run_loop
-from mailbridge.net import ListenError
+from mailbridge.net.listening import ListenError
 from mailbridge.store import StoreError
 from tests.cli.running import PATIENCE, PLAIN, PROGRAM, Run, command, environment, without_privilege
 

@@ -133,7 +133,7 @@ def test_a_canary_goes_by_the_known_server_or_else_by_append(tmp_path: Path, tab
 
 
 def test_no_canary_unless_one_is_asked_for(tmp_path: Path) -> None:
-    """Nobody's account sends mail by itself."""
+    """NoEvents's account sends mail by itself."""
     account = account_of(loaded(tmp_path, GOOD)[0])
     assert (account.canary, account.submission) == (None, None)
 

@@ -12,9 +12,9 @@ import pytest
 from mailbridge.core.confirmation import Confirmation, gmail_confirmation, is_genuine
 from mailbridge.core.extraction import Verdict
 from mailbridge.core.parse import parse
-from mailbridge.intake.guide import Guide
+from mailbridge.intake.parser_config import ParserConfig
 from mailbridge.intake.understand import Understander, Understanding
-from mailbridge.intake.wire import Request
+from mailbridge.intake.worker_protocol import Request
 
 BRIDGE = "codes@bridge.example"
 LINK = "https://mail-settings.google.com/mail/vf-%5BANGjdJ-made-up-made-up%5D-made-up_made-up"
@@ -61,7 +61,7 @@ def confirmed(content: bytes, mail_from: str = "forwarding-noreply@google.com") 
 def understood(content: bytes, mail_from: str = "forwarding-noreply@google.com") -> Understanding:
     """What a mail means to a bridge that takes everything for its domain."""
     request = Request(content=content, rcpt_to=(BRIDGE,), mail_from=mail_from, now=datetime.now(UTC))
-    return Understander(Guide(domains=("bridge.example",)))(request)
+    return Understander(ParserConfig(domains=("bridge.example",)))(request)
 
 
 @pytest.mark.parametrize("cte", ["7bit", "quoted-printable", "base64"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.mail import Body, Message
 from mailbridge.core.rules import load
 from mailbridge.core.text import page_from_html, page_from_plain
+from tests import cost
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 RULES = load(list(rule_sources(RuleSettings())))
@@ -142,11 +142,6 @@ def test_time_grows_with_size_and_not_faster() -> None:
 
     def spent(count: int) -> float:
         text = "Your order 771204 of 12 May 2026 costs 24.00 EUR, see page 3.\n" * count
-        best = 9.0
-        for _ in range(3):
-            began = time.perf_counter()
-            extracted(plain=text)
-            best = min(best, time.perf_counter() - began)
-        return best
+        return cost.seconds(lambda: extracted(plain=text))
 
     assert spent(1_200) < 8 * spent(300)

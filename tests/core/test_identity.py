@@ -13,9 +13,9 @@ from mailbridge.config.settings import RuleSettings
 from mailbridge.core.identity import MAX_CLUES, Identification, IdentityPolicy, identify
 from mailbridge.core.parse import parse
 from mailbridge.core.recipients import Recipient, Recipients
-from mailbridge.intake.guide import Guide
+from mailbridge.intake.parser_config import ParserConfig
 from mailbridge.intake.understand import Understander
-from mailbridge.intake.wire import Request
+from mailbridge.intake.worker_protocol import Request
 from tests.core.test_forwards import BLOCKS, WORDS
 
 BRIDGE = "codes@bridge.example"
@@ -276,6 +276,11 @@ def test_of_several_in_to_the_one_that_is_known_exactly_is_meant() -> None:
         assert (found.identifiers, found.source) == (("Z@y.example",), "To")
     for policy in (known("*@y.example"), known("*", "x@y.example", "z@y.example"), known("ann@corp.example")):
         assert found_in(text, policy=policy).identifiers == ()
+    received = f"Received: from a.example by b.example for <x@y.example>; Wed, 25 Nov 2026 09:57:25 +0000\n{text}"
+    assert found_in(received, policy=known("*", "x@y.example", "z@y.example")).identifiers == ()
+    assert found_in(received, policy=known("*")).identifiers == ("x@y.example",)
+    bound = Recipient(rcpt="otp@bridge.example", identifier="z@y.example")
+    assert found_in(text, recipient=bound, policy=known("x@y.example", "z@y.example")).identifiers == ("z@y.example",)
 
 
 def test_two_tags_of_one_mailbox_are_not_taken_for_each_other() -> None:
@@ -338,7 +343,7 @@ def test_every_shape_of_the_collection(shared: Path) -> None:
     """
     rows = [json.loads(line) for line in (shared / "eml" / "index.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(rows) >= 38
-    understand = Understander(Guide(domains=("bridge.example.net",), rules=tuple(rule_sources(RuleSettings()))))
+    understand = Understander(ParserConfig(domains=("bridge.example.net",), rules=tuple(rule_sources(RuleSettings()))))
     wrong = []
     for row in rows:
         content = (shared / "eml" / row["file"]).read_bytes()

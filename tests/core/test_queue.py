@@ -466,7 +466,7 @@ def test_a_code_that_comes_after_a_newer_one(state: State, age: timedelta, newer
 
 
 def test_a_late_code_of_another_sender_is_not_superseded() -> None:
-    """Nobody can tell which of two senders' codes is the newer one."""
+    """NoEvents can tell which of two senders' codes is the newer one."""
     decision = decided(arrived(OTHER, received_at=NOW - MINUTE), FLYING)
     assert decision.added is not None
     assert decision.added.state is State.PENDING

@@ -307,7 +307,7 @@ def test_flowed_lines_are_joined_in_one_reading_alone() -> None:
 
 
 def test_many_delimiters_are_not_all_looked_at() -> None:
-    """Nobody writes 200 lines of dashes before the first part."""
+    """NoEvents writes 200 lines of dashes before the first part."""
     body = "MIME\n" + "--y\n" * 199 + "--x\n\nCode: 482913\n--x--\n"
     assert 'multipart/mixed; boundary="x"' in forms(mail("", body.replace("--y\n", "--y\n", 1).replace("--y\n", "", 3)))
     assert not any("multipart" in one for one in forms(mail("", "MIME\n" + "--y\n" * 3 + body)))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mailbridge.demo.client import is_answering, send
+from mailbridge.net.smtp_client import is_answering, send
 from tests.cli.running import PATIENCE, PLAIN, PROGRAM, Done, command, environment
 
 
@@ -98,11 +98,10 @@ def test_it_stays_up_for_mails_of_ones_own(tmp_path: Path) -> None:
         found = re.search(r"smtp://(\S+) for any address", process.stderr.readline())
         assert found is not None
         content = (PLAIN % ("own", "640923")).encode()
-        assert send(found.group(1), mail_from="a@b.example", rcpt="me@mailbridge.localhost", content=content).is_accepted
-        rows = [json.loads(process.stdout.readline()) for _ in range(12)]
-        assert [rows[-1][name] for name in ("state", "identifier", "code", "found")] == [
-            "delivered", "ann@example.com", "640923", "640923",
-        ]  # fmt: skip
+        sent = send(found.group(1), mail_from="a@b.example", rcpt="me@mailbridge.localhost", content=content, timeout=PATIENCE)
+        assert sent.is_accepted
+        own = next(row for line in process.stdout if (row := json.loads(line))["code"] == "640923")
+        assert (own["state"], own["identifier"], own["found"]) == ("delivered", "ann@example.com", "640923")
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
         assert process.stderr.read() == ""
@@ -113,7 +112,7 @@ def test_it_stays_up_for_mails_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_a_listener_that_is_not_there_is_told_apart() -> None:
-    """Nobody on a port: False, and OSError where a mail is sent."""
+    """NoEvents on a port: False, and OSError where a mail is sent."""
     assert not is_answering("127.0.0.1:1")
     with pytest.raises(OSError):
         send("127.0.0.1:1", mail_from="", rcpt="a@b.example", content=b"")

@@ -93,7 +93,7 @@ def test_a_code_does_not_wait_for_nagle(folder: Path) -> None:
                     began = time.monotonic()
                     await until(lambda count=number + 1: len(home.brought) == count, what="the code")
                     took.append(time.monotonic() - began)
-                await all_there(home, 500_000, 60, within=5)
+                await all_there(home, 500_000, 60, within=60)
         print(f"delivered to brought: p50 {statistics.median(took) * 1000:.1f} ms, most {max(took) * 1000:.1f} ms")
         assert statistics.quantiles(took, n=4)[0] < 0.035, "a delayed acknowledgement takes 40 ms"
 
@@ -118,7 +118,7 @@ def test_after_effects_happen(folder: Path, after: str, where: str, criteria: li
                 await well(watchers)
                 await deliver(server, 500_000, 2, every=0.3)
                 await asyncio.to_thread(server.deliver, b"From: a@b.example\r\nTo: ann@corp.example\r\n\r\nAt noon?\r\n")
-                await all_there(home, 500_000, 2, within=5)
+                await all_there(home, 500_000, 2, within=60)
 
                 def seen() -> tuple[int, int]:
                     with IMAPClient("127.0.0.1", server.imap, ssl=False, timeout=5) as client:

@@ -146,3 +146,17 @@ def test_no_second_mail_is_smuggled_in(front: Front) -> None:
     rows = _arrived(front, before + 2)
     assert len(rows) == before + 2
     assert all(row["mail_from"] != "evil@b.example" for row in rows)
+
+
+def test_a_mail_with_letters_beyond_ascii_in_its_addresses_is_not_bounced(front: Front) -> None:
+    """Postfix hands an SMTPUTF8 mail on, since LMTP offers it, and its octets come as they were sent."""
+    before = len(front.mails())
+    content = "From: Jörg <jörg@harbour.example>\r\nSubject: Grüße\r\nMessage-ID: <utf8@b.example>\r\n\r\nYour code is 482914\r\n"
+    with smtplib.SMTP("127.0.0.1", front.port, timeout=PATIENCE) as client:
+        client.ehlo("test")
+        assert client.mail("jörg@harbour.example", ["SMTPUTF8", "BODY=8BITMIME"])[0] == 250
+        assert client.rcpt("one@bridge.example.com")[0] == 250
+        assert client.data(content.encode())[0] == 250
+    newest = _arrived(front, before + 1)[0]
+    assert newest["mail_from"] == "jörg@harbour.example"
+    assert newest["identifiers"] == ["ann@corp.example"]

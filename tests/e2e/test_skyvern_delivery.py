@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from mailbridge.demo import mails
-from mailbridge.demo.client import send
+from mailbridge.net.smtp_client import send
 from tests.cli.running import Daemon, serving
 from tests.core.test_forwards import BLOCKS
 from tests.core.test_identity import STRATEGY

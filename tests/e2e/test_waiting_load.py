@@ -39,11 +39,11 @@ class LongPoll:
     async def open(cls, daemon: Daemon, identifier: str) -> LongPoll:
         """Ask; the answer is to come."""
         host, _, port = daemon.http.rpartition(":")
-        one = cls(*await asyncio.open_connection(host, int(port)))
+        reader, writer = await asyncio.open_connection(host, int(port))
         head = f"GET /api/v1/codes/wait?identifier={identifier}&timeout=60 HTTP/1.1\r\nHost: x\r\n"
-        one._writer.write(f"{head}Authorization: {daemon.headers['Authorization']}\r\n\r\n".encode())
-        await one._writer.drain()
-        return one
+        writer.write(f"{head}Authorization: {daemon.headers['Authorization']}\r\n\r\n".encode())
+        await writer.drain()
+        return cls(reader, writer)
 
     async def code(self) -> str | None:
         """The code, when it comes; ``at`` is when."""

@@ -25,9 +25,9 @@ from mailbridge.config.settings import Settings
 from mailbridge.core.extraction import Extraction
 from mailbridge.core.mail import Message
 from mailbridge.core.parse import parse
-from mailbridge.intake.guide import guide_of
+from mailbridge.intake.parser_config import parser_config_of
 from mailbridge.intake.understand import Understander
-from mailbridge.intake.wire import Request
+from mailbridge.intake.worker_protocol import Request
 
 ROOT = Path(__file__).resolve().parents[2]
 SETS = {
@@ -164,7 +164,7 @@ def answers(folder: Path, cases: Sequence[Case], workers: int = WORKERS) -> list
 
 
 def _answered(folder: Path, cases: Sequence[Case]) -> list[Answer]:
-    read = Understander(guide_of(Settings(), rules=rule_texts(Settings().rules)))
+    read = Understander(parser_config_of(Settings(), rules=rule_texts(Settings().rules)))
     found = []
     for case in cases:
         request = Request(content=case.content, rcpt_to=(tool(folder, "score").RCPT,), mail_from="", now=arrival(folder, case))

@@ -28,9 +28,9 @@ from mailbridge.core.parts import Parts, parts_of
 from mailbridge.core.reading import Reader
 from mailbridge.core.rules import RuleSet, load
 from mailbridge.core.vetoes import veto_of
-from mailbridge.intake.guide import guide_of
+from mailbridge.intake.parser_config import parser_config_of
 from mailbridge.intake.understand import Understander
-from mailbridge.intake.wire import Request
+from mailbridge.intake.worker_protocol import Request
 from tests.extraction.cases import WORKERS, Case, arrival, judged, tool
 
 ENDING = (".", "!", "?", "…", "。", "！", "？", "।", "؟", "۔")
@@ -88,7 +88,7 @@ def rows_of(folder: Path, cases: Sequence[Case], workers: int = WORKERS) -> list
 
 def _rows(folder: Path, cases: Sequence[Case]) -> list[Row]:
     rules = load(list(rule_sources(RuleSettings())))
-    read = Understander(guide_of(Settings(), rules=rule_texts(Settings().rules)))
+    read = Understander(parser_config_of(Settings(), rules=rule_texts(Settings().rules)))
     plain = tool(folder, "score").plain
     found = []
     for case in cases:

@@ -24,7 +24,7 @@ from typing import Any
 
 import uvloop
 
-from tests.ingress.post import CODES, House, Peer, house, insecure
+from tests.ingress.listener_context import CODES, House, Peer, house, insecure
 
 COMMANDS = (
     b"EHLO client.example",

@@ -101,7 +101,7 @@ class ImapTalk:
                     pass
 
     def close(self) -> None:
-        """Nobody comes any more."""
+        """NoEvents comes any more."""
         self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
         os.close(self._bell)

@@ -12,9 +12,9 @@ from mailbridge.config.load import load
 from mailbridge.config.problems import ConfigError
 from mailbridge.config.rulepack import rule_texts
 from mailbridge.demo.mails import digit_cells, magic_link, plain_code
-from mailbridge.intake.guide import guide_of
+from mailbridge.intake.parser_config import parser_config_of
 from mailbridge.intake.understand import Understander
-from mailbridge.intake.wire import Request
+from mailbridge.intake.worker_protocol import Request
 from mailbridge.trust import arc, authres, dkim, raw, spf
 from mailbridge.trust.dns import DnsUnavailable
 from mailbridge.trust.hosts import objection
@@ -105,7 +105,7 @@ def fuzz_config_in(folder: Path) -> Work:
 
 
 UNDERSTANDER = Understander(
-    guide_of(s.Settings(domains=s.DomainSettings(accept=("bridge.example",))), rules=rule_texts(s.RuleSettings()))
+    parser_config_of(s.Settings(domains=s.DomainSettings(accept=("bridge.example",))), rules=rule_texts(s.RuleSettings()))
 )
 
 

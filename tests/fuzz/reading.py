@@ -13,9 +13,9 @@ import msgspec
 
 from mailbridge.config.rulepack import rule_texts
 from mailbridge.config.settings import IdentitySettings, RuleSettings, Settings
-from mailbridge.intake.guide import guide_of
+from mailbridge.intake.parser_config import parser_config_of
 from mailbridge.intake.understand import Understander, Understanding
-from mailbridge.intake.wire import Request, decoder, encoder
+from mailbridge.intake.worker_protocol import Request, decoder, encoder
 
 ARRIVED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 LIMIT = 2.0
@@ -41,7 +41,7 @@ def reader() -> Callable[[bytes], Reading]:
         rules=RuleSettings(fallback="push-body", lifetime=timedelta(minutes=10)),
         identity=IdentitySettings(known=("*", "ann@corp.example"), own_domains=("bridge.example",)),
     )
-    understand = Understander(guide_of(settings, rules=rule_texts(settings.rules)))
+    understand = Understander(parser_config_of(settings, rules=rule_texts(settings.rules)))
     encode, decode = encoder(), decoder(Understanding)
     signal.signal(signal.SIGPROF, _alarm)
 

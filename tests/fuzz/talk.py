@@ -26,10 +26,10 @@ from mailbridge.core.secret import Secret
 from mailbridge.core.token import token_digest
 from mailbridge.ingress.smtp import Listeners, serve
 from mailbridge.intake.admission import Admission
-from mailbridge.logs import Talk as Line
+from mailbridge.logs import LogFormatter as Line
 from mailbridge.store.reading import Wanted
 from tests.fuzz.kinds import SIGNED
-from tests.ingress.post import CODES, KNOWN, Desk
+from tests.ingress.listener_context import CODES, KNOWN, Desk
 from tests.web.daemon import Sender
 
 SLOWEST = 2.0

@@ -31,7 +31,6 @@ ASIDE = frozenset({"forwarder", "token"})
 """Checks that could not have passed: no account is listed, and no address of the set is unguessable."""
 
 EXPLAINED = {
-    "dkim: none of its signatures is of *": "be the From's domain exactly",
     "recipient: ": "Held by `recipient`, and what to do about it",
     "link-host: ": "to the From's own registrable domain",
 }
@@ -87,6 +86,7 @@ def _post(original: Original, shape: str, way: str, bench: Bench, *, is_bound: b
     signed = SIGNINGS[way](original, chosen.to)
     for name, record in signed.records:
         bench.zone.texts[name.lower()] = (record,)
+    bench.zone.texts[signed.domain] = ("v=spf1 ip4:192.0.2.10 -all",)
     rcpt = chosen.bound if is_bound or chosen.is_direct or chosen.ingress == "imap" else CODES
     content, mail_from = chosen.forward(signed, chosen.account, rcpt)
     return (

@@ -261,7 +261,9 @@ def _fastmail(signed: Signed, account: str, rcpt: str) -> tuple[bytes, str]:
 
 
 SHAPES: dict[str, Shape] = {
-    "direct, to a bound address": Shape(account="direct@people.test", bound=f"site@{DOMAIN}", forward=_direct, is_direct=True),
+    "direct, to a bound address": Shape(
+        account="direct@people.test", bound=f"site@{DOMAIN}", forward=_direct, is_direct=True, peer="192.0.2.10"
+    ),
     "Gmail, filter": Shape(account="ann.lee@gmail.com", bound=f"gmail@{DOMAIN}", forward=_gmail, peer="209.85.167.182"),
     "Google Workspace, default routing": Shape(account="finance@workspace.test", bound=f"gws@{DOMAIN}", forward=_workspace),
     "Microsoft 365, mailbox forwarding": Shape(account="ann@school.test", bound=f"m365@{DOMAIN}", forward=_exchange),

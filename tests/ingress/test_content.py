@@ -14,7 +14,7 @@ import pytest
 from mailbridge.core.mail import Envelope
 from mailbridge.ingress.content import DRAIN_LIMIT, READ_SIZE
 from mailbridge.intake.answer import Answer
-from tests.ingress.post import CODES, STORED, Desk, house, run
+from tests.ingress.listener_context import CODES, STORED, Desk, house, run
 
 MIB = 1_048_576
 

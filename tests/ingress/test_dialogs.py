@@ -25,7 +25,7 @@ from typing import Any
 
 import pytest
 
-from tests.ingress.post import LOOPS, House, Peer, house, insecure, run
+from tests.ingress.listener_context import LOOPS, House, Peer, house, insecure, run
 
 DIALOGS = sorted((Path(__file__).parent / "dialogs").glob("*.txt"))
 

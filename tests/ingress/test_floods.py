@@ -42,7 +42,7 @@ def test_buckets_are_bounded() -> None:
     bucket = TokenBuckets(rate=1.0, burst=10)
     for number in range(MOST_KEYS + 100):
         bucket.take(str(number), 0.0)
-    assert len(bucket._levels) == MOST_KEYS
+    assert len(bucket) == MOST_KEYS
 
 
 def test_each_kind_has_buckets_of_its_own() -> None:

@@ -15,8 +15,8 @@ from mailbridge.config.settings import SmtpSettings
 from mailbridge.ingress.limits import origin_of
 from mailbridge.ingress.smtp import serve
 from mailbridge.intake.admission import Admission
-from mailbridge.net import ListenError, bind
-from tests.ingress.post import ARRIVED, CODES, PATIENCE, Desk, House, Peer, house, run
+from mailbridge.net.listening import ListenError, bind
+from tests.ingress.listener_context import ARRIVED, CODES, PATIENCE, Desk, House, Peer, house, run
 
 V2 = b"\r\n\r\n\0\r\nQUIT\n"
 
@@ -188,7 +188,7 @@ def test_handed_sockets_are_served_in_place_of_addresses(tmp_path: Path) -> None
         settings = SmtpSettings(listen=("192.0.2.1:25",), lmtp=("192.0.2.1:24",), tls=False, hostname="mx.bridge.example")
         admission = Admission(is_ours=lambda rcpt: rcpt == CODES, memory=settings.max_memory)
         listeners = await serve(settings, desk.accept, admission, now=lambda: ARRIVED, state_dir=tmp_path, sockets=handed)
-        running = House(listeners=listeners, desk=desk)
+        running = House(listeners=listeners, desk=desk, admission=admission)
         peer = await running.connect()
         await peer.ready()
         local = Peer(*await asyncio.open_unix_connection(path))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mailbridge.core.mail import Envelope
 from mailbridge.intake.answer import Answer
-from tests.ingress.post import STORED, Desk, Peer, house, run
+from tests.ingress.listener_context import STORED, Desk, Peer, house, run
 
 SECOND = timedelta(seconds=1)
 
@@ -52,14 +52,14 @@ def test_who_brings_nothing_makes_room_for_who_comes(tmp_path: Path) -> None:
     """Where there is no place left, who has been there longest without a mail is sent away, whatever he says meanwhile; nobody at once."""
 
     async def main() -> None:
-        async with house(tmp_path, max_connections=3, idle_timeout=SECOND * 9) as running:
+        async with house(tmp_path, max_connections=3, idle_timeout=SECOND * 60) as running:
             idle, busy, talking = [await running.connect(source=f"127.0.0.{number}") for number in (1, 2, 3)]
             await idle.ready()
             await busy.ready()
             await talking.ready()
             hurried = await running.connect(source="127.0.0.4")
             assert (await hurried.reply()).startswith("421 4.7.0 ")
-            await asyncio.sleep(0.35)
+            await asyncio.sleep(2.1)  # a thirtieth of the idle time, and more: they are no newcomers any more
             await talking.send(b"NOOP\r\n")
             assert (await talking.reply()).startswith("250 ")
             assert await busy.bring() == ["250", "250", "354", "250"]
@@ -104,15 +104,14 @@ def test_a_mail_on_its_way_makes_room_only_when_it_takes_long(tmp_path: Path) ->
             return STORED
 
         desk = Desk(answer=slowly)
-        async with house(tmp_path, desk=desk, max_connections=2, idle_timeout=SECOND * 3, data_timeout=SECOND * 2) as running:
+        async with house(tmp_path, desk=desk, max_connections=2, idle_timeout=SECOND * 30, data_timeout=SECOND * 8) as running:
             dripping, stored = await running.connect(), await running.connect(source="127.0.0.2")
             await dripping.ready_for_data()
             await dripping.send(b"a line\r\n")
             await stored.ready_for_data()
             await stored.send(b"Subject: x\r\n\r\nx\r\n.\r\n")
-            await asyncio.sleep(0.1)
             assert (await (await running.connect(source="127.0.0.3")).reply()).startswith("421 4.7.0 ")
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(2.1)  # a quarter of the time for a mail, and more
             newcomer = await running.connect(source="127.0.0.4")
             assert (await newcomer.reply()).startswith("220 ")
             assert (await dripping.reply()).startswith("421 4.7.0 ")

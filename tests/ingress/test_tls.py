@@ -19,8 +19,8 @@ from cryptography.x509.oid import NameOID
 
 from mailbridge.ingress.tls import Certificate, Pair, TlsError, self_signed
 from mailbridge.metrics import Metrics
-from mailbridge.net import ListenError
-from tests.ingress.post import LOOPS, Peer, house, insecure, run
+from mailbridge.net.listening import ListenError
+from tests.ingress.listener_context import LOOPS, Peer, house, insecure, run
 
 
 def issue(folder: Path, name: str, *, days: int = 30, password: bytes | None = None) -> Pair:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mailbridge.intake.wire import Request
+from mailbridge.intake.worker_protocol import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

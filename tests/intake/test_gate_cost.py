@@ -12,17 +12,18 @@ from mailbridge.config import settings as s
 from mailbridge.config.rulepack import rule_texts
 from mailbridge.core.mail import Envelope
 from mailbridge.intake.gate import Gate, Passed, policy_of
-from mailbridge.intake.guide import guide_of
+from mailbridge.intake.parser_config import parser_config_of
 from mailbridge.intake.understand import Understander
-from mailbridge.intake.wire import Request
+from mailbridge.intake.worker_protocol import Request
 from mailbridge.trust.dns import Dns
+from tests import cost
 from tests.peers import signer
 from tests.peers.dns_server import dns_server
 from tests.trust.mails import mail
 
 ROUNDS = 40
-LIMIT = 0.002
-"""Seconds for a mail of 5 kB; the best of the rounds counts, since the machine does other things too."""
+LIMIT = 0.7
+"""Empty loops (`tests.cost`) for a mail of 5 kB: 2 ms on a machine of 2023. The best of the rounds counts."""
 
 TOKEN = "otp-7m3k9q2wxy8vhtnc@bridge.example"
 CODES = "codes@bridge.example"
@@ -49,7 +50,7 @@ def test_the_gate_costs_little(by: str, content: bytes, rcpt: str, limit: float)
 
     async def go() -> float:
         settings = s.Settings(domains=s.DomainSettings(accept=("bridge.example",)), address=(s.AddressSettings(rcpt=TOKEN),))
-        understood = Understander(guide_of(settings, rules=rule_texts(settings.rules)))(
+        understood = Understander(parser_config_of(settings, rules=rule_texts(settings.rules)))(
             Request(content=content, rcpt_to=(rcpt,), mail_from="b@acme.example", now=datetime.now(UTC))
         )
         async with dns_server() as server:
@@ -63,12 +64,12 @@ def test_the_gate_costs_little(by: str, content: bytes, rcpt: str, limit: float)
             )
             times = []
             for _ in range(ROUNDS):
-                began = time.perf_counter()
+                began = time.thread_time()
                 (judgement,) = await gate.judge(envelope, understood, "code")
-                times.append(time.perf_counter() - began)
+                times.append(time.thread_time() - began)
                 assert isinstance(judgement, Passed)
                 assert judgement.by == by
             return min(times)
 
     best = asyncio.run(go())
-    assert best < limit, f"{best * 1000:.2f} ms"
+    assert cost.loops(best) < limit, f"{best * 1000:.2f} ms"

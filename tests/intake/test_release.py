@@ -19,7 +19,7 @@ from mailbridge.config import settings as s
 from mailbridge.core.mail import Envelope
 from mailbridge.intake.answer import Stored
 from mailbridge.intake.burst import WINDOW, Burst
-from mailbridge.intake.word import Word
+from mailbridge.intake.vouching import Word
 from mailbridge.trust.dns import Dns
 from tests.attacks.forgeries import VF, confirm
 from tests.loop import looped

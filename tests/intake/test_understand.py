@@ -10,17 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from mailbridge.config.rulepack import rule_texts
+from mailbridge.config.rulepack import rule_sources, rule_texts
 from mailbridge.config.settings import AddressSettings, DomainSettings, RuleSettings, Settings
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.mail import Envelope
+from mailbridge.core.rules import load
 from mailbridge.core.secret import Secret
 from mailbridge.intake import understand
 from mailbridge.intake.door import fingerprint
-from mailbridge.intake.guide import Guide, guide_of
+from mailbridge.intake.parser_config import ParserConfig, parser_config_of
 from mailbridge.intake.understand import BODY_LIMIT, Understander, Understanding
 from mailbridge.intake.warmup import warm_ups
-from mailbridge.intake.wire import Request, decoder, encoder
+from mailbridge.intake.worker_protocol import Request, decoder, encoder
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = ROOT / "tests" / "fuzz" / "seeds"
@@ -29,9 +30,9 @@ ARRIVED = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 build = functools.cache(understand.build)
 
 
-def guide(*, with_body: bool = False) -> Guide:
+def guide(*, with_body: bool = False) -> ParserConfig:
     """What a daemon with two addresses and a domain tells its workers."""
-    return guide_of(
+    return parser_config_of(
         Settings(
             address=(
                 AddressSettings(rcpt="codes@bridge.example"),
@@ -45,7 +46,7 @@ def guide(*, with_body: bool = False) -> Guide:
 
 
 def understood(name: str, *rcpts: str, with_body: bool = False, is_truncated: bool = False) -> Understanding:
-    """One of the fuzzer's mails, understood by a guide that has crossed a pipe."""
+    """One of the fuzzer's mails, understood by a parser_config that has crossed a pipe."""
     content = (SEEDS / f"{name}.eml").read_bytes()
     request = Request(
         content=content,
@@ -75,6 +76,14 @@ def test_each_recipient_is_asked_about() -> None:
     assert first.identification.identifiers == ("bob@corp.example",)
     assert second.identification.identifiers == ("ann@corp.example",)
     assert (first.recipient.workflow_run_id, second.recipient.workflow_run_id) == (None, "wr_12")
+
+
+def test_nothing_that_the_postmaster_gets_is_anybodys_code() -> None:
+    """Every server takes mail for its postmaster; that opens no way in to an identifier that the mail names."""
+    (entry,) = understood("gmail_auto", "postmaster").addressed
+    assert entry.identification.identifiers == ()
+    assert "postmaster" in entry.identification.reason
+    assert entry.unstamped is None or entry.unstamped.identifiers == ()
 
 
 def test_a_forwarding_confirmation_is_never_a_code() -> None:
@@ -118,17 +127,17 @@ def test_the_wire_carries_what_was_understood() -> None:
 
 
 def test_the_first_mail_is_no_slower_than_the_next() -> None:
-    """After its start a worker imports nothing more for a mail of any usual shape: what is slow was done before it was ready."""
+    """After its start a worker imports nothing more for a mail of any usual shape: no deadline pays for what is built once."""
     program = (
         "import sys\n"
         "from datetime import datetime, UTC\n"
         "from pathlib import Path\n"
         "from mailbridge.config.settings import Settings\n"
         "from mailbridge.config.rulepack import rule_texts\n"
-        "from mailbridge.intake.guide import guide_of\n"
+        "from mailbridge.intake.parser_config import parser_config_of\n"
         "from mailbridge.intake.understand import build\n"
-        "from mailbridge.intake.wire import Request\n"
-        "read = build(guide_of(Settings(), rules=rule_texts(Settings().rules)).encode())\n"
+        "from mailbridge.intake.worker_protocol import Request\n"
+        "read = build(parser_config_of(Settings(), rules=rule_texts(Settings().rules)).encode())\n"
         "before = set(sys.modules)\n"
         "for path in sorted(Path(sys.argv[1]).glob('*.eml')):\n"
         "    read(Request(content=path.read_bytes(), rcpt_to=('a@bridge.example',), mail_from='', now=datetime.now(UTC)))\n"
@@ -137,6 +146,28 @@ def test_the_first_mail_is_no_slower_than_the_next() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program, str(SEEDS)], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split() == []
+
+
+def test_the_daemon_loads_nothing_that_reads_mails() -> None:
+    """What mail is read with, and so what a hostile mail may reach, is in the workers alone; it takes their memory once."""
+    program = (
+        "import sys\n"
+        "import mailbridge.app.daemon, mailbridge.app.preparation, mailbridge.cli.serve\n"
+        "readers = ('selectolax', 'mailparser', 'emailforwardparser', 'mailbridge.core.parse', 'mailbridge.core.extract')\n"
+        "print(*(name for name in readers if name in sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == []
+
+
+def test_shipped_words_go_to_a_worker_by_name() -> None:
+    """The daemon keeps no text of the shipped lists, and a worker that reads them itself knows their languages."""
+    known = parser_config_of(Settings(), rules=rule_texts(RuleSettings()))
+    assert len(known.encode()) < 10_000
+    assert known.rules == ()
+    read = Understander(ParserConfig.decode(known.encode()))
+    assert {rule.name for rule in read._rules.rules} == {rule.name for rule in load(list(rule_sources(RuleSettings()))).rules}
+    assert read._rules.wording.code.search("einmalpasswort") is not None
 
 
 def test_every_warm_up_means_something() -> None:

@@ -24,9 +24,10 @@ def test_a_code_that_is_nearly_over_is_not_given() -> None:
     async def work() -> None:
         one = stored(2)
         for _ in range(4):
-            made = await fresh(one, patience=5)
+            asked = time.time()
+            made = await fresh(one, patience=60)
             assert made is not None
-            assert made.expires_at.timestamp() - time.time() >= 0.9
+            assert made.expires_at.timestamp() - asked >= 0.999
             await asyncio.sleep(0.4)
 
     asyncio.run(work())
@@ -38,7 +39,7 @@ def test_a_period_that_was_used_up_is_waited_out_or_given_up() -> None:
     async def work() -> None:
         one = stored(1)
         used = current(one).counter
-        made = await fresh(one, after=used, patience=5)
+        made = await fresh(one, after=used, patience=60)
         assert made is not None
         assert made.counter > used
         assert made.what == f"totp acme {made.counter}"

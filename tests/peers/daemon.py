@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 KEPT = ("PATH", "PYTHONPATH")
 RCPT = "codes@mailbridge.localhost"
 

@@ -20,14 +20,14 @@ from mailbridge.app.daemon import Bridge, bridge
 from mailbridge.config import settings as s
 from mailbridge.core.delivery import Delivery, State
 from mailbridge.core.secret import Secret
+from mailbridge.practice.receiver import Practice, practice_app
 from mailbridge.store import MailRow
 from mailbridge.trust.dns import Dns
-from mailbridge.web.practice import Practice, practice_app
 from mailbridge.web.server import serve_app
 from tests.peers.dns_server import DnsServer, dns_server
 
 T = TypeVar("T")
-PATIENCE = 15.0
+PATIENCE = 60.0
 OPEN = (State.PENDING, State.IN_FLIGHT)
 
 

@@ -11,9 +11,9 @@ from mailbridge.config.rulepack import rule_texts
 from mailbridge.config.settings import Settings
 from mailbridge.core.mail import Envelope, Ingress
 from mailbridge.intake.gate import Gate, Judgement, Passed, policy_of
-from mailbridge.intake.guide import guide_of
+from mailbridge.intake.parser_config import parser_config_of
 from mailbridge.intake.understand import Understander, Understanding
-from mailbridge.intake.wire import Request
+from mailbridge.intake.worker_protocol import Request
 from mailbridge.trust import Finding
 from tests.peers.zone import Zone
 
@@ -50,19 +50,20 @@ class Bench:
 
     def __init__(self, settings: Settings, zone: Zone | None = None, *, deadline: timedelta = timedelta(seconds=3)) -> None:
         self.zone = zone or Zone()
-        self._understander = Understander(guide_of(settings, rules=rule_texts(settings.rules)))
+        self._understander = Understander(parser_config_of(settings, rules=rule_texts(settings.rules)))
         self._policy = policy_of(settings, is_practice=False)
         self._deadline = deadline
-        self.gate = self._gate()
+        self.gate = self.new_gate()
 
-    def _gate(self) -> Gate:
+    def new_gate(self) -> Gate:
+        """A gate over the zone."""
         return Gate(policy=lambda: self._policy, dns=self.zone, deadline=self._deadline)
 
     def beside(self, zone: Zone) -> Bench:
         """The same bridge where DNS says something else; its rules are not compiled anew."""
         other = copy.copy(self)
         other.zone = zone
-        other.gate = other._gate()
+        other.gate = other.new_gate()
         return other
 
     def understand(self, post: Post, *, now: datetime | None = None) -> Understanding:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from mailbridge.web.practice import Practice, practice_app
+from mailbridge.practice.receiver import Practice, practice_app
 from mailbridge.web.server import serve_app
 from tests.peers.receiver import Found, Kind, Mood
 

@@ -99,8 +99,11 @@ def arc(
     darn: str = "",
     at: int | None = None,
     is_timed: bool = True,
+    expires: int | None = None,
 ) -> bytes:
     """The mail with one more ARC set on top, sealed by ``domain``, at a moment (seconds since 1970) or now, or without saying when.
+
+    ``expires`` is when its message signature says that it is over.
 
     As Google does it the seal has a time, and the signature has none.
     """
@@ -112,7 +115,8 @@ def arc(
     names = [name for name in headers if _values(head, name)]
     ams = (
         f" i={instance}; a=rsa-sha256; c=relaxed/relaxed; d={domain}; s={selector}; h={':'.join(names)};"
-        f" bh={base64.b64encode(hashlib.sha256(body).digest()).decode()};{f' darn={darn};' if darn else ''} b="
+        f" bh={base64.b64encode(hashlib.sha256(body).digest()).decode()};{f' darn={darn};' if darn else ''}"
+        f"{'' if expires is None else f' x={expires};'} b="
     )
     ams += _signed(_chosen(head, names) + _relaxed("ARC-Message-Signature", ams), chosen)
     seal = f" i={instance}; a=rsa-sha256;{t} cv={cv or ('none' if instance == 1 else 'pass')}; d={domain}; s={selector}; b="

@@ -56,8 +56,7 @@ class SubmissionPeer:
         told = base64.b64decode(words[1]).decode()
         if any(f"auth=Bearer {token}\x01" in told for token in self.tokens):
             return AuthResult(success=True)
-        await server.push("334 eyJzdGF0dXMiOiI0MDEifQ==")
-        await server._reader.readline()
+        await server.challenge_auth(b'{"status":"401"}')
         await server.push("535 5.7.3 Authentication unsuccessful")
         return AuthResult(success=False, handled=True)
 

@@ -45,7 +45,7 @@ def arrival(
     fingerprint: str = "",
     cursor: str | None = None,
     size: int = 300,
-    is_owed: bool = False,
+    has_action: bool = False,
     sender: str = "no-reply@larch.example",
     is_held: bool = False,
 ) -> Arrival:
@@ -64,7 +64,7 @@ def arrival(
             ingress="imap" if cursor else "smtp",
             peer="192.0.2.1",
             cursor=cursor,
-            is_owed=is_owed,
+            has_action=has_action,
         ),
         fingerprint=fingerprint or f"mail {next(NUMBERS)}",
         subject=f"Your code is {code.reveal() if code else 'nowhere'}",

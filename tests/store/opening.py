@@ -42,5 +42,5 @@ async def settled(store: SqliteStore, claim: Claim) -> None:
 
 async def done_with(store: SqliteStore) -> None:
     """Return when the writer is done with everything that it was given, what it does behind a commit included."""
-    await store._writer.do(lambda _: None)
-    await store._writer.do(lambda _: None)
+    await store.writer.do(lambda _: None)
+    await store.writer.do(lambda _: None)

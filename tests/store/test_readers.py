@@ -13,7 +13,7 @@ import pytest
 
 from mailbridge.store import StoreUnavailable
 from mailbridge.store.sqlite.readers import LONGEST_PAUSE, Readers, Reading
-from tests.loop import looped
+from tests.loop import looped, until
 
 COUNT = 40
 
@@ -60,9 +60,10 @@ async def test_each_gets_its_own_answer(tmp_path: Path) -> None:
 @looped
 async def test_a_long_read_keeps_no_short_one(tmp_path: Path) -> None:
     """While one read goes on and on, another one is answered."""
-    over = threading.Event()
+    has_begun, over = threading.Event(), threading.Event()
 
     def endless(reading: Reading) -> int:
+        has_begun.set()
         rounds = 0
         while not over.is_set():
             rounds += len(numbers(reading, COUNT))
@@ -70,7 +71,7 @@ async def test_a_long_read_keeps_no_short_one(tmp_path: Path) -> None:
 
     async with readers(tmp_path) as some:
         long = asyncio.create_task(some.do(endless))
-        await asyncio.sleep(0.02)
+        await until(has_begun.is_set)
         assert await some.rows("SELECT count(*) FROM number") == [(COUNT,)]
         over.set()
         assert await long > 0

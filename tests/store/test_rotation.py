@@ -43,7 +43,7 @@ async def filled(settings: StoreSettings) -> None:
     """Put two mails in, and close."""
     store = opened(settings)
     for code in ("111111", "222222"):
-        await store.put(arrival(draft(code), at=store._clock.now(), fingerprint=code))
+        await store.put(arrival(draft(code), at=store.clock.now(), fingerprint=code))
     await store.close()
 
 
@@ -56,7 +56,7 @@ async def contents(settings: StoreSettings) -> tuple[list[str], list[bytes], boo
         envelope = await store.mails.raw(row.id)
         assert envelope is not None
         raws.append(envelope.content)
-    receipt = await store.put(arrival(draft("111111"), at=store._clock.now(), fingerprint="111111"))
+    receipt = await store.put(arrival(draft("111111"), at=store.clock.now(), fingerprint="111111"))
     await store.close()
     return codes, raws, receipt.is_duplicate
 

@@ -75,13 +75,13 @@ async def test_one_fault_in_a_batch_harms_nobody_else(tmp_path: Path) -> None:
 
     results = await asyncio.gather(
         store.put(arrival(draft(identifier="a@example.com"), at=place.time.now())),
-        store._writer.do(fail),
+        store.writer.do(fail),
         store.put(arrival(draft(identifier="b@example.com"), at=place.time.now())),
         return_exceptions=True,
     )
     assert isinstance(results[1], KeyError)
     assert len(await store.mails.page()) == 2
-    assert await store._readers.rows("SELECT 1 FROM meta WHERE key = 'half'") == []
+    assert await store.readers.rows("SELECT 1 FROM meta WHERE key = 'half'") == []
     await store.close()
 
 
@@ -118,7 +118,7 @@ async def test_the_disk_forgets_what_is_erased(tmp_path: Path) -> None:
     for number in range(20):
         receipt = await store.put(arrival(draft(f"{number:06d}", identifier=f"{number}@x.example"), at=time.now(), size=9_000))
         await settled(store, receipt.claims[0])
-    rows = await store._readers.rows(
+    rows = await store.readers.rows(
         "SELECT content FROM delivery UNION ALL SELECT private FROM mail UNION ALL SELECT raw FROM mail"
     )
     sealed = [bytes(row[0]) for row in rows]
@@ -139,9 +139,10 @@ async def test_a_reader_only_puts_forgetting_off(tmp_path: Path) -> None:
     time = MovedTime()
     path = tmp_path / "mailbridge.db"
     store = opened(path, time=time, busy_timeout=timedelta(milliseconds=10))
+    store.writer.truncate_again = 0.0
     receipt = await store.put(arrival(draft(), at=time.now()))
     await settled(store, receipt.claims[0])
-    (row,) = await store._readers.rows("SELECT content FROM delivery")
+    (row,) = await store.readers.rows("SELECT content FROM delivery")
     time.pass_by(timedelta(minutes=20))
     reader = apsw.Connection(str(path))
     reader.execute("BEGIN")
@@ -150,7 +151,6 @@ async def test_a_reader_only_puts_forgetting_off(tmp_path: Path) -> None:
     await done_with(store)
     assert bytes(row[0]) in octets_of(path)
     reader.close(True)
-    store._writer._truncate_at = 0.0
     await done_with(store)
     await done_with(store)
     assert bytes(row[0]) not in octets_of(path)
@@ -162,9 +162,9 @@ async def test_a_fingerprint_does_not_give_the_code_away(tmp_path: Path) -> None
     """A fingerprint is kept under the key: what it was made of, which holds the code, cannot be found by trying."""
     store = opened(tmp_path / "mailbridge.db")
     await store.put(arrival(draft(), at=SteadyClock().now(), fingerprint="ann@example.com 482913"))
-    (row,) = await store._readers.rows("SELECT fingerprint FROM mail")
-    assert row[0] == store._cipher.digest("ann@example.com 482913")
-    assert row[0] != opened(tmp_path / "other.db")._cipher.digest("ann@example.com 482913")
+    (row,) = await store.readers.rows("SELECT fingerprint FROM mail")
+    assert row[0] == store.cipher.digest("ann@example.com 482913")
+    assert row[0] != opened(tmp_path / "other.db").cipher.digest("ann@example.com 482913")
     await store.close()
 
 
@@ -197,7 +197,7 @@ async def test_a_search_that_has_no_time_goes_on_later(tmp_path: Path) -> None:
     store = place.open()
     for number in range(5):
         await store.put(arrival(draft(f"{number:06d}", identifier=f"u{number}@x.example"), at=place.time.now()))
-    hurried = SqliteMails(readers=store._readers, cipher=store._cipher, search_time=0.0)
+    hurried = SqliteMails(readers=store.readers, cipher=store.cipher, search_time=0.0)
     pages = [await hurried.search("code is 00000")]
     while pages[-1].next is not None:
         pages.append(await hurried.search("code is 00000", before=pages[-1].next))
@@ -222,7 +222,7 @@ class Steps:
 
     async def watch(self, store: SqliteStore) -> None:
         """Count from now on."""
-        await store._writer.do(lambda connection: connection.set_progress_handler(self._tick, 10))
+        await store.writer.do(lambda connection: connection.set_progress_handler(self._tick, 10))
 
     async def __call__(self, name: str, work: Awaitable[T]) -> T:
         """Count what a piece of work takes."""
@@ -292,7 +292,7 @@ async def test_a_long_line_costs_no_more_than_a_short_one(tmp_path: Path) -> Non
     few = await steps_of(store, time, "ann@example.com", "a@x.example")
     await flood(20, 1_000)
     last = (await store.outbox.deliveries(Filter(states=(State.IN_FLIGHT,))))[0]
-    await store._writer.do(
+    await store.writer.do(
         lambda connection: connection.execute("UPDATE delivery SET state = 'pending', due_at = 1 WHERE id = ?", (last.id,))
     )
     many = await steps_of(store, time, "ann@example.com", "b@x.example")
@@ -312,10 +312,10 @@ async def test_much_is_erased_in_parts(tmp_path: Path) -> None:
         *(store.put(arrival(draft(identifier=f"u{n}@x.example"), at=time.now(), size=10)) for n in range(total))
     )
     await asyncio.gather(*(settled(store, receipt.claims[0]) for receipt in receipts))
-    rows = await store._readers.rows("SELECT content FROM delivery UNION ALL SELECT private FROM mail")
+    rows = await store.readers.rows("SELECT content FROM delivery UNION ALL SELECT private FROM mail")
     time.pass_by(timedelta(minutes=20))
     assert await store.sweep() == time.now()
-    (left,) = await store._readers.rows("SELECT count(content), (SELECT count(private) FROM mail) FROM delivery")
+    (left,) = await store.readers.rows("SELECT count(content), (SELECT count(private) FROM mail) FROM delivery")
     assert left == (total - ERASED_AT_ONCE, total - ERASED_AT_ONCE)
     assert await store.sweep() == time.now()
     again_at = await store.sweep()
@@ -334,8 +334,8 @@ async def test_a_log_that_a_killed_process_left_is_cut_off(tmp_path: Path) -> No
     store = place.open()
     receipt = await store.put(arrival(draft(), at=place.time.now()))
     await settled(store, receipt.claims[0])
-    (row,) = await store._readers.rows("SELECT content FROM delivery")
-    await store._writer.do(lambda connection: connection.execute("UPDATE delivery SET content = NULL"))
+    (row,) = await store.readers.rows("SELECT content FROM delivery")
+    await store.writer.do(lambda connection: connection.execute("UPDATE delivery SET content = NULL"))
     await place.kill(store)
     assert bytes(row[0]) in octets_of(place.path)
     store = place.open()

@@ -78,7 +78,7 @@ class SqlitePlace:
                 shutil.copy(f"{self.path}{ending}", f"{after}{ending}")
 
         assert isinstance(store, SqliteStore)
-        await store._writer.do(copy)  # in its thread, so that the log is not copied back between the two
+        await store.writer.do(copy)  # in its thread, so that the log is not copied back between the two
         shutil.copy(self.path.with_suffix(".key"), after.with_suffix(".key"))
         await store.close()
         self.path = after

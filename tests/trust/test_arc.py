@@ -295,6 +295,15 @@ def test_what_arc_refuses(name: str, now: datetime) -> None:
     assert why in found.why
 
 
+def test_a_message_signature_is_over_when_it_says_so(now: datetime) -> None:
+    """``x=`` of any hop counts, also where its seal is of today."""
+    for seconds, kind in ((60, Proven), (-60, Unproven)):
+        inner = signer.arc(mail(), "google.com", results=PASS, instance=1, expires=int(now.timestamp()) + seconds)
+        found = check(signer.arc(inner, "google.com", results=PASS, instance=2), now)
+        assert isinstance(found, kind), seconds
+        assert isinstance(found, Proven) or found.why == "its signature has expired (x=)"
+
+
 def test_more_hops_than_are_followed(now: datetime) -> None:
     """A chain that is longer than any honest one is not followed."""
     content = mail()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from mailbridge.trust.dns import Dns, DnsUnavailable
-from tests.ingress.post import LOOPS
+from tests.ingress.listener_context import LOOPS
+from tests.loop import PATIENCE
 from tests.peers.dns_server import dns_server
 
 
@@ -67,10 +67,9 @@ def test_a_failure_is_told_within_the_deadline_and_not_tried_again_at_once(way: 
         async with dns_server() as server:
             server.broken["a.example"] = "servfail" if way == "servfail" else "silent"
             resolver = Dns(timeout=timedelta(milliseconds=300), nameservers=[server.address])
-            began = time.perf_counter()
-            with pytest.raises(DnsUnavailable):
-                await resolver.txt("a.example")
-            assert time.perf_counter() - began < 1.5
+            async with asyncio.timeout(PATIENCE):
+                with pytest.raises(DnsUnavailable):
+                    await resolver.txt("a.example")
             asked = server.asked["a.example"]
             with pytest.raises(DnsUnavailable):
                 await resolver.txt("a.example")
@@ -116,4 +115,4 @@ def test_a_system_without_name_servers_is_no_reason_not_to_start(tmp_path: Path)
     (tmp_path / "odd").write_bytes(b"nameserver nonsense\n\xff\xfe")
     for name in ("missing", "empty", "odd"):
         resolver = Dns(timeout=timedelta(milliseconds=100), resolv_conf=str(tmp_path / name))
-        assert [str(one) for one in resolver._resolver.nameservers] == ["Do53:127.0.0.1@53"]
+        assert resolver.nameservers == ("Do53:127.0.0.1@53",)

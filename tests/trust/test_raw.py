@@ -15,7 +15,6 @@ ONCE = (
     "subject",
     "date",
     "message-id",
-    "mime-version",
     "content-type",
     "content-transfer-encoding",
     "content-disposition",

@@ -106,7 +106,7 @@ def test_lines_above_a_sole_seal(headers: RawMail, expected: list[stamps.Line]) 
 )
 def test_the_number_of_a_set(name: str, value: str, instance: int | None) -> None:
     """A seal and a signature have it among their tags, results at their beginning."""
-    assert stamps._instance(name, value) == instance
+    assert stamps.instance_of(name, value) == instance
 
 
 @pytest.mark.parametrize(

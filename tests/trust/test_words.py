@@ -305,7 +305,7 @@ def test_what_stands_below_an_authors_line_is_no_stamp(name: str) -> None:
     head = b"Authentication-Results: mx.mailbox.example; dmarc=pass header.from=acme.example\r\n"
     mails = {True: raw.read(above + head + content), False: raw.read(line + above + head + bare)}
     for is_stamp, one in mails.items():
-        assert authres._stamped(one) == ({"box@mailbox.example"} if is_stamp else set())
+        assert authres.stamped_accounts(one) == ({"box@mailbox.example"} if is_stamp else set())
 
 
 def test_who_says_how_the_body_is_read() -> None:

@@ -68,7 +68,7 @@ async def test_mailboxes_go_on_where_they_were(left: Left) -> None:
     """Cursors, and what is still to be done with mails there."""
     store = left.open()
     assert {box: await store.mailboxes.cursor(box) for box in left.said["cursors"]} == left.said["cursors"]
-    assert list(await store.mailboxes.owed("imap/codes/INBOX")) == left.said["owed"]
+    assert list(await store.mailboxes.pending_actions("imap/codes/INBOX")) == left.said["owed"]
     await store.close()
 
 

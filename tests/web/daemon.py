@@ -98,9 +98,13 @@ class Sender:
         host, _, port = address.rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         one = cls(reader, writer)
-        await one._reply()
-        await one._say(b"EHLO tests.example\r\n")
+        await one.greet()
         return one
+
+    async def greet(self) -> None:
+        """Read the greeting and say EHLO."""
+        await self._reply()
+        await self._say(b"EHLO tests.example\r\n")
 
     async def send(self, identifier: str, code: str, *, rcpt: str = "codes@bridge.example") -> float:
         """Send a mail with a code. Returns the seconds from the end of its data to the 250."""

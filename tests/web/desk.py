@@ -11,22 +11,30 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import httpx
 
+from mailbridge.app.operating import Around, operator_of
+from mailbridge.app.probing import LocalProbes
 from mailbridge.clock import SteadyClock
-from mailbridge.config.settings import RetentionSettings, StoreSettings
+from mailbridge.config.settings import DomainSettings, RetentionSettings, Settings, StoreSettings
 from mailbridge.core.delivery import Claim, Draft
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.identity import Identification
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.core.token import token_digest
+from mailbridge.intake.answer import Answer, Stored
+from mailbridge.intake.vouching import Word
 from mailbridge.metrics import Metrics
+from mailbridge.operator.faults import Fault
+from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress
+from mailbridge.operator.shown import stamp
 from mailbridge.store import Arrival
+from mailbridge.store.entries import Role
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
 from mailbridge.waiting import Waiting
 from mailbridge.web.auth import Gate
@@ -35,8 +43,10 @@ from mailbridge.web.events import EventsApi
 from mailbridge.web.health import Health, Level, health_app
 from mailbridge.web.limits import RateLimit
 from mailbridge.web.openapi import openapi_routes
+from mailbridge.web.operator import OperatorApi
 from mailbridge.web.pull import Pull, PullKey, PullPolicy
 from mailbridge.web.server import serve_app
+from tests.peers.zone import Zone
 
 T = TypeVar("T")
 
@@ -52,6 +62,70 @@ class Pulling:
     """The policy of the pull endpoint, which a test may swap as a reload does."""
 
     now: PullPolicy
+
+
+class Calm:
+    """A daemon to which nothing happens."""
+
+    async def status(self) -> Status | Fault:
+        """All is well."""
+        return Status(
+            version="1",
+            level="ready",
+            checks={},
+            smtp=[],
+            http="",
+            targets=[TargetShape(name="skyvern", url="http://127.0.0.1:9", is_practice=False, reason="")],
+            mailboxes=[],
+            outbox={"dead": 0},
+            is_practice=False,
+        )
+
+    async def reload(self, by: str) -> Reloaded | Fault:
+        """Nothing waits for a restart."""
+        return Reloaded(after_restart=[])
+
+    async def test_address(self, identifier: str, by: str) -> TestAddress | Fault:
+        """One that no mail comes to."""
+        return TestAddress(
+            rcpt="test-1@bridge.example", identifier=identifier, expires_at=stamp(datetime.now(UTC)), is_practice=False, proofs=[]
+        )
+
+
+class Fixed:
+    """Settings that nothing changes."""
+
+    now = base = Settings(domains=DomainSettings(accept=("bridge.example",)))
+
+    async def take_additions(self) -> None:
+        """Nothing runs that would take them."""
+
+
+class Shut:
+    """A door that stores what an operator hands in, and understands nothing of it."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+
+    def is_ours(self, rcpt: str) -> bool:
+        """One domain."""
+        return rcpt.casefold().endswith("@bridge.example")
+
+    async def hand_in(self, envelope: Envelope, word: Word) -> Answer:
+        """Stored as a mail without a code."""
+        arrival = Arrival(
+            envelope=envelope,
+            fingerprint=hashlib.sha256(envelope.content).hexdigest(),
+            subject="",
+            sender="",
+            message_id="",
+            extraction=Extraction(verdict=Verdict.NONE),
+            identification=Identification(),
+            trust=word.trust,
+            origin=word.origin,
+            verb=word.verb,
+        )
+        return Stored(receipt=await self._store.put(arrival))
 
 
 class Desk:
@@ -126,10 +200,14 @@ class Desk:
         assert answer.status_code == 200, answer.text
         return str(answer.json()["verification_code"])
 
-    async def token(self, *identifiers: str, expires_at: datetime | None = None, name: str = "test") -> dict[str, str]:
+    async def token(
+        self, *identifiers: str, expires_at: datetime | None = None, name: str = "test", role: Role = "agent"
+    ) -> dict[str, str]:
         """The header of a new token for these identifiers."""
-        text = f"mbt_{name}-{'-'.join(identifiers)}"
-        await self.store.entries.add_token(token_digest(text), name=name, identifiers=identifiers, expires_at=expires_at)
+        text = f"mbt_{name}-{role}-{'-'.join(identifiers)}"
+        await self.store.entries.add_token(
+            token_digest(text), name=name, identifiers=identifiers, expires_at=expires_at, role=role
+        )
         return {"Authorization": f"Bearer {text}"}
 
     async def ask(self, path: str, *, headers: dict[str, str] | None = None, **params: Any) -> httpx.Response:
@@ -170,9 +248,7 @@ async def open_desk(
     waiting = Waiting(now=clock.now)
     pulling = Pulling(PullPolicy(keys=(PullKey(secret=Secret(KEY), serves=lambda _: True),), grace=GRACE))
     pull = Pull(
-        codes=store.codes,
-        vault=store.vault,
-        names=store.names,
+        store=store,
         waiting=waiting,
         now=clock.now,
         metrics=Metrics(),
@@ -191,6 +267,21 @@ async def open_desk(
         is_known=is_known,
     )
     events = EventsApi(gate=gate, journal=store.journal, waiting=waiting)
+    verbs = OperatorApi(
+        gate=gate,
+        operator=operator_of(
+            store=store,
+            door=Shut(store),
+            configuration=Fixed(),
+            daemon=Calm(),
+            waiting=waiting,
+            surroundings=Around(known=is_known),
+            probes=LocalProbes(lambda: Settings(store=settings), reread=None),
+            dns=Zone,
+            clock=clock,
+        ),
+        answers=store.answers,
+    )
 
     async def ready() -> Health:
         return Health(level=Level.READY)
@@ -198,7 +289,7 @@ async def open_desk(
     async def metrics() -> bytes:
         return b""
 
-    more = (*pull.routes(), *codes.routes(), *events.routes(), *openapi_routes())
+    more = (*pull.routes(), *codes.routes(), *events.routes(), *verbs.routes(), *openapi_routes())
     try:
         async with (
             serve_app(health_app(ready=ready, metrics=metrics, more=more), listen="127.0.0.1:0") as bound,

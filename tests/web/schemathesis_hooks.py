@@ -16,8 +16,13 @@ SHORT = 0.01
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
-    """Shorten a valid wait, which nothing would end; the parameter itself is tried out with every other value."""
-    if not case.path.endswith("/wait"):
+    """Shorten a valid wait, which nothing would end; the parameter itself is tried out with every other value.
+
+    The token that it all is asked with is not removed.
+    """
+    if case.path.endswith("/tokens/remove") and isinstance(case.body, dict) and case.body.get("id") == 1:
+        case.body = {**case.body, "id": 1_000_000}
+    if not case.path.endswith(("/wait", "/journal")):
         return
     query = dict(case.query or {})
     try:

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from mailbridge.core.otpauth import read_secrets
-from mailbridge.operator.shapes import stamp
+from mailbridge.operator.shown import stamp
 from tests.web.desk import Desk, at_desk
 
 WAIT = "/api/v1/codes/wait"
@@ -42,7 +42,7 @@ def test_when_the_time_is_over_the_code_is_null(tmp_path: Path) -> None:
     async def work(desk: Desk) -> None:
         began = time.monotonic()
         assert await desk.wait(timeout=0.2) == {"identifier": "ann@corp.com", "code": None}
-        assert 0.2 <= time.monotonic() - began < 5
+        assert time.monotonic() - began >= 0.2
         assert (await desk.ask(WAIT, identifier="ann@corp.com", timeout=0)).json()["code"] is None
 
     at_desk(tmp_path, work)

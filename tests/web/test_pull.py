@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from mailbridge.app.targets import pull_keys, targets_of
+from mailbridge.app.targets import main_target, pull_keys
 from mailbridge.config.settings import PullSettings, Settings, SkyvernSettings, TargetSettings
 from mailbridge.core.otpauth import read_secrets
 from mailbridge.core.secret import Secret
@@ -186,12 +186,12 @@ def test_only_the_keys_of_skyverns_sign_polls() -> None:
     hook = msgspec.structs.replace(TargetSettings(name="hook", api_key=Secret("secret-of-hook")), kind="webhook")
     nobody = TargetSettings(name="none")
     settings = Settings(skyvern=SkyvernSettings(api_key=Secret("key-of-main")), target=(further, hook, nobody))
-    found = {key.secret.reveal(): key.serves for key in pull_keys(settings, targets_of(settings, None).targets)}
+    found = {key.secret.reveal(): key.serves for key in pull_keys(settings, (main_target(settings, None), *settings.target))}
     assert set(found) == {"key-of-main", "key-of-other"}
     assert found["key-of-other"]("x@other.example")
     assert not found["key-of-other"]("ann@corp.example")
     listed = msgspec.structs.replace(settings, pull=PullSettings(keys=(Secret("listed"),)))
-    assert [key.secret.reveal() for key in pull_keys(listed, targets_of(listed, None).targets)] == ["listed"]
+    assert [key.secret.reveal() for key in pull_keys(listed, (main_target(listed, None), *listed.target))] == ["listed"]
 
 
 def test_it_never_redirects(tmp_path: Path) -> None:

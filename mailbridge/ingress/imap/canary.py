@@ -122,13 +122,13 @@ class Canary:
             return flight.seen_at is not None and flight.seen_at <= until
 
     def news(self, seconds: float) -> Flight | None:
-        """The next canary that was seen and not asked for yet, within ``seconds``; None: none, or `poke` or `stop` was called."""
+        """The next canary that was seen and not asked for yet, within ``seconds``; None: none, or `wake` or `stop` was called."""
         with self._bell:
             if not self._news and not self.is_stopping:
                 self._bell.wait(max(0.0, seconds))
             return self._news.popleft() if self._news else None
 
-    def poke(self) -> None:
+    def wake(self) -> None:
         """Let whoever waits look up."""
         with self._bell:
             self._bell.notify_all()

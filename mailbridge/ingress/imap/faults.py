@@ -1,4 +1,4 @@
-"""What can go wrong with a mailbox: each fault is of a kind, says what happened and the mend, and how long to leave it alone."""
+"""What can go wrong with a mailbox: each fault is of a kind, says what happened what fixes it, and how long to leave it alone."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Kind(StrEnum):
 
 
 class MailboxFault(Exception):  # noqa: N818  (its kind says what it is)
-    """A mailbox cannot be watched now. The text names what happened and the mend, and no secret."""
+    """A mailbox cannot be watched now. The text names what happened and what fixes it, and no secret."""
 
     def __init__(self, kind: Kind, text: str, *, pause: timedelta | None = None) -> None:
         super().__init__(text)

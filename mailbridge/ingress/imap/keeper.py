@@ -70,11 +70,11 @@ class Keeper:
         finally:
             threading.stack_size(before)
 
-    def hurry(self) -> None:
+    def retry_now(self) -> None:
         """Somebody may have mended something: where there is an alarm, send the next one now."""
         if self._alarm:
             self._is_hurried = True
-            self._canary.poke()
+            self._canary.wake()
 
     def stop(self) -> None:
         """Tell the thread to end; a canary that is in the air is removed by the next life."""
@@ -199,5 +199,5 @@ def missing(canary: Canary, flight: Flight, *, within: float) -> tuple[str, str]
     if spot.folder in canary.account.folders:
         return f"missing {name}", f"{late}; it lies in {name}, and the watcher has not been told of it"
     folders = json.dumps([*canary.account.folders, name], ensure_ascii=False)
-    mend = f"mend the filter that puts it there, or folders = {folders}"
-    return f"missing {name}", f"the canary went to {name}, which is not watched: {mend}"
+    hint = f"change the filter that puts it there, or folders = {folders}"
+    return f"missing {name}", f"the canary went to {name}, which is not watched: {hint}"

@@ -31,9 +31,9 @@ def log_in(wire: Wire, account: Account, tokens: TokenSource | None) -> LoggedIn
     """Log in, learn what the server can now, and say who we are.
 
     Raises:
-        MailboxFault: the text names the mend.
+        MailboxFault: the text names what fixes it.
     """
-    with legible(), wire.unhurried():
+    with legible(), wire.slow():
         offered = frozenset(word.upper() for word in wire.capabilities())
         if tokens is None:
             _with_password(wire, account, offered)
@@ -113,10 +113,10 @@ def _refused(attempt: Callable[[], object]) -> str | None:
     return None
 
 
-def _refusal(text: str, mend: str) -> MailboxFault:
+def _refusal(text: str, hint: str) -> MailboxFault:
     if is_busy(text) or hint_of(text):
         return MailboxFault(Kind.BUSY, f"the server puts the login off: {text}", pause=hint_of(text))
-    return MailboxFault(Kind.REFUSED, f"the server refuses the login: {text}; {mend}")
+    return MailboxFault(Kind.REFUSED, f"the server refuses the login: {text}; {hint}")
 
 
 def _told(challenge: bytes) -> str:

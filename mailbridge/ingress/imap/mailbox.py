@@ -17,8 +17,8 @@ from mailbridge.core.mail import Envelope
 from mailbridge.ingress.imap.ages import Ages
 from mailbridge.ingress.imap.canary import Canary
 from mailbridge.ingress.imap.faults import Kind, MailboxFault
+from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.responses import Fetched
-from mailbridge.ingress.imap.vitals import Vitals
 from mailbridge.ingress.imap.whereabouts import Spot
 from mailbridge.ingress.imap.wire import LAST_UID, Wire, uid_set
 from mailbridge.intake.answer import Answer, Deferred, Full, Stored
@@ -65,11 +65,11 @@ class Door(Protocol):
         """Raises StoreUnavailable."""
         ...
 
-    def owed(self, mailbox: str) -> tuple[str, ...]:
+    def pending_actions(self, mailbox: str) -> tuple[str, ...]:
         """Raises StoreUnavailable."""
         ...
 
-    def pay(self, cursors: Sequence[str]) -> None:
+    def actions_done(self, cursors: Sequence[str]) -> None:
         """Raises StoreUnavailable."""
         ...
 
@@ -84,7 +84,7 @@ class Position:
 
 class Mailbox:
     """The reading side of one folder. ``done`` are the UIDs of mails that are pushed, for an after-effect; the store knows them
-    too until `pay`, so that they outlive the connection and the daemon."""
+    too until `actions_done`, so that they outlive the connection and the daemon."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Mailbox:
         peer: str,
         door: Door,
         ages: Ages,
-        vitals: Vitals,
+        status: MailboxStatus,
         with_effect: bool = False,
         folder: str = "",
         canary: Canary | None = None,
@@ -106,7 +106,7 @@ class Mailbox:
         self._peer = peer
         self._door = door
         self._ages = ages
-        self._vitals = vitals
+        self._status = status
         self._with_effect = with_effect
         self._position: Position | None = None
         self._seen_at: datetime | None = None
@@ -136,7 +136,7 @@ class Mailbox:
         else:
             span, most = (LOOK_BACK, LOOK_BACK_MOST) if known is None else (RESCAN, RESCAN_MOST)
             if known is not None:
-                log.warning("mailbox rebuilt: reading its last day again", extra={"mailbox": self._vitals.mailbox})
+                log.warning("mailbox rebuilt: reading its last day again", extra={"mailbox": self._status.mailbox})
             self._take(wire, self._since(wire, span, most))
             self._move(max(base, self._position.uid if self._is_at(wire) and self._position else 0), wire.validity)
         self._seen_at = began
@@ -214,19 +214,19 @@ class Mailbox:
         if not self._with_effect:
             return
         try:
-            owed = self._door.owed(self._key)
+            owed = self._door.pending_actions(self._key)
             here = f"{self._key}/{validity}/"
             self.done = [int(cursor.removeprefix(here)) for cursor in owed if cursor.startswith(here)]
             if over := [cursor for cursor in owed if not cursor.startswith(here)]:
-                self._door.pay(over)
+                self._door.actions_done(over)
         except StoreUnavailable as fault:
             raise Held(fault.kind) from None
 
-    def pay(self, validity: int) -> None:
+    def actions_done(self, validity: int) -> None:
         """What was owed is done. Where the store does not take that now, it will be done once more after the next start."""
         done, self.done = self.done, []
         with suppress(StoreUnavailable):
-            self._door.pay([f"{self._key}/{validity}/{uid}" for uid in done])
+            self._door.actions_done([f"{self._key}/{validity}/{uid}" for uid in done])
 
     def _since(self, wire: Wire, span: timedelta, most: int) -> list[int]:
         """UIDs of those among the last mails that came to the server within a span, or do not say when."""
@@ -249,7 +249,7 @@ class Mailbox:
         taken = 0
         for chunk in _chunks(uids, BATCH):
             taken += self._accept_all(wire, self._given(wire, chunk, wire.fetch_mails(chunk)))
-            self._vitals.round_trip()
+            self._status.round_trip()
         return taken
 
     def _given(self, wire: Wire, uids: Sequence[int], mails: Sequence[Fetched]) -> list[Fetched]:
@@ -279,16 +279,16 @@ class Mailbox:
         gone = uids[-1] - floor - sum(uid > floor for uid in uids)
         self._looked_at = uids[-1]
         if gone > 0:
-            self._vitals.gone += gone
+            self._status.gone += gone
             text = "%d mails were moved or deleted before they could be read: is another program at work in this mailbox?"
-            log.warning(text, gone, extra={"mailbox": self._vitals.mailbox})
+            log.warning(text, gone, extra={"mailbox": self._status.mailbox})
 
     def _skip(self, uid: int) -> None:
         if uid in self._skipped:
             return
         self._skipped.add(uid)
-        self._vitals.skipped += 1
-        log.error("mail skipped: it could not be had %d times", TRIES, extra={"mailbox": self._vitals.mailbox})
+        self._status.skipped += 1
+        log.error("mail skipped: it could not be had %d times", TRIES, extra={"mailbox": self._status.mailbox})
 
     def _accept_all(self, wire: Wire, mails: Iterable[Fetched], *, is_ahead: bool = False) -> int:
         taken = 0
@@ -307,7 +307,7 @@ class Mailbox:
             ingress="imap",
             peer=self._peer,
             cursor=None if is_ahead else f"{self._key}/{validity}/{mail.uid}",
-            is_owed=self._with_effect,
+            has_action=self._with_effect,
             is_fetched=True,
             can_wait=False,
         )
@@ -339,7 +339,7 @@ class Mailbox:
             self.done.append(mail.uid)
         self._tries.pop(mail.uid, None)
         if not receipt.is_duplicate:
-            self._vitals.mail()
+            self._status.mail()
         return 1
 
     def _is_canary(self, validity: int, mail: Fetched, *, is_ahead: bool) -> bool:

@@ -63,7 +63,7 @@ def leave(settings: ImapSettings, vault: TokenVault | None, content: bytes) -> s
     """Put a mail into the first watched folder of an account, as if it had come there. Returns the folder's name.
 
     Raises:
-        MailboxFault: it cannot be put there; the text names the mend.
+        MailboxFault: it cannot be put there; the text names what fixes it.
     """
     account = account_of(settings)
     with closing(Wire(account.endpoint(Contexts().of(settings)))) as wire:

@@ -21,12 +21,12 @@ from mailbridge.ingress.imap.canary_mail import Mint
 from mailbridge.ingress.imap.keeper import CanaryHealth, Keeper
 from mailbridge.ingress.imap.login import LoggedIn, log_in
 from mailbridge.ingress.imap.mailbox import Door, Mailbox, NotTaken
+from mailbridge.ingress.imap.mailbox_status import MailboxHealth, MailboxStatus
 from mailbridge.ingress.imap.oauth import TokenSource
 from mailbridge.ingress.imap.presets import Account, Contexts, account_of
 from mailbridge.ingress.imap.stream import SILENCE
 from mailbridge.ingress.imap.submission import Handed, Hold, submit
 from mailbridge.ingress.imap.vault import TokenVault
-from mailbridge.ingress.imap.vitals import MailboxHealth, Vitals
 from mailbridge.ingress.imap.watcher import Stopped, Watcher
 from mailbridge.ingress.imap.wire import Wire
 from mailbridge.intake.answer import Accept, Answer, Deferred, Full
@@ -48,9 +48,9 @@ class Cursors(Protocol):
 
     async def advance(self, cursor: str) -> None: ...
 
-    async def owed(self, mailbox: str) -> tuple[str, ...]: ...
+    async def pending_actions(self, mailbox: str) -> tuple[str, ...]: ...
 
-    async def pay(self, cursors: Sequence[str]) -> None: ...
+    async def actions_done(self, cursors: Sequence[str]) -> None: ...
 
 
 class LoopDoor:
@@ -83,13 +83,13 @@ class LoopDoor:
         """See `Door.advance`."""
         self._wait_for(self._cursors.advance(cursor))
 
-    def owed(self, mailbox: str) -> tuple[str, ...]:
-        """See `Door.owed`."""
-        return self._wait_for(self._cursors.owed(mailbox))
+    def pending_actions(self, mailbox: str) -> tuple[str, ...]:
+        """See `Door.pending_actions`."""
+        return self._wait_for(self._cursors.pending_actions(mailbox))
 
-    def pay(self, cursors: Sequence[str]) -> None:
-        """See `Door.pay`."""
-        self._wait_for(self._cursors.pay(cursors))
+    def actions_done(self, cursors: Sequence[str]) -> None:
+        """See `Door.actions_done`."""
+        self._wait_for(self._cursors.actions_done(cursors))
 
     def _wait_for(self, doing: Coroutine[Any, Any, T]) -> T:
         try:
@@ -106,7 +106,7 @@ class LoopDoor:
             raise StoreUnavailable("closed", "the daemon stops") from None
 
 
-class Gates:
+class LoginLimiter:
     """Lets a few log in to a host at once, and the others wait."""
 
     def __init__(self) -> None:
@@ -137,16 +137,16 @@ class Watchers:
 
     def health(self) -> tuple[MailboxHealth, ...]:
         """Every mailbox as it is now."""
-        return tuple(watcher.vitals.read() for watcher in self._watchers)
+        return tuple(watcher.status.read() for watcher in self._watchers)
 
     def canaries(self) -> dict[str, CanaryHealth]:
         """Every account's canary as it is now; none for an account without."""
         return {name: keeper.health() for name, keeper in self._keepers.items()}
 
-    def hurry(self) -> None:
+    def retry_now(self) -> None:
         """Somebody may have mended something: canaries that are missing are sent anew."""
         for keeper in self._keepers.values():
-            keeper.hurry()
+            keeper.retry_now()
 
     async def close(self, drain: timedelta) -> None:
         """Stop all, wait for up to ``drain``; a thread that hangs in a network call is left behind, and nothing is lost by it."""
@@ -184,7 +184,7 @@ def watchers_of(
     it is its turn; ``key`` is a secret of this machine by which canaries are known again after a restart, b"": they are not.
     """
     door = LoopDoor(accept, cursors, asyncio.get_running_loop())
-    contexts, gates = Contexts(), Gates()
+    contexts, gates = Contexts(), LoginLimiter()
     watchers: list[Watcher] = []
     keepers: dict[str, Keeper] = {}
     for entry in settings:
@@ -208,7 +208,7 @@ def watchers_of(
         ]
         watchers += mine
         if canary is not None and account.canary is not None:
-            keepers[account.name] = keeper_of(canary, account.canary, [one.vitals for one in mine], dice)
+            keepers[account.name] = keeper_of(canary, account.canary, [one.status for one in mine], dice)
     return Watchers(watchers, keepers)
 
 
@@ -225,14 +225,14 @@ def watcher_of(
     dice: Callable[[], float],
 ) -> Watcher:
     """The watcher of one folder, not started."""
-    vitals = Vitals(f"{account.name}/{folder}", renew=account.renew.total_seconds())
+    status = MailboxStatus(f"{account.name}/{folder}", renew=account.renew.total_seconds())
     mailbox = Mailbox(
         key=account.cursor_of(folder),
         rcpt=account.mailbox,
         peer=account.host,
         door=door,
         ages=ages,
-        vitals=vitals,
+        status=status,
         with_effect=account.after != "nothing",
         folder=folder,
         canary=canary,
@@ -241,7 +241,7 @@ def watcher_of(
         account=account,
         folder=folder,
         mailbox=mailbox,
-        vitals=vitals,
+        status=status,
         connect=connect,
         hot=hot,
         is_consented=tokens.has_changed if tokens is not None else never,
@@ -263,7 +263,7 @@ def canary_of(
     return Canary(account=account, mint=mint, connect=connect, submit=sent if account.submission is not None else None)
 
 
-def keeper_of(canary: Canary, settings: CanarySettings, looks: Sequence[Vitals], dice: Callable[[], float]) -> Keeper:
+def keeper_of(canary: Canary, settings: CanarySettings, looks: Sequence[MailboxStatus], dice: Callable[[], float]) -> Keeper:
     """Who keeps it, shown in the health of each folder."""
     keeper = Keeper(canary=canary, settings=settings, is_watched=lambda: any(one.is_watched for one in looks), dice=dice)
     for one in looks:
@@ -284,7 +284,7 @@ def connector(
     tokens: TokenSource | None,
     *,
     contexts: Contexts,
-    gates: Gates,
+    gates: LoginLimiter,
     silence: timedelta = SILENCE,
 ) -> Connect:
     """A function that connects and logs in when the host's gate lets it; its argument tells whether to give up waiting."""

@@ -75,7 +75,7 @@ class Stream(imaplib.IMAP4):
         self.sock.setblocking(False)
 
     @contextmanager
-    def unhurried(self) -> Iterator[None]:
+    def slow(self) -> Iterator[None]:
         """Wait longer for each answer in the block: three times the read timeout."""
         self._silence = self._endpoint.read_timeout * UNHURRIED
         try:

@@ -48,7 +48,7 @@ def submit(mail: bytes, account: Account, context: ssl.SSLContext, tokens: Token
     """Send ``mail`` from the account's address to itself.
 
     Raises:
-        MailboxFault: it was not taken; the text names the mend, and no secret.
+        MailboxFault: it was not taken; the text names what fixes it, and no secret.
     """
     server = account.submission
     if server is None:
@@ -72,7 +72,7 @@ def submit(mail: bytes, account: Account, context: ssl.SSLContext, tokens: Token
 
 
 class _Client(smtplib.SMTP):
-    """smtplib's dialogue over our own way to connect, whose faults name the mend."""
+    """smtplib's dialogue over our own way to connect, whose faults name what fixes it."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint

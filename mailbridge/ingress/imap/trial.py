@@ -23,7 +23,7 @@ from mailbridge.ingress.imap.faults import MailboxFault
 from mailbridge.ingress.imap.keeper import missing
 from mailbridge.ingress.imap.presets import Contexts, account_of
 from mailbridge.ingress.imap.probe import Finding
-from mailbridge.ingress.imap.service import Gates, canary_of, connector, never, tokens_of, watcher_of
+from mailbridge.ingress.imap.service import LoginLimiter, canary_of, connector, never, tokens_of, watcher_of
 from mailbridge.ingress.imap.vault import TokenVault
 from mailbridge.ingress.imap.watcher import Watcher
 from mailbridge.intake.answer import Answer, Stored
@@ -47,11 +47,11 @@ class _BlindDoor:
     def advance(self, cursor: str) -> None:
         """Nothing is written."""
 
-    def owed(self, mailbox: str) -> tuple[str, ...]:  # noqa: ARG002
+    def pending_actions(self, mailbox: str) -> tuple[str, ...]:  # noqa: ARG002
         """Nothing is."""
         return ()
 
-    def pay(self, cursors: Sequence[str]) -> None:
+    def actions_done(self, cursors: Sequence[str]) -> None:
         """Nothing is written."""
 
 
@@ -60,7 +60,7 @@ def trial(settings: ImapSettings, vault: TokenVault | None) -> Iterator[Finding]
     entry = replace(settings, canary=settings.canary or CanarySettings())
     account, contexts = account_of(entry), Contexts()
     tokens = tokens_of(account, vault)
-    connect = connector(entry, account, tokens, contexts=contexts, gates=Gates())
+    connect = connector(entry, account, tokens, contexts=contexts, gates=LoginLimiter())
     canary = canary_of(entry, account, tokens, connect=connect, contexts=contexts, key=secrets.token_bytes(32))
     if canary is None or account.canary is None:
         return
@@ -80,10 +80,10 @@ def trial(settings: ImapSettings, vault: TokenVault | None) -> Iterator[Finding]
     ]
     with _running(watchers):
         began = time.monotonic()
-        while not all(one.vitals.is_watched for one in watchers) and time.monotonic() - began < WATCHED_WITHIN:
+        while not all(one.status.is_watched for one in watchers) and time.monotonic() - began < WATCHED_WITHIN:
             time.sleep(0.02)
-        if not all(one.vitals.is_watched for one in watchers):
-            reason = next((one.vitals.reason for one in watchers if one.vitals.reason), "no answer")
+        if not all(one.status.is_watched for one in watchers):
+            reason = next((one.status.reason for one in watchers if one.status.reason), "no answer")
             yield Finding(step="canary", is_good=False, text=f"the folders cannot be watched: {reason}")
             return
         yield from _flown(canary, account.canary)

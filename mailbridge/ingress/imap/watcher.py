@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from mailbridge.ingress.imap import effects
+from mailbridge.ingress.imap.backoff import Backoff
 from mailbridge.ingress.imap.faults import IdleRefused, Kind, MailboxFault
 from mailbridge.ingress.imap.login import LoggedIn
 from mailbridge.ingress.imap.mailbox import Held, Mailbox
-from mailbridge.ingress.imap.patience import Patience
+from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.presets import Account
-from mailbridge.ingress.imap.vitals import Vitals
 from mailbridge.ingress.imap.wire import Wire
 
 log = logging.getLogger("mailbridge.imap")
@@ -73,7 +73,7 @@ class Watcher:
         account: Account,
         folder: str,
         mailbox: Mailbox,
-        vitals: Vitals,
+        status: MailboxStatus,
         connect: Callable[[Callable[[], bool]], tuple[Wire, LoggedIn]],
         hot: Callable[[], bool],
         is_consented: Callable[[], bool],
@@ -82,12 +82,12 @@ class Watcher:
         self._account = account
         self._folder = folder
         self._mailbox = mailbox
-        self.vitals = vitals
+        self.status = status
         self._connect = connect
         self._hot = hot
         self._is_consented = is_consented
         self._dice = dice
-        self._patience = Patience(dice)
+        self._backoff = Backoff(dice)
         self._bell, self._ring = os.pipe()
         os.set_blocking(self._bell, False)
         os.set_blocking(self._ring, False)
@@ -95,7 +95,7 @@ class Watcher:
         self._is_idle_useless = False
         self._idle_again_at = float("inf")
         self._wire: Wire | None = None
-        self._thread = threading.Thread(target=self._run, name=f"imap {vitals.mailbox}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"imap {status.mailbox}", daemon=True)
 
     def start(self) -> None:
         """Begin to watch. Where no thread is to be had, the mailbox is parked, and the others are watched."""
@@ -103,8 +103,8 @@ class Watcher:
         try:
             self._thread.start()
         except RuntimeError:
-            self.vitals.mode, self.vitals.reason = "parked", NO_THREAD
-            log.error("mailbox not watched: %s", NO_THREAD, extra={"mailbox": self.vitals.mailbox})
+            self.status.mode, self.status.reason = "parked", NO_THREAD
+            log.error("mailbox not watched: %s", NO_THREAD, extra={"mailbox": self.status.mailbox})
         finally:
             threading.stack_size(before)
 
@@ -143,15 +143,15 @@ class Watcher:
             except Stopped:
                 break
             except Exception as surprise:  # the supervisor: whatever it is, the mailbox stays watched
-                log.exception("mailbox watcher failed", extra={"mailbox": self.vitals.mailbox})
+                log.exception("mailbox watcher failed", extra={"mailbox": self.status.mailbox})
                 fault = MailboxFault(Kind.SETTING, f"a fault of our own: {type(surprise).__name__}")
             if self._is_stopping:
                 break
             if was_watching:
-                self._patience.lasted(timedelta(seconds=time.monotonic() - began))
-            pause = self._patience.after(fault, was_watching=was_watching).total_seconds()
+                self._backoff.lasted(timedelta(seconds=time.monotonic() - began))
+            pause = self._backoff.after(fault, was_watching=was_watching).total_seconds()
             self._pause(fault, pause, can_be_woken=fault.kind is Kind.NETWORK and not was_watching)
-        self.vitals.mode = "stopped"
+        self.status.mode = "stopped"
 
     def _watch(self) -> tuple[bool, MailboxFault]:
         """One session after another without a gap, until one fails: whether it had come to its folder, and why it ended."""
@@ -170,12 +170,12 @@ class Watcher:
 
     def _open(self) -> Session:
         """Connect, log in, open the folder, and take what it holds."""
-        self.vitals.mode = "connecting"
+        self.status.mode = "connecting"
         wire, logged_in = self._connect(self._stopping)
         self._wire = wire
         try:
             wire.open_folder(self._folder, is_read_only=self._account.after == "nothing")
-            self.vitals.round_trip()
+            self.status.round_trip()
             self._holding(lambda: self._mailbox.meet(wire), wire)
             self._after_effects(wire)
             wire.ask_for_pushes()
@@ -189,7 +189,7 @@ class Watcher:
         try:
             new = self._open()
         except MailboxFault as fault:
-            log.warning("session not renewed, the old one stays: %s", fault, extra={"mailbox": self.vitals.mailbox})
+            log.warning("session not renewed, the old one stays: %s", fault, extra={"mailbox": self.status.mailbox})
             self._wire = old.wire
             old.replace_at = time.monotonic() + NEW_TRY
             return old
@@ -223,7 +223,7 @@ class Watcher:
             else:
                 self._poll(wire, seconds)
             self._heed(wire)
-            self.vitals.round_trip()
+            self.status.round_trip()
 
     def _interval(self, session: Session) -> float:
         seconds = self._account.renew.total_seconds() + (self._dice() - 0.5) * min(10.0, self._account.renew.total_seconds() / 5)
@@ -242,12 +242,12 @@ class Watcher:
                 return
         found = self._take_pushed(wire) or self._look(wire)
         if told == "quiet" and found and self._mailbox.was_late:
-            self.vitals.deaf += 1
-            if self.vitals.deaf >= DEAF:
-                log.warning("IDLE tells nothing here: polling", extra={"mailbox": self.vitals.mailbox})
+            self.status.deaf += 1
+            if self.status.deaf >= DEAF:
+                log.warning("IDLE tells nothing here: polling", extra={"mailbox": self.status.mailbox})
                 self._is_idle_useless, self._idle_again_at = True, time.monotonic() + IDLE_AGAIN
         elif told == "news" and found:
-            self.vitals.deaf = 0
+            self.status.deaf = 0
         elif told == "news":
             self._look_again(wire)
 
@@ -285,12 +285,12 @@ class Watcher:
         wire.open_folder(self._folder, is_read_only=self._account.after == "nothing")
         self._holding(lambda: self._mailbox.meet(wire), wire)
         self._after_effects(wire)
-        self.vitals.round_trip()
+        self.status.round_trip()
 
     def _stay_hot(self, session: Session) -> None:
         """Somebody waits: do not wait for the server to push."""
         wire, began = session.wire, time.monotonic()
-        self.vitals.mode = "hot"
+        self.status.mode = "hot"
         while self._hot() and (session.replace_at is None or time.monotonic() < session.replace_at):
             if self._stopping():
                 raise Stopped
@@ -303,7 +303,7 @@ class Watcher:
                 seconds = pause.total_seconds()
             else:
                 wire.noop()
-                self.vitals.round_trip()
+                self.status.round_trip()
                 if wire.has_news:
                     self._look(wire, is_staying=False)
                 seconds = next(every for limit, every in HOT if time.monotonic() - began < limit)
@@ -316,37 +316,37 @@ class Watcher:
         for _ in range(20):
             with_idle = is_staying and not self._is_idle_useless
             found += self._holding(lambda with_idle=with_idle: self._round(wire, with_idle=with_idle), wire) or 0  # type: ignore[misc]
-            self.vitals.round_trip()
+            self.status.round_trip()
             if self._mailbox.done:
                 self._after_effects(wire)
                 if with_idle and not self._is_idle_useless:
                     wire.start_idle()
             if not wire.has_news:
                 break
-        self.vitals.mode = ("notify" if wire.is_notifying else "idle") if wire.is_idling else "poll"
+        self.status.mode = ("notify" if wire.is_notifying else "idle") if wire.is_idling else "poll"
         return found
 
     def _round(self, wire: Wire, *, with_idle: bool) -> int:
         try:
             return self._mailbox.round(wire, with_idle=with_idle)
         except IdleRefused as refused:
-            log.info("IDLE is refused here: polling", extra={"mailbox": self.vitals.mailbox})
+            log.info("IDLE is refused here: polling", extra={"mailbox": self.status.mailbox})
             self._is_idle_useless = True
             return self._mailbox.take_fetched(wire, refused.args[0])
 
     def _holding(self, look: Callable[[], int | None], wire: Wire) -> int | None:
         """Do it, again and again while the store does not take mail; the connection is kept."""
         pause, ceiling = HELD
-        before = self.vitals.mode
+        before = self.status.mode
         while True:
             try:
                 found = look()
             except Held as held:
-                self.vitals.mode, self.vitals.reason = "held", f"the store does not take mail: {held}"
-                log.warning("mail put off: the store is %s", held, extra={"mailbox": self.vitals.mailbox})
+                self.status.mode, self.status.reason = "held", f"the store does not take mail: {held}"
+                log.warning("mail put off: the store is %s", held, extra={"mailbox": self.status.mailbox})
             else:
-                if self.vitals.mode == "held":  # until now: an attempt that fails again is no recovery in between
-                    self.vitals.mode, self.vitals.reason = before, ""
+                if self.status.mode == "held":  # until now: an attempt that fails again is no recovery in between
+                    self.status.mode, self.status.reason = before, ""
                 return found
             wire.wait(pause * (0.5 + self._dice() / 2), self._bell)
             self._hush()
@@ -357,34 +357,34 @@ class Watcher:
 
     def _after_effects(self, wire: Wire) -> None:
         if self._mailbox.done:
-            effects.apply(wire, self._account.after, self._mailbox.done, mailbox=self.vitals.mailbox)
-            self._mailbox.pay(wire.validity)
+            effects.apply(wire, self._account.after, self._mailbox.done, mailbox=self.status.mailbox)
+            self._mailbox.actions_done(wire.validity)
 
     def _well(self, session: Session) -> None:
-        again = " again" if self.vitals.reason else ""
-        log.info("mailbox is watched%s", again, extra={"mailbox": self.vitals.mailbox, "mode": self.vitals.mode})
-        self.vitals.reason = ""
+        again = " again" if self.status.reason else ""
+        log.info("mailbox is watched%s", again, extra={"mailbox": self.status.mailbox, "mode": self.status.mode})
+        self.status.reason = ""
         self._heed(session.wire)
 
     def _heed(self, wire: Wire) -> None:
         """Show what the server wants a person to read, and log it once."""
         text = wire.alert and f"the server says: {wire.alert}"
-        if text and text != self.vitals.reason:
-            self.vitals.reason = text
-            log.warning("mailbox is watched, but %s", text, extra={"mailbox": self.vitals.mailbox})
+        if text and text != self.status.reason:
+            self.status.reason = text
+            log.warning("mailbox is watched, but %s", text, extra={"mailbox": self.status.mailbox})
 
     def _pause(self, fault: MailboxFault, seconds: float, *, can_be_woken: bool) -> None:
         is_parked = fault.kind in (Kind.REFUSED, Kind.SETTING, Kind.CONSENT)
-        before, self.vitals.reason = self.vitals.reason, str(fault)
-        self.vitals.mode = "parked" if is_parked else "waiting"  # after its reason, for those who read meanwhile
+        before, self.status.reason = self.status.reason, str(fault)
+        self.status.mode = "parked" if is_parked else "waiting"  # after its reason, for those who read meanwhile
         if str(fault) != before:
             log.log(
                 logging.ERROR if is_parked else logging.WARNING,
                 "mailbox not watched: %s",
                 fault,
-                extra={"mailbox": self.vitals.mailbox, "kind": str(fault.kind)},
+                extra={"mailbox": self.status.mailbox, "kind": str(fault.kind)},
             )
-        self.vitals.reconnects += 1
+        self.status.reconnects += 1
         began = time.monotonic()
         until = began + seconds
         poll = select.poll()

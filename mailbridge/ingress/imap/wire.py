@@ -44,7 +44,7 @@ class Wire(IMAPClient):  # type: ignore[misc]
         """Connect, read the greeting, and start TLS.
 
         Raises:
-            MailboxFault: what stands in the way, and the mend.
+            MailboxFault: what stands in the way, and what fixes it.
         """
         self._endpoint = endpoint
         self.exists = 0
@@ -84,13 +84,18 @@ class Wire(IMAPClient):  # type: ignore[misc]
         stream: Stream = self._imap
         return stream
 
+    @property
+    def unread(self) -> int:
+        """Untagged responses that the library keeps for whoever asks."""
+        return sum(map(len, self._stream.untagged_responses.values()))
+
     def close(self) -> None:
         """Hang up at once, without a LOGOUT that a hung server would not answer."""
         self._stream.shutdown()
 
-    def unhurried(self) -> AbstractContextManager[None]:
+    def slow(self) -> AbstractContextManager[None]:
         """For a block in which the server may take its time with each answer."""
-        return self._stream.unhurried()
+        return self._stream.slow()
 
     def leave(self) -> None:
         """Say LOGOUT if nothing is in the way, and hang up."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from mailbridge.core.addresses import canonical
-from mailbridge.core.identity import IdentityPolicy
+from mailbridge.core.identification import IdentityPolicy
 from mailbridge.operator.doctor.finding import Finding, Patient, failure, ok, unknown, warning
 from mailbridge.operator.faults import Fault
 from mailbridge.sinks.skyvern_account import CLOCK_SLACK, Account, SkyvernError

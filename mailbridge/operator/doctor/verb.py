@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from mailbridge.operator.doctor.finding import Level, Patient, Probes
 from mailbridge.operator.doctor.run import examine
 from mailbridge.operator.faults import Fault
-from mailbridge.operator.parts import Configuration, Daemon, Targets
+from mailbridge.operator.parts import Configuration, Daemon
 from mailbridge.operator.shapes import Examined, FindingGroup, FindingShape
+from mailbridge.operator.targets import skyvern_account
 from mailbridge.store import Store
 from mailbridge.trust.dns import Resolver
 
@@ -31,7 +32,6 @@ class Doctor:
         store: Store,
         configuration: Configuration,
         daemon: Daemon,
-        targets: Targets,
         probes: Probes,
         dns: Callable[[], Resolver],
         clock: Clock,
@@ -39,7 +39,6 @@ class Doctor:
         self._store = store
         self._configuration = configuration
         self._daemon = daemon
-        self._targets = targets
         self._probes = probes
         self._dns = dns
         self._clock = clock
@@ -53,7 +52,7 @@ class Doctor:
             status=await self._daemon.status(),
             probes=self._probes,
             dns=self._dns(),
-            skyvern=self._targets.skyvern,
+            skyvern=lambda: skyvern_account(self._configuration.now),
             database=database,
             key=key,
             now=self._clock.now,

@@ -110,6 +110,8 @@ class Database:
         """Wait for a lock, and plan a query by its words alone: else SQLite may plan it anew for every value, for 20 µs each."""
         connection.set_busy_timeout(int(self._settings.busy_timeout.total_seconds() * 1000))
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
+        if self._is_read_only:
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
 
     def is_empty(self, connection: apsw.Connection) -> bool:
         """Whether nothing was ever made in it. Raises StoreError where it holds the tables of something else."""
@@ -211,7 +213,7 @@ def unlock(taken: int | None) -> None:
         os.close(taken)
 
 
-def mend(fault: apsw.Error) -> str:
+def hint_of(fault: apsw.Error) -> str:
     """What stands in the way of opening a database, and what to do."""
     if isinstance(fault, apsw.NotADBError):
         return "not a database; move it away (or restore a backup) and start again"

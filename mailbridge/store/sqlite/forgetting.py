@@ -20,6 +20,9 @@ from mailbridge.store.cipher import DIGEST_LENGTH, Cipher, place
 from mailbridge.store.packing import Facts
 from mailbridge.store.sqlite.rows import journal
 
+IN_NAMES = tuple("_-+@")
+"""What, beside letters and digits, goes on with an address."""
+
 REASON = "removed by an operator"
 EMPTY = Facts(
     mail_from="",
@@ -67,6 +70,10 @@ def forget(connection: apsw.Connection, cipher: Cipher, identifier: str, now: in
     connection.execute("DELETE FROM mail_identifier WHERE line = ?", (line,))
     connection.execute("DELETE FROM run WHERE line = ?", (line,))
     connection.execute("DELETE FROM given WHERE line = ?", (line,))
+    readers: list[Any] = connection.execute("SELECT id, reader FROM given").fetchall()
+    for number, reader in readers:
+        if _names(reader, line):
+            connection.execute("UPDATE OR REPLACE given SET reader = 'removed' WHERE id = ?", (number,))
     lines = _journal(connection, whole, line, now)
     _answers(connection, cipher, line)
     return Forgotten(mails=len(whole) + shared, deliveries=count, lines=lines)
@@ -111,7 +118,11 @@ def _journal(connection: apsw.Connection, mails: list[int], line: str, now: int)
     count = 0
     for number in mails:
         count += _changed(connection, "DELETE FROM journal WHERE mail_id = ? AND id != ?", (number, newest))
-    return count + _changed(connection, "UPDATE journal SET detail = '' WHERE instr(lower(detail), ?)", (line,))
+    rows: list[Any] = connection.execute("SELECT id, detail FROM journal WHERE detail != ''").fetchall()
+    for number, detail in rows:
+        if _names(detail, line):
+            count += _changed(connection, "UPDATE journal SET detail = '' WHERE id = ?", (number,))
+    return count
 
 
 def _answers(connection: apsw.Connection, cipher: Cipher, line: str) -> None:
@@ -119,8 +130,20 @@ def _answers(connection: apsw.Connection, cipher: Cipher, line: str) -> None:
     rows: list[Any] = connection.execute("SELECT key, uid, answer FROM answered WHERE answer IS NOT NULL").fetchall()
     for key, uid, sealed in rows:
         opened = cipher.open(sealed, place("answered", uid, None))
-        if opened is None or line in opened.decode("utf-8", "replace").casefold():
+        if opened is None or _names(opened.decode("utf-8", "replace"), line):
             connection.execute("UPDATE answered SET answer = NULL WHERE key = ?", (key,))
+
+
+def _names(text: str, line: str) -> bool:
+    """Whether a text names an identifier: as a whole, not as a part of another one."""
+    folded = text.casefold()
+    at = folded.find(line)
+    while at >= 0:
+        before, after = folded[at - 1 : at], folded[at + len(line) : at + len(line) + 1]
+        if not (before.isalnum() or before in IN_NAMES) and not (after.isalnum() or after in IN_NAMES):
+            return True
+        at = folded.find(line, at + 1)
+    return False
 
 
 def _changed(connection: apsw.Connection, statement: str, values: tuple[Any, ...]) -> int:

@@ -26,13 +26,13 @@ class SqliteMailboxes:
         """See `Mailboxes.advance`."""
         await self._writer.do(lambda connection: keep_cursor(connection, cursor))
 
-    async def owed(self, mailbox: str) -> tuple[str, ...]:
-        """See `Mailboxes.owed`."""
+    async def pending_actions(self, mailbox: str) -> tuple[str, ...]:
+        """See `Mailboxes.pending_actions`."""
         rows = await self._readers.rows("SELECT validity, uid FROM owed WHERE mailbox = ? ORDER BY validity, uid", (mailbox,))
         return tuple(f"{mailbox}/{validity}/{uid}" for validity, uid in rows)
 
-    async def pay(self, cursors: Sequence[str]) -> None:
-        """See `Mailboxes.pay`."""
+    async def actions_done(self, cursors: Sequence[str]) -> None:
+        """See `Mailboxes.actions_done`."""
         rows = [tuple(cursor.rsplit("/", 2)) for cursor in cursors]
         statement = "DELETE FROM owed WHERE mailbox = ? AND validity = ? AND uid = ?"
         await self._writer.do(lambda connection: connection.executemany(statement, rows))
@@ -48,6 +48,6 @@ def keep_cursor(connection: apsw.Connection, cursor: str) -> None:
     )
 
 
-def keep_owed(connection: apsw.Connection, cursor: str) -> None:
+def keep_pending_action(connection: apsw.Connection, cursor: str) -> None:
     """Remember that something is to be done with a mail there, in a transaction of the writer's."""
     connection.execute("INSERT OR IGNORE INTO owed VALUES (?, ?, ?)", cursor.rsplit("/", 2))

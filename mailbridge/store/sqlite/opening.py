@@ -14,10 +14,10 @@ from mailbridge.store import StoreError
 from mailbridge.store.cipher import Cipher, read_key
 from mailbridge.store.sqlite.database import (
     Database,
+    hint_of,
     is_locked,
     keep_anchor,
     lock,
-    mend,
     read_anchor,
     require_sound_sqlite,
     unlock,
@@ -74,7 +74,7 @@ def open_sqlite(
         return _open(settings, Retention(retention), clock, grace, is_visitor=is_visitor, taken=taken)
     except apsw.Error as fault:
         unlock(taken)
-        raise StoreError(f"{path}: {mend(fault)}") from None
+        raise StoreError(f"{path}: {hint_of(fault)}") from None
     except OSError as fault:
         unlock(taken)
         raise StoreError(f"{path}: {fault.strerror}; the folder must be writable for the user that runs mailbridge") from None

@@ -20,7 +20,7 @@ import apsw
 from mailbridge.config.settings import StoreSettings
 from mailbridge.store import StoreError
 from mailbridge.store.cipher import Cipher, place, read_key
-from mailbridge.store.sqlite.database import Database, lock, mend, unlock
+from mailbridge.store.sqlite.database import Database, hint_of, lock, unlock
 from mailbridge.store.sqlite.vault import totp_place
 
 SEALED: tuple[tuple[str, str, str, Callable[[bytes | None, Any], str]], ...] = (
@@ -60,7 +60,7 @@ def rotate(settings: StoreSettings, *, path: Path, key_path: Path, step: Step = 
         finally:
             connection.close(True)
     except apsw.Error as fault:
-        raise StoreError(f"{path}: {mend(fault)}") from None
+        raise StoreError(f"{path}: {hint_of(fault)}") from None
     except OSError as fault:
         raise StoreError(f"{key_path}: the key cannot be replaced: {fault.strerror}; its folder must be writable") from None
     finally:

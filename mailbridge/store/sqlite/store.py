@@ -16,7 +16,7 @@ from mailbridge.store.sqlite.codes import SqliteCodes
 from mailbridge.store.sqlite.database import keep_anchor, read_anchor, unlock
 from mailbridge.store.sqlite.entries import SqliteEntries
 from mailbridge.store.sqlite.journal import SqliteJournal
-from mailbridge.store.sqlite.mailboxes import SqliteMailboxes, keep_cursor, keep_owed
+from mailbridge.store.sqlite.mailboxes import SqliteMailboxes, keep_cursor, keep_pending_action
 from mailbridge.store.sqlite.mails import SqliteMails
 from mailbridge.store.sqlite.outbox import SqliteOutbox
 from mailbridge.store.sqlite.queues import Queues
@@ -55,11 +55,11 @@ class SqliteStore:
         self.entries = SqliteEntries(writer=writer, readers=readers, cipher=cipher, clock=clock)
         self.answers = answers.SqliteAnswers(writer=writer, readers=readers, cipher=cipher, clock=clock)
         self.names = Names(cipher.names_key)
-        self._writer = writer
-        self._readers = readers
+        self.writer = writer
+        self.readers = readers
         self._queues = queues
-        self._cipher = cipher
-        self._clock = clock
+        self.cipher = cipher
+        self.clock = clock
         self._retention = retention
         self._is_to_forget = False
         self._lock = lock
@@ -67,30 +67,30 @@ class SqliteStore:
     @property
     def trouble(self) -> str | None:
         """See `Store.trouble`."""
-        return self._writer.trouble
+        return self.writer.trouble
 
     async def put(self, arrival: Arrival) -> Receipt:
         """See `Store.put`."""
         facts, private, link = facts_of(arrival), private_of(arrival), link_of(arrival)
-        return await self._writer.do(
+        return await self.writer.do(
             lambda connection: self._put(connection, arrival, facts, private, link),
             forsaken=lambda connection, receipt: self.outbox.give_back(connection, receipt.claims),
         )
 
     def _put(self, connection: apsw.Connection, arrival: Arrival, facts: bytes, private: bytes, link: bytes | None) -> Receipt:
         envelope = arrival.envelope
-        now = self._clock.micros()
+        now = self.clock.micros()
         if envelope.cursor is not None:
             keep_cursor(connection, envelope.cursor)
-            if envelope.is_owed and arrival.drafts:
-                keep_owed(connection, envelope.cursor)
-        fingerprint = self._cipher.digest(arrival.fingerprint)
+            if envelope.has_action and arrival.drafts:
+                keep_pending_action(connection, envelope.cursor)
+        fingerprint = self.cipher.digest(arrival.fingerprint)
         known = connection.execute("SELECT id FROM mail WHERE fingerprint = ?", (fingerprint,)).fetchone()
         if known is not None:
             journal(connection, now, "duplicate", known[0])
             return Receipt(mail_id=known[0], is_duplicate=True, is_pushed=bool(arrival.drafts))
         received = min(to_micros(envelope.received_at), now)
-        uid, seal = new_uid(), self._cipher.seal
+        uid, seal = new_uid(), self.cipher.seal
         connection.execute(
             "INSERT INTO mail (fingerprint, received_at, ingress, verdict, rule, size, facts, uid, sender, is_held, private, link, raw)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -123,42 +123,42 @@ class SqliteStore:
         """See `Store.forget`."""
 
         def work(connection: apsw.Connection) -> Forgotten:
-            found = forgetting.forget(connection, self._cipher, identifier, self._clock.micros())
-            self._writer.truncate()
+            found = forgetting.forget(connection, self.cipher, identifier, self.clock.micros())
+            self.writer.truncate()
             return found
 
-        found = await self._writer.do(work)
-        await self._writer.do(lambda _: None)  # the log is cut behind a transaction, before the next one
+        found = await self.writer.do(work)
+        await self.writer.do(lambda _: None)  # the log is cut behind a transaction, before the next one
         return found
 
     async def sweep(self) -> datetime | None:
         """See `Store.sweep`."""
-        again_at = await self._writer.do(self._sweep)
+        again_at = await self.writer.do(self._sweep)
         self._retention.keep()
         return again_at
 
     def _sweep(self, connection: apsw.Connection) -> datetime | None:
-        now = self._clock.micros()
+        now = self.clock.micros()
         is_more = self._queues.pass_time(connection, now)
         is_erased, is_left = self._retention.erase(connection, now)
         self._is_to_forget = self._is_to_forget or is_erased
         if self._is_to_forget and not is_left:
-            self._writer.truncate()
+            self.writer.truncate()
             self._is_to_forget = False
         is_more = self._retention.purge(connection, now) or is_left or is_more
         answers.purge(connection, now)
-        if abs(self._clock.drift) > REALIGN and not self._queues.is_busy(connection):
-            self._clock.realign()
-            self._retention.clamp(connection, self._clock.micros())
-        if read_anchor(connection) != self._clock.anchor:
-            keep_anchor(connection, self._clock.anchor)
+        if abs(self.clock.drift) > REALIGN and not self._queues.is_busy(connection):
+            self.clock.realign()
+            self._retention.clamp(connection, self.clock.micros())
+        if read_anchor(connection) != self.clock.anchor:
+            keep_anchor(connection, self.clock.anchor)
         if self.trouble is not None:  # only a write can tell that it is over
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('probe', ?)", (now,))
-        return self._clock.now() if is_more else self._clock.now() + SWEEP_EVERY
+        return self.clock.now() if is_more else self.clock.now() + SWEEP_EVERY
 
     async def close(self) -> None:
         """See `Store.close`."""
-        await self._readers.close()
-        await self._writer.close()
+        await self.readers.close()
+        await self.writer.close()
         unlock(self._lock)
         self._lock = None

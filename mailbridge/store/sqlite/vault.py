@@ -10,7 +10,7 @@ import msgspec
 
 from mailbridge.clock import SteadyClock, from_micros
 from mailbridge.core.secret import Secret
-from mailbridge.core.totp import Algorithm, Authenticator
+from mailbridge.core.totp import Authenticator
 from mailbridge.store.cipher import Cipher, new_uid
 from mailbridge.store.reading import StoredTotp
 from mailbridge.store.sqlite.readers import Readers
@@ -19,18 +19,6 @@ from mailbridge.store.sqlite.writer import Writer
 log = logging.getLogger("mailbridge.store")
 
 TOTP = "SELECT name, identifier, sealed, created_at, uid FROM totp"
-
-
-class Sealed(msgspec.Struct, frozen=True, kw_only=True):
-    """An authenticator as it is written before it is sealed."""
-
-    secret: str
-    algorithm: Algorithm
-    digits: int
-    period: int
-    is_steam: bool
-    issuer: str
-    account: str
 
 
 class SqliteVault:
@@ -115,28 +103,24 @@ def totp_place(uid: bytes | None, name: str) -> str:
 
 
 def _encode(authenticator: Authenticator) -> bytes:
-    one = authenticator
-    return msgspec.msgpack.encode(
-        Sealed(
-            secret=one.secret.reveal(),
-            algorithm=one.algorithm,
-            digits=one.digits,
-            period=one.period,
-            is_steam=one.is_steam,
-            issuer=one.issuer,
-            account=one.account,
-        )
-    )
+    """As octets, before they are sealed."""
+    return msgspec.msgpack.encode(authenticator, enc_hook=_revealed)
 
 
 def _decode(octets: bytes) -> Authenticator:
-    one = msgspec.msgpack.decode(octets, type=Sealed)
-    return Authenticator(
-        secret=Secret(one.secret),
-        algorithm=one.algorithm,
-        digits=one.digits,
-        period=one.period,
-        is_steam=one.is_steam,
-        issuer=one.issuer,
-        account=one.account,
-    )
+    """The other end of `_encode`."""
+    return msgspec.msgpack.decode(octets, type=Authenticator, dec_hook=_secret)
+
+
+def _revealed(value: object) -> str:
+    """The only thing in it that msgspec does not know."""
+    if not isinstance(value, Secret):
+        raise NotImplementedError
+    return value.reveal()
+
+
+def _secret(kind: type, value: str) -> Secret:
+    """The other end of `_revealed`."""
+    if kind is not Secret:
+        raise NotImplementedError
+    return Secret(value)

@@ -66,6 +66,7 @@ class Writer:
         self._pages = 0
         self._is_to_truncate = False
         self._truncate_at = 0.0
+        self.truncate_again = TRUNCATE_AGAIN
         self._is_closed = False
         self.trouble: str | None = None
 
@@ -94,14 +95,14 @@ class Writer:
             return await answer
         except asyncio.CancelledError:
             if answer.done() and not answer.cancelled():  # else it is found out when the result is there
-                self._forsake(job)
+                self._abandon(job)
             raise
 
     def _put(self, job: _Job) -> None:
         self.idle.clear()
         self._queue.put(job)
 
-    def _forsake(self, job: _Job) -> None:
+    def _abandon(self, job: _Job) -> None:
         """Nobody took the result of a job: do what is to be done with it then."""
         forsaken, result = job.forsaken, job.result
         if forsaken is not None and job.fault is None and not self._is_closed:
@@ -241,7 +242,7 @@ class Writer:
     def _resolve(self, jobs: list[_Job]) -> None:
         for job in jobs:
             if job.answer is None or job.answer.done():
-                self._forsake(job)
+                self._abandon(job)
             elif job.fault is not None:
                 job.answer.set_exception(job.fault)
             else:
@@ -255,7 +256,7 @@ class Writer:
         self._pages = 0
         try:
             if is_to_truncate:
-                self._truncate_at = time.monotonic() + TRUNCATE_AGAIN
+                self._truncate_at = time.monotonic() + self.truncate_again
                 self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
                 self._is_to_truncate = False
             else:
@@ -268,7 +269,8 @@ class Writer:
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(apsw.Error):
-                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                if not connection.pragma("query_only"):
+                    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
             with contextlib.suppress(apsw.Error):
                 connection.close(True)
         with contextlib.suppress(queue.Empty):

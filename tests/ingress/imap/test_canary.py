@@ -17,7 +17,7 @@ from mailbridge.ingress.imap.canary_mail import LENGTH, Mint, canary_mail, token
 from mailbridge.ingress.imap.keeper import CanaryHealth
 from mailbridge.ingress.imap.service import Watchers
 from mailbridge.ingress.imap.vault import open_vault
-from mailbridge.intake.wire import Request
+from mailbridge.intake.worker_protocol import Request
 from tests.ingress.imap.watched import ANN, account, code_mail, house, understander, until, watching
 from tests.peers.scripted_imap import ScriptedImap, Session, StoredMail
 from tests.peers.submission import SubmissionPeer, running_submission
@@ -53,7 +53,7 @@ def told(watchers: Watchers) -> CanaryHealth:
 
 async def seen(watchers: Watchers) -> CanaryHealth:
     """Wait until one has arrived, and all is well."""
-    await until(lambda: told(watchers).seen is not None and told(watchers).is_well, within=10, what="a canary")
+    await until(lambda: told(watchers).seen is not None and told(watchers).is_well, what="a canary")
     return told(watchers)
 
 
@@ -178,14 +178,14 @@ def test_one_that_is_not_taken_is_an_alarm_at_the_second_time(
 
     async def run() -> None:
         async with house(tmp_path) as home, watching(home, box(server, post, every=timedelta(seconds=1))) as watchers:
-            await until(lambda: told(watchers).reason != "", within=10)
+            await until(lambda: told(watchers).reason != "")
             assert told(watchers).is_well
             reason = await alarmed(watchers, "could not be sent", "over quota")
             assert ANN not in reason
             assert len(post.envelopes) == 2
             assert [one.levelname for one in caplog.records if "could not be sent" in one.getMessage()] == ["WARNING", "ERROR"]
             post.refusal = ""
-            watchers.hurry()
+            watchers.retry_now()
             await seen(watchers)
 
     asyncio.run(run())
@@ -225,7 +225,7 @@ def test_an_access_token_sends_too(server: ScriptedImap, tmp_path: Path) -> None
                 return not told(watchers).is_well
 
             async with house(tmp_path) as home, watching(home, box(server, post, oauth=grant), vault=vault) as watchers:
-                await until(take_tokens, within=10, what="the refusal")
+                await until(take_tokens, what="the refusal")
                 assert "SMTP.Send" in told(watchers).reason
                 assert provider.tokens_asked() > 1, "a token that is refused is tried once more as a new one"
                 assert all(token not in told(watchers).reason for token in provider.access)
@@ -235,7 +235,7 @@ def test_an_access_token_sends_too(server: ScriptedImap, tmp_path: Path) -> None
                     post.tokens = server.tokens
                     return told(watchers).is_well and told(watchers).seen is not None
 
-                await until(take_all, within=10, what="a canary by token")
+                await until(take_all, what="a canary by token")
 
     asyncio.run(run())
 
@@ -272,7 +272,7 @@ def test_a_mail_that_only_claims_to_be_a_canary_is_a_mail(server: ScriptedImap, 
 
     async def run() -> None:
         async with house(tmp_path) as home, watching(home, box(server, post), key=KEY) as watchers:
-            await until(lambda: bool(post.taken), within=10)
+            await until(lambda: bool(post.taken))
             text = code_mail("482913", extra=f"X-Mailbridge-Canary: {forged}\r\n")
             server.deliver(text.replace(b"Subject: Your code", f"Subject: Mailbridge canary {forged}".encode()))
             await until(lambda: len(home.brought) == 1)
@@ -296,7 +296,7 @@ def test_one_that_outlives_its_daemon_is_removed_by_the_next(server: ScriptedIma
     async def run() -> None:
         async with house(tmp_path) as home:
             async with watching(home, box(server, post), key=KEY):
-                await until(lambda: bool(post.taken), within=10)
+                await until(lambda: bool(post.taken))
             server.deliver(post.taken[0])
             orphan = token_of(post.taken[0])
             post.deliver = server.deliver
@@ -321,7 +321,7 @@ def test_a_mailbox_that_is_not_watched_gets_none(server: ScriptedImap, post: Sub
 
     async def run() -> None:
         async with house(tmp_path) as home, watching(home, box(server, post, every=timedelta(milliseconds=50))) as watchers:
-            await until(lambda: len(server.logins) >= 3, within=10)
+            await until(lambda: len(server.logins) >= 3)
             assert post.logins == 0
             assert told(watchers) == CanaryHealth(is_well=True, reason="", seen=None, latency=None)
             del server.hooks["EXAMINE"]
@@ -345,10 +345,10 @@ def test_a_hurry_does_not_send_while_nothing_is_watched(server: ScriptedImap, po
             server.hang_up()
             await until(lambda: watchers.health()[0].mode == "waiting")
             logins = len(server.logins)
-            await until(lambda: len(server.logins) >= logins + 1, within=10, what="the end of one that was being sent")
+            await until(lambda: len(server.logins) >= logins + 1, what="the end of one that was being sent")
             asked, logins = len(post.envelopes), len(server.logins)
-            watchers.hurry()
-            await until(lambda: len(server.logins) >= logins + 2, within=10)
+            watchers.retry_now()
+            await until(lambda: len(server.logins) >= logins + 2)
             assert len(post.envelopes) == asked
             post.refusal = ""
             del server.hooks["EXAMINE"]

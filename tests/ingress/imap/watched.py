@@ -24,12 +24,12 @@ from mailbridge.ingress.imap.stream import SILENCE
 from mailbridge.ingress.imap.vault import TokenVault
 from mailbridge.intake.answer import Answer
 from mailbridge.intake.door import Intake, IntakePolicy
-from mailbridge.intake.events import Nobody
+from mailbridge.intake.events import NoEvents
 from mailbridge.intake.gate import Gate, policy_of
-from mailbridge.intake.guide import guide_of
 from mailbridge.intake.onetime import OneTime
+from mailbridge.intake.parser_config import parser_config_of
 from mailbridge.intake.understand import Understander, Understanding
-from mailbridge.intake.wire import Request
+from mailbridge.intake.worker_protocol import Request
 from mailbridge.metrics import Metrics
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
 from mailbridge.trust.dns import Dns
@@ -48,7 +48,7 @@ def code_mail(code: str, *, to: str = ANN, message_id: str = "", extra: str = ""
 @cache
 def understander() -> Understander:
     """Reads mails by the shipped rules, for the mailbox of `ANN`."""
-    return Understander(guide_of(Settings(imap=(account(993),)), rules=rule_texts(Settings().rules)))
+    return Understander(parser_config_of(Settings(imap=(account(993),)), rules=rule_texts(Settings().rules)))
 
 
 class Inline:
@@ -108,7 +108,7 @@ async def house(folder: Path, *, wall: Callable[[], int] = wall) -> AsyncIterato
         store=store,
         tests=OneTime(now=time.monotonic, dice=os.urandom),
         policy=lambda: IntakePolicy(routes=Everything(), lifetime=timedelta(minutes=10)),
-        events=Nobody(),
+        events=NoEvents(),
         metrics=Metrics(),
     )
     try:
@@ -162,7 +162,7 @@ async def watching(
         await watchers.close(timedelta(seconds=3))
 
 
-async def until(is_so: Callable[[], bool] | Callable[[], Awaitable[bool]], *, within: float = 5.0, what: str = "it") -> float:
+async def until(is_so: Callable[[], bool] | Callable[[], Awaitable[bool]], *, within: float = 30.0, what: str = "it") -> float:
     """Wait for a condition; how long it took in seconds. Fails when the time is over."""
     began = time.monotonic()
     while time.monotonic() - began < within:

@@ -97,16 +97,16 @@ class StoringContract(Contract):
         """With the mail, a duplicate's too, and over a kill; not for a mail that is held, nor for one without a place."""
         store = place.open()
         for uid, drafts in ((9, [draft()]), (10, []), (11, [draft(identifier="bob@example.com")])):
-            await store.put(arrival(*drafts, at=place.time.now(), cursor=f"a/b/5/{uid}", is_owed=True))
+            await store.put(arrival(*drafts, at=place.time.now(), cursor=f"a/b/5/{uid}", has_action=True))
         await store.put(arrival(draft(), at=place.time.now(), fingerprint="same", cursor="a/c/5/1"))
-        await store.put(arrival(draft(), at=place.time.now(), fingerprint="same", cursor="a/b/6/1", is_owed=True))
-        await store.put(arrival(draft(identifier="cid@example.com"), at=place.time.now(), is_owed=True))
+        await store.put(arrival(draft(), at=place.time.now(), fingerprint="same", cursor="a/b/6/1", has_action=True))
+        await store.put(arrival(draft(identifier="cid@example.com"), at=place.time.now(), has_action=True))
         await place.kill(store)
         store = place.open()
-        assert await store.mailboxes.owed("a/b") == ("a/b/5/9", "a/b/5/11", "a/b/6/1")
-        assert await store.mailboxes.owed("a/c") == await store.mailboxes.owed("a") == ()
-        await store.mailboxes.pay(["a/b/5/9", "a/b/6/1", "a/b/7/7"])
-        assert await store.mailboxes.owed("a/b") == ("a/b/5/11",)
+        assert await store.mailboxes.pending_actions("a/b") == ("a/b/5/9", "a/b/5/11", "a/b/6/1")
+        assert await store.mailboxes.pending_actions("a/c") == await store.mailboxes.pending_actions("a") == ()
+        await store.mailboxes.actions_done(["a/b/5/9", "a/b/6/1", "a/b/7/7"])
+        assert await store.mailboxes.pending_actions("a/b") == ("a/b/5/11",)
         await store.close()
 
     @looped

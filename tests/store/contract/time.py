@@ -133,15 +133,7 @@ class TimeContract(Contract):
         await self._put(store, place)
         await place.kill(store)
         place.time.jump(jump)
-        store = place.open()
-        place.time.pass_by(LIFETIME - SECOND)
-        assert len((await store.outbox.claim(limit=10)).claims) == 1
-        await place.kill(store)
-        store = place.open()
-        place.time.pass_by(2 * SECOND + GRACE)
-        await store.sweep()
-        assert await self._state(store, 1) is State.EXPIRED
-        await store.close()
+        await self._lives_its_lifetime(place, 1)
 
     @looped
     async def test_a_code_told_to_the_target_in_its_time(self, place: Place) -> None:
@@ -179,15 +171,7 @@ class TimeContract(Contract):
         later = await self._put(store, place, identifier="bob@example.com")
         assert later.claims[0].delivery.received_at == place.time.now()
         await place.kill(store)
-        store = place.open()
-        place.time.pass_by(LIFETIME - SECOND)
-        assert len((await store.outbox.claim(limit=10)).claims) == 1
-        await place.kill(store)
-        store = place.open()
-        place.time.pass_by(2 * SECOND + GRACE)
-        await store.sweep()
-        assert await self._state(store, 2) is State.EXPIRED
-        await store.close()
+        await self._lives_its_lifetime(place, 2)
 
     @looped
     async def test_a_clock_that_was_ahead_keeps_no_code_longer(self, place: Place) -> None:
@@ -203,4 +187,16 @@ class TimeContract(Contract):
         (delivery,) = await store.outbox.deliveries()
         assert not delivery.draft.content
         assert (await store.mails.page())[0].subject == ""
+        await store.close()
+
+    async def _lives_its_lifetime(self, place: Place, number: int) -> None:
+        """A delivery can be claimed up to the end of its lifetime, over restarts, and is expired soon after that."""
+        store = place.open()
+        place.time.pass_by(LIFETIME - SECOND)
+        assert len((await store.outbox.claim(limit=10)).claims) == 1
+        await place.kill(store)
+        store = place.open()
+        place.time.pass_by(2 * SECOND + GRACE)
+        await store.sweep()
+        assert await self._state(store, number) is State.EXPIRED
         await store.close()

@@ -39,7 +39,7 @@ WRITES: dict[str, Call] = {
     "outbox.claim": lambda store, claim: store.outbox.claim(limit=10),
     "outbox.retry": lambda store, claim: store.outbox.retry(2),
     "mailboxes.advance": lambda store, claim: store.mailboxes.advance("box/1/9"),
-    "mailboxes.pay": lambda store, claim: store.mailboxes.pay(["box/1/1"]),
+    "mailboxes.pay": lambda store, claim: store.mailboxes.actions_done(["box/1/1"]),
     "codes.pull": lambda store, claim: store.codes.pull(
         Poll(identifier="ann@example.com", run="tsk_1", grace=timedelta(minutes=1))
     ),
@@ -69,7 +69,7 @@ READS: dict[str, Call] = {
     "journal.newest": lambda store, claim: store.journal.newest(),
     "journal.after": lambda store, claim: store.journal.after(),
     "mailboxes.cursor": lambda store, claim: store.mailboxes.cursor("box"),
-    "mailboxes.owed": lambda store, claim: store.mailboxes.owed("box"),
+    "mailboxes.owed": lambda store, claim: store.mailboxes.pending_actions("box"),
     "codes.newest": lambda store, claim: store.codes.newest(Wanted(identifier="ann@example.com")),
     "codes.live": lambda store, claim: store.codes.live(identifiers=("*",)),
     "codes.given": lambda store, claim: store.codes.given(),
@@ -122,7 +122,7 @@ class TroubleContract(Contract):
         (dead,) = (await self._put(store, place, identifier="bob@example.com")).claims
         await self._settled(store, dead, Refused(reason="no"), place)
         waiting = await self._put(store, place, identifier="cid@example.com")
-        owed = arrival(draft(identifier="eve@example.com"), at=place.time.now(), cursor="box/1/1", is_owed=True)
+        owed = arrival(draft(identifier="eve@example.com"), at=place.time.now(), cursor="box/1/1", has_action=True)
         await store.outbox.release([*waiting.claims, *(await store.put(owed)).claims])
         over = await self._put(store, place, identifier="dan@example.com", lifetime=SECOND)
         await store.outbox.release(over.claims)

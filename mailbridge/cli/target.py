@@ -1,0 +1,138 @@
+"""`target`: further places where codes go, added without a file and in force at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from mailbridge.cli.client import client
+from mailbridge.cli.entries import entries, origin_of
+from mailbridge.cli.exits import Exit
+from mailbridge.cli.options import config_option, json_option
+from mailbridge.cli.printing import dumped, visible
+from mailbridge.config.settings import TargetKind, TargetSettings
+from mailbridge.config.values import secret_file
+from mailbridge.core.secret import Secret
+from mailbridge.operator import verbs
+from mailbridge.operator.entries import AddEntry, OneEntry
+from mailbridge.operator.targets import OneTarget
+from mailbridge.sinks.skyvern import endpoint
+
+KINDS: tuple[str, ...] = get_args(TargetKind)
+SHOWN = ("name", "kind", "base_url", "identifiers")
+"""What `list` shows of a target; nothing of it is secret."""
+
+DEFAULTS: dict[str, Any] = {key: getattr(TargetSettings(name=""), key) for key in SHOWN}
+
+
+@click.group("target")
+def target_group() -> None:
+    """Further places where codes go: add, list, test, remove."""
+
+
+@target_group.command("add")
+@click.argument("name")
+@config_option
+@json_option
+@click.option("--for", "identifiers", multiple=True, required=True, metavar="PATTERN", help="Whom it serves; several allowed.")
+@click.option("--kind", type=click.Choice(KINDS), default="skyvern", show_default=True)
+@click.option("--url", metavar="URL", help="Its base URL (default: Skyvern's cloud).")
+@click.option("--source", metavar="TEXT", help="What Skyvern shows as the code's source.")
+@click.option(
+    "--api-key-file",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="A file with the API key (default: asked for, or stdin).",
+)
+def add_target(
+    *,
+    name: str,
+    config: Path | None,
+    as_json: bool,
+    identifiers: tuple[str, ...],
+    kind: str,
+    url: str | None,
+    source: str | None,
+    api_key_file: Path | None,
+) -> None:
+    """Send codes of these identifiers to NAME from now on. It is in force at once.
+
+    A pattern is an identifier, with * for any text. What a target lists no longer goes to [skyvern].
+    """
+    values: dict[str, Any] = {"name": name, "kind": kind, "identifiers": list(identifiers)}
+    values |= {"source": source} if source is not None else {}
+    values |= {"base_url": _checked(url)} if url is not None else {}
+    secrets = {"api_key": _key(api_key_file).reveal()}
+    client(config).do(verbs.ENTRY_ADD, AddEntry(kind="target", name=name, settings=values, secrets=secrets))
+    click.echo(dumped({"name": name, "kind": kind, "identifiers": list(identifiers)}) if as_json else f"{name} is added")
+
+
+@target_group.command("list")
+@config_option
+@json_option
+def list_targets(*, config: Path | None, as_json: bool) -> None:
+    """Every target beside [skyvern], and where it is from."""
+    one = client(config)
+    for entry in entries(one, "target"):
+        shown = {**DEFAULTS, **{key: entry.settings[key] for key in SHOWN if key in entry.settings}}
+        origin = origin_of(one, entry)
+        if as_json:
+            click.echo(dumped({**shown, "origin": origin}))
+        else:
+            whom = ", ".join(shown["identifiers"])
+            click.echo(visible(f"{shown['name']:20} {shown['kind']:10} {shown['base_url']:40} for {whom:32} {origin}"))
+
+
+@target_group.command("test")
+@click.argument("name")
+@config_option
+@json_option
+def test_target(*, name: str, config: Path | None, as_json: bool) -> None:
+    """Ask the target NAME whether it is there and takes the key; nothing is pushed. Exit 69 where it does not, 4 for no such."""
+    found = client(config).do(verbs.TARGET_TEST, OneTarget(name=name))
+    if as_json:
+        click.echo(dumped({"name": name, "ok": found.ok, "text": found.text}))
+    elif found.ok:
+        click.echo(f"ok   {name}: {found.url} takes the key")
+    else:
+        click.echo(f"FAIL {name}: {found.text}")
+    if not found.ok:
+        raise SystemExit(Exit.UNAVAILABLE)
+
+
+@target_group.command("remove")
+@config_option
+@click.argument("name")
+def remove_target(*, config: Path | None, name: str) -> None:
+    """Send nothing more to a target that was added by command, and erase its key.
+
+    What is on its way is finished; codes that still wait for it become dead letters: `mailbridge delivery retry` sends them once a
+    target of that name is there again.
+    """
+    client(config).do(verbs.ENTRY_REMOVE, OneEntry(kind="target", name=name))
+    click.echo(f"{name} is removed")
+
+
+def _checked(url: str) -> str:
+    """The URL, if it is one that a sink can have as its base."""
+    try:
+        endpoint(url)
+    except ValueError as fault:
+        raise click.UsageError(f"--url: {fault}") from None
+    return url
+
+
+def _key(path: Path | None) -> Secret:
+    """The key from a file, from standard input, or asked for; never from the command line, which everybody can read."""
+    if path is None:
+        if sys.stdin.isatty():
+            return Secret(click.prompt("API key", hide_input=True, err=True).strip())
+        return Secret(sys.stdin.read(10_000).strip())
+    try:
+        return secret_file(path, is_mode_checked=True)
+    except (ValueError, OSError) as fault:
+        click.echo(f"mailbridge: {fault}", err=True)
+        raise SystemExit(Exit.PERMISSION if isinstance(fault, PermissionError) else Exit.CONFIG) from None

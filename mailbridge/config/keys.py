@@ -1,0 +1,56 @@
+"""Which keys there are: the sections, their fields, which of them are secret, and the variables that stand for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+import msgspec
+
+from mailbridge.config.settings import Section, Settings
+from mailbridge.core.secret import Secret
+
+PREFIX = "MAILBRIDGE_"
+
+FIELDS: Mapping[str, Any] = msgspec.structs.asdict(Settings())
+TABLES = {"address", "imap", "target"}
+"""The sections that are lists of tables."""
+
+
+def fields_of(section: str) -> dict[str, msgspec.structs.FieldInfo]:
+    """The keys of a section."""
+    return {one.name: one for one in msgspec.structs.fields(FIELDS[section])}
+
+
+def table_type(section: str) -> type[Section]:
+    """What a table of a list is, such as one ``[[address]]``."""
+    annotation = next(one.type for one in msgspec.structs.fields(Settings) if one.name == section)
+    kind: type[Section] = get_args(annotation)[0]
+    return kind
+
+
+def inner_section(annotation: Any) -> type[Section] | None:
+    """The section that a key holds, where it holds one."""
+    kinds = (one for one in get_args(annotation) if isinstance(one, type) and issubclass(one, Section))
+    return next(kinds, None)
+
+
+def is_secret(section: str, key: str) -> bool:
+    """Whether a key holds a secret."""
+    fields = fields_of(section)
+    return key in fields and Secret in get_args(fields[key].type)
+
+
+def secrets() -> Iterator[tuple[str, str]]:
+    """Section and key of every secret that stands in no list of tables."""
+    for section in FIELDS:
+        if section not in TABLES:
+            yield from ((section, key) for key in fields_of(section) if is_secret(section, key))
+
+
+def variables() -> dict[str, None]:
+    """Every variable that stands for a key, and those that stand for whole lists of tables."""
+    names = {f"{PREFIX}{section.upper()}": None for section in sorted(TABLES)}
+    for section in sorted(FIELDS.keys() - TABLES):
+        names |= {f"{PREFIX}{section.upper()}__{key.upper()}": None for key in fields_of(section)}
+    return names

@@ -1,0 +1,127 @@
+"""Octets are made harmless before a parser sees them: cut to size, with honest line ends, and without structure that never ends.
+
+The engine recurses for each level of nesting and reads parameters in quadratic time, so what no honest mail has is taken out here.
+"""
+
+from __future__ import annotations
+
+import re
+
+MAX_CONTENT = 1_048_576
+"""Octets of a mail that are looked at; code mails are a few kB, and what is beyond are attachments' tails."""
+
+MAX_HEADERS = 262_144
+MAX_HEADER_LINES = 2_000
+MAX_HEADER = 16_384
+MAX_LINES = 100_000
+MAX_PARTS = 200
+MAX_DEPTH = 20
+MAX_MIME_HEADER = 4_096
+MAX_PARAMETERS = 40
+"""Limits of a Content-… header in octets and semicolons: the engine's reading of parameters is quadratic."""
+
+BOUNDARY = re.compile(rb"(?i)\bboundary\s*=")
+ATTACHED_MAIL = re.compile(rb"(?i)\bmessage\s{0,9}/\s{0,9}[a-z0-9.+-]+")
+OTHER_MESSAGE = re.compile(rb"(?i)\bmessage\s{0,9}/\s{0,9}(?!rfc822\b)[a-z0-9.+-]+")
+MIME_HEADER = re.compile(rb"(?im)^content-[a-z-]{1,40}[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*")
+BARE_LF = re.compile(rb"(?<!\r)\n")
+
+
+def limited(content: bytes, defects: dict[str, None]) -> bytes:
+    """The part of a mail's octets that is worth reading, with honest line ends. Total; what was cut or mended goes into ``defects``."""
+    if len(content) > MAX_CONTENT:
+        defects["truncated"] = None
+        content = content[:MAX_CONTENT]
+    if b"\0" in content:
+        defects["nul"] = None
+        head, separator, body = split_head(content)
+        # In a header it becomes a blank: without it, the two halves of an address or of a name would grow together.
+        content = head.replace(b"\0", b" ") + separator + body.replace(b"\0", b"")
+    line_ends = content.count(b"\r\n")
+    if content.count(b"\r") != line_ends:
+        # A bare CR is no line end (RFC 5321 2.3.8), but Python's parser takes it for one: a header could be hidden behind it.
+        defects["bare-cr"] = None
+        content = re.sub(rb"\r(?!\n)", b" ", content)
+    lines = content.count(b"\n")
+    if line_ends and lines != line_ends:
+        defects["bare-lf"] = None
+        content = _without_bare_lf(content)
+    if lines > MAX_LINES:
+        defects["too-many-lines"] = None
+        content = b"\n".join(content.split(b"\n", MAX_LINES)[:MAX_LINES])
+    head, separator, body = split_head(content)
+    if len(head) > MAX_HEADERS or head.count(b"\n") > MAX_HEADER_LINES or _longest_line(head) > MAX_HEADER:
+        defects["headers-cut"] = None
+        head = _cut_headers(head)
+    if body.count(b"\n--") > MAX_PARTS * 4 or _is_nested(content):
+        defects["too-many-parts"] = None
+        head, body = _without_structure(head), _without_structure(body)
+    return _with_short_mime_headers(head, defects) + separator + _with_short_mime_headers(body, defects)
+
+
+def _without_bare_lf(content: bytes) -> bytes:
+    """A bare LF ends no line (RFC 5321 2.3.8). In a header of a mail with honest line ends it is a blank, since somebody may have
+    put it there to add a header of his own; in a body, where it only breaks a line, it stays. A head without any CRLF, as files on
+    a disk have it, is ended by its own line ends, and a body with others takes nothing from it."""
+    if 0 <= content.find(b"\n\n") < content.find(b"\r\n"):
+        return content
+    head, separator, body = content.partition(b"\r\n\r\n")
+    return BARE_LF.sub(b" ", head) + separator + body if separator else content
+
+
+def _with_short_mime_headers(octets: bytes, defects: dict[str, None]) -> bytes:
+    """What names a part's type, in the mail's head or in a part's, and is longer than any honest one is cut.
+
+    Of the message types only a whole mail is read: a delivery status holds no code, and may have 100,000 blocks.
+    """
+
+    def cut(found: re.Match[bytes]) -> bytes:
+        line = OTHER_MESSAGE.sub(b"application/octet-stream", found.group())
+        if len(line) <= MAX_MIME_HEADER and line.count(b";") <= MAX_PARAMETERS:
+            return line
+        defects["headers-cut"] = None
+        return b";".join(line[:MAX_MIME_HEADER].split(b";", MAX_PARAMETERS)[:MAX_PARAMETERS]).rstrip(b"\r\n")
+
+    return MIME_HEADER.sub(cut, octets)
+
+
+def _is_nested(content: bytes) -> bool:
+    """Whether it names more boundaries or attached mails than any honest mail; the cheap count comes first."""
+    folded = content.lower()
+    return (folded.count(b"boundary") > MAX_DEPTH and len(BOUNDARY.findall(content)) > MAX_DEPTH) or (
+        folded.count(b"message") > MAX_DEPTH and len(ATTACHED_MAIL.findall(content)) > MAX_DEPTH
+    )
+
+
+def split_head(content: bytes) -> tuple[bytes, bytes, bytes]:
+    """Head, the first empty line, and body; without such a line all of it is head."""
+    found = re.search(rb"\r?\n\r?\n", content)
+    if found is None:
+        return content, b"", b""
+    return content[: found.start()], found.group(), content[found.end() :]
+
+
+def _longest_line(head: bytes) -> int:
+    return max((len(line) for line in head.split(b"\n")), default=0)
+
+
+def _cut_headers(head: bytes) -> bytes:
+    """Every header up to its limit, the first of them up to theirs; none that lost its last lines, since half an address is another."""
+    kept: list[bytes] = []
+    size = 0
+    for number, line in enumerate(head.split(b"\n")):
+        short = line if len(line) <= MAX_HEADER else line[:MAX_HEADER]
+        size += len(short) + 1
+        if size > MAX_HEADERS or number >= MAX_HEADER_LINES:
+            if line[:1] in (b" ", b"\t"):
+                while kept and kept[-1][:1] in (b" ", b"\t"):
+                    kept.pop()
+                kept = kept[:-1]
+            break
+        kept.append(short)
+    return b"\n".join(kept)
+
+
+def _without_structure(body: bytes) -> bytes:
+    """Take the teeth out of a body that is all boundaries: the engine recurses once for each level of nesting."""
+    return BOUNDARY.sub(b"x-cut=", ATTACHED_MAIL.sub(b"text/plain", body))

@@ -1,0 +1,67 @@
+"""How long a mailbox is left alone after a fault: full jitter, longer each time, and forgotten only when a session has lasted.
+
+A completed login proves nothing: a server that takes the login and hangs up at once would be logged in to for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from mailbridge.ingress.imap.faults import Kind, MailboxFault
+
+STABLE = timedelta(seconds=60)
+"""A session that lasted so long proves that all is well."""
+QUICK = 5
+"""So many times in a row a broken session is replaced within a second; after that the pauses grow."""
+FIRST = 0.2
+LONGEST = 300.0
+BUSY_FIRST, BUSY_LONGEST = 30.0, 900.0
+REFUSED = (3.0, 15.0, 60.0, 300.0, 900.0)
+"""Seconds between logins that the server refuses: soon at first, since it may be its own trouble, then rarely."""
+
+
+class Backoff:
+    """Counts the faults of one mailbox and gives the pause after each. ``dice`` gives a float in [0, 1)."""
+
+    def __init__(self, dice: Callable[[], float]) -> None:
+        self._dice = dice
+        self._unreached = 0
+        self._broken = 0
+        self._busy = 0
+        self._refused = 0
+
+    def lasted(self, session: timedelta) -> None:
+        """A session came to its end after ``session``."""
+        if session >= STABLE:
+            self._unreached = self._broken = self._busy = self._refused = 0
+        else:
+            self._unreached = self._refused = 0
+
+    def after(self, fault: MailboxFault, *, was_watching: bool) -> timedelta:
+        """The pause before the next attempt. ``was_watching``: the session had come as far as its folder."""
+        match fault.kind:
+            case Kind.REFUSED:
+                self._refused += 1
+                ceiling = REFUSED[min(self._refused, len(REFUSED)) - 1]
+                pause = ceiling * (0.5 + self._dice() / 2)
+            case Kind.SETTING | Kind.CONSENT:
+                pause = LONGEST * (0.5 + self._dice() / 2)
+            case Kind.BUSY:
+                self._busy += 1
+                hinted = fault.pause.total_seconds() if fault.pause is not None else 0.0
+                ceiling = min(BUSY_FIRST * 2.0 ** min(self._busy - 1, 10), BUSY_LONGEST)
+                pause = hinted + hinted * self._dice() / 10 if hinted else ceiling * (0.5 + self._dice() / 2)
+            case Kind.NETWORK:
+                pause = self._after_network(was_watching=was_watching)
+        return timedelta(seconds=pause)
+
+    def _after_network(self, *, was_watching: bool) -> float:
+        if not was_watching:
+            self._unreached += 1
+            return self._dice() * min(FIRST * 2.0 ** min(self._unreached, 20), LONGEST)
+        self._broken += 1
+        if self._broken <= QUICK:
+            return self._dice() * min(FIRST * 2.0 ** (self._broken - 1), 1.0)
+        floor = 5.0
+        return floor + self._dice() * min(floor * 2.0 ** min(self._broken - QUICK - 1, 20), LONGEST - floor)

@@ -1,0 +1,46 @@
+"""What one mail means, as the worker answers it; the daemon that takes the answer loads nothing that reads mails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mailbridge.core.extraction import Extraction
+from mailbridge.core.identification import Identification
+from mailbridge.core.recipients import Recipient
+from mailbridge.core.secret import Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addressed:
+    """One recipient of the envelope, and for whom the mail was through it.
+
+    ``unstamped`` is the answer that believes no forwarder's stamp, where it is another one; ``is_held`` is the gate's to set.
+    """
+
+    recipient: Recipient
+    identification: Identification
+    unstamped: Identification | None = None
+    is_held: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Understanding:
+    """What a mail means. ``body`` is its visible text, only where the configuration has bodies pushed.
+
+    ``link_objection`` is why the link must not be pushed, "" where it may: it leads where its rule says, or to the author's own
+    domain, and every reader reads it alike. ``is_certain``: read by any other description that its body fits, the mail holds the
+    same. ``requester`` is the account that a forwarding confirmation asks for. ``timings`` are the seconds that parsing, extracting
+    and resolving took.
+    """
+
+    extraction: Extraction
+    addressed: tuple[Addressed, ...] = ()
+    subject: str = field(default="", repr=False)
+    sender: str = ""
+    message_id: str = ""
+    defects: tuple[str, ...] = ()
+    body: Secret | None = None
+    link_objection: str = ""
+    is_certain: bool = True
+    requester: str | None = None
+    timings: tuple[float, float, float] = (0.0, 0.0, 0.0)

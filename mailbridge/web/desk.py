@@ -1,0 +1,21 @@
+"""What a page or a route may use: who asks, the store, and whoever waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailbridge.store import Store
+from mailbridge.waiting import Waiting
+from mailbridge.web.auth import Gate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """``gate`` tells callers by their token; a route asks it first. StoreUnavailable and HTTPException become problem+json."""
+
+    gate: Gate
+    store: Store
+    waiting: Waiting
+    now: Callable[[], datetime]

@@ -1,0 +1,127 @@
+"""Pauses after faults, and the health that a mailbox shows."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from mailbridge.ingress.imap.backoff import Backoff
+from mailbridge.ingress.imap.faults import Kind, MailboxFault, goodbye, hint_of, is_busy, refusal, shown
+from mailbridge.ingress.imap.mailbox_status import MailboxStatus
+
+
+def pauses(kind: Kind, count: int, *, was_watching: bool = False, dice: float = 1.0) -> list[float]:
+    """The pauses after so many faults of a kind, with loaded dice, in seconds."""
+    patience = Backoff(lambda: dice)
+    return [patience.after(MailboxFault(kind, "x"), was_watching=was_watching).total_seconds() for _ in range(count)]
+
+
+def test_an_unreachable_server_is_tried_again_soon_and_then_less_often() -> None:
+    """Full jitter under a ceiling that doubles from 0.4 s to 5 min."""
+    assert pauses(Kind.NETWORK, 12) == [0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4, 204.8, 300.0, 300.0]
+    assert pauses(Kind.NETWORK, 12, dice=0.0) == [0.0] * 12
+
+
+def test_broken_sessions_are_replaced_quickly_only_a_few_times() -> None:
+    """Five within a second each; then never sooner than 5 s, whatever the dice."""
+    assert pauses(Kind.NETWORK, 5, was_watching=True) == [0.2, 0.4, 0.8, 1.0, 1.0]
+    assert pauses(Kind.NETWORK, 8, was_watching=True, dice=0.0)[5:] == [5.0, 5.0, 5.0]
+    assert max(pauses(Kind.NETWORK, 40, was_watching=True)) == 300.0
+
+
+def test_a_session_that_lasted_forgives_everything() -> None:
+    """A minute in IDLE, and the next fault is the first again; ten seconds forgive nothing."""
+    patience = Backoff(lambda: 0.0)
+    for _ in range(6):
+        patience.after(MailboxFault(Kind.NETWORK, "x"), was_watching=True)
+    patience.lasted(timedelta(seconds=10))
+    assert patience.after(MailboxFault(Kind.NETWORK, "x"), was_watching=True) == timedelta(seconds=5)
+    patience.lasted(timedelta(seconds=61))
+    assert patience.after(MailboxFault(Kind.NETWORK, "x"), was_watching=True) == timedelta()
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "last"), [(Kind.REFUSED, 3.0, 900.0), (Kind.BUSY, 30.0, 900.0), (Kind.SETTING, 300.0, 300.0)]
+)
+def test_what_needs_a_person_or_time_is_tried_seldom(kind: Kind, first: float, last: float) -> None:
+    """Never below half of the ceiling: no login storm."""
+    assert pauses(kind, 9)[0] == first
+    assert pauses(kind, 9)[-1] == last
+    assert pauses(kind, 9, dice=0.0)[-1] == last / 2
+
+
+def test_a_servers_hint_is_a_floor() -> None:
+    """At least what it asks for, at most 15 minutes and a tenth."""
+    text = "BAD Request is throttled. Suggested Backoff Time: 92415 milliseconds"
+    assert hint_of(text) == timedelta(seconds=92.415)
+    assert hint_of("Suggested Backoff Time: 99999999 milliseconds") == timedelta(minutes=15)
+    fault = refusal("folder", text)
+    assert fault.kind is Kind.BUSY
+    assert Backoff(lambda: 0.0).after(fault, was_watching=False) == timedelta(seconds=92.415)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[UNAVAILABLE] Temporary authentication failure",
+        "[LIMIT] Too many connections",
+        "[INUSE] mailbox locked",
+        "[ALERT] Too many simultaneous connections. (Failure)",
+        "User is authenticated but not connected.",
+        "[ALERT] Maximum number of connections from user+IP exceeded (mail_max_userip_connections=1)",
+    ],
+)
+def test_not_now_is_not_not_you(text: str) -> None:
+    """These ask for patience, and park no account."""
+    assert is_busy(text)
+    assert goodbye(text).kind is Kind.BUSY
+
+
+@pytest.mark.parametrize(
+    "text", ["[AUTHENTICATIONFAILED] Invalid credentials (Failure)", "LOGIN failed.", "Server shutting down."]
+)
+def test_a_refusal_is_a_refusal(text: str) -> None:
+    """And these do not."""
+    assert not is_busy(text)
+
+
+def test_a_servers_words_fit_into_one_line() -> None:
+    """No control characters, no more than 200 characters."""
+    assert shown(b"a\r\nb\x1b[31m\x00c") == "a b [31m c"
+    assert len(shown(b"x" * 1000)) == 200
+
+
+def test_health_turns_red_by_itself() -> None:
+    """Three renewals without an answer, and a mailbox is not well, whoever forgot to say so; one answer, and it is again."""
+    now = 0.0
+    status = MailboxStatus("box/INBOX", renew=55, now=lambda: now)
+    status.mode = "idle"
+    status.round_trip()
+    now = 164.0
+    assert status.read().is_well
+    now = 166.0
+    assert not status.read().is_well
+    assert "166 s" in status.read().reason
+    status.round_trip()
+    assert status.read().is_well
+
+
+def test_a_mailbox_that_never_answered_is_red_too() -> None:
+    """The age counts from the start; that there was no round trip stays visible."""
+    now = 0.0
+    status = MailboxStatus("box/INBOX", renew=55, now=lambda: now)
+    assert status.read().is_well
+    now = 200.0
+    health = status.read()
+    assert not health.is_well
+    assert (health.last_roundtrip, health.age) == (None, 200.0)
+
+
+@pytest.mark.parametrize("mode", ["parked", "held"])
+def test_parked_and_held_are_red_at_once(mode: str) -> None:
+    """With their own reason."""
+    status = MailboxStatus("box/INBOX", renew=55)
+    status.mode, status.reason = mode, "why"  # type: ignore[assignment]
+    assert not status.read().is_well
+    assert status.read().reason == "why"
