@@ -1,4 +1,4 @@
-"""`token`: bearer tokens for agents, viewers and operators."""
+"""`token`: bearer tokens for agents, for those who bring mail, for viewers and operators."""
 
 from __future__ import annotations
 
@@ -54,10 +54,15 @@ def _adding(command: Callable[..., None]) -> Callable[..., None]:
             show_default=True,
             help="After so long, at a moment, or never.",
         ),
-        click.option("--identifier", "identifiers", multiple=True, help="Whose codes an agent may read; * is any text."),
+        click.option(
+            "--identifier",
+            "identifiers",
+            multiple=True,
+            help="Whose codes an agent may read, or an ingest token may bring as text; * is any text.",
+        ),
         click.option(
             "--role",
-            type=click.Choice(["agent", "viewer", "operator"]),
+            type=click.Choice(["agent", "ingest", "viewer", "operator"]),
             default="agent",
             show_default=True,
             help="What it allows.",
@@ -74,8 +79,9 @@ def _adding(command: Callable[..., None]) -> Callable[..., None]:
 def add(**options: Any) -> None:
     """Print a new token. It is shown this once: only a hash is kept.
 
-    An agent reads the codes of its identifiers; a viewer sees mails,
-    deliveries and settings but no code; an operator does everything.
+    An agent reads the codes of its identifiers; an ingest token posts mail
+    over HTTP and does nothing else; a viewer sees mails, deliveries and
+    settings but no code; an operator does everything.
     """
     _add(**options)
 
@@ -101,6 +107,8 @@ def _add(
         return
     click.echo(made.token)
     about = f"for {', '.join(made.identifiers)}" if role == "agent" else f"of role {role}"
+    if role == "ingest":
+        about += f", for texts of {', '.join(made.identifiers)}" if made.identifiers else ", for raw mails only"
     click.echo(
         visible(f"token {made.id} {about}, expires {made.expires_at or 'never'}; `mailbridge token remove {made.id}` removes it"),
         err=True,
@@ -117,7 +125,7 @@ def list_tokens(*, config: Path | None, as_json: bool) -> None:
             click.echo(dumped(to_builtins(one)))
             continue
         end = f"{'expired' if one.is_expired else 'expires'} {one.expires_at or 'never'}"
-        click.echo(visible(f"{one.id:>4}  {one.name:32} {one.role:8} for {', '.join(one.identifiers)}, {end}"))
+        click.echo(visible(f"{one.id:>4}  {one.name:32} {one.role:8} for {', '.join(one.identifiers) or 'raw mails'}, {end}"))
 
 
 @token.command("remove")

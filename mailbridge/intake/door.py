@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, Protocol, assert_never
@@ -23,7 +23,7 @@ from mailbridge.intake.fair_limiter import FairLimiter
 from mailbridge.intake.gate import KEYS, Failure, Held, Judge, Judgement, Passed, Undecided
 from mailbridge.intake.meaning import Addressed, Understanding
 from mailbridge.intake.onetime import OneTime, Test
-from mailbridge.intake.vouching import Word
+from mailbridge.intake.vouching import TokenWord, Word
 from mailbridge.metrics import Metrics
 from mailbridge.store import Arrival, Receipt, Store, StoreUnavailable
 from mailbridge.trust import Unproven
@@ -49,6 +49,15 @@ class GateResult:
     def held(self) -> tuple[str, ...]:
         """The failures as they are shown."""
         return tuple(dict.fromkeys(str(failure) for failure in self.failures))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a service asks a person, who answers by opening the link; ``trust``: how it is known that the service asks."""
+
+    text: str
+    link: Secret
+    trust: str
 
 
 class Reader(Protocol):
@@ -102,13 +111,37 @@ class Intake:
         """Whether many mails were held for want of proof lately."""
         return self._burst.is_on(now)
 
-    async def accept(self, envelope: Envelope, word: Word | None = None) -> Answer:
+    async def accept(self, envelope: Envelope, word: Word | TokenWord | None = None) -> Answer:
         """Store one mail with what it means. Where it answers `Stored` the mail is fsynced; else nothing of it was kept.
 
-        ``word`` is an operator's, who hands the mail in by hand. It comes beside the mail: nothing in a mail can speak for him.
+        ``word`` is an operator's, who hands the mail in by hand, or a token's. It comes beside the mail: nothing in a mail can speak
+        for them.
         """
+        return await self._answered(envelope, self._store_mail(envelope, word))
+
+    async def ask(self, envelope: Envelope, question: Question) -> Answer:
+        """Store a question to a person that a service asks: it is listed with its link among the mails, as Gmail's questions are."""
+        arrival = Arrival(
+            envelope=envelope,
+            fingerprint=hashlib.sha256(f"question\0{question.link.reveal()}".encode()).hexdigest(),
+            subject=question.text,
+            sender="",
+            message_id="",
+            extraction=Extraction(verdict=Verdict.CONFIRMATION, value=question.link, reason=question.text),
+            identification=Identification(),
+            trust=question.trust,
+        )
+        return await self._answered(envelope, self._store_question(arrival))
+
+    async def _store_question(self, arrival: Arrival) -> Receipt:
+        receipt = await self._store.put(arrival)
+        self._events.on_stored((), receipt.claims)
+        self._account(arrival, receipt)
+        return receipt
+
+    async def _answered(self, envelope: Envelope, storing: Awaitable[Receipt]) -> Answer:
         try:
-            return Stored(receipt=await self._store_mail(envelope, word))
+            return Stored(receipt=await storing)
         except _ProofUnavailable as fault:
             self._metrics.message(envelope.ingress, "deferred")
             log.warning("mail put off: %s", fault)
@@ -118,7 +151,7 @@ class Intake:
             log.warning("mail put off: the store is %s", fault.kind)
             return Full() if fault.kind == "full" else Deferred(why=fault.kind, detail=f"the store is {fault.kind}")
 
-    async def _store_mail(self, envelope: Envelope, word: Word | None) -> Receipt:
+    async def _store_mail(self, envelope: Envelope, word: Word | TokenWord | None) -> Receipt:
         test = self._tests.of(envelope) if word is None else None
         if test is not None:
             word = Word(verb="tested", by=test.by)
@@ -126,6 +159,8 @@ class Intake:
             understood = await self._reader.understand(envelope)
         if test is not None and understood is not None:
             understood = _bound(understood, test)
+        if isinstance(word, TokenWord) and understood is not None:
+            understood = _brought(understood, word)
         read = time.perf_counter()
         routes = (
             self._policy().routes
@@ -148,7 +183,7 @@ class Intake:
             self._watch(verdict, arrival, receipt)
         return receipt
 
-    async def _judged(self, envelope: Envelope, understood: Understanding, word: Word | None) -> GateResult:
+    async def _judged(self, envelope: Envelope, understood: Understanding, word: Word | TokenWord | None) -> GateResult:
         """What may go out of what was understood. A mail that nothing would be pushed of is not judged, which costs nothing.
 
         Raises:
@@ -159,6 +194,8 @@ class Intake:
         content, kind = self._content(understood)
         if content is None or not any(entry.identification.identifiers for entry in understood.addressed):
             return GateResult(understood=understood)
+        if isinstance(word, TokenWord):
+            return _vouched(understood, word, kind)
         if word is not None and word.vouches:
             return GateResult(understood=understood, trust=word.trust)
         self._events.on_recipient()  # DNS may take its time, and a connection too: both at once
@@ -179,12 +216,13 @@ class Intake:
         asking = f"; {understood.requester} asks" if understood.requester else ""
         return GateResult(understood=understood, trust=f"{found.by}: {found.detail}{asking}")
 
-    def _arrival(self, envelope: Envelope, verdict: GateResult, word: Word | None, routes: Routes) -> Arrival:
+    def _arrival(self, envelope: Envelope, verdict: GateResult, word: Word | TokenWord | None, routes: Routes) -> Arrival:
+        by_hand = word if isinstance(word, Word) else None
         understood = verdict.understood
         identification = _merge(entry.identification for entry in understood.addressed)
         return Arrival(
             envelope=envelope,
-            fingerprint=fingerprint(envelope, understood, identification.identifiers, apart=_apart(verdict, word)),
+            fingerprint=fingerprint(envelope, understood, identification.identifiers, apart=_apart(verdict, by_hand)),
             subject=understood.subject,
             sender=understood.sender,
             message_id=understood.message_id,
@@ -194,8 +232,8 @@ class Intake:
             drafts=tuple(self._drafts(understood, envelope, routes)),
             trust=verdict.trust,
             held=verdict.held,
-            origin=word.origin if word is not None else 0,
-            verb=word.verb if word is not None else "",
+            origin=by_hand.origin if by_hand is not None else 0,
+            verb=by_hand.verb if by_hand is not None else "",
         )
 
     def _drafts(self, understood: Understanding, envelope: Envelope, routes: Routes) -> Iterable[Draft]:
@@ -318,6 +356,22 @@ def _bound(understood: Understanding, test: Test) -> Understanding:
     recipient = Recipient(rcpt=test.rcpt, identifier=test.identifier, is_token=True)
     identification = Identification(identifiers=(test.identifier,), source="one-time address")
     return replace(understood, addressed=(Addressed(recipient=recipient, identification=identification),))
+
+
+def _brought(understood: Understanding, word: TokenWord) -> Understanding:
+    """A text that a token brings is for whom the token says, and of an unknown sender: what stands in it is anybody's word."""
+    identification = Identification(identifiers=(word.recipient.identifier or "",), source="token")
+    addressed = (Addressed(recipient=word.recipient, identification=identification),)
+    return replace(understood, addressed=addressed, sender="")
+
+
+def _vouched(understood: Understanding, word: TokenWord, kind: Kind) -> GateResult:
+    """What a token's word is good for: a code of its own identifier. Its sender is unknown, and stays so."""
+    if kind == "code":
+        return GateResult(understood=understood, trust=word.trust)
+    failure = Failure(check="token", why="a token is no proof for a link or a text")
+    held = tuple(replace(entry, is_held=True) for entry in understood.addressed)
+    return GateResult(understood=replace(understood, addressed=held), failures=(failure,))
 
 
 def _apart(verdict: GateResult, word: Word | None) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime
 import msgspec
 
 from mailbridge.core.secret import Secret
+from mailbridge.ingress.http.jsontext import octets_of
 from mailbridge.ingress.http.posted import Brought, Delivery, Posted, Refused
 from mailbridge.ingress.http.proofs import hex_matches, hmac_sha256
 
@@ -18,7 +19,7 @@ class _Session(msgspec.Struct):
 
 
 class _Inbound(msgspec.Struct):
-    raw: str = ""
+    raw: msgspec.Raw = msgspec.Raw(b'""')
     recipients: list[str] = []
     session: _Session = msgspec.field(default_factory=_Session)
 
@@ -40,12 +41,12 @@ class ForwardEmail:
             )
         try:
             told = msgspec.json.decode(posted.body, type=_Inbound)
+            content = octets_of(told.raw)
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise Refused(400, "this is no mail of Forward Email") from None
-        if not told.raw:
+        if not content:
             raise Refused(400, "the raw mail is missing", "take ?raw=false out of the webhook's URL")
         recipients = tuple(told.recipients) or (told.session.recipient,)
-        content = told.raw.encode("utf-8", "surrogatepass")
         return Delivery(
             mails=(Brought(mail_from=told.session.sender, rcpt_to=recipients, content=content, is_exact=content.isascii()),)
         )

@@ -9,6 +9,7 @@ import msgspec
 
 from mailbridge.core.addresses import parse_return_path_header
 from mailbridge.core.secret import Secret
+from mailbridge.ingress.http.jsontext import octets_of
 from mailbridge.ingress.http.posted import Brought, Delivery, Posted, Refused
 from mailbridge.ingress.http.proofs import basic
 
@@ -20,7 +21,7 @@ class _Header(msgspec.Struct):
 
 class _Inbound(msgspec.Struct):
     OriginalRecipient: str = ""
-    RawEmail: str = ""
+    RawEmail: msgspec.Raw = msgspec.Raw(b'""')
     RecordType: str = "Inbound"
     Headers: list[_Header] = []
 
@@ -39,17 +40,17 @@ class Postmark:
         basic(posted.headers, self.password, setting="[ingest] postmark_password")
         try:
             told = msgspec.json.decode(posted.body, type=_Inbound)
+            content = octets_of(told.RawEmail)
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise Refused(
                 403, "this is no inbound message of Postmark", "let only the inbound stream's webhook post here"
             ) from None
         if told.RecordType != "Inbound":
             raise Refused(403, f"this is {told.RecordType[:40]}, not Inbound", "let only the inbound stream's webhook post here")
-        if not told.RawEmail:
+        if not content:
             raise Refused(403, "the raw mail is missing", 'switch on "Include raw email content in JSON payload" at Postmark')
         path = next((one.Value for one in told.Headers[:1] if one.Name.casefold() == "return-path"), "")
         mail_from = parse_return_path_header(path)
-        content = told.RawEmail.encode("utf-8", "surrogatepass")
         return Delivery(
             mails=(Brought(mail_from=mail_from, rcpt_to=(told.OriginalRecipient,), content=content, is_exact=content.isascii()),)
         )

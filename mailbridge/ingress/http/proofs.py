@@ -9,11 +9,6 @@ import hmac
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_der_public_key
-
 from mailbridge.core.secret import Secret
 from mailbridge.ingress.http.posted import Refused
 
@@ -73,6 +68,11 @@ def hex_matches(given: str, wanted: bytes) -> bool:
 
 def ecdsa_p256(key: str, signature: str, *parts: bytes) -> bool:
     """Whether a Base64 signature (DER, ECDSA, P-256, SHA-256) of the parts is by the key (Base64 of a SubjectPublicKeyInfo)."""
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
     try:
         public = load_der_public_key(base64.b64decode(key, validate=True))
         signed = base64.b64decode(signature, validate=True)

@@ -1,221 +1,173 @@
-"""The routes below ``/ingest``: each POST is read in bounded memory, proven, and answered 2xx only behind the commit."""
+"""The routes ``/ingest/mime`` and ``/ingest/<provider>``: each POST is proven, and answered 2xx only behind the commit."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.requests import Request
+from starlette.responses import Response
 
 from mailbridge.core.addresses import parse_mailbox, parse_return_path
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.ingress.http.mime import Mime
-from mailbridge.ingress.http.posted import Adapter, Delivery, Posted, Refused
-from mailbridge.ingress.http.proofs import TOLERANCE, standard_webhook
-from mailbridge.intake.admission import Admission, Hold
-from mailbridge.intake.answer import Accept, Answer, Deferred, Full, Stored
+from mailbridge.ingress.http.posted import Adapter, Brought, Delivery, Refused
+from mailbridge.ingress.http.posting import NO_STORE, Callers, Lobby, Spent, problem
+from mailbridge.ingress.http.proofs import standard_webhook
+from mailbridge.intake.admission import Hold
+from mailbridge.intake.answer import Answer
 
 log = logging.getLogger("mailbridge.ingest")
 
-NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-BODY_PATIENCE = timedelta(seconds=60)
-RETRY_AFTER = "5"
+Ask = Callable[[Envelope, str, Secret], Awaitable[Answer]]
+"""Stores a question to a person: the words, and the link that says yes."""
 
-
-class Callers(Protocol):
-    """Who may post raw mails: the bearer tokens of role ``ingest``, and the secrets of Standard Webhooks."""
-
-    async def bearer(self, request: Request) -> str | None:
-        """The name of the token that the request carries; None where it carries none.
-
-        Raises:
-            HTTPException: 401 for a wrong one, 429 after many such.
-        """
-        ...
-
-    @property
-    def webhook_secrets(self) -> Sequence[Secret]: ...
-
-
-class Spent(Protocol):
-    """Proofs that have counted already."""
-
-    async def has(self, proof: str) -> bool: ...
-
-    async def spend(self, proof: str, *, until: datetime) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
-    """What every POST needs: the door, what may come in, and our clock (aware UTC). ``largest`` is in octets, for one mail."""
-
-    accept: Accept
-    admission: Admission
-    now: Callable[[], datetime]
-    largest: int
+MOST_MAILS = 100
+"""Mails of one POST."""
 
 
 class Ingest:
     """``POST /ingest/mime`` and ``POST /ingest/<provider>`` for each adapter that is configured."""
 
-    def __init__(self, way: Way, *, adapters: Callable[[], Sequence[Adapter]], callers: Callers, spent: Spent) -> None:
-        self._way = way
+    def __init__(self, lobby: Lobby, *, adapters: Callable[[], Sequence[Adapter]], spent: Spent, ask: Ask) -> None:
+        self._lobby = lobby
         self._adapters = adapters
-        self._callers = callers
         self._spent = spent
-        self._storing: set[asyncio.Task[Answer]] = set()
+        self._ask = ask
         self._in_use: set[str] = set()
 
-    def routes(self) -> list[BaseRoute]:
-        """The routes. What follows a provider's name in the path is ignored: Mailgun wants it to end in ``/mime``."""
-        return [
-            Route("/ingest/mime", self.mime, methods=["POST"]),
-            Route("/ingest/{name}", self.provider, methods=["POST", "HEAD"]),
-            Route("/ingest/{name}/mime", self.provider, methods=["POST", "HEAD"]),
-        ]
-
     async def mime(self, request: Request) -> Response:
-        """A raw mail by a program of one's own."""
-        with self._way.admission.hold() as hold:
+        """A raw mail by a program of one's own. A wrong token is refused before the body is read."""
+        doorway, callers = self._lobby.doorway, self._lobby.callers
+        with doorway.admission.hold() as hold:
             try:
-                name = await self._callers.bearer(request)
-                posted = await self._posted(request, hold)
+                token = await callers.bearer(request)
+                posted = await self._lobby.posted(request, hold)
                 once = ""
-                if name is None:
-                    number = standard_webhook(posted.headers, posted.body, self._callers.webhook_secrets, self._way.now())
-                    once = f"webhook {number[:100]}"
-                delivery = Mime().take(posted, now=self._way.now())
-                return await self._taken(Mime(), Delivery(mails=delivery.mails, once=once), request)
+                if token is None:
+                    number = standard_webhook(posted.headers, posted.body, callers.webhook_secrets, doorway.now())
+                    once = f"webhook {number[:200]}"
+                delivery = replace(Mime().take(posted, now=doorway.now()), once=once)
+                return self._told("mime", await self._taken(Mime(), delivery, request))
             except Refused as fault:
-                return _problem(fault)
+                return self._told("mime", problem(fault))
 
     async def provider(self, request: Request) -> Response:
-        """A mail by the webhook of a mail service."""
+        """A mail by the webhook of a mail service. What follows its name in the path is ignored: Mailgun wants it to end in ``/mime``."""
         wanted = request.path_params["name"]
         adapter = next((one for one in self._adapters() if one.name == wanted), None)
         if adapter is None:
-            return _problem(Refused(404, "no such way in is configured", f"[ingest] has no key for {wanted[:40]}"))
+            return self._told(
+                "other", problem(Refused(404, "no such way in is configured", f"[ingest] has no key for {wanted[:40]}"))
+            )
         if request.method == "HEAD":
             return Response(status_code=200, headers=NO_STORE)
-        with self._way.admission.hold() as hold:
+        with self._lobby.doorway.admission.hold() as hold:
             try:
-                posted = await self._posted(request, hold)
-                # Signatures of large bodies take milliseconds, and a certificate may have to be fetched: not in the event loop.
-                delivery = await asyncio.to_thread(adapter.take, posted, now=self._way.now())
-                return await self._taken(adapter, delivery, request)
+                delivery = await self._proven(adapter, request, hold)
+                return self._told(adapter.name, await self._taken(adapter, delivery, request))
             except Refused as fault:
                 log.warning("a post was refused", extra={"provider": adapter.name, "reason": fault.title, "status": fault.status})
-                return _problem(fault)
+                return self._told(adapter.name, problem(fault))
 
-    async def _posted(self, request: Request, hold: Hold) -> Posted:
-        """The request with its whole body.
+    async def _proven(self, adapter: Adapter, request: Request, hold: Hold) -> Delivery:
+        """What a post brings, if its proof holds; the post itself is dropped, so that a mail is in memory once.
 
         Raises:
-            Refused: too large, too slow, broken off, or no memory left for it.
+            Refused: it is not taken.
         """
-        most = self._way.largest * 4 // 3 + (1 << 20)
-        body = bytearray()
-        try:
-            async with asyncio.timeout(BODY_PATIENCE.total_seconds()):
-                async for part in request.stream():
-                    if len(body) + len(part) > most:
-                        raise Refused(413, f"the mail is larger than [smtp] max_size, {self._way.largest} octets")
-                    if not hold.take(len(part)):
-                        raise Refused(503, "too many mails are on their way in; come back later")
-                    body += part
-        except TimeoutError:
-            raise Refused(408, "the body did not come in in time") from None
-        except ClientDisconnect:
-            raise Refused(400, "the body broke off") from None
-        query: dict[str, tuple[str, ...]] = {}
-        for name, value in request.query_params.multi_items():
-            query[name] = (*query.get(name, ()), value)
-        return Posted(headers={name.lower(): value for name, value in request.headers.items()}, query=query, body=bytes(body))
+        posted = await self._lobby.posted(request, hold)
+        # Signatures of large bodies take milliseconds, and a certificate may have to be fetched: not in the event loop.
+        delivery = await asyncio.to_thread(adapter.take, posted, now=self._lobby.doorway.now())
+        hold.release()
+        if len(delivery.mails) > MOST_MAILS:
+            raise Refused(413, f"more than {MOST_MAILS} mails in one post")
+        if not hold.take(sum(len(one.content) for one in delivery.mails)):
+            raise Refused(503, "too many mails are on their way in; come back later")
+        return delivery
+
+    def _told(self, way: str, response: Response) -> Response:
+        self._lobby.on_answer(way, response.status_code)
+        return response
 
     async def _taken(self, adapter: Adapter, delivery: Delivery, request: Request) -> Response:
-        """Every mail of a delivery through the door, and then the answer."""
+        """Every mail of a delivery through the door, and then the answer.
+
+        Raises:
+            Refused: nothing of it is ours, its proof has counted already, or it is to come again.
+        """
         if delivery.note:
-            log.warning("%s", delivery.note, extra={"provider": adapter.name})
+            await self._noted(adapter, delivery)
             return Response(status_code=200, headers=NO_STORE)
-        if delivery.once and delivery.once in self._in_use:
+        if delivery.once in self._in_use:
             raise Refused(503, "the same post is being taken in; come back later")
-        if delivery.once and await self._spent.has(delivery.once):
-            raise Refused(401, "this proof has been used already")
-        self._in_use.add(delivery.once)
+        if delivery.once:
+            self._in_use.add(delivery.once)
         try:
-            answers = [await self._brought(adapter, delivery, number, request) for number in range(len(delivery.mails))]
-            if any(isinstance(one, Deferred | Full) for one in answers):
-                raise Refused(503, "the mail cannot be stored now; come back later")
-            if delivery.once:
-                await self._spent.spend(delivery.once, until=self._way.now() + 2 * TOLERANCE)
+            if delivery.once and await self._spent.has(delivery.once):
+                raise Refused(401, "this proof has been used already")
+            stored = [await self._is_stored(adapter, one, request) for one in delivery.mails]
+            if delivery.once and any(stored):
+                await self._spent.spend(delivery.once)
         finally:
             self._in_use.discard(delivery.once)
-        if all(one is None for one in answers):
-            raise Refused(
-                adapter.unknown_recipient, "no recipient of it is one of ours", "mailbridge address list shows what is taken"
-            )
+        if not any(stored):
+            hint = "mailbridge address list shows what is taken"
+            raise Refused(adapter.unknown_recipient, "no recipient of it is one of ours", hint)
         return Response(status_code=204 if isinstance(adapter, Mime) else 200, headers=NO_STORE)
 
-    async def _brought(self, adapter: Adapter, delivery: Delivery, number: int, request: Request) -> Answer | None:
-        """One mail stored; None where no recipient is ours."""
-        brought, admission = delivery.mails[number], self._way.admission
+    async def _noted(self, adapter: Adapter, delivery: Delivery) -> None:
+        """What is no mail, told to the operator; a question is kept with its link, for a person to answer.
+
+        Raises:
+            Refused: 503; the question was not kept.
+        """
+        log.warning("%s", delivery.note, extra={"provider": adapter.name})
+        if delivery.link:
+            envelope = Envelope(
+                mail_from="",
+                rcpt_to=(),
+                content=f"Subject: {delivery.note}\r\n\r\n{delivery.note}\r\n".encode(),
+                received_at=self._lobby.doorway.now(),
+                ingress="http",
+                peer=adapter.name,
+            )
+            await self._lobby.stored(self._ask(envelope, delivery.note, Secret(delivery.link)))
+
+    async def _is_stored(self, adapter: Adapter, brought: Brought, request: Request) -> bool:
+        """Store one mail; False where no recipient is ours.
+
+        Raises:
+            Refused: a flood, or it cannot be stored now.
+        """
+        doorway = self._lobby.doorway
+        if len(brought.content) > self._lobby.largest:
+            raise Refused(413, f"the mail is larger than [smtp] max_size, {self._lobby.largest} octets")
         mailboxes = [parse_mailbox(one) for one in brought.rcpt_to]
-        recipients = tuple(one for one in mailboxes if one is not None and admission.is_ours(one))
+        recipients = tuple(dict.fromkeys(one for one in mailboxes if one is not None and doorway.admission.is_ours(one)))
         if not recipients:
-            return None
+            return False
         mail_from = parse_return_path(brought.mail_from) or ""
-        client, now = request.client.host if request.client else "", asyncio.get_running_loop().time()
-        over = admission.is_over("sender", mail_from.casefold(), now) or any(
-            admission.is_over("recipient", one.casefold(), now) for one in recipients
-        )
-        if over:
-            raise Refused(429, "too many mails; come back later")
-        admission.count(
-            recipients=tuple(one.casefold() for one in recipients),
-            sender=mail_from.casefold(),
-            client=client,
-            now=now,
-        )
+        self._lobby.must_not_flood(request, sender=mail_from, recipients=recipients)
         envelope = Envelope(
             mail_from=mail_from,
             rcpt_to=recipients,
-            content=brought.content,
-            received_at=self._way.now(),
+            content=brought.content if isinstance(adapter, Mime) else _with_line_ends(brought.content),
+            received_at=doorway.now(),
             ingress="http",
             peer=adapter.name,
+            is_exact=brought.is_exact,
         )
-        # A client that leaves meanwhile changes nothing: the task is the daemon's, not the request's.
-        task = asyncio.create_task(self._accepted(envelope))
-        self._storing.add(task)
-        task.add_done_callback(self._storing.discard)
-        return await asyncio.shield(task)
-
-    async def _accepted(self, envelope: Envelope) -> Answer:
-        return await self._way.accept(envelope)
+        await self._lobby.stored(doorway.accept(envelope))
+        return True
 
 
-def _problem(fault: Refused) -> Response:
-    """The refusal as problem+json (RFC 9457), with the setting to change; 200 without a body where a provider knows no refusal."""
-    if fault.status < 300:
-        return Response(status_code=fault.status, headers=NO_STORE)
-    told = {"type": "about:blank", "title": fault.title, "status": fault.status}
-    if fault.hint:
-        told["detail"] = fault.hint
-    headers = dict(NO_STORE)
-    if fault.status in (429, 503):
-        headers["Retry-After"] = RETRY_AFTER
-    if fault.status == 401:
-        headers["WWW-Authenticate"] = 'Basic realm="mailbridge"' if "URL" in fault.hint else 'Bearer realm="mailbridge"'
-    if fault.status in (408, 413):
-        headers["Connection"] = "close"
-    return JSONResponse(told, status_code=fault.status, media_type="application/problem+json", headers=headers)
+def _with_line_ends(content: bytes) -> bytes:
+    """A mail whose line ends were made LF on the way, as it was sent: with CRLF, which signatures are made over (RFC 5322 2.3)."""
+    return content if b"\r" in content else content.replace(b"\n", b"\r\n")
 
 
-__all__ = ["Callers", "Ingest", "Spent", "Stored", "Way"]
+__all__ = ["Callers", "Ingest", "Lobby", "Spent"]

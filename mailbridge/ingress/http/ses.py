@@ -26,6 +26,9 @@ HOST = re.compile(r"sns\.[a-z]{2}(?:-[a-z]+){1,3}-\d\.amazonaws\.com(?:\.cn)?")
 OLDEST = timedelta(hours=1)
 """SNS tries again for up to an hour; an older notification is a replay."""
 
+LARGEST = 1 << 20
+"""SNS takes 256 KiB a message, and SES mails of 150 KB; JSON in JSON makes more of them."""
+
 SIGNED = ("Message", "MessageId", "Subject", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
 
 
@@ -75,6 +78,8 @@ class Ses:
 
     def take(self, posted: Posted, *, now: datetime) -> Delivery:
         """See `Adapter.take`."""
+        if len(posted.body) > LARGEST:
+            raise Refused(413, "SNS sends no message of this size")
         try:
             told = msgspec.json.decode(posted.body, type=_Notification)
         except (msgspec.DecodeError, UnicodeDecodeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -60,7 +61,9 @@ def read_written(posted: Posted, *, now: datetime) -> Written:
     sender = UNSAFE.sub(" ", fields.get("from", "")).strip()
     received_at = _moment(fields["received_at"], now) if fields.get("received_at", "").strip() else None
     raw = fields.get("raw", "")
-    content = raw.encode("utf-8", "surrogatepass") if raw.strip() else _mail(fields, sender, received_at or now)
+    content = (
+        raw.encode("utf-8", "surrogatepass") if raw.strip() else _mail(fields, sender, identifier or rcpt, received_at or now)
+    )
     return Written(
         rcpt=rcpt, identifier=identifier, sender=sender, content=content, is_raw=bool(raw.strip()), received_at=received_at
     )
@@ -107,14 +110,18 @@ def _moment(text: str, now: datetime) -> datetime:
     return min(at, now)
 
 
-def _mail(fields: dict[str, str], sender: str, at: datetime) -> bytes:
-    """A mail with what was posted, so that one reading serves all. Line ends and headers are the library's to write."""
+def _mail(fields: dict[str, str], sender: str, to: str, at: datetime) -> bytes:
+    """A mail with what was posted, so that one reading serves all. Line ends and headers are the library's to write. The same text
+    makes the same mail."""
     mail = EmailMessage(policy=SMTP)
     mail["Date"] = at
     mail["Subject"] = UNSAFE.sub(" ", fields.get("subject", ""))[:LONGEST_LINE]
     address = parse_mailbox(sender)
     if address is not None:
         mail["From"] = address
+    recipient = parse_mailbox(to)
+    if recipient is not None:
+        mail["To"] = recipient
     text = fields.get("text", "")
     if text.strip() or not fields.get("html", "").strip():
         mail.set_content(text.replace("\0", ""), cte="base64")
@@ -124,4 +131,6 @@ def _mail(fields: dict[str, str], sender: str, at: datetime) -> bytes:
             mail.add_alternative(html, subtype="html", cte="base64")
         else:
             mail.set_content(html, subtype="html", cte="base64")
+    if mail.is_multipart():
+        mail.set_boundary(hashlib.sha256(f"{text}\0{fields['html']}".encode("utf-8", "surrogatepass")).hexdigest()[:32])
     return mail.as_bytes()
