@@ -99,6 +99,12 @@ class Metrics:
             ("mailbox",),
             registry=self._registry,
         )
+        self._ingest = Counter(
+            "mailbridge_ingest_posts",
+            "Mails posted over HTTP by how they were answered",
+            ("way", "status"),
+            registry=self._registry,
+        )
         self._kept: set[str] = set()
         self._alarms = Gauge("mailbridge_alarm", "1 while something needs a person", ("target",), registry=self._registry)
 
@@ -125,6 +131,10 @@ class Metrics:
         """Count one mail. An outcome that is not one of MESSAGE_OUTCOMES counts as ``other``."""
         child = self._messages.get((ingress, outcome)) or self._messages[ingress, OTHER]
         child.inc()
+
+    def ingest(self, way: str, status: int) -> None:
+        """Count one post of mail over HTTP by how it was answered; ``way`` is ``mime``, ``text``, ``skyvern``, a provider, or ``other``."""
+        self._ingest.labels(way, str(status)).inc()
 
     def held(self, check: str) -> None:
         """Count one check that failed on a mail that is held."""

@@ -34,6 +34,7 @@ NAMES = {
     "mailbridge_mailbox_canary_age_seconds": {"mailbox"},
     "mailbridge_alarm": {"target"},
     "mailbridge_held": {"check"},
+    "mailbridge_ingest_posts": {"way", "status"},
     "mailbridge_flooded": {"by"},
 }
 CLOSED = {

@@ -20,11 +20,12 @@ import msgspec
 
 from mailbridge.app.engine import FLUSH, Engine, Flush, running, start_engine
 from mailbridge.app.events import DaemonEvents
+from mailbridge.app.ingesting import IngestRoutes
 from mailbridge.app.operating import Around, HandIn, LiveConfiguration, Reread, RunningDaemon, operator_of
 from mailbridge.app.parts import PARTS, Parts
 from mailbridge.app.preparation import prepare
 from mailbridge.app.probing import LocalProbes
-from mailbridge.app.routes import serve_http
+from mailbridge.app.routes import gate_of, serve_http
 from mailbridge.app.snapshot import Live, Snapshot, snapshot
 from mailbridge.app.targets import guard
 from mailbridge.config.added import merged
@@ -281,8 +282,18 @@ async def bridge(
         engine, live = await start_engine(stack, prepared, flush, masks, parts)
         here = await _open_door(stack, engine, live, dns, browser)
         operator = _operator(here, dns=dns, reread=reread)
+        gate = gate_of(engine, live)
+        posts = IngestRoutes(engine, live, gate=gate, way=here.door.way, intake=here.door.intake)
         here.http_address = await serve_http(
-            stack, engine, live, ready=here.health, metrics=here.render_metrics, operator=operator, more=parts.routes
+            stack,
+            engine,
+            live,
+            ready=here.health,
+            metrics=here.render_metrics,
+            operator=operator,
+            more=parts.routes,
+            gate=gate,
+            posts=posts.routes(),
         )
         here.listeners = listeners = await smtp.serve(
             settings.smtp,

@@ -37,6 +37,8 @@ async def serve_http(
     metrics: Callable[[], Awaitable[bytes]],
     operator: Operator,
     more: Sequence[Routes] = (),
+    gate: TokenGate | None = None,
+    posts: Sequence[BaseRoute] = (),
 ) -> str:
     """Listen until the stack ends. Returns the address, ``host:port`` with the real port.
 
@@ -44,7 +46,7 @@ async def serve_http(
         ListenError: the address, or the socket beside the database, cannot be bound.
     """
     settings = live.now.settings
-    app = health_app(ready=ready, metrics=metrics, more=api_routes(engine, live, operator, more))
+    app = health_app(ready=ready, metrics=metrics, more=(*posts, *api_routes(engine, live, operator, more, gate)))
     private = socket_path_of(settings.store)
     if len(os.fsencode(private)) > LONGEST_NAME:
         log.warning("the path of the socket is longer than %d octets: commands reach it, other programs do not", LONGEST_NAME)
@@ -53,7 +55,14 @@ async def serve_http(
     return served.address
 
 
-def api_routes(engine: Engine, live: Live, operator: Operator, more: Sequence[Routes] = ()) -> Sequence[BaseRoute]:
+def gate_of(engine: Engine, live: Live) -> TokenGate:
+    """Who asks, told by the tokens of the store."""
+    return TokenGate(entries=engine.store.entries, admin=live.now.settings.http.token)
+
+
+def api_routes(
+    engine: Engine, live: Live, operator: Operator, more: Sequence[Routes] = (), gate: TokenGate | None = None
+) -> Sequence[BaseRoute]:
     """What Skyvern, agents and operators ask: the pull endpoint, codes, events, every verb, and the description of it all; and what was
     added in `app.parts`."""
     store, waiting, now = engine.store, engine.waiting, engine.clock.now
@@ -64,7 +73,7 @@ def api_routes(engine: Engine, live: Live, operator: Operator, more: Sequence[Ro
         metrics=engine.metrics,
         policy=lambda: live.now.pull,
     )
-    gate = TokenGate(entries=store.entries, admin=live.now.settings.http.token)
+    gate = gate or gate_of(engine, live)
     codes = CodesApi(
         gate=gate,
         codes=store.codes,

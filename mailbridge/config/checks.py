@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from ipaddress import ip_network
 
+from mailbridge.config.ingest import ingest_mistakes
 from mailbridge.config.mailboxes import mailbox_mistakes
 from mailbridge.config.problems import Problem
 from mailbridge.config.settings import Settings, SkyvernSettings, TargetSettings
@@ -33,6 +34,7 @@ def check(settings: Settings, where: Where) -> Iterator[Problem]:
         *_recipients(settings),
         *_trust(settings),
         *_rest(settings),
+        *ingest_mistakes(settings.ingest),
     ):
         yield Problem(where=where(section, key, None), what=f"[{section}] {key}: {what}")
     for section, number, key, what in (*_addresses(settings), *_targets(settings), *mailbox_mistakes(settings)):

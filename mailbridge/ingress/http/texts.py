@@ -55,7 +55,7 @@ class Texts:
                 posted = await self._lobby.posted(request, hold)
                 written = read_written(posted, now=self._lobby.doorway.now())
                 if written.identifier:
-                    number = await self._vouched(request, token, written, self._recipient(token, written.identifier))
+                    number = await self._vouched(request, token, written, self._recipient(token, written.identifier, {}))
                 else:
                     number = await self._addressed(request, written)
                 return self._told("text", JSONResponse({"mail": number}, headers=NO_STORE))
@@ -82,7 +82,7 @@ class Texts:
         self._lobby.on_answer(way, response.status_code)
         return response
 
-    def _recipient(self, token: Token, identifier: str, ids: Mapping[str, str | None] | None = None) -> Recipient:
+    def _recipient(self, token: Token, identifier: str, ids: Mapping[str, str | None]) -> Recipient:
         """For whom a text is.
 
         Raises:
@@ -96,7 +96,13 @@ class Texts:
             raise Refused(
                 404, "no code can ever come for that identifier", "it is not in [identity] known, nor bound to an address"
             )
-        return Recipient(rcpt="", identifier=spelled, **(ids or {}))
+        return Recipient(
+            rcpt="",
+            identifier=spelled,
+            workflow_run_id=ids.get("workflow_run_id"),
+            workflow_id=ids.get("workflow_id"),
+            task_id=ids.get("task_id"),
+        )
 
     async def _vouched(self, request: Request, token: Token, written: Written, recipient: Recipient) -> int:
         """Store a text for an identifier of the token. Returns the number of the mail that was made of it."""
