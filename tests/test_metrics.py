@@ -77,6 +77,7 @@ def _counted() -> Metrics:
     metrics.held("dkim")
     metrics.held("ann@corp.example")
     metrics.flooded("client")
+    metrics.ingest("mime", 204)
     return metrics
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from mailbridge.config.settings import IngestSettings
 from mailbridge.core.delivery import Delivery
 from mailbridge.core.why import Attempted, Came, Evidence, causes
 from mailbridge.operator.asks import Ask, Identifier, Moment
@@ -137,8 +138,8 @@ class WhyVerb:
             yield "lmtp", last.get("lmtp")
         if settings.imap:
             yield "mailboxes", last.get("imap")
-        if "http" in last:
-            yield "http", last["http"]
+        if "http" in last or settings.ingest != IngestSettings():
+            yield "http", last.get("http")
 
 
 def _mailboxes(status: Status) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,6 @@ import hashlib
 import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import httpx
@@ -17,13 +16,17 @@ import pytest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.routing import Route
 
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
-from mailbridge.ingress.http.service import Ingest, Way
+from mailbridge.ingress.http.service import Ingest, Lobby
 from mailbridge.intake.admission import Admission, Rates
 from mailbridge.intake.answer import Answer, Deferred, Full, Stored
+from mailbridge.intake.doorway import Doorway
+from mailbridge.intake.events import NoEvents
 from mailbridge.store import Receipt
+from mailbridge.store.entries import Token
 from tests.ingress.http import posts
 from tests.ingress.http.posts import MAIL, NOW, PROVIDERS, RCPT, Provider
 
@@ -36,7 +39,9 @@ class Desk:
 
     answer: Answer = field(default_factory=lambda: Stored(receipt=Receipt(mail_id=1)))
     stored: list[Envelope] = field(default_factory=list)
-    spent: dict[str, datetime] = field(default_factory=dict)
+    spent: set[str] = field(default_factory=set)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    told: list[tuple[str, int]] = field(default_factory=list)
     admission: Admission = field(default_factory=lambda: Admission(is_ours=lambda rcpt: rcpt == RCPT, memory=1 << 20))
     webhook_secrets: tuple[Secret, ...] = (Secret(WHSEC),)
 
@@ -45,28 +50,40 @@ class Desk:
             self.stored.append(envelope)
         return self.answer
 
-    async def bearer(self, request: Request) -> str | None:
+    async def bearer(self, request: Request) -> Token | None:
         text = request.headers.get("authorization")
         if text is None:
             return None
         if text != "Bearer good":
             raise HTTPException(401, "unknown token")
-        return "worker"
+        return Token(id=1, name="worker", identifiers=(), created_at=NOW, role="ingest")
+
+    async def key(self, request: Request) -> Token:
+        raise HTTPException(401, "no token")
+
+    async def ask(self, envelope: Envelope, text: str, link: Secret) -> Answer:
+        self.asked.append((text, link.reveal()))
+        return self.answer
 
     async def has(self, proof: str) -> bool:
         return proof in self.spent
 
-    async def spend(self, proof: str, *, until: datetime) -> None:
-        self.spent[proof] = until
+    async def spend(self, proof: str) -> None:
+        self.spent.add(proof)
 
 
 def _run(desk: Desk, work: Callable[[httpx.AsyncClient], Awaitable[Any]], *, largest: int = 100_000) -> Any:
     """Run a dialogue with the routes."""
-    way = Way(accept=desk.accept, admission=desk.admission, now=lambda: NOW, largest=largest)
-    ingest = Ingest(way, adapters=lambda: [one.adapter for one in PROVIDERS], callers=desk, spent=desk)
+    doorway = Doorway(accept=desk.accept, admission=desk.admission, events=NoEvents(), now=lambda: NOW)
+    lobby = Lobby(doorway=doorway, callers=desk, largest=largest, on_answer=lambda *told: desk.told.append(told))
+    ingest = Ingest(lobby, adapters=lambda: [one.adapter for one in PROVIDERS], spent=desk, ask=desk.ask)
+    routes = [
+        Route("/ingest/mime", ingest.mime, methods=["POST"]),
+        Route("/ingest/{name}", ingest.provider, methods=["POST", "HEAD"]),
+    ]
 
     async def main() -> Any:
-        transport = httpx.ASGITransport(app=Starlette(routes=ingest.routes()))
+        transport = httpx.ASGITransport(app=Starlette(routes=routes))
         async with httpx.AsyncClient(transport=transport, base_url="http://bridge") as client:
             return await work(client)
 
@@ -166,7 +183,7 @@ def test_an_unknown_recipient_is_answered_as_the_provider_wants_it(provider: Pro
         ({"headers": {"content-type": "text/plain", "authorization": "Bearer good"}}, 415, "message/rfc822"),
         ({"query": "rcpt=nobody@bridge.example"}, 404, "address list"),
         ({"query": ""}, 400, "rcpt"),
-        ({"largest": 10}, 204, ""),
+        ({"largest": 10}, 413, "max_size"),
     ],
 )
 def test_a_raw_mail_is_answered_with_what_to_change(options: dict[str, Any], status: int, says: str) -> None:
@@ -232,7 +249,7 @@ def test_a_provider_that_is_not_configured_is_not_there() -> None:
 
 
 def test_a_subscription_of_sns_is_told_and_not_stored(caplog: pytest.LogCaptureFixture) -> None:
-    """200, a line for the operator, and the link in none of them."""
+    """200, a line for the operator without the link, and the question with its link for a person; 503 where that cannot be kept."""
     posted = posts.sns(
         "x", NOW, kind="SubscriptionConfirmation", SubscribeURL="https://sns.eu-west-1.amazonaws.com/?t=1", Token="t"
     )
@@ -246,6 +263,9 @@ def test_a_subscription_of_sns_is_told_and_not_stored(caplog: pytest.LogCaptureF
     assert "Amazon SNS asks" in caplog.text
     assert "?t=1" not in caplog.text
     assert desk.stored == []
+    assert [link for _, link in desk.asked] == ["https://sns.eu-west-1.amazonaws.com/?t=1"]
+    desk.answer = Deferred(why="gone")
+    assert _run(desk, work).status_code == 503
 
 
 def test_a_client_that_leaves_changes_nothing() -> None:
