@@ -32,6 +32,8 @@ STAGES = ("parse", "resolve", "extract", "gate", "commit", "push")
 STATUSES = frozenset({200, 400, 401, 402, 403, 404, 405, 408, 409, 422, 429, 500, 502, 503, 504})
 PULLS = ("code", "none", "unsigned", "limited", "unavailable")
 WAYS = ("pull", "api")
+INGEST_WAYS = ("mime", "text", "skyvern", "mailgun", "postmark", "cloudmailin", "forwardemail", "sendgrid", "ses")
+INGEST_OUTCOMES = ("taken", "refused", "again")
 OTHER = "other"
 
 FINE = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -99,12 +101,7 @@ class Metrics:
             ("mailbox",),
             registry=self._registry,
         )
-        self._ingest = Counter(
-            "mailbridge_ingest_posts",
-            "Mails posted over HTTP by how they were answered",
-            ("way", "status"),
-            registry=self._registry,
-        )
+        self._ingest = _ingest(self._registry)
         self._kept: set[str] = set()
         self._alarms = Gauge("mailbridge_alarm", "1 while something needs a person", ("target",), registry=self._registry)
 
@@ -133,8 +130,9 @@ class Metrics:
         child.inc()
 
     def ingest(self, way: str, status: int) -> None:
-        """Count one post of mail over HTTP by how it was answered; ``way`` is ``mime``, ``text``, ``skyvern``, a provider, or ``other``."""
-        self._ingest.labels(way, str(status)).inc()
+        """Count one post of mail over HTTP by how it was answered; ``way`` is one of INGEST_WAYS, else it counts as ``other``."""
+        outcome = "taken" if status < 400 else "again" if status in (429, 500, 503) else "refused"
+        self._ingest[way if way in INGEST_WAYS else OTHER, outcome].inc()
 
     def held(self, check: str) -> None:
         """Count one check that failed on a mail that is held."""
@@ -185,3 +183,12 @@ class Metrics:
     def render(self) -> bytes:
         """Prometheus' text format."""
         return generate_latest(self._registry)
+
+
+def _ingest(registry: CollectorRegistry) -> dict[tuple[str, str], Counter]:
+    """Mails posted over HTTP, by way in and by how they were answered (``again``: they are to come again)."""
+    posts = Counter(
+        "mailbridge_ingest_posts", "Mails posted over HTTP by how they were answered", ("post", "answer"), registry=registry
+    )
+    ways = (*INGEST_WAYS, OTHER)
+    return {(way, outcome): posts.labels(way, outcome) for way in ways for outcome in INGEST_OUTCOMES}

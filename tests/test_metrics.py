@@ -9,6 +9,8 @@ from mailbridge.metrics import (
     DELIVERY_OUTCOMES,
     FLOODED_BY,
     HELD_CHECKS,
+    INGEST_OUTCOMES,
+    INGEST_WAYS,
     INGRESSES,
     MESSAGE_OUTCOMES,
     OTHER,
@@ -34,7 +36,7 @@ NAMES = {
     "mailbridge_mailbox_canary_age_seconds": {"mailbox"},
     "mailbridge_alarm": {"target"},
     "mailbridge_held": {"check"},
-    "mailbridge_ingest_posts": {"way", "status"},
+    "mailbridge_ingest_posts": {"post", "answer"},
     "mailbridge_flooded": {"by"},
 }
 CLOSED = {
@@ -48,6 +50,8 @@ CLOSED = {
     "target": {"skyvern", "canary gmail"},
     "check": {*HELD_CHECKS, OTHER},
     "by": {*FLOODED_BY},
+    "post": {*INGEST_WAYS, OTHER},
+    "answer": {*INGEST_OUTCOMES},
     "mailbox": {"gmail/INBOX", "gmail"},
 }
 
@@ -77,7 +81,9 @@ def _counted() -> Metrics:
     metrics.held("dkim")
     metrics.held("ann@corp.example")
     metrics.flooded("client")
-    metrics.ingest("mime", 204)
+    for status in (204, 401, 503):
+        metrics.ingest("mime", status)
+        metrics.ingest("ann@corp.example", status)
     return metrics
 
 

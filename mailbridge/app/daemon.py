@@ -282,19 +282,7 @@ async def bridge(
         engine, live = await start_engine(stack, prepared, flush, masks, parts)
         here = await _open_door(stack, engine, live, dns, browser)
         operator = _operator(here, dns=dns, reread=reread)
-        gate = gate_of(engine, live)
-        posts = IngestRoutes(engine, live, gate=gate, way=here.door.way, intake=here.door.intake)
-        here.http_address = await serve_http(
-            stack,
-            engine,
-            live,
-            ready=here.health,
-            metrics=here.render_metrics,
-            operator=operator,
-            more=parts.routes,
-            gate=gate,
-            posts=posts.routes(),
-        )
+        here.http_address = await _serve_http(stack, here, operator, parts)
         here.listeners = listeners = await smtp.serve(
             settings.smtp,
             here.door.intake.accept,
@@ -315,6 +303,24 @@ async def bridge(
         if settings.identity.learn_from_skyvern:
             await stack.enter_async_context(running(_learn(here)))
         yield here
+
+
+async def _serve_http(stack: AsyncExitStack, here: Bridge, operator: Operator, parts: Parts) -> str:
+    """Everything that is served over HTTP, mail that comes in by it among it. Returns the address."""
+    engine, live = here.engine, here.live
+    gate = gate_of(engine, live)
+    posts = IngestRoutes(engine, live, gate=gate, way=here.door.way, intake=here.door.intake)
+    return await serve_http(
+        stack,
+        engine,
+        live,
+        ready=here.health,
+        metrics=here.render_metrics,
+        operator=operator,
+        more=parts.routes,
+        gate=gate,
+        posts=posts.routes(),
+    )
 
 
 def _operator(here: Bridge, *, dns: Resolver | None, reread: Reread | None) -> Operator:

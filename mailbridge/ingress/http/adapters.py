@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
+
 import httpx
 
 from mailbridge.config.settings import IngestSettings
@@ -14,6 +18,7 @@ from mailbridge.ingress.http.sendgrid import SendGrid
 from mailbridge.ingress.http.ses import Ses
 
 FETCH_TIMEOUT = 5.0
+AFTER_FAILURE = 10.0
 LARGEST_CERTIFICATE = 65_536
 MOST_CERTIFICATES = 16
 
@@ -37,11 +42,17 @@ def adapters_of(settings: IngestSettings) -> tuple[Adapter, ...]:
 
 
 class Certificates:
-    """Certificates of Amazon SNS by their URL, each fetched once. `Ses` asks only for URLs on Amazon's own hosts."""
+    """Certificates of Amazon SNS by their URL, each fetched once. `Ses` asks only for URLs on Amazon's own hosts.
 
-    def __init__(self, transport: httpx.BaseTransport | None = None) -> None:
+    Whoever knows a topic can name certificates that are not there: so one is fetched at a time, and after a failure none for a while.
+    """
+
+    def __init__(self, transport: httpx.BaseTransport | None = None, now: Callable[[], float] = time.monotonic) -> None:
         self._transport = transport
+        self._now = now
         self._kept: dict[str, bytes] = {}
+        self._fetching = threading.Lock()
+        self._not_before = float("-inf")
 
     def of(self, url: str) -> bytes:
         """The PEM at an URL. It blocks for up to FETCH_TIMEOUT seconds.
@@ -49,15 +60,38 @@ class Certificates:
         Raises:
             OSError: it cannot be fetched, is too large, or the answer is a redirect or an error.
         """
-        if url not in self._kept:
-            try:
-                with httpx.Client(transport=self._transport, timeout=FETCH_TIMEOUT, trust_env=False) as client:
-                    answer = client.get(url)
-            except httpx.HTTPError as fault:
-                raise OSError(f"{type(fault).__name__}") from None
-            if answer.status_code != 200 or len(answer.content) > LARGEST_CERTIFICATE:
-                raise OSError(f"answered {answer.status_code}")
-            if len(self._kept) >= MOST_CERTIFICATES:
-                self._kept.clear()
-            self._kept[url] = answer.content
-        return self._kept[url]
+        kept = self._kept.get(url)
+        if kept is not None:
+            return kept
+        if not self._fetching.acquire(blocking=False):
+            raise OSError("another one is being fetched")
+        try:
+            if self._now() < self._not_before:
+                raise OSError("the last one could not be fetched")
+            self._not_before = self._now() + AFTER_FAILURE
+            fetched = self._fetched(url)
+            self._not_before = float("-inf")
+        finally:
+            self._fetching.release()
+        if len(self._kept) >= MOST_CERTIFICATES:
+            self._kept.clear()
+        self._kept[url] = fetched
+        return fetched
+
+    def _fetched(self, url: str) -> bytes:
+        """Raises OSError."""
+        try:
+            with (
+                httpx.Client(transport=self._transport, timeout=FETCH_TIMEOUT, trust_env=False) as client,
+                client.stream("GET", url) as answer,
+            ):
+                body = b""
+                for part in answer.iter_bytes():
+                    body += part
+                    if len(body) > LARGEST_CERTIFICATE:
+                        raise OSError("is too large")
+        except httpx.HTTPError as fault:
+            raise OSError(f"{type(fault).__name__}") from None
+        if answer.status_code != 200:
+            raise OSError(f"answered {answer.status_code}")
+        return body

@@ -23,6 +23,7 @@ from cryptography.x509 import load_pem_x509_certificate
 from mailbridge.ingress.http.posted import Brought, Delivery, Posted, Refused
 
 HOST = re.compile(r"sns\.[a-z]{2}(?:-[a-z]+){1,3}-\d\.amazonaws\.com(?:\.cn)?")
+CERTIFICATE = re.compile(r"/SimpleNotificationService-[0-9A-Za-z]{1,64}\.pem")
 OLDEST = timedelta(hours=1)
 """SNS tries again for up to an hour; an older notification is a replay."""
 
@@ -97,13 +98,7 @@ class Ses:
         return _mail_of(told)
 
     def _must_be_signed(self, told: _Notification) -> None:
-        url = urlsplit(told.SigningCertURL)
-        if (
-            url.scheme != "https"
-            or url.netloc != url.hostname
-            or not HOST.fullmatch(url.hostname or "")
-            or not url.path.endswith(".pem")
-        ):
+        if not _is_amazons(told.SigningCertURL):
             raise Refused(403, "the certificate is not one of Amazon SNS")
         digest = {"1": hashes.SHA1(), "2": hashes.SHA256()}.get(told.SignatureVersion)  # noqa: S303  (Amazon's version 1)
         if digest is None:
@@ -119,6 +114,17 @@ class Ses:
             key.verify(base64.b64decode(told.Signature, validate=True), _signed(told), padding.PKCS1v15(), digest)
         except (ValueError, InvalidSignature):
             raise Refused(403, "the signature is not that of Amazon SNS") from None
+
+
+def _is_amazons(text: str) -> bool:
+    """Whether an URL is one at which Amazon SNS keeps a certificate: its host decides whose signature counts."""
+    try:
+        url = urlsplit(text)
+        host = url.hostname or ""
+    except ValueError:
+        return False
+    is_bare = url.netloc == host and not url.query and not url.fragment
+    return url.scheme == "https" and is_bare and bool(HOST.fullmatch(host)) and bool(CERTIFICATE.fullmatch(url.path))
 
 
 def _signed(told: _Notification) -> bytes:

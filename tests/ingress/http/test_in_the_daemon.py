@@ -108,7 +108,7 @@ async def test_a_raw_mail_becomes_a_push(tmp_path: Path) -> None:
         (row,) = await here.rows()
         assert row.ingress == "http"
         metrics = (await here.client.get("/metrics")).text
-        assert 'mailbridge_ingest_posts_total{status="204",way="mime"} 1.0' in metrics
+        assert 'mailbridge_ingest_posts_total{answer="taken",post="mime"} 1.0' in metrics
         assert 'mailbridge_messages_total{ingress="http",outcome="code"} 1.0' in metrics
 
 
