@@ -71,9 +71,7 @@ class Metrics:
         self._tls_expiry = Gauge(
             "mailbridge_tls_expiry_seconds", "Until the certificate for STARTTLS ends", registry=self._registry
         )
-        pulls = Counter(
-            "mailbridge_pulls", "Polls of the pull endpoint by what came of them", ("outcome",), registry=self._registry
-        )
+        pulls = Counter("mailbridge_pulls", "Polls of the pull endpoint by outcome", ("outcome",), registry=self._registry)
         self._pulls = {outcome: pulls.labels(outcome) for outcome in PULLS}
         waiting = Gauge("mailbridge_waiting", "Who waits for a code now", ("way",), registry=self._registry)
         self._waiting = {way: waiting.labels(way) for way in WAYS}
