@@ -391,13 +391,13 @@ def fingerprint(envelope: Envelope, understood: Understanding, identifiers: tupl
     if understood.message_id:
         value = understood.extraction.value
         parts += [understood.message_id, value.reveal() if value else ""]
-        tail = b""
+        tail = memoryview(b"")
     else:
-        head, separator, body = envelope.content.partition(b"\r\n\r\n")
         parts += [understood.sender, understood.subject]
-        tail = body if separator else head
+        tail = memoryview(envelope.content)[envelope.content.find(b"\r\n\r\n") + 4 if b"\r\n\r\n" in envelope.content else 0 :]
     digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass"))
-    digest.update(b"\0" + tail)
+    digest.update(b"\0")
+    digest.update(tail)
     return digest.hexdigest()
 
 
