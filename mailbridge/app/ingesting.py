@@ -23,7 +23,7 @@ from mailbridge.intake.doorway import Doorway
 from mailbridge.store import Filter
 from mailbridge.store.answers import Answers
 from mailbridge.store.entries import Token
-from mailbridge.web.auth import Gate, bearer_of
+from mailbridge.web.auth import TokenAuth, bearer_of
 
 if TYPE_CHECKING:
     from mailbridge.config.settings import IngestSettings
@@ -37,19 +37,19 @@ LATELY = timedelta(minutes=1)
 class LiveCallers:
     """Implements `posting.Callers` over the tokens of the store and the secrets of the settings that count now."""
 
-    def __init__(self, gate: Gate, live: Live) -> None:
-        self._gate = gate
+    def __init__(self, auth: TokenAuth, live: Live) -> None:
+        self._auth = auth
         self._live = live
 
     async def bearer(self, request: Request) -> Token | None:
         """See `Callers.bearer`."""
         if "authorization" not in request.headers:
             return None
-        return await self._gate.bringer(request, bearer_of(request))
+        return await self._auth.bringer(request, bearer_of(request))
 
     async def key(self, request: Request) -> Token:
         """See `Callers.key`."""
-        return await self._gate.bringer(request, request.headers.get("x-api-key", "").strip() or bearer_of(request))
+        return await self._auth.bringer(request, request.headers.get("x-api-key", "").strip() or bearer_of(request))
 
     @property
     def webhook_secrets(self) -> tuple[Secret, ...]:
@@ -79,10 +79,10 @@ def _key(proof: str) -> bytes:
 class IngestRoutes:
     """The routes of mail over HTTP."""
 
-    def __init__(self, engine: Engine, live: Live, *, gate: Gate, way: Doorway, intake: Intake) -> None:
+    def __init__(self, engine: Engine, live: Live, *, auth: TokenAuth, way: Doorway, intake: Intake) -> None:
         self._engine = engine
         self._live = live
-        self._callers = LiveCallers(gate, live)
+        self._callers = LiveCallers(auth, live)
         self._way = way
         self._intake = intake
         self._made: tuple[Ingest, Texts] | None = None

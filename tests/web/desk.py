@@ -24,7 +24,7 @@ from mailbridge.app.operating import Around, operator_of
 from mailbridge.app.probing import LocalProbes
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import DomainSettings, RetentionSettings, Settings, StoreSettings
-from mailbridge.core.delivery import Claim, Draft
+from mailbridge.core.delivery import Claim, Draft, Standing
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.identity import Identification
 from mailbridge.core.mail import Envelope
@@ -45,7 +45,7 @@ from mailbridge.store import Arrival
 from mailbridge.store.entries import Role, Token
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
 from mailbridge.waiting import Waiting
-from mailbridge.web.auth import Gate, bearer_of
+from mailbridge.web.auth import TokenAuth, bearer_of
 from mailbridge.web.codes import CodesApi
 from mailbridge.web.events import EventsApi
 from mailbridge.web.health import Health, Level, health_app
@@ -103,7 +103,8 @@ class Calm:
 class Fixed:
     """Settings that nothing changes."""
 
-    now = base = Settings(domains=DomainSettings(accept=("bridge.example",)))
+    def __init__(self, store: StoreSettings) -> None:
+        self.now = self.base = Settings(domains=DomainSettings(accept=("bridge.example",)), store=store)
 
     async def take_additions(self) -> None:
         """Nothing runs that would take them."""
@@ -145,23 +146,23 @@ class OneSecret:
 
     webhook_secrets = ()
 
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
+    def __init__(self, auth: TokenAuth) -> None:
+        self._auth = auth
 
     async def bearer(self, request: Request) -> Token | None:
         """Whoever has a token."""
-        return await self._gate.bringer(request, bearer_of(request)) if "authorization" in request.headers else None
+        return await self._auth.bringer(request, bearer_of(request)) if "authorization" in request.headers else None
 
     async def key(self, request: Request) -> Token:
         """Whoever has a token."""
-        return await self._gate.bringer(request, bearer_of(request))
+        return await self._auth.bringer(request, bearer_of(request))
 
 
-def ingest_routes(gate: Gate, door: Shut, store: SqliteStore, now: Callable[[], datetime]) -> list[Route]:
+def ingest_routes(auth: TokenAuth, door: Shut, store: SqliteStore, now: Callable[[], datetime]) -> list[Route]:
     """Raw mails, texts and codes, as the daemon serves them."""
     admission = Admission(is_ours=door.is_ours, memory=1 << 20)
     doorway = Doorway(accept=door.accept, admission=admission, events=NoEvents(), now=now)
-    lobby = Lobby(doorway=doorway, callers=OneSecret(gate), largest=100_000)
+    lobby = Lobby(doorway=doorway, callers=OneSecret(auth), largest=100_000)
 
     async def ask(envelope: Envelope, text: str, link: Secret) -> Answer:
         return await door.accept(envelope)
@@ -202,7 +203,11 @@ class Desk:
         lifetime: float = 600.0,
         kind: Literal["code", "link"] = "code",
         targets: tuple[str, ...] = ("skyvern",),
-        **tags: str,
+        standing: Standing = Standing.KNOWN,
+        domain: str = "github.com",
+        task_id: str | None = None,
+        workflow_run_id: str | None = None,
+        workflow_id: str | None = None,
     ) -> int:
         """Store a mail with this code, received ``ago`` seconds ago, and ring the bell. Returns its number."""
         received = self.clock.now() - timedelta(seconds=ago)
@@ -216,7 +221,11 @@ class Desk:
                 content=Secret(code),
                 sender=sender,
                 lifetime=timedelta(seconds=lifetime),
-                **tags,
+                standing=standing,
+                domain=domain,
+                task_id=task_id,
+                workflow_run_id=workflow_run_id,
+                workflow_id=workflow_id,
             )
             for target in targets
         )
@@ -306,9 +315,9 @@ async def open_desk(
         polls=polls or limit,
         strangers=limit,
     )
-    gate = Gate(entries=store.entries, admin=Secret(ADMIN), strangers=limit)
+    auth = TokenAuth(entries=store.entries, admin=Secret(ADMIN), strangers=limit)
     codes = CodesApi(
-        gate=gate,
+        auth=auth,
         codes=store.codes,
         vault=store.vault,
         waiting=waiting,
@@ -316,17 +325,17 @@ async def open_desk(
         grace=lambda: GRACE,
         is_known=is_known,
     )
-    events = EventsApi(gate=gate, journal=store.journal, waiting=waiting)
+    events = EventsApi(auth=auth, journal=store.journal, waiting=waiting)
     verbs = OperatorApi(
-        gate=gate,
+        auth=auth,
         operator=operator_of(
             store=store,
             door=Shut(store),
-            configuration=Fixed(),
+            configuration=Fixed(settings),
             daemon=Calm(),
             waiting=waiting,
             surroundings=Around(known=is_known),
-            probes=LocalProbes(lambda: Settings(store=settings), reread=None),
+            probes=LocalProbes(lambda: Fixed(settings).now, reread=None),
             dns=Zone,
             clock=clock,
         ),
@@ -339,7 +348,7 @@ async def open_desk(
     async def metrics() -> bytes:
         return b""
 
-    posts = ingest_routes(gate, Shut(store), store, clock.now)
+    posts = ingest_routes(auth, Shut(store), store, clock.now)
     more = (*posts, *pull.routes(), *codes.routes(), *events.routes(), *verbs.routes(), *openapi_routes())
     try:
         async with (

@@ -10,6 +10,7 @@ from dataclasses import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mailbridge import log_events
 from mailbridge.core.addresses import parse_mailbox, parse_return_path
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
@@ -70,7 +71,8 @@ class Ingest:
                 delivery = await self._proven(adapter, request, hold)
                 return self._told(adapter.name, await self._taken(adapter, delivery, request))
             except Refused as fault:
-                log.warning("a post was refused", extra={"provider": adapter.name, "reason": fault.title, "status": fault.status})
+                told = {"provider": adapter.name, "reason": fault.title, "status": fault.status}
+                log.warning("post refused", extra={"event": log_events.POST_REFUSED, **told})
                 return self._told(adapter.name, problem(fault))
 
     async def _proven(self, adapter: Adapter, request: Request, hold: Hold) -> Delivery:
@@ -125,7 +127,7 @@ class Ingest:
         Raises:
             Refused: 503; the question was not kept.
         """
-        log.warning("%s", delivery.note, extra={"provider": adapter.name})
+        log.warning("%s", delivery.note, extra={"event": log_events.POST_NOTED, "provider": adapter.name})
         if delivery.link:
             envelope = Envelope(
                 mail_from="",
