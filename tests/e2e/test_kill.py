@@ -83,7 +83,7 @@ class Client(threading.Thread):
         if not self.token:
             return self.house.send(code, identifier=identifier, sender=sender)[0]
         status = self.house.post(code, identifier=identifier, sender=sender, token=self.token)
-        return {204: 250, 429: 451, 503: 451}.get(status, 550)
+        return {204: 250, 429: 451, 503: 451}.get(status, 1_000 + status)  # so that a refusal tells its status
 
     def stop(self) -> None:
         """End after the mail in hand."""
