@@ -21,11 +21,12 @@ import msgspec
 from mailbridge import log_events
 from mailbridge.app.engine import FLUSH, Engine, Flush, running, start_engine
 from mailbridge.app.events import DaemonEvents
+from mailbridge.app.ingesting import IngestRoutes
 from mailbridge.app.operating import Around, HandIn, LiveConfiguration, Reread, RunningDaemon, operator_of
 from mailbridge.app.parts import PARTS, Parts
 from mailbridge.app.preparation import prepare
 from mailbridge.app.probing import LocalProbes
-from mailbridge.app.routes import serve_http
+from mailbridge.app.routes import auth_of, serve_http
 from mailbridge.app.snapshot import Live, Snapshot, snapshot
 from mailbridge.app.targets import guard
 from mailbridge.config.added import merged
@@ -298,9 +299,7 @@ async def bridge(
         engine, live = await start_engine(stack, prepared, flush, masks, parts)
         here = await _open_door(stack, engine, live, dns, browser)
         operator = _operator(here, dns=dns, browser=browser, reread=reread)
-        here.http_address = await serve_http(
-            stack, engine, live, ready=here.health, metrics=here.render_metrics, operator=operator, more=parts.routes
-        )
+        here.http_address = await _serve_http(stack, here, operator, parts)
         here.listeners = listeners = await smtp.serve(
             settings.smtp,
             here.door.intake.accept,
@@ -321,6 +320,24 @@ async def bridge(
         if settings.identity.learn_from_skyvern:
             await stack.enter_async_context(running(_learn(here)))
         yield here
+
+
+async def _serve_http(stack: AsyncExitStack, here: Bridge, operator: Operator, parts: Parts) -> str:
+    """Everything that is served over HTTP, mail that comes in by it among it. Returns the address."""
+    engine, live = here.engine, here.live
+    auth = auth_of(engine, live)
+    posts = IngestRoutes(engine, live, auth=auth, way=here.door.way, intake=here.door.intake)
+    return await serve_http(
+        stack,
+        engine,
+        live,
+        ready=here.health,
+        metrics=here.render_metrics,
+        operator=operator,
+        more=parts.routes,
+        auth=auth,
+        posts=posts.routes(),
+    )
 
 
 def _operator(here: Bridge, *, dns: Resolver | None, browser: Callable[[], httpx.AsyncClient], reread: Reread | None) -> Operator:

@@ -10,11 +10,13 @@ import contextlib
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from mailbridge.config.checks import DATABASE
 from mailbridge.config.problems import ConfigError, Problem
-from mailbridge.config.settings import Settings
+from mailbridge.config.settings import HttpSettings, Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +183,10 @@ def _targets(settings: Settings) -> Iterator[Problem]:
                 endpoint(url)
         except ValueError as fault:
             yield Problem(where=f"{name} base_url", what=str(fault))
+    for name, url in named:
+        if _is_ourselves(url, settings.http):
+            what = "is this daemon's own address, where codes come in and do not go out; name Skyvern's"
+            yield Problem(where=f"{name} base_url", what=what)
     path = settings.skyvern.credentials_file
     if path is not None and settings.skyvern.api_key is None:
         try:
@@ -190,6 +196,28 @@ def _targets(settings: Settings) -> Iterator[Problem]:
         except OSError as fault:
             what, is_permission = f"{path}: cannot be read: {fault.strerror}", isinstance(fault, PermissionError)
             yield Problem(where="[skyvern] credentials_file", what=what, is_permission=is_permission)
+
+
+def _is_ourselves(url: str, http: HttpSettings) -> bool:
+    """Whether a target is our own listener, which takes codes under Skyvern's path too: a code would go round for ever."""
+    try:
+        target, public = urlsplit(url), urlsplit(http.public_url)
+        ports = {"http": 80, "https": 443}
+        place = (target.hostname, target.port or ports.get(target.scheme))
+        if public.hostname and place == (public.hostname, public.port or ports.get(public.scheme)):
+            return True
+        host, _, port = http.listen.rpartition(":")
+        is_local = target.hostname in ("localhost", host.strip("[]")) or _is_loopback(target.hostname or "")
+        return is_local and port.isdigit() and int(port) == place[1] != 0
+    except ValueError:
+        return False
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _store(settings: Settings) -> Iterator[Problem]:

@@ -109,7 +109,7 @@ def _chosen(config: Path | None, number: int | None) -> MailShape | None:
             fail(found)
         return None if isinstance(found, Fault) else found
     rows = one.do(verbs.MAIL_LIST, MailList(limit=SEARCHED)).mails
-    asked = [row for row in rows if row.verdict == "confirmation"]
+    asked = [row for row in rows if row.verdict == "confirmation" and row.rcpt_to]  # without a recipient it is another service's
     return next((row for row in asked if row.confirm_link is not None), asked[0] if asked else None)
 
 

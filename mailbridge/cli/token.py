@@ -1,4 +1,4 @@
-"""`token`: bearer tokens for agents, viewers and operators."""
+"""`token`: bearer tokens for agents, for those who bring mail, for viewers and operators."""
 
 from __future__ import annotations
 
@@ -56,10 +56,15 @@ def _adding(command: Callable[..., None]) -> Callable[..., None]:
             show_default=True,
             help="After so long, at a moment, or never.",
         ),
-        click.option("--identifier", "identifiers", multiple=True, help="Whose codes an agent may read; * is any text."),
+        click.option(
+            "--identifier",
+            "identifiers",
+            multiple=True,
+            help="Whose codes an agent may read, or an ingest token may bring as text; * is any text.",
+        ),
         click.option(
             "--role",
-            type=click.Choice(["agent", "viewer", "operator"]),
+            type=click.Choice(["agent", "ingest", "viewer", "operator"]),
             default="agent",
             show_default=True,
             help="What it allows.",
@@ -76,8 +81,9 @@ def _adding(command: Callable[..., None]) -> Callable[..., None]:
 def add(**options: Any) -> None:
     """Print a new token. It is shown this once: only a hash is kept.
 
-    An agent reads the codes of its identifiers; a viewer sees mails,
-    deliveries and settings but no code; an operator does everything.
+    An agent reads the codes of its identifiers; an ingest token posts mail
+    over HTTP and does nothing else; a viewer sees mails, deliveries and
+    settings but no code; an operator does everything.
     """
     _add(**options)
 
@@ -103,6 +109,8 @@ def _add(
         return
     click.echo(made.token)
     about = f"for {', '.join(made.identifiers)}" if role == "agent" else f"of role {role}"
+    if role == "ingest":
+        about += f", for texts of {', '.join(made.identifiers)}" if made.identifiers else ", for raw mails only"
     note(f"token {made.id} {about}, expires {local(made.expires_at) or 'never'}; `mailbridge token remove {made.id}` removes it")
 
 
@@ -123,7 +131,7 @@ def list_tokens(*, config: Path | None, as_json: bool) -> None:
 
 def _row(one: TokenShape) -> Row:
     end = f"expired {local(one.expires_at)}" if one.is_expired else local(one.expires_at) or "never"
-    details = [f"For {', '.join(one.identifiers)}."] if one.identifiers else []
+    details = [f"For {', '.join(one.identifiers)}."] if one.identifiers else ["For raw mails."] if one.role == "ingest" else []
     return Row(
         cells=[str(one.id), one.role, end, one.name], details=details, coloured=2, colour="red" if one.is_expired else None
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from ipaddress import ip_network
 
+from mailbridge.config.ingest import ingest_mistakes
 from mailbridge.config.mailboxes import mailbox_mistakes
 from mailbridge.config.problems import Problem
 from mailbridge.config.settings import Settings, SkyvernSettings, TargetSettings
@@ -39,6 +40,7 @@ def check(
         *_recipients(settings),
         *_trust(settings),
         *_rest(settings),
+        *ingest_mistakes(settings.ingest),
     ):
         name, _, entry = key.partition("[")
         if not is_known_as_wrong(section, None, name):

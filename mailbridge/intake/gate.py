@@ -73,6 +73,10 @@ SEVERAL = "but it was written to several mailboxes, and nobody who knows says fo
 UNCERTAIN = "the headers that say how its body is read are not signed, and read in another way that fits it holds something else"
 FORBIDDEN = "its sender is forbidden for this identifier; `mailbridge sender list` shows by whom"
 LATE = "DNS did not answer in time"
+INEXACT = (
+    "but whoever brought the mail made text of it on the way, which can change its octets and break a genuine signature; let it bring "
+    "the mail unchanged (docs/ingest.md)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -501,6 +505,8 @@ class _Proofs:
                 found = await direct.with_recipients(found, self._mail, self._envelope, sender=self.sender, dns=self._dns)
             elif isinstance(found, Unproven) and self._oddity and check != "forwarder":
                 found = replace(found, why=f"{found.why}: {self._oddity}")
+            if isinstance(found, Unproven) and found.is_broken and not self._envelope.is_exact:
+                found = replace(found, why=f"{found.why}; {INEXACT}")
             self._found[key] = found
         return self._found[key]
 

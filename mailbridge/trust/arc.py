@@ -77,7 +77,8 @@ async def check(
     genuine = partial(verify.arc, mail.content, {name: key.public for name, key in found.items()})
     sealed = await asyncio.to_thread(genuine) if len(mail.content) > LARGE else genuine()
     if sealed is None or len(sealed) != len(chain):
-        return Unproven(by="arc", why="its chain of seals does not fit the mail: it was changed after it was sealed")
+        why = "its chain of seals does not fit the mail: it was changed after it was sealed"
+        return Unproven(by="arc", why=why, is_broken=True)
     if not _is_dmarc_pass(sealed[-1], sender):
         return Unproven(by="arc", why="its first seal does not say dmarc=pass for this From")
     newest = chain[-1][1]
