@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import click
 from msgspec import to_builtins
@@ -168,7 +169,11 @@ class _Talk:
         """Every step, until all are done. Exit 75 where something is waited for longer than allowed, 2 where a flag is missing."""
         state = self.one.do(verbs.SETUP_GO, Nothing())
         for answer in answers:
-            state = self.one.do(verbs.SETUP_ANSWER, answer)
+            found = self.one.attempt(verbs.SETUP_ANSWER, answer)
+            if isinstance(found, Fault):
+                self._refused(answer, found)
+            else:
+                state = found
         self._begin_waiting()
         while (current := self._current(state)) is not None:
             self._tell(state)
@@ -185,6 +190,13 @@ class _Talk:
             self._begin_waiting()
         self._tell(state)
         return state
+
+    @staticmethod
+    def _refused(answer: SetupAnswer, fault: Fault) -> NoReturn:
+        """An answer of a flag that cannot be taken is a mistake in the call."""
+        if fault.kind is Kind.REFUSED:
+            raise click.UsageError(f"{FLAGS.get(answer.name, answer.name)}: {fault.title}")
+        fail(fault)
 
     @staticmethod
     def _current(state: SetupState) -> StepShape | None:
@@ -241,7 +253,7 @@ class _Talk:
         found = self.one.attempt(verbs.SETUP_ANSWER, SetupAnswer(name=question.name, value=value[:1000]))
         if not isinstance(found, Fault):
             return found
-        if found.kind not in (Kind.BAD_REQUEST, Kind.UPSTREAM, Kind.EXISTS):
+        if found.kind not in (Kind.REFUSED, Kind.BAD_REQUEST, Kind.BAD_CONFIG, Kind.EXISTS):
             fail(found)
         click.echo(f"   {click.style('✗', fg='red')} {visible(found.title)}", err=True)
         return self._look(state)

@@ -90,7 +90,7 @@ class EntryVerbs:
     async def add(self, ask: AddEntry, by: str) -> Done | Fault:
         """Add a table, if the configuration with it is one that would be taken; it is in force when this is answered."""
         if ask.kind == MAIN and ask.name != MAIN:
-            return Fault(kind=Kind.BAD_REQUEST, title=f"name: the main target is called {MAIN}")
+            return Fault(kind=Kind.BAD_CONFIG, title=f"name: the main target is called {MAIN}")
         secrets = {key: Secret(value) for key, value in ask.secrets.items()}
         known = await additions(self._entries)
         if any(one.kind == ask.kind and one.name.casefold() == ask.name.casefold() for one in known):

@@ -73,7 +73,7 @@ async def test_a_key_is_tried_kept_and_in_force_at_once_and_after_a_restart(tmp_
             assert running.engine.targets.served(running.settings).is_practice
             await one.taken("skyvern", skyvern.base_url)
             wrong = await one.answer("key", "not-the-key")
-            assert wrong.status_code == 400
+            assert wrong.status_code == 409
             assert "refuses the API key" in wrong.json()["title"]
             assert "not-the-key" not in wrong.text
             state = await one.taken("key", skyvern.api_key)
@@ -113,8 +113,8 @@ async def test_an_address_is_added_once_and_answers_are_kept_over_a_restart(tmp_
         assert [entry.settings["site"] for entry in added] == [["github.com"]]
         await asyncio.gather(*(one.post("go") for _ in range(5)))
         assert len(await running.engine.store.entries.entries("address")) == 1
-        assert (await one.answer("domain", "")).status_code == 400
-        assert (await one.answer("way", "pigeon")).status_code == 400
+        assert (await one.answer("domain", "")).status_code == 409
+        assert (await one.answer("way", "pigeon")).status_code == 409
         assert (await one.answer("pigeon", "x")).status_code == 400
     async with bridge(settings, state_dir=tmp_path) as running:
         one = await operator(running)
@@ -136,7 +136,7 @@ async def test_a_mailbox_that_does_not_let_us_in_is_not_added(tmp_path: Path) ->
         await one.taken("username", ANN)
         await one.taken("host", "127.0.0.1:9")
         found = await one.answer("password", "a-password-of-ann")
-        assert found.status_code == 400
+        assert found.status_code == 409
         assert found.json()["title"].startswith("connect: ")
         assert "a-password-of-ann" not in found.text
         assert await running.engine.store.entries.entries("imap") == ()

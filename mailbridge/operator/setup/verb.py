@@ -142,7 +142,7 @@ class SetupVerbs:
             try:
                 changed = await (self._secret(progress, ask, by) if ask.name in SECRET else self._plain(progress, ask))
             except Mistake as fault:
-                return Fault(kind=Kind.BAD_REQUEST, title=str(fault))
+                return Fault(kind=Kind.REFUSED, title=str(fault))
             if isinstance(changed, Fault):
                 return changed
             await self._save(progress, changed, by)
