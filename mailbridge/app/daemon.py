@@ -397,7 +397,6 @@ async def _open_door(
         policy=lambda: live.now.intake,
         events=events,
         metrics=engine.metrics,
-        contacts=engine.contacts,
     )
     admission = Admission(
         is_ours=lambda rcpt: live.now.accepts(rcpt) or tests.is_live(rcpt),

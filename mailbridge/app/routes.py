@@ -82,8 +82,7 @@ def api_routes(
     auth = auth or auth_of(engine, live)
     codes = CodesApi(
         auth=auth,
-        codes=store.codes,
-        vault=store.vault,
+        store=store,
         waiting=waiting,
         now=now,
         grace=lambda: live.now.pull.grace,

@@ -1,4 +1,4 @@
-"""What works and should not be: settings that open the machine wider than most mean to, each with what mends it."""
+"""What works and should not be: settings that open the machine wider than most mean to, each with what fixes it."""
 
 from __future__ import annotations
 

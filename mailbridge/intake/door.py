@@ -25,7 +25,7 @@ from mailbridge.intake.fair_limiter import FairLimiter
 from mailbridge.intake.gate import KEYS, Failure, Held, Judge, Judgement, Passed, Undecided
 from mailbridge.intake.meaning import Addressed, Understanding
 from mailbridge.intake.onetime import OneTime, Test
-from mailbridge.intake.strangers import Contacts, Introduction, NoContacts, introduced_by_hand
+from mailbridge.intake.strangers import Introduction, introduced_by_hand
 from mailbridge.intake.vouching import TokenWord, Word
 from mailbridge.metrics import Metrics
 from mailbridge.store import Arrival, Receipt, Store, StoreUnavailable
@@ -106,9 +106,7 @@ class Intake:
         policy: Callable[[], IntakePolicy],
         events: Events,
         metrics: Metrics,
-        contacts: Contacts | None = None,
     ) -> None:
-        self._contacts = contacts or NoContacts()
         self._turns = FairLimiter()
         self._gate = gate
         self._tests = tests
@@ -281,7 +279,7 @@ class Intake:
         for number, one in enumerate(drafts):
             is_tagged = one.workflow_run_id or one.workflow_id or one.task_id
             if one.kind == "link" and one.standing is Standing.KNOWN and not is_tagged:
-                found = await self._contacts.run_for_link(one.identifier)
+                found = await self._gate.contacts.run_for_link(one.identifier)
                 if found is not None:
                     drafts[number] = replace(one, workflow_run_id=found[0], task_id=found[1])
         return replace(arrival, drafts=tuple(drafts))

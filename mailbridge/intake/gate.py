@@ -257,6 +257,11 @@ def _listed(trust: Trust | tuple[Trust, ...] | None) -> frozenset[Trust] | None:
 class Judge(Protocol):
     """What `Intake` asks before it lets anything out."""
 
+    @property
+    def contacts(self) -> Contacts:
+        """Who is known, and who waits."""
+        ...
+
     async def judge(self, envelope: Envelope, understood: Understanding, kind: Kind) -> tuple[Judgement, ...]:
         """One judgement for each of ``understood.addressed``."""
         ...
@@ -277,7 +282,7 @@ class Gate:
         deadline: timedelta = timedelta(seconds=3),
         contacts: Contacts | None = None,
     ) -> None:
-        self._contacts = contacts or NoContacts()
+        self.contacts = contacts or NoContacts()
         self._policy = policy
         self._dns = dns
         self._deadline = deadline.total_seconds()
@@ -338,17 +343,17 @@ class Gate:
             accept_from=policy.of(entry.recipient)[2],
             sites=policy.sites_of(entry.recipient),
         )
-        if passed.proof is None and is_worth_a_proof(meeting, policy.acquaintance, self._contacts):
+        if passed.proof is None and is_worth_a_proof(meeting, policy.acquaintance, self.contacts):
             proof = await self._author(proofs, entry.recipient.rcpt, is_certain=understood.is_certain)
             is_copy = (
                 proof is not None and passed.by != "forwarder" and self._is_anothers(entry, proof, identifiers, proofs.sender)
             )
             meeting = replace(meeting, proof=None if is_copy else proof, is_copy=is_copy)
-        introduction = introduce(meeting, policy.acquaintance, self._contacts, strangers=policy.strangers)
+        introduction = introduce(meeting, policy.acquaintance, self.contacts, strangers=policy.strangers)
         if not introduction.standings and introduction.failures:
             return Held(failures=tuple(Failure(check=check, why=why) for check, why in introduction.failures))
         for identifier in introduction.standings if introduction.domain else ():
-            self._contacts.note_proven(identifier, introduction.domain)
+            self.contacts.note_proven(identifier, introduction.domain)
         return Passed(
             by=passed.by,
             detail=passed.detail,

@@ -52,7 +52,7 @@ from mailbridge.web.health import Health, Level, health_app
 from mailbridge.web.limits import RateLimit
 from mailbridge.web.openapi import openapi_routes
 from mailbridge.web.operator import OperatorApi
-from mailbridge.web.pull import Pull, PullKey, PullPolicy
+from mailbridge.web.pull import PollLimits, Pull, PullKey, PullPolicy
 from mailbridge.web.server import serve_app
 from tests.peers.zone import Zone
 
@@ -312,14 +312,12 @@ async def open_desk(
         now=clock.now,
         metrics=Metrics(),
         policy=lambda: pulling.now,
-        polls=polls or limit,
-        strangers=limit,
+        limits=PollLimits(polls=polls or limit, strangers=limit),
     )
     auth = TokenAuth(entries=store.entries, admin=Secret(ADMIN), strangers=limit)
     codes = CodesApi(
         auth=auth,
-        codes=store.codes,
-        vault=store.vault,
+        store=store,
         waiting=waiting,
         now=clock.now,
         grace=lambda: GRACE,
