@@ -49,12 +49,12 @@ class Understander:
     def __init__(self, parser_config: ParserConfig) -> None:
         self._recipients = parser_config.recipients()
         self._mailboxes = {address.casefold(): identifier for address, identifier in parser_config.mailboxes}
-        self._rules: RuleSet = load_rules(itertools.chain(parser_config.rules, map(shipped_source, parser_config.shipped)))
-        self._policy = replace(parser_config.policy(), forward=self._rules.wording.forward)
+        self.rules: RuleSet = load_rules(itertools.chain(parser_config.rules, map(shipped_source, parser_config.shipped)))
+        self._policy = replace(parser_config.policy(), forward=self.rules.wording.forward)
         self._lifetime = parser_config.lifetime
         self._link_hosts = parser_config.link_hosts
-        self._ruled = {rule.name: rule.link_hosts for rule in self._rules.rules if rule.is_link}
-        self._senders = {rule.name: rule.senders for rule in self._rules.rules if not rule.origin.startswith(SHIPPED)}
+        self._ruled = {rule.name: rule.link_hosts for rule in self.rules.rules if rule.is_link}
+        self._senders = {rule.name: rule.senders for rule in self.rules.rules if not rule.origin.startswith(SHIPPED)}
         self._with_body = parser_config.with_body
 
     def __call__(self, request: Request) -> Understanding:
@@ -88,7 +88,7 @@ class Understander:
         confirmation = gmail_confirmation(message, request.mail_from)
         if confirmation is not None:
             return _confirmation(confirmation), confirmation
-        return extract(message, rules=self._rules, now=request.now, default_lifetime=self._lifetime), None
+        return extract(message, rules=self.rules, now=request.now, default_lifetime=self._lifetime), None
 
     def _is_certain(self, request: Request, extraction: Extraction, body: Secret | None, bound: tuple[Bound, ...]) -> bool:
         """Whether every other description that the mail's body fits shows the same. Where nothing would be pushed, or nothing is

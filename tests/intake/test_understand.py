@@ -166,8 +166,8 @@ def test_shipped_words_go_to_a_worker_by_name() -> None:
     assert len(known.encode()) < 10_000
     assert known.rules == ()
     read = Understander(ParserConfig.decode(known.encode()))
-    assert {rule.name for rule in read._rules.rules} == {rule.name for rule in load(list(rule_sources(RuleSettings()))).rules}
-    assert read._rules.wording.code.search("einmalpasswort") is not None
+    assert {rule.name for rule in read.rules.rules} == {rule.name for rule in load(list(rule_sources(RuleSettings()))).rules}
+    assert read.rules.wording.code.search("einmalpasswort") is not None
 
 
 def test_every_warm_up_means_something() -> None:
