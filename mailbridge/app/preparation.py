@@ -77,12 +77,12 @@ def without_a_way_in(settings: Settings) -> Iterator[Problem]:
     has_listener = bool(settings.smtp.listen or settings.smtp.lmtp)
     if not has_listener and not settings.imap:
         what = "nothing can ever come in: [smtp] listen and lmtp are empty, and there is no [[imap]]; set one of them"
-        yield Problem(where="[smtp] listen", what=what)
+        yield Problem(where="", what=what)
     elif not settings.imap and not settings.address and not settings.domains.accept:
         what = (
             "nothing can ever come in: [domains] accept is empty, and there is no [[address]]; `mailbridge address add` adds one"
         )
-        yield Problem(where="[domains] accept", what=what)
+        yield Problem(where="", what=what)
 
 
 def _foreign_addresses(settings: Settings) -> Iterator[Problem]:

@@ -31,7 +31,7 @@ def warnings_of(loaded: Loaded) -> Iterator[Problem]:
             what = f"a secret stands in a file that others can read: chmod 600 {path}, or keep it in a file of its own (…_file)"
             yield Problem(where=where, what=what)
     if has_key(settings) and "*" in settings.trust.senders:
-        what = '[trust] senders: "*" lets every sender through that signs for its own domain; name those whose codes you wait for'
+        what = '[trust] senders: "*" takes mail of every sender that proves itself; name those whose codes you wait for'
         yield Problem(where=loaded.origins.get("trust.senders", "default"), what=what)
     if not has_key(settings):
         yield Problem(where="", what=NO_KEY)
