@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from mailbridge.config.checks import DATABASE
 from mailbridge.config.problems import ConfigError, Problem
-from mailbridge.config.settings import HttpSettings, Settings
+from mailbridge.config.settings import HttpSettings, IngestSettings, Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,9 +74,9 @@ def listener_problems(settings: Settings, *, handed: Collection[str] = ()) -> It
 def without_a_way_in(settings: Settings) -> Iterator[Problem]:
     """Settings, with what was added by command, under which no mail can ever come in. The daemon starts with them all the same: what
     is missing can be added while it runs."""
-    has_listener = bool(settings.smtp.listen or settings.smtp.lmtp)
+    has_listener = bool(settings.smtp.listen or settings.smtp.lmtp) or settings.ingest != IngestSettings()
     if not has_listener and not settings.imap:
-        what = "nothing can ever come in: [smtp] listen and lmtp are empty, and there is no [[imap]]; set one of them"
+        what = "nothing can ever come in: [smtp] listen and lmtp are empty, and there is no [[imap]] and no [ingest]; set one of them"
         yield Problem(where="", what=what)
     elif not settings.imap and not settings.address and not settings.domains.accept:
         what = (

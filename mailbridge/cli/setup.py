@@ -20,6 +20,7 @@ from msgspec import to_builtins
 
 from mailbridge.cli.client import Client, client, fail
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain, note
 from mailbridge.cli.options import config_option, json_option
 from mailbridge.cli.printing import dumped, local, visible
 from mailbridge.config.places import new_file
@@ -81,7 +82,7 @@ def setup(
             one.do(verbs.SETUP_FORGET, Nothing())
         state = talk.walk(_answers(given))
     except (click.exceptions.Abort, KeyboardInterrupt):
-        click.echo(f"\nmailbridge: {GOES_ON}", err=True)
+        note(GOES_ON)
         raise SystemExit(130) from None
     if as_json:
         click.echo(dumped(to_builtins(state)))
@@ -207,7 +208,7 @@ class _Talk:
 
     def _wait(self, what: str, code: Exit) -> None:
         if time.monotonic() >= self.until:
-            click.echo(visible(f"mailbridge: waiting for {what}; {GOES_ON}"), err=True)
+            note(f"waiting for {what}; {GOES_ON}")
             raise SystemExit(code)
         time.sleep(LOOK_EVERY)
 
@@ -239,7 +240,7 @@ class _Talk:
         origin, key = self.keys.pop(0)
         found = self.one.attempt(verbs.SETUP_ANSWER, SetupAnswer(name="key", value=key.reveal()))
         if isinstance(found, Fault):
-            click.echo(visible(f"   the key of {origin}: {found.title}"), err=True)
+            complain(f"the key of {origin}: {found.title}")
             return self._look(state)
         click.echo(visible(f"   the key of {origin} is taken"))
         return found

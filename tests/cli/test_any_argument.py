@@ -16,7 +16,7 @@ from mailbridge.cli import COMMANDS, cli
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import ended
 
-LASTING = {"serve", "demo", "oauth", "doctor", "top"}
+LASTING = {"serve", "demo", "oauth", "doctor", "top", "setup"}
 """They listen, wait for a browser, or ask the world."""
 
 UNBOUNDED = {"--wait", "--follow", "--timeout", "--seconds", "--idle", "--completion"}
