@@ -82,6 +82,7 @@ class Bridge:
     live: Live
     door: Door
     mailboxes: imap.Watchers
+    operator: Operator | None = None
     http_address: str = ""
     listeners: smtp.Listeners | None = None
     _change: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -280,7 +281,7 @@ async def bridge(
         flush = Flush(FLUSH)
         engine, live = await start_engine(stack, prepared, flush, masks, parts)
         here = await _open_door(stack, engine, live, dns, browser)
-        operator = _operator(here, dns=dns, reread=reread)
+        here.operator = operator = _operator(here, dns=dns, reread=reread)
         here.http_address = await serve_http(
             stack, engine, live, ready=here.health, metrics=here.render_metrics, operator=operator, more=parts.routes
         )

@@ -33,6 +33,7 @@ from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.journal import JournalVerbs
 from mailbridge.operator.mails import Mails
 from mailbridge.operator.parts import Configuration, Daemon, Door
+from mailbridge.operator.sessions import SessionVerbs
 from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress
 from mailbridge.operator.shown import stamp
 from mailbridge.operator.targets import TargetVerbs
@@ -68,7 +69,7 @@ def operator_of(
     return Operator(
         mails=Mails(store=store, door=door, configuration=configuration, now=now),
         deliveries=Deliveries(store=store, on_due=on_due),
-        codes=LiveCodes(store=store),
+        codes=LiveCodes(store=store, waiting=waiting),
         addresses=Addresses(configuration=configuration),
         entries=EntryVerbs(entries=store.entries, configuration=configuration),
         targets=TargetVerbs(configuration=configuration),
@@ -84,6 +85,7 @@ def operator_of(
             dns=dns,
             clock=Clock(now, lambda: clock.drift),
         ),
+        sessions=SessionVerbs(sessions=store.sessions, configuration=configuration, daemon=daemon, now=now),
         daemon=daemon,
     )
 

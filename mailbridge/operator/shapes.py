@@ -1,7 +1,7 @@
 """What is shown of things, as JSON: one home for the API, ``--json`` of the commands, and the page.
 
-No code is in any of it but in `ClearCode`, `Revealed`, `Raw`, `AuthenticatorCode`, `AuthenticatorSecret` and
-`NewToken`, which are asked for by name.
+No code is in any of it but in `ClearCode`, `Revealed`, `Raw`, `AuthenticatorCode`, `AuthenticatorSecret`,
+`NewToken` and `LoginLink`, which are asked for by name.
 Moments are RFC 3339 in UTC with a ``Z``.
 """
 
@@ -384,6 +384,71 @@ class Tail(Shape, frozen=True, kw_only=True):
 
     lines: list[Line]
     next: int
+
+
+class LoginLink(Shape, frozen=True, kw_only=True):
+    """A link to log in to the page with; its token stands in the fragment. Whoever has it first, uses it."""
+
+    url: str
+    role: str
+    expires_at: str
+
+
+class SessionShape(Shape, frozen=True, kw_only=True):
+    """A login to the page. ``way``: by link or password; ``seen_at``: about when it was last used."""
+
+    id: int
+    name: str
+    role: str
+    way: str
+    created_at: str
+    seen_at: str
+    expires_at: str
+
+
+class SessionPage(Shape, frozen=True, kw_only=True):
+    """Every session, newest login first."""
+
+    sessions: list[SessionShape]
+
+
+class WaitShape(Shape, frozen=True, kw_only=True):
+    """Somebody who waits for a code now: a polling run, or a request that is held open."""
+
+    identifier: str
+    who: str
+    way: str
+    since: str
+    until: str
+    asked: int
+
+
+class WaitPage(Shape, frozen=True, kw_only=True):
+    """Who waits, longest first."""
+
+    waiting: list[WaitShape]
+
+
+class Hour(Shape, frozen=True, kw_only=True):
+    """Figures of one hour."""
+
+    at: str
+    mails: int
+    codes: int
+    held: int
+
+
+class Day(Shape, frozen=True, kw_only=True):
+    """Figures of the last 24 hours, by hour, oldest first. ``failed`` counts deliveries that are dead or expired; ``median_ms`` and
+    ``p99_ms`` are the milliseconds from receipt to acceptance by the target, null where nothing was delivered."""
+
+    hours: list[Hour]
+    mails: int
+    codes: int
+    held: int
+    failed: int
+    median_ms: float | None
+    p99_ms: float | None
 
 
 class Done(Shape, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from mailbridge.operator.faults import Fault
 from mailbridge.operator.journal import JournalVerbs, TailAsk
 from mailbridge.operator.mails import Import, MailList, Mails, OneMail, RemoveMails
 from mailbridge.operator.parts import Daemon
+from mailbridge.operator.sessions import Invite, NewPassword, OneSession, SessionVerbs
 from mailbridge.operator.shapes import Shape
 from mailbridge.operator.targets import OneTarget, TargetVerbs
 from mailbridge.operator.tokens import AddToken, OneToken, Tokens
@@ -49,6 +50,7 @@ class Operator:
     journal: JournalVerbs
     why: WhyVerb
     doctor: Doctor
+    sessions: SessionVerbs
     daemon: Daemon
 
 
@@ -357,6 +359,44 @@ WHY = _read(
     lambda on, ask, _: on.why.why(ask),
     "Why no code came for an identifier: causes in order of likelihood",
 )
+LOGIN = Verb(
+    name="login",
+    path="/api/v1/login",
+    asks=Invite,
+    gives=shapes.LoginLink,
+    run=lambda on, ask, by: on.sessions.invite(ask, by.name),
+    about="A link to log in to the page with, once, over the unix socket alone",
+    is_change=False,
+    needs_daemon=True,
+    is_local=True,
+)
+SESSION_LIST = _read(
+    "session.list",
+    "/api/v1/sessions",
+    Nothing,
+    shapes.SessionPage,
+    lambda on, ask, _: on.sessions.find(ask),
+    "Who is logged in to the page",
+)
+SESSION_REMOVE = Verb(
+    name="session.remove",
+    path="/api/v1/sessions/remove",
+    asks=OneSession,
+    gives=shapes.Done,
+    run=lambda on, ask, _: on.sessions.remove(ask),
+    about="End a session of the page at once",
+)
+SESSION_PASSWORD = Verb(
+    name="session.password",
+    path="/api/v1/sessions/password",
+    asks=NewPassword,
+    gives=shapes.Done,
+    run=lambda on, ask, _: on.sessions.set_password(ask),
+    about="Set the password of the page, or remove it, over the unix socket alone",
+    is_change=False,  # no fast hash of a password is kept with the answers
+    needs_daemon=True,
+    is_local=True,
+)
 DOCTOR = Verb(
     name="doctor",
     path="/api/v1/doctor",
@@ -425,6 +465,10 @@ VERBS: Sequence[Verb[Any, Any]] = (
     TOTP_REMOVE,
     TOTP_SECRET,
     TARGET_TEST,
+    LOGIN,
+    SESSION_LIST,
+    SESSION_REMOVE,
+    SESSION_PASSWORD,
     JOURNAL_TAIL,
     WHY,
     DOCTOR,

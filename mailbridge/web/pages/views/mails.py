@@ -1,0 +1,147 @@
+"""Mails: the list, one mail with its way, and what an operator does with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from mailbridge.operator import verbs
+from mailbridge.operator.asks import asked as as_asked
+from mailbridge.operator.codes import CodeList
+from mailbridge.operator.faults import Fault, Kind
+from mailbridge.operator.mails import MailList, OneMail
+from mailbridge.operator.shapes import Line, MailDetail
+from mailbridge.web.pages.asking import Answer, Asked, File, Go, Page, Refused
+from mailbridge.web.pages.look import Row, delivery_state, mail_state
+from mailbridge.web.pages.views.now import rows
+
+ROWS = 50
+NARROWING = ("identifier", "sender", "state", "since", "until", "held", "words", "before")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Station:
+    """A step on a mail's way: when, what (a key of the words), its tone, and the program's own words about it."""
+
+    at: str
+    what: str
+    tone: str = ""
+    detail: str = ""
+
+
+async def find(asked: Asked) -> Answer:
+    """Mails, newest first, narrowed by the form above them."""
+    wanted = {name: asked.query[name] for name in NARROWING if name in asked.query}
+    try:
+        ask = as_asked(MailList, {**_lists(wanted), "limit": str(ROWS)}, is_text=True)
+    except (ValueError, msgspec.ValidationError) as fault:
+        values = {"rows": [], "next": None, "wrong": str(fault).partition(" - at")[0]}
+        return Page(template="mails.html", values=values, status=400)
+    page = await asked.do(verbs.MAIL_LIST, ask)
+    found = await rows(asked, page.mails, is_newest=not wanted)
+    return Page(template="mails.html", values={"rows": found, "next": page.next, "wrong": ""})
+
+
+async def search(asked: Asked) -> Answer:
+    """Mails whose subject, sender or identifier is what was typed: an address is looked up at once, words by cursor."""
+    words = asked.query.get("q", "").strip()
+    if not words:
+        return Page(template="search.html", values={"rows": [], "next": None, "words": ""})
+    before = asked.query.get("before", "")
+    start = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
+    found = []
+    if "@" in words and start is None:
+        for ask in (MailList(identifier=words, limit=ROWS), MailList(sender=words, limit=ROWS)):
+            found += (await asked.do(verbs.MAIL_LIST, ask)).mails
+    page = await asked.do(verbs.MAIL_LIST, MailList(words=words, before=start, limit=ROWS))
+    known = {one.id: one for one in (*found, *page.mails)}
+    mails = [known[number] for number in sorted(known, reverse=True)]
+    values = {"rows": await rows(asked, mails), "next": page.next, "words": words}
+    return Page(template="search.html", values=values)
+
+
+async def show(asked: Asked) -> Answer:
+    """One mail. Its HTML is never rendered."""
+    detail = await asked.do(verbs.MAIL_SHOW, OneMail(id=asked.number))
+    return Page(template="mail.html", values=_shown(detail))
+
+
+async def reveal(asked: Asked) -> Answer:
+    """The same mail with the values that may be codes in clear, for ten seconds."""
+    detail = await asked.do(verbs.MAIL_REVEAL, OneMail(id=asked.number))
+    codes: list[str] = []
+    for identifier in dict.fromkeys(one.identifier for one in detail.deliveries):
+        page = await asked.do(verbs.CODE_REVEAL, CodeList(identifier=identifier, limit=100))
+        codes += [one.code for one in page.codes if one.mail == detail.id]
+    values = {**_shown(detail), "is_clear": True, "codes": list(dict.fromkeys(codes))}
+    return Page(template="_found.html" if asked.is_part else "mail.html", values=values)
+
+
+async def release(asked: Asked) -> Answer:
+    """Push what it holds, on the operator's word."""
+    made = await asked.do(verbs.MAIL_RELEASE, OneMail(id=asked.number))
+    return Go(path=f"/mail/{made.mail}", said="said.released")
+
+
+async def replay(asked: Asked) -> Answer:
+    """Hand it in again as a new one."""
+    made = await asked.do(verbs.MAIL_REPLAY, OneMail(id=asked.number))
+    return Go(path=f"/mail/{made.mail}", said="said.replayed")
+
+
+async def raw(asked: Asked) -> Answer:
+    """The mail itself, as a file."""
+    found = await asked.do(verbs.MAIL_RAW, OneMail(id=asked.number))
+    if not found.content:
+        raise Refused(Fault(kind=Kind.NOT_FOUND, title="the mail is empty"))
+    return File(name=f"mail-{found.id}.eml", content=found.content)
+
+
+def _shown(detail: MailDetail) -> dict[str, object]:
+    is_released = any(line.event == "released" for line in detail.history)
+    return {
+        "row": Row(mail=detail, state=mail_state(detail, detail.deliveries, is_released=is_released)),
+        "deliveries": [(one, delivery_state(one)) for one in detail.deliveries],
+        "way": way(detail),
+        "is_released": is_released,
+        "is_clear": False,
+        "codes": [],
+    }
+
+
+def way(mail: MailDetail) -> Sequence[Station]:
+    """What happened to it, from its receipt on."""
+    begun = Station(at=mail.received_at, what="way.received", detail=f"{mail.ingress}, {mail.mail_from or '<>'}")
+    understood = Station(
+        at=mail.received_at,
+        what=f"way.verdict.{mail.verdict}",
+        tone={"code": "", "link": "", "none": "none"}.get(mail.verdict, "wait"),
+        detail=mail.rule or mail.reason,
+    )
+    named = Station(
+        at=mail.received_at,
+        what="way.named" if mail.identifiers else "way.nobody",
+        tone="" if mail.identifiers else "wait",
+        detail=", ".join(mail.identifiers) + (f" ({mail.identifier_from})" if mail.identifier_from else ""),
+    )
+    proven = [Station(at=mail.received_at, what="way.held", tone="wait", detail="; ".join(mail.held))] if mail.held else []
+    if mail.trust and not mail.held:
+        proven = [Station(at=mail.received_at, what="way.proven", detail=mail.trust)]
+    return [begun, understood, named, *proven, *(_station(line) for line in mail.history)]
+
+
+TONES = {"dead": "bad", "expired": "bad", "superseded": "none", "duplicate": "none", "pending": "wait", "retry": "wait"}
+
+
+def _station(line: Line) -> Station:
+    return Station(at=line.at, what=f"event.{line.event}", tone=TONES.get(line.event, ""), detail=line.detail)
+
+
+def _lists(wanted: dict[str, str]) -> dict[str, object]:
+    """A query's words as a verb wants them: states are a list."""
+    found: dict[str, object] = dict(wanted)
+    if "state" in found:
+        found["state"] = [wanted["state"]]
+    return found
