@@ -25,6 +25,7 @@ from mailbridge.intake.vouching import Word
 from mailbridge.operator.addresses import Addresses, own_recipient
 from mailbridge.operator.authenticators import Authenticators
 from mailbridge.operator.codes import LiveCodes
+from mailbridge.operator.day import DayVerb
 from mailbridge.operator.deliveries import Deliveries
 from mailbridge.operator.doctor.finding import Probes
 from mailbridge.operator.doctor.verb import Clock, Doctor
@@ -76,6 +77,7 @@ def operator_of(
         tokens=Tokens(entries=store.entries, now=now),
         authenticators=Authenticators(vault=store.vault),
         journal=JournalVerbs(journal=store.journal, waiting=waiting),
+        day=DayVerb(journal=store.journal, now=now),
         why=WhyVerb(store=store, configuration=configuration, daemon=daemon, surroundings=surroundings, waiting=waiting, now=now),
         doctor=Doctor(
             store=store,

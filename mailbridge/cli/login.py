@@ -47,7 +47,9 @@ def list_sessions(*, config: Path | None, as_json: bool) -> None:
         if as_json:
             click.echo(dumped(to_builtins(one)))
             continue
-        line = f"{one.id:>4}  {one.name:20} {one.role:8} by {one.way}, logged in {local(one.created_at)}, used {local(one.seen_at)}"
+        line = (
+            f"{one.id:>4}  {one.name:20} {one.role:8} by {one.way}, logged in {local(one.created_at)}, used {local(one.seen_at)}"
+        )
         click.echo(visible(line))
 
 

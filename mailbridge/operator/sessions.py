@@ -65,9 +65,7 @@ class LogIn(Ask, frozen=True, kw_only=True):
 class SessionVerbs:
     """The verbs of sessions. `log_in`, `of` and `log_out` are the page's own door; they have no route of the API."""
 
-    def __init__(
-        self, *, sessions: Sessions, configuration: Configuration, daemon: Daemon, now: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, *, sessions: Sessions, configuration: Configuration, daemon: Daemon, now: Callable[[], datetime]) -> None:
         self._sessions = sessions
         self._configuration = configuration
         self._daemon = daemon
@@ -177,9 +175,9 @@ def _derived(password: str) -> str:
     from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
     salt = os.urandom(SALT)
-    made: str = Argon2id(
-        salt=salt, length=LENGTH, iterations=PASSES, lanes=LANES, memory_cost=MEMORY
-    ).derive_phc_encoded(password.encode())
+    made: str = Argon2id(salt=salt, length=LENGTH, iterations=PASSES, lanes=LANES, memory_cost=MEMORY).derive_phc_encoded(
+        password.encode()
+    )
     return made
 
 

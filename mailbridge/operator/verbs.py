@@ -15,6 +15,7 @@ from mailbridge.operator.addresses import Addresses, OwnAddress, Rcpt
 from mailbridge.operator.asks import Ask, Nothing
 from mailbridge.operator.authenticators import AddAuthenticator, Added, Authenticators, Bind, OneAuthenticator
 from mailbridge.operator.codes import CodeList, GivenList, LatestCode, LiveCodes, OfIdentifier
+from mailbridge.operator.day import DayVerb
 from mailbridge.operator.deliveries import Deliveries, DeliveryList, OneDelivery, Retry
 from mailbridge.operator.doctor.verb import Doctor
 from mailbridge.operator.entries import AddEntry, EntryList, EntryVerbs, OneEntry
@@ -48,6 +49,7 @@ class Operator:
     tokens: Tokens
     authenticators: Authenticators
     journal: JournalVerbs
+    day: DayVerb
     why: WhyVerb
     doctor: Doctor
     sessions: SessionVerbs
@@ -143,6 +145,14 @@ MAIL_REPLAY = Verb(
     gives=shapes.Handed,
     run=lambda on, ask, by: on.mails.replay(ask, by.name, by.request),
     about="Hand a mail in again as a new one",
+)
+MAIL_CONFIRM = Verb(
+    name="mail.confirm",
+    path="/api/v1/mail/{id}/confirm",
+    asks=OneMail,
+    gives=shapes.Done,
+    run=lambda on, ask, _: on.mails.confirm(ask),
+    about="Allow the forwarding that a confirmation of Gmail asks for",
 )
 MAIL_IMPORT = Verb(
     name="mail.import",
@@ -351,6 +361,14 @@ JOURNAL_TAIL = _read(
     lambda on, ask, _: on.journal.tail(ask),
     "What happened after a line of the journal; waits for it",
 )
+DAY = _read(
+    "day",
+    "/api/v1/day",
+    Nothing,
+    shapes.Day,
+    lambda on, ask, _: on.day.figures(),  # noqa: ARG005
+    "The last 24 hours in figures: mails, codes, held, not delivered, times",
+)
 WHY = _read(
     "why",
     "/api/v1/why",
@@ -443,6 +461,7 @@ VERBS: Sequence[Verb[Any, Any]] = (
     MAIL_RAW,
     MAIL_RELEASE,
     MAIL_REPLAY,
+    MAIL_CONFIRM,
     DELIVERY_LIST,
     DELIVERY_RETRY,
     DELIVERY_SHOW,
@@ -470,6 +489,7 @@ VERBS: Sequence[Verb[Any, Any]] = (
     SESSION_REMOVE,
     SESSION_PASSWORD,
     JOURNAL_TAIL,
+    DAY,
     WHY,
     DOCTOR,
     STATUS,

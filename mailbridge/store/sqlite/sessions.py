@@ -14,6 +14,11 @@ from mailbridge.store.sqlite.writer import Writer
 
 COLUMNS = "id, name, role, way, created_at, seen_at, expires_at"
 
+BEGIN = (
+    "INSERT INTO session (hash, name, role, way, created_at, seen_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
+    " RETURNING id, name, role, way, created_at, seen_at, expires_at"
+)
+
 
 class SqliteSessions:
     """Implements `mailbridge.store.sessions.Sessions`."""
@@ -48,11 +53,7 @@ class SqliteSessions:
 
         def work(connection: apsw.Connection) -> Session:
             now = self._clock.micros()
-            row: Any = connection.execute(
-                "INSERT INTO session (hash, name, role, way, created_at, seen_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
-                f" RETURNING {COLUMNS}",
-                (digest, name, role, way, now, now, to_micros(until)),
-            ).fetchone()
+            row: Any = connection.execute(BEGIN, (digest, name, role, way, now, now, to_micros(until))).fetchone()
             return _session(row)
 
         return await self._writer.do(work)

@@ -32,6 +32,7 @@ NEED_FRESH = frozenset(
         verbs.TOTP_ADD,
         verbs.TOTP_BIND,
         verbs.TOTP_REMOVE,
+        verbs.MAIL_CONFIRM,
         verbs.ENTRY_ADD,
         verbs.ENTRY_REMOVE,
         verbs.SESSION_REMOVE,

@@ -88,9 +88,7 @@ def is_own_origin(request: Request, visit: Visit) -> bool:
 
 def set_cookie(response: Response, visit: Visit, text: str, seconds: int) -> None:
     """Give the browser its session, or with ``seconds`` 0 take it back."""
-    response.set_cookie(
-        visit.cookie, text, max_age=seconds, path="/", secure=visit.is_secure, httponly=True, samesite="strict"
-    )
+    response.set_cookie(visit.cookie, text, max_age=seconds, path="/", secure=visit.is_secure, httponly=True, samesite="strict")
 
 
 def headers(visit: Visit) -> dict[str, str]:

@@ -30,6 +30,7 @@ PATHS: Sequence[tuple[str, str, str]] = (
     ("mail.reveal", "POST", "/mail/{id:int}/reveal"),
     ("mail.release", "POST", "/mail/{id:int}/release"),
     ("mail.replay", "POST", "/mail/{id:int}/replay"),
+    ("mail.confirm", "POST", "/mail/{id:int}/confirm"),
     ("mail.raw", "POST", "/mail/{id:int}/raw"),
     ("code.list", "GET", "/codes"),
     ("code.reveal", "POST", "/codes/reveal"),

@@ -79,6 +79,7 @@ class Rendering:
             "left": left,
             "took": took,
             "span": span,
+            "duration": duration,
         }
         icons = (folder / "icons.svg").read_text(encoding="utf-8")
         self._templates.globals |= {
@@ -156,8 +157,10 @@ def clock(stamp: str | None) -> Markup:
 def moment(stamp: str | None) -> Markup:
     """Day and time."""
     at = _at(stamp)
-    return Markup("") if at is None else Markup('<time datetime="{}" data-long>{}</time>').format(
-        stamp, at.astimezone().strftime("%d %b %Y %H:%M:%S")
+    return (
+        Markup("")
+        if at is None
+        else Markup('<time datetime="{}" data-long>{}</time>').format(stamp, at.astimezone().strftime("%d %b %Y %H:%M:%S"))
     )
 
 
@@ -181,7 +184,12 @@ def took(first: str | None, last: str | None) -> str:
     begin, end = _at(first), _at(last)
     if begin is None or end is None:
         return ""
-    seconds = max((end - begin).total_seconds(), 0.0)
+    return duration((end - begin).total_seconds() * 1000)
+
+
+def duration(milliseconds: float) -> str:
+    """Milliseconds in the unit that suits them."""
+    seconds = max(milliseconds, 0.0) / 1000
     return f"{round(seconds * 1000)} ms" if seconds < 1 else f"{seconds:.1f} s" if seconds < 60 else span(seconds)
 
 

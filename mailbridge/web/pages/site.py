@@ -148,7 +148,11 @@ class Site:
         return self._rendering.response(page, scene)
 
     def _to_login(self, request: Request, visit: Visit) -> Response:
-        if request.method == "POST" or "hx-request" in request.headers or "text/event-stream" in request.headers.get("accept", ""):
+        if (
+            request.method == "POST"
+            or "hx-request" in request.headers
+            or "text/event-stream" in request.headers.get("accept", "")
+        ):
             response = PlainTextResponse("log in first\n", status_code=401)
             response.headers["HX-Redirect"] = f"{visit.prefix}/login"
             return response

@@ -144,6 +144,7 @@ TEXTS: Mapping[str, str] = MappingProxyType(
         "mail.release": "Release",
         "mail.replay": "Resend",
         "mail.download": "Download",
+        "mail.confirm": "Allow the forwarding",
         "mail.skyvern": "Skyvern looks every 10 s.",
         "filter.identifier": "For",
         "filter.sender": "From (address or domain)",

@@ -18,6 +18,7 @@ VIEWS: Mapping[str, View] = MappingProxyType(
         "mail.reveal": mails.reveal,
         "mail.release": mails.release,
         "mail.replay": mails.replay,
+        "mail.confirm": mails.confirm,
         "mail.raw": mails.raw,
         "code.list": codes.find,
         "code.reveal": codes.reveal,

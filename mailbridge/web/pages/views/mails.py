@@ -37,7 +37,7 @@ async def find(asked: Asked) -> Answer:
     try:
         ask = as_asked(MailList, {**_lists(wanted), "limit": str(ROWS)}, is_text=True)
     except (ValueError, msgspec.ValidationError) as fault:
-        values = {"rows": [], "next": None, "wrong": str(fault).partition(" - at")[0]}
+        values: dict[str, object] = {"rows": [], "next": None, "wrong": str(fault).partition(" - at")[0]}
         return Page(template="mails.html", values=values, status=400)
     page = await asked.do(verbs.MAIL_LIST, ask)
     found = await rows(asked, page.mails, is_newest=not wanted)
@@ -89,6 +89,12 @@ async def replay(asked: Asked) -> Answer:
     """Hand it in again as a new one."""
     made = await asked.do(verbs.MAIL_REPLAY, OneMail(id=asked.number))
     return Go(path=f"/mail/{made.mail}", said="said.replayed")
+
+
+async def confirm(asked: Asked) -> Answer:
+    """Allow the forwarding that it asks for."""
+    await asked.do(verbs.MAIL_CONFIRM, OneMail(id=asked.number))
+    return Go(path=f"/mail/{asked.number}", said="said.confirmed")
 
 
 async def raw(asked: Asked) -> Answer:

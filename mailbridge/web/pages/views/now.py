@@ -57,7 +57,8 @@ async def now(asked: Asked) -> Answer:
     page = await asked.do(verbs.MAIL_LIST, MailList(limit=FEED))
     rows = rows_of(page.mails, await deliveries_of(asked, page.mails, is_newest=True))
     last = page.mails[0].received_at if page.mails else None
-    return Page(template="now.html", values={**values, "rows": rows, "after": newest.next, "last": last})
+    day = await asked.do(verbs.DAY, Nothing())
+    return Page(template="now.html", values={**values, "rows": rows, "after": newest.next, "last": last, "day": day})
 
 
 async def deliveries_of(asked: Asked, mails: Sequence[MailShape], *, is_newest: bool = False) -> list[DeliveryShape]:

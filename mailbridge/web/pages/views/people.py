@@ -86,7 +86,9 @@ async def add_authenticator(asked: Asked) -> Answer:
     wrong = {field: "needed" for field, value in (("name", name), ("secret", secret)) if not value}
     if wrong:
         return await _authenticators(asked, wrong=wrong, status=400)
-    made = await asked.attempt(verbs.TOTP_ADD, AddAuthenticator(name=name, secret=secret, identifier=asked.sent("identifier").strip()))
+    made = await asked.attempt(
+        verbs.TOTP_ADD, AddAuthenticator(name=name, secret=secret, identifier=asked.sent("identifier").strip())
+    )
     if isinstance(made, Fault):
         field = {Kind.EXISTS: "name", Kind.REFUSED: "secret"}.get(made.kind, "form")
         return await _authenticators(asked, wrong={field: made.title}, status=made.meaning.status)
