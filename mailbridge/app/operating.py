@@ -34,6 +34,7 @@ from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.journal import JournalVerbs
 from mailbridge.operator.mails import Mails
 from mailbridge.operator.parts import Configuration, Daemon, Door
+from mailbridge.operator.rules import RuleVerbs
 from mailbridge.operator.sessions import SessionVerbs
 from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress
 from mailbridge.operator.shown import stamp
@@ -77,6 +78,7 @@ def operator_of(
         tokens=Tokens(entries=store.entries, now=now),
         authenticators=Authenticators(vault=store.vault),
         journal=JournalVerbs(journal=store.journal, waiting=waiting),
+        rules=RuleVerbs(configuration=configuration),
         day=DayVerb(journal=store.journal, now=now),
         why=WhyVerb(store=store, configuration=configuration, daemon=daemon, surroundings=surroundings, waiting=waiting, now=now),
         doctor=Doctor(

@@ -1,7 +1,7 @@
 """What is shown of things, as JSON: one home for the API, ``--json`` of the commands, and the page.
 
 No code is in any of it but in `ClearCode`, `Revealed`, `Raw`, `AuthenticatorCode`, `AuthenticatorSecret`,
-`NewToken` and `LoginLink`, which are asked for by name.
+`NewToken`, `LoginLink`, `RuleTrial` and `MailText`, which are asked for by name.
 Moments are RFC 3339 in UTC with a ``Z``.
 """
 
@@ -450,6 +450,42 @@ class Day(Shape, frozen=True, kw_only=True):
     median_ms: float | None
     p99_ms: float | None
     is_complete: bool
+
+
+class RuleShape(Shape, frozen=True, kw_only=True):
+    """A rule. ``finds``: a code or a link; ``senders`` empty: of anyone; ``adds``: what it adds to the extractor behind the rules."""
+
+    name: str
+    file: str
+    finds: str
+    senders: list[str]
+    pattern: str
+    adds: str
+    examples: int
+
+
+class RulePage(Shape, frozen=True, kw_only=True):
+    """Every rule in order of precedence."""
+
+    rules: list[RuleShape]
+
+
+class RuleTrial(Shape, frozen=True, kw_only=True):
+    """What a rule makes of a mail: ``found`` in clear, with the text around it, or ``reason``. With ``problems`` it cannot be used."""
+
+    name: str
+    problems: list[str]
+    before: str
+    found: str
+    after: str
+    reason: str
+
+
+class MailText(Shape, frozen=True, kw_only=True):
+    """What a person sees of a mail, as text, in clear."""
+
+    id: int
+    text: str
 
 
 class Done(Shape, frozen=True, kw_only=True):

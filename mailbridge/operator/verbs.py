@@ -23,6 +23,8 @@ from mailbridge.operator.faults import Fault
 from mailbridge.operator.journal import JournalVerbs, TailAsk
 from mailbridge.operator.mails import Import, MailList, Mails, OneMail, RemoveMails
 from mailbridge.operator.parts import Daemon
+from mailbridge.operator.rules import RuleVerbs, TryRule
+from mailbridge.operator.ruletrial import Job
 from mailbridge.operator.sessions import Invite, NewPassword, OneSession, SessionVerbs
 from mailbridge.operator.shapes import Shape
 from mailbridge.operator.targets import OneTarget, TargetVerbs
@@ -50,6 +52,7 @@ class Operator:
     authenticators: Authenticators
     journal: JournalVerbs
     day: DayVerb
+    rules: RuleVerbs
     why: WhyVerb
     doctor: Doctor
     sessions: SessionVerbs
@@ -84,6 +87,15 @@ class Verb(Generic[A, G]):
     needs_daemon: bool = False
     is_local: bool = False
     most_body: int = 262_144
+
+
+async def _text(on: Operator, ask: OneMail) -> shapes.MailText | Fault:
+    """The mail of one noun, read by the worker of another."""
+    raw = await on.mails.raw(ask)
+    if isinstance(raw, Fault):
+        return raw
+    found = await on.rules.work(Job(task="text"), raw.content)
+    return found if isinstance(found, Fault) else shapes.MailText(id=ask.id, text=found.text)
 
 
 def _read(
@@ -128,6 +140,15 @@ MAIL_RAW = Verb(
     gives=shapes.Raw,
     run=lambda on, ask, _: on.mails.raw(ask),
     about="One mail, octet for octet",
+    is_change=False,
+)
+MAIL_TEXT = Verb(
+    name="mail.text",
+    path="/api/v1/mail/{id}/text",
+    asks=OneMail,
+    gives=shapes.MailText,
+    run=lambda on, ask, _: _text(on, ask),
+    about="What a person sees of a mail, as text, in clear",
     is_change=False,
 )
 MAIL_RELEASE = Verb(
@@ -361,6 +382,24 @@ JOURNAL_TAIL = _read(
     lambda on, ask, _: on.journal.tail(ask),
     "What happened after a line of the journal; waits for it",
 )
+RULE_LIST = _read(
+    "rule.list",
+    "/api/v1/rules",
+    Nothing,
+    shapes.RulePage,
+    lambda on, ask, _: on.rules.find(ask),
+    "Rules in order of precedence",
+)
+RULE_TRY = Verb(
+    name="rule.try",
+    path="/api/v1/rules/try",
+    asks=TryRule,
+    gives=shapes.RuleTrial,
+    run=lambda on, ask, _: on.rules.attempt(ask),
+    about="Run a rule's examples, and the rule on a mail; nothing is kept",
+    is_change=False,
+    most_body=2_200_000,
+)
 DAY = _read(
     "day",
     "/api/v1/day",
@@ -459,6 +498,7 @@ VERBS: Sequence[Verb[Any, Any]] = (
     MAIL_SHOW,
     MAIL_REVEAL,
     MAIL_RAW,
+    MAIL_TEXT,
     MAIL_RELEASE,
     MAIL_REPLAY,
     MAIL_CONFIRM,
@@ -488,6 +528,8 @@ VERBS: Sequence[Verb[Any, Any]] = (
     SESSION_LIST,
     SESSION_REMOVE,
     SESSION_PASSWORD,
+    RULE_LIST,
+    RULE_TRY,
     JOURNAL_TAIL,
     DAY,
     WHY,

@@ -14,7 +14,7 @@ const pages = {};
 async function open(name, { context = name, ...options } = {}) {
   contexts[context] ??= await browser.newContext({ viewport: { width: 1280, height: 860 }, ...options });
   const page = await contexts[context].newPage();
-  page.setDefaultTimeout(15000);
+  page.setDefaultTimeout(60000);
   const base = () => new URL(process.env.BASE);
   page.on("console", (one) => {
     if (["error", "warning"].includes(one.type())) complaints.push(`${one.type()}: ${one.text()} (${page.url()})`);

@@ -26,6 +26,7 @@ NEED_FRESH = frozenset(
     for one in (
         verbs.MAIL_REVEAL,
         verbs.MAIL_RAW,
+        verbs.MAIL_TEXT,
         verbs.CODE_REVEAL,
         verbs.CODE_LATEST,
         verbs.TOTP_CODE,

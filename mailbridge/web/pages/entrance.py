@@ -51,6 +51,8 @@ PATHS: Sequence[tuple[str, str, str]] = (
     ("totp.code", "POST", "/authenticators/code"),
     ("totp.bind", "POST", "/authenticators/bind"),
     ("totp.remove", "POST", "/authenticators/remove"),
+    ("rule.list", "GET", "/rules"),
+    ("rule.try", "POST", "/rules"),
     ("search", "GET", "/search"),
     ("session.list", "GET", "/sessions"),
     ("session.remove", "POST", "/sessions/remove"),

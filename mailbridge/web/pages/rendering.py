@@ -35,6 +35,7 @@ NAV: Sequence[tuple[str, str, str]] = (
     ("delivery", "/deliveries", "i-delivery"),
     ("mailbox", "/mailboxes", "i-mailbox"),
     ("sender", "/senders", "i-sender"),
+    ("rule", "/rules", "i-rule"),
     ("totp", "/authenticators", "i-key"),
     ("doctor", "/doctor", "i-doctor"),
     ("why", "/why", "i-why"),
@@ -78,6 +79,7 @@ class Rendering:
             "ago": ago,
             "left": left,
             "took": took,
+            "lines": lines,
             "span": span,
             "duration": duration,
         }
@@ -134,6 +136,11 @@ def shown(value: object, most: int = LONGEST) -> str:
     words = "" if value is None else str(value)
     cut = words[:most] + ("…" if len(words) > most else "")
     return CONTROL.sub("\ufffd", cut.replace("\r\n", " ").replace("\n", " ").replace("\t", " "))
+
+
+def lines(text: object) -> str:
+    """The same for text of several lines."""
+    return "\n".join(shown(one, 2_000) for one in str(text).splitlines()) + ("\n" if str(text).endswith("\n") else "")
 
 
 def site(address: object) -> str:

@@ -72,12 +72,14 @@
     else if (event.target.method === "post") {
       event.target.dataset.sent = "1";
       event.submitter?.setAttribute("aria-busy", "true");
-      setTimeout(() => {
-        delete event.target.dataset.sent;
-        event.submitter?.removeAttribute("aria-busy");
-      }, 3000);
+      setTimeout(() => free(event.target), 3000);
     }
   });
+  function free(form) {
+    delete form.dataset?.sent;
+    for (const one of form.querySelectorAll?.("[aria-busy]") ?? []) one.removeAttribute("aria-busy");
+  }
+  document.addEventListener("htmx:finally:request", (event) => free(event.target));
 
   const GO = { n: "/", m: "/mail", c: "/codes", w: "/waiting", d: "/deliveries", y: "/why" };
   let isGoing = false;

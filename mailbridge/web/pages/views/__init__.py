@@ -39,6 +39,8 @@ VIEWS: Mapping[str, View] = MappingProxyType(
         "totp.code": people.authenticator_code,
         "totp.bind": people.bind_authenticator,
         "totp.remove": people.remove_authenticator,
+        "rule.list": tools.rules,
+        "rule.try": tools.try_rule,
         "search": mails.search,
         "session.list": people.sessions,
         "session.remove": people.end_session,

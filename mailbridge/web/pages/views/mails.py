@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -75,7 +76,9 @@ async def reveal(asked: Asked) -> Answer:
     for identifier in dict.fromkeys(one.identifier for one in detail.deliveries):
         page = await asked.do(verbs.CODE_REVEAL, CodeList(identifier=identifier, limit=100))
         codes += [one.code for one in page.codes if one.mail == detail.id]
-    values = {**_shown(detail), "is_clear": True, "codes": list(dict.fromkeys(codes))}
+    text = await asked.attempt(verbs.MAIL_TEXT, OneMail(id=asked.number))
+    pieces = [] if isinstance(text, Fault) else marked(text.text, codes, [one.value for one in detail.rejected])
+    values = {**_shown(detail), "is_clear": True, "codes": list(dict.fromkeys(codes)), "text": pieces}
     return Page(template="_found.html" if asked.is_part else "mail.html", values=values)
 
 
@@ -114,7 +117,21 @@ def _shown(detail: MailDetail) -> dict[str, object]:
         "is_released": is_released,
         "is_clear": False,
         "codes": [],
+        "text": [],
     }
+
+
+MOST_MARKS = 200
+
+
+def marked(text: str, chosen: Sequence[str], passed: Sequence[str]) -> list[tuple[str, str]]:
+    """A text in pieces, each with its mark: ``chosen`` for the code, ``passed`` for a candidate that was passed over, "" for the rest."""
+    kinds = {**dict.fromkeys(passed[:MOST_MARKS], "passed"), **dict.fromkeys(chosen, "chosen")}
+    values = sorted((one for one in kinds if one), key=len, reverse=True)
+    if not values:
+        return [(text, "")]
+    pieces = re.split(f"({'|'.join(map(re.escape, values))})", text)
+    return [(one, kinds.get(one, "")) for one in pieces if one]
 
 
 def way(mail: MailDetail) -> Sequence[Station]:
