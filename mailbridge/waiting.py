@@ -23,7 +23,8 @@ class Wait:
     """Somebody waits for a code of ``identifier`` until ``until`` (aware UTC).
 
     ``who`` is a run's id or the name of a token, never a secret; ``asked`` how often it has asked so far. ``serial`` tells apart
-    requests that are held open under one name.
+    requests that are held open under one name. ``sender`` is the one whose codes are waited for, "" for any; ``is_for_link``: a link
+    is wanted; ``run`` and ``task`` are Skyvern's own ids of who polls.
     """
 
     identifier: str
@@ -33,6 +34,10 @@ class Wait:
     until: datetime
     asked: int = 1
     serial: int = 0
+    sender: str = ""
+    is_for_link: bool = False
+    run: str | None = None
+    task: str | None = None
 
 
 class Bell:
@@ -70,44 +75,75 @@ class Waiting:
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
         self._lock = threading.Lock()
-        self._waits: dict[tuple[str, Way, str, int], Wait] = {}
+        self._waits: dict[tuple[str, Way, str, int, str], Wait] = {}
         self._bells: dict[str, set[Bell]] = {}
         self._others: set[Bell] = set()
         self._callbacks: list[Callback] = []
         self._serial = 0
         self._is_over = False
 
-    def expect(self, identifier: str, until: datetime, *, who: str = "", way: Way = "pull") -> Wait:
+    def expect(
+        self,
+        identifier: str,
+        until: datetime,
+        *,
+        who: str = "",
+        way: Way = "pull",
+        sender: str = "",
+        is_for_link: bool = False,
+        run: str | None = None,
+        task: str | None = None,
+    ) -> Wait:
         """Note that somebody waits, or still waits, for a code until then; it lapses by itself."""
-        return self._note(identifier, until, who, way, 0)
+        now = self._now()
+        wait = Wait(
+            identifier=identifier,
+            who=who,
+            way=way,
+            since=now,
+            until=until,
+            sender=sender,
+            is_for_link=is_for_link,
+            run=run,
+            task=task,
+        )
+        return self._note(wait, now)
 
-    def begin(self, identifier: str, *, who: str, until: datetime) -> Wait:
+    def begin(self, identifier: str, *, who: str, until: datetime, sender: str = "", is_for_link: bool = False) -> Wait:
         """Somebody holds a request open; `end` it. Each counts by itself, whatever its name."""
         with self._lock:
             self._serial += 1
             serial = self._serial
-        return self._note(identifier, until, who, "api", serial)
-
-    def _note(self, identifier: str, until: datetime, who: str, way: Way, serial: int) -> Wait:
         now = self._now()
-        key = (identifier.casefold(), way, who, serial)
+        wait = Wait(
+            identifier=identifier,
+            who=who,
+            way="api",
+            since=now,
+            until=until,
+            serial=serial,
+            sender=sender,
+            is_for_link=is_for_link,
+        )
+        return self._note(wait, now)
+
+    def _note(self, wait: Wait, now: datetime) -> Wait:
+        key = _key(wait)
         with self._lock:
             self._forget(now)
             known = self._waits.get(key)
-            if known is None:
-                wait = Wait(identifier=identifier, who=who, way=way, since=now, until=until, serial=serial)
-            else:
-                wait = replace(known, until=max(until, known.until), asked=known.asked + 1)
+            if known is not None:
+                wait = replace(wait, since=known.since, until=max(wait.until, known.until), asked=known.asked + 1)
             self._waits[key] = wait
             callbacks = tuple(self._callbacks)
         for callback in callbacks:
-            callback(identifier)
+            callback(wait.identifier)
         return wait
 
     def end(self, wait: Wait) -> None:
         """It waits no longer. Nothing happens where it had lapsed."""
         with self._lock:
-            self._waits.pop((wait.identifier.casefold(), wait.way, wait.who, wait.serial), None)
+            self._waits.pop(_key(wait), None)
 
     def is_anyone(self) -> bool:
         """Whether anybody waits for anything."""
@@ -128,6 +164,13 @@ class Waiting:
         with self._lock:
             self._forget(self._now())
             return any(key[0] == folded for key in self._waits)
+
+    def all_for(self, identifier: str) -> tuple[Wait, ...]:
+        """All who wait for a code of this identifier."""
+        folded = identifier.casefold()
+        with self._lock:
+            self._forget(self._now())
+            return tuple(wait for key, wait in self._waits.items() if key[0] == folded)
 
     def everybody(self) -> tuple[Wait, ...]:
         """All who wait, longest first."""
@@ -195,3 +238,8 @@ class Waiting:
         lapsed = [key for key, wait in self._waits.items() if wait.until <= now]
         for key in lapsed:
             del self._waits[key]
+
+
+def _key(wait: Wait) -> tuple[str, Way, str, int, str]:
+    """What tells a wait from others."""
+    return wait.identifier.casefold(), wait.way, wait.who, wait.serial, wait.sender.casefold()

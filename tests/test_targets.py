@@ -67,15 +67,15 @@ async def test_a_target_is_in_force_within_half_a_second_and_gone_as_soon(tmp_pa
         workers, mailboxes = running.engine.pool.pids, running.mailboxes
         found = await asyncio.to_thread(add, config, url, other.api_key)
         assert found.exit_code == 0, found.output
-        await until(lambda: names(running) == ["skyvern", "other"])
+        await until(lambda: names(running) == ["practice", "other"])
         assert running.live.now.intake.routes.targets(WHOM) == ["other"]
         assert not running.live.now.gate.is_practice
         assert (running.engine.pool.pids, running.mailboxes) == (workers, mailboxes)
         assert any(key.secret == Secret(other.api_key) and key.serves(WHOM) for key in running.live.now.pull.keys)
         assert running.engine.masks.masked(f"x-api-key: {other.api_key}") == "x-api-key: ***"
         assert (await asyncio.to_thread(said, config, "target", "remove", "other")).exit_code == 0
-        await until(lambda: names(running) == ["skyvern"])
-        assert running.live.now.intake.routes.targets(WHOM) == ["skyvern"]
+        await until(lambda: names(running) == ["practice"])
+        assert running.live.now.intake.routes.targets(WHOM) == ["practice"]
         assert not any(key.secret == Secret(other.api_key) for key in running.live.now.pull.keys)
 
 
@@ -92,15 +92,15 @@ async def test_codes_go_to_a_target_from_the_moment_that_it_is_there(tmp_path: P
             await send(running, "482911", identifier=WHOM)
             await running.practice.wait_for("482911", patience=10)
             assert (await asyncio.to_thread(add, config, url, other.api_key)).exit_code == 0
-            await until(lambda: names(running) == ["skyvern", "other"])
+            await until(lambda: names(running) == ["practice", "other"])
             await send(running, "482912", identifier=WHOM)
             await other.wait_for("482912", patience=10)
         async with bridge(settings, state_dir=tmp_path) as running:
-            assert names(running) == ["skyvern", "other"]
+            assert names(running) == ["practice", "other"]
             await send(running, "482913", identifier=WHOM)
             await other.wait_for("482913", patience=10)
             assert (await asyncio.to_thread(said, config, "target", "remove", "other")).exit_code == 0
-            await until(lambda: names(running) == ["skyvern"])
+            await until(lambda: names(running) == ["practice"])
             await send(running, "482914", identifier=WHOM)
             assert running.practice is not None
             await running.practice.wait_for("482914", patience=10)
@@ -118,7 +118,7 @@ async def test_a_reload_takes_up_what_the_file_says_of_targets(tmp_path: Path) -
     two = TargetSettings(name="two", identifiers=("*@two.example",), base_url="http://127.0.0.1:9", api_key=Secret("second-key"))
     async with bridge(settings, state_dir=tmp_path) as running:
         await running.reload(msgspec.structs.replace(settings, target=(one, two)))
-        assert names(running) == ["skyvern", "one", "two"]
+        assert names(running) == ["practice", "one", "two"]
         before = running.engine.targets.made
         wider = msgspec.structs.replace(one, identifiers=("*@wide.example",))
         other_key = msgspec.structs.replace(two, api_key=Secret("third-key"))
@@ -132,7 +132,7 @@ async def test_a_reload_takes_up_what_the_file_says_of_targets(tmp_path: Path) -
             await running.reload(msgspec.structs.replace(settings, target=(bad,)))
         assert running.engine.targets.made is after
         await running.reload(settings)
-        assert names(running) == ["skyvern"]
+        assert names(running) == ["practice"]
 
 
 def test_the_commands_say_what_they_did(tmp_path: Path) -> None:
@@ -140,10 +140,10 @@ def test_the_commands_say_what_they_did(tmp_path: Path) -> None:
     config = configured(tmp_path)
     key = "a-key-that-nobody-shows"
     assert add(config, "http://127.0.0.1:9", key).exit_code == 0
-    listed = json.loads(said(config, "target", "list", "--json").output)
+    listed = json.loads(said(config, "target", "list", "--json").stdout)
     assert (listed["name"], listed["kind"], listed["identifiers"]) == ("other", "skyvern", ["*@other.example"])
     assert listed["origin"].startswith("added by ")
-    shown = json.loads(said(config, "config", "show", "--json").output)["added"]
+    shown = json.loads(said(config, "config", "show", "--json").stdout)["added"]
     assert [(one["kind"], one["name"], one["secrets"]) for one in shown] == [("target", "other", ["api_key"])]
     exported = said(config, "config", "export").output
     assert '[[target]]\nname = "other"\nkind = "skyvern"\nidentifiers = ["*@other.example"]\n' in exported
@@ -159,7 +159,7 @@ def test_the_commands_say_what_they_did(tmp_path: Path) -> None:
     nowhere = add(config, "http://127.0.0.1:9", key, name=NOWHERE)
     assert (nowhere.exit_code, "stands for targets that were removed" in nowhere.output) == (78, True)
     dead = said(config, "target", "test", "other")
-    assert (dead.exit_code, dead.output.startswith("FAIL other: ")) == (69, True)
+    assert (dead.exit_code, dead.stdout.startswith("FAIL other: ")) == (69, True)
     assert said(config, "target", "test", "nobody").exit_code == 4
     assert said(config, "target", "remove", "other").exit_code == 0
     assert said(config, "target", "remove", "other").exit_code == 4
@@ -175,5 +175,5 @@ async def test_a_target_can_be_tried_before_a_code_needs_it(tmp_path: Path) -> N
         good = await asyncio.to_thread(said, config, "target", "test", "other", "--json")
         bad = await asyncio.to_thread(said, config, "target", "test", "wrong", "--json")
         assert not other.rows()
-    assert (good.exit_code, json.loads(good.output)["ok"]) == (0, True)
-    assert (bad.exit_code, json.loads(bad.output)["ok"]) == (69, False)
+    assert (good.exit_code, json.loads(good.stdout)["ok"]) == (0, True)
+    assert (bad.exit_code, json.loads(bad.stdout)["ok"]) == (69, False)

@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 
+from mailbridge import log_events
 from mailbridge.app.engine import FLUSH, Engine, Flush, running, start_engine
 from mailbridge.app.events import DaemonEvents
 from mailbridge.app.operating import Around, HandIn, LiveConfiguration, Reread, RunningDaemon, operator_of
@@ -30,6 +31,7 @@ from mailbridge.app.targets import guard
 from mailbridge.config.added import merged
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import ImapSettings, Settings
+from mailbridge.config.values import strangers_meaning
 from mailbridge.ingress import smtp
 from mailbridge.ingress.imap import service as imap
 from mailbridge.ingress.imap.vault import open_vault
@@ -43,6 +45,8 @@ from mailbridge.masks import Masks
 from mailbridge.operator.entries import additions
 from mailbridge.operator.verbs import Operator
 from mailbridge.practice.receiver import Practice
+from mailbridge.sinks import KnowsLogins, Sink
+from mailbridge.sinks.skyvern_pages import Login
 from mailbridge.store import StoreError, StoreUnavailable
 from mailbridge.store.sqlite import path_of
 from mailbridge.trust import dkim, gmail
@@ -111,7 +115,7 @@ class Bridge:
         if engine.targets.receiver is not None:
             checks["practice"] = NO_KEY
         if self.door.intake.is_alarmed(engine.clock.now()):
-            checks["trust"] = "many mails are held for want of proof"
+            checks["trust"] = "many mails are held without proof"
         mailboxes = self.mailboxes.health()
         checks |= {f"mailbox {one.mailbox}": one.reason for one in mailboxes if not one.is_well}
         checks |= {f"canary {name}": one.reason for name, one in self.mailboxes.canaries().items() if not one.is_well}
@@ -125,12 +129,17 @@ class Bridge:
         if not engine.pool.is_alive:
             level, checks = Level.UNREADY, {**checks, "parser": "no worker process is running"}
         checks = {name: engine.masks.masked(reason) for name, reason in checks.items()}
-        return Health(level=level, checks=checks, mailboxes=tuple(self._shown(asdict(one)) for one in mailboxes))
+        strangers = strangers_meaning(
+            self.settings.trust.strangers, is_practice=engine.targets.served(self.settings).is_only_practice
+        )
+        shown = tuple(self._shown(asdict(one)) for one in mailboxes)
+        return Health(level=level, checks=checks, mailboxes=shown, strangers=strangers)
 
     def _shown(self, mailbox: dict[str, Any]) -> dict[str, Any]:
         """A mailbox's health, in which its server may have repeated what it was told."""
         masked = self.engine.masks.masked
-        return {name: masked(one) if isinstance(one, str) else one for name, one in mailbox.items()}
+        shown: dict[str, Any] = {name: masked(str(one)) if isinstance(one, str) else one for name, one in mailbox.items()}
+        return shown | {"notes": tuple(masked(one) for one in mailbox["notes"])}
 
     async def render_metrics(self) -> bytes:
         """The metrics with what is read at the moment of asking."""
@@ -138,15 +147,20 @@ class Bridge:
         try:
             metrics.outbox(await engine.store.outbox.counts())
         except StoreUnavailable:
-            log.warning("metrics without the outbox: store unavailable")
+            log.warning("metrics without the outbox: store unavailable", extra={"event": log_events.STORE_UNAVAILABLE})
         metrics.waiting(Counter(wait.way for wait in engine.waiting.everybody()))
-        metrics.alarm("trust", is_raised=self.door.intake.is_alarmed(engine.clock.now()))
-        metrics.mailboxes({one.mailbox: one.age for one in self.mailboxes.health()})
+        metrics.alarm("trust", "held", is_raised=self.door.intake.is_alarmed(engine.clock.now()))
+        now = engine.clock.now()
+        health = self.mailboxes.health()
+        metrics.mailboxes({one.mailbox: (now - timedelta(seconds=one.age), one.drift is not None) for one in health})
         canaries = self.mailboxes.canaries()
-        metrics.canaries({name: (one.latency, one.seen, not one.is_well) for name, one in canaries.items()})
-        expiry = self.listeners.tls_not_after if self.listeners is not None else None
-        if expiry is not None:
-            metrics.tls_expiry((expiry - datetime.now(UTC)).total_seconds())
+        metrics.canaries(
+            {
+                name: (one.latency, None if one.seen is None else now - timedelta(seconds=one.seen), not one.is_well)
+                for name, one in canaries.items()
+            }
+        )
+        metrics.tls_expiry(self.listeners.tls_not_after if self.listeners is not None else None)
         return metrics.render()
 
     async def reload(self, settings: Settings) -> tuple[str, ...]:
@@ -154,7 +168,7 @@ class Bridge:
 
         Everything that can fail is prepared first; then one assignment swaps it. Sections of AT_START stay as they were, and
         those that differ are named in the log. Mailboxes are watched anew where their accounts have changed, or where one
-        waits for a person to mend something. Returns the sections that have changed and wait for a restart.
+        waits for a person to fix something. Returns the sections that have changed and wait for a restart.
 
         Raises:
             ConfigError: every mistake at once; the old settings serve on.
@@ -180,7 +194,8 @@ class Bridge:
                 self.live.revision = revision
 
     async def _take(self, wanted: Settings, *, is_read_again: bool) -> tuple[str, ...]:
-        """Prepare, then swap. ``is_read_again``: a person asked for it, so certificates and parked mailboxes are tried anew too.
+        """Prepare, then swap. ``is_read_again``: a person asked for it, so certificates, and mailboxes that are
+        parked or wait after a fault, are tried anew too.
 
         Returns the sections that wait for a restart.
         """
@@ -214,11 +229,13 @@ class Bridge:
             old, self.mailboxes = self.mailboxes, watchers
             await old.close(HANG_UP)
             watchers.start()
+        elif is_read_again:
+            self.mailboxes.try_again()
         self.mailboxes.retry_now()
         return waiting
 
     async def learn(self, identifiers: tuple[str, ...]) -> None:
-        """Push under these spellings too, which Skyvern's credentials expect.
+        """Push under these spellings too, which Skyvern's credentials name.
 
         Raises:
             OSError, TimeoutError: no parser worker starts; nothing has changed.
@@ -335,7 +352,10 @@ async def _open_door(
     """The gate and the intake behind it, and whom they tell."""
     settings = live.now.settings
     if engine.targets.served(settings).is_only_practice:
-        log.info("practice: without a Skyvern key nothing leaves this machine, and no mail has to prove itself")
+        log.info(
+            "practice: without a Skyvern key nothing leaves this machine, and no mail has to prove itself",
+            extra={"event": log_events.PRACTICE_STARTED},
+        )
     confirming = Confirming(lambda: live.now.confirming, browser)
     await stack.enter_async_context(running(confirming.run()))
     events = DaemonEvents(
@@ -348,6 +368,7 @@ async def _open_door(
         policy=lambda: live.now.gate,
         dns=dns or Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers),
         deadline=settings.trust.dns_timeout,
+        contacts=engine.contacts,
     )
     tests = OneTime(now=time.monotonic, dice=os.urandom)
     intake = Intake(
@@ -358,6 +379,7 @@ async def _open_door(
         policy=lambda: live.now.intake,
         events=events,
         metrics=engine.metrics,
+        contacts=engine.contacts,
     )
     admission = Admission(
         is_ours=lambda rcpt: live.now.accepts(rcpt) or tests.is_live(rcpt),
@@ -379,7 +401,11 @@ def _reloadable(old: Settings, new: Settings) -> tuple[Settings, tuple[str, ...]
     """The new settings with the old ones where only a restart can change them, and the sections that differ, which the log names."""
     kept = {name: getattr(old, name) for name in AT_START if getattr(old, name) != getattr(new, name)}
     if kept:
-        log.warning("only a restart takes up what changed in %s", ", ".join(f"[{name}]" for name in kept))
+        log.warning(
+            "a restart is needed for what changed in %s",
+            ", ".join(f"[{name}]" for name in kept),
+            extra={"event": log_events.RELOAD_PARTIAL},
+        )
     return msgspec.structs.replace(new, **kept), tuple(kept)
 
 
@@ -394,23 +420,56 @@ async def _follow_additions(here: Bridge) -> None:
             if revision == live.revision:
                 continue
             await here.take_additions()
-            log.info("what was added by command is in force")
+            log.info("entries that were added by command are in force", extra={"event": log_events.ADDITIONS_APPLIED})
         except StoreUnavailable as fault:
-            log.warning("not looked for what was added by command: the store is %s", fault.kind)
+            log.warning(
+                "entries not read: the store is %s",
+                fault.kind,
+                extra={"event": log_events.STORE_UNAVAILABLE},
+            )
         except ConfigError as fault:
             live.revision = revision  # it is not tried again before something changes
             for problem in fault.problems:
-                log.error("what was added by command is not in force: %s", problem)
+                log.error(
+                    "entries that were added by command are not in force: %s",
+                    problem,
+                    extra={"event": log_events.ADDITIONS_REFUSED},
+                )
 
 
 async def _learn(here: Bridge) -> None:
-    """Ask Skyvern now and then which identifiers its credentials expect, and push under those spellings."""
+    """Ask Skyvern now and then which identifiers its credentials name, and for which sites, and push under those spellings.
+
+    The sites of a target that cannot be asked now stay as they were.
+    """
+    heard: dict[str, tuple[Login, ...]] = {}
     while True:
-        found = await here.engine.targets.made[0].target.sink.identifiers()
+        sinks = {one.target.name: one.target.sink for one in here.engine.targets.made}
+        heard = {name: found for name, found in heard.items() if name in sinks}
+        for name, sink in sinks.items():
+            logins = await sink.logins() if isinstance(sink, KnowsLogins) else ()
+            heard |= {name: logins} if logins is not None else {}
+        try:
+            every = [one for listed in heard.values() for one in listed]
+            await here.engine.contacts.learn(every, is_whole=heard.keys() == sinks.keys())
+        except StoreUnavailable as fault:
+            log.warning("sites not learned: the store is %s", fault.kind, extra={"event": log_events.STORE_UNAVAILABLE})
+        main = next(iter(sinks.items()))
+        known = heard.get(main[0]) if isinstance(main[1], KnowsLogins) else None
+        found = tuple(dict.fromkeys(one.identifier for one in known)) if known is not None else await _identifiers(main[1])
         if found is not None and found != here.live.now.parser_config.learned:
             try:
                 await here.learn(found)
-                log.info("identifiers learned from Skyvern", extra={"count": len(found)})
+                log.info("identifiers learned from Skyvern", extra={"event": log_events.IDENTIFIERS_LEARNED, "count": len(found)})
             except (OSError, TimeoutError) as fault:
-                log.warning("identifiers not learned: no parser worker starts: %s", type(fault).__name__)
+                log.warning(
+                    "identifiers not learned: no parser worker starts: %s",
+                    type(fault).__name__,
+                    extra={"event": log_events.IDENTIFIERS_NOT_LEARNED},
+                )
         await asyncio.sleep(LEARN_EVERY.total_seconds())
+
+
+async def _identifiers(sink: Sink) -> tuple[str, ...] | None:
+    """What a target asks for that knows no logins; what a Skyvern that did not answer expects is not known now."""
+    return None if isinstance(sink, KnowsLogins) else await sink.identifiers()

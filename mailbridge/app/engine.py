@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from mailbridge import log_events
+from mailbridge.app.contacts import AppContacts
 from mailbridge.app.parts import Parts
 from mailbridge.app.preparation import Prepared, prepare
 from mailbridge.app.snapshot import Live, snapshot
@@ -24,11 +26,13 @@ from mailbridge.intake.pool import ParserPool, parser_pool
 from mailbridge.masks import Masks
 from mailbridge.metrics import Metrics
 from mailbridge.operator.entries import additions
+from mailbridge.sinks import KnowsLogins
 from mailbridge.store import Store, StoreUnavailable
 from mailbridge.store.cipher import read_key
 from mailbridge.store.sqlite import key_path_of, open_sqlite
 from mailbridge.trust import dkim
 from mailbridge.waiting import Waiting
+from mailbridge.web.pull import Ids
 
 log = logging.getLogger("mailbridge.app")
 
@@ -73,6 +77,7 @@ class Engine:
     waiting: Waiting
     masks: Masks
     key: bytes = field(repr=False)
+    contacts: AppContacts
 
     @property
     def dispatcher(self) -> Dispatcher:
@@ -130,15 +135,27 @@ async def start_engine(
     dispatcher = Dispatcher(outbox=store.outbox, targets=serving, now=clock.now, metrics=metrics)
     await stack.enter_async_context(running(dispatcher.run(), _sweep(store, clock.now)))
     stack.push_async_callback(lambda: dispatcher.drain(flush.left()))
+    waiting = Waiting(now=clock.now)
+
+    async def page_of(identifier: str, ids: Ids) -> str:
+        names = live.now.intake.routes.targets(identifier)
+        sink = next((one.target.sink for one in targets.made if one.target.name == names[0]), None)
+        return await sink.page_of(run=ids.workflow_run_id, task=ids.task_id) if isinstance(sink, KnowsLogins) else ""
+
+    contacts = AppContacts(store=store, waiting=waiting, now=clock.now, ask=page_of)
+    await contacts.load()
+    if settings.identity.learn_from_skyvern:
+        await stack.enter_async_context(running(contacts.run()))
     engine = Engine(
         clock=clock,
         metrics=metrics,
         store=store,
         pool=pool,
         way_out=WayOut(dispatcher=dispatcher, targets=targets),
-        waiting=Waiting(now=clock.now),
+        waiting=waiting,
         masks=masks,
         key=key,
+        contacts=contacts,
     )
     return engine, live
 
@@ -178,5 +195,5 @@ async def _sweep(store: Store, now: Callable[[], datetime]) -> None:
             if again_at is not None:
                 wait = min(max(again_at - now(), SWEEP_SOONEST), SWEEP_EVERY)
         except StoreUnavailable as fault:
-            log.warning("not swept: the store is %s", fault.kind)
+            log.warning("expired data not deleted: the store is %s", fault.kind, extra={"event": log_events.STORE_UNAVAILABLE})
         await asyncio.sleep(wait.total_seconds())

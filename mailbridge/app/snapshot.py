@@ -58,7 +58,7 @@ class Live:
 def snapshot(
     settings: Settings, *, rules: tuple[tuple[str, str], ...], served: Served, learned: tuple[str, ...] = ()
 ) -> Snapshot:
-    """``rules`` are the texts of the operator's rule files; ``learned`` the identifiers that Skyvern's credentials expect."""
+    """``rules`` are the texts of the operator's rule files; ``learned`` the identifiers that Skyvern's credentials name."""
     parser_config = parser_config_of(settings, rules=rules, learned=learned)
     routing = Routing(settings.target, main=served.main)
     return Snapshot(
@@ -73,6 +73,6 @@ def snapshot(
             push_ambiguous=settings.rules.ambiguous == "push-best",
             alarm_held=settings.trust.alarm_held,
         ),
-        pull=PullPolicy(keys=pull_keys(settings, served.targets), grace=settings.pull.grace),
+        pull=PullPolicy(keys=pull_keys(settings, served.targets), grace=settings.pull.grace, totp_left=settings.pull.totp_left),
         confirming=ConfirmingPolicy(accounts=settings.trust.accounts, is_on=settings.trust.confirm and not served.is_practice),
     )

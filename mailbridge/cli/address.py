@@ -16,7 +16,7 @@ from mailbridge.cli.options import config_option, json_option, load_or_exit
 from mailbridge.cli.printing import dumped, visible
 from mailbridge.config.settings import Settings
 from mailbridge.core.addresses import parse_mailbox
-from mailbridge.core.recipients import TOKEN_LENGTH, token_address
+from mailbridge.core.recipients import RANDOM_LENGTH, unguessable_address
 from mailbridge.operator import verbs
 from mailbridge.operator.entries import AddEntry, OneEntry
 
@@ -33,6 +33,9 @@ def address_group() -> None:
 @click.option("--rcpt", metavar="ADDRESS", help="The address (default: one that nobody can guess).")
 @click.option("--domain", metavar="DOMAIN", help="The domain of such an address (default: the first of [domains] accept).")
 @click.option("--accept-from", "senders", multiple=True, metavar="SENDER", help="Whose mails it takes; several allowed.")
+@click.option(
+    "--site", "sites", multiple=True, metavar="SITE", help="Whose codes it is there for, such as github.com; several allowed."
+)
 @click.option("--trust", "proofs", multiple=True, metavar="PROOF", help="What proof its mails need; several allowed.")
 def add_address(
     *,
@@ -42,6 +45,7 @@ def add_address(
     rcpt: str | None,
     domain: str | None,
     senders: tuple[str, ...],
+    sites: tuple[str, ...],
     proofs: tuple[str, ...],
 ) -> None:
     """Take mail for an address from now on, and print it. It is in force at once."""
@@ -52,9 +56,11 @@ def add_address(
     values: dict[str, Any] = {"rcpt": wanted}
     values |= {"identifier": identifier} if identifier is not None else {}
     values |= {"accept_from": list(senders)} if senders else {}
+    values |= {"site": list(sites)} if sites else {}
     values |= {"trust": list(proofs)} if proofs else {}
     one.do(verbs.ENTRY_ADD, AddEntry(kind="address", name=wanted, settings=values))
-    click.echo(dumped({"rcpt": wanted, "identifier": identifier}) if as_json else wanted)
+    shown = {"rcpt": wanted, "identifier": identifier} | ({"site": list(sites)} if sites else {})
+    click.echo(dumped(shown) if as_json else wanted)
 
 
 @address_group.command("list")
@@ -105,4 +111,4 @@ def _unguessable(domain: str | None, settings: Settings | None) -> str:
     if chosen is None or parse_mailbox(f"x@{chosen}") is None:
         click.echo("mailbridge: name the domain whose mail comes here with --domain, such as bridge.example.com", err=True)
         raise SystemExit(Exit.USAGE)
-    return token_address(chosen, os.urandom(TOKEN_LENGTH))
+    return unguessable_address(chosen, os.urandom(RANDOM_LENGTH))

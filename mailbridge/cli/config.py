@@ -13,7 +13,7 @@ from mailbridge.cli.options import config_option, json_option, load_quietly
 from mailbridge.cli.printing import dumped
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import Section, Settings
-from mailbridge.config.values import written
+from mailbridge.config.values import strangers_meaning, written
 
 NO_KEY = (
     "practice: no Skyvern key is configured ([skyvern] api_key_file, or $SKYVERN_API_KEY), so codes leave this machine for nobody"
@@ -32,6 +32,7 @@ def check_config(*, config: Path | None, as_json: bool) -> None:
 
     problems: list[Problem]
     ignored: tuple[str, ...] = ()
+    strangers = ""
     is_practice = False
     try:
         loaded = load_quietly(config)
@@ -40,8 +41,11 @@ def check_config(*, config: Path | None, as_json: bool) -> None:
     else:
         problems, ignored = list(file_problems(loaded.settings)), loaded.ignored
         is_practice = loaded.settings.skyvern.api_key is None and loaded.settings.skyvern.credentials_file is None
+        is_only_practice = is_practice and not loaded.settings.target
+        strangers = strangers_meaning(loaded.settings.trust.strangers, is_practice=is_only_practice)
     if as_json:
         row = {"ok": not problems, "problems": [str(problem) for problem in problems], "ignored": list(ignored)}
+        row |= {"strangers": strangers} if strangers else {}
         click.echo(dumped({**row, "practice": is_practice}))
         raise SystemExit(exit_code(problems))
     for name in ignored:
@@ -51,6 +55,7 @@ def check_config(*, config: Path | None, as_json: bool) -> None:
     if is_practice:
         click.echo(f"mailbridge: note: {NO_KEY}", err=True)
     click.echo("configuration is good")
+    click.echo(strangers)
 
 
 @click.command("reload")
@@ -75,7 +80,7 @@ def reload_command(*, config: Path | None, as_json: bool) -> None:
     click.echo("the configuration is in force")
     if found.after_restart:
         changed = ", ".join(f"[{name}]" for name in found.after_restart)
-        click.echo(f"mailbridge: only a restart takes up what changed in {changed}", err=True)
+        click.echo(f"mailbridge: a restart is needed for what changed in {changed}", err=True)
 
 
 @click.group("config")
@@ -128,7 +133,10 @@ def show(*, config: Path | None, as_json: bool) -> None:
 @config_group.command("export")
 @config_option
 def export(*, config: Path | None) -> None:
-    """What was added by command, as TOML for a file; secrets are named and left out."""
+    """Print what was added by command as TOML for a file.
+
+    Secrets are named and left out.
+    """
     from mailbridge.cli.client import client
     from mailbridge.cli.entries import added
     from mailbridge.config.added import as_toml

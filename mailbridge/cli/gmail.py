@@ -59,10 +59,11 @@ def filter_feed(
     words: tuple[str, ...],
     archive: bool,
 ) -> None:
-    """Print a mailFilters.xml for Gmail: Settings, Filters and blocked addresses, Import filters.
+    """Print a mailFilters.xml for Gmail.
 
-    Without --from, --subject and --words the filter asks for what sign-in mails usually say. Confirm the forwarding address
-    in Gmail first (Settings, Forwarding): a filter that forwards to an unconfirmed address cannot be imported.
+    Import it in Gmail: Settings, Filters and blocked addresses, Import filters. Without --from, --subject and --words the
+    filter asks for what sign-in mails usually say. Confirm the forwarding address in Gmail first (Settings, Forwarding): a
+    filter that forwards to an unconfirmed address cannot be imported.
     """
     if forward_to is not None and identifier:
         raise click.UsageError("--forward-to is a whole address; leave out --for")
@@ -116,10 +117,11 @@ def _feed(conditions: Sequence[tuple[str, str]], target: str, *, is_archived: bo
 @click.argument("number", type=int, required=False)
 @click.option("--print", "is_printed", is_flag=True, help="Only print the link, to open it yourself.")
 def confirm(*, config: Path | None, number: int | None, is_printed: bool) -> None:
-    """Allow the forwarding that the newest confirmation (or mail NUMBER) asks for. Look first whose account it is.
+    """Answer Gmail's forwarding confirmation with yes.
 
-    Only a confirmation that google.com has signed has a link here, and nothing but Google's own page is opened. Exit 4: there is
-    none that waits; 69: Google's page did not do what it should.
+    It is the newest one, or the mail NUMBER. Look first whose account it is. Only a confirmation that google.com has signed has
+    a link here, and nothing but Google's own page is opened. Exit 4: there is none that waits; 69: Google's page did not do
+    what it should.
     """
     row = _chosen(config, number)
     if row is None or row.confirm_link is None:

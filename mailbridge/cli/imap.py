@@ -40,8 +40,9 @@ def status(*, config: Path | None, as_json: bool) -> None:
             f"{mark} {row['mailbox']:30} {row['mode']:10} answered {_ago(row['last_roundtrip']):>10}, last mail {_ago(row['last_mail']):>10},"
             f" {row['mails']} mails, {row['reconnects']} reconnects"
         )
-        if row["reason"]:
-            click.echo(f"     {row['reason']}")
+        for text in (row["reason"], *row.get("notes", ())):
+            if text:
+                click.echo(f"     {text}")
     for name, canary in () if as_json else canaries.items():
         mark = "ok  " if canary["is_well"] else "FAIL"
         took = "" if canary["latency"] is None else f", took {canary['latency']:.1f} s"
@@ -59,7 +60,10 @@ def status(*, config: Path | None, as_json: bool) -> None:
 @config_option
 @json_option
 def test(*, name: str, idle: float, canary: bool, config: Path | None, as_json: bool) -> None:
-    """Log in to the account NAME, list its folders, open the watched ones and idle; say what is wrong. Exit 69 on a failure."""
+    """Try the account NAME and say what is wrong.
+
+    Logs in, lists the folders, opens the watched ones and waits in IDLE. Exit 69 on a failure.
+    """
     from mailbridge.ingress.imap.probe import probe
     from mailbridge.ingress.imap.trial import trial
     from mailbridge.ingress.imap.vault import open_vault

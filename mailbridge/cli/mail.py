@@ -17,6 +17,7 @@ from mailbridge.cli.exits import Exit
 from mailbridge.cli.mailfiles import mails
 from mailbridge.cli.options import config_option, json_option, moment
 from mailbridge.cli.printing import dumped, local, visible
+from mailbridge.cli.sender import allow_sender
 from mailbridge.core.addresses import parse_return_path_header, parse_sole_mailbox
 from mailbridge.operator import verbs
 from mailbridge.operator.faults import Fault, Kind
@@ -43,7 +44,7 @@ def mail() -> None:
 @json_option
 @click.option("--for", "identifier", default="", metavar="IDENTIFIER", help="Only mails for this identifier.")
 @click.option("--from", "sender", default="", metavar="SENDER", help="Only of this address or domain.")
-@click.option("--held", is_flag=True, help="Only mails that are held for want of proof.")
+@click.option("--held", is_flag=True, help="Only mails that are held without proof.")
 @click.option(
     "--state", "states", multiple=True, type=click.Choice(get_args(StateName)), help="Only mails with a delivery in this state."
 )
@@ -180,14 +181,20 @@ def replay_mail(*, config: Path | None, as_json: bool, number: int) -> None:
 @mail.command("release")
 @config_option
 @json_option
+@click.option("--allow", is_flag=True, help="And make its sender's domain known for its identifier from now on.")
 @click.argument("number", type=int)
-def release_mail(*, config: Path | None, as_json: bool, number: int) -> None:
+def release_mail(*, config: Path | None, as_json: bool, allow: bool, number: int) -> None:
     """Push what a held mail holds, on your own word.
 
     Look at it first (`mail show`); its code lives from when it first came.
+    That alone makes nobody known; --allow does, as `mailbridge sender allow` would.
     Exit 4: it is not held, no longer kept, or its time is over.
     """
-    handed = client(config).do(verbs.MAIL_RELEASE, _one(number))
+    one = client(config)
+    handed = one.do(verbs.MAIL_RELEASE, _one(number))
+    if allow:
+        mail_row = one.do(verbs.MAIL_SHOW, _one(number))
+        allow_sender(one, mail_row.from_.rpartition("@")[2], mail_row.identifiers)
     _tell(f"mail {number}", handed, as_json=as_json)
     if all(one.state == "expired" for one in handed.deliveries):
         click.echo(f"mailbridge: nothing is pushed: the time of mail {number} is over", err=True)

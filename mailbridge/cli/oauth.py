@@ -21,9 +21,10 @@ def oauth() -> None:
 @click.option("--timeout", type=float, default=600.0, show_default=True, metavar="SECONDS", help="How long to wait for it.")
 @config_option
 def login(*, account: str, device: bool, timeout: float, config: Path | None) -> None:
-    """Get the permission for ACCOUNT: the name of an [[imap]] account, or its provider (google, microsoft) if only one has it.
+    """Get the permission to read the mailbox of ACCOUNT.
 
-    The refresh token is kept encrypted beside the database; a running daemon takes it up by itself.
+    ACCOUNT is the name of an [[imap]] account, or its provider (google, microsoft) if only one account has it. The refresh
+    token is kept encrypted beside the database; a running daemon takes it up by itself.
     """
     from mailbridge.config.settings import ImapSettings
     from mailbridge.ingress.imap.consent import by_browser, by_device

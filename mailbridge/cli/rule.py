@@ -30,7 +30,10 @@ def rules() -> None:
 @config_option
 @json_option
 def list_rules(*, config: Path | None, as_json: bool) -> None:
-    """Every rule in order of precedence, and what it adds to the extractor after the rules."""
+    """Every rule, in the order in which they are tried.
+
+    Each line also says what the rule adds to the extractor, which comes after the rules.
+    """
     for rule in _rules(load_or_exit(config).settings).rules:
         click.echo(json.dumps(_as_dict(rule), ensure_ascii=False) if as_json else _line(rule))
 
@@ -39,7 +42,10 @@ def list_rules(*, config: Path | None, as_json: bool) -> None:
 @config_option
 @json_option
 def test_rules(*, config: Path | None, as_json: bool) -> None:
-    """Run every rule against its own examples; every mistake is one line, and exit 78."""
+    """Run every rule against its own examples.
+
+    Prints one line for each mistake. Exit 78 where there is one.
+    """
     found = _rules(load_or_exit(config).settings)
     examples = sum(len(rule.accepts) + len(rule.rejects) for rule in found.rules)
     if as_json:
@@ -54,8 +60,9 @@ def test_rules(*, config: Path | None, as_json: bool) -> None:
 @click.argument("rule_name", metavar="RULE")
 @click.argument("mail", metavar="MAIL")
 def try_rule(*, config: Path | None, as_json: bool, rule_name: str, mail: str) -> None:
-    """Run RULE (its name, or "generic" for the extractor after the rules) on MAIL, an .eml file or - for standard input.
+    """Run RULE on MAIL and show what it finds.
 
+    RULE is the name of a rule, or "generic" for the extractor after the rules; MAIL an .eml file, or - for standard input.
     Shows the match in its text, and why each other candidate was passed over. Exit 4 where nothing is found.
     """
     settings = load_or_exit(config).settings
@@ -82,7 +89,10 @@ def try_rule(*, config: Path | None, as_json: bool, rule_name: str, mail: str) -
 @json_option
 @click.option("--from", "mail", metavar="MAIL", required=True, help="An .eml file, or - for standard input.")
 def new_rule(*, config: Path | None, as_json: bool, mail: str) -> None:
-    """Propose a rule for mails like MAIL, with its examples; to be read before it is used."""
+    """Propose a rule for mails like MAIL, with its examples.
+
+    Read it before you use it.
+    """
     settings = load_or_exit(config).settings
     message = _message(mail)
     found = extract(message, rules=_rules(settings), now=datetime.now(UTC), default_lifetime=settings.rules.lifetime)
@@ -123,7 +133,8 @@ def _as_dict(rule: Rule) -> dict[str, object]:
 
 def _line(rule: Rule) -> str:
     senders = ", ".join(rule.senders) or "anyone"
-    return f"{rule.name:24} {'link' if rule.is_link else 'code'} from {senders} ({rule.origin}){': ' + rule.adds if rule.adds else ''}"
+    adds = f": {rule.adds}" if rule.adds else ""
+    return f"{rule.name:24} {'link' if rule.is_link else 'code'} from {senders} ({rule.origin}){adds}"
 
 
 def _tried_as_dict(tried: Trial | None, extraction: Extraction) -> dict[str, object]:

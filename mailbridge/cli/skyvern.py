@@ -32,16 +32,21 @@ from mailbridge.operator.mails import MailList
 from mailbridge.operator.shapes import AuthenticatorSecret
 from mailbridge.operator.targets import skyvern_account
 from mailbridge.sinks.skyvern_account import CLOCK_SLACK, Account, SkyvernAccount, SkyvernError, why_address_refused, why_refused
+from mailbridge.trust.known import site_of
 from mailbridge.web.pull import PATH
 
 CLOUD = "api.skyvern.com"
+SITELESS = (
+    "has no login page (tested_url), so its site is not known here, and the site's mails are a stranger's: enter it in Skyvern, or"
+    " `mailbridge sender allow DOMAIN`"
+)
 SEEN = 500
 """Mails of the last time that are looked through for identifiers."""
 
 
 @click.group()
 def skyvern() -> None:
-    """The other end: its totp_url, a check of what it expects, a secret for its credential tool."""
+    """The other end: its totp_url, a check of its credentials, a secret for its credential tool."""
 
 
 @skyvern.command("url")
@@ -50,7 +55,10 @@ def skyvern() -> None:
 @click.option("--for", "identifier", required=True, metavar="IDENTIFIER", help="Whose codes are asked for there.")
 @click.option("--hidden", is_flag=True, help="A name that nobody can guess in place of the identifier.")
 def url(*, config: Path | None, identifier: str, hidden: bool, as_json: bool) -> None:
-    """Print the totp_url to enter in Skyvern, and warn where it would be refused there."""
+    """Print the totp_url to enter in Skyvern.
+
+    Warns where Skyvern would refuse it.
+    """
     one = client(config)
     settings = one.loaded.settings
     shown = one.do(verbs.CODE_NAME, OfIdentifier(identifier=identifier)).name if hidden else quote(identifier, safe="@+")
@@ -89,9 +97,10 @@ def _why_its_address_is_refused(address: str) -> str | None:
 @config_option
 @json_option
 def check(*, config: Path | None, as_json: bool) -> None:
-    """Is the key good, is the clock right, which identifiers does Skyvern expect, and which of ours match none.
+    """Check key, clock and identifiers of Skyvern.
 
-    Exit 3 where something is wrong, 69 where Skyvern cannot be asked.
+    Says which identifiers Skyvern's credentials name, and which of ours match none. Exit 3 where something is wrong, 69 where
+    Skyvern cannot be asked.
     """
     one = client(config)
     settings = one.loaded.settings
@@ -125,7 +134,10 @@ def _report(settings: Settings, found: Account, ours: list[str]) -> dict[str, li
         )
     if expected:
         problems += [f"{one}: {_nearest(one, expected)}" for one in unmatched]
-    problems += [f"{one}: Skyvern expects it, but no mail can be for it here: add it to [identity] known" for one in never]
+    problems += [
+        f"{one}: a credential of Skyvern names it, but no mail can be for it here: add it to [identity] known" for one in never
+    ]
+    problems += [f"{one}: {SITELESS}" for one in _siteless(found)]
     return {
         "version": found.version,
         "clock_ahead_s": ahead,
@@ -136,6 +148,11 @@ def _report(settings: Settings, found: Account, ours: list[str]) -> dict[str, li
     }
 
 
+def _siteless(found: Account) -> list[str]:
+    """The credentials that expect codes and do not say of which site."""
+    return [f"credential {one.name or one.id}" for one in found.credentials if one.totp_identifier and not site_of(one.page)]
+
+
 def _nearest(identifier: str, expected: list[str]) -> str:
     near = next((one for one in expected if canonical(one) == canonical(identifier)), None)
     hint = (
@@ -143,7 +160,7 @@ def _nearest(identifier: str, expected: list[str]) -> str:
         if near
         else "a run must name it as its totp_identifier"
     )
-    return f"none of Skyvern's credentials expects it; {hint}"
+    return f"none of Skyvern's credentials names it; {hint}"
 
 
 def _is_open(settings: Settings, identifier: str) -> bool:
@@ -183,9 +200,10 @@ def push_credential(
     called: str | None,
     as_json: bool,
 ) -> None:
-    """Store a login with the secret NAME of `mailbridge totp` in Skyvern's own credential tool, and compare its codes with ours.
+    """Store a login with an authenticator in Skyvern.
 
-    A credential whose codes differ from ours is taken out again: exit 1.
+    NAME is a secret of `mailbridge totp`. It goes into Skyvern's own credential tool, and the codes there are compared with
+    ours. A credential whose codes differ from ours is taken out again: exit 1.
     """
     one = client(config)
     account = _account(one.loaded.settings)

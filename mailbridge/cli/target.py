@@ -91,7 +91,10 @@ def list_targets(*, config: Path | None, as_json: bool) -> None:
 @config_option
 @json_option
 def test_target(*, name: str, config: Path | None, as_json: bool) -> None:
-    """Ask the target NAME whether it is there and takes the key; nothing is pushed. Exit 69 where it does not, 4 for no such."""
+    """Ask the target NAME whether it takes the key.
+
+    Nothing is pushed. Exit 69 where it does not take it, 4 where there is no such target.
+    """
     found = client(config).do(verbs.TARGET_TEST, OneTarget(name=name))
     if as_json:
         click.echo(dumped({"name": name, "ok": found.ok, "text": found.text}))
@@ -107,10 +110,10 @@ def test_target(*, name: str, config: Path | None, as_json: bool) -> None:
 @config_option
 @click.argument("name")
 def remove_target(*, config: Path | None, name: str) -> None:
-    """Send nothing more to a target that was added by command, and erase its key.
+    """Remove a target that was added by command.
 
-    What is on its way is finished; codes that still wait for it become dead letters: `mailbridge delivery retry` sends them once a
-    target of that name is there again.
+    Nothing more is sent to it, and its key is erased. What is on its way is finished; codes that still wait for it become dead
+    letters: `mailbridge delivery retry` sends them once a target of that name is there again.
     """
     client(config).do(verbs.ENTRY_REMOVE, OneEntry(kind="target", name=name))
     click.echo(f"{name} is removed")

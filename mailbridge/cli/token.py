@@ -38,7 +38,7 @@ def _expiry(_: click.Context, __: click.Parameter, text: str | None) -> datetime
     if moment.tzinfo is None:
         moment = moment.astimezone()
     if moment <= now:
-        raise click.BadParameter("that is over already")
+        raise click.BadParameter("that time has passed")
     return moment.astimezone(UTC)
 
 

@@ -36,9 +36,10 @@ def totp() -> None:
 @click.option("--qr", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="An image file with the QR code.")
 @for_option
 def add(*, config: Path | None, name: str, secret: str | None, qr: Path | None, identifier: str | None) -> None:
-    """Store a secret: Base32 as the site shows it, an otpauth:// address, Google's otpauth-migration:// export, or a QR code.
+    """Store the secret of an authenticator.
 
-    Without SECRET it is asked for unseen, or read from standard input: what stands on the command line stays in its history. The
+    SECRET is Base32 as the site shows it, an otpauth:// address, Google's otpauth-migration:// export, or a QR code. Without
+    SECRET it is asked for unseen, or read from standard input: what stands on the command line stays in its history. The
     accounts of an export are stored as NAME/ACCOUNT each.
     """
     text, count = _read(secret, qr)
@@ -87,7 +88,10 @@ def list_totps(*, config: Path | None, as_json: bool) -> None:
 @json_option
 @click.argument("name")
 def code(*, config: Path | None, name: str, as_json: bool) -> None:
-    """Print the current code, and on standard error the seconds that it has left."""
+    """Print the current code.
+
+    Standard error says how many seconds it is good for.
+    """
     found = client(config).do(verbs.TOTP_CODE, OneAuthenticator(name=name))
     if as_json:
         click.echo(dumped(to_builtins(found)))

@@ -1,4 +1,4 @@
-"""`why`: why no code came for somebody, the likeliest cause first, each with what mends it."""
+"""`why`: why no code came for somebody, the likeliest cause first, each with what fixes it."""
 
 from __future__ import annotations
 

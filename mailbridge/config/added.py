@@ -13,11 +13,11 @@ import msgspec
 from mailbridge.config.checks import check
 from mailbridge.config.load import table
 from mailbridge.config.problems import ConfigError, Problem
-from mailbridge.config.settings import AddressSettings, ImapSettings, Section, Settings, TargetSettings
+from mailbridge.config.settings import AddressSettings, ImapSettings, Section, SenderSettings, Settings, TargetSettings
 from mailbridge.config.values import written
 from mailbridge.core.secret import Secret
 
-KINDS = ("address", "imap", "target")
+KINDS = ("address", "imap", "sender", "target")
 """The lists of tables that can be added to without a file."""
 
 
@@ -73,6 +73,8 @@ def name_of(section: Section) -> str:
         case AddressSettings():
             return section.rcpt
         case ImapSettings():
+            return section.label
+        case SenderSettings():
             return section.label
         case TargetSettings():
             return section.name

@@ -11,7 +11,7 @@ from ipaddress import ip_network
 from mailbridge.config.mailboxes import mailbox_mistakes
 from mailbridge.config.problems import Problem
 from mailbridge.config.settings import Settings, SkyvernSettings, TargetSettings
-from mailbridge.config.values import listen, proof_mistakes
+from mailbridge.config.values import SENDERS, host_mistake, listen, proof_mistakes, sender_pattern
 from mailbridge.core.addresses import parse_mailbox
 
 SHORTEST_TOKEN = 8
@@ -35,7 +35,12 @@ def check(settings: Settings, where: Where) -> Iterator[Problem]:
         *_rest(settings),
     ):
         yield Problem(where=where(section, key, None), what=f"[{section}] {key}: {what}")
-    for section, number, key, what in (*_addresses(settings), *_targets(settings), *mailbox_mistakes(settings)):
+    for section, number, key, what in (
+        *_addresses(settings),
+        *_senders(settings),
+        *_targets(settings),
+        *mailbox_mistakes(settings),
+    ):
         yield Problem(where=where(section, key, number), what=f"[[{section}]] {key}: {what}")
     yield from _doubles(settings, where)
 
@@ -46,6 +51,7 @@ def _doubles(settings: Settings, where: Where) -> Iterator[Problem]:
         ("address", "rcpt", [one.rcpt for one in settings.address]),
         ("target", "name", [one.name for one in settings.target]),
         ("imap", "name", [one.label for one in settings.imap]),
+        ("sender", "sender", [one.label for one in settings.sender]),
     ):
         first: dict[str, int] = {}
         for number, name in enumerate(names):
@@ -114,6 +120,23 @@ def _addresses(settings: Settings) -> Iterator[tuple[str, int, str, str]]:
             yield "address", number, "rcpt", f"{entry.rcpt!r} is no mail address"
         for what in proof_mistakes(entry.trust):
             yield "address", number, "trust", what
+        for sender in entry.accept_from or ():
+            if sender_pattern(sender) is None:
+                yield "address", number, "accept_from", f"{sender!r} {SENDERS}"
+        for what in filter(None, map(host_mistake, entry.site or ())):
+            yield "address", number, "site", what
+
+
+def _senders(settings: Settings) -> Iterator[tuple[str, int, str, str]]:
+    """Who is allowed or forbidden by name."""
+    for number, entry in enumerate(settings.sender):
+        is_address = "@" in entry.sender.removeprefix("@")
+        if "*" in entry.sender or entry.sender.startswith("@") or sender_pattern(entry.sender) is None:
+            yield "sender", number, "sender", f"{entry.sender!r} must be a domain such as github.com, or an address"
+        elif not is_address and entry.sender != entry.sender.strip().lower():
+            yield "sender", number, "sender", f"{entry.sender!r} must be written in small letters"
+        if not entry.identifiers:
+            yield "sender", number, "identifiers", 'must name an identifier, or "*" for all'
 
 
 def _trust(settings: Settings) -> Iterator[tuple[str, str, str]]:
@@ -149,6 +172,17 @@ def _trust(settings: Settings) -> Iterator[tuple[str, str, str]]:
                 "nameservers",
                 f"{server!r} must be an IP address such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53",
             )
+    for sender in trust.senders:
+        if sender_pattern(sender) is None:
+            yield "trust", "senders", f"{sender!r} {SENDERS}"
+    for pair in trust.sites:
+        site, equals, mailing = pair.partition("=")
+        if not equals or any(host_mistake(one) for one in (site, mailing)):
+            yield (
+                "trust",
+                "sites",
+                f"{pair!r} must be like facebook.com=facebookmail.com: a site, and the domain that mails for it",
+            )
     if trust.dns_timeout < timedelta(milliseconds=100):
         yield "trust", "dns_timeout", "must be at least 100ms"
     if not 0 <= trust.alarm_held <= 100_000:
@@ -158,6 +192,8 @@ def _trust(settings: Settings) -> Iterator[tuple[str, str, str]]:
 def _rest(settings: Settings) -> Iterator[tuple[str, str, str]]:
     for key, what in _target(settings.skyvern):
         yield "skyvern", key, what
+    if settings.pull.totp_left > timedelta(seconds=15):
+        yield "pull", "totp_left", "must be at most 15s, else a code of 30 s would hardly ever be given"
     if settings.pull.grace > timedelta(hours=1):
         yield "pull", "grace", "must be at most 1h, else a run may be given the code of an earlier login"
     if settings.http.token is not None and len(settings.http.token) < SHORTEST_TOKEN:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from mailbridge.config.settings import ImapSettings, Settings
-from mailbridge.config.values import proof_mistakes
+from mailbridge.config.values import SENDERS, proof_mistakes, sender_pattern
 from mailbridge.core.addresses import parse_mailbox
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -19,6 +19,7 @@ SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(?!0)(\d{1,4}|[1-5]\d{
 SEND_SCOPE = "https://outlook.office.com/SMTP.Send"
 RENEW = (timedelta(seconds=5), timedelta(minutes=28))
 """RFC 2177 wants IDLE anew before 29 minutes; the strictest provider ends it after one."""
+PATIENCE = (timedelta(seconds=10), timedelta(minutes=10))
 
 
 def mailbox_mistakes(settings: Settings) -> Iterator[tuple[str, int, str, str]]:
@@ -48,6 +49,9 @@ def _who(account: ImapSettings) -> Iterator[tuple[str, str]]:
         yield "password", 'Microsoft takes no passwords over IMAP any more; use oauth = { provider = "microsoft", … }'
     if parse_mailbox(account.mailbox) is None:
         yield "address", f"{account.mailbox!r} is no mail address; say with address whose mail comes into this account"
+    for sender in account.accept_from or ():
+        if sender_pattern(sender) is None:
+            yield "accept_from", f"{sender!r} {SENDERS}"
     oauth = account.oauth
     if oauth is None:
         return
@@ -87,6 +91,8 @@ def _what(account: ImapSettings) -> Iterator[tuple[str, str]]:
         yield "identifier", "is empty"
     if not RENEW[0] <= account.renew <= RENEW[1]:
         yield "renew", "must be between 5s and 28m"
+    if not PATIENCE[0] <= account.patience <= PATIENCE[1]:
+        yield "patience", "must be between 10s and 10m"
 
 
 def _canary(account: ImapSettings) -> Iterator[tuple[str, str]]:

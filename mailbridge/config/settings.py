@@ -15,6 +15,7 @@ from mailbridge.core.secret import Secret
 
 Seconds = timedelta
 Trust = Literal["dkim", "arc", "forwarder", "token", "none"]
+Strangers = Literal["codes", "hold", "all"]
 TargetKind = Literal["skyvern"]
 """What a `[[target]]` may be. Each has a line in `app.parts.SINKS`, and one wherever else the type checker asks for it."""
 
@@ -49,12 +50,26 @@ class SmtpSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class AddressSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[address]]`: one recipient that is accepted."""
+    """`[[address]]`: one recipient that is accepted. ``site`` are the hosts of whose codes it is there for."""
 
     rcpt: str
     identifier: str | None = None
     accept_from: tuple[str, ...] | None = None
     trust: Trust | tuple[Trust, ...] | None = None
+    site: tuple[str, ...] | None = None
+
+
+class SenderSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[sender]]`: a domain or an address whose mails are known, or never pushed (``allow = false``), for some identifiers or all."""
+
+    sender: str
+    identifiers: tuple[str, ...] = ("*",)
+    allow: bool = True
+
+    @property
+    def label(self) -> str:
+        """What tells it from the others: the sender, and for whom if not for everybody."""
+        return self.sender if self.identifiers == ("*",) else f"{self.sender} for {', '.join(self.identifiers)}"
 
 
 class OAuthSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,6 +117,8 @@ class ImapSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     folders: tuple[str, ...] = ("INBOX",)
     after: str = "nothing"
     renew: timedelta = Seconds(seconds=55)
+    patience: timedelta = Seconds(minutes=2)
+    pipelining: bool | None = None
     canary: CanarySettings | None = None
 
     @property
@@ -141,6 +158,8 @@ class TrustSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     link_hosts: tuple[str, ...] = ()
     nameservers: tuple[str, ...] = ()
     dns_timeout: timedelta = Seconds(seconds=3)
+    strangers: Strangers = "codes"
+    sites: tuple[str, ...] = ()
     confirm: bool = True
     alarm_held: int = 20
 
@@ -194,6 +213,7 @@ class PullSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     keys: tuple[Secret, ...] = ()
     grace: timedelta = Seconds(seconds=120)
+    totp_left: timedelta = Seconds(seconds=10)
 
 
 class HttpSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -240,6 +260,7 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     smtp: SmtpSettings = field(default_factory=SmtpSettings)
     address: tuple[AddressSettings, ...] = ()
+    sender: tuple[SenderSettings, ...] = ()
     imap: tuple[ImapSettings, ...] = ()
     domains: DomainSettings = field(default_factory=DomainSettings)
     identity: IdentitySettings = field(default_factory=IdentitySettings)

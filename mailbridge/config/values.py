@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from mailbridge.config.settings import OCTETS
+from mailbridge.core.addresses import parse_mailbox
 from mailbridge.core.secret import Secret
 
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -106,3 +107,46 @@ def proof_mistakes(listed: object) -> Iterator[str]:
         yield 'must name a proof; "none" asks for nothing'
     elif "none" in listed and len(listed) > 1:
         yield '"none" asks for nothing; beside it no other proof has a meaning'
+
+
+def sender_pattern(text: str) -> str | None:
+    """A sender as people write it, as a pattern with ``*``: an address, a pattern, or a domain (``github.com``, ``@github.com``), which
+    means everybody of exactly that domain. None where it is none of these."""
+    text = text.strip()
+    local, _, domain = text.rpartition("@")
+    if text == "*" or (local == "*" and domain == "*"):
+        return "*"
+    if not local:
+        local = "*"
+    is_bare = local == "*" and not text.startswith("*@")
+    plain = domain.removeprefix("*.")
+    if is_bare and ("*" in plain or "." not in plain):
+        return None
+    if plain != "*" and parse_mailbox(f"x@{plain.replace('*', 'x')}") is None:
+        return None
+    return f"{local}@{domain}" if parse_mailbox(f"{local.replace('*', 'x')}@x.example") is not None else None
+
+
+SENDERS = "must be an address, a domain such as github.com, or a pattern such as *@github.com"
+
+
+def host_mistake(text: str) -> str:
+    """What is wrong with a site; "" where nothing is: a host such as github.com, or the address of a page of it."""
+    host = re.sub(r"^[a-z][a-z0-9+.-]*://", "", text.strip().lower()).partition("/")[0]
+    host = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    is_host = "." in host and parse_mailbox(f"x@{host}") is not None
+    return "" if is_host else f"{text!r} is no site such as github.com"
+
+
+STRANGERS = {
+    "codes": "codes of senders that are not known are pushed, as first seen, while no code of a known one lives; their links are held",
+    "hold": "nothing is pushed of senders that are not known",
+    "all": "codes and links of senders that are not known are pushed, as first seen, while no code of a known one lives",
+}
+"""What `[trust] strangers` means."""
+
+
+def strangers_meaning(strangers: str, *, is_practice: bool) -> str:
+    """What the setting means with a real key, in a sentence."""
+    meaning = f'strangers = "{strangers}": {STRANGERS[strangers]}'
+    return f"practice, nothing leaves this machine; with a Skyvern key: {meaning}" if is_practice else meaning

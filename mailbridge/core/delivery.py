@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Literal
 
 from mailbridge.core.secret import Secret
@@ -24,13 +24,26 @@ class State(StrEnum):
     DEAD = "dead"
 
 
+class Standing(IntEnum):
+    """What is known of a sender for an identifier: the higher is never replaced by the lower.
+
+    ASIDE: held, and given only to a reader who asks for this sender by name. FIRST_SEEN: a stranger's, pushed while nothing known
+    lives. KNOWN: of a sender whose domain is known for the identifier.
+    """
+
+    ASIDE = 0
+    FIRST_SEEN = 1
+    KNOWN = 2
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """A delivery to be made: what `intake` asks the store to put into the outbox.
 
     ``target`` names the sink (``skyvern``, or a `[[target]]` of the configuration). ``sender`` is the mail's
     From: a newer code of the same sender to the same identifier and target supersedes an older one that waits.
-    ``lifetime`` counts from ``Envelope.received_at``; the delivery is never made after it.
+    ``lifetime`` counts from ``Envelope.received_at``; the delivery is never made after it. ``domain`` is the registrable domain of
+    a From that is proven, "" of one that is not. ``written_at`` is when the mail says it was written (None: it does not say).
     """
 
     target: str
@@ -42,6 +55,9 @@ class Draft:
     workflow_run_id: str | None = None
     workflow_id: str | None = None
     task_id: str | None = None
+    standing: Standing = Standing.KNOWN
+    domain: str = ""
+    written_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +69,9 @@ class Delivery:
     already hold it; it must be asked before the code is sent again. ``without_run`` is set after the target called
     the run ids stale: the next attempt goes without them. ``blocked_until``: a request may still be on its way until
     then, so nothing else goes to this target and identifier, not even a newer code. ``is_overtaken``: a newer code of
-    its sender came while it was in flight or blocked; it is not attempted again. ``token`` is the fencing token of its
+    its sender came while it was in flight or blocked; it is not attempted again. ``fencing_token`` is the fencing token of its
     last claim, ``ref`` the target's own id for it, ``mail_id`` the mail that it is of. The content is an empty Secret where it is
-    erased, or not looked at.
+    erased, or not looked at. ``is_late``: a newer one was there first, by the dates of both; `moment` is then when it was written.
     """
 
     id: int
@@ -69,23 +85,35 @@ class Delivery:
     is_doubtful: bool = False
     without_run: bool = False
     is_overtaken: bool = False
-    token: int = 0
+    is_late: bool = False
+    fencing_token: int = 0
     rule: str | None = None
     reason: str = ""
     ref: str = ""
     final_at: datetime | None = None
     mail_id: int = 0
 
+    @property
+    def written_at(self) -> datetime:
+        """When the mail was written; a moment after its receipt counts as that."""
+        written = self.draft.written_at
+        return self.received_at if written is None else min(written, self.received_at)
+
+    @property
+    def moment(self) -> datetime:
+        """Its place in time among the codes of its identifier: its receipt, unless a newer one was there first."""
+        return self.written_at if self.is_late else self.received_at
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A delivery that this process alone may attempt until ``lease_until``; ``token`` fences late writers.
+    """A delivery that this process alone may attempt until ``lease_until``; ``fencing_token`` fences late writers.
 
     ``expires_at`` is the deadline on the wall clock, for the target's ``expired_at``.
     """
 
     delivery: Delivery
-    token: int
+    fencing_token: int
     lease_until: datetime
     expires_at: datetime
 

@@ -127,7 +127,7 @@ def _offered(message: Message, mail_from: str, clues: _Clues, *, are_stamps_beli
     stamped = _stamped(message, mail_from, clues) if are_stamps_believed else []
     typed = [address for address in message.to if clues.add(address, "To")]
     if stamped:
-        return _with_typed(stamped, typed)
+        return _with_typed(stamped, typed, is_listed=message.is_listed)
     if message.is_to_unclear:  # whom it names beside these is not known, and so not which of them it was for
         return _oldest_received(message, clues) if are_stamps_believed else []
     if len(typed) == 1 and len(message.to) == 1:
@@ -175,17 +175,18 @@ def _or_mailbox(message: Message, mailbox: str, chosen: list[tuple[str, str]], c
     return chosen
 
 
-def _with_typed(stamped: list[tuple[str, str]], typed: list[str]) -> list[tuple[str, str]]:
+def _with_typed(stamped: list[tuple[str, str]], typed: list[str], *, is_listed: bool) -> list[tuple[str, str]]:
     """The To header wins as it was typed when it is one address that a person's own forward left alone.
 
-    A list or a group in To loses to an Exchange stamp, which names the mailbox itself.
+    A list or a group in To loses to an Exchange stamp, which names the mailbox itself, and that of a mail over a list to any stamp:
+    To then names the list (``repo@noreply.github.com``), not the account that forwards.
     """
     address, source = stamped[0]
     if len(typed) != 1 or typed[0] == address:
         return stamped
     is_same = canonical(typed[0]) == canonical(address)
     is_alias_hop = source in ("X-Forwarded-For", "Delivered-To", "envelope") and not is_same
-    if is_same and "+" in address and "+" not in typed[0]:
+    if (is_same and "+" in address and "+" not in typed[0]) or (is_listed and not is_same):
         return stamped
     if is_same or is_alias_hop:
         return [(typed[0], "To"), *stamped]

@@ -37,8 +37,8 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One visual line of a part. ``is_emphasised``: set large, letter-spaced, or as a heading, bold or code
-    on its own, as mails present their code. ``marked``: short pieces of it that are set so inside a sentence."""
+    """One visual line of a part. ``is_emphasised``: in large type, letter-spaced, or as a heading, bold or code
+    on its own, as mails present their code. ``marked``: short pieces of it that are emphasised inside a sentence."""
 
     text: str
     is_emphasised: bool = False

@@ -26,7 +26,9 @@ class Queue:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrived:
     """A delivery is to be added. Needs all that wait of its sender and run, and the one of them, in whatever state, that was
-    received last, not in the future: that only where `is_under_way_long`."""
+    received last, not in the future: that only where `is_under_way_long`. Where it `may_be_dated`: one of its sender or domain
+    and run that `is_dated_after` it. Of a stranger: the newest of a
+    known sender that lives. And all strangers' that wait."""
 
     draft: Draft
     received_at: datetime
@@ -43,7 +45,7 @@ class Settled:
     """A claim came to its end. ``jitter`` is in 0…1, ``grace`` how long an attempt without an answer blocks the queue."""
 
     id: int
-    token: int
+    fencing_token: int
     ending: Ending
     jitter: float
     grace: timedelta
@@ -54,7 +56,7 @@ class Unreadable:
     """A claim whose code cannot be read: nothing can be attempted with it."""
 
     id: int
-    token: int
+    fencing_token: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +64,7 @@ class Released:
     """A claim is given back whose attempt was not begun."""
 
     id: int
-    token: int
+    fencing_token: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +81,8 @@ class Passed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retried:
-    """An operator's second chance for what ended badly. Needs the newest one that `is_undone_by_a_retry`."""
+    """An operator's second chance for what ended badly. Needs the newest one that `is_undone_by_a_retry`, the
+    newest of a known sender that lives, and all strangers' that wait."""
 
     id: int
 

@@ -18,6 +18,9 @@ it and the database's guards to it::
 
 Of a queue only the head, its oldest unfinished delivery, is ever claimed; those behind it have no due time. That alone keeps an
 older code from becoming the newest one at the target. Whatever takes the head away brings the next one up.
+
+A stranger's code (`Standing.FIRST_SEEN`) never takes the place of a known sender's: while one of those waits or lives it is held, and
+those that wait are given up when a known one comes.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, assert_never
 
-from mailbridge.core.delivery import UNFINISHED, Accepted, Deferred, Delivery, Doubtful, Draft, Lapsed, Refused, State
+from mailbridge.core.delivery import UNFINISHED, Accepted, Deferred, Delivery, Doubtful, Draft, Lapsed, Refused, Standing, State
 from mailbridge.core.occurrence import (
     NEW,
     Arrived,
@@ -82,14 +85,24 @@ LONGEST_DELAY = timedelta(seconds=30)
 LATE = timedelta(seconds=2)
 """How long a mail is under way at the least before it is asked whether a newer one has overtaken it."""
 
+APART = timedelta(seconds=5)
+"""How far two mails' own dates must be apart to say which is the newer one; nearer than that their arrival does."""
+
+OF_DOMAIN = 4
+STRANGERS = 16
+"""Strangers' deliveries that may wait in one queue: of one domain (all that prove none together), and of all; the oldest make way."""
+
 LEASE = timedelta(minutes=1)
 """How long beyond its deadline a claim may stand unsettled before its queue is freed of it: whoever had it has lost it."""
 
 TOO_LATE = "its time was over when it came in"
-OVER = "its time was over before it could be delivered"
+OVER = "expired before delivery"
 LAPSED = "its time was over before it could be sent"
 LOST = "its attempt never came to an end"
 OVERTAKEN = "a newer one of the same sender"
+ASIDE = "held: its sender is not known; given only to who asks for that sender"
+KNOWN_CAME = "a code of a known sender came"
+CROWDED = "too many of senders that are not known waited"
 INTERRUPTED = "interrupted in the middle of an attempt"
 UNREADABLE = "what is stored of it cannot be decrypted"
 
@@ -108,12 +121,14 @@ class Decision:
 
     ``claimed`` is handed out; it is one of the changed rows, or the added one. ``is_more``: everything that was shown of the queue
     is finished; write this, and decide again on what comes next, as for `Asked`, or for `Passed` where nobody has a hand free.
+    ``held`` is why the added one is not pushed although it is good: the mail is held by it; "" where it is not.
     """
 
     changes: tuple[Change, ...] = ()
     added: Delivery | None = None
     claimed: Delivery | None = None
     is_more: bool = False
+    held: str = ""
 
 
 def decide(queue: Queue, occurrence: Occurrence, *, now: datetime) -> Decision:
@@ -138,19 +153,50 @@ def decide(queue: Queue, occurrence: Occurrence, *, now: datetime) -> Decision:
             desk.retried(occurrence)
         case _:
             assert_never(occurrence)
-    return Decision(changes=tuple(desk.changes), added=desk.added, claimed=desk.claimed, is_more=desk.is_more)
+    return Decision(changes=tuple(desk.changes), added=desk.added, claimed=desk.claimed, is_more=desk.is_more, held=desk.held)
 
 
 def supersedes(newer: Draft, older: Draft) -> bool:
     """Whether a newer draft makes an older one of its queue pointless.
 
     Same sender (any case), for the same run, workflow and task: a run sees only its own rows. A ``body`` replaces nothing, since
-    it may not hold a code at all; and of two mails without a sender nobody knows that they are of one.
+    it may not hold a code at all; and of two mails without a sender nobody knows that they are of one. What is less sure of its
+    sender replaces nothing that is surer.
     """
+    return newer.sender != "" and newer.sender.lower() == older.sender.lower() and _may_replace(newer, older)
+
+
+def is_dated_after(newer: Delivery, older: Delivery) -> bool:
+    """Whether the mails' own dates say that one is newer: of one sender, or of one proven domain, and well apart."""
+    of_one = newer.draft.domain != "" and newer.draft.domain == older.draft.domain
+    return newer.written_at - older.written_at >= APART and (
+        supersedes(newer.draft, older.draft) or (of_one and _may_replace(newer.draft, older.draft))
+    )
+
+
+def may_be_dated(draft: Draft, now: datetime) -> bool:
+    """Whether a mail was written so long ago that a newer one may have been written and come in before it."""
+    return draft.written_at is not None and now - draft.written_at >= APART
+
+
+def is_known_and_lives(row: Delivery, now: datetime) -> bool:
+    """Whether a row is a known sender's that waits, flies, or is or may be at the target, and whose time is not over."""
     return (
-        newer.kind != "body"
-        and newer.sender != ""
-        and newer.sender.lower() == older.sender.lower()
+        row.draft.standing is Standing.KNOWN
+        and row.draft.kind != "body"
+        and row.deadline > now
+        and (row.state in UNFINISHED or row.state is State.DELIVERED or row.is_doubtful)
+    )
+
+
+def _may_replace(newer: Draft, older: Draft) -> bool:
+    """Whether nothing forbids that one takes the place of another, whoever sent them."""
+    is_as_sure = newer.standing > older.standing or (
+        newer.standing is older.standing and (newer.domain != "" or older.domain == "")
+    )
+    return (
+        is_as_sure
+        and newer.kind != "body"
         and (newer.workflow_run_id, newer.workflow_id, newer.task_id) == (older.workflow_run_id, older.workflow_id, older.task_id)
     )
 
@@ -192,11 +238,12 @@ class _Desk:
         self.added: Delivery | None = None
         self.claimed: Delivery | None = None
         self.is_more = False
+        self.held = ""
 
     # -- what happens -------------------------------------------------------------------------------------------------
 
     def arrived(self, occurrence: Arrived) -> None:
-        """Add it in its state: over, overtaken, claimed, or waiting; and let it overtake what is older."""
+        """Add it in its state: over, overtaken, held, claimed, or waiting; and let it overtake what is older."""
         draft = occurrence.draft
         newcomer = Delivery(
             id=NEW,
@@ -208,17 +255,25 @@ class _Desk:
         )
         if newcomer.deadline <= self._now:
             self.added = self._moved(newcomer, Event.DEADLINE, reason=TOO_LATE)
-        elif self._came_late(occurrence):
+        elif self._is_dated_late(newcomer):
+            self.added = self._moved(newcomer, Event.NEWER, reason=OVERTAKEN, is_late=True)
+        elif self._came_late(newcomer):
             self.added = self._moved(newcomer, Event.NEWER, reason=OVERTAKEN)
+        elif draft.standing is Standing.ASIDE:
+            self.added = self._moved(newcomer, Event.NEWER, reason=ASIDE)
+        elif self._is_held(newcomer):
+            aside = replace(newcomer, draft=replace(draft, standing=Standing.ASIDE))
+            self.added = self._moved(aside, Event.NEWER, reason=self.held)
         else:
             for older in [row for row in self._unfinished() if supersedes(draft, row.draft)]:
-                self._overtake(older)
+                self._overtake(older, OVERTAKEN)
+            self._make_way(draft)
             self.added = newcomer
             self.hand_out()
 
     def settled(self, occurrence: Settled) -> None:
-        """End a claim if its token still holds, and hand out what may go now."""
-        row = self._held(occurrence.id, occurrence.token)
+        """End a claim if its fencing fencing_token is still the newest, and hand out what may go now."""
+        row = self._in_flight(occurrence.id, occurrence.fencing_token)
         if row is None:
             return
         self._end(row, occurrence)
@@ -226,14 +281,14 @@ class _Desk:
 
     def unreadable(self, occurrence: Unreadable) -> None:
         """Dead, without an attempt; the next one may go."""
-        row = self._held(occurrence.id, occurrence.token)
+        row = self._in_flight(occurrence.id, occurrence.fencing_token)
         if row is not None:
             self._change(row, Event.REFUSED, reason=UNREADABLE)
             self.hand_out()
 
     def released(self, occurrence: Released) -> None:
         """Due at once, not counted, and no more in doubt than before."""
-        row = self._held(occurrence.id, occurrence.token)
+        row = self._in_flight(occurrence.id, occurrence.fencing_token)
         if row is not None:
             self._change(row, Event.RELEASED, due_at=self._now)
 
@@ -259,8 +314,14 @@ class _Desk:
             return
         if any(other.id > row.id and is_undone_by_a_retry(other) for other in self._rows.values()):
             return
+        if row.draft.standing is Standing.ASIDE or (
+            row.draft.standing is Standing.FIRST_SEEN and self._known_living() is not None
+        ):
+            return
         deadline = self._now + row.draft.lifetime
         self._change(row, Event.RETRY, deadline=deadline, blocked_until=None, is_overtaken=False)
+        if row.draft.standing is Standing.KNOWN:
+            self._make_way(row.draft)
         self._bring_up()
 
     def hand_out(self) -> None:
@@ -275,7 +336,7 @@ class _Desk:
             elif row.due_at is not None and row.due_at > self._now:
                 return
             else:
-                self.claimed = self._change(row, Event.CLAIMED, token=row.token + 1)
+                self.claimed = self._change(row, Event.CLAIMED, fencing_token=row.fencing_token + 1)
                 return
 
     # -- what that makes of a row -------------------------------------------------------------------------------------
@@ -317,10 +378,25 @@ class _Desk:
         else:
             self._change(row, Event.DEFERRED, due_at=self._now + min(delay, left), **fields)
 
-    def _overtake(self, older: Delivery) -> None:
+    def _make_way(self, draft: Draft) -> None:
+        """Give up strangers' deliveries: all of them where a known sender's code comes, the oldest where too many would wait."""
+        strange = [row for row in self._unfinished() if row.draft.standing is Standing.FIRST_SEEN and not row.is_overtaken]
+        if draft.standing is Standing.KNOWN and draft.kind != "body":
+            for row in strange:
+                self._overtake(row, KNOWN_CAME)
+        elif draft.standing is Standing.FIRST_SEEN:
+            waiting = [row for row in strange if row.state is State.PENDING and not self._is_blocked(row)]
+            akin = [row for row in waiting if row.draft.domain == draft.domain]
+            given_up = {row.id for row in akin[: max(len(akin) - OF_DOMAIN + 1, 0)]}
+            left = [row for row in waiting if row.id not in given_up]
+            given_up |= {row.id for row in left[: max(len(left) - STRANGERS + 1, 0)]}
+            for row in [row for row in waiting if row.id in given_up]:
+                self._overtake(row, CROWDED)
+
+    def _overtake(self, older: Delivery, reason: str) -> None:
         """A newer code is there: one that waits is given up, one that may be on its way is not attempted again after that."""
         if older.state is State.PENDING and not self._is_blocked(older):
-            self._change(older, Event.NEWER, reason=OVERTAKEN)
+            self._change(older, Event.NEWER, reason=reason)
         elif not older.is_overtaken:
             self._put(replace(older, is_overtaken=True), None)
 
@@ -366,20 +442,48 @@ class _Desk:
         elif self.added is not None:
             yield self.added
 
-    def _held(self, number: int, token: int) -> Delivery | None:
+    def _in_flight(self, number: int, fencing_token: int) -> Delivery | None:
         """The row of a claim; None where that holds no longer."""
         row = self._rows.get(number)
-        return row if row is not None and row.state is State.IN_FLIGHT and row.token == token else None
+        return row if row is not None and row.state is State.IN_FLIGHT and row.fencing_token == fencing_token else None
 
     def _is_blocked(self, row: Delivery) -> bool:
         return row.blocked_until is not None and row.blocked_until > self._now
 
-    def _came_late(self, occurrence: Arrived) -> bool:
-        """Whether a newer mail of that sender came in first, whatever has become of it.
+    def _is_dated_late(self, newcomer: Delivery) -> bool:
+        """Whether a mail came in first that was written later, by the dates of both."""
+        return may_be_dated(newcomer.draft, self._now) and any(
+            row.received_at <= self._now and is_dated_after(row, newcomer) for row in self._rows.values()
+        )
+
+    def _is_held(self, newcomer: Delivery) -> bool:
+        """Whether it is a stranger's, and a known sender's code waits or lives; `held` then names both."""
+        if newcomer.draft.standing is not Standing.FIRST_SEEN:
+            return False
+        known = self._known_living()
+        if known is not None:
+            self.held = f"{_who(newcomer.draft)} is not known for this identifier, and a code of {_who(known.draft)} still lives"
+        return known is not None
+
+    def _known_living(self) -> Delivery | None:
+        """The newest of a known sender that lives."""
+        living = [row for row in self._rows.values() if is_known_and_lives(row, self._now)]
+        return max(living, key=lambda row: row.id, default=None)
+
+    def _came_late(self, newcomer: Delivery) -> bool:
+        """Whether a newer mail of that sender came in first, whatever has become of it, by receipt where their dates do not say.
 
         What was received in the future tells nothing: the clock was ahead then.
         """
-        return is_under_way_long(occurrence.received_at, self._now) and any(
-            occurrence.received_at < row.received_at <= self._now and supersedes(row.draft, occurrence.draft)
+        return is_under_way_long(newcomer.received_at, self._now) and any(
+            newcomer.received_at < row.received_at <= self._now
+            and supersedes(row.draft, newcomer.draft)
+            and newcomer.written_at - row.written_at < APART
             for row in self._rows.values()
         )
+
+
+def _who(draft: Draft) -> str:
+    """Whose a delivery is, as far as that is known."""
+    claimed = draft.sender.rpartition("@")[2].lower()
+    return draft.domain or (f"a mail that only claims to be of {claimed}" if claimed else "a mail without a sender")

@@ -1,4 +1,4 @@
-"""Why an agent got no code: what is known since a moment becomes causes, the most likely first, each with what mends it.
+"""Why an agent got no code: what is known since a moment becomes causes, the most likely first, each with what fixes it.
 
 Nothing is guessed. A cause is *certain* where a record shows it for this identifier, *possible* where something is wrong that would
 have this effect. Where there is neither, the answer is that it is not known, with what was looked at.
@@ -113,7 +113,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """One cause: a sentence for people, what mends it ("" where there is nothing to do), and the numbers that it is about."""
+    """One cause: a sentence for people, what fixes it ("" where there is nothing to do), and the numbers that it is about."""
 
     kind: Kind
     certainty: Certainty
@@ -165,7 +165,7 @@ def _of_the_daemon(known: Evidence) -> Iterator[Cause]:
         return
     part, reason = known.trouble
     if part == "store":
-        hint = "free some space" if reason == "full" else "mend what the log says of the database"
+        hint = "free some space" if reason == "full" else "fix what the log says of the database"
         yield Cause(kind=Kind.STORE, certainty="certain", text=f"No mail can be accepted: the store is {reason}.", hint=hint)
     elif part == "daemon":
         yield Cause(
@@ -227,7 +227,7 @@ def _of_deliveries(known: Evidence, mail: Came, who: str) -> Cause:
     match one.state:
         case State.DEAD:
             kind, text = Kind.DEAD, f"was refused by {where}{why}"
-            hint = f"mend what the target says, then mailbridge delivery retry {one.number}"
+            hint = f"fix what the target says, then mailbridge delivery retry {one.number}"
         case State.EXPIRED:
             kind, text = Kind.EXPIRED, f"could not be delivered to {where} before its code was over{why}"
             hint = "see the target's health: mailbridge target test"

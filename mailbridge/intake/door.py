@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, Protocol, assert_never
 
-from mailbridge.core.delivery import Draft
+from mailbridge import log_events
+from mailbridge.core.bound import Bound
+from mailbridge.core.delivery import Draft, Standing
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.identification import Identification
 from mailbridge.core.mail import Envelope
@@ -23,6 +25,7 @@ from mailbridge.intake.fair_limiter import FairLimiter
 from mailbridge.intake.gate import KEYS, Failure, Held, Judge, Judgement, Passed, Undecided
 from mailbridge.intake.meaning import Addressed, Understanding
 from mailbridge.intake.onetime import OneTime, Test
+from mailbridge.intake.strangers import Contacts, Introduction, NoContacts, introduced_by_hand
 from mailbridge.intake.vouching import Word
 from mailbridge.metrics import Metrics
 from mailbridge.store import Arrival, Receipt, Store, StoreUnavailable
@@ -39,11 +42,18 @@ class _ProofUnavailable(Exception):  # noqa: N818  (an answer rather than an err
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateResult:
-    """What the gate says of a whole mail: the recipients that may be pushed for, how it is known, and what failed."""
+    """What the gate says of a whole mail: the recipients that may be pushed for, how it is known, what failed, and who its sender is
+    for each of ``understood.addressed``."""
 
     understood: Understanding
     trust: str = ""
     failures: tuple[Failure, ...] = ()
+    introductions: tuple[Introduction, ...] = ()
+
+    @property
+    def domain(self) -> str:
+        """The registrable domain of its From, where that is proven."""
+        return next((one.domain for one in self.introductions if one.domain), "")
 
     @property
     def held(self) -> tuple[str, ...]:
@@ -87,7 +97,9 @@ class Intake:
         policy: Callable[[], IntakePolicy],
         events: Events,
         metrics: Metrics,
+        contacts: Contacts | None = None,
     ) -> None:
+        self._contacts = contacts or NoContacts()
         self._turns = FairLimiter()
         self._gate = gate
         self._tests = tests
@@ -99,7 +111,7 @@ class Intake:
         self._events = events
 
     def is_alarmed(self, now: datetime) -> bool:
-        """Whether many mails were held for want of proof lately."""
+        """Whether many mails were held without proof lately."""
         return self._burst.is_on(now)
 
     async def accept(self, envelope: Envelope, word: Word | None = None) -> Answer:
@@ -111,11 +123,13 @@ class Intake:
             return Stored(receipt=await self._store_mail(envelope, word))
         except _ProofUnavailable as fault:
             self._metrics.message(envelope.ingress, "deferred")
-            log.warning("mail put off: %s", fault)
+            log.warning("mail deferred: %s", fault, extra={"event": log_events.MAIL_DEFERRED, "cause": "proof"})
             return Deferred(why="proof", detail=str(fault))
         except StoreUnavailable as fault:
             self._metrics.message(envelope.ingress, "unavailable")
-            log.warning("mail put off: the store is %s", fault.kind)
+            log.warning(
+                "mail deferred: the store is %s", fault.kind, extra={"event": log_events.MAIL_DEFERRED, "cause": fault.kind}
+            )
             return Full() if fault.kind == "full" else Deferred(why=fault.kind, detail=f"the store is {fault.kind}")
 
     async def _store_mail(self, envelope: Envelope, word: Word | None) -> Receipt:
@@ -125,7 +139,7 @@ class Intake:
         async with self._turns.of(envelope):
             understood = await self._reader.understand(envelope)
         if test is not None and understood is not None:
-            understood = _bound(understood, test)
+            understood = _tested(understood, test)
         read = time.perf_counter()
         routes = (
             self._policy().routes
@@ -133,7 +147,7 @@ class Intake:
         verdict = await self._judged(envelope, understood or _unreadable(envelope), word)
         self._metrics.stage("gate", time.perf_counter() - read)
         read = time.perf_counter()
-        arrival = self._arrival(envelope, verdict, word, routes)
+        arrival = await self._under_its_run(self._arrival(envelope, verdict, word, routes))
         async with self._turns.of(envelope):
             receipt = await self._store.put(arrival)
         if test is not None:
@@ -157,13 +171,31 @@ class Intake:
         if understood.extraction.verdict is Verdict.CONFIRMATION:
             return await self._confirmed(envelope, understood)
         content, kind = self._content(understood)
-        if content is None or not any(entry.identification.identifiers for entry in understood.addressed):
+        has_content = content is not None or (understood.bound and not (word is not None and word.vouches))
+        if not has_content or not any(entry.identification.identifiers for entry in understood.addressed):
             return GateResult(understood=understood)
         if word is not None and word.vouches:
-            return GateResult(understood=understood, trust=word.trust)
+            introductions = tuple(introduced_by_hand(one.identification.identifiers, understood) for one in understood.addressed)
+            return GateResult(understood=understood, trust=word.trust, introductions=introductions)
         self._events.on_recipient()  # DNS may take its time, and a connection too: both at once
+        if understood.bound:
+            verdict = await self._bound(envelope, understood)
+            if verdict is not None or content is None:
+                return verdict or GateResult(understood=understood)
         judgements = await self._gate.judge(envelope, understood, kind)
         return _settled(envelope, understood, judgements)
+
+    async def _bound(self, envelope: Envelope, understood: Understanding) -> GateResult | None:
+        """The verdict on the code that a mail binds to its own site; None where nothing proves that, and its words are read.
+
+        Raises:
+            _ProofUnavailable: DNS did not answer.
+        """
+        verdict = _settled(envelope, understood, await self._gate.judge(envelope, understood, "code"))
+        bound = next((one.bound for one in verdict.introductions if one.bound is not None), None)
+        if bound is None:
+            return None
+        return replace(verdict, understood=replace(verdict.understood, extraction=_extracted(bound, understood.extraction)))
 
     async def _confirmed(self, envelope: Envelope, understood: Understanding) -> GateResult:
         """A forwarding confirmation keeps its link only where Google has signed it."""
@@ -182,32 +214,53 @@ class Intake:
     def _arrival(self, envelope: Envelope, verdict: GateResult, word: Word | None, routes: Routes) -> Arrival:
         understood = verdict.understood
         identification = _merge(entry.identification for entry in understood.addressed)
+        drafts = tuple(self._drafts(understood, envelope, verdict.introductions, routes))
+        is_pushed = any(one.standing is not Standing.ASIDE for one in drafts)
+        apart = _apart(verdict, word, is_pushed=is_pushed)
         return Arrival(
             envelope=envelope,
-            fingerprint=fingerprint(envelope, understood, identification.identifiers, apart=_apart(verdict, word)),
+            fingerprint=fingerprint(envelope, understood, identification.identifiers, apart=apart),
             subject=understood.subject,
             sender=understood.sender,
             message_id=understood.message_id,
             extraction=understood.extraction,
             identification=identification,
             defects=understood.defects,
-            drafts=tuple(self._drafts(understood, envelope, routes)),
+            drafts=drafts,
             trust=verdict.trust,
             held=verdict.held,
+            domain=verdict.domain,
+            stranger=f"stranger ({KEYS['stranger']})",
             origin=word.origin if word is not None else 0,
             verb=word.verb if word is not None else "",
         )
 
-    def _drafts(self, understood: Understanding, envelope: Envelope, routes: Routes) -> Iterable[Draft]:
+    async def _under_its_run(self, arrival: Arrival) -> Arrival:
+        """The same with a known sender's link under the run that waits for it, where that can be told: so no other run opens it."""
+        drafts = list(arrival.drafts)
+        for number, one in enumerate(drafts):
+            is_tagged = one.workflow_run_id or one.workflow_id or one.task_id
+            if one.kind == "link" and one.standing is Standing.KNOWN and not is_tagged:
+                found = await self._contacts.run_for_link(one.identifier)
+                if found is not None:
+                    drafts[number] = replace(one, workflow_run_id=found[0], task_id=found[1])
+        return replace(arrival, drafts=tuple(drafts))
+
+    def _drafts(
+        self, understood: Understanding, envelope: Envelope, introductions: Sequence[Introduction], routes: Routes
+    ) -> Iterable[Draft]:
         content, kind = self._content(understood)
         if content is None:
             return
         lifetime = self._lifetime(understood.extraction, envelope)
         seen = set()
-        for entry in understood.addressed:
+        for entry, who in zip(understood.addressed, introductions, strict=bool(introductions)):
             if entry.is_held:
                 continue
             for identifier in entry.identification.identifiers:
+                if identifier not in who.standings:
+                    continue
+                tags = entry.recipient if identifier not in who.untagged else _UNTAGGED
                 for target in routes.targets(identifier):
                     if (target, identifier) in seen:
                         continue
@@ -219,9 +272,12 @@ class Intake:
                         content=content,
                         sender=understood.sender,
                         lifetime=lifetime,
-                        workflow_run_id=entry.recipient.workflow_run_id,
-                        workflow_id=entry.recipient.workflow_id,
-                        task_id=entry.recipient.task_id,
+                        workflow_run_id=tags.workflow_run_id,
+                        workflow_id=tags.workflow_id,
+                        task_id=tags.task_id,
+                        standing=who.standings[identifier],
+                        domain=who.domain,
+                        written_at=who.written_at,
                     )
 
     def _content(self, understood: Understanding) -> tuple[Secret | None, Kind]:
@@ -241,17 +297,30 @@ class Intake:
         at = arrival.envelope.received_at
         for check in {failure.check for failure in verdict.failures}:
             self._metrics.held(check)
+        if any(one.standing is Standing.FIRST_SEEN for one in arrival.drafts) and receipt.is_pushed:
+            self._metrics.first_seen()
+        for why in dict.fromkeys(receipt.held):
+            self._metrics.held("stranger")
+            log.warning(
+                "mail held: %s",
+                why,
+                extra={"event": log_events.MAIL_HELD, "mail": receipt.mail_id, "failed": "stranger", "keys": KEYS["stranger"]},
+            )
         if verdict.failures:
             log.warning(
-                "mail held for want of proof",
+                "mail held without proof",
                 extra={
+                    "event": log_events.MAIL_HELD,
                     "mail": receipt.mail_id,
                     "failed": ",".join(dict.fromkeys(failure.check for failure in verdict.failures)),
                     "keys": KEYS[verdict.failures[0].check],
                 },
             )
             if self._burst.add(at):
-                log.error("alarm: many mails are held for want of proof; `mailbridge mail list` shows them")
+                log.error(
+                    "alarm: many mails are held without proof; `mailbridge mail list` shows them",
+                    extra={"event": log_events.ALARM_RAISED, "kind": "trust", "alarm": "held"},
+                )
         extraction = arrival.extraction
         if extraction.verdict is Verdict.CONFIRMATION and extraction.value is not None:
             self._events.on_confirmation(
@@ -262,9 +331,10 @@ class Intake:
         outcome = _outcome(arrival, receipt)
         self._metrics.message(arrival.envelope.ingress, outcome)
         log.info(
-            "mail %s",
-            outcome,
+            log_events.MAIL_STORED,
             extra={
+                "event": log_events.MAIL_STORED,
+                "outcome": outcome,
                 "mail": receipt.mail_id,
                 "ingress": arrival.envelope.ingress,
                 "identifier": ",".join(arrival.identification.identifiers),
@@ -274,6 +344,25 @@ class Intake:
                 "superseded": receipt.superseded,
             },
         )
+
+
+_UNTAGGED = Recipient(rcpt="")
+
+
+def _extracted(bound: Bound, found: Extraction) -> Extraction:
+    """A code that the mail binds to its site, as what is found in it. How long it lives is as its words say, if they tell of it."""
+    where = "the last line" if bound.place == "body" else f"the header {bound.place}"
+    is_same = found.value == bound.code
+    return Extraction(
+        verdict=Verdict.CODE,
+        value=bound.code,
+        displayed=bound.code,
+        rule="bound",
+        lifetime=found.lifetime if is_same else None,
+        expires_at=found.expires_at if is_same else None,
+        confidence=1.0,
+        reason=f"{where} binds it to {bound.host}",
+    )
 
 
 def _unreadable(envelope: Envelope) -> Understanding:
@@ -293,45 +382,57 @@ def _settled(envelope: Envelope, understood: Understanding, judgements: Sequence
     addressed: list[Addressed] = []
     failures: list[Failure] = []
     told: dict[str, None] = {}
+    introductions: list[Introduction] = []
     for entry, judgement in zip(understood.addressed, judgements, strict=True):
         match judgement:
             case Passed():
                 addressed.append(replace(entry, identification=judgement.identification))
+                introductions.append(judgement.introduction)
+                failures += [Failure(check=check, why=why) for check, why in judgement.introduction.failures]
                 told[f"{judgement.by}: {judgement.detail}"] = None
+                if judgement.introduction.note:
+                    told[judgement.introduction.note] = None
                 if judgement.warning:
                     told[f"warning: {judgement.warning}"] = None
             case Held():
                 addressed.append(replace(entry, is_held=True))
+                introductions.append(Introduction())
                 failures += judgement.failures
             case Undecided():
                 if envelope.can_wait:
                     raise _ProofUnavailable(judgement.reason)
                 addressed.append(replace(entry, is_held=True))
+                introductions.append(Introduction())
                 failures.append(Failure(check="dkim", why=judgement.reason))
             case _:
                 assert_never(judgement)
-    return GateResult(understood=replace(understood, addressed=tuple(addressed)), trust="; ".join(told), failures=tuple(failures))
+    return GateResult(
+        understood=replace(understood, addressed=tuple(addressed)),
+        trust="; ".join(told),
+        failures=tuple(failures),
+        introductions=tuple(introductions),
+    )
 
 
-def _bound(understood: Understanding, test: Test) -> Understanding:
+def _tested(understood: Understanding, test: Test) -> Understanding:
     """A test mail is for whom its address was made, whatever it says."""
     recipient = Recipient(rcpt=test.rcpt, identifier=test.identifier, is_token=True)
     identification = Identification(identifiers=(test.identifier,), source="one-time address")
     return replace(understood, addressed=(Addressed(recipient=recipient, identification=identification),))
 
 
-def _apart(verdict: GateResult, word: Word | None) -> str:
+def _apart(verdict: GateResult, word: Word | None, *, is_pushed: bool) -> str:
     """What sets a mail apart from its own copy: one that was held must not make a duplicate of the one that is proven."""
     if word is not None and word.verb == "released":
         return f"released {word.origin}"
-    return "held" if verdict.failures and not verdict.trust else ""
+    return "held" if verdict.failures and not is_pushed else ""
 
 
 def fingerprint(envelope: Envelope, understood: Understanding, identifiers: tuple[str, ...], *, apart: str = "") -> str:
     """The same for the same mail by whatever door, and for no other; ``apart`` sets copies of one mail apart.
 
-    Message-ID, identifiers and what was found in it; without a Message-ID the octets of the body, the subject and the sender,
-    since the trace headers above them differ from door to door.
+    Message-ID, identifiers and what was found in it; without a Message-ID the octets of the body, the Date and the author, since
+    the trace headers above them differ from door to door.
     """
     parts = [",".join(sorted(identifiers or envelope.rcpt_to)), *([apart] if apart else [])]
     if understood.message_id:
@@ -340,7 +441,7 @@ def fingerprint(envelope: Envelope, understood: Understanding, identifiers: tupl
         tail = b""
     else:
         head, separator, body = envelope.content.partition(b"\r\n\r\n")
-        parts += [understood.sender, understood.subject]
+        parts += [understood.sender, understood.written_at.isoformat() if understood.written_at else understood.subject]
         tail = body if separator else head
     digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass"))
     digest.update(b"\0" + tail)
@@ -366,7 +467,7 @@ def _merge(identifications: Iterable[Identification]) -> Identification:
 def _outcome(arrival: Arrival, receipt: Receipt) -> str:
     if receipt.is_duplicate:
         return "duplicate"
-    if arrival.drafts:
+    if receipt.is_pushed:
         return str(arrival.extraction.verdict) if arrival.extraction.verdict.is_pushed else "body"
     if arrival.held:
         return "held"

@@ -8,25 +8,50 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Literal, Protocol
 
-from mailbridge.config.settings import Settings, Trust
+from mailbridge.config.settings import Settings, Strangers, Trust
+from mailbridge.config.values import sender_pattern
 from mailbridge.core.addresses import canonical
 from mailbridge.core.confirmation import SENDER as CONFIRMING
 from mailbridge.core.identification import Identification
 from mailbridge.core.mail import Envelope
 from mailbridge.core.recipients import Recipient
 from mailbridge.intake.meaning import Addressed, Understanding
+from mailbridge.intake.strangers import (
+    Contacts,
+    Introduction,
+    Meeting,
+    NoContacts,
+    introduce,
+    introduced_by_hand,
+    is_worth_a_proof,
+)
 from mailbridge.trust import Finding, Proven, Unproven, arc, authres, direct, dkim, raw, recipients, spf
 from mailbridge.trust.authors import oddity
 from mailbridge.trust.dns import DnsUnavailable, Resolver
+from mailbridge.trust.known import Acquaintance, Named, site_of
 
-Check = Literal["sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient", "reading"]
+Check = Literal[
+    "sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient", "reading", "stranger", "platform"
+]
 Kind = Literal["code", "link", "body"]
-CHECKS: tuple[Check, ...] = ("sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient", "reading")
+CHECKS: tuple[Check, ...] = (
+    "sender",
+    "link-host",
+    "dkim",
+    "arc",
+    "forwarder",
+    "authres",
+    "token",
+    "recipient",
+    "reading",
+    "stranger",
+    "platform",
+)
 
 KEYS: dict[Check, str] = {
     "sender": "[[address]] accept_from, [trust] senders",
@@ -38,22 +63,30 @@ KEYS: dict[Check, str] = {
     "token": "[[address]] rcpt (`mailbridge address add`), [[address]] trust",
     "recipient": "[trust] accounts, [[address]] rcpt (`mailbridge address add`)",
     "reading": "[[address]] rcpt (`mailbridge address add`), [[address]] trust",
+    "stranger": "`mailbridge sender allow`, [[address]] site, [trust] sites, [trust] strangers",
+    "platform": "[trust] senders, [[address]] accept_from, `mailbridge sender allow ADDRESS`",
 }
 """What changes the outcome of a check."""
 
 SEVERAL = "but it was written to several mailboxes, and nobody who knows says for which of them"
 UNCERTAIN = "the headers that say how its body is read are not signed, and read in another way that fits it holds something else"
+FORBIDDEN = "its sender is forbidden for this identifier; `mailbridge sender list` shows by whom"
 LATE = "DNS did not answer in time"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passed:
-    """It may be pushed, under these identifiers. ``by`` is a proof, or ``token``, ``none``, ``operator``, ``practice``."""
+    """It may be pushed, under these identifiers. ``by`` is a proof, or ``token``, ``none``, ``operator``, ``practice``.
+
+    ``proof`` is what proves its From, if anything does; ``introduction`` what that makes of its sender for each identifier.
+    """
 
     by: str
     detail: str
     identification: Identification
     warning: str = ""
+    proof: Proven | None = None
+    introduction: Introduction = field(default_factory=Introduction)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +130,9 @@ class Policy:
     servers: frozenset[str]
     known: frozenset[str] = frozenset()
     own_domains: frozenset[str] = frozenset()
+    sites: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    acquaintance: Acquaintance = field(default_factory=Acquaintance)
+    strangers: Strangers = "codes"
     is_practice: bool = False
 
     def of(self, recipient: Recipient) -> tuple[frozenset[Trust], bool, tuple[str, ...]]:
@@ -104,11 +140,13 @@ class Policy:
 
         An address whose own ``trust`` says ``token`` is one that the operator vouches for, however it looks.
         """
-        local, _, domain = recipient.rcpt.casefold().rpartition("@")
-        base = f"{local.partition('+')[0]}@{domain}"
-        own, senders = self.addresses.get(recipient.rcpt.casefold()) or self.addresses.get(base) or (None, ())
+        own, senders = next((self.addresses[one] for one in _spellings(recipient.rcpt) if one in self.addresses), (None, ()))
         is_unguessable = recipient.is_token or (own is not None and "token" in own)
         return own if own is not None else self.default, is_unguessable, senders
+
+    def sites_of(self, recipient: Recipient) -> tuple[str, ...]:
+        """The sites that a recipient's address is there for."""
+        return next((self.sites[one] for one in _spellings(recipient.rcpt) if one in self.sites), ())
 
     def is_own(self, mailbox: str) -> bool:
         """Whether a mailbox (`canonical`) is our own plumbing, and so nobody's who waits for a code."""
@@ -126,6 +164,13 @@ class Policy:
         failure = _unwanted(understood.sender, (self.senders, senders or ("*",)))
         if failure is not None:
             return Held(failures=(failure,))
+        identifiers = entry.identification.identifiers
+        if (
+            identifiers
+            and self.acquaintance.named
+            and all(self.acquaintance.forbids(understood.sender, one) for one in identifiers)
+        ):
+            return Held(failures=(Failure(check="sender", why=FORBIDDEN),))
         if "none" in wanted:
             return Passed(by="none", detail="no proof is asked for", identification=entry.identification)
         if kind == "link" and understood.link_objection:
@@ -153,21 +198,45 @@ def policy_of(settings: Settings, *, is_practice: bool) -> Policy:
     for entry in trust.signers:
         domain, _, signer = entry.lower().partition("=")
         signers[domain.strip()] = signers.get(domain.strip(), frozenset()) | {signer.strip()}
+    senders = _patterns(trust.senders)
     return Policy(
         default=_listed(trust.default) or frozenset(),
         addresses={
-            **{one.mailbox.casefold(): (_listed(one.trust), one.accept_from or ()) for one in settings.imap},
-            **{one.rcpt.casefold(): (_listed(one.trust), one.accept_from or ()) for one in settings.address},
+            **{one.mailbox.casefold(): (_listed(one.trust), _patterns(one.accept_from)) for one in settings.imap},
+            **{one.rcpt.casefold(): (_listed(one.trust), _patterns(one.accept_from)) for one in settings.address},
         },
-        senders=trust.senders,
+        senders=senders,
         signers=signers,
         forwarders=frozenset(one.lower() for one in trust.forwarders),
         accounts=trust.accounts,
         servers=frozenset(trust.authserv_ids),
         known=frozenset(canonical(one) for one in (*settings.identity.known, *trust.accounts) if "*" not in one),
         own_domains=frozenset(one.lower().rstrip(".") for one in (*settings.domains.accept, *settings.identity.own_domains)),
+        sites={one.rcpt.casefold(): one.site for one in settings.address if one.site},
+        acquaintance=_acquaintance(settings, senders),
+        strangers=trust.strangers,
         is_practice=is_practice,
     )
+
+
+def _acquaintance(settings: Settings, senders: tuple[str, ...]) -> Acquaintance:
+    mailing: dict[str, frozenset[str]] = {}
+    for pair in settings.trust.sites:
+        site, mails = (site_of(one) for one in pair.split("=", 1))
+        mailing[site] = mailing.get(site, frozenset()) | {mails}
+    named = tuple(Named(sender=one.sender, identifiers=one.identifiers, is_allowed=one.allow) for one in settings.sender)
+    return Acquaintance(senders=senders, named=named, mailing=mailing)
+
+
+def _patterns(senders: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Senders as they are written, as patterns."""
+    return tuple(sender_pattern(one) or one for one in senders or ())
+
+
+def _spellings(rcpt: str) -> tuple[str, str]:
+    """An address as the configuration may hold it: as it is, and without a plus tag."""
+    local, _, domain = rcpt.casefold().rpartition("@")
+    return rcpt.casefold(), f"{local.partition('+')[0]}@{domain}"
 
 
 def _listed(trust: Trust | tuple[Trust, ...] | None) -> frozenset[Trust] | None:
@@ -191,7 +260,15 @@ class Judge(Protocol):
 class Gate:
     """Implements `Judge`. One for a daemon; ``policy`` is asked for each mail, since a reload changes it."""
 
-    def __init__(self, *, policy: Callable[[], Policy], dns: Resolver, deadline: timedelta = timedelta(seconds=3)) -> None:
+    def __init__(
+        self,
+        *,
+        policy: Callable[[], Policy],
+        dns: Resolver,
+        deadline: timedelta = timedelta(seconds=3),
+        contacts: Contacts | None = None,
+    ) -> None:
+        self._contacts = contacts or NoContacts()
         self._policy = policy
         self._dns = dns
         self._deadline = deadline.total_seconds()
@@ -233,6 +310,47 @@ class Gate:
         return found
 
     async def _one(self, entry: Addressed, understood: Understanding, kind: Kind, proofs: _Proofs) -> Judgement:
+        judgement = await self._judged(entry, understood, kind, proofs)
+        return await self._introduced(judgement, entry, understood, kind, proofs) if isinstance(judgement, Passed) else judgement
+
+    async def _introduced(
+        self, passed: Passed, entry: Addressed, understood: Understanding, kind: Kind, proofs: _Proofs
+    ) -> Judgement:
+        """What has passed, with who its sender is; held where nothing of it may go for that."""
+        policy, identifiers = self.policy, passed.identification.identifiers
+        if policy.is_practice:
+            return replace(passed, introduction=introduced_by_hand(identifiers, understood))
+        meeting = Meeting(
+            understood=understood,
+            kind=kind,
+            identifiers=identifiers,
+            by=passed.by,
+            proof=passed.proof,
+            accept_from=policy.of(entry.recipient)[2],
+            sites=policy.sites_of(entry.recipient),
+        )
+        if passed.proof is None and is_worth_a_proof(meeting, policy.acquaintance, self._contacts):
+            meeting = replace(meeting, proof=await self._author(proofs, entry.recipient.rcpt, is_certain=understood.is_certain))
+        introduction = introduce(meeting, policy.acquaintance, self._contacts, strangers=policy.strangers)
+        if not introduction.standings and introduction.failures:
+            return Held(failures=tuple(Failure(check=check, why=why) for check, why in introduction.failures))
+        for identifier in introduction.standings if introduction.domain else ():
+            self._contacts.note_proven(identifier, introduction.domain)
+        return replace(passed, introduction=introduction)
+
+    async def _author(self, proofs: _Proofs, rcpt: str, *, is_certain: bool) -> Proven | None:
+        """What proves the From of a mail that has passed by something else; None where nothing does, or not soon."""
+        try:
+            async with asyncio.timeout(self._deadline / 2):
+                for check in proofs.of_author():
+                    found = await proofs.find(check, rcpt)
+                    if isinstance(found, Proven) and (is_certain or found.is_form_signed):
+                        return found
+        except (DnsUnavailable, TimeoutError):
+            pass
+        return None
+
+    async def _judged(self, entry: Addressed, understood: Understanding, kind: Kind, proofs: _Proofs) -> Judgement:
         settled = self.policy.settled(entry, understood, kind)
         if settled is not None:
             return settled
@@ -260,7 +378,13 @@ class Gate:
                 continue
             identification = self._covered(entry, found, sender=proofs.sender)
             if isinstance(identification, Identification):
-                return Passed(by=check, detail=found.detail, identification=identification, warning=found.warning)
+                return Passed(
+                    by=check,
+                    detail=found.detail,
+                    identification=identification,
+                    warning=found.warning,
+                    proof=found if check != "forwarder" else None,
+                )
             failures.append(Failure(check="recipient", why=f"{found.detail}, {identification}"))
         return Undecided(reason=waiting) if waiting else Held(failures=tuple(failures))
 
@@ -332,6 +456,11 @@ class _Proofs:
         if "forwarder" in wanted and "forwarder" not in checks:
             checks.append("forwarder")
         return checks
+
+    def of_author(self) -> Sequence[Literal["authres", "dkim", "arc"]]:
+        """The proofs that are about who wrote the mail."""
+        is_read = self._envelope.is_fetched and self._policy.servers
+        return ("authres", "dkim", "arc") if is_read else ("dkim", "arc")
 
     async def find(self, check: Literal["authres", "dkim", "arc", "forwarder"], rcpt: str) -> Finding:
         """Raises DnsUnavailable."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from mailbridge.core.bound import Bound
 from mailbridge.core.extraction import Extraction
 from mailbridge.core.identification import Identification
 from mailbridge.core.recipients import Recipient
@@ -29,7 +31,8 @@ class Understanding:
 
     ``link_objection`` is why the link must not be pushed, "" where it may: it leads where its rule says, or to the author's own
     domain, and every reader reads it alike. ``is_certain``: read by any other description that its body fits, the mail holds the
-    same. ``requester`` is the account that a forwarding confirmation asks for. ``timings`` are the seconds that parsing, extracting
+    same. ``bound`` are the codes that it binds to a site itself; ``notice`` is why it is a platform's notice of what a user wrote, ""
+    where it is none; ``ruled`` are the senders of the operator's rule that found its code; ``written_at`` is its Date. ``requester`` is the account that a forwarding confirmation asks for. ``timings`` are the seconds that parsing, extracting
     and resolving took.
     """
 
@@ -42,5 +45,9 @@ class Understanding:
     body: Secret | None = None
     link_objection: str = ""
     is_certain: bool = True
+    bound: tuple[Bound, ...] = ()
+    notice: str = ""
+    ruled: tuple[str, ...] = ()
+    written_at: datetime | None = None
     requester: str | None = None
     timings: tuple[float, float, float] = (0.0, 0.0, 0.0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any
 
 import httpcore
@@ -71,9 +71,9 @@ class PrivateAddress(httpcore.ConnectError):
 def denied(address: str) -> str | None:
     """What an address is for, where nobody may be sent there; None for one of the public internet, and ValueError for none at all."""
     one = ip_address(address)
-    if isinstance(one, IPv6Address) and any(one in network for network in WRAPPED):
+    if any(one in network for network in WRAPPED):  # a network holds no address of the other version
         one = IPv4Address(int(one) & 0xFFFF_FFFF)
-    return next((what for network, what in DENIED.items() if network.version == one.version and one in network), None)
+    return next((what for network, what in DENIED.items() if one in network), None)
 
 
 async def system_addresses(host: str) -> Sequence[str]:

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from mailbridge.core.secret import Secret
 from mailbridge.store.reading import StoredTotp
 
-LEAST = 3.0
-"""Seconds that a code must still live; else the next one is waited for."""
+LEAST = 10.0
+"""Seconds that a code must still live, unless the configuration says otherwise; else the next one is waited for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,16 +37,16 @@ def current(stored: StoredTotp, at: float | None = None) -> Fresh:
     )
 
 
-async def fresh(stored: StoredTotp, *, after: int = -1, patience: float = LEAST) -> Fresh | None:
-    """A code with LEAST seconds left (or half its period, where that is less), of a period after ``after``.
+async def fresh(stored: StoredTotp, *, after: int = -1, patience: float | None = None, least: float = LEAST) -> Fresh | None:
+    """A code with ``least`` seconds left (or half its period, where that is less), of a period after ``after``.
 
-    Waits for it at most ``patience`` seconds; None where that is too short.
+    Waits for it at most ``patience`` seconds, by default as long as that can take; None where that is too short.
     """
     one = stored.authenticator
-    until = time.monotonic() + patience
+    until = time.monotonic() + (least if patience is None else patience)
     while True:
         at = time.time()
-        if one.remaining(at) >= min(LEAST, one.period / 2) and one.counter(at) > after:
+        if one.remaining(at) >= min(least, one.period / 2) and one.counter(at) > after:
             return current(stored, at)
         left = until - time.monotonic()
         if left <= 0:

@@ -159,7 +159,7 @@ def clear_code(code: Code) -> ClearCode:
     return ClearCode(code=code.value.reveal(), **_code(code))
 
 
-def clear_totp(identifier: str, code: str, expires_at: datetime) -> ClearCode:
+def clear_totp(identifier: str, code: str, expires_at: datetime, *, is_consumed: bool = False) -> ClearCode:
     """The code of an authenticator, in the same shape."""
     return ClearCode(
         identifier=identifier,
@@ -171,7 +171,7 @@ def clear_totp(identifier: str, code: str, expires_at: datetime) -> ClearCode:
         expires_at=stamp(expires_at),
         run=None,
         mail=None,
-        is_consumed=False,
+        is_consumed=is_consumed,
     )
 
 

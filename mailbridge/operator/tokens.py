@@ -55,7 +55,7 @@ class Tokens:
             return Fault(kind=Kind.REFUSED, title=f"identifiers: a token of role {ask.role} sees all of them; leave it out")
         now = self._now()
         if ask.expires_at is not None and ask.expires_at <= now:
-            return Fault(kind=Kind.REFUSED, title="expires_at: that is over already")
+            return Fault(kind=Kind.REFUSED, title="expires_at: that time has passed")
         text = token_text(os.urandom(RANDOM))
         identifiers = ask.identifiers or ("*",)
         made = await self._entries.add_token(

@@ -460,7 +460,7 @@ DOCTOR = Verb(
     asks=Nothing,
     gives=shapes.Examined,
     run=lambda on, ask, by: on.doctor.examine(),  # noqa: ARG005
-    about="Everything that can be wrong, with what mends it; asks mailboxes, DNS and Skyvern",
+    about="Everything that can be wrong, with what fixes it; asks mailboxes, DNS and Skyvern",
     is_change=False,
 )
 STATUS = _read(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mailbridge.core.delivery import Claim, Outcome
+from mailbridge.sinks.skyvern_pages import Login
 
 
 class Sink(Protocol):
@@ -23,9 +24,22 @@ class Sink(Protocol):
         ...
 
     async def identifiers(self) -> tuple[str, ...] | None:
-        """The identifiers that the target expects, as it spells them; None when it cannot tell now."""
+        """The identifiers that the target asks for, as it spells them; None when it cannot tell now."""
         ...
 
     async def aclose(self) -> None:
         """Close connections."""
+        ...
+
+
+@runtime_checkable
+class KnowsLogins(Protocol):
+    """A target that also knows at which sites its identifiers log in. Raises as little as a `Sink`."""
+
+    async def logins(self) -> tuple[Login, ...] | None:
+        """The logins that it knows, with the identifier of each as it spells it; None when it cannot tell now."""
+        ...
+
+    async def page_of(self, *, run: str | None, task: str | None) -> str:
+        """The page at which a run logs in; "" where it does not say."""
         ...

@@ -29,6 +29,7 @@ import httpx
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Doubtful, Outcome, Refused
 from mailbridge.core.secret import Secret
 from mailbridge.net.outgoing import Connections, Transport
+from mailbridge.sinks.skyvern_pages import Login, login, run_page, run_paths
 
 MAX_ANSWER = 1_048_576
 """Octets of an answer that are read. A row repeats the content that was pushed: up to 400 kB where whole bodies are."""
@@ -154,8 +155,14 @@ class SkyvernSink:
         return created is None or created >= received - timedelta(minutes=1)
 
     async def identifiers(self) -> tuple[str, ...] | None:
-        """The ``totp_identifier`` of every credential that Skyvern knows; None when it cannot be asked now."""
-        found: list[str] = []
+        """See `mailbridge.sinks.Sink.identifiers`: those of `logins`."""
+        found = await self.logins()
+        return None if found is None else tuple(dict.fromkeys(one.identifier for one in found))
+
+    async def logins(self) -> tuple[Login, ...] | None:
+        """The ``totp_identifier`` and the login page of every credential that Skyvern knows and that has one; None when it cannot be
+        asked now."""
+        found: list[Login] = []
         for page in range(1, MAX_PAGES + 1):
             url = self._credentials.copy_with(query=urlencode({"page": page, "page_size": PAGE}).encode())
             try:
@@ -166,10 +173,25 @@ class SkyvernSink:
             rows = _json(answer.body)
             if answer.status != 200 or not isinstance(rows, list):
                 return None
-            found += [_identifier(row) for row in rows]
+            found += map(login, rows)
             if len(rows) < PAGE:
                 break
-        return tuple(dict.fromkeys(one for one in found if one))
+        return tuple(dict.fromkeys(one for one in found if one.identifier))
+
+    async def page_of(self, *, run: str | None, task: str | None) -> str:
+        """The page that a run logs in at; "" where Skyvern says none, or cannot be asked. Two requests at the most."""
+        base = self._credentials.raw_path.removesuffix(b"/credentials")
+        for path in run_paths(run=run, task=task):
+            url = self._credentials.copy_with(raw_path=base + path.encode())
+            try:
+                async with asyncio.timeout(self._timeout):
+                    answer = await self._ask("GET", url)
+            except (httpx.TransportError, TimeoutError, OSError):
+                return ""
+            page = run_page(_json(answer.body), task=task) if answer.status == 200 else ""
+            if page:
+                return page
+        return ""
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -382,9 +404,3 @@ def _naive_utc(text: object) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _identifier(row: object) -> str:
-    credential = row.get("credential") if isinstance(row, dict) else None
-    value = credential.get("totp_identifier") if isinstance(credential, dict) else None
-    return value if isinstance(value, str) else ""

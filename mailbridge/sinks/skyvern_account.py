@@ -1,4 +1,4 @@
-"""Skyvern as an operator asks it: is the key good, what do its credentials expect, does it make the same codes as we do.
+"""Skyvern as an operator asks it: is the key good, what do its credentials name, does it make the same codes as we do.
 
 Facts about the contract: observed on a running Skyvern 1.0.56.
 """
@@ -20,6 +20,7 @@ from mailbridge.core.otpauth import uri
 from mailbridge.core.secret import Secret
 from mailbridge.core.totp import Authenticator
 from mailbridge.sinks.skyvern import endpoint
+from mailbridge.sinks.skyvern_pages import login
 
 PATIENCE = 15.0
 LONGEST_URL = 2083
@@ -38,11 +39,12 @@ class SkyvernError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """A credential as Skyvern lists it; ``totp_identifier`` is ``""`` where it has none."""
+    """A credential as Skyvern lists it; ``totp_identifier`` and ``page``, its login page (tested_url), are ``""`` where it has none."""
 
     id: str
     name: str
     totp_identifier: str
+    page: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,12 +211,12 @@ def _rows(answer: httpx.Response) -> list[dict[str, Any]]:
 
 
 def _credential(row: dict[str, Any]) -> Credential:
-    inner = row.get("credential")
-    value = inner.get("totp_identifier") if isinstance(inner, dict) else None
+    found = login(row)
     return Credential(
         id=str(row.get("credential_id") or ""),
         name=str(row.get("name") or ""),
-        totp_identifier=value if isinstance(value, str) else "",
+        totp_identifier=found.identifier,
+        page=found.page,
     )
 
 

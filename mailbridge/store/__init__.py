@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
-from mailbridge.core.delivery import Claim, Delivery, Draft, Ending, State
+from mailbridge.core.delivery import Claim, Delivery, Draft, Ending, Standing, State
 from mailbridge.core.extraction import Extraction
 from mailbridge.core.identification import Identification
 from mailbridge.core.mail import Envelope
@@ -21,6 +21,7 @@ from mailbridge.store.lists import EVERYTHING, Filter, Journal, JournalLine, Mai
 from mailbridge.store.names import Names
 from mailbridge.store.reading import Codes, Vault
 from mailbridge.store.sessions import Sessions
+from mailbridge.store.sites import Sites
 
 __all__ = [
     "EVERYTHING",
@@ -51,7 +52,7 @@ class StoreUnavailable(Exception):  # noqa: N818  (the name that the contract gi
 
 
 class StoreError(Exception):
-    """The store cannot be opened until somebody mends something; the message says what, where and how."""
+    """The store cannot be opened until somebody fixes something; the message says what, where and how."""
 
 
 class StoreInUse(StoreError):  # noqa: N818  (a condition rather than a fault)
@@ -65,6 +66,8 @@ class Arrival:
     ``fingerprint`` is the same for the same mail by whatever door (Message-ID and identifiers, else the content);
     a second arrival with it is a duplicate and changes nothing but the cursor. ``drafts`` may be empty: the mail is held.
     ``trust`` says by what proof it may be pushed, ``held`` which checks failed; both empty where nothing would be pushed.
+    ``domain`` is the registrable domain of a From that is proven, "" where none is. ``stranger`` names the check that a stranger's
+    code fails where a known one lives, with what changes that.
     ``origin`` is the number of the stored mail that an operator handed in again as this one, 0 for a mail that came by itself; ``verb``
     is what the operator did with that mail (``released``, ``replayed``), for its line in the journal.
     """
@@ -80,15 +83,23 @@ class Arrival:
     drafts: tuple[Draft, ...] = ()
     trust: str = ""
     held: tuple[str, ...] = ()
+    domain: str = ""
+    stranger: str = "stranger"
     origin: int = 0
     verb: str = ""
+
+    @property
+    def is_pushed(self) -> bool:
+        """Whether anything of it goes out, as far as that is known before its queue is looked at."""
+        return any(one.standing is not Standing.ASIDE for one in self.drafts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """The mail is on disk. ``claims`` are its deliveries that may go at once, already claimed by this process.
 
-    ``is_pushed``: it holds something that is delivered, now or later, by this arrival or an earlier one.
+    ``is_pushed``: it holds something that is delivered, now or later, by this arrival or an earlier one. ``held`` is, of each of a
+    stranger's deliveries that are not since a known sender's code lives, why.
     """
 
     mail_id: int
@@ -96,6 +107,7 @@ class Receipt:
     claims: tuple[Claim, ...] = ()
     superseded: int = 0
     is_pushed: bool = False
+    held: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +129,7 @@ class Due:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """What a claim's end made of its delivery (None: the claim held no longer, and nothing was written), and what may go now."""
+    """What a claim's end made of its delivery (None: the claim was lost, and nothing was written), and what may go now."""
 
     delivery: Delivery | None = None
     claims: tuple[Claim, ...] = ()
@@ -134,7 +146,7 @@ class Outbox(Protocol):
         ...
 
     async def settle(self, claim: Claim, ending: Ending, *, jitter: float, grace: timedelta) -> Settlement:
-        """Write what became of a claim, if its token still holds.
+        """Write what became of a claim, if its fencing token is still the newest.
 
         ``jitter`` is in 0…1; for ``grace`` nothing else goes to this target and identifier if no answer came.
         """
@@ -181,12 +193,24 @@ class Mailboxes(Protocol):
         """Store a cursor without a mail: up to there a mailbox holds nothing that is wanted."""
         ...
 
+    async def rewind(self, cursor: str) -> None:
+        """Store a cursor although it may be lower than the one that is stored: the server has given its UIDs out anew."""
+        ...
+
+    async def notes(self, mailbox: str) -> str:
+        """What was last noted of a mailbox; ``{}`` where nothing was."""
+        ...
+
+    async def note(self, mailbox: str, notes: str) -> None:
+        """Keep ``notes`` (JSON) in place of what was noted of a mailbox. They hold nothing secret."""
+        ...
+
     async def pending_actions(self, mailbox: str) -> tuple[str, ...]:
-        """Cursors of a mailbox's mails that were stored as owed and are not settled yet, each once, in their order."""
+        """Cursors of a mailbox's mails that were stored and still have an action pending, each once, in their order."""
         ...
 
     async def actions_done(self, cursors: Sequence[str]) -> None:
-        """What was owed for these is done; unknown ones are ignored."""
+        """The actions of these are done; unknown ones are ignored."""
         ...
 
 
@@ -216,6 +240,9 @@ class Store(Protocol):
 
     @property
     def entries(self) -> Entries: ...
+
+    @property
+    def sites(self) -> Sites: ...
 
     @property
     def answers(self) -> Answers:

@@ -55,7 +55,8 @@ class Wanted:
     """Which code is asked for. ``since`` (aware UTC, included) is the oldest receipt that will do; None: any that lives.
 
     ``sender`` is an address, a domain (its subdomains too) or a pattern with ``*``. A code that is bound to a run is only given to
-    who names that run in ``runs``.
+    who names that run in ``runs``. A stranger's that is held is only given to who asks for it by name: its proven domain is one of
+    ``sites``, or its proven sender is the one asked for, or one of those ``expected`` before.
     """
 
     identifier: str
@@ -63,15 +64,37 @@ class Wanted:
     since: datetime | None = None
     sender: str = ""
     runs: tuple[str, ...] = ()
+    expected: tuple[str, ...] = ()
+    sites: tuple[str, ...] = ()
 
     def is_from(self, sender: str) -> bool:
         """Whether a mail's sender is the one asked for."""
-        wanted, sender = self.sender.casefold(), sender.casefold()
-        if not wanted or wanted == sender or fnmatchcase(sender, wanted):
-            return True
-        domain = sender.rpartition("@")[2]
-        bare = wanted.removeprefix("@")
-        return "@" not in bare and (domain == bare or domain.endswith(f".{bare}"))
+        return not self.sender or is_of(sender, self.sender)
+
+    @property
+    def is_any_named(self) -> bool:
+        """Whether a sender is asked for by name."""
+        return bool(self.sender or self.expected or self.sites)
+
+    def names(self, sender: str, domain: str) -> bool:
+        """Whether this sender is asked for by name; ``domain`` is his proven one, and "" is nobody's."""
+        named = [one for one in (self.sender, *self.expected) if one and not _is_anybody(one)]
+        return domain != "" and (domain in self.sites or any(is_of(sender, one) for one in named))
+
+
+def is_of(sender: str, wanted: str) -> bool:
+    """Whether a sender is an address, of a domain (its subdomains too), or of a pattern with ``*``."""
+    wanted, sender = wanted.casefold(), sender.casefold()
+    if wanted == sender or fnmatchcase(sender, wanted):
+        return True
+    domain = sender.rpartition("@")[2]
+    bare = wanted.removeprefix("@")
+    return "@" not in bare and (domain == bare or domain.endswith(f".{bare}"))
+
+
+def _is_anybody(wanted: str) -> bool:
+    """Whether a pattern names nobody: its domain is left open."""
+    return "*" in wanted.rpartition("@")[2].removeprefix("*.") or "." not in wanted.rpartition("@")[2]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +102,13 @@ class Poll:
     """One poll of a run. ``run`` names it among the runs of this identifier; ``runs`` are the ids that its codes may be bound to.
 
     ``grace``: how long before the run's first poll its mail may have come. ``is_new``: whatever polled under this name before was
-    another run.
+    another run. ``kind`` is what it asks for; ``sites`` are the domains of the run's own pages.
     """
 
     identifier: str
     run: str
+    kind: Kind = "code"
+    sites: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
     grace: timedelta = timedelta()
     is_new: bool = False

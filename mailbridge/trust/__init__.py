@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from mailbridge.core.addresses import canonical
@@ -20,7 +21,9 @@ class Proven:
     ``written`` are those of the author's To and Cc, "" among them for one that cannot be read; ``sure`` are those that are named
     alone: by who delivered it, and the author himself. ``is_to_signed``: a To or Cc of the mail is the author's own word, whomever it
     names. ``is_form_signed``: the proof covers the headers that say how the body is to be read; where it does not, somebody may have
-    changed them on the way. ``warning`` is for the operator, ``""`` where there is none.
+    changed them on the way. ``signed`` are the headers that the author's signature covers (small letters), where the proof is one, and
+    ``signers`` who signed; ``dated_at`` is when the mail was written by a word of the proof: its signed Date, or when a server that is
+    trusted took it in. ``warning`` is for the operator, ``""`` where there is none.
     """
 
     by: By
@@ -30,6 +33,9 @@ class Proven:
     sure: frozenset[str] = frozenset()
     is_to_signed: bool = False
     is_form_signed: bool = True
+    signed: frozenset[str] = frozenset()
+    signers: frozenset[str] = frozenset()
+    dated_at: datetime | None = None
     warning: str = ""
 
     def covers(self, address: str) -> bool:

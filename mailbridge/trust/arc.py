@@ -17,6 +17,7 @@ from functools import partial
 
 from mailbridge.core.addresses import canonical
 from mailbridge.trust import Finding, Proven, Unproven, dkim, keys, spf, stamps, verify
+from mailbridge.trust.dates import stamped
 from mailbridge.trust.dkim import LARGE, aged, signed_date
 from mailbridge.trust.dns import DnsUnavailable, Resolver
 from mailbridge.trust.raw import MISSED, RECIPIENTS, RawMail, hosts_of, tags
@@ -69,8 +70,7 @@ async def check(
         return Unproven(by="arc", why=why)
     found: dict[str, keys.Key] = {}
     for one in (tag for hop in chain for tag in hop[:2]):
-        selector, domain = one["s"], one["d"].lower()
-        key = await keys.find(selector, domain, dns)
+        key = await keys.find(one["s"], one["d"], dns)
         if isinstance(key, str):
             return Unproven(by="arc", why=key)
         found[key.name] = key
@@ -93,6 +93,7 @@ async def check(
         sure=sure,
         is_to_signed=any({*one.covered} & {*RECIPIENTS} for one in dkim.aligned(mail, sender)),
         is_form_signed=_is_form_signed(mail, sender, hosts_of(newest.get("h", ""))),
+        dated_at=stamped(mail.values("received")),
         warning=next((text for key in found.values() if (text := key.warning(domain))), ""),
     )
 
@@ -238,7 +239,7 @@ def _is_dmarc_pass(results: str, sender: str) -> bool:
     verdicts = [one.lower() for one in DMARC.findall(text)]
     named = HEADER_FROM.findall(text)
     domain = sender.rpartition("@")[2].lower()
-    return text != "" and verdicts == ["pass"] and bool(named) and all(one.lower().rstrip(".") == domain for one in named)
+    return verdicts == ["pass"] and bool(named) and all(one.lower().rstrip(".") == domain for one in named)
 
 
 def is_from_authors_server(results: list[str], domain: str) -> bool:

@@ -17,6 +17,7 @@ from datetime import datetime
 from mailbridge.core.addresses import canonical
 from mailbridge.trust import Finding, Proven, Unproven, dkim, stamps
 from mailbridge.trust.arc import HEADER_FROM, SPF, bare, is_from_authors_server
+from mailbridge.trust.dates import stamped
 from mailbridge.trust.raw import MISSED, RECIPIENTS, RawMail
 
 DMARC = re.compile(r"(?i)^\s*dmarc\s*=\s*([a-z]+)")
@@ -60,10 +61,11 @@ def check(mail: RawMail, *, sender: str, servers: Collection[str], now: datetime
         if why:
             return Unproven(by="authres", why=why)
     written = _written(mail, signed, is_direct=is_direct)
-    stamped = stamped_accounts(mail)
+    delivered = stamped_accounts(mail)
     if written:
-        stamped &= written if is_direct else frozenset()
-    sure = {canonical(sender), *stamped}
+        delivered &= written if is_direct else frozenset()
+    sure = {canonical(sender), *delivered}
+    covered = {*signed[0].covered}.intersection(*(one.covered for one in signed)) if signed else set[str]()
     return Proven(
         by="authres",
         detail=f"{name} found {found} {domain}",
@@ -72,6 +74,9 @@ def check(mail: RawMail, *, sender: str, servers: Collection[str], now: datetime
         sure=frozenset(sure),
         is_to_signed=is_direct or (bool(signed) and all({*one.covered} & {*RECIPIENTS} for one in signed)),
         is_form_signed=bool(signed) and all({*dkim.FORM} <= {*one.covered} for one in signed),
+        signed=frozenset(covered),
+        signers=frozenset(one.domain for one in signed),
+        dated_at=dkim.signed_date(covered, mail) or stamped(mail.values("received")),
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 ZONES = {
@@ -25,10 +27,11 @@ DATE = re.compile(
 )
 
 
+@lru_cache(maxsize=256)
 def moment(value: str) -> datetime | None:
     """The moment, aware, or None where the value is no date-time of RFC 5322 with a zone. Total."""
     found = DATE.fullmatch(value.strip()) if len(value) <= 200 and value.isascii() else None
-    if found is None or found[2].lower() not in MONTHS:
+    if found is None:
         return None
     if found[10]:
         hours = ZONES.get(found[10].lower())
@@ -44,3 +47,8 @@ def moment(value: str) -> datetime | None:
         return datetime(int(found[3]), month, int(found[1]), int(found[4]), int(found[5]), second, tzinfo=zone).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+
+
+def stamped(received: Sequence[str]) -> datetime | None:
+    """When the topmost of the Received lines says that its server took the mail in (RFC 5321 4.4); None where it does not say."""
+    return moment(received[0].rpartition(";")[2]) if received and ";" in received[0] else None

@@ -31,6 +31,9 @@ OLDEST = timedelta(days=1)
 LARGE = 65_536
 """Octets from which verifying takes over 1 ms (measured), and so goes to a thread."""
 
+BOUND = ("otp-token", "one-time-code", "date")
+"""Headers that say the code and its site, and when it was written."""
+
 FORM = ("content-type", "content-transfer-encoding")
 """Headers that say how the body is read. MIME-Version changes nothing for us, and Content-Disposition can only hide a body."""
 
@@ -79,7 +82,7 @@ async def check(
     covered: set[str] = set()
     own = [one for one in signatures(mail) if one.domain in allowed or (not is_exact and may_sign(one.domain, domain))]
     for signature in sorted(own, key=lambda one: one.domain not in allowed)[:MAX_SIGNATURES]:
-        adds = {*signature.covered} & {*RECIPIENTS, *FORM}
+        adds = {*signature.covered} & {*RECIPIENTS, *FORM, *BOUND}
         if found is not None and adds <= covered:
             continue
         one = await _one(mail, signature, dns=dns, now=now)
@@ -171,6 +174,9 @@ async def _one(mail: RawMail, signature: Signature, *, dns: Resolver, now: datet
         sure=author,
         is_to_signed=any(name in signature.covered and mail.values(name) for name in RECIPIENTS),
         is_form_signed={*FORM} <= {*signature.covered},
+        signed=frozenset(signature.covered),
+        signers=frozenset((domain,)),
+        dated_at=signed_date(signature.covered, mail),
         warning=key.warning(domain),
     )
 
@@ -184,6 +190,9 @@ def _both(one: Proven, other: Proven) -> Proven:
         written=written,
         is_to_signed=one.is_to_signed or other.is_to_signed,
         is_form_signed=one.is_form_signed or other.is_form_signed,
+        signed=one.signed | other.signed,
+        signers=one.signers | other.signers,
+        dated_at=one.dated_at or other.dated_at,
     )
 
 

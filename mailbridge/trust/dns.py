@@ -56,6 +56,7 @@ class Dns:
         nameservers: Sequence[str] = (),
         failure: timedelta = FAILURE,
         resolv_conf: str = "/etc/resolv.conf",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         import dns.asyncresolver
         import dns.exception
@@ -66,6 +67,7 @@ class Dns:
             self._resolver = dns.asyncresolver.Resolver(configure=False)
             nameservers = ("127.0.0.1",)
         self._resolver.cache = None
+        self._clock = clock
         self._timeout = timeout.total_seconds()
         self._failure = failure.total_seconds()
         self._resolver.lifetime = self._timeout
@@ -101,7 +103,7 @@ class Dns:
     async def _ask(self, name: str, kind: str, text: Callable[[Any], str]) -> tuple[str, ...]:
         key = (name.lower().rstrip("."), kind)
         known = self._known.get(key)
-        if known is not None and known[0] > time.monotonic():
+        if known is not None and known[0] > self._clock():
             self._known.move_to_end(key)
             if known[1] is None:
                 raise DnsUnavailable(f"no answer for {key[0]}")
@@ -126,16 +128,16 @@ class Dns:
             return self._keep(key, SHORTEST, ())
         except dns.resolver.NoAnswer:
             return self._keep(key, SHORTEST, ())
-        except (dns.name.LabelTooLong, dns.name.NameTooLong, dns.name.EmptyLabel, dns.name.BadEscape, UnicodeError):
+        except (dns.name.LabelTooLong, dns.name.NameTooLong, dns.name.EmptyLabel, dns.name.BadEscape, dns.name.IDNAException):
             return self._keep(key, LONGEST, ())
-        except (dns.exception.DNSException, OSError, TimeoutError, ValueError) as fault:
+        except (dns.exception.DNSException, OSError, ValueError) as fault:
             self._keep(key, self._failure, None)
             raise DnsUnavailable(f"no answer for {name}: {type(fault).__name__}") from None
-        ttl = min(max(float(answer.rrset.ttl if answer.rrset else 0), SHORTEST), LONGEST)
+        ttl = min(max(float(answer.rrset.ttl), SHORTEST), LONGEST)
         return self._keep(key, ttl, _bounded(text(record) for record in answer))
 
     def _keep(self, key: tuple[str, str], seconds: float, found: tuple[str, ...] | None) -> tuple[str, ...]:
-        self._known[key] = (time.monotonic() + seconds, found)
+        self._known[key] = (self._clock() + seconds, found)
         self._known.move_to_end(key)
         while len(self._known) > CAPACITY:
             self._known.popitem(last=False)

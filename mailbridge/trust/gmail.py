@@ -65,7 +65,7 @@ async def confirm(link: Secret, client: httpx.AsyncClient) -> Answer:
         status, page = await _read(client, "POST", url)
     except _Strange as fault:
         return NotConfirmed(why=str(fault))
-    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, ValueError) as fault:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as fault:
         if isinstance(fault.__cause__, PrivateAddress):
             return NotConfirmed(why=f"not opened: {fault.__cause__}")
         return NotConfirmed(why=f"Google could not be asked: {type(fault).__name__}")
@@ -93,7 +93,7 @@ async def _open(url: str, client: httpx.AsyncClient) -> tuple[str, str]:
 
 async def _read(client: httpx.AsyncClient, method: str, url: str) -> tuple[int, str]:
     """Status, and the page's text; for a redirect where it leads."""
-    async with client.stream(method, url, content=b"" if method == "POST" else None) as answer:
+    async with client.stream(method, url) as answer:
         client.cookies.clear()
         if answer.status_code in REDIRECTS:
             return answer.status_code, answer.headers.get("location", "")

@@ -8,7 +8,6 @@ the same site.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ DROPPED = str.maketrans("", "", "\t\n\r")
 """What browsers drop wherever it stands in a URL."""
 
 LEADING = "".join(map(chr, range(0x21))) + "+\x7f\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff\u200b\u200c\u200d\u2060"
-LEADING += "".join(map(chr, range(0x2000, 0x200B)))
+LEADING += "\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
 """What may stand before a value: browsers or the pages' own scripts drop it, and ``+`` is a blank in a form."""
 
 ABSOLUTE = re.compile(r"(?i)(?<![a-z0-9])https?:[\\/]")
@@ -37,14 +36,14 @@ QUOTED = re.compile(r"(?<=[\"'(=])[\\/]{2}(?=[a-z0-9\[])", re.IGNORECASE)
 SCRIPT = re.compile(r"(?i)(?:javascript|vbscript|data):")
 END = re.compile(r"[\s\"'<>&;,|#]|%(?![0-9a-f]{2})", re.IGNORECASE)
 ENCODED = re.compile(r"[A-Za-z0-9+/_-]{12,}=*")
-"""Base64. No JWT, whose parts are set apart by dots: it names its issuer."""
+"""Base64. No JWT, whose parts are separated by dots: it names its issuer."""
 
 MARK = 2
 """Characters that may stand before the Base64: Bing sets ``a1`` there."""
 
 DOMAIN = re.compile(r"(?i)[@.]?((?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9])(?=[/?:]|$)")
-ADDRESS = re.compile(r"((?:\d{1,3}\.){3}\d{1,3})(?=[/?:]|$)")
-PASSWORD = re.compile(r"[^/?#@]*:[^/?#@]*@")
+ADDRESS = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}(?=[/?:]|$)")
+PASSWORD = re.compile(r"[^/?#]*:[^/?#]*@")
 HEX = re.compile(r"(?i)(?:[0-9a-f]{2}){12,}")
 NAMES = re.compile(
     r"(?i)(?:.*[_.-])?(?:url|uri|u|to|dest|destination|dst|redir|redirect|redirect_?(?:uri|url|to)|next|next_?url|continue|continue_?(?:url|to)"
@@ -55,10 +54,10 @@ NAMES = re.compile(
 STEPS = re.compile(
     r"(?i)/(?:redirect|redir|go|goto|out|away|exit|leave|jump|external|proxy|amp|url|forward|fwd|r)/(?:s/|https?:?/+)?(?=[^/?#])"
 )
+"""Steps of a path behind which a bare host is where it leads."""
+
 LEADING_ON = re.compile(r"(?i)/(?:redirect|redir|goto|out|away|jump|url)/?(?:\.[a-z]{2,4})?(?=[?#])")
 """A page that leads on by its name: a bare host in any parameter of it is where to."""
-
-"""Steps of a path behind which a bare host is where it leads."""
 
 
 def carried(url: Url) -> Iterator[Url]:
@@ -103,7 +102,7 @@ def _absolute(text: str) -> Iterator[Url]:
 
 
 def _in_path(text: str, scheme: str) -> Iterator[Url]:
-    path = re.split(r"[?#]", text, maxsplit=1)[0]
+    path = re.split(r"[?#]", text)[0]
     if SLASHES.match(path) and _domain(path.lstrip("\\/")):
         yield from _read(f"{scheme}:{_cut(path)}")
     for segment in path.split("/"):
@@ -121,9 +120,10 @@ def _in_value(name: str, value: str, scheme: str) -> Iterator[Url]:
     elif found := list(_encoded(value, scheme)):
         yield from found
     elif NAMES.fullmatch(name):
-        bare = PASSWORD.sub("", value, count=1)
+        password = PASSWORD.match(value)
+        bare = value[password.end() :] if password else value
         address = ADDRESS.match(bare)
-        if host := address[1] if address else _domain(bare):
+        if host := address[0] if address else _domain(bare):
             yield from _read(f"{scheme}://{host}")
 
 
@@ -133,7 +133,7 @@ def _encoded(text: str, scheme: str) -> Iterator[Url]:
     if HEX.fullmatch(text):
         texts.append(bytes.fromhex(text).decode("utf-8", "replace"))
     if ENCODED.fullmatch(text):
-        texts += [_decoded(one.rstrip("=")) for one in (text, text[MARK:])]
+        texts += [_decoded(one) for one in (text, text[MARK:])]
     for one in texts:
         yield from _absolute(one.replace("\\/", "/"))
         if SLASHES.match(one) and _domain(one.lstrip("\\/")):
@@ -160,7 +160,7 @@ def _cut(text: str) -> str:
 
 def _decoded(text: str) -> str:
     try:
-        octets = base64.urlsafe_b64decode(text.replace("+", "-").replace("/", "_") + "=" * (-len(text) % 4))
-    except (binascii.Error, ValueError):
+        octets = base64.urlsafe_b64decode(text.replace("+", "-").replace("/", "_") + "==")  # more than enough is no fault
+    except ValueError:
         return ""
     return octets.decode("utf-8", "replace")

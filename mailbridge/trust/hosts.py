@@ -60,7 +60,7 @@ def _handed_on(url: Url, domain: str, allowed: Sequence[str]) -> str:
         if other.href in seen:
             continue
         seen.add(other.href)
-        is_same = other.host == url.host or _is_same_owner(other.host, url.host)
+        is_same = _is_same_owner(other.host, url.host)
         is_good = not _foreign(other, domain, allowed) or (is_same and not platforms().why(other))
         if not is_good or len(seen) > MOST_CARRIED:
             return f"the link carries the address of another host, {other.host[:SHOWN]}, to which it may lead on"

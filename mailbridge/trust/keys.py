@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -32,7 +31,7 @@ class Key:
 
     name: str
     public: RSAPublicKey | Ed25519PublicKey
-    is_strict: bool = False
+    is_strict: bool
     """The key's ``t=s``: ``i=`` must be of the domain itself (RFC 6376 3.6.1)."""
 
     def speaks_for(self, signature: Mapping[str, str]) -> bool:
@@ -82,7 +81,7 @@ def judge(record: str, name: str) -> Key | str:
         if kind == "ed25519":
             return Key(name=name, public=Ed25519PublicKey.from_public_bytes(octets), is_strict=is_strict)
         key = load_der_public_key(octets)
-    except (ValueError, binascii.Error, UnsupportedAlgorithm, TypeError):
+    except (ValueError, UnsupportedAlgorithm, TypeError):
         return f"the key at {name} is malformed"
     if not isinstance(key, RSAPublicKey):
         return f"the key at {name} is no RSA key"

@@ -78,7 +78,7 @@ class Platforms:
     def tenant(self, host: str) -> str:
         """The customer's subdomain of a platform that writes for all of its customers (``acme.okta.com``); "" where the host is none's."""
         labels = host.split(".")
-        for at in range(1, len(labels) - 1):
+        for at in range(1, len(labels)):
             if ".".join(labels[at:]) in self.tenants:
                 return "" if labels[at - 1] in self.owners else ".".join(labels[at - 1 :])
         return ""

@@ -105,11 +105,9 @@ def _mechanism(term: str) -> Mechanism:
             return Mechanism(kind=kind, result=result, domain=_optional(rest))
         case "a" | "mx":
             lengths = LENGTHS.fullmatch(rest)
-            if lengths is None:
+            if lengths is None or int(lengths[2] or 0) > 32 or int(lengths[3] or 0) > 128:
                 raise Malformed
             four, six = int(lengths[2] or 32), int(lengths[3] or 128)
-            if four > 32 or six > 128:
-                raise Malformed
             return Mechanism(kind=kind, result=result, domain=_optional(lengths[1]), four=four, six=six)
 
 
@@ -129,8 +127,9 @@ def _domain(text: str) -> str:
 
 
 def _network(kind: Literal["ip4", "ip6"], rest: str) -> IPv4Network | IPv6Network:
+    """``:address`` with or without a length; where the colon is missing, so is the address, and nothing is no network."""
     address, slash, length = rest.removeprefix(":").partition("/")
-    if not rest.startswith(":") or (slash and not re.fullmatch("0|[1-9][0-9]{0,2}", length)) or "%" in address:
+    if (slash and not re.fullmatch("0|[1-9][0-9]{0,2}", length)) or "%" in address:
         raise Malformed
     try:
         network = ip_network(f"{address}/{length}" if slash else address, strict=False)

@@ -10,7 +10,6 @@ the result is a permerror, which is no pass.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -33,7 +32,6 @@ MAX_VOID = 2
 """Questions without an answer, in one evaluation (4.6.4)."""
 
 MAX_EXCHANGERS = 10
-LABEL = re.compile(r"[!-\-/-~]{1,63}")
 Address = IPv4Address | IPv6Address
 
 
@@ -132,10 +130,10 @@ async def evaluate(domain: str, address: Address, dns: Resolver) -> str:
         DnsUnavailable: RFC 7208's temperror.
     """
     name = domain.rstrip(".")
-    if not _is_name(name) or "." not in name:
-        return "none"  # 4.3
+    if "." not in name:
+        return "none"  # 4.3; a name that cannot be has no policy either
     try:
-        return await _evaluate(name.lower(), _plain(address), dns, _Budget())
+        return await _evaluate(name, _plain(address), dns, _Budget())
     except Malformed:
         return "permerror"
 
@@ -146,7 +144,8 @@ async def _evaluate(domain: str, address: Address, dns: Resolver, budget: _Budge
         raise Malformed
     if not records:
         return "none"
-    policy = parse(records[0])
+    (record,) = records
+    policy = parse(record)
     for mechanism in policy.mechanisms:
         if await _matches(mechanism, domain, address, dns, budget):
             return mechanism.result
@@ -174,11 +173,11 @@ async def _matches(mechanism: Mechanism, domain: str, address: Address, dns: Res
                 raise Malformed
             return result == "pass"
         case "exists":
-            return bool(budget.answered(await _addresses(target, 4, dns)))
+            return bool(budget.answered(await _addresses(target, dns, is_six=False)))
         case "a":
             return await _is_host(target, mechanism, address, dns, budget)
         case "mx":
-            hosts = budget.answered(await dns.exchangers(target) if _is_name(target) else ())
+            hosts = budget.answered(await dns.exchangers(target))
             if len(hosts) > MAX_EXCHANGERS:
                 raise Malformed
             for host in hosts:
@@ -190,28 +189,22 @@ async def _matches(mechanism: Mechanism, domain: str, address: Address, dns: Res
 
 
 async def _is_host(host: str, mechanism: Mechanism, address: Address, dns: Resolver, budget: _Budget) -> bool:
-    length = mechanism.four if address.version == 4 else mechanism.six
-    found = budget.answered(await _addresses(host, address.version, dns))
+    is_six = isinstance(address, IPv6Address)
+    length = mechanism.six if is_six else mechanism.four
+    found = budget.answered(await _addresses(host, dns, is_six=is_six))
     return any(address in ip_network(f"{one}/{length}", strict=False) for one in found)
 
 
-async def _addresses(host: str, version: int, dns: Resolver) -> tuple[str, ...]:
+async def _addresses(host: str, dns: Resolver, *, is_six: bool) -> tuple[str, ...]:
     """A host's addresses of one version."""
-    if not _is_name(host):
-        return ()
-    return tuple(one for one in await dns.addresses(host) if (":" in one) == (version == 6))
+    return tuple(one for one in await dns.addresses(host) if (":" in one) == is_six)
 
 
 def _expanded(domain: str) -> str:
     """A domain-spec as a name; macros are for senders' own bookkeeping, and none that decides is taken."""
     if "%" in domain:
         raise Malformed
-    return domain.lower().rstrip(".")
-
-
-def _is_name(name: str) -> bool:
-    """Whether DNS can be asked for it."""
-    return len(name) <= 253 and all(LABEL.fullmatch(label) for label in name.rstrip(".").split("."))
+    return domain
 
 
 def _plain(address: Address) -> Address:

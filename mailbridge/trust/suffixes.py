@@ -30,7 +30,7 @@ def registrable(host: str) -> str | None:
     A name with letters beyond ASCII is looked up, and given, in its ``xn--`` form.
     """
     name = ascii_host(host).rstrip(".")
-    if not 0 < len(name) <= MAX_HOST or name.replace(".", "").isdigit() or ":" in name:
+    if len(name) > MAX_HOST or name.replace(".", "").isdigit() or ":" in name:
         return None
     customer = platforms().customer(name)
     if customer is not None:

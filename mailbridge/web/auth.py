@@ -61,7 +61,7 @@ class Caller:
             raise HTTPException(403, "this token is not for that identifier; see `mailbridge token list`")
 
 
-class Gate:
+class TokenAuth:
     """Tells callers by their token; everybody else gets 401, and too many guesses 429."""
 
     def __init__(self, *, entries: Entries, admin: Secret | None, strangers: RateLimit | None = None) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, assert_never
 
@@ -17,12 +17,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from mailbridge.operator.fresh import Fresh, fresh
+from mailbridge import log_events
+from mailbridge.operator.fresh import LEAST, Fresh, fresh
 from mailbridge.operator.shown import clear_code, clear_totp, given_shape, live_code, stamp
 from mailbridge.store import StoreUnavailable
 from mailbridge.store.reading import ANYTHING, Code, Codes, Given, Kind, StoredTotp, Vault, Wanted, literal
 from mailbridge.waiting import Bell, Wait, Waiting
-from mailbridge.web.auth import Caller, Gate
+from mailbridge.web.auth import Caller, TokenAuth
 from mailbridge.web.health import NO_STORE
 from mailbridge.web.query import Query
 
@@ -65,15 +66,17 @@ class CodesApi:
     def __init__(
         self,
         *,
-        gate: Gate,
+        auth: TokenAuth,
         codes: Codes,
         vault: Vault,
         waiting: Waiting,
         now: Callable[[], datetime],
         grace: Callable[[], timedelta],
         is_known: Callable[[str], bool],
+        totp_left: Callable[[], timedelta] = lambda: timedelta(seconds=LEAST),
     ) -> None:
-        self._gate = gate
+        self._totp_left = totp_left
+        self._auth = auth
         self._codes = codes
         self._vault = vault
         self._waiting = waiting
@@ -94,7 +97,7 @@ class CodesApi:
 
     async def listing(self, request: Request) -> Response:
         """The live codes of the caller's identifiers, newest first; masked for viewers and operators, who ask for one by name."""
-        caller = await self._gate.caller(request)
+        caller = await self._auth.caller(request)
         query = Query(request, known=("identifier", "since", "limit"))
         since, limit = query.moment("since"), query.whole("limit", default=20, least=1, most=200)
         identifier = query.text("identifier")
@@ -110,15 +113,19 @@ class CodesApi:
         """The newest code that is wanted, at once or when it comes; ``"code": null`` when the time is over."""
         if request.method != "GET":  # a HEAD would consume what nobody sees
             raise HTTPException(405, "only GET", headers={"Allow": "GET"})
-        caller = await self._gate.caller(request)
-        wish = self._wait_request(request)
+        caller = await self._auth.caller(request)
+        wish = self._expected(self._wait_request(request), caller)
         caller.must_read(wish.wanted.identifier)
         await self._must_be_known(wish.wanted.identifier)
         if self._open >= MOST_WAITS:
             raise HTTPException(503, "too many requests are held open", headers={"Retry-After": "5"})
         self._open += 1
         noted = self._waiting.begin(
-            wish.wanted.identifier, who=caller.name, until=self._now() + timedelta(seconds=wish.timeout + 1)
+            wish.wanted.identifier,
+            who=caller.name,
+            until=self._now() + timedelta(seconds=wish.timeout + 1),
+            sender=wish.wanted.sender,
+            is_for_link=wish.kind == "link",
         )
         try:
             found = await self._found(request, wish, caller)
@@ -127,10 +134,19 @@ class CodesApi:
             self._waiting.end(noted)
         return self._told(found, wish, caller)
 
+    def _expected(self, wish: WaitRequest, caller: Caller) -> WaitRequest:
+        """The wish with the senders that the caller said before that he expects, who are known to him by that."""
+        waits = self._waiting.all_for(wish.wanted.identifier)
+        senders = tuple(
+            one.sender for one in waits if one.sender and one.way == "api" and one.who == caller.name and not one.serial
+        )
+        return replace(wish, wanted=replace(wish.wanted, expected=senders)) if senders else wish
+
     async def expect(self, request: Request) -> Response:
-        """Somebody will want a code soon: until then mailboxes are asked often, as while a request is held open."""
-        caller = await self._gate.caller(request)
-        query = Query(request, known=("identifier", "seconds"))
+        """Somebody will want a code soon: until then mailboxes are asked often, as while a request waits, and a code ``from`` a
+        sender that he names is one of a known sender for him."""
+        caller = await self._auth.caller(request)
+        query = Query(request, known=("identifier", "seconds", "from"))
         identifier = query.needed("identifier")
         seconds = query.seconds("seconds", default=DEFAULT_EXPECTED, most=LONGEST_EXPECTED)
         caller.must_read(identifier)
@@ -138,12 +154,12 @@ class CodesApi:
         if self._waiting.count >= MOST_WAITS:
             raise HTTPException(503, "too many codes are expected", headers={"Retry-After": "5"})
         until = self._now() + timedelta(seconds=seconds)
-        noted = self._waiting.expect(identifier, until, who=caller.name, way="api")
+        noted = self._waiting.expect(identifier, until, who=caller.name, way="api", sender=query.text("from"))
         return JSONResponse({"identifier": identifier, "until": stamp(noted.until)}, headers=NO_STORE)
 
     async def waiting(self, request: Request) -> Response:
         """Who waits now, and what each was given."""
-        caller = await self._gate.caller(request)
+        caller = await self._auth.caller(request)
         Query(request, known=())
         given = await self._codes.given(limit=1_000)
         waits = [self._wait_json(wait, given) for wait in self._waiting.everybody() if caller.may_read(wait.identifier)]
@@ -151,7 +167,7 @@ class CodesApi:
 
     async def given(self, request: Request) -> Response:
         """What was given to whom and when, newest first; never the code."""
-        caller = await self._gate.caller(request)
+        caller = await self._auth.caller(request)
         limit = Query(request, known=("limit",)).whole("limit", default=50, least=1, most=1_000)
         found = [to_builtins(given_shape(one)) for one in await self._codes.given(limit=limit) if caller.may_read(one.identifier)]
         return JSONResponse({"given": found}, headers=NO_STORE)
@@ -163,9 +179,10 @@ class CodesApi:
             case None:
                 return JSONResponse({"identifier": identifier, "code": None}, headers=NO_STORE)
             case Fresh():
-                return JSONResponse(to_builtins(clear_totp(identifier, found.code.reveal(), found.expires_at)), headers=NO_STORE)
+                answer = clear_totp(identifier, found.code.reveal(), found.expires_at, is_consumed=wish.is_consumed)
+                return JSONResponse(to_builtins(answer), headers=NO_STORE)
             case Code() if wish.is_consumed:
-                return JSONResponse(to_builtins(clear_code(found)), headers=NO_STORE)
+                return JSONResponse(to_builtins(clear_code(replace(found, is_consumed=True))), headers=NO_STORE)
             case Code():
                 noting = BackgroundTask(self._note, found, caller)
                 return JSONResponse(to_builtins(clear_code(found)), headers=NO_STORE, background=noting)
@@ -176,7 +193,11 @@ class CodesApi:
         try:
             await self._codes.note(code.identifier, way="api", reader=caller.name, what=code.what, is_consumed=False)
         except StoreUnavailable as fault:
-            log.warning("a code was read and that is not recorded: the store is %s", fault.kind)
+            log.warning(
+                "a code was read without a record: the store is %s",
+                fault.kind,
+                extra={"event": log_events.STORE_UNAVAILABLE},
+            )
 
     def _wait_request(self, request: Request) -> WaitRequest:
         query = Query(request, known=("identifier", "timeout", "since", "from", "kind", "run", "consume"))
@@ -229,7 +250,8 @@ class CodesApi:
         until = loop.time() + wish.timeout
         after = -1
         while True:
-            made = await fresh(stored, after=after, patience=until - loop.time())
+            least = self._totp_left().total_seconds()
+            made = await fresh(stored, after=after, patience=until - loop.time(), least=least)
             if made is None:
                 return None
             if await self._codes.note(

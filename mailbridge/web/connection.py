@@ -114,14 +114,14 @@ class Connection(H11Protocol):
         self._refuse(400, "this is no valid HTTP/1.1 request")
 
     @property
-    def is_only_held(self) -> bool:
+    def is_awaiting_request(self) -> bool:
         """Whether something is awaited from the client, who gets no answer at this moment."""
         return self._deadline is not None and self.conn.our_state is not h11.SEND_BODY
 
     def _finds_room(self) -> bool:
         """Whether another one was sent away."""
         for other in self.connections:
-            if isinstance(other, Connection) and other.is_only_held:
+            if isinstance(other, Connection) and other.is_awaiting_request:
                 other.give_up()
                 return True
         return False

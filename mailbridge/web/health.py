@@ -27,11 +27,13 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """The answer of ``/readyz``: a level, one line a part that is not well, and every watched mailbox as it is."""
+    """The answer of ``/readyz``: a level, one line a part that is not well, every watched mailbox as it is, and what becomes of
+    strangers' mails."""
 
     level: Level
     checks: dict[str, str] = field(default_factory=dict)
     mailboxes: tuple[dict[str, object], ...] = ()
+    strangers: str = ""
 
 
 def health_app(
@@ -46,6 +48,8 @@ def health_app(
         health = await ready()
         status = 503 if health.level is Level.UNREADY else 200
         answer: dict[str, object] = {"status": health.level, "checks": health.checks}
+        if health.strangers:
+            answer["strangers"] = health.strangers
         if health.mailboxes:
             answer["mailboxes"] = health.mailboxes
         return JSONResponse(answer, status_code=status, headers=NO_STORE)

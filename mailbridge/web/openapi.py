@@ -95,7 +95,11 @@ def _wait() -> Schema:
         _identifier(is_required=True),
         _query("timeout", seconds, "How long to wait, in seconds"),
         _since("Only what was received at or after this moment (default: [pull] grace before the request, 120 s)"),
-        _query("from", TEXT, "Only of this sender: an address, a domain, or a pattern with *"),
+        _query(
+            "from",
+            TEXT,
+            "Only of this sender: an address, a domain, or a pattern with *; also what is held of him as a stranger's",
+        ),
         _query(
             "kind", {"type": "string", "enum": ["code", "link", "totp"]}, "Only a code, a magic link, or an authenticator's code"
         ),
@@ -111,7 +115,11 @@ def _wait() -> Schema:
 
 def _expect() -> Schema:
     seconds: Schema = {"type": "number", "minimum": 0, "maximum": 600, "default": 120}
-    parameters = [_identifier(is_required=True), _query("seconds", seconds, "For how long")]
+    parameters = [
+        _identifier(is_required=True),
+        _query("seconds", seconds, "For how long"),
+        _query("from", TEXT, "Of this sender, who counts as known for you meanwhile: an address, a domain, or a pattern with *"),
+    ]
     answer = _object(identifier={"type": "string"}, until=MOMENT)
     responses = {"200": _json("Until when mailboxes are asked often", answer)}
     return _operation(
@@ -147,14 +155,24 @@ def _pull() -> Schema:
     answer = {
         "type": "object",
         "required": ["task_id", "verification_code"],
-        "properties": {"task_id": MAYBE_TEXT, "verification_code": {"type": "string", "maxLength": 10}},
+        "properties": {"task_id": MAYBE_TEXT, "verification_code": {"type": "string"}},
     }
     path = {"name": "identifier", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[^\n]+$"}}
     description = "The identifier, or the unguessable name that `mailbridge skyvern url --hidden` prints"
     operation = _operation(
         "Skyvern asks for a code: its totp_url",
-        [{**path, "description": description}],
-        {"200": _json('The code, or "" while there is none', answer), **_problems("401", "404", "408", "413", "429", "503")},
+        [
+            {**path, "description": description},
+            _query(
+                "kind",
+                {"type": "string", "enum": ["code", "link"], "default": "code"},
+                "Whether a code or a magic link is asked for",
+            ),
+        ],
+        {
+            "200": _json('The code (10 characters at the most) or link, or "" while there is none', answer),
+            **_problems("400", "401", "404", "408", "413", "429", "503"),
+        },
         "pullCode",
     )
     return {

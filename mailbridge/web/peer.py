@@ -20,6 +20,8 @@ class PeerConnection(Connection):
     """A connection over TCP, or over the unix socket. There only this user and root get an answer, and a request sees in its state who
     asks; strangers who use up the connections do not shut an operator out."""
 
+    _is_stranger = False
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody is there. The mode of the socket keeps others out already; this holds where it was changed."""
         one = transport.get_extra_info("socket")
@@ -30,10 +32,17 @@ class PeerConnection(Connection):
         super().connection_made(transport)
         uid = uid_of(one)
         if uid not in (None, 0, os.geteuid()):
-            self._refuse(403, "only the user that runs mailbridge, and root, may use this socket")
+            self._is_stranger = True
             return
         state: dict[str, Any] = {**self.app_state, PEER: name_of(os.geteuid() if uid is None else uid)}
         self.app_state = state
+
+    def data_received(self, data: bytes) -> None:
+        """A stranger is refused once he has asked: a connection that is closed with something unread takes the answer with it."""
+        if self._is_stranger:
+            self._refuse(403, "only the user that runs mailbridge, and root, may use this socket")
+        else:
+            super().data_received(data)
 
 
 def uid_of(one: Any) -> int | None:

@@ -23,9 +23,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from mailbridge import log_events
 from mailbridge.core.secret import Secret
 from mailbridge.metrics import Metrics
-from mailbridge.operator.fresh import fresh
+from mailbridge.operator.fresh import LEAST, fresh
 from mailbridge.store import StoreUnavailable
 from mailbridge.store.names import Names
 from mailbridge.store.reading import Codes, Poll, Vault
@@ -82,10 +83,12 @@ class Ids:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullPolicy:
-    """What a reload may change: the keys that polls are signed with, and for how long a consumed code is given again."""
+    """What a reload may change: the keys that polls are signed with, for how long a consumed code is given again, and how long a code
+    of an authenticator must still live."""
 
     keys: Sequence[PullKey]
     grace: timedelta
+    totp_left: timedelta = timedelta(seconds=LEAST)
 
 
 class Kept(Protocol):
@@ -102,7 +105,8 @@ class Kept(Protocol):
 
 
 class Pull:
-    """Answers polls. ``policy`` is asked for each of them."""
+    """Answers polls. ``policy`` is asked for each of them; ``polled`` is told of each, and gives the domains of the run's own site as
+    far as they are known."""
 
     def __init__(
         self,
@@ -112,9 +116,11 @@ class Pull:
         now: Callable[[], datetime],
         metrics: Metrics,
         policy: Callable[[], PullPolicy],
+        polled: Callable[[str, Ids], Sequence[str]] = lambda identifier, ids: (),  # noqa: ARG005
         polls: RateLimit | None = None,
         strangers: RateLimit | None = None,
     ) -> None:
+        self._polled = polled
         self._store = store
         self._waiting = waiting
         self._now = now
@@ -124,7 +130,8 @@ class Pull:
         self._strangers = strangers or RateLimit(rate=STRANGERS_RATE, burst=STRANGERS_BURST, now=time.monotonic)
 
     def routes(self) -> Sequence[BaseRoute]:
-        """``POST /skyvern/totp/{identifier}``, where the identifier may also be a name that nobody can guess."""
+        """``POST /skyvern/totp/{identifier}``, where the identifier may also be a name that nobody can guess. With ``?kind=link`` it
+        gives links in the place of codes: Skyvern keeps the query of its totp_url."""
         return [Route(PATH + "{identifier:path}", self.answer, methods=["POST"])]
 
     async def answer(self, request: Request) -> Response:
@@ -134,20 +141,31 @@ class Pull:
         What an unsigned one costs is bounded by the size of its body, which is limited before it is hashed.
 
         Raises:
-            HTTPException: 401 without a valid signature, whatever the identifier; 413, 429.
+            HTTPException: 401 without a valid signature, whatever the identifier; 400 for a kind that is none; 413, 429.
         """
         written = request.path_params["identifier"]
         identifier = self._store.names.identifier(written) or written
         body = await self._signed_body(request, identifier)
         self._count(self._polls, request)
         ids = read_ids(body)
+        kind = request.query_params.get("kind", "code")
+        if kind not in ("code", "link"):
+            raise HTTPException(400, "kind must be code or link")
         try:
-            code = await self._code(identifier, ids)
+            code = await self._code(identifier, ids, is_for_link=kind == "link")
         except StoreUnavailable:
             self._metrics.pull("unavailable")
             raise
         self._metrics.pull("code" if code else "none")
-        log.info("polled", extra={"identifier": identifier, "run": ids.run, "outcome": "code" if code else "no code yet"})
+        log.info(
+            log_events.CODE_POLLED,
+            extra={
+                "event": log_events.CODE_POLLED,
+                "identifier": identifier,
+                "run": ids.run,
+                "outcome": "code" if code else "none",
+            },
+        )
         return JSONResponse({"task_id": ids.task_id, "verification_code": code.reveal() if code else ""}, headers=NO_STORE)
 
     async def _signed_body(self, request: Request, identifier: str) -> bytes:
@@ -177,19 +195,33 @@ class Pull:
             is_good |= hmac.compare_digest(expected, signature) and key.serves(identifier)
         return is_good
 
-    async def _code(self, identifier: str, ids: Ids) -> Secret | None:
-        wait = self._waiting.expect(identifier, self._now() + POLLS_AGAIN, who=ids.run)
-        stored = await self._store.vault.bound(identifier)
+    async def _code(self, identifier: str, ids: Ids, *, is_for_link: bool) -> Secret | None:
+        until = self._now() + POLLS_AGAIN
+        wait = self._waiting.expect(
+            identifier, until, who=ids.run, is_for_link=is_for_link, run=ids.workflow_run_id, task=ids.task_id
+        )
+        sites = tuple(self._polled(identifier, ids))
+        stored = await self._store.vault.bound(identifier) if not is_for_link else None
         if stored is not None:
-            made = await fresh(stored)
+            made = await fresh(stored, least=self._policy().totp_left.total_seconds())
             if made is None:
                 return None
             await self._store.codes.note(identifier, way="pull", reader=ids.run, what=made.what, is_consumed=False)
             return _fit(made.code)
         is_new = not ids.run and wait.asked == 1
-        poll = Poll(identifier=identifier, run=ids.run, runs=ids.all, grace=self._policy().grace, is_new=is_new)
+        poll = Poll(
+            identifier=identifier,
+            run=ids.run,
+            runs=ids.all,
+            grace=self._policy().grace,
+            is_new=is_new,
+            kind="link" if is_for_link else "code",
+            sites=sites,
+        )
         code = await self._store.codes.pull(poll)
-        return None if code is None else _fit(code.value)
+        if code is None or is_for_link:
+            return None if code is None else Secret(code.value.reveal().strip())
+        return _fit(code.value)
 
 
 def read_ids(body: bytes) -> Ids:

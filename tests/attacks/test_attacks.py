@@ -37,7 +37,8 @@ def no_google() -> httpx.AsyncClient:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """One house for the whole set: what one attack breaks, the next ones show."""
+    """One house for the whole set: what one attack breaks, the next ones show. Links of strangers pass there, or nearly every attack
+    would be held for that alone; `test_strangers` has theirs."""
     sections: dict[str, Any] = {
         "address": (
             s.AddressSettings(rcpt=TOKEN),
@@ -45,7 +46,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             s.AddressSettings(rcpt=BOUND, identifier=ANN),
             s.AddressSettings(rcpt=STRICT, accept_from=("*@acme.example",)),
         ),
-        "trust": s.TrustSettings(accounts=("ann@gmail.com",), authserv_ids=("mx.mailbox.example",), alarm_held=0),
+        "trust": s.TrustSettings(
+            accounts=("ann@gmail.com",), authserv_ids=("mx.mailbox.example",), alarm_held=0, strangers="all"
+        ),
     }
     with house(tmp_path_factory.mktemp("attacks"), browser=no_google, **sections) as one:
         publish(one)

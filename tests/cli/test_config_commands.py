@@ -10,6 +10,7 @@ import pytest
 
 from mailbridge import __version__
 from mailbridge.cli import COMMANDS
+from mailbridge.config.values import STRANGERS, strangers_meaning
 from mailbridge.core.recipients import Recipients
 from tests.cli.running import Run, command
 
@@ -41,14 +42,18 @@ def test_config_schema_is_json(run: Run) -> None:
 
 
 def test_check_config_says_that_all_is_well(run: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit 0, a line, an object; it makes nothing; a variable that is not ours is noted."""
+    """Exit 0, a line, an object; what becomes of strangers' mails; it makes nothing; a variable that is not ours is noted."""
     monkeypatch.setenv("MAILBRIDGE_SERVICE_HOST", "10.0.0.1")
     done = run("check-config")
-    assert (done.code, done.out) == (0, "configuration is good\n")
+    meaning = strangers_meaning("codes", is_practice=True)
+    assert (done.code, done.out) == (0, f"configuration is good\n{meaning}\n")
     assert "$MAILBRIDGE_SERVICE_HOST is not one of ours" in done.err
     assert "no Skyvern key is configured" in done.err
-    ignored = ["MAILBRIDGE_SERVICE_HOST"]
-    assert run("check-config", "--json").rows == [{"ok": True, "problems": [], "ignored": ignored, "practice": True}]
+    row = {"ok": True, "problems": [], "ignored": ["MAILBRIDGE_SERVICE_HOST"], "strangers": meaning, "practice": True}
+    assert run("check-config", "--json").rows == [row]
+    monkeypatch.setenv("SKYVERN_API_KEY", "a-key")
+    monkeypatch.setenv("MAILBRIDGE_TRUST__STRANGERS", "hold")
+    assert run("check-config").out.endswith(f'strangers = "hold": {STRANGERS["hold"]}\n')
     assert list(here.iterdir()) == []
 
 

@@ -118,13 +118,41 @@ async def test_status_readyz_and_metrics_tell_the_truth(tmp_path: Path) -> None:
             assert (health.level, list(health.checks)) == ("degraded", ["practice", "mailbox gone/INBOX"])
             assert [row["is_well"] for row in health.mailboxes] == [True, False]
             told = (await running.render_metrics()).decode()
-            assert 'mailbridge_mailbox_last_roundtrip_seconds{mailbox="box/INBOX"}' in told
+            assert 'mailbridge_mailbox_last_roundtrip_timestamp_seconds{mailbox="box/INBOX"}' in told
             assert "ann@corp.example" not in told + json.dumps(health.mailboxes)
             await running.reload(
                 Settings(**{**{n: getattr(settings, n) for n in settings.__struct_fields__}, "imap": settings.imap[:1]})
             )
             assert [one.mailbox for one in running.mailboxes.health()] == ["box/INBOX"]
             await until(lambda: server.idling == 1)
+
+
+def _throttled(session: Session, tag: str, _: str) -> bool:
+    session.send(f"{tag} NO Server Unavailable. 15\r\n".encode())
+    return True
+
+
+@looped
+async def test_a_reload_ends_the_wait_after_a_fault(tmp_path: Path) -> None:
+    """Nothing has changed in the configuration: whoever sends a HUP has mended something elsewhere, and does not wait for half a minute."""
+    with ScriptedImap() as server:
+        server.hooks["EXAMINE"] = _throttled
+        settings = Settings(
+            smtp=SmtpSettings(listen=("127.0.0.1:0",), tls=False),
+            http=HttpSettings(listen="127.0.0.1:0"),
+            practice=PracticeSettings(listen="127.0.0.1:0"),
+            identity=IdentitySettings(learn_from_skyvern=False),
+            store=StoreSettings(url=f"sqlite:///{tmp_path}/mailbridge.db"),
+            imap=(account(server.port),),
+        )
+        async with bridge(settings, state_dir=tmp_path) as running:
+            await until(lambda: running.mailboxes.health()[0].mode == "waiting")
+            assert not running.mailboxes.health()[0].is_well
+            server.hooks.clear()
+            watched = running.mailboxes
+            await running.reload(settings)
+            await until(lambda: server.idling == 1, patience=5)
+            assert running.mailboxes is watched
 
 
 def _is_full(session: Session, tag: str, _: str) -> bool:
@@ -154,10 +182,13 @@ async def test_a_canary_shows_in_readyz_metrics_and_status(here: Path, run: Run)
             assert "could not be sent" in health.checks["canary lost"] and "full" in health.checks["canary lost"]
             told = (await running.render_metrics()).decode()
             assert 'mailbridge_mailbox_canary_seconds{mailbox="box"}' in told
-            assert 'mailbridge_mailbox_canary_age_seconds{mailbox="box"}' in told
-            assert 'mailbridge_alarm{target="canary lost"} 1.0' in told and 'mailbridge_alarm{target="canary box"} 0.0' in told
+            assert 'mailbridge_mailbox_canary_last_arrival_timestamp_seconds{mailbox="box"}' in told
+            assert (
+                'mailbridge_alarm{kind="canary",name="lost"} 1.0' in told
+                and 'mailbridge_alarm{kind="canary",name="box"} 0.0' in told
+            )
             assert running.practice is not None and not running.practice.rows()
-            (here / "status.toml").write_text(f'[http]\nlisten = "{running.http_address}"\n')
+            (here / "status.toml").write_text(f'[store]\nurl = "sqlite:///{here}/mailbridge.db"\n')
             done = await asyncio.to_thread(run, "imap", "status", "--config", str(here / "status.toml"))
             assert (done.code, [line[:4] for line in done.out.splitlines()]) == (1, ["ok  ", "ok  ", "ok  ", "FAIL", "    "])
             assert "box canary" in done.out and "lost canary" in done.out

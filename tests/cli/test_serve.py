@@ -65,7 +65,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
         assert daemon.process.poll() is None
         daemon.signal(signal.SIGTERM)
         assert daemon.ended() == 1
-        assert all(event["event"] != "stopped" for event in daemon.events())
+        assert all(event["event"] != "daemon.stopped" for event in daemon.events())
 
 
 def test_hup_takes_the_new_configuration_as_one(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_hup_takes_the_new_configuration_as_one(tmp_path: Path) -> None:
         daemon.signal(signal.SIGHUP)
         daemon.until("reloaded", 2)  # the certificate, and the configuration
         assert (_answer(daemon, "a@old.example"), _answer(daemon, "a@new.example")) == (550, 250)
-        assert daemon.until("only a restart takes up")["event"].endswith("in [smtp]")
+        assert daemon.until("only a restart takes up")["message"].endswith("in [smtp]")
 
 
 MISTAKES = {
@@ -100,7 +100,7 @@ def test_hup_with_a_mistake_keeps_the_old_and_says_why(tmp_path: Path) -> None:
             daemon.signal(signal.SIGHUP)
             event = daemon.until("reload refused, the old configuration stays", number)
             assert event["level"] == "error"
-            assert wanted in event["event"]
+            assert wanted in event["message"]
             assert (_answer(daemon, "a@old.example"), _answer(daemon, "a@new.example")) == (250, 550)
         daemon.signal(signal.SIGTERM)
         assert daemon.ended() == 0
@@ -204,7 +204,7 @@ def test_the_log_holds_no_code_and_no_identifier(tmp_path: Path) -> None:
         assert done.code == 0, done.out
         code = re.search(r"code (\d{6})", done.rows[-1]["text"])
         assert code is not None
-        daemon.until("delivery delivered")
+        daemon.until("delivery.settled delivered")
         text = daemon.log.read_text()
         assert "identifier" in text
         for secret in (code.group(1), "quentin", "sign-in code"):

@@ -6,9 +6,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from mailbridge.core.delivery import UNFINISHED, Delivery, State
-from mailbridge.core.occurrence import Arrived, Asked, Occurrence, Passed, Queue, Retried
-from mailbridge.core.queue import Change, decide, is_under_way_long, is_undone_by_a_retry, supersedes
+from mailbridge.core.delivery import UNFINISHED, Delivery, Draft, Standing, State
+from mailbridge.core.occurrence import NEW, Arrived, Asked, Occurrence, Passed, Queue, Retried
+from mailbridge.core.queue import (
+    APART,
+    Change,
+    decide,
+    is_dated_after,
+    is_known_and_lives,
+    is_under_way_long,
+    is_undone_by_a_retry,
+    may_be_dated,
+    supersedes,
+)
 
 
 def least(rows: Mapping[int, Delivery], occurrence: Occurrence, now: datetime, *, window: int) -> Queue:
@@ -19,19 +29,40 @@ def least(rows: Mapping[int, Delivery], occurrence: Occurrence, now: datetime, *
         case Arrived(draft=draft, received_at=received_at):
             waiting = [row for row in unfinished if row.state is State.PENDING and row.draft.sender == draft.sender]
             shown |= {row.id: row for row in waiting if row.draft.workflow_run_id == draft.workflow_run_id}
-            same = [row for row in rows.values() if row.received_at <= now and supersedes(row.draft, draft)]
-            if same and is_under_way_long(received_at, now):
-                last = max(same, key=lambda row: row.received_at)
-                shown[last.id] = last
+            shown |= {
+                row.id: row for row in unfinished if row.state is State.PENDING and row.draft.standing is Standing.FIRST_SEEN
+            }
+            shown |= {row.id: row for row in _newer(rows, draft, received_at, now)}
+            shown |= {row.id: row for row in _known(rows, now)}
         case Passed():
             shown |= {row.id: row for row in unfinished if row.deadline <= now}
         case Retried(id=number):
             undone = [row.id for row in rows.values() if row.id > number and is_undone_by_a_retry(row)]
+            shown |= {row.id: row for row in _known(rows, now)}
+            shown |= {
+                row.id: row for row in unfinished if row.state is State.PENDING and row.draft.standing is Standing.FIRST_SEEN
+            }
             shown |= {one: rows[one] for one in ([number] if number in rows else []) + ([max(undone)] if undone else [])}
         case _:
             pass
     cut_after = unfinished[window - 1].id if len(unfinished) > window else None
     return Queue(rows=tuple(shown[number] for number in sorted(shown)), cut_after=cut_after)
+
+
+def _newer(rows: Mapping[int, Delivery], draft: Draft, received_at: datetime, now: datetime) -> list[Delivery]:
+    """Of the sender, the one that was received last; of the sender or the domain, one that was written well after it."""
+    new = Delivery(id=NEW, draft=draft, state=State.PENDING, received_at=received_at, deadline=received_at + draft.lifetime)
+    there = [row for row in rows.values() if row.received_at <= now]
+    same = [row for row in there if supersedes(row.draft, draft) and new.written_at - row.written_at < APART]
+    dated = [row for row in there if is_dated_after(row, new)]
+    found = [max(same, key=lambda row: row.received_at)] if same and is_under_way_long(received_at, now) else []
+    return [*found, *(dated[-1:] if may_be_dated(draft, now) else [])]
+
+
+def _known(rows: Mapping[int, Delivery], now: datetime) -> list[Delivery]:
+    """The newest of a known sender that lives."""
+    living = [row for row in rows.values() if is_known_and_lives(row, now)]
+    return living and [max(living, key=lambda row: row.id)]
 
 
 class Kept:

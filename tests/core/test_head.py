@@ -1,4 +1,4 @@
-"""Heads as mail programs send them: each mistake is mended and named, the head ends at its first empty line, and two readings are none."""
+"""Heads as mail programs send them: each mistake is repaired and named, the head ends at its first empty line, and two readings are none."""
 
 from __future__ import annotations
 

@@ -94,6 +94,12 @@ STRATEGY = {
     "Gmail, To with a tag": (f"{TAGGED}To: Ann <Ann+larch@gmail.com>\n", "Ann+larch@gmail.com", "To"),
     "Gmail, the tag only in Delivered-To": (f"{TAGGED}To: undisclosed-recipients:;\n", "ann+larch@gmail.com", "Delivered-To"),
     "Gmail, blind copy": (f"{GMAIL}To: undisclosed-recipients:;\n", "ann@gmail.com", "Delivered-To"),
+    "Gmail, a list in To": (
+        f"{GMAIL}To: team/repo <repo@noreply.platform.example>\nList-Id: <repo.team.platform.example>\n",
+        "ann@gmail.com",
+        "Delivered-To",
+    ),
+    "Gmail, an alias in To": (f"{GMAIL}To: ann@brand.example\n", "ann@brand.example", "To"),
     "Gmail, no To": (GMAIL, "ann@gmail.com", "Delivered-To"),
     "Gmail, To several": (f"{GMAIL}To: x@y.example, z@y.example\n", "ann@gmail.com", "Delivered-To"),
     "Gmail, an alias before the account": (ALIAS, "me@brand.example", "To"),

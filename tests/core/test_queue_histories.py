@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import settings
@@ -18,10 +19,11 @@ from mailbridge.core.delivery import (
     Ending,
     Lapsed,
     Refused,
+    Standing,
     State,
 )
 from mailbridge.core.occurrence import Arrived, Asked, Lost, Occurrence, Passed, Released, Retried, Settled, Unreadable
-from mailbridge.core.queue import LATE, LEASE, TRANSITIONS, supersedes
+from mailbridge.core.queue import LATE, LEASE, OF_DOMAIN, STRANGERS, TRANSITIONS, is_dated_after, is_known_and_lives, supersedes
 from mailbridge.core.secret import Secret
 from tests.core.queue_model import Kept
 
@@ -39,6 +41,8 @@ DRAFTS = st.builds(
     lifetime=st.sampled_from([1, 10, 60, 60]).map(lambda seconds: timedelta(seconds=seconds)),
     workflow_run_id=st.sampled_from([None, None, None, "wr_1"]),
     task_id=st.sampled_from([None, None, None, "tsk_1"]),
+    standing=st.sampled_from([Standing.KNOWN, Standing.KNOWN, Standing.FIRST_SEEN, Standing.FIRST_SEEN, Standing.ASIDE]),
+    domain=st.sampled_from(["larch.example", "larch.example", "fir.example", ""]),
 )
 ENDINGS: st.SearchStrategy[Ending] = st.one_of(
     st.just(Accepted(ref="totp_1")),
@@ -86,26 +90,49 @@ class Histories(RuleBasedStateMachine):
         assert self.now >= self.blocked_until
         assert row.id not in self.overtaken
         assert not any(number > row.id for number in self.may_be_there)
-        assert row.token > 0
-        self.flying = {row.id: row.token}
+        assert row.fencing_token > 0
+        assert row.draft.standing is not Standing.ASIDE
+        if row.draft.standing is Standing.FIRST_SEEN:
+            assert not any(is_known_and_lives(one, self.now) for one in self.kept.rows.values())
+        self.flying = {row.id: row.fencing_token}
 
     # -- what happens -------------------------------------------------------------------------------------------------
 
-    @rule(draft=DRAFTS, age=st.sampled_from([0, 0, 0, 1_000, 2_000, 2_001, 4_000, 15_000]))
-    def arrive(self, draft: Draft, age: int) -> None:
-        """A code comes in that was received so many milliseconds ago."""
+    @rule(
+        draft=DRAFTS,
+        age=st.sampled_from([0, 0, 0, 1_000, 2_000, 2_001, 4_000, 15_000]),
+        written=st.sampled_from([None, None, -9_000, 0, 1_000, 5_000, 20_000, 60_000]),
+    )
+    def arrive(self, draft: Draft, age: int, written: int | None) -> None:
+        """A code comes in that was received so many milliseconds ago, and written so many before that."""
         received_at = self.now - timedelta(milliseconds=age)
+        if written is not None:
+            draft = replace(draft, written_at=received_at - timedelta(milliseconds=written))
         older = list(self.kept.rows.values())
+        known = [one for one in older if is_known_and_lives(one, self.now)]
         self.happened(Arrived(draft=draft, received_at=received_at, rule="larch"))
         new = self.kept.rows[max(self.kept.rows)]
         is_late = self.now - received_at > LATE
         if new.deadline <= self.now:
             assert new.state is State.EXPIRED
-        elif is_late and any(supersedes(one.draft, draft) and one.received_at > received_at for one in older):
+        elif written is not None and any(is_dated_after(one, replace(new, draft=draft)) for one in older):
             assert new.state is State.SUPERSEDED
+            assert new.moment < max(one.moment for one in older)
+        elif is_late and any(
+            supersedes(one.draft, draft)
+            and one.received_at > received_at
+            and new.written_at - one.written_at < timedelta(seconds=5)
+            for one in older
+        ):
+            assert new.state is State.SUPERSEDED
+        elif draft.standing is Standing.ASIDE or (draft.standing is Standing.FIRST_SEEN and known):
+            assert new.state is State.SUPERSEDED
+            assert new.draft.standing is Standing.ASIDE
         else:
             assert new.state in UNFINISHED
             beaten = {one.id for one in older if one.state in UNFINISHED and supersedes(draft, one.draft)}
+            if draft.standing is Standing.KNOWN and draft.kind != "body":
+                beaten |= {one.id for one in older if one.state in UNFINISHED and one.draft.standing is Standing.FIRST_SEEN}
             assert not any(self.kept.rows[one].state is State.PENDING and not self.is_blocked(one) for one in beaten)
             self.overtaken |= beaten
 
@@ -133,9 +160,9 @@ class Histories(RuleBasedStateMachine):
             self.may_be_there.discard(number)
         if isinstance(ending, Doubtful):
             self.blocked_until = self.now + GRACE
-        self.happened(Settled(id=number, token=token, ending=ending, jitter=jitter, grace=GRACE))
+        self.happened(Settled(id=number, fencing_token=token, ending=ending, jitter=jitter, grace=GRACE))
         after = self.kept.rows[number]
-        assert after.state is not State.IN_FLIGHT or after.token == token + 1
+        assert after.state is not State.IN_FLIGHT or after.fencing_token == token + 1
         if after.state is State.PENDING and not isinstance(ending, Doubtful):
             assert after.due_at is not None
             assert self.now <= after.due_at <= after.deadline
@@ -146,7 +173,7 @@ class Histories(RuleBasedStateMachine):
         """A claim is given back."""
         ((number, token),) = self.flying.items()
         self.flying = {}
-        self.happened(Released(id=number, token=token))
+        self.happened(Released(id=number, fencing_token=token))
 
     @precondition(lambda self: self.flying)
     @rule()
@@ -154,7 +181,7 @@ class Histories(RuleBasedStateMachine):
         """The code of a claim cannot be decrypted."""
         ((number, token),) = self.flying.items()
         self.flying = {}
-        self.happened(Unreadable(id=number, token=token))
+        self.happened(Unreadable(id=number, fencing_token=token))
         assert self.kept.rows[number].state is State.DEAD
 
     @precondition(lambda self: self.kept.rows)
@@ -166,9 +193,9 @@ class Histories(RuleBasedStateMachine):
         if self.flying.get(number) == token:
             return
         before = dict(self.kept.rows)
-        self.happened(Settled(id=number, token=token, ending=ending, jitter=1.0, grace=GRACE))
-        self.happened(Released(id=number, token=token))
-        self.happened(Unreadable(id=number, token=token))
+        self.happened(Settled(id=number, fencing_token=token, ending=ending, jitter=1.0, grace=GRACE))
+        self.happened(Released(id=number, fencing_token=token))
+        self.happened(Unreadable(id=number, fencing_token=token))
         assert self.kept.rows == before
 
     @rule()
@@ -210,15 +237,18 @@ class Histories(RuleBasedStateMachine):
         elif after.state is State.PENDING:
             assert after.deadline == self.now + after.draft.lifetime
             self.overtaken.discard(number)
-        else:
-            assert any(one.id in self.may_be_there for one in newer)
+        elif before.draft.standing is not Standing.ASIDE:
+            is_beaten = before.draft.standing is Standing.FIRST_SEEN and any(
+                is_known_and_lives(one, self.now) for one in self.kept.rows.values()
+            )
+            assert is_beaten or any(one.id in self.may_be_there for one in newer)
 
     # -- what holds at every moment -----------------------------------------------------------------------------------
 
     @invariant()
     def one_flies_and_it_is_the_oldest(self) -> None:
         """At most one is in flight, the one that was handed out, and nothing unfinished is older."""
-        flying = {row.id: row.token for row in self.kept.unfinished if row.state is State.IN_FLIGHT}
+        flying = {row.id: row.fencing_token for row in self.kept.unfinished if row.state is State.IN_FLIGHT}
         assert flying == self.flying
         assert not flying or self.kept.unfinished[0].id in flying
 
@@ -230,6 +260,14 @@ class Histories(RuleBasedStateMachine):
             assert head.state is State.IN_FLIGHT or head.due_at is not None
             assert head.due_at is None or head.due_at <= max(head.deadline, self.now, self.blocked_until)
             assert all(row.due_at is None for row in behind)
+
+    @invariant()
+    def strangers_do_not_crowd(self) -> None:
+        """No more of them wait than may, beside the one that flies or is in doubt."""
+        waiting = [row for row in self.kept.unfinished if row.draft.standing is Standing.FIRST_SEEN]
+        assert len(waiting) <= STRANGERS + 1
+        for domain in {row.draft.domain for row in waiting}:
+            assert sum(row.draft.domain == domain for row in waiting) <= OF_DOMAIN + 1
 
     @invariant()
     def what_is_over_is_over(self) -> None:

@@ -109,6 +109,17 @@ class Cursors:
         beside.write_text(cursor)
         beside.replace(self.path)  # as a whole, also for who reads it meanwhile, and where the process is killed
 
+    async def rewind(self, cursor: str) -> None:
+        """Go back to there."""
+        await self.advance(cursor)
+
+    async def notes(self, mailbox: str) -> str:
+        """Nothing is noted."""
+        return "{}"
+
+    async def note(self, mailbox: str, notes: str) -> None:
+        """Nothing is noted."""
+
     async def pending_actions(self, mailbox: str) -> tuple[str, ...]:
         """Nothing is owed."""
         return ()

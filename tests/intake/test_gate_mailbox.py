@@ -34,7 +34,7 @@ def fetched(one: House, content: bytes) -> MailRow:
 
 def test_a_named_servers_results_are_a_proof_there_and_only_there(tmp_path: Path) -> None:
     """The same header proves a mail that was fetched and nothing of one that was sent; another server's proves nothing."""
-    with house(tmp_path, trust=s.TrustSettings(authserv_ids=("mx.mailbox.example",))) as one:
+    with house(tmp_path, trust=s.TrustSettings(authserv_ids=("mx.mailbox.example",), senders=("*", "*@acme.example"))) as one:
         row = fetched(one, mail("Your code is 400001.", above=RESULTS))
         assert row.trust == "authres: mx.mailbox.example found dmarc=pass for acme.example"
         assert len(one.deliveries(row.id)) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -221,6 +222,22 @@ async def test_googles_question_is_googles_for_whom_it_names() -> None:
 
 
 @looped
+async def test_googles_question_is_read_as_google_wrote_it() -> None:
+    """Where its body could be read in two ways, Google has to have signed the headers that say in which; without recipients it is
+    for whom it was written."""
+    one = bench()
+    form = (*signer.USUAL, "content-transfer-encoding")
+    for headers, is_certain, expected in ((signer.USUAL, True, Proven), (signer.USUAL, False, Unproven), (form, False, Proven)):
+        content = confirm().replace(b"MIME-Version", b"Content-Transfer-Encoding: 8bit\r\nMIME-Version")
+        post = Post(content=signer.dkim(content, "google.com", headers=headers), rcpts=(CODES,))
+        understood = replace(one.understand(post), is_certain=is_certain)
+        found = await one.gate.confirmation(post.envelope(), understood)
+        assert isinstance(found, expected), (headers, is_certain)
+        found = await one.gate.confirmation(replace(post, rcpts=()).envelope(), understood)
+        assert isinstance(found, expected), (headers, is_certain)
+
+
+@looped
 async def test_practice_asks_nothing_of_googles_question_either() -> None:
     """Where nothing leaves the machine, the question is shown as it came; a policy is for practice only where that is said."""
     one = bench()
@@ -310,6 +327,11 @@ async def test_a_proof_that_is_for_one_recipient_is_not_the_others() -> None:
         envelope = Post(content=bare, rcpts=order, mail_from="ann+caf_=codes=bridge.example@gmail.com")
         found = dict(zip(order, await one.judge(envelope), strict=True))
         assert [isinstance(found[rcpt], Passed) for rcpt in rcpts] == [True, False, False]
+        sealed = signer.arc(bare, "google.com", results=PASS, instance=1)
+        ours = tuple(rcpt for rcpt in order if rcpt.endswith("@bridge.example"))
+        envelope = Post(content=sealed, rcpts=ours, mail_from="ann+caf_=codes=bridge.example@gmail.com")
+        found = dict(zip(ours, await bench().judge(envelope), strict=True))
+        assert [isinstance(found[rcpt], Passed) for rcpt in rcpts[::2]] == [True, False]
 
 
 @looped
@@ -335,5 +357,9 @@ async def test_a_mailboxs_server_is_heard_where_it_is_named_and_signatures_are_t
         assert ("authres" in checks(found)) is is_heard, trust
         (found,) = await named.judge(Post(content=mail(to=rcpt), rcpts=(rcpt,)))
         assert "authres" not in checks(found)
+    top = b"Authentication-Results: mx.corp.example; dmarc=pass header.from=acme.example\r\n"
+    (found,) = await named.judge(Post(content=top + mail(to="arc@corp.example"), rcpts=("arc@corp.example",), ingress="imap"))
+    assert isinstance(found, Passed)
+    assert found.by == "authres"
     (found,) = await bench(imap=boxes).judge(Post(content=mail(), rcpts=("dkim@corp.example",), ingress="imap"))
     assert "authres" not in checks(found)

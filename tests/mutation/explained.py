@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.mutation.mutants import Mutant
+from tests.mutation.mutants import Mutant, mutants_of
 
 FOLDER = Path(__file__).parent / "explained"
 
@@ -58,6 +58,18 @@ def gone(explained: Collection[Place], mutants: Collection[Mutant], source: byte
     """Entries that fit no mutant of the module as it is now."""
     there = {place_of(mutant, source) for mutant in mutants}
     return [place for place in explained if place not in there]
+
+
+def gone_from(explained: Collection[Place], source: bytes) -> list[Place]:
+    """Entries that fit no mutant of a source, those of its patterns included, of which there are very many."""
+    left = list(explained)
+    for with_regexes in (False, True):
+        wanted = set(left)
+        there = mutants_of(source, with_regexes=with_regexes, is_wanted=lambda one: place_of(one, source) in wanted)  # noqa: B023
+        left = gone(left, there, source)
+        if not left:
+            break
+    return left
 
 
 def entry(place: Place) -> str:

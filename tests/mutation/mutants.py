@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 FLIPS: dict[type[ast.cmpop], tuple[str, ...]] = {
@@ -41,6 +41,9 @@ TIDYING = frozenset({"lower", "upper", "casefold", "strip", "lstrip", "rstrip", 
 
 SMALL = 100
 """Numbers up to here are moved by one; larger ones, which are limits, are doubled and halved."""
+
+TYPES = frozenset({"Literal", "tuple", "list", "dict", "set", "frozenset", "type", "Callable", "Mapping", "Awaitable"})
+"""What is a type where something stands in brackets behind it: an alias, which only the type checker looks at."""
 
 REGEX = frozenset({"compile", "match", "fullmatch", "search", "sub", "findall", "finditer", "split"})
 
@@ -79,8 +82,11 @@ class Mutant:
         return old, new
 
 
-def mutants_of(source: bytes, *, with_regexes: bool = False) -> tuple[Mutant, ...]:
-    """Every mutant of a module that compiles and differs, in the order of the source. ``with_regexes`` adds those of patterns.
+def mutants_of(
+    source: bytes, *, with_regexes: bool = False, is_wanted: Callable[[Mutant], bool] | None = None
+) -> tuple[Mutant, ...]:
+    """Every mutant of a module that compiles and differs, in the order of the source. ``with_regexes`` adds those of patterns;
+    ``is_wanted`` chooses before anything is compiled, which takes long.
 
     Raises:
         SyntaxError: the source is none.
@@ -90,6 +96,8 @@ def mutants_of(source: bytes, *, with_regexes: bool = False) -> tuple[Mutant, ..
     found: dict[bytes, Mutant] = {}
     plain = ast.dump(ast.parse(source))
     for one in sorted(visitor.found, key=lambda one: (one.start, one.end, one.text)):
+        if is_wanted is not None and not is_wanted(one):
+            continue
         mutated = one.applied(source)
         try:
             is_other = ast.dump(ast.parse(mutated)) != plain
@@ -181,7 +189,7 @@ class _Visitor(ast.NodeVisitor):
             self.visit(node.value)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
-        if not (isinstance(node.value, ast.Name) and node.value.id == "Literal"):
+        if not (isinstance(node.value, ast.Name) and node.value.id in TYPES):
             self.generic_visit(node)
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpcore
@@ -51,10 +52,12 @@ SPELLINGS = ("127.0.0.1", "2130706433", "0x7f.1", "0x7f000001", "127.1", "0177.0
 class Noted(httpcore.AsyncNetworkBackend):
     """A network where everybody's address is our server's, and where it is noted who was asked for."""
 
-    def __init__(self, port: int = 0, *, silent: Sequence[str] = ()) -> None:
+    def __init__(self, port: int = 0, *, silent: Sequence[str] = (), refusing: Sequence[str] = ()) -> None:
         self.asked: list[tuple[str, int]] = []
         self._port = port
         self._silent = silent
+        self._refusing = refusing
+        self.slept = 0.0
         self._real = Connections()
 
     async def connect_tcp(
@@ -67,6 +70,8 @@ class Noted(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         """Connect to our server; who is silent is waited for."""
         self.asked.append((host, port))
+        if host in self._refusing:
+            raise httpcore.ConnectError(f"{host} refuses")
         if host in self._silent:
             try:
                 async with asyncio.timeout(timeout):
@@ -74,6 +79,10 @@ class Noted(httpcore.AsyncNetworkBackend):
             except TimeoutError:
                 raise httpcore.ConnectTimeout from None
         return await self._real.connect_tcp("127.0.0.1", self._port, timeout)
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep no time, and note how long it should have been."""
+        self.slept += seconds
 
 
 def of(*addresses: str) -> Resolve:
@@ -89,6 +98,36 @@ def of(*addresses: str) -> Resolve:
 def test_what_is_not_public_is_denied(address: str) -> None:
     """The first and the last of each special network, plain, mapped, translated and tunnelled."""
     assert denied(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "what"),
+    [
+        ("0.0.0.0", "this host"),
+        ("10.0.0.1", "a private network"),
+        ("127.0.0.1", "loopback"),
+        ("255.255.255.255", "broadcast"),
+        ("255.255.255.254", "reserved"),
+        ("::", "this host"),
+        ("::1", "loopback"),
+        ("::2", "reserved"),
+        ("64:ff9b:1::1", "a translator's own network"),
+        ("100::1", "a black hole"),
+        ("100:0:0:1::1", "reserved"),
+        ("2001::1", "a tunnel (Teredo)"),
+        ("2001:2::1", "protocol assignments"),
+        ("fd12:3456::1", "a private network"),
+        ("fe80::1", "link-local"),
+        ("fec0::1", "a private network (site-local)"),
+        ("ff02::1", "multicast"),
+        ("fbff::1", "reserved"),
+        ("::ffff:127.0.0.1", "loopback"),
+        ("64:ff9b::7f00:1", "loopback"),
+    ],
+)
+def test_what_is_denied_is_called_by_its_name(address: str, what: str) -> None:
+    """The narrowest network that an address is in names it, so that whoever reads the refusal knows what was meant."""
+    assert denied(address) == what
 
 
 @pytest.mark.parametrize("address", OPEN.split())
@@ -182,7 +221,10 @@ async def test_addresses_are_tried_in_turn_within_the_time() -> None:
         network = Noted(int(bound.address.rpartition(":")[2]), silent=("8.8.8.8",))
         stream = await PublicOnlyBackend(of("8.8.8.8", PUBLIC), network).connect_tcp("one.example", 80, timeout=1)
         await stream.aclose()
-    assert network.asked == [("8.8.8.8", 80), (PUBLIC, 80)]
+        assert network.asked == [("8.8.8.8", 80), (PUBLIC, 80)]
+        stream = await PublicOnlyBackend(of(PUBLIC), network).connect_tcp("one.example", 80)  # without any limit
+        await stream.aclose()
+    assert network.asked[2:] == [(PUBLIC, 80)]
 
 
 @looped
@@ -193,10 +235,18 @@ async def test_no_address_and_no_answer_are_failures_like_any_other() -> None:
         await asyncio.Event().wait()
         return ()
 
-    async def fails(host: str) -> Sequence[str]:
-        raise OSError
+    def failing(fault: Exception) -> Resolve:
+        async def fails(host: str) -> Sequence[str]:
+            raise fault
 
-    for resolve, fault in ((of(), httpcore.ConnectError), (fails, httpcore.ConnectError), (never, httpcore.ConnectTimeout)):
+        return fails
+
+    for resolve, fault in (
+        (of(), httpcore.ConnectError),
+        (failing(OSError()), httpcore.ConnectError),
+        (failing(UnicodeError()), httpcore.ConnectError),
+        (never, httpcore.ConnectTimeout),
+    ):
         with pytest.raises(fault):
             await PublicOnlyBackend(resolve, Noted()).connect_tcp("one.example", 80, timeout=0.05)
     with pytest.raises(httpcore.ConnectTimeout):
@@ -205,6 +255,32 @@ async def test_no_address_and_no_answer_are_failures_like_any_other() -> None:
         )
     with pytest.raises(PrivateAddress):
         await PublicOnlyBackend().connect_unix_socket("/run/any.sock")
+
+
+@looped
+async def test_an_address_that_refuses_leaves_the_next_one() -> None:
+    """The next is asked; where all refuse, that is the failure."""
+    async with serve_app(Starlette(routes=[Route("/", _page)]), listen="127.0.0.1:0") as bound:
+        network = Noted(int(bound.address.rpartition(":")[2]), refusing=("8.8.8.8", "1.1.1.1"))
+        stream = await PublicOnlyBackend(of("8.8.8.8", PUBLIC), network).connect_tcp("one.example", 80, timeout=5)
+        await stream.aclose()
+        with pytest.raises(httpcore.ConnectError, match=r"1\.1\.1\.1 refuses"):
+            await PublicOnlyBackend(of("8.8.8.8", "1.1.1.1"), network).connect_tcp("one.example", 80, timeout=5)
+    assert [host for host, _ in network.asked] == ["8.8.8.8", PUBLIC, "8.8.8.8", "1.1.1.1"]
+
+
+@looped
+async def test_waiting_is_the_networks_own() -> None:
+    """What httpcore waits between two tries it waits as without the check."""
+    network = Noted()
+    await PublicOnlyBackend(network=network).sleep(7.0)
+    assert network.slept == 7.0
+
+
+def test_the_environment_names_no_certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whom TLS trusts is not said by a variable that somebody has set for another program."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
+    PublicOnlyTransport()
 
 
 async def _page(_: Request) -> Response:

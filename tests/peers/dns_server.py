@@ -21,12 +21,17 @@ UDP_LIMIT = 512
 
 
 class DnsServer:
-    """``zone`` is (name, type) to values; ``broken`` are names that fail; ``asked`` counts questions."""
+    """``zone`` is (name, type) to values; ``broken`` are names that fail; ``asked`` counts questions.
+
+    ``ttl`` is that of every record, in seconds; ``lost`` is how many questions for a name are not answered at first.
+    """
 
     def __init__(self) -> None:
         self.zone: dict[tuple[str, str], list[str]] = {}
         self.broken: dict[str, Way] = {}
         self.asked: Counter[str] = Counter()
+        self.lost: Counter[str] = Counter()
+        self.ttl = 300
         self.by_tcp = 0
         self.port = 0
 
@@ -47,7 +52,7 @@ class DnsServer:
         kind = dns.rdatatype.to_text(question.rdtype)
         self.asked[name] += 1
         way = self.broken.get(name)
-        if way == "silent":
+        if way == "silent" or self.asked[name] <= self.lost[name]:
             return None
         reply = dns.message.make_response(query)
         reply.flags |= dns.flags.RA
@@ -57,7 +62,7 @@ class DnsServer:
         values = self.zone.get((name, kind))
         if values is not None:
             texts = [_quoted(one) if kind == "TXT" else one for one in values]
-            reply.answer.append(dns.rrset.from_text_list(question.name, 300, dns.rdataclass.IN, question.rdtype, texts))
+            reply.answer.append(dns.rrset.from_text_list(question.name, self.ttl, dns.rdataclass.IN, question.rdtype, texts))
         elif not any(known == name for known, _ in self.zone):
             reply.set_rcode(dns.rcode.NXDOMAIN)
         wire = reply.to_wire()

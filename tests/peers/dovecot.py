@@ -135,7 +135,8 @@ def is_installed() -> bool:
 @dataclass
 class Dovecot:
     """A server that runs, or can be started again in the same folder and on the same ports. ``has_penalty``: who gives wrong
-    passwords has to wait for every answer, 15 s in the end, and so has everybody else at that address."""
+    passwords has to wait for every answer, 15 s in the end, and so has everybody else at that address. ``preload``: a library of `preload`; ``clock``: the file by
+    which `set_clock` is told; ``store``: how mails are kept (``sdbox`` dates them by the clock, ``maildir`` by the file)."""
 
     folder: Path
     users: Sequence[str] = ("ann@corp.example",)
@@ -143,6 +144,8 @@ class Dovecot:
     sessions: int = 0
     has_penalty: bool = False
     preload: str = ""
+    clock: str = ""
+    store: str = "maildir"
     imap: int = field(default_factory=lambda: _free_port())
     imaps: int = field(default_factory=lambda: _free_port())
     lmtp: int = field(default_factory=lambda: _free_port())
@@ -180,7 +183,9 @@ class Dovecot:
             lmtp=self.lmtp,
         )
         if self.preload:
-            config += "import_environment = TZ CORE_OUTOFMEM CORE_ERROR LD_PRELOAD\n"
+            config = config.replace("maildir:", f"{self.store}:")
+            clock = f" MAILBRIDGE_CLOCK={self.clock}" if self.clock else ""
+            config += f"import_environment = TZ CORE_OUTOFMEM CORE_ERROR LD_PRELOAD{clock}\n"
         (self.folder / "oauth2.conf.ext").write_text(INTROSPECTION.format(url=self.introspection_url))
         (self.folder / "dovecot.conf").write_text(config)
         if is_root:
@@ -193,6 +198,8 @@ class Dovecot:
     def start(self) -> None:
         """Start, and wait for the greeting."""
         environ = {**os.environ, "LD_PRELOAD": self.preload} if self.preload else dict(os.environ)
+        if self.clock:
+            environ["MAILBRIDGE_CLOCK"] = self.clock
         with (self.folder / "stderr").open("ab") as stderr:
             self.process = subprocess.Popen(
                 [DOVECOT, "-F", "-c", str(self.folder / "dovecot.conf")],

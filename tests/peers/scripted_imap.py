@@ -33,7 +33,8 @@ class StoredMail:
 
 class ScriptedImap:
     """One mailbox, any number of sessions. ``hooks`` replace the answer to a command; ``log`` holds what clients sent. ``folders``
-    have mails of their own; every other name is the mailbox's."""
+    have mails of their own; every other name is the mailbox's. ``is_deaf``: IDLE tells nothing; ``is_blind``: a session shows the mails
+    that were there when it opened the folder, whatever it is asked, but for STATUS; ``greeting_after`` in seconds."""
 
     def __init__(self, *, capabilities: str = CAPABILITIES, tls: ssl.SSLContext | None = None) -> None:
         self.capabilities = capabilities
@@ -43,6 +44,8 @@ class ScriptedImap:
         self.validity = 1_000
         self.uid_next = 1
         self.is_deaf = False
+        self.is_blind = False
+        self.greeting_after = 0.0
         self.greeting = b"* OK ready\r\n"
         self.hooks: dict[str, Hook] = {}
         self.log: list[str] = []
@@ -173,6 +176,16 @@ class Session:
         octets, self._inbox = bytes(self._inbox[:size]), self._inbox[size:]
         return octets
 
+    def settle(self) -> None:
+        """Wait until what the client sent together is all here."""
+        time.sleep(0.05)
+        with contextlib.suppress(TimeoutError):
+            self._inbox += self.connection.recv(65_536)
+
+    def drop_inbox(self) -> None:
+        """Forget what the client has sent and was not read yet."""
+        self._inbox.clear()
+
     def end(self) -> None:
         """Close as was asked for."""
         with contextlib.suppress(OSError):
@@ -188,6 +201,7 @@ class Session:
 
     def run(self) -> None:
         """Answer until the client leaves."""
+        time.sleep(self.server.greeting_after)
         self.send(self.server.greeting)
         while line := self.line():
             words = line.decode("latin-1").rstrip("\r\n")
@@ -250,6 +264,8 @@ class Session:
     def _on_examine(self, tag: str, name: str) -> None:
         server = self.server
         self.box = server.folders.get(name.strip('"'), server.mails)
+        if server.is_blind:
+            self.box = list(self.box)
         self.seen = len(self.box)
         self.send(
             f"* {self.seen} EXISTS\r\n* 0 RECENT\r\n* OK [UIDVALIDITY {server.validity}] ok\r\n"
@@ -257,6 +273,11 @@ class Session:
         )
 
     _on_select = _on_examine
+
+    def _on_status(self, tag: str, arguments: str) -> None:
+        mails = self.server.folders.get(arguments.partition(" ")[0].strip('"'), self.server.mails)
+        self.send(f'* STATUS "x" (MESSAGES {len(mails)} UIDNEXT {self.server.uid_next})\r\n'.encode())
+        self.ok(tag)
 
     def _on_noop(self, tag: str, _: str) -> None:
         self._tell_exists()
@@ -274,6 +295,15 @@ class Session:
             self._tell_exists()
 
     def _on_uid_search(self, tag: str, criteria: str) -> None:
+        if criteria.startswith("SINCE") and "SUBJECT" not in criteria:
+            self.send(f"* SEARCH {' '.join(str(mail.uid) for mail in self.box)}\r\n".encode())
+            self.ok(tag)
+            return
+        if criteria == "DELETED":
+            uids = " ".join(str(mail.uid) for mail in self.box if r"\Deleted" in mail.flags)
+            self.send(f"* SEARCH {uids}\r\n".encode())
+            self.ok(tag)
+            return
         subject = re.search(r'SUBJECT "([^"]*)"', criteria)
         if subject is not None:
             found = [mail.uid for mail in self.box if subject[1].lower().encode() in mail.content.split(b"\r\n\r\n")[0].lower()]
@@ -336,6 +366,9 @@ class Session:
                         session.send(f"* {number} EXPUNGE\r\n".encode())
                         session.seen -= 1
         self.ok(tag)
+
+    def _on_expunge(self, tag: str, _: str) -> None:
+        self._on_uid_expunge(tag, ",".join(str(mail.uid) for mail in self.box))
 
     def _on_list(self, tag: str, _: str) -> None:
         for name in ("INBOX", *self.server.folders):

@@ -100,10 +100,12 @@ def arc(
     at: int | None = None,
     is_timed: bool = True,
     expires: int | None = None,
+    sealing: str = "",
 ) -> bytes:
     """The mail with one more ARC set on top, sealed by ``domain``, at a moment (seconds since 1970) or now, or without saying when.
 
-    ``expires`` is when its message signature says that it is over.
+    ``expires`` is when its message signature says that it is over; ``sealing`` is the selector of the seal, where it is another than that of
+    the signature.
 
     As Google does it the seal has a time, and the signature has none.
     """
@@ -119,7 +121,7 @@ def arc(
         f"{'' if expires is None else f' x={expires};'} b="
     )
     ams += _signed(_chosen(head, names) + _relaxed("ARC-Message-Signature", ams), chosen)
-    seal = f" i={instance}; a=rsa-sha256;{t} cv={cv or ('none' if instance == 1 else 'pass')}; d={domain}; s={selector}; b="
+    seal = f" i={instance}; a=rsa-sha256;{t} cv={cv or ('none' if instance == 1 else 'pass')}; d={domain}; s={sealing or selector}; b="
     text = ""
     for number in range(1, instance):
         for name in ("ARC-Authentication-Results", "ARC-Message-Signature", "ARC-Seal"):

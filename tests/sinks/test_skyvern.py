@@ -27,6 +27,7 @@ from cryptography.x509.oid import NameOID
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Delivery, Doubtful, Draft, Outcome, Refused, State
 from mailbridge.core.secret import Secret
 from mailbridge.sinks.skyvern import MAX_ANSWER, Answer, Reach, SkyvernSink, api_key_from_credentials_file, decoded, endpoint
+from mailbridge.sinks.skyvern_pages import Login
 from tests.loop import PATIENCE
 from tests.peers.scripted import Play, Scripted, answer, drip, flood, reset, scripted, silence
 
@@ -74,7 +75,7 @@ def claim(
         due_at=NOW,
         without_run=without_run,
     )
-    return Claim(delivery=delivery, token=1, lease_until=NOW + timedelta(minutes=1), expires_at=expires_at)
+    return Claim(delivery=delivery, fencing_token=1, lease_until=NOW + timedelta(minutes=1), expires_at=expires_at)
 
 
 def sink_at(base_url: str, **more: Any) -> SkyvernSink:
@@ -163,7 +164,7 @@ def test_what_may_pass_is_tried_again(status: int) -> None:
 
 @pytest.mark.parametrize("status", ALARMS)
 def test_a_refused_key_is_an_alarm_and_keeps_the_code(status: int) -> None:
-    """The code waits for the key to be mended, until its time is over."""
+    """The code waits for the key to be repaired, until its time is over."""
     outcome, _ = pushed(answer(status, {"detail": "Could not validate credentials"}))
     assert isinstance(outcome, Deferred)
     assert outcome.is_alarm
@@ -610,38 +611,46 @@ def test_whether_it_holds_a_code(scene: bytes | Play, content: str, expected: bo
     assert content not in server.heard[0].target
 
 
-def credential(identifier: object) -> dict[str, object]:
+def credential(identifier: object, page: object = None) -> dict[str, object]:
     """A credential as it is listed."""
-    return {"credential_id": "cred_1", "credential": {"username": "ann", "totp_identifier": identifier}}
+    return {"credential_id": "cred_1", "credential": {"username": "ann", "totp_identifier": identifier}, "tested_url": page}
 
 
-def test_every_page_of_identifiers_is_learned() -> None:
-    """More credentials than fit on a page are all asked for; those without an identifier and repetitions are left out."""
+def test_every_page_of_logins_is_learned() -> None:
+    """More credentials than fit on a page are all asked for, with their login pages; those without an identifier and repetitions are
+    left out."""
 
-    async def main() -> tuple[tuple[str, ...] | None, list[str]]:
+    async def main() -> tuple[tuple[Login, ...] | None, list[str]]:
         first: list[object] = [credential(f"user{number}@example.com") for number in range(100)]
         second: list[object] = [
-            credential("Ann@Example.com"),
+            credential("Ann@Example.com", "https://acme.example/login"),
             credential("user1@example.com"),
+            credential("odd@example.com", 12),
             credential(None),
             credential(""),
             {},
         ]
         async with scripted(answer(200, first), answer(200, second)) as server:
             sink = sink_at(server.base_url)
-            found = await sink.identifiers()
+            found = await sink.logins()
             await sink.aclose()
             return found, [heard.target for heard in server.heard]
 
     found, targets = run(main())
-    assert found == (*(f"user{number}@example.com" for number in range(100)), "Ann@Example.com")
+    assert found is not None
+    assert [one.identifier for one in found] == [
+        *(f"user{number}@example.com" for number in range(100)),
+        "Ann@Example.com",
+        "odd@example.com",
+    ]
+    assert {one.identifier: one.page for one in found if one.page} == {"Ann@Example.com": "https://acme.example/login"}
     assert targets == ["/v1/credentials?page=1&page_size=100", "/v1/credentials?page=2&page_size=100"]
 
 
 @pytest.mark.parametrize("scene", [answer(500), answer(403), answer(200, {}), answer(200, b"no"), reset(), silence()])
-def test_identifiers_that_cannot_be_asked_for_are_unknown(scene: bytes | Play) -> None:
+def test_logins_that_cannot_be_asked_for_are_unknown(scene: bytes | Play) -> None:
     """None, so that what was learned before is kept."""
-    found, _ = asked(scene, lambda sink: sink.identifiers(), timeout=QUICK)
+    found, _ = asked(scene, lambda sink: sink.logins(), timeout=QUICK)
     assert found is None
 
 
@@ -686,3 +695,41 @@ def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
     """The operating system's own words."""
     with pytest.raises(FileNotFoundError):
         api_key_from_credentials_file(tmp_path / "credentials.toml")
+
+
+RUN: dict[str, object] = {"run_id": "tsk_v2_1", "run_request": {"prompt": "log in", "url": "https://www.acme.example/login"}}
+TIMELINE: list[object] = [
+    {"type": "thought", "thought": {}},
+    {"type": "block", "block": {"task_id": "tsk_8", "url": "https://elsewhere.example"}, "children": []},
+    {"type": "block", "block": {"task_id": "tsk_9", "url": "https://acme.example/signin"}, "children": []},
+]
+
+
+@pytest.mark.parametrize(
+    ("run_id", "task", "scenes", "page", "asked_for"),
+    [
+        ("wr_1", "tsk_9", [answer(200, TIMELINE)], "https://acme.example/signin", ["/v1/runs/wr_1/timeline"]),
+        (
+            "wr_1",
+            "tsk_7",
+            [answer(200, TIMELINE), answer(200, RUN)],
+            "https://www.acme.example/login",
+            ["/v1/runs/wr_1/timeline", "/v1/runs/wr_1"],
+        ),
+        ("wr_1", "tsk_7", [answer(404), answer(500)], "", ["/v1/runs/wr_1/timeline", "/v1/runs/wr_1"]),
+        ("wr_1", None, [answer(200, {"run_request": {"url": None}})], "", ["/v1/runs/wr_1"]),
+        (None, "tsk_9", [answer(200, RUN)], "https://www.acme.example/login", ["/v1/runs/tsk_9"]),
+        (None, "../keys", [], "", []),
+    ],
+)
+def test_the_page_of_a_run(run_id: str | None, task: str | None, scenes: list[bytes], page: str, asked_for: list[str]) -> None:
+    """The block of the task that polls says it, else the run; two requests at the most, and none for an id that is none."""
+
+    async def main() -> tuple[str, list[str]]:
+        async with scripted(*scenes) as server:
+            sink = sink_at(server.base_url)
+            found = await sink.page_of(run=run_id, task=task)
+            await sink.aclose()
+            return found, [heard.target for heard in server.heard]
+
+    assert run(main()) == (page, asked_for)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from datetime import datetime, timedelta
 
-from mailbridge.core.delivery import Draft
+from mailbridge.core.delivery import Draft, Standing
 from mailbridge.core.extraction import Extraction, Rejected, Verdict
 from mailbridge.core.identity import Identification
 from mailbridge.core.mail import Envelope
@@ -26,6 +26,9 @@ def draft(
     run: str | None = None,
     is_body: bool = False,
     is_link: bool = False,
+    standing: Standing = Standing.KNOWN,
+    domain: str = "",
+    written_at: datetime | None = None,
 ) -> Draft:
     """A draft of a code."""
     return Draft(
@@ -36,6 +39,9 @@ def draft(
         sender=sender,
         lifetime=lifetime,
         workflow_run_id=run,
+        standing=standing,
+        domain=domain,
+        written_at=written_at,
     )
 
 

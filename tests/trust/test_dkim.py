@@ -232,6 +232,9 @@ def test_domains_of_one_organization() -> None:
         ("notacme.example", "acme.example", False),
         ("acme.example.evil.example", "acme.example", False),
         ("mine.github.io", "yours.github.io", False),
+        ("s3.amazonaws.com", "elb.amazonaws.com", False),
+        ("co.uk", "co.uk", True),
+        ("localhost", "localhost", True),
     ):
         assert dkim.is_aligned(domain, author) is expected, (domain, author)
 
@@ -363,6 +366,12 @@ def test_a_key_of_512_bits_is_refused() -> None:
     found = keys.judge(record, "s1._domainkey.acme.example")
     assert isinstance(found, str)
     assert "512 bits" in found
+
+
+def test_a_mail_without_an_author_has_no_signature_of_his(now: datetime) -> None:
+    """Without exactly one From nobody's signature is looked at, and that is the reason."""
+    found = check(signer.dkim(mail(), "acme.example"), now, sender="")
+    assert found == Unproven(by="dkim", why="the mail has not exactly one From address")
 
 
 def test_silence_of_dns_is_no_answer(now: datetime) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 
+import dns.name
 import pytest
 
 from mailbridge.trust.dns import Dns, DnsUnavailable
 from tests.ingress.listener_context import LOOPS
-from tests.loop import PATIENCE
+from tests.loop import PATIENCE, looped
 from tests.peers.dns_server import dns_server
 
 
@@ -38,8 +41,15 @@ def test_a_name_without_the_record_is_an_answer() -> None:
             resolver = Dns(timeout=timedelta(seconds=3), nameservers=[server.address])
             assert await resolver.txt("a.example") == ()
             assert await resolver.txt("b.example") == ()
-            assert await resolver.txt("x" * 70 + ".example") == ()
-            assert await resolver.txt("a..example") == ()
+            for name in (
+                "x" * 70 + ".example",
+                "x." * 130 + "example",
+                "a..example",
+                "a\\999.example",
+                "\udc80.example",
+                "\u200b.example",
+            ):
+                assert await resolver.txt(name) == (), name
             assert await resolver.addresses("a.example") == ("192.0.2.1",)
             assert await resolver.exchangers("a.example") == ()
 
@@ -116,3 +126,148 @@ def test_a_system_without_name_servers_is_no_reason_not_to_start(tmp_path: Path)
     for name in ("missing", "empty", "odd"):
         resolver = Dns(timeout=timedelta(milliseconds=100), resolv_conf=str(tmp_path / name))
         assert resolver.nameservers == ("Do53:127.0.0.1@53",)
+
+
+class Clock:
+    """A clock that the test moves on."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        """Seconds."""
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("name", "ttl", "kept"),
+    [
+        ("a.example", 300, 300),
+        ("a.example", 5, 60),
+        ("a.example", 86_400, 3_600),
+        ("no-such-name.example", 300, 60),
+        ("no-such-record.example", 300, 60),
+        ("broken.example", 300, 5),
+    ],
+)
+@looped
+async def test_how_long_an_answer_is_remembered(name: str, ttl: int, kept: int) -> None:
+    """For its own time within a minute and an hour; that there is none for a minute, a failure for five seconds; then it is asked anew."""
+    async with dns_server() as server:
+        server.txt("a.example", "one")
+        server.zone["no-such-record.example", "A"] = ["192.0.2.1"]
+        server.broken["broken.example"] = "servfail"
+        server.ttl = ttl
+        clock = Clock()
+        resolver = Dns(timeout=timedelta(seconds=3), nameservers=[server.address], clock=clock)
+
+        async def questions() -> int:
+            with contextlib.suppress(DnsUnavailable):
+                assert await resolver.txt(name) == (("one",) if name == "a.example" else ())
+            return server.asked[name]
+
+        first = await questions()
+        clock.now += kept - 1
+        assert await questions() == first
+        clock.now += 1
+        assert await questions() > first
+
+
+@looped
+async def test_what_was_asked_for_last_is_remembered_of_very_many() -> None:
+    """A thousand names and some are kept, and those go first that nobody has asked for in the longest time."""
+    async with dns_server() as server:
+        server.txt("a.example", "one")
+        clock = Clock()
+        resolver = Dns(timeout=timedelta(seconds=3), nameservers=[server.address], clock=clock)
+        numbers = count()
+
+        async def others(number: int) -> None:
+            for _ in range(number):
+                assert await resolver.txt(f"{'x' * 64}{next(numbers)}.example") == ()  # too long to be asked for
+
+        async def questions() -> int:
+            assert await resolver.txt("a.example") == ("one",)
+            return server.asked["a.example"]
+
+        assert await questions() == 1
+        await others(1_023)
+        assert await questions() == 1  # asking for it has made it one of the last
+        await others(1_023)
+        assert await questions() == 1
+        await others(1_024)
+        assert await questions() == 2
+        await others(1_000)
+        clock.now += 300
+        assert await questions() == 3  # asked anew, and so one of the last
+        await others(1_000)
+        assert await questions() == 3
+
+
+@looped
+async def test_records_of_each_kind() -> None:
+    """Addresses of both versions, IPv4 first; exchangers by their number, the least first, without the final dot."""
+    async with dns_server() as server:
+        server.zone["a.example", "A"] = ["192.0.2.1"]
+        server.zone["a.example", "AAAA"] = ["2001:db8::1"]
+        server.zone["a.example", "MX"] = ["20 b.example.", "5 c.example.", "10 d.example."]
+        resolver = Dns(timeout=timedelta(seconds=3), nameservers=[server.address])
+        assert await resolver.addresses("a.example") == ("192.0.2.1", "2001:db8::1")
+        assert await resolver.exchangers("a.example") == ("c.example", "d.example", "b.example")
+
+
+@looped
+async def test_a_question_that_is_lost_is_asked_again() -> None:
+    """Within the time that there is for the answer."""
+    async with dns_server() as server:
+        server.txt("a.example", "one")
+        server.lost["a.example"] = 1
+        resolver = Dns(timeout=timedelta(seconds=3), nameservers=[server.address])
+        assert await resolver.txt("a.example") == ("one",)
+        assert server.asked["a.example"] == 2
+
+
+@looped
+async def test_an_answer_that_is_as_large_as_may_be() -> None:
+    """16,384 characters are kept, and one more is not."""
+    async with dns_server() as server:
+        server.txt("a.example", "x" * 16_384)
+        server.txt("b.example", "x" * 16_385)
+        resolver = Dns(timeout=timedelta(seconds=3), nameservers=[server.address])
+        assert await resolver.txt("a.example") == ("x" * 16_384,)
+        assert await resolver.txt("b.example") == ()
+
+
+@looped
+async def test_a_name_is_asked_for_as_it_stands() -> None:
+    """The system's search domains are for people: what there is below one of them is another name."""
+    async with dns_server() as server:
+        server.txt("a.example.corp.example", "one")
+        resolver = Dns(timeout=timedelta(seconds=3), nameservers=[server.address])
+        resolver._resolver.search = [dns.name.from_text("corp.example")]
+        assert await resolver.txt("a.example") == ()
+
+
+def test_which_servers_are_asked(tmp_path: Path) -> None:
+    """Those that are named, in each way to write them, whatever the system has; else the system's."""
+    written = ("192.0.2.1", "192.0.2.1:5353", "[2001:db8::1]:54", "[2001:db8::1]", "2001:db8::1")
+    (tmp_path / "resolv.conf").write_text("nameserver 192.0.2.53\n")
+    for name in ("resolv.conf", "missing"):
+        resolver = Dns(timeout=timedelta(seconds=1), nameservers=written, resolv_conf=str(tmp_path / name))
+        assert [str(one) for one in resolver._resolver.nameservers] == [
+            "Do53:192.0.2.1@53",
+            "Do53:192.0.2.1@5353",
+            "Do53:2001:db8::1@54",
+            "Do53:2001:db8::1@53",
+            "Do53:2001:db8::1@53",
+        ]
+    resolver = Dns(timeout=timedelta(seconds=1), resolv_conf=str(tmp_path / "resolv.conf"))
+    assert [str(one) for one in resolver._resolver.nameservers] == ["192.0.2.53"]
+
+
+@looped
+async def test_a_server_that_is_not_there_is_no_answer() -> None:
+    """NoEvents listens: that is told in time, as silence is."""
+    resolver = Dns(timeout=timedelta(milliseconds=200), nameservers=["127.0.0.1:1"])
+    with pytest.raises(DnsUnavailable):
+        await resolver.txt("a.example")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mailbridge.core.url import ascii_host, read
 from mailbridge.trust.hosts import objection
 from mailbridge.trust.platforms import platforms
-from mailbridge.trust.suffixes import is_registered, registrable
+from mailbridge.trust.suffixes import registrable
 
 ACME = "no-reply@acme.example"
 T = "token=hZ4tqPw81LxV0rBn7sYd2KcQ"
@@ -375,6 +375,13 @@ HANDING_ON = {
     "a bare host in full-width letters": "https://acme.example/in?next=%EF%BD%85vil.example&",
     "a bare IP address": "https://acme.example/in?next=192.0.2.1/x&",
     "a password and a host": "https://acme.example/in?next=:x@evil.example&",
+    "a blank, escaped": "https://acme.example/in?next=%20//evil.example&",
+    "an em blank": "https://acme.example/in?next=%E2%80%83//evil.example&",
+    "a bare host behind an own address": "https://acme.example/in?a=https://acme.example/&url=evil.example&",
+    "a query that is the address": "https://acme.example/out?//evil.example/in&",
+    "a query that is the address behind a blank": "https://acme.example/out?+//evil.example/in&",
+    "two passwords and a host": "https://acme.example/in?next=a:b@c:d@evil.example&",
+    "a password and an IP address": "https://acme.example/in?next=a:b@192.0.2.1&",
     "a blank that does not break": "https://acme.example/in?next=%C2%A0//evil.example&",
     "an unseen blank": "https://acme.example/in?next=%E2%80%8B//evil.example&",
     "an ideographic blank": "https://acme.example/in?next=%E3%80%80//evil.example&",
@@ -420,6 +427,10 @@ HONEST = [
     "https://clerk.acme.example/v1/verify?_clerk_js_version=5.99.0&token=eyJhbGciOiJSUzI1NiJ9.eyJydXJsIjoiaHR0cHM6Ly9ldmlsIn0.c2ln&",
     "https://click.acme.example/ls/click?upn=u001.s4A7ZqC-2Ftxqw36qkc.PzhAm&",
     "https://click.acme.example/track?url=https%3A%2F%2Facme.example%2Fverify&",
+    "https://acme.example/in?state=%7B%22u%22:%22//home%22%7D&",
+    "https://acme.example/in?next=a/b:c@evil.example&",
+    f"https://acme.example/in?p={in_base64('corp.example/welcome')}&",
+    f"https://acme.example/in?p={in_base64('//home and away')}&",
     "https://acme.example?",
     "https://acme.example/#/verify?",
     "https://acme.example/bestätigen?q=ü&",
@@ -535,23 +546,6 @@ def test_no_honest_link_of_the_corpus_is_lost(shared: Path) -> None:
             onward += [case["id"]] if reason else []
     assert found > 200
     assert len(onward) < 0.03 * found, onward
-
-
-def test_a_registrable_domain() -> None:
-    """What somebody registered; suffixes and addresses are nobody's."""
-    assert registrable("app.acme.co.uk") == "acme.co.uk"
-    assert registrable("APP.acme.co.uk.") == "acme.co.uk"
-    assert registrable("x.acme.sharepoint.com") == "acme.sharepoint.com"
-    assert registrable("sharepoint.com") is None
-    assert registrable("co.uk") is None
-    assert registrable("192.0.2.1") is None
-    assert registrable("[::ffff:192.0.2.1]") is None
-    assert registrable("") is None
-    assert registrable("a." * 130 + "example") is None
-    assert is_registered("acme.example")
-    assert is_registered("acme.com")
-    assert not is_registered("index.html")
-    assert not is_registered("com")
 
 
 PUBLIC = re.compile(r"checkPublicSuffix\((null|'[^']*'), (null|'[^']*')\);")

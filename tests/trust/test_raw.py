@@ -89,6 +89,12 @@ COVERED = {
     "malformed, not covered": ("to: ann@corp.example\r\ncc: x <a@evil.example> y", ["to"], {"ann@corp.example"}),
     "words": ("to: Undisclosed recipients <x", ["to"], set()),
     "an encoded word": ("to: =?utf-8?q?x?=", ["to"], {""}),
+    "nobody, called like an address": ('to: "m@evil.example": ;', ["to"], set()),
+    "another header that cannot be read": (
+        "subject: x <a@evil.example> y\r\nto: ann@corp.example",
+        ["subject", "to"],
+        {"ann@corp.example"},
+    ),
     "nobody": ("to: undisclosed-recipients:;", ["to"], set()),
     "a name that should be quoted": ("to: Smith, Ann <ann@corp.example>", ["to"], {"ann@corp.example"}),
     "listed more often than there": ("to: ann@corp.example", ["to", "to"], {"ann@corp.example"}),
@@ -122,3 +128,36 @@ def test_a_header_has_a_thousand_lines_at_most() -> None:
     own = len(raw.read(mail()).headers)
     assert raw.read(b"X-A: a\r\n" * (1_000 - own) + mail()).doubt == ""
     assert "a line that is none" in raw.read(b"X-A: a\r\n" * (1_001 - own) + mail()).doubt
+
+
+def test_a_mail_has_a_size() -> None:
+    """A mebibyte is verified, and one octet more is not."""
+    largest = mail() + b"x" * ((1 << 20) - len(mail()))
+    assert raw.read(largest[:-1] + b"x").doubt == ""
+    assert "larger than 1048576 octets" in raw.read(largest + b"x").doubt
+    assert raw.read(largest + b"x").values("from") == ()
+
+
+@pytest.mark.parametrize("line", [b"no header", b": x", b"S\xc3\xbcbject: x", b"X" * 201 + b": x", b" folded: x"])
+def test_a_header_is_made_of_headers(line: bytes) -> None:
+    """A line that is none, or whose name has a blank or another letter in it, makes the mail doubtful."""
+    found = raw.read(line + b"\r\nFrom: a@acme.example\r\n\r\ntext")
+    assert found.doubt == "its header has a line that is none"
+    assert raw.read(b"From: a@acme.example\r\nX-Name-200" + b"x" * 190 + b": x\r\n\r\n").doubt == ""
+
+
+def test_a_header_has_an_end() -> None:
+    """A mail without an empty line behind its header could be read in any way."""
+    assert raw.read(b"From: a@acme.example\r\nSubject: x\r\n").doubt == "its header has no end"
+    assert raw.read(b"").doubt == "its header has no end"
+
+
+def test_what_follows_the_last_tag() -> None:
+    """White space behind a last semicolon is none of the list."""
+    assert raw.tags("a=b; \r\n ") == raw.tags("a=b;") == {"a": "b"}
+
+
+def test_the_headers_that_a_signature_lists() -> None:
+    """In lower case and in order, as often as they are listed; nothing between two colons is no header."""
+    assert raw.hosts_of("From:TO::Date:from:") == ("from", "to", "date", "from")
+    assert raw.hosts_of("") == ()

@@ -56,13 +56,23 @@ ZONE: dict[tuple[str, str], list[str]] = {
     ("nearly-void.example", "TXT"): ["v=spf1 a:v1.example a:v2.example ip4:192.0.2.7"],
     ("exchangers.example", "TXT"): ["v=spf1 mx ip4:192.0.2.7"],
     ("exchangers.example", "MX"): [f"{number} a.example." for number in range(11)],
+    ("ten.example", "TXT"): ["v=spf1 mx -all"],
+    ("ten.example", "MX"): [f"{number} h{number}.example." for number in range(10)],
+    **{(f"h{number}.example", "A"): [f"192.0.2.{number}"] for number in range(10)},
     ("lookups.example", "TXT"): ["v=spf1 " + "a:range.a.example " * 11 + "ip4:192.0.2.7"],
     ("nearly-lookups.example", "TXT"): ["v=spf1 " + "a:range.a.example " * 10 + "ip4:192.0.2.7"],
     ("range.a.example", "A"): ["198.51.100.1"],
     ("include-fail.example", "TXT"): ["v=spf1 include:all-redirect.example ip4:192.0.2.7"],
     ("tab.example", "TXT"): ["v=spf1\tip4:192.0.2.7"],
     ("spf2.example", "TXT"): ["v=spf10 +all"],
-    ("gmail.com", "TXT"): ["v=spf1 redirect=_spf.google.com"],
+    ("localhost", "TXT"): ["v=spf1 +all"],
+    ("a.example", "AAAA"): ["2001:db8:1::7"],
+    ("six.example", "AAAA"): ["2001:db8:1::7"],
+    ("exists-not.example", "TXT"): ["v=spf1 exists:nowhere.example -all"],
+    ("exists-six.example", "TXT"): ["v=spf1 exists:six.example -all"],
+    ("bare.example", "TXT"): ["v=spf1 ip4:192.0.2.0/24"],
+    ("circle.example", "TXT"): ["v=spf1 redirect=circle.example"],
+    ("gmail.com", "TXT"): ["v=spf1 ip4:203.0.113.9 ~all"],
     ("_spf.google.com", "TXT"): ["v=spf1 ip4:192.0.2.0/24 ~all"],
 }
 
@@ -120,12 +130,27 @@ CASES = [
     ("void.example", "192.0.2.7", "permerror"),
     ("nearly-void.example", "192.0.2.7", "pass"),
     ("exchangers.example", "192.0.2.7", "permerror"),
+    ("ten.example", "192.0.2.9", "pass"),
+    ("ten.example", "192.0.2.10", "fail"),
     ("lookups.example", "192.0.2.7", "permerror"),
     ("nearly-lookups.example", "192.0.2.7", "pass"),
     ("include-fail.example", "192.0.2.7", "pass"),
     ("tab.example", "192.0.2.7", "none"),
     ("spf2.example", "192.0.2.7", "none"),
     ("localhost", "192.0.2.7", "none"),
+    ("a.example", "2001:db8:1::7", "pass"),
+    ("a.example", "2001:db8:1::8", "fail"),
+    ("range.example", "2001:db8:1::8", "pass"),
+    ("range.example", "2001:db8:1:1::7", "fail"),
+    ("mx.example", "2001:db8:1::7", "pass"),
+    ("mx.example", "192.0.2.8", "fail"),
+    ("exists-not.example", "192.0.2.7", "fail"),
+    ("exists-six.example", "2001:db8:1::7", "fail"),
+    ("bare.example", "192.0.2.7", "pass"),
+    ("bare.example", "198.51.100.7", "neutral"),
+    ("circle.example", "192.0.2.7", "permerror"),
+    ("localhost.", "192.0.2.7", "none"),
+    ("Plain.Example.", "192.0.2.7", "pass"),
     ("a..example", "192.0.2.7", "none"),
     ("bad.example", "192.0.2.7", "permerror"),
 ]
@@ -179,6 +204,9 @@ def test_a_listed_accounts_forward_is_a_proof() -> None:
         assert isinstance(found, Proven)
         assert found.covers("ann@gmail.com")
         assert not found.covers("bob@gmail.com")
+        assert found.sure == found.named
+        assert found.is_form_signed  # it came as the account has got it
+        assert found.warning == ""
 
 
 @pytest.mark.parametrize(
@@ -241,3 +269,37 @@ def test_a_server_failure_is_no_answer() -> None:
                 await spf.check(ENVELOPE, rcpt=RCPT, peer="192.0.2.7", accounts=("ann@gmail.com",), dns=resolver)
 
     asyncio.run(go())
+
+
+def test_the_account_in_an_envelope() -> None:
+    """The one that forwards to this recipient, however that is written; none in another envelope."""
+    assert spf.forwarding_account(ENVELOPE, rcpt="Codes@BRIDGE.example") == "ann@gmail.com"
+    assert spf.forwarding_account(ENVELOPE.replace("codes", "CODES"), rcpt=RCPT) == "ann@gmail.com"
+    assert spf.forwarding_account(ENVELOPE, rcpt="other@bridge.example") == ""
+    for mail_from in ("", "ann@gmail.com", "ann+caf_=@gmail.com"):
+        assert spf.forwarding_account(mail_from, rcpt=RCPT) == ""
+
+
+def test_either_of_the_services_policies_is_enough() -> None:
+    """A server that only the second of Google's own domains names is Google's as well."""
+    assert isinstance(check(ENVELOPE, "203.0.113.9", ("ann@gmail.com",)), Proven)
+    assert isinstance(check(ENVELOPE, "203.0.113.10", ("ann@gmail.com",)), Unproven)
+
+
+@pytest.mark.parametrize(
+    ("account", "accounts", "is_listed"),
+    [
+        ("ann@corp.example", ("ann@corp.example",), True),
+        ("Ann+x@CORP.example", ("ann@corp.example",), True),
+        ("ann@corp.example", ("bob@corp.example", "Ann@Corp.EXAMPLE"), True),
+        ("Ann@CORP.example", ("*@corp.EXAMPLE",), True),
+        ("ann@corp.example", ("a*@corp.example",), True),
+        ("ann@corp.example", ("b*@corp.example",), False),
+        ("ann@corp.example", ("bob@corp.example",), False),
+        ("ann@evil.example", ("*@corp.example",), False),
+        ("ann@corp.example", (), False),
+    ],
+)
+def test_who_is_listed(account: str, accounts: tuple[str, ...], is_listed: bool) -> None:
+    """The mailbox itself in any spelling, or a pattern in any case."""
+    assert spf.is_listed(account, accounts) is is_listed

@@ -1,4 +1,4 @@
-"""What a mailbox's server and the operator's seal say, and when they say nothing."""
+"""What a mailbox's server says, and when it says nothing."""
 
 from __future__ import annotations
 
@@ -332,6 +332,8 @@ def test_an_unsigned_mail_came_straight_where_dmarc_passed() -> None:
     for results, named in (
         ("dmarc=pass header.from=acme.example", ann),
         ("spf=pass; dmarc=pass header.from=acme.example", ann),
+        ("spf=PASS; dmarc=pass header.from=acme.example", ann),
+        ("spf=pass SMTP.MailFrom=evil.example; dmarc=pass header.from=acme.example", set()),
         ("SPF=Pass SMTP.MailFrom=b@ACME.example; dmarc=pass header.from=acme.example", ann),
         ("spf=softfail; dmarc=pass header.from=acme.example", set()),
         ("spf=pass smtp.mailfrom=evil.example; dmarc=pass header.from=acme.example", set()),

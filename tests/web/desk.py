@@ -21,7 +21,7 @@ from mailbridge.app.operating import Around, operator_of
 from mailbridge.app.probing import LocalProbes
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import DomainSettings, RetentionSettings, Settings, StoreSettings
-from mailbridge.core.delivery import Claim, Draft
+from mailbridge.core.delivery import Claim, Draft, Standing
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.identity import Identification
 from mailbridge.core.mail import Envelope
@@ -38,7 +38,7 @@ from mailbridge.store import Arrival
 from mailbridge.store.entries import Role
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
 from mailbridge.waiting import Waiting
-from mailbridge.web.auth import Gate
+from mailbridge.web.auth import TokenAuth
 from mailbridge.web.codes import CodesApi
 from mailbridge.web.events import EventsApi
 from mailbridge.web.health import Health, Level, health_app
@@ -97,7 +97,8 @@ class Calm:
 class Fixed:
     """Settings that nothing changes."""
 
-    now = base = Settings(domains=DomainSettings(accept=("bridge.example",)))
+    def __init__(self, store: StoreSettings) -> None:
+        self.now = self.base = Settings(domains=DomainSettings(accept=("bridge.example",)), store=store)
 
     async def take_additions(self) -> None:
         """Nothing runs that would take them."""
@@ -161,7 +162,11 @@ class Desk:
         lifetime: float = 600.0,
         kind: Literal["code", "link"] = "code",
         targets: tuple[str, ...] = ("skyvern",),
-        **tags: str,
+        standing: Standing = Standing.KNOWN,
+        domain: str = "github.com",
+        task_id: str | None = None,
+        workflow_run_id: str | None = None,
+        workflow_id: str | None = None,
     ) -> int:
         """Store a mail with this code, received ``ago`` seconds ago, and ring the bell. Returns its number."""
         received = self.clock.now() - timedelta(seconds=ago)
@@ -175,7 +180,11 @@ class Desk:
                 content=Secret(code),
                 sender=sender,
                 lifetime=timedelta(seconds=lifetime),
-                **tags,
+                standing=standing,
+                domain=domain,
+                task_id=task_id,
+                workflow_run_id=workflow_run_id,
+                workflow_id=workflow_id,
             )
             for target in targets
         )
@@ -269,9 +278,9 @@ async def open_desk(
         polls=polls or limit,
         strangers=limit,
     )
-    gate = Gate(entries=store.entries, admin=Secret(ADMIN), strangers=limit)
+    auth = TokenAuth(entries=store.entries, admin=Secret(ADMIN), strangers=limit)
     codes = CodesApi(
-        gate=gate,
+        auth=auth,
         codes=store.codes,
         vault=store.vault,
         waiting=waiting,
@@ -279,19 +288,19 @@ async def open_desk(
         grace=lambda: GRACE,
         is_known=is_known,
     )
-    events = EventsApi(gate=gate, journal=store.journal, waiting=waiting)
+    events = EventsApi(auth=auth, journal=store.journal, waiting=waiting)
     operator = operator_of(
         store=store,
         door=Shut(store),
-        configuration=Fixed(),
+        configuration=Fixed(settings),
         daemon=Calm(),
         waiting=waiting,
         surroundings=Around(known=is_known),
-        probes=LocalProbes(lambda: Settings(store=settings), reread=None),
+        probes=LocalProbes(lambda: Fixed(settings).now, reread=None),
         dns=Zone,
         clock=clock,
     )
-    verbs = OperatorApi(gate=gate, operator=operator, answers=store.answers)
+    verbs = OperatorApi(auth=auth, operator=operator, answers=store.answers)
     page = page_routes(PageParts(operator=operator, public_url=public_url, now=clock.now))
 
     async def ready() -> Health:

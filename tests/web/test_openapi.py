@@ -16,6 +16,9 @@ from mailbridge.web.openapi import openapi
 from tests.web.desk import Desk, at_desk
 
 ROOT = Path(__file__).resolve().parents[2]
+OUTSIDE = ("--exclude-path", "/api/v1/doctor")
+"""What would ask the world outside."""
+
 EXAMPLES = os.environ.get("MAILBRIDGE_EXAMPLES", "50")
 
 
@@ -42,7 +45,17 @@ def test_schemathesis_finds_no_failure(tmp_path: Path) -> None:
     async def work(desk: Desk) -> None:
         await desk.mail("482913")
         url = str(desk.client.base_url)
-        arguments = ("run", f"{url}/openapi.json", "--url", url, "--max-examples", EXAMPLES, "--exclude-path", "/api/v1/events")
+        arguments = (
+            "run",
+            f"{url}/openapi.json",
+            "--url",
+            url,
+            "--max-examples",
+            EXAMPLES,
+            "--exclude-path",
+            "/api/v1/events",
+            *OUTSIDE,
+        )
         process = await asyncio.create_subprocess_exec(
             Path(sys.executable).with_name("schemathesis"),
             *arguments,
@@ -55,6 +68,6 @@ def test_schemathesis_finds_no_failure(tmp_path: Path) -> None:
         )
         said, _ = await process.communicate()
         assert process.returncode == 0, said.decode()
-        assert f"Tested: {6 + len(VERBS)}" in said.decode(), said.decode()
+        assert f"Tested: {5 + len(VERBS)}" in said.decode(), said.decode()
 
     at_desk(tmp_path, work, limit=limit)

@@ -30,13 +30,23 @@ class Ages:
         self._drift = drift
         self._counted = counted
         self._shown, self._shown_at = now(), counted()
+        self._is_believed = False
 
     def of(self, at: datetime) -> timedelta:
         """How long ago the server's clock showed that: by our clock as it goes on, as it was set, or as the server's was
         known to be; the nearest of them, since an old mail is old by all."""
         age = self.now() - at
         known = self._shown + (self._counted() - self._shown_at) * MICROSECOND - at
-        return min(age, age + self._drift(), known, key=abs)
+        return known if self._is_believed else min(age, age + self._drift(), known, key=abs)
+
+    def expect(self, drift: timedelta) -> None:
+        """The server's clock was so far ahead of ours; it may have been set since."""
+        self._shown, self._shown_at = self.now() + drift, self._counted()
+
+    def believe(self, drift: timedelta) -> None:
+        """The server's clock is so far ahead of ours, and is followed from now on; zero: it is right."""
+        self.expect(drift)
+        self._is_believed = bool(drift)
 
     def learn(self, at: datetime) -> None:
         """A mail was taken: where it is fresh, it tells the server's clock."""

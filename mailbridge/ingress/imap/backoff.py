@@ -14,8 +14,12 @@ STABLE = timedelta(seconds=60)
 """A session that lasted so long proves that all is well."""
 QUICK = 5
 """So many times in a row a broken session is replaced within a second; after that the pauses grow."""
+ODD = 6
+"""So many sessions in a row may end over a mail, with none given in between, before the pauses grow: two mails with three tries each."""
 FIRST = 0.2
 LONGEST = 300.0
+UNREACHED = 50.0
+"""Seconds between two attempts to reach a server that is away: once it is back, the mailbox is watched within a minute."""
 BUSY_FIRST, BUSY_LONGEST = 30.0, 900.0
 REFUSED = (3.0, 15.0, 60.0, 300.0, 900.0)
 """Seconds between logins that the server refuses: soon at first, since it may be its own trouble, then rarely."""
@@ -30,6 +34,11 @@ class Backoff:
         self._broken = 0
         self._busy = 0
         self._refused = 0
+        self._odd = 0
+
+    def gave(self) -> None:
+        """The server has given a mail: those that it does not give are exceptions."""
+        self._odd = 0
 
     def lasted(self, session: timedelta) -> None:
         """A session came to its end after ``session``."""
@@ -52,14 +61,17 @@ class Backoff:
                 hinted = fault.pause.total_seconds() if fault.pause is not None else 0.0
                 ceiling = min(BUSY_FIRST * 2.0 ** min(self._busy - 1, 10), BUSY_LONGEST)
                 pause = hinted + hinted * self._dice() / 10 if hinted else ceiling * (0.5 + self._dice() / 2)
-            case Kind.NETWORK:
+            case Kind.MAIL if self._odd < ODD:
+                self._odd += 1
+                pause = self._dice() * FIRST
+            case Kind.NETWORK | Kind.MAIL:
                 pause = self._after_network(was_watching=was_watching)
         return timedelta(seconds=pause)
 
     def _after_network(self, *, was_watching: bool) -> float:
         if not was_watching:
             self._unreached += 1
-            return self._dice() * min(FIRST * 2.0 ** min(self._unreached, 20), LONGEST)
+            return self._dice() * min(FIRST * 2.0 ** min(self._unreached, 20), UNREACHED)
         self._broken += 1
         if self._broken <= QUICK:
             return self._dice() * min(FIRST * 2.0 ** (self._broken - 1), 1.0)

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 
 from imapclient.exceptions import IMAPClientError
 
+from mailbridge import log_events
 from mailbridge.ingress.imap import whereabouts
 from mailbridge.ingress.imap.canary_mail import Mint, canary_mail, token_of
 from mailbridge.ingress.imap.faults import MailboxFault, refusal, words_of
@@ -156,7 +157,9 @@ class Canary:
                 whereabouts.tidy(wire, self.account.folders, self._is_done)
         except MailboxFault as fault:
             if not self.is_stopping:
-                log.warning("canary not removed: %s", fault, extra={"mailbox": self.account.name})
+                log.warning(
+                    "canary not removed: %s", fault, extra={"event": log_events.CANARY_NOT_REMOVED, "mailbox": self.account.name}
+                )
             return False
         with self._bell:
             flight.spots = [spot for spot in flight.spots if spot not in spots]
@@ -206,5 +209,5 @@ def _listed(wire: Wire) -> tuple[Folder, ...]:
     try:
         return whereabouts.folders_of(wire)
     except MailboxFault as fault:
-        log.info("folders not listed: %s", fault)
+        log.info("folders not listed: %s", fault, extra={"event": log_events.CANARY_FOLDER_SKIPPED})
         return ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from mailbridge import log_events
 from mailbridge.ingress.imap.faults import Refusal
 from mailbridge.ingress.imap.wire import Wire, folder_argument, uid_set
 
@@ -23,12 +24,30 @@ def apply(wire: Wire, after: str, uids: Sequence[int], *, mailbox: str) -> None:
     try:
         for command in _commands(wire.abilities, after, uid_set(uids)):
             wire.run(command, what=f"after = {after!r}")
+        if _leaves_marked(wire.abilities, after):
+            _expunge(wire, uids, mailbox)
     except Refusal as fault:
-        log.warning("after-effect not done: %s", fault, extra={"mailbox": mailbox})
+        log.warning("after-effect not done: %s", fault, extra={"event": log_events.MAILBOX_ACTION_FAILED, "mailbox": mailbox})
+
+
+def _leaves_marked(abilities: frozenset[str], after: str) -> bool:
+    """Whether mails are only marked as deleted so far, since the server cannot expunge some of them (UIDPLUS, RFC 4315)."""
+    is_removal = after == "delete" or (after.startswith("move:") and "MOVE" not in abilities)
+    return is_removal and "UIDPLUS" not in abilities
+
+
+def _expunge(wire: Wire, uids: Sequence[int], mailbox: str) -> None:
+    """A plain EXPUNGE takes everything that is marked, so it is for a mailbox in which nobody else has marked anything."""
+    others = set(wire.search(b"DELETED")) - set(uids)
+    if others:
+        text = "%d mails stay marked as deleted: the server has no UIDPLUS, and other mails are marked too; expunge them in your mail program"
+        log.warning(text, len(uids), extra={"event": log_events.MAILBOX_ACTION_FAILED, "mailbox": mailbox})
+        return
+    wire.run(b"EXPUNGE", what="EXPUNGE")
 
 
 def _commands(abilities: frozenset[str], after: str, uids: bytes) -> list[bytes]:
-    """Deleting needs UIDPLUS: a plain EXPUNGE would take along what another client has marked."""
+    """Deleting with UIDPLUS takes these mails alone; without it they are marked at first."""
     effect, _, name = after.partition(":")
     marked = [b"UID STORE " + uids + rb" +FLAGS.SILENT (\Deleted)"]
     gone = [*marked, b"UID EXPUNGE " + uids] if "UIDPLUS" in abilities else marked

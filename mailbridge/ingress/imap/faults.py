@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ TEXT_LIMIT = 200
 
 HINT = re.compile(r"Suggested Backoff Time:\s*(\d{1,9})\s*milliseconds", re.IGNORECASE)
 LONGEST_HINT = timedelta(minutes=15)
+PYTHON = re.compile(r"""\[?b'(?:[^'\\]|\\.)*'\]?|\[?b"(?:[^"\\]|\\.)*"\]?""")
+"""Octets as Python writes them, which the library puts into some of its texts."""
 BUSY_CODES = ("[LIMIT]", "[INUSE]", "[UNAVAILABLE]", "[SERVERBUG]", "[THROTTLED]", "[OVERQUOTA]")
 BUSY_WORDS = (
     "too many",
@@ -23,8 +26,11 @@ BUSY_WORDS = (
     "temporar",
     "not connected",
     "server busy",
+    "unavailable",
     "internal error",
 )
+LIMIT_CODES = ("[LIMIT]", "[INUSE]", "[THROTTLED]", "[OVERQUOTA]")
+LIMIT_WORDS = ("too many", "maximum number", "exceeded", "throttl", "not connected")
 
 
 class Kind(StrEnum):
@@ -32,6 +38,8 @@ class Kind(StrEnum):
 
     NETWORK = "network"
     """No connection, or one that died: again soon."""
+    MAIL = "mail"
+    """One mail cannot be had, and the connection went with it: again at once, for the other mails."""
     BUSY = "busy"
     """The server asks to be left alone for a while."""
     REFUSED = "refused"
@@ -45,14 +53,26 @@ class Kind(StrEnum):
 class MailboxFault(Exception):  # noqa: N818  (its kind says what it is)
     """A mailbox cannot be watched now. The text names what happened and what fixes it, and no secret."""
 
-    def __init__(self, kind: Kind, text: str, *, pause: timedelta | None = None) -> None:
+    def __init__(self, kind: Kind, text: str, *, pause: timedelta | None = None, uid: int | None = None) -> None:
         super().__init__(text)
         self.kind = kind
         self.pause = pause
+        self.uid = uid
+        """The mail in whose answer it happened, where that is known."""
 
 
 class Refusal(MailboxFault):
     """The server said NO or BAD to one command; the connection is as well as before."""
+
+
+class Silence(MailboxFault):
+    """The server said nothing when it was its turn. ``is_before_greeting``: it did not even take the connection, or the handshake."""
+
+    is_before_greeting = False
+
+
+class Skipped(MailboxFault):
+    """The server answered a command that was sent together with others, and not the one before it."""
 
 
 class IdleRefused(Exception):  # noqa: N818  (an answer rather than an error)
@@ -77,11 +97,20 @@ def shown(octets: bytes) -> str:
 
 
 def words_of(fault: Exception) -> str:
-    """The server's words in an exception of the library, which has them as octets, in itself or in the one behind it."""
+    """The server's words in an exception of the library, which has them as octets, in itself or in the one behind it, or written
+    as a literal of Python."""
     for one in (fault.__context__, fault):
         if one is not None and one.args and isinstance(one.args[0], bytes):
             return shown(one.args[0])
-    return shown(str(fault).encode())
+    return shown(PYTHON.sub(lambda found: _unquoted(found[0]), str(fault)).encode())
+
+
+def _unquoted(literal: str) -> str:
+    try:
+        value = ast.literal_eval(literal.strip("[]"))
+    except (ValueError, SyntaxError):
+        return literal
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else literal
 
 
 def hint_of(text: str) -> timedelta | None:
@@ -94,6 +123,16 @@ def is_busy(text: str) -> bool:
     """Whether a NO, BAD or BYE means "not now" rather than "not you"."""
     folded = text.casefold()
     return any(code in text.upper() for code in BUSY_CODES) or any(word in folded for word in BUSY_WORDS)
+
+
+def is_for_all(text: str) -> bool:
+    """Whether a NO to a FETCH means every mail, since the server has had enough of us; any other is about the mail itself."""
+    folded = text.casefold()
+    return (
+        hint_of(text) is not None
+        or any(code in text.upper() for code in LIMIT_CODES)
+        or any(word in folded for word in LIMIT_WORDS)
+    )
 
 
 def goodbye(text: str) -> MailboxFault:

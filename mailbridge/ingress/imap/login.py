@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 from imapclient.exceptions import IMAPClientError
 
+from mailbridge.ingress.imap.dialogue import alert_of
 from mailbridge.ingress.imap.faults import Kind, MailboxFault, goodbye, hint_of, is_busy, legible, shown, words_of
 from mailbridge.ingress.imap.oauth import Token, TokenSource
 from mailbridge.ingress.imap.presets import Account
+from mailbridge.ingress.imap.responses import Response
 from mailbridge.ingress.imap.stream import Stream
 from mailbridge.ingress.imap.wire import Wire
 
@@ -33,9 +35,11 @@ def log_in(wire: Wire, account: Account, tokens: TokenSource | None) -> LoggedIn
     Raises:
         MailboxFault: the text names what fixes it.
     """
-    with legible(), wire.slow():
+    with legible(), wire.patient("login"):
         offered = frozenset(word.upper() for word in wire.capabilities())
-        if tokens is None:
+        if wire.is_logged_in:
+            told = LoggedIn()
+        elif tokens is None:
             _with_password(wire, account, offered)
             told = LoggedIn()
         else:
@@ -52,15 +56,47 @@ def _with_password(wire: Wire, account: Account, offered: frozenset[bytes]) -> N
     if b"LOGINDISABLED" in offered and b"AUTH=PLAIN" not in offered:
         raise MailboxFault(Kind.SETTING, 'the server takes no password without TLS: tls = "starttls" or "tls"')
 
-    def attempt() -> None:
-        if b"AUTH=PLAIN" in offered or not is_ascii:
-            wire.plain_login(account.username, secret)
-        else:
-            wire.login(account.username, secret)
-
-    text = _refused(attempt)
+    is_plain = b"AUTH=PLAIN" in offered and not wire.habits.refuses_plain
+    text = _refused(lambda: _give(wire, account.username, secret, is_plain=is_plain or not is_ascii))
+    if text is not None and is_plain and is_ascii and b"LOGINDISABLED" not in offered and is_about_mechanism(text):
+        text = _refused(lambda: _give(wire, account.username, secret, is_plain=False))
+        wire.habits.refuses_plain = text is None
     if text is not None:
-        raise _refusal(text, f"check username and password; {account.host} wants {account.hint}")
+        raise _refusal(text + _told_beside(wire), f"check username and password; {account.host} wants {account.hint}")
+
+
+def _give(wire: Wire, username: str, secret: str, *, is_plain: bool) -> None:
+    if is_plain:
+        wire.plain_login(username, secret)
+    else:
+        wire.login(username, secret)
+
+
+def is_about_mechanism(text: str) -> bool:
+    """Whether a refused AUTHENTICATE leaves open that LOGIN works: nothing is said about the credentials, or about a pause."""
+    about_us = (
+        "[AUTHENTICATIONFAILED]",
+        "[AUTHORIZATIONFAILED]",
+        "[EXPIRED]",
+        "[PRIVACYREQUIRED]",
+        "[CONTACTADMIN]",
+        "[ALERT]",
+        "[WEBALERT",
+    )
+    words = ("invalid credentials", "authentication failed", "login failed", "password")
+    is_about_us = any(code in text.upper() for code in about_us) or any(word in text.casefold() for word in words)
+    return not is_about_us and not is_busy(text) and hint_of(text) is None
+
+
+def _told_beside(wire: Wire) -> str:
+    """What the server wanted a person to read beside the refusal: an ALERT, or Google's address of a page to log in at."""
+    told: dict[str, list[bytes]] = wire._imap.untagged_responses  # noqa: SLF001  (imaplib keeps it nowhere else)
+    found = []
+    for text in (*told.get("NO", ()), *told.get("OK", ()), *told.get("BAD", ())):
+        alert = alert_of(Response(tag=b"*", text=b"NO " + text)) if isinstance(text, bytes) else ""
+        if alert and alert not in found:
+            found.append(alert)
+    return f" ({'; '.join(found)})" if found else ""
 
 
 def _with_token(wire: Wire, account: Account, tokens: TokenSource, offered: frozenset[bytes]) -> Token:
@@ -77,7 +113,7 @@ def _with_token(wire: Wire, account: Account, tokens: TokenSource, offered: froz
         if is_busy(text) or hint_of(text):
             break
         tokens.refuse(token)
-    raise _refusal(text + _told(challenge), "does the token's owner have IMAP access to this mailbox?")
+    raise _refusal(text + _told(challenge) + _told_beside(wire), "does the token's owner have IMAP access to this mailbox?")
 
 
 def bearer(
@@ -115,7 +151,7 @@ def _refused(attempt: Callable[[], object]) -> str | None:
 
 def _refusal(text: str, hint: str) -> MailboxFault:
     if is_busy(text) or hint_of(text):
-        return MailboxFault(Kind.BUSY, f"the server puts the login off: {text}", pause=hint_of(text))
+        return MailboxFault(Kind.BUSY, f"the server defers the login: {text}", pause=hint_of(text))
     return MailboxFault(Kind.REFUSED, f"the server refuses the login: {text}; {hint}")
 
 

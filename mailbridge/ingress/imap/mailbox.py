@@ -1,28 +1,33 @@
 """One mailbox's mails in the order of their UIDs: from a connection through the door, each once, the cursor with the mail.
 
-The position is ``(UIDVALIDITY, UID)`` (RFC 3501 2.3.1.1). It moves only when the store has the mail; what was not taken is
-fetched again. A mailbox that was rebuilt is read again, and the fingerprint knows its mails.
+The position is ``(UIDVALIDITY, UID)`` (RFC 3501 2.3.1.1). It moves only when the store has the mail, or remembers that it is missing.
+A mailbox whose UIDs were given out anew is read again, and the fingerprint knows its mails.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol, assert_never
 
-from mailbridge.core.mail import Envelope
+from mailbridge import log_events
 from mailbridge.ingress.imap.ages import Ages
+from mailbridge.ingress.imap.arguments import day
+from mailbridge.ingress.imap.arrivals import SECOND, SKEW, own_dates
 from mailbridge.ingress.imap.canary import Canary
-from mailbridge.ingress.imap.faults import Kind, MailboxFault
+from mailbridge.ingress.imap.door import Door, NotAccepted, NotTaken, Position
+from mailbridge.ingress.imap.faults import IdleRefused, MailboxFault, Refusal, is_for_all
+from mailbridge.ingress.imap.gather import Gatherer
+from mailbridge.ingress.imap.habits import Habits
+from mailbridge.ingress.imap.handing import Handing
 from mailbridge.ingress.imap.mailbox_status import MailboxStatus
+from mailbridge.ingress.imap.memory import Memory
 from mailbridge.ingress.imap.responses import Fetched
-from mailbridge.ingress.imap.whereabouts import Spot
-from mailbridge.ingress.imap.wire import LAST_UID, Wire, uid_set
-from mailbridge.intake.answer import Answer, Deferred, Full, Stored
-from mailbridge.store import StoreUnavailable
+from mailbridge.ingress.imap.wire import LAST_UID, Wire
+
+__all__ = ["Door", "Mailbox", "NotAccepted", "NotTaken", "Position"]
 
 log = logging.getLogger("mailbridge.imap")
 
@@ -32,59 +37,17 @@ LOOK_BACK_MOST = 200
 RESCAN = timedelta(hours=24)
 """How far a rebuilt mailbox is read again."""
 RESCAN_MOST = 2_000
-BATCH = 25
+REBUILDS, HOUR = 2, 3600.0
+"""So often an hour a mailbox is read again for a day; beyond that from the last look on."""
 BACKLOG = 50
 """So many new mails at once are a backlog: what is fresh in it goes first, so that nobody waits behind yesterday's mail."""
 AHEAD_MOST = 100
-SKEW = timedelta(minutes=2)
-SECOND = timedelta(seconds=1)
 LATE = timedelta(seconds=4)
-TRIES = 3
-
-
-class Held(Exception):  # noqa: N818  (an answer rather than an error)
-    """The store does not take mail just now; nothing was lost, and the same mail is to be brought again."""
-
-
-class NotTaken(Exception):  # noqa: N818  (the door's other answer)
-    """The door failed over this mail in a way that it should not; the store may be well."""
-
-
-class Door(Protocol):
-    """The intake and the store, as a thread may call them; every method blocks."""
-
-    def accept(self, envelope: Envelope) -> Answer:
-        """Where it answers `Stored` the mail is on disk. Raises NotTaken."""
-        ...
-
-    def cursor(self, mailbox: str) -> str | None:
-        """Raises StoreUnavailable."""
-        ...
-
-    def advance(self, cursor: str) -> None:
-        """Raises StoreUnavailable."""
-        ...
-
-    def pending_actions(self, mailbox: str) -> tuple[str, ...]:
-        """Raises StoreUnavailable."""
-        ...
-
-    def actions_done(self, cursors: Sequence[str]) -> None:
-        """Raises StoreUnavailable."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Position:
-    """Up to which UID everything is on disk."""
-
-    validity: int
-    uid: int
+SELECTED = "EXAMINE gives this mailbox a new UIDVALIDITY each time: it is opened with SELECT, and no flag is changed"
 
 
 class Mailbox:
-    """The reading side of one folder. ``done`` are the UIDs of mails that are pushed, for an after-effect; the store knows them
-    too until `actions_done`, so that they outlive the connection and the daemon."""
+    """The reading side of one folder."""
 
     def __init__(
         self,
@@ -95,71 +58,123 @@ class Mailbox:
         door: Door,
         ages: Ages,
         status: MailboxStatus,
+        habits: Habits | None = None,
         with_effect: bool = False,
         folder: str = "",
         canary: Canary | None = None,
     ) -> None:
-        self._key = key
-        self._folder = folder
-        self._canary = canary
-        self._rcpt = rcpt
-        self._peer = peer
-        self._door = door
         self._ages = ages
         self._status = status
-        self._with_effect = with_effect
-        self._position: Position | None = None
+        self.memory = Memory(key, door, habits or Habits())
+        self._gatherer = Gatherer(memory=self.memory, status=status, ages=ages)
+        self._handing = Handing(
+            key=key,
+            rcpt=rcpt,
+            peer=peer,
+            door=door,
+            ages=ages,
+            status=status,
+            memory=self.memory,
+            with_effect=with_effect,
+            folder=folder,
+            canary=canary,
+        )
         self._seen_at: datetime | None = None
-        self._tries: dict[int, int] = {}
-        self._skipped: set[int] = set()
         self._looked_at = 0
         self._exists = 0
-        self._newest: datetime | None = None
-        self.done: list[int] = []
+        self._rebuilds: list[float] = []
+        self._is_dated = True
+
+    def load(self) -> None:
+        """Take up what an earlier daemon has learned.
+
+        Raises:
+            NotAccepted: the store cannot be read now.
+        """
+        self.memory.load(self._gatherer.now())
+        self._handing.arrivals.expect(timedelta(seconds=self.memory.drift))
+
+    def save(self, *, is_whole: bool = False) -> None:
+        """Store what was learned; where the store does not take it now, it is stored with the next mail."""
+        with suppress(NotAccepted):
+            self.memory.save(is_whole=is_whole)
+
+    @property
+    def uid(self) -> int:
+        """Up to which UID the mailbox is taken in."""
+        return self._handing.uid
+
+    @property
+    def done(self) -> list[int]:
+        """UIDs whose after-effect is not done yet."""
+        return self._handing.done
+
+    def actions_done(self, validity: int) -> None:
+        """The pending actions are done."""
+        self._handing.actions_done(validity)
 
     def meet(self, wire: Wire) -> None:
         """Take what a folder that was just opened holds beyond the position, or look back where there is none.
 
         Raises:
-            Held: the store does not take mail now; meet again.
+            NotAccepted: the store does not take mail now; meet again.
             MailboxFault: the connection.
         """
         began = self._ages.now()
-        known = self._position or self._kept()
-        self._remember(wire.validity)
+        known = self._handing.position or self._handing.kept()
+        if known is not None and known.validity != wire.validity and self._is_renumbered_by_examine(wire):
+            self.memory.habits.needs_select = True
+            wire.reopen(is_read_only=False)
+        if self.memory.habits.needs_select and not wire.is_read_only:
+            self._status.note("select", SELECTED)
+        self._handing.remember(wire.validity)
+        self.memory.belongs_to(wire.validity)
         self._looked_at = 0
-        base = wire.uid_next - 1
         self._exists = wire.exists
-        if known is not None and known.validity == wire.validity:
-            self._position = known
-            self._catch_up(wire)
+        if known is None:
+            self._look_back(wire, LOOK_BACK, LOOK_BACK_MOST)
+        elif known.validity != wire.validity:
+            self._read_again(wire)
+        elif self._has_gone_back(wire, known):
+            log.warning(
+                "mailbox was put back to an earlier state: reading its last day again",
+                extra={"event": log_events.MAILBOX_REBUILT, "mailbox": self._status.mailbox},
+            )
+            self.memory.missing.clear()
+            self._look_back(wire, RESCAN, RESCAN_MOST, is_rewound=True)
         else:
-            span, most = (LOOK_BACK, LOOK_BACK_MOST) if known is None else (RESCAN, RESCAN_MOST)
-            if known is not None:
-                log.warning("mailbox rebuilt: reading its last day again", extra={"mailbox": self._status.mailbox})
-            self._take(wire, self._since(wire, span, most))
-            self._move(max(base, self._position.uid if self._is_at(wire) and self._position else 0), wire.validity)
+            self._handing.position = known
+            self._catch_up(wire)
+        self._gatherer.show()
+        wire.reports_expunge = bool(self.memory.missing.aside)
+        self.memory.save()
         self._seen_at = began
 
     def round(self, wire: Wire, *, with_idle: bool) -> int:
         """Fetch and take what is new; how many mails that were. Afterwards in IDLE, with ``with_idle``.
 
         Raises:
-            Held, MailboxFault, IdleRefused: as the wire and the door say; the mails of an IdleRefused are taken.
+            NotAccepted, MailboxFault, IdleRefused: as the wire and the door say; the mails of an IdleRefused are taken.
         """
         began = self._ages.now()
-        if wire.exists - self._exists > BACKLOG:
-            self._exists = wire.exists
-            wire.has_news = False
-            taken = self._catch_up(wire)
-            if with_idle:
-                wire.start_idle()
+        if wire.exists - self._exists > BACKLOG or self._gatherer.is_careful:
+            taken = self.search_on(wire)
         else:
-            mails = wire.fetch_after(self._uid, with_idle=with_idle)
-            self._exists = wire.exists
-            taken = self.take_fetched(wire, mails)
-            if with_idle and not wire.is_idling:
-                wire.start_idle()
+            try:
+                mails = wire.fetch_after(self._handing.uid, with_idle=with_idle)
+            except Refusal as fault:
+                if is_for_all(str(fault)):
+                    raise
+                taken = self.search_on(wire)
+            except IdleRefused:
+                raise
+            except MailboxFault as fault:
+                raise self._gatherer.blame(fault) from None
+            else:
+                self._exists = wire.exists
+                taken = self.take_fetched(wire, mails)
+        if with_idle and not wire.is_idling:
+            wire.start_idle()
         if not wire.has_news:
             self._seen_at = began
         return taken
@@ -168,209 +183,209 @@ class Mailbox:
         """Take mails that are here already; how many were new.
 
         Raises:
-            Held, MailboxFault: as the door and the wire say.
+            NotAccepted, MailboxFault: as the door and the wire say.
         """
-        new = [wire.completed(mail) for mail in mails if mail.uid > self._uid]
-        self._note_gone([mail.uid for mail in new])
-        return self._accept_all(wire, self._given(wire, [mail.uid for mail in new], new))
+        new = {mail.uid: mail for mail in mails if mail.uid > self._handing.uid}
+        uids = sorted(new)
+        self._note_gaps(uids, is_counted=True)
+        whole = [uid for uid in uids if new[uid].content or (new[uid].content is not None and not new[uid].size)]
+        taken = 0
+        for uid in uids:
+            if uid in whole:
+                try:
+                    mail = wire.completed(new[uid])
+                except MailboxFault as fault:
+                    fault.uid = uid
+                    raise self._gatherer.blame(fault) from None
+                taken += self._accept(wire, mail)
+            else:
+                taken += self._take(wire, [uid])
+        return taken
 
     def take_pushed(self, wire: Wire) -> int | None:
         """Take what came with its announcement; None where that is not all that was announced: then a round has to tell.
 
         Raises:
-            Held, MailboxFault: as the door and the wire say.
+            NotAccepted, MailboxFault: as the door and the wire say.
         """
-        new = {mail.uid: mail for mail in wire.pushed if mail.uid > self._uid and mail.content}
+        new = {mail.uid: mail for mail in wire.pushed if mail.uid > self._handing.uid and mail.content}
         if not new or len(new) != wire.arrived:
             return None
         wire.forget_news()
         self._exists = wire.exists
         return self.take_fetched(wire, [new[uid] for uid in sorted(new)])
 
+    def revisit(self, wire: Wire) -> int:
+        """Ask again for mails that were missing; how many came.
+
+        Raises:
+            NotAccepted, MailboxFault: as the door and the wire say.
+        """
+        taken = 0
+        for mails in self._gatherer.revisit(wire):
+            for mail in mails:
+                taken += self._accept(wire, mail)
+        wire.reports_expunge = bool(self.memory.missing.aside)
+        self.memory.save()
+        return taken
+
+    def revisit_in(self) -> float:
+        """Seconds until a missing mail is to be asked for again; infinite where none is missing."""
+        return self.memory.missing.next_due() - self._gatherer.now()
+
     @property
     def was_late(self) -> bool:
         """Whether the newest mail had been on the server for a while before it was found."""
-        return self._newest is not None and self._ages.of(self._newest) > LATE
+        return self._handing.newest is not None and self._ages.now() - self._handing.newest > LATE
 
-    @property
-    def _uid(self) -> int:
-        return self._position.uid if self._position is not None else 0
+    def _is_renumbered_by_examine(self, wire: Wire) -> bool:
+        """Whether it is the second time within an hour that a read-only opening shows another UIDVALIDITY."""
+        recent = [at for at in self._rebuilds if time.monotonic() - at < HOUR]
+        return wire.is_read_only and bool(recent)
 
-    def _is_at(self, wire: Wire) -> bool:
-        return self._position is not None and self._position.validity == wire.validity
+    def _read_again(self, wire: Wire) -> None:
+        """The mailbox has another UIDVALIDITY: its last day, or what came since the last look where that happens again and again."""
+        now = time.monotonic()
+        self._rebuilds = [at for at in self._rebuilds if now - at < HOUR]
+        span = RESCAN
+        if len(self._rebuilds) >= REBUILDS and self._seen_at is not None:
+            span = min(RESCAN, self._ages.now() - self._seen_at + SKEW)
+            self._status.note(
+                "validity", "the server gives this mailbox a new UIDVALIDITY again and again: only what is new is read"
+            )
+        else:
+            self._rebuilds.append(now)
+            log.warning(
+                "mailbox rebuilt: reading its last day again",
+                extra={"event": log_events.MAILBOX_REBUILT, "mailbox": self._status.mailbox},
+            )
+        self._look_back(wire, span, RESCAN_MOST)
 
-    def _kept(self) -> Position | None:
+    def _has_gone_back(self, wire: Wire, known: Position) -> bool:
+        """Whether the server gives out UIDs anew that it had given out before: it was put back to a backup or a snapshot. Either it says
+        so (UIDNEXT), or the mail with the last UID is another one by now."""
+        if wire.is_uid_next_told and wire.uid_next <= known.uid:
+            return True
+        top = self.memory.top
+        if top is None or top[0] != known.uid:
+            return False
+        marks = [mark for one in wire.fetch_dates([known.uid]) if (mark := _mark(one)) is not None]
+        return bool(marks) and marks[0] != top
+
+    def _look_back(self, wire: Wire, span: timedelta, most: int, *, is_rewound: bool = False) -> None:
+        """Take those among the last mails that came to the server within a span, and begin behind them. A mail that the server gives no
+        date for is as old as it says itself."""
+        base = wire.uid_next - 1
+        told = self._newest(wire, most)
+        dated = {one.uid for one in told if one.at is not None and self._ages.of(one.at) <= span + SECOND}
+        uids = sorted(dated | {one.uid for one in told if one.at is None})
+        if is_rewound:
+            self._handing.rewind(min([base + 1, *uids]) - 1, wire.validity)
+        for mails in self._gatherer.each(wire, uids):
+            for mail in mails:
+                if mail.uid in dated or self._is_recent(mail, span):
+                    self._accept(wire, mail, is_live=False)
+            self._status.round_trip()
+        position = self._handing.position
+        is_here = position is not None and position.validity == wire.validity
+        self._handing.move(max(base, position.uid if is_here and position else 0), wire.validity)
+
+    def _newest(self, wire: Wire, most: int) -> list[Fetched]:
+        """The last mails with their dates; without them where the server stumbles over the question: then each mail has to tell its own."""
+        if self._is_dated:
+            try:
+                return wire.newest(most)
+            except Refusal as fault:
+                if is_for_all(str(fault)):
+                    raise
+            except MailboxFault:
+                self._is_dated = False
+                raise
+        since = self._ages.now() - RESCAN - RESCAN
+        return [Fetched(uid=uid) for uid in wire.search(b"SINCE " + day(since))[-most:]]
+
+    def _fresh(self, wire: Wire, uids: Sequence[int]) -> list[int]:
+        """Those that came a moment ago, by the server's word; none where it stumbles over the question."""
+        if not self._is_dated:
+            return []
         try:
-            cursor = self._door.cursor(self._key)
-        except StoreUnavailable as fault:
-            raise Held(fault.kind) from None
-        if cursor is None:
-            return None
-        _, validity, uid = cursor.rsplit("/", 2)
-        return Position(validity=int(validity), uid=int(uid))
+            dates = [one for chunk in _chunks(uids, 500) for one in wire.fetch_dates(chunk)]
+        except Refusal as fault:
+            if is_for_all(str(fault)):
+                raise
+            return []
+        except MailboxFault:
+            self._is_dated = False
+            raise
+        return [one.uid for one in dates if one.at is not None and self._ages.of(one.at) <= LOOK_BACK]
 
-    def _remember(self, validity: int) -> None:
-        """Take up what an earlier connection or daemon owed, and forget what was owed to a mailbox that is no more."""
-        if not self._with_effect:
-            return
-        try:
-            owed = self._door.pending_actions(self._key)
-            here = f"{self._key}/{validity}/"
-            self.done = [int(cursor.removeprefix(here)) for cursor in owed if cursor.startswith(here)]
-            if over := [cursor for cursor in owed if not cursor.startswith(here)]:
-                self._door.actions_done(over)
-        except StoreUnavailable as fault:
-            raise Held(fault.kind) from None
+    def _is_recent(self, mail: Fetched, span: timedelta) -> bool:
+        known = [one for one in own_dates(mail.content or b"") if one is not None]
+        return bool(known) and self._ages.now() - max(known) <= span + SECOND
 
-    def actions_done(self, validity: int) -> None:
-        """What was owed is done. Where the store does not take that now, it will be done once more after the next start."""
-        done, self.done = self.done, []
-        with suppress(StoreUnavailable):
-            self._door.actions_done([f"{self._key}/{validity}/{uid}" for uid in done])
+    def search_on(self, wire: Wire) -> int:
+        """Take what a SEARCH finds beyond the position, whatever a FETCH of all that leaves out; how many mails that were.
 
-    def _since(self, wire: Wire, span: timedelta, most: int) -> list[int]:
-        """UIDs of those among the last mails that came to the server within a span, or do not say when."""
-        return [one.uid for one in wire.newest(most) if one.at is None or self._ages.of(one.at) <= span + SECOND]
+        Raises:
+            NotAccepted, MailboxFault: as the door and the wire say.
+        """
+        self._exists = wire.exists
+        wire.has_news = False
+        return self._catch_up(wire)
 
     def _catch_up(self, wire: Wire) -> int:
-        if self._uid >= LAST_UID:
+        floor = self._handing.uid
+        if floor >= LAST_UID:
             return 0
-        uids = [uid for uid in wire.search(b"UID %d:%d" % (self._uid + 1, LAST_UID)) if uid > self._uid]
+        uids = [uid for uid in wire.search(b"UID %d:%d" % (floor + 1, LAST_UID)) if uid > floor]
         taken = 0
         if len(uids) > BACKLOG:
-            dates = [one for chunk in _chunks(uids, 500) for one in wire.fetch_dates(chunk)]
-            fresh = [one.uid for one in dates if one.at is not None and self._ages.of(one.at) <= LOOK_BACK]
+            fresh = self._fresh(wire, uids)
             if fresh and fresh[0] != uids[0]:
-                for chunk in _chunks(fresh[-AHEAD_MOST:], BATCH):
-                    taken += self._accept_all(wire, self._given(wire, chunk, wire.fetch_mails(chunk)), is_ahead=True)
+                for mails in self._gatherer.each(wire, fresh[-AHEAD_MOST:]):
+                    taken += sum(self._accept(wire, mail, is_ahead=True) for mail in mails)
+        self._note_gaps(uids, is_counted=False)
         return taken + self._take(wire, uids)
 
     def _take(self, wire: Wire, uids: Sequence[int]) -> int:
+        """Take mails by their UIDs; afterwards the position is behind the last of them, also where that could not be had."""
         taken = 0
-        for chunk in _chunks(uids, BATCH):
-            taken += self._accept_all(wire, self._given(wire, chunk, wire.fetch_mails(chunk)))
+        for mails in self._gatherer.each(wire, uids):
+            taken += sum(self._accept(wire, mail) for mail in mails)
             self._status.round_trip()
+        if uids and uids[-1] > self._handing.uid:
+            self._handing.move(uids[-1], wire.validity)
+        wire.reports_expunge = bool(self.memory.missing.aside)
         return taken
 
-    def _given(self, wire: Wire, uids: Sequence[int], mails: Sequence[Fetched]) -> list[Fetched]:
-        """The mails that were asked for. One that was not given is gone, or else the server has to be asked again.
+    def _accept(self, wire: Wire, mail: Fetched, *, is_ahead: bool = False, is_live: bool = True) -> int:
+        taken = self._handing.accept(wire.validity, mail, seen=self._seen_at if is_live else None, is_ahead=is_ahead)
+        if taken:
+            self._gatherer.had(mail.uid)
+        if taken and not is_ahead and mail.uid == self._handing.uid:
+            self.memory.top = _mark(mail)
+        return taken
 
-        Raises:
-            MailboxFault: the server has mails that it does not give.
-        """
-        given = [mail for mail in mails if mail.content is not None and (mail.content or not mail.size)]
-        missing = sorted(set(uids) - {mail.uid for mail in given} - self._skipped)
-        if not missing:
-            return given
-        there = set(wire.search(b"UID " + uid_set(missing))) & set(missing)
-        for uid in there:
-            self._tries[uid] = self._tries.get(uid, 0) + 1
-            if self._tries[uid] >= TRIES:
-                self._skip(uid)
-        if any(uid not in self._skipped for uid in there):
-            raise MailboxFault(Kind.NETWORK, f"the server does not give {len(there)} mails that it has")
-        return given
-
-    def _note_gone(self, uids: Sequence[int]) -> None:
-        """Count the UIDs that were given out since the last look and are not there: another client, or a filter, was quicker."""
-        if not uids:
-            return
-        floor = max(self._uid, self._looked_at)
-        gone = uids[-1] - floor - sum(uid > floor for uid in uids)
-        self._looked_at = uids[-1]
-        if gone > 0:
+    def _note_gaps(self, uids: Sequence[int], *, is_counted: bool) -> None:
+        """Remember the UIDs that were given out since the last look and are not there: another client was quicker, or they show later."""
+        floor = max(self._handing.uid, self._looked_at)
+        gone = 0
+        for uid in uids:
+            if uid > floor:
+                if uid > floor + 1:
+                    self.memory.missing.left_out(floor + 1, uid - 1, now=self._gatherer.now())
+                    gone += uid - floor - 1
+                floor = uid
+        self._looked_at = max(self._looked_at, floor)
+        if gone and is_counted:
             self._status.gone += gone
             text = "%d mails were moved or deleted before they could be read: is another program at work in this mailbox?"
-            log.warning(text, gone, extra={"mailbox": self._status.mailbox})
+            log.warning(text, gone, extra={"event": log_events.MAILBOX_MAIL_MISSED, "mailbox": self._status.mailbox})
 
-    def _skip(self, uid: int) -> None:
-        if uid in self._skipped:
-            return
-        self._skipped.add(uid)
-        self._status.skipped += 1
-        log.error("mail skipped: it could not be had %d times", TRIES, extra={"mailbox": self._status.mailbox})
 
-    def _accept_all(self, wire: Wire, mails: Iterable[Fetched], *, is_ahead: bool = False) -> int:
-        taken = 0
-        for mail in mails:
-            taken += self._accept(wire.validity, mail, is_ahead=is_ahead)
-        return taken
-
-    def _accept(self, validity: int, mail: Fetched, *, is_ahead: bool) -> int:
-        if self._is_canary(validity, mail, is_ahead=is_ahead):
-            return 1
-        envelope = Envelope(
-            mail_from="",
-            rcpt_to=(self._rcpt,),
-            content=mail.content or b"",
-            received_at=self._arrived(mail.at),
-            ingress="imap",
-            peer=self._peer,
-            cursor=None if is_ahead else f"{self._key}/{validity}/{mail.uid}",
-            has_action=self._with_effect,
-            is_fetched=True,
-            can_wait=False,
-        )
-        try:
-            answer = self._door.accept(envelope)
-        except NotTaken:
-            self._tries[mail.uid] = self._tries.get(mail.uid, 0) + 1
-            if self._tries[mail.uid] < TRIES:
-                raise Held("not taken") from None
-            self._skip(mail.uid)
-            if not is_ahead:
-                self._move(mail.uid, validity)
-            return 0
-        match answer:
-            case Stored():
-                receipt = answer.receipt
-            case Deferred():
-                raise Held(answer.why)
-            case Full():
-                raise Held("full")
-            case _:
-                assert_never(answer)
-        self._newest = mail.at
-        if mail.at is not None:
-            self._ages.learn(mail.at)
-        if not is_ahead:
-            self._position = Position(validity=validity, uid=mail.uid)
-        if receipt.is_pushed and self._with_effect and mail.uid not in self.done:
-            self.done.append(mail.uid)
-        self._tries.pop(mail.uid, None)
-        if not receipt.is_duplicate:
-            self._status.mail()
-        return 1
-
-    def _is_canary(self, validity: int, mail: Fetched, *, is_ahead: bool) -> bool:
-        """Whether it is the mail that we sent to ourselves; then it is noted, and goes nowhere."""
-        flight = self._canary.flight_of(mail.content or b"") if self._canary is not None else None
-        if self._canary is None or flight is None:
-            return False
-        self._canary.saw(flight, Spot(folder=self._folder, validity=validity, uid=mail.uid))
-        self._newest = mail.at
-        if not is_ahead:
-            self._move(mail.uid, validity)
-        return True
-
-    def _arrived(self, at: datetime | None) -> datetime:
-        """When a mail came: the server's word, in whole seconds, never the future, and not before we last saw that it was not
-        there, where the two clocks differ by no more than `SKEW`."""
-        now = self._ages.now()
-        if at is None:
-            return now
-        arrived = now - self._ages.of(at) + SECOND
-        seen = self._seen_at
-        if seen is not None and arrived < seen <= arrived + SKEW:
-            arrived = seen
-        return min(now, arrived)
-
-    def _move(self, uid: int, validity: int) -> None:
-        try:
-            self._door.advance(f"{self._key}/{validity}/{uid}")
-        except StoreUnavailable as fault:
-            raise Held(fault.kind) from None
-        self._position = Position(validity=validity, uid=uid)
+def _mark(mail: Fetched) -> tuple[int, int, int] | None:
+    """By what a mail is known again without being read; None where its server does not date it."""
+    return None if mail.at is None else (mail.uid, round(mail.at.timestamp()), mail.size)
 
 
 def _chunks(uids: Sequence[int], size: int) -> list[Sequence[int]]:

@@ -1,29 +1,39 @@
-"""How a mailbox is: written by its thread, read by whoever asks; an age that grows by itself cannot stay green by mistake."""
+"""How a mailbox is: written by its thread, read by whoever asks.
+
+Green means that a new mail would be pushed within its bound. So a mailbox is red until it is watched for the first time, when its
+server has not answered for longer than a renewal, while it is not watched for more than some seconds, and while the server holds a
+mail that it does not give. Ages grow by themselves: a thread that hangs cannot leave a mailbox green.
+"""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
+from mailbridge import log_events
 from mailbridge.ingress.imap.keeper import CanaryHealth
+from mailbridge.ingress.imap.modes import WATCHED, Event, Mode, after
 
-Mode = Literal["connecting", "idle", "notify", "hot", "poll", "waiting", "parked", "held", "stopped"]
-"""``notify``: mails come with their announcement. ``hot``: asked often, since somebody waits for a code. ``waiting``: a pause after a fault. ``parked``: a person is needed. ``held``: the store does not take mail just now."""
+log = logging.getLogger("mailbridge.imap")
 
-WATCHED: tuple[Mode, ...] = ("idle", "notify", "hot", "poll")
-
-RED_AFTER = 3
-"""Renewals without a completed round trip, after which a mailbox counts as dead."""
+SLACK = 4.0
+"""Seconds beyond the renewal (or a poll) that a server may take to answer it before the mailbox counts as dead."""
+SHORTEST = 5.0
+"""The longest pause between two questions where the server is polled."""
+UNWATCHED = 20.0
+"""Seconds for which a mailbox may be connected anew before it is red."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailboxHealth:
-    """One mailbox as it is now. Ages in seconds, None: never. ``reason`` is "" while all is well.
+    """One mailbox as it is now. Ages in seconds, None: never. ``reason`` says why it is red, or what the server wants read; ``notes``
+    are what is odd about the server, and what is done about it.
 
     ``skipped`` mails could not be had, ``gone`` were moved or deleted by somebody else before they could be read.
     ``age`` is that of the last round trip, or of the watcher while there was none: the number to raise an alarm on.
+    ``drift`` is how far the server's clock is ahead of ours in seconds where it is known to be wrong; it is an alarm of its own.
     ``canary`` is that of the account, the same in each of its folders; ``is_well`` does not speak of it.
     """
 
@@ -31,6 +41,7 @@ class MailboxHealth:
     mode: Mode
     is_well: bool
     reason: str
+    notes: tuple[str, ...]
     age: float
     last_roundtrip: float | None
     last_mail: float | None
@@ -39,6 +50,7 @@ class MailboxHealth:
     deaf: int
     skipped: int
     gone: int
+    drift: float | None = None
     canary: CanaryHealth | None = None
 
 
@@ -48,18 +60,48 @@ class MailboxStatus:
     def __init__(self, mailbox: str, *, renew: float, now: Callable[[], float] = time.monotonic) -> None:
         self.mailbox = mailbox
         self._now = now
-        self._limit = renew * RED_AFTER
+        self._limit = max(renew, SHORTEST) + SLACK
         self._began = now()
         self._roundtrip: float | None = None
         self._mail: float | None = None
-        self.mode: Mode = "connecting"
+        self._mode = Mode.CONNECTING
+        self._unwatched_since: float | None = self._began
+        self._was_watched = False
+        self._notes: dict[str, str] = {}
         self.reason = ""
+        self.unfetched = ""
+        self.drift: float | None = None
         self.mails = 0
         self.reconnects = 0
         self.deaf = 0
         self.skipped = 0
         self.gone = 0
         self.canary: Callable[[], CanaryHealth] | None = None
+
+    @property
+    def mode(self) -> Mode:
+        """What the watcher is doing."""
+        return self._mode
+
+    def happened(self, event: Event) -> None:
+        """Go where the table says that an event leads.
+
+        Raises:
+            Impossible: the table does not have it.
+        """
+        mode = after(self._mode, event)
+        if mode in WATCHED:
+            self._unwatched_since, self._was_watched = None, True
+        elif self._unwatched_since is None:
+            self._unwatched_since = self._now()
+        self._mode = mode
+
+    def note(self, name: str, text: str) -> None:
+        """Show ``text`` as what is odd here, in place of what ``name`` said before; "" shows nothing. A new one is logged."""
+        if text and text != self._notes.get(name):
+            log.warning("%s", text, extra={"event": log_events.MAILBOX_NOTED, "mailbox": self.mailbox})
+        notes = {key: value for key, value in self._notes.items() if key != name}
+        self._notes = notes | {name: text} if text else notes
 
     @property
     def is_watched(self) -> bool:
@@ -84,16 +126,15 @@ class MailboxStatus:
         """Everything, with a verdict."""
         age = self.roundtrip_age
         mode = self.mode  # read before its reason, which is written before it
-        reason = self.reason
-        is_late = age > self._limit
-        if is_late and mode not in ("parked", "held"):
-            reason = f"no answer from the server for {age:.0f} s" + (f": {reason}" if reason else "")
+        reason, unfetched = self.reason, self.unfetched
+        fault = self._fault(mode, age, reason)
         now = self._now()
         return MailboxHealth(
             mailbox=self.mailbox,
             mode=mode,
-            is_well=not is_late and mode not in ("parked", "held"),
-            reason=reason,
+            is_well=fault is None and not unfetched,
+            reason="; ".join(text for text in (reason if fault is None else fault, unfetched) if text),
+            notes=tuple(self._notes.values()),
             age=round(age, 3),
             last_roundtrip=None if self._roundtrip is None else round(now - self._roundtrip, 3),
             last_mail=None if self._mail is None else round(now - self._mail, 3),
@@ -102,5 +143,20 @@ class MailboxStatus:
             deaf=self.deaf,
             skipped=self.skipped,
             gone=self.gone,
+            drift=self.drift,
             canary=self.canary() if self.canary is not None else None,
         )
+
+    def _fault(self, mode: Mode, age: float, reason: str) -> str | None:
+        """Why a new mail would not be pushed in time; None where it would."""
+        if mode in (Mode.PARKED, Mode.DEFERRING):
+            return reason
+        more = f": {reason}" if reason else ""
+        since = self._unwatched_since
+        if not self._was_watched:
+            return f"not watched yet{more}"
+        if mode in WATCHED:
+            return f"no answer from the server for {age:.0f} s{more}" if age > self._limit else None
+        if since is not None and self._now() - since > UNWATCHED:
+            return f"not watched for {self._now() - since:.0f} s{more}"
+        return None

@@ -23,7 +23,7 @@ SMTPS = 465
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
     """A provider. ``hint`` tells what its password is; ``hot_poll`` how often it is asked while somebody waits (None: as often
-    as a server of one's own); ``is_pipelined`` whether it takes several commands at once (Exchange is said to stumble);
+    as a server of one's own); ``pipelines`` whether it takes several commands at once (Exchange is said to stumble; None: it is tried);
     ``smtp`` is its submission server, ``host:port``."""
 
     host: str
@@ -32,7 +32,7 @@ class Preset:
     port: int = 993
     tls: Literal["tls", "starttls"] = "tls"
     hot_poll: timedelta | None = timedelta(seconds=2)
-    is_pipelined: bool = True
+    pipelines: bool | None = None
 
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
@@ -43,7 +43,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             hint="an app password (16 letters; needs 2-step verification), or oauth",
         ),
         "outlook": Preset(
-            host="outlook.office365.com", smtp="smtp.office365.com:587", hint="no password at all: oauth only", is_pipelined=False
+            host="outlook.office365.com", smtp="smtp.office365.com:587", hint="no password at all: oauth only", pipelines=False
         ),
         "yahoo": Preset(host="imap.mail.yahoo.com", smtp="smtp.mail.yahoo.com:465", hint="an app password"),
         "icloud": Preset(host="imap.mail.me.com", smtp="smtp.mail.me.com:587", hint="an app-specific password"),
@@ -82,7 +82,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """An account with everything settled. ``hot_poll`` None: 50 to 250 ms. ``submission`` None: its canary is put into the
+    """An account with everything settled. ``hot_poll`` None: 50 to 250 ms. ``pipelines`` None: until the server misses twice. ``submission`` None: its canary is put into the
     folder, where it has one."""
 
     name: str
@@ -96,7 +96,8 @@ class Account:
     renew: timedelta
     hint: str
     hot_poll: timedelta | None
-    is_pipelined: bool
+    pipelines: bool | None
+    patience: timedelta
     password: Secret | None
     oauth: OAuthSettings | None
     canary: CanarySettings | None
@@ -135,7 +136,8 @@ def account_of(settings: ImapSettings) -> Account:
         renew=settings.renew,
         hint=preset.hint if preset else "the account's password, or an app password where there is one",
         hot_poll=preset.hot_poll if preset else None,
-        is_pipelined=preset.is_pipelined if preset else True,
+        pipelines=settings.pipelining if settings.pipelining is not None or preset is None else preset.pipelines,
+        patience=settings.patience,
         password=settings.password,
         oauth=settings.oauth,
         canary=settings.canary,

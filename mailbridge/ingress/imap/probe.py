@@ -16,6 +16,7 @@ from mailbridge.ingress.imap.login import log_in
 from mailbridge.ingress.imap.presets import Account, Contexts, account_of
 from mailbridge.ingress.imap.service import tokens_of
 from mailbridge.ingress.imap.vault import TokenVault
+from mailbridge.ingress.imap.whereabouts import named
 from mailbridge.ingress.imap.wire import Wire
 
 USEFUL = ("IDLE", "MOVE", "UIDPLUS", "NOTIFY", "CONDSTORE", "ID")
@@ -49,7 +50,7 @@ def probe(settings: ImapSettings, vault: TokenVault | None, *, idle_for: float, 
             yield Finding(step=step, is_good=True, text=", ".join(_folders(wire)))
             for folder in account.folders:
                 step = f"open {folder}"
-                wire.open_folder(folder, is_read_only=account.after == "nothing")
+                wire.open_folder(named(wire, folder), is_read_only=account.after == "nothing")
                 yield Finding(step=step, is_good=True, text=f"{wire.exists} mails")
             step = "idle"
             yield _idle(wire, account, idle_for)

@@ -11,6 +11,7 @@ from mailbridge.ingress.imap.faults import Kind, MailboxFault
 LITERAL = re.compile(rb"\{(\d{1,10})\}\r\n\Z")
 TOKEN = re.compile(rb'\s*(?:(\()|(\))|"((?:[^"\\]|\\.)*)"|\{(\d+)\}\r\n|([^\s()"{]+))')
 NUMBERED = re.compile(rb"(\d{1,10}) ([A-Z]+)\b ?", re.IGNORECASE)
+UID = re.compile(rb"\(?\bUID (\d{1,10})\b", re.IGNORECASE)
 BODY = re.compile(rb"BODY\[\](?:<\d+>)?\Z", re.IGNORECASE)
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -50,6 +51,14 @@ class Fetched:
     at: datetime | None = None
     size: int = 0
     content: bytes | None = field(default=None, repr=False)
+    is_whole: bool = False
+    """Whether the server says that it gives all of the mail, not a part of it as it was asked for."""
+
+
+def uid_in(text: bytes) -> int | None:
+    """The UID that the beginning of a FETCH response names, though the rest cannot be read."""
+    found = UID.search(text)
+    return int(found[1]) if found else None
 
 
 def fetched_of(response: Response) -> Fetched | None:
@@ -58,16 +67,21 @@ def fetched_of(response: Response) -> Fetched | None:
     Raises:
         MailboxFault: the response cannot be read.
     """
-    items = _items(response)
+    try:
+        items = _items(response)
+    except MailboxFault as fault:
+        fault.uid = uid_in(response.text)
+        raise
     uid = number(items.get(b"UID", b""))
     if uid is None:
         return None
-    content = next((value for name, value in items.items() if BODY.match(name)), None)
+    name, content = next(((name, value) for name, value in items.items() if BODY.match(name)), (b"", None))
     return Fetched(
         uid=uid,
         at=internal_date(items.get(b"INTERNALDATE", b"")),
         size=number(items.get(b"RFC822.SIZE", b"")) or 0,
         content=content,
+        is_whole=name != b"" and b"<" not in name,
     )
 
 

@@ -13,19 +13,23 @@ from concurrent.futures import CancelledError
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
+from mailbridge import log_events
 from mailbridge.config.settings import CanarySettings, ImapSettings
 from mailbridge.core.mail import Envelope
 from mailbridge.ingress.imap.ages import Ages
 from mailbridge.ingress.imap.canary import Canary, Connect
 from mailbridge.ingress.imap.canary_mail import Mint
+from mailbridge.ingress.imap.door import Door, NotTaken
+from mailbridge.ingress.imap.habits import Habits
 from mailbridge.ingress.imap.keeper import CanaryHealth, Keeper
 from mailbridge.ingress.imap.login import LoggedIn, log_in
-from mailbridge.ingress.imap.mailbox import Door, Mailbox, NotTaken
+from mailbridge.ingress.imap.mailbox import Mailbox
 from mailbridge.ingress.imap.mailbox_status import MailboxHealth, MailboxStatus
 from mailbridge.ingress.imap.oauth import TokenSource
 from mailbridge.ingress.imap.presets import Account, Contexts, account_of
 from mailbridge.ingress.imap.stream import SILENCE
 from mailbridge.ingress.imap.submission import Handed, Hold, submit
+from mailbridge.ingress.imap.tempo import Tempo
 from mailbridge.ingress.imap.vault import TokenVault
 from mailbridge.ingress.imap.watcher import Stopped, Watcher
 from mailbridge.ingress.imap.wire import Wire
@@ -52,6 +56,12 @@ class Cursors(Protocol):
 
     async def actions_done(self, cursors: Sequence[str]) -> None: ...
 
+    async def rewind(self, cursor: str) -> None: ...
+
+    async def notes(self, mailbox: str) -> str: ...
+
+    async def note(self, mailbox: str, notes: str) -> None: ...
+
 
 class LoopDoor:
     """The intake and the store of the daemon's loop, for a thread."""
@@ -72,7 +82,7 @@ class LoopDoor:
         except StoreUnavailable as fault:
             return Full() if fault.kind == "full" else Deferred(why=fault.kind, detail=fault.kind)
         except Exception:
-            log.exception("mail could not be taken")
+            log.exception("mail could not be stored", extra={"event": log_events.MAIL_FAILED})
             raise NotTaken from None
 
     def cursor(self, mailbox: str) -> str | None:
@@ -90,6 +100,18 @@ class LoopDoor:
     def actions_done(self, cursors: Sequence[str]) -> None:
         """See `Door.actions_done`."""
         self._wait_for(self._cursors.actions_done(cursors))
+
+    def rewind(self, cursor: str) -> None:
+        """See `Door.rewind`."""
+        self._wait_for(self._cursors.rewind(cursor))
+
+    def notes(self, mailbox: str) -> str:
+        """See `Door.notes`."""
+        return self._wait_for(self._cursors.notes(mailbox))
+
+    def note(self, mailbox: str, notes: str) -> None:
+        """See `Door.note`."""
+        self._wait_for(self._cursors.note(mailbox, notes))
 
     def _wait_for(self, doing: Coroutine[Any, Any, T]) -> T:
         try:
@@ -110,11 +132,11 @@ class LoginLimiter:
     """Lets a few log in to a host at once, and the others wait."""
 
     def __init__(self) -> None:
-        self._gates: dict[str, threading.BoundedSemaphore] = {}
+        self._semaphores: dict[str, threading.BoundedSemaphore] = {}
 
     def of(self, host: str) -> threading.BoundedSemaphore:
-        """The gate of a host."""
-        return self._gates.setdefault(host, threading.BoundedSemaphore(LOGINS))
+        """The semaphore of a host."""
+        return self._semaphores.setdefault(host, threading.BoundedSemaphore(LOGINS))
 
 
 class Watchers:
@@ -143,8 +165,13 @@ class Watchers:
         """Every account's canary as it is now; none for an account without."""
         return {name: keeper.health() for name, keeper in self._keepers.items()}
 
+    def try_again(self) -> None:
+        """A person asks for it: whatever waits after a fault is tried at once."""
+        for watcher in self._watchers:
+            watcher.retry_now()
+
     def retry_now(self) -> None:
-        """Somebody may have mended something: canaries that are missing are sent anew."""
+        """Somebody may have fixed something: canaries that are missing are sent anew."""
         for keeper in self._keepers.values():
             keeper.retry_now()
 
@@ -156,11 +183,13 @@ class Watchers:
         until = time.monotonic() + drain.total_seconds()
         ended = await asyncio.to_thread(lambda: [thread.join(until) for thread in threads])
         if not all(ended):
-            log.warning("mailbox threads left behind", extra={"count": ended.count(False)})
+            log.warning(
+                "mailbox threads left behind", extra={"event": log_events.MAILBOX_THREADS_LEFT, "count": ended.count(False)}
+            )
 
 
 def never() -> bool:
-    """Nobody waits."""
+    """NoEvents waits."""
     return False
 
 
@@ -184,13 +213,14 @@ def watchers_of(
     it is its turn; ``key`` is a secret of this machine by which canaries are known again after a restart, b"": they are not.
     """
     door = LoopDoor(accept, cursors, asyncio.get_running_loop())
-    contexts, gates = Contexts(), LoginLimiter()
+    contexts, login_limiter = Contexts(), LoginLimiter()
     watchers: list[Watcher] = []
     keepers: dict[str, Keeper] = {}
     for entry in settings:
         account = account_of(entry)
         tokens = tokens_of(account, vault)
-        connect = connector(entry, account, tokens, contexts=contexts, gates=gates, silence=silence)
+        habits = habits_of(account, silence)
+        connect = connector(entry, account, tokens, contexts=contexts, login_limiter=login_limiter, habits=habits)
         canary = canary_of(entry, account, tokens, connect=connect, contexts=contexts, key=key)
         mine = [
             watcher_of(
@@ -200,6 +230,7 @@ def watchers_of(
                 door=door,
                 connect=connect,
                 tokens=tokens,
+                habits=habits,
                 hot=hot,
                 ages=Ages(now=now, drift=drift),
                 dice=dice,
@@ -220,6 +251,7 @@ def watcher_of(
     door: Door,
     connect: Connect,
     tokens: TokenSource | None,
+    habits: Habits,
     hot: Callable[[], bool],
     ages: Ages,
     dice: Callable[[], float],
@@ -233,6 +265,7 @@ def watcher_of(
         door=door,
         ages=ages,
         status=status,
+        habits=habits,
         with_effect=account.after != "nothing",
         folder=folder,
         canary=canary,
@@ -278,33 +311,38 @@ def tokens_of(account: Account, vault: TokenVault | None) -> TokenSource | None:
     return TokenSource(account=account.name, username=account.username, settings=account.oauth, vault=vault)
 
 
+def habits_of(account: Account, silence: timedelta = SILENCE) -> Habits:
+    """What is learned about an account's server, nothing yet. ``silence``: how long it may say nothing at first."""
+    tempo = Tempo(first=silence.total_seconds(), most=max(account.patience, silence).total_seconds())
+    return Habits(tempo=tempo, pipelines=account.pipelines)
+
+
 def connector(
     entry: ImapSettings,
     account: Account,
     tokens: TokenSource | None,
     *,
     contexts: Contexts,
-    gates: LoginLimiter,
-    silence: timedelta = SILENCE,
+    login_limiter: LoginLimiter,
+    habits: Habits,
 ) -> Connect:
-    """A function that connects and logs in when the host's gate lets it; its argument tells whether to give up waiting."""
+    """A function that connects and logs in when the host has a login free; its argument tells whether to give up waiting."""
 
     def connect(is_stopping: Callable[[], bool]) -> tuple[Wire, LoggedIn]:
-        gate = gates.of(account.host)
-        while not gate.acquire(timeout=0.5):
+        semaphore = login_limiter.of(account.host)
+        while not semaphore.acquire(timeout=0.5):
             if is_stopping():
                 raise Stopped
         try:
             if is_stopping():
                 raise Stopped
-            wire = Wire(account.endpoint(contexts.of(entry), silence))
-            wire.is_pipelining = account.is_pipelined
+            wire = Wire(account.endpoint(contexts.of(entry), timedelta(seconds=habits.tempo.first)), habits)
             try:
                 return wire, log_in(wire, account, tokens)
             except BaseException:
                 wire.close()
                 raise
         finally:
-            gate.release()
+            semaphore.release()
 
     return connect

@@ -9,16 +9,15 @@ from __future__ import annotations
 import contextlib
 import imaplib
 import os
+import re
 import select
 import socket
 import ssl
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from mailbridge.ingress.imap.faults import Kind, MailboxFault
+from mailbridge.ingress.imap.faults import Kind, MailboxFault, Silence
 
 CHUNK = 65_536
 MAX_LINE = 1_048_576
@@ -28,8 +27,18 @@ MAX_LITERAL = 33_554_432
 
 SILENCE = timedelta(seconds=10)
 """How long a server may say nothing when it is its turn, and how long a connection may take."""
-UNHURRIED = 3
-"""So many times as long may a login take: Dovecot lets an address wait for 15 s where wrong passwords came from before."""
+STALL = 1.0
+"""Seconds without an octet inside a literal, after which it is looked whether the answer's end has come already."""
+TAIL = 1_000
+OTHERS = (
+    (re.compile(rb"(?i)220[ -]|\* .*\bESMTP\b"), "SMTP, the protocol for sending"),
+    (re.compile(rb"\+OK"), "POP3"),
+    (re.compile(rb"HTTP/"), "HTTP"),
+    (re.compile(rb"SSH-"), "SSH"),
+)
+"""How servers greet that are none of ours, and what they speak."""
+TLS_PROBE = 3.0
+"""Seconds for a handshake that only tells whether there is TLS."""
 KEEPALIVE = (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 30_000))
 """A peer that is gone is found by the kernel within about 35 s, even while nothing is said (Linux; elsewhere what there is)."""
 
@@ -60,7 +69,9 @@ class Stream(imaplib.IMAP4):
         self._endpoint = endpoint
         self._inbox = bytearray()
         self._broken = 0
-        self._silence = endpoint.read_timeout
+        self._tail = b""
+        self._is_greeted = False
+        self.patience = endpoint.read_timeout
         super().__init__(endpoint.host, endpoint.port)
 
     def open(self, host: str = "", port: int = 143, timeout: float | None = None) -> None:  # noqa: ARG002  (imaplib's signature)
@@ -73,15 +84,6 @@ class Stream(imaplib.IMAP4):
         plain = connect(self._endpoint)
         self.sock = handshake(plain, self._endpoint) if self._endpoint.is_tls else plain
         self.sock.setblocking(False)
-
-    @contextmanager
-    def slow(self) -> Iterator[None]:
-        """Wait longer for each answer in the block: three times the read timeout."""
-        self._silence = self._endpoint.read_timeout * UNHURRIED
-        try:
-            yield
-        finally:
-            self._silence = self._endpoint.read_timeout
 
     def secure(self) -> None:
         """STARTTLS (RFC 3501 6.2.1); what the server said before it is forgotten.
@@ -97,16 +99,37 @@ class Stream(imaplib.IMAP4):
         self.sock = handshake(self.sock, self._endpoint)
         self.sock.setblocking(False)
 
-    def read(self, size: int) -> bytes:
-        """Exactly ``size`` octets."""
+    def read(self, size: int, keep: int = MAX_LITERAL, end: bytes = b"") -> bytes:
+        """Exactly ``size`` octets, of which those beyond ``keep`` are thrown away.
+
+        Raises:
+            MailboxFault: it is too large to be read at all, or the answer has ended before it: a completion with a tag that begins
+                with ``end`` is the last that came, and nothing follows.
+        """
         if size > MAX_LITERAL:
             raise MailboxFault(Kind.NETWORK, f"the server announced a literal of {size} octets; not read")
-        while len(self._inbox) < size:
-            self._more()
-        return self._take(size)
+        kept = bytearray()
+        while size:
+            if not self._inbox:
+                self._more_of_literal(end)
+            part = self._take(min(size, len(self._inbox)))
+            size -= len(part)
+            kept += part[: max(0, keep - len(kept))]
+            self._tail = (self._tail + part)[-TAIL:]
+        return bytes(kept)
+
+    def _more_of_literal(self, end: bytes) -> None:
+        """Wait for more of a literal; a server that announced too many octets says nothing more for ever."""
+        if not self.fill(is_more_needed=True):
+            self.wait(min(STALL, self.patience))
+            over = rb"\r\n" + re.escape(end) + rb"\d+ (?:OK|NO|BAD)\b"
+            if end and re.search(over, self._tail) is not None and not self.fill(is_more_needed=True):
+                raise MailboxFault(Kind.NETWORK, "the server announced more octets of a mail than it sent")
+            if not self._inbox:
+                self._more()
 
     def readline(self) -> bytes:
-        """One line with its end; a bare LF is mended to CRLF, since imaplib asks for it."""
+        """One line with its end; a bare LF is repaired to CRLF, since imaplib asks for it."""
         start = 0
         while (end := self._inbox.find(b"\n", start)) < 0:
             start = len(self._inbox)
@@ -116,7 +139,17 @@ class Stream(imaplib.IMAP4):
         if max(start, end) > MAX_LINE:
             raise MailboxFault(Kind.NETWORK, f"the server sent a line of more than {MAX_LINE} octets")
         line = self._take(end + 1)
+        if not self._is_greeted:
+            self._is_greeted = True
+            self._check_greeting(line)
         return line if line.endswith(b"\r\n") else line[:-1] + b"\r\n"
+
+    def _check_greeting(self, line: bytes) -> None:
+        spoken = next((name for pattern, name in OTHERS if pattern.match(line)), "")
+        if spoken:
+            where = f"{self._endpoint.host} port {self._endpoint.port}"
+            text = f'{where} speaks {spoken}, not IMAP: use port 993 with tls = "tls", or 143 with "starttls"'
+            raise MailboxFault(Kind.SETTING, text)
 
     def has_line(self) -> bool:
         """Whether at least one whole line is in the buffer."""
@@ -205,18 +238,18 @@ class Stream(imaplib.IMAP4):
         return taken
 
     def _more(self) -> None:
-        until = time.monotonic() + self._silence
+        until = time.monotonic() + self.patience
         while not self.fill(is_more_needed=True):
             self._wait(select.POLLIN, until)
 
     def _wait(self, event: int, until: float | None = None) -> None:
         """Until the socket is ready, or MailboxFault."""
-        left = self._silence if until is None else until - time.monotonic()
+        left = self.patience if until is None else until - time.monotonic()
         poll = self._poll(event)
         told = poll.poll(left * 1000) if left > 0 else []
         self._note_error(told)
         if not told:
-            raise MailboxFault(Kind.NETWORK, f"the server said nothing for {self._silence:g} s")
+            raise Silence(Kind.NETWORK, f"the server said nothing for {self.patience:g} s")
 
 
 def connect(endpoint: Endpoint) -> socket.socket:
@@ -226,7 +259,7 @@ def connect(endpoint: Endpoint) -> socket.socket:
         kind = Kind.NETWORK if fault.errno == socket.EAI_AGAIN else Kind.SETTING
         raise MailboxFault(kind, f"no such host: {endpoint.host}; is the name right, and is DNS up?") from None
     except TimeoutError:
-        raise MailboxFault(Kind.NETWORK, f"{endpoint.host} port {endpoint.port} does not answer") from None
+        raise _unanswered(f"{endpoint.host} port {endpoint.port} does not answer") from None
     except OSError as fault:
         what = fault.strerror or type(fault).__name__
         text = f"{endpoint.host} port {endpoint.port}: {what.lower()}; is it up, and are host and port right?"
@@ -249,11 +282,11 @@ def handshake(sock: socket.socket, endpoint: Endpoint) -> socket.socket:
         sock.close()
         reason = fault.verify_message or "not trusted"
         raise MailboxFault(
-            Kind.SETTING, f"the certificate of {endpoint.host} cannot be trusted: {reason}; name its CA with tls_ca, or mend host"
+            Kind.SETTING, f"the certificate of {endpoint.host} cannot be trusted: {reason}; name its CA with tls_ca, or fix host"
         ) from None
     except TimeoutError:
         sock.close()
-        raise MailboxFault(Kind.NETWORK, f"{endpoint.host} port {endpoint.port}: the TLS handshake was not answered") from None
+        raise _unanswered(f"{endpoint.host} port {endpoint.port}: the TLS handshake was not answered") from None
     except ssl.SSLError as fault:
         sock.close()
         if fault.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"):
@@ -263,6 +296,24 @@ def handshake(sock: socket.socket, endpoint: Endpoint) -> socket.socket:
     except OSError as fault:
         sock.close()
         raise _lost(fault) from None
+
+
+def _unanswered(text: str) -> Silence:
+    fault = Silence(Kind.NETWORK, text)
+    fault.is_before_greeting = True
+    return fault
+
+
+def speaks_tls(endpoint: Endpoint) -> bool:
+    """Whether a server that says nothing in plain text answers a TLS handshake; nothing is sent to it but that."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with contextlib.suppress(OSError, MailboxFault):
+        sock = connect(endpoint)
+        sock.settimeout(min(endpoint.connect_timeout, TLS_PROBE))
+        with context.wrap_socket(sock, server_hostname=endpoint.host):
+            return True
+    return False
 
 
 def _lost(fault: OSError) -> MailboxFault:

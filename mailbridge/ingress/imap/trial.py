@@ -23,7 +23,7 @@ from mailbridge.ingress.imap.faults import MailboxFault
 from mailbridge.ingress.imap.keeper import missing
 from mailbridge.ingress.imap.presets import Contexts, account_of
 from mailbridge.ingress.imap.probe import Finding
-from mailbridge.ingress.imap.service import LoginLimiter, canary_of, connector, never, tokens_of, watcher_of
+from mailbridge.ingress.imap.service import LoginLimiter, canary_of, connector, habits_of, never, tokens_of, watcher_of
 from mailbridge.ingress.imap.vault import TokenVault
 from mailbridge.ingress.imap.watcher import Watcher
 from mailbridge.intake.answer import Answer, Stored
@@ -54,13 +54,24 @@ class _BlindDoor:
     def actions_done(self, cursors: Sequence[str]) -> None:
         """Nothing is written."""
 
+    def rewind(self, cursor: str) -> None:
+        """Nothing is written."""
+
+    def notes(self, mailbox: str) -> str:  # noqa: ARG002
+        """Nothing is known."""
+        return "{}"
+
+    def note(self, mailbox: str, notes: str) -> None:
+        """Nothing is written."""
+
 
 def trial(settings: ImapSettings, vault: TokenVault | None) -> Iterator[Finding]:
     """Watch, send, see, remove, by the account's own settings or the usual ones."""
     entry = replace(settings, canary=settings.canary or CanarySettings())
     account, contexts = account_of(entry), Contexts()
     tokens = tokens_of(account, vault)
-    connect = connector(entry, account, tokens, contexts=contexts, gates=LoginLimiter())
+    habits = habits_of(account)
+    connect = connector(entry, account, tokens, contexts=contexts, login_limiter=LoginLimiter(), habits=habits)
     canary = canary_of(entry, account, tokens, connect=connect, contexts=contexts, key=secrets.token_bytes(32))
     if canary is None or account.canary is None:
         return
@@ -72,6 +83,7 @@ def trial(settings: ImapSettings, vault: TokenVault | None) -> Iterator[Finding]
             door=_BlindDoor(),
             connect=connect,
             tokens=tokens,
+            habits=habits,
             hot=never,
             ages=Ages(now=lambda: datetime.now(UTC)),
             dice=random.random,

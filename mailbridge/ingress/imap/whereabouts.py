@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 from imapclient.exceptions import IMAPClientError
 
+from mailbridge import log_events
+from mailbridge.ingress.imap.arguments import day
 from mailbridge.ingress.imap.canary_mail import SUBJECT, token_of
 from mailbridge.ingress.imap.faults import Kind, MailboxFault, Refusal, refusal, words_of
-from mailbridge.ingress.imap.responses import MONTHS
 from mailbridge.ingress.imap.stream import Stream
 from mailbridge.ingress.imap.wire import Wire, folder_argument, uid_set
 
@@ -21,6 +22,7 @@ log = logging.getLogger("mailbridge.imap")
 Use = Literal["", "junk", "trash", "sent", "drafts", "all"]
 SPECIAL: dict[str, Use] = {
     r"\junk": "junk",
+    r"\spam": "junk",
     r"\trash": "trash",
     r"\sent": "sent",
     r"\drafts": "drafts",
@@ -91,6 +93,22 @@ def folders_of(wire: Wire) -> tuple[Folder, ...]:
     return tuple(found)
 
 
+def named(wire: Wire, folder: str) -> str:
+    """The name of a folder that is asked for by what it is for, ``\\Junk`` (RFC 6154); any other name is its own.
+
+    Raises:
+        MailboxFault: the server has no such folder.
+    """
+    if not folder.startswith("\\"):
+        return folder
+    use = SPECIAL.get(folder.lower())
+    found = next((one.name for one in folders_of(wire) if use is not None and one.use == use), None)
+    if found is None:
+        text = f"no folder is known as {folder}: name it as `mailbridge imap test` lists it"
+        raise MailboxFault(Kind.SETTING, text)
+    return found
+
+
 def find(wire: Wire, token: str, folders: Iterable[Folder], watched: Sequence[str]) -> Spot | None:
     """The folder that holds the mail with this token: those that are watched first, then junk, then the others; None: nowhere.
 
@@ -144,13 +162,13 @@ def _found(wire: Wire, folder: str, words: str, is_ours: Callable[[str], bool]) 
     try:
         wire.open_folder(folder, is_read_only=True)
         since = datetime.now(UTC) - SINCE
-        criteria = f'SINCE {since.day}-{MONTHS[since.month - 1]}-{since.year} SUBJECT "{words}"'
-        uids = wire.search(criteria.encode("ascii"))[-MOST_FOUND:]
+        criteria = b"SINCE " + day(since) + f' SUBJECT "{words}"'.encode("ascii")
+        uids = wire.search(criteria)[-MOST_FOUND:]
         small = [one.uid for one in wire.fetch_dates(uids) if one.size <= LARGEST]
         claimed = [(mail.uid, token_of(mail.content or b"")) for mail in wire.fetch_mails(small)]
     except MailboxFault as fault:
         if isinstance(fault, Refusal) or fault.kind is Kind.SETTING:
-            log.info("folder not searched: %s", fault)
+            log.info("folder not searched: %s", fault, extra={"event": log_events.CANARY_FOLDER_SKIPPED})
             return []
         raise
     return [uid for uid, token in claimed if token is not None and is_ours(token)]

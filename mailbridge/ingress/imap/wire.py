@@ -1,8 +1,7 @@
-"""One IMAP connection: imapclient for connecting and logging in, our own commands, IDLE and FETCH on top of it.
+"""The folder of one connection: opening it, searching, fetching, IDLE, and the round that does all of it in one segment.
 
 imapclient's own IDLE answers an empty list for ever on a dead connection, loses a wake-up that comes in one segment with ``+``,
-and cannot parse a literal inside IDLE. Here every response goes through `_note`, whichever command it arrives with, so that an
-announcement of new mail is never lost. Not thread-safe: one thread owns a connection.
+and cannot parse a literal inside IDLE.
 """
 
 from __future__ import annotations
@@ -10,161 +9,116 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from imapclient import IMAPClient, imap_utf7
-from imapclient.exceptions import IMAPClientError
+from mailbridge.ingress.imap.arguments import folder_argument, uid_set
+from mailbridge.ingress.imap.dialogue import ROUND_LIMIT, WHOLE, Dialogue
+from mailbridge.ingress.imap.faults import IdleRefused, Kind, MailboxFault, Refusal, Silence, Skipped, refusal, shown
+from mailbridge.ingress.imap.habits import Habits
+from mailbridge.ingress.imap.responses import Fetched, Response, fetched_of, number, numbers_of
+from mailbridge.ingress.imap.stream import Endpoint
 
-from mailbridge.ingress.imap.faults import IdleRefused, Kind, MailboxFault, Refusal, goodbye, legible, refusal, shown, words_of
-from mailbridge.ingress.imap.responses import LITERAL, Fetched, Response, fetched_of, number, numbers_of
-from mailbridge.ingress.imap.stream import MAX_LITERAL, Endpoint, Stream
+__all__ = ["FIRST", "LAST_UID", "WHOLE", "Status", "Waited", "Wire", "folder_argument", "uid_set"]
 
 FIRST = 131_072
 """Octets of a mail that are asked for at first: nearly every mail with a code is smaller."""
-WHOLE = 1_048_576
-"""Mails up to this size are fetched whole in a second step (a DKIM proof needs all of it); a larger one stays cut at FIRST."""
 LAST_UID = 4_294_967_295
 """Instead of ``*``, which would give the last mail again whenever there is no new one."""
-ROUND_LIMIT = 120.0
-"""Seconds that one command may take in all, however slowly its answer drips."""
-
 PUSH_GRACE = 0.05
 """Seconds that a mail may come behind its announcement under NOTIFY, before it is fetched."""
+ITEMS = f"(UID INTERNALDATE RFC822.SIZE BODY.PEEK[]<0.{FIRST}>)".encode("ascii")
+ABSENT = ("[NONEXISTENT]", "[TRYCREATE]", "[NOPERM]")
 
 Waited = Literal["news", "woken", "quiet"]
 
 
-class Wire(IMAPClient):  # type: ignore[misc]
-    """A connection, logged in or not. ``exists`` is the count of the open folder; ``has_news`` that mail was announced since
-    the last `fetch_after`, ``arrived`` how many; ``pushed`` are mails that came whole with their announcement (NOTIFY);
-    ``alert`` is the last ``[ALERT]`` of the server."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What STATUS tells of a folder; None where it does not."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        """Connect, read the greeting, and start TLS.
+    messages: int | None = None
+    uid_next: int | None = None
 
-        Raises:
-            MailboxFault: what stands in the way, and what fixes it.
-        """
-        self._endpoint = endpoint
-        self.exists = 0
-        self.has_news = False
-        self.arrived = 0
-        self.is_notifying = False
-        self.is_pipelining = True
-        self.alert = ""
-        self.pushed: list[Fetched] = []
+
+class Wire(Dialogue):
+    """A dialogue with a folder open. ``validity`` and ``uid_next`` are those of its opening."""
+
+    def __init__(self, endpoint: Endpoint, habits: Habits | None = None) -> None:
         self.validity = 0
         self.uid_next = 0
-        self.abilities: frozenset[str] = frozenset()
-        self._idle: bytes | None = None
-        self._count = 0
-        try:
-            with legible():
-                super().__init__(endpoint.host, endpoint.port, ssl=False)
-                self._imap.debug = 0
-                if endpoint.is_starttls:
-                    self._imap.secure()
-        except MailboxFault as fault:
-            if "said nothing" in str(fault) and not endpoint.is_tls:
-                text = f'{endpoint.host} port {endpoint.port} sends no greeting; does it want tls = "tls"?'
-                raise MailboxFault(Kind.SETTING, text) from None
-            raise
-        except (IMAPClientError, Stream.error) as fault:
-            raise greeting_fault(fault) from None
-
-    def _create_IMAP4(self) -> Stream:  # noqa: N802  (imapclient's name)
-        return Stream(self._endpoint)
-
-    def _set_read_timeout(self) -> None:
-        """The stream keeps its own deadlines on a non-blocking socket."""
-
-    @property
-    def _stream(self) -> Stream:
-        stream: Stream = self._imap
-        return stream
-
-    @property
-    def unread(self) -> int:
-        """Untagged responses that the library keeps for whoever asks."""
-        return sum(map(len, self._stream.untagged_responses.values()))
-
-    def close(self) -> None:
-        """Hang up at once, without a LOGOUT that a hung server would not answer."""
-        self._stream.shutdown()
-
-    def slow(self) -> AbstractContextManager[None]:
-        """For a block in which the server may take its time with each answer."""
-        return self._stream.slow()
-
-    def leave(self) -> None:
-        """Say LOGOUT if nothing is in the way, and hang up."""
-        with contextlib.suppress(MailboxFault):
-            done = b"DONE\r\n" if self._idle is not None else b""
-            self._stream.send(done + b"Z LOGOUT\r\n")
-        self.close()
-
-    # commands
-
-    def run(self, command: bytes, *, what: str) -> list[Response]:
-        """One command, out of IDLE if need be; the untagged responses that came with it.
-
-        Raises:
-            MailboxFault: NO, BAD, BYE, or the connection is gone; ``what`` names the command to a person.
-        """
-        if self._idle is not None:
-            self._end_idle()
-        tag = self._tag()
-        self._stream.send(tag + b" " + command + b"\r\n")
-        told, last = self._until(tag)
-        if last.status != b"OK":
-            raise refusal(what, shown(last.text))
-        return told
-
-    def learn_abilities(self) -> frozenset[str]:
-        """CAPABILITY, asked anew: after the login servers tell more. Upper case."""
-        found: set[str] = set()
-        for response in self.run(b"CAPABILITY", what="CAPABILITY"):
-            if response.status == b"CAPABILITY":
-                found |= {word.upper().decode("ascii", "replace") for word in response.text.split()[1:]}
-        self.abilities = frozenset(found)
-        return self.abilities
-
-    def introduce(self) -> None:
-        """ID (RFC 2971) where it is known: NetEase lets nobody select a folder before it."""
-        if "ID" in self.abilities:
-            with contextlib.suppress(Refusal):
-                self.run(b'ID ("name" "mailbridge")', what="ID")
+        self.is_read_only = False
+        self.is_uid_next_told = False
+        self._folder = ""
+        super().__init__(endpoint, habits)
 
     def open_folder(self, folder: str, *, is_read_only: bool) -> None:
-        """EXAMINE or SELECT. Sets ``exists``, ``validity`` and ``uid_next``.
+        """EXAMINE, or SELECT. Sets ``exists``, ``validity`` and ``uid_next``.
 
         Raises:
             MailboxFault: no such folder, or the server gives no UIDVALIDITY.
         """
         command = (b"EXAMINE " if is_read_only else b"SELECT ") + folder_argument(folder)
-        self.exists = self.validity = self.uid_next = 0
-        if self._idle is not None:
-            self._end_idle()
-        tag = self._tag()
-        self._stream.send(tag + b" " + command + b"\r\n")
-        told, last = self._until(tag)
+        self.exists = self.uid_next = 0
+        self.is_read_only, self._folder = is_read_only, folder
+        told, last = self.ask(command, what=command.split()[0].decode("ascii"))
         if last.status != b"OK":
-            fault = refusal(f"folder {folder!r}", shown(last.text))
-            if fault.kind is Kind.NETWORK:
-                text = f"folder {folder!r} cannot be opened: {shown(last.text)}; `mailbridge imap test` lists what is there"
-                raise MailboxFault(Kind.SETTING, text)
-            raise fault
+            raise self._not_opened(folder, shown(last.text))
+        validity: int | None = None
         for response in (*told, last):
-            for name, field in ((b"UIDVALIDITY", "validity"), (b"UIDNEXT", "uid_next")):
-                value = number(response.code(name) or b"")
-                if value is not None:
-                    setattr(self, field, value)
-        if not self.validity:
-            raise MailboxFault(Kind.SETTING, f"folder {folder!r} has no UIDVALIDITY: this server cannot be watched")
-        if not self.uid_next:
+            if (value := number(response.code(b"UIDVALIDITY") or b"")) is not None:
+                validity = value
+            if (value := number(response.code(b"UIDNEXT") or b"")) is not None:
+                self.uid_next = value
+        if validity is None:
+            text = f"folder {folder!r} has no UIDVALIDITY: the server keeps no numbers for its mails, so it cannot be watched"
+            raise MailboxFault(Kind.SETTING, text)
+        self.validity = validity
+        self.is_uid_next_told = self.uid_next > 0
+        if not self.is_uid_next_told:
             self.uid_next = self._newest() + 1
         self.forget_news()
+
+    def reopen(self, *, is_read_only: bool) -> None:
+        """Open the same folder once more.
+
+        Raises:
+            MailboxFault: as `open_folder`.
+        """
+        self.open_folder(self._folder, is_read_only=is_read_only)
+
+    def _not_opened(self, folder: str, text: str) -> MailboxFault:
+        """What a NO to the opening of a folder asks for: a person where the folder is not there, else patience."""
+        fault = refusal(f"folder {folder!r}", text)
+        is_absent = any(code in text.upper() for code in ABSENT)
+        if not is_absent and (fault.kind is Kind.BUSY or self._is_listed(folder)):
+            return MailboxFault(Kind.BUSY, f"folder {folder!r} cannot be opened now: {text}{_explained(text)}", pause=fault.pause)
+        text = f"folder {folder!r} cannot be opened: {text}; `mailbridge imap test` lists what is there"
+        return MailboxFault(Kind.SETTING, text)
+
+    def _is_listed(self, folder: str) -> bool:
+        with contextlib.suppress(Refusal):
+            told = self.run(b'LIST "" ' + folder_argument(folder), what="LIST")
+            return any(one.status == b"LIST" and b"\\noselect" not in one.text.lower() for one in told)
+        return False
+
+    def status(self, folder: str) -> Status:
+        """STATUS of a folder, the open one included: what a new opening would show, where the session is blind to new mail.
+
+        Raises:
+            MailboxFault: Refusal where it is not answered, or the connection is gone.
+        """
+        told = self.run(b"STATUS " + folder_argument(folder) + b" (MESSAGES UIDNEXT)", what="STATUS")
+        values: dict[bytes, int] = {}
+        for response in told:
+            if response.status == b"STATUS":
+                words = response.text.rpartition(b"(")[2].rstrip(b") ").upper().split()
+                values |= {
+                    name: value
+                    for name, text in zip(words[::2], words[1::2], strict=False)
+                    if (value := number(text)) is not None
+                }
+        return Status(messages=values.get(b"MESSAGES"), uid_next=values.get(b"UIDNEXT"))
 
     def _newest(self) -> int:
         if not self.exists:
@@ -179,10 +133,6 @@ class Wire(IMAPClient):  # type: ignore[misc]
         with contextlib.suppress(Refusal):
             self.run(b"NOTIFY SET (selected (MessageNew " + ITEMS + b" MessageExpunge))", what="NOTIFY")
             self.is_notifying = True
-
-    def forget_news(self) -> None:
-        """All that was announced is known."""
-        self.has_news, self.arrived, self.pushed = False, 0, []
 
     def search(self, criteria: bytes) -> list[int]:
         """UIDs that match, ascending."""
@@ -200,61 +150,80 @@ class Wire(IMAPClient):  # type: ignore[misc]
         """UID, INTERNALDATE and size of each that is still there."""
         return self._fetch(uids, b"(UID INTERNALDATE RFC822.SIZE)")
 
-    def fetch_mails(self, uids: Sequence[int]) -> list[Fetched]:
+    def fetch_mails(self, uids: Sequence[int], *, what: str = "FETCH") -> list[Fetched]:
         """The mails, ascending, those that are still there; a mail of up to `WHOLE` octets is complete."""
-        return [self.completed(one) for one in self._fetch(uids, ITEMS)]
+        return [self.completed(one, what=what) for one in self._fetch(uids, ITEMS, what)]
 
-    def _fetch(self, uids: Sequence[int], items: bytes) -> list[Fetched]:
+    def _fetch(self, uids: Sequence[int], items: bytes, what: str = "FETCH") -> list[Fetched]:
         if not uids:
             return []
-        told = self.run(b"UID FETCH " + uid_set(uids) + b" " + items, what="FETCH")
+        told = self.run(b"UID FETCH " + uid_set(uids) + b" " + items, what=what)
         wanted = set(uids)
         return sorted((one for one in _fetched(told) if one.uid in wanted), key=lambda one: one.uid)
 
-    def completed(self, mail: Fetched) -> Fetched:
-        """The mail with its rest, where it is cut and not too large for that."""
-        if mail.content is None or len(mail.content) < FIRST or mail.size > WHOLE:
-            return mail
-        rest = f"UID FETCH {mail.uid} (UID BODY.PEEK[]<{FIRST}.{WHOLE - FIRST}>)".encode("ascii")
-        tail = next((one.content for one in _fetched(self.run(rest, what="FETCH")) if one.uid == mail.uid), None)
-        return Fetched(uid=mail.uid, at=mail.at, size=mail.size, content=mail.content + (tail or b""))
+    def completed(self, mail: Fetched, *, what: str = "FETCH") -> Fetched:
+        """The mail with its rest, where it is cut and not too large for that.
 
-    def noop(self) -> None:
-        """NOOP: the server tells what is new."""
-        self.run(b"NOOP", what="NOOP")
+        A server that ignores how much was asked for has given all of it already, or gives all of it once more.
+        """
+        content = mail.content
+        if content is None or len(content) < FIRST or (mail.size > WHOLE and len(content) == FIRST):
+            return mail
+        if len(content) > FIRST or mail.is_whole:
+            return replace(mail, content=content[: WHOLE if mail.size <= WHOLE else FIRST])
+        rest = f"UID FETCH {mail.uid} (UID BODY.PEEK[]<{FIRST}.{WHOLE - FIRST}>)".encode("ascii")
+        try:
+            told = self.run(rest, what=what)
+        except Refusal:
+            return mail
+        tail = next((one for one in _fetched(told) if one.uid == mail.uid), None)
+        more = b"" if tail is None or tail.content is None else tail.content
+        if tail is not None and (tail.is_whole or (len(more) > len(content) and more.startswith(content))):
+            return replace(mail, content=more[:WHOLE])
+        return replace(mail, content=content + more)
 
     # rounds
 
     def fetch_after(self, uid: int, *, with_idle: bool) -> list[Fetched]:
         """Every mail above ``uid``, ascending; with ``with_idle`` back in IDLE afterwards.
 
-        DONE, FETCH and IDLE go out in one segment, where ``is_pipelining``: one round trip. A server may answer the FETCH before it has looked for new
-        mail; then ``has_news`` is set again, and the caller has to come once more.
+        DONE, FETCH and IDLE go out in one segment, where the server takes that: one round trip. A server may answer the FETCH before
+        it has looked for new mail; then ``has_news`` is set again, and the caller has to come once more.
 
         Raises:
             IdleRefused: the FETCH went well, and IDLE did not; ``args[0]`` are the mails.
+            Refusal: the FETCH was refused; the connection is as well as before.
         """
         self.forget_news()
-        if not self.is_pipelining and self._idle is not None:
+        is_pipelined = self.habits.is_pipelined
+        if not is_pipelined and self._idle is not None:
             self._end_idle()
         done, ended = (b"DONE\r\n", self._idle) if self._idle is not None else (b"", None)
         fetch, idle = self._tag(), self._tag()
         span = f"{uid + 1}:{LAST_UID} " if uid < LAST_UID else f"{uid} "
         segment = done + fetch + b" UID FETCH " + span.encode("ascii") + ITEMS + b"\r\n"
-        is_one_segment = with_idle and self.is_pipelining
+        is_one_segment = with_idle and is_pipelined
         self._stream.send(segment + idle + b" IDLE\r\n" if is_one_segment else segment)
         self._idle = None
-        told: list[Response] = []
-        if ended is not None:
-            told += self._until(ended)[0]
-        more, last = self._until(fetch)
-        if last.status != b"OK":
-            raise refusal("FETCH", shown(last.text))
-        mails = sorted((one for one in _fetched(told + more) if one.uid > uid), key=lambda one: one.content is not None)
-        if with_idle and not is_one_segment:
-            self._stream.send(idle + b" IDLE\r\n")
-        if with_idle:
-            self._enter_idle(idle, mails)
+        told = self._until(ended, "IDLE")[0] if ended is not None else []
+        try:
+            more, last = self._until(fetch, "FETCH")
+            if with_idle and not is_one_segment:
+                self._stream.send(idle + b" IDLE\r\n")
+            if last.status != b"OK":
+                if with_idle:
+                    with contextlib.suppress(IdleRefused):
+                        self._enter_idle(idle, [])
+                raise refusal("FETCH", shown(last.text))
+            mails = sorted((one for one in _fetched(told + more) if one.uid > uid), key=lambda one: one.content is not None)
+            if with_idle:
+                self._enter_idle(idle, mails)
+        except (Silence, Skipped):
+            if is_one_segment or done:
+                self.habits.missed()
+            raise
+        if is_one_segment and done:
+            self.habits.worked()
         return sorted({one.uid: one for one in mails}.values(), key=lambda one: one.uid)
 
     def start_idle(self) -> None:
@@ -289,20 +258,15 @@ class Wire(IMAPClient):  # type: ignore[misc]
 
     def _enter_idle(self, tag: bytes, mails: list[Fetched]) -> None:
         until = time.monotonic() + ROUND_LIMIT
-        while True:
-            response = self._read(until)
-            if response.tag == b"+":
-                self._idle = tag
-                return
-            if response.tag == tag:
-                raise IdleRefused(mails)
-            self._note(response)
-
-    def _end_idle(self) -> None:
-        tag, self._idle = self._idle, None
-        self._stream.send(b"DONE\r\n")
-        if tag is not None:
-            self._until(tag)
+        with self.patient("IDLE"):
+            while True:
+                response = self._read(until)
+                if response.tag == b"+":
+                    self._idle = tag
+                    return
+                if response.tag == tag:
+                    raise IdleRefused(mails)
+                self._note(response)
 
     def _drain(self) -> None:
         """Note what is in the buffer, reading on where a response has begun."""
@@ -315,94 +279,16 @@ class Wire(IMAPClient):  # type: ignore[misc]
                 raise MailboxFault(Kind.NETWORK, f"the server ended IDLE by itself: {shown(response.text)}")
             self._note(response)
 
-    # responses
-
-    def _until(self, tag: bytes) -> tuple[list[Response], Response]:
-        """Everything up to the completion of ``tag``, and that."""
-        told: list[Response] = []
-        until = time.monotonic() + ROUND_LIMIT
-        size = 0
-        while True:
-            response = self._read(until)
-            if response.tag == tag:
-                return told, response
-            self._note(response)
-            told.append(response)
-            size += len(response.text) + sum(map(len, response.literals))
-            if size > 2 * MAX_LITERAL:
-                raise MailboxFault(Kind.NETWORK, "the server's answer is larger than anything that was asked for")
-
-    def _read(self, until: float) -> Response:
-        if time.monotonic() > until:
-            raise MailboxFault(Kind.NETWORK, f"the server took more than {ROUND_LIMIT:g} s for one answer")
-        line = self._stream.readline()
-        literals = []
-        text = line
-        while (found := LITERAL.search(line)) is not None and not line.startswith(b"+") and not _is_prose(text):
-            literals.append(self._stream.read(int(found[1])))
-            line = self._stream.readline()
-            text += line
-        tag, _, rest = text.removesuffix(b"\r\n").partition(b" ")
-        return Response(tag=tag, text=rest, literals=tuple(literals))
-
-    def _note(self, response: Response) -> None:
-        """Take in what a response says beside the command that it came with."""
-        if response.tag != b"*":
-            return
-        number, name = response.numbered
-        if name == b"EXISTS":
-            if number > self.exists:
-                self.has_news = True
-                self.arrived += number - self.exists
-            self.exists = number
-        elif name == b"EXPUNGE":
-            self.exists = max(0, self.exists - 1)
-        elif name == b"FETCH" and self._idle is not None:
-            mail = fetched_of(response)
-            if mail is not None and mail.content is not None:
-                self.pushed.append(mail)
-        elif response.status == b"BYE":
-            raise goodbye(shown(response.text[4:]))
-        elif response.status == b"OK" and response.code(b"ALERT") is not None:
-            self.alert = shown(response.text[3:])
-
-    def _tag(self) -> bytes:
-        self._count += 1
-        return b"M%d" % self._count
-
-
-ITEMS = f"(UID INTERNALDATE RFC822.SIZE BODY.PEEK[]<0.{FIRST}>)".encode("ascii")
-
-
-def folder_argument(folder: str) -> bytes:
-    """A folder's name as a command wants it: modified UTF-7 (RFC 3501 5.1.3), quoted."""
-    encoded: bytes = imap_utf7.encode(folder)
-    return b'"' + encoded.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
-
-
-def uid_set(uids: Iterable[int]) -> bytes:
-    """``1:3,5``."""
-    spans: list[list[int]] = []
-    for uid in sorted(set(uids)):
-        if spans and uid == spans[-1][1] + 1:
-            spans[-1][1] = uid
-        else:
-            spans.append([uid, uid])
-    return b",".join(b"%d" % a if a == b else b"%d:%d" % (a, b) for a, b in spans)
-
-
-def greeting_fault(fault: Exception) -> MailboxFault:
-    """What a greeting other than OK asks for."""
-    text = words_of(fault)
-    known = goodbye(text)
-    return MailboxFault(known.kind, f"the server does not want to talk: {text}", pause=known.pause)
-
-
-def _is_prose(text: bytes) -> bool:
-    """A status response is free text up to the end of its line, whatever it looks like."""
-    words = text[:40].upper().split()
-    return len(words) > 1 and words[1] in (b"OK", b"NO", b"BAD", b"BYE", b"PREAUTH")
-
 
 def _fetched(told: Iterable[Response]) -> list[Fetched]:
     return [mail for one in told if one.numbered[1] == b"FETCH" and (mail := fetched_of(one)) is not None]
+
+
+def _explained(text: str) -> str:
+    """What stands behind words that say nothing to whoever reads them."""
+    if "authenticated but not connected" not in text.casefold():
+        return ""
+    return (
+        " (Microsoft took the login and does not open the mailbox: is IMAP switched on for it, has the account a licence,"
+        " and is username the mailbox's own address? It also says so for minutes when it is busy)"
+    )

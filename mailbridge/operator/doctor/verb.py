@@ -44,7 +44,7 @@ class Doctor:
         self._clock = clock
 
     async def examine(self) -> Examined | Fault:
-        """Everything that can be wrong, with what mends it."""
+        """Everything that can be wrong, with what fixes it."""
         database, key = self._probes.places()
         patient = Patient(
             settings=self._configuration.now,

@@ -10,15 +10,22 @@ from typing import Any
 import apsw
 
 from mailbridge.clock import SteadyClock, from_micros, to_micros
+from mailbridge.core.delivery import Standing
 from mailbridge.store.cipher import Cipher
 from mailbridge.store.reading import Code, Given, Poll, Wanted, Way
 from mailbridge.store.sqlite.readers import Readers, Reading
 from mailbridge.store.sqlite.rows import journal, open_content
 from mailbridge.store.sqlite.writer import Writer
 
-CODE = "id, mail_id, identifier, sender, kind, content, rule, received_at, deadline, workflow_run_id, workflow_id, task_id, uid"
+CODE = (
+    "id, mail_id, identifier, sender, kind, content, rule, received_at, deadline, workflow_run_id, workflow_id, task_id, uid,"
+    " standing, domain"
+)
 LIVE = f"SELECT {CODE} FROM delivery WHERE content IS NOT NULL AND kind != 'body' AND deadline > ? AND received_at >= ?"  # noqa: S608
 NEWEST_FIRST = "ORDER BY received_at DESC, id DESC"
+BEST_FIRST = "ORDER BY standing = 2 DESC, iif(is_late, min(written_at, received_at), received_at) DESC, id DESC"
+"""Of one identifier: a known sender's before a stranger's, and of each the newest, by `Delivery.moment`."""
+
 MOST = 1_000
 """Live rows of one identifier that are looked at."""
 
@@ -45,7 +52,7 @@ class SqliteCodes:
         line = poll.identifier.casefold()
         first = self._first_poll(connection, poll, line, now)
         since = from_micros(first) - poll.grace
-        wanted = Wanted(identifier=poll.identifier, kinds=("code",), since=since, runs=poll.runs)
+        wanted = Wanted(identifier=poll.identifier, kinds=(poll.kind,), since=since, runs=poll.runs, sites=poll.sites)
         code = self._newest(connection.execute, wanted, now)
         if code is not None:
             self._write(connection, code.identifier, "pull", poll.run, code.what, is_consumed=False)
@@ -81,7 +88,7 @@ class SqliteCodes:
 
         def work(reading: Reading) -> tuple[Code, ...]:
             found: list[Code] = []
-            query = f"{LIVE} {NEWEST_FIRST} LIMIT ?"
+            query = f"{LIVE} AND standing != 0 {NEWEST_FIRST} LIMIT ?"
             values = (self._clock.micros(), 0 if since is None else to_micros(since), MOST)
             for row in self._each_mail_once(reading.rows(query, values)):
                 if any(fnmatchcase(row[2].casefold(), pattern) for pattern in folded):
@@ -125,10 +132,14 @@ class SqliteCodes:
 
     def _newest(self, find: Find, wanted: Wanted, now: int) -> Code | None:
         since = 0 if wanted.since is None else to_micros(wanted.since)
-        rows = find(f"{LIVE} AND line = ? {NEWEST_FIRST} LIMIT ?", (now, since, wanted.identifier.casefold(), MOST))
+        rows = find(f"{LIVE} AND line = ? {BEST_FIRST} LIMIT ?", (now, since, wanted.identifier.casefold(), MOST))
+        if wanted.is_any_named:  # what is asked for by name counts as known, for whoever asks
+            rows = iter(sorted(rows, key=lambda row: not (row[13] == Standing.KNOWN or wanted.names(row[3], row[14]))))
         for row in rows:
             bound = row[9] or row[10] or row[11]
             if row[4] not in wanted.kinds or not wanted.is_from(row[3]) or (bound and bound not in wanted.runs):
+                continue
+            if row[13] == Standing.ASIDE and not wanted.names(row[3], row[14]):
                 continue
             if not _is_consumed(find, row) and (code := self._code(row)) is not None:
                 return code

@@ -68,7 +68,8 @@ def forget(connection: apsw.Connection, cipher: Cipher, identifier: str, now: in
             for one in facts.identifiers:
                 connection.execute("DELETE FROM mail_identifier WHERE line = ? AND mail_id = ?", (one.casefold(), number))
     connection.execute("DELETE FROM mail_identifier WHERE line = ?", (line,))
-    connection.execute("DELETE FROM run WHERE line = ?", (line,))
+    for table in ("run", "proven", "site"):
+        connection.execute(f"DELETE FROM {table} WHERE line = ?", (line,))  # noqa: S608
     connection.execute("DELETE FROM given WHERE line = ?", (line,))
     readers: list[Any] = connection.execute("SELECT id, reader FROM given").fetchall()
     for number, reader in readers:

@@ -26,6 +26,22 @@ class SqliteMailboxes:
         """See `Mailboxes.advance`."""
         await self._writer.do(lambda connection: keep_cursor(connection, cursor))
 
+    async def rewind(self, cursor: str) -> None:
+        """See `Mailboxes.rewind`."""
+        mailbox, validity, uid = cursor.rsplit("/", 2)
+        statement = "INSERT OR REPLACE INTO cursor VALUES (?, ?, ?)"
+        await self._writer.do(lambda connection: connection.execute(statement, (mailbox, validity, int(uid))))
+
+    async def notes(self, mailbox: str) -> str:
+        """See `Mailboxes.notes`."""
+        rows = await self._readers.rows("SELECT notes FROM mailbox_notes WHERE mailbox = ?", (mailbox,))
+        return str(rows[0][0]) if rows else "{}"
+
+    async def note(self, mailbox: str, notes: str) -> None:
+        """See `Mailboxes.note`."""
+        statement = "INSERT OR REPLACE INTO mailbox_notes VALUES (?, ?)"
+        await self._writer.do(lambda connection: connection.execute(statement, (mailbox, notes)))
+
     async def pending_actions(self, mailbox: str) -> tuple[str, ...]:
         """See `Mailboxes.pending_actions`."""
         rows = await self._readers.rows("SELECT validity, uid FROM owed WHERE mailbox = ? ORDER BY validity, uid", (mailbox,))

@@ -13,10 +13,11 @@ from typing import Any
 
 import apsw
 
+from mailbridge import log_events
 from mailbridge.clock import SteadyClock, from_micros, to_micros
-from mailbridge.core.delivery import Claim, Delivery, Draft, State
+from mailbridge.core.delivery import Claim, Delivery, Draft, Standing, State
 from mailbridge.core.occurrence import NEW, Arrived, Asked, Lost, Occurrence, Passed, Queue, Retried, Unreadable
-from mailbridge.core.queue import LEASE, Change, Decision, Event, decide, is_under_way_long
+from mailbridge.core.queue import APART, LEASE, Change, Decision, Event, decide, is_under_way_long, may_be_dated
 from mailbridge.store import Due
 from mailbridge.store.cipher import Cipher, new_uid, place
 from mailbridge.store.sqlite.rows import DELIVERY, journal, micros, read_delivery, span, with_content
@@ -36,9 +37,24 @@ HEAD = (
 WAITING_OF_SENDER = (
     f"SELECT {DELIVERY} FROM delivery WHERE target = ? AND line = ? AND sender = ? AND workflow_run_id IS ? AND state = 'pending'"  # noqa: S608
 )
+WRITTEN = "min(coalesce(written_at, received_at), received_at)"
+AS_SURE = (
+    "AND workflow_run_id IS ? AND workflow_id IS ? AND task_id IS ? AND kind != 'body'"
+    " AND (standing > ? OR standing = ? AND (domain != '' OR ? = ''))"
+)
 LAST_RECEIVED = (
     f"SELECT {DELIVERY} FROM delivery WHERE target = ? AND line = ? AND sender = ? AND received_at > ? AND received_at <= ?"  # noqa: S608
-    " AND workflow_run_id IS ? AND workflow_id IS ? AND task_id IS ? AND kind != 'body' ORDER BY received_at DESC LIMIT 1"
+    f" AND {WRITTEN} > ? {AS_SURE} ORDER BY received_at DESC LIMIT 1"
+)
+ANY_WRITTEN = (
+    f"SELECT {DELIVERY} FROM delivery WHERE target = ? AND line = ? AND {{origin}} = ? AND received_at >= ? AND received_at <= ?"  # noqa: S608
+    f" AND {WRITTEN} >= ? {AS_SURE} LIMIT 1"
+)
+WRITTEN_BY = (ANY_WRITTEN.format(origin="sender"), ANY_WRITTEN.format(origin="domain != '' AND domain"))
+STRANGE = f"SELECT {DELIVERY} FROM delivery WHERE target = ? AND line = ? AND state = 'pending' AND standing = 1"  # noqa: S608
+KNOWN = (
+    f"SELECT {DELIVERY} FROM delivery WHERE target = ? AND line = ? AND standing = 2 AND content IS NOT NULL AND kind != 'body'"  # noqa: S608
+    " AND deadline > ? AND (state IN ('pending', 'in_flight', 'delivered') OR is_doubtful = 1) ORDER BY id DESC LIMIT 1"
 )
 OVER = f"SELECT {DELIVERY} FROM delivery WHERE target = ? AND line = ? AND state = 'pending' AND deadline <= ? LIMIT {AT_ONCE}"  # noqa: S608
 UNDONE = (
@@ -47,8 +63,11 @@ UNDONE = (
 )
 ONE = f"SELECT {DELIVERY} FROM delivery WHERE id = ?"  # noqa: S608
 NEXT_TARGET = "SELECT min(target) FROM delivery WHERE state = 'pending' AND due_at IS NOT NULL AND target > ?"
-DUE_LINES = "SELECT line FROM delivery WHERE target = ? AND state = 'pending' AND due_at <= ? ORDER BY due_at LIMIT ?"
-NEXT_DUE = "SELECT min(due_at) FROM delivery WHERE target = ? AND state = 'pending' AND due_at IS NOT NULL"
+DUE_LINES = (
+    "SELECT line FROM delivery WHERE target = ? AND standing = ? AND state = 'pending' AND due_at <= ? ORDER BY due_at LIMIT ?"
+)
+NEXT_DUE = "SELECT min(due_at) FROM delivery WHERE target = ? AND standing = ? AND state = 'pending' AND due_at IS NOT NULL"
+KNOWN_FIRST = (Standing.KNOWN, Standing.FIRST_SEEN)
 OVER_LINES = (
     "SELECT target, line FROM delivery WHERE state = 'pending' AND deadline <= ? AND (blocked_until IS NULL OR blocked_until <= ?)"
     " LIMIT ?"
@@ -60,10 +79,11 @@ TOLD = frozenset(Event) - {Event.CLAIMED, Event.RELEASED}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What was written of a queue: every change in its order, and the claim that was made."""
+    """What was written of a queue: every change in its order, the claim that was made, and why what arrived is held."""
 
     changes: tuple[Change, ...] = ()
     claim: Claim | None = None
+    held: str = ""
 
     @property
     def claims(self) -> tuple[Claim, ...]:
@@ -80,9 +100,11 @@ class Queues:
 
     def add(
         self, connection: apsw.Connection, mail_id: int, drafts: Sequence[Draft], received: int, now: int, rule: str | None
-    ) -> tuple[tuple[Claim, ...], int]:
-        """Add a mail's deliveries. Returns those that may go at once, claimed, and how many older ones they superseded."""
+    ) -> tuple[tuple[Claim, ...], int, tuple[str, ...]]:
+        """Add a mail's deliveries. Returns those that may go at once, claimed, how many older ones they superseded, and of each that is
+        held, why."""
         claims: list[Claim] = []
+        held: list[str] = []
         superseded = 0
         for draft in drafts:
             arrived = Arrived(draft=draft, received_at=from_micros(received), rule=rule)
@@ -90,7 +112,8 @@ class Queues:
             log_ended(written.changes)
             claims += written.claims
             superseded += sum(change.event is Event.NEWER for change in written.changes)
-        return tuple(claims), superseded
+            held += [written.held] if written.held else []
+        return tuple(claims), superseded, tuple(held)
 
     def happened(
         self,
@@ -104,23 +127,24 @@ class Queues:
     ) -> Written:
         """Decide on one queue, write that, and go on while there is more of it. ``mail_id``: whose delivery arrives."""
         changes: list[Change] = []
-        at = from_micros(now)
+        at, held = from_micros(now), ""
         while True:
             queue = self._queue(connection, target, line, occurrence, at)
             decision = decide(queue, occurrence, now=at)
             self._write(connection, decision, now)
             changes += decision.changes
+            held = held or decision.held
             added = 0 if decision.added is None else self._insert(connection, decision.added, mail_id, now)
             claimed = decision.claimed
             if claimed is not None:
                 claim = self._claim(connection, claimed, added, mail_id)
                 if claim is not None:
-                    return Written(changes=tuple(changes), claim=claim)
-                occurrence = Unreadable(id=claimed.id, token=claimed.token)
+                    return Written(changes=tuple(changes), claim=claim, held=held)
+                occurrence = Unreadable(id=claimed.id, fencing_token=claimed.fencing_token)
             elif decision.is_more:
                 occurrence = Passed() if isinstance(occurrence, Passed) else Asked()
             else:
-                return Written(changes=tuple(changes))
+                return Written(changes=tuple(changes), held=held)
 
     # -- what is looked at --------------------------------------------------------------------------------------------
 
@@ -149,7 +173,7 @@ class Queues:
                     int(row.is_doubtful),
                     int(row.without_run),
                     int(row.is_overtaken),
-                    row.token,
+                    row.fencing_token,
                     row.reason,
                     row.ref,
                     micros(row.final_at),
@@ -164,8 +188,8 @@ class Queues:
         draft, uid = row.draft, new_uid()
         connection.execute(
             "INSERT INTO delivery (uid, mail_id, target, line, identifier, sender, kind, content, workflow_run_id, workflow_id, task_id,"
-            " lifetime, state, received_at, deadline, token, rule, reason, final_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " lifetime, state, received_at, deadline, token, rule, reason, final_at, standing, domain, written_at, is_late)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 uid,
                 mail_id,
@@ -182,10 +206,14 @@ class Queues:
                 str(row.state),
                 to_micros(row.received_at),
                 to_micros(row.deadline),
-                row.token,
+                row.fencing_token,
                 row.rule,
                 row.reason,
                 micros(row.final_at),
+                int(draft.standing),
+                draft.domain,
+                micros(draft.written_at),
+                int(row.is_late),
             ),
         )
         number: int = connection.last_insert_rowid()
@@ -204,7 +232,7 @@ class Queues:
             return None
         return Claim(
             delivery=delivery,
-            token=delivery.token,
+            fencing_token=delivery.fencing_token,
             lease_until=delivery.deadline + LEASE,
             expires_at=self._clock.on_wall(to_micros(delivery.deadline)),
         )
@@ -218,14 +246,16 @@ class Queues:
         for target in _waiting_targets(connection):
             if target in busy:
                 continue
-            lines: list[Any] = connection.execute(DUE_LINES, (target, now, limit - len(claims))).fetchall()
-            for (line,) in lines:
-                written = self.happened(connection, target, line, Asked(), now)
-                log_ended(written.changes)
-                claims += written.claims
-            row: Any = connection.execute(NEXT_DUE, (target,)).fetchone()
-            if row[0] is not None:
-                next_at = row[0] if next_at is None else min(next_at, row[0])
+            for standing in KNOWN_FIRST:
+                lines: list[Any] = connection.execute(DUE_LINES, (target, standing, now, limit - len(claims))).fetchall()
+                for (line,) in lines:
+                    written = self.happened(connection, target, line, Asked(), now)
+                    log_ended(written.changes)
+                    claims += written.claims
+            for standing in KNOWN_FIRST:
+                row: Any = connection.execute(NEXT_DUE, (target, standing)).fetchone()
+                if row[0] is not None:
+                    next_at = row[0] if next_at is None else min(next_at, row[0])
         return Due(claims=tuple(claims), next_at=None if next_at is None else from_micros(next_at))
 
     def recover(self, connection: apsw.Connection, now: int, grace: timedelta) -> None:
@@ -264,14 +294,29 @@ def _needed(target: str, line: str, occurrence: Occurrence, at: datetime) -> lis
         case Arrived(draft=draft, received_at=received_at):
             sender = draft.sender.lower()
             needed: list[tuple[str, tuple[Any, ...]]] = [(WAITING_OF_SENDER, (target, line, sender, draft.workflow_run_id))]
+            needed += [(STRANGE, (target, line))]
+            if draft.standing is Standing.FIRST_SEEN:
+                needed.append((KNOWN, (target, line, to_micros(at))))
+            written_at = min(draft.written_at or received_at, received_at)
+            sure = (draft.workflow_run_id, draft.workflow_id, draft.task_id, draft.standing, draft.standing, draft.domain)
+            apart = span(APART)
             if sender and is_under_way_long(received_at, at):
-                run = (draft.workflow_run_id, draft.workflow_id, draft.task_id)
-                needed.append((LAST_RECEIVED, (target, line, sender, to_micros(received_at), to_micros(at), *run)))
+                bounds = (to_micros(received_at), to_micros(at), to_micros(written_at) - apart)
+                needed.append((LAST_RECEIVED, (target, line, sender, *bounds, *sure)))
+            if may_be_dated(draft, at):
+                after = to_micros(written_at) + apart
+                for query, origin in zip(WRITTEN_BY, (sender, draft.domain), strict=True):
+                    needed += [(query, (target, line, origin, after, to_micros(at), after, *sure))] if origin else []
             return needed
         case Passed():
             return [(OVER, (target, line, to_micros(at)))]
         case Retried(id=number):
-            return [(ONE, (number,)), (UNDONE, (target, line, number))]
+            shown: list[tuple[str, tuple[Any, ...]]] = [
+                (ONE, (number,)),
+                (UNDONE, (target, line, number)),
+                (STRANGE, (target, line)),
+            ]
+            return [*shown, (KNOWN, (target, line, to_micros(at)))]
         case _:
             return []
 
@@ -292,4 +337,8 @@ def log_ended(changes: Sequence[Change], *, but: int | None = None) -> None:
         row = change.row
         if row.final_at is not None and row.id != but:
             fields = {"delivery": row.id, "target": row.draft.target, "identifier": row.draft.identifier, "reason": row.reason}
-            log.log(logging.INFO if row.state is State.SUPERSEDED else logging.WARNING, "delivery %s", row.state, extra=fields)
+            log.log(
+                logging.INFO if row.state is State.SUPERSEDED else logging.WARNING,
+                log_events.DELIVERY_SETTLED,
+                extra={"event": log_events.DELIVERY_SETTLED, "outcome": str(row.state), **fields},
+            )

@@ -10,7 +10,7 @@ import apsw
 import msgspec
 
 from mailbridge.clock import MICROSECOND, from_micros, to_micros
-from mailbridge.core.delivery import Delivery, Draft, State
+from mailbridge.core.delivery import Delivery, Draft, Standing, State
 from mailbridge.core.secret import Secret
 from mailbridge.store import MailRow
 from mailbridge.store.cipher import Cipher, place
@@ -18,7 +18,8 @@ from mailbridge.store.packing import Facts, Private
 
 DELIVERY = (
     "id, target, identifier, sender, kind, workflow_run_id, workflow_id, task_id, lifetime, state, received_at, deadline, due_at,"
-    " blocked_until, attempts, is_doubtful, without_run, is_overtaken, token, rule, reason, ref, final_at, mail_id"
+    " blocked_until, attempts, is_doubtful, without_run, is_overtaken, token, rule, reason, ref, final_at, mail_id,"
+    " standing, domain, written_at, is_late"
 )
 MAIL = "mail.id, uid, received_at, ingress, verdict, rule, size, facts, private, link"
 
@@ -75,6 +76,9 @@ def read_delivery(row: Any) -> Delivery:
             workflow_id=row[6],
             task_id=row[7],
             lifetime=timedelta(microseconds=row[8]),
+            standing=Standing(row[24]),
+            domain=row[25],
+            written_at=moment(row[26]),
         ),
         state=State(row[9]),
         received_at=from_micros(row[10]),
@@ -85,12 +89,13 @@ def read_delivery(row: Any) -> Delivery:
         is_doubtful=bool(row[15]),
         without_run=bool(row[16]),
         is_overtaken=bool(row[17]),
-        token=row[18],
+        fencing_token=row[18],
         rule=row[19],
         reason=row[20],
         ref=row[21],
         final_at=moment(row[22]),
         mail_id=row[23],
+        is_late=bool(row[27]),
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import apsw
 
 from mailbridge.clock import SteadyClock, to_micros
+from mailbridge.core.delivery import Standing
+from mailbridge.core.mail import Envelope
 from mailbridge.store import Arrival, Forgotten, Receipt
 from mailbridge.store.cipher import Cipher, new_uid, place
 from mailbridge.store.names import Names
@@ -23,6 +26,7 @@ from mailbridge.store.sqlite.queues import Queues
 from mailbridge.store.sqlite.readers import Readers
 from mailbridge.store.sqlite.retention import Retention
 from mailbridge.store.sqlite.rows import journal
+from mailbridge.store.sqlite.sites import SqliteSites, keep_proven
 from mailbridge.store.sqlite.vault import SqliteVault
 from mailbridge.store.sqlite.writer import Writer
 
@@ -53,6 +57,7 @@ class SqliteStore:
         self.vault = SqliteVault(writer=writer, readers=readers, cipher=cipher, clock=clock)
         self.mailboxes = SqliteMailboxes(writer=writer, readers=readers)
         self.entries = SqliteEntries(writer=writer, readers=readers, cipher=cipher, clock=clock)
+        self.sites = SqliteSites(writer=writer, readers=readers, clock=clock)
         self.answers = answers.SqliteAnswers(writer=writer, readers=readers, cipher=cipher, clock=clock)
         self.sessions = sessions.SqliteSessions(writer=writer, readers=readers, clock=clock)
         self.names = Names(cipher.names_key)
@@ -75,7 +80,7 @@ class SqliteStore:
         facts, private, link = facts_of(arrival), private_of(arrival), link_of(arrival)
         return await self.writer.do(
             lambda connection: self._put(connection, arrival, facts, private, link),
-            forsaken=lambda connection, receipt: self.outbox.give_back(connection, receipt.claims),
+            on_abandoned=lambda connection, receipt: self.outbox.give_back(connection, receipt.claims),
         )
 
     def _put(self, connection: apsw.Connection, arrival: Arrival, facts: bytes, private: bytes, link: bytes | None) -> Receipt:
@@ -83,13 +88,12 @@ class SqliteStore:
         now = self.clock.micros()
         if envelope.cursor is not None:
             keep_cursor(connection, envelope.cursor)
-            if envelope.has_action and arrival.drafts:
-                keep_pending_action(connection, envelope.cursor)
         fingerprint = self.cipher.digest(arrival.fingerprint)
         known = connection.execute("SELECT id FROM mail WHERE fingerprint = ?", (fingerprint,)).fetchone()
         if known is not None:
+            self._keep_action(connection, envelope, is_pushed=arrival.is_pushed)
             journal(connection, now, "duplicate", known[0])
-            return Receipt(mail_id=known[0], is_duplicate=True, is_pushed=bool(arrival.drafts))
+            return Receipt(mail_id=known[0], is_duplicate=True, is_pushed=arrival.is_pushed)
         received = min(to_micros(envelope.received_at), now)
         uid, seal = new_uid(), self.cipher.seal
         connection.execute(
@@ -114,11 +118,25 @@ class SqliteStore:
         number: int = connection.last_insert_rowid()
         for line in dict.fromkeys(one.casefold() for one in arrival.identification.identifiers):
             connection.execute("INSERT INTO mail_identifier VALUES (?, ?)", (line, number))
+        keep_proven(connection, arrival, now)
         journal(connection, now, "stored", number)
+        if any(one.standing is Standing.FIRST_SEEN for one in arrival.drafts):
+            journal(connection, now, "first_seen", number, None, arrival.domain or "not proven")
         if arrival.origin:
             journal(connection, now, arrival.verb, arrival.origin, None, f"as mail {number}")
-        claims, superseded = self._queues.add(connection, number, arrival.drafts, received, now, arrival.extraction.rule)
-        return Receipt(mail_id=number, claims=claims, superseded=superseded, is_pushed=bool(arrival.drafts))
+        claims, superseded, held = self._queues.add(connection, number, arrival.drafts, received, now, arrival.extraction.rule)
+        if held:
+            told = tuple(f"{arrival.stranger}: {why}" for why in dict.fromkeys(held))
+            facts = facts_of(replace(arrival, held=(*arrival.held, *told)))
+            connection.execute("UPDATE mail SET facts = ?, is_held = 1 WHERE id = ?", (facts, number))
+        is_pushed = sum(one.standing is not Standing.ASIDE for one in arrival.drafts) > len(held)
+        self._keep_action(connection, envelope, is_pushed=is_pushed)
+        return Receipt(mail_id=number, claims=claims, superseded=superseded, is_pushed=is_pushed, held=held)
+
+    def _keep_action(self, connection: apsw.Connection, envelope: Envelope, *, is_pushed: bool) -> None:
+        """Remember what is to be done in its mailbox with a mail that is pushed."""
+        if envelope.cursor is not None and envelope.has_action and is_pushed:
+            keep_pending_action(connection, envelope.cursor)
 
     async def forget(self, identifier: str) -> Forgotten:
         """See `Store.forget`."""

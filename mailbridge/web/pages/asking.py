@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
+from mailbridge import log_events
 from mailbridge.operator import verbs
 from mailbridge.operator.asks import Ask
 from mailbridge.operator.faults import Fault, Kind
@@ -120,8 +121,14 @@ class Asked:
             outcome = str(found.kind) if isinstance(found, Fault) else "done"
             number = getattr(ask, "id", None)
             log.info(
-                "page used",
-                extra={"verb": verb.name, "by": self.session.name, "session": self.session.id, "outcome": outcome}
+                "used on the page",
+                extra={
+                    "event": log_events.PAGE_USED,
+                    "verb": verb.name,
+                    "by": self.session.name,
+                    "session": self.session.id,
+                    "outcome": outcome,
+                }
                 | ({} if number is None else {"number": number}),
             )
         return found

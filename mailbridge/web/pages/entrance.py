@@ -46,6 +46,8 @@ PATHS: Sequence[tuple[str, str, str]] = (
     ("mailbox.add", "POST", "/mailboxes/add"),
     ("mailbox.remove", "POST", "/mailboxes/remove"),
     ("sender.list", "GET", "/senders"),
+    ("sender.add", "POST", "/senders/add"),
+    ("sender.remove", "POST", "/senders/remove"),
     ("totp.list", "GET", "/authenticators"),
     ("totp.add", "POST", "/authenticators/add"),
     ("totp.code", "POST", "/authenticators/code"),

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
+from mailbridge import log_events
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.sessions import LogIn, csrf_of
 from mailbridge.store import StoreUnavailable
@@ -90,7 +91,10 @@ class Site:
         if request.method == "POST":
             form = await _form(request)
             if not door.is_own(request, visit, cookie, next(iter(form.get(CSRF, ())), "")):
-                log.warning("page refused a form", extra={"why": "not its own", "client": client_of(request)})
+                log.warning(
+                    "a form that the page did not send was refused",
+                    extra={"event": log_events.PAGE_FORM_REFUSED, "why": "not its own", "client": client_of(request)},
+                )
                 return self._page(
                     Page(template="fault.html", values={"key": "fault.foreign"}, status=403), visit, session, cookie
                 )
@@ -176,19 +180,35 @@ class Site:
         ask = LogIn(token=_one(form, "token")[:200], password=_one(form, "password")[:1000])
         found = await self._operator.sessions.log_in(ask)
         if isinstance(found, Fault):
-            log.warning("page login refused", extra={"client": client_of(request), "way": "link" if ask.token else "password"})
+            log.warning(
+                "a login was refused",
+                extra={
+                    "event": log_events.PAGE_LOGIN_REFUSED,
+                    "client": client_of(request),
+                    "way": "link" if ask.token else "password",
+                },
+            )
             return self._page(Page(template="login.html", values={**values, "wrong": "login.refused"}, status=403), visit)
         text, fresh = found
         if session is not None:
             await self._operator.sessions.log_out(session)
-        log.info("page login", extra={"by": fresh.name, "session": fresh.id, "role": fresh.role, "client": client_of(request)})
+        log.info(
+            "logged in to the page",
+            extra={
+                "event": log_events.PAGE_LOGIN,
+                "by": fresh.name,
+                "session": fresh.id,
+                "role": fresh.role,
+                "client": client_of(request),
+            },
+        )
         response = RedirectResponse(f"{visit.prefix}/", status_code=303)
         door.set_cookie(response, visit, text, SECONDS)
         return response
 
     async def _logout(self, visit: Visit, session: Session) -> Response:
         await self._operator.sessions.log_out(session)
-        log.info("page logout", extra={"by": session.name, "session": session.id})
+        log.info("logged out of the page", extra={"event": log_events.PAGE_LOGOUT, "by": session.name, "session": session.id})
         response = RedirectResponse(f"{visit.prefix}/login", status_code=303)
         door.set_cookie(response, visit, "", 0)
         return response

@@ -9,6 +9,7 @@ import pytest
 from mailbridge.ingress.imap.backoff import Backoff
 from mailbridge.ingress.imap.faults import Kind, MailboxFault, goodbye, hint_of, is_busy, refusal, shown
 from mailbridge.ingress.imap.mailbox_status import MailboxStatus
+from mailbridge.ingress.imap.modes import Event
 
 
 def pauses(kind: Kind, count: int, *, was_watching: bool = False, dice: float = 1.0) -> list[float]:
@@ -18,9 +19,18 @@ def pauses(kind: Kind, count: int, *, was_watching: bool = False, dice: float = 
 
 
 def test_an_unreachable_server_is_tried_again_soon_and_then_less_often() -> None:
-    """Full jitter under a ceiling that doubles from 0.4 s to 5 min."""
-    assert pauses(Kind.NETWORK, 12) == [0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4, 204.8, 300.0, 300.0]
+    """Full jitter under a ceiling that doubles from 0.4 s to 50 s, so that a server that is back is found within a minute."""
+    assert pauses(Kind.NETWORK, 9) == [0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 50.0, 50.0]
     assert pauses(Kind.NETWORK, 12, dice=0.0) == [0.0] * 12
+
+
+def test_sessions_that_end_over_a_mail_are_replaced_at_once_a_few_times() -> None:
+    """Two mails with three tries each; then they count as broken connections, until the server gives a mail."""
+    patience = Backoff(lambda: 1.0)
+    told = [patience.after(MailboxFault(Kind.MAIL, "x"), was_watching=True).total_seconds() for _ in range(8)]
+    assert told == [0.2] * 7 + [0.4]
+    patience.gave()
+    assert patience.after(MailboxFault(Kind.MAIL, "x"), was_watching=True).total_seconds() == 0.2
 
 
 def test_broken_sessions_are_replaced_quickly_only_a_few_times() -> None:
@@ -93,35 +103,71 @@ def test_a_servers_words_fit_into_one_line() -> None:
 
 
 def test_health_turns_red_by_itself() -> None:
-    """Three renewals without an answer, and a mailbox is not well, whoever forgot to say so; one answer, and it is again."""
+    """One renewal without an answer, and a mailbox is not well, whoever forgot to say so; one answer, and it is again."""
     now = 0.0
     status = MailboxStatus("box/INBOX", renew=55, now=lambda: now)
-    status.mode = "idle"
+    status.happened(Event.IDLES)
     status.round_trip()
-    now = 164.0
+    now = 58.0
     assert status.read().is_well
-    now = 166.0
+    now = 60.0
     assert not status.read().is_well
-    assert "166 s" in status.read().reason
+    assert "60 s" in status.read().reason
     status.round_trip()
     assert status.read().is_well
 
 
-def test_a_mailbox_that_never_answered_is_red_too() -> None:
-    """The age counts from the start; that there was no round trip stays visible."""
+def test_a_mailbox_is_red_until_it_is_watched() -> None:
+    """A round trip is not enough; how long there was none stays visible."""
     now = 0.0
     status = MailboxStatus("box/INBOX", renew=55, now=lambda: now)
-    assert status.read().is_well
+    assert not status.read().is_well
     now = 200.0
     health = status.read()
-    assert not health.is_well
+    assert not health.is_well and "not watched yet" in health.reason
     assert (health.last_roundtrip, health.age) == (None, 200.0)
+    status.round_trip()
+    assert not status.read().is_well
+    status.happened(Event.IDLES)
+    assert status.read().is_well
 
 
-@pytest.mark.parametrize("mode", ["parked", "held"])
-def test_parked_and_held_are_red_at_once(mode: str) -> None:
+def test_a_mailbox_that_is_connected_anew_is_red_after_a_while() -> None:
+    """Twenty seconds without a session are no hiccup, whatever is answered meanwhile; the reason says why there is none."""
+    now = 0.0
+    status = MailboxStatus("box/INBOX", renew=55, now=lambda: now)
+    status.happened(Event.IDLES)
+    status.reason = "the server closed the connection"
+    status.happened(Event.FAULT)
+    now = 19.0
+    status.happened(Event.CONNECT)
+    status.round_trip()
+    assert status.read().is_well
+    now = 21.0
+    health = status.read()
+    assert not health.is_well and "not watched for 21 s: the server closed the connection" in health.reason
+    status.happened(Event.POLLS)
+    assert status.read().is_well
+
+
+def test_a_mail_that_cannot_be_had_makes_the_mailbox_red() -> None:
+    """Although everything else is well; and green without it."""
+    status = MailboxStatus("box/INBOX", renew=55)
+    status.happened(Event.IDLES)
+    status.round_trip()
+    status.unfetched = "1 mail cannot be fetched (UID 7)"
+    assert (status.read().is_well, status.read().reason) == (False, "1 mail cannot be fetched (UID 7)")
+    status.unfetched = ""
+    assert (status.read().is_well, status.read().reason) == (True, "")
+
+
+@pytest.mark.parametrize("event", [Event.PERSON, Event.REFUSED])
+def test_parked_and_held_are_red_at_once(event: Event) -> None:
     """With their own reason."""
     status = MailboxStatus("box/INBOX", renew=55)
-    status.mode, status.reason = mode, "why"  # type: ignore[assignment]
+    status.happened(Event.IDLES)
+    status.round_trip()
+    status.reason = "why"
+    status.happened(event)
     assert not status.read().is_well
     assert status.read().reason == "why"

@@ -33,6 +33,7 @@ from mailbridge.intake.worker_protocol import Request
 from mailbridge.metrics import Metrics
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
 from mailbridge.trust.dns import Dns
+from tests.peers.scripted_imap import ScriptedImap, Session
 
 ANN = "ann@corp.example"
 
@@ -171,3 +172,28 @@ async def until(is_so: Callable[[], bool] | Callable[[], Awaitable[bool]], *, wi
             return time.monotonic() - began
         await asyncio.sleep(0.002)
     pytest.fail(f"{what} did not come within {within} s")
+
+
+async def has(home: House, *codes: str, within: float = 30.0) -> float:
+    """Wait until exactly these codes are in the store, each once; how long that took. The next renewal (55 s) would find them later."""
+
+    async def is_so() -> bool:
+        return sorted(await home.codes()) == sorted(codes)
+
+    return await until(is_so, within=within, what=f"{len(codes)} codes")
+
+
+async def in_mode(watchers: Watchers, mode: str, within: float = 30.0) -> float:
+    """Wait until the first mailbox is in a mode."""
+    return await until(lambda: watchers.health()[0].mode == mode, within=within, what=f"mode {mode}")
+
+
+def once(server: ScriptedImap, name: str, answer: Callable[[Session, str, str], None]) -> None:
+    """Replace the answer to the next command of that name."""
+
+    def hook(session: Session, tag: str, arguments: str) -> bool:
+        del server.hooks[name]
+        answer(session, tag, arguments)
+        return True
+
+    server.hooks[name] = hook

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from mailbridge.config.settings import RetentionSettings
-from mailbridge.core.delivery import Claim, Delivery, Draft, Ending
+from mailbridge.core.delivery import Claim, Delivery, Draft, Ending, Standing
 from mailbridge.core.occurrence import Arrived, Asked, Lost, Occurrence, Passed, Released, Retried, Settled
 from mailbridge.core.secret import Secret
 from tests.core.queue_model import Kept
@@ -34,6 +34,8 @@ DRAFTS = st.builds(
     lifetime=st.sampled_from([1, 10, 60, 60]).map(lambda seconds: timedelta(seconds=seconds)),
     run=st.sampled_from([None, None, "wr_1"]),
     is_body=st.sampled_from([False, False, False, True]),
+    standing=st.sampled_from([Standing.KNOWN, Standing.KNOWN, Standing.FIRST_SEEN, Standing.FIRST_SEEN, Standing.ASIDE]),
+    domain=st.sampled_from(["larch.example", "fir.example", ""]),
 )
 
 
@@ -80,14 +82,20 @@ class Histories(RuleBasedStateMachine):
     def handed_out(self, claims: tuple[Claim, ...], expected: list[Delivery]) -> None:
         """The store hands out what the core does, with its code."""
         assert {claim.delivery.id: bare(claim.delivery) for claim in claims} == {one.id: bare(one) for one in expected}
-        assert all(claim.token == claim.delivery.token for claim in claims)
+        assert all(claim.fencing_token == claim.delivery.fencing_token for claim in claims)
         assert all(claim.delivery.draft.content.reveal() == "482913" for claim in claims)
         self.claims += claims
 
-    @rule(drafts=st.lists(DRAFTS, min_size=1, max_size=2), age=st.sampled_from([0, 0, 0, 2_000, 2_001, 15_000]))
-    def put(self, drafts: list[Draft], age: int) -> None:
-        """A mail comes in that was received so many milliseconds ago."""
+    @rule(
+        drafts=st.lists(DRAFTS, min_size=1, max_size=2),
+        age=st.sampled_from([0, 0, 0, 2_000, 2_001, 15_000]),
+        written=st.sampled_from([None, None, -30, 0, 10, 60]),
+    )
+    def put(self, drafts: list[Draft], age: int, written: int | None) -> None:
+        """A mail comes in that was received so many milliseconds ago, and written so many seconds before that."""
         at = self.place.time.now() - timedelta(milliseconds=age)
+        if written is not None:
+            drafts = [replace(one, written_at=at - timedelta(seconds=written)) for one in drafts]
         receipt = self.run(self.store.put(arrival(*drafts, at=at)))
         expected = []
         for one in drafts:
@@ -108,7 +116,7 @@ class Histories(RuleBasedStateMachine):
         claim = data.draw(st.sampled_from(self.claims))
         self.claims = self.claims if is_kept else [one for one in self.claims if one is not claim]
         settlement = self.run(self.store.outbox.settle(claim, ending, jitter=jitter, grace=GRACE))
-        settled = Settled(id=claim.delivery.id, token=claim.token, ending=ending, jitter=jitter, grace=GRACE)
+        settled = Settled(id=claim.delivery.id, fencing_token=claim.fencing_token, ending=ending, jitter=jitter, grace=GRACE)
         changes, claimed = self.queue_of(claim.delivery.draft).happened(settled, self.place.time.now())
         assert (settlement.delivery and bare(settlement.delivery)) == (changes[0].row if changes else None)
         self.handed_out(settlement.claims, [] if claimed is None else [claimed])
@@ -119,7 +127,7 @@ class Histories(RuleBasedStateMachine):
         """A claim is given back."""
         claim = data.draw(st.sampled_from(self.claims))
         self.run(self.store.outbox.release([claim]))
-        released = Released(id=claim.delivery.id, token=claim.token)
+        released = Released(id=claim.delivery.id, fencing_token=claim.fencing_token)
         self.queue_of(claim.delivery.draft).happened(released, self.place.time.now())
 
     @rule(data=st.data())

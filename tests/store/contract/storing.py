@@ -93,6 +93,33 @@ class StoringContract(Contract):
         await store.close()
 
     @looped
+    async def test_a_cursor_goes_back_where_it_is_told_to(self, place: Place) -> None:
+        """A server that gives its UIDs out anew: the lower cursor stands, also after a restart, and goes forward from there."""
+        store = place.open()
+        await store.mailboxes.advance("a/b/5/9")
+        await store.mailboxes.rewind("a/b/5/3")
+        await store.close()
+        store = place.open()
+        assert await store.mailboxes.cursor("a/b") == "a/b/5/3"
+        await store.put(arrival(at=place.time.now(), cursor="a/b/5/4"))
+        assert await store.mailboxes.cursor("a/b") == "a/b/5/4"
+        await store.close()
+
+    @looped
+    async def test_what_was_noted_of_a_mailbox_outlives_a_restart(self, place: Place) -> None:
+        """The last notes in place of the earlier ones, each mailbox its own, and nothing where nothing was noted."""
+        store = place.open()
+        assert await store.mailboxes.notes("a/b") == "{}"
+        await store.mailboxes.note("a/b", '{"is_deaf": true}')
+        await store.mailboxes.note("a/b", '{"is_deaf": false}')
+        await store.mailboxes.note("a/c", '{"missing": []}')
+        await store.close()
+        store = place.open()
+        assert await store.mailboxes.notes("a/b") == '{"is_deaf": false}'
+        assert await store.mailboxes.notes("a/c") == '{"missing": []}'
+        await store.close()
+
+    @looped
     async def test_what_is_owed_is_known_until_it_is_paid(self, place: Place) -> None:
         """With the mail, a duplicate's too, and over a kill; not for a mail that is held, nor for one without a place."""
         store = place.open()

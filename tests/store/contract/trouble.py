@@ -39,7 +39,9 @@ WRITES: dict[str, Call] = {
     "outbox.claim": lambda store, claim: store.outbox.claim(limit=10),
     "outbox.retry": lambda store, claim: store.outbox.retry(2),
     "mailboxes.advance": lambda store, claim: store.mailboxes.advance("box/1/9"),
-    "mailboxes.pay": lambda store, claim: store.mailboxes.actions_done(["box/1/1"]),
+    "mailboxes.rewind": lambda store, claim: store.mailboxes.rewind("box/1/0"),
+    "mailboxes.note": lambda store, claim: store.mailboxes.note("box", '{"is_deaf": true}'),
+    "mailboxes.actions_done": lambda store, claim: store.mailboxes.actions_done(["box/1/1"]),
     "codes.pull": lambda store, claim: store.codes.pull(
         Poll(identifier="ann@example.com", run="tsk_1", grace=timedelta(minutes=1))
     ),
@@ -69,7 +71,8 @@ READS: dict[str, Call] = {
     "journal.newest": lambda store, claim: store.journal.newest(),
     "journal.after": lambda store, claim: store.journal.after(),
     "mailboxes.cursor": lambda store, claim: store.mailboxes.cursor("box"),
-    "mailboxes.owed": lambda store, claim: store.mailboxes.pending_actions("box"),
+    "mailboxes.notes": lambda store, claim: store.mailboxes.notes("box"),
+    "mailboxes.pending_actions": lambda store, claim: store.mailboxes.pending_actions("box"),
     "codes.newest": lambda store, claim: store.codes.newest(Wanted(identifier="ann@example.com")),
     "codes.live": lambda store, claim: store.codes.live(identifiers=("*",)),
     "codes.given": lambda store, claim: store.codes.given(),

@@ -34,6 +34,8 @@ VIEWS: Mapping[str, View] = MappingProxyType(
         "mailbox.add": people.add_mailbox,
         "mailbox.remove": people.remove_mailbox,
         "sender.list": people.senders,
+        "sender.add": people.add_sender,
+        "sender.remove": people.remove_sender,
         "totp.list": people.authenticators,
         "totp.add": people.add_authenticator,
         "totp.code": people.authenticator_code,

@@ -14,9 +14,11 @@ from mailbridge.operator.codes import CodeList
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.mails import MailList, OneMail
 from mailbridge.operator.shapes import Line, MailDetail
+from mailbridge.trust.suffixes import registrable
 from mailbridge.web.pages.asking import Answer, Asked, File, Go, Page, Refused
 from mailbridge.web.pages.look import Row, delivery_state, mail_state
 from mailbridge.web.pages.views.now import rows
+from mailbridge.web.pages.views.people import sender_entry
 
 ROWS = 50
 NARROWING = ("identifier", "sender", "state", "since", "until", "held", "words", "before")
@@ -83,7 +85,15 @@ async def reveal(asked: Asked) -> Answer:
 
 
 async def release(asked: Asked) -> Answer:
-    """Push what it holds, on the operator's word."""
+    """Push what it holds, on the operator's word; with ``allow`` its sender's domain is known for its identifiers from now on."""
+    if asked.sent("allow"):
+        mail = await asked.do(verbs.MAIL_SHOW, OneMail(id=asked.number))
+        known = registrable(mail.from_.rpartition("@")[2])
+        if known is None or not mail.identifiers:
+            raise Refused(Fault(kind=Kind.REFUSED, title="the mail has no sender, or no identifier, that could be allowed"))
+        added = await asked.attempt(verbs.ENTRY_ADD, sender_entry(known, mail.identifiers, is_allowed=True))
+        if isinstance(added, Fault) and added.kind is not Kind.EXISTS:
+            raise Refused(added)
     made = await asked.do(verbs.MAIL_RELEASE, OneMail(id=asked.number))
     return Go(path=f"/mail/{made.mail}", said="said.released")
 

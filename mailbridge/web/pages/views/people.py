@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from mailbridge.config.settings import SenderSettings
 from mailbridge.operator import verbs
 from mailbridge.operator.asks import Nothing
 from mailbridge.operator.authenticators import AddAuthenticator, Bind, OneAuthenticator
@@ -62,10 +63,45 @@ async def remove_mailbox(asked: Asked) -> Answer:
 
 
 async def senders(asked: Asked) -> Answer:
-    """What the configuration says of senders, address by address."""
-    entries = await asked.do(verbs.ENTRY_LIST, EntryList())
-    rows = [one for one in entries.entries if one.kind in ("address", "sender")]
-    return Page(template="senders.html", values={"entries": rows})
+    """Senders that are allowed or forbidden, and what each address asks of its senders."""
+    return await _senders(asked)
+
+
+async def _senders(asked: Asked, *, wrong: Mapping[str, str] | None = None, status: int = 200) -> Page:
+    entries = (await asked.do(verbs.ENTRY_LIST, EntryList())).entries
+    values = {
+        "senders": [one for one in entries if one.kind == "sender"],
+        "addresses": [one for one in entries if one.kind == "address"],
+        "wrong": wrong or {},
+        "typed": {name: asked.sent(name) for name in ("sender", "identifier", "allow")},
+    }
+    return Page(template="senders.html", values=values, status=status)
+
+
+async def add_sender(asked: Asked) -> Answer:
+    """Allow or forbid one, for one identifier or for all."""
+    sender, identifier = asked.sent("sender").strip().casefold().removeprefix("@"), asked.sent("identifier").strip()
+    if not sender:
+        return await _senders(asked, wrong={"sender": "needed"}, status=400)
+    made = await asked.attempt(
+        verbs.ENTRY_ADD, sender_entry(sender, (identifier,) if identifier else (), is_allowed=asked.sent("allow") != "no")
+    )
+    if isinstance(made, Fault):
+        return await _senders(asked, wrong={"sender": "; ".join(made.problems) or made.title}, status=made.meaning.status)
+    return Go(path="/senders", said="said.sender_added")
+
+
+def sender_entry(sender: str, identifiers: Sequence[str], *, is_allowed: bool) -> AddEntry:
+    """What makes a sender known, or forbids it, for these identifiers (none: for all)."""
+    table = SenderSettings(sender=sender, identifiers=tuple(identifiers) or ("*",), allow=is_allowed)
+    settings: dict[str, object] = {"sender": sender, **({"identifiers": list(identifiers)} if identifiers else {})}
+    return AddEntry(kind="sender", name=table.label, settings={**settings, **({} if is_allowed else {"allow": False})})
+
+
+async def remove_sender(asked: Asked) -> Answer:
+    """Take back what was said of one."""
+    await asked.do(verbs.ENTRY_REMOVE, OneEntry(kind="sender", name=asked.sent("name")))
+    return Go(path="/senders", said="said.removed")
 
 
 async def authenticators(asked: Asked) -> Answer:

@@ -29,7 +29,7 @@ async def doctor(asked: Asked) -> Answer:  # noqa: ARG001  (a view's form)
 
 
 async def doctor_run(asked: Asked) -> Answer:
-    """Everything that can be wrong, with what mends it."""
+    """Everything that can be wrong, with what fixes it."""
     examined = await asked.do(verbs.DOCTOR, Nothing())
     return Page(template="_examined.html" if asked.is_part else "doctor.html", values={"examined": examined})
 

@@ -1,0 +1,127 @@
+"""`sender`: whose mails are known, or never pushed, without a file and in force at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from mailbridge.cli.client import Client, client
+from mailbridge.cli.entries import entries, origin_of
+from mailbridge.cli.exits import Exit
+from mailbridge.cli.options import config_option, json_option
+from mailbridge.cli.printing import dumped
+from mailbridge.config.settings import SenderSettings
+from mailbridge.operator import verbs
+from mailbridge.operator.entries import AddEntry, OneEntry
+from mailbridge.operator.shapes import EntryShape
+from mailbridge.trust.suffixes import registrable
+
+for_option = click.option(
+    "--for", "identifiers", multiple=True, metavar="IDENTIFIER", help="For this identifier alone; several allowed (default: all)."
+)
+
+
+@click.group("sender")
+def sender_group() -> None:
+    """Senders whose codes and links are pushed as those of somebody known, and senders of whom nothing is."""
+
+
+@sender_group.command("allow")
+@config_option
+@json_option
+@for_option
+@click.argument("sender", metavar="DOMAIN|ADDRESS")
+def allow(*, config: Path | None, as_json: bool, identifiers: tuple[str, ...], sender: str) -> None:
+    """Make the domain or the address of a sender known.
+
+    A domain is its whole registrable domain. An address is needed for a platform whose notices are held otherwise.
+
+    It is known where its From is proven. It is in force at once.
+    """
+    _say(_put(client(config), sender, identifiers, is_allowed=True), as_json=as_json, is_allowed=True)
+
+
+@sender_group.command("forbid")
+@config_option
+@json_option
+@for_option
+@click.argument("sender", metavar="DOMAIN|ADDRESS")
+def forbid(*, config: Path | None, as_json: bool, identifiers: tuple[str, ...], sender: str) -> None:
+    """Push nothing from a domain or an address any more.
+
+    That holds whatever else makes it known.
+    """
+    _say(_put(client(config), sender, identifiers, is_allowed=False), as_json=as_json, is_allowed=False)
+
+
+@sender_group.command("list")
+@config_option
+@json_option
+def list_senders(*, config: Path | None, as_json: bool) -> None:
+    """Every sender that is allowed or forbidden.
+
+    Each line says for whom, and where that is from.
+    """
+    one = client(config)
+    for entry in entries(one, "sender"):
+        table, origin = _table(entry), origin_of(one, entry)
+        if as_json:
+            row = {"sender": table.sender, "identifiers": list(table.identifiers), "allow": table.allow, "origin": origin}
+            click.echo(dumped(row))
+        else:
+            click.echo(
+                f"{'allow' if table.allow else 'forbid':6} {table.sender:32} for {', '.join(table.identifiers):32} {origin}"
+            )
+
+
+@sender_group.command("remove")
+@config_option
+@for_option
+@click.argument("sender", metavar="DOMAIN|ADDRESS")
+def remove_sender(*, config: Path | None, identifiers: tuple[str, ...], sender: str) -> None:
+    """Take back what was said of a sender by command."""
+    label = SenderSettings(sender=_written(sender), identifiers=identifiers or ("*",)).label
+    client(config).do(verbs.ENTRY_REMOVE, OneEntry(kind="sender", name=label))
+    click.echo(f"{label} is removed")
+
+
+def allow_sender(one: Client, domain: str, identifiers: Sequence[str]) -> None:
+    """Make the registrable domain of a mail's sender known for its identifiers, unless that was said before."""
+    known = registrable(domain)
+    if known is None or not identifiers:
+        click.echo("mailbridge: the mail has no sender, or no identifier, that could be allowed", err=True)
+        raise SystemExit(Exit.NOT_FOUND)
+    wanted = SenderSettings(sender=known, identifiers=tuple(identifiers))
+    if not any(table.label == wanted.label and table.allow for table in map(_table, entries(one, "sender"))):
+        _put(one, known, tuple(identifiers), is_allowed=True)
+    click.echo(f"{wanted.label} is allowed", err=True)
+
+
+def _table(entry: EntryShape) -> SenderSettings:
+    return SenderSettings(
+        sender=str(entry.settings.get("sender", entry.name)),
+        identifiers=tuple(entry.settings.get("identifiers", ("*",))),
+        allow=bool(entry.settings.get("allow", True)),
+    )
+
+
+def _put(one: Client, sender: str, identifiers: tuple[str, ...], *, is_allowed: bool) -> SenderSettings:
+    table = SenderSettings(sender=_written(sender), identifiers=identifiers or ("*",), allow=is_allowed)
+    values: dict[str, object] = {"sender": table.sender}
+    values |= {"identifiers": list(identifiers)} if identifiers else {}
+    values |= {} if is_allowed else {"allow": False}
+    one.do(verbs.ENTRY_ADD, AddEntry(kind="sender", name=table.label, settings=values))
+    return table
+
+
+def _written(sender: str) -> str:
+    """As it is kept: a domain in small letters, without what people write before it."""
+    local, at, domain = sender.strip().rpartition("@")
+    return f"{local}{at}{domain.lower()}" if local and local != "*" else domain.lower()
+
+
+def _say(table: SenderSettings, *, as_json: bool, is_allowed: bool) -> None:
+    row = {"sender": table.sender, "identifiers": list(table.identifiers), "allow": is_allowed}
+    click.echo(dumped(row) if as_json else f"{table.label} is {'allowed' if is_allowed else 'forbidden'}")

@@ -1,0 +1,205 @@
+"""Getting mails by their UIDs from a server that may give something else in place of one.
+
+Whatever comes instead of a mail is a try of that one UID: a refusal, the end of the connection, half a mail, nothing. The others are
+had first, and the position may pass a mail that is being tried.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from mailbridge import log_events
+from mailbridge.ingress.imap.ages import Ages
+from mailbridge.ingress.imap.arguments import uid_set
+from mailbridge.ingress.imap.faults import Kind, MailboxFault, Refusal, Silence, is_for_all
+from mailbridge.ingress.imap.mailbox_status import MailboxStatus
+from mailbridge.ingress.imap.memory import Memory
+from mailbridge.ingress.imap.missing import Gap, uid_ranges
+from mailbridge.ingress.imap.responses import Fetched
+from mailbridge.ingress.imap.tempo import AGAIN
+from mailbridge.ingress.imap.wire import Wire
+
+log = logging.getLogger("mailbridge.imap")
+
+BATCH = 25
+SHOWN = 5
+"""So many UIDs are named in the status."""
+EMPTY = "the server has it and gives nothing"
+
+
+class Gatherer:
+    """The mails of one folder, by their UIDs."""
+
+    def __init__(self, *, memory: Memory, status: MailboxStatus, ages: Ages) -> None:
+        self._memory = memory
+        self._status = status
+        self._ages = ages
+        self._is_careful = False
+        self._silence: Silence | None = None
+
+    @property
+    def is_careful(self) -> bool:
+        """Whether the last session ended over a mail, and nobody knows which."""
+        return self._is_careful
+
+    def now(self) -> float:
+        """Steady time in seconds."""
+        at: datetime = self._ages.now()
+        return at.timestamp()
+
+    def blame(self, fault: MailboxFault) -> MailboxFault:
+        """The session ended while mails were fetched: the one in whose answer it happened has had a try, else they are fetched one by
+        one next time. What to end the session with."""
+        if fault.uid is not None:
+            return self._tried(fault.uid, fault)
+        self._is_careful, self._silence = True, fault if isinstance(fault, Silence) else None
+        if fault.kind is Kind.BUSY and not is_for_all(str(fault)):
+            return MailboxFault(Kind.NETWORK, str(fault))
+        return fault
+
+    def _tried(self, uid: int, fault: MailboxFault) -> MailboxFault:
+        """A mail has had its try, and the session ended with it."""
+        self._refuse(uid, fault)
+        is_for_it = fault.kind is Kind.NETWORK or (fault.kind is Kind.BUSY and not is_for_all(str(fault)))
+        kind = Kind.MAIL if is_for_it else fault.kind
+        return MailboxFault(kind, f"mail with UID {uid}: {fault}", pause=fault.pause, uid=uid)
+
+    def each(self, wire: Wire, uids: Sequence[int]) -> Iterator[list[Fetched]]:
+        """The mails in chunks, in the order of their UIDs; those that something else came for are left out, and tried again later.
+
+        Raises:
+            MailboxFault: the connection.
+        """
+        wanted = [uid for uid in uids if not self._memory.missing.is_refused(uid)]
+        if self._is_careful and self._silence is not None and len(wanted) == 1:
+            self._is_careful = False
+            self._refuse(wanted[0], self._silence)
+            return
+        if self._is_careful:
+            for uid in wanted:
+                yield self._one(wire, uid)
+            self._is_careful = False
+            return
+        for start in range(0, len(wanted), BATCH):
+            chunk = wanted[start : start + BATCH]
+            if len(chunk) == 1:
+                yield self._one(wire, chunk[0])
+                continue
+            try:
+                mails = [mail for mail in wire.fetch_mails(chunk) if _is_mail(mail)]
+            except Refusal as fault:
+                if is_for_all(str(fault)):
+                    raise
+                mails = []
+            except MailboxFault as fault:
+                raise self.blame(fault) from None
+            had = {mail.uid for mail in mails}
+            yield sorted([*mails, *self._rest(wire, [uid for uid in chunk if uid not in had])], key=lambda mail: mail.uid)
+
+    def _rest(self, wire: Wire, uids: Sequence[int]) -> Iterator[Fetched]:
+        """Those that an answer left out, one by one, as far as they are there."""
+        there = set(wire.search(b"UID " + uid_set(uids))) & set(uids) if uids else set()
+        for uid in sorted(there):
+            yield from self._one(wire, uid)
+
+    def _one(self, wire: Wire, uid: int) -> list[Fetched]:
+        """One mail; whatever comes instead is a try of it."""
+        what = AGAIN if any(gap.low == uid for gap in self._memory.missing.aside) else "FETCH"
+        try:
+            mails = [mail for mail in wire.fetch_mails([uid], what=what) if _is_mail(mail)]
+        except Refusal as fault:
+            self._refuse(uid, fault)
+            if is_for_all(str(fault)):
+                raise
+            return []
+        except MailboxFault as fault:
+            raise self._tried(uid, fault) from None
+        if mails:
+            return mails
+        if uid in wire.search(b"UID %d" % uid):
+            self._refuse_text(uid, EMPTY)
+        elif self._memory.missing.given(uid):
+            self.show()
+        return []
+
+    def had(self, uid: int) -> None:
+        """A mail is on disk."""
+        missing = self._memory.missing
+        is_aside, is_refused = any(gap.low == uid for gap in missing.aside), missing.is_refused(uid)
+        if not missing.given(uid):
+            return
+        if is_aside:
+            self._status.skipped -= 1
+        elif not is_refused:
+            self._status.gone = max(0, self._status.gone - 1)
+        self.show()
+
+    def revisit(self, wire: Wire) -> Iterator[list[Fetched]]:
+        """Mails that were missing, those that are there by now. Refused ones that are set aside are looked for each time, and tried when
+        they are due: one that somebody removes is no fault any more.
+
+        Raises:
+            MailboxFault: the connection.
+        """
+        missing, now = self._memory.missing, self.now()
+        due = missing.due(now)
+        looked = {gap.low: gap for gap in (*due, *missing.aside)}
+        if not looked:
+            return
+        gaps = sorted(looked.values(), key=lambda gap: gap.low)
+        found = wire.search(b"UID " + uid_ranges(gaps))
+        for gap in gaps:
+            there = [uid for uid in found if gap.low <= uid <= gap.high]
+            if gap.why and not there:
+                self._gone(gap)
+            elif gap in due:
+                for uid in there:
+                    yield self._one(wire, uid)
+        for gap in missing.forget_old(now):
+            log.warning(
+                "mail given up: UID %d: %s",
+                gap.low,
+                gap.why,
+                extra={"event": log_events.MAIL_SKIPPED, "mailbox": self._status.mailbox},
+            )
+        self.show()
+
+    def show(self) -> None:
+        """Put the mails that are set aside into the health."""
+        aside = sorted(self._memory.missing.aside, key=lambda gap: gap.low)
+        if not aside:
+            self._status.unfetched = ""
+            return
+        named = ", ".join(str(gap.low) for gap in aside[:SHOWN]) + (" …" if len(aside) > SHOWN else "")
+        what = (
+            f"1 mail cannot be fetched (UID {named})"
+            if len(aside) == 1
+            else f"{len(aside)} mails cannot be fetched (UIDs {named})"
+        )
+        self._status.unfetched = (
+            f"{what}: {aside[-1].why}; it is tried again, newer mails are taken; move or delete it to end this"
+        )
+
+    def _gone(self, gap: Gap) -> None:
+        if gap.is_aside:
+            self._status.skipped -= 1
+        self._memory.missing.given(gap.low)
+        self._status.gone += 1
+
+    def _refuse(self, uid: int, fault: MailboxFault) -> None:
+        self._refuse_text(uid, str(fault), is_silent=isinstance(fault, Silence))
+
+    def _refuse_text(self, uid: int, why: str, *, is_silent: bool = False) -> None:
+        is_aside = self._memory.missing.refused(uid, why, now=self.now(), is_slow=is_silent)
+        self.show()  # before it is counted, for those who read meanwhile
+        if is_aside:
+            self._status.skipped += 1
+            log.error(
+                "mail set aside: UID %d: %s", uid, why, extra={"event": log_events.MAIL_SKIPPED, "mailbox": self._status.mailbox}
+            )
+
+
+def _is_mail(mail: Fetched) -> bool:
+    return mail.content is not None and bool(mail.content or not mail.size)

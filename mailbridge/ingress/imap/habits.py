@@ -1,0 +1,64 @@
+"""What is learned about an account's server: shared by the connections of its folders, and kept over restarts with each folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mailbridge.ingress.imap.tempo import Tempo
+
+MISSES = 2
+"""So many pipelined rounds that the server does not answer, and it gets one command at a time."""
+
+
+@dataclass(slots=True)
+class Habits:
+    """How a server behaves. ``pipelines`` is the operator's word or the preset's; None: it is tried.
+
+    Each value is written and read as one, by any thread.
+    """
+
+    tempo: Tempo = field(default_factory=Tempo)
+    pipelines: bool | None = None
+    misses: int = 0
+    needs_select: bool = False
+    """EXAMINE gives the mailbox a new UIDVALIDITY each time."""
+    refuses_plain: bool = False
+    """AUTHENTICATE PLAIN is offered and refused; LOGIN is taken."""
+    refuses_status: bool = False
+
+    @property
+    def is_pipelined(self) -> bool:
+        """Whether several commands may go out at once."""
+        return self.misses < MISSES if self.pipelines is None else self.pipelines
+
+    def missed(self) -> None:
+        """A pipelined round was not answered to its end."""
+        self.misses = min(self.misses + 1, MISSES)
+
+    def worked(self) -> None:
+        """A pipelined round was answered."""
+        self.misses = 0
+
+    def told(self) -> dict[str, Any]:
+        """As plain data, to be stored."""
+        return {
+            "misses": self.misses,
+            "needs_select": self.needs_select,
+            "refuses_plain": self.refuses_plain,
+            "refuses_status": self.refuses_status,
+            "tempo": dict(self.tempo.grown),
+        }
+
+    def take(self, told: Mapping[str, Any]) -> None:
+        """Take up what was stored; what another folder has learned meanwhile stays."""
+        misses = told.get("misses")
+        self.misses = max(self.misses, misses if isinstance(misses, int) else 0)
+        self.needs_select = self.needs_select or told.get("needs_select") is True
+        self.refuses_plain = self.refuses_plain or told.get("refuses_plain") is True
+        self.refuses_status = self.refuses_status or told.get("refuses_status") is True
+        grown = told.get("tempo")
+        if isinstance(grown, dict):
+            known = {str(name): float(value) for name, value in grown.items() if isinstance(value, int | float)}
+            self.tempo.grown = known | self.tempo.grown

@@ -1,0 +1,216 @@
+"""Handing one folder's mails to the door, each once: the envelope, the place in the mailbox with it, and what has to be done afterwards."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from mailbridge import log_events
+from mailbridge.core.mail import Envelope
+from mailbridge.ingress.imap.ages import Ages
+from mailbridge.ingress.imap.arrivals import SKEW, Arrivals
+from mailbridge.ingress.imap.canary import Canary
+from mailbridge.ingress.imap.door import Door, NotAccepted, NotTaken, Position
+from mailbridge.ingress.imap.mailbox_status import MailboxStatus
+from mailbridge.ingress.imap.memory import Memory
+from mailbridge.ingress.imap.responses import Fetched
+from mailbridge.ingress.imap.whereabouts import Spot
+from mailbridge.intake.answer import Deferred, Full, Stored
+from mailbridge.store import StoreUnavailable
+
+log = logging.getLogger("mailbridge.imap")
+
+TRIES = 3
+
+
+class Handing:
+    """``position`` moves only when the store has the mail. ``done`` are the UIDs of mails that are pushed, for an after-effect; the
+    store knows them too until `actions_done`, so that they outlive the connection and the daemon."""
+
+    def __init__(
+        self,
+        *,
+        key: str,
+        rcpt: str,
+        peer: str,
+        door: Door,
+        ages: Ages,
+        status: MailboxStatus,
+        memory: Memory,
+        with_effect: bool,
+        folder: str,
+        canary: Canary | None,
+    ) -> None:
+        self._key = key
+        self._rcpt = rcpt
+        self._peer = peer
+        self._door = door
+        self._ages = ages
+        self._status = status
+        self._memory = memory
+        self._with_effect = with_effect
+        self._folder = folder
+        self._canary = canary
+        self._tries: dict[int, int] = {}
+        self.arrivals = Arrivals(ages, status)
+        self.position: Position | None = None
+        self.newest: datetime | None = None
+        """When the last mail came that was taken."""
+        self.done: list[int] = []
+
+    @property
+    def uid(self) -> int:
+        """Up to which UID the mailbox is taken in."""
+        return self.position.uid if self.position is not None else 0
+
+    def kept(self) -> Position | None:
+        """The position that the store knows; None where there is none.
+
+        Raises:
+            NotAccepted: it cannot be read now.
+        """
+        try:
+            cursor = self._door.cursor(self._key)
+        except StoreUnavailable as fault:
+            raise NotAccepted(fault.kind) from None
+        if cursor is None:
+            return None
+        _, validity, uid = cursor.rsplit("/", 2)
+        return Position(validity=int(validity), uid=int(uid))
+
+    def remember(self, validity: int) -> None:
+        """Take up the actions that an earlier connection or daemon left, and forget those of a mailbox that is no more."""
+        if not self._with_effect:
+            return
+        try:
+            pending = self._door.pending_actions(self._key)
+            here = f"{self._key}/{validity}/"
+            self.done = [int(cursor.removeprefix(here)) for cursor in pending if cursor.startswith(here)]
+            if over := [cursor for cursor in pending if not cursor.startswith(here)]:
+                self._door.actions_done(over)
+        except StoreUnavailable as fault:
+            raise NotAccepted(fault.kind) from None
+
+    def actions_done(self, validity: int) -> None:
+        """The pending actions are done. Where the store does not take that now, it will be done once more after the next start."""
+        done, self.done = self.done, []
+        with suppress(StoreUnavailable):
+            self._door.actions_done([f"{self._key}/{validity}/{uid}" for uid in done])
+
+    def move(self, uid: int, validity: int) -> None:
+        """Up to there the mailbox holds nothing more that is wanted.
+
+        Raises:
+            NotAccepted: the store does not take that now.
+        """
+        self._memory.save()
+        try:
+            self._door.advance(f"{self._key}/{validity}/{uid}")
+        except StoreUnavailable as fault:
+            raise NotAccepted(fault.kind) from None
+        self.position = Position(validity=validity, uid=uid)
+
+    def rewind(self, uid: int, validity: int) -> None:
+        """The server gives its UIDs out anew from there on; the actions for the old ones are dropped.
+
+        Raises:
+            NotAccepted: the store does not take that now.
+        """
+        try:
+            if self._with_effect:
+                self._door.actions_done(self._door.pending_actions(self._key))
+            self._door.rewind(f"{self._key}/{validity}/{uid}")
+        except StoreUnavailable as fault:
+            raise NotAccepted(fault.kind) from None
+        self.done = []
+        self.position = Position(validity=validity, uid=uid)
+
+    def accept(self, validity: int, mail: Fetched, *, seen: datetime | None, is_ahead: bool = False) -> int:
+        """Bring one mail; how many that were: none where the door has failed over it too often. ``seen``: when it was not there yet;
+        ``is_ahead``: mails before it are still to be brought.
+
+        Raises:
+            NotAccepted: the store does not take mail now.
+        """
+        self._memory.save()
+        if self._is_canary(validity, mail, is_ahead=is_ahead):
+            return 1
+        arrived = self.arrivals.at(mail, seen=seen)
+        self._memory.drift = self.arrivals.drift.total_seconds()
+        envelope = Envelope(
+            mail_from="",
+            rcpt_to=(self._rcpt,),
+            content=mail.content or b"",
+            received_at=arrived,
+            ingress="imap",
+            peer=self._peer,
+            cursor=None if is_ahead else f"{self._key}/{validity}/{mail.uid}",
+            has_action=self._with_effect,
+            is_fetched=True,
+            can_wait=False,
+        )
+        try:
+            answer = self._door.accept(envelope)
+        except NotTaken:
+            return self._not_taken(validity, mail.uid, is_ahead=is_ahead)
+        match answer:
+            case Stored():
+                receipt = answer.receipt
+            case Deferred():
+                raise NotAccepted(answer.why)
+            case Full():
+                raise NotAccepted("full")
+            case _:
+                assert_never(answer)
+        if mail.uid > self.uid:
+            claimed = arrived if mail.at is None else self._ages.now() - self._ages.of(mail.at)
+            self.newest = claimed if abs(claimed - arrived) <= SKEW else arrived
+        if mail.at is not None:
+            self._ages.learn(mail.at)
+        if not is_ahead:
+            self._passed(validity, mail.uid)
+        if receipt.is_pushed and self._with_effect and mail.uid not in self.done:
+            self.done.append(mail.uid)
+        self._tries.pop(mail.uid, None)
+        if not receipt.is_duplicate:
+            self._status.mail()
+        return 1
+
+    def _not_taken(self, validity: int, uid: int, *, is_ahead: bool) -> int:
+        """The door has failed over a mail: three times, and it is left out."""
+        self._tries[uid] = self._tries.get(uid, 0) + 1
+        if self._tries[uid] < TRIES:
+            raise NotAccepted("not taken")
+        if self._tries[uid] == TRIES:
+            self._status.skipped += 1
+            log.error(
+                "mail skipped: it could not be taken %d times",
+                TRIES,
+                extra={"event": log_events.MAIL_SKIPPED, "mailbox": self._status.mailbox},
+            )
+        if not is_ahead and uid > self.uid:
+            self.move(uid, validity)
+        return 0
+
+    def _passed(self, validity: int, uid: int) -> None:
+        if self.position is None or self.position.validity != validity or uid > self.position.uid:
+            self.position = Position(validity=validity, uid=uid)
+
+    def _is_canary(self, validity: int, mail: Fetched, *, is_ahead: bool) -> bool:
+        """Whether it is the mail that we sent to ourselves; then it is noted, and goes nowhere."""
+        flight = self._canary.flight_of(mail.content or b"") if self._canary is not None else None
+        if self._canary is None or flight is None:
+            return False
+        is_first = flight.seen_at is None
+        self._canary.saw(flight, Spot(folder=self._folder, validity=validity, uid=mail.uid))
+        self.newest = mail.at
+        if is_first and mail.at is not None and flight.handed is not None:
+            under_way = max(0.0, time.monotonic() - flight.handed.ready)
+            self.arrivals.canary(mail.at, under_way=timedelta(seconds=under_way))
+            self._memory.drift = self.arrivals.drift.total_seconds()
+        if not is_ahead and mail.uid > self.uid:
+            self.move(mail.uid, validity)
+        return True

@@ -1,0 +1,105 @@
+"""What a folder's watcher remembers over connections and restarts: missing mails, and how the server behaves.
+
+It is stored before the mailbox's position passes a missing mail, so that a daemon that is killed in between has not forgotten it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mailbridge.ingress.imap.door import Door, NotAccepted
+from mailbridge.ingress.imap.habits import Habits
+from mailbridge.ingress.imap.missing import Missing
+from mailbridge.store import StoreUnavailable
+
+
+class Memory:
+    """Belongs to one thread; ``habits`` is shared by the folders of an account.
+
+    ``is_deaf``: IDLE tells nothing here. ``is_blind``: new mail shows only after a new opening of the folder. ``drift``: seconds that
+    the server's clock is ahead of ours, 0 where it is right. ``top``: UID, date (seconds) and size of the last mail that was taken, to
+    know that mail again; it is stored now and then only.
+    """
+
+    def __init__(self, key: str, door: Door, habits: Habits) -> None:
+        self._key = key
+        self._door = door
+        self._stored: dict[str, Any] = {}
+        self._is_loaded = False
+        self._validity = 0
+        self.habits = habits
+        self.missing = Missing()
+        self.is_deaf = False
+        self.is_blind = False
+        self.drift = 0.0
+        self.top: tuple[int, int, int] | None = None
+
+    def load(self, now: float) -> None:
+        """Take up what was stored, once; ``now`` is steady time in seconds.
+
+        Raises:
+            NotAccepted: the store cannot be read now.
+        """
+        if self._is_loaded:
+            return
+        try:
+            text = self._door.notes(self._key)
+        except StoreUnavailable as fault:
+            raise NotAccepted(fault.kind) from None
+        told = _object(text)
+        self.is_deaf, self.is_blind = told.get("is_deaf") is True, told.get("is_blind") is True
+        drift, validity = told.get("drift"), told.get("validity")
+        self.drift = float(drift) if isinstance(drift, int | float) else 0.0
+        self._validity = validity if isinstance(validity, int) else 0
+        self.habits.take(_part(told.get("habits")))
+        missing = told.get("missing")
+        self.missing.take(missing if isinstance(missing, list) else [], now=now)
+        top = told.get("top")
+        if isinstance(top, list) and len(top) == 3 and all(isinstance(one, int) for one in top):
+            self.top = (top[0], top[1], top[2])
+        self._stored, self._is_loaded = self._told(), True
+
+    def belongs_to(self, validity: int) -> None:
+        """Forget what is missing where the folder's UIDs are others now."""
+        if self._validity != validity:
+            self._validity = validity
+            self.missing.clear()
+
+    def save(self, *, is_whole: bool = False) -> None:
+        """Store it where it has changed; ``is_whole``: also where only ``top`` has.
+
+        Raises:
+            NotAccepted: the store does not take it now.
+        """
+        told = self._told()
+        before = self._stored | ({} if is_whole else {"top": told["top"]})
+        if told == before or not self._is_loaded:
+            return
+        try:
+            self._door.note(self._key, json.dumps(told))
+        except StoreUnavailable as fault:
+            raise NotAccepted(fault.kind) from None
+        self._stored = told
+
+    def _told(self) -> dict[str, Any]:
+        return {
+            "validity": self._validity,
+            "missing": self.missing.told(),
+            "is_deaf": self.is_deaf,
+            "is_blind": self.is_blind,
+            "drift": round(self.drift),
+            "top": None if self.top is None else list(self.top),
+            "habits": self.habits.told(),
+        }
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        return _part(json.loads(text))
+    except ValueError:
+        return {}
+
+
+def _part(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

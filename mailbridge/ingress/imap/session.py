@@ -1,0 +1,358 @@
+"""One session of a watched folder: catch up, wait in IDLE, look again at every renewal, poll where the server does not tell.
+
+The renewal is poll and liveness probe in one: whatever a server forgets to push is found by it, and a connection that died
+silently does not answer it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from mailbridge import log_events
+from mailbridge.ingress.imap import effects
+from mailbridge.ingress.imap.bell import Bell, Stopped
+from mailbridge.ingress.imap.faults import IdleRefused, Refusal
+from mailbridge.ingress.imap.hearing import Hearing
+from mailbridge.ingress.imap.mailbox import Mailbox, NotAccepted
+from mailbridge.ingress.imap.mailbox_status import MailboxStatus
+from mailbridge.ingress.imap.modes import BACK, Event, Mode
+from mailbridge.ingress.imap.presets import Account
+from mailbridge.ingress.imap.whereabouts import named
+from mailbridge.ingress.imap.wire import Wire
+
+log = logging.getLogger("mailbridge.imap")
+
+T = TypeVar("T")
+
+POLL = 5.0
+"""Seconds between two looks where the server does not push."""
+SOON = 0.05
+"""Seconds between two looks at the least, however much is due."""
+LAGS = (0.1, 0.5, 2.0)
+"""Seconds after which a mail that was announced and is not there yet is looked for again (a replica lags behind)."""
+HOT = ((30.0, 0.05), (120.0, 0.1), (float("inf"), 0.25))
+"""While somebody waits: up to so many seconds, a look every so many."""
+NOT_ACCEPTED = (0.5, 30.0)
+ANEW, ANEW_BLIND = 10, 2
+"""Every so many renewals the folder is opened anew: a rebuilt mailbox shows its new UIDVALIDITY to nobody before that, and some
+servers no new mail. Where STATUS is not answered, that has to tell it, and is done more often."""
+DEAF = "the server does not tell of new mail here: the folder is opened anew every 5 s"
+SINGLE = "the server does not take several commands at once: it gets one at a time"
+
+
+@dataclass(slots=True)
+class Session:
+    """A connection that has come as far as its folder. ``replace_at``: monotonic seconds, None for never."""
+
+    wire: Wire
+    replace_at: float | None
+    began: float
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is time to replace it."""
+        return self.replace_at is not None and time.monotonic() >= self.replace_at
+
+
+class Watch:
+    """Watches one folder through one session after another; belongs to one thread."""
+
+    def __init__(
+        self,
+        *,
+        account: Account,
+        folder: str,
+        mailbox: Mailbox,
+        status: MailboxStatus,
+        hot: Callable[[], bool],
+        dice: Callable[[], float],
+        bell: Bell,
+        is_stopping: Callable[[], bool],
+    ) -> None:
+        self._account = account
+        self._folder = folder
+        self._mailbox = mailbox
+        self._status = status
+        self._hot = hot
+        self._dice = dice
+        self._bell = bell
+        self._is_stopping = is_stopping
+        self._hearing = Hearing(mailbox.memory)
+        self._uid_next = 0
+        self._renewals = 0
+        self._name = folder
+
+    def enter(self, wire: Wire) -> None:
+        """Open the folder, and take what it holds.
+
+        Raises:
+            MailboxFault: the server or the connection.
+            Stopped: the watcher was told to stop.
+        """
+        self._name = named(wire, self._folder)
+        self._meet(wire)
+        wire.ask_for_pushes()
+
+    def stay(self, session: Session) -> None:
+        """Watch through one session; returns when it is time to replace it.
+
+        Raises:
+            MailboxFault, Stopped: as `enter`.
+        """
+        wire = session.wire
+        self._hearing.begin(is_offered="IDLE" in wire.abilities)
+        self._look(wire)
+        self._well(wire)
+        while not session.is_over:
+            if self._is_stopping():
+                raise Stopped
+            if self._hot():
+                self._stay_hot(session)
+                self._look(wire)
+            if self._hearing.is_trial_to_change():
+                self._look(wire)
+            seconds = self._interval(session)
+            if not wire.is_idling and seconds > 0:
+                self._poll(wire, seconds)
+            else:
+                self._idle(wire, seconds)
+            self._report_alert(wire)
+            self._status.round_trip()
+
+    def _meet(self, wire: Wire) -> None:
+        """Open the folder, and take what is new in it."""
+        is_read_only = self._account.after == "nothing" and not wire.habits.needs_select
+        wire.open_folder(self._name, is_read_only=is_read_only)
+        self._status.round_trip()
+
+        def meeting() -> None:
+            self._mailbox.load()
+            self._mailbox.meet(wire)
+
+        self._holding(meeting, wire)
+        self._uid_next = max(wire.uid_next, self._mailbox.uid + 1)
+        self._after_effects(wire)
+        self._status.round_trip()
+
+    def _interval(self, session: Session) -> float:
+        """Seconds to wait in IDLE, or until the next question; never longer than ``renew``, by which the health goes."""
+        renew = self._account.renew.total_seconds()
+        seconds = renew - self._dice() * min(10.0, renew / 5)
+        if self._hearing.is_on_trial or not session.wire.is_idling:
+            seconds = POLL
+        left = float("inf") if session.replace_at is None else session.replace_at - time.monotonic()
+        return max(0.0, min(seconds, left))
+
+    def _idle(self, wire: Wire, seconds: float) -> None:
+        """Wait in IDLE, and look when something is told or the renewal is due."""
+        until = time.monotonic() + seconds
+        while True:
+            soonest = time.monotonic() + max(self._mailbox.revisit_in(), SOON)
+            told = wire.wait(min(until, soonest) - time.monotonic(), self._bell.descriptor)
+            self._bell.drain()
+            if told == "quiet" and soonest < until:
+                self._look(wire)
+                continue
+            if told != "woken":
+                break
+            if self._hot() or self._is_stopping():
+                return
+        found = self._take_pushed(wire) or self._look(wire)
+        if told == "quiet":
+            self._renewed(wire, found)
+        elif found:
+            self._hearing.told()
+            self._status.deaf = 0
+            self._show_habits(wire)
+        else:
+            self._look_again(wire)
+
+    def _renewed(self, wire: Wire, found: int) -> None:
+        """IDLE has told nothing: see whether there was something to tell."""
+        is_late = self._mailbox.was_late
+        is_blind = False
+        self._renewals += 1
+        if not found and (self._hearing.is_on_trial or self._is_to_be_opened_anew(wire)):
+            before = self._mailbox.uid
+            self._meet(wire)
+            is_blind = self._mailbox.uid > before
+            is_late = self._mailbox.was_late
+        if (found or is_blind) and (is_late or self._hearing.is_on_trial):
+            self._status.deaf += 1
+            self._hearing.missed(is_blind=is_blind)
+            self._show_habits(wire)
+        self._mailbox.save(is_whole=True)
+        self._look(wire)
+
+    def _is_to_be_opened_anew(self, wire: Wire) -> bool:
+        """Whether STATUS tells of mail that a session with the folder open does not show, or it has been open for long."""
+        if self._renewals % (ANEW_BLIND if wire.habits.refuses_status else ANEW) == 0:
+            return True
+        if wire.habits.refuses_status:
+            return False
+        try:
+            status = wire.status(self._name)
+        except Refusal:
+            wire.habits.refuses_status = True
+            return False
+        if status.uid_next is None:
+            return status.messages is not None and status.messages > wire.exists
+        before, self._uid_next = self._uid_next, max(self._uid_next, status.uid_next)
+        return status.uid_next > max(before, self._mailbox.uid + 1)
+
+    def _show_habits(self, wire: Wire) -> None:
+        """Put what is odd about the server into the health."""
+        habits = wire.habits
+        self._status.note("idle", DEAF if self._hearing.is_bad else "")
+        self._status.note("single", "" if habits.is_pipelined or habits.pipelines is not None else SINGLE)
+        slow = ", ".join(f"{kind} ({seconds:g} s)" for kind, seconds in sorted(habits.tempo.grown.items()))
+        self._status.note("slow", f"the server is slow, and is waited for longer: {slow}" if slow else "")
+
+    def _take_pushed(self, wire: Wire) -> int:
+        """Mails that came whole with their announcement, taken without a further round trip; then back in IDLE."""
+        if not wire.pushed:
+            return 0
+        try:
+            taken = self._mailbox.take_pushed(wire) or 0
+        except NotAccepted:
+            wire.has_news = True
+            return 0
+        self._after_effects(wire)
+        if not wire.is_idling and taken:
+            wire.start_idle()
+        return taken
+
+    def _look_again(self, wire: Wire) -> None:
+        """A mail was announced and is not there: it lags behind, another client was quicker, or the server leaves it out."""
+        for lag in LAGS:
+            if wire.wait(lag, self._bell.descriptor) == "woken":
+                self._bell.drain()
+            if self._is_stopping():
+                raise Stopped
+            found = self._holding(lambda: self._mailbox.search_on(wire), wire) if lag != LAGS[0] else 0
+            if self._look(wire) or found:
+                return
+
+    def _poll(self, wire: Wire, seconds: float) -> None:
+        """Open the folder anew: there are servers that tell nothing new until then."""
+        wire.wait(seconds, self._bell.descriptor)
+        self._bell.drain()
+        self._meet(wire)
+        self._revisit(wire)
+
+    def _revisit(self, wire: Wire) -> int:
+        """Ask again for what was missing, where there is something."""
+        return self._holding(lambda: self._mailbox.revisit(wire), wire) or 0
+
+    def _stay_hot(self, session: Session) -> None:
+        """Somebody waits: do not wait for the server to push."""
+        wire, began = session.wire, time.monotonic()
+        self._status.happened(Event.AWAITED)
+        while self._hot() and not session.is_over:
+            if self._is_stopping():
+                raise Stopped
+            pause = self._account.hot_poll
+            if self._hearing.is_useless:
+                self._meet(wire)
+                seconds = 1.0 if pause is None else pause.total_seconds()
+            elif pause is not None:
+                self._look(wire, is_hot=True)
+                seconds = pause.total_seconds()
+            else:
+                wire.noop()
+                self._status.round_trip()
+                if wire.has_news:
+                    self._look(wire, is_staying=False, is_hot=True)
+                seconds = next(every for limit, every in HOT if time.monotonic() - began < limit)
+            if self._mailbox.revisit_in() <= 0:
+                self._revisit(wire)
+            if wire.wait(seconds, self._bell.descriptor) == "woken":
+                self._bell.drain()
+
+    def _look(self, wire: Wire, *, is_staying: bool = True, is_hot: bool = False) -> int:
+        """Fetch and take what is new, as often as more is announced meanwhile; how many mails that were."""
+        self._revisit(wire)
+        found = 0
+        for _ in range(20):
+            with_idle = is_staying and not self._hearing.is_useless
+            found += self._holding(lambda with_idle=with_idle: self._round(wire, with_idle=with_idle), wire) or 0  # type: ignore[misc]
+            self._status.round_trip()
+            if self._mailbox.done:
+                self._after_effects(wire)
+                if with_idle and not self._hearing.is_useless:
+                    wire.start_idle()
+            if not wire.has_news:
+                break
+        self._mailbox.save()
+        if not is_hot:
+            told = Event.NOTIFIES if wire.is_notifying else Event.IDLES
+            self._status.happened(told if wire.is_idling else Event.POLLS)
+        return found
+
+    def _round(self, wire: Wire, *, with_idle: bool) -> int:
+        try:
+            return self._mailbox.round(wire, with_idle=with_idle)
+        except IdleRefused as refused:
+            log.info(
+                "IDLE is refused here: polling", extra={"event": log_events.MAILBOX_POLLING, "mailbox": self._status.mailbox}
+            )
+            self._hearing.is_refused = True
+            return self._mailbox.take_fetched(wire, refused.args[0])
+
+    def _holding(self, look: Callable[[], T], wire: Wire) -> T:
+        """Do it, again and again while the store does not take mail; the connection is kept."""
+        pause, ceiling = NOT_ACCEPTED
+        before = self._status.mode
+        while True:
+            try:
+                found = look()
+            except NotAccepted as refused:
+                self._status.reason = f"the store does not take mail: {refused}"
+                self._status.happened(Event.REFUSED)
+                log.warning(
+                    "mail deferred: the store is %s",
+                    refused,
+                    extra={"event": log_events.MAIL_DEFERRED, "mailbox": self._status.mailbox},
+                )
+            else:
+                if self._status.mode is Mode.DEFERRING:  # until now: an attempt that fails again is no recovery in between
+                    self._status.happened(BACK[before])
+                    self._status.reason = ""
+                return found
+            wire.wait(pause * (0.5 + self._dice() / 2), self._bell.descriptor)
+            self._bell.drain()
+            if self._is_stopping():
+                raise Stopped
+            wire.noop()
+            pause = min(pause * 2, ceiling)
+
+    def _after_effects(self, wire: Wire) -> None:
+        if self._mailbox.done:
+            effects.apply(wire, self._account.after, self._mailbox.done, mailbox=self._status.mailbox)
+            self._mailbox.actions_done(wire.validity)
+
+    def _well(self, wire: Wire) -> None:
+        again = " again" if self._status.reason else ""
+        log.info(
+            "mailbox is watched%s",
+            again,
+            extra={"event": log_events.MAILBOX_STATE, "mailbox": self._status.mailbox, "mode": self._status.mode},
+        )
+        self._status.reason = ""
+        self._show_habits(wire)
+        self._report_alert(wire)
+
+    def _report_alert(self, wire: Wire) -> None:
+        """Show what the server wants a person to read, and log it once."""
+        text = wire.alert and f"the server says: {wire.alert}"
+        if text and text != self._status.reason:
+            self._status.reason = text
+            log.warning(
+                "mailbox is watched, but %s",
+                text,
+                extra={"event": log_events.MAILBOX_STATE, "mailbox": self._status.mailbox, "mode": self._status.mode},
+            )

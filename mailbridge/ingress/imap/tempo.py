@@ -1,0 +1,59 @@
+"""How long each kind of command may take: ten seconds at first, longer for a kind that a server is slow at, up to a limit.
+
+One server needs 12 s to open a large folder and answers everything else at once. What it is slow at is learned for the account, so
+that the next session waits for it, and forgotten when it has been quick for a while.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from mailbridge.ingress.imap.stream import SILENCE
+
+LONGEST = timedelta(minutes=2)
+LOGIN = 3
+"""So many times as long may a login take at first: Dovecot lets an address wait for 15 s where wrong passwords came from before."""
+QUICK = 20
+"""So many answers in a row that would have been in time at first, and a kind gets no more time than at first again."""
+AGAIN = "FETCH again"
+"""The try of a mail that is set aside: it never gets more time than any command at first, since every other mail waits for it."""
+NAMES = {"EXAMINE": "SELECT"}
+"""Kinds that go by another's name."""
+
+
+@dataclass(slots=True)
+class Tempo:
+    """Seconds by kind of command, shared by an account's connections. ``first`` is for every kind at first, ``most`` for any at last."""
+
+    first: float = SILENCE.total_seconds()
+    most: float = LONGEST.total_seconds()
+    grown: dict[str, float] = field(default_factory=dict)
+    """Kinds that have needed more, and what they get."""
+    _quick: dict[str, int] = field(default_factory=dict)
+
+    def of(self, what: str) -> float:
+        """How long the server may say nothing after such a command."""
+        kind = NAMES.get(what, what)
+        return max(self._first(kind), min(self.grown.get(kind, 0.0), self.most))
+
+    def silent(self, what: str) -> float:
+        """It said nothing for so long; how long the next one may take."""
+        kind = NAMES.get(what, what)
+        if kind == AGAIN:
+            return self.first
+        self.grown = self.grown | {kind: min(self.of(kind) * 2, max(self.most, self._first(kind)))}
+        self._quick[kind] = 0
+        return self.of(kind)
+
+    def answered(self, what: str, seconds: float) -> None:
+        """It answered after so long."""
+        kind = NAMES.get(what, what)
+        if kind not in self.grown:
+            return
+        self._quick[kind] = self._quick.get(kind, 0) + 1 if seconds < self._first(kind) / 2 else 0
+        if self._quick[kind] >= QUICK:
+            self.grown = {name: value for name, value in self.grown.items() if name != kind}
+
+    def _first(self, kind: str) -> float:
+        return self.first * LOGIN if kind == "login" else self.first

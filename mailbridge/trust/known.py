@@ -1,0 +1,139 @@
+"""Whether a sender is known for an identifier, and by what: a table of everything that makes one known.
+
+Only a From that is proven is ever asked about here: by the address alone it is anybody's word. What is compared is the registrable
+domain; the same name under another suffix (amazon.co.uk for amazon.com) is somebody else's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import lru_cache
+
+from mailbridge.core.url import ascii_host
+from mailbridge.trust.suffixes import is_registered, registrable
+
+HOST = re.compile(r"(?i)^\s*(?:[a-z][a-z0-9+.-]*://|//)?(?:[^/?#@\s]*@)?(\[[^\]]*\]|[^/?#:\s]+)")
+ANYBODY = "*"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """A sender that a person has allowed or forbidden by command: a domain or an address, for some identifiers (patterns) or all."""
+
+    sender: str
+    identifiers: tuple[str, ...] = (ANYBODY,)
+    is_allowed: bool = True
+
+    def concerns(self, sender: str, identifier: str) -> bool:
+        """Whether it is about this sender and this identifier. A domain stands for all that is of its registrable domain."""
+        is_its = (
+            sender.casefold() == self.sender.casefold() if "@" in self.sender else domain_of(sender) == registrable(self.sender)
+        )
+        return is_its and any(fnmatchcase(identifier.casefold(), one.casefold()) for one in self.identifiers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One proven sender and one identifier, with what belongs to this mail alone.
+
+    ``accept_from`` and ``sites`` are those of the address that it came to, ``ruled`` the senders of the operator's rule that found
+    its code. ``learned`` are the sites of Skyvern's credentials, ``polling`` those of the runs that poll now.
+    """
+
+    sender: str
+    identifier: str
+    accept_from: tuple[str, ...] = ()
+    sites: tuple[str, ...] = ()
+    ruled: tuple[str, ...] = ()
+    learned: frozenset[str] = frozenset()
+    polling: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acquaintance:
+    """What the operator has said of senders. ``mailing`` are the domains that mail for a site beside its own, by that."""
+
+    senders: tuple[str, ...] = ()
+    named: tuple[Named, ...] = ()
+    mailing: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def by(self, question: Question) -> str:
+        """By what a sender is known for an identifier; "" where he is not."""
+        if self.named and self.forbids(question.sender, question.identifier):
+            return ""
+        return next((source for source, is_known in SOURCES if is_known(self, question)), "")
+
+    def forbids(self, sender: str, identifier: str) -> bool:
+        """Whether a person has forbidden a sender, more exactly than he has allowed it."""
+        about = [one for one in self.named if one.concerns(sender, identifier)]
+        exact = [one for one in about if "@" in one.sender] or about
+        own = [one for one in exact if ANYBODY not in one.identifiers] or exact
+        return any(not one.is_allowed for one in own)
+
+    def lists_exactly(self, question: Question) -> bool:
+        """Whether the sender's very address is listed."""
+        folded = question.sender.casefold()
+        listed = {one.casefold() for one in (*self.senders, *question.accept_from, *question.ruled)}
+        allowed = {one.sender.casefold() for one in self.named if one.is_allowed and one.concerns(folded, question.identifier)}
+        return folded in listed | allowed
+
+    def mails_for(self, sites: frozenset[str], sender: str) -> bool:
+        """Whether a sender is of one of these sites, or of a domain that mails for one."""
+        domain = domain_of(sender)
+        return bool(domain) and any(domain == site or domain in self.mailing.get(site, ()) for site in sites)
+
+    def mailing_for(self, sites: Iterable[str]) -> tuple[str, ...]:
+        """Sites, and the domains that mail for them."""
+        return tuple(dict.fromkeys(domain for site in sites for domain in (site, *sorted(self.mailing.get(site, ())))))
+
+
+def _is_allowed(one: Acquaintance, question: Question) -> bool:
+    return any(named.is_allowed and named.concerns(question.sender, question.identifier) for named in one.named)
+
+
+SOURCES: tuple[tuple[str, Callable[[Acquaintance, Question], bool]], ...] = (
+    ("[trust] senders", lambda one, question: is_listed(question.sender, one.senders)),
+    ("accept_from of its address", lambda _, question: is_listed(question.sender, question.accept_from)),
+    ("a rule", lambda _, question: is_listed(question.sender, question.ruled)),
+    ("`mailbridge sender allow`", _is_allowed),
+    ("[[address]] site", lambda one, question: one.mails_for(_sites(question.sites), question.sender)),
+    ("the site of a Skyvern credential", lambda one, question: one.mails_for(question.learned, question.sender)),
+    ("the site of the run that polls", lambda one, question: one.mails_for(question.polling, question.sender)),
+)
+"""Everything that makes a sender known, in the order in which it is said."""
+
+
+def is_listed(sender: str, patterns: tuple[str, ...]) -> bool:
+    """Whether one of the patterns is for this sender, and for somebody's domain rather than for everybody."""
+    folded = sender.casefold()
+    return any(names_somebody(one) and fnmatchcase(folded, one.casefold()) for one in patterns)
+
+
+@lru_cache(maxsize=1_024)
+def names_somebody(pattern: str) -> bool:
+    """Whether a pattern leaves open no more than what is below a registrable domain."""
+    domain = pattern.rpartition("@")[2].removeprefix("*.")
+    return "@" in pattern and "*" not in domain and registrable(domain) is not None
+
+
+def site_of(text: str) -> str:
+    """The registrable domain of what people enter as a site: a URL, or a host without a scheme; "" where it has none."""
+    found = HOST.match(text[:2_000]) if text and not re.search(r"\s", text.strip()) else None
+    return (registrable(found[1]) or "") if found is not None and is_registered(found[1]) else ""
+
+
+def domain_of(sender: str) -> str:
+    """The registrable domain of an address; "" where it has none."""
+    return _registered(sender.rpartition("@")[2])
+
+
+@lru_cache(maxsize=1_024)
+def _registered(host: str) -> str:
+    return "" if "[" in host else registrable(ascii_host(host)) or ""
+
+
+def _sites(hosts: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(filter(None, map(site_of, hosts)))

@@ -1,0 +1,58 @@
+"""Platforms' notices of what a user wrote, and code mails that look a little like one."""
+
+from __future__ import annotations
+
+import pytest
+
+from mailbridge.core.notice import notice
+from mailbridge.core.parse import parse
+
+
+def sign(headers: str) -> str:
+    """Why a mail is a notice; its sender's own domain is acme.example."""
+    content = f"{headers}\r\n\r\nYour code is 123456.\r\n".encode()
+    return notice(parse(content), is_own=lambda domain: domain.endswith("acme.example"))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "From: a@acme.example\r\nList-Id: team/repo <repo.team.acme.example>",
+        "From: a@acme.example\r\nReply-To: reply+AAFK7Q2PZ@reply.acme.example",
+        "From: a@acme.example\r\nReply-To: Mallory <m@evil.example>",
+        'From: "Mallory (via Acme Docs)" <drive@acme.example>',
+        "From: Mallory via Acme <a@acme.example>",
+        "From: a@acme.example\r\nSubject: Mallory shared a document with you",
+        "From: a@acme.example\r\nSubject: [team/repo] Your code is 123456 (#12)",
+        "From: a@acme.example\r\nSubject: Re: [team/repo] Your code (Issue #12)",
+        "From: a@acme.example\r\nSubject: Mallory mentioned you in a comment",
+        "From: a@acme.example\r\nSubject: Invitation to collaborate on 123456",
+        "From: a@acme.example\r\nSubject: Mallory sent you $1.00 USD",
+        "From: a@acme.example\r\nSubject: Mallory requested money from you",
+        "From: a@acme.example\r\nSubject: =?utf-8?q?Mallory_hat_ein_Dokument_mit_Ihnen_geteilt?=",
+        "From: a@acme.example\r\nSubject: =?utf-8?q?Mallory_vous_a_invit=C3=A9?=",
+        "From: a@acme.example\r\nSubject: =?utf-8?q?Mallory_comparti=C3=B3_un_archivo?=",
+    ],
+)
+def test_a_notice_is_known_by_what_it_shows(headers: str) -> None:
+    """Lists of the platform, answers that go to what was written, somebody else's name, and what somebody did."""
+    assert sign(headers)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "From: Acme <no-reply@acme.example>\r\nSubject: Your sign-in code",
+        "From: Acme <no-reply@acme.example>\r\nReply-To: support@acme.example\r\nSubject: 123456 is your code",
+        "From: Acme <no-reply@acme.example>\r\nReply-To: no-reply@mailer.example\r\nSubject: Your code",
+        "From: Acme <no-reply@acme.example>\r\nList-Id: <codes.corp.example>\r\nSubject: Your code",
+        "From: Acme <no-reply@acme.example>\r\nList-Unsubscribe: <https://acme.example/u>\r\nSubject: [Acme] Sign-in code: 123456",
+        "From: Acme <no-reply@acme.example>\r\nSubject: Your requested verification code",
+        "From: Acme <no-reply@acme.example>\r\nSubject: Someone requested a login code for your account",
+        "From: Acme <no-reply@acme.example>\r\nSubject: =?utf-8?q?Ihr_Best=C3=A4tigungscode?=",
+        "From: Acme <no-reply@acme.example>\r\nSubject: Do not share this code with anyone",
+    ],
+)
+def test_a_code_mail_is_no_notice(headers: str) -> None:
+    """A list of the recipient's own, an answer address of the site's own, and the words of code mails say nothing of a user."""
+    assert sign(headers) == ""
