@@ -19,17 +19,22 @@ LINES = 2_000
 PATIENCE = 0.15
 """Seconds that one look takes at the most; a first look over a day of many mails is carried on by the next one."""
 
+MOST_CONFIRMATIONS = 20
+
 FINENESS = 20
 """Steps of the scale of times to a factor of e: 5 % each."""
 
 
 @dataclass(slots=True)
 class _Hour:
+    """What is counted of one hour."""
+
     mails: int = 0
     codes: int = 0
     held: int = 0
     failed: int = 0
     times: Counter[int] = field(default_factory=Counter)
+    confirmations: list[int] = field(default_factory=list)
 
 
 class DayVerb:
@@ -59,6 +64,7 @@ class DayVerb:
             failed=sum(one.failed for _, one in found),
             median_ms=_quantile(times, 0.5),
             p99_ms=_quantile(times, 0.99),
+            confirmations=[number for _, one in reversed(found) for number in reversed(one.confirmations)][:MOST_CONFIRMATIONS],
             is_complete=is_complete,
         )
 
@@ -85,6 +91,8 @@ class DayVerb:
                 hour.mails += 1
                 hour.codes += one.verdict in ("code", "link")
                 hour.held += one.is_held
+                if one.verdict == "confirmation" and len(hour.confirmations) < MOST_CONFIRMATIONS:
+                    hour.confirmations.append(one.mail_id)
             case "dead" | "expired":
                 hour.failed += 1
             case "delivered" if one.received_at is not None:

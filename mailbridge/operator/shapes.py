@@ -440,7 +440,7 @@ class Hour(Shape, frozen=True, kw_only=True):
 
 class Day(Shape, frozen=True, kw_only=True):
     """Figures of the last 24 hours, by hour, oldest first. ``failed`` counts deliveries that are dead or expired; ``median_ms`` and
-    ``p99_ms`` are the milliseconds from receipt to acceptance by the target, to five percent, null where nothing was delivered. Not ``is_complete``: the next look counts on."""
+    ``p99_ms`` are the milliseconds from receipt to acceptance by the target, to five percent, null where nothing was delivered. ``confirmations``: mails in which Gmail asks to forward, newest first. Not ``is_complete``: the next look counts on."""
 
     hours: list[Hour]
     mails: int
@@ -449,6 +449,7 @@ class Day(Shape, frozen=True, kw_only=True):
     failed: int
     median_ms: float | None
     p99_ms: float | None
+    confirmations: list[int]
     is_complete: bool
 
 

@@ -112,6 +112,7 @@ class Happened:
     ended when its mail was received (None where that is no longer known)."""
 
     id: int
+    mail_id: int
     at: datetime
     event: str
     verdict: str = ""

@@ -23,7 +23,7 @@ QUERY = (
 )
 
 HAPPENED = (
-    "SELECT journal.id, at, event, mail.verdict, EXISTS (SELECT 1 FROM mail AS held INDEXED BY mail_held WHERE held.is_held = 1 AND"
+    "SELECT journal.id, journal.mail_id, at, event, mail.verdict, EXISTS (SELECT 1 FROM mail AS held INDEXED BY mail_held WHERE held.is_held = 1 AND"
     " held.id = mail.id), delivery.received_at FROM journal LEFT JOIN mail ON event = 'stored' AND mail.id = journal.mail_id"
     " LEFT JOIN delivery ON event = 'delivered' AND delivery.id = journal.delivery_id WHERE journal.id > ? ORDER BY journal.id LIMIT ?"
 )
@@ -79,9 +79,10 @@ def _line_before(reading: Reading, at: int) -> int:
 
 
 def _happened(row: Any) -> Happened:
-    number, at, event, verdict, is_held, received_at = row
+    number, mail_id, at, event, verdict, is_held, received_at = row
     return Happened(
         id=number,
+        mail_id=mail_id,
         at=from_micros(at),
         event=event,
         verdict=verdict or "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from mailbridge.operator.deliveries import DeliveryList
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.journal import TailAsk
 from mailbridge.operator.mails import MailList, OneMail
-from mailbridge.operator.shapes import DeliveryShape, MailShape, Status, WaitShape, Why
+from mailbridge.operator.shapes import Day, DeliveryShape, MailShape, Status, WaitShape, Why
 from mailbridge.operator.why import WhyAsk
 from mailbridge.web.pages.asking import Answer, Asked, Page
 from mailbridge.web.pages.look import Row, rows_of
@@ -48,7 +49,8 @@ class Needs:
 async def now(asked: Asked) -> Answer:
     """The first page. Asked for a part, the cards alone."""
     status = await asked.attempt(verbs.STATUS, Nothing())
-    needs = await _needs(asked, None if isinstance(status, Fault) else status)
+    day = await asked.do(verbs.DAY, Nothing())
+    needs = await _needs(asked, None if isinstance(status, Fault) else status, day)
     values = {"status": None if isinstance(status, Fault) else status, "needs": needs}
     if asked.query.get("part") == "needs":
         return Page(template="_needs.html", values=values)
@@ -57,7 +59,6 @@ async def now(asked: Asked) -> Answer:
     page = await asked.do(verbs.MAIL_LIST, MailList(limit=FEED))
     rows = rows_of(page.mails, await deliveries_of(asked, page.mails, is_newest=True))
     last = page.mails[0].received_at if page.mails else None
-    day = await asked.do(verbs.DAY, Nothing())
     return Page(template="now.html", values={**values, "rows": rows, "after": newest.next, "last": last, "day": day})
 
 
@@ -76,7 +77,7 @@ async def rows(asked: Asked, mails: Sequence[MailShape], *, is_newest: bool = Fa
     return rows_of(mails, await deliveries_of(asked, mails, is_newest=is_newest))
 
 
-async def _needs(asked: Asked, status: Status | None) -> Needs:
+async def _needs(asked: Asked, status: Status | None, day: Day) -> Needs:
     since = asked.now - YOUNG
     held = await asked.do(verbs.MAIL_LIST, MailList(held=True, since=since, limit=HELD))
     waiting = await asked.operator.codes.waiting(Nothing())
@@ -86,7 +87,7 @@ async def _needs(asked: Asked, status: Status | None) -> Needs:
     return Needs(
         stopped=tuple(_stopped(checks, status)),
         warned=tuple((name, why) for name, why in checks.items() if name.startswith("canary") or name == "trust"),
-        confirmations=await _confirmations(asked),
+        confirmations=await _confirmations(asked, day),
         held=[one for one in held.mails if not await _is_released(asked, one)][:CARDS],
         waits=[(wait, why) for wait, why in zip(waits, reasons, strict=False) if not isinstance(why, Fault)],
         is_practice=status is not None and status.is_practice,
@@ -110,13 +111,21 @@ async def _is_released(asked: Asked, mail: MailShape) -> bool:
     return isinstance(detail, Fault) or any(line.event == "released" for line in detail.history)
 
 
-async def _confirmations(asked: Asked) -> list[MailShape]:
-    """Forwardings that Google asks about, those whose account has sent nothing since; at most one card for each account."""
-    page = await asked.do(verbs.MAIL_LIST, MailList(limit=100))
+ASKS = re.compile(r"; (\S+@\S+) asks$")
+
+
+async def _confirmations(asked: Asked, day: Day) -> list[MailShape]:
+    """Forwardings that Google asks about, those whose account has sent nothing since; one card for each account."""
     found: dict[str, MailShape] = {}
-    seen: set[str] = set()
-    for mail in page.mails:
-        if mail.verdict == "confirmation" and mail.trust not in seen:
-            found.setdefault(mail.trust, mail)
-        seen.update(mail.identifiers)
+    for number in day.confirmations:
+        mail = await asked.attempt(verbs.MAIL_SHOW, OneMail(id=number))
+        if isinstance(mail, Fault):
+            continue
+        account = ASKS.search(mail.trust)
+        name = account.group(1) if account else ""
+        since = datetime.fromisoformat(mail.received_at)
+        if name not in found and not (
+            name and (await asked.do(verbs.MAIL_LIST, MailList(identifier=name, since=since, limit=1))).mails
+        ):
+            found[name] = mail
     return list(found.values())[:CARDS]
