@@ -69,7 +69,11 @@ def remove(*, config: Path | None, number: int) -> None:
 @click.option("--file", "path", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its first line.")
 @click.option("--remove", "is_removed", is_flag=True, help="No password: links alone.")
 def password(*, config: Path | None, path: Path | None, is_removed: bool) -> None:
-    """Set a password for the page: asked for here, or the first line of a file. Sessions that the old one began end."""
+    """Set a password for the page, or remove it.
+
+    It is asked for here, or is the first line of a file. Sessions that the
+    old one began end.
+    """
     text = ""
     if not is_removed and path is not None:
         text = path.read_text(encoding="utf-8").partition("\n")[0].strip("\r")

@@ -120,11 +120,11 @@ class SessionVerbs:
             return refused
         return await self._begun("password", "operator", "password")
 
-    async def of(self, cookie: str) -> Session | None:
-        """The session of a cookie; that it is used is noted."""
+    async def of(self, cookie: str, *, is_use: bool = True) -> Session | None:
+        """The session of a cookie. That it is used is noted, unless it only was left open."""
         session = await self._sessions.find(token_digest(cookie)) if cookie else None
-        if session is None:
-            return None
+        if session is None or not is_use:
+            return session
         now = self._now()
         if now - session.seen_at >= NOTE_EVERY:
             await self._sessions.extend(session.id, min(now + IDLE, session.created_at + LONGEST))

@@ -43,6 +43,9 @@ NEED_FRESH = frozenset(
 """Verbs that are done only soon after a login: they show a code, or change whom the bridge believes and where codes go."""
 
 
+VIEWER = Fault(kind=Kind.FORBIDDEN, title="you are logged in as a viewer, who sees no codes and changes nothing")
+
+
 class Refused(Exception):  # noqa: N818  (an answer, no accident)
     """A verb refused; the fault says why."""
 
@@ -113,7 +116,7 @@ class Asked:
             Stale: it needs a young login.
         """
         if RANKS[self.session.role] < RANKS[verb.role] or verb.is_local:
-            return Fault(kind=Kind.FORBIDDEN, title="you are logged in as a viewer, who sees no codes and changes nothing")
+            return VIEWER
         if verb.name in NEED_FRESH and not self.is_fresh(self.session):
             raise Stale
         found = await verb.run(self.operator, ask, By(name=self.session.name, request=self.request))

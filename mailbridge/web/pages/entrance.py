@@ -94,7 +94,7 @@ class _Entrance:
         """The endpoint of one path."""
 
         async def serve(request: Request) -> Response:
-            if self._site is None:
+            if self._site is None or (self._site.done() and self._site.exception() is not None):
                 self._site = asyncio.create_task(asyncio.to_thread(_load, self._parts), name="page-load")
             site = await asyncio.shield(self._site)
             return await site.answer(name, request)

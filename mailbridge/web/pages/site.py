@@ -22,7 +22,7 @@ from mailbridge.store import StoreUnavailable
 from mailbridge.store.sessions import Session
 from mailbridge.web.limits import body_of, client_of
 from mailbridge.web.pages import door
-from mailbridge.web.pages.asking import Answer, Asked, File, Go, Page, Refused, Stale
+from mailbridge.web.pages.asking import VIEWER, Answer, Asked, File, Go, Page, Refused, Stale
 from mailbridge.web.pages.door import CSRF, Door, Visit
 from mailbridge.web.pages.entrance import PageParts
 from mailbridge.web.pages.feed import Feed
@@ -80,13 +80,15 @@ class Site:
 
     async def _answered(self, name: str, request: Request, visit: Visit) -> Response:
         cookie = request.cookies.get(visit.cookie, "")
-        session = await self._operator.sessions.of(cookie)
+        # A page that was left open asks by itself, and keeps no session alive by that.
+        is_use = request.method == "POST" or ("hx-request" not in request.headers and name != "feed")
+        session = await self._operator.sessions.of(cookie, is_use=is_use)
         if name in ("login", "login.enter"):
             return await self._login(name, request, visit, session)
         if session is None:
             return self._to_login(request, visit)
         if name == "feed":
-            return await self._feed.answer(request, lambda: self._operator.sessions.of(cookie))
+            return await self._feed.answer(request, lambda: self._operator.sessions.of(cookie, is_use=False))
         form: dict[str, list[str]] = {}
         if request.method == "POST":
             form = await _form(request)
@@ -123,11 +125,19 @@ class Site:
         if deed is None:
             # Shielded below: a browser that goes away in the middle does not undo half of it.
             deed = self._deeds[key] = asyncio.create_task(self._viewed(name, asked), name=f"page-{name}")
+            deed.add_done_callback(lambda done: self._forget_unless_done(key, done))
             while len(self._deeds) > MOST_DEEDS:
                 self._deeds.popitem(last=False)
         return await asyncio.shield(deed)
 
+    def _forget_unless_done(self, key: str, deed: asyncio.Task[Answer]) -> None:
+        """Only that something was done is remembered: a page may hold a code, and a fault may be over by the next try."""
+        if deed.cancelled() or deed.exception() is not None or not isinstance(deed.result(), Go):
+            self._deeds.pop(key, None)
+
     async def _viewed(self, name: str, asked: Asked) -> Answer:
+        if asked.form and not asked.is_operator:
+            return _faulty(VIEWER)
         try:
             return await VIEWS[name](asked)
         except Stale:

@@ -63,7 +63,7 @@ async def hostile(desk: Desk, *, held: bool = True, rejected: int = 3, subject: 
             verdict=Verdict.CODE,
             value=Secret(SECRET),
             reason=HOSTILE,
-            rejected=tuple(Rejected(value=Secret(f"99{number}"), why=SCRIPT) for number in range(rejected)),
+            rejected=tuple(Rejected(value=Secret(f"passed-{number}-over"), why=SCRIPT) for number in range(rejected)),
         ),
         identification=Identification(identifiers=(HOSTILE,), source="To"),
         defects=(SCRIPT,),
@@ -96,7 +96,7 @@ def test_no_code_is_anywhere_before_it_is_asked_for(tmp_path: Path) -> None:
             page = await visitor.get(path)
             assert page.status_code == 200, (path, page.text[:500])
             assert SECRET not in page.text, path
-            assert "990" not in page.text, path
+            assert "passed-0-over" not in page.text, path
         async with visitor.client.stream("GET", "/feed?after=0") as stream:
             async for line in stream.aiter_lines():
                 assert SECRET not in line
@@ -234,6 +234,53 @@ def test_a_form_that_is_sent_twice_is_done_once(tmp_path: Path) -> None:
         assert first.status_code == second.status_code == 303
         assert first.headers["location"] == second.headers["location"]
         assert len(await desk.store.mails.page()) == 2
+
+    at_desk(tmp_path, scene)
+
+
+def test_a_page_that_was_left_open_keeps_no_session_alive(tmp_path: Path) -> None:
+    """What it asks by itself is no use; a click is."""
+
+    async def scene(desk: Desk) -> None:
+        visitor = Visitor(desk)
+        await visitor.log_in()
+        await desk.store.writer.do(
+            lambda connection: connection.execute(
+                "UPDATE session SET seen_at = seen_at - 90000000, created_at = created_at - 90000000"
+            )
+        )
+
+        async def seen() -> int:
+            rows = await desk.store.readers.rows("SELECT seen_at FROM session")
+            return int(rows[0][0])
+
+        before = await seen()
+        await visitor.get("/?part=needs", **{"HX-Request": "true"})
+        assert await seen() == before
+        await visitor.get("/codes")
+        assert await seen() > before
+
+    at_desk(tmp_path, scene)
+
+
+def test_a_sender_is_allowed_with_the_release_of_its_mail(tmp_path: Path) -> None:
+    """Its domain, for the identifiers of the mail; and it is taken back on the page of senders."""
+
+    async def scene(desk: Desk) -> None:
+        visitor = Visitor(desk)
+        await visitor.log_in()
+        assert (
+            await visitor.post("/senders/add", sender="shop.example", identifier="ann@corp.com", allow="yes")
+        ).status_code == 303
+        assert (await visitor.post("/senders/add", sender="evil.example", identifier="", allow="no")).status_code == 303
+        page = (await visitor.get("/senders")).text
+        assert "shop.example" in page
+        assert "Forbidden" in page
+        wrong = await visitor.post("/senders/add", sender="not a sender", identifier="", allow="yes")
+        assert wrong.status_code == 409
+        assert 'value="not a sender"' in wrong.text
+        assert (await visitor.post("/senders/remove", name="shop.example for ann@corp.com")).status_code == 303
+        assert "shop.example" not in (await visitor.get("/senders")).text
 
     at_desk(tmp_path, scene)
 
