@@ -24,10 +24,10 @@ LARGEST_MAIL = 1_500_000
 
 
 class TryRule(Ask, frozen=True, kw_only=True):
-    """A rule file with one rule, and the mail that it is tried on (its source, or bare text), in Base64; "" for its examples alone."""
+    """A rule file with one rule, and the mail that it is tried on (its source, or bare text), in Base64; left out for its examples alone."""
 
     rule: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_RULE)]
-    content: Annotated[bytes, msgspec.Meta(max_length=LARGEST_MAIL)] = b""
+    content: Annotated[bytes, msgspec.Meta(min_length=1, max_length=LARGEST_MAIL)] = b""
 
 
 class RuleVerbs:

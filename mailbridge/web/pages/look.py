@@ -8,6 +8,9 @@ from types import MappingProxyType
 
 from mailbridge.operator.shapes import DeliveryShape, MailShape
 
+UNPROVEN = ("none:", "practice:")
+"""How the word of the gate begins where no proof was asked for."""
+
 CODED = frozenset({"code", "link", "ambiguous", "expired"})
 
 
@@ -30,9 +33,19 @@ class Row:
     state: State
 
     @property
+    def is_proven(self) -> bool:
+        """Whether it was let through because something proves who sent it."""
+        return is_proven(self.mail)
+
+    @property
     def has_code(self) -> bool:
         """Whether something is masked there."""
         return self.mail.verdict in CODED
+
+
+def is_proven(mail: MailShape) -> bool:
+    """Whether it was let through because something proves who sent it, and not only because nothing was asked."""
+    return bool(mail.trust) and not mail.held and not mail.trust.startswith(UNPROVEN)
 
 
 DELIVERY: Mapping[str, tuple[str, str]] = MappingProxyType(

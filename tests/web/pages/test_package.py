@@ -10,10 +10,12 @@ from importlib import resources
 
 import pytest
 
+from mailbridge.core.delivery import State
 from mailbridge.operator.shapes import CauseShape
 from mailbridge.web.pages.entrance import PATHS
 from mailbridge.web.pages.views import VIEWS
 from mailbridge.web.pages.words import TEXTS
+from tests.conftest import ROOT
 
 PACKAGE = resources.files("mailbridge.web.pages")
 VENDORED = {
@@ -76,3 +78,11 @@ def test_nothing_of_it_is_loaded_with_the_daemon() -> None:
     """Who never looks pays for the paths alone."""
     done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["mailbridge.web.pages.entrance"]
+
+
+def test_every_event_of_the_journal_has_its_word() -> None:
+    """The states of deliveries, and every other event that the store writes down."""
+    stored = "".join(one.read_text(encoding="utf-8") for one in (ROOT / "mailbridge" / "store" / "sqlite").glob("*.py"))
+    events = set(re.findall(r'journal\(connection, [\w.]+, "([a-z_]+)"', stored)) | {str(state) for state in State}
+    assert {"stored", "first_seen", "dead"} <= events
+    assert [one for one in events | {"retry", "released", "replayed"} if f"event.{one}" not in TEXTS] == []

@@ -16,7 +16,7 @@ from mailbridge.operator.mails import MailList, OneMail
 from mailbridge.operator.shapes import Line, MailDetail
 from mailbridge.trust.suffixes import registrable
 from mailbridge.web.pages.asking import Answer, Asked, File, Go, Page, Refused
-from mailbridge.web.pages.look import Row, delivery_state, mail_state
+from mailbridge.web.pages.look import Row, delivery_state, is_proven, mail_state
 from mailbridge.web.pages.views.now import rows
 from mailbridge.web.pages.views.people import sender_entry
 
@@ -161,7 +161,14 @@ def way(mail: MailDetail) -> Sequence[Station]:
     )
     proven = [Station(at=mail.received_at, what="way.held", tone="wait", detail="; ".join(mail.held))] if mail.held else []
     if mail.trust and not mail.held:
-        proven = [Station(at=mail.received_at, what="way.proven", detail=mail.trust)]
+        proven = [
+            Station(
+                at=mail.received_at,
+                what="way.proven" if is_proven(mail) else "way.let_through",
+                tone="" if is_proven(mail) else "none",
+                detail=mail.trust,
+            )
+        ]
     return [begun, understood, named, *proven, *(_station(line) for line in mail.history)]
 
 
