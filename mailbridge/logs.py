@@ -106,7 +106,8 @@ def configure(settings: LogSettings, stream: TextIO, *, environ: Mapping[str, st
     logging.getLogger("mailbridge").setLevel(settings.level.upper())
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("mailparser").setLevel(logging.CRITICAL)
+    for name in ("mailparser", "python_multipart"):  # what they warn of is what strangers sent
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.raiseExceptions = False  # a line that cannot be written is lost; its traceback would show what was in it
     return formatter
 

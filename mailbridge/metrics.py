@@ -47,6 +47,8 @@ STAGES = ("parse", "resolve", "extract", "gate", "commit", "push")
 STATUSES = frozenset({200, 400, 401, 402, 403, 404, 405, 408, 409, 422, 429, 500, 502, 503, 504})
 PULLS = ("code", "none", "unsigned", "limited", "unavailable")
 WAYS = ("pull", "api")
+INGEST_WAYS = ("mime", "text", "skyvern", "mailgun", "postmark", "cloudmailin", "forwardemail", "sendgrid", "ses")
+INGEST_OUTCOMES = ("taken", "refused", "again")
 ALARM_KINDS = ("target", "canary", "clock", "trust")
 OTHER = "other"
 
@@ -84,9 +86,7 @@ class Metrics:
             "mailbridge_skyvern_responses", "Skyvern's answers by status", ("code",), registry=self._registry
         )
         self._tls_expiry: Gauge | None = None
-        pulls = Counter(
-            "mailbridge_pulls", "Polls of the pull endpoint by what came of them", ("outcome",), registry=self._registry
-        )
+        pulls = Counter("mailbridge_pulls", "Polls of the pull endpoint by outcome", ("outcome",), registry=self._registry)
         self._pulls = {outcome: pulls.labels(outcome) for outcome in PULLS}
         waiting = Gauge("mailbridge_waiting", "Who waits for a code now", ("way",), registry=self._registry)
         self._waiting = {way: waiting.labels(way) for way in WAYS}
@@ -122,6 +122,7 @@ class Metrics:
             ("mailbox",),
             registry=self._registry,
         )
+        self._ingest = _ingest(self._registry)
         self._kept, self._watched = set[str](), set[str]()
         self._alarms = Gauge("mailbridge_alarm", "1 while something needs a person", ("kind", "name"), registry=self._registry)
 
@@ -153,6 +154,11 @@ class Metrics:
         """Count one mail. An outcome that is not one of MESSAGE_OUTCOMES counts as ``other``."""
         child = self._messages.get((ingress, outcome)) or self._messages[ingress, OTHER]
         child.inc()
+
+    def ingest(self, way: str, status: int) -> None:
+        """Count one post of mail over HTTP by how it was answered; ``way`` is one of INGEST_WAYS, else it counts as ``other``."""
+        outcome = "taken" if status < 400 else "again" if status in (429, 500, 503) else "refused"
+        self._ingest[way if way in INGEST_WAYS else OTHER, outcome].inc()
 
     def held(self, check: str) -> None:
         """Count one check that failed on a mail that is held."""
@@ -214,6 +220,15 @@ class Metrics:
     def render(self) -> bytes:
         """Prometheus' text format."""
         return generate_latest(self._registry)
+
+
+def _ingest(registry: CollectorRegistry) -> dict[tuple[str, str], Counter]:
+    """Mails posted over HTTP, by way in and by how they were answered (``again``: they are to come again)."""
+    posts = Counter(
+        "mailbridge_ingest_posts", "Mails posted over HTTP by how they were answered", ("post", "answer"), registry=registry
+    )
+    ways = (*INGEST_WAYS, OTHER)
+    return {(way, outcome): posts.labels(way, outcome) for way in ways for outcome in INGEST_OUTCOMES}
 
 
 def _describe_process(registry: CollectorRegistry) -> None:

@@ -14,6 +14,8 @@ from mailbridge.metrics import (
     DELIVERY_OUTCOMES,
     FLOODED_BY,
     HELD_CHECKS,
+    INGEST_OUTCOMES,
+    INGEST_WAYS,
     INGRESSES,
     MESSAGE_OUTCOMES,
     OTHER,
@@ -40,6 +42,7 @@ NAMES = {
     "mailbridge_alarm": {"kind", "name"},
     "mailbridge_build_info": {"version", "python"},
     "mailbridge_held": {"check"},
+    "mailbridge_ingest_posts": {"post", "answer"},
     "mailbridge_first_seen": set(),
     "mailbridge_flooded": {"by"},
 }
@@ -58,6 +61,8 @@ CLOSED = {
     "python": {platform.python_version()},
     "check": {*HELD_CHECKS, OTHER},
     "by": {*FLOODED_BY},
+    "post": {*INGEST_WAYS, OTHER},
+    "answer": {*INGEST_OUTCOMES},
     "mailbox": {"gmail/INBOX", "gmail"},
 }
 
@@ -87,6 +92,9 @@ def _counted() -> Metrics:
     metrics.held("dkim")
     metrics.held("ann@corp.example")
     metrics.flooded("client")
+    for status in (204, 401, 503):
+        metrics.ingest("mime", status)
+        metrics.ingest("ann@corp.example", status)
     return metrics
 
 

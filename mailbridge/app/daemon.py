@@ -21,11 +21,12 @@ import msgspec
 from mailbridge import log_events
 from mailbridge.app.engine import FLUSH, Engine, Flush, running, start_engine
 from mailbridge.app.events import DaemonEvents
+from mailbridge.app.ingesting import IngestRoutes
 from mailbridge.app.operating import Around, HandIn, LiveConfiguration, Reread, RunningDaemon, operator_of
 from mailbridge.app.parts import PARTS, Parts
 from mailbridge.app.preparation import prepare
 from mailbridge.app.probing import LocalProbes
-from mailbridge.app.routes import serve_http
+from mailbridge.app.routes import auth_of, serve_http
 from mailbridge.app.snapshot import Live, Snapshot, snapshot
 from mailbridge.app.targets import guard
 from mailbridge.config.added import merged
@@ -112,7 +113,7 @@ class Bridge:
         engine = self.engine
         ailing = {**engine.dispatcher.failing, **engine.dispatcher.alarms}
         checks = {f"target {name}": reason for name, reason in ailing.items()}
-        if engine.targets.receiver is not None:
+        if engine.targets.served(self.settings).is_practice:
             checks["practice"] = NO_KEY
         if self.door.intake.is_alarmed(engine.clock.now()):
             checks["trust"] = "many mails are held without proof"
@@ -298,10 +299,8 @@ async def bridge(
         flush = Flush(FLUSH)
         engine, live = await start_engine(stack, prepared, flush, masks, parts)
         here = await _open_door(stack, engine, live, dns, browser)
-        here.operator = operator = _operator(here, dns=dns, reread=reread)
-        here.http_address = await serve_http(
-            stack, engine, live, ready=here.health, metrics=here.render_metrics, operator=operator, more=parts.routes
-        )
+        here.operator = operator = _operator(here, dns=dns, browser=browser, reread=reread)
+        here.http_address = await _serve_http(stack, here, operator, parts)
         here.listeners = listeners = await smtp.serve(
             settings.smtp,
             here.door.intake.accept,
@@ -324,7 +323,25 @@ async def bridge(
         yield here
 
 
-def _operator(here: Bridge, *, dns: Resolver | None, reread: Reread | None) -> Operator:
+async def _serve_http(stack: AsyncExitStack, here: Bridge, operator: Operator, parts: Parts) -> str:
+    """Everything that is served over HTTP, mail that comes in by it among it. Returns the address."""
+    engine, live = here.engine, here.live
+    auth = auth_of(engine, live)
+    posts = IngestRoutes(engine, live, auth=auth, way=here.door.way, intake=here.door.intake)
+    return await serve_http(
+        stack,
+        engine,
+        live,
+        ready=here.health,
+        metrics=here.render_metrics,
+        operator=operator,
+        more=parts.routes,
+        auth=auth,
+        posts=posts.routes(),
+    )
+
+
+def _operator(here: Bridge, *, dns: Resolver | None, browser: Callable[[], httpx.AsyncClient], reread: Reread | None) -> Operator:
     """The verbs over the parts of a daemon."""
     engine, live, way = here.engine, here.live, here.door.way
     trust = live.now.settings.trust
@@ -339,6 +356,8 @@ def _operator(here: Bridge, *, dns: Resolver | None, reread: Reread | None) -> O
         probes=LocalProbes(lambda: live.now.settings, reread=reread, masks=engine.masks),
         dns=lambda: dns or Dns(timeout=trust.dns_timeout, nameservers=trust.nameservers),
         clock=engine.clock,
+        masks=engine.masks,
+        browser=browser,
     )
 
 
@@ -379,7 +398,6 @@ async def _open_door(
         policy=lambda: live.now.intake,
         events=events,
         metrics=engine.metrics,
-        contacts=engine.contacts,
     )
     admission = Admission(
         is_ours=lambda rcpt: live.now.accepts(rcpt) or tests.is_live(rcpt),

@@ -12,7 +12,7 @@ from cryptography.x509.oid import ExtensionOID
 from mailbridge.app.installed import stranger
 from mailbridge.app.preparation import file_problems
 from mailbridge.config.problems import ConfigError
-from mailbridge.config.settings import Settings
+from mailbridge.config.settings import ImapSettings, Settings
 from mailbridge.ingress.imap.probe import probe
 from mailbridge.ingress.imap.vault import open_vault
 from mailbridge.masks import Masks
@@ -22,6 +22,19 @@ from mailbridge.store.sqlite import key_path_of, path_of
 
 IDLE_FOR = 1.0
 """Seconds of IDLE in a probe: enough to see that it is taken."""
+
+
+def trial_of(masks: Masks) -> Callable[[ImapSettings], Sequence[Step]]:
+    """Tries an account that is not configured yet, by the commands of the daemon. The password is in no text that comes of it."""
+
+    def trial(account: ImapSettings) -> Sequence[Step]:
+        masks.guard_for_now(account.password)
+        return [
+            Step(name=one.step, is_good=one.is_good, text=masks.masked(one.text))
+            for one in probe(account, None, idle_for=IDLE_FOR)
+        ]
+
+    return trial
 
 
 class LocalProbes:

@@ -39,6 +39,8 @@ async def serve_http(
     metrics: Callable[[], Awaitable[bytes]],
     operator: Operator,
     more: Sequence[Routes] = (),
+    auth: TokenAuth | None = None,
+    posts: Sequence[BaseRoute] = (),
 ) -> str:
     """Listen until the stack ends. Returns the address, ``host:port`` with the real port.
 
@@ -46,7 +48,7 @@ async def serve_http(
         ListenError: the address, or the socket beside the database, cannot be bound.
     """
     settings = live.now.settings
-    app = health_app(ready=ready, metrics=metrics, more=api_routes(engine, live, operator, more))
+    app = health_app(ready=ready, metrics=metrics, more=(*posts, *api_routes(engine, live, operator, more, auth)))
     private = socket_path_of(settings.store)
     if len(os.fsencode(private)) > LONGEST_NAME:
         log.warning(
@@ -59,7 +61,14 @@ async def serve_http(
     return served.address
 
 
-def api_routes(engine: Engine, live: Live, operator: Operator, more: Sequence[Routes] = ()) -> Sequence[BaseRoute]:
+def auth_of(engine: Engine, live: Live) -> TokenAuth:
+    """Who asks, told by the tokens of the store."""
+    return TokenAuth(entries=engine.store.entries, admin=live.now.settings.http.token)
+
+
+def api_routes(
+    engine: Engine, live: Live, operator: Operator, more: Sequence[Routes] = (), auth: TokenAuth | None = None
+) -> Sequence[BaseRoute]:
     """What Skyvern, agents and operators ask: the pull endpoint, codes, events, every verb, and the description of it all; and what was
     added in `app.parts`."""
     store, waiting, now = engine.store, engine.waiting, engine.clock.now
@@ -71,11 +80,10 @@ def api_routes(engine: Engine, live: Live, operator: Operator, more: Sequence[Ro
         policy=lambda: live.now.pull,
         polled=lambda identifier, ids: live.now.gate.acquaintance.mailing_for(engine.contacts.polled(identifier, ids)),
     )
-    auth = TokenAuth(entries=store.entries, admin=live.now.settings.http.token)
+    auth = auth or auth_of(engine, live)
     codes = CodesApi(
         auth=auth,
-        codes=store.codes,
-        vault=store.vault,
+        store=store,
         waiting=waiting,
         now=now,
         grace=lambda: live.now.pull.grace,

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
+from mailbridge.cli import completing
 from mailbridge.cli.client import client
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain
+from mailbridge.cli.groups import Group
 from mailbridge.cli.options import config_option, json_option, load_or_exit
+from mailbridge.cli.params import Seconds
+from mailbridge.cli.printing import as_row, dumped
 from mailbridge.operator import verbs
 from mailbridge.operator.asks import Nothing
 
 
-@click.group()
+@click.group(cls=Group)
 def imap() -> None:
     """Watched mailboxes: how they are, and whether an account works."""
 
@@ -30,9 +34,9 @@ def status(*, config: Path | None, as_json: bool) -> None:
     """
     rows = client(config).do(verbs.STATUS, Nothing()).mailboxes
     canaries = _canaries(rows)
-    if as_json:
-        click.echo(json.dumps(rows))
-    elif not rows:
+    for row in rows if as_json else ():
+        click.echo(dumped(as_row(row)))
+    if not rows and not as_json:
         click.echo("no mailbox is watched: the configuration has no [[imap]]")
     for row in () if as_json else rows:
         mark = "ok  " if row["is_well"] else "FAIL"
@@ -54,8 +58,8 @@ def status(*, config: Path | None, as_json: bool) -> None:
 
 
 @imap.command()
-@click.argument("name")
-@click.option("--idle", type=float, default=2.0, show_default=True, metavar="SECONDS", help="How long to wait in IDLE.")
+@click.argument("name", shell_complete=completing.accounts)
+@click.option("--idle", type=Seconds(600), default=2.0, show_default=True, metavar="SECONDS", help="How long to wait in IDLE.")
 @click.option("--canary", is_flag=True, help="Send a mail to the mailbox itself, and see it arrive.")
 @config_option
 @json_option
@@ -73,18 +77,18 @@ def test(*, name: str, idle: float, canary: bool, config: Path | None, as_json: 
     account = next((one for one in settings.imap if one.label == name), None)
     if account is None:
         known = ", ".join(one.label for one in settings.imap) or "none is configured"
-        click.echo(f"mailbridge: no account is called {name!r}; there is {known}", err=True)
+        complain(f"no account is called {name!r}; there is {known}")
         raise SystemExit(Exit.NOT_FOUND)
     try:
         vault = open_vault(settings.store) if account.oauth is not None else None
     except StoreError as fault:
-        click.echo(f"mailbridge: {fault}", err=True)
+        complain(f"{fault}")
         raise SystemExit(Exit.CONFIG) from None
     is_good = True
     for finding in probe(account, vault, idle_for=idle, then=trial if canary else None):
         is_good = is_good and finding.is_good
         if as_json:
-            click.echo(json.dumps({"step": finding.step, "ok": finding.is_good, "text": finding.text}))
+            click.echo(dumped({"step": finding.step, "ok": finding.is_good, "text": finding.text}))
         else:
             click.echo(f"{'ok  ' if finding.is_good else 'FAIL'} {finding.step}: {finding.text}")
     if not is_good:

@@ -6,21 +6,27 @@ from pathlib import Path
 
 import click
 
+from mailbridge.cli import completing
 from mailbridge.cli.exits import Exit
-from mailbridge.cli.options import config_option, load_or_exit
+from mailbridge.cli.faults import complain
+from mailbridge.cli.groups import Group
+from mailbridge.cli.options import config_option, json_option, load_or_exit
+from mailbridge.cli.params import Seconds
+from mailbridge.cli.printing import dumped
 
 
-@click.group()
+@click.group(cls=Group)
 def oauth() -> None:
     """Permissions of mail providers (OAuth)."""
 
 
 @oauth.command()
-@click.argument("account")
+@click.argument("account", shell_complete=completing.accounts)
 @click.option("--device", is_flag=True, help="Give the permission in a browser on another machine (device code).")
-@click.option("--timeout", type=float, default=600.0, show_default=True, metavar="SECONDS", help="How long to wait for it.")
+@click.option("--timeout", type=Seconds(), default=600.0, show_default=True, metavar="SECONDS", help="How long to wait for it.")
 @config_option
-def login(*, account: str, device: bool, timeout: float, config: Path | None) -> None:
+@json_option
+def login(*, account: str, device: bool, timeout: float, config: Path | None, as_json: bool) -> None:
     """Get the permission to read the mailbox of ACCOUNT.
 
     ACCOUNT is the name of an [[imap]] account, or its provider (google, microsoft) if only one account has it. The refresh
@@ -39,7 +45,7 @@ def login(*, account: str, device: bool, timeout: float, config: Path | None) ->
     found = named or [one for one in with_oauth if one.oauth is not None and one.oauth.provider == account]
     if len(found) != 1 or found[0].oauth is None:
         known = ", ".join(one.label for one in with_oauth) or "none: see docs/imap.md"
-        click.echo(f"mailbridge: name one [[imap]] account with oauth = {{…}}; there is {known}", err=True)
+        complain(f"name one [[imap]] account with oauth = {{…}}; there is {known}")
         raise SystemExit(Exit.NOT_FOUND)
     chosen, grant = found[0], sending(found[0]) or found[0].oauth
     try:
@@ -50,12 +56,13 @@ def login(*, account: str, device: bool, timeout: float, config: Path | None) ->
             token = by_browser(grant, account=chosen.label, username=chosen.username, show=_show_address, timeout=timeout)
         vault.write(chosen.label, token)
     except MailboxFault as fault:
-        click.echo(f"mailbridge: {chosen.label}: {fault}", err=True)
+        complain(f"{chosen.label}: {fault}")
         raise SystemExit(Exit.UNAVAILABLE) from None
     except StoreError as fault:
-        click.echo(f"mailbridge: {fault}", err=True)
+        complain(f"{fault}")
         raise SystemExit(Exit.CONFIG) from None
-    click.echo(f"{chosen.label}: permission kept. Try it: mailbridge imap test {chosen.label}")
+    told = f"{chosen.label}: permission kept. Try it: mailbridge imap test {chosen.label}"
+    click.echo(dumped({"account": chosen.label, "ok": True}) if as_json else told)
 
 
 def _show_address(address: str) -> None:

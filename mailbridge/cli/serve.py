@@ -21,7 +21,7 @@ import click
 from mailbridge import log_events
 from mailbridge.app.installed import stranger
 from mailbridge.cli.exits import Exit
-from mailbridge.cli.faults import tell
+from mailbridge.cli.faults import complain, tell
 from mailbridge.cli.options import config_option, load_or_exit, load_quietly
 from mailbridge.config.load import Loaded
 from mailbridge.config.problems import ConfigError
@@ -50,10 +50,13 @@ def serve(config: Path | None) -> None:
     found = [*file_problems(loaded.settings), *listener_problems(loaded.settings, handed=sockets)]
     if found:
         raise SystemExit(tell(found))
-    raise SystemExit(run(_serve(loaded, config, sockets)))
+    code = run(_serve(loaded, config, sockets), at_interrupt=Exit.INTERRUPTED)
+    if code == Exit.INTERRUPTED:
+        complain("interrupted before it was ready")
+    raise SystemExit(code)
 
 
-def run(main: Coroutine[None, None, int]) -> int:
+def run(main: Coroutine[None, None, int], *, at_interrupt: int = Exit.OK) -> int:
     """Run a coroutine on the fastest loop there is, until it ends, or Ctrl-C or its own handler of a signal cancels it."""
     factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
     with contextlib.suppress(ImportError):
@@ -64,7 +67,7 @@ def run(main: Coroutine[None, None, int]) -> int:
         with asyncio.Runner(loop_factory=factory) as runner:
             return runner.run(main)
     except (KeyboardInterrupt, asyncio.CancelledError):
-        return Exit.OK
+        return at_interrupt
 
 
 def _open_files(wanted: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from pathlib import Path
 from typing import NoReturn
@@ -13,9 +12,12 @@ import click
 from mailbridge.cli.client import Client, client, fail
 from mailbridge.cli.entries import entries
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain, note
+from mailbridge.cli.groups import Group
 from mailbridge.cli.listener import own_url
 from mailbridge.cli.options import config_option, json_option
 from mailbridge.cli.printing import dumped
+from mailbridge.config.added import MAIN
 from mailbridge.config.settings import Settings
 from mailbridge.config.values import secret_file
 from mailbridge.core.addresses import canonical
@@ -27,6 +29,7 @@ from mailbridge.operator import verbs
 from mailbridge.operator.asks import Nothing
 from mailbridge.operator.authenticators import OneAuthenticator
 from mailbridge.operator.codes import OfIdentifier
+from mailbridge.operator.entries import OneEntry
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.mails import MailList
 from mailbridge.operator.shapes import AuthenticatorSecret
@@ -44,7 +47,7 @@ SEEN = 500
 """Mails of the last time that are looked through for identifiers."""
 
 
-@click.group()
+@click.group(cls=Group)
 def skyvern() -> None:
     """The other end: its totp_url, a check of its credentials, a secret for its credential tool."""
 
@@ -65,7 +68,7 @@ def url(*, config: Path | None, identifier: str, hidden: bool, as_json: bool) ->
     address = (settings.http.public_url.rstrip("/") or own_url(settings)) + PATH + shown
     reason = why_refused(address) or _why_its_address_is_refused(address)
     if as_json:
-        click.echo(json.dumps({"totp_url": address, "refused_because": reason}))
+        click.echo(dumped({"totp_url": address, "refused_because": reason}))
         return
     click.echo(address)
     if reason is not None:
@@ -77,10 +80,7 @@ def url(*, config: Path | None, identifier: str, hidden: bool, as_json: bool) ->
             if not settings.http.public_url
             else "see [http] public_url"
         )
-        click.echo(
-            f"mailbridge: {cloud}: {reason}. {hint}, or let your own Skyvern have it: ALLOWED_HOSTS='[\"{urlsplit(address).hostname}\"]'",
-            err=True,
-        )
+        note(f"{cloud}: {reason}. {hint}, or let your own Skyvern have it: ALLOWED_HOSTS='[\"{urlsplit(address).hostname}\"]'")
 
 
 def _why_its_address_is_refused(address: str) -> str | None:
@@ -108,11 +108,11 @@ def check(*, config: Path | None, as_json: bool) -> None:
     try:
         found = account.look()
     except SkyvernError as fault:
-        _fail(fault, as_json=as_json)
+        _fail(fault)
     ours = _ours(one, settings) if one.has_database else _configured(settings)
     report = _report(settings, found, ours)
     if as_json:
-        click.echo(json.dumps(report, ensure_ascii=False))
+        click.echo(dumped(report))
     else:
         _print(report)
     if report["problems"]:
@@ -177,7 +177,7 @@ def _print(report: dict[str, list[str] | str | float | None]) -> None:
         click.echo(f"{title:9} {', '.join(values) if isinstance(values, list) and values else 'none'}")
     problems = report["problems"]
     for problem in problems if isinstance(problems, list) else ():
-        click.echo(f"problem   {problem}", err=True)
+        note(f"problem: {problem}")
 
 
 @skyvern.command("push-credential")
@@ -222,11 +222,19 @@ def push_credential(
         if not is_same:
             account.remove(number)
     except (SkyvernError, SecretError) as fault:
-        _fail(fault, as_json=as_json)
+        _fail(fault)
     if not is_same:
-        click.echo("mailbridge: Skyvern makes other codes of it than we do; taken out again. Are both clocks right?", err=True)
+        complain("Skyvern makes other codes of it than we do; taken out again. Are both clocks right?")
         raise SystemExit(Exit.GENERAL)
     click.echo(dumped({"credential_id": number, "is_same_code": True}) if as_json else f"{number}: stored, its codes are ours")
+
+
+@skyvern.command("remove-key")
+@config_option
+def remove_key(*, config: Path | None) -> None:
+    """Forget the API key that `mailbridge setup` added. One that a file or the environment names stays."""
+    client(config).do(verbs.ENTRY_REMOVE, OneEntry(kind=MAIN, name=MAIN))
+    click.echo("the key is removed; a daemon that was started with it keeps it until it is restarted")
 
 
 def _authenticator(stored: AuthenticatorSecret) -> Authenticator:
@@ -247,7 +255,7 @@ def _password(path: Path | None) -> Secret:
     try:
         return secret_file(path, is_mode_checked=True)
     except (ValueError, OSError) as fault:
-        click.echo(f"mailbridge: {fault}", err=True)
+        complain(f"{fault}")
         raise SystemExit(Exit.PERMISSION) from None
 
 
@@ -259,10 +267,8 @@ def _account(settings: Settings) -> SkyvernAccount:
     return found
 
 
-def _fail(fault: Exception, *, as_json: bool) -> NoReturn:
-    if as_json:
-        click.echo(json.dumps({"error": str(fault)}))
-    click.echo(f"mailbridge: {fault}", err=True)
+def _fail(fault: Exception) -> NoReturn:
+    complain(str(fault))
     raise SystemExit(Exit.UNAVAILABLE) from None
 
 

@@ -92,6 +92,7 @@ class Evidence:
     first. ``given``: when a code of it was last given to a poll or an agent. ``ways``: each way in that is open, with the moment of its
     last mail (None: none yet). ``mailboxes``, ``targets``: those that are not well, with the reason. ``refused``: recipients that were
     refused since, with their number. ``confirmations``: accounts whose forwarding waits for a yes, with the mail's number.
+    ``questions``: what services that would post mails here ask a person first, with the mail's number.
     ``trouble``: the part of the daemon that does not work (``daemon``: none runs), with the reason.
     """
 
@@ -108,6 +109,7 @@ class Evidence:
     targets: tuple[tuple[str, str], ...] = ()
     refused: tuple[tuple[str, int], ...] = ()
     confirmations: tuple[tuple[str, int], ...] = ()
+    questions: tuple[tuple[str, int], ...] = ()
     trouble: tuple[str, str] | None = None
 
 
@@ -302,6 +304,14 @@ def _nothing_comes(known: Evidence) -> Iterator[Cause]:
             certainty="certain" if is_it else "possible",
             text=f"Gmail asks whether {account} may forward here, and nobody has said yes: until then it forwards nothing.",
             hint=f"mailbridge gmail confirm {number}",
+            mail=number,
+        )
+    for question, number in known.questions:
+        yield Cause(
+            kind=Kind.CONFIRMATION,
+            certainty="possible",
+            text=f"{question}, and nobody has said yes: until then it posts nothing.",
+            hint=f"mailbridge mail show {number}, and open its link",
             mail=number,
         )
     for name, reason in known.mailboxes:

@@ -280,6 +280,11 @@ class Index:
         self._read: dict[int, _Read] = {}
         self._parsed: dict[str, _Phrase] = {}
 
+    @property
+    def kept(self) -> int:
+        """How many lines are remembered as read."""
+        return len(self._read)
+
     def add(self, kind: int, entries: tuple[str, ...], morphology: Morphology) -> None:
         """Take entries of one language, without capitals and well formed (see `faults`). ``kind`` is a bit."""
         # One text a list: a hundred languages have 24,000 entries, and most of them are of scripts that no mail here has.

@@ -59,6 +59,10 @@ class StoreInUse(StoreError):  # noqa: N818  (a condition rather than a fault)
     """Another process has this database open."""
 
 
+class StoreOutdated(StoreError):  # noqa: N818  (a condition rather than a fault)
+    """The database is one that the next start makes or brings up to date; only a daemon does that."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
     """One mail with everything understood of it: what `Store.put` writes in one transaction.

@@ -21,10 +21,11 @@ from mailbridge import log_events
 from mailbridge.operator.fresh import LEAST, Fresh, fresh
 from mailbridge.operator.shown import clear_code, clear_totp, given_shape, live_code, stamp
 from mailbridge.store import StoreUnavailable
-from mailbridge.store.reading import ANYTHING, Code, Codes, Given, Kind, StoredTotp, Vault, Wanted, literal
+from mailbridge.store.reading import ANYTHING, Code, Given, Kind, StoredTotp, Wanted, literal
 from mailbridge.waiting import Bell, Wait, Waiting
 from mailbridge.web.auth import Caller, TokenAuth
 from mailbridge.web.health import NO_STORE
+from mailbridge.web.pull import Kept
 from mailbridge.web.query import Query
 
 log = logging.getLogger("mailbridge.web.codes")
@@ -67,8 +68,7 @@ class CodesApi:
         self,
         *,
         auth: TokenAuth,
-        codes: Codes,
-        vault: Vault,
+        store: Kept,
         waiting: Waiting,
         now: Callable[[], datetime],
         grace: Callable[[], timedelta],
@@ -77,8 +77,8 @@ class CodesApi:
     ) -> None:
         self._totp_left = totp_left
         self._auth = auth
-        self._codes = codes
-        self._vault = vault
+        self._codes = store.codes
+        self._vault = store.vault
         self._waiting = waiting
         self._now = now
         self._grace = grace

@@ -87,7 +87,7 @@ class OperatorApi:
 
     async def _once(self, verb: Verb[Any, Any], ask: Ask, caller: Caller, key: str) -> Response:
         """Do it once for a key: whoever comes again, be it meanwhile, gets the first answer."""
-        name = _digest(caller.name, verb.name, key)
+        name = _digest(caller.key, verb.name, key)
         request = _digest(verb.name, msgspec.json.encode(ask))
         async with self._turn(name):
             known = await self._answers.find(name)
