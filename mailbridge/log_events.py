@@ -74,5 +74,12 @@ CANARY_NOT_REMOVED = "canary.not_removed"
 CANARY_FOLDER_SKIPPED = "canary.folder_skipped"
 CANARY_FAILED = "canary.failed"
 
+PAGE_LOGIN = "page.login"
+PAGE_LOGIN_REFUSED = "page.login_refused"
+PAGE_LOGOUT = "page.logout"
+PAGE_USED = "page.used"
+"""``verb``, ``by`` and ``session``: who used what on the page; ``outcome``: done, or the kind of the fault."""
+PAGE_FORM_REFUSED = "page.form_refused"
+
 LIBRARY_WARNED = "library.warned"
 """A line of a library or of Python: the formatter gives this name to whatever has none."""

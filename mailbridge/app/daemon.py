@@ -87,6 +87,7 @@ class Bridge:
     live: Live
     door: Door
     mailboxes: imap.Watchers
+    operator: Operator | None = None
     http_address: str = ""
     listeners: smtp.Listeners | None = None
     _change: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -298,7 +299,7 @@ async def bridge(
         flush = Flush(FLUSH)
         engine, live = await start_engine(stack, prepared, flush, masks, parts)
         here = await _open_door(stack, engine, live, dns, browser)
-        operator = _operator(here, dns=dns, browser=browser, reread=reread)
+        here.operator = operator = _operator(here, dns=dns, browser=browser, reread=reread)
         here.http_address = await _serve_http(stack, here, operator, parts)
         here.listeners = listeners = await smtp.serve(
             settings.smtp,

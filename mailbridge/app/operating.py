@@ -31,6 +31,7 @@ from mailbridge.masks import Masks
 from mailbridge.operator.addresses import Addresses, own_recipient
 from mailbridge.operator.authenticators import Authenticators
 from mailbridge.operator.codes import LiveCodes
+from mailbridge.operator.day import DayVerb
 from mailbridge.operator.deliveries import Deliveries
 from mailbridge.operator.doctor.finding import Probes
 from mailbridge.operator.doctor.verb import Clock, Doctor
@@ -40,6 +41,8 @@ from mailbridge.operator.gmail import GmailVerbs
 from mailbridge.operator.journal import JournalVerbs
 from mailbridge.operator.mails import Mails
 from mailbridge.operator.parts import Configuration, Daemon, Door
+from mailbridge.operator.rules import RuleVerbs
+from mailbridge.operator.sessions import SessionVerbs
 from mailbridge.operator.setup.verb import SetupVerbs
 from mailbridge.operator.setup.world import Looking, Memory, World
 from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress
@@ -93,13 +96,15 @@ def operator_of(
     return Operator(
         mails=mails,
         deliveries=Deliveries(store=store, on_due=on_due),
-        codes=LiveCodes(store=store),
+        codes=LiveCodes(store=store, waiting=waiting),
         addresses=Addresses(configuration=configuration),
         entries=entries,
         targets=TargetVerbs(configuration=configuration),
         tokens=Tokens(entries=store.entries, now=now),
         authenticators=Authenticators(vault=store.vault),
         journal=JournalVerbs(journal=store.journal, waiting=waiting),
+        rules=RuleVerbs(configuration=configuration),
+        day=DayVerb(journal=store.journal, now=now),
         why=WhyVerb(store=store, configuration=configuration, daemon=daemon, surroundings=surroundings, waiting=waiting, now=now),
         doctor=doctor,
         gmail=GmailVerbs(configuration=configuration),
@@ -111,6 +116,7 @@ def operator_of(
             world=world,
             not_confirmed=memory.not_confirmed,
         ),
+        sessions=SessionVerbs(sessions=store.sessions, configuration=configuration, daemon=daemon, now=now),
         daemon=daemon,
     )
 

@@ -1,4 +1,4 @@
-"""What the daemon serves over HTTP, and on its unix socket: health, metrics, the pull endpoint and the API."""
+"""What the daemon serves over HTTP, and on its unix socket: health, metrics, the pull endpoint, the API and the page."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from mailbridge.web.events import EventsApi
 from mailbridge.web.health import Health, health_app
 from mailbridge.web.openapi import openapi_routes
 from mailbridge.web.operator import OperatorApi
+from mailbridge.web.pages.entrance import PageParts, page_routes
 from mailbridge.web.pull import Pull
 from mailbridge.web.server import serve_app
 
@@ -92,5 +93,6 @@ def api_routes(
     events = EventsApi(auth=auth, journal=store.journal, waiting=waiting)
     verbs = OperatorApi(auth=auth, operator=operator, answers=store.answers)
     desk = Desk(auth=auth, store=store, waiting=waiting, now=now)
+    page = page_routes(PageParts(operator=operator, public_url=live.now.settings.http.public_url, now=now))
     added = [route for routes in more for route in routes(desk)]
-    return (*added, *pull.routes(), *codes.routes(), *events.routes(), *verbs.routes(), *openapi_routes())
+    return (*added, *pull.routes(), *codes.routes(), *events.routes(), *verbs.routes(), *openapi_routes(), *page)

@@ -34,6 +34,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "why": ("mailbridge.cli.why:why", "Why no code came for somebody: the causes, and what fixes each."),
     "totp": ("mailbridge.cli.totp:totp", "Authenticator secrets, and their codes."),
     "token": ("mailbridge.cli.token:token", "Bearer tokens for agents, viewers and operators."),
+    "login": ("mailbridge.cli.login:login", "Print a link to log in to the page with."),
+    "session": ("mailbridge.cli.login:session", "Who is logged in to the page: list, remove, password."),
     "skyvern": (
         "mailbridge.cli.skyvern:skyvern",
         "Skyvern's totp_url, a check of its credentials, secrets for its credential tool.",

@@ -119,7 +119,7 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
                 "ms": round((time.perf_counter() - began) * 1000),
             },
         )
-        _banner(running, settings.domains.accept, config)
+        await _banner(running, settings.domains.accept, config)
         systemd.notify(f"READY=1\nMAINPID={os.getpid()}")
         async with asyncio.TaskGroup() as group:
             chores = [group.create_task(_watchdog()), group.create_task(_reloads(running, hangup, config))]
@@ -182,8 +182,8 @@ async def reload_running(running: Bridge, config: Path | None) -> Sequence[str]:
     return []
 
 
-def _banner(running: Bridge, domains: tuple[str, ...], config: Path | None) -> None:
-    """Where to send the first mail: only to a person at a terminal."""
+async def _banner(running: Bridge, domains: tuple[str, ...], config: Path | None) -> None:
+    """Where to send the first mail, and where to see it: only to a person at a terminal. The login link is never in a log."""
     if not sys.stderr.isatty() and "MAILBRIDGE_BANNER" not in os.environ:
         return
     rcpt = f"codes@{domains[0]}" if domains else "ADDRESS"
@@ -193,7 +193,9 @@ def _banner(running: Bridge, domains: tuple[str, ...], config: Path | None) -> N
         lines.append(
             f"  no Skyvern key is configured: codes go to the practice receiver on http://{running.engine.targets.receiver.address}"
         )
+    link = await _login_link(running)
     lines += [
+        *(["", "  See it work (the link logs in one browser, within five minutes):", f"      {link}"] if link else []),
         "",
         "  Send the first mail, from another terminal in this folder:",
         f"      {_own_name()} send-test{f' --config {config}' if config is not None else ''}",
@@ -203,6 +205,17 @@ def _banner(running: Bridge, domains: tuple[str, ...], config: Path | None) -> N
         "",
     ]
     click.echo("\n".join(lines), err=True)
+
+
+async def _login_link(running: Bridge) -> str:
+    """A link to the page; "" where standard error is no terminal, whatever else is printed there."""
+    from mailbridge.operator.faults import Fault
+    from mailbridge.operator.sessions import Invite
+
+    if not sys.stderr.isatty() or running.operator is None:
+        return ""
+    made = await running.operator.sessions.invite(Invite(), "serve")
+    return "" if isinstance(made, Fault) else made.url
 
 
 def _own_name() -> str:

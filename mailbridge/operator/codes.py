@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from mailbridge.operator.asks import Ask, Identifier, MaybeText, Moment, PageSize
+from mailbridge.operator.asks import Ask, Identifier, MaybeText, Moment, Nothing, PageSize
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.fresh import fresh
-from mailbridge.operator.shapes import ClearCode, ClearCodePage, CodePage, GivenPage, Name
-from mailbridge.operator.shown import clear_code, clear_totp, given_shape, live_code
+from mailbridge.operator.shapes import ClearCode, ClearCodePage, CodePage, GivenPage, Name, WaitPage
+from mailbridge.operator.shown import clear_code, clear_totp, given_shape, live_code, wait_shape
 from mailbridge.store import Store
 from mailbridge.store.reading import Code, Wanted
+from mailbridge.waiting import Waiting
 
 
 class CodeList(Ask, frozen=True, kw_only=True):
@@ -41,8 +42,9 @@ class OfIdentifier(Ask, frozen=True, kw_only=True):
 class LiveCodes:
     """The verbs of codes. Waiting for one is the agents' route, ``/api/v1/codes/wait``."""
 
-    def __init__(self, *, store: Store) -> None:
+    def __init__(self, *, store: Store, waiting: Waiting) -> None:
         self._store = store
+        self._waiting = waiting
 
     async def find(self, ask: CodeList) -> CodePage | Fault:
         """The live codes, newest first, masked."""
@@ -71,6 +73,10 @@ class LiveCodes:
     async def given(self, ask: GivenList) -> GivenPage | Fault:
         """What was given to which run or reader, newest first; never the code."""
         return GivenPage(given=[given_shape(one) for one in await self._store.codes.given(limit=ask.limit)])
+
+    async def waiting(self, ask: Nothing) -> WaitPage | Fault:  # noqa: ARG002  (a verb's form)
+        """Who waits for a code now, longest first."""
+        return WaitPage(waiting=[wait_shape(one) for one in self._waiting.everybody()])
 
     async def name(self, ask: OfIdentifier) -> Name | Fault:
         """A name for an identifier that nobody can guess or read, for its totp_url."""

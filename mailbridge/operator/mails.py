@@ -13,15 +13,17 @@ import msgspec
 from mailbridge.core.addresses import parse_mailbox
 from mailbridge.core.delivery import State
 from mailbridge.core.mail import Envelope
+from mailbridge.core.secret import Secret
 from mailbridge.intake.answer import Deferred, Full, Stored
 from mailbridge.intake.vouching import Word
 from mailbridge.operator.addresses import own_recipient
 from mailbridge.operator.asks import Ask, Before, Identifier, MaybeText, Moment, Number, PageSize
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.parts import Configuration, Door
-from mailbridge.operator.shapes import Handed, MailDetail, MailPage, Raw, Removed
+from mailbridge.operator.shapes import Done, Handed, MailDetail, MailPage, Raw, Removed
 from mailbridge.operator.shown import delivery_shape, mail_detail, mail_shape
 from mailbridge.store import Filter, MailRow, Store
+from mailbridge.trust import gmail
 
 HISTORY = 1_000
 """Lines of the journal of one mail that are shown."""
@@ -128,6 +130,18 @@ class Mails:
         row, envelope = found
         fresh = replace(envelope, content=as_new(envelope.content, key), received_at=self._now(), is_fetched=False, can_wait=True)
         return await self._handed(fresh, Word(verb="replayed", by=by, origin=ask.id, vouches=not row.held))
+
+    async def confirm(self, ask: OneMail) -> Done | Fault:
+        """Allow the forwarding that a confirmation asks for. Only one that Google has signed has a link here."""
+        row = await self._store.mails.one(ask.id)
+        if row is None:
+            return _no_mail(ask.id)
+        if row.confirm_link is None:
+            why = f": {row.held[0]}" if row.held else ""
+            return Fault(kind=Kind.REFUSED, title=f"mail {ask.id} has no link that confirms a forwarding{why}")
+        async with gmail.browser() as client:
+            answer = await gmail.confirm(Secret(row.confirm_link), client)
+        return Done() if isinstance(answer, gmail.Confirmed) else Fault(kind=Kind.UPSTREAM, title=f"not confirmed: {answer.why}")
 
     async def take_in(self, ask: Import, by: str) -> Handed | Fault:
         """Take a mail in as if it came now; the operator vouches for it."""

@@ -1,7 +1,7 @@
 """What is shown of things, as JSON: one home for the API, ``--json`` of the commands, and the page.
 
-No code is in any of it but in `ClearCode`, `Revealed`, `Raw`, `AuthenticatorCode`, `AuthenticatorSecret` and
-`NewToken`, which are asked for by name.
+No code is in any of it but in `ClearCode`, `Revealed`, `Raw`, `AuthenticatorCode`, `AuthenticatorSecret`,
+`NewToken`, `LoginLink`, `RuleTrial` and `MailText`, which are asked for by name.
 Moments are RFC 3339 in UTC with a ``Z``.
 """
 
@@ -384,6 +384,109 @@ class Tail(Shape, frozen=True, kw_only=True):
 
     lines: list[Line]
     next: int
+
+
+class LoginLink(Shape, frozen=True, kw_only=True):
+    """A link to log in to the page with; its token stands in the fragment. Whoever has it first, uses it."""
+
+    url: str
+    role: str
+    expires_at: str
+
+
+class SessionShape(Shape, frozen=True, kw_only=True):
+    """A login to the page. ``way``: by link or password; ``seen_at``: about when it was last used."""
+
+    id: int
+    name: str
+    role: str
+    way: str
+    created_at: str
+    seen_at: str
+    expires_at: str
+
+
+class SessionPage(Shape, frozen=True, kw_only=True):
+    """Every session, newest login first."""
+
+    sessions: list[SessionShape]
+
+
+class WaitShape(Shape, frozen=True, kw_only=True):
+    """Somebody who waits for a code now: a polling run, or a request that is held open."""
+
+    identifier: str
+    who: str
+    way: str
+    since: str
+    until: str
+    asked: int
+
+
+class WaitPage(Shape, frozen=True, kw_only=True):
+    """Who waits, longest first."""
+
+    waiting: list[WaitShape]
+
+
+class Hour(Shape, frozen=True, kw_only=True):
+    """Figures of one hour."""
+
+    at: str
+    mails: int
+    codes: int
+    held: int
+
+
+class Day(Shape, frozen=True, kw_only=True):
+    """Figures of the last 24 hours, by hour, oldest first. ``failed`` counts deliveries that are dead or expired; ``median_ms`` and
+    ``p99_ms`` are the milliseconds from receipt to acceptance by the target, to five percent, null where nothing was delivered. ``confirmations``: mails in which Gmail asks to forward, newest first. Not ``is_complete``: the next look counts on."""
+
+    hours: list[Hour]
+    mails: int
+    codes: int
+    held: int
+    failed: int
+    median_ms: float | None
+    p99_ms: float | None
+    confirmations: list[int]
+    is_complete: bool
+
+
+class RuleShape(Shape, frozen=True, kw_only=True):
+    """A rule. ``finds``: a code or a link; ``senders`` empty: of anyone; ``adds``: what it adds to the extractor behind the rules."""
+
+    name: str
+    file: str
+    finds: str
+    senders: list[str]
+    pattern: str
+    adds: str
+    examples: int
+
+
+class RulePage(Shape, frozen=True, kw_only=True):
+    """Every rule in order of precedence."""
+
+    rules: list[RuleShape]
+
+
+class RuleTrial(Shape, frozen=True, kw_only=True):
+    """What a rule makes of a mail: ``found`` in clear, with the text around it, or ``reason``. With ``problems`` it cannot be used."""
+
+    name: str
+    problems: list[str]
+    before: str
+    found: str
+    after: str
+    reason: str
+
+
+class MailText(Shape, frozen=True, kw_only=True):
+    """What a person sees of a mail, as text, in clear."""
+
+    id: int
+    text: str
 
 
 class Done(Shape, frozen=True, kw_only=True):

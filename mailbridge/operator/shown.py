@@ -23,10 +23,12 @@ from mailbridge.operator.shapes import (
     NewToken,
     Rejected,
     TokenShape,
+    WaitShape,
 )
 from mailbridge.store import JournalLine, MailRow
 from mailbridge.store.entries import Token
 from mailbridge.store.reading import Code, Given, StoredTotp
+from mailbridge.waiting import Wait
 
 CODED = ("code", "ambiguous", "expired", "link")
 """Verdicts of mails whose subject may hold the code."""
@@ -184,6 +186,18 @@ def given_shape(one: Given) -> GivenShape:
         last_at=stamp(one.last_at),
         times=one.times,
         is_consumed=one.is_consumed,
+    )
+
+
+def wait_shape(one: Wait) -> WaitShape:
+    """Somebody who waits."""
+    return WaitShape(
+        identifier=one.identifier,
+        who=one.who,
+        way=one.way,
+        since=stamp(one.since),
+        until=stamp(one.until),
+        asked=one.asked,
     )
 
 

@@ -15,6 +15,7 @@ from mailbridge.operator.addresses import Addresses, OwnAddress, Rcpt
 from mailbridge.operator.asks import Ask, Nothing
 from mailbridge.operator.authenticators import AddAuthenticator, Added, Authenticators, Bind, OneAuthenticator
 from mailbridge.operator.codes import CodeList, GivenList, LatestCode, LiveCodes, OfIdentifier
+from mailbridge.operator.day import DayVerb
 from mailbridge.operator.deliveries import Deliveries, DeliveryList, OneDelivery, Retry
 from mailbridge.operator.doctor.verb import Doctor
 from mailbridge.operator.entries import AddEntry, EntryList, EntryVerbs, OneEntry
@@ -23,6 +24,9 @@ from mailbridge.operator.gmail import FilterAsk, FilterFile, GmailVerbs
 from mailbridge.operator.journal import JournalVerbs, TailAsk
 from mailbridge.operator.mails import Import, MailList, Mails, OneMail, RemoveMails
 from mailbridge.operator.parts import Daemon
+from mailbridge.operator.rules import RuleVerbs, TryRule
+from mailbridge.operator.ruletrial import Job
+from mailbridge.operator.sessions import Invite, NewPassword, OneSession, SessionVerbs
 from mailbridge.operator.setup.verb import SetupAnswer, SetupState, SetupVerbs
 from mailbridge.operator.shapes import Shape
 from mailbridge.operator.targets import OneTarget, TargetVerbs
@@ -49,8 +53,11 @@ class Operator:
     tokens: Tokens
     authenticators: Authenticators
     journal: JournalVerbs
+    day: DayVerb
+    rules: RuleVerbs
     why: WhyVerb
     doctor: Doctor
+    sessions: SessionVerbs
     gmail: GmailVerbs
     setup: SetupVerbs
     daemon: Daemon
@@ -84,6 +91,15 @@ class Verb(Generic[A, G]):
     needs_daemon: bool = False
     is_local: bool = False
     most_body: int = 262_144
+
+
+async def _text(on: Operator, ask: OneMail) -> shapes.MailText | Fault:
+    """The mail of one noun, read by the worker of another."""
+    raw = await on.mails.raw(ask)
+    if isinstance(raw, Fault):
+        return raw
+    found = await on.rules.work(Job(task="text"), raw.content)
+    return found if isinstance(found, Fault) else shapes.MailText(id=ask.id, text=found.text)
 
 
 def _read(
@@ -130,6 +146,15 @@ MAIL_RAW = Verb(
     about="One mail, octet for octet",
     is_change=False,
 )
+MAIL_TEXT = Verb(
+    name="mail.text",
+    path="/api/v1/mail/{id}/text",
+    asks=OneMail,
+    gives=shapes.MailText,
+    run=lambda on, ask, _: _text(on, ask),
+    about="What a person sees of a mail, as text, in clear",
+    is_change=False,
+)
 MAIL_RELEASE = Verb(
     name="mail.release",
     path="/api/v1/mail/{id}/release",
@@ -145,6 +170,14 @@ MAIL_REPLAY = Verb(
     gives=shapes.Handed,
     run=lambda on, ask, by: on.mails.replay(ask, by.name, by.request),
     about="Hand a mail in again as a new one",
+)
+MAIL_CONFIRM = Verb(
+    name="mail.confirm",
+    path="/api/v1/mail/{id}/confirm",
+    asks=OneMail,
+    gives=shapes.Done,
+    run=lambda on, ask, _: on.mails.confirm(ask),
+    about="Allow the forwarding that a confirmation of Gmail asks for",
 )
 MAIL_IMPORT = Verb(
     name="mail.import",
@@ -353,6 +386,32 @@ JOURNAL_TAIL = _read(
     lambda on, ask, _: on.journal.tail(ask),
     "What happened after a line of the journal; waits for it",
 )
+RULE_LIST = _read(
+    "rule.list",
+    "/api/v1/rules",
+    Nothing,
+    shapes.RulePage,
+    lambda on, ask, _: on.rules.find(ask),
+    "Rules in order of precedence",
+)
+RULE_TRY = Verb(
+    name="rule.try",
+    path="/api/v1/rules/try",
+    asks=TryRule,
+    gives=shapes.RuleTrial,
+    run=lambda on, ask, _: on.rules.attempt(ask),
+    about="Run a rule's examples, and the rule on a mail; nothing is kept",
+    is_change=False,
+    most_body=2_200_000,
+)
+DAY = _read(
+    "day",
+    "/api/v1/day",
+    Nothing,
+    shapes.Day,
+    lambda on, ask, _: on.day.figures(),  # noqa: ARG005
+    "The last 24 hours in figures: mails, codes, held, not delivered, times",
+)
 WHY = _read(
     "why",
     "/api/v1/why",
@@ -360,6 +419,44 @@ WHY = _read(
     shapes.Why,
     lambda on, ask, _: on.why.why(ask),
     "Why no code came for an identifier: causes in order of likelihood",
+)
+LOGIN = Verb(
+    name="login",
+    path="/api/v1/login",
+    asks=Invite,
+    gives=shapes.LoginLink,
+    run=lambda on, ask, by: on.sessions.invite(ask, by.name),
+    about="A link to log in to the page with, once, over the unix socket alone",
+    is_change=False,
+    needs_daemon=True,
+    is_local=True,
+)
+SESSION_LIST = _read(
+    "session.list",
+    "/api/v1/sessions",
+    Nothing,
+    shapes.SessionPage,
+    lambda on, ask, _: on.sessions.find(ask),
+    "Who is logged in to the page",
+)
+SESSION_REMOVE = Verb(
+    name="session.remove",
+    path="/api/v1/sessions/remove",
+    asks=OneSession,
+    gives=shapes.Done,
+    run=lambda on, ask, _: on.sessions.remove(ask),
+    about="End a session of the page at once",
+)
+SESSION_PASSWORD = Verb(
+    name="session.password",
+    path="/api/v1/sessions/password",
+    asks=NewPassword,
+    gives=shapes.Done,
+    run=lambda on, ask, _: on.sessions.set_password(ask),
+    about="Set the password of the page, or remove it, over the unix socket alone",
+    is_change=False,  # no fast hash of a password is kept with the answers
+    needs_daemon=True,
+    is_local=True,
 )
 DOCTOR = Verb(
     name="doctor",
@@ -450,8 +547,10 @@ VERBS: Sequence[Verb[Any, Any]] = (
     MAIL_SHOW,
     MAIL_REVEAL,
     MAIL_RAW,
+    MAIL_TEXT,
     MAIL_RELEASE,
     MAIL_REPLAY,
+    MAIL_CONFIRM,
     DELIVERY_LIST,
     DELIVERY_RETRY,
     DELIVERY_SHOW,
@@ -474,7 +573,14 @@ VERBS: Sequence[Verb[Any, Any]] = (
     TOTP_REMOVE,
     TOTP_SECRET,
     TARGET_TEST,
+    LOGIN,
+    SESSION_LIST,
+    SESSION_REMOVE,
+    SESSION_PASSWORD,
+    RULE_LIST,
+    RULE_TRY,
     JOURNAL_TAIL,
+    DAY,
     WHY,
     DOCTOR,
     GMAIL_FILTER,

@@ -20,6 +20,7 @@ from mailbridge.store.entries import Entries
 from mailbridge.store.lists import EVERYTHING, Filter, Journal, JournalLine, MailRow, Mails, Page
 from mailbridge.store.names import Names
 from mailbridge.store.reading import Codes, Vault
+from mailbridge.store.sessions import Sessions
 from mailbridge.store.sites import Sites
 
 __all__ = [
@@ -250,6 +251,11 @@ class Store(Protocol):
     @property
     def answers(self) -> Answers:
         """What changing requests were answered."""
+        ...
+
+    @property
+    def sessions(self) -> Sessions:
+        """Who is logged in to the page."""
         ...
 
     @property

@@ -106,6 +106,20 @@ class JournalLine:
     identifiers: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happened:
+    """A line of the journal with what it counts as: of a mail that was stored its verdict and whether it is held, of a delivery that
+    ended when its mail was received (None where that is no longer known)."""
+
+    id: int
+    mail_id: int
+    at: datetime
+    event: str
+    verdict: str = ""
+    is_held: bool = False
+    received_at: datetime | None = None
+
+
 class Mails(Protocol):
     """Mails as they were understood and stored, newest first."""
 
@@ -141,6 +155,15 @@ class Journal(Protocol):
 
     async def after(self, number: int = 0, *, mail_id: int | None = None, limit: int = 100) -> tuple[JournalLine, ...]:
         """Oldest first, those with an id above ``number``; of one mail where that is named."""
+        ...
+
+    async def line_before(self, at: datetime) -> int:
+        """The id of the last line before a moment; 0 where there is none."""
+        ...
+
+    async def happened(self, number: int = 0, *, limit: int = 1000) -> tuple[Happened, ...]:
+        """What is counted, oldest first: mails that were stored and deliveries that ended, with an id above ``number``. A page may hold
+        lines of other kinds, which count as nothing."""
         ...
 
     def bell(self) -> AbstractContextManager[Bell]:

@@ -134,9 +134,11 @@ class Daemon:
 def serving(
     folder: Path, *args: str, env: Mapping[str, str] | None = None, limits: tuple[int, int] | None = None
 ) -> Iterator[Daemon]:
-    """A daemon in ``folder`` on free ports, for the length of the block; ``limits`` are its open files, soft and hard."""
+    """A daemon in ``folder`` on free ports (HTTP: where ``env`` says), for the length of the block; ``limits`` are its open files, soft
+    and hard."""
     log = folder / "serve.log"
-    ports = ("--set", "smtp.listen=127.0.0.1:0", "--set", "http.listen=127.0.0.1:0", "--set", "practice.listen=127.0.0.1:0")
+    http = (env or {}).get("MAILBRIDGE_HTTP__LISTEN", "127.0.0.1:0")
+    ports = ("--set", "smtp.listen=127.0.0.1:0", "--set", f"http.listen={http}", "--set", "practice.listen=127.0.0.1:0")
     with log.open("wb") as stream:
         process = subprocess.Popen(
             [*PROGRAM, *ports, "serve", *args],

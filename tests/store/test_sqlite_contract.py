@@ -24,6 +24,7 @@ from tests.store.contract.forgetting import ForgettingContract
 from tests.store.contract.histories import HistoryContract
 from tests.store.contract.lists import ListsContract
 from tests.store.contract.order import OrderContract
+from tests.store.contract.sessions import SessionsContract
 from tests.store.contract.storing import StoringContract
 from tests.store.contract.time import TimeContract
 from tests.store.contract.trouble import TroubleContract
@@ -156,6 +157,10 @@ class TestCodes(CodesContract):
 
 
 class TestEntries(EntriesContract):
+    """Over a database file."""
+
+
+class TestSessions(SessionsContract):
     """Over a database file."""
 
 

@@ -41,6 +41,7 @@ from mailbridge.metrics import Metrics
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress
 from mailbridge.operator.shown import stamp
+from mailbridge.operator.verbs import Operator
 from mailbridge.store import Arrival
 from mailbridge.store.entries import Role, Token
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
@@ -52,6 +53,7 @@ from mailbridge.web.health import Health, Level, health_app
 from mailbridge.web.limits import RateLimit
 from mailbridge.web.openapi import openapi_routes
 from mailbridge.web.operator import OperatorApi
+from mailbridge.web.pages.entrance import PageParts, page_routes
 from mailbridge.web.pull import PollLimits, Pull, PullKey, PullPolicy
 from mailbridge.web.server import serve_app
 from tests.peers.zone import Zone
@@ -183,13 +185,20 @@ class Desk:
     """What a test may do: store a mail, poll as Skyvern does, ask as an agent does."""
 
     def __init__(
-        self, store: SqliteStore, waiting: Waiting, pulling: Pulling, clock: SteadyClock, client: httpx.AsyncClient
+        self,
+        store: SqliteStore,
+        waiting: Waiting,
+        pulling: Pulling,
+        clock: SteadyClock,
+        client: httpx.AsyncClient,
+        operator: Operator,
     ) -> None:
         self.store = store
         self.waiting = waiting
         self.pulling = pulling
         self.clock = clock
         self.client = client
+        self.operator = operator
         self.claims: list[Claim] = []
         self._numbers = itertools.count(1)
 
@@ -299,8 +308,12 @@ async def open_desk(
     is_known: Callable[[str], bool] = lambda _: True,
     limit: RateLimit | None = None,
     polls: RateLimit | None = None,
+    public_url: str = "",
 ) -> AsyncIterator[Desk]:
-    """A desk over an empty store in ``folder``; with ``limit`` in place of the daemon's own rate limits, ``polls`` for signed polls."""
+    """A desk over an empty store in ``folder``; with ``limit`` in place of the daemon's own rate limits, ``polls`` for signed polls.
+
+    ``public_url`` is where a proxy serves the page.
+    """
     clock = SteadyClock()
     settings = StoreSettings(url=f"sqlite:///{folder}/mailbridge.db")
     store = open_sqlite(settings, RetentionSettings(), clock=clock, grace=timedelta())
@@ -324,21 +337,19 @@ async def open_desk(
         is_known=is_known,
     )
     events = EventsApi(auth=auth, journal=store.journal, waiting=waiting)
-    verbs = OperatorApi(
-        auth=auth,
-        operator=operator_of(
-            store=store,
-            door=Shut(store),
-            configuration=Fixed(settings),
-            daemon=Calm(),
-            waiting=waiting,
-            surroundings=Around(known=is_known),
-            probes=LocalProbes(lambda: Fixed(settings).now, reread=None),
-            dns=Zone,
-            clock=clock,
-        ),
-        answers=store.answers,
+    operator = operator_of(
+        store=store,
+        door=Shut(store),
+        configuration=Fixed(settings),
+        daemon=Calm(),
+        waiting=waiting,
+        surroundings=Around(known=is_known),
+        probes=LocalProbes(lambda: Fixed(settings).now, reread=None),
+        dns=Zone,
+        clock=clock,
     )
+    verbs = OperatorApi(auth=auth, operator=operator, answers=store.answers)
+    page = page_routes(PageParts(operator=operator, public_url=public_url, now=clock.now))
 
     async def ready() -> Health:
         return Health(level=Level.READY)
@@ -347,14 +358,14 @@ async def open_desk(
         return b""
 
     posts = ingest_routes(auth, Shut(store), store, clock.now)
-    more = (*posts, *pull.routes(), *codes.routes(), *events.routes(), *verbs.routes(), *openapi_routes())
+    more = (*posts, *pull.routes(), *codes.routes(), *events.routes(), *verbs.routes(), *openapi_routes(), *page)
     try:
         async with (
             serve_app(health_app(ready=ready, metrics=metrics, more=more), listen="127.0.0.1:0") as bound,
             httpx.AsyncClient(base_url=f"http://{bound.address}", trust_env=False, verify=UNUSED, timeout=30) as client,
         ):
             try:
-                yield Desk(store, waiting, pulling, clock, client)
+                yield Desk(store, waiting, pulling, clock, client, operator)
             finally:
                 waiting.close()
     finally:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from mailbridge.clock import from_micros
+from mailbridge.clock import from_micros, to_micros
 from mailbridge.store import JournalLine
+from mailbridge.store.lists import Happened
 from mailbridge.store.packing import Facts
 from mailbridge.store.sqlite.bells import Bells
-from mailbridge.store.sqlite.readers import Readers
+from mailbridge.store.sqlite.readers import Readers, Reading
 from mailbridge.waiting import Bell
 
 QUERY = (
@@ -19,6 +21,15 @@ QUERY = (
     " LEFT JOIN mail ON mail.id = journal.mail_id LEFT JOIN delivery ON delivery.id = journal.delivery_id"
     " WHERE journal.id > ?{} ORDER BY journal.id LIMIT ?"
 )
+
+HAPPENED = (
+    "SELECT journal.id, journal.mail_id, at, event, mail.verdict, EXISTS (SELECT 1 FROM mail AS held INDEXED BY mail_held WHERE held.is_held = 1 AND"
+    " held.id = mail.id), delivery.received_at FROM journal LEFT JOIN mail ON event = 'stored' AND mail.id = journal.mail_id"
+    " LEFT JOIN delivery ON event = 'delivered' AND delivery.id = journal.delivery_id WHERE journal.id > ? ORDER BY journal.id LIMIT ?"
+)
+"""Whether a mail is held is looked up in its index: in the row it stands behind the octets of the mail."""
+
+AT = "SELECT id, at FROM journal WHERE id >= ? ORDER BY id LIMIT 1"
 
 
 class SqliteJournal:
@@ -39,9 +50,45 @@ class SqliteJournal:
         values = (number, limit) if mail_id is None else (number, mail_id, limit)
         return await self._readers.do(lambda reading: tuple(_line(row) for row in reading.rows(query, values)))
 
+    async def line_before(self, at: datetime) -> int:
+        """See `Journal.line_before`."""
+        return await self._readers.do(lambda reading: _line_before(reading, to_micros(at)))
+
+    async def happened(self, number: int = 0, *, limit: int = 1000) -> tuple[Happened, ...]:
+        """See `Journal.happened`."""
+        return await self._readers.do(lambda reading: tuple(_happened(row) for row in reading.rows(HAPPENED, (number, limit))))
+
     def bell(self) -> AbstractContextManager[Bell]:
         """See `Journal.bell`."""
         return self._bells.bell()
+
+
+def _line_before(reading: Reading, at: int) -> int:
+    """Found by halving: ids grow with the time, and an index of times would cost every mail."""
+    low, high = 0, int(next(iter(reading.rows("SELECT max(id) FROM journal", ())))[0] or 0) + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        row: Any = next(iter(reading.rows(AT, (middle,))), None)
+        if row is None or row[1] >= at:
+            high = middle
+        else:
+            low = row[0]
+            if low >= high:
+                break
+    return low
+
+
+def _happened(row: Any) -> Happened:
+    number, mail_id, at, event, verdict, is_held, received_at = row
+    return Happened(
+        id=number,
+        mail_id=mail_id,
+        at=from_micros(at),
+        event=event,
+        verdict=verdict or "",
+        is_held=bool(is_held),
+        received_at=None if received_at is None else from_micros(received_at),
+    )
 
 
 def _line(row: Any) -> JournalLine:

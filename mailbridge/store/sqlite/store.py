@@ -14,7 +14,7 @@ from mailbridge.store import Arrival, Forgotten, Receipt
 from mailbridge.store.cipher import Cipher, new_uid, place
 from mailbridge.store.names import Names
 from mailbridge.store.packing import facts_of, link_of, private_of
-from mailbridge.store.sqlite import answers, forgetting
+from mailbridge.store.sqlite import answers, forgetting, sessions
 from mailbridge.store.sqlite.codes import SqliteCodes
 from mailbridge.store.sqlite.database import keep_anchor, read_anchor, unlock
 from mailbridge.store.sqlite.entries import SqliteEntries
@@ -59,6 +59,7 @@ class SqliteStore:
         self.entries = SqliteEntries(writer=writer, readers=readers, cipher=cipher, clock=clock)
         self.sites = SqliteSites(writer=writer, readers=readers, clock=clock)
         self.answers = answers.SqliteAnswers(writer=writer, readers=readers, cipher=cipher, clock=clock)
+        self.sessions = sessions.SqliteSessions(writer=writer, readers=readers, clock=clock)
         self.names = Names(cipher.names_key)
         self.writer = writer
         self.readers = readers
@@ -165,6 +166,7 @@ class SqliteStore:
             self._is_to_forget = False
         is_more = self._retention.purge(connection, now) or is_left or is_more
         answers.purge(connection, now)
+        sessions.purge(connection, now)
         if abs(self.clock.drift) > REALIGN and not self._queues.is_busy(connection):
             self.clock.realign()
             self._retention.clamp(connection, self.clock.micros())

@@ -1,0 +1,148 @@
+"""What a view is asked with, how it uses a verb, and what it answers with."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+from mailbridge import log_events
+from mailbridge.operator import verbs
+from mailbridge.operator.asks import Ask
+from mailbridge.operator.faults import Fault, Kind
+from mailbridge.operator.shapes import Shape
+from mailbridge.operator.verbs import By, Operator, Verb
+from mailbridge.store.sessions import Session
+from mailbridge.web.auth import RANKS
+
+log = logging.getLogger("mailbridge.page")
+
+A = TypeVar("A", bound=Ask)
+G = TypeVar("G", bound=Shape)
+
+NEED_FRESH = frozenset(
+    one.name
+    for one in (
+        verbs.MAIL_REVEAL,
+        verbs.MAIL_RAW,
+        verbs.MAIL_TEXT,
+        verbs.CODE_REVEAL,
+        verbs.CODE_LATEST,
+        verbs.TOTP_CODE,
+        verbs.TOTP_ADD,
+        verbs.TOTP_BIND,
+        verbs.TOTP_REMOVE,
+        verbs.MAIL_CONFIRM,
+        verbs.ENTRY_ADD,
+        verbs.ENTRY_REMOVE,
+        verbs.SESSION_REMOVE,
+    )
+)
+"""Verbs that are done only soon after a login: they show a code, or change whom the bridge believes and where codes go."""
+
+
+VIEWER = Fault(kind=Kind.FORBIDDEN, title="you are logged in as a viewer, who sees no codes and changes nothing")
+
+
+class Refused(Exception):  # noqa: N818  (an answer, no accident)
+    """A verb refused; the fault says why."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.title)
+        self.fault = fault
+
+
+class Stale(Exception):  # noqa: N818
+    """The login is too old for this; log in again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A template and what it shows."""
+
+    template: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Go:
+    """Look at another page, where ``said`` (a key of the words) is told as done."""
+
+    path: str
+    said: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """Octets to be kept under a name."""
+
+    name: str
+    content: bytes
+
+
+Answer = Page | Go | File
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One request for a view. ``number`` is that of the path; ``is_part``: htmx asks for a piece of a page."""
+
+    operator: Operator
+    session: Session
+    is_fresh: Callable[[Session], bool]
+    now: datetime
+    query: Mapping[str, str] = field(default_factory=dict)
+    form: Mapping[str, list[str]] = field(default_factory=dict)
+    number: int = 0
+    is_part: bool = False
+    request: str = ""
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether more than looking is allowed."""
+        return self.session.role == "operator"
+
+    def sent(self, name: str) -> str:
+        """A field of the form; "" where it is not there."""
+        return next(iter(self.form.get(name, ())), "")
+
+    async def attempt(self, verb: Verb[A, G], ask: A) -> G | Fault:
+        """What a verb answers. What is not only looked at stands in the log: who did what.
+
+        Raises:
+            Stale: it needs a young login.
+        """
+        if RANKS[self.session.role] < RANKS[verb.role] or verb.is_local:
+            return VIEWER
+        if verb.name in NEED_FRESH and not self.is_fresh(self.session):
+            raise Stale
+        found = await verb.run(self.operator, ask, By(name=self.session.name, request=self.request))
+        if verb.method == "POST":
+            outcome = str(found.kind) if isinstance(found, Fault) else "done"
+            number = getattr(ask, "id", None)
+            log.info(
+                "used on the page",
+                extra={
+                    "event": log_events.PAGE_USED,
+                    "verb": verb.name,
+                    "by": self.session.name,
+                    "session": self.session.id,
+                    "outcome": outcome,
+                }
+                | ({} if number is None else {"number": number}),
+            )
+        return found
+
+    async def do(self, verb: Verb[A, G], ask: A) -> G:
+        """The same where a fault is the whole answer.
+
+        Raises:
+            Refused, Stale: it was not done.
+        """
+        found = await self.attempt(verb, ask)
+        if isinstance(found, Fault):
+            raise Refused(found)
+        return found

@@ -1,0 +1,213 @@
+"""Templates into answers. Everything that a mail says is escaped, cut to a length, and cannot turn the direction of what stands beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from typing import Any
+from urllib.parse import urlencode
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.responses import HTMLResponse, Response
+
+from mailbridge import __version__
+from mailbridge.core.secret import MASK
+from mailbridge.logs import CONTROL
+from mailbridge.store.sessions import Session
+from mailbridge.web.pages.asking import Page
+from mailbridge.web.pages.door import Visit
+from mailbridge.web.pages.words import TEXTS, counted, text
+
+LONGEST = 200
+"""Characters of a subject or an address that are shown; the rest is there when the mail is downloaded."""
+
+NAV: Sequence[tuple[str, str, str]] = (
+    ("now", "/", "i-now"),
+    ("mail", "/mail", "i-mail"),
+    ("code", "/codes", "i-code"),
+    ("waiting", "/waiting", "i-waiting"),
+    ("delivery", "/deliveries", "i-delivery"),
+    ("mailbox", "/mailboxes", "i-mailbox"),
+    ("sender", "/senders", "i-sender"),
+    ("rule", "/rules", "i-rule"),
+    ("totp", "/authenticators", "i-key"),
+    ("doctor", "/doctor", "i-doctor"),
+    ("why", "/why", "i-why"),
+    ("search", "/search", "i-search"),
+    ("session", "/sessions", "i-sessions"),
+)
+SCRIPTS = ("htmx.min.js", "hx-csp.min.js", "hx-sse.min.js", "page.js")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """Around a page: how it is asked, who looks, and what its forms bring back."""
+
+    visit: Visit
+    session: Session | None
+    csrf: str
+    name: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    is_part: bool = False
+
+
+class Rendering:
+    """The templates of the package. They take no template of anybody else's, and no text that is not escaped."""
+
+    def __init__(self) -> None:
+        folder = resources.files("mailbridge.web.pages") / "templates"
+        self._static = {one: _digest(one) for one in ("style.css", "icon.svg", *SCRIPTS)}
+        self._templates = Environment(
+            loader=FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._templates.filters |= {
+            "shown": shown,
+            "site": site,
+            "clock": clock,
+            "moment": moment,
+            "ago": ago,
+            "left": left,
+            "took": took,
+            "lines": lines,
+            "span": span,
+            "duration": duration,
+        }
+        icons = (folder / "icons.svg").read_text(encoding="utf-8")
+        self._templates.globals |= {
+            "t": text,
+            "counted": counted,
+            "known_words": TEXTS,
+            "mask": MASK,
+            "nav": NAV,
+            "version": __version__,
+            "icons": Markup(icons),  # noqa: S704  (a file of the package)
+            "scripts": SCRIPTS,
+        }
+
+    def response(self, page: Page, scene: Scene) -> Response:
+        """A page as HTML."""
+        return HTMLResponse(self.html(page, scene), status_code=page.status)
+
+    def html(self, page: Page, scene: Scene) -> str:
+        """A page as text."""
+        prefix = scene.visit.prefix
+        return self._templates.get_template(page.template).render(
+            {
+                "said": said if (said := scene.query.get("said", "")).startswith("said.") and said in TEXTS else "",
+                **page.values,
+                "prefix": prefix,
+                "nonce": scene.visit.nonce,
+                "session": scene.session,
+                "is_operator": scene.session is not None and scene.session.role == "operator",
+                "csrf": scene.csrf,
+                "current": scene.name.partition(".")[0],
+                "is_part": scene.is_part,
+                "static": lambda name: f"{prefix}/static/{name}?{self._static[name]}",
+                "query": scene.query,
+                "once": lambda: secrets.token_urlsafe(12),
+                "further": lambda before: urlencode({**scene.query, "before": before}),
+            }
+        )
+
+    def part(self, template: str, **values: Any) -> str:
+        """A piece that stands in no page of its own: a row of the feed."""
+        return self._templates.get_template(template).render(values)
+
+
+def _digest(name: str) -> str:
+    """What changes with a file, so that a browser asks for the new one."""
+    content = (resources.files("mailbridge.web.pages") / "static" / name).read_bytes()
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def shown(value: object, most: int = LONGEST) -> str:
+    """Words of somebody else's: on one line, cut, without what controls a terminal or turns the reading direction."""
+    words = "" if value is None else str(value)
+    cut = words[:most] + ("…" if len(words) > most else "")
+    return CONTROL.sub("\ufffd", cut.replace("\r\n", " ").replace("\n", " ").replace("\t", " "))
+
+
+def lines(text: object) -> str:
+    """The same for text of several lines."""
+    return "\n".join(shown(one, 2_000) for one in str(text).splitlines()) + ("\n" if str(text).endswith("\n") else "")
+
+
+def site(address: object) -> str:
+    """The domain of an address, as one reads who sent it."""
+    return shown(str(address or "").rpartition("@")[2], 80)
+
+
+def _at(stamp: str | None) -> datetime | None:
+    return datetime.fromisoformat(stamp) if stamp else None
+
+
+def clock(stamp: str | None) -> Markup:
+    """The time of day. The page's script puts it into the zone of whoever looks."""
+    at = _at(stamp)
+    if at is None:
+        return Markup("")
+    form = "%H:%M:%S" if abs(datetime.now(UTC) - at) < timedelta(hours=20) else "%d %b %H:%M"
+    return Markup('<time datetime="{}">{}</time>').format(stamp, at.astimezone().strftime(form))
+
+
+def moment(stamp: str | None) -> Markup:
+    """Day and time."""
+    at = _at(stamp)
+    return (
+        Markup("")
+        if at is None
+        else Markup('<time datetime="{}" data-long>{}</time>').format(stamp, at.astimezone().strftime("%d %b %Y %H:%M:%S"))
+    )
+
+
+def ago(stamp: str | None) -> str:
+    """How long since a moment."""
+    at = _at(stamp)
+    return "" if at is None else text("ago", span=span((datetime.now(UTC) - at).total_seconds()))
+
+
+def left(stamp: str | None) -> Markup:
+    """How long until a moment; it counts down where there is a script."""
+    at = _at(stamp)
+    if at is None:
+        return Markup("")
+    seconds = (at - datetime.now(UTC)).total_seconds()
+    return Markup('<span class="num" data-until="{}">{}</span>').format(stamp, span(max(seconds, 0)))
+
+
+def took(first: str | None, last: str | None) -> str:
+    """The time between two moments, in the unit that suits it."""
+    begin, end = _at(first), _at(last)
+    if begin is None or end is None:
+        return ""
+    return duration((end - begin).total_seconds() * 1000)
+
+
+def duration(milliseconds: float) -> str:
+    """Milliseconds in the unit that suits them."""
+    seconds = max(milliseconds, 0.0) / 1000
+    return f"{round(seconds * 1000)} ms" if seconds < 1 else f"{seconds:.1f} s" if seconds < 60 else span(seconds)
+
+
+def span(seconds: float) -> str:
+    """A duration in its two largest units."""
+    if not math.isfinite(seconds):
+        return ""
+    whole = int(seconds)
+    days, hours, minutes = whole // 86_400, whole // 3_600 % 24, whole // 60 % 60
+    if days:
+        return f"{days} d {hours} h" if hours else f"{days} d"
+    if hours:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"

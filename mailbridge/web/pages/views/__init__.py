@@ -1,0 +1,51 @@
+"""A function for every path of the page: it asks the verbs, and says which template shows what they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+
+from mailbridge.web.pages.asking import Answer, Asked
+from mailbridge.web.pages.views import codes, deliveries, mails, now, people, tools
+
+View = Callable[[Asked], Awaitable[Answer]]
+
+VIEWS: Mapping[str, View] = MappingProxyType(
+    {
+        "now": now.now,
+        "mail.list": mails.find,
+        "mail.show": mails.show,
+        "mail.reveal": mails.reveal,
+        "mail.release": mails.release,
+        "mail.replay": mails.replay,
+        "mail.confirm": mails.confirm,
+        "mail.raw": mails.raw,
+        "code.list": codes.find,
+        "code.reveal": codes.reveal,
+        "waiting": codes.waiting,
+        "delivery.list": deliveries.find,
+        "delivery.show": deliveries.show,
+        "delivery.retry": deliveries.retry,
+        "target.test": deliveries.test,
+        "why": tools.why,
+        "doctor": tools.doctor,
+        "doctor.run": tools.doctor_run,
+        "mailbox.list": people.mailboxes,
+        "mailbox.add": people.add_mailbox,
+        "mailbox.remove": people.remove_mailbox,
+        "sender.list": people.senders,
+        "sender.add": people.add_sender,
+        "sender.remove": people.remove_sender,
+        "totp.list": people.authenticators,
+        "totp.add": people.add_authenticator,
+        "totp.code": people.authenticator_code,
+        "totp.bind": people.bind_authenticator,
+        "totp.remove": people.remove_authenticator,
+        "rule.list": tools.rules,
+        "rule.try": tools.try_rule,
+        "search": mails.search,
+        "session.list": people.sessions,
+        "session.remove": people.end_session,
+    }
+)
+"""By the names of `entrance.PATHS`."""
