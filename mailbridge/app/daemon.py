@@ -23,7 +23,7 @@ from mailbridge.app.events import DaemonEvents
 from mailbridge.app.operating import Around, HandIn, LiveConfiguration, Reread, RunningDaemon, operator_of
 from mailbridge.app.parts import PARTS, Parts
 from mailbridge.app.preparation import prepare
-from mailbridge.app.probing import LocalProbes
+from mailbridge.app.probing import LocalMailboxProbes, LocalProbes
 from mailbridge.app.routes import serve_http
 from mailbridge.app.snapshot import Live, Snapshot, snapshot
 from mailbridge.app.targets import guard
@@ -330,6 +330,7 @@ def _operator(here: Bridge, *, dns: Resolver | None, reread: Reread | None) -> O
         on_due=engine.dispatcher.ring,
         surroundings=Around(known=lambda identifier: live.now.is_known(identifier), admission=way.admission),
         probes=LocalProbes(lambda: live.now.settings, reread=reread, masks=engine.masks),
+        mailboxes=LocalMailboxProbes(live.now.settings.store, engine.masks),
         dns=lambda: dns or Dns(timeout=trust.dns_timeout, nameservers=trust.nameservers),
         clock=engine.clock,
     )

@@ -31,6 +31,7 @@ from mailbridge.operator.doctor.verb import Clock, Doctor
 from mailbridge.operator.entries import EntryVerbs, bad_config
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.journal import JournalVerbs
+from mailbridge.operator.mailboxes import Mailboxes, MailboxProbes
 from mailbridge.operator.mails import Mails
 from mailbridge.operator.parts import Configuration, Daemon, Door
 from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress
@@ -59,19 +60,22 @@ def operator_of(
     waiting: Waiting,
     surroundings: Surroundings,
     probes: Probes,
+    mailboxes: MailboxProbes,
     dns: Callable[[], Resolver],
     clock: SteadyClock,
     on_due: Callable[[], None] = lambda: None,
 ) -> Operator:
     """The verbs over these parts. ``on_due`` is told that a delivery has fallen due."""
     now = clock.now
+    entries = EntryVerbs(entries=store.entries, configuration=configuration)
     return Operator(
         mails=Mails(store=store, door=door, configuration=configuration, now=now),
         deliveries=Deliveries(store=store, on_due=on_due),
         codes=LiveCodes(store=store),
         addresses=Addresses(configuration=configuration),
-        entries=EntryVerbs(entries=store.entries, configuration=configuration),
+        entries=entries,
         targets=TargetVerbs(configuration=configuration),
+        mailboxes=Mailboxes(kept=store.entries, entries=entries, configuration=configuration, probes=mailboxes, dns=dns),
         tokens=Tokens(entries=store.entries, now=now),
         authenticators=Authenticators(vault=store.vault),
         journal=JournalVerbs(journal=store.journal, waiting=waiting),

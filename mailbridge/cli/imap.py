@@ -1,4 +1,4 @@
-"""`imap`: how the watched mailboxes are, live from the daemon, and a try of one account without it."""
+"""`imap`: the watched mailboxes: added, removed, listed, tried, and how the daemon sees them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ from typing import Any
 
 import click
 
-from mailbridge.cli.client import client
+from mailbridge.cli.client import client, fail
+from mailbridge.cli.entries import entries, origin_of
 from mailbridge.cli.exits import Exit
-from mailbridge.cli.options import config_option, json_option, load_or_exit
+from mailbridge.cli.imap_add import add_mailbox
+from mailbridge.cli.options import config_option, json_option
+from mailbridge.cli.printing import dumped, visible
 from mailbridge.operator import verbs
 from mailbridge.operator.asks import Nothing
+from mailbridge.operator.faults import Fault, Kind
+from mailbridge.operator.mailboxes import OneMailbox, TryMailbox
 
 
 @click.group()
 def imap() -> None:
-    """Watched mailboxes: how they are, and whether an account works."""
+    """Watched mailboxes: add, list, test, status, remove."""
 
 
 @imap.command()
@@ -60,32 +65,74 @@ def status(*, config: Path | None, as_json: bool) -> None:
 @config_option
 @json_option
 def test(*, name: str, idle: float, canary: bool, config: Path | None, as_json: bool) -> None:
-    """Log in to the account NAME, list its folders, open the watched ones and idle; say what is wrong. Exit 69 on a failure."""
+    """Log in to the account NAME, open its folders, fetch one mail and idle; say what is wrong. Exit 69 on a failure."""
     from mailbridge.ingress.imap.probe import probe
     from mailbridge.ingress.imap.trial import trial
     from mailbridge.ingress.imap.vault import open_vault
     from mailbridge.store import StoreError
 
-    settings = load_or_exit(config).settings
-    account = next((one for one in settings.imap if one.label == name), None)
+    one = client(config)
+    account = next((box for box in one.loaded.settings.imap if box.label == name), None)
     if account is None:
-        known = ", ".join(one.label for one in settings.imap) or "none is configured"
-        click.echo(f"mailbridge: no account is called {name!r}; there is {known}", err=True)
-        raise SystemExit(Exit.NOT_FOUND)
+        if not one.has_database:
+            known = ", ".join(box.label for box in one.loaded.settings.imap) or "none is configured"
+            fail(Fault(kind=Kind.NOT_FOUND, title=f"no account is called {name!r}; there is {known}"))
+        found = one.do(verbs.MAILBOX_TEST, TryMailbox(name=name, idle=idle, canary=canary))
+        for step in found.steps:
+            _tell(step.step, step.ok, step.text, as_json=as_json)
+        raise SystemExit(Exit.OK if found.ok else Exit.UNAVAILABLE)
     try:
-        vault = open_vault(settings.store) if account.oauth is not None else None
+        vault = open_vault(one.loaded.settings.store) if account.oauth is not None else None
     except StoreError as fault:
         click.echo(f"mailbridge: {fault}", err=True)
         raise SystemExit(Exit.CONFIG) from None
     is_good = True
     for finding in probe(account, vault, idle_for=idle, then=trial if canary else None):
         is_good = is_good and finding.is_good
-        if as_json:
-            click.echo(json.dumps({"step": finding.step, "ok": finding.is_good, "text": finding.text}))
-        else:
-            click.echo(f"{'ok  ' if finding.is_good else 'FAIL'} {finding.step}: {finding.text}")
+        _tell(finding.step, finding.is_good, finding.text, as_json=as_json)
     if not is_good:
         raise SystemExit(Exit.UNAVAILABLE)
+
+
+@imap.command("list")
+@config_option
+@json_option
+def list_mailboxes(*, config: Path | None, as_json: bool) -> None:
+    """Every account that is watched, and where it is from."""
+    one = client(config)
+    for entry in entries(one, "imap"):
+        values = entry.settings
+        server = str(values.get("host") or values.get("preset") or "")
+        origin = origin_of(one, entry)
+        if as_json:
+            row = {
+                "name": entry.name,
+                "username": values.get("username"),
+                "server": server,
+                "folders": values.get("folders", ["INBOX"]),
+            }
+            click.echo(dumped({**row, "origin": origin}))
+        else:
+            click.echo(visible(f"{entry.name:20} {values.get('username', ''):32} {server:24} {origin}"))
+
+
+@imap.command("remove")
+@click.argument("name")
+@config_option
+def remove_mailbox(*, name: str, config: Path | None) -> None:
+    """Watch a mailbox no longer that was added by command, and erase its secret. NAME is its name or its address."""
+    client(config).do(verbs.MAILBOX_REMOVE, OneMailbox(name=name))
+    click.echo(f"{name} is removed")
+
+
+imap.add_command(add_mailbox)
+
+
+def _tell(step: str, is_good: bool, text: str, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(dumped({"step": step, "ok": is_good, "text": text}))
+    else:
+        click.echo(visible(f"{'ok  ' if is_good else 'FAIL'} {step}: {text}"))
 
 
 def _canaries(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

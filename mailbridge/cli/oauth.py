@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.options import config_option, load_or_exit
+from mailbridge.config.settings import ImapSettings, OAuthSettings
+from mailbridge.core.secret import Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How the permission is got. ``timeout``: seconds that a person has for it."""
+
+    is_device: bool = False
+    timeout: float = 600.0
 
 
 @click.group()
@@ -25,9 +36,6 @@ def login(*, account: str, device: bool, timeout: float, config: Path | None) ->
 
     The refresh token is kept encrypted beside the database; a running daemon takes it up by itself.
     """
-    from mailbridge.config.settings import ImapSettings
-    from mailbridge.ingress.imap.consent import by_browser, by_device
-    from mailbridge.ingress.imap.faults import MailboxFault
     from mailbridge.ingress.imap.oauth import sending
     from mailbridge.ingress.imap.vault import open_vault
     from mailbridge.store import StoreError
@@ -41,20 +49,29 @@ def login(*, account: str, device: bool, timeout: float, config: Path | None) ->
         click.echo(f"mailbridge: name one [[imap]] account with oauth = {{…}}; there is {known}", err=True)
         raise SystemExit(Exit.NOT_FOUND)
     chosen, grant = found[0], sending(found[0]) or found[0].oauth
+    way = Way(is_device=device, timeout=timeout)
     try:
         vault = open_vault(settings.store)
-        if device:
-            token = by_device(grant, account=chosen.label, show=_show_words, timeout=timeout)
-        else:
-            token = by_browser(grant, account=chosen.label, username=chosen.username, show=_show_address, timeout=timeout)
-        vault.write(chosen.label, token)
-    except MailboxFault as fault:
-        click.echo(f"mailbridge: {chosen.label}: {fault}", err=True)
-        raise SystemExit(Exit.UNAVAILABLE) from None
+        vault.write(chosen.label, permission(grant, account=chosen.label, username=chosen.username, way=way))
     except StoreError as fault:
         click.echo(f"mailbridge: {fault}", err=True)
         raise SystemExit(Exit.CONFIG) from None
     click.echo(f"{chosen.label}: permission kept. Try it: mailbridge imap test {chosen.label}")
+
+
+def permission(grant: OAuthSettings, *, account: str, username: str, way: Way | None = None) -> Secret:
+    """The refresh token that the owner's permission gives; one message and exit 69 where it is not given."""
+    from mailbridge.ingress.imap.consent import by_browser, by_device
+    from mailbridge.ingress.imap.faults import MailboxFault
+
+    way = way or Way()
+    try:
+        if way.is_device:
+            return by_device(grant, account=account, show=_show_words, timeout=way.timeout)
+        return by_browser(grant, account=account, username=username, show=_show_address, timeout=way.timeout)
+    except MailboxFault as fault:
+        click.echo(f"mailbridge: {account}: {fault}", err=True)
+        raise SystemExit(Exit.UNAVAILABLE) from None
 
 
 def _show_address(address: str) -> None:

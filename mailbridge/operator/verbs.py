@@ -20,6 +20,7 @@ from mailbridge.operator.doctor.verb import Doctor
 from mailbridge.operator.entries import AddEntry, EntryList, EntryVerbs, OneEntry
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.journal import JournalVerbs, TailAsk
+from mailbridge.operator.mailboxes import AddMailbox, Mailboxes, OfMailbox, OneMailbox, TryMailbox
 from mailbridge.operator.mails import Import, MailList, Mails, OneMail, RemoveMails
 from mailbridge.operator.parts import Daemon
 from mailbridge.operator.shapes import Shape
@@ -33,6 +34,9 @@ G = TypeVar("G", bound=Shape)
 LARGE = 40_000_000
 """Octets of a request that carries a mail: 25 MiB in Base64, and some more."""
 
+MAILBOX_PATIENCE = 300.0
+"""Seconds: a slow server may take several times the usual for each step."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operator:
@@ -44,6 +48,7 @@ class Operator:
     addresses: Addresses
     entries: EntryVerbs
     targets: TargetVerbs
+    mailboxes: Mailboxes
     tokens: Tokens
     authenticators: Authenticators
     journal: JournalVerbs
@@ -66,6 +71,7 @@ class Verb(Generic[A, G]):
 
     A verb that reveals a secret is a POST too, so that nothing of it stands in a URL, a history or a cache. ``needs_daemon``: it cannot
     be done by a command alone. ``is_local``: only who is at the machine may use it, over the unix socket. ``most_body``: octets of its body.
+    ``patience``: seconds that a caller should wait for the answer.
     """
 
     name: str
@@ -80,6 +86,7 @@ class Verb(Generic[A, G]):
     needs_daemon: bool = False
     is_local: bool = False
     most_body: int = 262_144
+    patience: float = 30.0
 
 
 def _read(
@@ -341,6 +348,42 @@ TARGET_TEST = Verb(
     about="Ask a target whether it is there and takes its key; nothing is pushed",
     is_change=False,
 )
+MAILBOX_PROVIDER = Verb(
+    name="imap.provider",
+    path="/api/v1/mailboxes/provider",
+    asks=OfMailbox,
+    gives=shapes.ProviderShape,
+    run=lambda on, ask, _: on.mailboxes.provider(ask),
+    about="Where the mail of an address is, and what it wants as its secret; asks DNS",
+    is_change=False,
+)
+MAILBOX_ADD = Verb(
+    name="imap.add",
+    path="/api/v1/mailboxes/add",
+    asks=AddMailbox,
+    gives=shapes.MailboxAdded,
+    run=lambda on, ask, by: on.mailboxes.add(ask, by.name),
+    about="Try a mailbox, and watch it from now on if a mail could be fetched",
+    patience=MAILBOX_PATIENCE,
+)
+MAILBOX_REMOVE = Verb(
+    name="imap.remove",
+    path="/api/v1/mailboxes/remove",
+    asks=OneMailbox,
+    gives=shapes.Done,
+    run=lambda on, ask, _: on.mailboxes.remove(ask),
+    about="Watch a mailbox no longer that was added, and erase its secret",
+)
+MAILBOX_TEST = Verb(
+    name="imap.test",
+    path="/api/v1/mailboxes/test",
+    asks=TryMailbox,
+    gives=shapes.MailboxTest,
+    run=lambda on, ask, _: on.mailboxes.test(ask),
+    about="Whether a mailbox works: the daemon's own commands, and one mail fetched",
+    is_change=False,
+    patience=MAILBOX_PATIENCE,
+)
 JOURNAL_TAIL = _read(
     "journal.tail",
     "/api/v1/journal",
@@ -425,6 +468,10 @@ VERBS: Sequence[Verb[Any, Any]] = (
     TOTP_REMOVE,
     TOTP_SECRET,
     TARGET_TEST,
+    MAILBOX_PROVIDER,
+    MAILBOX_ADD,
+    MAILBOX_REMOVE,
+    MAILBOX_TEST,
     JOURNAL_TAIL,
     WHY,
     DOCTOR,

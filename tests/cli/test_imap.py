@@ -46,11 +46,110 @@ def configured(here: Path, port: int, *, more: str = "", secret: str = 'password
 
 
 def test_a_good_account_passes_every_step(here: Path, run: Run, server: ScriptedImap) -> None:
-    """Connect, log in, list, open, idle; exit 0."""
+    """Connect, log in, list, open, fetch, idle; exit 0."""
     configured(here, server.port)
     done = run("imap", "test", "box", "--idle", "0.05")
-    assert (done.code, [line.split()[0] for line in done.out.splitlines()]) == (0, ["ok"] * 5)
+    assert (done.code, [line.split()[0] for line in done.out.splitlines()]) == (0, ["ok"] * 6)
     assert "IDLE" in done.out
+
+
+def _refused(session: Session, tag: str, _: str) -> bool:
+    session.send(f"{tag} NO [SERVERBUG] it is broken\r\n".encode())
+    return True
+
+
+def test_a_server_that_gives_no_mail_fails_at_the_fetch(here: Path, run: Run, server: ScriptedImap) -> None:
+    """Login and folder are well, and no mail can be had: exit 69, with the server's words."""
+    configured(here, server.port)
+    server.deliver(code_mail("482913"))
+    server.hooks["UID FETCH"] = _refused
+    done = run("imap", "test", "box", "--idle", "0.05", "--json")
+    assert (done.code, done.rows[-1]["step"], done.rows[-1]["ok"]) == (69, "fetch", False)
+    assert "it is broken" in done.rows[-1]["text"]
+
+
+def test_one_mail_that_cannot_be_had_is_no_failure(here: Path, run: Run, server: ScriptedImap) -> None:
+    """The newest one is refused, the one before it comes: the account works."""
+    configured(here, server.port)
+    for code in ("482913", "482914"):
+        server.deliver(code_mail(code))
+
+    def hook(session: Session, tag: str, arguments: str) -> bool:
+        return arguments.startswith("2 ") and _refused(session, tag, arguments)
+
+    server.hooks["UID FETCH"] = hook
+    done = run("imap", "test", "box", "--idle", "0.05", "--json")
+    assert (done.code, next(row["text"] for row in done.rows if row["step"] == "fetch").split(",")[0]) == (
+        0,
+        "INBOX: the mail with UID 1",
+    )
+
+
+def test_a_folder_to_move_to_has_to_be_there(here: Path, run: Run, server: ScriptedImap) -> None:
+    """`after` names a folder that the server does not have: exit 69, named with the setting."""
+    configured(here, server.port, secret='password = "pw"\nafter = "move:Nowhere"')
+
+    def hook(session: Session, tag: str, arguments: str) -> bool:
+        if "Nowhere" not in arguments:
+            return False
+        session.send(f"{tag} NO [NONEXISTENT] no such folder\r\n".encode())
+        return True
+
+    server.hooks["EXAMINE"] = hook
+    done = run("imap", "test", "box", "--idle", "0.05", "--json")
+    assert (done.code, done.rows[-1]["step"], done.rows[-1]["ok"]) == (69, "after", False)
+    assert "after = 'move:Nowhere'" in done.rows[-1]["text"]
+    server.hooks.clear()
+    assert run("imap", "test", "box", "--idle", "0.05").code == 0
+
+
+def test_thousands_of_folders_fit_on_a_screen(here: Path, run: Run, server: ScriptedImap) -> None:
+    """The watched ones and those with a role are named, the others counted; escapes in their names do nothing to a terminal."""
+    configured(here, server.port)
+    server.folders |= {f"Archive/{number}/{'x' * 40}": [] for number in range(3000)} | {"Junk": [], "a\x1b[31mb": []}
+    done = run("imap", "test", "box", "--idle", "0.05")
+    assert done.code == 0
+    assert len(done.out.splitlines()) <= 24 and len(done.out) <= 24 * 80
+    assert "INBOX, Junk (junk), " in done.out and " more" in done.out and "\x1b" not in done.out
+
+
+@looped
+async def test_a_mailbox_is_added_tried_and_watched_at_once(here: Path, run: Run) -> None:
+    """By its address: tried with a fetch, watched by the running daemon under a name without it, followed to the verdict, removed."""
+    with ScriptedImap() as server:
+        settings = Settings(
+            smtp=SmtpSettings(listen=("127.0.0.1:0",), tls=False),
+            http=HttpSettings(listen="127.0.0.1:0"),
+            practice=PracticeSettings(listen="127.0.0.1:0"),
+            identity=IdentitySettings(learn_from_skyvern=False),
+            store=StoreSettings(url=f"sqlite:///{here}/mailbridge.db"),
+        )
+        (here / "c.toml").write_text(f'[store]\nurl = "sqlite:///{here}/mailbridge.db"\n')
+        (here / "pw").write_text("wrong-one")
+        (here / "pw").chmod(0o600)
+        words = ["imap", "add", "ann@corp.example", "--config", str(here / "c.toml"), "--server", f"127.0.0.1:{server.port}"]
+        words += ["--tls", "none", "--password-file", str(here / "pw")]
+        async with bridge(settings, state_dir=here) as running:
+            done = await asyncio.to_thread(run, *words)
+            assert (done.code, running.mailboxes.health()) == (69, ())
+            assert "ann@corp.example is not added; login: " in done.err and "wrong-one" not in done.out + done.err
+            (here / "pw").write_text("pw")
+            adding = asyncio.create_task(asyncio.to_thread(run, *words, "--timeout", "30"))
+            await until(lambda: [one.mailbox for one in running.mailboxes.health()] == ["imap-1/INBOX"] and server.idling == 1)
+            while not adding.done():
+                server.deliver(code_mail(f"{len(server.mails) + 482913}"))
+                await asyncio.wait([adding], timeout=0.5)
+            done = await adding
+            assert done.code == 0, done.err
+            assert "imap-1" in done.out and "fetch" in done.out and "delivered" in done.out
+            listed = await asyncio.to_thread(run, "imap", "list", "--json", "--config", str(here / "c.toml"))
+            assert [row["name"] for row in listed.rows] == ["imap-1"] and "pw" not in listed.out
+            tested = await asyncio.to_thread(run, "imap", "test", "imap-1", "--idle", "0.05", "--config", str(here / "c.toml"))
+            assert tested.code == 0, tested.err
+            told = (await running.render_metrics()).decode()
+            assert 'mailbox="imap-1/INBOX"' in told and "ann@corp.example" not in told
+            gone = await asyncio.to_thread(run, "imap", "remove", "ann@corp.example", "--config", str(here / "c.toml"))
+            assert (gone.code, running.mailboxes.health()) == (0, ())
 
 
 @pytest.mark.parametrize(

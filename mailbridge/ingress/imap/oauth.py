@@ -21,7 +21,7 @@ from mailbridge.config.mailboxes import SEND_SCOPE
 from mailbridge.config.settings import ImapSettings, OAuthSettings
 from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.faults import Kind, MailboxFault, shown
-from mailbridge.ingress.imap.vault import TokenVault
+from mailbridge.ingress.imap.vault import Tokens
 from mailbridge.masks import Masks
 
 TIMEOUT = 10.0
@@ -141,7 +141,7 @@ class TokenSource:
         account: str,
         username: str,
         settings: OAuthSettings,
-        vault: TokenVault,
+        vault: Tokens,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._account = account

@@ -16,6 +16,7 @@ from mailbridge.ingress.imap.faults import Kind, MailboxFault
 from mailbridge.ingress.imap.stream import SILENCE, Endpoint
 
 PORTS = {"tls": 993, "starttls": 143, "none": 143}
+OWN_SERVER = "the account's password, or an app password where there is one"
 SMTPS = 465
 """The port of submission inside TLS (RFC 8314); everywhere else it begins with STARTTLS."""
 
@@ -134,7 +135,7 @@ def account_of(settings: ImapSettings) -> Account:
         folders=settings.folders,
         after=settings.after,
         renew=settings.renew,
-        hint=preset.hint if preset else "the account's password, or an app password where there is one",
+        hint=preset.hint if preset else OWN_SERVER,
         hot_poll=preset.hot_poll if preset else None,
         pipelines=settings.pipelining if settings.pipelining is not None or preset is None else preset.pipelines,
         patience=settings.patience,

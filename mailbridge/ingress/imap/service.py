@@ -29,7 +29,7 @@ from mailbridge.ingress.imap.presets import Account, Contexts, account_of
 from mailbridge.ingress.imap.stream import SILENCE
 from mailbridge.ingress.imap.submission import Handed, Hold, submit
 from mailbridge.ingress.imap.tempo import Tempo
-from mailbridge.ingress.imap.vault import TokenVault
+from mailbridge.ingress.imap.vault import Tokens
 from mailbridge.ingress.imap.watcher import Stopped, Watcher
 from mailbridge.ingress.imap.wire import Wire
 from mailbridge.intake.answer import Accept, Answer, Deferred, Full
@@ -197,7 +197,7 @@ def watchers_of(
     *,
     now: Callable[[], datetime],
     drift: Callable[[], timedelta] = timedelta,
-    vault: TokenVault | None = None,
+    vault: Tokens | None = None,
     hot: Callable[[], bool] = never,
     dice: Callable[[], float] = random.random,
     silence: timedelta = SILENCE,
@@ -301,7 +301,7 @@ def keeper_of(canary: Canary, settings: CanarySettings, looks: Sequence[MailboxS
     return keeper
 
 
-def tokens_of(account: Account, vault: TokenVault | None) -> TokenSource | None:
+def tokens_of(account: Account, vault: Tokens | None) -> TokenSource | None:
     """The access tokens of an account; None where it has a password."""
     if account.oauth is None or vault is None:
         return None

@@ -24,7 +24,7 @@ from mailbridge.ingress.imap.keeper import missing
 from mailbridge.ingress.imap.presets import Contexts, account_of
 from mailbridge.ingress.imap.probe import Finding
 from mailbridge.ingress.imap.service import LoginLimiter, canary_of, connector, habits_of, never, tokens_of, watcher_of
-from mailbridge.ingress.imap.vault import TokenVault
+from mailbridge.ingress.imap.vault import Tokens
 from mailbridge.ingress.imap.watcher import Watcher
 from mailbridge.intake.answer import Answer, Stored
 from mailbridge.store import Receipt
@@ -65,7 +65,7 @@ class _BlindDoor:
         """Nothing is written."""
 
 
-def trial(settings: ImapSettings, vault: TokenVault | None) -> Iterator[Finding]:
+def trial(settings: ImapSettings, vault: Tokens | None) -> Iterator[Finding]:
     """Watch, send, see, remove, by the account's own settings or the usual ones."""
     entry = replace(settings, canary=settings.canary or CanarySettings())
     account, contexts = account_of(entry), Contexts()
