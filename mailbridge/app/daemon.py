@@ -257,7 +257,7 @@ class Bridge:
             now=engine.clock.now,
             drift=lambda: engine.clock.drift,
             vault=open_vault(store, engine.masks) if any(one.oauth is not None for one in accounts) else None,
-            hot=engine.waiting.is_anyone,
+            wanted=engine.waiting.identifiers,
             key=engine.key,
         )
 

@@ -114,7 +114,7 @@ class Mailboxes:
         """Where the mail of an address is, and what it wants as its secret. Asks DNS."""
         domain = _domain_of(ask.address)
         if domain is None:
-            return Fault(kind=Kind.BAD_REQUEST, title=f"{ask.address!r} is no mail address")
+            return Fault(kind=Kind.BAD_CONFIG, title=f"{ask.address!r} is no mail address")
         found, host, by = await self._found(domain)
         if found is None and not host:
             return Fault(kind=Kind.NOT_FOUND, title=f"no IMAP server is known for {domain}, nor found by DNS: name its host")
@@ -138,7 +138,7 @@ class Mailboxes:
             return account
         token = Secret(ask.refresh_token) if ask.refresh_token else None
         if account.oauth is not None and account.oauth.grant == "user" and token is None:
-            return Fault(kind=Kind.BAD_REQUEST, title="refresh_token: this account needs the permission of its owner")
+            return Fault(kind=Kind.BAD_CONFIG, title="refresh_token: this account needs the permission of its owner")
         tried = await asyncio.to_thread(self._probes.tried, account, token, idle_for=IDLE_FOR, with_canary=False)
         bad = next((one for one in tried.steps if not one.is_good), None)
         if bad is not None:

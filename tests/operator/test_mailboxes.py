@@ -224,7 +224,7 @@ def test_a_permission_is_kept_as_the_provider_left_it(tmp_path: Path) -> None:
         probes.steps = [Step(name="login", is_good=False, text="no")]
         assert isinstance(await verbs.add(ask, "ann"), Fault) and probes.kept == {}
         none = await verbs.add(AddMailbox(address="ann@hotmail.com", settings={"oauth": oauth}), "ann")
-        assert isinstance(none, Fault) and none.kind is Kind.BAD_REQUEST
+        assert isinstance(none, Fault) and none.kind is Kind.BAD_CONFIG
         await store.close()
 
     asyncio.run(run())

@@ -13,6 +13,7 @@ from mailbridge.ingress.imap.ages import Ages
 from mailbridge.ingress.imap.arrivals import SKEW, Arrivals
 from mailbridge.ingress.imap.canary import Canary
 from mailbridge.ingress.imap.door import Door, Held, NotTaken, Position
+from mailbridge.ingress.imap.heat import mark_of, with_newest
 from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.memory import Memory
 from mailbridge.ingress.imap.responses import Fetched
@@ -171,6 +172,8 @@ class Handing:
             self._ages.learn(mail.at)
         if not is_ahead:
             self._passed(validity, mail.uid)
+        marks = [mark_of(claim.delivery.draft.identifier) for claim in receipt.claims]
+        self._memory.delivered = with_newest(self._memory.delivered, marks)
         if receipt.is_pushed and self._with_effect and mail.uid not in self.done:
             self.done.append(mail.uid)
         self._tries.pop(mail.uid, None)

@@ -8,7 +8,7 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -20,6 +20,7 @@ from mailbridge.ingress.imap.canary import Canary, Connect
 from mailbridge.ingress.imap.canary_mail import Mint
 from mailbridge.ingress.imap.door import Door, NotTaken
 from mailbridge.ingress.imap.habits import Habits
+from mailbridge.ingress.imap.heat import Heating, Wanted
 from mailbridge.ingress.imap.keeper import CanaryHealth, Keeper
 from mailbridge.ingress.imap.login import LoggedIn, log_in
 from mailbridge.ingress.imap.mailbox import Mailbox
@@ -152,7 +153,7 @@ class Watchers:
             thread.start()
 
     def wake(self) -> None:
-        """Somebody waits for a code: every mailbox looks at once. Cheap, and safe from any thread."""
+        """Somebody waits for a code: the mailboxes that it may come by look at once. Cheap, and safe from any thread."""
         for watcher in self._watchers:
             watcher.wake()
 
@@ -185,9 +186,19 @@ class Watchers:
             log.warning("mailbox threads left behind", extra={"count": ended.count(False)})
 
 
+def nobody() -> Collection[str]:
+    """Nobody waits."""
+    return ()
+
+
 def never() -> bool:
-    """NoEvents waits."""
+    """There is no permission to be given."""
     return False
+
+
+def bound_to(account: ImapSettings) -> frozenset[str]:
+    """The identifiers that codes in an account are for, as far as its settings say it: its own, or its address, folded."""
+    return frozenset({(account.identifier or account.mailbox).casefold()})
 
 
 def watchers_of(
@@ -198,14 +209,14 @@ def watchers_of(
     now: Callable[[], datetime],
     drift: Callable[[], timedelta] = timedelta,
     vault: Tokens | None = None,
-    hot: Callable[[], bool] = never,
+    wanted: Wanted = nobody,
     dice: Callable[[], float] = random.random,
     silence: timedelta = SILENCE,
     key: bytes = b"",
 ) -> Watchers:
     """Watchers of every folder of every account, each with a thread of its own, not started. To be called in the daemon's loop.
 
-    ``accept`` returns when a mail is on disk; ``hot`` is asked often, from many threads, whether somebody waits for a code;
+    ``accept`` returns when a mail is on disk; ``wanted`` is asked often, from many threads, for whom somebody waits for a code;
     ``now`` is steady time, and ``drift`` how far the wall clock is ahead of it; ``silence`` is how long a server may say nothing when
     it is its turn; ``key`` is a secret of this machine by which canaries are known again after a restart, b"": they are not.
     """
@@ -213,6 +224,8 @@ def watchers_of(
     contexts, gates = Contexts(), LoginLimiter()
     watchers: list[Watcher] = []
     keepers: dict[str, Keeper] = {}
+    bound = {f"{one.label}/{folder}": bound_to(one) for one in settings for folder in one.folders}
+    heating = Heating(wanted, bound)
     for entry in settings:
         account = account_of(entry)
         tokens = tokens_of(account, vault)
@@ -228,7 +241,7 @@ def watchers_of(
                 connect=connect,
                 tokens=tokens,
                 habits=habits,
-                hot=hot,
+                heating=heating,
                 ages=Ages(now=now, drift=drift),
                 dice=dice,
             )
@@ -249,7 +262,7 @@ def watcher_of(
     connect: Connect,
     tokens: TokenSource | None,
     habits: Habits,
-    hot: Callable[[], bool],
+    heating: Heating,
     ages: Ages,
     dice: Callable[[], float],
 ) -> Watcher:
@@ -273,7 +286,7 @@ def watcher_of(
         mailbox=mailbox,
         status=status,
         connect=connect,
-        hot=hot,
+        heating=heating,
         is_consented=tokens.has_changed if tokens is not None else never,
         dice=dice,
     )

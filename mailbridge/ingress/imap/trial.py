@@ -20,10 +20,11 @@ from mailbridge.core.mail import Envelope
 from mailbridge.ingress.imap.ages import Ages
 from mailbridge.ingress.imap.canary import Canary
 from mailbridge.ingress.imap.faults import MailboxFault
+from mailbridge.ingress.imap.heat import Heating
 from mailbridge.ingress.imap.keeper import missing
 from mailbridge.ingress.imap.presets import Contexts, account_of
 from mailbridge.ingress.imap.probe import Finding
-from mailbridge.ingress.imap.service import LoginLimiter, canary_of, connector, habits_of, never, tokens_of, watcher_of
+from mailbridge.ingress.imap.service import LoginLimiter, canary_of, connector, habits_of, nobody, tokens_of, watcher_of
 from mailbridge.ingress.imap.vault import Tokens
 from mailbridge.ingress.imap.watcher import Watcher
 from mailbridge.intake.answer import Answer, Stored
@@ -84,7 +85,7 @@ def trial(settings: ImapSettings, vault: Tokens | None) -> Iterator[Finding]:
             connect=connect,
             tokens=tokens,
             habits=habits,
-            hot=never,
+            heating=Heating(nobody),
             ages=Ages(now=lambda: datetime.now(UTC)),
             dice=random.random,
         )
