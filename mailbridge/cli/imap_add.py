@@ -46,6 +46,9 @@ OLD = timedelta(seconds=60)
     "--client-secret-file", type=click.Path(path_type=Path), metavar="PATH", help="With --oauth: a file with its secret."
 )
 @click.option("--tenant", metavar="NAME", help="With --oauth at Microsoft: consumers, or your tenant (default: common).")
+@click.option("--device", is_flag=True, help="With --oauth: give the permission in a browser on another machine (device code).")
+@click.option("--no-browser", is_flag=True, help="With --oauth: paste back the address that a browser elsewhere ends at.")
+@click.option("--redirect-port", type=click.IntRange(0, 65535), default=0, help="With --oauth: the port of the redirect.")
 @click.option("--no-wait", is_flag=True, help="Do not wait for a mail afterwards.")
 @click.option("--timeout", default=180.0, show_default=True, metavar="SECONDS", help="How long to wait for that mail.")
 def add_mailbox(*, address: str, config: Path | None, as_json: bool, no_wait: bool, timeout: float, **wish: Any) -> None:
@@ -105,8 +108,8 @@ def _settings(wish: dict[str, Any]) -> dict[str, Any]:
 
 def _permission(address: str, found: ProviderShape | None, wish: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str], str]:
     """The oauth table, its secrets, and the refresh token that the owner's permission gave."""
-    from mailbridge.cli.oauth import permission
-    from mailbridge.config.settings import OAuthSettings
+    from mailbridge.cli.oauth import Way, permission
+    from mailbridge.config.settings import ImapSettings, OAuthSettings
 
     if found is None or not found.oauth:
         raise click.UsageError(
@@ -116,10 +119,17 @@ def _permission(address: str, found: ProviderShape | None, wish: dict[str, Any])
         raise click.UsageError(
             f"--oauth needs --client-id, of an application that you registered with {found.name}: see docs/imap.md"
         )
+    if found.oauth == "google" and not wish["client_secret_file"]:
+        raise click.UsageError("--oauth at Google needs --client-secret-file too, also for a desktop app")
     secret = secret_of(wish["client_secret_file"], prompt="Client secret") if wish["client_secret_file"] else None
     values: dict[str, Any] = {"provider": found.oauth, "client_id": wish["client_id"]}
     values |= {"tenant": wish["tenant"]} if wish["tenant"] else {}
-    token = permission(OAuthSettings(**values, client_secret=secret), account=address, username=wish["username"] or address)
+    grant = OAuthSettings(**values, client_secret=secret)
+    box = ImapSettings(
+        username=wish["username"] or address, preset="gmail" if found.oauth == "google" else "outlook", oauth=grant
+    )
+    way = Way(is_device=wish["device"], is_pasted=wish["no_browser"], port=wish["redirect_port"])
+    token = permission(box, grant, account=address, way=way)
     return values, {} if secret is None else {"oauth.client_secret": secret.reveal()}, token.reveal()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +16,12 @@ from mailbridge.core.secret import Secret
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """How the permission is got. ``timeout``: seconds that a person has for it."""
+    """How the permission is got: by a browser on this machine, by a device code, or by pasting back the address that the browser ends at.
+    ``port``: of the redirect, 0 for any. ``timeout``: seconds that a person has for it."""
 
     is_device: bool = False
+    is_pasted: bool = False
+    port: int = 0
     timeout: float = 600.0
 
 
@@ -29,12 +33,14 @@ def oauth() -> None:
 @oauth.command()
 @click.argument("account")
 @click.option("--device", is_flag=True, help="Give the permission in a browser on another machine (device code).")
+@click.option("--no-browser", is_flag=True, help="Open no browser: paste back the address that a browser elsewhere ends at.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port of the redirect (default: any that is free).")
 @click.option("--timeout", type=float, default=600.0, show_default=True, metavar="SECONDS", help="How long to wait for it.")
 @config_option
-def login(*, account: str, device: bool, timeout: float, config: Path | None) -> None:
+def login(*, account: str, device: bool, no_browser: bool, port: int, timeout: float, config: Path | None) -> None:
     """Get the permission for ACCOUNT: the name of an [[imap]] account, or its provider (google, microsoft) if only one has it.
 
-    The refresh token is kept encrypted beside the database; a running daemon takes it up by itself.
+    It is kept once it has opened the mailbox, encrypted beside the database; a running daemon takes it up by itself.
     """
     from mailbridge.ingress.imap.oauth import sending
     from mailbridge.ingress.imap.vault import open_vault
@@ -49,29 +55,57 @@ def login(*, account: str, device: bool, timeout: float, config: Path | None) ->
         click.echo(f"mailbridge: name one [[imap]] account with oauth = {{…}}; there is {known}", err=True)
         raise SystemExit(Exit.NOT_FOUND)
     chosen, grant = found[0], sending(found[0]) or found[0].oauth
-    way = Way(is_device=device, timeout=timeout)
+    way = Way(is_device=device, is_pasted=no_browser, port=port, timeout=timeout)
     try:
         vault = open_vault(settings.store)
-        vault.write(chosen.label, permission(grant, account=chosen.label, username=chosen.username, way=way))
+        vault.write(chosen.label, permission(chosen, grant, account=chosen.label, way=way))
     except StoreError as fault:
         click.echo(f"mailbridge: {fault}", err=True)
         raise SystemExit(Exit.CONFIG) from None
-    click.echo(f"{chosen.label}: permission kept. Try it: mailbridge imap test {chosen.label}")
+    click.echo(f"{chosen.label}: the permission opens the mailbox, and is kept. Try it: mailbridge imap test {chosen.label}")
 
 
-def permission(grant: OAuthSettings, *, account: str, username: str, way: Way | None = None) -> Secret:
-    """The refresh token that the owner's permission gives; one message and exit 69 where it is not given."""
-    from mailbridge.ingress.imap.consent import by_browser, by_device
+def permission(box: ImapSettings, grant: OAuthSettings, *, account: str, way: Way | None = None) -> Secret:
+    """The refresh token that the owner's permission gives, which has opened the mailbox once; one message and exit 69 where there is none."""
+    from mailbridge.ingress.imap.consent import by_browser, by_device, by_paste
     from mailbridge.ingress.imap.faults import MailboxFault
+    from mailbridge.ingress.imap.probe import opened_by
 
     way = way or Way()
+
+    def check(token: Secret) -> Secret:
+        return opened_by(box, token)
+
     try:
         if way.is_device:
-            return by_device(grant, account=account, show=_show_words, timeout=way.timeout)
-        return by_browser(grant, account=account, username=username, show=_show_address, timeout=way.timeout)
+            return check(by_device(grant, account=account, show=_show_words, timeout=way.timeout))
+        if way.is_pasted:
+            return by_paste(
+                grant, account=account, username=box.username, show=_show_elsewhere, read=_pasted, port=way.port, check=check
+            )
+        return by_browser(
+            grant,
+            account=account,
+            username=box.username,
+            show=_show_address,
+            timeout=way.timeout,
+            port=way.port,
+            check=check,
+        )
     except MailboxFault as fault:
         click.echo(f"mailbridge: {account}: {fault}", err=True)
         raise SystemExit(Exit.UNAVAILABLE) from None
+
+
+def _show_elsewhere(address: str) -> None:
+    click.echo(f"Open this address in a browser on any machine and allow the access:\n\n  {address}\n")
+    click.echo("The browser then goes to an address on 127.0.0.1 that it cannot open. Copy that address out of the address bar.")
+
+
+def _pasted() -> str:
+    if sys.stdin.isatty():
+        return str(click.prompt("The address", hide_input=True, err=True))
+    return sys.stdin.readline()
 
 
 def _show_address(address: str) -> None:

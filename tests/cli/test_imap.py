@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -21,11 +22,11 @@ from mailbridge.config.settings import (
     SmtpSettings,
     StoreSettings,
 )
-from tests.cli.running import Run
+from tests.cli.running import PROGRAM, Run, environment
 from tests.ingress.imap.watched import account, code_mail
 from tests.loop import looped, until
 from tests.peers.scripted_imap import ScriptedImap, Session
-from tests.peers.token_endpoint import running_token_endpoint
+from tests.peers.token_endpoint import TokenEndpoint, running_token_endpoint
 
 
 @pytest.fixture
@@ -313,32 +314,77 @@ def test_a_canary_that_cannot_go_fails_the_try(here: Path, run: Run, server: Scr
     assert "connection refused" in done.rows[-1]["text"]
 
 
-def test_a_permission_is_kept_for_the_daemon(here: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`oauth login` by device code: the words on the screen, the token sealed on disk and nowhere else."""
+def _lets_in(server: ScriptedImap, provider: TokenEndpoint) -> None:
+    """Every access token of the provider opens the mailbox."""
+    server.capabilities = "IMAP4rev1 IDLE AUTH=XOAUTH2"
+
+    def authenticate(session: Session, _: str, __: str) -> bool:
+        session.server.tokens = set(provider.access)
+        return False
+
+    server.hooks["AUTHENTICATE"] = authenticate
+
+
+def _grant(provider: TokenEndpoint) -> str:
+    return (
+        'oauth = { provider = "custom", client_id = "app", scope = "mail", '
+        f'token_url = "{provider.url}/token", auth_url = "{provider.url}/auth", device_url = "{provider.url}/device" }}'
+    )
+
+
+def test_a_permission_is_kept_for_the_daemon(here: Path, run: Run, server: ScriptedImap) -> None:
+    """`oauth login` by device code: the words on the screen, the token sealed on disk and nowhere else, after one login."""
     with running_token_endpoint() as provider:
-        grant = (
-            'oauth = { provider = "custom", client_id = "app", scope = "mail", '
-            f'token_url = "{provider.url}/token", device_url = "{provider.url}/device" }}'
-        )
-        configured(here, 1, secret=grant)
+        _lets_in(server, provider)
+        configured(here, server.port, secret=_grant(provider))
         done = run("oauth", "login", "box", "--device")
-        assert done.code == 0
-        assert "ABCD-EFGH" in done.out
+        assert done.code == 0, done.err
+        assert "ABCD-EFGH" in done.out and len(server.logins) == 1
         kept = next((here / "state").rglob("box.token"))
         assert all(token.encode() not in kept.read_bytes() and token not in done.out for token in provider.refresh)
 
 
-def test_a_permission_by_browser(here: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The address is shown; what the browser brings back is exchanged."""
+def test_a_permission_that_opens_nothing_is_not_kept(here: Path, run: Run, server: ScriptedImap) -> None:
+    """The provider says yes and the mailbox says no: exit 69 with the server's words, and no token on disk."""
     with running_token_endpoint() as provider:
-        grant = (
-            'oauth = { provider = "custom", client_id = "app", scope = "mail", '
-            f'token_url = "{provider.url}/token", auth_url = "{provider.url}/auth" }}'
-        )
-        configured(here, 1, secret=grant)
+        server.capabilities = "IMAP4rev1 IDLE AUTH=XOAUTH2"
+        configured(here, server.port, secret=_grant(provider))
+        done = run("oauth", "login", "box", "--device")
+        assert done.code == 69
+        assert "refuses the login" in done.err and not list((here / "state").rglob("box.token"))
+
+
+def test_a_permission_by_browser(here: Path, run: Run, server: ScriptedImap, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address is shown; what the browser brings back is exchanged, and tried."""
+    with running_token_endpoint() as provider:
+        _lets_in(server, provider)
+        configured(here, server.port, secret=_grant(provider))
         _browser(here, monkeypatch)
         done = run("oauth", "login", "box", "--timeout", "10")
-        assert (done.code, provider.tokens_asked()) == (0, 1)
+        assert (done.code, provider.tokens_asked()) == (0, 2)
+
+
+def test_a_permission_is_pasted_back(here: Path, server: ScriptedImap) -> None:
+    """Without a browser on this machine: the address that a browser elsewhere ended at, from standard input."""
+    with running_token_endpoint() as provider:
+        _lets_in(server, provider)
+        configured(here, server.port, secret=_grant(provider))
+        with subprocess.Popen(
+            [*PROGRAM, "oauth", "login", "box", "--no-browser", "--port", "4711"],
+            cwd=here,
+            env=environment(here) | {"PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            address = next(line.strip() for line in process.stdout if line.strip().startswith("http"))
+            redirect = provider.consent(address)
+            assert redirect.startswith("http://127.0.0.1:4711/?")
+            out, err = process.communicate(f"{redirect}\n", timeout=60)
+        assert process.returncode == 0, err
+        assert "is kept" in out and list((here / "state").rglob("box.token"))
 
 
 def _browser(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

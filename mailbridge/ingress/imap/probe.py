@@ -11,12 +11,13 @@ from typing import Any
 from imapclient.exceptions import IMAPClientError
 
 from mailbridge.config.settings import ImapSettings
+from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.faults import IdleRefused, Kind, MailboxFault, Refusal, shown, words_of
 from mailbridge.ingress.imap.login import log_in
 from mailbridge.ingress.imap.presets import Account, Contexts, account_of
 from mailbridge.ingress.imap.responses import Fetched
 from mailbridge.ingress.imap.service import tokens_of
-from mailbridge.ingress.imap.vault import Tokens
+from mailbridge.ingress.imap.vault import OneToken, Tokens
 from mailbridge.ingress.imap.whereabouts import named
 from mailbridge.ingress.imap.wire import Wire
 
@@ -125,6 +126,18 @@ def _newest(wire: Wire) -> list[Fetched]:
         return wire.newest(TRIES)
     except Refusal:
         return [Fetched(uid=uid) for uid in wire.search(b"ALL")[-TRIES:]]
+
+
+def opened_by(settings: ImapSettings, token: Secret) -> Secret:
+    """Log in once with a refresh token; gives the token as the provider left it.
+
+    Raises:
+        MailboxFault: it does not open the account; the text names what fixes it.
+    """
+    account, vault = account_of(settings), OneToken(token)
+    with closing(Wire(account.endpoint(Contexts().of(settings)))) as wire:
+        log_in(wire, account, tokens_of(account, vault))
+    return vault.token
 
 
 def leave(settings: ImapSettings, vault: Tokens | None, content: bytes) -> str:
