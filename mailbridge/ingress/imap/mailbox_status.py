@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mailbridge.ingress.imap.keeper import CanaryHealth
+from mailbridge.ingress.imap.canary import CanaryHealth
 from mailbridge.ingress.imap.modes import WATCHED, Event, Mode, after
 
 log = logging.getLogger("mailbridge.imap")

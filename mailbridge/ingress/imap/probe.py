@@ -13,12 +13,12 @@ from imapclient.exceptions import IMAPClientError
 from mailbridge.config.settings import ImapSettings
 from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.faults import IdleRefused, Kind, MailboxFault, Refusal, shown, words_of
+from mailbridge.ingress.imap.folders import named
 from mailbridge.ingress.imap.login import log_in
 from mailbridge.ingress.imap.presets import Account, Contexts, account_of
 from mailbridge.ingress.imap.responses import Fetched
 from mailbridge.ingress.imap.service import tokens_of
 from mailbridge.ingress.imap.vault import OneToken, Tokens
-from mailbridge.ingress.imap.whereabouts import named
 from mailbridge.ingress.imap.wire import Wire
 
 LINES = 8

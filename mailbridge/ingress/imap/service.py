@@ -16,19 +16,16 @@ from typing import Any, Protocol, TypeVar
 from mailbridge.config.settings import CanarySettings, ImapSettings
 from mailbridge.core.mail import Envelope
 from mailbridge.ingress.imap.ages import Ages
-from mailbridge.ingress.imap.canary import Canary, Connect
-from mailbridge.ingress.imap.canary_mail import Mint
+from mailbridge.ingress.imap.canary import Canary, CanaryHealth, CanarySchedule, CanaryTokens, Connect, Handed, Hold, submit
 from mailbridge.ingress.imap.door import Door, NotTaken
 from mailbridge.ingress.imap.habits import Habits
 from mailbridge.ingress.imap.heat import Heating, Wanted
-from mailbridge.ingress.imap.keeper import CanaryHealth, Keeper
 from mailbridge.ingress.imap.login import LoggedIn, log_in
 from mailbridge.ingress.imap.mailbox import Mailbox
 from mailbridge.ingress.imap.mailbox_status import MailboxHealth, MailboxStatus
 from mailbridge.ingress.imap.oauth import TokenSource
 from mailbridge.ingress.imap.presets import Account, Contexts, account_of
 from mailbridge.ingress.imap.stream import SILENCE
-from mailbridge.ingress.imap.submission import Handed, Hold, submit
 from mailbridge.ingress.imap.tempo import Tempo
 from mailbridge.ingress.imap.vault import Tokens
 from mailbridge.ingress.imap.watcher import Stopped, Watcher
@@ -142,13 +139,13 @@ class LoginLimiter:
 class Watchers:
     """The mailboxes that are watched, and the canaries of their accounts, by the account's name."""
 
-    def __init__(self, watchers: Sequence[Watcher], keepers: Mapping[str, Keeper] | None = None) -> None:
+    def __init__(self, watchers: Sequence[Watcher], schedules: Mapping[str, CanarySchedule] | None = None) -> None:
         self._watchers = tuple(watchers)
-        self._keepers = dict(keepers or {})
+        self._schedules = dict(schedules or {})
 
     def start(self) -> None:
         """Begin to watch; what is wrong shows in the health."""
-        threads: tuple[Watcher | Keeper, ...] = (*self._watchers, *self._keepers.values())
+        threads: tuple[Watcher | CanarySchedule, ...] = (*self._watchers, *self._schedules.values())
         for thread in threads:
             thread.start()
 
@@ -163,7 +160,7 @@ class Watchers:
 
     def canaries(self) -> dict[str, CanaryHealth]:
         """Every account's canary as it is now; none for an account without."""
-        return {name: keeper.health() for name, keeper in self._keepers.items()}
+        return {name: schedule.health() for name, schedule in self._schedules.items()}
 
     def try_again(self) -> None:
         """A person asks for it: whatever waits after a fault is tried at once."""
@@ -172,12 +169,12 @@ class Watchers:
 
     def retry_now(self) -> None:
         """Somebody may have mended something: canaries that are missing are sent anew."""
-        for keeper in self._keepers.values():
-            keeper.retry_now()
+        for schedule in self._schedules.values():
+            schedule.retry_now()
 
     async def close(self, drain: timedelta) -> None:
         """Stop all, wait for up to ``drain``; a thread that hangs in a network call is left behind, and nothing is lost by it."""
-        threads: tuple[Keeper | Watcher, ...] = (*self._keepers.values(), *self._watchers)
+        threads: tuple[CanarySchedule | Watcher, ...] = (*self._schedules.values(), *self._watchers)
         for thread in threads:
             thread.stop()
         until = time.monotonic() + drain.total_seconds()
@@ -223,7 +220,7 @@ def watchers_of(
     door = LoopDoor(accept, cursors, asyncio.get_running_loop())
     contexts, gates = Contexts(), LoginLimiter()
     watchers: list[Watcher] = []
-    keepers: dict[str, Keeper] = {}
+    schedules: dict[str, CanarySchedule] = {}
     bound = {f"{one.label}/{folder}": bound_to(one) for one in settings for folder in one.folders}
     heating = Heating(wanted, bound)
     for entry in settings:
@@ -249,8 +246,8 @@ def watchers_of(
         ]
         watchers += mine
         if canary is not None and account.canary is not None:
-            keepers[account.name] = keeper_of(canary, account.canary, [one.status for one in mine], dice)
-    return Watchers(watchers, keepers)
+            schedules[account.name] = schedule_of(canary, account.canary, [one.status for one in mine], dice)
+    return Watchers(watchers, schedules)
 
 
 def watcher_of(
@@ -302,16 +299,22 @@ def canary_of(
     def sent(mail: bytes, hold: Hold) -> Handed:
         return submit(mail, account, contexts.trusting(entry), tokens, hold=hold)
 
-    mint = Mint(key or secrets.token_bytes(32), account.mailbox)
-    return Canary(account=account, mint=mint, connect=connect, submit=sent if account.submission is not None else None)
+    canary_tokens = CanaryTokens(key or secrets.token_bytes(32), account.mailbox)
+    return Canary(
+        account=account, canary_tokens=canary_tokens, connect=connect, submit=sent if account.submission is not None else None
+    )
 
 
-def keeper_of(canary: Canary, settings: CanarySettings, looks: Sequence[MailboxStatus], dice: Callable[[], float]) -> Keeper:
+def schedule_of(
+    canary: Canary, settings: CanarySettings, looks: Sequence[MailboxStatus], dice: Callable[[], float]
+) -> CanarySchedule:
     """Who keeps it, shown in the health of each folder."""
-    keeper = Keeper(canary=canary, settings=settings, is_watched=lambda: any(one.is_watched for one in looks), dice=dice)
+    schedule = CanarySchedule(
+        canary=canary, settings=settings, is_watched=lambda: any(one.is_watched for one in looks), dice=dice
+    )
     for one in looks:
-        one.canary = keeper.health
-    return keeper
+        one.canary = schedule.health
+    return schedule
 
 
 def tokens_of(account: Account, vault: Tokens | None) -> TokenSource | None:

@@ -15,13 +15,13 @@ from typing import TypeVar
 from mailbridge.ingress.imap import effects
 from mailbridge.ingress.imap.bell import Bell, Stopped
 from mailbridge.ingress.imap.faults import IdleRefused, Refusal
+from mailbridge.ingress.imap.folders import named
 from mailbridge.ingress.imap.hearing import Hearing
 from mailbridge.ingress.imap.heat import Heat, Heating
 from mailbridge.ingress.imap.mailbox import Held, Mailbox
 from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.modes import BACK, Event, Mode
 from mailbridge.ingress.imap.presets import Account, tolerance_of
-from mailbridge.ingress.imap.whereabouts import named
 from mailbridge.ingress.imap.wire import Wire
 
 log = logging.getLogger("mailbridge.imap")
@@ -272,8 +272,15 @@ class Watch:
                 seconds = next(every for limit, every in HOT if time.monotonic() - began < limit)
             if self._mailbox.revisit_in() <= 0:
                 self._revisit(wire)
-            if wire.wait(seconds, self._bell.descriptor) == "woken":
-                self._bell.hush()
+            self._wait_hot(wire, seconds, heat)
+
+    def _wait_hot(self, wire: Wire, seconds: float, heat: Heat) -> None:
+        """Wait for the next look: until it is due, or the server tells. Another request of somebody who waits makes it no sooner."""
+        until = time.monotonic() + seconds
+        while wire.wait(until - time.monotonic(), self._bell.descriptor) == "woken":
+            self._bell.hush()
+            if self._is_stopping() or self._heat() is not heat:
+                return
 
     def _heat(self) -> Heat:
         """Whether somebody waits for a code that may come by here; tells the others for whom codes came by here before."""
