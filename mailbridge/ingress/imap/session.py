@@ -292,7 +292,9 @@ class Watch:
         share what its provider takes."""
         told = tolerance_of(self._account.host, wire.welcome, wire.abilities)
         known = [one for one in (self._account.hot_poll, told) if one is not None]
-        taken = max(known).total_seconds() * len(self._account.folders) if known else None
+        every = max(known).total_seconds() if known else 0.0
+        shared = min(every * len(self._account.folders), max(every, self._account.renew.total_seconds()))
+        taken = shared if known else None
         return taken if heat is Heat.HOT else max(WARM, taken or 0.0)
 
     def _look(self, wire: Wire, *, is_staying: bool = True, is_hot: bool = False) -> int:
