@@ -88,6 +88,9 @@ audit: $(VENV)/.dev ## known weaknesses of the locked packages, where advisories
 		$(BIN)/python -m tests.audit $(BIN)/uv tool run --quiet pip-audit --disable-pip --require-hashes \
 		--progress-spinner off --format json --requirement /dev/stdin
 
+man: $(VENV)/.dev ## the man page and docs/commands.md, from the commands themselves
+	@$(BIN)/python -m tests.manual
+
 dist: $(VENV)/.dev ## a wheel and a source archive in dist/, installable by pip, pipx or uv
 	@rm -rf dist
 	@$(BIN)/python -m hatchling build -d dist
@@ -98,4 +101,4 @@ lock: $(VENV)/.uv ## bring uv.lock up to date
 clean: ## remove what was built
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
-.PHONY: help run demo test e2e lint bench beside quality train fuzz suites mutants sbom audit dist lock clean
+.PHONY: help run demo test e2e lint bench beside quality train fuzz suites mutants sbom audit man dist lock clean

@@ -1,6 +1,6 @@
-"""How the daemon talks: text for people, JSON for machines; one line an event, and no secret in any of them.
+"""The log's format: text for people, JSON for machines; one line an event, and no secret in any of them.
 
-What varies travels as ``extra`` fields, so that identifiers can be hashed and values escaped in one place. The salt of the
+Each line has the name of its event (`mailbridge.log_events`); what varies travels as ``extra`` fields, so that identifiers can be hashed and values escaped in one place. The salt of the
 hash is made at each start: hashes tell one identifier from another within a run, and tell nobody which it is.
 """
 
@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
+from mailbridge import log_events
 from mailbridge.config.settings import LogSettings
 from mailbridge.masks import Masks
 
@@ -26,7 +27,7 @@ log = logging.getLogger("mailbridge.faults")
 QUIET = ("mail.log", "mailparser", "imapclient", "httpx", "httpcore", "uvicorn", "asyncio")
 """Libraries that may only warn: aiosmtpd's ``mail.log`` writes whole mails at DEBUG, mail-parser an attacker's octets."""
 
-STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "event"}
 IDENTIFIERS = frozenset({"identifier", "rcpt", "mail_from", "account"})
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """What could end a line, move a terminal's cursor, turn the reading direction, or not be written at all."""
@@ -47,16 +48,20 @@ class LogFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
         fields = self._fields(record)
-        message = self._clean(record.getMessage())
+        event = str(getattr(record, "event", log_events.LIBRARY_WARNED))
+        said = self._clean(record.getMessage())
+        message = "" if said == event else said
         if self._form == "json":
             at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-            row = {"at": at, "level": record.levelname.lower(), "logger": record.name, "event": message, **fields}
+            row: dict[str, object] = {"at": at, "level": record.levelname.lower(), "logger": record.name, "event": event}
+            row |= {"message": message, **fields} if message else fields
             return json.dumps(row, ensure_ascii=False, default=str)
+        head = f"{event}: {message}" if message else event
         tail = "".join(f" {name}={_quoted(value)}" for name, value in fields.items())
         if self._form == "journal":
-            return f"<{PRIORITY.get(record.levelno, 6)}>{message}{tail}"
+            return f"<{PRIORITY.get(record.levelno, 6)}>{head}{tail}"
         at = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S.%f")[:-3]
-        return f"{at} {record.levelname.lower():7} {message}{tail}"
+        return f"{at} {record.levelname.lower():7} {head}{tail}"
 
     def _fields(self, record: logging.LogRecord) -> dict[str, object]:
         fields: dict[str, object] = {}
@@ -84,15 +89,15 @@ class LogFormatter(logging.Formatter):
 
 
 def configure(settings: LogSettings, stream: TextIO, *, environ: Mapping[str, str] = os.environ) -> LogFormatter:
-    """Send everything that mailbridge says to ``stream``. Returns the formatter, for `LogFormatter.masks`."""
+    """Write the log to ``stream``. Returns the formatter, for `LogFormatter.masks`."""
     form: Literal["text", "json", "journal"]
     if settings.format == "auto":
         form = "journal" if "JOURNAL_STREAM" in environ and not stream.isatty() else "text" if stream.isatty() else "json"
     else:
         form = settings.format
-    talk = LogFormatter(form=form, is_hashed=settings.identifiers == "hash")
+    formatter = LogFormatter(form=form, is_hashed=settings.identifiers == "hash")
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(talk)
+    handler.setFormatter(formatter)
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)
@@ -101,9 +106,10 @@ def configure(settings: LogSettings, stream: TextIO, *, environ: Mapping[str, st
     logging.getLogger("mailbridge").setLevel(settings.level.upper())
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("mailparser").setLevel(logging.CRITICAL)
+    for name in ("mailparser", "python_multipart"):  # what they warn of is what strangers sent
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.raiseExceptions = False  # a line that cannot be written is lost; its traceback would show what was in it
-    return talk
+    return formatter
 
 
 def adopt_unhandled() -> None:
@@ -111,10 +117,10 @@ def adopt_unhandled() -> None:
 
     def in_thread(args: threading.ExceptHookArgs) -> None:
         if args.exc_type is not SystemExit:
-            log.error("a thread ended with a fault", exc_info=args.exc_value)
+            log.error("a thread ended with an exception", exc_info=args.exc_value, extra={"event": log_events.FAULT_UNHANDLED})
 
     def of_object(args: sys.UnraisableHookArgs) -> None:
-        log.error("a fault that nobody could catch", exc_info=args.exc_value)
+        log.error("an exception that could not be raised", exc_info=args.exc_value, extra={"event": log_events.FAULT_UNHANDLED})
 
     logging.captureWarnings(True)
     threading.excepthook = in_thread

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
+from datetime import datetime
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 
+from mailbridge import __version__
 from mailbridge.core.delivery import State
 
 INGRESSES = ("smtp", "lmtp", "imap", "http")
@@ -44,6 +47,9 @@ STAGES = ("parse", "resolve", "extract", "gate", "commit", "push")
 STATUSES = frozenset({200, 400, 401, 402, 403, 404, 405, 408, 409, 422, 429, 500, 502, 503, 504})
 PULLS = ("code", "none", "unsigned", "limited", "unavailable")
 WAYS = ("pull", "api")
+INGEST_WAYS = ("mime", "text", "skyvern", "mailgun", "postmark", "cloudmailin", "forwardemail", "sendgrid", "ses")
+INGEST_OUTCOMES = ("taken", "refused", "again")
+ALARM_KINDS = ("target", "canary", "clock", "trust")
 OTHER = "other"
 
 FINE = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -55,6 +61,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        _describe_process(self._registry)
         messages = Counter("mailbridge_messages", "Mails by what became of them", ("ingress", "outcome"), registry=self._registry)
         self._messages = {
             (ingress, outcome): messages.labels(ingress, outcome)
@@ -78,17 +85,13 @@ class Metrics:
         self._responses = Counter(
             "mailbridge_skyvern_responses", "Skyvern's answers by status", ("code",), registry=self._registry
         )
-        self._tls_expiry = Gauge(
-            "mailbridge_tls_expiry_seconds", "Until the certificate for STARTTLS ends", registry=self._registry
-        )
-        pulls = Counter(
-            "mailbridge_pulls", "Polls of the pull endpoint by what came of them", ("outcome",), registry=self._registry
-        )
+        self._tls_expiry: Gauge | None = None
+        pulls = Counter("mailbridge_pulls", "Polls of the pull endpoint by outcome", ("outcome",), registry=self._registry)
         self._pulls = {outcome: pulls.labels(outcome) for outcome in PULLS}
         waiting = Gauge("mailbridge_waiting", "Who waits for a code now", ("way",), registry=self._registry)
         self._waiting = {way: waiting.labels(way) for way in WAYS}
         held = Counter(
-            "mailbridge_held", "Checks that failed on mails that were held for want of proof", ("check",), registry=self._registry
+            "mailbridge_held", "Checks that failed on mails that were held without proof", ("check",), registry=self._registry
         )
         self._held = {check: held.labels(check) for check in (*HELD_CHECKS, OTHER)}
         self._first_seen = Counter(
@@ -98,55 +101,64 @@ class Metrics:
         )
         flooded = Counter("mailbridge_flooded", "Mails put off because too many came", ("by",), registry=self._registry)
         self._flooded = {by: flooded.labels(by) for by in FLOODED_BY}
+        self._watch_mailboxes()
+
+    def _watch_mailboxes(self) -> None:
         self._mailboxes = Gauge(
-            "mailbridge_mailbox_last_roundtrip_seconds",
-            "Since a watched mailbox last answered, or since the start while it never has",
+            "mailbridge_mailbox_last_roundtrip_timestamp_seconds",
+            "When a watched mailbox last answered; the start of the watch while it never has",
             ("mailbox",),
             registry=self._registry,
         )
         self._canaries = Gauge(
             "mailbridge_mailbox_canary_seconds",
-            "How long the last canary that arrived was on its way to the mailbox",
+            "How long the last canary took to arrive in the mailbox",
             ("mailbox",),
             registry=self._registry,
         )
-        self._canary_ages = Gauge(
-            "mailbridge_mailbox_canary_age_seconds",
-            "Since the last canary arrived in the mailbox",
+        self._canary_arrivals = Gauge(
+            "mailbridge_mailbox_canary_last_arrival_timestamp_seconds",
+            "When the last canary arrived in the mailbox",
             ("mailbox",),
             registry=self._registry,
         )
+        self._ingest = _ingest(self._registry)
         self._kept, self._watched = set[str](), set[str]()
-        self._alarms = Gauge("mailbridge_alarm", "1 while something needs a person", ("target",), registry=self._registry)
+        self._alarms = Gauge("mailbridge_alarm", "1 while something needs a person", ("kind", "name"), registry=self._registry)
 
-    def mailboxes(self, told: Mapping[str, tuple[float, bool]]) -> None:
-        """Set how long ago each watched mailbox last answered, and whether its server's clock is an alarm; ``account/folder`` is a name
+    def mailboxes(self, told: Mapping[str, tuple[datetime, bool]]) -> None:
+        """Set when each watched mailbox last answered, and whether its server's clock is an alarm; ``account/folder`` is a name
         from the configuration."""
         self._mailboxes.clear()
         for name in self._watched - told.keys():
-            self._alarms.remove(f"clock {name}")
+            self._alarms.remove("clock", name)
         self._watched = set(told)
-        for mailbox, (age, is_raised) in told.items():
-            self._mailboxes.labels(mailbox).set(age)
-            self.alarm(f"clock {mailbox}", is_raised=is_raised)
+        for mailbox, (answered_at, is_raised) in told.items():
+            self._mailboxes.labels(mailbox).set(answered_at.timestamp())
+            self.alarm("clock", mailbox, is_raised=is_raised)
 
-    def canaries(self, told: Mapping[str, tuple[float | None, float | None, bool]]) -> None:
-        """Set for each account's canary how long it took, how old that news is (None: none has come), and whether it is an alarm."""
+    def canaries(self, told: Mapping[str, tuple[float | None, datetime | None, bool]]) -> None:
+        """Set for each account's canary how long it took, when it arrived (None: none has), and whether it is an alarm."""
         self._canaries.clear()
-        self._canary_ages.clear()
+        self._canary_arrivals.clear()
         for name in self._kept - told.keys():
-            self._alarms.remove(f"canary {name}")
+            self._alarms.remove("canary", name)
         self._kept = set(told)
-        for name, (latency, age, is_raised) in told.items():
-            self.alarm(f"canary {name}", is_raised=is_raised)
-            if latency is not None and age is not None:
+        for name, (latency, arrived_at, is_raised) in told.items():
+            self.alarm("canary", name, is_raised=is_raised)
+            if latency is not None and arrived_at is not None:
                 self._canaries.labels(name).set(latency)
-                self._canary_ages.labels(name).set(age)
+                self._canary_arrivals.labels(name).set(arrived_at.timestamp())
 
     def message(self, ingress: str, outcome: str) -> None:
         """Count one mail. An outcome that is not one of MESSAGE_OUTCOMES counts as ``other``."""
         child = self._messages.get((ingress, outcome)) or self._messages[ingress, OTHER]
         child.inc()
+
+    def ingest(self, way: str, status: int) -> None:
+        """Count one post of mail over HTTP by how it was answered; ``way`` is one of INGEST_WAYS, else it counts as ``other``."""
+        outcome = "taken" if status < 400 else "again" if status in (429, 500, 503) else "refused"
+        self._ingest[way if way in INGEST_WAYS else OTHER, outcome].inc()
 
     def held(self, check: str) -> None:
         """Count one check that failed on a mail that is held."""
@@ -190,14 +202,37 @@ class Metrics:
         for way, child in self._waiting.items():
             child.set(counts.get(way, 0))
 
-    def tls_expiry(self, seconds: float) -> None:
-        """Set how long the certificate is still good for."""
-        self._tls_expiry.set(seconds)
+    def tls_expiry(self, not_after: datetime | None) -> None:
+        """Set when the certificate for STARTTLS ends. None, without TLS: the metric is absent."""
+        name = "mailbridge_tls_expiry_timestamp_seconds"
+        if not_after is None and self._tls_expiry is not None:
+            self._registry.unregister(self._tls_expiry)
+            self._tls_expiry = None
+        if not_after is not None:
+            if self._tls_expiry is None:
+                self._tls_expiry = Gauge(name, "When the certificate for STARTTLS ends", registry=self._registry)
+            self._tls_expiry.set(not_after.timestamp())
 
-    def alarm(self, target: str, *, is_raised: bool) -> None:
-        """Raise or clear the alarm of a target."""
-        self._alarms.labels(target).set(1 if is_raised else 0)
+    def alarm(self, kind: str, name: str, *, is_raised: bool) -> None:
+        """Raise or clear an alarm; ``kind`` is one of ALARM_KINDS, ``name`` is from the configuration."""
+        self._alarms.labels(kind, name).set(1 if is_raised else 0)
 
     def render(self) -> bytes:
         """Prometheus' text format."""
         return generate_latest(self._registry)
+
+
+def _ingest(registry: CollectorRegistry) -> dict[tuple[str, str], Counter]:
+    """Mails posted over HTTP, by way in and by how they were answered (``again``: they are to come again)."""
+    posts = Counter(
+        "mailbridge_ingest_posts", "Mails posted over HTTP by how they were answered", ("post", "answer"), registry=registry
+    )
+    ways = (*INGEST_WAYS, OTHER)
+    return {(way, outcome): posts.labels(way, outcome) for way in ways for outcome in INGEST_OUTCOMES}
+
+
+def _describe_process(registry: CollectorRegistry) -> None:
+    """``process_*`` and ``mailbridge_build_info``: which program runs, and what it takes of the machine."""
+    ProcessCollector(registry=registry)
+    build = Info("mailbridge_build", "The version that runs", registry=registry)
+    build.info({"version": __version__, "python": platform.python_version()})

@@ -1,6 +1,6 @@
 """Known weaknesses of the locked packages: ``python -m tests.audit COMMAND…``, the command being pip-audit with ``--format json``.
 
-Fails (1) where a package has a weakness that a newer version mends. A weakness that nothing mends yet is told, and so is every package
+Fails (1) where a package has a weakness that a newer version fixes. A weakness that nothing fixes yet is told, and so is every package
 of which nothing is known: where no advisory can be had at all, or not in time, that is one line and no failure.
 """
 
@@ -49,19 +49,17 @@ def main(command: Sequence[str]) -> int:
     packages = report["dependencies"]
     unknown = [one["name"] for one in packages if "vulns" not in one]
     found = [(one, weakness) for one in packages for weakness in one.get("vulns", ())]
-    mendable = [weakness for _, weakness in found if weakness.get("fix_versions")]
+    fixable = [weakness for _, weakness in found if weakness.get("fix_versions")]
     for one, weakness in found:
-        mend = ", ".join(weakness.get("fix_versions") or ()) or "nothing yet"
-        print(f"audit: {one['name']} {one.get('version', '')}: {weakness['id']}, mended by: {mend}")
+        fix = ", ".join(weakness.get("fix_versions") or ()) or "nothing yet"
+        print(f"audit: {one['name']} {one.get('version', '')}: {weakness['id']}, fixed by: {fix}")
     if len(unknown) == len(packages):
         print(f"audit: NOT DONE, no advisories can be had here: nothing is known of any of {len(packages)} packages")
     elif unknown:
         print(f"audit: nothing is known of {len(unknown)} of {len(packages)} packages: {', '.join(unknown)}")
     else:
-        print(
-            f"audit: {len(packages)} packages, {len(found)} known weaknesses, {len(mendable)} of them mended by a newer version"
-        )
-    return 1 if mendable else 0
+        print(f"audit: {len(packages)} packages, {len(found)} known weaknesses, {len(fixable)} of them fixed by a newer version")
+    return 1 if fixable else 0
 
 
 if __name__ == "__main__":

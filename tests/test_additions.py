@@ -80,7 +80,7 @@ async def test_a_mailbox_that_is_added_is_watched_and_its_secret_masked(tmp_path
 
 @looped
 async def test_what_contradicts_the_file_leaves_everything_as_it_was(tmp_path: Path) -> None:
-    """A reload with a file that holds what was added is refused and says which command mends it; so is a start."""
+    """A reload with a file that holds what was added is refused and says which command fixes it; so is a start."""
     config = configured(tmp_path)
     settings = load(config, environ={}, cwd=tmp_path).settings
     async with bridge(settings, state_dir=tmp_path) as running:

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import ROOT
 
 CLEAN = {"name": "alder", "version": "1.0", "vulns": []}
-MENDABLE = {"name": "birch", "version": "2.0", "vulns": [{"id": "PYSEC-2026-1", "fix_versions": ["2.1"]}]}
+FIXABLE = {"name": "birch", "version": "2.0", "vulns": [{"id": "PYSEC-2026-1", "fix_versions": ["2.1"]}]}
 HOPELESS = {"name": "cedar", "version": "3.0", "vulns": [{"id": "PYSEC-2026-2", "fix_versions": []}]}
 UNKNOWN = {"name": "dogwood", "skip_reason": "not found"}
 
@@ -44,15 +44,15 @@ def saying(*packages: dict[str, Any]) -> str:
     ("packages", "code", "said"),
     [
         ([CLEAN], 0, ["1 packages, 0 known weaknesses"]),
-        ([CLEAN, MENDABLE], 1, ["birch 2.0: PYSEC-2026-1, mended by: 2.1"]),
-        ([CLEAN, HOPELESS], 0, ["cedar 3.0: PYSEC-2026-2, mended by: nothing yet", "1 known weaknesses"]),
+        ([CLEAN, FIXABLE], 1, ["birch 2.0: PYSEC-2026-1, fixed by: 2.1"]),
+        ([CLEAN, HOPELESS], 0, ["cedar 3.0: PYSEC-2026-2, fixed by: nothing yet", "1 known weaknesses"]),
         ([CLEAN, UNKNOWN], 0, ["nothing is known of 1 of 2 packages: dogwood"]),
-        ([UNKNOWN, MENDABLE], 1, ["birch 2.0: PYSEC-2026-1", "nothing is known of 1 of 2"]),
+        ([UNKNOWN, FIXABLE], 1, ["birch 2.0: PYSEC-2026-1", "nothing is known of 1 of 2"]),
         ([UNKNOWN], 0, ["NOT DONE", "nothing is known of any of 1 packages"]),
     ],
 )
 def test_what_is_reported_decides(packages: list[dict[str, Any]], code: int, said: list[str]) -> None:
-    """A weakness that a newer version mends is a failure; nothing that was found, and nothing that was not looked at, is kept quiet."""
+    """A weakness that a newer version fixes is a failure; nothing that was found, and nothing that was not looked at, is kept quiet."""
     found, text = audit(saying(*packages))
     assert found == code
     assert [one for one in said if one not in text] == []

@@ -113,7 +113,7 @@ def test_secrets_hide_themselves() -> None:
 
 
 def test_secrets_that_others_can_read_are_refused(tmp_path: Path) -> None:
-    """The target's key and the store's key in a file that others can read stop the start, with the mend."""
+    """The target's key and the store's key in a file that others can read stop the start, with the fix."""
     key = tmp_path / "key"
     key.write_text("sk-0123456789\n")
     key.chmod(0o644)
@@ -137,7 +137,7 @@ REVEALING = {
     "store/": "to be sealed",
     "trust/gmail.py": "a link of Google's, opened at Google's",
     "ingress/imap/": "to log in, and to be sealed",
-    "intake/wire.py": "from the worker to the daemon, over their own pipe",
+    "intake/worker_protocol.py": "from the worker to the daemon, over their own pipe",
     "intake/door.py": "into a digest that tells copies apart",
     "intake/understand.py": "where a link leads",
     "core/extract.py": "whether it is the value that another part shows",

@@ -23,7 +23,7 @@ def test_unsteady():
     assert was
 
 def test_broken():
-    assert Path("mended").exists()
+    assert Path("repaired").exists()
 """
 
 
@@ -36,7 +36,7 @@ def test_what_passes_only_the_second_time_is_named(tmp_path: Path) -> None:
     second = pytest_in(tmp_path, *AGAIN, MAILBRIDGE_FLAKY=str(listed))
     assert second.returncode == 1
     assert [line for line in second.stdout.splitlines() if line.startswith("FLAKY")] == ["FLAKY test_sample.py::test_unsteady"]
-    (tmp_path / "mended").touch()
+    (tmp_path / "repaired").touch()
     assert pytest_in(tmp_path, *AGAIN, MAILBRIDGE_FLAKY=str(listed)).returncode == 0
     assert listed.read_text().splitlines() == ["FLAKY test_sample.py::test_unsteady", "FLAKY test_sample.py::test_broken"]
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mailbridge import log_events
 from mailbridge.config.settings import LogSettings
 from mailbridge.core.secret import Secret
 from mailbridge.logs import LogFormatter, configure, whereabouts
 
 log = logging.getLogger("mailbridge.test")
+ROOT = Path(__file__).parents[1]
 
 
 class Terminal(io.StringIO):
@@ -52,10 +57,20 @@ def _row(stream: io.StringIO) -> dict[str, Any]:
 def test_json_is_one_object_a_line() -> None:
     """Time in UTC, level, logger, event, and the fields; what is empty is left out."""
     stream, _ = _started(format="json")
-    log.info("mail %s", "code", extra={"mail": 7, "rule": "github", "reason": "", "nothing": None})
+    log.info(
+        "mail.stored",
+        extra={"event": "mail.stored", "outcome": "code", "mail": 7, "rule": "github", "reason": "", "nothing": None},
+    )
     row = _row(stream)
     assert row.pop("at").endswith("Z")
-    assert row == {"level": "info", "logger": "mailbridge.test", "event": "mail code", "mail": 7, "rule": "github"}
+    assert row == {
+        "level": "info",
+        "logger": "mailbridge.test",
+        "event": "mail.stored",
+        "outcome": "code",
+        "mail": 7,
+        "rule": "github",
+    }
 
 
 def test_the_form_follows_the_place() -> None:
@@ -69,10 +84,10 @@ def test_the_form_follows_the_place() -> None:
         log.warning("attention", extra={"count": 1})
         line = stream.getvalue()
         assert line.startswith(begins)
-        assert line.endswith(("attention count=1\n", '"count": 1}\n'))
+        assert line.endswith((": attention count=1\n", '"count": 1}\n'))
     stream, _ = _started(stream=Terminal(), format="json")
     log.warning("attention")
-    assert _row(stream)["event"] == "attention"
+    assert _row(stream)["message"] == "attention"
 
 
 @pytest.mark.parametrize("name", ["identifier", "rcpt", "mail_from", "account"])
@@ -146,7 +161,7 @@ def test_libraries_may_only_warn(name: str) -> None:
     logging.getLogger(name).info("482913")
     assert stream.getvalue() == ""
     log.debug("ours")
-    assert _row(stream)["event"] == "ours"
+    assert _row(stream)["message"] == "ours"
 
 
 def test_a_line_that_cannot_be_written_is_lost_quietly(capfd: pytest.CaptureFixture[str]) -> None:
@@ -160,5 +175,39 @@ def test_a_line_that_cannot_be_written_is_lost_quietly(capfd: pytest.CaptureFixt
 def test_a_text_line_quotes_what_has_blanks() -> None:
     """Fields can be told apart by a program: name=value, quoted where it needs to be."""
     stream, _ = _started(format="text")
-    log.info("mail none", extra={"reason": 'nothing "in" it', "rule": "a", "mail": 3})
-    assert stream.getvalue().rstrip("\n").endswith('mail none reason="nothing \\"in\\" it" rule=a mail=3')
+    log.info(
+        "nothing to push", extra={"event": "mail.stored", "outcome": "none", "reason": 'nothing "in" it', "rule": "a", "mail": 3}
+    )
+    assert (
+        stream.getvalue()
+        .rstrip("\n")
+        .endswith('mail.stored: nothing to push outcome=none reason="nothing \\"in\\" it" rule=a mail=3')
+    )
+
+
+def _log_calls() -> Iterator[tuple[str, ast.Call]]:
+    for path in sorted((ROOT / "mailbridge").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "log":
+                yield f"{path.relative_to(ROOT)}:{node.lineno}", node
+
+
+def test_every_line_has_an_event_of_the_module() -> None:
+    """Each call names a constant of `log_events`, each constant is used, and no two of them have one name."""
+    names = {name: value for name, value in vars(log_events).items() if name.isupper()}
+    used = {"LIBRARY_WARNED"}
+    for where, call in _log_calls():
+        found = re.search(r"'event': log_events\.([A-Z_]+)", ast.unparse(call))
+        assert found is not None, where
+        used.add(found[1])
+    assert used == names.keys()
+    assert len(set(names.values())) == len(names)
+    assert all(re.fullmatch(r"[a-z]+\.[a-z_]+", value) for value in names.values())
+
+
+def test_a_line_of_a_library_has_an_event_too() -> None:
+    """Whatever has no event of its own is grouped under one name, with its text beside it."""
+    stream, _ = _started(format="json")
+    logging.getLogger("httpx").warning("slow")
+    row = _row(stream)
+    assert (row["event"], row["message"], row["logger"]) == ("library.warned", "slow", "httpx")

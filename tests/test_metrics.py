@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import platform
+from datetime import UTC, datetime
+
 from prometheus_client.parser import text_string_to_metric_families
 
+from mailbridge import __version__
 from mailbridge.core.delivery import State
 from mailbridge.metrics import (
+    ALARM_KINDS,
     DELIVERY_OUTCOMES,
     FLOODED_BY,
     HELD_CHECKS,
+    INGEST_OUTCOMES,
+    INGEST_WAYS,
     INGRESSES,
     MESSAGE_OUTCOMES,
     OTHER,
@@ -28,15 +35,18 @@ NAMES = {
     "mailbridge_skyvern_responses": {"code"},
     "mailbridge_pulls": {"outcome"},
     "mailbridge_waiting": {"way"},
-    "mailbridge_tls_expiry_seconds": set(),
-    "mailbridge_mailbox_last_roundtrip_seconds": {"mailbox"},
+    "mailbridge_tls_expiry_timestamp_seconds": set(),
+    "mailbridge_mailbox_last_roundtrip_timestamp_seconds": {"mailbox"},
     "mailbridge_mailbox_canary_seconds": {"mailbox"},
-    "mailbridge_mailbox_canary_age_seconds": {"mailbox"},
-    "mailbridge_alarm": {"target"},
+    "mailbridge_mailbox_canary_last_arrival_timestamp_seconds": {"mailbox"},
+    "mailbridge_alarm": {"kind", "name"},
+    "mailbridge_build_info": {"version", "python"},
     "mailbridge_held": {"check"},
+    "mailbridge_ingest_posts": {"post", "answer"},
     "mailbridge_first_seen": set(),
     "mailbridge_flooded": {"by"},
 }
+AT = datetime(2026, 7, 14, 9, 0, tzinfo=UTC)
 CLOSED = {
     "ingress": {*INGRESSES},
     "outcome": {*MESSAGE_OUTCOMES, *DELIVERY_OUTCOMES, *PULLS, OTHER},
@@ -45,9 +55,14 @@ CLOSED = {
     "state": {str(state) for state in State},
     "code": {*(str(status) for status in STATUSES), OTHER},
     "sink": {"skyvern"},
-    "target": {"skyvern", "canary gmail", "clock gmail/INBOX"},
+    "kind": {*ALARM_KINDS},
+    "name": {"skyvern", "gmail", "gmail/INBOX"},
+    "version": {__version__},
+    "python": {platform.python_version()},
     "check": {*HELD_CHECKS, OTHER},
     "by": {*FLOODED_BY},
+    "post": {*INGEST_WAYS, OTHER},
+    "answer": {*INGEST_OUTCOMES},
     "mailbox": {"gmail/INBOX", "gmail"},
 }
 
@@ -68,25 +83,28 @@ def _counted() -> Metrics:
     for outcome in PULLS:
         metrics.pull(outcome)
     metrics.waiting({"pull": 2, "ann@corp.example": 1})
-    metrics.tls_expiry(60)
-    metrics.mailboxes({"gone/INBOX": (1.0, False)})
-    metrics.mailboxes({"gmail/INBOX": (12.5, False)})
-    metrics.canaries({"gone": (1.0, 2.0, True), "new": (None, None, False)})
-    metrics.canaries({"gmail": (1.5, 60.0, False)})
-    metrics.alarm("skyvern", is_raised=True)
+    metrics.tls_expiry(AT)
+    metrics.mailboxes({"gone/INBOX": (AT, False)})
+    metrics.mailboxes({"gmail/INBOX": (AT, False)})
+    metrics.canaries({"gone": (1.0, AT, True), "new": (None, None, False)})
+    metrics.canaries({"gmail": (1.5, AT, False)})
+    metrics.alarm("target", "skyvern", is_raised=True)
     metrics.held("dkim")
     metrics.held("ann@corp.example")
     metrics.flooded("client")
+    for status in (204, 401, 503):
+        metrics.ingest("mime", status)
+        metrics.ingest("ann@corp.example", status)
     return metrics
 
 
 def _samples(metrics: Metrics) -> dict[str, list[tuple[str, dict[str, str], float]]]:
-    """The samples of each family; the client's own ``_created`` times beside it are no family of ours."""
+    """The samples of each family; the client's own ``_created`` and ``process_`` ones are left out."""
     families = text_string_to_metric_families(metrics.render().decode())
     return {
         family.name: [(one.name, one.labels, one.value) for one in family.samples]
         for family in families
-        if not family.name.endswith("_created")
+        if not family.name.endswith("_created") and not family.name.startswith("process_")
     }
 
 
@@ -127,3 +145,25 @@ def test_a_fresh_daemon_shows_every_outcome_at_zero() -> None:
     assert {labels["outcome"] for name, labels, value in messages if name.endswith("_total") and value == 0} >= {
         *MESSAGE_OUTCOMES
     }
+
+
+def test_without_tls_there_is_no_expiry() -> None:
+    """A daemon that lost its certificate, or never had one, has no time at which it ends; with one it is a timestamp."""
+    metrics = Metrics()
+    assert b"tls_expiry" not in metrics.render()
+    metrics.tls_expiry(AT)
+    metrics.tls_expiry(AT)
+    assert _samples(metrics)["mailbridge_tls_expiry_timestamp_seconds"][0][2] == AT.timestamp()
+    metrics.tls_expiry(None)
+    assert b"tls_expiry" not in metrics.render()
+
+
+def test_the_process_is_measured() -> None:
+    """Memory, processor time and open files have the names that every dashboard knows."""
+    written = Metrics().render()
+    assert all(name in written for name in (b"process_resident_memory_bytes", b"process_cpu_seconds_total", b"process_open_fds"))
+
+
+def test_times_are_timestamps() -> None:
+    """No metric is an age: a scrape that comes late changes nothing."""
+    assert not [name for name in NAMES if "age" in name.split("_") or name.endswith(("_expiry_seconds", "_roundtrip_seconds"))]

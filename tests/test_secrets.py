@@ -426,9 +426,9 @@ def test_what_nobody_catches_is_logged_without_its_words(
     thread.join()
     Odd()
     events = [json.loads(line) for line in log[0].getvalue().splitlines()]
-    assert [(event["event"], event["fault"].partition(" ")[0]) for event in events if "fault" in event] == [
-        ("a thread ended with a fault", "ValueError"),
-        ("a fault that nobody could catch", "ValueError"),
+    assert [(event["message"], event["fault"].partition(" ")[0]) for event in events if "fault" in event] == [
+        ("a thread ended with an exception", "ValueError"),
+        ("an exception that could not be raised", "ValueError"),
     ]
     assert "cAnArY" not in log[0].getvalue()
     assert "cAnArY" not in capfd.readouterr().err

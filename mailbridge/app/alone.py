@@ -34,8 +34,8 @@ from mailbridge.masks import Masks
 from mailbridge.metrics import Metrics
 from mailbridge.operator.entries import additions
 from mailbridge.operator.verbs import Operator
-from mailbridge.store import Store
-from mailbridge.store.sqlite import open_sqlite
+from mailbridge.store import Store, StoreOutdated
+from mailbridge.store.sqlite import open_sqlite, path_of
 from mailbridge.trust.dns import Dns
 from mailbridge.waiting import Waiting
 
@@ -68,6 +68,28 @@ async def alone(settings: Settings, *, is_change: bool) -> AsyncIterator[Operato
             dns=lambda: Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers),
             clock=clock,
         )
+
+
+async def with_additions(settings: Settings) -> Settings:
+    """The settings with what was added by command, read beside a daemon or without one; as they are where there is no database yet,
+    or one that the next start brings up to date.
+
+    Raises:
+        StoreError, StoreUnavailable: the database cannot be read.
+        ConfigError: what was added contradicts the file.
+    """
+    if not path_of(settings.store).exists():
+        return settings
+    try:
+        store: Store = open_sqlite(
+            settings.store, settings.retention, clock=SteadyClock(), grace=longest_grace(settings), is_visitor=True
+        )
+    except StoreOutdated:
+        return settings
+    try:
+        return merged(settings, await additions(store.entries))
+    finally:
+        await store.close()
 
 
 class _Configuration:

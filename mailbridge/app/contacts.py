@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from mailbridge import log_events
 from mailbridge.core.delivery import State
 from mailbridge.sinks.skyvern_pages import Login
 from mailbridge.store import Filter, Store, StoreUnavailable
@@ -144,7 +145,10 @@ class AppContacts:
             run = self._runs.get(identifier.casefold(), {}).get(ids.run)
             if run is not None:
                 run.site = site
-            log.debug("a run's site", extra={"identifier": identifier, "run": ids.run, "is_known": bool(site)})
+            log.debug(
+                "a run's site",
+                extra={"event": log_events.RUN_SITE, "identifier": identifier, "run": ids.run, "is_known": bool(site)},
+            )
 
     def _forget(self) -> None:
         """Drop what is over."""

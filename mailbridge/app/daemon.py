@@ -11,20 +11,22 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 
+from mailbridge import log_events
 from mailbridge.app.engine import FLUSH, Engine, Flush, running, start_engine
 from mailbridge.app.events import DaemonEvents
+from mailbridge.app.ingesting import IngestRoutes
 from mailbridge.app.operating import Around, HandIn, LiveConfiguration, Reread, RunningDaemon, operator_of
 from mailbridge.app.parts import PARTS, Parts
 from mailbridge.app.preparation import prepare
 from mailbridge.app.probing import LocalMailboxProbes, LocalProbes
-from mailbridge.app.routes import serve_http
+from mailbridge.app.routes import auth_of, serve_http
 from mailbridge.app.snapshot import Live, Snapshot, snapshot
 from mailbridge.app.targets import guard
 from mailbridge.config.added import merged
@@ -110,10 +112,10 @@ class Bridge:
         engine = self.engine
         ailing = {**engine.dispatcher.failing, **engine.dispatcher.alarms}
         checks = {f"target {name}": reason for name, reason in ailing.items()}
-        if engine.targets.receiver is not None:
+        if engine.targets.served(self.settings).is_practice:
             checks["practice"] = NO_KEY
         if self.door.intake.is_alarmed(engine.clock.now()):
-            checks["trust"] = "many mails are held for want of proof"
+            checks["trust"] = "many mails are held without proof"
         mailboxes = self.mailboxes.health()
         checks |= {f"mailbox {one.mailbox}": one.reason for one in mailboxes if not one.is_well}
         checks |= {f"canary {name}": one.reason for name, one in self.mailboxes.canaries().items() if not one.is_well}
@@ -145,15 +147,20 @@ class Bridge:
         try:
             metrics.outbox(await engine.store.outbox.counts())
         except StoreUnavailable:
-            log.warning("metrics without the outbox: store unavailable")
+            log.warning("metrics without the outbox: store unavailable", extra={"event": log_events.STORE_UNAVAILABLE})
         metrics.waiting(Counter(wait.way for wait in engine.waiting.everybody()))
-        metrics.alarm("trust", is_raised=self.door.intake.is_alarmed(engine.clock.now()))
-        metrics.mailboxes({one.mailbox: (one.age, one.drift is not None) for one in self.mailboxes.health()})
+        metrics.alarm("trust", "held", is_raised=self.door.intake.is_alarmed(engine.clock.now()))
+        now = engine.clock.now()
+        health = self.mailboxes.health()
+        metrics.mailboxes({one.mailbox: (now - timedelta(seconds=one.age), one.drift is not None) for one in health})
         canaries = self.mailboxes.canaries()
-        metrics.canaries({name: (one.latency, one.seen, not one.is_well) for name, one in canaries.items()})
-        expiry = self.listeners.tls_not_after if self.listeners is not None else None
-        if expiry is not None:
-            metrics.tls_expiry((expiry - datetime.now(UTC)).total_seconds())
+        metrics.canaries(
+            {
+                name: (one.latency, None if one.seen is None else now - timedelta(seconds=one.seen), not one.is_well)
+                for name, one in canaries.items()
+            }
+        )
+        metrics.tls_expiry(self.listeners.tls_not_after if self.listeners is not None else None)
         return metrics.render()
 
     async def reload(self, settings: Settings) -> tuple[str, ...]:
@@ -161,7 +168,7 @@ class Bridge:
 
         Everything that can fail is prepared first; then one assignment swaps it. Sections of AT_START stay as they were, and
         those that differ are named in the log. Mailboxes are watched anew where their accounts have changed, or where one
-        waits for a person to mend something. Returns the sections that have changed and wait for a restart.
+        waits for a person to fix something. Returns the sections that have changed and wait for a restart.
 
         Raises:
             ConfigError: every mistake at once; the old settings serve on.
@@ -228,7 +235,7 @@ class Bridge:
         return waiting
 
     async def learn(self, identifiers: tuple[str, ...]) -> None:
-        """Push under these spellings too, which Skyvern's credentials expect.
+        """Push under these spellings too, which Skyvern's credentials name.
 
         Raises:
             OSError, TimeoutError: no parser worker starts; nothing has changed.
@@ -291,10 +298,8 @@ async def bridge(
         flush = Flush(FLUSH)
         engine, live = await start_engine(stack, prepared, flush, masks, parts)
         here = await _open_door(stack, engine, live, dns, browser)
-        operator = _operator(here, dns=dns, reread=reread)
-        here.http_address = await serve_http(
-            stack, engine, live, ready=here.health, metrics=here.render_metrics, operator=operator, more=parts.routes
-        )
+        operator = _operator(here, dns=dns, browser=browser, reread=reread)
+        here.http_address = await _serve_http(stack, here, operator, parts)
         here.listeners = listeners = await smtp.serve(
             settings.smtp,
             here.door.intake.accept,
@@ -317,7 +322,25 @@ async def bridge(
         yield here
 
 
-def _operator(here: Bridge, *, dns: Resolver | None, reread: Reread | None) -> Operator:
+async def _serve_http(stack: AsyncExitStack, here: Bridge, operator: Operator, parts: Parts) -> str:
+    """Everything that is served over HTTP, mail that comes in by it among it. Returns the address."""
+    engine, live = here.engine, here.live
+    auth = auth_of(engine, live)
+    posts = IngestRoutes(engine, live, auth=auth, way=here.door.way, intake=here.door.intake)
+    return await serve_http(
+        stack,
+        engine,
+        live,
+        ready=here.health,
+        metrics=here.render_metrics,
+        operator=operator,
+        more=parts.routes,
+        auth=auth,
+        posts=posts.routes(),
+    )
+
+
+def _operator(here: Bridge, *, dns: Resolver | None, browser: Callable[[], httpx.AsyncClient], reread: Reread | None) -> Operator:
     """The verbs over the parts of a daemon."""
     engine, live, way = here.engine, here.live, here.door.way
     trust = live.now.settings.trust
@@ -333,6 +356,8 @@ def _operator(here: Bridge, *, dns: Resolver | None, reread: Reread | None) -> O
         mailboxes=LocalMailboxProbes(live.now.settings.store, engine.masks),
         dns=lambda: dns or Dns(timeout=trust.dns_timeout, nameservers=trust.nameservers),
         clock=engine.clock,
+        masks=engine.masks,
+        browser=browser,
     )
 
 
@@ -346,7 +371,10 @@ async def _open_door(
     """The gate and the intake behind it, and whom they tell."""
     settings = live.now.settings
     if engine.targets.served(settings).is_only_practice:
-        log.info("practice: without a Skyvern key nothing leaves this machine, and no mail has to prove itself")
+        log.info(
+            "practice: without a Skyvern key nothing leaves this machine, and no mail has to prove itself",
+            extra={"event": log_events.PRACTICE_STARTED},
+        )
     confirming = Confirming(lambda: live.now.confirming, browser)
     await stack.enter_async_context(running(confirming.run()))
     events = DaemonEvents(
@@ -370,7 +398,6 @@ async def _open_door(
         policy=lambda: live.now.intake,
         events=events,
         metrics=engine.metrics,
-        contacts=engine.contacts,
     )
     admission = Admission(
         is_ours=lambda rcpt: live.now.accepts(rcpt) or tests.is_live(rcpt),
@@ -392,7 +419,11 @@ def _reloadable(old: Settings, new: Settings) -> tuple[Settings, tuple[str, ...]
     """The new settings with the old ones where only a restart can change them, and the sections that differ, which the log names."""
     kept = {name: getattr(old, name) for name in AT_START if getattr(old, name) != getattr(new, name)}
     if kept:
-        log.warning("only a restart takes up what changed in %s", ", ".join(f"[{name}]" for name in kept))
+        log.warning(
+            "a restart is needed for what changed in %s",
+            ", ".join(f"[{name}]" for name in kept),
+            extra={"event": log_events.RELOAD_PARTIAL},
+        )
     return msgspec.structs.replace(new, **kept), tuple(kept)
 
 
@@ -407,17 +438,25 @@ async def _follow_additions(here: Bridge) -> None:
             if revision == live.revision:
                 continue
             await here.take_additions()
-            log.info("what was added by command is in force")
+            log.info("entries that were added by command are in force", extra={"event": log_events.ADDITIONS_APPLIED})
         except StoreUnavailable as fault:
-            log.warning("not looked for what was added by command: the store is %s", fault.kind)
+            log.warning(
+                "entries not read: the store is %s",
+                fault.kind,
+                extra={"event": log_events.STORE_UNAVAILABLE},
+            )
         except ConfigError as fault:
             live.revision = revision  # it is not tried again before something changes
             for problem in fault.problems:
-                log.error("what was added by command is not in force: %s", problem)
+                log.error(
+                    "entries that were added by command are not in force: %s",
+                    problem,
+                    extra={"event": log_events.ADDITIONS_REFUSED},
+                )
 
 
 async def _learn(here: Bridge) -> None:
-    """Ask Skyvern now and then which identifiers its credentials expect, and for which sites, and push under those spellings.
+    """Ask Skyvern now and then which identifiers its credentials name, and for which sites, and push under those spellings.
 
     The sites of a target that cannot be asked now stay as they were.
     """
@@ -432,19 +471,23 @@ async def _learn(here: Bridge) -> None:
             every = [one for listed in heard.values() for one in listed]
             await here.engine.contacts.learn(every, is_whole=heard.keys() == sinks.keys())
         except StoreUnavailable as fault:
-            log.warning("sites not learned: the store is %s", fault.kind)
+            log.warning("sites not learned: the store is %s", fault.kind, extra={"event": log_events.STORE_UNAVAILABLE})
         main = next(iter(sinks.items()))
         known = heard.get(main[0]) if isinstance(main[1], KnowsLogins) else None
         found = tuple(dict.fromkeys(one.identifier for one in known)) if known is not None else await _identifiers(main[1])
         if found is not None and found != here.live.now.parser_config.learned:
             try:
                 await here.learn(found)
-                log.info("identifiers learned from Skyvern", extra={"count": len(found)})
+                log.info("identifiers learned from Skyvern", extra={"event": log_events.IDENTIFIERS_LEARNED, "count": len(found)})
             except (OSError, TimeoutError) as fault:
-                log.warning("identifiers not learned: no parser worker starts: %s", type(fault).__name__)
+                log.warning(
+                    "identifiers not learned: no parser worker starts: %s",
+                    type(fault).__name__,
+                    extra={"event": log_events.IDENTIFIERS_NOT_LEARNED},
+                )
         await asyncio.sleep(LEARN_EVERY.total_seconds())
 
 
 async def _identifiers(sink: Sink) -> tuple[str, ...] | None:
-    """What a target expects that knows no logins; what a Skyvern that did not answer expects is not known now."""
+    """What a target asks for that knows no logins; what a Skyvern that did not answer expects is not known now."""
     return None if isinstance(sink, KnowsLogins) else await sink.identifiers()

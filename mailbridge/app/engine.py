@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from mailbridge import log_events
 from mailbridge.app.contacts import AppContacts
 from mailbridge.app.parts import Parts
 from mailbridge.app.preparation import Prepared, prepare
@@ -73,7 +74,6 @@ class Engine:
     store: Store
     pool: ParserPool[Understanding]
     way_out: WayOut
-    waiting: Waiting
     masks: Masks
     key: bytes = field(repr=False)
     contacts: AppContacts
@@ -87,6 +87,11 @@ class Engine:
     def targets(self) -> Targets:
         """Where it sends them."""
         return self.way_out.targets
+
+    @property
+    def waiting(self) -> Waiting:
+        """Who waits for a code."""
+        return self.contacts.waiting
 
 
 async def start_engine(
@@ -134,29 +139,35 @@ async def start_engine(
     dispatcher = Dispatcher(outbox=store.outbox, targets=serving, now=clock.now, metrics=metrics)
     await stack.enter_async_context(running(dispatcher.run(), _sweep(store, clock.now)))
     stack.push_async_callback(lambda: dispatcher.drain(flush.left()))
-    waiting = Waiting(now=clock.now)
-
-    async def page_of(identifier: str, ids: Ids) -> str:
-        names = live.now.intake.routes.targets(identifier)
-        sink = next((one.target.sink for one in targets.made if one.target.name == names[0]), None)
-        return await sink.page_of(run=ids.workflow_run_id, task=ids.task_id) if isinstance(sink, KnowsLogins) else ""
-
-    contacts = AppContacts(store=store, waiting=waiting, now=clock.now, ask=page_of)
-    await contacts.load()
-    if settings.identity.learn_from_skyvern:
-        await stack.enter_async_context(running(contacts.run()))
+    contacts = await _contacts(stack, settings, live, store=store, targets=targets, clock=clock)
     engine = Engine(
         clock=clock,
         metrics=metrics,
         store=store,
         pool=pool,
         way_out=WayOut(dispatcher=dispatcher, targets=targets),
-        waiting=waiting,
         masks=masks,
         key=key,
         contacts=contacts,
     )
     return engine, live
+
+
+async def _contacts(
+    stack: AsyncExitStack, settings: Settings, live: Live, *, store: Store, targets: Targets, clock: SteadyClock
+) -> AppContacts:
+    """Who waits, and whose mail is known; the pages of runs are asked for in the background."""
+
+    async def page_of(identifier: str, ids: Ids) -> str:
+        names = live.now.intake.routes.targets(identifier)
+        sink = next((one.target.sink for one in targets.made if one.target.name == names[0]), None)
+        return await sink.page_of(run=ids.workflow_run_id, task=ids.task_id) if isinstance(sink, KnowsLogins) else ""
+
+    contacts = AppContacts(store=store, waiting=Waiting(now=clock.now), now=clock.now, ask=page_of)
+    await contacts.load()
+    if settings.identity.learn_from_skyvern:
+        await stack.enter_async_context(running(contacts.run()))
+    return contacts
 
 
 async def _with_additions(prepared: Prepared, store: Store) -> tuple[Settings, tuple[tuple[str, str], ...]]:
@@ -194,5 +205,5 @@ async def _sweep(store: Store, now: Callable[[], datetime]) -> None:
             if again_at is not None:
                 wait = min(max(again_at - now(), SWEEP_SOONEST), SWEEP_EVERY)
         except StoreUnavailable as fault:
-            log.warning("not swept: the store is %s", fault.kind)
+            log.warning("expired data not deleted: the store is %s", fault.kind, extra={"event": log_events.STORE_UNAVAILABLE})
         await asyncio.sleep(wait.total_seconds())

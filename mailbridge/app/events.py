@@ -30,7 +30,7 @@ class DaemonEvents:
 
     def on_recipient(self) -> None:
         """The connections to the targets are opened while the mail is still coming in."""
-        self._dispatcher.expect()
+        self._dispatcher.prewarm()
 
     def on_stored(self, identifiers: Sequence[str], claims: Sequence[Claim]) -> None:
         """Those who wait look, and the dispatcher sends."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import httpx
+
 from mailbridge import __version__
+from mailbridge.app.probing import trial_of
 from mailbridge.app.snapshot import Live
 from mailbridge.clock import SteadyClock
 from mailbridge.config.problems import ConfigError
@@ -15,6 +19,7 @@ from mailbridge.config.settings import Settings
 from mailbridge.core.delivery import State
 from mailbridge.core.mail import Envelope
 from mailbridge.core.recipients import Recipient
+from mailbridge.core.secret import Secret
 from mailbridge.dispatch.routing import PRACTICE
 from mailbridge.intake.admission import Admission
 from mailbridge.intake.answer import Answer, Full
@@ -22,6 +27,7 @@ from mailbridge.intake.door import Intake
 from mailbridge.intake.gate import Policy
 from mailbridge.intake.onetime import LIFETIME, OneTime
 from mailbridge.intake.vouching import Word
+from mailbridge.masks import Masks
 from mailbridge.operator.addresses import Addresses, own_recipient
 from mailbridge.operator.authenticators import Authenticators
 from mailbridge.operator.codes import LiveCodes
@@ -30,10 +36,13 @@ from mailbridge.operator.doctor.finding import Probes
 from mailbridge.operator.doctor.verb import Clock, Doctor
 from mailbridge.operator.entries import EntryVerbs, bad_config
 from mailbridge.operator.faults import Fault, Kind
+from mailbridge.operator.gmail import GmailVerbs
 from mailbridge.operator.journal import JournalVerbs
 from mailbridge.operator.mailboxes import Mailboxes, MailboxProbes
 from mailbridge.operator.mails import Mails
 from mailbridge.operator.parts import Configuration, Daemon, Door
+from mailbridge.operator.setup.verb import SetupVerbs
+from mailbridge.operator.setup.world import Looking, Memory, World
 from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress
 from mailbridge.operator.shown import stamp
 from mailbridge.operator.targets import TargetVerbs
@@ -41,6 +50,7 @@ from mailbridge.operator.tokens import Tokens
 from mailbridge.operator.verbs import Operator
 from mailbridge.operator.why import Surroundings, WhyVerb
 from mailbridge.store import Store, StoreUnavailable
+from mailbridge.trust import gmail
 from mailbridge.trust.dns import Resolver
 from mailbridge.waiting import Waiting
 
@@ -63,13 +73,27 @@ def operator_of(
     mailboxes: MailboxProbes,
     dns: Callable[[], Resolver],
     clock: SteadyClock,
+    masks: Masks | None = None,
+    browser: Callable[[], httpx.AsyncClient] = gmail.browser,
     on_due: Callable[[], None] = lambda: None,
 ) -> Operator:
     """The verbs over these parts. ``on_due`` is told that a delivery has fallen due."""
     now = clock.now
+    mails = Mails(store=store, door=door, configuration=configuration, now=now)
     entries = EntryVerbs(entries=store.entries, configuration=configuration)
+    doctor = Doctor(
+        store=store,
+        configuration=configuration,
+        daemon=daemon,
+        probes=probes,
+        dns=dns,
+        clock=Clock(now, lambda: clock.drift),
+    )
+    world = World(trial=trial_of(masks or Masks()), confirm=_confirming(browser), dice=os.urandom, now=now)
+    memory = Memory()
+    looking = Looking(store=store, mails=mails, doctor=doctor, world=world, memory=memory)
     return Operator(
-        mails=Mails(store=store, door=door, configuration=configuration, now=now),
+        mails=mails,
         deliveries=Deliveries(store=store, on_due=on_due),
         codes=LiveCodes(store=store),
         addresses=Addresses(configuration=configuration),
@@ -80,16 +104,29 @@ def operator_of(
         authenticators=Authenticators(vault=store.vault),
         journal=JournalVerbs(journal=store.journal, waiting=waiting),
         why=WhyVerb(store=store, configuration=configuration, daemon=daemon, surroundings=surroundings, waiting=waiting, now=now),
-        doctor=Doctor(
+        doctor=doctor,
+        gmail=GmailVerbs(configuration=configuration),
+        setup=SetupVerbs(
             store=store,
+            entries=entries,
             configuration=configuration,
-            daemon=daemon,
-            probes=probes,
-            dns=dns,
-            clock=Clock(now, lambda: clock.drift),
+            looking=looking,
+            world=world,
+            not_confirmed=memory.not_confirmed,
         ),
         daemon=daemon,
     )
+
+
+def _confirming(browser: Callable[[], httpx.AsyncClient]) -> Callable[[Secret], Awaitable[str]]:
+    """Opens Gmail's link; gives why it did not work, "" where it did."""
+
+    async def confirm(link: Secret) -> str:
+        async with browser() as client:
+            answer = await gmail.confirm(link, client)
+        return "" if isinstance(answer, gmail.Confirmed) else answer.why
+
+    return confirm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +245,7 @@ class RunningDaemon:
             rcpt=test.rcpt,
             identifier=identifier,
             expires_at=stamp(datetime.now(UTC) + LIFETIME),
-            is_practice=self._bridge.engine.targets.receiver is not None,
+            is_practice=self._bridge.engine.targets.served(settings).is_practice,
             proofs=list(proofs(settings, self._live.now.gate, identifier)),
         )
 

@@ -10,10 +10,13 @@ import contextlib
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from mailbridge.config.checks import DATABASE
 from mailbridge.config.problems import ConfigError, Problem
-from mailbridge.config.settings import Settings
+from mailbridge.config.settings import HttpSettings, IngestSettings, Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,7 @@ def prepare(settings: Settings) -> Prepared:
 
 def file_problems(settings: Settings) -> Iterator[Problem]:
     """Rules, certificate, mailboxes, addresses of targets, keys, and the folder of the database."""
+    yield from _foreign_addresses(settings)
     yield from _rules(settings)
     yield from _certificate(settings)
     yield from _mailboxes(settings)
@@ -65,6 +69,43 @@ def listener_problems(settings: Settings, *, handed: Collection[str] = ()) -> It
             if address.startswith("unix:"):
                 with contextlib.suppress(OSError):
                     Path(address.removeprefix("unix:")).unlink()
+
+
+def without_a_way_in(settings: Settings) -> Iterator[Problem]:
+    """Settings, with what was added by command, under which no mail can ever come in. The daemon starts with them all the same: what
+    is missing can be added while it runs."""
+    has_listener = bool(settings.smtp.listen or settings.smtp.lmtp) or settings.ingest != IngestSettings()
+    if not has_listener and not settings.imap:
+        what = "nothing can ever come in: [smtp] listen and lmtp are empty, and there is no [[imap]] and no [ingest]; set one of them"
+        yield Problem(where="", what=what)
+    elif not settings.imap and not settings.address and not settings.domains.accept:
+        what = (
+            "nothing can ever come in: [domains] accept is empty, and there is no [[address]]; `mailbridge address add` adds one"
+        )
+        yield Problem(where="", what=what)
+
+
+def _foreign_addresses(settings: Settings) -> Iterator[Problem]:
+    """Listeners at an address that this machine does not have, or at a socket whose folder is not there. Ports that are taken, and
+    those that systemd hands over, are the start's own business."""
+    from mailbridge.net.listening import ListenError, bind
+
+    listened = [("[smtp] listen", one) for one in settings.smtp.listen] + [("[smtp] lmtp", one) for one in settings.smtp.lmtp]
+    listened.append(("[http] listen", settings.http.listen))
+    if settings.skyvern.api_key is None and settings.skyvern.credentials_file is None:
+        listened.append(("[practice] listen", settings.practice.listen))
+    for where, address in listened:
+        if address.startswith("unix:"):
+            path = Path(address.removeprefix("unix:"))
+            if not path.parent.is_dir():
+                yield Problem(where=where, what=f"{path.parent}: no such folder; make it, or choose another place for the socket")
+            elif path.exists() and not path.is_socket():
+                yield Problem(where=where, what=f"{path} is there and is no socket; move it away, or choose another place")
+            continue
+        try:
+            bind(f"{address.rpartition(':')[0]}:0").close()
+        except ListenError as fault:
+            yield Problem(where=where, what=str(fault).replace(":0:", f":{address.rpartition(':')[2]}:", 1))
 
 
 def _rules(settings: Settings) -> Iterator[Problem]:
@@ -116,7 +157,7 @@ def _mailboxes(settings: Settings) -> Iterator[Problem]:
             yield Problem(where=f"[[imap]] {account.label}", what=str(fault))
         if key_file is not None and not key_file.exists():
             yield Problem(where=f"[[imap]] {account.label}", what=f"key_file {key_file}: no such file")
-    if any(account.oauth is not None for account in settings.imap):
+    if DATABASE.fullmatch(settings.store.url) and any(account.oauth is not None for account in settings.imap):
         yield from _token_vault(settings)
 
 
@@ -138,9 +179,14 @@ def _targets(settings: Settings) -> Iterator[Problem]:
     named += [(f"[[target]] {target.name}", target.base_url) for target in settings.target if target.kind == "skyvern"]
     for name, url in named:
         try:
-            endpoint(url)
+            if url.startswith(("http://", "https://")):  # else it is a mistake that the configuration itself tells
+                endpoint(url)
         except ValueError as fault:
             yield Problem(where=f"{name} base_url", what=str(fault))
+    for name, url in named:
+        if _is_ourselves(url, settings.http):
+            what = "is this daemon's own address, where codes come in and do not go out; name Skyvern's"
+            yield Problem(where=f"{name} base_url", what=what)
     path = settings.skyvern.credentials_file
     if path is not None and settings.skyvern.api_key is None:
         try:
@@ -152,12 +198,36 @@ def _targets(settings: Settings) -> Iterator[Problem]:
             yield Problem(where="[skyvern] credentials_file", what=what, is_permission=is_permission)
 
 
+def _is_ourselves(url: str, http: HttpSettings) -> bool:
+    """Whether a target is our own listener, which takes codes under Skyvern's path too: a code would go round for ever."""
+    try:
+        target, public = urlsplit(url), urlsplit(http.public_url)
+        ports = {"http": 80, "https": 443}
+        place = (target.hostname, target.port or ports.get(target.scheme))
+        if public.hostname and place == (public.hostname, public.port or ports.get(public.scheme)):
+            return True
+        host, _, port = http.listen.rpartition(":")
+        is_local = target.hostname in ("localhost", host.strip("[]")) or _is_loopback(target.hostname or "")
+        return is_local and port.isdigit() and int(port) == place[1] != 0
+    except ValueError:
+        return False
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _store(settings: Settings) -> Iterator[Problem]:
     """The folder (or the nearest one above it that is there), the database in it, and the key that it needs."""
     from mailbridge.store import StoreError
     from mailbridge.store.cipher import read_key
     from mailbridge.store.sqlite import key_path_of, path_of
 
+    if not DATABASE.fullmatch(settings.store.url):
+        return
     database = path_of(settings.store)
     folder = next((place for place in database.absolute().parents if os.path.lexists(place)), Path("/"))
     if not folder.is_dir():

@@ -9,13 +9,14 @@ from contextlib import AsyncExitStack
 
 from starlette.routing import BaseRoute
 
+from mailbridge import log_events
 from mailbridge.app.engine import Engine
 from mailbridge.app.parts import Routes
 from mailbridge.app.snapshot import Live
 from mailbridge.net.listening import LONGEST_NAME
 from mailbridge.operator.verbs import Operator
 from mailbridge.store.sqlite import socket_path_of
-from mailbridge.web.auth import Gate as TokenGate
+from mailbridge.web.auth import TokenAuth
 from mailbridge.web.codes import CodesApi
 from mailbridge.web.desk import Desk
 from mailbridge.web.events import EventsApi
@@ -37,6 +38,8 @@ async def serve_http(
     metrics: Callable[[], Awaitable[bytes]],
     operator: Operator,
     more: Sequence[Routes] = (),
+    auth: TokenAuth | None = None,
+    posts: Sequence[BaseRoute] = (),
 ) -> str:
     """Listen until the stack ends. Returns the address, ``host:port`` with the real port.
 
@@ -44,16 +47,27 @@ async def serve_http(
         ListenError: the address, or the socket beside the database, cannot be bound.
     """
     settings = live.now.settings
-    app = health_app(ready=ready, metrics=metrics, more=api_routes(engine, live, operator, more))
+    app = health_app(ready=ready, metrics=metrics, more=(*posts, *api_routes(engine, live, operator, more, auth)))
     private = socket_path_of(settings.store)
     if len(os.fsencode(private)) > LONGEST_NAME:
-        log.warning("the path of the socket is longer than %d octets: commands reach it, other programs do not", LONGEST_NAME)
+        log.warning(
+            "the path of the socket is longer than %d octets: commands reach it, other programs do not",
+            LONGEST_NAME,
+            extra={"event": log_events.SOCKET_PATH_TOO_LONG},
+        )
     served = await stack.enter_async_context(serve_app(app, listen=settings.http.listen, private=private))
     stack.callback(engine.waiting.close)
     return served.address
 
 
-def api_routes(engine: Engine, live: Live, operator: Operator, more: Sequence[Routes] = ()) -> Sequence[BaseRoute]:
+def auth_of(engine: Engine, live: Live) -> TokenAuth:
+    """Who asks, told by the tokens of the store."""
+    return TokenAuth(entries=engine.store.entries, admin=live.now.settings.http.token)
+
+
+def api_routes(
+    engine: Engine, live: Live, operator: Operator, more: Sequence[Routes] = (), auth: TokenAuth | None = None
+) -> Sequence[BaseRoute]:
     """What Skyvern, agents and operators ask: the pull endpoint, codes, events, every verb, and the description of it all; and what was
     added in `app.parts`."""
     store, waiting, now = engine.store, engine.waiting, engine.clock.now
@@ -65,19 +79,18 @@ def api_routes(engine: Engine, live: Live, operator: Operator, more: Sequence[Ro
         policy=lambda: live.now.pull,
         polled=lambda identifier, ids: live.now.gate.acquaintance.mailing_for(engine.contacts.polled(identifier, ids)),
     )
-    gate = TokenGate(entries=store.entries, admin=live.now.settings.http.token)
+    auth = auth or auth_of(engine, live)
     codes = CodesApi(
-        gate=gate,
-        codes=store.codes,
-        vault=store.vault,
+        auth=auth,
+        store=store,
         waiting=waiting,
         now=now,
         grace=lambda: live.now.pull.grace,
         is_known=lambda identifier: live.now.is_known(identifier),
         totp_left=lambda: live.now.pull.totp_left,
     )
-    events = EventsApi(gate=gate, journal=store.journal, waiting=waiting)
-    verbs = OperatorApi(gate=gate, operator=operator, answers=store.answers)
-    desk = Desk(gate=gate, store=store, waiting=waiting, now=now)
+    events = EventsApi(auth=auth, journal=store.journal, waiting=waiting)
+    verbs = OperatorApi(auth=auth, operator=operator, answers=store.answers)
+    desk = Desk(auth=auth, store=store, waiting=waiting, now=now)
     added = [route for routes in more for route in routes(desk)]
     return (*added, *pull.routes(), *codes.routes(), *events.routes(), *verbs.routes(), *openapi_routes())

@@ -58,7 +58,7 @@ class Live:
 def snapshot(
     settings: Settings, *, rules: tuple[tuple[str, str], ...], served: Served, learned: tuple[str, ...] = ()
 ) -> Snapshot:
-    """``rules`` are the texts of the operator's rule files; ``learned`` the identifiers that Skyvern's credentials expect."""
+    """``rules`` are the texts of the operator's rule files; ``learned`` the identifiers that Skyvern's credentials name."""
     parser_config = parser_config_of(settings, rules=rules, learned=learned)
     routing = Routing(settings.target, main=served.main)
     return Snapshot(

@@ -10,6 +10,7 @@ from datetime import timedelta
 import msgspec
 
 from mailbridge.app.parts import SinkMaker
+from mailbridge.config.added import has_main
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.secrets import secrets_of
 from mailbridge.config.settings import Settings, TargetSettings
@@ -62,7 +63,10 @@ class Made:
 
 
 class Targets:
-    """The targets that are served. The main one stays as it is made first; the others may change while the daemon runs."""
+    """The targets that are served. The others may change while the daemon runs, and the practice receiver may give way to a key.
+
+    Any other change of the main one waits for a restart.
+    """
 
     def __init__(
         self, main: TargetSettings, receiver: Receiver | None, *, sinks: Mapping[str, SinkMaker], metrics: Metrics
@@ -74,7 +78,9 @@ class Targets:
         self.made: tuple[Made, ...] = ()
 
     def served(self, settings: Settings) -> Served:
-        """Where codes go by these settings."""
+        """Where codes go by these settings. A key that was added since takes the practice receiver's place at once."""
+        if self.receiver is not None and has_main(settings):
+            return Served(targets=(main_target(settings, None), *settings.target), is_practice=False)
         return Served(targets=(self._main, *settings.target), is_practice=self.receiver is not None)
 
     def prepare(self, settings: Settings) -> tuple[Made, ...]:
@@ -121,7 +127,7 @@ async def receiver_of(stack: AsyncExitStack, settings: Settings) -> Receiver | N
     Raises:
         ListenError: its address cannot be bound.
     """
-    if settings.skyvern.api_key is not None or settings.skyvern.credentials_file is not None:
+    if has_main(settings):
         return None
     practice = Practice()
     bound = await stack.enter_async_context(serve_app(practice_app(practice), listen=settings.practice.listen))
@@ -148,7 +154,7 @@ def main_target(settings: Settings, receiver: Receiver | None) -> TargetSettings
 
 def served_alone(settings: Settings) -> Served:
     """Where codes will go once a daemon runs; no key is read."""
-    is_practice = settings.skyvern.api_key is None and settings.skyvern.credentials_file is None
+    is_practice = not has_main(settings)
     first = TargetSettings(name=PRACTICE if is_practice else SKYVERN, base_url=settings.skyvern.base_url)
     return Served(targets=(first, *settings.target), is_practice=is_practice)
 

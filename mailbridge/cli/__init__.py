@@ -10,10 +10,13 @@ from typing import Any, NoReturn
 import click
 
 from mailbridge import __version__
-from mailbridge.cli.faults import DEBUG, ended, leave_quietly
+from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import AS_JSON, DEBUG, complain, ended, leave_quietly
+from mailbridge.cli.groups import Root
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("mailbridge.cli.serve:serve", "Run the daemon: SMTP in, Skyvern out."),
+    "setup": ("mailbridge.cli.setup:setup", "Set it up: asks, tries, and goes on where it was."),
     "demo": ("mailbridge.cli.demo:demo", "A tour: real mails over real SMTP into a practice receiver."),
     "check-config": ("mailbridge.cli.config:check_config", "Validate configuration, rules and TLS files."),
     "config": ("mailbridge.cli.config:config_group", "Show the effective configuration, or its schema."),
@@ -26,13 +29,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "mail": ("mailbridge.cli.mail:mail", "List, show, release, replay, import and remove mails."),
     "delivery": ("mailbridge.cli.delivery:delivery", "List and show deliveries, retry dead ones."),
     "code": ("mailbridge.cli.code:code", "Live codes: list, take the newest, wait for the next."),
-    "doctor": ("mailbridge.cli.doctor:doctor", "Everything that can be wrong, each with what mends it."),
-    "why": ("mailbridge.cli.why:why", "Why no code came for somebody: the causes, and what mends each."),
+    "top": ("mailbridge.cli.top:top", "Live: mails as they come, who waits, mailboxes, outbox."),
+    "doctor": ("mailbridge.cli.doctor:doctor", "Everything that can be wrong, each with what fixes it."),
+    "why": ("mailbridge.cli.why:why", "Why no code came for somebody: the causes, and what fixes each."),
     "totp": ("mailbridge.cli.totp:totp", "Authenticator secrets, and their codes."),
     "token": ("mailbridge.cli.token:token", "Bearer tokens for agents, viewers and operators."),
     "skyvern": (
         "mailbridge.cli.skyvern:skyvern",
-        "Skyvern's totp_url, a check of what it expects, secrets for its credential tool.",
+        "Skyvern's totp_url, a check of its credentials, secrets for its credential tool.",
     ),
     "key": ("mailbridge.cli.key:key", "Change the key that codes and mails are encrypted with."),
     "send-test": ("mailbridge.cli.send_test:send_test", "Send a mail through the real listener, with a verdict for each hop."),
@@ -48,7 +52,7 @@ ALIASES = {"deliver": "delivery", "codes": "code", "rules": "rule"}
 """Names of release 0.1, which are understood for one release more and not listed."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Root):
     """A group whose commands are named here and imported when they are run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
@@ -68,6 +72,9 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise SystemExit(leave_quietly()) from None
+        except KeyboardInterrupt:
+            complain("interrupted")
+            raise SystemExit(Exit.INTERRUPTED) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
@@ -94,12 +101,20 @@ def _debug(_: click.Context, __: click.Parameter, is_wanted: bool) -> None:
 @click.option(
     "--set", "settings", multiple=True, callback=_set, metavar="KEY=VALUE", help="A setting, before environment and file."
 )
+@click.option("--config", metavar="PATH", expose_value=False, help="The configuration file, for any command.")
+@click.option("--json", is_flag=True, expose_value=False, help="Output and errors as JSON, one object a line, for any command.")
 @click.option(
     "--debug", is_flag=True, callback=_debug, expose_value=False, help="Show the traceback of a bug; it may hold secrets."
 )
 @click.version_option(__version__, prog_name="mailbridge")
-def cli(settings: tuple[str, ...]) -> None:
-    """Takes a forwarded 2FA mail in and puts its code where the agent that waits for it looks."""
+@click.pass_context
+def cli(ctx: click.Context, settings: tuple[str, ...]) -> None:  # noqa: ARG001  (read by `options`)
+    """Takes a forwarded 2FA mail in and puts its code where the agent that waits for it looks.
+
+    Options of the program may stand before or after the command. Colours are left out where the output is no terminal, and with NO_COLOR.
+    """
+    if AS_JSON.get() or os.environ.get("NO_COLOR"):
+        ctx.color = False
 
 
 def main() -> NoReturn:

@@ -9,19 +9,22 @@ from typing import Any
 
 import click
 
+from mailbridge.cli import completing
 from mailbridge.cli.client import client
 from mailbridge.cli.entries import entries, origin_of
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain
+from mailbridge.cli.groups import Group
 from mailbridge.cli.options import config_option, json_option, load_or_exit
-from mailbridge.cli.printing import dumped, visible
+from mailbridge.cli.printing import Column, Row, dumped, print_list, sentence, visible
 from mailbridge.config.settings import Settings
 from mailbridge.core.addresses import parse_mailbox
-from mailbridge.core.recipients import TOKEN_LENGTH, token_address
+from mailbridge.core.recipients import RANDOM_LENGTH, unguessable_address
 from mailbridge.operator import verbs
 from mailbridge.operator.entries import AddEntry, OneEntry
 
 
-@click.group("address")
+@click.group("address", cls=Group)
 def address_group() -> None:
     """Addresses that mail is taken for: add, list, remove."""
 
@@ -69,22 +72,24 @@ def add_address(
 def list_addresses(*, config: Path | None, as_json: bool) -> None:
     """Every address, and where it is from."""
     one = client(config)
+    rows = []
     for entry in entries(one, "address"):
         rcpt, identifier = entry.settings.get("rcpt", entry.name), entry.settings.get("identifier")
         origin = origin_of(one, entry)
-        if as_json:
-            click.echo(dumped({"rcpt": rcpt, "identifier": identifier, "origin": origin}))
-        else:
-            click.echo(visible(f"{rcpt:40} for {identifier or 'whom the mail names':32} {origin}"))
+        shown = Row(cells=[rcpt, identifier or "whom the mail names"], details=[sentence(origin)])
+        rows.append((shown, {"rcpt": rcpt, "identifier": identifier, "origin": origin}))
+    columns = (Column(title="ADDRESS", width=46), Column(title="FOR", width=32))
+    print_list(rows, *columns, empty="there is no address; `mailbridge address add` makes one", as_json=as_json)
 
 
 @address_group.command("remove")
 @config_option
-@click.argument("rcpt")
-def remove_address(*, config: Path | None, rcpt: str) -> None:
+@json_option
+@click.argument("rcpt", shell_complete=completing.entries("address"))
+def remove_address(*, config: Path | None, as_json: bool, rcpt: str) -> None:
     """Take no more mail for an address that was added by command."""
     client(config).do(verbs.ENTRY_REMOVE, OneEntry(kind="address", name=rcpt))
-    click.echo(f"{rcpt} is removed")
+    click.echo(dumped({"removed": rcpt}) if as_json else visible(f"{rcpt} is removed"))
 
 
 @address_group.command("new", hidden=True)
@@ -109,6 +114,6 @@ def _unguessable(domain: str | None, settings: Settings | None) -> str:
     """An address of a domain, by default the first that is ours; exit 2 where there is none."""
     chosen = domain or (next(iter(settings.domains.accept), None) if settings is not None else None)
     if chosen is None or parse_mailbox(f"x@{chosen}") is None:
-        click.echo("mailbridge: name the domain whose mail comes here with --domain, such as bridge.example.com", err=True)
+        complain("name the domain whose mail comes here with --domain, such as bridge.example.com")
         raise SystemExit(Exit.USAGE)
-    return token_address(chosen, os.urandom(TOKEN_LENGTH))
+    return unguessable_address(chosen, os.urandom(RANDOM_LENGTH))

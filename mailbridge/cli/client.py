@@ -12,8 +12,8 @@ import http.client
 import json
 import os
 import pwd
+import re
 import secrets
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,10 +25,12 @@ import click
 import msgspec
 
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain, note
 from mailbridge.cli.options import load_or_exit
+from mailbridge.cli.over_socket import OverSocket
 from mailbridge.config.load import Loaded
 from mailbridge.net.listening import connect_private
-from mailbridge.operator.asks import Ask
+from mailbridge.operator.asks import Ask, asked
 from mailbridge.operator.faults import Fault, Kind, fault_of
 from mailbridge.operator.shapes import Shape
 from mailbridge.operator.verbs import By, Verb
@@ -60,10 +62,12 @@ class Client:
 
     def attempt(self, verb: Verb[A, G], ask: A) -> G | Fault:
         """The same for whoever says himself what a fault means."""
+        values = {name: value for name, value in msgspec.to_builtins(ask).items() if value is not None}
+        if (refused := _unfit(verb, values)) is not None:
+            return refused
         socket_path = _daemon_of(self.loaded)
         if socket_path is None:
             return self._alone(verb, ask)
-        values = {name: value for name, value in msgspec.to_builtins(ask).items() if value is not None}
         path = verb.path
         if "{id}" in path:
             path = path.replace("{id}", str(values.pop("id")))
@@ -116,7 +120,7 @@ class Client:
             )
         if not self._is_told:
             how = "changed" if verb.is_change else "read"
-            click.echo(f"mailbridge: no daemon is running; {database} is {how} by this command itself", err=True)
+            note(f"no daemon is running; {database} is {how} by this command itself")
             self._is_told = True
 
         async def work() -> G | Fault:
@@ -131,6 +135,28 @@ class Client:
             return Fault(kind=Kind.TRY_AGAIN, title=str(fault))
         except (StoreError, StoreUnavailable) as fault:
             return Fault(kind=_kind_of(database), title=str(fault))
+
+
+def _unfit(verb: Verb[Any, Any], values: Mapping[str, Any]) -> Fault | None:
+    """What the daemon would not take either, told before anybody is asked: the same with a daemon and without one."""
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+        asked(verb.asks, values, is_text=False)
+    except UnicodeEncodeError:
+        return Fault(kind=Kind.BAD_REQUEST, title="what was typed is not UTF-8 text")
+    except ValueError as fault:
+        return Fault(kind=Kind.BAD_REQUEST, title=_plainly(str(fault)))
+    return None
+
+
+def _plainly(text: str) -> str:
+    """A converter's complaint in plain words: `Expected `str` of length <= 1000 - at `$.identifier``."""
+    what, _, place = text.partition(" - at ")
+    name = place.strip("`").removeprefix("$.").split("[")[0]
+    words = what.replace("Expected `str` of length", "must be a text with a length").replace("Expected `int`", "must be a number")
+    words = words.replace("must be a text with a length >= 1", "must not be empty")
+    words = re.sub("Expected `str` matching regex .*", "must not be empty, nor hold a NUL character", words)
+    return f"{name}: {words}" if name else words
 
 
 def client(config: Path | None) -> Client:
@@ -149,7 +175,7 @@ def who() -> str:
 def fail(fault: Fault) -> NoReturn:
     """Tell a fault and leave with its exit code: one line, or one for each of several mistakes."""
     for line in fault.problems or (fault.title,):
-        click.echo(f"mailbridge: {line}", err=True)
+        complain(line, kind=str(fault.kind))
     raise SystemExit(fault.meaning.exit_code)
 
 
@@ -209,19 +235,6 @@ def _name_of(uid: int) -> str:
         return f"user {uid}"
 
 
-class _OverSocket(http.client.HTTPConnection):
-    """HTTP over the daemon's unix socket."""
-
-    def __init__(self, path: Path, *, timeout: float) -> None:
-        super().__init__("mailbridge", timeout=timeout)
-        self._path = path
-        self._patience = timeout
-
-    def connect(self) -> None:
-        """See `http.client.HTTPConnection.connect`."""
-        self.sock: socket.socket = connect_private(self._path, timeout=self._patience)
-
-
 def _asked(
     path: Path,
     method: str,
@@ -233,7 +246,7 @@ def _asked(
 ) -> tuple[int, Any]:
     """Status and JSON of an answer. What is safe to ask again, or has a key, is asked once more where the answer was lost."""
     for is_last in (False, True):
-        connection = _OverSocket(path, timeout=patience)
+        connection = OverSocket(path, timeout=patience)
         try:
             connection.request(method, target, body=body, headers={"Accept": "application/json", **(headers or {})})
             answer = connection.getresponse()
@@ -272,7 +285,7 @@ def agent(config: Path | None, *, url: str | None, token_file: Path | None) -> I
         settings = load_or_exit(config).settings
         given = settings.http.token.reveal() if settings.http.token is not None else ""
     if not given:
-        click.echo(f"mailbridge: a token is needed for {url}: --token-file, or ${TOKEN}", err=True)
+        complain(f"a token is needed for {url}: --token-file, or ${TOKEN}")
         raise SystemExit(Exit.USAGE)
     yield Agent(url=url.rstrip("/"), token=given)
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
-from msgspec import to_builtins
 
+from mailbridge.cli import completing
 from mailbridge.cli.client import agent, client
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain
+from mailbridge.cli.groups import Group
 from mailbridge.cli.options import config_option, json_option, token_option, url_option
-from mailbridge.cli.printing import dumped, local, visible
+from mailbridge.cli.params import Seconds
+from mailbridge.cli.printing import Column, Row, as_row, counted, dumped, local, print_list, sentence, visible
 from mailbridge.operator import verbs
 from mailbridge.operator.codes import CodeList, GivenList, LatestCode
-from mailbridge.operator.shapes import LiveCode
+from mailbridge.operator.shapes import GivenShape, LiveCode
 
 LONGEST_WAIT = 60.0
 """Seconds for which the daemon holds one request open (`mailbridge.web.codes`)."""
@@ -24,13 +28,25 @@ LONGEST_WAIT = 60.0
 ANSWER_PATIENCE = 10.0
 """Seconds beyond a long poll's own time that its answer may take."""
 
+COLUMNS = (
+    Column(title="RECEIVED", width=19),
+    Column(title="CODE", width=10),
+    Column(title="LEFT", width=10),
+    Column(title="FOR", width=32),
+)
+
 for_option = click.option(
-    "--for", "identifier", required=True, metavar="IDENTIFIER", help="Whose code (Skyvern's totp_identifier)."
+    "--for",
+    "identifier",
+    required=True,
+    metavar="IDENTIFIER",
+    shell_complete=completing.identifiers,
+    help="Whose code (Skyvern's totp_identifier).",
 )
 from_option = click.option("--from", "sender", default="", metavar="SENDER", help="Only of this address, domain, or pattern.")
 
 
-@click.group()
+@click.group(cls=Group)
 def code() -> None:
     """Live codes: list, take the newest, wait for the next, expect one."""
 
@@ -45,15 +61,15 @@ def list_codes(*, config: Path | None, as_json: bool, identifier: str, reveal: b
     """The live codes, newest first; masked unless asked for."""
     ask, one = CodeList(identifier=identifier, limit=limit), client(config)
     rows: list[Any] = list(one.do(verbs.CODE_REVEAL, ask).codes) if reveal else list(one.do(verbs.CODE_LIST, ask).codes)
-    for row in rows:
-        click.echo(dumped(to_builtins(row)) if as_json else visible(_line(row)))
+    print_list(((_row(row), row) for row in rows), *COLUMNS, empty="no code lives now", as_json=as_json)
 
 
-def _line(row: LiveCode) -> str:
+def _row(row: LiveCode) -> Row:
     left = max(0, round((datetime.fromisoformat(row.expires_at) - datetime.now(UTC)).total_seconds()))
     end = "consumed" if row.is_consumed else f"{left} s left"
     bound = f" for {row.run} only" if row.run else ""
-    return f"{local(row.received_at or '')}  {row.code:10} {row.identifier:32} from {row.from_}, {end}{bound}, mail {row.mail}"
+    about = f"From {row.from_}, mail {row.mail}{bound}."
+    return Row(cells=[local(row.received_at or ""), row.code, end, row.identifier], details=[about])
 
 
 @code.command("latest")
@@ -64,14 +80,14 @@ def _line(row: LiveCode) -> str:
 def latest(*, config: Path | None, as_json: bool, identifier: str, sender: str) -> None:
     """Print the newest live code of an identifier; exit 4 for none."""
     found = client(config).do(verbs.CODE_LATEST, LatestCode(identifier=identifier, sender=sender))
-    click.echo(dumped(to_builtins(found)) if as_json else found.code)
+    click.echo(dumped(as_row(found)) if as_json else found.code)
 
 
 @code.command("wait")
 @config_option
 @json_option
 @for_option
-@click.option("--timeout", type=click.FloatRange(0, 86_400), default=60.0, show_default=True, metavar="SECONDS", help="How long.")
+@click.option("--timeout", type=Seconds(), default=60.0, show_default=True, metavar="SECONDS", help="How long.")
 @click.option("--since", metavar="WHEN", help="Only received since: 2026-01-31T12:00:00Z, or seconds since 1970.")
 @from_option
 @click.option("--kind", type=click.Choice(["code", "link", "totp"]), help="Only this kind.")
@@ -98,7 +114,7 @@ def wait(*, config: Path | None, url: str | None, token_file: Path | None, timeo
             if found.get("code") is not None or time.monotonic() >= until:
                 break
     if found.get("code") is None:
-        click.echo(f"mailbridge: no code for {identifier}", err=True)
+        complain(f"no code for {identifier}")
         raise SystemExit(Exit.NOT_FOUND)
     click.echo(dumped(found) if wish["as_json"] else found["code"])
 
@@ -107,9 +123,7 @@ def wait(*, config: Path | None, url: str | None, token_file: Path | None, timeo
 @config_option
 @json_option
 @for_option
-@click.option(
-    "--seconds", type=click.FloatRange(0, 600), default=120.0, show_default=True, metavar="SECONDS", help="For how long."
-)
+@click.option("--seconds", type=Seconds(600), default=120.0, show_default=True, metavar="SECONDS", help="For how long.")
 @url_option
 @token_option
 def expect(
@@ -130,18 +144,18 @@ def waiting(*, config: Path | None, as_json: bool, url: str | None, token_file: 
     """Who waits for a code now: polling runs, and requests held open."""
     with agent(config, url=url, token_file=token_file) as one:
         rows = one.ask("/api/v1/waiting", {})["waiting"]
-    for row in rows:
-        if as_json:
-            click.echo(dumped(row))
-            continue
-        unknown = "" if row["is_known"] else "  unknown identifier: nothing can come for it ([identity] known)"
-        given = f", given {row['given'][0]['what']} at {row['given'][0]['last_at']}" if row["given"] else ", given nothing yet"
-        who = row["who"] or "(no ids)"
-        click.echo(
-            visible(
-                f"{row['identifier']:32} {row['way']:4} {who} since {row['since']}, asked {row['asked']} times{given}{unknown}"
-            )
-        )
+    columns = (Column(title="SINCE", width=19), Column(title="ASKED", width=10), Column(title="FOR", width=32))
+    print_list(((_waiter(row), row) for row in rows), *columns, empty="nobody waits for a code now", as_json=as_json)
+
+
+def _waiter(row: Mapping[str, Any]) -> Row:
+    who = row["who"] or "somebody without a run's id"
+    given = row["given"][0] if row["given"] else None
+    what = f"was given {given['what']} at {local(given['last_at'])}" if given else "was given nothing yet"
+    details = [f"{who} by {row['way']} {what}."]
+    if not row["is_known"]:
+        details.append("Nothing can come for it: the identifier is not known ([identity] known).")
+    return Row(cells=[local(row["since"]), counted(row["asked"], "time"), row["identifier"]], details=details)
 
 
 @code.command("given")
@@ -150,9 +164,13 @@ def waiting(*, config: Path | None, as_json: bool, url: str | None, token_file: 
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
 def given(*, config: Path | None, as_json: bool, limit: int) -> None:
     """What was given to which run or reader, and when; never the code."""
-    for one in client(config).do(verbs.CODE_GIVEN, GivenList(limit=limit)).given:
-        if as_json:
-            click.echo(dumped(to_builtins(one)))
-            continue
-        times = "consumed" if one.is_consumed else f"{one.times} time{'s' if one.times != 1 else ''}"
-        click.echo(visible(f"{local(one.last_at)}  {one.identifier:32} {one.way:4} {one.who or '(no ids)'}: {one.what}, {times}"))
+    rows = client(config).do(verbs.CODE_GIVEN, GivenList(limit=limit)).given
+    columns = (Column(title="LAST GIVEN", width=19), Column(title="HOW OFTEN", width=10), Column(title="FOR", width=32))
+    empty = "nobody was given a code yet"
+    print_list(((_given(one), one) for one in rows), *columns, empty=empty, as_json=as_json)
+
+
+def _given(one: GivenShape) -> Row:
+    times = "consumed" if one.is_consumed else counted(one.times, "time")
+    who = one.who or "somebody without a run's id"
+    return Row(cells=[local(one.last_at), times, one.identifier], details=[f"{sentence(one.what)} To {who} by {one.way}."])

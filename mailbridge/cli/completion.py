@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 
 import click
@@ -10,6 +9,7 @@ from click.shell_completion import get_completion_class
 
 from mailbridge import __version__
 from mailbridge.cli.options import json_option
+from mailbridge.cli.printing import dumped
 
 
 @click.command()
@@ -32,7 +32,7 @@ def version(*, as_json: bool) -> None:
 
     versions = {"mailbridge": __version__, "python": platform.python_version(), "sqlite": sqlite_version()}
     click.echo(
-        json.dumps(versions)
+        dumped(versions)
         if as_json
         else f"mailbridge {versions['mailbridge']}, Python {versions['python']}, SQLite {versions['sqlite']}"
     )

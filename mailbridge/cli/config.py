@@ -2,60 +2,84 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mailbridge.cli.faults import exit_code, tell
-from mailbridge.cli.options import config_option, json_option, load_quietly
-from mailbridge.cli.printing import dumped
+from mailbridge.cli.faults import exit_code, note, tell
+from mailbridge.cli.groups import Group
+from mailbridge.cli.options import config_option, examine_config, json_option
+from mailbridge.cli.printing import as_row, dumped
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import Section, Settings
 from mailbridge.config.values import strangers_meaning, written
-
-NO_KEY = (
-    "practice: no Skyvern key is configured ([skyvern] api_key_file, or $SKYVERN_API_KEY), so codes leave this machine for nobody"
-)
 
 
 @click.command()
 @config_option
 @json_option
 def check_config(*, config: Path | None, as_json: bool) -> None:
-    """Validate configuration, rules, certificates and keys; print every mistake at once.
+    """Validate configuration, rules, certificates and keys, with what was added by command.
 
-    Exit 78 on any; 77 where nothing but this user's permission is missing.
+    Prints every mistake at once, and a warning for what works and should not be. It opens no port, so it can run beside the daemon;
+    whether a port is free is known at the start. Exit 78 on a mistake; 77 where only permission is missing.
     """
-    from mailbridge.app.preparation import file_problems
+    from mailbridge.config.warnings import has_key, warnings_of
 
-    problems: list[Problem]
+    problems: list[Problem] = []
     ignored: tuple[str, ...] = ()
+    warnings: list[Problem] = []
     strangers = ""
     is_practice = False
     try:
-        loaded = load_quietly(config)
+        loaded, found = examine_config(config)
     except ConfigError as fault:
         problems = list(fault.problems)
     else:
-        problems, ignored = list(file_problems(loaded.settings)), loaded.ignored
-        is_practice = loaded.settings.skyvern.api_key is None and loaded.settings.skyvern.credentials_file is None
+        ignored, is_practice = loaded.ignored, not has_key(loaded.settings)
+        problems = list(dict.fromkeys((*found, *_of_this_machine(loaded.settings, is_sound=not found))))
+        warnings = list(warnings_of(loaded))
         is_only_practice = is_practice and not loaded.settings.target
         strangers = strangers_meaning(loaded.settings.trust.strangers, is_practice=is_only_practice)
     if as_json:
         row = {"ok": not problems, "problems": [str(problem) for problem in problems], "ignored": list(ignored)}
-        row |= {"strangers": strangers} if strangers else {}
-        click.echo(dumped({**row, "practice": is_practice}))
+        row |= {"strangers": strangers or None, "warnings": [str(one) for one in warnings], "practice": is_practice}
+        click.echo(dumped(row))
         raise SystemExit(exit_code(problems))
     for name in ignored:
-        click.echo(f"mailbridge: note: ${name} is not one of ours, and is ignored", err=True)
+        note(f"note: ${name} is not one of ours, and is ignored")
     if problems:
         raise SystemExit(tell(problems))
-    if is_practice:
-        click.echo(f"mailbridge: note: {NO_KEY}", err=True)
+    for one in warnings:
+        note(f"warning: {one}")
     click.echo("configuration is good")
     click.echo(strangers)
+
+
+def _of_this_machine(settings: Settings, *, is_sound: bool) -> Iterator[Problem]:
+    """What only the machine can tell; what was added by command is read only where the rest is good."""
+    from mailbridge.app.alone import with_additions
+    from mailbridge.app.preparation import file_problems, without_a_way_in
+    from mailbridge.store import StoreError, StoreUnavailable
+
+    found = list(file_problems(settings))
+    yield from found
+    if found or not is_sound:
+        yield from without_a_way_in(settings)
+        return
+    try:
+        whole = asyncio.run(with_additions(settings))
+    except ConfigError as fault:
+        yield from fault.problems
+    except (StoreError, StoreUnavailable) as fault:
+        yield Problem(where="[store] url", what=str(fault))
+    else:
+        yield from file_problems(whole) if whole is not settings else ()
+        yield from without_a_way_in(whole)
 
 
 @click.command("reload")
@@ -67,23 +91,21 @@ def reload_command(*, config: Path | None, as_json: bool) -> None:
     Rules, addresses, trust, mailboxes and certificates change at once; the
     old ones stay in force where there is a mistake (exit 78).
     """
-    from msgspec import to_builtins
-
     from mailbridge.cli.client import client
     from mailbridge.operator import verbs
     from mailbridge.operator.asks import Nothing
 
     found = client(config).do(verbs.RELOAD, Nothing())
     if as_json:
-        click.echo(dumped(to_builtins(found)))
+        click.echo(dumped(as_row(found)))
         return
     click.echo("the configuration is in force")
     if found.after_restart:
         changed = ", ".join(f"[{name}]" for name in found.after_restart)
-        click.echo(f"mailbridge: only a restart takes up what changed in {changed}", err=True)
+        note(f"a restart is needed for what changed in {changed}")
 
 
-@click.group("config")
+@click.group("config", cls=Group)
 def config_group() -> None:
     """Show the effective configuration, what was added by command, or the schema."""
 
@@ -95,6 +117,7 @@ def show(*, config: Path | None, as_json: bool) -> None:
     """Every key with its value and where that came from; secrets masked."""
     from mailbridge.cli.client import client
     from mailbridge.cli.entries import added as added_by
+    from mailbridge.config.added import header
 
     one_client = client(config)
     loaded, added = one_client.loaded, added_by(one_client)
@@ -125,28 +148,39 @@ def show(*, config: Path | None, as_json: bool) -> None:
                 origin = "" if is_table else f"# {loaded.origins.get(f'{section}.{key}', 'default')}"
                 click.echo(f"{key:20} = {dumped(value):40} {origin}".rstrip())
     for one in added:
-        click.echo(f"[[{one.kind}]]  # added by {one.by}, {one.at:%Y-%m-%d %H:%M}Z")
+        click.echo(f"{header(one.kind)}  # added by {one.by}, {one.at:%Y-%m-%d %H:%M}Z")
         for key, value in {**one.values, **dict.fromkeys(one.secrets, "***")}.items():
             click.echo(f"{key:20} = {dumped(value)}")
 
 
 @config_group.command("export")
 @config_option
-def export(*, config: Path | None) -> None:
-    """What was added by command, as TOML for a file; secrets are named and left out."""
+@json_option
+def export(*, config: Path | None, as_json: bool) -> None:
+    """Print what was added by command as TOML for a file.
+
+    Secrets are named and left out.
+    """
     from mailbridge.cli.client import client
     from mailbridge.cli.entries import added
     from mailbridge.config.added import as_toml
 
-    click.echo(as_toml(added(client(config))), nl=False)
+    text = as_toml(added(client(config)))
+    if as_json:
+        click.echo(dumped({"toml": text}))
+    elif text:
+        click.echo(text, nl=False)
+    else:
+        click.echo("# nothing was added by command")
 
 
 @config_group.command("schema")
-def schema() -> None:
+@json_option
+def schema(*, as_json: bool) -> None:
     """The JSON Schema of mailbridge.toml, for editors."""
     from mailbridge.config.schema import schema as of_file
 
-    click.echo(json.dumps(of_file(), indent=2))
+    click.echo(dumped(of_file()) if as_json else json.dumps(of_file(), indent=2))
 
 
 def _written(section: str, value: Section | tuple[Section, ...]) -> Any:

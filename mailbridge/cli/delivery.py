@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
-from msgspec import to_builtins
 
+from mailbridge.cli import completing
 from mailbridge.cli.client import client, fail
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain
+from mailbridge.cli.groups import Group
 from mailbridge.cli.mail import became
 from mailbridge.cli.options import config_option, json_option, moment
-from mailbridge.cli.printing import dumped, local, visible
+from mailbridge.cli.params import GREATEST, NUMBER, is_number
+from mailbridge.cli.printing import Column, Row, Table, as_row, counted, dumped, local, sentence, visible
 from mailbridge.operator import verbs
 from mailbridge.operator.deliveries import DeliveryList, OneDelivery, Retry
 from mailbridge.operator.faults import Fault, Kind
@@ -21,8 +24,16 @@ from mailbridge.operator.shapes import DeliveryShape
 
 PAGE = 1_000
 
+COLUMNS = (
+    Column(title="NUMBER", width=6, is_right=True),
+    Column(title="RECEIVED", width=19),
+    Column(title="STATE", width=12),
+    Column(title="FOR", width=32),
+)
+COLOURS = {"delivered": "green", "pending": "cyan", "in_flight": "cyan", "expired": "yellow", "dead": "red"}
 
-@click.group()
+
+@click.group(cls=Group)
 def delivery() -> None:
     """List and show deliveries, retry dead ones."""
 
@@ -32,7 +43,9 @@ def delivery() -> None:
 @json_option
 @click.option("--state", "states", multiple=True, type=click.Choice(get_args(StateName)), help="Only these.")
 @click.option("--for", "identifier", default="", metavar="IDENTIFIER", help="Only of this identifier.")
-@click.option("--mail", type=click.IntRange(1), metavar="NUMBER", help="Only of this mail.")
+@click.option(
+    "--mail", type=click.IntRange(1, GREATEST), metavar="NUMBER", shell_complete=completing.mails, help="Only of this mail."
+)
 @click.option("--since", callback=moment, metavar="WHEN", help="Only received since: 2026-01-31T12:00:00Z, or 15m (ago).")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
 def list_deliveries(*, config: Path | None, as_json: bool, limit: int, **wish: Any) -> None:
@@ -43,6 +56,7 @@ def list_deliveries(*, config: Path | None, as_json: bool, limit: int, **wish: A
     one = client(config)
     before: int | None = None
     left = limit
+    table = Table(*COLUMNS)
     while left > 0:
         ask = DeliveryList(
             state=wish["states"],
@@ -54,24 +68,30 @@ def list_deliveries(*, config: Path | None, as_json: bool, limit: int, **wish: A
         )
         page = one.do(verbs.DELIVERY_LIST, ask)
         for row in page.deliveries:
-            click.echo(dumped(to_builtins(row)) if as_json else visible(_line(row)))
+            if as_json:
+                click.echo(dumped(as_row(row)))
+            else:
+                table.add(_row(row))
         left -= len(page.deliveries)
         before = page.next
         if before is None:
             break
+    if not as_json:
+        is_narrowed = any(wish.values())
+        table.end("no delivery fits; `mailbridge delivery list` shows all" if is_narrowed else "nothing was sent yet")
 
 
 @delivery.command("show")
 @config_option
 @json_option
-@click.argument("number", type=int)
+@click.argument("number", type=NUMBER, shell_complete=completing.deliveries)
 def show_delivery(*, config: Path | None, as_json: bool, number: int) -> None:
     """One delivery: where it stands, what happened to it, and its mail."""
-    if number < 1:
+    if not is_number(number):
         fail(Fault(kind=Kind.NOT_FOUND, title=f"there is no delivery {number}"))
     detail = client(config).do(verbs.DELIVERY_SHOW, OneDelivery(id=number))
     if as_json:
-        click.echo(dumped(to_builtins(detail)))
+        click.echo(dumped(as_row(detail)))
         return
     click.echo(visible(became(detail)))
     if detail.of is not None:
@@ -83,7 +103,7 @@ def show_delivery(*, config: Path | None, as_json: bool, number: int) -> None:
 @delivery.command("retry")
 @config_option
 @json_option
-@click.argument("numbers", type=int, nargs=-1)
+@click.argument("numbers", type=NUMBER, shell_complete=completing.deliveries, nargs=-1)
 @click.option("--state", "states", multiple=True, type=click.Choice(["dead", "expired"]), help="All that ended so.")
 @click.option("--for", "identifier", default="", metavar="IDENTIFIER", help="With --state: only of this identifier.")
 def retry(*, config: Path | None, as_json: bool, numbers: tuple[int, ...], states: tuple[str, ...], identifier: str) -> None:
@@ -93,23 +113,26 @@ def retry(*, config: Path | None, as_json: bool, numbers: tuple[int, ...], state
     """
     if not numbers and not states:
         raise click.UsageError("name deliveries by their numbers, or --state dead")
-    if any(number < 1 for number in numbers):
-        fail(Fault(kind=Kind.NOT_FOUND, title="deliveries are numbered from 1"))
+    if any(not is_number(number) for number in numbers):
+        fail(Fault(kind=Kind.NOT_FOUND, title="there is no such delivery; `mailbridge delivery list` shows what there is"))
     found = client(config).do(verbs.DELIVERY_RETRY, Retry(ids=numbers, state=states, identifier=identifier))  # type: ignore[arg-type]
     if as_json:
-        click.echo(dumped(to_builtins(found)))
+        click.echo(dumped(as_row(found)))
     else:
         for number in found.retried:
             click.echo(f"{number}: will be tried again")
         for one in found.refused:
-            click.echo(f"{one.id}: {one.why}", err=True)
+            complain(f"{one.id}: {one.why}")
     if found.refused and (numbers or not found.retried):
         raise SystemExit(Exit.NOT_FOUND)
 
 
-def _line(row: DeliveryShape) -> str:
-    tries = f"{row.attempts} attempt{'s' if row.attempts != 1 else ''}"
-    return (
-        f"{row.id:>6}  {local(row.received_at)}  {row.state:10} {row.kind:5} {row.identifier:32} → {row.target}, {tries},"
-        f" mail {row.mail}  {row.reason}"
+def _row(row: DeliveryShape) -> Row:
+    how = f"{row.kind} → {row.target}, {counted(row.attempts, 'attempt')}, mail {row.mail}"
+    why = f"{how}. {sentence(row.reason)}" if row.reason else how
+    return Row(
+        cells=[str(row.id), local(row.received_at), row.state, row.identifier],
+        coloured=2,
+        colour=COLOURS.get(row.state),
+        details=[why],
     )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mailbridge.demo.tour import Stop
 
 
+USUAL = "127.0.0.1:2525"
 TITLE, VALUE = 36, 40
 """Characters of a title and of a value on a line; a link is longer."""
 
@@ -25,7 +26,11 @@ TITLE, VALUE = 36, 40
 @click.command()
 @click.option("--once", is_flag=True, help="End after the tour; else stay up, for mails of your own.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a mail.")
-@click.option("--listen", metavar="HOST:PORT", help="Where to take mail (default: 127.0.0.1:2525, with --once any free port).")
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Where to take mail (default: 127.0.0.1:2525; any free port where that is taken, and with --once).",
+)
 def demo(*, once: bool, as_json: bool, listen: str | None) -> None:
     """Send real-looking mails over real SMTP through a whole mailbridge, into a receiver that behaves like Skyvern.
 
@@ -34,8 +39,19 @@ def demo(*, once: bool, as_json: bool, listen: str | None) -> None:
     from mailbridge.cli.serve import run
 
     with tempfile.TemporaryDirectory(prefix="mailbridge-demo-") as folder:
-        address = listen or ("127.0.0.1:0" if once else "127.0.0.1:2525")
+        address = listen or ("127.0.0.1:0" if once or not _is_free(USUAL) else USUAL)
         raise SystemExit(run(_demo(Path(folder), address, once=once, as_json=as_json)))
+
+
+def _is_free(address: str) -> bool:
+    """Whether nobody listens there; beside a running daemon the demo takes another port."""
+    from mailbridge.net.listening import ListenError, bind
+
+    try:
+        bind(address).close()
+    except ListenError:
+        return False
+    return True
 
 
 async def _demo(folder: Path, address: str, *, once: bool, as_json: bool) -> int:

@@ -1,4 +1,4 @@
-"""`doctor`: everything that can be wrong, one line each, with what mends it."""
+"""`doctor`: everything that can be wrong, one line each, with what fixes it."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def _print(plain: dict[str, list[dict[str, list[dict[str, str]]]]], found: Exami
             if one["hint"]:
                 click.echo(f"                 → {visible(one['hint'])}")
     if found.failures or found.warnings:
-        click.echo(f"{found.failures} to mend, {found.warnings} to look at")
+        click.echo(f"{found.failures} to fix, {found.warnings} to look at")
     else:
-        click.echo("nothing to mend")
+        click.echo("nothing to fix")
 
 
 def _without_names(row: object) -> dict[str, list[dict[str, list[dict[str, str]]]]]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from msgspec import to_builtins
 
 from mailbridge.cli.client import Client, fail
+from mailbridge.cli.printing import local
 from mailbridge.config.added import Added
 from mailbridge.core.secret import Secret
 from mailbridge.operator import verbs
@@ -58,4 +59,4 @@ def origin_of(one: Client, entry: EntryShape) -> str:
     """Where a table is from: a file, the environment, or who added it and when."""
     if entry.at is None:
         return str(one.loaded.origins.get(entry.kind, "configuration"))
-    return f"added by {entry.by}, {datetime.fromisoformat(entry.at):%Y-%m-%d %H:%M}Z"
+    return f"added by {entry.by}, {local(entry.at)}"

@@ -18,3 +18,26 @@ class Exit(IntEnum):
     TRY_AGAIN = 75
     PERMISSION = 77
     CONFIG = 78
+    INTERRUPTED = 130
+    PIPE_CLOSED = 141
+
+    @property
+    def meaning(self) -> str:
+        """What it says, for the table of the manual."""
+        return MEANINGS[self]
+
+
+MEANINGS = {
+    Exit.OK: "it is done",
+    Exit.GENERAL: "it did not work, and the message says why: a test that failed, a mail that was refused, an entry that exists already",
+    Exit.USAGE: "the command cannot be understood: an unknown word, or a value that it does not take",
+    Exit.DOCTOR: "`doctor` or `skyvern check` found something that does not work",
+    Exit.NOT_FOUND: "there is no such mail, delivery, code, file or entry, or no code came in time",
+    Exit.UNAVAILABLE: "the daemon, the database or a server does not answer",
+    Exit.BUG: "a bug in mailbridge; please report the line that it prints",
+    Exit.TRY_AGAIN: "not now: the daemon is starting or stopping, or another command is at work",
+    Exit.PERMISSION: "this user may not do it",
+    Exit.CONFIG: "the configuration, a rule or a file that it names has a mistake",
+    Exit.INTERRUPTED: "ended by Ctrl-C",
+    Exit.PIPE_CLOSED: "whoever read the output has gone, as in `mailbridge mail list | head`",
+}

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain
 from mailbridge.cli.mailfiles import mails
 from mailbridge.cli.options import config_option, load_or_exit
 from mailbridge.cli.printing import dumped, visible
@@ -66,7 +67,7 @@ def extract(
     is_missing = False
     for path in paths:
         if path != "-" and not Path(path).exists():
-            click.echo(f"{path}: no such file or folder", err=True)
+            complain(f"{path}: no such file or folder")
             is_missing = True
             continue
         for name, content in mails(path):
@@ -96,9 +97,9 @@ def _moment(text: str | None) -> datetime:
         return datetime.now(UTC)
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise click.BadParameter(f"{text!r} is no ISO 8601 time such as 2026-11-23T13:00:00Z", param_hint="--now") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _request(content: bytes, rcpt: str | None, mail_from: str | None, now: datetime) -> Request:

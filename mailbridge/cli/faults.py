@@ -10,16 +10,25 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 
 import click
 
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.printing import dumped, visible
 from mailbridge.config.problems import Problem
 
-INTERRUPTED = 130
-PIPE_CLOSED = 141
 DEBUG = "MAILBRIDGE_DEBUG"
+LONGEST = 300
+"""Characters of a message about what was typed."""
+
+AS_JSON: ContextVar[bool] = ContextVar("AS_JSON", default=False)
+"""Whether the command that runs was asked for JSON: errors are JSON too then."""
+
+OF_A_NAME = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP})
+"""What can be wrong with the name of a file."""
+
 OF_THE_MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE})
 """What a machine can run out of under any command."""
 
@@ -29,9 +38,10 @@ def ended(work: Callable[[], object]) -> int:
     try:
         code = work()
     except click.exceptions.Abort:
-        return INTERRUPTED
+        complain("interrupted")
+        return Exit.INTERRUPTED
     except click.ClickException as refusal:
-        refusal.show()
+        complain(_usage(refusal))
         return refusal.exit_code
     except (Exception, KeyboardInterrupt, BaseExceptionGroup) as fault:  # noqa: BLE001  (the end of the program)
         return _told(fault)
@@ -42,7 +52,7 @@ def tell(problems: Iterable[Problem]) -> int:
     """Each mistake as a line on stderr. Returns their exit code."""
     told = list(problems)
     for problem in told:
-        _say(str(problem))
+        complain(str(problem))
     return exit_code(told)
 
 
@@ -60,7 +70,8 @@ def _told(fault: BaseException) -> int:
     if any(isinstance(leaf, BrokenPipeError) for leaf in leaves):
         return leave_quietly()
     if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves):
-        return INTERRUPTED
+        complain("interrupted")
+        return Exit.INTERRUPTED
     try:
         codes = [_code_of(leaf) for leaf in leaves]
     except ImportError:  # a broken installation: what could be foreseen cannot even be named
@@ -78,7 +89,7 @@ def leave_quietly() -> int:
     """Nobody reads what we print: let the flush at the interpreter's end go nowhere, instead of failing once more."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, sys.stdout.fileno())
-    return PIPE_CLOSED
+    return Exit.PIPE_CLOSED
 
 
 def _code_of(leaf: BaseException) -> int:
@@ -93,16 +104,19 @@ def _code_of(leaf: BaseException) -> int:
             return tell(leaf.problems)
         case RuleError() | ListenError() | StoreError():
             for line in str(leaf).splitlines():
-                _say(line)
+                complain(line)
             return leaf.exit_code if isinstance(leaf, ListenError) else Exit.CONFIG
         case StoreUnavailable():
-            _say(str(leaf))
+            complain(str(leaf))
             return Exit.UNAVAILABLE
         case PermissionError() if leaf.filename is not None:
-            _say(f"{leaf.filename}: {leaf.strerror}")
+            complain(f"{leaf.filename}: {leaf.strerror}")
             return Exit.PERMISSION
+        case OSError() if leaf.errno in OF_A_NAME and leaf.filename is not None:
+            complain(f"{str(leaf.filename)[:LONGEST]}: {leaf.strerror}")
+            return Exit.NOT_FOUND
         case OSError() if leaf.errno in OF_THE_MACHINE:
-            _say(f"{leaf.filename or 'the output'}: {leaf.strerror}")
+            complain(f"{leaf.filename or 'the output'}: {leaf.strerror}")
             leave_quietly()
             return Exit.GENERAL
         case _:
@@ -114,11 +128,34 @@ def _bug(fault: BaseException) -> int:
     from mailbridge import __version__
     from mailbridge.logs import whereabouts
 
-    _say(f"a bug in mailbridge {__version__}: {whereabouts(fault)}")
+    complain(f"a bug in mailbridge {__version__}: {whereabouts(fault)}")
     if not os.environ.get(DEBUG):
-        _say(f"{DEBUG}=1 shows the whole traceback, which may hold secrets; without it this line can be reported as it is")
+        complain(f"{DEBUG}=1 shows the whole traceback, which may hold secrets; without it this line can be reported as it is")
     return Exit.BUG
 
 
-def _say(line: str) -> None:
-    click.echo(f"mailbridge: {line}", err=True)
+def _usage(refusal: click.ClickException) -> str:
+    """What click refuses, on one line, with where to read how it is done right."""
+    text = " ".join(refusal.format_message().split())
+    text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    context = refusal.ctx if isinstance(refusal, click.UsageError) else None
+    if context is None:
+        return text
+    return f"{text.rstrip('.')}; see `{context.command_path} --help`"
+
+
+def complain(line: str, **more: object) -> None:
+    """Say on stderr what is wrong: a line, or with ``--json`` an object with ``error`` and ``more``."""
+    _say("error", line, more)
+
+
+def note(line: str) -> None:
+    """Say on stderr what is worth knowing beside the answer: a line, or with ``--json`` an object with ``note``."""
+    _say("note", line, {})
+
+
+def _say(kind: str, line: str, more: Mapping[str, object]) -> None:
+    if AS_JSON.get():
+        click.echo(dumped({kind: line, **more}), err=True)
+    else:
+        click.echo(f"mailbridge: {visible(line)}", err=True)

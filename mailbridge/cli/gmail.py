@@ -1,48 +1,41 @@
-"""`gmail`: a filter to import into Gmail's settings, so that nobody has to type one, and a yes to what Gmail asks then.
-
-The form is that of Gmail's own "Export": an Atom feed, an entry a filter, its conditions and actions as properties.
-"""
+"""`gmail`: a filter to import into Gmail's settings, so that nobody has to type one, and a yes to what Gmail asks then."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from xml.sax.saxutils import quoteattr
 
 import click
 
+from mailbridge.cli import completing
 from mailbridge.cli.client import client, fail
 from mailbridge.cli.entries import own_address
 from mailbridge.cli.exits import Exit
-from mailbridge.cli.options import config_option
+from mailbridge.cli.faults import complain
+from mailbridge.cli.groups import Group
+from mailbridge.cli.options import config_option, json_option
+from mailbridge.cli.params import NUMBER, is_number
+from mailbridge.cli.printing import dumped, visible
 from mailbridge.core.addresses import parse_mailbox
 from mailbridge.core.secret import Secret
 from mailbridge.operator import verbs
 from mailbridge.operator.faults import Fault, Kind
+from mailbridge.operator.gmail import feed
 from mailbridge.operator.mails import MailList, OneMail
 from mailbridge.operator.shapes import MailShape
 
 SEARCHED = 500
 """Newest mails among which a confirmation is looked for."""
 
-LONGEST = 1_000
-"""Characters of one condition: Gmail takes longer ones, and then they silently never match. Longer lists make more filters."""
 
-WORDS = (
-    '"verification code"', '"security code"', '"login code"', '"sign-in code"', '"one-time"', '"confirmation code"',
-    '"access code"', "passcode", "OTP", '"two-factor"', '"2-step"', '"verify your"', '"magic link"',
-)  # fmt: skip
-"""What is asked for where no sender is named: wide, since a mail without a code is only held here."""
-
-
-@click.group()
+@click.group(cls=Group)
 def gmail() -> None:
     """What Gmail needs to forward codes here."""
 
 
 @gmail.command("filter")
 @config_option
+@json_option
 @click.option("--for", "identifier", default="", metavar="IDENTIFIER", help="Forward to the address of this identifier.")
 @click.option("--forward-to", metavar="ADDR", help="Where Gmail forwards to (default: the first address).")
 @click.option("--from", "senders", multiple=True, metavar="ADDR", help="A sender, address or domain; may be repeated.")
@@ -52,6 +45,7 @@ def gmail() -> None:
 def filter_feed(
     *,
     config: Path | None,
+    as_json: bool,
     identifier: str,
     forward_to: str | None,
     senders: tuple[str, ...],
@@ -59,93 +53,63 @@ def filter_feed(
     words: tuple[str, ...],
     archive: bool,
 ) -> None:
-    """Print a mailFilters.xml for Gmail: Settings, Filters and blocked addresses, Import filters.
+    """Print a mailFilters.xml for Gmail.
 
-    Without --from, --subject and --words the filter asks for what sign-in mails usually say. Confirm the forwarding address
-    in Gmail first (Settings, Forwarding): a filter that forwards to an unconfirmed address cannot be imported.
+    Import it in Gmail: Settings, Filters and blocked addresses, Import filters. Without --from, --subject and --words the
+    filter asks for what sign-in mails usually say. Confirm the forwarding address in Gmail first (Settings, Forwarding): a
+    filter that forwards to an unconfirmed address cannot be imported.
     """
     if forward_to is not None and identifier:
         raise click.UsageError("--forward-to is a whole address; leave out --for")
     target = forward_to or own_address(client(config), identifier)
     if parse_mailbox(target) is None:
-        click.echo(f"mailbridge: {target!r} is no mail address", err=True)
+        complain(f"{target!r} is no mail address")
         raise SystemExit(Exit.USAGE)
-    if not (senders or subjects or words):
-        words = WORDS
-    conditions = [("from", one) for one in _joined(senders)]
-    conditions += [("subject", one) for one in _joined([_quoted(one) for one in subjects])]
-    conditions += [("hasTheWord", one) for one in _joined([_quoted(one) for one in words])]
-    click.echo(_feed(conditions, target, is_archived=archive))
-
-
-def _joined(terms: Sequence[str]) -> Iterator[str]:
-    """Terms as Gmail's ``a OR b``, in as many conditions as their length asks for."""
-    group: list[str] = []
-    for term in dict.fromkeys(term.strip() for term in terms if term.strip()):
-        if group and len(" OR ".join((*group, term))) > LONGEST:
-            yield " OR ".join(group)
-            group = []
-        group.append(term)
-    if group:
-        yield " OR ".join(group)
-
-
-def _quoted(words: str) -> str:
-    """Several words are one phrase."""
-    plain = words.strip()
-    return f'"{plain}"' if " " in plain and not plain.startswith('"') else plain
-
-
-def _feed(conditions: Sequence[tuple[str, str]], target: str, *, is_archived: bool) -> str:
-    lines = [
-        "<?xml version='1.0' encoding='UTF-8'?>",
-        "<feed xmlns='http://www.w3.org/2005/Atom' xmlns:apps='http://schemas.google.com/apps/2006'>",
-        "  <title>Mail Filters</title>",
-    ]
-    for name, value in conditions:
-        properties = [(name, value), ("forwardTo", target), ("shouldNeverSpam", "true")]
-        properties += [("shouldArchive", "true")] if is_archived else []
-        lines += ["  <entry>", "    <category term='filter'/>", "    <title>Mail Filter</title>", "    <content/>"]
-        lines += [f"    <apps:property name={quoteattr(key)} value={quoteattr(text)}/>" for key, text in properties]
-        lines.append("  </entry>")
-    return "\n".join([*lines, "</feed>"])
+    made = feed(target, senders=senders, subjects=subjects, words=words, is_archived=archive)
+    click.echo(dumped({"forward_to": target, "filter": made}) if as_json else made)
 
 
 @gmail.command("confirm")
 @config_option
-@click.argument("number", type=int, required=False)
+@json_option
+@click.argument("number", type=NUMBER, shell_complete=completing.mails, required=False)
 @click.option("--print", "is_printed", is_flag=True, help="Only print the link, to open it yourself.")
-def confirm(*, config: Path | None, number: int | None, is_printed: bool) -> None:
-    """Allow the forwarding that the newest confirmation (or mail NUMBER) asks for. Look first whose account it is.
+def confirm(*, config: Path | None, as_json: bool, number: int | None, is_printed: bool) -> None:
+    """Answer Gmail's forwarding confirmation with yes.
 
-    Only a confirmation that google.com has signed has a link here, and nothing but Google's own page is opened. Exit 4: there is
-    none that waits; 69: Google's page did not do what it should.
+    It is the newest one, or the mail NUMBER. Look first whose account it is. Only a confirmation that google.com has signed has
+    a link here, and nothing but Google's own page is opened. Exit 4: there is none that waits; 69: Google's page did not do
+    what it should.
     """
     row = _chosen(config, number)
     if row is None or row.confirm_link is None:
         held = f": {row.held[0]}" if row is not None and row.held else ""
-        click.echo(f"mailbridge: no confirmation with a link{held}; `mailbridge mail list` shows what came", err=True)
+        complain(f"no confirmation with a link{held}; `mailbridge mail list` shows what came")
         raise SystemExit(Exit.NOT_FOUND)
-    click.echo(f"{row.reason}\n{row.trust}")
+    if not as_json:
+        click.echo(f"{visible(row.reason)}\n{visible(row.trust)}")
     if is_printed:
-        click.echo(row.confirm_link)
+        click.echo(dumped({"mail": row.id, "link": row.confirm_link}) if as_json else row.confirm_link)
         return
     why = asyncio.run(_confirmed(Secret(row.confirm_link)))
     if why:
-        click.echo(f"mailbridge: not confirmed: {why}", err=True)
+        complain(f"not confirmed: {why}")
         raise SystemExit(Exit.UNAVAILABLE)
-    click.echo("confirmed: Gmail may forward here now; choose the address in Gmail's settings, or in a filter")
+    told = "confirmed: Gmail may forward here now; choose the address in Gmail's settings, or in a filter"
+    click.echo(dumped({"mail": row.id, "confirmed": True}) if as_json else told)
 
 
 def _chosen(config: Path | None, number: int | None) -> MailShape | None:
     one = client(config)
     if number is not None:
-        found = one.attempt(verbs.MAIL_SHOW, OneMail(id=max(number, 1)))
+        if not is_number(number):
+            return None
+        found = one.attempt(verbs.MAIL_SHOW, OneMail(id=number))
         if isinstance(found, Fault) and found.kind is not Kind.NOT_FOUND:
             fail(found)
         return None if isinstance(found, Fault) else found
     rows = one.do(verbs.MAIL_LIST, MailList(limit=SEARCHED)).mails
-    asked = [row for row in rows if row.verdict == "confirmation"]
+    asked = [row for row in rows if row.verdict == "confirmation" and row.rcpt_to]  # without a recipient it is another service's
     return next((row for row in asked if row.confirm_link is not None), asked[0] if asked else None)
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 import click
 
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain
 from mailbridge.cli.listener import reachable
 from mailbridge.cli.options import config_option, json_option, load_or_exit
+from mailbridge.cli.params import Seconds
 
 
 @click.command()
@@ -19,7 +21,7 @@ from mailbridge.cli.options import config_option, json_option, load_or_exit
 @json_option
 @click.option(
     "--wait",
-    type=float,
+    type=Seconds(),
     is_flag=False,
     flag_value=60.0,
     default=0.0,
@@ -41,7 +43,7 @@ def healthcheck(*, config: Path | None, as_json: bool, wait: float) -> None:
     elif is_ready:
         click.echo(text)
     else:
-        click.echo(f"not ready: {status or 'no answer'}: {text} (asked http://{listen}/readyz)", err=True)
+        complain(f"not ready: {status or 'no answer'}: {text} (asked http://{listen}/readyz)")
     raise SystemExit(Exit.OK if is_ready else Exit.UNAVAILABLE)
 
 

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
+from mailbridge.cli import completing
 from mailbridge.cli.client import client, fail
 from mailbridge.cli.entries import entries, origin_of
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain
+from mailbridge.cli.groups import Group
 from mailbridge.cli.imap_add import add_mailbox
 from mailbridge.cli.options import config_option, json_option
-from mailbridge.cli.printing import dumped, visible
+from mailbridge.cli.params import Seconds
+from mailbridge.cli.printing import Column, Row, as_row, dumped, print_list, visible
 from mailbridge.operator import verbs
 from mailbridge.operator.asks import Nothing
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.mailboxes import OneMailbox, TryMailbox
 
 
-@click.group()
+@click.group(cls=Group)
 def imap() -> None:
     """Watched mailboxes: add, list, test, status, remove."""
 
@@ -35,9 +38,9 @@ def status(*, config: Path | None, as_json: bool) -> None:
     """
     rows = client(config).do(verbs.STATUS, Nothing()).mailboxes
     canaries = _canaries(rows)
-    if as_json:
-        click.echo(json.dumps(rows))
-    elif not rows:
+    for row in rows if as_json else ():
+        click.echo(dumped(as_row(row)))
+    if not rows and not as_json:
         click.echo("no mailbox is watched: the configuration has no [[imap]]")
     for row in () if as_json else rows:
         mark = "ok  " if row["is_well"] else "FAIL"
@@ -59,13 +62,16 @@ def status(*, config: Path | None, as_json: bool) -> None:
 
 
 @imap.command()
-@click.argument("name")
-@click.option("--idle", type=float, default=2.0, show_default=True, metavar="SECONDS", help="How long to wait in IDLE.")
+@click.argument("name", shell_complete=completing.accounts)
+@click.option("--idle", type=Seconds(600), default=2.0, show_default=True, metavar="SECONDS", help="How long to wait in IDLE.")
 @click.option("--canary", is_flag=True, help="Send a mail to the mailbox itself, and see it arrive.")
 @config_option
 @json_option
 def test(*, name: str, idle: float, canary: bool, config: Path | None, as_json: bool) -> None:
-    """Log in to the account NAME, open its folders, fetch one mail and idle; say what is wrong. Exit 69 on a failure."""
+    """Try the account NAME and say what is wrong.
+
+    Logs in, opens the watched folders, fetches one mail and waits in IDLE. Exit 69 on a failure.
+    """
     from mailbridge.ingress.imap.probe import probe
     from mailbridge.ingress.imap.trial import trial
     from mailbridge.ingress.imap.vault import open_vault
@@ -84,7 +90,7 @@ def test(*, name: str, idle: float, canary: bool, config: Path | None, as_json: 
     try:
         vault = open_vault(one.loaded.settings.store) if account.oauth is not None else None
     except StoreError as fault:
-        click.echo(f"mailbridge: {fault}", err=True)
+        complain(f"{fault}")
         raise SystemExit(Exit.CONFIG) from None
     is_good = True
     for finding in probe(account, vault, idle_for=idle, then=trial if canary else None):
@@ -100,29 +106,28 @@ def test(*, name: str, idle: float, canary: bool, config: Path | None, as_json: 
 def list_mailboxes(*, config: Path | None, as_json: bool) -> None:
     """Every account that is watched, and where it is from."""
     one = client(config)
+    rows = []
     for entry in entries(one, "imap"):
         values = entry.settings
-        server = str(values.get("host") or values.get("preset") or "")
-        origin = origin_of(one, entry)
-        if as_json:
-            row = {
-                "name": entry.name,
-                "username": values.get("username"),
-                "server": server,
-                "folders": values.get("folders", ["INBOX"]),
-            }
-            click.echo(dumped({**row, "origin": origin}))
-        else:
-            click.echo(visible(f"{entry.name:20} {values.get('username', ''):32} {server:24} {origin}"))
+        username, server = values.get("username", ""), values.get("host") or values.get("preset") or ""
+        folders, origin = values.get("folders", ["INBOX"]), origin_of(one, entry)
+        shown = {"name": entry.name, "username": username, "server": server, "folders": folders, "origin": origin}
+        rows.append((Row(cells=[entry.name, str(username), str(server)], details=[f"{', '.join(folders)}; {origin}."]), shown))
+    columns = (Column(title="NAME", width=20), Column(title="USERNAME", width=32), Column(title="SERVER", width=24))
+    print_list(rows, *columns, empty="no mailbox is watched: `mailbridge imap add ADDRESS` adds one", as_json=as_json)
 
 
 @imap.command("remove")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.accounts)
 @config_option
-def remove_mailbox(*, name: str, config: Path | None) -> None:
-    """Watch a mailbox no longer that was added by command, and erase its secret. NAME is its name or its address."""
+@json_option
+def remove_mailbox(*, name: str, config: Path | None, as_json: bool) -> None:
+    """Stop watching a mailbox that was added by command.
+
+    Its secret is erased. NAME is its name or its address.
+    """
     client(config).do(verbs.MAILBOX_REMOVE, OneMailbox(name=name))
-    click.echo(f"{name} is removed")
+    click.echo(dumped({"removed": name}) if as_json else visible(f"{name} is removed"))
 
 
 imap.add_command(add_mailbox)

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from msgspec import to_builtins
 
 from mailbridge.cli.client import Client, client, fail
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.options import config_option, json_option
-from mailbridge.cli.printing import dumped, visible
+from mailbridge.cli.params import Seconds
+from mailbridge.cli.printing import as_row, dumped, visible
 from mailbridge.cli.secret import secret_of
 from mailbridge.operator import verbs
 from mailbridge.operator.faults import Fault, Kind
@@ -50,7 +50,9 @@ OLD = timedelta(seconds=60)
 @click.option("--no-browser", is_flag=True, help="With --oauth: paste back the address that a browser elsewhere ends at.")
 @click.option("--redirect-port", type=click.IntRange(0, 65535), default=0, help="With --oauth: the port of the redirect.")
 @click.option("--no-wait", is_flag=True, help="Do not wait for a mail afterwards.")
-@click.option("--timeout", default=180.0, show_default=True, metavar="SECONDS", help="How long to wait for that mail.")
+@click.option(
+    "--timeout", type=Seconds(), default=180.0, show_default=True, metavar="SECONDS", help="How long to wait for that mail."
+)
 def add_mailbox(*, address: str, config: Path | None, as_json: bool, no_wait: bool, timeout: float, **wish: Any) -> None:
     """Watch the mailbox ADDRESS from now on.
 
@@ -135,7 +137,7 @@ def _permission(address: str, found: ProviderShape | None, wish: dict[str, Any])
 
 def _tell_added(added: MailboxAdded, *, as_json: bool) -> None:
     if as_json:
-        click.echo(dumped(to_builtins(added)))
+        click.echo(dumped(as_row(added)))
         return
     for step in added.steps:
         click.echo(visible(f" ✓ {step.step:11} {step.text}"))
@@ -179,9 +181,7 @@ def _settled(one: Client, mail: MailDetail, until: float) -> MailDetail:
 
 def _tell_mail(mail: MailDetail, *, as_json: bool) -> Exit:
     if as_json:
-        click.echo(
-            dumped({"mail": mail.id, "verdict": mail.verdict, "deliveries": [to_builtins(one) for one in mail.deliveries]})
-        )
+        click.echo(dumped({"mail": mail.id, "verdict": mail.verdict, "deliveries": [as_row(one) for one in mail.deliveries]}))
         return Exit.OK
     click.echo(visible(f" ✓ arrived     {mail.subject!r} from {mail.from_}"))
     for line in _verdict(mail):

@@ -7,17 +7,21 @@ from pathlib import Path
 import click
 
 from mailbridge.cli.exits import Exit
-from mailbridge.cli.options import config_option, load_or_exit
+from mailbridge.cli.faults import complain
+from mailbridge.cli.groups import Group
+from mailbridge.cli.options import config_option, json_option, load_or_exit
+from mailbridge.cli.printing import dumped
 
 
-@click.group()
+@click.group(cls=Group)
 def key() -> None:
     """Change the key that codes and mails are encrypted with."""
 
 
 @key.command("rotate")
 @config_option
-def rotate(*, config: Path | None) -> None:
+@json_option
+def rotate(*, config: Path | None, as_json: bool) -> None:
     """Encrypt everything anew with a new key, while the daemon is stopped.
 
     The new key replaces the key file in one step; interrupted at any moment, the next start (or another try) finds a database and a
@@ -32,9 +36,10 @@ def rotate(*, config: Path | None) -> None:
     try:
         count = rotate_key(settings.store, path=path_of(settings.store), key_path=key_path_of(settings.store))
     except StoreInUse as fault:
-        click.echo(f"mailbridge: {fault}", err=True)
+        complain(f"{fault}")
         raise SystemExit(Exit.TRY_AGAIN) from None
     except StoreError as fault:
-        click.echo(f"mailbridge: {fault}", err=True)
+        complain(f"{fault}")
         raise SystemExit(Exit.UNAVAILABLE) from None
-    click.echo(f"{count} values are encrypted with a new key; start the daemon again")
+    told = f"{count} values are encrypted with a new key; start the daemon again"
+    click.echo(dumped({"values": count}) if as_json else told)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import click
-
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain
 from mailbridge.config.settings import Settings
 
 ANY = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "localhost": "127.0.0.1"}  # noqa: S104  (what such a listener answers on)
@@ -24,11 +23,9 @@ def own_url(settings: Settings) -> str:
 def smtp_address(settings: Settings, named: str | None) -> str:
     """Where mail goes in: as named, else the first of ``[smtp] listen``; a clean message and exit 78 where there is none."""
     if named is not None:
-        if not named.rpartition(":")[2].isdigit():
-            raise click.BadParameter(f"{named!r} is no HOST:PORT such as 127.0.0.1:25", param_hint="--smtp")
         return reachable(named)
     chosen = next((one for one in settings.smtp.listen if not one.startswith("unix:")), None)
     if chosen is None:
-        click.echo("mailbridge: [smtp] listen names no port to send to; name one with --smtp HOST:PORT", err=True)
+        complain("[smtp] listen names no port to send to; name one with --smtp HOST:PORT")
         raise SystemExit(Exit.CONFIG)
     return reachable(chosen)

@@ -12,11 +12,15 @@ from typing import Any, get_args
 import click
 from msgspec import to_builtins
 
+from mailbridge.cli import completing
 from mailbridge.cli.client import Client, client, fail
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain, note
+from mailbridge.cli.groups import Group
 from mailbridge.cli.mailfiles import mails
 from mailbridge.cli.options import config_option, json_option, moment
-from mailbridge.cli.printing import dumped, local, visible
+from mailbridge.cli.params import NUMBER, is_number
+from mailbridge.cli.printing import Column, Row, Table, as_row, dumped, local, sentence, visible
 from mailbridge.cli.sender import allow_sender
 from mailbridge.core.addresses import parse_return_path_header, parse_sole_mailbox
 from mailbridge.operator import verbs
@@ -33,8 +37,16 @@ FOLLOWED = 30.0
 
 PAGE = 1_000
 
+COLUMNS = (
+    Column(title="MAIL", width=6, is_right=True),
+    Column(title="RECEIVED", width=19),
+    Column(title="FOUND", width=12),
+    Column(title="FOR", width=32),
+)
+COLOURS = {"code": "green", "link": "green", "confirmation": "cyan", "ambiguous": "yellow"}
 
-@click.group()
+
+@click.group(cls=Group)
 def mail() -> None:
     """List, show, release, replay, import and remove mails."""
 
@@ -42,9 +54,16 @@ def mail() -> None:
 @mail.command("list")
 @config_option
 @json_option
-@click.option("--for", "identifier", default="", metavar="IDENTIFIER", help="Only mails for this identifier.")
+@click.option(
+    "--for",
+    "identifier",
+    default="",
+    shell_complete=completing.identifiers,
+    metavar="IDENTIFIER",
+    help="Only mails for this identifier.",
+)
 @click.option("--from", "sender", default="", metavar="SENDER", help="Only of this address or domain.")
-@click.option("--held", is_flag=True, help="Only mails that are held for want of proof.")
+@click.option("--held", is_flag=True, help="Only mails that are held without proof.")
 @click.option(
     "--state", "states", multiple=True, type=click.Choice(get_args(StateName)), help="Only mails with a delivery in this state."
 )
@@ -67,10 +86,20 @@ def list_mails(*, config: Path | None, as_json: bool, limit: int, follow: bool, 
     )
     after = one.do(verbs.JOURNAL_TAIL, TailAsk()).next if follow else 0
     rows = list(_pages(one, ask, limit))
+    table = Table(*COLUMNS)
     for row in reversed(rows) if follow else rows:
-        click.echo(dumped(to_builtins(row)) if as_json else _line(row))
+        _tell_mail(table, row, as_json=as_json)
     if follow:
-        _follow(one, ask, after, as_json=as_json)
+        _follow(one, ask, after, table, as_json=as_json)
+    elif not as_json:
+        table.end("no mail came in yet" if ask == MailList() else "no mail fits; `mailbridge mail list` shows all that there are")
+
+
+def _tell_mail(table: Table, row: MailShape, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(dumped(as_row(row)))
+    else:
+        table.add(_row(row))
 
 
 def _pages(one: Client, ask: MailList, limit: int) -> Iterator[MailShape]:
@@ -95,7 +124,7 @@ def _pages(one: Client, ask: MailList, limit: int) -> Iterator[MailShape]:
             return
 
 
-def _follow(one: Client, ask: MailList, after: int, *, as_json: bool) -> None:
+def _follow(one: Client, ask: MailList, after: int, table: Table, *, as_json: bool) -> None:
     """Show each mail that fits as something happens to it: as it comes in, and where ``--state`` is named as it comes into that."""
     if not one.is_daemon:
         fail(Fault(kind=Kind.NO_DAEMON, title="no daemon is running, so nothing comes in; `mailbridge serve` starts it"))
@@ -106,7 +135,7 @@ def _follow(one: Client, ask: MailList, after: int, *, as_json: bool) -> None:
         for number in dict.fromkeys(line.mail for line in wanted):
             row = one.attempt(verbs.MAIL_SHOW, OneMail(id=number)) if number else None
             if isinstance(row, MailDetail) and _fits(row, ask):
-                click.echo(dumped(to_builtins(row)) if as_json else _line(row))
+                _tell_mail(table, row, as_json=as_json)
                 sys.stdout.flush()
 
 
@@ -120,7 +149,7 @@ def _fits(row: MailShape, ask: MailList) -> bool:
 @mail.command("show")
 @config_option
 @json_option
-@click.argument("number", type=int)
+@click.argument("number", type=NUMBER, shell_complete=completing.mails)
 @click.option("--raw", is_flag=True, help="The mail itself, octet for octet.")
 @click.option("--reveal", is_flag=True, help="Also the values that were passed over.")
 def show_mail(*, config: Path | None, as_json: bool, number: int, raw: bool, reveal: bool) -> None:
@@ -128,16 +157,19 @@ def show_mail(*, config: Path | None, as_json: bool, number: int, raw: bool, rev
 
     Its deliveries and everything that happened to it stand at the end.
     """
+    if raw and as_json:
+        raise click.UsageError("--raw prints the mail itself; leave out --json")
     one, ask = client(config), _one(number)
     if raw:
         sys.stdout.buffer.write(one.do(verbs.MAIL_RAW, ask).content)
         return
     detail = one.do(verbs.MAIL_REVEAL if reveal else verbs.MAIL_SHOW, ask)
     if as_json:
-        click.echo(dumped(to_builtins(detail)))
+        click.echo(dumped(as_row(detail)))
         return
     for name, value in to_builtins(detail).items():
         if name not in ("deliveries", "history") and value not in (None, "", []):
+            value = local(value) if name.endswith("_at") else value
             click.echo(f"{name:16} {visible(str(value)) if isinstance(value, str | int) else dumped(value)}")
     for delivery in detail.deliveries:
         click.echo(f"{'delivery':16} {visible(became(delivery))}")
@@ -159,7 +191,7 @@ def _happened(line: Line) -> str:
 
 
 def _one(number: int) -> OneMail:
-    if number < 1:
+    if not is_number(number):
         fail(Fault(kind=Kind.NOT_FOUND, title=f"there is no mail {number}; `mailbridge mail list` shows what there is"))
     return OneMail(id=number)
 
@@ -167,7 +199,7 @@ def _one(number: int) -> OneMail:
 @mail.command("replay")
 @config_option
 @json_option
-@click.argument("number", type=int)
+@click.argument("number", type=NUMBER, shell_complete=completing.mails)
 def replay_mail(*, config: Path | None, as_json: bool, number: int) -> None:
     """Hand a stored mail in again as a new one, after a rule was changed.
 
@@ -181,8 +213,8 @@ def replay_mail(*, config: Path | None, as_json: bool, number: int) -> None:
 @mail.command("release")
 @config_option
 @json_option
-@click.option("--allow", is_flag=True, help="And make its sender's domain known for its identifier from now on.")
-@click.argument("number", type=int)
+@click.option("--allow", is_flag=True, help="And make its sender known for its identifier from now on.")
+@click.argument("number", type=NUMBER, shell_complete=completing.mails)
 def release_mail(*, config: Path | None, as_json: bool, allow: bool, number: int) -> None:
     """Push what a held mail holds, on your own word.
 
@@ -194,17 +226,19 @@ def release_mail(*, config: Path | None, as_json: bool, allow: bool, number: int
     handed = one.do(verbs.MAIL_RELEASE, _one(number))
     if allow:
         mail_row = one.do(verbs.MAIL_SHOW, _one(number))
-        allow_sender(one, mail_row.from_.rpartition("@")[2], mail_row.identifiers)
+        allow_sender(one, mail_row.from_, mail_row.identifiers)
     _tell(f"mail {number}", handed, as_json=as_json)
     if all(one.state == "expired" for one in handed.deliveries):
-        click.echo(f"mailbridge: nothing is pushed: the time of mail {number} is over", err=True)
+        complain(f"nothing is pushed: the time of mail {number} is over")
         raise SystemExit(Exit.NOT_FOUND)
 
 
 @mail.command("remove")
 @config_option
 @json_option
-@click.option("--for", "identifier", required=True, metavar="IDENTIFIER", help="Whose mails.")
+@click.option(
+    "--for", "identifier", required=True, shell_complete=completing.identifiers, metavar="IDENTIFIER", help="Whose mails."
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def remove_mails(*, config: Path | None, as_json: bool, identifier: str, yes: bool) -> None:
     """Erase all that is kept of an identifier, for good.
@@ -212,15 +246,17 @@ def remove_mails(*, config: Path | None, as_json: bool, identifier: str, yes: bo
     Mails, codes, deliveries, its name in the journal, and who was given
     what. What you have configured for it stays, and is named.
     """
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("nobody can be asked here whether to erase it; --yes does it")
     if not yes:
         click.confirm(f"Erase everything that is kept of {identifier}?", abort=True, err=True)
     found = client(config).do(verbs.MAIL_REMOVE, RemoveMails(identifier=identifier))
     if as_json:
-        click.echo(dumped(to_builtins(found)))
+        click.echo(dumped(as_row(found)))
         return
     click.echo(f"{visible(found.identifier)}: {found.mails} mails and {found.deliveries} deliveries are erased")
     for name in found.still_named_by:
-        click.echo(f"mailbridge: it is still named by {visible(name)}", err=True)
+        note(f"it is still named by {visible(name)}")
 
 
 @mail.command("import")
@@ -247,7 +283,7 @@ def import_mails(*, config: Path | None, as_json: bool, paths: tuple[str, ...], 
                     continue
                 if handed.kind in (Kind.NO_DAEMON, Kind.BAD_CONFIG, Kind.FORBIDDEN, Kind.TRY_AGAIN):
                     fail(handed)
-                click.echo(f"mailbridge: {name}: {handed.title}", err=True)
+                complain(f"{name}: {handed.title}")
                 is_refused = True
         is_missing = is_missing or bool(trouble)
     if is_missing or is_refused:
@@ -261,7 +297,7 @@ def _readable(path: str) -> Iterator[list[str]]:
     try:
         yield trouble
     except OSError as fault:
-        click.echo(f"mailbridge: {path}: {fault.strerror}", err=True)
+        complain(f"{path}: {fault.strerror}")
         trouble.append(path)
 
 
@@ -274,7 +310,7 @@ def _import(content: bytes, rcpt: str | None, mail_from: str | None) -> Import:
 
 def _tell(name: str, handed: Handed, *, as_json: bool) -> None:
     if as_json:
-        click.echo(dumped({"file": name, **to_builtins(handed)}))
+        click.echo(dumped({"file": name, **as_row(handed)}))
         return
     again = ", the same that is there already" if handed.is_duplicate else ""
     click.echo(visible(f"{name} → mail {handed.mail}{again}"))
@@ -282,9 +318,16 @@ def _tell(name: str, handed: Handed, *, as_json: bool) -> None:
         click.echo(visible(f"        delivery {became(delivery)}"))
 
 
-def _line(row: MailShape) -> str:
-    who = ", ".join(row.identifiers) or "nobody known"
-    line = visible(
-        f"{row.id:>6}  {local(row.received_at)}  {row.verdict:12} {who:32} from {row.from_ or row.mail_from or '<>'}: {row.reason}"
+def _row(row: MailShape) -> Row:
+    """A mail in the list; one that is held looks held."""
+    what = "held" if row.held else row.verdict
+    why = row.held[0] if row.held else row.reason
+    details = [f"From {row.from_ or row.mail_from or '<>'}: {sentence(why)}"]
+    if row.confirm_link:
+        details.append(f"open this link to confirm: {row.confirm_link}")
+    return Row(
+        cells=[str(row.id), local(row.received_at), what, ", ".join(row.identifiers) or "nobody known"],
+        coloured=2,
+        colour="yellow" if row.held else COLOURS.get(row.verdict),
+        details=details,
     )
-    return f"{line}\n        open this link to confirm: {visible(row.confirm_link)}" if row.confirm_link else line

@@ -8,8 +8,13 @@ from pathlib import Path
 
 import click
 
+from mailbridge.cli import completing
 from mailbridge.cli.exits import Exit
-from mailbridge.cli.options import config_option, load_or_exit
+from mailbridge.cli.faults import complain
+from mailbridge.cli.groups import Group
+from mailbridge.cli.options import config_option, json_option, load_or_exit
+from mailbridge.cli.params import Seconds
+from mailbridge.cli.printing import dumped
 from mailbridge.config.settings import ImapSettings, OAuthSettings
 from mailbridge.core.secret import Secret
 
@@ -25,22 +30,24 @@ class Way:
     timeout: float = 600.0
 
 
-@click.group()
+@click.group(cls=Group)
 def oauth() -> None:
     """Permissions of mail providers (OAuth)."""
 
 
 @oauth.command()
-@click.argument("account")
+@click.argument("account", shell_complete=completing.accounts)
 @click.option("--device", is_flag=True, help="Give the permission in a browser on another machine (device code).")
 @click.option("--no-browser", is_flag=True, help="Open no browser: paste back the address that a browser elsewhere ends at.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port of the redirect (default: any that is free).")
-@click.option("--timeout", type=float, default=600.0, show_default=True, metavar="SECONDS", help="How long to wait for it.")
+@click.option("--timeout", type=Seconds(), default=600.0, show_default=True, metavar="SECONDS", help="How long to wait for it.")
 @config_option
-def login(*, account: str, device: bool, no_browser: bool, port: int, timeout: float, config: Path | None) -> None:
-    """Get the permission for ACCOUNT: the name of an [[imap]] account, or its provider (google, microsoft) if only one has it.
+@json_option
+def login(*, account: str, device: bool, no_browser: bool, port: int, timeout: float, config: Path | None, as_json: bool) -> None:
+    """Get the permission to read the mailbox of ACCOUNT.
 
-    It is kept once it has opened the mailbox, encrypted beside the database; a running daemon takes it up by itself.
+    ACCOUNT is the name of an [[imap]] account, or its provider (google, microsoft) if only one account has it. The permission
+    is kept once it has opened the mailbox, encrypted beside the database; a running daemon takes it up by itself.
     """
     from mailbridge.ingress.imap.oauth import sending
     from mailbridge.ingress.imap.vault import open_vault
@@ -52,7 +59,7 @@ def login(*, account: str, device: bool, no_browser: bool, port: int, timeout: f
     found = named or [one for one in with_oauth if one.oauth is not None and one.oauth.provider == account]
     if len(found) != 1 or found[0].oauth is None:
         known = ", ".join(one.label for one in with_oauth) or "none: see docs/imap.md"
-        click.echo(f"mailbridge: name one [[imap]] account with oauth = {{…}}; there is {known}", err=True)
+        complain(f"name one [[imap]] account with oauth = {{…}}; there is {known}")
         raise SystemExit(Exit.NOT_FOUND)
     chosen, grant = found[0], sending(found[0]) or found[0].oauth
     way = Way(is_device=device, is_pasted=no_browser, port=port, timeout=timeout)
@@ -60,9 +67,10 @@ def login(*, account: str, device: bool, no_browser: bool, port: int, timeout: f
         vault = open_vault(settings.store)
         vault.write(chosen.label, permission(chosen, grant, account=chosen.label, way=way))
     except StoreError as fault:
-        click.echo(f"mailbridge: {fault}", err=True)
+        complain(f"{fault}")
         raise SystemExit(Exit.CONFIG) from None
-    click.echo(f"{chosen.label}: the permission opens the mailbox, and is kept. Try it: mailbridge imap test {chosen.label}")
+    told = f"{chosen.label}: the permission opens the mailbox, and is kept. Try it: mailbridge imap test {chosen.label}"
+    click.echo(dumped({"account": chosen.label, "ok": True}) if as_json else told)
 
 
 def permission(box: ImapSettings, grant: OAuthSettings, *, account: str, way: Way | None = None) -> Secret:
@@ -93,7 +101,7 @@ def permission(box: ImapSettings, grant: OAuthSettings, *, account: str, way: Wa
             check=check,
         )
     except MailboxFault as fault:
-        click.echo(f"mailbridge: {account}: {fault}", err=True)
+        complain(f"{account}: {fault}")
         raise SystemExit(Exit.UNAVAILABLE) from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from mailbridge.cli.faults import tell
-from mailbridge.config.load import Loaded, load
+from mailbridge.config.load import Loaded, examine, load
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.values import duration
 
@@ -29,14 +30,31 @@ url_option: Callable[[Any], Any] = click.option(
 token_option: Callable[[Any], Any] = click.option(
     "--token-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="With --url: a file with the bearer token."
 )
+
+
+def host_and_port(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+    """``host:port``; the callback of an option."""
+    if text is not None and not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}", text):
+        raise click.BadParameter(f"{text!r} is no HOST:PORT such as 127.0.0.1:25")
+    return text
+
+
 listener_option: Callable[[Any], Any] = click.option(
-    "--smtp", metavar="HOST:PORT", help="The daemon's listener, where it is not the first of [smtp] listen."
+    "--smtp",
+    metavar="HOST:PORT",
+    callback=host_and_port,
+    help="The daemon's listener, where it is not the first of [smtp] listen.",
 )
 
 
 def load_quietly(config: Path | None) -> Loaded:
     """The configuration. Raises ConfigError."""
     return load(config, environ=os.environ, overrides=_overrides(), cwd=Path.cwd())
+
+
+def examine_config(config: Path | None) -> tuple[Loaded, tuple[Problem, ...]]:
+    """What can be read of the configuration, and every mistake in it. Raises ConfigError where nothing can be read."""
+    return examine(config, environ=os.environ, overrides=_overrides(), cwd=Path.cwd())
 
 
 def load_or_exit(config: Path | None) -> Loaded:
@@ -63,9 +81,9 @@ def moment(_: click.Context, __: click.Parameter, text: str | None) -> datetime 
         return None
     try:
         found = datetime.fromisoformat(text) if "-" in text else datetime.now(UTC) - duration(text)
-    except ValueError:
+        return found.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise click.BadParameter("write a moment such as 2026-01-31T12:00:00Z, or a duration such as 15m (ago)") from None
-    return found.astimezone(UTC)
 
 
 def _overrides() -> dict[str, str]:

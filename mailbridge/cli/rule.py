@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
+from mailbridge.cli import completing
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain
+from mailbridge.cli.groups import Group
 from mailbridge.cli.options import config_option, json_option, load_or_exit, rules_or_exit
+from mailbridge.cli.printing import dumped
 from mailbridge.config.rulepack import rule_sources
 from mailbridge.config.settings import Settings
 from mailbridge.core.explain import Trial, proposal, trial
@@ -21,7 +24,7 @@ from mailbridge.core.parse import parse
 from mailbridge.core.rules import Rule, RuleSet, load
 
 
-@click.group()
+@click.group(cls=Group)
 def rules() -> None:
     """List, test, try and propose extraction rules."""
 
@@ -30,20 +33,26 @@ def rules() -> None:
 @config_option
 @json_option
 def list_rules(*, config: Path | None, as_json: bool) -> None:
-    """Every rule in order of precedence, and what it adds to the extractor after the rules."""
+    """Every rule, in the order in which they are tried.
+
+    Each line also says what the rule adds to the extractor, which comes after the rules.
+    """
     for rule in _rules(load_or_exit(config).settings).rules:
-        click.echo(json.dumps(_as_dict(rule), ensure_ascii=False) if as_json else _line(rule))
+        click.echo(dumped(_as_dict(rule)) if as_json else _line(rule))
 
 
 @rules.command("test")
 @config_option
 @json_option
 def test_rules(*, config: Path | None, as_json: bool) -> None:
-    """Run every rule against its own examples; every mistake is one line, and exit 78."""
+    """Run every rule against its own examples.
+
+    Prints one line for each mistake. Exit 78 where there is one.
+    """
     found = _rules(load_or_exit(config).settings)
     examples = sum(len(rule.accepts) + len(rule.rejects) for rule in found.rules)
     if as_json:
-        click.echo(json.dumps({"rules": len(found.rules), "examples": examples, "problems": []}))
+        click.echo(dumped({"rules": len(found.rules), "examples": examples, "problems": []}))
     else:
         click.echo(f"{len(found.rules)} rules, {examples} examples: all hold")
 
@@ -51,11 +60,12 @@ def test_rules(*, config: Path | None, as_json: bool) -> None:
 @rules.command("try")
 @config_option
 @json_option
-@click.argument("rule_name", metavar="RULE")
+@click.argument("rule_name", metavar="RULE", shell_complete=completing.rules)
 @click.argument("mail", metavar="MAIL")
 def try_rule(*, config: Path | None, as_json: bool, rule_name: str, mail: str) -> None:
-    """Run RULE (its name, or "generic" for the extractor after the rules) on MAIL, an .eml file or - for standard input.
+    """Run RULE on MAIL and show what it finds.
 
+    RULE is the name of a rule, or "generic" for the extractor after the rules; MAIL an .eml file, or - for standard input.
     Shows the match in its text, and why each other candidate was passed over. Exit 4 where nothing is found.
     """
     settings = load_or_exit(config).settings
@@ -64,13 +74,13 @@ def try_rule(*, config: Path | None, as_json: bool, rule_name: str, mail: str) -
     rule = next((one for one in found.rules if one.name == rule_name), None)
     if rule is None and rule_name != "generic":
         names = ", ".join(one.name for one in found.rules) or "none"
-        click.echo(f"mailbridge: there is no rule {rule_name!r}; there are: {names}; and generic", err=True)
+        complain(f"there is no rule {rule_name!r}; there are: {names}; and generic")
         raise SystemExit(Exit.NOT_FOUND)
     only = RuleSet(rules=(rule,) if rule else (), wording=found.wording)
     extraction = extract(message, rules=only, now=datetime.now(UTC), default_lifetime=settings.rules.lifetime)
     tried = trial(rule, message) if rule else None
     if as_json:
-        click.echo(json.dumps(_tried_as_dict(tried, extraction), ensure_ascii=False))
+        click.echo(dumped(_tried_as_dict(tried, extraction)))
     else:
         _show(tried, extraction)
     if (tried.found if tried else extraction.value) is None:
@@ -82,15 +92,18 @@ def try_rule(*, config: Path | None, as_json: bool, rule_name: str, mail: str) -
 @json_option
 @click.option("--from", "mail", metavar="MAIL", required=True, help="An .eml file, or - for standard input.")
 def new_rule(*, config: Path | None, as_json: bool, mail: str) -> None:
-    """Propose a rule for mails like MAIL, with its examples; to be read before it is used."""
+    """Propose a rule for mails like MAIL, with its examples.
+
+    Read it before you use it.
+    """
     settings = load_or_exit(config).settings
     message = _message(mail)
     found = extract(message, rules=_rules(settings), now=datetime.now(UTC), default_lifetime=settings.rules.lifetime)
     text = proposal(message, found)
     if text is None:
-        click.echo(f"mailbridge: no rule can be made of this mail: {found.reason}", err=True)
+        complain(f"no rule can be made of this mail: {found.reason}")
         raise SystemExit(Exit.NOT_FOUND)
-    click.echo(json.dumps({"rule": text}, ensure_ascii=False) if as_json else text, nl=as_json)
+    click.echo(dumped({"rule": text}) if as_json else text, nl=as_json)
 
 
 def _rules(settings: Settings) -> RuleSet:
@@ -101,7 +114,7 @@ def _message(path: str) -> Message:
     try:
         return parse(sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes())
     except OSError as fault:
-        click.echo(f"mailbridge: {path}: {fault.strerror}", err=True)
+        complain(f"{path}: {fault.strerror}")
         raise SystemExit(Exit.NOT_FOUND) from None
 
 
@@ -123,7 +136,8 @@ def _as_dict(rule: Rule) -> dict[str, object]:
 
 def _line(rule: Rule) -> str:
     senders = ", ".join(rule.senders) or "anyone"
-    return f"{rule.name:24} {'link' if rule.is_link else 'code'} from {senders} ({rule.origin}){': ' + rule.adds if rule.adds else ''}"
+    adds = f": {rule.adds}" if rule.adds else ""
+    return f"{rule.name:24} {'link' if rule.is_link else 'code'} from {senders} ({rule.origin}){adds}"
 
 
 def _tried_as_dict(tried: Trial | None, extraction: Extraction) -> dict[str, object]:

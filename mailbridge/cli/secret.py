@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain
 from mailbridge.config.values import secret_file
 from mailbridge.core.secret import Secret
 
@@ -21,5 +22,5 @@ def secret_of(path: Path | None, *, prompt: str) -> Secret:
     try:
         return secret_file(path, is_mode_checked=True)
     except (ValueError, OSError) as fault:
-        click.echo(f"mailbridge: {fault}", err=True)
+        complain(f"{fault}")
         raise SystemExit(Exit.PERMISSION if isinstance(fault, PermissionError) else Exit.CONFIG) from None

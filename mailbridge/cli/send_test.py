@@ -10,10 +10,12 @@ from pathlib import Path
 
 import click
 
+from mailbridge.cli import completing
 from mailbridge.cli.client import Client, client, fail
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.listener import smtp_address
-from mailbridge.cli.options import config_option, json_option, listener_option
+from mailbridge.cli.options import config_option, host_and_port, json_option, listener_option
+from mailbridge.cli.params import Seconds
 from mailbridge.cli.printing import dumped, visible
 from mailbridge.config.settings import ImapSettings
 from mailbridge.demo.mails import plain_code
@@ -43,10 +45,14 @@ MADE_UP = ("example", "example.com", "example.net", "example.org", "test", "inva
 @click.option(
     "--via", type=click.Choice(["smtp", "lmtp", "imap"]), default="smtp", show_default=True, help="How the mail is handed in."
 )
-@click.option("--lmtp", metavar="HOST:PORT", help="With --via lmtp: not the first of [smtp] lmtp.")
-@click.option("--account", "mailbox", metavar="NAME", help="With --via imap: which [[imap]] account.")
+@click.option("--lmtp", metavar="HOST:PORT", callback=host_and_port, help="With --via lmtp: not the first of [smtp] lmtp.")
+@click.option(
+    "--account", "mailbox", metavar="NAME", shell_complete=completing.accounts, help="With --via imap: which [[imap]] account."
+)
 @click.option("--rcpt", metavar="ADDR", help="Send to this address; the mail then has to prove itself.")
-@click.option("--timeout", default=15.0, show_default=True, help="Seconds to wait for the last hop.")
+@click.option(
+    "--timeout", type=Seconds(), default=15.0, metavar="SECONDS", show_default=True, help="Seconds to wait for the last hop."
+)
 @click.option("--yes", is_flag=True, help="Push the made-up code for a real identifier without asking.")
 def send_test(
     *,

@@ -10,20 +10,23 @@ import click
 from mailbridge.cli.client import Client, client
 from mailbridge.cli.entries import entries, origin_of
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain, note
+from mailbridge.cli.groups import Group
 from mailbridge.cli.options import config_option, json_option
-from mailbridge.cli.printing import dumped
+from mailbridge.cli.printing import Column, Row, dumped, print_list, sentence, visible
 from mailbridge.config.settings import SenderSettings
 from mailbridge.operator import verbs
 from mailbridge.operator.entries import AddEntry, OneEntry
 from mailbridge.operator.shapes import EntryShape
-from mailbridge.trust.suffixes import registrable
+from mailbridge.store.reading import literal
+from mailbridge.trust.known import domain_of
 
 for_option = click.option(
     "--for", "identifiers", multiple=True, metavar="IDENTIFIER", help="For this identifier alone; several allowed (default: all)."
 )
 
 
-@click.group("sender")
+@click.group("sender", cls=Group)
 def sender_group() -> None:
     """Senders whose codes and links are pushed as those of somebody known, and senders of whom nothing is."""
 
@@ -34,7 +37,9 @@ def sender_group() -> None:
 @for_option
 @click.argument("sender", metavar="DOMAIN|ADDRESS")
 def allow(*, config: Path | None, as_json: bool, identifiers: tuple[str, ...], sender: str) -> None:
-    """Make a domain known (all of its registrable domain), or one address of a platform whose notices are held else.
+    """Make the domain or the address of a sender known.
+
+    A domain is its whole registrable domain. An address is needed for a platform whose notices are held otherwise.
 
     It is known where its From is proven. It is in force at once.
     """
@@ -47,7 +52,10 @@ def allow(*, config: Path | None, as_json: bool, identifiers: tuple[str, ...], s
 @for_option
 @click.argument("sender", metavar="DOMAIN|ADDRESS")
 def forbid(*, config: Path | None, as_json: bool, identifiers: tuple[str, ...], sender: str) -> None:
-    """Push nothing of a domain or an address any more, whatever else makes it known."""
+    """Push nothing from a domain or an address any more.
+
+    That holds whatever else makes it known.
+    """
     _say(_put(client(config), sender, identifiers, is_allowed=False), as_json=as_json, is_allowed=False)
 
 
@@ -55,40 +63,44 @@ def forbid(*, config: Path | None, as_json: bool, identifiers: tuple[str, ...], 
 @config_option
 @json_option
 def list_senders(*, config: Path | None, as_json: bool) -> None:
-    """Every sender that is allowed or forbidden, for whom, and where that is from."""
+    """Every sender that is allowed or forbidden.
+
+    Each line says for whom, and where that is from.
+    """
     one = client(config)
+    rows = []
     for entry in entries(one, "sender"):
         table, origin = _table(entry), origin_of(one, entry)
-        if as_json:
-            row = {"sender": table.sender, "identifiers": list(table.identifiers), "allow": table.allow, "origin": origin}
-            click.echo(dumped(row))
-        else:
-            click.echo(
-                f"{'allow' if table.allow else 'forbid':6} {table.sender:32} for {', '.join(table.identifiers):32} {origin}"
-            )
+        row = {"sender": table.sender, "identifiers": list(table.identifiers), "allow": table.allow, "origin": origin}
+        cells = ["allowed" if table.allow else "forbidden", table.sender, ", ".join(table.identifiers)]
+        rows.append((Row(cells=cells, details=[sentence(origin)]), row))
+    columns = (Column(title="IS", width=9), Column(title="SENDER", width=32), Column(title="FOR", width=32))
+    print_list(rows, *columns, empty="no sender is allowed or forbidden by name", as_json=as_json)
 
 
 @sender_group.command("remove")
 @config_option
+@json_option
 @for_option
 @click.argument("sender", metavar="DOMAIN|ADDRESS")
-def remove_sender(*, config: Path | None, identifiers: tuple[str, ...], sender: str) -> None:
+def remove_sender(*, config: Path | None, as_json: bool, identifiers: tuple[str, ...], sender: str) -> None:
     """Take back what was said of a sender by command."""
     label = SenderSettings(sender=_written(sender), identifiers=identifiers or ("*",)).label
     client(config).do(verbs.ENTRY_REMOVE, OneEntry(kind="sender", name=label))
-    click.echo(f"{label} is removed")
+    click.echo(dumped({"removed": label}) if as_json else visible(f"{label} is removed"))
 
 
-def allow_sender(one: Client, domain: str, identifiers: Sequence[str]) -> None:
-    """Make the registrable domain of a mail's sender known for its identifiers, unless that was said before."""
-    known = registrable(domain)
-    if known is None or not identifiers:
-        click.echo("mailbridge: the mail has no sender, or no identifier, that could be allowed", err=True)
+def allow_sender(one: Client, sender: str, identifiers: Sequence[str]) -> None:
+    """Make a mail's sender known for its identifiers, unless that was said before: his registrable domain, or what of it is his own."""
+    known = domain_of(sender)
+    if not known or not identifiers:
+        complain("the mail has no sender, or no identifier, that could be allowed")
         raise SystemExit(Exit.NOT_FOUND)
-    wanted = SenderSettings(sender=known, identifiers=tuple(identifiers))
+    lines = tuple(map(literal, identifiers))  # one that holds a * is no pattern here
+    wanted = SenderSettings(sender=known, identifiers=lines)
     if not any(table.label == wanted.label and table.allow for table in map(_table, entries(one, "sender"))):
-        _put(one, known, tuple(identifiers), is_allowed=True)
-    click.echo(f"{wanted.label} is allowed", err=True)
+        _put(one, known, lines, is_allowed=True)
+    note(f"{wanted.label} is allowed")
 
 
 def _table(entry: EntryShape) -> SenderSettings:
@@ -116,4 +128,4 @@ def _written(sender: str) -> str:
 
 def _say(table: SenderSettings, *, as_json: bool, is_allowed: bool) -> None:
     row = {"sender": table.sender, "identifiers": list(table.identifiers), "allow": is_allowed}
-    click.echo(dumped(row) if as_json else f"{table.label} is {'allowed' if is_allowed else 'forbidden'}")
+    click.echo(dumped(row) if as_json else visible(f"{table.label} is {'allowed' if is_allowed else 'forbidden'}"))

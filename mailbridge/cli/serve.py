@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mailbridge import log_events
 from mailbridge.app.installed import stranger
 from mailbridge.cli.exits import Exit
-from mailbridge.cli.faults import tell
+from mailbridge.cli.faults import complain, tell
 from mailbridge.cli.options import config_option, load_or_exit, load_quietly
 from mailbridge.config.load import Loaded
 from mailbridge.config.problems import ConfigError
@@ -49,10 +50,13 @@ def serve(config: Path | None) -> None:
     found = [*file_problems(loaded.settings), *listener_problems(loaded.settings, handed=sockets)]
     if found:
         raise SystemExit(tell(found))
-    raise SystemExit(run(_serve(loaded, config, sockets)))
+    code = run(_serve(loaded, config, sockets), at_interrupt=Exit.INTERRUPTED)
+    if code == Exit.INTERRUPTED:
+        complain("interrupted before it was ready")
+    raise SystemExit(code)
 
 
-def run(main: Coroutine[None, None, int]) -> int:
+def run(main: Coroutine[None, None, int], *, at_interrupt: int = Exit.OK) -> int:
     """Run a coroutine on the fastest loop there is, until it ends, or Ctrl-C or its own handler of a signal cancels it."""
     factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
     with contextlib.suppress(ImportError):
@@ -63,7 +67,7 @@ def run(main: Coroutine[None, None, int]) -> int:
         with asyncio.Runner(loop_factory=factory) as runner:
             return runner.run(main)
     except (KeyboardInterrupt, asyncio.CancelledError):
-        return Exit.OK
+        return at_interrupt
 
 
 def _open_files(wanted: int) -> None:
@@ -74,7 +78,12 @@ def _open_files(wanted: int) -> None:
         with contextlib.suppress(OSError, ValueError):  # macOS has another limit below the one that it tells
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     if most < wanted:
-        log.warning("only %d files can be open at once, %d are wanted: raise the limit (LimitNOFILE=, ulimits)", most, wanted)
+        log.warning(
+            "only %d files can be open at once, %d are wanted: raise the limit (LimitNOFILE=, ulimits)",
+            most,
+            wanted,
+            extra={"event": log_events.FILES_LIMITED},
+        )
 
 
 async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequence[socket.socket]]) -> int:
@@ -89,7 +98,7 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
     _open_files(settings.smtp.max_connections + BOUNDS.connections + OWN_FILES)
     logs.adopt_unhandled()
     if (beside := stranger()) is not None:
-        log.warning("%s", beside)
+        log.warning("%s", beside, extra={"event": log_events.CONFIG_WARNING})
     stop = asyncio.Event()
     hangup = asyncio.Event()
     _own_signals(stop, hangup)
@@ -103,6 +112,7 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
         log.info(
             "ready",
             extra={
+                "event": log_events.DAEMON_READY,
                 "smtp": ",".join(running.smtp_addresses),
                 "http": running.http_address,
                 "practice": receiver.address if (receiver := running.engine.targets.receiver) is not None else "",
@@ -115,10 +125,12 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
             chores = [group.create_task(_watchdog()), group.create_task(_reloads(running, hangup, config))]
             await stop.wait()
             systemd.notify("STOPPING=1")
-            log.info("stopping: no new mail; what is in hand is finished")
+            log.info(
+                "stopping: no new mail; mails and pushes in progress are finished", extra={"event": log_events.DAEMON_STOPPING}
+            )
             for chore in chores:
                 chore.cancel()
-    log.info("stopped")
+    log.info("stopped", extra={"event": log_events.DAEMON_STOPPED})
     return Exit.OK
 
 
@@ -155,9 +167,9 @@ async def _reloads(running: Bridge, hangup: asyncio.Event, config: Path | None) 
         systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         problems = await reload_running(running, config)
         for problem in problems:
-            log.error("reload refused, the old configuration stays: %s", problem)
+            log.error("reload refused, the old configuration stays: %s", problem, extra={"event": log_events.RELOAD_REFUSED})
         if not problems:
-            log.info("reloaded")
+            log.info("reloaded", extra={"event": log_events.RELOAD_DONE})
         systemd.notify("READY=1")
 
 

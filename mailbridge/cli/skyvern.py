@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from pathlib import Path
 from typing import NoReturn
@@ -13,9 +12,12 @@ import click
 from mailbridge.cli.client import Client, client, fail
 from mailbridge.cli.entries import entries
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain, note
+from mailbridge.cli.groups import Group
 from mailbridge.cli.listener import own_url
 from mailbridge.cli.options import config_option, json_option
 from mailbridge.cli.printing import dumped
+from mailbridge.config.added import MAIN
 from mailbridge.config.settings import Settings
 from mailbridge.config.values import secret_file
 from mailbridge.core.addresses import canonical
@@ -27,6 +29,7 @@ from mailbridge.operator import verbs
 from mailbridge.operator.asks import Nothing
 from mailbridge.operator.authenticators import OneAuthenticator
 from mailbridge.operator.codes import OfIdentifier
+from mailbridge.operator.entries import OneEntry
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.mails import MailList
 from mailbridge.operator.shapes import AuthenticatorSecret
@@ -44,9 +47,9 @@ SEEN = 500
 """Mails of the last time that are looked through for identifiers."""
 
 
-@click.group()
+@click.group(cls=Group)
 def skyvern() -> None:
-    """The other end: its totp_url, a check of what it expects, a secret for its credential tool."""
+    """The other end: its totp_url, a check of its credentials, a secret for its credential tool."""
 
 
 @skyvern.command("url")
@@ -55,14 +58,17 @@ def skyvern() -> None:
 @click.option("--for", "identifier", required=True, metavar="IDENTIFIER", help="Whose codes are asked for there.")
 @click.option("--hidden", is_flag=True, help="A name that nobody can guess in place of the identifier.")
 def url(*, config: Path | None, identifier: str, hidden: bool, as_json: bool) -> None:
-    """Print the totp_url to enter in Skyvern, and warn where it would be refused there."""
+    """Print the totp_url to enter in Skyvern.
+
+    Warns where Skyvern would refuse it.
+    """
     one = client(config)
     settings = one.loaded.settings
     shown = one.do(verbs.CODE_NAME, OfIdentifier(identifier=identifier)).name if hidden else quote(identifier, safe="@+")
     address = (settings.http.public_url.rstrip("/") or own_url(settings)) + PATH + shown
     reason = why_refused(address) or _why_its_address_is_refused(address)
     if as_json:
-        click.echo(json.dumps({"totp_url": address, "refused_because": reason}))
+        click.echo(dumped({"totp_url": address, "refused_because": reason}))
         return
     click.echo(address)
     if reason is not None:
@@ -74,10 +80,7 @@ def url(*, config: Path | None, identifier: str, hidden: bool, as_json: bool) ->
             if not settings.http.public_url
             else "see [http] public_url"
         )
-        click.echo(
-            f"mailbridge: {cloud}: {reason}. {hint}, or let your own Skyvern have it: ALLOWED_HOSTS='[\"{urlsplit(address).hostname}\"]'",
-            err=True,
-        )
+        note(f"{cloud}: {reason}. {hint}, or let your own Skyvern have it: ALLOWED_HOSTS='[\"{urlsplit(address).hostname}\"]'")
 
 
 def _why_its_address_is_refused(address: str) -> str | None:
@@ -94,9 +97,10 @@ def _why_its_address_is_refused(address: str) -> str | None:
 @config_option
 @json_option
 def check(*, config: Path | None, as_json: bool) -> None:
-    """Is the key good, is the clock right, which identifiers does Skyvern expect, and which of ours match none.
+    """Check key, clock and identifiers of Skyvern.
 
-    Exit 3 where something is wrong, 69 where Skyvern cannot be asked.
+    Says which identifiers Skyvern's credentials name, and which of ours match none. Exit 3 where something is wrong, 69 where
+    Skyvern cannot be asked.
     """
     one = client(config)
     settings = one.loaded.settings
@@ -104,11 +108,11 @@ def check(*, config: Path | None, as_json: bool) -> None:
     try:
         found = account.look()
     except SkyvernError as fault:
-        _fail(fault, as_json=as_json)
+        _fail(fault)
     ours = _ours(one, settings) if one.has_database else _configured(settings)
     report = _report(settings, found, ours)
     if as_json:
-        click.echo(json.dumps(report, ensure_ascii=False))
+        click.echo(dumped(report))
     else:
         _print(report)
     if report["problems"]:
@@ -130,7 +134,9 @@ def _report(settings: Settings, found: Account, ours: list[str]) -> dict[str, li
         )
     if expected:
         problems += [f"{one}: {_nearest(one, expected)}" for one in unmatched]
-    problems += [f"{one}: Skyvern expects it, but no mail can be for it here: add it to [identity] known" for one in never]
+    problems += [
+        f"{one}: a credential of Skyvern names it, but no mail can be for it here: add it to [identity] known" for one in never
+    ]
     problems += [f"{one}: {SITELESS}" for one in _siteless(found)]
     return {
         "version": found.version,
@@ -154,7 +160,7 @@ def _nearest(identifier: str, expected: list[str]) -> str:
         if near
         else "a run must name it as its totp_identifier"
     )
-    return f"none of Skyvern's credentials expects it; {hint}"
+    return f"none of Skyvern's credentials names it; {hint}"
 
 
 def _is_open(settings: Settings, identifier: str) -> bool:
@@ -171,7 +177,7 @@ def _print(report: dict[str, list[str] | str | float | None]) -> None:
         click.echo(f"{title:9} {', '.join(values) if isinstance(values, list) and values else 'none'}")
     problems = report["problems"]
     for problem in problems if isinstance(problems, list) else ():
-        click.echo(f"problem   {problem}", err=True)
+        note(f"problem: {problem}")
 
 
 @skyvern.command("push-credential")
@@ -194,9 +200,10 @@ def push_credential(
     called: str | None,
     as_json: bool,
 ) -> None:
-    """Store a login with the secret NAME of `mailbridge totp` in Skyvern's own credential tool, and compare its codes with ours.
+    """Store a login with an authenticator in Skyvern.
 
-    A credential whose codes differ from ours is taken out again: exit 1.
+    NAME is a secret of `mailbridge totp`. It goes into Skyvern's own credential tool, and the codes there are compared with
+    ours. A credential whose codes differ from ours is taken out again: exit 1.
     """
     one = client(config)
     account = _account(one.loaded.settings)
@@ -215,11 +222,19 @@ def push_credential(
         if not is_same:
             account.remove(number)
     except (SkyvernError, SecretError) as fault:
-        _fail(fault, as_json=as_json)
+        _fail(fault)
     if not is_same:
-        click.echo("mailbridge: Skyvern makes other codes of it than we do; taken out again. Are both clocks right?", err=True)
+        complain("Skyvern makes other codes of it than we do; taken out again. Are both clocks right?")
         raise SystemExit(Exit.GENERAL)
     click.echo(dumped({"credential_id": number, "is_same_code": True}) if as_json else f"{number}: stored, its codes are ours")
+
+
+@skyvern.command("remove-key")
+@config_option
+def remove_key(*, config: Path | None) -> None:
+    """Forget the API key that `mailbridge setup` added. One that a file or the environment names stays."""
+    client(config).do(verbs.ENTRY_REMOVE, OneEntry(kind=MAIN, name=MAIN))
+    click.echo("the key is removed; a daemon that was started with it keeps it until it is restarted")
 
 
 def _authenticator(stored: AuthenticatorSecret) -> Authenticator:
@@ -240,7 +255,7 @@ def _password(path: Path | None) -> Secret:
     try:
         return secret_file(path, is_mode_checked=True)
     except (ValueError, OSError) as fault:
-        click.echo(f"mailbridge: {fault}", err=True)
+        complain(f"{fault}")
         raise SystemExit(Exit.PERMISSION) from None
 
 
@@ -252,10 +267,8 @@ def _account(settings: Settings) -> SkyvernAccount:
     return found
 
 
-def _fail(fault: Exception, *, as_json: bool) -> NoReturn:
-    if as_json:
-        click.echo(json.dumps({"error": str(fault)}))
-    click.echo(f"mailbridge: {fault}", err=True)
+def _fail(fault: Exception) -> NoReturn:
+    complain(str(fault))
     raise SystemExit(Exit.UNAVAILABLE) from None
 
 

@@ -7,11 +7,13 @@ from typing import Any, get_args
 
 import click
 
+from mailbridge.cli import completing
 from mailbridge.cli.client import client
 from mailbridge.cli.entries import entries, origin_of
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.groups import Group
 from mailbridge.cli.options import config_option, json_option
-from mailbridge.cli.printing import dumped, visible
+from mailbridge.cli.printing import Column, Row, dumped, print_list, visible
 from mailbridge.cli.secret import secret_of
 from mailbridge.config.settings import TargetKind, TargetSettings
 from mailbridge.operator import verbs
@@ -26,7 +28,7 @@ SHOWN = ("name", "kind", "base_url", "identifiers")
 DEFAULTS: dict[str, Any] = {key: getattr(TargetSettings(name=""), key) for key in SHOWN}
 
 
-@click.group("target")
+@click.group("target", cls=Group)
 def target_group() -> None:
     """Further places where codes go: add, list, test, remove."""
 
@@ -74,22 +76,26 @@ def add_target(
 def list_targets(*, config: Path | None, as_json: bool) -> None:
     """Every target beside [skyvern], and where it is from."""
     one = client(config)
+    rows = []
     for entry in entries(one, "target"):
         shown = {**DEFAULTS, **{key: entry.settings[key] for key in SHOWN if key in entry.settings}}
         origin = origin_of(one, entry)
-        if as_json:
-            click.echo(dumped({**shown, "origin": origin}))
-        else:
-            whom = ", ".join(shown["identifiers"])
-            click.echo(visible(f"{shown['name']:20} {shown['kind']:10} {shown['base_url']:40} for {whom:32} {origin}"))
+        about = f"For {', '.join(shown['identifiers'])}; {origin}."
+        cells = [shown["name"], shown["kind"], shown["base_url"]]
+        rows.append((Row(cells=cells, details=[about]), {**shown, "origin": origin}))
+    columns = (Column(title="TARGET", width=20), Column(title="KIND", width=10), Column(title="URL", width=40))
+    print_list(rows, *columns, empty="there is no target beside [skyvern]", as_json=as_json)
 
 
 @target_group.command("test")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.entries("target"))
 @config_option
 @json_option
 def test_target(*, name: str, config: Path | None, as_json: bool) -> None:
-    """Ask the target NAME whether it is there and takes the key; nothing is pushed. Exit 69 where it does not, 4 for no such."""
+    """Ask the target NAME whether it takes the key.
+
+    Nothing is pushed. Exit 69 where it does not take it, 4 where there is no such target.
+    """
     found = client(config).do(verbs.TARGET_TEST, OneTarget(name=name))
     if as_json:
         click.echo(dumped({"name": name, "ok": found.ok, "text": found.text}))
@@ -103,15 +109,16 @@ def test_target(*, name: str, config: Path | None, as_json: bool) -> None:
 
 @target_group.command("remove")
 @config_option
-@click.argument("name")
-def remove_target(*, config: Path | None, name: str) -> None:
-    """Send nothing more to a target that was added by command, and erase its key.
+@json_option
+@click.argument("name", shell_complete=completing.entries("target"))
+def remove_target(*, config: Path | None, as_json: bool, name: str) -> None:
+    """Remove a target that was added by command.
 
-    What is on its way is finished; codes that still wait for it become dead letters: `mailbridge delivery retry` sends them once a
-    target of that name is there again.
+    Nothing more is sent to it, and its key is erased. What is on its way is finished; codes that still wait for it become dead
+    letters: `mailbridge delivery retry` sends them once a target of that name is there again.
     """
     client(config).do(verbs.ENTRY_REMOVE, OneEntry(kind="target", name=name))
-    click.echo(f"{name} is removed")
+    click.echo(dumped({"removed": name}) if as_json else visible(f"{name} is removed"))
 
 
 def _checked(url: str) -> str:

@@ -1,4 +1,4 @@
-"""`token`: bearer tokens for agents, viewers and operators."""
+"""`token`: bearer tokens for agents, for those who bring mail, for viewers and operators."""
 
 from __future__ import annotations
 
@@ -8,20 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import click
-from msgspec import to_builtins
 
+from mailbridge.cli import completing
 from mailbridge.cli.client import client, fail
+from mailbridge.cli.faults import note
+from mailbridge.cli.groups import Group
 from mailbridge.cli.options import config_option, json_option
-from mailbridge.cli.printing import dumped, visible
+from mailbridge.cli.params import NUMBER, is_number
+from mailbridge.cli.printing import Column, Row, as_row, dumped, local, print_list
 from mailbridge.config.values import duration
 from mailbridge.operator import verbs
 from mailbridge.operator.asks import Nothing
 from mailbridge.operator.faults import Fault, Kind
+from mailbridge.operator.shapes import TokenShape
 from mailbridge.operator.tokens import AddToken, OneToken
 from mailbridge.store.entries import Role
 
 
-@click.group()
+@click.group(cls=Group)
 def token() -> None:
     """Make, list and remove bearer tokens for the API."""
 
@@ -32,14 +36,12 @@ def _expiry(_: click.Context, __: click.Parameter, text: str | None) -> datetime
         return None
     now = datetime.now(UTC)
     try:
-        moment = datetime.fromisoformat(text) if "-" in text else now + duration(text)
-    except ValueError:
+        moment = (datetime.fromisoformat(text) if "-" in text else now + duration(text)).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise click.BadParameter("write a duration such as 30d, a moment such as 2027-01-31T00:00:00Z, or never") from None
-    if moment.tzinfo is None:
-        moment = moment.astimezone()
     if moment <= now:
-        raise click.BadParameter("that is over already")
-    return moment.astimezone(UTC)
+        raise click.BadParameter("that time has passed")
+    return moment
 
 
 def _adding(command: Callable[..., None]) -> Callable[..., None]:
@@ -54,10 +56,15 @@ def _adding(command: Callable[..., None]) -> Callable[..., None]:
             show_default=True,
             help="After so long, at a moment, or never.",
         ),
-        click.option("--identifier", "identifiers", multiple=True, help="Whose codes an agent may read; * is any text."),
+        click.option(
+            "--identifier",
+            "identifiers",
+            multiple=True,
+            help="Whose codes an agent may read, or an ingest token may bring as text; * is any text.",
+        ),
         click.option(
             "--role",
-            type=click.Choice(["agent", "viewer", "operator"]),
+            type=click.Choice(["agent", "ingest", "viewer", "operator"]),
             default="agent",
             show_default=True,
             help="What it allows.",
@@ -74,8 +81,9 @@ def _adding(command: Callable[..., None]) -> Callable[..., None]:
 def add(**options: Any) -> None:
     """Print a new token. It is shown this once: only a hash is kept.
 
-    An agent reads the codes of its identifiers; a viewer sees mails,
-    deliveries and settings but no code; an operator does everything.
+    An agent reads the codes of its identifiers; an ingest token posts mail
+    over HTTP and does nothing else; a viewer sees mails, deliveries and
+    settings but no code; an operator does everything.
     """
     _add(**options)
 
@@ -97,14 +105,13 @@ def _add(
     ask = AddToken(role=role, identifiers=identifiers, expires_at=expires_at, name=name)
     made = client(config).do(verbs.TOKEN_ADD, ask)
     if as_json:
-        click.echo(dumped(to_builtins(made)))
+        click.echo(dumped(as_row(made)))
         return
     click.echo(made.token)
     about = f"for {', '.join(made.identifiers)}" if role == "agent" else f"of role {role}"
-    click.echo(
-        visible(f"token {made.id} {about}, expires {made.expires_at or 'never'}; `mailbridge token remove {made.id}` removes it"),
-        err=True,
-    )
+    if role == "ingest":
+        about += f", for texts of {', '.join(made.identifiers)}" if made.identifiers else ", for raw mails only"
+    note(f"token {made.id} {about}, expires {local(made.expires_at) or 'never'}; `mailbridge token remove {made.id}` removes it")
 
 
 @token.command("list")
@@ -112,20 +119,31 @@ def _add(
 @json_option
 def list_tokens(*, config: Path | None, as_json: bool) -> None:
     """Every token, without its text."""
-    for one in client(config).do(verbs.TOKEN_LIST, Nothing()).tokens:
-        if as_json:
-            click.echo(dumped(to_builtins(one)))
-            continue
-        end = f"{'expired' if one.is_expired else 'expires'} {one.expires_at or 'never'}"
-        click.echo(visible(f"{one.id:>4}  {one.name:32} {one.role:8} for {', '.join(one.identifiers)}, {end}"))
+    rows = client(config).do(verbs.TOKEN_LIST, Nothing()).tokens
+    columns = (
+        Column(title="TOKEN", width=6, is_right=True),
+        Column(title="ROLE", width=8),
+        Column(title="EXPIRES", width=24),
+        Column(title="NAME", width=32),
+    )
+    print_list(((_row(one), one) for one in rows), *columns, empty="there is no token", as_json=as_json)
+
+
+def _row(one: TokenShape) -> Row:
+    end = f"expired {local(one.expires_at)}" if one.is_expired else local(one.expires_at) or "never"
+    details = [f"For {', '.join(one.identifiers)}."] if one.identifiers else ["For raw mails."] if one.role == "ingest" else []
+    return Row(
+        cells=[str(one.id), one.role, end, one.name], details=details, coloured=2, colour="red" if one.is_expired else None
+    )
 
 
 @token.command("remove")
 @config_option
-@click.argument("number", type=int)
-def remove(*, config: Path | None, number: int) -> None:
+@json_option
+@click.argument("number", type=NUMBER, shell_complete=completing.tokens)
+def remove(*, config: Path | None, as_json: bool, number: int) -> None:
     """Make a token worthless at once."""
-    if number < 1:
+    if not is_number(number):
         fail(Fault(kind=Kind.NOT_FOUND, title=f"there is no token {number}; `mailbridge token list` shows what there is"))
     client(config).do(verbs.TOKEN_REMOVE, OneToken(id=number))
-    click.echo(f"token {number} is removed")
+    click.echo(dumped({"removed": number}) if as_json else f"token {number} is removed")

@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 
 import click
-from msgspec import to_builtins
 
+from mailbridge.cli import completing
 from mailbridge.cli.client import client
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.faults import complain, note
+from mailbridge.cli.groups import Group
 from mailbridge.cli.options import config_option, json_option
-from mailbridge.cli.printing import dumped, visible
+from mailbridge.cli.printing import Column, Row, as_row, dumped, print_list, visible
 from mailbridge.cli.qr import read_qr
 from mailbridge.core.otpauth import SecretError, read_secrets
 from mailbridge.operator import verbs
@@ -24,21 +26,23 @@ for_option = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def totp() -> None:
     """Authenticator secrets, and their codes."""
 
 
 @totp.command("add")
 @config_option
+@json_option
 @click.argument("name")
 @click.argument("secret", required=False)
 @click.option("--qr", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="An image file with the QR code.")
 @for_option
-def add(*, config: Path | None, name: str, secret: str | None, qr: Path | None, identifier: str | None) -> None:
-    """Store a secret: Base32 as the site shows it, an otpauth:// address, Google's otpauth-migration:// export, or a QR code.
+def add(*, config: Path | None, as_json: bool, name: str, secret: str | None, qr: Path | None, identifier: str | None) -> None:
+    """Store the secret of an authenticator.
 
-    Without SECRET it is asked for unseen, or read from standard input: what stands on the command line stays in its history. The
+    SECRET is Base32 as the site shows it, an otpauth:// address, Google's otpauth-migration:// export, or a QR code. Without
+    SECRET it is asked for unseen, or read from standard input: what stands on the command line stays in its history. The
     accounts of an export are stored as NAME/ACCOUNT each.
     """
     text, count = _read(secret, qr)
@@ -46,8 +50,11 @@ def add(*, config: Path | None, name: str, secret: str | None, qr: Path | None, 
         raise click.UsageError(f"--for needs one secret, and there are {count} in it; bind them with `mailbridge totp bind`")
     found = client(config).do(verbs.TOTP_ADD, AddAuthenticator(name=name, secret=text, identifier=identifier or ""))
     for warning in found.warnings:
-        click.echo(f"mailbridge: {warning}", err=True)
+        note(f"{warning}")
     for one in found.authenticators:
+        if as_json:
+            click.echo(dumped(as_row(one)))
+            continue
         answers = f", answers for {one.identifier}" if one.identifier else ""
         click.echo(visible(f"{one.name}: {_about(one)}, stored{answers}"))
 
@@ -65,7 +72,7 @@ def _read(secret: str | None, qr: Path | None) -> tuple[str, int]:
             text = sys.stdin.read(200_000) if secret in (None, "-") else secret or ""
         count = len(read_secrets(text))
     except SecretError as fault:
-        click.echo(f"mailbridge: {fault}", err=True)
+        complain(f"{fault}")
         raise SystemExit(Exit.USAGE) from None
     return text, count
 
@@ -75,44 +82,53 @@ def _read(secret: str | None, qr: Path | None) -> tuple[str, int]:
 @json_option
 def list_totps(*, config: Path | None, as_json: bool) -> None:
     """Every authenticator, without its secret."""
-    for one in client(config).do(verbs.TOTP_LIST, Nothing()).authenticators:
-        if as_json:
-            click.echo(dumped(to_builtins(one)))
-        else:
-            click.echo(visible(f"{one.name:24} {_about(one)}" + (f", answers for {one.identifier}" if one.identifier else "")))
+    rows = client(config).do(verbs.TOTP_LIST, Nothing()).authenticators
+    columns = (Column(title="NAME", width=24), Column(title="ANSWERS FOR", width=32))
+    empty = "there is no authenticator; `mailbridge totp add` stores one"
+    print_list(((_row(one), one) for one in rows), *columns, empty=empty, as_json=as_json)
+
+
+def _row(one: AuthenticatorShape) -> Row:
+    return Row(cells=[one.name, one.identifier or "nobody"], details=[f"{_about(one)}."])
 
 
 @totp.command("code")
 @config_option
 @json_option
-@click.argument("name")
+@click.argument("name", shell_complete=completing.authenticators)
 def code(*, config: Path | None, name: str, as_json: bool) -> None:
-    """Print the current code, and on standard error the seconds that it has left."""
+    """Print the current code.
+
+    Standard error says how many seconds it is good for.
+    """
     found = client(config).do(verbs.TOTP_CODE, OneAuthenticator(name=name))
     if as_json:
-        click.echo(dumped(to_builtins(found)))
+        click.echo(dumped(as_row(found)))
     else:
         click.echo(found.code)
-        click.echo(f"{found.seconds_remaining} s left", err=True)
+        note(f"{found.seconds_remaining} s left")
 
 
 @totp.command("bind")
 @config_option
-@click.argument("name")
+@json_option
+@click.argument("name", shell_complete=completing.authenticators)
 @for_option
-def bind(*, config: Path | None, name: str, identifier: str | None) -> None:
+def bind(*, config: Path | None, as_json: bool, name: str, identifier: str | None) -> None:
     """Let a secret answer for an identifier; without --for, for none."""
     client(config).do(verbs.TOTP_BIND, Bind(name=name, identifier=identifier or ""))
-    click.echo(f"{name}: answers for {identifier or 'nobody'}")
+    told = visible(f"{name}: answers for {identifier or 'nobody'}")
+    click.echo(dumped({"name": name, "identifier": identifier or None}) if as_json else told)
 
 
 @totp.command("remove")
 @config_option
-@click.argument("name")
-def remove(*, config: Path | None, name: str) -> None:
+@json_option
+@click.argument("name", shell_complete=completing.authenticators)
+def remove(*, config: Path | None, as_json: bool, name: str) -> None:
     """Erase a secret."""
     client(config).do(verbs.TOTP_REMOVE, OneAuthenticator(name=name))
-    click.echo(f"{name}: erased")
+    click.echo(dumped({"removed": name}) if as_json else visible(f"{name}: erased"))
 
 
 def _about(one: AuthenticatorShape) -> str:

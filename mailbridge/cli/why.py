@@ -1,4 +1,4 @@
-"""`why`: why no code came for somebody, the likeliest cause first, each with what mends it."""
+"""`why`: why no code came for somebody, the likeliest cause first, each with what fixes it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from datetime import datetime
 from pathlib import Path
 
 import click
-from msgspec import to_builtins
 
+from mailbridge.cli import completing
 from mailbridge.cli.client import client
 from mailbridge.cli.options import config_option, json_option, moment
-from mailbridge.cli.printing import dumped, local, visible
+from mailbridge.cli.printing import as_row, dumped, local, visible
 from mailbridge.operator import verbs
 from mailbridge.operator.why import WhyAsk
 
@@ -18,7 +18,7 @@ from mailbridge.operator.why import WhyAsk
 @click.command()
 @config_option
 @json_option
-@click.argument("identifier")
+@click.argument("identifier", shell_complete=completing.identifiers)
 @click.option("--since", callback=moment, metavar="WHEN", help="Look from then on: 2026-01-31T12:00:00Z, or 15m (ago).")
 def why(*, config: Path | None, as_json: bool, identifier: str, since: datetime | None) -> None:
     """Why no code came for IDENTIFIER.
@@ -28,7 +28,7 @@ def why(*, config: Path | None, as_json: bool, identifier: str, since: datetime 
     """
     found = client(config).do(verbs.WHY, WhyAsk(identifier=identifier, since=since))
     if as_json:
-        click.echo(dumped(to_builtins(found)))
+        click.echo(dumped(as_row(found)))
         return
     awaited = ", who is waited for" if found.is_waited_for else ""
     click.echo(visible(f"{found.identifier}{awaited}, since {local(found.since)}:"))

@@ -20,6 +20,12 @@ from mailbridge.core.secret import Secret
 KINDS = ("address", "imap", "sender", "target")
 """The lists of tables that can be added to without a file."""
 
+MAIN = "skyvern"
+"""The one section that can be added: `[skyvern]`, the main target with its key. It counts only while file and environment have none."""
+
+ADDABLE = (*KINDS, MAIN)
+"""Every kind of entry that is a part of the configuration."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Added:
@@ -47,9 +53,10 @@ def merged(settings: Settings, added: Sequence[Added]) -> Settings:
     """
     if not added:
         return settings
+    settings, problems = _with_main(settings, added)
     found: dict[str, list[Section]] = {kind: list(getattr(settings, kind)) for kind in KINDS}
     places: dict[str, list[str]] = {kind: ["the configuration"] * len(found[kind]) for kind in KINDS}
-    problems = list(_doubles(settings, added))
+    problems += _doubles(settings, added)
     for one in added:
         if one.kind not in KINDS:
             continue
@@ -65,6 +72,30 @@ def merged(settings: Settings, added: Sequence[Added]) -> Settings:
     if problems:
         raise ConfigError(tuple(problems))
     return whole
+
+
+def has_main(settings: Settings) -> bool:
+    """Whether these settings name a key of the main target, or the file that holds it."""
+    return settings.skyvern.api_key is not None or settings.skyvern.credentials_file is not None
+
+
+def removal(kind: str, name: str) -> str:
+    """The command that removes what was added."""
+    return "mailbridge skyvern remove-key" if kind == MAIN else f"mailbridge {kind} remove {name}"
+
+
+def _with_main(settings: Settings, added: Sequence[Added]) -> tuple[Settings, list[Problem]]:
+    """The settings with the main target that was added. One that file or environment name comes first."""
+    main = next((one for one in added if one.kind == MAIN), None)
+    if main is None or has_main(settings):
+        return settings, []
+    values = _whole(main)
+    try:
+        section = table(MAIN, values, main.place)
+    except ConfigError as fault:
+        return settings, list(fault.problems)
+    changed = msgspec.structs.replace(settings.skyvern, **{key: getattr(section, key) for key in values})
+    return msgspec.structs.replace(settings, skyvern=changed), []
 
 
 def name_of(section: Section) -> str:
@@ -86,11 +117,16 @@ def as_toml(added: Sequence[Added]) -> str:
     """What was added, as the tables of a file; each secret is a comment that names its key."""
     lines: list[str] = []
     for one in added:
-        lines += [f"# added by {one.by}, {one.at:%Y-%m-%d %H:%M}Z", f"[[{one.kind}]]"]
+        lines += [f"# added by {one.by}, {one.at:%Y-%m-%d %H:%M}Z", header(one.kind)]
         lines += [f"{key} = {_toml(value)}" for key, value in one.values.items()]
         lines += [f'# {key} is kept in the store; name a file: {key.rpartition(".")[2]}_file = "…"' for key in one.secrets]
         lines.append("")
     return "\n".join(lines)
+
+
+def header(kind: str) -> str:
+    """The line of TOML that a table of a kind begins with."""
+    return f"[{kind}]" if kind == MAIN else f"[[{kind}]]"
 
 
 def _toml(value: Any) -> str:
@@ -106,7 +142,8 @@ def _toml(value: Any) -> str:
 
 def _doubles(settings: Settings, added: Sequence[Added]) -> Iterator[Problem]:
     for one in added:
-        if any(name_of(table).casefold() == one.name.casefold() for table in getattr(settings, one.kind, ())):
+        tables = getattr(settings, one.kind) if one.kind in KINDS else ()
+        if any(name_of(table).casefold() == one.name.casefold() for table in tables):
             what = f"stands in the configuration's file as well; keep one: `mailbridge {one.kind} remove {one.name}`"
             yield Problem(where=one.place, what=what)
 

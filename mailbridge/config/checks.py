@@ -8,40 +8,53 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from ipaddress import ip_network
 
+from mailbridge.config.ingest import ingest_mistakes
 from mailbridge.config.mailboxes import mailbox_mistakes
 from mailbridge.config.problems import Problem
 from mailbridge.config.settings import Settings, SkyvernSettings, TargetSettings
-from mailbridge.config.values import SENDERS, host_mistake, listen, proof_mistakes, sender_pattern
-from mailbridge.core.addresses import parse_mailbox
+from mailbridge.config.values import SENDERS, host_mistake, listen, proof_mistakes, sender_pattern, shortened
+from mailbridge.core.addresses import LABEL, parse_mailbox
 
 SHORTEST_TOKEN = 8
 
 Where = Callable[[str, str, int | None], str]
 """The place of a key of a section; of a list of tables also the table's number, from 0."""
 
+FOLLOWS = {("imap", "host"): "preset", ("imap", "name"): "preset"}
+"""Keys of which a mistake is one more of another key's: an account without a preset has no host and no name of its own."""
+
 SHORTEST = timedelta(milliseconds=100)
 DATABASE = re.compile(r"sqlite:///[^?#]*[^/?#]")
+HOSTNAME = re.compile(rf"{LABEL}(?:\.{LABEL})*\.?")
 API_KEY = re.compile(r"[!#-&(-~]+")
 """What can stand in a header: printable ASCII without blanks; and no quotes, which come along when a key is copied."""
 
 
-def check(settings: Settings, where: Where) -> Iterator[Problem]:
-    """Every contradiction, each with the place that it stands in."""
+def check(
+    settings: Settings, where: Where, *, is_known_as_wrong: Callable[[str, int | None, str], bool] = lambda *_: False
+) -> Iterator[Problem]:
+    """Every contradiction, each with the place that it stands in; none in a value that ``is_known_as_wrong`` already."""
     for section, key, what in (
         *_listeners(settings),
         *_smtp(settings),
         *_recipients(settings),
         *_trust(settings),
         *_rest(settings),
+        *ingest_mistakes(settings.ingest),
     ):
-        yield Problem(where=where(section, key, None), what=f"[{section}] {key}: {what}")
+        name, _, entry = key.partition("[")
+        if not is_known_as_wrong(section, None, name):
+            place = where(section, name, int(entry[:-1]) if entry else None)
+            yield Problem(where=place, what=f"[{section}] {name}: {what}")
     for section, number, key, what in (
         *_addresses(settings),
         *_senders(settings),
         *_targets(settings),
         *mailbox_mistakes(settings),
     ):
-        yield Problem(where=where(section, key, number), what=f"[[{section}]] {key}: {what}")
+        cause = FOLLOWS.get((section, key), key)
+        if not is_known_as_wrong(section, number, key) and not is_known_as_wrong(section, number, cause):
+            yield Problem(where=where(section, key, number), what=f"[[{section}]] {key}: {what}")
     yield from _doubles(settings, where)
 
 
@@ -62,8 +75,8 @@ def _doubles(settings: Settings, where: Where) -> Iterator[Problem]:
 
 
 def _listeners(settings: Settings) -> Iterator[tuple[str, str, str]]:
-    every = [("smtp", "listen", one, True) for one in settings.smtp.listen]
-    every += [("smtp", "lmtp", one, True) for one in settings.smtp.lmtp]
+    every = [("smtp", f"listen[{number}]", one, True) for number, one in enumerate(settings.smtp.listen)]
+    every += [("smtp", f"lmtp[{number}]", one, True) for number, one in enumerate(settings.smtp.lmtp)]
     every += [("http", "listen", settings.http.listen, False), ("practice", "listen", settings.practice.listen, False)]
     for section, key, value, is_unix_allowed in every:
         try:
@@ -79,6 +92,8 @@ def _listeners(settings: Settings) -> Iterator[tuple[str, str, str]]:
 
 def _smtp(settings: Settings) -> Iterator[tuple[str, str, str]]:
     smtp = settings.smtp
+    if smtp.hostname and not (len(smtp.hostname) <= 253 and HOSTNAME.fullmatch(smtp.hostname)):
+        yield "smtp", "hostname", f"{shortened(smtp.hostname)} is no host name such as bridge.example.com (ASCII, without blanks)"
     if (smtp.tls_cert is None) != (smtp.tls_key is None):
         missing = "tls_key" if smtp.tls_key is None else "tls_cert"
         yield "smtp", missing, "a certificate needs its key and a key its certificate; name both, or neither"
@@ -99,25 +114,27 @@ def _smtp(settings: Settings) -> Iterator[tuple[str, str, str]]:
     for key in ("idle_timeout", "session_timeout", "data_timeout"):
         if getattr(smtp, key) < timedelta(seconds=1):
             yield "smtp", key, "must be at least 1s"
-    for proxy in smtp.proxy_from:
+    for number, proxy in enumerate(smtp.proxy_from):
         try:
             ip_network(proxy, strict=False)
         except ValueError:
-            yield "smtp", "proxy_from", f"{proxy!r} is no IP address or network such as 10.0.0.0/8"
+            yield "smtp", f"proxy_from[{number}]", f"{shortened(proxy)} is no IP address or network such as 10.0.0.0/8"
 
 
 def _recipients(settings: Settings) -> Iterator[tuple[str, str, str]]:
-    named = [("domains", "accept", domain) for domain in settings.domains.accept]
-    named += [("identity", "own_domains", domain) for domain in settings.identity.own_domains]
+    named = [("domains", f"accept[{number}]", domain) for number, domain in enumerate(settings.domains.accept)]
+    named += [("identity", f"own_domains[{number}]", domain) for number, domain in enumerate(settings.identity.own_domains)]
     for section, key, domain in named:
         if parse_mailbox(f"x@{domain}") is None:
-            yield section, key, f"{domain!r} is no domain"
+            yield section, key, f"{shortened(domain)} is no domain"
 
 
 def _addresses(settings: Settings) -> Iterator[tuple[str, int, str, str]]:
     for number, entry in enumerate(settings.address):
         if parse_mailbox(entry.rcpt) is None:
-            yield "address", number, "rcpt", f"{entry.rcpt!r} is no mail address"
+            yield "address", number, "rcpt", f"{shortened(entry.rcpt)} is no mail address"
+        if entry.accept_from == ():
+            yield "address", number, "accept_from", "is empty, which limits nothing; name senders, or leave it out"
         for what in proof_mistakes(entry.trust):
             yield "address", number, "trust", what
         for sender in entry.accept_from or ():
@@ -143,35 +160,37 @@ def _trust(settings: Settings) -> Iterator[tuple[str, str, str]]:
     trust = settings.trust
     for what in proof_mistakes(trust.default):
         yield "trust", "default", what
-    for signer in trust.signers:
+    for number, signer in enumerate(trust.signers):
         domain, equals, other = signer.partition("=")
         if not equals or any(parse_mailbox(f"x@{one.strip()}") is None for one in (domain, other)):
             yield (
                 "trust",
-                "signers",
-                f"{signer!r} must be like acme.com=mailer.example: a From's domain, and who else may sign for it",
+                f"signers[{number}]",
+                f"{shortened(signer)} must be like acme.com=mailer.example: a From's domain, and who else may sign for it",
             )
     for key in ("forwarders", "authserv_ids"):
-        for domain in getattr(trust, key):
+        for number, domain in enumerate(getattr(trust, key)):
             if parse_mailbox(f"x@{domain}") is None:
-                yield "trust", key, f"{domain!r} is no domain"
-    for account in trust.accounts:
+                yield "trust", f"{key}[{number}]", f"{shortened(domain)} is no domain"
+    for number, account in enumerate(trust.accounts):
         if parse_mailbox(account.replace("*", "x")) is None:
-            yield "trust", "accounts", f"{account!r} is no mail address, nor a pattern such as *@corp.com"
+            yield "trust", f"accounts[{number}]", f"{shortened(account)} is no mail address, nor a pattern such as *@corp.com"
         elif account.startswith("*@") and "*" in account[1:]:
-            yield "trust", "accounts", f"{account!r} would be everybody's account; name the domain"
-    for host in trust.link_hosts:
+            yield "trust", f"accounts[{number}]", f"{shortened(account)} would be everybody's account; name the domain"
+    for number, host in enumerate(trust.link_hosts):
         if parse_mailbox(f"x@{host.removeprefix('*.')}") is None:
-            yield "trust", "link_hosts", f"{host!r} is no host, nor one such as *.auth.example"
-    for server in trust.nameservers:
+            yield "trust", f"link_hosts[{number}]", f"{shortened(host)} is no host, nor one such as *.auth.example"
+    for number, server in enumerate(trust.nameservers):
         try:
             listen(server if ":" in server else f"{server}:53", is_unix_allowed=False)
         except ValueError:
             yield (
                 "trust",
-                "nameservers",
-                f"{server!r} must be an IP address such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53",
+                f"nameservers[{number}]",
+                f"{shortened(server)} must be an IP address such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53",
             )
+    if not trust.senders:
+        yield "trust", "senders", 'is empty: nothing would ever be pushed; name senders such as acme.com, or "*" for all'
     for sender in trust.senders:
         if sender_pattern(sender) is None:
             yield "trust", "senders", f"{sender!r} {SENDERS}"

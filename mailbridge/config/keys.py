@@ -23,9 +23,9 @@ def fields_of(section: str) -> dict[str, msgspec.structs.FieldInfo]:
 
 
 def table_type(section: str) -> type[Section]:
-    """What a table of a list is, such as one ``[[address]]``."""
+    """What a table of a list is, such as one ``[[address]]``; for a section that stands once, that section."""
     annotation = next(one.type for one in msgspec.structs.fields(Settings) if one.name == section)
-    kind: type[Section] = get_args(annotation)[0]
+    kind: type[Section] = get_args(annotation)[0] if section in TABLES else annotation
     return kind
 
 

@@ -6,18 +6,21 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 import msgspec
 
 from mailbridge.config.checks import check
 from mailbridge.config.keys import FIELDS, PREFIX, TABLES, fields_of, inner_section, is_secret, secrets, table_type, variables
+from mailbridge.config.lines import Path as LinePath
+from mailbridge.config.lines import lines_of
 from mailbridge.config.places import DATABASE, drop_ins, find, state_folder
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import OCTETS, Section, Settings
+from mailbridge.config.texts import must_be_among, sound
 from mailbridge.config.values import duration, secret_file, size
 from mailbridge.core.secret import Secret
 
@@ -41,8 +44,9 @@ TRUSTED_SECRETS = Path("/run/secrets")
 class Loaded:
     """The settings, where each value that is no default came from (``section.key``), and the file, if there was one.
 
-    ``drop_ins`` are the files of ``conf.d`` that were read, in order. ``ignored`` are variables of the environment that begin like ours and are not: Kubernetes, for one, sets
-    ``MAILBRIDGE_PORT`` and ``MAILBRIDGE_SERVICE_HOST`` for a service called mailbridge.
+    ``drop_ins`` are the files of ``conf.d`` that were read, in order. ``ignored`` are variables of the environment that begin like ours
+    and are not: Kubernetes, for one, sets ``MAILBRIDGE_PORT`` and ``MAILBRIDGE_SERVICE_HOST`` for a service called mailbridge.
+    ``with_secrets`` are the files in which a secret itself stands, each with the place of the first.
     """
 
     settings: Settings
@@ -50,6 +54,7 @@ class Loaded:
     path: Path | None
     drop_ins: tuple[Path, ...] = ()
     ignored: tuple[str, ...] = ()
+    with_secrets: Mapping[Path, str] = field(default_factory=dict)
 
 
 def load(
@@ -64,23 +69,51 @@ def load(
     Raises:
         ConfigError: with every problem found.
     """
+    loaded, problems = examine(path, environ=environ, overrides=overrides, cwd=cwd)
+    if problems:
+        raise ConfigError(problems)
+    return loaded
+
+
+def examine(
+    path: Path | None,
+    *,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, str] | None = None,
+    cwd: Path,
+) -> tuple[Loaded, tuple[Problem, ...]]:
+    """What can be read of a configuration, and every mistake in it; what is wrong stands at its default.
+
+    Raises:
+        ConfigError: nothing of it can be read: no such file, or one that is not TOML.
+    """
     found = find(path, environ=environ, cwd=cwd, is_blank=_is_blank)
     reader = _Reader(environ=environ, cwd=cwd, file=found)
     beside = drop_ins(found)
-    if found is not None:
-        reader.read_file(found)
-    for one in beside:
-        reader.read_file(one, is_drop_in=True)
+    unreadable: list[Problem] = []
+    for number, one in enumerate((*([found] if found is not None else []), *beside)):
+        try:
+            reader.read_file(one, is_drop_in=found is None or number > 0)
+        except ConfigError as fault:
+            unreadable += fault.problems
     reader.read_environment()
     reader.read_overrides(overrides or {})
+    if unreadable:  # what stands in those files is not known, so nothing can be said about the whole
+        raise ConfigError((*unreadable, *reader.problems))
     settings = reader.settings()
     if not settings.store.url:
         url = f"sqlite:///{state_folder(environ=environ, cwd=cwd) / DATABASE}"
         settings = msgspec.structs.replace(settings, store=msgspec.structs.replace(settings.store, url=url))
-    problems = (*reader.problems, *check(settings, reader.where))
-    if problems:
-        raise ConfigError(problems)
-    return Loaded(settings=settings, origins=reader.origins, path=found, drop_ins=beside, ignored=tuple(reader.ignored))
+    problems = (*reader.problems, *check(settings, reader.where, is_known_as_wrong=reader.is_broken))
+    loaded = Loaded(
+        settings=settings,
+        origins=reader.origins,
+        path=found,
+        drop_ins=beside,
+        ignored=tuple(reader.ignored),
+        with_secrets=reader.with_secrets,
+    )
+    return loaded, tuple(dict.fromkeys(problems))
 
 
 def table(section: str, values: Mapping[str, Any], place: str) -> Section:
@@ -91,7 +124,7 @@ def table(section: str, values: Mapping[str, Any], place: str) -> Section:
     """
     reader = _Reader(environ={}, cwd=Path(), file=None)
     built = reader.read_table(section, values, place)
-    if built is None:
+    if built is None or reader.problems:
         raise ConfigError(tuple(reader.problems))
     return built
 
@@ -113,9 +146,13 @@ class _Reader:
         self._environ = environ
         self._cwd = cwd
         self._file = file
-        self._lines: list[str] = []
+        self._lines: Mapping[LinePath, int] = {}
+        self._reading: Path | None = None
+        self.with_secrets: dict[Path, str] = {}
+        self._broken: set[tuple[str, int | None, str]] = set()
         self._dropped: dict[str, str] = {}
         self._places: dict[str, list[str]] = {}
+        self._items: dict[str, list[str]] = {}
         self._values: dict[str, dict[str, Any]] = {name: {} for name in FIELDS if name not in TABLES}
         self._tables: dict[str, list[Any]] = {}
         self.origins: dict[str, str] = {}
@@ -129,7 +166,7 @@ class _Reader:
         """
         self._file = path
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")  # editors on Windows begin a file with a byte order mark
             content = tomllib.loads(text)
         except OSError as fault:
             what, is_permission = f"cannot be read: {fault.strerror}", isinstance(fault, PermissionError)
@@ -138,13 +175,14 @@ class _Reader:
             raise ConfigError((Problem(where=str(path), what="is not UTF-8 text"),)) from None
         except tomllib.TOMLDecodeError as fault:
             raise ConfigError((Problem(where=str(path), what=f"not TOML: {fault}"),)) from None
-        self._lines = text.splitlines()
+        self._lines = lines_of(text)
+        self._reading = path
         for section, entries in content.items():
             where = self._line(section)
             if section not in FIELDS:
                 self._unknown(where, section, FIELDS, "", "section")
             elif section in TABLES:
-                self._read_tables(section, entries, where, self._headers(section))
+                self._read_tables(section, entries, where, self._headers(section, entries))
             elif not isinstance(entries, dict):
                 self._problem(where, f"{section} must be a section: [{section}]")
             else:
@@ -153,6 +191,7 @@ class _Reader:
                     if is_drop_in and self._dropped.setdefault(f"{section}.{key}", place) != place:
                         self._problem(place, f"[{section}] {key}: is set in {self._dropped[f'{section}.{key}']} too; keep one")
                     self.put(section, key, value, place)
+                    self._items[f"{section}.{key}"] = self._item_lines(section, key, value)
                 for key in entries:
                     if key.endswith("_file") and key.removesuffix("_file") in entries:
                         self._problem(
@@ -161,6 +200,7 @@ class _Reader:
 
     def read_environment(self) -> None:
         """Take what the environment says, and secrets from the files that it or systemd names."""
+        self._reading = None
         for name, value in sorted(self._environ.items()):
             if name in BARE and value:
                 section, key = BARE[name]
@@ -228,9 +268,18 @@ class _Reader:
             return
         try:
             self._values[section][key] = self._convert(section, key, fields[key].type, value)
+            if is_secret(section, key):
+                self._note_secret(where)
             self.origins[f"{section}.{key}"] = where
+            self._items.pop(f"{section}.{key}", None)
         except (ValueError, msgspec.ValidationError) as fault:
+            self._broken.add((section, None, key))
             self._problem(where, f"[{section}] {key}: {_plainly(fault)}")
+
+    def _note_secret(self, place: str) -> None:
+        """A secret stands in the file that is being read."""
+        if self._reading is not None:
+            self.with_secrets.setdefault(self._reading, place)
 
     def settings(self) -> Settings:
         """What was gathered, over the defaults."""
@@ -238,9 +287,16 @@ class _Reader:
         built |= {name: tuple(entries) for name, entries in self._tables.items()}
         return Settings(**built)
 
+    def is_broken(self, section: str, number: int | None, key: str) -> bool:
+        """Whether a mistake in this value has been noted, so that what follows from it is not one more."""
+        return (section, number, key) in self._broken
+
     def where(self, section: str, key: str, number: int | None = None) -> str:
-        """Where a value came from, for a problem found later; ``number`` counts the tables of a list from 0."""
+        """Where a value came from, for a problem found later; ``number`` counts the tables of a list, or the entries of a key, from 0."""
         places = self._places.get(section, [])
+        items = self._items.get(f"{section}.{key}", [])
+        if section not in TABLES and number is not None and number < len(items):
+            return items[number]
         if number is not None and number < len(places):
             return places[number]
         return self.origins.get(f"{section}.{key}") or self.origins.get(section) or str(self._file or "configuration")
@@ -268,7 +324,7 @@ class _Reader:
         """One table of a list, or a table inside it; None where a mistake was noted."""
         fields = {one.name: one for one in msgspec.structs.fields(kind)}
         values: dict[str, Any] = {}
-        before = len(self.problems)
+        number = len(self._places.get(section, []))
         for key, value in entry.items():
             plain = key.removesuffix("_file")
             try:
@@ -280,12 +336,16 @@ class _Reader:
                     values[key] = self._table(inner, value, place, f"{label} {key}", section)
                 else:
                     values[key] = self._convert(section, key, fields[key].type, value)
+                    if Secret in get_args(fields[key].type):
+                        self._note_secret(place)
             except (ValueError, OSError, msgspec.ValidationError) as fault:
-                self._problem(place, f"{key}: {_plainly(fault)}")
-        missing = [name for name, one in fields.items() if one.required and name not in values]
+                self._broken.add((section, number, plain))
+                self._problem(place, f"{label} {key}: {_plainly(fault)}", is_permission=isinstance(fault, PermissionError))
+        wanted = [name for name, one in fields.items() if one.required and name not in values]
+        missing = [name for name in wanted if (section, number, name) not in self._broken]
         if missing:
             self._problem(place, f"{label} needs {', '.join(missing)}")
-        return None if missing or len(self.problems) > before else kind(**values)
+        return None if wanted else kind(**{name: value for name, value in values.items() if value is not None})
 
     def _convert(self, section: str, key: str, kind: Any, value: object) -> Any:
         if kind is timedelta:
@@ -293,17 +353,15 @@ class _Reader:
         if f"{section}.{key}" in OCTETS:
             return size(value)
         if Path in (kind, *get_args(kind)) and get_origin(kind) is not tuple:
-            return self._path(msgspec.convert(value, str))
+            return self._path(sound(msgspec.convert(value, str), str | None))
         if get_origin(kind) is tuple and get_args(kind)[0] is Path:
-            return tuple(self._path(one) for one in msgspec.convert(value, list[str]))
+            return tuple(self._path(one) for one in sound(tuple(msgspec.convert(value, list[str])), kind))
         if get_origin(kind) is tuple and get_args(kind)[0] is Secret:
             return tuple(_secret(one) for one in msgspec.convert(value, list[str]))
         if Secret in get_args(kind):
             return _secret(msgspec.convert(value, str))
-        choices = get_args(kind)
-        if get_origin(kind) is Literal and value not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}")
-        return msgspec.convert(value, kind)
+        must_be_among(value, kind)
+        return sound(msgspec.convert(value, kind), kind)
 
     def _path(self, text: str) -> Path:
         """Relative to the folder of the file it stands in, so that a configuration can be moved as a whole."""
@@ -318,8 +376,10 @@ class _Reader:
             self._values[section][key] = _lines(secret) if is_list else secret
             self.origins[f"{section}.{key}"] = f"{where} ({path})"
         except OSError as fault:
+            self._broken.add((section, None, key))
             self._problem(where, f"{path}: cannot be read: {fault.strerror}", is_permission=isinstance(fault, PermissionError))
         except ValueError as fault:
+            self._broken.add((section, None, key))
             self._problem(where, str(fault))
 
     def _from_text(self, section: str, key: str, value: str) -> object:
@@ -343,22 +403,20 @@ class _Reader:
 
     def _line(self, section: str, key: str | None = None) -> str:
         """``file:line`` of a section or of a key in it."""
-        header = re.compile(rf"\s*\[+\s*{re.escape(section)}\s*\]+")
-        entry = re.compile(rf"\s*{re.escape(key)}\s*=") if key else None
-        is_inside = False
-        for number, line in enumerate(self._lines, 1):
-            if line.lstrip().startswith("["):
-                is_inside = bool(header.match(line))
-                if is_inside and entry is None:
-                    return f"{self._file}:{number}"
-            elif is_inside and entry is not None and entry.match(line):
-                return f"{self._file}:{number}"
-        return str(self._file)
+        path: LinePath = (section,) if key is None else (section, key)
+        line = self._lines.get(path) or (self._lines.get((section, 0)) if key is None else None)
+        return f"{self._file}:{line}" if line else str(self._file)
 
-    def _headers(self, section: str) -> list[str]:
-        """``file:line`` of each ``[[section]]``."""
-        header = re.compile(rf"\s*\[\[\s*{re.escape(section)}\s*\]\]")
-        return [f"{self._file}:{number}" for number, line in enumerate(self._lines, 1) if header.match(line)]
+    def _headers(self, section: str, entries: object) -> list[str]:
+        """``file:line`` of each table of a list."""
+        count = len(entries) if isinstance(entries, list) else 0
+        lines = [self._lines.get((section, number)) for number in range(count)]
+        return [f"{self._file}:{line}" for line in lines if line]
+
+    def _item_lines(self, section: str, key: str, value: object) -> list[str]:
+        """``file:line`` of each entry of a list."""
+        count = len(value) if isinstance(value, list) else 0
+        return [f"{self._file}:{self._lines.get((section, key, number), 0)}" for number in range(count)]
 
     def _unknown(self, where: str, name: str, known: Mapping[str, Any], before: str, what: str) -> None:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)

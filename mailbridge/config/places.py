@@ -7,12 +7,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mailbridge.config.problems import ConfigError, Problem
+from mailbridge.config.values import shortened
 
 DROP_INS = "conf.d"
 """The folder beside the configuration file whose ``*.toml`` are read after it, by name."""
 
 
 DATABASE = "mailbridge.db"
+LONGEST_PATH = 255
+"""Characters of a path that are told as they are."""
 
 
 def find(
@@ -28,16 +31,26 @@ def find(
     """
     named = explicit or (Path(environ["MAILBRIDGE_CONFIG"]) if environ.get("MAILBRIDGE_CONFIG") else None)
     if named is not None:
-        if named.is_dir():
-            raise ConfigError((Problem(where=str(named), what="is a folder; name the file in it"),))
-        if not named.exists():
-            raise ConfigError((Problem(where=str(named), what="no such file; name one with --config, or leave it out"),))
+        shown = shortened(str(named)).strip("'\"") if len(str(named)) > LONGEST_PATH else str(named)
+        try:
+            is_folder, is_there = named.is_dir(), named.exists()
+        except OSError as fault:
+            raise ConfigError((Problem(where=shown, what=f"cannot be read: {fault.strerror}"),)) from None
+        if is_folder:
+            raise ConfigError((Problem(where=shown, what="is a folder; name the file in it"),))
+        if not is_there:
+            raise ConfigError((Problem(where=shown, what="no such file; name one with --config, or leave it out"),))
         return named
     here = cwd / "config" / "mailbridge.toml"
     places = (here, _base(environ, "XDG_CONFIG_HOME", ".config") / "mailbridge.toml", Path("/etc/mailbridge/mailbridge.toml"))
     # Not Path.is_file, which raises where we may not look: there is none for us.
     there = (place for place in places if os.path.isfile(place))  # noqa: PTH113
     return next((place for place in there if place != here or not is_blank(place)), None)
+
+
+def new_file(environ: Mapping[str, str]) -> Path:
+    """Where a configuration file of this user belongs (XDG Base Directory Specification 0.8)."""
+    return _base(environ, "XDG_CONFIG_HOME", ".config") / "mailbridge.toml"
 
 
 def state_folder(*, environ: Mapping[str, str], cwd: Path) -> Path:

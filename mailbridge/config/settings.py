@@ -224,6 +224,19 @@ class HttpSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     public_url: str = ""
 
 
+class IngestSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[ingest]`: mail over HTTP. A provider with a key may post to ``/ingest/<provider>``."""
+
+    webhook_secrets: tuple[Secret, ...] = ()
+    mailgun_key: Secret | None = None
+    postmark_password: Secret | None = None
+    cloudmailin_password: Secret | None = None
+    forwardemail_key: Secret | None = None
+    sendgrid_key: str = ""
+    sendgrid_password: Secret | None = None
+    ses_topics: tuple[str, ...] = ()
+
+
 class StoreSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[store]`: where accepted mail lives until it is delivered or over. ``url`` is "" only until the settings are loaded."""
 
@@ -271,6 +284,7 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     practice: PracticeSettings = field(default_factory=PracticeSettings)
     pull: PullSettings = field(default_factory=PullSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
+    ingest: IngestSettings = field(default_factory=IngestSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     parser: ParserSettings = field(default_factory=ParserSettings)

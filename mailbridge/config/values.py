@@ -57,7 +57,7 @@ def written_duration(value: timedelta) -> str:
 
 def size(value: object) -> int:
     """``"25MB"`` (10^6), ``"25MiB"`` (2^20), or a number of octets. Raises ValueError."""
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and value < 1 << 63:
         return value
     found = SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     if found is None:
@@ -107,6 +107,11 @@ def proof_mistakes(listed: object) -> Iterator[str]:
         yield 'must name a proof; "none" asks for nothing'
     elif "none" in listed and len(listed) > 1:
         yield '"none" asks for nothing; beside it no other proof has a meaning'
+
+
+def shortened(text: str) -> str:
+    """A value as a message quotes it: whole, or its beginning where it is longer than a line."""
+    return repr(text if len(text) <= 60 else f"{text[:59]}…")
 
 
 def sender_pattern(text: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Mail addresses, read strictly: the recipient is the routing key, so nothing in it is guessed, decoded or mended."""
+"""Mail addresses, read strictly: the recipient is the routing key, so nothing in it is guessed, decoded or repaired."""
 
 from __future__ import annotations
 

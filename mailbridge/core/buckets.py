@@ -9,7 +9,7 @@ MOST_KEYS = 20_000
 
 
 class TokenBuckets:
-    """One bucket a key. It fills evenly with ``rate`` tokens a second up to ``burst``. A rate of 0 never runs out, nor does key "".
+    """One bucket a key. It fills evenly with ``rate`` units a second up to ``burst``. A rate of 0 never runs out, nor does key "".
 
     ``now`` is a monotonic clock in seconds.
     """
@@ -25,11 +25,11 @@ class TokenBuckets:
         return len(self._levels)
 
     def has(self, key: str, now: float) -> bool:
-        """Whether there is a token; none is taken."""
+        """Whether there is a unit; none is taken."""
         return not self._rate or not key or self._level(key, now) >= 1.0
 
     def take(self, key: str, now: float) -> float:
-        """Take a token. Returns 0.0, or the seconds until there is one (then none is taken)."""
+        """Take a unit. Returns 0.0, or the seconds until there is one (then none is taken)."""
         if not self._rate or not key:
             return 0.0
         level = self._level(key, now)
@@ -38,7 +38,7 @@ class TokenBuckets:
         return 0.0 if is_free else (1.0 - level) / self._rate
 
     def spend(self, key: str, now: float) -> None:
-        """Take a token also where there is none: the bucket is in debt then."""
+        """Take a unit also where there is none: the bucket is in debt then."""
         if self._rate and key:
             self._keep(key, self._level(key, now) - 1.0, now)
 

@@ -93,10 +93,10 @@ def decode(octets: bytes, charset: str) -> tuple[str, str | None]:
     try:
         return clean(octets.decode("utf-8")), defect
     except UnicodeDecodeError:
-        return clean(_mended(octets)), defect or "bad-charset"
+        return clean(_repaired(octets)), defect or "bad-charset"
 
 
-def _mended(octets: bytes) -> str:
+def _repaired(octets: bytes) -> str:
     """UTF-8 with a broken octet here and there (a mail cut in the midst of a character, say), or else Windows-1252."""
     text = octets.decode("utf-8", "replace")
     broken = text.count("\ufffd")

@@ -69,7 +69,7 @@ class Delivery:
     already hold it; it must be asked before the code is sent again. ``without_run`` is set after the target called
     the run ids stale: the next attempt goes without them. ``blocked_until``: a request may still be on its way until
     then, so nothing else goes to this target and identifier, not even a newer code. ``is_overtaken``: a newer code of
-    its sender came while it was in flight or blocked; it is not attempted again. ``token`` is the fencing token of its
+    its sender came while it was in flight or blocked; it is not attempted again. ``fencing_token`` is the fencing token of its
     last claim, ``ref`` the target's own id for it, ``mail_id`` the mail that it is of. The content is an empty Secret where it is
     erased, or not looked at. ``is_late``: a newer one was there first, by the dates of both; `moment` is then when it was written.
     """
@@ -86,7 +86,7 @@ class Delivery:
     without_run: bool = False
     is_overtaken: bool = False
     is_late: bool = False
-    token: int = 0
+    fencing_token: int = 0
     rule: str | None = None
     reason: str = ""
     ref: str = ""
@@ -107,13 +107,13 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A delivery that this process alone may attempt until ``lease_until``; ``token`` fences late writers.
+    """A delivery that this process alone may attempt until ``lease_until``; ``fencing_token`` fences late writers.
 
     ``expires_at`` is the deadline on the wall clock, for the target's ``expired_at``.
     """
 
     delivery: Delivery
-    token: int
+    fencing_token: int
     lease_until: datetime
     expires_at: datetime
 

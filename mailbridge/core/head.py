@@ -1,6 +1,6 @@
 """A mail's head as mail programs read it: it ends at the first empty line, and a line in it that is no header is passed over.
 
-The standard library ends the head at the first line that is none, and so loses From, To and Subject below it. What is mended here has
+The standard library ends the head at the first line that is none, and so loses From, To and Subject below it. What is repaired here has
 a name among the mail's defects. Where it is not certain what a line belongs to, there are two readings of the header above it: without
 the line, as most programs have it, and with it, as its continuation that lost its blank. Whoever looks for mailboxes compares them.
 """
@@ -76,7 +76,7 @@ class _Field:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A head that was mended. ``doubts`` are its headers with two readings; ``odd`` the (name, value) of those that some programs do not
+    """A head that was repaired. ``doubts`` are its headers with two readings; ``odd`` the (name, value) of those that some programs do not
     take for headers, since a mark or a blank stands in them, and ``even`` of the others."""
 
     fields: tuple[_Field, ...]
@@ -97,8 +97,8 @@ def is_plain(head: bytes) -> bool:
     return PLAIN.search(head) is None and head[:1] not in (b" ", b"\t")
 
 
-def mended(head: bytes, defects: dict[str, None]) -> Head | None:
-    """A head that is not plain with its lines told apart; None where there is nothing to mend, or nothing in it is a header."""
+def repaired(head: bytes, defects: dict[str, None]) -> Head | None:
+    """A head that is not plain with its lines told apart; None where there is nothing to fix, or nothing in it is a header."""
     if is_plain(head):
         return None
     noticed: dict[str, None] = {}

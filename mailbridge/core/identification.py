@@ -36,7 +36,7 @@ class Identification:
 class IdentityPolicy:
     """Which identifiers may be pushed, and which addresses are our own plumbing and never one.
 
-    ``known`` are exact addresses or patterns with ``*``; ``learned`` exact spellings that a target expects. ``forward`` are the
+    ``known`` are exact addresses or patterns with ``*``; ``learned`` exact spellings that a target asks for. ``forward`` are the
     words by which a block of forwarded headers is known.
     """
 

@@ -28,7 +28,7 @@ BARE_LF = re.compile(rb"(?<!\r)\n")
 
 
 def limited(content: bytes, defects: dict[str, None]) -> bytes:
-    """The part of a mail's octets that is worth reading, with honest line ends. Total; what was cut or mended goes into ``defects``."""
+    """The part of a mail's octets that is worth reading, with honest line ends. Total; what was cut or repaired goes into ``defects``."""
     if len(content) > MAX_CONTENT:
         defects["truncated"] = None
         content = content[:MAX_CONTENT]

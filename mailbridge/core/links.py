@@ -32,7 +32,7 @@ BARE_HOST = re2.compile(r"(?i)^https?://(?:\d{1,3}\.){3}\d{1,3}(?:[:/?#]|$)|^htt
 LEAVING = re2.compile(
     r"(?i)unsubscribe|opt-?out|subscription|subscribe|report|abuse|/deny|cancel|not-?me|wasnt-?me|revoke|disavow|newsletter"
 )
-"""What undoes or refuses, whatever token it carries."""
+"""What undoes or refuses, whatever it carries."""
 
 IDLE = re2.compile(
     r"(?i)preference|privacy|terms|legal|[^/]/(?:help|faq|about|blog|docs?/|docs?$|settings)|support|contact|utm_[a-z]+=|[?&/]ref_?=|/slink\?"
@@ -51,7 +51,7 @@ OF_PATH = Presence({"reset": RESET.pattern, "strict": STRICT.pattern, "acting": 
 
 MONEY = re.compile(r"(?i)[$€£¥₹₽₿] ?\d|\d ?[$€£₹₽₿]|\d ?(?:btc|eth|usdt|usd|eur|gbp)\b")
 TAGS = re2.compile(r"(?i)(?:utm_\w+|fbclid|gclid|mc_[ce]id|_hs\w+|ref_?\w*|trk\w*|mkt_tok|s_kwcid|igshid)=[^&#]*")
-"""What campaigns add to an address: random, and no token."""
+"""What campaigns add to an address: random, and no secret."""
 
 MAX_PATH = 2_000
 CHANGES = re.compile(r"(?<=\d)[A-Za-z]|(?<=[A-Za-z])\d|(?<=[a-z])[A-Z]")
@@ -81,10 +81,10 @@ def rank(links: tuple[Link, ...], wording: Wording) -> list[RankedLink]:
         if known is None or (link.is_button, len(link.text)) > (known.is_button, len(known.text)):
             merged[link.url] = link
     ranked = [_score(link, wording) for link in merged.values()]
-    with_token = [place for place, one in enumerate(ranked) if "a token" in one.why]
-    if len(with_token) == 1 and not ranked[with_token[0]].link.is_button:
-        only = ranked[with_token[0]]
-        ranked[with_token[0]] = replace(only, score=only.score + 0.5, why=(*only.why, "the only token"))
+    with_random = [place for place, one in enumerate(ranked) if "a random part" in one.why]
+    if len(with_random) == 1 and not ranked[with_random[0]].link.is_button:
+        only = ranked[with_random[0]]
+        ranked[with_random[0]] = replace(only, score=only.score + 0.5, why=(*only.why, "the only random part"))
     return sorted(ranked, key=lambda one: -one.score)
 
 
@@ -111,11 +111,11 @@ def _score(link: Link, wording: Wording) -> RankedLink:
         score, why = score + 2, [*why, "an acting address"]
     if is_strict and not is_reset:
         score, why = score + 0.5, [*why, "an address that says so"]
-    token = _longest_token(TAGS.sub("", path) if "=" in path else path)
-    if token:
-        score, why = score + 2.5 + min(token, 64) / 64, [*why, "a token"]
+    length = _longest_random(TAGS.sub("", path) if "=" in path else path)
+    if length:
+        score, why = score + 2.5 + min(length, 64) / 64, [*why, "a random part"]
     else:
-        score, why = score - 3, [*why, "no token"]
+        score, why = score - 3, [*why, "no random part"]
     if is_invited:
         score, why = score + 2, [*why, "words that invite"]
     if is_reset:
@@ -125,7 +125,7 @@ def _score(link: Link, wording: Wording) -> RankedLink:
     return RankedLink(link=link, score=score, why=tuple(why))
 
 
-def _longest_token(path: str) -> int:
+def _longest_random(path: str) -> int:
     """Characters of the longest part of a path that was drawn at random; 0 where there is none."""
     longest = max((len(found) for found in RANDOM.findall(path) if _is_random(found)), default=0)
     return longest or max((len(found) for found in SHORT_TOKEN.findall(path) if _is_short_token(found)), default=0)
@@ -189,8 +189,8 @@ def objection(best: RankedLink, subject: str, texts: list[str], wording: Wording
 
 
 def purpose(best: RankedLink) -> str | None:
-    """What a link with a token does that is not signing in, by its address; None where that does not tell."""
-    if "a token" not in best.why:
+    """What a link with a random part does that is not signing in, by its address; None where that does not tell."""
+    if "a random part" not in best.why:
         return None
     url = best.link.url
     if RESET.search(url):

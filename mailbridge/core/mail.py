@@ -20,7 +20,8 @@ class Envelope:
     ``cursor`` is the ingress's own position (IMAP: ``mailbox/uidvalidity/uid``), stored with the mail; ``has_action``: something
     is to be done with the mail there once it is pushed (marked, moved, deleted), and the store remembers it until it is.
     ``is_fetched``: it was fetched from a mailbox whose own server wrote what stands above the sender's headers. ``can_wait``: who
-    brings it can be asked to come again later; a mailbox that waited for one mail would hold up those behind it.
+    brings it can be asked to come again later; a mailbox that waited for one mail would hold up those behind it. ``is_exact``: the
+    octets are those that were sent; where they went through a charset on the way, a signature may fail without a forgery.
     """
 
     mail_from: str
@@ -33,12 +34,13 @@ class Envelope:
     has_action: bool = False
     is_fetched: bool = False
     can_wait: bool = True
+    is_exact: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One visual line of a part. ``is_emphasised``: set large, letter-spaced, or as a heading, bold or code
-    on its own, as mails present their code. ``marked``: short pieces of it that are set so inside a sentence."""
+    """One visual line of a part. ``is_emphasised``: in large type, letter-spaced, or as a heading, bold or code
+    on its own, as mails present their code. ``marked``: short pieces of it that are emphasised inside a sentence."""
 
     text: str
     is_emphasised: bool = False

@@ -29,7 +29,7 @@ FEWEST_BOXES = 4
 MIN_MARKED = 4
 MAX_MARKED = 24
 MAX_MARKS = 8
-"""Characters and number of the pieces of a sentence that are set apart in it."""
+"""Characters and number of the pieces of a sentence that are emphasised in it."""
 
 SKIPPED = frozenset(
     ["head", "script", "style", "title", "template", "noscript", "svg", "object", "select", "option", "textarea", "iframe"]

@@ -45,7 +45,7 @@ class Settled:
     """A claim came to its end. ``jitter`` is in 0…1, ``grace`` how long an attempt without an answer blocks the queue."""
 
     id: int
-    token: int
+    fencing_token: int
     ending: Ending
     jitter: float
     grace: timedelta
@@ -56,7 +56,7 @@ class Unreadable:
     """A claim whose code cannot be read: nothing can be attempted with it."""
 
     id: int
-    token: int
+    fencing_token: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class Released:
     """A claim is given back whose attempt was not begun."""
 
     id: int
-    token: int
+    fencing_token: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +81,8 @@ class Passed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retried:
-    """An operator's second chance for what ended badly. Needs the newest one that `is_undone_by_a_retry`, and the
-    newest of a known sender that lives."""
+    """An operator's second chance for what ended badly. Needs the newest one that `is_undone_by_a_retry`, the
+    newest of a known sender that lives, and all strangers' that wait."""
 
     id: int
 

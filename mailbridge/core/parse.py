@@ -21,7 +21,7 @@ from mailparser.dates import parse_mail_date
 from mailbridge.core.address_list import may_hold_an_address, read_author, read_recipients
 from mailbridge.core.addresses import split
 from mailbridge.core.charsets import decode, decode_header
-from mailbridge.core.head import mended
+from mailbridge.core.head import repaired
 from mailbridge.core.head_readings import settled
 from mailbridge.core.kinds import is_bounce, is_listed
 from mailbridge.core.limits import (
@@ -64,7 +64,7 @@ class _Manner:
 
 
 def parse(content: bytes) -> Message:
-    """Total: any octets give a Message; ``defects`` names what was cut, mended or refused."""
+    """Total: any octets give a Message; ``defects`` names what was cut, repaired or refused."""
     return _parse(content, attached_depth=0)
 
 
@@ -82,7 +82,7 @@ def _parse(content: bytes, *, attached_depth: int) -> Message:
 def _with_mended_head(content: bytes, defects: dict[str, None]) -> tuple[bytes, frozenset[str]]:
     """The content with a head that the engine reads to its end, and the names of headers whose two readings name different mailboxes."""
     head, separator, body = split_head(content)
-    found = mended(head, defects)
+    found = repaired(head, defects)
     if found is None:
         return content, frozenset()
     switched, disputed = settled(found)

@@ -96,7 +96,7 @@ LEASE = timedelta(minutes=1)
 """How long beyond its deadline a claim may stand unsettled before its queue is freed of it: whoever had it has lost it."""
 
 TOO_LATE = "its time was over when it came in"
-OVER = "its time was over before it could be delivered"
+OVER = "expired before delivery"
 LAPSED = "its time was over before it could be sent"
 LOST = "its attempt never came to an end"
 OVERTAKEN = "a newer one of the same sender"
@@ -272,8 +272,8 @@ class _Desk:
             self.hand_out()
 
     def settled(self, occurrence: Settled) -> None:
-        """End a claim if its token still holds, and hand out what may go now."""
-        row = self._held(occurrence.id, occurrence.token)
+        """End a claim if its fencing fencing_token is still the newest, and hand out what may go now."""
+        row = self._in_flight(occurrence.id, occurrence.fencing_token)
         if row is None:
             return
         self._end(row, occurrence)
@@ -281,14 +281,14 @@ class _Desk:
 
     def unreadable(self, occurrence: Unreadable) -> None:
         """Dead, without an attempt; the next one may go."""
-        row = self._held(occurrence.id, occurrence.token)
+        row = self._in_flight(occurrence.id, occurrence.fencing_token)
         if row is not None:
             self._change(row, Event.REFUSED, reason=UNREADABLE)
             self.hand_out()
 
     def released(self, occurrence: Released) -> None:
         """Due at once, not counted, and no more in doubt than before."""
-        row = self._held(occurrence.id, occurrence.token)
+        row = self._in_flight(occurrence.id, occurrence.fencing_token)
         if row is not None:
             self._change(row, Event.RELEASED, due_at=self._now)
 
@@ -320,6 +320,8 @@ class _Desk:
             return
         deadline = self._now + row.draft.lifetime
         self._change(row, Event.RETRY, deadline=deadline, blocked_until=None, is_overtaken=False)
+        if row.draft.standing is Standing.KNOWN:
+            self._make_way(row.draft)
         self._bring_up()
 
     def hand_out(self) -> None:
@@ -334,7 +336,7 @@ class _Desk:
             elif row.due_at is not None and row.due_at > self._now:
                 return
             else:
-                self.claimed = self._change(row, Event.CLAIMED, token=row.token + 1)
+                self.claimed = self._change(row, Event.CLAIMED, fencing_token=row.fencing_token + 1)
                 return
 
     # -- what that makes of a row -------------------------------------------------------------------------------------
@@ -440,10 +442,10 @@ class _Desk:
         elif self.added is not None:
             yield self.added
 
-    def _held(self, number: int, token: int) -> Delivery | None:
+    def _in_flight(self, number: int, fencing_token: int) -> Delivery | None:
         """The row of a claim; None where that holds no longer."""
         row = self._rows.get(number)
-        return row if row is not None and row.state is State.IN_FLIGHT and row.token == token else None
+        return row if row is not None and row.state is State.IN_FLIGHT and row.fencing_token == fencing_token else None
 
     def _is_blocked(self, row: Delivery) -> bool:
         return row.blocked_until is not None and row.blocked_until > self._now

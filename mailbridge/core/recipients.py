@@ -34,7 +34,7 @@ ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 POSTMASTER = "postmaster"
 """The recipient of a mail to ``<postmaster>``, without a domain, which every server takes (RFC 5321 4.5.1)."""
 
-TOKEN_LENGTH = 16
+RANDOM_LENGTH = 16
 """Characters of an unguessable address: 79 bits."""
 
 
@@ -61,17 +61,17 @@ class Recipients:
         return None
 
 
-def token_address(domain: str, random: bytes, *, prefix: str = "otp") -> str:
+def unguessable_address(domain: str, random: bytes, *, prefix: str = "otp") -> str:
     """An address that nobody guesses, from at least 16 random octets (the caller's dice; the core has none).
 
     Raises:
         ValueError: fewer octets.
     """
-    if len(random) < TOKEN_LENGTH:
-        raise ValueError(f"needs {TOKEN_LENGTH} random octets, got {len(random)}")
+    if len(random) < RANDOM_LENGTH:
+        raise ValueError(f"needs {RANDOM_LENGTH} random octets, got {len(random)}")
     number = int.from_bytes(random, "big")
     letters = []
-    for _ in range(TOKEN_LENGTH):
+    for _ in range(RANDOM_LENGTH):
         number, rest = divmod(number, len(ALPHABET))
         letters.append(ALPHABET[rest])
     return f"{prefix}-{''.join(letters)}@{domain}"
@@ -92,4 +92,4 @@ def _recipient(rcpt: str, identifier: str | None, tag: str, *, is_token: bool) -
 
 def _is_token(local: str) -> bool:
     tail = local.rpartition("-")[2]
-    return len(tail) >= TOKEN_LENGTH and all(letter in ALPHABET for letter in tail.casefold())
+    return len(tail) >= RANDOM_LENGTH and all(letter in ALPHABET for letter in tail.casefold())

@@ -1,4 +1,4 @@
-"""Why an agent got no code: what is known since a moment becomes causes, the most likely first, each with what mends it.
+"""Why an agent got no code: what is known since a moment becomes causes, the most likely first, each with what fixes it.
 
 Nothing is guessed. A cause is *certain* where a record shows it for this identifier, *possible* where something is wrong that would
 have this effect. Where there is neither, the answer is that it is not known, with what was looked at.
@@ -92,6 +92,7 @@ class Evidence:
     first. ``given``: when a code of it was last given to a poll or an agent. ``ways``: each way in that is open, with the moment of its
     last mail (None: none yet). ``mailboxes``, ``targets``: those that are not well, with the reason. ``refused``: recipients that were
     refused since, with their number. ``confirmations``: accounts whose forwarding waits for a yes, with the mail's number.
+    ``questions``: what services that would post mails here ask a person first, with the mail's number.
     ``trouble``: the part of the daemon that does not work (``daemon``: none runs), with the reason.
     """
 
@@ -108,12 +109,13 @@ class Evidence:
     targets: tuple[tuple[str, str], ...] = ()
     refused: tuple[tuple[str, int], ...] = ()
     confirmations: tuple[tuple[str, int], ...] = ()
+    questions: tuple[tuple[str, int], ...] = ()
     trouble: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """One cause: a sentence for people, what mends it ("" where there is nothing to do), and the numbers that it is about."""
+    """One cause: a sentence for people, what fixes it ("" where there is nothing to do), and the numbers that it is about."""
 
     kind: Kind
     certainty: Certainty
@@ -165,7 +167,7 @@ def _of_the_daemon(known: Evidence) -> Iterator[Cause]:
         return
     part, reason = known.trouble
     if part == "store":
-        hint = "free some space" if reason == "full" else "mend what the log says of the database"
+        hint = "free some space" if reason == "full" else "fix what the log says of the database"
         yield Cause(kind=Kind.STORE, certainty="certain", text=f"No mail can be accepted: the store is {reason}.", hint=hint)
     elif part == "daemon":
         yield Cause(
@@ -227,7 +229,7 @@ def _of_deliveries(known: Evidence, mail: Came, who: str) -> Cause:
     match one.state:
         case State.DEAD:
             kind, text = Kind.DEAD, f"was refused by {where}{why}"
-            hint = f"mend what the target says, then mailbridge delivery retry {one.number}"
+            hint = f"fix what the target says, then mailbridge delivery retry {one.number}"
         case State.EXPIRED:
             kind, text = Kind.EXPIRED, f"could not be delivered to {where} before its code was over{why}"
             hint = "see the target's health: mailbridge target test"
@@ -302,6 +304,14 @@ def _nothing_comes(known: Evidence) -> Iterator[Cause]:
             certainty="certain" if is_it else "possible",
             text=f"Gmail asks whether {account} may forward here, and nobody has said yes: until then it forwards nothing.",
             hint=f"mailbridge gmail confirm {number}",
+            mail=number,
+        )
+    for question, number in known.questions:
+        yield Cause(
+            kind=Kind.CONFIRMATION,
+            certainty="possible",
+            text=f"{question}, and nobody has said yes: until then it posts nothing.",
+            hint=f"mailbridge mail show {number}, and open its link",
             mail=number,
         )
     for name, reason in known.mailboxes:

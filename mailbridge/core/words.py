@@ -95,7 +95,7 @@ class Morphology:
     proclitics: tuple[str, ...] = ()
 
 
-class _Tokens:
+class _Split:
     """The words of a text, and where they stand."""
 
     __slots__ = ("_ends", "gaps", "text", "words")
@@ -148,21 +148,21 @@ class _Phrase:
             at=words.index(max(words, key=len)),
         )
 
-    def placed(self, at: int, tokens: _Tokens) -> tuple[int, int] | None:
+    def placed(self, at: int, split: _Split) -> tuple[int, int] | None:
         """Where it stands, its looked-up word being the text's word number ``at``; None where the others are not beside it."""
         first = at - self.at
         last = first + len(self.words)
-        if first < 0 or last > len(tokens.words):
+        if first < 0 or last > len(split.words):
             return None
-        for token, word, extra in zip(tokens.words[first:last], self.words, self.extra, strict=True):
-            key = token if token.isascii() else plain(token)
+        for written_word, word, extra in zip(split.words[first:last], self.words, self.extra, strict=True):
+            key = written_word if written_word.isascii() else plain(written_word)
             if key != word and not (extra and key.startswith(word) and (extra == ANY or len(key) - len(word) <= extra)):
                 return None
-        for between, joint in zip(tokens.gaps[first + 1 : last], self.joints, strict=True):
+        for between, joint in zip(split.gaps[first + 1 : last], self.joints, strict=True):
             if between not in JOINTS if joint in JOINTS else between.translate(APOSTROPHES) != joint:
                 return None
-        start, end = tokens.start(first), tokens.end(last - 1)
-        if (self.trail and not tokens.text.startswith(self.trail, end)) or not tokens.text.endswith(self.lead, 0, start):
+        start, end = split.start(first), split.end(last - 1)
+        if (self.trail and not split.text.startswith(self.trail, end)) or not split.text.endswith(self.lead, 0, start):
             return None
         return start - (len(self.lead) if self.lead.isdecimal() else 0), end
 
@@ -224,18 +224,18 @@ class _Table:
     head_filter: set[str] = field(default_factory=set)
     tail_filter: set[str] = field(default_factory=set)
 
-    def found(self, key: str, token: str) -> _Hits:
+    def found(self, key: str, written_word: str) -> _Hits:
         """What a word of a text may be; ``key`` is the word without accents."""
         kinds = self.whole.get(key, 0)
         for written, more in self.accented.get(key, ()):
-            if written == token:
+            if written == written_word:
                 kinds |= more
         phrases = (self.phrases[key],) if key in self.phrases else ()
         if not self.head_filter.isdisjoint((key[:FILTER], key[: FILTER - 1], key[: FILTER - 2])):
             for size in range(min(FILTER - 2, len(key)), len(key) + 1):
                 stem = key[:size]
                 if stem in self.heads:
-                    kinds |= self._begun(self.heads[stem], key[size:], token)
+                    kinds |= self._begun(self.heads[stem], key[size:], written_word)
                 if stem in self.open_phrases:
                     phrases = (*phrases, self.open_phrases[stem])
         if key[-FILTER:] in self.tail_filter or key[-SHORTEST_STEM:] in self.tail_filter:
@@ -243,11 +243,11 @@ class _Table:
                 kinds |= self.tails.get(key[at:], 0)
         return (kinds, phrases) if kinds or phrases else NO_HITS
 
-    def _begun(self, entries: tuple[_Head, ...], rest: str, token: str) -> int:
+    def _begun(self, entries: tuple[_Head, ...], rest: str, written_word: str) -> int:
         kinds = 0
         for kind, written, endings in entries:
             fits = endings is None or not rest or rest in endings
-            if fits and (len(written) >= LONG or token.startswith(written)):
+            if fits and (len(written) >= LONG or written_word.startswith(written)):
                 kinds |= kind
         return kinds
 
@@ -279,6 +279,11 @@ class Index:
         self._known: dict[int, _Hits] = {}
         self._read: dict[int, _Read] = {}
         self._parsed: dict[str, _Phrase] = {}
+
+    @property
+    def kept(self) -> int:
+        """How many lines are remembered as read."""
+        return len(self._read)
 
     def add(self, kind: int, entries: tuple[str, ...], morphology: Morphology) -> None:
         """Take entries of one language, without capitals and well formed (see `faults`). ``kind`` is a bit."""
@@ -327,18 +332,18 @@ class Index:
         return found
 
     def _spans(self, text: str) -> Sequence[_Span]:
-        tokens = _Tokens(text)
+        split = _Split(text)
         known = self._known
         if len(known) > MOST_KNOWN:
             known.clear()
-        hits = [known.get(hash(word)) or self._hits(word) for word in tokens.words]
+        hits = [known.get(hash(word)) or self._hits(word) for word in split.words]
         found = []
         for at, (kinds, phrases) in enumerate(hits):
             if kinds:
-                found.append((tokens.start(at), tokens.end(at), kinds))
+                found.append((split.start(at), split.end(at), kinds))
             for group in phrases:
-                for kinds, entry in group.beside(at, tokens.words):
-                    span = self._phrase(entry).placed(at, tokens)
+                for kinds, entry in group.beside(at, split.words):
+                    span = self._phrase(entry).placed(at, split)
                     if span is not None:
                         found.append((*span, kinds))
         return found or NO_SPANS
@@ -349,22 +354,22 @@ class Index:
             known = self._parsed[entry] = _Phrase.of(entry)
         return known
 
-    def _hits(self, token: str) -> _Hits:
+    def _hits(self, written_word: str) -> _Hits:
         """What a word may be; from now on it is known by its hash, so that nothing of a mail is kept."""
-        found = self._known[hash(token)] = self._looked_up(token)
+        found = self._known[hash(written_word)] = self._looked_up(written_word)
         return found
 
-    def _looked_up(self, token: str) -> _Hits:
-        key = token if token.isascii() else plain(token)
+    def _looked_up(self, written_word: str) -> _Hits:
+        key = written_word if written_word.isascii() else plain(written_word)
         if not key:
             return NO_HITS
         script = ord(key[0]) >> 8
         table = self._tables.get(script)
         if table is None:
             table = self._table(script)
-        found = table.found(key, token)
+        found = table.found(key, written_word)
         if found is NO_HITS and ("ae" in key or "oe" in key or "ue" in key or "aa" in key):
-            found = table.found(key.replace("ae", "a").replace("oe", "o").replace("ue", "u").replace("aa", "a"), token)
+            found = table.found(key.replace("ae", "a").replace("oe", "o").replace("ue", "u").replace("aa", "a"), written_word)
         if not found[0] and script in self._proclitics:
             # That a word with its article begins a phrase says nothing of the word without it.
             behind = self._behind(key, table, self._proclitics[script], MOST_PROCLITICS)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
+from mailbridge import log_events
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Delivery, Doubtful, Ending, Lapsed, Outcome, Refused, State
 from mailbridge.dispatch.sender_pool import SenderPool, is_known
 from mailbridge.metrics import Metrics
@@ -121,7 +122,7 @@ class Dispatcher:
         self.alarms: dict[str, str] = {}
         self.failing: dict[str, str] = {}
         for target in targets:
-            metrics.alarm(target.name, is_raised=False)
+            metrics.alarm("target", target.name, is_raised=False)
 
     @property
     def backlog(self) -> int:
@@ -150,7 +151,7 @@ class Dispatcher:
             if name not in self._lines:
                 self._lines[name] = _Line(target)
                 self._man(self._lines[name])
-                self._metrics.alarm(name, is_raised=False)
+                self._metrics.alarm("target", name, is_raised=False)
         self._behind.intersection_update(self._lines)
         self.offer(moved)
         self.ring()
@@ -159,7 +160,7 @@ class Dispatcher:
         """What was wrong with a target that has gone is nobody's trouble any more."""
         self.failing.pop(name, None)
         if self.alarms.pop(name, None) is not None:
-            self._metrics.alarm(name, is_raised=False)
+            self._metrics.alarm("target", name, is_raised=False)
 
     def _man(self, line: _Line) -> None:
         """Give a target its senders."""
@@ -191,7 +192,7 @@ class Dispatcher:
         """Look into the store now: something may have fallen due."""
         self._bell.set()
 
-    def expect(self) -> None:
+    def prewarm(self) -> None:
         """A mail is about to come: have a connection to each target ready. Cheap, however often it is called."""
         now = time.monotonic()
         if now < self._expected_at + EXPECT_EVERY or not self.is_running or self._is_stopping:
@@ -219,7 +220,10 @@ class Dispatcher:
         try:
             await self._give_back()
         except StoreUnavailable:
-            log.warning("claims not given back; the next start does it", extra={"claims": len(self._overflow)})
+            log.warning(
+                "claims not released; the next start releases them",
+                extra={"event": log_events.CLAIMS_KEPT, "claims": len(self._overflow)},
+            )
 
     async def _give_back(self) -> None:
         """Give back to the store what there is no room for here."""
@@ -256,7 +260,7 @@ class Dispatcher:
             busy = [name for name in self._behind if self._lines[name].pool.waiting > ROOM - BATCH]
             due = await self._outbox.claim(limit=BATCH, busy=busy)
         except StoreUnavailable as fault:
-            log.warning("store unavailable", extra={"kind": fault.kind})
+            log.warning("store unavailable", extra={"event": log_events.STORE_UNAVAILABLE, "kind": fault.kind})
             return
         for claim in due.claims:
             self._line_of(claim).pool.add(claim)
@@ -306,7 +310,7 @@ class Dispatcher:
             async with asyncio.timeout(left):
                 return await target.sink.push(claim)
         except TimeoutError:
-            return Doubtful(reason="its time ran out in the middle of an attempt")
+            return Doubtful(reason="the deadline passed during an attempt")
 
     async def _settle(self, target: Target, claim: Claim, ending: Ending, at: datetime) -> None:
         """Write how it ended, however long the store is away: until then the queue of this identifier stands still."""
@@ -341,8 +345,8 @@ class Dispatcher:
             case Accepted():
                 self.failing.pop(target.name, None)
                 if self.alarms.pop(target.name, None) is not None:
-                    self._metrics.alarm(target.name, is_raised=False)
-                    log.warning("alarm over", extra={"target": target.name})
+                    self._metrics.alarm("target", target.name, is_raised=False)
+                    log.warning("alarm over", extra={"event": log_events.ALARM_CLEARED, "kind": "target", "alarm": target.name})
             case Deferred(is_alarm=True) | Doubtful(is_alarm=True) | Refused(is_alarm=True):
                 self._alarm(target.name, ending.reason)
             case Deferred() | Doubtful():
@@ -361,9 +365,10 @@ class Dispatcher:
         outcome = type(ending).__name__.lower()
         self._metrics.delivery(target.name, str(State.EXPIRED) if is_over else outcome)
         log.info(
-            "delivery %s",
-            outcome if after is None else after.state,
+            log_events.DELIVERY_SETTLED,
             extra={
+                "event": log_events.DELIVERY_SETTLED,
+                "outcome": outcome if after is None else str(after.state),
                 "delivery": delivery.id,
                 "target": target.name,
                 "identifier": delivery.draft.identifier,
@@ -377,6 +382,6 @@ class Dispatcher:
     def _alarm(self, name: str, reason: str) -> None:
         """Say once what needs a person; again only where it is something else."""
         if self.alarms.get(name) != reason:
-            log.error("alarm: %s", reason, extra={"target": name})
+            log.error("alarm: %s", reason, extra={"event": log_events.ALARM_RAISED, "kind": "target", "alarm": name})
         self.alarms[name] = reason
-        self._metrics.alarm(name, is_raised=True)
+        self._metrics.alarm("target", name, is_raised=True)

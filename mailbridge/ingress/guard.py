@@ -14,6 +14,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
+from mailbridge import log_events
 from mailbridge.core.mail import Envelope
 from mailbridge.core.recipients import POSTMASTER
 from mailbridge.ingress import paths
@@ -63,8 +64,8 @@ class Guard(Session):
             await self._reply(r.TOO_MANY_COMMANDS)
         except (Closed, OSError, asyncio.IncompleteReadError):
             pass
-        except Exception as fault:  # noqa: BLE001  (the last resort: a session that breaks is ours to mend, and the client's to repeat)
-            log.error("session broke: %s", type(fault).__name__)
+        except Exception as fault:  # noqa: BLE001  (the last resort: a session that breaks is ours to fix, and the client's to repeat)
+            log.error("session failed: %s", type(fault).__name__, extra={"event": log_events.SESSION_FAILED})
             self._leave(r.OUR_FAULT_CLOSING)
         finally:
             self._close()
@@ -215,7 +216,10 @@ class Guard(Session):
             await self._writer.start_tls(certificate.context(), ssl_handshake_timeout=HANDSHAKE_TIMEOUT)
             self._is_in_handshake = False
         except OSError as fault:
-            log.info("TLS handshake failed", extra={"peer": self._peer, "reason": type(fault).__name__})
+            log.info(
+                "TLS handshake failed",
+                extra={"event": log_events.TLS_HANDSHAKE_FAILED, "peer": self._peer, "reason": type(fault).__name__},
+            )
             raise Closed from None
         finally:
             if self._is_in_handshake and self.transport is not None:
@@ -298,7 +302,7 @@ async def _accepted(accept: Accept, envelope: Envelope) -> Reply:
     try:
         return reply_to(await accept(envelope))
     except Exception as fault:  # noqa: BLE001  (the last resort: our own fault is always 451, and never shows its insides)
-        log.error("mail not taken: %s", type(fault).__name__)
+        log.error("mail not taken: %s", type(fault).__name__, extra={"event": log_events.MAIL_FAILED})
         return r.OUR_FAULT
 
 

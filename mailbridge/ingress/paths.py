@@ -1,7 +1,7 @@
 """The paths of MAIL and RCPT (RFC 5321 4.1.2, RFC 6531 3.3): which mailbox is meant, or the reply that says what is wrong with it.
 
 A source route is taken off (RFC 5321 4.1.1.3 and appendix C) and quotes around a plain local part too, since both mean the same
-mailbox. Nothing else is mended: a comment, an encoded word or a blank makes it no path.
+mailbox. Nothing else is repaired: a comment, an encoded word or a blank makes it no path.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from typing import Literal
 from aiosmtpd.proxy_protocol import V2_CMD, get_proxy
 from aiosmtpd.smtp import SMTP
 
+from mailbridge import log_events
 from mailbridge.config.settings import SmtpSettings
 from mailbridge.ingress import reply as r
 from mailbridge.ingress.limits import Limits, origin_of
@@ -239,7 +240,7 @@ class Session(SMTP):
         if self._context.proxies and self._is_proxy(self._peer):
             data = await get_proxy(self._reader)
             if not data.valid:
-                log.warning("PROXY header missing or malformed", extra={"peer": self._peer})
+                log.warning("PROXY header missing or malformed", extra={"event": log_events.PROXY_REFUSED, "peer": self._peer})
                 raise Closed
             # LOCAL and UNKNOWN are the proxy speaking for itself: a health check.
             if data.command is not V2_CMD.LOCAL and data.src_addr is not None:

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from mailbridge import log_events
+
 log = logging.getLogger("mailbridge.tls")
 
 SELF_SIGNED_DAYS = 3650
@@ -42,7 +44,10 @@ class Certificate:
         self._context, self.not_after = _load(pair)
         if self.not_after < datetime.now(UTC):
             # Senders that use TLS when they can do not check it, so a code in the dark is still better than none.
-            log.error("certificate has expired; it is served all the same", extra={"not_after": self.not_after.isoformat()})
+            log.error(
+                "certificate has expired; it is still used",
+                extra={"event": log_events.CERTIFICATE_EXPIRED, "not_after": self.not_after.isoformat()},
+            )
 
     def context(self) -> ssl.SSLContext:
         """The context for the next handshake; two stat calls when nothing has changed."""
@@ -57,9 +62,13 @@ class Certificate:
         try:
             self._context, self.not_after = _load(self._pair)
         except TlsError as fault:
-            log.error("certificate not reloaded, the old one stays: %s", fault)
+            log.error(
+                "certificate not reloaded, the old one stays: %s", fault, extra={"event": log_events.CERTIFICATE_NOT_RELOADED}
+            )
         else:
-            log.info("certificate reloaded", extra={"not_after": self.not_after.isoformat()})
+            log.info(
+                "certificate reloaded", extra={"event": log_events.CERTIFICATE_RELOADED, "not_after": self.not_after.isoformat()}
+            )
 
 
 def self_signed(folder: Path, hostname: str) -> Pair:

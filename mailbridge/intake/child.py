@@ -10,6 +10,7 @@ import subprocess
 import sys
 from typing import Protocol
 
+from mailbridge import log_events
 from mailbridge.intake.worker_protocol import HEADER, frame
 
 log = logging.getLogger("mailbridge.parser")
@@ -55,7 +56,9 @@ class Child(asyncio.Protocol):
         while len(self._buffer) >= HEADER:
             size = int.from_bytes(self._buffer[:HEADER], "big")
             if size > MAX_ANSWER:
-                log.error("a parser worker answers at impossible length; it is ended")
+                log.error(
+                    "a parser worker sent an answer that is too long; it is ended", extra={"event": log_events.WORKER_FAILED}
+                )
                 self._buffer.clear()
                 self.kill()
                 return

@@ -11,6 +11,7 @@ from typing import assert_never
 
 import httpx
 
+from mailbridge import log_events
 from mailbridge.intake.events import ConfirmationRequest
 from mailbridge.trust import gmail
 from mailbridge.trust.spf import is_listed
@@ -43,7 +44,7 @@ class Confirming:
                 return
         log.warning(
             "Gmail asks whether an account may forward here: `mailbridge gmail confirm` says yes",
-            extra={"mail": asked.mail_id, "account": asked.requester},
+            extra={"event": log_events.CONFIRMATION_REQUESTED, "mail": asked.mail_id, "account": asked.requester},
         )
 
     async def run(self) -> None:
@@ -55,8 +56,12 @@ class Confirming:
             extra = {"mail": asked.mail_id, "account": asked.requester}
             match answer:
                 case gmail.Confirmed():
-                    log.info("Gmail may forward here now", extra=extra)
+                    log.info("Gmail may forward here now", extra={"event": log_events.CONFIRMATION_DONE, **extra})
                 case gmail.NotConfirmed():
-                    log.warning("Gmail's confirmation did not work: %s; try `mailbridge gmail confirm`", answer.why, extra=extra)
+                    log.warning(
+                        "Gmail's confirmation did not work: %s; try `mailbridge gmail confirm`",
+                        answer.why,
+                        extra={"event": log_events.CONFIRMATION_FAILED, **extra},
+                    )
                 case _:
                     assert_never(answer)

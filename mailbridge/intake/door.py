@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, Protocol, assert_never
 
+from mailbridge import log_events
 from mailbridge.core.bound import Bound
 from mailbridge.core.delivery import Draft, Standing
 from mailbridge.core.extraction import Extraction, Verdict
@@ -24,8 +25,8 @@ from mailbridge.intake.fair_limiter import FairLimiter
 from mailbridge.intake.gate import KEYS, Failure, Held, Judge, Judgement, Passed, Undecided
 from mailbridge.intake.meaning import Addressed, Understanding
 from mailbridge.intake.onetime import OneTime, Test
-from mailbridge.intake.strangers import Contacts, Introduction, NoContacts, introduced_by_hand
-from mailbridge.intake.vouching import Word
+from mailbridge.intake.strangers import Introduction, introduced_by_hand
+from mailbridge.intake.vouching import TokenWord, Word
 from mailbridge.metrics import Metrics
 from mailbridge.store import Arrival, Receipt, Store, StoreUnavailable
 from mailbridge.trust import Unproven
@@ -58,6 +59,15 @@ class GateResult:
     def held(self) -> tuple[str, ...]:
         """The failures as they are shown."""
         return tuple(dict.fromkeys(str(failure) for failure in self.failures))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a service asks a person, who answers by opening the link; ``trust``: how it is known that the service asks."""
+
+    text: str
+    link: Secret
+    trust: str
 
 
 class Reader(Protocol):
@@ -96,9 +106,7 @@ class Intake:
         policy: Callable[[], IntakePolicy],
         events: Events,
         metrics: Metrics,
-        contacts: Contacts | None = None,
     ) -> None:
-        self._contacts = contacts or NoContacts()
         self._turns = FairLimiter()
         self._gate = gate
         self._tests = tests
@@ -110,26 +118,52 @@ class Intake:
         self._events = events
 
     def is_alarmed(self, now: datetime) -> bool:
-        """Whether many mails were held for want of proof lately."""
+        """Whether many mails were held without proof lately."""
         return self._burst.is_on(now)
 
-    async def accept(self, envelope: Envelope, word: Word | None = None) -> Answer:
+    async def accept(self, envelope: Envelope, word: Word | TokenWord | None = None) -> Answer:
         """Store one mail with what it means. Where it answers `Stored` the mail is fsynced; else nothing of it was kept.
 
-        ``word`` is an operator's, who hands the mail in by hand. It comes beside the mail: nothing in a mail can speak for him.
+        ``word`` is an operator's, who hands the mail in by hand, or a token's. It comes beside the mail: nothing in a mail can speak
+        for them.
         """
+        return await self._answered(envelope, self._store_mail(envelope, word))
+
+    async def ask(self, envelope: Envelope, question: Question) -> Answer:
+        """Store a question to a person that a service asks: it is listed with its link among the mails, as Gmail's questions are."""
+        arrival = Arrival(
+            envelope=envelope,
+            fingerprint=hashlib.sha256(f"question\0{question.link.reveal()}".encode()).hexdigest(),
+            subject=question.text,
+            sender="",
+            message_id="",
+            extraction=Extraction(verdict=Verdict.CONFIRMATION, value=question.link, reason=question.text),
+            identification=Identification(),
+            trust=question.trust,
+        )
+        return await self._answered(envelope, self._store_question(arrival))
+
+    async def _store_question(self, arrival: Arrival) -> Receipt:
+        receipt = await self._store.put(arrival)
+        self._events.on_stored((), receipt.claims)
+        self._account(arrival, receipt)
+        return receipt
+
+    async def _answered(self, envelope: Envelope, storing: Awaitable[Receipt]) -> Answer:
         try:
-            return Stored(receipt=await self._store_mail(envelope, word))
+            return Stored(receipt=await storing)
         except _ProofUnavailable as fault:
             self._metrics.message(envelope.ingress, "deferred")
-            log.warning("mail put off: %s", fault)
+            log.warning("mail deferred: %s", fault, extra={"event": log_events.MAIL_DEFERRED, "cause": "proof"})
             return Deferred(why="proof", detail=str(fault))
         except StoreUnavailable as fault:
             self._metrics.message(envelope.ingress, "unavailable")
-            log.warning("mail put off: the store is %s", fault.kind)
+            log.warning(
+                "mail deferred: the store is %s", fault.kind, extra={"event": log_events.MAIL_DEFERRED, "cause": fault.kind}
+            )
             return Full() if fault.kind == "full" else Deferred(why=fault.kind, detail=f"the store is {fault.kind}")
 
-    async def _store_mail(self, envelope: Envelope, word: Word | None) -> Receipt:
+    async def _store_mail(self, envelope: Envelope, word: Word | TokenWord | None) -> Receipt:
         test = self._tests.of(envelope) if word is None else None
         if test is not None:
             word = Word(verb="tested", by=test.by)
@@ -137,6 +171,8 @@ class Intake:
             understood = await self._reader.understand(envelope)
         if test is not None and understood is not None:
             understood = _tested(understood, test)
+        if isinstance(word, TokenWord) and understood is not None:
+            understood = _brought(understood, word)
         read = time.perf_counter()
         routes = (
             self._policy().routes
@@ -159,7 +195,7 @@ class Intake:
             self._watch(verdict, arrival, receipt)
         return receipt
 
-    async def _judged(self, envelope: Envelope, understood: Understanding, word: Word | None) -> GateResult:
+    async def _judged(self, envelope: Envelope, understood: Understanding, word: Word | TokenWord | None) -> GateResult:
         """What may go out of what was understood. A mail that nothing would be pushed of is not judged, which costs nothing.
 
         Raises:
@@ -168,9 +204,13 @@ class Intake:
         if understood.extraction.verdict is Verdict.CONFIRMATION:
             return await self._confirmed(envelope, understood)
         content, kind = self._content(understood)
-        has_content = content is not None or (understood.bound and not (word is not None and word.vouches))
+        has_content = content is not None or (
+            understood.bound and not (isinstance(word, TokenWord) or (word is not None and word.vouches))
+        )
         if not has_content or not any(entry.identification.identifiers for entry in understood.addressed):
             return GateResult(understood=understood)
+        if isinstance(word, TokenWord):
+            return _vouched(understood, word, kind)
         if word is not None and word.vouches:
             introductions = tuple(introduced_by_hand(one.identification.identifiers, understood) for one in understood.addressed)
             return GateResult(understood=understood, trust=word.trust, introductions=introductions)
@@ -208,12 +248,13 @@ class Intake:
         asking = f"; {understood.requester} asks" if understood.requester else ""
         return GateResult(understood=understood, trust=f"{found.by}: {found.detail}{asking}")
 
-    def _arrival(self, envelope: Envelope, verdict: GateResult, word: Word | None, routes: Routes) -> Arrival:
+    def _arrival(self, envelope: Envelope, verdict: GateResult, word: Word | TokenWord | None, routes: Routes) -> Arrival:
+        by_hand = word if isinstance(word, Word) else None
         understood = verdict.understood
         identification = _merge(entry.identification for entry in understood.addressed)
         drafts = tuple(self._drafts(understood, envelope, verdict.introductions, routes))
         is_pushed = any(one.standing is not Standing.ASIDE for one in drafts)
-        apart = _apart(verdict, word, is_pushed=is_pushed)
+        apart = _apart(verdict, by_hand, is_pushed=is_pushed)
         return Arrival(
             envelope=envelope,
             fingerprint=fingerprint(envelope, understood, identification.identifiers, apart=apart),
@@ -228,8 +269,8 @@ class Intake:
             held=verdict.held,
             domain=verdict.domain,
             stranger=f"stranger ({KEYS['stranger']})",
-            origin=word.origin if word is not None else 0,
-            verb=word.verb if word is not None else "",
+            origin=by_hand.origin if by_hand is not None else 0,
+            verb=by_hand.verb if by_hand is not None else "",
         )
 
     async def _under_its_run(self, arrival: Arrival) -> Arrival:
@@ -238,7 +279,7 @@ class Intake:
         for number, one in enumerate(drafts):
             is_tagged = one.workflow_run_id or one.workflow_id or one.task_id
             if one.kind == "link" and one.standing is Standing.KNOWN and not is_tagged:
-                found = await self._contacts.run_for_link(one.identifier)
+                found = await self._gate.contacts.run_for_link(one.identifier)
                 if found is not None:
                     drafts[number] = replace(one, workflow_run_id=found[0], task_id=found[1])
         return replace(arrival, drafts=tuple(drafts))
@@ -298,18 +339,26 @@ class Intake:
             self._metrics.first_seen()
         for why in dict.fromkeys(receipt.held):
             self._metrics.held("stranger")
-            log.warning("mail held: %s", why, extra={"mail": receipt.mail_id, "failed": "stranger", "keys": KEYS["stranger"]})
+            log.warning(
+                "mail held: %s",
+                why,
+                extra={"event": log_events.MAIL_HELD, "mail": receipt.mail_id, "failed": "stranger", "keys": KEYS["stranger"]},
+            )
         if verdict.failures:
             log.warning(
-                "mail held for want of proof",
+                "mail held without proof",
                 extra={
+                    "event": log_events.MAIL_HELD,
                     "mail": receipt.mail_id,
                     "failed": ",".join(dict.fromkeys(failure.check for failure in verdict.failures)),
                     "keys": KEYS[verdict.failures[0].check],
                 },
             )
             if self._burst.add(at):
-                log.error("alarm: many mails are held for want of proof; `mailbridge mail list` shows them")
+                log.error(
+                    "alarm: many mails are held without proof; `mailbridge mail list` shows them",
+                    extra={"event": log_events.ALARM_RAISED, "kind": "trust", "alarm": "held"},
+                )
         extraction = arrival.extraction
         if extraction.verdict is Verdict.CONFIRMATION and extraction.value is not None:
             self._events.on_confirmation(
@@ -320,9 +369,10 @@ class Intake:
         outcome = _outcome(arrival, receipt)
         self._metrics.message(arrival.envelope.ingress, outcome)
         log.info(
-            "mail %s",
-            outcome,
+            log_events.MAIL_STORED,
             extra={
+                "event": log_events.MAIL_STORED,
+                "outcome": outcome,
                 "mail": receipt.mail_id,
                 "ingress": arrival.envelope.ingress,
                 "identifier": ",".join(arrival.identification.identifiers),
@@ -409,6 +459,25 @@ def _tested(understood: Understanding, test: Test) -> Understanding:
     return replace(understood, addressed=(Addressed(recipient=recipient, identification=identification),))
 
 
+def _brought(understood: Understanding, word: TokenWord) -> Understanding:
+    """A text that a token brings is for whom the token says, and of an unknown sender: what stands in it is anybody's word."""
+    identification = Identification(identifiers=(word.recipient.identifier or "",), source="token")
+    addressed = (Addressed(recipient=word.recipient, identification=identification),)
+    return replace(understood, addressed=addressed, sender="")
+
+
+def _vouched(understood: Understanding, word: TokenWord, kind: Kind) -> GateResult:
+    """What a token's word is good for: a code of its own identifier. Its sender is unknown, and stays so."""
+    if kind == "code":
+        standings = {one: Standing.FIRST_SEEN for entry in understood.addressed for one in entry.identification.identifiers}
+        introduction = Introduction(standings=standings, written_at=understood.written_at)
+        return GateResult(understood=understood, trust=word.trust, introductions=(introduction,))
+    failure = Failure(check="token", why="a token is no proof for a link or a text")
+    held = tuple(replace(entry, is_held=True) for entry in understood.addressed)
+    introductions = (Introduction(),) * len(held)
+    return GateResult(understood=replace(understood, addressed=held), failures=(failure,), introductions=introductions)
+
+
 def _apart(verdict: GateResult, word: Word | None, *, is_pushed: bool) -> str:
     """What sets a mail apart from its own copy: one that was held must not make a duplicate of the one that is proven."""
     if word is not None and word.verb == "released":
@@ -426,13 +495,13 @@ def fingerprint(envelope: Envelope, understood: Understanding, identifiers: tupl
     if understood.message_id:
         value = understood.extraction.value
         parts += [understood.message_id, value.reveal() if value else ""]
-        tail = b""
+        tail = memoryview(b"")
     else:
-        head, separator, body = envelope.content.partition(b"\r\n\r\n")
         parts += [understood.sender, understood.written_at.isoformat() if understood.written_at else understood.subject]
-        tail = body if separator else head
+        tail = memoryview(envelope.content)[envelope.content.find(b"\r\n\r\n") + 4 if b"\r\n\r\n" in envelope.content else 0 :]
     digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass"))
-    digest.update(b"\0" + tail)
+    digest.update(b"\0")
+    digest.update(tail)
     return digest.hexdigest()
 
 

@@ -7,11 +7,11 @@ A mail from which nothing would be pushed, and a code to an address that nobody 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from mailbridge.config.settings import Settings, Strangers, Trust
 from mailbridge.config.values import sender_pattern
@@ -33,11 +33,12 @@ from mailbridge.intake.strangers import (
 from mailbridge.trust import Finding, Proven, Unproven, arc, authres, direct, dkim, raw, recipients, spf
 from mailbridge.trust.authors import oddity
 from mailbridge.trust.dns import DnsUnavailable, Resolver
-from mailbridge.trust.known import Acquaintance, Named, site_of
+from mailbridge.trust.known import Acquaintance, Named, names_somebody, site_of
 
 Check = Literal[
     "sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient", "reading", "stranger", "platform"
 ]
+T = TypeVar("T")
 Kind = Literal["code", "link", "body"]
 CHECKS: tuple[Check, ...] = (
     "sender",
@@ -72,6 +73,10 @@ SEVERAL = "but it was written to several mailboxes, and nobody who knows says fo
 UNCERTAIN = "the headers that say how its body is read are not signed, and read in another way that fits it holds something else"
 FORBIDDEN = "its sender is forbidden for this identifier; `mailbridge sender list` shows by whom"
 LATE = "DNS did not answer in time"
+INEXACT = (
+    "but whoever brought the mail made text of it on the way, which can change its octets and break a genuine signature; let it bring "
+    "the mail unchanged (docs/ingest.md)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,13 +145,13 @@ class Policy:
 
         An address whose own ``trust`` says ``token`` is one that the operator vouches for, however it looks.
         """
-        own, senders = next((self.addresses[one] for one in _spellings(recipient.rcpt) if one in self.addresses), (None, ()))
+        own, senders = _of_address(self.addresses, recipient.rcpt) or (None, ())
         is_unguessable = recipient.is_token or (own is not None and "token" in own)
         return own if own is not None else self.default, is_unguessable, senders
 
     def sites_of(self, recipient: Recipient) -> tuple[str, ...]:
         """The sites that a recipient's address is there for."""
-        return next((self.sites[one] for one in _spellings(recipient.rcpt) if one in self.sites), ())
+        return _of_address(self.sites, recipient.rcpt) or ()
 
     def is_own(self, mailbox: str) -> bool:
         """Whether a mailbox (`canonical`) is our own plumbing, and so nobody's who waits for a code."""
@@ -225,7 +230,7 @@ def _acquaintance(settings: Settings, senders: tuple[str, ...]) -> Acquaintance:
         site, mails = (site_of(one) for one in pair.split("=", 1))
         mailing[site] = mailing.get(site, frozenset()) | {mails}
     named = tuple(Named(sender=one.sender, identifiers=one.identifiers, is_allowed=one.allow) for one in settings.sender)
-    return Acquaintance(senders=senders, named=named, mailing=mailing)
+    return Acquaintance(senders=tuple(filter(names_somebody, senders)), named=named, mailing=mailing)
 
 
 def _patterns(senders: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -233,10 +238,14 @@ def _patterns(senders: tuple[str, ...] | None) -> tuple[str, ...]:
     return tuple(sender_pattern(one) or one for one in senders or ())
 
 
-def _spellings(rcpt: str) -> tuple[str, str]:
-    """An address as the configuration may hold it: as it is, and without a plus tag."""
-    local, _, domain = rcpt.casefold().rpartition("@")
-    return rcpt.casefold(), f"{local.partition('+')[0]}@{domain}"
+def _of_address(table: Mapping[str, T], rcpt: str) -> T | None:
+    """What the configuration holds for an address: as it is, or without a plus tag."""
+    folded = rcpt.casefold()
+    found = table.get(folded) if table else None
+    if found is not None or not table or "+" not in folded:
+        return found
+    local, _, domain = folded.rpartition("@")
+    return table.get(f"{local.partition('+')[0]}@{domain}")
 
 
 def _listed(trust: Trust | tuple[Trust, ...] | None) -> frozenset[Trust] | None:
@@ -247,6 +256,11 @@ def _listed(trust: Trust | tuple[Trust, ...] | None) -> frozenset[Trust] | None:
 
 class Judge(Protocol):
     """What `Intake` asks before it lets anything out."""
+
+    @property
+    def contacts(self) -> Contacts:
+        """Who is known, and who waits."""
+        ...
 
     async def judge(self, envelope: Envelope, understood: Understanding, kind: Kind) -> tuple[Judgement, ...]:
         """One judgement for each of ``understood.addressed``."""
@@ -268,7 +282,7 @@ class Gate:
         deadline: timedelta = timedelta(seconds=3),
         contacts: Contacts | None = None,
     ) -> None:
-        self._contacts = contacts or NoContacts()
+        self.contacts = contacts or NoContacts()
         self._policy = policy
         self._dns = dns
         self._deadline = deadline.total_seconds()
@@ -329,14 +343,25 @@ class Gate:
             accept_from=policy.of(entry.recipient)[2],
             sites=policy.sites_of(entry.recipient),
         )
-        if passed.proof is None and is_worth_a_proof(meeting, policy.acquaintance, self._contacts):
-            meeting = replace(meeting, proof=await self._author(proofs, entry.recipient.rcpt, is_certain=understood.is_certain))
-        introduction = introduce(meeting, policy.acquaintance, self._contacts, strangers=policy.strangers)
+        if passed.proof is None and is_worth_a_proof(meeting, policy.acquaintance, self.contacts):
+            proof = await self._author(proofs, entry.recipient.rcpt, is_certain=understood.is_certain)
+            is_copy = (
+                proof is not None and passed.by != "forwarder" and self._is_anothers(entry, proof, identifiers, proofs.sender)
+            )
+            meeting = replace(meeting, proof=None if is_copy else proof, is_copy=is_copy)
+        introduction = introduce(meeting, policy.acquaintance, self.contacts, strangers=policy.strangers)
         if not introduction.standings and introduction.failures:
             return Held(failures=tuple(Failure(check=check, why=why) for check, why in introduction.failures))
         for identifier in introduction.standings if introduction.domain else ():
-            self._contacts.note_proven(identifier, introduction.domain)
-        return replace(passed, introduction=introduction)
+            self.contacts.note_proven(identifier, introduction.domain)
+        return Passed(
+            by=passed.by,
+            detail=passed.detail,
+            identification=passed.identification,
+            warning=passed.warning,
+            proof=passed.proof,
+            introduction=introduction,
+        )  # a replace() takes three times as long
 
     async def _author(self, proofs: _Proofs, rcpt: str, *, is_certain: bool) -> Proven | None:
         """What proves the From of a mail that has passed by something else; None where nothing does, or not soon."""
@@ -420,6 +445,20 @@ class Gate:
         is_clear = all(any(recipients.is_neighbour(one, own) for own in ours) for one in beside)
         return entry.identification if is_clear else SEVERAL
 
+    def _is_anothers(self, entry: Addressed, proof: Proven, identifiers: Sequence[str], sender: str) -> bool:
+        """Whether the author has signed that the mail is for somebody else, so that whoever got it may have sent it on. An identifier
+        that is no mailbox, or another mailbox of the same organization, is nobody else's."""
+        ours = {canonical(one) for one in (*identifiers, entry.recipient.rcpt)}
+        if not proof.written or not all("@" in one for one in identifiers) or proof.named & ours:
+            return False
+        beside = (
+            recipients.others(proof, identifiers[0], sender=sender, is_own=self.policy.is_own) if identifiers else frozenset()
+        )
+        return beside == proof.written and not any(
+            spf.is_listed(one, self.policy.accounts) or any(recipients.is_neighbour(one, own) for own in identifiers)
+            for one in beside
+        )
+
     def _is_meant(self, identifier: str, entry: Addressed, proof: Proven, *, sender: str) -> bool:
         """Whether a mail that names this mailbox, and perhaps others, is for this one: nobody else could be meant, or of the others
         of its organization none is listed by itself, as it is."""
@@ -471,6 +510,8 @@ class _Proofs:
                 found = await direct.with_recipients(found, self._mail, self._envelope, sender=self.sender, dns=self._dns)
             elif isinstance(found, Unproven) and self._oddity and check != "forwarder":
                 found = replace(found, why=f"{found.why}: {self._oddity}")
+            if isinstance(found, Unproven) and found.is_broken and not self._envelope.is_exact:
+                found = replace(found, why=f"{found.why}; {INEXACT}")
             self._found[key] = found
         return self._found[key]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from mailbridge.core.mail import Envelope
-from mailbridge.core.recipients import TOKEN_LENGTH, token_address
+from mailbridge.core.recipients import RANDOM_LENGTH, unguessable_address
 
 LIFETIME = timedelta(seconds=60)
 MOST = 100
@@ -42,7 +42,7 @@ class OneTime:
         self._forget()
         while len(self._tests) >= MOST:
             self._tests.pop(next(iter(self._tests)))
-        rcpt = token_address(domain, self._dice(TOKEN_LENGTH), prefix="test")
+        rcpt = unguessable_address(domain, self._dice(RANDOM_LENGTH), prefix="test")
         test = Test(rcpt=rcpt, identifier=identifier, by=by, until=self._now() + LIFETIME.total_seconds())
         self._tests[rcpt.casefold()] = test
         return test

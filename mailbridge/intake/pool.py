@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from mailbridge import log_events
 from mailbridge.core.limits import MAX_CONTENT
 from mailbridge.core.mail import Envelope
 from mailbridge.intake.child import Child, spawn
@@ -76,7 +77,7 @@ class ParserPool(Generic[T]):
         try:
             return self._decoder.decode(octets)
         except msgspec.DecodeError:
-            log.error("a worker's answer could not be read")
+            log.error("a worker's answer could not be read", extra={"event": log_events.WORKER_FAILED})
             return None
 
     async def start(self) -> None:
@@ -206,7 +207,10 @@ class _Worker:
             return
         if octets.startswith(LAST_WORDS):
             where = octets.removeprefix(LAST_WORDS).decode("ascii", "replace")[:500]
-            log.error("a mail could not be read and is held: a fault of ours", extra={"where": where})
+            log.error(
+                "a mail could not be read because of a bug and is held",
+                extra={"event": log_events.MAIL_UNREADABLE, "where": where},
+            )
             _settle(self._jobs.popleft(), None)
         else:
             _settle(self._jobs.popleft(), octets)
@@ -227,11 +231,16 @@ class _Worker:
     def _blame(self, job: _Job, *, was_overdue: bool) -> None:
         job.deaths += 1
         if was_overdue:
-            log.warning("a mail kept the parser busy beyond its deadline; the worker was killed and the mail is held")
+            log.warning(
+                "a mail kept the parser busy beyond its deadline; the worker was killed and the mail is held",
+                extra={"event": log_events.MAIL_UNREADABLE},
+            )
         elif job.deaths >= MAX_DEATHS:
-            log.warning("a parser worker died of a mail twice; the mail is held")
+            log.warning(
+                "a parser worker crashed twice on one mail; the mail is held", extra={"event": log_events.MAIL_UNREADABLE}
+            )
         else:
-            log.warning("a parser worker died; its mail is read again")
+            log.warning("a parser worker crashed; its mail is read again", extra={"event": log_events.WORKER_FAILED})
             return
         self._jobs.popleft()
         _settle(job, None)
@@ -241,7 +250,7 @@ class _Worker:
             try:
                 link = await spawn(self._target, self._config, self)
             except (OSError, TimeoutError) as fault:
-                log.error("a parser worker does not start: %s", type(fault).__name__)
+                log.error("a parser worker does not start: %s", type(fault).__name__, extra={"event": log_events.WORKER_FAILED})
                 await asyncio.sleep(RESPAWN_PAUSE)
                 continue
             if self._link is None:

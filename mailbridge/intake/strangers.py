@@ -13,15 +13,15 @@ from typing import Literal, Protocol
 from mailbridge.config.settings import Strangers
 from mailbridge.core.bound import Bound
 from mailbridge.core.delivery import Standing
-from mailbridge.intake.understand import Understanding
+from mailbridge.intake.meaning import Understanding
 from mailbridge.trust import Proven
-from mailbridge.trust.known import Acquaintance, Question, domain_of
-from mailbridge.trust.suffixes import registrable
+from mailbridge.trust.known import Acquaintance, Question, domain_of, site_of
 
 UNASKED = frozenset({"none"})
 """How a mail passes of which the operator has asked nothing at all."""
 
 NOTICE = "a platform's notice of what a user wrote is no code mail"
+COPY = "{domain} wrote it to somebody else, and anybody may have sent it on; list the mailbox in [trust] accounts if it is yours"
 BEFORE = "{domain} has proven itself for {identifier} before, and this mail does not"
 
 
@@ -84,7 +84,7 @@ class NoContacts:
 class Introduction:
     """What is known of the sender of one mail through one address.
 
-    ``domain`` is the registrable domain of the proven From, "" of one that is not proven. ``standings`` are by identifier; one that
+    ``domain`` is that of the proven From (`domain_of`), "" of one that is not proven. ``standings`` are by identifier; one that
     is missing gets nothing. ``untagged`` are the identifiers for which the address's run does not count. ``failures`` are checks that
     failed, each with why; ``note`` is for the list. ``bound`` is the code that the mail binds to its sender's site.
     """
@@ -100,7 +100,8 @@ class Introduction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meeting:
-    """One mail at one address, behind the gate. ``by`` is how it passed, ``proof`` what proves its From, if anything does."""
+    """One mail at one address, behind the gate. ``by`` is how it passed, ``proof`` what proves its From, if anything does. ``is_copy``:
+    its From is genuine, and wrote it to somebody else."""
 
     understood: Understanding
     kind: Literal["code", "link", "body"]
@@ -109,6 +110,7 @@ class Meeting:
     proof: Proven | None
     accept_from: tuple[str, ...] = ()
     sites: tuple[str, ...] = ()
+    is_copy: bool = False
 
     def question(self, identifier: str, contacts: Contacts) -> Question:
         """What `Acquaintance` is asked about it."""
@@ -148,18 +150,17 @@ def introduce(meeting: Meeting, acquaintance: Acquaintance, contacts: Contacts, 
     failures: list[tuple[Literal["stranger", "platform"], str]] = []
     notes: dict[str, None] = {}
     for identifier in meeting.identifiers:
-        question = meeting.question(identifier, contacts)
-        if _is_notice(meeting, question, acquaintance):
+        if understood.notice and _is_notice(meeting, meeting.question(identifier, contacts), acquaintance):
             failures.append(("platform", f"{NOTICE}: {understood.notice}; only an exactly listed sender's is pushed"))
             continue
-        if domain and acquaintance.by(question):
+        if domain and acquaintance.by(meeting.question(identifier, contacts)):
             standings[identifier] = Standing.KNOWN
             continue
         has_proven = domain == "" and contacts.has_proven(identifier, claimed)
         is_unasked = meeting.by in UNASKED and not has_proven
         if not is_unasked:
             untagged.add(identifier)
-        why = _why(domain, claimed, identifier, has_proven=has_proven)
+        why = COPY.format(domain=claimed) if meeting.is_copy else _why(domain, claimed, identifier, has_proven=has_proven)
         if strangers == "all" or (strangers == "codes" and (meeting.kind == "code" or is_unasked)):
             standings[identifier] = Standing.FIRST_SEEN
             notes[f"first seen: {why}"] = None
@@ -192,8 +193,7 @@ def _why(domain: str, claimed: str, identifier: str, *, has_proven: bool) -> str
 def _is_notice(meeting: Meeting, question: Question, acquaintance: Acquaintance) -> bool:
     """Whether it is a platform's notice that nobody has listed. The identifier's own organization is no platform to it."""
     return (
-        meeting.understood.notice != ""
-        and meeting.kind != "body"
+        meeting.kind != "body"
         and meeting.by not in UNASKED
         and domain_of(question.sender) != domain_of(question.identifier)
         and not acquaintance.lists_exactly(question)
@@ -209,7 +209,7 @@ def _bound(meeting: Meeting, domain: str) -> Bound | None:
         (
             one
             for one in meeting.understood.bound
-            if registrable(one.host) == domain and (one.place == "body" or one.place in proof.signed)
+            if site_of(one.host) == domain and (one.place == "body" or one.place in proof.signed)
         ),
         None,
     )

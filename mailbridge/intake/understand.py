@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mailbridge.config.rulepack import shipped_source
-from mailbridge.core.bound import bound_codes
+from mailbridge.core.bound import Bound, bound_codes
 from mailbridge.core.confirmation import Confirmation, gmail_confirmation
 from mailbridge.core.extract import extract
 from mailbridge.core.extraction import Extraction, Verdict
@@ -49,12 +49,12 @@ class Understander:
     def __init__(self, parser_config: ParserConfig) -> None:
         self._recipients = parser_config.recipients()
         self._mailboxes = {address.casefold(): identifier for address, identifier in parser_config.mailboxes}
-        self._rules: RuleSet = load_rules(itertools.chain(parser_config.rules, map(shipped_source, parser_config.shipped)))
-        self._policy = replace(parser_config.policy(), forward=self._rules.wording.forward)
+        self.rules: RuleSet = load_rules(itertools.chain(parser_config.rules, map(shipped_source, parser_config.shipped)))
+        self._policy = replace(parser_config.policy(), forward=self.rules.wording.forward)
         self._lifetime = parser_config.lifetime
         self._link_hosts = parser_config.link_hosts
-        self._ruled = {rule.name: rule.link_hosts for rule in self._rules.rules if rule.is_link}
-        self._senders = {rule.name: rule.senders for rule in self._rules.rules if not rule.origin.startswith(SHIPPED)}
+        self._ruled = {rule.name: rule.link_hosts for rule in self.rules.rules if rule.is_link}
+        self._senders = {rule.name: rule.senders for rule in self.rules.rules if not rule.origin.startswith(SHIPPED)}
         self._with_body = parser_config.with_body
 
     def __call__(self, request: Request) -> Understanding:
@@ -65,7 +65,7 @@ class Understander:
         extraction, confirmation = self._read(message, request)
         extracted = time.perf_counter()
         addressed = self._addressed(message, request)
-        body = self._body(message, extraction)
+        body, bound = self._body(message, extraction), bound_codes(message)
         return Understanding(
             extraction=extraction,
             addressed=addressed,
@@ -75,9 +75,9 @@ class Understander:
             defects=(*message.defects, "truncated") if request.is_truncated else message.defects,
             body=body,
             link_objection=self._objection(message, extraction),
-            is_certain=self._is_certain(request, extraction, body),
-            bound=bound_codes(message),
-            notice=self._notice(message) if extraction.value is not None else "",
+            is_certain=self._is_certain(request, extraction, body, bound),
+            bound=bound,
+            notice=self._notice(message) if extraction.value is not None or bound else "",
             ruled=self._senders.get(extraction.rule or "", ()),
             written_at=message.date,
             requester=confirmation.requester if confirmation else None,
@@ -88,22 +88,23 @@ class Understander:
         confirmation = gmail_confirmation(message, request.mail_from)
         if confirmation is not None:
             return _confirmation(confirmation), confirmation
-        return extract(message, rules=self._rules, now=request.now, default_lifetime=self._lifetime), None
+        return extract(message, rules=self.rules, now=request.now, default_lifetime=self._lifetime), None
 
-    def _is_certain(self, request: Request, extraction: Extraction, body: Secret | None) -> bool:
+    def _is_certain(self, request: Request, extraction: Extraction, body: Secret | None, bound: tuple[Bound, ...]) -> bool:
         """Whether every other description that the mail's body fits shows the same. Where nothing would be pushed, or nothing is
         signed that a proof could rest on, nothing is asked."""
-        if (extraction.value is None and body is None) or not ATTESTED.search(request.content):
+        if (extraction.value is None and body is None and not bound) or not ATTESTED.search(request.content):
             return True
         for number, other in enumerate(others(request.content)):
             if number >= MOST_READINGS or len(request.content) > LARGEST_READ_AGAIN:
                 return False
             message = parse(other.content)
             found, _ = self._read(message, request)
-            if found.value is None and found.verdict is Verdict.NONE and other.is_loose:
+            binds = bound_codes(message)
+            if found.value is None and found.verdict is Verdict.NONE and not binds and other.is_loose:
                 continue
             is_same = (found.verdict, found.value, found.is_link) == (extraction.verdict, extraction.value, extraction.is_link)
-            if not is_same or self._body(message, found) != body:
+            if not is_same or binds != bound or self._body(message, found) != body:
                 return False
         return True
 

@@ -1,9 +1,11 @@
-"""An operator's word for a mail: what is handed in beside the envelope, never inside the mail."""
+"""Somebody's word for a mail, an operator's or a token's: what is handed in beside the envelope, never inside the mail."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
+
+from mailbridge.core.recipients import Recipient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,3 +25,21 @@ class Word:
     def trust(self) -> str:
         """What is written where a proof would stand."""
         return f"operator: {self.verb} by {self.by}" + (f", first came as mail {self.origin}" if self.origin else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenWord:
+    """A token's word for a text that it brings over HTTP: that its holder received it, for ``recipient``, whose identifier is one of the
+    token's own.
+
+    It is weaker than an operator's `Word`. It stands for a code alone, never for a link or a whole text; and who wrote the text is
+    unknown, since a From in it is anybody's word: such a code never counts as one of a known sender.
+    """
+
+    by: str
+    recipient: Recipient
+
+    @property
+    def trust(self) -> str:
+        """What is written where a proof would stand."""
+        return f"token: brought by {self.by}; who wrote it is not proven"

@@ -49,7 +49,7 @@ def bind(address: str) -> socket.socket:
             one.close()
             raise
     except OSError as fault:
-        raise ListenError(f"cannot listen on {address}: {_mend(fault)}", _exit_code(fault)) from None
+        raise ListenError(f"cannot listen on {address}: {_hint(fault)}", _exit_code(fault)) from None
     return one
 
 
@@ -63,7 +63,7 @@ def bind_private(path: Path) -> socket.socket:
     try:
         return _bind_unix(path, mode=0o600)
     except OSError as fault:
-        raise ListenError(f"cannot listen on unix:{path}: {_mend(fault)}", _exit_code(fault)) from None
+        raise ListenError(f"cannot listen on unix:{path}: {_hint(fault)}", _exit_code(fault)) from None
 
 
 def connect_private(path: Path, *, timeout: float) -> socket.socket:
@@ -133,7 +133,7 @@ def _is_answering(path: Path) -> bool:
     return True
 
 
-def _mend(fault: OSError) -> str:
+def _hint(fault: OSError) -> str:
     match fault.errno:
         case errno.EADDRINUSE:
             return "another program listens there; stop it, or choose another port"

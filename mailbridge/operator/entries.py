@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from mailbridge.config.added import KINDS, Added, merged, name_of
+from mailbridge.config.added import ADDABLE, KINDS, MAIN, Added, merged, name_of, removal
 from mailbridge.config.problems import ConfigError
 from mailbridge.config.secrets import secrets_of
 from mailbridge.config.settings import Section, Settings
@@ -20,7 +20,7 @@ from mailbridge.operator.shapes import Done, EntryPage, EntryShape
 from mailbridge.operator.shown import stamp
 from mailbridge.store import entries as store
 
-KIND = "|".join(KINDS)
+KIND = "|".join(ADDABLE)
 AddedKind = Annotated[str, msgspec.Meta(pattern=f"^(?:{KIND})$")]
 
 
@@ -54,7 +54,7 @@ async def additions(entries: store.Entries) -> tuple[Added, ...]:
     """
     found = []
     for one in await entries.entries():
-        if one.kind in KINDS:
+        if one.kind in ADDABLE:
             secrets = await entries.secrets(one.kind, one.name) if one.secrets else {}
             found.append(
                 Added(kind=one.kind, name=one.name, values=one.settings, secrets=secrets, at=one.added_at, by=one.added_by)
@@ -73,7 +73,7 @@ class EntryVerbs:
         """The tables of the file, then those that were added; secrets by name alone."""
         kind = ask.kind
         shapes = file_entries(self._configuration.base, kind)
-        added = [one for one in await self._entries.entries(kind or None) if one.kind in KINDS]
+        added = [one for one in await self._entries.entries(kind or None) if one.kind in ADDABLE]
         shapes += [
             EntryShape(
                 kind=one.kind,
@@ -89,10 +89,12 @@ class EntryVerbs:
 
     async def add(self, ask: AddEntry, by: str) -> Done | Fault:
         """Add a table, if the configuration with it is one that would be taken; it is in force when this is answered."""
+        if ask.kind == MAIN and ask.name != MAIN:
+            return Fault(kind=Kind.BAD_CONFIG, title=f"name: the main target is called {MAIN}")
         secrets = {key: Secret(value) for key, value in ask.secrets.items()}
         known = await additions(self._entries)
         if any(one.kind == ask.kind and one.name.casefold() == ask.name.casefold() for one in known):
-            what = f"{ask.kind} {ask.name} is there already; `mailbridge {ask.kind} remove {ask.name}` first"
+            what = f"{ask.kind} {ask.name} is there already; `{removal(ask.kind, ask.name)}` first"
             return Fault(kind=Kind.EXISTS, title=what)
         mine = Added(kind=ask.kind, name=ask.name, values=ask.settings, secrets=secrets, at=datetime.now(UTC), by=by)
         try:

@@ -114,7 +114,7 @@ class Mails:
             return found
         row, envelope = found
         if not row.held:
-            return Fault(kind=Kind.REFUSED, title=f"mail {ask.id} is not held for want of proof: {row.reason}")
+            return Fault(kind=Kind.REFUSED, title=f"mail {ask.id} is not held without proof: {row.reason}")
         return await self._handed(envelope, Word(verb="released", by=by, origin=ask.id))
 
     async def replay(self, ask: OneMail, by: str, key: str = "") -> Handed | Fault:

@@ -114,7 +114,7 @@ class Why(Shape, frozen=True, kw_only=True):
 
 
 class FindingShape(Shape, frozen=True, kw_only=True):
-    """One line of the doctor: ``check`` for scripts, ``text`` for people, ``hint`` what mends it ("" where it is well)."""
+    """One line of the doctor: ``check`` for scripts, ``text`` for people, ``hint`` what fixes it ("" where it is well)."""
 
     check: str
     level: Literal["ok", "warning", "failure", "unknown"]

@@ -18,7 +18,8 @@ from mailbridge.store.entries import Entries, Role
 
 
 class AddToken(Ask, frozen=True, kw_only=True):
-    """A new token. An agent's names the identifiers whose codes it may read; viewers and operators see everything anyway.
+    """A new token. An agent's names the identifiers whose codes it may read, an ingest token's those for which it may bring codes that
+    nothing proves (none: raw mails only); viewers and operators see everything anyway.
 
     ``expires_at`` null: never.
     """
@@ -51,13 +52,13 @@ class Tokens:
         """Make a token. Its text is told this once; only a hash of it is kept."""
         if ask.role == "agent" and not ask.identifiers:
             return Fault(kind=Kind.REFUSED, title="identifiers: an agent's token names whose codes it may read; * is any text")
-        if ask.role != "agent" and ask.identifiers:
+        if ask.role in ("viewer", "operator") and ask.identifiers:
             return Fault(kind=Kind.REFUSED, title=f"identifiers: a token of role {ask.role} sees all of them; leave it out")
         now = self._now()
         if ask.expires_at is not None and ask.expires_at <= now:
-            return Fault(kind=Kind.REFUSED, title="expires_at: that is over already")
+            return Fault(kind=Kind.REFUSED, title="expires_at: that time has passed")
         text = token_text(os.urandom(RANDOM))
-        identifiers = ask.identifiers or ("*",)
+        identifiers = ask.identifiers or (() if ask.role == "ingest" else ("*",))
         made = await self._entries.add_token(
             token_digest(text),
             name=ask.name.strip() or (", ".join(identifiers) if ask.role == "agent" else ask.role),

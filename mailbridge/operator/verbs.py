@@ -19,10 +19,12 @@ from mailbridge.operator.deliveries import Deliveries, DeliveryList, OneDelivery
 from mailbridge.operator.doctor.verb import Doctor
 from mailbridge.operator.entries import AddEntry, EntryList, EntryVerbs, OneEntry
 from mailbridge.operator.faults import Fault
+from mailbridge.operator.gmail import FilterAsk, FilterFile, GmailVerbs
 from mailbridge.operator.journal import JournalVerbs, TailAsk
 from mailbridge.operator.mailboxes import AddMailbox, Mailboxes, OfMailbox, OneMailbox, TryMailbox
 from mailbridge.operator.mails import Import, MailList, Mails, OneMail, RemoveMails
 from mailbridge.operator.parts import Daemon
+from mailbridge.operator.setup.verb import SetupAnswer, SetupState, SetupVerbs
 from mailbridge.operator.shapes import Shape
 from mailbridge.operator.targets import OneTarget, TargetVerbs
 from mailbridge.operator.tokens import AddToken, OneToken, Tokens
@@ -54,6 +56,8 @@ class Operator:
     journal: JournalVerbs
     why: WhyVerb
     doctor: Doctor
+    gmail: GmailVerbs
+    setup: SetupVerbs
     daemon: Daemon
 
 
@@ -406,8 +410,53 @@ DOCTOR = Verb(
     asks=Nothing,
     gives=shapes.Examined,
     run=lambda on, ask, by: on.doctor.examine(),  # noqa: ARG005
-    about="Everything that can be wrong, with what mends it; asks mailboxes, DNS and Skyvern",
+    about="Everything that can be wrong, with what fixes it; asks mailboxes, DNS and Skyvern",
     is_change=False,
+)
+GMAIL_FILTER = _read(
+    "gmail.filter",
+    "/api/v1/gmail/filter",
+    FilterAsk,
+    FilterFile,
+    lambda on, ask, _: on.gmail.filter(ask),
+    "A filter for Gmail that forwards to the address of an identifier",
+)
+SETUP_SHOW = _read(
+    "setup.show",
+    "/api/v1/setup",
+    Nothing,
+    SetupState,
+    lambda on, ask, by: on.setup.show(),  # noqa: ARG005
+    "How far the setup is, and all that it did",
+    needs_daemon=True,
+)
+SETUP_GO = Verb(
+    name="setup.go",
+    path="/api/v1/setup/go",
+    asks=Nothing,
+    gives=SetupState,
+    run=lambda on, ask, by: on.setup.go(by.name),  # noqa: ARG005
+    about="Do what the setup can do now, and look at what it waits for; what is done is not done again",
+    is_change=False,
+    needs_daemon=True,
+)
+SETUP_ANSWER = Verb(
+    name="setup.answer",
+    path="/api/v1/setup/answer",
+    asks=SetupAnswer,
+    gives=SetupState,
+    run=lambda on, ask, by: on.setup.answer(ask, by.name),
+    about="Answer a question of the setup; one that is wrong changes nothing",
+    needs_daemon=True,
+)
+SETUP_FORGET = Verb(
+    name="setup.forget",
+    path="/api/v1/setup/forget",
+    asks=Nothing,
+    gives=SetupState,
+    run=lambda on, ask, by: on.setup.forget(by.name),  # noqa: ARG005
+    about="Begin the setup anew; what it added stays",
+    needs_daemon=True,
 )
 STATUS = _read(
     "status",
@@ -475,6 +524,11 @@ VERBS: Sequence[Verb[Any, Any]] = (
     JOURNAL_TAIL,
     WHY,
     DOCTOR,
+    GMAIL_FILTER,
+    SETUP_SHOW,
+    SETUP_GO,
+    SETUP_ANSWER,
+    SETUP_FORGET,
     STATUS,
     RELOAD,
     TEST_ADDRESS,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from mailbridge.config.settings import IngestSettings
 from mailbridge.core.delivery import Delivery
 from mailbridge.core.why import Attempted, Came, Evidence, causes
 from mailbridge.operator.asks import Ask, Identifier, Moment
@@ -111,6 +112,7 @@ class WhyVerb:
             targets=tuple((one.name, one.reason) for one in running.targets if one.reason) if running is not None else (),
             refused=tuple(self._surroundings.refused(since)),
             confirmations=tuple(_confirmations(past, now)),
+            questions=tuple(_questions(past, now)),
             trouble=_trouble(status),
         )
 
@@ -136,6 +138,8 @@ class WhyVerb:
             yield "lmtp", last.get("lmtp")
         if settings.imap:
             yield "mailboxes", last.get("imap")
+        if "http" in last or settings.ingest != IngestSettings():
+            yield "http", last.get("http")
 
 
 def _mailboxes(status: Status) -> Iterator[tuple[str, str]]:
@@ -185,6 +189,16 @@ def _confirmations(past: Sequence[MailRow], now: datetime) -> Iterator[tuple[str
                 yield asks.group(1), row.id
             seen.add(account)
         seen.update(one.casefold() for one in row.identifiers)
+
+
+def _questions(past: Sequence[MailRow], now: datetime) -> Iterator[tuple[str, int]]:
+    """What services ask a person before they post mails here, while no mail has come by them since."""
+    has_come = False
+    for row in past:
+        is_question = row.verdict == "confirmation" and row.confirm_link and row.ingress == "http" and not row.rcpt_to
+        if is_question and not has_come and row.received_at >= now - CONFIRMATIONS:
+            yield row.reason, row.id
+        has_come = has_come or (row.ingress == "http" and bool(row.rcpt_to))
 
 
 def _trouble(status: Status | Fault) -> tuple[str, str] | None:

@@ -24,7 +24,7 @@ class Sink(Protocol):
         ...
 
     async def identifiers(self) -> tuple[str, ...] | None:
-        """The identifiers that the target expects, as it spells them; None when it cannot tell now."""
+        """The identifiers that the target asks for, as it spells them; None when it cannot tell now."""
         ...
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""Skyvern as an operator asks it: is the key good, what do its credentials expect, does it make the same codes as we do.
+"""Skyvern as an operator asks it: is the key good, what do its credentials name, does it make the same codes as we do.
 
 Facts about the contract: observed on a running Skyvern 1.0.56.
 """
@@ -23,6 +23,7 @@ from mailbridge.sinks.skyvern import endpoint
 from mailbridge.sinks.skyvern_pages import login
 
 PATIENCE = 15.0
+GLANCE = 2.0
 LONGEST_URL = 2083
 PAGE = 100
 MOST_PAGES = 50
@@ -137,6 +138,17 @@ class SkyvernAccount:
         if answer.status_code >= 300:
             raise SkyvernError(f"{self._base}{path} answered {answer.status_code}: check [skyvern] base_url")
         return answer
+
+
+def is_skyvern(base_url: str) -> bool:
+    """Whether a Skyvern answers there: it refuses a request without a key, in JSON, as its API does. Blocking, two seconds at most."""
+    try:
+        url = f"{endpoint(base_url)}/credentials/totp"
+        with httpx.Client(trust_env=False, follow_redirects=False, timeout=GLANCE) as client:
+            answer = client.get(url)
+            return answer.status_code in (401, 403, 422) and "detail" in _json(answer)
+    except (httpx.HTTPError, ValueError, SkyvernError):
+        return False
 
 
 def why_refused(url: str) -> str | None:

@@ -51,11 +51,15 @@ class StoreUnavailable(Exception):  # noqa: N818  (the name that the contract gi
 
 
 class StoreError(Exception):
-    """The store cannot be opened until somebody mends something; the message says what, where and how."""
+    """The store cannot be opened until somebody fixes something; the message says what, where and how."""
 
 
 class StoreInUse(StoreError):  # noqa: N818  (a condition rather than a fault)
     """Another process has this database open."""
+
+
+class StoreOutdated(StoreError):  # noqa: N818  (a condition rather than a fault)
+    """The database is one that the next start makes or brings up to date; only a daemon does that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +132,7 @@ class Due:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """What a claim's end made of its delivery (None: the claim held no longer, and nothing was written), and what may go now."""
+    """What a claim's end made of its delivery (None: the claim was lost, and nothing was written), and what may go now."""
 
     delivery: Delivery | None = None
     claims: tuple[Claim, ...] = ()
@@ -145,7 +149,7 @@ class Outbox(Protocol):
         ...
 
     async def settle(self, claim: Claim, ending: Ending, *, jitter: float, grace: timedelta) -> Settlement:
-        """Write what became of a claim, if its token still holds.
+        """Write what became of a claim, if its fencing token is still the newest.
 
         ``jitter`` is in 0…1; for ``grace`` nothing else goes to this target and identifier if no answer came.
         """
@@ -205,11 +209,11 @@ class Mailboxes(Protocol):
         ...
 
     async def pending_actions(self, mailbox: str) -> tuple[str, ...]:
-        """Cursors of a mailbox's mails that were stored as owed and are not settled yet, each once, in their order."""
+        """Cursors of a mailbox's mails that were stored and still have an action pending, each once, in their order."""
         ...
 
     async def actions_done(self, cursors: Sequence[str]) -> None:
-        """What was owed for these is done; unknown ones are ignored."""
+        """The actions of these are done; unknown ones are ignored."""
         ...
 
 

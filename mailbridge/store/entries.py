@@ -13,8 +13,9 @@ from typing import Any, Literal, Protocol
 
 from mailbridge.core.secret import Secret
 
-Role = Literal["agent", "viewer", "operator"]
-"""What a token allows: an agent reads the codes of its identifiers, a viewer sees everything but codes, an operator does everything."""
+Role = Literal["agent", "ingest", "viewer", "operator"]
+"""What a token allows: an agent reads the codes of its identifiers, an ingest token posts mail and does nothing else, a viewer sees
+everything but codes, an operator does everything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,15 @@ class Token:
     role: Role = "agent"
 
     def may_read(self, identifier: str) -> bool:
-        """Whether an identifier is one of its own; ``*`` stands for any text, case makes no difference."""
+        """Whether an identifier is one of its own; ``*`` stands for any text, case makes no difference. An ingest token reads none:
+        its identifiers are those for which it may bring codes that nothing else proves (`may_bring`)."""
+        return self.role != "ingest" and self._names(identifier)
+
+    def may_bring(self, identifier: str) -> bool:
+        """Whether it may bring an unproven code for an identifier."""
+        return self.role == "ingest" and self._names(identifier)
+
+    def _names(self, identifier: str) -> bool:
         folded = identifier.casefold()
         return any(fnmatchcase(folded, pattern.casefold()) for pattern in self.identifiers)
 

@@ -45,10 +45,12 @@ class Proven:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unproven:
-    """A proof does not hold, and why, in one phrase without a value of the mail but domains."""
+    """A proof does not hold, and why, in one phrase without a value of the mail but domains. ``is_broken``: what was signed is not
+    what came, octet for octet."""
 
     by: By
     why: str
+    is_broken: bool = False
 
 
 Finding = Proven | Unproven

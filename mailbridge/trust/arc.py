@@ -65,7 +65,7 @@ async def check(
     chain = sets(mail)
     if isinstance(chain, str):
         return Unproven(by="arc", why=chain)
-    why = _refused(mail, chain, sender=sender, rcpt=rcpt, forwarders=forwarders, now=now)
+    why = refusal(mail, chain, sender=sender, rcpt=rcpt, forwarders=forwarders, now=now)
     if why:
         return Unproven(by="arc", why=why)
     found: dict[str, keys.Key] = {}
@@ -77,8 +77,9 @@ async def check(
     genuine = partial(verify.arc, mail.content, {name: key.public for name, key in found.items()})
     sealed = await asyncio.to_thread(genuine) if len(mail.content) > LARGE else genuine()
     if sealed is None or len(sealed) != len(chain):
-        return Unproven(by="arc", why="its chain of seals does not fit the mail: it was changed after it was sealed")
-    if not _is_dmarc_pass(sealed[-1], sender):
+        why = "its chain of seals does not fit the mail: it was changed after it was sealed"
+        return Unproven(by="arc", why=why, is_broken=True)
+    if not is_dmarc_pass(sealed[-1], sender):
         return Unproven(by="arc", why="its first seal does not say dmarc=pass for this From")
     newest = chain[-1][1]
     domain = newest["d"].lower()
@@ -181,7 +182,7 @@ def sets(mail: RawMail) -> list[Hop] | str:
     return [(seals[n], signatures[n], results[n]) for n in sorted(wanted, key=int)]
 
 
-def _refused(mail: RawMail, chain: list[Hop], *, sender: str, rcpt: str, forwarders: Collection[str], now: datetime) -> str:
+def refusal(mail: RawMail, chain: list[Hop], *, sender: str, rcpt: str, forwarders: Collection[str], now: datetime) -> str:
     """Why the chain could not count even if it were genuine; ``""`` where it could."""
     for number, (seal, signature, _) in enumerate(chain, 1):
         if seal.get("cv") != ("none" if number == 1 else "pass"):
@@ -201,7 +202,7 @@ def _refused(mail: RawMail, chain: list[Hop], *, sender: str, rcpt: str, forward
     destination = newest.get("darn", "").lower()
     if destination and destination != rcpt.rpartition("@")[2].lower():
         return f"its newest seal is for {destination[:100]}, not for us"
-    if not _is_dmarc_pass(chain[0][2], sender):
+    if not is_dmarc_pass(chain[0][2], sender):
         return "its first seal does not say dmarc=pass for this From"
     return _aged(mail, chain, sender=sender, now=now)
 
@@ -233,7 +234,7 @@ def _aged(mail: RawMail, chain: list[Hop], *, sender: str, now: datetime) -> str
     return ""
 
 
-def _is_dmarc_pass(results: str, sender: str) -> bool:
+def is_dmarc_pass(results: str, sender: str) -> bool:
     """Whether sealed results say that DMARC passed for this From's domain, once and without contradiction."""
     text = bare(results)
     verdicts = [one.lower() for one in DMARC.findall(text)]

@@ -78,7 +78,7 @@ async def check(
     if not mail.values("dkim-signature"):
         return Unproven(by="dkim", why="it is not signed")
     why = f"none of its signatures is of {domain}{'' if is_exact else ' or its organization'}"
-    found: Proven | None = None
+    is_broken, found = False, None
     covered: set[str] = set()
     own = [one for one in signatures(mail) if one.domain in allowed or (not is_exact and may_sign(one.domain, domain))]
     for signature in sorted(own, key=lambda one: one.domain not in allowed)[:MAX_SIGNATURES]:
@@ -87,11 +87,11 @@ async def check(
             continue
         one = await _one(mail, signature, dns=dns, now=now)
         if isinstance(one, Unproven):
-            why = one.why
+            why, is_broken = one.why, one.is_broken
             continue
         covered |= adds
         found = one if found is None else _both(found, one)
-    return found or Unproven(by="dkim", why=why)
+    return found or Unproven(by="dkim", why=why, is_broken=is_broken)
 
 
 def signatures(mail: RawMail) -> list[Signature]:
@@ -164,7 +164,8 @@ async def _one(mail: RawMail, signature: Signature, *, dns: Resolver, now: datet
     genuine = partial(verify.dkim, mail.content, signature.index, {key.name: key.public})
     is_valid = await asyncio.to_thread(genuine) if is_large else genuine()
     if not is_valid:
-        return Unproven(by="dkim", why=f"the signature of {domain} does not fit the mail: it was changed, or never signed by it")
+        why = f"the signature of {domain} does not fit the mail: it was changed, or never signed by it"
+        return Unproven(by="dkim", why=why, is_broken=True)
     written, author = mail.recipients(signature.covered), mail.mailboxes(("from",), ("from",))
     return Proven(
         by="dkim",

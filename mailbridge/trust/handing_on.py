@@ -36,7 +36,7 @@ QUOTED = re.compile(r"(?<=[\"'(=])[\\/]{2}(?=[a-z0-9\[])", re.IGNORECASE)
 SCRIPT = re.compile(r"(?i)(?:javascript|vbscript|data):")
 END = re.compile(r"[\s\"'<>&;,|#]|%(?![0-9a-f]{2})", re.IGNORECASE)
 ENCODED = re.compile(r"[A-Za-z0-9+/_-]{12,}=*")
-"""Base64. No JWT, whose parts are set apart by dots: it names its issuer."""
+"""Base64. No JWT, whose parts are separated by dots: it names its issuer."""
 
 MARK = 2
 """Characters that may stand before the Base64: Bing sets ``a1`` there."""

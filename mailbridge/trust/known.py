@@ -1,21 +1,23 @@
 """Whether a sender is known for an identifier, and by what: a table of everything that makes one known.
 
 Only a From that is proven is ever asked about here: by the address alone it is anybody's word. What is compared is the registrable
-domain; the same name under another suffix (amazon.co.uk for amazon.com) is somebody else's.
+domain; the same name under another suffix (amazon.co.uk for amazon.com) is somebody else's. Where many share one, it is what is each
+one's own: the subdomain of a platform's customer (acme.zendesk.com), and the whole address at a provider of mailboxes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from mailbridge.core.url import ascii_host
+from mailbridge.trust.platforms import platforms
 from mailbridge.trust.suffixes import is_registered, registrable
 
-HOST = re.compile(r"(?i)^\s*(?:[a-z][a-z0-9+.-]*://|//)?(?:[^/?#@\s]*@)?(\[[^\]]*\]|[^/?#:\s]+)")
+HOST = re.compile(r"(?i)^\s*(?:[a-z][a-z0-9+.-]*://|//)?(?:[^/\\?#\s]*@)?(\[[^\]]*\]|[^/\\?#:\s]+)")
 ANYBODY = "*"
 
 
@@ -28,10 +30,9 @@ class Named:
     is_allowed: bool = True
 
     def concerns(self, sender: str, identifier: str) -> bool:
-        """Whether it is about this sender and this identifier. A domain stands for all that is of its registrable domain."""
-        is_its = (
-            sender.casefold() == self.sender.casefold() if "@" in self.sender else domain_of(sender) == registrable(self.sender)
-        )
+        """Whether it is about this sender and this identifier. A domain stands for all that is of its registrable domain, and that of a
+        platform's customer for this customer alone."""
+        is_its = sender.casefold() == self.sender.casefold() if "@" in self.sender else _is_below(_host(sender), self.sender)
         return is_its and any(fnmatchcase(identifier.casefold(), one.casefold()) for one in self.identifiers)
 
 
@@ -51,6 +52,11 @@ class Question:
     learned: frozenset[str] = frozenset()
     polling: frozenset[str] = frozenset()
 
+    @property
+    def is_any_said(self) -> bool:
+        """Whether anything is known of this mail or its identifier by which a sender could be known."""
+        return bool(self.accept_from or self.sites or self.ruled or self.learned or self.polling)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acquaintance:
@@ -62,6 +68,8 @@ class Acquaintance:
 
     def by(self, question: Question) -> str:
         """By what a sender is known for an identifier; "" where he is not."""
+        if not (self.senders or self.named) and not question.is_any_said:
+            return ""
         if self.named and self.forbids(question.sender, question.identifier):
             return ""
         return next((source for source, is_known in SOURCES if is_known(self, question)), "")
@@ -82,12 +90,17 @@ class Acquaintance:
 
     def mails_for(self, sites: frozenset[str], sender: str) -> bool:
         """Whether a sender is of one of these sites, or of a domain that mails for one."""
-        domain = domain_of(sender)
-        return bool(domain) and any(domain == site or domain in self.mailing.get(site, ()) for site in sites)
+        return bool(sites) and domain_of(sender) in self.mailing_for(sites)
 
     def mailing_for(self, sites: Iterable[str]) -> tuple[str, ...]:
-        """Sites, and the domains that mail for them."""
-        return tuple(dict.fromkeys(domain for site in sites for domain in (site, *sorted(self.mailing.get(site, ())))))
+        """Sites, and the domains that mail for them. A platform mails for the sites of its customers."""
+        return tuple(dict.fromkeys(domain for site in sites for domain in self._mailing(site)))
+
+    def _mailing(self, site: str) -> Iterator[str]:
+        for own in (site, registrable(site)):
+            if own:
+                yield own
+                yield from sorted(self.mailing.get(own, ()))
 
 
 def _is_allowed(one: Acquaintance, question: Question) -> bool:
@@ -120,19 +133,34 @@ def names_somebody(pattern: str) -> bool:
 
 
 def site_of(text: str) -> str:
-    """The registrable domain of what people enter as a site: a URL, or a host without a scheme; "" where it has none."""
-    found = HOST.match(text[:2_000]) if text and not re.search(r"\s", text.strip()) else None
-    return (registrable(found[1]) or "") if found is not None and is_registered(found[1]) else ""
+    """Whose site it is that people enter: a URL, or a host without a scheme. Its registrable domain, or the subdomain of a platform's
+    customer; "" where it has none."""
+    found = HOST.match(text[:2_000]) if not re.search(r"\s", text.strip()) else None
+    return _owner(found[1]) if found is not None and is_registered(found[1]) else ""
 
 
 def domain_of(sender: str) -> str:
-    """The registrable domain of an address; "" where it has none."""
-    return _registered(sender.rpartition("@")[2])
+    """For whom an address speaks: the registrable domain, the subdomain of a platform's customer, or at a provider of mailboxes nobody but
+    this very address; "" where it has none."""
+    host = _host(sender)
+    return sender.casefold() if host.casefold() in platforms().mailboxes else _owner(host)
+
+
+def _host(sender: str) -> str:
+    return sender.rpartition("@")[2]
 
 
 @lru_cache(maxsize=1_024)
-def _registered(host: str) -> str:
-    return "" if "[" in host else registrable(ascii_host(host)) or ""
+def _owner(host: str) -> str:
+    name = "" if "[" in host else ascii_host(host).rstrip(".")
+    return platforms().tenant(name) or registrable(name) or ""
+
+
+@lru_cache(maxsize=1_024)
+def _is_below(host: str, named: str) -> bool:
+    """Whether a host is of a domain that was named, and of no other customer's than the one that was."""
+    own, wanted = _owner(host), _owner(named)
+    return own != "" and (own == wanted or registrable(own) == wanted)
 
 
 def _sites(hosts: tuple[str, ...]) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""A mail's header as it was signed: octets, in order, and nothing mended that could be mended in two ways.
+"""A mail's header as it was signed: octets, in order, and nothing repaired that could be repaired in two ways.
 
 A signature is about octets, extraction about what a person sees. Where the two could read a mail differently (a header twice, a
 line that is none, line ends of two kinds) there is no proof: `doubt` says which.

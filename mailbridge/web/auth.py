@@ -20,8 +20,11 @@ ADMIN = "[http] token"
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="mailbridge"'}
 
 
-RANKS: Mapping[Role, int] = MappingProxyType({"agent": 0, "viewer": 1, "operator": 2})
-"""What a role includes: everything of those below it, but for the codes of agents, which a viewer does not see."""
+RANKS: Mapping[Role, int] = MappingProxyType({"ingest": -1, "agent": 0, "viewer": 1, "operator": 2})
+"""What a role includes: everything of those below it, but for the codes of agents, which a viewer does not see, and for mail, which
+only an ingest token brings."""
+
+BRINGERS = "a bearer token of role ingest is needed; `mailbridge token add --role ingest` makes one"
 
 PEER = "mailbridge_peer"
 """Where the unix socket's own connection says who is at its other end. No request can set it."""
@@ -45,6 +48,11 @@ class Caller:
         return RANKS[self.role] >= RANKS[role]
 
     @property
+    def key(self) -> str:
+        """What no other caller has: a name may be given to several tokens."""
+        return f"token {self.token.id}" if self.token is not None else f"{'socket' if self.is_local else 'setting'} {self.name}"
+
+    @property
     def identifiers(self) -> tuple[str, ...]:
         """Patterns; ``*`` for all."""
         return ("*",) if self.token is None else self.token.identifiers
@@ -61,7 +69,7 @@ class Caller:
             raise HTTPException(403, "this token is not for that identifier; see `mailbridge token list`")
 
 
-class Gate:
+class TokenAuth:
     """Tells callers by their token; everybody else gets 401, and too many guesses 429."""
 
     def __init__(self, *, entries: Entries, admin: Secret | None, strangers: RateLimit | None = None) -> None:
@@ -73,20 +81,42 @@ class Gate:
         """Who asks: an operator at the unix socket, or whoever holds a token. That of ``[http] token`` reads everything.
 
         Raises:
-            HTTPException: 401 for no, an unknown or an expired token, all alike; 429 after many such.
+            HTTPException: 401 for no, an unknown or an expired token, all alike; 403 for an ingest token; 429 after many wrong ones.
             StoreUnavailable: tokens cannot be looked up now.
         """
         peer = request.scope.get("state", {}).get(PEER)
         if isinstance(peer, str):
             return Caller(name=peer, role="operator", is_local=True)
-        scheme, _, text = request.headers.get("authorization", "").partition(" ")
-        text = text.strip()
-        if scheme.casefold() == "bearer" and text:
+        text = bearer_of(request)
+        if text:
             digest = token_digest(text)
             if self._admin is not None and hmac.compare_digest(digest, self._admin):
                 return Caller(name=ADMIN)
             token = await self._entries.token(digest)
+            if token is not None and token.role == "ingest":
+                raise HTTPException(403, "a token of role ingest posts mail and does nothing else")
             if token is not None:
                 return Caller(name=token.name, token=token, role=token.role, reads_codes=token.role != "viewer")
         limit(self._strangers, request)
         raise HTTPException(401, "a bearer token is needed; `mailbridge token add` makes one", headers=CHALLENGE)
+
+    async def bringer(self, request: Request, text: str) -> Token:
+        """The ingest token of this text, which may post mail.
+
+        Raises:
+            HTTPException: 401 for no, an unknown or an expired token, all alike; 403 for one of another role; 429 after many wrong ones.
+            StoreUnavailable: tokens cannot be looked up now.
+        """
+        token = await self._entries.token(token_digest(text)) if text else None
+        if token is not None and token.role == "ingest":
+            return token
+        limit(self._strangers, request)
+        if token is not None:
+            raise HTTPException(403, BRINGERS)
+        raise HTTPException(401, BRINGERS, headers=CHALLENGE)
+
+
+def bearer_of(request: Request) -> str:
+    """The bearer token that a request carries; "" where it carries none."""
+    scheme, _, text = request.headers.get("authorization", "").partition(" ")
+    return text.strip() if scheme.casefold() == "bearer" else ""

@@ -17,13 +17,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from mailbridge import log_events
 from mailbridge.operator.fresh import LEAST, Fresh, fresh
 from mailbridge.operator.shown import clear_code, clear_totp, given_shape, live_code, stamp
 from mailbridge.store import StoreUnavailable
-from mailbridge.store.reading import ANYTHING, Code, Codes, Given, Kind, StoredTotp, Vault, Wanted, literal
+from mailbridge.store.reading import ANYTHING, Code, Given, Kind, StoredTotp, Wanted, literal
 from mailbridge.waiting import Bell, Wait, Waiting
-from mailbridge.web.auth import Caller, Gate
+from mailbridge.web.auth import Caller, TokenAuth
 from mailbridge.web.health import NO_STORE
+from mailbridge.web.pull import Kept
 from mailbridge.web.query import Query
 
 log = logging.getLogger("mailbridge.web.codes")
@@ -65,9 +67,8 @@ class CodesApi:
     def __init__(
         self,
         *,
-        gate: Gate,
-        codes: Codes,
-        vault: Vault,
+        auth: TokenAuth,
+        store: Kept,
         waiting: Waiting,
         now: Callable[[], datetime],
         grace: Callable[[], timedelta],
@@ -75,9 +76,9 @@ class CodesApi:
         totp_left: Callable[[], timedelta] = lambda: timedelta(seconds=LEAST),
     ) -> None:
         self._totp_left = totp_left
-        self._gate = gate
-        self._codes = codes
-        self._vault = vault
+        self._auth = auth
+        self._codes = store.codes
+        self._vault = store.vault
         self._waiting = waiting
         self._now = now
         self._grace = grace
@@ -96,7 +97,7 @@ class CodesApi:
 
     async def listing(self, request: Request) -> Response:
         """The live codes of the caller's identifiers, newest first; masked for viewers and operators, who ask for one by name."""
-        caller = await self._gate.caller(request)
+        caller = await self._auth.caller(request)
         query = Query(request, known=("identifier", "since", "limit"))
         since, limit = query.moment("since"), query.whole("limit", default=20, least=1, most=200)
         identifier = query.text("identifier")
@@ -112,7 +113,7 @@ class CodesApi:
         """The newest code that is wanted, at once or when it comes; ``"code": null`` when the time is over."""
         if request.method != "GET":  # a HEAD would consume what nobody sees
             raise HTTPException(405, "only GET", headers={"Allow": "GET"})
-        caller = await self._gate.caller(request)
+        caller = await self._auth.caller(request)
         wish = self._expected(self._wait_request(request), caller)
         caller.must_read(wish.wanted.identifier)
         await self._must_be_known(wish.wanted.identifier)
@@ -142,9 +143,9 @@ class CodesApi:
         return replace(wish, wanted=replace(wish.wanted, expected=senders)) if senders else wish
 
     async def expect(self, request: Request) -> Response:
-        """Somebody will want a code soon: until then mailboxes are asked often, as while a request is held open, and a code ``from`` a
+        """Somebody will want a code soon: until then mailboxes are asked often, as while a request waits, and a code ``from`` a
         sender that he names is one of a known sender for him."""
-        caller = await self._gate.caller(request)
+        caller = await self._auth.caller(request)
         query = Query(request, known=("identifier", "seconds", "from"))
         identifier = query.needed("identifier")
         seconds = query.seconds("seconds", default=DEFAULT_EXPECTED, most=LONGEST_EXPECTED)
@@ -158,7 +159,7 @@ class CodesApi:
 
     async def waiting(self, request: Request) -> Response:
         """Who waits now, and what each was given."""
-        caller = await self._gate.caller(request)
+        caller = await self._auth.caller(request)
         Query(request, known=())
         given = await self._codes.given(limit=1_000)
         waits = [self._wait_json(wait, given) for wait in self._waiting.everybody() if caller.may_read(wait.identifier)]
@@ -166,7 +167,7 @@ class CodesApi:
 
     async def given(self, request: Request) -> Response:
         """What was given to whom and when, newest first; never the code."""
-        caller = await self._gate.caller(request)
+        caller = await self._auth.caller(request)
         limit = Query(request, known=("limit",)).whole("limit", default=50, least=1, most=1_000)
         found = [to_builtins(given_shape(one)) for one in await self._codes.given(limit=limit) if caller.may_read(one.identifier)]
         return JSONResponse({"given": found}, headers=NO_STORE)
@@ -192,7 +193,11 @@ class CodesApi:
         try:
             await self._codes.note(code.identifier, way="api", reader=caller.name, what=code.what, is_consumed=False)
         except StoreUnavailable as fault:
-            log.warning("a code was read and that is not recorded: the store is %s", fault.kind)
+            log.warning(
+                "a code was read without a record: the store is %s",
+                fault.kind,
+                extra={"event": log_events.STORE_UNAVAILABLE},
+            )
 
     def _wait_request(self, request: Request) -> WaitRequest:
         query = Query(request, known=("identifier", "timeout", "since", "from", "kind", "run", "consume"))

@@ -20,19 +20,23 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """``head`` and ``body`` are the seconds in which those of a request must have come in whole, ``answer`` those in which a client
-    that has let an answer pile up must read on.
+    """``head`` and ``body`` are the seconds in which those of a request must have come in whole, ``mail`` those for the body of a post
+    that brings a mail (below ``/ingest/``), ``answer`` those in which a client that has let an answer pile up must read on.
 
     ``connections`` are open at once, of all clients: the long polls that may be held open, and as many more as anybody needs.
     """
 
     head: float = 10.0
     body: float = 15.0
+    mail: float = 125.0
     answer: float = 30.0
     connections: int = 6_000
 
 
 BOUNDS = Bounds()
+
+MAILS = "/ingest/"
+"""The paths below which bodies are mails."""
 
 MOST_INCOMPLETE = 65_536
 """Octets of a head that has not come in whole; more is no request."""
@@ -114,14 +118,14 @@ class Connection(H11Protocol):
         self._refuse(400, "this is no valid HTTP/1.1 request")
 
     @property
-    def is_only_held(self) -> bool:
+    def is_awaiting_request(self) -> bool:
         """Whether something is awaited from the client, who gets no answer at this moment."""
         return self._deadline is not None and self.conn.our_state is not h11.SEND_BODY
 
     def _finds_room(self) -> bool:
         """Whether another one was sent away."""
         for other in self.connections:
-            if isinstance(other, Connection) and other.is_only_held:
+            if isinstance(other, Connection) and other.is_awaiting_request:
                 other.give_up()
                 return True
         return False
@@ -133,9 +137,15 @@ class Connection(H11Protocol):
             return
         self._forget_deadline()
         self._awaited = awaited
-        seconds = {h11.IDLE: self._bounds.head, h11.SEND_BODY: self._bounds.body}.get(self.conn.their_state)
+        seconds = {h11.IDLE: self._bounds.head, h11.SEND_BODY: self._body_time}.get(self.conn.their_state)
         if seconds is not None and not self.transport.is_closing():
             self._deadline = self.loop.call_later(seconds, self.give_up)
+
+    @property
+    def _body_time(self) -> float:
+        """The seconds for the body of the request that is being read: a mail of 25 MB takes its time on a slow line."""
+        is_mail = self.scope is not None and self.scope["path"].startswith(MAILS)
+        return self._bounds.mail if is_mail else self._bounds.body
 
     def _forget_deadline(self) -> None:
         if self._deadline is not None:

@@ -8,14 +8,14 @@ from datetime import datetime
 
 from mailbridge.store import Store
 from mailbridge.waiting import Waiting
-from mailbridge.web.auth import Gate
+from mailbridge.web.auth import TokenAuth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """``gate`` tells callers by their token; a route asks it first. StoreUnavailable and HTTPException become problem+json."""
+    """``auth`` tells callers by their token; a route asks it first. StoreUnavailable and HTTPException become problem+json."""
 
-    gate: Gate
+    auth: TokenAuth
     store: Store
     waiting: Waiting
     now: Callable[[], datetime]

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 from mailbridge.operator.shown import stamp
 from mailbridge.store.lists import Journal, JournalLine
 from mailbridge.waiting import Bell, Waiting
-from mailbridge.web.auth import Caller, Gate
+from mailbridge.web.auth import Caller, TokenAuth
 from mailbridge.web.health import NO_STORE
 from mailbridge.web.query import Query
 
@@ -31,8 +31,8 @@ HEADERS = {**NO_STORE, "X-Accel-Buffering": "no"}
 class EventsApi:
     """``/api/v1/events`` (HTML standard, 9.2): the journal from now on, or from after ``Last-Event-ID`` (or ``?after=``)."""
 
-    def __init__(self, *, gate: Gate, journal: Journal, waiting: Waiting) -> None:
-        self._gate = gate
+    def __init__(self, *, auth: TokenAuth, journal: Journal, waiting: Waiting) -> None:
+        self._auth = auth
         self._journal = journal
         self._waiting = waiting
         self._open = 0
@@ -44,7 +44,7 @@ class EventsApi:
 
     async def stream(self, request: Request) -> Response:
         """An endless answer, one event a line of the journal that is about the caller's identifiers."""
-        caller = await self._gate.caller(request)
+        caller = await self._auth.caller(request)
         query = Query(request, known=("after",))
         after = query.whole("after", default=0, least=0, most=GREATEST_ID) if query.text("after") else None
         last = request.headers.get("last-event-id", "")

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from mailbridge import __version__
 from mailbridge.operator.faults import Kind
-from mailbridge.web import verbs_openapi
+from mailbridge.web import ingest_openapi, verbs_openapi
 
 Schema = dict[str, Any]
 
@@ -31,6 +31,8 @@ PROBLEMS: Mapping[str, str] = {
     "409": "It is there already, cannot be done with this one, is no good configuration, or its Idempotency-Key was used for another",
     "408": "The body did not come in in time",
     "413": "The body is too large",
+    "415": "The body is of another type",
+    "422": "The body is no object with what must stand in it",
     "429": "Too many requests; see Retry-After",
     "502": "Skyvern does not answer as it should",
     "503": "The store is not available, or too much is held open; see Retry-After",
@@ -60,6 +62,7 @@ def openapi() -> Schema:
             "/api/v1/given": {"get": _read("What was given to whom, and when", "given", "Given", (_limit(50, 1000),))},
             "/api/v1/events": {"get": _events()},
             "/skyvern/totp/{identifier}": {"post": _pull()},
+            **ingest_openapi.paths(_problems),
             **verbs_openapi.paths(_problems),
         },
         "components": {

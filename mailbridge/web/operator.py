@@ -20,7 +20,7 @@ from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.shapes import Shape
 from mailbridge.operator.verbs import VERBS, By, Operator, Verb
 from mailbridge.store.answers import Answers
-from mailbridge.web.auth import Caller, Gate
+from mailbridge.web.auth import Caller, TokenAuth
 from mailbridge.web.health import NO_STORE
 from mailbridge.web.limits import body_of
 
@@ -43,8 +43,8 @@ class _Turn:
 class OperatorApi:
     """The routes. ``answers`` keeps what changing requests with an Idempotency-Key were answered."""
 
-    def __init__(self, *, gate: Gate, operator: Operator, answers: Answers) -> None:
-        self._gate = gate
+    def __init__(self, *, auth: TokenAuth, operator: Operator, answers: Answers) -> None:
+        self._auth = auth
         self._operator = operator
         self._answers = answers
         self._turns: dict[bytes, _Turn] = {}
@@ -62,7 +62,7 @@ class OperatorApi:
         return Route(path, serve, methods=[verb.method], name=verb.name)
 
     async def _serve(self, verb: Verb[Any, Any], request: Request) -> Response:
-        caller = await self._gate.caller(request)
+        caller = await self._auth.caller(request)
         if not caller.may(verb.role):
             what = f"it needs a token of role {verb.role}; `mailbridge token add --role {verb.role}` makes one"
             return faulty(Fault(kind=Kind.FORBIDDEN, title=what))
@@ -87,7 +87,7 @@ class OperatorApi:
 
     async def _once(self, verb: Verb[Any, Any], ask: Ask, caller: Caller, key: str) -> Response:
         """Do it once for a key: whoever comes again, be it meanwhile, gets the first answer."""
-        name = _digest(caller.name, verb.name, key)
+        name = _digest(caller.key, verb.name, key)
         request = _digest(verb.name, msgspec.json.encode(ask))
         async with self._turn(name):
             known = await self._answers.find(name)
@@ -95,7 +95,7 @@ class OperatorApi:
                 what = "Idempotency-Key: it was used for another request; take a new one for each thing that is done"
                 return faulty(Fault(kind=Kind.KEY_REUSED, title=what))
             if known is not None and known.answer is None:
-                return faulty(Fault(kind=Kind.REFUSED, title="it was done, and what it answered was removed since"))
+                return faulty(Fault(kind=Kind.REFUSED, title="it was done; its answer has been removed since"))
             if known is not None and known.answer is not None:
                 return _replayed(known.answer)
             return await self._done(verb, ask, caller, name, request)

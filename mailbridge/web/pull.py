@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from mailbridge import log_events
 from mailbridge.core.secret import Secret
 from mailbridge.metrics import Metrics
 from mailbridge.operator.fresh import LEAST, fresh
@@ -103,6 +104,14 @@ class Kept(Protocol):
     def names(self) -> Names: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollLimits:
+    """Limits in place of the usual ones: for signed polls of one client, and for requests without a signature."""
+
+    polls: RateLimit | None = None
+    strangers: RateLimit | None = None
+
+
 class Pull:
     """Answers polls. ``policy`` is asked for each of them; ``polled`` is told of each, and gives the domains of the run's own site as
     far as they are known."""
@@ -116,17 +125,17 @@ class Pull:
         metrics: Metrics,
         policy: Callable[[], PullPolicy],
         polled: Callable[[str, Ids], Sequence[str]] = lambda identifier, ids: (),  # noqa: ARG005
-        polls: RateLimit | None = None,
-        strangers: RateLimit | None = None,
+        limits: PollLimits | None = None,
     ) -> None:
         self._polled = polled
         self._store = store
         self._waiting = waiting
         self._now = now
         self._metrics = metrics
-        self._polls = polls or RateLimit(rate=RATE, burst=BURST, now=time.monotonic)
+        limits = limits or PollLimits()
+        self._polls = limits.polls or RateLimit(rate=RATE, burst=BURST, now=time.monotonic)
         self._policy = policy
-        self._strangers = strangers or RateLimit(rate=STRANGERS_RATE, burst=STRANGERS_BURST, now=time.monotonic)
+        self._strangers = limits.strangers or RateLimit(rate=STRANGERS_RATE, burst=STRANGERS_BURST, now=time.monotonic)
 
     def routes(self) -> Sequence[BaseRoute]:
         """``POST /skyvern/totp/{identifier}``, where the identifier may also be a name that nobody can guess. With ``?kind=link`` it
@@ -156,7 +165,15 @@ class Pull:
             self._metrics.pull("unavailable")
             raise
         self._metrics.pull("code" if code else "none")
-        log.info("polled", extra={"identifier": identifier, "run": ids.run, "outcome": "code" if code else "no code yet"})
+        log.info(
+            log_events.CODE_POLLED,
+            extra={
+                "event": log_events.CODE_POLLED,
+                "identifier": identifier,
+                "run": ids.run,
+                "outcome": "code" if code else "none",
+            },
+        )
         return JSONResponse({"task_id": ids.task_id, "verification_code": code.reveal() if code else ""}, headers=NO_STORE)
 
     async def _signed_body(self, request: Request, identifier: str) -> bytes:

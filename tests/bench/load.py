@@ -6,7 +6,7 @@ import asyncio
 import functools
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import formatdate
@@ -134,6 +134,37 @@ class Client:
                 return
 
 
+class Poster:
+    """One HTTP connection that posts raw mails; it is used as a `Client` is."""
+
+    def __init__(self, port: int, token: str) -> None:
+        self._port = port
+        self._head = (
+            f"POST /ingest/mime?rcpt={RCPT}&from=bounce@larch.example HTTP/1.1\r\nHost: load.localhost\r\n"
+            f"Authorization: Bearer {token}\r\nContent-Type: message/rfc822\r\n"
+        ).encode()
+
+    async def open(self) -> None:
+        """Connect."""
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+
+    async def send(self, content: bytes) -> tuple[float, float]:
+        """Post one mail; the moments of its end and of the answer."""
+        began = time.perf_counter()
+        self._writer.write(self._head + b"Content-Length: %d\r\n\r\n" % len(content) + content)
+        answer = await self._reader.readuntil(b"\r\n\r\n")
+        if not answer.startswith(b"HTTP/1.1 204"):
+            raise ConnectionError(f"got {answer[:40]!r}")
+        return began, time.perf_counter()
+
+    async def close(self) -> None:
+        """Hang up."""
+        self._writer.close()
+
+
+Opener = Callable[[int], Client | Poster]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
     """What a run measured: milliseconds from the end of DATA to the code at the sink, to the 250, and mails a second."""
@@ -149,13 +180,13 @@ class Figures:
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-async def one_by_one(port: int, sink: Sink, *, count: int, gap: float, first: int) -> Figures:
+async def one_by_one(port: int, sink: Sink, *, count: int, gap: float, first: int, opener: Opener = Client) -> Figures:
     """Mails one after the other, each over a connection of its own, ``gap`` seconds apart: latency."""
     sent: dict[int, float] = {}
     replies: list[float] = []
     run = time.time_ns()
     for number in range(first, first + count):
-        client = Client(port)
+        client = opener(port)
         await client.open()
         sent[FIRST_CODE + number], at = await client.send(mail(number, run=run))
         replies.append((at - sent[FIRST_CODE + number]) * 1000)
@@ -164,7 +195,9 @@ async def one_by_one(port: int, sink: Sink, *, count: int, gap: float, first: in
     return await _figures(sink, sent, replies, time.perf_counter())
 
 
-async def all_at_once(port: int, sink: Sink, *, count: int, connections: int, is_reused: bool, first: int) -> Figures:
+async def all_at_once(
+    port: int, sink: Sink, *, count: int, connections: int, is_reused: bool, first: int, opener: Opener = Client
+) -> Figures:
     """Mails as fast as they are taken, over so many connections: throughput, up to the last push."""
     sent: dict[int, float] = {}
     replies: list[float] = []
@@ -172,7 +205,9 @@ async def all_at_once(port: int, sink: Sink, *, count: int, connections: int, is
     contents = {number: mail(number, run=run) for number in range(first, first + count)}
     numbers = iter(range(first, first + count))
     began = time.perf_counter()
-    workers = [_keep_sending(port, numbers, contents, sent, replies, is_reused=is_reused) for _ in range(connections)]
+    workers = [
+        _keep_sending(port, numbers, contents, sent, replies, is_reused=is_reused, opener=opener) for _ in range(connections)
+    ]
     await asyncio.gather(*workers)
     return await _figures(sink, sent, replies, began)
 
@@ -202,11 +237,12 @@ async def _keep_sending(
     replies: list[float],
     *,
     is_reused: bool,
+    opener: Opener = Client,
 ) -> None:
-    client: Client | None = None
+    client: Client | Poster | None = None
     for number in numbers:
         if client is None:
-            client = Client(port)
+            client = opener(port)
             await client.open()
         code = FIRST_CODE + number
         sent[code], at = await client.send(contents.pop(number))

@@ -102,10 +102,10 @@ class Daemon:
         return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
     def until(self, wanted: str, count: int = 1) -> dict[str, Any]:
-        """The event whose text holds ``wanted``, the ``count``-th of them, waiting for it."""
+        """The event whose name, outcome or text holds ``wanted``, the ``count``-th of them, waiting for it."""
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
-            found = [event for event in self.events() if wanted in event["event"]]
+            found = [event for event in self.events() if wanted in _said(event)]
             if len(found) >= count:
                 return found[count - 1]
             if self.process.poll() is not None and len(found) < count:
@@ -155,3 +155,7 @@ def serving(
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _said(event: dict[str, Any]) -> str:
+    return " ".join(str(event[name]) for name in ("event", "outcome", "message") if name in event)

@@ -162,7 +162,7 @@ def test_what_this_user_may_not_do_is_exit_77(name: str, tmp_path: Path) -> None
 
 
 def test_permission_and_a_mistake_together_are_exit_78(tmp_path: Path) -> None:
-    """Permission alone would not mend it."""
+    """Permission alone would not fix it."""
     (tmp_path / "locked").mkdir(mode=0o500)
     (tmp_path / "mailbridge.toml").write_text(f'[store]\nurl = "sqlite:///{tmp_path}/locked/a.db"\n{_missing_rules(tmp_path)}')
     done = command("check-config", "--config", "mailbridge.toml", cwd=tmp_path, preexec_fn=without_privilege)

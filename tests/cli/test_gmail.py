@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from mailbridge.cli.gmail import LONGEST
+from mailbridge.operator.gmail import LONGEST
 from tests.cli.running import Run
 
 ATOM = "{http://www.w3.org/2005/Atom}"

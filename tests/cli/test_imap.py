@@ -218,7 +218,7 @@ async def test_status_readyz_and_metrics_tell_the_truth(tmp_path: Path) -> None:
             assert (health.level, list(health.checks)) == ("degraded", ["practice", "mailbox gone/INBOX"])
             assert [row["is_well"] for row in health.mailboxes] == [True, False]
             told = (await running.render_metrics()).decode()
-            assert 'mailbridge_mailbox_last_roundtrip_seconds{mailbox="box/INBOX"}' in told
+            assert 'mailbridge_mailbox_last_roundtrip_timestamp_seconds{mailbox="box/INBOX"}' in told
             assert "ann@corp.example" not in told + json.dumps(health.mailboxes)
             await running.reload(
                 Settings(**{**{n: getattr(settings, n) for n in settings.__struct_fields__}, "imap": settings.imap[:1]})
@@ -282,8 +282,11 @@ async def test_a_canary_shows_in_readyz_metrics_and_status(here: Path, run: Run)
             assert "could not be sent" in health.checks["canary lost"] and "full" in health.checks["canary lost"]
             told = (await running.render_metrics()).decode()
             assert 'mailbridge_mailbox_canary_seconds{mailbox="box"}' in told
-            assert 'mailbridge_mailbox_canary_age_seconds{mailbox="box"}' in told
-            assert 'mailbridge_alarm{target="canary lost"} 1.0' in told and 'mailbridge_alarm{target="canary box"} 0.0' in told
+            assert 'mailbridge_mailbox_canary_last_arrival_timestamp_seconds{mailbox="box"}' in told
+            assert (
+                'mailbridge_alarm{kind="canary",name="lost"} 1.0' in told
+                and 'mailbridge_alarm{kind="canary",name="box"} 0.0' in told
+            )
             assert running.practice is not None and not running.practice.rows()
             (here / "status.toml").write_text(f'[store]\nurl = "sqlite:///{here}/mailbridge.db"\n')
             done = await asyncio.to_thread(run, "imap", "status", "--config", str(here / "status.toml"))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from mailbridge.cli.exits import Exit
 from tests.cli.running import PATIENCE, Daemon, command, environment, serving
 
 RULE = "[[rule]]\nname = 'gate'\npattern = 'gate (?P<code>\\d{4})'\naccepts = [{ text = 'gate 1234', value = '1234' }]\n"
@@ -65,7 +66,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
         assert daemon.process.poll() is None
         daemon.signal(signal.SIGTERM)
         assert daemon.ended() == 1
-        assert all(event["event"] != "stopped" for event in daemon.events())
+        assert all(event["event"] != "daemon.stopped" for event in daemon.events())
 
 
 def test_hup_takes_the_new_configuration_as_one(tmp_path: Path) -> None:
@@ -79,7 +80,7 @@ def test_hup_takes_the_new_configuration_as_one(tmp_path: Path) -> None:
         daemon.signal(signal.SIGHUP)
         daemon.until("reloaded", 2)  # the certificate, and the configuration
         assert (_answer(daemon, "a@old.example"), _answer(daemon, "a@new.example")) == (550, 250)
-        assert daemon.until("only a restart takes up")["event"].endswith("in [smtp]")
+        assert daemon.until("a restart is needed")["message"].endswith("in [smtp]")
 
 
 MISTAKES = {
@@ -100,7 +101,7 @@ def test_hup_with_a_mistake_keeps_the_old_and_says_why(tmp_path: Path) -> None:
             daemon.signal(signal.SIGHUP)
             event = daemon.until("reload refused, the old configuration stays", number)
             assert event["level"] == "error"
-            assert wanted in event["event"]
+            assert wanted in event["message"]
             assert (_answer(daemon, "a@old.example"), _answer(daemon, "a@new.example")) == (250, 550)
         daemon.signal(signal.SIGTERM)
         assert daemon.ended() == 0
@@ -204,7 +205,7 @@ def test_the_log_holds_no_code_and_no_identifier(tmp_path: Path) -> None:
         assert done.code == 0, done.out
         code = re.search(r"code (\d{6})", done.rows[-1]["text"])
         assert code is not None
-        daemon.until("delivery delivered")
+        daemon.until("delivery.settled delivered")
         text = daemon.log.read_text()
         assert "identifier" in text
         for secret in (code.group(1), "quentin", "sign-in code"):
@@ -223,3 +224,33 @@ def test_as_many_files_may_be_open_as_strangers_may_open(tmp_path: Path) -> None
             )
             assert int(row.split()[3]) == min(7_256, hard)
             assert daemon.log.read_text().count("can be open at once") == told
+
+
+@pytest.mark.parametrize("after", range(6))
+def test_ctrl_c_during_the_start_is_one_line(after: int, tmp_path: Path) -> None:
+    """Wherever in its start it is: a line on standard error and exit 130, or a daemon that stops in order; never a traceback."""
+    marks = ("mailbridge.cli", "click", "mailbridge.cli.serve", "mailbridge.app.daemon", "mailbridge.store.sqlite", "uvloop")
+    program = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {marks[after]!r}:\n"
+        "            sys.meta_path.remove(self)\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from mailbridge.__main__ import main\n"
+        "main()\n"
+    )
+    ports = [f"--set={key}.listen=127.0.0.1:0" for key in ("smtp", "http", "practice")]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *ports, "serve"],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert done.returncode == Exit.INTERRUPTED, done.stderr
+    assert len(done.stderr.splitlines()) == 1

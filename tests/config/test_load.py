@@ -164,7 +164,7 @@ BAD_FILES = {
         '[[address]]\nidentifier = "x"\n',
         ["mailbridge.toml:1: [[address]] needs rcpt"],
     ),
-    "a section that is none": ("smtp = 1\n", ["mailbridge.toml: smtp must be a section: [smtp]"]),
+    "a section that is none": ("smtp = 1\n", ["mailbridge.toml:1: smtp must be a section: [smtp]"]),
     "a table that is none": (
         "[address]\nrcpt = 'a@b.example'\n",
         ["mailbridge.toml:1: address must be a list of tables: [[address]]"],

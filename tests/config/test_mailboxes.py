@@ -1,4 +1,4 @@
-"""`[[imap]]` tables: what is taken, and what is refused with the mend."""
+"""`[[imap]]` tables: what is taken, and what is refused with the fix."""
 
 from __future__ import annotations
 

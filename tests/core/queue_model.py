@@ -39,6 +39,9 @@ def least(rows: Mapping[int, Delivery], occurrence: Occurrence, now: datetime, *
         case Retried(id=number):
             undone = [row.id for row in rows.values() if row.id > number and is_undone_by_a_retry(row)]
             shown |= {row.id: row for row in _known(rows, now)}
+            shown |= {
+                row.id: row for row in unfinished if row.state is State.PENDING and row.draft.standing is Standing.FIRST_SEEN
+            }
             shown |= {one: rows[one] for one in ([number] if number in rows else []) + ([max(undone)] if undone else [])}
         case _:
             pass

@@ -39,7 +39,7 @@ def test_a_mailbox_is_itself(text: str) -> None:
 
 
 def test_a_final_dot_of_the_domain_goes() -> None:
-    """The only thing that is mended, since it names the same domain."""
+    """The only thing that is repaired, since it names the same domain."""
     assert parse_mailbox("ann@corp.example.") == "ann@corp.example"
 
 

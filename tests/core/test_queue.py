@@ -21,6 +21,7 @@ from mailbridge.core.delivery import (
     Ending,
     Lapsed,
     Refused,
+    Standing,
     State,
 )
 from mailbridge.core.occurrence import (
@@ -74,10 +75,17 @@ DRAFT = Draft(
 )
 OTHER = replace(DRAFT, sender="other@fir.example")
 FLYING = Delivery(
-    id=1, draft=DRAFT, state=State.IN_FLIGHT, received_at=NOW, deadline=NOW + 10 * MINUTE, attempts=2, token=3, rule="larch"
+    id=1,
+    draft=DRAFT,
+    state=State.IN_FLIGHT,
+    received_at=NOW,
+    deadline=NOW + 10 * MINUTE,
+    attempts=2,
+    fencing_token=3,
+    rule="larch",
 )
 HEAD = replace(FLYING, state=State.PENDING, due_at=NOW)
-BEHIND = replace(FLYING, id=2, draft=OTHER, state=State.PENDING, token=0, attempts=0)
+BEHIND = replace(FLYING, id=2, draft=OTHER, state=State.PENDING, fencing_token=0, attempts=0)
 BLOCKED = replace(HEAD, due_at=NOW + GRACE, blocked_until=NOW + GRACE, is_doubtful=True)
 
 
@@ -96,7 +104,7 @@ def moved(row: Delivery, event: Event, now: datetime = NOW, **fields: object) ->
 
 def settled(row: Delivery, ending: Ending, *, now: datetime = NOW, jitter: float = 1.0) -> Delivery:
     """What an ending makes of a delivery alone in its queue, before anything else becomes of it."""
-    occurrence = Settled(id=row.id, token=row.token, ending=ending, jitter=jitter, grace=GRACE)
+    occurrence = Settled(id=row.id, fencing_token=row.fencing_token, ending=ending, jitter=jitter, grace=GRACE)
     return decided(occurrence, row, now=now).changes[0].row
 
 
@@ -265,35 +273,35 @@ def test_what_an_ending_makes_of_a_delivery(
 
 def test_a_stale_run_goes_again_at_once() -> None:
     """Without the run's ids, in the same decision."""
-    stale = Settled(id=1, token=3, ending=Refused(reason="stale", is_stale_run=True), jitter=1.0, grace=GRACE)
+    stale = Settled(id=1, fencing_token=3, ending=Refused(reason="stale", is_stale_run=True), jitter=1.0, grace=GRACE)
     claimed = decided(stale, FLYING).claimed
     assert claimed is not None
-    assert (claimed.without_run, claimed.token, claimed.attempts) == (True, 4, 3)
+    assert (claimed.without_run, claimed.fencing_token, claimed.attempts) == (True, 4, 3)
 
 
 @pytest.mark.parametrize(
     "occurrence",
     [
-        Settled(id=1, token=2, ending=Accepted(), jitter=1.0, grace=GRACE),
-        Settled(id=9, token=3, ending=Accepted(), jitter=1.0, grace=GRACE),
-        Released(id=1, token=4),
-        Unreadable(id=1, token=2),
+        Settled(id=1, fencing_token=2, ending=Accepted(), jitter=1.0, grace=GRACE),
+        Settled(id=9, fencing_token=3, ending=Accepted(), jitter=1.0, grace=GRACE),
+        Released(id=1, fencing_token=4),
+        Unreadable(id=1, fencing_token=2),
     ],
 )
 def test_a_claim_that_was_lost_changes_nothing(occurrence: Occurrence) -> None:
     """The token fences whoever comes too late, and nothing is handed out by it."""
     assert decided(occurrence, FLYING, BEHIND) == Decision()
-    waiting = replace(HEAD, token=3)
-    assert decided(replace(occurrence, id=1, token=3), waiting) == Decision()  # type: ignore[arg-type]
+    waiting = replace(HEAD, fencing_token=3)
+    assert decided(replace(occurrence, id=1, fencing_token=3), waiting) == Decision()  # type: ignore[arg-type]
 
 
 def test_the_next_goes_when_one_has_ended() -> None:
     """The one behind is claimed in the same decision; behind one that is deferred it waits."""
-    accepted = Settled(id=1, token=3, ending=Accepted(), jitter=1.0, grace=GRACE)
+    accepted = Settled(id=1, fencing_token=3, ending=Accepted(), jitter=1.0, grace=GRACE)
     decision = decided(accepted, FLYING, BEHIND)
     assert decision.changes == (
         moved(FLYING, Event.ACCEPTED, attempts=3, is_doubtful=False, reason=""),
-        moved(BEHIND, Event.CLAIMED, token=1),
+        moved(BEHIND, Event.CLAIMED, fencing_token=1),
     )
     assert decision.claimed == decision.changes[1].row
     deferred = replace(accepted, ending=Deferred(reason="503"))
@@ -304,7 +312,7 @@ def test_the_next_goes_when_one_has_ended() -> None:
 def test_an_overtaken_one_is_not_tried_again() -> None:
     """What is deferred although a newer code came meanwhile is superseded, and the newer one goes; a doubt is waited out first."""
     newer = replace(BEHIND, draft=DRAFT)
-    deferred = Settled(id=1, token=3, ending=Deferred(reason="503"), jitter=1.0, grace=GRACE)
+    deferred = Settled(id=1, fencing_token=3, ending=Deferred(reason="503"), jitter=1.0, grace=GRACE)
     decision = decided(deferred, replace(FLYING, is_overtaken=True), newer)
     assert [(change.row.id, change.event) for change in decision.changes] == [
         (1, Event.DEFERRED),
@@ -318,14 +326,14 @@ def test_an_overtaken_one_is_not_tried_again() -> None:
 
 def test_a_claim_that_is_given_back() -> None:
     """Due at once, not counted, no more in doubt than before, and handed out to nobody."""
-    decision = decided(Released(id=1, token=3), FLYING, BEHIND)
+    decision = decided(Released(id=1, fencing_token=3), FLYING, BEHIND)
     assert decision == Decision(changes=(moved(FLYING, Event.RELEASED, due_at=NOW),))
 
 
 def test_a_code_that_cannot_be_read() -> None:
     """It is dead without an attempt, and the next one goes."""
-    decision = decided(Unreadable(id=1, token=3), FLYING, BEHIND)
-    assert decision.changes == (moved(FLYING, Event.REFUSED, reason=UNREADABLE), moved(BEHIND, Event.CLAIMED, token=1))
+    decision = decided(Unreadable(id=1, fencing_token=3), FLYING, BEHIND)
+    assert decision.changes == (moved(FLYING, Event.REFUSED, reason=UNREADABLE), moved(BEHIND, Event.CLAIMED, fencing_token=1))
 
 
 def test_what_a_killed_process_had_in_flight() -> None:
@@ -388,9 +396,9 @@ def test_what_is_handed_out(rows: tuple[Delivery, ...], events: list[tuple[int, 
 
 def test_a_claim_counts_its_tokens() -> None:
     """Each claim has the next one, no due time, and no block that is over; that it is in doubt is remembered."""
-    assert decided(Asked(), HEAD).claimed == moved(HEAD, Event.CLAIMED, token=4).row
+    assert decided(Asked(), HEAD).claimed == moved(HEAD, Event.CLAIMED, fencing_token=4).row
     later = NOW + GRACE
-    assert decided(Asked(), BLOCKED, now=later).claimed == moved(BLOCKED, Event.CLAIMED, later, token=4).row
+    assert decided(Asked(), BLOCKED, now=later).claimed == moved(BLOCKED, Event.CLAIMED, later, fencing_token=4).row
 
 
 def test_what_is_not_shown_is_asked_for() -> None:
@@ -420,7 +428,7 @@ NEWCOMER = Delivery(
 
 def test_a_code_for_an_empty_queue_is_claimed_at_once() -> None:
     """It comes back claimed, to be added as it is, and nothing else is written."""
-    claimed = replace(NEWCOMER, state=State.IN_FLIGHT, token=1)
+    claimed = replace(NEWCOMER, state=State.IN_FLIGHT, fencing_token=1)
     assert decided(arrived()) == Decision(added=claimed, claimed=claimed)
 
 
@@ -630,6 +638,19 @@ def test_a_retry_undoes_no_newer_code(newer: Delivery, is_retried: bool) -> None
     """A newer one that waits, or is or may be at the target, would no longer be the newest there."""
     dead = replace(HEAD, state=State.DEAD, due_at=None, final_at=NOW)
     assert bool(decided(Retried(id=1), dead, newer).changes) is is_retried
+
+
+def test_a_known_senders_retry_gives_up_the_strangers_that_wait() -> None:
+    """As a known sender's new code would: else a stranger's would go first, and be the newest for a while."""
+    stranger = replace(
+        HEAD, draft=replace(HEAD.draft, sender="x@evil.example", domain="evil.example", standing=Standing.FIRST_SEEN)
+    )
+    known = replace(BEHIND, draft=replace(BEHIND.draft, standing=Standing.KNOWN), state=State.DEAD, due_at=None, final_at=NOW)
+    decision = decided(Retried(id=2), stranger, known)
+    assert [(change.row.id, change.row.state) for change in decision.changes if change.event is not None] == [
+        (2, State.PENDING),
+        (1, State.SUPERSEDED),
+    ]
 
 
 def test_a_retry_waits_for_its_turn() -> None:

@@ -90,11 +90,11 @@ class Histories(RuleBasedStateMachine):
         assert self.now >= self.blocked_until
         assert row.id not in self.overtaken
         assert not any(number > row.id for number in self.may_be_there)
-        assert row.token > 0
+        assert row.fencing_token > 0
         assert row.draft.standing is not Standing.ASIDE
         if row.draft.standing is Standing.FIRST_SEEN:
             assert not any(is_known_and_lives(one, self.now) for one in self.kept.rows.values())
-        self.flying = {row.id: row.token}
+        self.flying = {row.id: row.fencing_token}
 
     # -- what happens -------------------------------------------------------------------------------------------------
 
@@ -160,9 +160,9 @@ class Histories(RuleBasedStateMachine):
             self.may_be_there.discard(number)
         if isinstance(ending, Doubtful):
             self.blocked_until = self.now + GRACE
-        self.happened(Settled(id=number, token=token, ending=ending, jitter=jitter, grace=GRACE))
+        self.happened(Settled(id=number, fencing_token=token, ending=ending, jitter=jitter, grace=GRACE))
         after = self.kept.rows[number]
-        assert after.state is not State.IN_FLIGHT or after.token == token + 1
+        assert after.state is not State.IN_FLIGHT or after.fencing_token == token + 1
         if after.state is State.PENDING and not isinstance(ending, Doubtful):
             assert after.due_at is not None
             assert self.now <= after.due_at <= after.deadline
@@ -173,7 +173,7 @@ class Histories(RuleBasedStateMachine):
         """A claim is given back."""
         ((number, token),) = self.flying.items()
         self.flying = {}
-        self.happened(Released(id=number, token=token))
+        self.happened(Released(id=number, fencing_token=token))
 
     @precondition(lambda self: self.flying)
     @rule()
@@ -181,7 +181,7 @@ class Histories(RuleBasedStateMachine):
         """The code of a claim cannot be decrypted."""
         ((number, token),) = self.flying.items()
         self.flying = {}
-        self.happened(Unreadable(id=number, token=token))
+        self.happened(Unreadable(id=number, fencing_token=token))
         assert self.kept.rows[number].state is State.DEAD
 
     @precondition(lambda self: self.kept.rows)
@@ -193,9 +193,9 @@ class Histories(RuleBasedStateMachine):
         if self.flying.get(number) == token:
             return
         before = dict(self.kept.rows)
-        self.happened(Settled(id=number, token=token, ending=ending, jitter=1.0, grace=GRACE))
-        self.happened(Released(id=number, token=token))
-        self.happened(Unreadable(id=number, token=token))
+        self.happened(Settled(id=number, fencing_token=token, ending=ending, jitter=1.0, grace=GRACE))
+        self.happened(Released(id=number, fencing_token=token))
+        self.happened(Unreadable(id=number, fencing_token=token))
         assert self.kept.rows == before
 
     @rule()
@@ -248,7 +248,7 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def one_flies_and_it_is_the_oldest(self) -> None:
         """At most one is in flight, the one that was handed out, and nothing unfinished is older."""
-        flying = {row.id: row.token for row in self.kept.unfinished if row.state is State.IN_FLIGHT}
+        flying = {row.id: row.fencing_token for row in self.kept.unfinished if row.state is State.IN_FLIGHT}
         assert flying == self.flying
         assert not flying or self.kept.unfinished[0].id in flying
 

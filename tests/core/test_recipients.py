@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailbridge.core.addresses import parse_mailbox
-from mailbridge.core.recipients import ALPHABET, TOKEN_LENGTH, Recipient, Recipients, token_address
+from mailbridge.core.recipients import ALPHABET, RANDOM_LENGTH, Recipient, Recipients, unguessable_address
 
-TOKEN = token_address("bridge.example", bytes(range(100, 132)))
+TOKEN = unguessable_address("bridge.example", bytes(range(100, 132)))
 OURS = Recipients(
     addresses=[(TOKEN, "ann@corp.example"), ("codes@bridge.example", None), ("plus+wr_x@bridge.example", "plus@corp.example")],
     domains=["catch.example"],
@@ -53,10 +53,10 @@ def test_nothing_else_is_ours(rcpt: str) -> None:
 @given(st.binary(min_size=16, max_size=64))
 def test_a_token_address_is_an_address(random: bytes) -> None:
     """Of letters and digits that nobody mistakes, recognised as a token by its shape."""
-    address = token_address("bridge.example", random)
+    address = unguessable_address("bridge.example", random)
     assert parse_mailbox(address) == address
     token = address.partition("@")[0].removeprefix("otp-")
-    assert len(token) == TOKEN_LENGTH
+    assert len(token) == RANDOM_LENGTH
     assert set(token) <= set(ALPHABET)
     found = Recipients(addresses=[(address, None)]).accept(address)
     assert found is not None
@@ -66,4 +66,4 @@ def test_a_token_address_is_an_address(random: bytes) -> None:
 def test_a_token_address_needs_enough_dice() -> None:
     """Fifteen octets are too few to be unguessable."""
     with pytest.raises(ValueError, match="needs 16 random octets, got 15"):
-        token_address("bridge.example", b"x" * 15)
+        unguessable_address("bridge.example", b"x" * 15)

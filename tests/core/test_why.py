@@ -57,7 +57,7 @@ SITUATIONS = (
         "nothing came, one mailbox is down", (Kind.MAILBOX, Kind.NOTHING_CAME), {"mailboxes": (("gmail-1", "password refused"),)}
     ),
     Situation("nothing can come in", (Kind.NO_WAY_IN,), {"ways": ()}),
-    Situation("held for want of proof", (Kind.HELD,), {"mails": (HELD,)}),
+    Situation("held without proof", (Kind.HELD,), {"mails": (HELD,)}),
     Situation("held, and a newsletter came later", (Kind.HELD, Kind.NO_CODE), {"mails": (_mail(9, "none"), HELD)}),
     Situation("held, and a mailbox is down", (Kind.HELD,), {"mails": (HELD,), "mailboxes": (("gmail-1", "down"),)}),
     Situation("ambiguous", (Kind.AMBIGUOUS,), {"mails": (_mail(verdict="ambiguous"),)}),

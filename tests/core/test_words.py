@@ -84,4 +84,4 @@ def test_nothing_of_other_mails_is_kept_for_long() -> None:
     index = index_of("code")
     for number in range(40):
         index.read_together([f"line {number} {place}" for place in range(100)])
-    assert len(index._read) <= MOST_KEPT + 101
+    assert index.kept <= MOST_KEPT + 101

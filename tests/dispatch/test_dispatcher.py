@@ -60,15 +60,15 @@ async def test_coming_mail_prepares_the_targets(tmp_path: Path) -> None:
     sink = ScriptedSink(SteadyClock().now)
     async with post(tmp_path, lambda clock: sink) as here:
         for _ in range(3):
-            here.dispatcher.expect()
+            here.dispatcher.prewarm()
         await until(lambda: sink.prepared)
         assert sink.prepared == 1
         await asyncio.sleep(EXPECT_EVERY)
-        here.dispatcher.expect()
+        here.dispatcher.prewarm()
         await until(lambda: sink.prepared == 2)
         await here.dispatcher.drain(MILLISECOND)
         await asyncio.sleep(EXPECT_EVERY)
-        here.dispatcher.expect()
+        here.dispatcher.prewarm()
         await asyncio.sleep(0)
         assert sink.prepared == 2
 
@@ -222,11 +222,11 @@ async def test_a_refused_key_raises_an_alarm_and_keeps_the_code(tmp_path: Path, 
             await here.take(draft())
             await until(lambda: len(sink.pushed) == 3)
             assert here.dispatcher.alarms == {"skyvern": "Skyvern refuses the API key (401)"}
-            assert 'mailbridge_alarm{target="skyvern"} 1.0' in here.metrics.render().decode()
+            assert 'mailbridge_alarm{kind="target",name="skyvern"} 1.0' in here.metrics.render().decode()
             gate.open()
             await here.until_states(State.DELIVERED)
             assert here.dispatcher.alarms == {}
-            assert 'mailbridge_alarm{target="skyvern"} 0.0' in here.metrics.render().decode()
+            assert 'mailbridge_alarm{kind="target",name="skyvern"} 0.0' in here.metrics.render().decode()
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [
         "alarm: Skyvern refuses the API key (401)"
     ]
@@ -235,7 +235,7 @@ async def test_a_refused_key_raises_an_alarm_and_keeps_the_code(tmp_path: Path, 
 
 @looped
 async def test_a_refused_key_until_the_deadline(tmp_path: Path) -> None:
-    """Where nobody mends the key the code stays until its deadline, and is then expired, not dead."""
+    """Where nobody fixes the key the code stays until its deadline, and is then expired, not dead."""
     sink = ScriptedSink(SteadyClock().now)
     sink.script["482913"].extend([Deferred(reason="401", is_alarm=True)] * 20)
     async with post(tmp_path, lambda clock: sink, jitter=0.5) as here:
@@ -463,5 +463,5 @@ async def test_a_log_line_of_a_delivery_holds_no_code(tmp_path: Path, caplog: py
             await here.take(draft())
             await here.until_states(State.DELIVERED)
     told = json.dumps([{name: str(value) for name, value in vars(record).items()} for record in caplog.records])
-    assert "delivery pending" in told
+    assert '"outcome": "pending"' in told
     assert "482913" not in told

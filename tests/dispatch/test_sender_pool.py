@@ -22,7 +22,7 @@ SENDERS = 8
 def claim(number: int) -> Claim:
     """A claim with a number."""
     delivery = Delivery(id=number, draft=draft(), state=State.IN_FLIGHT, received_at=NOW, deadline=NOW + timedelta(minutes=1))
-    return Claim(delivery=delivery, token=1, lease_until=NOW, expires_at=NOW)
+    return Claim(delivery=delivery, fencing_token=1, lease_until=NOW, expires_at=NOW)
 
 
 class Site:

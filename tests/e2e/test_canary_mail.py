@@ -67,7 +67,7 @@ def test_a_canary_flies_home(folder: Path) -> None:
 
 
 def test_a_canary_that_a_filter_took_is_found(folder: Path) -> None:
-    """It lies in Junk: the alarm names the folder and the line that mends it, and it is removed there as well."""
+    """It lies in Junk: the alarm names the folder and the line that fixes it, and it is removed there as well."""
 
     async def run() -> None:
         with running_dovecot(folder / "d") as server:

@@ -185,7 +185,7 @@ def test_a_full_disk_is_a_452(tmp_path: Path, receiver: FaultyReceiver) -> None:
 
 
 def test_a_file_that_must_not_grow(tmp_path: Path, receiver: FaultyReceiver) -> None:
-    """A limit on the size of files (RLIMIT_FSIZE, a quota) puts mail off, and lifting it mends it."""
+    """A limit on the size of files (RLIMIT_FSIZE, a quota) puts mail off, and lifting it fixes it."""
     house = House(tmp_path, receiver.base_url)
     send = Sender(house)
     with house.running() as daemon:

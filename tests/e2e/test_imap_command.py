@@ -1,4 +1,4 @@
-"""`mailbridge imap test` against a real Dovecot: what is configured wrong is one message with the account and the mend."""
+"""`mailbridge imap test` against a real Dovecot: what is configured wrong is one message with the account and the fix."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_what_is_right_passes(tmp_path: Path, server: Dovecot) -> None:
 BAD: dict[str, tuple[dict[str, object], list[str]]] = {
     "wrong password": ({"password": "hunter-2"}, ["login", "refuses the login", "check username and password"]),
     "no such host": ({"host": "mail.nowhere.invalid"}, ["connect", "mail.nowhere.invalid", "is the name right"]),
-    "another's host name": ({"host": "127.0.0.1"}, ["connect", "certificate of 127.0.0.1", "mend host"]),
+    "another's host name": ({"host": "127.0.0.1"}, ["connect", "certificate of 127.0.0.1", "fix host"]),
     "nobody at the port": ({"port": 1}, ["connect", "port 1", "connection refused", "port right"]),
     "wrong CA": ({"tls_ca": "other"}, ["connect", "cannot be trusted", "tls_ca"]),
     "no CA": ({"tls_ca": None}, ["connect", "cannot be trusted", "tls_ca"]),

@@ -115,10 +115,10 @@ def test_a_store_that_cannot_be_written_loses_no_mail(folder: Path, name: str) -
         with TROUBLES[name](house, daemon):
             number = 500_001
             server.deliver(by_another(number))
-            while mailbox()["mode"] != "held" and number < 500_400:  # a full disk may have room left in a file's last page
+            while mailbox()["mode"] != "deferring" and number < 500_400:  # a full disk may have room left in a file's last page
                 number += 1
                 server.deliver(by_another(number))
-            wait_for(lambda: mailbox()["mode"] == "held", "the mailbox is held")
+            wait_for(lambda: mailbox()["mode"] == "deferring", "the mailbox defers")
             health = mailbox()
             assert not health["is_well"] and "the store does not take mail" in str(health["reason"])
             server.deliver(by_another(number + 1))

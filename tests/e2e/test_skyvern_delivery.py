@@ -231,11 +231,11 @@ def test_what_holds_no_code_is_never_pushed(skyvern: Skyvern, daemon: Daemon) ->
     account = fresh_identifier("gus")
     held = [post_sample(daemon, sample) for sample in (mails.receipt(), mails.confirmation(account))]
 
-    def told() -> list[str]:
-        last = {event["mail"]: event["event"] for event in daemon.events() if event.get("mail") in held}
+    def told() -> list[tuple[str, str | None]]:
+        last = {event["mail"]: (event["event"], event.get("outcome")) for event in daemon.events() if event.get("mail") in held}
         return list(last.values())
 
-    until(lambda: told() == ["mail none", "mail held for want of proof"], "the mails' own lines")
+    until(lambda: told() == [("mail.stored", "none"), ("mail.held", None)], "the mails' own lines")
     after = fresh_code()
     identifier = fresh_identifier()
     post_sample(daemon, mails.plain_code(after, account=identifier))
@@ -299,7 +299,7 @@ def gated(skyvern: Skyvern, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 def attempts(daemon: Daemon, state: str) -> int:
     """How many attempts have ended so."""
-    return sum(event["event"] == f"delivery {state}" for event in daemon.events())
+    return sum((event["event"], event.get("outcome")) == ("delivery.settled", state) for event in daemon.events())
 
 
 def test_after_an_outage_only_the_newer_code_is_pushed(skyvern: Skyvern, gated: tuple[Daemon, Gate]) -> None:
@@ -364,7 +364,7 @@ def test_a_wrong_key_is_told_and_the_code_waits_for_the_right_one(skyvern: Skyve
     with bridge_to(skyvern.base_url, "not-the-key", tmp_path) as daemon:
         post_sample(daemon, mails.plain_code(code, account=identifier))
         alarm = daemon.until("alarm")
-        assert "API key" in alarm["event"]
+        assert "API key" in alarm["message"]
         health = httpx.get(f"http://{daemon.http}/readyz", trust_env=False)
         assert (health.status_code, health.json()["status"]) == (200, "degraded")
         assert "API key" in health.text
@@ -410,7 +410,7 @@ def test_a_whole_body_is_read_by_skyverns_model(skyvern: Skyvern, whole_bodies: 
     )
     skyvern.language_model("is down")
     post(whole_bodies, forwarded(headers, first))
-    whole_bodies.until("delivery pending")
+    whole_bodies.until("delivery.settled pending")
     assert rows(skyvern, identifier) == []
     skyvern.language_model("reads")
     until_resolved(skyvern, identifier, first)
@@ -422,5 +422,5 @@ def test_a_body_without_a_code_is_a_dead_letter(skyvern: Skyvern, whole_bodies: 
     headers = f"X-Forwarded-For: {identifier} {BRIDGE}\nDelivered-To: {identifier}\n\nThe harbour is open again.\n"
     skyvern.language_model("finds nothing")
     post(whole_bodies, forwarded(headers, ""))
-    assert "raw_pending" in whole_bodies.until("delivery dead")["reason"]
+    assert "raw_pending" in whole_bodies.until("delivery.settled dead")["reason"]
     assert skyvern.resolve(identifier).value is None

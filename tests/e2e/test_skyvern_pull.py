@@ -127,7 +127,7 @@ def test_an_authenticator_answers_polls(daemon: Daemon, skyvern: Skyvern) -> Non
 
 @pytest.mark.parametrize("options", ["", "&algorithm=SHA256&digits=8", "&algorithm=SHA512&period=60"])
 def test_a_secret_in_skyvern_makes_our_codes(daemon: Daemon, skyvern: Skyvern, options: str) -> None:
-    """The credential is stored with its identifier, its codes are ours, and `skyvern check` sees what it expects."""
+    """The credential is stored with its identifier, its codes are ours, and `skyvern check` sees what it names."""
     identifier = fresh()
     name = secrets.token_hex(4)
     added = daemon.run("totp", "add", name, stdin=f"otpauth://totp/x?secret={SECRET}{options}")
@@ -143,7 +143,7 @@ def test_a_secret_in_skyvern_makes_our_codes(daemon: Daemon, skyvern: Skyvern, o
 
 
 def test_check_names_what_matches_nothing(daemon: Daemon, skyvern: Skyvern) -> None:
-    """An identifier of ours that no credential expects is told, with its nearest; a wrong key is told as that."""
+    """An identifier of ours that no credential names is told, with its nearest; a wrong key is told as that."""
     mailbox = f"ben.{secrets.token_hex(4)}"
     daemon.run("totp", "add", "one", stdin=SECRET)
     visit(
@@ -161,7 +161,7 @@ def test_check_names_what_matches_nothing(daemon: Daemon, skyvern: Skyvern) -> N
     send(daemon, f"{mailbox}@example.com", "111222")
     checked = visit(daemon, skyvern, "skyvern", "check")
     assert checked.returncode == 3
-    assert f"{mailbox}@example.com: none of Skyvern's credentials expects it" in checked.stderr
+    assert f"{mailbox}@example.com: none of Skyvern's credentials names it" in checked.stderr
     assert f"{mailbox}+a@example.com" in checked.stderr
     wrong = daemon.run("skyvern", "check", SKYVERN_API_KEY="wrong", SKYVERN_BASE_URL=skyvern.base_url)
     assert wrong.returncode == 69

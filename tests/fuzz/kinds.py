@@ -19,6 +19,8 @@ from mailbridge.trust import arc, authres, dkim, raw, spf
 from mailbridge.trust.dns import DnsUnavailable
 from mailbridge.trust.hosts import objection
 from tests.conftest import ROOT
+from tests.fuzz.posted import SEEDS as POSTED_SEEDS
+from tests.fuzz.posted import fuzz_posted
 from tests.peers import signer
 from tests.trust.mails import RCPT, mail
 
@@ -134,6 +136,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         digit_cells("482913").build(NOW),
         magic_link("https://tern.example/magic?token=hZ4tqPw81LxV0rBn").build(NOW),
     ),
+    "posted": POSTED_SEEDS,
     "config": ((ROOT / "config" / "mailbridge.toml").read_bytes(),),
 }
 PLAIN: dict[str, Work] = {
@@ -143,4 +146,5 @@ PLAIN: dict[str, Work] = {
     "spf": fuzz_spf,
     "words": fuzz_words,
     "mail": fuzz_mail,
+    "posted": fuzz_posted,
 }

@@ -66,10 +66,10 @@ def is_explained(reason: str) -> bool:
 async def judge(originals: tuple[Original, ...], *, each: int = EACH) -> Summary:
     """The whole set. Reading a mail depends on its shape, and on its signature where that needs another From; it is done once."""
     bench = Bench(settings(link_hosts=foreign_hosts(originals)))
-    publish(bench.zone)
     summary = Summary(digest=digest(originals))
     ways = list(SIGNINGS)
     for number, original in enumerate(originals):
+        publish(bench.zone)  # anew: the author of the one before may be a forwarder himself
         for turn, shape in enumerate(SHAPES):
             read: dict[str, Understanding] = {}
             for step in range(each):

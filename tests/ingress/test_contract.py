@@ -1,4 +1,4 @@
-"""SMTP, LMTP and watched mailboxes pass the contract of a way in."""
+"""SMTP, LMTP, watched mailboxes and HTTP pass the contract of a way in."""
 
 from __future__ import annotations
 
@@ -7,18 +7,26 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.routing import Route
 
 from mailbridge.config.settings import SmtpSettings
 from mailbridge.core.mail import Envelope
+from mailbridge.core.secret import Secret
+from mailbridge.ingress.http.service import Ingest, Lobby
 from mailbridge.ingress.imap.service import watchers_of
 from mailbridge.ingress.smtp import serve
 from mailbridge.intake.answer import Answer, Stored
 from mailbridge.intake.doorway import Doorway
+from mailbridge.store.entries import Token
+from mailbridge.web.server import serve_app
 from tests.ingress.contract import RCPT, IngressContract
 from tests.ingress.contract.queue import Queue
 from tests.ingress.imap.watched import account
@@ -186,6 +194,81 @@ class Mailbox:
 
     async def close(self) -> None:
         """They stay there."""
+
+
+class NoSecrets:
+    """Callers with one token, and proofs that are never spent; no adapter and no question is used."""
+
+    webhook_secrets = ()
+
+    async def bearer(self, request: Request) -> Token | None:
+        """Whoever asks."""
+        return Token(id=1, name="queue", identifiers=(), created_at=datetime(2026, 1, 1, tzinfo=UTC), role="ingest")
+
+    async def key(self, request: Request) -> Token:
+        """Nobody."""
+        raise AssertionError
+
+    async def has(self, proof: str) -> bool:
+        """None is."""
+        return False
+
+    async def spend(self, proof: str) -> None:
+        """Forgotten."""
+
+    async def ask(self, envelope: Envelope, text: str, link: Secret) -> Answer:
+        """Nobody asks."""
+        raise AssertionError
+
+
+HEARD = {429: "451", 500: "451", 503: "451", 408: "451"}
+"""What a mail server makes of an answer that says "come again"; any other refusal is for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpPlace:
+    """The route of raw mails on a free port; its sender is a mail server that posts. Implements `tests.ingress.contract.Place`."""
+
+    says: Mapping[str, str] = field(
+        default_factory=lambda: {"stored": "250", **dict.fromkeys(("proof", "locked", "gone", "closed", "full"), "451")}
+    )
+    asks: bool = True
+
+    @asynccontextmanager
+    async def serve(self, doorway: Doorway) -> AsyncIterator[str]:
+        """Gives ``host:port``."""
+        desk = NoSecrets()
+        lobby = Lobby(doorway=doorway, callers=desk, largest=26_214_400)
+        ingest = Ingest(lobby, adapters=tuple, spent=desk, ask=desk.ask)
+        app = Starlette(routes=[Route("/ingest/mime", ingest.mime, methods=["POST"])])
+        async with serve_app(app, listen="127.0.0.1:0") as bound:
+            yield bound.address
+
+    def source(self, where: str) -> Queue:
+        """A mail server."""
+        return Queue(lambda mail, rcpt: self._hand(where, mail, rcpt))
+
+    async def say(self, where: str, mail: bytes) -> str:
+        """The answer as SMTP would word it."""
+        return await self._hand(where, mail, RCPT)
+
+    async def _hand(self, where: str, mail: bytes, rcpt: str) -> str:
+        headers = {"Content-Type": "message/rfc822"}
+        try:
+            async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+                answer = await client.post(f"http://{where}/ingest/mime", params={"rcpt": rcpt}, content=mail, headers=headers)
+        except httpx.HTTPError:
+            raise OSError from None
+        return "250" if answer.is_success else HEARD.get(answer.status_code, "550")
+
+
+class TestHttp(IngressContract):
+    """Raw mails that are posted."""
+
+    @pytest.fixture
+    def place(self) -> HttpPlace:
+        """On a free port."""
+        return HttpPlace()
 
 
 class TestSmtp(IngressContract):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import socket
 import ssl
 import stat
@@ -129,8 +130,9 @@ def test_an_expired_certificate_is_served_and_shown(tmp_path: Path, caplog: pyte
             end = running.listeners.tls_not_after
             assert end is not None
             metrics = Metrics()
-            metrics.tls_expiry((end - datetime.now(UTC)).total_seconds())
-            assert b"mailbridge_tls_expiry_seconds -259" in metrics.render()
+            metrics.tls_expiry(end)
+            (shown_end,) = re.findall(r"^mailbridge_tls_expiry_timestamp_seconds (.+)$", metrics.render().decode(), re.MULTILINE)
+            assert float(shown_end) == end.timestamp()
 
     run(main())
     assert "certificate has expired" in caplog.text

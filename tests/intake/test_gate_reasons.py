@@ -8,6 +8,7 @@ import pytest
 
 from mailbridge.config import settings as s
 from mailbridge.intake.gate import Held
+from mailbridge.trust import authors
 from tests.attacks.forgeries import by_acme, code
 from tests.peers import signer
 from tests.peers.judging import Bench, Post
@@ -62,6 +63,15 @@ def test_what_is_odd_about_from_is_said(sender: str, why: str) -> None:
     content = code(to=ANN).replace(b"From: Acme <no-reply@acme.example>", f"From: {sender}".encode())
     assert sender.encode() in content
     assert why in held(content, "otp@bridge.example")
+
+
+def test_every_oddity_has_words_of_its_own_and_the_plainest_is_said() -> None:
+    """The reasons of a From that cannot be used, by the defects that the parser names."""
+    assert len(set(authors.ODD.values())) == len(authors.ODD) == 15
+    for name, text in authors.ODD.items():
+        assert authors.oddity(["to-malformed", name]) == text
+    assert authors.oddity(["from-malformed", "from-several"]) == "From names several addresses"
+    assert authors.oddity(["bom"]) == ""
 
 
 def test_a_signature_of_another_organization_is_named() -> None:

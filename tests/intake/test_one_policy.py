@@ -17,6 +17,7 @@ from mailbridge.intake.door import Intake, IntakePolicy
 from mailbridge.intake.events import NoEvents
 from mailbridge.intake.gate import Judgement, Kind, Passed
 from mailbridge.intake.onetime import OneTime
+from mailbridge.intake.strangers import NoContacts, introduced_by_hand
 from mailbridge.intake.understand import Understanding
 from mailbridge.metrics import Metrics
 from mailbridge.store.sqlite import open_sqlite
@@ -42,10 +43,20 @@ class Switching:
     def __init__(self, policy: IntakePolicy) -> None:
         self.policy = policy
 
+    contacts = NoContacts()
+
     async def judge(self, envelope: Envelope, understood: Understanding, kind: Kind) -> tuple[Judgement, ...]:
         """Passed, and everything after it goes to the real target."""
         self.policy = replace(self.policy, routes=To("real"))
-        return tuple(Passed(by="practice", detail="", identification=entry.identification) for entry in understood.addressed)
+        return tuple(
+            Passed(
+                by="practice",
+                detail="",
+                identification=entry.identification,
+                introduction=introduced_by_hand(entry.identification.identifiers, understood),
+            )
+            for entry in understood.addressed
+        )
 
     async def confirmation(self, envelope: Envelope, understood: Understanding) -> Proven | Unproven:
         """Not asked here."""

@@ -123,8 +123,8 @@ def test_a_mail_that_kills_its_worker_is_given_up_after_a_second_try(order: str,
             assert await asyncio.gather(*(text_of(running, one) for one in (order, "after"))) == [None, "after"]
 
     run(main)
-    assert caplog.messages.count("a parser worker died; its mail is read again") == 1
-    assert caplog.messages.count("a parser worker died of a mail twice; the mail is held") == 1
+    assert caplog.messages.count("a parser worker crashed; its mail is read again") == 1
+    assert caplog.messages.count("a parser worker crashed twice on one mail; the mail is held") == 1
 
 
 def test_a_mail_is_not_lost_with_a_worker_that_is_killed(tmp_path: Path) -> None:

@@ -149,8 +149,8 @@ def test_a_burst_of_held_mails_raises_an_alarm(tmp_path: Path) -> None:
         for number in range(3):
             assert "trust" not in one.do(one.running.health).checks
             one.send(mail(f"Your code is 20010{number}."), rcpt=CODES)
-        assert "held for want of proof" in one.do(one.running.health).checks["trust"]
-        assert 'mailbridge_alarm{target="trust"} 1.0' in one.do(one.running.render_metrics).decode()
+        assert "held without proof" in one.do(one.running.health).checks["trust"]
+        assert 'mailbridge_alarm{kind="trust",name="held"} 1.0' in one.do(one.running.render_metrics).decode()
 
 
 def test_a_burst_is_over_after_its_window() -> None:

@@ -166,8 +166,8 @@ def test_shipped_words_go_to_a_worker_by_name() -> None:
     assert len(known.encode()) < 10_000
     assert known.rules == ()
     read = Understander(ParserConfig.decode(known.encode()))
-    assert {rule.name for rule in read._rules.rules} == {rule.name for rule in load(list(rule_sources(RuleSettings()))).rules}
-    assert read._rules.wording.code.search("einmalpasswort") is not None
+    assert {rule.name for rule in read.rules.rules} == {rule.name for rule in load(list(rule_sources(RuleSettings()))).rules}
+    assert read.rules.wording.code.search("einmalpasswort") is not None
 
 
 def test_every_warm_up_means_something() -> None:
@@ -248,6 +248,13 @@ def test_a_mail_in_which_nothing_is_found_is_not_read_again() -> None:
     assert certain(SIGNED, "Content-Type: text/plain", body=page)
     assert not certain(SIGNED, "Content-Type: text/plain", body=page, with_body=True)
     assert certain(SIGNED, "Content-Type: text/html", body=page, with_body=True)
+
+
+def test_a_code_that_is_bound_to_a_site_is_the_same_in_every_reading() -> None:
+    """It is pushed without any word about a code, so it is compared like one."""
+    two = "--out\r\n\r\nHello\r\n--in\r\n\r\nHello\r\n\r\n@acme.example #X7K-Q2M\r\n--in--\r\n--out--\r\n"
+    assert not certain(SIGNED, "Content-Type: multipart/mixed; boundary=in", body=two)
+    assert certain(SIGNED, body="Hello\r\n\r\n@acme.example #X7K-Q2M\r\n")
 
 
 def test_what_is_too_large_to_be_read_again_is_not_certain() -> None:

@@ -1,4 +1,4 @@
-"""Listening sockets: every address form, every fault with its mend."""
+"""Listening sockets: every address form, every fault with its fix."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_bound_socket_says_where_it_is() -> None:
 
 
 def test_a_taken_port_is_one_clear_sentence() -> None:
-    """It names the address and the mend, and asks for exit 78."""
+    """It names the address and the fix, and asks for exit 78."""
     with bind("127.0.0.1:0") as one, pytest.raises(ListenError, match="another program listens there") as caught:
         bind(name_of(one))
     assert caught.value.exit_code == 78

@@ -1,4 +1,4 @@
-"""The doctor shows each thing red where it is broken, with what mends it, and green where it is well."""
+"""The doctor shows each thing red where it is broken, with what fixes it, and green where it is well."""
 
 from __future__ import annotations
 
@@ -316,7 +316,7 @@ def _closed_port() -> int:
 def test_what_is_broken_is_shown(
     name: str, check: Check, breaks: Callable[[Patient], Patient], where: str, level: Level, patient: Patient
 ) -> None:
-    """At its place and with what mends it; before it was broken it was not shown so."""
+    """At its place and with what fixes it; before it was broken it was not shown so."""
     if name != "no Skyvern key":
         assert (where, level) not in _levels(check, patient)
     assert (where, level) in _levels(check, breaks(patient))

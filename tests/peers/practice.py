@@ -42,15 +42,15 @@ class PracticePeer:
 
 
 @contextmanager
-def running_practice() -> Iterator[PracticePeer]:
-    """A practice receiver on a free port, for the length of the block."""
+def running_practice(listen: str = "127.0.0.1:0") -> Iterator[PracticePeer]:
+    """A practice receiver, on a free port unless one is named, for the length of the block."""
     ready: asyncio.Queue[PracticePeer] = asyncio.Queue()
     loop = asyncio.new_event_loop()
     ending = asyncio.Event()
 
     async def serve() -> None:
         practice = Practice()
-        async with serve_app(practice_app(practice), listen="127.0.0.1:0") as bound:
+        async with serve_app(practice_app(practice), listen=listen) as bound:
             ready.put_nowait(PracticePeer(practice, bound.address))
             await ending.wait()
 

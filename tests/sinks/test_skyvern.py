@@ -75,7 +75,7 @@ def claim(
         due_at=NOW,
         without_run=without_run,
     )
-    return Claim(delivery=delivery, token=1, lease_until=NOW + timedelta(minutes=1), expires_at=expires_at)
+    return Claim(delivery=delivery, fencing_token=1, lease_until=NOW + timedelta(minutes=1), expires_at=expires_at)
 
 
 def sink_at(base_url: str, **more: Any) -> SkyvernSink:
@@ -164,7 +164,7 @@ def test_what_may_pass_is_tried_again(status: int) -> None:
 
 @pytest.mark.parametrize("status", ALARMS)
 def test_a_refused_key_is_an_alarm_and_keeps_the_code(status: int) -> None:
-    """The code waits for the key to be mended, until its time is over."""
+    """The code waits for the key to be repaired, until its time is over."""
     outcome, _ = pushed(answer(status, {"detail": "Could not validate credentials"}))
     assert isinstance(outcome, Deferred)
     assert outcome.is_alarm

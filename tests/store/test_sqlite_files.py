@@ -115,7 +115,7 @@ def test_a_key_that_does_not_fit_is_refused(tmp_path: Path, octets: bytes | None
 
 
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
-    """The message is the command that mends it."""
+    """The message is the command that fixes it."""
     path = tmp_path / "mailbridge.db"
     made(path)
     key = path.with_suffix(".key")
@@ -184,7 +184,7 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_failed_start_lets_go_of_the_lock(tmp_path: Path) -> None:
-    """After a refused key the same process can start again once that is mended."""
+    """After a refused key the same process can start again once that is repaired."""
     path = tmp_path / "mailbridge.db"
     made(path)
     path.with_suffix(".key").chmod(0o644)

@@ -254,7 +254,7 @@ def test_which_servers_are_asked(tmp_path: Path) -> None:
     (tmp_path / "resolv.conf").write_text("nameserver 192.0.2.53\n")
     for name in ("resolv.conf", "missing"):
         resolver = Dns(timeout=timedelta(seconds=1), nameservers=written, resolv_conf=str(tmp_path / name))
-        assert [str(one) for one in resolver._resolver.nameservers] == [
+        assert [*resolver.nameservers] == [
             "Do53:192.0.2.1@53",
             "Do53:192.0.2.1@5353",
             "Do53:2001:db8::1@54",
@@ -262,7 +262,7 @@ def test_which_servers_are_asked(tmp_path: Path) -> None:
             "Do53:2001:db8::1@53",
         ]
     resolver = Dns(timeout=timedelta(seconds=1), resolv_conf=str(tmp_path / "resolv.conf"))
-    assert [str(one) for one in resolver._resolver.nameservers] == ["192.0.2.53"]
+    assert [*resolver.nameservers] == ["192.0.2.53"]
 
 
 @looped

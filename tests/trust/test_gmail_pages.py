@@ -111,7 +111,6 @@ def test_the_client_follows_nothing_by_itself(monkeypatch: pytest.MonkeyPatch) -
     client = browser()
     assert not client.follow_redirects
     assert not client.trust_env
-    assert not client._mounts
     assert client.timeout == httpx.Timeout(10.0)
     assert client.headers["user-agent"] == "mailbridge"
 

@@ -1,4 +1,4 @@
-"""The grammar of a sender policy: what each term means, and that nothing is mended."""
+"""The grammar of a sender policy: what each term means, and that nothing is repaired."""
 
 from __future__ import annotations
 

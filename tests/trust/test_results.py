@@ -59,7 +59,7 @@ def test_results_without_a_senders_words(results: str, expected: str) -> None:
 )
 def test_dmarc_passed_for_the_from(results: str, sender: str, is_pass: bool) -> None:
     """One verdict, and every From that it names is the author's domain, in any case and with or without a final dot."""
-    assert arc._is_dmarc_pass(results, sender) is is_pass
+    assert arc.is_dmarc_pass(results, sender) is is_pass
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ FOUND = raw.read(mail())
 
 def refused(*chain: arc.Hop, found: RawMail = FOUND, rcpt: str = RCPT, sender: str = SENDER) -> str:
     """Why such a chain does not count."""
-    return arc._refused(found, list(chain), sender=sender, rcpt=rcpt, forwarders={"google.com", "microsoft.com"}, now=NOW)
+    return arc.refusal(found, list(chain), sender=sender, rcpt=rcpt, forwarders={"google.com", "microsoft.com"}, now=NOW)
 
 
 INCOMPLETE = "its seals are incomplete, or not rsa-sha256"

@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import httpx
+from starlette.requests import Request
+from starlette.routing import Route
 
+from mailbridge.app.ingesting import SpentProofs
 from mailbridge.app.operating import Around, operator_of
 from mailbridge.app.probing import LocalProbes
 from mailbridge.clock import SteadyClock
@@ -27,7 +30,12 @@ from mailbridge.core.identity import Identification
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.core.token import token_digest
+from mailbridge.ingress.http.service import Ingest, Lobby
+from mailbridge.ingress.http.texts import Texts
+from mailbridge.intake.admission import Admission
 from mailbridge.intake.answer import Answer, Stored
+from mailbridge.intake.doorway import Doorway
+from mailbridge.intake.events import NoEvents
 from mailbridge.intake.vouching import Word
 from mailbridge.metrics import Metrics
 from mailbridge.operator.doctor.finding import Step
@@ -36,17 +44,17 @@ from mailbridge.operator.mailboxes import Tried
 from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress
 from mailbridge.operator.shown import stamp
 from mailbridge.store import Arrival
-from mailbridge.store.entries import Role
+from mailbridge.store.entries import Role, Token
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
 from mailbridge.waiting import Waiting
-from mailbridge.web.auth import Gate
+from mailbridge.web.auth import TokenAuth, bearer_of
 from mailbridge.web.codes import CodesApi
 from mailbridge.web.events import EventsApi
 from mailbridge.web.health import Health, Level, health_app
 from mailbridge.web.limits import RateLimit
 from mailbridge.web.openapi import openapi_routes
 from mailbridge.web.operator import OperatorApi
-from mailbridge.web.pull import Pull, PullKey, PullPolicy
+from mailbridge.web.pull import PollLimits, Pull, PullKey, PullPolicy
 from mailbridge.web.server import serve_app
 from tests.peers.zone import Zone
 
@@ -130,6 +138,10 @@ class Shut:
         """One domain."""
         return rcpt.casefold().endswith("@bridge.example")
 
+    async def accept(self, envelope: Envelope) -> Answer:
+        """Stored as what an operator hands in."""
+        return await self.hand_in(envelope, Word(verb="imported", by="a test"))
+
     async def hand_in(self, envelope: Envelope, word: Word) -> Answer:
         """Stored as a mail without a code."""
         arrival = Arrival(
@@ -145,6 +157,44 @@ class Shut:
             verb=word.verb,
         )
         return Stored(receipt=await self._store.put(arrival))
+
+
+class OneSecret:
+    """Who may post: the tokens of the store; no signature counts."""
+
+    webhook_secrets = ()
+
+    def __init__(self, auth: TokenAuth) -> None:
+        self._auth = auth
+
+    async def bearer(self, request: Request) -> Token | None:
+        """Whoever has a token."""
+        return await self._auth.bringer(request, bearer_of(request)) if "authorization" in request.headers else None
+
+    async def key(self, request: Request) -> Token:
+        """Whoever has a token."""
+        return await self._auth.bringer(request, bearer_of(request))
+
+
+def ingest_routes(auth: TokenAuth, door: Shut, store: SqliteStore, now: Callable[[], datetime]) -> list[Route]:
+    """Raw mails, texts and codes, as the daemon serves them."""
+    admission = Admission(is_ours=door.is_ours, memory=1 << 20)
+    doorway = Doorway(accept=door.accept, admission=admission, events=NoEvents(), now=now)
+    lobby = Lobby(doorway=doorway, callers=OneSecret(auth), largest=100_000)
+
+    async def ask(envelope: Envelope, text: str, link: Secret) -> Answer:
+        return await door.accept(envelope)
+
+    async def found(number: int, identifier: str) -> Draft | None:
+        return None
+
+    ingest = Ingest(lobby, adapters=tuple, spent=SpentProofs(store.answers), ask=ask)
+    texts = Texts(lobby, accept=lambda envelope, _: door.accept(envelope), spelling=lambda one: one, found=found)
+    return [
+        Route("/ingest/mime", ingest.mime, methods=["POST"]),
+        Route("/ingest/text", texts.text, methods=["POST"]),
+        Route("/v1/credentials/totp", texts.skyvern, methods=["POST"]),
+    ]
 
 
 class Desk:
@@ -280,22 +330,20 @@ async def open_desk(
         now=clock.now,
         metrics=Metrics(),
         policy=lambda: pulling.now,
-        polls=polls or limit,
-        strangers=limit,
+        limits=PollLimits(polls=polls or limit, strangers=limit),
     )
-    gate = Gate(entries=store.entries, admin=Secret(ADMIN), strangers=limit)
+    auth = TokenAuth(entries=store.entries, admin=Secret(ADMIN), strangers=limit)
     codes = CodesApi(
-        gate=gate,
-        codes=store.codes,
-        vault=store.vault,
+        auth=auth,
+        store=store,
         waiting=waiting,
         now=clock.now,
         grace=lambda: GRACE,
         is_known=is_known,
     )
-    events = EventsApi(gate=gate, journal=store.journal, waiting=waiting)
+    events = EventsApi(auth=auth, journal=store.journal, waiting=waiting)
     verbs = OperatorApi(
-        gate=gate,
+        auth=auth,
         operator=operator_of(
             store=store,
             door=Shut(store),
@@ -317,7 +365,8 @@ async def open_desk(
     async def metrics() -> bytes:
         return b""
 
-    more = (*pull.routes(), *codes.routes(), *events.routes(), *verbs.routes(), *openapi_routes())
+    posts = ingest_routes(auth, Shut(store), store, clock.now)
+    more = (*posts, *pull.routes(), *codes.routes(), *events.routes(), *verbs.routes(), *openapi_routes())
     try:
         async with (
             serve_app(health_app(ready=ready, metrics=metrics, more=more), listen="127.0.0.1:0") as bound,

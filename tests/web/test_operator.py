@@ -146,6 +146,19 @@ def test_a_lost_answer_is_told_again(tmp_path: Path) -> None:
     at_desk(tmp_path, work)
 
 
+def test_a_name_that_two_tokens_have_makes_them_no_one_caller(tmp_path: Path) -> None:
+    """What one operator's key was answered, a new token in clear, is not told to the holder of another token of the same name."""
+
+    async def work(desk: Desk) -> None:
+        asked = {"role": "agent", "identifiers": [ANN], "name": "mine"}
+        tokens = [await desk.token(line, role="operator", name="operator") for line in ("*", ANN)]
+        mine, theirs = [await post(desk, "/api/v1/tokens/add", asked, headers=one, key="k") for one in tokens]
+        assert "idempotency-replayed" not in theirs.headers
+        assert mine.json()["token"] != theirs.json()["token"]
+
+    at_desk(tmp_path, work)
+
+
 def test_a_key_is_for_one_request(tmp_path: Path) -> None:
     """The same key for something else is refused, and nothing is done; one that is no key is a mistake."""
 

@@ -12,7 +12,7 @@ class Stopped(Exception):  # noqa: N818  (a way out)
 
 
 class Bell:
-    """``descriptor`` can be read once it was rung, until `hush`."""
+    """``descriptor`` can be read once it was rung, until `drain`."""
 
     def __init__(self) -> None:
         self.descriptor, self._ring = os.pipe()
@@ -30,10 +30,10 @@ class Bell:
         poll = select.poll()
         poll.register(self.descriptor, select.POLLIN)
         is_rung = bool(poll.poll(max(0.0, seconds) * 1000))
-        self.hush()
+        self.drain()
         return is_rung
 
-    def hush(self) -> None:
+    def drain(self) -> None:
         """It is heard."""
         with contextlib.suppress(BlockingIOError):
             while os.read(self.descriptor, 4096):

@@ -172,7 +172,7 @@ def by_device(
             pause += 5.0
         elif error != "authorization_pending":
             return _refresh_token(answer, account)
-    raise MailboxFault(Kind.CONSENT, "nobody gave the permission in time")
+    raise MailboxFault(Kind.CONSENT, "the permission was not given in time")
 
 
 class _Loopback:
@@ -231,7 +231,7 @@ class _Loopback:
         until = time.monotonic() + timeout
         while self._found is None:
             if time.monotonic() > until:
-                raise MailboxFault(Kind.CONSENT, "nobody gave the permission in time")
+                raise MailboxFault(Kind.CONSENT, "the permission was not given in time")
             self._server.handle_request()
         if isinstance(self._found, MailboxFault):
             raise self._found

@@ -41,13 +41,13 @@ ROUND_LIMIT = 120.0
 class Dialogue(IMAPClient):  # type: ignore[misc]
     """A connection, logged in or not. ``exists`` is the count of the open folder; ``has_news`` that mail was announced since
     `forget_news`, ``arrived`` how many; ``pushed`` are mails that came whole with their announcement (NOTIFY);
-    ``alert`` is the last ``[ALERT]`` of the server. ``heeds_expunge``: a mail that goes away is news too."""
+    ``alert`` is the last ``[ALERT]`` of the server. ``reports_expunge``: a mail that goes away is news too."""
 
     def __init__(self, endpoint: Endpoint, habits: Habits | None = None) -> None:
         """Connect, read the greeting, and start TLS.
 
         Raises:
-            MailboxFault: what stands in the way, and the mend.
+            MailboxFault: what stands in the way, and what fixes it.
         """
         self.habits = habits or Habits()
         if habits is None:
@@ -57,7 +57,7 @@ class Dialogue(IMAPClient):  # type: ignore[misc]
         self._endpoint = replace(endpoint, read_timeout=tempo.of("greeting"), connect_timeout=connecting)
         self.exists = 0
         self.has_news = False
-        self.heeds_expunge = False
+        self.reports_expunge = False
         self.arrived = 0
         self.is_notifying = False
         self.alert = ""
@@ -256,7 +256,7 @@ class Dialogue(IMAPClient):  # type: ignore[misc]
             self.exists = number
         elif name == b"EXPUNGE":
             self.exists = max(0, self.exists - 1)
-            self.has_news = self.has_news or self.heeds_expunge
+            self.has_news = self.has_news or self.reports_expunge
         elif name == b"FETCH" and self._idle is not None:
             mail = fetched_of(response)
             if mail is not None and mail.content is not None:
@@ -282,7 +282,7 @@ def greeting_fault(fault: Exception) -> MailboxFault:
     """What a greeting other than OK asks for."""
     text = words_of(fault)
     known = goodbye(text)
-    return MailboxFault(known.kind, f"the server does not want to talk: {text}", pause=known.pause)
+    return MailboxFault(known.kind, f"the server refuses the connection: {text}", pause=known.pause)
 
 
 def _is_prose(text: bytes) -> bool:

@@ -10,7 +10,7 @@ from mailbridge.core.mail import Envelope
 from mailbridge.intake.answer import Answer
 
 
-class Held(Exception):  # noqa: N818  (an answer rather than an error)
+class NotAccepted(Exception):  # noqa: N818  (an answer rather than an error)
     """The store does not take mail just now; nothing was lost, and the same mail is to be brought again."""
 
 

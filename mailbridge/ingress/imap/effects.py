@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from mailbridge import log_events
 from mailbridge.ingress.imap.faults import Refusal
 from mailbridge.ingress.imap.wire import Wire, folder_argument, uid_set
 
@@ -26,7 +27,7 @@ def apply(wire: Wire, after: str, uids: Sequence[int], *, mailbox: str) -> None:
         if _leaves_marked(wire.abilities, after):
             _expunge(wire, uids, mailbox)
     except Refusal as fault:
-        log.warning("after-effect not done: %s", fault, extra={"mailbox": mailbox})
+        log.warning("after-effect not done: %s", fault, extra={"event": log_events.MAILBOX_ACTION_FAILED, "mailbox": mailbox})
 
 
 def _leaves_marked(abilities: frozenset[str], after: str) -> bool:
@@ -40,7 +41,7 @@ def _expunge(wire: Wire, uids: Sequence[int], mailbox: str) -> None:
     others = set(wire.search(b"DELETED")) - set(uids)
     if others:
         text = "%d mails stay marked as deleted: the server has no UIDPLUS, and other mails are marked too; expunge them in your mail program"
-        log.warning(text, len(uids), extra={"mailbox": mailbox})
+        log.warning(text, len(uids), extra={"event": log_events.MAILBOX_ACTION_FAILED, "mailbox": mailbox})
         return
     wire.run(b"EXPUNGE", what="EXPUNGE")
 

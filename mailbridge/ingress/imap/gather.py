@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from mailbridge import log_events
 from mailbridge.ingress.imap.ages import Ages
 from mailbridge.ingress.imap.arguments import uid_set
 from mailbridge.ingress.imap.faults import Kind, MailboxFault, Refusal, Silence, is_for_all
@@ -157,7 +158,12 @@ class Gatherer:
                 for uid in there:
                     yield self._one(wire, uid)
         for gap in missing.forget_old(now):
-            log.warning("mail given up: UID %d: %s", gap.low, gap.why, extra={"mailbox": self._status.mailbox})
+            log.warning(
+                "mail given up: UID %d: %s",
+                gap.low,
+                gap.why,
+                extra={"event": log_events.MAIL_SKIPPED, "mailbox": self._status.mailbox},
+            )
         self.show()
 
     def show(self) -> None:
@@ -190,7 +196,9 @@ class Gatherer:
         self.show()  # before it is counted, for those who read meanwhile
         if is_aside:
             self._status.skipped += 1
-            log.error("mail set aside: UID %d: %s", uid, why, extra={"mailbox": self._status.mailbox})
+            log.error(
+                "mail set aside: UID %d: %s", uid, why, extra={"event": log_events.MAIL_SKIPPED, "mailbox": self._status.mailbox}
+            )
 
 
 def _is_mail(mail: Fetched) -> bool:

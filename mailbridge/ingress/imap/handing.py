@@ -1,4 +1,4 @@
-"""Handing one folder's mails to the door, each once: the envelope, the place in the mailbox with it, and what is owed afterwards."""
+"""Handing one folder's mails to the door, each once: the envelope, the place in the mailbox with it, and what has to be done afterwards."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from mailbridge import log_events
 from mailbridge.core.mail import Envelope
 from mailbridge.ingress.imap.ages import Ages
 from mailbridge.ingress.imap.arrivals import SKEW, Arrivals
 from mailbridge.ingress.imap.canary import Canary, MailLocation
-from mailbridge.ingress.imap.door import Door, Held, NotTaken, Position
+from mailbridge.ingress.imap.door import Door, NotAccepted, NotTaken, Position
 from mailbridge.ingress.imap.heat import mark_of, with_newest
 from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.memory import Memory
@@ -69,32 +70,32 @@ class Handing:
         """The position that the store knows; None where there is none.
 
         Raises:
-            Held: it cannot be read now.
+            NotAccepted: it cannot be read now.
         """
         try:
             cursor = self._door.cursor(self._key)
         except StoreUnavailable as fault:
-            raise Held(fault.kind) from None
+            raise NotAccepted(fault.kind) from None
         if cursor is None:
             return None
         _, validity, uid = cursor.rsplit("/", 2)
         return Position(validity=int(validity), uid=int(uid))
 
     def remember(self, validity: int) -> None:
-        """Take up what an earlier connection or daemon owed, and forget what was owed to a mailbox that is no more."""
+        """Take up the actions that an earlier connection or daemon left, and forget those of a mailbox that is no more."""
         if not self._with_effect:
             return
         try:
-            owed = self._door.pending_actions(self._key)
+            pending = self._door.pending_actions(self._key)
             here = f"{self._key}/{validity}/"
-            self.done = [int(cursor.removeprefix(here)) for cursor in owed if cursor.startswith(here)]
-            if over := [cursor for cursor in owed if not cursor.startswith(here)]:
+            self.done = [int(cursor.removeprefix(here)) for cursor in pending if cursor.startswith(here)]
+            if over := [cursor for cursor in pending if not cursor.startswith(here)]:
                 self._door.actions_done(over)
         except StoreUnavailable as fault:
-            raise Held(fault.kind) from None
+            raise NotAccepted(fault.kind) from None
 
     def actions_done(self, validity: int) -> None:
-        """What was owed is done. Where the store does not take that now, it will be done once more after the next start."""
+        """The pending actions are done. Where the store does not take that now, it will be done once more after the next start."""
         done, self.done = self.done, []
         with suppress(StoreUnavailable):
             self._door.actions_done([f"{self._key}/{validity}/{uid}" for uid in done])
@@ -103,27 +104,27 @@ class Handing:
         """Up to there the mailbox holds nothing more that is wanted.
 
         Raises:
-            Held: the store does not take that now.
+            NotAccepted: the store does not take that now.
         """
         self._memory.save()
         try:
             self._door.advance(f"{self._key}/{validity}/{uid}")
         except StoreUnavailable as fault:
-            raise Held(fault.kind) from None
+            raise NotAccepted(fault.kind) from None
         self.position = Position(validity=validity, uid=uid)
 
     def rewind(self, uid: int, validity: int) -> None:
-        """The server gives its UIDs out anew from there on; what was owed to the old ones is owed to nobody.
+        """The server gives its UIDs out anew from there on; the actions for the old ones are dropped.
 
         Raises:
-            Held: the store does not take that now.
+            NotAccepted: the store does not take that now.
         """
         try:
             if self._with_effect:
                 self._door.actions_done(self._door.pending_actions(self._key))
             self._door.rewind(f"{self._key}/{validity}/{uid}")
         except StoreUnavailable as fault:
-            raise Held(fault.kind) from None
+            raise NotAccepted(fault.kind) from None
         self.done = []
         self.position = Position(validity=validity, uid=uid)
 
@@ -132,7 +133,7 @@ class Handing:
         ``is_ahead``: mails before it are still to be brought.
 
         Raises:
-            Held: the store does not take mail now.
+            NotAccepted: the store does not take mail now.
         """
         self._memory.save()
         if self._is_canary(validity, mail, is_ahead=is_ahead):
@@ -159,9 +160,9 @@ class Handing:
             case Stored():
                 receipt = answer.receipt
             case Deferred():
-                raise Held(answer.why)
+                raise NotAccepted(answer.why)
             case Full():
-                raise Held("full")
+                raise NotAccepted("full")
             case _:
                 assert_never(answer)
         if mail.uid > self.uid:
@@ -184,10 +185,14 @@ class Handing:
         """The door has failed over a mail: three times, and it is left out."""
         self._tries[uid] = self._tries.get(uid, 0) + 1
         if self._tries[uid] < TRIES:
-            raise Held("not taken")
+            raise NotAccepted("not taken")
         if self._tries[uid] == TRIES:
             self._status.skipped += 1
-            log.error("mail skipped: it could not be taken %d times", TRIES, extra={"mailbox": self._status.mailbox})
+            log.error(
+                "mail skipped: it could not be taken %d times",
+                TRIES,
+                extra={"event": log_events.MAIL_SKIPPED, "mailbox": self._status.mailbox},
+            )
         if not is_ahead and uid > self.uid:
             self.move(uid, validity)
         return 0

@@ -151,7 +151,7 @@ def _refused(attempt: Callable[[], object]) -> str | None:
 
 def _refusal(text: str, hint: str) -> MailboxFault:
     if is_busy(text) or hint_of(text):
-        return MailboxFault(Kind.BUSY, f"the server puts the login off: {text}", pause=hint_of(text))
+        return MailboxFault(Kind.BUSY, f"the server defers the login: {text}", pause=hint_of(text))
     return MailboxFault(Kind.REFUSED, f"the server refuses the login: {text}; {hint}")
 
 

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
+from mailbridge import log_events
 from mailbridge.ingress.imap.ages import Ages
 from mailbridge.ingress.imap.arguments import day
 from mailbridge.ingress.imap.arrivals import SECOND, SKEW, own_dates
 from mailbridge.ingress.imap.canary import Canary
-from mailbridge.ingress.imap.door import Door, Held, NotTaken, Position
+from mailbridge.ingress.imap.door import Door, NotAccepted, NotTaken, Position
 from mailbridge.ingress.imap.faults import IdleRefused, MailboxFault, Refusal, is_for_all
 from mailbridge.ingress.imap.gather import Gatherer
 from mailbridge.ingress.imap.habits import Habits
@@ -26,7 +27,7 @@ from mailbridge.ingress.imap.memory import Memory
 from mailbridge.ingress.imap.responses import Fetched
 from mailbridge.ingress.imap.wire import LAST_UID, Wire
 
-__all__ = ["Door", "Held", "Mailbox", "NotTaken", "Position"]
+__all__ = ["Door", "Mailbox", "NotAccepted", "NotTaken", "Position"]
 
 log = logging.getLogger("mailbridge.imap")
 
@@ -88,14 +89,14 @@ class Mailbox:
         """Take up what an earlier daemon has learned.
 
         Raises:
-            Held: the store cannot be read now.
+            NotAccepted: the store cannot be read now.
         """
         self.memory.load(self._gatherer.now())
         self._handing.arrivals.expect(timedelta(seconds=self.memory.drift))
 
     def save(self, *, is_whole: bool = False) -> None:
         """Store what was learned; where the store does not take it now, it is stored with the next mail."""
-        with suppress(Held):
+        with suppress(NotAccepted):
             self.memory.save(is_whole=is_whole)
 
     @property
@@ -105,18 +106,18 @@ class Mailbox:
 
     @property
     def done(self) -> list[int]:
-        """UIDs that an after-effect is owed to."""
+        """UIDs whose after-effect is not done yet."""
         return self._handing.done
 
     def actions_done(self, validity: int) -> None:
-        """What was owed is done."""
+        """The pending actions are done."""
         self._handing.actions_done(validity)
 
     def meet(self, wire: Wire) -> None:
         """Take what a folder that was just opened holds beyond the position, or look back where there is none.
 
         Raises:
-            Held: the store does not take mail now; meet again.
+            NotAccepted: the store does not take mail now; meet again.
             MailboxFault: the connection.
         """
         began = self._ages.now()
@@ -136,7 +137,8 @@ class Mailbox:
             self._read_again(wire)
         elif self._has_gone_back(wire, known):
             log.warning(
-                "mailbox was put back to an earlier state: reading its last day again", extra={"mailbox": self._status.mailbox}
+                "mailbox was put back to an earlier state: reading its last day again",
+                extra={"event": log_events.MAILBOX_REBUILT, "mailbox": self._status.mailbox},
             )
             self.memory.missing.clear()
             self._look_back(wire, RESCAN, RESCAN_MOST, is_rewound=True)
@@ -144,7 +146,7 @@ class Mailbox:
             self._handing.position = known
             self._catch_up(wire)
         self._gatherer.show()
-        wire.heeds_expunge = bool(self.memory.missing.aside)
+        wire.reports_expunge = bool(self.memory.missing.aside)
         self.memory.save()
         self._seen_at = began
 
@@ -152,7 +154,7 @@ class Mailbox:
         """Fetch and take what is new; how many mails that were. Afterwards in IDLE, with ``with_idle``.
 
         Raises:
-            Held, MailboxFault, IdleRefused: as the wire and the door say; the mails of an IdleRefused are taken.
+            NotAccepted, MailboxFault, IdleRefused: as the wire and the door say; the mails of an IdleRefused are taken.
         """
         began = self._ages.now()
         if wire.exists - self._exists > BACKLOG or self._gatherer.is_careful:
@@ -181,7 +183,7 @@ class Mailbox:
         """Take mails that are here already; how many were new.
 
         Raises:
-            Held, MailboxFault: as the door and the wire say.
+            NotAccepted, MailboxFault: as the door and the wire say.
         """
         new = {mail.uid: mail for mail in mails if mail.uid > self._handing.uid}
         uids = sorted(new)
@@ -204,7 +206,7 @@ class Mailbox:
         """Take what came with its announcement; None where that is not all that was announced: then a round has to tell.
 
         Raises:
-            Held, MailboxFault: as the door and the wire say.
+            NotAccepted, MailboxFault: as the door and the wire say.
         """
         new = {mail.uid: mail for mail in wire.pushed if mail.uid > self._handing.uid and mail.content}
         if not new or len(new) != wire.arrived:
@@ -217,13 +219,13 @@ class Mailbox:
         """Ask again for mails that were missing; how many came.
 
         Raises:
-            Held, MailboxFault: as the door and the wire say.
+            NotAccepted, MailboxFault: as the door and the wire say.
         """
         taken = 0
         for mails in self._gatherer.revisit(wire):
             for mail in mails:
                 taken += self._accept(wire, mail)
-        wire.heeds_expunge = bool(self.memory.missing.aside)
+        wire.reports_expunge = bool(self.memory.missing.aside)
         self.memory.save()
         return taken
 
@@ -253,7 +255,10 @@ class Mailbox:
             )
         else:
             self._rebuilds.append(now)
-            log.warning("mailbox rebuilt: reading its last day again", extra={"mailbox": self._status.mailbox})
+            log.warning(
+                "mailbox rebuilt: reading its last day again",
+                extra={"event": log_events.MAILBOX_REBUILT, "mailbox": self._status.mailbox},
+            )
         self._look_back(wire, span, RESCAN_MOST)
 
     def _has_gone_back(self, wire: Wire, known: Position) -> bool:
@@ -322,7 +327,7 @@ class Mailbox:
         """Take what a SEARCH finds beyond the position, whatever a FETCH of all that leaves out; how many mails that were.
 
         Raises:
-            Held, MailboxFault: as the door and the wire say.
+            NotAccepted, MailboxFault: as the door and the wire say.
         """
         self._exists = wire.exists
         wire.has_news = False
@@ -350,7 +355,7 @@ class Mailbox:
             self._status.round_trip()
         if uids and uids[-1] > self._handing.uid:
             self._handing.move(uids[-1], wire.validity)
-        wire.heeds_expunge = bool(self.memory.missing.aside)
+        wire.reports_expunge = bool(self.memory.missing.aside)
         return taken
 
     def _accept(self, wire: Wire, mail: Fetched, *, is_ahead: bool = False, is_live: bool = True) -> int:
@@ -375,7 +380,7 @@ class Mailbox:
         if gone and is_counted:
             self._status.gone += gone
             text = "%d mails were moved or deleted before they could be read: is another program at work in this mailbox?"
-            log.warning(text, gone, extra={"mailbox": self._status.mailbox})
+            log.warning(text, gone, extra={"event": log_events.MAILBOX_MAIL_MISSED, "mailbox": self._status.mailbox})
 
 
 def _mark(mail: Fetched) -> tuple[int, int, int] | None:

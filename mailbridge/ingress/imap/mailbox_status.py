@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mailbridge import log_events
 from mailbridge.ingress.imap.canary import CanaryHealth
 from mailbridge.ingress.imap.modes import WATCHED, Event, Mode, after
 
@@ -98,7 +99,7 @@ class MailboxStatus:
     def note(self, name: str, text: str) -> None:
         """Show ``text`` as what is odd here, in place of what ``name`` said before; "" shows nothing. A new one is logged."""
         if text and text != self._notes.get(name):
-            log.warning("%s", text, extra={"mailbox": self.mailbox})
+            log.warning("%s", text, extra={"event": log_events.MAILBOX_NOTED, "mailbox": self.mailbox})
         notes = {key: value for key, value in self._notes.items() if key != name}
         self._notes = notes | {name: text} if text else notes
 
@@ -148,7 +149,7 @@ class MailboxStatus:
 
     def _fault(self, mode: Mode, age: float, reason: str) -> str | None:
         """Why a new mail would not be pushed in time; None where it would."""
-        if mode in (Mode.PARKED, Mode.HELD):
+        if mode in (Mode.PARKED, Mode.DEFERRING):
             return reason
         more = f": {reason}" if reason else ""
         since = self._unwatched_since

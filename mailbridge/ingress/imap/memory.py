@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mailbridge.ingress.imap.door import Door, Held
+from mailbridge.ingress.imap.door import Door, NotAccepted
 from mailbridge.ingress.imap.habits import Habits
 from mailbridge.ingress.imap.heat import MOST
 from mailbridge.ingress.imap.missing import Missing
@@ -41,14 +41,14 @@ class Memory:
         """Take up what was stored, once; ``now`` is steady time in seconds.
 
         Raises:
-            Held: the store cannot be read now.
+            NotAccepted: the store cannot be read now.
         """
         if self._is_loaded:
             return
         try:
             text = self._door.notes(self._key)
         except StoreUnavailable as fault:
-            raise Held(fault.kind) from None
+            raise NotAccepted(fault.kind) from None
         told = _object(text)
         self.is_deaf, self.is_blind = told.get("is_deaf") is True, told.get("is_blind") is True
         drift, validity = told.get("drift"), told.get("validity")
@@ -74,7 +74,7 @@ class Memory:
         """Store it where it has changed; ``is_whole``: also where only ``top`` has.
 
         Raises:
-            Held: the store does not take it now.
+            NotAccepted: the store does not take it now.
         """
         told = self._told()
         before = self._stored | ({} if is_whole else {"top": told["top"]})
@@ -83,7 +83,7 @@ class Memory:
         try:
             self._door.note(self._key, json.dumps(told))
         except StoreUnavailable as fault:
-            raise Held(fault.kind) from None
+            raise NotAccepted(fault.kind) from None
         self._stored = told
 
     def _told(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class Mode(StrEnum):
     """The server is asked every few seconds."""
     HOT = "hot"
     """The server is asked often, since somebody waits for a code."""
-    HELD = "held"
+    DEFERRING = "deferring"
     """The store does not take mail; the connection is kept."""
     WAITING = "waiting"
     """A pause after a fault; it is tried again without a person."""
@@ -48,7 +48,7 @@ _WATCHED = (Mode.IDLE, Mode.NOTIFY, Mode.POLL, Mode.HOT)
 WATCHED = frozenset(_WATCHED)
 """In these a mail that arrives is seen."""
 
-_SESSION = (Mode.CONNECTING, *_WATCHED, Mode.HELD)
+_SESSION = (Mode.CONNECTING, *_WATCHED, Mode.DEFERRING)
 _ANYWHERE = (*_SESSION, Mode.WAITING, Mode.PARKED)
 
 TRANSITIONS: Mapping[tuple[Mode, Event], Mode] = MappingProxyType(
@@ -57,8 +57,8 @@ TRANSITIONS: Mapping[tuple[Mode, Event], Mode] = MappingProxyType(
         **{(mode, Event.IDLES): Mode.IDLE for mode in _SESSION},
         **{(mode, Event.NOTIFIES): Mode.NOTIFY for mode in _SESSION},
         **{(mode, Event.POLLS): Mode.POLL for mode in _SESSION},
-        **{(mode, Event.AWAITED): Mode.HOT for mode in (*_WATCHED, Mode.HELD)},
-        **{(mode, Event.REFUSED): Mode.HELD for mode in _SESSION},
+        **{(mode, Event.AWAITED): Mode.HOT for mode in (*_WATCHED, Mode.DEFERRING)},
+        **{(mode, Event.REFUSED): Mode.DEFERRING for mode in _SESSION},
         **{(mode, Event.FAULT): Mode.WAITING for mode in _ANYWHERE},
         **{(mode, Event.PERSON): Mode.PARKED for mode in _ANYWHERE},
         **{(mode, Event.STOP): Mode.STOPPED for mode in _ANYWHERE},

@@ -13,6 +13,7 @@ from concurrent.futures import CancelledError
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
+from mailbridge import log_events
 from mailbridge.config.settings import CanarySettings, ImapSettings
 from mailbridge.core.mail import Envelope
 from mailbridge.ingress.imap.ages import Ages
@@ -79,7 +80,7 @@ class LoopDoor:
         except StoreUnavailable as fault:
             return Full() if fault.kind == "full" else Deferred(why=fault.kind, detail=fault.kind)
         except Exception:
-            log.exception("mail could not be taken")
+            log.exception("mail could not be stored", extra={"event": log_events.MAIL_FAILED})
             raise NotTaken from None
 
     def cursor(self, mailbox: str) -> str | None:
@@ -129,11 +130,11 @@ class LoginLimiter:
     """Lets a few log in to a host at once, and the others wait."""
 
     def __init__(self) -> None:
-        self._gates: dict[str, threading.BoundedSemaphore] = {}
+        self._semaphores: dict[str, threading.BoundedSemaphore] = {}
 
     def of(self, host: str) -> threading.BoundedSemaphore:
-        """The gate of a host."""
-        return self._gates.setdefault(host, threading.BoundedSemaphore(LOGINS))
+        """The semaphore of a host."""
+        return self._semaphores.setdefault(host, threading.BoundedSemaphore(LOGINS))
 
 
 class Watchers:
@@ -168,7 +169,7 @@ class Watchers:
             watcher.retry_now()
 
     def retry_now(self) -> None:
-        """Somebody may have mended something: canaries that are missing are sent anew."""
+        """Somebody may have fixed something: canaries that are missing are sent anew."""
         for schedule in self._schedules.values():
             schedule.retry_now()
 
@@ -180,7 +181,9 @@ class Watchers:
         until = time.monotonic() + drain.total_seconds()
         ended = await asyncio.to_thread(lambda: [thread.join(until) for thread in threads])
         if not all(ended):
-            log.warning("mailbox threads left behind", extra={"count": ended.count(False)})
+            log.warning(
+                "mailbox threads left behind", extra={"event": log_events.MAILBOX_THREADS_LEFT, "count": ended.count(False)}
+            )
 
 
 def nobody() -> Collection[str]:
@@ -218,7 +221,7 @@ def watchers_of(
     it is its turn; ``key`` is a secret of this machine by which canaries are known again after a restart, b"": they are not.
     """
     door = LoopDoor(accept, cursors, asyncio.get_running_loop())
-    contexts, gates = Contexts(), LoginLimiter()
+    contexts, login_limiter = Contexts(), LoginLimiter()
     watchers: list[Watcher] = []
     schedules: dict[str, CanarySchedule] = {}
     bound = {f"{one.label}/{folder}": bound_to(one) for one in settings for folder in one.folders}
@@ -227,7 +230,7 @@ def watchers_of(
         account = account_of(entry)
         tokens = tokens_of(account, vault)
         habits = habits_of(account, silence)
-        connect = connector(entry, account, tokens, contexts=contexts, gates=gates, habits=habits)
+        connect = connector(entry, account, tokens, contexts=contexts, login_limiter=login_limiter, habits=habits)
         canary = canary_of(entry, account, tokens, connect=connect, contexts=contexts, key=key)
         mine = [
             watcher_of(
@@ -336,14 +339,14 @@ def connector(
     tokens: TokenSource | None,
     *,
     contexts: Contexts,
-    gates: LoginLimiter,
+    login_limiter: LoginLimiter,
     habits: Habits,
 ) -> Connect:
-    """A function that connects and logs in when the host's gate lets it; its argument tells whether to give up waiting."""
+    """A function that connects and logs in when the host has a login free; its argument tells whether to give up waiting."""
 
     def connect(is_stopping: Callable[[], bool]) -> tuple[Wire, LoggedIn]:
-        gate = gates.of(account.host)
-        while not gate.acquire(timeout=0.5):
+        semaphore = login_limiter.of(account.host)
+        while not semaphore.acquire(timeout=0.5):
             if is_stopping():
                 raise Stopped
         try:
@@ -356,6 +359,6 @@ def connector(
                 wire.close()
                 raise
         finally:
-            gate.release()
+            semaphore.release()
 
     return connect

@@ -12,13 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from mailbridge import log_events
 from mailbridge.ingress.imap import effects
 from mailbridge.ingress.imap.bell import Bell, Stopped
 from mailbridge.ingress.imap.faults import IdleRefused, Refusal
 from mailbridge.ingress.imap.folders import named
 from mailbridge.ingress.imap.hearing import Hearing
 from mailbridge.ingress.imap.heat import Heat, Heating
-from mailbridge.ingress.imap.mailbox import Held, Mailbox
+from mailbridge.ingress.imap.mailbox import Mailbox, NotAccepted
 from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.modes import BACK, Event, Mode
 from mailbridge.ingress.imap.presets import Account, tolerance_of
@@ -38,7 +39,7 @@ HOT = ((30.0, 0.05), (120.0, 0.1), (float("inf"), 0.25))
 """While somebody waits: up to so many seconds, a look every so many."""
 WARM = 4.0
 """Seconds between two looks, of two commands each, at a mailbox of which nobody knows whether the code comes by it."""
-HELD = (0.5, 30.0)
+NOT_ACCEPTED = (0.5, 30.0)
 ANEW, ANEW_BLIND = 10, 2
 """Every so many renewals the folder is opened anew: a rebuilt mailbox shows its new UIDVALIDITY to nobody before that, and some
 servers no new mail. Where STATUS is not answered, that has to tell it, and is done more often."""
@@ -122,7 +123,7 @@ class Watch:
                 self._poll(wire, seconds)
             else:
                 self._idle(wire, seconds)
-            self._heed(wire)
+            self._report_alert(wire)
             self._status.round_trip()
 
     def _meet(self, wire: Wire) -> None:
@@ -155,7 +156,7 @@ class Watch:
         while True:
             soonest = time.monotonic() + max(self._mailbox.revisit_in(), SOON)
             told = wire.wait(min(until, soonest) - time.monotonic(), self._bell.descriptor)
-            self._bell.hush()
+            self._bell.drain()
             if told == "quiet" and soonest < until:
                 self._look(wire)
                 continue
@@ -220,7 +221,7 @@ class Watch:
             return 0
         try:
             taken = self._mailbox.take_pushed(wire) or 0
-        except Held:
+        except NotAccepted:
             wire.has_news = True
             return 0
         self._after_effects(wire)
@@ -232,7 +233,7 @@ class Watch:
         """A mail was announced and is not there: it lags behind, another client was quicker, or the server leaves it out."""
         for lag in LAGS:
             if wire.wait(lag, self._bell.descriptor) == "woken":
-                self._bell.hush()
+                self._bell.drain()
             if self._is_stopping():
                 raise Stopped
             found = self._holding(lambda: self._mailbox.search_on(wire), wire) if lag != LAGS[0] else 0
@@ -242,7 +243,7 @@ class Watch:
     def _poll(self, wire: Wire, seconds: float) -> None:
         """Open the folder anew: there are servers that tell nothing new until then."""
         wire.wait(seconds, self._bell.descriptor)
-        self._bell.hush()
+        self._bell.drain()
         self._meet(wire)
         self._revisit(wire)
 
@@ -278,7 +279,7 @@ class Watch:
         """Wait for the next look: until it is due, or the server tells. Another request of somebody who waits makes it no sooner."""
         until = time.monotonic() + seconds
         while wire.wait(until - time.monotonic(), self._bell.descriptor) == "woken":
-            self._bell.hush()
+            self._bell.drain()
             if self._is_stopping() or self._heat() is not heat:
                 return
 
@@ -321,28 +322,34 @@ class Watch:
         try:
             return self._mailbox.round(wire, with_idle=with_idle)
         except IdleRefused as refused:
-            log.info("IDLE is refused here: polling", extra={"mailbox": self._status.mailbox})
+            log.info(
+                "IDLE is refused here: polling", extra={"event": log_events.MAILBOX_POLLING, "mailbox": self._status.mailbox}
+            )
             self._hearing.is_refused = True
             return self._mailbox.take_fetched(wire, refused.args[0])
 
     def _holding(self, look: Callable[[], T], wire: Wire) -> T:
         """Do it, again and again while the store does not take mail; the connection is kept."""
-        pause, ceiling = HELD
+        pause, ceiling = NOT_ACCEPTED
         before = self._status.mode
         while True:
             try:
                 found = look()
-            except Held as held:
-                self._status.reason = f"the store does not take mail: {held}"
+            except NotAccepted as refused:
+                self._status.reason = f"the store does not take mail: {refused}"
                 self._status.happened(Event.REFUSED)
-                log.warning("mail put off: the store is %s", held, extra={"mailbox": self._status.mailbox})
+                log.warning(
+                    "mail deferred: the store is %s",
+                    refused,
+                    extra={"event": log_events.MAIL_DEFERRED, "mailbox": self._status.mailbox},
+                )
             else:
-                if self._status.mode is Mode.HELD:  # until now: an attempt that fails again is no recovery in between
+                if self._status.mode is Mode.DEFERRING:  # until now: an attempt that fails again is no recovery in between
                     self._status.happened(BACK[before])
                     self._status.reason = ""
                 return found
             wire.wait(pause * (0.5 + self._dice() / 2), self._bell.descriptor)
-            self._bell.hush()
+            self._bell.drain()
             if self._is_stopping():
                 raise Stopped
             wire.noop()
@@ -355,14 +362,22 @@ class Watch:
 
     def _well(self, wire: Wire) -> None:
         again = " again" if self._status.reason else ""
-        log.info("mailbox is watched%s", again, extra={"mailbox": self._status.mailbox, "mode": self._status.mode})
+        log.info(
+            "mailbox is watched%s",
+            again,
+            extra={"event": log_events.MAILBOX_STATE, "mailbox": self._status.mailbox, "mode": self._status.mode},
+        )
         self._status.reason = ""
         self._show_habits(wire)
-        self._heed(wire)
+        self._report_alert(wire)
 
-    def _heed(self, wire: Wire) -> None:
+    def _report_alert(self, wire: Wire) -> None:
         """Show what the server wants a person to read, and log it once."""
         text = wire.alert and f"the server says: {wire.alert}"
         if text and text != self._status.reason:
             self._status.reason = text
-            log.warning("mailbox is watched, but %s", text, extra={"mailbox": self._status.mailbox})
+            log.warning(
+                "mailbox is watched, but %s",
+                text,
+                extra={"event": log_events.MAILBOX_STATE, "mailbox": self._status.mailbox, "mode": self._status.mode},
+            )

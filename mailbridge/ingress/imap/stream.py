@@ -129,7 +129,7 @@ class Stream(imaplib.IMAP4):
                 self._more()
 
     def readline(self) -> bytes:
-        """One line with its end; a bare LF is mended to CRLF, since imaplib asks for it."""
+        """One line with its end; a bare LF is repaired to CRLF, since imaplib asks for it."""
         start = 0
         while (end := self._inbox.find(b"\n", start)) < 0:
             start = len(self._inbox)
@@ -282,7 +282,7 @@ def handshake(sock: socket.socket, endpoint: Endpoint) -> socket.socket:
         sock.close()
         reason = fault.verify_message or "not trusted"
         raise MailboxFault(
-            Kind.SETTING, f"the certificate of {endpoint.host} cannot be trusted: {reason}; name its CA with tls_ca, or mend host"
+            Kind.SETTING, f"the certificate of {endpoint.host} cannot be trusted: {reason}; name its CA with tls_ca, or fix host"
         ) from None
     except TimeoutError:
         sock.close()

@@ -71,7 +71,7 @@ def trial(settings: ImapSettings, vault: Tokens | None) -> Iterator[Finding]:
     account, contexts = account_of(entry), Contexts()
     tokens = tokens_of(account, vault)
     habits = habits_of(account)
-    connect = connector(entry, account, tokens, contexts=contexts, gates=LoginLimiter(), habits=habits)
+    connect = connector(entry, account, tokens, contexts=contexts, login_limiter=LoginLimiter(), habits=habits)
     canary = canary_of(entry, account, tokens, connect=connect, contexts=contexts, key=secrets.token_bytes(32))
     if canary is None or account.canary is None:
         return

@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
+from mailbridge import log_events
 from mailbridge.ingress.imap.backoff import Backoff
 from mailbridge.ingress.imap.bell import Bell, Stopped
 from mailbridge.ingress.imap.faults import Kind, MailboxFault
 from mailbridge.ingress.imap.heat import Heat, Heating
 from mailbridge.ingress.imap.login import LoggedIn
-from mailbridge.ingress.imap.mailbox import Held, Mailbox
+from mailbridge.ingress.imap.mailbox import Mailbox, NotAccepted
 from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.modes import Event
 from mailbridge.ingress.imap.presets import Account
@@ -80,7 +81,11 @@ class Watcher:
         except RuntimeError:
             self.status.reason = NO_THREAD
             self.status.happened(Event.PERSON)
-            log.error("mailbox not watched: %s", NO_THREAD, extra={"mailbox": self.status.mailbox})
+            log.error(
+                "mailbox not watched: %s",
+                NO_THREAD,
+                extra={"event": log_events.MAILBOX_STATE, "mailbox": self.status.mailbox, "mode": self.status.mode},
+            )
         finally:
             threading.stack_size(before)
 
@@ -90,7 +95,7 @@ class Watcher:
             self._bell.ring()
 
     def retry_now(self) -> None:
-        """A person may have mended something: end the pause after a fault."""
+        """A person may have fixed something: end the pause after a fault."""
         self._is_hurried = True
         self._bell.ring()
 
@@ -120,7 +125,9 @@ class Watcher:
             except Stopped:
                 break
             except Exception as surprise:  # the supervisor: whatever it is, the mailbox stays watched
-                log.exception("mailbox watcher failed", extra={"mailbox": self.status.mailbox})
+                log.exception(
+                    "mailbox watcher failed", extra={"event": log_events.MAILBOX_FAILED, "mailbox": self.status.mailbox}
+                )
                 fault = MailboxFault(Kind.SETTING, f"a fault of our own: {type(surprise).__name__}")
             if self._is_stopping:
                 break
@@ -152,7 +159,7 @@ class Watcher:
         """Connect, log in, open the folder, and take what it holds."""
         if self._wire is None:
             self.status.happened(Event.CONNECT)
-        with contextlib.suppress(Held):  # it is asked again behind the login
+        with contextlib.suppress(NotAccepted):  # it is asked again behind the login
             self._mailbox.load()
         wire, logged_in = self._connect(self._stopping)
         self._wire = wire
@@ -168,7 +175,11 @@ class Watcher:
         try:
             new = self._open()
         except MailboxFault as fault:
-            log.warning("session not renewed, the old one stays: %s", fault, extra={"mailbox": self.status.mailbox})
+            log.warning(
+                "session not renewed, the old one stays: %s",
+                fault,
+                extra={"event": log_events.MAILBOX_SESSION_KEPT, "mailbox": self.status.mailbox},
+            )
             self._wire = old.wire
             old.replace_at = time.monotonic() + NEW_TRY
             return old
@@ -184,7 +195,12 @@ class Watcher:
                 logging.ERROR if is_parked else logging.WARNING,
                 "mailbox not watched: %s",
                 fault,
-                extra={"mailbox": self.status.mailbox, "kind": str(fault.kind)},
+                extra={
+                    "event": log_events.MAILBOX_STATE,
+                    "mailbox": self.status.mailbox,
+                    "mode": self.status.mode,
+                    "kind": str(fault.kind),
+                },
             )
         self.status.reconnects += 1
         self._is_hurried = False

@@ -56,7 +56,7 @@ async def skyvern(patient: Patient) -> AsyncIterator[Finding]:
 
 
 async def _identifiers(patient: Patient, found: Account) -> AsyncIterator[Finding]:
-    """Which of ours Skyvern expects, and which of its own can never come."""
+    """Which of ours a credential of Skyvern names, and which of its own can never come."""
     settings = patient.settings
     expected = sorted({one.totp_identifier for one in found.credentials if one.totp_identifier})
     ours = [one.identifier for one in settings.address if one.identifier]
@@ -67,14 +67,14 @@ async def _identifiers(patient: Patient, found: Account) -> AsyncIterator[Findin
         near = next((name for name in expected if canonical(name) == canonical(one) and name.casefold() != one.casefold()), None)
         if expected and one.casefold() not in folded:
             hint = f"write it the same in both: Skyvern has {near}" if near else f"a run must name totp_identifier {one!r}"
-            yield warning("identifier", f"{one}: none of Skyvern's credentials expects it", hint)
+            yield warning("identifier", f"{one}: none of Skyvern's credentials names it", hint)
     policy = IdentityPolicy(known=settings.identity.known)
     receivable = {one.casefold() for one in ours}
     for one in expected:
         if one.casefold() not in receivable and not policy.is_allowed(one):
             yield failure(
                 "identifier",
-                f"{one}: Skyvern expects it, and no mail can be for it here",
+                f"{one}: a credential of Skyvern names it, and no mail can be for it here",
                 "[identity] known, or mailbridge address add --for it",
             )
     if expected:

@@ -28,7 +28,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One line. ``check`` is its stable name, ``hint`` the setting or command that mends it ("" where it is well)."""
+    """One line. ``check`` is its stable name, ``hint`` the setting or command that fixes it ("" where it is well)."""
 
     check: str
     level: Level

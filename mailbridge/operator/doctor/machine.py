@@ -25,7 +25,7 @@ async def configuration(patient: Patient) -> AsyncIterator[Finding]:
     """The configuration as it is on disk: what a start or a reload would refuse."""
     problems = await asyncio.to_thread(patient.probes.problems)
     for problem in problems:
-        yield failure("configuration", problem, "mend it; `mailbridge check-config` says when it is good")
+        yield failure("configuration", problem, "fix it; `mailbridge check-config` says when it is good")
     if not problems:
         yield ok("configuration", "the configuration is good")
     settings = patient.settings

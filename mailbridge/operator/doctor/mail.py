@@ -43,7 +43,7 @@ async def lost(patient: Patient) -> AsyncIterator[Finding]:
 
 
 async def forwardings(patient: Patient) -> AsyncIterator[Finding]:
-    """Google's question whether an account may forward here, that nobody has answered."""
+    """A question that nobody has answered: Google's whether an account may forward here, a service's whether it may post here."""
     rows = await patient.store.mails.page(Filter(since=patient.now() - 7 * LATELY), limit=MOST)
     seen: set[str] = set()
     waiting = []
@@ -53,11 +53,14 @@ async def forwardings(patient: Patient) -> AsyncIterator[Finding]:
             and row.confirm_link
             and not seen.intersection(one.casefold() for one in row.identifiers)
         ):
-            waiting.append(row.id)
+            waiting.append(row)
         seen.update(one.casefold() for one in row.identifiers)
-    for number in waiting:
+    for row in waiting:
+        if row.ingress == "http" and not row.rcpt_to:
+            yield warning("forwarding", f"mail {row.id}: {row.reason}", f"mailbridge mail show {row.id}, and open its link")
+            continue
         yield warning(
-            "forwarding", f"mail {number}: Gmail asks whether an account may forward here", f"mailbridge gmail confirm {number}"
+            "forwarding", f"mail {row.id}: Gmail asks whether an account may forward here", f"mailbridge gmail confirm {row.id}"
         )
     if not waiting:
         yield ok("forwarding", "no forwarding waits for a yes")

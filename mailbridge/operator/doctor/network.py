@@ -81,7 +81,7 @@ def mail_domains(settings: Settings) -> list[str]:
 
 async def records(patient: Patient) -> AsyncIterator[Finding]:
     """MX and addresses of every domain, and whether port 25 behind them is ours, as far as that can be seen from here."""
-    own = await _own_addresses()
+    own = await own_addresses()
     for domain in mail_domains(patient.settings):
         try:
             hosts = await patient.dns.exchangers(domain) or (domain,)
@@ -126,7 +126,7 @@ async def _port(patient: Patient, domain: str, addresses: Iterable[str], own: se
             )
 
 
-async def _own_addresses() -> set[str]:
+async def own_addresses() -> set[str]:
     """The addresses of this machine, as far as its name and its routes tell them."""
     found = set()
     with contextlib.suppress(OSError):

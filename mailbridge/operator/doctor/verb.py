@@ -43,10 +43,10 @@ class Doctor:
         self._dns = dns
         self._clock = clock
 
-    async def examine(self) -> Examined | Fault:
-        """Everything that can be wrong, with what mends it."""
+    async def patient(self) -> Patient:
+        """The bridge as a check looks at it now."""
         database, key = self._probes.places()
-        patient = Patient(
+        return Patient(
             settings=self._configuration.now,
             store=self._store,
             status=await self._daemon.status(),
@@ -58,7 +58,10 @@ class Doctor:
             now=self._clock.now,
             drift=self._clock.drift(),
         )
-        groups = await examine(patient)
+
+    async def examine(self) -> Examined | Fault:
+        """Everything that can be wrong, with what fixes it."""
+        groups = await examine(await self.patient())
         levels = [one.level for found in groups.values() for one in found]
         return Examined(
             failures=levels.count(Level.FAILURE),

@@ -12,7 +12,7 @@ import apsw
 
 from mailbridge.clock import Anchor
 from mailbridge.config.settings import StoreSettings
-from mailbridge.store import StoreError, StoreInUse
+from mailbridge.store import StoreError, StoreInUse, StoreOutdated
 from mailbridge.store.cipher import Cipher
 from mailbridge.store.sqlite import migrations
 
@@ -139,7 +139,7 @@ class Database:
                 raise StoreError(f"{self.path}: {DAMAGED}")
         if version == 0:
             if is_visitor:
-                raise StoreError(f"{self.path}: an empty database; has the daemon run with this configuration?")
+                raise StoreOutdated(f"{self.path}: an empty database; has the daemon run with this configuration?")
             with connection:
                 migrations.apply(connection)
                 connection.execute("INSERT INTO meta VALUES ('seal', ?)", (cipher.seal(b"mailbridge", "meta"),))
@@ -150,7 +150,7 @@ class Database:
             raise StoreError(f"{self.path}: was written with another key file; restore that one from the backup")
         if 0 < version < newest:
             if is_visitor:
-                raise StoreError(
+                raise StoreOutdated(
                     f"{self.path}: written by an older mailbridge (schema {version}, this one has {newest}); restart the daemon"
                 )
             with connection:

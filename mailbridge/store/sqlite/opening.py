@@ -60,7 +60,7 @@ def open_sqlite(
 
     Raises:
         StoreInUse: another daemon has this database.
-        StoreError: it cannot be used until somebody mends what the message names.
+        StoreError: it cannot be used until somebody fixes what the message names.
     """
     require_sound_sqlite()
     path = path_of(settings)

@@ -41,15 +41,15 @@ class SqliteOutbox:
         """See `Outbox.claim`."""
         return await self._writer.do(
             lambda connection: self._queues.claim(connection, limit, self._clock.micros(), busy),
-            forsaken=lambda connection, due: self.give_back(connection, due.claims),
+            on_abandoned=lambda connection, due: self.give_back(connection, due.claims),
         )
 
     async def settle(self, claim: Claim, ending: Ending, *, jitter: float, grace: timedelta) -> Settlement:
         """See `Outbox.settle`."""
-        settled = Settled(id=claim.delivery.id, token=claim.token, ending=ending, jitter=jitter, grace=grace)
+        settled = Settled(id=claim.delivery.id, fencing_token=claim.fencing_token, ending=ending, jitter=jitter, grace=grace)
         written = await self._writer.do(
             lambda connection: self._happened(connection, claim, settled),
-            forsaken=lambda connection, written: self.give_back(connection, written.claims),
+            on_abandoned=lambda connection, written: self.give_back(connection, written.claims),
         )
         log_ended(written.changes, but=settled.id)
         own = next((change.row for change in written.changes if change.row.id == settled.id), None)
@@ -62,7 +62,7 @@ class SqliteOutbox:
     def give_back(self, connection: apsw.Connection, claims: Sequence[Claim]) -> None:
         """Release claims in a transaction of the writer's."""
         for claim in claims:
-            self._happened(connection, claim, Released(id=claim.delivery.id, token=claim.token))
+            self._happened(connection, claim, Released(id=claim.delivery.id, fencing_token=claim.fencing_token))
 
     async def one(self, delivery_id: int) -> Delivery | None:
         """See `Outbox.one`."""

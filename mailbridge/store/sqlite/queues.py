@@ -13,6 +13,7 @@ from typing import Any
 
 import apsw
 
+from mailbridge import log_events
 from mailbridge.clock import SteadyClock, from_micros, to_micros
 from mailbridge.core.delivery import Claim, Delivery, Draft, Standing, State
 from mailbridge.core.occurrence import NEW, Arrived, Asked, Lost, Occurrence, Passed, Queue, Retried, Unreadable
@@ -139,7 +140,7 @@ class Queues:
                 claim = self._claim(connection, claimed, added, mail_id)
                 if claim is not None:
                     return Written(changes=tuple(changes), claim=claim, held=held)
-                occurrence = Unreadable(id=claimed.id, token=claimed.token)
+                occurrence = Unreadable(id=claimed.id, fencing_token=claimed.fencing_token)
             elif decision.is_more:
                 occurrence = Passed() if isinstance(occurrence, Passed) else Asked()
             else:
@@ -172,7 +173,7 @@ class Queues:
                     int(row.is_doubtful),
                     int(row.without_run),
                     int(row.is_overtaken),
-                    row.token,
+                    row.fencing_token,
                     row.reason,
                     row.ref,
                     micros(row.final_at),
@@ -205,7 +206,7 @@ class Queues:
                 str(row.state),
                 to_micros(row.received_at),
                 to_micros(row.deadline),
-                row.token,
+                row.fencing_token,
                 row.rule,
                 row.reason,
                 micros(row.final_at),
@@ -231,7 +232,7 @@ class Queues:
             return None
         return Claim(
             delivery=delivery,
-            token=delivery.token,
+            fencing_token=delivery.fencing_token,
             lease_until=delivery.deadline + LEASE,
             expires_at=self._clock.on_wall(to_micros(delivery.deadline)),
         )
@@ -310,7 +311,12 @@ def _needed(target: str, line: str, occurrence: Occurrence, at: datetime) -> lis
         case Passed():
             return [(OVER, (target, line, to_micros(at)))]
         case Retried(id=number):
-            return [(ONE, (number,)), (UNDONE, (target, line, number)), (KNOWN, (target, line, to_micros(at)))]
+            shown: list[tuple[str, tuple[Any, ...]]] = [
+                (ONE, (number,)),
+                (UNDONE, (target, line, number)),
+                (STRANGE, (target, line)),
+            ]
+            return [*shown, (KNOWN, (target, line, to_micros(at)))]
         case _:
             return []
 
@@ -331,4 +337,8 @@ def log_ended(changes: Sequence[Change], *, but: int | None = None) -> None:
         row = change.row
         if row.final_at is not None and row.id != but:
             fields = {"delivery": row.id, "target": row.draft.target, "identifier": row.draft.identifier, "reason": row.reason}
-            log.log(logging.INFO if row.state is State.SUPERSEDED else logging.WARNING, "delivery %s", row.state, extra=fields)
+            log.log(
+                logging.INFO if row.state is State.SUPERSEDED else logging.WARNING,
+                log_events.DELIVERY_SETTLED,
+                extra={"event": log_events.DELIVERY_SETTLED, "outcome": str(row.state), **fields},
+            )

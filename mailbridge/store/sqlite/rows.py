@@ -89,7 +89,7 @@ def read_delivery(row: Any) -> Delivery:
         is_doubtful=bool(row[15]),
         without_run=bool(row[16]),
         is_overtaken=bool(row[17]),
-        token=row[18],
+        fencing_token=row[18],
         rule=row[19],
         reason=row[20],
         ref=row[21],

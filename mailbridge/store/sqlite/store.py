@@ -79,7 +79,7 @@ class SqliteStore:
         facts, private, link = facts_of(arrival), private_of(arrival), link_of(arrival)
         return await self.writer.do(
             lambda connection: self._put(connection, arrival, facts, private, link),
-            forsaken=lambda connection, receipt: self.outbox.give_back(connection, receipt.claims),
+            on_abandoned=lambda connection, receipt: self.outbox.give_back(connection, receipt.claims),
         )
 
     def _put(self, connection: apsw.Connection, arrival: Arrival, facts: bytes, private: bytes, link: bytes | None) -> Receipt:

@@ -8,6 +8,7 @@ from typing import Any
 import apsw
 import msgspec
 
+from mailbridge import log_events
 from mailbridge.clock import SteadyClock, from_micros
 from mailbridge.core.secret import Secret
 from mailbridge.core.totp import Authenticator
@@ -87,7 +88,10 @@ class SqliteVault:
         name, identifier, sealed, created_at, uid = row
         octets = self._cipher.open(sealed, totp_place(uid, name))
         if octets is None:
-            log.error("a stored authenticator cannot be decrypted: remove it, and add it again")
+            log.error(
+                "a stored authenticator cannot be decrypted: remove it, and add it again",
+                extra={"event": log_events.AUTHENTICATOR_UNREADABLE},
+            )
             return None
         return StoredTotp(
             name=name,

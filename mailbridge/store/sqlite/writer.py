@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 import apsw
 
+from mailbridge import log_events
 from mailbridge.store import StoreError, StoreUnavailable
 from mailbridge.store.sqlite.bells import Bells
 
@@ -34,14 +35,14 @@ TRUNCATE_AGAIN = 5.0
 """Seconds after which the log is tried again, where a reader kept it from being cut off."""
 
 Work = Callable[[apsw.Connection], Any]
-Forsaken = Callable[[apsw.Connection, Any], Any]
+OnAbandoned = Callable[[apsw.Connection, Any], Any]
 
 
 @dataclass(slots=True, eq=False)
 class _Job:
     work: Work
     answer: asyncio.Future[Any] | None = None
-    forsaken: Forsaken | None = None
+    on_abandoned: OnAbandoned | None = None
     result: Any = None
     fault: BaseException | None = None
 
@@ -77,11 +78,11 @@ class Writer:
         self._thread.start()
 
     async def do(
-        self, work: Callable[[apsw.Connection], T], *, forsaken: Callable[[apsw.Connection, T], None] | None = None
+        self, work: Callable[[apsw.Connection], T], *, on_abandoned: Callable[[apsw.Connection, T], None] | None = None
     ) -> T:
         """Run ``work`` in a transaction; returns when that is on disk.
 
-        A caller that is cancelled meanwhile does not undo it; ``forsaken`` is then done with the result, in another transaction.
+        A caller that is cancelled meanwhile does not undo it; ``on_abandoned`` is then done with the result, in another transaction.
 
         Raises:
             StoreUnavailable: nothing of it was written.
@@ -89,7 +90,7 @@ class Writer:
         if self._is_closed:
             raise StoreUnavailable("closed", "the store is closed")
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        job = _Job(work, answer, forsaken)
+        job = _Job(work, answer, on_abandoned)
         self._put(job)
         try:
             return await answer
@@ -104,9 +105,9 @@ class Writer:
 
     def _abandon(self, job: _Job) -> None:
         """Nobody took the result of a job: do what is to be done with it then."""
-        forsaken, result = job.forsaken, job.result
-        if forsaken is not None and job.fault is None and not self._is_closed:
-            self._put(_Job(lambda connection: forsaken(connection, result)))
+        on_abandoned, result = job.on_abandoned, job.result
+        if on_abandoned is not None and job.fault is None and not self._is_closed:
+            self._put(_Job(lambda connection: on_abandoned(connection, result)))
 
     async def close(self) -> None:
         """Finish what is queued, copy the log back, close the database."""
@@ -215,7 +216,13 @@ class Writer:
         kind = kind_of(fault)
         if self.trouble != kind:
             words = f": {fault}" if isinstance(fault, StoreError) else ""
-            log.error("store %s: %s%s; nothing is kept of what comes in", kind, type(fault).__name__, words)
+            log.error(
+                "store %s: %s%s; incoming mail is deferred",
+                kind,
+                type(fault).__name__,
+                words,
+                extra={"event": log_events.STORE_FAILED},
+            )
         self.trouble = kind
         connection, self._connection = self._connection, None
         if connection is None:

@@ -106,7 +106,7 @@ def test_a_canary_may_be_put_into_the_folder(server: ScriptedImap, tmp_path: Pat
 
 
 def test_the_folder_that_it_went_to_is_named(server: ScriptedImap, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A filter puts it into Junk: the alarm says so with the line that mends it, once; it is removed there too. Then all is well."""
+    """A filter puts it into Junk: the alarm says so with the line that fixes it, once; it is removed there too. Then all is well."""
     server.folders = {"Sent": [], "Junk": []}
     uids = itertools.count(1)
 
@@ -331,7 +331,7 @@ def test_a_mailbox_that_is_not_watched_gets_none(server: ScriptedImap, post: Sub
 
 
 def test_a_hurry_does_not_send_while_nothing_is_watched(server: ScriptedImap, post: SubmissionPeer, tmp_path: Path) -> None:
-    """What was mended may be something else: the next canary waits until the mailbox is watched, and is sent at once then."""
+    """What was repaired may be something else: the next canary waits until the mailbox is watched, and is sent at once then."""
     post.refusal = "552 5.2.2 over quota"
 
     def hang_up(session: Session, tag: str, arguments: str) -> bool:

@@ -21,7 +21,7 @@ def test_every_mode_can_end(mode: Mode) -> None:
         assert {after(mode, event) for event in (Event.FAULT, Event.PERSON, Event.REFUSED)} == {
             Mode.WAITING,
             Mode.PARKED,
-            Mode.HELD,
+            Mode.DEFERRING,
         }
 
 
@@ -30,11 +30,11 @@ def test_every_mode_can_be_reached() -> None:
     assert {mode for (before, _), mode in TRANSITIONS.items() if before is not mode} == set(Mode)
 
 
-def test_a_held_mailbox_goes_back_to_where_it_was() -> None:
+def test_a_deferring_mailbox_goes_back_to_where_it_was() -> None:
     """Once the store takes mail again."""
     for mode, event in BACK.items():
-        assert after(Mode.HELD, event) is mode
-        assert after(mode, Event.REFUSED) is Mode.HELD
+        assert after(Mode.DEFERRING, event) is mode
+        assert after(mode, Event.REFUSED) is Mode.DEFERRING
 
 
 def test_what_cannot_happen_is_a_mistake() -> None:

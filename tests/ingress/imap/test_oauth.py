@@ -111,7 +111,7 @@ def test_a_token_at_rest_is_sealed_to_its_account(tmp_path: Path, vault: TokenVa
 
 
 def test_a_withdrawn_permission_is_asked_for_once(provider: TokenEndpoint, vault: TokenVault) -> None:
-    """CONSENT with the command that mends it, no further request, and a new login ends it by itself."""
+    """CONSENT with the command that fixes it, no further request, and a new login ends it by itself."""
     vault.write("box", Secret("revoked"))
     source = source_of(provider, vault)
     for _ in range(20):

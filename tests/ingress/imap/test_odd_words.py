@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -276,9 +275,7 @@ def test_a_person_who_asks_for_it_ends_a_wait(server: ScriptedImap, tmp_path: Pa
         async with house(tmp_path) as home, watching(home, account(server.port)) as watchers:
             await in_mode(watchers, "waiting")
             server.hooks.clear()
-            began = time.monotonic()
             watchers.try_again()
-            await in_mode(watchers, "idle")
-            assert time.monotonic() - began < 3
+            await in_mode(watchers, "idle")  # its own deadline is shorter than the pause of 92 s
 
     asyncio.run(run())

@@ -191,7 +191,7 @@ DAY = timedelta(days=1)
 @pytest.mark.parametrize(
     ("before", "after"),
     [(timedelta(), DAY), (timedelta(), -DAY), (DAY, timedelta()), (-DAY, timedelta())],
-    ids=["a day ahead", "a day back", "mended from a day ahead", "mended from a day back"],
+    ids=["a day ahead", "a day back", "repaired from a day ahead", "repaired from a day back"],
 )
 def test_a_clock_that_is_set_makes_no_mail_old(server: ScriptedImap, tmp_path: Path, before: timedelta, after: timedelta) -> None:
     """The wall clock jumps while a code lives: the next mail is of now, an old one is old, renewals and waits go on."""
@@ -300,7 +300,7 @@ def test_a_server_that_forgets_to_push_is_found_out(server: ScriptedImap, tmp_pa
 
 
 def test_a_refused_password_is_one_message_and_no_storm(server: ScriptedImap, tmp_path: Path) -> None:
-    """Parked with the mend in its reason, at most two logins in the first seconds, others untouched; the right one ends it."""
+    """Parked with the fix in its reason, at most two logins in the first seconds, others untouched; the right one ends it."""
     server.password = "other"
 
     async def run() -> None:
@@ -421,7 +421,7 @@ def test_a_store_that_is_away_loses_nothing(server: ScriptedImap, tmp_path: Path
             async with watching(door, account(server.port)) as watchers:
                 await until(lambda: server.idling == 1, what="IDLE")
                 server.deliver(code_mail("482913"))
-                await in_mode(watchers, "held")
+                await in_mode(watchers, "deferring")
                 assert not watchers.health()[0].is_well
                 assert await home.codes() == []
                 is_away = False
@@ -662,7 +662,7 @@ def test_a_server_that_stumbles_gets_one_command_at_a_time(server: ScriptedImap,
 
 
 def test_more_mailboxes_than_threads_are_no_end(server: ScriptedImap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no thread is to be had, that folder is parked with the mend, the others are watched, and all are stopped."""
+    """Where no thread is to be had, that folder is parked with the fix, the others are watched, and all are stopped."""
     start = threading.Thread.start
 
     def unless_there_are_too_many(thread: threading.Thread) -> None:

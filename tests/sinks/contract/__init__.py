@@ -75,7 +75,7 @@ def claim(content: str = CODE, *, identifier: str = IDENTIFIER, number: int = 1)
         target="other", identifier=identifier, kind="code", content=Secret(content), sender="a@larch.example", lifetime=LIFETIME
     )
     delivery = Delivery(id=number, draft=draft, state=State.IN_FLIGHT, received_at=NOW, deadline=NOW + LIFETIME, due_at=NOW)
-    return Claim(delivery=delivery, token=1, lease_until=NOW + timedelta(minutes=1), expires_at=NOW + LIFETIME)
+    return Claim(delivery=delivery, fencing_token=1, lease_until=NOW + timedelta(minutes=1), expires_at=NOW + LIFETIME)
 
 
 class SinkContract:
@@ -140,7 +140,7 @@ class SinkContract:
     @pytest.mark.parametrize("status", [401, 403])
     @looped
     async def test_a_refused_secret_is_an_alarm_and_keeps_the_code(self, place: Place, status: int) -> None:
-        """A person can mend it while the code lives."""
+        """A person can fix it while the code lives."""
         outcome, _ = await self._pushed(place, answer(status, {"detail": place.secret}))
         assert isinstance(outcome, Deferred)
         assert outcome.is_alarm

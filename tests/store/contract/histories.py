@@ -82,7 +82,7 @@ class Histories(RuleBasedStateMachine):
     def handed_out(self, claims: tuple[Claim, ...], expected: list[Delivery]) -> None:
         """The store hands out what the core does, with its code."""
         assert {claim.delivery.id: bare(claim.delivery) for claim in claims} == {one.id: bare(one) for one in expected}
-        assert all(claim.token == claim.delivery.token for claim in claims)
+        assert all(claim.fencing_token == claim.delivery.fencing_token for claim in claims)
         assert all(claim.delivery.draft.content.reveal() == "482913" for claim in claims)
         self.claims += claims
 
@@ -116,7 +116,7 @@ class Histories(RuleBasedStateMachine):
         claim = data.draw(st.sampled_from(self.claims))
         self.claims = self.claims if is_kept else [one for one in self.claims if one is not claim]
         settlement = self.run(self.store.outbox.settle(claim, ending, jitter=jitter, grace=GRACE))
-        settled = Settled(id=claim.delivery.id, token=claim.token, ending=ending, jitter=jitter, grace=GRACE)
+        settled = Settled(id=claim.delivery.id, fencing_token=claim.fencing_token, ending=ending, jitter=jitter, grace=GRACE)
         changes, claimed = self.queue_of(claim.delivery.draft).happened(settled, self.place.time.now())
         assert (settlement.delivery and bare(settlement.delivery)) == (changes[0].row if changes else None)
         self.handed_out(settlement.claims, [] if claimed is None else [claimed])
@@ -127,7 +127,7 @@ class Histories(RuleBasedStateMachine):
         """A claim is given back."""
         claim = data.draw(st.sampled_from(self.claims))
         self.run(self.store.outbox.release([claim]))
-        released = Released(id=claim.delivery.id, token=claim.token)
+        released = Released(id=claim.delivery.id, fencing_token=claim.fencing_token)
         self.queue_of(claim.delivery.draft).happened(released, self.place.time.now())
 
     @rule(data=st.data())

@@ -25,7 +25,7 @@ class TimeContract(Contract):
         assert (due.claims, due.next_at) == ((), place.time.now() + 7 * SECOND)
         place.time.pass_by(7 * SECOND)
         (claim,) = (await store.outbox.claim(limit=10)).claims
-        assert (claim.delivery.attempts, claim.token) == (1, receipt.claims[0].token + 1)
+        assert (claim.delivery.attempts, claim.fencing_token) == (1, receipt.claims[0].fencing_token + 1)
         assert (await store.outbox.claim(limit=10)).next_at is None
         await store.close()
 

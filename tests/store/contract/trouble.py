@@ -41,7 +41,7 @@ WRITES: dict[str, Call] = {
     "mailboxes.advance": lambda store, claim: store.mailboxes.advance("box/1/9"),
     "mailboxes.rewind": lambda store, claim: store.mailboxes.rewind("box/1/0"),
     "mailboxes.note": lambda store, claim: store.mailboxes.note("box", '{"is_deaf": true}'),
-    "mailboxes.pay": lambda store, claim: store.mailboxes.actions_done(["box/1/1"]),
+    "mailboxes.actions_done": lambda store, claim: store.mailboxes.actions_done(["box/1/1"]),
     "codes.pull": lambda store, claim: store.codes.pull(
         Poll(identifier="ann@example.com", run="tsk_1", grace=timedelta(minutes=1))
     ),
@@ -72,7 +72,7 @@ READS: dict[str, Call] = {
     "journal.after": lambda store, claim: store.journal.after(),
     "mailboxes.cursor": lambda store, claim: store.mailboxes.cursor("box"),
     "mailboxes.notes": lambda store, claim: store.mailboxes.notes("box"),
-    "mailboxes.owed": lambda store, claim: store.mailboxes.pending_actions("box"),
+    "mailboxes.pending_actions": lambda store, claim: store.mailboxes.pending_actions("box"),
     "codes.newest": lambda store, claim: store.codes.newest(Wanted(identifier="ann@example.com")),
     "codes.live": lambda store, claim: store.codes.live(identifiers=("*",)),
     "codes.given": lambda store, claim: store.codes.given(),

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 
 from imapclient.exceptions import IMAPClientError
 
+from mailbridge import log_events
 from mailbridge.ingress.imap.canary import locations as places
 from mailbridge.ingress.imap.canary.locations import MailLocation
 from mailbridge.ingress.imap.canary.submission import Handed, Hold
@@ -157,7 +158,9 @@ class Canary:
                 places.tidy(wire, self.account.folders, self._is_done)
         except MailboxFault as fault:
             if not self.is_stopping:
-                log.warning("canary not removed: %s", fault, extra={"mailbox": self.account.name})
+                log.warning(
+                    "canary not removed: %s", fault, extra={"event": log_events.CANARY_NOT_REMOVED, "mailbox": self.account.name}
+                )
             return False
         with self._bell:
             run.locations = [location for location in run.locations if location not in locations]
@@ -207,5 +210,5 @@ def _listed(wire: Wire) -> tuple[Folder, ...]:
     try:
         return folders_of(wire)
     except MailboxFault as fault:
-        log.info("folders not listed: %s", fault)
+        log.info("folders not listed: %s", fault, extra={"event": log_events.CANARY_FOLDER_SKIPPED})
         return ()

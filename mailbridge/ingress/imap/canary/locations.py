@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from mailbridge import log_events
 from mailbridge.ingress.imap.arguments import day
 from mailbridge.ingress.imap.canary.tokens import SUBJECT, token_of
 from mailbridge.ingress.imap.faults import Kind, MailboxFault, Refusal
@@ -90,7 +91,7 @@ def _found(wire: Wire, folder: str, words: str, is_ours: Callable[[str], bool]) 
         claimed = [(mail.uid, token_of(mail.content or b"")) for mail in wire.fetch_mails(small)]
     except MailboxFault as fault:
         if isinstance(fault, Refusal) or fault.kind is Kind.SETTING:
-            log.info("folder not searched: %s", fault)
+            log.info("folder not searched: %s", fault, extra={"event": log_events.CANARY_FOLDER_SKIPPED})
             return []
         raise
     return [uid for uid, token in claimed if token is not None and is_ours(token)]

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mailbridge import log_events
 from mailbridge.config.settings import CanarySettings
 from mailbridge.ingress.imap.canary.canary import Canary, CanaryRun
 from mailbridge.ingress.imap.faults import MailboxFault, shown
@@ -71,7 +72,7 @@ class CanarySchedule:
             threading.stack_size(before)
 
     def retry_now(self) -> None:
-        """Somebody may have mended something: where there is an alarm, send the next one now."""
+        """Somebody may have fixed something: where there is an alarm, send the next one now."""
         if self._alarm:
             self._is_hurried = True
             self._canary.wake()
@@ -106,7 +107,7 @@ class CanarySchedule:
                 self._one_run()
             except Exception:  # the supervisor: whatever it is, there is a next canary
                 if not self._canary.is_stopping:
-                    log.exception("canary failed", extra={"mailbox": self._name})
+                    log.exception("canary failed", extra={"event": log_events.CANARY_FAILED, "mailbox": self._name})
             pause = self._settings.every.total_seconds() * (0.75 + self._dice() / 2)
 
     def _settle(self) -> float:
@@ -147,15 +148,24 @@ class CanarySchedule:
         elif self._is_watched():
             self._missed(run)
         else:
-            log.info("canary without a verdict: the mailbox is not watched", extra={"mailbox": self._name})
+            log.info(
+                "canary without a verdict: the mailbox is not watched",
+                extra={"event": log_events.CANARY_UNDECIDED, "mailbox": self._name},
+            )
         self._canary.clear(run)
 
     def _arrived(self, run: CanaryRun) -> None:
         self._seen_at, self._latency = run.seen_at, run.latency
         if self._alarm:
-            log.warning("canary arrives again", extra={"mailbox": self._name, "seconds": round(run.latency or 0.0, 3)})
+            log.warning(
+                "canary arrives again",
+                extra={"event": log_events.CANARY_ARRIVED, "mailbox": self._name, "seconds": round(run.latency or 0.0, 3)},
+            )
         else:
-            log.info("canary arrived", extra={"mailbox": self._name, "seconds": round(run.latency or 0.0, 3)})
+            log.info(
+                "canary arrived",
+                extra={"event": log_events.CANARY_ARRIVED, "mailbox": self._name, "seconds": round(run.latency or 0.0, 3)},
+            )
         self._alarm = self._reason = ""
 
     def _came_late(self, run: CanaryRun) -> None:
@@ -172,7 +182,7 @@ class CanarySchedule:
         if self._unsent >= UNSENT:
             self._raise("unsent", text)
         else:
-            log.warning("%s", text, extra={"mailbox": self._name})
+            log.warning("%s", text, extra={"event": log_events.CANARY_NOT_SENT, "mailbox": self._name})
             self._reason = self._reason or text
 
     def _missed(self, run: CanaryRun) -> None:
@@ -181,7 +191,7 @@ class CanarySchedule:
     def _raise(self, alarm: str, reason: str) -> None:
         """One line in the log when an alarm begins or becomes another, and none while it lasts."""
         if alarm != self._alarm:
-            log.error("%s", reason, extra={"mailbox": self._name})
+            log.error("%s", reason, extra={"event": log_events.ALARM_RAISED, "kind": "canary", "alarm": self._name})
         self._reason = reason
         self._alarm = alarm
 

@@ -68,7 +68,7 @@ def submit(mail: bytes, account: Account, context: ssl.SSLContext, tokens: Token
                 return _hand(client, mail, account.mailbox)
         if tokens is None:
             break
-    raise MailboxFault(Kind.REFUSED, f"{endpoint.host} refuses the login: {refused}; {_mend(account)}")
+    raise MailboxFault(Kind.REFUSED, f"{endpoint.host} refuses the login: {refused}; {_hint(account)}")
 
 
 class _Client(smtplib.SMTP):
@@ -90,7 +90,7 @@ class _Client(smtplib.SMTP):
     def begin(self) -> None:
         """Connect, greet, and start TLS."""
         endpoint = self._endpoint
-        _need(self.connect(endpoint.host, endpoint.port), 220, f"{endpoint.host} does not want to talk")
+        _need(self.connect(endpoint.host, endpoint.port), 220, f"{endpoint.host} refuses the connection")
         _need(self.ehlo(), 250, f"{endpoint.host} refuses EHLO")
         if not endpoint.is_starttls:
             return
@@ -173,7 +173,7 @@ def _answered(client: _Client, mechanism: str, answers: list[bytes], *, first_at
     for one in said:
         told = told.replace(one, "…") if one else told
     if 400 <= code < 500:
-        raise MailboxFault(Kind.BUSY, f"{client.host} puts the login off: {told}")
+        raise MailboxFault(Kind.BUSY, f"{client.host} defers the login: {told}")
     return told
 
 
@@ -201,7 +201,7 @@ def _need(answer: tuple[int, bytes], wanted: int, what: str, *, hidden: str = ""
     raise MailboxFault(kind, f"{what}: {code} {told}".rstrip())
 
 
-def _mend(account: Account) -> str:
+def _hint(account: Account) -> str:
     if account.oauth is None:
         return f'does the account\'s password ({account.hint}) hold for sending too? `by = "append"` needs no submission'
     if account.oauth.provider == "microsoft":

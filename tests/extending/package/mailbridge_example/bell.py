@@ -112,7 +112,7 @@ class Bell:
         return False
 
     async def identifiers(self) -> tuple[str, ...] | None:
-        """It expects nobody in particular."""
+        """It asks for nobody in particular."""
         return None
 
     async def aclose(self) -> None:

@@ -21,7 +21,7 @@ def held(desk: Desk) -> Sequence[BaseRoute]:
 
     async def count(request: Request) -> int:
         """Who asks comes first. The token must be one for everybody: the count is over everybody's mails."""
-        (await desk.gate.caller(request)).must_read("*")
+        (await desk.auth.caller(request)).must_read("*")
         return len(await desk.store.mails.page(Filter(is_held=True), limit=MOST))
 
     async def api(request: Request) -> Response:

@@ -1,0 +1,46 @@
+"""What works and should not be: settings that open the machine wider than most mean to, each with what fixes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+from mailbridge.config.load import Loaded
+from mailbridge.config.problems import Problem
+from mailbridge.config.settings import Settings
+
+NO_KEY = (
+    "practice: no Skyvern key is configured ([skyvern] api_key_file, or $SKYVERN_API_KEY), so codes leave this machine for nobody"
+)
+
+
+def has_key(settings: Settings) -> bool:
+    """Whether codes go to a real Skyvern."""
+    return settings.skyvern.api_key is not None or settings.skyvern.credentials_file is not None
+
+
+def warnings_of(loaded: Loaded) -> Iterator[Problem]:
+    """Every warning, each with its place. Looks at the modes of the files that were read."""
+    settings = loaded.settings
+    place = str(loaded.path or "configuration")
+    if not _is_own(settings.http.listen):
+        what = f"[http] listen: {settings.http.listen} is open to the network without TLS; listen on 127.0.0.1 and put a proxy before it"
+        yield Problem(where=loaded.origins.get("http.listen", place), what=what)
+    for path, where in loaded.with_secrets.items():
+        if path.stat().st_mode & 0o077:
+            what = f"a secret stands in a file that others can read: chmod 600 {path}, or keep it in a file of its own (…_file)"
+            yield Problem(where=where, what=what)
+    if has_key(settings) and "*" in settings.trust.senders:
+        what = '[trust] senders: "*" takes mail of every sender that proves itself; name those whose codes you wait for'
+        yield Problem(where=loaded.origins.get("trust.senders", "default"), what=what)
+    if not has_key(settings):
+        yield Problem(where="", what=NO_KEY)
+
+
+def _is_own(listen: str) -> bool:
+    """Whether only this machine reaches a listener."""
+    host = listen.rpartition(":")[0].strip("[]")
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return True  # no address at all, which is a mistake of its own

@@ -1,0 +1,80 @@
+"""What every adapter is given and gives: one POST with its octets, and the mails in it with their envelopes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posted:
+    """One request. ``headers`` have names in lower case; of ``query`` each name has all of its values; ``body`` is as sent."""
+
+    headers: Mapping[str, str]
+    query: Mapping[str, tuple[str, ...]]
+    body: bytes = field(repr=False)
+
+    @property
+    def content_type(self) -> str:
+        """The media type in lower case, without parameters (RFC 9110 8.3)."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().casefold()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """One mail with its envelope. ``is_exact``: its octets are those that the sender signed.
+
+    Where a provider makes text of a mail, 8-bit octets may change on the way; a signature that fails then proves no forgery.
+    """
+
+    mail_from: str
+    rcpt_to: tuple[str, ...]
+    content: bytes = field(repr=False)
+    is_exact: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What a POST brings. ``once`` names its proof, which counts one time: it is spent when the mails are stored ("": no such).
+
+    ``note`` is told to the operator where the POST is no mail, such as a subscription that waits for a yes; ``link`` is what to open.
+    """
+
+    mails: tuple[Brought, ...] = ()
+    once: str = ""
+    note: str = ""
+    link: str = ""
+
+
+class Refused(Exception):  # noqa: N818  (an answer rather than an error)
+    """The POST is not taken. ``status`` is the HTTP status, ``title`` says why, ``hint`` which setting at the provider to change."""
+
+    def __init__(self, status: int, title: str, hint: str = "") -> None:
+        super().__init__(title)
+        self.status = status
+        self.title = title
+        self.hint = hint
+
+
+class Adapter(Protocol):
+    """One provider: its fields and its proof. Pure but for the proof's keys, which it holds."""
+
+    @property
+    def name(self) -> str:
+        """The last part of its path, ``/ingest/<name>``."""
+        ...
+
+    @property
+    def unknown_recipient(self) -> int:
+        """What it is answered where no recipient is ours: a status that it does not try again, 200 where it knows none."""
+        ...
+
+    def take(self, posted: Posted, *, now: datetime) -> Delivery:
+        """Check the proof, then read the mails.
+
+        Raises:
+            Refused: no proof, a wrong one, one that is too old, or fields that are not there.
+        """
+        ...

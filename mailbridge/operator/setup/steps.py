@@ -1,0 +1,406 @@
+"""The steps of each way that mail can come, as a table, and what they come to: a pure function of what was answered and what is seen.
+
+A step is done, asks something, waits for something outside, or has failed and says what fixes it. The first one that is not done is
+the current one; those after it are shown as later, unless they are done already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from types import MappingProxyType
+
+from mailbridge.operator.setup.answers import WAYS
+from mailbridge.operator.setup.progress import Progress
+from mailbridge.operator.setup.providers import PASSWORDS, WITHOUT_PASSWORD, preset_of
+from mailbridge.operator.setup.records import wanted
+
+CLOUD = "https://api.skyvern.com"
+PRACTICE = "practice"
+"""The answer that no Skyvern is wanted now."""
+
+TRIED = "ann@example.com"
+"""Whose code is tried where no real mail is meant."""
+
+FORWARDING = "https://mail.google.com/mail/u/0/#settings/fwdandpop"
+FILTERS = "https://mail.google.com/mail/u/0/#settings/filters"
+
+
+RESTART = "restart the daemon: Ctrl-C and `mailbridge serve` (or `make run`) in its terminal, or `systemctl restart mailbridge`"
+
+
+class Level(StrEnum):
+    """How a step stands."""
+
+    DONE = "done"
+    ASK = "ask"
+    WAIT = "wait"
+    FAILED = "failed"
+    LATER = "later"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a person is asked. ``default`` is what an empty answer means; None: there has to be one. ``choices``: word and meaning."""
+
+    name: str
+    text: str
+    is_secret: bool = False
+    choices: tuple[tuple[str, str], ...] = ()
+    default: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step. ``hint`` is what fixes it or brings it about; ``lines`` are to be copied. ``act`` is what the bridge itself has to do
+    now, ``wants`` what the client has: write a file, or send a test mail."""
+
+    name: str
+    title: str
+    level: Level
+    text: str = ""
+    hint: str = ""
+    lines: tuple[str, ...] = ()
+    question: Question | None = None
+    act: str = ""
+    wants: str = ""
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a check found: None where nothing was looked at yet."""
+
+    is_good: bool
+    text: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """What is seen of the way in. ``rcpt`` is the address that is bound to the identifier, ``asks`` the mail in which Gmail asks for
+    an account's forwarding."""
+
+    rcpt: str = ""
+    listeners: tuple[str, ...] = ()
+    lmtp: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    apex: str = ""
+    mailbox: Seen | None = None
+    records: Seen | None = None
+    port: Seen | None = None
+    asks: tuple[int, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is seen of the bridge and of the world now. ``has_key``: a key is in force for the Skyvern at ``url``; ``skyvern`` is what it said;
+    ``found`` where a Skyvern answers for which there is no key. ``domains`` are those whose mail is taken. ``mail`` is the first
+    mail for the identifier since the setup began."""
+
+    has_key: bool = False
+    url: str = CLOUD
+    skyvern: Seen | None = None
+    found: str = ""
+    domains: tuple[str, ...] = ()
+    way: Way = Way()
+    mail: Seen | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Every step in its order. ``current`` is the first that is not done; None: everything is."""
+
+    steps: tuple[Step, ...]
+
+    @property
+    def current(self) -> Step | None:
+        """The step that something has to be done about."""
+        return next((one for one in self.steps if one.level is not Level.DONE), None)
+
+
+def identifier_of(progress: Progress) -> str:
+    """For whom codes are to come: as answered, else the mailbox's own address, else the made-up one of a trial; "" while unknown."""
+    answers = progress.answers
+    own = answers.get("username", "") if answers.get("way") == "mailbox" else ""
+    return answers.get("for") or own or (TRIED if answers.get("way") == "try" else "")
+
+
+def domain_of(progress: Progress, facts: Facts) -> str:
+    """The domain of the address: as answered, else the only one whose mail is taken; "" while unknown."""
+    return progress.answers.get("domain") or (facts.domains[0] if len(facts.domains) == 1 else "")
+
+
+def planned(progress: Progress, facts: Facts) -> Plan:
+    """The steps as they stand. Pure."""
+    makers = STEPS.get(progress.answers.get("way", ""), (_skyvern, _way))
+    found: list[Step] = []
+    is_open = False
+    for make in makers:
+        step = make(progress, facts)
+        if is_open and step.level is not Level.DONE:
+            step = Step(name=step.name, title=step.title, level=Level.LATER)
+        is_open = is_open or step.level is not Level.DONE
+        found.append(step)
+    return Plan(steps=tuple(found))
+
+
+def _skyvern(progress: Progress, facts: Facts) -> Step:
+    step = Step(name="skyvern", title="Skyvern", level=Level.DONE)
+    if facts.has_key:
+        if facts.skyvern is None or facts.skyvern.is_good:
+            return replace(
+                step, text=facts.skyvern.text if facts.skyvern else progress.seen.get("skyvern", "the key is in force")
+            )
+        return replace(step, level=Level.FAILED, text=facts.skyvern.text, hint=facts.skyvern.hint, question=_key(progress, facts))
+    if progress.answers.get("skyvern") == PRACTICE:
+        return replace(step, text="none for now: codes go to the practice receiver, and nothing leaves this machine")
+    return replace(step, level=Level.ASK, text=f"{base_url(progress, facts)}, no key yet", question=_key(progress, facts))
+
+
+def base_url(progress: Progress, facts: Facts) -> str:
+    """The Skyvern that a key is asked for: the one that was named, one that answers near by, else its cloud."""
+    named = progress.answers.get("skyvern", "")
+    return named if named not in ("", PRACTICE) else facts.found or CLOUD
+
+
+def _key(progress: Progress, facts: Facts) -> Question:
+    url = base_url(progress, facts)
+    where = "Skyvern's cloud: Settings, API keys" if url == CLOUD else url
+    text = f"Skyvern's API key ({where}; or the address of another Skyvern; Enter: only practise)"
+    return Question(name="key", text=text, is_secret=True, default="")
+
+
+def _way(progress: Progress, _: Facts) -> Step:
+    step = Step(name="way", title="how mail comes", level=Level.DONE, text=WAYS.get(progress.answers.get("way", ""), ""))
+    if progress.answers.get("way") in WAYS:
+        return step
+    question = Question(name="way", text="How will the mails come here?", choices=tuple(WAYS.items()))
+    return replace(step, level=Level.ASK, question=question)
+
+
+def _whom(progress: Progress, _: Facts) -> Step:
+    step = Step(name="for", title="for whom", level=Level.DONE)
+    answers = progress.answers
+    if "for" not in answers:
+        text = "Whose codes? (the mail address that the run waits for: Skyvern's totp_identifier)"
+        return replace(step, level=Level.ASK, question=Question(name="for", text=text))
+    if "sites" not in answers:
+        return replace(step, level=Level.ASK, text=answers["for"], question=_sites())
+    return replace(step, text=f"{answers['for']}, {_senders(progress)}")
+
+
+def _sites() -> Question:
+    return Question(name="sites", text="From which sites? (such as github.com slack.com; Enter: any)", default="")
+
+
+def _senders(progress: Progress) -> str:
+    named = progress.answers.get("sites", "")
+    return f"from {', '.join(named.split())}" if named else "from any sender"
+
+
+def _mailbox(progress: Progress, facts: Facts) -> Step:
+    step = Step(name="mailbox", title="mailbox", level=Level.ASK)
+    answers, found = progress.answers, facts.way.mailbox
+    address = answers.get("username", "")
+    if not address:
+        return replace(step, question=Question(name="username", text="The mailbox's address"))
+    if found is not None and found.is_good:
+        return replace(step, level=Level.DONE, text=found.text)
+    if found is not None:
+        return replace(step, level=Level.WAIT, text=found.text, hint=found.hint)
+    preset = preset_of(address)
+    if preset is not None and preset in WITHOUT_PASSWORD and "host" not in answers:
+        other = Question(name="username", text="The mailbox's address (another one)")
+        return replace(step, level=Level.FAILED, text=address, hint=WITHOUT_PASSWORD[preset], question=other)
+    if preset is None and "host" not in answers:
+        guess = f"imap.{address.rpartition('@')[2]}"
+        text = f"Its IMAP server (host or host:port; Enter: {guess})"
+        return replace(step, text=address, question=Question(name="host", text=text, default=guess))
+    kind = PASSWORDS.get(preset or "", "password, or app password where there is one")
+    return replace(step, text=address, question=Question(name="password", text=f"Its {kind}", is_secret=True))
+
+
+def _domain(progress: Progress, facts: Facts) -> Step:
+    step = Step(name="domain", title="domain", level=Level.DONE, text=domain_of(progress, facts))
+    if step.text:
+        return step
+    if len(facts.domains) > 1:
+        text = f"The domain of the address ({', '.join(facts.domains)})"
+        return replace(step, level=Level.ASK, question=Question(name="domain", text=text, default=facts.domains[0]))
+    text = "The domain whose mail comes to this machine (such as bridge.example.com)"
+    return replace(step, level=Level.ASK, question=Question(name="domain", text=text))
+
+
+def _listener(progress: Progress, facts: Facts) -> Step:
+    step = Step(name="listener", title="listener", level=Level.DONE)
+    open_ones = [one for one in facts.way.listeners if is_world(one)]
+    if open_ones:
+        return replace(step, text=", ".join(open_ones))
+    text = f'[smtp]\nlisten = ["0.0.0.0:25"]\nhostname = "{domain_of(progress, facts)}"\n'
+    return _unconfigured(step, progress, text, "nobody but this machine reaches the SMTP listener")
+
+
+def _lmtp(progress: Progress, facts: Facts) -> Step:
+    step = Step(name="listener", title="listener", level=Level.DONE)
+    if facts.way.lmtp:
+        return replace(step, text=f"LMTP on {facts.way.lmtp[0]}")
+    return _unconfigured(step, progress, '[smtp]\nlmtp = ["127.0.0.1:2424"]\n', "no LMTP listener is configured")
+
+
+def _unconfigured(step: Step, progress: Progress, text: str, why: str) -> Step:
+    """A setting that only a file holds: the client writes one where there is none, and a person restarts the daemon."""
+    step = replace(step, level=Level.WAIT, text=why, file=text)
+    if "file" in progress.answers:
+        return replace(step, text=f"{why} yet; {progress.answers['file']} has the lines for it", hint=RESTART)
+    hint = f"put these lines into the configuration, then {RESTART}"
+    return replace(step, hint=hint, lines=tuple(text.splitlines()), wants="file")
+
+
+def _address(progress: Progress, facts: Facts) -> Step:
+    step = Step(name="address", title="address", level=Level.DONE, text=facts.way.rcpt)
+    if facts.way.rcpt:
+        return step
+    return replace(step, level=Level.WAIT, text=f"none for {identifier_of(progress)} yet", act="address")
+
+
+def _records(progress: Progress, facts: Facts) -> Step:
+    step = Step(name="dns", title="DNS", level=Level.DONE)
+    found = _proven(progress, facts, "dns", facts.way.records)
+    if found is not None and found.is_good:
+        return replace(step, text=found.text)
+    domain = domain_of(progress, facts)
+    records = wanted(domain, facts.way.addresses)
+    lines = ["as lines of a zone file:", *(f"  {one.zone()}" for one in records)]
+    apex = facts.way.apex or domain
+    lines += [f"or in the panel of {apex}:", *(f"  {one.panel(apex)}" for one in records)]
+    text = found.text if found is not None else f"{domain} is not looked up yet"
+    return replace(
+        step,
+        level=Level.WAIT,
+        text=text,
+        hint="publish these records; they are looked up until they are there",
+        lines=tuple(lines),
+    )
+
+
+def _port(progress: Progress, facts: Facts) -> Step:
+    step = Step(name="port-25", title="port 25", level=Level.DONE)
+    found = _proven(progress, facts, "port-25", facts.way.port)
+    if found is not None and found.is_good:
+        return replace(step, text=found.text)
+    text = found.text if found is not None else "not asked yet"
+    return replace(step, level=Level.WAIT, text=text, hint=found.hint if found is not None else "")
+
+
+def _proven(progress: Progress, facts: Facts, name: str, found: Seen | None) -> Seen | None:
+    """What was seen before, or what a mail that came by this way proves, else what a check found."""
+    if name in progress.seen:
+        return Seen(is_good=True, text=progress.seen[name])
+    if facts.mail is not None or facts.way.asks is not None:
+        return Seen(is_good=True, text="mail comes in by it")
+    return found
+
+
+def _forwarding(progress: Progress, facts: Facts) -> Step:
+    step = Step(name="forwarding", title="Gmail's yes", level=Level.DONE, text=progress.seen.get("forwarding", ""))
+    if step.text or facts.mail is not None:
+        return replace(step, text=step.text or "mail comes in")
+    if facts.way.asks is None:
+        return replace(
+            step,
+            level=Level.WAIT,
+            text="waiting for Gmail's question",
+            hint=f"{FORWARDING}, Add a forwarding address, then Next, Proceed, OK",
+            lines=(f"the address to add: {facts.way.rcpt}",),
+        )
+    number, account = facts.way.asks
+    if account.casefold() == identifier_of(progress).casefold() or progress.answers.get("allow") == f"yes:{number}":
+        return replace(step, level=Level.WAIT, text=f"{account} asks", act="confirm")
+    if progress.answers.get("allow") == f"no:{number}":
+        return replace(
+            step, level=Level.WAIT, text=f"{account or 'somebody'} asked, and was refused; waiting for another question"
+        )
+    text = f"Gmail asks whether {account or 'an account that it does not name'} may forward here. Is it yours? (yes or no)"
+    return replace(step, level=Level.ASK, text=f"{account} asks", question=Question(name="allow", text=text))
+
+
+def _filter(progress: Progress, facts: Facts) -> Step:
+    step = Step(name="filter", title="filter", level=Level.DONE)
+    if facts.mail is not None:
+        return replace(step, text="mail comes in")
+    if "filter" in progress.answers:
+        return replace(step, text=f"{progress.answers['filter']} is for {FILTERS}")
+    return replace(step, level=Level.WAIT, text="the file is not written yet", wants="filter")
+
+
+def _transport(progress: Progress, facts: Facts) -> Step:
+    step = Step(name="transport", title="mail server", level=Level.DONE)
+    if facts.mail is not None:
+        return replace(step, text="it hands mail on")
+    domain, where = domain_of(progress, facts), facts.way.lmtp[0] if facts.way.lmtp else "127.0.0.1:2424"
+    place = f"lmtp:{where}" if where.startswith("unix:") else f"lmtp:inet:{where}"
+    lines = (f"relay_domains = {domain}", f"transport_maps = inline:{{ {{ {domain} = {place} }} }}")
+    hint = "lines for Postfix (/etc/postfix/main.cf, then `postfix reload`); README, Behind another mail server, has the rest"
+    return replace(step, text=f"mail for {domain} goes to {where}", hint=hint, lines=lines)
+
+
+def _test(progress: Progress, facts: Facts) -> Step:
+    step = Step(name="mail", title="first mail", level=Level.DONE, text=facts.mail.text if facts.mail is not None else "")
+    if "mail" in progress.seen:
+        return replace(step, text=progress.seen["mail"])
+    if facts.mail is not None and facts.mail.is_good:
+        return step
+    if "test" in progress.answers:
+        return replace(step, level=Level.FAILED, text=step.text or "the test mail did not come", hint="mailbridge doctor")
+    return replace(step, level=Level.WAIT, text="a test mail is sent", wants="test")
+
+
+def _mail(progress: Progress, facts: Facts) -> Step:
+    step = Step(name="mail", title="first mail", level=Level.WAIT)
+    if "mail" in progress.seen:
+        return replace(step, level=Level.DONE, text=progress.seen["mail"])
+    if facts.mail is None:
+        hint = "sign in somewhere and have a code sent"
+        if progress.answers.get("way") == "gmail":
+            name = progress.answers.get("filter", "the filter file")
+            hint = f"{FILTERS}, Import filters, {name}, Create filters; then {hint}"
+        return replace(step, text=f"waiting for a code for {identifier_of(progress)}", hint=hint)
+    if facts.mail.is_good:
+        return replace(step, level=Level.DONE, text=facts.mail.text)
+    return replace(step, text=facts.mail.text, hint=facts.mail.hint)
+
+
+def _run(progress: Progress, facts: Facts) -> Step:
+    name = identifier_of(progress)
+    step = Step(name="run", title="Skyvern's run", level=Level.LATER)
+    if "mail" not in progress.seen and not (facts.mail is not None and facts.mail.is_good):
+        return step
+    step = replace(step, level=Level.DONE, text=f'give the run totp_identifier "{name}"')
+    if not facts.has_key:
+        return step
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"').replace("'", "'\\''")
+    body = f'{{"prompt": "Sign in …", "url": "https://…", "totp_identifier": "{quoted}"}}'
+    url = facts.url.rstrip("/")
+    lines = (f"curl {url}/v1/run/tasks -H \"x-api-key: $SKYVERN_API_KEY\" -H 'Content-Type: application/json' -d '{body}'",)
+    return replace(step, lines=lines)
+
+
+def is_world(listener: str) -> bool:
+    """Whether others than this machine can reach a listener."""
+    host = listener.rpartition(":")[0].strip("[]")
+    return not listener.startswith(("unix:", "/")) and host != "localhost" and not host.startswith("127.") and host != "::1"
+
+
+Maker = Callable[[Progress, Facts], Step]
+
+STEPS: Mapping[str, Sequence[Maker]] = MappingProxyType(
+    {
+        "mailbox": (_skyvern, _way, _mailbox, _mail, _run),
+        "gmail": (_skyvern, _way, _whom, _domain, _listener, _address, _records, _port, _forwarding, _filter, _mail, _run),
+        "lmtp": (_skyvern, _way, _whom, _domain, _lmtp, _address, _transport, _mail, _run),
+        "try": (_skyvern, _way, _test, _run),
+    }
+)
+"""The steps of each way, in their order."""

@@ -1,0 +1,1 @@
+"""Drives `mailbridge setup` in a pseudo-terminal as a person would, and counts what the person does."""
