@@ -80,7 +80,7 @@ def test(*, name: str, idle: float, canary: bool, config: Path | None, as_json: 
     one = client(config)
     account = next((box for box in one.loaded.settings.imap if box.label == name), None)
     if account is None:
-        if not one.has_database:
+        if not one.is_daemon and not one.has_database:
             known = ", ".join(box.label for box in one.loaded.settings.imap) or "none is configured"
             fail(Fault(kind=Kind.NOT_FOUND, title=f"no account is called {name!r}; there is {known}"))
         found = one.do(verbs.MAILBOX_TEST, TryMailbox(name=name, idle=idle, canary=canary))
