@@ -240,6 +240,7 @@ def _shut_down(process: subprocess.Popen[bytes], leader: int) -> None:
         process.wait(PATIENCE)
     except subprocess.TimeoutExpired:
         if leader:
-            os.kill(leader, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # its systemd has ended, and what runs it has not noticed
+                os.kill(leader, signal.SIGKILL)
         process.kill()
         process.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from aiosmtpd.controller import Controller
 
 from mailbridge.config.settings import CanarySettings, ImapSettings, OAuthSettings, StoreSettings
 from mailbridge.core.secret import Secret
@@ -19,6 +21,7 @@ from mailbridge.ingress.imap.service import Watchers
 from mailbridge.ingress.imap.vault import open_vault
 from mailbridge.intake.worker_protocol import Request
 from tests.ingress.imap.watched import ANN, account, code_mail, house, understander, until, watching
+from tests.peers.daemon import free_port
 from tests.peers.scripted_imap import ScriptedImap, Session, StoredMail
 from tests.peers.submission import SubmissionPeer, running_submission
 from tests.peers.token_endpoint import running_token_endpoint
@@ -248,18 +251,18 @@ def test_no_password_without_a_trusted_connection(
 
     async def run() -> None:
         settings = box(server, post)
-        if changes.pop("smtp", None):
-            from aiosmtpd.controller import Controller
-
-            plain = Controller(
-                post, hostname="127.0.0.1", port=post.port + 1, authenticator=post.authenticate, auth_require_tls=False
-            )
-            plain.start()
-            settings = box(server, post, canary=CanarySettings(every=SHORT, smtp=f"localhost:{plain.port}", tls="starttls"))
-        async with house(tmp_path) as home:
+        async with contextlib.AsyncExitStack() as stack:
+            if changes.pop("smtp", None):
+                plain = Controller(
+                    post, hostname="127.0.0.1", port=free_port(), authenticator=post.authenticate, auth_require_tls=False
+                )
+                plain.start()
+                stack.callback(plain.stop)
+                settings = box(server, post, canary=CanarySettings(every=SHORT, smtp=f"localhost:{plain.port}", tls="starttls"))
+            home = await stack.enter_async_context(house(tmp_path))
             changed = account(server.port, canary=settings.canary, **{"tls_ca": settings.tls_ca, **changes})
-            async with watching(home, changed) as watchers:
-                await alarmed(watchers, words)
+            watchers = await stack.enter_async_context(watching(home, changed))
+            await alarmed(watchers, words)
         assert post.logins == 0
 
     asyncio.run(run())
