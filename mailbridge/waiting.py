@@ -151,6 +151,12 @@ class Waiting:
             self._forget(self._now())
             return bool(self._waits)
 
+    def identifiers(self) -> frozenset[str]:
+        """For whom somebody waits, folded."""
+        with self._lock:
+            self._forget(self._now())
+            return frozenset(key[0] for key in self._waits)
+
     @property
     def count(self) -> int:
         """How many wait."""

@@ -47,6 +47,12 @@ CANARY = "cAnArY/{}+s3cr3t=&x".format
 PLACES = {
     "http.token",
     "imap.*.oauth.client_secret",
+    "ingest.cloudmailin_password",
+    "ingest.forwardemail_key",
+    "ingest.mailgun_key",
+    "ingest.postmark_password",
+    "ingest.sendgrid_password",
+    "ingest.webhook_secrets.*",
     "imap.*.password",
     "pull.keys.*",
     "skyvern.api_key",
@@ -99,6 +105,14 @@ def full(
         smtp=s.SmtpSettings(listen=("127.0.0.1:0",), tls=False),
         http=s.HttpSettings(listen="127.0.0.1:0", token=secret("http-token")),
         pull=s.PullSettings(keys=(secret("pull-one"), secret("pull-two"))),
+        ingest=s.IngestSettings(
+            webhook_secrets=(secret("webhook-secret"),),
+            mailgun_key=secret("mailgun-key"),
+            postmark_password=secret("postmark-password"),
+            cloudmailin_password=secret("cloudmailin-password"),
+            forwardemail_key=secret("forwardemail-key"),
+            sendgrid_password=secret("sendgrid-password"),
+        ),
         skyvern=s.SkyvernSettings(base_url=base_url, api_key=secret("skyvern-key")),
         target=(
             s.TargetSettings(name="other", identifiers=("*@other.example",), base_url=base_url, api_key=secret("target-key")),

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from mailbridge.app.operating import Around, HandIn, NoDaemon, operator_of
 from mailbridge.app.preparation import Prepared, prepare
-from mailbridge.app.probing import LocalProbes
+from mailbridge.app.probing import LocalMailboxProbes, LocalProbes
 from mailbridge.app.snapshot import Snapshot, snapshot
 from mailbridge.app.targets import longest_grace, served_alone
 from mailbridge.clock import SteadyClock
@@ -30,6 +30,7 @@ from mailbridge.intake.meaning import Understanding
 from mailbridge.intake.onetime import OneTime
 from mailbridge.intake.pool import parser_pool
 from mailbridge.intake.vouching import Word
+from mailbridge.masks import Masks
 from mailbridge.metrics import Metrics
 from mailbridge.operator.entries import additions
 from mailbridge.operator.verbs import Operator
@@ -63,6 +64,7 @@ async def alone(settings: Settings, *, is_change: bool) -> AsyncIterator[Operato
             waiting=Waiting(now=clock.now),
             surroundings=Around(known=lambda identifier: configuration.snapshot().is_known(identifier)),
             probes=LocalProbes(lambda: configuration.now, reread=None),
+            mailboxes=LocalMailboxProbes(settings.store, Masks()),
             dns=lambda: Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers),
             clock=clock,
         )

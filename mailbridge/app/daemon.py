@@ -25,7 +25,7 @@ from mailbridge.app.ingesting import IngestRoutes
 from mailbridge.app.operating import Around, HandIn, LiveConfiguration, Reread, RunningDaemon, operator_of
 from mailbridge.app.parts import PARTS, Parts
 from mailbridge.app.preparation import prepare
-from mailbridge.app.probing import LocalProbes
+from mailbridge.app.probing import LocalMailboxProbes, LocalProbes
 from mailbridge.app.routes import auth_of, serve_http
 from mailbridge.app.snapshot import Live, Snapshot, snapshot
 from mailbridge.app.targets import guard
@@ -265,7 +265,7 @@ class Bridge:
             now=engine.clock.now,
             drift=lambda: engine.clock.drift,
             vault=open_vault(store, engine.masks) if any(one.oauth is not None for one in accounts) else None,
-            hot=engine.waiting.is_anyone,
+            wanted=engine.waiting.identifiers,
             key=engine.key,
         )
 
@@ -354,6 +354,7 @@ def _operator(here: Bridge, *, dns: Resolver | None, browser: Callable[[], httpx
         on_due=engine.dispatcher.ring,
         surroundings=Around(known=lambda identifier: live.now.is_known(identifier), admission=way.admission),
         probes=LocalProbes(lambda: live.now.settings, reread=reread, masks=engine.masks),
+        mailboxes=LocalMailboxProbes(live.now.settings.store, engine.masks),
         dns=lambda: dns or Dns(timeout=trust.dns_timeout, nameservers=trust.nameservers),
         clock=engine.clock,
         masks=engine.masks,

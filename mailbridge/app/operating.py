@@ -39,6 +39,7 @@ from mailbridge.operator.entries import EntryVerbs, bad_config
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.gmail import GmailVerbs
 from mailbridge.operator.journal import JournalVerbs
+from mailbridge.operator.mailboxes import Mailboxes, MailboxProbes
 from mailbridge.operator.mails import Mails
 from mailbridge.operator.parts import Configuration, Daemon, Door
 from mailbridge.operator.rules import RuleVerbs
@@ -72,6 +73,7 @@ def operator_of(
     waiting: Waiting,
     surroundings: Surroundings,
     probes: Probes,
+    mailboxes: MailboxProbes,
     dns: Callable[[], Resolver],
     clock: SteadyClock,
     masks: Masks | None = None,
@@ -100,6 +102,7 @@ def operator_of(
         addresses=Addresses(configuration=configuration),
         entries=entries,
         targets=TargetVerbs(configuration=configuration),
+        mailboxes=Mailboxes(kept=store.entries, entries=entries, configuration=configuration, probes=mailboxes, dns=dns),
         tokens=Tokens(entries=store.entries, now=now),
         authenticators=Authenticators(vault=store.vault),
         journal=JournalVerbs(journal=store.journal, waiting=waiting),

@@ -12,16 +12,17 @@ from cryptography.x509.oid import ExtensionOID
 from mailbridge.app.installed import stranger
 from mailbridge.app.preparation import file_problems
 from mailbridge.config.problems import ConfigError
-from mailbridge.config.settings import ImapSettings, Settings
+from mailbridge.config.settings import ImapSettings, Settings, StoreSettings
+from mailbridge.core.secret import Secret
+from mailbridge.ingress.imap.presets import OWN_SERVER, PRESETS
 from mailbridge.ingress.imap.probe import probe
-from mailbridge.ingress.imap.vault import open_vault
+from mailbridge.ingress.imap.trial import trial
+from mailbridge.ingress.imap.vault import OneToken, Tokens, open_vault
 from mailbridge.masks import Masks
 from mailbridge.operator.doctor.finding import Served, Step
+from mailbridge.operator.mailboxes import IDLE_FOR, Tried
 from mailbridge.store import StoreError
 from mailbridge.store.sqlite import key_path_of, path_of
-
-IDLE_FOR = 1.0
-"""Seconds of IDLE in a probe: enough to see that it is taken."""
 
 
 def trial_of(masks: Masks) -> Callable[[ImapSettings], Sequence[Step]]:
@@ -66,16 +67,7 @@ class LocalProbes:
         account = next((one for one in settings.imap if one.label == label), None)
         if account is None:
             return [Step(name="find", is_good=False, text="there is no such account any more")]
-        vault = None
-        if account.oauth is not None:
-            try:
-                vault = open_vault(settings.store, self._masks)
-            except StoreError as fault:
-                return [Step(name="vault", is_good=False, text=str(fault))]
-        return [
-            Step(name=one.step, is_good=one.is_good, text=self._masks.masked(one.text))
-            for one in probe(account, vault, idle_for=IDLE_FOR)
-        ]
+        return LocalMailboxProbes(settings.store, self._masks).tried(account, None, idle_for=IDLE_FOR, with_canary=False).steps
 
     def certificate(self) -> Served | None:
         """See `Probes.certificate`."""
@@ -98,3 +90,39 @@ class LocalProbes:
     def stranger(self) -> str | None:
         """See `Probes.stranger`."""
         return stranger()
+
+
+class LocalMailboxProbes:
+    """Implements `operator.mailboxes.MailboxProbes` by the watchers' own connection."""
+
+    def __init__(self, store: StoreSettings, masks: Masks) -> None:
+        self._store = store
+        self._masks = masks
+
+    def tried(self, settings: ImapSettings, token: Secret | None, *, idle_for: float, with_canary: bool) -> Tried:
+        """See `MailboxProbes.tried`."""
+        fresh = None if token is None else OneToken(token, self._masks)
+        vault: Tokens | None = fresh
+        if settings.oauth is not None and vault is None:
+            try:
+                vault = open_vault(self._store, self._masks)
+            except StoreError as fault:
+                return Tried(steps=[Step(name="vault", is_good=False, text=str(fault))])
+        steps = [
+            Step(name=one.step, is_good=one.is_good, text=self._masks.masked(one.text))
+            for one in probe(settings, vault, idle_for=idle_for, then=trial if with_canary else None)
+        ]
+        return Tried(steps=steps, token=None if fresh is None else fresh.token)
+
+    def keep(self, label: str, token: Secret) -> None:
+        """See `MailboxProbes.keep`."""
+        open_vault(self._store, self._masks).write(label, token)
+
+    def forget(self, label: str) -> None:
+        """See `MailboxProbes.forget`."""
+        with contextlib.suppress(StoreError):
+            open_vault(self._store, self._masks).forget(label)
+
+    def hint(self, preset: str | None) -> str:
+        """See `MailboxProbes.hint`."""
+        return PRESETS[preset].hint if preset is not None else OWN_SERVER

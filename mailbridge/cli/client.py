@@ -75,7 +75,7 @@ class Client:
             status, found = _asked(socket_path, "GET", f"{path}?{urlencode(_query(values), doseq=True)}")
         else:
             key = {"Idempotency-Key": secrets.token_urlsafe(24)} if verb.is_change else {}
-            status, found = _asked(socket_path, "POST", path, json.dumps(values).encode(), key)
+            status, found = _asked(socket_path, "POST", path, json.dumps(values).encode(), key, patience=verb.patience)
         if status != 200:
             return fault_of(status, found)
         return msgspec.convert(found, verb.gives)

@@ -1,4 +1,4 @@
-"""`imap`: how the watched mailboxes are, live from the daemon, and a try of one account without it."""
+"""`imap`: the watched mailboxes: added, removed, listed, tried, and how the daemon sees them."""
 
 from __future__ import annotations
 
@@ -8,20 +8,24 @@ from typing import Any
 import click
 
 from mailbridge.cli import completing
-from mailbridge.cli.client import client
+from mailbridge.cli.client import client, fail
+from mailbridge.cli.entries import entries, origin_of
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import complain
 from mailbridge.cli.groups import Group
-from mailbridge.cli.options import config_option, json_option, load_or_exit
+from mailbridge.cli.imap_add import add_mailbox
+from mailbridge.cli.options import config_option, json_option
 from mailbridge.cli.params import Seconds
-from mailbridge.cli.printing import as_row, dumped
+from mailbridge.cli.printing import Column, Row, as_row, dumped, print_list, visible
 from mailbridge.operator import verbs
 from mailbridge.operator.asks import Nothing
+from mailbridge.operator.faults import Fault, Kind
+from mailbridge.operator.mailboxes import OneMailbox, TryMailbox
 
 
 @click.group(cls=Group)
 def imap() -> None:
-    """Watched mailboxes: how they are, and whether an account works."""
+    """Watched mailboxes: add, list, test, status, remove."""
 
 
 @imap.command()
@@ -66,33 +70,74 @@ def status(*, config: Path | None, as_json: bool) -> None:
 def test(*, name: str, idle: float, canary: bool, config: Path | None, as_json: bool) -> None:
     """Try the account NAME and say what is wrong.
 
-    Logs in, lists the folders, opens the watched ones and waits in IDLE. Exit 69 on a failure.
+    Logs in, opens the watched folders, fetches one mail and waits in IDLE. Exit 69 on a failure.
     """
     from mailbridge.ingress.imap.probe import probe
     from mailbridge.ingress.imap.trial import trial
     from mailbridge.ingress.imap.vault import open_vault
     from mailbridge.store import StoreError
 
-    settings = load_or_exit(config).settings
-    account = next((one for one in settings.imap if one.label == name), None)
+    one = client(config)
+    account = next((box for box in one.loaded.settings.imap if box.label == name), None)
     if account is None:
-        known = ", ".join(one.label for one in settings.imap) or "none is configured"
-        complain(f"no account is called {name!r}; there is {known}")
-        raise SystemExit(Exit.NOT_FOUND)
+        if not one.is_daemon and not one.has_database:
+            known = ", ".join(box.label for box in one.loaded.settings.imap) or "none is configured"
+            fail(Fault(kind=Kind.NOT_FOUND, title=f"no account is called {name!r}; there is {known}"))
+        found = one.do(verbs.MAILBOX_TEST, TryMailbox(name=name, idle=idle, canary=canary))
+        for step in found.steps:
+            _tell(step.step, step.ok, step.text, as_json=as_json)
+        raise SystemExit(Exit.OK if found.ok else Exit.UNAVAILABLE)
     try:
-        vault = open_vault(settings.store) if account.oauth is not None else None
+        vault = open_vault(one.loaded.settings.store) if account.oauth is not None else None
     except StoreError as fault:
         complain(f"{fault}")
         raise SystemExit(Exit.CONFIG) from None
     is_good = True
     for finding in probe(account, vault, idle_for=idle, then=trial if canary else None):
         is_good = is_good and finding.is_good
-        if as_json:
-            click.echo(dumped({"step": finding.step, "ok": finding.is_good, "text": finding.text}))
-        else:
-            click.echo(f"{'ok  ' if finding.is_good else 'FAIL'} {finding.step}: {finding.text}")
+        _tell(finding.step, finding.is_good, finding.text, as_json=as_json)
     if not is_good:
         raise SystemExit(Exit.UNAVAILABLE)
+
+
+@imap.command("list")
+@config_option
+@json_option
+def list_mailboxes(*, config: Path | None, as_json: bool) -> None:
+    """Every account that is watched, and where it is from."""
+    one = client(config)
+    rows = []
+    for entry in entries(one, "imap"):
+        values = entry.settings
+        username, server = values.get("username", ""), values.get("host") or values.get("preset") or ""
+        folders, origin = values.get("folders", ["INBOX"]), origin_of(one, entry)
+        shown = {"name": entry.name, "username": username, "server": server, "folders": folders, "origin": origin}
+        rows.append((Row(cells=[entry.name, str(username), str(server)], details=[f"{', '.join(folders)}; {origin}."]), shown))
+    columns = (Column(title="NAME", width=20), Column(title="USERNAME", width=32), Column(title="SERVER", width=24))
+    print_list(rows, *columns, empty="no mailbox is watched: `mailbridge imap add ADDRESS` adds one", as_json=as_json)
+
+
+@imap.command("remove")
+@click.argument("name", shell_complete=completing.accounts)
+@config_option
+@json_option
+def remove_mailbox(*, name: str, config: Path | None, as_json: bool) -> None:
+    """Stop watching a mailbox that was added by command.
+
+    Its secret is erased. NAME is its name or its address.
+    """
+    client(config).do(verbs.MAILBOX_REMOVE, OneMailbox(name=name))
+    click.echo(dumped({"removed": name}) if as_json else visible(f"{name} is removed"))
+
+
+imap.add_command(add_mailbox)
+
+
+def _tell(step: str, is_good: bool, text: str, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(dumped({"step": step, "ok": is_good, "text": text}))
+    else:
+        click.echo(visible(f"{'ok  ' if is_good else 'FAIL'} {step}: {text}"))
 
 
 def _canaries(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

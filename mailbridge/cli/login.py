@@ -10,6 +10,7 @@ from msgspec import to_builtins
 
 from mailbridge.cli.client import client, fail
 from mailbridge.cli.options import config_option, json_option
+from mailbridge.cli.params import NUMBER
 from mailbridge.cli.printing import dumped, local, visible
 from mailbridge.operator import verbs
 from mailbridge.operator.asks import Nothing
@@ -55,20 +56,22 @@ def list_sessions(*, config: Path | None, as_json: bool) -> None:
 
 @session.command("remove")
 @config_option
-@click.argument("number", type=int)
-def remove(*, config: Path | None, number: int) -> None:
+@json_option
+@click.argument("number", type=NUMBER)
+def remove(*, config: Path | None, as_json: bool, number: int) -> None:
     """End a session at once."""
     if number < 1:
         fail(Fault(kind=Kind.NOT_FOUND, title=f"there is no session {number}; `mailbridge session list` shows what there is"))
     client(config).do(verbs.SESSION_REMOVE, OneSession(id=number))
-    click.echo(f"session {number} is ended")
+    click.echo(dumped({"removed": number}) if as_json else f"session {number} is ended")
 
 
 @session.command("password")
 @config_option
+@json_option
 @click.option("--file", "path", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its first line.")
 @click.option("--remove", "is_removed", is_flag=True, help="No password: links alone.")
-def password(*, config: Path | None, path: Path | None, is_removed: bool) -> None:
+def password(*, config: Path | None, as_json: bool, path: Path | None, is_removed: bool) -> None:
     """Set a password for the page, or remove it.
 
     It is asked for here, or is the first line of a file. Sessions that the
@@ -76,10 +79,11 @@ def password(*, config: Path | None, path: Path | None, is_removed: bool) -> Non
     """
     text = ""
     if not is_removed and path is not None:
-        text = path.read_text(encoding="utf-8").partition("\n")[0].strip("\r")
+        text = path.read_text(encoding="utf-8", errors="replace").partition("\n")[0].strip("\r")
     elif not is_removed:
         text = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     if not is_removed and len(text) < SHORTEST:
         fail(Fault(kind=Kind.REFUSED, title=f"password: needs {SHORTEST} characters at least"))
     client(config).do(verbs.SESSION_PASSWORD, NewPassword(password=text))
-    click.echo("the password is removed: links alone log in" if is_removed else "the password is set")
+    told = "the password is removed: links alone log in" if is_removed else "the password is set"
+    click.echo(dumped({"has_password": not is_removed}) if as_json else told)

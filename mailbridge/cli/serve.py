@@ -59,15 +59,17 @@ def serve(config: Path | None) -> None:
 def run(main: Coroutine[None, None, int], *, at_interrupt: int = Exit.OK) -> int:
     """Run a coroutine on the fastest loop there is, until it ends, or Ctrl-C or its own handler of a signal cancels it."""
     factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        factory = uvloop.new_event_loop
     try:
+        with contextlib.suppress(ImportError):
+            import uvloop
+
+            factory = uvloop.new_event_loop
         with asyncio.Runner(loop_factory=factory) as runner:
             return runner.run(main)
     except (KeyboardInterrupt, asyncio.CancelledError):
         return at_interrupt
+    finally:
+        main.close()  # where it was interrupted before it began
 
 
 def _open_files(wanted: int) -> None:

@@ -83,7 +83,7 @@ def setup(
         state = talk.walk(_answers(given))
     except (click.exceptions.Abort, KeyboardInterrupt):
         note(GOES_ON)
-        raise SystemExit(130) from None
+        raise SystemExit(Exit.INTERRUPTED) from None
     if as_json:
         click.echo(dumped(to_builtins(state)))
 

@@ -231,10 +231,12 @@ def push_credential(
 
 @skyvern.command("remove-key")
 @config_option
-def remove_key(*, config: Path | None) -> None:
+@json_option
+def remove_key(*, config: Path | None, as_json: bool) -> None:
     """Forget the API key that `mailbridge setup` added. One that a file or the environment names stays."""
     client(config).do(verbs.ENTRY_REMOVE, OneEntry(kind=MAIN, name=MAIN))
-    click.echo("the key is removed; a daemon that was started with it keeps it until it is restarted")
+    told = "the key is removed; a daemon that was started with it keeps it until it is restarted"
+    click.echo(dumped({"removed": MAIN}) if as_json else told)
 
 
 def _authenticator(stored: AuthenticatorSecret) -> Authenticator:

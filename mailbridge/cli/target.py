@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,13 +11,11 @@ from mailbridge.cli import completing
 from mailbridge.cli.client import client
 from mailbridge.cli.entries import entries, origin_of
 from mailbridge.cli.exits import Exit
-from mailbridge.cli.faults import complain
 from mailbridge.cli.groups import Group
 from mailbridge.cli.options import config_option, json_option
 from mailbridge.cli.printing import Column, Row, dumped, print_list, visible
+from mailbridge.cli.secret import secret_of
 from mailbridge.config.settings import TargetKind, TargetSettings
-from mailbridge.config.values import secret_file
-from mailbridge.core.secret import Secret
 from mailbridge.operator import verbs
 from mailbridge.operator.entries import AddEntry, OneEntry
 from mailbridge.operator.targets import OneTarget
@@ -68,7 +65,7 @@ def add_target(
     values: dict[str, Any] = {"name": name, "kind": kind, "identifiers": list(identifiers)}
     values |= {"source": source} if source is not None else {}
     values |= {"base_url": _checked(url)} if url is not None else {}
-    secrets = {"api_key": _key(api_key_file).reveal()}
+    secrets = {"api_key": secret_of(api_key_file, prompt="API key").reveal()}
     client(config).do(verbs.ENTRY_ADD, AddEntry(kind="target", name=name, settings=values, secrets=secrets))
     click.echo(dumped({"name": name, "kind": kind, "identifiers": list(identifiers)}) if as_json else f"{name} is added")
 
@@ -131,16 +128,3 @@ def _checked(url: str) -> str:
     except ValueError as fault:
         raise click.UsageError(f"--url: {fault}") from None
     return url
-
-
-def _key(path: Path | None) -> Secret:
-    """The key from a file, from standard input, or asked for; never from the command line, which everybody can read."""
-    if path is None:
-        if sys.stdin.isatty():
-            return Secret(click.prompt("API key", hide_input=True, err=True).strip())
-        return Secret(sys.stdin.read(10_000).strip())
-    try:
-        return secret_file(path, is_mode_checked=True)
-    except (ValueError, OSError) as fault:
-        complain(f"{fault}")
-        raise SystemExit(Exit.PERMISSION if isinstance(fault, PermissionError) else Exit.CONFIG) from None

@@ -61,6 +61,8 @@ def _who(account: ImapSettings) -> Iterator[tuple[str, str]]:
         return
     if not oauth.client_id:
         yield "oauth", "needs client_id, of an application registered with the provider"
+    if oauth.provider == "google" and oauth.grant == "user" and oauth.client_secret is None:
+        yield "oauth", "Google wants client_secret or client_secret_file too, also of a desktop app"
     if oauth.grant == "client-credentials" and oauth.client_secret is None:
         yield "oauth", "client-credentials needs client_secret or client_secret_file"
     if oauth.provider == "custom" and not (oauth.token_url and oauth.scope):

@@ -359,6 +359,43 @@ class TargetTest(Shape, frozen=True, kw_only=True):
     text: str
 
 
+class ProviderShape(Shape, frozen=True, kw_only=True):
+    """Where the mail of an address is: a ``preset``, or the ``host`` of an IMAP server. ``oauth`` is "google", "microsoft" or "";
+    ``hint`` says what its password is; ``by`` how it was found: its domain, MX records, the server's usual name, or SPF."""
+
+    name: str
+    preset: str
+    host: str
+    oauth: str
+    takes_password: bool
+    hint: str
+    by: Literal["domain", "mx", "name", "spf"]
+
+
+class StepShape(Shape, frozen=True, kw_only=True):
+    """One step of a try of a mailbox, and what came of it."""
+
+    step: str
+    ok: bool
+    text: str
+
+
+class MailboxTest(Shape, frozen=True, kw_only=True):
+    """Whether a mailbox works; the last step is the one that failed."""
+
+    name: str
+    ok: bool
+    steps: list[StepShape]
+
+
+class MailboxAdded(Shape, frozen=True, kw_only=True):
+    """A mailbox that is watched now. ``name`` is what it is called in status and metrics."""
+
+    name: str
+    address: str
+    steps: list[StepShape]
+
+
 class Status(Shape, frozen=True, kw_only=True):
     """How the daemon is."""
 

@@ -22,6 +22,7 @@ from mailbridge.operator.entries import AddEntry, EntryList, EntryVerbs, OneEntr
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.gmail import FilterAsk, FilterFile, GmailVerbs
 from mailbridge.operator.journal import JournalVerbs, TailAsk
+from mailbridge.operator.mailboxes import AddMailbox, Mailboxes, OfMailbox, OneMailbox, TryMailbox
 from mailbridge.operator.mails import Import, MailList, Mails, OneMail, RemoveMails
 from mailbridge.operator.parts import Daemon
 from mailbridge.operator.rules import RuleVerbs, TryRule
@@ -39,6 +40,9 @@ G = TypeVar("G", bound=Shape)
 LARGE = 40_000_000
 """Octets of a request that carries a mail: 25 MiB in Base64, and some more."""
 
+MAILBOX_PATIENCE = 300.0
+"""Seconds: a slow server may take several times the usual for each step."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operator:
@@ -50,6 +54,7 @@ class Operator:
     addresses: Addresses
     entries: EntryVerbs
     targets: TargetVerbs
+    mailboxes: Mailboxes
     tokens: Tokens
     authenticators: Authenticators
     journal: JournalVerbs
@@ -77,6 +82,7 @@ class Verb(Generic[A, G]):
 
     A verb that reveals a secret is a POST too, so that nothing of it stands in a URL, a history or a cache. ``needs_daemon``: it cannot
     be done by a command alone. ``is_local``: only who is at the machine may use it, over the unix socket. ``most_body``: octets of its body.
+    ``patience``: seconds that a caller should wait for the answer.
     """
 
     name: str
@@ -91,6 +97,7 @@ class Verb(Generic[A, G]):
     needs_daemon: bool = False
     is_local: bool = False
     most_body: int = 262_144
+    patience: float = 30.0
 
 
 async def _text(on: Operator, ask: OneMail) -> shapes.MailText | Fault:
@@ -378,6 +385,42 @@ TARGET_TEST = Verb(
     about="Ask a target whether it is there and takes its key; nothing is pushed",
     is_change=False,
 )
+MAILBOX_PROVIDER = Verb(
+    name="imap.provider",
+    path="/api/v1/mailboxes/provider",
+    asks=OfMailbox,
+    gives=shapes.ProviderShape,
+    run=lambda on, ask, _: on.mailboxes.provider(ask),
+    about="Where the mail of an address is, and what it wants as its secret; asks DNS",
+    is_change=False,
+)
+MAILBOX_ADD = Verb(
+    name="imap.add",
+    path="/api/v1/mailboxes/add",
+    asks=AddMailbox,
+    gives=shapes.MailboxAdded,
+    run=lambda on, ask, by: on.mailboxes.add(ask, by.name),
+    about="Try a mailbox, and watch it from now on if a mail could be fetched",
+    patience=MAILBOX_PATIENCE,
+)
+MAILBOX_REMOVE = Verb(
+    name="imap.remove",
+    path="/api/v1/mailboxes/remove",
+    asks=OneMailbox,
+    gives=shapes.Done,
+    run=lambda on, ask, _: on.mailboxes.remove(ask),
+    about="Watch a mailbox no longer that was added, and erase its secret",
+)
+MAILBOX_TEST = Verb(
+    name="imap.test",
+    path="/api/v1/mailboxes/test",
+    asks=TryMailbox,
+    gives=shapes.MailboxTest,
+    run=lambda on, ask, _: on.mailboxes.test(ask),
+    about="Whether a mailbox works: the daemon's own commands, and one mail fetched",
+    is_change=False,
+    patience=MAILBOX_PATIENCE,
+)
 JOURNAL_TAIL = _read(
     "journal.tail",
     "/api/v1/journal",
@@ -579,6 +622,10 @@ VERBS: Sequence[Verb[Any, Any]] = (
     SESSION_PASSWORD,
     RULE_LIST,
     RULE_TRY,
+    MAILBOX_PROVIDER,
+    MAILBOX_ADD,
+    MAILBOX_REMOVE,
+    MAILBOX_TEST,
     JOURNAL_TAIL,
     DAY,
     WHY,

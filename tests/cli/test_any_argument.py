@@ -34,7 +34,11 @@ def _leaves(group: click.Group, path: tuple[str, ...]) -> Iterator[tuple[tuple[s
             yield (*path, name), command
 
 
-LEAVES = [(path, command) for path, command in _leaves(cli, ()) if path[0] not in LASTING]
+LEAVES = [
+    (path, command)
+    for path, command in _leaves(cli, ())
+    if path[0] not in LASTING and path[:2] != ("session", "password")  # which asks at the terminal
+]
 NASTY = st.one_of(
     st.text(max_size=20),
     st.sampled_from(

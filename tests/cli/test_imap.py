@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -21,11 +22,11 @@ from mailbridge.config.settings import (
     SmtpSettings,
     StoreSettings,
 )
-from tests.cli.running import Run
+from tests.cli.running import PROGRAM, Run, environment
 from tests.ingress.imap.watched import account, code_mail
 from tests.loop import looped, until
 from tests.peers.scripted_imap import ScriptedImap, Session
-from tests.peers.token_endpoint import running_token_endpoint
+from tests.peers.token_endpoint import TokenEndpoint, running_token_endpoint
 
 
 @pytest.fixture
@@ -46,11 +47,110 @@ def configured(here: Path, port: int, *, more: str = "", secret: str = 'password
 
 
 def test_a_good_account_passes_every_step(here: Path, run: Run, server: ScriptedImap) -> None:
-    """Connect, log in, list, open, idle; exit 0."""
+    """Connect, log in, list, open, fetch, idle; exit 0."""
     configured(here, server.port)
     done = run("imap", "test", "box", "--idle", "0.05")
-    assert (done.code, [line.split()[0] for line in done.out.splitlines()]) == (0, ["ok"] * 5)
+    assert (done.code, [line.split()[0] for line in done.out.splitlines()]) == (0, ["ok"] * 6)
     assert "IDLE" in done.out
+
+
+def _refused(session: Session, tag: str, _: str) -> bool:
+    session.send(f"{tag} NO [SERVERBUG] it is broken\r\n".encode())
+    return True
+
+
+def test_a_server_that_gives_no_mail_fails_at_the_fetch(here: Path, run: Run, server: ScriptedImap) -> None:
+    """Login and folder are well, and no mail can be had: exit 69, with the server's words."""
+    configured(here, server.port)
+    server.deliver(code_mail("482913"))
+    server.hooks["UID FETCH"] = _refused
+    done = run("imap", "test", "box", "--idle", "0.05", "--json")
+    assert (done.code, done.rows[-1]["step"], done.rows[-1]["ok"]) == (69, "fetch", False)
+    assert "it is broken" in done.rows[-1]["text"]
+
+
+def test_one_mail_that_cannot_be_had_is_no_failure(here: Path, run: Run, server: ScriptedImap) -> None:
+    """The newest one is refused, the one before it comes: the account works."""
+    configured(here, server.port)
+    for code in ("482913", "482914"):
+        server.deliver(code_mail(code))
+
+    def hook(session: Session, tag: str, arguments: str) -> bool:
+        return arguments.startswith("2 ") and _refused(session, tag, arguments)
+
+    server.hooks["UID FETCH"] = hook
+    done = run("imap", "test", "box", "--idle", "0.05", "--json")
+    assert (done.code, next(row["text"] for row in done.rows if row["step"] == "fetch").split(",")[0]) == (
+        0,
+        "INBOX: the mail with UID 1",
+    )
+
+
+def test_a_folder_to_move_to_has_to_be_there(here: Path, run: Run, server: ScriptedImap) -> None:
+    """`after` names a folder that the server does not have: exit 69, named with the setting."""
+    configured(here, server.port, secret='password = "pw"\nafter = "move:Nowhere"')
+
+    def hook(session: Session, tag: str, arguments: str) -> bool:
+        if "Nowhere" not in arguments:
+            return False
+        session.send(f"{tag} NO [NONEXISTENT] no such folder\r\n".encode())
+        return True
+
+    server.hooks["EXAMINE"] = hook
+    done = run("imap", "test", "box", "--idle", "0.05", "--json")
+    assert (done.code, done.rows[-1]["step"], done.rows[-1]["ok"]) == (69, "after", False)
+    assert "after = 'move:Nowhere'" in done.rows[-1]["text"]
+    server.hooks.clear()
+    assert run("imap", "test", "box", "--idle", "0.05").code == 0
+
+
+def test_thousands_of_folders_fit_on_a_screen(here: Path, run: Run, server: ScriptedImap) -> None:
+    """The watched ones and those with a role are named, the others counted; escapes in their names do nothing to a terminal."""
+    configured(here, server.port)
+    server.folders |= {f"Archive/{number}/{'x' * 40}": [] for number in range(3000)} | {"Junk": [], "a\x1b[31mb": []}
+    done = run("imap", "test", "box", "--idle", "0.05")
+    assert done.code == 0
+    assert len(done.out.splitlines()) <= 24 and len(done.out) <= 24 * 80
+    assert "INBOX, Junk (junk), " in done.out and " more" in done.out and "\x1b" not in done.out
+
+
+@looped
+async def test_a_mailbox_is_added_tried_and_watched_at_once(here: Path, run: Run) -> None:
+    """By its address: tried with a fetch, watched by the running daemon under a name without it, followed to the verdict, removed."""
+    with ScriptedImap() as server:
+        settings = Settings(
+            smtp=SmtpSettings(listen=("127.0.0.1:0",), tls=False),
+            http=HttpSettings(listen="127.0.0.1:0"),
+            practice=PracticeSettings(listen="127.0.0.1:0"),
+            identity=IdentitySettings(learn_from_skyvern=False),
+            store=StoreSettings(url=f"sqlite:///{here}/mailbridge.db"),
+        )
+        (here / "c.toml").write_text(f'[store]\nurl = "sqlite:///{here}/mailbridge.db"\n')
+        (here / "pw").write_text("wrong-one")
+        (here / "pw").chmod(0o600)
+        words = ["imap", "add", "ann@corp.example", "--config", str(here / "c.toml"), "--server", f"127.0.0.1:{server.port}"]
+        words += ["--tls", "none", "--password-file", str(here / "pw")]
+        async with bridge(settings, state_dir=here) as running:
+            done = await asyncio.to_thread(run, *words)
+            assert (done.code, running.mailboxes.health()) == (69, ())
+            assert "ann@corp.example is not added; login: " in done.err and "wrong-one" not in done.out + done.err
+            (here / "pw").write_text("pw")
+            adding = asyncio.create_task(asyncio.to_thread(run, *words, "--timeout", "30"))
+            await until(lambda: [one.mailbox for one in running.mailboxes.health()] == ["imap-1/INBOX"] and server.idling == 1)
+            while not adding.done():
+                server.deliver(code_mail(f"{len(server.mails) + 482913}"))
+                await asyncio.wait([adding], timeout=0.5)
+            done = await adding
+            assert done.code == 0, done.err
+            assert "imap-1" in done.out and "fetch" in done.out and "delivered" in done.out
+            listed = await asyncio.to_thread(run, "imap", "list", "--json", "--config", str(here / "c.toml"))
+            assert [row["name"] for row in listed.rows] == ["imap-1"] and "pw" not in listed.out
+            tested = await asyncio.to_thread(run, "imap", "test", "imap-1", "--idle", "0.05", "--config", str(here / "c.toml"))
+            assert tested.code == 0, tested.err
+            told = (await running.render_metrics()).decode()
+            assert 'mailbox="imap-1/INBOX"' in told and "ann@corp.example" not in told
+            gone = await asyncio.to_thread(run, "imap", "remove", "ann@corp.example", "--config", str(here / "c.toml"))
+            assert (gone.code, running.mailboxes.health()) == (0, ())
 
 
 @pytest.mark.parametrize(
@@ -217,32 +317,77 @@ def test_a_canary_that_cannot_go_fails_the_try(here: Path, run: Run, server: Scr
     assert "connection refused" in done.rows[-1]["text"]
 
 
-def test_a_permission_is_kept_for_the_daemon(here: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`oauth login` by device code: the words on the screen, the token sealed on disk and nowhere else."""
+def _lets_in(server: ScriptedImap, provider: TokenEndpoint) -> None:
+    """Every access token of the provider opens the mailbox."""
+    server.capabilities = "IMAP4rev1 IDLE AUTH=XOAUTH2"
+
+    def authenticate(session: Session, _: str, __: str) -> bool:
+        session.server.tokens = set(provider.access)
+        return False
+
+    server.hooks["AUTHENTICATE"] = authenticate
+
+
+def _grant(provider: TokenEndpoint) -> str:
+    return (
+        'oauth = { provider = "custom", client_id = "app", scope = "mail", '
+        f'token_url = "{provider.url}/token", auth_url = "{provider.url}/auth", device_url = "{provider.url}/device" }}'
+    )
+
+
+def test_a_permission_is_kept_for_the_daemon(here: Path, run: Run, server: ScriptedImap) -> None:
+    """`oauth login` by device code: the words on the screen, the token sealed on disk and nowhere else, after one login."""
     with running_token_endpoint() as provider:
-        grant = (
-            'oauth = { provider = "custom", client_id = "app", scope = "mail", '
-            f'token_url = "{provider.url}/token", device_url = "{provider.url}/device" }}'
-        )
-        configured(here, 1, secret=grant)
+        _lets_in(server, provider)
+        configured(here, server.port, secret=_grant(provider))
         done = run("oauth", "login", "box", "--device")
-        assert done.code == 0
-        assert "ABCD-EFGH" in done.out
+        assert done.code == 0, done.err
+        assert "ABCD-EFGH" in done.out and len(server.logins) == 1
         kept = next((here / "state").rglob("box.token"))
         assert all(token.encode() not in kept.read_bytes() and token not in done.out for token in provider.refresh)
 
 
-def test_a_permission_by_browser(here: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The address is shown; what the browser brings back is exchanged."""
+def test_a_permission_that_opens_nothing_is_not_kept(here: Path, run: Run, server: ScriptedImap) -> None:
+    """The provider says yes and the mailbox says no: exit 69 with the server's words, and no token on disk."""
     with running_token_endpoint() as provider:
-        grant = (
-            'oauth = { provider = "custom", client_id = "app", scope = "mail", '
-            f'token_url = "{provider.url}/token", auth_url = "{provider.url}/auth" }}'
-        )
-        configured(here, 1, secret=grant)
+        server.capabilities = "IMAP4rev1 IDLE AUTH=XOAUTH2"
+        configured(here, server.port, secret=_grant(provider))
+        done = run("oauth", "login", "box", "--device")
+        assert done.code == 69
+        assert "refuses the login" in done.err and not list((here / "state").rglob("box.token"))
+
+
+def test_a_permission_by_browser(here: Path, run: Run, server: ScriptedImap, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address is shown; what the browser brings back is exchanged, and tried."""
+    with running_token_endpoint() as provider:
+        _lets_in(server, provider)
+        configured(here, server.port, secret=_grant(provider))
         _browser(here, monkeypatch)
         done = run("oauth", "login", "box", "--timeout", "10")
-        assert (done.code, provider.tokens_asked()) == (0, 1)
+        assert (done.code, provider.tokens_asked()) == (0, 2)
+
+
+def test_a_permission_is_pasted_back(here: Path, server: ScriptedImap) -> None:
+    """Without a browser on this machine: the address that a browser elsewhere ended at, from standard input."""
+    with running_token_endpoint() as provider:
+        _lets_in(server, provider)
+        configured(here, server.port, secret=_grant(provider))
+        with subprocess.Popen(
+            [*PROGRAM, "oauth", "login", "box", "--no-browser", "--port", "4711"],
+            cwd=here,
+            env=environment(here) | {"PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            address = next(line.strip() for line in process.stdout if line.strip().startswith("http"))
+            redirect = provider.consent(address)
+            assert redirect.startswith("http://127.0.0.1:4711/?")
+            out, err = process.communicate(f"{redirect}\n", timeout=60)
+        assert process.returncode == 0, err
+        assert "is kept" in out and list((here / "state").rglob("box.token"))
 
 
 def _browser(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -253,4 +253,4 @@ def test_ctrl_c_during_the_start_is_one_line(after: int, tmp_path: Path) -> None
     )
     assert "Traceback" not in done.stderr
     assert done.returncode == Exit.INTERRUPTED, done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.strip().count("\n") == 0  # a blank line may stand before it, after the ^C that a terminal shows

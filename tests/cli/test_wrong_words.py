@@ -41,7 +41,7 @@ TYPED = [
     *_typed(USAGE, "did you mean serve?", "server", "sevre", "srve"),
     *_typed(USAGE, "did you mean doctor?", "docter", "doktor"),
     *_typed(USAGE, "did you mean check-config?", "check_config".replace("_", "-cnf-"), "checkconfig", "check-conf"),
-    *_typed(USAGE, "there are serve, demo", "xyzzy", "42", "確認"),
+    *_typed(USAGE, "there are serve, setup, demo", "xyzzy", "42", "確認"),
     # options that there are not
     *_typed(USAGE, "'--limit'", "mail list --limt 3", "mail list --limits 3", "delivery list --lmit 3"),
     *_typed(USAGE, "'--json'", "mail list --jsn", "mail list --jason", "doctor --jso"),
@@ -74,7 +74,7 @@ TYPED = [
     *_typed(USAGE, "a duration such as 15m (ago)", "why x --since EMPTY", "mail list --since 0001-01-01T00:00:00+14:00"),
     *_typed(USAGE, "a duration such as 15m (ago)", f"mail list --since {LONG_NUMBER}d", "delivery list --since 15_minutes"),
     *_typed(USAGE, "a duration such as 30d", "token add --identifier x --expires soon", "token add --identifier x --expires 1x"),
-    *_typed(USAGE, "is over already", "token add --identifier x --expires 2020-01-01", "token add --identifier x --expires 0s"),
+    *_typed(USAGE, "has passed", "token add --identifier x --expires 2020-01-01", "token add --identifier x --expires 0s"),
     *_typed(USAGE, "is no ISO 8601 time", "extract - --now later", "extract - --now 9999-12-31T23:59:59-14:00"),
     # choices
     *_typed(USAGE, "is not one of", "mail list --state ded", "delivery list --state DEAD!", "send-test --via pigeon"),

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from mailbridge.config.settings import CanarySettings, ImapSettings
-from mailbridge.ingress.imap.canary_mail import Mint, token_of
-from mailbridge.ingress.imap.keeper import CanaryHealth
+from mailbridge.ingress.imap.canary import CanaryHealth
+from mailbridge.ingress.imap.canary.tokens import CanaryTokens, token_of
 from mailbridge.ingress.imap.service import Watchers
 from tests.e2e.boxes import all_there, deliver, of, well
 from tests.ingress.imap.watched import ANN, code_mail, house, until, watching
@@ -135,7 +135,7 @@ def test_the_next_life_removes_what_the_last_one_sent(folder: Path) -> None:
             async with house(folder) as home:
                 async with watching(home, box(server, post), key=KEY):
                     await until(lambda: bool(post.taken), within=15, what="the canary")
-                orphan, forged = token_of(post.taken[0]), Mint(b"somebody else's", ANN).token()
+                orphan, forged = token_of(post.taken[0]), CanaryTokens(b"somebody else's", ANN).token()
                 text = code_mail("500000", extra=f"X-Mailbridge-Canary: {forged}\r\n")
                 forgery = text.replace(b"Subject: Your code", f"Subject: Mailbridge canary {forged}".encode())
                 for mail in (post.taken[0], forgery):

@@ -151,6 +151,8 @@ def test_every_sealed_column_is_turned() -> None:
         ("mail", "fingerprint"),
         ("mail", "facts"),
         ("token", "hash"),
+        ("session", "hash"),
+        ("invitation", "hash"),
         ("answered", "key"),
         ("answered", "request"),
     } == {entry[:2] for entry in SEALED}

@@ -23,7 +23,7 @@ from mailbridge.app.ingesting import SpentProofs
 from mailbridge.app.operating import Around, operator_of
 from mailbridge.app.probing import LocalProbes
 from mailbridge.clock import SteadyClock
-from mailbridge.config.settings import DomainSettings, RetentionSettings, Settings, StoreSettings
+from mailbridge.config.settings import DomainSettings, ImapSettings, RetentionSettings, Settings, StoreSettings
 from mailbridge.core.delivery import Claim, Draft, Standing
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.identity import Identification
@@ -38,7 +38,9 @@ from mailbridge.intake.doorway import Doorway
 from mailbridge.intake.events import NoEvents
 from mailbridge.intake.vouching import Word
 from mailbridge.metrics import Metrics
+from mailbridge.operator.doctor.finding import Step
 from mailbridge.operator.faults import Fault
+from mailbridge.operator.mailboxes import Tried
 from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress
 from mailbridge.operator.shown import stamp
 from mailbridge.operator.verbs import Operator
@@ -100,6 +102,22 @@ class Calm:
         return TestAddress(
             rcpt="test-1@bridge.example", identifier=identifier, expires_at=stamp(datetime.now(UTC)), is_practice=False, proofs=[]
         )
+
+
+class NoMailboxes:
+    """Probes of mailboxes that reach nobody."""
+
+    def tried(self, settings: ImapSettings, token: Secret | None, *, idle_for: float, with_canary: bool) -> Tried:
+        return Tried(steps=[Step(name="connect", is_good=False, text="nobody is asked here")])
+
+    def keep(self, label: str, token: Secret) -> None:
+        raise AssertionError(label)
+
+    def forget(self, label: str) -> None:
+        """There is nothing to forget."""
+
+    def hint(self, preset: str | None) -> str:
+        return preset or "a password"
 
 
 class Fixed:
@@ -345,6 +363,7 @@ async def open_desk(
         waiting=waiting,
         surroundings=Around(known=is_known),
         probes=LocalProbes(lambda: Fixed(settings).now, reread=None),
+        mailboxes=NoMailboxes(),
         dns=Zone,
         clock=clock,
     )

@@ -18,46 +18,125 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from mailbridge.config.settings import OAuthSettings
 from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.faults import Kind, MailboxFault
-from mailbridge.ingress.imap.oauth import TokenEndpoint, client_fields, provider_of, refusal_of
+from mailbridge.ingress.imap.oauth import TokenEndpoint, client_fields, provider_of
+from mailbridge.ingress.imap.oauth_errors import refusal_of
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 DONE = b"<!doctype html><title>mailbridge</title><p>mailbridge may read the mailbox now. You can close this page."
-FAILED = b"<!doctype html><title>mailbridge</title><p>The permission was not given. See the terminal."
+FAILED = (
+    b"<!doctype html><title>mailbridge</title><p>The permission was not given, or does not open the mailbox. See the terminal."
+)
+PASTED_PORT = 8497
+"""In the redirect where nobody listens: it only stands in the address that is pasted back."""
+
+Check = Callable[[Secret], Secret]
+"""Whether a refresh token opens the mailbox; gives the token as it is afterwards. Raises MailboxFault."""
 
 
-def by_browser(settings: OAuthSettings, *, account: str, username: str, show: Callable[[str], None], timeout: float) -> Secret:
-    """Authorization code with PKCE over a listener on loopback. ``show`` gets the address to open.
+def as_it_is(token: Secret) -> Secret:
+    """Nothing is tried."""
+    return token
+
+
+def by_browser(
+    settings: OAuthSettings,
+    *,
+    account: str,
+    username: str,
+    show: Callable[[str], None],
+    timeout: float,
+    port: int = 0,
+    check: Check = as_it_is,
+) -> Secret:
+    """Authorization code with PKCE over a listener on loopback (``port`` 0: any). ``show`` gets the address to open. The browser is told
+    yes only when the code is exchanged and ``check`` has passed.
 
     Raises:
-        MailboxFault: the permission was not given, or not in time.
+        MailboxFault: the permission was not given, not in time, or does not open the mailbox.
     """
-    provider = provider_of(settings)
-    if not provider.auth_url:
-        raise MailboxFault(Kind.SETTING, "oauth: a custom provider needs auth_url for a login by browser")
-    verifier, state = secrets.token_urlsafe(64), secrets.token_urlsafe(24)
-    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
-    with _Loopback(state) as listener:
+    with _Loopback(port) as listener:
+        question = Question(settings, username=username, redirect=listener.uri)
+        show(question.address)
+        return listener.answered(question, lambda code: check(question.exchanged(code, account)), account, timeout)
+
+
+def by_paste(
+    settings: OAuthSettings,
+    *,
+    account: str,
+    username: str,
+    show: Callable[[str], None],
+    read: Callable[[], str],
+    port: int = 0,
+    check: Check = as_it_is,
+) -> Secret:
+    """The same without a listener: ``read`` gives the address that the browser was sent to, on whatever machine that was.
+
+    Raises:
+        MailboxFault: as `by_browser`; or what was pasted is not that address.
+    """
+    question = Question(settings, username=username, redirect=f"http://127.0.0.1:{port or PASTED_PORT}/")
+    show(question.address)
+    return check(question.exchanged(question.code_of(read().strip(), account), account))
+
+
+class Question:
+    """One request for a permission: the address that asks for it, and what its answer is exchanged with."""
+
+    def __init__(self, settings: OAuthSettings, *, username: str, redirect: str) -> None:
+        self._settings = settings
+        self._provider = provider = provider_of(settings)
+        self._redirect = redirect
+        if not provider.auth_url:
+            raise MailboxFault(Kind.SETTING, "oauth: a custom provider needs auth_url for a login by browser")
+        self._verifier, self._state = secrets.token_urlsafe(64), secrets.token_urlsafe(24)
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(self._verifier.encode()).digest()).decode().rstrip("=")
         query = {
             "client_id": settings.client_id,
             "response_type": "code",
-            "redirect_uri": listener.uri,
+            "redirect_uri": redirect,
             "scope": provider.scope,
-            "state": state,
+            "state": self._state,
             "code_challenge": challenge,
             "code_challenge_method": "S256",
             "login_hint": username,
             **provider.extra,
         }
-        show(f"{provider.auth_url}?{urlencode(query)}")
-        code = listener.code(timeout)
-    fields = {
-        **client_fields(settings),
-        "grant_type": "authorization_code",
-        "code": code,
-        "redirect_uri": listener.uri,
-        "code_verifier": verifier,
-    }
-    return _refresh_token(TokenEndpoint(provider).ask(fields), account)
+        self.address = f"{provider.auth_url}?{urlencode(query)}"
+
+    def is_of(self, query: Mapping[str, list[str]]) -> bool:
+        """Whether a redirect's query answers this question."""
+        return hmac.compare_digest(query.get("state", [""])[0].encode(), self._state.encode())
+
+    def code_of(self, address: str, account: str) -> str:
+        """The code in an address that the browser was sent to.
+
+        Raises:
+            MailboxFault: it is none, or the permission was not given.
+        """
+        parts = urlsplit(address)
+        query = parse_qs(parts.query or (parts.path if "=" in parts.path else ""))
+        if not self.is_of(query):
+            text = "that is not the address that the browser was sent to: copy the whole of its address bar, http://127.0.0.1… with code= and state="
+            raise MailboxFault(Kind.CONSENT, text)
+        if "code" not in query:
+            raise refusal_of({name: values[0] for name, values in query.items()} | _no_error(query), account)
+        return query["code"][0]
+
+    def exchanged(self, code: str, account: str) -> Secret:
+        """The refresh token for a code.
+
+        Raises:
+            MailboxFault: the provider does not give one.
+        """
+        fields = {
+            **client_fields(self._settings),
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": self._redirect,
+            "code_verifier": self._verifier,
+        }
+        return _refresh_token(TokenEndpoint(self._provider).ask(fields), account)
 
 
 def by_device(
@@ -97,18 +176,17 @@ def by_device(
 
 
 class _Loopback:
-    """A listener for one redirect to this machine."""
+    """A listener for one redirect to this machine, which is answered when it is known what came of it."""
 
-    def __init__(self, state: str) -> None:
-        self._state = state
-        self._answer: dict[str, list[str]] | None = None
+    def __init__(self, port: int) -> None:
+        self._found: Secret | MailboxFault | None = None
+        self._finish: Callable[[str], Secret | MailboxFault | None] = lambda _: None
         waiting = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                is_ours = waiting.take(self.path)
-                body = DONE if is_ours else FAILED
-                self.send_response(200 if is_ours else 400)
+                status, body = waiting.take(self.path)
+                self.send_response(status)
                 self.send_header("Content-Type", "text/html; charset=utf-8")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -117,7 +195,10 @@ class _Loopback:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (http.server's name)
                 """The address holds the code: not logged."""
 
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        try:
+            self._server = HTTPServer(("127.0.0.1", port), Handler)
+        except OSError as fault:
+            raise MailboxFault(Kind.SETTING, f"port {port}: {fault.strerror}; name another one with --port") from None
         self._server.timeout = 0.5
         self.uri = f"http://127.0.0.1:{self._server.server_port}/"
 
@@ -127,25 +208,38 @@ class _Loopback:
     def __exit__(self, *_: object) -> None:
         self._server.server_close()
 
-    def take(self, path: str) -> bool:
-        """A redirect of ours? Anything else is answered and forgotten."""
-        query = parse_qs(urlsplit(path).query)
-        if not hmac.compare_digest(query.get("state", [""])[0].encode(), self._state.encode()):
-            return False
-        self._answer = query
-        return "code" in query
+    def take(self, path: str) -> tuple[int, bytes]:
+        """Status and page for a request; anything but the redirect is answered and forgotten."""
+        found = self._finish(path) if self._found is None else None
+        if found is None:
+            return 400, FAILED
+        self._found = found
+        return (200, DONE) if isinstance(found, Secret) else (400, FAILED)
 
-    def code(self, timeout: float) -> str:
-        """The code of the redirect. Raises MailboxFault."""
+    def answered(self, question: Question, done: Callable[[str], Secret], account: str, timeout: float) -> Secret:
+        """What came of the redirect, once it is there. Raises MailboxFault."""
+
+        def finish(path: str) -> Secret | MailboxFault | None:
+            if not question.is_of(parse_qs(urlsplit(path).query)):
+                return None
+            try:
+                return done(question.code_of(path, account))
+            except MailboxFault as fault:
+                return fault
+
+        self._finish = finish
         until = time.monotonic() + timeout
-        while self._answer is None:
+        while self._found is None:
             if time.monotonic() > until:
                 raise MailboxFault(Kind.CONSENT, "the permission was not given in time")
             self._server.handle_request()
-        if "code" not in self._answer:
-            error = self._answer.get("error", ["access_denied"])[0]
-            raise MailboxFault(Kind.CONSENT, f"the permission was not given ({error[:60]})")
-        return self._answer["code"][0]
+        if isinstance(self._found, MailboxFault):
+            raise self._found
+        return self._found
+
+
+def _no_error(query: Mapping[str, list[str]]) -> dict[str, str]:
+    return {} if "error" in query else {"error": "access_denied"}
 
 
 def _refresh_token(answer: Mapping[str, Any], account: str) -> Secret:

@@ -12,12 +12,12 @@ from mailbridge import log_events
 from mailbridge.core.mail import Envelope
 from mailbridge.ingress.imap.ages import Ages
 from mailbridge.ingress.imap.arrivals import SKEW, Arrivals
-from mailbridge.ingress.imap.canary import Canary
+from mailbridge.ingress.imap.canary import Canary, MailLocation
 from mailbridge.ingress.imap.door import Door, NotAccepted, NotTaken, Position
+from mailbridge.ingress.imap.heat import mark_of, with_newest
 from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.memory import Memory
 from mailbridge.ingress.imap.responses import Fetched
-from mailbridge.ingress.imap.whereabouts import Spot
 from mailbridge.intake.answer import Deferred, Full, Stored
 from mailbridge.store import StoreUnavailable
 
@@ -172,6 +172,8 @@ class Handing:
             self._ages.learn(mail.at)
         if not is_ahead:
             self._passed(validity, mail.uid)
+        marks = [mark_of(claim.delivery.draft.identifier) for claim in receipt.claims]
+        self._memory.delivered = with_newest(self._memory.delivered, marks)
         if receipt.is_pushed and self._with_effect and mail.uid not in self.done:
             self.done.append(mail.uid)
         self._tries.pop(mail.uid, None)
@@ -201,14 +203,14 @@ class Handing:
 
     def _is_canary(self, validity: int, mail: Fetched, *, is_ahead: bool) -> bool:
         """Whether it is the mail that we sent to ourselves; then it is noted, and goes nowhere."""
-        flight = self._canary.flight_of(mail.content or b"") if self._canary is not None else None
-        if self._canary is None or flight is None:
+        run = self._canary.run_of(mail.content or b"") if self._canary is not None else None
+        if self._canary is None or run is None:
             return False
-        is_first = flight.seen_at is None
-        self._canary.saw(flight, Spot(folder=self._folder, validity=validity, uid=mail.uid))
+        is_first = run.seen_at is None
+        self._canary.saw(run, MailLocation(folder=self._folder, validity=validity, uid=mail.uid))
         self.newest = mail.at
-        if is_first and mail.at is not None and flight.handed is not None:
-            under_way = max(0.0, time.monotonic() - flight.handed.ready)
+        if is_first and mail.at is not None and run.handed is not None:
+            under_way = max(0.0, time.monotonic() - run.handed.ready)
             self.arrivals.canary(mail.at, under_way=timedelta(seconds=under_way))
             self._memory.drift = self.arrivals.drift.total_seconds()
         if not is_ahead and mail.uid > self.uid:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mailbridge import log_events
-from mailbridge.ingress.imap.keeper import CanaryHealth
+from mailbridge.ingress.imap.canary import CanaryHealth
 from mailbridge.ingress.imap.modes import WATCHED, Event, Mode, after
 
 log = logging.getLogger("mailbridge.imap")

@@ -10,6 +10,7 @@ from typing import Any
 
 from mailbridge.ingress.imap.door import Door, NotAccepted
 from mailbridge.ingress.imap.habits import Habits
+from mailbridge.ingress.imap.heat import MOST
 from mailbridge.ingress.imap.missing import Missing
 from mailbridge.store import StoreUnavailable
 
@@ -19,7 +20,7 @@ class Memory:
 
     ``is_deaf``: IDLE tells nothing here. ``is_blind``: new mail shows only after a new opening of the folder. ``drift``: seconds that
     the server's clock is ahead of ours, 0 where it is right. ``top``: UID, date (seconds) and size of the last mail that was taken, to
-    know that mail again; it is stored now and then only.
+    know that mail again; it is stored now and then only. ``delivered``: for whom codes came by here, by `heat.mark_of`.
     """
 
     def __init__(self, key: str, door: Door, habits: Habits) -> None:
@@ -34,6 +35,7 @@ class Memory:
         self.is_blind = False
         self.drift = 0.0
         self.top: tuple[int, int, int] | None = None
+        self.delivered: tuple[str, ...] = ()
 
     def load(self, now: float) -> None:
         """Take up what was stored, once; ``now`` is steady time in seconds.
@@ -58,6 +60,8 @@ class Memory:
         top = told.get("top")
         if isinstance(top, list) and len(top) == 3 and all(isinstance(one, int) for one in top):
             self.top = (top[0], top[1], top[2])
+        delivered = told.get("delivered")
+        self.delivered = tuple(map(str, delivered[-MOST:])) if isinstance(delivered, list) else ()
         self._stored, self._is_loaded = self._told(), True
 
     def belongs_to(self, validity: int) -> None:
@@ -90,6 +94,7 @@ class Memory:
             "is_blind": self.is_blind,
             "drift": round(self.drift),
             "top": None if self.top is None else list(self.top),
+            "delivered": list(self.delivered),
             "habits": self.habits.told(),
         }
 

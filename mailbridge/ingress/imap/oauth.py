@@ -20,16 +20,15 @@ from msgspec.structs import replace
 from mailbridge.config.mailboxes import SEND_SCOPE
 from mailbridge.config.settings import ImapSettings, OAuthSettings
 from mailbridge.core.secret import Secret
-from mailbridge.ingress.imap.faults import Kind, MailboxFault, shown
-from mailbridge.ingress.imap.vault import TokenVault
+from mailbridge.ingress.imap.faults import Kind, MailboxFault
+from mailbridge.ingress.imap.oauth_errors import refusal_of
+from mailbridge.ingress.imap.vault import Tokens
 from mailbridge.masks import Masks
 
 TIMEOUT = 10.0
 EARLY = 300.0
 """Seconds before its end at which a token is renewed, or a tenth of its life if that is less."""
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-FINAL = frozenset({"invalid_grant", "interaction_required", "consent_required", "access_denied", "login_required"})
-MISTAKES = frozenset({"invalid_client", "unauthorized_client", "invalid_scope", "unsupported_grant_type", "invalid_request"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +140,7 @@ class TokenSource:
         account: str,
         username: str,
         settings: OAuthSettings,
-        vault: TokenVault,
+        vault: Tokens,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._account = account
@@ -227,18 +226,6 @@ def seconds_of(answer: Mapping[str, Any]) -> float:
         return max(1.0, float(answer.get("expires_in", 3600)))
     except (TypeError, ValueError):
         return 3600.0
-
-
-def refusal_of(answer: Mapping[str, Any], account: str) -> MailboxFault:
-    """An error answer (RFC 6749 5.2) as what it asks for."""
-    error = shown(str(answer.get("error", "no access token in the answer")).encode())
-    if error in FINAL:
-        return MailboxFault(Kind.CONSENT, f"the permission is gone ({error}): mailbridge oauth login {account}")
-    if error in MISTAKES:
-        return MailboxFault(
-            Kind.SETTING, f"the token endpoint refuses the application ({error}); check client_id, secret and scope"
-        )
-    return MailboxFault(Kind.BUSY, f"the token endpoint answers {error}")
 
 
 def _assertion(key_file: Path | None, provider: Provider, username: str, masks: Masks) -> str:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import ssl
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Literal
 
+from mailbridge.config.providers import by_server
 from mailbridge.config.settings import CanarySettings, ImapSettings, OAuthSettings
 from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.faults import Kind, MailboxFault
 from mailbridge.ingress.imap.stream import SILENCE, Endpoint
 
 PORTS = {"tls": 993, "starttls": 143, "none": 143}
+OWN_SERVER = "the account's password, or an app password where there is one"
 SMTPS = 465
 """The port of submission inside TLS (RFC 8314); everywhere else it begins with STARTTLS."""
 
@@ -65,6 +67,22 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         ),
     }
 )
+
+
+USUAL = timedelta(seconds=2)
+GREETINGS: Mapping[bytes, timedelta] = MappingProxyType(
+    {
+        b"gimap": USUAL,
+        b"microsoft exchange": USUAL,
+        b"yandex": USUAL,
+        b"zoho": USUAL,
+        b"coremail": timedelta(seconds=5),
+        b"netease": timedelta(seconds=5),
+    }
+)
+"""Words in the greetings of large providers, small letters, and how often each may be asked."""
+ABILITIES = frozenset({"X-GM-EXT-1", "XYMHIGHESTMODSEQ", "X-APPLE-REMOTE-LINKS"})
+"""Capabilities that Google, Yahoo and Apple alone have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +141,7 @@ class Account:
 def account_of(settings: ImapSettings) -> Account:
     """Settings with the preset's values where nothing else is said."""
     preset = PRESETS[settings.preset] if settings.preset else None
+    known = preset if preset and not settings.host else _at(settings.host)
     tls = preset.tls if preset and not settings.host else settings.tls
     return Account(
         name=settings.label,
@@ -134,15 +153,32 @@ def account_of(settings: ImapSettings) -> Account:
         folders=settings.folders,
         after=settings.after,
         renew=settings.renew,
-        hint=preset.hint if preset else "the account's password, or an app password where there is one",
-        hot_poll=preset.hot_poll if preset else None,
-        pipelines=settings.pipelining if settings.pipelining is not None or preset is None else preset.pipelines,
+        hint=preset.hint if preset else OWN_SERVER,
+        hot_poll=known.hot_poll if known else tolerance_of(settings.host, b"", ()),
+        pipelines=settings.pipelining if settings.pipelining is not None or known is None else known.pipelines,
         patience=settings.patience,
         password=settings.password,
         oauth=settings.oauth,
         canary=settings.canary,
         submission=_submission_of(settings, preset),
     )
+
+
+def _at(host: str) -> Preset | None:
+    """The preset of the provider whose server it is, whatever the account calls it."""
+    found = by_server(host)
+    return PRESETS[found.preset] if found is not None and found.preset is not None else None
+
+
+def tolerance_of(host: str, greeting: bytes, abilities: Collection[str]) -> timedelta | None:
+    """How often the server of a large provider may be asked, by its name, its greeting, or what it can; None: it is one's own."""
+    found = by_server(host)
+    if found is not None:
+        return PRESETS[found.preset].hot_poll if found.preset is not None else USUAL
+    folded = greeting.lower()
+    slow = [every for word, every in GREETINGS.items() if word in folded]
+    slow += [USUAL for one in abilities if one in ABILITIES]
+    return max(slow, default=None)
 
 
 def _submission_of(settings: ImapSettings, preset: Preset | None) -> Submission | None:

@@ -8,7 +8,7 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -17,20 +17,18 @@ from mailbridge import log_events
 from mailbridge.config.settings import CanarySettings, ImapSettings
 from mailbridge.core.mail import Envelope
 from mailbridge.ingress.imap.ages import Ages
-from mailbridge.ingress.imap.canary import Canary, Connect
-from mailbridge.ingress.imap.canary_mail import Mint
+from mailbridge.ingress.imap.canary import Canary, CanaryHealth, CanarySchedule, CanaryTokens, Connect, Handed, Hold, submit
 from mailbridge.ingress.imap.door import Door, NotTaken
 from mailbridge.ingress.imap.habits import Habits
-from mailbridge.ingress.imap.keeper import CanaryHealth, Keeper
+from mailbridge.ingress.imap.heat import Heating, Wanted
 from mailbridge.ingress.imap.login import LoggedIn, log_in
 from mailbridge.ingress.imap.mailbox import Mailbox
 from mailbridge.ingress.imap.mailbox_status import MailboxHealth, MailboxStatus
 from mailbridge.ingress.imap.oauth import TokenSource
 from mailbridge.ingress.imap.presets import Account, Contexts, account_of
 from mailbridge.ingress.imap.stream import SILENCE
-from mailbridge.ingress.imap.submission import Handed, Hold, submit
 from mailbridge.ingress.imap.tempo import Tempo
-from mailbridge.ingress.imap.vault import TokenVault
+from mailbridge.ingress.imap.vault import Tokens
 from mailbridge.ingress.imap.watcher import Stopped, Watcher
 from mailbridge.ingress.imap.wire import Wire
 from mailbridge.intake.answer import Accept, Answer, Deferred, Full
@@ -142,18 +140,18 @@ class LoginLimiter:
 class Watchers:
     """The mailboxes that are watched, and the canaries of their accounts, by the account's name."""
 
-    def __init__(self, watchers: Sequence[Watcher], keepers: Mapping[str, Keeper] | None = None) -> None:
+    def __init__(self, watchers: Sequence[Watcher], schedules: Mapping[str, CanarySchedule] | None = None) -> None:
         self._watchers = tuple(watchers)
-        self._keepers = dict(keepers or {})
+        self._schedules = dict(schedules or {})
 
     def start(self) -> None:
         """Begin to watch; what is wrong shows in the health."""
-        threads: tuple[Watcher | Keeper, ...] = (*self._watchers, *self._keepers.values())
+        threads: tuple[Watcher | CanarySchedule, ...] = (*self._watchers, *self._schedules.values())
         for thread in threads:
             thread.start()
 
     def wake(self) -> None:
-        """Somebody waits for a code: every mailbox looks at once. Cheap, and safe from any thread."""
+        """Somebody waits for a code: the mailboxes that it may come by look at once. Cheap, and safe from any thread."""
         for watcher in self._watchers:
             watcher.wake()
 
@@ -163,7 +161,7 @@ class Watchers:
 
     def canaries(self) -> dict[str, CanaryHealth]:
         """Every account's canary as it is now; none for an account without."""
-        return {name: keeper.health() for name, keeper in self._keepers.items()}
+        return {name: schedule.health() for name, schedule in self._schedules.items()}
 
     def try_again(self) -> None:
         """A person asks for it: whatever waits after a fault is tried at once."""
@@ -172,12 +170,12 @@ class Watchers:
 
     def retry_now(self) -> None:
         """Somebody may have fixed something: canaries that are missing are sent anew."""
-        for keeper in self._keepers.values():
-            keeper.retry_now()
+        for schedule in self._schedules.values():
+            schedule.retry_now()
 
     async def close(self, drain: timedelta) -> None:
         """Stop all, wait for up to ``drain``; a thread that hangs in a network call is left behind, and nothing is lost by it."""
-        threads: tuple[Keeper | Watcher, ...] = (*self._keepers.values(), *self._watchers)
+        threads: tuple[CanarySchedule | Watcher, ...] = (*self._schedules.values(), *self._watchers)
         for thread in threads:
             thread.stop()
         until = time.monotonic() + drain.total_seconds()
@@ -188,9 +186,19 @@ class Watchers:
             )
 
 
+def nobody() -> Collection[str]:
+    """Nobody waits."""
+    return ()
+
+
 def never() -> bool:
-    """NoEvents waits."""
+    """There is no permission to be given."""
     return False
+
+
+def bound_to(account: ImapSettings) -> frozenset[str]:
+    """The identifiers that codes in an account are for, as far as its settings say it: its own, or its address, folded."""
+    return frozenset({(account.identifier or account.mailbox).casefold()})
 
 
 def watchers_of(
@@ -200,22 +208,24 @@ def watchers_of(
     *,
     now: Callable[[], datetime],
     drift: Callable[[], timedelta] = timedelta,
-    vault: TokenVault | None = None,
-    hot: Callable[[], bool] = never,
+    vault: Tokens | None = None,
+    wanted: Wanted = nobody,
     dice: Callable[[], float] = random.random,
     silence: timedelta = SILENCE,
     key: bytes = b"",
 ) -> Watchers:
     """Watchers of every folder of every account, each with a thread of its own, not started. To be called in the daemon's loop.
 
-    ``accept`` returns when a mail is on disk; ``hot`` is asked often, from many threads, whether somebody waits for a code;
+    ``accept`` returns when a mail is on disk; ``wanted`` is asked often, from many threads, for whom somebody waits for a code;
     ``now`` is steady time, and ``drift`` how far the wall clock is ahead of it; ``silence`` is how long a server may say nothing when
     it is its turn; ``key`` is a secret of this machine by which canaries are known again after a restart, b"": they are not.
     """
     door = LoopDoor(accept, cursors, asyncio.get_running_loop())
     contexts, login_limiter = Contexts(), LoginLimiter()
     watchers: list[Watcher] = []
-    keepers: dict[str, Keeper] = {}
+    schedules: dict[str, CanarySchedule] = {}
+    bound = {f"{one.label}/{folder}": bound_to(one) for one in settings for folder in one.folders}
+    heating = Heating(wanted, bound)
     for entry in settings:
         account = account_of(entry)
         tokens = tokens_of(account, vault)
@@ -231,7 +241,7 @@ def watchers_of(
                 connect=connect,
                 tokens=tokens,
                 habits=habits,
-                hot=hot,
+                heating=heating,
                 ages=Ages(now=now, drift=drift),
                 dice=dice,
             )
@@ -239,8 +249,8 @@ def watchers_of(
         ]
         watchers += mine
         if canary is not None and account.canary is not None:
-            keepers[account.name] = keeper_of(canary, account.canary, [one.status for one in mine], dice)
-    return Watchers(watchers, keepers)
+            schedules[account.name] = schedule_of(canary, account.canary, [one.status for one in mine], dice)
+    return Watchers(watchers, schedules)
 
 
 def watcher_of(
@@ -252,7 +262,7 @@ def watcher_of(
     connect: Connect,
     tokens: TokenSource | None,
     habits: Habits,
-    hot: Callable[[], bool],
+    heating: Heating,
     ages: Ages,
     dice: Callable[[], float],
 ) -> Watcher:
@@ -276,7 +286,7 @@ def watcher_of(
         mailbox=mailbox,
         status=status,
         connect=connect,
-        hot=hot,
+        heating=heating,
         is_consented=tokens.has_changed if tokens is not None else never,
         dice=dice,
     )
@@ -292,19 +302,25 @@ def canary_of(
     def sent(mail: bytes, hold: Hold) -> Handed:
         return submit(mail, account, contexts.trusting(entry), tokens, hold=hold)
 
-    mint = Mint(key or secrets.token_bytes(32), account.mailbox)
-    return Canary(account=account, mint=mint, connect=connect, submit=sent if account.submission is not None else None)
+    canary_tokens = CanaryTokens(key or secrets.token_bytes(32), account.mailbox)
+    return Canary(
+        account=account, canary_tokens=canary_tokens, connect=connect, submit=sent if account.submission is not None else None
+    )
 
 
-def keeper_of(canary: Canary, settings: CanarySettings, looks: Sequence[MailboxStatus], dice: Callable[[], float]) -> Keeper:
+def schedule_of(
+    canary: Canary, settings: CanarySettings, looks: Sequence[MailboxStatus], dice: Callable[[], float]
+) -> CanarySchedule:
     """Who keeps it, shown in the health of each folder."""
-    keeper = Keeper(canary=canary, settings=settings, is_watched=lambda: any(one.is_watched for one in looks), dice=dice)
+    schedule = CanarySchedule(
+        canary=canary, settings=settings, is_watched=lambda: any(one.is_watched for one in looks), dice=dice
+    )
     for one in looks:
-        one.canary = keeper.health
-    return keeper
+        one.canary = schedule.health
+    return schedule
 
 
-def tokens_of(account: Account, vault: TokenVault | None) -> TokenSource | None:
+def tokens_of(account: Account, vault: Tokens | None) -> TokenSource | None:
     """The access tokens of an account; None where it has a password."""
     if account.oauth is None or vault is None:
         return None

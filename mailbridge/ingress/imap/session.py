@@ -16,12 +16,13 @@ from mailbridge import log_events
 from mailbridge.ingress.imap import effects
 from mailbridge.ingress.imap.bell import Bell, Stopped
 from mailbridge.ingress.imap.faults import IdleRefused, Refusal
+from mailbridge.ingress.imap.folders import named
 from mailbridge.ingress.imap.hearing import Hearing
+from mailbridge.ingress.imap.heat import Heat, Heating
 from mailbridge.ingress.imap.mailbox import Mailbox, NotAccepted
 from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.modes import BACK, Event, Mode
-from mailbridge.ingress.imap.presets import Account
-from mailbridge.ingress.imap.whereabouts import named
+from mailbridge.ingress.imap.presets import Account, tolerance_of
 from mailbridge.ingress.imap.wire import Wire
 
 log = logging.getLogger("mailbridge.imap")
@@ -36,6 +37,8 @@ LAGS = (0.1, 0.5, 2.0)
 """Seconds after which a mail that was announced and is not there yet is looked for again (a replica lags behind)."""
 HOT = ((30.0, 0.05), (120.0, 0.1), (float("inf"), 0.25))
 """While somebody waits: up to so many seconds, a look every so many."""
+WARM = 4.0
+"""Seconds between two looks, of two commands each, at a mailbox of which nobody knows whether the code comes by it."""
 NOT_ACCEPTED = (0.5, 30.0)
 ANEW, ANEW_BLIND = 10, 2
 """Every so many renewals the folder is opened anew: a rebuilt mailbox shows its new UIDVALIDITY to nobody before that, and some
@@ -68,7 +71,7 @@ class Watch:
         folder: str,
         mailbox: Mailbox,
         status: MailboxStatus,
-        hot: Callable[[], bool],
+        heating: Heating,
         dice: Callable[[], float],
         bell: Bell,
         is_stopping: Callable[[], bool],
@@ -77,7 +80,7 @@ class Watch:
         self._folder = folder
         self._mailbox = mailbox
         self._status = status
-        self._hot = hot
+        self._heating = heating
         self._dice = dice
         self._bell = bell
         self._is_stopping = is_stopping
@@ -110,7 +113,7 @@ class Watch:
         while not session.is_over:
             if self._is_stopping():
                 raise Stopped
-            if self._hot():
+            if self._heat() is not Heat.COLD:
                 self._stay_hot(session)
                 self._look(wire)
             if self._hearing.is_trial_to_change():
@@ -159,7 +162,7 @@ class Watch:
                 continue
             if told != "woken":
                 break
-            if self._hot() or self._is_stopping():
+            if self._heat() is not Heat.COLD or self._is_stopping():
                 return
         found = self._take_pushed(wire) or self._look(wire)
         if told == "quiet":
@@ -252,16 +255,16 @@ class Watch:
         """Somebody waits: do not wait for the server to push."""
         wire, began = session.wire, time.monotonic()
         self._status.happened(Event.AWAITED)
-        while self._hot() and not session.is_over:
+        while (heat := self._heat()) is not Heat.COLD and not session.is_over:
             if self._is_stopping():
                 raise Stopped
-            pause = self._account.hot_poll
+            pause = self._pause(wire, heat)
             if self._hearing.is_useless:
                 self._meet(wire)
-                seconds = 1.0 if pause is None else pause.total_seconds()
+                seconds = 1.0 if pause is None else pause
             elif pause is not None:
                 self._look(wire, is_hot=True)
-                seconds = pause.total_seconds()
+                seconds = pause
             else:
                 wire.noop()
                 self._status.round_trip()
@@ -270,8 +273,30 @@ class Watch:
                 seconds = next(every for limit, every in HOT if time.monotonic() - began < limit)
             if self._mailbox.revisit_in() <= 0:
                 self._revisit(wire)
-            if wire.wait(seconds, self._bell.descriptor) == "woken":
-                self._bell.drain()
+            self._wait_hot(wire, seconds, heat)
+
+    def _wait_hot(self, wire: Wire, seconds: float, heat: Heat) -> None:
+        """Wait for the next look: until it is due, or the server tells. Another request of somebody who waits makes it no sooner."""
+        until = time.monotonic() + seconds
+        while wire.wait(until - time.monotonic(), self._bell.descriptor) == "woken":
+            self._bell.drain()
+            if self._is_stopping() or self._heat() is not heat:
+                return
+
+    def _heat(self) -> Heat:
+        """Whether somebody waits for a code that may come by here; tells the others for whom codes came by here before."""
+        self._heating.note(self._status.mailbox, self._mailbox.memory.delivered)
+        return self._heating.of(self._status.mailbox)
+
+    def _pause(self, wire: Wire, heat: Heat) -> float | None:
+        """Seconds between two looks while somebody waits; None: as often as a server of one's own is asked. The folders of an account
+        share what its provider takes."""
+        told = tolerance_of(self._account.host, wire.welcome, wire.abilities)
+        known = [one for one in (self._account.hot_poll, told) if one is not None]
+        every = max(known).total_seconds() if known else 0.0
+        shared = min(every * len(self._account.folders), max(every, self._account.renew.total_seconds()))
+        taken = shared if known else None
+        return taken if heat is Heat.HOT else max(WARM, taken or 0.0)
 
     def _look(self, wire: Wire, *, is_staying: bool = True, is_hot: bool = False) -> int:
         """Fetch and take what is new, as often as more is announced meanwhile; how many mails that were."""

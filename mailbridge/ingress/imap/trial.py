@@ -18,13 +18,13 @@ from msgspec.structs import replace
 from mailbridge.config.settings import CanarySettings, ImapSettings
 from mailbridge.core.mail import Envelope
 from mailbridge.ingress.imap.ages import Ages
-from mailbridge.ingress.imap.canary import Canary
+from mailbridge.ingress.imap.canary import Canary, missing
 from mailbridge.ingress.imap.faults import MailboxFault
-from mailbridge.ingress.imap.keeper import missing
+from mailbridge.ingress.imap.heat import Heating
 from mailbridge.ingress.imap.presets import Contexts, account_of
 from mailbridge.ingress.imap.probe import Finding
-from mailbridge.ingress.imap.service import LoginLimiter, canary_of, connector, habits_of, never, tokens_of, watcher_of
-from mailbridge.ingress.imap.vault import TokenVault
+from mailbridge.ingress.imap.service import LoginLimiter, canary_of, connector, habits_of, nobody, tokens_of, watcher_of
+from mailbridge.ingress.imap.vault import Tokens
 from mailbridge.ingress.imap.watcher import Watcher
 from mailbridge.intake.answer import Answer, Stored
 from mailbridge.store import Receipt
@@ -65,7 +65,7 @@ class _BlindDoor:
         """Nothing is written."""
 
 
-def trial(settings: ImapSettings, vault: TokenVault | None) -> Iterator[Finding]:
+def trial(settings: ImapSettings, vault: Tokens | None) -> Iterator[Finding]:
     """Watch, send, see, remove, by the account's own settings or the usual ones."""
     entry = replace(settings, canary=settings.canary or CanarySettings())
     account, contexts = account_of(entry), Contexts()
@@ -84,7 +84,7 @@ def trial(settings: ImapSettings, vault: TokenVault | None) -> Iterator[Finding]
             connect=connect,
             tokens=tokens,
             habits=habits,
-            hot=never,
+            heating=Heating(nobody),
             ages=Ages(now=lambda: datetime.now(UTC)),
             dice=random.random,
         )
@@ -98,30 +98,30 @@ def trial(settings: ImapSettings, vault: TokenVault | None) -> Iterator[Finding]
             reason = next((one.status.reason for one in watchers if one.status.reason), "no answer")
             yield Finding(step="canary", is_good=False, text=f"the folders cannot be watched: {reason}")
             return
-        yield from _flown(canary, account.canary)
+        yield from _followed(canary, account.canary)
 
 
-def _flown(canary: Canary, settings: CanarySettings) -> Iterator[Finding]:
+def _followed(canary: Canary, settings: CanarySettings) -> Iterator[Finding]:
     began = time.monotonic()
     try:
-        flight = canary.send()
+        run = canary.send()
     except MailboxFault as fault:
         yield Finding(step="canary sent", is_good=False, text=f"by {canary.by}: {fault}")
         return
-    handed = flight.handed
+    handed = run.handed
     if handed is None:
         return
     login, taking = handed.ready - began, handed.taken - handed.ready
     yield Finding(step="canary sent", is_good=True, text=f"by {canary.by}: {_ms(login)} to log in, {_ms(taking)} to hand it in")
     within = settings.deadline.total_seconds()
-    canary.wait(flight, handed.ready + within)
-    if flight.seen_at is not None and flight.latency is not None:
-        text = f"in {flight.spots[0].folder}, {_ms(flight.latency)} after it was handed in"
-        yield Finding(step="canary seen", is_good=flight.latency <= within, text=text)
+    canary.wait(run, handed.ready + within)
+    if run.seen_at is not None and run.latency is not None:
+        text = f"in {run.locations[0].folder}, {_ms(run.latency)} after it was handed in"
+        yield Finding(step="canary seen", is_good=run.latency <= within, text=text)
     else:
-        yield Finding(step="canary seen", is_good=False, text=missing(canary, flight, within=within)[1])
+        yield Finding(step="canary seen", is_good=False, text=missing(canary, run, within=within)[1])
     began = time.monotonic()
-    is_clear = canary.clear(flight)
+    is_clear = canary.clear(run)
     text = f"in {_ms(time.monotonic() - began)}" if is_clear else "the server does not let us: it stays in the mailbox"
     yield Finding(step="canary removed", is_good=True, text=text)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Protocol
 
 from mailbridge.config.settings import StoreSettings
 from mailbridge.core.secret import Secret
@@ -14,6 +15,45 @@ from mailbridge.masks import Masks
 from mailbridge.store import StoreError
 from mailbridge.store.cipher import Cipher, read_key
 from mailbridge.store.sqlite import path_of
+
+
+class Tokens(Protocol):
+    """Where the refresh tokens of accounts are kept. ``masks`` learns what is read."""
+
+    masks: Masks
+
+    def read(self, account: str) -> Secret | None:
+        """What is kept for an account; None: nobody has logged in yet. Raises StoreError."""
+        ...
+
+    def write(self, account: str, token: Secret) -> None:
+        """Keep it."""
+        ...
+
+    def stamp(self, account: str) -> int:
+        """Changes whenever somebody logs in anew."""
+        ...
+
+
+class OneToken:
+    """A refresh token that is not kept yet: for a try of its account. What the provider puts in its place is the token from then on."""
+
+    def __init__(self, token: Secret, masks: Masks | None = None) -> None:
+        self.masks = masks or Masks()
+        self.masks.guard_for_now(token)
+        self.token = token
+
+    def read(self, account: str) -> Secret | None:  # noqa: ARG002  (a vault's method)
+        """See `Tokens.read`."""
+        return self.token
+
+    def write(self, account: str, token: Secret) -> None:  # noqa: ARG002
+        """See `Tokens.write`."""
+        self.token = token
+
+    def stamp(self, account: str) -> int:  # noqa: ARG002
+        """See `Tokens.stamp`."""
+        return 0
 
 
 class TokenVault:
@@ -59,6 +99,10 @@ class TokenVault:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+    def forget(self, account: str) -> None:
+        """Erase what is kept for an account."""
+        self._path(account).unlink(missing_ok=True)
 
     def stamp(self, account: str) -> int:
         """Changes whenever somebody logs in anew; 0 where nobody has."""

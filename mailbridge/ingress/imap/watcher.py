@@ -13,6 +13,7 @@ from mailbridge import log_events
 from mailbridge.ingress.imap.backoff import Backoff
 from mailbridge.ingress.imap.bell import Bell, Stopped
 from mailbridge.ingress.imap.faults import Kind, MailboxFault
+from mailbridge.ingress.imap.heat import Heat, Heating
 from mailbridge.ingress.imap.login import LoggedIn
 from mailbridge.ingress.imap.mailbox import Mailbox, NotAccepted
 from mailbridge.ingress.imap.mailbox_status import MailboxStatus
@@ -36,7 +37,7 @@ class Watcher:
     """Watches one folder. `start`, `wake` and `stop` may be called from any thread.
 
     ``connect`` gives a connection that is logged in, and blocks while too many others log in to that host;
-    ``hot`` says whether somebody waits for a code now; ``is_consented`` whether a withdrawn permission was given anew.
+    ``heating`` says whether somebody waits for a code that may come by here; ``is_consented`` whether a withdrawn permission was given anew.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Watcher:
         mailbox: Mailbox,
         status: MailboxStatus,
         connect: Callable[[Callable[[], bool]], tuple[Wire, LoggedIn]],
-        hot: Callable[[], bool],
+        heating: Heating,
         is_consented: Callable[[], bool],
         dice: Callable[[], float],
     ) -> None:
@@ -63,11 +64,12 @@ class Watcher:
             folder=folder,
             mailbox=mailbox,
             status=status,
-            hot=hot,
+            heating=heating,
             dice=dice,
             bell=self._bell,
             is_stopping=self._stopping,
         )
+        self._heating = heating
         self._wire: Wire | None = None
         self._thread = threading.Thread(target=self._run, name=f"imap {status.mailbox}", daemon=True)
 
@@ -89,7 +91,8 @@ class Watcher:
 
     def wake(self) -> None:
         """Somebody waits for a code: look at once, and connect at once where only the network was in the way."""
-        self._bell.ring()
+        if self._is_stopping or self._heating.of(self.status.mailbox) is not Heat.COLD:
+            self._bell.ring()
 
     def retry_now(self) -> None:
         """A person may have fixed something: end the pause after a fault."""

@@ -15,8 +15,8 @@ from aiosmtpd.controller import Controller
 
 from mailbridge.config.settings import CanarySettings, ImapSettings, OAuthSettings, StoreSettings
 from mailbridge.core.secret import Secret
-from mailbridge.ingress.imap.canary_mail import LENGTH, Mint, canary_mail, token_of
-from mailbridge.ingress.imap.keeper import CanaryHealth
+from mailbridge.ingress.imap.canary import CanaryHealth
+from mailbridge.ingress.imap.canary.tokens import LENGTH, CanaryTokens, canary_mail, token_of
 from mailbridge.ingress.imap.service import Watchers
 from mailbridge.ingress.imap.vault import open_vault
 from mailbridge.intake.worker_protocol import Request
@@ -271,7 +271,7 @@ def test_no_password_without_a_trusted_connection(
 def test_a_mail_that_only_claims_to_be_a_canary_is_a_mail(server: ScriptedImap, post: SubmissionPeer, tmp_path: Path) -> None:
     """Its code is pushed, and nobody removes it, though it has a canary's header, subject, and a token of the right form."""
     post.deliver = len
-    forged = Mint(b"somebody else's", ANN).token()
+    forged = CanaryTokens(b"somebody else's", ANN).token()
 
     async def run() -> None:
         async with house(tmp_path) as home, watching(home, box(server, post), key=KEY) as watchers:
@@ -398,9 +398,9 @@ def test_gmail_archives_what_is_deleted_so_it_goes_to_the_trash(
 
 def test_nobody_reads_a_code_in_it() -> None:
     """No digit of ours, no link, and no rule of the shipped ones finds anything."""
-    mint = Mint(KEY, ANN)
+    canary_tokens = CanaryTokens(KEY, ANN)
     for _ in range(200):
-        mail = canary_mail(mint.token(), address=ANN, at=datetime.now(UTC))
+        mail = canary_mail(canary_tokens.token(), address=ANN, at=datetime.now(UTC))
         head, _, body = mail.partition(b"\r\n\r\n")
         told = b"".join(line for line in head.splitlines() if not line.startswith(b"Date:")) + body
         assert not any(48 <= octet <= 57 for octet in told.replace(b"MIME-Version: 1.0", b"")) and b"://" not in told
@@ -410,14 +410,14 @@ def test_nobody_reads_a_code_in_it() -> None:
 
 def test_a_token_is_known_by_its_maker_alone() -> None:
     """In any letter case of the mail; not with a letter changed, cut, longer, or of another account or machine."""
-    mint = Mint(KEY, ANN)
-    token = mint.token()
-    assert len(token) == LENGTH and token.isalpha() and mint.is_genuine(token)
+    canary_tokens = CanaryTokens(KEY, ANN)
+    token = canary_tokens.token()
+    assert len(token) == LENGTH and token.isalpha() and canary_tokens.is_genuine(token)
     assert token_of(canary_mail(token, address=ANN, at=datetime.now(UTC))) == token
     other = "b" if token[3] != "b" else "c"
     for wrong in (token[:3] + other + token[4:], token[:-1], token + "b", "a" * LENGTH, "", "é" * LENGTH):
-        assert not mint.is_genuine(wrong)
-    assert not Mint(KEY, "bob@corp.example").is_genuine(token) and not Mint(b"x", ANN).is_genuine(token)
+        assert not canary_tokens.is_genuine(wrong)
+    assert not CanaryTokens(KEY, "bob@corp.example").is_genuine(token) and not CanaryTokens(b"x", ANN).is_genuine(token)
 
 
 @pytest.mark.parametrize(
@@ -433,5 +433,5 @@ def test_a_token_is_known_by_its_maker_alone() -> None:
 )
 def test_a_token_is_read_in_the_head_alone(content: bytes, is_claimed: bool) -> None:
     """In its header or the subject, which a server may fold; what the body says counts for nothing."""
-    token = Mint(KEY, ANN).token()
+    token = CanaryTokens(KEY, ANN).token()
     assert token_of(content % token.encode()) == (token if is_claimed else None)

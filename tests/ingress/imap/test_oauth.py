@@ -7,8 +7,9 @@ import base64
 import json
 import threading
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from mailbridge.config.settings import OAuthSettings, StoreSettings
 from mailbridge.core.secret import Secret
-from mailbridge.ingress.imap.consent import by_browser, by_device
+from mailbridge.ingress.imap.consent import by_browser, by_device, by_paste
 from mailbridge.ingress.imap.faults import Kind, MailboxFault
 from mailbridge.ingress.imap.oauth import TokenSource, provider_of
+from mailbridge.ingress.imap.oauth_errors import refusal_of
 from mailbridge.ingress.imap.vault import TokenVault, open_vault
 from mailbridge.store import StoreError
 from tests.ingress.imap.watched import ANN, account, code_mail, house, until, watching
@@ -176,6 +178,109 @@ def test_a_person_allows_it_in_a_browser(provider: TokenEndpoint) -> None:
 
     token = by_browser(settings_of(provider), account="box", username=ANN, show=browse, timeout=5)
     assert token.reveal() in provider.refresh
+
+
+def test_the_browser_is_told_yes_only_after_the_mailbox_opened(provider: TokenEndpoint) -> None:
+    """The page waits for the exchange and the login; where that fails it says no, and so does the command."""
+    answers: list[int] = []
+
+    def browse(address: str) -> None:
+        def go() -> None:
+            try:
+                answers.append(urllib.request.urlopen(address, timeout=5).status)
+            except urllib.error.HTTPError as fault:
+                answers.append(fault.code)
+
+        threading.Thread(target=go, daemon=True).start()
+
+    def refused(token: Secret) -> Secret:
+        assert answers == [] and token.reveal() in provider.refresh
+        raise MailboxFault(Kind.REFUSED, "the server refuses the login")
+
+    with pytest.raises(MailboxFault, match="refuses the login"):
+        by_browser(settings_of(provider), account="box", username=ANN, show=browse, timeout=5, check=refused)
+    until = time.monotonic() + 5
+    while not answers and time.monotonic() < until:
+        threading.Event().wait(0.01)
+    assert answers == [400]
+
+
+def test_what_is_pasted_has_to_be_the_answer(provider: TokenEndpoint) -> None:
+    """The whole address, or its query alone; another state, or none, is a message, and a no is told in the provider's words."""
+    asked: list[str] = []
+
+    def pasted(edit: Callable[[str], str]) -> Secret:
+        return by_paste(
+            settings_of(provider),
+            account="box",
+            username=ANN,
+            show=asked.append,
+            read=lambda: edit(provider.consent(asked[-1])),
+        )
+
+    assert pasted(str).reveal() in provider.refresh
+    assert pasted(lambda address: address.partition("?")[2]).reveal() in provider.refresh
+    for edit in (lambda _: "", lambda _: "http://127.0.0.1/?code=x", lambda address: address + "x"):
+        with pytest.raises(MailboxFault, match="address bar"):
+            pasted(edit)
+    with pytest.raises(MailboxFault, match="only its test users"):
+        pasted(lambda address: address.replace("code=", "error=access_denied&was="))
+
+
+@pytest.mark.parametrize(
+    ("error", "description", "kind", "fix"),
+    [
+        (
+            "invalid_grant",
+            "AADSTS65001: The user or administrator has not consented to use the application",
+            Kind.CONSENT,
+            "Grant admin",
+        ),
+        (
+            "interaction_required",
+            "AADSTS50076: Due to a configuration change you must use multi-factor",
+            Kind.CONSENT,
+            "second factor",
+        ),
+        (
+            "invalid_grant",
+            "AADSTS700082: The refresh token has expired due to inactivity.",
+            Kind.CONSENT,
+            "not used for too long",
+        ),
+        (
+            "invalid_client",
+            "AADSTS7000218: The request body must contain: 'client_assertion'",
+            Kind.SETTING,
+            "public client flows",
+        ),
+        ("invalid_client", "AADSTS7000215: Invalid client secret provided.", Kind.SETTING, "not its ID"),
+        ("unauthorized_client", "AADSTS700016: Application was not found in the directory", Kind.SETTING, "client_id and tenant"),
+        ("access_denied", "AADSTS90094: Admin consent is required", Kind.CONSENT, "an administrator has to approve"),
+        ("access_denied", "This app needs admin approval", Kind.CONSENT, "an administrator has to approve"),
+        ("invalid_client", "The OAuth client was not found.", Kind.SETTING, "not known to Google"),
+        ("invalid_client", "Unauthorized", Kind.SETTING, "client_id and client_secret"),
+        ("invalid_request", "client_secret is missing.", Kind.SETTING, "desktop app"),
+        ("invalid_grant", "Token has been expired or revoked.", Kind.CONSENT, "seven days"),
+        ("invalid_grant", "", Kind.CONSENT, "oauth login box"),
+        ("admin_policy_enforced", "", Kind.SETTING, "Workspace blocks"),
+        ("temporarily_unavailable", "try later", Kind.BUSY, ""),
+    ],
+)
+def test_a_refusal_is_told_in_the_providers_words(error: str, description: str, kind: Kind, fix: str) -> None:
+    """The error, its description without what is for the provider's own support, and the fix where one is known."""
+    tail = " Trace ID: 0000-aaaa Correlation ID: 1111-bbbb Timestamp: 2026-11-29 00:00:00Z" if description else ""
+    fault = refusal_of({"error": error, "error_description": description + tail}, "box")
+    assert fault.kind is kind
+    assert error in str(fault) and description[:150] in str(fault) and fix in str(fault)
+    assert "0000-aaaa" not in str(fault) and "{account}" not in str(fault)
+
+
+@pytest.mark.parametrize("description", [7, None, ["x"], "\x1b[31mred\r\n" * 5000])
+def test_a_hostile_description_does_no_harm(description: object) -> None:
+    """What is no text is left out; what is long or moves a cursor is cut and escaped."""
+    text = str(refusal_of({"error": "invalid_grant", "error_description": description}, "box"))
+    assert len(text) < 500 and text.isprintable()
 
 
 @pytest.mark.parametrize("status", [307, 308])

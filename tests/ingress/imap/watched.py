@@ -19,6 +19,7 @@ from mailbridge.config.rulepack import rule_texts
 from mailbridge.config.settings import ImapSettings, RetentionSettings, Settings, StoreSettings, TrustSettings
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
+from mailbridge.ingress.imap.heat import Wanted
 from mailbridge.ingress.imap.service import Watchers, never, watchers_of
 from mailbridge.ingress.imap.stream import SILENCE
 from mailbridge.ingress.imap.vault import TokenVault
@@ -142,6 +143,7 @@ async def watching(
     home: House,
     *accounts: ImapSettings,
     hot: Callable[[], bool] = never,
+    wanted: Wanted | None = None,
     vault: TokenVault | None = None,
     silence: timedelta = SILENCE,
     key: bytes = b"",
@@ -153,7 +155,7 @@ async def watching(
         home.store.mailboxes,
         now=home.clock.now,
         drift=lambda: home.clock.drift,
-        hot=hot,
+        wanted=wanted or (lambda: (ANN,) if hot() else ()),
         vault=vault,
         silence=silence,
         key=key,

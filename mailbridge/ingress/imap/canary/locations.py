@@ -6,48 +6,16 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
-
-from imapclient.exceptions import IMAPClientError
 
 from mailbridge import log_events
 from mailbridge.ingress.imap.arguments import day
-from mailbridge.ingress.imap.canary_mail import SUBJECT, token_of
-from mailbridge.ingress.imap.faults import Kind, MailboxFault, Refusal, refusal, words_of
-from mailbridge.ingress.imap.stream import Stream
+from mailbridge.ingress.imap.canary.tokens import SUBJECT, token_of
+from mailbridge.ingress.imap.faults import Kind, MailboxFault, Refusal
+from mailbridge.ingress.imap.folders import Folder
 from mailbridge.ingress.imap.wire import Wire, folder_argument, uid_set
 
 log = logging.getLogger("mailbridge.imap")
 
-Use = Literal["", "junk", "trash", "sent", "drafts", "all"]
-SPECIAL: dict[str, Use] = {
-    r"\junk": "junk",
-    r"\spam": "junk",
-    r"\trash": "trash",
-    r"\sent": "sent",
-    r"\drafts": "drafts",
-    r"\all": "all",
-}
-NAMED: dict[str, Use] = {
-    "junk": "junk",
-    "spam": "junk",
-    "junk email": "junk",
-    "junk e-mail": "junk",
-    "bulk": "junk",
-    "bulk mail": "junk",
-    "trash": "trash",
-    "bin": "trash",
-    "deleted items": "trash",
-    "deleted messages": "trash",
-    "sent": "sent",
-    "sent items": "sent",
-    "sent messages": "sent",
-    "sent mail": "sent",
-    "drafts": "drafts",
-    "all mail": "all",
-}
-"""What a folder is for, by its name, where the server does not say it (RFC 6154)."""
-MOST_FOLDERS = 200
 MOST_FOUND = 50
 LARGEST = 65_536
 """Octets of a mail that may be a canary; a larger one is not looked at."""
@@ -56,15 +24,7 @@ SINCE = timedelta(days=8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Folder:
-    """A folder that can be opened, and what it is for."""
-
-    name: str
-    use: Use
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spot:
+class MailLocation:
     """Where one mail lies."""
 
     folder: str
@@ -72,44 +32,7 @@ class Spot:
     uid: int
 
 
-def folders_of(wire: Wire) -> tuple[Folder, ...]:
-    """Every folder that can be opened, as the server lists them.
-
-    Raises:
-        MailboxFault: it lists nothing.
-    """
-    try:
-        listed: list[Any] = wire.list_folders()
-    except (IMAPClientError, Stream.error) as fault:
-        raise refusal("LIST", words_of(fault)) from None
-    found = []
-    for flags, delimiter, name in listed[:MOST_FOLDERS]:
-        words = {flag.decode("ascii", "replace").lower() for flag in flags}
-        if not words & {r"\noselect", r"\nonexistent"}:
-            separator = delimiter.decode("ascii", "replace") if isinstance(delimiter, bytes) else ""
-            last = str(name).rsplit(separator, 1)[-1] if separator else str(name)
-            told = next((SPECIAL[word] for word in sorted(words) if word in SPECIAL), NAMED.get(last.casefold(), ""))
-            found.append(Folder(name=str(name), use=told))
-    return tuple(found)
-
-
-def named(wire: Wire, folder: str) -> str:
-    """The name of a folder that is asked for by what it is for, ``\\Junk`` (RFC 6154); any other name is its own.
-
-    Raises:
-        MailboxFault: the server has no such folder.
-    """
-    if not folder.startswith("\\"):
-        return folder
-    use = SPECIAL.get(folder.lower())
-    found = next((one.name for one in folders_of(wire) if use is not None and one.use == use), None)
-    if found is None:
-        text = f"no folder is known as {folder}: name it as `mailbridge imap test` lists it"
-        raise MailboxFault(Kind.SETTING, text)
-    return found
-
-
-def find(wire: Wire, token: str, folders: Iterable[Folder], watched: Sequence[str]) -> Spot | None:
+def find(wire: Wire, token: str, folders: Iterable[Folder], watched: Sequence[str]) -> MailLocation | None:
     """The folder that holds the mail with this token: those that are watched first, then junk, then the others; None: nowhere.
 
     The copy among the sent mails and one among drafts are no arrival. A folder with everything is looked at last, since what is
@@ -124,21 +47,21 @@ def find(wire: Wire, token: str, folders: Iterable[Folder], watched: Sequence[st
             order.setdefault(one.name, {"junk": 1, "all": 3}.get(one.use, 2))
     for name in sorted(order, key=lambda name: order[name]):
         for uid in _found(wire, name, token, lambda claimed: claimed == token):
-            return Spot(folder=name, validity=wire.validity, uid=uid)
+            return MailLocation(folder=name, validity=wire.validity, uid=uid)
     return None
 
 
-def remove(wire: Wire, spots: Iterable[Spot], folders: Sequence[Folder]) -> None:
+def remove(wire: Wire, locations: Iterable[MailLocation], folders: Sequence[Folder]) -> None:
     """Remove mails by their UIDs; one whose folder was rebuilt meanwhile is left to `tidy`.
 
     Raises:
         MailboxFault: the server does not let us.
     """
     trash = next((one.name for one in folders if one.use == "trash"), "")
-    for spot in spots:
-        wire.open_folder(spot.folder, is_read_only=False)
-        if wire.validity == spot.validity:
-            _expunge(wire, spot.folder, [spot.uid], trash)
+    for location in locations:
+        wire.open_folder(location.folder, is_read_only=False)
+        if wire.validity == location.validity:
+            _expunge(wire, location.folder, [location.uid], trash)
 
 
 def tidy(wire: Wire, names: Iterable[str], is_ours: Callable[[str], bool]) -> int:

@@ -1,6 +1,6 @@
 """The canary of one account: a mail to oneself that is sent, known again by the watcher, looked for, and removed.
 
-The watcher asks `flight_of` about each mail before it goes to the door: what is ours is stored nowhere and pushed nowhere. Only
+The watcher asks `run_of` about each mail before it goes to the door: what is ours is stored nowhere and pushed nowhere. Only
 a token that was sent a moment ago counts; whoever writes the header into a mail of his own has written an ordinary mail.
 """
 
@@ -19,14 +19,15 @@ from datetime import UTC, datetime
 from imapclient.exceptions import IMAPClientError
 
 from mailbridge import log_events
-from mailbridge.ingress.imap import whereabouts
-from mailbridge.ingress.imap.canary_mail import Mint, canary_mail, token_of
+from mailbridge.ingress.imap.canary import locations as places
+from mailbridge.ingress.imap.canary.locations import MailLocation
+from mailbridge.ingress.imap.canary.submission import Handed, Hold
+from mailbridge.ingress.imap.canary.tokens import CanaryTokens, canary_mail, token_of
 from mailbridge.ingress.imap.faults import MailboxFault, refusal, words_of
+from mailbridge.ingress.imap.folders import Folder, folders_of
 from mailbridge.ingress.imap.login import LoggedIn
 from mailbridge.ingress.imap.presets import Account
 from mailbridge.ingress.imap.stream import Stream
-from mailbridge.ingress.imap.submission import Handed, Hold
-from mailbridge.ingress.imap.whereabouts import Folder, Spot
 from mailbridge.ingress.imap.wire import Wire
 
 log = logging.getLogger("mailbridge.imap")
@@ -41,13 +42,13 @@ Submit = Callable[[bytes, Hold], Handed]
 
 
 @dataclass(slots=True, eq=False)
-class Flight:
+class CanaryRun:
     """One canary. ``handed`` None: not sent (yet); ``seen_at``: monotonic seconds, None while no watcher has seen it."""
 
     token: str = field(repr=False)
     handed: Handed | None = None
     seen_at: float | None = None
-    spots: list[Spot] = field(default_factory=list)
+    locations: list[MailLocation] = field(default_factory=list)
 
     @property
     def latency(self) -> float | None:
@@ -58,16 +59,16 @@ class Flight:
 
 
 class Canary:
-    """Sends, recognises, finds and removes. `flight_of` and `saw` are called by watchers, the rest by one thread of its own,
+    """Sends, recognises, finds and removes. `run_of` and `saw` are called by watchers, the rest by one thread of its own,
     `stop` by any. ``submit`` None: the mail is put into the first watched folder instead of being sent."""
 
-    def __init__(self, *, account: Account, mint: Mint, connect: Connect, submit: Submit | None) -> None:
+    def __init__(self, *, account: Account, canary_tokens: CanaryTokens, connect: Connect, submit: Submit | None) -> None:
         self.account = account
-        self._mint = mint
+        self._canary_tokens = canary_tokens
         self._connect = connect
         self._submit = submit
-        self._flights: deque[Flight] = deque(maxlen=KNOWN)
-        self._news: deque[Flight] = deque()
+        self._runs: deque[CanaryRun] = deque(maxlen=KNOWN)
+        self._news: deque[CanaryRun] = deque()
         self._bell = threading.Condition()
         self._hang_up: Callable[[], None] | None = None
         self.is_stopping = False
@@ -80,49 +81,49 @@ class Canary:
 
     # the watcher's side
 
-    def flight_of(self, content: bytes) -> Flight | None:
+    def run_of(self, content: bytes) -> CanaryRun | None:
         """The canary that a mail is; None for an ordinary mail, whatever it claims."""
         claimed = token_of(content)
         if claimed is None:
             return None
         found = None
-        for flight in tuple(self._flights):
-            if hmac.compare_digest(flight.token, claimed):
-                found = flight
+        for run in tuple(self._runs):
+            if hmac.compare_digest(run.token, claimed):
+                found = run
         if found is not None and found.seen_at is not None and time.monotonic() - found.seen_at > LABELS:
             return None
         return found
 
-    def saw(self, flight: Flight, spot: Spot) -> None:
+    def saw(self, run: CanaryRun, location: MailLocation) -> None:
         """A watcher has it before its eyes."""
         with self._bell:
-            flight.seen_at = time.monotonic() if flight.seen_at is None else flight.seen_at
-            if spot not in flight.spots:
-                flight.spots.append(spot)
-                self._news.append(flight)
+            run.seen_at = time.monotonic() if run.seen_at is None else run.seen_at
+            if location not in run.locations:
+                run.locations.append(location)
+                self._news.append(run)
             self._bell.notify_all()
 
-    # the keeper's side
+    # the side of whoever sends it
 
-    def send(self) -> Flight:
+    def send(self) -> CanaryRun:
         """A new canary, on its way. It is known again even where the server's yes to it was lost.
 
         Raises:
             MailboxFault: it was not taken.
         """
-        flight = Flight(token=self._mint.token())
-        self._flights.append(flight)
-        mail = canary_mail(flight.token, address=self.account.mailbox, at=datetime.now(UTC))
-        flight.handed = self._submit(mail, self._hold) if self._submit is not None else self._appended(mail)
-        return flight
+        run = CanaryRun(token=self._canary_tokens.token())
+        self._runs.append(run)
+        mail = canary_mail(run.token, address=self.account.mailbox, at=datetime.now(UTC))
+        run.handed = self._submit(mail, self._hold) if self._submit is not None else self._appended(mail)
+        return run
 
-    def wait(self, flight: Flight, until: float) -> bool:
+    def wait(self, run: CanaryRun, until: float) -> bool:
         """Wait for a watcher to see it, up to ``until`` (monotonic); whether one has."""
         with self._bell:
-            self._bell.wait_for(lambda: flight.seen_at is not None or self.is_stopping, max(0.0, until - time.monotonic()))
-            return flight.seen_at is not None and flight.seen_at <= until
+            self._bell.wait_for(lambda: run.seen_at is not None or self.is_stopping, max(0.0, until - time.monotonic()))
+            return run.seen_at is not None and run.seen_at <= until
 
-    def news(self, seconds: float) -> Flight | None:
+    def news(self, seconds: float) -> CanaryRun | None:
         """The next canary that was seen and not asked for yet, within ``seconds``; None: none, or `wake` or `stop` was called."""
         with self._bell:
             if not self._news and not self.is_stopping:
@@ -134,27 +135,27 @@ class Canary:
         with self._bell:
             self._bell.notify_all()
 
-    def find(self, flight: Flight) -> Spot | None:
+    def find(self, run: CanaryRun) -> MailLocation | None:
         """Where in the account it lies; None: nowhere.
 
         Raises:
             MailboxFault: nobody can tell.
         """
         with self._second_connection() as wire:
-            spot = whereabouts.find(wire, flight.token, _listed(wire), self.account.folders)
-        if spot is not None and spot not in flight.spots:
-            flight.spots.append(spot)
-        return spot
+            location = places.find(wire, run.token, _listed(wire), self.account.folders)
+        if location is not None and location not in run.locations:
+            run.locations.append(location)
+        return location
 
-    def clear(self, flight: Flight) -> bool:
+    def clear(self, run: CanaryRun) -> bool:
         """Remove it, its copy among the sent mails, and what earlier lives have left; a failure is a warning. Whether it went well."""
-        spots = tuple(flight.spots)
+        locations = tuple(run.locations)
         try:
             with self._second_connection() as wire:
                 folders = _listed(wire)
-                whereabouts.remove(wire, spots, folders)
-                whereabouts.tidy(wire, [one.name for one in folders if one.use in ("sent", "trash")], self._mint.is_genuine)
-                whereabouts.tidy(wire, self.account.folders, self._is_done)
+                places.remove(wire, locations, folders)
+                places.tidy(wire, [one.name for one in folders if one.use in ("sent", "trash")], self._canary_tokens.is_genuine)
+                places.tidy(wire, self.account.folders, self._is_done)
         except MailboxFault as fault:
             if not self.is_stopping:
                 log.warning(
@@ -162,7 +163,7 @@ class Canary:
                 )
             return False
         with self._bell:
-            flight.spots = [spot for spot in flight.spots if spot not in spots]
+            run.locations = [location for location in run.locations if location not in locations]
         return True
 
     def stop(self) -> None:
@@ -176,7 +177,7 @@ class Canary:
 
     def _is_done(self, token: str) -> bool:
         """Whether a canary is ours, and no watcher has to see it any more."""
-        return self._mint.is_genuine(token) and all(one.token != token or one.seen_at is not None for one in self._flights)
+        return self._canary_tokens.is_genuine(token) and all(one.token != token or one.seen_at is not None for one in self._runs)
 
     def _appended(self, mail: bytes) -> Handed:
         with self._second_connection() as wire:
@@ -207,7 +208,7 @@ class Canary:
 def _listed(wire: Wire) -> tuple[Folder, ...]:
     """The folders; where a server does not list them, those that are watched have to do."""
     try:
-        return whereabouts.folders_of(wire)
+        return folders_of(wire)
     except MailboxFault as fault:
         log.info("folders not listed: %s", fault, extra={"event": log_events.CANARY_FOLDER_SKIPPED})
         return ()

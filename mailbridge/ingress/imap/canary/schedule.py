@@ -1,4 +1,4 @@
-"""The keeper of an account's canary: when one is sent, when that it did not come is an alarm, and what the alarm says."""
+"""When an account's canary is sent, when that it did not come is an alarm, and what the alarm says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mailbridge import log_events
 from mailbridge.config.settings import CanarySettings
-from mailbridge.ingress.imap.canary import Canary, Flight
+from mailbridge.ingress.imap.canary.canary import Canary, CanaryRun
 from mailbridge.ingress.imap.faults import MailboxFault, shown
 
 log = logging.getLogger("mailbridge.imap")
@@ -25,7 +25,7 @@ UNSENT = 2
 """So many canaries in a row that could not be sent are an alarm; one may be the provider's bad minute."""
 NO_THREAD = "no thread is to be had for the canary: raise TasksMax= (systemd) or pids_limit (Docker), and restart"
 SLACK = 900.0
-"""Seconds past its time after which a canary without a verdict is an alarm of its own: the keeper hangs."""
+"""Seconds past its time after which a canary without a verdict is an alarm of its own: the thread hangs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +39,8 @@ class CanaryHealth:
     latency: float | None
 
 
-class Keeper:
-    """Keeps one canary in the air at the most, in a thread of its own. ``is_watched`` says whether any of the account's folders is
+class CanarySchedule:
+    """Sends canaries, one at a time, in a thread of its own. ``is_watched`` says whether any of the account's folders is
     watched at the moment; while none is, the mailbox itself is red, and no canary is sent."""
 
     def __init__(
@@ -62,7 +62,7 @@ class Keeper:
         self._thread = threading.Thread(target=self._run, name=f"canary {self._name}", daemon=True)
 
     def start(self) -> None:
-        """Begin to keep it."""
+        """Begin to send."""
         before = threading.stack_size(STACK)
         try:
             self._thread.start()
@@ -78,7 +78,7 @@ class Keeper:
             self._canary.wake()
 
     def stop(self) -> None:
-        """Tell the thread to end; a canary that is in the air is removed by the next life."""
+        """Tell the thread to end; a canary that is on its way is removed by the next life."""
         self._canary.stop()
 
     def join(self, until: float) -> bool:
@@ -104,7 +104,7 @@ class Keeper:
         pause = self._settle()
         while self._turn(pause):
             try:
-                self._errand()
+                self._one_run()
             except Exception:  # the supervisor: whatever it is, there is a next canary
                 if not self._canary.is_stopping:
                     log.exception("canary failed", extra={"event": log_events.CANARY_FAILED, "mailbox": self._name})
@@ -126,55 +126,55 @@ class Keeper:
                 self._is_hurried = False
                 return True
             late = self._canary.news(min(TICK, max(0.02, due - now), self._first))
-            if late is not None and late.spots:
+            if late is not None and late.locations:
                 self._came_late(late)
         return False
 
-    def _errand(self) -> None:
+    def _one_run(self) -> None:
         """One canary from its sending to its removal."""
         try:
-            flight = self._canary.send()
+            run = self._canary.send()
         except MailboxFault as fault:
             if not self._canary.is_stopping:
                 self._not_sent(fault)
             return
         self._unsent = 0
-        began = flight.handed.ready if flight.handed is not None else time.monotonic()
-        is_in_time = self._canary.wait(flight, began + self._settings.deadline.total_seconds())
+        began = run.handed.ready if run.handed is not None else time.monotonic()
+        is_in_time = self._canary.wait(run, began + self._settings.deadline.total_seconds())
         if self._canary.is_stopping:
             return
         if is_in_time:
-            self._arrived(flight)
+            self._arrived(run)
         elif self._is_watched():
-            self._missed(flight)
+            self._missed(run)
         else:
             log.info(
                 "canary without a verdict: the mailbox is not watched",
                 extra={"event": log_events.CANARY_UNDECIDED, "mailbox": self._name},
             )
-        self._canary.clear(flight)
+        self._canary.clear(run)
 
-    def _arrived(self, flight: Flight) -> None:
-        self._seen_at, self._latency = flight.seen_at, flight.latency
+    def _arrived(self, run: CanaryRun) -> None:
+        self._seen_at, self._latency = run.seen_at, run.latency
         if self._alarm:
             log.warning(
                 "canary arrives again",
-                extra={"event": log_events.CANARY_ARRIVED, "mailbox": self._name, "seconds": round(flight.latency or 0.0, 3)},
+                extra={"event": log_events.CANARY_ARRIVED, "mailbox": self._name, "seconds": round(run.latency or 0.0, 3)},
             )
         else:
             log.info(
                 "canary arrived",
-                extra={"event": log_events.CANARY_ARRIVED, "mailbox": self._name, "seconds": round(flight.latency or 0.0, 3)},
+                extra={"event": log_events.CANARY_ARRIVED, "mailbox": self._name, "seconds": round(run.latency or 0.0, 3)},
             )
         self._alarm = self._reason = ""
 
-    def _came_late(self, flight: Flight) -> None:
+    def _came_late(self, run: CanaryRun) -> None:
         """One that was given up is there after all. The alarm stays until one is in time, but it says what is the matter."""
         deadline = self._settings.deadline.total_seconds()
-        if self._alarm.startswith("missing") and flight.latency is not None and flight.latency > deadline:
-            self._seen_at, self._latency = flight.seen_at, flight.latency
-            self._raise("late", f"the canary arrives too late: it took {flight.latency:.0f} s, and may take {deadline:g} s")
-        self._canary.clear(flight)
+        if self._alarm.startswith("missing") and run.latency is not None and run.latency > deadline:
+            self._seen_at, self._latency = run.seen_at, run.latency
+            self._raise("late", f"the canary arrives too late: it took {run.latency:.0f} s, and may take {deadline:g} s")
+        self._canary.clear(run)
 
     def _not_sent(self, fault: MailboxFault) -> None:
         self._unsent += 1
@@ -185,8 +185,8 @@ class Keeper:
             log.warning("%s", text, extra={"event": log_events.CANARY_NOT_SENT, "mailbox": self._name})
             self._reason = self._reason or text
 
-    def _missed(self, flight: Flight) -> None:
-        self._raise(*missing(self._canary, flight, within=self._settings.deadline.total_seconds()))
+    def _missed(self, run: CanaryRun) -> None:
+        self._raise(*missing(self._canary, run, within=self._settings.deadline.total_seconds()))
 
     def _raise(self, alarm: str, reason: str) -> None:
         """One line in the log when an alarm begins or becomes another, and none while it lasts."""
@@ -196,17 +196,17 @@ class Keeper:
         self._alarm = alarm
 
 
-def missing(canary: Canary, flight: Flight, *, within: float) -> tuple[str, str]:
+def missing(canary: Canary, run: CanaryRun, *, within: float) -> tuple[str, str]:
     """What is the matter with a canary that no watcher saw within so many seconds: the kind of alarm, and what to tell a person."""
     late = f"the canary did not arrive within {within:g} s"
     try:
-        spot = canary.find(flight)
+        location = canary.find(run)
     except MailboxFault as fault:
         return "missing", f"{late}, and it could not be searched for: {fault}"
-    if spot is None:
+    if location is None:
         return "missing", f"{late}; it is in no folder that can be searched: it is delivered late, or not at all"
-    name = shown(spot.folder.encode())
-    if spot.folder in canary.account.folders:
+    name = shown(location.folder.encode())
+    if location.folder in canary.account.folders:
         return f"missing {name}", f"{late}; it lies in {name}, and the watcher has not been told of it"
     folders = json.dumps([*canary.account.folders, name], ensure_ascii=False)
     hint = f"change the filter that puts it there, or folders = {folders}"

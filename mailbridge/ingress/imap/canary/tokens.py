@@ -43,7 +43,7 @@ There is nothing to do. It is removed again by itself.\r
 """
 
 
-class Mint:
+class CanaryTokens:
     """Makes tokens, and knows its own again after a restart; ``key`` is a secret of this machine."""
 
     def __init__(self, key: bytes, account: str) -> None:
