@@ -139,6 +139,7 @@ REVEALING = {
     "ingress/imap/": "to log in, and to be sealed",
     "intake/worker_protocol.py": "from the worker to the daemon, over their own pipe",
     "intake/door.py": "into a digest that tells copies apart",
+    "intake/fingerprint.py": "into a digest that tells copies apart",
     "intake/understand.py": "where a link leads",
     "core/extract.py": "whether it is the value that another part shows",
     "core/extraction.py": "whether it is a link at all",

@@ -16,7 +16,7 @@ from mailbridge.config import settings as s
 from mailbridge.core.recipients import Recipient
 from mailbridge.core.secret import Secret
 from mailbridge.intake.events import ConfirmationRequest
-from mailbridge.intake.gate import policy_of
+from mailbridge.intake.policy import policy_of
 from tests.ingress.imap.watched import account, code_mail
 from tests.loop import looped, until
 from tests.peers.scripted_imap import ScriptedImap

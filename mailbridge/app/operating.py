@@ -24,8 +24,8 @@ from mailbridge.dispatch.routing import PRACTICE
 from mailbridge.intake.admission import Admission
 from mailbridge.intake.answer import Answer, Full
 from mailbridge.intake.door import Intake
-from mailbridge.intake.gate import Policy
 from mailbridge.intake.onetime import LIFETIME, OneTime
+from mailbridge.intake.policy import Policy
 from mailbridge.intake.vouching import Word
 from mailbridge.masks import Masks
 from mailbridge.operator.addresses import Addresses, own_recipient

@@ -13,9 +13,9 @@ from mailbridge.core.identification import IdentityPolicy
 from mailbridge.core.recipients import Recipients
 from mailbridge.dispatch.routing import Routing
 from mailbridge.intake.confirming import ConfirmingPolicy
-from mailbridge.intake.door import IntakePolicy
-from mailbridge.intake.gate import Policy, policy_of
+from mailbridge.intake.drafts import IntakePolicy
 from mailbridge.intake.parser_config import ParserConfig, parser_config_of
+from mailbridge.intake.policy import Policy, policy_of
 from mailbridge.web.pull import PullPolicy
 
 

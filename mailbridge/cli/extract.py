@@ -20,8 +20,8 @@ from mailbridge.core.addresses import parse_return_path_header, parse_sole_mailb
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.identification import Identification
 from mailbridge.core.secret import MASK, Secret
-from mailbridge.intake.gate import Policy, policy_of
 from mailbridge.intake.parser_config import ParserConfig, parser_config_of
+from mailbridge.intake.policy import Policy, policy_of
 from mailbridge.intake.understand import Understander, Understanding
 from mailbridge.intake.worker_protocol import Request
 

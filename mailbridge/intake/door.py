@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Literal, Protocol, assert_never
+from datetime import datetime
+from typing import Protocol
 
 from mailbridge import log_events
 from mailbridge.core.bound import Bound
-from mailbridge.core.delivery import Draft, Standing
+from mailbridge.core.delivery import Standing
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.identification import Identification
 from mailbridge.core.mail import Envelope
@@ -20,45 +20,22 @@ from mailbridge.core.recipients import Recipient
 from mailbridge.core.secret import Secret
 from mailbridge.intake.answer import Answer, Deferred, Full, Stored
 from mailbridge.intake.burst import Burst
+from mailbridge.intake.drafts import IntakePolicy, Routes, content_of, drafts_of
 from mailbridge.intake.events import ConfirmationRequest, Events
 from mailbridge.intake.fair_limiter import FairLimiter
-from mailbridge.intake.gate import KEYS, Failure, Held, Judge, Judgement, Passed, Undecided
+from mailbridge.intake.fingerprint import fingerprint
+from mailbridge.intake.gate import Judge
+from mailbridge.intake.gate_result import GateResult, ProofUnavailable, settled, vouched
+from mailbridge.intake.judgement import KEYS, Failure, Undecided
 from mailbridge.intake.meaning import Addressed, Understanding
 from mailbridge.intake.onetime import OneTime, Test
-from mailbridge.intake.strangers import Introduction, introduced_by_hand
+from mailbridge.intake.strangers import introduced_by_hand
 from mailbridge.intake.vouching import TokenWord, Word
 from mailbridge.metrics import Metrics
 from mailbridge.store import Arrival, Receipt, Store, StoreUnavailable
 from mailbridge.trust import Unproven
 
 log = logging.getLogger("mailbridge.intake")
-
-Kind = Literal["code", "link", "body"]
-
-
-class _ProofUnavailable(Exception):  # noqa: N818  (an answer rather than an error)
-    """A proof could not be looked up; the argument says why."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateResult:
-    """What the gate says of a whole mail: the recipients that may be pushed for, how it is known, what failed, and who its sender is
-    for each of ``understood.addressed``."""
-
-    understood: Understanding
-    trust: str = ""
-    failures: tuple[Failure, ...] = ()
-    introductions: tuple[Introduction, ...] = ()
-
-    @property
-    def domain(self) -> str:
-        """The registrable domain of its From, where that is proven."""
-        return next((one.domain for one in self.introductions if one.domain), "")
-
-    @property
-    def held(self) -> tuple[str, ...]:
-        """The failures as they are shown."""
-        return tuple(dict.fromkeys(str(failure) for failure in self.failures))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,23 +51,6 @@ class Reader(Protocol):
     """Understands a mail within its time, or gives None: unreadable, and to be held."""
 
     async def understand(self, envelope: Envelope) -> Understanding | None: ...
-
-
-class Routes(Protocol):
-    """Which targets serve an identifier, by name."""
-
-    def targets(self, identifier: str) -> Sequence[str]: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IntakePolicy:
-    """What a reload may change: where codes go, how long one lives that does not say so, whether the best of several equals is
-    pushed, and how many held mails in ten minutes raise the alarm."""
-
-    routes: Routes
-    lifetime: timedelta
-    push_ambiguous: bool = False
-    alarm_held: int = 20
 
 
 class Intake:
@@ -152,7 +112,7 @@ class Intake:
     async def _answered(self, envelope: Envelope, storing: Awaitable[Receipt]) -> Answer:
         try:
             return Stored(receipt=await storing)
-        except _ProofUnavailable as fault:
+        except ProofUnavailable as fault:
             self._metrics.message(envelope.ingress, "deferred")
             log.warning("mail deferred: %s", fault, extra={"event": log_events.MAIL_DEFERRED, "cause": "proof"})
             return Deferred(why="proof", detail=str(fault))
@@ -199,18 +159,18 @@ class Intake:
         """What may go out of what was understood. A mail that nothing would be pushed of is not judged, which costs nothing.
 
         Raises:
-            _ProofUnavailable: DNS did not answer.
+            ProofUnavailable: DNS did not answer.
         """
         if understood.extraction.verdict is Verdict.CONFIRMATION:
             return await self._confirmed(envelope, understood)
-        content, kind = self._content(understood)
+        content, kind = content_of(understood, self._policy())
         has_content = content is not None or (
             understood.bound and not (isinstance(word, TokenWord) or (word is not None and word.vouches))
         )
         if not has_content or not any(entry.identification.identifiers for entry in understood.addressed):
             return GateResult(understood=understood)
         if isinstance(word, TokenWord):
-            return _vouched(understood, word, kind)
+            return vouched(understood, word, kind)
         if word is not None and word.vouches:
             introductions = tuple(introduced_by_hand(one.identification.identifiers, understood) for one in understood.addressed)
             return GateResult(understood=understood, trust=word.trust, introductions=introductions)
@@ -220,15 +180,15 @@ class Intake:
             if verdict is not None or content is None:
                 return verdict or GateResult(understood=understood)
         judgements = await self._gate.judge(envelope, understood, kind)
-        return _settled(envelope, understood, judgements)
+        return settled(envelope, understood, judgements)
 
     async def _bound(self, envelope: Envelope, understood: Understanding) -> GateResult | None:
         """The verdict on the code that a mail binds to its own site; None where nothing proves that, and its words are read.
 
         Raises:
-            _ProofUnavailable: DNS did not answer.
+            ProofUnavailable: DNS did not answer.
         """
-        verdict = _settled(envelope, understood, await self._gate.judge(envelope, understood, "code"))
+        verdict = settled(envelope, understood, await self._gate.judge(envelope, understood, "code"))
         bound = next((one.bound for one in verdict.introductions if one.bound is not None), None)
         if bound is None:
             return None
@@ -239,7 +199,7 @@ class Intake:
         found = await self._gate.confirmation(envelope, understood)
         if isinstance(found, Undecided):
             if envelope.can_wait:
-                raise _ProofUnavailable(found.reason)
+                raise ProofUnavailable(found.reason)
             found = Unproven(by="dkim", why=found.reason)
         if isinstance(found, Unproven):
             failure = Failure(check="dkim", why=f"looks like Gmail's confirmation, but is not proven to be Google's: {found.why}")
@@ -252,7 +212,7 @@ class Intake:
         by_hand = word if isinstance(word, Word) else None
         understood = verdict.understood
         identification = _merge(entry.identification for entry in understood.addressed)
-        drafts = tuple(self._drafts(understood, envelope, verdict.introductions, routes))
+        drafts = tuple(drafts_of(understood, envelope, verdict.introductions, policy=self._policy(), routes=routes))
         is_pushed = any(one.standing is not Standing.ASIDE for one in drafts)
         apart = _apart(verdict, by_hand, is_pushed=is_pushed)
         return Arrival(
@@ -283,52 +243,6 @@ class Intake:
                 if found is not None:
                     drafts[number] = replace(one, workflow_run_id=found[0], task_id=found[1])
         return replace(arrival, drafts=tuple(drafts))
-
-    def _drafts(
-        self, understood: Understanding, envelope: Envelope, introductions: Sequence[Introduction], routes: Routes
-    ) -> Iterable[Draft]:
-        content, kind = self._content(understood)
-        if content is None:
-            return
-        lifetime = self._lifetime(understood.extraction, envelope)
-        seen = set()
-        for entry, who in zip(understood.addressed, introductions, strict=bool(introductions)):
-            if entry.is_held:
-                continue
-            for identifier in entry.identification.identifiers:
-                if identifier not in who.standings:
-                    continue
-                tags = entry.recipient if identifier not in who.untagged else _UNTAGGED
-                for target in routes.targets(identifier):
-                    if (target, identifier) in seen:
-                        continue
-                    seen.add((target, identifier))
-                    yield Draft(
-                        target=target,
-                        identifier=identifier,
-                        kind=kind,
-                        content=content,
-                        sender=understood.sender,
-                        lifetime=lifetime,
-                        workflow_run_id=tags.workflow_run_id,
-                        workflow_id=tags.workflow_id,
-                        task_id=tags.task_id,
-                        standing=who.standings[identifier],
-                        domain=who.domain,
-                        written_at=who.written_at,
-                    )
-
-    def _content(self, understood: Understanding) -> tuple[Secret | None, Kind]:
-        extraction = understood.extraction
-        is_best = extraction.verdict is Verdict.AMBIGUOUS and self._policy().push_ambiguous
-        if extraction.value is not None and (extraction.verdict.is_pushed or is_best):
-            return extraction.value, "link" if extraction.is_link else "code"
-        return understood.body, "body"
-
-    def _lifetime(self, extraction: Extraction, envelope: Envelope) -> timedelta:
-        if extraction.expires_at is not None:
-            return max(extraction.expires_at - envelope.received_at, timedelta())
-        return extraction.lifetime or self._policy().lifetime
 
     def _watch(self, verdict: GateResult, arrival: Arrival, receipt: Receipt) -> None:
         """Tell whoever should know: a mail that is held, a burst of them, and Google's question."""
@@ -384,9 +298,6 @@ class Intake:
         )
 
 
-_UNTAGGED = Recipient(rcpt="")
-
-
 def _extracted(bound: Bound, found: Extraction) -> Extraction:
     """A code that the mail binds to its site, as what is found in it. How long it lives is as its words say, if they tell of it."""
     where = "the last line" if bound.place == "body" else f"the header {bound.place}"
@@ -411,47 +322,6 @@ def _unreadable(envelope: Envelope) -> Understanding:
     )
 
 
-def _settled(envelope: Envelope, understood: Understanding, judgements: Sequence[Judgement]) -> GateResult:
-    """Judgements as one verdict: each recipient keeps the identifiers that it is proven for.
-
-    Raises:
-        _ProofUnavailable: one of them waits for DNS. A mailbox must not stand still for it: there the mail is held.
-    """
-    addressed: list[Addressed] = []
-    failures: list[Failure] = []
-    told: dict[str, None] = {}
-    introductions: list[Introduction] = []
-    for entry, judgement in zip(understood.addressed, judgements, strict=True):
-        match judgement:
-            case Passed():
-                addressed.append(replace(entry, identification=judgement.identification))
-                introductions.append(judgement.introduction)
-                failures += [Failure(check=check, why=why) for check, why in judgement.introduction.failures]
-                told[f"{judgement.by}: {judgement.detail}"] = None
-                if judgement.introduction.note:
-                    told[judgement.introduction.note] = None
-                if judgement.warning:
-                    told[f"warning: {judgement.warning}"] = None
-            case Held():
-                addressed.append(replace(entry, is_held=True))
-                introductions.append(Introduction())
-                failures += judgement.failures
-            case Undecided():
-                if envelope.can_wait:
-                    raise _ProofUnavailable(judgement.reason)
-                addressed.append(replace(entry, is_held=True))
-                introductions.append(Introduction())
-                failures.append(Failure(check="dkim", why=judgement.reason))
-            case _:
-                assert_never(judgement)
-    return GateResult(
-        understood=replace(understood, addressed=tuple(addressed)),
-        trust="; ".join(told),
-        failures=tuple(failures),
-        introductions=tuple(introductions),
-    )
-
-
 def _tested(understood: Understanding, test: Test) -> Understanding:
     """A test mail is for whom its address was made, whatever it says."""
     recipient = Recipient(rcpt=test.rcpt, identifier=test.identifier, is_token=True)
@@ -466,43 +336,11 @@ def _brought(understood: Understanding, word: TokenWord) -> Understanding:
     return replace(understood, addressed=addressed, sender="")
 
 
-def _vouched(understood: Understanding, word: TokenWord, kind: Kind) -> GateResult:
-    """What a token's word is good for: a code of its own identifier. Its sender is unknown, and stays so."""
-    if kind == "code":
-        standings = {one: Standing.FIRST_SEEN for entry in understood.addressed for one in entry.identification.identifiers}
-        introduction = Introduction(standings=standings, written_at=understood.written_at)
-        return GateResult(understood=understood, trust=word.trust, introductions=(introduction,))
-    failure = Failure(check="token", why="a token is no proof for a link or a text")
-    held = tuple(replace(entry, is_held=True) for entry in understood.addressed)
-    introductions = (Introduction(),) * len(held)
-    return GateResult(understood=replace(understood, addressed=held), failures=(failure,), introductions=introductions)
-
-
 def _apart(verdict: GateResult, word: Word | None, *, is_pushed: bool) -> str:
     """What sets a mail apart from its own copy: one that was held must not make a duplicate of the one that is proven."""
     if word is not None and word.verb == "released":
         return f"released {word.origin}"
     return "held" if verdict.failures and not is_pushed else ""
-
-
-def fingerprint(envelope: Envelope, understood: Understanding, identifiers: tuple[str, ...], *, apart: str = "") -> str:
-    """The same for the same mail by whatever door, and for no other; ``apart`` sets copies of one mail apart.
-
-    Message-ID, identifiers and what was found in it; without a Message-ID the octets of the body, the Date and the author, since
-    the trace headers above them differ from door to door.
-    """
-    parts = [",".join(sorted(identifiers or envelope.rcpt_to)), *([apart] if apart else [])]
-    if understood.message_id:
-        value = understood.extraction.value
-        parts += [understood.message_id, value.reveal() if value else ""]
-        tail = memoryview(b"")
-    else:
-        parts += [understood.sender, understood.written_at.isoformat() if understood.written_at else understood.subject]
-        tail = memoryview(envelope.content)[envelope.content.find(b"\r\n\r\n") + 4 if b"\r\n\r\n" in envelope.content else 0 :]
-    digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass"))
-    digest.update(b"\0")
-    digest.update(tail)
-    return digest.hexdigest()
 
 
 def _merge(identifications: Iterable[Identification]) -> Identification:

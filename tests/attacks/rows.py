@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from mailbridge.config import settings as s
 from mailbridge.core.addresses import canonical
 from mailbridge.core.mail import Ingress
-from mailbridge.intake.gate import Passed
+from mailbridge.intake.judgement import Passed
 from mailbridge.trust import Proven
 from tests.attacks.forgeries import ANN, BOUND, CODES, STRICT, TOKEN, TOKEN_BOUND
 from tests.peers import signer

@@ -10,7 +10,7 @@ import pytest
 from mailbridge.config import settings as s
 from mailbridge.core.addresses import canonical
 from mailbridge.core.secret import Secret
-from mailbridge.intake.gate import Held, Passed
+from mailbridge.intake.judgement import Held, Passed
 from tests.attacks import combined
 from tests.attacks.combined import BY_DKIM, JUNK, TO_CC, Row, Setting, extended
 from tests.attacks.forgeries import ANN, BOUND, CODES, STRICT, TOKEN, TOKEN_BOUND, by_acme, code, link

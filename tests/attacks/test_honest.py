@@ -16,8 +16,10 @@ from mailbridge.config import settings as s
 from mailbridge.config.rulepack import rule_texts
 from mailbridge.core.extraction import Verdict
 from mailbridge.core.mail import Envelope
-from mailbridge.intake.gate import Gate, Held, Passed, Undecided, policy_of
+from mailbridge.intake.gate import Gate
+from mailbridge.intake.judgement import Held, Passed, Undecided
 from mailbridge.intake.parser_config import parser_config_of
+from mailbridge.intake.policy import policy_of
 from mailbridge.intake.understand import Understander
 from mailbridge.intake.worker_protocol import Request
 from mailbridge.trust.dns import Dns

@@ -15,8 +15,10 @@ from mailbridge.config import settings as s
 from mailbridge.config.rulepack import rule_texts
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
-from mailbridge.intake.gate import Gate, Held, Judgement, Passed, policy_of
+from mailbridge.intake.gate import Gate
+from mailbridge.intake.judgement import Held, Judgement, Passed
 from mailbridge.intake.parser_config import parser_config_of
+from mailbridge.intake.policy import policy_of
 from mailbridge.intake.understand import Understander, Understanding
 from mailbridge.intake.worker_protocol import Request
 from mailbridge.trust import Proven, Unproven

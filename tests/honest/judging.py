@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mailbridge.intake.gate import Held, Judgement, Passed, Undecided
+from mailbridge.intake.judgement import Held, Judgement, Passed, Undecided
 from mailbridge.intake.understand import Understanding
 from tests.honest.originals import Original, digest, foreign_hosts
 from tests.honest.shapes import CODES, SHAPES, publish, settings

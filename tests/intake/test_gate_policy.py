@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from mailbridge.config import settings as s
-from mailbridge.intake.gate import CHECKS, KEYS, Policy, policy_of
+from mailbridge.intake.judgement import CHECKS, KEYS
+from mailbridge.intake.policy import Policy, policy_of
 from mailbridge.metrics import HELD_CHECKS
 from tests.peers.judging import Bench, Post
 from tests.trust.mails import mail

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from mailbridge.config import settings as s
-from mailbridge.intake.gate import Held
+from mailbridge.intake.judgement import Held
 from mailbridge.trust import authors
 from tests.attacks.forgeries import by_acme, code
 from tests.peers import signer

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from mailbridge.config import settings as s
-from mailbridge.intake.gate import SEVERAL, UNCERTAIN, Held, Passed
+from mailbridge.intake.gate import SEVERAL, UNCERTAIN
+from mailbridge.intake.judgement import Held, Passed
 from mailbridge.trust.recipients import ELSEWHERE
 from tests.loop import looped
 from tests.peers import signer

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from mailbridge.config import settings as s
-from mailbridge.intake.gate import LATE, Gate, Held, Judgement, Passed, Policy, Undecided, policy_of
+from mailbridge.intake.gate import LATE, Gate
+from mailbridge.intake.judgement import Held, Judgement, Passed, Undecided
+from mailbridge.intake.policy import Policy, policy_of
 from mailbridge.trust import Proven, Unproven
 from tests.attacks.forgeries import confirm
 from tests.loop import looped

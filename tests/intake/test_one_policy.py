@@ -13,9 +13,10 @@ from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.core.mail import Envelope
 from mailbridge.intake.answer import Stored
-from mailbridge.intake.door import Intake, IntakePolicy
+from mailbridge.intake.door import Intake
+from mailbridge.intake.drafts import IntakePolicy
 from mailbridge.intake.events import NoEvents
-from mailbridge.intake.gate import Judgement, Kind, Passed
+from mailbridge.intake.judgement import Judgement, Kind, Passed
 from mailbridge.intake.onetime import OneTime
 from mailbridge.intake.strangers import NoContacts, introduced_by_hand
 from mailbridge.intake.understand import Understanding

@@ -17,7 +17,7 @@ from mailbridge.core.mail import Envelope
 from mailbridge.core.rules import load
 from mailbridge.core.secret import Secret
 from mailbridge.intake import understand
-from mailbridge.intake.door import fingerprint
+from mailbridge.intake.fingerprint import fingerprint
 from mailbridge.intake.parser_config import ParserConfig, parser_config_of
 from mailbridge.intake.understand import BODY_LIMIT, Understander, Understanding
 from mailbridge.intake.warmup import warm_ups

@@ -11,8 +11,10 @@ from typing import Literal
 from mailbridge.config.rulepack import rule_texts
 from mailbridge.config.settings import Settings
 from mailbridge.core.mail import Envelope, Ingress
-from mailbridge.intake.gate import Gate, Judgement, Passed, policy_of
+from mailbridge.intake.gate import Gate
+from mailbridge.intake.judgement import Judgement, Passed
 from mailbridge.intake.parser_config import ParserConfig, parser_config_of
+from mailbridge.intake.policy import policy_of
 from mailbridge.intake.understand import Understander, Understanding
 from mailbridge.intake.worker_protocol import Request
 from mailbridge.trust import Finding

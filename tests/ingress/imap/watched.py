@@ -24,11 +24,13 @@ from mailbridge.ingress.imap.service import Watchers, never, watchers_of
 from mailbridge.ingress.imap.stream import SILENCE
 from mailbridge.ingress.imap.vault import TokenVault
 from mailbridge.intake.answer import Answer
-from mailbridge.intake.door import Intake, IntakePolicy
+from mailbridge.intake.door import Intake
+from mailbridge.intake.drafts import IntakePolicy
 from mailbridge.intake.events import NoEvents
-from mailbridge.intake.gate import Gate, policy_of
+from mailbridge.intake.gate import Gate
 from mailbridge.intake.onetime import OneTime
 from mailbridge.intake.parser_config import parser_config_of
+from mailbridge.intake.policy import policy_of
 from mailbridge.intake.understand import Understander, Understanding
 from mailbridge.intake.worker_protocol import Request
 from mailbridge.metrics import Metrics
