@@ -125,10 +125,10 @@ async def test_who_gives_up_in_its_turn_gives_it_on() -> None:
     desk = Desk()
     async with desk.holding("b"):
         pass
-    async with desk.holding("a", "a", "a") as (first, second, _):
-        assert desk.in_hand == ["a1"]
+    async with desk.holding("a", "a", "a", "a") as (first, _, third, _):
+        assert desk.in_hand == ["a1", "a2"]
         first.cancel()
         await asyncio.sleep(0)
-        second.cancel()
+        third.cancel()
         await settled()
-        assert desk.in_hand == ["a2"]
+        assert desk.in_hand == ["a2", "a3"]
