@@ -40,7 +40,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class Timeouts:
     """Seconds that may pass until there is room for one more request, until a connection stands, and until octets come."""
 
     room: float
@@ -86,7 +86,7 @@ class Exchanges:
             place = self._place
             await self._connections.prepare(place.host, place.port, place.context, timeout=life, life=life)
 
-    async def ask(self, method: str, target: bytes, headers: Headers, body: bytes, *, patience: Patience, most: int) -> Reply:
+    async def ask(self, method: str, target: bytes, headers: Headers, body: bytes, *, timeouts: Timeouts, most: int) -> Reply:
         """Send one request; return its final answer, with ``most`` octets of the body or fewer. Nothing is sent a second time.
 
         ``headers`` have Host, and Content-Length where there is a body.
@@ -95,12 +95,12 @@ class Exchanges:
             httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout: no octet of the request has left.
             httpx.TransportError: it may have left, and there is no whole answer.
         """
-        await self._wait_for_room(patience.room)
+        await self._wait_for_room(timeouts.room)
         try:
-            line = await self._line(patience.connect)
+            line = await self._line(timeouts.connect)
             try:
                 reply = await _exchange(
-                    line, h11.Request(method=method, target=target, headers=list(headers)), body, patience, most
+                    line, h11.Request(method=method, target=target, headers=list(headers)), body, timeouts, most
                 )
             except BaseException:
                 line.connection.abort()
@@ -159,21 +159,21 @@ class Exchanges:
             line.connection.abort()
 
 
-async def _exchange(line: _Line, request: h11.Request, body: bytes, patience: Patience, most: int) -> Reply:
+async def _exchange(line: _Line, request: h11.Request, body: bytes, timeouts: Timeouts, most: int) -> Reply:
     http, connection = line.http, line.connection
     with _as_httpx():
         octets = http.send(request) or b""
         if body:
             octets += http.send(h11.Data(data=body)) or b""
         octets += http.send(h11.EndOfMessage()) or b""
-        await connection.write(octets, patience.read)
+        await connection.write(octets, timeouts.read)
         response: h11.Response | None = None
         parts: list[bytes] = []
         size = 0
         while size < most:
             event = http.next_event()
             if event is h11.NEED_DATA:
-                http.receive_data(await connection.read(READ, patience.read))
+                http.receive_data(await connection.read(READ, timeouts.read))
             elif isinstance(event, h11.Response):
                 response = event
             elif isinstance(event, h11.Data):

@@ -27,7 +27,7 @@ import httpx
 
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Doubtful, Outcome, Refused
 from mailbridge.core.secret import Secret
-from mailbridge.net.exchange import Exchanges, Patience, Place
+from mailbridge.net.exchange import Exchanges, Place, Timeouts
 from mailbridge.sinks.skyvern_pages import Login, login, run_page, run_paths
 
 MAX_ANSWER = 1_048_576
@@ -100,7 +100,7 @@ class SkyvernSink:
         self._on_response = on_response
         host = self._totp.netloc
         self._headers = [(b"Host", host), (b"x-api-key", key.encode()), (b"Accept-Encoding", b"identity")]
-        self._patience = Patience(room=self._timeout * POOL_SHARE, connect=self._timeout * CONNECT_SHARE, read=self._timeout)
+        self._timeouts = Timeouts(room=self._timeout * POOL_SHARE, connect=self._timeout * CONNECT_SHARE, read=self._timeout)
         self._exchanges = Exchanges(_place(base), most=reach.connections, keepalive=KEEPALIVE)
         self._by_proxy = _by_proxy(base, reach) if reach.use_env_proxy else None
 
@@ -215,13 +215,13 @@ class SkyvernSink:
             headers = [*headers, (b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(body))]
         if self._by_proxy is not None:
             return await self._ask_by_proxy(self._by_proxy, httpx.Request(method, url, headers=headers, content=body))
-        reply = await self._exchanges.ask(method, url.raw_path, headers, body, patience=self._patience, most=MAX_ANSWER)
+        reply = await self._exchanges.ask(method, url.raw_path, headers, body, timeouts=self._timeouts, most=MAX_ANSWER)
         found = httpx.Headers(list(reply.headers))
         return Answer(status=reply.status, headers=found, body=decoded(reply.body, found))
 
     async def _ask_by_proxy(self, proxy: httpx.AsyncHTTPTransport, request: httpx.Request) -> Answer:
-        patience = self._patience
-        request.extensions["timeout"] = httpx.Timeout(patience.read, connect=patience.connect, pool=patience.room).as_dict()
+        timeouts = self._timeouts
+        request.extensions["timeout"] = httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=timeouts.room).as_dict()
         response = await proxy.handle_async_request(request)
         try:
             parts, size = [], 0

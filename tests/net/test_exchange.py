@@ -11,14 +11,14 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailbridge.net.exchange import Exchanges, Patience, Place, Reply
+from mailbridge.net.exchange import Exchanges, Place, Reply, Timeouts
 from tests.loop import PATIENCE as WHOLE
 from tests.loop import until
 from tests.peers.scripted import Play, Scripted, answer, scripted, silence
 
 MOST = 4_096
-PATIENCE = Patience(room=30.0, connect=30.0, read=30.0)
-SHORT = Patience(room=0.05, connect=30.0, read=0.05)
+GENEROUS = Timeouts(room=30.0, connect=30.0, read=30.0)
+SHORT = Timeouts(room=0.05, connect=30.0, read=0.05)
 HEAD = [(b"Host", b"skyvern.localhost"), (b"Content-Length", b"4")]
 
 STATUS_LINES = st.sampled_from(
@@ -93,7 +93,7 @@ async def ours(server: Scripted) -> tuple[Any, ...] | str:
     """What is made of the answer here: status, body and headers, or that it is none."""
     exchanges = exchanges_with(server)
     try:
-        reply = await exchanges.ask("POST", b"/v1", HEAD, b"body", patience=PATIENCE, most=MOST)
+        reply = await exchanges.ask("POST", b"/v1", HEAD, b"body", timeouts=GENEROUS, most=MOST)
     except httpx.TransportError:
         return "fault"
     finally:
@@ -151,7 +151,7 @@ def test_the_request_is_whole_and_its_connection_is_used_again(is_big: bool) -> 
         async with scripted(answer(200, {"code": "1"})) as server:
             exchanges = exchanges_with(server)
             for number in (1, 2, 3):
-                reply = await exchanges.ask("POST", b"/v1/totp?a=b", head, body, patience=PATIENCE, most=MOST)
+                reply = await exchanges.ask("POST", b"/v1/totp?a=b", head, body, timeouts=GENEROUS, most=MOST)
                 assert (reply.status, reply.body) == (200, b'{"code": "1"}')
                 heard = server.heard[-1]
                 assert (heard.method, heard.target, heard.body == body) == ("POST", "/v1/totp?a=b", True)
@@ -171,8 +171,8 @@ def test_what_follows_an_answer_is_nobodys_answer(octets: bytes) -> None:
     async def main() -> None:
         async with scripted(octets, answer(201, b"good")) as server:
             exchanges = exchanges_with(server)
-            first = await exchanges.ask("GET", b"/", HEAD[:1], b"", patience=PATIENCE, most=MOST)
-            second = await exchanges.ask("GET", b"/", HEAD[:1], b"", patience=PATIENCE, most=MOST)
+            first = await exchanges.ask("GET", b"/", HEAD[:1], b"", timeouts=GENEROUS, most=MOST)
+            second = await exchanges.ask("GET", b"/", HEAD[:1], b"", timeouts=GENEROUS, most=MOST)
             assert (first.body, second.body, server.connections) == (b"ok", b"good", 2)
             await exchanges.aclose()
 
@@ -185,8 +185,8 @@ def test_a_cut_answer_ends_its_connection() -> None:
     async def main() -> None:
         async with scripted(answer(200, b"x" * (MOST * 3)), answer(200, b"next")) as server:
             exchanges = exchanges_with(server)
-            first = await exchanges.ask("GET", b"/", HEAD[:1], b"", patience=PATIENCE, most=MOST)
-            second = await exchanges.ask("GET", b"/", HEAD[:1], b"", patience=PATIENCE, most=MOST)
+            first = await exchanges.ask("GET", b"/", HEAD[:1], b"", timeouts=GENEROUS, most=MOST)
+            second = await exchanges.ask("GET", b"/", HEAD[:1], b"", timeouts=GENEROUS, most=MOST)
             assert (first.body, second.body, server.connections) == (b"x" * MOST, b"next", 2)
             await exchanges.aclose()
 
@@ -200,7 +200,7 @@ def test_an_idle_connection_is_left_after_its_time() -> None:
         async with scripted(answer(200, b"ok")) as server:
             exchanges = exchanges_with(server, keepalive=0.0)
             for number in (1, 2):
-                await exchanges.ask("GET", b"/", HEAD[:1], b"", patience=PATIENCE, most=MOST)
+                await exchanges.ask("GET", b"/", HEAD[:1], b"", timeouts=GENEROUS, most=MOST)
                 assert server.connections == number
             await exchanges.aclose()
 
@@ -214,11 +214,11 @@ def test_silence_and_a_full_house_have_their_names() -> None:
         async with scripted(silence()) as server:
             exchanges = exchanges_with(server, most=1)
             with pytest.raises(httpx.ReadTimeout):
-                await exchanges.ask("GET", b"/", HEAD[:1], b"", patience=SHORT, most=MOST)
-            waiting = asyncio.ensure_future(exchanges.ask("GET", b"/", HEAD[:1], b"", patience=PATIENCE, most=MOST))
+                await exchanges.ask("GET", b"/", HEAD[:1], b"", timeouts=SHORT, most=MOST)
+            waiting = asyncio.ensure_future(exchanges.ask("GET", b"/", HEAD[:1], b"", timeouts=GENEROUS, most=MOST))
             await until(lambda: len(server.heard) == 2)
             with pytest.raises(httpx.PoolTimeout):
-                await exchanges.ask("GET", b"/", HEAD[:1], b"", patience=SHORT, most=MOST)
+                await exchanges.ask("GET", b"/", HEAD[:1], b"", timeouts=SHORT, most=MOST)
             assert len(server.heard) == 2
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
@@ -233,11 +233,11 @@ def test_a_request_that_is_given_up_gives_its_place_back() -> None:
     async def main() -> None:
         async with scripted(silence(), answer(200, b"ok")) as server:
             exchanges = exchanges_with(server, most=1)
-            first = asyncio.ensure_future(exchanges.ask("GET", b"/", HEAD[:1], b"", patience=PATIENCE, most=MOST))
+            first = asyncio.ensure_future(exchanges.ask("GET", b"/", HEAD[:1], b"", timeouts=GENEROUS, most=MOST))
             await until(lambda: len(server.heard) == 1)
             first.cancel()
             await asyncio.gather(first, return_exceptions=True)
-            reply = await exchanges.ask("GET", b"/", HEAD[:1], b"", patience=PATIENCE, most=MOST)
+            reply = await exchanges.ask("GET", b"/", HEAD[:1], b"", timeouts=GENEROUS, most=MOST)
             assert reply == Reply(status=200, headers=reply.headers, body=b"ok")
             await exchanges.aclose()
 
