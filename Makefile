@@ -56,6 +56,7 @@ lint: $(VENV)/.dev ## style, types, floors, dependencies
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/deptry .
+	@cd clients/python && ../../$(BIN)/deptry .
 
 bench: $(VENV)/.dev ## speed as a ratio with a bare loop in the same run
 	@$(BIN)/python -m tests.bench.bench
