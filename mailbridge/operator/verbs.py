@@ -21,6 +21,7 @@ from mailbridge.operator.doctor.verb import Doctor
 from mailbridge.operator.entries import AddEntry, EntryList, EntryVerbs, OneEntry
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.gmail import FilterAsk, FilterFile, GmailVerbs
+from mailbridge.operator.inboxes import InboxVerbs
 from mailbridge.operator.journal import JournalVerbs, TailAsk
 from mailbridge.operator.mailboxes import AddMailbox, Mailboxes, OfMailbox, OneMailbox, TryMailbox
 from mailbridge.operator.mails import Import, MailList, Mails, OneMail, RemoveMails
@@ -51,6 +52,7 @@ class Operator:
     mails: Mails
     deliveries: Deliveries
     codes: LiveCodes
+    inboxes: InboxVerbs
     addresses: Addresses
     entries: EntryVerbs
     targets: TargetVerbs

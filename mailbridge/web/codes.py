@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from mailbridge import log_events
+from mailbridge.core.inbox import looks_like_inbox
 from mailbridge.operator.fresh import LEAST, Fresh, fresh
 from mailbridge.operator.shown import clear_code, clear_totp, given_shape, live_code, stamp
 from mailbridge.store import StoreUnavailable
@@ -71,7 +72,7 @@ class CodesApi:
         store: Kept,
         waiting: Waiting,
         now: Callable[[], datetime],
-        grace: Callable[[], timedelta],
+        since: Callable[[str], datetime],
         is_known: Callable[[str], bool],
         totp_left: Callable[[], timedelta] = lambda: timedelta(seconds=LEAST),
     ) -> None:
@@ -81,7 +82,7 @@ class CodesApi:
         self._vault = store.vault
         self._waiting = waiting
         self._now = now
-        self._grace = grace
+        self._since = since
         self._is_known = is_known
         self._open = 0
 
@@ -207,11 +208,11 @@ class CodesApi:
         query = Query(request, known=("identifier", "timeout", "since", "from", "kind", "run", "consume"))
         kind = query.choice("kind", KINDS, default="")
         kinds: tuple[Kind, ...] = ("code",) if kind == "code" else ("link",) if kind == "link" else ANYTHING
-        run = query.text("run")
+        run, identifier = query.text("run"), query.needed("identifier")
         wanted = Wanted(
-            identifier=query.needed("identifier"),
+            identifier=identifier,
             kinds=kinds,
-            since=query.moment("since") or self._now() - self._grace(),
+            since=query.moment("since") or self._since(identifier),
             sender=query.text("from"),
             runs=(run,) if run else (),
         )
@@ -220,6 +221,8 @@ class CodesApi:
 
     async def _must_be_known(self, identifier: str) -> None:
         if not self._is_known(identifier) and await self._vault.bound(identifier) is None:
+            if looks_like_inbox(identifier):
+                raise HTTPException(404, "this inbox is over: it was released, or its lifetime has passed")
             raise HTTPException(404, "no code can ever come for this identifier: it is not in [identity] known")
 
     async def _found(self, request: Request, wish: WaitRequest, caller: Caller) -> Code | Fresh | None:
@@ -244,6 +247,7 @@ class CodesApi:
                 code = await self._codes.newest(wish.wanted)
             if code is not None:
                 return code
+            await self._must_be_known(wish.wanted.identifier)  # an inbox that was released meanwhile is not waited for
             if bell.is_over or not await bell.wait(until - loop.time()):
                 return None
         return None

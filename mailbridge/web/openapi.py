@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from mailbridge import __version__
 from mailbridge.operator.faults import Kind
-from mailbridge.web import ingest_openapi, verbs_openapi
+from mailbridge.web import inboxes_openapi, ingest_openapi, verbs_openapi
 
 Schema = dict[str, Any]
 
@@ -62,6 +62,7 @@ def openapi() -> Schema:
             "/api/v1/given": {"get": _read("What was given to whom, and when", "given", "Given", (_limit(50, 1000),))},
             "/api/v1/events": {"get": _events()},
             "/skyvern/totp/{identifier}": {"post": _pull()},
+            **inboxes_openapi.paths(_problems),
             **ingest_openapi.paths(_problems),
             **verbs_openapi.paths(_problems),
         },
@@ -77,6 +78,7 @@ def openapi() -> Schema:
             },
             "schemas": {
                 **verbs_openapi.schemas(),
+                **inboxes_openapi.schemas(),
                 "Problem": _problem(),
                 "Code": _code(),
                 "NoCode": _no_code(),
@@ -97,7 +99,10 @@ def _wait() -> Schema:
     parameters = [
         _identifier(is_required=True),
         _query("timeout", seconds, "How long to wait, in seconds"),
-        _since("Only what was received at or after this moment (default: [pull] grace before the request, 120 s)"),
+        _since(
+            "Only what was received at or after this moment (default: [pull] grace before the request, 120 s; of a throw-away inbox,"
+            " everything)"
+        ),
         _query(
             "from",
             TEXT,

@@ -72,7 +72,7 @@ class OperatorApi:
         try:
             ask = _asked(verb, request, body)
         except ValueError as fault:
-            return faulty(Fault(kind=Kind.BAD_REQUEST, title=_plainly(fault)))
+            return faulty(Fault(kind=Kind.BAD_REQUEST, title=plainly(fault)))
         key = request.headers.get(KEY)
         if key is None or not verb.is_change:
             return _answer(await verb.run(self._operator, ask, By(name=caller.name)))
@@ -174,7 +174,7 @@ def _query(verb: Verb[Any, Any], request: Request) -> dict[str, Any]:
     return values
 
 
-def _plainly(fault: ValueError) -> str:
+def plainly(fault: ValueError) -> str:
     """A complaint of msgspec in our words: the place first. It repeats no value."""
     text = str(fault)
     what, _, where = text.partition(" - at `")
