@@ -59,9 +59,9 @@ class PythonClient:
 
         return self._runner.run(work())
 
-    def create_inbox(self, *given: Any) -> Any:
+    def create_inbox(self, *given: Any, **options: Any) -> Any:
         """An inbox whose methods block."""
-        made = self._do(lambda: self._client.create_inbox(*given))
+        made = self._do(lambda: self._client.create_inbox(*given, **options))
         return _Blocking(made, self._do)
 
     def __getattr__(self, name: str) -> Any:
@@ -116,9 +116,11 @@ class TypescriptClient:
         """`why`."""
         return _why(self._ask("why", identifier, {} if since is None else {"since": since * 1000}))
 
-    def create_inbox(self, senders: Sequence[str] | None = None, lifetime: str | None = None) -> TypescriptInbox:
+    def create_inbox(
+        self, senders: Sequence[str] | None = None, lifetime: str | None = None, *, push: bool = False
+    ) -> TypescriptInbox:
         """`createInbox`."""
-        given = {"senders": senders, "lifetime": lifetime}
+        given = {"senders": senders, "lifetime": lifetime, "push": push}
         row = self._ask("createInbox", {name: value for name, value in given.items() if value is not None})
         return TypescriptInbox(self._ask, _info(row))
 
@@ -126,7 +128,7 @@ class TypescriptClient:
         """`inboxes`."""
         return tuple(map(_info, self._ask("inboxes")))
 
-    def _ask(self, method: str, *given: Any, inbox: str | None = None) -> Any:
+    def _ask(self, method: str, *given: Any, inbox: int | None = None) -> Any:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None

@@ -38,7 +38,7 @@ def use_inboxes(client: Any) -> None:
     inbox = client.create_inbox()
     inbox.wait_for_code(1)
     inbox.release()
-    client.create_inbox(["acme.com"], "1h").wait_for_link(1)
+    client.create_inbox(["acme.com"], "1h", push=True).wait_for_link(1)
     client.inboxes()
 
 

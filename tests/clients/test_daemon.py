@@ -117,6 +117,33 @@ def test_only_of_a_sender(daemon: Daemon, client: Opens) -> None:
     assert one.wait_for_code("from@corp.com", 60, sender="github.com").value == "300300"
 
 
+def test_an_inbox_for_one_sign_up(daemon: Daemon, client: Opens) -> None:
+    """Its code and its link are given although they came before the wait, each once; what is released is waited for no more."""
+    one = client(daemon, token(daemon, "inbox-*"))
+    inbox = one.create_inbox(["github.com"], "1h")
+    assert [each.address for each in one.inboxes()] == [inbox.info.address]
+    send(daemon, inbox.info.identifier, "600600", rcpt=inbox.info.address)
+    send(daemon, inbox.info.identifier, link=LINK, rcpt=inbox.info.address)
+    assert inbox.wait_for_code(60).value == "600600"
+    assert inbox.wait_for_link(60).value == LINK
+    with pytest.raises(CodeTimeout):
+        inbox.wait_for_code(0.3)
+    send(daemon, inbox.info.identifier, "700700", rcpt=inbox.info.address)
+    assert inbox.wait_for_code(60).value == "700700"
+    inbox.release()
+    assert one.inboxes() == ()
+    with pytest.raises(UnknownIdentifier, match="inbox"):
+        inbox.release()
+    with pytest.raises(UnknownIdentifier, match="this inbox is over"):
+        inbox.wait_for_code(60)
+
+
+def test_a_token_for_codes_makes_no_inbox(daemon: Daemon, client: Opens) -> None:
+    """The refusal says which token does."""
+    with pytest.raises(NotAllowed, match=r"--identifier 'inbox-\*'"):
+        client(daemon, token(daemon, "ann@corp.com")).create_inbox()
+
+
 def test_a_timeout_says_why(daemon: Daemon, client: Opens) -> None:
     """To a token that may ask; an agent's is told that nothing came, and no more."""
     send(daemon, "why@corp.com")

@@ -124,17 +124,22 @@ class AsyncMailbridge:
         """Why nothing came, in order of likelihood. Needs a token of role viewer or operator; raises NotAllowed for others."""
         return await self._run(self._planner.why(identifier, since))
 
-    async def create_inbox(self, senders: Sequence[str] | None = None, lifetime: str | None = None) -> AsyncInbox:
-        """A throw-away inbox with an address that nobody can guess. Release it, or let its lifetime (such as "1h") end it.
+    async def create_inbox(
+        self, senders: Sequence[str] | None = None, lifetime: str | float | None = None, *, push: bool = False
+    ) -> AsyncInbox:
+        """A throw-away inbox with an address that nobody can guess. Release it, or let its lifetime end it.
 
-        ``senders``: the domains whose mails it takes; left out, any sender that proves itself.
+        ``senders``: the domains and addresses whose mails it takes; left out, those of any sender that proves itself. ``lifetime``:
+        a duration such as "1h", or seconds. ``push``: its codes go to Skyvern too. The token must be for inboxes (``inbox-*``).
         """
-        return AsyncInbox(self, await self._run(self._planner.create_inbox(senders, lifetime)))
+        return AsyncInbox(self, await self._run(self._planner.create_inbox(senders, lifetime, is_pushed=push)))
 
     @asynccontextmanager
-    async def inbox(self, senders: Sequence[str] | None = None, lifetime: str | None = None) -> AsyncIterator[AsyncInbox]:
+    async def inbox(
+        self, senders: Sequence[str] | None = None, lifetime: str | float | None = None, *, push: bool = False
+    ) -> AsyncIterator[AsyncInbox]:
         """The same for the length of a block. It is released at its end; if that fails, its lifetime ends it."""
-        made = await self.create_inbox(senders, lifetime)
+        made = await self.create_inbox(senders, lifetime, push=push)
         try:
             yield made
         finally:
@@ -145,7 +150,7 @@ class AsyncMailbridge:
         """The inboxes of this token that live."""
         return await self._run(self._planner.inboxes())
 
-    async def release_inbox(self, inbox: str, identifier: str = "") -> None:
+    async def release_inbox(self, inbox: int, identifier: str = "") -> None:
         """Erase an inbox by its id. Raises UnknownIdentifier where it is gone."""
         await self._run(self._planner.release_inbox(inbox, identifier))
 

@@ -72,10 +72,10 @@ class Why:
 class InboxInfo:
     """A throw-away inbox: mail to ``address`` brings codes under ``identifier``, until ``expires_at``.
 
-    ``senders``: the domains whose mails it takes; empty: any sender that proves itself.
+    ``senders``: the domains and addresses whose mails it takes; empty: those of any sender that proves itself.
     """
 
-    id: str
+    id: int
     identifier: str
     address: str
     senders: tuple[str, ...]

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NoReturn, TypeVar
-from urllib.parse import quote
 
 from mailbridge_client.answers import Cause, Code, CodeKind, Expectation, InboxInfo, Why
 from mailbridge_client.errors import BadRequest, MailbridgeError, NotAllowed, UnknownIdentifier, Unreachable
@@ -28,7 +27,6 @@ class Call:
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, object] | None = None
-    key: str = ""
     seconds: float = ANSWER_WITHIN
 
 
@@ -82,14 +80,16 @@ def why_call(identifier: str, since: datetime | float | None = None) -> Call:
     return Call(method="GET", path="/api/v1/why", query=query)
 
 
-def create_inbox_call(senders: Sequence[str] | None, lifetime: str | None, key: str) -> Call:
-    """``POST /api/v1/inboxes``. ``key`` names this request, so that it is done once when it is sent again."""
+def create_inbox_call(senders: Sequence[str] | None, lifetime: str | float | None, *, is_pushed: bool) -> Call:
+    """``POST /api/v1/inboxes``."""
     body: dict[str, object] = {}
     if senders is not None:
         body["from"] = list(senders)
     if lifetime is not None:
         body["lifetime"] = lifetime
-    return Call(method="POST", path="/api/v1/inboxes", body=body, key=key)
+    if is_pushed:
+        body["push"] = True
+    return Call(method="POST", path="/api/v1/inboxes", body=body)
 
 
 def inboxes_call() -> Call:
@@ -97,9 +97,9 @@ def inboxes_call() -> Call:
     return Call(method="GET", path="/api/v1/inboxes")
 
 
-def release_inbox_call(inbox: str) -> Call:
+def release_inbox_call(inbox: int) -> Call:
     """``DELETE /api/v1/inboxes/{id}``."""
-    return Call(method="DELETE", path=f"/api/v1/inboxes/{quote(inbox, safe='')}")
+    return Call(method="DELETE", path=f"/api/v1/inboxes/{inbox}")
 
 
 def moment_text(moment: datetime | float) -> str:
@@ -212,10 +212,10 @@ def _cause(row: Any) -> Cause:
 
 def _inbox(row: Any) -> InboxInfo:
     return InboxInfo(
-        id=str(row["id"]),
+        id=int(row["id"]),
         identifier=_text(row["identifier"]),
         address=_text(row["address"]),
-        senders=tuple(map(_text, row["from"] or ())),
+        senders=tuple(map(_text, row["from"])),
         expires_at=_moment(row["expires_at"]),
     )
 

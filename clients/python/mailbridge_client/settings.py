@@ -40,7 +40,7 @@ class Settings:
             self.url + call.path,
             params=dict(call.query) or None,
             json=None if call.body is None else dict(call.body),
-            headers={**self.headers, **({"Idempotency-Key": call.key} if call.key else {})},
+            headers=self.headers,
             timeout=httpx.Timeout(call.seconds, connect=CONNECT_WITHIN),
         )
 

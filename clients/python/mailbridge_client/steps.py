@@ -6,7 +6,6 @@ None when that is over. Time and dice are handed in.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -111,9 +110,11 @@ class Planner:
         """The causes."""
         return calls.read_why((yield from self._asked(calls.why_call(identifier, since))))
 
-    def create_inbox(self, senders: Sequence[str] | None, lifetime: str | None) -> Plan[InboxInfo]:
+    def create_inbox(
+        self, senders: Sequence[str] | None, lifetime: str | float | None, *, is_pushed: bool = False
+    ) -> Plan[InboxInfo]:
         """A new inbox. Whatever comes to it is new, so its first wait counts from its beginning."""
-        answer = yield from self._asked(calls.create_inbox_call(senders, lifetime, uuid.uuid4().hex))
+        answer = yield from self._asked(calls.create_inbox_call(senders, lifetime, is_pushed=is_pushed))
         made = calls.read_inbox(answer)
         self._own.add(made.identifier.casefold())
         return made
@@ -122,7 +123,7 @@ class Planner:
         """Those that live."""
         return calls.read_inboxes((yield from self._asked(calls.inboxes_call())))
 
-    def release_inbox(self, inbox: str, identifier: str = "") -> Plan[None]:
+    def release_inbox(self, inbox: int, identifier: str = "") -> Plan[None]:
         """Erase it, and forget what was given of it."""
         calls.read_nothing((yield from self._asked(calls.release_inbox_call(inbox))))
         line = identifier.casefold()

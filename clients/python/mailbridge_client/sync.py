@@ -123,17 +123,22 @@ class Mailbridge:
         """Why nothing came, in order of likelihood. Needs a token of role viewer or operator; raises NotAllowed for others."""
         return self._run(self._planner.why(identifier, since))
 
-    def create_inbox(self, senders: Sequence[str] | None = None, lifetime: str | None = None) -> Inbox:
-        """A throw-away inbox with an address that nobody can guess. Release it, or let its lifetime (such as "1h") end it.
+    def create_inbox(
+        self, senders: Sequence[str] | None = None, lifetime: str | float | None = None, *, push: bool = False
+    ) -> Inbox:
+        """A throw-away inbox with an address that nobody can guess. Release it, or let its lifetime end it.
 
-        ``senders``: the domains whose mails it takes; left out, any sender that proves itself.
+        ``senders``: the domains and addresses whose mails it takes; left out, those of any sender that proves itself. ``lifetime``:
+        a duration such as "1h", or seconds. ``push``: its codes go to Skyvern too. The token must be for inboxes (``inbox-*``).
         """
-        return Inbox(self, self._run(self._planner.create_inbox(senders, lifetime)))
+        return Inbox(self, self._run(self._planner.create_inbox(senders, lifetime, is_pushed=push)))
 
     @contextmanager
-    def inbox(self, senders: Sequence[str] | None = None, lifetime: str | None = None) -> Iterator[Inbox]:
+    def inbox(
+        self, senders: Sequence[str] | None = None, lifetime: str | float | None = None, *, push: bool = False
+    ) -> Iterator[Inbox]:
         """The same for the length of a block. It is released at its end; if that fails, its lifetime ends it."""
-        made = self.create_inbox(senders, lifetime)
+        made = self.create_inbox(senders, lifetime, push=push)
         try:
             yield made
         finally:
@@ -144,7 +149,7 @@ class Mailbridge:
         """The inboxes of this token that live."""
         return self._run(self._planner.inboxes())
 
-    def release_inbox(self, inbox: str, identifier: str = "") -> None:
+    def release_inbox(self, inbox: int, identifier: str = "") -> None:
         """Erase an inbox by its id. Raises UnknownIdentifier where it is gone."""
         self._run(self._planner.release_inbox(inbox, identifier))
 

@@ -92,10 +92,10 @@ export interface Why {
 /**
  * A throw-away inbox: mail to `address` brings codes under `identifier`, until `expiresAt`.
  *
- * `senders`: the domains whose mails it takes; empty: any sender that proves itself.
+ * `senders`: the domains and addresses whose mails it takes; empty: those of any sender that proves itself.
  */
 export interface InboxInfo {
-  readonly id: string;
+  readonly id: number;
   readonly identifier: string;
   readonly address: string;
   readonly senders: readonly string[];
@@ -181,10 +181,10 @@ function cause(value: unknown): Cause {
 function inbox(value: unknown): InboxInfo {
   const row = record(value);
   return {
-    id: String(row["id"] ?? fail()),
+    id: whole(row["id"]),
     identifier: text(row["identifier"]),
     address: text(row["address"]),
-    senders: list(row["from"] ?? []).map(text),
+    senders: list(row["from"]).map(text),
     expiresAt: moment(row["expires_at"]),
   };
 }

@@ -49,10 +49,12 @@ export interface WaitOptions {
 }
 
 export interface InboxOptions {
-  /** The domains whose mails it takes; left out, any sender that proves itself. */
+  /** The domains and addresses whose mails it takes; left out, those of any sender that proves itself. */
   senders?: readonly string[];
-  /** Such as "1h". */
+  /** A duration such as "1h", in mailbridge's own words. */
   lifetime?: string;
+  /** Its codes go to Skyvern too. */
+  push?: boolean;
   signal?: AbortSignal;
 }
 
@@ -122,13 +124,17 @@ export class Mailbridge {
     return readWhy(await this.#send(whyCall(identifier, options.since), options));
   }
 
-  /** A throw-away inbox with an address that nobody can guess. Release it, or let its lifetime end it. */
+  /**
+   * A throw-away inbox with an address that nobody can guess. Release it, or let its lifetime end it. The token must be for inboxes
+   * (`inbox-*`).
+   */
   async createInbox(options: InboxOptions = {}): Promise<Inbox> {
     const body = {
       ...(options.senders === undefined ? {} : { from: options.senders }),
       ...(options.lifetime === undefined ? {} : { lifetime: options.lifetime }),
+      ...(options.push ? { push: true } : {}),
     };
-    const call: Call = { method: "POST", path: "/api/v1/inboxes", body, key: crypto.randomUUID() };
+    const call: Call = { method: "POST", path: "/api/v1/inboxes", body };
     const info = readInbox(await this.#send(call, options));
     this.#own.add(info.identifier.toLowerCase());
     return new Inbox(this, info);
@@ -150,8 +156,8 @@ export class Mailbridge {
   }
 
   /** Erase an inbox by its id. Throws UnknownIdentifier where it is gone. */
-  async releaseInbox(id: string, identifier = "", options: Asked = {}): Promise<void> {
-    readNothing(await this.#send({ method: "DELETE", path: `/api/v1/inboxes/${encodeURIComponent(id)}` }, options));
+  async releaseInbox(id: number, identifier = "", options: Asked = {}): Promise<void> {
+    readNothing(await this.#send({ method: "DELETE", path: `/api/v1/inboxes/${id}` }, options));
     const line = identifier.toLowerCase();
     this.#own.delete(line);
     for (const kind of ["code", "link"]) this.#given.delete(`${kind} ${line}`);

@@ -8,8 +8,6 @@ export interface Call {
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: object;
-  /** Names the request, so that it is done once when it is sent again. */
-  readonly key?: string;
   /** Milliseconds that its answer may take. */
   readonly within?: number;
 }
@@ -40,7 +38,6 @@ export class Sender {
           Authorization: `Bearer ${this.#token}`,
           Accept: "application/json",
           ...(call.body ? { "Content-Type": "application/json" } : {}),
-          ...(call.key ? { "Idempotency-Key": call.key } : {}),
         },
         ...(call.body ? { body: JSON.stringify(call.body) } : {}),
         redirect: "manual",
