@@ -117,10 +117,11 @@ class TypescriptClient:
         return _why(self._ask("why", identifier, {} if since is None else {"since": since * 1000}))
 
     def create_inbox(
-        self, senders: Sequence[str] | None = None, lifetime: str | None = None, *, push: bool = False
+        self, senders: Sequence[str] | None = None, lifetime: str | float | None = None, *, push: bool = False
     ) -> TypescriptInbox:
         """`createInbox`."""
-        given = {"senders": senders, "lifetime": lifetime, "push": push}
+        milliseconds = lifetime * 1000 if isinstance(lifetime, (int, float)) else lifetime
+        given = {"senders": senders, "lifetime": milliseconds, "push": push}
         row = self._ask("createInbox", {name: value for name, value in given.items() if value is not None})
         return TypescriptInbox(self._ask, _info(row))
 

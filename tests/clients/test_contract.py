@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,6 +39,7 @@ def use_inboxes(client: Any) -> None:
     inbox.wait_for_code(1)
     inbox.release()
     client.create_inbox(["acme.com"], "1h", push=True).wait_for_link(1)
+    client.create_inbox(lifetime=90)
     client.inboxes()
 
 
@@ -52,16 +53,72 @@ def test_a_client_uses_what_is_described(uses: Callable[[Any], None], operations
         assert server.asked == operations
 
 
-@pytest.mark.parametrize("member", ["code", "received_at", "expires_at", "from", "mail"])
-def test_a_member_that_is_gone_is_noticed(member: str, opens: Opens) -> None:
-    """What the test above would say if the daemon no longer described it."""
-    document = openapi()
-    code = document["components"]["schemas"]["Code"]
-    code["required"] = [one for one in code["required"] if one != member]
-    with serving_contract(document, is_full=False) as server:
-        client = opens(server.url, TOKEN)
-        with pytest.raises(MailbridgeError, match="the answer is not mailbridge's"):
-            client.wait_for_code("ann@corp.com", 1)
+def answered(document: dict[str, Any], operations: set[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every object that these operations answer, by a name."""
+    seen: list[dict[str, Any]] = []
+
+    def within(schema: dict[str, Any], name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        if "$ref" in schema:
+            name = schema["$ref"].rpartition("/")[2]
+            schema = document["components"]["schemas"][name]
+        if any(schema is one for one in seen):
+            return
+        seen.append(schema)
+        if "properties" in schema:
+            yield name, schema
+        for one in (
+            *schema.get("properties", {}).values(),
+            *schema.get("oneOf", ()),
+            *schema.get("anyOf", ()),
+            schema.get("items"),
+        ):
+            if isinstance(one, dict):
+                yield from within(one, name)
+
+    for operation in sorted(operations):
+        method, path = operation.split(" ")
+        for status, answer in document["paths"][path][method.lower()]["responses"].items():
+            if status.startswith("2") and "content" in answer:
+                yield from within(answer["content"]["application/json"]["schema"], operation)
+
+
+UNREAD = {("NoCode", "code"), ("NoCode", "identifier"), ("InboxShape", "created_at"), ("InboxShape", "push")}
+"""What no client needs: the sample answers of the test have a code, and nobody asks when an inbox was made."""
+
+
+@pytest.mark.parametrize(("uses", "operations"), [(use, CODES), (use_inboxes, INBOXES)])
+def test_a_member_that_is_gone_is_noticed(uses: Callable[[Any], None], operations: set[str], opens: Opens) -> None:
+    """Whichever of those that clients read the daemon no longer describes, the test above fails."""
+    unnoticed = set()
+    members = [(name, member) for name, schema in answered(openapi(), operations) for member in schema["properties"]]
+    assert len(members) > 15
+    with serving_contract(openapi(), is_full=True) as server:
+        client = opens(server.url, TOKEN, patience=0)
+        for name, member in members:
+            server.document = openapi()
+            (schema,) = [one for found, one in answered(server.document, operations) if found == name]
+            del schema["properties"][member]
+            try:
+                uses(client)
+            except MailbridgeError as fault:
+                assert "the answer is not mailbridge's" in str(fault), (name, member)
+            else:
+                unnoticed.add((name, member))
+    assert unnoticed == {one for one in UNREAD if one in members}
+
+
+@pytest.mark.parametrize(("uses", "operations"), [(use, CODES), (use_inboxes, INBOXES)])
+def test_a_route_that_is_gone_is_noticed(uses: Callable[[Any], None], operations: set[str], opens: Opens) -> None:
+    """The same for routes and their methods."""
+    with serving_contract(openapi(), is_full=True) as server:
+        client = opens(server.url, TOKEN, patience=0)
+        for operation in operations:
+            server.document, server.complaints = openapi(), []
+            method, path = operation.split(" ")
+            del server.document["paths"][path][method.lower()]
+            with pytest.raises(MailbridgeError):
+                uses(client)
+            assert server.complaints == [f"{method} {path.replace('{id}', '1')}: no such operation"]
 
 
 def test_a_parameter_that_is_gone_is_noticed(opens: Opens) -> None:

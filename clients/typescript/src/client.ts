@@ -51,8 +51,8 @@ export interface WaitOptions {
 export interface InboxOptions {
   /** The domains and addresses whose mails it takes; left out, those of any sender that proves itself. */
   senders?: readonly string[];
-  /** A duration such as "1h", in mailbridge's own words. */
-  lifetime?: string;
+  /** Milliseconds, or a duration in mailbridge's own words, such as "1h". */
+  lifetime?: string | number;
   /** Its codes go to Skyvern too. */
   push?: boolean;
   signal?: AbortSignal;
@@ -129,9 +129,10 @@ export class Mailbridge {
    * (`inbox-*`).
    */
   async createInbox(options: InboxOptions = {}): Promise<Inbox> {
+    const { lifetime } = options;
     const body = {
       ...(options.senders === undefined ? {} : { from: options.senders }),
-      ...(options.lifetime === undefined ? {} : { lifetime: options.lifetime }),
+      ...(lifetime === undefined ? {} : { lifetime: typeof lifetime === "number" ? lifetime / 1000 : lifetime }),
       ...(options.push ? { push: true } : {}),
     };
     const call: Call = { method: "POST", path: "/api/v1/inboxes", body };

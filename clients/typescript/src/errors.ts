@@ -32,6 +32,8 @@ export class Unreachable extends MailbridgeError {}
  */
 export class CodeTimeout extends MailbridgeError {
   readonly identifier: string;
+  /** What was waited for: "code" or "link". */
+  readonly what: string;
   /** Milliseconds. */
   readonly timeout: number;
   readonly why: Why | undefined;
@@ -41,6 +43,7 @@ export class CodeTimeout extends MailbridgeError {
     const reason = first === undefined ? "" : `: ${first.text}` + (first.hint ? ` (${first.hint})` : "");
     super(`no ${what} for ${identifier} within ${timeout / 1000} s${reason}`);
     this.identifier = identifier;
+    this.what = what;
     this.timeout = timeout;
     this.why = why;
   }
