@@ -79,7 +79,8 @@ class Contract(ThreadingHTTPServer):
                 self.complaints.append(f"{name}: {body.decode()}")
 
     def _holds(self, schema: Schema, value: object) -> bool:
-        return Draft202012Validator({"components": self.document["components"], **schema}).is_valid(value)
+        refers = "$ref" in json.dumps(schema)
+        return Draft202012Validator({**schema, "components": self.document["components"]} if refers else schema).is_valid(value)
 
     def _sample(self, schema: Schema) -> Any:
         """Something that the schema describes, with no member more."""
@@ -118,6 +119,7 @@ class Contract(ThreadingHTTPServer):
 
 class _Asked(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: Contract
 
     def _serve(self) -> None:
@@ -140,7 +142,7 @@ class _Asked(BaseHTTPRequestHandler):
 def serving_contract(document: Mapping[str, Any], *, is_full: bool) -> Iterator[Contract]:
     """The server, for the length of the block."""
     with Contract(document, is_full=is_full) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         try:
             yield server
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -90,12 +91,13 @@ UNREAD = {("NoCode", "code"), ("NoCode", "identifier"), ("InboxShape", "created_
 def test_a_member_that_is_gone_is_noticed(uses: Callable[[Any], None], operations: set[str], opens: Opens) -> None:
     """Whichever of those that clients read the daemon no longer describes, the test above fails."""
     unnoticed = set()
-    members = [(name, member) for name, schema in answered(openapi(), operations) for member in schema["properties"]]
+    whole = openapi()
+    members = [(name, member) for name, schema in answered(whole, operations) for member in schema["properties"]]
     assert len(members) > 15
-    with serving_contract(openapi(), is_full=True) as server:
+    with serving_contract(whole, is_full=True) as server:
         client = opens(server.url, TOKEN, patience=0)
         for name, member in members:
-            server.document = openapi()
+            server.document = copy.deepcopy(whole)
             (schema,) = [one for found, one in answered(server.document, operations) if found == name]
             del schema["properties"][member]
             try:
@@ -110,10 +112,11 @@ def test_a_member_that_is_gone_is_noticed(uses: Callable[[Any], None], operation
 @pytest.mark.parametrize(("uses", "operations"), [(use, CODES), (use_inboxes, INBOXES)])
 def test_a_route_that_is_gone_is_noticed(uses: Callable[[Any], None], operations: set[str], opens: Opens) -> None:
     """The same for routes and their methods."""
-    with serving_contract(openapi(), is_full=True) as server:
+    whole = openapi()
+    with serving_contract(whole, is_full=True) as server:
         client = opens(server.url, TOKEN, patience=0)
         for operation in operations:
-            server.document, server.complaints = openapi(), []
+            server.document, server.complaints = copy.deepcopy(whole), []
             method, path = operation.split(" ")
             del server.document["paths"][path][method.lower()]
             with pytest.raises(MailbridgeError):
