@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,8 +12,18 @@ import pytest
 
 from mailbridge_client import AsyncMailbridge, Mailbridge
 from tests.clients.kinds import MISSING, PythonClient, TypescriptClient, build_typescript, is_node_installed
+from tests.conftest import ROOT
+from tests.peers.wheel import build_wheel
 
 Opens = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of packages with the Python client's wheel unpacked in it, as an installation has it."""
+    folder = tmp_path_factory.mktemp("installed")
+    zipfile.ZipFile(build_wheel(folder / "wheel", ROOT / "clients" / "python")).extractall(folder / "packages")
+    return folder / "packages"
 
 
 @pytest.fixture(scope="session")

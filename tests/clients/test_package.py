@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import zipfile
 from email import message_from_bytes
 from pathlib import Path
 
@@ -14,7 +13,6 @@ import pytest
 from mailbridge.web.openapi import openapi
 from tests.clients.contract import TOKEN, serving_contract
 from tests.conftest import ROOT
-from tests.peers.wheel import build_wheel
 
 USER_TESTS = """
 def test_sign_up(mailbridge_inbox, mailbridge):
@@ -24,47 +22,39 @@ def test_sign_up(mailbridge_inbox, mailbridge):
 """
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of packages with the wheel unpacked in it, as an installation has it."""
-    folder = tmp_path_factory.mktemp("client")
-    zipfile.ZipFile(build_wheel(folder / "wheel", ROOT / "clients" / "python")).extractall(folder / "site")
-    return folder / "site"
-
-
-def user_tests(folder: Path, site: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+def user_tests(folder: Path, installed: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """The tests of somebody who has installed the package."""
     (folder / "test_user.py").write_text(USER_TESTS, encoding="utf-8")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MAILBRIDGE_", "PYTEST_"))}
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis", "test_user.py"],
         cwd=folder,
-        env={**kept, "PYTHONPATH": str(site), **variables},
+        env={**kept, "PYTHONPATH": str(installed), **variables},
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-def test_the_wheel_is_whole(site: Path) -> None:
+def test_the_wheel_is_whole(installed: Path) -> None:
     """Every module and the mark that it has types; httpx is all that it needs."""
     here = {path.name for path in (ROOT / "clients" / "python" / "mailbridge_client").iterdir() if path.is_file()}
-    assert {path.name for path in (site / "mailbridge_client").iterdir() if path.is_file()} == here
+    assert {path.name for path in (installed / "mailbridge_client").iterdir() if path.is_file()} == here
     assert "py.typed" in here
-    (described,) = site.glob("*.dist-info/METADATA")
+    (described,) = installed.glob("*.dist-info/METADATA")
     needs = message_from_bytes(described.read_bytes()).get_all("Requires-Dist", [])
     assert [one.partition(">")[0] for one in needs] == ["httpx"]
 
 
-def test_it_is_no_part_of_the_daemon(site: Path) -> None:
+def test_it_is_no_part_of_the_daemon(installed: Path) -> None:
     """Importing it imports nothing of ours, nor pytest."""
     program = (
         "import mailbridge_client, sys; print(*sorted({'mailbridge', 'pytest'} & {m.partition('.')[0] for m in sys.modules}))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
-        cwd=site,
-        env={**os.environ, "PYTHONPATH": str(site)},
+        cwd=installed,
+        env={**os.environ, "PYTHONPATH": str(installed)},
         capture_output=True,
         text=True,
         check=True,
@@ -72,17 +62,17 @@ def test_it_is_no_part_of_the_daemon(site: Path) -> None:
     assert done.stdout.strip() == ""
 
 
-def test_its_fixtures_are_there_once_it_is_installed(site: Path, tmp_path: Path) -> None:
+def test_its_fixtures_are_there_once_it_is_installed(installed: Path, tmp_path: Path) -> None:
     """Without a line in a conftest.py: an inbox for a test, released after it."""
     with serving_contract(openapi(), is_full=True) as server:
-        done = user_tests(tmp_path, site, MAILBRIDGE_URL=server.url, MAILBRIDGE_TOKEN=TOKEN)
+        done = user_tests(tmp_path, installed, MAILBRIDGE_URL=server.url, MAILBRIDGE_TOKEN=TOKEN)
         assert "1 passed" in done.stdout, done.stdout + done.stderr
         assert server.complaints == []
         assert "DELETE /api/v1/inboxes/{id}" in server.asked
 
 
-def test_without_a_token_its_fixtures_say_what_to_set(site: Path, tmp_path: Path) -> None:
+def test_without_a_token_its_fixtures_say_what_to_set(installed: Path, tmp_path: Path) -> None:
     """And the test fails: a sign-up that nobody tested is not skipped in silence."""
-    done = user_tests(tmp_path, site, MAILBRIDGE_URL="http://127.0.0.1:1")
+    done = user_tests(tmp_path, installed, MAILBRIDGE_URL="http://127.0.0.1:1")
     assert done.returncode == 1
     assert "set MAILBRIDGE_TOKEN" in done.stdout
