@@ -18,7 +18,9 @@ def tools_for(mailbridge: AsyncMailbridge, identifier: str) -> Tools:
     """The agent's tools, with one that types the code of a mail. It sends the form too: what stands in a field, the model is shown."""
     tools = Tools()
 
-    @tools.action("Wait for the one-time code that was sent by mail, and type it into the field with this index, and send the form.")
+    @tools.action(
+        "Wait for the one-time code that was sent by mail, and type it into the field with this index, and send the form."
+    )
     async def enter_code(index: int, browser_session: BrowserSession) -> ActionResult:
         node = await browser_session.get_element_by_index(index)
         if node is None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 
-from mailbridge_client import Inbox, Mailbridge
 from playwright.sync_api import Page, sync_playwright
+
+from mailbridge_client import Inbox, Mailbridge
 
 
 def sign_up(page: Page, inbox: Inbox, site: str) -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import os
 
-from mailbridge_client import AsyncMailbridge
 from skyvern import Skyvern
+
+from mailbridge_client import AsyncMailbridge
 
 
 async def main() -> None:

@@ -1,7 +1,7 @@
 // Logs in with Stagehand: the model finds the fields, and never sees the code.
 //
 // Needs the packages `@browserbasehq/stagehand` (4) and `mailbridge-2fa-client`. MAILBRIDGE_URL and MAILBRIDGE_TOKEN name mailbridge and a
-// token for the identifier (`mailbridge token add --identifier ann@corp.com`), SITE the page to log in at.
+// token for the identifier (`mailbridge token add --identifier ann@corp.com`), SITE the page to log in at. Stagehand 4 needs Node 22.
 import { localBrowser, type Page, Stagehand } from "@browserbasehq/stagehand";
 import { Mailbridge } from "mailbridge-2fa-client";
 
@@ -18,7 +18,7 @@ export async function logIn(stagehand: Stagehand, page: Page, site: string, iden
   await stagehand.act("click the button that sends the form");
   const code = await mailbridge.waitForCode(identifier, { timeout: 90_000 });
   await fill("the field for the one-time code", code.value);
-  await stagehand.act("click the button that sends the form");
+  await page.keyPress("Enter"); // and no `act` before the form is sent: the model is shown what stands in a field
 }
 
 if (process.env["OPENAI_API_KEY"]) {

@@ -18,12 +18,15 @@ from tests.peers.browser import NODE
 
 SOURCE = ROOT / "clients" / "typescript"
 DRIVER = Path(__file__).with_name("driver.mjs")
-MISSING = "no Node or TypeScript: run tests/e2e/install (or `make e2e`)"
+MISSING = "no Node of version 20 or later, or no TypeScript: run tests/e2e/install (or `make e2e`)"
 
 
 def is_node_installed() -> bool:
-    """Whether the TypeScript client can be built and run."""
-    return (NODE / "node_modules" / "typescript").exists() and shutil.which("node") is not None
+    """Whether the TypeScript client can be built and run: by a Node that its package takes."""
+    if not (NODE / "node_modules" / "typescript").exists() or shutil.which("node") is None:
+        return False
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
+    return int(version.removeprefix("v").partition(".")[0]) >= 20
 
 
 def build_typescript(folder: Path) -> Path:

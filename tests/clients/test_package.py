@@ -8,8 +8,6 @@ import sys
 from email import message_from_bytes
 from pathlib import Path
 
-import pytest
-
 from mailbridge.web.openapi import openapi
 from tests.clients.contract import TOKEN, serving_contract
 from tests.conftest import ROOT
