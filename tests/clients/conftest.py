@@ -12,8 +12,11 @@ import pytest
 
 from mailbridge_client import AsyncMailbridge, Mailbridge
 from tests.clients.kinds import MISSING, PythonClient, TypescriptClient, build_typescript, is_node_installed
+from tests.clients.letters import send
+from tests.clients.site import Site, serving
 from tests.conftest import ROOT
 from tests.peers.wheel import build_wheel
+from tests.web.daemon import Daemon, running_daemon
 
 Opens = Callable[..., Any]
 
@@ -49,3 +52,23 @@ def opens(request: pytest.FixtureRequest) -> Iterator[Opens]:
             return made
 
         yield opened
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A running one that knows the people of one company."""
+    with running_daemon(tmp_path_factory.mktemp("daemon"), '[identity]\nknown = ["*@corp.com"]\n') as one:
+        yield one
+
+
+@pytest.fixture
+def site(daemon: Daemon) -> Iterator[Site]:
+    """A site whose mails go to that daemon: to an inbox's own address, or as a forwarded mail."""
+    one = Site(lambda address, code: send(daemon, address, code, rcpt=rcpt_of(address)))
+    with serving(one):
+        yield one
+
+
+def rcpt_of(address: str) -> str:
+    """Where a mail to an address comes in."""
+    return address if address.startswith("inbox-") else "codes@bridge.example"

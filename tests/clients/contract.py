@@ -27,7 +27,7 @@ class Contract(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, document: Mapping[str, Any], *, is_full: bool) -> None:
+    def __init__(self, document: dict[str, Any], *, is_full: bool) -> None:
         super().__init__(("127.0.0.1", 0), _Asked)
         self.document = document
         self.is_full = is_full
@@ -80,7 +80,8 @@ class Contract(ThreadingHTTPServer):
 
     def _holds(self, schema: Schema, value: object) -> bool:
         refers = "$ref" in json.dumps(schema)
-        return Draft202012Validator({**schema, "components": self.document["components"]} if refers else schema).is_valid(value)
+        whole = {**schema, "components": self.document["components"]} if refers else schema
+        return bool(Draft202012Validator(whole).is_valid(value))
 
     def _sample(self, schema: Schema) -> Any:
         """Something that the schema describes, with no member more."""
@@ -139,7 +140,7 @@ class _Asked(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving_contract(document: Mapping[str, Any], *, is_full: bool) -> Iterator[Contract]:
+def serving_contract(document: dict[str, Any], *, is_full: bool) -> Iterator[Contract]:
     """The server, for the length of the block."""
     with Contract(document, is_full=is_full) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,14 +26,6 @@ from tests.peers.daemon import free_port
 from tests.web.daemon import ADMIN, Daemon, running_daemon
 
 LINK = "https://github.com/login/magic?token=Zm9vYmFyYmF6cXV1eA"
-KNOWN = '[identity]\nknown = ["*@corp.com"]\n'
-
-
-@pytest.fixture(scope="module")
-def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A running one that knows the people of one company."""
-    with running_daemon(tmp_path_factory.mktemp("daemon"), KNOWN) as one:
-        yield one
 
 
 @pytest.fixture
@@ -149,7 +140,7 @@ def test_a_timeout_says_why(daemon: Daemon, client: Opens) -> None:
     send(daemon, "why@corp.com")
     with pytest.raises(CodeTimeout) as told:
         client(daemon).wait_for_code("why@corp.com", 0.3, since=0)
-    assert told.value.why.causes
+    assert told.value.why is not None
     assert told.value.why.causes[0].text in str(told.value)
     with pytest.raises(CodeTimeout) as untold:
         client(daemon, token(daemon, "*@corp.com")).wait_for_code("why@corp.com", 0.3)
