@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
+import tomllib
 from email import message_from_bytes
 from pathlib import Path
 
@@ -74,3 +78,36 @@ def test_without_a_token_its_fixtures_say_what_to_set(installed: Path, tmp_path:
     done = user_tests(tmp_path, installed, MAILBRIDGE_URL="http://127.0.0.1:1")
     assert done.returncode == 1
     assert "set MAILBRIDGE_TOKEN" in done.stdout
+
+
+def test_pip_makes_a_wheel_of_it(tmp_path: Path) -> None:
+    """From a copy without anything of this checkout's, with what is installed already."""
+    source = tmp_path / "source"
+    shutil.copytree(ROOT / "clients" / "python", source, ignore=shutil.ignore_patterns("__pycache__"))
+    options = ("--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check", "--wheel-dir", str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", *options, str(source)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [path.name.partition("-")[0] for path in tmp_path.glob("*.whl")] == ["mailbridge_2fa_client"]
+
+
+def test_its_source_archive_is_whole(tmp_path: Path) -> None:
+    """All that the wheel is made of, and its licence."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT / "clients" / "python", check=True, capture_output=True)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as held:
+        names = {name.partition("/")[2] for name in held.getnames()}
+    modules = {f"mailbridge_client/{one.name}" for one in (ROOT / "clients" / "python" / "mailbridge_client").glob("*.py")}
+    assert names >= modules | {"LICENSE", "README.md", "pyproject.toml", "mailbridge_client/py.typed"}
+
+
+def test_both_packages_are_of_one_version() -> None:
+    """Of the same name, version, licence and words."""
+    python = tomllib.loads((ROOT / "clients" / "python" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    typescript = json.loads((ROOT / "clients" / "typescript" / "package.json").read_text(encoding="utf-8"))
+    for name in ("name", "version", "description", "license"):
+        assert python[name] == typescript[name], name
+    texts = [(ROOT / folder / "LICENSE").read_text(encoding="utf-8") for folder in (".", "clients/python", "clients/typescript")]
+    assert len(set(texts)) == 1

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -53,3 +56,41 @@ def test_it_needs_nothing() -> None:
     assert "peerDependencies" not in package
     install = (SOURCE.parents[1] / "tests" / "e2e" / "install").read_text(encoding="utf-8")
     assert all(f"{name}@{version}" in install for name, version in package["devDependencies"].items())
+
+
+@pytest.mark.e2e
+def test_npm_packs_and_installs_it(typescript: Path, tmp_path: Path) -> None:
+    """The archive holds what is built, its types and its pages, and no source, test or setting; installed, it can be imported."""
+    if shutil.which("npm") is None:
+        pytest.skip("no npm: run tests/e2e/install (or `make e2e`)")
+    environment = {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "npm_config_cache": str(tmp_path / "cache"),
+        "npm_config_update_notifier": "false",
+    }
+
+    def npm(*arguments: str, folder: Path) -> str:
+        done = subprocess.run(
+            ["npm", *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    shutil.rmtree(typescript / "package" / "dist")
+    npm("pack", "--pack-destination", str(tmp_path), folder=typescript / "package")
+    (archive,) = tmp_path.glob("*.tgz")
+    with tarfile.open(archive) as held:
+        names = {name.removeprefix("package/") for name in held.getnames()}
+    built = {f"dist/{path.stem}{end}" for path in (SOURCE / "src").glob("*.ts") for end in (".js", ".d.ts")}
+    assert names == built | {"package.json", "README.md", "LICENSE"}
+
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "package.json").write_text('{"private": true, "type": "module"}', encoding="utf-8")
+    npm("install", "--offline", "--no-audit", "--no-fund", str(archive), folder=project)
+    program = 'import { Mailbridge } from "mailbridge-2fa-client"; console.log(new Mailbridge({ token: "mb_token" }).url);'
+    done = subprocess.run(
+        ["node", "--input-type=module", "-e", program], cwd=project, capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout == "http://127.0.0.1:8025\n"
