@@ -291,6 +291,11 @@ def agent(config: Path | None, *, url: str | None, token_file: Path | None) -> I
     if url is None:
         yield Agent(client=client(config))
         return
+    yield Agent(url=url.rstrip("/"), token=token_for(url, token_file, config))
+
+
+def token_for(url: str, token_file: Path | None, config: Path | None) -> str:
+    """The bearer token for a daemon at ``url``: of the file, of the environment, or that of `[http]`. Exit 2 where there is none."""
     given = token_file.read_text(encoding="utf-8", errors="replace").strip() if token_file else os.environ.get(TOKEN, "").strip()
     if not given:
         settings = load_or_exit(config).settings
@@ -298,7 +303,7 @@ def agent(config: Path | None, *, url: str | None, token_file: Path | None) -> I
     if not given:
         complain(f"a token is needed for {url}: --token-file, or ${TOKEN}")
         raise SystemExit(Exit.USAGE)
-    yield Agent(url=url.rstrip("/"), token=given)
+    return given
 
 
 class Agent:

@@ -20,7 +20,7 @@ from starlette.routing import BaseRoute, Route
 from mailbridge import log_events
 from mailbridge.core.inbox import looks_like_inbox
 from mailbridge.operator.fresh import LEAST, Fresh, fresh
-from mailbridge.operator.shown import clear_code, clear_totp, given_shape, live_code, stamp
+from mailbridge.operator.shown import clear_code, clear_totp, given_shape, live_code, maybe_stamp, stamp
 from mailbridge.store import StoreUnavailable
 from mailbridge.store.reading import ANYTHING, Code, Given, Kind, StoredTotp, Wanted, literal
 from mailbridge.waiting import Bell, Wait, Waiting
@@ -178,7 +178,8 @@ class CodesApi:
         identifier = wish.wanted.identifier
         match found:
             case None:
-                return JSONResponse({"identifier": identifier, "code": None}, headers=NO_STORE)
+                nothing = {"identifier": identifier, "code": None, "since": maybe_stamp(wish.wanted.since)}
+                return JSONResponse(nothing, headers=NO_STORE)
             case Fresh():
                 answer = clear_totp(identifier, found.code.reveal(), found.expires_at, is_consumed=wish.is_consumed)
                 return JSONResponse(to_builtins(answer), headers=NO_STORE)

@@ -265,7 +265,8 @@ def _code() -> Schema:
 
 
 def _no_code() -> Schema:
-    return _object(identifier={"type": "string"}, code={"type": "null"})
+    since = {**MOMENT, "description": "From when on mails counted: give it to the next request to go on waiting without a gap"}
+    return _object(identifier={"type": "string"}, code={"type": "null"}, since=since)
 
 
 def _waiting() -> Schema:
