@@ -20,7 +20,7 @@ from starlette.routing import BaseRoute, Route
 from mailbridge import log_events
 from mailbridge.core.inbox import looks_like_inbox
 from mailbridge.operator.fresh import LEAST, Fresh, fresh
-from mailbridge.operator.shown import clear_code, clear_totp, given_shape, live_code, maybe_stamp, stamp
+from mailbridge.operator.shown import clear_code, clear_totp, given_shape, live_code, stamp
 from mailbridge.store import StoreUnavailable
 from mailbridge.store.reading import ANYTHING, Code, Given, Kind, StoredTotp, Wanted, literal
 from mailbridge.waiting import Bell, Wait, Waiting
@@ -35,6 +35,9 @@ LONGEST_WAIT = 60.0
 DEFAULT_WAIT = 30.0
 DEFAULT_EXPECTED = 120.0
 LONGEST_EXPECTED = 600.0
+SINCE = "Mailbridge-Since"
+"""The header of an answer without a code: from when on mails counted. With it the next request goes on waiting without a gap."""
+
 MOST_WAITS = 5_000
 """Requests held open, or codes expected, at once; beyond it 503."""
 
@@ -178,8 +181,8 @@ class CodesApi:
         identifier = wish.wanted.identifier
         match found:
             case None:
-                nothing = {"identifier": identifier, "code": None, "since": maybe_stamp(wish.wanted.since)}
-                return JSONResponse(nothing, headers=NO_STORE)
+                since = {SINCE: stamp(wish.wanted.since)} if wish.wanted.since else {}
+                return JSONResponse({"identifier": identifier, "code": None}, headers={**NO_STORE, **since})
             case Fresh():
                 answer = clear_totp(identifier, found.code.reveal(), found.expires_at, is_consumed=wish.is_consumed)
                 return JSONResponse(to_builtins(answer), headers=NO_STORE)

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from mailbridge.operator.faults import Fault, Kind, fault_of
+from mailbridge.web.codes import SINCE
 
 PATIENCE = 30.0
 """Seconds for an answer that is not waited for."""
@@ -99,8 +100,10 @@ class Far:
 
 
 def found_in(answer: httpx.Response) -> Any:
-    """The JSON of a good answer, None where it has none, else a `Fault`."""
+    """The JSON of a good answer, None where it has none, else a `Fault`. What its head says of a wait stands in it as ``since``."""
     found: Any = None
     with contextlib.suppress(ValueError):
         found = answer.json()
+    if SINCE in answer.headers and isinstance(found, dict):
+        found["since"] = answer.headers[SINCE]
     return found if answer.status_code < 300 else fault_of(answer.status_code, found)

@@ -66,9 +66,9 @@ async def _wait(asker: Asker, ask: shapes.Wait, kind: Literal["code", "link"]) -
         elif found["code"] is not None:
             return _found(found, ask.since)
         else:
-            query["since"] = found["since"]
+            query["since"] = found.get("since", ask.since)
             if is_last:
-                return shapes.Found(status="nothing_yet", identifier=ask.identifier, since=found["since"])
+                return shapes.Found(status="nothing_yet", identifier=ask.identifier, since=query["since"] or None)
         await asyncio.sleep(LOOK_AGAIN)
 
 
