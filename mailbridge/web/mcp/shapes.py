@@ -135,6 +135,9 @@ class Expected(Shape, frozen=True, kw_only=True):
 
     identifier: str
     until: str
+    since: Annotated[str | None, msgspec.Meta(description="Give this to wait_for_code, and no code that came before counts.")] = (
+        None
+    )
 
 
 class Waiter(Shape, frozen=True, kw_only=True):
