@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,21 @@ def test_a_sign_up_from_the_first_call_to_the_last(daemon: Daemon, is_far: bool)
     assert inbox(daemon, "release", made["address"], *far, MAILBRIDGE_TOKEN=ADMIN)["released"] is True
     assert inbox(daemon, "release", made["address"], *far, exit_code=4, MAILBRIDGE_TOKEN=ADMIN) is None
     assert inbox(daemon, "latest", made["address"], *far, exit_code=4, MAILBRIDGE_TOKEN=ADMIN) is None
+
+
+def test_an_inbox_that_is_over_is_gone(daemon: Daemon) -> None:
+    """Its time ends it: mail for it is refused for good, by a reply that says so, and who asks for its codes hears that it is over."""
+    made = inbox(daemon, "create", "--lifetime", "6s")
+    number = send(daemon, made["address"])
+    assert inbox(daemon, "wait-otp", made["address"], "--keep")["code"] == number
+    until = time.monotonic() + 30
+    while made["id"] in [one["id"] for one in inbox(daemon, "list")["inboxes"]]:
+        assert time.monotonic() < until, "it does not end"
+        time.sleep(0.05)
+    with pytest.raises(RuntimeError, match=r"550 5\.1\.1 No such recipient here"):
+        send(daemon, made["address"])
+    for arguments in (("wait-otp", made["address"]), ("latest", made["address"]), ("release", str(made["id"]))):
+        assert inbox(daemon, *arguments, exit_code=4) is None
 
 
 def test_a_wish_that_cannot_be_is_a_usage_error(daemon: Daemon) -> None:
