@@ -87,14 +87,9 @@ def operator_of(
     now = clock.now
     mails = Mails(store=store, door=door, configuration=configuration, now=now)
     entries = EntryVerbs(entries=store.entries, configuration=configuration)
-    doctor = Doctor(
-        store=store,
-        configuration=configuration,
-        daemon=daemon,
-        probes=probes,
-        dns=dns,
-        clock=Clock(now, lambda: clock.drift),
-    )
+    sight = Clock(now, lambda: clock.drift)
+    doctor = Doctor(store=store, configuration=configuration, daemon=daemon, probes=probes, dns=dns, clock=sight)
+    boxes = inboxes or Inboxes(kept=store.inboxes, now=now, dice=os.urandom)
     world = World(trial=trial_of(masks or Masks()), confirm=_confirming(browser), dice=os.urandom, now=now)
     memory = Memory()
     looking = Looking(store=store, mails=mails, doctor=doctor, world=world, memory=memory)
@@ -102,9 +97,7 @@ def operator_of(
         mails=mails,
         deliveries=Deliveries(store=store, on_due=on_due),
         codes=LiveCodes(store=store, waiting=waiting),
-        inboxes=InboxVerbs(
-            inboxes=inboxes or Inboxes(kept=store.inboxes, now=now, dice=os.urandom), configuration=configuration, waiting=waiting
-        ),
+        inboxes=InboxVerbs(inboxes=boxes, configuration=configuration, waiting=waiting),
         addresses=Addresses(configuration=configuration),
         entries=entries,
         targets=TargetVerbs(configuration=configuration),

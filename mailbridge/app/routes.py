@@ -1,4 +1,4 @@
-"""What the daemon serves over HTTP, and on its unix socket: health, metrics, the pull endpoint, the API and the page."""
+"""What the daemon serves over HTTP, and on its unix socket: health, metrics, the pull endpoint, the API, MCP and the page."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from mailbridge.web.desk import Desk
 from mailbridge.web.events import EventsApi
 from mailbridge.web.health import Health, health_app
 from mailbridge.web.inboxes import InboxesApi
+from mailbridge.web.mcp.http import McpApi
 from mailbridge.web.openapi import openapi_routes
 from mailbridge.web.operator import OperatorApi
 from mailbridge.web.pages.entrance import PageParts, page_routes
@@ -93,6 +94,7 @@ def api_routes(
         totp_left=lambda: live.now.pull.totp_left,
     )
     inboxes = InboxesApi(auth=auth, verbs=operator.inboxes)
+    mcp = McpApi(auth=auth, public_url=live.now.settings.http.public_url)
     events = EventsApi(auth=auth, journal=store.journal, waiting=waiting)
     verbs = OperatorApi(auth=auth, operator=operator, answers=store.answers)
     desk = Desk(auth=auth, store=store, waiting=waiting, now=now)
@@ -103,6 +105,7 @@ def api_routes(
         *pull.routes(),
         *codes.routes(),
         *inboxes.routes(),
+        *mcp.routes(),
         *events.routes(),
         *verbs.routes(),
         *openapi_routes(),

@@ -35,6 +35,9 @@ LONGEST_WAIT = 60.0
 DEFAULT_WAIT = 30.0
 DEFAULT_EXPECTED = 120.0
 LONGEST_EXPECTED = 600.0
+SINCE = "Mailbridge-Since"
+"""The header of an answer without a code: from when on mails counted. With it the next request goes on waiting without a gap."""
+
 MOST_WAITS = 5_000
 """Requests held open, or codes expected, at once; beyond it 503."""
 
@@ -182,7 +185,8 @@ class CodesApi:
         identifier = wish.wanted.identifier
         match found:
             case None:
-                return JSONResponse({"identifier": identifier, "code": None}, headers=NO_STORE)
+                since = {SINCE: stamp(wish.wanted.since)} if wish.wanted.since else {}
+                return JSONResponse({"identifier": identifier, "code": None}, headers={**NO_STORE, **since})
             case Fresh():
                 answer = clear_totp(identifier, found.code.reveal(), found.expires_at, is_consumed=wish.is_consumed)
                 return JSONResponse(to_builtins(answer), headers=NO_STORE)

@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 from mailbridge import __version__
 from mailbridge.operator.faults import Kind
 from mailbridge.web import inboxes_openapi, ingest_openapi, verbs_openapi
+from mailbridge.web.codes import SINCE
 
 Schema = dict[str, Any]
 
@@ -115,7 +116,12 @@ def _wait() -> Schema:
         _query("consume", {"type": "boolean", "default": False}, "Nobody else may have it afterwards"),
     ]
     answer = {"oneOf": [_ref("Code"), _ref("NoCode")]}
-    responses = {"200": _json("The newest code; with code null when the time is over", answer)}
+    since = {
+        "description": "With code null: from when on mails counted. Given as since, the next request leaves no gap",
+        "schema": MOMENT,
+    }
+    found = {**_json("The newest code; with code null when the time is over", answer), "headers": {SINCE: since}}
+    responses = {"200": found}
     return _operation(
         "Wait for a code", parameters, {**responses, **_problems("400", "401", "403", "404", "429", "503")}, "waitForCode"
     )
