@@ -127,7 +127,7 @@ def test_a_wait_of_no_time_asks_once() -> None:
     ],
 )
 def test_a_timeout_says_why_where_it_is_told(why: Any, words: str) -> None:
-    """And is one all the same where the token may not ask, or nobody answers; it is asked once."""
+    """And is one all the same where that is refused, or nobody answers; it is asked once."""
     daemon = Daemon([NOTHING, NOTHING, NOTHING, NOTHING, why])
     with pytest.raises(CodeTimeout) as found:
         daemon.run(daemon.planner().wait(SINCE))

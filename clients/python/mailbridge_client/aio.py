@@ -76,7 +76,7 @@ class AsyncMailbridge:
         nobody else may have it afterwards; if the answer is lost on its way, the code is lost too.
 
         Raises:
-            CodeTimeout: nothing came; says why, where the token may ask.
+            CodeTimeout: nothing came; says why, as far as mailbridge knows.
             NotAllowed: the token is no good, or not for this identifier.
             UnknownIdentifier: no code can ever come for it.
             Unreachable: mailbridge did not answer in that time.
@@ -121,7 +121,7 @@ class AsyncMailbridge:
         return await self._run(self._planner.expect(identifier, seconds=seconds, sender=sender))
 
     async def why(self, identifier: str, since: datetime | float | None = None) -> Why:
-        """Why nothing came, in order of likelihood. Needs a token of role viewer or operator; raises NotAllowed for others."""
+        """Why nothing came, in order of likelihood. A token for codes is not told what is about others. Raises as `latest_code`."""
         return await self._run(self._planner.why(identifier, since))
 
     async def create_inbox(

@@ -32,7 +32,7 @@ class Unreachable(MailbridgeError):  # noqa: N818  (a name of the trade)
 class CodeTimeout(MailbridgeError, TimeoutError):  # noqa: N818  (a name of the trade)
     """mailbridge was asked to the end of the time, and nothing came.
 
-    ``why``: what mailbridge says about it; None where the token may not ask (that needs one of role viewer or operator).
+    ``why``: what mailbridge says about it; None where it gave no answer to that.
     """
 
     def __init__(self, *, identifier: str, what: str, timeout: float, why: Why | None = None) -> None:

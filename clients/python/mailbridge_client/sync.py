@@ -75,7 +75,7 @@ class Mailbridge:
         nobody else may have it afterwards; if the answer is lost on its way, the code is lost too.
 
         Raises:
-            CodeTimeout: nothing came; says why, where the token may ask.
+            CodeTimeout: nothing came; says why, as far as mailbridge knows.
             NotAllowed: the token is no good, or not for this identifier.
             UnknownIdentifier: no code can ever come for it.
             Unreachable: mailbridge did not answer in that time.
@@ -120,7 +120,7 @@ class Mailbridge:
         return self._run(self._planner.expect(identifier, seconds=seconds, sender=sender))
 
     def why(self, identifier: str, since: datetime | float | None = None) -> Why:
-        """Why nothing came, in order of likelihood. Needs a token of role viewer or operator; raises NotAllowed for others."""
+        """Why nothing came, in order of likelihood. A token for codes is not told what is about others. Raises as `latest_code`."""
         return self._run(self._planner.why(identifier, since))
 
     def create_inbox(

@@ -83,7 +83,7 @@ export class Mailbridge {
   /**
    * The newest code for an identifier, at once or when it comes.
    *
-   * Throws CodeTimeout where nothing came (it says why, where the token may ask), NotAllowed, UnknownIdentifier, and Unreachable
+   * Throws CodeTimeout where nothing came (it says why, as far as mailbridge knows), NotAllowed, UnknownIdentifier, and Unreachable
    * where mailbridge did not answer in that time.
    */
   async waitForCode(identifier: string, options: WaitOptions = {}): Promise<Code> {
@@ -119,7 +119,7 @@ export class Mailbridge {
     return expectation;
   }
 
-  /** Why nothing came, in order of likelihood. Needs a token of role viewer or operator; throws NotAllowed for others. */
+  /** Why nothing came, in order of likelihood. A token for codes is not told what is about others. */
   async why(identifier: string, options: { since?: Date | number; signal?: AbortSignal } = {}): Promise<Why> {
     return readWhy(await this.#send(whyCall(identifier, options.since), options));
   }

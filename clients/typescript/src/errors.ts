@@ -28,7 +28,7 @@ export class Unreachable extends MailbridgeError {}
 /**
  * mailbridge was asked to the end of the time, and nothing came.
  *
- * `why`: what mailbridge says about it; undefined where the token may not ask (that needs one of role viewer or operator).
+ * `why`: what mailbridge says about it; undefined where it gave no answer to that.
  */
 export class CodeTimeout extends MailbridgeError {
   readonly identifier: string;
