@@ -7,7 +7,7 @@ import time
 
 import httpx
 
-from tests.web.daemon import ADMIN, Daemon
+from tests.web.daemon import Daemon
 
 PATIENCE = 60.0
 _COUNT = iter(range(1, 1_000_000))
@@ -31,13 +31,14 @@ def send(
         server.sendmail(sender, [rcpt], content)
 
 
-def until_waited_for(daemon: Daemon, identifier: str, *, asked: int = 1, token: str = ADMIN) -> None:
-    """Return once somebody holds a request open for an identifier."""
+def until_waited_for(daemon: Daemon, *identifiers: str) -> None:
+    """Return once somebody holds a request open for each of these identifiers."""
     until = time.monotonic() + PATIENCE
-    with httpx.Client(base_url=f"http://{daemon.http}", headers={"Authorization": f"Bearer {token}"}, trust_env=False) as client:
+    with httpx.Client(base_url=f"http://{daemon.http}", headers=daemon.headers, trust_env=False) as client:
         while True:
             waits = client.get("/api/v1/waiting").json()["waiting"]
-            if len([one for one in waits if one["identifier"] == identifier and one["until"] > one["since"]]) >= asked:
+            missing = set(identifiers) - {one["identifier"] for one in waits if one["until"] > one["since"]}
+            if not missing:
                 return
-            assert time.monotonic() < until, f"nobody waits for {identifier}"
+            assert time.monotonic() < until, f"nobody waits for {missing}"
             time.sleep(0.02)

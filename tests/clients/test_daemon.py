@@ -8,8 +8,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
+from mailbridge.web.openapi import openapi
 from mailbridge_client import (
     AsyncMailbridge,
     Code,
@@ -37,6 +39,11 @@ def client(opens: Opens) -> Opens:
 def token(daemon: Daemon, *identifiers: str) -> str:
     """A new agent's token."""
     return daemon.run("token", "add", *(part for one in identifiers for part in ("--identifier", one))).stdout.strip()
+
+
+def test_it_serves_what_the_clients_are_held_to(daemon: Daemon) -> None:
+    """The document of the contract's tests is the daemon's own."""
+    assert httpx.get(f"http://{daemon.http}/openapi.json", trust_env=False).json() == openapi()
 
 
 def test_a_mail_that_comes_while_somebody_waits(daemon: Daemon, client: Opens) -> None:
@@ -213,8 +220,7 @@ def test_many_wait_at_once(daemon: Daemon) -> None:
             return await asyncio.gather(*tasks)
 
     def bring() -> None:
-        for person in people:
-            until_waited_for(daemon, person)
+        until_waited_for(daemon, *people)
         for number, person in enumerate(people):
             send(daemon, person, f"{500_000 + number}")
         done.set()
