@@ -77,6 +77,17 @@ def test_functions_have_the_same_options(name: str, method: str) -> None:
     assert interface(name) - {"signal"} == {camel(one) for one in taken}
 
 
+@pytest.mark.parametrize("method", ["wait_for_code", "wait_for_link"])
+def test_an_inbox_has_the_same_options(method: str) -> None:
+    """Its waits take those of the client's but for the moment, which is the inbox's beginning, and the run."""
+    taken = set(inspect.signature(getattr(Inbox, method)).parameters) - {"self"}
+    left_out = {"since", "run"}
+    assert interface("WaitOptions") - {"signal"} - left_out == {camel(one) for one in taken}
+    source = (SOURCE / "src" / "client.ts").read_text(encoding="utf-8")
+    (names,) = re.findall(rf"async {camel(method)}\(options: Omit<WaitOptions, ([^>]*)> = {{}}\)", source)
+    assert set(re.findall(r'"(\w+)"', names)) == left_out
+
+
 @pytest.mark.e2e
 def test_typescript_has_the_same_functions_and_faults(typescript: Path) -> None:
     """What the built package has for its users."""

@@ -196,13 +196,13 @@ class AsyncInbox:
         """Under which its codes are."""
         return self.info.identifier
 
-    async def wait_for_code(self, timeout: float = 60.0, *, sender: str | None = None) -> Code:
+    async def wait_for_code(self, timeout: float = 60.0, *, sender: str | None = None, consume: bool = False) -> Code:
         """The newest code since the inbox was made, or since the one that was given last. Raises as `AsyncMailbridge.wait_for_code`."""
-        return await self._client.wait_for_code(self.identifier, timeout, sender=sender)
+        return await self._client.wait_for_code(self.identifier, timeout, sender=sender, consume=consume)
 
-    async def wait_for_link(self, timeout: float = 60.0, *, sender: str | None = None) -> Code:
+    async def wait_for_link(self, timeout: float = 60.0, *, sender: str | None = None, consume: bool = False) -> Code:
         """The same for a magic link."""
-        return await self._client.wait_for_link(self.identifier, timeout, sender=sender)
+        return await self._client.wait_for_link(self.identifier, timeout, sender=sender, consume=consume)
 
     async def release(self) -> None:
         """Erase it with all that came. Raises UnknownIdentifier where it is gone."""

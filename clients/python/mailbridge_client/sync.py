@@ -195,13 +195,13 @@ class Inbox:
         """Under which its codes are."""
         return self.info.identifier
 
-    def wait_for_code(self, timeout: float = 60.0, *, sender: str | None = None) -> Code:
+    def wait_for_code(self, timeout: float = 60.0, *, sender: str | None = None, consume: bool = False) -> Code:
         """The newest code since the inbox was made, or since the one that was given last. Raises as `Mailbridge.wait_for_code`."""
-        return self._client.wait_for_code(self.identifier, timeout, sender=sender)
+        return self._client.wait_for_code(self.identifier, timeout, sender=sender, consume=consume)
 
-    def wait_for_link(self, timeout: float = 60.0, *, sender: str | None = None) -> Code:
+    def wait_for_link(self, timeout: float = 60.0, *, sender: str | None = None, consume: bool = False) -> Code:
         """The same for a magic link."""
-        return self._client.wait_for_link(self.identifier, timeout, sender=sender)
+        return self._client.wait_for_link(self.identifier, timeout, sender=sender, consume=consume)
 
     def release(self) -> None:
         """Erase it with all that came. Raises UnknownIdentifier where it is gone."""
