@@ -349,14 +349,14 @@ def test_whoever_hangs_up_is_given_nothing(daemon: Daemon) -> None:
     async def work() -> None:
         async with over_http(daemon) as client:
             whose = (await call(client, "create_inbox"))["identifier"]
-        arguments = {"identifier": whose, "consume": True}
+        arguments = {"identifier": whose, "consume": True, "timeout_seconds": 50}
         asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "wait_for_code", "arguments": arguments}}
         async with client_of(daemon) as far:
             gone = asyncio.create_task(far.post("/mcp", json=asked, headers={"Accept": "application/json"}))
             await waits(daemon, whose)
             gone.cancel()
             await asyncio.gather(gone, return_exceptions=True)
-        async with client_of(daemon) as far, asyncio.timeout(30):
+        async with client_of(daemon) as far, asyncio.timeout(25):
             while whose in (await far.get("/api/v1/waiting")).text:
                 await asyncio.sleep(0.02)
         number = await send(daemon, whose)

@@ -43,7 +43,7 @@ class McpApi:
         await self._auth.caller(request)
         body = await body_of(request)
         if self._server is None:
-            try:  # in a thread: it takes half a second, in which mail is to come in
+            try:  # in a thread: it takes about a second, in which mail is to come in
                 self._server = await asyncio.to_thread(importlib.import_module, "mailbridge.web.mcp.server")
             except ModuleNotFoundError:
                 raise HTTPException(501, MISSING) from None

@@ -1,4 +1,4 @@
-"""The SDK's server over our tools. Importing this takes half a second and 40 MB: nobody does before somebody asks."""
+"""The SDK's server over our tools. Importing this takes about a second and 25 MB: nobody does before somebody asks."""
 
 from __future__ import annotations
 
