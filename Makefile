@@ -30,7 +30,7 @@ RENAMED := $(BIN)/uv pip uninstall --quiet mailbridge 2>/dev/null || true
 
 $(VENV)/.run: $(VENV)/.uv uv.lock pyproject.toml
 	@$(RENAMED)
-	@$(BIN)/uv sync --quiet --locked --no-dev --inexact
+	@$(BIN)/uv sync --quiet --locked --no-dev --inexact --extra mcp
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.uv uv.lock pyproject.toml
@@ -57,6 +57,7 @@ lint: $(VENV)/.dev ## style, types, floors, dependencies
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/deptry .
+	@cd clients/python && ../../$(BIN)/deptry .
 
 bench: $(VENV)/.dev ## speed as a ratio with a bare loop in the same run (15 min; BENCH: --quick, --beside COMMIT, --json FILE)
 	@$(BIN)/python -m tests.bench.bench $(BENCH)
@@ -85,10 +86,10 @@ mutants: $(VENV)/.dev ## small faults in the code, one at a time: each must be n
 	@$(BIN)/python -m tests.mutation $(MUTANTS)
 
 sbom: $(VENV)/.uv ## what is in it: a bill of materials (CycloneDX) on standard output
-	@$(BIN)/uv export --quiet --locked --no-dev --format cyclonedx1.5
+	@$(BIN)/uv export --quiet --locked --no-dev --extra mcp --format cyclonedx1.5
 
 audit: $(VENV)/.dev ## known weaknesses of the locked packages, where advisories can be had
-	@$(BIN)/uv export --quiet --locked --no-dev --no-emit-project --format requirements-txt | \
+	@$(BIN)/uv export --quiet --locked --no-dev --extra mcp --no-emit-project --format requirements-txt | \
 		$(BIN)/python -m tests.audit $(BIN)/uv tool run --quiet pip-audit --disable-pip --require-hashes \
 		--progress-spinner off --format json --requirement /dev/stdin
 
