@@ -27,6 +27,7 @@ from mailbridge.intake.door import Intake
 from mailbridge.intake.events import NoEvents
 from mailbridge.intake.gate import Gate
 from mailbridge.intake.inboxes import Inboxes
+from mailbridge.intake.launch import UNDERSTAND
 from mailbridge.intake.meaning import Understanding
 from mailbridge.intake.onetime import OneTime
 from mailbridge.intake.pool import parser_pool
@@ -143,7 +144,7 @@ class _Door:
         now = _snapshot(await asyncio.to_thread(prepare, settings))
         pool = await self._stack.enter_async_context(
             parser_pool(
-                target="mailbridge.intake.understand:build",
+                target=UNDERSTAND,
                 answer=Understanding,
                 config=now.parser_config.encode(),
                 workers=1,

@@ -23,6 +23,7 @@ from mailbridge.config.added import merged
 from mailbridge.config.settings import Settings
 from mailbridge.dispatch.dispatcher import Dispatcher
 from mailbridge.intake.inboxes import Inboxes
+from mailbridge.intake.launch import UNDERSTAND
 from mailbridge.intake.meaning import Understanding
 from mailbridge.intake.pool import ParserPool, parser_pool
 from mailbridge.masks import Masks
@@ -126,11 +127,12 @@ async def start_engine(
     starting = asyncio.ensure_future(
         stack.enter_async_context(
             parser_pool(
-                target="mailbridge.intake.understand:build",
+                target=UNDERSTAND,
                 answer=Understanding,
                 config=live.now.parser_config.encode(),
                 workers=settings.parser.workers,
                 timeout=settings.parser.timeout,
+                launched=parts.worker,
             )
         )
     )

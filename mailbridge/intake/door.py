@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 from mailbridge import log_events
@@ -145,14 +147,22 @@ class Intake:
         if test is not None:
             self._tests.spend(test)
         self._events.on_stored(() if receipt.is_duplicate else arrival.identification.identifiers, receipt.claims)
-        self._metrics.stage("commit", time.perf_counter() - read)
+        account = partial(self._account_for, understood, verdict, arrival, receipt, committed=time.perf_counter() - read)
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, account)  # behind the push and the 250, which both come in the loop's next round
+        return receipt
+
+    def _account_for(
+        self, understood: Understanding | None, verdict: GateResult, arrival: Arrival, receipt: Receipt, *, committed: float
+    ) -> None:
+        """Count and log a mail that is stored, and tell whoever should know."""
+        self._metrics.stage("commit", committed)
         if understood is not None:
             for stage, seconds in zip(("parse", "extract", "resolve"), understood.timings, strict=True):
                 self._metrics.stage(stage, seconds)
         self._account(arrival, receipt)
         if not receipt.is_duplicate:
             self._watch(verdict, arrival, receipt)
-        return receipt
 
     def _addressed(self, envelope: Envelope, understood: Understanding, *, is_test: bool) -> tuple[Understanding, Routes]:
         """For whom it is, its throw-away inboxes known, and where the codes of each go."""

@@ -148,7 +148,8 @@ class CodesApi:
 
     async def expect(self, request: Request) -> Response:
         """Somebody will want a code soon: until then mailboxes are asked often, as while a request waits, and a code ``from`` a
-        sender that he names is one of a known sender for him."""
+        sender that he names is one of a known sender for him. ``since`` is the moment of this request: who hands it to a wait
+        gets no older code."""
         caller = await self._auth.caller(request)
         query = Query(request, known=("identifier", "seconds", "from"))
         identifier = query.needed("identifier")
@@ -157,9 +158,12 @@ class CodesApi:
         await self._must_be_known(identifier)
         if self._waiting.count >= MOST_WAITS:
             raise HTTPException(503, "too many codes are expected", headers={"Retry-After": "5"})
-        until = self._now() + timedelta(seconds=seconds)
-        noted = self._waiting.expect(identifier, until, who=caller.name, way="api", sender=query.text("from"))
-        return JSONResponse({"identifier": identifier, "until": stamp(noted.until)}, headers=NO_STORE)
+        now = self._now()
+        noted = self._waiting.expect(
+            identifier, now + timedelta(seconds=seconds), who=caller.name, way="api", sender=query.text("from")
+        )
+        answer = {"identifier": identifier, "since": stamp(now), "until": stamp(noted.until)}
+        return JSONResponse(answer, headers=NO_STORE)
 
     async def waiting(self, request: Request) -> Response:
         """Who waits now, and what each was given."""

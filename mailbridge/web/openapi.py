@@ -134,8 +134,8 @@ def _expect() -> Schema:
         _query("seconds", seconds, "For how long"),
         _query("from", TEXT, "Of this sender, who counts as known for you meanwhile: an address, a domain, or a pattern with *"),
     ]
-    answer = _object(identifier={"type": "string"}, until=MOMENT)
-    responses = {"200": _json("Until when mailboxes are asked often", answer)}
+    answer = _object(identifier={"type": "string"}, since=MOMENT, until=MOMENT)
+    responses = {"200": _json("When this was asked (for `since` of a wait), and until when mailboxes are asked often", answer)}
     return _operation(
         "A code will be wanted soon",
         parameters,

@@ -265,11 +265,13 @@ def test_a_code_may_be_expected(tmp_path: Path) -> None:
     async def work(desk: Desk) -> None:
         token = await desk.token("*@corp.com")
         for seconds in (300, 5):
+            before = stamp(desk.clock.now())
             answer = await expect(desk, token, identifier="ann@corp.com", seconds=seconds)
             assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
         (wait,) = desk.waiting.everybody()
         assert wait.until > desk.clock.now() + timedelta(seconds=290)
-        assert answer.json() == {"identifier": "ann@corp.com", "until": stamp(wait.until)}
+        assert answer.json() == {"identifier": "ann@corp.com", "since": answer.json()["since"], "until": stamp(wait.until)}
+        assert before <= answer.json()["since"] <= stamp(desk.clock.now())
         assert desk.waiting.is_anyone()
         for headers, params, status in (
             ({}, {"identifier": "ann@corp.com"}, 401),
