@@ -1,0 +1,67 @@
+"""The proofs of one mail, asked one by one: which are worth a look, and what is said beside a proof that fails."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mailbridge.config import settings as s
+from mailbridge.intake.policy import policy_of
+from mailbridge.intake.proofs import INEXACT, Proofs
+from mailbridge.trust import Finding, Unproven
+from tests.loop import looped
+from tests.peers import signer
+from tests.peers.judging import Bench, Post
+from tests.peers.zone import Zone
+from tests.trust.mails import mail
+
+CODES = "codes@bridge.example"
+SETTINGS = s.Settings(domains=s.DomainSettings(accept=("bridge.example",)))
+SEVERAL = "From names several addresses"
+
+
+def zone() -> Zone:
+    """With the key of Acme."""
+    found = Zone()
+    found.texts["s1._domainkey.acme.example"] = (signer.record(signer.key()),)
+    return found
+
+
+async def looked_for(content: bytes, check: Any = "dkim", *, is_exact: bool = True, **of_mail: Any) -> Finding:
+    """What is found of one proof of a mail."""
+    post = Post(content=content, rcpts=(CODES,))
+    understood = replace(Bench(SETTINGS).understand(post), **of_mail)
+    envelope = replace(post.envelope(), is_exact=is_exact)
+    return await Proofs(envelope, understood, policy_of(SETTINGS, is_practice=False), zone()).find(check, CODES)
+
+
+@pytest.mark.parametrize(
+    ("check", "of_mail", "is_said"),
+    [
+        ("dkim", {"sender": "", "defects": ("from-several",)}, True),
+        ("arc", {"sender": "", "defects": ("from-several",)}, True),
+        ("forwarder", {"sender": "", "defects": ("from-several",)}, False),
+        ("dkim", {"sender": "", "defects": ()}, False),
+        ("dkim", {"defects": ("from-several",)}, False),
+    ],
+)
+@looped
+async def test_what_is_odd_about_from_is_said_where_the_author_could_not_be_read(
+    check: str, of_mail: dict[str, Any], is_said: bool
+) -> None:
+    """Beside the proofs of the author alone; an author who could be read is not blamed for what else stands there."""
+    found = await looked_for(mail(), check, **of_mail)
+    assert isinstance(found, Unproven)
+    assert found.why.endswith(SEVERAL) is is_said
+
+
+@looped
+async def test_a_broken_signature_says_who_may_have_broken_it() -> None:
+    """Where whoever brought the mail made text of it; not where the mail came as it was, nor where nothing was signed."""
+    broken = signer.dkim(mail(), "acme.example").replace(b"482913", b"482914")
+    for content, is_exact, is_said in ((broken, False, True), (broken, True, False), (mail(), False, False)):
+        found = await looked_for(content, is_exact=is_exact)
+        assert isinstance(found, Unproven)
+        assert found.why.endswith(INEXACT) is is_said
