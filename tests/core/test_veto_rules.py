@@ -16,10 +16,29 @@ from mailbridge.core.context import Context
 from mailbridge.core.evidence import Evidence
 from mailbridge.core.features import MEANT, NAMING, PLACED, Feature
 from mailbridge.core.vetoes import VETOES
-from tests.core.test_vetoes import message_of, weighed
 
 F = Feature
-PLAIN = weighed(message_of(plain="Hello."))[1]
+PLAIN = Context(
+    speaks_of_code=False,
+    body_speaks_of_code=False,
+    states_lifetime=False,
+    speaks_of_signing_in=False,
+    is_long=False,
+    is_short=True,
+    names_a_price=False,
+    speaks_of_else=False,
+    subject_kind=None,
+    is_meeting=False,
+    lone="",
+    is_bare=False,
+    is_of_site=False,
+    names=frozenset(),
+    subject="",
+    is_listed=False,
+    has_files=False,
+    has_links=False,
+    link_texts=frozenset(),
+)
 """What holds for a short mail that says nothing."""
 
 
