@@ -10,7 +10,7 @@ import pytest
 from mailbridge.config import settings as s
 from mailbridge.intake.policy import policy_of
 from mailbridge.intake.proofs import INEXACT, Proofs
-from mailbridge.trust import Finding, Unproven
+from mailbridge.trust import Finding, Proven, Unproven
 from tests.loop import looped
 from tests.peers import signer
 from tests.peers.judging import Bench, Post
@@ -19,6 +19,7 @@ from tests.trust.mails import mail
 
 CODES = "codes@bridge.example"
 SETTINGS = s.Settings(domains=s.DomainSettings(accept=("bridge.example",)))
+NOBODY = "the mail has not exactly one From address"
 SEVERAL = "From names several addresses"
 
 
@@ -38,23 +39,23 @@ async def looked_for(content: bytes, check: Any = "dkim", *, is_exact: bool = Tr
 
 
 @pytest.mark.parametrize(
-    ("check", "of_mail", "is_said"),
+    ("check", "of_mail", "why"),
     [
-        ("dkim", {"sender": "", "defects": ("from-several",)}, True),
-        ("arc", {"sender": "", "defects": ("from-several",)}, True),
-        ("forwarder", {"sender": "", "defects": ("from-several",)}, False),
-        ("dkim", {"sender": "", "defects": ()}, False),
-        ("dkim", {"defects": ("from-several",)}, False),
+        ("dkim", {"sender": "", "defects": ("from-several",)}, f"{NOBODY}: {SEVERAL}"),
+        ("arc", {"sender": "", "defects": ("from-several",)}, f"{NOBODY}: {SEVERAL}"),
+        ("forwarder", {"sender": "", "defects": ("from-several",)}, "its envelope is not that of a Gmail forward"),
+        ("dkim", {"sender": "", "defects": ()}, NOBODY),
+        ("dkim", {"defects": ("from-several",)}, "it is not signed"),
     ],
 )
 @looped
 async def test_what_is_odd_about_from_is_said_where_the_author_could_not_be_read(
-    check: str, of_mail: dict[str, Any], is_said: bool
+    check: str, of_mail: dict[str, Any], why: str
 ) -> None:
     """Beside the proofs of the author alone; an author who could be read is not blamed for what else stands there."""
     found = await looked_for(mail(), check, **of_mail)
     assert isinstance(found, Unproven)
-    assert found.why.endswith(SEVERAL) is is_said
+    assert found.why == why
 
 
 @looped
@@ -65,3 +66,24 @@ async def test_a_broken_signature_says_who_may_have_broken_it() -> None:
         found = await looked_for(content, is_exact=is_exact)
         assert isinstance(found, Unproven)
         assert found.why.endswith(INEXACT) is is_said
+
+
+@pytest.mark.parametrize(
+    ("peer", "mail_from", "is_named"),
+    [
+        ("192.0.2.20", "bounces@acme.example", True),
+        ("192.0.2.21", "bounces@acme.example", False),
+        ("192.0.2.20", "bounces@evil.example", False),
+    ],
+)
+@looped
+async def test_an_author_who_hands_it_in_himself_says_for_whom_it_is(peer: str, mail_from: str, is_named: bool) -> None:
+    """Where his signature covers no To, what he sends us from his own server is for whom its To names; nobody else says so."""
+    one = zone()
+    one.texts["acme.example"] = ("v=spf1 ip4:192.0.2.20 -all",)
+    content = signer.dkim(mail(), "acme.example", headers=("from", "subject", "date"))
+    post = Post(content=content, rcpts=(CODES,), peer=peer, mail_from=mail_from)
+    proofs = Proofs(post.envelope(), Bench(SETTINGS).understand(post), policy_of(SETTINGS, is_practice=False), one)
+    found = await proofs.find("dkim", CODES)
+    assert isinstance(found, Proven)
+    assert found.covers("ann@corp.example") is is_named
