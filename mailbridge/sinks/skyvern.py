@@ -28,7 +28,8 @@ import httpx
 
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Doubtful, Outcome, Refused
 from mailbridge.core.secret import Secret
-from mailbridge.net.outgoing import Connections, Transport
+from mailbridge.net.guard import Reach as Guarded
+from mailbridge.net.outgoing import Connections, Transport, trusted
 from mailbridge.sinks.skyvern_pages import Login, login, run_page, run_paths
 
 MAX_ANSWER = 1_048_576
@@ -52,6 +53,9 @@ MAX_PAGES = 50
 RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504})
 ALARMING = frozenset({401, 403})
 STALE_RUN = ("invalid workflow run id", "invalid workflow id", "invalid task id")
+
+NEVER_METADATA = Guarded(is_inside_allowed=True)
+"""A Skyvern of one's own is on a private address; none is on a link-local one."""
 
 BEFORE_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 """What httpx raises before an octet of the request has left."""
@@ -339,23 +343,11 @@ class _Transport(Transport):
 
 
 def _transport(*, use_env_proxy: bool, base: httpx.URL, limits: httpx.Limits) -> httpx.AsyncHTTPTransport:
-    context = _trust(base.scheme)
+    context = trusted(base.scheme)
     proxy = getproxies().get(base.scheme) if use_env_proxy else None
     if proxy is not None:
         return httpx.AsyncHTTPTransport(limits=limits, trust_env=False, proxy=proxy, verify=context)
-    return _Transport(Connections(), context=context, limits=limits)
-
-
-def _trust(scheme: str) -> ssl.SSLContext:
-    """Whom to believe: httpx's list ($SSL_CERT_FILE in its place) and this machine's own, so that a company's authority works.
-
-    A plain address needs nobody, and gets nobody: reading the authorities costs 20 ms.
-    """
-    if scheme != "https":
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context = httpx.create_ssl_context()
-    context.load_default_certs()
-    return context
+    return _Transport(Connections(NEVER_METADATA), context=context, limits=limits)
 
 
 def decoded(body: bytes, headers: httpx.Headers) -> bytes:
