@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import email.utils
 import html
 import json
 import ssl
 import tomllib
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,10 +28,8 @@ from mailbridge.core.delivery import Accepted, Claim, Deferred, Doubtful, Outcom
 from mailbridge.core.secret import Secret
 from mailbridge.net.guard import Reach as Guarded
 from mailbridge.net.outgoing import Connections, Transport, trusted
+from mailbridge.sinks.asking import ALARMING, BEFORE_SENT, RETRIED, Answer, ask, retry_after
 from mailbridge.sinks.skyvern_pages import Login, login, run_page, run_paths
-
-MAX_ANSWER = 1_048_576
-"""Octets of an answer that are read. A row repeats the content that was pushed: up to 400 kB where whole bodies are."""
 
 KEEPALIVE = 4.0
 """Seconds for which an idle connection is kept: less than uvicorn's 5 s, so that we close first and no push meets a closing one."""
@@ -50,25 +46,10 @@ PAGE = 100
 MAX_PAGES = 50
 """Credentials are asked for by the page; Skyvern's own page would be ten."""
 
-RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504})
-ALARMING = frozenset({401, 403})
 STALE_RUN = ("invalid workflow run id", "invalid workflow id", "invalid task id")
 
 NEVER_METADATA = Guarded(is_inside_allowed=True)
 """A Skyvern of one's own is on a private address; none is on a link-local one."""
-
-BEFORE_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
-"""What httpx raises before an octet of the request has left."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """Status and the first octets of the body."""
-
-    status: int
-    headers: httpx.Headers
-    body: bytes
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
@@ -218,19 +199,7 @@ class SkyvernSink:
         headers = list(self._headers)
         if body is not None:
             headers += [(b"Content-Type", b"application/json"), (b"Content-Length", str(len(body)).encode())]
-        request = httpx.Request(method, url, headers=headers, content=body, extensions=self._extensions)
-        response = await self._transport.handle_async_request(request)
-        try:
-            parts, size = [], 0
-            async for part in response.stream:  # type: ignore[union-attr]
-                parts.append(part)
-                size += len(part)
-                if size >= MAX_ANSWER:
-                    break
-        finally:
-            await response.aclose()
-        body = decoded(b"".join(parts)[:MAX_ANSWER], response.headers)
-        return Answer(status=response.status_code, headers=response.headers, body=body)
+        return await ask(self._transport, method, url, headers=headers, body=body, extensions=self._extensions)
 
     def judge(self, claim: Claim, answer: Answer) -> Outcome:
         """What an answer makes of a push. Total, for every status."""
@@ -240,7 +209,7 @@ class SkyvernSink:
         if status in ALARMING:
             return Deferred(reason=f"Skyvern refuses the API key ({status}): check [skyvern] api_key", is_alarm=True)
         if status in RETRIED:
-            return Deferred(reason=f"Skyvern answered {status}", retry_after=_retry_after(answer.headers, self._wall()))
+            return Deferred(reason=f"Skyvern answered {status}", retry_after=retry_after(answer.headers, self._wall()))
         if status == 400 and not claim.delivery.without_run and _names_stale_run(answer.body):
             return Refused(reason="Skyvern does not know the run that the address names", is_stale_run=True)
         if 300 <= status < 400:
@@ -350,16 +319,6 @@ def _transport(*, use_env_proxy: bool, base: httpx.URL, limits: httpx.Limits) ->
     return _Transport(Connections(NEVER_METADATA), context=context, limits=limits)
 
 
-def decoded(body: bytes, headers: httpx.Headers) -> bytes:
-    """The body without the compression that nobody asked for, but that a proxy may add; never more than is read of any answer."""
-    if headers.get("Content-Encoding", "").strip().lower() not in ("gzip", "x-gzip", "deflate"):
-        return body
-    try:
-        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(body, MAX_ANSWER)
-    except zlib.error:
-        return b""
-
-
 def _json(body: bytes) -> Any:
     try:
         return json.loads(body)
@@ -371,20 +330,6 @@ def _names_stale_run(body: bytes) -> bool:
     row = _json(body)
     detail = row.get("detail") if isinstance(row, dict) else None
     return isinstance(detail, str) and detail.lower().startswith(STALE_RUN)
-
-
-def _retry_after(headers: httpx.Headers, now: datetime) -> timedelta | None:
-    """Seconds or an HTTP date (RFC 9110 10.2.3), nothing below zero."""
-    text = headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdigit() and len(text) < 8:
-        return timedelta(seconds=int(text))
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except (ValueError, TypeError):
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(moment - now, timedelta())
 
 
 def _naive_utc(text: object) -> datetime | None:

@@ -119,6 +119,10 @@ def _journal(connection: apsw.Connection, mails: list[int], line: str, now: int)
     count = 0
     for number in mails:
         count += _changed(connection, "DELETE FROM journal WHERE mail_id = ? AND id != ?", (number, newest))
+    named: list[Any] = connection.execute("SELECT id, identifier FROM journal WHERE identifier != ''").fetchall()
+    for number, identifier in named:
+        if _is_same(identifier, line):
+            count += _changed(connection, "DELETE FROM journal WHERE id = ? AND id != ?", (number, newest))
     rows: list[Any] = connection.execute("SELECT id, detail FROM journal WHERE detail != ''").fetchall()
     for number, detail in rows:
         if _names(detail, line):
