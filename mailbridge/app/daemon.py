@@ -352,6 +352,7 @@ def _operator(here: Bridge, *, dns: Resolver | None, browser: Callable[[], httpx
         daemon=RunningDaemon(here, live=live, tests=here.door.tests, reread=reread),
         waiting=engine.waiting,
         on_due=engine.dispatcher.ring,
+        on_taken=engine.dispatcher.enable,
         surroundings=Around(known=lambda identifier: live.now.is_known(identifier), admission=way.admission),
         probes=LocalProbes(lambda: live.now.settings, reread=reread, masks=engine.masks),
         mailboxes=LocalMailboxProbes(live.now.settings.store, engine.masks),

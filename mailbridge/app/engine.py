@@ -15,6 +15,7 @@ from mailbridge import log_events
 from mailbridge.app.contacts import AppContacts
 from mailbridge.app.parts import Parts
 from mailbridge.app.preparation import Prepared, prepare
+from mailbridge.app.records import StoreRecords
 from mailbridge.app.snapshot import Live, snapshot
 from mailbridge.app.targets import Targets, guard, longest_grace, main_target, receiver_of
 from mailbridge.clock import SteadyClock
@@ -135,6 +136,7 @@ async def start_engine(
             await asyncio.to_thread(dkim.warm_up)
     finally:
         pool = await starting
+    targets.read_from(StoreRecords(store=store, pool=pool))
     serving = [one.target for one in targets.made]
     dispatcher = Dispatcher(outbox=store.outbox, targets=serving, now=clock.now, metrics=metrics)
     await stack.enter_async_context(running(dispatcher.run(), _sweep(store, clock.now)))

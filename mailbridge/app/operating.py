@@ -12,6 +12,7 @@ import httpx
 
 from mailbridge import __version__
 from mailbridge.app.probing import trial_of
+from mailbridge.app.receivers import LiveReceivers
 from mailbridge.app.snapshot import Live
 from mailbridge.clock import SteadyClock
 from mailbridge.config.problems import ConfigError
@@ -48,7 +49,7 @@ from mailbridge.operator.setup.verb import SetupVerbs
 from mailbridge.operator.setup.world import Looking, Memory, World
 from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress
 from mailbridge.operator.shown import stamp
-from mailbridge.operator.targets import TargetVerbs
+from mailbridge.operator.targets import TargetVerbs, shown_url
 from mailbridge.operator.tokens import Tokens
 from mailbridge.operator.verbs import Operator
 from mailbridge.operator.why import Surroundings, WhyVerb
@@ -79,8 +80,9 @@ def operator_of(
     masks: Masks | None = None,
     browser: Callable[[], httpx.AsyncClient] = gmail.browser,
     on_due: Callable[[], None] = lambda: None,
+    on_taken: Callable[[str], None] = lambda name: None,  # noqa: ARG005
 ) -> Operator:
-    """The verbs over these parts. ``on_due`` is told that a delivery has fallen due."""
+    """The verbs over these parts. ``on_due`` is told that a delivery has fallen due, ``on_taken`` that a target took a test."""
     now = clock.now
     mails = Mails(store=store, door=door, configuration=configuration, now=now)
     entries = EntryVerbs(entries=store.entries, configuration=configuration)
@@ -101,7 +103,10 @@ def operator_of(
         codes=LiveCodes(store=store, waiting=waiting),
         addresses=Addresses(configuration=configuration),
         entries=entries,
-        targets=TargetVerbs(configuration=configuration),
+        targets=TargetVerbs(
+            configuration=configuration,
+            receivers=LiveReceivers(lambda: configuration.now, masks=masks or Masks(), on_taken=on_taken),
+        ),
         mailboxes=Mailboxes(kept=store.entries, entries=entries, configuration=configuration, probes=mailboxes, dns=dns),
         tokens=Tokens(entries=store.entries, now=now),
         authenticators=Authenticators(vault=store.vault),
@@ -202,7 +207,8 @@ class RunningDaemon:
         """See `parts.Daemon.status`."""
         bridge = self._bridge
         health, engine = await bridge.health(), bridge.engine
-        failing, served = engine.dispatcher.failing, engine.targets.served(bridge.settings)
+        failing = {**engine.dispatcher.failing, **engine.dispatcher.alarms}
+        served = engine.targets.served(bridge.settings)
         try:
             counts: dict[State, int] = await engine.store.outbox.counts()
         except StoreUnavailable:
@@ -216,7 +222,8 @@ class RunningDaemon:
             targets=[
                 TargetShape(
                     name=one.name,
-                    url=one.base_url,
+                    kind=one.kind,
+                    url=shown_url(one),
                     is_practice=one.name == PRACTICE,
                     reason=engine.masks.masked(failing.get(one.name, "")),
                 )

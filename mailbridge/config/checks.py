@@ -11,6 +11,7 @@ from ipaddress import ip_network
 from mailbridge.config.ingest import ingest_mistakes
 from mailbridge.config.mailboxes import mailbox_mistakes
 from mailbridge.config.problems import Problem
+from mailbridge.config.receivers import heartbeat_mistakes, receiver_mistakes
 from mailbridge.config.settings import Settings, SkyvernSettings, TargetSettings
 from mailbridge.config.values import SENDERS, host_mistake, listen, proof_mistakes, sender_pattern, shortened
 from mailbridge.core.addresses import LABEL, parse_mailbox
@@ -41,6 +42,7 @@ def check(
         *_trust(settings),
         *_rest(settings),
         *ingest_mistakes(settings.ingest),
+        *heartbeat_mistakes(settings.heartbeat),
     ):
         name, _, entry = key.partition("[")
         if not is_known_as_wrong(section, None, name):
@@ -50,6 +52,7 @@ def check(
         *_addresses(settings),
         *_senders(settings),
         *_targets(settings),
+        *receiver_mistakes(settings),
         *mailbox_mistakes(settings),
     ):
         cause = FOLLOWS.get((section, key), key)
@@ -63,6 +66,7 @@ def _doubles(settings: Settings, where: Where) -> Iterator[Problem]:
     for section, key, names in (
         ("address", "rcpt", [one.rcpt for one in settings.address]),
         ("target", "name", [one.name for one in settings.target]),
+        ("notify", "name", [one.name for one in settings.notify]),
         ("imap", "name", [one.label for one in settings.imap]),
         ("sender", "sender", [one.label for one in settings.sender]),
     ):
@@ -235,7 +239,7 @@ def _targets(settings: Settings) -> Iterator[tuple[str, int, str, str]]:
             yield "target", number, "name", f"'{target.name}' is the name of the main target, [skyvern]"
         if target.name == "unknown":
             yield "target", number, "name", "'unknown' stands for targets that were removed"
-        if target.api_key is None:
+        if target.kind == "skyvern" and target.api_key is None:
             yield "target", number, "api_key", f"target {target.name!r} needs api_key or api_key_file"
         for key, what in _target(target):
             yield "target", number, key, what

@@ -19,7 +19,7 @@ from mailbridge.config.lines import Path as LinePath
 from mailbridge.config.lines import lines_of
 from mailbridge.config.places import DATABASE, drop_ins, find, state_folder
 from mailbridge.config.problems import ConfigError, Problem
-from mailbridge.config.settings import OCTETS, Section, Settings
+from mailbridge.config.settings import OCTETS, TEXTS, Section, Settings
 from mailbridge.config.texts import must_be_among, sound
 from mailbridge.config.values import duration, secret_file, size
 from mailbridge.core.secret import Secret
@@ -329,7 +329,8 @@ class _Reader:
             plain = key.removesuffix("_file")
             try:
                 if key not in fields and plain in fields and Secret in get_args(fields[plain].type) and isinstance(value, str):
-                    values[plain] = secret_file(self._path(value), is_mode_checked=True)
+                    secret = secret_file(self._path(value), is_mode_checked=True)
+                    values[plain] = _lines(secret) if get_origin(fields[plain].type) is tuple else secret
                 elif key not in fields:
                     self._unknown(place, key, fields, f"{label} ", "key")
                 elif (inner := inner_section(fields[key].type)) is not None and isinstance(value, dict):
@@ -361,6 +362,8 @@ class _Reader:
         if Secret in get_args(kind):
             return _secret(msgspec.convert(value, str))
         must_be_among(value, kind)
+        if f"{section}.{key}" in TEXTS:
+            return msgspec.convert(value, kind)
         return sound(msgspec.convert(value, kind), kind)
 
     def _path(self, text: str) -> Path:

@@ -122,7 +122,7 @@ class Reach:
         if what in OURS:
             return None if self.is_inside_allowed else what
         if what is None and self.is_inside_only:
-            return "the public internet, where a code must not go without TLS"
+            return "the public internet, which needs https"
         return what
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from mailbridge.core.delivery import Claim, Outcome
@@ -64,8 +65,9 @@ class MailFields:
 class Records(Protocol):
     """What a target may ask of the store. No method raises."""
 
-    def event_id(self, kind: str, number: int) -> str:
-        """The id of a delivery or of another event, the same whenever it is told, and no other store's."""
+    def event_id(self, kind: str, number: int, at: datetime) -> str:
+        """The id of a delivery or of another event of a moment: the same whenever it is told, and that of no other one, also where a
+        database was put back to an older state and gives its numbers again."""
         ...
 
     async def mail(self, mail_id: int, wanted: frozenset[str]) -> MailFields | None:
@@ -76,7 +78,7 @@ class Records(Protocol):
 class NoRecords:
     """Records of a store that there is not."""
 
-    def event_id(self, kind: str, number: int) -> str:
+    def event_id(self, kind: str, number: int, at: datetime) -> str:  # noqa: ARG002
         """See `Records.event_id`."""
         return f"{kind}-{number}"
 

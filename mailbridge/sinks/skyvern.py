@@ -51,6 +51,7 @@ STALE_RUN = ("invalid workflow run id", "invalid workflow id", "invalid task id"
 NEVER_METADATA = Guarded(is_inside_allowed=True)
 """A Skyvern of one's own is on a private address; none is on a link-local one."""
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
     """How it is reached: how long it may take, by how many connections, and whether by the proxy that the environment names."""

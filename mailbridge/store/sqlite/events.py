@@ -71,7 +71,7 @@ class SqliteEvents:
     async def place(self, name: str) -> int:
         """See `Events.place`."""
         rows = await self._readers.rows("SELECT line FROM told WHERE name = ?", (name,))
-        return int(rows[0][0]) if rows else 0  # type: ignore[call-overload]
+        return int(rows[0][0]) if rows else 0
 
     async def told(self, name: str, line: int) -> None:
         """See `Events.told`."""
