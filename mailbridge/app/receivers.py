@@ -49,6 +49,11 @@ def http_of(settings: TargetSettings) -> HttpSink:
     return HttpSink(_poster(settings), shape, keys=_keys(settings))
 
 
+def receiver_of(settings: TargetSettings) -> WebhookSink | HttpSink:
+    """The sink of a target that is no Skyvern. Raises ValueError, which names the key and holds no secret."""
+    return webhook_of(settings) if settings.kind == "webhook" else http_of(settings)
+
+
 def notice_of(settings: NotifySettings, *, page: str) -> Tried:
     """A notice; ``page`` is the address of the page, "" where it has none. Raises ValueError, which holds no secret."""
     if settings.kind == "apprise":
@@ -134,7 +139,7 @@ class LiveReceivers:
     async def test_target(self, name: str) -> Sent:
         """See `Receivers.test_target`."""
         target = {one.name: one for one in self._settings().target if one.kind != "skyvern"}[name]
-        sent = await self._tried(lambda: webhook_of(target) if target.kind == "webhook" else http_of(target))
+        sent = await self._tried(lambda: receiver_of(target))
         if isinstance(sent.outcome, Accepted):
             self._on_taken(name)
         return sent

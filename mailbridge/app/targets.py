@@ -177,7 +177,19 @@ def longest_grace(settings: Settings) -> timedelta:
 
 def guard(masks: Masks, settings: Settings, targets: Sequence[TargetSettings] = ()) -> None:
     """Have every secret of the settings masked, and the keys of the targets, which may come from elsewhere."""
-    masks.guard(*(secret for _, secret in secrets_of(settings)), *(one.api_key for one in targets))
+    masks.guard(*(_inner(name, secret) for name, secret in secrets_of(settings)), *(one.api_key for one in targets))
+
+
+def _inner(name: str, secret: Secret) -> Secret:
+    """What of a secret is to be masked: of an address its path and query, since the rest stands in many a line and is known; of a
+    header its value."""
+    keys = name.split(".")
+    text = secret.reveal()
+    if "headers" in keys:
+        return Secret(text.partition(":")[2].strip())
+    if keys[-1] == "url" or "urls" in keys:
+        return Secret(text.partition("://")[2].partition("/")[2])
+    return secret
 
 
 def pull_keys(settings: Settings, targets: Sequence[TargetSettings]) -> tuple[PullKey, ...]:

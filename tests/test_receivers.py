@@ -1,0 +1,157 @@
+"""Webhooks and HTTP targets from the configuration to the receiver: beside Skyvern, in order, disabled and enabled again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner
+from standardwebhooks.webhooks import Webhook
+
+from mailbridge.app.daemon import Bridge, bridge
+from mailbridge.cli import cli
+from mailbridge.config.load import load
+from mailbridge.config.settings import Settings
+from mailbridge.core.delivery import State
+from mailbridge.operator.shapes import Status
+from mailbridge.sinks.signing import new_secret
+from tests.loop import looped, until
+from tests.peers.scripted import Scripted, answer, scripted
+from tests.test_additions import configured
+from tests.test_app import send
+
+WHOM = "ann@other.example"
+SECRET = new_secret().reveal()
+TRUSTING = '[trust]\ndefault = "none"\n'
+
+
+def settings_of(folder: Path, text: str) -> tuple[Path, Settings]:
+    """A configuration with these tables, and what it says."""
+    config = configured(folder)
+    config.write_text(config.read_text() + TRUSTING + text, encoding="utf-8")
+    config.chmod(0o600)
+    return config, load(config, environ={}, cwd=folder).settings
+
+
+def hook(server: Scripted, more: str = "", kind: str = "webhook") -> str:
+    """A target at a scripted server."""
+    signing = f'secret = "{SECRET}"\n' if kind == "webhook" else ""
+    return f'[[target]]\nname = "hook"\nkind = "{kind}"\nurl = "{server.base_url}/in/a-path-that-is-secret"\n{signing}{more}'
+
+
+async def delivered(running: Bridge, *wanted: tuple[str, State]) -> None:
+    """Wait until the deliveries stand so, oldest first."""
+    async with asyncio.timeout(60):
+        while True:
+            rows = await running.engine.store.outbox.deliveries()
+            if [(row.draft.target, row.state) for row in reversed(rows)] == list(wanted):
+                return
+            await asyncio.sleep(0.01)
+
+
+def told(server: Scripted) -> list[dict[str, Any]]:
+    """What a webhook was told, each verified by the reference library."""
+    verifier = Webhook(SECRET)
+    return [verifier.verify(one.body, {name: values[0] for name, values in one.headers.items()}) for one in server.heard]
+
+
+async def status_of(running: Bridge) -> Status:
+    """What the daemon says of itself."""
+    assert running.operator is not None
+    found = await running.operator.daemon.status()
+    assert isinstance(found, Status)
+    return found
+
+
+def run(config: Path, words: Sequence[str], key: str = "") -> str:
+    """What a command says, whatever its exit code."""
+    return CliRunner().invoke(cli, [*words[:2], "--config", str(config), *words[2:]], input=key).output
+
+
+@looped
+async def test_a_code_goes_to_skyvern_and_to_the_webhook_beside_it(tmp_path: Path) -> None:
+    """From the configuration to the receiver: signed, told once, shown in the status without the secret part of its address."""
+    async with scripted(answer(204)) as server:
+        _, settings = settings_of(tmp_path, hook(server, "include_code = true\n"))
+        async with bridge(settings, state_dir=tmp_path) as running:
+            await send(running, "482911", identifier=WHOM)
+            await delivered(running, ("practice", State.DELIVERED), ("hook", State.DELIVERED))
+            (event,) = told(server)
+            assert event["type"] == "code.received"
+            assert (event["data"]["code"], event["data"]["identifier"]) == ("482911", WHOM)
+            shown = {one.name: one for one in (await status_of(running)).targets}
+            assert (shown["hook"].kind, shown["hook"].url, shown["hook"].reason) == ("webhook", server.base_url, "")
+            assert not running.live.now.gate.is_practice
+            assert running.engine.masks.masked(f"POST {settings.target[0].url}").count("a-path") == 0
+            assert "a-path" not in running.engine.masks.masked(f"POST {server.base_url}/in/a-path-that-is-secret")
+
+
+@looped
+async def test_trouble_of_a_webhook_holds_up_nobody_and_keeps_the_id(tmp_path: Path) -> None:
+    """Skyvern has the code while the webhook answers 503; then it gets it under the same id, and the trouble is shown and over."""
+    async with scripted(answer(503), answer(503), answer(200)) as server:
+        _, settings = settings_of(tmp_path, hook(server))
+        async with bridge(settings, state_dir=tmp_path) as running:
+            await send(running, "482911", identifier=WHOM)
+            await until(lambda: running.engine.dispatcher.failing)
+            assert (await running.health()).checks["target hook"] == "the receiver answered 503"
+            await delivered(running, ("practice", State.DELIVERED), ("hook", State.DELIVERED))
+            await until(lambda: not running.engine.dispatcher.failing)
+    ids = {one.headers["webhook-id"][0] for one in server.heard}
+    assert (len(ids), len(server.heard)) == (1, 3)
+
+
+@looped
+async def test_a_receiver_that_wants_nothing_more_is_disabled_until_a_test_is_taken(tmp_path: Path) -> None:
+    """410: nothing is sent any more, what was for it is a dead letter and says how it is enabled; `target test` does that."""
+    async with scripted(answer(410), answer(200, "well"), answer(204)) as server:
+        config, settings = settings_of(tmp_path, hook(server))
+        async with bridge(settings, state_dir=tmp_path) as running:
+            await send(running, "482911", identifier=WHOM)
+            await delivered(running, ("practice", State.DELIVERED), ("hook", State.DEAD))
+            await send(running, "482912", identifier=WHOM)
+            states = [("practice", State.DELIVERED), ("hook", State.DEAD)] * 2
+            await delivered(running, *states)
+            assert len(server.heard) == 1
+            dead = (await running.engine.store.outbox.deliveries())[0]
+            assert "mailbridge target test hook" in dead.reason
+            assert "410" in (await status_of(running)).targets[1].reason
+            said = await asyncio.to_thread(run, config, ["target", "test", "hook"])
+            assert said == "ok   hook: it answered 200\n     well\n"
+            assert told(server)[1]["type"] == "test"
+            await send(running, "482913", identifier=WHOM)
+            await delivered(running, *states, ("practice", State.DELIVERED), ("hook", State.DELIVERED))
+            assert "target hook" not in (await running.health()).checks
+
+
+@looped
+async def test_a_webhook_is_added_by_command_with_a_secret_of_its_own(tmp_path: Path) -> None:
+    """In force at once; a private address needs to be allowed; the secret is shown once and never again."""
+    async with scripted(answer(204)) as server:
+        config, settings = settings_of(tmp_path, "")
+        words = ["target", "add", "hook", "--for", "*", "--kind", "webhook", "--url", f"{server.base_url}/x"]
+        async with bridge(settings, state_dir=tmp_path) as running:
+            refused = await asyncio.to_thread(run, config, words)
+            assert "allow_private = true" in refused
+            added = json.loads(await asyncio.to_thread(run, config, [*words, "--allow-private", "--json"]))
+            await until(lambda: [one.settings.name for one in running.engine.targets.made] == ["practice", "hook"])
+            await send(running, "482911", identifier=WHOM)
+            await delivered(running, ("practice", State.DELIVERED), ("hook", State.DELIVERED))
+            (heard,) = server.heard
+            Webhook(added["secret"]).verify(heard.body, {name: values[0] for name, values in heard.headers.items()})
+            for command in (["target", "list"], ["config", "show"], ["config", "export"]):
+                assert added["secret"] not in await asyncio.to_thread(run, config, command)
+
+
+@looped
+async def test_a_webhook_without_codes_among_its_events_gets_none(tmp_path: Path) -> None:
+    """It has no part in the outbox."""
+    async with scripted(answer(204)) as server:
+        _, settings = settings_of(tmp_path, hook(server, 'events = ["mailbox.*"]\n'))
+        async with bridge(settings, state_dir=tmp_path) as running:
+            await send(running, "482911", identifier=WHOM)
+            await delivered(running, ("practice", State.DELIVERED))
+    assert server.heard == []
