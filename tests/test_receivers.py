@@ -155,3 +155,41 @@ async def test_a_webhook_without_codes_among_its_events_gets_none(tmp_path: Path
             await send(running, "482911", identifier=WHOM)
             await delivered(running, ("practice", State.DELIVERED))
     assert server.heard == []
+
+
+@looped
+async def test_an_http_target_gets_what_its_template_says_of_the_mail(tmp_path: Path) -> None:
+    """Added by command: the text and the To header are read from the mail by a worker, and the key stands in no list."""
+    template, headers = tmp_path / "template.toml", tmp_path / "headers"
+    template.write_text('[json]\ntotp_identifier = "{raw_to}"\ncontent = "{text}"\nsource = "email"\n', encoding="utf-8")
+    headers.write_text("x-api-key: a-key-of-the-api\n", encoding="utf-8")
+    headers.chmod(0o600)
+    async with scripted(answer(200)) as server:
+        config, settings = settings_of(tmp_path, "")
+        words = ["target", "add", "api", "--for", "*", "--kind", "http", "--url", f"{server.base_url}/v1/credentials/totp"]
+        words += ["--allow-private", "--template", str(template), "--headers-file", str(headers)]
+        async with bridge(settings, state_dir=tmp_path) as running:
+            assert await asyncio.to_thread(run, config, words) == "api is added\n"
+            await until(lambda: [one.settings.name for one in running.engine.targets.made] == ["practice", "api"])
+            await send(running, "482911", identifier=WHOM)
+            await delivered(running, ("practice", State.DELIVERED), ("api", State.DELIVERED))
+            assert "a-key-of-the-api" not in await asyncio.to_thread(run, config, ["config", "show"])
+    (heard,) = server.heard
+    body = heard.json()
+    assert (body["totp_identifier"], body["source"]) == (WHOM, "email")
+    assert "482911" in str(body["content"])
+    assert heard.headers["x-api-key"] == ["a-key-of-the-api"]
+
+
+def test_options_belong_to_their_kind(tmp_path: Path) -> None:
+    """What would have no effect is a usage error, and so is what is missing."""
+    config = configured(tmp_path)
+    for words, said in (
+        (["--kind", "webhook"], "needs --url"),
+        (["--kind", "http", "--url", "https://x.example"], "needs --template"),
+        (["--kind", "webhook", "--url", "https://x.example", "--source", "x"], "--source is not for --kind webhook"),
+        (["--include-code"], "--include-code is not for --kind skyvern"),
+        (["--event", "mail.*"], "--event is not for --kind skyvern"),
+        (["--kind", "webhook", "--url", "https://x.example", "--template", "x"], "--template is not for --kind webhook"),
+    ):
+        assert said in run(config, ["target", "add", "x", "--for", "*", *words])

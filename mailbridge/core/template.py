@@ -100,7 +100,7 @@ def filled_json(template: Any, values: Values) -> Any:
 def filled_form(template: Mapping[str, str], values: Values) -> str:
     """A form's body (``application/x-www-form-urlencoded``); what has no value is left out."""
     pairs = [(key, filled(inner, values)) for key, inner in template.items() if not _is_missing(inner, values)]
-    return "&".join(f"{quote_plus(key)}={quote_plus(value)}" for key, value in pairs)
+    return "&".join(f"{_quoted(key)}={_quoted(value)}" for key, value in pairs)
 
 
 def filled_header(template: str, values: Values) -> str:
@@ -134,13 +134,17 @@ def _is_missing(template: Any, values: Values) -> bool:
     return found is not None and found[1] is not None and not values.get(found[1])
 
 
+def _quoted(value: str) -> str:
+    return quote_plus(value, errors="replace")
+
+
 def _escaped(value: str, place: Place) -> str:
     match place:
         case "json":
             return json.dumps(value, ensure_ascii=False)[1:-1]
         case "xml":
-            return html.escape("".join(one for one in value if one in "\t\n\r" or one >= " "))
+            return html.escape("".join(one for one in value if one in "\t\n\r" or (one >= " " and one not in "\ufffe\uffff")))
         case "form":
-            return quote_plus(value)
+            return _quoted(value)
         case "plain":
             return value
