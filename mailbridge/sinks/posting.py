@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpcore
 import httpx
 
 from mailbridge.config.settings import Method
@@ -28,13 +29,15 @@ LONGEST_WISH = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where to send: the URL, which may itself be a secret, by what method, and where it may lead."""
+    """Where to send: the URL, which may itself be a secret, by what method, and where it may lead; how names are looked up and
+    connections made."""
 
     url: Secret
     method: Method = "POST"
     reach: Reach = field(default_factory=Reach)
     timeout: timedelta = timedelta(seconds=10)
     resolve: Resolve = field(default=system_addresses, repr=False)
+    network: httpcore.AsyncNetworkBackend | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +69,9 @@ class Poster:
         self._extensions: dict[str, Any] = {"timeout": limit.as_dict()}
         self._wall = wall
         self._on_response = on_response
-        self._make = lambda: GuardedTransport(address.reach, scheme=self._url.scheme, resolve=address.resolve)
+        self._make = lambda: GuardedTransport(
+            address.reach, scheme=self._url.scheme, resolve=address.resolve, network=address.network
+        )
         self._transport: GuardedTransport | None = None
 
     async def send(self, body: bytes | None, headers: Headers) -> Sent:
