@@ -103,10 +103,7 @@ def operator_of(
         codes=LiveCodes(store=store, waiting=waiting),
         addresses=Addresses(configuration=configuration),
         entries=entries,
-        targets=TargetVerbs(
-            configuration=configuration,
-            receivers=LiveReceivers(lambda: configuration.now, masks=masks or Masks(), on_taken=on_taken),
-        ),
+        targets=_targets(configuration, masks or Masks(), on_taken),
         mailboxes=Mailboxes(kept=store.entries, entries=entries, configuration=configuration, probes=mailboxes, dns=dns),
         tokens=Tokens(entries=store.entries, now=now),
         authenticators=Authenticators(vault=store.vault),
@@ -127,6 +124,12 @@ def operator_of(
         sessions=SessionVerbs(sessions=store.sessions, configuration=configuration, daemon=daemon, now=now),
         daemon=daemon,
     )
+
+
+def _targets(configuration: Configuration, masks: Masks, on_taken: Callable[[str], None]) -> TargetVerbs:
+    """The verbs of targets and notices."""
+    receivers = LiveReceivers(lambda: configuration.now, masks=masks, on_taken=on_taken)
+    return TargetVerbs(configuration=configuration, receivers=receivers)
 
 
 def _confirming(browser: Callable[[], httpx.AsyncClient]) -> Callable[[Secret], Awaitable[str]]:

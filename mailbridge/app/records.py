@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from mailbridge.clock import to_micros
@@ -15,7 +16,8 @@ from mailbridge.store import Store, StoreUnavailable
 class StoreRecords:
     """Implements `mailbridge.sinks.Records`. A mail's text is read by a worker, as when it came in: it is hostile still."""
 
-    def __init__(self, *, store: Store, pool: ParserPool[Understanding]) -> None:
+    def __init__(self, *, store: Store, pool: ParserPool[Understanding], now: Callable[[], datetime]) -> None:
+        self.now = now
         self._store = store
         self._pool = pool
 

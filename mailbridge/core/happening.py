@@ -78,9 +78,12 @@ def lifetime(kind: str) -> timedelta:
     return timedelta(minutes=10) if kind == "code.missing" else timedelta(hours=8)
 
 
-def schedule(kind: str, attempts: int) -> timedelta:
-    """How long to wait after so many attempts (from 1): 5 s, 1, 5, 30 min, 2 h and then 5 h; silence is told of twice at once."""
-    steps = (5, 5) if kind == "code.missing" else (5, 60, 300, 1_800, 7_200, 18_000)
+def schedule(kind: str, attempts: int) -> timedelta | None:
+    """How long to wait after so many attempts (from 1): 5 s, 1, 5, 30 min, 2 h and then 5 h. A wait that ended empty is told of twice
+    at the most: None."""
+    if kind == "code.missing":
+        return timedelta(seconds=5) if attempts == 1 else None
+    steps = (5, 60, 300, 1_800, 7_200, 18_000)
     return timedelta(seconds=steps[min(attempts, len(steps)) - 1])
 
 

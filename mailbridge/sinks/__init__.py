@@ -62,6 +62,10 @@ class MailFields:
     raw: str = field(default="", repr=False)
 
 
+GONE = "the receiver wants nothing any more (410)"
+"""Why a target is disabled."""
+
+
 class Records(Protocol):
     """What a target may ask of the store. No method raises."""
 

@@ -16,6 +16,7 @@ from mailbridge.config.settings import Method
 from mailbridge.core.delivery import Accepted, Deferred, Doubtful, Outcome, Refused
 from mailbridge.core.secret import Secret
 from mailbridge.net.guard import GuardedTransport, PrivateAddress, Reach, Resolve, system_addresses
+from mailbridge.sinks import GONE
 from mailbridge.sinks.asking import ALARMING, BEFORE_SENT, MAX_ANSWER, RETRIED, Answer, Headers, ask, retry_after
 
 CONNECT_SHARE = 0.5
@@ -113,7 +114,7 @@ def judged(answer: Answer, now: datetime) -> Outcome:
     if status in RETRIED or status == 425 or status > 500:
         return Deferred(reason=f"the receiver answered {status}", retry_after=_wish(answer, now))
     if status == 410:
-        return Refused(reason="the receiver wants nothing any more (410)", is_alarm=True, is_gone=True)
+        return Refused(reason=GONE, is_alarm=True, is_gone=True)
     if 300 <= status < 400:
         return Refused(reason=f"the receiver redirects ({status}), which is not followed: check its url", is_alarm=True)
     if status in (404, 405):
