@@ -170,9 +170,10 @@ async def _listeners(
     settings: Settings, store: Store, records: StoreRecords, *, targets: Targets, dispatcher: Dispatcher
 ) -> Listeners:
     """Who is told of events. A target that wanted nothing more before a restart still wants nothing."""
-    for name, reason in (await store.events.alarms()).items():
-        if reason == GONE:
-            dispatcher.disable(name.removeprefix("target "), reason)
+    gone = [name for name, reason in (await store.events.alarms()).items() if reason == GONE]
+    for one in targets.made:
+        if f"target {one.settings.name}" in gone:
+            dispatcher.disable(one.settings.name, GONE)
     teller = Teller(store=store, occasions=Occasions(store=store, records=records), now=records.now)
     listeners = Listeners(teller, dispatcher)
     listeners.swap(listeners.prepare(settings, targets.made))

@@ -33,9 +33,6 @@ PAGE = 100
 NOTED_EVERY = 500
 """Lines that nobody wanted, after which the place is noted all the same."""
 
-WINDOW = timedelta(minutes=10)
-"""A person is told of one kind and subject once in this time; what comes meanwhile is counted, and told at its end."""
-
 
 async def _nothing() -> None:
     pass
@@ -58,6 +55,16 @@ class Listener:
     def wants(self, event: Event) -> bool:
         """Whether it is told of an event."""
         return not self.is_off() and (self.is_person or event.type != RECEIVED) and self.wish.takes(event)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """``window``: a person is told of one kind and subject once in this time; what comes meanwhile is counted, and told at its end.
+    ``pause`` is how long to wait after so many attempts (None: no more), ``jitter`` spreads it."""
+
+    window: timedelta = timedelta(minutes=10)
+    pause: Callable[[str, int], timedelta | None] = schedule
+    jitter: Callable[[], float] = random.random
 
 
 @dataclass(slots=True)
@@ -87,12 +94,12 @@ class Teller:
         store: Store,
         occasions: Occasions,
         now: Callable[[], datetime],
-        jitter: Callable[[], float] = random.random,
+        pace: Pace | None = None,
     ) -> None:
         self._store = store
         self._occasions = occasions
         self._now = now
-        self._jitter = jitter
+        self._pace = pace or Pace()
         self._wanted: tuple[Listener, ...] = ()
         self._changed = asyncio.Event()
         self._tasks: dict[str, tuple[Listener, asyncio.Task[None]]] = {}
@@ -182,7 +189,7 @@ class Teller:
         if window is not None and self._now() < window.until:
             window.count, window.last = window.count + 1, event
             return
-        place.windows[key] = _Window(self._now() + WINDOW)
+        place.windows[key] = _Window(self._now() + self._pace.window)
         await self._tell(listener, event)
 
     async def _close_windows(self, listener: Listener, place: _Place) -> None:
@@ -191,7 +198,7 @@ class Teller:
                 continue
             del place.windows[key]
             if window.last is not None:
-                place.windows[key] = _Window(self._now() + WINDOW)
+                place.windows[key] = _Window(self._now() + self._pace.window)
                 await self._tell(listener, window.last, more=window.count - 1)
 
     async def _tell(self, listener: Listener, event: Event, *, more: int = 0) -> None:
@@ -217,11 +224,11 @@ class Teller:
                 case _:
                     self.failing[listener.name] = outcome.reason
             wish = None if isinstance(outcome, Doubtful) else outcome.retry_after
-            pause = schedule(event.type, attempts)
+            pause = self._pace.pause(event.type, attempts)
             if pause is None:
                 self._gave_up(listener, event, outcome.reason)
                 return
-            spread = pause.total_seconds() * (0.8 + 0.4 * self._jitter())
+            spread = pause.total_seconds() * (0.8 + 0.4 * self._pace.jitter())
             await asyncio.sleep(max(spread, wish.total_seconds() if wish is not None else 0.0))
 
     def _gave_up(self, listener: Listener, event: Event, reason: str) -> None:
