@@ -36,6 +36,7 @@ OF_KIND: Mapping[str, tuple[str, ...]] = {
     "include_code": ("webhook",),
     "events": ("webhook", "http"),
     "allow_private": ("webhook", "http"),
+    "url_file": ("webhook", "http"),
     "headers_file": ("webhook", "http"),
     "secret_file": ("webhook", "http"),
     "template": ("http",),
@@ -59,6 +60,7 @@ def target_group() -> None:
 @click.option("--for", "identifiers", multiple=True, required=True, metavar="PATTERN", help="Whom it serves; several allowed.")
 @click.option("--kind", type=click.Choice(KINDS), default="skyvern", show_default=True)
 @click.option("--url", metavar="URL", help="Its address (default: Skyvern's cloud).")
+@click.option("--url-file", type=PATH, metavar="PATH", help="A file with the address of a webhook or an HTTP target.")
 @click.option("--source", metavar="TEXT", help="What Skyvern shows as the code's source.")
 @click.option("--event", "events", multiple=True, metavar="PATTERN", help="What a webhook is told of; several allowed.")
 @click.option("--include-code", is_flag=True, help="Tell a webhook the code itself.")
@@ -87,7 +89,7 @@ def add_target(
         values |= {"events": list(more["events"])} if more["events"] else {}
         values |= {key: True for key in ("include_code", "allow_private") if more[key]}
         values |= _template(more["template"])
-        secrets["url"] = url or ""
+        secrets["url"] = url or secret_of(more["url_file"], prompt="").reveal()
         if more["headers_file"] is not None:
             secrets["headers"] = secret_of(more["headers_file"], prompt="").reveal()
         if more["secret_file"] is not None:
@@ -107,8 +109,8 @@ def _only_for(kind: str, url: str | None, more: Mapping[str, Any]) -> None:
     for option in (one for one, value in more.items() if value):
         if kind not in OF_KIND[option]:
             raise click.UsageError(f"--{NAMES.get(option, option.replace('_', '-'))} is not for --kind {kind}")
-    if kind != "skyvern" and not url:
-        raise click.UsageError(f"--kind {kind} needs --url")
+    if kind != "skyvern" and not url and more["url_file"] is None:
+        raise click.UsageError(f"--kind {kind} needs --url or --url-file")
     if kind == "http" and more["template"] is None:
         raise click.UsageError("--kind http needs --template")
 
@@ -183,7 +185,8 @@ def remove_target(*, config: Path | None, as_json: bool, name: str) -> None:
 
 def tested_line(found: TargetTest) -> str:
     """What a receiver said to a test, in a line or two; its own text is shown with what cannot be seen made visible."""
-    said = f"ok   {found.name}: it answered {found.status}" if found.ok else f"FAIL {found.name}: {found.text}"
+    answered = f"it answered {found.status}" if found.status else "sent"
+    said = f"ok   {found.name}: {answered}" if found.ok else f"FAIL {found.name}: {found.text}"
     return visible(said) + (f"\n     {visible(' '.join(found.answer.split())[:300])}" if found.answer.strip() else "")
 
 
