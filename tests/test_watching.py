@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mailbridge.app.daemon import bridge
 from mailbridge.app.heartbeat import Heartbeat
-from mailbridge.app.watching import Alarms, AlarmWatch, MissingWatch, Patience, watch
+from mailbridge.app.watching import Alarms, AlarmWatch, Delays, MissingWatch, watch
 from mailbridge.config.settings import HeartbeatSettings
 from mailbridge.core.secret import Secret
 from mailbridge.store.lists import JournalLine
@@ -23,12 +23,23 @@ from tests.store.mails import arrival, draft
 from tests.test_app import send
 from tests.test_receivers import WHOM, settings_of
 
-AT_ONCE = Patience(red=timedelta(), quiet=timedelta(milliseconds=20), shortest=timedelta())
+AT_ONCE = Delays(red=timedelta(), quiet=timedelta(seconds=1), shortest=timedelta())
 
 
 async def lines(store: SqliteStore) -> list[JournalLine]:
     """The journal."""
     return list(await store.journal.after(0))
+
+
+class Later:
+    """A clock that can be put on."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+        self.by = timedelta()
+
+    def __call__(self) -> datetime:
+        return self._store.clock.now() + self.by
 
 
 class Wrong:
@@ -89,7 +100,7 @@ async def test_a_restart_neither_repeats_an_alarm_nor_takes_it_for_over(tmp_path
 async def test_a_mailbox_that_is_connected_anew_alarms_nobody(tmp_path: Path) -> None:
     """Only one that stays red does; whatever else is wrong is told at once."""
     store, wrong = opened(tmp_path), Wrong()
-    watched = AlarmWatch(store, wrong, Patience(red=timedelta(hours=1)))
+    watched = AlarmWatch(store, wrong, Delays(red=timedelta(hours=1)))
     wrong.raised = {"mailbox gmail": "no answer", "target hook": "the key is refused"}
     await watched.look()
     await watched.look()
@@ -102,24 +113,24 @@ async def why(identifier: str, since: datetime) -> str:
     return f"nothing came for {identifier}"
 
 
-def missing(store: SqliteStore, waiting: Waiting, patience: Patience = AT_ONCE) -> MissingWatch:
+def missing(store: SqliteStore, waiting: Waiting, now: Later, delays: Delays = AT_ONCE) -> MissingWatch:
     """A watch over who waits."""
-    return MissingWatch(store=store, waiting=waiting, why=why, now=store.clock.now, patience=patience)
+    return MissingWatch(store=store, waiting=waiting, why=why, now=now, delays=delays)
 
 
 @looped
 async def test_a_wait_that_ended_empty_is_told_once_with_why(tmp_path: Path) -> None:
     """When nobody has waited for a while; who asks again and again is told of once."""
     store = opened(tmp_path)
-    waiting = Waiting(now=store.clock.now)
-    watched = missing(store, waiting)
+    waiting, now = Waiting(now=store.clock.now), Later(store)
+    watched = missing(store, waiting, now)
     for _ in range(3):
         wait = waiting.begin("Ann@example.com", who="suite", until=store.clock.now() + timedelta(minutes=1))
         await watched.look()
         waiting.end(wait)
         await watched.look()
     assert await lines(store) == []
-    await asyncio.sleep(0.05)
+    now.by = timedelta(seconds=1)
     await watched.look()
     await watched.look()
     (line,) = await lines(store)
@@ -133,17 +144,17 @@ async def test_a_wait_that_ended_empty_is_told_once_with_why(tmp_path: Path) -> 
 async def test_a_wait_that_got_its_code_is_not_told(tmp_path: Path) -> None:
     """Nor is one that was given up at once."""
     store = opened(tmp_path)
-    waiting = Waiting(now=store.clock.now)
-    watched = missing(store, waiting)
+    waiting, now = Waiting(now=store.clock.now), Later(store)
+    watched = missing(store, waiting, now)
     wait = waiting.begin("ann@example.com", who="suite", until=store.clock.now() + timedelta(minutes=1))
     await watched.look()
     await store.put(arrival(draft(identifier="ann@example.com"), at=store.clock.now()))
     waiting.end(wait)
-    patient = missing(store, waiting, Patience(red=timedelta(), quiet=timedelta(milliseconds=20), shortest=timedelta(minutes=5)))
+    patient = missing(store, waiting, now, Delays(red=timedelta(), quiet=timedelta(seconds=1), shortest=timedelta(minutes=5)))
     wait = waiting.begin("bob@example.com", who="suite", until=store.clock.now() + timedelta(minutes=1))
     await patient.look()
     waiting.end(wait)
-    await asyncio.sleep(0.05)
+    now.by = timedelta(seconds=1)
     await watched.look()
     await patient.look()
     assert [one.event for one in await lines(store)] == ["stored"]
@@ -153,10 +164,18 @@ async def test_a_wait_that_got_its_code_is_not_told(tmp_path: Path) -> None:
 @looped
 async def test_a_store_that_is_away_ends_no_watch(tmp_path: Path) -> None:
     """It is asked again."""
-    store, wrong = opened(tmp_path), Wrong()
+    store, looks = opened(tmp_path), []
+
+    class Counted(AlarmWatch):
+        """Counts its looks."""
+
+        async def look(self) -> None:
+            looks.append(1)
+            await super().look()
+
     await store.close()
-    looking = asyncio.create_task(watch(AlarmWatch(store, wrong, AT_ONCE), every=0.005))
-    await asyncio.sleep(0.05)
+    looking = asyncio.create_task(watch(Counted(store, Wrong(), AT_ONCE), every=0.005))
+    await until(lambda: len(looks) > 3)
     assert not looking.done()
     looking.cancel()
     await asyncio.gather(looking, return_exceptions=True)
@@ -166,8 +185,10 @@ async def test_a_store_that_is_away_ends_no_watch(tmp_path: Path) -> None:
 async def test_the_heartbeat_beats_while_all_is_well_and_stops_with_trouble() -> None:
     """A refused beat is told once and is no trouble of its own; another address counts at once."""
     checks: dict[str, str] = {"practice": "somebody tries it out"}
+    asked: list[int] = []
 
     async def health() -> Health:
+        asked.append(1)
         return Health(level=Level.DEGRADED, checks=dict(checks), mailboxes=(), strangers="")
 
     async with scripted(answer(404), answer(200)) as server, scripted(answer(200)) as other:
@@ -180,9 +201,10 @@ async def test_the_heartbeat_beats_while_all_is_well_and_stops_with_trouble() ->
         assert server.heard[0].method == "GET"
         assert server.heard[0].body == b""
         checks["mailbox gmail"] = "no answer"
-        await asyncio.sleep(0.1)
-        silent = len(server.heard)
-        await asyncio.sleep(0.2)
+        before = len(asked)
+        await until(lambda: len(asked) > before + 1)
+        silent, before = len(server.heard), len(asked)
+        await until(lambda: len(asked) > before + 3)
         assert len(server.heard) == silent
         checks.pop("mailbox gmail")
         now = HeartbeatSettings(url=Secret(f"{other.base_url}/push"), every=timedelta(milliseconds=20))

@@ -30,7 +30,7 @@ from mailbridge.app.probing import LocalMailboxProbes, LocalProbes
 from mailbridge.app.routes import auth_of, serve_http
 from mailbridge.app.snapshot import Live, Snapshot, snapshot
 from mailbridge.app.targets import guard
-from mailbridge.app.watching import Alarms, AlarmWatch, MissingWatch, Patience, watch
+from mailbridge.app.watching import Alarms, AlarmWatch, Delays, MissingWatch, watch
 from mailbridge.config.added import merged
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import ImapSettings, Settings
@@ -485,14 +485,14 @@ async def _follow_additions(here: Bridge) -> None:
 
 def _watches(here: Bridge, operator: Operator) -> tuple[AlarmWatch, MissingWatch]:
     """What is watched for people."""
-    engine, patience = here.engine, Patience()
+    engine, delays = here.engine, Delays()
 
     async def why(identifier: str, since: datetime) -> str:
         found = await operator.why.why(WhyAsk(identifier=identifier, since=since))
         return "" if isinstance(found, Fault) else engine.masks.masked("; ".join(one.text for one in found.causes[:2]))
 
-    missing = MissingWatch(store=engine.store, waiting=engine.waiting, why=why, now=engine.clock.now, patience=patience)
-    return AlarmWatch(engine.store, here.alarms, patience), missing
+    missing = MissingWatch(store=engine.store, waiting=engine.waiting, why=why, now=engine.clock.now, delays=delays)
+    return AlarmWatch(engine.store, here.alarms, delays), missing
 
 
 async def _learn(here: Bridge) -> None:

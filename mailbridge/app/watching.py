@@ -32,7 +32,7 @@ MAILBOX = "mailbox "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class Delays:
     """``red``: how long a mailbox is red before a person is told. ``quiet``: how long nobody waits any more before a wait counts as
     ended, since agents ask again and again; ``shortest``: a wait that nobody is told of."""
 
@@ -54,10 +54,10 @@ class Alarms:
 class AlarmWatch:
     """Compares what is wrong with the alarms in the store. ``now_wrong`` tells it."""
 
-    def __init__(self, store: Store, now_wrong: Callable[[], Alarms], patience: Patience) -> None:
+    def __init__(self, store: Store, now_wrong: Callable[[], Alarms], delays: Delays) -> None:
         self._store = store
         self._now_wrong = now_wrong
-        self._patience = patience.red.total_seconds()
+        self._red = delays.red.total_seconds()
         self._kept: dict[str, str] | None = None
         self._red_since: dict[str, float] = {}
 
@@ -83,7 +83,7 @@ class AlarmWatch:
         at = time.monotonic()
         self._red_since = {name: self._red_since.get(name, at) for name in raised if name.startswith(MAILBOX)}
         for name, reason in raised.items():
-            if at - self._red_since.get(name, float("-inf")) >= self._patience:
+            if at - self._red_since.get(name, float("-inf")) >= self._red:
                 yield name, reason
 
 
@@ -105,7 +105,7 @@ class MissingWatch:
     waiting: Waiting
     why: Callable[[str, datetime], Awaitable[str]]
     now: Callable[[], datetime]
-    patience: Patience
+    delays: Delays
     _seen: dict[str, _Seen] = field(default_factory=dict)
 
     async def look(self) -> None:
@@ -119,9 +119,9 @@ class MissingWatch:
             else:
                 known.last_at, known.since = now, min(known.since, wait.since)
         for line, one in list(self._seen.items()):
-            if now - one.last_at < self.patience.quiet:
+            if now - one.last_at < self.delays.quiet:
                 continue
-            if one.last_at - one.since >= self.patience.shortest and not await self._has_come(one):
+            if one.last_at - one.since >= self.delays.shortest and not await self._has_come(one):
                 causes = await self.why(one.identifier, one.since - LEAD)
                 detail = missing_detail(one.who, stamp(one.since), causes)
                 await self.store.events.note("code.missing", identifier=one.identifier, detail=detail)

@@ -60,7 +60,7 @@ class AppriseSink:
                 process.kill()
             await process.wait()
         if process.returncode == MISSING:
-            what = "Apprise is not installed: pip install 'mailbridge-2fa[apprise]'"
+            what = 'Apprise is not installed: install again, as you installed it, with the extra: pip install ".[apprise]"'
             return Sent(outcome=Refused(reason=what, is_alarm=True))
         text = said.decode("utf-8", "replace").strip()
         is_sent = process.returncode == 0

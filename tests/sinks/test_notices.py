@@ -90,11 +90,12 @@ def test_services_of_their_own_have_their_usual_address() -> None:
 @looped
 async def test_no_text_becomes_more_than_text(kind: NotifyKind) -> None:
     """No mention, no markup, no header, no line of its own; the same keys as ever."""
-    fields: dict[str, Any] = {
+    every: dict[str, dict[str, Any]] = {
         "ntfy": {"topic": Secret("t")},
         "telegram": {"token": Secret("1:a"), "chat": "2"},
         "gotify": {"token": Secret("a")},
-    }.get(kind, {})
+    }
+    fields = every.get(kind, {})
     plain = await told(settings(kind, **fields))
     event = replace(DOWN, data={"mailbox": HOSTILE, "reason": HOSTILE})
     heard = await told(settings(kind, **fields), event)
