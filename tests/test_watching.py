@@ -186,6 +186,7 @@ async def test_the_heartbeat_beats_while_all_is_well_and_stops_with_trouble() ->
     """A refused beat is told once and is no trouble of its own; another address counts at once."""
     checks: dict[str, str] = {"practice": "somebody tries it out"}
     asked: list[int] = []
+    failing: dict[str, str] = {}
 
     async def health() -> Health:
         asked.append(1)
@@ -193,11 +194,12 @@ async def test_the_heartbeat_beats_while_all_is_well_and_stops_with_trouble() ->
 
     async with scripted(answer(404), answer(200)) as server, scripted(answer(200)) as other:
         now = HeartbeatSettings(url=Secret(f"{server.base_url}/ping/a-secret"), every=timedelta(milliseconds=20))
-        heart = Heartbeat(lambda: now, health)
+        heart = Heartbeat(lambda: now, health, failing)
         beating = asyncio.create_task(heart.run())
-        await until(lambda: heart.trouble)
-        assert "a-secret" not in heart.trouble
-        await until(lambda: len(server.heard) >= 3 and not heart.trouble)
+        await until(lambda: failing)
+        assert list(failing) == ["heartbeat"]
+        assert "a-secret" not in failing["heartbeat"]
+        await until(lambda: len(server.heard) >= 3 and not failing)
         assert server.heard[0].method == "GET"
         assert server.heard[0].body == b""
         checks["mailbox gmail"] = "no answer"

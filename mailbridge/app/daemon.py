@@ -342,7 +342,7 @@ async def bridge(
         stack.push_async_callback(lambda: here.mailboxes.close(min(HANG_UP, flush.left())))
         here.mailboxes.start()
         engine.waiting.subscribe(lambda _: here.mailboxes.wake())
-        beat = Heartbeat(lambda: here.settings.heartbeat, here.health)
+        beat = Heartbeat(lambda: here.settings.heartbeat, here.health, engine.listeners.teller.failing)
         await stack.enter_async_context(running(_follow_additions(here), watch(*_watches(here, operator)), beat.run()))
         if settings.identity.learn_from_skyvern:
             await stack.enter_async_context(running(_learn(here)))

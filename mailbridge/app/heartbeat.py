@@ -21,17 +21,20 @@ log = logging.getLogger("mailbridge.app")
 IDLE = 1.0
 """Seconds between two looks at the settings while there is no address."""
 
-NO_HARM = frozenset({"practice"})
-"""Checks that are no trouble: somebody tries mailbridge out."""
+NAME = "heartbeat"
+NO_HARM = frozenset({"practice", NAME})
+"""Checks that are no trouble here: somebody tries mailbridge out, or the last beat did not arrive."""
 
 
 class Heartbeat:
-    """Beats by the settings that count, which may change at any time. ``trouble`` is why the last beat did not arrive, "" where it did."""
+    """Beats by the settings that count, which may change at any time. ``failing`` holds, under NAME, why the last beat did not arrive."""
 
-    def __init__(self, settings: Callable[[], HeartbeatSettings], health: Callable[[], Awaitable[Health]]) -> None:
+    def __init__(
+        self, settings: Callable[[], HeartbeatSettings], health: Callable[[], Awaitable[Health]], failing: dict[str, str]
+    ) -> None:
         self._settings = settings
         self._health = health
-        self.trouble = ""
+        self._failing = failing
 
     async def run(self) -> None:
         """Beat for ever."""
@@ -43,7 +46,8 @@ class Heartbeat:
                     settings = self._settings()
                     if poster is not None:
                         await poster.aclose()
-                    poster, self.trouble = heartbeat_of(settings), ""
+                    poster = heartbeat_of(settings)
+                    self._failing.pop(NAME, None)
                 if poster is None:
                     await asyncio.sleep(IDLE)
                     continue
@@ -57,7 +61,9 @@ class Heartbeat:
 
     async def _beat(self, poster: Poster) -> None:
         outcome = (await poster.send(None, [])).outcome
-        trouble = "" if isinstance(outcome, Accepted) else outcome.reason
-        if trouble and trouble != self.trouble:
-            log.warning("the heartbeat did not arrive: %s", trouble, extra={"event": log_events.HEARTBEAT_FAILED})
-        self.trouble = trouble
+        if isinstance(outcome, Accepted):
+            self._failing.pop(NAME, None)
+            return
+        if self._failing.get(NAME) != outcome.reason:
+            log.warning("the heartbeat did not arrive: %s", outcome.reason, extra={"event": log_events.HEARTBEAT_FAILED})
+        self._failing[NAME] = outcome.reason
