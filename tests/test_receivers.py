@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
+import smtplib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import pytest
 from click.testing import CliRunner
 from standardwebhooks.webhooks import Webhook
 
 from mailbridge.app.daemon import Bridge, bridge
 from mailbridge.cli import cli
 from mailbridge.config.load import load
-from mailbridge.config.settings import Settings
+from mailbridge.config.problems import ConfigError
+from mailbridge.config.settings import IdentitySettings, NotifySettings, Settings
 from mailbridge.core.delivery import State
+from mailbridge.core.secret import Secret
 from mailbridge.operator.shapes import Status
 from mailbridge.sinks.signing import new_secret
 from tests.loop import looped, until
-from tests.peers.scripted import Scripted, answer, scripted
+from tests.peers.scripted import Scripted, answer, scripted, silence
 from tests.test_additions import configured
-from tests.test_app import send
+from tests.test_app import RCPT, send
 
 WHOM = "ann@other.example"
 SECRET = new_secret().reveal()
@@ -193,3 +199,96 @@ def test_options_belong_to_their_kind(tmp_path: Path) -> None:
         (["--kind", "webhook", "--url", "https://x.example", "--template", "x"], "--template is not for --kind webhook"),
     ):
         assert said in run(config, ["target", "add", "x", "--for", "*", *words])
+
+
+def posted(running: Bridge, text: str, *, to: str = WHOM, subject: str = "Hello") -> None:
+    """Send a mail with this text."""
+    host, _, port = running.smtp_addresses[0].rpartition(":")
+    content = (
+        f"Delivered-To: {to}\r\nX-Forwarded-For: {to} {RCPT}\r\nFrom: Larch <no-reply@larch.example>\r\nTo: {to}\r\n"
+        f"Subject: {subject}\r\nMessage-ID: <{secrets.token_hex(8)}@larch.example>\r\n\r\n{text}\r\n"
+    )
+    with smtplib.SMTP(host, int(port), local_hostname="load.localhost", timeout=10) as client:
+        client.sendmail("bounce@larch.example", [RCPT], content.encode())
+
+
+@looped
+async def test_no_event_but_a_code_that_was_asked_for_holds_a_code(tmp_path: Path) -> None:
+    """Two codes in one mail, a mail for nobody, one without a code, a dead letter: told without a digit of them, in order, each verified."""
+    async with scripted(answer(200)) as server, scripted(answer(422)) as api:
+        text = hook(server) + f'[[target]]\nname = "api"\nkind = "http"\nurl = "{api.base_url}/x"\nraw = "{{code}}"\n'
+        _, settings = settings_of(tmp_path, text)
+        narrow = msgspec.structs.replace(
+            settings, identity=IdentitySettings(known=("*@other.example",), learn_from_skyvern=False)
+        )
+        async with bridge(narrow, state_dir=tmp_path) as running:
+            await asyncio.to_thread(posted, running, "Nothing to see here.")
+            await asyncio.to_thread(posted, running, "Your code is 482911. Your code is 593822.", subject="Code 482911 or 593822")
+            await asyncio.to_thread(posted, running, "Your verification code is 604733.", to="who@nowhere.example")
+            await asyncio.to_thread(posted, running, "Your verification code is 715644.")
+            await until(lambda: {"delivery.dead", "code.received"} <= {one["type"] for one in told(server)})
+            kinds = [one["type"] for one in told(server)]
+            assert kinds.count("mail.no_code") == 1
+            assert kinds.count("mail.held") == 2
+            for heard in server.heard:
+                assert not any(code in heard.body for code in (b"482911", b"593822", b"604733", b"715644"))
+            dead = next(one["data"] for one in told(server) if one["type"] == "delivery.dead")
+            assert (dead["target"], dead["identifier"], dead["attempts"]) == ("api", WHOM, 1)
+
+
+@looped
+async def test_a_target_that_wanted_nothing_more_is_still_disabled_after_a_restart(tmp_path: Path) -> None:
+    """The alarm is in the store; another address under the same name, by a reload, begins anew."""
+    async with scripted(answer(410)) as server, scripted(answer(204)) as other:
+        _, settings = settings_of(tmp_path, hook(server))
+        async with bridge(settings, state_dir=tmp_path) as running:
+            await send(running, "482911", identifier=WHOM)
+            await delivered(running, ("practice", State.DELIVERED), ("hook", State.DEAD))
+            async with asyncio.timeout(30):
+                while not await running.engine.store.events.alarms():
+                    await asyncio.sleep(0.05)
+        async with bridge(settings, state_dir=tmp_path) as running:
+            assert "410" in running.engine.dispatcher.alarms["hook"]
+            await send(running, "482912", identifier=WHOM)
+            states = [("practice", State.DELIVERED), ("hook", State.DEAD)] * 2
+            await delivered(running, *states)
+            assert len(server.heard) == 1
+            moved = msgspec.structs.replace(settings.target[0], url=Secret(f"{other.base_url}/in"))
+            await running.reload(msgspec.structs.replace(settings, target=(moved,)))
+            await send(running, "482913", identifier=WHOM)
+            await delivered(running, *states, ("practice", State.DELIVERED), ("hook", State.DELIVERED))
+
+
+@looped
+async def test_a_reload_changes_who_is_told(tmp_path: Path) -> None:
+    """A notice that is new, one that is gone; a mistake in one changes nothing."""
+    async with scripted(answer(200)) as server:
+        _, settings = settings_of(tmp_path, "")
+        desk = NotifySettings(name="desk", kind="http", url=Secret(f"{server.base_url}/x"), events=("mail.*",))
+        async with bridge(settings, state_dir=tmp_path) as running:
+            await running.reload(msgspec.structs.replace(settings, notify=(desk,)))
+            async with asyncio.timeout(30):
+                while not list(await running.engine.store.journal.after(0)) or not server.heard:
+                    await asyncio.to_thread(posted, running, "Nothing to see here.")
+                    await asyncio.sleep(0.3)
+            bad = msgspec.structs.replace(desk, url=Secret("ftp://x.example/"))
+            with pytest.raises(ConfigError, match="url: must begin with"):
+                await running.reload(msgspec.structs.replace(settings, notify=(bad,)))
+            await running.reload(settings)
+            assert server.heard[0].json()["type"] == "mail.no_code"
+
+
+@looped
+async def test_a_receiver_that_never_answers_costs_nobody_else_time(tmp_path: Path) -> None:
+    """Its attempts end by their own time; Skyvern and another webhook have every code meanwhile."""
+    async with scripted(silence()) as stuck, scripted(answer(204)) as server:
+        text = hook(server) + hook(stuck).replace('"hook"', '"stuck"') + 'senders = 1\ntimeout = "60s"\n'
+        _, settings = settings_of(tmp_path, text)
+        async with bridge(settings, state_dir=tmp_path) as running:
+            for number in range(5):
+                await send(running, f"48291{number}", identifier=f"ann{number}@other.example")
+            await until(lambda: len([one for one in told(server) if one["type"] == "code.received"]) == 5)
+            assert running.practice is not None
+            for number in range(5):
+                await running.practice.wait_for(f"48291{number}", patience=30)
+            assert len(stuck.heard) == 1
