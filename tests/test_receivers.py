@@ -25,9 +25,10 @@ from mailbridge.core.secret import Secret
 from mailbridge.operator.shapes import Status
 from mailbridge.sinks.signing import new_secret
 from tests.loop import looped, until
+from tests.peers.daemon import RCPT
 from tests.peers.scripted import Scripted, answer, scripted, silence
 from tests.test_additions import configured
-from tests.test_app import RCPT, send
+from tests.test_app import send
 
 WHOM = "ann@other.example"
 SECRET = new_secret().reveal()
@@ -131,6 +132,9 @@ async def test_a_receiver_that_wants_nothing_more_is_disabled_until_a_test_is_ta
             await send(running, "482913", identifier=WHOM)
             await delivered(running, *states, ("practice", State.DELIVERED), ("hook", State.DELIVERED))
             assert "target hook" not in (await running.health()).checks
+            async with asyncio.timeout(30):
+                while await running.engine.store.events.alarms():
+                    await asyncio.sleep(0.05)
 
 
 @looped

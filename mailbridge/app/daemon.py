@@ -68,6 +68,8 @@ FOLLOW_EVERY = timedelta(milliseconds=200)
 """Between two looks for what people have added by command; a look takes 0.1 ms of a reader's thread."""
 
 NO_KEY = "no Skyvern key is configured: codes go to the practice receiver, and nothing leaves this machine"
+NO_KEY_BESIDE = "no Skyvern key is configured: codes go to the practice receiver, and to the targets that list them"
+"""The same where there are further targets."""
 
 AT_START = ("smtp", "skyvern", "practice", "http", "store", "retention", "parser", "log")
 """The sections that a reload leaves as they were: what they say is bound, opened or started once."""
@@ -118,7 +120,7 @@ class Bridge:
         ailing = {**engine.dispatcher.failing, **engine.dispatcher.alarms}
         checks = {f"target {name}": reason for name, reason in ailing.items()}
         if engine.targets.served(self.settings).is_practice:
-            checks["practice"] = NO_KEY
+            checks["practice"] = NO_KEY if engine.targets.served(self.settings).is_only_practice else NO_KEY_BESIDE
         if self.door.intake.is_alarmed(engine.clock.now()):
             checks["trust"] = "many mails are held without proof"
         for name, reason in engine.listeners.teller.failing.items():

@@ -123,6 +123,7 @@ class Dispatcher:
         self.failing: dict[str, str] = {}
         self.gone: dict[str, str] = {}
         self.proven: set[str] = set()
+        """Targets that took something since the start, or of which nothing is known any more: no alarm of an earlier run is theirs."""
         for target in targets:
             metrics.alarm("target", target.name, is_raised=False)
 
@@ -162,7 +163,7 @@ class Dispatcher:
         """What was wrong with a target that has gone is nobody's trouble any more."""
         self.failing.pop(name, None)
         self.gone.pop(name, None)
-        self.proven.discard(name)
+        self.proven.add(name)
         if self.alarms.pop(name, None) is not None:
             self._metrics.alarm("target", name, is_raised=False)
 

@@ -15,7 +15,7 @@ import httpx
 from mailbridge.config.settings import Method
 from mailbridge.core.delivery import Accepted, Deferred, Doubtful, Outcome, Refused
 from mailbridge.core.secret import Secret
-from mailbridge.net.guard import GuardedTransport, PrivateAddress, Reach, Resolve, system_addresses
+from mailbridge.net.guard import OURS, GuardedTransport, PrivateAddress, Reach, Resolve, system_addresses
 from mailbridge.sinks import GONE
 from mailbridge.sinks.asking import ALARMING, BEFORE_SENT, MAX_ANSWER, RETRIED, Answer, Headers, ask, retry_after
 
@@ -153,7 +153,8 @@ def _not_reached(fault: Exception) -> Deferred:
     cause: BaseException | None = fault
     while cause is not None:
         if isinstance(cause, PrivateAddress):
-            return Deferred(reason=f"not sent: {cause}; `allow_private = true` allows private addresses", is_alarm=True)
+            hint = "; `allow_private = true` allows that" if any(f"({one})" in str(cause) for one in OURS) else ""
+            return Deferred(reason=f"not sent: {cause}{hint}", is_alarm=True)
         cause = cause.__cause__
     return Deferred(reason=f"not reachable: {type(fault).__name__}")
 
