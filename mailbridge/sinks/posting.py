@@ -74,11 +74,13 @@ class Poster:
             address.reach, scheme=self._url.scheme, resolve=address.resolve, network=address.network
         )
         self._transport: GuardedTransport | None = None
+        self._making = asyncio.Lock()
 
     async def send(self, body: bytes | None, headers: Headers) -> Sent:
         """Send once."""
-        if self._transport is None:
-            self._transport = await asyncio.to_thread(self._make)  # reading the authorities takes 20 ms
+        async with self._making:
+            if self._transport is None:
+                self._transport = await asyncio.to_thread(self._make)  # reading the authorities takes 20 ms
         own = {name.lower() for name, _ in headers}
         whole = [*(one for one in self._headers if one[0].lower() not in own), *headers]
         if body is None and self._method not in ("GET", "DELETE"):
