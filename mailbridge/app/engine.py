@@ -35,6 +35,7 @@ from mailbridge.store import Store, StoreUnavailable
 from mailbridge.store.cipher import read_key
 from mailbridge.store.sqlite import key_path_of, open_sqlite
 from mailbridge.trust import dkim
+from mailbridge.trust.spf import is_listed
 from mailbridge.waiting import Waiting
 from mailbridge.web.pull import Ids
 
@@ -149,7 +150,7 @@ async def start_engine(
     targets.read_from(records)
     serving = [one.target for one in targets.made]
     dispatcher = Dispatcher(outbox=store.outbox, targets=serving, now=clock.now, metrics=metrics)
-    listeners = await _listeners(settings, store, records, targets=targets, dispatcher=dispatcher)
+    listeners = await _listeners(live, store, records, targets=targets, dispatcher=dispatcher)
     await stack.enter_async_context(running(dispatcher.run(), listeners.teller.run(), _sweep(store, clock.now)))
     stack.push_async_callback(lambda: dispatcher.drain(flush.left()))
     contacts = await _contacts(stack, settings, live, store=store, targets=targets, clock=clock)
@@ -166,17 +167,20 @@ async def start_engine(
     return engine, live
 
 
-async def _listeners(
-    settings: Settings, store: Store, records: StoreRecords, *, targets: Targets, dispatcher: Dispatcher
-) -> Listeners:
+async def _listeners(live: Live, store: Store, records: StoreRecords, *, targets: Targets, dispatcher: Dispatcher) -> Listeners:
     """Who is told of events. A target that wanted nothing more before a restart still wants nothing."""
     gone = [name for name, reason in (await store.events.alarms()).items() if reason == GONE]
     for one in targets.made:
         if f"target {one.settings.name}" in gone:
             dispatcher.disable(one.settings.name, GONE)
-    teller = Teller(store=store, occasions=Occasions(store=store, records=records), now=records.now)
-    listeners = Listeners(teller, dispatcher)
-    listeners.swap(listeners.prepare(settings, targets.made))
+
+    def is_answered(account: str) -> bool:
+        policy = live.now.confirming
+        return policy.is_on and is_listed(account, policy.accounts)
+
+    occasions = Occasions(store=store, records=records, is_answered=is_answered)
+    listeners = Listeners(Teller(store=store, occasions=occasions, now=records.now), dispatcher)
+    listeners.swap(listeners.prepare(live.now.settings, targets.made))
     return listeners
 
 

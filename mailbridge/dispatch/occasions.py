@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from mailbridge.core.happening import RECEIVED, Event
@@ -23,7 +24,9 @@ PUSHED = ("code", "link")
 class Occasions:
     """Reads what a line is about from the store. Raises StoreUnavailable."""
 
-    def __init__(self, *, store: Store, records: Records) -> None:
+    def __init__(self, *, store: Store, records: Records, is_answered: Callable[[str], bool] = lambda account: False) -> None:  # noqa: ARG005
+        """``is_answered``: whether the question of a Gmail account, whether it may forward here, is answered without a person."""
+        self._is_answered = is_answered
         self._store = store
         self._records = records
 
@@ -49,7 +52,7 @@ class Occasions:
         if row.verdict == "confirmation":
             asks = ASKS.search(row.trust)
             account = asks.group(1) if asks else ""
-            data |= {"account": account, "reason": row.reason}
+            data |= {"account": account, "reason": row.reason, "is_answered": self._is_answered(account) or None}
             return self._event(line, "gmail.confirmation", data, subject=account, is_of_mail=True)
         if row.held or row.verdict == "ambiguous" or (row.verdict in PUSHED and not row.identifiers):
             reason = "; ".join(row.held) or (row.reason if row.verdict == "ambiguous" else "nobody is known for whom it would be")

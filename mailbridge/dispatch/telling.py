@@ -40,8 +40,8 @@ async def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """Who is told of what. ``is_person``: a notice, of which more than one at a time is too much; any other is told everything, but not
-    of codes, which come to it by the outbox. ``is_off`` while it wants nothing (410); ``on_gone`` is told when it says so. ``close`` is
+    """Who is told of what. ``is_person``: a notice, of which more than one at a time is too much, and which is not told of questions that
+    need no person; any other is told everything, but not of codes, which come to it by the outbox. ``is_off`` while it wants nothing (410); ``on_gone`` is told when it says so. ``close`` is
     called when it is told no more."""
 
     name: str
@@ -54,7 +54,8 @@ class Listener:
 
     def wants(self, event: Event) -> bool:
         """Whether it is told of an event."""
-        return not self.is_off() and (self.is_person or event.type != RECEIVED) and self.wish.takes(event)
+        is_for_it = not event.data.get("is_answered") if self.is_person else event.type != RECEIVED
+        return not self.is_off() and is_for_it and self.wish.takes(event)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

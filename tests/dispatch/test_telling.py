@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +15,9 @@ import pytest
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.core.delivery import Accepted, Deferred, Doubtful, Outcome, Refused
+from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.happening import NEEDS_YOU, TYPES, Event, Wish, lifetime, masked, message_of, one_line, schedule, title_of
+from mailbridge.core.secret import Secret
 from mailbridge.dispatch.occasions import Occasions, missing_detail
 from mailbridge.dispatch.telling import Listener, Pace, Teller
 from mailbridge.sinks import NoRecords
@@ -65,7 +67,7 @@ def opened(folder: Path) -> SqliteStore:
 @asynccontextmanager
 async def telling(store: SqliteStore, *listeners: Listener, pace: Pace = SOON) -> AsyncIterator[Teller]:
     """A teller that runs for the length of the block, with its listeners in place."""
-    occasions = Occasions(store=store, records=NoRecords())
+    occasions = Occasions(store=store, records=NoRecords(), is_answered=lambda account: account == "ann@gmail.example")
     teller = Teller(store=store, occasions=occasions, now=store.clock.now, pace=pace)
     teller.serve(listeners)
     running = asyncio.create_task(teller.run())
@@ -222,6 +224,23 @@ async def test_only_what_is_wanted_is_told(tmp_path: Path) -> None:
         await until(lambda: len(narrow.heard) == 3 and len(ann.heard) == 2)
     assert narrow.kinds == ["mail.held", "mail.held", "mail.no_code"]
     assert ann.kinds == ["mail.held", "alarm.raised"]
+    await store.close()
+
+
+@looped
+async def test_a_question_that_is_answered_by_itself_bothers_nobody(tmp_path: Path) -> None:
+    """Of a listed account: a webhook is told, with that it is answered; a person is told of any other."""
+    store, hook, desk = opened(tmp_path), Ear(), Ear()
+    async with telling(store, listener(hook, name="hook"), listener(desk, "gmail.*", name="desk", is_person=True)):
+        for account in ("ann@gmail.example", "bob@gmail.example"):
+            asks = Extraction(verdict=Verdict.CONFIRMATION, value=Secret("https://x"), confidence=1.0, reason="open its link")
+            mail = arrival(at=store.clock.now())
+            await store.put(replace(mail, extraction=asks, trust=f"signed by google.com; {account} asks"))
+        await until(lambda: len(hook.heard) == 2 and desk.heard)
+    told = [(event.type, event.data["account"], event.data.get("is_answered")) for event, _ in hook.heard]
+    assert told == [("gmail.confirmation", "ann@gmail.example", True), ("gmail.confirmation", "bob@gmail.example", None)]
+    assert [title_of(event) for event, _ in desk.heard] == ["b…@gmail.example asks to forward mail here"]
+    assert "https://x" not in repr(hook.heard)
     await store.close()
 
 
