@@ -14,6 +14,7 @@ from mailbridge.core.secret import Secret
 from mailbridge.net.guard import METADATA, METADATA_NAMES, OURS, Reach, denied, system_addresses
 from mailbridge.net.outgoing import Connections
 from mailbridge.sinks.posting import Address, Poster, web_address
+from mailbridge.sinks.skyvern import NEVER_METADATA
 from tests.loop import looped
 from tests.peers.scripted import answer, scripted
 
@@ -269,3 +270,23 @@ async def test_letters_that_look_like_digits_are_read_before_they_are_checked(ur
         return
     assert isinstance((await one.send(b"{}", [])).outcome, Deferred)
     assert network.called == []
+
+
+@looped
+async def test_skyvern_is_reached_inwards_and_never_there() -> None:
+    """Its connections are checked at the same place: a Skyvern of one's own is private, none is link-local."""
+    assert NEVER_METADATA("10.0.0.1") is None
+    assert all(
+        NEVER_METADATA(address) is not None for address in ("169.254.169.254", "fe80::1", "fd00:ec2::254", "100.100.100.200")
+    )
+    async with scripted(answer(200)) as server:
+        host, _, port = server.address.rpartition(":")
+        refusing = Connections(lambda address: "somewhere else" if address == host else None)
+        for attempt in (
+            refusing.connect_tcp(host, int(port), 5),
+            refusing.prepare(host, int(port), None, timeout=5, life=5),
+        ):
+            with pytest.raises(httpcore.ConnectError, match="somewhere else"):
+                await attempt
+        await refusing.aclose()
+        assert server.connections == 0
