@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from mailbridge.config.checks import DATABASE
 from mailbridge.config.problems import ConfigError, Problem
-from mailbridge.config.settings import HttpSettings, IngestSettings, Settings
+from mailbridge.config.settings import BESIDE, HttpSettings, IngestSettings, Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +207,7 @@ def _receivers(settings: Settings) -> Iterator[Problem]:
     from mailbridge.app.receivers import heartbeat_of, notice_of, receiver_of
 
     made: list[tuple[str, Callable[[], object]]] = []
-    made += [(f"[[target]] {one.name}", partial(receiver_of, one)) for one in settings.target if one.kind != "skyvern"]
+    made += [(f"[[target]] {one.name}", partial(receiver_of, one)) for one in settings.target if one.kind in BESIDE]
     made += [(f"[[notify]] {one.name}", partial(notice_of, one, page=settings.http.public_url)) for one in settings.notify]
     made += [("[heartbeat]", partial(heartbeat_of, settings.heartbeat))]
     for where, make in made:

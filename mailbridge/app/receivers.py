@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from mailbridge.config.settings import HeartbeatSettings, NotifySettings, Settings, TargetSettings
+from mailbridge.config.settings import BESIDE, HeartbeatSettings, NotifySettings, Settings, TargetSettings
 from mailbridge.core.delivery import Accepted, Refused
 from mailbridge.core.happening import TEST, Event
 from mailbridge.core.secret import Secret
@@ -138,7 +138,7 @@ class LiveReceivers:
 
     async def test_target(self, name: str) -> Sent:
         """See `Receivers.test_target`."""
-        target = {one.name: one for one in self._settings().target if one.kind != "skyvern"}[name]
+        target = {one.name: one for one in self._settings().target if one.kind in BESIDE}[name]
         sent = await self._tried(lambda: receiver_of(target))
         if isinstance(sent.outcome, Accepted):
             self._on_taken(name)

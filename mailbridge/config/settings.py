@@ -20,6 +20,9 @@ Strangers = Literal["codes", "hold", "all"]
 TargetKind = Literal["skyvern", "webhook", "http"]
 """What a `[[target]]` may be. Each has a line in `app.parts.SINKS`, and one wherever else the type checker asks for it."""
 
+BESIDE = ("webhook", "http")
+"""The kinds that get codes beside Skyvern, and not in its place."""
+
 NotifyKind = Literal["ntfy", "slack", "discord", "telegram", "gotify", "apprise", "http"]
 """What a `[[notify]]` may be; each has a template in `sinks.notices`."""
 

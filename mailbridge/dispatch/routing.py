@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 
-from mailbridge.config.settings import TargetSettings
+from mailbridge.config.settings import BESIDE, TargetSettings
 from mailbridge.core.happening import RECEIVED
 
 SKYVERN = "skyvern"
@@ -16,8 +16,8 @@ PRACTICE = "practice"
 
 
 class Routing:
-    """Which targets serve an identifier: every `[[target]]` of Skyvern's that lists it, else the main one; and beside these every
-    receiver of another kind that lists it and wants codes."""
+    """Which targets serve an identifier: every `[[target]]` that lists it, else the main one; and beside these every webhook and
+    HTTP target that lists it and wants codes."""
 
     def __init__(self, targets: Sequence[TargetSettings], *, main: str = SKYVERN) -> None:
         self._targets = targets
@@ -27,8 +27,8 @@ class Routing:
         """Names of targets, never empty."""
         folded = identifier.casefold()
         listed = [t for t in self._targets if any(fnmatchcase(folded, p.casefold()) for p in t.identifiers)]
-        beside = [t.name for t in listed if t.kind != "skyvern" and any(fnmatchcase(RECEIVED, one) for one in t.wanted)]
-        return ([t.name for t in listed if t.kind == "skyvern"] or [self._main]) + beside
+        beside = [t.name for t in listed if t.kind in BESIDE and any(fnmatchcase(RECEIVED, one) for one in t.wanted)]
+        return ([t.name for t in listed if t.kind not in BESIDE] or [self._main]) + beside
 
     def serves(self, target: str) -> Callable[[str], bool]:
         """Whether a target is one of an identifier's."""

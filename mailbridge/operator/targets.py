@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from mailbridge.config.settings import Settings, TargetSettings
+from mailbridge.config.settings import BESIDE, Settings, TargetSettings
 from mailbridge.core.delivery import Accepted
 from mailbridge.core.secret import Secret
 from mailbridge.operator.asks import Ask, Text
@@ -68,7 +68,7 @@ class TargetVerbs:
 
 def shown_url(target: TargetSettings) -> str:
     """Where a target is, without what may be a secret in its address."""
-    if target.kind == "skyvern":
+    if target.kind not in BESIDE:
         return target.base_url
     from mailbridge.sinks.posting import shown_address
 
