@@ -67,9 +67,9 @@ def test_nothing_is_lost_and_ids_stay(tmp_path: Path) -> None:
         house.more = targets(here, hook=CODES, gone=CODES, tales=STORIES)
         house.configure()
         with house.running() as daemon:
-            wait_for(lambda: daemon.waiting() == 0, "the outbox is empty", patience=120)
+            wait_for(lambda: daemon.waiting() == 0, "the outbox is empty", patience=300)
             wanted = ended(house)
-            wait_for(lambda: wanted <= {of_delivery(one) for one in hooks["tales"].got}, "every story is told", patience=120)
+            wait_for(lambda: wanted <= {of_delivery(one) for one in hooks["tales"].got}, "every story is told", patience=900)
             assert daemon.terminate() == 0
         judge(house, clients, skyvern, here)
 
