@@ -23,6 +23,7 @@ from tests.store.contract.entries import EntriesContract
 from tests.store.contract.events import EventsContract
 from tests.store.contract.forgetting import ForgettingContract
 from tests.store.contract.histories import HistoryContract
+from tests.store.contract.inboxes import InboxesContract
 from tests.store.contract.lists import ListsContract
 from tests.store.contract.order import OrderContract
 from tests.store.contract.sessions import SessionsContract
@@ -166,6 +167,10 @@ class TestEntries(EntriesContract):
 
 
 class TestSessions(SessionsContract):
+    """Over a database file."""
+
+
+class TestInboxes(InboxesContract):
     """Over a database file."""
 
 

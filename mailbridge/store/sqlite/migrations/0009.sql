@@ -1,16 +1,13 @@
--- What happened beside mails and deliveries (a mailbox is down, nobody came for a wait) has a line of the journal too, with whom it is about.
-ALTER TABLE journal ADD COLUMN identifier TEXT NOT NULL DEFAULT '';
-CREATE INDEX journal_identifier ON journal (identifier) WHERE identifier != '';
-
--- How far each listener (a target that is told of events, a notice) has been told of the journal.
-CREATE TABLE told (
-    name TEXT PRIMARY KEY,
-    line INTEGER NOT NULL CHECK (line >= 0)
-) WITHOUT ROWID;
-
--- Alarms that were raised and are not over.
-CREATE TABLE alarm (
-    name TEXT PRIMARY KEY,
-    reason TEXT NOT NULL,
-    at INTEGER NOT NULL
-) WITHOUT ROWID;
+-- Throw-away inboxes while they live. Numbers are not used again. Times are microseconds since 1970.
+CREATE TABLE inbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    line TEXT NOT NULL UNIQUE CHECK (line != ''),
+    address TEXT NOT NULL,
+    senders TEXT NOT NULL CHECK (json_valid(senders)),
+    owner TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL CHECK (expires_at >= created_at),
+    is_pushed INTEGER NOT NULL DEFAULT 0 CHECK (is_pushed IN (0, 1))
+);
+CREATE INDEX inbox_expires ON inbox (expires_at);
+CREATE INDEX inbox_owner ON inbox (owner, expires_at);
