@@ -228,6 +228,7 @@ class Bridge:
             self.listeners.reload_tls()
         if watchers is not None:
             old, self.mailboxes = self.mailboxes, watchers
+            watchers.follow(old)
             await old.close(HANG_UP)
             watchers.start()
         elif is_read_again:

@@ -42,7 +42,6 @@ REBUILDS, HOUR = 2, 3600.0
 BACKLOG = 50
 """So many new mails at once are a backlog: what is fresh in it goes first, so that nobody waits behind yesterday's mail."""
 AHEAD_MOST = 100
-LATE = timedelta(seconds=4)
 SELECTED = "EXAMINE gives this mailbox a new UIDVALIDITY each time: it is opened with SELECT, and no flag is changed"
 
 
@@ -234,9 +233,14 @@ class Mailbox:
         return self.memory.missing.next_due() - self._gatherer.now()
 
     @property
-    def was_late(self) -> bool:
-        """Whether the newest mail had been on the server for a while before it was found."""
-        return self._handing.newest is not None and self._ages.now() - self._handing.newest > LATE
+    def age(self) -> float:
+        """For how many seconds the newest mail has been on the server, by its word; 0 where there was none yet."""
+        return (self._ages.now() - self._handing.newest).total_seconds() if self._handing.newest is not None else 0.0
+
+    @property
+    def unseen(self) -> float:
+        """Seconds since the last look that has found all there was; infinite before the first one."""
+        return (self._ages.now() - self._seen_at).total_seconds() if self._seen_at is not None else float("inf")
 
     def _is_renumbered_by_examine(self, wire: Wire) -> bool:
         """Whether it is the second time within an hour that a read-only opening shows another UIDVALIDITY."""

@@ -18,8 +18,9 @@ from mailbridge.store import StoreUnavailable
 class Memory:
     """Belongs to one thread; ``habits`` is shared by the folders of an account.
 
-    ``is_deaf``: IDLE tells nothing here. ``is_blind``: new mail shows only after a new opening of the folder. ``drift``: seconds that
-    the server's clock is ahead of ours, 0 where it is right. ``top``: UID, date (seconds) and size of the last mail that was taken, to
+    ``is_deaf``: IDLE tells nothing here. ``is_late``: it tells long after the mail came. ``is_blind``: new mail shows only after a new
+    opening of the folder. ``lag``: seconds by which mails look older than they are, by a clock or on their way into the mailbox.
+    ``drift``: seconds that the server's clock is ahead of ours, 0 where it is right. ``top``: UID, date (seconds) and size of the last mail that was taken, to
     know that mail again; it is stored now and then only. ``delivered``: for whom codes came by here, by `heat.mark_of`.
     """
 
@@ -32,7 +33,9 @@ class Memory:
         self.habits = habits
         self.missing = Missing()
         self.is_deaf = False
+        self.is_late = False
         self.is_blind = False
+        self.lag = 0.0
         self.drift = 0.0
         self.top: tuple[int, int, int] | None = None
         self.delivered: tuple[str, ...] = ()
@@ -51,8 +54,10 @@ class Memory:
             raise NotAccepted(fault.kind) from None
         told = _object(text)
         self.is_deaf, self.is_blind = told.get("is_deaf") is True, told.get("is_blind") is True
-        drift, validity = told.get("drift"), told.get("validity")
+        self.is_late = told.get("is_late") is True
+        drift, validity, lag = told.get("drift"), told.get("validity"), told.get("lag")
         self.drift = float(drift) if isinstance(drift, int | float) else 0.0
+        self.lag = float(lag) if isinstance(lag, int | float) else 0.0
         self._validity = validity if isinstance(validity, int) else 0
         self.habits.take(_part(told.get("habits")))
         missing = told.get("missing")
@@ -91,7 +96,9 @@ class Memory:
             "validity": self._validity,
             "missing": self.missing.told(),
             "is_deaf": self.is_deaf,
+            "is_late": self.is_late,
             "is_blind": self.is_blind,
+            "lag": round(self.lag),
             "drift": round(self.drift),
             "top": None if self.top is None else list(self.top),
             "delivered": list(self.delivered),

@@ -181,6 +181,17 @@ def tolerance_of(host: str, greeting: bytes, abilities: Collection[str]) -> time
     return max(slow, default=None)
 
 
+def is_dovecot(greeting: bytes) -> bool:
+    """Whether a server is a Dovecot, as far as its greeting tells."""
+    return b"dovecot" in greeting.lower()
+
+
+def forgets_uids(greeting: bytes) -> bool:
+    """Whether a server keeps the UIDs that it gives out only where the folder is opened by SELECT (Courier, imap/imapscanclient.c): by
+    EXAMINE a mail may have another one the next time."""
+    return b"courier-imap" in greeting.lower()
+
+
 def _submission_of(settings: ImapSettings, preset: Preset | None) -> Submission | None:
     """The server that the canary goes by: what is configured, else the preset's, where that is the server which is watched."""
     canary = settings.canary

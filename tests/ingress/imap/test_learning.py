@@ -162,10 +162,37 @@ def test_idle_is_tried_again_after_a_while() -> None:
     assert hearing.is_trial_to_change() and hearing.is_useless
     now += IDLE_AGAIN
     assert hearing.is_trial_to_change()
-    hearing.told()
+    assert not hearing.told(age=0.5, meanwhile=30.0)
     assert not hearing.is_useless and not memory.is_deaf and not hearing.is_on_trial
     hearing.begin(is_offered=False)
     assert hearing.is_useless and not hearing.is_bad
+
+
+def test_a_server_that_tells_late_is_asked() -> None:
+    """One mail that it has had for twelve seconds is enough. One that was moved in, or had been left out, is no such mail."""
+    memory = Memory("box", Notes(), Habits())
+    hearing = Hearing(memory)
+    hearing.begin(is_offered=True)
+    assert not hearing.told(age=3000.0, meanwhile=20.0) and not hearing.told(age=1.0, meanwhile=20.0)
+    assert hearing.told(age=12.0, meanwhile=20.0)
+    assert hearing.is_useless and hearing.is_only_late
+    hearing.polled(age=4.0, meanwhile=5.1)
+    assert hearing.is_useless
+
+
+@pytest.mark.parametrize("lag", [6.0, 15.0, 60.0])
+def test_mails_that_look_older_than_they_are_make_no_server_late(lag: float) -> None:
+    """A clock that is behind, or a filter that takes its time: found out while the server is asked, and remembered."""
+    memory = Memory("box", Notes(), Habits())
+    hearing = Hearing(memory)
+    hearing.begin(is_offered=True)
+    hearing.told(age=lag + 0.5, meanwhile=100.0)
+    for delay in (4.0, 2.0, 0.2):
+        if hearing.is_useless:
+            hearing.polled(age=lag + delay, meanwhile=5.0)
+    assert not hearing.is_useless
+    assert not hearing.told(age=lag + 0.5, meanwhile=100.0)
+    assert hearing.told(age=lag + 12.0, meanwhile=100.0)
 
 
 def test_what_was_learned_is_there_after_a_restart() -> None:
@@ -178,11 +205,13 @@ def test_what_was_learned_is_there_after_a_restart() -> None:
     assert door.writes == writes
     memory.missing.refused(5, "NO", now=1.0)
     memory.is_deaf, memory.drift, memory.top = True, -1200.4, (5, 1_700_000_000, 300)
+    memory.is_late, memory.lag = True, 7.2
     memory.habits.misses, memory.habits.needs_select, memory.habits.refuses_plain = 2, True, True
     memory.habits.tempo.silent("FETCH")
     memory.save()
     again = remembered(door)
     assert again.missing.is_refused(5) and again.is_deaf and not again.is_blind
+    assert again.is_late and again.lag == 7.0
     assert (again.drift, again.top) == (-1200.0, (5, 1_700_000_000, 300))
     assert not again.habits.is_pipelined and again.habits.needs_select and again.habits.refuses_plain
     assert again.habits.tempo.of("FETCH") == 20.0
