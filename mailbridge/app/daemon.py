@@ -358,7 +358,6 @@ def _operator(here: Bridge, *, dns: Resolver | None, browser: Callable[[], httpx
         mailboxes=LocalMailboxProbes(live.now.settings.store, engine.masks),
         dns=lambda: dns or Dns(timeout=trust.dns_timeout, nameservers=trust.nameservers),
         clock=engine.clock,
-        masks=engine.masks,
         browser=browser,
     )
 
