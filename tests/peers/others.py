@@ -48,6 +48,7 @@ sed -i 's/^authmodulelist=.*/authmodulelist="authuserdb"/' /etc/courier/authdaem
 chown -R {nobody}:{nobody} {folder}/home
 set -a
 . /etc/courier/authdaemonrc
+trap 'kill $(jobs -p)' TERM
 /usr/lib/courier/courier-authlib/authdaemond &
 . /etc/courier/imapd-ssl
 . /etc/courier/imapd
@@ -91,20 +92,21 @@ class Other:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         if self.name == "pymap":
             return
-        self.set_password(PASSWORD)
         (self.folder / "imap4d.conf").write_text(IMAP4D.format(folder=self.folder, port=self.port))
         for path in (self.folder / "home", self.folder / "spool"):
             shutil.chown(path, NOBODY, NOBODY)
 
-    def set_password(self, password: str) -> None:
-        """Let Ann in by this one from now on (imap4d), or from the next start on (Courier)."""
+    def _let_in(self, password: str) -> None:
+        """Let Ann in by this password from the next start on."""
+        if self.name == "pymap":
+            return
         hashed = subprocess.run(["openssl", "passwd", "-6", password], check=True, capture_output=True, text=True).stdout.strip()
         line = f"ann:{hashed}:{NOBODY}:{NOBODY}:Ann:{self.folder}/home:/bin/sh\n"
         (self.folder / "passwd" / "corp.example").write_text(line)
         places = {"unpacked": self.unpacked, "folder": self.folder, "port": self.port, "nobody": NOBODY}
         (self.folder / "courier.sh").write_text(COURIER.format(**places, user=USER, hashed=hashed))
 
-    def _command(self) -> list[str]:
+    def _command(self, password: str) -> list[str]:
         match self.name:
             case "imap4d":
                 return [str(self.unpacked / "usr/sbin/imap4d"), "--no-config", f"--config-file={self.folder}/imap4d.conf"]
@@ -113,11 +115,12 @@ class Other:
                 return [*alone, "bash", f"{self.folder}/courier.sh"]
             case _:
                 command = [str(self.unpacked / "bin/pymap"), "--host", "127.0.0.1", "--port", str(self.port), "--no-tls"]
-                return [*command, "--no-service", "admin", "dict", "--demo-user", USER, "--demo-password", PASSWORD]
+                return [*command, "--no-service", "admin", "dict", "--demo-user", USER, "--demo-password", password]
 
     def start(self, password: str = PASSWORD) -> None:
         """Start, and wait until it lets Ann in."""
-        command = self._command()
+        self._let_in(password)
+        command = self._command(password)
         libraries = ":".join(
             str(one) for one in (*self.unpacked.glob("usr/lib/*-linux-gnu"), *self.unpacked.glob("lib/*-linux-gnu"))
         )
@@ -167,6 +170,15 @@ class Other:
                 name = Path(f"/proc/{pid}/comm").read_text().strip()
                 found += [pid] if name == wanted else []
         return found
+
+    def stop(self) -> None:
+        """End it as its administrator does."""
+        if self.process is not None:
+            pid = self.process.pid if self.name != "courier" else _descendants(self.process.pid)[0]  # below unshare
+            os.kill(pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(3)
+            self.crash()
 
     def crash(self) -> None:
         """End the whole of it at once."""

@@ -7,7 +7,6 @@ A mailbox whose UIDs were given out anew is read again, and the fingerprint know
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -25,6 +24,7 @@ from mailbridge.ingress.imap.handing import Handing
 from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.memory import Memory
 from mailbridge.ingress.imap.responses import Fetched
+from mailbridge.ingress.imap.top import top_of
 from mailbridge.ingress.imap.wire import LAST_UID, Wire
 
 __all__ = ["Door", "Mailbox", "NotAccepted", "NotTaken", "Position"]
@@ -43,6 +43,7 @@ BACKLOG = 50
 """So many new mails at once are a backlog: what is fresh in it goes first, so that nobody waits behind yesterday's mail."""
 AHEAD_MOST = 100
 SELECTED = "EXAMINE gives this mailbox a new UIDVALIDITY each time: it is opened with SELECT, and no flag is changed"
+AGAIN = "the server numbers the mails of this mailbox anew again and again: only what is new is read"
 
 
 class Mailbox:
@@ -81,7 +82,6 @@ class Mailbox:
         self._seen_at: datetime | None = None
         self._looked_at = 0
         self._exists = 0
-        self._rebuilds: list[float] = []
         self._is_dated = True
 
     def load(self) -> None:
@@ -135,12 +135,8 @@ class Mailbox:
         elif known.validity != wire.validity:
             self._read_again(wire)
         elif self._has_gone_back(wire, known):
-            log.warning(
-                "mailbox was put back to an earlier state: reading its last day again",
-                extra={"event": log_events.MAILBOX_REBUILT, "mailbox": self._status.mailbox},
-            )
             self.memory.missing.clear()
-            self._look_back(wire, RESCAN, RESCAN_MOST, is_rewound=True)
+            self._read_again(wire, is_rewound=True)
         else:
             self._handing.position = known
             self._catch_up(wire)
@@ -244,26 +240,29 @@ class Mailbox:
 
     def _is_renumbered_by_examine(self, wire: Wire) -> bool:
         """Whether it is the second time within an hour that a read-only opening shows another UIDVALIDITY."""
-        recent = [at for at in self._rebuilds if time.monotonic() - at < HOUR]
-        return wire.is_read_only and bool(recent)
+        return wire.is_read_only and bool(self._rebuilds())
 
-    def _read_again(self, wire: Wire) -> None:
-        """The mailbox has another UIDVALIDITY: its last day, or what came since the last look where that happens again and again."""
-        now = time.monotonic()
-        self._rebuilds = [at for at in self._rebuilds if now - at < HOUR]
+    def _rebuilds(self) -> list[float]:
+        """When the folder was read again within the last hour, by this daemon or an earlier one."""
+        now = self._gatherer.now()
+        return [at for at in self.memory.rebuilds if now - at < HOUR]
+
+    def _read_again(self, wire: Wire, *, is_rewound: bool = False) -> None:
+        """The mailbox has another UIDVALIDITY, or was put back: its last day, or what came since the last look where that happens again
+        and again."""
+        self.memory.rebuilds = self._rebuilds()
         span = RESCAN
-        if len(self._rebuilds) >= REBUILDS and self._seen_at is not None:
+        if len(self.memory.rebuilds) >= REBUILDS and self._seen_at is not None:
             span = min(RESCAN, self._ages.now() - self._seen_at + SKEW)
-            self._status.note(
-                "validity", "the server gives this mailbox a new UIDVALIDITY again and again: only what is new is read"
-            )
+            self._status.note("validity", AGAIN)
         else:
-            self._rebuilds.append(now)
+            self.memory.rebuilds.append(self._gatherer.now())
             log.warning(
-                "mailbox rebuilt: reading its last day again",
+                "mailbox %s: reading its last day again",
+                "was put back to an earlier state" if is_rewound else "rebuilt",
                 extra={"event": log_events.MAILBOX_REBUILT, "mailbox": self._status.mailbox},
             )
-        self._look_back(wire, span, RESCAN_MOST)
+        self._look_back(wire, span, RESCAN_MOST, is_rewound=is_rewound)
 
     def _has_gone_back(self, wire: Wire, known: Position) -> bool:
         """Whether the server gives out UIDs anew that it had given out before: it was put back to a backup or a snapshot. Either it says
@@ -271,10 +270,25 @@ class Mailbox:
         if wire.is_uid_next_told and wire.uid_next <= known.uid:
             return True
         top = self.memory.top
-        if top is None or top[0] != known.uid:
+        if top is None or top.uid != known.uid:
             return False
-        marks = [mark for one in wire.fetch_dates([known.uid]) if (mark := _mark(one)) is not None]
-        return bool(marks) and marks[0] != top
+        try:
+            told = wire.fetch_dates([known.uid])
+        except Refusal as fault:  # mailutils' answer where the UID is no mail's any more
+            if is_for_all(str(fault)):
+                raise
+            return False
+        now = next((found for one in told if (found := top_of(one)) is not None), None)
+        if now is None or now.is_like(top):
+            return False
+        if now.size != top.size or not top.own:
+            return True
+        mails = [mail for chunk in self._gatherer.each(wire, [known.uid]) for mail in chunk]
+        again = next((found for mail in mails if (found := top_of(mail)) is not None), None)
+        if again is None or not again.is_itself(top):
+            return True
+        self.memory.top = again
+        return False
 
     def _look_back(self, wire: Wire, span: timedelta, most: int, *, is_rewound: bool = False) -> None:
         """Take those among the last mails that came to the server within a span, and begin behind them. A mail that the server gives no
@@ -367,7 +381,7 @@ class Mailbox:
         if taken:
             self._gatherer.had(mail.uid)
         if taken and not is_ahead and mail.uid == self._handing.uid:
-            self.memory.top = _mark(mail)
+            self.memory.top = top_of(mail)
         return taken
 
     def _note_gaps(self, uids: Sequence[int], *, is_counted: bool) -> None:
@@ -385,11 +399,6 @@ class Mailbox:
             self._status.gone += gone
             text = "%d mails were moved or deleted before they could be read: is another program at work in this mailbox?"
             log.warning(text, gone, extra={"event": log_events.MAILBOX_MAIL_MISSED, "mailbox": self._status.mailbox})
-
-
-def _mark(mail: Fetched) -> tuple[int, int, int] | None:
-    """By what a mail is known again without being read; None where its server does not date it."""
-    return None if mail.at is None else (mail.uid, round(mail.at.timestamp()), mail.size)
 
 
 def _chunks(uids: Sequence[int], size: int) -> list[Sequence[int]]:

@@ -17,6 +17,7 @@ from mailbridge.ingress.imap.memory import Memory
 from mailbridge.ingress.imap.missing import Missing, uid_ranges
 from mailbridge.ingress.imap.responses import Fetched
 from mailbridge.ingress.imap.tempo import AGAIN, QUICK, Tempo
+from mailbridge.ingress.imap.top import Top
 from mailbridge.intake.answer import Answer, Full
 from mailbridge.store import StoreUnavailable
 from tests.moved_time import MovedTime
@@ -204,7 +205,7 @@ def test_what_was_learned_is_there_after_a_restart() -> None:
     memory.save()
     assert door.writes == writes
     memory.missing.refused(5, "NO", now=1.0)
-    memory.is_deaf, memory.drift, memory.top = True, -1200.4, (5, 1_700_000_000, 300)
+    memory.is_deaf, memory.drift, memory.top = True, -1200.4, Top(5, 1_700_000_000, 300, 7)
     memory.is_late, memory.lag = True, 7.2
     memory.habits.misses, memory.habits.needs_select, memory.habits.refuses_plain = 2, True, True
     memory.habits.tempo.silent("FETCH")
@@ -212,7 +213,7 @@ def test_what_was_learned_is_there_after_a_restart() -> None:
     again = remembered(door)
     assert again.missing.is_refused(5) and again.is_deaf and not again.is_blind
     assert again.is_late and again.lag == 7.0
-    assert (again.drift, again.top) == (-1200.0, (5, 1_700_000_000, 300))
+    assert (again.drift, again.top) == (-1200.0, Top(5, 1_700_000_000, 300, 7))
     assert not again.habits.is_pipelined and again.habits.needs_select and again.habits.refuses_plain
     assert again.habits.tempo.of("FETCH") == 20.0
     assert not remembered(door, validity=8).missing.is_refused(5)
