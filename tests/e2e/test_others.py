@@ -8,7 +8,6 @@ import imaplib
 import os
 import signal
 import time
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 

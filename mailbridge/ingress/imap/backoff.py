@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from mailbridge.ingress.imap.faults import Kind, MailboxFault, is_quota
+from mailbridge.ingress.imap.faults import Kind, MailboxFault, is_for_all, is_quota
 
 STABLE = timedelta(seconds=60)
 """A session that lasted so long proves that all is well."""
@@ -41,6 +41,7 @@ class Backoff:
         self._unreached = 0
         self._broken = 0
         self._busy = 0
+        self._ended = 0
         self._refused = 0
         self._odd = 0
         self._parked = 0
@@ -53,7 +54,7 @@ class Backoff:
     def lasted(self, session: timedelta) -> None:
         """A session came to its end after ``session``."""
         if session >= STABLE:
-            self._broken = self._busy = 0
+            self._broken = self._busy = self._ended = 0
         self._unreached = self._refused = self._parked = 0
         self._is_shut_out = False
 
@@ -68,6 +69,9 @@ class Backoff:
                 pause = (UNREACHED if self._parked < HOUR else LONGEST) * (0.5 + self._dice() / 2)
             case Kind.CONSENT:
                 pause = LONGEST * (0.5 + self._dice() / 2)
+            case Kind.BUSY if was_watching and not self._ended and fault.pause is None and not is_for_all(str(fault)):
+                self._ended += 1  # "unavailable" is what a server says that is restarted: it may be back at once
+                pause = self._after_network(was_watching=True)
             case Kind.BUSY:
                 self._busy += 1
                 hinted = fault.pause.total_seconds() if fault.pause is not None else 0.0

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from mailbridge import log_events
 from mailbridge.ingress.imap.ages import Ages
 from mailbridge.ingress.imap.arguments import day
-from mailbridge.ingress.imap.arrivals import SECOND, SKEW, own_dates
+from mailbridge.ingress.imap.arrivals import OWN_SKEW, SECOND, SKEW, own_dates
 from mailbridge.ingress.imap.canary import Canary
 from mailbridge.ingress.imap.door import Door, NotAccepted, NotTaken, Position
 from mailbridge.ingress.imap.faults import IdleRefused, MailboxFault, Refusal, is_for_all
@@ -301,7 +301,7 @@ class Mailbox:
             self._handing.rewind(min([base + 1, *uids]) - 1, wire.validity)
         for mails in self._gatherer.each(wire, uids):
             for mail in mails:
-                if mail.uid in dated or self._is_recent(mail, span):
+                if self._is_within(mail, span, is_dated=mail.uid in dated):
                     self._accept(wire, mail, is_live=False)
             self._status.round_trip()
         position = self._handing.position
@@ -337,9 +337,12 @@ class Mailbox:
             raise
         return [one.uid for one in dates if one.at is not None and self._ages.of(one.at) <= LOOK_BACK]
 
-    def _is_recent(self, mail: Fetched, span: timedelta) -> bool:
+    def _is_within(self, mail: Fetched, span: timedelta, *, is_dated: bool) -> bool:
+        """Whether a mail came within a span. ``is_dated``: its server says so; there are servers that say it of every mail."""
         known = [one for one in own_dates(mail.content or b"") if one is not None]
-        return bool(known) and self._ages.now() - max(known) <= span + SECOND
+        if is_dated and len(known) < 2:
+            return True
+        return bool(known) and self._ages.now() - max(known) <= span + (OWN_SKEW if is_dated else SECOND)
 
     def search_on(self, wire: Wire) -> int:
         """Take what a SEARCH finds beyond the position, whatever a FETCH of all that leaves out; how many mails that were.

@@ -86,6 +86,18 @@ def test_a_server_that_shuts_us_out_after_refused_logins_is_left_alone() -> None
     assert patience.after(refused, was_watching=False) == timedelta(seconds=25), "one refusal is no reason to shut us out"
 
 
+def test_a_session_that_ends_as_unavailable_is_replaced_at_once() -> None:
+    """A server that is restarted says so, and is back soon; the second time within a minute it is left alone, and after a limit at once."""
+    patience, ended = Backoff(lambda: 1.0), goodbye("[UNAVAILABLE] Server has closed the connection.")
+    assert patience.after(ended, was_watching=True) == timedelta(seconds=0.2)
+    assert patience.after(ended, was_watching=True) == timedelta(seconds=30)
+    patience.lasted(timedelta(seconds=61))
+    assert patience.after(ended, was_watching=True) == timedelta(seconds=0.2)
+    patience.lasted(timedelta(seconds=61))
+    assert patience.after(goodbye("[LIMIT] Too many connections"), was_watching=True) == timedelta(seconds=30)
+    assert Backoff(lambda: 1.0).after(ended, was_watching=False) == timedelta(seconds=30)
+
+
 def test_a_quota_is_waited_for() -> None:
     """It fills again within hours: up to 15 minutes between two tries."""
     patience = Backoff(lambda: 1.0)
