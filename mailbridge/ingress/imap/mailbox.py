@@ -134,12 +134,12 @@ class Mailbox:
             self._look_back(wire, LOOK_BACK, LOOK_BACK_MOST)
         elif known.validity != wire.validity:
             self._read_again(wire)
-        elif self._has_gone_back(wire, known):
+        elif self._has_gone_back(wire, known, listed := self._listed(wire, known)):
             self.memory.missing.clear()
             self._read_again(wire, is_rewound=True)
         else:
             self._handing.position = known
-            self._catch_up(wire)
+            self._catch_up(wire, listed)
         self._gatherer.show()
         wire.reports_expunge = bool(self.memory.missing.aside)
         self.memory.save()
@@ -264,7 +264,19 @@ class Mailbox:
             )
         self._look_back(wire, span, RESCAN_MOST, is_rewound=is_rewound)
 
-    def _has_gone_back(self, wire: Wire, known: Position) -> bool:
+    def _listed(self, wire: Wire, known: Position) -> list[Fetched]:
+        """What the server has from the last known mail on, each with date and size; nothing where it refuses that."""
+        try:
+            return wire.dates_from(known.uid) if self._is_dated else wire.fetch_dates([known.uid])
+        except Refusal as fault:
+            if is_for_all(str(fault)):
+                raise
+            return []
+        except MailboxFault:
+            self._is_dated = False
+            raise
+
+    def _has_gone_back(self, wire: Wire, known: Position, listed: Sequence[Fetched]) -> bool:
         """Whether the server gives out UIDs anew that it had given out before: it was put back to a backup or a snapshot. Either it says
         so (UIDNEXT), or the mail with the last UID is another one by now."""
         if wire.is_uid_next_told and wire.uid_next <= known.uid:
@@ -272,13 +284,7 @@ class Mailbox:
         top = self.memory.top
         if top is None or top.uid != known.uid:
             return False
-        try:
-            told = wire.fetch_dates([known.uid])
-        except Refusal as fault:  # mailutils' answer where the UID is no mail's any more
-            if is_for_all(str(fault)):
-                raise
-            return False
-        now = next((found for one in told if (found := top_of(one)) is not None), None)
+        now = next((top_of(one) for one in listed if one.uid == known.uid), None)
         if now is None or now.is_like(top):
             return False
         if now.size != top.size or not top.own:
@@ -354,11 +360,12 @@ class Mailbox:
         wire.has_news = False
         return self._catch_up(wire)
 
-    def _catch_up(self, wire: Wire) -> int:
+    def _catch_up(self, wire: Wire, listed: Sequence[Fetched] = ()) -> int:
         floor = self._handing.uid
         if floor >= LAST_UID:
             return 0
-        uids = [uid for uid in wire.search(b"UID %d:%d" % (floor + 1, LAST_UID)) if uid > floor]
+        told = wire.search_uids([(floor + 1, LAST_UID)])
+        uids = sorted({uid for uid in (*told, *(one.uid for one in listed)) if uid > floor})
         taken = 0
         if len(uids) > BACKLOG:
             fresh = self._fresh(wire, uids)

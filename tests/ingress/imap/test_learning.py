@@ -14,7 +14,7 @@ from mailbridge.ingress.imap.habits import Habits
 from mailbridge.ingress.imap.hearing import IDLE_AGAIN, TRIAL, Hearing
 from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.memory import Memory
-from mailbridge.ingress.imap.missing import Missing, uid_ranges
+from mailbridge.ingress.imap.missing import Missing
 from mailbridge.ingress.imap.responses import Fetched
 from mailbridge.ingress.imap.tempo import AGAIN, QUICK, Tempo
 from mailbridge.ingress.imap.top import Top
@@ -98,6 +98,11 @@ def test_a_mail_that_hangs_is_tried_twice_and_then_rarely() -> None:
     assert missing.next_due() == 10.0 + schedule.SLOWLY
 
 
+def spans(missing: Missing, now: float) -> list[tuple[int, int]]:
+    """What is to be looked for now."""
+    return [(gap.low, gap.high) for gap in missing.due(now)]
+
+
 def test_a_hole_is_looked_for_while_a_code_lives() -> None:
     """At least once in 65 s during the first minutes, and for about ten minutes in all."""
     missing, now = Missing(), 0.0
@@ -106,19 +111,19 @@ def test_a_hole_is_looked_for_while_a_code_lives() -> None:
     while (due := missing.next_due()) != float("inf") and len(times) < 50:
         now = due
         times.append(now)
-        assert uid_ranges(missing.due(now)) == b"5:7"
+        assert spans(missing, now) == [(5, 7)]
         missing.forget_old(now)
     assert max(after - before for before, after in zip([0.0, *times], times, strict=False) if after < 200) <= 65
     assert 500 < times[-1] < 700
 
 
-@pytest.mark.parametrize(("uid", "left"), [(5, b"6:7"), (6, b"5,7"), (7, b"5:6"), (9, b"5:7")])
-def test_what_is_given_is_no_hole_any_more(uid: int, left: bytes) -> None:
+@pytest.mark.parametrize(("uid", "left"), [(5, [(6, 7)]), (6, [(5, 5), (7, 7)]), (7, [(5, 6)]), (9, [(5, 7)])])
+def test_what_is_given_is_no_hole_any_more(uid: int, left: list[tuple[int, int]]) -> None:
     """The others of its range stay."""
     missing = Missing()
     missing.left_out(5, 7, now=0.0)
     assert missing.given(uid) == (uid != 9)
-    assert uid_ranges(missing.due(100.0)) == left
+    assert spans(missing, 100.0) == left
 
 
 def test_the_oldest_hole_makes_room() -> None:

@@ -340,6 +340,43 @@ def test_a_server_that_shows_new_mail_only_after_an_opening_is_found_out(
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("is_running", [True, False], ids=["while it is watched", "while the daemon is away"])
+def test_a_search_that_takes_uids_for_numbers_hides_no_mail(server: ScriptedImap, tmp_path: Path, *, is_running: bool) -> None:
+    """mailutils: `UID 8` is the eighth mail. What came while nobody looked is taken, though mails before it were deleted."""
+
+    def numbered(session: Session, tag: str, arguments: str) -> bool:
+        low, _, high = arguments.removeprefix("UID ").partition(":")
+        there = [mail.uid for number, mail in enumerate(session.box, 1) if int(low) <= number <= int(high or low)]
+        session.send(f"* SEARCH {' '.join(map(str, there))}\r\n{tag} OK done\r\n".encode())
+        return True
+
+    def away() -> None:
+        for number in range(6):
+            server.deliver(code_mail(f"{number}71819"), is_announced=False)
+
+    server.uid_next = 3
+    server.hooks["UID SEARCH"] = numbered
+
+    async def run() -> None:
+        codes = ["111213", "141516", *(f"{number}71819" for number in range(6))]
+        async with house(tmp_path) as home:
+            async with watching(home, account(server.port)):
+                await until(lambda: server.idling == 1, what="IDLE")
+                for code in ("111213", "141516"):
+                    server.deliver(code_mail(code))
+                await has(home, "111213", "141516")
+                if is_running:
+                    away()
+                    server.hang_up()
+                    await has(home, *codes)
+            if not is_running:
+                away()
+                async with watching(home, account(server.port)):
+                    await has(home, *codes)
+
+    asyncio.run(run())
+
+
 # openings that renumber
 
 
