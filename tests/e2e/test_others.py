@@ -22,7 +22,7 @@ from tests.peers.others import MEND, Other, running_other
 pytestmark = pytest.mark.e2e
 
 SERVERS = ("imap4d", "courier", "pymap")
-RENEW = timedelta(seconds=5)
+RENEW = timedelta(seconds=2)
 
 
 @pytest.fixture
