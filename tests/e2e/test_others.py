@@ -17,7 +17,7 @@ from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.probe import probe
 from tests.e2e.boxes import all_there, well
 from tests.ingress.imap.watched import account, code_mail, house, until, watching
-from tests.peers.others import MEND, Other, running_other
+from tests.peers.others import Other, running_other
 
 pytestmark = pytest.mark.e2e
 
@@ -28,8 +28,8 @@ RENEW = timedelta(seconds=2)
 @pytest.fixture
 def place(reachable: Path, name: str) -> Path:
     """A folder for a server and for what watches it."""
-    if not Other(name=name, folder=reachable).is_installed:
-        pytest.skip(MEND.format(name, Other(name=name, folder=reachable).unpacked))
+    if lacking := Other(name=name, folder=reachable).lacking:
+        pytest.skip(lacking)
     return reachable
 
 
@@ -131,6 +131,7 @@ def test_a_password_that_is_right_again_is_taken_by_itself(place: Path, name: st
 EFFECTS: tuple[tuple[str, str, str, str, tuple[int, int]], ...] = (
     ("imap4d", "seen", "INBOX", "SEEN", (2, 3)),
     ("imap4d", "delete", "INBOX", "ALL", (1, 1)),
+    ("imap4d", "move:Processed", "Processed", "ALL", (2, 1)),
     ("courier", "seen", "INBOX", "SEEN", (2, 3)),
     ("courier", "keyword:Pushed", "INBOX", "KEYWORD Pushed", (2, 3)),
     ("courier", "move:INBOX.Processed", "INBOX.Processed", "ALL", (2, 1)),

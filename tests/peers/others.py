@@ -56,6 +56,7 @@ couriertcpd -address=127.0.0.1 -maxprocs=40 -maxperip=20 -nodnslookup -noidentlo
   /usr/lib/courier/courier/imaplogin /usr/bin/imapd Maildir &
 wait
 """
+ALONE = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc")
 UNPACKED = {"imap4d": "mailutils", "courier": "courier", "pymap": "pymap"}
 SESSIONS = {"imap4d": "imap4d", "courier": "imapd"}
 """Under which name a session's process runs, where each session has one."""
@@ -78,9 +79,17 @@ class Other:
         return CACHE / UNPACKED[self.name]
 
     @property
-    def is_installed(self) -> bool:
-        """Whether it can be started: all but pymap change to the mailbox's user, and so have to be root."""
-        return (self.unpacked / ".complete").exists() and (self.name == "pymap" or os.getuid() == 0)
+    def lacking(self) -> str:
+        """What keeps it from being started here; "" where nothing does."""
+        if not (self.unpacked / ".complete").exists():
+            return MEND.format(self.name, self.unpacked)
+        if self.name == "pymap":
+            return ""
+        if os.getuid() != 0:
+            return f"{self.name} changes to the mailbox's user: run it as root"
+        if self.name == "courier" and subprocess.run([*ALONE, "true"], capture_output=True, check=False).returncode != 0:
+            return "Courier is run in namespaces of its own, which needs CAP_SYS_ADMIN"
+        return ""
 
     @property
     def inbox(self) -> Path:
@@ -112,8 +121,7 @@ class Other:
             case "imap4d":
                 return [str(self.unpacked / "usr/sbin/imap4d"), "--no-config", f"--config-file={self.folder}/imap4d.conf"]
             case "courier":
-                alone = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"]
-                return [*alone, "bash", f"{self.folder}/courier.sh"]
+                return [*ALONE, "bash", f"{self.folder}/courier.sh"]
             case _:
                 command = [str(self.unpacked / "bin/pymap"), "--host", "127.0.0.1", "--port", str(self.port), "--no-tls"]
                 return [*command, "--no-service", "admin", "dict", "--demo-user", USER, "--demo-password", password]
