@@ -228,6 +228,7 @@ class Bridge:
             self.listeners.reload_tls()
         if watchers is not None:
             old, self.mailboxes = self.mailboxes, watchers
+            watchers.follow(old)
             await old.close(HANG_UP)
             watchers.start()
         elif is_read_again:
@@ -358,7 +359,6 @@ def _operator(here: Bridge, *, dns: Resolver | None, browser: Callable[[], httpx
         mailboxes=LocalMailboxProbes(live.now.settings.store, engine.masks),
         dns=lambda: dns or Dns(timeout=trust.dns_timeout, nameservers=trust.nameservers),
         clock=engine.clock,
-        masks=engine.masks,
         browser=browser,
     )
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import httpx
 
 from mailbridge import __version__
-from mailbridge.app.probing import trial_of
 from mailbridge.app.snapshot import Live
 from mailbridge.clock import SteadyClock
 from mailbridge.config.problems import ConfigError
@@ -28,7 +27,6 @@ from mailbridge.intake.inboxes import Inboxes
 from mailbridge.intake.onetime import LIFETIME, OneTime
 from mailbridge.intake.policy import Policy
 from mailbridge.intake.vouching import Word
-from mailbridge.masks import Masks
 from mailbridge.operator.addresses import Addresses, own_recipient
 from mailbridge.operator.authenticators import Authenticators
 from mailbridge.operator.codes import LiveCodes
@@ -78,7 +76,6 @@ def operator_of(
     mailboxes: MailboxProbes,
     dns: Callable[[], Resolver],
     clock: SteadyClock,
-    masks: Masks | None = None,
     browser: Callable[[], httpx.AsyncClient] = gmail.browser,
     on_due: Callable[[], None] = lambda: None,
     inboxes: Inboxes | None = None,
@@ -89,19 +86,20 @@ def operator_of(
     entries = EntryVerbs(entries=store.entries, configuration=configuration)
     sight = Clock(now, lambda: clock.drift)
     doctor = Doctor(store=store, configuration=configuration, daemon=daemon, probes=probes, dns=dns, clock=sight)
-    boxes = inboxes or Inboxes(kept=store.inboxes, now=now, dice=os.urandom)
-    world = World(trial=trial_of(masks or Masks()), confirm=_confirming(browser), dice=os.urandom, now=now)
+    kept = inboxes or Inboxes(kept=store.inboxes, now=now, dice=os.urandom)
+    world = World(confirm=_confirming(browser), dice=os.urandom, now=now)
     memory = Memory()
-    looking = Looking(store=store, mails=mails, doctor=doctor, world=world, memory=memory)
+    boxes = Mailboxes(kept=store.entries, entries=entries, configuration=configuration, probes=mailboxes, dns=dns)
+    looking = Looking(store=store, mails=mails, mailboxes=boxes, doctor=doctor, world=world, memory=memory)
     return Operator(
         mails=mails,
         deliveries=Deliveries(store=store, on_due=on_due),
         codes=LiveCodes(store=store, waiting=waiting),
-        inboxes=InboxVerbs(inboxes=boxes, configuration=configuration, waiting=waiting),
+        inboxes=InboxVerbs(inboxes=kept, configuration=configuration, waiting=waiting),
         addresses=Addresses(configuration=configuration),
         entries=entries,
         targets=TargetVerbs(configuration=configuration),
-        mailboxes=Mailboxes(kept=store.entries, entries=entries, configuration=configuration, probes=mailboxes, dns=dns),
+        mailboxes=boxes,
         tokens=Tokens(entries=store.entries, now=now),
         authenticators=Authenticators(vault=store.vault),
         journal=JournalVerbs(journal=store.journal, waiting=waiting),
@@ -113,6 +111,7 @@ def operator_of(
         setup=SetupVerbs(
             store=store,
             entries=entries,
+            mailboxes=boxes,
             configuration=configuration,
             looking=looking,
             world=world,

@@ -264,6 +264,16 @@ BROKEN: tuple[tuple[str, Check, Callable[[Patient], Patient], str, Level], ...] 
         "mailbox",
         Level.FAILURE,
     ),
+    (
+        "a mail server that does not tell of new mail",
+        accounts.mailboxes,
+        lambda one: replace(
+            one,
+            status=msgspec.structs.replace(WELL, mailboxes=[{"mailbox": "box", "is_well": True, "notes": ("raise inotify",)}]),
+        ),
+        "mailbox",
+        Level.WARNING,
+    ),
     ("no Skyvern key", accounts.skyvern, lambda one: one, "skyvern", Level.WARNING),
     (
         "a Skyvern that does not answer",

@@ -30,6 +30,8 @@ async def mailboxes(patient: Patient) -> AsyncIterator[Finding]:
             yield failure(
                 "mailbox", f"{one.get('mailbox')}: the daemon does not watch it: {one.get('reason')}", "mailbridge imap status"
             )
+        for note in one.get("notes", ()):
+            yield warning("mailbox", f"{one.get('mailbox')}: {note}", "docs/imap.md, What is odd about a server")
 
 
 async def skyvern(patient: Patient) -> AsyncIterator[Finding]:

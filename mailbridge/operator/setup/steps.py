@@ -13,8 +13,8 @@ from types import MappingProxyType
 
 from mailbridge.operator.setup.answers import WAYS
 from mailbridge.operator.setup.progress import Progress
-from mailbridge.operator.setup.providers import PASSWORDS, WITHOUT_PASSWORD, preset_of
 from mailbridge.operator.setup.records import wanted
+from mailbridge.operator.shapes import ProviderShape
 
 CLOUD = "https://api.skyvern.com"
 PRACTICE = "practice"
@@ -25,7 +25,8 @@ TRIED = "ann@example.com"
 
 FORWARDING = "https://mail.google.com/mail/u/0/#settings/fwdandpop"
 FILTERS = "https://mail.google.com/mail/u/0/#settings/filters"
-
+BESIDE = "proton"
+"""The preset whose server is a program on this machine, with a certificate of its own that only a file can name."""
 
 RESTART = "restart the daemon: Ctrl-C and `mailbridge serve` (or `make run`) in its terminal, or `systemctl restart mailbridge`"
 
@@ -96,8 +97,9 @@ class Way:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What is seen of the bridge and of the world now. ``has_key``: a key is in force for the Skyvern at ``url``; ``skyvern`` is what it said;
-    ``found`` where a Skyvern answers for which there is no key. ``domains`` are those whose mail is taken. ``mail`` is the first
-    mail for the identifier since the setup began."""
+    ``found`` where a Skyvern answers for which there is no key. ``domains`` are those whose mail is taken. ``provider``
+    is where the mail of the mailbox that was named is; None: no server was found. ``mail`` is the first mail for the identifier since the
+    setup began."""
 
     has_key: bool = False
     url: str = CLOUD
@@ -105,6 +107,7 @@ class Facts:
     found: str = ""
     domains: tuple[str, ...] = ()
     way: Way = Way()
+    provider: ProviderShape | None = None
     mail: Seen | None = None
 
 
@@ -210,16 +213,27 @@ def _mailbox(progress: Progress, facts: Facts) -> Step:
         return replace(step, level=Level.DONE, text=found.text)
     if found is not None:
         return replace(step, level=Level.WAIT, text=found.text, hint=found.hint)
-    preset = preset_of(address)
-    if preset is not None and preset in WITHOUT_PASSWORD and "host" not in answers:
-        other = Question(name="username", text="The mailbox's address (another one)")
-        return replace(step, level=Level.FAILED, text=address, hint=WITHOUT_PASSWORD[preset], question=other)
-    if preset is None and "host" not in answers:
+    provider = facts.provider if "host" not in answers else None
+    if provider is None and "host" not in answers:
         guess = f"imap.{address.rpartition('@')[2]}"
         text = f"Its IMAP server (host or host:port; Enter: {guess})"
         return replace(step, text=address, question=Question(name="host", text=text, default=guess))
-    kind = PASSWORDS.get(preset or "", "password, or app password where there is one")
-    return replace(step, text=address, question=Question(name="password", text=f"Its {kind}", is_secret=True))
+    hint = _without_setup(address, provider) if provider is not None else ""
+    if hint:
+        other = Question(name="username", text="The mailbox's address (another one)")
+        return replace(step, level=Level.FAILED, text=address, hint=hint, question=other)
+    kind = provider.hint if provider is not None else "the account's password, or an app password where there is one"
+    return replace(step, text=address, question=Question(name="password", text=f"Its password: {kind}", is_secret=True))
+
+
+def _without_setup(address: str, provider: ProviderShape) -> str:
+    """What adds a mailbox that wants more than a password; "" for one that does not."""
+    if provider.preset == BESIDE:
+        return f"{provider.name} is read through a program on this machine: docs/imap.md has the lines for the configuration"
+    if not provider.takes_password:
+        command = f"`mailbridge imap add {address} --oauth --client-id ID`"
+        return f"{provider.name} takes no password: {command} asks for your permission (docs/imap.md says what ID is)"
+    return ""
 
 
 def _domain(progress: Progress, facts: Facts) -> Step:
