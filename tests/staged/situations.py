@@ -103,7 +103,7 @@ def two_codes_one_after_the_other(here: Stage) -> None:
 def red_and_refused(here: Stage) -> None:
     """A mailbox does not work; a code came by SMTP, and the key was refused for it."""
     here.red()
-    one_code(here)
+    one_tried(here)
 
 
 def red(here: Stage) -> None:
@@ -133,7 +133,10 @@ def wrong_token(here: Stage) -> None:
     """A mail is posted by somebody whose token is none."""
     headers = {"Authorization": "Bearer nonsense", "Content-Type": "message/rfc822"}
     content = f"From: a@larch.example\r\nTo: {ANN}\r\nSubject: Code\r\n\r\n{CODE}".encode()
-    assert here.post("/ingest/mime", params={"rcpt": OTP, "from": "a@larch.example"}, headers=headers, content=content) in (401, 404)
+    assert here.post("/ingest/mime", params={"rcpt": OTP, "from": "a@larch.example"}, headers=headers, content=content) in (
+        401,
+        404,
+    )
 
 
 def old_then_asked_since(here: Stage) -> None:
@@ -184,11 +187,11 @@ SITUATIONS = (
     Situation(name="Skyvern answers 500", play=one_tried, temper=FAILS, first=r"500"),
     Situation(name="Skyvern is down", play=one_tried, is_down=True, first=r"refused|connect|reach|answer"),
     Situation(
-        name="Skyvern refuses the key", play=one_code, temper=Temper(refuses=1.0, status=403), first=r"403|refuse\w* (the|its) (API )?key"
+        name="Skyvern refuses the key", play=one_tried, temper=Temper(refuses=1.0, status=403), first=r"403|refuse\w* (the|its) (API )?key"
     ),
     Situation(name="Skyvern says nothing", play=one_tried, temper=Temper(hangs=1.0), first=r"time|no answer|did not answer|in time"),
-    Situation(name="Skyvern calls it a bad request", play=one_code, temper=Temper(refuses=1.0, status=400), first=r"400"),
-    Situation(name="the cloud wants credits", play=one_code, temper=Temper(refuses=1.0, status=402), first=r"402|credit"),
+    Situation(name="Skyvern calls it a bad request", play=one_tried, temper=Temper(refuses=1.0, status=400), first=r"400"),
+    Situation(name="the cloud wants credits", play=one_tried, temper=Temper(refuses=1.0, status=402), first=r"402|credit"),
     Situation(name="Skyvern's 200 is nonsense", play=one_tried, temper=Temper(garbage=1.0), first=r"answer|JSON|200"),
     Situation(name="a letter of the address is wrong", play=mistyped, settings=ONLY_ADDRESS, first=r"refused|not (one of )?ours|no such|550"),
     Situation(name="the mail proves nothing", play=body(CODE), settings=ONLY_ADDRESS + ARCH, first=r"held.*(pro|sign|DKIM)|not proven|proof|DKIM"),

@@ -103,9 +103,7 @@ class Stage:
 
     def red(self) -> None:
         """Wait until a mailbox is seen not to work."""
-        wait_for(
-            lambda: any(not one["is_well"] and one["reason"] for one in self.rows("imap", "status")), "a mailbox is red"
-        )
+        wait_for(lambda: any(not one["is_well"] and one["reason"] for one in self.rows("imap", "status")), "a mailbox is red")
 
     def why(self, identifier: str, *more: str) -> list[dict[str, Any]]:
         """The causes that the daemon gives, the likeliest first."""
@@ -121,7 +119,9 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path, settings: str, temper: Temper | None = None, *, has_key: bool = True, is_down: bool = False) -> Iterator[Stage]:
+def stage(
+    folder: Path, settings: str, temper: Temper | None = None, *, has_key: bool = True, is_down: bool = False
+) -> Iterator[Stage]:
     """A daemon with these settings and a receiver of this temper, for the length of the block. ``is_down``: nobody listens there."""
     with running_faulty(temper) as receiver:
         base_url = f"http://127.0.0.1:{free_port()}" if is_down else f"http://{receiver.address}"
