@@ -118,8 +118,8 @@ def red_but_a_newsletter_came(here: Stage) -> None:
 
 
 def expires_while_it_fails(here: Stage) -> None:
-    """A code with seconds to live, and a receiver that is down until they are over."""
-    here.send(CODE + "It is valid for 10 minutes.", age=timedelta(minutes=9, seconds=50))
+    """A code with a minute to live, and a receiver that is down until they are over."""
+    here.send("Your verification code is: 482913\r\n\r\nIt is valid for 1 minute.")
     here.settled()
 
 
@@ -166,8 +166,8 @@ def of_a_run(here: Stage) -> None:
 
 def held_then_fails(here: Stage) -> None:
     """One mail is held since its sender is not one of the address; a second, of the right sender, cannot be pushed."""
-    here.send(CODE, sender="no-reply@birch.example")
-    here.send("Your verification code is: 771199", sender="no-reply@larch.example")
+    assert here.send(CODE, sender="no-reply@birch.example") == 250
+    assert here.send("Your verification code is: 771199", sender="no-reply@larch.example") == 250
     here.tried()
 
 
@@ -180,6 +180,7 @@ BOBS = OPEN + f'[[address]]\nrcpt = "{OTP}"\nidentifier = "{BOB}"\n'
 ONLY_BOB = DOMAINS + '[identity]\nlearn_from_skyvern = false\nknown = ["bob@corp.com"]\n[trust]\ndefault = "none"\n'
 FROM_LARCH = ONLY_ADDRESS + 'accept_from = ["larch.example"]\ntrust = "none"\n'
 
+ARRIVED = r"delivered|accepted|took|taken|has (it|the code)"
 NOTHING = r"nothing (at all )?(came|has come|arrived)|no mail (at all )?(came|has come|arrived|for)"
 
 SITUATIONS = (
@@ -213,11 +214,11 @@ SITUATIONS = (
     Situation(
         name="the sender is not one of the address", play=body(CODE, sender="no-reply@birch.example"), settings=FROM_LARCH, first=r"sender|accept_from|birch"
     ),
-    Situation(name="a link that proves nothing", play=link, first=r"link"),
+    Situation(name="a link that proves nothing", play=link, settings=ONLY_ADDRESS + ARCH, first=r"link.*held"),
     Situation(name="codes go to the practice receiver", play=one_code, has_key=False, first=r"practice"),
-    Situation(name="all is well", play=one_code, first=r"delivered|took|taken|has (it|the code)"),
-    Situation(name="the same mail twice", play=twice, first=r"delivered|took|taken|has (it|the code)"),
-    Situation(name="the second code arrived", play=two_codes_one_after_the_other, temper=FAILS, first=r"delivered|took|taken|has (it|the code)"),
+    Situation(name="all is well", play=one_code, first=ARRIVED),
+    Situation(name="the same mail twice", play=twice, first=ARRIVED),
+    Situation(name="the second code arrived", play=two_codes_one_after_the_other, temper=FAILS, first=ARRIVED),
     Situation(name="a code of one run alone", play=of_a_run, settings=ONLY_ADDRESS + 'trust = "none"\n', first=r"wr_5150|run"),
     Situation(name="the mailbox refuses its password", play=red, settings=OPEN + MAILBOX, imap="refuses", first=r"mailbox|IMAP|corp|password"),
     Situation(name="the mailbox's server is gone", play=red, settings=OPEN + MAILBOX, imap="gone", first=r"mailbox|IMAP|corp\b"),
