@@ -6,6 +6,7 @@ The form is that of Gmail's own "Export": an Atom feed, an entry a filter, its c
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 from mailbridge.operator.addresses import own_recipient
@@ -13,6 +14,8 @@ from mailbridge.operator.asks import Ask, MaybeText
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.parts import Configuration
 from mailbridge.operator.shapes import Shape
+
+FORM = "https://mail.google.com/mail/u/0/#create-filter/from="
 
 LONGEST = 1_000
 """Characters of one condition: Gmail takes longer ones, and then they silently never match. Longer lists make more filters."""
@@ -54,6 +57,13 @@ class GmailVerbs:
         named = ask.senders.split() or [one.removeprefix("*@") for one in kept]
         named = [one for one in named if one and "*" not in one]
         return FilterFile(forward_to=rcpt, xml=feed(rcpt, senders=named))
+
+
+def link(senders: Sequence[str]) -> str:
+    """The address of Gmail's own form for a new filter with these senders filled in: the one that Gmail itself shows for "Filter
+    messages like these". "" where no sender is named, or one condition does not hold them all: then the file is for them."""
+    conditions = list(_joined([one.removeprefix("*@") for one in senders if one != "*"]))
+    return f"{FORM}{quote(conditions[0], safe='')}" if len(conditions) == 1 else ""
 
 
 def feed(

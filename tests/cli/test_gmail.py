@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from mailbridge.operator.gmail import LONGEST
+from mailbridge.operator.gmail import LONGEST, link
 from tests.cli.running import Run
 
 ATOM = "{http://www.w3.org/2005/Atom}"
@@ -71,3 +71,12 @@ def test_a_target_that_is_no_address_is_refused(run: Run) -> None:
     done = run("gmail", "filter", "--forward-to", "nobody")
     assert (done.code, done.out) == (2, "")
     assert "'nobody' is no mail address" in done.err
+
+
+def test_few_senders_are_a_link_too() -> None:
+    """Gmail's own form with them filled in; none is for any sender, or for more than one condition holds."""
+    form = "https://mail.google.com/mail/u/0/#create-filter/from="
+    assert link(["github.com", "*@slack.com"]) == f"{form}github.com%20OR%20slack.com"
+    assert link(["a+b@corp.com"]) == f"{form}a%2Bb%40corp.com"
+    assert link([]) == link(["*"]) == ""
+    assert link([f"no-reply@shop-{number}.example" for number in range(200)]) == ""
