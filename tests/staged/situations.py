@@ -193,7 +193,7 @@ SITUATIONS = (
     Situation(name="Skyvern says nothing", play=one_tried, temper=Temper(hangs=1.0), first=r"time|no answer|did not answer|in time"),
     Situation(name="Skyvern calls it a bad request", play=one_tried, temper=Temper(refuses=1.0, status=400), first=r"400"),
     Situation(name="the cloud wants credits", play=one_tried, temper=Temper(refuses=1.0, status=402), first=r"402|credit"),
-    Situation(name="Skyvern's 200 is nonsense", play=one_tried, temper=Temper(garbage=1.0), first=r"answer|JSON|200"),
+    Situation(name="Skyvern's 200 is nonsense, and it has the code", play=one_code, temper=Temper(garbage=1.0), first=ARRIVED),
     Situation(name="a letter of the address is wrong", play=mistyped, settings=ONLY_ADDRESS, first=r"refused|not (one of )?ours|no such|550"),
     Situation(name="the mail proves nothing", play=body(CODE), settings=ONLY_ADDRESS + ARCH, first=r"held.*(pro|sign|DKIM)|not proven|proof|DKIM"),
     Situation(name="a newsletter", play=body("Our autumn offers are here.", subject="News"), first=r"no code"),
