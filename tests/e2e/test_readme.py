@@ -145,6 +145,6 @@ def test_forwarding_by_hand_works_as_it_is_written(stranger: Stranger, tmp_path:
     with stranger.leaves_running(".venv/bin/mailbridge serve", "daemon.ready"):
         every = [line for body in blocks("2. Forward from Gmail") for line in commands(body)]
         for line in [line for line in every if not line.startswith(("export ", "mailbridge setup", "mailbridge gmail confirm"))]:
-            done = stranger.types(line, cwd=tmp_path)
+            done = stranger.types(line)
             assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-    ET.fromstring((tmp_path / "mailFilters.xml").read_text(encoding="utf-8"))
+    ET.fromstring((stranger.clone / "mailFilters.xml").read_text(encoding="utf-8"))
