@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
-from tests.peers.daemon import free_port
+from tests.peers.daemon import free_port, wait_for
 from tests.peers.faulty import Temper
 from tests.peers.scripted_imap import ScriptedImap
 from tests.staged.stage import ANN, BOB, DOMAINS, OPEN, OTP, Stage
@@ -142,7 +141,8 @@ def wrong_token(here: Stage) -> None:
 def old_then_asked_since(here: Stage) -> None:
     """A code arrives; what is asked is about the time after it."""
     one_code(here)
-    time.sleep(1.1)  # the moments of `--since` are whole seconds
+    came = datetime.now(UTC)
+    wait_for(lambda: datetime.now(UTC) - came > timedelta(seconds=1), "another second: the moments of `--since` are whole ones")
 
 
 def link(here: Stage) -> None:
