@@ -88,8 +88,9 @@ def _of_this_machine(settings: Settings, *, is_sound: bool) -> Iterator[Problem]
 def reload_command(*, config: Path | None, as_json: bool) -> None:
     """Have the daemon read its configuration again, or say why it cannot.
 
-    Rules, addresses, trust, mailboxes and certificates change at once; the
-    old ones stay in force where there is a mistake (exit 78).
+    Rules, addresses, trust, mailboxes, listeners and certificates change at
+    once; the old ones stay in force where there is a mistake (exit 78). What
+    waits for a restart is named.
     """
     from mailbridge.cli.client import client
     from mailbridge.operator import verbs

@@ -191,6 +191,7 @@ def _came(row: MailRow, identifier: str, deliveries: Sequence[Delivery]) -> Came
         identifiers=row.identifiers,
         held=row.held,
         names_it=_names(row, identifier),
+        bound_by=row.rcpt_to[0] if row.identifier_from == "address" and row.rcpt_to else "",
         deliveries=tuple(
             Attempted(
                 number=one.id,
@@ -199,10 +200,19 @@ def _came(row: MailRow, identifier: str, deliveries: Sequence[Delivery]) -> Came
                 reason=one.reason,
                 attempts=one.attempts,
                 at=one.final_at,
+                only_for=_only_for(one),
+                is_old=one.received_at - one.written_at > one.draft.lifetime,
             )
             for one in deliveries
         ),
     )
+
+
+def _only_for(delivery: Delivery) -> str:
+    """The run, workflow or task whose ids it carries; "" where it carries none, or goes without them."""
+    draft = delivery.draft
+    named = (("the run", draft.workflow_run_id), ("the workflow", draft.workflow_id), ("the task", draft.task_id))
+    return "" if delivery.without_run else next((f"{what} {number}" for what, number in named if number), "")
 
 
 def _confirmations(past: Sequence[MailRow], now: datetime) -> Iterator[tuple[str, int]]:

@@ -204,6 +204,25 @@ def test_everything_is_done(answers: dict[str, str], facts: Facts) -> None:
     assert bool(plan.steps[-1].lines) is facts.has_key
 
 
+@pytest.mark.parametrize(
+    ("sites", "wants", "named"),
+    [
+        ("github.com", "", "#create-filter/from=github.com , Create filter"),
+        ("", "filter", "#settings/filters , Import filters, /x.xml, "),
+    ],
+)
+def test_a_filter_is_a_link_where_sites_are_named_else_a_file(sites: str, wants: str, named: str) -> None:
+    """The last wait says what to open, and each click there."""
+    answers = {**GMAIL, "sites": sites}
+    seen = replace(OURS, way=replace(ASKED.way, rcpt=OURS.way.rcpt))
+    said = Progress(began_at=START, answers=answers, seen={"forwarding": "allowed"})
+    assert {one.name: one for one in planned(said, seen).steps}["filter"].wants == wants
+    step = planned(said.answered("filter", "/x.xml"), seen).current
+    assert step is not None
+    assert step.name == "mail"
+    assert named in step.hint
+
+
 def test_what_was_seen_to_work_stays_green() -> None:
     """A step that worked once is not asked about again, whatever a later look fails to see."""
     seen = {"dns": "there", "port-25": "answers", "forwarding": "allowed", "mail": "mail 3"}

@@ -10,6 +10,7 @@ from mailbridge.core.identification import IdentityPolicy
 from mailbridge.operator.doctor.finding import Finding, Patient, failure, ok, unknown, warning
 from mailbridge.operator.faults import Fault
 from mailbridge.sinks.skyvern_account import CLOCK_SLACK, Account, SkyvernError
+from mailbridge.trust.known import site_of
 
 
 async def mailboxes(patient: Patient) -> AsyncIterator[Finding]:
@@ -58,7 +59,7 @@ async def skyvern(patient: Patient) -> AsyncIterator[Finding]:
 
 
 async def _identifiers(patient: Patient, found: Account) -> AsyncIterator[Finding]:
-    """Which of ours a credential of Skyvern names, and which of its own can never come."""
+    """Which of ours a credential of Skyvern names, which of its own can never come, and which credentials tell no site."""
     settings = patient.settings
     expected = sorted({one.totp_identifier for one in found.credentials if one.totp_identifier})
     ours = [one.identifier for one in settings.address if one.identifier]
@@ -79,6 +80,10 @@ async def _identifiers(patient: Patient, found: Account) -> AsyncIterator[Findin
                 f"{one}: a credential of Skyvern names it, and no mail can be for it here",
                 "[identity] known, or mailbridge address add --for it",
             )
+    for login in found.credentials:
+        if login.totp_identifier and not site_of(login.page):
+            text = f"credential {login.name or login.id} has no login page (tested_url): its site is not known here, so the site's mails are a stranger's"
+            yield warning("site", text, "enter it in Skyvern, or mailbridge sender allow DOMAIN")
     if expected:
         yield ok("identifier", f"Skyvern expects {', '.join(expected[:5])}{' …' if len(expected) > 5 else ''}")
 
