@@ -168,12 +168,13 @@ def load(sources: Iterable[tuple[str, str]]) -> RuleSet:
             problems.append(f"{origin}: {fault}")
             continue
         for entry, line in zip(_entries(content, origin, problems), _lines(text), strict=False):
-            rule = _Reader(origin=f"{origin}:{line}", entry=entry, problems=problems).read()
+            place = origin if origin.startswith("[[") else f"{origin}:{line}"  # a table of the configuration has no file here
+            rule = _Reader(origin=place, entry=entry, problems=problems).read()
             if rule is None:
                 continue
             if rule.name in names:
                 if names[rule.name] == origin:
-                    problems.append(f"{origin}:{line}: rule {rule.name!r}: the name is used twice")
+                    problems.append(f"{place}: rule {rule.name!r}: the name is used twice")
                 continue  # an earlier file has a rule of this name: it replaces the later one
             names[rule.name] = origin
             rules.append(rule)

@@ -147,7 +147,8 @@ def bad_config(fault: ConfigError) -> Fault:
 def _of_file(kind: str, table: Section) -> EntryShape:
     secret = [name for name, _ in secrets_of(table)]
     hidden = {name.partition(".")[0] for name in secret}
-    plain = {key: written(f"{kind}.{key}", getattr(table, key)) for key in table.__struct_fields__ if key not in hidden}
+    keys = zip(table.__struct_encode_fields__, table.__struct_fields__, strict=True)
+    plain = {key: written(f"{kind}.{key}", getattr(table, field)) for key, field in keys if field not in hidden}
     values = {key: value for key, value in plain.items() if value not in (None, [], ())}
     return EntryShape(
         kind=kind, name=name_of(table), settings=msgspec.to_builtins(values, enc_hook=str), secrets=secret, by=None, at=None
