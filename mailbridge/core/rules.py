@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Any
@@ -52,7 +52,7 @@ class RuleError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One rule, compiled. Empty tuples match everything; ``from`` and ``to`` are patterns with ``*``."""
+    """One rule, compiled. Empty tuples match everything; ``from`` and ``to`` are patterns with ``*``. ``table`` is it as it was written."""
 
     name: str
     origin: str
@@ -70,6 +70,7 @@ class Rule:
     source: str = ""
     adds: str = ""
     version: int = 1
+    table: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def find(self, text: str) -> tuple[str, int, int] | None:
         """What the group holds in a text, and where it stands."""
@@ -237,6 +238,7 @@ class _Reader:
                 source=str(entry.get("source", "")),
                 adds=str(entry.get("adds", "")),
                 version=entry.get("version", 1) if isinstance(entry.get("version", 1), int) else 1,
+                table=entry,
             )
             self._prove(rule)
         return rule if len(self._problems) == self._count else None

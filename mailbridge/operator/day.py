@@ -20,6 +20,8 @@ PATIENCE = 0.15
 """Seconds that one look takes at the most; a first look over a day of many mails is carried on by the next one."""
 
 MOST_CONFIRMATIONS = 20
+MOST_RULES = 1_000
+"""Rules that are counted in an hour."""
 
 FINENESS = 20
 """Steps of the scale of times to a factor of e: 5 % each."""
@@ -34,6 +36,7 @@ class _Hour:
     held: int = 0
     failed: int = 0
     times: Counter[int] = field(default_factory=Counter)
+    rules: Counter[str] = field(default_factory=Counter)
     confirmations: list[int] = field(default_factory=list)
 
 
@@ -65,6 +68,7 @@ class DayVerb:
             median_ms=_quantile(times, 0.5),
             p99_ms=_quantile(times, 0.99),
             confirmations=[number for _, one in reversed(found) for number in reversed(one.confirmations)][:MOST_CONFIRMATIONS],
+            rules=dict(sum((one.rules for _, one in found), Counter[str]())),
             is_complete=is_complete,
         )
 
@@ -91,6 +95,8 @@ class DayVerb:
                 hour.mails += 1
                 hour.codes += one.verdict in ("code", "link")
                 hour.held += one.is_held
+                if one.rule and (one.rule in hour.rules or len(hour.rules) < MOST_RULES):
+                    hour.rules[one.rule] += 1
                 if one.verdict == "confirmation" and len(hour.confirmations) < MOST_CONFIRMATIONS:
                     hour.confirmations.append(one.mail_id)
             case "dead" | "expired":

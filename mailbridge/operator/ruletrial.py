@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -13,7 +13,7 @@ LONGEST_TEXT = 20_000
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker is started for; ``rules`` as (name, text), ``shipped`` by name."""
 
-    task: Literal["list", "try", "text"]
+    task: Literal["list", "try", "text", "propose"]
     rules: tuple[tuple[str, str], ...] = ()
     shipped: tuple[str, ...] = ()
 
@@ -28,12 +28,15 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     pattern: str
     adds: str
     examples: int
+    text: str
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it. ``problems``: the rules cannot be used; ``reason``: nothing was found."""
+    """What came of it. ``tables``: the rules that were tried as plain values. ``problems``: the rules cannot be used; ``reason``: nothing was
+    found. ``text`` is that of a mail, or a rule that is proposed."""
 
     rules: tuple[Seen, ...] = ()
+    tables: tuple[dict[str, Any], ...] = ()
     problems: tuple[str, ...] = ()
     before: str = ""
     found: str = ""

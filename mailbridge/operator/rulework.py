@@ -6,17 +6,21 @@ Never imported by the daemon, which reads no mail itself; `mailbridge.intake.wor
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import msgspec
 
-from mailbridge.config.rulepack import shipped_source
-from mailbridge.core.explain import trial
+from mailbridge.config.rulepack import TABLE, shipped_source
+from mailbridge.config.toml_text import pair
+from mailbridge.core.explain import proposal, trial
+from mailbridge.core.extract import extract
 from mailbridge.core.parse import parse
 from mailbridge.core.rules import Rule, RuleError, load, searchable
 from mailbridge.intake.worker_protocol import Request
 from mailbridge.operator.ruletrial import LONGEST_TEXT, Found, Job, Seen
 
 WORDING = "/wording/"
+LIFETIME = timedelta(minutes=10)
 
 
 def build(config: bytes) -> Callable[[Request], Found]:
@@ -27,6 +31,8 @@ def build(config: bytes) -> Callable[[Request], Found]:
             return lambda _: _listed(job)
         case "try":
             return lambda request: _tried(job, request.content)
+        case "propose":
+            return lambda request: _proposed(job, request)
         case "text":
             return lambda request: Found(text=searchable(parse(request.content))[:LONGEST_TEXT])
 
@@ -49,6 +55,7 @@ def _seen(rule: Rule) -> Seen:
         pattern=rule.pattern_text,
         adds=rule.adds,
         examples=len(rule.accepts) + len(rule.rejects),
+        text="\n".join([TABLE, *(pair(key, value) for key, value in rule.table.items()), ""]),
     )
 
 
@@ -60,7 +67,22 @@ def _tried(job: Job, content: bytes) -> Found:
         return Found(problems=fault.problems)
     if not rules:
         return Found(problems=("no [[rule]] is in it",))
+    if len(rules) > 1:
+        return Found(problems=("more than one [[rule]] is in it; one at a time",))
+    known = Found(rules=(_seen(rules[0]),), tables=(dict(rules[0].table),))
     if not content.strip():
-        return Found(rules=(_seen(rules[0]),))
+        return known
     tried = trial(rules[0], parse(content))
-    return Found(rules=(_seen(rules[0]),), before=tried.before, found=tried.found or "", after=tried.after, reason=tried.reason)
+    return msgspec.structs.replace(known, before=tried.before, found=tried.found or "", after=tried.after, reason=tried.reason)
+
+
+def _proposed(job: Job, request: Request) -> Found:
+    """A rule for mails like this one, of what the extractor and the rules find in it."""
+    try:
+        rules = load([*job.rules, *map(shipped_source, job.shipped)])
+    except RuleError as fault:
+        return Found(problems=fault.problems)
+    message = parse(request.content)
+    found = extract(message, rules=rules, now=request.now, default_lifetime=LIFETIME)
+    text = proposal(message, found)
+    return Found(reason=found.reason) if text is None else Found(text=text)

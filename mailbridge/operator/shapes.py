@@ -477,7 +477,7 @@ class Hour(Shape, frozen=True, kw_only=True):
 
 class Day(Shape, frozen=True, kw_only=True):
     """Figures of the last 24 hours, by hour, oldest first. ``failed`` counts deliveries that are dead or expired; ``median_ms`` and
-    ``p99_ms`` are the milliseconds from receipt to acceptance by the target, to five percent, null where nothing was delivered. ``confirmations``: mails in which Gmail asks to forward, newest first. Not ``is_complete``: the next look counts on."""
+    ``p99_ms`` are the milliseconds from receipt to acceptance by the target, to five percent, null where nothing was delivered. ``confirmations``: mails in which Gmail asks to forward, newest first. ``rules``: how many mails each rule found something in, by name. Not ``is_complete``: the next look counts on."""
 
     hours: list[Hour]
     mails: int
@@ -487,11 +487,13 @@ class Day(Shape, frozen=True, kw_only=True):
     median_ms: float | None
     p99_ms: float | None
     confirmations: list[int]
+    rules: dict[str, int]
     is_complete: bool
 
 
 class RuleShape(Shape, frozen=True, kw_only=True):
-    """A rule. ``finds``: a code or a link; ``senders`` empty: of anyone; ``adds``: what it adds to the extractor behind the rules."""
+    """A rule. ``finds``: a code or a link; ``senders`` empty: of anyone; ``adds``: what it adds to the extractor behind the rules.
+    ``text`` is the rule as TOML. ``by`` and ``at`` tell who added it and when; null where it stands in a file."""
 
     name: str
     file: str
@@ -500,6 +502,21 @@ class RuleShape(Shape, frozen=True, kw_only=True):
     pattern: str
     adds: str
     examples: int
+    text: str
+    by: str | None = None
+    at: str | None = None
+
+
+class RuleText(Shape, frozen=True, kw_only=True):
+    """A rule as TOML."""
+
+    rule: str
+
+
+class RuleAdded(Shape, frozen=True, kw_only=True):
+    """The name of a rule that is in force now."""
+
+    name: str
 
 
 class RulePage(Shape, frozen=True, kw_only=True):

@@ -25,7 +25,7 @@ from mailbridge.operator.journal import JournalVerbs, TailAsk
 from mailbridge.operator.mailboxes import AddMailbox, Mailboxes, OfMailbox, OneMailbox, TryMailbox
 from mailbridge.operator.mails import Import, MailList, Mails, OneMail, RemoveMails
 from mailbridge.operator.parts import Daemon
-from mailbridge.operator.rules import RuleVerbs, TryRule
+from mailbridge.operator.rules import AddRule, RuleVerbs, TryRule
 from mailbridge.operator.ruletrial import Job
 from mailbridge.operator.sessions import Invite, NewPassword, OneSession, SessionVerbs
 from mailbridge.operator.setup.verb import SetupAnswer, SetupState, SetupVerbs
@@ -107,6 +107,12 @@ async def _text(on: Operator, ask: OneMail) -> shapes.MailText | Fault:
         return raw
     found = await on.rules.work(Job(task="text"), raw.content)
     return found if isinstance(found, Fault) else shapes.MailText(id=ask.id, text=found.text)
+
+
+async def _proposed(on: Operator, ask: OneMail) -> shapes.RuleText | Fault:
+    """The mail of one noun, a rule of another."""
+    raw = await on.mails.raw(ask)
+    return raw if isinstance(raw, Fault) else await on.rules.propose(raw.content)
 
 
 def _read(
@@ -447,6 +453,23 @@ RULE_TRY = Verb(
     is_change=False,
     most_body=2_200_000,
 )
+RULE_NEW = Verb(
+    name="rule.new",
+    path="/api/v1/rules/new",
+    asks=OneMail,
+    gives=shapes.RuleText,
+    run=lambda on, ask, _: _proposed(on, ask),
+    about="Propose a rule for mails like one that is kept; nothing is kept of it",
+    is_change=False,
+)
+RULE_ADD = Verb(
+    name="rule.add",
+    path="/api/v1/rules/add",
+    asks=AddRule,
+    gives=shapes.RuleAdded,
+    run=lambda on, ask, by: on.rules.add(ask, by.name),
+    about="Add a rule whose examples hold, or put it in the place of one that was added; it is in force when this is answered",
+)
 DAY = _read(
     "day",
     "/api/v1/day",
@@ -622,6 +645,8 @@ VERBS: Sequence[Verb[Any, Any]] = (
     SESSION_PASSWORD,
     RULE_LIST,
     RULE_TRY,
+    RULE_NEW,
+    RULE_ADD,
     MAILBOX_PROVIDER,
     MAILBOX_ADD,
     MAILBOX_REMOVE,

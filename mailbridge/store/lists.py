@@ -108,8 +108,8 @@ class JournalLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Happened:
-    """A line of the journal with what it counts as: of a mail that was stored its verdict and whether it is held, of a delivery that
-    ended when its mail was received (None where that is no longer known)."""
+    """A line of the journal with what it counts as: of a mail that was stored its verdict, whether it is held, and the rule that found
+    something in it ("" for none); of a delivery that ended when its mail was received (None where that is no longer known)."""
 
     id: int
     mail_id: int
@@ -117,6 +117,7 @@ class Happened:
     event: str
     verdict: str = ""
     is_held: bool = False
+    rule: str = ""
     received_at: datetime | None = None
 
 
