@@ -181,9 +181,7 @@ class ExampleSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=
     value: str
 
 
-class RuleTable(
-    Section, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, rename={"from_": "from"}
-):
+class RuleTable(Section, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, rename={"from_": "from"}):
     """`[[rule]]`: one extraction rule with its examples, as a file of ``[rules] paths`` holds it. `core.rules` judges what is in it."""
 
     name: str

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
+from msgspec import structs
 
 from mailbridge.config.rulepack import TABLE, own_rules, shipped_names
 from mailbridge.core.mail import Envelope
@@ -17,7 +19,7 @@ from mailbridge.operator.entries import AddEntry, EntryList, EntryVerbs
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.parts import Configuration
 from mailbridge.operator.ruletrial import Found, Job
-from mailbridge.operator.shapes import RuleAdded, RulePage, RuleShape, RuleText, RuleTrial
+from mailbridge.operator.shapes import Mark, RuleAdded, RulePage, RuleShape, RuleText, RuleTrial
 
 TIMEOUT = timedelta(seconds=5)
 LONGEST_RULE = 20_000
@@ -50,7 +52,7 @@ class RuleVerbs:
     async def find(self, ask: Nothing) -> RulePage | Fault:  # noqa: ARG002  (a verb's form)
         """Every rule in order of precedence."""
         entries = await self._entries.find(EntryList(kind="rule"))
-        found = await self._with_all("list")
+        found = await self._with_all(Job(task="list"))
         if isinstance(entries, Fault):
             return entries
         if isinstance(found, Fault):
@@ -90,7 +92,7 @@ class RuleVerbs:
 
     async def propose(self, content: bytes) -> RuleText | Fault:
         """A rule for mails like this one, with its examples, in which made-up values stand in the place of the real ones."""
-        found = await self._with_all("propose", with_headers(content))
+        found = await self._with_all(Job(task="propose"), with_headers(content))
         if isinstance(found, Fault):
             return found
         if not found.text:
@@ -108,14 +110,21 @@ class RuleVerbs:
         added = await self._entries.add(AddEntry(kind="rule", name=name, settings=found.tables[0]), by, replaces=ask.replaces)
         return added if isinstance(added, Fault) else RuleAdded(name=name)
 
-    async def _with_all(self, task: Literal["list", "propose"], content: bytes = b"") -> Found | Fault:
-        """What a worker does that has every rule."""
+    async def mark(self, content: bytes, passed: Sequence[str], *, is_clear: bool) -> tuple[Mark, ...] | Fault:
+        """The text of a mail, in clear or masked, with its candidates marked."""
+        found = await self._with_all(Job(task="mark", passed=tuple(passed), is_clear=is_clear), content)
+        if isinstance(found, Fault):
+            return found
+        return tuple(Mark(text=text, kind=kind, number=number or None) for text, kind, number in found.pieces)
+
+    async def _with_all(self, job: Job, content: bytes = b"") -> Found | Fault:
+        """What a worker does that is given every rule."""
         settings = self._configuration.now
         try:
             own = await asyncio.to_thread(own_rules, settings)
         except RuleError as fault:
             return Fault(kind=Kind.BAD_CONFIG, title="the rules cannot be read", problems=fault.problems)
-        found = await self.work(Job(task=task, rules=own, shipped=shipped_names(settings.rules)), content)
+        found = await self.work(structs.replace(job, rules=own, shipped=shipped_names(settings.rules)), content)
         if not isinstance(found, Fault) and found.problems:
             return Fault(kind=Kind.BAD_CONFIG, title="the rules cannot be used", problems=found.problems)
         return found

@@ -11,11 +11,14 @@ LONGEST_TEXT = 20_000
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker is started for; ``rules`` as (name, text), ``shipped`` by name."""
+    """What a worker is started for; ``rules`` as (name, text), ``shipped`` by name; ``passed``: the candidates of a mail that were passed over;
+    ``is_clear``: mark in clear."""
 
-    task: Literal["list", "try", "text", "propose"]
+    task: Literal["list", "try", "propose", "mark"]
     rules: tuple[tuple[str, str], ...] = ()
     shipped: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
+    is_clear: bool = False
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +36,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What came of it. ``tables``: the rules that were tried as plain values. ``problems``: the rules cannot be used; ``reason``: nothing was
-    found. ``text`` is that of a mail, or a rule that is proposed."""
+    found. ``text`` is a rule that is proposed; ``pieces`` are a mail's text (text, kind, number: `operator.marking`)."""
 
     rules: tuple[Seen, ...] = ()
     tables: tuple[dict[str, Any], ...] = ()
@@ -43,3 +46,4 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     after: str = ""
     reason: str = ""
     text: str = ""
+    pieces: tuple[tuple[str, str, int], ...] = ()

@@ -14,9 +14,12 @@ from mailbridge.config.rulepack import TABLE, shipped_source
 from mailbridge.config.toml_text import pair
 from mailbridge.core.explain import proposal, trial
 from mailbridge.core.extract import extract
+from mailbridge.core.extraction import Extraction
+from mailbridge.core.mail import Message
 from mailbridge.core.parse import parse
 from mailbridge.core.rules import Rule, RuleError, load, searchable
 from mailbridge.intake.worker_protocol import Request
+from mailbridge.operator.marking import marked
 from mailbridge.operator.ruletrial import LONGEST_TEXT, Found, Job, Seen
 
 WORDING = "/wording/"
@@ -33,8 +36,8 @@ def build(config: bytes) -> Callable[[Request], Found]:
             return lambda request: _tried(job, request.content)
         case "propose":
             return lambda request: _proposed(job, request)
-        case "text":
-            return lambda request: Found(text=searchable(parse(request.content))[:LONGEST_TEXT])
+        case "mark":
+            return lambda request: _marked(job, request)
 
 
 def _listed(job: Job) -> Found:
@@ -78,11 +81,29 @@ def _tried(job: Job, content: bytes) -> Found:
 
 def _proposed(job: Job, request: Request) -> Found:
     """A rule for mails like this one, of what the extractor and the rules find in it."""
+    message = parse(request.content)
+    found = _extracted(job, message, request)
+    if isinstance(found, RuleError):
+        return Found(problems=found.problems)
+    text = proposal(message, found)
+    return Found(reason=found.reason) if text is None else Found(text=text)
+
+
+def _marked(job: Job, request: Request) -> Found:
+    """The text of a mail with its candidates marked. Where the rules cannot be read, the code is not marked."""
+    message = parse(request.content)
+    found = _extracted(job, message, request)
+    values = [] if isinstance(found, RuleError) else [one.reveal() for one in (found.displayed, found.value) if one is not None]
+    others = [] if isinstance(found, RuleError) else [one.value.reveal() for one in found.rejected]
+    passed = [*job.passed, *(one for one in others if one not in job.passed)]
+    pieces = marked(searchable(message)[:LONGEST_TEXT], values, passed, is_clear=job.is_clear)
+    known = len(job.passed)
+    return Found(pieces=tuple((one.text, one.kind, one.number if one.number <= known else 0) for one in pieces))
+
+
+def _extracted(job: Job, message: Message, request: Request) -> Extraction | RuleError:
     try:
         rules = load([*job.rules, *map(shipped_source, job.shipped)])
     except RuleError as fault:
-        return Found(problems=fault.problems)
-    message = parse(request.content)
-    found = extract(message, rules=rules, now=request.now, default_lifetime=LIFETIME)
-    text = proposal(message, found)
-    return Found(reason=found.reason) if text is None else Found(text=text)
+        return fault
+    return extract(message, rules=rules, now=request.now, default_lifetime=LIFETIME)

@@ -536,14 +536,24 @@ class RuleTrial(Shape, frozen=True, kw_only=True):
     reason: str
 
 
-class MailText(Shape, frozen=True, kw_only=True):
-    """What a person sees of a mail, as text, in clear."""
-
-    id: int
-    text: str
-
-
 class Done(Shape, frozen=True, kw_only=True):
     """It is done."""
 
     done: bool = True
+
+
+class Mark(Shape, frozen=True, kw_only=True):
+    """A piece of a mail's text. ``kind``: ``chosen`` or ``passed`` for a candidate, "" for the rest; ``number`` counts those that were passed
+    over, as `MailDetail.rejected` lists them, from 1."""
+
+    text: str
+    kind: str
+    number: int | None
+
+
+class MailText(Shape, frozen=True, kw_only=True):
+    """What a person sees of a mail, as text, and the same in pieces with what was found in it marked."""
+
+    id: int
+    text: str
+    pieces: list[Mark]

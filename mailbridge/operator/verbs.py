@@ -26,7 +26,6 @@ from mailbridge.operator.mailboxes import AddMailbox, Mailboxes, OfMailbox, OneM
 from mailbridge.operator.mails import Import, MailList, Mails, OneMail, RemoveMails
 from mailbridge.operator.parts import Daemon
 from mailbridge.operator.rules import AddRule, RuleVerbs, TryRule
-from mailbridge.operator.ruletrial import Job
 from mailbridge.operator.sessions import Invite, NewPassword, OneSession, SessionVerbs
 from mailbridge.operator.setup.verb import SetupAnswer, SetupState, SetupVerbs
 from mailbridge.operator.shapes import Shape
@@ -100,13 +99,17 @@ class Verb(Generic[A, G]):
     patience: float = 30.0
 
 
-async def _text(on: Operator, ask: OneMail) -> shapes.MailText | Fault:
-    """The mail of one noun, read by the worker of another."""
-    raw = await on.mails.raw(ask)
+async def _text(on: Operator, ask: OneMail, *, is_clear: bool) -> shapes.MailText | Fault:
+    """The mail of one noun with what was passed over in it, marked by the worker of another."""
+    raw, detail = await on.mails.raw(ask), await on.mails.reveal(ask)
     if isinstance(raw, Fault):
         return raw
-    found = await on.rules.work(Job(task="text"), raw.content)
-    return found if isinstance(found, Fault) else shapes.MailText(id=ask.id, text=found.text)
+    if isinstance(detail, Fault):
+        return detail
+    pieces = await on.rules.mark(raw.content, [one.value for one in detail.rejected], is_clear=is_clear)
+    if isinstance(pieces, Fault):
+        return pieces
+    return shapes.MailText(id=ask.id, text="".join(one.text for one in pieces), pieces=list(pieces))
 
 
 async def _proposed(on: Operator, ask: OneMail) -> shapes.RuleText | Fault:
@@ -164,8 +167,18 @@ MAIL_TEXT = Verb(
     path="/api/v1/mail/{id}/text",
     asks=OneMail,
     gives=shapes.MailText,
-    run=lambda on, ask, _: _text(on, ask),
-    about="What a person sees of a mail, as text, in clear",
+    run=lambda on, ask, _: _text(on, ask, is_clear=True),
+    about="What a person sees of a mail, as text, in clear, with what was found in it marked",
+    is_change=False,
+)
+MAIL_MARKED = Verb(
+    name="mail.marked",
+    path="/api/v1/mail/{id}/marked",
+    asks=OneMail,
+    gives=shapes.MailText,
+    run=lambda on, ask, _: _text(on, ask, is_clear=False),
+    about="The same masked: only words without a digit are in clear",
+    method="GET",
     is_change=False,
 )
 MAIL_RELEASE = Verb(
@@ -614,6 +627,7 @@ VERBS: Sequence[Verb[Any, Any]] = (
     MAIL_REVEAL,
     MAIL_RAW,
     MAIL_TEXT,
+    MAIL_MARKED,
     MAIL_RELEASE,
     MAIL_REPLAY,
     MAIL_CONFIRM,

@@ -86,6 +86,8 @@ def deliveries(wanted: Filter, *, mail_id: int | None, before: int | None) -> Ch
     conditions = _Conditions(source="delivery", number="id")
     if mail_id is not None:
         conditions.add("mail_id = ?", mail_id)
+    if wanted.mails:
+        conditions.add(f"mail_id IN ({', '.join('?' * len(wanted.mails))})", *wanted.mails)
     if before is not None:
         conditions.add("{} < ?", before)
     if wanted.identifier:

@@ -27,6 +27,7 @@ PATHS: Sequence[tuple[str, str, str]] = (
     ("feed", "GET", "/feed"),
     ("mail.list", "GET", "/mail"),
     ("mail.show", "GET", "/mail/{id:int}"),
+    ("mail.text", "GET", "/mail/{id:int}/text"),
     ("mail.reveal", "POST", "/mail/{id:int}/reveal"),
     ("mail.release", "POST", "/mail/{id:int}/release"),
     ("mail.replay", "POST", "/mail/{id:int}/replay"),

@@ -116,6 +116,7 @@ class Rendering:
                 "static": lambda name: f"{prefix}/static/{name}?{self._static[name]}",
                 "query": scene.query,
                 "once": lambda: secrets.token_urlsafe(12),
+                "further_in": lambda place: urlencode({**scene.query, "in": place}),
                 "further": lambda before: urlencode({**scene.query, "before": before}),
             }
         )
