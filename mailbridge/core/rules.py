@@ -38,6 +38,8 @@ KEYS = frozenset(
     }
 )
 TEXT_LIMIT = 200_000
+LONGEST_NAME = 200
+LARGEST_VERSION = 1_000_000_000
 DURATION = re.compile(r"(\d{1,4})(s|m|h)")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
 
@@ -207,7 +209,8 @@ class _Reader:
         self._origin = origin
         self._entry = entry
         self._problems = problems
-        self._name = entry.get("name") if isinstance(entry.get("name"), str) else "?"
+        name = entry.get("name")
+        self._name = name[:LONGEST_NAME] if isinstance(name, str) else "?"
         self._count = len(problems)
 
     def read(self) -> Rule | None:
@@ -215,8 +218,11 @@ class _Reader:
         entry = self._entry
         for key in sorted(set(entry) - KEYS):
             self._complain(f"{key}: unknown key; known are {', '.join(sorted(KEYS))}")
-        if not isinstance(entry.get("name"), str) or not entry.get("name"):
+        name = entry.get("name")
+        if not isinstance(name, str) or not name.strip():
             self._complain("needs a name")
+        elif len(name) > LONGEST_NAME or not name.isprintable():
+            self._complain(f"name must have {LONGEST_NAME} characters at most, all of them printable")
         pattern = self._pattern("pattern", is_needed=True)
         group, is_link = self._group(pattern)
         rule = None
@@ -235,9 +241,9 @@ class _Reader:
                 link_hosts=self._texts("link_hosts"),
                 accepts=self._accepts(),
                 rejects=self._texts("rejects"),
-                source=str(entry.get("source", "")),
-                adds=str(entry.get("adds", "")),
-                version=entry.get("version", 1) if isinstance(entry.get("version", 1), int) else 1,
+                source=self._text("source"),
+                adds=self._text("adds"),
+                version=self._version(),
                 table=entry,
             )
             self._prove(rule)
@@ -272,6 +278,20 @@ class _Reader:
             self._complain("the pattern needs one named group: (?P<code>…) or (?P<link>…)")
             return 0, False
         return groups.get("code") or groups["link"], "link" in groups
+
+    def _text(self, key: str) -> str:
+        value = self._entry.get(key, "")
+        if not isinstance(value, str):
+            self._complain(f"{key} must be a text")
+            return ""
+        return value
+
+    def _version(self) -> int:
+        value = self._entry.get("version", 1)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST_VERSION:
+            self._complain(f"version must be a whole number of at most {LARGEST_VERSION:,}")
+            return 1
+        return value
 
     def _texts(self, key: str) -> tuple[str, ...]:
         value = self._entry.get(key, [])

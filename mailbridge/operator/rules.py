@@ -14,7 +14,7 @@ from mailbridge.config.rulepack import TABLE, own_rules, shipped_names
 from mailbridge.core.mail import Envelope
 from mailbridge.core.rules import RuleError
 from mailbridge.intake.pool import parser_pool
-from mailbridge.operator.asks import Ask, MaybeText, Nothing
+from mailbridge.operator.asks import Ask, MaybeText, Nothing, Text
 from mailbridge.operator.entries import AddEntry, EntryList, EntryVerbs
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.parts import Configuration
@@ -39,6 +39,12 @@ class AddRule(Ask, frozen=True, kw_only=True):
 
     rule: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_RULE)]
     replaces: MaybeText = ""
+
+
+class OneRule(Ask, frozen=True, kw_only=True):
+    """A rule by its name."""
+
+    name: Text
 
 
 class RuleVerbs:
@@ -68,13 +74,22 @@ class RuleVerbs:
                     pattern=one.pattern,
                     adds=one.adds,
                     examples=one.examples,
-                    text=one.text,
                     by=added[one.name].by if one.file == TABLE and one.name in added else None,
                     at=added[one.name].at if one.file == TABLE and one.name in added else None,
                 )
                 for one in found.rules
             ]
         )
+
+    async def show(self, ask: OneRule) -> RuleText | Fault:
+        """One rule as TOML, with its examples: what stands there may be of real mails."""
+        found = await self._with_all(Job(task="list"))
+        if isinstance(found, Fault):
+            return found
+        text = next((one.text for one in found.rules if one.name == ask.name), None)
+        if text is None:
+            return Fault(kind=Kind.NOT_FOUND, title=f"there is no rule {ask.name}; `mailbridge rule list` shows them")
+        return RuleText(rule=text)
 
     async def attempt(self, ask: TryRule) -> RuleTrial | Fault:
         """Run a rule's examples, and the rule on a mail: what it finds, in clear, with the text around it."""

@@ -6,6 +6,7 @@ Never imported by the daemon, which reads no mail itself; `mailbridge.intake.wor
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import msgspec
@@ -63,7 +64,7 @@ def _seen(rule: Rule) -> Seen:
 
 
 def _tried(job: Job, content: bytes) -> Found:
-    """The first rule of the text on a mail; compiling it runs its examples."""
+    """The first rule of the text on a mail; compiling it runs its examples. A bare text is of nobody's, and any rule is tried on it."""
     try:
         rules = load(list(job.rules)).rules
     except RuleError as fault:
@@ -75,7 +76,10 @@ def _tried(job: Job, content: bytes) -> Found:
     known = Found(rules=(_seen(rules[0]),), tables=(dict(rules[0].table),))
     if not content.strip():
         return known
-    tried = trial(rules[0], parse(content))
+    message = parse(content)
+    is_bare = not (message.sender or message.to or message.subject)
+    rule = replace(rules[0], senders=(), recipients=(), subject=None) if is_bare else rules[0]
+    tried = trial(rule, message)
     return msgspec.structs.replace(known, before=tried.before, found=tried.found or "", after=tried.after, reason=tried.reason)
 
 

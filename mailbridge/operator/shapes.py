@@ -493,7 +493,7 @@ class Day(Shape, frozen=True, kw_only=True):
 
 class RuleShape(Shape, frozen=True, kw_only=True):
     """A rule. ``finds``: a code or a link; ``senders`` empty: of anyone; ``adds``: what it adds to the extractor behind the rules.
-    ``text`` is the rule as TOML. ``by`` and ``at`` tell who added it and when; null where it stands in a file."""
+    ``by`` and ``at`` tell who added it and when; null where it stands in a file."""
 
     name: str
     file: str
@@ -502,7 +502,6 @@ class RuleShape(Shape, frozen=True, kw_only=True):
     pattern: str
     adds: str
     examples: int
-    text: str
     by: str | None = None
     at: str | None = None
 

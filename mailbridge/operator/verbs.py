@@ -25,7 +25,7 @@ from mailbridge.operator.journal import JournalVerbs, TailAsk
 from mailbridge.operator.mailboxes import AddMailbox, Mailboxes, OfMailbox, OneMailbox, TryMailbox
 from mailbridge.operator.mails import Import, MailList, Mails, OneMail, RemoveMails
 from mailbridge.operator.parts import Daemon
-from mailbridge.operator.rules import AddRule, RuleVerbs, TryRule
+from mailbridge.operator.rules import AddRule, OneRule, RuleVerbs, TryRule
 from mailbridge.operator.sessions import Invite, NewPassword, OneSession, SessionVerbs
 from mailbridge.operator.setup.verb import SetupAnswer, SetupState, SetupVerbs
 from mailbridge.operator.shapes import Shape
@@ -456,6 +456,15 @@ RULE_LIST = _read(
     lambda on, ask, _: on.rules.find(ask),
     "Rules in order of precedence",
 )
+RULE_SHOW = Verb(
+    name="rule.show",
+    path="/api/v1/rules/show",
+    asks=OneRule,
+    gives=shapes.RuleText,
+    run=lambda on, ask, _: on.rules.show(ask),
+    about="One rule as TOML, with its examples",
+    is_change=False,
+)
 RULE_TRY = Verb(
     name="rule.try",
     path="/api/v1/rules/try",
@@ -658,6 +667,7 @@ VERBS: Sequence[Verb[Any, Any]] = (
     SESSION_REMOVE,
     SESSION_PASSWORD,
     RULE_LIST,
+    RULE_SHOW,
     RULE_TRY,
     RULE_NEW,
     RULE_ADD,

@@ -37,6 +37,7 @@ NEED_FRESH = frozenset(
         verbs.MAIL_CONFIRM,
         verbs.ENTRY_ADD,
         verbs.ENTRY_REMOVE,
+        verbs.RULE_ADD,
         verbs.SESSION_REMOVE,
     )
 )

@@ -56,6 +56,8 @@ PATHS: Sequence[tuple[str, str, str]] = (
     ("totp.remove", "POST", "/authenticators/remove"),
     ("rule.list", "GET", "/rules"),
     ("rule.try", "POST", "/rules"),
+    ("rule.add", "POST", "/rules/add"),
+    ("rule.remove", "POST", "/rules/remove"),
     ("search", "GET", "/search"),
     ("session.list", "GET", "/sessions"),
     ("session.remove", "POST", "/sessions/remove"),

@@ -19,9 +19,9 @@ from tests.web.desk import Desk, at_desk
 from tests.web.pages.visitor import Visitor
 
 SHOP = (
-    "482 913",
+    "771 204",
     "Your code",
-    "Hello Ann, order 20417 is here.\r\n\r\nYour verification code is 482 913.\r\n\r\nIt is valid for 10 minutes.",
+    "Hello Ann, order 20417 is here.\r\n\r\nYour verification code is 771 204.\r\n\r\nIt is valid for 10 minutes.",
     (("20417", "order number"),),
 )
 LETTERS = ("QXR-PLM", "Slack confirmation code: QXR-PLM", "Your confirmation code is QXR-PLM\r\n", ())
@@ -118,7 +118,7 @@ def test_what_is_asked_for_is_marked_in_clear(tmp_path: Path) -> None:
         visitor = Visitor(desk)
         await visitor.log_in()
         text = (await visitor.post(f"/mail/{number}/reveal", part=True)).text
-        assert '<mark class="chosen">482 913</mark>' in text
+        assert '<mark class="chosen">771 204</mark>' in text
         assert '<mark class="passed" title="order number">20417<sup>1</sup></mark>' in text
 
     at_desk(tmp_path, scene)
