@@ -54,6 +54,7 @@ class RuleVerbs:
         self._configuration = configuration
         self._entries = entries
         self._one = asyncio.Lock()
+        self._listed: tuple[Job, Found] | None = None
 
     async def find(self, ask: Nothing) -> RulePage | Fault:  # noqa: ARG002  (a verb's form)
         """Every rule in order of precedence."""
@@ -139,7 +140,12 @@ class RuleVerbs:
             own = await asyncio.to_thread(own_rules, settings)
         except RuleError as fault:
             return Fault(kind=Kind.BAD_CONFIG, title="the rules cannot be read", problems=fault.problems)
-        found = await self.work(structs.replace(job, rules=own, shipped=shipped_names(settings.rules)), content)
+        whole = structs.replace(job, rules=own, shipped=shipped_names(settings.rules))
+        if self._listed is not None and self._listed[0] == whole:  # a list of the same texts is the same list
+            return self._listed[1]
+        found = await self.work(whole, content)
+        if whole.task == "list" and not isinstance(found, Fault):
+            self._listed = whole, found
         if not isinstance(found, Fault) and found.problems:
             return Fault(kind=Kind.BAD_CONFIG, title="the rules cannot be used", problems=found.problems)
         return found

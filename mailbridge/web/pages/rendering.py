@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
 from mailbridge import __version__
@@ -159,7 +159,7 @@ def clock(stamp: str | None) -> Markup:
     if at is None:
         return Markup("")
     form = "%H:%M:%S" if abs(datetime.now(UTC) - at) < timedelta(hours=20) else "%d %b %H:%M"
-    return Markup('<time datetime="{}">{}</time>').format(stamp, at.astimezone().strftime(form))
+    return Markup(f'<time datetime="{escape(stamp)}">{at.astimezone().strftime(form)}</time>')  # noqa: S704  (escaped)
 
 
 def moment(stamp: str | None) -> Markup:
