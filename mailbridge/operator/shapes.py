@@ -497,7 +497,7 @@ class RuleShape(Shape, frozen=True, kw_only=True):
 
     name: str
     file: str
-    finds: str
+    finds: Literal["code", "link"]
     senders: list[str]
     pattern: str
     adds: str

@@ -15,7 +15,7 @@ VIEWS: Mapping[str, View] = MappingProxyType(
         "now": now.now,
         "mail.list": mails.find,
         "mail.show": mails.show,
-        "mail.text": mails.text,
+        "mail.text": mails.masked,
         "mail.reveal": mails.reveal,
         "mail.release": mails.release,
         "mail.replay": mails.replay,

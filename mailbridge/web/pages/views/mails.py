@@ -18,6 +18,7 @@ from mailbridge.web.pages.asking import Answer, Asked, File, Go, Page, Refused
 from mailbridge.web.pages.look import Row, delivery_state, is_proven, mail_state
 from mailbridge.web.pages.views.now import rows
 from mailbridge.web.pages.views.people import sender_entry
+from mailbridge.web.pages.words import text
 
 ROWS = 50
 NARROWING = ("identifier", "sender", "state", "since", "until", "held", "words", "before")
@@ -86,13 +87,13 @@ async def reveal(asked: Asked) -> Answer:
     for identifier in dict.fromkeys(one.identifier for one in detail.deliveries):
         page = await asked.do(verbs.CODE_REVEAL, CodeList(identifier=identifier, limit=100))
         codes += [one.code for one in page.codes if one.mail == detail.id]
-    text = await asked.attempt(verbs.MAIL_TEXT, OneMail(id=asked.number))
-    pieces = [] if isinstance(text, Fault) else text.pieces
+    found = await asked.attempt(verbs.MAIL_TEXT, OneMail(id=asked.number))
+    pieces = [] if isinstance(found, Fault) else found.pieces
     values = {**_shown(detail), "is_clear": True, "codes": list(dict.fromkeys(codes)), "pieces": pieces}
     return Page(template="_found.html" if asked.is_part else "mail.html", values=values)
 
 
-async def text(asked: Asked) -> Answer:
+async def masked(asked: Asked) -> Answer:
     """Its text, masked, with each candidate marked. It takes a worker some tenths of a second, so the page asks for it behind itself."""
     detail = await asked.do(verbs.MAIL_SHOW, OneMail(id=asked.number))
     found = await asked.attempt(verbs.MAIL_MARKED, OneMail(id=asked.number))
@@ -107,7 +108,7 @@ async def release(asked: Asked) -> Answer:
         mail = await asked.do(verbs.MAIL_SHOW, OneMail(id=asked.number))
         known = registrable(mail.from_.rpartition("@")[2])
         if known is None or not mail.identifiers:
-            raise Refused(Fault(kind=Kind.REFUSED, title="the mail has no sender, or no identifier, that could be allowed"))
+            raise Refused(Fault(kind=Kind.REFUSED, title=text("fault.nobody")))
         added = await asked.attempt(verbs.ENTRY_ADD, sender_entry(known, mail.identifiers, is_allowed=True))
         if isinstance(added, Fault) and added.kind is not Kind.EXISTS:
             raise Refused(added)
@@ -131,7 +132,7 @@ async def raw(asked: Asked) -> Answer:
     """The mail itself, as a file."""
     found = await asked.do(verbs.MAIL_RAW, OneMail(id=asked.number))
     if not found.content:
-        raise Refused(Fault(kind=Kind.NOT_FOUND, title="the mail is empty"))
+        raise Refused(Fault(kind=Kind.NOT_FOUND, title=text("fault.empty")))
     return File(name=f"mail-{found.id}.eml", content=found.content)
 
 

@@ -12,6 +12,7 @@ from mailbridge.operator.mails import OneMail
 from mailbridge.operator.rules import LARGEST_MAIL, LONGEST_RULE, AddRule, OneRule, TryRule
 from mailbridge.operator.shapes import RuleShape, RuleTrial
 from mailbridge.web.pages.asking import Answer, Asked, Go, Page
+from mailbridge.web.pages.words import text
 
 FIRST_RULE = """[[rule]]
 name = "my-shop"
@@ -35,16 +36,16 @@ class Typed:
 async def find(asked: Asked) -> Answer:
     """Every rule, and the tester: with one of them (``rule``), or with a proposal for a mail (``mail``)."""
     name, number = asked.query.get("rule", ""), asked.query.get("mail", "")
-    text: str | Fault = FIRST_RULE
+    rule: str | Fault = FIRST_RULE
     if asked.is_operator and name:
         shown = await asked.attempt(verbs.RULE_SHOW, OneRule(name=name))
-        text = shown if isinstance(shown, Fault) else shown.rule
+        rule = shown if isinstance(shown, Fault) else shown.rule
     elif asked.is_operator and _is_number(number):
         made = await asked.attempt(verbs.RULE_NEW, OneMail(id=int(number)))
-        text = made if isinstance(made, Fault) else made.rule
-    if isinstance(text, Fault):
-        return await _page(asked, Typed(rule=FIRST_RULE, number=number), trial=_refused(text), status=text.meaning.status)
-    return await _page(asked, Typed(rule=text, number=number, replaces=name))
+        rule = made if isinstance(made, Fault) else made.rule
+    if isinstance(rule, Fault):
+        return await _page(asked, Typed(rule=FIRST_RULE, number=number), trial=_refused(rule), status=rule.meaning.status)
+    return await _page(asked, Typed(rule=rule, number=number, replaces=name))
 
 
 async def attempt(asked: Asked) -> Answer:
@@ -52,11 +53,11 @@ async def attempt(asked: Asked) -> Answer:
     typed = _typed(asked)
     content = typed.mail.encode("utf-8", "replace")
     if not _is_rule(typed.rule):
-        trial = _trial("the rule: must be given, and have 20,000 characters at most")
+        trial = _trial(text("rule.wrong.rule"))
     elif len(content) > LARGEST_MAIL:
-        trial = _trial("the mail: must have 1.5 MB at most")
+        trial = _trial(text("rule.wrong.mail"))
     elif typed.number and not _is_number(typed.number):
-        trial = _trial("the number: must be that of a mail")
+        trial = _trial(text("rule.wrong.number"))
     else:
         if typed.number:
             content = (await asked.do(verbs.MAIL_RAW, OneMail(id=int(typed.number)))).content[:LARGEST_MAIL]
@@ -68,7 +69,7 @@ async def add(asked: Asked) -> Answer:
     """Keep it in the store, in force at once; what is wrong is said, and what was typed stays."""
     typed = _typed(asked)
     if not _is_rule(typed.rule):
-        return await _page(asked, typed, trial=_trial("the rule: must be given, and have 20,000 characters at most"), status=400)
+        return await _page(asked, typed, trial=_trial(text("rule.wrong.rule")), status=400)
     made = await asked.attempt(verbs.RULE_ADD, AddRule(rule=typed.rule, replaces=typed.replaces))
     if isinstance(made, Fault):
         return await _page(asked, typed, trial=_refused(made), status=made.meaning.status)
