@@ -19,7 +19,8 @@ from mailbridge.operator.entries import AddEntry, EntryList, EntryVerbs
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.parts import Configuration
 from mailbridge.operator.ruletrial import Found, Job
-from mailbridge.operator.shapes import Mark, RuleAdded, RulePage, RuleShape, RuleText, RuleTrial
+from mailbridge.operator.shapes import HopShape, MailText, Mark, RuleAdded, RulePage, RuleShape, RuleText, RuleTrial
+from mailbridge.operator.shown import maybe_stamp
 
 TIMEOUT = timedelta(seconds=5)
 LONGEST_RULE = 20_000
@@ -126,12 +127,17 @@ class RuleVerbs:
         added = await self._entries.add(AddEntry(kind="rule", name=name, settings=found.tables[0]), by, replaces=ask.replaces)
         return added if isinstance(added, Fault) else RuleAdded(name=name)
 
-    async def mark(self, content: bytes, passed: Sequence[str], *, is_clear: bool) -> tuple[Mark, ...] | Fault:
-        """The text of a mail, in clear or masked, with its candidates marked."""
+    async def mark(self, number: int, content: bytes, passed: Sequence[str], *, is_clear: bool) -> MailText | Fault:
+        """The text of a mail of this number, in clear or masked, with its candidates marked."""
         found = await self._with_all(Job(task="mark", passed=tuple(passed), is_clear=is_clear), content)
         if isinstance(found, Fault):
             return found
-        return tuple(Mark(text=text, kind=kind, number=number or None) for text, kind, number in found.pieces)
+        return MailText(
+            id=number,
+            text="".join(text for text, _, _ in found.pieces),
+            pieces=[Mark(text=text, kind=kind, number=place or None) for text, kind, place in found.pieces],
+            hops=[HopShape(sender=sender, receiver=receiver, at=maybe_stamp(at)) for sender, receiver, at in found.hops],
+        )
 
     async def _with_all(self, job: Job, content: bytes = b"") -> Found | Fault:
         """What a worker does that is given every rule."""

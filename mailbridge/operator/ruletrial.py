@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
@@ -36,7 +37,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What came of it. ``tables``: the rules that were tried as plain values. ``problems``: the rules cannot be used; ``reason``: nothing was
-    found. ``text`` is a rule that is proposed; ``pieces`` are a mail's text (text, kind, number: `operator.marking`)."""
+    found. ``text`` is a rule that is proposed; ``pieces`` are a mail's text (text, kind, number: `operator.marking`),
+    ``hops`` the servers that it came over (from, by, when)."""
 
     rules: tuple[Seen, ...] = ()
     tables: tuple[dict[str, Any], ...] = ()
@@ -47,3 +49,4 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     text: str = ""
     pieces: tuple[tuple[str, str, int], ...] = ()
+    hops: tuple[tuple[str, str, datetime | None], ...] = ()

@@ -16,6 +16,7 @@ from mailbridge.config.toml_text import pair
 from mailbridge.core.explain import proposal, trial
 from mailbridge.core.extract import extract
 from mailbridge.core.extraction import Extraction
+from mailbridge.core.hops import hops
 from mailbridge.core.mail import Message
 from mailbridge.core.parse import parse
 from mailbridge.core.rules import Rule, RuleError, load, searchable
@@ -102,7 +103,10 @@ def _marked(job: Job, request: Request) -> Found:
     passed = [*job.passed, *(one for one in others if one not in job.passed)]
     pieces = marked(searchable(message)[:LONGEST_TEXT], values, passed, is_clear=job.is_clear)
     known = len(job.passed)
-    return Found(pieces=tuple((one.text, one.kind, one.number if one.number <= known else 0) for one in pieces))
+    return Found(
+        pieces=tuple((one.text, one.kind, one.number if one.number <= known else 0) for one in pieces),
+        hops=tuple((one.sender, one.receiver, one.at) for one in hops(message.headers)),
+    )
 
 
 def _extracted(job: Job, message: Message, request: Request) -> Extraction | RuleError:

@@ -550,9 +550,18 @@ class Mark(Shape, frozen=True, kw_only=True):
     number: int | None
 
 
+class HopShape(Shape, frozen=True, kw_only=True):
+    """A server handed the mail to the next, as its Received headers say, which nothing proves; what is not written is "" or null."""
+
+    sender: str
+    receiver: str
+    at: str | None
+
+
 class MailText(Shape, frozen=True, kw_only=True):
-    """What a person sees of a mail, as text, and the same in pieces with what was found in it marked."""
+    """What a person sees of a mail, as text, and the same in pieces with what was found in it marked; and how it says that it came here."""
 
     id: int
     text: str
     pieces: list[Mark]
+    hops: list[HopShape]

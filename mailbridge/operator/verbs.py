@@ -106,10 +106,7 @@ async def _text(on: Operator, ask: OneMail, *, is_clear: bool) -> shapes.MailTex
         return raw
     if isinstance(detail, Fault):
         return detail
-    pieces = await on.rules.mark(raw.content, [one.value for one in detail.rejected], is_clear=is_clear)
-    if isinstance(pieces, Fault):
-        return pieces
-    return shapes.MailText(id=ask.id, text="".join(one.text for one in pieces), pieces=list(pieces))
+    return await on.rules.mark(ask.id, raw.content, [one.value for one in detail.rejected], is_clear=is_clear)
 
 
 async def _proposed(on: Operator, ask: OneMail) -> shapes.RuleText | Fault:

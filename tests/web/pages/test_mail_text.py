@@ -1,4 +1,4 @@
-"""A mail's text on its page: masked with what was found marked, in clear when it is asked for, and to an operator alone."""
+"""A mail's text on its page, and the servers that it names: masked with what was found marked, in clear when it is asked for, and to an operator alone."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ LINK = (
 
 async def stored(desk: Desk, code: str, subject: str, body: str, rejected: tuple[tuple[str, str], ...]) -> int:
     """Store a mail as the daemon does, with its code waiting for its target."""
-    head = f"From: no-reply@shop.example\r\nTo: ann@corp.com\r\nSubject: {subject}\r\n\r\n"
+    head = "Received: from out.shop.example (x [192.0.2.1]) by mx.corp.com with ESMTP id 7; Sun, 29 Nov 2026 12:00:00 +0000\r\n"
+    head += f"From: no-reply@shop.example\r\nTo: ann@corp.com\r\nSubject: {subject}\r\n\r\n"
     received = desk.clock.now()
     envelope = Envelope(
         mail_from="no-reply@shop.example",
@@ -106,6 +107,7 @@ def test_the_page_asks_for_the_text_behind_itself(tmp_path: Path) -> None:
         part = (await visitor.get(f"/mail/{number}/text", **{"HX-Request": "true"})).text
         assert "<html" not in part
         assert '<mark class="chosen">' in part
+        assert re.search(r'datetime="2026-11-29T12:00:00[^"]*".*out\.shop\.example to mx\.corp\.com', part)
 
     at_desk(tmp_path, scene)
 

@@ -98,6 +98,7 @@ async def masked(asked: Asked) -> Answer:
     detail = await asked.do(verbs.MAIL_SHOW, OneMail(id=asked.number))
     found = await asked.attempt(verbs.MAIL_MARKED, OneMail(id=asked.number))
     values = {**_shown(detail), "masked": [] if isinstance(found, Fault) else found.pieces}
+    values["hops"] = [] if isinstance(found, Fault) else found.hops
     values["no_text"] = found.title if isinstance(found, Fault) else ""
     return Page(template="_text.html" if asked.is_part else "mail.html", values=values)
 
@@ -147,6 +148,7 @@ def _shown(detail: MailDetail) -> dict[str, object]:
         "codes": [],
         "pieces": [],
         "masked": [],
+        "hops": [],
         "no_text": "",
     }
 
