@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ("CHANGELOG.md", "SECURITY.md", "LICENSE")
-FOLDERS = ("docs", "config")
+FOLDERS = ("docs", "config", "clients/recipes")
 
 
 def gather(folder: Path) -> None:
@@ -24,7 +24,7 @@ def gather(folder: Path) -> None:
     for name in FILES:
         shutil.copy(ROOT / name, source)
     for name in FOLDERS:
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("zensical.toml", "mailbridge.1"))
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("zensical.toml", "mailbridge.1", "__pycache__"))
     shutil.copy(ROOT / "docs" / "zensical.toml", folder)
 
 
