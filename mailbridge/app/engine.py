@@ -124,18 +124,7 @@ async def start_engine(
     now = snapshot(settings, rules=rules, served=served)
     live = Live(now, base=prepared.settings, revision=revision, inboxes=inboxes)
     # A worker takes 0.2 s to start, and so does the list of public suffixes: both at once.
-    starting = asyncio.ensure_future(
-        stack.enter_async_context(
-            parser_pool(
-                target=UNDERSTAND,
-                answer=Understanding,
-                config=live.now.parser_config.encode(),
-                workers=settings.parser.workers,
-                timeout=settings.parser.timeout,
-                launched=parts.worker,
-            )
-        )
-    )
+    starting = asyncio.ensure_future(_pool(stack, settings, live, parts))
     try:
         targets.made = targets.prepare(settings)
         if not served.is_only_practice:
@@ -158,6 +147,19 @@ async def start_engine(
         contacts=contacts,
     )
     return engine, live
+
+
+async def _pool(stack: AsyncExitStack, settings: Settings, live: Live, parts: Parts) -> ParserPool[Understanding]:
+    return await stack.enter_async_context(
+        parser_pool(
+            target=UNDERSTAND,
+            answer=Understanding,
+            config=live.now.parser_config.encode(),
+            workers=settings.parser.workers,
+            timeout=settings.parser.timeout,
+            launched=parts.worker,
+        )
+    )
 
 
 async def _contacts(
