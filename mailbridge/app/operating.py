@@ -103,7 +103,7 @@ def operator_of(
         tokens=Tokens(entries=store.entries, now=now),
         authenticators=Authenticators(vault=store.vault),
         journal=JournalVerbs(journal=store.journal, waiting=waiting),
-        rules=RuleVerbs(configuration=configuration),
+        rules=RuleVerbs(configuration=configuration, entries=entries),
         day=DayVerb(journal=store.journal, now=now),
         why=WhyVerb(store=store, configuration=configuration, daemon=daemon, surroundings=surroundings, waiting=waiting, now=now),
         doctor=doctor,

@@ -188,4 +188,5 @@ def _written(section: str, value: Section | tuple[Section, ...]) -> Any:
     """A section, or a list of tables, as plain values in the spelling of the file."""
     if isinstance(value, tuple):
         return [_written(section, one) for one in value]
-    return {key: written(f"{section}.{key}", getattr(value, key)) for key in value.__struct_fields__}
+    keys = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
+    return {key: written(f"{section}.{key}", getattr(value, field)) for key, field in keys}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,11 +12,12 @@ import msgspec
 from mailbridge.config.checks import check
 from mailbridge.config.load import table
 from mailbridge.config.problems import ConfigError, Problem
-from mailbridge.config.settings import AddressSettings, ImapSettings, Section, SenderSettings, Settings, TargetSettings
+from mailbridge.config.settings import AddressSettings, ImapSettings, RuleTable, Section, SenderSettings, Settings, TargetSettings
+from mailbridge.config.toml_text import pair
 from mailbridge.config.values import written
 from mailbridge.core.secret import Secret
 
-KINDS = ("address", "imap", "sender", "target")
+KINDS = ("address", "imap", "sender", "rule", "target")
 """The lists of tables that can be added to without a file."""
 
 MAIN = "skyvern"
@@ -99,7 +99,7 @@ def _with_main(settings: Settings, added: Sequence[Added]) -> tuple[Settings, li
 
 
 def name_of(section: Section) -> str:
-    """What tells a table from the others of its kind: an address, or an account's name."""
+    """What tells a table from the others of its kind: an address, or a name."""
     match section:
         case AddressSettings():
             return section.rcpt
@@ -107,7 +107,7 @@ def name_of(section: Section) -> str:
             return section.label
         case SenderSettings():
             return section.label
-        case TargetSettings():
+        case TargetSettings() | RuleTable():
             return section.name
         case _:
             raise TypeError(f"{type(section).__name__} is no list of tables")
@@ -118,7 +118,7 @@ def as_toml(added: Sequence[Added]) -> str:
     lines: list[str] = []
     for one in added:
         lines += [f"# added by {one.by}, {one.at:%Y-%m-%d %H:%M}Z", header(one.kind)]
-        lines += [f"{key} = {_toml(value)}" for key, value in one.values.items()]
+        lines += [pair(key, value) for key, value in one.values.items()]
         lines += [f'# {key} is kept in the store; name a file: {key.rpartition(".")[2]}_file = "…"' for key in one.secrets]
         lines.append("")
     return "\n".join(lines)
@@ -127,17 +127,6 @@ def as_toml(added: Sequence[Added]) -> str:
 def header(kind: str) -> str:
     """The line of TOML that a table of a kind begins with."""
     return f"[{kind}]" if kind == MAIN else f"[[{kind}]]"
-
-
-def _toml(value: Any) -> str:
-    """A JSON value in TOML: the same but for tables."""
-    match value:
-        case Mapping():
-            return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
-        case list() | tuple():
-            return "[" + ", ".join(_toml(inner) for inner in value) + "]"
-        case _:
-            return json.dumps(value)
 
 
 def _doubles(settings: Settings, added: Sequence[Added]) -> Iterator[Problem]:

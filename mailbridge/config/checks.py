@@ -74,6 +74,7 @@ def _doubles(settings: Settings, where: Where) -> Iterator[Problem]:
         ("target", "name", [one.name for one in settings.target]),
         ("imap", "name", [one.label for one in settings.imap]),
         ("sender", "sender", [one.label for one in settings.sender]),
+        ("rule", "name", [one.name for one in settings.rule]),
     ):
         first: dict[str, int] = {}
         for number, name in enumerate(names):

@@ -174,6 +174,30 @@ class RuleSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     lifetime: timedelta = Seconds(minutes=10)
 
 
+class ExampleSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[rule]] accepts = [{…}]`: a text, and the value that the rule must find in it."""
+
+    text: str
+    value: str
+
+
+class RuleTable(Section, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, rename={"from_": "from"}):
+    """`[[rule]]`: one extraction rule with its examples, as a file of ``[rules] paths`` holds it. `core.rules` judges what is in it."""
+
+    name: str
+    pattern: str
+    from_: str | tuple[str, ...] = ()
+    to: str | tuple[str, ...] = ()
+    subject: str | None = None
+    lifetime: str | None = None
+    link_hosts: str | tuple[str, ...] = ()
+    accepts: tuple[ExampleSettings, ...] = ()
+    rejects: str | tuple[str, ...] = ()
+    source: str = ""
+    adds: str = ""
+    version: int = 1
+
+
 class SkyvernSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[skyvern]`: the target. Without a key the practice receiver takes its place."""
 
@@ -288,6 +312,7 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     identity: IdentitySettings = field(default_factory=IdentitySettings)
     trust: TrustSettings = field(default_factory=TrustSettings)
     rules: RuleSettings = field(default_factory=RuleSettings)
+    rule: tuple[RuleTable, ...] = ()
     skyvern: SkyvernSettings = field(default_factory=SkyvernSettings)
     target: tuple[TargetSettings, ...] = ()
     practice: PracticeSettings = field(default_factory=PracticeSettings)
@@ -303,3 +328,6 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 OCTETS = frozenset({"smtp.max_size", "smtp.max_memory"})
 """The keys that are sizes, and may be written as ``25MiB``."""
+
+FREE_TEXTS = frozenset({"rule.pattern", "rule.subject", "rule.rejects"})
+"""The keys whose texts may have several lines, blank entries and any length: `core.rules` bounds them."""

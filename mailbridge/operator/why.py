@@ -97,9 +97,10 @@ class WhyVerb:
         waits = min((one.since for one in self._waiting.everybody() if one.identifier.casefold() == folded), default=None)
         since = asked or (waits - LEAD if waits is not None else now - WINDOW)
         status = await self._daemon.status()
-        mails = await self._mails(identifier, since)
+        newest = await self._store.mails.page(Filter(since=since), limit=ALL)
+        mails = await self._mails(identifier, since, newest)
         given = [one.last_at for one in await self._store.codes.given(limit=PAST) if one.identifier.casefold() == folded]
-        past = await self._store.mails.page(limit=PAST)
+        past = newest[:PAST] if len(newest) >= PAST else await self._store.mails.page(limit=PAST)
         running = status if isinstance(status, Status) else None
         return Evidence(
             identifier=identifier,
@@ -119,10 +120,9 @@ class WhyVerb:
             trouble=_trouble(status),
         )
 
-    async def _mails(self, identifier: str, since: datetime) -> tuple[Came, ...]:
-        """Those for it, and those that name it, newest first."""
+    async def _mails(self, identifier: str, since: datetime, others: Sequence[MailRow]) -> tuple[Came, ...]:
+        """Those for it, and of the others those that name it, newest first."""
         own = await self._store.mails.page(Filter(identifier=identifier, since=since), limit=OWN)
-        others = await self._store.mails.page(Filter(since=since), limit=ALL)
         deliveries: dict[int, list[Delivery]] = {}
         for one in await self._store.outbox.deliveries(Filter(identifier=identifier, since=since), limit=PAST):
             deliveries.setdefault(one.mail_id, []).append(one)
