@@ -100,6 +100,9 @@ audit: $(VENV)/.dev ## known weaknesses of the locked packages, where advisories
 man: $(VENV)/.dev ## the man page and docs/commands.md, from the commands themselves
 	@$(BIN)/python -m tests.manual
 
+site: $(VENV)/.dev ## the documentation as a site in dist/site; nothing is asked of the network
+	@$(BIN)/python -m tests.site dist
+
 dist: $(VENV)/.dev ## a wheel and a source archive in dist/, installable by pip, pipx or uv
 	@rm -rf dist
 	@$(BIN)/python -m hatchling build -d dist
@@ -110,4 +113,4 @@ lock: $(VENV)/.uv ## bring uv.lock up to date
 clean: ## remove what was built
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
-.PHONY: help run demo test e2e lint bench bench-check beside quality train fuzz soak suites mutants sbom audit man dist lock clean
+.PHONY: help run demo test e2e lint bench bench-check beside quality train fuzz soak suites mutants sbom audit man site dist lock clean

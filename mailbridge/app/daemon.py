@@ -25,13 +25,14 @@ from mailbridge.app.heartbeat import Heartbeat
 from mailbridge.app.ingesting import IngestRoutes
 from mailbridge.app.operating import Around, HandIn, LiveConfiguration, Reread, RunningDaemon, operator_of
 from mailbridge.app.parts import PARTS, Parts
-from mailbridge.app.preparation import prepare
+from mailbridge.app.preparation import Prepared, prepare
 from mailbridge.app.probing import LocalMailboxProbes, LocalProbes
+from mailbridge.app.receivers import LiveReceivers
 from mailbridge.app.routes import auth_of, serve_http
 from mailbridge.app.snapshot import Live, Snapshot, snapshot
 from mailbridge.app.targets import guard
 from mailbridge.app.watching import Alarms, AlarmWatch, Delays, MissingWatch, watch
-from mailbridge.config.added import merged
+from mailbridge.config.added import Added, merged
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import ImapSettings, Settings
 from mailbridge.config.values import strangers_meaning
@@ -45,6 +46,7 @@ from mailbridge.intake.doorway import Doorway
 from mailbridge.intake.gate import Gate
 from mailbridge.intake.onetime import OneTime
 from mailbridge.masks import Masks
+from mailbridge.net.listening import ListenError
 from mailbridge.operator.entries import additions
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.verbs import Operator
@@ -227,7 +229,21 @@ class Bridge:
         """
         added = await additions(self.engine.store.entries)
         prepared = await asyncio.to_thread(prepare, merged(wanted, added))
-        base, waiting = _reloadable(self.live.base, wanted)
+        change = self._listeners_for(wanted) if is_read_again else None
+        try:
+            return await self._swap(wanted, added, prepared, change, is_read_again=is_read_again)
+        finally:
+            if change is not None:
+                change.abandon()
+
+    async def _swap(
+        self, wanted: Settings, added: Sequence[Added], prepared: Prepared, change: smtp.Change | None, *, is_read_again: bool
+    ) -> tuple[str, ...]:
+        """Make everything of the new settings that can fail, then put it in force. See `_take`."""
+        now = self.live.base
+        if change is not None:
+            now = msgspec.structs.replace(now, smtp=msgspec.structs.replace(now.smtp, **_bound_anew(wanted)))
+        base, waiting = _reloadable(now, wanted)
         settings = merged(base, added)
         guard(self.engine.masks, settings)
         fresh = self._snapshot(settings, prepared.rules, self.live.now.parser_config.learned)
@@ -245,6 +261,8 @@ class Bridge:
             raise ConfigError((Problem(where="[[imap]]", what=str(fault)),)) from None
         except (OSError, TimeoutError) as fault:
             raise ConfigError((Problem(where="", what=f"no parser worker starts with it: {type(fault).__name__}"),)) from None
+        if change is not None and self.listeners is not None:
+            await self.listeners.take(change)
         # From here on nothing can fail.
         if successors is not None:
             successors.take_over()
@@ -255,12 +273,23 @@ class Bridge:
             self.listeners.reload_tls()
         if watchers is not None:
             old, self.mailboxes = self.mailboxes, watchers
+            watchers.follow(old)
             await old.close(HANG_UP)
             watchers.start()
         elif is_read_again:
             self.mailboxes.try_again()
         self.mailboxes.retry_now()
         return waiting
+
+    def _listeners_for(self, wanted: Settings) -> smtp.Change | None:
+        """What the new settings want to listen on, bound; None where that stays as it is, or only a restart can bring it."""
+        if self.listeners is None or _bound_anew(wanted) == _bound_anew(self.live.base):
+            return None
+        try:
+            return self.listeners.prepare(wanted.smtp)
+        except ListenError as fault:
+            log.warning("%s; until a restart it listens where it did", fault, extra={"event": log_events.RELOAD_PARTIAL})
+            return None
 
     async def learn(self, identifiers: tuple[str, ...]) -> None:
         """Push under these spellings too, which Skyvern's credentials name.
@@ -380,14 +409,13 @@ def _operator(here: Bridge, *, dns: Resolver | None, browser: Callable[[], httpx
         daemon=RunningDaemon(here, live=live, tests=here.door.tests, reread=reread),
         waiting=engine.waiting,
         on_due=engine.dispatcher.ring,
-        on_taken=engine.dispatcher.enable,
+        receivers=LiveReceivers(lambda: live.now.settings, masks=engine.masks, on_taken=engine.dispatcher.enable),
         inboxes=live.inboxes,
         surroundings=Around(known=live.is_known, admission=way.admission),
         probes=LocalProbes(lambda: live.now.settings, reread=reread, masks=engine.masks),
         mailboxes=LocalMailboxProbes(live.now.settings.store, engine.masks),
         dns=lambda: dns or Dns(timeout=trust.dns_timeout, nameservers=trust.nameservers),
         clock=engine.clock,
-        masks=engine.masks,
         browser=browser,
     )
 
@@ -457,6 +485,11 @@ def _reloadable(old: Settings, new: Settings) -> tuple[Settings, tuple[str, ...]
             extra={"event": log_events.RELOAD_PARTIAL},
         )
     return msgspec.structs.replace(new, **kept), tuple(kept)
+
+
+def _bound_anew(settings: Settings) -> dict[str, Any]:
+    """The keys of `[smtp]` that a reload takes up, while the others wait for a restart."""
+    return {key: getattr(settings.smtp, key) for key in ("listen", "lmtp", "hostname")}
 
 
 async def _follow_additions(here: Bridge) -> None:

@@ -37,9 +37,9 @@ def prepare(settings: Settings) -> Prepared:
     problems = list(file_problems(settings))
     if problems:
         raise ConfigError(tuple(problems))
-    from mailbridge.config.rulepack import rule_texts
+    from mailbridge.config.rulepack import own_rules
 
-    return Prepared(settings=settings, rules=rule_texts(settings.rules))
+    return Prepared(settings=settings, rules=own_rules(settings))
 
 
 def file_problems(settings: Settings) -> Iterator[Problem]:
@@ -112,14 +112,14 @@ def _foreign_addresses(settings: Settings) -> Iterator[Problem]:
 
 def _rules(settings: Settings) -> Iterator[Problem]:
     """The operator's rules, before and among the shipped ones. Those alone are proven by our own tests, and cost 0.1 s."""
-    if not settings.rules.paths:
+    if not settings.rules.paths and not settings.rule:
         return
-    from mailbridge.config.rulepack import rule_sources
+    from mailbridge.config.rulepack import every_rule
     from mailbridge.core.rules import RuleError
     from mailbridge.core.rules import load as load_rules
 
     try:
-        load_rules(rule_sources(settings.rules))
+        load_rules(every_rule(settings))
     except RuleError as fault:
         for problem in fault.problems:
             yield Problem(where="", what=problem)

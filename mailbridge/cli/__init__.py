@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "target": ("mailbridge.cli.target:target_group", "Further places where codes go: add, list, test, remove."),
     "notify": ("mailbridge.cli.notify:notify_group", "Notices to a person: add, list, test, remove."),
     "extract": ("mailbridge.cli.extract:extract", "Dry run over mail files: what would be pushed, and why."),
-    "rule": ("mailbridge.cli.rule:rules", "List, test, try and propose extraction rules."),
+    "rule": ("mailbridge.cli.rule:rules", "List, test, try, propose and add extraction rules."),
     "mail": ("mailbridge.cli.mail:mail", "List, show, release, replay, import and remove mails."),
     "delivery": ("mailbridge.cli.delivery:delivery", "List and show deliveries, retry dead ones."),
     "code": ("mailbridge.cli.code:code", "Live codes: list, take the newest, wait for the next."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,15 +16,17 @@ from mailbridge.config.settings import (
     AddressSettings,
     ImapSettings,
     NotifySettings,
+    RuleTable,
     Section,
     SenderSettings,
     Settings,
     TargetSettings,
 )
+from mailbridge.config.toml_text import pair
 from mailbridge.config.values import written
 from mailbridge.core.secret import Secret
 
-KINDS = ("address", "imap", "sender", "target", "notify")
+KINDS = ("address", "imap", "sender", "rule", "target", "notify")
 """The lists of tables that can be added to without a file."""
 
 MAIN = "skyvern"
@@ -110,7 +111,7 @@ def _with_main(settings: Settings, added: Sequence[Added]) -> tuple[Settings, li
 
 
 def name_of(section: Section) -> str:
-    """What tells a table from the others of its kind: an address, or an account's name."""
+    """What tells a table from the others of its kind: an address, or a name."""
     match section:
         case AddressSettings():
             return section.rcpt
@@ -118,7 +119,7 @@ def name_of(section: Section) -> str:
             return section.label
         case SenderSettings():
             return section.label
-        case TargetSettings() | NotifySettings():
+        case TargetSettings() | NotifySettings() | RuleTable():
             return section.name
         case _:
             raise TypeError(f"{type(section).__name__} is no list of tables")
@@ -129,7 +130,7 @@ def as_toml(added: Sequence[Added]) -> str:
     lines: list[str] = []
     for one in added:
         lines += [f"# added by {one.by}, {one.at:%Y-%m-%d %H:%M}Z", header(one.kind)]
-        lines += [f"{key} = {_toml(value)}" for key, value in one.values.items()]
+        lines += [pair(key, value) for key, value in one.values.items()]
         lines += [f'# {key} is kept in the store; name a file: {key.rpartition(".")[2]}_file = "…"' for key in one.secrets]
         lines.append("")
     return "\n".join(lines)
@@ -138,17 +139,6 @@ def as_toml(added: Sequence[Added]) -> str:
 def header(kind: str) -> str:
     """The line of TOML that a table of a kind begins with."""
     return f"[{kind}]" if kind == MAIN else f"[[{kind}]]"
-
-
-def _toml(value: Any) -> str:
-    """A JSON value in TOML: the same but for tables."""
-    match value:
-        case Mapping():
-            return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
-        case list() | tuple():
-            return "[" + ", ".join(_toml(inner) for inner in value) + "]"
-        case _:
-            return json.dumps(value)
 
 
 def _doubles(settings: Settings, added: Sequence[Added]) -> Iterator[Problem]:

@@ -78,6 +78,7 @@ def _doubles(settings: Settings, where: Where) -> Iterator[Problem]:
         ("notify", "name", [one.name for one in settings.notify]),
         ("imap", "name", [one.label for one in settings.imap]),
         ("sender", "sender", [one.label for one in settings.sender]),
+        ("rule", "name", [one.name for one in settings.rule]),
     ):
         first: dict[str, int] = {}
         for number, name in enumerate(names):

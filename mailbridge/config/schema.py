@@ -61,11 +61,11 @@ def _of_section(kind: type[Section], section: str) -> dict[str, Any]:
     for one in msgspec.structs.fields(kind):
         properties[one.encode_name] = _of(one.type, section, one.name)
         if one.required:
-            required.append(one.name)
+            required.append(one.encode_name)
         elif one.default is not None:
-            properties[one.name]["default"] = written(f"{section}.{one.name}", one.default)
+            properties[one.encode_name]["default"] = written(f"{section}.{one.name}", one.default)
         if Secret in get_args(one.type):
-            properties[f"{one.name}_file"] = {"type": "string", "description": "a file that holds it"}
+            properties[f"{one.encode_name}_file"] = {"type": "string", "description": "a file that holds it"}
     about = (kind.__doc__ or "").partition(": ")[2].replace("``", "")
     return {
         "type": "object",

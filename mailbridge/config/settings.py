@@ -183,6 +183,30 @@ class RuleSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     lifetime: timedelta = Seconds(minutes=10)
 
 
+class ExampleSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[rule]] accepts = [{…}]`: a text, and the value that the rule must find in it."""
+
+    text: str
+    value: str
+
+
+class RuleTable(Section, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, rename={"from_": "from"}):
+    """`[[rule]]`: one extraction rule with its examples, as a file of ``[rules] paths`` holds it. `core.rules` judges what is in it."""
+
+    name: str
+    pattern: str
+    from_: str | tuple[str, ...] = ()
+    to: str | tuple[str, ...] = ()
+    subject: str | None = None
+    lifetime: str | None = None
+    link_hosts: str | tuple[str, ...] = ()
+    accepts: tuple[ExampleSettings, ...] = ()
+    rejects: str | tuple[str, ...] = ()
+    source: str = ""
+    adds: str = ""
+    version: int = 1
+
+
 class SkyvernSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[skyvern]`: the target. Without a key the practice receiver takes its place."""
 
@@ -348,6 +372,7 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     identity: IdentitySettings = field(default_factory=IdentitySettings)
     trust: TrustSettings = field(default_factory=TrustSettings)
     rules: RuleSettings = field(default_factory=RuleSettings)
+    rule: tuple[RuleTable, ...] = ()
     skyvern: SkyvernSettings = field(default_factory=SkyvernSettings)
     target: tuple[TargetSettings, ...] = ()
     notify: tuple[NotifySettings, ...] = ()
@@ -366,5 +391,5 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 OCTETS = frozenset({"smtp.max_size", "smtp.max_memory"})
 """The keys that are sizes, and may be written as ``25MiB``."""
 
-TEXTS = frozenset({"target.raw", "notify.raw"})
-"""The keys that are texts of several lines."""
+FREE_TEXTS = frozenset({"rule.pattern", "rule.subject", "rule.rejects", "target.raw", "notify.raw"})
+"""The keys whose texts may have several lines, blank entries and any length: `core.rules` bounds those of a rule."""

@@ -97,9 +97,10 @@ class WhyVerb:
         waits = min((one.since for one in self._waiting.everybody() if one.identifier.casefold() == folded), default=None)
         since = asked or (waits - LEAD if waits is not None else now - WINDOW)
         status = await self._daemon.status()
-        mails = await self._mails(identifier, since)
+        newest = await self._store.mails.page(Filter(since=since), limit=ALL)
+        mails = await self._mails(identifier, since, newest)
         given = [one.last_at for one in await self._store.codes.given(limit=PAST) if one.identifier.casefold() == folded]
-        past = await self._store.mails.page(limit=PAST)
+        past = newest[:PAST] if len(newest) >= PAST else await self._store.mails.page(limit=PAST)
         running = status if isinstance(status, Status) else None
         return Evidence(
             identifier=identifier,
@@ -119,10 +120,9 @@ class WhyVerb:
             trouble=_trouble(status),
         )
 
-    async def _mails(self, identifier: str, since: datetime) -> tuple[Came, ...]:
-        """Those for it, and those that name it, newest first."""
+    async def _mails(self, identifier: str, since: datetime, others: Sequence[MailRow]) -> tuple[Came, ...]:
+        """Those for it, and of the others those that name it, newest first."""
         own = await self._store.mails.page(Filter(identifier=identifier, since=since), limit=OWN)
-        others = await self._store.mails.page(Filter(since=since), limit=ALL)
         deliveries: dict[int, list[Delivery]] = {}
         for one in await self._store.outbox.deliveries(Filter(identifier=identifier, since=since), limit=PAST):
             deliveries.setdefault(one.mail_id, []).append(one)
@@ -191,6 +191,7 @@ def _came(row: MailRow, identifier: str, deliveries: Sequence[Delivery]) -> Came
         identifiers=row.identifiers,
         held=row.held,
         names_it=_names(row, identifier),
+        bound_by=row.rcpt_to[0] if row.identifier_from == "address" and row.rcpt_to else "",
         deliveries=tuple(
             Attempted(
                 number=one.id,
@@ -199,10 +200,19 @@ def _came(row: MailRow, identifier: str, deliveries: Sequence[Delivery]) -> Came
                 reason=one.reason,
                 attempts=one.attempts,
                 at=one.final_at,
+                only_for=_only_for(one),
+                is_old=one.received_at - one.written_at > one.draft.lifetime,
             )
             for one in deliveries
         ),
     )
+
+
+def _only_for(delivery: Delivery) -> str:
+    """The run, workflow or task whose ids it carries; "" where it carries none, or goes without them."""
+    draft = delivery.draft
+    named = (("the run", draft.workflow_run_id), ("the workflow", draft.workflow_id), ("the task", draft.task_id))
+    return "" if delivery.without_run else next((f"{what} {number}" for what, number in named if number), "")
 
 
 def _confirmations(past: Sequence[MailRow], now: datetime) -> Iterator[tuple[str, int]]:

@@ -59,6 +59,7 @@ def read_mail(row: Any, cipher: Cipher) -> MailRow:
         trust=facts.trust,
         held=facts.held,
         origin=facts.origin,
+        shown=private.shown,
     )
 
 

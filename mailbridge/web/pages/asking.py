@@ -16,6 +16,7 @@ from mailbridge.operator.shapes import Shape
 from mailbridge.operator.verbs import By, Operator, Verb
 from mailbridge.store.sessions import Session
 from mailbridge.web.auth import RANKS
+from mailbridge.web.pages.words import text
 
 log = logging.getLogger("mailbridge.page")
 
@@ -37,13 +38,14 @@ NEED_FRESH = frozenset(
         verbs.MAIL_CONFIRM,
         verbs.ENTRY_ADD,
         verbs.ENTRY_REMOVE,
+        verbs.RULE_ADD,
         verbs.SESSION_REMOVE,
     )
 )
 """Verbs that are done only soon after a login: they show a code, or change whom the bridge believes and where codes go."""
 
 
-VIEWER = Fault(kind=Kind.FORBIDDEN, title="you are logged in as a viewer, who sees no codes and changes nothing")
+VIEWER = Fault(kind=Kind.FORBIDDEN, title=text("fault.viewer"))
 
 
 class Refused(Exception):  # noqa: N818  (an answer, no accident)

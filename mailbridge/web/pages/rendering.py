@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
 from mailbridge import __version__
@@ -116,6 +116,7 @@ class Rendering:
                 "static": lambda name: f"{prefix}/static/{name}?{self._static[name]}",
                 "query": scene.query,
                 "once": lambda: secrets.token_urlsafe(12),
+                "further_in": lambda place: urlencode({**scene.query, "in": place}),
                 "further": lambda before: urlencode({**scene.query, "before": before}),
             }
         )
@@ -158,7 +159,7 @@ def clock(stamp: str | None) -> Markup:
     if at is None:
         return Markup("")
     form = "%H:%M:%S" if abs(datetime.now(UTC) - at) < timedelta(hours=20) else "%d %b %H:%M"
-    return Markup('<time datetime="{}">{}</time>').format(stamp, at.astimezone().strftime(form))
+    return Markup(f'<time datetime="{escape(stamp)}">{at.astimezone().strftime(form)}</time>')  # noqa: S704  (escaped)
 
 
 def moment(stamp: str | None) -> Markup:
@@ -197,7 +198,9 @@ def took(first: str | None, last: str | None) -> str:
 def duration(milliseconds: float) -> str:
     """Milliseconds in the unit that suits them."""
     seconds = max(milliseconds, 0.0) / 1000
-    return f"{round(seconds * 1000)} ms" if seconds < 1 else f"{seconds:.1f} s" if seconds < 60 else span(seconds)
+    if seconds < 1:
+        return text("span.ms", count=round(seconds * 1000))
+    return text("span.s", count=f"{seconds:.1f}") if seconds < 60 else span(seconds)
 
 
 def span(seconds: float) -> str:
@@ -207,7 +210,7 @@ def span(seconds: float) -> str:
     whole = int(seconds)
     days, hours, minutes = whole // 86_400, whole // 3_600 % 24, whole // 60 % 60
     if days:
-        return f"{days} d {hours} h" if hours else f"{days} d"
+        return text("span.d" if hours else "span.d.even", days=days, hours=hours)
     if hours:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
+        return text("span.h" if minutes else "span.h.even", hours=hours, minutes=minutes)
+    return text("span.min", minutes=minutes, seconds=whole % 60) if minutes else text("span.s", count=whole % 60)

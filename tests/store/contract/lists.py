@@ -99,6 +99,14 @@ class ListsContract(Contract):
         await store.close()
 
     @looped
+    async def test_deliveries_of_several_mails(self, place: Place) -> None:
+        """At once, newest first; a mail that is not there has none."""
+        store = await self._filled(place)
+        found = await store.outbox.deliveries(Filter(mails=(2, 7, 3, 999)))
+        assert [row.mail_id for row in found] == [7, 3, 2]
+        await store.close()
+
+    @looped
     async def test_time_is_a_filter(self, place: Place) -> None:
         """``since`` is included and ``until`` is not, and a mail that came in late is found by its receipt."""
         began = place.time.now()

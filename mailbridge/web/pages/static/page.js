@@ -31,7 +31,8 @@
   function countDown() {
     for (const one of document.querySelectorAll("[data-until]")) {
       const left = Math.max(0, Math.floor((new Date(one.dataset.until) - Date.now()) / 1000));
-      one.textContent = left >= 60 ? `${Math.floor(left / 60)} min ${left % 60} s` : `${left} s`;
+      const { minutes, seconds } = body().dataset;
+      one.textContent = left >= 60 ? minutes.replace("{minutes}", Math.floor(left / 60)).replace("{seconds}", left % 60) : seconds.replace("{count}", left);
     }
   }
 

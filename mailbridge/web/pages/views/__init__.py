@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
 from mailbridge.web.pages.asking import Answer, Asked
-from mailbridge.web.pages.views import codes, deliveries, mails, now, people, tools
+from mailbridge.web.pages.views import codes, deliveries, mails, now, people, rules, tools
 
 View = Callable[[Asked], Awaitable[Answer]]
 
@@ -15,6 +15,7 @@ VIEWS: Mapping[str, View] = MappingProxyType(
         "now": now.now,
         "mail.list": mails.find,
         "mail.show": mails.show,
+        "mail.text": mails.masked,
         "mail.reveal": mails.reveal,
         "mail.release": mails.release,
         "mail.replay": mails.replay,
@@ -41,8 +42,10 @@ VIEWS: Mapping[str, View] = MappingProxyType(
         "totp.code": people.authenticator_code,
         "totp.bind": people.bind_authenticator,
         "totp.remove": people.remove_authenticator,
-        "rule.list": tools.rules,
-        "rule.try": tools.try_rule,
+        "rule.list": rules.find,
+        "rule.try": rules.attempt,
+        "rule.add": rules.add,
+        "rule.remove": rules.remove,
         "search": mails.search,
         "session.list": people.sessions,
         "session.remove": people.end_session,

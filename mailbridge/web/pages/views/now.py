@@ -14,7 +14,7 @@ from mailbridge.operator.deliveries import DeliveryList
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.journal import TailAsk
 from mailbridge.operator.mails import MailList, OneMail
-from mailbridge.operator.shapes import Day, DeliveryShape, MailShape, Status, WaitShape, Why
+from mailbridge.operator.shapes import Day, MailShape, Status, WaitShape, Why
 from mailbridge.operator.why import WhyAsk
 from mailbridge.web.pages.asking import Answer, Asked, Page
 from mailbridge.web.pages.look import Row, rows_of
@@ -22,6 +22,9 @@ from mailbridge.web.pages.look import Row, rows_of
 FEED = 30
 HELD = 20
 CARDS = 6
+MOST_DELIVERIES = 20
+"""Deliveries of a mail that its state in a list is told by."""
+
 YOUNG = timedelta(minutes=30)
 """How long a held mail is a card of its own; its code is over by then, and it is counted in the list of mails."""
 
@@ -57,24 +60,17 @@ async def now(asked: Asked) -> Answer:
     # The line first and the mails after it: what comes in between is told twice, and shown once.
     newest = await asked.do(verbs.JOURNAL_TAIL, TailAsk())
     page = await asked.do(verbs.MAIL_LIST, MailList(limit=FEED))
-    rows = rows_of(page.mails, await deliveries_of(asked, page.mails, is_newest=True))
+    found = await rows(asked, page.mails)
     last = page.mails[0].received_at if page.mails else None
-    return Page(template="now.html", values={**values, "rows": rows, "after": newest.next, "last": last, "day": day})
+    return Page(template="now.html", values={**values, "rows": found, "after": newest.next, "last": last, "day": day})
 
 
-async def deliveries_of(asked: Asked, mails: Sequence[MailShape], *, is_newest: bool = False) -> list[DeliveryShape]:
-    """The deliveries of these mails. Those of the newest mails are the newest deliveries, in one look."""
-    if is_newest and mails:
-        page = await asked.do(verbs.DELIVERY_LIST, DeliveryList(limit=min(4 * len(mails), 1000)))
-        if page.next is None or (page.deliveries and page.deliveries[-1].mail < mails[-1].id):
-            return page.deliveries
-    pages = await asyncio.gather(*(asked.do(verbs.DELIVERY_LIST, DeliveryList(mail=one.id)) for one in mails))
-    return [one for page in pages for one in page.deliveries]
-
-
-async def rows(asked: Asked, mails: Sequence[MailShape], *, is_newest: bool = False) -> list[Row]:
-    """Mails with their states."""
-    return rows_of(mails, await deliveries_of(asked, mails, is_newest=is_newest))
+async def rows(asked: Asked, mails: Sequence[MailShape]) -> list[Row]:
+    """Mails with the states that their deliveries give them, which are looked for at once."""
+    if not mails:
+        return []
+    ask = DeliveryList(mails=tuple(one.id for one in mails), limit=min(MOST_DELIVERIES * len(mails), 1000))
+    return rows_of(mails, (await asked.do(verbs.DELIVERY_LIST, ask)).deliveries)
 
 
 async def _needs(asked: Asked, status: Status | None, day: Day) -> Needs:

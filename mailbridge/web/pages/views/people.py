@@ -12,6 +12,7 @@ from mailbridge.operator.entries import AddEntry, EntryList, OneEntry
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.sessions import OneSession
 from mailbridge.web.pages.asking import Answer, Asked, Go, Page, Refused
+from mailbridge.web.pages.words import text
 
 PRESETS = ("gmail", "outlook", "yahoo", "icloud", "fastmail", "zoho", "proton", "163", "yandex")
 
@@ -164,6 +165,6 @@ async def end_session(asked: Asked) -> Answer:
     """End a session at once."""
     number = asked.sent("id")
     if not (number.isascii() and number.isdigit() and 0 < len(number) < 19 and int(number)):
-        raise Refused(Fault(kind=Kind.BAD_REQUEST, title="id: must be the number of a session"))
+        raise Refused(Fault(kind=Kind.BAD_REQUEST, title=text("fault.session")))
     await asked.do(verbs.SESSION_REMOVE, OneSession(id=int(number)))
     return Go(path="/sessions", said="said.session_ended")
