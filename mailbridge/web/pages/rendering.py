@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
 from mailbridge import __version__
@@ -37,6 +38,7 @@ NAV: Sequence[tuple[str, str, str]] = (
     ("sender", "/senders", "i-sender"),
     ("rule", "/rules", "i-rule"),
     ("totp", "/authenticators", "i-key"),
+    ("setup", "/setup", "i-setup"),
     ("doctor", "/doctor", "i-doctor"),
     ("why", "/why", "i-why"),
     ("search", "/search", "i-search"),
@@ -47,7 +49,7 @@ SCRIPTS = ("htmx.min.js", "hx-csp.min.js", "hx-sse.min.js", "page.js")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """Around a page: how it is asked, who looks, and what its forms bring back."""
+    """Around a page: how it is asked, who looks, what its forms bring back, and whether the login is young enough for every form."""
 
     visit: Visit
     session: Session | None
@@ -55,6 +57,7 @@ class Scene:
     name: str
     query: Mapping[str, str] = field(default_factory=dict)
     is_part: bool = False
+    is_fresh: bool = True
 
 
 class Rendering:
@@ -80,6 +83,7 @@ class Rendering:
             "left": left,
             "took": took,
             "lines": lines,
+            "prose": prose,
             "span": span,
             "duration": duration,
         }
@@ -110,6 +114,7 @@ class Rendering:
                 "nonce": scene.visit.nonce,
                 "session": scene.session,
                 "is_operator": scene.session is not None and scene.session.role == "operator",
+                "is_fresh": scene.is_fresh,
                 "csrf": scene.csrf,
                 "current": scene.name.partition(".")[0],
                 "is_part": scene.is_part,
@@ -141,6 +146,24 @@ def shown(value: object, most: int = LONGEST) -> str:
 def lines(text: object) -> str:
     """The same for text of several lines."""
     return "\n".join(shown(one, 2_000) for one in str(text).splitlines()) + ("\n" if str(text).endswith("\n") else "")
+
+
+PROSE = re.compile(r"`([^`]+)`|(https://[^\s`<>\"]*[^\s`<>\".,;:)])")
+
+
+def prose(value: object, most: int = LONGEST) -> Markup:
+    """The same, of the program's own sentences: what stands between backticks as code, a web address as a link."""
+    words, found, at = shown(value, most), Markup(""), 0
+    for match in PROSE.finditer(words):
+        found += escape(words[at : match.start()])
+        command, url = match.groups()
+        found += (
+            Markup("<code>{}</code>").format(command)
+            if command
+            else Markup('<a href="{}" target="_blank" rel="noopener noreferrer">{}</a>').format(url, url)
+        )
+        at = match.end()
+    return found + escape(words[at:])
 
 
 def site(address: object) -> str:
