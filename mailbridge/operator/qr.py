@@ -21,6 +21,7 @@ from mailbridge.operator.faults import Fault, Kind
 LARGEST = 50_000_000
 """Pixels that are looked at; a photo of a screen has 12 million."""
 
+TOO_LARGE = f"larger than {LARGEST:,} pixels; cut the picture down to the QR code"
 TIMEOUT = timedelta(seconds=15)
 INSTALL = 'reading QR codes needs two more packages: install again, as you installed it, with the extra: pip install ".[qr]"'
 
@@ -51,15 +52,15 @@ def qr_text(content: bytes) -> str:
     try:
         with Image.open(io.BytesIO(content)) as image:
             if image.width * image.height > LARGEST:
-                raise SecretError(f"larger than {LARGEST} pixels")
+                raise SecretError(TOO_LARGE)
             grey = image.convert("RGBA") if image.mode in ("P", "LA", "PA") else image.copy()
             if grey.mode == "RGBA":
                 white = Image.new("RGBA", grey.size, "white")
                 grey = Image.alpha_composite(white, grey)
             grey = grey.convert("L")
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as fault:
-        if isinstance(fault, SecretError):
-            raise
+    except (SecretError, Image.DecompressionBombError):
+        raise SecretError(TOO_LARGE) from None
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
         raise SecretError("not an image that can be read (PNG, JPEG, WebP …)") from None
     found = {one.text for one in zxingcpp.read_barcodes(grey, formats=zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode))}
     if len(found) != 1:

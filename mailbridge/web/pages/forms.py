@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from types import MappingProxyType
 from urllib.parse import parse_qs
 
@@ -58,7 +58,7 @@ class _InMemory(MultiPartParser):
 async def _parts(request: Request, octets: bytes) -> tuple[Form, dict[str, bytes]]:
     """The parts of a multipart/form-data body (RFC 7578)."""
 
-    async def stream() -> AsyncIterator[bytes]:
+    async def stream() -> AsyncGenerator[bytes, None]:
         yield octets
 
     try:

@@ -13,9 +13,11 @@ from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.mailboxes import AddMailbox, OfMailbox, OneMailbox, TryMailbox
 from mailbridge.operator.setup.answers import Mistake
 from mailbridge.operator.setup.answers import host as parse_host
-from mailbridge.operator.setup.providers import PORT_STARTTLS
 from mailbridge.operator.shapes import EntryShape, MailboxAdded, MailboxTest, ProviderShape
 from mailbridge.web.pages.asking import Answer, Asked, Go, Page, filled, said
+
+STARTTLS = "143"
+"""The port at which a connection begins without TLS."""
 
 FIELDS = ("address", "server", "identifier", "username")
 
@@ -143,7 +145,7 @@ def _settings(asked: Asked) -> dict[str, Any]:
     if server:
         host, _, port = parse_host(server).partition(":")
         found |= {"host": host, **({"port": int(port)} if port else {})}
-        found |= {"tls": "starttls"} if port == PORT_STARTTLS else {}
+        found |= {"tls": "starttls"} if port == STARTTLS else {}
     found |= {name: text for name in ("identifier", "username") if (text := asked.sent(name).strip())}
     return found
 
