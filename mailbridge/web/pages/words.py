@@ -181,6 +181,7 @@ TEXTS: Mapping[str, str] = MappingProxyType(
         "event.retry": "An operator tried it again",
         "event.given": "Given",
         "event.consumed": "Given, and used up",
+        "event.confirmed": "Allowed: Gmail may forward here",
         "event.released": "Released by an operator",
         "event.replayed": "Handed in again",
         "event.removed": "Erased",

@@ -119,8 +119,9 @@ ASKS = re.compile(r"; (\S+@\S+) asks$")
 
 
 async def _confirmations(asked: Asked, day: Day) -> list[MailShape]:
-    """Forwardings that Google asks about, those whose account has sent nothing since; one card for each account."""
+    """Forwardings that Google asks about and nobody has allowed, of accounts that have sent nothing since; one card for each account."""
     found: dict[str, MailShape] = {}
+    allowed: set[str] = set()
     for number in day.confirmations:
         mail = await asked.attempt(verbs.MAIL_SHOW, OneMail(id=number))
         if isinstance(mail, Fault):
@@ -128,8 +129,12 @@ async def _confirmations(asked: Asked, day: Day) -> list[MailShape]:
         account = ASKS.search(mail.trust)
         name = account.group(1) if account else ""
         since = datetime.fromisoformat(mail.received_at)
-        if name not in found and not (
-            name and (await asked.do(verbs.MAIL_LIST, MailList(identifier=name, since=since, limit=1))).mails
+        if any(line.event == "confirmed" for line in mail.history):
+            allowed.add(name or str(number))
+        elif (
+            name not in found
+            and name not in allowed
+            and not (name and (await asked.do(verbs.MAIL_LIST, MailList(identifier=name, since=since, limit=1))).mails)
         ):
             found[name] = mail
     return list(found.values())[:CARDS]
