@@ -131,7 +131,7 @@ def _forwarded(here: Scene, terminal: Terminal, resolve: Callable[[str], object]
     terminal.until("✓ DNS ")
     terminal.until(r"✓ port 25 +\S+: 5\.5\.5\.5 port 25 answers")
     rcpt = terminal.until(r"the address to add: (\S+)\n")
-    _deliver(here.sign(_question(rcpt), "google.com"), "forwarding-noreply@google.com", rcpt)
+    _deliver(here.sign(question(rcpt), "google.com"), "forwarding-noreply@google.com", rcpt)
     terminal.until(f"✓ Gmail's yes +{re.escape(ANN)} may forward to")
     assert here.google.asked[-1].startswith("POST mail.google.com/mail/vf-")
     name = terminal.until(r"✓ filter +(\S+\.xml)")
@@ -139,7 +139,7 @@ def _forwarded(here: Scene, terminal: Terminal, resolve: Callable[[str], object]
     assert "github.com" in Path(name).read_text(encoding="utf-8")
     terminal.until("waiting for a code for")
     sender = f"ann+caf_={rcpt.replace('@', '=')}@gmail.com"
-    _deliver(here.sign(_code(rcpt), "github.com"), sender, rcpt)
+    _deliver(here.sign(code_mail(rcpt), "github.com"), sender, rcpt)
     terminal.until(f"✓ first mail .*code for {re.escape(ANN)}, delivered")
     terminal.until(f'totp_identifier "{re.escape(ANN)}"')
     assert terminal.ended() == 0
@@ -190,7 +190,7 @@ def mailbox(here: Scene, terminal: Terminal) -> None:
             terminal.answer("password", "Its password", PASSWORD, shown="PASSWORD")
             terminal.until("✓ mailbox +ann@corp.example is watched")
             terminal.until("waiting for a code for ann@corp.example")
-            server.deliver(here.sign(_code("ann@corp.example", to="ann@corp.example"), "github.com"))
+            server.deliver(here.sign(code_mail("ann@corp.example", to="ann@corp.example"), "github.com"))
             terminal.until("✓ first mail .*delivered")
             assert terminal.ended() == 0
             assert skyvern.resolve("ann@corp.example").value == CODE
@@ -232,7 +232,7 @@ def interrupted(here: Scene, terminal: Terminal) -> None:
             rcpt = terminal.until(r"✓ address +(\S+)")
             terminal.until(rf"transport_maps = inline:{{ {{ {re.escape(DOMAIN)} = lmtp:inet:127.0.0.1:2424")
             with smtplib.LMTP("127.0.0.1", 2424, local_hostname="mx.corp.example") as client:
-                client.sendmail("noreply@github.com", [rcpt], _code(rcpt))
+                client.sendmail("noreply@github.com", [rcpt], code_mail(rcpt))
             terminal.until("✓ first mail .*delivered")
             assert terminal.ended() == 0
             before = _listed(here)
@@ -270,7 +270,7 @@ def _deliver(mail: bytes, sender: str, rcpt: str) -> None:
         client.sendmail(sender, [rcpt], mail)
 
 
-def _question(rcpt: str) -> bytes:
+def question(rcpt: str) -> bytes:
     """Google's question whether Ann's account may forward to an address."""
     lines = [
         "From: Gmail Team <forwarding-noreply@google.com>",
@@ -292,7 +292,7 @@ def _question(rcpt: str) -> bytes:
     return "\r\n".join(lines).encode()
 
 
-def _code(rcpt: str, *, to: str = ANN) -> bytes:
+def code_mail(rcpt: str, *, to: str = ANN) -> bytes:
     """A sign-in mail of GitHub, as it arrives."""
     lines = [
         f"Delivered-To: {rcpt}",

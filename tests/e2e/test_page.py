@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import smtplib
 import socket
 from collections.abc import Iterator
-from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
 
-from tests.peers.browser import Browser, running_browser
+from tests.e2e.window import Scene
+from tests.peers.browser import running_browser
 from tests.peers.practice import running_practice
-from tests.web.daemon import Daemon, running_daemon
+from tests.web.daemon import running_daemon
 
 pytestmark = pytest.mark.e2e
 
@@ -29,6 +28,7 @@ PATHS = {
     "why": "/why?identifier=ann@corp.com",
     "doctor": "/doctor",
     "mailboxes": "/mailboxes",
+    "setup": "/setup",
     "senders": "/senders",
     "rules": "/rules",
     "authenticators": "/authenticators",
@@ -46,47 +46,6 @@ FIRST = (
     ("bank@example-bank.example", "ann@corp.com", "Ihr Einmal-Passwort", "Ihr Einmal-Passwort lautet 771204."),
     ("no-reply@shop.example", "dora@corp.com", "Your sign-in code", "Your sign-in code: 660871"),
 )
-
-
-class Scene:
-    """A daemon whose codes go to a receiver that takes them, and a browser that looks at its page."""
-
-    def __init__(self, daemon: Daemon, browser: Browser) -> None:
-        self.daemon = daemon
-        self.browser = browser
-        self.base = f"http://{daemon.http}"
-        self._number = 0
-
-    def mail(
-        self, subject: str, body: str, *, to: str = "ann@corp.com", sender: str = "a@shop.example", rcpt: str = "codes"
-    ) -> None:
-        """A mail over SMTP; ``rcpt`` *strict* wants a signature, which it has not."""
-        self._number += 1
-        message = EmailMessage()
-        message["From"], message["To"], message["Subject"] = sender, to, subject
-        message["Message-ID"] = f"<{self._number}.{os.getpid()}@shop.example>"
-        message.set_content(body)
-        host, _, port = self.daemon.smtp.rpartition(":")
-        with smtplib.SMTP(host, int(port), timeout=30) as one:
-            one.send_message(message, from_addr=sender, to_addrs=[f"{rcpt}@bridge.example"])
-
-    def link(self, role: str = "operator") -> str:
-        """A login link, as the command prints it."""
-        done = self.daemon.run("login", "--role", role)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-    def log_in(self, name: str = "main", role: str = "operator", **options: object) -> None:
-        """A browser window that is logged in, at *Now*."""
-        script = """const page = await open(given.name, given.options);
-            await page.goto(given.link); await page.waitForURL(given.base + "/");
-            await page.waitForSelector("#live:text('Live')");"""
-        self.browser.run(script, name=name, link=self.link(role), base=self.base, options=options)
-
-    def at(self, path: str, script: str, *, name: str = "main", **given: object) -> object:
-        """Open a path in a window, and run a piece of script with ``page``."""
-        goto = "const page = pages[given.name]; await page.goto(given.url);" if path else "const page = pages[given.name];"
-        return self.browser.run(goto + script, name=name, url=self.base + path, **given)
 
 
 @pytest.fixture(scope="module")

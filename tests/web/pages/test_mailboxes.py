@@ -33,7 +33,7 @@ class Boxes:
     def tried(self, settings: ImapSettings, token: Secret | None, *, idle_for: float, with_canary: bool) -> Tried:
         """See `MailboxProbes.tried`."""
         self.seen.append(settings)
-        steps = []
+        steps: list[Step] = []
         for name, text in GOOD:
             if name == self.last:
                 return Tried(steps=[*steps, Step(name=name, is_good=False, text=self.why)])
@@ -117,20 +117,20 @@ def test_what_is_wrong_stands_beside_its_field_and_what_was_typed_stays(tmp_path
             answer = await visitor.post("/mailboxes/add", address=address)
             assert answer.status_code in (400, 409)
             assert beside(answer.text, "address")
-        empty = await visitor.post("/mailboxes/add", **typed, password="")
+        empty = await visitor.post("/mailboxes/add", part=False, **typed, password="")
         assert empty.status_code == 400
         assert beside(empty.text, "password")
         assert boxes.seen == []
         for step, name in (("login", "password"), ("connect", "server")):
             boxes.last, boxes.why = step, f"no {step} today"
-            answer = await visitor.post("/mailboxes/add", **typed, password=PASSWORD)
+            answer = await visitor.post("/mailboxes/add", part=False, **typed, password=PASSWORD)
             assert answer.status_code == 502
             assert f"no {step} today" in beside(answer.text, name), step
             for value in typed.values():
                 assert f'value="{value}"' in answer.text
             assert PASSWORD not in answer.text
         boxes.last, boxes.why = "fetch", "no mail can be had"
-        answer = await visitor.post("/mailboxes/add", **typed, password=PASSWORD)
+        answer = await visitor.post("/mailboxes/add", part=False, **typed, password=PASSWORD)
         assert "no mail can be had" in answer.text
 
     at_desk(tmp_path, scene, mailboxes=boxes)
@@ -163,7 +163,7 @@ def test_adding_and_removing_want_a_young_login_and_an_operator(tmp_path: Path) 
         await visitor.age(11)
         assert "older than ten minutes" in (await visitor.get("/mailboxes")).text
         for path, fields in (("add", {"address": "ann@gmail.com", "password": PASSWORD}), ("remove", {"name": "x"})):
-            answer = await visitor.post(f"/mailboxes/{path}", **fields)
+            answer = await visitor.post(f"/mailboxes/{path}", part=False, **fields)
             assert answer.status_code == 403
             assert "mailbridge login" in answer.text
 
