@@ -186,6 +186,8 @@ def test_gmails_question_is_a_card_with_one_button(folder: Path) -> None:
             window.at("/mail", "await page.waitForFunction(() => document.querySelectorAll('.list tbody tr').length === 2);")
             page = str(window.at("/", "return await page.content()"))
             assert "Allow the forwarding" not in page
+            assert "Gmail asks to forward here" not in page
+            assert "does not prove it" in page
             for number in (1, 2):
                 assert "Allow the forwarding" not in str(window.at(f"/mail/{number}", "return await page.content()"))
             ask(here.sign(question, "google.com"))

@@ -23,6 +23,7 @@ from mailbridge.logs import CONTROL
 from mailbridge.store.sessions import Session
 from mailbridge.web.pages.asking import Page
 from mailbridge.web.pages.door import Visit
+from mailbridge.web.pages.look import asks_by_link
 from mailbridge.web.pages.words import TEXTS, counted, text
 
 LONGEST = 200
@@ -97,6 +98,7 @@ class Rendering:
             "version": __version__,
             "icons": Markup(icons),  # noqa: S704  (a file of the package)
             "scripts": SCRIPTS,
+            "asks_by_link": asks_by_link,
         }
 
     def response(self, page: Page, scene: Scene) -> Response:
