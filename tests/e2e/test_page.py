@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.window import Scene
+from tests.e2e.window import PICTURES, Scene
 from tests.peers.browser import running_browser
 from tests.peers.practice import running_practice
 from tests.web.daemon import running_daemon
@@ -35,9 +34,6 @@ PATHS = {
     "search": "/search?q=code",
     "sessions": "/sessions",
 }
-PICTURES = os.environ.get("MAILBRIDGE_PICTURES", "")
-"""Where pictures of every page are left, for docs/pictures; "" for none."""
-
 HOSTILE = "<script>alert(1)</script><style>*{display:none!important}</style><img src=http://evil.example/x onerror=alert(1)>"
 FIRST = (
     ("no-reply@github.com", "ann@corp.com", "[GitHub] Please verify your device", "Verification code: 482913"),
@@ -155,19 +151,7 @@ def test_a_hostile_mail_does_nothing(scene: Scene) -> None:
 
 def test_every_page_is_accessible(scene: Scene) -> None:
     """axe finds nothing serious, light, dark and at 320 px; no page scrolls sideways; zoomed to 200 % it still reads."""
-    script = """
-        const found = [];
-        for (const [scheme, width] of [["light", 1280], ["dark", 1280], ["light", 320], ["dark", 640]]) {
-          await page.emulateMedia({ colorScheme: scheme, reducedMotion: "reduce" });
-          await page.setViewportSize({ width, height: 800 });
-          for (const one of await axe(page)) found.push(`${scheme} ${width}: ${one}`);
-          const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-          if (over > 0) found.push(`${scheme} ${width}: ${over} px too wide`);
-        }
-        await page.emulateMedia({ colorScheme: "light", reducedMotion: "no-preference" });
-        await page.setViewportSize({ width: 1280, height: 860 });
-        return found;"""
-    found = {name: scene.at(path, script) for name, path in PATHS.items()}
+    found = {name: scene.serious(path) for name, path in PATHS.items()}
     assert {name: what for name, what in found.items() if what} == {}
     assert scene.browser.complaints() == []
 
@@ -283,26 +267,14 @@ def test_pictures_of_every_page(scene: Scene) -> None:
     """They are left where MAILBRIDGE_PICTURES says, light, dark and on a phone."""
     if not PICTURES:
         pytest.skip("no MAILBRIDGE_PICTURES: a folder for pictures of every page")
-    script = """
-        for (const [kind, colorScheme, width, height] of [["light", "light", 1280, 800], ["dark", "dark", 1280, 800], ["phone", "light", 390, 844]]) {
-          await page.emulateMedia({ colorScheme }); await page.setViewportSize({ width, height });
-          await page.waitForTimeout(150);
-          await page.screenshot({ path: `${given.folder}/${given.shot}-${kind}.png` });
-        }
-        await page.emulateMedia({ colorScheme: "light" }); await page.setViewportSize({ width: 1280, height: 860 });"""
-    Path(PICTURES).mkdir(parents=True, exist_ok=True)
     for sender, to, subject, body in FIRST:
         scene.mail(subject, body, to=to, sender=sender)
     scene.mail(
         "Your security code", "Your security code is 881177", to="bob@corp.com", sender="login@evil.example", rcpt="strict"
     )
+    examine = "await page.click('button:text(\"Examine now\")'); await page.waitForSelector('.finding');"
     for shot, path in PATHS.items():
-        more = (
-            "await page.click('button:text(\"Examine now\")'); await page.waitForSelector('.finding');"
-            if shot == "doctor"
-            else ""
-        )
-        scene.at(path, more + script, folder=PICTURES, shot=shot)
+        scene.picture(shot, path, examine if shot == "doctor" else "")
 
 
 def test_a_restart_is_caught_up_with(tmp_path: Path) -> None:

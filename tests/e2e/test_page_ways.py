@@ -87,6 +87,7 @@ def test_the_setup_from_nothing_to_the_first_code_by_keyboard(folder: Path, serv
         window.at(
             "", "await page.locator('.question [name=value]').fill(''); await page.locator('.question [name=value]').focus();"
         )
+        window.picture("setup-question")
         answer(BOX, "#step-mailbox .question [placeholder='imap.corp.example']")
         answer(f"localhost:{server.imaps}", "#step-mailbox .question [type=password]")
         refused = answer(WRONG, ".wrong:has-text('login')")
@@ -94,6 +95,8 @@ def test_the_setup_from_nothing_to_the_first_code_by_keyboard(folder: Path, serv
         watched = answer(PASSWORD, "#step-mailbox.good")
         assert f'"{PASSWORD}"' not in watched
         window.at("", "await page.waitForSelector('#step-mail.wait[aria-current]');")
+        window.picture("setup")
+        assert window.serious() == []
         server.deliver(here.sign(ways.code_mail(BOX, to=BOX), "github.com"))
         done = "await page.waitForSelector('#step-run.good'); return await page.innerText('main');"
         text = str(window.at("", done))
@@ -159,6 +162,8 @@ def test_a_mailbox_is_added_tried_and_removed(folder: Path, server: Dovecot) -> 
         tried = """await page.waitForSelector('#box-1'); await page.click("button:text('Test now')");
             await page.waitForSelector('.tried .state.good'); return await page.innerText('.tried');"""
         assert "It works" in str(window.at("/mailboxes", tried))
+        assert window.serious() == []
+        window.picture("mailboxes")
         server.stop()
         assert "does not work" in str(window.at("/mailboxes", tried.replace(".state.good", ".state.bad")))
         window.at("", "await page.click(\"button:text('Remove')\"); await page.waitForURL(/said=said.removed/);")
@@ -203,3 +208,32 @@ def test_gmails_question_is_a_card_with_one_button(folder: Path) -> None:
             text = str(window.at("/", "await page.waitForSelector('h1'); return await page.innerText('main')"))
             assert "Gmail asks to forward here" not in text
             assert faults(window) == []
+
+
+def test_an_authenticator_is_added_by_the_picture_of_its_code(folder: Path) -> None:
+    """A screenshot is chosen, its code is shown with its ring for ten seconds, and one that holds no code is told beside its field."""
+    zxingcpp = pytest.importorskip("zxingcpp", reason='reading QR codes needs the extra: pip install ".[qr]"')
+    from PIL import Image
+
+    text = "otpauth://totp/Acme:ann?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Acme"
+    barcode = zxingcpp.create_barcode(text, zxingcpp.BarcodeFormat.QRCode)
+    Image.fromarray(zxingcpp.write_barcode_to_image(barcode, scale=6)).convert("L").save(folder / "qr.png")
+    Image.new("L", (200, 200), 255).save(folder / "blank.png")
+    script = """await page.fill('form.form [name=name]', 'acme'); await page.fill('form.form [name=identifier]', 'ann@corp.com');
+        await page.setInputFiles('[name=picture]', given.blank); await page.click("button:text('Add')");
+        await page.waitForSelector('label:has([name=picture]) .wrong');
+        const kept = await page.inputValue('form.form [name=name]');
+        await page.setInputFiles('[name=picture]', given.picture); await page.click("button:text('Add')");
+        await page.waitForURL(/said=said.authenticator_added/); await page.click("button:text('Reveal')");
+        await page.waitForSelector('.totp .revealed'); return [kept, await page.innerText('.totp .revealed')];"""
+    with looking(folder) as (window, _):
+        files = {"blank": str(folder / "blank.png"), "picture": str(folder / "qr.png")}
+        found = window.at("/authenticators", script, **files)
+        assert isinstance(found, list)
+        assert found[0] == "acme"
+        assert found[1].isdigit()
+        window.picture("authenticators")
+        hidden = "await page.waitForFunction((code) => !document.documentElement.outerHTML.includes(code), given.code, {timeout: 20000}); return true;"
+        assert window.at("", hidden, code=found[1]) is True
+        assert window.serious("/authenticators") == []
+        assert faults(window) == []

@@ -5,9 +5,36 @@ from __future__ import annotations
 import os
 import smtplib
 from email.message import EmailMessage
+from pathlib import Path
 
 from tests.peers.browser import Browser
 from tests.web.daemon import Daemon
+
+PICTURES = os.environ.get("MAILBRIDGE_PICTURES", "")
+"""Where pictures of every page are left, for docs/pictures (`make pictures`); "" for none."""
+
+SHOT = """
+    for (const [kind, colorScheme, width, height] of [["light", "light", 1280, 800], ["dark", "dark", 1280, 800], ["phone", "light", 390, 844]]) {
+      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" }); await page.setViewportSize({ width, height });
+      await page.waitForTimeout(150);
+      await page.screenshot({ path: `${given.folder}/${given.shot}-${kind}.png` });
+    }
+    await page.emulateMedia({ colorScheme: "light", reducedMotion: "no-preference" });
+    await page.setViewportSize({ width: 1280, height: 860 });"""
+
+SERIOUS = """
+    const found = [];
+    for (const [scheme, width] of [["light", 1280], ["dark", 1280], ["light", 320], ["dark", 640]]) {
+      await page.emulateMedia({ colorScheme: scheme, reducedMotion: "reduce" });
+      await page.setViewportSize({ width, height: 800 });
+      for (const one of await axe(page)) found.push(`${scheme} ${width}: ${one}`);
+      const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+      if (over > 0) found.push(`${scheme} ${width}: ${over} px too wide`);
+    }
+    await page.emulateMedia({ colorScheme: "light", reducedMotion: "no-preference" });
+    await page.setViewportSize({ width: 1280, height: 860 });
+    return found;"""
+"""What axe finds serious, and what is wider than the window: light, dark, at 320 px, and at the width that 200 % zoom leaves."""
 
 
 class Scene:
@@ -49,3 +76,15 @@ class Scene:
         """Open a path in a window, and run a piece of script with ``page``."""
         goto = "const page = pages[given.name]; await page.goto(given.url);" if path else "const page = pages[given.name];"
         return self.browser.run(goto + script, name=name, url=self.base + path, **given)
+
+    def serious(self, path: str = "") -> list[str]:
+        """What keeps people from using a page (the one that is open), by `SERIOUS`."""
+        found = self.at(path, SERIOUS)
+        assert isinstance(found, list)
+        return found
+
+    def picture(self, shot: str, path: str = "", first: str = "") -> None:
+        """Leave pictures of a page (of the one that is open), after a piece of script; nothing where none are wanted."""
+        if PICTURES:
+            Path(PICTURES).mkdir(parents=True, exist_ok=True)
+            self.at(path, first + SHOT, folder=PICTURES, shot=shot)
