@@ -85,6 +85,7 @@ class Rendering:
             "took": took,
             "lines": lines,
             "prose": prose,
+            "sentence": sentence,
             "span": span,
             "duration": duration,
         }
@@ -166,6 +167,13 @@ def prose(value: object, most: int = LONGEST) -> Markup:
         )
         at = match.end()
     return found + escape(words[at:])
+
+
+def sentence(value: object) -> str:
+    """What stands behind a colon in a terminal, with a capital letter where it begins with a plain word, which no address or command is."""
+    words = str(value)
+    first = words.partition(" ")[0]
+    return words[:1].upper() + words[1:] if first.isalpha() and first != "mailbridge" else words
 
 
 def site(address: object) -> str:

@@ -258,7 +258,7 @@ TEXTS: Mapping[str, str] = MappingProxyType(
         "mailbox.mode.parked": "Needs you; tried again seldom",
         "mailbox.mode.stopped": "Stopped",
         "mailbox.test": "Test now",
-        "mailbox.tried.ok": "It works: one mail was fetched.",
+        "mailbox.tried.ok": "It works.",
         "mailbox.tried.bad": "It does not work.",
         "mailbox.step.connect": "Connect",
         "mailbox.step.login": "Log in",

@@ -11,7 +11,7 @@ from mailbridge.core.secret import MASK
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.setup.steps import STEPS
 from mailbridge.operator.setup.verb import SetupState, StepShape
-from mailbridge.web.pages.rendering import prose
+from mailbridge.web.pages.rendering import prose, sentence
 from mailbridge.web.pages.views.setup import MARKS, blocks, digest, masked
 from mailbridge.web.pages.words import TEXTS
 from tests.web.desk import Desk, at_desk
@@ -281,3 +281,17 @@ def test_a_command_and_a_web_address_in_a_sentence() -> None:
     assert '<a href="https://x.example/a?b=1" target="_blank" rel="noopener noreferrer">https://x.example/a?b=1</a>.' in text
     assert text.count("<a ") == 1
     assert "&lt;i&gt;" in text
+
+
+def test_a_sentence_begins_with_a_capital_letter() -> None:
+    """An address, a path and a command stay as they are written."""
+    changed = {"waiting for a code": "Waiting for a code", "a mailbox": "A mailbox", "": ""}
+    kept = (
+        "ann@corp.com asks",
+        "http://localhost:8000, no key yet",
+        "mailbridge doctor",
+        "`mailbridge setup` goes on",
+        "127.0.0.1",
+    )
+    assert {one: sentence(one) for one in changed} == changed
+    assert [sentence(one) for one in kept] == list(kept)
