@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.window import PICTURES, Scene
+from tests.e2e.window import PICTURES, Scene, watched
 from tests.peers.browser import running_browser
-from tests.peers.practice import running_practice
 from tests.web.daemon import running_daemon
 
 pytestmark = pytest.mark.e2e
@@ -47,26 +46,13 @@ FIRST = (
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """The scene with a first set of mails, one of them held."""
-    folder = tmp_path_factory.mktemp("page")
-    with running_practice() as target:
-        (folder / "key").write_text(target.api_key, encoding="utf-8")
-        (folder / "key").chmod(0o600)
-        more = f'[skyvern]\nbase_url = "{target.base_url}"\napi_key_file = "{folder}/key"\n'
-        more += '[identity]\nlearn_from_skyvern = false\n[[address]]\nrcpt = "strict@bridge.example"\ntrust = "dkim"\n'
-        with running_daemon(folder, more) as daemon, running_browser(folder / "browser", f"http://{daemon.http}") as browser:
-            one = Scene(daemon, browser)
-            for sender, to, subject, body in FIRST:
-                one.mail(subject, body, to=to, sender=sender)
-            one.mail(
-                "Your verification code",
-                "Your verification code is 903315",
-                to="bob@corp.com",
-                sender="login@evil.example",
-                rcpt="strict",
-            )
-            one.log_in()
-            one.browser.complaints()
-            yield one
+    with watched(tmp_path_factory.mktemp("page")) as one:
+        for sender, to, subject, body in FIRST:
+            one.mail(subject, body, to=to, sender=sender)
+        one.held("Your verification code", "Your verification code is 903315")
+        one.log_in()
+        one.browser.complaints()
+        yield one
 
 
 def test_a_new_mail_is_there_within_a_second(scene: Scene) -> None:
@@ -269,9 +255,7 @@ def test_pictures_of_every_page(scene: Scene) -> None:
         pytest.skip("no MAILBRIDGE_PICTURES: a folder for pictures of every page")
     for sender, to, subject, body in FIRST:
         scene.mail(subject, body, to=to, sender=sender)
-    scene.mail(
-        "Your security code", "Your security code is 881177", to="bob@corp.com", sender="login@evil.example", rcpt="strict"
-    )
+    scene.held("Your security code", "Your security code is 881177")
     examine = "await page.click('button:text(\"Examine now\")'); await page.waitForSelector('.finding');"
     for shot, path in PATHS.items():
         scene.picture(shot, path, examine if shot == "doctor" else "")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import smtplib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email.message import EmailMessage
 from pathlib import Path
 
-from tests.peers.browser import Browser
-from tests.web.daemon import Daemon
+from tests.peers.browser import Browser, running_browser
+from tests.peers.practice import running_practice
+from tests.web.daemon import Daemon, running_daemon
 
 PICTURES = os.environ.get("MAILBRIDGE_PICTURES", "")
 """Where pictures of every page are left, for docs/pictures (`make pictures`); "" for none."""
@@ -59,6 +62,10 @@ class Scene:
         with smtplib.SMTP(host, int(port), timeout=30) as one:
             one.send_message(message, from_addr=sender, to_addrs=[f"{rcpt}@bridge.example"])
 
+    def held(self, subject: str, body: str, *, to: str = "bob@corp.com") -> None:
+        """A mail that is held, since it proves nothing."""
+        self.mail(subject, body, to=to, sender="login@evil.example", rcpt="strict")
+
     def link(self, role: str = "operator") -> str:
         """A login link, as the command prints it."""
         done = self.daemon.run("login", "--role", role)
@@ -88,3 +95,16 @@ class Scene:
         if PICTURES:
             Path(PICTURES).mkdir(parents=True, exist_ok=True)
             self.at(path, first + SHOT, folder=PICTURES, shot=shot)
+
+
+@contextmanager
+def watched(folder: Path, *, key: str = "", url: str = "") -> Iterator[Scene]:
+    """A daemon whose codes go to a receiver that takes its key (not another ``key``), or to what is at ``url``, and a browser; nobody is
+    logged in."""
+    with running_practice() as target:
+        (folder / "key").write_text(key or target.api_key, encoding="utf-8")
+        (folder / "key").chmod(0o600)
+        more = f'[skyvern]\nbase_url = "{url or target.base_url}"\napi_key_file = "{folder}/key"\n'
+        more += '[identity]\nlearn_from_skyvern = false\n[[address]]\nrcpt = "strict@bridge.example"\ntrust = "dkim"\n'
+        with running_daemon(folder, more) as daemon, running_browser(folder / "browser", f"http://{daemon.http}") as browser:
+            yield Scene(daemon, browser)
