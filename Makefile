@@ -91,6 +91,11 @@ audit: $(VENV)/.dev ## known weaknesses of the locked packages, where advisories
 man: $(VENV)/.dev ## the man page and docs/commands.md, from the commands themselves
 	@$(BIN)/python -m tests.manual
 
+pictures: $(VENV)/.dev ## docs/pictures: every page in a real Chromium, light, dark and on a phone (needs what `make e2e` installs)
+	@folder="$$(mktemp -d)" && trap 'rm -rf "$$folder"' EXIT && \
+		MAILBRIDGE_E2E=1 MAILBRIDGE_PICTURES="$$folder" $(BIN)/python -m pytest -q -m e2e tests/e2e/test_page.py tests/e2e/test_page_ways.py && \
+		$(BIN)/python -m tests.e2e.pictures "$$folder"
+
 dist: $(VENV)/.dev ## a wheel and a source archive in dist/, installable by pip, pipx or uv
 	@rm -rf dist
 	@$(BIN)/python -m hatchling build -d dist
@@ -101,4 +106,4 @@ lock: $(VENV)/.uv ## bring uv.lock up to date
 clean: ## remove what was built
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
-.PHONY: help run demo test e2e lint bench beside quality train fuzz suites mutants sbom audit man dist lock clean
+.PHONY: help run demo test e2e lint bench beside quality train fuzz suites mutants sbom audit man pictures dist lock clean

@@ -98,13 +98,14 @@ class Scene:
 
 
 @contextmanager
-def watched(folder: Path, *, key: str = "", url: str = "") -> Iterator[Scene]:
+def watched(folder: Path, *, key: str = "", url: str = "", tables: str = "") -> Iterator[Scene]:
     """A daemon whose codes go to a receiver that takes its key (not another ``key``), or to what is at ``url``, and a browser; nobody is
-    logged in."""
+    logged in. ``tables`` are more of its configuration."""
     with running_practice() as target:
         (folder / "key").write_text(key or target.api_key, encoding="utf-8")
         (folder / "key").chmod(0o600)
         more = f'[skyvern]\nbase_url = "{url or target.base_url}"\napi_key_file = "{folder}/key"\n'
         more += '[identity]\nlearn_from_skyvern = false\n[[address]]\nrcpt = "strict@bridge.example"\ntrust = "dkim"\n'
+        more += tables
         with running_daemon(folder, more) as daemon, running_browser(folder / "browser", f"http://{daemon.http}") as browser:
             yield Scene(daemon, browser)

@@ -84,6 +84,7 @@ TEXTS: Mapping[str, str] = MappingProxyType(
         "now.taking": "Takes mail on {where}.",
         "now.mailboxes.one": "Watches 1 mailbox.",
         "now.mailboxes.other": "Watches {count} mailboxes.",
+        "now.mailboxes.some": "Watches {well} of {count} mailboxes.",
         "now.last": "Last mail {ago}.",
         "now.no_mail": "No mail has come yet.",
         "now.no_daemon": "The bridge does not answer.",
