@@ -85,6 +85,7 @@ class Rendering:
             "took": took,
             "lines": lines,
             "prose": prose,
+            "linked": linked,
             "sentence": sentence,
             "span": span,
             "duration": duration,
@@ -151,13 +152,23 @@ def lines(text: object) -> str:
     return "\n".join(shown(one, 2_000) for one in str(text).splitlines()) + ("\n" if str(text).endswith("\n") else "")
 
 
-PROSE = re.compile(r"`([^`]+)`|(https://[^\s`<>\"]*[^\s`<>\".,;:)])")
+CODE = re.compile(r"`([^`]+)`()")
+CODE_OR_LINK = re.compile(r"`([^`]+)`|(https://[^\s`<>\"]*[^\s`<>\".,;:)])")
 
 
 def prose(value: object, most: int = LONGEST) -> Markup:
-    """The same, of the program's own sentences: what stands between backticks as code, a web address as a link."""
+    """The same for a sentence of the program's, which may repeat words of others: what stands between backticks is code."""
+    return _set(CODE, value, most)
+
+
+def linked(value: object, most: int = LONGEST) -> Markup:
+    """The same for a hint, all of which is the program's own: a web address in it is a link too."""
+    return _set(CODE_OR_LINK, value, most)
+
+
+def _set(pattern: re.Pattern[str], value: object, most: int) -> Markup:
     words, found, at = shown(value, most), Markup(""), 0
-    for match in PROSE.finditer(words):
+    for match in pattern.finditer(words):
         found += escape(words[at : match.start()])
         command, url = match.groups()
         found += (

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from mailbridge.core.delivery import Accepted
 from mailbridge.core.secret import MASK
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.setup.steps import STEPS
 from mailbridge.operator.setup.verb import SetupState, StepShape
-from mailbridge.web.pages.rendering import prose, sentence
+from mailbridge.web.pages.rendering import linked, prose, sentence
 from mailbridge.web.pages.views.setup import MARKS, blocks, digest, masked
 from mailbridge.web.pages.words import TEXTS
 from tests.web.desk import Desk, at_desk
@@ -275,12 +277,32 @@ def test_what_is_secret_in_a_line_is_masked_before_it_is_asked_for() -> None:
 
 
 def test_a_command_and_a_web_address_in_a_sentence() -> None:
-    """Of the program's own sentences, what stands between backticks is code and an https address a link; the rest is text."""
-    text = prose("run `mailbridge why <b>`, see https://x.example/a?b=1. http://no.example <i>javascript:alert(1)</i>")
-    assert "<code>mailbridge why &lt;b&gt;</code>" in text
-    assert '<a href="https://x.example/a?b=1" target="_blank" rel="noopener noreferrer">https://x.example/a?b=1</a>.' in text
-    assert text.count("<a ") == 1
-    assert "&lt;i&gt;" in text
+    """What stands between backticks is code; an https address is a link in a hint, which repeats nobody's words, and nowhere else."""
+    text = "run `mailbridge why <b>`, see https://x.example/a?b=1. http://no.example <i>javascript:alert(1)</i>"
+    hint = linked(text)
+    assert "<code>mailbridge why &lt;b&gt;</code>" in hint
+    assert '<a href="https://x.example/a?b=1" target="_blank" rel="noopener noreferrer">https://x.example/a?b=1</a>.' in hint
+    assert hint.count("<a ") == 1
+    assert "&lt;i&gt;" in hint
+    assert "<code>mailbridge why &lt;b&gt;</code>" in prose(text)
+    assert "<a " not in prose(text)
+
+
+def test_what_a_mail_says_makes_no_link_in_a_step(tmp_path: Path) -> None:
+    """A sender that looks like a web address stands in the step of the first mail as text."""
+
+    async def scene(desk: Desk) -> None:
+        visitor = Visitor(desk)
+        await visitor.log_in()
+        for name, value in (("key", ""), ("way", "try")):
+            await visitor.post("/setup/answer", name=name, value=value)
+        await desk.mail("482913", to="ann@example.com", sender="https://evil.example/x@evil.example")
+        await desk.store.outbox.settle(desk.claims[0], Accepted(), jitter=1.0, grace=timedelta(seconds=1))
+        page = (await visitor.get("/setup")).text
+        assert "https://evil.example/x@evil.example" in page
+        assert 'href="https://evil' not in page
+
+    at_desk(tmp_path, scene)
 
 
 def test_a_sentence_begins_with_a_capital_letter() -> None:
