@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.identity import Identification
@@ -13,19 +14,27 @@ from mailbridge.web.pages.words import TEXTS
 from tests.web.desk import Desk, at_desk
 from tests.web.pages.visitor import Visitor
 
+Way = Literal["smtp", "imap", "http"]
 GOOGLE = "https://mail-settings.google.com/mail/vf-x"
 
 
 async def asked(
-    desk: Desk, *, link: str = "", trust: str = "", reason: str = "", rcpt: str = "", held: tuple[str, ...] = ()
+    desk: Desk,
+    *,
+    link: str = "",
+    trust: str = "",
+    reason: str = "",
+    rcpt: str = "",
+    held: tuple[str, ...] = (),
+    way: Way = "smtp",
 ) -> int:
-    """Store a mail that asks something; ``rcpt`` "" for one that a service has posted. Returns its number."""
+    """Store a mail that asks something; by ``way`` http without ``rcpt`` where a service has posted it. Returns its number."""
     envelope = Envelope(
         mail_from="x@google.com",
         rcpt_to=(rcpt,) if rcpt else (),
         content=b"mail",
         received_at=desk.clock.now(),
-        ingress="smtp" if rcpt else "http",
+        ingress=way,
     )
     arrival = Arrival(
         envelope=envelope,
@@ -68,6 +77,19 @@ def test_gmails_question_has_a_button_until_somebody_has_said_yes(tmp_path: Path
     at_desk(tmp_path, scene)
 
 
+def test_a_question_that_was_read_in_a_mailbox_is_gmails_too(tmp_path: Path) -> None:
+    """There is no recipient of the envelope; it has its button, and no link that is opened by hand."""
+
+    async def scene(desk: Desk) -> None:
+        visitor = Visitor(desk)
+        await visitor.log_in()
+        number = await asked(desk, link=GOOGLE, trust="dkim: signed by google.com; ann@gmail.com asks", way="imap")
+        assert f"/mail/{number}/confirm" in (await visitor.get("/?part=needs")).text
+        assert GOOGLE not in (await visitor.get(f"/mail/{number}")).text
+
+    at_desk(tmp_path, scene)
+
+
 def test_a_question_that_proves_nothing_is_not_called_gmails(tmp_path: Path) -> None:
     """The card says so, and there is nothing to press but to look at it."""
 
@@ -94,7 +116,7 @@ def test_the_question_of_a_service_is_answered_by_its_link(tmp_path: Path) -> No
         visitor, viewer = Visitor(desk), Visitor(desk)
         await visitor.log_in()
         await viewer.log_in("viewer")
-        number = await asked(desk, link=link, reason="Amazon SNS asks whether it may post here")
+        number = await asked(desk, link=link, reason="Amazon SNS asks whether it may post here", way="http")
         page = (await visitor.get("/?part=needs")).text
         assert TEXTS["need.question"] in page
         assert TEXTS["need.confirmation"] not in page
