@@ -404,7 +404,7 @@ async def _open_door(
             "practice: without a Skyvern key nothing leaves this machine, and no mail has to prove itself",
             extra={"event": log_events.PRACTICE_STARTED},
         )
-    confirming = Confirming(lambda: live.now.confirming, browser)
+    confirming = Confirming(lambda: live.now.confirming, browser, engine.store.confirmed)
     await stack.enter_async_context(running(confirming.run()))
     events = DaemonEvents(
         dispatcher=engine.dispatcher,

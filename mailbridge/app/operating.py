@@ -82,7 +82,7 @@ def operator_of(
 ) -> Operator:
     """The verbs over these parts. ``on_due`` is told that a delivery has fallen due."""
     now = clock.now
-    mails = Mails(store=store, door=door, configuration=configuration, now=now)
+    mails = Mails(store=store, door=door, configuration=configuration, now=now, browser=browser)
     entries = EntryVerbs(entries=store.entries, configuration=configuration)
     sight = Clock(now, lambda: clock.drift)
     doctor = Doctor(store=store, configuration=configuration, daemon=daemon, probes=probes, dns=dns, clock=sight)

@@ -6,6 +6,7 @@ import asyncio
 
 from mailbridge.config.settings import Settings, TargetSettings
 from mailbridge.core.secret import Secret
+from mailbridge.dispatch.routing import SKYVERN
 from mailbridge.operator.asks import Ask, Text
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.parts import Configuration
@@ -29,6 +30,8 @@ class TargetVerbs:
     async def test(self, ask: OneTarget) -> TargetTest | Fault:
         """Ask a target whether it is there and takes the key; nothing is pushed."""
         target = next((one for one in self._configuration.now.target if one.name == ask.name), None)
+        if target is None and ask.name == SKYVERN:
+            return await asyncio.to_thread(_main, self._configuration.now)
         if target is None:
             return Fault(kind=Kind.NOT_FOUND, title=f"no target {ask.name}; `mailbridge target list` shows what there is")
         why = await asyncio.to_thread(_why_not, target)
@@ -47,6 +50,18 @@ def skyvern_account(settings: Settings) -> SkyvernAccount | Fault:
     except (ValueError, OSError) as fault:
         return Fault(kind=Kind.BAD_CONFIG, title=f"[skyvern]: {fault}")
     return Fault(kind=Kind.BAD_CONFIG, title="no Skyvern key is configured: [skyvern] api_key_file, or $SKYVERN_API_KEY")
+
+
+def _main(settings: Settings) -> TargetTest | Fault:
+    """Whether the main target is there and takes its key. Blocking."""
+    account = skyvern_account(settings)
+    if isinstance(account, Fault):
+        return account
+    try:
+        account.look()
+    except SkyvernError as fault:
+        return TargetTest(name=SKYVERN, url=settings.skyvern.base_url, ok=False, text=str(fault))
+    return TargetTest(name=SKYVERN, url=settings.skyvern.base_url, ok=True, text="")
 
 
 def _why_not(target: TargetSettings) -> str | None:
