@@ -7,6 +7,7 @@ UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
 FUZZ ?= 100000
+KILLS ?= 200
 # How many processes share the tests, whole files at a time; 0: this one alone.
 JOBS ?= 2
 COMMIT ?= ee520b1
@@ -79,6 +80,9 @@ train: $(VENV)/.dev ## whether a fitted model would do better than the weights, 
 fuzz: $(VENV)/.dev ## FUZZ mutations of each kind: SMTP, IMAP, HTTP, mails, signatures, seals, keys, policies, configurations
 	@$(BIN)/python -m tests.fuzz.fuzz --count $(FUZZ)
 
+soak: $(VENV)/.dev ## kill -9 KILLS times while webhooks are told
+	@MAILBRIDGE_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/soak
+
 suites: $(VENV)/.dev ## public suites of SPF, ARC, DKIM, results and suffixes: those in SUITES, a folder, and those that packages carry
 	@$(BIN)/python -m tests.suites.run "$(SUITES)" "$$(tests/suites/fetch)"
 
@@ -114,4 +118,4 @@ lock: $(VENV)/.uv ## bring uv.lock up to date
 clean: ## remove what was built
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
-.PHONY: help run demo test e2e lint bench bench-check beside quality train fuzz suites mutants sbom audit man site pictures dist lock clean
+.PHONY: help run demo test e2e lint bench bench-check beside quality train fuzz soak suites mutants sbom audit man site pictures dist lock clean

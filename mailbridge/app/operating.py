@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from mailbridge import __version__
+from mailbridge.app.receivers import LiveReceivers
 from mailbridge.app.snapshot import Live
 from mailbridge.clock import SteadyClock
 from mailbridge.config.problems import ConfigError
@@ -27,6 +28,7 @@ from mailbridge.intake.inboxes import Inboxes
 from mailbridge.intake.onetime import LIFETIME, OneTime
 from mailbridge.intake.policy import Policy
 from mailbridge.intake.vouching import Word
+from mailbridge.masks import Masks
 from mailbridge.operator.addresses import Addresses, own_recipient
 from mailbridge.operator.authenticators import Authenticators
 from mailbridge.operator.codes import LiveCodes
@@ -48,7 +50,7 @@ from mailbridge.operator.setup.verb import SetupVerbs
 from mailbridge.operator.setup.world import Looking, Memory, World
 from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress
 from mailbridge.operator.shown import stamp
-from mailbridge.operator.targets import TargetVerbs
+from mailbridge.operator.targets import TargetVerbs, shown_url
 from mailbridge.operator.tokens import Tokens
 from mailbridge.operator.verbs import Operator
 from mailbridge.operator.why import Surroundings, WhyVerb
@@ -76,11 +78,13 @@ def operator_of(
     mailboxes: MailboxProbes,
     dns: Callable[[], Resolver],
     clock: SteadyClock,
+    masks: Masks | None = None,
     browser: Callable[[], httpx.AsyncClient] = gmail.browser,
     on_due: Callable[[], None] = lambda: None,
+    on_taken: Callable[[str], None] = lambda name: None,  # noqa: ARG005
     inboxes: Inboxes | None = None,
 ) -> Operator:
-    """The verbs over these parts. ``on_due`` is told that a delivery has fallen due."""
+    """The verbs over these parts. ``on_due`` is told that a delivery has fallen due, ``on_taken`` that a target took a test."""
     now = clock.now
     mails = Mails(store=store, door=door, configuration=configuration, now=now, browser=browser)
     entries = EntryVerbs(entries=store.entries, configuration=configuration)
@@ -98,7 +102,7 @@ def operator_of(
         inboxes=InboxVerbs(inboxes=kept, configuration=configuration, waiting=waiting),
         addresses=Addresses(configuration=configuration),
         entries=entries,
-        targets=TargetVerbs(configuration=configuration),
+        targets=_targets(configuration, masks or Masks(), on_taken),
         mailboxes=boxes,
         tokens=Tokens(entries=store.entries, now=now),
         authenticators=Authenticators(vault=store.vault),
@@ -120,6 +124,12 @@ def operator_of(
         sessions=SessionVerbs(sessions=store.sessions, configuration=configuration, daemon=daemon, now=now),
         daemon=daemon,
     )
+
+
+def _targets(configuration: Configuration, masks: Masks, on_taken: Callable[[str], None]) -> TargetVerbs:
+    """The verbs of targets and notices."""
+    receivers = LiveReceivers(lambda: configuration.now, masks=masks, on_taken=on_taken)
+    return TargetVerbs(configuration=configuration, receivers=receivers)
 
 
 def _confirming(browser: Callable[[], httpx.AsyncClient]) -> Callable[[Secret], Awaitable[str]]:
@@ -200,7 +210,8 @@ class RunningDaemon:
         """See `parts.Daemon.status`."""
         bridge = self._bridge
         health, engine = await bridge.health(), bridge.engine
-        failing, served = engine.dispatcher.failing, engine.targets.served(bridge.settings)
+        failing = {**engine.dispatcher.failing, **engine.dispatcher.alarms}
+        served = engine.targets.served(bridge.settings)
         try:
             counts: dict[State, int] = await engine.store.outbox.counts()
         except StoreUnavailable:
@@ -214,7 +225,8 @@ class RunningDaemon:
             targets=[
                 TargetShape(
                     name=one.name,
-                    url=one.base_url,
+                    kind=one.kind,
+                    url=shown_url(one),
                     is_practice=one.name == PRACTICE,
                     reason=engine.masks.masked(failing.get(one.name, "")),
                 )

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from mailbridge.config.checks import DATABASE
 from mailbridge.config.problems import ConfigError, Problem
-from mailbridge.config.settings import HttpSettings, IngestSettings, Settings
+from mailbridge.config.settings import BESIDE, HttpSettings, IngestSettings, Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,7 @@ def file_problems(settings: Settings) -> Iterator[Problem]:
     yield from _certificate(settings)
     yield from _mailboxes(settings)
     yield from _targets(settings)
+    yield from _receivers(settings)
     yield from _store(settings)
 
 
@@ -196,6 +198,28 @@ def _targets(settings: Settings) -> Iterator[Problem]:
         except OSError as fault:
             what, is_permission = f"{path}: cannot be read: {fault.strerror}", isinstance(fault, PermissionError)
             yield Problem(where="[skyvern] credentials_file", what=what, is_permission=is_permission)
+
+
+def _receivers(settings: Settings) -> Iterator[Problem]:
+    """Webhooks, HTTP targets, notices and the heartbeat: their addresses, headers and secrets."""
+    if not settings.target and not settings.notify and settings.heartbeat.url is None:
+        return
+    from mailbridge.app.receivers import heartbeat_of, notice_of, receiver_of
+
+    made: list[tuple[str, Callable[[], object]]] = []
+    made += [(f"[[target]] {one.name}", partial(receiver_of, one)) for one in settings.target if one.kind in BESIDE]
+    made += [(f"[[notify]] {one.name}", partial(notice_of, one, page=settings.http.public_url)) for one in settings.notify]
+    made += [("[heartbeat]", partial(heartbeat_of, settings.heartbeat))]
+    for where, make in made:
+        try:
+            make()
+        except ValueError as fault:
+            yield Problem(where=where, what=str(fault))
+    for one in settings.target:
+        if one.url is not None and _is_ourselves(one.url.reveal(), settings.http):
+            yield Problem(
+                where=f"[[target]] {one.name}", what="url: is this daemon's own address, where codes come in and do not go out"
+            )
 
 
 def _is_ourselves(url: str, http: HttpSettings) -> bool:

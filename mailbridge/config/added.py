@@ -12,16 +12,28 @@ import msgspec
 from mailbridge.config.checks import check
 from mailbridge.config.load import table
 from mailbridge.config.problems import ConfigError, Problem
-from mailbridge.config.settings import AddressSettings, ImapSettings, RuleTable, Section, SenderSettings, Settings, TargetSettings
+from mailbridge.config.settings import (
+    AddressSettings,
+    ImapSettings,
+    NotifySettings,
+    RuleTable,
+    Section,
+    SenderSettings,
+    Settings,
+    TargetSettings,
+)
 from mailbridge.config.toml_text import pair
 from mailbridge.config.values import written
 from mailbridge.core.secret import Secret
 
-KINDS = ("address", "imap", "sender", "rule", "target")
+KINDS = ("address", "imap", "sender", "rule", "target", "notify")
 """The lists of tables that can be added to without a file."""
 
 MAIN = "skyvern"
 """The one section that can be added: `[skyvern]`, the main target with its key. It counts only while file and environment have none."""
+
+LISTS = ("headers", "urls")
+"""The keys that hold several secrets."""
 
 ADDABLE = (*KINDS, MAIN)
 """Every kind of entry that is a part of the configuration."""
@@ -107,7 +119,7 @@ def name_of(section: Section) -> str:
             return section.label
         case SenderSettings():
             return section.label
-        case TargetSettings() | RuleTable():
+        case TargetSettings() | RuleTable() | NotifySettings():
             return section.name
         case _:
             raise TypeError(f"{type(section).__name__} is no list of tables")
@@ -152,12 +164,17 @@ def _where(places: Mapping[str, Sequence[str]], section: str, number: int | None
 
 
 def _whole(one: Added) -> dict[str, Any]:
-    """Values and secrets as one table."""
+    """Values and secrets as one table. What was added without a file leads to no private address unless it says so; a list of secrets
+    is kept one a line."""
     values: dict[str, Any] = {key: dict(value) if isinstance(value, Mapping) else value for key, value in one.values.items()}
     for key, secret in one.secrets.items():
         outer, _, inner = key.partition(".")
         if inner:
             values.setdefault(outer, {})[inner] = secret.reveal()
+        elif key in LISTS:
+            values[key] = [line for line in secret.reveal().splitlines() if line.strip()]
         else:
             values[outer] = secret.reveal()
+    if one.kind in ("target", "notify") and "url" in one.secrets:
+        values.setdefault("allow_private", False)
     return values

@@ -13,7 +13,7 @@ from mailbridge.core.secret import Secret
 PREFIX = "MAILBRIDGE_"
 
 FIELDS: Mapping[str, Any] = msgspec.structs.asdict(Settings())
-TABLES = {"address", "sender", "imap", "rule", "target"}
+TABLES = {"address", "sender", "imap", "rule", "target", "notify"}
 """The sections that are lists of tables."""
 
 

@@ -329,7 +329,8 @@ class _Reader:
             plain = key.removesuffix("_file")
             try:
                 if key not in fields and plain in fields and Secret in get_args(fields[plain].type) and isinstance(value, str):
-                    values[plain] = secret_file(self._path(value), is_mode_checked=True)
+                    secret = secret_file(self._path(value), is_mode_checked=True)
+                    values[plain] = _lines(secret) if get_origin(fields[plain].type) is tuple else secret
                 elif key not in fields:
                     self._unknown(place, key, fields, f"{label} ", "key")
                 elif (inner := inner_section(fields[key].type)) is not None and isinstance(value, dict):

@@ -21,6 +21,8 @@ PLAIN: dict[Any, dict[str, Any]] = {
     int: {"type": "integer"},
     Path: {"type": "string", "description": "a file, relative to this one"},
     Secret: {"type": "string"},
+    Any: {},
+    dict[str, str]: {"type": "object", "additionalProperties": {"type": "string"}},
     timedelta: {"anyOf": [{"type": "string", "pattern": DURATION}, {"type": "number", "minimum": 0}]},
 }
 

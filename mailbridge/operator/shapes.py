@@ -361,21 +361,25 @@ class TestAddress(Shape, frozen=True, kw_only=True):
 
 
 class TargetShape(Shape, frozen=True, kw_only=True):
-    """Where codes go. ``reason`` says what is wrong with it, "" where nothing is."""
+    """Where codes go. ``url`` is without what may be secret in it; ``reason`` says what is wrong with it, "" where nothing is."""
 
     name: str
+    kind: str = "skyvern"
     url: str
     is_practice: bool
     reason: str
 
 
 class TargetTest(Shape, frozen=True, kw_only=True):
-    """Whether a target is there and takes its key; ``text`` says why not."""
+    """Whether a target is there and takes its key, or a notice arrives; ``text`` says why not. ``status`` and ``answer`` are what a
+    receiver said to a test (0: none came)."""
 
     name: str
     url: str
     ok: bool
     text: str
+    status: int = 0
+    answer: str = ""
 
 
 class ProviderShape(Shape, frozen=True, kw_only=True):

@@ -402,7 +402,16 @@ TARGET_TEST = Verb(
     asks=OneTarget,
     gives=shapes.TargetTest,
     run=lambda on, ask, _: on.targets.test(ask),
-    about="Ask a target whether it is there and takes its key; nothing is pushed",
+    about="Ask a target whether it is there and takes its key; no code is pushed",
+    is_change=False,
+)
+NOTIFY_TEST = Verb(
+    name="notify.test",
+    path="/api/v1/notices/test",
+    asks=OneTarget,
+    gives=shapes.TargetTest,
+    run=lambda on, ask, _: on.targets.test_notice(ask),
+    about="Send a notice that says it is a test, and tell what the service answered",
     is_change=False,
 )
 MAILBOX_PROVIDER = Verb(
@@ -664,6 +673,7 @@ VERBS: Sequence[Verb[Any, Any]] = (
     TOTP_REMOVE,
     TOTP_SECRET,
     TARGET_TEST,
+    NOTIFY_TEST,
     LOGIN,
     SESSION_LIST,
     SESSION_REMOVE,

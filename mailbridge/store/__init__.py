@@ -17,6 +17,7 @@ from mailbridge.core.identification import Identification
 from mailbridge.core.mail import Envelope
 from mailbridge.store.answers import Answers
 from mailbridge.store.entries import Entries
+from mailbridge.store.events import Events
 from mailbridge.store.inboxes import Inboxes
 from mailbridge.store.lists import EVERYTHING, Filter, Journal, JournalLine, MailRow, Mails, Page
 from mailbridge.store.names import Names
@@ -247,6 +248,11 @@ class Store(Protocol):
 
     @property
     def entries(self) -> Entries: ...
+
+    @property
+    def events(self) -> Events:
+        """What happened beside mails, and who was told of what."""
+        ...
 
     @property
     def sites(self) -> Sites: ...

@@ -304,6 +304,23 @@ BROKEN: tuple[tuple[str, Check, Callable[[Patient], Patient], str, Level], ...] 
         Level.FAILURE,
     ),
     (
+        "a notice that does not arrive",
+        accounts.targets,
+        lambda one: replace(
+            _with(one, notify=(s.NotifySettings(name="desk", kind="slack"),)),
+            status=msgspec.structs.replace(WELL, checks={"notify desk": "the receiver answered 404"}),
+        ),
+        "notice",
+        Level.FAILURE,
+    ),
+    (
+        "a heartbeat that does not arrive",
+        accounts.targets,
+        lambda one: replace(one, status=msgspec.structs.replace(WELL, checks={"heartbeat": "not reachable"})),
+        "heartbeat",
+        Level.FAILURE,
+    ),
+    (
         "trust in anybody",
         mail.trust,
         lambda one: _with(one, trust=s.TrustSettings(default=("none",))),

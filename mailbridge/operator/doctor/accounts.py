@@ -89,11 +89,21 @@ async def _identifiers(patient: Patient, found: Account) -> AsyncIterator[Findin
 
 
 async def targets(patient: Patient) -> AsyncIterator[Finding]:
-    """What the daemon says of each target."""
-    if isinstance(patient.status, Fault):
+    """What the daemon says of each target, and of each notice."""
+    status = patient.status
+    if isinstance(status, Fault):
         return
-    for one in patient.status.targets:
+    for one in status.targets:
         if one.reason:
-            yield failure("target", f"{one.name}: {one.reason}", "mailbridge delivery list --state dead")
+            hint = "mailbridge delivery list --state dead" if one.kind == "skyvern" else f"mailbridge target test {one.name}"
+            yield failure("target", f"{one.name}: {one.reason}", hint)
         elif not one.is_practice:
             yield ok("target", f"{one.name} takes codes")
+    told = {f"notify {notice.name}": notice.name for notice in patient.settings.notify}
+    for check, name in told.items():
+        if check in status.checks:
+            yield failure("notice", f"{name}: {status.checks[check]}", f"mailbridge notify test {name}")
+        else:
+            yield ok("notice", f"{name}: nothing stands in its way")
+    if "heartbeat" in status.checks:
+        yield failure("heartbeat", status.checks["heartbeat"], "[heartbeat] url_file")

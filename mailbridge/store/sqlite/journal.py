@@ -17,7 +17,8 @@ from mailbridge.store.sqlite.readers import Readers, Reading
 from mailbridge.waiting import Bell
 
 QUERY = (
-    "SELECT journal.id, at, event, journal.mail_id, delivery_id, detail, delivery.identifier, mail.facts FROM journal"
+    "SELECT journal.id, at, event, journal.mail_id, delivery_id, detail, coalesce(delivery.identifier, nullif(journal.identifier, '')),"
+    " mail.facts FROM journal"
     " LEFT JOIN mail ON mail.id = journal.mail_id LEFT JOIN delivery ON delivery.id = journal.delivery_id"
     " WHERE journal.id > ?{} ORDER BY journal.id LIMIT ?"
 )

@@ -18,6 +18,7 @@ from mailbridge.store.sqlite import answers, forgetting, sessions
 from mailbridge.store.sqlite.codes import SqliteCodes
 from mailbridge.store.sqlite.database import keep_anchor, read_anchor, unlock
 from mailbridge.store.sqlite.entries import SqliteEntries
+from mailbridge.store.sqlite.events import SqliteEvents
 from mailbridge.store.sqlite.inboxes import SqliteInboxes, end_over, forget_ended, next_end
 from mailbridge.store.sqlite.journal import SqliteJournal
 from mailbridge.store.sqlite.mailboxes import SqliteMailboxes, keep_cursor, keep_pending_action
@@ -58,6 +59,7 @@ class SqliteStore:
         self.vault = SqliteVault(writer=writer, readers=readers, cipher=cipher, clock=clock)
         self.mailboxes = SqliteMailboxes(writer=writer, readers=readers)
         self.entries = SqliteEntries(writer=writer, readers=readers, cipher=cipher, clock=clock)
+        self.events = SqliteEvents(writer=writer, readers=readers, clock=clock)
         self.sites = SqliteSites(writer=writer, readers=readers, clock=clock)
         self.answers = answers.SqliteAnswers(writer=writer, readers=readers, cipher=cipher, clock=clock)
         self.sessions = sessions.SqliteSessions(writer=writer, readers=readers, clock=clock)

@@ -230,6 +230,7 @@ TEXTS: Mapping[str, str] = MappingProxyType(
         "delivery.refused": "Not tried again",
         "delivery.retried": "{count} are tried again.",
         "target.ok": "{name} is there and takes the key.",
+        "target.answered": "{name} was sent a test and answered {status}.",
         "target.wrong": "{name}: {why}",
         # Why, doctor.
         "why.lead": "Why no code came: the likeliest cause first, each with what fixes it.",
