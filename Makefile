@@ -103,6 +103,11 @@ man: $(VENV)/.dev ## the man page and docs/commands.md, from the commands themse
 site: $(VENV)/.dev ## the documentation as a site in dist/site; nothing is asked of the network
 	@$(BIN)/python -m tests.site dist
 
+pictures: $(VENV)/.dev ## docs/pictures: every page in a real Chromium, light, dark and on a phone (needs what `make e2e` installs)
+	@folder="$$(mktemp -d)" && trap 'rm -rf "$$folder"' EXIT && \
+		MAILBRIDGE_E2E=1 MAILBRIDGE_PICTURES="$$folder" $(BIN)/python -m pytest -q -m e2e tests/e2e/test_page.py tests/e2e/test_page_ways.py && \
+		$(BIN)/python -m tests.e2e.pictures "$$folder"
+
 dist: $(VENV)/.dev ## a wheel and a source archive in dist/, installable by pip, pipx or uv
 	@rm -rf dist
 	@$(BIN)/python -m hatchling build -d dist
@@ -113,4 +118,4 @@ lock: $(VENV)/.uv ## bring uv.lock up to date
 clean: ## remove what was built
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
-.PHONY: help run demo test e2e lint bench bench-check beside quality train fuzz soak suites mutants sbom audit man site dist lock clean
+.PHONY: help run demo test e2e lint bench bench-check beside quality train fuzz soak suites mutants sbom audit man site pictures dist lock clean

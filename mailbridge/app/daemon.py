@@ -27,7 +27,6 @@ from mailbridge.app.operating import Around, HandIn, LiveConfiguration, Reread, 
 from mailbridge.app.parts import PARTS, Parts
 from mailbridge.app.preparation import Prepared, prepare
 from mailbridge.app.probing import LocalMailboxProbes, LocalProbes
-from mailbridge.app.receivers import LiveReceivers
 from mailbridge.app.routes import auth_of, serve_http
 from mailbridge.app.snapshot import Live, Snapshot, snapshot
 from mailbridge.app.targets import guard
@@ -409,13 +408,14 @@ def _operator(here: Bridge, *, dns: Resolver | None, browser: Callable[[], httpx
         daemon=RunningDaemon(here, live=live, tests=here.door.tests, reread=reread),
         waiting=engine.waiting,
         on_due=engine.dispatcher.ring,
-        receivers=LiveReceivers(lambda: live.now.settings, masks=engine.masks, on_taken=engine.dispatcher.enable),
+        on_taken=engine.dispatcher.enable,
         inboxes=live.inboxes,
         surroundings=Around(known=live.is_known, admission=way.admission),
         probes=LocalProbes(lambda: live.now.settings, reread=reread, masks=engine.masks),
         mailboxes=LocalMailboxProbes(live.now.settings.store, engine.masks),
         dns=lambda: dns or Dns(timeout=trust.dns_timeout, nameservers=trust.nameservers),
         clock=engine.clock,
+        masks=engine.masks,
         browser=browser,
     )
 
@@ -434,7 +434,7 @@ async def _open_door(
             "practice: without a Skyvern key nothing leaves this machine, and no mail has to prove itself",
             extra={"event": log_events.PRACTICE_STARTED},
         )
-    confirming = Confirming(lambda: live.now.confirming, browser)
+    confirming = Confirming(lambda: live.now.confirming, browser, engine.store.confirmed)
     await stack.enter_async_context(running(confirming.run()))
     events = DaemonEvents(
         dispatcher=engine.dispatcher,

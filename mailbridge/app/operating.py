@@ -50,7 +50,7 @@ from mailbridge.operator.setup.verb import SetupVerbs
 from mailbridge.operator.setup.world import Looking, Memory, World
 from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress
 from mailbridge.operator.shown import stamp
-from mailbridge.operator.targets import Receivers, TargetVerbs, shown_url
+from mailbridge.operator.targets import TargetVerbs, shown_url
 from mailbridge.operator.tokens import Tokens
 from mailbridge.operator.verbs import Operator
 from mailbridge.operator.why import Surroundings, WhyVerb
@@ -78,14 +78,15 @@ def operator_of(
     mailboxes: MailboxProbes,
     dns: Callable[[], Resolver],
     clock: SteadyClock,
+    masks: Masks | None = None,
     browser: Callable[[], httpx.AsyncClient] = gmail.browser,
     on_due: Callable[[], None] = lambda: None,
-    receivers: Receivers | None = None,
+    on_taken: Callable[[str], None] = lambda name: None,  # noqa: ARG005
     inboxes: Inboxes | None = None,
 ) -> Operator:
-    """The verbs over these parts. ``on_due`` is told that a delivery has fallen due."""
+    """The verbs over these parts. ``on_due`` is told that a delivery has fallen due, ``on_taken`` that a target took a test."""
     now = clock.now
-    mails = Mails(store=store, door=door, configuration=configuration, now=now)
+    mails = Mails(store=store, door=door, configuration=configuration, now=now, browser=browser)
     entries = EntryVerbs(entries=store.entries, configuration=configuration)
     sight = Clock(now, lambda: clock.drift)
     doctor = Doctor(store=store, configuration=configuration, daemon=daemon, probes=probes, dns=dns, clock=sight)
@@ -101,7 +102,7 @@ def operator_of(
         inboxes=InboxVerbs(inboxes=kept, configuration=configuration, waiting=waiting),
         addresses=Addresses(configuration=configuration),
         entries=entries,
-        targets=_targets(configuration, receivers),
+        targets=_targets(configuration, masks or Masks(), on_taken),
         mailboxes=boxes,
         tokens=Tokens(entries=store.entries, now=now),
         authenticators=Authenticators(vault=store.vault),
@@ -125,10 +126,10 @@ def operator_of(
     )
 
 
-def _targets(configuration: Configuration, receivers: Receivers | None) -> TargetVerbs:
-    """The verbs of targets and notices; where no daemon runs, nobody is told that a target took a test."""
-    alone = LiveReceivers(lambda: configuration.now, masks=Masks(), on_taken=lambda name: None)  # noqa: ARG005
-    return TargetVerbs(configuration=configuration, receivers=receivers or alone)
+def _targets(configuration: Configuration, masks: Masks, on_taken: Callable[[str], None]) -> TargetVerbs:
+    """The verbs of targets and notices."""
+    receivers = LiveReceivers(lambda: configuration.now, masks=masks, on_taken=on_taken)
+    return TargetVerbs(configuration=configuration, receivers=receivers)
 
 
 def _confirming(browser: Callable[[], httpx.AsyncClient]) -> Callable[[Secret], Awaitable[str]]:

@@ -119,7 +119,7 @@ def name_of(section: Section) -> str:
             return section.label
         case SenderSettings():
             return section.label
-        case TargetSettings() | NotifySettings() | RuleTable():
+        case TargetSettings() | RuleTable() | NotifySettings():
             return section.name
         case _:
             raise TypeError(f"{type(section).__name__} is no list of tables")

@@ -392,4 +392,4 @@ OCTETS = frozenset({"smtp.max_size", "smtp.max_memory"})
 """The keys that are sizes, and may be written as ``25MiB``."""
 
 FREE_TEXTS = frozenset({"rule.pattern", "rule.subject", "rule.rejects", "target.raw", "notify.raw"})
-"""The keys whose texts may have several lines, blank entries and any length: `core.rules` bounds those of a rule."""
+"""The keys whose texts may have several lines, blank entries and any length; whoever uses them bounds them."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from mailbridge.config.settings import BESIDE, Settings, TargetSettings
 from mailbridge.core.delivery import Accepted
 from mailbridge.core.secret import Secret
+from mailbridge.dispatch.routing import SKYVERN
 from mailbridge.operator.asks import Ask, Text
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.parts import Configuration
@@ -49,6 +50,8 @@ class TargetVerbs:
 
         A target that was disabled is enabled again where it takes the test."""
         target = next((one for one in self._configuration.now.target if one.name == ask.name), None)
+        if target is None and ask.name == SKYVERN:
+            return await asyncio.to_thread(_main, self._configuration.now)
         if target is None:
             return Fault(kind=Kind.NOT_FOUND, title=f"no target {ask.name}; `mailbridge target list` shows what there is")
         match target.kind:
@@ -92,6 +95,18 @@ def skyvern_account(settings: Settings) -> SkyvernAccount | Fault:
     except (ValueError, OSError) as fault:
         return Fault(kind=Kind.BAD_CONFIG, title=f"[skyvern]: {fault}")
     return Fault(kind=Kind.BAD_CONFIG, title="no Skyvern key is configured: [skyvern] api_key_file, or $SKYVERN_API_KEY")
+
+
+def _main(settings: Settings) -> TargetTest | Fault:
+    """Whether the main target is there and takes its key. Blocking."""
+    account = skyvern_account(settings)
+    if isinstance(account, Fault):
+        return account
+    try:
+        account.look()
+    except SkyvernError as fault:
+        return TargetTest(name=SKYVERN, url=settings.skyvern.base_url, ok=False, text=str(fault))
+    return TargetTest(name=SKYVERN, url=settings.skyvern.base_url, ok=True, text="")
 
 
 def _why_not(target: TargetSettings) -> str | None:

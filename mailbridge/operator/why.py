@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Protocol
@@ -115,10 +115,16 @@ class WhyVerb:
             mailboxes=tuple(_mailboxes(running)) if running is not None else (),
             targets=tuple((one.name, one.reason) for one in running.targets if one.reason) if running is not None else (),
             refused=tuple(self._surroundings.refused(since)),
-            confirmations=tuple(_confirmations(past, now)),
+            confirmations=tuple(_confirmations(past, now, await self._allowed(past))),
             questions=tuple(_questions(past, now)),
             trouble=_trouble(status),
         )
+
+    async def _allowed(self, past: Sequence[MailRow]) -> frozenset[int]:
+        """Mails whose forwarding somebody has allowed already."""
+        asks = [row.id for row in past if row.verdict == "confirmation" and row.confirm_link]
+        lines = [line for number in asks for line in await self._store.journal.after(mail_id=number)]
+        return frozenset(line.mail_id for line in lines if line.event == "confirmed")
 
     async def _mails(self, identifier: str, since: datetime, others: Sequence[MailRow]) -> tuple[Came, ...]:
         """Those for it, and of the others those that name it, newest first."""
@@ -215,14 +221,14 @@ def _only_for(delivery: Delivery) -> str:
     return "" if delivery.without_run else next((f"{what} {number}" for what, number in named if number), "")
 
 
-def _confirmations(past: Sequence[MailRow], now: datetime) -> Iterator[tuple[str, int]]:
-    """Accounts whose forwarding waits for a yes: Google has asked, and no mail of theirs has come since."""
+def _confirmations(past: Sequence[MailRow], now: datetime, allowed: Collection[int]) -> Iterator[tuple[str, int]]:
+    """Accounts whose forwarding waits for a yes: Google has asked, nobody has allowed it, and no mail of theirs has come since."""
     seen: set[str] = set()
     for row in past:
         asks = ASKS.search(row.trust)
         if row.verdict == "confirmation" and row.confirm_link and asks and row.received_at >= now - CONFIRMATIONS:
             account = asks.group(1).casefold()
-            if account not in seen:
+            if account not in seen and row.id not in allowed:
                 yield asks.group(1), row.id
             seen.add(account)
         seen.update(one.casefold() for one in row.identifiers)

@@ -299,6 +299,10 @@ class Store(Protocol):
         """
         ...
 
+    async def confirmed(self, mail_id: int) -> None:
+        """Write down that what a mail asks for was allowed; nothing where the mail is no longer there."""
+        ...
+
     async def sweep(self) -> datetime | None:
         """Expire and erase what is over its time; returns when to come back at the latest: at once where more is left."""
         ...

@@ -98,8 +98,8 @@ class JournalLine:
 
     ``event`` is ``stored``, ``first_seen`` (``detail`` is the stranger's proven domain), ``duplicate``, ``retry``, ``given`` or
     ``consumed`` (``detail`` says to whom), an event of `mailbridge.core.happening` that no mail has (``code.missing``, ``alarm.raised`` …),
-    ``released`` or ``replayed`` (``detail`` names the mail that it became), ``removed``, or the
-    state that a delivery came into; ``detail`` holds no secret. ``identifiers`` are those that it is about (none: nobody was recognised).
+    ``released`` or ``replayed`` (``detail`` names the mail that it became), ``confirmed`` (what it asks for was allowed), ``removed``, or
+    the state that a delivery came into; ``detail`` holds no secret. ``identifiers`` are those that it is about (none: nobody was recognised).
     """
 
     id: int

@@ -187,7 +187,7 @@ def _confirmed(here: Scene, terminal: Terminal) -> str:
     terminal.did("Google", "forwarding page", terminal.until(r"→ (\S+#settings/fwdandpop) , "))
     for click, typed in (("add", ""), ("address", rcpt), ("proceed", "")):
         terminal.did("Google", click, typed)
-    _deliver(here.sign(_question(rcpt), "google.com"), "forwarding-noreply@google.com", rcpt)
+    _deliver(here.sign(question(rcpt), "google.com"), "forwarding-noreply@google.com", rcpt)
     terminal.until(f"✓ Gmail's yes +{re.escape(ANN)} may forward to")
     assert here.google.asked[-1].startswith("POST mail.google.com/mail/vf-")
     return rcpt
@@ -197,7 +197,7 @@ def _first_code(here: Scene, terminal: Terminal, resolve: Callable[[str], object
     """A mail with a code is forwarded, and Skyvern has the code."""
     rcpt = terminal.said(r"address +(otp-\S+)\n")
     sender = f"ann+caf_={rcpt.replace('@', '=')}@gmail.com"
-    _deliver(here.sign(_code(rcpt), "github.com"), sender, rcpt)
+    _deliver(here.sign(code_mail(rcpt), "github.com"), sender, rcpt)
     terminal.until(f"✓ first mail .*code for {re.escape(ANN)}, delivered")
     terminal.until(f'totp_identifier "{re.escape(ANN)}"')
     assert terminal.ended() == 0
@@ -272,7 +272,7 @@ def _read(here: Scene, terminal: Terminal, server: Dovecot, skyvern: PracticePee
     terminal.answer("password", "Its password", PASSWORD, shown="PASSWORD")
     terminal.until("✓ mailbox +ann@corp.example is watched")
     terminal.until("waiting for a code for ann@corp.example")
-    server.deliver(here.sign(_code("ann@corp.example", to="ann@corp.example"), "github.com"))
+    server.deliver(here.sign(code_mail("ann@corp.example", to="ann@corp.example"), "github.com"))
     terminal.until("✓ first mail .*delivered")
     assert terminal.ended() == 0
     assert skyvern.resolve("ann@corp.example").value == CODE
@@ -314,7 +314,7 @@ def interrupted(here: Scene, terminal: Terminal) -> None:
             rcpt = terminal.until(r"✓ address +(\S+)")
             terminal.until(rf"transport_maps = inline:{{ {{ {re.escape(DOMAIN)} = lmtp:inet:127.0.0.1:2424")
             with smtplib.LMTP("127.0.0.1", 2424, local_hostname="mx.corp.example") as client:
-                client.sendmail("noreply@github.com", [rcpt], _code(rcpt))
+                client.sendmail("noreply@github.com", [rcpt], code_mail(rcpt))
             terminal.until("✓ first mail .*delivered")
             assert terminal.ended() == 0
             before = _listed(here)
@@ -354,7 +354,7 @@ def _deliver(mail: bytes, sender: str, rcpt: str) -> None:
         client.sendmail(sender, [rcpt], mail)
 
 
-def _question(rcpt: str) -> bytes:
+def question(rcpt: str) -> bytes:
     """Google's question whether Ann's account may forward to an address."""
     lines = [
         "From: Gmail Team <forwarding-noreply@google.com>",
@@ -376,7 +376,7 @@ def _question(rcpt: str) -> bytes:
     return "\r\n".join(lines).encode()
 
 
-def _code(rcpt: str, *, to: str = ANN) -> bytes:
+def code_mail(rcpt: str, *, to: str = ANN) -> bytes:
     """A sign-in mail of GitHub, as it arrives."""
     lines = [
         f"Delivered-To: {rcpt}",

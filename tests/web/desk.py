@@ -44,7 +44,7 @@ from mailbridge.metrics import Metrics
 from mailbridge.operator.doctor.finding import Step
 from mailbridge.operator.entries import additions
 from mailbridge.operator.faults import Fault
-from mailbridge.operator.mailboxes import Tried
+from mailbridge.operator.mailboxes import MailboxProbes, Tried
 from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress
 from mailbridge.operator.shown import stamp
 from mailbridge.operator.verbs import Operator
@@ -84,6 +84,9 @@ class Pulling:
 class Calm:
     """A daemon to which nothing happens."""
 
+    def __init__(self, *, is_practice: bool) -> None:
+        self._is_practice = is_practice
+
     async def status(self) -> Status | Fault:
         """All is well."""
         return Status(
@@ -95,7 +98,7 @@ class Calm:
             targets=[TargetShape(name="skyvern", url="http://127.0.0.1:9", is_practice=False, reason="")],
             mailboxes=[],
             outbox={"dead": 0},
-            is_practice=False,
+            is_practice=self._is_practice,
         )
 
     async def reload(self, by: str) -> Reloaded | Fault:
@@ -335,6 +338,8 @@ async def open_desk(
     limit: RateLimit | None = None,
     polls: RateLimit | None = None,
     public_url: str = "",
+    mailboxes: MailboxProbes | None = None,
+    is_practice: bool = False,
 ) -> AsyncIterator[Desk]:
     """A desk over an empty store in ``folder``; with ``limit`` in place of the daemon's own rate limits, ``polls`` for signed polls.
 
@@ -370,11 +375,11 @@ async def open_desk(
         store=store,
         door=Shut(store),
         configuration=Fixed(settings, store.entries),
-        daemon=Calm(),
+        daemon=Calm(is_practice=is_practice),
         waiting=waiting,
         surroundings=Around(known=is_known),
         probes=LocalProbes(lambda: Fixed(settings).now, reread=None),
-        mailboxes=NoMailboxes(),
+        mailboxes=mailboxes or NoMailboxes(),
         dns=Zone,
         clock=clock,
         inboxes=inboxes,

@@ -219,6 +219,7 @@ class SetupVerbs:
         if why:
             title = f"not confirmed: {why}; `mailbridge gmail confirm {number}` tries again"
             return Fault(kind=Kind.UPSTREAM, title=title)
+        await self._store.confirmed(number)
         text = f"{account_name} may forward to {facts.way.rcpt}"
         return self._did(progress.having_seen({"forwarding": text}), f"Gmail's question was answered: {text}")
 

@@ -157,6 +157,15 @@ class SqliteStore:
         await self.writer.do(lambda _: None)  # the log is cut behind a transaction, before the next one
         return found
 
+    async def confirmed(self, mail_id: int) -> None:
+        """See `Store.confirmed`."""
+
+        def work(connection: apsw.Connection) -> None:
+            if connection.execute("SELECT 1 FROM mail WHERE id = ?", (mail_id,)).fetchall():
+                journal(connection, self.clock.micros(), "confirmed", mail_id)
+
+        await self.writer.do(work)
+
     async def sweep(self) -> datetime | None:
         """See `Store.sweep`."""
         again_at = await self.writer.do(self._sweep)

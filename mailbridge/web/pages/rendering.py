@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from mailbridge.logs import CONTROL
 from mailbridge.store.sessions import Session
 from mailbridge.web.pages.asking import Page
 from mailbridge.web.pages.door import Visit
+from mailbridge.web.pages.look import asks_by_link
 from mailbridge.web.pages.words import TEXTS, counted, text
 
 LONGEST = 200
@@ -37,6 +39,7 @@ NAV: Sequence[tuple[str, str, str]] = (
     ("sender", "/senders", "i-sender"),
     ("rule", "/rules", "i-rule"),
     ("totp", "/authenticators", "i-key"),
+    ("setup", "/setup", "i-setup"),
     ("doctor", "/doctor", "i-doctor"),
     ("why", "/why", "i-why"),
     ("search", "/search", "i-search"),
@@ -47,7 +50,7 @@ SCRIPTS = ("htmx.min.js", "hx-csp.min.js", "hx-sse.min.js", "page.js")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """Around a page: how it is asked, who looks, and what its forms bring back."""
+    """Around a page: how it is asked, who looks, what its forms bring back, and whether the login is young enough for every form."""
 
     visit: Visit
     session: Session | None
@@ -55,6 +58,7 @@ class Scene:
     name: str
     query: Mapping[str, str] = field(default_factory=dict)
     is_part: bool = False
+    is_fresh: bool = True
 
 
 class Rendering:
@@ -80,6 +84,9 @@ class Rendering:
             "left": left,
             "took": took,
             "lines": lines,
+            "prose": prose,
+            "linked": linked,
+            "sentence": sentence,
             "span": span,
             "duration": duration,
         }
@@ -93,6 +100,7 @@ class Rendering:
             "version": __version__,
             "icons": Markup(icons),  # noqa: S704  (a file of the package)
             "scripts": SCRIPTS,
+            "asks_by_link": asks_by_link,
         }
 
     def response(self, page: Page, scene: Scene) -> Response:
@@ -110,6 +118,7 @@ class Rendering:
                 "nonce": scene.visit.nonce,
                 "session": scene.session,
                 "is_operator": scene.session is not None and scene.session.role == "operator",
+                "is_fresh": scene.is_fresh,
                 "csrf": scene.csrf,
                 "current": scene.name.partition(".")[0],
                 "is_part": scene.is_part,
@@ -142,6 +151,41 @@ def shown(value: object, most: int = LONGEST) -> str:
 def lines(text: object) -> str:
     """The same for text of several lines."""
     return "\n".join(shown(one, 2_000) for one in str(text).splitlines()) + ("\n" if str(text).endswith("\n") else "")
+
+
+CODE = re.compile(r"`([^`]+)`()")
+CODE_OR_LINK = re.compile(r"`([^`]+)`|(https://[^\s`<>\"]*[^\s`<>\".,;:)])")
+
+
+def prose(value: object, most: int = LONGEST) -> Markup:
+    """The same for a sentence of the program's, which may repeat words of others: what stands between backticks is code."""
+    return _set(CODE, value, most)
+
+
+def linked(value: object, most: int = LONGEST) -> Markup:
+    """The same for a hint, all of which is the program's own: a web address in it is a link too."""
+    return _set(CODE_OR_LINK, value, most)
+
+
+def _set(pattern: re.Pattern[str], value: object, most: int) -> Markup:
+    words, found, at = shown(value, most), Markup(""), 0
+    for match in pattern.finditer(words):
+        found += escape(words[at : match.start()])
+        command, url = match.groups()
+        found += (
+            Markup("<code>{}</code>").format(command)
+            if command
+            else Markup('<a href="{}" target="_blank" rel="noopener noreferrer">{}</a>').format(url, url)
+        )
+        at = match.end()
+    return found + escape(words[at:])
+
+
+def sentence(value: object) -> str:
+    """What stands behind a colon in a terminal, with a capital letter where it begins with a plain word, which no address or command is."""
+    words = str(value)
+    first = words.partition(" ")[0]
+    return words[:1].upper() + words[1:] if first.isalpha() and first != "mailbridge" else words
 
 
 def site(address: object) -> str:

@@ -35,6 +35,7 @@ WRITES: dict[str, Call] = {
     "put": lambda store, claim: store.put(
         arrival(draft(identifier="eve@example.com"), at=claim.delivery.received_at, size=BIG, fingerprint="another")
     ),
+    "confirmed": lambda store, claim: store.confirmed(1),
     "sweep": lambda store, claim: store.sweep(),
     "outbox.settle": lambda store, claim: store.outbox.settle(claim, Accepted(), jitter=1.0, grace=GRACE),
     "outbox.release": lambda store, claim: store.outbox.release([claim]),

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
 from mailbridge.web.pages.asking import Answer, Asked
-from mailbridge.web.pages.views import codes, deliveries, mails, now, people, rules, tools
+from mailbridge.web.pages.views import codes, deliveries, mailboxes, mails, now, people, rules, setup, tools
 
 View = Callable[[Asked], Awaitable[Answer]]
 
@@ -31,9 +31,17 @@ VIEWS: Mapping[str, View] = MappingProxyType(
         "why": tools.why,
         "doctor": tools.doctor,
         "doctor.run": tools.doctor_run,
-        "mailbox.list": people.mailboxes,
-        "mailbox.add": people.add_mailbox,
-        "mailbox.remove": people.remove_mailbox,
+        "setup": setup.setup,
+        "setup.look": setup.look,
+        "setup.answer": setup.answer,
+        "setup.test": setup.test,
+        "setup.filter": setup.filter_file,
+        "setup.reveal": setup.reveal,
+        "setup.forget": setup.forget,
+        "mailbox.list": mailboxes.find,
+        "mailbox.add": mailboxes.add,
+        "mailbox.test": mailboxes.test,
+        "mailbox.remove": mailboxes.remove,
         "sender.list": people.senders,
         "sender.add": people.add_sender,
         "sender.remove": people.remove_sender,

@@ -144,6 +144,7 @@ def _shown(detail: MailDetail) -> dict[str, object]:
         "deliveries": [(one, delivery_state(one)) for one in detail.deliveries],
         "way": way(detail),
         "is_released": is_released,
+        "is_confirmed": any(line.event == "confirmed" for line in detail.history),
         "is_clear": False,
         "codes": [],
         "pieces": [],

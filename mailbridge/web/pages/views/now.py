@@ -34,7 +34,7 @@ PATIENT = timedelta(seconds=15)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """What needs a person. ``stopped``: what keeps mail from being taken or pushed, by name."""
+    """What needs a person. ``stopped``: what keeps mail from being taken or pushed, by name. ``is_empty``: nothing was set up yet."""
 
     stopped: Sequence[tuple[str, str]] = ()
     warned: Sequence[tuple[str, str]] = ()
@@ -42,6 +42,7 @@ class Needs:
     held: Sequence[MailShape] = ()
     waits: Sequence[tuple[WaitShape, Why]] = ()
     is_practice: bool = False
+    is_empty: bool = False
 
     @property
     def count(self) -> int:
@@ -80,13 +81,16 @@ async def _needs(asked: Asked, status: Status | None, day: Day) -> Needs:
     waits = [] if isinstance(waiting, Fault) else [one for one in waiting.waiting if _since(one) <= asked.now - PATIENT]
     reasons = await asyncio.gather(*(asked.attempt(verbs.WHY, WhyAsk(identifier=one.identifier)) for one in waits[:CARDS]))
     checks = {} if status is None else status.checks
+    is_practice = status is not None and status.is_practice
+    is_bare = is_practice and status is not None and not status.mailboxes
     return Needs(
         stopped=tuple(_stopped(checks, status)),
         warned=tuple((name, why) for name, why in checks.items() if name.startswith("canary") or name == "trust"),
         confirmations=await _confirmations(asked, day),
         held=[one for one in held.mails if not await _is_released(asked, one)][:CARDS],
         waits=[(wait, why) for wait, why in zip(waits, reasons, strict=False) if not isinstance(why, Fault)],
-        is_practice=status is not None and status.is_practice,
+        is_practice=is_practice,
+        is_empty=is_bare and not (await asked.do(verbs.MAIL_LIST, MailList(limit=1))).mails,
     )
 
 
@@ -111,8 +115,9 @@ ASKS = re.compile(r"; (\S+@\S+) asks$")
 
 
 async def _confirmations(asked: Asked, day: Day) -> list[MailShape]:
-    """Forwardings that Google asks about, those whose account has sent nothing since; one card for each account."""
+    """Forwardings that Google asks about and nobody has allowed, of accounts that have sent nothing since; one card for each account."""
     found: dict[str, MailShape] = {}
+    allowed: set[str] = set()
     for number in day.confirmations:
         mail = await asked.attempt(verbs.MAIL_SHOW, OneMail(id=number))
         if isinstance(mail, Fault):
@@ -120,8 +125,12 @@ async def _confirmations(asked: Asked, day: Day) -> list[MailShape]:
         account = ASKS.search(mail.trust)
         name = account.group(1) if account else ""
         since = datetime.fromisoformat(mail.received_at)
-        if name not in found and not (
-            name and (await asked.do(verbs.MAIL_LIST, MailList(identifier=name, since=since, limit=1))).mails
+        if any(line.event == "confirmed" for line in mail.history):
+            allowed.add(name or str(number))
+        elif (
+            name not in found
+            and name not in allowed
+            and not (name and (await asked.do(verbs.MAIL_LIST, MailList(identifier=name, since=since, limit=1))).mails)
         ):
             found[name] = mail
     return list(found.values())[:CARDS]
