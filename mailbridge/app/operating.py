@@ -94,6 +94,7 @@ def operator_of(
     )
     world = World(trial=trial_of(masks or Masks()), confirm=_confirming(browser), dice=os.urandom, now=now)
     memory = Memory()
+    tokens = Tokens(entries=store.entries, now=now)
     looking = Looking(store=store, mails=mails, doctor=doctor, world=world, memory=memory)
     return Operator(
         mails=mails,
@@ -103,7 +104,7 @@ def operator_of(
         entries=entries,
         targets=TargetVerbs(configuration=configuration),
         mailboxes=Mailboxes(kept=store.entries, entries=entries, configuration=configuration, probes=mailboxes, dns=dns),
-        tokens=Tokens(entries=store.entries, now=now),
+        tokens=tokens,
         authenticators=Authenticators(vault=store.vault),
         journal=JournalVerbs(journal=store.journal, waiting=waiting),
         rules=RuleVerbs(configuration=configuration),
@@ -117,7 +118,8 @@ def operator_of(
             configuration=configuration,
             looking=looking,
             world=world,
-            not_confirmed=memory.not_confirmed,
+            memory=memory,
+            tokens=tokens,
         ),
         sessions=SessionVerbs(sessions=store.sessions, configuration=configuration, daemon=daemon, now=now),
         daemon=daemon,

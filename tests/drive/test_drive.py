@@ -40,7 +40,7 @@ def driven(way: str) -> int:
 
 
 @needs_namespace
-@pytest.mark.parametrize(("way", "most"), [("try", 3), ("gmail", 12), ("compose", 8)])
+@pytest.mark.parametrize(("way", "most"), [("try", 3), ("gmail", 12), ("compose", 8), ("http", 8)])
 def test_a_way_is_walked_to_the_first_code(way: str, most: int) -> None:
     """Every answer is typed, every step turns green, the code is where Skyvern looks; no action is missing in the docs."""
     assert driven(way) <= most

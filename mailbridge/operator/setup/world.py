@@ -19,8 +19,10 @@ from mailbridge.operator.doctor.finding import Finding, Level, Patient, Step
 from mailbridge.operator.doctor.verb import Doctor
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.mails import Mails, OneMail
+from mailbridge.operator.setup.plan import CLOUD, Facts, Posting, Seen, Way, domain_of, identifier_of
+from mailbridge.operator.setup.posting import service_of
 from mailbridge.operator.setup.progress import Progress
-from mailbridge.operator.setup.steps import CLOUD, Facts, Seen, Way, domain_of, identifier_of, planned
+from mailbridge.operator.setup.steps import planned
 from mailbridge.operator.shapes import DeliveryShape, Status
 from mailbridge.operator.why import ASKS
 from mailbridge.sinks.skyvern_account import SkyvernAccount, SkyvernError, is_skyvern
@@ -56,6 +58,8 @@ class Memory:
     skyvern: dict[tuple[str, Secret | None], Seen] = field(default_factory=dict)
     found: str | None = None
     not_confirmed: dict[int, str] = field(default_factory=dict)
+    tokens: dict[str, Secret] = field(default_factory=dict)
+    """Texts of tokens that setup made, by their number: the store keeps their hashes alone."""
 
 
 class Looking:
@@ -79,14 +83,31 @@ class Looking:
             way=self._way(progress, settings, patient.status),
             mail=await self._mail(progress),
         )
-        facts = replace(facts, way=replace(facts.way, rcpt=_rcpt(settings, progress, facts), asks=await self._asks(progress)))
+        facts = replace(facts, way=await self._bound(progress, settings, facts))
         if not is_thorough:
             return facts
+        facts = replace(facts, way=replace(facts.way, posting=self._posting(progress, settings)))
         facts = await self._with_skyvern(progress, facts, patient)
         current = planned(progress, facts).current
         if current is not None and current.name in ("dns", "port-25"):
             facts = replace(facts, way=await self._with_records(progress, facts, patient))
         return facts
+
+    async def _bound(self, progress: Progress, settings: Settings, facts: Facts) -> Way:
+        """With what hangs on the identifier and the answers. The secret of a service is not among it."""
+        posting = replace(self._posting(progress, settings), secret=None)
+        return replace(facts.way, rcpt=_rcpt(settings, progress, facts), asks=await self._asks(progress), posting=posting)
+
+    def _posting(self, progress: Progress, settings: Settings) -> Posting:
+        found, url = service_of(progress), settings.http.public_url
+        if found is None:
+            return Posting(url=url)
+        if found.proof == "token":
+            number = progress.answers.get("token", "")
+            return Posting(url=url, is_proven=bool(number), secret=self._memory.tokens.get(number))
+        kept = getattr(settings.ingest, found.key)
+        one = kept[0] if isinstance(kept, tuple) and kept else kept
+        return Posting(url=url, is_proven=bool(kept), secret=one if isinstance(one, Secret) and found.proof == "made" else None)
 
     def _way(self, progress: Progress, settings: Settings, status: Status | Fault) -> Way:
         lmtp = settings.smtp.lmtp
@@ -182,6 +203,8 @@ def looked(account: SkyvernAccount, url: str) -> Seen:
 def _rcpt(settings: Settings, progress: Progress, facts: Facts) -> str:
     name, domain = identifier_of(progress).casefold(), domain_of(progress, facts)
     ours = (one.rcpt for one in settings.address if (one.identifier or "").casefold() == name and name)
+    if "rcpt" in progress.answers:
+        return next((one for one in ours if one.casefold() == progress.answers["rcpt"].casefold()), "")
     return next((one for one in ours if one.rpartition("@")[2].casefold() == domain), "")
 
 
