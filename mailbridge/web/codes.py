@@ -138,7 +138,7 @@ class CodesApi:
         """The wish with the senders that the caller said before that he expects, who are known to him by that."""
         waits = self._waiting.all_for(wish.wanted.identifier)
         senders = tuple(
-            one.sender for one in waits if one.sender and one.way == "api" and one.who == caller.name and not one.serial
+            one.sender for one in waits if one.sender and one.way == "api" and one.key == caller.key and not one.serial
         )
         return replace(wish, wanted=replace(wish.wanted, expected=senders)) if senders else wish
 
@@ -154,7 +154,7 @@ class CodesApi:
         if self._waiting.count >= MOST_WAITS:
             raise HTTPException(503, "too many codes are expected", headers={"Retry-After": "5"})
         until = self._now() + timedelta(seconds=seconds)
-        noted = self._waiting.expect(identifier, until, who=caller.name, way="api", sender=query.text("from"))
+        noted = self._waiting.expect(identifier, until, who=caller.name, way="api", sender=query.text("from"), key=caller.key)
         return JSONResponse({"identifier": identifier, "until": stamp(noted.until)}, headers=NO_STORE)
 
     async def waiting(self, request: Request) -> Response:
