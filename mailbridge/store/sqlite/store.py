@@ -21,6 +21,7 @@ from mailbridge.store.sqlite.copies import compared
 from mailbridge.store.sqlite.database import keep_anchor, read_anchor, unlock
 from mailbridge.store.sqlite.entries import SqliteEntries
 from mailbridge.store.sqlite.journal import SqliteJournal
+from mailbridge.store.sqlite.large import LARGE, write_large
 from mailbridge.store.sqlite.mailboxes import SqliteMailboxes, keep_cursor, keep_pending_action
 from mailbridge.store.sqlite.mails import SqliteMails
 from mailbridge.store.sqlite.outbox import SqliteOutbox
@@ -95,7 +96,7 @@ class SqliteStore:
         if known is not None:
             return self._put_copy(connection, arrival, facts, known[0], known[1], now)
         received = min(to_micros(envelope.received_at), now)
-        uid, seal = new_uid(), self.cipher.seal
+        uid, seal, is_large = new_uid(), self.cipher.seal, len(envelope.content) > LARGE
         connection.execute(
             "INSERT INTO mail (fingerprint, received_at, ingress, verdict, rule, size, facts, uid, sender, is_held, private, link, raw)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -112,10 +113,12 @@ class SqliteStore:
                 int(bool(arrival.held)),
                 seal(private, place("mail", uid, None)),
                 seal(link, place("link", uid, None)) if link is not None else None,
-                seal(envelope.content, place("raw", uid, None)),
+                b"" if is_large else seal(envelope.content, place("raw", uid, None)),
             ),
         )
         number: int = connection.last_insert_rowid()
+        if is_large:
+            write_large(connection, self.cipher, number, uid, envelope.content)
         for line in dict.fromkeys(one.casefold() for one in arrival.identification.identifiers):
             connection.execute("INSERT INTO mail_identifier VALUES (?, ?)", (line, number))
         keep_proven(connection, arrival, now)

@@ -71,6 +71,20 @@ class StoringContract(Contract):
         await store.close()
 
     @looped
+    async def test_a_large_mail_is_kept_to_the_octet_and_forgotten(self, place: Place) -> None:
+        """Beyond the size up to which it is written at once, it is what was put, after a kill too, and gone when its identifier is."""
+        store = place.open()
+        one = arrival(draft(), at=place.time.now(), size=3_000_001)
+        receipt = await store.put(one)
+        await place.kill(store)
+        store = place.open()
+        envelope = await store.mails.raw(receipt.mail_id)
+        assert envelope is not None and envelope.content == one.envelope.content
+        await store.forget("ann@example.com")
+        assert await store.mails.raw(receipt.mail_id) is None
+        await store.close()
+
+    @looped
     async def test_the_same_mail_again_is_one_delivery(self, place: Place) -> None:
         """A known fingerprint is a duplicate: the first mail's number, no claim, and only the cursor moves."""
         store = place.open()
