@@ -7,7 +7,7 @@ target, or somebody's note, mean another mail.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,7 @@ IN_NAMES = tuple("_-+@")
 """What, beside letters and digits, goes on with an address."""
 
 REASON = "removed by an operator"
+ENDED = "its inbox is over"
 EMPTY = Facts(
     mail_from="",
     rcpt_to=(),
@@ -51,11 +52,44 @@ BLANK_DELIVERIES = (
 def forget(connection: apsw.Connection, cipher: Cipher, identifier: str, now: int) -> Forgotten:
     """Erase what is kept of an identifier. The caller cuts the log afterwards; see `Store.forget`."""
     line = identifier.casefold()
-    ended = (now, REASON)
+    whole, shared, count = _rows(connection, line, _mails_of(connection, line), (now, REASON))
+    readers: list[Any] = connection.execute("SELECT id, reader FROM given").fetchall()
+    for number, reader in readers:
+        if _names(reader, line):
+            connection.execute("UPDATE OR REPLACE given SET reader = 'removed' WHERE id = ?", (number,))
+    lines = _journal(connection, whole, now)
+    rows: list[Any] = connection.execute("SELECT id, detail FROM journal WHERE detail != ''").fetchall()
+    for number, detail in rows:
+        if _names(detail, line):
+            lines += _changed(connection, "UPDATE journal SET detail = '' WHERE id = ?", (number,))
+    _answers(connection, cipher, line)
+    return Forgotten(mails=len(whole) + shared, deliveries=count, lines=lines)
+
+
+def forget_line(connection: apsw.Connection, cipher: Cipher, identifier: str, now: int) -> None:
+    """Erase what is kept of an inbox, whose mails all stand under its name: what others have is not looked through for it.
+
+    The caller cuts the log afterwards.
+    """
+    line = identifier.casefold()
+    query = "SELECT id, facts FROM mail WHERE id IN (SELECT mail_id FROM mail_identifier WHERE line = ?)"
+    found: list[Any] = connection.execute(query, (line,)).fetchall()
+    mails = [(number, msgspec.msgpack.decode(octets, type=Facts)) for number, octets in found]
+    whole, shared, count = _rows(connection, line, mails, (now, ENDED))
+    if whole or shared or count:
+        _journal(connection, whole, now)
+    _answers(connection, cipher, line)
+
+
+def _rows(
+    connection: apsw.Connection, line: str, mails: Iterable[tuple[int, Facts]], ended: tuple[int, str]
+) -> tuple[list[int], int, int]:
+    """Erase the rows of an identifier. ``ended`` is when and why. Returns the mails that were its alone, how many others share, and how
+    many deliveries were its."""
     count = _changed(connection, BLANK_DELIVERIES.format("line = ?"), (*ended, line))
     whole: list[int] = []
     shared = 0
-    for number, facts in _mails_of(connection, line):
+    for number, facts in mails:
         rest = tuple(one for one in facts.identifiers if not _is_same(one, line))
         if rest:
             shared += 1
@@ -63,21 +97,15 @@ def forget(connection: apsw.Connection, cipher: Cipher, identifier: str, now: in
         else:
             whole.append(number)
             count += _changed(connection, BLANK_DELIVERIES.format("mail_id = ? AND line != ''"), (*ended, number))
-            connection.execute(BLANK_MAIL, (os.urandom(DIGEST_LENGTH), msgspec.msgpack.encode(EMPTY), number))
+            empty = msgspec.msgpack.encode(replace(EMPTY, reason=ended[1]))
+            connection.execute(BLANK_MAIL, (os.urandom(DIGEST_LENGTH), empty, number))
             connection.execute("DELETE FROM given WHERE what = ?", (f"mail {number}",))
             for one in facts.identifiers:
                 connection.execute("DELETE FROM mail_identifier WHERE line = ? AND mail_id = ?", (one.casefold(), number))
     connection.execute("DELETE FROM mail_identifier WHERE line = ?", (line,))
-    for table in ("run", "proven", "site"):
+    for table in ("run", "proven", "site", "given"):
         connection.execute(f"DELETE FROM {table} WHERE line = ?", (line,))  # noqa: S608
-    connection.execute("DELETE FROM given WHERE line = ?", (line,))
-    readers: list[Any] = connection.execute("SELECT id, reader FROM given").fetchall()
-    for number, reader in readers:
-        if _names(reader, line):
-            connection.execute("UPDATE OR REPLACE given SET reader = 'removed' WHERE id = ?", (number,))
-    lines = _journal(connection, whole, line, now)
-    _answers(connection, cipher, line)
-    return Forgotten(mails=len(whole) + shared, deliveries=count, lines=lines)
+    return whole, shared, count
 
 
 def _mails_of(connection: apsw.Connection, line: str) -> Iterator[tuple[int, Facts]]:
@@ -112,17 +140,13 @@ def _share(connection: apsw.Connection, number: int, facts: Facts, rest: tuple[s
     connection.execute(SHARED_MAIL, (msgspec.msgpack.encode(kept), kept.sender.lower(), number))
 
 
-def _journal(connection: apsw.Connection, mails: list[int], line: str, now: int) -> int:
-    """Its lines are gone, and a newer one says that something was removed, so that the numbers go on."""
+def _journal(connection: apsw.Connection, mails: list[int], now: int) -> int:
+    """The lines of mails are gone, and a newer one says that something was removed, so that the numbers go on."""
     journal(connection, now, "removed", 0)
     (newest,) = connection.execute("SELECT max(id) FROM journal").fetchone() or (0,)
     count = 0
     for number in mails:
         count += _changed(connection, "DELETE FROM journal WHERE mail_id = ? AND id != ?", (number, newest))
-    rows: list[Any] = connection.execute("SELECT id, detail FROM journal WHERE detail != ''").fetchall()
-    for number, detail in rows:
-        if _names(detail, line):
-            count += _changed(connection, "UPDATE journal SET detail = '' WHERE id = ?", (number,))
     return count
 
 

@@ -20,6 +20,7 @@ from mailbridge.store.sqlite.codes import SqliteCodes
 from mailbridge.store.sqlite.copies import compared
 from mailbridge.store.sqlite.database import keep_anchor, read_anchor, unlock
 from mailbridge.store.sqlite.entries import SqliteEntries
+from mailbridge.store.sqlite.inboxes import SqliteInboxes, end_over, forget_ended, next_end
 from mailbridge.store.sqlite.journal import SqliteJournal
 from mailbridge.store.sqlite.large import LARGE, write_large
 from mailbridge.store.sqlite.mailboxes import SqliteMailboxes, keep_cursor, keep_pending_action
@@ -63,6 +64,7 @@ class SqliteStore:
         self.sites = SqliteSites(writer=writer, readers=readers, clock=clock)
         self.answers = answers.SqliteAnswers(writer=writer, readers=readers, cipher=cipher, clock=clock)
         self.sessions = sessions.SqliteSessions(writer=writer, readers=readers, clock=clock)
+        self.inboxes = SqliteInboxes(writer=writer, readers=readers, cipher=cipher, clock=clock)
         self.names = Names(cipher.names_key)
         self.writer = writer
         self.readers = readers
@@ -133,6 +135,9 @@ class SqliteStore:
             connection.execute("UPDATE mail SET facts = ?, is_held = 1 WHERE id = ?", (facts, number))
         is_pushed = sum(one.standing is not Standing.ASIDE for one in arrival.drafts) > len(held)
         self._keep_action(connection, envelope, is_pushed=is_pushed)
+        if arrival.inboxes:
+            ended = forget_ended(connection, self.cipher, arrival.inboxes, now)
+            claims = tuple(one for one in claims if one.delivery.draft.identifier.casefold() not in ended)
         return Receipt(mail_id=number, claims=claims, superseded=superseded, is_pushed=is_pushed, held=held)
 
     def _put_copy(
@@ -185,8 +190,10 @@ class SqliteStore:
     def _sweep(self, connection: apsw.Connection) -> datetime | None:
         now = self.clock.micros()
         is_more = self._queues.pass_time(connection, now)
+        is_over, are_more_over = end_over(connection, self.cipher, now)
         is_erased, is_left = self._retention.erase(connection, now)
-        self._is_to_forget = self._is_to_forget or is_erased
+        is_left = is_left or are_more_over
+        self._is_to_forget = self._is_to_forget or is_erased or is_over
         if self._is_to_forget and not is_left:
             self.writer.truncate()
             self._is_to_forget = False
@@ -200,7 +207,10 @@ class SqliteStore:
             keep_anchor(connection, self.clock.anchor)
         if self.trouble is not None:  # only a write can tell that it is over
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('probe', ?)", (now,))
-        return self.clock.now() if is_more else self.clock.now() + SWEEP_EVERY
+        if is_more:
+            return self.clock.now()
+        again_at, ends_at = self.clock.now() + SWEEP_EVERY, next_end(connection)
+        return again_at if ends_at is None else min(again_at, ends_at)
 
     async def close(self) -> None:
         """See `Store.close`."""
