@@ -148,7 +148,8 @@ def is_worth_a_proof(meeting: Meeting, acquaintance: Acquaintance, contacts: Con
     domain = domain_of(sender)
     return domain != "" and any(
         (meeting.is_any_said(one, acquaintance, contacts) and acquaintance.by(meeting.question(one, contacts)))
-        or contacts.has_proven(one, domain) or contacts.is_awaited(one, sender)
+        or contacts.has_proven(one, domain)
+        or contacts.is_awaited(one, sender)
         for one in meeting.identifiers
     )
 
