@@ -58,7 +58,12 @@ GOES_ON = "nothing is lost: `mailbridge setup` goes on here"
 @click.option("--mailbox", metavar="ADDRESS", help="With --way mailbox: its address.")
 @click.option("--server", metavar="HOST[:PORT]", help="Its IMAP server, where the provider is not known.")
 @click.option("--password-file", type=click.Path(path_type=Path), help="A file with its password.")
-@click.option("--service", type=click.Choice(list(SERVICES)), help="With --way http: what posts the mails.")
+@click.option(
+    "--service",
+    type=click.Choice(list(SERVICES)),
+    metavar="NAME",
+    help=f"With --way http, what posts the mails: {', '.join(SERVICES)}.",
+)
 @click.option("--url", "bridge", metavar="URL", help="Where the world reaches this bridge, with https.")
 @click.option("--inbound", metavar="ADDRESS", help="The address that Postmark or CloudMailin gave you.")
 @click.option("--topic", metavar="ARN", help="Amazon's topic.")
