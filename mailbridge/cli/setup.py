@@ -1,7 +1,7 @@
 """`setup`: the steps of `operator.setup` in a terminal: it asks, shows what turns green, and waits for what others have to do.
 
 Everything it knows is with the daemon. What it does itself is what only the person's own machine can: it reads keys from files, and
-writes a configuration file where there is none, and the filter for Gmail.
+writes a configuration file where there is none, which it has the daemon read, and the filter for Gmail.
 """
 
 from __future__ import annotations
@@ -193,7 +193,9 @@ class _Talk:
                 state = found
         self._begin_waiting()
         while (current := self._current(state)) is not None:
-            self._tell(state)
+            is_to_write = current.wants == "file" and "file" not in self.cannot
+            if not is_to_write:  # what is written here is told when it is done, not as something to do
+                self._tell(state)
             if state.question is not None and state.question.name == "key" and self.keys:
                 state = self._with_key(state)
             elif state.question is not None:
@@ -293,6 +295,8 @@ class _Talk:
         if not done:
             self.cannot.add(step.wants)
             return state
+        if step.wants == "file":
+            self.one.attempt(verbs.RELOAD, Nothing())  # where it may not listen there, the step says to restart it
         return self.one.do(verbs.SETUP_ANSWER, SetupAnswer(name=step.wants, value=done))
 
     def _test(self, identifier: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,11 +12,21 @@ import msgspec
 from mailbridge.config.checks import check
 from mailbridge.config.load import table
 from mailbridge.config.problems import ConfigError, Problem
-from mailbridge.config.settings import AddressSettings, ImapSettings, Section, SenderSettings, Settings, TargetSettings
+from mailbridge.config.settings import (
+    AddressSettings,
+    ImapSettings,
+    NotifySettings,
+    RuleTable,
+    Section,
+    SenderSettings,
+    Settings,
+    TargetSettings,
+)
+from mailbridge.config.toml_text import pair
 from mailbridge.config.values import written
 from mailbridge.core.secret import Secret
 
-KINDS = ("address", "imap", "sender", "target")
+KINDS = ("address", "imap", "sender", "rule", "target", "notify")
 """The lists of tables that can be added to without a file."""
 
 MAIN = "skyvern"
@@ -25,6 +34,9 @@ MAIN = "skyvern"
 
 INGEST = "ingest"
 """`[ingest]`, by service: each entry adds a key or a list's entry. A key of file and environment comes first."""
+
+LISTS = ("headers", "urls")
+"""The keys that hold several secrets."""
 
 ADDABLE = (*KINDS, MAIN, INGEST)
 """Every kind of entry that is a part of the configuration."""
@@ -125,7 +137,7 @@ def _with_ingest(settings: Settings, added: Sequence[Added]) -> tuple[Settings, 
 
 
 def name_of(section: Section) -> str:
-    """What tells a table from the others of its kind: an address, or an account's name."""
+    """What tells a table from the others of its kind: an address, or a name."""
     match section:
         case AddressSettings():
             return section.rcpt
@@ -133,7 +145,7 @@ def name_of(section: Section) -> str:
             return section.label
         case SenderSettings():
             return section.label
-        case TargetSettings():
+        case TargetSettings() | RuleTable() | NotifySettings():
             return section.name
         case _:
             raise TypeError(f"{type(section).__name__} is no list of tables")
@@ -146,7 +158,7 @@ def as_toml(added: Sequence[Added]) -> str:
     for before, one in zip((None, *listed), listed, strict=False):
         head = [] if before is not None and before.kind == INGEST else [header(one.kind)]
         lines += [f"# added by {one.by}, {one.at:%Y-%m-%d %H:%M}Z", *head]
-        lines += [f"{key} = {_toml(value)}" for key, value in one.values.items()]
+        lines += [pair(key, value) for key, value in one.values.items()]
         lines += [f'# {key} is kept in the store; name a file: {key.rpartition(".")[2]}_file = "…"' for key in one.secrets]
         lines += [] if one.kind == INGEST else [""]
     return "\n".join(lines)
@@ -155,17 +167,6 @@ def as_toml(added: Sequence[Added]) -> str:
 def header(kind: str) -> str:
     """The line of TOML that a table of a kind begins with."""
     return f"[{kind}]" if kind in (MAIN, INGEST) else f"[[{kind}]]"
-
-
-def _toml(value: Any) -> str:
-    """A JSON value in TOML: the same but for tables."""
-    match value:
-        case Mapping():
-            return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
-        case list() | tuple():
-            return "[" + ", ".join(_toml(inner) for inner in value) + "]"
-        case _:
-            return json.dumps(value)
 
 
 def _doubles(settings: Settings, added: Sequence[Added]) -> Iterator[Problem]:
@@ -191,12 +192,17 @@ def _where(places: Mapping[str, Sequence[str]], section: str, number: int | None
 
 
 def _whole(one: Added) -> dict[str, Any]:
-    """Values and secrets as one table."""
+    """Values and secrets as one table. What was added without a file leads to no private address unless it says so; a list of secrets
+    is kept one a line."""
     values: dict[str, Any] = {key: dict(value) if isinstance(value, Mapping) else value for key, value in one.values.items()}
     for key, secret in one.secrets.items():
         outer, _, inner = key.partition(".")
         if inner:
             values.setdefault(outer, {})[inner] = secret.reveal()
+        elif key in LISTS:
+            values[key] = [line for line in secret.reveal().splitlines() if line.strip()]
         else:
             values[outer] = secret.reveal()
+    if one.kind in ("target", "notify") and "url" in one.secrets:
+        values.setdefault("allow_private", False)
     return values

@@ -17,6 +17,7 @@ from mailbridge.core.identification import Identification
 from mailbridge.core.mail import Envelope
 from mailbridge.store.answers import Answers
 from mailbridge.store.entries import Entries
+from mailbridge.store.events import Events
 from mailbridge.store.inboxes import Inboxes
 from mailbridge.store.lists import EVERYTHING, Filter, Journal, JournalLine, MailRow, Mails, Page
 from mailbridge.store.names import Names
@@ -250,6 +251,11 @@ class Store(Protocol):
     def entries(self) -> Entries: ...
 
     @property
+    def events(self) -> Events:
+        """What happened beside mails, and who was told of what."""
+        ...
+
+    @property
     def sites(self) -> Sites: ...
 
     @property
@@ -292,6 +298,10 @@ class Store(Protocol):
         so that their numbers are not used again. When this returns, the database holds none of it, nor does its log once nobody reads
         what was there before.
         """
+        ...
+
+    async def confirmed(self, mail_id: int) -> None:
+        """Write down that what a mail asks for was allowed; nothing where the mail is no longer there."""
         ...
 
     async def sweep(self) -> datetime | None:

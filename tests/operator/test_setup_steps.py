@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace as replace_shape
 
 from mailbridge.core.secret import Secret
 from mailbridge.operator.setup.answers import PARSERS, Mistake, address_of_skyvern, key, public
 from mailbridge.operator.setup.plan import Facts, Level, Posting, Seen, Way, identifier_of
 from mailbridge.operator.setup.posting import HIDDEN, SERVICES
 from mailbridge.operator.setup.progress import Progress, restored, stored
-from mailbridge.operator.setup.providers import account, preset_of
 from mailbridge.operator.setup.records import UNKNOWN, wanted
 from mailbridge.operator.setup.steps import is_world, planned
+from mailbridge.operator.shapes import ProviderShape
 
 START = "2026-11-29T02:00:00.000Z"
 ANN = "ann@corp.com"
@@ -34,6 +35,12 @@ PUBLISHED = replace(OURS, way=replace(OURS.way, records=GOOD))
 REACHED = replace(PUBLISHED, way=replace(PUBLISHED.way, port=GOOD))
 ASKED = replace(REACHED, way=replace(REACHED.way, asks=(7, ANN)))
 BOX = {"way": "mailbox", "username": "ann@gmail.com"}
+GOOGLE = ProviderShape(
+    name="Google", preset="gmail", host="", oauth="google", takes_password=True, hint="an app password", by="domain"
+)
+MICROSOFT = replace_shape(GOOGLE, name="Microsoft", preset="outlook", oauth="microsoft", takes_password=False, by="mx")
+PROTON = replace_shape(GOOGLE, name="Proton", preset="proton", oauth="")
+OWN = replace_shape(GOOGLE, name="imap.corp.com", preset="", host="imap.corp.com", oauth="", by="name")
 LMTP = {**GMAIL, "way": "lmtp"}
 SERVED = replace(KEYED, way=Way(lmtp=("127.0.0.1:2424",)))
 
@@ -124,7 +131,8 @@ ROWS: tuple[tuple[str, dict[str, str], Facts, str, Level, str], ...] = (
         "",
     ),
     ("mailbox, which", {"way": "mailbox"}, KEYED, "mailbox", Level.ASK, "ask username"),
-    ("mailbox of a provider", BOX, KEYED, "mailbox", Level.ASK, "ask password"),
+    ("mailbox of a provider", BOX, replace(KEYED, provider=GOOGLE), "mailbox", Level.ASK, "ask password"),
+    ("mailbox on a server that DNS knows", BOX, replace(KEYED, provider=OWN), "mailbox", Level.ASK, "ask password"),
     ("mailbox elsewhere", {**BOX, "username": ANN}, KEYED, "mailbox", Level.ASK, "ask host"),
     (
         "mailbox elsewhere, its server known",
@@ -134,7 +142,30 @@ ROWS: tuple[tuple[str, dict[str, str], Facts, str, Level, str], ...] = (
         Level.ASK,
         "ask password",
     ),
-    ("mailbox without passwords", {**BOX, "username": "ann@outlook.com"}, KEYED, "mailbox", Level.FAILED, "ask username"),
+    (
+        "mailbox without passwords",
+        {**BOX, "username": ANN},
+        replace(KEYED, provider=MICROSOFT),
+        "mailbox",
+        Level.FAILED,
+        "ask username",
+    ),
+    (
+        "mailbox behind a bridge",
+        {**BOX, "username": ANN},
+        replace(KEYED, provider=PROTON),
+        "mailbox",
+        Level.FAILED,
+        "ask username",
+    ),
+    (
+        "mailbox of a provider, by a server that was named",
+        {**BOX, "username": ANN, "host": "imap.corp.com"},
+        replace(KEYED, provider=MICROSOFT),
+        "mailbox",
+        Level.ASK,
+        "ask password",
+    ),
     ("mailbox that is not well", BOX, replace(KEYED, way=Way(mailbox=BAD)), "mailbox", Level.WAIT, ""),
     ("mailbox that is watched", BOX, replace(KEYED, way=Way(mailbox=GOOD)), "mail", Level.WAIT, ""),
     ("mailbox, a mail that is held", BOX, replace(KEYED, way=Way(mailbox=GOOD), mail=BAD), "mail", Level.WAIT, ""),
@@ -232,6 +263,25 @@ def test_what_to_set_at_a_service_is_told_whole(service: str) -> None:
     assert (HIDDEN in masked) is (SERVICES[service].proof in ("made", "token"))
     after = {step.name: step for step in planned(progress(**answers), replace(SET, mail=GOOD)).steps}["proof"]
     assert (after.level, after.lines) == (Level.DONE, ())
+
+
+@pytest.mark.parametrize(
+    ("sites", "wants", "named"),
+    [
+        ("github.com", "", "#create-filter/from=github.com , Create filter"),
+        ("", "filter", "#settings/filters , Import filters, /x.xml, "),
+    ],
+)
+def test_a_filter_is_a_link_where_sites_are_named_else_a_file(sites: str, wants: str, named: str) -> None:
+    """The last wait says what to open, and each click there."""
+    answers = {**GMAIL, "sites": sites}
+    seen = replace(OURS, way=replace(ASKED.way, rcpt=OURS.way.rcpt))
+    said = Progress(began_at=START, answers=answers, seen={"forwarding": "allowed"})
+    assert {one.name: one for one in planned(said, seen).steps}["filter"].wants == wants
+    step = planned(said.answered("filter", "/x.xml"), seen).current
+    assert step is not None
+    assert step.name == "mail"
+    assert named in step.hint
 
 
 def test_what_was_seen_to_work_stays_green() -> None:
@@ -363,24 +413,6 @@ def test_records_in_both_forms() -> None:
         f"host @   type A   value {UNKNOWN}",
         "host @   type MX   value example.com.   priority 10",
     ]
-
-
-@pytest.mark.parametrize(
-    ("address", "host", "values"),
-    [
-        ("ann@gmail.com", "", {"name": "gmail-2", "username": "ann@gmail.com", "preset": "gmail"}),
-        ("ann@corp.com", "imap.corp.com", {"name": "corp.com", "username": "ann@corp.com", "host": "imap.corp.com"}),
-        (
-            "ann@corp.com",
-            "imap.corp.com:143",
-            {"name": "corp.com", "username": "ann@corp.com", "host": "imap.corp.com", "port": 143, "tls": "starttls"},
-        ),
-    ],
-)
-def test_the_table_of_a_mailbox(address: str, host: str, values: dict[str, object]) -> None:
-    """A preset where the provider is known; a name of its own without an address; never without TLS."""
-    assert account(address, host, taken=("Gmail",)) == values
-    assert preset_of("ANN@GoogleMail.com") == "gmail"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from mailbridge.core.secret import Secret
 from mailbridge.operator.setup.progress import Progress
+from mailbridge.operator.shapes import ProviderShape
 
 CLOUD = "https://api.skyvern.com"
 
@@ -91,8 +92,8 @@ class Way:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What is seen of the bridge and of the world now. ``has_key``: a key is in force for the Skyvern at ``url``; ``skyvern`` is what it said;
-    ``found`` where a Skyvern answers for which there is no key. ``domains`` are those whose mail is taken. ``mail`` is the first
-    mail for the identifier since the setup began."""
+    ``found`` where a Skyvern answers for which there is no key. ``domains`` are those whose mail is taken. ``provider`` is where the
+    mail of the mailbox that was named is; None: no server was found. ``mail`` is the first mail for the identifier since the setup began."""
 
     has_key: bool = False
     url: str = CLOUD
@@ -100,6 +101,7 @@ class Facts:
     found: str = ""
     domains: tuple[str, ...] = ()
     way: Way = Way()
+    provider: ProviderShape | None = None
     mail: Seen | None = None
 
 

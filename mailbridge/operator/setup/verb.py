@@ -14,14 +14,12 @@ from typing import Annotated, Any
 import msgspec
 
 from mailbridge.config.added import INGEST, MAIN, has_main
-from mailbridge.config.load import table
-from mailbridge.config.problems import ConfigError
-from mailbridge.config.settings import ImapSettings
 from mailbridge.core.recipients import RANDOM_LENGTH, unguessable_address
 from mailbridge.core.secret import Secret
 from mailbridge.operator.asks import Ask, MaybeText
-from mailbridge.operator.entries import AddEntry, EntryVerbs, OneEntry, bad_config
+from mailbridge.operator.entries import AddEntry, EntryVerbs, OneEntry
 from mailbridge.operator.faults import Fault, Kind
+from mailbridge.operator.mailboxes import AddMailbox, Mailboxes
 from mailbridge.operator.parts import Configuration
 from mailbridge.operator.setup.answers import PARSERS, SECRET, Mistake, public, service_key
 from mailbridge.operator.setup.answers import address_of_skyvern as parse_address
@@ -29,9 +27,8 @@ from mailbridge.operator.setup.answers import key as parse_key
 from mailbridge.operator.setup.plan import Facts, Level, Plan, Step, domain_of, identifier_of
 from mailbridge.operator.setup.posting import SERVICES, service_of
 from mailbridge.operator.setup.progress import ENTRY, Progress, restored, stored
-from mailbridge.operator.setup.providers import account, preset_of
 from mailbridge.operator.setup.steps import PRACTICE, base_url, planned
-from mailbridge.operator.setup.world import Looking, Memory, World, account_named, looked
+from mailbridge.operator.setup.world import Looking, World, account_named, looked
 from mailbridge.operator.shapes import Shape
 from mailbridge.operator.shown import stamp
 from mailbridge.operator.tokens import AddToken, Tokens
@@ -46,6 +43,9 @@ TURNS = ("way", "for", "domain", "username", "service")
 
 SECRET_OCTETS = 24
 """Of a secret that is made here; Standard Webhooks wants as many."""
+
+STARTTLS = "143"
+"""The port at which a connection begins without TLS."""
 
 NAMES = "|".join([*PARSERS, *SECRET])
 
@@ -109,18 +109,18 @@ class SetupVerbs:
         *,
         store: Store,
         entries: EntryVerbs,
+        mailboxes: Mailboxes,
         configuration: Configuration,
         looking: Looking,
         world: World,
-        memory: Memory,
         tokens: Tokens,
     ) -> None:
         self._store = store
         self._entries = entries
+        self._mailboxes = mailboxes
         self._configuration = configuration
         self._looking = looking
         self._world = world
-        self._memory = memory
         self._tokens = tokens
         self._turn = asyncio.Lock()
 
@@ -216,7 +216,7 @@ class SetupVerbs:
             made = await self._tokens.add(AddToken(role="ingest", identifiers=(identifier,), name=f"setup: {word}"))
             if isinstance(made, Fault):
                 return made
-            self._memory.tokens[str(made.id)] = Secret(made.token)
+            self._looking.memory.tokens[str(made.id)] = Secret(made.token)
             changed = progress.answered("token", str(made.id))
             return self._did(
                 changed, f"token {made.id}, which brings texts for {identifier} (`mailbridge token remove {made.id}`)"
@@ -246,7 +246,7 @@ class SetupVerbs:
 
     async def _confirm(self, progress: Progress, facts: Facts) -> Progress | Fault:
         number, account_name = facts.way.asks or (0, "")
-        not_confirmed = self._memory.not_confirmed
+        not_confirmed = self._looking.memory.not_confirmed
         if number not in not_confirmed:
             row = await self._store.mails.one(number)
             link = row.confirm_link if row is not None else None
@@ -255,6 +255,7 @@ class SetupVerbs:
         if why:
             title = f"not confirmed: {why}; `mailbridge gmail confirm {number}` tries again"
             return Fault(kind=Kind.UPSTREAM, title=title)
+        await self._store.confirmed(number)
         text = f"{account_name} may forward to {facts.way.rcpt}"
         return self._did(progress.having_seen({"forwarding": text}), f"Gmail's question was answered: {text}")
 
@@ -328,39 +329,35 @@ class SetupVerbs:
         return self._did(changed, f"key for {url}, kept encrypted (`mailbridge skyvern remove-key` takes it back)")
 
     async def _add_mailbox(self, progress: Progress, password: str, by: str) -> Progress | Fault:
+        """Raises Mistake."""
         address = progress.answers.get("username", "")
-        if not address or (preset_of(address) is None and "host" not in progress.answers):
+        if not address:
             raise Mistake("name the mailbox first, and its server where that is not known")
         if not password:
             raise Mistake("there has to be a password")
         settings = self._configuration.now
         if account_named(settings, address) is not None:
             return progress
-        values = account(address, progress.answers.get("host", ""), taken=[one.label for one in settings.imap])
-        values |= {"identifier": identifier_of(progress), **_senders(progress, has_site=False)}
-        why = await self._why_no_mailbox(values, password)
-        if why:
-            raise Mistake(why)
-        found = await self._entries.add(
-            AddEntry(kind="imap", name=values["name"], settings=values, secrets={"password": password}), by
-        )
+        values = {
+            "identifier": identifier_of(progress),
+            **_senders(progress, has_site=False),
+            **_server(progress.answers.get("host", "")),
+        }
+        found = await self._mailboxes.add(AddMailbox(address=address, settings=values, secrets={"password": password}), by)
         if isinstance(found, Fault):
-            return found
-        return self._did(progress, f"mailbox {address}, as {values['name']}; its password is kept encrypted")
-
-    async def _why_no_mailbox(self, values: dict[str, Any], password: str) -> str:
-        """Which step of a first login failed, and why; "" where none did."""
-        try:
-            section = table("imap", {**values, "password": password}, f"mailbox {values['name']}")
-        except ConfigError as fault:
-            return bad_config(fault).title
-        assert isinstance(section, ImapSettings)
-        steps = await asyncio.to_thread(self._world.trial, section)
-        bad = next((one for one in steps if not one.is_good), None)
-        return f"{bad.name}: {bad.text}" if bad is not None else ""
+            raise Mistake("; ".join((found.title, *found.problems)))
+        return self._did(progress, f"mailbox {address}, as {found.name}; its password is kept encrypted")
 
     def _did(self, progress: Progress, text: str) -> Progress:
         return progress.having_done(text, stamp(self._world.now()))
+
+
+def _server(told: str) -> dict[str, Any]:
+    """The settings of a server that was named as ``host`` or ``host:port``; never without TLS. Nothing for "": the provider's."""
+    host, _, port = told.partition(":")
+    if not host:
+        return {}
+    return {"host": host, **({"port": int(port)} if port else {}), **({"tls": "starttls"} if port == STARTTLS else {})}
 
 
 def _senders(progress: Progress, *, has_site: bool) -> dict[str, list[str]]:

@@ -20,6 +20,7 @@ from mailbridge.store.sqlite.codes import SqliteCodes
 from mailbridge.store.sqlite.copies import compared
 from mailbridge.store.sqlite.database import keep_anchor, read_anchor, unlock
 from mailbridge.store.sqlite.entries import SqliteEntries
+from mailbridge.store.sqlite.events import SqliteEvents
 from mailbridge.store.sqlite.inboxes import SqliteInboxes, end_over, forget_ended, next_end
 from mailbridge.store.sqlite.journal import SqliteJournal
 from mailbridge.store.sqlite.large import LARGE, write_large
@@ -61,6 +62,7 @@ class SqliteStore:
         self.vault = SqliteVault(writer=writer, readers=readers, cipher=cipher, clock=clock)
         self.mailboxes = SqliteMailboxes(writer=writer, readers=readers)
         self.entries = SqliteEntries(writer=writer, readers=readers, cipher=cipher, clock=clock)
+        self.events = SqliteEvents(writer=writer, readers=readers, clock=clock)
         self.sites = SqliteSites(writer=writer, readers=readers, clock=clock)
         self.answers = answers.SqliteAnswers(writer=writer, readers=readers, cipher=cipher, clock=clock)
         self.sessions = sessions.SqliteSessions(writer=writer, readers=readers, clock=clock)
@@ -180,6 +182,15 @@ class SqliteStore:
         found = await self.writer.do(work)
         await self.writer.do(lambda _: None)  # the log is cut behind a transaction, before the next one
         return found
+
+    async def confirmed(self, mail_id: int) -> None:
+        """See `Store.confirmed`."""
+
+        def work(connection: apsw.Connection) -> None:
+            if connection.execute("SELECT 1 FROM mail WHERE id = ?", (mail_id,)).fetchall():
+                journal(connection, self.clock.micros(), "confirmed", mail_id)
+
+        await self.writer.do(work)
 
     async def sweep(self) -> datetime | None:
         """See `Store.sweep`."""
