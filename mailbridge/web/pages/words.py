@@ -336,6 +336,7 @@ TEXTS: Mapping[str, str] = MappingProxyType(
         "setup.choice.mailbox": "From a mailbox that is read over IMAP",
         "setup.choice.gmail": "Gmail forwards to this machine",
         "setup.choice.lmtp": "A mail server of mine hands it on (LMTP)",
+        "setup.choice.http": "Over HTTP: Cloudflare, Mailgun, Postmark, SES, SendGrid, texts, a Zap",
         "setup.choice.try": "I only want to try: no real mail",
         "setup.ask.key": "The API key of Skyvern",
         "setup.ask.key.hint": "In Skyvern under Settings, API keys. Or the address of a Skyvern of your own, such as http://localhost:8000.",

@@ -11,7 +11,7 @@ import pytest
 from mailbridge.core.delivery import Accepted
 from mailbridge.core.secret import MASK
 from mailbridge.operator.faults import Fault
-from mailbridge.operator.setup.steps import STEPS
+from mailbridge.operator.setup.answers import WAYS
 from mailbridge.operator.setup.verb import SetupState, StepShape
 from mailbridge.web.pages.rendering import linked, prose, sentence
 from mailbridge.web.pages.views.setup import MARKS, blocks, digest, masked
@@ -244,7 +244,7 @@ def test_every_step_has_a_mark_and_every_level_a_word() -> None:
     """Whatever the plan says, the page can say it."""
     for level in MARKS:
         assert f"setup.level.{level}" in TEXTS
-    assert set(STEPS) == {key.removeprefix("setup.choice.") for key in TEXTS if key.startswith("setup.choice.")}
+    assert set(WAYS) == {key.removeprefix("setup.choice.") for key in TEXTS if key.startswith("setup.choice.")}
 
 
 def test_lines_become_what_a_person_copies() -> None:
