@@ -93,6 +93,7 @@ def operator_of(
     kept = inboxes or Inboxes(kept=store.inboxes, now=now, dice=os.urandom)
     world = World(confirm=_confirming(browser), dice=os.urandom, now=now)
     memory = Memory()
+    tokens = Tokens(entries=store.entries, now=now)
     boxes = Mailboxes(kept=store.entries, entries=entries, configuration=configuration, probes=mailboxes, dns=dns)
     looking = Looking(store=store, mails=mails, mailboxes=boxes, doctor=doctor, world=world, memory=memory)
     return Operator(
@@ -104,7 +105,7 @@ def operator_of(
         entries=entries,
         targets=_targets(configuration, masks or Masks(), on_taken),
         mailboxes=boxes,
-        tokens=Tokens(entries=store.entries, now=now),
+        tokens=tokens,
         authenticators=Authenticators(vault=store.vault),
         journal=JournalVerbs(journal=store.journal, waiting=waiting),
         rules=RuleVerbs(configuration=configuration, entries=entries),
@@ -119,7 +120,7 @@ def operator_of(
             configuration=configuration,
             looking=looking,
             world=world,
-            not_confirmed=memory.not_confirmed,
+            tokens=tokens,
         ),
         sessions=SessionVerbs(sessions=store.sessions, configuration=configuration, daemon=daemon, now=now),
         daemon=daemon,

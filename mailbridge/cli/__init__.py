@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "address": ("mailbridge.cli.address:address_group", "Addresses that mail is taken for: add, list, remove."),
     "sender": ("mailbridge.cli.sender:sender_group", "Senders that are known, or of whom nothing is pushed."),
     "target": ("mailbridge.cli.target:target_group", "Further places where codes go: add, list, test, remove."),
+    "ingest": ("mailbridge.cli.ingest:ingest_group", "Services that post mail over HTTP: list, remove."),
     "notify": ("mailbridge.cli.notify:notify_group", "Notices to a person: add, list, test, remove."),
     "extract": ("mailbridge.cli.extract:extract", "Dry run over mail files: what would be pushed, and why."),
     "rule": ("mailbridge.cli.rule:rules", "List, test, try, propose and add extraction rules."),

@@ -32,10 +32,13 @@ KINDS = ("address", "imap", "sender", "rule", "target", "notify")
 MAIN = "skyvern"
 """The one section that can be added: `[skyvern]`, the main target with its key. It counts only while file and environment have none."""
 
+INGEST = "ingest"
+"""`[ingest]`, by service: each entry adds a key or a list's entry. A key of file and environment comes first."""
+
 LISTS = ("headers", "urls")
 """The keys that hold several secrets."""
 
-ADDABLE = (*KINDS, MAIN)
+ADDABLE = (*KINDS, MAIN, INGEST)
 """Every kind of entry that is a part of the configuration."""
 
 
@@ -66,6 +69,8 @@ def merged(settings: Settings, added: Sequence[Added]) -> Settings:
     if not added:
         return settings
     settings, problems = _with_main(settings, added)
+    settings, more = _with_ingest(settings, added)
+    problems += more
     found: dict[str, list[Section]] = {kind: list(getattr(settings, kind)) for kind in KINDS}
     places: dict[str, list[str]] = {kind: ["the configuration"] * len(found[kind]) for kind in KINDS}
     problems += _doubles(settings, added)
@@ -110,6 +115,27 @@ def _with_main(settings: Settings, added: Sequence[Added]) -> tuple[Settings, li
     return msgspec.structs.replace(settings, skyvern=changed), []
 
 
+def _with_ingest(settings: Settings, added: Sequence[Added]) -> tuple[Settings, list[Problem]]:
+    """The settings with the proofs of services that were added: lists add up, a single key counts where there is none."""
+    problems: list[Problem] = []
+    whole = settings.ingest
+    for one in added:
+        if one.kind != INGEST:
+            continue
+        listed = {key: [value] if key == "webhook_secrets" else value for key, value in _whole(one).items()}
+        try:
+            section = table(INGEST, listed, one.place)
+        except ConfigError as fault:
+            problems += fault.problems
+            continue
+        changed = {}
+        for key in listed:
+            before, new = getattr(whole, key), getattr(section, key)
+            changed[key] = tuple(dict.fromkeys((*before, *new))) if isinstance(before, tuple) else before or new
+        whole = msgspec.structs.replace(whole, **changed)
+    return msgspec.structs.replace(settings, ingest=whole), problems
+
+
 def name_of(section: Section) -> str:
     """What tells a table from the others of its kind: an address, or a name."""
     match section:
@@ -128,17 +154,19 @@ def name_of(section: Section) -> str:
 def as_toml(added: Sequence[Added]) -> str:
     """What was added, as the tables of a file; each secret is a comment that names its key."""
     lines: list[str] = []
-    for one in added:
-        lines += [f"# added by {one.by}, {one.at:%Y-%m-%d %H:%M}Z", header(one.kind)]
+    listed = sorted(added, key=lambda one: one.kind == INGEST)
+    for before, one in zip((None, *listed), listed, strict=False):
+        head = [] if before is not None and before.kind == INGEST else [header(one.kind)]
+        lines += [f"# added by {one.by}, {one.at:%Y-%m-%d %H:%M}Z", *head]
         lines += [pair(key, value) for key, value in one.values.items()]
         lines += [f'# {key} is kept in the store; name a file: {key.rpartition(".")[2]}_file = "…"' for key in one.secrets]
-        lines.append("")
+        lines += [] if one.kind == INGEST else [""]
     return "\n".join(lines)
 
 
 def header(kind: str) -> str:
     """The line of TOML that a table of a kind begins with."""
-    return f"[{kind}]" if kind == MAIN else f"[[{kind}]]"
+    return f"[{kind}]" if kind in (MAIN, INGEST) else f"[[{kind}]]"
 
 
 def _doubles(settings: Settings, added: Sequence[Added]) -> Iterator[Problem]:

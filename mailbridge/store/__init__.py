@@ -70,7 +70,8 @@ class Arrival:
     """One mail with everything understood of it: what `Store.put` writes in one transaction.
 
     ``fingerprint`` is the same for the same mail by whatever door (Message-ID and identifiers, else the content);
-    a second arrival with it is a duplicate and changes nothing but the cursor. ``drafts`` may be empty: the mail is held.
+    a second arrival with it is a duplicate and changes nothing but the cursor, unless more is known of its sender than of the first
+    one's: what that did not get for want of proof is delivered then. ``drafts`` may be empty: the mail is held.
     ``trust`` says by what proof it may be pushed, ``held`` which checks failed; both empty where nothing would be pushed.
     ``domain`` is the registrable domain of a From that is proven, "" where none is. ``stranger`` names the check that a stranger's
     code fails where a known one lives, with what changes that.

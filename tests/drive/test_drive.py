@@ -36,7 +36,7 @@ def driven(*words: str) -> list[tuple[str, ...]]:
 
 
 @needs_namespace
-@pytest.mark.parametrize(("way", "most"), [("try", 3), ("gmail", 12), ("file", 99), ("beside", 99)])
+@pytest.mark.parametrize(("way", "most"), [("try", 3), ("gmail", 12), ("file", 99), ("beside", 99), ("http", 8)])
 def test_a_way_is_walked_to_the_first_code(way: str, most: int) -> None:
     """Every answer is typed, every step turns green, the code is where Skyvern looks; no action is missing in the docs."""
     assert len(driven(way)) <= most

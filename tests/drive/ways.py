@@ -103,7 +103,7 @@ def only_try(here: Scene, terminal: Terminal) -> None:
     with here.daemon():
         terminal.run(["setup"])
         terminal.answer("key", r"API key .*only practise\)", "")
-        terminal.answer("way", "How will the mails come", "4")
+        terminal.answer("way", "How will the mails come", "5")
         terminal.until(r"✓ delivered +code \d+ → the practice receiver")
         terminal.until("✓ Skyvern's run +give the run totp_identifier")
         assert terminal.ended() == 0
@@ -287,7 +287,7 @@ def interrupted(here: Scene, terminal: Terminal) -> None:
             terminal.until("✗ .*refuses the API key")
             terminal.answer("key", r"API key \(http://localhost:8000", skyvern.api_key, shown="KEY")
             terminal.answer("way", "How will the mails come", "9")
-            terminal.until("✗ write a number from 1 to 4")
+            terminal.until("✗ write a number from 1 to 5")
             terminal.answer("way", "How will the mails come", "3")
             terminal.answer("for", "Whose codes", "ann@")
             terminal.until("✗ 'ann@' is no mail address")
@@ -324,6 +324,33 @@ def interrupted(here: Scene, terminal: Terminal) -> None:
             assert _listed(here) == before
 
 
+def over_http(here: Scene, terminal: Terminal) -> None:
+    """A phone's texts: the lines that are printed are all that the phone needs."""
+    with here.daemon() as running:
+        terminal.run(["setup"])
+        terminal.answer("key", r"API key .*only practise\)", "")
+        terminal.answer("way", "How will the mails come", "4")
+        terminal.answer("service", "Which service", "text")
+        terminal.answer("for", "Whose codes", ANN)
+        terminal.answer("sites", "From which sites", "")
+        terminal.answer("url", "The address at which the world", "https://bridge.example.com")
+        path = terminal.until(r"POST https://bridge.example.com(/\S+)")
+        token = terminal.until(r"Authorization: Bearer (\S+)")
+        terminal.did("phone", "lines", "address and token")
+        terminal.until("waiting for a code for")
+        assert running.bridge is not None
+        told = {"identifier": ANN, "text": f"Your code is {CODE}"}
+        answer = httpx.post(
+            f"http://{running.bridge.http_address}{path}",
+            json=told,
+            headers={"Authorization": f"Bearer {token}"},
+            trust_env=False,
+        )
+        assert answer.is_success, answer.text
+        terminal.until(f"✓ first mail .*code for {re.escape(ANN)}, delivered")
+        assert terminal.ended() == 0
+
+
 def _listed(here: Scene) -> str:
     """Everything that was added, and all that setup did."""
     words = [["config", "export"], ["setup", "--show", "--json"]]
@@ -343,6 +370,7 @@ WAYS: dict[str, tuple[Callable[[Scene, Terminal], None], str, int]] = {
     "file": (by_file, "", 99),
     "beside": (beside, "", 99),
     "compose": (compose, "Docker Compose, beside Skyvern", 8),
+    "http": (over_http, "Mail over HTTP", 8),
     "mailbox": (mailbox, "A mailbox", 6),
 }
 """Each way, its table in docs/setup.md, and how many actions it may take."""

@@ -20,8 +20,10 @@ from mailbridge.operator.doctor.verb import Doctor
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.mailboxes import Mailboxes, OfMailbox
 from mailbridge.operator.mails import Mails, OneMail
+from mailbridge.operator.setup.plan import CLOUD, Facts, Posting, Seen, Way, domain_of, identifier_of
+from mailbridge.operator.setup.posting import service_of
 from mailbridge.operator.setup.progress import Progress
-from mailbridge.operator.setup.steps import CLOUD, Facts, Seen, Way, domain_of, identifier_of, planned
+from mailbridge.operator.setup.steps import planned
 from mailbridge.operator.shapes import DeliveryShape, ProviderShape, Status
 from mailbridge.operator.why import ASKS
 from mailbridge.sinks.skyvern_account import SkyvernAccount, SkyvernError, is_skyvern
@@ -58,6 +60,8 @@ class Memory:
     found: str | None = None
     providers: dict[str, tuple[ProviderShape | None, datetime]] = field(default_factory=dict)
     not_confirmed: dict[int, str] = field(default_factory=dict)
+    tokens: dict[str, Secret] = field(default_factory=dict)
+    """Texts of tokens that setup made, by their number: the store keeps their hashes alone."""
 
 
 class Looking:
@@ -69,7 +73,7 @@ class Looking:
         self._mailboxes = mailboxes
         self._doctor = doctor
         self._world = world
-        self._memory = memory
+        self.memory = memory
 
     async def facts(self, progress: Progress, *, is_thorough: bool = True) -> Facts:
         """What is seen now. ``is_thorough``: DNS, ports and Skyvern are asked too, where the plan waits for them."""
@@ -83,14 +87,31 @@ class Looking:
             provider=await self._provider(progress, settings, is_thorough=is_thorough),
             mail=await self._mail(progress),
         )
-        facts = replace(facts, way=replace(facts.way, rcpt=_rcpt(settings, progress, facts), asks=await self._asks(progress)))
+        facts = replace(facts, way=await self._bound(progress, settings, facts))
         if not is_thorough:
             return facts
+        facts = replace(facts, way=replace(facts.way, posting=self._posting(progress, settings)))
         facts = await self._with_skyvern(progress, facts, patient)
         current = planned(progress, facts).current
         if current is not None and current.name in ("dns", "port-25"):
             facts = replace(facts, way=await self._with_records(progress, facts, patient))
         return facts
+
+    async def _bound(self, progress: Progress, settings: Settings, facts: Facts) -> Way:
+        """With what hangs on the identifier and the answers. The secret of a service is not among it."""
+        posting = replace(self._posting(progress, settings), secret=None)
+        return replace(facts.way, rcpt=_rcpt(settings, progress, facts), asks=await self._asks(progress), posting=posting)
+
+    def _posting(self, progress: Progress, settings: Settings) -> Posting:
+        found, url = service_of(progress), settings.http.public_url
+        if found is None:
+            return Posting(url=url)
+        if found.proof == "token":
+            number = progress.answers.get("token", "")
+            return Posting(url=url, is_proven=bool(number), secret=self.memory.tokens.get(number))
+        kept = getattr(settings.ingest, found.key)
+        one = kept[0] if isinstance(kept, tuple) and kept else kept
+        return Posting(url=url, is_proven=bool(kept), secret=one if isinstance(one, Secret) and found.proof == "made" else None)
 
     def _way(self, progress: Progress, settings: Settings, status: Status | Fault) -> Way:
         lmtp = settings.smtp.lmtp
@@ -103,21 +124,21 @@ class Looking:
         address = progress.answers.get("username", "")
         if not address or "host" in progress.answers or account_named(settings, address) is not None:
             return None
-        known, at = self._memory.providers.get(address, (None, None))
+        known, at = self.memory.providers.get(address, (None, None))
         if known is None and is_thorough and (at is None or self._world.now() - at > AGAIN):
             found = await self._mailboxes.provider(OfMailbox(address=address))
             known = None if isinstance(found, Fault) else found
-            self._memory.providers[address] = (known, self._world.now())
+            self.memory.providers[address] = (known, self._world.now())
         return known
 
     async def _with_skyvern(self, progress: Progress, facts: Facts, patient: Patient) -> Facts:
         if not facts.has_key:
-            if self._memory.found is None and "skyvern" not in progress.answers:
-                self._memory.found = await asyncio.to_thread(self._near, patient.settings)
-            return replace(facts, found=self._memory.found or "")
+            if self.memory.found is None and "skyvern" not in progress.answers:
+                self.memory.found = await asyncio.to_thread(self._near, patient.settings)
+            return replace(facts, found=self.memory.found or "")
         main = patient.settings.skyvern
         name = (main.base_url, main.api_key)
-        known = self._memory.skyvern.get(name)
+        known = self.memory.skyvern.get(name)
         if known is None or not known.is_good:
             account = patient.skyvern()
             known = (
@@ -125,7 +146,7 @@ class Looking:
                 if isinstance(account, Fault)
                 else await asyncio.to_thread(looked, account, main.base_url)
             )
-            self._memory.skyvern[name] = known
+            self.memory.skyvern[name] = known
         return replace(facts, skyvern=known)
 
     def _near(self, settings: Settings) -> str:
@@ -199,6 +220,8 @@ def looked(account: SkyvernAccount, url: str) -> Seen:
 def _rcpt(settings: Settings, progress: Progress, facts: Facts) -> str:
     name, domain = identifier_of(progress).casefold(), domain_of(progress, facts)
     ours = (one.rcpt for one in settings.address if (one.identifier or "").casefold() == name and name)
+    if "rcpt" in progress.answers:
+        return next((one for one in ours if one.casefold() == progress.answers["rcpt"].casefold()), "")
     return next((one for one in ours if one.rpartition("@")[2].casefold() == domain), "")
 
 

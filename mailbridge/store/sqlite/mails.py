@@ -11,6 +11,7 @@ from mailbridge.core.mail import Envelope
 from mailbridge.store import EVERYTHING, Filter, MailRow, Page
 from mailbridge.store.cipher import Cipher, place
 from mailbridge.store.sqlite import filters
+from mailbridge.store.sqlite.large import large_octets
 from mailbridge.store.sqlite.readers import Readers, Reading
 from mailbridge.store.sqlite.rows import MAIL, read_mail, read_private
 
@@ -73,7 +74,12 @@ class SqliteMails:
         if not rows:
             return None
         row = read_mail(rows[0][:-1], self._cipher)
-        content = self._cipher.open(rows[0][-1], place("raw", rows[0][1], mail_id))
+        sealed: bytes = rows[0][-1]
+        if sealed:
+            content = self._cipher.open(sealed, place("raw", rows[0][1], mail_id))
+        else:
+            found: list[Any] = await self._readers.rows("SELECT uid, octets FROM large WHERE mail_id = ?", (mail_id,))
+            content = large_octets(found, self._cipher)
         if content is None:
             return None
         return Envelope(
