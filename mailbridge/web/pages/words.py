@@ -463,6 +463,7 @@ TEXTS: Mapping[str, str] = MappingProxyType(
         "fault.viewer": "You are logged in as a viewer, who sees no codes and changes nothing.",
         "fault.nobody": "The mail has no sender, or no identifier, that could be allowed.",
         "fault.empty": "The mail is empty.",
+        "fault.question": "This is no question of the setup.",
         "fault.session": "This is not the number of a session.",
         "fault.foreign": "The form was not sent by this page, or it is from an earlier login. Reload the page, and try again.",
         # What was done.

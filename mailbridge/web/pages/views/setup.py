@@ -23,6 +23,7 @@ from mailbridge.operator.gmail import FilterAsk
 from mailbridge.operator.setup.answers import WAYS
 from mailbridge.operator.setup.verb import QuestionShape, SetupAnswer, SetupState
 from mailbridge.web.pages.asking import Answer, Asked, File, Go, Page, Refused, Same, filled, said
+from mailbridge.web.pages.words import text
 
 PATIENCE = 10.0
 """Seconds in which a test mail has to be delivered."""
@@ -72,7 +73,7 @@ async def answer(asked: Asked) -> Answer:
     ask = filled(SetupAnswer, {"name": name, "value": value})
     if isinstance(ask, dict):
         if "name" in ask:
-            raise Refused(Fault(kind=Kind.BAD_REQUEST, title="name: is no question of the setup"))
+            raise Refused(Fault(kind=Kind.BAD_REQUEST, title=text("fault.question")))
         return _page(await _looked(asked), wrong=ask["value"], typed=value, change=change, status=400)
     found = await asked.attempt(verbs.SETUP_ANSWER, ask)
     if isinstance(found, Fault):
