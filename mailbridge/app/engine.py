@@ -14,14 +14,18 @@ from typing import Any
 
 from mailbridge import log_events
 from mailbridge.app.contacts import AppContacts
+from mailbridge.app.listeners import Listeners
 from mailbridge.app.parts import Parts
 from mailbridge.app.preparation import Prepared, prepare
+from mailbridge.app.records import StoreRecords
 from mailbridge.app.snapshot import Live, snapshot
 from mailbridge.app.targets import Targets, guard, longest_grace, main_target, receiver_of
 from mailbridge.clock import SteadyClock
 from mailbridge.config.added import merged
 from mailbridge.config.settings import Settings
 from mailbridge.dispatch.dispatcher import Dispatcher
+from mailbridge.dispatch.occasions import Occasions
+from mailbridge.dispatch.telling import Teller
 from mailbridge.intake.inboxes import Inboxes
 from mailbridge.intake.launch import UNDERSTAND
 from mailbridge.intake.meaning import Understanding
@@ -29,11 +33,12 @@ from mailbridge.intake.pool import ParserPool, parser_pool
 from mailbridge.masks import Masks
 from mailbridge.metrics import Metrics
 from mailbridge.operator.entries import additions
-from mailbridge.sinks import KnowsLogins
+from mailbridge.sinks import GONE, KnowsLogins
 from mailbridge.store import Store, StoreUnavailable
 from mailbridge.store.cipher import read_key
 from mailbridge.store.sqlite import key_path_of, open_sqlite
 from mailbridge.trust import dkim
+from mailbridge.trust.spf import is_listed
 from mailbridge.waiting import Waiting
 from mailbridge.web.pull import Ids
 
@@ -62,10 +67,11 @@ class Flush:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WayOut:
-    """The dispatcher, and the targets that it sends to."""
+    """The dispatcher, the targets that it sends to, and those who are told of events."""
 
     dispatcher: Dispatcher
     targets: Targets
+    listeners: Listeners
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +96,11 @@ class Engine:
     def targets(self) -> Targets:
         """Where it sends them."""
         return self.way_out.targets
+
+    @property
+    def listeners(self) -> Listeners:
+        """Who is told of events."""
+        return self.way_out.listeners
 
     @property
     def waiting(self) -> Waiting:
@@ -131,9 +142,12 @@ async def start_engine(
             await asyncio.to_thread(dkim.warm_up)
     finally:
         pool = await starting
+    records = StoreRecords(store=store, pool=pool, now=clock.now)
+    targets.read_from(records)
     serving = [one.target for one in targets.made]
     dispatcher = Dispatcher(outbox=store.outbox, targets=serving, now=clock.now, metrics=metrics)
-    await stack.enter_async_context(running(dispatcher.run(), _sweep(store, clock.now)))
+    listeners = await _listeners(live, store, records, targets=targets, dispatcher=dispatcher)
+    await stack.enter_async_context(running(dispatcher.run(), listeners.teller.run(), _sweep(store, clock.now)))
     stack.push_async_callback(lambda: dispatcher.drain(flush.left()))
     contacts = await _contacts(stack, settings, live, store=store, targets=targets, clock=clock)
     engine = Engine(
@@ -141,12 +155,29 @@ async def start_engine(
         metrics=metrics,
         store=store,
         pool=pool,
-        way_out=WayOut(dispatcher=dispatcher, targets=targets),
+        way_out=WayOut(dispatcher=dispatcher, targets=targets, listeners=listeners),
         masks=masks,
         key=key,
         contacts=contacts,
     )
     return engine, live
+
+
+async def _listeners(live: Live, store: Store, records: StoreRecords, *, targets: Targets, dispatcher: Dispatcher) -> Listeners:
+    """Who is told of events. A target that wanted nothing more before a restart still wants nothing."""
+    gone = [name for name, reason in (await store.events.alarms()).items() if reason == GONE]
+    for one in targets.made:
+        if f"target {one.settings.name}" in gone:
+            dispatcher.disable(one.settings.name, GONE)
+
+    def is_answered(account: str) -> bool:
+        policy = live.now.confirming
+        return policy.is_on and is_listed(account, policy.accounts)
+
+    occasions = Occasions(store=store, records=records, is_answered=is_answered)
+    listeners = Listeners(Teller(store=store, occasions=occasions, now=records.now), dispatcher)
+    listeners.swap(listeners.prepare(live.now.settings, targets.made))
+    return listeners
 
 
 async def _pool(stack: AsyncExitStack, settings: Settings, live: Live, parts: Parts) -> ParserPool[Understanding]:

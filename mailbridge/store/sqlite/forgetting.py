@@ -57,7 +57,7 @@ def forget(connection: apsw.Connection, cipher: Cipher, identifier: str, now: in
     for number, reader in readers:
         if _names(reader, line):
             connection.execute("UPDATE OR REPLACE given SET reader = 'removed' WHERE id = ?", (number,))
-    lines = _journal(connection, whole, now)
+    lines = _journal(connection, whole, now) + _named(connection, line)
     rows: list[Any] = connection.execute("SELECT id, detail FROM journal WHERE detail != ''").fetchall()
     for number, detail in rows:
         if _names(detail, line):
@@ -78,6 +78,7 @@ def forget_line(connection: apsw.Connection, cipher: Cipher, identifier: str, no
     whole, shared, count = _rows(connection, line, mails, (now, ENDED))
     if whole or shared or count:
         _journal(connection, whole, now)
+    _named(connection, line)
     _answers(connection, cipher, line)
 
 
@@ -147,6 +148,18 @@ def _journal(connection: apsw.Connection, mails: list[int], now: int) -> int:
     count = 0
     for number in mails:
         count += _changed(connection, "DELETE FROM journal WHERE mail_id = ? AND id != ?", (number, newest))
+    return count
+
+
+def _named(connection: apsw.Connection, line: str) -> int:
+    """Lines that no mail has and that are about the identifier. The newest line stays, empty, so that its number is not used again."""
+    (newest,) = connection.execute("SELECT max(id) FROM journal").fetchone() or (0,)
+    rows: list[Any] = connection.execute("SELECT id, identifier FROM journal WHERE identifier != ''").fetchall()
+    count = 0
+    for number, identifier in rows:
+        if _is_same(identifier, line):
+            count += _changed(connection, "DELETE FROM journal WHERE id = ? AND id != ?", (number, newest))
+            count += _changed(connection, "UPDATE journal SET identifier = '', detail = '' WHERE id = ?", (number,))
     return count
 
 

@@ -17,14 +17,15 @@ from mailbridge.store.sqlite.readers import Readers, Reading
 from mailbridge.waiting import Bell
 
 QUERY = (
-    "SELECT journal.id, at, event, journal.mail_id, delivery_id, detail, delivery.identifier, mail.facts FROM journal"
+    "SELECT journal.id, at, event, journal.mail_id, delivery_id, detail, coalesce(delivery.identifier, nullif(journal.identifier, '')),"
+    " mail.facts FROM journal"
     " LEFT JOIN mail ON mail.id = journal.mail_id LEFT JOIN delivery ON delivery.id = journal.delivery_id"
     " WHERE journal.id > ?{} ORDER BY journal.id LIMIT ?"
 )
 
 HAPPENED = (
     "SELECT journal.id, journal.mail_id, at, event, mail.verdict, EXISTS (SELECT 1 FROM mail AS held INDEXED BY mail_held WHERE held.is_held = 1 AND"
-    " held.id = mail.id), delivery.received_at FROM journal LEFT JOIN mail ON event = 'stored' AND mail.id = journal.mail_id"
+    " held.id = mail.id), mail.rule, delivery.received_at FROM journal LEFT JOIN mail ON event = 'stored' AND mail.id = journal.mail_id"
     " LEFT JOIN delivery ON event = 'delivered' AND delivery.id = journal.delivery_id WHERE journal.id > ? ORDER BY journal.id LIMIT ?"
 )
 """Whether a mail is held is looked up in its index: in the row it stands behind the octets of the mail."""
@@ -79,7 +80,7 @@ def _line_before(reading: Reading, at: int) -> int:
 
 
 def _happened(row: Any) -> Happened:
-    number, mail_id, at, event, verdict, is_held, received_at = row
+    number, mail_id, at, event, verdict, is_held, rule, received_at = row
     return Happened(
         id=number,
         mail_id=mail_id,
@@ -87,6 +88,7 @@ def _happened(row: Any) -> Happened:
         event=event,
         verdict=verdict or "",
         is_held=bool(is_held),
+        rule=rule or "",
         received_at=None if received_at is None else from_micros(received_at),
     )
 

@@ -59,6 +59,7 @@ def read_mail(row: Any, cipher: Cipher) -> MailRow:
         trust=facts.trust,
         held=facts.held,
         origin=facts.origin,
+        shown=private.shown,
     )
 
 
@@ -127,10 +128,16 @@ def span(duration: timedelta) -> int:
 
 
 def journal(
-    connection: apsw.Connection, at: int, event: str, mail_id: int, delivery_id: int | None = None, detail: str = ""
+    connection: apsw.Connection,
+    at: int,
+    event: str,
+    mail_id: int,
+    delivery_id: int | None = None,
+    detail: str = "",
+    identifier: str = "",
 ) -> None:
-    """Write one line of what happened."""
+    """Write one line of what happened. ``identifier`` is for one that has neither mail nor delivery, which name theirs."""
     connection.execute(
-        "INSERT INTO journal (at, event, mail_id, delivery_id, detail) VALUES (?, ?, ?, ?, ?)",
-        (at, event, mail_id, delivery_id, detail),
+        "INSERT INTO journal (at, event, mail_id, delivery_id, detail, identifier) VALUES (?, ?, ?, ?, ?, ?)",
+        (at, event, mail_id, delivery_id, detail, identifier),
     )
