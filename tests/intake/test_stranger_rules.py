@@ -64,6 +64,13 @@ def allowed(sender: str, *identifiers: str) -> Acquaintance:
         (meeting(sender="a@localhost"), Acquaintance(), Book(awaited=frozenset({"a@localhost"})), False),
         (meeting(sender=""), Acquaintance(), Book(awaited=frozenset({""})), False),
         (meeting(BOB, ANN), allowed("acme.example", ANN), Book(), True),
+        (replace(meeting(), accept_from=("*@acme.example",)), Acquaintance(), Book(), True),
+        (replace(meeting(), accept_from=("*@other.example",)), Acquaintance(), Book(), False),
+        (replace(meeting(), sites=("https://www.acme.example/login",)), Acquaintance(), Book(), True),
+        (meeting(ruled=("*@acme.example",)), Acquaintance(), Book(), True),
+        (meeting(), Acquaintance(), Book(sites=frozenset({"acme.example"})), True),
+        (meeting(), Acquaintance(), Book(polled=frozenset({"acme.example"})), True),
+        (meeting(), Acquaintance(), Book(polled=frozenset({"other.example"})), False),
     ],
 )
 def test_a_proof_is_looked_for_where_it_would_change_something(

@@ -9,10 +9,12 @@ from mailbridge.intake.strangers import NoContacts
 
 @dataclass
 class Book(NoContacts):
-    """Implements `Contacts`. ``sites`` are those of anybody's credentials, ``proven`` pairs of identifier and domain that proved itself
-    before, ``awaited`` senders whom somebody waits for by name; ``noted`` is what it was told."""
+    """Implements `Contacts`. ``sites`` are those of anybody's credentials, ``polled`` those of runs that poll, ``proven`` pairs of
+    identifier and domain that proved itself before, ``awaited`` senders whom somebody waits for by name; ``noted`` is what it was told.
+    """
 
     sites: frozenset[str] = frozenset()
+    polled: frozenset[str] = frozenset()
     proven: frozenset[tuple[str, str]] = frozenset()
     awaited: frozenset[str] = frozenset()
     noted: list[tuple[str, str]] = field(default_factory=list)
@@ -20,6 +22,10 @@ class Book(NoContacts):
     def learned(self, identifier: str) -> frozenset[str]:
         """See `Contacts.learned`."""
         return self.sites
+
+    def polling(self, identifier: str) -> frozenset[str]:
+        """See `Contacts.polling`."""
+        return self.polled
 
     def has_proven(self, identifier: str, domain: str) -> bool:
         """See `Contacts.has_proven`."""
