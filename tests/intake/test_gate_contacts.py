@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -17,6 +16,7 @@ from mailbridge.intake.judgement import Held, Judgement, Passed
 from mailbridge.intake.policy import policy_of
 from mailbridge.trust import Proven, Unproven
 from tests.attacks.forgeries import confirm
+from tests.intake.test_gate_rules import Slow, through_google
 from tests.loop import looped
 from tests.peers import signer
 from tests.peers.contacts import Book
@@ -106,6 +106,13 @@ async def test_an_identifier_that_is_no_mailbox_is_nobody_elses() -> None:
     assert standing(await judged(bench(identifier=ANN), signed(MALLORY))) is FIRST_SEEN
 
 
+@looped
+async def test_at_a_provider_of_mailboxes_nobody_is_a_colleague() -> None:
+    """There a mail is Ann's that was written to her, and no other's, whoever else has a mailbox there."""
+    assert standing(await judged(bench(identifier=GMAIL), signed(GMAIL)), GMAIL) is KNOWN
+    assert standing(await judged(bench(identifier=GMAIL), signed("bob@gmail.com")), GMAIL) is FIRST_SEEN
+
+
 @pytest.mark.parametrize(
     ("identifiers", "expected"),
     [
@@ -146,15 +153,6 @@ async def test_dns_that_is_silent_about_the_author_leaves_a_stranger() -> None:
     assert standing(await judged(one, signed())) is FIRST_SEEN
 
 
-class Slow(Zone):
-    """A resolver that answers long after every deadline."""
-
-    async def txt(self, name: str) -> tuple[str, ...]:
-        """See `Resolver.txt`."""
-        await asyncio.sleep(30)
-        return ()
-
-
 @looped
 async def test_dns_that_is_late_about_the_author_leaves_a_stranger() -> None:
     """Looking for the author ends before the whole deadline does, so that the code is not put off for it."""
@@ -193,6 +191,67 @@ async def test_a_forwarders_word_is_no_proof_of_the_author() -> None:
     assert isinstance(found, Passed)
     assert found.by == "forwarder"
     assert standing(found, GMAIL) is KNOWN
+    # Also where its author wrote to a list: a copy that somebody sends on has no such envelope.
+    one = bench(identifier=GMAIL, accounts=(GMAIL,))
+    found = await judged(one, signed("list@else.example"), BOUND, mail_from="ann+caf_=otp=bridge.example@gmail.com")
+    assert isinstance(found, Passed)
+    assert found.by == "forwarder"
+    assert standing(found, GMAIL) is KNOWN
+
+
+@looped
+async def test_whom_a_seal_was_for_is_not_looked_for_again() -> None:
+    """What Google has delivered to Ann is hers and of a known sender, though its author wrote to a list."""
+    one = bench()
+    one.zone.texts["arc._domainkey.google.com"] = (signer.record(signer.key()),)
+    content = through_google(signed("list@else.example"), account=ANN, darn="bridge.example")
+    found = await judged(one, content, BOUND)
+    assert isinstance(found, Passed)
+    assert found.by == "arc"
+    assert standing(found) is KNOWN
+
+
+@looped
+async def test_an_author_whom_nobody_knows_is_not_looked_for() -> None:
+    """What has passed by its address costs no question to DNS where no answer would change anything."""
+    one = bench(senders=("*",))
+    found = await judged(one, signed())
+    assert standing(found) is FIRST_SEEN
+    assert isinstance(found, Passed)
+    assert "nothing proves" in found.introduction.note
+    assert one.zone.asked.total() == 0
+
+
+@looped
+async def test_a_mail_that_is_for_nobody_is_not_held_for_its_sender() -> None:
+    """It has passed its checks, and why it is pushed to nobody is told elsewhere."""
+    one = bench()
+    post = Post(content=signed(), rcpts=(TOKEN,))
+    understood = one.understand(post)
+    entry = replace(understood.addressed[0], identification=Identification())
+    (found,) = await one.judge(post, understood=replace(understood, addressed=(entry,)))
+    assert isinstance(found, Passed)
+    assert found.introduction.standings == {}
+
+
+@looped
+async def test_why_an_address_is_no_proof_is_said() -> None:
+    """One that can be guessed is none of anything, one that cannot is none of a link."""
+    one = bench()
+    for rcpt, why in ((TOKEN, "an address is no proof for a link or a text"), (BOUND, "the address can be guessed")):
+        post = Post(content=mail(), rcpts=(rcpt,))
+        (found,) = await one.judge(post, understood=replace(one.understand(post), link_objection=""), kind="link")
+        assert isinstance(found, Held)
+        assert found.failures[-1].why == why
+
+
+@looped
+async def test_a_stamp_that_nobody_has_signed_yields_to_the_authors_to() -> None:
+    """A forwarder's stamp of somebody else's is passed over for the recipient that the signature covers."""
+    stamp = b"X-MS-Exchange-ForwardingLoop: bob@corp.example;1\r\n"
+    found = await judged(bench(), stamp + signed("dan@corp.example"), CODES)
+    assert isinstance(found, Passed)
+    assert found.identification.identifiers == ("dan@corp.example",)
 
 
 @looped
