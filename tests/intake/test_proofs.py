@@ -87,3 +87,21 @@ async def test_an_author_who_hands_it_in_himself_says_for_whom_it_is(peer: str, 
     found = await proofs.find("dkim", CODES)
     assert isinstance(found, Proven)
     assert found.covers("ann@corp.example") is is_named
+
+
+@pytest.mark.parametrize("sender", ["acme@sendgrid.net", "Acme@em.SendGrid.net"])
+@looped
+async def test_a_service_that_signs_for_anybody_proves_no_author(sender: str) -> None:
+    """Whatever its own key has signed; of a forwarder's envelope that says nothing."""
+    one = zone()
+    for domain in ("sendgrid.net", "em.sendgrid.net"):
+        one.texts[f"s1._domainkey.{domain}"] = (signer.record(signer.key()),)
+    content = signer.dkim(mail(sender=sender), sender.rpartition("@")[2].lower())
+    post = Post(content=content, rcpts=(CODES,))
+    understood = replace(Bench(SETTINGS).understand(post), sender=sender)
+    proofs = Proofs(post.envelope(), understood, policy_of(SETTINGS, is_practice=False), one)
+    checks: tuple[tuple[Any, bool], ...] = (("dkim", True), ("arc", True), ("authres", True), ("forwarder", False))
+    for check, is_said in checks:
+        found = await proofs.find(check, CODES)
+        assert isinstance(found, Unproven)
+        assert ("signs what any of its customers writes" in found.why) is is_said, check
