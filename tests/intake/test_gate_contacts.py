@@ -220,6 +220,12 @@ async def test_an_author_whom_nobody_knows_is_not_looked_for() -> None:
     assert isinstance(found, Passed)
     assert "nothing proves" in found.introduction.note
     assert one.zone.asked.total() == 0
+    # The same behind a forwarder's envelope.
+    for senders, expected in ((("*",), FIRST_SEEN), (("*", "*@acme.example"), KNOWN)):
+        one = bench(senders=senders, default="forwarder", accounts=(GMAIL,))
+        found = await judged(one, signed(GMAIL), CODES, mail_from="ann+caf_=codes=bridge.example@gmail.com")
+        assert standing(found, GMAIL) is expected
+        assert bool(one.zone.asked["s1._domainkey.acme.example"]) is (expected is KNOWN)
 
 
 @looped
