@@ -88,7 +88,8 @@ async def _whose(domain: str, owner: str, address: spf.Address | None, dns: Reso
         raise Malformed
     if not records:
         return "unknown"
-    policy = parse(records[0])
+    (record,) = records
+    policy = parse(record)
     terms = [*policy.mechanisms]
     if policy.redirect is not None:
         terms.append(Mechanism(kind="include", result="pass", domain=policy.redirect))

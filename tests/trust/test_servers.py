@@ -21,6 +21,8 @@ def zone(policy: str | tuple[str, ...]) -> Zone:
     found.texts["_spf.own.example"] = (f"v=spf1 ip4:{BELOW} -all",)
     found.texts["both.own.example"] = (f"v=spf1 ip4:{BELOW} include:mailer.example -all",)
     found.texts["loop.own.example"] = ("v=spf1 include:loop.own.example -all",)
+    for name, following in (("one", "two"), ("two", "three"), ("three", "_spf")):
+        found.texts[f"{name}.own.example"] = (f"v=spf1 include:{following}.own.example -all",)
     found.texts["mailer.example"] = (f"v=spf1 ip4:{OTHERS} -all",)
     found.texts["sendgrid.net"] = (f"v=spf1 ip4:{SERVICE} ~all",)
     found.hosts["mail.own.example"] = (OWN,)
@@ -68,7 +70,10 @@ def zone(policy: str | tuple[str, ...]) -> Zone:
         # No policy shares nothing; none that can be read may share anything.
         ("no policy", OWN, False),
         ("no policy", None, False),
-        (("v=spf1 -all", "v=spf1 +all"), OWN, True),
+        ((f"v=spf1 ip4:{OWN} -all", f"v=spf1 ip4:{OWN} ~all"), OWN, True),
+        (f"v=spf1 ip4:{OWN}", NOBODYS, True),
+        ("v=spf1 ip6:2001:db8::/32 -all", "2001:db8::1", False),
+        ("v=spf1 include:one.own.example -all", BELOW, False),
         ("v=spf1 ip4:nonsense -all", OWN, True),
         ("v=spf1 include:loop.own.example -all", OWN, True),
         ("v=spf1 include:loop.own.example -all", None, True),
@@ -80,6 +85,36 @@ async def test_whose_server_it_is(policy: str | tuple[str, ...], server: str | N
     address = None if server is None else ip_address(server)
     for domain in ("own.example", "own.example."):
         assert await servers.is_shared(domain, address, zone(policy)) is is_shared
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "_netblocks.sparkpostmail.com",
+        "_spf.google.com",
+        "_spf.salesforce.com",
+        "amazonses.com",
+        "gmail.com",
+        "mail.zendesk.com",
+        "mailgun.org",
+        "sendgrid.net",
+        "servers.mcsv.net",
+        "spf.brevo.com",
+        "spf.mailjet.com",
+        "spf.mandrillapp.com",
+        "spf.mtasv.net",
+        "spf.protection.outlook.com",
+        "zohomail.com",
+    ],
+)
+@looped
+async def test_a_services_server_is_shared_also_where_it_is_listed_by_its_number(record: str) -> None:
+    """A server in a record of a service that sends for many is nobody's own."""
+    one = Zone()
+    one.texts["own.example"] = (f"v=spf1 ip4:{SERVICE} -all",)
+    assert await servers.is_shared("own.example", ip_address(SERVICE), one) is False
+    one.texts[record] = (f"v=spf1 ip4:{SERVICE} ~all",)
+    assert await servers.is_shared("own.example", ip_address(SERVICE), one) is True
 
 
 @pytest.mark.parametrize(
