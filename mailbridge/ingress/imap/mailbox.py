@@ -83,6 +83,7 @@ class Mailbox:
         self._looked_at = 0
         self._exists = 0
         self._is_dated = True
+        self._is_listed = True
 
     def load(self) -> None:
         """Take up what an earlier daemon has learned.
@@ -271,11 +272,14 @@ class Mailbox:
             tops = (
                 wire.fetch_dates([known.uid]) if top is not None and top.uid == known.uid else []
             )  # not of one that was set aside
-            return [*tops, *wire.listed_from(known.uid + 1)]
+            return [*tops, *wire.listed_from(known.uid + 1)] if self._is_listed else tops
         except Refusal as fault:
             if is_for_all(str(fault)):
                 raise
             return []
+        except MailboxFault:
+            self._is_listed = False  # it stumbles over a mail that is only named: SEARCH has to do
+            raise
 
     def _has_gone_back(self, wire: Wire, known: Position, listed: Sequence[Fetched]) -> bool:
         """Whether the server gives out UIDs anew that it had given out before: it was put back to a backup or a snapshot. Either it says
