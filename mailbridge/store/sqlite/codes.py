@@ -13,8 +13,9 @@ from mailbridge.clock import SteadyClock, from_micros, to_micros
 from mailbridge.core.delivery import Standing
 from mailbridge.store.cipher import Cipher
 from mailbridge.store.reading import Code, Given, Poll, Wanted, Way
+from mailbridge.store.rows import open_content
+from mailbridge.store.sqlite.lines import journal
 from mailbridge.store.sqlite.readers import Readers, Reading
-from mailbridge.store.sqlite.rows import journal, open_content
 from mailbridge.store.sqlite.writer import Writer
 
 CODE = (

@@ -18,7 +18,7 @@ from mailbridge.core.addresses import canonical
 from mailbridge.store import Forgotten
 from mailbridge.store.cipher import DIGEST_LENGTH, Cipher, place
 from mailbridge.store.packing import Facts
-from mailbridge.store.sqlite.rows import journal
+from mailbridge.store.sqlite.lines import journal
 
 IN_NAMES = tuple("_-+@")
 """What, beside letters and digits, goes on with an address."""

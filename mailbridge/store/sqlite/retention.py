@@ -10,7 +10,6 @@ import msgspec
 
 from mailbridge.config.settings import RetentionSettings
 from mailbridge.store.packing import Facts
-from mailbridge.store.sqlite.sites import forget_proven
 
 LONGEST = 400 * 365 * 24 * 3_600 * 1_000_000
 """Microseconds; a retention beyond them is for ever."""
@@ -100,7 +99,6 @@ class Retention:
         is_more = False
         for statement in PURGE_READERS:
             connection.execute(statement, (before,))
-        forget_proven(connection)
         for oldest, statement in ((OLDEST_LINE, PURGE_JOURNAL), (OLDEST_DELIVERY, PURGE_DELIVERIES), (OLDEST_MAIL, PURGE_MAILS)):
             row = connection.execute(oldest).fetchone()
             if row is not None and row[0] < before:

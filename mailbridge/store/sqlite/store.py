@@ -14,20 +14,24 @@ from mailbridge.store import Arrival, Forgotten, Receipt
 from mailbridge.store.cipher import Cipher, new_uid, place
 from mailbridge.store.names import Names
 from mailbridge.store.packing import facts_of, link_of, private_of
-from mailbridge.store.sqlite import answers, forgetting, sessions
+from mailbridge.store.sql import answers, sessions
+from mailbridge.store.sql.answers import SqlAnswers
+from mailbridge.store.sql.entries import SqlEntries
+from mailbridge.store.sql.mailboxes import SqlMailboxes, keep_cursor, keep_pending_action
+from mailbridge.store.sql.sessions import SqlSessions
+from mailbridge.store.sql.sites import SqlSites, forget_proven, keep_proven
+from mailbridge.store.sql.vault import SqlVault
+from mailbridge.store.sqlite import forgetting
 from mailbridge.store.sqlite.codes import SqliteCodes
 from mailbridge.store.sqlite.database import keep_anchor, read_anchor, unlock
-from mailbridge.store.sqlite.entries import SqliteEntries
 from mailbridge.store.sqlite.journal import SqliteJournal
-from mailbridge.store.sqlite.mailboxes import SqliteMailboxes, keep_cursor, keep_pending_action
+from mailbridge.store.sqlite.lines import journal
 from mailbridge.store.sqlite.mails import SqliteMails
 from mailbridge.store.sqlite.outbox import SqliteOutbox
 from mailbridge.store.sqlite.queues import Queues
 from mailbridge.store.sqlite.readers import Readers
 from mailbridge.store.sqlite.retention import Retention
-from mailbridge.store.sqlite.rows import journal
-from mailbridge.store.sqlite.sites import SqliteSites, keep_proven
-from mailbridge.store.sqlite.vault import SqliteVault
+from mailbridge.store.sqlite.shared import SqliteDatabase, SqliteTransaction, through
 from mailbridge.store.sqlite.writer import Writer
 
 REALIGN = timedelta(seconds=1)
@@ -54,12 +58,13 @@ class SqliteStore:
         self.mails = SqliteMails(readers=readers, cipher=cipher)
         self.journal = SqliteJournal(readers=readers, bells=writer.bells)
         self.codes = SqliteCodes(writer=writer, readers=readers, cipher=cipher, clock=clock)
-        self.vault = SqliteVault(writer=writer, readers=readers, cipher=cipher, clock=clock)
-        self.mailboxes = SqliteMailboxes(writer=writer, readers=readers)
-        self.entries = SqliteEntries(writer=writer, readers=readers, cipher=cipher, clock=clock)
-        self.sites = SqliteSites(writer=writer, readers=readers, clock=clock)
-        self.answers = answers.SqliteAnswers(writer=writer, readers=readers, cipher=cipher, clock=clock)
-        self.sessions = sessions.SqliteSessions(writer=writer, readers=readers, clock=clock)
+        database = SqliteDatabase(writer=writer, readers=readers)
+        self.vault = SqlVault(database=database, cipher=cipher, clock=clock)
+        self.mailboxes = SqlMailboxes(database=database)
+        self.entries = SqlEntries(database=database, cipher=cipher, clock=clock)
+        self.sites = SqlSites(database=database, clock=clock)
+        self.answers = SqlAnswers(database=database, cipher=cipher, clock=clock)
+        self.sessions = SqlSessions(database=database, clock=clock)
         self.names = Names(cipher.names_key)
         self.writer = writer
         self.readers = readers
@@ -87,7 +92,7 @@ class SqliteStore:
         envelope = arrival.envelope
         now = self.clock.micros()
         if envelope.cursor is not None:
-            keep_cursor(connection, envelope.cursor)
+            through(keep_cursor(self._shared(connection), envelope.cursor))
         fingerprint = self.cipher.digest(arrival.fingerprint)
         known = connection.execute("SELECT id FROM mail WHERE fingerprint = ?", (fingerprint,)).fetchone()
         if known is not None:
@@ -118,7 +123,7 @@ class SqliteStore:
         number: int = connection.last_insert_rowid()
         for line in dict.fromkeys(one.casefold() for one in arrival.identification.identifiers):
             connection.execute("INSERT INTO mail_identifier VALUES (?, ?)", (line, number))
-        keep_proven(connection, arrival, now)
+        through(keep_proven(self._shared(connection), arrival, now))
         journal(connection, now, "stored", number)
         if any(one.standing is Standing.FIRST_SEEN for one in arrival.drafts):
             journal(connection, now, "first_seen", number, None, arrival.domain or "not proven")
@@ -136,7 +141,11 @@ class SqliteStore:
     def _keep_action(self, connection: apsw.Connection, envelope: Envelope, *, is_pushed: bool) -> None:
         """Remember what is to be done in its mailbox with a mail that is pushed."""
         if envelope.cursor is not None and envelope.has_action and is_pushed:
-            keep_pending_action(connection, envelope.cursor)
+            through(keep_pending_action(self._shared(connection), envelope.cursor))
+
+    def _shared(self, connection: apsw.Connection) -> SqliteTransaction:
+        """The writer's transaction for what is written once for every database."""
+        return SqliteTransaction(connection, self.writer)
 
     async def forget(self, identifier: str) -> Forgotten:
         """See `Store.forget`."""
@@ -165,8 +174,9 @@ class SqliteStore:
             self.writer.truncate()
             self._is_to_forget = False
         is_more = self._retention.purge(connection, now) or is_left or is_more
-        answers.purge(connection, now)
-        sessions.purge(connection, now)
+        through(forget_proven(self._shared(connection)))
+        through(answers.purge(self._shared(connection), now))
+        through(sessions.purge(self._shared(connection), now))
         if abs(self.clock.drift) > REALIGN and not self._queues.is_busy(connection):
             self.clock.realign()
             self._retention.clamp(connection, self.clock.micros())

@@ -140,7 +140,7 @@ class TroubleContract(Contract):
 
     async def _prepared(self, place: Place) -> tuple[Store, Claim]:
         """A store in which every method has something to do, and the claim of a delivery in flight."""
-        store = place.open()
+        store = await place.open()
         (claim,) = (await self._put(store, place, "111111")).claims
         (dead,) = (await self._put(store, place, identifier="bob@example.com")).claims
         await self._settled(store, dead, Refused(reason="no"), place)
@@ -225,7 +225,7 @@ class TroubleContract(Contract):
             await place.kill(store)
         else:
             await store.close()
-        store = place.open()
+        store = await place.open()
         after = await everything(store, claim)
         changed = {name for name, said in before.items() if after[name] != said}
         assert changed == {"outbox.deliveries", "outbox.counts", "journal.newest", "journal.after", "journal.happened"}
@@ -240,7 +240,7 @@ class TroubleContract(Contract):
         """What was prepared by a process that is killed is what the next one works with."""
         store, claim = await self._prepared(place)
         await place.kill(store)
-        store = place.open()
+        store = await place.open()
         place.time.pass_by(GRACE)
         before = await everything(store, claim)
         await WRITES[name](store, claim)
@@ -251,7 +251,7 @@ class TroubleContract(Contract):
     @looped
     async def test_a_sweep_finds_out_that_trouble_is_over(self, place: Place) -> None:
         """`trouble` does not wait for the next mail: a sweep with nothing to do writes something to know."""
-        store = place.open()
+        store = await place.open()
         with place.in_trouble("gone"):
             with pytest.raises(StoreUnavailable):
                 await self._put(store, place)
@@ -263,7 +263,7 @@ class TroubleContract(Contract):
     @looped
     async def test_after_a_trouble_nothing_is_lost_and_nothing_is_doubled(self, place: Place) -> None:
         """A mail that was refused in each of them and comes again is one mail, and is pushed once."""
-        store = place.open()
+        store = await place.open()
         for number, trouble in enumerate(KINDS):
             one = arrival(draft(identifier=f"u{number}@example.com"), at=place.time.now(), size=BIG)
             with place.in_trouble(trouble), pytest.raises(StoreUnavailable):

@@ -1,4 +1,4 @@
-"""Rows and our types: mails and deliveries read back out of their columns, and the lines of the journal."""
+"""Rows and our types: mails and deliveries read back out of their columns."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-import apsw
 import msgspec
 
 from mailbridge.clock import MICROSECOND, from_micros, to_micros
@@ -124,13 +123,3 @@ def micros(at: datetime | None) -> int | None:
 def span(duration: timedelta) -> int:
     """Microseconds of a duration."""
     return duration // MICROSECOND
-
-
-def journal(
-    connection: apsw.Connection, at: int, event: str, mail_id: int, delivery_id: int | None = None, detail: str = ""
-) -> None:
-    """Write one line of what happened."""
-    connection.execute(
-        "INSERT INTO journal (at, event, mail_id, delivery_id, detail) VALUES (?, ?, ?, ?, ?)",
-        (at, event, mail_id, delivery_id, detail),
-    )
