@@ -8,34 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import apsw
 import msgspec
 
-from mailbridge.core.addresses import canonical
 from mailbridge.store import Forgotten
 from mailbridge.store.cipher import DIGEST_LENGTH, Cipher, place
+from mailbridge.store.erasing import EMPTY, REASON, names, names_it, others_of, without
 from mailbridge.store.packing import Facts
 from mailbridge.store.sqlite.lines import journal
 
-IN_NAMES = tuple("_-+@")
-"""What, beside letters and digits, goes on with an address."""
-
-REASON = "removed by an operator"
-EMPTY = Facts(
-    mail_from="",
-    rcpt_to=(),
-    peer="",
-    sender="",
-    message_id="",
-    identifiers=(),
-    identifier_from=None,
-    reason=REASON,
-    defects=(),
-    clues=(),
-)
 BLANK_MAIL = (
     "UPDATE mail SET fingerprint = ?, verdict = 'removed', rule = NULL, facts = ?, sender = '', is_held = 0, private = NULL,"
     " link = NULL, raw = NULL WHERE id = ?"
@@ -56,10 +39,9 @@ def forget(connection: apsw.Connection, cipher: Cipher, identifier: str, now: in
     whole: list[int] = []
     shared = 0
     for number, facts in _mails_of(connection, line):
-        rest = tuple(one for one in facts.identifiers if not _is_same(one, line))
-        if rest:
+        if others_of(facts, line):
             shared += 1
-            _share(connection, number, facts, rest, line)
+            _share(connection, number, facts, line)
         else:
             whole.append(number)
             count += _changed(connection, BLANK_DELIVERIES.format("mail_id = ? AND line != ''"), (*ended, number))
@@ -73,7 +55,7 @@ def forget(connection: apsw.Connection, cipher: Cipher, identifier: str, now: in
     connection.execute("DELETE FROM given WHERE line = ?", (line,))
     readers: list[Any] = connection.execute("SELECT id, reader FROM given").fetchall()
     for number, reader in readers:
-        if _names(reader, line):
+        if names(reader, line):
             connection.execute("UPDATE OR REPLACE given SET reader = 'removed' WHERE id = ?", (number,))
     lines = _journal(connection, whole, line, now)
     _answers(connection, cipher, line)
@@ -85,30 +67,13 @@ def _mails_of(connection: apsw.Connection, line: str) -> Iterator[tuple[int, Fac
     rows: list[Any] = connection.execute("SELECT id, facts FROM mail").fetchall()
     for number, octets in rows:
         facts = msgspec.msgpack.decode(octets, type=Facts)
-        named = (*facts.identifiers, *facts.rcpt_to, facts.sender, facts.mail_from, *(clue.address for clue in facts.clues))
-        if any(_is_same(one, line) for one in named if one):
+        if names_it(facts, line):
             yield number, facts
 
 
-def _is_same(address: str, line: str) -> bool:
-    """Whether an address is that of the identifier, in another spelling perhaps (`canonical`): with a tag, as the envelope senders of
-    forwards have it, or with other dots at Gmail."""
-    folded = address.casefold()
-    return folded == line or ("@" in folded and "@" in line and canonical(folded) == canonical(line))
-
-
-def _share(connection: apsw.Connection, number: int, facts: Facts, rest: tuple[str, ...], line: str) -> None:
+def _share(connection: apsw.Connection, number: int, facts: Facts, line: str) -> None:
     """A mail that was for others too: they keep their codes, and what would tell of this one is gone."""
-    kept = replace(
-        facts,
-        identifiers=rest,
-        clues=(),
-        rcpt_to=tuple(one for one in facts.rcpt_to if not _is_same(one, line)),
-        mail_from="" if _is_same(facts.mail_from, line) else facts.mail_from,
-        sender="" if _is_same(facts.sender, line) else facts.sender,
-        trust="",
-        held=(),
-    )
+    kept = without(facts, line)
     connection.execute(SHARED_MAIL, (msgspec.msgpack.encode(kept), kept.sender.lower(), number))
 
 
@@ -121,7 +86,7 @@ def _journal(connection: apsw.Connection, mails: list[int], line: str, now: int)
         count += _changed(connection, "DELETE FROM journal WHERE mail_id = ? AND id != ?", (number, newest))
     rows: list[Any] = connection.execute("SELECT id, detail FROM journal WHERE detail != ''").fetchall()
     for number, detail in rows:
-        if _names(detail, line):
+        if names(detail, line):
             count += _changed(connection, "UPDATE journal SET detail = '' WHERE id = ?", (number,))
     return count
 
@@ -131,20 +96,8 @@ def _answers(connection: apsw.Connection, cipher: Cipher, line: str) -> None:
     rows: list[Any] = connection.execute("SELECT key, uid, answer FROM answered WHERE answer IS NOT NULL").fetchall()
     for key, uid, sealed in rows:
         opened = cipher.open(sealed, place("answered", uid, None))
-        if opened is None or _names(opened.decode("utf-8", "replace"), line):
+        if opened is None or names(opened.decode("utf-8", "replace"), line):
             connection.execute("UPDATE answered SET answer = NULL WHERE key = ?", (key,))
-
-
-def _names(text: str, line: str) -> bool:
-    """Whether a text names an identifier: as a whole, not as a part of another one."""
-    folded = text.casefold()
-    at = folded.find(line)
-    while at >= 0:
-        before, after = folded[at - 1 : at], folded[at + len(line) : at + len(line) + 1]
-        if not (before.isalnum() or before in IN_NAMES) and not (after.isalnum() or after in IN_NAMES):
-            return True
-        at = folded.find(line, at + 1)
-    return False
 
 
 def _changed(connection: apsw.Connection, statement: str, values: tuple[Any, ...]) -> int:

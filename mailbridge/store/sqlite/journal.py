@@ -10,9 +10,9 @@ import msgspec
 
 from mailbridge.clock import from_micros, to_micros
 from mailbridge.store import JournalLine
+from mailbridge.store.bells import Bells
 from mailbridge.store.lists import Happened
 from mailbridge.store.packing import Facts
-from mailbridge.store.bells import Bells
 from mailbridge.store.sqlite.readers import Readers, Reading
 from mailbridge.waiting import Bell
 
