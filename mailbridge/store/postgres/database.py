@@ -89,9 +89,7 @@ class PostgresDatabase:
         """See `Database.write`. ``on_abandoned`` is done with the result of a caller who was cancelled meanwhile."""
         return await self.finish(lambda: self.transact(work), on_abandoned=on_abandoned)
 
-    async def finish(
-        self, doing: Callable[[], Coroutine[Any, Any, T]], *, on_abandoned: OnAbandoned[T] | None = None
-    ) -> T:
+    async def finish(self, doing: Callable[[], Coroutine[Any, Any, T]], *, on_abandoned: OnAbandoned[T] | None = None) -> T:
         """Do something to its end, although its caller may be cancelled."""
         if self._is_closed:
             raise StoreUnavailable("closed", "the store is closed")

@@ -62,7 +62,9 @@ INSERT = (
     " lifetime, state, received_at, deadline, token, owner, rule, reason, final_at, standing, domain, written_at, is_late)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"
 )
-NEXT_DUE = "SELECT target, min(due_at) FROM delivery WHERE state = 'pending' AND due_at IS NOT NULL GROUP BY target ORDER BY target"
+NEXT_DUE = (
+    "SELECT target, min(due_at) FROM delivery WHERE state = 'pending' AND due_at IS NOT NULL GROUP BY target ORDER BY target"
+)
 DUE_LINES = (
     "SELECT line FROM delivery WHERE target = ? AND standing = ? AND state = 'pending' AND due_at <= ? ORDER BY due_at LIMIT ?"
 )
@@ -211,7 +213,9 @@ class Queues:
 
     # -- over all queues, one transaction for each -----------------------------------------------------------------------
 
-    async def one(self, target: str, line: str, occurrence: Occurrence, *, condition: str = "", values: Sequence[Any] = ()) -> Written:
+    async def one(
+        self, target: str, line: str, occurrence: Occurrence, *, condition: str = "", values: Sequence[Any] = ()
+    ) -> Written:
         """What happens to one queue, in a transaction of its own. ``condition`` is a query that has to find something once the queue
         is locked; else nothing happens."""
 
