@@ -10,13 +10,14 @@ FUZZ ?= 100000
 # How many processes share the tests, whole files at a time; 0: this one alone.
 JOBS ?= 2
 COMMIT ?= ee520b1
+BEFORE ?= HEAD~1
 SUITES ?= $(MAILBRIDGE_SUITES)
 # The first of these that is Python 3.11 or later, and can make virtual environments.
 PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
 help: ## what there is
-	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 $(VENV)/.uv:
 	@test -n "$(PYTHON)" || { echo "mailbridge needs Python 3.11 or later with venv (Debian: apt install python3-venv)"; exit 1; }
@@ -29,7 +30,7 @@ RENAMED := $(BIN)/uv pip uninstall --quiet mailbridge 2>/dev/null || true
 
 $(VENV)/.run: $(VENV)/.uv uv.lock pyproject.toml
 	@$(RENAMED)
-	@$(BIN)/uv sync --quiet --locked --no-dev --inexact
+	@$(BIN)/uv sync --quiet --locked --no-dev --inexact --extra mcp
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.uv uv.lock pyproject.toml
@@ -56,9 +57,13 @@ lint: $(VENV)/.dev ## style, types, floors, dependencies
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/deptry .
+	@cd clients/python && ../../$(BIN)/deptry .
 
-bench: $(VENV)/.dev ## speed as a ratio with a bare loop in the same run
-	@$(BIN)/python -m tests.bench.bench
+bench: $(VENV)/.dev ## speed as a ratio with a bare loop in the same run (15 min; BENCH: --quick, --beside COMMIT, --json FILE)
+	@$(BIN)/python -m tests.bench.bench $(BENCH)
+
+bench-check: $(VENV)/.dev ## the same beside BEFORE, a commit: fails where a row is 10 % worse
+	@$(BIN)/python -m tests.bench.bench --rounds 7 --seconds 20 --beside $(BEFORE) --check $(BENCH)
 
 beside: $(VENV)/.dev ## extraction, memory and start beside another commit in the same run (COMMIT: v0.1.0)
 	@$(BIN)/python -m tests.bench.extract_speed --beside $(COMMIT)
@@ -81,10 +86,10 @@ mutants: $(VENV)/.dev ## small faults in the code, one at a time: each must be n
 	@$(BIN)/python -m tests.mutation $(MUTANTS)
 
 sbom: $(VENV)/.uv ## what is in it: a bill of materials (CycloneDX) on standard output
-	@$(BIN)/uv export --quiet --locked --no-dev --format cyclonedx1.5
+	@$(BIN)/uv export --quiet --locked --no-dev --extra mcp --format cyclonedx1.5
 
 audit: $(VENV)/.dev ## known weaknesses of the locked packages, where advisories can be had
-	@$(BIN)/uv export --quiet --locked --no-dev --no-emit-project --format requirements-txt | \
+	@$(BIN)/uv export --quiet --locked --no-dev --extra mcp --no-emit-project --format requirements-txt | \
 		$(BIN)/python -m tests.audit $(BIN)/uv tool run --quiet pip-audit --disable-pip --require-hashes \
 		--progress-spinner off --format json --requirement /dev/stdin
 
@@ -101,4 +106,4 @@ lock: $(VENV)/.uv ## bring uv.lock up to date
 clean: ## remove what was built
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
-.PHONY: help run demo test e2e lint bench beside quality train fuzz suites mutants sbom audit man dist lock clean
+.PHONY: help run demo test e2e lint bench bench-check beside quality train fuzz suites mutants sbom audit man dist lock clean

@@ -32,6 +32,7 @@ IDENTIFIERS = frozenset({"identifier", "rcpt", "mail_from", "account"})
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """What could end a line, move a terminal's cursor, turn the reading direction, or not be written at all."""
 
+TO_JSON = json.JSONEncoder(ensure_ascii=False).encode
 PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 HASH_LENGTH = 10
 
@@ -49,13 +50,13 @@ class LogFormatter(logging.Formatter):
         """One line."""
         fields = self._fields(record)
         event = str(getattr(record, "event", log_events.LIBRARY_WARNED))
-        said = self._clean(record.getMessage())
-        message = "" if said == event else said
+        said = record.getMessage()
+        message = "" if said == event else self._clean(said)
         if self._form == "json":
             at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
             row: dict[str, object] = {"at": at, "level": record.levelname.lower(), "logger": record.name, "event": event}
             row |= {"message": message, **fields} if message else fields
-            return json.dumps(row, ensure_ascii=False, default=str)
+            return TO_JSON(row)
         head = f"{event}: {message}" if message else event
         tail = "".join(f" {name}={_quoted(value)}" for name, value in fields.items())
         if self._form == "journal":
@@ -66,17 +67,20 @@ class LogFormatter(logging.Formatter):
     def _fields(self, record: logging.LogRecord) -> dict[str, object]:
         fields: dict[str, object] = {}
         for name, value in vars(record).items():
-            if name in STANDARD or value is None or value == "":
-                continue
-            fields[name] = self._field(name, value)
+            if name not in STANDARD and value is not None and value != "":
+                fields[name] = value if isinstance(value, bool | int | float) else str(value)
+        texts = {name: value for name, value in fields.items() if isinstance(value, str)}
+        together = " ".join(texts.values())
+        is_clean = (
+            self._clean(together) == together
+        )  # one search a line in place of one a field: there is seldom anything to clean
+        for name, text in texts.items():
+            fields[name] = self._told(name, text if is_clean else self._clean(text))
         if record.exc_info and record.exc_info[0] is not None:
             fields["fault"] = whereabouts(record.exc_info[1])
         return fields
 
-    def _field(self, name: str, value: object) -> object:
-        if isinstance(value, bool | int | float):
-            return value
-        text = self._clean(str(value))
+    def _told(self, name: str, text: str) -> str:
         if name in IDENTIFIERS and self._salt is not None:
             return ",".join(self._hash(part) for part in text.split(","))
         return text
@@ -108,6 +112,7 @@ def configure(settings: LogSettings, stream: TextIO, *, environ: Mapping[str, st
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("mailparser", "python_multipart"):  # what they warn of is what strangers sent
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # what no line says need not be looked up
     logging.raiseExceptions = False  # a line that cannot be written is lost; its traceback would show what was in it
     return formatter
 

@@ -39,6 +39,7 @@ HELD_CHECKS = (
     "reading",
     "stranger",
     "platform",
+    "inbox",
 )
 
 FLOODED_BY = ("recipient", "sender", "client")

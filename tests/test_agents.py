@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -41,12 +43,11 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
         yield one
 
 
-def example(language: str) -> str:
-    """The one block of a language in the page."""
-    (found,) = re.findall(
-        rf"^```{language}\n(.*?)^```$", (ROOT / "docs" / "agents.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
-    )
-    return str(found)
+def example(language: str, heading: str = "## The API", number: int = 0) -> str:
+    """A block of a language below a heading of the page; ``number`` counts from 0, from the end where it is negative."""
+    page = (ROOT / "docs" / "agents.md").read_text("utf-8")
+    section = re.split(r"^#{2,3} ", page.partition(f"\n{heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+    return str(re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[number])
 
 
 def run_while_a_mail_comes(daemon: Daemon, arguments: list[str], folder: Path, **variables: str) -> str:
@@ -75,6 +76,27 @@ def run_while_a_mail_comes(daemon: Daemon, arguments: list[str], folder: Path, *
 def test_the_python_example_prints_the_code(daemon: Daemon, tmp_path: Path) -> None:
     """With a token for the identifier and nothing else, while the mail comes."""
     assert run_while_a_mail_comes(daemon, [sys.executable, "-c", example("python")], tmp_path) == "482913\n"
+
+
+def test_the_example_of_mcp_prints_the_code(daemon: Daemon, tmp_path: Path) -> None:
+    """With the official client, while the mail comes."""
+    script = example("python", "## MCP: tools for agents")
+    assert run_while_a_mail_comes(daemon, [sys.executable, "-c", script], tmp_path) == "482913\n"
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl: apt-get install curl")
+@pytest.mark.parametrize("heading", ["## The API", "## MCP: tools for agents"])
+def test_the_examples_of_curl_print_the_code(daemon: Daemon, tmp_path: Path, heading: str) -> None:
+    """By the API and by MCP: one request each, while the mail comes."""
+    arguments = ["bash", "-c", example("sh", heading, -1)]
+    assert run_while_a_mail_comes(daemon, arguments, tmp_path) == "482913\n"
+
+
+def test_the_configurations_of_clients_are_json() -> None:
+    """One that asks over HTTP with a token, and one that starts our command."""
+    far, near = (json.loads(example("json", "## MCP: tools for agents", number))["mcpServers"]["mailbridge"] for number in (0, 1))
+    assert (far["url"], list(far["headers"])) == ("http://127.0.0.1:8025/mcp", ["Authorization"])
+    assert [near["command"], *near["args"]] == ["mailbridge", "mcp"]
 
 
 class Login(BaseHTTPRequestHandler):

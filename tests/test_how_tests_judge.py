@@ -91,6 +91,7 @@ MAY_SLEEP = {
 """Where a sleep is no wait, ``file::function``, and why."""
 
 MAY_REACH_IN = {
+    "core/trees.py::shape": "a part's text as it is kept; the public way decodes it, which hides differences",
     "trust/test_dns.py::test_a_name_is_asked_for_as_it_stands": "what the system's file would say of search domains",
     "dispatch/test_serving.py::main_of": "to be repaired: the dispatcher has no public way to its targets",
     "peers/skyvern_server.py::resolve": "Skyvern's own look-up, which has no public name",

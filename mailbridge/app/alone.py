@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from mailbridge.app.operating import Around, HandIn, NoDaemon, operator_of
 from mailbridge.app.preparation import Prepared, prepare
 from mailbridge.app.probing import LocalMailboxProbes, LocalProbes
-from mailbridge.app.snapshot import Snapshot, snapshot
+from mailbridge.app.snapshot import Live, Snapshot, snapshot
 from mailbridge.app.targets import longest_grace, served_alone
 from mailbridge.clock import SteadyClock
 from mailbridge.config.added import merged
@@ -26,6 +26,8 @@ from mailbridge.intake.answer import Answer, Stored
 from mailbridge.intake.door import Intake
 from mailbridge.intake.events import NoEvents
 from mailbridge.intake.gate import Gate
+from mailbridge.intake.inboxes import Inboxes
+from mailbridge.intake.launch import UNDERSTAND
 from mailbridge.intake.meaning import Understanding
 from mailbridge.intake.onetime import OneTime
 from mailbridge.intake.pool import parser_pool
@@ -56,17 +58,20 @@ async def alone(settings: Settings, *, is_change: bool) -> AsyncIterator[Operato
         )
         stack.push_async_callback(store.close)
         configuration = _Configuration(settings, merged(settings, await additions(store.entries)), store)
+        inboxes = Inboxes(kept=store.inboxes, now=clock.now, dice=os.urandom)
+        await inboxes.load()
         yield operator_of(
             store=store,
-            door=_Door(stack, configuration, store),
+            door=_Door(stack, configuration, store, inboxes),
             configuration=configuration,
             daemon=NoDaemon(),
             waiting=Waiting(now=clock.now),
-            surroundings=Around(known=lambda identifier: configuration.snapshot().is_known(identifier)),
+            surroundings=Around(known=lambda identifier: _live(configuration, inboxes).is_known(identifier)),
             probes=LocalProbes(lambda: configuration.now, reread=None),
             mailboxes=LocalMailboxProbes(settings.store, Masks()),
             dns=lambda: Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers),
             clock=clock,
+            inboxes=inboxes,
         )
 
 
@@ -114,15 +119,16 @@ class _Configuration:
 class _Door:
     """A door that is built when a mail is handed in: a worker takes 0.2 s to start."""
 
-    def __init__(self, stack: AsyncExitStack, configuration: _Configuration, store: Store) -> None:
+    def __init__(self, stack: AsyncExitStack, configuration: _Configuration, store: Store, inboxes: Inboxes) -> None:
         self._stack = stack
+        self._inboxes = inboxes
         self._configuration = configuration
         self._store = store
         self._built: HandIn | None = None
 
     def is_ours(self, rcpt: str) -> bool:
         """See `Door.is_ours`."""
-        return self._configuration.snapshot().accepts(rcpt)
+        return _live(self._configuration, self._inboxes).accepts(rcpt)
 
     async def hand_in(self, envelope: Envelope, word: Word) -> Answer:
         """See `Door.hand_in`. Claims are given back: the daemon sends."""
@@ -138,7 +144,7 @@ class _Door:
         now = _snapshot(await asyncio.to_thread(prepare, settings))
         pool = await self._stack.enter_async_context(
             parser_pool(
-                target="mailbridge.intake.understand:build",
+                target=UNDERSTAND,
                 answer=Understanding,
                 config=now.parser_config.encode(),
                 workers=1,
@@ -151,6 +157,7 @@ class _Door:
                 policy=lambda: now.gate,
                 dns=Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers),
                 deadline=settings.trust.dns_timeout,
+                inboxes=self._inboxes,
             ),
             store=self._store,
             tests=OneTime(now=time.monotonic, dice=os.urandom),
@@ -158,7 +165,11 @@ class _Door:
             events=NoEvents(),
             metrics=Metrics(),
         )
-        return HandIn(admission=Admission(is_ours=now.accepts, memory=settings.smtp.max_memory), intake=intake)
+        return HandIn(admission=Admission(is_ours=self.is_ours, memory=settings.smtp.max_memory), intake=intake)
+
+
+def _live(configuration: _Configuration, inboxes: Inboxes) -> Live:
+    return Live(configuration.snapshot(), base=configuration.base, revision=0, inboxes=inboxes)
 
 
 def _snapshot(prepared: Prepared) -> Snapshot:

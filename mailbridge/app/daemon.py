@@ -352,7 +352,8 @@ def _operator(here: Bridge, *, dns: Resolver | None, browser: Callable[[], httpx
         daemon=RunningDaemon(here, live=live, tests=here.door.tests, reread=reread),
         waiting=engine.waiting,
         on_due=engine.dispatcher.ring,
-        surroundings=Around(known=lambda identifier: live.now.is_known(identifier), admission=way.admission),
+        inboxes=live.inboxes,
+        surroundings=Around(known=live.is_known, admission=way.admission),
         probes=LocalProbes(lambda: live.now.settings, reread=reread, masks=engine.masks),
         mailboxes=LocalMailboxProbes(live.now.settings.store, engine.masks),
         dns=lambda: dns or Dns(timeout=trust.dns_timeout, nameservers=trust.nameservers),
@@ -389,6 +390,7 @@ async def _open_door(
         dns=dns or Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers),
         deadline=settings.trust.dns_timeout,
         contacts=engine.contacts,
+        inboxes=live.inboxes,
     )
     tests = OneTime(now=time.monotonic, dice=os.urandom)
     intake = Intake(
@@ -401,7 +403,7 @@ async def _open_door(
         metrics=engine.metrics,
     )
     admission = Admission(
-        is_ours=lambda rcpt: live.now.accepts(rcpt) or tests.is_live(rcpt),
+        is_ours=lambda rcpt: live.accepts(rcpt) or tests.is_live(rcpt),
         memory=settings.smtp.max_memory,
         rates=Rates(recipient=settings.smtp.rate_recipient, sender=settings.smtp.rate_sender, client=settings.smtp.rate_client),
         on_flood=events.on_flood,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,6 +22,8 @@ from mailbridge.clock import SteadyClock
 from mailbridge.config.added import merged
 from mailbridge.config.settings import Settings
 from mailbridge.dispatch.dispatcher import Dispatcher
+from mailbridge.intake.inboxes import Inboxes
+from mailbridge.intake.launch import UNDERSTAND
 from mailbridge.intake.meaning import Understanding
 from mailbridge.intake.pool import ParserPool, parser_pool
 from mailbridge.masks import Masks
@@ -116,16 +119,20 @@ async def start_engine(
     stack.push_async_callback(targets.aclose)
     served = targets.served(settings)
     guard(masks, settings, served.targets)
-    live = Live(snapshot(settings, rules=rules, served=served), base=prepared.settings, revision=revision)
+    inboxes = Inboxes(kept=store.inboxes, now=clock.now, dice=os.urandom)
+    await inboxes.load()
+    now = snapshot(settings, rules=rules, served=served)
+    live = Live(now, base=prepared.settings, revision=revision, inboxes=inboxes)
     # A worker takes 0.2 s to start, and so does the list of public suffixes: both at once.
     starting = asyncio.ensure_future(
         stack.enter_async_context(
             parser_pool(
-                target="mailbridge.intake.understand:build",
+                target=UNDERSTAND,
                 answer=Understanding,
                 config=live.now.parser_config.encode(),
                 workers=settings.parser.workers,
                 timeout=settings.parser.timeout,
+                launched=parts.worker,
             )
         )
     )

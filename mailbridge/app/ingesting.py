@@ -140,8 +140,11 @@ class IngestRoutes:
         )
 
     def _spelling(self, identifier: str) -> str | None:
-        now = self._live.now
-        return (now.identity.spelling(identifier) or identifier) if now.is_known(identifier) else None
+        inbox = self._live.inboxes.named(identifier)
+        if inbox is not None:
+            return inbox.identifier
+        is_known = self._live.is_known(identifier)
+        return (self._live.now.identity.spelling(identifier) or identifier) if is_known else None
 
     async def _found(self, mail: int, identifier: str) -> Draft | None:
         """What a mail came to, also where it came a second time."""

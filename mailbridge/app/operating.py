@@ -24,6 +24,7 @@ from mailbridge.dispatch.routing import PRACTICE
 from mailbridge.intake.admission import Admission
 from mailbridge.intake.answer import Answer, Full
 from mailbridge.intake.door import Intake
+from mailbridge.intake.inboxes import Inboxes
 from mailbridge.intake.onetime import LIFETIME, OneTime
 from mailbridge.intake.policy import Policy
 from mailbridge.intake.vouching import Word
@@ -38,6 +39,7 @@ from mailbridge.operator.doctor.verb import Clock, Doctor
 from mailbridge.operator.entries import EntryVerbs, bad_config
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.gmail import GmailVerbs
+from mailbridge.operator.inboxes import InboxVerbs
 from mailbridge.operator.journal import JournalVerbs
 from mailbridge.operator.mailboxes import Mailboxes, MailboxProbes
 from mailbridge.operator.mails import Mails
@@ -79,19 +81,15 @@ def operator_of(
     masks: Masks | None = None,
     browser: Callable[[], httpx.AsyncClient] = gmail.browser,
     on_due: Callable[[], None] = lambda: None,
+    inboxes: Inboxes | None = None,
 ) -> Operator:
     """The verbs over these parts. ``on_due`` is told that a delivery has fallen due."""
     now = clock.now
     mails = Mails(store=store, door=door, configuration=configuration, now=now)
     entries = EntryVerbs(entries=store.entries, configuration=configuration)
-    doctor = Doctor(
-        store=store,
-        configuration=configuration,
-        daemon=daemon,
-        probes=probes,
-        dns=dns,
-        clock=Clock(now, lambda: clock.drift),
-    )
+    sight = Clock(now, lambda: clock.drift)
+    doctor = Doctor(store=store, configuration=configuration, daemon=daemon, probes=probes, dns=dns, clock=sight)
+    boxes = inboxes or Inboxes(kept=store.inboxes, now=now, dice=os.urandom)
     world = World(trial=trial_of(masks or Masks()), confirm=_confirming(browser), dice=os.urandom, now=now)
     memory = Memory()
     looking = Looking(store=store, mails=mails, doctor=doctor, world=world, memory=memory)
@@ -99,6 +97,7 @@ def operator_of(
         mails=mails,
         deliveries=Deliveries(store=store, on_due=on_due),
         codes=LiveCodes(store=store, waiting=waiting),
+        inboxes=InboxVerbs(inboxes=boxes, configuration=configuration, waiting=waiting),
         addresses=Addresses(configuration=configuration),
         entries=entries,
         targets=TargetVerbs(configuration=configuration),
@@ -239,7 +238,7 @@ class RunningDaemon:
     async def test_address(self, identifier: str, by: str) -> TestAddress | Fault:
         """See `parts.Daemon.test_address`."""
         settings = self._live.now.settings
-        if not self._live.now.is_known(identifier):
+        if not self._live.is_known(identifier):
             return Fault(
                 kind=Kind.REFUSED,
                 title=f"no code can ever come for {identifier}: it is not in [identity] known, nor bound to an address",

@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute
 from mailbridge.config.settings import Settings, TargetSettings
 from mailbridge.core.secret import Secret
 from mailbridge.intake.doorway import Doorway
+from mailbridge.intake.launch import Launched
 from mailbridge.sinks import Sink
 from mailbridge.sinks.skyvern import Reach, SkyvernSink
 from mailbridge.web.desk import Desk
@@ -47,11 +48,13 @@ def skyvern(settings: TargetSettings, counted: Counted) -> Sink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """``sinks`` by the ``kind`` of a target. SMTP, LMTP and IMAP are part of every daemon and not listed."""
+    """``sinks`` by the ``kind`` of a target. SMTP, LMTP and IMAP are part of every daemon and not listed.
+    ``worker`` reads mails, and is loading since before the daemon was."""
 
     sinks: Mapping[str, SinkMaker] = field(default_factory=lambda: SINKS)
     ingresses: tuple[Ingress, ...] = ()
     routes: tuple[Routes, ...] = ()
+    worker: Launched | None = None
 
 
 SINKS: Mapping[str, SinkMaker] = MappingProxyType(

@@ -1,4 +1,4 @@
-"""What the daemon serves over HTTP, and on its unix socket: health, metrics, the pull endpoint, the API and the page."""
+"""What the daemon serves over HTTP, and on its unix socket: health, metrics, the pull endpoint, the API, MCP and the page."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from datetime import datetime
 
 from starlette.routing import BaseRoute
 
@@ -21,6 +22,8 @@ from mailbridge.web.codes import CodesApi
 from mailbridge.web.desk import Desk
 from mailbridge.web.events import EventsApi
 from mailbridge.web.health import Health, health_app
+from mailbridge.web.inboxes import InboxesApi
+from mailbridge.web.mcp.http import McpApi
 from mailbridge.web.openapi import openapi_routes
 from mailbridge.web.operator import OperatorApi
 from mailbridge.web.pages.entrance import PageParts, page_routes
@@ -86,13 +89,31 @@ def api_routes(
         store=store,
         waiting=waiting,
         now=now,
-        grace=lambda: live.now.pull.grace,
-        is_known=lambda identifier: live.now.is_known(identifier),
+        since=lambda identifier: _wanted_since(live, identifier, now()),
+        is_known=live.is_known,
         totp_left=lambda: live.now.pull.totp_left,
     )
+    inboxes = InboxesApi(auth=auth, verbs=operator.inboxes)
+    mcp = McpApi(auth=auth, public_url=live.now.settings.http.public_url)
     events = EventsApi(auth=auth, journal=store.journal, waiting=waiting)
     verbs = OperatorApi(auth=auth, operator=operator, answers=store.answers)
     desk = Desk(auth=auth, store=store, waiting=waiting, now=now)
     page = page_routes(PageParts(operator=operator, public_url=live.now.settings.http.public_url, now=now))
     added = [route for routes in more for route in routes(desk)]
-    return (*added, *pull.routes(), *codes.routes(), *events.routes(), *verbs.routes(), *openapi_routes(), *page)
+    return (
+        *added,
+        *pull.routes(),
+        *codes.routes(),
+        *inboxes.routes(),
+        *mcp.routes(),
+        *events.routes(),
+        *verbs.routes(),
+        *openapi_routes(),
+        *page,
+    )
+
+
+def _wanted_since(live: Live, identifier: str, now: datetime) -> datetime:
+    """The oldest code that a wait takes if it does not say: one of an inbox however old, of others one that came within the grace."""
+    inbox = live.inboxes.named(identifier)
+    return inbox.created_at if inbox is not None else now - live.now.pull.grace

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from mailbridge.app.targets import Served, pull_keys
 from mailbridge.config.settings import Settings
 from mailbridge.core.identification import IdentityPolicy
+from mailbridge.core.inbox import base_of
 from mailbridge.core.recipients import Recipients
 from mailbridge.dispatch.routing import Routing
 from mailbridge.intake.confirming import ConfirmingPolicy
 from mailbridge.intake.drafts import IntakePolicy
+from mailbridge.intake.inboxes import Inboxes
 from mailbridge.intake.parser_config import ParserConfig, parser_config_of
 from mailbridge.intake.policy import Policy, policy_of
 from mailbridge.web.pull import PullPolicy
@@ -36,6 +38,12 @@ class Snapshot:
         """Whether an address is one of ours, asked at RCPT TO."""
         return self.recipients.accept(rcpt) is not None
 
+    def lists(self, address: str) -> bool:
+        """Whether an address is listed by itself, as a recipient or an identifier."""
+        return base_of(address) in {
+            base_of(one) for entry in self.settings.address for one in (entry.rcpt, entry.identifier or "")
+        }
+
     def is_known(self, identifier: str) -> bool:
         """Whether a mail's code could ever be for this identifier."""
         bound = (entry.identifier.casefold() for entry in self.settings.address if entry.identifier)
@@ -47,12 +55,26 @@ class Snapshot:
 class Live:
     """The snapshot that counts now. Assigning ``now`` is the whole of a swap.
 
-    ``base`` are the settings of file and environment alone; ``revision`` is that of the entries which were looked at last.
+    ``base`` are the settings of file and environment alone; ``revision`` is that of the entries which were looked at last. ``inboxes``
+    are the throw-away inboxes, which no reload touches.
     """
 
     now: Snapshot
     base: Settings
     revision: int
+    inboxes: Inboxes
+
+    def accepts(self, rcpt: str) -> bool:
+        """Whether mail for an address is taken, asked at RCPT TO. That of an inbox is taken while it lives, whatever the domain takes."""
+        if self.inboxes.at(rcpt) is not None:
+            return True
+        return self.now.accepts(rcpt) and not (self.inboxes.is_over(rcpt) and not self.now.lists(rcpt))
+
+    def is_known(self, identifier: str) -> bool:
+        """Whether a mail's code could ever be for this identifier. For an inbox it can while that lives."""
+        if self.inboxes.named(identifier) is not None:
+            return True
+        return self.now.is_known(identifier) and not (self.inboxes.is_over(identifier) and not self.now.lists(identifier))
 
 
 def snapshot(

@@ -29,6 +29,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "mail": ("mailbridge.cli.mail:mail", "List, show, release, replay, import and remove mails."),
     "delivery": ("mailbridge.cli.delivery:delivery", "List and show deliveries, retry dead ones."),
     "code": ("mailbridge.cli.code:code", "Live codes: list, take the newest, wait for the next."),
+    "inbox": ("mailbridge.cli.inbox:inbox", "Throw-away inboxes for agents and tests, one JSON object each."),
+    "mcp": ("mailbridge.cli.mcp:mcp", "The tools for agents (MCP) over standard input and output."),
     "top": ("mailbridge.cli.top:top", "Live: mails as they come, who waits, mailboxes, outbox."),
     "doctor": ("mailbridge.cli.doctor:doctor", "Everything that can be wrong, each with what fixes it."),
     "why": ("mailbridge.cli.why:why", "Why no code came for somebody: the causes, and what fixes each."),

@@ -44,6 +44,7 @@ STARTING = 10.0
 """Seconds for which a daemon that is starting is waited for."""
 
 LOOK_AGAIN = 0.05
+GOOD = (200, 201, 204)
 
 
 class Client:
@@ -80,13 +81,23 @@ class Client:
             return fault_of(status, found)
         return msgspec.convert(found, verb.gives)
 
-    def get(self, path: str, params: Mapping[str, str], *, patience: float = PATIENCE, method: str = "GET") -> Any:
-        """The answer of a route for agents, which only a daemon has."""
+    def get(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        *,
+        patience: float = PATIENCE,
+        method: str = "GET",
+        body: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """The answer of a route for agents, which only a daemon has; None where it says nothing (204)."""
         socket_path = _daemon_of(self.loaded)
         if socket_path is None:
             fail(Fault(kind=Kind.NO_DAEMON, title="no daemon is running with this configuration; `mailbridge serve` starts it"))
-        status, found = _asked(socket_path, method, f"{path}?{urlencode(params)}", patience=patience)
-        if status != 200:
+        octets = None if body is None else json.dumps(body).encode()
+        target = f"{path}?{urlencode(params)}" if params else path
+        status, found = _asked(socket_path, method, target, octets, patience=patience)
+        if status not in GOOD:
             fail(fault_of(status, found))
         return found
 
@@ -280,6 +291,11 @@ def agent(config: Path | None, *, url: str | None, token_file: Path | None) -> I
     if url is None:
         yield Agent(client=client(config))
         return
+    yield Agent(url=url.rstrip("/"), token=token_for(url, token_file, config))
+
+
+def token_for(url: str, token_file: Path | None, config: Path | None) -> str:
+    """The bearer token for a daemon at ``url``: of the file, of the environment, or that of `[http]`. Exit 2 where there is none."""
     given = token_file.read_text(encoding="utf-8", errors="replace").strip() if token_file else os.environ.get(TOKEN, "").strip()
     if not given:
         settings = load_or_exit(config).settings
@@ -287,7 +303,7 @@ def agent(config: Path | None, *, url: str | None, token_file: Path | None) -> I
     if not given:
         complain(f"a token is needed for {url}: --token-file, or ${TOKEN}")
         raise SystemExit(Exit.USAGE)
-    yield Agent(url=url.rstrip("/"), token=given)
+    return given
 
 
 class Agent:
@@ -298,23 +314,31 @@ class Agent:
         self._url = url
         self._token = token
 
-    def ask(self, path: str, params: Mapping[str, str], *, patience: float = PATIENCE, method: str = "GET") -> Any:
-        """The answer's JSON; a clean message and exit where there is none."""
+    def ask(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        *,
+        patience: float = PATIENCE,
+        method: str = "GET",
+        body: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """The answer's JSON, None where it says nothing (204); a clean message and exit where there is none."""
         if self._client is not None:
-            return self._client.get(path, params, patience=patience, method=method)
+            return self._client.get(path, params, patience=patience, method=method, body=body)
         import httpx
 
         headers = {"Authorization": f"Bearer {self._token}", "Accept": "application/json"}
         try:
             with httpx.Client(base_url=self._url, trust_env=False, timeout=patience) as far:
-                answer = far.request(method, path, params=dict(params), headers=headers)
+                answer = far.request(method, path, params=dict(params), headers=headers, json=body)
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as trouble:
             what = f"no answer from {self._url}: {type(trouble).__name__}; is `mailbridge serve` running?"
             fail(Fault(kind=Kind.NO_DAEMON, title=what))
         found: Any = None
         with contextlib.suppress(ValueError):
             found = answer.json()
-        if answer.status_code == 200 and found is not None:
+        if answer.status_code == 204 or (answer.status_code in GOOD and found is not None):
             return found
         fault = fault_of(answer.status_code, found)
         title = fault.title if isinstance(found, dict) else "no mailbridge there?"

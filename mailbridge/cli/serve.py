@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import resource
@@ -13,6 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,11 +27,15 @@ from mailbridge.cli.faults import complain, tell
 from mailbridge.cli.options import config_option, load_or_exit, load_quietly
 from mailbridge.config.load import Loaded
 from mailbridge.config.problems import ConfigError
+from mailbridge.intake.launch import UNDERSTAND, Launched, launch
 
 if TYPE_CHECKING:
     from mailbridge.app.daemon import Bridge
 
 log = logging.getLogger("mailbridge.serve")
+
+GARBAGE = 20_000
+"""New objects after which the youngest are looked through; a mail in hand has some hundred."""
 
 OWN_FILES = 256
 """What is open beside the connections of strangers: database, workers, mailboxes, targets."""
@@ -42,18 +48,26 @@ def serve(config: Path | None) -> None:
 
     TERM and INT finish what is in hand and exit 0, a second one exits at once; HUP reloads rules, recipients and certificates.
     """
-    from mailbridge import systemd
-    from mailbridge.app.preparation import file_problems, listener_problems
-
     loaded = load_or_exit(config)
-    sockets = systemd.listen_sockets()
-    found = [*file_problems(loaded.settings), *listener_problems(loaded.settings, handed=sockets)]
-    if found:
-        raise SystemExit(tell(found))
-    code = run(_serve(loaded, config, sockets), at_interrupt=Exit.INTERRUPTED)
+    worker = launch(UNDERSTAND)  # it loads while the daemon does
+    try:
+        code = _run_daemon(loaded, config, worker)
+    finally:
+        worker.discard()
     if code == Exit.INTERRUPTED:
         complain("interrupted before it was ready")
     raise SystemExit(code)
+
+
+def _run_daemon(loaded: Loaded, config: Path | None, worker: Launched) -> int:
+    from mailbridge import systemd
+    from mailbridge.app.preparation import file_problems, listener_problems
+
+    sockets = systemd.listen_sockets()
+    found = [*file_problems(loaded.settings), *listener_problems(loaded.settings, handed=sockets)]
+    if found:
+        return tell(found)
+    return run(_serve(loaded, config, sockets, worker), at_interrupt=Exit.INTERRUPTED)
 
 
 def run(main: Coroutine[None, None, int], *, at_interrupt: int = Exit.OK) -> int:
@@ -88,9 +102,17 @@ def _open_files(wanted: int) -> None:
         )
 
 
-async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequence[socket.socket]]) -> int:
+def _settle_memory() -> None:
+    """Let the garbage collector leave alone what is there for good: it would walk through all of it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
+
+
+async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequence[socket.socket]], worker: Launched) -> int:
     from mailbridge import logs, systemd
     from mailbridge.app.daemon import bridge, state_dir
+    from mailbridge.app.parts import PARTS
     from mailbridge.web.connection import BOUNDS
 
     began = time.perf_counter()
@@ -109,6 +131,7 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
         state_dir=state_dir(settings),
         sockets=sockets,
         masks=log_formatter.masks,
+        parts=replace(PARTS, worker=worker),
         reread=lambda: load_quietly(config).settings,
     ) as running:
         log.info(
@@ -122,6 +145,7 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
             },
         )
         await _banner(running, settings.domains.accept, config)
+        _settle_memory()
         systemd.notify(f"READY=1\nMAINPID={os.getpid()}")
         async with asyncio.TaskGroup() as group:
             chores = [group.create_task(_watchdog()), group.create_task(_reloads(running, hangup, config))]

@@ -11,9 +11,18 @@ from ipaddress import ip_network
 from mailbridge.config.ingest import ingest_mistakes
 from mailbridge.config.mailboxes import mailbox_mistakes
 from mailbridge.config.problems import Problem
-from mailbridge.config.settings import Settings, SkyvernSettings, TargetSettings
-from mailbridge.config.values import SENDERS, host_mistake, listen, proof_mistakes, sender_pattern, shortened
+from mailbridge.config.settings import InboxesSettings, Settings, SkyvernSettings, TargetSettings
+from mailbridge.config.values import (
+    SENDERS,
+    host_mistake,
+    listen,
+    proof_mistakes,
+    sender_pattern,
+    shortened,
+    written_duration,
+)
 from mailbridge.core.addresses import LABEL, parse_mailbox
+from mailbridge.core.inbox import TARGET as INBOX
 
 SHORTEST_TOKEN = 8
 
@@ -215,6 +224,7 @@ def _rest(settings: Settings) -> Iterator[tuple[str, str, str]]:
         yield "pull", "totp_left", "must be at most 15s, else a code of 30 s would hardly ever be given"
     if settings.pull.grace > timedelta(hours=1):
         yield "pull", "grace", "must be at most 1h, else a run may be given the code of an earlier login"
+    yield from (("inboxes", key, what) for key, what in _inboxes(settings.inboxes))
     if settings.http.token is not None and len(settings.http.token) < SHORTEST_TOKEN:
         yield "http", "token", f"must have at least {SHORTEST_TOKEN} characters; make one with `openssl rand -hex 24`"
     if settings.http.public_url and not settings.http.public_url.startswith(("http://", "https://")):
@@ -229,12 +239,25 @@ def _rest(settings: Settings) -> Iterator[tuple[str, str, str]]:
         yield "parser", "workers", "must be between 1 and 16"
 
 
+def _inboxes(inboxes: InboxesSettings) -> Iterator[tuple[str, str]]:
+    if inboxes.domain and ("@" in inboxes.domain or parse_mailbox(f"x@{inboxes.domain}") is None):
+        yield "domain", f"{shortened(inboxes.domain)} is no domain"
+    if not timedelta(seconds=1) <= inboxes.longest <= timedelta(days=30):
+        yield "longest", "must be between 1s and 30d"
+    if not timedelta(seconds=1) <= inboxes.lifetime <= inboxes.longest:
+        yield "lifetime", f"must be between 1s and [inboxes] longest, {written_duration(inboxes.longest)}"
+    if not 1 <= inboxes.most <= 10_000:
+        yield "most", "must be between 1 and 10000"
+
+
 def _targets(settings: Settings) -> Iterator[tuple[str, int, str, str]]:
     for number, target in enumerate(settings.target):
         if target.name in ("skyvern", "practice"):
             yield "target", number, "name", f"'{target.name}' is the name of the main target, [skyvern]"
         if target.name == "unknown":
             yield "target", number, "name", "'unknown' stands for targets that were removed"
+        if target.name == INBOX:
+            yield "target", number, "name", f"'{INBOX}' stands for codes of throw-away inboxes, which go nowhere"
         if target.api_key is None:
             yield "target", number, "api_key", f"target {target.name!r} needs api_key or api_key_file"
         for key, what in _target(target):

@@ -208,6 +208,15 @@ class PracticeSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields
     listen: str = "127.0.0.1:8026"
 
 
+class InboxesSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[inboxes]`: throw-away inboxes. ``domain`` "" is the first of `[domains] accept`; ``most`` live at once for each token."""
+
+    domain: str = ""
+    lifetime: timedelta = Seconds(hours=1)
+    longest: timedelta = Seconds(hours=24)
+    most: int = 100
+
+
 class PullSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[pull]`: Skyvern asks us (its ``totp_url``). Without keys those that we push with are what it signs with."""
 
@@ -282,6 +291,7 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     skyvern: SkyvernSettings = field(default_factory=SkyvernSettings)
     target: tuple[TargetSettings, ...] = ()
     practice: PracticeSettings = field(default_factory=PracticeSettings)
+    inboxes: InboxesSettings = field(default_factory=InboxesSettings)
     pull: PullSettings = field(default_factory=PullSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     ingest: IngestSettings = field(default_factory=IngestSettings)

@@ -106,7 +106,7 @@ def _repaired(octets: bytes) -> str:
 
 def clean(text: str) -> str:
     """Without lone surrogates, which no store and no wire can carry."""
-    return SURROGATES.sub("\ufffd", text)
+    return text if text.isascii() else SURROGATES.sub("\ufffd", text)
 
 
 def decode_header(value: str) -> tuple[str, str | None]:

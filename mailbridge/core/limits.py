@@ -23,7 +23,9 @@ MAX_PARAMETERS = 40
 BOUNDARY = re.compile(rb"(?i)\bboundary\s*=")
 ATTACHED_MAIL = re.compile(rb"(?i)\bmessage\s{0,9}/\s{0,9}[a-z0-9.+-]+")
 OTHER_MESSAGE = re.compile(rb"(?i)\bmessage\s{0,9}/\s{0,9}(?!rfc822\b)[a-z0-9.+-]+")
-MIME_HEADER = re.compile(rb"(?im)^content-[a-z-]{1,40}[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*")
+MIME_HEADER = re.compile(rb"\n(?i:content-[a-z-]{1,40})[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*")
+"""Begins with the end of the line before: a pattern that begins with a fixed octet is looked for ten times as fast."""
+
 BARE_LF = re.compile(rb"(?<!\r)\n")
 
 
@@ -82,7 +84,7 @@ def _with_short_mime_headers(octets: bytes, defects: dict[str, None]) -> bytes:
         defects["headers-cut"] = None
         return b";".join(line[:MAX_MIME_HEADER].split(b";", MAX_PARAMETERS)[:MAX_PARAMETERS]).rstrip(b"\r\n")
 
-    return MIME_HEADER.sub(cut, octets)
+    return MIME_HEADER.sub(cut, b"\n" + octets)[1:]
 
 
 def _is_nested(content: bytes) -> bool:

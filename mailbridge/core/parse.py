@@ -8,7 +8,6 @@ seconds, and a charset can name a codec that never ends.
 from __future__ import annotations
 
 import binascii
-import email
 import email.message
 import quopri
 import re
@@ -37,6 +36,7 @@ from mailbridge.core.limits import (
 from mailbridge.core.mail import Body, Line, Link, Message, Page
 from mailbridge.core.stamps import ADDRESS_HEADERS
 from mailbridge.core.text import page_from_html, page_from_plain
+from mailbridge.core.tree import ENGINE_FAULTS, tree_of
 
 MAX_ATTACHED = 5
 MAX_ATTACHED_DEPTH = 3
@@ -48,8 +48,6 @@ STATEFUL = re.compile(r"(?i)iso[-_]?2022|utf[-_]?16")
 BLANK_CONTROLS = bytes(32 if (octet < 32 and octet not in b"\t\n\r") or octet == 127 else octet for octet in range(256))
 ID = re.compile(r"<([^<>\s]{1,512})>")
 TEXTS = ("text/plain", "text/html")
-ENGINE_FAULTS = (RecursionError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
-"""What the standard library's parser has been seen to raise on octets that are no mail."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +70,7 @@ def _parse(content: bytes, *, attached_depth: int) -> Message:
     defects: dict[str, None] = {}
     content, disputed = _with_mended_head(limited(content, defects), defects)
     try:
-        tree = email.message_from_bytes(content)
+        tree = tree_of(content)
     except ENGINE_FAULTS:
         defects["unparsable"] = None
         return Message(plain=page_from_plain(decode(content[:MAX_BODY], "utf-8")[0]), defects=tuple(defects))

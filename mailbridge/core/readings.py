@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from email.message import Message as Headers
 
 from mailbridge.core.charsets import ALIASES, WIDE
+from mailbridge.core.tree import ENGINE_FAULTS
 
 SPLIT = re.compile(rb"\r?\n\r?\n")
 DESCRIBING = re.compile(
@@ -53,8 +54,6 @@ TAGS = re.compile(
 )
 SEVEN_BIT = re.compile(rb"\x1b[$(]")
 WITHOUT_ASCII = ("utf-16", "utf-16le", "utf-16be", "iso-2022-jp", "iso-2022-kr")
-ENGINE_FAULTS = (RecursionError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
-"""What the standard library raises on headers that are none."""
 
 OPEN_LINE = re.compile(rb"(?<!\n--) \r?\n(?=[^\r\n])")
 """A line that goes on in the next if the text is flowed (RFC 3676 4.1)."""

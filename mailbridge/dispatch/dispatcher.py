@@ -17,6 +17,7 @@ from typing import Any, assert_never
 
 from mailbridge import log_events
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Delivery, Doubtful, Ending, Lapsed, Outcome, Refused, State
+from mailbridge.core.inbox import TARGET as INBOX
 from mailbridge.dispatch.sender_pool import SenderPool, is_known
 from mailbridge.metrics import Metrics
 from mailbridge.sinks import Sink
@@ -68,6 +69,25 @@ class _Nowhere:
         pass
 
 
+class _Kept:
+    """The sink of codes that go nowhere: they are for who asks, and are there for him already."""
+
+    async def prepare(self) -> None:
+        pass
+
+    async def push(self, claim: Claim) -> Outcome:  # noqa: ARG002
+        return Accepted(ref="kept for who asks")
+
+    async def holds(self, claim: Claim) -> bool | None:  # noqa: ARG002
+        return True
+
+    async def identifiers(self) -> tuple[str, ...] | None:
+        return None
+
+    async def aclose(self) -> None:
+        pass
+
+
 class _Line:
     """One target while it is served: the claims that wait for it, and the tasks that use its sink."""
 
@@ -105,7 +125,8 @@ class Dispatcher:
     ) -> None:
         self._outbox = outbox
         nowhere = Target(name=NOWHERE, sink=_Nowhere(), senders=1, grace=timedelta())
-        self._lines = {target.name: _Line(target) for target in (nowhere, *targets)}
+        kept = Target(name=INBOX, sink=_Kept(), senders=1, grace=timedelta())
+        self._lines = {target.name: _Line(target) for target in (nowhere, kept, *targets)}
         self._bell = asyncio.Event()
         self._now = now
         self._metrics = metrics
@@ -141,7 +162,7 @@ class Dispatcher:
         wanted = {target.name: target for target in targets}
         moved: list[Claim] = []
         for name, line in list(self._lines.items()):
-            if name == NOWHERE or line.target is wanted.get(name):
+            if name in (NOWHERE, INBOX) or line.target is wanted.get(name):
                 continue
             del self._lines[name]
             moved += line.pool.dismiss()
@@ -336,7 +357,7 @@ class Dispatcher:
 
     def _note(self, target: Target, claim: Claim, ending: Ending) -> None:
         """What an attempt says of its target, if that is still there."""
-        if isinstance(ending, Accepted):
+        if isinstance(ending, Accepted) and target.name != INBOX:
             self._metrics.accepted_after((self._now() - claim.delivery.received_at).total_seconds())
         line = self._lines.get(target.name)
         if line is None or line.target is not target:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
 import subprocess
-import sys
 from typing import Protocol
 
 from mailbridge import log_events
+from mailbridge.intake.launch import Launched, launch
 from mailbridge.intake.worker_protocol import HEADER, frame
 
 log = logging.getLogger("mailbridge.parser")
@@ -20,9 +18,6 @@ START_TIMEOUT = 20.0
 
 MAX_ANSWER = 4 * 1_048_576
 """Octets of an answer: a worker that sends more has been taken over, or has lost its mind."""
-
-PASSED_ON = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
-"""The only variables that a worker starts with; it clears them too. No key is ever among them."""
 
 
 class Owner(Protocol):
@@ -90,21 +85,14 @@ class Child(asyncio.Protocol):
         self.process.wait()
 
 
-async def spawn(target: str, config: bytes, owner: Owner) -> Child:
-    """Start a child and wait until it is ready. Raises OSError or TimeoutError."""
-    ours, theirs = socket.socketpair()
-    with theirs:
-        ours.setblocking(False)
-        environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        process = subprocess.Popen(  # noqa: ASYNC220, S603  (fork and exec: a millisecond, and no shell)
-            [sys.executable, "-m", "mailbridge.intake.worker", target],
-            stdin=theirs.fileno(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            close_fds=True,
-        )
-    _, link = await asyncio.get_running_loop().create_connection(lambda: Child(owner, process), sock=ours)
+async def spawn(target: str, config: bytes, owner: Owner, launched: Launched | None = None) -> Child:
+    """Start a child, or take one that is launched already, and wait until it is ready. Raises OSError or TimeoutError."""
+    one = launched or launch(target)
+    try:
+        _, link = await asyncio.get_running_loop().create_connection(lambda: Child(owner, one.process), sock=one.channel)
+    except BaseException:
+        one.discard()
+        raise
     link.write(frame(config))
     try:
         async with asyncio.timeout(START_TIMEOUT):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 from mailbridge import log_events
@@ -134,10 +136,9 @@ class Intake:
         if isinstance(word, TokenWord) and understood is not None:
             understood = _brought(understood, word)
         read = time.perf_counter()
-        routes = (
-            self._policy().routes
-        )  # before it is judged: one that need not prove itself goes to no target that comes meanwhile
-        verdict = await self._judged(envelope, understood or _unreadable(envelope), word)
+        # Before it is judged: one that need not prove itself goes to no target that comes meanwhile.
+        known, routes = self._addressed(envelope, understood or _unreadable(envelope), is_test=test is not None)
+        verdict = await self._judged(envelope, known, word)
         self._metrics.stage("gate", time.perf_counter() - read)
         read = time.perf_counter()
         arrival = await self._under_its_run(self._arrival(envelope, verdict, word, routes))
@@ -146,14 +147,29 @@ class Intake:
         if test is not None:
             self._tests.spend(test)
         self._events.on_stored(() if receipt.is_duplicate else arrival.identification.identifiers, receipt.claims)
-        self._metrics.stage("commit", time.perf_counter() - read)
+        account = partial(self._account_for, understood, verdict, arrival, receipt, committed=time.perf_counter() - read)
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, account)  # behind the push and the 250, which both come in the loop's next round
+        return receipt
+
+    def _account_for(
+        self, understood: Understanding | None, verdict: GateResult, arrival: Arrival, receipt: Receipt, *, committed: float
+    ) -> None:
+        """Count and log a mail that is stored, and tell whoever should know."""
+        self._metrics.stage("commit", committed)
         if understood is not None:
             for stage, seconds in zip(("parse", "extract", "resolve"), understood.timings, strict=True):
                 self._metrics.stage(stage, seconds)
         self._account(arrival, receipt)
         if not receipt.is_duplicate:
             self._watch(verdict, arrival, receipt)
-        return receipt
+
+    def _addressed(self, envelope: Envelope, understood: Understanding, *, is_test: bool) -> tuple[Understanding, Routes]:
+        """For whom it is, its throw-away inboxes known, and where the codes of each go."""
+        routes, inboxes = self._policy().routes, self._gate.inboxes
+        if inboxes is None or is_test:
+            return understood, routes
+        return inboxes.addressed(understood, envelope), inboxes.around(routes)
 
     async def _judged(self, envelope: Envelope, understood: Understanding, word: Word | TokenWord | None) -> GateResult:
         """What may go out of what was understood. A mail that nothing would be pushed of is not judged, which costs nothing.
@@ -231,6 +247,7 @@ class Intake:
             stranger=f"stranger ({KEYS['stranger']})",
             origin=by_hand.origin if by_hand is not None else 0,
             verb=by_hand.verb if by_hand is not None else "",
+            inboxes=tuple(one.inbox.identifier for one in understood.addressed if one.inbox is not None),
         )
 
     async def _under_its_run(self, arrival: Arrival) -> Arrival:

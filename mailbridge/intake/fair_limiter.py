@@ -10,6 +10,9 @@ from contextlib import asynccontextmanager
 
 from mailbridge.core.mail import Envelope
 
+LEAST = 2
+"""Mails of one recipient that are always in hand: one is read while another is on its way, so that the reader need not wait."""
+
 MEMORY = 60.0
 """Seconds after its last mail for which a recipient counts as one of the others."""
 
@@ -17,7 +20,7 @@ MEMORY = 60.0
 class FairLimiter:
     """One queue a recipient, as long as somebody waits in it. ``now`` is a monotonic clock in seconds.
 
-    One mail of a recipient is always in hand. More are, as long as they are not more than those that all others have here, in hand or
+    `LEAST` mails of a recipient are always in hand. More are, as long as they are not more than those that all others have here, in hand or
     waiting; who has been alone for a while has no limit. So of two that get much neither is held back, and a bomb leaves the
     machine to a single mail of anybody else. A fixed limit does not do both (measured, beside the same machine calm): with four at a
     time a bomb makes the others' p99 2.2 to 2.8 times what it was, with one at a time 1.1 to 2.0 times, but then a single recipient
@@ -74,7 +77,7 @@ class FairLimiter:
 
     def _has_room(self, key: str) -> bool:
         in_hand = self._in_hand.get(key, 0)
-        return in_hand < max(1, self._everybody - self._here.get(key, 0)) or self._is_alone(key)
+        return in_hand < max(LEAST, self._everybody - self._here.get(key, 0)) or self._is_alone(key)
 
     def _is_alone(self, key: str) -> bool:
         other = self._before if self._latest[0] == key else self._latest

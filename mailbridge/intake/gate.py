@@ -16,7 +16,9 @@ from mailbridge.config.settings import Trust
 from mailbridge.core.addresses import canonical
 from mailbridge.core.confirmation import SENDER as CONFIRMING
 from mailbridge.core.identification import Identification
+from mailbridge.core.inbox import Inbox
 from mailbridge.core.mail import Envelope
+from mailbridge.intake.inboxes import Inboxes
 from mailbridge.intake.judgement import Failure, Held, Judgement, Kind, Passed, Undecided
 from mailbridge.intake.meaning import Addressed, Understanding
 from mailbridge.intake.policy import Policy
@@ -27,6 +29,7 @@ from mailbridge.intake.strangers import (
     NoContacts,
     introduce,
     introduced_by_hand,
+    invited,
     is_worth_a_proof,
 )
 from mailbridge.trust import Finding, Proven, Unproven, dkim, raw, recipients, spf
@@ -35,6 +38,8 @@ from mailbridge.trust.dns import DnsUnavailable, Resolver
 SEVERAL = "but it was written to several mailboxes, and nobody who knows says for which of them"
 UNCERTAIN = "the headers that say how its body is read are not signed, and read in another way that fits it holds something else"
 LATE = "DNS did not answer in time"
+OF_AUTHOR: frozenset[Trust] = frozenset(("dkim", "arc"))
+"""What proves who wrote a mail."""
 
 
 class Judge(Protocol):
@@ -43,6 +48,11 @@ class Judge(Protocol):
     @property
     def contacts(self) -> Contacts:
         """Who is known, and who waits."""
+        ...
+
+    @property
+    def inboxes(self) -> Inboxes | None:
+        """The throw-away inboxes that live; None where none can."""
         ...
 
     async def judge(self, envelope: Envelope, understood: Understanding, kind: Kind) -> tuple[Judgement, ...]:
@@ -64,8 +74,10 @@ class Gate:
         dns: Resolver,
         deadline: timedelta = timedelta(seconds=3),
         contacts: Contacts | None = None,
+        inboxes: Inboxes | None = None,
     ) -> None:
         self.contacts = contacts or NoContacts()
+        self.inboxes = inboxes
         self._policy = policy
         self._dns = dns
         self._deadline = deadline.total_seconds()
@@ -107,8 +119,39 @@ class Gate:
         return found
 
     async def _one(self, entry: Addressed, understood: Understanding, kind: Kind, proofs: Proofs) -> Judgement:
+        if entry.inbox is not None:
+            return await self._for_inbox(entry, entry.inbox, understood, kind, proofs)
         judgement = await self._judged(entry, understood, kind, proofs)
         return await self._introduced(judgement, entry, understood, kind, proofs) if isinstance(judgement, Passed) else judgement
+
+    async def _for_inbox(
+        self, entry: Addressed, inbox: Inbox, understood: Understanding, kind: Kind, proofs: Proofs
+    ) -> Judgement:
+        """For a throw-away inbox: its address says for whom, so what is left to prove is who wrote the mail."""
+        policy = self.policy
+        failure = policy.unwelcome(inbox, understood, kind)
+        if failure is not None:
+            return Held(failures=(failure,))
+        passed: Judgement
+        if policy.is_practice or "none" in policy.default:
+            by, why = ("practice", "nothing leaves this machine") if policy.is_practice else ("none", "no proof is asked for")
+            passed = Passed(by=by, detail=why, identification=entry.identification)
+        else:
+            passed = await self._proven(entry, OF_AUTHOR, proofs, is_certain=understood.is_certain)
+        if not isinstance(passed, Passed):
+            return passed
+        meeting = Meeting(
+            understood=understood,
+            kind=kind,
+            identifiers=entry.identification.identifiers,
+            by=passed.by,
+            proof=passed.proof,
+            accept_from=inbox.senders,
+        )
+        introduction = invited(meeting, policy.acquaintance, self.contacts)
+        if introduction.failures:
+            return Held(failures=tuple(Failure(check=check, why=why) for check, why in introduction.failures))
+        return replace(passed, introduction=introduction)
 
     async def _introduced(
         self, passed: Passed, entry: Addressed, understood: Understanding, kind: Kind, proofs: Proofs
@@ -199,6 +242,8 @@ class Gate:
     def _covered(self, entry: Addressed, proof: Proven, *, sender: str) -> Identification | str:
         """The identifiers that the proof speaks for, or why it does for none: a genuine mail that is sent on to somebody else is not
         for them, and one that names a stranger beside them may not be."""
+        if entry.inbox is not None:
+            return entry.identification
         if entry.recipient.identifier is not None:
             return self._bound(entry, proof, entry.recipient.identifier, sender=sender)
         why = recipients.unnamed(proof)

@@ -10,7 +10,7 @@ from mailbridge.intake.strangers import Introduction
 from mailbridge.trust import Proven
 
 Check = Literal[
-    "sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient", "reading", "stranger", "platform"
+    "sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient", "reading", "stranger", "platform", "inbox"
 ]
 Kind = Literal["code", "link", "body"]
 CHECKS: tuple[Check, ...] = (
@@ -25,6 +25,7 @@ CHECKS: tuple[Check, ...] = (
     "reading",
     "stranger",
     "platform",
+    "inbox",
 )
 
 KEYS: dict[Check, str] = {
@@ -39,6 +40,7 @@ KEYS: dict[Check, str] = {
     "reading": "[[address]] rcpt (`mailbridge address add`), [[address]] trust",
     "stranger": "`mailbridge sender allow`, [[address]] site, [trust] sites, [trust] strangers",
     "platform": "[trust] senders, [[address]] accept_from, `mailbridge sender allow ADDRESS`",
+    "inbox": "`from` of a new inbox (`mailbridge inbox create`)",
 }
 """What changes the outcome of a check."""
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from mailbridge.core.bound import Bound
 from mailbridge.core.extraction import Extraction
 from mailbridge.core.identification import Identification
+from mailbridge.core.inbox import Inbox
 from mailbridge.core.recipients import Recipient
 from mailbridge.core.secret import Secret
 
@@ -17,12 +18,14 @@ class Addressed:
     """One recipient of the envelope, and for whom the mail was through it.
 
     ``unstamped`` is the answer that believes no forwarder's stamp, where it is another one; ``is_held`` is the gate's to set.
+    ``inbox`` is the throw-away inbox that it came to, if it came to one.
     """
 
     recipient: Recipient
     identification: Identification
     unstamped: Identification | None = None
     is_held: bool = False
+    inbox: Inbox | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,11 @@ from typing import TypeVar
 from mailbridge.config.settings import Settings, Strangers, Trust
 from mailbridge.config.values import sender_pattern
 from mailbridge.core.addresses import canonical
+from mailbridge.core.inbox import Inbox
 from mailbridge.core.recipients import Recipient
 from mailbridge.intake.judgement import Failure, Held, Kind, Passed
 from mailbridge.intake.meaning import Addressed, Understanding
+from mailbridge.store.reading import is_of
 from mailbridge.trust.known import Acquaintance, Named, names_somebody, site_of
 
 T = TypeVar("T")
@@ -58,6 +60,21 @@ class Policy:
     def is_exact(self, mailbox: str) -> bool:
         """Whether a mailbox is listed by itself, not by a pattern: among the known identifiers or the accounts."""
         return canonical(mailbox) in self.known
+
+    def unwelcome(self, inbox: Inbox, understood: Understanding, kind: Kind) -> Failure | None:
+        """Why a mail brings nothing into a throw-away inbox, whatever it proves; None where a proof decides."""
+        sender = understood.sender
+        if kind == "body":
+            return Failure(check="inbox", why="an inbox takes codes and links alone")
+        if inbox.senders and not any(is_of(sender, one) for one in inbox.senders):
+            return Failure(check="inbox", why="its sender is none of those that the inbox was made for")
+        if self.is_practice:
+            return None
+        if self.acquaintance.named and self.acquaintance.forbids(sender, inbox.identifier):
+            return Failure(check="sender", why=FORBIDDEN)
+        if kind == "link" and understood.link_objection:
+            return Failure(check="link-host", why=understood.link_objection)
+        return _unwanted(sender, (self.senders,))
 
     def settled(self, entry: Addressed, understood: Understanding, kind: Kind) -> Passed | Held | None:
         """What is known of a mail before any proof is looked for; None where a proof decides."""

@@ -17,6 +17,7 @@ from mailbridge import log_events
 from mailbridge.core.limits import MAX_CONTENT
 from mailbridge.core.mail import Envelope
 from mailbridge.intake.child import Child, spawn
+from mailbridge.intake.launch import Launched
 from mailbridge.intake.worker_protocol import LAST_WORDS, Request, decoder, encoder, frame
 
 log = logging.getLogger("mailbridge.parser")
@@ -46,7 +47,17 @@ class _Job:
 class ParserPool(Generic[T]):
     """Gives each mail to the worker with the least to do."""
 
-    def __init__(self, *, target: str, answer: type[T], config: bytes, workers: int, timeout: timedelta) -> None:
+    def __init__(
+        self,
+        *,
+        target: str,
+        answer: type[T],
+        config: bytes,
+        workers: int,
+        timeout: timedelta,
+        launched: Launched | None = None,
+    ) -> None:
+        self._launched = launched
         self._encoder = encoder()
         self._decoder = decoder(answer)
         self._workers = [_Worker(target=target, config=config, timeout=timeout.total_seconds()) for _ in range(workers)]
@@ -81,8 +92,9 @@ class ParserPool(Generic[T]):
             return None
 
     async def start(self) -> None:
-        """Start every worker and wait until all are ready."""
-        await asyncio.gather(*(worker.start() for worker in self._workers))
+        """Start every worker and wait until all are ready; the first is the one that is launched already, where one is."""
+        first, *others = self._workers
+        await asyncio.gather(first.start(self._launched), *(worker.start() for worker in others))
 
     async def prepare(self, config: bytes) -> Successors:
         """Start successors with another configuration, which wait until `Successors.take_over`.
@@ -124,10 +136,10 @@ class Successors:
 
 @asynccontextmanager
 async def parser_pool(
-    *, target: str, answer: type[T], config: bytes, workers: int, timeout: timedelta
+    *, target: str, answer: type[T], config: bytes, workers: int, timeout: timedelta, launched: Launched | None = None
 ) -> AsyncIterator[ParserPool[T]]:
-    """A started pool for the length of an ``async with``."""
-    pool = ParserPool(target=target, answer=answer, config=config, workers=workers, timeout=timeout)
+    """A started pool for the length of an ``async with``. ``launched``: a worker of this target that is loading already."""
+    pool = ParserPool(target=target, answer=answer, config=config, workers=workers, timeout=timeout, launched=launched)
     try:
         await pool.start()
         yield pool
@@ -173,9 +185,9 @@ class _Worker:
             self._begin(job)
         return await job.answer
 
-    async def start(self) -> None:
-        """Start the child."""
-        self._take(await spawn(self._target, self._config, self))
+    async def start(self, launched: Launched | None = None) -> None:
+        """Start the child, or take this one."""
+        self._take(await spawn(self._target, self._config, self, launched))
 
     async def successor(self, config: bytes) -> Child:
         """A child with another configuration, ready and waiting. Raises TimeoutError or OSError."""

@@ -178,6 +178,23 @@ def introduce(meeting: Meeting, acquaintance: Acquaintance, contacts: Contacts, 
     )
 
 
+def invited(meeting: Meeting, acquaintance: Acquaintance, contacts: Contacts) -> Introduction:
+    """Of a mail that has passed for a throw-away inbox. Whoever has proven himself is known to it: nobody else knows its address."""
+    (identifier,) = meeting.identifiers
+    domain = domain_of(meeting.understood.sender) if meeting.proof is not None else ""
+    notice = meeting.understood.notice
+    if notice and _is_notice(meeting, meeting.question(identifier, contacts), acquaintance):
+        return Introduction(
+            failures=(("platform", f"{NOTICE}: {notice}; only a sender that an inbox names by its address brings it"),)
+        )
+    return Introduction(
+        domain=domain,
+        standings={identifier: Standing.KNOWN},
+        written_at=meeting.proof.dated_at if meeting.proof is not None else meeting.understood.written_at,
+        bound=_bound(meeting, domain),
+    )
+
+
 WORDS = {"code": "code", "link": "link", "body": "text"}
 
 

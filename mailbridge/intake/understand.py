@@ -37,7 +37,7 @@ BODY_LIMIT = 65_536
 SHIPPED = "mailbridge/rules/"
 """How the names of rule files begin that come with mailbridge."""
 
-ATTESTED = re.compile(rb"(?im)^(?:dkim-signature|arc-seal|authentication-results)[ \t]*:")
+ATTESTED = re.compile(rb"\n(?i:dkim-signature|arc-seal|authentication-results)[ \t]*:")
 MOST_READINGS = 10
 LARGEST_READ_AGAIN = 262_144
 """How often a mail is read again under other descriptions, and up to what size: a code mail has a few kB and one or two of them."""
@@ -93,7 +93,7 @@ class Understander:
     def _is_certain(self, request: Request, extraction: Extraction, body: Secret | None, bound: tuple[Bound, ...]) -> bool:
         """Whether every other description that the mail's body fits shows the same. Where nothing would be pushed, or nothing is
         signed that a proof could rest on, nothing is asked."""
-        if (extraction.value is None and body is None and not bound) or not ATTESTED.search(request.content):
+        if (extraction.value is None and body is None and not bound) or not ATTESTED.search(b"\n" + request.content):
             return True
         for number, other in enumerate(others(request.content)):
             if number >= MOST_READINGS or len(request.content) > LARGEST_READ_AGAIN:

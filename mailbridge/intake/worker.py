@@ -29,6 +29,9 @@ PR_SET_PDEATHSIG = 1
 MEMORY = 1 << 30
 """Octets of address space: a bomb that wants more gets a MemoryError, and the worker a successor."""
 
+GARBAGE = 20_000
+"""New objects after which the youngest are looked through; a usual mail leaves none that only the collector frees."""
+
 RECYCLE = 1 << 28
 """Octets of resident memory that no honest mail needs: a worker that has ever grown so far ends, for heaps do not shrink."""
 
@@ -53,6 +56,7 @@ def main(target: str) -> None:
     decode, encode = decoder(Request), encoder()
     gc.collect()
     gc.freeze()
+    gc.set_threshold(GARBAGE)
     channel.sendall(frame(b"ready"))
     while (octets := _receive(channel)) is not None:
         channel.sendall(frame(_answer(octets, decode, understand, encode)))

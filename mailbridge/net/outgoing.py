@@ -114,11 +114,6 @@ class Transport(httpx.AsyncHTTPTransport):
             network_backend=network,
         )
 
-    @property
-    def is_connected(self) -> bool:
-        """Whether a connection is open that a request could use now."""
-        return any(one.is_available() and not one.has_expired() for one in self._pool.connections)
-
 
 class Connection(httpcore.AsyncNetworkStream, asyncio.Protocol):
     """One connection. What is written leaves when an answer is awaited, or when it is much.

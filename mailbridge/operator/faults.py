@@ -16,6 +16,7 @@ class Kind(StrEnum):
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not-found"
     EXISTS = "exists"
+    TOO_MANY = "too-many"
     REFUSED = "refused"
     KEY_REUSED = "key-reused"
     BAD_CONFIG = "bad-config"
@@ -39,6 +40,7 @@ FAULTS: Mapping[Kind, Meaning] = MappingProxyType(
         Kind.FORBIDDEN: Meaning(status=403, exit_code=77),
         Kind.NOT_FOUND: Meaning(status=404, exit_code=4),
         Kind.EXISTS: Meaning(status=409, exit_code=1),
+        Kind.TOO_MANY: Meaning(status=409, exit_code=75),
         Kind.REFUSED: Meaning(status=409, exit_code=4),
         Kind.KEY_REUSED: Meaning(status=409, exit_code=2),
         Kind.BAD_CONFIG: Meaning(status=409, exit_code=78),

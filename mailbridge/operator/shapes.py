@@ -19,6 +19,25 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     """Anything that is answered."""
 
 
+class InboxShape(Shape, frozen=True, kw_only=True):
+    """A throw-away inbox. ``from`` are the domains and addresses whose mail it takes, empty: those of whoever proves himself. ``push``:
+    its codes go to the targets too."""
+
+    id: int
+    identifier: str
+    address: str
+    from_: list[str] = msgspec.field(name="from")
+    created_at: str
+    expires_at: str
+    push: bool
+
+
+class InboxPage(Shape, frozen=True, kw_only=True):
+    """Throw-away inboxes, oldest first."""
+
+    inboxes: list[InboxShape]
+
+
 class Rejected(Shape, frozen=True, kw_only=True):
     """A candidate that was passed over; its value is masked unless asked for."""
 

@@ -21,6 +21,7 @@ from mailbridge.operator.doctor.verb import Doctor
 from mailbridge.operator.entries import AddEntry, EntryList, EntryVerbs, OneEntry
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.gmail import FilterAsk, FilterFile, GmailVerbs
+from mailbridge.operator.inboxes import InboxVerbs
 from mailbridge.operator.journal import JournalVerbs, TailAsk
 from mailbridge.operator.mailboxes import AddMailbox, Mailboxes, OfMailbox, OneMailbox, TryMailbox
 from mailbridge.operator.mails import Import, MailList, Mails, OneMail, RemoveMails
@@ -32,7 +33,7 @@ from mailbridge.operator.setup.verb import SetupAnswer, SetupState, SetupVerbs
 from mailbridge.operator.shapes import Shape
 from mailbridge.operator.targets import OneTarget, TargetVerbs
 from mailbridge.operator.tokens import AddToken, OneToken, Tokens
-from mailbridge.operator.why import WhyAsk, WhyVerb
+from mailbridge.operator.why import WhyAsk, WhyVerb, told_to_agents
 
 A = TypeVar("A", bound=Ask)
 G = TypeVar("G", bound=Shape)
@@ -51,6 +52,7 @@ class Operator:
     mails: Mails
     deliveries: Deliveries
     codes: LiveCodes
+    inboxes: InboxVerbs
     addresses: Addresses
     entries: EntryVerbs
     targets: TargetVerbs
@@ -82,7 +84,8 @@ class Verb(Generic[A, G]):
 
     A verb that reveals a secret is a POST too, so that nothing of it stands in a URL, a history or a cache. ``needs_daemon``: it cannot
     be done by a command alone. ``is_local``: only who is at the machine may use it, over the unix socket. ``most_body``: octets of its body.
-    ``patience``: seconds that a caller should wait for the answer.
+    ``patience``: seconds that a caller should wait for the answer. ``for_agents``: where it is set, an agent may ask it too, about an
+    identifier of its own, and is answered what this leaves of the answer.
     """
 
     name: str
@@ -98,6 +101,7 @@ class Verb(Generic[A, G]):
     is_local: bool = False
     most_body: int = 262_144
     patience: float = 30.0
+    for_agents: Callable[[G], G] | None = None
 
 
 async def _text(on: Operator, ask: OneMail) -> shapes.MailText | Fault:
@@ -462,6 +466,7 @@ WHY = _read(
     shapes.Why,
     lambda on, ask, _: on.why.why(ask),
     "Why no code came for an identifier: causes in order of likelihood",
+    for_agents=told_to_agents,
 )
 LOGIN = Verb(
     name="login",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Protocol
+
+import msgspec
 
 from mailbridge.config.settings import IngestSettings
 from mailbridge.core.delivery import Delivery
-from mailbridge.core.why import Attempted, Came, Evidence, causes
+from mailbridge.core.why import Attempted, Came, Evidence, Kind, causes
 from mailbridge.operator.asks import Ask, Identifier, Moment
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.parts import Configuration, Daemon
@@ -140,6 +143,30 @@ class WhyVerb:
             yield "mailboxes", last.get("imap")
         if "http" in last or settings.ingest != IngestSettings():
             yield "http", last.get("http")
+
+
+OF_OTHERS: Mapping[str, str] = MappingProxyType(
+    {
+        Kind.ELSEWHERE: "A mail that names this identifier was taken for another one.",
+        Kind.CONFIRMATION: "A mailbox's forwarding waits for a person's yes: until then it forwards nothing.",
+        Kind.MAILBOX: "A mailbox is not watched now.",
+        Kind.REFUSED_RECIPIENT: "Mail to an address that is none of ours was refused.",
+        Kind.TARGET: "A target does not take codes now.",
+    }
+)
+"""What is said to an agent of causes that name addresses, mailboxes and targets which are not its own."""
+
+
+def told_to_agents(found: Why) -> Why:
+    """The causes as an agent may read them who asked about an identifier of his own: nothing names what is somebody else's."""
+    return msgspec.structs.replace(found, causes=[_told_to_agents(one) for one in found.causes])
+
+
+def _told_to_agents(one: CauseShape) -> CauseShape:
+    if one.kind not in OF_OTHERS:
+        return msgspec.structs.replace(one, facts={})
+    hint = "mailbridge why, asked by an operator, says which"
+    return msgspec.structs.replace(one, text=OF_OTHERS[one.kind], hint=hint, mail=None, delivery=None, facts={})
 
 
 def _mailboxes(status: Status) -> Iterator[tuple[str, str]]:

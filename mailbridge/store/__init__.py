@@ -17,6 +17,7 @@ from mailbridge.core.identification import Identification
 from mailbridge.core.mail import Envelope
 from mailbridge.store.answers import Answers
 from mailbridge.store.entries import Entries
+from mailbridge.store.inboxes import Inboxes
 from mailbridge.store.lists import EVERYTHING, Filter, Journal, JournalLine, MailRow, Mails, Page
 from mailbridge.store.names import Names
 from mailbridge.store.reading import Codes, Vault
@@ -73,7 +74,8 @@ class Arrival:
     ``domain`` is the registrable domain of a From that is proven, "" where none is. ``stranger`` names the check that a stranger's
     code fails where a known one lives, with what changes that.
     ``origin`` is the number of the stored mail that an operator handed in again as this one, 0 for a mail that came by itself; ``verb``
-    is what the operator did with that mail (``released``, ``replayed``), for its line in the journal.
+    is what the operator did with that mail (``released``, ``replayed``), for its line in the journal. ``inboxes`` are the identifiers
+    of the throw-away inboxes that it is for: what is for one that is over by now is erased in the same transaction.
     """
 
     envelope: Envelope
@@ -91,6 +93,7 @@ class Arrival:
     stranger: str = "stranger"
     origin: int = 0
     verb: str = ""
+    inboxes: tuple[str, ...] = ()
 
     @property
     def is_pushed(self) -> bool:
@@ -256,6 +259,11 @@ class Store(Protocol):
     @property
     def sessions(self) -> Sessions:
         """Who is logged in to the page."""
+        ...
+
+    @property
+    def inboxes(self) -> Inboxes:
+        """Throw-away inboxes."""
         ...
 
     @property

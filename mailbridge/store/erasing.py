@@ -11,6 +11,7 @@ IN_NAMES = tuple("_-+@")
 """What, beside letters and digits, goes on with an address."""
 
 REASON = "removed by an operator"
+ENDED = "its inbox is over"
 EMPTY = Facts(
     mail_from="",
     rcpt_to=(),

@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from mailbridge import log_events
+from mailbridge.core.inbox import looks_like_inbox
 from mailbridge.operator.fresh import LEAST, Fresh, fresh
 from mailbridge.operator.shown import clear_code, clear_totp, given_shape, live_code, stamp
 from mailbridge.store import StoreUnavailable
@@ -34,6 +35,9 @@ LONGEST_WAIT = 60.0
 DEFAULT_WAIT = 30.0
 DEFAULT_EXPECTED = 120.0
 LONGEST_EXPECTED = 600.0
+SINCE = "Mailbridge-Since"
+"""The header of an answer without a code: from when on mails counted. With it the next request goes on waiting without a gap."""
+
 MOST_WAITS = 5_000
 """Requests held open, or codes expected, at once; beyond it 503."""
 
@@ -71,7 +75,7 @@ class CodesApi:
         store: Kept,
         waiting: Waiting,
         now: Callable[[], datetime],
-        grace: Callable[[], timedelta],
+        since: Callable[[str], datetime],
         is_known: Callable[[str], bool],
         totp_left: Callable[[], timedelta] = lambda: timedelta(seconds=LEAST),
     ) -> None:
@@ -81,7 +85,7 @@ class CodesApi:
         self._vault = store.vault
         self._waiting = waiting
         self._now = now
-        self._grace = grace
+        self._since = since
         self._is_known = is_known
         self._open = 0
 
@@ -144,7 +148,8 @@ class CodesApi:
 
     async def expect(self, request: Request) -> Response:
         """Somebody will want a code soon: until then mailboxes are asked often, as while a request waits, and a code ``from`` a
-        sender that he names is one of a known sender for him."""
+        sender that he names is one of a known sender for him. ``since`` is the moment of this request: who hands it to a wait
+        gets no older code."""
         caller = await self._auth.caller(request)
         query = Query(request, known=("identifier", "seconds", "from"))
         identifier = query.needed("identifier")
@@ -153,9 +158,12 @@ class CodesApi:
         await self._must_be_known(identifier)
         if self._waiting.count >= MOST_WAITS:
             raise HTTPException(503, "too many codes are expected", headers={"Retry-After": "5"})
-        until = self._now() + timedelta(seconds=seconds)
-        noted = self._waiting.expect(identifier, until, who=caller.name, way="api", sender=query.text("from"))
-        return JSONResponse({"identifier": identifier, "until": stamp(noted.until)}, headers=NO_STORE)
+        now = self._now()
+        noted = self._waiting.expect(
+            identifier, now + timedelta(seconds=seconds), who=caller.name, way="api", sender=query.text("from")
+        )
+        answer = {"identifier": identifier, "since": stamp(now), "until": stamp(noted.until)}
+        return JSONResponse(answer, headers=NO_STORE)
 
     async def waiting(self, request: Request) -> Response:
         """Who waits now, and what each was given."""
@@ -177,7 +185,8 @@ class CodesApi:
         identifier = wish.wanted.identifier
         match found:
             case None:
-                return JSONResponse({"identifier": identifier, "code": None}, headers=NO_STORE)
+                since = {SINCE: stamp(wish.wanted.since)} if wish.wanted.since else {}
+                return JSONResponse({"identifier": identifier, "code": None}, headers={**NO_STORE, **since})
             case Fresh():
                 answer = clear_totp(identifier, found.code.reveal(), found.expires_at, is_consumed=wish.is_consumed)
                 return JSONResponse(to_builtins(answer), headers=NO_STORE)
@@ -203,11 +212,11 @@ class CodesApi:
         query = Query(request, known=("identifier", "timeout", "since", "from", "kind", "run", "consume"))
         kind = query.choice("kind", KINDS, default="")
         kinds: tuple[Kind, ...] = ("code",) if kind == "code" else ("link",) if kind == "link" else ANYTHING
-        run = query.text("run")
+        run, identifier = query.text("run"), query.needed("identifier")
         wanted = Wanted(
-            identifier=query.needed("identifier"),
+            identifier=identifier,
             kinds=kinds,
-            since=query.moment("since") or self._now() - self._grace(),
+            since=query.moment("since") or self._since(identifier),
             sender=query.text("from"),
             runs=(run,) if run else (),
         )
@@ -216,6 +225,8 @@ class CodesApi:
 
     async def _must_be_known(self, identifier: str) -> None:
         if not self._is_known(identifier) and await self._vault.bound(identifier) is None:
+            if looks_like_inbox(identifier):
+                raise HTTPException(404, "this inbox is over: it was released, or its lifetime has passed")
             raise HTTPException(404, "no code can ever come for this identifier: it is not in [identity] known")
 
     async def _found(self, request: Request, wish: WaitRequest, caller: Caller) -> Code | Fresh | None:
@@ -240,6 +251,7 @@ class CodesApi:
                 code = await self._codes.newest(wish.wanted)
             if code is not None:
                 return code
+            await self._must_be_known(wish.wanted.identifier)  # an inbox that was released meanwhile is not waited for
             if bell.is_over or not await bell.wait(until - loop.time()):
                 return None
         return None

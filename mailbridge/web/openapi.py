@@ -12,7 +12,8 @@ from starlette.routing import BaseRoute, Route
 
 from mailbridge import __version__
 from mailbridge.operator.faults import Kind
-from mailbridge.web import ingest_openapi, verbs_openapi
+from mailbridge.web import inboxes_openapi, ingest_openapi, verbs_openapi
+from mailbridge.web.codes import SINCE
 
 Schema = dict[str, Any]
 
@@ -62,6 +63,7 @@ def openapi() -> Schema:
             "/api/v1/given": {"get": _read("What was given to whom, and when", "given", "Given", (_limit(50, 1000),))},
             "/api/v1/events": {"get": _events()},
             "/skyvern/totp/{identifier}": {"post": _pull()},
+            **inboxes_openapi.paths(_problems),
             **ingest_openapi.paths(_problems),
             **verbs_openapi.paths(_problems),
         },
@@ -77,6 +79,7 @@ def openapi() -> Schema:
             },
             "schemas": {
                 **verbs_openapi.schemas(),
+                **inboxes_openapi.schemas(),
                 "Problem": _problem(),
                 "Code": _code(),
                 "NoCode": _no_code(),
@@ -97,7 +100,10 @@ def _wait() -> Schema:
     parameters = [
         _identifier(is_required=True),
         _query("timeout", seconds, "How long to wait, in seconds"),
-        _since("Only what was received at or after this moment (default: [pull] grace before the request, 120 s)"),
+        _since(
+            "Only what was received at or after this moment (default: [pull] grace before the request, 120 s; of a throw-away inbox,"
+            " everything)"
+        ),
         _query(
             "from",
             TEXT,
@@ -110,7 +116,12 @@ def _wait() -> Schema:
         _query("consume", {"type": "boolean", "default": False}, "Nobody else may have it afterwards"),
     ]
     answer = {"oneOf": [_ref("Code"), _ref("NoCode")]}
-    responses = {"200": _json("The newest code; with code null when the time is over", answer)}
+    since = {
+        "description": "With code null: from when on mails counted. Given as since, the next request leaves no gap",
+        "schema": MOMENT,
+    }
+    found = {**_json("The newest code; with code null when the time is over", answer), "headers": {SINCE: since}}
+    responses = {"200": found}
     return _operation(
         "Wait for a code", parameters, {**responses, **_problems("400", "401", "403", "404", "429", "503")}, "waitForCode"
     )
@@ -123,8 +134,8 @@ def _expect() -> Schema:
         _query("seconds", seconds, "For how long"),
         _query("from", TEXT, "Of this sender, who counts as known for you meanwhile: an address, a domain, or a pattern with *"),
     ]
-    answer = _object(identifier={"type": "string"}, until=MOMENT)
-    responses = {"200": _json("Until when mailboxes are asked often", answer)}
+    answer = _object(identifier={"type": "string"}, since=MOMENT, until=MOMENT)
+    responses = {"200": _json("When this was asked (for `since` of a wait), and until when mailboxes are asked often", answer)}
     return _operation(
         "A code will be wanted soon",
         parameters,

@@ -63,16 +63,21 @@ class OperatorApi:
 
     async def _serve(self, verb: Verb[Any, Any], request: Request) -> Response:
         caller = await self._auth.caller(request)
-        if not caller.may(verb.role):
+        is_agent = caller.role == "agent" and verb.for_agents is not None and bool(request.query_params.get("identifier"))
+        if not caller.may(verb.role) and not is_agent:
             what = f"it needs a token of role {verb.role}; `mailbridge token add --role {verb.role}` makes one"
             return faulty(Fault(kind=Kind.FORBIDDEN, title=what))
         if verb.is_local and not caller.is_local:
             return faulty(Fault(kind=Kind.FORBIDDEN, title="it is answered over the unix socket alone"))
         body = await body_of(request, most=verb.most_body) if verb.method == "POST" else b""
         try:
-            ask = _asked(verb, request, body)
+            ask: Any = _asked(verb, request, body)
         except ValueError as fault:
-            return faulty(Fault(kind=Kind.BAD_REQUEST, title=_plainly(fault)))
+            return faulty(Fault(kind=Kind.BAD_REQUEST, title=plainly(fault)))
+        if verb.for_agents is not None and is_agent:
+            caller.must_read(ask.identifier.strip())
+            found = await verb.run(self._operator, ask, By(name=caller.name))
+            return _answer(found if isinstance(found, Fault) else verb.for_agents(found))
         key = request.headers.get(KEY)
         if key is None or not verb.is_change:
             return _answer(await verb.run(self._operator, ask, By(name=caller.name)))
@@ -174,7 +179,7 @@ def _query(verb: Verb[Any, Any], request: Request) -> dict[str, Any]:
     return values
 
 
-def _plainly(fault: ValueError) -> str:
+def plainly(fault: ValueError) -> str:
     """A complaint of msgspec in our words: the place first. It repeats no value."""
     text = str(fault)
     what, _, where = text.partition(" - at `")

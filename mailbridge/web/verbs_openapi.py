@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from mailbridge.operator.asks import MOST_SECONDS, Ask
+from mailbridge.operator.shapes import Shape
 from mailbridge.operator.verbs import VERBS, Verb
 
 Schema = dict[str, Any]
@@ -38,9 +39,20 @@ def paths(problems: Any) -> dict[str, Schema]:
 
 def schemas() -> dict[str, Schema]:
     """What verbs answer, and what the bodies of their requests hold."""
-    kinds = [verb.gives for verb in VERBS]
+    return answers([verb.gives for verb in VERBS])
+
+
+def answers(kinds: Sequence[type[Shape]]) -> dict[str, Schema]:
+    """The schemas of answers, by name, with all that stands in them."""
     _, components = msgspec.json.schema_components(kinds, ref_template=TEMPLATE)
     return {name: _tidied(schema) for name, schema in components.items()}
+
+
+def body_of(asks: type[Ask], path: str = "") -> Schema:
+    """The body of a request; what stands in its path is not in it."""
+    members = {name: schema for name, schema in _members(asks).items() if f"{{{name}}}" not in path}
+    needed = [one.encode_name for one in msgspec.structs.fields(asks) if one.required and one.encode_name in members]
+    return {"type": "object", "properties": members, "additionalProperties": False, **({"required": needed} if needed else {})}
 
 
 def _operation(verb: Verb[Any, Any], problems: Mapping[str, Schema]) -> Schema:
@@ -55,7 +67,7 @@ def _operation(verb: Verb[Any, Any], problems: Mapping[str, Schema]) -> Schema:
         "responses": {"200": answer, **problems},
     }
     if verb.method == "POST":
-        schema = _body(verb)
+        schema = body_of(verb.asks, verb.path)
         operation["requestBody"] = {"required": bool(schema.get("required")), "content": {"application/json": {"schema": schema}}}
     return operation
 
@@ -68,12 +80,6 @@ def _parameters(verb: Verb[Any, Any]) -> Iterator[Schema]:
             yield {"name": name, "in": "path" if is_path else "query", "required": name in needed, "schema": _plain(schema)}
     if verb.is_change:
         yield KEY
-
-
-def _body(verb: Verb[Any, Any]) -> Schema:
-    members = {name: schema for name, schema in _members(verb.asks).items() if f"{{{name}}}" not in verb.path}
-    needed = [one.encode_name for one in msgspec.structs.fields(verb.asks) if one.required and one.encode_name in members]
-    return {"type": "object", "properties": members, "additionalProperties": False, **({"required": needed} if needed else {})}
 
 
 def _members(asks: type[Ask]) -> dict[str, Schema]:

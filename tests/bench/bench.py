@@ -1,185 +1,257 @@
-"""Speed as ratios with a bare loop in the same run: ``python -m tests.bench.bench [--quick]``.
+"""Speed as ratios with a bare loop in the same run: ``python -m tests.bench.bench [--quick] [--beside COMMIT] [--json FILE] [--check]``.
 
-The load and the receiver share one core, the system under test has the other. Rounds alternate between the two systems, and the
-median round counts, since a machine's speed drifts by a third from minute to minute.
+The systems take turns, and the median round counts, since a machine's speed drifts by a third from minute to minute. Load and receiver
+are this process; each system has its own. ``--beside COMMIT`` takes another commit's daemon into the turns: its ratio stands beside
+that to the bare loop. ``--check``: exit 1 where a row is more than 10 % worse than that commit's.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import os
+import json
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
 
-from mailbridge.net.listening import bind
-from tests.bench.load import Figures, Sink, all_at_once, at_a_rate, one_by_one
+from tests.bench.extract_speed import tree_of
+from tests.bench.load import Figures, all_at_once, at_a_rate, one_by_one, to_many
+from tests.bench.memory import memory_of
+from tests.bench.systems import System, bare, mailbridge, processor_times
 
 CONNECTIONS = 20
-PATIENCE = 15.0
+WORSE = 1.10
+"""How many times worse than another commit's a row may be."""
+
+STEADY = 350
+"""Mails a second of a steady load; a system that takes fewer on this machine is not measured by it."""
+
+RECIPIENTS = tuple(f"codes{number}@mailbridge.localhost" for number in range(25))
+LARGE, HUGE = 530, 4_400
+"""Table rows of mails of 62 and of 495 kB."""
+
+Found = dict[str, float]
 
 
-@dataclass(slots=True)
-class System:
-    """One system under test: where it listens, and what each round measured."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How long a run is: rounds, mails of a throughput, mails of a latency, seconds of a steady load."""
 
-    name: str
-    port: int
-    sink: Sink
-    http: int = 0
-    next_number: int = 0
-    latency: list[Figures] = field(default_factory=list)
-    fresh: list[Figures] = field(default_factory=list)
-    kept: list[Figures] = field(default_factory=list)
-
-    def numbers(self, count: int) -> int:
-        """The first of so many numbers that no mail has had."""
-        first, self.next_number = self.next_number, self.next_number + count
-        return first
-
-    def forget(self) -> None:
-        """Drop what was measured so far: the first round only warms up."""
-        for figures in (self.latency, self.fresh, self.kept):
-            figures.clear()
-
-    async def round(self, *, mails: int, latencies: int) -> None:
-        """Measure each row once."""
-        self.latency.append(await one_by_one(self.port, self.sink, count=latencies, gap=0.02, first=self.numbers(latencies)))
-        for is_reused, into in ((False, self.fresh), (True, self.kept)):
-            into.append(
-                await all_at_once(
-                    self.port, self.sink, count=mails, connections=CONNECTIONS, is_reused=is_reused, first=self.numbers(mails)
-                )
-            )
+    rounds: int
+    mails: int
+    latencies: int
+    seconds: float
 
 
-@asynccontextmanager
-async def bare() -> AsyncIterator[System]:
-    """The reference, running."""
-    sink = Sink()
-    server = await sink.listen()
-    port = _free_port()
-    with _process([sys.executable, "-m", "tests.bench.bare", str(port), str(sink.port)], {}):
-        await _listening(port)
-        async with server:
-            yield System("bare loop", port, sink)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A figure's title, whether more is better, and its bar: as a ratio to the bare loop, or itself."""
+
+    title: str
+    is_rate: bool = False
+    of_bare: float | None = None
+    itself: float | None = None
 
 
-@asynccontextmanager
-async def mailbridge(folder: Path, more: Mapping[str, str] | None = None) -> AsyncIterator[System]:
-    """The daemon with its defaults but for ``more`` in its environment, running, and the receiver as its Skyvern."""
-    sink = Sink()
-    server = await sink.listen()
-    port, http = _free_port(), _free_port()
-    environment = {
-        "MAILBRIDGE_SMTP__LISTEN": f"127.0.0.1:{port}",
-        "MAILBRIDGE_SMTP__MAX_PER_IP": "1000",
-        "MAILBRIDGE_HTTP__LISTEN": f"127.0.0.1:{http}",
-        "MAILBRIDGE_STORE__URL": f"sqlite:///{folder}/mailbridge.db",
-        "MAILBRIDGE_IDENTITY__LEARN_FROM_SKYVERN": "false",
-        "SKYVERN_BASE_URL": f"http://127.0.0.1:{sink.port}",
-        "SKYVERN_API_KEY": "bench",
-        # Its mails are unsigned, and more than anybody's: what is measured is the way from SMTP to the push.
-        "MAILBRIDGE_TRUST__DEFAULT": "none",
-        "MAILBRIDGE_SMTP__RATE_RECIPIENT": "0",
-        "MAILBRIDGE_SMTP__RATE_SENDER": "0",
-        **(more or {}),
-    }
-    with _process([sys.executable, "-m", "mailbridge", "serve"], environment, cwd=folder):
-        await _listening(port)
-        async with server:
-            yield System("mailbridge", port, sink, http)
+ROWS = {
+    "cold_p50": Row(title="push p50, ms", of_bare=1.0),
+    "cold_p99": Row(title="push p99, ms"),
+    "fresh": Row(title="mails/s, a connection a mail", is_rate=True, of_bare=3.0),
+    "kept": Row(title="mails/s, connections kept open", is_rate=True, of_bare=3.3),
+    "fresh_cpu": Row(title="CPU a mail, a connection a mail, ms", itself=2.1),
+    "kept_cpu": Row(title="CPU a mail, kept open, ms", itself=1.8),
+    "kept_main": Row(title="  of it the main thread"),
+    "kept_threads": Row(title="  of it other threads (the writer)"),
+    "kept_children": Row(title="  of it the parser's process"),
+    "steady_p50": Row(title="push p50 at 350 mails/s, ms"),
+    "steady_p99": Row(title="push p99 at 350 mails/s, ms"),
+    "large": Row(title="push p50 of 62 kB, ms"),
+    "huge": Row(title="push p50 of 495 kB, ms", itself=14.0),
+    "many": Row(title="mails/s, each to 25 recipients", is_rate=True),
+    "after_many": Row(title="mails/s, kept, after those", is_rate=True),
+    "burst": Row(title="20 at once, target 100 ms: the last, ms", itself=220.0),
+    "own_p99": Row(title="push p99 at 80 % of its own rate, ms", itself=50.0),
+    "start": Row(title="start to the banner, ms", itself=550.0),
+    "idle_pss": Row(title="PSS idle, MB", itself=86.0),
+    "after_pss": Row(title="PSS after all of it, MB", itself=98.0),
+}
 
 
-class _process:  # noqa: N801  (a context manager that reads as a verb)
-    """A child process for the length of a block, with what it says in a file that nobody reads."""
-
-    def __init__(self, command: list[str], environment: dict[str, str], cwd: Path | None = None) -> None:
-        root = str(Path(__file__).resolve().parents[2])
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115
-        self._process = subprocess.Popen(
-            command, env={**os.environ, "PYTHONPATH": root, **environment}, cwd=cwd or root, stdout=self._log, stderr=self._log
-        )
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait(20)
-        self._log.close()
+async def _cold(system: System, size: Size) -> Found:
+    count = size.latencies
+    found = await one_by_one(system.port, system.sink, count=count, gap=0.02, first=system.numbers(count))
+    return {"cold_p50": found.push_at(0.5), "cold_p99": found.push_at(0.99)}
 
 
-def _free_port() -> int:
-    with bind("127.0.0.1:0") as one:
-        port: int = one.getsockname()[1]
-        return port
+async def _throughput(system: System, size: Size) -> Found:
+    found: Found = {}
+    for name, is_reused in (("fresh", False), ("kept", True)):
+        before = processor_times(system.pid)
+        figures = await _all_at_once(system, size.mails, is_reused=is_reused)
+        spent = {part: (ms - before[part]) / size.mails for part, ms in processor_times(system.pid).items()}
+        found |= {name: figures.per_second, f"{name}_cpu": sum(spent.values())}
+        if is_reused:
+            found |= {f"{name}_{part}": ms for part, ms in spent.items()}
+    return found
 
 
-async def _listening(port: int) -> None:
-    until = time.monotonic() + PATIENCE
-    while True:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            if time.monotonic() > until:
-                raise
-            await asyncio.sleep(0.05)
-        else:
-            writer.close()
-            return
+async def _all_at_once(system: System, count: int, *, is_reused: bool) -> Figures:
+    first = system.numbers(count)
+    return await all_at_once(system.port, system.sink, count=count, connections=CONNECTIONS, is_reused=is_reused, first=first)
 
 
-def _median(figures: list[Figures], share: float | None = None) -> float:
-    return statistics.median(one.per_second if share is None else one.push_at(share) for one in figures)
+async def _sizes(system: System, size: Size) -> Found:
+    found: Found = {}
+    for name, rows in (("large", LARGE), ("huge", HUGE)):
+        count = max(10, size.latencies // 5)
+        figures = await one_by_one(system.port, system.sink, count=count, gap=0.02, first=system.numbers(count), rows=rows)
+        found[name] = figures.push_at(0.5)
+    return found
 
 
-def report(ours: System, reference: System) -> list[str]:
-    """The rows, each with both figures and their ratio."""
-    rows = [f"{'':34}{reference.name:>12}{ours.name:>12}   ratio"]
-    for title, reference_value, our_value in (
-        ("push p50, ms", _median(reference.latency, 0.5), _median(ours.latency, 0.5)),
-        ("push p99, ms", _median(reference.latency, 0.99), _median(ours.latency, 0.99)),
-        ("mails/s, a connection a mail", _median(reference.fresh), _median(ours.fresh)),
-        ("mails/s, connections kept open", _median(reference.kept), _median(ours.kept)),
-    ):
-        rows.append(f"{title:34}{reference_value:12.2f}{our_value:12.2f}   {our_value / reference_value:.2f} ×")
-    return rows
+async def _recipients(system: System, size: Size) -> Found:
+    count = max(50, size.mails // 5)
+    many = await to_many(
+        system.port, system.sink, count=count, connections=CONNECTIONS, first=system.numbers(count), rcpts=RECIPIENTS
+    )
+    after = await _all_at_once(system, size.mails // 2, is_reused=True)
+    return {"many": many.per_second, "after_many": after.per_second}
 
 
-async def main(*, is_quick: bool, sustained: float) -> None:
-    """Measure and print."""
-    rounds, mails, latencies = (2, 400, 60) if is_quick else (5, 1500, 150)
-    with tempfile.TemporaryDirectory() as folder:
-        async with bare() as reference, mailbridge(Path(folder)) as ours:
-            for system in (reference, ours):
-                await system.round(mails=200, latencies=20)
-                system.forget()
-            for _ in range(rounds):
-                await reference.round(mails=mails, latencies=latencies)
-                await ours.round(mails=mails, latencies=latencies)
-            print("\n".join(report(ours, reference)))
-            if sustained:
-                rate = 0.8 * _median(ours.fresh)
-                first = ours.numbers(int(rate * sustained))
-                steady = await at_a_rate(ours.port, ours.sink, rate=rate, seconds=sustained, first=first)
-                print(
-                    f"at {rate:.0f} mails/s (80 % of its own rate) for {sustained:.0f} s: "
-                    f"push p50 {steady.push_at(0.5):.1f} ms, p99 {steady.push_at(0.99):.1f} ms"
-                )
+async def _burst(system: System, _: Size) -> Found:
+    system.sink.delay = 0.1
+    try:
+        figures = await _all_at_once(system, 20, is_reused=True)
+    finally:
+        system.sink.delay = 0.0
+    return {"burst": 20_000 / figures.per_second}
+
+
+async def _steady(system: System, size: Size) -> Found:
+    first = system.numbers(int(STEADY * size.seconds))
+    found = await at_a_rate(system.port, system.sink, rate=STEADY, seconds=size.seconds, first=first)
+    return {"steady_p50": found.push_at(0.5), "steady_p99": found.push_at(0.99)}
+
+
+IN_TURN: Sequence[Callable[[System, Size], Awaitable[Found]]] = (_cold, _throughput, _sizes, _recipients, _burst)
+"""What every system is measured by, in each round."""
+
+
+async def measured(systems: Sequence[System], size: Size, *, say: Callable[[str], None]) -> list[dict[str, float]]:
+    """The median of each row for each system, the bare loop first."""
+    found: list[dict[str, list[float]]] = [{"start": [one.started * 1000]} for one in systems]
+    warm_up = Size(rounds=1, mails=200, latencies=20, seconds=1.0)
+    for place, system in enumerate(systems):
+        found[place]["idle_pss"] = [memory_of(system.pid, Path("none"), "").pss]
+        await _cold(system, warm_up)
+        await _throughput(system, warm_up)
+    for turn in range(size.rounds):
+        say(f"round {turn + 1} of {size.rounds}")
+        for place, system in list(enumerate(systems))[:: -1 if turn % 2 else 1]:
+            for measure in IN_TURN:
+                _add(found[place], await measure(system, size))
+    for place, system in enumerate(systems[1:], 1):
+        say(f"steady load: {system.name}")
+        own = statistics.median(found[place]["fresh"])
+        if own > STEADY:
+            _add(found[place], await _steady(system, size))
+        rate = 0.8 * own
+        first = system.numbers(int(rate * size.seconds))
+        steady = await at_a_rate(system.port, system.sink, rate=rate, seconds=size.seconds, first=first)
+        _add(found[place], {"own_p99": steady.push_at(0.99)})
+    for place, system in enumerate(systems):
+        found[place]["after_pss"] = [memory_of(system.pid, Path("none"), "").pss]
+    return [{name: statistics.median(values) for name, values in one.items()} for one in found]
+
+
+def _add(into: dict[str, list[float]], found: Found) -> None:
+    for name, value in found.items():
+        into.setdefault(name, []).append(value)
+
+
+def is_worse(row: Row, now: float, before: float) -> bool:
+    """Whether a figure is more than 10 % worse than another."""
+    return before > WORSE * now if row.is_rate else now > WORSE * before
+
+
+def report(names: Sequence[str], figures: Sequence[Found]) -> list[str]:
+    """The rows: the figure of each system, the ratio of the last one to the bare loop, to the one between, and the bar."""
+    ours, bare_loop = figures[-1], figures[0]
+    lines = [f"{'':42}" + "".join(f"{name:>12}" for name in names) + "".join(f"{f'/ {name}':>12}" for name in names[:-1])]
+    for name, row in ROWS.items():
+        if name not in ours:
+            continue
+        values = "".join(f"{one[name]:12.2f}" if name in one else f"{'-':>12}" for one in figures)
+        ratios = "".join(f"{ours[name] / one[name]:10.2f} ×" if one.get(name) else f"{'-':>12}" for one in figures[:-1])
+        lines.append(f"{row.title:42}{values}{ratios}{_against_bar(row, ours[name], bare_loop.get(name))}")
+    return lines
+
+
+def _against_bar(row: Row, value: float, of_bare: float | None) -> str:
+    bar = row.itself if row.of_bare is None else row.of_bare
+    if bar is None or (row.of_bare is not None and not of_bare):
+        return ""
+    reached = value if row.of_bare is None or not of_bare else value / of_bare
+    sign, is_missed = ("≥", reached < bar) if row.is_rate else ("≤", reached > bar)
+    return f"   {sign} {bar:g}{' ×' if row.of_bare is not None else ''}{'  MISSED' if is_missed else ''}"
+
+
+async def main(size: Size, *, commit: str | None, file: str | None, is_check: bool) -> int:
+    """Measure and print; the exit code."""
+    async with AsyncExitStack() as stack:
+        systems = [await stack.enter_async_context(bare())]
+        if commit:
+            tree = stack.enter_context(tree_of(commit))
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            systems.append(await stack.enter_async_context(mailbridge(folder, tree=tree, name=commit[:10])))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        systems.append(await stack.enter_async_context(mailbridge(folder)))
+        figures = await measured(systems, size, say=lambda text: print(text, file=sys.stderr))
+    names = [one.name for one in systems]
+    print("\n".join(report(names, figures)))
+    if file:
+        found = [
+            {"system": name, **{key: round(value, 4) for key, value in one.items()}}
+            for name, one in zip(names, figures, strict=True)
+        ]
+        Path(file).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if not (is_check and commit):
+        return 0
+    before, now = figures[1], figures[2]
+    worse = [
+        row.title.strip()
+        for name, row in ROWS.items()
+        if name in now and name in before and is_worse(row, now[name], before[name])
+    ]
+    print(f"\nmore than 10 % worse than {commit}: {'; '.join(worse) or 'nothing'}")
+    return 1 if worse else 0
 
 
 if __name__ == "__main__":
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--quick", action="store_true", help="two small rounds")
-    options.add_argument("--sustained", type=float, default=0.0, metavar="SECONDS", help="then a steady load for so long")
-    chosen = options.parse_args()
-    uvloop.run(main(is_quick=chosen.quick, sustained=chosen.sustained))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="two small rounds")
+    parser.add_argument("--rounds", type=int, metavar="N")
+    parser.add_argument("--seconds", type=float, metavar="N", help="of each steady load")
+    parser.add_argument("--beside", metavar="COMMIT", help="a further system: the daemon of this commit")
+    parser.add_argument("--json", metavar="FILE", help="write the figures there")
+    parser.add_argument("--check", action="store_true", help="exit 1 where a row is 10 %% worse than that commit's")
+    chosen = parser.parse_args()
+    if chosen.check and not chosen.beside:
+        parser.error("--check needs --beside COMMIT")
+    whole = (
+        Size(rounds=2, mails=400, latencies=60, seconds=5.0)
+        if chosen.quick
+        else Size(rounds=5, mails=1500, latencies=150, seconds=60.0)
+    )
+    asked = Size(
+        rounds=chosen.rounds or whole.rounds,
+        mails=whole.mails,
+        latencies=whole.latencies,
+        seconds=chosen.seconds or whole.seconds,
+    )
+    raise SystemExit(uvloop.run(main(asked, commit=chosen.beside, file=chosen.json, is_check=chosen.check)))

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench.bench import System, mailbridge
+from tests.bench.systems import System, mailbridge
 
 BAR = 180
 """MB of all processes together while 50 connections do their worst."""

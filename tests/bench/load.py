@@ -22,13 +22,17 @@ CODE_HERE = b"CODE-HERE"
 BLOCK = '<tr><td style="padding:16px;color:#333333;font-family:Arial,sans-serif">We never ask for this by phone.</td></tr>\n'
 
 
-def mail(number: int, *, run: int) -> bytes:
-    """A code mail of about 4 kB in two parts, as a Gmail filter forwards it; its code and account are of this number alone."""
-    return _template(run).replace(NUMBER, b"%d" % number).replace(CODE_HERE, b"%d" % (FIRST_CODE + number))
+SMALL = 22
+"""Table rows of a mail of 4 kB in all."""
+
+
+def mail(number: int, *, run: int, rows: int = SMALL) -> bytes:
+    """A code mail in two parts, as a Gmail filter forwards it; its code and account are of this number alone. 112 octets a row."""
+    return _template(run, rows).replace(NUMBER, b"%d" % number).replace(CODE_HERE, b"%d" % (FIRST_CODE + number))
 
 
 @functools.cache
-def _template(run: int) -> bytes:
+def _template(run: int, rows: int) -> bytes:
     """The mail of a run, with marks where the number and the code belong: building one from its parts costs a millisecond."""
     number, code = NUMBER.decode(), CODE_HERE.decode()
     message = EmailMessage()
@@ -42,7 +46,7 @@ def _template(run: int) -> bytes:
     message["Message-ID"] = f"<{run}.{number}@larch.example>"
     message.set_content(f"Hello,\n\nYour verification code is: {code}\n\nIt expires in 10 minutes.\nLarch Bank, 90210 Seaside\n")
     message.add_alternative(
-        f"<html><body><table>{BLOCK * 22}<tr><td>Your verification code is:</td></tr><tr><td style='font-size:32px'>"
+        f"<html><body><table>{BLOCK * rows}<tr><td>Your verification code is:</td></tr><tr><td style='font-size:32px'>"
         f"<b>{code}</b></td></tr><tr><td>It expires in 10 minutes.</td></tr></table></body></html>",
         subtype="html",
     )
@@ -51,11 +55,12 @@ def _template(run: int) -> bytes:
 
 @dataclass(slots=True)
 class Sink:
-    """Answers every request at once, and notes when each code was complete here (`time.perf_counter`)."""
+    """Answers every request after ``delay`` seconds, and notes when each code was complete here (`time.perf_counter`)."""
 
     seen: dict[int, float] = field(default_factory=dict)
     requests: int = 0
     port: int = 0
+    delay: float = 0.0
 
     async def listen(self) -> asyncio.Server:
         """Listen on a free port."""
@@ -91,7 +96,10 @@ class _Connection(asyncio.Protocol):
             for code in CODE.findall(body):
                 self._sink.seen.setdefault(int(code), at)
             head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(ANSWER)
-            self._transport.write(head + ANSWER)
+            if self._sink.delay:
+                asyncio.get_running_loop().call_later(self._sink.delay, self._transport.write, head + ANSWER)
+            else:
+                self._transport.write(head + ANSWER)
 
 
 class Client:
@@ -106,10 +114,11 @@ class Client:
         await self._expect(b"220")
         await self._command(b"EHLO load.localhost", b"250")
 
-    async def send(self, content: bytes) -> tuple[float, float]:
-        """Send one mail; the moments of the end of DATA and of the 250."""
+    async def send(self, content: bytes, *rcpts: str) -> tuple[float, float]:
+        """Send one mail, to RCPT unless told; the moments of the end of DATA and of the 250."""
         await self._command(b"MAIL FROM:<bounce@larch.example>", b"250")
-        await self._command(b"RCPT TO:<" + RCPT.encode() + b">", b"250")
+        for rcpt in rcpts or (RCPT,):
+            await self._command(b"RCPT TO:<" + rcpt.encode() + b">", b"250")
         await self._command(b"DATA", b"354")
         began = time.perf_counter()  # before the write: its reader may be run at once, in our place
         self._writer.write(content + b"\r\n.\r\n")
@@ -180,7 +189,9 @@ class Figures:
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-async def one_by_one(port: int, sink: Sink, *, count: int, gap: float, first: int, opener: Opener = Client) -> Figures:
+async def one_by_one(
+    port: int, sink: Sink, *, count: int, gap: float, first: int, opener: Opener = Client, rows: int = SMALL
+) -> Figures:
     """Mails one after the other, each over a connection of its own, ``gap`` seconds apart: latency."""
     sent: dict[int, float] = {}
     replies: list[float] = []
@@ -188,7 +199,7 @@ async def one_by_one(port: int, sink: Sink, *, count: int, gap: float, first: in
     for number in range(first, first + count):
         client = opener(port)
         await client.open()
-        sent[FIRST_CODE + number], at = await client.send(mail(number, run=run))
+        sent[FIRST_CODE + number], at = await client.send(mail(number, run=run, rows=rows))
         replies.append((at - sent[FIRST_CODE + number]) * 1000)
         await client.close()
         await asyncio.sleep(gap)
@@ -209,6 +220,26 @@ async def all_at_once(
         _keep_sending(port, numbers, contents, sent, replies, is_reused=is_reused, opener=opener) for _ in range(connections)
     ]
     await asyncio.gather(*workers)
+    return await _figures(sink, sent, replies, began)
+
+
+async def to_many(port: int, sink: Sink, *, count: int, connections: int, first: int, rcpts: tuple[str, ...]) -> Figures:
+    """Mails to all of these recipients at once, over connections that stay open: throughput, up to the last push."""
+    sent: dict[int, float] = {}
+    replies: list[float] = []
+    run = time.time_ns()
+    numbers = iter(range(first, first + count))
+
+    async def keep_sending() -> None:
+        client = Client(port)
+        await client.open()
+        for number in numbers:
+            sent[FIRST_CODE + number], at = await client.send(mail(number, run=run), *rcpts)
+            replies.append((at - sent[FIRST_CODE + number]) * 1000)
+        await client.close()
+
+    began = time.perf_counter()
+    await asyncio.gather(*(keep_sending() for _ in range(connections)))
     return await _figures(sink, sent, replies, began)
 
 

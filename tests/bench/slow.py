@@ -24,8 +24,8 @@ from pathlib import Path
 
 import uvloop
 
-from tests.bench.bench import System, mailbridge
 from tests.bench.load import RCPT, Figures, one_by_one
+from tests.bench.systems import System, mailbridge
 
 BAR = 2.0
 COMES_BACK = 5.0

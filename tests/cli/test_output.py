@@ -249,7 +249,7 @@ def test_errors_are_json_where_json_is_asked_for(run: Run, here: Path) -> None:
 def test_every_command_but_those_that_last_has_json() -> None:
     """`--json` is an option of each."""
     without = {name for name, command in leaves() if "--json" not in {option for one in command.params for option in one.opts}}
-    assert without == {"serve", "completion"}
+    assert without == {"serve", "completion", "mcp"}
 
 
 def test_the_program_ends_by_its_own_table() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -11,6 +12,7 @@ from mailbridge.config import settings as s
 from mailbridge.config.load import load
 from mailbridge.config.problems import ConfigError
 from mailbridge.config.rulepack import rule_texts
+from mailbridge.core.tree import plain_tree
 from mailbridge.demo.mails import digit_cells, magic_link, plain_code
 from mailbridge.intake.parser_config import parser_config_of
 from mailbridge.intake.understand import Understander
@@ -19,6 +21,7 @@ from mailbridge.trust import arc, authres, dkim, raw, spf
 from mailbridge.trust.dns import DnsUnavailable
 from mailbridge.trust.hosts import objection
 from tests.conftest import ROOT
+from tests.core.trees import shape
 from tests.fuzz.posted import SEEDS as POSTED_SEEDS
 from tests.fuzz.posted import fuzz_posted
 from tests.peers import signer
@@ -112,7 +115,9 @@ UNDERSTANDER = Understander(
 
 
 async def fuzz_mail(octets: bytes) -> None:
-    """A mail, as the worker process reads it."""
+    """A mail, as the worker process reads it; where its tree is made without the engine, it is the engine's tree."""
+    found = plain_tree(octets)
+    assert found is None or shape(found) == shape(email.message_from_bytes(octets))
     UNDERSTANDER(Request(content=octets, rcpt_to=(RCPT,), mail_from="b@acme.example", now=NOW))
 
 

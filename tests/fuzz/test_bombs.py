@@ -12,6 +12,7 @@ from mailbridge.config.rulepack import rule_texts
 from mailbridge.config.settings import Settings
 from mailbridge.core.mail import Envelope
 from mailbridge.intake.answer import Answer
+from mailbridge.intake.launch import UNDERSTAND
 from mailbridge.intake.parser_config import parser_config_of
 from mailbridge.intake.pool import parser_pool
 from mailbridge.intake.understand import Understanding
@@ -58,7 +59,7 @@ def test_the_next_mail_is_taken(tmp_path: Path) -> None:
         verdicts: list[str] = []
         parser_config = parser_config_of(Settings(), rules=rule_texts(Settings().rules)).encode()
         async with parser_pool(
-            target="mailbridge.intake.understand:build",
+            target=UNDERSTAND,
             answer=Understanding,
             config=parser_config,
             workers=1,

@@ -76,15 +76,15 @@ async def test_who_is_alone_has_no_limit() -> None:
 
 @looped
 async def test_a_bomb_waits_behind_itself() -> None:
-    """While others get mail now and then, one mail of a bomb is in hand at a time; a mail for another is in hand at once."""
+    """While others get mail now and then, two mails of a bomb are in hand at a time; a mail for another is in hand at once."""
     desk = Desk()
     async with desk.holding("b"):
         pass
     desk.time = MEMORY - 1
     async with desk.holding(*["a"] * 50):
-        assert desk.in_hand == ["a1"]
+        assert desk.in_hand == ["a1", "a2"]
         async with desk.holding("b"):
-            assert desk.in_hand == ["a1", "b2"]
+            assert desk.in_hand == ["a1", "a2", "b3"]
     assert not desk.in_hand
 
 
@@ -125,10 +125,10 @@ async def test_who_gives_up_in_its_turn_gives_it_on() -> None:
     desk = Desk()
     async with desk.holding("b"):
         pass
-    async with desk.holding("a", "a", "a") as (first, second, _):
-        assert desk.in_hand == ["a1"]
+    async with desk.holding("a", "a", "a", "a") as (first, _, third, _):
+        assert desk.in_hand == ["a1", "a2"]
         first.cancel()
         await asyncio.sleep(0)
-        second.cancel()
+        third.cancel()
         await settled()
-        assert desk.in_hand == ["a2"]
+        assert desk.in_hand == ["a2", "a3"]

@@ -45,6 +45,7 @@ class Switching:
         self.policy = policy
 
     contacts = NoContacts()
+    inboxes = None
 
     async def judge(self, envelope: Envelope, understood: Understanding, kind: Kind) -> tuple[Judgement, ...]:
         """Passed, and everything after it goes to the real target."""

@@ -22,6 +22,7 @@ from tests.store.contract.codes import CodesContract
 from tests.store.contract.entries import EntriesContract
 from tests.store.contract.forgetting import ForgettingContract
 from tests.store.contract.histories import HistoryContract
+from tests.store.contract.inboxes import InboxesContract
 from tests.store.contract.lists import ListsContract
 from tests.store.contract.order import OrderContract
 from tests.store.contract.sessions import SessionsContract
@@ -161,6 +162,10 @@ class TestEntries(EntriesContract):
 
 
 class TestSessions(SessionsContract):
+    """Over a database file."""
+
+
+class TestInboxes(InboxesContract):
     """Over a database file."""
 
 

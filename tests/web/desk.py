@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import itertools
 import json
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -36,6 +37,7 @@ from mailbridge.intake.admission import Admission
 from mailbridge.intake.answer import Answer, Stored
 from mailbridge.intake.doorway import Doorway
 from mailbridge.intake.events import NoEvents
+from mailbridge.intake.inboxes import Inboxes
 from mailbridge.intake.vouching import Word
 from mailbridge.metrics import Metrics
 from mailbridge.operator.doctor.finding import Step
@@ -52,6 +54,7 @@ from mailbridge.web.auth import TokenAuth, bearer_of
 from mailbridge.web.codes import CodesApi
 from mailbridge.web.events import EventsApi
 from mailbridge.web.health import Health, Level, health_app
+from mailbridge.web.inboxes import InboxesApi
 from mailbridge.web.limits import RateLimit
 from mailbridge.web.openapi import openapi_routes
 from mailbridge.web.operator import OperatorApi
@@ -345,14 +348,17 @@ async def open_desk(
         policy=lambda: pulling.now,
         limits=PollLimits(polls=polls or limit, strangers=limit),
     )
+    inboxes = Inboxes(kept=store.inboxes, now=clock.now, dice=os.urandom)
     auth = TokenAuth(entries=store.entries, admin=Secret(ADMIN), strangers=limit)
     codes = CodesApi(
         auth=auth,
         store=store,
         waiting=waiting,
         now=clock.now,
-        grace=lambda: GRACE,
-        is_known=is_known,
+        since=lambda _: clock.now() - GRACE,
+        is_known=lambda identifier: (
+            inboxes.named(identifier) is not None or (is_known(identifier) and not inboxes.is_over(identifier))
+        ),
     )
     events = EventsApi(auth=auth, journal=store.journal, waiting=waiting)
     operator = operator_of(
@@ -366,8 +372,10 @@ async def open_desk(
         mailboxes=NoMailboxes(),
         dns=Zone,
         clock=clock,
+        inboxes=inboxes,
     )
     verbs = OperatorApi(auth=auth, operator=operator, answers=store.answers)
+    boxes = InboxesApi(auth=auth, verbs=operator.inboxes)
     page = page_routes(PageParts(operator=operator, public_url=public_url, now=clock.now))
 
     async def ready() -> Health:
@@ -377,7 +385,7 @@ async def open_desk(
         return b""
 
     posts = ingest_routes(auth, Shut(store), store, clock.now)
-    more = (*posts, *pull.routes(), *codes.routes(), *events.routes(), *verbs.routes(), *openapi_routes(), *page)
+    more = (*posts, *pull.routes(), *codes.routes(), *boxes.routes(), *events.routes(), *verbs.routes(), *openapi_routes(), *page)
     try:
         async with (
             serve_app(health_app(ready=ready, metrics=metrics, more=more), listen="127.0.0.1:0") as bound,

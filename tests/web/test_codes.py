@@ -43,7 +43,12 @@ def test_when_the_time_is_over_the_code_is_null(tmp_path: Path) -> None:
         began = time.monotonic()
         assert await desk.wait(timeout=0.2) == {"identifier": "ann@corp.com", "code": None}
         assert time.monotonic() - began >= 0.2
-        assert (await desk.ask(WAIT, identifier="ann@corp.com", timeout=0)).json()["code"] is None
+        nothing = await desk.ask(WAIT, identifier="ann@corp.com", timeout=0)
+        assert nothing.json()["code"] is None
+        again = await desk.ask(WAIT, identifier="ann@corp.com", timeout=0, since=nothing.headers["Mailbridge-Since"])
+        assert again.headers["Mailbridge-Since"] == nothing.headers["Mailbridge-Since"], (
+            "the next wait begins where the first did"
+        )
 
     at_desk(tmp_path, work)
 
@@ -260,11 +265,13 @@ def test_a_code_may_be_expected(tmp_path: Path) -> None:
     async def work(desk: Desk) -> None:
         token = await desk.token("*@corp.com")
         for seconds in (300, 5):
+            before = stamp(desk.clock.now())
             answer = await expect(desk, token, identifier="ann@corp.com", seconds=seconds)
             assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
         (wait,) = desk.waiting.everybody()
         assert wait.until > desk.clock.now() + timedelta(seconds=290)
-        assert answer.json() == {"identifier": "ann@corp.com", "until": stamp(wait.until)}
+        assert answer.json() == {"identifier": "ann@corp.com", "since": answer.json()["since"], "until": stamp(wait.until)}
+        assert before <= answer.json()["since"] <= stamp(desk.clock.now())
         assert desk.waiting.is_anyone()
         for headers, params, status in (
             ({}, {"identifier": "ann@corp.com"}, 401),

@@ -29,6 +29,10 @@ class Transaction(Protocol):
         """The same statement for each of these values."""
         ...
 
+    async def hold(self, line: str) -> None:
+        """Until the end of the transaction nobody else changes what is kept of an identifier, given folded."""
+        ...
+
     def erases(self) -> None:
         """No copy of what this transaction takes away is to stay, as far as the database can see to that."""
         ...

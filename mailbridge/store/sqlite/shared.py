@@ -20,6 +20,7 @@ class SqliteTransaction:
     def __init__(self, connection: apsw.Connection, writer: Writer) -> None:
         self._connection = connection
         self._writer = writer
+        self.has_erased = False
 
     async def rows(self, query: str, values: Values = ()) -> list[Any]:
         """See `Transaction.rows`."""
@@ -34,9 +35,13 @@ class SqliteTransaction:
         """See `Transaction.change_many`."""
         self._connection.executemany(statement, [tuple(values) for values in rows])
 
+    async def hold(self, line: str) -> None:
+        """See `Transaction.hold`. There is one writer."""
+
     def erases(self) -> None:
         """See `Transaction.erases`. The log is cut as soon as this is committed."""
         self._writer.truncate()
+        self.has_erased = True
 
 
 class SqliteDatabase:
@@ -48,7 +53,15 @@ class SqliteDatabase:
 
     async def write(self, work: Work[T]) -> T:
         """See `Database.write`."""
-        return await self._writer.do(lambda connection: through(work(SqliteTransaction(connection, self._writer))))
+
+        def run(connection: apsw.Connection) -> tuple[T, bool]:
+            transaction = SqliteTransaction(connection, self._writer)
+            return through(work(transaction)), transaction.has_erased
+
+        result, has_erased = await self._writer.do(run)
+        if has_erased:
+            await self._writer.do(lambda _: None)  # the log is cut behind a transaction, before the next one
+        return result
 
     async def rows(self, query: str, values: Values = ()) -> list[Any]:
         """See `Database.rows`."""

@@ -17,11 +17,12 @@ from mailbridge.store.packing import facts_of, link_of, private_of
 from mailbridge.store.sql import answers, sessions
 from mailbridge.store.sql.answers import SqlAnswers
 from mailbridge.store.sql.entries import SqlEntries
+from mailbridge.store.sql.forgetting import forget
+from mailbridge.store.sql.inboxes import SqlInboxes, end_over, forget_ended, next_end
 from mailbridge.store.sql.mailboxes import SqlMailboxes, keep_cursor, keep_pending_action
 from mailbridge.store.sql.sessions import SqlSessions
 from mailbridge.store.sql.sites import SqlSites, forget_proven, keep_proven
 from mailbridge.store.sql.vault import SqlVault
-from mailbridge.store.sqlite import forgetting
 from mailbridge.store.sqlite.codes import SqliteCodes
 from mailbridge.store.sqlite.database import keep_anchor, read_anchor, unlock
 from mailbridge.store.sqlite.journal import SqliteJournal
@@ -65,6 +66,8 @@ class SqliteStore:
         self.sites = SqlSites(database=database, clock=clock)
         self.answers = SqlAnswers(database=database, cipher=cipher, clock=clock)
         self.sessions = SqlSessions(database=database, clock=clock)
+        self.inboxes = SqlInboxes(database=database, cipher=cipher, clock=clock)
+        self._database = database
         self.names = Names(cipher.names_key)
         self.writer = writer
         self.readers = readers
@@ -136,6 +139,9 @@ class SqliteStore:
             connection.execute("UPDATE mail SET facts = ?, is_held = 1 WHERE id = ?", (facts, number))
         is_pushed = sum(one.standing is not Standing.ASIDE for one in arrival.drafts) > len(held)
         self._keep_action(connection, envelope, is_pushed=is_pushed)
+        if arrival.inboxes:
+            ended = through(forget_ended(self._shared(connection), self.cipher, arrival.inboxes, now))
+            claims = tuple(one for one in claims if one.delivery.draft.identifier.casefold() not in ended)
         return Receipt(mail_id=number, claims=claims, superseded=superseded, is_pushed=is_pushed, held=held)
 
     def _keep_action(self, connection: apsw.Connection, envelope: Envelope, *, is_pushed: bool) -> None:
@@ -149,15 +155,7 @@ class SqliteStore:
 
     async def forget(self, identifier: str) -> Forgotten:
         """See `Store.forget`."""
-
-        def work(connection: apsw.Connection) -> Forgotten:
-            found = forgetting.forget(connection, self.cipher, identifier, self.clock.micros())
-            self.writer.truncate()
-            return found
-
-        found = await self.writer.do(work)
-        await self.writer.do(lambda _: None)  # the log is cut behind a transaction, before the next one
-        return found
+        return await self._database.write(lambda transaction: forget(transaction, self.cipher, identifier, self.clock.micros()))
 
     async def sweep(self) -> datetime | None:
         """See `Store.sweep`."""
@@ -168,8 +166,10 @@ class SqliteStore:
     def _sweep(self, connection: apsw.Connection) -> datetime | None:
         now = self.clock.micros()
         is_more = self._queues.pass_time(connection, now)
+        is_over, are_more_over = through(end_over(self._shared(connection), self.cipher, now))
         is_erased, is_left = self._retention.erase(connection, now)
-        self._is_to_forget = self._is_to_forget or is_erased
+        is_left = is_left or are_more_over
+        self._is_to_forget = self._is_to_forget or is_erased or is_over
         if self._is_to_forget and not is_left:
             self.writer.truncate()
             self._is_to_forget = False
@@ -184,7 +184,10 @@ class SqliteStore:
             keep_anchor(connection, self.clock.anchor)
         if self.trouble is not None:  # only a write can tell that it is over
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('probe', ?)", (now,))
-        return self.clock.now() if is_more else self.clock.now() + SWEEP_EVERY
+        if is_more:
+            return self.clock.now()
+        again_at, ends_at = self.clock.now() + SWEEP_EVERY, through(next_end(self._shared(connection)))
+        return again_at if ends_at is None else min(again_at, ends_at)
 
     async def close(self) -> None:
         """See `Store.close`."""

@@ -1,0 +1,244 @@
+"""One request and its answer, beside httpx's own transport: what servers may say, and what none should."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+import uvloop
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mailbridge.net.exchange import Exchanges, Place, Reply, Timeouts
+from tests.loop import PATIENCE as WHOLE
+from tests.loop import until
+from tests.peers.scripted import Play, Scripted, answer, scripted, silence
+
+MOST = 4_096
+GENEROUS = Timeouts(room=30.0, connect=30.0, read=30.0)
+SHORT = Timeouts(room=0.05, connect=30.0, read=0.05)
+HEAD = [(b"Host", b"skyvern.localhost"), (b"Content-Length", b"4")]
+
+STATUS_LINES = st.sampled_from(
+    b"HTTP/1.1 200 OK|HTTP/1.1 503 Busy|HTTP/1.0 200 OK|HTTP/1.1 204 None|HTTP/1.1 304 Same|HTTP/1.1 200|HTTP/2 200 OK|HTTP/1.1 20 OK"
+    b"|HTTP/1.1 abc OK|220 mail ESMTP||HTTP/1.1 999 Odd|http/1.1 200 OK|HTTP/1.1 101 Switching".split(b"|")
+)
+BODIES = st.sampled_from([b"", b"{}", b'{"code":"482913"}', b"x" * (MOST + 5), b"\r\n\r\n", b"0\r\n\r\n"])
+LENGTHS = st.sampled_from(["right", "right", "right", "none", "short", "long", "twice", "two", "odd", "negative"])
+FRAMINGS = st.sampled_from(["length", "length", "chunked", "chunked", "chunks-cut", "chunks-odd", "both"])
+EXTRAS = st.lists(
+    st.sampled_from(
+        b"Connection: close|Connection: keep-alive|Server: uvicorn|X-Odd:|X Odd: 1|: 1| folded|Retry-After: 7|Content-Encoding: identity"
+        b"|X-Bytes: \xff\xfe|X-Nul: a\x00b|Transfer-Encoding: gzip".split(b"|")
+    ),
+    max_size=3,
+)
+BEFORE = st.lists(st.sampled_from([b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Hints\r\nLink: x\r\n\r\n"]), max_size=2)
+
+
+def framed(body: bytes, framing: str, length: str) -> tuple[list[bytes], bytes]:
+    """The headers that frame a body, and the body as it goes over the wire."""
+    sizes = {
+        "right": [len(body)],
+        "none": [],
+        "short": [len(body) // 2],
+        "long": [len(body) + 3],
+        "two": [len(body), len(body) + 1],
+    }
+    values = [b"%d" % one for one in sizes.get(length, [len(body), len(body)])]
+    values = [b"4x"] if length == "odd" else [b"-1"] if length == "negative" else values
+    lengths = [b"Content-Length: " + one for one in values]
+    if framing == "length":
+        return lengths, body
+    middle = len(body) // 2
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:middle], body[middle:]) if part)
+    ended = {"chunked": chunks + b"0\r\n\r\n", "chunks-cut": chunks, "chunks-odd": b"zz\r\n" + chunks}.get(
+        framing, chunks + b"0\r\n\r\n"
+    )
+    return [b"Transfer-Encoding: chunked", *(lengths if framing == "both" else [])], ended
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> tuple[bytes, list[int]]:
+    """An answer, good or bad, and where the network cuts it into pieces."""
+    headers, body = framed(draw(BODIES), draw(FRAMINGS), draw(LENGTHS))
+    head = b"\r\n".join([draw(STATUS_LINES), *draw(st.permutations([*headers, *draw(EXTRAS)]))]) + b"\r\n\r\n"
+    octets = b"".join(draw(BEFORE)) + head + body
+    octets = octets[: draw(st.one_of(st.just(len(octets)), st.integers(0, len(octets))))]
+    return octets, sorted(draw(st.lists(st.integers(0, len(octets)), max_size=3)))
+
+
+def played(octets: bytes, cuts: list[int]) -> Play:
+    """Say it in pieces, then close."""
+
+    async def play(writer: asyncio.StreamWriter) -> None:
+        for begin, end in zip([0, *cuts], [*cuts, len(octets)], strict=True):
+            writer.write(octets[begin:end])
+            await writer.drain()
+            await asyncio.sleep(0)
+        writer.close()
+
+    return play
+
+
+def exchanges_with(server: Scripted, *, most: int = 2, keepalive: float = 30.0) -> Exchanges:
+    """Ours, to this server."""
+    host, _, port = server.address.rpartition(":")
+    return Exchanges(Place(host=host, port=int(port)), most=most, keepalive=keepalive)
+
+
+async def ours(server: Scripted) -> tuple[Any, ...] | str:
+    """What is made of the answer here: status, body and headers, or that it is none."""
+    exchanges = exchanges_with(server)
+    try:
+        reply = await exchanges.ask("POST", b"/v1", HEAD, b"body", timeouts=GENEROUS, most=MOST)
+    except httpx.TransportError:
+        return "fault"
+    finally:
+        await exchanges.aclose()
+    return reply.status, reply.body, [(name.lower(), value) for name, value in reply.headers]
+
+
+async def theirs(server: Scripted) -> tuple[Any, ...] | str:
+    """What httpx's transport makes of it, read in the same way."""
+    async with httpx.AsyncHTTPTransport(trust_env=False) as transport:
+        request = httpx.Request("POST", f"{server.base_url}/v1", headers=HEAD, content=b"body")
+        try:
+            response = await transport.handle_async_request(request)
+            body = b""
+            async for part in response.stream:  # type: ignore[union-attr]
+                body += part
+                if len(body) >= MOST:
+                    break
+            await response.aclose()
+        except httpx.TransportError:
+            return "fault"
+    return response.status_code, body[:MOST], [(name.lower(), value) for name, value in response.headers.raw]
+
+
+def run(main: Any) -> Any:
+    """Run in the daemon's kind of loop, under a deadline."""
+
+    async def limited() -> Any:
+        async with asyncio.timeout(WHOLE):
+            return await main
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(limited())
+
+
+@given(answers())
+@settings(max_examples=300, deadline=None)
+def test_an_answer_is_read_as_httpx_reads_it(one: tuple[bytes, list[int]]) -> None:
+    """Status, headers and body are the same, or both take it for no answer, however it is cut into pieces."""
+
+    async def main() -> None:
+        async with scripted(played(*one)) as server:
+            assert await ours(server) == await theirs(server)
+
+    run(main())
+
+
+@pytest.mark.parametrize("is_big", [False, True])
+def test_the_request_is_whole_and_its_connection_is_used_again(is_big: bool) -> None:
+    """Head and body arrive as given, small and large; the next request takes the same connection."""
+    body = b"b" * (3_000_000 if is_big else 4)
+    head = [(b"Host", b"skyvern.localhost"), (b"Content-Length", b"%d" % len(body)), (b"X-Api-Key", b"key")]
+
+    async def main() -> None:
+        async with scripted(answer(200, {"code": "1"})) as server:
+            exchanges = exchanges_with(server)
+            for number in (1, 2, 3):
+                reply = await exchanges.ask("POST", b"/v1/totp?a=b", head, body, timeouts=GENEROUS, most=MOST)
+                assert (reply.status, reply.body) == (200, b'{"code": "1"}')
+                heard = server.heard[-1]
+                assert (heard.method, heard.target, heard.body == body) == ("POST", "/v1/totp?a=b", True)
+                assert heard.headers["x-api-key"] == ["key"]
+                assert (server.connections, len(server.heard)) == (1, number)
+            await exchanges.aclose()
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "octets", [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad"]
+)
+def test_what_follows_an_answer_is_nobodys_answer(octets: bytes) -> None:
+    """A second answer that nobody asked for is dropped with its connection: it never answers the next request."""
+
+    async def main() -> None:
+        async with scripted(octets, answer(201, b"good")) as server:
+            exchanges = exchanges_with(server)
+            first = await exchanges.ask("GET", b"/", HEAD[:1], b"", timeouts=GENEROUS, most=MOST)
+            second = await exchanges.ask("GET", b"/", HEAD[:1], b"", timeouts=GENEROUS, most=MOST)
+            assert (first.body, second.body, server.connections) == (b"ok", b"good", 2)
+            await exchanges.aclose()
+
+    run(main())
+
+
+def test_a_cut_answer_ends_its_connection() -> None:
+    """The rest of an answer that is longer than wanted is not read as the next one."""
+
+    async def main() -> None:
+        async with scripted(answer(200, b"x" * (MOST * 3)), answer(200, b"next")) as server:
+            exchanges = exchanges_with(server)
+            first = await exchanges.ask("GET", b"/", HEAD[:1], b"", timeouts=GENEROUS, most=MOST)
+            second = await exchanges.ask("GET", b"/", HEAD[:1], b"", timeouts=GENEROUS, most=MOST)
+            assert (first.body, second.body, server.connections) == (b"x" * MOST, b"next", 2)
+            await exchanges.aclose()
+
+    run(main())
+
+
+def test_an_idle_connection_is_left_after_its_time() -> None:
+    """A connection that waited longer than it is kept is not used."""
+
+    async def main() -> None:
+        async with scripted(answer(200, b"ok")) as server:
+            exchanges = exchanges_with(server, keepalive=0.0)
+            for number in (1, 2):
+                await exchanges.ask("GET", b"/", HEAD[:1], b"", timeouts=GENEROUS, most=MOST)
+                assert server.connections == number
+            await exchanges.aclose()
+
+    run(main())
+
+
+def test_silence_and_a_full_house_have_their_names() -> None:
+    """No answer in time is a read that timed out; no free connection in time is told apart: nothing was sent."""
+
+    async def main() -> None:
+        async with scripted(silence()) as server:
+            exchanges = exchanges_with(server, most=1)
+            with pytest.raises(httpx.ReadTimeout):
+                await exchanges.ask("GET", b"/", HEAD[:1], b"", timeouts=SHORT, most=MOST)
+            waiting = asyncio.ensure_future(exchanges.ask("GET", b"/", HEAD[:1], b"", timeouts=GENEROUS, most=MOST))
+            await until(lambda: len(server.heard) == 2)
+            with pytest.raises(httpx.PoolTimeout):
+                await exchanges.ask("GET", b"/", HEAD[:1], b"", timeouts=SHORT, most=MOST)
+            assert len(server.heard) == 2
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+            await exchanges.aclose()
+
+    run(main())
+
+
+def test_a_request_that_is_given_up_gives_its_place_back() -> None:
+    """A cancelled request closes its connection, and the next one gets through."""
+
+    async def main() -> None:
+        async with scripted(silence(), answer(200, b"ok")) as server:
+            exchanges = exchanges_with(server, most=1)
+            first = asyncio.ensure_future(exchanges.ask("GET", b"/", HEAD[:1], b"", timeouts=GENEROUS, most=MOST))
+            await until(lambda: len(server.heard) == 1)
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+            reply = await exchanges.ask("GET", b"/", HEAD[:1], b"", timeouts=GENEROUS, most=MOST)
+            assert reply == Reply(status=200, headers=reply.headers, body=b"ok")
+            await exchanges.aclose()
+
+    run(main())
