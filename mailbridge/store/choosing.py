@@ -8,7 +8,7 @@ from typing import Any
 from mailbridge.clock import SteadyClock, from_micros
 from mailbridge.core.delivery import Standing
 from mailbridge.store.cipher import Cipher
-from mailbridge.store.reading import Code, Wanted
+from mailbridge.store.reading import Code, Given, Wanted
 from mailbridge.store.rows import open_content
 
 CODE = (
@@ -68,3 +68,17 @@ def code_of(row: Any, cipher: Cipher, clock: SteadyClock, *, is_consumed: bool =
 def what_of(row: Any) -> str:
     """What a row is called in records of what was given."""
     return f"mail {row[1]}"
+
+
+def given_of(row: Any) -> Given:
+    """A record of what was given, from its columns."""
+    return Given(
+        identifier=row[0],
+        way=row[1],
+        reader=row[2],
+        what=row[3],
+        first_at=from_micros(row[4]),
+        last_at=from_micros(row[5]),
+        times=row[6],
+        is_consumed=bool(row[7]),
+    )

@@ -1,4 +1,4 @@
-"""Rows and our types: mails and deliveries read back out of their columns."""
+"""Rows and our types: mails, deliveries and lines of the journal read back out of their columns."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import msgspec
 from mailbridge.clock import MICROSECOND, from_micros, to_micros
 from mailbridge.core.delivery import Delivery, Draft, Standing, State
 from mailbridge.core.secret import Secret
-from mailbridge.store import MailRow
+from mailbridge.store import JournalLine, MailRow
 from mailbridge.store.cipher import Cipher, place
+from mailbridge.store.lists import Happened
 from mailbridge.store.packing import Facts, Private
 
 DELIVERY = (
@@ -95,6 +96,37 @@ def read_delivery(row: Any) -> Delivery:
         final_at=moment(row[22]),
         mail_id=row[23],
         is_late=bool(row[27]),
+    )
+
+
+def read_happened(row: Any) -> Happened:
+    """What a line of the journal counts as."""
+    number, mail_id, at, event, verdict, is_held, received_at = row
+    return Happened(
+        id=number,
+        mail_id=mail_id,
+        at=from_micros(at),
+        event=event,
+        verdict=verdict or "",
+        is_held=bool(is_held),
+        received_at=None if received_at is None else from_micros(received_at),
+    )
+
+
+def read_line(row: Any) -> JournalLine:
+    """A line of the journal, with the identifiers that it is about."""
+    number, at, event, mail_id, delivery_id, detail, identifier, facts = row
+    identifiers: tuple[str, ...] = (identifier,) if identifier else ()
+    if not identifiers and facts is not None:
+        identifiers = msgspec.msgpack.decode(facts, type=Facts).identifiers
+    return JournalLine(
+        id=number,
+        at=from_micros(at),
+        event=event,
+        mail_id=mail_id,
+        delivery_id=delivery_id,
+        detail=detail,
+        identifiers=identifiers,
     )
 
 

@@ -31,9 +31,12 @@ PAUSE = 0.01
 AGAIN = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.UniqueViolationError)
 """Another transaction was first: the same again finds what that one has written."""
 
-FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, asyncio.IncompleteReadError)
+FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 FULL = "53100"
 LOCKED = frozenset({"55P03", "57014", "40001", "40P01"})
+
+WHOLE = ""
+"""The target in the row that stands for an identifier and not for one of its queues; it is locked before those."""
 
 OnAbandoned = Callable[[T], Awaitable[object]]
 
@@ -57,6 +60,12 @@ class PostgresTransaction:
     async def change_many(self, statement: str, rows: Iterable[Values]) -> None:
         """See `Transaction.change_many`."""
         await self._connection.executemany(numbered(statement), [tuple(map(storable, values)) for values in rows])
+
+    async def hold(self, line: str) -> None:
+        """See `Transaction.hold`. The queues of an identifier are locked, and before them the row that stands for all of it."""
+        await self.lock([(WHOLE, line)])
+        found = await self.rows("SELECT target FROM queue WHERE line = ? AND target != ? ORDER BY target", (line, WHOLE))
+        await self.lock((target, line) for (target,) in found)
 
     def erases(self) -> None:
         """See `Transaction.erases`. The server overwrites what is no longer seen when it vacuums the table."""
@@ -189,11 +198,15 @@ class PostgresDatabase:
         except FAULTS as fault:
             raise unavailable(fault) from None
 
-    async def close(self) -> None:
-        """Finish what is under way, and close the connections."""
+    async def settle(self) -> None:
+        """Take in nothing more, and finish what is under way."""
         self._is_closed = True
         while self._tasks:
             await asyncio.wait(set(self._tasks))
+
+    async def close(self) -> None:
+        """Close the connections, once everything is settled."""
+        await self.settle()
         try:
             async with asyncio.timeout(1):
                 await self._pool.close()

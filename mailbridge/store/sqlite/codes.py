@@ -10,7 +10,7 @@ from typing import Any
 import apsw
 
 from mailbridge.clock import SteadyClock, from_micros, to_micros
-from mailbridge.store.choosing import CODE, MOST, code_of, each_mail_once, fitting, what_of
+from mailbridge.store.choosing import CODE, MOST, code_of, each_mail_once, fitting, given_of, what_of
 from mailbridge.store.cipher import Cipher
 from mailbridge.store.reading import Code, Given, Poll, Wanted, Way
 from mailbridge.store.sqlite.lines import journal
@@ -108,19 +108,7 @@ class SqliteCodes:
         """See `Codes.given`."""
         query = "SELECT identifier, way, reader, what, first_at, last_at, times, is_consumed FROM given ORDER BY last_at DESC, id DESC LIMIT ?"
         rows = await self._readers.rows(query, (limit,))
-        return tuple(
-            Given(
-                identifier=row[0],
-                way=row[1],
-                reader=row[2],
-                what=row[3],
-                first_at=from_micros(row[4]),
-                last_at=from_micros(row[5]),
-                times=row[6],
-                is_consumed=bool(row[7]),
-            )
-            for row in rows
-        )
+        return tuple(given_of(row) for row in rows)
 
     def _newest(self, find: Find, wanted: Wanted, now: int) -> Code | None:
         since = 0 if wanted.since is None else to_micros(wanted.since)

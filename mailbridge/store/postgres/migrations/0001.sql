@@ -10,8 +10,7 @@ CREATE TABLE replica (
     name text NOT NULL,
     started_at bigint NOT NULL,
     alive_until bigint NOT NULL,
-    configuration text NOT NULL DEFAULT '',
-    listens smallint NOT NULL DEFAULT 0 CHECK (listens IN (0, 1))
+    configuration text NOT NULL DEFAULT ''
 );
 
 -- The row of a queue is what a transaction locks before it looks at the queue and until it has written what became of it.
@@ -148,6 +147,26 @@ CREATE TABLE journal (
     detail text NOT NULL DEFAULT ''
 );
 CREATE INDEX journal_mail ON journal (mail_id);
+
+-- The newest number that was drawn, and after that: the oldest transaction that is open, and the next one to come.
+CREATE FUNCTION journal_seen(OUT last bigint, OUT oldest bigint, OUT next bigint) LANGUAGE plpgsql AS $$
+BEGIN
+    SELECT CASE WHEN is_called THEN last_value ELSE 0 END INTO last FROM journal_id_seq;
+    SELECT pg_snapshot_xmin(one)::text::bigint, pg_snapshot_xmax(one)::text::bigint INTO oldest, next FROM pg_current_snapshot() AS one;
+END $$;
+
+CREATE TABLE inbox (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    line text NOT NULL UNIQUE CHECK (line != ''),
+    address text NOT NULL,
+    senders text NOT NULL CHECK (senders::json IS NOT NULL),
+    owner text NOT NULL,
+    created_at bigint NOT NULL,
+    expires_at bigint NOT NULL CHECK (expires_at >= created_at),
+    is_pushed smallint NOT NULL DEFAULT 0 CHECK (is_pushed IN (0, 1))
+);
+CREATE INDEX inbox_expires ON inbox (expires_at);
+CREATE INDEX inbox_owner ON inbox (owner, expires_at);
 
 CREATE TABLE cursor (mailbox text PRIMARY KEY, validity text NOT NULL, uid bigint NOT NULL);
 CREATE TABLE owed (mailbox text NOT NULL, validity text NOT NULL, uid bigint NOT NULL, PRIMARY KEY (mailbox, validity, uid));

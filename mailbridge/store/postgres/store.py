@@ -1,0 +1,205 @@
+"""The parts of the store on PostgreSQL put together, and what concerns several of them: a mail comes in, and time passes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from mailbridge.clock import SteadyClock, to_micros
+from mailbridge.core.delivery import Standing
+from mailbridge.store import Arrival, Forgotten, Receipt
+from mailbridge.store.cipher import Cipher, new_uid, place
+from mailbridge.store.names import Names
+from mailbridge.store.packing import facts_of, link_of, private_of
+from mailbridge.store.postgres.codes import PostgresCodes
+from mailbridge.store.postgres.database import WHOLE, PostgresDatabase, PostgresTransaction
+from mailbridge.store.postgres.journal import PostgresJournal
+from mailbridge.store.postgres.mails import PostgresMails
+from mailbridge.store.postgres.outbox import PostgresOutbox
+from mailbridge.store.postgres.queues import Queues
+from mailbridge.store.postgres.replicas import Replicas
+from mailbridge.store.postgres.retention import Retention
+from mailbridge.store.sql import answers, sessions
+from mailbridge.store.sql.answers import SqlAnswers
+from mailbridge.store.sql.entries import SqlEntries
+from mailbridge.store.sql.forgetting import forget
+from mailbridge.store.sql.inboxes import SqlInboxes, end_over, forget_ended, next_end
+from mailbridge.store.sql.lines import tell
+from mailbridge.store.sql.mailboxes import SqlMailboxes, keep_cursor, keep_pending_action
+from mailbridge.store.sql.sessions import SqlSessions
+from mailbridge.store.sql.sites import SqlSites, forget_proven, keep_proven
+from mailbridge.store.sql.vault import SqlVault
+
+SWEEP_EVERY = timedelta(seconds=30)
+PROBE = "INSERT INTO meta (key, value) VALUES ('probe', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+PUT = (
+    "WITH new AS (INSERT INTO mail (uid, fingerprint, received_at, ingress, verdict, rule, size, sender, is_held, facts, private, link,"
+    " raw) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id),"
+    " named AS (INSERT INTO mail_identifier (line, mail_id) SELECT line, new.id FROM new, unnest(?::text[]) AS line),"
+    " told AS (INSERT INTO journal (at, event, mail_id) SELECT ?, 'stored', new.id FROM new)"
+    " SELECT id FROM new"
+)
+"""The mail, its identifiers and its line in one round trip. The line's number is drawn when the mail has its own."""
+
+
+class PostgresStore:
+    """Implements `mailbridge.store.Store`."""
+
+    def __init__(
+        self,
+        *,
+        database: PostgresDatabase,
+        queues: Queues,
+        replicas: Replicas | None,
+        cipher: Cipher,
+        clock: SteadyClock,
+        retention: Retention,
+    ) -> None:
+        self.outbox = PostgresOutbox(database=database, queues=queues, cipher=cipher, clock=clock)
+        self.mails = PostgresMails(database=database, cipher=cipher)
+        self.journal = PostgresJournal(database=database)
+        self.codes = PostgresCodes(database=database, cipher=cipher, clock=clock)
+        self.vault = SqlVault(database=database, cipher=cipher, clock=clock)
+        self.mailboxes = SqlMailboxes(database=database)
+        self.entries = SqlEntries(database=database, cipher=cipher, clock=clock)
+        self.sites = SqlSites(database=database, clock=clock)
+        self.answers = SqlAnswers(database=database, cipher=cipher, clock=clock)
+        self.sessions = SqlSessions(database=database, clock=clock)
+        self.inboxes = SqlInboxes(database=database, cipher=cipher, clock=clock)
+        self.names = Names(cipher.names_key)
+        self.database = database
+        self.replicas = replicas
+        self._queues = queues
+        self._cipher = cipher
+        self._clock = clock
+        self._retention = retention
+        self._is_closed = False
+
+    @property
+    def trouble(self) -> str | None:
+        """See `Store.trouble`."""
+        return self.database.trouble
+
+    async def put(self, arrival: Arrival) -> Receipt:
+        """See `Store.put`."""
+        facts, private, link = facts_of(arrival), private_of(arrival), link_of(arrival)
+        return await self.database.write(
+            lambda transaction: self._put(transaction, arrival, facts, private, link),
+            on_abandoned=lambda receipt: self.outbox.release(receipt.claims),
+        )
+
+    async def _put(
+        self, transaction: PostgresTransaction, arrival: Arrival, facts: bytes, private: bytes, link: bytes | None
+    ) -> Receipt:
+        envelope = arrival.envelope
+        fingerprint = self._cipher.digest(arrival.fingerprint)
+        queues = {(draft.target, draft.identifier.casefold()) for draft in arrival.drafts}
+        queues |= {(WHOLE, inbox.casefold()) for inbox in arrival.inboxes}
+        values = (fingerprint, [target for target, _ in queues], [line for _, line in queues])
+        ((known,),) = await transaction.rows("SELECT begin_arrival(?, ?, ?)", values)
+        now = self._clock.micros()
+        if envelope.cursor is not None:
+            await keep_cursor(transaction, envelope.cursor)
+        if known is not None:
+            await self._keep_action(transaction, arrival, is_pushed=arrival.is_pushed)
+            await tell(transaction, now, "duplicate", known)
+            return Receipt(mail_id=known, is_duplicate=True, is_pushed=arrival.is_pushed)
+        received = min(to_micros(envelope.received_at), now)
+        number = await self._insert(transaction, arrival, (fingerprint, facts, private, link), received, now)
+        await keep_proven(transaction, arrival, now)
+        if any(one.standing is Standing.FIRST_SEEN for one in arrival.drafts):
+            await tell(transaction, now, "first_seen", number, None, arrival.domain or "not proven")
+        if arrival.origin:
+            await tell(transaction, now, arrival.verb, arrival.origin, None, f"as mail {number}")
+        claims, superseded, held = await self._queues.add(
+            transaction, number, arrival.drafts, received, now, arrival.extraction.rule
+        )
+        if held:
+            told = tuple(f"{arrival.stranger}: {why}" for why in dict.fromkeys(held))
+            facts = facts_of(replace(arrival, held=(*arrival.held, *told)))
+            await transaction.change("UPDATE mail SET facts = ?, is_held = 1 WHERE id = ?", (facts, number))
+        is_pushed = sum(one.standing is not Standing.ASIDE for one in arrival.drafts) > len(held)
+        await self._keep_action(transaction, arrival, is_pushed=is_pushed)
+        if arrival.inboxes:
+            ended = await forget_ended(transaction, self._cipher, arrival.inboxes, now)
+            claims = tuple(one for one in claims if one.delivery.draft.identifier.casefold() not in ended)
+        return Receipt(mail_id=number, claims=claims, superseded=superseded, is_pushed=is_pushed, held=held)
+
+    async def _insert(
+        self,
+        transaction: PostgresTransaction,
+        arrival: Arrival,
+        octets: tuple[bytes, bytes, bytes, bytes | None],
+        received: int,
+        now: int,
+    ) -> int:
+        """The row of a mail and its line in the journal; ``octets`` are fingerprint, facts, private part and link."""
+        fingerprint, facts, private, link = octets
+        uid, seal = new_uid(), self._cipher.seal
+        values = (
+            uid,
+            fingerprint,
+            received,
+            arrival.envelope.ingress,
+            str(arrival.extraction.verdict),
+            arrival.extraction.rule,
+            len(arrival.envelope.content),
+            arrival.sender.lower(),
+            int(bool(arrival.held)),
+            facts,
+            seal(private, place("mail", uid, None)),
+            seal(link, place("link", uid, None)) if link is not None else None,
+            seal(arrival.envelope.content, place("raw", uid, None)),
+            sorted({one.casefold() for one in arrival.identification.identifiers}),
+            now,
+        )
+        ((number,),) = await transaction.rows(PUT, values)
+        return int(number)
+
+    async def _keep_action(self, transaction: PostgresTransaction, arrival: Arrival, *, is_pushed: bool) -> None:
+        """Remember what is to be done in its mailbox with a mail that is pushed."""
+        cursor = arrival.envelope.cursor
+        if cursor is not None and arrival.envelope.has_action and is_pushed:
+            await keep_pending_action(transaction, cursor)
+
+    async def forget(self, identifier: str) -> Forgotten:
+        """See `Store.forget`. Old octets stay in the files of the server until it vacuums, and in its log until that is recycled."""
+        return await self.database.write(lambda transaction: forget(transaction, self._cipher, identifier, self._clock.micros()))
+
+    async def sweep(self) -> datetime | None:
+        """See `Store.sweep`."""
+        return await self.database.finish(self._sweep)
+
+    async def _sweep(self) -> datetime | None:
+        """Queues are ended by whoever comes; all else by one replica at a time, the others come again later."""
+        is_more = await self._queues.pass_time()
+
+        async def work(transaction: PostgresTransaction) -> tuple[bool, datetime | None]:
+            if not await self._retention.may_sweep(transaction):
+                return False, None
+            now = self._clock.micros()
+            _, are_more_over = await end_over(transaction, self._cipher, now)
+            is_left = await self._retention.erase(transaction, now)
+            is_left = await self._retention.purge(transaction, now) or is_left or are_more_over
+            await forget_proven(transaction)
+            await answers.purge(transaction, now)
+            await sessions.purge(transaction, now)
+            if self.trouble is not None:  # only a write can tell that it is over
+                await transaction.change(PROBE, (str(now),))
+            return is_left, await next_end(transaction)
+
+        is_left, ends_at = await self.database.transact(work)
+        if is_more or is_left:
+            return self._clock.now()
+        again_at = self._clock.now() + SWEEP_EVERY
+        return again_at if ends_at is None else min(again_at, ends_at)
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        await self.database.settle()
+        if self.replicas is not None:
+            await self.replicas.leave()
+        await self.database.close()
