@@ -36,12 +36,13 @@ MOST = 64
 class Horizon:
     """How far the journal is complete: every number up to there is committed, or never will be.
 
-    A number is safe once all transactions are over that were open just after it was drawn: they alone can have drawn a lower one.
+    A number is safe once the transactions are over that were writing to the journal just after it was drawn: they alone can have drawn
+    a lower one.
     """
 
     def __init__(self) -> None:
         self._safe = 0
-        self._unsafe: list[tuple[int, int]] = []
+        self._unsafe: list[tuple[int, frozenset[str]]] = []
 
     @property
     def is_behind(self) -> bool:
@@ -50,11 +51,12 @@ class Horizon:
 
     async def look(self, reading: Transaction) -> int:
         """The number up to which the journal may be read now."""
-        ((last, oldest, following),) = await reading.rows("SELECT last, oldest, next FROM journal_seen()")
+        ((last, writing),) = await reading.rows("SELECT last, open FROM journal_seen()")
+        still = frozenset(writing)
         if last > (self._unsafe[-1][0] if self._unsafe else self._safe):
-            self._unsafe = [*self._unsafe[: MOST - 1], (last, following)]
-        while self._unsafe and self._unsafe[0][1] <= oldest:
-            self._safe = max(self._safe, self._unsafe.pop(0)[0])
+            self._unsafe = [*self._unsafe[: MOST - 1], (last, still)]
+        while self._unsafe and not (self._unsafe[0][1] & still):
+            self._safe = self._unsafe.pop(0)[0]
         return self._safe
 
 

@@ -123,11 +123,10 @@ BEGIN
     END LOOP;
 END $$;
 
--- What a mail begins with: its queues locked, a number for the transaction, and which mail it is a second copy of, if of any.
+-- What a mail begins with: its queues locked, and which mail it is a second copy of, if of any.
 CREATE FUNCTION begin_arrival(print bytea, targets text[], lines text[]) RETURNS bigint LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM lock_queues(targets, lines);
-    PERFORM pg_current_xact_id();
     RETURN (SELECT id FROM mail WHERE fingerprint = print);
 END $$;
 
@@ -136,8 +135,6 @@ CREATE FUNCTION now_micros() RETURNS bigint LANGUAGE sql VOLATILE AS $$
     SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
 $$;
 
--- A line's number is drawn by a transaction that has its own number already: `lock_queues` and every change give it one, and where a
--- line is all that is written, `pg_current_xact_id()` is asked for before. So readers know whose lines may still be missing.
 CREATE TABLE journal (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at bigint NOT NULL,
@@ -148,11 +145,14 @@ CREATE TABLE journal (
 );
 CREATE INDEX journal_mail ON journal (mail_id);
 
--- The newest number that was drawn, and after that: the oldest transaction that is open, and the next one to come.
-CREATE FUNCTION journal_seen(OUT last bigint, OUT oldest bigint, OUT next bigint) LANGUAGE plpgsql AS $$
+-- The newest number that was drawn; and after that, which transactions are open that write here. Each has locked the table so since
+-- before it drew its first number.
+CREATE FUNCTION journal_seen(OUT last bigint, OUT open text[]) LANGUAGE plpgsql AS $$
 BEGIN
     SELECT CASE WHEN is_called THEN last_value ELSE 0 END INTO last FROM journal_id_seq;
-    SELECT pg_snapshot_xmin(one)::text::bigint, pg_snapshot_xmax(one)::text::bigint INTO oldest, next FROM pg_current_snapshot() AS one;
+    SELECT coalesce(array_agg(virtualtransaction), '{}') INTO open FROM pg_locks
+        WHERE locktype = 'relation' AND relation = 'journal'::regclass AND mode = 'RowExclusiveLock'
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
 END $$;
 
 CREATE TABLE inbox (
