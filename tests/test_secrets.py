@@ -36,7 +36,7 @@ from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.vault import open_vault
 from mailbridge.masks import LONGEST, Masks
 from mailbridge.store.cipher import read_key
-from mailbridge.store.sqlite import key_path_of
+from mailbridge.store.places import key_path_of
 from tests.ingress.imap.watched import account
 from tests.loop import looped, until
 from tests.peers.scripted_imap import ScriptedImap, Session

@@ -49,7 +49,7 @@ from mailbridge.practice.receiver import Practice
 from mailbridge.sinks import KnowsLogins, Sink
 from mailbridge.sinks.skyvern_pages import Login
 from mailbridge.store import StoreError, StoreUnavailable
-from mailbridge.store.sqlite import path_of
+from mailbridge.store.places import path_of
 from mailbridge.trust import dkim, gmail
 from mailbridge.trust.dns import Dns, Resolver
 from mailbridge.web.health import Health, Level

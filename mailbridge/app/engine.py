@@ -16,7 +16,9 @@ from mailbridge import log_events
 from mailbridge.app.contacts import AppContacts
 from mailbridge.app.parts import Parts
 from mailbridge.app.preparation import Prepared, prepare
+from mailbridge.app.sharing import follow_others, wake_waiting
 from mailbridge.app.snapshot import Live, snapshot
+from mailbridge.app.storing import open_store
 from mailbridge.app.targets import Targets, guard, longest_grace, main_target, receiver_of
 from mailbridge.clock import SteadyClock
 from mailbridge.config.added import merged
@@ -32,7 +34,7 @@ from mailbridge.operator.entries import additions
 from mailbridge.sinks import KnowsLogins
 from mailbridge.store import Store, StoreUnavailable
 from mailbridge.store.cipher import read_key
-from mailbridge.store.sqlite import key_path_of, open_sqlite
+from mailbridge.store.places import key_path_of
 from mailbridge.trust import dkim
 from mailbridge.waiting import Waiting
 from mailbridge.web.pull import Ids
@@ -107,7 +109,7 @@ async def start_engine(
     """
     settings = prepared.settings
     clock, metrics = SteadyClock(), Metrics()
-    store: Store = open_sqlite(settings.store, settings.retention, clock=clock, grace=longest_grace(settings))
+    store = await open_store(settings, clock=clock, grace=longest_grace(settings))
     stack.push_async_callback(store.close)
     key = read_key(key_path_of(settings.store), is_made=False)
     masks.guard(key)
@@ -143,10 +145,14 @@ async def start_engine(
     finally:
         pool = await starting
     serving = [one.target for one in targets.made]
-    dispatcher = Dispatcher(outbox=store.outbox, targets=serving, now=clock.now, metrics=metrics)
+    dispatcher = Dispatcher(
+        outbox=store.outbox, targets=serving, now=clock.now, metrics=metrics, may_attempt=lambda: store.may_attempt
+    )
     await stack.enter_async_context(running(dispatcher.run(), _sweep(store, clock.now)))
     stack.push_async_callback(lambda: dispatcher.drain(flush.left()))
     contacts = await _contacts(stack, settings, live, store=store, targets=targets, clock=clock)
+    if store.is_shared:
+        await stack.enter_async_context(running(wake_waiting(store, contacts.waiting), follow_others(inboxes, contacts)))
     engine = Engine(
         clock=clock,
         metrics=metrics,

@@ -251,6 +251,7 @@ class StoreSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     url: str = ""
     password: Secret | None = None
+    folder: Path | None = None
     key_file: Path | None = None
     busy_timeout: timedelta = Seconds(seconds=2)
 

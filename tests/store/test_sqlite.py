@@ -15,9 +15,9 @@ from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.core.delivery import Deferred, State
 from mailbridge.store import Filter
+from mailbridge.store.retaining import ERASED_AT_ONCE
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
 from mailbridge.store.sqlite.mails import SqliteMails
-from mailbridge.store.sqlite.retention import ERASED_AT_ONCE
 from tests.loop import looped, until
 from tests.moved_time import MovedTime
 from tests.store.mails import arrival, draft

@@ -102,12 +102,20 @@ class PostgresDatabase:
         """Do something to its end, although its caller may be cancelled."""
         if self._is_closed:
             raise StoreUnavailable("closed", "the store is closed")
-        task = asyncio.create_task(doing())
+        task = asyncio.create_task(self._noted(doing()))
         self._keep(task)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             task.add_done_callback(lambda done: self._abandon(done, on_abandoned))
+            raise
+
+    async def _noted(self, doing: Coroutine[Any, Any, T]) -> T:
+        """What changes something and could not even look has failed to write."""
+        try:
+            return await doing
+        except StoreUnavailable as fault:
+            self._note(fault)
             raise
 
     def _keep(self, task: asyncio.Task[Any]) -> None:
@@ -167,15 +175,13 @@ class PostgresDatabase:
 
     def _failed(self, fault: BaseException) -> StoreUnavailable:
         found = unavailable(fault)
-        if self.trouble != found.kind:
-            log.error(
-                "store %s: %s; incoming mail is deferred",
-                found.kind,
-                type(fault).__name__,
-                extra={"event": log_events.STORE_FAILED},
-            )
-        self.trouble = found.kind
+        self._note(found)
         return found
+
+    def _note(self, fault: StoreUnavailable) -> None:
+        if self.trouble != fault.kind:
+            log.error("%s; incoming mail is deferred", fault, extra={"event": log_events.STORE_FAILED})
+        self.trouble = fault.kind
 
     def _written(self) -> None:
         self.trouble = None

@@ -15,6 +15,7 @@ from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.store import StoreError, StoreOutdated, StoreUnavailable
 from mailbridge.store.cipher import Cipher, read_key
+from mailbridge.store.places import label
 from mailbridge.store.postgres import migrations
 from mailbridge.store.postgres.database import FAULTS, PostgresDatabase
 from mailbridge.store.postgres.queues import Queues
@@ -43,12 +44,6 @@ UNSAFE = {
     "synchronous_commit": "with synchronous_commit = off a mail that was accepted can be lost; turn it on for this database",
     "fsync": "with fsync = off a mail that was accepted can be lost; turn it on",
 }
-
-
-def label(settings: StoreSettings) -> str:
-    """The database as messages name it: without the user, and without what follows the path."""
-    parts = urlsplit(settings.url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 async def open_postgres(

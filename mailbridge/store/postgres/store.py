@@ -76,6 +76,16 @@ class PostgresStore:
         self._is_closed = False
 
     @property
+    def is_shared(self) -> bool:
+        """See `Store.is_shared`."""
+        return True
+
+    @property
+    def may_attempt(self) -> bool:
+        """See `Store.may_attempt`. Without a heartbeat the others take this process for gone, and what it claimed for theirs."""
+        return self.replicas is not None and self.replicas.is_alive
+
+    @property
     def trouble(self) -> str | None:
         """See `Store.trouble`."""
         return self.database.trouble

@@ -79,6 +79,16 @@ class SqliteStore:
         self._lock = lock
 
     @property
+    def is_shared(self) -> bool:
+        """See `Store.is_shared`. A lock keeps others away."""
+        return False
+
+    @property
+    def may_attempt(self) -> bool:
+        """See `Store.may_attempt`."""
+        return True
+
+    @property
     def trouble(self) -> str | None:
         """See `Store.trouble`."""
         return self.writer.trouble
