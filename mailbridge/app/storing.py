@@ -15,7 +15,7 @@ from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import Settings
 from mailbridge.core.secret import Secret
 from mailbridge.store import Store, StoreError
-from mailbridge.store.places import is_postgres, key_path_of
+from mailbridge.store.places import is_postgres, key_path_of, path_of
 from mailbridge.store.sqlite import open_sqlite
 
 OWN = ("store", "smtp", "http", "parser", "log")
@@ -37,6 +37,14 @@ async def open_store(settings: Settings, *, clock: SteadyClock, grace: timedelta
         if fault.name != "asyncpg":
             raise
         raise StoreError("[store] url: PostgreSQL needs a further package: pip install 'mailbridge-2fa[postgres]'") from None
+    folder = path_of(settings.store).parent
+    if not is_visitor:
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as fault:
+            raise StoreError(
+                f"[store] folder: {folder}: {fault.strerror}; it must be writable for the user that runs mailbridge"
+            ) from None
     return await open_postgres(
         settings.store,
         settings.retention,

@@ -33,7 +33,8 @@ listen = "127.0.0.1:{http}"
 [identity]
 learn_from_skyvern = false
 [store]
-url = "sqlite:///{folder}/state/mailbridge.db"
+url = "{url}"
+{store}
 busy_timeout = "300ms"
 [skyvern]
 base_url = "{base_url}"
@@ -66,7 +67,8 @@ def wait_for(holds: Callable[[], object], what: str, *, patience: float = PATIEN
 
 @dataclass(slots=True)
 class House:
-    """A folder with a configuration, in which daemons run one after the other."""
+    """A folder with a configuration, in which daemons run one after the other. With a ``url`` of PostgreSQL several of these share it,
+    and ``key_file``."""
 
     folder: Path
     base_url: str
@@ -74,6 +76,8 @@ class House:
     form: str = "json"
     level: str = "debug"
     more: str = ""
+    url: str = ""
+    key_file: Path | None = None
     smtp: int = 0
     http: int = 0
 
@@ -84,10 +88,12 @@ class House:
 
     def configure(self) -> None:
         """Write the configuration."""
+        own = f'folder = "{self.folder}/state"\nkey_file = "{self.key_file}"'
         text = CONFIG.format(
             smtp=self.smtp,
             http=self.http,
-            folder=self.folder,
+            url=self.url or f"sqlite:///{self.folder}/state/mailbridge.db",
+            store=own if self.url else "",
             base_url=self.base_url,
             grace=self.grace,
             form=self.form,

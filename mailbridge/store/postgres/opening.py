@@ -193,7 +193,7 @@ def hint_of(fault: BaseException) -> str:
         return "the server refuses this user or password; see [store] password, and pg_hba.conf of the server"
     if isinstance(fault, asyncpg.InvalidCatalogNameError):
         return "the server has no such database; make it: CREATE DATABASE … OWNER …"
-    if isinstance(fault, asyncpg.InsufficientPrivilegeError):
+    if isinstance(fault, asyncpg.InsufficientPrivilegeError | asyncpg.InvalidSchemaNameError):
         return "the role may not do what mailbridge needs; let it own the database: ALTER DATABASE … OWNER TO …"
     if isinstance(fault, asyncpg.TooManyConnectionsError):
         return f"the server has no connection left; each process of mailbridge needs up to {CONNECTIONS + 1}"

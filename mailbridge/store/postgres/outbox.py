@@ -34,9 +34,11 @@ class PostgresOutbox:
 
     async def claim(self, *, limit: int, busy: Sequence[str] = ()) -> Due:
         """See `Outbox.claim`."""
-        return await self._database.finish(
+        due = await self._database.finish(
             lambda: self._queues.claim(limit, busy), on_abandoned=lambda due: self.release(due.claims)
         )
+        self._queues.take(due.claims)
+        return due
 
     async def settle(self, claim: Claim, ending: Ending, *, jitter: float, grace: timedelta) -> Settlement:
         """See `Outbox.settle`."""
@@ -45,6 +47,8 @@ class PostgresOutbox:
             lambda transaction: self._happened(transaction, claim, settled),
             on_abandoned=lambda written: self.release(written.claims),
         )
+        self._queues.give_up([claim])
+        self._queues.take(written.claims)
         log_ended(written.changes, but=settled.id)
         own = next((change.row for change in written.changes if change.row.id == settled.id), None)
         return Settlement(delivery=own, claims=written.claims)
@@ -59,6 +63,7 @@ class PostgresOutbox:
                 await self._queues.happened(transaction, *_queue(claim), released, self._clock.micros())
 
         await self._database.write(work)
+        self._queues.give_up(claims)
 
     async def one(self, delivery_id: int) -> Delivery | None:
         """See `Outbox.one`."""

@@ -14,9 +14,9 @@ from typing import Any
 
 from mailbridge.clock import SteadyClock, from_micros, to_micros
 from mailbridge.core.delivery import Claim, Delivery, Draft, State
-from mailbridge.core.occurrence import NEW, Arrived, Asked, Lost, Occurrence, Passed, Queue, Retried, Unreadable
+from mailbridge.core.occurrence import NEW, Arrived, Asked, Lost, Occurrence, Passed, Queue, Released, Retried, Unreadable
 from mailbridge.core.queue import LEASE, Change, Decision, Event, decide
-from mailbridge.store import Due
+from mailbridge.store import Due, StoreUnavailable
 from mailbridge.store.cipher import Cipher, new_uid, place
 from mailbridge.store.postgres.database import PostgresDatabase, PostgresTransaction
 from mailbridge.store.queueing import AT_ONCE, KNOWN_FIRST, TOLD, WINDOW, Need, Written, log_ended, needed
@@ -77,14 +77,20 @@ OF_THE_DEAD = (
     "SELECT target, line FROM delivery WHERE state = 'in_flight'"
     " AND NOT EXISTS (SELECT 1 FROM replica WHERE replica.id = delivery.owner AND alive_until > now_micros())"
 )
+OWN = "SELECT id, token, target, line FROM delivery WHERE state = 'in_flight' AND owner = ?"
 WHOSE = "SELECT target, line FROM delivery WHERE id = ? AND content IS NOT NULL"
 
 
 class Queues:
-    """What happens to queues. ``owner`` is the number of this process among the replicas, 0 before it has one."""
+    """What happens to queues. ``owner`` is the number of this process among the replicas, 0 before it has one.
+
+    ``held`` are the claims that somebody here has. A claim whose commit was never answered is nobody's, and found by that.
+    """
 
     def __init__(self, *, database: PostgresDatabase, cipher: Cipher, clock: SteadyClock) -> None:
         self.owner = 0
+        self.held: set[tuple[int, int]] = set()
+        self._unclaimed: set[tuple[int, int]] = set()
         self._database = database
         self._cipher = cipher
         self._clock = clock
@@ -238,7 +244,12 @@ class Queues:
                 left = limit - len(claims)
                 lines = await self._database.rows(DUE_LINES, (target, int(standing), now, left)) if left else []
                 for (line,) in lines:
-                    written = await self.one(target, line, Asked())
+                    try:
+                        written = await self.one(target, line, Asked())
+                    except StoreUnavailable:
+                        if not claims:
+                            raise
+                        return Due(claims=tuple(claims), next_at=from_micros(now))
                     log_ended(written.changes)
                     claims += written.claims
         if due:
@@ -254,6 +265,23 @@ class Queues:
                 target, line, Lost(grace=grace), condition=f"{OF_THE_DEAD} AND target = ? AND line = ?", values=(target, line)
             )
         return len(lines)
+
+    async def release_unclaimed(self) -> None:
+        """Give back what this process has claimed and nobody here has, now and when it was looked for last."""
+        rows = await self._database.rows(OWN, (self.owner,))
+        unclaimed = {(number, token): (target, line) for number, token, target, line in rows if (number, token) not in self.held}
+        for key in self._unclaimed & unclaimed.keys():
+            released = Released(id=key[0], fencing_token=key[1])
+            await self.one(*unclaimed[key], released)
+        self._unclaimed = set(unclaimed)
+
+    def take(self, claims: Sequence[Claim]) -> None:
+        """Claims are handed to somebody here."""
+        self.held.update((claim.delivery.id, claim.fencing_token) for claim in claims)
+
+    def give_up(self, claims: Sequence[Claim]) -> None:
+        """Nobody here has them any more."""
+        self.held.difference_update((claim.delivery.id, claim.fencing_token) for claim in claims)
 
     async def retry(self, delivery_id: int) -> bool:
         """An operator's second chance for a delivery that ended badly; see `Outbox.retry`."""

@@ -141,13 +141,14 @@ class Replicas:
         while True:
             await asyncio.sleep(BEAT.total_seconds())
             try:
-                await self._beat()
+                await self.beat()
             except StoreUnavailable as fault:
                 log.warning(
                     "no heartbeat: the store is %s", fault.kind, extra={"event": log_events.STORE_UNAVAILABLE, "kind": fault.kind}
                 )
 
-    async def _beat(self) -> None:
+    async def beat(self) -> None:
+        """One heartbeat: this process is alive, and whoever is not is taken over from. Raises StoreUnavailable."""
         began = time.monotonic()
         values = (LEASE // timedelta(microseconds=1), self.number)
         rows = await self._database.transact(lambda transaction: transaction.rows(STAY, values))
@@ -157,6 +158,7 @@ class Replicas:
         await self._follow()
         ((self._others,),) = await self._database.rows(OTHERS, (self.number,))
         await self._queues.take_over(self._grace)
+        await self._queues.release_unclaimed()
         await self._database.transact(lambda transaction: transaction.change(FORGET))
         await self._compare()
 

@@ -93,10 +93,12 @@ class PostgresStore:
     async def put(self, arrival: Arrival) -> Receipt:
         """See `Store.put`."""
         facts, private, link = facts_of(arrival), private_of(arrival), link_of(arrival)
-        return await self.database.write(
+        receipt = await self.database.write(
             lambda transaction: self._put(transaction, arrival, facts, private, link),
             on_abandoned=lambda receipt: self.outbox.release(receipt.claims),
         )
+        self._queues.take(receipt.claims)
+        return receipt
 
     async def _put(
         self, transaction: PostgresTransaction, arrival: Arrival, facts: bytes, private: bytes, link: bytes | None
