@@ -50,7 +50,6 @@ class PostgresCodes:
         async def work(transaction: PostgresTransaction) -> Code | None:
             now = self._clock.micros()
             line = poll.identifier.casefold()
-            await transaction.lock([(WHOLE, line)])
             first = await self._first_poll(transaction, poll, line, now)
             since = from_micros(first) - poll.grace
             wanted = Wanted(identifier=poll.identifier, kinds=(poll.kind,), since=since, runs=poll.runs, sites=poll.sites)
@@ -59,7 +58,7 @@ class PostgresCodes:
                 await self._write(transaction, code.identifier, "pull", poll.run, code.what, is_consumed=False)
             return code
 
-        return await self._database.write(work)
+        return await self._database.write(work, queues=[(WHOLE, poll.identifier.casefold())])
 
     async def _first_poll(self, transaction: Transaction, poll: Poll, line: str, now: int) -> int:
         """When this run asked for the first time."""
@@ -78,13 +77,12 @@ class PostgresCodes:
         """See `Codes.consume`."""
 
         async def work(transaction: PostgresTransaction) -> Code | None:
-            await transaction.lock([(WHOLE, wanted.identifier.casefold())])
             code = await self._newest(transaction, wanted, self._clock.micros())
             if code is not None:
                 await self._write(transaction, code.identifier, "api", reader, code.what, is_consumed=True)
             return code
 
-        return await self._database.write(work)
+        return await self._database.write(work, queues=[(WHOLE, wanted.identifier.casefold())])
 
     async def live(self, *, identifiers: Sequence[str], since: datetime | None = None, limit: int = 100) -> tuple[Code, ...]:
         """See `Codes.live`."""
@@ -102,15 +100,13 @@ class PostgresCodes:
         """See `Codes.note`."""
 
         async def work(transaction: PostgresTransaction) -> bool:
-            line = identifier.casefold()
-            await transaction.lock([(WHOLE, line)])
-            ((was_consumed,),) = await transaction.rows(f"SELECT {CONSUMED.format('?', '?')}", (line, what))
+            ((was_consumed,),) = await transaction.rows(f"SELECT {CONSUMED.format('?', '?')}", (identifier.casefold(), what))
             if was_consumed:
                 return False
             await self._write(transaction, identifier, way, reader, what, is_consumed=is_consumed)
             return True
 
-        return await self._database.write(work)
+        return await self._database.write(work, queues=[(WHOLE, identifier.casefold())])
 
     async def given(self, *, limit: int = 100) -> tuple[Given, ...]:
         """See `Codes.given`."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable
 from functools import lru_cache
 from itertools import count
 from typing import Any, Literal, TypeVar
@@ -38,6 +38,9 @@ LOCKED = frozenset({"55P03", "57014", "40001", "40P01"})
 WHOLE = ""
 """The target in the row that stands for an identifier and not for one of its queues; it is locked before those."""
 
+Queue = tuple[str, str]
+"""The target and the line of a queue."""
+
 OnAbandoned = Callable[[T], Awaitable[object]]
 
 
@@ -65,15 +68,26 @@ class PostgresTransaction:
         """See `Transaction.hold`. The queues of an identifier are locked, and before them the row that stands for all of it."""
         await self.lock([(WHOLE, line)])
         found = await self.rows("SELECT target FROM queue WHERE line = ? AND target != ? ORDER BY target", (line, WHOLE))
-        await self.lock((target, line) for (target,) in found)
+        await self.lock([(target, line) for (target,) in found])
 
     def erases(self) -> None:
         """See `Transaction.erases`. The server overwrites what is no longer seen when it vacuums the table."""
 
-    async def lock(self, queues: Iterable[tuple[str, str]]) -> None:
-        """Lock queues, each by target and line, until the end of the transaction."""
-        wanted = tuple(queues)
-        await self.rows("SELECT lock_queues(?, ?)", ([target for target, _ in wanted], [line for _, line in wanted]))
+    async def lock(self, queues: Collection[Queue]) -> None:
+        """Lock queues until the end of the transaction."""
+        if queues:
+            await self._connection.execute(locking(queues))
+
+
+def locking(queues: Collection[Queue]) -> str:
+    """What locks queues. Their names come from mails, so each stands in it by its octets in hexadecimal, and as nothing else: so it goes
+    to the server with the beginning of the transaction, where parameters cannot."""
+
+    def listed(names: Iterable[str]) -> str:
+        octets = ", ".join(f"convert_from('\\x{str(storable(name)).encode().hex()}', 'UTF8')" for name in names)
+        return f"ARRAY[{octets}]"
+
+    return f"SELECT lock_queues({listed(target for target, _ in queues)}, {listed(line for _, line in queues)})"
 
 
 PostgresWork = Callable[[PostgresTransaction], Awaitable[T]]
@@ -94,9 +108,11 @@ class PostgresDatabase:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_closed = False
 
-    async def write(self, work: PostgresWork[T] | Work[T], *, on_abandoned: OnAbandoned[T] | None = None) -> T:
+    async def write(
+        self, work: PostgresWork[T] | Work[T], *, queues: Collection[Queue] = (), on_abandoned: OnAbandoned[T] | None = None
+    ) -> T:
         """See `Database.write`. ``on_abandoned`` is done with the result of a caller who was cancelled meanwhile."""
-        return await self.finish(lambda: self.transact(work), on_abandoned=on_abandoned)
+        return await self.finish(lambda: self.transact(work, queues=queues), on_abandoned=on_abandoned)
 
     async def finish(self, doing: Callable[[], Coroutine[Any, Any, T]], *, on_abandoned: OnAbandoned[T] | None = None) -> T:
         """Do something to its end, although its caller may be cancelled."""
@@ -133,18 +149,20 @@ class PostgresDatabase:
 
         self._keep(asyncio.create_task(give_up()))
 
-    async def transact(self, work: PostgresWork[T] | Work[T]) -> T:
-        """Run a work in a transaction; again where another one had to go first, or the connection had died unseen.
+    async def transact(self, work: PostgresWork[T] | Work[T], *, queues: Collection[Queue] = ()) -> T:
+        """Run a work in a transaction that begins with these queues locked; again where another one had to go first, or the connection
+        had died unseen.
 
         Raises:
             StoreUnavailable: it is not written, or its commit was never answered.
         """
+        begin = f"{self._begin}; {locking(queues)}" if queues else self._begin
         for attempt in count(1):
             connection = None
             has_begun = False
             try:
                 connection = await self._pool.acquire()
-                await connection.execute(self._begin)
+                await connection.execute(begin)
                 has_begun = True
                 result = await work(PostgresTransaction(connection))
                 await connection.execute("COMMIT")

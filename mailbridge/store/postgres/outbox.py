@@ -13,7 +13,7 @@ from mailbridge.store.cipher import Cipher
 from mailbridge.store.postgres import filters
 from mailbridge.store.postgres.database import PostgresDatabase, PostgresTransaction
 from mailbridge.store.postgres.queues import Queues
-from mailbridge.store.queueing import Written, log_ended
+from mailbridge.store.queueing import log_ended
 from mailbridge.store.rows import DELIVERY, read_delivery, with_content
 
 ONE = f"SELECT {DELIVERY} FROM delivery WHERE id = ?"  # noqa: S608
@@ -44,7 +44,8 @@ class PostgresOutbox:
         """See `Outbox.settle`."""
         settled = Settled(id=claim.delivery.id, fencing_token=claim.fencing_token, ending=ending, jitter=jitter, grace=grace)
         written = await self._database.write(
-            lambda transaction: self._happened(transaction, claim, settled),
+            lambda transaction: self._queues.happened(transaction, *_queue(claim), settled, self._clock.micros()),
+            queues=[_queue(claim)],
             on_abandoned=lambda written: self.release(written.claims),
         )
         self._queues.give_up([claim])
@@ -57,12 +58,11 @@ class PostgresOutbox:
         """See `Outbox.release`."""
 
         async def work(transaction: PostgresTransaction) -> None:
-            await transaction.lock(_queue(claim) for claim in claims)
             for claim in claims:
                 released = Released(id=claim.delivery.id, fencing_token=claim.fencing_token)
                 await self._queues.happened(transaction, *_queue(claim), released, self._clock.micros())
 
-        await self._database.write(work)
+        await self._database.write(work, queues=[_queue(claim) for claim in claims])
         self._queues.give_up(claims)
 
     async def one(self, delivery_id: int) -> Delivery | None:
@@ -90,11 +90,6 @@ class PostgresOutbox:
     async def counts(self) -> dict[State, int]:
         """See `Outbox.counts`."""
         return {State(state): count for state, count in await self._database.rows(COUNTS)}
-
-    async def _happened(self, transaction: PostgresTransaction, claim: Claim, settled: Settled) -> Written:
-        target, line = _queue(claim)
-        await transaction.lock([(target, line)])
-        return await self._queues.happened(transaction, target, line, settled, self._clock.micros())
 
 
 def _queue(claim: Claim) -> tuple[str, str]:

@@ -96,16 +96,26 @@ class Queues:
         self._clock = clock
 
     async def add(
-        self, transaction: PostgresTransaction, mail_id: int, drafts: Sequence[Draft], received: int, now: int, rule: str | None
+        self,
+        transaction: PostgresTransaction,
+        mail_id: int,
+        drafts: Sequence[Draft],
+        received: int,
+        now: int,
+        rule: str | None,
+        *,
+        seen: Sequence[Any] | None = None,
     ) -> tuple[tuple[Claim, ...], int, tuple[str, ...]]:
         """Add a mail's deliveries to queues that are locked. Returns those that may go at once, claimed, how many older ones they
-        superseded, and of each that is held, why."""
+        superseded, and of each that is held, why. ``seen``: see `happened`, of the first draft."""
         claims: list[Claim] = []
         held: list[str] = []
         superseded = 0
         for draft in drafts:
             arrived = Arrived(draft=draft, received_at=from_micros(received), rule=rule)
-            written = await self.happened(transaction, draft.target, draft.identifier.casefold(), arrived, now, mail_id=mail_id)
+            line = draft.identifier.casefold()
+            written = await self.happened(transaction, draft.target, line, arrived, now, mail_id=mail_id, seen=seen)
+            seen = None
             log_ended(written.changes)
             claims += written.claims
             superseded += sum(change.event is Event.NEWER for change in written.changes)
@@ -121,12 +131,18 @@ class Queues:
         now: int,
         *,
         mail_id: int = 0,
+        seen: Sequence[Any] | None = None,
     ) -> Written:
-        """Decide on one queue, which is locked, write that, and go on while there is more of it. ``mail_id``: whose delivery arrives."""
+        """Decide on one queue, which is locked, write that, and go on while there is more of it. ``mail_id``: whose delivery arrives.
+
+        ``seen`` are the rows of `looking`, where the caller has asked for them already.
+        """
         changes: list[Change] = []
         at, held = from_micros(now), ""
         while True:
-            queue, sealed = await _look(transaction, target, line, occurrence, at)
+            rows = await transaction.rows(*looking(target, line, occurrence, at)) if seen is None else seen
+            queue, sealed = _looked(rows)
+            seen = None
             decision = decide(queue, occurrence, now=at)
             await self._write(transaction, decision, now)
             changes += decision.changes
@@ -226,12 +242,11 @@ class Queues:
         is locked; else nothing happens."""
 
         async def work(transaction: PostgresTransaction) -> Written:
-            await transaction.lock([(target, line)])
             if condition and not await transaction.rows(condition, values):
                 return Written()
             return await self.happened(transaction, target, line, occurrence, self._clock.micros())
 
-        return await self._database.transact(work)
+        return await self._database.transact(work, queues=[(target, line)])
 
     async def claim(self, limit: int, busy: Sequence[str] = ()) -> Due:
         """Take what is due of every target that is not ``busy``."""
@@ -301,18 +316,21 @@ class Queues:
         return len(waiting) == AT_ONCE
 
 
-async def _look(
-    transaction: PostgresTransaction, target: str, line: str, occurrence: Occurrence, at: datetime
-) -> tuple[Queue, dict[int, tuple[bytes, bytes | None]]]:
-    """What the decision needs of a queue, asked for at once; and the sealed contents of its head."""
+def looking(target: str, line: str, occurrence: Occurrence, at: datetime) -> tuple[str, list[Any]]:
+    """The query for what the decision needs of a queue, and its values."""
     wanted = needed(target, line, occurrence, at)
     values: list[Any] = [target, line]
     for _, of_need in wanted:
         values += of_need
+    return _whole(tuple(need for need, _ in wanted)), values
+
+
+def _looked(rows: Sequence[Any]) -> tuple[Queue, dict[int, tuple[bytes, bytes | None]]]:
+    """What was found of a queue, and the sealed contents of its head."""
     head: dict[int, Delivery] = {}
     others: dict[int, Delivery] = {}
     sealed: dict[int, tuple[bytes, bytes | None]] = {}
-    for row in await transaction.rows(_whole(tuple(need for need, _ in wanted)), values):
+    for row in rows:
         one = read_delivery(row)
         if row[-1] is None:
             others[one.id] = one
@@ -321,8 +339,8 @@ async def _look(
             sealed[one.id] = (row[-2], row[-1])
     numbers = sorted(head)
     cut_after = numbers[WINDOW - 1] if len(numbers) > WINDOW else None
-    rows = others | {number: head[number] for number in numbers[:WINDOW]}
-    return Queue(rows=tuple(rows[number] for number in sorted(rows)), cut_after=cut_after), sealed
+    found = others | {number: head[number] for number in numbers[:WINDOW]}
+    return Queue(rows=tuple(found[number] for number in sorted(found)), cut_after=cut_after), sealed
 
 
 @lru_cache(maxsize=64)

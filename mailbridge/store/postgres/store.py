@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
-from mailbridge.clock import SteadyClock, to_micros
+from mailbridge.clock import SteadyClock, from_micros, to_micros
 from mailbridge.core.delivery import Standing
+from mailbridge.core.occurrence import Arrived
 from mailbridge.store import Arrival, Forgotten, Receipt
 from mailbridge.store.cipher import Cipher, new_uid, place
 from mailbridge.store.names import Names
@@ -16,7 +18,7 @@ from mailbridge.store.postgres.database import WHOLE, PostgresDatabase, Postgres
 from mailbridge.store.postgres.journal import PostgresJournal
 from mailbridge.store.postgres.mails import PostgresMails
 from mailbridge.store.postgres.outbox import PostgresOutbox
-from mailbridge.store.postgres.queues import Queues
+from mailbridge.store.postgres.queues import Queues, looking
 from mailbridge.store.postgres.replicas import Replicas
 from mailbridge.store.postgres.retention import Retention
 from mailbridge.store.sql import answers, sessions
@@ -34,12 +36,16 @@ SWEEP_EVERY = timedelta(seconds=30)
 PROBE = "INSERT INTO meta (key, value) VALUES ('probe', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 PUT = (
     "WITH new AS (INSERT INTO mail (uid, fingerprint, received_at, ingress, verdict, rule, size, sender, is_held, facts, private, link,"
-    " raw) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id),"
+    " raw) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (fingerprint) DO NOTHING RETURNING id),"
     " named AS (INSERT INTO mail_identifier (line, mail_id) SELECT line, new.id FROM new, unnest(?::text[]) AS line),"
     " told AS (INSERT INTO journal (at, event, mail_id) SELECT ?, 'stored', new.id FROM new)"
-    " SELECT id FROM new"
+    " SELECT new.id"
 )
-"""The mail, its identifiers and its line in one round trip. The line's number is drawn when the mail has its own."""
+"""The mail, its identifiers and its line in one round trip; nothing where it is a duplicate."""
+
+ALONE = f"{PUT} FROM new"
+AND_LOOK = f"{PUT}, looked.* FROM new LEFT JOIN ({{}}) AS looked ON true"
+"""And with it what the queue of its first delivery holds."""
 
 
 class PostgresStore:
@@ -93,8 +99,11 @@ class PostgresStore:
     async def put(self, arrival: Arrival) -> Receipt:
         """See `Store.put`."""
         facts, private, link = facts_of(arrival), private_of(arrival), link_of(arrival)
+        queues = {(draft.target, draft.identifier.casefold()) for draft in arrival.drafts}
+        queues |= {(WHOLE, inbox.casefold()) for inbox in arrival.inboxes}
         receipt = await self.database.write(
             lambda transaction: self._put(transaction, arrival, facts, private, link),
+            queues=queues,
             on_abandoned=lambda receipt: self.outbox.release(receipt.claims),
         )
         self._queues.take(receipt.claims)
@@ -103,28 +112,23 @@ class PostgresStore:
     async def _put(
         self, transaction: PostgresTransaction, arrival: Arrival, facts: bytes, private: bytes, link: bytes | None
     ) -> Receipt:
-        envelope = arrival.envelope
+        envelope, now = arrival.envelope, self._clock.micros()
         fingerprint = self._cipher.digest(arrival.fingerprint)
-        queues = {(draft.target, draft.identifier.casefold()) for draft in arrival.drafts}
-        queues |= {(WHOLE, inbox.casefold()) for inbox in arrival.inboxes}
-        values = (fingerprint, [target for target, _ in queues], [line for _, line in queues])
-        ((known,),) = await transaction.rows("SELECT begin_arrival(?, ?, ?)", values)
-        now = self._clock.micros()
+        received = min(to_micros(envelope.received_at), now)
         if envelope.cursor is not None:
             await keep_cursor(transaction, envelope.cursor)
-        if known is not None:
-            await self._keep_action(transaction, arrival, is_pushed=arrival.is_pushed)
-            await tell(transaction, now, "duplicate", known)
-            return Receipt(mail_id=known, is_duplicate=True, is_pushed=arrival.is_pushed)
-        received = min(to_micros(envelope.received_at), now)
-        number = await self._insert(transaction, arrival, (fingerprint, facts, private, link), received, now)
+        rows = await self._insert(transaction, arrival, (fingerprint, facts, private, link), received, now)
+        if not rows:
+            return await self._duplicate(transaction, arrival, fingerprint, now)
+        number = rows[0][0]
         await keep_proven(transaction, arrival, now)
         if any(one.standing is Standing.FIRST_SEEN for one in arrival.drafts):
             await tell(transaction, now, "first_seen", number, None, arrival.domain or "not proven")
         if arrival.origin:
             await tell(transaction, now, arrival.verb, arrival.origin, None, f"as mail {number}")
+        seen = [row[1:] for row in rows if len(row) > 1 and row[1] is not None] if arrival.drafts else None
         claims, superseded, held = await self._queues.add(
-            transaction, number, arrival.drafts, received, now, arrival.extraction.rule
+            transaction, number, arrival.drafts, received, now, arrival.extraction.rule, seen=seen
         )
         if held:
             told = tuple(f"{arrival.stranger}: {why}" for why in dict.fromkeys(held))
@@ -137,6 +141,13 @@ class PostgresStore:
             claims = tuple(one for one in claims if one.delivery.draft.identifier.casefold() not in ended)
         return Receipt(mail_id=number, claims=claims, superseded=superseded, is_pushed=is_pushed, held=held)
 
+    async def _duplicate(self, transaction: PostgresTransaction, arrival: Arrival, fingerprint: bytes, now: int) -> Receipt:
+        """A mail that is there already changes nothing but its cursor."""
+        ((known,),) = await transaction.rows("SELECT id FROM mail WHERE fingerprint = ?", (fingerprint,))
+        await self._keep_action(transaction, arrival, is_pushed=arrival.is_pushed)
+        await tell(transaction, now, "duplicate", known)
+        return Receipt(mail_id=known, is_duplicate=True, is_pushed=arrival.is_pushed)
+
     async def _insert(
         self,
         transaction: PostgresTransaction,
@@ -144,8 +155,11 @@ class PostgresStore:
         octets: tuple[bytes, bytes, bytes, bytes | None],
         received: int,
         now: int,
-    ) -> int:
-        """The row of a mail and its line in the journal; ``octets`` are fingerprint, facts, private part and link."""
+    ) -> list[Any]:
+        """The row of a mail and its line in the journal; ``octets`` are fingerprint, facts, private part and link.
+
+        Returns rows that begin with its number, and go on with what its first delivery's queue holds; none where it is a duplicate.
+        """
         fingerprint, facts, private, link = octets
         uid, seal = new_uid(), self._cipher.seal
         values = (
@@ -165,8 +179,12 @@ class PostgresStore:
             sorted({one.casefold() for one in arrival.identification.identifiers}),
             now,
         )
-        ((number,),) = await transaction.rows(PUT, values)
-        return int(number)
+        if not arrival.drafts:
+            return await transaction.rows(ALONE, values)
+        draft = arrival.drafts[0]
+        arrived = Arrived(draft=draft, received_at=from_micros(received), rule=arrival.extraction.rule)
+        query, more = looking(draft.target, draft.identifier.casefold(), arrived, from_micros(now))
+        return await transaction.rows(AND_LOOK.format(query), (*values, *more))
 
     async def _keep_action(self, transaction: PostgresTransaction, arrival: Arrival, *, is_pushed: bool) -> None:
         """Remember what is to be done in its mailbox with a mail that is pushed."""

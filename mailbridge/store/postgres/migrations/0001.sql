@@ -1,6 +1,7 @@
 -- The tables of mailbridge in PostgreSQL. A released file is never changed: what is to be different is a file with the next number.
 -- Times are microseconds since 1970, truth values 0 or 1, as everywhere in mailbridge. Indexes are partial where they can be: a code
--- that goes straight out is never in those of the waiting, and an erased row is in none.
+-- that goes straight out is never in those of the waiting, and an erased row is in few. Every change of a delivery is written into each
+-- of its indexes, so there are no more than the queries of a queue need; what waits in one queue is little, and is filtered.
 CREATE TABLE meta (key text PRIMARY KEY, value text NOT NULL);
 
 -- One row for each process that has the database, from its start to its end. It is gone when ``alive_until`` is over (this one is by
@@ -83,16 +84,10 @@ CREATE INDEX delivery_line ON delivery (target, line, id) WHERE state IN ('pendi
 CREATE UNIQUE INDEX delivery_one_in_flight ON delivery (target, line) WHERE state = 'in_flight';
 CREATE INDEX delivery_due ON delivery (target, standing, due_at) WHERE state = 'pending' AND due_at IS NOT NULL;
 CREATE INDEX delivery_deadline ON delivery (deadline) WHERE state = 'pending';
-CREATE INDEX delivery_sender ON delivery (target, line, sender) WHERE state = 'pending';
-CREATE INDEX delivery_strange ON delivery (target, line) WHERE state = 'pending' AND standing = 1;
-CREATE INDEX delivery_known ON delivery (target, line, id) WHERE standing = 2 AND content IS NOT NULL;
-CREATE INDEX delivery_origin ON delivery (line, sender, received_at);
-CREATE INDEX delivery_domain ON delivery (line, domain, received_at) WHERE domain != '';
+CREATE INDEX delivery_of_line ON delivery (line, received_at);
 CREATE INDEX delivery_secret ON delivery (greatest(final_at, deadline)) WHERE content IS NOT NULL AND final_at IS NOT NULL;
 CREATE INDEX delivery_readable ON delivery (line, received_at) WHERE content IS NOT NULL;
-CREATE INDEX delivery_expired ON delivery (id) WHERE state = 'expired';
-CREATE INDEX delivery_dead ON delivery (id) WHERE state = 'dead';
-CREATE INDEX delivery_superseded ON delivery (id) WHERE state = 'superseded';
+CREATE INDEX delivery_lost ON delivery (state, id) WHERE state IN ('expired', 'dead');
 
 CREATE FUNCTION delivery_first() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -121,13 +116,6 @@ BEGIN
             INSERT INTO queue VALUES (wanted.t, wanted.l) ON CONFLICT DO NOTHING;
         END LOOP;
     END LOOP;
-END $$;
-
--- What a mail begins with: its queues locked, and which mail it is a second copy of, if of any.
-CREATE FUNCTION begin_arrival(print bytea, targets text[], lines text[]) RETURNS bigint LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM lock_queues(targets, lines);
-    RETURN (SELECT id FROM mail WHERE fingerprint = print);
 END $$;
 
 -- The server's clock, by which the life of replicas is reckoned.
