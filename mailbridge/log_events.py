@@ -44,6 +44,7 @@ ALARM_CLEARED = "alarm.cleared"
 REPLICAS_DIFFER = "replicas.differ"
 STORE_FAILED = "store.failed"
 STORE_UNAVAILABLE = "store.unavailable"
+WATCH_CHANGED = "mailboxes.watch_changed"
 AUTHENTICATOR_UNREADABLE = "authenticator.unreadable"
 WORKER_FAILED = "worker.failed"
 

@@ -235,6 +235,18 @@ class Bridge:
         self.mailboxes.retry_now()
         return waiting
 
+    async def watch_anew(self) -> None:
+        """Watch the mailboxes, or no longer, as this process is to."""
+        async with self._change:
+            try:
+                watchers = self.watchers_of(self.settings.imap)
+            except StoreError as fault:
+                log.error("mailboxes not watched: %s", fault, extra={"event": log_events.WATCH_CHANGED})
+                return
+            old, self.mailboxes = self.mailboxes, watchers
+            await old.close(HANG_UP)
+            watchers.start()
+
     async def learn(self, identifiers: tuple[str, ...]) -> None:
         """Push under these spellings too, which Skyvern's credentials name.
 
@@ -252,14 +264,14 @@ class Bridge:
         return snapshot(settings, rules=rules, served=self.engine.targets.served(settings), learned=learned)
 
     def watchers_of(self, accounts: Sequence[ImapSettings]) -> imap.Watchers:
-        """The mailboxes of these accounts, not watched yet.
+        """The mailboxes of these accounts, not watched yet; none where another process on the same store watches them.
 
         Raises:
             StoreError: the vault of OAuth tokens, or the key of the database, cannot be used.
         """
         engine, store = self.engine, self.settings.store
         return imap.watchers_of(
-            accounts,
+            accounts if engine.store.is_first else (),
             self.door.way.bring,
             engine.store.mailboxes,
             now=engine.clock.now,
@@ -318,6 +330,8 @@ async def bridge(
         here.mailboxes.start()
         engine.waiting.subscribe(lambda _: here.mailboxes.wake())
         await stack.enter_async_context(running(_follow_additions(here)))
+        if engine.store.is_shared:
+            await stack.enter_async_context(running(_follow_watch(here)))
         if settings.identity.learn_from_skyvern:
             await stack.enter_async_context(running(_learn(here)))
         yield here
@@ -456,6 +470,20 @@ async def _follow_additions(here: Bridge) -> None:
                     problem,
                     extra={"event": log_events.ADDITIONS_REFUSED},
                 )
+
+
+async def _follow_watch(here: Bridge) -> None:
+    """Watch the mailboxes while this process is the one of all on its store that should, for ever."""
+    store, watches = here.engine.store, here.engine.store.is_first
+    while True:
+        await asyncio.sleep(FOLLOW_EVERY.total_seconds())
+        if store.is_first != watches:
+            watches = store.is_first
+            await here.watch_anew()
+            log.info(
+                "mailboxes are watched here" if watches else "mailboxes are watched by another replica",
+                extra={"event": log_events.WATCH_CHANGED},
+            )
 
 
 async def _learn(here: Bridge) -> None:

@@ -286,6 +286,11 @@ class Store(Protocol):
         """Whether what this process has claimed is certain to be its own still; only then an attempt may begin."""
         ...
 
+    @property
+    def is_first(self) -> bool:
+        """Whether this process does what one alone should, of all that have this store: it watches the mailboxes."""
+        ...
+
     async def put(self, arrival: Arrival) -> Receipt:
         """Write mail, deliveries, journal and cursor in one fsynced transaction; supersede what is now older.
 

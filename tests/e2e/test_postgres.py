@@ -269,3 +269,23 @@ def test_replicas_come_and_go(server: Postgres, name: str, tmp_path: Path) -> No
         assert await server.asked("SELECT id FROM replica", database=name) == [(1,)]
 
     asyncio.run(use())
+
+
+def test_a_claim_that_nobody_has_is_given_back(server: Postgres, name: str, tmp_path: Path) -> None:
+    """As after a commit whose answer was lost: the next but one heartbeat finds it, and leaves those that somebody has."""
+
+    async def use() -> None:
+        store = await opened(server.url(name), tmp_path)
+        kept = await store.put(arrival(draft(), at=SteadyClock().now()))
+        lost = await store.put(arrival(draft(identifier="bob@example.com"), at=SteadyClock().now(), fingerprint="another"))
+        number = lost.claims[0].delivery.id
+        await server.asked(f"UPDATE delivery SET token = token + 1 WHERE id = {number}", database=name)
+        await store.replicas.beat()
+        await store.replicas.beat()
+        states = {one.id: one.state for one in await store.outbox.deliveries()}
+        assert states == {kept.claims[0].delivery.id: State.IN_FLIGHT, number: State.PENDING}
+        (again,) = (await store.outbox.claim(limit=10)).claims
+        assert (again.delivery.id, again.delivery.attempts) == (number, 0)
+        await store.close()
+
+    asyncio.run(use())

@@ -219,3 +219,35 @@ def test_a_crash_of_the_server_loses_nothing(server: Postgres, houses: Callable[
         print("seed", SEED, json.dumps(asdict(verdict)))
     assert (verdict.lost, verdict.inversions, verdict.wrong_newest) == ([], [], [])
     assert verdict.acknowledged > 0
+
+
+MAILBOX = """
+[[imap]]
+name = "box"
+host = "127.0.0.1"
+port = 1
+tls = "none"
+username = "ann@corp.example"
+password_file = "{}"
+"""
+
+
+def test_one_replica_watches_the_mailboxes(houses: Callable[[FaultyReceiver, int], list[House]], tmp_path: Path) -> None:
+    """The oldest one that is alive; when it is killed the other one begins, and a third does not."""
+    password = tmp_path / "password"
+    password.write_text("pw")
+    password.chmod(0o600)
+    with running_faulty(Temper()) as receiver:
+        three = houses(receiver, 3)
+        for house in three:
+            house.more = MAILBOX.format(password)
+            house.configure()
+        with all_running(three) as daemons:
+
+            def watching() -> list[bool]:
+                return [bool(one.get("/readyz").json().get("mailboxes")) for one in daemons[-2:]]
+
+            wait_for(lambda: bool(daemons[0].get("/readyz").json().get("mailboxes")), "the first one watches")
+            assert watching() == [False, False]
+            daemons[0].kill()
+            wait_for(lambda: watching() == [True, False], "the second one watches")

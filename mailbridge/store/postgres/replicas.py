@@ -37,7 +37,7 @@ GONE_FOR = "3600000000"
 
 JOIN = "INSERT INTO replica (name, started_at, alive_until, configuration) VALUES (?, now_micros(), now_micros() + ?, ?) RETURNING id"
 STAY = "UPDATE replica SET alive_until = now_micros() + ? WHERE id = ? RETURNING id"
-OTHERS = "SELECT count(*) FROM replica WHERE id != ? AND alive_until > now_micros()"
+OTHERS = "SELECT count(*), coalesce(min(id), ?) FROM replica WHERE id != ? AND alive_until > now_micros()"
 FORGET = (
     f"DELETE FROM replica WHERE alive_until < now_micros() - {GONE_FOR}"  # noqa: S608
     " AND NOT EXISTS (SELECT 1 FROM delivery WHERE owner = replica.id AND state = 'in_flight')"
@@ -86,6 +86,7 @@ class Replicas:
         self._listener: Any = None
         self._beat_at = float("-inf")
         self._others = 0
+        self._is_oldest = False
         self._differing: tuple[str, ...] = ()
         self._is_to_wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -101,6 +102,11 @@ class Replicas:
         """Whether nobody can have taken this process for gone: only then an attempt may begin."""
         return time.monotonic() < self._beat_at + SAFE.total_seconds()
 
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the oldest replica that is alive, as far as anybody can know."""
+        return self._is_oldest and self.is_alive
+
     async def join(self) -> None:
         """Take part: from now on this process has a number. What replicas that are gone had in flight is taken over.
 
@@ -112,6 +118,7 @@ class Replicas:
         values = (self._name, LEASE // timedelta(microseconds=1), self._configuration)
         ((self._queues.owner,),) = await self._database.transact(lambda transaction: transaction.rows(JOIN, values))
         self._beat_at = began
+        await self._look_around()
         await self._queues.take_over(self._grace)
 
     def start(self) -> None:
@@ -156,11 +163,15 @@ class Replicas:
             await self.join()  # its row is gone, and with it all that it had
         self._beat_at = began
         await self._follow()
-        ((self._others,),) = await self._database.rows(OTHERS, (self.number,))
+        await self._look_around()
         await self._queues.take_over(self._grace)
         await self._queues.release_unclaimed()
         await self._database.transact(lambda transaction: transaction.change(FORGET))
         await self._compare()
+
+    async def _look_around(self) -> None:
+        ((self._others, oldest),) = await self._database.rows(OTHERS, (self.number, self.number))
+        self._is_oldest = self.number <= oldest
 
     async def _follow(self) -> None:
         self._clock.follow(await self.read_time(self._database))

@@ -92,6 +92,11 @@ class PostgresStore:
         return self.replicas is not None and self.replicas.is_alive
 
     @property
+    def is_first(self) -> bool:
+        """See `Store.is_first`. It is the oldest replica that is alive."""
+        return self.replicas is not None and self.replicas.is_first
+
+    @property
     def trouble(self) -> str | None:
         """See `Store.trouble`."""
         return self.database.trouble

@@ -89,6 +89,11 @@ class SqliteStore:
         return True
 
     @property
+    def is_first(self) -> bool:
+        """See `Store.is_first`."""
+        return True
+
+    @property
     def trouble(self) -> str | None:
         """See `Store.trouble`."""
         return self.writer.trouble
