@@ -126,33 +126,23 @@ async def start_engine(
     now = snapshot(settings, rules=rules, served=served)
     live = Live(now, base=prepared.settings, revision=revision, inboxes=inboxes)
     # A worker takes 0.2 s to start, and so does the list of public suffixes: both at once.
-    starting = asyncio.ensure_future(
-        stack.enter_async_context(
-            parser_pool(
-                target=UNDERSTAND,
-                answer=Understanding,
-                config=live.now.parser_config.encode(),
-                workers=settings.parser.workers,
-                timeout=settings.parser.timeout,
-                launched=parts.worker,
-            )
-        )
-    )
+    starting = asyncio.ensure_future(_start_pool(stack, live, settings, parts))
     try:
         targets.made = targets.prepare(settings)
         if not served.is_only_practice:
             await asyncio.to_thread(dkim.warm_up)
     finally:
         pool = await starting
-    serving = [one.target for one in targets.made]
     dispatcher = Dispatcher(
-        outbox=store.outbox, targets=serving, now=clock.now, metrics=metrics, may_attempt=lambda: store.may_attempt
+        outbox=store.outbox,
+        targets=[one.target for one in targets.made],
+        now=clock.now,
+        metrics=metrics,
+        may_attempt=lambda: store.may_attempt,
     )
     await stack.enter_async_context(running(dispatcher.run(), _sweep(store, clock.now)))
     stack.push_async_callback(lambda: dispatcher.drain(flush.left()))
     contacts = await _contacts(stack, settings, live, store=store, targets=targets, clock=clock)
-    if store.is_shared:
-        await stack.enter_async_context(running(wake_waiting(store, contacts.waiting), follow_others(inboxes, contacts)))
     engine = Engine(
         clock=clock,
         metrics=metrics,
@@ -164,6 +154,20 @@ async def start_engine(
         contacts=contacts,
     )
     return engine, live
+
+
+async def _start_pool(stack: AsyncExitStack, live: Live, settings: Settings, parts: Parts) -> ParserPool[Understanding]:
+    """The workers that read mails."""
+    return await stack.enter_async_context(
+        parser_pool(
+            target=UNDERSTAND,
+            answer=Understanding,
+            config=live.now.parser_config.encode(),
+            workers=settings.parser.workers,
+            timeout=settings.parser.timeout,
+            launched=parts.worker,
+        )
+    )
 
 
 async def _contacts(
@@ -180,6 +184,8 @@ async def _contacts(
     await contacts.load()
     if settings.identity.learn_from_skyvern:
         await stack.enter_async_context(running(contacts.run()))
+    if store.is_shared:
+        await stack.enter_async_context(running(wake_waiting(store, contacts.waiting), follow_others(live.inboxes, contacts)))
     return contacts
 
 

@@ -20,6 +20,10 @@ from mailbridge.store.sqlite import open_sqlite
 
 OWN = ("store", "smtp", "http", "parser", "log")
 """Sections that may differ from replica to replica: where each listens, and how much it does."""
+MISSING = (
+    "[store] url: PostgreSQL needs one more package: install again, as you installed it, with the extra:"
+    ' pip install ".[postgres]"'
+)
 
 
 async def open_store(settings: Settings, *, clock: SteadyClock, grace: timedelta, is_visitor: bool = False) -> Store:
@@ -36,7 +40,7 @@ async def open_store(settings: Settings, *, clock: SteadyClock, grace: timedelta
     except ModuleNotFoundError as fault:
         if fault.name != "asyncpg":
             raise
-        raise StoreError("[store] url: PostgreSQL needs a further package: pip install 'mailbridge-2fa[postgres]'") from None
+        raise StoreError(MISSING) from None
     folder = path_of(settings.store).parent
     if not is_visitor:
         try:

@@ -141,7 +141,7 @@ class Verdict:
     wrong_newest: list[str]
 
 
-def judged(receiver: FaultyReceiver, deliveries: list[Delivery], clients: list[Client]) -> Verdict:
+def judged(receiver: FaultyReceiver, deliveries: list[Delivery], clients: list[Client], *, kills: int = KILLS) -> Verdict:
     """Compare what was acknowledged with what is at the receiver and in the outbox."""
     acknowledged = [one for client in clients for one in client.acknowledged]
     outbox = {one.draft.content.reveal(): one for one in deliveries}
@@ -167,7 +167,7 @@ def judged(receiver: FaultyReceiver, deliveries: list[Delivery], clients: list[C
         if codes[-1:] != [last]:
             wrong.append(f"{identifier}: {codes[-1:]} and not {last}")
     return Verdict(
-        kills=KILLS,
+        kills=kills,
         acknowledged=len(acknowledged),
         deferred=sum(client.deferred for client in clients),
         received=len(receiver.rows),

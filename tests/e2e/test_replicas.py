@@ -31,6 +31,7 @@ from tests.peers.postgres import Postgres, running_postgres
 pytestmark = pytest.mark.e2e
 
 KILLS = int(os.environ.get("MAILBRIDGE_REPLICA_KILLS", "6"))
+CRASHES = int(os.environ.get("MAILBRIDGE_SERVER_CRASHES", "2"))
 ANN = "ann@corp.example"
 
 
@@ -99,7 +100,7 @@ def test_a_mail_at_one_is_waited_for_at_the_other(houses: Callable[[FaultyReceiv
     """A long poll at the second replica ends with each code that comes in at the first, which a token of the first may ask for."""
     with running_faulty(Temper()) as receiver:
         first, second = houses(receiver, 2)
-        with all_running([first, second]):
+        with all_running([first, second]) as (_, other):
             headers = agent_token(first)
             took: list[float] = []
             for number in range(8):
@@ -114,7 +115,7 @@ def test_a_mail_at_one_is_waited_for_at_the_other(houses: Callable[[FaultyReceiv
 
                 waiting = threading.Thread(target=wait)
                 waiting.start()
-                time.sleep(0.3)
+                wait_for(lambda: 'mailbridge_waiting{way="api"} 1.0' in other.get("/metrics").text, "the other one is waited at")
                 assert first.send(code, identifier=ANN)[0] == 250
                 acknowledged = time.perf_counter()
                 waiting.join(40)
@@ -188,8 +189,8 @@ def test_random_kills_of_replicas_lose_nothing(houses: Callable[[FaultyReceiver,
                     print([one for one in deliveries_of(steady) if one.state in ("pending", "in_flight")])
                     raise
                 assert [one.terminate() for one in rest] == [0, 0]
-        verdict = judged(receiver, deliveries_of(steady), clients)
-        print("seed", SEED, "kills", KILLS, json.dumps(asdict(verdict)))
+        verdict = judged(receiver, deliveries_of(steady), clients, kills=KILLS)
+        print("seed", SEED, json.dumps(asdict(verdict)))
     assert [reply for client in clients for reply in client.refused] == []
     assert verdict.acknowledged > KILLS
     assert (verdict.lost, verdict.inversions, verdict.wrong_newest) == ([], [], [])
@@ -205,7 +206,7 @@ def test_a_crash_of_the_server_loses_nothing(server: Postgres, houses: Callable[
             clients = [Client(pair[number % 2], number) for number in range(CLIENTS)]
             for client in clients:
                 client.start()
-            for _ in range(2):
+            for _ in range(CRASHES):
                 time.sleep(1.0)
                 server.stop(signal.SIGQUIT)
                 time.sleep(0.5)
@@ -215,7 +216,7 @@ def test_a_crash_of_the_server_loses_nothing(server: Postgres, houses: Callable[
                 client.stop()
             receiver.temper = Temper()
             wait_for(lambda: daemons[0].waiting() == 0, "the outbox is empty", patience=90)
-        verdict = judged(receiver, deliveries_of(pair[0]), clients)
+        verdict = judged(receiver, deliveries_of(pair[0]), clients, kills=CRASHES)
         print("seed", SEED, json.dumps(asdict(verdict)))
     assert (verdict.lost, verdict.inversions, verdict.wrong_newest) == ([], [], [])
     assert verdict.acknowledged > 0

