@@ -7,6 +7,7 @@ UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
 FUZZ ?= 100000
+KILLS ?= 200
 # How many processes share the tests, whole files at a time; 0: this one alone.
 JOBS ?= 2
 COMMIT ?= ee520b1
@@ -79,6 +80,9 @@ train: $(VENV)/.dev ## whether a fitted model would do better than the weights, 
 fuzz: $(VENV)/.dev ## FUZZ mutations of each kind: SMTP, IMAP, HTTP, mails, signatures, seals, keys, policies, configurations
 	@$(BIN)/python -m tests.fuzz.fuzz --count $(FUZZ)
 
+soak: $(VENV)/.dev ## kill -9 KILLS times while webhooks are told
+	@MAILBRIDGE_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/soak
+
 suites: $(VENV)/.dev ## public suites of SPF, ARC, DKIM, results and suffixes: those in SUITES, a folder, and those that packages carry
 	@$(BIN)/python -m tests.suites.run "$(SUITES)" "$$(tests/suites/fetch)"
 
@@ -96,6 +100,14 @@ audit: $(VENV)/.dev ## known weaknesses of the locked packages, where advisories
 man: $(VENV)/.dev ## the man page and docs/commands.md, from the commands themselves
 	@$(BIN)/python -m tests.manual
 
+site: $(VENV)/.dev ## the documentation as a site in dist/site; nothing is asked of the network
+	@$(BIN)/python -m tests.site dist
+
+pictures: $(VENV)/.dev ## docs/pictures: every page in a real Chromium, light, dark and on a phone (needs what `make e2e` installs)
+	@folder="$$(mktemp -d)" && trap 'rm -rf "$$folder"' EXIT && \
+		MAILBRIDGE_E2E=1 MAILBRIDGE_PICTURES="$$folder" $(BIN)/python -m pytest -q -m e2e tests/e2e/test_page.py tests/e2e/test_page_ways.py && \
+		$(BIN)/python -m tests.e2e.pictures "$$folder"
+
 dist: $(VENV)/.dev ## a wheel and a source archive in dist/, installable by pip, pipx or uv
 	@rm -rf dist
 	@$(BIN)/python -m hatchling build -d dist
@@ -106,4 +118,4 @@ lock: $(VENV)/.uv ## bring uv.lock up to date
 clean: ## remove what was built
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
-.PHONY: help run demo test e2e lint bench bench-check beside quality train fuzz suites mutants sbom audit man dist lock clean
+.PHONY: help run demo test e2e lint bench bench-check beside quality train fuzz soak suites mutants sbom audit man site pictures dist lock clean

@@ -24,7 +24,8 @@ class Wait:
 
     ``who`` is a run's id or the name of a token, never a secret; ``asked`` how often it has asked so far. ``serial`` tells apart
     requests that are held open under one name. ``sender`` is the one whose codes are waited for, "" for any; ``is_for_link``: a link
-    is wanted; ``run`` and ``task`` are Skyvern's own ids of who polls.
+    is wanted; ``run`` and ``task`` are Skyvern's own ids of who polls. ``key`` is what no other caller has (`Caller.key`), since
+    several may go by one name; "" where nobody asks who it was.
     """
 
     identifier: str
@@ -38,6 +39,7 @@ class Wait:
     is_for_link: bool = False
     run: str | None = None
     task: str | None = None
+    key: str = ""
 
 
 class Bell:
@@ -75,7 +77,7 @@ class Waiting:
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
         self._lock = threading.Lock()
-        self._waits: dict[tuple[str, Way, str, int, str], Wait] = {}
+        self._waits: dict[tuple[str, Way, str, str, int, str], Wait] = {}
         self._bells: dict[str, set[Bell]] = {}
         self._others: set[Bell] = set()
         self._callbacks: list[Callback] = []
@@ -93,6 +95,7 @@ class Waiting:
         is_for_link: bool = False,
         run: str | None = None,
         task: str | None = None,
+        key: str = "",
     ) -> Wait:
         """Note that somebody waits, or still waits, for a code until then; it lapses by itself."""
         now = self._now()
@@ -106,6 +109,7 @@ class Waiting:
             is_for_link=is_for_link,
             run=run,
             task=task,
+            key=key,
         )
         return self._note(wait, now)
 
@@ -246,6 +250,6 @@ class Waiting:
             del self._waits[key]
 
 
-def _key(wait: Wait) -> tuple[str, Way, str, int, str]:
+def _key(wait: Wait) -> tuple[str, Way, str, str, int, str]:
     """What tells a wait from others."""
-    return wait.identifier.casefold(), wait.way, wait.who, wait.serial, wait.sender.casefold()
+    return wait.identifier.casefold(), wait.way, wait.who, wait.key, wait.serial, wait.sender.casefold()

@@ -19,6 +19,7 @@ from mailbridge.app.installed import stranger
 from mailbridge.config.load import load
 from mailbridge.core.secret import Secret
 from tests.cli.running import PLAIN, environment
+from tests.peers import dockerfile
 from tests.peers.daemon import free_port
 from tests.peers.wheel import build_wheel
 
@@ -221,6 +222,20 @@ def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
     assert "hadolint ignore" not in DOCKERFILE.read_text()
     done = subprocess.run([_tool("hadolint"), str(DOCKERFILE)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.e2e
+@pytest.mark.skipif(not dockerfile.is_possible(), reason=dockerfile.MEND)
+def test_the_steps_of_the_dockerfile_make_a_daemon_that_works(tmp_path: Path) -> None:
+    """Done in empty roots, stage by stage; as its user, with a root that is closed, it is healthy, a code passes, and it stops as told."""
+    command = ["unshare", "--mount", "--propagation", "private", sys.executable, "-m", "tests.peers.dockerfile", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert (found["healthcheck"], found["send-test"], found["ended"]) == (0, 0, 0)
+    assert found["user"] == [10001, 10001]
+    assert found["root is closed"] != 0
+    assert "mailbridge.db" in found["kept"]
 
 
 @pytest.mark.parametrize("path", [COMPOSE, OVERLAY, DOCKERFILE, SERVICE], ids=lambda path: path.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.vault import open_vault
 from mailbridge.ingress.tls import self_signed
 from tests.loop import looped
+from tests.peers.daemon import free_port
 from tests.test_app import send, settings_in
 
 
@@ -133,7 +135,7 @@ async def test_a_reload_is_seen_by_every_part_at_once(tmp_path: Path) -> None:
             domains=DomainSettings(accept=("new.example",)),
             trust=TrustSettings(accounts=("ann@gmail.com",), alarm_held=3),
             rules=RuleSettings(ambiguous="push-best"),
-            smtp=SmtpSettings(listen=("127.0.0.1:1",)),
+            smtp=SmtpSettings(listen=settings.smtp.listen, max_per_ip=3),
         )
         await running.reload(changed)
         now = running.live.now
@@ -142,6 +144,74 @@ async def test_a_reload_is_seen_by_every_part_at_once(tmp_path: Path) -> None:
         assert now.gate.accounts == ("ann@gmail.com",)
         assert (now.intake.alarm_held, now.intake.push_ambiguous) == (3, True)
         assert now.settings.smtp == settings.smtp
+
+
+@looped
+async def test_a_reload_listens_where_it_is_told_to(tmp_path: Path) -> None:
+    """A new address is served and greets with the new name, one that is gone takes nobody, and who was there already goes on."""
+    settings = settings_in(tmp_path)
+    fresh, path = f"127.0.0.1:{free_port()}", f"unix:{tmp_path}/lmtp.sock"
+    async with bridge(settings, state_dir=tmp_path) as running:
+        (before,) = running.smtp_addresses
+        host, _, port = before.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        assert (await reader.readline()).startswith(b"220")
+        smtp = msgspec.structs.replace(settings.smtp, listen=(fresh,), lmtp=(path,), hostname="mx.corp.com")
+        assert await running.reload(msgspec.structs.replace(settings, smtp=smtp)) == ()
+        assert running.smtp_addresses == (fresh, path)
+        assert running.settings.smtp == smtp
+        assert (await greeting(fresh)).startswith(b"220 mx.corp.com")
+        with pytest.raises(ConnectionRefusedError):
+            await greeting(before)
+        writer.write(b"NOOP\r\n")
+        assert (await reader.readline()).startswith(b"250")
+        writer.close()
+        assert await running.reload(settings) == ()
+        assert not (tmp_path / "lmtp.sock").exists()
+        assert (await greeting(running.smtp_addresses[0])).startswith(b"220")
+
+
+@looped
+async def test_an_address_that_is_taken_waits_for_a_restart(tmp_path: Path) -> None:
+    """All else of the new settings is in force, it listens where it did, and the answer names the section; nothing stays bound."""
+    settings = settings_in(tmp_path)
+    free = f"127.0.0.1:{free_port()}"
+    async with bridge(settings, state_dir=tmp_path) as running:
+        before = running.smtp_addresses
+        smtp = msgspec.structs.replace(settings.smtp, listen=(free, before[0]))
+        changed = msgspec.structs.replace(settings, smtp=smtp, domains=DomainSettings(accept=("new.example",)))
+        assert await running.reload(changed) == ("smtp",)
+        assert running.live.now.accepts("codes@new.example")
+        assert running.smtp_addresses == before
+        assert running.settings.smtp == settings.smtp
+        with pytest.raises(ConnectionRefusedError):
+            await greeting(free)
+
+
+@looped
+async def test_what_was_bound_for_a_reload_that_fails_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no worker starts for the new settings, nobody is served at the new address."""
+    settings = settings_in(tmp_path)
+    free = f"127.0.0.1:{free_port()}"
+    async with bridge(settings, state_dir=tmp_path) as running:
+        before = running.smtp_addresses
+        monkeypatch.setattr("sys.executable", str(tmp_path / "no-python"))
+        smtp = msgspec.structs.replace(settings.smtp, listen=(free,))
+        with pytest.raises(ConfigError, match="no parser worker starts"):
+            await running.reload(msgspec.structs.replace(settings, smtp=smtp))
+        assert running.smtp_addresses == before
+        with pytest.raises(ConnectionRefusedError):
+            await greeting(free)
+
+
+async def greeting(address: str) -> bytes:
+    """What is said first at an address."""
+    host, _, port = address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        return await reader.readline()
+    finally:
+        writer.close()
 
 
 def test_check_config_refuses_what_a_reload_refuses(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ from tests.peers.token_endpoint import TokenEndpoint, running_token_endpoint
 
 CANARY = "cAnArY/{}+s3cr3t=&x".format
 PLACES = {
+    "heartbeat.url",
     "http.token",
     "imap.*.oauth.client_secret",
     "ingest.cloudmailin_password",
@@ -54,9 +55,18 @@ PLACES = {
     "ingest.sendgrid_password",
     "ingest.webhook_secrets.*",
     "imap.*.password",
+    "notify.*.headers.*",
+    "notify.*.token",
+    "notify.*.topic",
+    "notify.*.url",
+    "notify.*.urls.*",
     "pull.keys.*",
     "skyvern.api_key",
     "target.*.api_key",
+    "target.*.headers.*",
+    "target.*.old_secret",
+    "target.*.secret",
+    "target.*.url",
 }
 """Where a secret may stand in the settings; the configuration below has one at each."""
 
@@ -97,6 +107,15 @@ def full(
     def secret(name: str) -> Secret:
         return Secret(CANARY(f"{mark}-{name}"))
 
+    def address(name: str) -> Secret:
+        return Secret(f"{base_url}/{CANARY(f'{mark}-{name}')}")
+
+    def signing(name: str) -> Secret:
+        return Secret("whsec_" + base64.b64encode(CANARY(f"{mark}-{name}").encode()).decode())
+
+    def header(name: str) -> Secret:
+        return Secret(f"X-Key: {CANARY(f'{mark}-{name}')}")
+
     more = (
         account(9, name="pw", password=secret("imap-password")),
         account(9, name="app", oauth=s.OAuthSettings(provider="custom", client_id="app", client_secret=secret("client-secret"))),
@@ -116,7 +135,21 @@ def full(
         skyvern=s.SkyvernSettings(base_url=base_url, api_key=secret("skyvern-key")),
         target=(
             s.TargetSettings(name="other", identifiers=("*@other.example",), base_url=base_url, api_key=secret("target-key")),
+            s.TargetSettings(
+                name="hook",
+                kind="webhook",
+                url=address("hook-path"),
+                secret=signing("hook-secret"),
+                old_secret=signing("hook-old-secret"),
+                headers=(header("hook-header"),),
+            ),
         ),
+        notify=(
+            s.NotifySettings(name="phone", kind="ntfy", url=address("ntfy"), topic=secret("topic"), token=secret("ntfy-token")),
+            s.NotifySettings(name="desk", kind="slack", url=address("slack-path"), headers=(header("slack-header"),)),
+            s.NotifySettings(name="bus", kind="apprise", urls=(address("apprise"),)),
+        ),
+        heartbeat=s.HeartbeatSettings(url=address("beat-path")),
         identity=s.IdentitySettings(learn_from_skyvern=True),
         imap=tuple(imap) or more,
         store=s.StoreSettings(url=f"sqlite:///{folder}/mailbridge.db"),
@@ -319,7 +352,8 @@ async def daemon(folder: Path, stream: io.StringIO, talk: logs.LogFormatter) -> 
                 lambda: all(not one.is_well and one.reason for one in running.mailboxes.health() if "sends" not in one.mailbox)
             )
             await until(lambda: provider.tokens_asked() >= 3)
-            await until(lambda: "other" in running.engine.dispatcher.alarms)
+            await until(lambda: {"other", "hook"} <= running.engine.dispatcher.alarms.keys())
+            await until(lambda: {"notify desk", "notify phone"} <= running.engine.listeners.teller.failing.keys())
             assert "no such" in stream.getvalue(), "the server's echo is logged"
             health = repr(await running.health())
             other = full(folder, base_url=base_url, mark="b")

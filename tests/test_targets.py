@@ -174,6 +174,13 @@ async def test_a_target_can_be_tried_before_a_code_needs_it(tmp_path: Path) -> N
         assert (await asyncio.to_thread(add, config, url, "another-key", "wrong")).exit_code == 0
         good = await asyncio.to_thread(said, config, "target", "test", "other", "--json")
         bad = await asyncio.to_thread(said, config, "target", "test", "wrong", "--json")
+        assert (await asyncio.to_thread(said, config, "target", "test", "skyvern")).exit_code == 78  # there is no key
+        plain = config.read_text(encoding="utf-8")
+        mains = []
+        for key in (other.api_key, "another-key"):
+            config.write_text(f'{plain}[skyvern]\nbase_url = "{url}"\napi_key = "{key}"\n', encoding="utf-8")
+            mains.append(await asyncio.to_thread(said, config, "target", "test", "skyvern", "--json"))
         assert not other.rows()
+    assert [(one.exit_code, json.loads(one.stdout)["ok"]) for one in mains] == [(0, True), (69, False)]
     assert (good.exit_code, json.loads(good.stdout)["ok"]) == (0, True)
     assert (bad.exit_code, json.loads(bad.stdout)["ok"]) == (69, False)

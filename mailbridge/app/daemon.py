@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,17 @@ import msgspec
 from mailbridge import log_events
 from mailbridge.app.engine import FLUSH, Engine, Flush, running, start_engine
 from mailbridge.app.events import DaemonEvents
+from mailbridge.app.heartbeat import Heartbeat
 from mailbridge.app.ingesting import IngestRoutes
 from mailbridge.app.operating import Around, HandIn, LiveConfiguration, Reread, RunningDaemon, operator_of
 from mailbridge.app.parts import PARTS, Parts
-from mailbridge.app.preparation import prepare
+from mailbridge.app.preparation import Prepared, prepare
 from mailbridge.app.probing import LocalMailboxProbes, LocalProbes
 from mailbridge.app.routes import auth_of, serve_http
 from mailbridge.app.snapshot import Live, Snapshot, snapshot
 from mailbridge.app.targets import guard
-from mailbridge.config.added import merged
+from mailbridge.app.watching import Alarms, AlarmWatch, Delays, MissingWatch, watch
+from mailbridge.config.added import Added, merged
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import ImapSettings, Settings
 from mailbridge.config.values import strangers_meaning
@@ -43,8 +45,11 @@ from mailbridge.intake.doorway import Doorway
 from mailbridge.intake.gate import Gate
 from mailbridge.intake.onetime import OneTime
 from mailbridge.masks import Masks
+from mailbridge.net.listening import ListenError
 from mailbridge.operator.entries import additions
+from mailbridge.operator.faults import Fault
 from mailbridge.operator.verbs import Operator
+from mailbridge.operator.why import WhyAsk
 from mailbridge.practice.receiver import Practice
 from mailbridge.sinks import KnowsLogins, Sink
 from mailbridge.sinks.skyvern_pages import Login
@@ -64,6 +69,8 @@ FOLLOW_EVERY = timedelta(milliseconds=200)
 """Between two looks for what people have added by command; a look takes 0.1 ms of a reader's thread."""
 
 NO_KEY = "no Skyvern key is configured: codes go to the practice receiver, and nothing leaves this machine"
+NO_KEY_BESIDE = "no Skyvern key is configured: codes go to the practice receiver, and to the targets that list them"
+"""The same where there are further targets."""
 
 AT_START = ("smtp", "skyvern", "practice", "http", "store", "retention", "parser", "log")
 """The sections that a reload leaves as they were: what they say is bound, opened or started once."""
@@ -114,9 +121,11 @@ class Bridge:
         ailing = {**engine.dispatcher.failing, **engine.dispatcher.alarms}
         checks = {f"target {name}": reason for name, reason in ailing.items()}
         if engine.targets.served(self.settings).is_practice:
-            checks["practice"] = NO_KEY
+            checks["practice"] = NO_KEY if engine.targets.served(self.settings).is_only_practice else NO_KEY_BESIDE
         if self.door.intake.is_alarmed(engine.clock.now()):
             checks["trust"] = "many mails are held without proof"
+        for name, reason in engine.listeners.teller.failing.items():
+            checks.setdefault(name, reason)
         mailboxes = self.mailboxes.health()
         checks |= {f"mailbox {one.mailbox}": one.reason for one in mailboxes if not one.is_well}
         checks |= {f"canary {name}": one.reason for name, one in self.mailboxes.canaries().items() if not one.is_well}
@@ -135,6 +144,23 @@ class Bridge:
         )
         shown = tuple(self._shown(asdict(one)) for one in mailboxes)
         return Health(level=level, checks=checks, mailboxes=shown, strangers=strangers)
+
+    def alarms(self) -> Alarms:
+        """What needs a person now."""
+        engine = self.engine
+        masked = engine.masks.masked
+        raised = {f"target {name}": masked(reason) for name, reason in engine.dispatcher.alarms.items()}
+        well = {f"target {name}" for name in engine.dispatcher.proven - engine.dispatcher.alarms.keys()}
+        known = {f"target {one.name}" for one in engine.targets.served(self.settings).targets}
+        mailboxes, canaries = self.mailboxes.health(), self.mailboxes.canaries()
+        raised |= {f"mailbox {one.mailbox}": masked(one.reason) for one in mailboxes if not one.is_well}
+        raised |= {f"canary {name}": masked(one.reason) for name, one in canaries.items() if not one.is_well}
+        well |= {f"mailbox {one.mailbox}" for one in mailboxes if one.is_well}
+        well |= {f"canary {name}" for name, one in canaries.items() if one.is_well}
+        known |= {f"mailbox {one.mailbox}" for one in mailboxes} | {f"canary {name}" for name in canaries}
+        if self.door.intake.is_alarmed(engine.clock.now()):
+            raised["trust"] = "many mails are held without proof"
+        return Alarms(raised=raised, well=frozenset(well), known=frozenset(known))
 
     def _shown(self, mailbox: dict[str, Any]) -> dict[str, Any]:
         """A mailbox's health, in which its server may have repeated what it was told."""
@@ -202,11 +228,26 @@ class Bridge:
         """
         added = await additions(self.engine.store.entries)
         prepared = await asyncio.to_thread(prepare, merged(wanted, added))
-        base, waiting = _reloadable(self.live.base, wanted)
+        change = self._listeners_for(wanted) if is_read_again else None
+        try:
+            return await self._swap(wanted, added, prepared, change, is_read_again=is_read_again)
+        finally:
+            if change is not None:
+                change.abandon()
+
+    async def _swap(
+        self, wanted: Settings, added: Sequence[Added], prepared: Prepared, change: smtp.Change | None, *, is_read_again: bool
+    ) -> tuple[str, ...]:
+        """Make everything of the new settings that can fail, then put it in force. See `_take`."""
+        now = self.live.base
+        if change is not None:
+            now = msgspec.structs.replace(now, smtp=msgspec.structs.replace(now.smtp, **_bound_anew(wanted)))
+        base, waiting = _reloadable(now, wanted)
         settings = merged(base, added)
         guard(self.engine.masks, settings)
         fresh = self._snapshot(settings, prepared.rules, self.live.now.parser_config.learned)
         made = await asyncio.to_thread(self.engine.targets.prepare, settings)
+        listeners = await asyncio.to_thread(self.engine.listeners.prepare, settings, made)
         is_only_practice = self.engine.targets.served(settings).is_only_practice
         if self.engine.targets.served(self.settings).is_only_practice and not is_only_practice:
             await asyncio.to_thread(dkim.warm_up)
@@ -219,15 +260,19 @@ class Bridge:
             raise ConfigError((Problem(where="[[imap]]", what=str(fault)),)) from None
         except (OSError, TimeoutError) as fault:
             raise ConfigError((Problem(where="", what=f"no parser worker starts with it: {type(fault).__name__}"),)) from None
+        if change is not None and self.listeners is not None:
+            await self.listeners.take(change)
         # From here on nothing can fail.
         if successors is not None:
             successors.take_over()
         self.live.now, self.live.base = fresh, base
         self.engine.targets.swap(made, self.engine.dispatcher)
+        self.engine.listeners.swap(listeners)
         if is_read_again and self.listeners is not None:
             self.listeners.reload_tls()
         if watchers is not None:
             old, self.mailboxes = self.mailboxes, watchers
+            watchers.follow(old)
             await old.close(HANG_UP)
             watchers.start()
         elif is_read_again:
@@ -246,6 +291,16 @@ class Bridge:
             old, self.mailboxes = self.mailboxes, watchers
             await old.close(HANG_UP)
             watchers.start()
+
+    def _listeners_for(self, wanted: Settings) -> smtp.Change | None:
+        """What the new settings want to listen on, bound; None where that stays as it is, or only a restart can bring it."""
+        if self.listeners is None or _bound_anew(wanted) == _bound_anew(self.live.base):
+            return None
+        try:
+            return self.listeners.prepare(wanted.smtp)
+        except ListenError as fault:
+            log.warning("%s; until a restart it listens where it did", fault, extra={"event": log_events.RELOAD_PARTIAL})
+            return None
 
     async def learn(self, identifiers: tuple[str, ...]) -> None:
         """Push under these spellings too, which Skyvern's credentials name.
@@ -329,7 +384,8 @@ async def bridge(
         stack.push_async_callback(lambda: here.mailboxes.close(min(HANG_UP, flush.left())))
         here.mailboxes.start()
         engine.waiting.subscribe(lambda _: here.mailboxes.wake())
-        await stack.enter_async_context(running(_follow_additions(here)))
+        beat = Heartbeat(lambda: here.settings.heartbeat, here.health, engine.listeners.teller.failing)
+        await stack.enter_async_context(running(_follow_additions(here), watch(*_watches(here, operator)), beat.run()))
         if engine.store.is_shared:
             await stack.enter_async_context(running(_follow_watch(here)))
         if settings.identity.learn_from_skyvern:
@@ -366,6 +422,7 @@ def _operator(here: Bridge, *, dns: Resolver | None, browser: Callable[[], httpx
         daemon=RunningDaemon(here, live=live, tests=here.door.tests, reread=reread),
         waiting=engine.waiting,
         on_due=engine.dispatcher.ring,
+        on_taken=engine.dispatcher.enable,
         inboxes=live.inboxes,
         surroundings=Around(known=live.is_known, admission=way.admission),
         probes=LocalProbes(lambda: live.now.settings, reread=reread, masks=engine.masks),
@@ -391,7 +448,7 @@ async def _open_door(
             "practice: without a Skyvern key nothing leaves this machine, and no mail has to prove itself",
             extra={"event": log_events.PRACTICE_STARTED},
         )
-    confirming = Confirming(lambda: live.now.confirming, browser)
+    confirming = Confirming(lambda: live.now.confirming, browser, engine.store.confirmed)
     await stack.enter_async_context(running(confirming.run()))
     events = DaemonEvents(
         dispatcher=engine.dispatcher,
@@ -444,6 +501,11 @@ def _reloadable(old: Settings, new: Settings) -> tuple[Settings, tuple[str, ...]
     return msgspec.structs.replace(new, **kept), tuple(kept)
 
 
+def _bound_anew(settings: Settings) -> dict[str, Any]:
+    """The keys of `[smtp]` that a reload takes up, while the others wait for a restart."""
+    return {key: getattr(settings.smtp, key) for key in ("listen", "lmtp", "hostname")}
+
+
 async def _follow_additions(here: Bridge) -> None:
     """Take what people add by command within a moment of when they do."""
     entries, live = here.engine.store.entries, here.live
@@ -484,6 +546,18 @@ async def _follow_watch(here: Bridge) -> None:
                 "mailboxes are watched here" if watches else "mailboxes are watched by another replica",
                 extra={"event": log_events.WATCH_CHANGED},
             )
+
+
+def _watches(here: Bridge, operator: Operator) -> tuple[AlarmWatch, MissingWatch]:
+    """What is watched for people."""
+    engine, delays = here.engine, Delays()
+
+    async def why(identifier: str, since: datetime) -> str:
+        found = await operator.why.why(WhyAsk(identifier=identifier, since=since))
+        return "" if isinstance(found, Fault) else engine.masks.masked("; ".join(one.text for one in found.causes[:2]))
+
+    missing = MissingWatch(store=engine.store, waiting=engine.waiting, why=why, now=engine.clock.now, delays=delays)
+    return AlarmWatch(engine.store, here.alarms, delays), missing
 
 
 async def _learn(here: Bridge) -> None:

@@ -14,8 +14,10 @@ from typing import Any
 
 from mailbridge import log_events
 from mailbridge.app.contacts import AppContacts
+from mailbridge.app.listeners import Listeners
 from mailbridge.app.parts import Parts
 from mailbridge.app.preparation import Prepared, prepare
+from mailbridge.app.records import StoreRecords
 from mailbridge.app.sharing import follow_others, wake_waiting
 from mailbridge.app.snapshot import Live, snapshot
 from mailbridge.app.storing import open_store
@@ -24,6 +26,8 @@ from mailbridge.clock import SteadyClock
 from mailbridge.config.added import merged
 from mailbridge.config.settings import Settings
 from mailbridge.dispatch.dispatcher import Dispatcher
+from mailbridge.dispatch.occasions import Occasions
+from mailbridge.dispatch.telling import Teller
 from mailbridge.intake.inboxes import Inboxes
 from mailbridge.intake.launch import UNDERSTAND
 from mailbridge.intake.meaning import Understanding
@@ -31,11 +35,12 @@ from mailbridge.intake.pool import ParserPool, parser_pool
 from mailbridge.masks import Masks
 from mailbridge.metrics import Metrics
 from mailbridge.operator.entries import additions
-from mailbridge.sinks import KnowsLogins
+from mailbridge.sinks import GONE, KnowsLogins
 from mailbridge.store import Store, StoreUnavailable
 from mailbridge.store.cipher import read_key
 from mailbridge.store.places import key_path_of
 from mailbridge.trust import dkim
+from mailbridge.trust.spf import is_listed
 from mailbridge.waiting import Waiting
 from mailbridge.web.pull import Ids
 
@@ -64,10 +69,11 @@ class Flush:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WayOut:
-    """The dispatcher, and the targets that it sends to."""
+    """The dispatcher, the targets that it sends to, and those who are told of events."""
 
     dispatcher: Dispatcher
     targets: Targets
+    listeners: Listeners
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +98,11 @@ class Engine:
     def targets(self) -> Targets:
         """Where it sends them."""
         return self.way_out.targets
+
+    @property
+    def listeners(self) -> Listeners:
+        """Who is told of events."""
+        return self.way_out.listeners
 
     @property
     def waiting(self) -> Waiting:
@@ -126,21 +137,21 @@ async def start_engine(
     now = snapshot(settings, rules=rules, served=served)
     live = Live(now, base=prepared.settings, revision=revision, inboxes=inboxes)
     # A worker takes 0.2 s to start, and so does the list of public suffixes: both at once.
-    starting = asyncio.ensure_future(_start_pool(stack, live, settings, parts))
+    starting = asyncio.ensure_future(_pool(stack, settings, live, parts))
     try:
         targets.made = targets.prepare(settings)
         if not served.is_only_practice:
             await asyncio.to_thread(dkim.warm_up)
     finally:
         pool = await starting
+    records = StoreRecords(store=store, pool=pool, now=clock.now)
+    targets.read_from(records)
+    serving = [one.target for one in targets.made]
     dispatcher = Dispatcher(
-        outbox=store.outbox,
-        targets=[one.target for one in targets.made],
-        now=clock.now,
-        metrics=metrics,
-        may_attempt=lambda: store.may_attempt,
+        outbox=store.outbox, targets=serving, now=clock.now, metrics=metrics, may_attempt=lambda: store.may_attempt
     )
-    await stack.enter_async_context(running(dispatcher.run(), _sweep(store, clock.now)))
+    listeners = await _listeners(live, store, records, targets=targets, dispatcher=dispatcher)
+    await stack.enter_async_context(running(dispatcher.run(), listeners.teller.run(), _sweep(store, clock.now)))
     stack.push_async_callback(lambda: dispatcher.drain(flush.left()))
     contacts = await _contacts(stack, settings, live, store=store, targets=targets, clock=clock)
     engine = Engine(
@@ -148,7 +159,7 @@ async def start_engine(
         metrics=metrics,
         store=store,
         pool=pool,
-        way_out=WayOut(dispatcher=dispatcher, targets=targets),
+        way_out=WayOut(dispatcher=dispatcher, targets=targets, listeners=listeners),
         masks=masks,
         key=key,
         contacts=contacts,
@@ -156,8 +167,24 @@ async def start_engine(
     return engine, live
 
 
-async def _start_pool(stack: AsyncExitStack, live: Live, settings: Settings, parts: Parts) -> ParserPool[Understanding]:
-    """The workers that read mails."""
+async def _listeners(live: Live, store: Store, records: StoreRecords, *, targets: Targets, dispatcher: Dispatcher) -> Listeners:
+    """Who is told of events. A target that wanted nothing more before a restart still wants nothing."""
+    gone = [name for name, reason in (await store.events.alarms()).items() if reason == GONE]
+    for one in targets.made:
+        if f"target {one.settings.name}" in gone:
+            dispatcher.disable(one.settings.name, GONE)
+
+    def is_answered(account: str) -> bool:
+        policy = live.now.confirming
+        return policy.is_on and is_listed(account, policy.accounts)
+
+    occasions = Occasions(store=store, records=records, is_answered=is_answered)
+    listeners = Listeners(Teller(store=store, occasions=occasions, now=records.now), dispatcher)
+    listeners.swap(listeners.prepare(live.now.settings, targets.made))
+    return listeners
+
+
+async def _pool(stack: AsyncExitStack, settings: Settings, live: Live, parts: Parts) -> ParserPool[Understanding]:
     return await stack.enter_async_context(
         parser_pool(
             target=UNDERSTAND,

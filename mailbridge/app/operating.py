@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from mailbridge import __version__
-from mailbridge.app.probing import trial_of
+from mailbridge.app.receivers import LiveReceivers
 from mailbridge.app.snapshot import Live
 from mailbridge.clock import SteadyClock
 from mailbridge.config.problems import ConfigError
@@ -50,7 +50,7 @@ from mailbridge.operator.setup.verb import SetupVerbs
 from mailbridge.operator.setup.world import Looking, Memory, World
 from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress
 from mailbridge.operator.shown import stamp
-from mailbridge.operator.targets import TargetVerbs
+from mailbridge.operator.targets import TargetVerbs, shown_url
 from mailbridge.operator.tokens import Tokens
 from mailbridge.operator.verbs import Operator
 from mailbridge.operator.why import Surroundings, WhyVerb
@@ -81,31 +81,34 @@ def operator_of(
     masks: Masks | None = None,
     browser: Callable[[], httpx.AsyncClient] = gmail.browser,
     on_due: Callable[[], None] = lambda: None,
+    on_taken: Callable[[str], None] = lambda name: None,  # noqa: ARG005
     inboxes: Inboxes | None = None,
 ) -> Operator:
-    """The verbs over these parts. ``on_due`` is told that a delivery has fallen due."""
+    """The verbs over these parts. ``on_due`` is told that a delivery has fallen due, ``on_taken`` that a target took a test."""
     now = clock.now
-    mails = Mails(store=store, door=door, configuration=configuration, now=now)
+    mails = Mails(store=store, door=door, configuration=configuration, now=now, browser=browser)
     entries = EntryVerbs(entries=store.entries, configuration=configuration)
     sight = Clock(now, lambda: clock.drift)
     doctor = Doctor(store=store, configuration=configuration, daemon=daemon, probes=probes, dns=dns, clock=sight)
-    boxes = inboxes or Inboxes(kept=store.inboxes, now=now, dice=os.urandom)
-    world = World(trial=trial_of(masks or Masks()), confirm=_confirming(browser), dice=os.urandom, now=now)
+    kept = inboxes or Inboxes(kept=store.inboxes, now=now, dice=os.urandom)
+    world = World(confirm=_confirming(browser), dice=os.urandom, now=now)
     memory = Memory()
-    looking = Looking(store=store, mails=mails, doctor=doctor, world=world, memory=memory)
+    tokens = Tokens(entries=store.entries, now=now)
+    boxes = Mailboxes(kept=store.entries, entries=entries, configuration=configuration, probes=mailboxes, dns=dns)
+    looking = Looking(store=store, mails=mails, mailboxes=boxes, doctor=doctor, world=world, memory=memory)
     return Operator(
         mails=mails,
         deliveries=Deliveries(store=store, on_due=on_due),
         codes=LiveCodes(store=store, waiting=waiting),
-        inboxes=InboxVerbs(inboxes=boxes, configuration=configuration, waiting=waiting),
+        inboxes=InboxVerbs(inboxes=kept, configuration=configuration, waiting=waiting),
         addresses=Addresses(configuration=configuration),
         entries=entries,
-        targets=TargetVerbs(configuration=configuration),
-        mailboxes=Mailboxes(kept=store.entries, entries=entries, configuration=configuration, probes=mailboxes, dns=dns),
-        tokens=Tokens(entries=store.entries, now=now),
+        targets=_targets(configuration, masks or Masks(), on_taken),
+        mailboxes=boxes,
+        tokens=tokens,
         authenticators=Authenticators(vault=store.vault),
         journal=JournalVerbs(journal=store.journal, waiting=waiting),
-        rules=RuleVerbs(configuration=configuration),
+        rules=RuleVerbs(configuration=configuration, entries=entries),
         day=DayVerb(journal=store.journal, now=now),
         why=WhyVerb(store=store, configuration=configuration, daemon=daemon, surroundings=surroundings, waiting=waiting, now=now),
         doctor=doctor,
@@ -113,14 +116,21 @@ def operator_of(
         setup=SetupVerbs(
             store=store,
             entries=entries,
+            mailboxes=boxes,
             configuration=configuration,
             looking=looking,
             world=world,
-            not_confirmed=memory.not_confirmed,
+            tokens=tokens,
         ),
         sessions=SessionVerbs(sessions=store.sessions, configuration=configuration, daemon=daemon, now=now),
         daemon=daemon,
     )
+
+
+def _targets(configuration: Configuration, masks: Masks, on_taken: Callable[[str], None]) -> TargetVerbs:
+    """The verbs of targets and notices."""
+    receivers = LiveReceivers(lambda: configuration.now, masks=masks, on_taken=on_taken)
+    return TargetVerbs(configuration=configuration, receivers=receivers)
 
 
 def _confirming(browser: Callable[[], httpx.AsyncClient]) -> Callable[[Secret], Awaitable[str]]:
@@ -201,7 +211,8 @@ class RunningDaemon:
         """See `parts.Daemon.status`."""
         bridge = self._bridge
         health, engine = await bridge.health(), bridge.engine
-        failing, served = engine.dispatcher.failing, engine.targets.served(bridge.settings)
+        failing = {**engine.dispatcher.failing, **engine.dispatcher.alarms}
+        served = engine.targets.served(bridge.settings)
         try:
             counts: dict[State, int] = await engine.store.outbox.counts()
         except StoreUnavailable:
@@ -215,7 +226,8 @@ class RunningDaemon:
             targets=[
                 TargetShape(
                     name=one.name,
-                    url=one.base_url,
+                    kind=one.kind,
+                    url=shown_url(one),
                     is_practice=one.name == PRACTICE,
                     reason=engine.masks.masked(failing.get(one.name, "")),
                 )

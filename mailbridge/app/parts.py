@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from starlette.routing import BaseRoute
 
+from mailbridge.app.receivers import http_of, webhook_of
 from mailbridge.config.settings import Settings, TargetSettings
 from mailbridge.core.secret import Secret
 from mailbridge.intake.doorway import Doorway
@@ -46,6 +47,16 @@ def skyvern(settings: TargetSettings, counted: Counted) -> Sink:
     )
 
 
+def webhook(settings: TargetSettings, counted: Counted) -> Sink:  # noqa: ARG001  (only Skyvern's answers are counted by their status)
+    """A receiver that is told by Standard Webhooks."""
+    return webhook_of(settings)
+
+
+def http(settings: TargetSettings, counted: Counted) -> Sink:  # noqa: ARG001
+    """Any HTTP API, told by a template."""
+    return http_of(settings)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """``sinks`` by the ``kind`` of a target. SMTP, LMTP and IMAP are part of every daemon and not listed.
@@ -60,6 +71,8 @@ class Parts:
 SINKS: Mapping[str, SinkMaker] = MappingProxyType(
     {
         "skyvern": skyvern,
+        "webhook": webhook,
+        "http": http,
     }
 )
 

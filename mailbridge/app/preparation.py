@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from mailbridge.config.problems import ConfigError, Problem
-from mailbridge.config.settings import HttpSettings, IngestSettings, Settings
+from mailbridge.config.settings import BESIDE, HttpSettings, IngestSettings, Settings
 from mailbridge.config.stores import SQLITE
 
 
@@ -36,9 +37,9 @@ def prepare(settings: Settings) -> Prepared:
     problems = list(file_problems(settings))
     if problems:
         raise ConfigError(tuple(problems))
-    from mailbridge.config.rulepack import rule_texts
+    from mailbridge.config.rulepack import own_rules
 
-    return Prepared(settings=settings, rules=rule_texts(settings.rules))
+    return Prepared(settings=settings, rules=own_rules(settings))
 
 
 def file_problems(settings: Settings) -> Iterator[Problem]:
@@ -48,6 +49,7 @@ def file_problems(settings: Settings) -> Iterator[Problem]:
     yield from _certificate(settings)
     yield from _mailboxes(settings)
     yield from _targets(settings)
+    yield from _receivers(settings)
     yield from _store(settings)
 
 
@@ -110,14 +112,14 @@ def _foreign_addresses(settings: Settings) -> Iterator[Problem]:
 
 def _rules(settings: Settings) -> Iterator[Problem]:
     """The operator's rules, before and among the shipped ones. Those alone are proven by our own tests, and cost 0.1 s."""
-    if not settings.rules.paths:
+    if not settings.rules.paths and not settings.rule:
         return
-    from mailbridge.config.rulepack import rule_sources
+    from mailbridge.config.rulepack import every_rule
     from mailbridge.core.rules import RuleError
     from mailbridge.core.rules import load as load_rules
 
     try:
-        load_rules(rule_sources(settings.rules))
+        load_rules(every_rule(settings))
     except RuleError as fault:
         for problem in fault.problems:
             yield Problem(where="", what=problem)
@@ -196,6 +198,28 @@ def _targets(settings: Settings) -> Iterator[Problem]:
         except OSError as fault:
             what, is_permission = f"{path}: cannot be read: {fault.strerror}", isinstance(fault, PermissionError)
             yield Problem(where="[skyvern] credentials_file", what=what, is_permission=is_permission)
+
+
+def _receivers(settings: Settings) -> Iterator[Problem]:
+    """Webhooks, HTTP targets, notices and the heartbeat: their addresses, headers and secrets."""
+    if not settings.target and not settings.notify and settings.heartbeat.url is None:
+        return
+    from mailbridge.app.receivers import heartbeat_of, notice_of, receiver_of
+
+    made: list[tuple[str, Callable[[], object]]] = []
+    made += [(f"[[target]] {one.name}", partial(receiver_of, one)) for one in settings.target if one.kind in BESIDE]
+    made += [(f"[[notify]] {one.name}", partial(notice_of, one, page=settings.http.public_url)) for one in settings.notify]
+    made += [("[heartbeat]", partial(heartbeat_of, settings.heartbeat))]
+    for where, make in made:
+        try:
+            make()
+        except ValueError as fault:
+            yield Problem(where=where, what=str(fault))
+    for one in settings.target:
+        if one.url is not None and _is_ourselves(one.url.reveal(), settings.http):
+            yield Problem(
+                where=f"[[target]] {one.name}", what="url: is this daemon's own address, where codes come in and do not go out"
+            )
 
 
 def _is_ourselves(url: str, http: HttpSettings) -> bool:

@@ -25,19 +25,6 @@ from mailbridge.store import StoreError
 from mailbridge.store.places import key_path_of, path_of
 
 
-def trial_of(masks: Masks) -> Callable[[ImapSettings], Sequence[Step]]:
-    """Tries an account that is not configured yet, by the commands of the daemon. The password is in no text that comes of it."""
-
-    def trial(account: ImapSettings) -> Sequence[Step]:
-        masks.guard_for_now(account.password)
-        return [
-            Step(name=one.step, is_good=one.is_good, text=masks.masked(one.text))
-            for one in probe(account, None, idle_for=IDLE_FOR)
-        ]
-
-    return trial
-
-
 class LocalProbes:
     """Implements `operator.doctor.finding.Probes`. ``reread`` reads the configuration again, None where it cannot be."""
 
@@ -101,6 +88,7 @@ class LocalMailboxProbes:
 
     def tried(self, settings: ImapSettings, token: Secret | None, *, idle_for: float, with_canary: bool) -> Tried:
         """See `MailboxProbes.tried`."""
+        self._masks.guard_for_now(settings.password)
         fresh = None if token is None else OneToken(token, self._masks)
         vault: Tokens | None = fresh
         if settings.oauth is not None and vault is None:

@@ -20,6 +20,7 @@ from mailbridge.dispatch.routing import PRACTICE, SKYVERN, Routing
 from mailbridge.masks import Masks
 from mailbridge.metrics import Metrics
 from mailbridge.practice.receiver import Practice, practice_app
+from mailbridge.sinks import NoRecords, ReadsRecords, Records
 from mailbridge.sinks.skyvern import api_key_from_credentials_file
 from mailbridge.web.pull import PullKey
 from mailbridge.web.server import serve_app
@@ -75,6 +76,7 @@ class Targets:
         self._main = main
         self._sinks = sinks
         self._metrics = metrics
+        self._records: Records = NoRecords()
         self.made: tuple[Made, ...] = ()
 
     def served(self, settings: Settings) -> Served:
@@ -97,6 +99,13 @@ class Targets:
             made.append(before if before is not None and before.settings == wanted else self._make(wanted))
         return tuple(made)
 
+    def read_from(self, records: Records) -> None:
+        """Where the targets read what they tell beside codes."""
+        self._records = records
+        for one in self.made:
+            if isinstance(one.target.sink, ReadsRecords):
+                one.target.sink.read_from(records)
+
     def swap(self, made: tuple[Made, ...], dispatcher: Dispatcher) -> None:
         """Serve these from now on. Cannot fail."""
         self.made = made
@@ -116,6 +125,8 @@ class Targets:
             sink = make(settings, self._metrics.response)
         except (ValueError, OSError) as fault:
             raise ConfigError((Problem(where=where, what=str(fault)),)) from None
+        if isinstance(sink, ReadsRecords):
+            sink.read_from(self._records)
         return Made(
             settings=settings, target=Target(name=settings.name, sink=sink, senders=settings.senders, grace=settings.grace)
         )
@@ -166,7 +177,19 @@ def longest_grace(settings: Settings) -> timedelta:
 
 def guard(masks: Masks, settings: Settings, targets: Sequence[TargetSettings] = ()) -> None:
     """Have every secret of the settings masked, and the keys of the targets, which may come from elsewhere."""
-    masks.guard(*(secret for _, secret in secrets_of(settings)), *(one.api_key for one in targets))
+    masks.guard(*(_inner(name, secret) for name, secret in secrets_of(settings)), *(one.api_key for one in targets))
+
+
+def _inner(name: str, secret: Secret) -> Secret:
+    """What of a secret is to be masked: of an address its path and query, since the rest stands in many a line and is known; of a
+    header its value."""
+    keys = name.split(".")
+    text = secret.reveal()
+    if "headers" in keys:
+        return Secret(text.partition(":")[2].strip())
+    if keys[-1] == "url" or "urls" in keys:
+        return Secret(text.partition("://")[2].partition("/")[2])
+    return secret
 
 
 def pull_keys(settings: Settings, targets: Sequence[TargetSettings]) -> tuple[PullKey, ...]:
@@ -187,3 +210,5 @@ def signing_key(target: TargetSettings) -> Secret | None:
     match target.kind:
         case "skyvern":
             return target.api_key
+        case "webhook" | "http":
+            return None

@@ -77,7 +77,7 @@ def rules(context: click.Context, _: click.Parameter, typed: str) -> list[Comple
     """Names of the rules, the operator's own and the shipped ones."""
     import tomllib
 
-    from mailbridge.config.rulepack import rule_texts, shipped_names, shipped_source
+    from mailbridge.config.rulepack import own_rules, shipped_names, shipped_source
     from mailbridge.core.rules import RuleError
 
     settings = _settings(context)
@@ -85,7 +85,7 @@ def rules(context: click.Context, _: click.Parameter, typed: str) -> list[Comple
         return []
     try:
         shipped = [shipped_source(name) for name in shipped_names(settings.rules) if "/wording/" not in name]
-        sources = (*rule_texts(settings.rules), *shipped)
+        sources = (*own_rules(settings), *shipped)
         found = [one for source in sources for one in tomllib.loads(source[1]).get("rule", ())]
     except (OSError, ValueError, RuleError):
         return []

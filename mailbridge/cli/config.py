@@ -88,8 +88,9 @@ def _of_this_machine(settings: Settings, *, is_sound: bool) -> Iterator[Problem]
 def reload_command(*, config: Path | None, as_json: bool) -> None:
     """Have the daemon read its configuration again, or say why it cannot.
 
-    Rules, addresses, trust, mailboxes and certificates change at once; the
-    old ones stay in force where there is a mistake (exit 78).
+    Rules, addresses, trust, mailboxes, listeners and certificates change at
+    once; the old ones stay in force where there is a mistake (exit 78). What
+    waits for a restart is named.
     """
     from mailbridge.cli.client import client
     from mailbridge.operator import verbs
@@ -187,4 +188,5 @@ def _written(section: str, value: Section | tuple[Section, ...]) -> Any:
     """A section, or a list of tables, as plain values in the spelling of the file."""
     if isinstance(value, tuple):
         return [_written(section, one) for one in value]
-    return {key: written(f"{section}.{key}", getattr(value, key)) for key in value.__struct_fields__}
+    keys = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
+    return {key: written(f"{section}.{key}", getattr(value, field)) for key, field in keys}

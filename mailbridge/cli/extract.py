@@ -14,7 +14,7 @@ from mailbridge.cli.faults import complain
 from mailbridge.cli.mailfiles import mails
 from mailbridge.cli.options import config_option, load_or_exit
 from mailbridge.cli.printing import dumped, visible
-from mailbridge.config.rulepack import rule_texts
+from mailbridge.config.rulepack import own_rules
 from mailbridge.config.settings import Settings
 from mailbridge.core.addresses import parse_return_path_header, parse_sole_mailbox
 from mailbridge.core.extraction import Extraction, Verdict
@@ -87,9 +87,13 @@ def _guide(settings: Settings, rule_paths: tuple[Path, ...], *, builtin: bool) -
     from mailbridge.cli.options import rules_or_exit
 
     chosen = msgspec.structs.replace(
-        settings.rules, paths=rule_paths or settings.rules.paths, builtin=builtin and settings.rules.builtin
+        settings,
+        rules=msgspec.structs.replace(
+            settings.rules, paths=rule_paths or settings.rules.paths, builtin=builtin and settings.rules.builtin
+        ),
+        rule=() if rule_paths else settings.rule,
     )
-    return rules_or_exit(lambda: parser_config_of(msgspec.structs.replace(settings, rules=chosen), rules=rule_texts(chosen)))
+    return rules_or_exit(lambda: parser_config_of(chosen, rules=own_rules(chosen)))
 
 
 def _moment(text: str | None) -> datetime:

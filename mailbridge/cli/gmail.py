@@ -55,8 +55,8 @@ def filter_feed(
 ) -> None:
     """Print a mailFilters.xml for Gmail.
 
-    Import it in Gmail: Settings, Filters and blocked addresses, Import filters. Without --from, --subject and --words the
-    filter asks for what sign-in mails usually say. Confirm the forwarding address in Gmail first (Settings, Forwarding): a
+    Import it in Gmail: Settings, Filters and blocked addresses, Import filters. Without --from, --subject and --words it
+    asks for what sign-in mails usually say, in every language that the extractor knows. Confirm the forwarding address in Gmail first (Settings, Forwarding): a
     filter that forwards to an unconfirmed address cannot be imported.
     """
     if forward_to is not None and identifier:

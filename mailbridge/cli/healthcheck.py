@@ -11,9 +11,9 @@ import click
 
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import complain
-from mailbridge.cli.listener import reachable
 from mailbridge.cli.options import config_option, json_option, load_or_exit
 from mailbridge.cli.params import Seconds
+from mailbridge.net.listening import reachable
 
 
 @click.command()

@@ -5,14 +5,7 @@ from __future__ import annotations
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import complain
 from mailbridge.config.settings import Settings
-
-ANY = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "localhost": "127.0.0.1"}  # noqa: S104  (what such a listener answers on)
-
-
-def reachable(listen: str) -> str:
-    """``host:port`` on which a listener of this machine can be reached."""
-    host, _, port = listen.rpartition(":")
-    return f"{ANY.get(host, host)}:{port}"
+from mailbridge.net.listening import reachable
 
 
 def own_url(settings: Settings) -> str:

@@ -1,44 +1,58 @@
-"""`rules`: list them, test them by their own examples, try one on a mail, and propose a new one from a mail."""
+"""`rule`: list rules, test them by their own examples, try one on a mail, propose a new one from a mail, add and remove one."""
 
 from __future__ import annotations
 
 import sys
+import tomllib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+from msgspec import structs
 
 from mailbridge.cli import completing
+from mailbridge.cli.client import Client, client
+from mailbridge.cli.entries import origin_of
 from mailbridge.cli.exits import Exit
-from mailbridge.cli.faults import complain
+from mailbridge.cli.faults import complain, note
 from mailbridge.cli.groups import Group
-from mailbridge.cli.options import config_option, json_option, load_or_exit, rules_or_exit
-from mailbridge.cli.printing import dumped
-from mailbridge.config.rulepack import rule_sources
-from mailbridge.config.settings import Settings
+from mailbridge.cli.options import config_option, json_option, rules_or_exit
+from mailbridge.cli.printing import dumped, visible
+from mailbridge.config.load import table
+from mailbridge.config.rulepack import TABLE, every_rule
+from mailbridge.config.settings import RuleTable, Settings
 from mailbridge.core.explain import Trial, proposal, trial
 from mailbridge.core.extract import extract
 from mailbridge.core.extraction import Extraction
 from mailbridge.core.mail import Message
 from mailbridge.core.parse import parse
 from mailbridge.core.rules import Rule, RuleSet, load
+from mailbridge.operator import verbs
+from mailbridge.operator.entries import EntryList, OneEntry
+from mailbridge.operator.faults import Fault, Kind
+from mailbridge.operator.rules import LONGEST_RULE, AddRule
+from mailbridge.operator.shapes import EntryShape
 
 
 @click.group(cls=Group)
 def rules() -> None:
-    """List, test, try and propose extraction rules."""
+    """List, test, try, propose, add and remove extraction rules."""
 
 
 @rules.command("list")
 @config_option
 @json_option
 def list_rules(*, config: Path | None, as_json: bool) -> None:
-    """Every rule, in the order in which they are tried.
+    """Every rule, in the order in which they are tried, those that were added by command first.
 
     Each line also says what the rule adds to the extractor, which comes after the rules.
     """
-    for rule in _rules(load_or_exit(config).settings).rules:
-        click.echo(dumped(_as_dict(rule)) if as_json else _line(rule))
+    one = client(config)
+    origins = {entry.name: origin_of(one, entry) for entry in _added(one)}
+    for rule in _rules(_with_added(one)).rules:
+        origin = origins.get(rule.name, rule.origin) if rule.origin == TABLE else rule.origin
+        click.echo(dumped(_as_dict(rule, origin)) if as_json else visible(_line(rule, origin)))
 
 
 @rules.command("test")
@@ -49,7 +63,7 @@ def test_rules(*, config: Path | None, as_json: bool) -> None:
 
     Prints one line for each mistake. Exit 78 where there is one.
     """
-    found = _rules(load_or_exit(config).settings)
+    found = _rules(_with_added(client(config)))
     examples = sum(len(rule.accepts) + len(rule.rejects) for rule in found.rules)
     if as_json:
         click.echo(dumped({"rules": len(found.rules), "examples": examples, "problems": []}))
@@ -68,7 +82,7 @@ def try_rule(*, config: Path | None, as_json: bool, rule_name: str, mail: str) -
     RULE is the name of a rule, or "generic" for the extractor after the rules; MAIL an .eml file, or - for standard input.
     Shows the match in its text, and why each other candidate was passed over. Exit 4 where nothing is found.
     """
-    settings = load_or_exit(config).settings
+    settings = _with_added(client(config))
     found = _rules(settings)
     message = _message(mail)
     rule = next((one for one in found.rules if one.name == rule_name), None)
@@ -94,9 +108,9 @@ def try_rule(*, config: Path | None, as_json: bool, rule_name: str, mail: str) -
 def new_rule(*, config: Path | None, as_json: bool, mail: str) -> None:
     """Propose a rule for mails like MAIL, with its examples.
 
-    Read it before you use it.
+    Read it before you use it. `rule add` takes it as it is printed.
     """
-    settings = load_or_exit(config).settings
+    settings = _with_added(client(config))
     message = _message(mail)
     found = extract(message, rules=_rules(settings), now=datetime.now(UTC), default_lifetime=settings.rules.lifetime)
     text = proposal(message, found)
@@ -106,22 +120,89 @@ def new_rule(*, config: Path | None, as_json: bool, mail: str) -> None:
     click.echo(dumped({"rule": text}) if as_json else text, nl=as_json)
 
 
+@rules.command("add")
+@config_option
+@json_option
+@click.option("--replace", is_flag=True, help="In the place of the rule of this name that was added before.")
+@click.argument("file", metavar="FILE")
+def add_rule(*, config: Path | None, as_json: bool, replace: bool, file: str) -> None:
+    """Add the rule that FILE holds, for good and in force at once.
+
+    FILE is TOML with one [[rule]] and its examples, as `rule new` prints it, or - for standard input. Its examples are run first;
+    exit 78 where one does not hold or the pattern is refused. It comes before the rules of files.
+    """
+    text = _octets(file).decode("utf-8", "replace")
+    names = [one.get("name") for one in _tables(text)] if replace else []
+    replaces = str(names[0]) if len(names) == 1 and names[0] else ""
+    made = client(config).do(verbs.RULE_ADD, AddRule(rule=_whole(text, file), replaces=replaces))
+    click.echo(dumped({"added": made.name}) if as_json else visible(f"rule {made.name} is in force"))
+
+
+@rules.command("remove")
+@config_option
+@json_option
+@click.argument("rule_name", metavar="RULE", shell_complete=completing.entries("rule"))
+def remove_rule(*, config: Path | None, as_json: bool, rule_name: str) -> None:
+    """Remove a rule that was added by command or on the page."""
+    client(config).do(verbs.ENTRY_REMOVE, OneEntry(kind="rule", name=rule_name))
+    click.echo(dumped({"removed": rule_name}) if as_json else visible(f"rule {rule_name} is removed"))
+
+
 def _rules(settings: Settings) -> RuleSet:
-    return rules_or_exit(lambda: load(list(rule_sources(settings.rules))))
+    return rules_or_exit(lambda: load(list(every_rule(settings))))
+
+
+def _added(one: Client) -> Sequence[EntryShape]:
+    """The rules that were added. What is asked of a mail needs no database: where it cannot be read, that is said, and they are left out."""
+    found = one.attempt(verbs.ENTRY_LIST, EntryList(kind="rule"))
+    if not isinstance(found, Fault):
+        return [entry for entry in found.entries if entry.at is not None]
+    if found.kind is not Kind.NO_DAEMON or one.has_database:
+        note(f"rules that were added by command are left out: {found.title}")
+    return ()
+
+
+def _with_added(one: Client) -> Settings:
+    """The settings of the file, with the rules that were added."""
+    settings = one.loaded.settings
+    tables = [table("rule", entry.settings, f"rule {entry.name}") for entry in _added(one)]
+    return structs.replace(settings, rule=(*settings.rule, *(one for one in tables if isinstance(one, RuleTable))))
+
+
+def _tables(text: str) -> list[dict[str, object]]:
+    """The tables of a file of rules; none where it is not one, which the verb says better."""
+    try:
+        found = tomllib.loads(text).get("rule")
+    except ValueError:
+        return []
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _whole(text: str, file: str) -> str:
+    """The text. It exits with 2 where it is no rule for its length."""
+    if not 0 < len(text) <= LONGEST_RULE:
+        complain(f"{file}: a rule has 1 to {LONGEST_RULE:,} characters")
+        raise SystemExit(Exit.USAGE)
+    return text
 
 
 def _message(path: str) -> Message:
+    return parse(_octets(path))
+
+
+def _octets(path: str) -> bytes:
+    """A file, or standard input."""
     try:
-        return parse(sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes())
+        return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     except OSError as fault:
         complain(f"{path}: {fault.strerror}")
         raise SystemExit(Exit.NOT_FOUND) from None
 
 
-def _as_dict(rule: Rule) -> dict[str, object]:
+def _as_dict(rule: Rule, origin: str) -> dict[str, object]:
     return {
         "name": rule.name,
-        "file": rule.origin,
+        "file": origin,
         "version": rule.version,
         "finds": "link" if rule.is_link else "code",
         "from": list(rule.senders),
@@ -134,10 +215,10 @@ def _as_dict(rule: Rule) -> dict[str, object]:
     }
 
 
-def _line(rule: Rule) -> str:
+def _line(rule: Rule, origin: str) -> str:
     senders = ", ".join(rule.senders) or "anyone"
     adds = f": {rule.adds}" if rule.adds else ""
-    return f"{rule.name:24} {'link' if rule.is_link else 'code'} from {senders} ({rule.origin}){adds}"
+    return f"{rule.name:24} {'link' if rule.is_link else 'code'} from {senders} ({origin}){adds}"
 
 
 def _tried_as_dict(tried: Trial | None, extraction: Extraction) -> dict[str, object]:

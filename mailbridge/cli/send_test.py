@@ -74,7 +74,7 @@ def send_test(
     """
     one = client(config)
     status = one.do(verbs.STATUS, Nothing())
-    _agree(account, is_practice=status.is_practice, yes=yes)
+    _agree(account, is_practice=all(target.is_practice for target in status.targets), yes=yes)
     hops = _Hops(as_json=as_json)
     way = _way(one, via, smtp, lmtp, mailbox)
     if isinstance(way, str) and not is_answering(way):

@@ -1,7 +1,7 @@
 """`setup`: the steps of `operator.setup` in a terminal: it asks, shows what turns green, and waits for what others have to do.
 
 Everything it knows is with the daemon. What it does itself is what only the person's own machine can: it reads keys from files, and
-writes a configuration file where there is none, and the filter for Gmail.
+writes a configuration file where there is none, which it has the daemon read, and the filter for Gmail.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from mailbridge.operator.asks import Nothing
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.gmail import FilterAsk
 from mailbridge.operator.setup.answers import WAYS
+from mailbridge.operator.setup.posting import SERVICES
 from mailbridge.operator.setup.verb import QuestionShape, SetupAnswer, SetupState, StepShape
 from mailbridge.sinks.skyvern import api_key_from_credentials_file
 
@@ -57,6 +58,16 @@ GOES_ON = "nothing is lost: `mailbridge setup` goes on here"
 @click.option("--mailbox", metavar="ADDRESS", help="With --way mailbox: its address.")
 @click.option("--server", metavar="HOST[:PORT]", help="Its IMAP server, where the provider is not known.")
 @click.option("--password-file", type=click.Path(path_type=Path), help="A file with its password.")
+@click.option(
+    "--service",
+    type=click.Choice(list(SERVICES)),
+    metavar="NAME",
+    help=f"With --way http, what posts the mails: {', '.join(SERVICES)}.",
+)
+@click.option("--url", "bridge", metavar="URL", help="Where the world reaches this bridge, with https.")
+@click.option("--inbound", metavar="ADDRESS", help="The address that Postmark or CloudMailin gave you.")
+@click.option("--topic", metavar="ARN", help="Amazon's topic.")
+@click.option("--service-key-file", type=click.Path(path_type=Path), help="A file with the key of Mailgun or Forward Email.")
 @click.option("--skyvern", "url", metavar="URL", help="A Skyvern of your own.")
 @click.option("--key-file", type=click.Path(path_type=Path), help="A file with its API key, or its credentials.toml.")
 @click.option("--practice", is_flag=True, help="Without a Skyvern: codes go to the practice receiver.")
@@ -93,10 +104,14 @@ def _answers(given: dict[str, object]) -> Iterator[SetupAnswer]:
     named = (
         ("skyvern", "url"),
         ("way", "way"),
+        ("service", "service"),
         ("for", "identifier"),
         ("domain", "domain"),
         ("username", "mailbox"),
         ("host", "server"),
+        ("url", "bridge"),
+        ("rcpt", "inbound"),
+        ("topic", "topic"),
     )
     for name, flag in named:
         value = given.get(flag)
@@ -110,9 +125,10 @@ def _answers(given: dict[str, object]) -> Iterator[SetupAnswer]:
     key_file = given.get("key_file")
     if isinstance(key_file, Path):
         yield SetupAnswer(name="key", value=_key_in(key_file).reveal())
-    path = given.get("password_file")
-    if isinstance(path, Path):
-        yield SetupAnswer(name="password", value=_secret(path).reveal())
+    for name, flag in (("password", "password_file"), ("service-key", "service_key_file")):
+        path = given.get(flag)
+        if isinstance(path, Path):
+            yield SetupAnswer(name=name, value=_secret(path).reveal())
 
 
 def _keys(one: Client) -> Iterator[tuple[str, Secret]]:
@@ -177,7 +193,9 @@ class _Talk:
                 state = found
         self._begin_waiting()
         while (current := self._current(state)) is not None:
-            self._tell(state)
+            is_to_write = current.wants == "file" and "file" not in self.cannot
+            if not is_to_write:  # what is written here is told when it is done, not as something to do
+                self._tell(state)
             if state.question is not None and state.question.name == "key" and self.keys:
                 state = self._with_key(state)
             elif state.question is not None:
@@ -248,8 +266,9 @@ class _Talk:
     def _asked(self, state: SetupState, question: QuestionShape) -> SetupState:
         if self.is_quiet:
             return self._by_default(question)
+        widest = max((len(word) for word, _ in question.choices), default=0)
         for number, (word, meaning) in enumerate(question.choices, start=1):
-            click.echo(f"   {number} {word:8} {meaning}")
+            click.echo(f"   {number} {word:{widest}} {meaning}")
         value = click.prompt(f" ? {visible(question.text)}", default="", show_default=False, hide_input=question.is_secret)
         found = self.one.attempt(verbs.SETUP_ANSWER, SetupAnswer(name=question.name, value=value[:1000]))
         if not isinstance(found, Fault):
@@ -276,6 +295,8 @@ class _Talk:
         if not done:
             self.cannot.add(step.wants)
             return state
+        if step.wants == "file":
+            self.one.attempt(verbs.RELOAD, Nothing())  # where it may not listen there, the step says to restart it
         return self.one.do(verbs.SETUP_ANSWER, SetupAnswer(name=step.wants, value=done))
 
     def _test(self, identifier: str) -> str:
@@ -296,6 +317,11 @@ FLAGS = {
     "username": "--mailbox",
     "host": "--server",
     "password": "--password-file",
+    "service": "--service",
+    "url": "--url",
+    "rcpt": "--inbound",
+    "topic": "--topic",
+    "service-key": "--service-key-file",
     "allow": "a person's yes (`mailbridge gmail confirm`)",
 }
 """The flag that answers a question."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from pathlib import Path
 from typing import NoReturn
@@ -29,8 +30,8 @@ from mailbridge.operator import verbs
 from mailbridge.operator.asks import Nothing
 from mailbridge.operator.authenticators import OneAuthenticator
 from mailbridge.operator.codes import OfIdentifier
-from mailbridge.operator.entries import OneEntry
-from mailbridge.operator.faults import Fault
+from mailbridge.operator.entries import OneEntry, bad_config
+from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.mails import MailList
 from mailbridge.operator.shapes import AuthenticatorSecret
 from mailbridge.operator.targets import skyvern_account
@@ -103,7 +104,7 @@ def check(*, config: Path | None, as_json: bool) -> None:
     Skyvern cannot be asked.
     """
     one = client(config)
-    settings = one.loaded.settings
+    settings = _whole(one)
     account = _account(settings)
     try:
         found = account.look()
@@ -206,7 +207,7 @@ def push_credential(
     ours. A credential whose codes differ from ours is taken out again: exit 1.
     """
     one = client(config)
-    account = _account(one.loaded.settings)
+    account = _account(_whole(one))
     stored = one.do(verbs.TOTP_SECRET, OneAuthenticator(name=name))
     authenticator = _authenticator(stored)
     password = _password(password_file)
@@ -259,6 +260,20 @@ def _password(path: Path | None) -> Secret:
     except (ValueError, OSError) as fault:
         complain(f"{fault}")
         raise SystemExit(Exit.PERMISSION) from None
+
+
+def _whole(one: Client) -> Settings:
+    """The settings with what was added, the key of `mailbridge setup` among it."""
+    from mailbridge.app.alone import with_additions
+    from mailbridge.config.problems import ConfigError
+    from mailbridge.store import StoreError, StoreUnavailable
+
+    try:
+        return asyncio.run(with_additions(one.loaded.settings))
+    except ConfigError as fault:
+        fail(bad_config(fault))
+    except (StoreError, StoreUnavailable) as fault:
+        fail(Fault(kind=Kind.TRY_AGAIN, title=f"what was added cannot be read: {fault}"))
 
 
 def _account(settings: Settings) -> SkyvernAccount:

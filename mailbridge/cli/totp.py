@@ -14,11 +14,11 @@ from mailbridge.cli.faults import complain, note
 from mailbridge.cli.groups import Group
 from mailbridge.cli.options import config_option, json_option
 from mailbridge.cli.printing import Column, Row, as_row, dumped, print_list, visible
-from mailbridge.cli.qr import read_qr
 from mailbridge.core.otpauth import SecretError, read_secrets
 from mailbridge.operator import verbs
 from mailbridge.operator.asks import Nothing
 from mailbridge.operator.authenticators import AddAuthenticator, Bind, OneAuthenticator
+from mailbridge.operator.qr import is_installed, qr_text
 from mailbridge.operator.shapes import AuthenticatorShape
 
 for_option = click.option(
@@ -65,7 +65,7 @@ def _read(secret: str | None, qr: Path | None) -> tuple[str, int]:
         raise click.UsageError("give SECRET or --qr, not both")
     try:
         if qr is not None:
-            text = read_qr(qr)
+            text = _in_picture(qr)
         elif secret is None and sys.stdin.isatty():
             text = click.prompt("Secret", hide_input=True, err=True)
         else:
@@ -75,6 +75,18 @@ def _read(secret: str | None, qr: Path | None) -> tuple[str, int]:
         complain(f"{fault}")
         raise SystemExit(Exit.USAGE) from None
     return text, count
+
+
+def _in_picture(path: Path) -> str:
+    """The text of the QR code in a file. Raises SecretError."""
+    try:
+        return qr_text(path.read_bytes())
+    except OSError as fault:
+        raise SecretError(f"{path}: {fault.strerror}") from None
+    except SecretError as fault:
+        if is_installed():
+            raise SecretError(f"{path}: {fault}") from None
+        raise
 
 
 @totp.command("list")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,17 +12,33 @@ import msgspec
 from mailbridge.config.checks import check
 from mailbridge.config.load import table
 from mailbridge.config.problems import ConfigError, Problem
-from mailbridge.config.settings import AddressSettings, ImapSettings, Section, SenderSettings, Settings, TargetSettings
+from mailbridge.config.settings import (
+    AddressSettings,
+    ImapSettings,
+    NotifySettings,
+    RuleTable,
+    Section,
+    SenderSettings,
+    Settings,
+    TargetSettings,
+)
+from mailbridge.config.toml_text import pair
 from mailbridge.config.values import written
 from mailbridge.core.secret import Secret
 
-KINDS = ("address", "imap", "sender", "target")
+KINDS = ("address", "imap", "sender", "rule", "target", "notify")
 """The lists of tables that can be added to without a file."""
 
 MAIN = "skyvern"
 """The one section that can be added: `[skyvern]`, the main target with its key. It counts only while file and environment have none."""
 
-ADDABLE = (*KINDS, MAIN)
+INGEST = "ingest"
+"""`[ingest]`, by service: each entry adds a key or a list's entry. A key of file and environment comes first."""
+
+LISTS = ("headers", "urls")
+"""The keys that hold several secrets."""
+
+ADDABLE = (*KINDS, MAIN, INGEST)
 """Every kind of entry that is a part of the configuration."""
 
 
@@ -54,6 +69,8 @@ def merged(settings: Settings, added: Sequence[Added]) -> Settings:
     if not added:
         return settings
     settings, problems = _with_main(settings, added)
+    settings, more = _with_ingest(settings, added)
+    problems += more
     found: dict[str, list[Section]] = {kind: list(getattr(settings, kind)) for kind in KINDS}
     places: dict[str, list[str]] = {kind: ["the configuration"] * len(found[kind]) for kind in KINDS}
     problems += _doubles(settings, added)
@@ -98,8 +115,29 @@ def _with_main(settings: Settings, added: Sequence[Added]) -> tuple[Settings, li
     return msgspec.structs.replace(settings, skyvern=changed), []
 
 
+def _with_ingest(settings: Settings, added: Sequence[Added]) -> tuple[Settings, list[Problem]]:
+    """The settings with the proofs of services that were added: lists add up, a single key counts where there is none."""
+    problems: list[Problem] = []
+    whole = settings.ingest
+    for one in added:
+        if one.kind != INGEST:
+            continue
+        listed = {key: [value] if key == "webhook_secrets" else value for key, value in _whole(one).items()}
+        try:
+            section = table(INGEST, listed, one.place)
+        except ConfigError as fault:
+            problems += fault.problems
+            continue
+        changed = {}
+        for key in listed:
+            before, new = getattr(whole, key), getattr(section, key)
+            changed[key] = tuple(dict.fromkeys((*before, *new))) if isinstance(before, tuple) else before or new
+        whole = msgspec.structs.replace(whole, **changed)
+    return msgspec.structs.replace(settings, ingest=whole), problems
+
+
 def name_of(section: Section) -> str:
-    """What tells a table from the others of its kind: an address, or an account's name."""
+    """What tells a table from the others of its kind: an address, or a name."""
     match section:
         case AddressSettings():
             return section.rcpt
@@ -107,7 +145,7 @@ def name_of(section: Section) -> str:
             return section.label
         case SenderSettings():
             return section.label
-        case TargetSettings():
+        case TargetSettings() | RuleTable() | NotifySettings():
             return section.name
         case _:
             raise TypeError(f"{type(section).__name__} is no list of tables")
@@ -116,28 +154,19 @@ def name_of(section: Section) -> str:
 def as_toml(added: Sequence[Added]) -> str:
     """What was added, as the tables of a file; each secret is a comment that names its key."""
     lines: list[str] = []
-    for one in added:
-        lines += [f"# added by {one.by}, {one.at:%Y-%m-%d %H:%M}Z", header(one.kind)]
-        lines += [f"{key} = {_toml(value)}" for key, value in one.values.items()]
+    listed = sorted(added, key=lambda one: one.kind == INGEST)
+    for before, one in zip((None, *listed), listed, strict=False):
+        head = [] if before is not None and before.kind == INGEST else [header(one.kind)]
+        lines += [f"# added by {one.by}, {one.at:%Y-%m-%d %H:%M}Z", *head]
+        lines += [pair(key, value) for key, value in one.values.items()]
         lines += [f'# {key} is kept in the store; name a file: {key.rpartition(".")[2]}_file = "…"' for key in one.secrets]
-        lines.append("")
+        lines += [] if one.kind == INGEST else [""]
     return "\n".join(lines)
 
 
 def header(kind: str) -> str:
     """The line of TOML that a table of a kind begins with."""
-    return f"[{kind}]" if kind == MAIN else f"[[{kind}]]"
-
-
-def _toml(value: Any) -> str:
-    """A JSON value in TOML: the same but for tables."""
-    match value:
-        case Mapping():
-            return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
-        case list() | tuple():
-            return "[" + ", ".join(_toml(inner) for inner in value) + "]"
-        case _:
-            return json.dumps(value)
+    return f"[{kind}]" if kind in (MAIN, INGEST) else f"[[{kind}]]"
 
 
 def _doubles(settings: Settings, added: Sequence[Added]) -> Iterator[Problem]:
@@ -163,12 +192,17 @@ def _where(places: Mapping[str, Sequence[str]], section: str, number: int | None
 
 
 def _whole(one: Added) -> dict[str, Any]:
-    """Values and secrets as one table."""
+    """Values and secrets as one table. What was added without a file leads to no private address unless it says so; a list of secrets
+    is kept one a line."""
     values: dict[str, Any] = {key: dict(value) if isinstance(value, Mapping) else value for key, value in one.values.items()}
     for key, secret in one.secrets.items():
         outer, _, inner = key.partition(".")
         if inner:
             values.setdefault(outer, {})[inner] = secret.reveal()
+        elif key in LISTS:
+            values[key] = [line for line in secret.reveal().splitlines() if line.strip()]
         else:
             values[outer] = secret.reveal()
+    if one.kind in ("target", "notify") and "url" in one.secrets:
+        values.setdefault("allow_private", False)
     return values

@@ -11,6 +11,7 @@ from ipaddress import ip_network
 from mailbridge.config.ingest import ingest_mistakes
 from mailbridge.config.mailboxes import mailbox_mistakes
 from mailbridge.config.problems import Problem
+from mailbridge.config.receivers import heartbeat_mistakes, receiver_mistakes
 from mailbridge.config.settings import InboxesSettings, Settings, SkyvernSettings, TargetSettings
 from mailbridge.config.stores import store_mistakes
 from mailbridge.config.values import (
@@ -50,6 +51,7 @@ def check(
         *_trust(settings),
         *_rest(settings),
         *ingest_mistakes(settings.ingest),
+        *heartbeat_mistakes(settings.heartbeat),
     ):
         name, _, entry = key.partition("[")
         if not is_known_as_wrong(section, None, name):
@@ -59,6 +61,7 @@ def check(
         *_addresses(settings),
         *_senders(settings),
         *_targets(settings),
+        *receiver_mistakes(settings),
         *mailbox_mistakes(settings),
     ):
         cause = FOLLOWS.get((section, key), key)
@@ -72,8 +75,10 @@ def _doubles(settings: Settings, where: Where) -> Iterator[Problem]:
     for section, key, names in (
         ("address", "rcpt", [one.rcpt for one in settings.address]),
         ("target", "name", [one.name for one in settings.target]),
+        ("notify", "name", [one.name for one in settings.notify]),
         ("imap", "name", [one.label for one in settings.imap]),
         ("sender", "sender", [one.label for one in settings.sender]),
+        ("rule", "name", [one.name for one in settings.rule]),
     ):
         first: dict[str, int] = {}
         for number, name in enumerate(names):
@@ -258,7 +263,7 @@ def _targets(settings: Settings) -> Iterator[tuple[str, int, str, str]]:
             yield "target", number, "name", "'unknown' stands for targets that were removed"
         if target.name == INBOX:
             yield "target", number, "name", f"'{INBOX}' stands for codes of throw-away inboxes, which go nowhere"
-        if target.api_key is None:
+        if target.kind == "skyvern" and target.api_key is None:
             yield "target", number, "api_key", f"target {target.name!r} needs api_key or api_key_file"
         for key, what in _target(target):
             yield "target", number, key, what

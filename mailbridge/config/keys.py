@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import msgspec
 
@@ -13,7 +13,7 @@ from mailbridge.core.secret import Secret
 PREFIX = "MAILBRIDGE_"
 
 FIELDS: Mapping[str, Any] = msgspec.structs.asdict(Settings())
-TABLES = {"address", "sender", "imap", "target"}
+TABLES = {"address", "sender", "imap", "rule", "target", "notify"}
 """The sections that are lists of tables."""
 
 
@@ -30,7 +30,9 @@ def table_type(section: str) -> type[Section]:
 
 
 def inner_section(annotation: Any) -> type[Section] | None:
-    """The section that a key holds, where it holds one."""
+    """The section that a key holds, where it holds one and no list of them."""
+    if get_origin(annotation) is tuple:
+        return None
     kinds = (one for one in get_args(annotation) if isinstance(one, type) and issubclass(one, Section))
     return next(kinds, None)
 

@@ -19,7 +19,7 @@ from mailbridge.config.lines import Path as LinePath
 from mailbridge.config.lines import lines_of
 from mailbridge.config.places import DATABASE, drop_ins, find, state_folder
 from mailbridge.config.problems import ConfigError, Problem
-from mailbridge.config.settings import OCTETS, Section, Settings
+from mailbridge.config.settings import FREE_TEXTS, OCTETS, Section, Settings
 from mailbridge.config.stores import SERVERS
 from mailbridge.config.texts import must_be_among, sound
 from mailbridge.config.values import duration, secret_file, size
@@ -326,14 +326,15 @@ class _Reader:
 
     def _table(self, kind: type[Section], entry: Mapping[str, Any], place: str, label: str, section: str) -> Section | None:
         """One table of a list, or a table inside it; None where a mistake was noted."""
-        fields = {one.name: one for one in msgspec.structs.fields(kind)}
+        fields = {one.encode_name: one for one in msgspec.structs.fields(kind)}
         values: dict[str, Any] = {}
         number = len(self._places.get(section, []))
         for key, value in entry.items():
             plain = key.removesuffix("_file")
             try:
                 if key not in fields and plain in fields and Secret in get_args(fields[plain].type) and isinstance(value, str):
-                    values[plain] = secret_file(self._path(value), is_mode_checked=True)
+                    secret = secret_file(self._path(value), is_mode_checked=True)
+                    values[plain] = _lines(secret) if get_origin(fields[plain].type) is tuple else secret
                 elif key not in fields:
                     self._unknown(place, key, fields, f"{label} ", "key")
                 elif (inner := inner_section(fields[key].type)) is not None and isinstance(value, dict):
@@ -349,7 +350,7 @@ class _Reader:
         missing = [name for name in wanted if (section, number, name) not in self._broken]
         if missing:
             self._problem(place, f"{label} needs {', '.join(missing)}")
-        return None if wanted else kind(**{name: value for name, value in values.items() if value is not None})
+        return None if wanted else kind(**{fields[name].name: value for name, value in values.items() if value is not None})
 
     def _convert(self, section: str, key: str, kind: Any, value: object) -> Any:
         if kind is timedelta:
@@ -364,6 +365,8 @@ class _Reader:
             return tuple(_secret(one) for one in msgspec.convert(value, list[str]))
         if Secret in get_args(kind):
             return _secret(msgspec.convert(value, str))
+        if f"{section}.{key}" in FREE_TEXTS:
+            return msgspec.convert(value, kind)
         must_be_among(value, kind)
         return sound(msgspec.convert(value, kind), kind)
 

@@ -1,4 +1,4 @@
-"""Rule files from disk: the operator's first, then the ones that are shipped.
+"""Rules: the operator's first, those of ``[[rule]]`` tables and then those of files, and behind them the ones that are shipped.
 
 The operator's are read once, when a configuration is prepared, and go to the parser workers as text. Of the shipped ones, half a
 megabyte of words, only the names go there: a worker reads them from its own package, and the daemon never holds them.
@@ -14,10 +14,41 @@ from typing import TYPE_CHECKING
 from mailbridge.core.rules import RuleError
 
 if TYPE_CHECKING:  # a parser worker reads the shipped files, and needs no settings
-    from mailbridge.config.settings import RuleSettings
+    from mailbridge.config.settings import RuleSettings, RuleTable, Settings
+
+TABLE = "[[rule]]"
+"""The name of what stands in no file of rules: a table of the configuration, or one that was added."""
 
 SHIPPED = "mailbridge/rules"
 """What the name of a shipped file begins with."""
+
+
+def own_rules(settings: Settings) -> tuple[tuple[str, str], ...]:
+    """Every rule of the operator's as (name, text): the tables of the configuration, with those that were added, then the files.
+
+    Raises:
+        RuleError: a path that is not there or cannot be read.
+    """
+    return (*((TABLE, rule_text(one)) for one in settings.rule), *rule_texts(settings.rules))
+
+
+def every_rule(settings: Settings) -> Iterator[tuple[str, str]]:
+    """`own_rules`, and behind them the shipped files.
+
+    Raises:
+        RuleError: a path that is not there or cannot be read.
+    """
+    yield from own_rules(settings)
+    yield from map(shipped_source, shipped_names(settings.rules))
+
+
+def rule_text(table: RuleTable) -> str:
+    """A table as a file of rules would hold it; what is left out there is left out."""
+    from msgspec import to_builtins
+
+    from mailbridge.config.toml_text import pair
+
+    return "\n".join([TABLE, *(pair(key, value) for key, value in to_builtins(table).items()), ""])
 
 
 def rule_texts(settings: RuleSettings) -> tuple[tuple[str, str], ...]:

@@ -21,6 +21,8 @@ PLAIN: dict[Any, dict[str, Any]] = {
     int: {"type": "integer"},
     Path: {"type": "string", "description": "a file, relative to this one"},
     Secret: {"type": "string"},
+    Any: {},
+    dict[str, str]: {"type": "object", "additionalProperties": {"type": "string"}},
     timedelta: {"anyOf": [{"type": "string", "pattern": DURATION}, {"type": "number", "minimum": 0}]},
 }
 
@@ -59,11 +61,11 @@ def _of_section(kind: type[Section], section: str) -> dict[str, Any]:
     for one in msgspec.structs.fields(kind):
         properties[one.encode_name] = _of(one.type, section, one.name)
         if one.required:
-            required.append(one.name)
+            required.append(one.encode_name)
         elif one.default is not None:
-            properties[one.name]["default"] = written(f"{section}.{one.name}", one.default)
+            properties[one.encode_name]["default"] = written(f"{section}.{one.name}", one.default)
         if Secret in get_args(one.type):
-            properties[f"{one.name}_file"] = {"type": "string", "description": "a file that holds it"}
+            properties[f"{one.encode_name}_file"] = {"type": "string", "description": "a file that holds it"}
     about = (kind.__doc__ or "").partition(": ")[2].replace("``", "")
     return {
         "type": "object",

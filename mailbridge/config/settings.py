@@ -7,17 +7,26 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from mailbridge.core.happening import NEEDS_YOU, RECEIVED, USUAL
 from mailbridge.core.secret import Secret
 
 Seconds = timedelta
 Trust = Literal["dkim", "arc", "forwarder", "token", "none"]
 Strangers = Literal["codes", "hold", "all"]
-TargetKind = Literal["skyvern"]
+TargetKind = Literal["skyvern", "webhook", "http"]
 """What a `[[target]]` may be. Each has a line in `app.parts.SINKS`, and one wherever else the type checker asks for it."""
+
+BESIDE = ("webhook", "http")
+"""The kinds that get codes beside Skyvern, and not in its place."""
+
+NotifyKind = Literal["ntfy", "slack", "discord", "telegram", "gotify", "apprise", "http"]
+"""What a `[[notify]]` may be; each has a template in `sinks.notices`."""
+
+Method = Literal["POST", "PUT", "PATCH", "GET", "DELETE"]
 
 Preset = Literal["gmail", "outlook", "yahoo", "icloud", "fastmail", "zoho", "proton", "163", "yandex"]
 
@@ -174,6 +183,30 @@ class RuleSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     lifetime: timedelta = Seconds(minutes=10)
 
 
+class ExampleSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[rule]] accepts = [{…}]`: a text, and the value that the rule must find in it."""
+
+    text: str
+    value: str
+
+
+class RuleTable(Section, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, rename={"from_": "from"}):
+    """`[[rule]]`: one extraction rule with its examples, as a file of ``[rules] paths`` holds it. `core.rules` judges what is in it."""
+
+    name: str
+    pattern: str
+    from_: str | tuple[str, ...] = ()
+    to: str | tuple[str, ...] = ()
+    subject: str | None = None
+    lifetime: str | None = None
+    link_hosts: str | tuple[str, ...] = ()
+    accepts: tuple[ExampleSettings, ...] = ()
+    rejects: str | tuple[str, ...] = ()
+    source: str = ""
+    adds: str = ""
+    version: int = 1
+
+
 class SkyvernSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[skyvern]`: the target. Without a key the practice receiver takes its place."""
 
@@ -188,7 +221,10 @@ class SkyvernSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class TargetSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[target]]`: a further Skyvern organization, with the identifiers that it serves."""
+    """`[[target]]`: a further receiver, with the identifiers that it serves. Which keys belong to which kind: `config.receivers`.
+
+    ``allow_private`` None: a target of the file may be on a private address, one that was added by command or page may not.
+    """
 
     name: str
     kind: TargetKind = "skyvern"
@@ -196,10 +232,58 @@ class TargetSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
     base_url: str = "https://api.skyvern.com"
     api_key: Secret | None = None
     source: str = "email"
+    use_env_proxy: bool = False
+    url: Secret | None = None
+    events: tuple[str, ...] | None = None
+    secret: Secret | None = None
+    old_secret: Secret | None = None
+    include_code: bool = False
+    method: Method = "POST"
+    headers: tuple[Secret, ...] = ()
+    json: Any = None
+    form: dict[str, str] | None = None
+    raw: str | None = None
+    allow_private: bool | None = None
     timeout: timedelta = Seconds(seconds=10)
     grace: timedelta = Seconds(seconds=5)
     senders: int = 8
-    use_env_proxy: bool = False
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The types of events that it is told of. Without ``events`` a webhook is told of the usual ones, and another of codes alone."""
+        if self.events is not None:
+            return self.events
+        return USUAL if self.kind == "webhook" else (RECEIVED,)
+
+
+class NotifySettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[notify]]`: how a person is told of what needs one. Never of a code."""
+
+    name: str
+    kind: NotifyKind
+    events: tuple[str, ...] = NEEDS_YOU
+    identifiers: tuple[str, ...] = ("*",)
+    url: Secret | None = None
+    urls: tuple[Secret, ...] = ()
+    token: Secret | None = None
+    topic: Secret | None = None
+    chat: str = ""
+    priority: int | None = None
+    method: Method = "POST"
+    headers: tuple[Secret, ...] = ()
+    json: Any = None
+    form: dict[str, str] | None = None
+    raw: str | None = None
+    allow_private: bool | None = None
+    timeout: timedelta = Seconds(seconds=10)
+
+
+class HeartbeatSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[heartbeat]`: an address that is asked while all is well, so that its silence tells somebody. Off without ``url``."""
+
+    url: Secret | None = None
+    every: timedelta = Seconds(minutes=1)
+    timeout: timedelta = Seconds(seconds=10)
 
 
 class PracticeSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -290,8 +374,11 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     identity: IdentitySettings = field(default_factory=IdentitySettings)
     trust: TrustSettings = field(default_factory=TrustSettings)
     rules: RuleSettings = field(default_factory=RuleSettings)
+    rule: tuple[RuleTable, ...] = ()
     skyvern: SkyvernSettings = field(default_factory=SkyvernSettings)
     target: tuple[TargetSettings, ...] = ()
+    notify: tuple[NotifySettings, ...] = ()
+    heartbeat: HeartbeatSettings = field(default_factory=HeartbeatSettings)
     practice: PracticeSettings = field(default_factory=PracticeSettings)
     inboxes: InboxesSettings = field(default_factory=InboxesSettings)
     pull: PullSettings = field(default_factory=PullSettings)
@@ -305,3 +392,6 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 OCTETS = frozenset({"smtp.max_size", "smtp.max_memory"})
 """The keys that are sizes, and may be written as ``25MiB``."""
+
+FREE_TEXTS = frozenset({"rule.pattern", "rule.subject", "rule.rejects", "target.raw", "notify.raw"})
+"""The keys whose texts may have several lines, blank entries and any length; whoever uses them bounds them."""

@@ -8,7 +8,9 @@ from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
-from mailbridge.config.settings import OCTETS
+import msgspec
+
+from mailbridge.config.settings import OCTETS, ExampleSettings
 from mailbridge.core.addresses import parse_mailbox
 from mailbridge.core.secret import Secret
 
@@ -43,6 +45,8 @@ def written(name: str, value: object) -> object:
         return f"{value // 1_048_576}MiB"
     if isinstance(value, Path | Secret):
         return str(value)
+    if isinstance(value, ExampleSettings):
+        return msgspec.to_builtins(value)
     return [written(name, one) for one in value] if isinstance(value, tuple) else value
 
 

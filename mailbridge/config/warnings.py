@@ -13,6 +13,9 @@ NO_KEY = (
     "practice: no Skyvern key is configured ([skyvern] api_key_file, or $SKYVERN_API_KEY), so codes leave this machine for nobody"
 )
 
+NO_KEY_BESIDE = "practice: no Skyvern key is configured ([skyvern] api_key_file, or $SKYVERN_API_KEY): codes go to the [[target]] that lists them alone"
+"""The same where there are further targets."""
+
 
 def has_key(settings: Settings) -> bool:
     """Whether codes go to a real Skyvern."""
@@ -34,7 +37,7 @@ def warnings_of(loaded: Loaded) -> Iterator[Problem]:
         what = '[trust] senders: "*" takes mail of every sender that proves itself; name those whose codes you wait for'
         yield Problem(where=loaded.origins.get("trust.senders", "default"), what=what)
     if not has_key(settings):
-        yield Problem(where="", what=NO_KEY)
+        yield Problem(where="", what=NO_KEY_BESIDE if settings.target else NO_KEY)
 
 
 def _is_own(listen: str) -> bool:

@@ -92,8 +92,9 @@ GOOGLE = re.compile(r"G-\d{4,8}")
 
 NATIVE = re.compile(r"[^\x00-\x7f\D]")
 FULL_WIDTH = re.compile("[\uff01-\uff5e]")
-ORIGIN_BOUND = re.compile(r"(?:@|^)[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,6} #([A-Za-z0-9]{4,10})(?![A-Za-z0-9])")
-"""The last line of a code that is bound to its site (wicg.github.io/sms-one-time-codes), with or without its ``@``."""
+ORIGIN_BOUND = re.compile(r"(?:@|^)[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,6} #([A-Za-z0-9]{4,10})(?: [@%][^ ]{1,255})?\s*$")
+"""The last line of a code that is bound to its site (wicg.github.io/sms-one-time-codes), with or without its ``@``. Nothing follows it but
+the site of a frame: what stands in a sentence may be a name that a user chose."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

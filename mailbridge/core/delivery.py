@@ -144,11 +144,12 @@ class Doubtful:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """Never: the target will not take it. ``is_stale_run``: it refused only the run ids."""
+    """Never: the target will not take it. ``is_stale_run``: it refused only the run ids. ``is_gone``: it wants nothing ever again (410)."""
 
     reason: str
     is_alarm: bool = False
     is_stale_run: bool = False
+    is_gone: bool = False
 
 
 Outcome = Accepted | Deferred | Doubtful | Refused

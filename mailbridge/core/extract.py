@@ -11,7 +11,7 @@ from mailbridge.core.candidates import ascii_digits
 from mailbridge.core.context import Context, context_of
 from mailbridge.core.evidence import Evidence
 from mailbridge.core.extraction import Extraction, Rejected, Verdict
-from mailbridge.core.features import CLEAR, THRESHOLD, WEIGHTS, Feature
+from mailbridge.core.features import CLEAR, NAMING, THRESHOLD, WEIGHTS, Feature
 from mailbridge.core.forwards import ForwardedBlock, bare_subject, forwarded_block, is_forward
 from mailbridge.core.genre import Genre, genre_of
 from mailbridge.core.mail import Link, Message
@@ -37,6 +37,12 @@ LACKS = {
     "body-as-attachment": "its body is marked as an attachment, and was not read",
 }
 """Defects of a mail for which something may be missing that a person would see."""
+
+CALLED = NAMING | {Feature.ORIGIN_BOUND, Feature.BESIDE_LABEL}
+"""What calls a candidate the code of its mail."""
+
+APART = frozenset({Feature.SIX_DIGITS, Feature.OWN_LINE, Feature.EMPHASISED, Feature.MARKED, Feature.AFTER_COLON})
+"""What makes a candidate look like a code beside one of another form."""
 
 MAX_REJECTED = 20
 EARLIEST_ZONE = timedelta(hours=12)
@@ -211,11 +217,13 @@ def _code(evidence: list[Evidence], context: Context, stated: timedelta | None, 
 
 
 def _is_equal(best: Evidence, other: Evidence) -> bool:
-    """Whether two of one form are both called the code: which of them is meant, their place does not say."""
-    is_alike = best.shape.kind == other.shape.kind and len(best.shape.value) == len(other.shape.value)
-    return is_alike and all(
-        one.has(Feature.BESIDE_LABEL, Feature.LABEL_ABOVE) and not one.has(Feature.QUOTED) for one in (best, other)
-    )
+    """Whether two are both called the code: which of them is meant, their place does not say. A name that a user chose may call itself
+    one, too. Of another form is the rival where it looks like a code by itself."""
+    if not other.has_any(CALLED) or any(one.has(Feature.QUOTED) for one in (best, other)):
+        return False
+    if best.shape.kind == other.shape.kind and len(best.shape.value) == len(other.shape.value):
+        return True
+    return best.has_any(CALLED) and other.has_any(APART)
 
 
 def _objection(one: Evidence, context: Context) -> str | None:

@@ -77,7 +77,7 @@ def identify(
     """
     if recipient.identifier:
         clue = Clue(address=recipient.identifier, source="address", verdict="chosen")
-        return Identification(identifiers=(recipient.identifier,), source="address", clues=(clue,))
+        return Identification(identifiers=(recipient.identifier,), source="address", clues=(clue, *_others(message, recipient)))
     if recipient.rcpt == POSTMASTER:
         return Identification(reason="it was sent to this server's postmaster, who waits for no code")
     if message.is_twofold:
@@ -100,6 +100,13 @@ def identify(
         source=picked[0][1][1],
         clues=clues.told({offer for _, offer in picked}),
     )
+
+
+def _others(message: Message, recipient: Recipient) -> tuple[Clue, ...]:
+    """Whom To names beside the identifier that the address is bound to: somebody may look for the mail under that name."""
+    ours = {canonical(recipient.identifier or ""), canonical(recipient.rcpt)}
+    named = [one for one in message.to[:MAX_CLUES] if canonical(one) not in ours]
+    return tuple(Clue(address=one, source="To", verdict="passed over") for one in named)
 
 
 def _picked(offered: list[tuple[str, str]], policy: IdentityPolicy) -> list[tuple[str, tuple[str, str]]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Any
@@ -38,6 +38,8 @@ KEYS = frozenset(
     }
 )
 TEXT_LIMIT = 200_000
+LONGEST_NAME = 200
+LARGEST_VERSION = 1_000_000_000
 DURATION = re.compile(r"(\d{1,4})(s|m|h)")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
 
@@ -52,7 +54,7 @@ class RuleError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One rule, compiled. Empty tuples match everything; ``from`` and ``to`` are patterns with ``*``."""
+    """One rule, compiled. Empty tuples match everything; ``from`` and ``to`` are patterns with ``*``. ``table`` is it as it was written."""
 
     name: str
     origin: str
@@ -70,6 +72,7 @@ class Rule:
     source: str = ""
     adds: str = ""
     version: int = 1
+    table: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def find(self, text: str) -> tuple[str, int, int] | None:
         """What the group holds in a text, and where it stands."""
@@ -168,12 +171,13 @@ def load(sources: Iterable[tuple[str, str]]) -> RuleSet:
             problems.append(f"{origin}: {fault}")
             continue
         for entry, line in zip(_entries(content, origin, problems), _lines(text), strict=False):
-            rule = _Reader(origin=f"{origin}:{line}", entry=entry, problems=problems).read()
+            place = origin if origin.startswith("[[") else f"{origin}:{line}"  # a table of the configuration has no file here
+            rule = _Reader(origin=place, entry=entry, problems=problems).read()
             if rule is None:
                 continue
             if rule.name in names:
                 if names[rule.name] == origin:
-                    problems.append(f"{origin}:{line}: rule {rule.name!r}: the name is used twice")
+                    problems.append(f"{place}: rule {rule.name!r}: the name is used twice")
                 continue  # an earlier file has a rule of this name: it replaces the later one
             names[rule.name] = origin
             rules.append(rule)
@@ -205,7 +209,8 @@ class _Reader:
         self._origin = origin
         self._entry = entry
         self._problems = problems
-        self._name = entry.get("name") if isinstance(entry.get("name"), str) else "?"
+        name = entry.get("name")
+        self._name = name[:LONGEST_NAME] if isinstance(name, str) else "?"
         self._count = len(problems)
 
     def read(self) -> Rule | None:
@@ -213,8 +218,11 @@ class _Reader:
         entry = self._entry
         for key in sorted(set(entry) - KEYS):
             self._complain(f"{key}: unknown key; known are {', '.join(sorted(KEYS))}")
-        if not isinstance(entry.get("name"), str) or not entry.get("name"):
+        name = entry.get("name")
+        if not isinstance(name, str) or not name.strip():
             self._complain("needs a name")
+        elif len(name) > LONGEST_NAME or not name.isprintable():
+            self._complain(f"name must have {LONGEST_NAME} characters at most, all of them printable")
         pattern = self._pattern("pattern", is_needed=True)
         group, is_link = self._group(pattern)
         rule = None
@@ -233,9 +241,10 @@ class _Reader:
                 link_hosts=self._texts("link_hosts"),
                 accepts=self._accepts(),
                 rejects=self._texts("rejects"),
-                source=str(entry.get("source", "")),
-                adds=str(entry.get("adds", "")),
-                version=entry.get("version", 1) if isinstance(entry.get("version", 1), int) else 1,
+                source=self._text("source"),
+                adds=self._text("adds"),
+                version=self._version(),
+                table=entry,
             )
             self._prove(rule)
         return rule if len(self._problems) == self._count else None
@@ -269,6 +278,20 @@ class _Reader:
             self._complain("the pattern needs one named group: (?P<code>…) or (?P<link>…)")
             return 0, False
         return groups.get("code") or groups["link"], "link" in groups
+
+    def _text(self, key: str) -> str:
+        value = self._entry.get(key, "")
+        if not isinstance(value, str):
+            self._complain(f"{key} must be a text")
+            return ""
+        return value
+
+    def _version(self) -> int:
+        value = self._entry.get("version", 1)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST_VERSION:
+            self._complain(f"version must be a whole number of at most {LARGEST_VERSION:,}")
+            return 1
+        return value
 
     def _texts(self, key: str) -> tuple[str, ...]:
         value = self._entry.get(key, [])

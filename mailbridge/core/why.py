@@ -55,7 +55,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempted:
-    """One delivery of a mail: its state, what the target said last, and how often it was tried."""
+    """One delivery of a mail: its state, what the target said last, and how often it was tried. ``only_for`` is the run, workflow or
+    task that alone sees it ("": any). ``is_old``: by its Date the mail was on its way for longer than its code lives."""
 
     number: int
     target: str
@@ -63,13 +64,16 @@ class Attempted:
     reason: str = ""
     attempts: int = 0
     at: datetime | None = None
+    only_for: str = ""
+    is_old: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Came:
     """A mail that came. ``verdict`` as `extract` names it; ``held`` the checks that failed, as they are shown.
 
-    ``names_it``: the identifier stands in it (a header, the envelope), whoever it was taken for.
+    ``names_it``: the identifier stands in it (a header, the envelope), whoever it was taken for. ``bound_by`` is the address whose
+    binding decided for whom it was ("": none did).
     """
 
     number: int
@@ -81,6 +85,7 @@ class Came:
     held: tuple[str, ...] = ()
     deliveries: tuple[Attempted, ...] = ()
     names_it: bool = False
+    bound_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,7 +238,7 @@ def _of_deliveries(known: Evidence, mail: Came, who: str) -> Cause:
         case State.EXPIRED:
             kind, text = Kind.EXPIRED, f"could not be delivered to {where} before its code was over{why}"
             hint = "see the target's health: mailbridge target test"
-        case State.PENDING if one.attempts:
+        case State.PENDING | State.IN_FLIGHT if one.attempts and (one.reason or one.state is State.PENDING):
             kind, text = Kind.DEFERRED, f"waits for {where}, which was tried {_times(one.attempts)}{why}"
             hint = "it is tried again until its code is over; see the target's health"
         case State.PENDING | State.IN_FLIGHT:
@@ -247,6 +252,13 @@ def _of_deliveries(known: Evidence, mail: Came, who: str) -> Cause:
         case State.DELIVERED if known.is_practice:
             kind, text = Kind.PRACTICE, "was pushed to the practice receiver, since there is no Skyvern key"
             hint = "[skyvern] api_key_file, or SKYVERN_API_KEY; then restart"
+        case State.DELIVERED if one.is_old:
+            text = f"{who} was accepted by {where}{_at(one.at)}, but by its Date it was on its way for longer than its code lives: the code was over."
+            hint = f"mailbridge mail show {mail.number}; have a new code sent"
+            return Cause(kind=Kind.TOO_OLD, certainty="possible", text=text, hint=hint, mail=mail.number, delivery=one.number)
+        case State.DELIVERED if one.only_for:
+            kind, text = Kind.DELIVERED, f"was accepted by {where}{_at(one.at)} for {one.only_for} alone"
+            hint = "nobody else sees it: its address names that after the plus; the address without it serves every run"
         case State.DELIVERED:
             kind, text = Kind.DELIVERED, f"was accepted by {where}{_at(one.at)}"
             hint = f"the agent must ask for totp_identifier {known.identifier!r}, with a key of the same Skyvern organization"
@@ -276,7 +288,9 @@ def _elsewhere(known: Evidence) -> Iterator[Cause]:
                 kind=Kind.ELSEWHERE,
                 certainty="certain",
                 text=f"{text}{_because(mail.reason if not whom else '')}.",
-                hint=f"an address of its own decides: mailbridge address add --for {known.identifier}",
+                hint=f"mailbridge address list: {mail.bound_by} is bound to {whom}"
+                if mail.bound_by
+                else f"an address of its own decides: mailbridge address add --for {known.identifier}",
                 mail=mail.number,
             )
 

@@ -144,6 +144,9 @@ class Dispatcher:
         self.is_running = False
         self.alarms: dict[str, str] = {}
         self.failing: dict[str, str] = {}
+        self.gone: dict[str, str] = {}
+        self.proven: set[str] = set()
+        """Targets that took something since the start, or of which nothing is known any more: no alarm of an earlier run is theirs."""
         for target in targets:
             metrics.alarm("target", target.name, is_raised=False)
 
@@ -182,8 +185,21 @@ class Dispatcher:
     def _forget(self, name: str) -> None:
         """What was wrong with a target that has gone is nobody's trouble any more."""
         self.failing.pop(name, None)
+        self.gone.pop(name, None)
+        self.proven.add(name)
         if self.alarms.pop(name, None) is not None:
             self._metrics.alarm("target", name, is_raised=False)
+
+    def disable(self, name: str, reason: str) -> None:
+        """Send nothing more to a target that wants nothing any more; what is for it becomes dead letters. `enable` ends it, and so
+        does another target of that name."""
+        self.gone[name] = reason
+        self._alarm(name, reason)
+
+    def enable(self, name: str) -> None:
+        """Send to a target again that had been disabled."""
+        if self.gone.pop(name, None) is not None:
+            self._forget(name)
 
     def _man(self, line: _Line) -> None:
         """Give a target its senders."""
@@ -316,12 +332,14 @@ class Dispatcher:
         return ending
 
     async def _ending(self, target: Target, claim: Claim) -> Ending:
-        """One attempt. A delivery in doubt is asked for before it is sent a second time.
+        """One attempt; none at a target that is disabled. A delivery in doubt is asked for before it is sent a second time.
 
         The deadline cuts an attempt short, so that nothing is sent after it, by a connection that took long for instance.
         """
         if not self._may_attempt():
             return Deferred(reason="this process had lost touch with the database, and with its claims perhaps")
+        if target.name in self.gone:
+            return Refused(reason=f"not sent: {self.gone[target.name]}; `mailbridge target test {target.name}` enables it again")
         if claim.delivery.is_doubtful:
             held = await target.sink.holds(claim)
             if held is None:
@@ -368,10 +386,13 @@ class Dispatcher:
             return
         match ending:
             case Accepted():
+                self.proven.add(target.name)
                 self.failing.pop(target.name, None)
                 if self.alarms.pop(target.name, None) is not None:
                     self._metrics.alarm("target", target.name, is_raised=False)
                     log.warning("alarm over", extra={"event": log_events.ALARM_CLEARED, "kind": "target", "alarm": target.name})
+            case Refused(is_gone=True):
+                self.disable(target.name, ending.reason)
             case Deferred(is_alarm=True) | Doubtful(is_alarm=True) | Refused(is_alarm=True):
                 self._alarm(target.name, ending.reason)
             case Deferred() | Doubtful():

@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -34,16 +35,73 @@ KEEP_PATH: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3,
 """From Python 3.13 on the loop would remove the path of any unix socket that it served, also of one that systemd owns."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """One address that is served. ``wanted`` is as configured, "" for a socket that was handed over; ``name`` has the real port."""
+
+    kind: Kind
+    wanted: str
+    name: str
+    server: asyncio.Server
+
+    def close(self) -> None:
+        """Take no new connections; those that are open go on. The path of a unix socket of our own is removed."""
+        self.server.close()
+        _forget_path(self.wanted)
+
+
+Open = tuple[Kind, str, socket.socket]
+"""A listening socket that is not served yet, what is spoken there, and its address as configured ("": it was handed over)."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Change:
+    """Other addresses to listen on: all that are wanted, and those of them that are bound but not served yet."""
+
+    wanted: list[tuple[Kind, str]]
+    fresh: list[Open]
+    hostname: str
+
+    def abandon(self) -> None:
+        """Close what was bound for it and is not served."""
+        for _, wanted, one in self.fresh:
+            one.close()
+            _forget_path(wanted)
+
+
 class Listeners:
     """The listeners of a daemon, serving. ``addresses`` are as bound, with real ports; ``not_after`` the certificate's end."""
 
-    def __init__(
-        self, post: ListenerContext, servers: Sequence[asyncio.Server], addresses: Sequence[str], own_paths: Sequence[str]
-    ) -> None:
+    def __init__(self, post: ListenerContext, bound: Sequence[Bound]) -> None:
         self._context = post
-        self._servers = servers
-        self._own_paths = own_paths
-        self.addresses = tuple(addresses)
+        self._bound = list(bound)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where mail is taken now, ``host:port`` with the real port."""
+        return tuple(one.name for one in self._bound)
+
+    def prepare(self, new: SmtpSettings) -> Change:
+        """Bind what ``new`` wants and is not bound yet. Nobody is served there before `take`. What was handed over stays as it is.
+
+        Raises:
+            ListenError: an address cannot be bound; nothing has changed.
+        """
+        handed = {one.kind for one in self._bound if not one.wanted}
+        wanted = [(kind, address) for kind, address in _wanted(new) if kind not in handed]
+        served = {(one.kind, one.wanted) for one in self._bound}
+        fresh = _bind([one for one in wanted if one not in served])
+        return Change(wanted=wanted, fresh=fresh, hostname=new.hostname or socket.gethostname())
+
+    async def take(self, change: Change) -> None:
+        """Serve what was prepared, and close what is no longer wanted. Connections that are open go on."""
+        fresh, change.fresh = change.fresh, []
+        self._bound += await _serve(self._context, fresh)
+        gone = [one for one in self._bound if one.wanted and (one.kind, one.wanted) not in change.wanted]
+        self._bound = [one for one in self._bound if one not in gone]
+        for one in gone:
+            one.close()
+        self._context.hostname = change.hostname
 
     @property
     def tls_not_after(self) -> datetime | None:
@@ -63,8 +121,8 @@ class Listeners:
     async def close(self, drain: timedelta) -> None:
         """Stop accepting, say 421 to who is idle, let who is sending finish for up to ``drain``, then cut."""
         self._context.is_closing = True
-        for server in self._servers:
-            server.close()
+        for one in self._bound:
+            one.server.close()
         for session in list(self._context.sessions):
             session.shut(GOING_DOWN)
         loop = asyncio.get_running_loop()
@@ -73,9 +131,8 @@ class Listeners:
             await asyncio.sleep(0.01)
         for session in list(self._context.sessions):
             session.cut()
-        for path in self._own_paths:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)  # noqa: PTH108  (one call, at the very end)
+        for one in self._bound:
+            one.close()
 
 
 async def serve(
@@ -110,38 +167,53 @@ async def serve(
         events=events or NoEvents(),
     )
     handed = sockets or {}
-    bound: list[tuple[Kind, socket.socket]] = []
-    own_paths: list[str] = []
+    given = [(_kind(kind), "", one) for kind in ("smtp", "lmtp") for one in handed.get(kind, ())]
+    bound = _bind([(kind, address) for kind, address in _wanted(settings) if not handed.get(kind)])
+    return Listeners(post, await _serve(post, [*given, *bound]))
+
+
+def _wanted(settings: SmtpSettings) -> list[tuple[Kind, str]]:
+    """Every address of the settings, and what is spoken there."""
+    return [*((_kind("smtp"), one) for one in settings.listen), *((_kind("lmtp"), one) for one in settings.lmtp)]
+
+
+def _forget_path(address: str) -> None:
+    """Remove the path of a unix socket of our own."""
+    if address.startswith("unix:"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(address.removeprefix("unix:"))  # noqa: PTH108  (one call, which does not block)
+
+
+def _bind(wanted: Sequence[tuple[Kind, str]]) -> list[Open]:
+    """Raises ListenError with every address that cannot be bound; then none is."""
+    bound: list[Open] = []
     faults: list[ListenError] = []
-    for kind, addresses in (("smtp", settings.listen), ("lmtp", settings.lmtp)):
-        if handed.get(kind):
-            bound += [(_kind(kind), one) for one in handed[kind]]
-            continue
-        for address in addresses:
-            try:
-                bound.append((_kind(kind), bind(address)))
-                own_paths += [address.removeprefix("unix:")] if address.startswith("unix:") else []
-            except ListenError as fault:
-                faults.append(fault)
+    for kind, address in wanted:
+        try:
+            bound.append((kind, address, bind(address)))
+        except ListenError as fault:
+            faults.append(fault)
     if faults:
-        for _, one in bound:
+        for _, address, one in bound:
             one.close()
+            _forget_path(address)
         raise ListenError("\n".join(str(fault) for fault in faults), max(fault.exit_code for fault in faults))
-    return await _start(post, bound, own_paths)
+    return bound
 
 
-async def _start(post: ListenerContext, bound: Sequence[tuple[Kind, socket.socket]], own_paths: Sequence[str]) -> Listeners:
+async def _serve(post: ListenerContext, opened: Sequence[Open]) -> list[Bound]:
     loop = asyncio.get_running_loop()
-    templates = {kind: Guard(post, kind, loop) for kind in {kind for kind, _ in bound}}
-    servers, addresses = [], []
-    for kind, one in bound:
+    templates = {kind: Guard(post, kind, loop) for kind in {kind for kind, _, _ in opened}}
+    served = []
+    for kind, wanted, one in opened:
         one.setblocking(False)
-        addresses.append(name_of(one))
+        name = name_of(one)
         if one.family == socket.AF_UNIX:
-            servers.append(await loop.create_unix_server(templates[kind].spawn, sock=one, backlog=BACKLOG, **KEEP_PATH))
+            server = await loop.create_unix_server(templates[kind].spawn, sock=one, backlog=BACKLOG, **KEEP_PATH)
         else:
-            servers.append(await loop.create_server(templates[kind].spawn, sock=one, backlog=BACKLOG))
-    return Listeners(post, servers, addresses, own_paths)
+            server = await loop.create_server(templates[kind].spawn, sock=one, backlog=BACKLOG)
+        served.append(Bound(kind=kind, wanted=wanted, name=name, server=server))
+    return served
 
 
 def _kind(name: str) -> Kind:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -13,6 +13,7 @@ import httpx
 
 from mailbridge import log_events
 from mailbridge.intake.events import ConfirmationRequest
+from mailbridge.store import StoreUnavailable
 from mailbridge.trust import gmail
 from mailbridge.trust.spf import is_listed
 
@@ -28,11 +29,20 @@ class ConfirmingPolicy:
 
 
 class Confirming:
-    """Answers Google's question for the accounts that are listed, one at a time; any other waits for a person, loudly."""
+    """Answers Google's question for the accounts that are listed, one at a time; any other waits for a person, loudly.
 
-    def __init__(self, policy: Callable[[], ConfirmingPolicy], browser: Callable[[], httpx.AsyncClient]) -> None:
+    ``keep`` writes down that what a mail asks for was allowed.
+    """
+
+    def __init__(
+        self,
+        policy: Callable[[], ConfirmingPolicy],
+        browser: Callable[[], httpx.AsyncClient],
+        keep: Callable[[int], Awaitable[None]],
+    ) -> None:
         self._policy = policy
         self._browser = browser
+        self._keep = keep
         self._asked: asyncio.Queue[ConfirmationRequest] = asyncio.Queue(maxsize=100)
 
     def take(self, asked: ConfirmationRequest) -> None:
@@ -57,6 +67,8 @@ class Confirming:
             match answer:
                 case gmail.Confirmed():
                     log.info("Gmail may forward here now", extra={"event": log_events.CONFIRMATION_DONE, **extra})
+                    with contextlib.suppress(StoreUnavailable):  # it is allowed all the same
+                        await self._keep(asked.mail_id)
                 case gmail.NotConfirmed():
                     log.warning(
                         "Gmail's confirmation did not work: %s; try `mailbridge gmail confirm`",

@@ -89,6 +89,9 @@ class Gate:
 
     async def judge(self, envelope: Envelope, understood: Understanding, kind: Kind) -> tuple[Judgement, ...]:
         """See `Judge.judge`. A proof is looked for once for the whole mail, and all of them within the deadline."""
+        at_once = self._at_once(understood, kind)
+        if at_once is not None:
+            return at_once
         proofs = Proofs(envelope, understood, self.policy, self._dns)
         try:
             async with asyncio.timeout(self._deadline):
@@ -117,6 +120,21 @@ class Gate:
         if isinstance(found, Proven) and not found.is_form_signed and not understood.is_certain:
             return Unproven(by="dkim", why=UNCERTAIN)
         return found
+
+    def _at_once(self, understood: Understanding, kind: Kind) -> tuple[Judgement, ...] | None:
+        """The judgements where no proof would change any of them, at a tenth of the cost; None where one might."""
+        policy, judgements = self.policy, list[Judgement]()
+        for entry in understood.addressed:
+            judgement = policy.settled(entry, understood, kind)
+            if judgement is None:
+                return None
+            if isinstance(judgement, Passed):
+                meeting = self._meeting(judgement, entry, understood, kind, policy)
+                if policy.is_practice or is_worth_a_proof(meeting, policy.acquaintance, self.contacts):
+                    return None
+                judgement = self._met(judgement, meeting, policy)
+            judgements.append(judgement)
+        return tuple(judgements)
 
     async def _one(self, entry: Addressed, understood: Understanding, kind: Kind, proofs: Proofs) -> Judgement:
         if entry.inbox is not None:
@@ -160,21 +178,27 @@ class Gate:
         policy, identifiers = self.policy, passed.identification.identifiers
         if policy.is_practice:
             return replace(passed, introduction=introduced_by_hand(identifiers, understood))
-        meeting = Meeting(
-            understood=understood,
-            kind=kind,
-            identifiers=identifiers,
-            by=passed.by,
-            proof=passed.proof,
-            accept_from=policy.of(entry.recipient)[2],
-            sites=policy.sites_of(entry.recipient),
-        )
+        meeting = self._meeting(passed, entry, understood, kind, policy)
         if passed.proof is None and is_worth_a_proof(meeting, policy.acquaintance, self.contacts):
             proof = await self._author(proofs, entry.recipient.rcpt, is_certain=understood.is_certain)
             is_copy = (
                 proof is not None and passed.by != "forwarder" and self._is_anothers(entry, proof, identifiers, proofs.sender)
             )
             meeting = replace(meeting, proof=None if is_copy else proof, is_copy=is_copy)
+        return self._met(passed, meeting, policy)
+
+    def _meeting(self, passed: Passed, entry: Addressed, understood: Understanding, kind: Kind, policy: Policy) -> Meeting:
+        return Meeting(
+            understood=understood,
+            kind=kind,
+            identifiers=passed.identification.identifiers,
+            by=passed.by,
+            proof=passed.proof,
+            accept_from=policy.of(entry.recipient)[2],
+            sites=policy.sites_of(entry.recipient),
+        )
+
+    def _met(self, passed: Passed, meeting: Meeting, policy: Policy) -> Passed | Held:
         introduction = introduce(meeting, policy.acquaintance, self.contacts, strangers=policy.strangers)
         if not introduction.standings and introduction.failures:
             return Held(failures=tuple(Failure(check=check, why=why) for check, why in introduction.failures))

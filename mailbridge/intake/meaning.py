@@ -29,6 +29,15 @@ class Addressed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """What a person sees of a mail: the name of its author, the first address of its To header as typed, and its text."""
+
+    sender_name: str = ""
+    raw_to: str = ""
+    text: Secret = field(default_factory=lambda: Secret(""))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Understanding:
     """What a mail means. ``body`` is its visible text, only where the configuration has bodies pushed.
 
@@ -36,7 +45,7 @@ class Understanding:
     domain, and every reader reads it alike. ``is_certain``: read by any other description that its body fits, the mail holds the
     same. ``bound`` are the codes that it binds to a site itself; ``notice`` is why it is a platform's notice of what a user wrote, ""
     where it is none; ``ruled`` are the senders of the operator's rule that found its code; ``written_at`` is its Date. ``requester`` is the account that a forwarding confirmation asks for. ``timings`` are the seconds that parsing, extracting
-    and resolving took.
+    and resolving took. ``letter`` is there only where it was asked for.
     """
 
     extraction: Extraction
@@ -53,4 +62,5 @@ class Understanding:
     ruled: tuple[str, ...] = ()
     written_at: datetime | None = None
     requester: str | None = None
+    letter: Letter | None = None
     timings: tuple[float, float, float] = (0.0, 0.0, 0.0)

@@ -72,14 +72,15 @@ class ParserPool(Generic[T]):
         """The process ids of the workers that run."""
         return tuple(worker.pid for worker in self._workers if worker.pid)
 
-    async def understand(self, envelope: Envelope) -> T | None:
-        """The answer for a mail; None where its worker died of it or was killed at the deadline."""
+    async def understand(self, envelope: Envelope, *, is_read_out: bool = False) -> T | None:
+        """The answer for a mail; None where its worker died of it or was killed at the deadline. ``is_read_out``: see `Request`."""
         request = Request(
             content=envelope.content[:MAX_CONTENT],
             rcpt_to=envelope.rcpt_to,
             mail_from=envelope.mail_from,
             now=envelope.received_at,
             is_truncated=len(envelope.content) > MAX_CONTENT,
+            is_read_out=is_read_out,
         )
         worker = min(self._workers, key=lambda one: one.load)
         octets = await worker.ask(self._encoder.encode(request))

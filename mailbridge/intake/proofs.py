@@ -14,6 +14,7 @@ from mailbridge.intake.policy import Policy
 from mailbridge.trust import Finding, Proven, Unproven, arc, authres, direct, dkim, raw, spf
 from mailbridge.trust.authors import oddity
 from mailbridge.trust.dns import Resolver
+from mailbridge.trust.platforms import platforms
 
 Proof = Literal["authres", "dkim", "arc", "forwarder"]
 INEXACT = (
@@ -76,6 +77,9 @@ class Proofs:
 
     async def _look(self, check: Proof, rcpt: str) -> Finding:
         envelope, policy = self._envelope, self._policy
+        host = self.sender.rpartition("@")[2].lower()
+        if check != "forwarder" and platforms().signs_for_anybody(host):
+            return Unproven(by=check, why=f"{host} is a service that signs what any of its customers writes, under any name")
         if check == "forwarder":
             return await spf.check(
                 envelope.mail_from,
@@ -89,7 +93,7 @@ class Proofs:
             self._mail = raw.read(envelope.content)
         now: datetime = envelope.received_at
         if check == "authres":
-            return authres.check(self._mail, sender=self.sender, servers=policy.servers, now=now)
+            return await authres.find(self._mail, sender=self.sender, servers=policy.servers, now=now, dns=self._dns)
         if check == "dkim":
             return await dkim.check(self._mail, sender=self.sender, signers=policy.signers, dns=self._dns, now=now)
         return await arc.check(

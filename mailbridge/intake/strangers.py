@@ -112,6 +112,18 @@ class Meeting:
     sites: tuple[str, ...] = ()
     is_copy: bool = False
 
+    def is_any_said(self, identifier: str, acquaintance: Acquaintance, contacts: Contacts) -> bool:
+        """Whether anybody has said anything by which its sender could be known."""
+        return bool(
+            acquaintance.senders
+            or acquaintance.named
+            or self.accept_from
+            or self.sites
+            or self.understood.ruled
+            or contacts.learned(identifier)
+            or contacts.polling(identifier)
+        )
+
     def question(self, identifier: str, contacts: Contacts) -> Question:
         """What `Acquaintance` is asked about it."""
         return Question(
@@ -135,7 +147,9 @@ def is_worth_a_proof(meeting: Meeting, acquaintance: Acquaintance, contacts: Con
     sender = meeting.understood.sender
     domain = domain_of(sender)
     return domain != "" and any(
-        acquaintance.by(meeting.question(one, contacts)) or contacts.has_proven(one, domain) or contacts.is_awaited(one, sender)
+        (meeting.is_any_said(one, acquaintance, contacts) and acquaintance.by(meeting.question(one, contacts)))
+        or contacts.has_proven(one, domain)
+        or contacts.is_awaited(one, sender)
         for one in meeting.identifiers
     )
 

@@ -22,7 +22,7 @@ from mailbridge.core.recipients import Recipient
 from mailbridge.core.rules import RuleSet
 from mailbridge.core.rules import load as load_rules
 from mailbridge.core.secret import Secret
-from mailbridge.intake.meaning import Addressed, Understanding
+from mailbridge.intake.meaning import Addressed, Letter, Understanding
 from mailbridge.intake.parser_config import ParserConfig
 from mailbridge.intake.warmup import warm_ups
 from mailbridge.intake.worker_protocol import Request
@@ -33,6 +33,9 @@ __all__ = ["Addressed", "Understander", "Understanding", "build"]
 
 BODY_LIMIT = 65_536
 """Characters of a body that is pushed whole: above it Skyvern answers 400 (observed on 1.0.56)."""
+
+LONGEST_TEXT = 262_144
+"""Characters of a text that is read out."""
 
 SHIPPED = "mailbridge/rules/"
 """How the names of rule files begin that come with mailbridge."""
@@ -81,6 +84,7 @@ class Understander:
             ruled=self._senders.get(extraction.rule or "", ()),
             written_at=message.date,
             requester=confirmation.requester if confirmation else None,
+            letter=_letter(message) if request.is_read_out else None,
             timings=(parsed - began, extracted - parsed, time.perf_counter() - extracted),
         )
 
@@ -145,6 +149,12 @@ class Understander:
         page = message.plain or message.html
         text = f"{message.subject}\n\n{page.text if page else ''}".strip()
         return Secret(text[:BODY_LIMIT]) if text else None
+
+
+def _letter(message: Message) -> Letter:
+    page = message.plain or message.html
+    text = Secret(page.text[:LONGEST_TEXT] if page else "")
+    return Letter(sender_name=message.sender_name, raw_to=next(iter(message.to), ""), text=text)
 
 
 def build(config: bytes) -> Callable[[Request], Understanding]:

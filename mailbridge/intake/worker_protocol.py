@@ -23,13 +23,14 @@ MAX_FRAME = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One mail to be understood. ``now`` is the moment of its arrival, aware UTC."""
+    """One mail to be understood. ``now`` is the moment of its arrival, aware UTC; ``is_read_out``: what a person sees of it is wanted too."""
 
     content: bytes = field(repr=False)
     rcpt_to: tuple[str, ...]
     mail_from: str
     now: datetime
     is_truncated: bool = False
+    is_read_out: bool = False
 
 
 def _encode_secret(value: object) -> str:

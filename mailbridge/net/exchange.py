@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import cast
@@ -69,10 +69,11 @@ class _Line:
 class Exchanges:
     """Requests to one place, at most ``most`` at once; a connection is used again within ``keepalive`` seconds."""
 
-    def __init__(self, place: Place, *, most: int, keepalive: float) -> None:
+    def __init__(self, place: Place, *, most: int, keepalive: float, check: Callable[[str], str | None] | None = None) -> None:
+        """``check``: see `Connections`."""
         self._place = place
         self._keepalive = keepalive
-        self._connections = Connections()
+        self._connections = Connections(check)
         self._room = asyncio.Semaphore(most)
         self._idle: list[_Line] = []
 

@@ -2,7 +2,8 @@
 
 A name is looked up once, every address that comes of it is checked, and what is connected to is the very address that was checked: a
 second look-up could say something else. The list is our own, since Python's ``is_global`` calls some of these global, and other ones
-in each version. URLs of the configuration file do not come here: a Skyvern of one's own is on a private address.
+in each version. Where a URL may lead is said by a check: `denied` for what a stranger wrote, `Reach` for what an operator did. Link-local
+addresses and those of the clouds' metadata services are refused by both.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from ipaddress import IPv4Address, ip_address, ip_network
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
 import httpcore
 import httpx
 
-from mailbridge.net.outgoing import Connections, Transport
+from mailbridge.net.outgoing import Connections, Transport, trusted
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
 """The addresses of a host, best first. Raises OSError where there is no answer."""
@@ -64,16 +66,72 @@ WRAPPED = (ip_network("::ffff:0:0/96"), ip_network("64:ff9b::/96"))
 """IPv4 in IPv6 dress (RFC 4291, RFC 6052): as good as the address inside. Where there is only IPv6, the second is the way to IPv4."""
 
 
+OURS = frozenset({"a private network", "a private network (site-local)", "a provider's own network", "loopback"})
+"""What a receiver of one's own may be on, by the words of DENIED."""
+
+METADATA = {
+    ip_address(address): f"the metadata service of {whose}"
+    for address, whose in {
+        "169.254.169.254": "most clouds",
+        "169.254.170.2": "AWS",
+        "169.254.170.23": "AWS",
+        "fd00:ec2::254": "AWS",
+        "fd00:ec2::23": "AWS",
+        "fd20:ce::254": "Google Cloud",
+        "100.100.100.200": "Alibaba Cloud",
+        "168.63.129.16": "Azure",
+        "192.0.0.192": "Oracle Cloud",
+        "fd00:c1::a9fe:a9fe": "Oracle Cloud",
+        "fd00:42::42": "Scaleway",
+    }.items()
+}
+"""Where clouds give a machine its own credentials: as their documentation names them. Several lie in networks that are private or
+public otherwise, so they are listed one by one."""
+
+METADATA_NAMES = ("metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal")
+"""Names of the same, refused whatever a resolver makes of them."""
+
+Check = Callable[[str], str | None]
+"""What an address is for, where it must not be connected to; None where it may. Raises ValueError for what is no address."""
+
+
 class PrivateAddress(httpcore.ConnectError):
     """A host that leads where no stranger's URL may lead; the message says where."""
 
 
 def denied(address: str) -> str | None:
     """What an address is for, where nobody may be sent there; None for one of the public internet, and ValueError for none at all."""
-    one = ip_address(address)
+    one = _unwrapped(address)
+    return METADATA.get(one) or next((what for network, what in DENIED.items() if one in network), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where a URL of an operator's may lead; a `Check`.
+
+    ``is_inside_allowed``: also to private networks and this machine. ``is_inside_only``: to nothing else, for what must not cross the
+    internet in clear. To link-local addresses, metadata services, multicast and reserved ones it never leads.
+    """
+
+    is_inside_allowed: bool = False
+    is_inside_only: bool = False
+
+    def __call__(self, address: str) -> str | None:
+        """See `Check`."""
+        what = denied(address)
+        if what in OURS:
+            return None if self.is_inside_allowed else what
+        if what is None and self.is_inside_only:
+            return "the public internet, which needs https"
+        return what
+
+
+def _unwrapped(address: str) -> IPv4Address | IPv6Address:
+    """The address, or the one of IPv4 that it wraps, without a zone."""
+    one = ip_address(address.partition("%")[0])
     if any(one in network for network in WRAPPED):  # a network holds no address of the other version
-        one = IPv4Address(int(one) & 0xFFFF_FFFF)
-    return next((what for network, what in DENIED.items() if one in network), None)
+        return IPv4Address(int(one) & 0xFFFF_FFFF)
+    return one
 
 
 async def system_addresses(host: str) -> Sequence[str]:
@@ -85,7 +143,14 @@ async def system_addresses(host: str) -> Sequence[str]:
 class PublicOnlyBackend(httpcore.AsyncNetworkBackend):
     """httpcore's way to a socket (``network``), with a check before it."""
 
-    def __init__(self, resolve: Resolve = system_addresses, network: httpcore.AsyncNetworkBackend | None = None) -> None:
+    def __init__(
+        self,
+        resolve: Resolve = system_addresses,
+        network: httpcore.AsyncNetworkBackend | None = None,
+        *,
+        check: Check = denied,
+    ) -> None:
+        self._check = check
         self._resolve = resolve
         self._network = network or Connections()
 
@@ -133,15 +198,36 @@ class PublicOnlyBackend(httpcore.AsyncNetworkBackend):
         await self._network.sleep(seconds)
 
     async def _addresses(self, host: str) -> Sequence[str]:
+        if host.rstrip(".").casefold() in METADATA_NAMES:
+            raise PrivateAddress(f"{host} is the name of a metadata service, where no link may lead")
         try:
             found = await self._resolve(host)
         except (OSError, UnicodeError):
             raise httpcore.ConnectError(f"{host} cannot be looked up") from None
         for address in found:
-            what = denied(address)
+            what = self._check(address)
             if what is not None:
                 raise PrivateAddress(f"{host} leads to {address} ({what}), where no link may lead")
         return found
+
+
+class GuardedTransport(Transport):
+    """httpx's transport over the same way to a socket, with an operator's `Reach`. Keeps no connection longer than ``idle`` seconds."""
+
+    def __init__(
+        self,
+        reach: Reach,
+        *,
+        scheme: str,
+        resolve: Resolve = system_addresses,
+        network: httpcore.AsyncNetworkBackend | None = None,
+        idle: float = 4.0,
+    ) -> None:
+        super().__init__(
+            PublicOnlyBackend(resolve, network, check=reach),
+            context=trusted(scheme),
+            limits=httpx.Limits(max_keepalive_connections=4, keepalive_expiry=idle),
+        )
 
 
 class PublicOnlyTransport(Transport):

@@ -15,6 +15,7 @@ BACKLOG = 512
 LONGEST_NAME = 107 if os.uname().sysname == "Linux" else 103
 """Octets of the path of a unix socket (sun_path, less its final NUL)."""
 
+ANY = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "localhost": "127.0.0.1"}  # noqa: S104  (what such a listener answers on)
 PROC_FD = Path("/proc/self/fd")
 
 
@@ -24,6 +25,12 @@ class ListenError(Exception):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def reachable(listen: str) -> str:
+    """``host:port`` on which a listener of this machine can be reached."""
+    host, _, port = listen.rpartition(":")
+    return f"{ANY.get(host, host)}:{port}"
 
 
 def bind(address: str) -> socket.socket:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -15,11 +15,13 @@ from mailbridge.operator.shown import stamp
 from mailbridge.store.lists import Happened, Journal
 
 HOURS = 24
-LINES = 2_000
-PATIENCE = 0.15
-"""Seconds that one look takes at the most; a first look over a day of many mails is carried on by the next one."""
+LINES = 500
+PATIENCE = 0.03
+"""Seconds that one look waits at the most; the count over a day of many mails goes on behind it, for the next one."""
 
 MOST_CONFIRMATIONS = 20
+MOST_RULES = 1_000
+"""Rules that are counted in an hour."""
 
 FINENESS = 20
 """Steps of the scale of times to a factor of e: 5 % each."""
@@ -34,6 +36,7 @@ class _Hour:
     held: int = 0
     failed: int = 0
     times: Counter[int] = field(default_factory=Counter)
+    rules: Counter[str] = field(default_factory=Counter)
     confirmations: list[int] = field(default_factory=list)
 
 
@@ -45,14 +48,19 @@ class DayVerb:
         self._now = now
         self._hours: dict[datetime, _Hour] = {}
         self._last: int | None = None
-        self._lock = asyncio.Lock()
+        self._count_on: asyncio.Task[None] | None = None
 
     async def figures(self) -> Day | Fault:
         """Figures of the last 24 hours and of each of them."""
-        async with self._lock:
-            first = _hour(self._now()) - timedelta(hours=HOURS - 1)
-            is_complete = await self._carry_on(first)
-            self._hours = {at: one for at, one in self._hours.items() if at >= first}
+        first = _hour(self._now()) - timedelta(hours=HOURS - 1)
+        if self._count_on is None:
+            self._count_on = asyncio.create_task(self._carry_on(first), name="day")
+            self._count_on.add_done_callback(self._counted)
+        count = self._count_on
+        is_complete = bool((await asyncio.wait((count,), timeout=PATIENCE))[0])
+        if is_complete:
+            count.result()
+        self._hours = {at: one for at, one in self._hours.items() if at >= first}
         hours = [(first + timedelta(hours=number)) for number in range(HOURS)]
         found = [(at, self._hours.get(at, _Hour())) for at in hours]
         times: Counter[int] = sum((one.times for _, one in found), Counter())
@@ -65,24 +73,26 @@ class DayVerb:
             median_ms=_quantile(times, 0.5),
             p99_ms=_quantile(times, 0.99),
             confirmations=[number for _, one in reversed(found) for number in reversed(one.confirmations)][:MOST_CONFIRMATIONS],
+            rules=dict(sum((one.rules for _, one in found), Counter[str]())),
             is_complete=is_complete,
         )
 
-    async def _carry_on(self, first: datetime) -> bool:
-        """Count what has happened since the last look. Returns whether nothing is left."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + PATIENCE
+    def _counted(self, count: asyncio.Task[None]) -> None:
+        """The next look begins where this count ended. Nobody may be there any more to be told that the store was gone."""
+        self._count_on = None
+        if not count.cancelled():
+            count.exception()
+
+    async def _carry_on(self, first: datetime) -> None:
+        """Count what has happened since the last count, up to now."""
         if self._last is None:
             self._last = await self._journal.line_before(first)
-        while True:
-            page = await self._journal.happened(self._last, limit=LINES)
+        page: Sequence[Happened] = await self._journal.happened(self._last, limit=LINES)
+        while page:
             for one in page:
                 self._count(one)
                 self._last = one.id
-            if len(page) < LINES:
-                return True
-            if loop.time() >= until:
-                return False
+            page = await self._journal.happened(self._last, limit=LINES) if len(page) == LINES else ()
 
     def _count(self, one: Happened) -> None:
         hour = self._hours.setdefault(_hour(one.at), _Hour())
@@ -91,6 +101,8 @@ class DayVerb:
                 hour.mails += 1
                 hour.codes += one.verdict in ("code", "link")
                 hour.held += one.is_held
+                if one.rule and (one.rule in hour.rules or len(hour.rules) < MOST_RULES):
+                    hour.rules[one.rule] += 1
                 if one.verdict == "confirmation" and len(hour.confirmations) < MOST_CONFIRMATIONS:
                     hour.confirmations.append(one.mail_id)
             case "dead" | "expired":

@@ -28,6 +28,7 @@ class DeliveryList(Ask, frozen=True, kw_only=True):
     identifier: MaybeText = ""
     sender: MaybeText = ""
     mail: Number | None = None
+    mails: Annotated[tuple[Number, ...], msgspec.Meta(max_length=AT_ONCE)] = ()
     since: Moment | None = None
     until: Moment | None = None
     before: Before | None = None
@@ -64,6 +65,7 @@ class Deliveries:
             states=tuple(State(one) for one in ask.state),
             since=ask.since,
             until=ask.until,
+            mails=ask.mails,
         )
         page = await self._store.outbox.deliveries(wanted, mail_id=ask.mail, before=ask.before, limit=ask.limit)
         return DeliveryPage(deliveries=[delivery_shape(one) for one in page], next=page.next)

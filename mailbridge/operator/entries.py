@@ -87,12 +87,19 @@ class EntryVerbs:
         ]
         return EntryPage(entries=shapes)
 
-    async def add(self, ask: AddEntry, by: str) -> Done | Fault:
-        """Add a table, if the configuration with it is one that would be taken; it is in force when this is answered."""
+    async def add(self, ask: AddEntry, by: str, *, replaces: str = "") -> Done | Fault:
+        """Add a table, if the configuration with it is one that would be taken; it is in force when this is answered.
+
+        ``replaces`` names one of its kind that was added before, and is gone then; "" for none.
+        """
         if ask.kind == MAIN and ask.name != MAIN:
             return Fault(kind=Kind.BAD_CONFIG, title=f"name: the main target is called {MAIN}")
         secrets = {key: Secret(value) for key, value in ask.secrets.items()}
         known = await additions(self._entries)
+        old = next((one for one in known if replaces and (one.kind, one.name) == (ask.kind, replaces)), None)
+        if replaces and old is None:
+            return _not_added(ask.kind, replaces)
+        known = tuple(one for one in known if one is not old)
         if any(one.kind == ask.kind and one.name.casefold() == ask.name.casefold() for one in known):
             what = f"{ask.kind} {ask.name} is there already; `{removal(ask.kind, ask.name)}` first"
             return Fault(kind=Kind.EXISTS, title=what)
@@ -101,9 +108,12 @@ class EntryVerbs:
             merged(self._configuration.base, (*known, mine))
         except ConfigError as fault:
             return bad_config(fault)
-        if not await self._entries.put(ask.kind, ask.name, ask.settings, by=by, secrets=secrets, is_new=True):
+        is_new = old is None or old.name != ask.name
+        if not await self._entries.put(ask.kind, ask.name, ask.settings, by=by, secrets=secrets, is_new=is_new):
             return Fault(kind=Kind.EXISTS, title=f"{ask.kind} {ask.name} is there already")
-        return await self._taken(undo=(ask.kind, ask.name))
+        if old is not None and is_new:
+            await self._entries.remove(old.kind, old.name)
+        return await self._taken(undo=mine, old=old)
 
     async def remove(self, ask: OneEntry) -> Done | Fault:
         """Forget a table that was added. One that stands in the file stays, and that is said."""
@@ -113,20 +123,18 @@ class EntryVerbs:
             if one.kind == ask.kind and one.name.casefold() == ask.name.casefold()
         ]
         if not known or not await self._entries.remove(ask.kind, known[0]):
-            what = (
-                f"no {ask.kind} {ask.name} was added by command; `mailbridge {ask.kind} list` shows what there is, and what stands"
-                " in a file"
-            )
-            return Fault(kind=Kind.NOT_FOUND, title=what)
+            return _not_added(ask.kind, ask.name)
         return await self._taken()
 
-    async def _taken(self, *, undo: tuple[str, str] | None = None) -> Done | Fault:
-        """Bring it into force. What cannot be (a certificate that is missing, for instance) is taken out again."""
+    async def _taken(self, *, undo: Added | None = None, old: Added | None = None) -> Done | Fault:
+        """Bring it into force. What cannot be (a certificate that is missing, for instance) is taken out again, and ``old`` put back."""
         try:
             await self._configuration.take_additions()
         except ConfigError as fault:
             if undo is not None:
-                await self._entries.remove(*undo)
+                await self._entries.remove(undo.kind, undo.name)
+            if old is not None:
+                await self._entries.put(old.kind, old.name, old.values, by=old.by, secrets=old.secrets)
             return bad_config(fault)
         return Done()
 
@@ -135,6 +143,11 @@ def file_entries(settings: Settings, kind: str = "") -> list[EntryShape]:
     """The tables of file and environment, of a kind or of all; secrets by name alone."""
     kinds = [one for one in KINDS if kind in ("", one)]
     return [_of_file(one, table) for one in kinds for table in getattr(settings, one)]
+
+
+def _not_added(kind: str, name: str) -> Fault:
+    what = f"no {kind} {name} was added by command; `mailbridge {kind} list` shows what there is, and what stands in a file"
+    return Fault(kind=Kind.NOT_FOUND, title=what)
 
 
 def bad_config(fault: ConfigError) -> Fault:
@@ -147,7 +160,8 @@ def bad_config(fault: ConfigError) -> Fault:
 def _of_file(kind: str, table: Section) -> EntryShape:
     secret = [name for name, _ in secrets_of(table)]
     hidden = {name.partition(".")[0] for name in secret}
-    plain = {key: written(f"{kind}.{key}", getattr(table, key)) for key in table.__struct_fields__ if key not in hidden}
+    keys = zip(table.__struct_encode_fields__, table.__struct_fields__, strict=True)
+    plain = {key: written(f"{kind}.{key}", getattr(table, field)) for key, field in keys if field not in hidden}
     values = {key: value for key, value in plain.items() if value not in (None, [], ())}
     return EntryShape(
         kind=kind, name=name_of(table), settings=msgspec.to_builtins(values, enc_hook=str), secrets=secret, by=None, at=None

@@ -5,14 +5,19 @@ The form is that of Gmail's own "Export": an Atom feed, an entry a filter, its c
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
+from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 from mailbridge.operator.addresses import own_recipient
 from mailbridge.operator.asks import Ask, MaybeText
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.parts import Configuration
+from mailbridge.operator.phrases import sign_in_phrases
 from mailbridge.operator.shapes import Shape
+
+FORM = "https://mail.google.com/mail/u/0/#create-filter/from="
 
 LONGEST = 1_000
 """Characters of one condition: Gmail takes longer ones, and then they silently never match. Longer lists make more filters."""
@@ -21,7 +26,7 @@ WORDS = (
     '"verification code"', '"security code"', '"login code"', '"sign-in code"', '"one-time"', '"confirmation code"',
     '"access code"', "passcode", "OTP", '"two-factor"', '"2-step"', '"verify your"', '"magic link"',
 )  # fmt: skip
-"""What is asked for where no sender is named: wide, since a mail without a code is only held here."""
+"""What is asked for where no sender is named, before the phrases of all languages: wide, since a mail without a code is only held here."""
 
 
 class FilterAsk(Ask, frozen=True, kw_only=True):
@@ -53,7 +58,14 @@ class GmailVerbs:
         kept = next(((*(one.site or ()), *(one.accept_from or ())) for one in settings.address if one.rcpt == rcpt), ())
         named = ask.senders.split() or [one.removeprefix("*@") for one in kept]
         named = [one for one in named if one and "*" not in one]
-        return FilterFile(forward_to=rcpt, xml=feed(rcpt, senders=named))
+        return FilterFile(forward_to=rcpt, xml=await asyncio.to_thread(feed, rcpt, senders=named))
+
+
+def link(senders: Sequence[str]) -> str:
+    """The address of Gmail's own form for a new filter with these senders filled in: the one that Gmail itself shows for "Filter
+    messages like these". "" where no sender is named, or one condition does not hold them all: then the file is for them."""
+    conditions = list(_joined([one.removeprefix("*@") for one in senders if one != "*"]))
+    return f"{FORM}{quote(conditions[0], safe='')}" if len(conditions) == 1 else ""
 
 
 def feed(
@@ -64,9 +76,10 @@ def feed(
     words: Sequence[str] = (),
     is_archived: bool = False,
 ) -> str:
-    """The file: a filter for senders, one for subjects, one for words; where none is named, for what sign-in mails usually say."""
+    """The file: a filter for senders, one for subjects, one for words; where none is named, for what sign-in mails usually say, in
+    every language."""
     if not (senders or subjects or words):
-        words = WORDS
+        words = (*WORDS, *(_quoted(one) for one in sign_in_phrases()))
     conditions = [("from", one) for one in _joined(senders)]
     conditions += [("subject", one) for one in _joined([_quoted(one) for one in subjects])]
     conditions += [("hasTheWord", one) for one in _joined([_quoted(one) for one in words])]

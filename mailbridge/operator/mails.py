@@ -8,6 +8,7 @@ from datetime import datetime
 from email.utils import make_msgid
 from typing import Annotated, Literal, assert_never
 
+import httpx
 import msgspec
 
 from mailbridge.core.addresses import parse_mailbox
@@ -71,11 +72,20 @@ class RemoveMails(Ask, frozen=True, kw_only=True):
 class Mails:
     """The verbs of mails."""
 
-    def __init__(self, *, store: Store, door: Door, configuration: Configuration, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        door: Door,
+        configuration: Configuration,
+        now: Callable[[], datetime],
+        browser: Callable[[], httpx.AsyncClient] = gmail.browser,
+    ) -> None:
         self._store = store
         self._door = door
         self._configuration = configuration
         self._now = now
+        self._browser = browser
 
     async def find(self, ask: MailList) -> MailPage | Fault:
         """Mails, newest first; with ``words`` those whose subject holds them."""
@@ -139,9 +149,12 @@ class Mails:
         if row.confirm_link is None:
             why = f": {row.held[0]}" if row.held else ""
             return Fault(kind=Kind.REFUSED, title=f"mail {ask.id} has no link that confirms a forwarding{why}")
-        async with gmail.browser() as client:
+        async with self._browser() as client:
             answer = await gmail.confirm(Secret(row.confirm_link), client)
-        return Done() if isinstance(answer, gmail.Confirmed) else Fault(kind=Kind.UPSTREAM, title=f"not confirmed: {answer.why}")
+        if isinstance(answer, gmail.NotConfirmed):
+            return Fault(kind=Kind.UPSTREAM, title=f"not confirmed: {answer.why}")
+        await self._store.confirmed(ask.id)
+        return Done()
 
     async def take_in(self, ask: Import, by: str) -> Handed | Fault:
         """Take a mail in as if it came now; the operator vouches for it."""

@@ -361,21 +361,25 @@ class TestAddress(Shape, frozen=True, kw_only=True):
 
 
 class TargetShape(Shape, frozen=True, kw_only=True):
-    """Where codes go. ``reason`` says what is wrong with it, "" where nothing is."""
+    """Where codes go. ``url`` is without what may be secret in it; ``reason`` says what is wrong with it, "" where nothing is."""
 
     name: str
+    kind: str = "skyvern"
     url: str
     is_practice: bool
     reason: str
 
 
 class TargetTest(Shape, frozen=True, kw_only=True):
-    """Whether a target is there and takes its key; ``text`` says why not."""
+    """Whether a target is there and takes its key, or a notice arrives; ``text`` says why not. ``status`` and ``answer`` are what a
+    receiver said to a test (0: none came)."""
 
     name: str
     url: str
     ok: bool
     text: str
+    status: int = 0
+    answer: str = ""
 
 
 class ProviderShape(Shape, frozen=True, kw_only=True):
@@ -496,7 +500,7 @@ class Hour(Shape, frozen=True, kw_only=True):
 
 class Day(Shape, frozen=True, kw_only=True):
     """Figures of the last 24 hours, by hour, oldest first. ``failed`` counts deliveries that are dead or expired; ``median_ms`` and
-    ``p99_ms`` are the milliseconds from receipt to acceptance by the target, to five percent, null where nothing was delivered. ``confirmations``: mails in which Gmail asks to forward, newest first. Not ``is_complete``: the next look counts on."""
+    ``p99_ms`` are the milliseconds from receipt to acceptance by the target, to five percent, null where nothing was delivered. ``confirmations``: mails in which Gmail asks to forward, newest first. ``rules``: how many mails each rule found something in, by name. Not ``is_complete``: the next look counts on."""
 
     hours: list[Hour]
     mails: int
@@ -506,19 +510,35 @@ class Day(Shape, frozen=True, kw_only=True):
     median_ms: float | None
     p99_ms: float | None
     confirmations: list[int]
+    rules: dict[str, int]
     is_complete: bool
 
 
 class RuleShape(Shape, frozen=True, kw_only=True):
-    """A rule. ``finds``: a code or a link; ``senders`` empty: of anyone; ``adds``: what it adds to the extractor behind the rules."""
+    """A rule. ``finds``: a code or a link; ``senders`` empty: of anyone; ``adds``: what it adds to the extractor behind the rules.
+    ``by`` and ``at`` tell who added it and when; null where it stands in a file."""
 
     name: str
     file: str
-    finds: str
+    finds: Literal["code", "link"]
     senders: list[str]
     pattern: str
     adds: str
     examples: int
+    by: str | None = None
+    at: str | None = None
+
+
+class RuleText(Shape, frozen=True, kw_only=True):
+    """A rule as TOML."""
+
+    rule: str
+
+
+class RuleAdded(Shape, frozen=True, kw_only=True):
+    """The name of a rule that is in force now."""
+
+    name: str
 
 
 class RulePage(Shape, frozen=True, kw_only=True):
@@ -538,14 +558,33 @@ class RuleTrial(Shape, frozen=True, kw_only=True):
     reason: str
 
 
-class MailText(Shape, frozen=True, kw_only=True):
-    """What a person sees of a mail, as text, in clear."""
-
-    id: int
-    text: str
-
-
 class Done(Shape, frozen=True, kw_only=True):
     """It is done."""
 
     done: bool = True
+
+
+class Mark(Shape, frozen=True, kw_only=True):
+    """A piece of a mail's text. ``kind``: ``chosen`` or ``passed`` for a candidate, "" for the rest; ``number`` counts those that were passed
+    over, as `MailDetail.rejected` lists them, from 1."""
+
+    text: str
+    kind: str
+    number: int | None
+
+
+class HopShape(Shape, frozen=True, kw_only=True):
+    """A server handed the mail to the next, as its Received headers say, which nothing proves; what is not written is "" or null."""
+
+    sender: str
+    receiver: str
+    at: str | None
+
+
+class MailText(Shape, frozen=True, kw_only=True):
+    """What a person sees of a mail, as text, and the same in pieces with what was found in it marked; and how it says that it came here."""
+
+    id: int
+    text: str
+    pieces: list[Mark]
+    hops: list[HopShape]

@@ -30,6 +30,9 @@ from mailbridge.store.entries import Token
 from mailbridge.store.reading import Code, Given, StoredTotp
 from mailbridge.waiting import Wait
 
+MOST_PASSED = 200
+"""Candidates that a subject is looked through for."""
+
 CODED = ("code", "ambiguous", "expired", "link")
 """Verdicts of mails whose subject may hold the code."""
 
@@ -66,7 +69,7 @@ def _mail(row: MailRow, *, is_clear: bool) -> dict[str, Any]:
         "received_at": stamp(row.received_at),
         "ingress": row.ingress,
         "from_": row.sender,
-        "subject": row.subject if is_clear or row.verdict not in CODED else masked(row.subject),
+        "subject": row.subject if is_clear else subject_of(row),
         "rcpt_to": list(row.rcpt_to),
         "mail_from": row.mail_from,
         "verdict": row.verdict,
@@ -85,9 +88,15 @@ def _mail(row: MailRow, *, is_clear: bool) -> dict[str, Any]:
     }
 
 
-def masked(subject: str) -> str:
-    """A subject with a mask for every word that holds a digit."""
-    return " ".join(MASK if any(letter.isdigit() for letter in word) else word for word in subject.split())
+def subject_of(row: MailRow) -> str:
+    """A subject without its code: of a mail that has one, each word that holds a digit is a mask; the code and what was passed over are in any."""
+    subject = " ".join(row.subject.split()) if row.verdict in CODED else row.subject
+    values = {one for one, _ in row.rejected[:MOST_PASSED] if one in subject} | ({row.shown} if row.shown else set())
+    for value in sorted(values, key=len, reverse=True):
+        subject = subject.replace(value, MASK) if value.strip() else subject
+    if row.verdict not in CODED:
+        return subject
+    return " ".join(MASK if any(letter.isdigit() for letter in word) else word for word in subject.split(" "))
 
 
 def delivery_shape(row: Delivery) -> DeliveryShape:

@@ -26,8 +26,7 @@ from mailbridge.operator.journal import JournalVerbs, TailAsk
 from mailbridge.operator.mailboxes import AddMailbox, Mailboxes, OfMailbox, OneMailbox, TryMailbox
 from mailbridge.operator.mails import Import, MailList, Mails, OneMail, RemoveMails
 from mailbridge.operator.parts import Daemon
-from mailbridge.operator.rules import RuleVerbs, TryRule
-from mailbridge.operator.ruletrial import Job
+from mailbridge.operator.rules import AddRule, OneRule, RuleVerbs, TryRule
 from mailbridge.operator.sessions import Invite, NewPassword, OneSession, SessionVerbs
 from mailbridge.operator.setup.verb import SetupAnswer, SetupState, SetupVerbs
 from mailbridge.operator.shapes import Shape
@@ -104,13 +103,20 @@ class Verb(Generic[A, G]):
     for_agents: Callable[[G], G] | None = None
 
 
-async def _text(on: Operator, ask: OneMail) -> shapes.MailText | Fault:
-    """The mail of one noun, read by the worker of another."""
-    raw = await on.mails.raw(ask)
+async def _text(on: Operator, ask: OneMail, *, is_clear: bool) -> shapes.MailText | Fault:
+    """The mail of one noun with what was passed over in it, marked by the worker of another."""
+    raw, detail = await on.mails.raw(ask), await on.mails.reveal(ask)
     if isinstance(raw, Fault):
         return raw
-    found = await on.rules.work(Job(task="text"), raw.content)
-    return found if isinstance(found, Fault) else shapes.MailText(id=ask.id, text=found.text)
+    if isinstance(detail, Fault):
+        return detail
+    return await on.rules.mark(ask.id, raw.content, [one.value for one in detail.rejected], is_clear=is_clear)
+
+
+async def _proposed(on: Operator, ask: OneMail) -> shapes.RuleText | Fault:
+    """The mail of one noun, a rule of another."""
+    raw = await on.mails.raw(ask)
+    return raw if isinstance(raw, Fault) else await on.rules.propose(raw.content)
 
 
 def _read(
@@ -162,8 +168,18 @@ MAIL_TEXT = Verb(
     path="/api/v1/mail/{id}/text",
     asks=OneMail,
     gives=shapes.MailText,
-    run=lambda on, ask, _: _text(on, ask),
-    about="What a person sees of a mail, as text, in clear",
+    run=lambda on, ask, _: _text(on, ask, is_clear=True),
+    about="What a person sees of a mail, as text, in clear, with what was found in it marked",
+    is_change=False,
+)
+MAIL_MARKED = Verb(
+    name="mail.marked",
+    path="/api/v1/mail/{id}/marked",
+    asks=OneMail,
+    gives=shapes.MailText,
+    run=lambda on, ask, _: _text(on, ask, is_clear=False),
+    about="The same masked: only words without a digit are in clear",
+    method="GET",
     is_change=False,
 )
 MAIL_RELEASE = Verb(
@@ -386,7 +402,16 @@ TARGET_TEST = Verb(
     asks=OneTarget,
     gives=shapes.TargetTest,
     run=lambda on, ask, _: on.targets.test(ask),
-    about="Ask a target whether it is there and takes its key; nothing is pushed",
+    about="Ask a target whether it is there and takes its key; no code is pushed",
+    is_change=False,
+)
+NOTIFY_TEST = Verb(
+    name="notify.test",
+    path="/api/v1/notices/test",
+    asks=OneTarget,
+    gives=shapes.TargetTest,
+    run=lambda on, ask, _: on.targets.test_notice(ask),
+    about="Send a notice that says it is a test, and tell what the service answered",
     is_change=False,
 )
 MAILBOX_PROVIDER = Verb(
@@ -441,6 +466,15 @@ RULE_LIST = _read(
     lambda on, ask, _: on.rules.find(ask),
     "Rules in order of precedence",
 )
+RULE_SHOW = Verb(
+    name="rule.show",
+    path="/api/v1/rules/show",
+    asks=OneRule,
+    gives=shapes.RuleText,
+    run=lambda on, ask, _: on.rules.show(ask),
+    about="One rule as TOML, with its examples",
+    is_change=False,
+)
 RULE_TRY = Verb(
     name="rule.try",
     path="/api/v1/rules/try",
@@ -450,6 +484,23 @@ RULE_TRY = Verb(
     about="Run a rule's examples, and the rule on a mail; nothing is kept",
     is_change=False,
     most_body=2_200_000,
+)
+RULE_NEW = Verb(
+    name="rule.new",
+    path="/api/v1/rules/new",
+    asks=OneMail,
+    gives=shapes.RuleText,
+    run=lambda on, ask, _: _proposed(on, ask),
+    about="Propose a rule for mails like one that is kept; nothing is kept of it",
+    is_change=False,
+)
+RULE_ADD = Verb(
+    name="rule.add",
+    path="/api/v1/rules/add",
+    asks=AddRule,
+    gives=shapes.RuleAdded,
+    run=lambda on, ask, by: on.rules.add(ask, by.name),
+    about="Add a rule whose examples hold, or put it in the place of one that was added; it is in force when this is answered",
 )
 DAY = _read(
     "day",
@@ -596,6 +647,7 @@ VERBS: Sequence[Verb[Any, Any]] = (
     MAIL_REVEAL,
     MAIL_RAW,
     MAIL_TEXT,
+    MAIL_MARKED,
     MAIL_RELEASE,
     MAIL_REPLAY,
     MAIL_CONFIRM,
@@ -621,12 +673,16 @@ VERBS: Sequence[Verb[Any, Any]] = (
     TOTP_REMOVE,
     TOTP_SECRET,
     TARGET_TEST,
+    NOTIFY_TEST,
     LOGIN,
     SESSION_LIST,
     SESSION_REMOVE,
     SESSION_PASSWORD,
     RULE_LIST,
+    RULE_SHOW,
     RULE_TRY,
+    RULE_NEW,
+    RULE_ADD,
     MAILBOX_PROVIDER,
     MAILBOX_ADD,
     MAILBOX_REMOVE,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Protocol
@@ -97,9 +97,10 @@ class WhyVerb:
         waits = min((one.since for one in self._waiting.everybody() if one.identifier.casefold() == folded), default=None)
         since = asked or (waits - LEAD if waits is not None else now - WINDOW)
         status = await self._daemon.status()
-        mails = await self._mails(identifier, since)
+        newest = await self._store.mails.page(Filter(since=since), limit=ALL)
+        mails = await self._mails(identifier, since, newest)
         given = [one.last_at for one in await self._store.codes.given(limit=PAST) if one.identifier.casefold() == folded]
-        past = await self._store.mails.page(limit=PAST)
+        past = newest[:PAST] if len(newest) >= PAST else await self._store.mails.page(limit=PAST)
         running = status if isinstance(status, Status) else None
         return Evidence(
             identifier=identifier,
@@ -114,15 +115,20 @@ class WhyVerb:
             mailboxes=tuple(_mailboxes(running)) if running is not None else (),
             targets=tuple((one.name, one.reason) for one in running.targets if one.reason) if running is not None else (),
             refused=tuple(self._surroundings.refused(since)),
-            confirmations=tuple(_confirmations(past, now)),
+            confirmations=tuple(_confirmations(past, now, await self._allowed(past))),
             questions=tuple(_questions(past, now)),
             trouble=_trouble(status),
         )
 
-    async def _mails(self, identifier: str, since: datetime) -> tuple[Came, ...]:
-        """Those for it, and those that name it, newest first."""
+    async def _allowed(self, past: Sequence[MailRow]) -> frozenset[int]:
+        """Mails whose forwarding somebody has allowed already."""
+        asks = [row.id for row in past if row.verdict == "confirmation" and row.confirm_link]
+        lines = [line for number in asks for line in await self._store.journal.after(mail_id=number)]
+        return frozenset(line.mail_id for line in lines if line.event == "confirmed")
+
+    async def _mails(self, identifier: str, since: datetime, others: Sequence[MailRow]) -> tuple[Came, ...]:
+        """Those for it, and of the others those that name it, newest first."""
         own = await self._store.mails.page(Filter(identifier=identifier, since=since), limit=OWN)
-        others = await self._store.mails.page(Filter(since=since), limit=ALL)
         deliveries: dict[int, list[Delivery]] = {}
         for one in await self._store.outbox.deliveries(Filter(identifier=identifier, since=since), limit=PAST):
             deliveries.setdefault(one.mail_id, []).append(one)
@@ -191,6 +197,7 @@ def _came(row: MailRow, identifier: str, deliveries: Sequence[Delivery]) -> Came
         identifiers=row.identifiers,
         held=row.held,
         names_it=_names(row, identifier),
+        bound_by=row.rcpt_to[0] if row.identifier_from == "address" and row.rcpt_to else "",
         deliveries=tuple(
             Attempted(
                 number=one.id,
@@ -199,20 +206,29 @@ def _came(row: MailRow, identifier: str, deliveries: Sequence[Delivery]) -> Came
                 reason=one.reason,
                 attempts=one.attempts,
                 at=one.final_at,
+                only_for=_only_for(one),
+                is_old=one.received_at - one.written_at > one.draft.lifetime,
             )
             for one in deliveries
         ),
     )
 
 
-def _confirmations(past: Sequence[MailRow], now: datetime) -> Iterator[tuple[str, int]]:
-    """Accounts whose forwarding waits for a yes: Google has asked, and no mail of theirs has come since."""
+def _only_for(delivery: Delivery) -> str:
+    """The run, workflow or task whose ids it carries; "" where it carries none, or goes without them."""
+    draft = delivery.draft
+    named = (("the run", draft.workflow_run_id), ("the workflow", draft.workflow_id), ("the task", draft.task_id))
+    return "" if delivery.without_run else next((f"{what} {number}" for what, number in named if number), "")
+
+
+def _confirmations(past: Sequence[MailRow], now: datetime, allowed: Collection[int]) -> Iterator[tuple[str, int]]:
+    """Accounts whose forwarding waits for a yes: Google has asked, nobody has allowed it, and no mail of theirs has come since."""
     seen: set[str] = set()
     for row in past:
         asks = ASKS.search(row.trust)
         if row.verdict == "confirmation" and row.confirm_link and asks and row.received_at >= now - CONFIRMATIONS:
             account = asks.group(1).casefold()
-            if account not in seen:
+            if account not in seen and row.id not in allowed:
                 yield asks.group(1), row.id
             seen.add(account)
         seen.update(one.casefold() for one in row.identifiers)

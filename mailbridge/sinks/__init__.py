@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from mailbridge.core.delivery import Claim, Outcome
+from mailbridge.core.happening import Event
 from mailbridge.sinks.skyvern_pages import Login
 
 
@@ -42,4 +45,65 @@ class KnowsLogins(Protocol):
 
     async def page_of(self, *, run: str | None, task: str | None) -> str:
         """The page at which a run logs in; "" where it does not say."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailFields:
+    """What a target may be told of a mail; "" where it is not known, or not kept any more. ``text`` is its plain part (else the text of
+    its HTML), ``raw`` the whole of it, ``raw_to`` the first address of its To header as typed."""
+
+    subject: str = field(default="", repr=False)
+    sender_name: str = ""
+    to: str = ""
+    raw_to: str = ""
+    message_id: str = ""
+    text: str = field(default="", repr=False)
+    raw: str = field(default="", repr=False)
+
+
+GONE = "the receiver wants nothing any more (410)"
+"""Why a target is disabled."""
+
+
+class Records(Protocol):
+    """What a target may ask of the store. No method raises."""
+
+    def event_id(self, kind: str, number: int, at: datetime) -> str:
+        """The id of a delivery or of another event of a moment: the same whenever it is told, and that of no other one, also where a
+        database was put back to an older state and gives its numbers again."""
+        ...
+
+    async def mail(self, mail_id: int, wanted: frozenset[str]) -> MailFields | None:
+        """The fields of a mail, those of ``wanted`` that cost reading it included; None when they cannot be read now."""
+        ...
+
+
+class NoRecords:
+    """Records of a store that there is not."""
+
+    def event_id(self, kind: str, number: int, at: datetime) -> str:  # noqa: ARG002
+        """See `Records.event_id`."""
+        return f"{kind}-{number}"
+
+    async def mail(self, mail_id: int, wanted: frozenset[str]) -> MailFields | None:  # noqa: ARG002
+        """See `Records.mail`."""
+        return MailFields()
+
+
+@runtime_checkable
+class ReadsRecords(Protocol):
+    """A target that tells more than what is pushed."""
+
+    def read_from(self, records: Records) -> None:
+        """Where it reads; said once, before anything is pushed."""
+        ...
+
+
+@runtime_checkable
+class Told(Protocol):
+    """A target that is told of events beside codes. Raises as little as a `Sink`."""
+
+    async def tell(self, event: Event, *, more: int = 0) -> Outcome:
+        """Tell it once; ``more`` further events of this kind and subject came since the last one. Never retries by itself."""
         ...

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import email.utils
 import html
 import json
 import ssl
 import tomllib
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,10 +26,10 @@ import httpx
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Doubtful, Outcome, Refused
 from mailbridge.core.secret import Secret
 from mailbridge.net.exchange import Exchanges, Place, Timeouts
+from mailbridge.net.guard import Reach as Guarded
+from mailbridge.net.outgoing import trusted
+from mailbridge.sinks.asking import ALARMING, BEFORE_SENT, MAX_ANSWER, RETRIED, Answer, ask, decoded, retry_after
 from mailbridge.sinks.skyvern_pages import Login, login, run_page, run_paths
-
-MAX_ANSWER = 1_048_576
-"""Octets of an answer that are read. A row repeats the content that was pushed: up to 400 kB where whole bodies are."""
 
 KEEPALIVE = 4.0
 """Seconds for which an idle connection is kept: less than uvicorn's 5 s, so that we close first and no push meets a closing one."""
@@ -48,21 +46,10 @@ PAGE = 100
 MAX_PAGES = 50
 """Credentials are asked for by the page; Skyvern's own page would be ten."""
 
-RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504})
-ALARMING = frozenset({401, 403})
 STALE_RUN = ("invalid workflow run id", "invalid workflow id", "invalid task id")
 
-BEFORE_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
-"""What httpx raises before an octet of the request has left."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """Status and the first octets of the body."""
-
-    status: int
-    headers: httpx.Headers
-    body: bytes
+NEVER_METADATA = Guarded(is_inside_allowed=True)
+"""A Skyvern of one's own is on a private address; none is on a link-local one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +88,7 @@ class SkyvernSink:
         host = self._totp.netloc
         self._headers = [(b"Host", host), (b"x-api-key", key.encode()), (b"Accept-Encoding", b"identity")]
         self._timeouts = Timeouts(room=self._timeout * POOL_SHARE, connect=self._timeout * CONNECT_SHARE, read=self._timeout)
-        self._exchanges = Exchanges(_place(base), most=reach.connections, keepalive=KEEPALIVE)
+        self._exchanges = Exchanges(_place(base), most=reach.connections, keepalive=KEEPALIVE, check=NEVER_METADATA)
         self._by_proxy = _by_proxy(base, reach) if reach.use_env_proxy else None
 
     async def prepare(self) -> None:
@@ -214,26 +201,13 @@ class SkyvernSink:
         if body:
             headers = [*headers, (b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(body))]
         if self._by_proxy is not None:
-            return await self._ask_by_proxy(self._by_proxy, httpx.Request(method, url, headers=headers, content=body))
+            timeouts = self._timeouts
+            limit = httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=timeouts.room).as_dict()
+            extensions = {"timeout": limit}
+            return await ask(self._by_proxy, method, url, headers=headers, body=body or None, extensions=extensions)
         reply = await self._exchanges.ask(method, url.raw_path, headers, body, timeouts=self._timeouts, most=MAX_ANSWER)
         found = httpx.Headers(list(reply.headers))
         return Answer(status=reply.status, headers=found, body=decoded(reply.body, found))
-
-    async def _ask_by_proxy(self, proxy: httpx.AsyncHTTPTransport, request: httpx.Request) -> Answer:
-        timeouts = self._timeouts
-        request.extensions["timeout"] = httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=timeouts.room).as_dict()
-        response = await proxy.handle_async_request(request)
-        try:
-            parts, size = [], 0
-            async for part in response.stream:  # type: ignore[union-attr]
-                parts.append(part)
-                size += len(part)
-                if size >= MAX_ANSWER:
-                    break
-        finally:
-            await response.aclose()
-        body = decoded(b"".join(parts)[:MAX_ANSWER], response.headers)
-        return Answer(status=response.status_code, headers=response.headers, body=body)
 
     def judge(self, claim: Claim, answer: Answer) -> Outcome:
         """What an answer makes of a push. Total, for every status."""
@@ -243,7 +217,7 @@ class SkyvernSink:
         if status in ALARMING:
             return Deferred(reason=f"Skyvern refuses the API key ({status}): check [skyvern] api_key", is_alarm=True)
         if status in RETRIED:
-            return Deferred(reason=f"Skyvern answered {status}", retry_after=_retry_after(answer.headers, self._wall()))
+            return Deferred(reason=f"Skyvern answered {status}", retry_after=retry_after(answer.headers, self._wall()))
         if status == 400 and not claim.delivery.without_run and _names_stale_run(answer.body):
             return Refused(reason="Skyvern does not know the run that the address names", is_stale_run=True)
         if 300 <= status < 400:
@@ -325,7 +299,7 @@ def api_key_from_credentials_file(path: Path) -> Secret:
 def _place(base: httpx.URL) -> Place:
     is_tls = base.scheme == "https"
     port = base.port or (443 if is_tls else 80)
-    return Place(host=base.raw_host.decode("ascii"), port=port, context=_trust() if is_tls else None)
+    return Place(host=base.raw_host.decode("ascii"), port=port, context=trusted("https") if is_tls else None)
 
 
 def _by_proxy(base: httpx.URL, reach: Reach) -> httpx.AsyncHTTPTransport | None:
@@ -335,28 +309,8 @@ def _by_proxy(base: httpx.URL, reach: Reach) -> httpx.AsyncHTTPTransport | None:
         return None
     most = reach.connections
     limits = httpx.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=KEEPALIVE)
-    verify = _trust() if "https" in (base.scheme, httpx.URL(proxy).scheme) else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    verify = trusted("https") if "https" in (base.scheme, httpx.URL(proxy).scheme) else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return httpx.AsyncHTTPTransport(limits=limits, trust_env=False, proxy=proxy, verify=verify)
-
-
-def _trust() -> ssl.SSLContext:
-    """Whom to believe: httpx's list ($SSL_CERT_FILE in its place) and this machine's own, so that a company's authority works.
-
-    A plain address needs nobody: reading the authorities costs 20 ms.
-    """
-    context = httpx.create_ssl_context()
-    context.load_default_certs()
-    return context
-
-
-def decoded(body: bytes, headers: httpx.Headers) -> bytes:
-    """The body without the compression that nobody asked for, but that a proxy may add; never more than is read of any answer."""
-    if headers.get("Content-Encoding", "").strip().lower() not in ("gzip", "x-gzip", "deflate"):
-        return body
-    try:
-        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(body, MAX_ANSWER)
-    except zlib.error:
-        return b""
 
 
 def _json(body: bytes) -> Any:
@@ -370,20 +324,6 @@ def _names_stale_run(body: bytes) -> bool:
     row = _json(body)
     detail = row.get("detail") if isinstance(row, dict) else None
     return isinstance(detail, str) and detail.lower().startswith(STALE_RUN)
-
-
-def _retry_after(headers: httpx.Headers, now: datetime) -> timedelta | None:
-    """Seconds or an HTTP date (RFC 9110 10.2.3), nothing below zero."""
-    text = headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdigit() and len(text) < 8:
-        return timedelta(seconds=int(text))
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except (ValueError, TypeError):
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(moment - now, timedelta())
 
 
 def _naive_utc(text: object) -> datetime | None:

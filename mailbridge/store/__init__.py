@@ -17,6 +17,7 @@ from mailbridge.core.identification import Identification
 from mailbridge.core.mail import Envelope
 from mailbridge.store.answers import Answers
 from mailbridge.store.entries import Entries
+from mailbridge.store.events import Events
 from mailbridge.store.inboxes import Inboxes
 from mailbridge.store.lists import EVERYTHING, Filter, Journal, JournalLine, MailRow, Mails, Page
 from mailbridge.store.names import Names
@@ -69,7 +70,8 @@ class Arrival:
     """One mail with everything understood of it: what `Store.put` writes in one transaction.
 
     ``fingerprint`` is the same for the same mail by whatever door (Message-ID and identifiers, else the content);
-    a second arrival with it is a duplicate and changes nothing but the cursor. ``drafts`` may be empty: the mail is held.
+    a second arrival with it is a duplicate and changes nothing but the cursor, unless more is known of its sender than of the first
+    one's: what that did not get for want of proof is delivered then. ``drafts`` may be empty: the mail is held.
     ``trust`` says by what proof it may be pushed, ``held`` which checks failed; both empty where nothing would be pushed.
     ``domain`` is the registrable domain of a From that is proven, "" where none is. ``stranger`` names the check that a stranger's
     code fails where a known one lives, with what changes that.
@@ -249,6 +251,11 @@ class Store(Protocol):
     def entries(self) -> Entries: ...
 
     @property
+    def events(self) -> Events:
+        """What happened beside mails, and who was told of what."""
+        ...
+
+    @property
     def sites(self) -> Sites: ...
 
     @property
@@ -306,6 +313,10 @@ class Store(Protocol):
         so that their numbers are not used again. When this returns, the database holds none of it, nor does its log once nobody reads
         what was there before.
         """
+        ...
+
+    async def confirmed(self, mail_id: int) -> None:
+        """Write down that what a mail asks for was allowed; nothing where the mail is no longer there."""
         ...
 
     async def sweep(self) -> datetime | None:

@@ -9,11 +9,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import ciphers, hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import GCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from mailbridge.store import StoreError
@@ -21,7 +24,11 @@ from mailbridge.store import StoreError
 KEY_LENGTH = 32
 NONCE_LENGTH = 12
 DIGEST_LENGTH = 20
+TAG_LENGTH = 16
 UID_LENGTH = 16
+
+PIECE = 1 << 18
+"""Octets that are sealed at a time of what is too large to be in memory twice."""
 
 
 def new_uid() -> bytes:
@@ -34,10 +41,16 @@ def place(word: str, uid: bytes | None, name: object) -> str:
     return f"{word} {name}" if uid is None else f"{word} {uid.hex()}"
 
 
+def sealed_length(value: bytes) -> int:
+    """How many octets a value has when it is sealed."""
+    return NONCE_LENGTH + len(value) + TAG_LENGTH
+
+
 class Cipher:
     """Seals and opens values of one database."""
 
     def __init__(self, key: bytes) -> None:
+        self._key = key
         self._gcm = AESGCM(key)
         self._digest_key = hashlib.blake2b(b"fingerprint", key=key, digest_size=KEY_LENGTH).digest()
         derivation = HKDF(algorithm=hashes.SHA256(), length=KEY_LENGTH, salt=None, info=b"mailbridge names of identifiers")
@@ -47,6 +60,17 @@ class Cipher:
         """The value, readable only with the key and only as belonging to ``row``."""
         nonce = os.urandom(NONCE_LENGTH)
         return nonce + self._gcm.encrypt(nonce, value, row.encode())
+
+    def seal_in_pieces(self, value: bytes, row: str) -> Iterator[bytes]:
+        """As `seal`, a piece at a time; together they are `sealed_length` octets."""
+        nonce = os.urandom(NONCE_LENGTH)
+        sealing = ciphers.Cipher(AES(self._key), GCM(nonce)).encryptor()
+        sealing.authenticate_additional_data(row.encode())
+        yield nonce
+        octets = memoryview(value)
+        for start in range(0, len(octets), PIECE):
+            yield sealing.update(octets[start : start + PIECE])
+        yield sealing.finalize() + sealing.tag
 
     def open(self, sealed: bytes, row: str) -> bytes | None:
         """The value again; None where key or row are not its own, or it was damaged."""

@@ -26,6 +26,7 @@ class Filter:
     ``identifier`` and ``sender`` without regard to case; ``sender`` is an address, or a domain for every address of exactly that.
     ``states``: of a mail, any of its deliveries stands in one of them. ``since`` (included) and ``until`` (not included) are
     moments of receipt. ``is_held``: mails of which nothing was pushed for want of proof, or only others; no meaning for deliveries.
+    ``mails``: deliveries of mails of these numbers; no meaning for mails.
     """
 
     identifier: str = ""
@@ -34,6 +35,7 @@ class Filter:
     since: datetime | None = None
     until: datetime | None = None
     is_held: bool | None = None
+    mails: tuple[int, ...] = ()
 
 
 EVERYTHING = Filter()
@@ -62,7 +64,8 @@ class Page(Sequence[Row_co]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailRow:
-    """A stored mail as it is listed; no code in it. ``origin``: the mail that an operator handed in again as this one, or 0."""
+    """A stored mail as it is listed; no code in it but those that ``subject`` may show. ``shown``: the one of letters alone that stands there,
+    "" for none. ``origin``: the mail that an operator handed in again as this one, or 0."""
 
     id: int
     received_at: datetime
@@ -86,6 +89,7 @@ class MailRow:
     trust: str = ""
     held: tuple[str, ...] = ()
     origin: int = 0
+    shown: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +97,9 @@ class JournalLine:
     """One thing that happened, in the order in which it was committed. Ids grow and are never used again.
 
     ``event`` is ``stored``, ``first_seen`` (``detail`` is the stranger's proven domain), ``duplicate``, ``retry``, ``given`` or
-    ``consumed`` (``detail`` says to whom), ``released`` or ``replayed`` (``detail`` names the mail that it became), ``removed``, or the
-    state that a delivery came into; ``detail`` holds no secret. ``identifiers`` are those that it is about (none: nobody was recognised).
+    ``consumed`` (``detail`` says to whom), an event of `mailbridge.core.happening` that no mail has (``code.missing``, ``alarm.raised`` …),
+    ``released`` or ``replayed`` (``detail`` names the mail that it became), ``confirmed`` (what it asks for was allowed), ``removed``, or
+    the state that a delivery came into; ``detail`` holds no secret. ``identifiers`` are those that it is about (none: nobody was recognised).
     """
 
     id: int
@@ -108,8 +113,8 @@ class JournalLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Happened:
-    """A line of the journal with what it counts as: of a mail that was stored its verdict and whether it is held, of a delivery that
-    ended when its mail was received (None where that is no longer known)."""
+    """A line of the journal with what it counts as: of a mail that was stored its verdict, whether it is held, and the rule that found
+    something in it ("" for none); of a delivery that ended when its mail was received (None where that is no longer known)."""
 
     id: int
     mail_id: int
@@ -117,6 +122,7 @@ class Happened:
     event: str
     verdict: str = ""
     is_held: bool = False
+    rule: str = ""
     received_at: datetime | None = None
 
 

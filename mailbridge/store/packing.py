@@ -32,10 +32,12 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Private:
-    """What may show the code: kept sealed, and erased when the code is."""
+    """What may show the code: kept sealed, and erased when the code is. ``shown``: the code where it stands in the subject as letters alone,
+    which nothing else tells from a word there; "" for none."""
 
     subject: str
     rejected: tuple[tuple[str, str], ...]
+    shown: str = ""
 
 
 def facts_of(arrival: Arrival) -> bytes:
@@ -70,8 +72,11 @@ def reason_of(arrival: Arrival) -> str:
 
 def private_of(arrival: Arrival) -> bytes:
     """The private part as octets, still to be sealed."""
-    rejected = tuple((one.value.reveal(), one.why) for one in arrival.extraction.rejected)
-    return msgspec.msgpack.encode(Private(subject=arrival.subject, rejected=rejected))
+    extraction = arrival.extraction
+    rejected = tuple((one.value.reveal(), one.why) for one in extraction.rejected)
+    values = [one.reveal() for one in (extraction.displayed, extraction.value) if one is not None]
+    shown = next((one for one in values if one in arrival.subject and not any(letter.isdigit() for letter in one)), "")
+    return msgspec.msgpack.encode(Private(subject=arrival.subject, rejected=rejected, shown=shown))
 
 
 def link_of(arrival: Arrival) -> bytes | None:

@@ -59,6 +59,7 @@ def read_mail(row: Any, cipher: Cipher) -> MailRow:
         trust=facts.trust,
         held=facts.held,
         origin=facts.origin,
+        shown=private.shown,
     )
 
 
@@ -101,7 +102,7 @@ def read_delivery(row: Any) -> Delivery:
 
 def read_happened(row: Any) -> Happened:
     """What a line of the journal counts as."""
-    number, mail_id, at, event, verdict, is_held, received_at = row
+    number, mail_id, at, event, verdict, is_held, rule, received_at = row
     return Happened(
         id=number,
         mail_id=mail_id,
@@ -109,6 +110,7 @@ def read_happened(row: Any) -> Happened:
         event=event,
         verdict=verdict or "",
         is_held=bool(is_held),
+        rule=rule or "",
         received_at=None if received_at is None else from_micros(received_at),
     )
 

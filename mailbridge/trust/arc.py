@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from functools import partial
 
 from mailbridge.core.addresses import canonical
-from mailbridge.trust import Finding, Proven, Unproven, dkim, keys, spf, stamps, verify
+from mailbridge.trust import Finding, Proven, Unproven, dkim, keys, servers, spf, stamps, verify
 from mailbridge.trust.dates import stamped
 from mailbridge.trust.dkim import LARGE, aged, signed_date
 from mailbridge.trust.dns import DnsUnavailable, Resolver
@@ -32,11 +32,17 @@ DMARC = re.compile(r"(?i)(?:^|[;\s])dmarc\s*=\s*([a-z]+)")
 HEADER_FROM = re.compile(r"(?i)(?<![^\s;])header\.from\s*=\s*([a-z0-9.-]{1,253})(?![^\s;])")
 """The whole value: of ``acme.example_x.evil.example`` the beginning is somebody else's domain."""
 
+DKIM_PASS = re.compile(r"(?i)^\s*dkim\s*=\s*pass\b")
+SIGNER = re.compile(
+    r"(?i)(?<![^\s;])header\.d\s*=\s*([a-z0-9.-]{1,253})(?![^\s;])|(?<![^\s;])header\.i\s*=\s*[^@\s;]{0,64}@([a-z0-9.-]{1,253})(?![^\s;])"
+)
 SPF = re.compile(r"(?i)^\s*spf\s*=\s*([a-z]+)")
 ENVELOPE = re.compile(r"(?i)(?<![^\s;])smtp\.mailfrom\s*=\s*(?:[^@\s;]{0,320}@)?([a-z0-9.-]{1,253})(?![^\s;])")
 COMMENT = re.compile(r"\([^()\"]*\)")
 QUOTED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 MOST_NESTED = 10
+
+SPF_ALONE = "its first seal has only SPF for this From, by a server from which others may send as well"
 
 
 async def check(
@@ -81,6 +87,8 @@ async def check(
         return Unproven(by="arc", why=why, is_broken=True)
     if not is_dmarc_pass(sealed[-1], sender):
         return Unproven(by="arc", why="its first seal does not say dmarc=pass for this From")
+    if await _is_of_nobody(mail, sealed[-1], sender, dns):
+        return Unproven(by="arc", why=SPF_ALONE)
     newest = chain[-1][1]
     domain = newest["d"].lower()
     sure = await _delivered(mail, chain, rcpt=rcpt, mail_from=mail_from, peer=peer, dns=dns)
@@ -97,6 +105,40 @@ async def check(
         dated_at=stamped(mail.values("received")),
         warning=next((text for key in found.values() if (text := key.warning(domain))), ""),
     )
+
+
+async def _is_of_nobody(mail: RawMail, results: str, sender: str, dns: Resolver) -> bool:
+    """Whether DMARC has passed, or leaves what is not signed to be the author's, by SPF alone, from a server that is not his alone.
+
+    Raises:
+        DnsUnavailable: it is not known.
+    """
+    domain = sender.rpartition("@")[2].lower()
+    found = bare(results).split(";")
+    is_signed = is_signed_by(found, domain)
+    if is_signed and not any(dkim.uncovered(one, mail) for one in dkim.aligned(mail, sender)):
+        return False
+    return await is_by_shared_server(results, domain, dns)
+
+
+async def is_by_shared_server(results: str, domain: str, dns: Resolver) -> bool:
+    """Whether results speak of a server that the author's domain shares with others (`servers.is_shared`).
+
+    Raises:
+        DnsUnavailable: it is not known.
+    """
+    found = [one.lower() for result in bare(results).split(";") if SPF.match(result) for one in ENVELOPE.findall(result)]
+    return await servers.is_shared(next(iter(found), domain), servers.address_in(results), dns)
+
+
+def is_signed_by(results: Iterable[str], domain: str) -> bool:
+    """Whether results say that a signature of the author's organization is genuine."""
+    for result in results:
+        signers = SIGNER.findall(result) if DKIM_PASS.match(result) else []
+        own = [d.lower() for d, _ in signers if d] or [i.lower() for _, i in signers]
+        if own and all(dkim.may_sign(one, domain) for one in own):
+            return True
+    return False
 
 
 async def _written(mail: RawMail, sender: str, *, is_needed: bool, dns: Resolver, now: datetime) -> frozenset[str]:

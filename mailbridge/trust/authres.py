@@ -11,20 +11,18 @@ servers. Where he says nothing (a blind copy, or a signature that leaves To out)
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from mailbridge.core.addresses import canonical
 from mailbridge.trust import Finding, Proven, Unproven, dkim, stamps
-from mailbridge.trust.arc import HEADER_FROM, SPF, bare, is_from_authors_server
+from mailbridge.trust.arc import HEADER_FROM, SPF, bare, is_by_shared_server, is_from_authors_server, is_signed_by
 from mailbridge.trust.dates import stamped
+from mailbridge.trust.dns import DnsUnavailable, Resolver
 from mailbridge.trust.raw import MISSED, RECIPIENTS, RawMail
+from mailbridge.trust.servers import is_customers
 
 DMARC = re.compile(r"(?i)^\s*dmarc\s*=\s*([a-z]+)")
-DKIM_PASS = re.compile(r"(?i)^\s*dkim\s*=\s*pass\b")
-SIGNER = re.compile(
-    r"(?i)(?<![^\s;])header\.d\s*=\s*([a-z0-9.-]{1,253})(?![^\s;])|(?<![^\s;])header\.i\s*=\s*[^@\s;]{0,64}@([a-z0-9.-]{1,253})(?![^\s;])"
-)
 OF_AUTHOR = frozenset(
     {"from", "to", "cc", "subject", "date", "message-id", "mime-version", "content-type", "dkim-signature", "reply-to", "sender"}
 )
@@ -32,8 +30,30 @@ OF_AUTHOR = frozenset(
 them may be anybody's."""
 
 
-def check(mail: RawMail, *, sender: str, servers: Collection[str], now: datetime) -> Finding:
-    """Whether the mailbox's server found the mail genuine. ``servers`` are the authserv-ids that are named. Total."""
+async def find(mail: RawMail, *, sender: str, servers: Collection[str], now: datetime, dns: Resolver) -> Finding:
+    """`check`, where the author's own policy is asked if it matters whether SPF's pass is about a server of his alone.
+
+    Raises:
+        DnsUnavailable: it matters, and is not known.
+    """
+    strict = check(mail, sender=sender, servers=servers, now=now, is_shared=True)
+    if isinstance(strict, Proven) and len(strict.written) == 1:
+        return strict  # what else a server of the author's would prove is for whom of several, or of none
+    loose = check(mail, sender=sender, servers=servers, now=now)
+    if loose == strict:
+        return strict
+    try:
+        is_shared = await is_by_shared_server(mail.values("authentication-results")[0], sender.rpartition("@")[2].lower(), dns)
+    except DnsUnavailable:
+        if isinstance(strict, Proven):
+            return strict
+        raise
+    return strict if is_shared else loose
+
+
+def check(mail: RawMail, *, sender: str, servers: Collection[str], now: datetime, is_shared: bool = False) -> Finding:
+    """Whether the mailbox's server found the mail genuine. ``servers`` are the authserv-ids that are named. ``is_shared``: what it says of
+    SPF may be about a server from which others send as well, and so counts for nothing. Total."""
     if not sender:
         return Unproven(by="authres", why="the mail has not exactly one From address")
     if mail.doubt or mail.is_missed:
@@ -49,11 +69,14 @@ def check(mail: RawMail, *, sender: str, servers: Collection[str], now: datetime
             by="authres", why=f"its topmost Authentication-Results is of {name[:100] or 'nobody'}, which is not named"
         )
     domain = sender.rpartition("@")[2].lower()
-    found = _found(results, domain)
+    is_signature_needed = is_shared or is_customers(domain)
+    found = _found(results, domain, is_signature_needed=is_signature_needed)
+    if not found and is_signature_needed and _found(results, domain, is_signature_needed=False):
+        return Unproven(by="authres", why=f"{name} found no signature of {domain}, and others may send from where it came")
     if not found:
         return Unproven(by="authres", why=f"{name} found neither dmarc=pass nor a signature of {domain}")
     signed = dkim.aligned(mail, sender)
-    is_direct = _is_direct(results, is_signed=bool(signed), domain=domain)
+    is_direct = not is_shared and _is_direct(results, is_signed=bool(signed), domain=domain)
     for one in signed:
         why = ("" if is_direct else dkim.uncovered(one, mail)) or dkim.aged(
             one.tags, now=now, written=dkim.signed_date(one.covered, mail)
@@ -80,17 +103,16 @@ def check(mail: RawMail, *, sender: str, servers: Collection[str], now: datetime
     )
 
 
-def _found(results: Iterable[str], domain: str) -> str:
-    """What the server found that counts, or ``""``."""
+def _found(results: Sequence[str], domain: str, *, is_signature_needed: bool) -> str:
+    """What the server found that counts, or ``""``. ``is_signature_needed``: dmarc=pass alone does not, since SPF may be all of it."""
+    is_dmarc_enough = not is_signature_needed or is_signed_by(results, domain)
     for result in results:
         verdict = DMARC.match(result)
-        if verdict is not None and verdict[1].lower() == "pass":
+        if verdict is not None and verdict[1].lower() == "pass" and is_dmarc_enough:
             named = HEADER_FROM.findall(result)
             if named and all(one.lower() == domain for one in named):
                 return "dmarc=pass for"
-        signers = SIGNER.findall(result) if DKIM_PASS.match(result) else []
-        own = [d.lower() for d, _ in signers if d] or [i.lower() for _, i in signers]
-        if own and all(dkim.may_sign(one, domain) for one in own):
+        if is_signed_by((result,), domain):
             return "the signature of"
     return ""
 

@@ -1,7 +1,7 @@
 """Whom a mail was for where the author's signed To says nothing: he says it by handing the mail to us himself, or a mailbox's server by its stamp.
 
 A To that no signature covers is anybody's word: whoever got a code of his own could send it on with another To. What he cannot do is
-send it from one of the author's servers.
+send it from one of the author's own servers; from one that the author shares with others he can (`mailbridge.trust.servers`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from mailbridge.core.addresses import canonical, split
 from mailbridge.core.mail import Envelope
-from mailbridge.trust import Proven, dkim, spf, stamps
+from mailbridge.trust import Proven, dkim, servers, spf, stamps
 from mailbridge.trust.authres import OF_AUTHOR
 from mailbridge.trust.dns import Resolver
 from mailbridge.trust.raw import RECIPIENTS, RawMail
@@ -51,14 +51,14 @@ def _stamped(mail: RawMail, envelope: Envelope) -> frozenset[str]:
 
 
 async def _is_from_author(envelope: Envelope, sender: str, dns: Resolver) -> bool:
-    """Whether the server that sends the mail to us is one of the author's, and nobody else's: SPF for an envelope of his organization."""
+    """Whether the server that sends the mail to us is one of the author's, and nobody else's: SPF for an envelope of his organization.
+
+    Google's servers, for one, send on what any of its customers routes, envelope and all, and many a domain lists them as its own.
+    """
     address = spf.address_of(envelope.peer)
     domain = split(envelope.mail_from)[1].lower()
     if address is None or not dkim.may_sign(domain, split(sender)[1].lower()):
         return False
     if await spf.evaluate(domain, address, dns) != "pass":
         return False
-    # Google's servers send on what any of its customers routes, envelope and all, and many a domain lists them as its own. What Google
-    # itself writes has a signed To.
-    is_own = any(dkim.is_aligned(domain, one) for one in spf.SERVICES["Google"])
-    return is_own or await spf.is_of("Google", address, dns) != "pass"
+    return not await servers.is_shared(domain, address, dns)

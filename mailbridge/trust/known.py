@@ -139,6 +139,7 @@ def site_of(text: str) -> str:
     return _owner(found[1]) if found is not None and is_registered(found[1]) else ""
 
 
+@lru_cache(maxsize=1_024)
 def domain_of(sender: str) -> str:
     """For whom an address speaks: the registrable domain, the subdomain of a platform's customer, or at a provider of mailboxes nobody but
     this very address; "" where it has none."""

@@ -57,6 +57,7 @@ class Platforms:
     mailboxes: frozenset[str]
     tenants: frozenset[str]
     owners: frozenset[str]
+    signing: frozenset[str]
     _hosts: re2._Regexp
 
     def why(self, url: Url) -> str:
@@ -83,6 +84,11 @@ class Platforms:
                 return "" if labels[at - 1] in self.owners else ".".join(labels[at - 1 :])
         return ""
 
+    def signs_for_anybody(self, host: str) -> bool:
+        """Whether a host is of a service that signs, by a key of its own domain, what any of its customers writes under any name there."""
+        labels = host.split(".")
+        return any(".".join(labels[at:]) in self.signing for at in range(len(labels)))
+
 
 @cache
 def platforms() -> Platforms:
@@ -94,6 +100,7 @@ def platforms() -> Platforms:
         mailboxes=frozenset(name for entry in content["mailboxes"] for name in entry["domains"]),
         tenants=frozenset(name for entry in content["tenants"] for name in entry["suffixes"]),
         owners=frozenset(name for entry in content["tenants"] for name in entry["own"]),
+        signing=frozenset(name for entry in content["signing"] for name in entry["domains"]),
         _hosts=_any_of(host for entry in content["pages"] for host in entry["hosts"]),
     )
 

@@ -36,7 +36,9 @@ Address = IPv4Address | IPv6Address
 
 
 @dataclass(slots=True)
-class _Budget:
+class Budget:
+    """What one evaluation may still ask of DNS."""
+
     lookups: int = MAX_LOOKUPS
     void: int = MAX_VOID
 
@@ -133,12 +135,12 @@ async def evaluate(domain: str, address: Address, dns: Resolver) -> str:
     if "." not in name:
         return "none"  # 4.3; a name that cannot be has no policy either
     try:
-        return await _evaluate(name, _plain(address), dns, _Budget())
+        return await _evaluate(name, _plain(address), dns, Budget())
     except Malformed:
         return "permerror"
 
 
-async def _evaluate(domain: str, address: Address, dns: Resolver, budget: _Budget) -> str:
+async def _evaluate(domain: str, address: Address, dns: Resolver, budget: Budget) -> str:
     records = [one for one in await dns.txt(domain) if is_policy(one)]
     if len(records) > 1:
         raise Malformed
@@ -147,25 +149,31 @@ async def _evaluate(domain: str, address: Address, dns: Resolver, budget: _Budge
     (record,) = records
     policy = parse(record)
     for mechanism in policy.mechanisms:
-        if await _matches(mechanism, domain, address, dns, budget):
+        if await matches(mechanism, domain, address, dns, budget):
             return mechanism.result
     if policy.redirect is None:
         return "neutral"
     budget.spend()
-    result = await _evaluate(_expanded(policy.redirect), address, dns, budget)
+    result = await _evaluate(expanded(policy.redirect), address, dns, budget)
     if result == "none":
         raise Malformed
     return result
 
 
-async def _matches(mechanism: Mechanism, domain: str, address: Address, dns: Resolver, budget: _Budget) -> bool:
+async def matches(mechanism: Mechanism, domain: str, address: Address, dns: Resolver, budget: Budget) -> bool:
+    """Whether a mechanism of ``domain``'s policy is about this server.
+
+    Raises:
+        DnsUnavailable: it is not known.
+        Malformed: the policy is none.
+    """
     match mechanism.kind:
         case "all":
             return True
         case "ip4" | "ip6":
             return mechanism.network is not None and address in mechanism.network
     budget.spend()
-    target = _expanded(mechanism.domain) if mechanism.domain else domain
+    target = expanded(mechanism.domain) if mechanism.domain else domain
     match mechanism.kind:
         case "include":
             result = await _evaluate(target, address, dns, budget)
@@ -188,7 +196,7 @@ async def _matches(mechanism: Mechanism, domain: str, address: Address, dns: Res
             raise Malformed  # ptr: 5.5 has nobody publish it, and asking for names of a stranger's address is not worth it
 
 
-async def _is_host(host: str, mechanism: Mechanism, address: Address, dns: Resolver, budget: _Budget) -> bool:
+async def _is_host(host: str, mechanism: Mechanism, address: Address, dns: Resolver, budget: Budget) -> bool:
     is_six = isinstance(address, IPv6Address)
     length = mechanism.six if is_six else mechanism.four
     found = budget.answered(await _addresses(host, dns, is_six=is_six))
@@ -200,7 +208,7 @@ async def _addresses(host: str, dns: Resolver, *, is_six: bool) -> tuple[str, ..
     return tuple(one for one in await dns.addresses(host) if (":" in one) == is_six)
 
 
-def _expanded(domain: str) -> str:
+def expanded(domain: str) -> str:
     """A domain-spec as a name; macros are for senders' own bookkeeping, and none that decides is taken."""
     if "%" in domain:
         raise Malformed

@@ -142,7 +142,7 @@ class CodesApi:
         """The wish with the senders that the caller said before that he expects, who are known to him by that."""
         waits = self._waiting.all_for(wish.wanted.identifier)
         senders = tuple(
-            one.sender for one in waits if one.sender and one.way == "api" and one.who == caller.name and not one.serial
+            one.sender for one in waits if one.sender and one.way == "api" and one.key == caller.key and not one.serial
         )
         return replace(wish, wanted=replace(wish.wanted, expected=senders)) if senders else wish
 
@@ -160,7 +160,7 @@ class CodesApi:
             raise HTTPException(503, "too many codes are expected", headers={"Retry-After": "5"})
         now = self._now()
         noted = self._waiting.expect(
-            identifier, now + timedelta(seconds=seconds), who=caller.name, way="api", sender=query.text("from")
+            identifier, now + timedelta(seconds=seconds), who=caller.name, way="api", sender=query.text("from"), key=caller.key
         )
         answer = {"identifier": identifier, "since": stamp(now), "until": stamp(noted.until)}
         return JSONResponse(answer, headers=NO_STORE)

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 from starlette.requests import Request
@@ -28,8 +28,6 @@ KEY = "idempotency-key"
 LONGEST_KEY = 255
 LONGEST_WORDS = 200
 """Characters of a complaint: it names an unknown member, which the caller chose."""
-
-PARAMETERS = ("tuple", "list")
 
 
 @dataclass(slots=True)
@@ -167,7 +165,7 @@ def _asked(verb: Verb[Any, Any], request: Request, body: bytes) -> Ask:
 
 def _query(verb: Verb[Any, Any], request: Request) -> dict[str, Any]:
     """The query by name: several values where several are wanted, else one."""
-    several = {one.name for one in msgspec.structs.fields(verb.asks) if str(one.type).startswith(PARAMETERS)}
+    several = {one.name for one in msgspec.structs.fields(verb.asks) if _is_several(one.type)}
     values: dict[str, Any] = {}
     for name, value in request.query_params.multi_items():
         if name in several:
@@ -177,6 +175,12 @@ def _query(verb: Verb[Any, Any], request: Request) -> dict[str, Any]:
         else:
             values[name] = value
     return values
+
+
+def _is_several(kind: Any) -> bool:
+    """Whether a member holds several values, with bounds of its own or without."""
+    bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    return get_origin(bare) in (tuple, list)
 
 
 def plainly(fault: ValueError) -> str:

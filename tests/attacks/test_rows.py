@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.attacks import rows_copies, rows_keys, rows_links, rows_mailboxes, rows_seals
+from tests.attacks import rows_copies, rows_keys, rows_links, rows_mailboxes, rows_named, rows_seals, rows_shared
 from tests.attacks.rows import Row, is_in, passes
 from tests.loop import looped
 
-MODULES = (rows_mailboxes, rows_seals, rows_copies, rows_keys, rows_links)
+MODULES = (rows_named, rows_mailboxes, rows_seals, rows_copies, rows_keys, rows_links, rows_shared)
 ROWS: dict[str, Row] = {row.title: row for module in MODULES for group in module.GROUPS for row in group()}
 
 

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from mailbridge.core.otpauth import read_secrets
+from tests.peers.practice import running_practice
 from tests.web.daemon import ADMIN, Daemon, Sender, running_daemon
 
 SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
@@ -215,6 +216,26 @@ def test_what_needs_a_key_says_so(daemon: Daemon) -> None:
     done = daemon.run("skyvern", "check")
     assert done.returncode == 78
     assert "api_key" in done.stderr
+
+
+def test_a_key_that_was_added_is_checked_like_one_of_the_file(tmp_path: Path) -> None:
+    """`skyvern check` and `doctor` ask the Skyvern of `setup` with its key, beside the daemon and without one."""
+    with running_practice() as skyvern:
+        key = tmp_path / "key"
+        key.write_text(skyvern.api_key, encoding="utf-8")
+        key.chmod(0o600)
+        with running_daemon(tmp_path) as daemon:
+            words = ("setup", "--yes", "--skyvern", skyvern.base_url, "--key-file", str(key), "--way", "try")
+            assert "the key is good" in daemon.run(*words).stdout
+            _is_seen(daemon)
+        _is_seen(daemon)
+
+
+def _is_seen(daemon: Daemon) -> None:
+    checked = daemon.run("skyvern", "check")
+    assert checked.returncode == 0, checked.stderr
+    assert "key       good" in checked.stdout
+    assert " ✓ skyvern       the key is good" in daemon.run("doctor").stdout
 
 
 def test_on_its_own_machine_a_wait_needs_no_token(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ import pytest
 
 from mailbridge.config.added import Added, as_toml, merged
 from mailbridge.config.problems import ConfigError
+from mailbridge.config.rulepack import own_rules
 from mailbridge.config.settings import AddressSettings, Settings
+from mailbridge.core.rules import load
 from mailbridge.core.secret import Secret
 
 AT = datetime(2026, 11, 28, 12, 30, tzinfo=UTC)
@@ -83,3 +85,20 @@ def test_the_export_is_the_file_that_would_say_the_same() -> None:
     assert read["imap"] == [dict(tables[1].values)]
     assert "hidden-secret" not in text
     assert 'password_file = "…"' in text
+
+
+def test_a_rule_that_was_added_is_the_table_of_a_file_of_rules() -> None:
+    """Its texts may have several lines and any letters; the export reads back to it, and it stands before the files of rules."""
+    table = {
+        "name": "acme",
+        "from": ["*@acme.example"],
+        "pattern": "gate:\\s*(?P<code>\\d{4})",
+        "accepts": [{"text": "gate:\n4821 \U0001f511\x7f", "value": "4821"}],
+        "rejects": ["dock 4821"],
+    }
+    whole = merged(BASE, (added("rule", "acme", table),))
+    assert tomllib.loads(as_toml((added("rule", "acme", table),)))["rule"] == [table]
+    assert [tomllib.loads(text)["rule"] for _, text in own_rules(whole)] == [[table]]
+    assert load(list(own_rules(whole))).rules[0].name == "acme"
+    with pytest.raises(ConfigError, match="rule remove acme"):
+        merged(whole, (added("rule", "acme", table),))

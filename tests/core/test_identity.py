@@ -222,6 +222,12 @@ def test_a_bound_recipient_beats_every_header() -> None:
     found = found_in(f"{GMAIL}To: ann@gmail.com\n", recipient=recipient)
     assert (found.identifiers, found.source) == (("Bo@Corp.example",), "address")
     assert recipient.workflow_run_id == "wr_1"
+    assert [(one.address, one.source, one.verdict) for one in found.clues] == [
+        ("Bo@Corp.example", "address", "chosen"),
+        ("ann@gmail.com", "To", "passed over"),
+    ]
+    named = found_in(f"To: bo+shop@corp.example, {BRIDGE}\n", recipient=recipient)
+    assert [one.source for one in named.clues] == ["address"]
 
 
 def known(*addresses: str, learned: tuple[str, ...] = ()) -> IdentityPolicy:

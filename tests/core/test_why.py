@@ -30,8 +30,8 @@ def _mail(number: int = 7, verdict: str = "code", *, minutes: float = 1, **more:
     )
 
 
-def _sent(state: State, *, attempts: int = 1, reason: str = "", number: int = 3) -> Attempted:
-    return Attempted(number=number, target="skyvern", state=state, reason=reason, attempts=attempts, at=_ago(minutes=1))
+def _sent(state: State, *, attempts: int = 1, number: int = 3, **more: Any) -> Attempted:
+    return Attempted(number=number, target="skyvern", state=state, attempts=attempts, at=_ago(minutes=1), **more)
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,21 @@ SITUATIONS = (
     Situation("the target is down", (Kind.DEFERRED,), {"mails": (_with(State.PENDING),), "targets": (("skyvern", "refused"),)}),
     Situation("just now under way", (Kind.ON_ITS_WAY,), {"mails": (_mail(deliveries=(_sent(State.PENDING, attempts=0),)),)}),
     Situation("in flight", (Kind.ON_ITS_WAY,), {"mails": (_with(State.IN_FLIGHT),)}),
+    Situation(
+        "in flight, and the last try got no answer",
+        (Kind.DEFERRED,),
+        {"mails": (_mail(deliveries=(_sent(State.IN_FLIGHT, attempts=2, reason="no answer"),)),)},
+    ),
+    Situation(
+        "delivered, an hour after it was written",
+        (Kind.TOO_OLD, Kind.NOTHING_CAME),
+        {"mails": (_mail(deliveries=(_sent(State.DELIVERED, is_old=True),)),)},
+    ),
+    Situation(
+        "delivered, for one run alone",
+        (Kind.DELIVERED,),
+        {"mails": (_mail(deliveries=(_sent(State.DELIVERED, only_for="the run wr_5"),)),)},
+    ),
     Situation(
         "a resend overtook it",
         (Kind.DELIVERED, Kind.SUPERSEDED),
@@ -144,6 +159,18 @@ def test_each_cause_is_a_sentence_with_a_way_out(situation: Situation) -> None:
     for cause in _causes(situation):
         assert cause.text.endswith(".")
         assert cause.hint or cause.kind in {Kind.ON_ITS_WAY, Kind.SUPERSEDED}
+
+
+def test_what_limits_a_delivered_code_is_named() -> None:
+    """The run that alone sees it; the address whose binding gave it to somebody else."""
+    (run,) = causes(_evidence(_mail(deliveries=(_sent(State.DELIVERED, only_for="the run wr_5"),))))
+    assert "for the run wr_5 alone" in run.text
+    (bound,) = causes(_evidence(replace(ELSEWHERE, bound_by="otp-1@bridge.example")))
+    assert "otp-1@bridge.example is bound to bob@corp.com" in bound.hint
+
+
+def _evidence(*mails: Came) -> Evidence:
+    return Evidence(identifier=ANN, now=NOW, since=_ago(hours=1), ways=SMTP, mails=mails)
 
 
 def test_every_kind_of_cause_is_staged() -> None:

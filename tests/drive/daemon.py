@@ -21,6 +21,7 @@ class Running:
     def __init__(self, folder: Path, env: Mapping[str, str], *, zone: Zone, browser: Callable[[], httpx.AsyncClient]) -> None:
         self.settings = load(None, environ=env, cwd=folder).settings
         self.bridge: Bridge | None = None
+        self._reread = lambda: load(None, environ=env, cwd=folder).settings
         self._zone = zone
         self._browser = browser
         self._loop = asyncio.new_event_loop()
@@ -50,7 +51,7 @@ class Running:
 
     async def _serve(self) -> None:
         async with bridge(
-            self.settings, state_dir=state_dir(self.settings), dns=self._zone, browser=self._browser
+            self.settings, state_dir=state_dir(self.settings), dns=self._zone, browser=self._browser, reread=self._reread
         ) as self.bridge:
             self._ready.set()
             await self._ending.wait()

@@ -60,6 +60,12 @@ class Terminal:
         self.did("terminal", name, (shown if shown is not None else typed) + "\n")
         os.write(self.fd, f"{typed}\n".encode())
 
+    def said(self, wanted: str) -> str:
+        """What was printed at any time. Returns the text of the pattern."""
+        found = re.search(wanted, self.text)
+        assert found is not None, f"{wanted!r} was not printed:\n{self.text}"
+        return found.group(found.lastindex or 0)
+
     def until(self, wanted: str) -> str:
         """Wait until a pattern is printed after what was waited for last. Returns the text of it."""
         until = time.monotonic() + PATIENCE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -11,17 +10,15 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
-from tests.drive.__main__ import documented, undocumented
+from tests.drive.__main__ import UNSHARE, documented, namespace, undocumented
 from tests.drive.terminal import Action
-from tests.peers import dovecot
-
-NAMESPACE = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
+from tests.peers import dovecot, skyvern
 
 
 def _is_possible() -> bool:
     """Whether a network namespace of one's own can be had."""
     tools = shutil.which("unshare") and shutil.which("ip")
-    return bool(tools) and subprocess.run([*NAMESPACE, "true"], capture_output=True, check=False).returncode == 0
+    return bool(tools) and subprocess.run([*UNSHARE, "true"], capture_output=True, check=False).returncode == 0
 
 
 needs_namespace = pytest.mark.skipif(
@@ -29,21 +26,26 @@ needs_namespace = pytest.mark.skipif(
 )
 
 
-def driven(way: str) -> int:
-    """Walk a way in a namespace of its own. Returns how many actions it took."""
-    done = subprocess.run(
-        [*NAMESPACE, sys.executable, "-m", "tests.drive", way], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
-    )
+def driven(*words: str) -> list[tuple[str, ...]]:
+    """Walk a way in a namespace of its own. Returns its actions: where, and what."""
+    command = [sys.executable, "-m", "tests.drive", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     print(done.stdout)
-    return int(json.loads(done.stdout.splitlines()[-1])["actions"])
+    return [tuple(one.split(": ")) for one in json.loads(done.stdout.splitlines()[-1])["actions"]]
 
 
 @needs_namespace
-@pytest.mark.parametrize(("way", "most"), [("try", 3), ("gmail", 12), ("compose", 8)])
+@pytest.mark.parametrize(("way", "most"), [("try", 3), ("gmail", 12), ("file", 99), ("beside", 99), ("http", 8)])
 def test_a_way_is_walked_to_the_first_code(way: str, most: int) -> None:
     """Every answer is typed, every step turns green, the code is where Skyvern looks; no action is missing in the docs."""
-    assert driven(way) <= most
+    assert len(driven(way)) <= most
+
+
+@needs_namespace
+def test_forwarding_takes_every_action_of_its_table_and_no_other() -> None:
+    """Google's clicks and the DNS record are counted like what is typed."""
+    assert driven("gmail") == documented("Gmail forwards to this machine")
 
 
 @needs_namespace
@@ -52,13 +54,35 @@ def test_interrupted_it_goes_on_and_a_second_run_changes_nothing() -> None:
     driven("interrupted")
 
 
+@needs_namespace
+def test_the_network_of_the_machine_is_never_changed() -> None:
+    """Told that it is in its namespace already, it looks, and does nothing where it is not."""
+    words = [sys.executable, "-m", "tests.drive", "try", "--within", str(namespace())]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "nothing is changed in it" in done.stderr
+
+
 @pytest.mark.e2e
 @needs_namespace
-def test_a_mailbox_of_a_real_server_is_walked_to_the_first_code() -> None:
-    """The same with a Dovecot whose certificate has to be trusted."""
+@pytest.mark.parametrize(("way", "most"), [("mailbox", 6), ("compose", 8)])
+def test_a_mailbox_of_a_real_server_is_walked_to_the_first_code(way: str, most: int) -> None:
+    """The same with a Dovecot whose certificate has to be trusted, alone and in a container."""
     if not dovecot.is_installed():
         pytest.skip(dovecot.MEND)
-    assert driven("mailbox") <= 6
+    assert len(driven(way)) <= most
+
+
+@pytest.mark.e2e
+@needs_namespace
+@pytest.mark.parametrize(("way", "most"), [("mailbox", 6), ("gmail", 12), ("compose", 8)])
+def test_a_real_skyvern_gets_the_first_code(way: str, most: int) -> None:
+    """It is found on its port, takes the key, and its own lookup has the code."""
+    if not skyvern.is_installed():
+        pytest.skip(skyvern.MEND)
+    if way != "gmail" and not dovecot.is_installed():
+        pytest.skip(dovecot.MEND)
+    assert len(driven(way, "--skyvern")) <= most
 
 
 def test_an_action_that_the_docs_do_not_have_is_found() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import smtplib
+import socket
 import subprocess
 import sys
 import threading
@@ -22,8 +23,9 @@ from mailbridge.web.server import serve_app
 from tests.drive.daemon import Running, environment
 from tests.drive.terminal import Terminal
 from tests.peers import signer
-from tests.peers.dovecot import PASSWORD, running_dovecot
-from tests.peers.practice import running_practice
+from tests.peers.dovecot import PASSWORD, Dovecot, running_dovecot
+from tests.peers.practice import PracticePeer, running_practice
+from tests.peers.skyvern import Skyvern, running_skyvern
 from tests.peers.zone import Zone
 from tests.trust.test_gmail import Google, ToUs
 
@@ -44,6 +46,19 @@ class Scene:
     zone: Zone = field(default_factory=Zone)
     google: Google = field(default_factory=Google)
     pages: str = ""
+    is_real: bool = False
+
+    @contextmanager
+    def skyvern(self) -> Iterator[PracticePeer | Skyvern]:
+        """A Skyvern on its own port of this machine: a real one where that is asked for, else the practice receiver."""
+        if not self.is_real:
+            with running_practice("127.0.0.1:8000") as peer:
+                yield peer
+            return
+        home = self.folder / "skyvern"
+        home.mkdir()
+        with running_skyvern(home, port=8000) as real:
+            yield real
 
     def daemon(self, **more: str) -> Running:
         """A daemon as this environment has it, with these variables of its own."""
@@ -61,9 +76,9 @@ class Scene:
 
 
 @contextmanager
-def scene(folder: Path) -> Iterator[Scene]:
+def scene(folder: Path, *, is_real: bool = False) -> Iterator[Scene]:
     """A folder, a shell's environment, and Google's pages on loopback."""
-    made = Scene(folder=folder, env=environment(folder))
+    made = Scene(folder=folder, env=environment(folder), is_real=is_real)
     ready, loop, ending = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
 
     async def serve() -> None:
@@ -88,33 +103,73 @@ def only_try(here: Scene, terminal: Terminal) -> None:
     with here.daemon():
         terminal.run(["setup"])
         terminal.answer("key", r"API key .*only practise\)", "")
-        terminal.answer("way", "How will the mails come", "4")
+        terminal.answer("way", "How will the mails come", "5")
         terminal.until(r"✓ delivered +code \d+ → the practice receiver")
         terminal.until("✓ Skyvern's run +give the run totp_identifier")
         assert terminal.ended() == 0
 
 
 def gmail(here: Scene, terminal: Terminal) -> None:
-    """On a server with a Skyvern of its own on port 8000: a wrong key and Ctrl-C on the way, then the first code by Gmail."""
-    with running_practice("127.0.0.1:8000") as skyvern:
-        with here.daemon():
+    """On a server with a Skyvern of its own on port 8000: one command with what is known, the key, a record, and Google's pages."""
+    with here.skyvern() as skyvern, here.daemon():
+        terminal.run(["setup", "--way", "gmail", "--for", ANN, "--site", "github.com", "--domain", DOMAIN])
+        terminal.answer("key", r"API key \(http://localhost:8000", skyvern.api_key, shown="KEY")
+        terminal.until("✓ Skyvern +http://localhost:8000, the key is good")
+        written = Path(terminal.until(r"✓ listener +0.0.0.0:25, by (\S+)\n"))
+        assert written.stat().st_mode & 0o777 == 0o600
+        _published(here, terminal)
+        _confirmed(here, terminal)
+        terminal.said("✓ filter +from github.com, by the link below")
+        _filtered(terminal)
+        _first_code(here, terminal, skyvern.resolve)
+
+
+def _filtered(terminal: Terminal) -> None:
+    """Gmail's form for a filter, by the link that is shown."""
+    terminal.did("Google", "form", terminal.until(r"→ (https://mail\.google\.com/\S+#create-filter/from=github\.com) , "))
+    for click in ("continue", "tick", "choose", "create"):
+        terminal.did("Google", click)
+
+
+def by_file(here: Scene, terminal: Terminal) -> None:
+    """The same by typed answers and for any sender: the filter is a file, and a daemon that may not listen on port 25 is restarted."""
+    with here.skyvern() as skyvern:
+        with here.daemon(), _taken(25):
             terminal.run(["setup"])
             terminal.answer("key", r"API key \(http://localhost:8000", skyvern.api_key, shown="KEY")
-            terminal.until("✓ Skyvern +http://localhost:8000, the key is good")
             terminal.answer("way", "How will the mails come", "2")
             terminal.answer("for", "Whose codes", ANN)
-            terminal.answer("sites", "From which sites", "github.com")
+            terminal.answer("sites", "From which sites", "")
             terminal.answer("domain", "The domain whose mail", DOMAIN)
-            terminal.until("has the lines for it")
+            terminal.until("has the lines for it\n +→ restart the daemon")
         terminal.did("server", "restart", "Ctrl-C, mailbridge serve")
         with here.daemon():
-            terminal.until("✓ address +otp-")
             _published(here, terminal)
-            _forwarded(here, terminal, skyvern.resolve)
+            rcpt = _confirmed(here, terminal)
+            name = terminal.until(r"✓ filter +(\S+\.xml)")
+            assert rcpt in Path(name).read_text(encoding="utf-8")
+            terminal.did("shell", "copy", f"scp bridge:{name} .")
+            terminal.did(
+                "Google", "filter page", terminal.until(rf"→ (\S+#settings/filters) , Import filters, {re.escape(name)}, ")
+            )
+            for click in ("import", "choose", "open", "create"):
+                terminal.did("Google", click)
+            _first_code(here, terminal, skyvern.resolve)
+
+
+@contextmanager
+def _taken(port: int) -> Iterator[None]:
+    """Another program listens there."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("0.0.0.0", port))
+        other.listen()
+        yield
 
 
 def _published(here: Scene, terminal: Terminal) -> None:
-    """Both records, in both forms, are shown; then they are published as they are shown, one after the other."""
+    """Both records, in both forms, are shown; the address is published as it is shown, and the MX is none that has to be."""
+    terminal.until("✓ address +otp-")
     address = terminal.until(rf"{re.escape(DOMAIN)}\. 3600 IN A (\S+)\n")
     terminal.until(rf"{re.escape(DOMAIN)}\. 3600 IN MX 10 {re.escape(DOMAIN)}\.\n")
     terminal.until(rf"host bridge   type A   value {re.escape(address)}\n")
@@ -122,78 +177,105 @@ def _published(here: Scene, terminal: Terminal) -> None:
     assert address == HERE
     here.zone.hosts[DOMAIN] = (address,)
     terminal.did("panel", "A", f"bridge A {address}")
-    here.zone.mail[DOMAIN] = (DOMAIN,)
-    terminal.did("panel", "MX", f"bridge MX 10 {DOMAIN}.")
 
 
-def _forwarded(here: Scene, terminal: Terminal, resolve: Callable[[str], object]) -> None:
-    """DNS and port 25 turn green, Google's question is answered, and a code comes."""
+def _confirmed(here: Scene, terminal: Terminal) -> str:
+    """DNS and port 25 turn green, Google is told the address, and its question is answered. Returns the address."""
     terminal.until("✓ DNS ")
     terminal.until(r"✓ port 25 +\S+: 5\.5\.5\.5 port 25 answers")
     rcpt = terminal.until(r"the address to add: (\S+)\n")
-    _deliver(here.sign(_question(rcpt), "google.com"), "forwarding-noreply@google.com", rcpt)
+    terminal.did("Google", "forwarding page", terminal.until(r"→ (\S+#settings/fwdandpop) , "))
+    for click, typed in (("add", ""), ("address", rcpt), ("proceed", "")):
+        terminal.did("Google", click, typed)
+    _deliver(here.sign(question(rcpt), "google.com"), "forwarding-noreply@google.com", rcpt)
     terminal.until(f"✓ Gmail's yes +{re.escape(ANN)} may forward to")
     assert here.google.asked[-1].startswith("POST mail.google.com/mail/vf-")
-    name = terminal.until(r"✓ filter +(\S+\.xml)")
-    assert rcpt in Path(name).read_text(encoding="utf-8")
-    assert "github.com" in Path(name).read_text(encoding="utf-8")
-    terminal.until("waiting for a code for")
+    return rcpt
+
+
+def _first_code(here: Scene, terminal: Terminal, resolve: Callable[[str], object]) -> None:
+    """A mail with a code is forwarded, and Skyvern has the code."""
+    rcpt = terminal.said(r"address +(otp-\S+)\n")
     sender = f"ann+caf_={rcpt.replace('@', '=')}@gmail.com"
-    _deliver(here.sign(_code(rcpt), "github.com"), sender, rcpt)
+    _deliver(here.sign(code_mail(rcpt), "github.com"), sender, rcpt)
     terminal.until(f"✓ first mail .*code for {re.escape(ANN)}, delivered")
     terminal.until(f'totp_identifier "{re.escape(ANN)}"')
     assert terminal.ended() == 0
     assert getattr(resolve(ANN), "value", None) == CODE
 
 
-def compose(here: Scene, terminal: Terminal) -> None:
-    """As Docker Compose starts it beside a Skyvern: domain, port and key are there already."""
+@contextmanager
+def _container(here: Scene, terminal: Terminal, skyvern: PracticePeer | Skyvern, **more: str) -> Iterator[None]:
+    """As Docker Compose starts it beside a Skyvern, whose key is found there."""
     for name, typed in (("env", ".env"), ("acl", "sudo setfacl …"), ("up", "docker compose up -d --wait")):
         terminal.did("shell", name, typed)
-    with running_practice("127.0.0.1:8000") as skyvern:
-        credentials = here.folder / "credentials.toml"
-        credentials.write_text(f'[general]\ncred = "{skyvern.api_key}"\n', encoding="utf-8")
-        credentials.chmod(0o600)
-        container = {
-            "MAILBRIDGE_DOMAINS__ACCEPT": DOMAIN,
-            "MAILBRIDGE_SMTP__HOSTNAME": DOMAIN,
-            "MAILBRIDGE_SMTP__LISTEN": "0.0.0.0:25",
-            "MAILBRIDGE_SKYVERN__BASE_URL": skyvern.base_url,
-            "MAILBRIDGE_SKYVERN__API_KEY_FILE": "",
-            "MAILBRIDGE_SKYVERN__CREDENTIALS_FILE": str(credentials),
-        }
-        here.env.update(container)
-        terminal.env = here.env
-        here.zone.hosts[DOMAIN], here.zone.mail[DOMAIN] = (HERE,), (DOMAIN,)
-        with here.daemon():
-            terminal.run(["setup"])
-            terminal.until("✓ Skyvern +http://127.0.0.1:8000, the key is good")
-            terminal.answer("way", "How will the mails come", "gmail")
-            terminal.answer("for", "Whose codes", ANN)
-            terminal.answer("sites", "From which sites", "github.com")
-            _forwarded(here, terminal, skyvern.resolve)
+    credentials = here.folder / "credentials.toml"
+    credentials.write_text(f'[general]\ncred = "{skyvern.api_key}"\n', encoding="utf-8")
+    credentials.chmod(0o600)
+    container = {
+        "MAILBRIDGE_DOMAINS__ACCEPT": DOMAIN,
+        "MAILBRIDGE_SMTP__HOSTNAME": DOMAIN,
+        "MAILBRIDGE_SMTP__LISTEN": "0.0.0.0:25",
+        "MAILBRIDGE_SKYVERN__BASE_URL": skyvern.base_url,
+        "MAILBRIDGE_SKYVERN__API_KEY_FILE": "",
+        "MAILBRIDGE_SKYVERN__CREDENTIALS_FILE": str(credentials),
+    }
+    here.env.update(container)
+    terminal.env = here.env
+    with here.daemon():
+        terminal.run(["setup"])
+        terminal.until("✓ Skyvern +http://127.0.0.1:8000, the key is good")
+        yield
+
+
+def beside(here: Scene, terminal: Terminal) -> None:
+    """Compose beside a Skyvern, with Gmail's forwarding: domain, port and key are there already."""
+    here.zone.hosts[DOMAIN], here.zone.mail[DOMAIN] = (HERE,), (DOMAIN,)
+    with here.skyvern() as skyvern, _container(here, terminal, skyvern):
+        terminal.answer("way", "How will the mails come", "gmail")
+        terminal.answer("for", "Whose codes", ANN)
+        terminal.answer("sites", "From which sites", "github.com")
+        _confirmed(here, terminal)
+        _filtered(terminal)
+        _first_code(here, terminal, skyvern.resolve)
+
+
+def compose(here: Scene, terminal: Terminal) -> None:
+    """Compose beside a Skyvern, with a mailbox on a server of one's own."""
+    with (
+        running_dovecot(here.folder / "dovecot", users=("ann@corp.example",)) as server,
+        here.skyvern() as skyvern,
+    ):
+        os.environ["SSL_CERT_FILE"] = str(server.ca)
+        with _container(here, terminal, skyvern):
+            _read(here, terminal, server, skyvern)
 
 
 def mailbox(here: Scene, terminal: Terminal) -> None:
-    """A mailbox on a server of one's own: a wrong password first, which costs nothing but itself."""
+    """A mailbox on a server of one's own."""
     with (
         running_dovecot(here.folder / "dovecot", users=("ann@corp.example",)) as server,
-        running_practice("127.0.0.1:8000") as skyvern,
+        here.skyvern() as skyvern,
     ):
         os.environ["SSL_CERT_FILE"] = str(server.ca)
         with here.daemon():
             terminal.run(["setup"])
             terminal.answer("key", r"API key \(http://localhost:8000", skyvern.api_key, shown="KEY")
-            terminal.answer("way", "How will the mails come", "1")
-            terminal.answer("username", "The mailbox's address", "ann@corp.example")
-            terminal.answer("host", "IMAP server", f"localhost:{server.imaps}")
-            terminal.answer("password", "Its password", PASSWORD, shown="PASSWORD")
-            terminal.until("✓ mailbox +ann@corp.example is watched")
-            terminal.until("waiting for a code for ann@corp.example")
-            server.deliver(here.sign(_code("ann@corp.example", to="ann@corp.example"), "github.com"))
-            terminal.until("✓ first mail .*delivered")
-            assert terminal.ended() == 0
-            assert skyvern.resolve("ann@corp.example").value == CODE
+            _read(here, terminal, server, skyvern)
+
+
+def _read(here: Scene, terminal: Terminal, server: Dovecot, skyvern: PracticePeer | Skyvern) -> None:
+    """The mailbox is named and watched, and its first code is where Skyvern looks."""
+    terminal.answer("way", "How will the mails come", "1")
+    terminal.answer("username", "The mailbox's address", "ann@corp.example")
+    terminal.answer("host", "IMAP server", f"localhost:{server.imaps}")
+    terminal.answer("password", "Its password", PASSWORD, shown="PASSWORD")
+    terminal.until("✓ mailbox +ann@corp.example is watched")
+    terminal.until("waiting for a code for ann@corp.example")
+    server.deliver(here.sign(code_mail("ann@corp.example", to="ann@corp.example"), "github.com"))
+    terminal.until("✓ first mail .*delivered")
+    assert terminal.ended() == 0
+    assert skyvern.resolve("ann@corp.example").value == CODE
 
 
 def interrupted(here: Scene, terminal: Terminal) -> None:
@@ -205,7 +287,7 @@ def interrupted(here: Scene, terminal: Terminal) -> None:
             terminal.until("✗ .*refuses the API key")
             terminal.answer("key", r"API key \(http://localhost:8000", skyvern.api_key, shown="KEY")
             terminal.answer("way", "How will the mails come", "9")
-            terminal.until("✗ write a number from 1 to 4")
+            terminal.until("✗ write a number from 1 to 5")
             terminal.answer("way", "How will the mails come", "3")
             terminal.answer("for", "Whose codes", "ann@")
             terminal.until("✗ 'ann@' is no mail address")
@@ -223,7 +305,7 @@ def interrupted(here: Scene, terminal: Terminal) -> None:
             terminal.answer("domain", "The domain whose mail", "nobody")
             terminal.until("✗ 'nobody' is no domain")
             terminal.answer("domain", "The domain whose mail", DOMAIN)
-            name = terminal.until(r"yet; (\S+) has the lines for it")
+            name = terminal.until(r"✓ listener +LMTP on 127.0.0.1:2424, by (\S+)\n")
             assert Path(name).stat().st_mode & 0o777 == 0o600
             terminal.kill()
         with here.daemon():
@@ -232,7 +314,7 @@ def interrupted(here: Scene, terminal: Terminal) -> None:
             rcpt = terminal.until(r"✓ address +(\S+)")
             terminal.until(rf"transport_maps = inline:{{ {{ {re.escape(DOMAIN)} = lmtp:inet:127.0.0.1:2424")
             with smtplib.LMTP("127.0.0.1", 2424, local_hostname="mx.corp.example") as client:
-                client.sendmail("noreply@github.com", [rcpt], _code(rcpt))
+                client.sendmail("noreply@github.com", [rcpt], code_mail(rcpt))
             terminal.until("✓ first mail .*delivered")
             assert terminal.ended() == 0
             before = _listed(here)
@@ -240,6 +322,33 @@ def interrupted(here: Scene, terminal: Terminal) -> None:
             terminal.until("✓ Skyvern's run")
             assert terminal.ended() == 0
             assert _listed(here) == before
+
+
+def over_http(here: Scene, terminal: Terminal) -> None:
+    """A phone's texts: the lines that are printed are all that the phone needs."""
+    with here.daemon() as running:
+        terminal.run(["setup"])
+        terminal.answer("key", r"API key .*only practise\)", "")
+        terminal.answer("way", "How will the mails come", "4")
+        terminal.answer("service", "Which service", "text")
+        terminal.answer("for", "Whose codes", ANN)
+        terminal.answer("sites", "From which sites", "")
+        terminal.answer("url", "The address at which the world", "https://bridge.example.com")
+        path = terminal.until(r"POST https://bridge.example.com(/\S+)")
+        token = terminal.until(r"Authorization: Bearer (\S+)")
+        terminal.did("phone", "lines", "address and token")
+        terminal.until("waiting for a code for")
+        assert running.bridge is not None
+        told = {"identifier": ANN, "text": f"Your code is {CODE}"}
+        answer = httpx.post(
+            f"http://{running.bridge.http_address}{path}",
+            json=told,
+            headers={"Authorization": f"Bearer {token}"},
+            trust_env=False,
+        )
+        assert answer.is_success, answer.text
+        terminal.until(f"✓ first mail .*code for {re.escape(ANN)}, delivered")
+        assert terminal.ended() == 0
 
 
 def _listed(here: Scene) -> str:
@@ -258,7 +367,10 @@ WAYS: dict[str, tuple[Callable[[Scene, Terminal], None], str, int]] = {
     "try": (only_try, "", 3),
     "interrupted": (interrupted, "", 99),
     "gmail": (gmail, "Gmail forwards to this machine", 12),
+    "file": (by_file, "", 99),
+    "beside": (beside, "", 99),
     "compose": (compose, "Docker Compose, beside Skyvern", 8),
+    "http": (over_http, "Mail over HTTP", 8),
     "mailbox": (mailbox, "A mailbox", 6),
 }
 """Each way, its table in docs/setup.md, and how many actions it may take."""
@@ -270,7 +382,7 @@ def _deliver(mail: bytes, sender: str, rcpt: str) -> None:
         client.sendmail(sender, [rcpt], mail)
 
 
-def _question(rcpt: str) -> bytes:
+def question(rcpt: str) -> bytes:
     """Google's question whether Ann's account may forward to an address."""
     lines = [
         "From: Gmail Team <forwarding-noreply@google.com>",
@@ -292,7 +404,7 @@ def _question(rcpt: str) -> bytes:
     return "\r\n".join(lines).encode()
 
 
-def _code(rcpt: str, *, to: str = ANN) -> bytes:
+def code_mail(rcpt: str, *, to: str = ANN) -> bytes:
     """A sign-in mail of GitHub, as it arrives."""
     lines = [
         f"Delivered-To: {rcpt}",

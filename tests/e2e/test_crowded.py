@@ -80,6 +80,54 @@ def test_more_mailboxes_than_the_server_can_watch(folder: Path) -> None:
     asyncio.run(run())
 
 
+@contextmanager
+def others_waiting(server: Dovecot, users: list[str]) -> Iterator[None]:
+    """A session in IDLE for each, all of the system user that keeps every mailbox."""
+    clients = []
+    try:
+        for user in users:
+            client = imaplib.IMAP4("127.0.0.1", server.imap, timeout=30)
+            clients.append(client)
+            client.login(user, PASSWORD)
+            client.select("INBOX", readonly=True)
+            client.send(b"I IDLE\r\n")
+            assert client.readline().startswith(b"+")
+        yield
+    finally:
+        for client in clients:
+            client.shutdown()
+
+
+def test_two_hundred_other_sessions_of_the_same_user(folder: Path) -> None:
+    """Eight mails, a killed session and a restart among them: each is taken once; the status says what the server has run out of."""
+    users = [f"user{number}@corp.example" for number in range(200)]
+
+    async def run() -> None:
+        with usual_watches(), running_dovecot(folder / "d", users=["ann@corp.example", *users]) as server:
+            renewed = of(server, renew=timedelta(seconds=8))
+            with others_waiting(server, users):
+                async with house(folder) as home:
+                    async with watching(home, renewed) as watchers:
+                        await well(watchers)
+                        await deliver(server, 500_000, 3)
+                        await all_there(home, 500_000, 3, within=30)
+                        await until(lambda: any("inotify" in note for note in watchers.health()[0].notes), what="the note")
+                        server.doveadm("kick", "ann@corp.example")
+                        await until(lambda: watchers.health()[0].reconnects >= 1, what="the end of the session")
+                        await deliver(server, 500_003, 3)
+                        await all_there(home, 500_000, 6, within=30)
+                        assert watchers.health()[0].is_well
+                    async with watching(home, renewed) as watchers:
+                        await well(watchers)
+                        await deliver(server, 500_006, 2)
+                        taken = await all_there(home, 500_000, 8, within=30)
+                        print(f"after a restart: all there {taken:.1f} s after the last delivery")
+                        assert any("inotify" in note for note in watchers.health()[0].notes)
+                        assert len(home.brought) == 8
+
+    asyncio.run(run())
+
+
 def wrong_passwords(server: Dovecot, count: int) -> None:
     """Somebody else at this address tries passwords, all at once."""
 

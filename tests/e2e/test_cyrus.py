@@ -137,3 +137,47 @@ def test_after_effects_happen(folder: Path, after: str, where: str, criteria: li
                 assert watchers.health()[0].mode in ("idle", "notify")
 
     asyncio.run(run())
+
+
+def test_a_password_that_is_right_again_is_taken_by_itself(folder: Path) -> None:
+    """Refused for a while: red, and no more than a few logins; then watched again without a HUP, and what came meanwhile is there, once."""
+
+    async def run() -> None:
+        with running_cyrus(folder / "c") as server:
+            async with house(folder) as home, watching(home, of(server)) as watchers:
+                await well(watchers)
+                await deliver(server, 500_000, 2)
+                await all_there(home, 500_000, 2, within=60)
+                server.set_password("other")
+                server.signal(signal.SIGTERM, server.sessions())
+                await until(lambda: watchers.health()[0].mode == "parked", within=30, what="the refusal")
+                assert not watchers.health()[0].is_well and "pw" not in watchers.health()[0].reason
+                await deliver(server, 500_002, 2)
+                server.set_password(peer.PASSWORD)
+                began = time.monotonic()
+                await until(lambda: watchers.health()[0].is_well, within=60, what="green")
+                print(f"green {time.monotonic() - began:.1f} s after the password was right again")
+                await all_there(home, 500_000, 4, within=30)
+
+    asyncio.run(run())
+
+
+def test_a_mailbox_that_is_made_anew_brings_nothing_again(folder: Path) -> None:
+    """The same mails under another UIDVALIDITY: known by their content; the next code is pushed."""
+
+    async def run() -> None:
+        with running_cyrus(folder / "c") as server:
+            async with house(folder) as home, watching(home, of(server)) as watchers:
+                await well(watchers)
+                await deliver(server, 500_000, 4)
+                await all_there(home, 500_000, 4, within=60)
+                await asyncio.to_thread(server.crash)
+                await asyncio.sleep(1.1)  # the UIDVALIDITY is the second in which a mailbox is made
+                server.make_anew()
+                await asyncio.to_thread(server.start)
+                await deliver(server, 500_000, 6)
+                await all_there(home, 500_000, 6, within=60)
+                assert len({(envelope.cursor or "").split("/")[-2] for envelope in home.brought}) == 2, "nothing was tried"
+                await until(lambda: watchers.health()[0].is_well, within=60, what="green")
+
+    asyncio.run(run())

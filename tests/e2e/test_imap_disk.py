@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import apsw
 import pytest
 
 from tests.ingress.imap.watched import ANN, code_mail
@@ -134,3 +135,45 @@ def test_a_store_that_cannot_be_written_loses_no_mail(folder: Path, name: str) -
         assert before < number + 2 - 500_000
         assert Counter(receiver.codes(ANN)) == Counter(str(one) for one in range(500_000, number + 2))
         wait_for(lambda: mailbox()["is_well"] and not mailbox()["reason"], "the mailbox is well again")
+
+
+TOO_MANY = "too many of senders that are not known waited"
+
+
+def states(house: House) -> Counter[tuple[str, str]]:
+    """How many deliveries are in which state, and why."""
+    with contextlib.closing(apsw.Connection(str(house.database))) as connection:
+        connection.set_busy_timeout(5_000)
+        return Counter((str(state), str(reason)) for state, reason in connection.execute("SELECT state, reason FROM delivery"))
+
+
+@pytest.mark.parametrize("name", TROUBLES)
+def test_sixty_mails_during_the_trouble_are_each_handled_once(folder: Path, name: str) -> None:
+    """Codes of sixty senders come while nothing can be written: afterwards each is in the store once, pushed once, or superseded since
+    of senders that are not known only so many may wait; none is left over."""
+    with contextlib.ExitStack() as stack:
+        if name == "full":
+            stack.enter_context(small(folder / "state"))
+        server = stack.enter_context(running_dovecot(folder / "d"))
+        receiver = stack.enter_context(running_faulty())
+        house = House(folder, receiver.base_url, more=MAILBOX.format(port=server.imaps, ca=server.ca))
+        house.config.chmod(0o600)
+        daemon = stack.enter_context(house.running())
+
+        def mailbox() -> dict[str, object]:
+            row: dict[str, object] = daemon.get("/readyz").json()["mailboxes"][0]
+            return row
+
+        wait_for(lambda: mailbox()["mode"] in ("idle", "notify"), "the mailbox is watched")
+        with TROUBLES[name](house, daemon):
+            for number in range(500_000, 500_060):
+                server.deliver(by_another(number))
+            wait_for(lambda: mailbox()["mode"] == "deferring", "the mailbox defers")
+            assert len(receiver.rows) < 60, "nothing was tried"
+        settled = ("delivered", "superseded")
+        wait_for(lambda: sum(count for (state, _), count in states(house).items() if state in settled) >= 60, "sixty codes")
+        wait_for(lambda: mailbox()["is_well"], "the mailbox is well again")
+        found = states(house)
+        print(f"{name}: {dict(found)}")
+        assert set(found) <= {("delivered", ""), ("superseded", TOO_MANY)} and found.total() == 60
+        assert len(receiver.codes(ANN)) == len(set(receiver.codes(ANN))) == found["delivered", ""]

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-import smtplib
 import socket
 from collections.abc import Iterator
-from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
 
-from tests.peers.browser import Browser, running_browser
-from tests.peers.practice import running_practice
-from tests.web.daemon import Daemon, running_daemon
+from tests.e2e.window import PICTURES, Scene, watched
+from tests.peers.browser import running_browser
+from tests.web.daemon import running_daemon
 
 pytestmark = pytest.mark.e2e
 
@@ -29,15 +26,13 @@ PATHS = {
     "why": "/why?identifier=ann@corp.com",
     "doctor": "/doctor",
     "mailboxes": "/mailboxes",
+    "setup": "/setup",
     "senders": "/senders",
     "rules": "/rules",
     "authenticators": "/authenticators",
     "search": "/search?q=code",
     "sessions": "/sessions",
 }
-PICTURES = os.environ.get("MAILBRIDGE_PICTURES", "")
-"""Where pictures of every page are left, for docs/pictures; "" for none."""
-
 HOSTILE = "<script>alert(1)</script><style>*{display:none!important}</style><img src=http://evil.example/x onerror=alert(1)>"
 FIRST = (
     ("no-reply@github.com", "ann@corp.com", "[GitHub] Please verify your device", "Verification code: 482913"),
@@ -48,70 +43,16 @@ FIRST = (
 )
 
 
-class Scene:
-    """A daemon whose codes go to a receiver that takes them, and a browser that looks at its page."""
-
-    def __init__(self, daemon: Daemon, browser: Browser) -> None:
-        self.daemon = daemon
-        self.browser = browser
-        self.base = f"http://{daemon.http}"
-        self._number = 0
-
-    def mail(
-        self, subject: str, body: str, *, to: str = "ann@corp.com", sender: str = "a@shop.example", rcpt: str = "codes"
-    ) -> None:
-        """A mail over SMTP; ``rcpt`` *strict* wants a signature, which it has not."""
-        self._number += 1
-        message = EmailMessage()
-        message["From"], message["To"], message["Subject"] = sender, to, subject
-        message["Message-ID"] = f"<{self._number}.{os.getpid()}@shop.example>"
-        message.set_content(body)
-        host, _, port = self.daemon.smtp.rpartition(":")
-        with smtplib.SMTP(host, int(port), timeout=30) as one:
-            one.send_message(message, from_addr=sender, to_addrs=[f"{rcpt}@bridge.example"])
-
-    def link(self, role: str = "operator") -> str:
-        """A login link, as the command prints it."""
-        done = self.daemon.run("login", "--role", role)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-    def log_in(self, name: str = "main", role: str = "operator", **options: object) -> None:
-        """A browser window that is logged in, at *Now*."""
-        script = """const page = await open(given.name, given.options);
-            await page.goto(given.link); await page.waitForURL(given.base + "/");
-            await page.waitForSelector("#live:text('Live')");"""
-        self.browser.run(script, name=name, link=self.link(role), base=self.base, options=options)
-
-    def at(self, path: str, script: str, *, name: str = "main", **given: object) -> object:
-        """Open a path in a window, and run a piece of script with ``page``."""
-        goto = "const page = pages[given.name]; await page.goto(given.url);" if path else "const page = pages[given.name];"
-        return self.browser.run(goto + script, name=name, url=self.base + path, **given)
-
-
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """The scene with a first set of mails, one of them held."""
-    folder = tmp_path_factory.mktemp("page")
-    with running_practice() as target:
-        (folder / "key").write_text(target.api_key, encoding="utf-8")
-        (folder / "key").chmod(0o600)
-        more = f'[skyvern]\nbase_url = "{target.base_url}"\napi_key_file = "{folder}/key"\n'
-        more += '[identity]\nlearn_from_skyvern = false\n[[address]]\nrcpt = "strict@bridge.example"\ntrust = "dkim"\n'
-        with running_daemon(folder, more) as daemon, running_browser(folder / "browser", f"http://{daemon.http}") as browser:
-            one = Scene(daemon, browser)
-            for sender, to, subject, body in FIRST:
-                one.mail(subject, body, to=to, sender=sender)
-            one.mail(
-                "Your verification code",
-                "Your verification code is 903315",
-                to="bob@corp.com",
-                sender="login@evil.example",
-                rcpt="strict",
-            )
-            one.log_in()
-            one.browser.complaints()
-            yield one
+    with watched(tmp_path_factory.mktemp("page")) as one:
+        for sender, to, subject, body in FIRST:
+            one.mail(subject, body, to=to, sender=sender)
+        one.held("Your verification code", "Your verification code is 903315")
+        one.log_in()
+        one.browser.complaints()
+        yield one
 
 
 def test_a_new_mail_is_there_within_a_second(scene: Scene) -> None:
@@ -196,19 +137,7 @@ def test_a_hostile_mail_does_nothing(scene: Scene) -> None:
 
 def test_every_page_is_accessible(scene: Scene) -> None:
     """axe finds nothing serious, light, dark and at 320 px; no page scrolls sideways; zoomed to 200 % it still reads."""
-    script = """
-        const found = [];
-        for (const [scheme, width] of [["light", 1280], ["dark", 1280], ["light", 320], ["dark", 640]]) {
-          await page.emulateMedia({ colorScheme: scheme, reducedMotion: "reduce" });
-          await page.setViewportSize({ width, height: 800 });
-          for (const one of await axe(page)) found.push(`${scheme} ${width}: ${one}`);
-          const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-          if (over > 0) found.push(`${scheme} ${width}: ${over} px too wide`);
-        }
-        await page.emulateMedia({ colorScheme: "light", reducedMotion: "no-preference" });
-        await page.setViewportSize({ width: 1280, height: 860 });
-        return found;"""
-    found = {name: scene.at(path, script) for name, path in PATHS.items()}
+    found = {name: scene.serious(path) for name, path in PATHS.items()}
     assert {name: what for name, what in found.items() if what} == {}
     assert scene.browser.complaints() == []
 
@@ -324,26 +253,12 @@ def test_pictures_of_every_page(scene: Scene) -> None:
     """They are left where MAILBRIDGE_PICTURES says, light, dark and on a phone."""
     if not PICTURES:
         pytest.skip("no MAILBRIDGE_PICTURES: a folder for pictures of every page")
-    script = """
-        for (const [kind, colorScheme, width, height] of [["light", "light", 1280, 800], ["dark", "dark", 1280, 800], ["phone", "light", 390, 844]]) {
-          await page.emulateMedia({ colorScheme }); await page.setViewportSize({ width, height });
-          await page.waitForTimeout(150);
-          await page.screenshot({ path: `${given.folder}/${given.shot}-${kind}.png` });
-        }
-        await page.emulateMedia({ colorScheme: "light" }); await page.setViewportSize({ width: 1280, height: 860 });"""
-    Path(PICTURES).mkdir(parents=True, exist_ok=True)
     for sender, to, subject, body in FIRST:
         scene.mail(subject, body, to=to, sender=sender)
-    scene.mail(
-        "Your security code", "Your security code is 881177", to="bob@corp.com", sender="login@evil.example", rcpt="strict"
-    )
+    scene.held("Your security code", "Your security code is 881177")
+    examine = "await page.click('button:text(\"Examine now\")'); await page.waitForSelector('.finding');"
     for shot, path in PATHS.items():
-        more = (
-            "await page.click('button:text(\"Examine now\")'); await page.waitForSelector('.finding');"
-            if shot == "doctor"
-            else ""
-        )
-        scene.at(path, more + script, folder=PICTURES, shot=shot)
+        scene.picture(shot, path, examine if shot == "doctor" else "")
 
 
 def test_a_restart_is_caught_up_with(tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ async def test_a_daemon_with_all_three(tmp_path: Path) -> None:
 async def test_an_installed_package_takes_part_in_nothing_by_itself(tmp_path: Path) -> None:
     """Without its line the kind is unknown, and the message says which there are; nothing was registered by an import."""
     assert (PARTS.ingresses, PARTS.routes) == ((), ())
-    assert set(PARTS.sinks) == {"skyvern"}
-    with pytest.raises(ConfigError, match="'bell' is none of skyvern"):
+    assert set(PARTS.sinks) == {"skyvern", "webhook", "http"}
+    with pytest.raises(ConfigError, match="'bell' is none of skyvern, webhook, http"):
         async with bridge(configured(tmp_path, "http://127.0.0.1:9"), state_dir=tmp_path):
             pass

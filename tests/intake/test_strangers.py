@@ -105,6 +105,20 @@ def test_a_strangers_code_is_pushed_and_marked(home: House, ann: str) -> None:
     assert b"mailbridge_first_seen_total" in home.do(home.running.render_metrics)
 
 
+def test_the_proven_copy_of_a_held_mail_is_delivered_once(home: House, ann: str) -> None:
+    """The same mail by a door that proves nothing, while another known code lives, and then with its signature; a third changes nothing."""
+    know(home, ann, "https://acme.example/login", "https://other.example/login")
+    assert outcome(home, code(ann, "other.example")[1])[0] == [State.DELIVERED]
+    number, content = code(ann, is_signed=False)
+    assert outcome(home, content, TOKEN)[0] == [State.SUPERSEDED]
+    for _ in range(2):
+        states, told = outcome(home, signer.dkim(content, "acme.example"))
+        assert sorted(states) == [State.DELIVERED, State.SUPERSEDED]
+        assert "signed by acme.example" in told
+    assert newest(home, ann)[-1] == number
+    assert newest(home, ann).count(number) == 1
+
+
 def test_a_strangers_code_is_held_while_a_known_one_lives(home: House, ann: str) -> None:
     """The known site's stays the newest; the reason names both. A known one goes at once behind a stranger's."""
     know(home, ann, "https://app.acme.example/login")

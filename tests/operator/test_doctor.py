@@ -25,7 +25,7 @@ from mailbridge.operator.doctor.finding import Check, Finding, Level, Patient, S
 from mailbridge.operator.doctor.run import examine
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.shapes import Status, TargetShape
-from mailbridge.sinks.skyvern_account import SkyvernAccount
+from mailbridge.sinks.skyvern_account import Account, Credential, SkyvernAccount
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
 from tests.store.mails import arrival, draft
 
@@ -264,6 +264,16 @@ BROKEN: tuple[tuple[str, Check, Callable[[Patient], Patient], str, Level], ...] 
         "mailbox",
         Level.FAILURE,
     ),
+    (
+        "a mail server that does not tell of new mail",
+        accounts.mailboxes,
+        lambda one: replace(
+            one,
+            status=msgspec.structs.replace(WELL, mailboxes=[{"mailbox": "box", "is_well": True, "notes": ("raise inotify",)}]),
+        ),
+        "mailbox",
+        Level.WARNING,
+    ),
     ("no Skyvern key", accounts.skyvern, lambda one: one, "skyvern", Level.WARNING),
     (
         "a Skyvern that does not answer",
@@ -273,6 +283,13 @@ BROKEN: tuple[tuple[str, Check, Callable[[Patient], Patient], str, Level], ...] 
         ),
         "skyvern",
         Level.FAILURE,
+    ),
+    (
+        "a credential that tells no site",
+        accounts.skyvern,
+        lambda one: replace(one, skyvern=lambda: _Listing(base_url="http://127.0.0.1", api_key=Secret("key-of-skyvern"))),
+        "site",
+        Level.WARNING,
     ),
     (
         "a target that refuses",
@@ -287,6 +304,23 @@ BROKEN: tuple[tuple[str, Check, Callable[[Patient], Patient], str, Level], ...] 
         Level.FAILURE,
     ),
     (
+        "a notice that does not arrive",
+        accounts.targets,
+        lambda one: replace(
+            _with(one, notify=(s.NotifySettings(name="desk", kind="slack"),)),
+            status=msgspec.structs.replace(WELL, checks={"notify desk": "the receiver answered 404"}),
+        ),
+        "notice",
+        Level.FAILURE,
+    ),
+    (
+        "a heartbeat that does not arrive",
+        accounts.targets,
+        lambda one: replace(one, status=msgspec.structs.replace(WELL, checks={"heartbeat": "not reachable"})),
+        "heartbeat",
+        Level.FAILURE,
+    ),
+    (
         "trust in anybody",
         mail.trust,
         lambda one: _with(one, trust=s.TrustSettings(default=("none",))),
@@ -294,6 +328,16 @@ BROKEN: tuple[tuple[str, Check, Callable[[Patient], Patient], str, Level], ...] 
         Level.FAILURE,
     ),
 )
+
+
+class _Listing(SkyvernAccount):
+    """One that names an identifier without a login page."""
+
+    def look(self) -> Account:
+        """Its only credential."""
+        return Account(
+            version="1", credentials=(Credential(id="cred_1", name="GitHub", totp_identifier="ann@corp.com"),), clock_ahead=None
+        )
 
 
 def _mode(patient: Patient, path: Path, mode: int) -> Patient:

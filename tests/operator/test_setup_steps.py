@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace as replace_shape
 
+from mailbridge.core.secret import Secret
 from mailbridge.operator.setup.answers import PARSERS, Mistake, address_of_skyvern, key, public
+from mailbridge.operator.setup.plan import Facts, Level, Posting, Seen, Way, identifier_of
+from mailbridge.operator.setup.posting import HIDDEN, SERVICES
 from mailbridge.operator.setup.progress import Progress, restored, stored
-from mailbridge.operator.setup.providers import account, preset_of
 from mailbridge.operator.setup.records import UNKNOWN, wanted
-from mailbridge.operator.setup.steps import Facts, Level, Seen, Way, identifier_of, is_world, planned
+from mailbridge.operator.setup.steps import is_world, planned
+from mailbridge.operator.shapes import ProviderShape
 
 START = "2026-11-29T02:00:00.000Z"
 ANN = "ann@corp.com"
@@ -31,8 +35,19 @@ PUBLISHED = replace(OURS, way=replace(OURS.way, records=GOOD))
 REACHED = replace(PUBLISHED, way=replace(PUBLISHED.way, port=GOOD))
 ASKED = replace(REACHED, way=replace(REACHED.way, asks=(7, ANN)))
 BOX = {"way": "mailbox", "username": "ann@gmail.com"}
+GOOGLE = ProviderShape(
+    name="Google", preset="gmail", host="", oauth="google", takes_password=True, hint="an app password", by="domain"
+)
+MICROSOFT = replace_shape(GOOGLE, name="Microsoft", preset="outlook", oauth="microsoft", takes_password=False, by="mx")
+PROTON = replace_shape(GOOGLE, name="Proton", preset="proton", oauth="")
+OWN = replace_shape(GOOGLE, name="imap.corp.com", preset="", host="imap.corp.com", oauth="", by="name")
 LMTP = {**GMAIL, "way": "lmtp"}
 SERVED = replace(KEYED, way=Way(lmtp=("127.0.0.1:2424",)))
+
+HTTP = {"way": "http", "for": ANN, "sites": "", "url": "https://bridge.example.com", "domain": "bridge.example.com"}
+BOUND = replace(KEYED, way=Way(rcpt="otp-1@bridge.example.com"))
+SET = replace(BOUND, way=replace(BOUND.way, posting=Posting(is_proven=True, secret=Secret("s3cret-of-ann"))))
+URL_KNOWN = replace(KEYED, way=Way(posting=Posting(url="https://bridge.example.com")))
 
 ROWS: tuple[tuple[str, dict[str, str], Facts, str, Level, str], ...] = (
     ("nothing yet", {}, Facts(), "skyvern", Level.ASK, "ask key"),
@@ -116,7 +131,8 @@ ROWS: tuple[tuple[str, dict[str, str], Facts, str, Level, str], ...] = (
         "",
     ),
     ("mailbox, which", {"way": "mailbox"}, KEYED, "mailbox", Level.ASK, "ask username"),
-    ("mailbox of a provider", BOX, KEYED, "mailbox", Level.ASK, "ask password"),
+    ("mailbox of a provider", BOX, replace(KEYED, provider=GOOGLE), "mailbox", Level.ASK, "ask password"),
+    ("mailbox on a server that DNS knows", BOX, replace(KEYED, provider=OWN), "mailbox", Level.ASK, "ask password"),
     ("mailbox elsewhere", {**BOX, "username": ANN}, KEYED, "mailbox", Level.ASK, "ask host"),
     (
         "mailbox elsewhere, its server known",
@@ -126,13 +142,70 @@ ROWS: tuple[tuple[str, dict[str, str], Facts, str, Level, str], ...] = (
         Level.ASK,
         "ask password",
     ),
-    ("mailbox without passwords", {**BOX, "username": "ann@outlook.com"}, KEYED, "mailbox", Level.FAILED, "ask username"),
+    (
+        "mailbox without passwords",
+        {**BOX, "username": ANN},
+        replace(KEYED, provider=MICROSOFT),
+        "mailbox",
+        Level.FAILED,
+        "ask username",
+    ),
+    (
+        "mailbox behind a bridge",
+        {**BOX, "username": ANN},
+        replace(KEYED, provider=PROTON),
+        "mailbox",
+        Level.FAILED,
+        "ask username",
+    ),
+    (
+        "mailbox of a provider, by a server that was named",
+        {**BOX, "username": ANN, "host": "imap.corp.com"},
+        replace(KEYED, provider=MICROSOFT),
+        "mailbox",
+        Level.ASK,
+        "ask password",
+    ),
     ("mailbox that is not well", BOX, replace(KEYED, way=Way(mailbox=BAD)), "mailbox", Level.WAIT, ""),
     ("mailbox that is watched", BOX, replace(KEYED, way=Way(mailbox=GOOD)), "mail", Level.WAIT, ""),
     ("mailbox, a mail that is held", BOX, replace(KEYED, way=Way(mailbox=GOOD), mail=BAD), "mail", Level.WAIT, ""),
     ("lmtp, no listener", LMTP, KEYED, "listener", Level.WAIT, "wants file"),
     ("lmtp, no address", LMTP, SERVED, "address", Level.WAIT, "act address"),
     ("lmtp, no mail", LMTP, replace(SERVED, way=replace(SERVED.way, rcpt="otp-1@bridge.example.com")), "mail", Level.WAIT, ""),
+    ("http, which service", {"way": "http"}, KEYED, "service", Level.ASK, "ask service"),
+    (
+        "http, a service that another release knew",
+        {"way": "http", "service": "pigeon"},
+        KEYED,
+        "service",
+        Level.ASK,
+        "ask service",
+    ),
+    ("http, for whom", {"way": "http", "service": "mailgun"}, KEYED, "for", Level.ASK, "ask for"),
+    (
+        "http, where it is reached",
+        {"way": "http", "service": "mailgun", "for": ANN, "sites": ""},
+        KEYED,
+        "url",
+        Level.ASK,
+        "ask url",
+    ),
+    (
+        "http, where it is reached as configured",
+        {"way": "http", "service": "text", "for": ANN, "sites": ""},
+        URL_KNOWN,
+        "proof",
+        Level.WAIT,
+        "act proof",
+    ),
+    ("http, no address", {**HTTP, "service": "cloudflare"}, KEYED, "address", Level.WAIT, "act address"),
+    ("http, the service's own address", {**HTTP, "service": "postmark"}, KEYED, "domain", Level.ASK, "ask rcpt"),
+    ("http, a secret of ours", {**HTTP, "service": "cloudflare"}, BOUND, "proof", Level.WAIT, "act proof"),
+    ("http, the service's key", {**HTTP, "service": "mailgun"}, BOUND, "proof", Level.ASK, "ask service-key"),
+    ("http, a topic", {**HTTP, "service": "ses"}, BOUND, "proof", Level.ASK, "ask topic"),
+    ("http, a topic that was named", {**HTTP, "service": "ses", "topic": "arn"}, BOUND, "proof", Level.WAIT, "act proof"),
+    ("http, no mail", {**HTTP, "service": "cloudflare"}, SET, "mail", Level.WAIT, ""),
+    ("http, a token and no text", {**HTTP, "service": "zap", "token": "3"}, SET, "mail", Level.WAIT, ""),
     ("a trial", {"skyvern": "practice", "way": "try"}, Facts(), "mail", Level.WAIT, "wants test"),
     ("a trial that failed", {"skyvern": "practice", "way": "try", "test": "not delivered"}, Facts(), "mail", Level.FAILED, ""),
 )
@@ -162,6 +235,7 @@ def test_what_is_current(answers: dict[str, str], facts: Facts, current: str, le
         ({**GMAIL, "filter": "/x.xml"}, replace(ASKED, mail=GOOD)),
         (BOX, replace(KEYED, way=Way(mailbox=GOOD), mail=GOOD)),
         (LMTP, replace(SERVED, way=replace(SERVED.way, rcpt="otp-1@bridge.example.com"), mail=GOOD)),
+        ({**HTTP, "service": "sendgrid"}, replace(SET, mail=GOOD)),
         ({"skyvern": "practice", "way": "try"}, Facts(mail=GOOD)),
     ],
 )
@@ -171,6 +245,43 @@ def test_everything_is_done(answers: dict[str, str], facts: Facts) -> None:
     assert plan.current is None
     assert identifier_of(progress(**answers)) in plan.steps[-1].text
     assert bool(plan.steps[-1].lines) is facts.has_key
+
+
+@pytest.mark.parametrize("service", list(SERVICES))
+def test_what_to_set_at_a_service_is_told_whole(service: str) -> None:
+    """Each line has its values; a secret that is to be set there is among them, hidden where it may not be shown, and gone once mail came."""
+    answers = {**HTTP, "service": service, "rcpt": "otp-1@bridge.example.com", "topic": "arn", "token": "3"}
+    shown = {step.name: step for step in planned(progress(**answers), SET).steps}["proof"]
+    text = "\n".join(shown.lines)
+    assert shown.level is Level.DONE
+    assert ("s3cret-of-ann" in text) is (SERVICES[service].proof in ("made", "token"))
+    assert "https://" in text
+    assert "{{" not in text
+    hidden = replace(SET, way=replace(SET.way, posting=Posting(is_proven=True)))
+    masked = "\n".join({step.name: step for step in planned(progress(**answers), hidden).steps}["proof"].lines)
+    assert "s3cret-of-ann" not in masked
+    assert (HIDDEN in masked) is (SERVICES[service].proof in ("made", "token"))
+    after = {step.name: step for step in planned(progress(**answers), replace(SET, mail=GOOD)).steps}["proof"]
+    assert (after.level, after.lines) == (Level.DONE, ())
+
+
+@pytest.mark.parametrize(
+    ("sites", "wants", "named"),
+    [
+        ("github.com", "", "#create-filter/from=github.com , Create filter"),
+        ("", "filter", "#settings/filters , Import filters, /x.xml, "),
+    ],
+)
+def test_a_filter_is_a_link_where_sites_are_named_else_a_file(sites: str, wants: str, named: str) -> None:
+    """The last wait says what to open, and each click there."""
+    answers = {**GMAIL, "sites": sites}
+    seen = replace(OURS, way=replace(ASKED.way, rcpt=OURS.way.rcpt))
+    said = Progress(began_at=START, answers=answers, seen={"forwarding": "allowed"})
+    assert {one.name: one for one in planned(said, seen).steps}["filter"].wants == wants
+    step = planned(said.answered("filter", "/x.xml"), seen).current
+    assert step is not None
+    assert step.name == "mail"
+    assert named in step.hint
 
 
 def test_what_was_seen_to_work_stays_green() -> None:
@@ -201,13 +312,21 @@ TAKEN: tuple[tuple[str, str, str], ...] = (
     ("host", "IMAP.corp.com:993", "imap.corp.com:993"),
     ("host", "localhost", "localhost"),
     ("allow", "Y", "yes"),
+    ("way", "4", "http"),
+    ("service", "1", "cloudflare"),
+    ("service", "Zap", "zap"),
+    ("url", " https://bridge.example.com/ ", "https://bridge.example.com"),
+    ("url", "https://example.com/bridge", "https://example.com/bridge"),
+    ("url", "http://192.168.1.7:8025", "http://192.168.1.7:8025"),
+    ("rcpt", "a1b2c3@inbound.postmarkapp.com", "a1b2c3@inbound.postmarkapp.com"),
+    ("topic", "arn:aws:sns:eu-west-1:123456789012:mail", "arn:aws:sns:eu-west-1:123456789012:mail"),
     ("allow", "no", "no"),
     ("skyvern", "http://localhost:8000/", "http://localhost:8000"),
 )
 
 REFUSED: tuple[tuple[str, str], ...] = (
     ("way", "0"),
-    ("way", "5"),
+    ("way", "6"),
     ("way", "²"),
     ("way", "pigeon"),
     ("way", "1" * 4400),
@@ -232,6 +351,16 @@ REFUSED: tuple[tuple[str, str], ...] = (
     ("skyvern", "localhost:8000"),
     ("skyvern", "http://localhost:99999"),
     ("file", "\n"),
+    ("service", "10"),
+    ("service", "hermes"),
+    ("url", "bridge.example.com"),
+    ("url", "http://bridge.example.com"),
+    ("url", "https://ann:pw@bridge.example.com"),
+    ("url", "https://bridge.example.com/?x=1"),
+    ("url", "https://bridge.example.com/a b"),
+    ("url", "https://["),
+    ("rcpt", "postmark"),
+    ("topic", "arn:aws:sns:mail"),
 )
 
 
@@ -284,24 +413,6 @@ def test_records_in_both_forms() -> None:
         f"host @   type A   value {UNKNOWN}",
         "host @   type MX   value example.com.   priority 10",
     ]
-
-
-@pytest.mark.parametrize(
-    ("address", "host", "values"),
-    [
-        ("ann@gmail.com", "", {"name": "gmail-2", "username": "ann@gmail.com", "preset": "gmail"}),
-        ("ann@corp.com", "imap.corp.com", {"name": "corp.com", "username": "ann@corp.com", "host": "imap.corp.com"}),
-        (
-            "ann@corp.com",
-            "imap.corp.com:143",
-            {"name": "corp.com", "username": "ann@corp.com", "host": "imap.corp.com", "port": 143, "tls": "starttls"},
-        ),
-    ],
-)
-def test_the_table_of_a_mailbox(address: str, host: str, values: dict[str, object]) -> None:
-    """A preset where the provider is known; a name of its own without an address; never without TLS."""
-    assert account(address, host, taken=("Gmail",)) == values
-    assert preset_of("ANN@GoogleMail.com") == "gmail"
 
 
 @pytest.mark.parametrize(

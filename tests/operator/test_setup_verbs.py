@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,10 +18,12 @@ from mailbridge.config.load import load
 from mailbridge.config.problems import ConfigError
 from mailbridge.config.settings import Settings, SkyvernSettings
 from mailbridge.core.secret import Secret
+from mailbridge.ingress.tls import self_signed
 from mailbridge.operator.setup.verb import SetupState
 from mailbridge.operator.tokens import AddToken, Tokens
 from tests.loop import looped
 from tests.peers.practice import PracticePeer, running_practice
+from tests.peers.scripted_imap import ScriptedImap
 from tests.test_additions import configured
 
 ANN = "ann@corp.com"
@@ -137,12 +140,65 @@ async def test_a_mailbox_that_does_not_let_us_in_is_not_added(tmp_path: Path) ->
         await one.taken("host", "127.0.0.1:9")
         found = await one.answer("password", "a-password-of-ann")
         assert found.status_code == 409
-        assert found.json()["title"].startswith("connect: ")
+        assert found.json()["title"].startswith(f"{ANN} is not added; connect: ")
         assert "a-password-of-ann" not in found.text
         assert await running.engine.store.entries.entries("imap") == ()
         state = msgspec.convert((await one.post("go")).json(), SetupState)
         assert state.question is not None
         assert (state.question.name, state.steps[2].text) == ("password", ANN)
+
+
+class Records:
+    """DNS in which corp.com is hosted by Google."""
+
+    async def txt(self, name: str) -> tuple[str, ...]:
+        return ()
+
+    async def addresses(self, name: str) -> tuple[str, ...]:
+        return ()
+
+    async def exchangers(self, name: str) -> tuple[str, ...]:
+        return ("aspmx.l.google.com",) if name == "corp.com" else ()
+
+
+@looped
+async def test_a_hosted_domain_is_known_by_its_mx_records(tmp_path: Path) -> None:
+    """The password of its provider is asked for, not a server; no server is known for another domain."""
+    async with bridge(settings_in(tmp_path), state_dir=tmp_path, dns=Records()) as running:
+        one = await operator(running)
+        await one.taken("key", "")
+        await one.taken("way", "mailbox")
+        state = await one.taken("username", ANN)
+        assert state.question is not None
+        assert state.question.name == "password" and "apppasswords" in state.question.text
+        state = await one.taken("username", "ann@other.example")
+        assert state.question is not None
+        assert (state.question.name, state.question.default) == ("host", "imap.other.example")
+
+
+@looped
+async def test_a_mailbox_is_added_as_the_command_adds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tried with a fetch over TLS, named without its address, bound to the identifier, and watched; said twice, it is added once."""
+    pair = self_signed(tmp_path, "localhost")
+    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    theirs.load_cert_chain(pair.cert, pair.key)
+    with ScriptedImap(tls=theirs) as server:
+        server.deliver(b"From: a@b.example\r\nSubject: x\r\n\r\nAt noon?\r\n")
+        async with bridge(settings_in(tmp_path), state_dir=tmp_path) as running:
+            one = await operator(running)
+            for name, value in (("key", ""), ("way", "mailbox"), ("username", ANN), ("host", f"localhost:{server.port}")):
+                await one.taken(name, value)
+            assert "tls_ca" in (await one.answer("password", "pw")).json()["title"]
+            monkeypatch.setenv("SSL_CERT_FILE", str(pair.cert))
+            assert "login: " in (await one.answer("password", "not-it")).json()["title"]
+            state = await one.taken("password", "pw")
+            assert state.did[-1].text.startswith(f"mailbox {ANN}, as imap-1;")
+            (entry,) = await running.engine.store.entries.entries("imap")
+            assert (entry.name, entry.settings["identifier"], entry.settings["host"]) == ("imap-1", ANN, "localhost")
+            assert any(" UID FETCH " in words and "BODY.PEEK" in words for words in server.log)
+            await one.taken("password", "pw")
+            assert len(await running.engine.store.entries.entries("imap")) == 1
+            assert running.settings.imap[0].label == "imap-1"
 
 
 @looped

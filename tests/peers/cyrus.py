@@ -123,14 +123,28 @@ class Cyrus:
         ports = {"imap": self.imap, "imaps": self.imaps, "lmtp": self.lmtp}
         (self.folder / "imapd.conf").write_text(IMAPD.format(**values))
         (self.folder / "cyrus.conf").write_text(SERVICES.format(**values, **ports))
-        for address in self.users:
-            name, _, domain = address.partition("@")
-            command = [str(UNPACKED / "usr/sbin/saslpasswd2"), "-p", "-c", "-f", str(self.folder / "sasldb"), "-u", domain, name]
-            subprocess.run(command, input=PASSWORD.encode(), env=self._environ, check=True, capture_output=True)
+        self.set_password(PASSWORD)
         if os.getuid() == 0:
             for path in (self.folder, *self.folder.rglob("*")):
                 if self._programs not in path.parents:
                     shutil.chown(path, user)
+
+    def set_password(self, password: str) -> None:
+        """Let the users in by this password from the next login on."""
+        for address in self.users:
+            name, _, domain = address.partition("@")
+            command = [str(UNPACKED / "usr/sbin/saslpasswd2"), "-p", "-c", "-f", str(self.folder / "sasldb"), "-u", domain, name]
+            subprocess.run(command, input=password.encode(), env=self._environ, check=True, capture_output=True)
+
+    def make_anew(self) -> None:
+        """Take all mailboxes away while it is down: they are made again at the next login, under another UIDVALIDITY."""
+        for name in ("conf", "spool"):
+            place = self.folder / name
+            owner = place.stat().st_uid
+            shutil.rmtree(place)
+            for path in (place, place / "socket"):
+                path.mkdir()
+                os.chown(path, owner, -1)
 
     def start(self) -> None:
         """Start, and wait until every user's mailbox is there."""

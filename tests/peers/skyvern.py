@@ -147,8 +147,8 @@ class Completion(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def running_skyvern(folder: Path) -> Iterator[Skyvern]:
-    """A Skyvern that keeps everything in ``folder``, for the length of the block.
+def running_skyvern(folder: Path, *, port: int = 0) -> Iterator[Skyvern]:
+    """A Skyvern that keeps everything in ``folder``, on a free port unless one is named, for the length of the block.
 
     Raises:
         RuntimeError: it did not start; the message holds the end of its log.
@@ -156,7 +156,7 @@ def running_skyvern(folder: Path) -> Iterator[Skyvern]:
     model = LanguageModel()
     threading.Thread(target=model.serve_forever, daemon=True).start()
     listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
+    listening.bind(("127.0.0.1", port))
     listening.listen(512)
     log = folder / "skyvern.log"
     with log.open("wb") as stream:

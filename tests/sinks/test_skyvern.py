@@ -26,7 +26,8 @@ from cryptography.x509.oid import NameOID
 
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Delivery, Doubtful, Draft, Outcome, Refused, State
 from mailbridge.core.secret import Secret
-from mailbridge.sinks.skyvern import MAX_ANSWER, Answer, Reach, SkyvernSink, api_key_from_credentials_file, decoded, endpoint
+from mailbridge.sinks.asking import MAX_ANSWER, Answer, decoded
+from mailbridge.sinks.skyvern import Reach, SkyvernSink, api_key_from_credentials_file, endpoint
 from mailbridge.sinks.skyvern_pages import Login
 from tests.loop import PATIENCE
 from tests.peers.scripted import Play, Scripted, answer, drip, flood, reset, scripted, silence

@@ -41,10 +41,10 @@ def opened(settings: StoreSettings) -> SqliteStore:
 
 
 async def filled(settings: StoreSettings) -> None:
-    """Put two mails in, and close."""
+    """Put two mails in, one of them large, and close."""
     store = opened(settings)
-    for code in ("111111", "222222"):
-        await store.put(arrival(draft(code), at=store.clock.now(), fingerprint=code))
+    for code, size in (("111111", 300), ("222222", 2_000_000)):
+        await store.put(arrival(draft(code), at=store.clock.now(), fingerprint=code, size=size))
     await store.close()
 
 

@@ -20,6 +20,7 @@ from tests.moved_time import MovedTime
 from tests.store.contract import GRACE, RETENTION
 from tests.store.contract.codes import CodesContract
 from tests.store.contract.entries import EntriesContract
+from tests.store.contract.events import EventsContract
 from tests.store.contract.forgetting import ForgettingContract
 from tests.store.contract.histories import HistoryContract
 from tests.store.contract.inboxes import InboxesContract
@@ -126,6 +127,10 @@ class TestStoring(StoringContract):
 
 class TestOrder(OrderContract):
     """Over a database file."""
+
+
+class TestEvents(EventsContract):
+    """What happened beside mails."""
 
 
 class TestTime(TimeContract):

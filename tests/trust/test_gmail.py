@@ -64,12 +64,16 @@ class ToUs(httpx.AsyncHTTPTransport):
 @asynccontextmanager
 async def pages(google: Google) -> AsyncIterator[httpx.AsyncClient]:
     """A client for whom the world is these pages."""
-    app = Starlette(routes=[Route("/{path:path}", google.reply, methods=["GET", "POST"])])
-    async with (
-        serve_app(app, listen="127.0.0.1:0") as bound,
-        httpx.AsyncClient(transport=ToUs(bound.address), timeout=5) as client,
-    ):
+    async with served(google) as address, httpx.AsyncClient(transport=ToUs(address), timeout=5) as client:
         yield client
+
+
+@asynccontextmanager
+async def served(google: Google) -> AsyncIterator[str]:
+    """The pages on loopback, and where."""
+    app = Starlette(routes=[Route("/{path:path}", google.reply, methods=["GET", "POST"])])
+    async with serve_app(app, listen="127.0.0.1:0") as bound:
+        yield bound.address
 
 
 def answered(google: Google, link: str = LINK) -> Answer:

@@ -24,6 +24,7 @@ from mailbridge.app.ingesting import SpentProofs
 from mailbridge.app.operating import Around, operator_of
 from mailbridge.app.probing import LocalProbes
 from mailbridge.clock import SteadyClock
+from mailbridge.config.added import merged
 from mailbridge.config.settings import DomainSettings, ImapSettings, RetentionSettings, Settings, StoreSettings
 from mailbridge.core.delivery import Claim, Draft, Standing
 from mailbridge.core.extraction import Extraction, Verdict
@@ -41,13 +42,14 @@ from mailbridge.intake.inboxes import Inboxes
 from mailbridge.intake.vouching import Word
 from mailbridge.metrics import Metrics
 from mailbridge.operator.doctor.finding import Step
+from mailbridge.operator.entries import additions
 from mailbridge.operator.faults import Fault
-from mailbridge.operator.mailboxes import Tried
+from mailbridge.operator.mailboxes import MailboxProbes, Tried
 from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress
 from mailbridge.operator.shown import stamp
 from mailbridge.operator.verbs import Operator
 from mailbridge.store import Arrival
-from mailbridge.store.entries import Role, Token
+from mailbridge.store.entries import Entries, Role, Token
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
 from mailbridge.waiting import Waiting
 from mailbridge.web.auth import TokenAuth, bearer_of
@@ -82,6 +84,9 @@ class Pulling:
 class Calm:
     """A daemon to which nothing happens."""
 
+    def __init__(self, *, is_practice: bool) -> None:
+        self._is_practice = is_practice
+
     async def status(self) -> Status | Fault:
         """All is well."""
         return Status(
@@ -93,7 +98,7 @@ class Calm:
             targets=[TargetShape(name="skyvern", url="http://127.0.0.1:9", is_practice=False, reason="")],
             mailboxes=[],
             outbox={"dead": 0},
-            is_practice=False,
+            is_practice=self._is_practice,
         )
 
     async def reload(self, by: str) -> Reloaded | Fault:
@@ -124,13 +129,16 @@ class NoMailboxes:
 
 
 class Fixed:
-    """Settings that nothing changes."""
+    """Settings that only what is added changes."""
 
-    def __init__(self, store: StoreSettings) -> None:
+    def __init__(self, store: StoreSettings, entries: Entries | None = None) -> None:
         self.now = self.base = Settings(domains=DomainSettings(accept=("bridge.example",)), store=store)
+        self._entries = entries
 
     async def take_additions(self) -> None:
-        """Nothing runs that would take them."""
+        """What is added is in force, as far as the settings tell."""
+        if self._entries is not None:
+            self.now = merged(self.base, await additions(self._entries))
 
 
 class Shut:
@@ -330,6 +338,8 @@ async def open_desk(
     limit: RateLimit | None = None,
     polls: RateLimit | None = None,
     public_url: str = "",
+    mailboxes: MailboxProbes | None = None,
+    is_practice: bool = False,
 ) -> AsyncIterator[Desk]:
     """A desk over an empty store in ``folder``; with ``limit`` in place of the daemon's own rate limits, ``polls`` for signed polls.
 
@@ -364,12 +374,12 @@ async def open_desk(
     operator = operator_of(
         store=store,
         door=Shut(store),
-        configuration=Fixed(settings),
-        daemon=Calm(),
+        configuration=Fixed(settings, store.entries),
+        daemon=Calm(is_practice=is_practice),
         waiting=waiting,
         surroundings=Around(known=is_known),
         probes=LocalProbes(lambda: Fixed(settings).now, reread=None),
-        mailboxes=NoMailboxes(),
+        mailboxes=mailboxes or NoMailboxes(),
         dns=Zone,
         clock=clock,
         inboxes=inboxes,

@@ -46,3 +46,4 @@ class Signed(requests.auth.AuthBase):
 
 signed: Any = schemathesis.auth
 signed.set_from_requests(Signed()).apply_to(path_regex="^/skyvern/")
+schemathesis.serializer.alias("message/rfc822", "text/plain")

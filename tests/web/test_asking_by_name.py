@@ -47,6 +47,23 @@ def test_who_expects_a_sender_may_have_his_code(tmp_path: Path) -> None:
     at_desk(tmp_path, work)
 
 
+def test_a_name_that_two_tokens_have_expects_nothing_for_the_other(tmp_path: Path) -> None:
+    """What the holder of one token expects is not given to the holder of another of the same name."""
+
+    async def work(desk: Desk) -> None:
+        await desk.mail("222222", sender="a@acme.example", domain="acme.example", standing=Standing.ASIDE)
+        mine, other = await desk.token("*", name="agent"), await desk.token("ann@corp.com", name="agent")
+        path = "/api/v1/expect?identifier=ann@corp.com&from=acme.example"
+        assert (await desk.client.post(path, headers=mine)).status_code == 200
+        query = {"identifier": "ann@corp.com", "timeout": 0}
+        assert (await desk.ask("/api/v1/codes/wait", headers=other, **query)).json()["code"] is None
+        assert (await desk.client.post(path, headers=other)).status_code == 200
+        for headers in (mine, other):
+            assert (await desk.ask("/api/v1/codes/wait", headers=headers, **query)).json()["code"] == "222222"
+
+    at_desk(tmp_path, work)
+
+
 def test_a_known_code_goes_before_a_strangers_newer_one(tmp_path: Path) -> None:
     """For every reader who asks for no sender."""
 

@@ -23,10 +23,20 @@ def folder_argument(folder: str) -> bytes:
 
 def uid_set(uids: Iterable[int]) -> bytes:
     """``1:3,5``."""
-    spans: list[list[int]] = []
+    return span_set(spans_of(uids))
+
+
+def span_set(spans: Iterable[tuple[int, int]]) -> bytes:
+    """Spans of UIDs, both ends included, as ``1:3,5``."""
+    return b",".join(b"%d" % low if low == high else b"%d:%d" % (low, high) for low, high in spans)
+
+
+def spans_of(uids: Iterable[int]) -> list[tuple[int, int]]:
+    """UIDs as spans, both ends included, ascending."""
+    spans: list[tuple[int, int]] = []
     for uid in sorted(set(uids)):
         if spans and uid == spans[-1][1] + 1:
-            spans[-1][1] = uid
+            spans[-1] = (spans[-1][0], uid)
         else:
-            spans.append([uid, uid])
-    return b",".join(b"%d" % a if a == b else b"%d:%d" % (a, b) for a, b in spans)
+            spans.append((uid, uid))
+    return spans

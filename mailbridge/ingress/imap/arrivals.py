@@ -51,8 +51,8 @@ class Arrivals:
             return min(now, max(known)) if is_old else now
         age = self._ages.of(mail.at)
         arrived = min(now, now - age + SECOND)
-        if seen is None:
-            return arrived
+        if seen is None:  # mailutils dates every mail anew in each session
+            return min(arrived, max(known)) if is_old else arrived
         is_contradicted = arrived < seen - SKEW or age < -SKEW
         if is_contradicted and written is not None and received is not None and seen - OWN_SKEW <= written <= now + OWN_SKEW:
             is_by_others = seen - OWN_SKEW <= received <= now + OWN_SKEW

@@ -30,6 +30,7 @@ BUSY_WORDS = (
     "internal error",
 )
 LIMIT_CODES = ("[LIMIT]", "[INUSE]", "[THROTTLED]", "[OVERQUOTA]")
+QUOTA_WORDS = ("[OVERQUOTA]", "BANDWIDTH", "QUOTA")
 LIMIT_WORDS = ("too many", "maximum number", "exceeded", "throttl", "not connected")
 
 
@@ -123,6 +124,11 @@ def is_busy(text: str) -> bool:
     """Whether a NO, BAD or BYE means "not now" rather than "not you"."""
     folded = text.casefold()
     return any(code in text.upper() for code in BUSY_CODES) or any(word in folded for word in BUSY_WORDS)
+
+
+def is_quota(text: str) -> bool:
+    """Whether it is a quota that is used up, which takes hours to fill again."""
+    return any(word in text.upper() for word in QUOTA_WORDS)
 
 
 def is_for_all(text: str) -> bool:

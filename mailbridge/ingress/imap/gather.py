@@ -12,11 +12,11 @@ from datetime import datetime
 
 from mailbridge import log_events
 from mailbridge.ingress.imap.ages import Ages
-from mailbridge.ingress.imap.arguments import uid_set
+from mailbridge.ingress.imap.arguments import spans_of
 from mailbridge.ingress.imap.faults import Kind, MailboxFault, Refusal, Silence, is_for_all
 from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.memory import Memory
-from mailbridge.ingress.imap.missing import Gap, uid_ranges
+from mailbridge.ingress.imap.missing import Gap
 from mailbridge.ingress.imap.responses import Fetched
 from mailbridge.ingress.imap.tempo import AGAIN
 from mailbridge.ingress.imap.wire import Wire
@@ -100,7 +100,7 @@ class Gatherer:
 
     def _rest(self, wire: Wire, uids: Sequence[int]) -> Iterator[Fetched]:
         """Those that an answer left out, one by one, as far as they are there."""
-        there = set(wire.search(b"UID " + uid_set(uids))) & set(uids) if uids else set()
+        there = set(wire.search_uids(spans_of(uids))) if uids else set()
         for uid in sorted(there):
             yield from self._one(wire, uid)
 
@@ -118,7 +118,7 @@ class Gatherer:
             raise self._tried(uid, fault) from None
         if mails:
             return mails
-        if uid in wire.search(b"UID %d" % uid):
+        if uid in wire.search_uids([(uid, uid)]):
             self._refuse_text(uid, EMPTY)
         elif self._memory.missing.given(uid):
             self.show()
@@ -149,7 +149,7 @@ class Gatherer:
         if not looked:
             return
         gaps = sorted(looked.values(), key=lambda gap: gap.low)
-        found = wire.search(b"UID " + uid_ranges(gaps))
+        found = wire.search_uids([(gap.low, gap.high) for gap in gaps])
         for gap in gaps:
             there = [uid for uid in found if gap.low <= uid <= gap.high]
             if gap.why and not there:

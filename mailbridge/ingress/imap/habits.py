@@ -27,6 +27,8 @@ class Habits:
     refuses_plain: bool = False
     """AUTHENTICATE PLAIN is offered and refused; LOGIN is taken."""
     refuses_status: bool = False
+    searches_numbers: bool = False
+    """SEARCH takes UIDs for sequence numbers (mailutils)."""
 
     @property
     def is_pipelined(self) -> bool:
@@ -48,6 +50,7 @@ class Habits:
             "needs_select": self.needs_select,
             "refuses_plain": self.refuses_plain,
             "refuses_status": self.refuses_status,
+            "searches_numbers": self.searches_numbers,
             "tempo": dict(self.tempo.grown),
         }
 
@@ -58,6 +61,7 @@ class Habits:
         self.needs_select = self.needs_select or told.get("needs_select") is True
         self.refuses_plain = self.refuses_plain or told.get("refuses_plain") is True
         self.refuses_status = self.refuses_status or told.get("refuses_status") is True
+        self.searches_numbers = self.searches_numbers or told.get("searches_numbers") is True
         grown = told.get("tempo")
         if isinstance(grown, dict):
             known = {str(name): float(value) for name, value in grown.items() if isinstance(value, int | float)}

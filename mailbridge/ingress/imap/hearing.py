@@ -1,7 +1,8 @@
 """Whether a server tells of new mail by itself: learned from the first mail that it did not tell of, and tried again later.
 
-*Deaf*: IDLE tells nothing. *Blind*: a session with the folder open does not show new mail, whatever it asks. Both are polled by opening
-the folder anew, and both are remembered over restarts. Half an hour later IDLE is tried again, while the polling goes on.
+*Deaf*: IDLE tells nothing. *Late*: IDLE tells, many seconds after the mail came; the server looks at its files now and then only.
+*Blind*: a session with the folder open does not show new mail, whatever it asks. All three are polled by opening the folder anew, and
+remembered over restarts. Half an hour later IDLE is tried again, while the polling goes on.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from mailbridge.ingress.imap.memory import Memory
 
 IDLE_AGAIN = 1800.0
 """Seconds after which IDLE is tried again on a server that told nothing by it."""
+LATE = 4.0
+"""Seconds after which a mail should have been told of."""
+MOST_LAG = 120.0
+"""A mail that looks older than that when it shows was moved in; it tells nothing about clocks."""
 TRIAL = 600.0
 """Seconds that such a try takes at the most."""
 NEVER = float("inf")
@@ -40,8 +45,13 @@ class Hearing:
 
     @property
     def is_bad(self) -> bool:
-        """Whether it was found not to tell."""
-        return self._memory.is_deaf or self._memory.is_blind
+        """Whether it was found not to tell, or not in time."""
+        return self._memory.is_deaf or self._memory.is_late or self._memory.is_blind
+
+    @property
+    def is_only_late(self) -> bool:
+        """Whether it tells, but late."""
+        return self._memory.is_late and not self._memory.is_deaf and not self._memory.is_blind
 
     @property
     def is_on_trial(self) -> bool:
@@ -66,11 +76,34 @@ class Hearing:
             self._memory.is_deaf = True
         self._wait_for_trial()
 
-    def told(self) -> None:
-        """The server has told of a mail, and it is there."""
-        if self.is_on_trial:
-            self._memory.is_deaf = self._memory.is_blind = False
+    def is_overdue(self, age: float) -> bool:
+        """Whether a mail has been on the server for longer than it should take to hear of it; ``age`` in seconds, by its server's word."""
+        return age - self._memory.lag > LATE
+
+    def told(self, *, age: float, meanwhile: float) -> bool:
+        """The server has told of a mail, ``age`` seconds after it came by its own word; ``meanwhile`` seconds ago there was none. Whether
+        that was late."""
+        self._learn(age, meanwhile)
+        if self.is_overdue(age) and age - self._memory.lag < meanwhile:
+            self._memory.is_late = True
             self._wait_for_trial()
+            return True
+        if self.is_on_trial:
+            self._memory.is_deaf = self._memory.is_late = self._memory.is_blind = False
+            self._wait_for_trial()
+        return False
+
+    def polled(self, *, age: float, meanwhile: float) -> None:
+        """A mail was found by asking; ``meanwhile`` seconds ago there was none. Where it looks older than that, mails look older here
+        than they are, and nobody told of one late."""
+        if 1.0 < age - self._memory.lag - meanwhile < MOST_LAG:
+            self._memory.is_late = False
+        self._learn(age, meanwhile)
+
+    def _learn(self, age: float, meanwhile: float) -> None:
+        """By how much mails look older than they are: no less than this one was not there before, no more than its age."""
+        if age - meanwhile < MOST_LAG:
+            self._memory.lag = max(0.0, min(max(self._memory.lag, age - meanwhile), age))
 
     def _wait_for_trial(self) -> None:
         self._trial_at, self._trial_ends = self._now() + IDLE_AGAIN, NEVER

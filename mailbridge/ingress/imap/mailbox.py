@@ -7,7 +7,6 @@ A mailbox whose UIDs were given out anew is read again, and the fingerprint know
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -15,7 +14,7 @@ from datetime import datetime, timedelta
 from mailbridge import log_events
 from mailbridge.ingress.imap.ages import Ages
 from mailbridge.ingress.imap.arguments import day
-from mailbridge.ingress.imap.arrivals import SECOND, SKEW, own_dates
+from mailbridge.ingress.imap.arrivals import OWN_SKEW, SECOND, SKEW, own_dates
 from mailbridge.ingress.imap.canary import Canary
 from mailbridge.ingress.imap.door import Door, NotAccepted, NotTaken, Position
 from mailbridge.ingress.imap.faults import IdleRefused, MailboxFault, Refusal, is_for_all
@@ -25,6 +24,7 @@ from mailbridge.ingress.imap.handing import Handing
 from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.memory import Memory
 from mailbridge.ingress.imap.responses import Fetched
+from mailbridge.ingress.imap.top import top_of
 from mailbridge.ingress.imap.wire import LAST_UID, Wire
 
 __all__ = ["Door", "Mailbox", "NotAccepted", "NotTaken", "Position"]
@@ -42,8 +42,8 @@ REBUILDS, HOUR = 2, 3600.0
 BACKLOG = 50
 """So many new mails at once are a backlog: what is fresh in it goes first, so that nobody waits behind yesterday's mail."""
 AHEAD_MOST = 100
-LATE = timedelta(seconds=4)
 SELECTED = "EXAMINE gives this mailbox a new UIDVALIDITY each time: it is opened with SELECT, and no flag is changed"
+AGAIN = "the server numbers the mails of this mailbox anew again and again: only what is new is read"
 
 
 class Mailbox:
@@ -82,7 +82,6 @@ class Mailbox:
         self._seen_at: datetime | None = None
         self._looked_at = 0
         self._exists = 0
-        self._rebuilds: list[float] = []
         self._is_dated = True
 
     def load(self) -> None:
@@ -135,16 +134,12 @@ class Mailbox:
             self._look_back(wire, LOOK_BACK, LOOK_BACK_MOST)
         elif known.validity != wire.validity:
             self._read_again(wire)
-        elif self._has_gone_back(wire, known):
-            log.warning(
-                "mailbox was put back to an earlier state: reading its last day again",
-                extra={"event": log_events.MAILBOX_REBUILT, "mailbox": self._status.mailbox},
-            )
+        elif self._has_gone_back(wire, known, listed := self._listed(wire, known)):
             self.memory.missing.clear()
-            self._look_back(wire, RESCAN, RESCAN_MOST, is_rewound=True)
+            self._read_again(wire, is_rewound=True)
         else:
             self._handing.position = known
-            self._catch_up(wire)
+            self._catch_up(wire, listed)
         self._gatherer.show()
         wire.reports_expunge = bool(self.memory.missing.aside)
         self.memory.save()
@@ -234,43 +229,72 @@ class Mailbox:
         return self.memory.missing.next_due() - self._gatherer.now()
 
     @property
-    def was_late(self) -> bool:
-        """Whether the newest mail had been on the server for a while before it was found."""
-        return self._handing.newest is not None and self._ages.now() - self._handing.newest > LATE
+    def age(self) -> float:
+        """For how many seconds the newest mail has been on the server, by its word; 0 where there was none yet."""
+        return (self._ages.now() - self._handing.newest).total_seconds() if self._handing.newest is not None else 0.0
+
+    @property
+    def unseen(self) -> float:
+        """Seconds since the last look that has found all there was; infinite before the first one."""
+        return (self._ages.now() - self._seen_at).total_seconds() if self._seen_at is not None else float("inf")
 
     def _is_renumbered_by_examine(self, wire: Wire) -> bool:
         """Whether it is the second time within an hour that a read-only opening shows another UIDVALIDITY."""
-        recent = [at for at in self._rebuilds if time.monotonic() - at < HOUR]
-        return wire.is_read_only and bool(recent)
+        return wire.is_read_only and bool(self._rebuilds())
 
-    def _read_again(self, wire: Wire) -> None:
-        """The mailbox has another UIDVALIDITY: its last day, or what came since the last look where that happens again and again."""
-        now = time.monotonic()
-        self._rebuilds = [at for at in self._rebuilds if now - at < HOUR]
+    def _rebuilds(self) -> list[float]:
+        """When the folder was read again within the last hour, by this daemon or an earlier one."""
+        now = self._gatherer.now()
+        return [at for at in self.memory.rebuilds if now - at < HOUR]
+
+    def _read_again(self, wire: Wire, *, is_rewound: bool = False) -> None:
+        """The mailbox has another UIDVALIDITY, or was put back: its last day, or what came since the last look where that happens again
+        and again."""
+        self.memory.rebuilds = self._rebuilds()
         span = RESCAN
-        if len(self._rebuilds) >= REBUILDS and self._seen_at is not None:
+        if len(self.memory.rebuilds) >= REBUILDS and self._seen_at is not None:
             span = min(RESCAN, self._ages.now() - self._seen_at + SKEW)
-            self._status.note(
-                "validity", "the server gives this mailbox a new UIDVALIDITY again and again: only what is new is read"
-            )
+            self._status.note("validity", AGAIN)
         else:
-            self._rebuilds.append(now)
+            self.memory.rebuilds.append(self._gatherer.now())
             log.warning(
-                "mailbox rebuilt: reading its last day again",
+                "mailbox %s: reading its last day again",
+                "was put back to an earlier state" if is_rewound else "rebuilt",
                 extra={"event": log_events.MAILBOX_REBUILT, "mailbox": self._status.mailbox},
             )
-        self._look_back(wire, span, RESCAN_MOST)
+        self._look_back(wire, span, RESCAN_MOST, is_rewound=is_rewound)
 
-    def _has_gone_back(self, wire: Wire, known: Position) -> bool:
+    def _listed(self, wire: Wire, known: Position) -> list[Fetched]:
+        """What the server has from the last known mail on, each with date and size; nothing where it refuses that."""
+        try:
+            return wire.dates_from(known.uid) if self._is_dated else wire.fetch_dates([known.uid])
+        except Refusal as fault:
+            if is_for_all(str(fault)):
+                raise
+            return []
+        except MailboxFault:
+            self._is_dated = False
+            raise
+
+    def _has_gone_back(self, wire: Wire, known: Position, listed: Sequence[Fetched]) -> bool:
         """Whether the server gives out UIDs anew that it had given out before: it was put back to a backup or a snapshot. Either it says
         so (UIDNEXT), or the mail with the last UID is another one by now."""
         if wire.is_uid_next_told and wire.uid_next <= known.uid:
             return True
         top = self.memory.top
-        if top is None or top[0] != known.uid:
+        if top is None or top.uid != known.uid:
             return False
-        marks = [mark for one in wire.fetch_dates([known.uid]) if (mark := _mark(one)) is not None]
-        return bool(marks) and marks[0] != top
+        now = next((top_of(one) for one in listed if one.uid == known.uid), None)
+        if now is None or now.is_like(top):
+            return False
+        if now.size != top.size or not top.own:
+            return True
+        mails = [mail for chunk in self._gatherer.each(wire, [known.uid]) for mail in chunk]
+        again = next((found for mail in mails if (found := top_of(mail)) is not None), None)
+        if again is None or not again.is_itself(top):
+            return True
+        self.memory.top = again
+        return False
 
     def _look_back(self, wire: Wire, span: timedelta, most: int, *, is_rewound: bool = False) -> None:
         """Take those among the last mails that came to the server within a span, and begin behind them. A mail that the server gives no
@@ -283,7 +307,7 @@ class Mailbox:
             self._handing.rewind(min([base + 1, *uids]) - 1, wire.validity)
         for mails in self._gatherer.each(wire, uids):
             for mail in mails:
-                if mail.uid in dated or self._is_recent(mail, span):
+                if self._is_within(mail, span, is_dated=mail.uid in dated):
                     self._accept(wire, mail, is_live=False)
             self._status.round_trip()
         position = self._handing.position
@@ -319,9 +343,12 @@ class Mailbox:
             raise
         return [one.uid for one in dates if one.at is not None and self._ages.of(one.at) <= LOOK_BACK]
 
-    def _is_recent(self, mail: Fetched, span: timedelta) -> bool:
+    def _is_within(self, mail: Fetched, span: timedelta, *, is_dated: bool) -> bool:
+        """Whether a mail came within a span. ``is_dated``: its server says so; there are servers that say it of every mail."""
         known = [one for one in own_dates(mail.content or b"") if one is not None]
-        return bool(known) and self._ages.now() - max(known) <= span + SECOND
+        if is_dated and len(known) < 2:
+            return True
+        return bool(known) and self._ages.now() - max(known) <= span + (OWN_SKEW if is_dated else SECOND)
 
     def search_on(self, wire: Wire) -> int:
         """Take what a SEARCH finds beyond the position, whatever a FETCH of all that leaves out; how many mails that were.
@@ -333,11 +360,12 @@ class Mailbox:
         wire.has_news = False
         return self._catch_up(wire)
 
-    def _catch_up(self, wire: Wire) -> int:
+    def _catch_up(self, wire: Wire, listed: Sequence[Fetched] = ()) -> int:
         floor = self._handing.uid
         if floor >= LAST_UID:
             return 0
-        uids = [uid for uid in wire.search(b"UID %d:%d" % (floor + 1, LAST_UID)) if uid > floor]
+        told = wire.search_uids([(floor + 1, LAST_UID)])
+        uids = sorted({uid for uid in (*told, *(one.uid for one in listed)) if uid > floor})
         taken = 0
         if len(uids) > BACKLOG:
             fresh = self._fresh(wire, uids)
@@ -363,7 +391,7 @@ class Mailbox:
         if taken:
             self._gatherer.had(mail.uid)
         if taken and not is_ahead and mail.uid == self._handing.uid:
-            self.memory.top = _mark(mail)
+            self.memory.top = top_of(mail)
         return taken
 
     def _note_gaps(self, uids: Sequence[int], *, is_counted: bool) -> None:
@@ -381,11 +409,6 @@ class Mailbox:
             self._status.gone += gone
             text = "%d mails were moved or deleted before they could be read: is another program at work in this mailbox?"
             log.warning(text, gone, extra={"event": log_events.MAILBOX_MAIL_MISSED, "mailbox": self._status.mailbox})
-
-
-def _mark(mail: Fetched) -> tuple[int, int, int] | None:
-    """By what a mail is known again without being read; None where its server does not date it."""
-    return None if mail.at is None else (mail.uid, round(mail.at.timestamp()), mail.size)
 
 
 def _chunks(uids: Sequence[int], size: int) -> list[Sequence[int]]:

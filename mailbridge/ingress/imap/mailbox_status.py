@@ -96,6 +96,10 @@ class MailboxStatus:
             self._unwatched_since = self._now()
         self._mode = mode
 
+    def carry_on(self) -> None:
+        """Another watcher has watched it well until now: it is not red for being connected anew, unless that takes long."""
+        self._was_watched, self._unwatched_since = True, self._now()
+
     def note(self, name: str, text: str) -> None:
         """Show ``text`` as what is odd here, in place of what ``name`` said before; "" shows nothing. A new one is logged."""
         if text and text != self._notes.get(name):

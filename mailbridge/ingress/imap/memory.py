@@ -12,15 +12,18 @@ from mailbridge.ingress.imap.door import Door, NotAccepted
 from mailbridge.ingress.imap.habits import Habits
 from mailbridge.ingress.imap.heat import MOST
 from mailbridge.ingress.imap.missing import Missing
+from mailbridge.ingress.imap.top import Top, stored_top
 from mailbridge.store import StoreUnavailable
 
 
 class Memory:
     """Belongs to one thread; ``habits`` is shared by the folders of an account.
 
-    ``is_deaf``: IDLE tells nothing here. ``is_blind``: new mail shows only after a new opening of the folder. ``drift``: seconds that
-    the server's clock is ahead of ours, 0 where it is right. ``top``: UID, date (seconds) and size of the last mail that was taken, to
-    know that mail again; it is stored now and then only. ``delivered``: for whom codes came by here, by `heat.mark_of`.
+    ``is_deaf``: IDLE tells nothing here. ``is_late``: it tells long after the mail came. ``is_blind``: new mail shows only after a new
+    opening of the folder. ``lag``: seconds by which mails look older than they are, by a clock or on their way into the mailbox.
+    ``drift``: seconds that the server's clock is ahead of ours, 0 where it is right. ``top``: the last mail that was
+    taken, to know it again; it is stored now and then only. ``delivered``: for whom codes came by here, by
+    `heat.mark_of`. ``rebuilds``: when the folder was read again for a day, in steady seconds.
     """
 
     def __init__(self, key: str, door: Door, habits: Habits) -> None:
@@ -32,10 +35,13 @@ class Memory:
         self.habits = habits
         self.missing = Missing()
         self.is_deaf = False
+        self.is_late = False
         self.is_blind = False
+        self.lag = 0.0
         self.drift = 0.0
-        self.top: tuple[int, int, int] | None = None
+        self.top: Top | None = None
         self.delivered: tuple[str, ...] = ()
+        self.rebuilds: list[float] = []
 
     def load(self, now: float) -> None:
         """Take up what was stored, once; ``now`` is steady time in seconds.
@@ -51,17 +57,20 @@ class Memory:
             raise NotAccepted(fault.kind) from None
         told = _object(text)
         self.is_deaf, self.is_blind = told.get("is_deaf") is True, told.get("is_blind") is True
-        drift, validity = told.get("drift"), told.get("validity")
+        self.is_late = told.get("is_late") is True
+        drift, validity, lag = told.get("drift"), told.get("validity"), told.get("lag")
         self.drift = float(drift) if isinstance(drift, int | float) else 0.0
+        self.lag = float(lag) if isinstance(lag, int | float) else 0.0
         self._validity = validity if isinstance(validity, int) else 0
         self.habits.take(_part(told.get("habits")))
         missing = told.get("missing")
         self.missing.take(missing if isinstance(missing, list) else [], now=now)
-        top = told.get("top")
-        if isinstance(top, list) and len(top) == 3 and all(isinstance(one, int) for one in top):
-            self.top = (top[0], top[1], top[2])
+        self.top = stored_top(told.get("top"))
         delivered = told.get("delivered")
         self.delivered = tuple(map(str, delivered[-MOST:])) if isinstance(delivered, list) else ()
+        rebuilds = told.get("rebuilds")
+        if isinstance(rebuilds, list):
+            self.rebuilds = [min(float(at), now) for at in rebuilds if isinstance(at, int | float)]
         self._stored, self._is_loaded = self._told(), True
 
     def belongs_to(self, validity: int) -> None:
@@ -91,10 +100,13 @@ class Memory:
             "validity": self._validity,
             "missing": self.missing.told(),
             "is_deaf": self.is_deaf,
+            "is_late": self.is_late,
             "is_blind": self.is_blind,
+            "lag": round(self.lag),
             "drift": round(self.drift),
-            "top": None if self.top is None else list(self.top),
+            "top": None if self.top is None else self.top.told(),
             "delivered": list(self.delivered),
+            "rebuilds": [round(at) for at in self.rebuilds],
             "habits": self.habits.told(),
         }
 

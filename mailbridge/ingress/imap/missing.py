@@ -140,8 +140,3 @@ class Missing:
                     self._gaps.append(gap)
             except (TypeError, ValueError):
                 continue
-
-
-def uid_ranges(gaps: Iterable[Gap]) -> bytes:
-    """``5,7:9``."""
-    return b",".join(b"%d" % gap.low if gap.low == gap.high else b"%d:%d" % (gap.low, gap.high) for gap in gaps)

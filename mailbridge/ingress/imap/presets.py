@@ -42,14 +42,20 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         "gmail": Preset(
             host="imap.gmail.com",
             smtp="smtp.gmail.com:465",
-            hint="an app password (16 letters; needs 2-step verification), or oauth",
+            hint="an app password (16 letters, from https://myaccount.google.com/apppasswords; needs 2-step verification), or oauth",
         ),
         "outlook": Preset(
             host="outlook.office365.com", smtp="smtp.office365.com:587", hint="no password at all: oauth only", pipelines=False
         ),
-        "yahoo": Preset(host="imap.mail.yahoo.com", smtp="smtp.mail.yahoo.com:465", hint="an app password"),
-        "icloud": Preset(host="imap.mail.me.com", smtp="smtp.mail.me.com:587", hint="an app-specific password"),
-        "fastmail": Preset(host="imap.fastmail.com", smtp="smtp.fastmail.com:465", hint="an app password"),
+        "yahoo": Preset(
+            host="imap.mail.yahoo.com", smtp="smtp.mail.yahoo.com:465", hint="an app password, from the account's security page"
+        ),
+        "icloud": Preset(
+            host="imap.mail.me.com", smtp="smtp.mail.me.com:587", hint="an app-specific password, from https://account.apple.com"
+        ),
+        "fastmail": Preset(
+            host="imap.fastmail.com", smtp="smtp.fastmail.com:465", hint="an app password, from Settings, Privacy & Security"
+        ),
         "zoho": Preset(
             host="imap.zoho.com", smtp="smtp.zoho.com:465", hint="an app password; IMAP has to be switched on in its settings"
         ),
@@ -61,7 +67,12 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             hint="the password that Proton Bridge shows, and tls_ca = its exported certificate",
             hot_poll=None,
         ),
-        "163": Preset(host="imap.163.com", smtp="smtp.163.com:465", hint="an authorisation code", hot_poll=timedelta(seconds=5)),
+        "163": Preset(
+            host="imap.163.com",
+            smtp="smtp.163.com:465",
+            hint="an authorisation code, from its settings",
+            hot_poll=timedelta(seconds=5),
+        ),
         "yandex": Preset(
             host="imap.yandex.com", smtp="smtp.yandex.com:465", hint="an app password; IMAP has to be switched on in its settings"
         ),
@@ -179,6 +190,17 @@ def tolerance_of(host: str, greeting: bytes, abilities: Collection[str]) -> time
     slow = [every for word, every in GREETINGS.items() if word in folded]
     slow += [USUAL for one in abilities if one in ABILITIES]
     return max(slow, default=None)
+
+
+def is_dovecot(greeting: bytes) -> bool:
+    """Whether a server is a Dovecot, as far as its greeting tells."""
+    return b"dovecot" in greeting.lower()
+
+
+def forgets_uids(greeting: bytes) -> bool:
+    """Whether a server keeps the UIDs that it gives out only where the folder is opened by SELECT (Courier, imap/imapscanclient.c): by
+    EXAMINE a mail may have another one the next time."""
+    return b"courier-imap" in greeting.lower()
 
 
 def _submission_of(settings: ImapSettings, preset: Preset | None) -> Submission | None:

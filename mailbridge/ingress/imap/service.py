@@ -155,6 +155,13 @@ class Watchers:
         for watcher in self._watchers:
             watcher.wake()
 
+    def follow(self, former: Watchers) -> None:
+        """Take the place of others that watched some of the same mailboxes: those that were well are not red meanwhile."""
+        well = {one.mailbox for one in former.health() if one.is_well}
+        for watcher in self._watchers:
+            if watcher.status.mailbox in well:
+                watcher.status.carry_on()
+
     def health(self) -> tuple[MailboxHealth, ...]:
         """Every mailbox as it is now."""
         return tuple(watcher.status.read() for watcher in self._watchers)

@@ -22,7 +22,7 @@ from mailbridge.ingress.imap.heat import Heat, Heating
 from mailbridge.ingress.imap.mailbox import Mailbox, NotAccepted
 from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.modes import BACK, Event, Mode
-from mailbridge.ingress.imap.presets import Account, tolerance_of
+from mailbridge.ingress.imap.presets import Account, forgets_uids, is_dovecot, tolerance_of
 from mailbridge.ingress.imap.wire import Wire
 
 log = logging.getLogger("mailbridge.imap")
@@ -44,6 +44,11 @@ ANEW, ANEW_BLIND = 10, 2
 """Every so many renewals the folder is opened anew: a rebuilt mailbox shows its new UIDVALIDITY to nobody before that, and some
 servers no new mail. Where STATUS is not answered, that has to tell it, and is done more often."""
 DEAF = "the server does not tell of new mail here: the folder is opened anew every 5 s"
+LATE = "the server tells of new mail many seconds late: the folder is opened anew every 5 s"
+INOTIFY = (
+    "; a Dovecot does so where its system user has used up the kernel's inotify instances:"
+    " raise fs.inotify.max_user_instances on the server (docs/imap.md)"
+)
 SINGLE = "the server does not take several commands at once: it gets one at a time"
 
 
@@ -128,6 +133,8 @@ class Watch:
 
     def _meet(self, wire: Wire) -> None:
         """Open the folder, and take what is new in it."""
+        if forgets_uids(wire.welcome):
+            wire.habits.needs_select = True
         is_read_only = self._account.after == "nothing" and not wire.habits.needs_select
         wire.open_folder(self._name, is_read_only=is_read_only)
         self._status.round_trip()
@@ -164,26 +171,29 @@ class Watch:
                 break
             if self._heat() is not Heat.COLD or self._is_stopping():
                 return
+        unseen = self._mailbox.unseen
         found = self._take_pushed(wire) or self._look(wire)
         if told == "quiet":
             self._renewed(wire, found)
         elif found:
-            self._hearing.told()
-            self._status.deaf = 0
+            is_late = self._hearing.told(age=self._mailbox.age, meanwhile=unseen)
+            self._status.deaf = self._status.deaf + 1 if is_late else 0
             self._show_habits(wire)
+            if is_late:
+                self._look(wire)
         else:
             self._look_again(wire)
 
     def _renewed(self, wire: Wire, found: int) -> None:
         """IDLE has told nothing: see whether there was something to tell."""
-        is_late = self._mailbox.was_late
+        is_late = self._hearing.is_overdue(self._mailbox.age)
         is_blind = False
         self._renewals += 1
         if not found and (self._hearing.is_on_trial or self._is_to_be_opened_anew(wire)):
             before = self._mailbox.uid
             self._meet(wire)
             is_blind = self._mailbox.uid > before
-            is_late = self._mailbox.was_late
+            is_late = self._hearing.is_overdue(self._mailbox.age)
         if (found or is_blind) and (is_late or self._hearing.is_on_trial):
             self._status.deaf += 1
             self._hearing.missed(is_blind=is_blind)
@@ -210,7 +220,8 @@ class Watch:
     def _show_habits(self, wire: Wire) -> None:
         """Put what is odd about the server into the health."""
         habits = wire.habits
-        self._status.note("idle", DEAF if self._hearing.is_bad else "")
+        text = LATE if self._hearing.is_only_late else DEAF
+        self._status.note("idle", text + (INOTIFY if is_dovecot(wire.welcome) else "") if self._hearing.is_bad else "")
         self._status.note("single", "" if habits.is_pipelined or habits.pipelines is not None else SINGLE)
         slow = ", ".join(f"{kind} ({seconds:g} s)" for kind, seconds in sorted(habits.tempo.grown.items()))
         self._status.note("slow", f"the server is slow, and is waited for longer: {slow}" if slow else "")
@@ -244,7 +255,13 @@ class Watch:
         """Open the folder anew: there are servers that tell nothing new until then."""
         wire.wait(seconds, self._bell.descriptor)
         self._bell.drain()
+        before, unseen = self._mailbox.uid, self._mailbox.unseen
         self._meet(wire)
+        if self._mailbox.uid > before:
+            self._hearing.polled(age=self._mailbox.age, meanwhile=unseen)
+            self._show_habits(wire)
+            if not wire.is_idling and not self._hearing.is_useless:
+                self._look(wire)
         self._revisit(wire)
 
     def _revisit(self, wire: Wire) -> int:

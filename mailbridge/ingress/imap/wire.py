@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from mailbridge.ingress.imap.arguments import folder_argument, uid_set
+from mailbridge.ingress.imap.arguments import folder_argument, span_set, uid_set
 from mailbridge.ingress.imap.dialogue import ROUND_LIMIT, WHOLE, Dialogue
 from mailbridge.ingress.imap.faults import IdleRefused, Kind, MailboxFault, Refusal, Silence, Skipped, refusal, shown
 from mailbridge.ingress.imap.habits import Habits
@@ -139,6 +139,22 @@ class Wire(Dialogue):
         told = self.run(b"UID SEARCH " + criteria, what="SEARCH")
         return sorted({uid for response in told if response.status == b"SEARCH" for uid in numbers_of(response)})
 
+    def search_uids(self, spans: Sequence[tuple[int, int]]) -> list[int]:
+        """Which UIDs of these spans are there, ascending. mailutils takes them for sequence numbers in a SEARCH: where an answer is none
+        of what was asked for, and from then on, each span is listed by FETCH."""
+        if not self.habits.searches_numbers:
+            told = self.search(b"UID " + span_set(spans))
+            found = [uid for uid in told if any(low <= uid <= high for low, high in spans)]
+            if len(found) == len(told) or any(high == LAST_UID for _, high in spans):  # the last mail instead of none is usual
+                return found
+            self.habits.searches_numbers = True
+        there: set[int] = set()
+        for low, high in spans:
+            with contextlib.suppress(Refusal):  # where none of them is there
+                listed = _fetched(self.run(b"UID FETCH %d:%d (UID)" % (low, high), what="FETCH"))
+                there |= {one.uid for one in listed if low <= one.uid <= high}
+        return sorted(there)
+
     def newest(self, count: int) -> list[Fetched]:
         """UID, INTERNALDATE and size of the last ``count`` mails of the folder, ascending."""
         if not self.exists:
@@ -149,6 +165,11 @@ class Wire(Dialogue):
     def fetch_dates(self, uids: Sequence[int]) -> list[Fetched]:
         """UID, INTERNALDATE and size of each that is still there."""
         return self._fetch(uids, b"(UID INTERNALDATE RFC822.SIZE)")
+
+    def dates_from(self, uid: int) -> list[Fetched]:
+        """The same of every mail from ``uid`` on."""
+        told = self.run(b"UID FETCH %d:%d (UID INTERNALDATE RFC822.SIZE)" % (max(1, uid), LAST_UID), what="FETCH")
+        return sorted((one for one in _fetched(told) if one.uid >= uid), key=lambda one: one.uid)
 
     def fetch_mails(self, uids: Sequence[int], *, what: str = "FETCH") -> list[Fetched]:
         """The mails, ascending, those that are still there; a mail of up to `WHOLE` octets is complete."""

@@ -10,6 +10,7 @@ from mailbridge.core.identification import IdentityPolicy
 from mailbridge.operator.doctor.finding import Finding, Patient, failure, ok, unknown, warning
 from mailbridge.operator.faults import Fault
 from mailbridge.sinks.skyvern_account import CLOCK_SLACK, Account, SkyvernError
+from mailbridge.trust.known import site_of
 
 
 async def mailboxes(patient: Patient) -> AsyncIterator[Finding]:
@@ -30,6 +31,8 @@ async def mailboxes(patient: Patient) -> AsyncIterator[Finding]:
             yield failure(
                 "mailbox", f"{one.get('mailbox')}: the daemon does not watch it: {one.get('reason')}", "mailbridge imap status"
             )
+        for note in one.get("notes", ()):
+            yield warning("mailbox", f"{one.get('mailbox')}: {note}", "docs/imap.md, What is odd about a server")
 
 
 async def skyvern(patient: Patient) -> AsyncIterator[Finding]:
@@ -56,7 +59,7 @@ async def skyvern(patient: Patient) -> AsyncIterator[Finding]:
 
 
 async def _identifiers(patient: Patient, found: Account) -> AsyncIterator[Finding]:
-    """Which of ours a credential of Skyvern names, and which of its own can never come."""
+    """Which of ours a credential of Skyvern names, which of its own can never come, and which credentials tell no site."""
     settings = patient.settings
     expected = sorted({one.totp_identifier for one in found.credentials if one.totp_identifier})
     ours = [one.identifier for one in settings.address if one.identifier]
@@ -77,16 +80,30 @@ async def _identifiers(patient: Patient, found: Account) -> AsyncIterator[Findin
                 f"{one}: a credential of Skyvern names it, and no mail can be for it here",
                 "[identity] known, or mailbridge address add --for it",
             )
+    for login in found.credentials:
+        if login.totp_identifier and not site_of(login.page):
+            text = f"credential {login.name or login.id} has no login page (tested_url): its site is not known here, so the site's mails are a stranger's"
+            yield warning("site", text, "enter it in Skyvern, or mailbridge sender allow DOMAIN")
     if expected:
         yield ok("identifier", f"Skyvern expects {', '.join(expected[:5])}{' …' if len(expected) > 5 else ''}")
 
 
 async def targets(patient: Patient) -> AsyncIterator[Finding]:
-    """What the daemon says of each target."""
-    if isinstance(patient.status, Fault):
+    """What the daemon says of each target, and of each notice."""
+    status = patient.status
+    if isinstance(status, Fault):
         return
-    for one in patient.status.targets:
+    for one in status.targets:
         if one.reason:
-            yield failure("target", f"{one.name}: {one.reason}", "mailbridge delivery list --state dead")
+            hint = "mailbridge delivery list --state dead" if one.kind == "skyvern" else f"mailbridge target test {one.name}"
+            yield failure("target", f"{one.name}: {one.reason}", hint)
         elif not one.is_practice:
             yield ok("target", f"{one.name} takes codes")
+    told = {f"notify {notice.name}": notice.name for notice in patient.settings.notify}
+    for check, name in told.items():
+        if check in status.checks:
+            yield failure("notice", f"{name}: {status.checks[check]}", f"mailbridge notify test {name}")
+        else:
+            yield ok("notice", f"{name}: nothing stands in its way")
+    if "heartbeat" in status.checks:
+        yield failure("heartbeat", status.checks["heartbeat"], "[heartbeat] url_file")

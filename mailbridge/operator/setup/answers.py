@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from mailbridge.config.checks import API_KEY
+from mailbridge.config.ingest import TOPIC
 from mailbridge.core.addresses import parse_mailbox
 from mailbridge.operator.doctor.network import PLAYGROUND
+from mailbridge.operator.setup.posting import SERVICES
 
 WAYS: Mapping[str, str] = MappingProxyType(
     {
         "mailbox": "a mailbox, read over IMAP",
         "gmail": "Gmail forwards to this machine",
         "lmtp": "a mail server of mine hands it on (LMTP)",
+        "http": "over HTTP: Cloudflare, Mailgun, Postmark, SES, SendGrid …, texts, a Zap",
         "try": "only try: no real mail",
     }
 )
@@ -24,6 +28,7 @@ WAYS: Mapping[str, str] = MappingProxyType(
 MOST_SITES = 50
 LONGEST_NAME = 320
 HOST = re.compile(r"(?i)(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?::\d{1,5})?")
+PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 YES, NO = ("y", "yes"), ("n", "no")
 
 
@@ -33,13 +38,21 @@ class Mistake(ValueError):  # noqa: N818  (of a person, not of ours)
 
 def way(text: str) -> str:
     """One of `WAYS`, by its word or its number in the menu."""
+    return _chosen(text, list(WAYS))
+
+
+def _chosen(text: str, names: Sequence[str]) -> str:
     folded = text.strip().casefold()
-    names = list(WAYS)
     if folded.isascii() and folded.isdigit() and 1 <= int(folded[:4]) <= len(names):
         return names[int(folded[:4]) - 1]
-    if folded in WAYS:
+    if folded in names:
         return folded
     raise Mistake(f"write a number from 1 to {len(names)}, or one of {', '.join(names)}")
+
+
+def service(text: str) -> str:
+    """One of `SERVICES`, by its word or its number in the menu."""
+    return _chosen(text, list(SERVICES))
 
 
 def identifier(text: str) -> str:
@@ -139,6 +152,60 @@ def key(text: str) -> str:
     return plain
 
 
+def web_address(text: str) -> str:
+    """Where the world reaches this bridge. What is posted there is secret, so it has to be https, but inside a network of one's own."""
+    plain = address_of_bridge(text)
+    parts = urlsplit(plain)
+    if parts.scheme != "https" and not _is_near(parts.hostname or ""):
+        raise Mistake(f"{plain}: codes would cross the internet in clear; put a proxy or tunnel with https before it")
+    return plain
+
+
+def address_of_bridge(text: str) -> str:
+    """A base URL, without a path of ours, a user or a query."""
+    plain = text.strip().rstrip("/")
+    try:
+        parts = urlsplit(plain)
+        is_url = parts.scheme in ("http", "https") and bool(HOST.fullmatch(parts.netloc)) and not (parts.query or parts.fragment)
+    except ValueError:
+        is_url = False
+    if not is_url or not PATH.fullmatch(parts.path):
+        raise Mistake(f"{plain!r} is no address of this bridge; write it like https://bridge.example.com")
+    return plain
+
+
+def _is_near(host: str) -> bool:
+    """Whether a host is a private address, or a name without a dot."""
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." not in host
+
+
+def given_address(text: str) -> str:
+    """The address at which a service takes mail in."""
+    plain = parse_mailbox(text.strip())
+    if plain is None:
+        raise Mistake(f"{text.strip()!r} is no mail address; write the one that the service shows")
+    return plain
+
+
+def topic(text: str) -> str:
+    """The ARN of a topic of Amazon SNS."""
+    plain = text.strip()
+    if not TOPIC.fullmatch(plain):
+        raise Mistake(f"{plain[:100]!r} is no topic; write its ARN, such as arn:aws:sns:eu-west-1:123456789012:mail")
+    return plain
+
+
+def service_key(text: str) -> str:
+    """The bare key of a service. A complaint repeats nothing of it."""
+    plain = text.strip()
+    if not 8 <= len(plain) <= 500 or not plain.isascii() or not plain.isprintable() or " " in plain:
+        raise Mistake("that is no key: one word of at least 8 characters, as the service shows it")
+    return plain
+
+
 def kept(text: str) -> str:
     """A short note of the client, such as the path of a file that it wrote."""
     plain = text.strip()
@@ -150,6 +217,10 @@ def kept(text: str) -> str:
 PARSERS: Mapping[str, Callable[[str], str]] = MappingProxyType(
     {
         "way": way,
+        "service": service,
+        "url": web_address,
+        "rcpt": given_address,
+        "topic": topic,
         "for": identifier,
         "sites": sites,
         "domain": domain,
@@ -162,6 +233,6 @@ PARSERS: Mapping[str, Callable[[str], str]] = MappingProxyType(
         "test": kept,
     }
 )
-"""Every question whose answer is kept as text. ``key`` and ``password`` are secrets, and are kept nowhere in the progress."""
+"""Every question whose answer is kept as text. `SECRET` are kept nowhere in the progress."""
 
-SECRET = ("key", "password")
+SECRET = ("key", "password", "service-key")

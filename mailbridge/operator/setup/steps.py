@@ -6,144 +6,54 @@ the current one; those after it are shown as later, unless they are done already
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
+from mailbridge.operator.gmail import link
 from mailbridge.operator.setup.answers import WAYS
+from mailbridge.operator.setup.plan import CLOUD, Facts, Level, Plan, Question, Seen, Step, domain_of, identifier_of
+from mailbridge.operator.setup.posting import Maker, makers
 from mailbridge.operator.setup.progress import Progress
-from mailbridge.operator.setup.providers import PASSWORDS, WITHOUT_PASSWORD, preset_of
 from mailbridge.operator.setup.records import wanted
+from mailbridge.operator.shapes import ProviderShape
 
-CLOUD = "https://api.skyvern.com"
 PRACTICE = "practice"
 """The answer that no Skyvern is wanted now."""
 
-TRIED = "ann@example.com"
-"""Whose code is tried where no real mail is meant."""
-
 FORWARDING = "https://mail.google.com/mail/u/0/#settings/fwdandpop"
 FILTERS = "https://mail.google.com/mail/u/0/#settings/filters"
-
+BESIDE = "proton"
+"""The preset whose server is a program on this machine, with a certificate of its own that only a file can name."""
 
 RESTART = "restart the daemon: Ctrl-C and `mailbridge serve` (or `make run`) in its terminal, or `systemctl restart mailbridge`"
-
-
-class Level(StrEnum):
-    """How a step stands."""
-
-    DONE = "done"
-    ASK = "ask"
-    WAIT = "wait"
-    FAILED = "failed"
-    LATER = "later"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What a person is asked. ``default`` is what an empty answer means; None: there has to be one. ``choices``: word and meaning."""
-
-    name: str
-    text: str
-    is_secret: bool = False
-    choices: tuple[tuple[str, str], ...] = ()
-    default: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One step. ``hint`` is what fixes it or brings it about; ``lines`` are to be copied. ``act`` is what the bridge itself has to do
-    now, ``wants`` what the client has: write a file, or send a test mail."""
-
-    name: str
-    title: str
-    level: Level
-    text: str = ""
-    hint: str = ""
-    lines: tuple[str, ...] = ()
-    question: Question | None = None
-    act: str = ""
-    wants: str = ""
-    file: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What a check found: None where nothing was looked at yet."""
-
-    is_good: bool
-    text: str
-    hint: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
-    """What is seen of the way in. ``rcpt`` is the address that is bound to the identifier, ``asks`` the mail in which Gmail asks for
-    an account's forwarding."""
-
-    rcpt: str = ""
-    listeners: tuple[str, ...] = ()
-    lmtp: tuple[str, ...] = ()
-    addresses: tuple[str, ...] = ()
-    apex: str = ""
-    mailbox: Seen | None = None
-    records: Seen | None = None
-    port: Seen | None = None
-    asks: tuple[int, str] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What is seen of the bridge and of the world now. ``has_key``: a key is in force for the Skyvern at ``url``; ``skyvern`` is what it said;
-    ``found`` where a Skyvern answers for which there is no key. ``domains`` are those whose mail is taken. ``mail`` is the first
-    mail for the identifier since the setup began."""
-
-    has_key: bool = False
-    url: str = CLOUD
-    skyvern: Seen | None = None
-    found: str = ""
-    domains: tuple[str, ...] = ()
-    way: Way = Way()
-    mail: Seen | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """Every step in its order. ``current`` is the first that is not done; None: everything is."""
-
-    steps: tuple[Step, ...]
-
-    @property
-    def current(self) -> Step | None:
-        """The step that something has to be done about."""
-        return next((one for one in self.steps if one.level is not Level.DONE), None)
-
-
-def identifier_of(progress: Progress) -> str:
-    """For whom codes are to come: as answered, else the mailbox's own address, else the made-up one of a trial; "" while unknown."""
-    answers = progress.answers
-    own = answers.get("username", "") if answers.get("way") == "mailbox" else ""
-    return answers.get("for") or own or (TRIED if answers.get("way") == "try" else "")
-
-
-def domain_of(progress: Progress, facts: Facts) -> str:
-    """The domain of the address: as answered, else the only one whose mail is taken; "" while unknown."""
-    return progress.answers.get("domain") or (facts.domains[0] if len(facts.domains) == 1 else "")
+"""What is left where the running daemon may not open the listener itself."""
 
 
 def planned(progress: Progress, facts: Facts) -> Plan:
     """The steps as they stand. Pure."""
-    makers = STEPS.get(progress.answers.get("way", ""), (_skyvern, _way))
     found: list[Step] = []
     is_open = False
-    for make in makers:
+    for make in _makers(progress):
         step = make(progress, facts)
         if is_open and step.level is not Level.DONE:
             step = Step(name=step.name, title=step.title, level=Level.LATER)
         is_open = is_open or step.level is not Level.DONE
         found.append(step)
     return Plan(steps=tuple(found))
+
+
+def _makers(progress: Progress) -> Sequence[Maker]:
+    """What makes the steps of the way that was chosen; which they are over HTTP, the service decides."""
+    way = progress.answers.get("way", "")
+    if way != "http":
+        return STEPS.get(way, (_skyvern, _way))
+    return (
+        _skyvern,
+        _way,
+        *makers(progress, whom=_whom, address=_address),
+        *((_mail, _run) if "service" in progress.answers else ()),
+    )
 
 
 def _skyvern(progress: Progress, facts: Facts) -> Step:
@@ -210,16 +120,27 @@ def _mailbox(progress: Progress, facts: Facts) -> Step:
         return replace(step, level=Level.DONE, text=found.text)
     if found is not None:
         return replace(step, level=Level.WAIT, text=found.text, hint=found.hint)
-    preset = preset_of(address)
-    if preset is not None and preset in WITHOUT_PASSWORD and "host" not in answers:
-        other = Question(name="username", text="The mailbox's address (another one)")
-        return replace(step, level=Level.FAILED, text=address, hint=WITHOUT_PASSWORD[preset], question=other)
-    if preset is None and "host" not in answers:
+    provider = facts.provider if "host" not in answers else None
+    if provider is None and "host" not in answers:
         guess = f"imap.{address.rpartition('@')[2]}"
         text = f"Its IMAP server (host or host:port; Enter: {guess})"
         return replace(step, text=address, question=Question(name="host", text=text, default=guess))
-    kind = PASSWORDS.get(preset or "", "password, or app password where there is one")
-    return replace(step, text=address, question=Question(name="password", text=f"Its {kind}", is_secret=True))
+    hint = _without_setup(address, provider) if provider is not None else ""
+    if hint:
+        other = Question(name="username", text="The mailbox's address (another one)")
+        return replace(step, level=Level.FAILED, text=address, hint=hint, question=other)
+    kind = provider.hint if provider is not None else "the account's password, or an app password where there is one"
+    return replace(step, text=address, question=Question(name="password", text=f"Its password: {kind}", is_secret=True))
+
+
+def _without_setup(address: str, provider: ProviderShape) -> str:
+    """What adds a mailbox that wants more than a password; "" for one that does not."""
+    if provider.preset == BESIDE:
+        return f"{provider.name} is read through a program on this machine: docs/imap.md has the lines for the configuration"
+    if not provider.takes_password:
+        command = f"`mailbridge imap add {address} --oauth --client-id ID`"
+        return f"{provider.name} takes no password: {command} asks for your permission (docs/imap.md says what ID is)"
+    return ""
 
 
 def _domain(progress: Progress, facts: Facts) -> Step:
@@ -237,7 +158,7 @@ def _listener(progress: Progress, facts: Facts) -> Step:
     step = Step(name="listener", title="listener", level=Level.DONE)
     open_ones = [one for one in facts.way.listeners if is_world(one)]
     if open_ones:
-        return replace(step, text=", ".join(open_ones))
+        return replace(step, text=f"{', '.join(open_ones)}{_by_file(progress)}")
     text = f'[smtp]\nlisten = ["0.0.0.0:25"]\nhostname = "{domain_of(progress, facts)}"\n'
     return _unconfigured(step, progress, text, "nobody but this machine reaches the SMTP listener")
 
@@ -245,16 +166,22 @@ def _listener(progress: Progress, facts: Facts) -> Step:
 def _lmtp(progress: Progress, facts: Facts) -> Step:
     step = Step(name="listener", title="listener", level=Level.DONE)
     if facts.way.lmtp:
-        return replace(step, text=f"LMTP on {facts.way.lmtp[0]}")
+        return replace(step, text=f"LMTP on {facts.way.lmtp[0]}{_by_file(progress)}")
     return _unconfigured(step, progress, '[smtp]\nlmtp = ["127.0.0.1:2424"]\n', "no LMTP listener is configured")
 
 
+def _by_file(progress: Progress) -> str:
+    """Names the file that was written for a listener, where one was."""
+    return f", by {progress.answers['file']}" if "file" in progress.answers else ""
+
+
 def _unconfigured(step: Step, progress: Progress, text: str, why: str) -> Step:
-    """A setting that only a file holds: the client writes one where there is none, and a person restarts the daemon."""
+    """A setting that only a file holds: the client writes one where there is none, and has the daemon read it. A daemon that may
+    not listen there (port 25 needs the right to it) has to be restarted by somebody who may."""
     step = replace(step, level=Level.WAIT, text=why, file=text)
     if "file" in progress.answers:
         return replace(step, text=f"{why} yet; {progress.answers['file']} has the lines for it", hint=RESTART)
-    hint = f"put these lines into the configuration, then {RESTART}"
+    hint = f"put these lines into the configuration, then `mailbridge reload`; where that cannot listen there, {RESTART}"
     return replace(step, hint=hint, lines=tuple(text.splitlines()), wants="file")
 
 
@@ -275,12 +202,13 @@ def _records(progress: Progress, facts: Facts) -> Step:
     lines = ["as lines of a zone file:", *(f"  {one.zone()}" for one in records)]
     apex = facts.way.apex or domain
     lines += [f"or in the panel of {apex}:", *(f"  {one.panel(apex)}" for one in records)]
+    lines += ["the MX is needed only where the name has another one: mail for a name without any goes to its address"]
     text = found.text if found is not None else f"{domain} is not looked up yet"
     return replace(
         step,
         level=Level.WAIT,
         text=text,
-        hint="publish these records; they are looked up until they are there",
+        hint="publish the address, and the MX where it is needed; they are looked up until they are there",
         lines=tuple(lines),
     )
 
@@ -312,7 +240,7 @@ def _forwarding(progress: Progress, facts: Facts) -> Step:
             step,
             level=Level.WAIT,
             text="waiting for Gmail's question",
-            hint=f"{FORWARDING}, Add a forwarding address, then Next, Proceed, OK",
+            hint=f"{FORWARDING} , Add a forwarding address, paste it and Next, Proceed",
             lines=(f"the address to add: {facts.way.rcpt}",),
         )
     number, account = facts.way.asks
@@ -330,6 +258,8 @@ def _filter(progress: Progress, facts: Facts) -> Step:
     step = Step(name="filter", title="filter", level=Level.DONE)
     if facts.mail is not None:
         return replace(step, text="mail comes in")
+    if link(progress.answers.get("sites", "").split()):
+        return replace(step, text=f"{_senders(progress)}, by the link below")
     if "filter" in progress.answers:
         return replace(step, text=f"{progress.answers['filter']} is for {FILTERS}")
     return replace(step, level=Level.WAIT, text="the file is not written yet", wants="filter")
@@ -364,12 +294,20 @@ def _mail(progress: Progress, facts: Facts) -> Step:
     if facts.mail is None:
         hint = "sign in somewhere and have a code sent"
         if progress.answers.get("way") == "gmail":
-            name = progress.answers.get("filter", "the filter file")
-            hint = f"{FILTERS}, Import filters, {name}, Create filters; then {hint}"
+            hint = f"{_to_filter(progress)}; then {hint}"
         return replace(step, text=f"waiting for a code for {identifier_of(progress)}", hint=hint)
     if facts.mail.is_good:
         return replace(step, level=Level.DONE, text=facts.mail.text)
     return replace(step, text=facts.mail.text, hint=facts.mail.hint)
+
+
+def _to_filter(progress: Progress) -> str:
+    """What to open and click in Gmail, so that it forwards: a form that is filled in where senders are named, else the file."""
+    form = link(progress.answers.get("sites", "").split())
+    if form:
+        return f"{form} , Create filter, Forward it to, choose the address, Create filter"
+    name = progress.answers.get("filter", "the filter file")
+    return f"{FILTERS} , Import filters, {name}, Open file, Create filters"
 
 
 def _run(progress: Progress, facts: Facts) -> Step:
@@ -392,8 +330,6 @@ def is_world(listener: str) -> bool:
     host = listener.rpartition(":")[0].strip("[]")
     return not listener.startswith(("unix:", "/")) and host != "localhost" and not host.startswith("127.") and host != "::1"
 
-
-Maker = Callable[[Progress, Facts], Step]
 
 STEPS: Mapping[str, Sequence[Maker]] = MappingProxyType(
     {

@@ -7,48 +7,45 @@ what is there already is seen, and not added again.
 from __future__ import annotations
 
 import asyncio
+import base64
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import msgspec
 
-from mailbridge.config.added import MAIN, has_main
-from mailbridge.config.load import table
-from mailbridge.config.problems import ConfigError
-from mailbridge.config.settings import ImapSettings
+from mailbridge.config.added import INGEST, MAIN, has_main
 from mailbridge.core.recipients import RANDOM_LENGTH, unguessable_address
 from mailbridge.core.secret import Secret
 from mailbridge.operator.asks import Ask, MaybeText
-from mailbridge.operator.entries import AddEntry, EntryVerbs, OneEntry, bad_config
+from mailbridge.operator.entries import AddEntry, EntryVerbs, OneEntry
 from mailbridge.operator.faults import Fault, Kind
+from mailbridge.operator.mailboxes import AddMailbox, Mailboxes
 from mailbridge.operator.parts import Configuration
-from mailbridge.operator.setup.answers import PARSERS, SECRET, Mistake, public
+from mailbridge.operator.setup.answers import PARSERS, SECRET, Mistake, public, service_key
 from mailbridge.operator.setup.answers import address_of_skyvern as parse_address
 from mailbridge.operator.setup.answers import key as parse_key
+from mailbridge.operator.setup.plan import Facts, Level, Plan, Step, domain_of, identifier_of
+from mailbridge.operator.setup.posting import SERVICES, service_of
 from mailbridge.operator.setup.progress import ENTRY, Progress, restored, stored
-from mailbridge.operator.setup.providers import account, preset_of
-from mailbridge.operator.setup.steps import (
-    PRACTICE,
-    Facts,
-    Level,
-    Plan,
-    Step,
-    base_url,
-    domain_of,
-    identifier_of,
-    planned,
-)
+from mailbridge.operator.setup.steps import PRACTICE, base_url, planned
 from mailbridge.operator.setup.world import Looking, World, account_named, looked
 from mailbridge.operator.shapes import Shape
 from mailbridge.operator.shown import stamp
+from mailbridge.operator.tokens import AddToken, Tokens
 from mailbridge.sinks.skyvern_account import SkyvernAccount
 from mailbridge.store import Store
 
 KEPT = ("skyvern", "dns", "port-25", "forwarding", "mail")
 """Steps that, once seen to work, are not asked about again by this setup."""
 
-TURNS = ("way", "for", "domain", "username")
-"""Answers that begin another way in: what was seen of the former one no longer counts."""
+TURNS = ("way", "for", "domain", "username", "service")
+"""Answers that begin another way in: what was seen of the former one no longer counts, nor do its mails."""
+
+SECRET_OCTETS = 24
+"""Of a secret that is made here; Standard Webhooks wants as many."""
+
+STARTTLS = "143"
+"""The port at which a connection begins without TLS."""
 
 NAMES = "|".join([*PARSERS, *SECRET])
 
@@ -112,17 +109,19 @@ class SetupVerbs:
         *,
         store: Store,
         entries: EntryVerbs,
+        mailboxes: Mailboxes,
         configuration: Configuration,
         looking: Looking,
         world: World,
-        not_confirmed: dict[int, str],
+        tokens: Tokens,
     ) -> None:
         self._store = store
         self._entries = entries
+        self._mailboxes = mailboxes
         self._configuration = configuration
         self._looking = looking
         self._world = world
-        self._not_confirmed = not_confirmed
+        self._tokens = tokens
         self._turn = asyncio.Lock()
 
     async def show(self) -> SetupState | Fault:
@@ -195,11 +194,13 @@ class SetupVerbs:
                 return await self._add_address(progress, facts, by)
             case "confirm":
                 return await self._confirm(progress, facts)
+            case "proof":
+                return await self._prove(progress, by)
             case _:
                 raise AssertionError(act)
 
     async def _add_address(self, progress: Progress, facts: Facts, by: str) -> Progress | Fault:
-        rcpt = unguessable_address(domain_of(progress, facts), self._world.dice(RANDOM_LENGTH))
+        rcpt = progress.answers.get("rcpt") or unguessable_address(domain_of(progress, facts), self._world.dice(RANDOM_LENGTH))
         identifier = identifier_of(progress)
         values: dict[str, Any] = {"rcpt": rcpt, "identifier": identifier, **_senders(progress, has_site=True)}
         found = await self._entries.add(AddEntry(kind="address", name=rcpt, settings=values), by)
@@ -207,16 +208,54 @@ class SetupVerbs:
             return found
         return self._did(progress, f"address {rcpt} for {identifier} (`mailbridge address remove {rcpt}` takes it back)")
 
+    async def _prove(self, progress: Progress, by: str) -> Progress | Fault:
+        """Make what the service proves itself with: a secret of `[ingest]`, or a token for the identifier alone."""
+        word, found = progress.answers["service"], SERVICES[progress.answers["service"]]
+        if found.proof == "token":
+            identifier = identifier_of(progress)
+            made = await self._tokens.add(AddToken(role="ingest", identifiers=(identifier,), name=f"setup: {word}"))
+            if isinstance(made, Fault):
+                return made
+            self._looking.memory.tokens[str(made.id)] = Secret(made.token)
+            changed = progress.answered("token", str(made.id))
+            return self._did(
+                changed, f"token {made.id}, which brings texts for {identifier} (`mailbridge token remove {made.id}`)"
+            )
+        if found.proof == "named":
+            return await self._add_proof(progress, by, values={found.key: [progress.answers["topic"]]})
+        dice = self._world.dice(SECRET_OCTETS)
+        text = f"whsec_{base64.b64encode(dice).decode()}" if found.key == "webhook_secrets" else dice.hex()
+        return await self._add_proof(progress, by, secrets={found.key: text})
+
+    async def _add_proof(
+        self, progress: Progress, by: str, *, values: dict[str, Any] | None = None, secrets: dict[str, str] | None = None
+    ) -> Progress | Fault:
+        word = progress.answers["service"]
+        added = await self._entries.add(AddEntry(kind=INGEST, name=word, settings=values or {}, secrets=secrets or {}), by)
+        if isinstance(added, Fault):
+            return added
+        return self._did(progress, f"the proof of {word}, kept encrypted (`mailbridge ingest remove {word}` takes it back)")
+
+    async def _add_service_key(self, progress: Progress, text: str, by: str) -> Progress | Fault:
+        found = service_of(progress)
+        if found is None or found.proof != "asked":
+            raise Mistake("choose the service first; Mailgun and Forward Email have such a key")
+        if getattr(self._configuration.now.ingest, found.key) is not None:
+            return progress
+        return await self._add_proof(progress, by, secrets={found.key: service_key(text)})
+
     async def _confirm(self, progress: Progress, facts: Facts) -> Progress | Fault:
         number, account_name = facts.way.asks or (0, "")
-        if number not in self._not_confirmed:
+        not_confirmed = self._looking.memory.not_confirmed
+        if number not in not_confirmed:
             row = await self._store.mails.one(number)
             link = row.confirm_link if row is not None else None
-            self._not_confirmed[number] = await self._world.confirm(Secret(link)) if link else "the mail is no longer kept"
-        why = self._not_confirmed[number]
+            not_confirmed[number] = await self._world.confirm(Secret(link)) if link else "the mail is no longer kept"
+        why = not_confirmed[number]
         if why:
             title = f"not confirmed: {why}; `mailbridge gmail confirm {number}` tries again"
             return Fault(kind=Kind.UPSTREAM, title=title)
+        await self._store.confirmed(number)
         text = f"{account_name} may forward to {facts.way.rcpt}"
         return self._did(progress.having_seen({"forwarding": text}), f"Gmail's question was answered: {text}")
 
@@ -236,7 +275,11 @@ class SetupVerbs:
             public(parsed)
         if ask.name in TURNS and progress.answers.get(ask.name) not in (None, parsed):
             kept = {name: text for name, text in progress.seen.items() if name == "skyvern"}
-            progress = msgspec.structs.replace(progress.without("filter", "test", "allow"), seen=kept)
+            progress = msgspec.structs.replace(
+                progress.without("filter", "test", "allow", "token", "topic", "rcpt"),
+                seen=kept,
+                began_at=stamp(self._world.now()),
+            )
         if ask.name == "allow":
             parsed = await self._of_question(progress, parsed)
         changed = progress.answered(ask.name, parsed)
@@ -258,6 +301,8 @@ class SetupVerbs:
         if ask.name == "password":
             return await self._add_mailbox(progress, ask.value.strip("\r\n"), by)
         text = ask.value.strip()
+        if ask.name == "service-key":
+            return await self._add_service_key(progress, text, by)
         if not text:
             return progress.answered("skyvern", PRACTICE)
         if text.startswith(("http://", "https://")):
@@ -284,39 +329,35 @@ class SetupVerbs:
         return self._did(changed, f"key for {url}, kept encrypted (`mailbridge skyvern remove-key` takes it back)")
 
     async def _add_mailbox(self, progress: Progress, password: str, by: str) -> Progress | Fault:
+        """Raises Mistake."""
         address = progress.answers.get("username", "")
-        if not address or (preset_of(address) is None and "host" not in progress.answers):
+        if not address:
             raise Mistake("name the mailbox first, and its server where that is not known")
         if not password:
             raise Mistake("there has to be a password")
         settings = self._configuration.now
         if account_named(settings, address) is not None:
             return progress
-        values = account(address, progress.answers.get("host", ""), taken=[one.label for one in settings.imap])
-        values |= {"identifier": identifier_of(progress), **_senders(progress, has_site=False)}
-        why = await self._why_no_mailbox(values, password)
-        if why:
-            raise Mistake(why)
-        found = await self._entries.add(
-            AddEntry(kind="imap", name=values["name"], settings=values, secrets={"password": password}), by
-        )
+        values = {
+            "identifier": identifier_of(progress),
+            **_senders(progress, has_site=False),
+            **_server(progress.answers.get("host", "")),
+        }
+        found = await self._mailboxes.add(AddMailbox(address=address, settings=values, secrets={"password": password}), by)
         if isinstance(found, Fault):
-            return found
-        return self._did(progress, f"mailbox {address}, as {values['name']}; its password is kept encrypted")
-
-    async def _why_no_mailbox(self, values: dict[str, Any], password: str) -> str:
-        """Which step of a first login failed, and why; "" where none did."""
-        try:
-            section = table("imap", {**values, "password": password}, f"mailbox {values['name']}")
-        except ConfigError as fault:
-            return bad_config(fault).title
-        assert isinstance(section, ImapSettings)
-        steps = await asyncio.to_thread(self._world.trial, section)
-        bad = next((one for one in steps if not one.is_good), None)
-        return f"{bad.name}: {bad.text}" if bad is not None else ""
+            raise Mistake("; ".join((found.title, *found.problems)))
+        return self._did(progress, f"mailbox {address}, as {found.name}; its password is kept encrypted")
 
     def _did(self, progress: Progress, text: str) -> Progress:
         return progress.having_done(text, stamp(self._world.now()))
+
+
+def _server(told: str) -> dict[str, Any]:
+    """The settings of a server that was named as ``host`` or ``host:port``; never without TLS. Nothing for "": the provider's."""
+    host, _, port = told.partition(":")
+    if not host:
+        return {}
+    return {"host": host, **({"port": int(port)} if port else {}), **({"tls": "starttls"} if port == STARTTLS else {})}
 
 
 def _senders(progress: Progress, *, has_site: bool) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -15,13 +15,16 @@ from mailbridge.config.added import has_main
 from mailbridge.config.settings import DomainSettings, ImapSettings, Settings
 from mailbridge.core.secret import Secret
 from mailbridge.operator.doctor import network
-from mailbridge.operator.doctor.finding import Finding, Level, Patient, Step
+from mailbridge.operator.doctor.finding import Finding, Level, Patient
 from mailbridge.operator.doctor.verb import Doctor
 from mailbridge.operator.faults import Fault
+from mailbridge.operator.mailboxes import Mailboxes, OfMailbox
 from mailbridge.operator.mails import Mails, OneMail
+from mailbridge.operator.setup.plan import CLOUD, Facts, Posting, Seen, Way, domain_of, identifier_of
+from mailbridge.operator.setup.posting import service_of
 from mailbridge.operator.setup.progress import Progress
-from mailbridge.operator.setup.steps import CLOUD, Facts, Seen, Way, domain_of, identifier_of, planned
-from mailbridge.operator.shapes import DeliveryShape, Status
+from mailbridge.operator.setup.steps import planned
+from mailbridge.operator.shapes import DeliveryShape, ProviderShape, Status
 from mailbridge.operator.why import ASKS
 from mailbridge.sinks.skyvern_account import SkyvernAccount, SkyvernError, is_skyvern
 from mailbridge.store import Filter, MailRow, Store
@@ -31,6 +34,8 @@ from mailbridge.trust.suffixes import registrable
 NEAR = ("http://skyvern:8000", "http://localhost:8000")
 """Where a self-hosted Skyvern answers: its Compose service, and its port on this machine."""
 
+AGAIN = timedelta(minutes=1)
+"""After that DNS is asked again for a mailbox's server."""
 SEARCHED = 50
 PUSHED = ("code", "link")
 UNFINISHED = ("pending", "in_flight")
@@ -39,10 +44,8 @@ TESTED = re.compile(r"operator\b")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What only higher rooms can do. ``trial`` connects to a mailbox that is not configured yet and says what came of each step;
-    ``confirm`` opens Gmail's link and gives why it did not work ("" where it did); ``near`` are places to look for a Skyvern."""
+    """What only higher rooms can do. ``confirm`` opens Gmail's link and gives why it did not work ("" where it did); ``near`` are places to look for a Skyvern."""
 
-    trial: Callable[[ImapSettings], Sequence[Step]]
     confirm: Callable[[Secret], Awaitable[str]]
     dice: Callable[[int], bytes]
     now: Callable[[], datetime]
@@ -55,18 +58,22 @@ class Memory:
 
     skyvern: dict[tuple[str, Secret | None], Seen] = field(default_factory=dict)
     found: str | None = None
+    providers: dict[str, tuple[ProviderShape | None, datetime]] = field(default_factory=dict)
     not_confirmed: dict[int, str] = field(default_factory=dict)
+    tokens: dict[str, Secret] = field(default_factory=dict)
+    """Texts of tokens that setup made, by their number: the store keeps their hashes alone."""
 
 
 class Looking:
     """Gathers what a plan is made of. It changes nothing."""
 
-    def __init__(self, *, store: Store, mails: Mails, doctor: Doctor, world: World, memory: Memory) -> None:
+    def __init__(self, *, store: Store, mails: Mails, mailboxes: Mailboxes, doctor: Doctor, world: World, memory: Memory) -> None:
         self._store = store
         self._mails = mails
+        self._mailboxes = mailboxes
         self._doctor = doctor
         self._world = world
-        self._memory = memory
+        self.memory = memory
 
     async def facts(self, progress: Progress, *, is_thorough: bool = True) -> Facts:
         """What is seen now. ``is_thorough``: DNS, ports and Skyvern are asked too, where the plan waits for them."""
@@ -77,30 +84,61 @@ class Looking:
             url=settings.skyvern.base_url,
             domains=tuple(network.mail_domains(settings)),
             way=self._way(progress, settings, patient.status),
+            provider=await self._provider(progress, settings, is_thorough=is_thorough),
             mail=await self._mail(progress),
         )
-        facts = replace(facts, way=replace(facts.way, rcpt=_rcpt(settings, progress, facts), asks=await self._asks(progress)))
+        facts = replace(facts, way=await self._bound(progress, settings, facts))
         if not is_thorough:
             return facts
+        facts = replace(facts, way=replace(facts.way, posting=self._posting(progress, settings)))
         facts = await self._with_skyvern(progress, facts, patient)
         current = planned(progress, facts).current
         if current is not None and current.name in ("dns", "port-25"):
             facts = replace(facts, way=await self._with_records(progress, facts, patient))
         return facts
 
+    async def _bound(self, progress: Progress, settings: Settings, facts: Facts) -> Way:
+        """With what hangs on the identifier and the answers. The secret of a service is not among it."""
+        posting = replace(self._posting(progress, settings), secret=None)
+        return replace(facts.way, rcpt=_rcpt(settings, progress, facts), asks=await self._asks(progress), posting=posting)
+
+    def _posting(self, progress: Progress, settings: Settings) -> Posting:
+        found, url = service_of(progress), settings.http.public_url
+        if found is None:
+            return Posting(url=url)
+        if found.proof == "token":
+            number = progress.answers.get("token", "")
+            return Posting(url=url, is_proven=bool(number), secret=self.memory.tokens.get(number))
+        kept = getattr(settings.ingest, found.key)
+        one = kept[0] if isinstance(kept, tuple) and kept else kept
+        return Posting(url=url, is_proven=bool(kept), secret=one if isinstance(one, Secret) and found.proof == "made" else None)
+
     def _way(self, progress: Progress, settings: Settings, status: Status | Fault) -> Way:
         lmtp = settings.smtp.lmtp
         bound = () if isinstance(status, Fault) else tuple(one for one in status.smtp if one not in lmtp)
         return Way(listeners=bound, lmtp=lmtp, mailbox=_mailbox(progress, settings, status))
 
+    async def _provider(self, progress: Progress, settings: Settings, *, is_thorough: bool) -> ProviderShape | None:
+        """Where the mail of a mailbox is that was named and is not watched yet. DNS is asked where ``is_thorough``, once for an address,
+        and again after a while where it did not answer."""
+        address = progress.answers.get("username", "")
+        if not address or "host" in progress.answers or account_named(settings, address) is not None:
+            return None
+        known, at = self.memory.providers.get(address, (None, None))
+        if known is None and is_thorough and (at is None or self._world.now() - at > AGAIN):
+            found = await self._mailboxes.provider(OfMailbox(address=address))
+            known = None if isinstance(found, Fault) else found
+            self.memory.providers[address] = (known, self._world.now())
+        return known
+
     async def _with_skyvern(self, progress: Progress, facts: Facts, patient: Patient) -> Facts:
         if not facts.has_key:
-            if self._memory.found is None and "skyvern" not in progress.answers:
-                self._memory.found = await asyncio.to_thread(self._near, patient.settings)
-            return replace(facts, found=self._memory.found or "")
+            if self.memory.found is None and "skyvern" not in progress.answers:
+                self.memory.found = await asyncio.to_thread(self._near, patient.settings)
+            return replace(facts, found=self.memory.found or "")
         main = patient.settings.skyvern
         name = (main.base_url, main.api_key)
-        known = self._memory.skyvern.get(name)
+        known = self.memory.skyvern.get(name)
         if known is None or not known.is_good:
             account = patient.skyvern()
             known = (
@@ -108,7 +146,7 @@ class Looking:
                 if isinstance(account, Fault)
                 else await asyncio.to_thread(looked, account, main.base_url)
             )
-            self._memory.skyvern[name] = known
+            self.memory.skyvern[name] = known
         return replace(facts, skyvern=known)
 
     def _near(self, settings: Settings) -> str:
@@ -182,6 +220,8 @@ def looked(account: SkyvernAccount, url: str) -> Seen:
 def _rcpt(settings: Settings, progress: Progress, facts: Facts) -> str:
     name, domain = identifier_of(progress).casefold(), domain_of(progress, facts)
     ours = (one.rcpt for one in settings.address if (one.identifier or "").casefold() == name and name)
+    if "rcpt" in progress.answers:
+        return next((one for one in ours if one.casefold() == progress.answers["rcpt"].casefold()), "")
     return next((one for one in ours if one.rpartition("@")[2].casefold() == domain), "")
 
 

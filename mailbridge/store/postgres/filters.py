@@ -57,6 +57,8 @@ def deliveries(wanted: Filter, *, mail_id: int | None, before: int | None) -> Ch
     conditions = _Conditions()
     if mail_id is not None:
         conditions.add("mail_id = ?", mail_id)
+    if wanted.mails:
+        conditions.add("mail_id = ANY(?)", list(wanted.mails))
     if before is not None:
         conditions.add("delivery.id < ?", before)
     if wanted.identifier:

@@ -15,12 +15,13 @@ from mailbridge.store.sql import Transaction
 from mailbridge.waiting import Bell
 
 LINES = (
-    "SELECT journal.id, at, event, journal.mail_id, delivery_id, detail, delivery.identifier, mail.facts FROM journal"
+    "SELECT journal.id, at, event, journal.mail_id, delivery_id, detail,"
+    " coalesce(delivery.identifier, nullif(journal.identifier, '')), mail.facts FROM journal"
     " LEFT JOIN mail ON mail.id = journal.mail_id LEFT JOIN delivery ON delivery.id = journal.delivery_id"
     " WHERE journal.id > ? AND journal.id <= ?{} ORDER BY journal.id LIMIT ?"
 )
 HAPPENED = (
-    "SELECT journal.id, journal.mail_id, at, event, mail.verdict, mail.is_held, delivery.received_at FROM journal"
+    "SELECT journal.id, journal.mail_id, at, event, mail.verdict, mail.is_held, mail.rule, delivery.received_at FROM journal"
     " LEFT JOIN mail ON event = 'stored' AND mail.id = journal.mail_id"
     " LEFT JOIN delivery ON event = 'delivered' AND delivery.id = journal.delivery_id"
     " WHERE journal.id > ? AND journal.id <= ? ORDER BY journal.id LIMIT ?"

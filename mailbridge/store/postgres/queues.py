@@ -21,6 +21,7 @@ from mailbridge.store.cipher import Cipher, new_uid, place
 from mailbridge.store.postgres.database import PostgresDatabase, PostgresTransaction
 from mailbridge.store.queueing import AT_ONCE, KNOWN_FIRST, TOLD, WINDOW, Need, Written, log_ended, needed
 from mailbridge.store.rows import DELIVERY, micros, read_delivery, span, with_content
+from mailbridge.store.sql.lines import LINE, tell
 
 OF_QUEUE = f"SELECT {DELIVERY}, NULL::bytea, NULL::bytea FROM delivery WHERE target = ? AND line = ?"  # noqa: S608
 HEAD = (
@@ -55,7 +56,6 @@ CHANGE = (
     "UPDATE delivery SET state = ?, deadline = ?, due_at = ?, blocked_until = ?, attempts = ?, is_doubtful = ?, without_run = ?,"
     " is_overtaken = ?, token = ?, owner = ?, reason = ?, ref = ?, final_at = ? WHERE id = ?"
 )
-LINE = "INSERT INTO journal (at, event, mail_id, delivery_id, detail) VALUES (?, ?, ?, ?, ?)"
 CHANGE_AND_TELL = f"WITH changed AS ({CHANGE} RETURNING id) {LINE}"
 INSERT = (
     "INSERT INTO delivery (uid, mail_id, target, line, identifier, sender, kind, content, workflow_run_id, workflow_id, task_id,"
@@ -181,7 +181,7 @@ class Queues:
             if change.event in TOLD:
                 is_retry = change.event is Event.RETRY
                 told = ("retry", row.mail_id, row.id, "") if is_retry else (str(row.state), row.mail_id, row.id, row.reason)
-                await transaction.change(CHANGE_AND_TELL, (*values, now, *told))
+                await transaction.change(CHANGE_AND_TELL, (*values, now, *told, ""))
             else:
                 await transaction.change(CHANGE, values)
 
@@ -215,7 +215,7 @@ class Queues:
         )
         ((number,),) = await transaction.rows(INSERT, values)
         if row.final_at is not None:
-            await transaction.change(LINE, (now, str(row.state), mail_id, number, row.reason))
+            await tell(transaction, now, str(row.state), mail_id, number, row.reason)
         return int(number)
 
     def _claim(self, row: Delivery, sealed: Mapping[int, tuple[bytes, bytes | None]], added: int, mail_id: int) -> Claim | None:

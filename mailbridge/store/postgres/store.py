@@ -21,9 +21,11 @@ from mailbridge.store.postgres.outbox import PostgresOutbox
 from mailbridge.store.postgres.queues import Queues, looking
 from mailbridge.store.postgres.replicas import Replicas
 from mailbridge.store.postgres.retention import Retention
-from mailbridge.store.sql import answers, sessions
+from mailbridge.store.sql import Transaction, answers, sessions
 from mailbridge.store.sql.answers import SqlAnswers
+from mailbridge.store.sql.copies import compared
 from mailbridge.store.sql.entries import SqlEntries
+from mailbridge.store.sql.events import SqlEvents
 from mailbridge.store.sql.forgetting import forget
 from mailbridge.store.sql.inboxes import SqlInboxes, end_over, forget_ended, next_end
 from mailbridge.store.sql.lines import tell
@@ -68,6 +70,7 @@ class PostgresStore:
         self.vault = SqlVault(database=database, cipher=cipher, clock=clock)
         self.mailboxes = SqlMailboxes(database=database)
         self.entries = SqlEntries(database=database, cipher=cipher, clock=clock)
+        self.events = SqlEvents(database=database, clock=clock)
         self.sites = SqlSites(database=database, clock=clock)
         self.answers = SqlAnswers(database=database, cipher=cipher, clock=clock)
         self.sessions = SqlSessions(database=database, clock=clock)
@@ -124,7 +127,7 @@ class PostgresStore:
             await keep_cursor(transaction, envelope.cursor)
         rows = await self._insert(transaction, arrival, (fingerprint, facts, private, link), received, now)
         if not rows:
-            return await self._duplicate(transaction, arrival, fingerprint, now)
+            return await self._put_copy(transaction, arrival, fingerprint, now)
         number = rows[0][0]
         await keep_proven(transaction, arrival, now)
         if any(one.standing is Standing.FIRST_SEEN for one in arrival.drafts):
@@ -136,9 +139,7 @@ class PostgresStore:
             transaction, number, arrival.drafts, received, now, arrival.extraction.rule, seen=seen
         )
         if held:
-            told = tuple(f"{arrival.stranger}: {why}" for why in dict.fromkeys(held))
-            facts = facts_of(replace(arrival, held=(*arrival.held, *told)))
-            await transaction.change("UPDATE mail SET facts = ?, is_held = 1 WHERE id = ?", (facts, number))
+            await self._keep_facts(transaction, arrival, number, held)
         is_pushed = sum(one.standing is not Standing.ASIDE for one in arrival.drafts) > len(held)
         await self._keep_action(transaction, arrival, is_pushed=is_pushed)
         if arrival.inboxes:
@@ -146,12 +147,30 @@ class PostgresStore:
             claims = tuple(one for one in claims if one.delivery.draft.identifier.casefold() not in ended)
         return Receipt(mail_id=number, claims=claims, superseded=superseded, is_pushed=is_pushed, held=held)
 
-    async def _duplicate(self, transaction: PostgresTransaction, arrival: Arrival, fingerprint: bytes, now: int) -> Receipt:
-        """A mail that is there already changes nothing but its cursor."""
-        ((known,),) = await transaction.rows("SELECT id FROM mail WHERE fingerprint = ?", (fingerprint,))
-        await self._keep_action(transaction, arrival, is_pushed=arrival.is_pushed)
-        await tell(transaction, now, "duplicate", known)
-        return Receipt(mail_id=known, is_duplicate=True, is_pushed=arrival.is_pushed)
+    async def _put_copy(self, transaction: PostgresTransaction, arrival: Arrival, fingerprint: bytes, now: int) -> Receipt:
+        """The same mail again: what is left of it to deliver is what the first copy was not known well enough for. It lives from when the
+        first came."""
+        query = "SELECT id, received_at FROM mail WHERE fingerprint = ?"
+        ((number, first_at),) = await transaction.rows(query, (fingerprint,))
+        await tell(transaction, now, "duplicate", number)
+        copy = await compared(transaction, number, arrival.drafts)
+        rule = arrival.extraction.rule
+        claims, superseded, held = await self._queues.add(transaction, number, copy.left, first_at, now, rule)
+        if copy.is_surer:
+            await keep_proven(transaction, arrival, now)
+            await self._keep_facts(transaction, arrival, number, held)
+        is_pushed = sum(one.standing is not Standing.ASIDE for one in arrival.drafts) > len(held)
+        await self._keep_action(transaction, arrival, is_pushed=is_pushed)
+        return Receipt(
+            mail_id=number, is_duplicate=not copy.left, claims=claims, superseded=superseded, is_pushed=is_pushed, held=held
+        )
+
+    async def _keep_facts(self, transaction: PostgresTransaction, arrival: Arrival, number: int, held: tuple[str, ...]) -> None:
+        """The facts of a mail as they are known now; ``held``: why something of it is, since a known sender's code lives."""
+        told = tuple(f"{arrival.stranger}: {why}" for why in dict.fromkeys(held))
+        facts = facts_of(replace(arrival, held=(*arrival.held, *told)))
+        is_held = int(bool(arrival.held or held))
+        await transaction.change("UPDATE mail SET facts = ?, is_held = ? WHERE id = ?", (facts, is_held, number))
 
     async def _insert(
         self,
@@ -200,6 +219,15 @@ class PostgresStore:
     async def forget(self, identifier: str) -> Forgotten:
         """See `Store.forget`. Old octets stay in the files of the server until it vacuums, and in its log until that is recycled."""
         return await self.database.write(lambda transaction: forget(transaction, self._cipher, identifier, self._clock.micros()))
+
+    async def confirmed(self, mail_id: int) -> None:
+        """See `Store.confirmed`."""
+
+        async def work(transaction: Transaction) -> None:
+            if await transaction.rows("SELECT 1 FROM mail WHERE id = ?", (mail_id,)):
+                await tell(transaction, self._clock.micros(), "confirmed", mail_id)
+
+        await self.database.write(work)
 
     async def sweep(self) -> datetime | None:
         """See `Store.sweep`."""

@@ -14,7 +14,7 @@ import msgspec
 
 from mailbridge.store import Forgotten
 from mailbridge.store.cipher import DIGEST_LENGTH, Cipher, place
-from mailbridge.store.erasing import EMPTY, ENDED, REASON, names, names_it, others_of, without
+from mailbridge.store.erasing import EMPTY, ENDED, REASON, is_same, names, names_it, others_of, without
 from mailbridge.store.packing import Facts
 from mailbridge.store.sql import Transaction
 from mailbridge.store.sql.lines import tell
@@ -46,7 +46,7 @@ async def forget(transaction: Transaction, cipher: Cipher, identifier: str, now:
         if names(reader, line):
             await transaction.change(SAME_READER, (number, number))
             await transaction.change("UPDATE given SET reader = 'removed' WHERE id = ?", (number,))
-    lines = await _journal(transaction, whole, now)
+    lines = await _journal(transaction, whole, now) + await _named(transaction, line)
     for number, detail in await transaction.rows("SELECT id, detail FROM journal WHERE detail != ''"):
         if names(detail, line):
             lines += await transaction.change("UPDATE journal SET detail = '' WHERE id = ?", (number,))
@@ -64,6 +64,7 @@ async def forget_line(transaction: Transaction, cipher: Cipher, identifier: str,
     whole, shared, count = await _rows(transaction, line, mails, (now, ENDED))
     if whole or shared or count:
         await _journal(transaction, whole, now)
+    await _named(transaction, line)
     await _answers(transaction, cipher, line)
 
 
@@ -104,6 +105,17 @@ async def _journal(transaction: Transaction, mails: list[int], now: int) -> int:
     count = 0
     for number in mails:
         count += await transaction.change("DELETE FROM journal WHERE mail_id = ?", (number,))
+    return count
+
+
+async def _named(transaction: Transaction, line: str) -> int:
+    """Lines that no mail has and that are about the identifier. The newest line stays, empty, so that its number is not used again."""
+    ((newest,),) = await transaction.rows("SELECT max(id) FROM journal")
+    count = 0
+    for number, identifier in await transaction.rows("SELECT id, identifier FROM journal WHERE identifier != ''"):
+        if is_same(identifier, line):
+            count += await transaction.change("DELETE FROM journal WHERE id = ? AND id != ?", (number, newest))
+            count += await transaction.change("UPDATE journal SET identifier = '', detail = '' WHERE id = ?", (number,))
     return count
 
 

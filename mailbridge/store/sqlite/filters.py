@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from mailbridge.clock import to_micros
 from mailbridge.core.delivery import State
 from mailbridge.store import Filter, Page
+from mailbridge.store.sqlite.readers import Reading
 
 T = TypeVar("T")
 
@@ -52,7 +53,34 @@ class _Conditions:
         return Chosen(source=self._source, where=where, order=f"{self._number} DESC", values=tuple(self._values))
 
 
-def mails(wanted: Filter, *, before: int | None) -> Chosen:
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What of a filter so many rows have that a walk through all, newest first, finds a page of them sooner than an index would, whose order
+    is another: ``identifier`` of deliveries, ``sender`` of mails."""
+
+    identifier: bool = False
+    sender: bool = False
+
+
+RARE = Common()
+MANY = 2_000
+"""Rows from which something is common. So many numbers are looked up in an index in a millisecond."""
+
+
+def common(reading: Reading, wanted: Filter) -> Common:
+    """How common what is wanted is, as a look into the indexes says that ends after `MANY`."""
+
+    def are_many(table: str, condition: str, values: tuple[Any, ...]) -> bool:
+        query = f"SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {condition} LIMIT {MANY})"  # noqa: S608
+        return bool(reading.row(query, values)[0] == MANY)
+
+    return Common(
+        identifier=bool(wanted.identifier) and are_many("delivery", "line = ?", (wanted.identifier.casefold(),)),
+        sender=bool(wanted.sender) and are_many("mail", *_sender(wanted.sender)),
+    )
+
+
+def mails(wanted: Filter, *, before: int | None, how: Common = RARE) -> Chosen:
     """Of the table ``mail``."""
     if wanted.identifier:
         # Only so the order of the index is the order of the answer.
@@ -65,7 +93,10 @@ def mails(wanted: Filter, *, before: int | None) -> Chosen:
         conditions.add("{} < ?", before)
     if wanted.sender:
         of_sender, values = _sender(wanted.sender)
-        conditions.add(f"{{}} IN (SELECT id FROM mail WHERE {of_sender})", *values)  # noqa: S608
+        if not how.sender:
+            conditions.add(f"{{}} IN (SELECT id FROM mail WHERE {of_sender})", *values)  # noqa: S608
+        else:  # of one address the index has the order of the numbers, of a domain not: the plus keeps SQLite from sorting
+            conditions.add(of_sender if len(values) > 1 else f"+{of_sender}", *values)
     if wanted.is_held is not None:
         conditions.add("is_held = 1" if wanted.is_held else "is_held = 0")
     if wanted.since is not None:
@@ -81,19 +112,25 @@ def mails(wanted: Filter, *, before: int | None) -> Chosen:
     return conditions.chosen()
 
 
-def deliveries(wanted: Filter, *, mail_id: int | None, before: int | None) -> Chosen:
+def deliveries(wanted: Filter, *, mail_id: int | None, before: int | None, how: Common = RARE) -> Chosen:
     """Of the table ``delivery``."""
     conditions = _Conditions(source="delivery", number="id")
     if mail_id is not None:
         conditions.add("mail_id = ?", mail_id)
+    if wanted.mails:
+        conditions.add(f"mail_id IN ({', '.join('?' * len(wanted.mails))})", *wanted.mails)
     if before is not None:
         conditions.add("{} < ?", before)
     if wanted.identifier:
-        conditions.add("{} IN (SELECT id FROM delivery WHERE line = ?)", wanted.identifier.casefold())
+        of_line = "+line = ?" if how.identifier else "{} IN (SELECT id FROM delivery WHERE line = ?)"
+        conditions.add(of_line, wanted.identifier.casefold())
     if wanted.sender:
         of_sender, values = _sender(wanted.sender)
         of_mail = f"SELECT id FROM mail WHERE {of_sender}"  # noqa: S608
-        conditions.add(f"{{}} IN (SELECT id FROM delivery WHERE mail_id IN ({of_mail}))", *values)  # noqa: S608
+        if how.sender:
+            conditions.add(f"EXISTS ({of_mail} AND id = delivery.mail_id)", *values)
+        else:
+            conditions.add(f"{{}} IN (SELECT id FROM delivery WHERE mail_id IN ({of_mail}))", *values)  # noqa: S608
     if State.DELIVERED in wanted.states:
         conditions.add(_any_state(wanted.states))
     elif wanted.states:

@@ -15,14 +15,15 @@ from mailbridge.store.sqlite.readers import Readers, Reading
 from mailbridge.waiting import Bell
 
 QUERY = (
-    "SELECT journal.id, at, event, journal.mail_id, delivery_id, detail, delivery.identifier, mail.facts FROM journal"
+    "SELECT journal.id, at, event, journal.mail_id, delivery_id, detail, coalesce(delivery.identifier, nullif(journal.identifier, '')),"
+    " mail.facts FROM journal"
     " LEFT JOIN mail ON mail.id = journal.mail_id LEFT JOIN delivery ON delivery.id = journal.delivery_id"
     " WHERE journal.id > ?{} ORDER BY journal.id LIMIT ?"
 )
 
 HAPPENED = (
     "SELECT journal.id, journal.mail_id, at, event, mail.verdict, EXISTS (SELECT 1 FROM mail AS held INDEXED BY mail_held WHERE held.is_held = 1 AND"
-    " held.id = mail.id), delivery.received_at FROM journal LEFT JOIN mail ON event = 'stored' AND mail.id = journal.mail_id"
+    " held.id = mail.id), mail.rule, delivery.received_at FROM journal LEFT JOIN mail ON event = 'stored' AND mail.id = journal.mail_id"
     " LEFT JOIN delivery ON event = 'delivered' AND delivery.id = journal.delivery_id WHERE journal.id > ? ORDER BY journal.id LIMIT ?"
 )
 """Whether a mail is held is looked up in its index: in the row it stands behind the octets of the mail."""

@@ -12,6 +12,7 @@ from mailbridge.store import EVERYTHING, Filter, MailRow, Page
 from mailbridge.store.cipher import Cipher, place
 from mailbridge.store.rows import MAIL, read_mail, read_private
 from mailbridge.store.sqlite import filters
+from mailbridge.store.sqlite.large import large_octets
 from mailbridge.store.sqlite.readers import Readers, Reading
 
 MOST_HITS = 50
@@ -31,13 +32,13 @@ class SqliteMails:
 
     async def page(self, wanted: Filter = EVERYTHING, *, before: int | None = None, limit: int = 100) -> Page[MailRow]:
         """See `Mails.page`."""
-        chosen = filters.mails(wanted, before=before)
+        return await self._readers.do(lambda reading: self._page(reading, wanted, before, limit))
+
+    def _page(self, reading: Reading, wanted: Filter, before: int | None, limit: int) -> Page[MailRow]:
+        chosen = filters.mails(wanted, before=before, how=filters.common(reading, wanted))
         query = f"SELECT {MAIL} FROM {chosen.source} WHERE {chosen.where} ORDER BY {chosen.order} LIMIT ?"  # noqa: S608
-        return await self._readers.do(
-            lambda reading: filters.page(
-                reading.rows(query, (*chosen.values, limit + 1)), lambda row: read_mail(row, self._cipher), limit=limit
-            )
-        )
+        rows = reading.rows(query, (*chosen.values, limit + 1))
+        return filters.page(rows, lambda row: read_mail(row, self._cipher), limit=limit)
 
     async def search(
         self, words: str, wanted: Filter = EVERYTHING, *, before: int | None = None, limit: int = MOST_HITS
@@ -48,7 +49,7 @@ class SqliteMails:
         )
 
     def _search(self, reading: Reading, words: str, wanted: Filter, before: int | None, limit: int) -> Page[MailRow]:
-        chosen = filters.mails(wanted, before=before)
+        chosen = filters.mails(wanted, before=before, how=filters.common(reading, wanted))
         query = f"SELECT {SEARCHED} FROM {chosen.source} WHERE {chosen.where} AND private IS NOT NULL ORDER BY {chosen.order}"  # noqa: S608
         until = time.monotonic() + self._search_time
         hits: list[MailRow] = []
@@ -73,7 +74,12 @@ class SqliteMails:
         if not rows:
             return None
         row = read_mail(rows[0][:-1], self._cipher)
-        content = self._cipher.open(rows[0][-1], place("raw", rows[0][1], mail_id))
+        sealed: bytes = rows[0][-1]
+        if sealed:
+            content = self._cipher.open(sealed, place("raw", rows[0][1], mail_id))
+        else:
+            found: list[Any] = await self._readers.rows("SELECT uid, octets FROM large WHERE mail_id = ?", (mail_id,))
+            content = large_octets(found, self._cipher)
         if content is None:
             return None
         return Envelope(

@@ -16,7 +16,7 @@ from mailbridge.store.queueing import Written, log_ended
 from mailbridge.store.rows import DELIVERY, read_delivery, with_content
 from mailbridge.store.sqlite import filters
 from mailbridge.store.sqlite.queues import Queues
-from mailbridge.store.sqlite.readers import Readers
+from mailbridge.store.sqlite.readers import Readers, Reading
 from mailbridge.store.sqlite.writer import Writer
 
 COUNTS = """
@@ -78,17 +78,19 @@ class SqliteOutbox:
         self, wanted: Filter = EVERYTHING, *, mail_id: int | None = None, before: int | None = None, limit: int = 100
     ) -> Page[Delivery]:
         """See `Outbox.deliveries`."""
-        chosen = filters.deliveries(wanted, mail_id=mail_id, before=before)
-        query = f"SELECT {DELIVERY}, uid, content FROM {chosen.source} WHERE {chosen.where} ORDER BY {chosen.order} LIMIT ?"  # noqa: S608
 
         def read(row: tuple[object, ...]) -> Delivery:
             found = read_delivery(row)
             uid, sealed = row[-2:]
             return with_content(found, uid, sealed, self._cipher) or found  # type: ignore[arg-type]
 
-        return await self._readers.do(
-            lambda reading: filters.page(reading.rows(query, (*chosen.values, limit + 1)), read, limit=limit)
-        )
+        def page(reading: Reading) -> Page[Delivery]:
+            how = filters.common(reading, wanted)
+            chosen = filters.deliveries(wanted, mail_id=mail_id, before=before, how=how)
+            query = f"SELECT {DELIVERY}, uid, content FROM {chosen.source} WHERE {chosen.where} ORDER BY {chosen.order} LIMIT ?"  # noqa: S608
+            return filters.page(reading.rows(query, (*chosen.values, limit + 1)), read, limit=limit)
+
+        return await self._readers.do(page)
 
     async def counts(self) -> dict[State, int]:
         """See `Outbox.counts`."""

@@ -27,6 +27,7 @@ SEALED: tuple[tuple[str, str, str, Callable[[bytes | None, Any], str]], ...] = (
     ("mail", "private", "id", partial(place, "mail")),
     ("mail", "link", "id", partial(place, "link")),
     ("mail", "raw", "id", partial(place, "raw")),
+    ("large", "octets", "mail_id", partial(place, "raw")),
     ("delivery", "content", "id", partial(place, "delivery")),
     ("entry", "secrets", "id", partial(place, "entry")),
     ("totp", "sealed", "name", totp_place),
@@ -116,7 +117,7 @@ def name_of(key: bytes) -> str:
 def _reseal(connection: apsw.Connection, old: Cipher, fresh: Cipher) -> int:
     count = 0
     for table, column, key, bound_to in SEALED:
-        rows: list[Any] = connection.execute(f"SELECT {key}, uid FROM {table} WHERE {column} IS NOT NULL").fetchall()  # noqa: S608
+        rows: list[Any] = connection.execute(f"SELECT {key}, uid FROM {table} WHERE length({column}) > 0").fetchall()  # noqa: S608
         for name, uid in rows:
             row: Any = connection.execute(f"SELECT {column} FROM {table} WHERE {key} = ?", (name,)).fetchone()  # noqa: S608
             value = old.open(row[0], bound_to(uid, name))

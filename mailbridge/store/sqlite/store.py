@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import apsw
 
@@ -16,7 +17,9 @@ from mailbridge.store.names import Names
 from mailbridge.store.packing import facts_of, link_of, private_of
 from mailbridge.store.sql import answers, sessions
 from mailbridge.store.sql.answers import SqlAnswers
+from mailbridge.store.sql.copies import compared
 from mailbridge.store.sql.entries import SqlEntries
+from mailbridge.store.sql.events import SqlEvents
 from mailbridge.store.sql.forgetting import forget
 from mailbridge.store.sql.inboxes import SqlInboxes, end_over, forget_ended, next_end
 from mailbridge.store.sql.mailboxes import SqlMailboxes, keep_cursor, keep_pending_action
@@ -26,6 +29,7 @@ from mailbridge.store.sql.vault import SqlVault
 from mailbridge.store.sqlite.codes import SqliteCodes
 from mailbridge.store.sqlite.database import keep_anchor, read_anchor, unlock
 from mailbridge.store.sqlite.journal import SqliteJournal
+from mailbridge.store.sqlite.large import LARGE, write_large
 from mailbridge.store.sqlite.lines import journal
 from mailbridge.store.sqlite.mails import SqliteMails
 from mailbridge.store.sqlite.outbox import SqliteOutbox
@@ -63,6 +67,7 @@ class SqliteStore:
         self.vault = SqlVault(database=database, cipher=cipher, clock=clock)
         self.mailboxes = SqlMailboxes(database=database)
         self.entries = SqlEntries(database=database, cipher=cipher, clock=clock)
+        self.events = SqlEvents(database=database, clock=clock)
         self.sites = SqlSites(database=database, clock=clock)
         self.answers = SqlAnswers(database=database, cipher=cipher, clock=clock)
         self.sessions = SqlSessions(database=database, clock=clock)
@@ -112,13 +117,11 @@ class SqliteStore:
         if envelope.cursor is not None:
             through(keep_cursor(self._shared(connection), envelope.cursor))
         fingerprint = self.cipher.digest(arrival.fingerprint)
-        known = connection.execute("SELECT id FROM mail WHERE fingerprint = ?", (fingerprint,)).fetchone()
+        known: Any = connection.execute("SELECT id, received_at FROM mail WHERE fingerprint = ?", (fingerprint,)).fetchone()
         if known is not None:
-            self._keep_action(connection, envelope, is_pushed=arrival.is_pushed)
-            journal(connection, now, "duplicate", known[0])
-            return Receipt(mail_id=known[0], is_duplicate=True, is_pushed=arrival.is_pushed)
+            return self._put_copy(connection, arrival, facts, known[0], known[1], now)
         received = min(to_micros(envelope.received_at), now)
-        uid, seal = new_uid(), self.cipher.seal
+        uid, seal, is_large = new_uid(), self.cipher.seal, len(envelope.content) > LARGE
         connection.execute(
             "INSERT INTO mail (fingerprint, received_at, ingress, verdict, rule, size, facts, uid, sender, is_held, private, link, raw)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -135,10 +138,12 @@ class SqliteStore:
                 int(bool(arrival.held)),
                 seal(private, place("mail", uid, None)),
                 seal(link, place("link", uid, None)) if link is not None else None,
-                seal(envelope.content, place("raw", uid, None)),
+                b"" if is_large else seal(envelope.content, place("raw", uid, None)),
             ),
         )
         number: int = connection.last_insert_rowid()
+        if is_large:
+            write_large(connection, self.cipher, number, uid, envelope.content)
         for line in dict.fromkeys(one.casefold() for one in arrival.identification.identifiers):
             connection.execute("INSERT INTO mail_identifier VALUES (?, ?)", (line, number))
         through(keep_proven(self._shared(connection), arrival, now))
@@ -149,8 +154,7 @@ class SqliteStore:
             journal(connection, now, arrival.verb, arrival.origin, None, f"as mail {number}")
         claims, superseded, held = self._queues.add(connection, number, arrival.drafts, received, now, arrival.extraction.rule)
         if held:
-            told = tuple(f"{arrival.stranger}: {why}" for why in dict.fromkeys(held))
-            facts = facts_of(replace(arrival, held=(*arrival.held, *told)))
+            facts = self._held_facts(arrival, held)
             connection.execute("UPDATE mail SET facts = ?, is_held = 1 WHERE id = ?", (facts, number))
         is_pushed = sum(one.standing is not Standing.ASIDE for one in arrival.drafts) > len(held)
         self._keep_action(connection, envelope, is_pushed=is_pushed)
@@ -158,6 +162,30 @@ class SqliteStore:
             ended = through(forget_ended(self._shared(connection), self.cipher, arrival.inboxes, now))
             claims = tuple(one for one in claims if one.delivery.draft.identifier.casefold() not in ended)
         return Receipt(mail_id=number, claims=claims, superseded=superseded, is_pushed=is_pushed, held=held)
+
+    def _put_copy(
+        self, connection: apsw.Connection, arrival: Arrival, facts: bytes, number: int, first_at: int, now: int
+    ) -> Receipt:
+        """The same mail again: what is left of it to deliver is what the first copy was not known well enough for. It lives from when the
+        first came."""
+        journal(connection, now, "duplicate", number)
+        copy = through(compared(self._shared(connection), number, arrival.drafts))
+        claims, superseded, held = self._queues.add(connection, number, copy.left, first_at, now, arrival.extraction.rule)
+        if copy.is_surer:
+            through(keep_proven(self._shared(connection), arrival, now))
+            facts = self._held_facts(arrival, held) if held else facts
+            is_held = bool(arrival.held or held)
+            connection.execute("UPDATE mail SET facts = ?, is_held = ? WHERE id = ?", (facts, int(is_held), number))
+        is_pushed = sum(one.standing is not Standing.ASIDE for one in arrival.drafts) > len(held)
+        self._keep_action(connection, arrival.envelope, is_pushed=is_pushed)
+        return Receipt(
+            mail_id=number, is_duplicate=not copy.left, claims=claims, superseded=superseded, is_pushed=is_pushed, held=held
+        )
+
+    def _held_facts(self, arrival: Arrival, held: tuple[str, ...]) -> bytes:
+        """The facts of a mail of which something is held since a known sender's code lives."""
+        told = tuple(f"{arrival.stranger}: {why}" for why in dict.fromkeys(held))
+        return facts_of(replace(arrival, held=(*arrival.held, *told)))
 
     def _keep_action(self, connection: apsw.Connection, envelope: Envelope, *, is_pushed: bool) -> None:
         """Remember what is to be done in its mailbox with a mail that is pushed."""
@@ -171,6 +199,15 @@ class SqliteStore:
     async def forget(self, identifier: str) -> Forgotten:
         """See `Store.forget`."""
         return await self._database.write(lambda transaction: forget(transaction, self.cipher, identifier, self.clock.micros()))
+
+    async def confirmed(self, mail_id: int) -> None:
+        """See `Store.confirmed`."""
+
+        def work(connection: apsw.Connection) -> None:
+            if connection.execute("SELECT 1 FROM mail WHERE id = ?", (mail_id,)).fetchall():
+                journal(connection, self.clock.micros(), "confirmed", mail_id)
+
+        await self.writer.do(work)
 
     async def sweep(self) -> datetime | None:
         """See `Store.sweep`."""

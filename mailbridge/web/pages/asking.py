@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
+import msgspec
+
 from mailbridge import log_events
 from mailbridge.operator import verbs
 from mailbridge.operator.asks import Ask
+from mailbridge.operator.asks import asked as as_asked
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.shapes import Shape
 from mailbridge.operator.verbs import By, Operator, Verb
 from mailbridge.store.sessions import Session
 from mailbridge.web.auth import RANKS
+from mailbridge.web.pages.words import text
 
 log = logging.getLogger("mailbridge.page")
 
@@ -37,13 +42,19 @@ NEED_FRESH = frozenset(
         verbs.MAIL_CONFIRM,
         verbs.ENTRY_ADD,
         verbs.ENTRY_REMOVE,
+        verbs.RULE_ADD,
         verbs.SESSION_REMOVE,
+        verbs.MAILBOX_ADD,
+        verbs.MAILBOX_REMOVE,
+        verbs.SETUP_ANSWER,
     )
 )
 """Verbs that are done only soon after a login: they show a code, or change whom the bridge believes and where codes go."""
 
+NOTED = frozenset({"file", "filter", "test"})
+"""Answers of a setup that only say what was done: they need no young login."""
 
-VIEWER = Fault(kind=Kind.FORBIDDEN, title="you are logged in as a viewer, who sees no codes and changes nothing")
+VIEWER = Fault(kind=Kind.FORBIDDEN, title=text("fault.viewer"))
 
 
 class Refused(Exception):  # noqa: N818  (an answer, no accident)
@@ -83,19 +94,29 @@ class File:
     content: bytes
 
 
-Answer = Page | Go | File
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Same:
+    """Nothing is new: the browser keeps what it shows."""
+
+
+Answer = Page | Go | File | Same
+
+UNTOLD = frozenset({verbs.SETUP_GO.name})
+"""Verbs that an open page uses every other second: they are in no log, and what they did is in the setup's own list."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One request for a view. ``number`` is that of the path; ``is_part``: htmx asks for a piece of a page."""
+    """One request for a view. ``name`` is that of its path in `entrance.PATHS`, ``number`` the one in it; ``files`` are what a form uploads; ``is_part``: htmx asks for a piece of a page."""
 
     operator: Operator
     session: Session
     is_fresh: Callable[[Session], bool]
     now: datetime
+    name: str = ""
     query: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, list[str]] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
     number: int = 0
     is_part: bool = False
     request: str = ""
@@ -109,6 +130,25 @@ class Asked:
         """A field of the form; "" where it is not there."""
         return next(iter(self.form.get(name, ())), "")
 
+    def need_fresh(self) -> None:
+        """Go on only where the login is young. Raises Stale."""
+        if not self.is_fresh(self.session):
+            raise Stale
+
+    def tell(self, verb: str, outcome: str, number: int | None = None) -> None:
+        """Write down who used what, and never what was shown."""
+        log.info(
+            "used on the page",
+            extra={
+                "event": log_events.PAGE_USED,
+                "verb": verb,
+                "by": self.session.name,
+                "session": self.session.id,
+                "outcome": outcome,
+            }
+            | ({} if number is None else {"number": number}),
+        )
+
     async def attempt(self, verb: Verb[A, G], ask: A) -> G | Fault:
         """What a verb answers. What is not only looked at stands in the log: who did what.
 
@@ -117,23 +157,12 @@ class Asked:
         """
         if RANKS[self.session.role] < RANKS[verb.role] or verb.is_local:
             return VIEWER
-        if verb.name in NEED_FRESH and not self.is_fresh(self.session):
-            raise Stale
+        is_note = verb.name == verbs.SETUP_ANSWER.name and getattr(ask, "name", "") in NOTED
+        if verb.name in NEED_FRESH and not is_note:
+            self.need_fresh()
         found = await verb.run(self.operator, ask, By(name=self.session.name, request=self.request))
-        if verb.method == "POST":
-            outcome = str(found.kind) if isinstance(found, Fault) else "done"
-            number = getattr(ask, "id", None)
-            log.info(
-                "used on the page",
-                extra={
-                    "event": log_events.PAGE_USED,
-                    "verb": verb.name,
-                    "by": self.session.name,
-                    "session": self.session.id,
-                    "outcome": outcome,
-                }
-                | ({} if number is None else {"number": number}),
-            )
+        if verb.method == "POST" and verb.name not in UNTOLD:
+            self.tell(verb.name, str(found.kind) if isinstance(found, Fault) else "done", getattr(ask, "id", None))
         return found
 
     async def do(self, verb: Verb[A, G], ask: A) -> G:
@@ -146,3 +175,21 @@ class Asked:
         if isinstance(found, Fault):
             raise Refused(found)
         return found
+
+
+PLACE = re.compile(r"at `\$\.(\w+)")
+
+
+def filled(kind: type[A], values: Mapping[str, Any]) -> A | dict[str, str]:
+    """A form's fields as what a verb is asked with; or what is wrong with one of them (a key of the words), by its name."""
+    try:
+        return as_asked(kind, values, is_text=False)
+    except msgspec.ValidationError as fault:
+        place = PLACE.search(str(fault))
+        name = place.group(1) if place is not None else "form"
+        return {name: "unusable" if str(values.get(name, "")).strip() else "needed"}
+
+
+def said(fault: Fault) -> str:
+    """A fault as one text beside a field."""
+    return "; ".join(fault.problems) or fault.title

@@ -11,6 +11,8 @@ from mailbridge.operator.shapes import DeliveryShape, MailShape
 UNPROVEN = ("none:", "practice:")
 """How the word of the gate begins where no proof was asked for."""
 
+LINKED = "https://"
+
 CODED = frozenset({"code", "link", "ambiguous", "expired"})
 
 
@@ -46,6 +48,11 @@ class Row:
 def is_proven(mail: MailShape) -> bool:
     """Whether it was let through because something proves who sent it, and not only because nothing was asked."""
     return bool(mail.trust) and not mail.held and not mail.trust.startswith(UNPROVEN)
+
+
+def asks_by_link(mail: MailShape) -> bool:
+    """Whether it is the question of a service that posts mails here, which a person answers by opening its link."""
+    return mail.ingress == "http" and not mail.rcpt_to and (mail.confirm_link or "").startswith(LINKED)
 
 
 DELIVERY: Mapping[str, tuple[str, str]] = MappingProxyType(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
 from mailbridge import __version__
@@ -22,6 +23,7 @@ from mailbridge.logs import CONTROL
 from mailbridge.store.sessions import Session
 from mailbridge.web.pages.asking import Page
 from mailbridge.web.pages.door import Visit
+from mailbridge.web.pages.look import asks_by_link
 from mailbridge.web.pages.words import TEXTS, counted, text
 
 LONGEST = 200
@@ -37,6 +39,7 @@ NAV: Sequence[tuple[str, str, str]] = (
     ("sender", "/senders", "i-sender"),
     ("rule", "/rules", "i-rule"),
     ("totp", "/authenticators", "i-key"),
+    ("setup", "/setup", "i-setup"),
     ("doctor", "/doctor", "i-doctor"),
     ("why", "/why", "i-why"),
     ("search", "/search", "i-search"),
@@ -47,7 +50,7 @@ SCRIPTS = ("htmx.min.js", "hx-csp.min.js", "hx-sse.min.js", "page.js")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """Around a page: how it is asked, who looks, and what its forms bring back."""
+    """Around a page: how it is asked, who looks, what its forms bring back, and whether the login is young enough for every form."""
 
     visit: Visit
     session: Session | None
@@ -55,6 +58,7 @@ class Scene:
     name: str
     query: Mapping[str, str] = field(default_factory=dict)
     is_part: bool = False
+    is_fresh: bool = True
 
 
 class Rendering:
@@ -80,6 +84,9 @@ class Rendering:
             "left": left,
             "took": took,
             "lines": lines,
+            "prose": prose,
+            "linked": linked,
+            "sentence": sentence,
             "span": span,
             "duration": duration,
         }
@@ -93,6 +100,7 @@ class Rendering:
             "version": __version__,
             "icons": Markup(icons),  # noqa: S704  (a file of the package)
             "scripts": SCRIPTS,
+            "asks_by_link": asks_by_link,
         }
 
     def response(self, page: Page, scene: Scene) -> Response:
@@ -110,12 +118,14 @@ class Rendering:
                 "nonce": scene.visit.nonce,
                 "session": scene.session,
                 "is_operator": scene.session is not None and scene.session.role == "operator",
+                "is_fresh": scene.is_fresh,
                 "csrf": scene.csrf,
                 "current": scene.name.partition(".")[0],
                 "is_part": scene.is_part,
                 "static": lambda name: f"{prefix}/static/{name}?{self._static[name]}",
                 "query": scene.query,
                 "once": lambda: secrets.token_urlsafe(12),
+                "further_in": lambda place: urlencode({**scene.query, "in": place}),
                 "further": lambda before: urlencode({**scene.query, "before": before}),
             }
         )
@@ -143,6 +153,41 @@ def lines(text: object) -> str:
     return "\n".join(shown(one, 2_000) for one in str(text).splitlines()) + ("\n" if str(text).endswith("\n") else "")
 
 
+CODE = re.compile(r"`([^`]+)`()")
+CODE_OR_LINK = re.compile(r"`([^`]+)`|(https://[^\s`<>\"]*[^\s`<>\".,;:)])")
+
+
+def prose(value: object, most: int = LONGEST) -> Markup:
+    """The same for a sentence of the program's, which may repeat words of others: what stands between backticks is code."""
+    return _set(CODE, value, most)
+
+
+def linked(value: object, most: int = LONGEST) -> Markup:
+    """The same for a hint, all of which is the program's own: a web address in it is a link too."""
+    return _set(CODE_OR_LINK, value, most)
+
+
+def _set(pattern: re.Pattern[str], value: object, most: int) -> Markup:
+    words, found, at = shown(value, most), Markup(""), 0
+    for match in pattern.finditer(words):
+        found += escape(words[at : match.start()])
+        command, url = match.groups()
+        found += (
+            Markup("<code>{}</code>").format(command)
+            if command
+            else Markup('<a href="{}" target="_blank" rel="noopener noreferrer">{}</a>').format(url, url)
+        )
+        at = match.end()
+    return found + escape(words[at:])
+
+
+def sentence(value: object) -> str:
+    """What stands behind a colon in a terminal, with a capital letter where it begins with a plain word, which no address or command is."""
+    words = str(value)
+    first = words.partition(" ")[0]
+    return words[:1].upper() + words[1:] if first.isalpha() and first != "mailbridge" else words
+
+
 def site(address: object) -> str:
     """The domain of an address, as one reads who sent it."""
     return shown(str(address or "").rpartition("@")[2], 80)
@@ -158,7 +203,7 @@ def clock(stamp: str | None) -> Markup:
     if at is None:
         return Markup("")
     form = "%H:%M:%S" if abs(datetime.now(UTC) - at) < timedelta(hours=20) else "%d %b %H:%M"
-    return Markup('<time datetime="{}">{}</time>').format(stamp, at.astimezone().strftime(form))
+    return Markup(f'<time datetime="{escape(stamp)}">{at.astimezone().strftime(form)}</time>')  # noqa: S704  (escaped)
 
 
 def moment(stamp: str | None) -> Markup:
@@ -197,7 +242,9 @@ def took(first: str | None, last: str | None) -> str:
 def duration(milliseconds: float) -> str:
     """Milliseconds in the unit that suits them."""
     seconds = max(milliseconds, 0.0) / 1000
-    return f"{round(seconds * 1000)} ms" if seconds < 1 else f"{seconds:.1f} s" if seconds < 60 else span(seconds)
+    if seconds < 1:
+        return text("span.ms", count=round(seconds * 1000))
+    return text("span.s", count=f"{seconds:.1f}") if seconds < 60 else span(seconds)
 
 
 def span(seconds: float) -> str:
@@ -207,7 +254,7 @@ def span(seconds: float) -> str:
     whole = int(seconds)
     days, hours, minutes = whole // 86_400, whole // 3_600 % 24, whole // 60 % 60
     if days:
-        return f"{days} d {hours} h" if hours else f"{days} d"
+        return text("span.d" if hours else "span.d.even", days=days, hours=hours)
     if hours:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
+        return text("span.h" if minutes else "span.h.even", hours=hours, minutes=minutes)
+    return text("span.min", minutes=minutes, seconds=whole % 60) if minutes else text("span.s", count=whole % 60)

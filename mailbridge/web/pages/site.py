@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from importlib import resources
 from types import MappingProxyType
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,26 +20,26 @@ from mailbridge.operator.faults import Fault
 from mailbridge.operator.sessions import LogIn, csrf_of
 from mailbridge.store import StoreUnavailable
 from mailbridge.store.sessions import Session
-from mailbridge.web.limits import body_of, client_of
+from mailbridge.web.limits import client_of
 from mailbridge.web.pages import door
-from mailbridge.web.pages.asking import VIEWER, Answer, Asked, File, Go, Page, Refused, Stale
+from mailbridge.web.pages.asking import VIEWER, Answer, Asked, File, Go, Page, Refused, Same, Stale
 from mailbridge.web.pages.door import CSRF, Door, Visit
 from mailbridge.web.pages.entrance import PageParts
 from mailbridge.web.pages.feed import Feed
+from mailbridge.web.pages.forms import form_of, one_of
 from mailbridge.web.pages.rendering import Rendering, Scene
 from mailbridge.web.pages.views import VIEWS
 
 log = logging.getLogger("mailbridge.page")
 
-MOST_FORM = 2_097_152
-"""Octets of a form; the largest holds a mail that a rule is tried with."""
-
-MOST_FIELDS = 2_000
 MOST_DEEDS = 4_096
 """Forms that are remembered, so that one that is sent twice is done once."""
 
 SECONDS = 7 * 86_400
 """For so long a browser keeps the cookie; the session behind it may end sooner."""
+
+BY_ITSELF = frozenset({"setup.look"})
+"""Forms that an open page sends without a person; they keep no session alive."""
 
 TYPES: Mapping[str, str] = MappingProxyType({"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"})
 
@@ -81,7 +81,8 @@ class Site:
     async def _answered(self, name: str, request: Request, visit: Visit) -> Response:
         cookie = request.cookies.get(visit.cookie, "")
         # A page that was left open asks by itself, and keeps no session alive by that.
-        is_use = request.method == "POST" or ("hx-request" not in request.headers and name != "feed")
+        is_part = "hx-request" in request.headers
+        is_use = not (is_part and name in BY_ITSELF) and (request.method == "POST" or not (is_part or name == "feed"))
         session = await self._operator.sessions.of(cookie, is_use=is_use)
         if name in ("login", "login.enter"):
             return await self._login(name, request, visit, session)
@@ -90,9 +91,10 @@ class Site:
         if name == "feed":
             return await self._feed.answer(request, lambda: self._operator.sessions.of(cookie, is_use=False))
         form: dict[str, list[str]] = {}
+        files: dict[str, bytes] = {}
         if request.method == "POST":
-            form = await _form(request)
-            if not door.is_own(request, visit, cookie, next(iter(form.get(CSRF, ())), "")):
+            form, files = await form_of(request, name)
+            if not door.is_own(request, visit, cookie, one_of(form, CSRF)):
                 log.warning(
                     "a form that the page did not send was refused",
                     extra={"event": log_events.PAGE_FORM_REFUSED, "why": "not its own", "client": client_of(request)},
@@ -107,13 +109,23 @@ class Site:
             session=session,
             is_fresh=self._operator.sessions.is_fresh,
             now=self._now(),
+            name=name,
             query=_query(request),
             form=form,
+            files=files,
             number=int(request.path_params.get("id", 0)),
             is_part="hx-request" in request.headers,
-            request=next(iter(form.get("once", ())), "")[:100],
+            request=one_of(form, "once")[:100],
         )
-        scene = Scene(visit=visit, session=session, csrf=csrf_of(cookie), name=name, query=asked.query, is_part=asked.is_part)
+        scene = Scene(
+            visit=visit,
+            session=session,
+            csrf=csrf_of(cookie),
+            name=name,
+            query=asked.query,
+            is_part=asked.is_part,
+            is_fresh=asked.is_fresh(session),
+        )
         return self._made(await self._seen(name, asked), scene)
 
     async def _seen(self, name: str, asked: Asked) -> Answer:
@@ -156,6 +168,8 @@ class Site:
             case File():
                 named = f'attachment; filename="{answer.name}"'
                 return Response(answer.content, media_type="application/octet-stream", headers={"Content-Disposition": named})
+            case Same():
+                return Response(status_code=204)
 
     def _page(self, page: Page, visit: Visit, session: Session | None = None, cookie: str = "") -> Response:
         scene = Scene(visit=visit, session=session, csrf=csrf_of(cookie) if cookie else "", name="")
@@ -178,7 +192,7 @@ class Site:
         values = {"has_password": has_password, "takes_logins": visit.takes_logins, "is_in": session is not None}
         if name == "login":
             return self._page(Page(template="login.html", values=values), visit)
-        form = await _form(request)
+        form, _ = await form_of(request, name)
         if not visit.takes_logins or not door.is_own_origin(request, visit):
             return self._page(Page(template="login.html", values={**values, "wrong": "login.foreign"}, status=403), visit)
         seconds = self._door.login_wait(client_of(request))
@@ -187,7 +201,7 @@ class Site:
             response = self._page(page, visit)
             response.headers["Retry-After"] = str(int(seconds) + 1)
             return response
-        ask = LogIn(token=_one(form, "token")[:200], password=_one(form, "password")[:1000])
+        ask = LogIn(token=one_of(form, "token")[:200], password=one_of(form, "password")[:1000])
         found = await self._operator.sessions.log_in(ask)
         if isinstance(found, Fault):
             log.warning(
@@ -241,22 +255,6 @@ def _going(path: str, *, is_part: bool) -> Response:
     if is_part:
         return Response(status_code=204, headers={"HX-Redirect": path})
     return RedirectResponse(path, status_code=303)
-
-
-async def _form(request: Request) -> dict[str, list[str]]:
-    """The fields of a form, each with its values. Raises HTTPException."""
-    octets = await body_of(request, most=MOST_FORM)
-    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        raise HTTPException(415, "a form is sent as application/x-www-form-urlencoded")
-    try:
-        text = octets.decode("ascii")
-        return parse_qs(text, keep_blank_values=True, max_num_fields=MOST_FIELDS, encoding="utf-8", errors="strict")
-    except ValueError:
-        raise HTTPException(400, "the form cannot be read") from None
-
-
-def _one(form: Mapping[str, list[str]], name: str) -> str:
-    return next(iter(form.get(name, ())), "")
 
 
 def _query(request: Request) -> dict[str, str]:

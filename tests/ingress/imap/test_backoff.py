@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from mailbridge.ingress.imap.backoff import Backoff
+from mailbridge.ingress.imap.backoff import HOUR, Backoff
 from mailbridge.ingress.imap.faults import Kind, MailboxFault, goodbye, hint_of, is_busy, refusal, shown
 from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.modes import Event
@@ -34,10 +34,10 @@ def test_sessions_that_end_over_a_mail_are_replaced_at_once_a_few_times() -> Non
 
 
 def test_broken_sessions_are_replaced_quickly_only_a_few_times() -> None:
-    """Five within a second each; then never sooner than 5 s, whatever the dice."""
+    """Five within a second each; then never sooner than 5 s, whatever the dice, and never later than 50 s."""
     assert pauses(Kind.NETWORK, 5, was_watching=True) == [0.2, 0.4, 0.8, 1.0, 1.0]
     assert pauses(Kind.NETWORK, 8, was_watching=True, dice=0.0)[5:] == [5.0, 5.0, 5.0]
-    assert max(pauses(Kind.NETWORK, 40, was_watching=True)) == 300.0
+    assert max(pauses(Kind.NETWORK, 40, was_watching=True)) == 50.0
 
 
 def test_a_session_that_lasted_forgives_everything() -> None:
@@ -52,13 +52,57 @@ def test_a_session_that_lasted_forgives_everything() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "first", "last"), [(Kind.REFUSED, 3.0, 900.0), (Kind.BUSY, 30.0, 900.0), (Kind.SETTING, 300.0, 300.0)]
+    ("kind", "first", "then", "after_an_hour"),
+    [(Kind.REFUSED, 3.0, 50.0, 900.0), (Kind.BUSY, 30.0, 50.0, 50.0), (Kind.SETTING, 50.0, 50.0, 300.0)],
 )
-def test_what_needs_a_person_or_time_is_tried_seldom(kind: Kind, first: float, last: float) -> None:
-    """Never below half of the ceiling: no login storm."""
-    assert pauses(kind, 9)[0] == first
-    assert pauses(kind, 9)[-1] == last
-    assert pauses(kind, 9, dice=0.0)[-1] == last / 2
+def test_what_needs_a_person_or_time_is_tried_seldom(kind: Kind, first: float, then: float, after_an_hour: float) -> None:
+    """Within a minute of its end for an hour, never below half of the ceiling: no login storm; and after an hour rarely."""
+    assert pauses(kind, 20)[0] == first
+    assert pauses(kind, 20)[-1] == then
+    assert pauses(kind, 20, dice=0.0)[-1] == then / 2
+    assert sum(pauses(kind, HOUR - 1, dice=0.5)) > 0.85 * 3600
+    assert pauses(kind, HOUR)[-1] == after_an_hour
+
+
+@pytest.mark.parametrize("kind", [one for one in Kind if one is not Kind.CONSENT])
+@pytest.mark.parametrize("was_watching", [False, True])
+def test_a_fault_that_is_over_is_found_within_a_minute(kind: Kind, was_watching: bool) -> None:
+    """Whatever it is, whatever the dice, for an hour; only a permission that was withdrawn has to be given anew."""
+    assert max(pauses(kind, HOUR - 1, was_watching=was_watching)) <= 50.0
+
+
+def test_a_server_that_shuts_us_out_after_refused_logins_is_left_alone() -> None:
+    """It takes no connection any more after the third: from then on at most four logins that are refused in ten minutes; a login ends it."""
+    patience = Backoff(lambda: 0.0)
+    refused, gone = MailboxFault(Kind.REFUSED, "x"), MailboxFault(Kind.NETWORK, "x")
+    for _ in range(3):
+        patience.after(refused, was_watching=False)
+    patience.after(gone, was_watching=False)
+    assert patience.after(refused, was_watching=False) == timedelta(seconds=150)
+    patience.lasted(timedelta(seconds=1))
+    assert patience.after(refused, was_watching=False) == timedelta(seconds=1.5)
+    patience.after(gone, was_watching=False)
+    patience.after(refused, was_watching=False)
+    assert patience.after(refused, was_watching=False) == timedelta(seconds=25), "one refusal is no reason to shut us out"
+
+
+def test_a_session_that_ends_as_unavailable_is_replaced_at_once() -> None:
+    """A server that is restarted says so, and is back soon; the second time within a minute it is left alone, and after a limit at once."""
+    patience, ended = Backoff(lambda: 1.0), goodbye("[UNAVAILABLE] Server has closed the connection.")
+    assert patience.after(ended, was_watching=True) == timedelta(seconds=0.2)
+    assert patience.after(ended, was_watching=True) == timedelta(seconds=30)
+    patience.lasted(timedelta(seconds=61))
+    assert patience.after(ended, was_watching=True) == timedelta(seconds=0.2)
+    patience.lasted(timedelta(seconds=61))
+    assert patience.after(goodbye("[LIMIT] Too many connections"), was_watching=True) == timedelta(seconds=30)
+    assert Backoff(lambda: 1.0).after(ended, was_watching=False) == timedelta(seconds=30)
+
+
+def test_a_quota_is_waited_for() -> None:
+    """It fills again within hours: up to 15 minutes between two tries."""
+    patience = Backoff(lambda: 1.0)
+    fault = refusal("login", "[OVERQUOTA] Account exceeded command or bandwidth limits.")
+    assert max(patience.after(fault, was_watching=False).total_seconds() for _ in range(9)) == 900.0
 
 
 def test_a_servers_hint_is_a_floor() -> None:
@@ -159,6 +203,18 @@ def test_a_mail_that_cannot_be_had_makes_the_mailbox_red() -> None:
     assert (status.read().is_well, status.read().reason) == (False, "1 mail cannot be fetched (UID 7)")
     status.unfetched = ""
     assert (status.read().is_well, status.read().reason) == (True, "")
+
+
+def test_a_mailbox_that_was_well_is_not_red_while_it_is_watched_anew() -> None:
+    """An account was added, say; unless that takes longer than twenty seconds, or something is wrong."""
+    now = 0.0
+    status = MailboxStatus("box/INBOX", renew=55, now=lambda: now)
+    status.carry_on()
+    assert status.read().is_well
+    now = 19.0
+    assert status.read().is_well
+    now = 21.0
+    assert not status.read().is_well
 
 
 @pytest.mark.parametrize("event", [Event.PERSON, Event.REFUSED])

@@ -118,11 +118,13 @@ async def test_whoever_brought_a_code_is_heated_the_next_time(tmp_path: Path) ->
                 if first:
                     hub.deliver(code_mail("482913", extra="X-Forwarded-For: ann@corp.example hub@corp.example\r\n"))
                     await has(home, "482913")
-                before = len(other.log)
                 row = (await home.store.outbox.deliveries(limit=1))[0]
                 wanted = (row.draft.identifier.casefold(),)
                 watchers.wake()
                 await in_mode(watchers, "hot")
+                await until(lambda: watchers.health()[1].mode == "idle", what="the other left alone")
+                before, count = len(other.log), len(hub.log)
+                await until(lambda: len(hub.log) > count + 10, what="ten questions")
                 assert watchers.health()[1].mode == "idle" and len(other.log) == before
 
         await is_known(first=True)

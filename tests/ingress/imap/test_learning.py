@@ -14,9 +14,10 @@ from mailbridge.ingress.imap.habits import Habits
 from mailbridge.ingress.imap.hearing import IDLE_AGAIN, TRIAL, Hearing
 from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.memory import Memory
-from mailbridge.ingress.imap.missing import Missing, uid_ranges
+from mailbridge.ingress.imap.missing import Missing
 from mailbridge.ingress.imap.responses import Fetched
 from mailbridge.ingress.imap.tempo import AGAIN, QUICK, Tempo
+from mailbridge.ingress.imap.top import Top
 from mailbridge.intake.answer import Answer, Full
 from mailbridge.store import StoreUnavailable
 from tests.moved_time import MovedTime
@@ -97,6 +98,11 @@ def test_a_mail_that_hangs_is_tried_twice_and_then_rarely() -> None:
     assert missing.next_due() == 10.0 + schedule.SLOWLY
 
 
+def spans(missing: Missing, now: float) -> list[tuple[int, int]]:
+    """What is to be looked for now."""
+    return [(gap.low, gap.high) for gap in missing.due(now)]
+
+
 def test_a_hole_is_looked_for_while_a_code_lives() -> None:
     """At least once in 65 s during the first minutes, and for about ten minutes in all."""
     missing, now = Missing(), 0.0
@@ -105,19 +111,19 @@ def test_a_hole_is_looked_for_while_a_code_lives() -> None:
     while (due := missing.next_due()) != float("inf") and len(times) < 50:
         now = due
         times.append(now)
-        assert uid_ranges(missing.due(now)) == b"5:7"
+        assert spans(missing, now) == [(5, 7)]
         missing.forget_old(now)
     assert max(after - before for before, after in zip([0.0, *times], times, strict=False) if after < 200) <= 65
     assert 500 < times[-1] < 700
 
 
-@pytest.mark.parametrize(("uid", "left"), [(5, b"6:7"), (6, b"5,7"), (7, b"5:6"), (9, b"5:7")])
-def test_what_is_given_is_no_hole_any_more(uid: int, left: bytes) -> None:
+@pytest.mark.parametrize(("uid", "left"), [(5, [(6, 7)]), (6, [(5, 5), (7, 7)]), (7, [(5, 6)]), (9, [(5, 7)])])
+def test_what_is_given_is_no_hole_any_more(uid: int, left: list[tuple[int, int]]) -> None:
     """The others of its range stay."""
     missing = Missing()
     missing.left_out(5, 7, now=0.0)
     assert missing.given(uid) == (uid != 9)
-    assert uid_ranges(missing.due(100.0)) == left
+    assert spans(missing, 100.0) == left
 
 
 def test_the_oldest_hole_makes_room() -> None:
@@ -162,10 +168,37 @@ def test_idle_is_tried_again_after_a_while() -> None:
     assert hearing.is_trial_to_change() and hearing.is_useless
     now += IDLE_AGAIN
     assert hearing.is_trial_to_change()
-    hearing.told()
+    assert not hearing.told(age=0.5, meanwhile=30.0)
     assert not hearing.is_useless and not memory.is_deaf and not hearing.is_on_trial
     hearing.begin(is_offered=False)
     assert hearing.is_useless and not hearing.is_bad
+
+
+def test_a_server_that_tells_late_is_asked() -> None:
+    """One mail that it has had for twelve seconds is enough. One that was moved in, or had been left out, is no such mail."""
+    memory = Memory("box", Notes(), Habits())
+    hearing = Hearing(memory)
+    hearing.begin(is_offered=True)
+    assert not hearing.told(age=3000.0, meanwhile=20.0) and not hearing.told(age=1.0, meanwhile=20.0)
+    assert hearing.told(age=12.0, meanwhile=20.0)
+    assert hearing.is_useless and hearing.is_only_late
+    hearing.polled(age=4.0, meanwhile=5.1)
+    assert hearing.is_useless
+
+
+@pytest.mark.parametrize("lag", [6.0, 15.0, 60.0])
+def test_mails_that_look_older_than_they_are_make_no_server_late(lag: float) -> None:
+    """A clock that is behind, or a filter that takes its time: found out while the server is asked, and remembered."""
+    memory = Memory("box", Notes(), Habits())
+    hearing = Hearing(memory)
+    hearing.begin(is_offered=True)
+    hearing.told(age=lag + 0.5, meanwhile=100.0)
+    for delay in (4.0, 2.0, 0.2):
+        if hearing.is_useless:
+            hearing.polled(age=lag + delay, meanwhile=5.0)
+    assert not hearing.is_useless
+    assert not hearing.told(age=lag + 0.5, meanwhile=100.0)
+    assert hearing.told(age=lag + 12.0, meanwhile=100.0)
 
 
 def test_what_was_learned_is_there_after_a_restart() -> None:
@@ -177,13 +210,15 @@ def test_what_was_learned_is_there_after_a_restart() -> None:
     memory.save()
     assert door.writes == writes
     memory.missing.refused(5, "NO", now=1.0)
-    memory.is_deaf, memory.drift, memory.top = True, -1200.4, (5, 1_700_000_000, 300)
+    memory.is_deaf, memory.drift, memory.top = True, -1200.4, Top(5, 1_700_000_000, 300, 7)
+    memory.is_late, memory.lag = True, 7.2
     memory.habits.misses, memory.habits.needs_select, memory.habits.refuses_plain = 2, True, True
     memory.habits.tempo.silent("FETCH")
     memory.save()
     again = remembered(door)
     assert again.missing.is_refused(5) and again.is_deaf and not again.is_blind
-    assert (again.drift, again.top) == (-1200.0, (5, 1_700_000_000, 300))
+    assert again.is_late and again.lag == 7.0
+    assert (again.drift, again.top) == (-1200.0, Top(5, 1_700_000_000, 300, 7))
     assert not again.habits.is_pipelined and again.habits.needs_select and again.habits.refuses_plain
     assert again.habits.tempo.of("FETCH") == 20.0
     assert not remembered(door, validity=8).missing.is_refused(5)

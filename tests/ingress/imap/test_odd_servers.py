@@ -340,6 +340,43 @@ def test_a_server_that_shows_new_mail_only_after_an_opening_is_found_out(
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("is_running", [True, False], ids=["while it is watched", "while the daemon is away"])
+def test_a_search_that_takes_uids_for_numbers_hides_no_mail(server: ScriptedImap, tmp_path: Path, *, is_running: bool) -> None:
+    """mailutils: `UID 8` is the eighth mail. What came while nobody looked is taken, though mails before it were deleted."""
+
+    def numbered(session: Session, tag: str, arguments: str) -> bool:
+        low, _, high = arguments.removeprefix("UID ").partition(":")
+        there = [mail.uid for number, mail in enumerate(session.box, 1) if int(low) <= number <= int(high or low)]
+        session.send(f"* SEARCH {' '.join(map(str, there))}\r\n{tag} OK done\r\n".encode())
+        return True
+
+    def away() -> None:
+        for number in range(6):
+            server.deliver(code_mail(f"{number}71819"), is_announced=False)
+
+    server.uid_next = 3
+    server.hooks["UID SEARCH"] = numbered
+
+    async def run() -> None:
+        codes = ["111213", "141516", *(f"{number}71819" for number in range(6))]
+        async with house(tmp_path) as home:
+            async with watching(home, account(server.port)):
+                await until(lambda: server.idling == 1, what="IDLE")
+                for code in ("111213", "141516"):
+                    server.deliver(code_mail(code))
+                await has(home, "111213", "141516")
+                if is_running:
+                    away()
+                    server.hang_up()
+                    await has(home, *codes)
+            if not is_running:
+                away()
+                async with watching(home, account(server.port)):
+                    await has(home, *codes)
+
+    asyncio.run(run())
+
+
 # openings that renumber
 
 
@@ -379,5 +416,58 @@ def test_a_server_that_renumbers_at_each_examine_is_opened_with_select(server: S
                 await until(lambda: sum(" SELECT " in line for line in server.log) >= 5, what="SELECT after the restart")
                 assert sum(" EXAMINE " in line for line in server.log) == examined
             assert await home.codes() == ["111213", "141516"]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("is_absent", [False, True], ids=["dated anew", "the last UID is refused"])
+def test_a_mail_that_looks_different_at_each_opening_is_no_backup(server: ScriptedImap, tmp_path: Path, is_absent: bool) -> None:
+    """The server dates its mails anew for each session, or says BAD of a UID that is no mail's: the last day is not read again."""
+
+    def odd(session: Session, tag: str, arguments: str) -> bool:
+        if is_absent and "BODY" not in arguments:
+            session.send(f"{tag} BAD UID FETCH Failed to parse message set\r\n".encode())
+            return True
+        return False
+
+    server.hooks["UID FETCH"] = odd
+
+    async def run() -> None:
+        async with house(tmp_path) as home, watching(home, account(server.port)) as watchers:
+            await until(lambda: server.idling == 1, what="IDLE")
+            for code in ("111213", "141516"):
+                server.deliver(code_mail(code))
+            await has(home, "111213", "141516")
+            for number in range(4):
+                for mail in server.mails:
+                    mail.at += timedelta(seconds=2)
+                server.hang_up()
+                await until(lambda number=number: watchers.health()[0].reconnects > number, what="the end")
+                await until(lambda: server.idling == 1, what="IDLE again")
+            server.deliver(code_mail("171819"))
+            await has(home, "111213", "141516", "171819")
+            assert len(home.brought) == 3, "the first mail was read again"
+
+    asyncio.run(run())
+
+
+def test_new_numbers_are_counted_over_restarts(server: ScriptedImap, tmp_path: Path) -> None:
+    """A daemon that is started again and again at such a mailbox reads its last day twice, then opens it by SELECT."""
+
+    def renumbers(session: Session, tag: str, arguments: str) -> bool:
+        server.validity += 1
+        return False
+
+    server.hooks["EXAMINE"] = renumbers
+    server.deliver(code_mail("111213"))
+
+    async def run() -> None:
+        async with house(tmp_path) as home:
+            for _ in range(5):
+                async with watching(home, account(server.port)):
+                    await until(lambda: server.idling == 1, what="IDLE")
+                await until(lambda: server.idling == 0, what="the end")
+            assert await home.codes() == ["111213"]
+            assert len(home.brought) == 3
 
     asyncio.run(run())

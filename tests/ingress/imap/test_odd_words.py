@@ -233,6 +233,21 @@ def test_old_mail_without_a_date_of_the_server_is_not_new(server: ScriptedImap, 
     asyncio.run(run())
 
 
+def test_old_mail_that_the_server_dates_now_is_not_new(server: ScriptedImap, tmp_path: Path) -> None:
+    """At the first start a mail whose own Date and Received are old is old, whatever the server says of it; one of five minutes is not."""
+    for number in range(9):
+        server.deliver(dated(f"{number}11213", datetime(2020, 5, 5, tzinfo=UTC)))
+    server.deliver(dated("141516", datetime.now(UTC) - 5 * MINUTE))
+    server.deliver(code_mail("171819"))
+
+    async def run() -> None:
+        async with house(tmp_path) as home, watching(home, account(server.port)):
+            await until(lambda: server.idling == 1, what="IDLE")
+            assert sorted(await home.codes()) == ["141516", "171819"]
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("after", ["delete", "move:Processed"])
 @pytest.mark.parametrize("is_alone", [True, False], ids=["nobody else has marked anything", "another mail is marked"])
 def test_without_uidplus_only_our_mails_are_expunged(

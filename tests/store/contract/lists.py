@@ -99,6 +99,24 @@ class ListsContract(Contract):
         await store.close()
 
     @looped
+    async def test_deliveries_of_several_mails(self, place: Place) -> None:
+        """At once, newest first; a mail that is not there has none."""
+        store = await self._filled(place)
+        found = await store.outbox.deliveries(Filter(mails=(2, 7, 3, 999)))
+        assert [row.mail_id for row in found] == [7, 3, 2]
+        await store.close()
+
+    @looped
+    async def test_that_a_question_was_answered_is_kept(self, place: Place) -> None:
+        """A line of the journal about that mail; about none where there is no such mail."""
+        store = await self._filled(place)
+        await store.confirmed(3)
+        await store.confirmed(99)
+        lines = [line for line in await store.journal.after(limit=1_000) if line.event == "confirmed"]
+        assert [(line.mail_id, line.detail) for line in lines] == [(3, "")]
+        await store.close()
+
+    @looped
     async def test_time_is_a_filter(self, place: Place) -> None:
         """``since`` is included and ``until`` is not, and a mail that came in late is found by its receipt."""
         began = place.time.now()

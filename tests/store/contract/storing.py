@@ -9,10 +9,20 @@ from typing import Any
 import pytest
 
 from mailbridge.config.settings import RetentionSettings
-from mailbridge.core.delivery import Accepted, Claim, Deferred, Refused, State
+from mailbridge.core.delivery import Accepted, Claim, Deferred, Draft, Refused, Standing, State
 from tests.loop import looped
 from tests.store.contract import RETENTION, SECOND, Contract, Place
 from tests.store.mails import LIFETIME, arrival, draft
+
+
+def _seen() -> Draft:
+    """The draft of a copy that proves nothing."""
+    return draft("482913", standing=Standing.FIRST_SEEN)
+
+
+def _proven() -> Draft:
+    """That of a copy of the same mail that proves its author, who is known."""
+    return draft("482913", domain="larch.example")
 
 
 class StoringContract(Contract):
@@ -61,6 +71,20 @@ class StoringContract(Contract):
         await store.close()
 
     @looped
+    async def test_a_large_mail_is_kept_to_the_octet_and_forgotten(self, place: Place) -> None:
+        """Beyond the size up to which it is written at once, it is what was put, after a kill too, and gone when its identifier is."""
+        store = await place.open()
+        one = arrival(draft(), at=place.time.now(), size=3_000_001)
+        receipt = await store.put(one)
+        await place.kill(store)
+        store = await place.open()
+        envelope = await store.mails.raw(receipt.mail_id)
+        assert envelope is not None and envelope.content == one.envelope.content
+        await store.forget("ann@example.com")
+        assert await store.mails.raw(receipt.mail_id) is None
+        await store.close()
+
+    @looped
     async def test_the_same_mail_again_is_one_delivery(self, place: Place) -> None:
         """A known fingerprint is a duplicate: the first mail's number, no claim, and only the cursor moves."""
         store = await place.open()
@@ -70,6 +94,59 @@ class StoringContract(Contract):
         assert len(await store.outbox.deliveries()) == 1
         assert await store.mailboxes.cursor("box") == "box/1/7"
         assert [line.event for line in await store.journal.after()] == ["stored", "duplicate"]
+        await store.close()
+
+    @looped
+    async def test_a_proven_copy_is_delivered_where_the_strangers_was_held(self, place: Place) -> None:
+        """Once, with the known sender's place in the queue; what came first still says from when on it lives. A third is a duplicate."""
+        store = await place.open()
+        await self._put(store, place, "111111", sender="a@birch.example", domain="birch.example")
+        came = place.time.now()
+        first = await store.put(arrival(_seen(), at=came, fingerprint="same"))
+        assert first.held and not first.claims
+        place.time.pass_by(SECOND)
+        proven = await store.put(arrival(_proven(), at=place.time.now(), fingerprint="same"))
+        assert (proven.mail_id, proven.is_duplicate, proven.is_pushed) == (first.mail_id, False, True)
+        rows = await store.outbox.deliveries(mail_id=first.mail_id)
+        assert sorted((row.state, row.draft.standing) for row in rows) == [
+            (State.PENDING, Standing.KNOWN),
+            (State.SUPERSEDED, Standing.ASIDE),
+        ]
+        assert next(row.received_at for row in rows if row.state is State.PENDING) == came
+        mail = await store.mails.one(first.mail_id)
+        assert mail is not None and not mail.held
+        for again in (_proven(), _seen()):
+            assert (await store.put(arrival(again, at=place.time.now(), fingerprint="same"))).is_duplicate
+        await store.close()
+
+    @looped
+    async def test_a_proven_copy_takes_the_place_of_the_strangers_that_waits(self, place: Place) -> None:
+        """The first copy waits behind another code: it is given up, and the proven one goes in its place."""
+        store = await place.open()
+        await self._put(store, place, "111111", sender="", standing=Standing.FIRST_SEEN)
+        first = await store.put(arrival(_seen(), at=place.time.now(), fingerprint="same"))
+        proven = await store.put(arrival(_proven(), at=place.time.now(), fingerprint="same"))
+        assert not proven.is_duplicate and proven.superseded == 1
+        rows = await store.outbox.deliveries(mail_id=first.mail_id)
+        assert sorted(row.state for row in rows) == [State.PENDING, State.SUPERSEDED]
+        await store.close()
+
+    @pytest.mark.parametrize("is_delivered", [True, False])
+    @looped
+    async def test_a_proven_copy_of_what_has_gone_out_is_no_second_delivery(self, place: Place, is_delivered: bool) -> None:
+        """At the target, or on its way there, it stays the one delivery, and is the known sender's from then on."""
+        store = await place.open()
+        first = await store.put(arrival(_seen(), at=place.time.now(), fingerprint="same"))
+        if is_delivered:
+            await self._settled(store, first.claims[0], Accepted(), place)
+        proven = await store.put(arrival(_proven(), at=place.time.now(), fingerprint="same"))
+        assert proven.is_duplicate and not proven.claims
+        if not is_delivered:
+            await self._settled(store, first.claims[0], Accepted(), place)
+        (row,) = await store.outbox.deliveries(mail_id=first.mail_id)
+        assert (row.state, row.draft.standing, row.draft.domain) == (State.DELIVERED, Standing.KNOWN, "larch.example")
+        stranger = await self._put(store, place, "999999", sender="b@evil.example", standing=Standing.FIRST_SEEN)
+        assert stranger.held
         await store.close()
 
     @looped

@@ -15,6 +15,7 @@ from mailbridge.core.totp import Authenticator
 from mailbridge.store import Mailboxes, Outbox, Store, StoreUnavailable
 from mailbridge.store.answers import Answers
 from mailbridge.store.entries import Entries
+from mailbridge.store.events import Events
 from mailbridge.store.lists import Journal, Mails
 from mailbridge.store.reading import Codes, Poll, Vault, Wanted
 from mailbridge.store.sessions import Sessions
@@ -34,6 +35,7 @@ WRITES: dict[str, Call] = {
     "put": lambda store, claim: store.put(
         arrival(draft(identifier="eve@example.com"), at=claim.delivery.received_at, size=BIG, fingerprint="another")
     ),
+    "confirmed": lambda store, claim: store.confirmed(1),
     "sweep": lambda store, claim: store.sweep(),
     "outbox.settle": lambda store, claim: store.outbox.settle(claim, Accepted(), jitter=1.0, grace=GRACE),
     "outbox.release": lambda store, claim: store.outbox.release([claim]),
@@ -58,6 +60,11 @@ WRITES: dict[str, Call] = {
     "entries.add_token": lambda store, claim: store.entries.add_token(b"2" * 32, name="new", identifiers=("*",), expires_at=None),
     "entries.remove_token": lambda store, claim: store.entries.remove_token(1),
     "answers.keep": lambda store, claim: store.answers.keep(b"2" * 32, request=b"3" * 32, answer=b"done" * 75_000),
+    "events.note": lambda store, claim: store.events.note("code.missing", identifier="ann@example.com", detail="x" * BIG),
+    "events.raise_alarm": lambda store, claim: store.events.raise_alarm("other", "x" * BIG, event="alarm.raised"),
+    "events.clear_alarm": lambda store, claim: store.events.clear_alarm("one", event="alarm.cleared"),
+    "events.listen": lambda store, claim: store.events.listen(["phone" * BIG]),
+    "events.told": lambda store, claim: store.events.told("crm", 1_000),
     "sessions.invite": lambda store, claim: store.sessions.invite(
         b"4" * 32, name="ann" * 100_000, role="viewer", until=claim.delivery.deadline
     ),
@@ -83,6 +90,8 @@ READS: dict[str, Call] = {
     "journal.after": lambda store, claim: store.journal.after(),
     "journal.happened": lambda store, claim: store.journal.happened(),
     "journal.line_before": lambda store, claim: store.journal.line_before(claim.delivery.received_at),
+    "events.alarms": lambda store, claim: store.events.alarms(),
+    "events.place": lambda store, claim: store.events.place("crm"),
     "sessions.find": lambda store, claim: store.sessions.find(b"1" * 32),
     "sessions.sessions": lambda store, claim: store.sessions.sessions(),
     "sessions.password": lambda store, claim: store.sessions.password(),
@@ -112,6 +121,7 @@ PARTS: dict[str, type] = {
     "mailboxes.": Mailboxes,
     "entries.": Entries,
     "sessions.": Sessions,
+    "events.": Events,
 }
 UNSEEN = ("sweep", "codes.note", "sessions.invite", "sessions.redeem")
 """What leaves nothing that a method could read."""
@@ -154,6 +164,8 @@ class TroubleContract(Contract):
         await store.outbox.release([*waiting.claims, *(await store.put(owed)).claims])
         over = await self._put(store, place, identifier="dan@example.com", lifetime=SECOND)
         await store.outbox.release(over.claims)
+        await store.events.raise_alarm("one", "refused", event="alarm.raised")
+        await store.events.listen(["crm"])
         await store.vault.add_totp("shop", TOTP, identifier="ann@example.com")
         until = place.time.now() + timedelta(minutes=9)
         await store.sessions.begin(b"1" * 32, name="ann", role="viewer", way="link", until=until)

@@ -10,12 +10,9 @@ from importlib import resources
 
 import pytest
 
-from mailbridge.core.delivery import State
-from mailbridge.operator.shapes import CauseShape
 from mailbridge.web.pages.entrance import PATHS
 from mailbridge.web.pages.views import VIEWS
 from mailbridge.web.pages.words import TEXTS
-from tests.conftest import ROOT
 
 PACKAGE = resources.files("mailbridge.web.pages")
 VENDORED = {
@@ -68,21 +65,7 @@ def test_every_path_has_a_view() -> None:
     assert {name for name, _, _ in PATHS} - own == set(VIEWS)
 
 
-def test_every_certainty_has_its_word() -> None:
-    """Each that `why` may give."""
-    for word in CauseShape.__annotations__["certainty"].split('"')[1::2]:
-        assert f"why.{word}" in TEXTS
-
-
 def test_nothing_of_it_is_loaded_with_the_daemon() -> None:
     """Who never looks pays for the paths alone."""
     done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["mailbridge.web.pages.entrance"]
-
-
-def test_every_event_of_the_journal_has_its_word() -> None:
-    """The states of deliveries, and every other event that the store writes down."""
-    stored = "".join(one.read_text(encoding="utf-8") for one in (ROOT / "mailbridge" / "store" / "sqlite").glob("*.py"))
-    events = set(re.findall(r'journal\(connection, [\w.]+, "([a-z_]+)"', stored)) | {str(state) for state in State}
-    assert {"stored", "first_seen", "dead"} <= events
-    assert [one for one in events | {"retry", "released", "replayed"} if f"event.{one}" not in TEXTS] == []

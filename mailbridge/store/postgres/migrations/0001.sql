@@ -129,8 +129,10 @@ CREATE TABLE journal (
     event text NOT NULL,
     mail_id bigint NOT NULL,
     delivery_id bigint,
-    detail text NOT NULL DEFAULT ''
+    detail text NOT NULL DEFAULT '',
+    identifier text NOT NULL DEFAULT ''
 );
+CREATE INDEX journal_identifier ON journal (identifier) WHERE identifier != '';
 CREATE INDEX journal_mail ON journal (mail_id);
 
 -- The newest number that was drawn; and after that, which transactions are open that write here. Each has locked the table so since
@@ -155,6 +157,9 @@ CREATE TABLE inbox (
 );
 CREATE INDEX inbox_expires ON inbox (expires_at);
 CREATE INDEX inbox_owner ON inbox (owner, expires_at);
+
+CREATE TABLE told (name text PRIMARY KEY, line bigint NOT NULL CHECK (line >= 0));
+CREATE TABLE alarm (name text PRIMARY KEY, reason text NOT NULL, at bigint NOT NULL);
 
 CREATE TABLE cursor (mailbox text PRIMARY KEY, validity text NOT NULL, uid bigint NOT NULL);
 CREATE TABLE owed (mailbox text NOT NULL, validity text NOT NULL, uid bigint NOT NULL, PRIMARY KEY (mailbox, validity, uid));

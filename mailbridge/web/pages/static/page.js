@@ -31,7 +31,8 @@
   function countDown() {
     for (const one of document.querySelectorAll("[data-until]")) {
       const left = Math.max(0, Math.floor((new Date(one.dataset.until) - Date.now()) / 1000));
-      one.textContent = left >= 60 ? `${Math.floor(left / 60)} min ${left % 60} s` : `${left} s`;
+      const { minutes, seconds } = body().dataset;
+      one.textContent = left >= 60 ? minutes.replace("{minutes}", Math.floor(left / 60)).replace("{seconds}", left % 60) : seconds.replace("{count}", left);
     }
   }
 
@@ -110,7 +111,26 @@
     next.querySelector("a")?.focus({ preventScroll: true });
   }
 
+  // What is to be copied has a button, where the browser lets a page copy.
+  function offerCopies(root) {
+    if (!navigator.clipboard) return;
+    for (const one of root.querySelectorAll("[data-copy][hidden]")) one.hidden = false;
+  }
+  document.addEventListener("click", async (event) => {
+    const one = event.target.closest?.("[data-copy]");
+    if (!one) return;
+    try {
+      await navigator.clipboard.writeText(one.dataset.copy);
+    } catch {
+      return;
+    }
+    const label = one.textContent;
+    one.textContent = one.dataset.copied;
+    setTimeout(() => { one.textContent = label; }, 1500);
+  });
+
   function settled(root) {
+    offerCopies(root);
     localTimes(root);
     hideSoon(root);
     capFeed();

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
 from mailbridge.web.pages.asking import Answer, Asked
-from mailbridge.web.pages.views import codes, deliveries, mails, now, people, tools
+from mailbridge.web.pages.views import codes, deliveries, mailboxes, mails, now, people, rules, setup, tools
 
 View = Callable[[Asked], Awaitable[Answer]]
 
@@ -15,6 +15,7 @@ VIEWS: Mapping[str, View] = MappingProxyType(
         "now": now.now,
         "mail.list": mails.find,
         "mail.show": mails.show,
+        "mail.text": mails.masked,
         "mail.reveal": mails.reveal,
         "mail.release": mails.release,
         "mail.replay": mails.replay,
@@ -30,9 +31,17 @@ VIEWS: Mapping[str, View] = MappingProxyType(
         "why": tools.why,
         "doctor": tools.doctor,
         "doctor.run": tools.doctor_run,
-        "mailbox.list": people.mailboxes,
-        "mailbox.add": people.add_mailbox,
-        "mailbox.remove": people.remove_mailbox,
+        "setup": setup.setup,
+        "setup.look": setup.look,
+        "setup.answer": setup.answer,
+        "setup.test": setup.test,
+        "setup.filter": setup.filter_file,
+        "setup.reveal": setup.reveal,
+        "setup.forget": setup.forget,
+        "mailbox.list": mailboxes.find,
+        "mailbox.add": mailboxes.add,
+        "mailbox.test": mailboxes.test,
+        "mailbox.remove": mailboxes.remove,
         "sender.list": people.senders,
         "sender.add": people.add_sender,
         "sender.remove": people.remove_sender,
@@ -41,8 +50,10 @@ VIEWS: Mapping[str, View] = MappingProxyType(
         "totp.code": people.authenticator_code,
         "totp.bind": people.bind_authenticator,
         "totp.remove": people.remove_authenticator,
-        "rule.list": tools.rules,
-        "rule.try": tools.try_rule,
+        "rule.list": rules.find,
+        "rule.try": rules.attempt,
+        "rule.add": rules.add,
+        "rule.remove": rules.remove,
         "search": mails.search,
         "session.list": people.sessions,
         "session.remove": people.end_session,

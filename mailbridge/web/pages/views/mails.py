@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,12 +12,13 @@ from mailbridge.operator.asks import asked as as_asked
 from mailbridge.operator.codes import CodeList
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.mails import MailList, OneMail
-from mailbridge.operator.shapes import Line, MailDetail
+from mailbridge.operator.shapes import Line, MailDetail, MailShape
 from mailbridge.trust.suffixes import registrable
 from mailbridge.web.pages.asking import Answer, Asked, File, Go, Page, Refused
 from mailbridge.web.pages.look import Row, delivery_state, is_proven, mail_state
 from mailbridge.web.pages.views.now import rows
 from mailbridge.web.pages.views.people import sender_entry
+from mailbridge.web.pages.words import text
 
 ROWS = 50
 NARROWING = ("identifier", "sender", "state", "since", "until", "held", "words", "before")
@@ -43,26 +43,35 @@ async def find(asked: Asked) -> Answer:
         values: dict[str, object] = {"rows": [], "next": None, "wrong": str(fault).partition(" - at")[0]}
         return Page(template="mails.html", values=values, status=400)
     page = await asked.do(verbs.MAIL_LIST, ask)
-    found = await rows(asked, page.mails, is_newest=not wanted)
+    found = await rows(asked, page.mails)
     return Page(template="mails.html", values={"rows": found, "next": page.next, "wrong": ""})
 
 
 async def search(asked: Asked) -> Answer:
-    """Mails whose subject, sender or identifier is what was typed: an address is looked up at once, words by cursor."""
+    """Mails of an identifier, an address or a domain at once; those whose subject holds the words as a part, which is asked for behind it:
+    subjects are encrypted, and one look at them ends after 50 hits or 100 ms."""
     words = asked.query.get("q", "").strip()
-    if not words:
-        return Page(template="search.html", values={"rows": [], "next": None, "words": ""})
     before = asked.query.get("before", "")
     start = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
-    found = []
-    if "@" in words and start is None:
-        for ask in (MailList(identifier=words, limit=ROWS), MailList(sender=words, limit=ROWS)):
-            found += (await asked.do(verbs.MAIL_LIST, ask)).mails
-    page = await asked.do(verbs.MAIL_LIST, MailList(words=words, before=start, limit=ROWS))
-    known = {one.id: one for one in (*found, *page.mails)}
-    mails = [known[number] for number in sorted(known, reverse=True)]
-    values = {"rows": await rows(asked, mails), "next": page.next, "words": words}
+    values: dict[str, object] = {"words": words, "rows": [], "subjects": [], "next": None, "is_first": start is None}
+    values["are_subjects"] = bool(words) and (start is not None or asked.query.get("in") == "subject")
+    if values["are_subjects"]:
+        page = await asked.do(verbs.MAIL_LIST, MailList(words=words, before=start, limit=ROWS))
+        values |= {"subjects": await rows(asked, page.mails), "next": page.next}
+    if asked.is_part:
+        return Page(template="_subjects.html", values=values)
+    if words and start is None:
+        values["rows"] = await rows(asked, await _indexed(asked, words))
     return Page(template="search.html", values=values)
+
+
+async def _indexed(asked: Asked, words: str) -> list[MailShape]:
+    """The newest mails of an identifier, and of a sender: an address, or a domain where that is typed."""
+    asks = [MailList(identifier=words, limit=ROWS)]
+    if "." in words and " " not in words:
+        asks.append(MailList(sender=words, limit=ROWS))
+    known = {one.id: one for ask in asks for one in (await asked.do(verbs.MAIL_LIST, ask)).mails}
+    return [known[number] for number in sorted(known, reverse=True)[:ROWS]]
 
 
 async def show(asked: Asked) -> Answer:
@@ -78,10 +87,20 @@ async def reveal(asked: Asked) -> Answer:
     for identifier in dict.fromkeys(one.identifier for one in detail.deliveries):
         page = await asked.do(verbs.CODE_REVEAL, CodeList(identifier=identifier, limit=100))
         codes += [one.code for one in page.codes if one.mail == detail.id]
-    text = await asked.attempt(verbs.MAIL_TEXT, OneMail(id=asked.number))
-    pieces = [] if isinstance(text, Fault) else marked(text.text, codes, [one.value for one in detail.rejected])
-    values = {**_shown(detail), "is_clear": True, "codes": list(dict.fromkeys(codes)), "text": pieces}
+    found = await asked.attempt(verbs.MAIL_TEXT, OneMail(id=asked.number))
+    pieces = [] if isinstance(found, Fault) else found.pieces
+    values = {**_shown(detail), "is_clear": True, "codes": list(dict.fromkeys(codes)), "pieces": pieces}
     return Page(template="_found.html" if asked.is_part else "mail.html", values=values)
+
+
+async def masked(asked: Asked) -> Answer:
+    """Its text, masked, with each candidate marked. It takes a worker some tenths of a second, so the page asks for it behind itself."""
+    detail = await asked.do(verbs.MAIL_SHOW, OneMail(id=asked.number))
+    found = await asked.attempt(verbs.MAIL_MARKED, OneMail(id=asked.number))
+    values = {**_shown(detail), "masked": [] if isinstance(found, Fault) else found.pieces}
+    values["hops"] = [] if isinstance(found, Fault) else found.hops
+    values["no_text"] = found.title if isinstance(found, Fault) else ""
+    return Page(template="_text.html" if asked.is_part else "mail.html", values=values)
 
 
 async def release(asked: Asked) -> Answer:
@@ -90,7 +109,7 @@ async def release(asked: Asked) -> Answer:
         mail = await asked.do(verbs.MAIL_SHOW, OneMail(id=asked.number))
         known = registrable(mail.from_.rpartition("@")[2])
         if known is None or not mail.identifiers:
-            raise Refused(Fault(kind=Kind.REFUSED, title="the mail has no sender, or no identifier, that could be allowed"))
+            raise Refused(Fault(kind=Kind.REFUSED, title=text("fault.nobody")))
         added = await asked.attempt(verbs.ENTRY_ADD, sender_entry(known, mail.identifiers, is_allowed=True))
         if isinstance(added, Fault) and added.kind is not Kind.EXISTS:
             raise Refused(added)
@@ -114,7 +133,7 @@ async def raw(asked: Asked) -> Answer:
     """The mail itself, as a file."""
     found = await asked.do(verbs.MAIL_RAW, OneMail(id=asked.number))
     if not found.content:
-        raise Refused(Fault(kind=Kind.NOT_FOUND, title="the mail is empty"))
+        raise Refused(Fault(kind=Kind.NOT_FOUND, title=text("fault.empty")))
     return File(name=f"mail-{found.id}.eml", content=found.content)
 
 
@@ -125,23 +144,14 @@ def _shown(detail: MailDetail) -> dict[str, object]:
         "deliveries": [(one, delivery_state(one)) for one in detail.deliveries],
         "way": way(detail),
         "is_released": is_released,
+        "is_confirmed": any(line.event == "confirmed" for line in detail.history),
         "is_clear": False,
         "codes": [],
-        "text": [],
+        "pieces": [],
+        "masked": [],
+        "hops": [],
+        "no_text": "",
     }
-
-
-MOST_MARKS = 200
-
-
-def marked(text: str, chosen: Sequence[str], passed: Sequence[str]) -> list[tuple[str, str]]:
-    """A text in pieces, each with its mark: ``chosen`` for the code, ``passed`` for a candidate that was passed over, "" for the rest."""
-    kinds = {**dict.fromkeys(passed[:MOST_MARKS], "passed"), **dict.fromkeys(chosen, "chosen")}
-    values = sorted((one for one in kinds if one), key=len, reverse=True)
-    if not values:
-        return [(text, "")]
-    pieces = re.split(f"({'|'.join(map(re.escape, values))})", text)
-    return [(one, kinds.get(one, "")) for one in pieces if one]
 
 
 def way(mail: MailDetail) -> Sequence[Station]:

@@ -14,7 +14,7 @@ from mailbridge.operator.deliveries import DeliveryList
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.journal import TailAsk
 from mailbridge.operator.mails import MailList, OneMail
-from mailbridge.operator.shapes import Day, DeliveryShape, MailShape, Status, WaitShape, Why
+from mailbridge.operator.shapes import Day, MailShape, Status, WaitShape, Why
 from mailbridge.operator.why import WhyAsk
 from mailbridge.web.pages.asking import Answer, Asked, Page
 from mailbridge.web.pages.look import Row, rows_of
@@ -22,6 +22,9 @@ from mailbridge.web.pages.look import Row, rows_of
 FEED = 30
 HELD = 20
 CARDS = 6
+MOST_DELIVERIES = 20
+"""Deliveries of a mail that its state in a list is told by."""
+
 YOUNG = timedelta(minutes=30)
 """How long a held mail is a card of its own; its code is over by then, and it is counted in the list of mails."""
 
@@ -31,7 +34,7 @@ PATIENT = timedelta(seconds=15)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """What needs a person. ``stopped``: what keeps mail from being taken or pushed, by name."""
+    """What needs a person. ``stopped``: what keeps mail from being taken or pushed, by name. ``is_empty``: nothing was set up yet."""
 
     stopped: Sequence[tuple[str, str]] = ()
     warned: Sequence[tuple[str, str]] = ()
@@ -39,6 +42,7 @@ class Needs:
     held: Sequence[MailShape] = ()
     waits: Sequence[tuple[WaitShape, Why]] = ()
     is_practice: bool = False
+    is_empty: bool = False
 
     @property
     def count(self) -> int:
@@ -57,24 +61,17 @@ async def now(asked: Asked) -> Answer:
     # The line first and the mails after it: what comes in between is told twice, and shown once.
     newest = await asked.do(verbs.JOURNAL_TAIL, TailAsk())
     page = await asked.do(verbs.MAIL_LIST, MailList(limit=FEED))
-    rows = rows_of(page.mails, await deliveries_of(asked, page.mails, is_newest=True))
+    found = await rows(asked, page.mails)
     last = page.mails[0].received_at if page.mails else None
-    return Page(template="now.html", values={**values, "rows": rows, "after": newest.next, "last": last, "day": day})
+    return Page(template="now.html", values={**values, "rows": found, "after": newest.next, "last": last, "day": day})
 
 
-async def deliveries_of(asked: Asked, mails: Sequence[MailShape], *, is_newest: bool = False) -> list[DeliveryShape]:
-    """The deliveries of these mails. Those of the newest mails are the newest deliveries, in one look."""
-    if is_newest and mails:
-        page = await asked.do(verbs.DELIVERY_LIST, DeliveryList(limit=min(4 * len(mails), 1000)))
-        if page.next is None or (page.deliveries and page.deliveries[-1].mail < mails[-1].id):
-            return page.deliveries
-    pages = await asyncio.gather(*(asked.do(verbs.DELIVERY_LIST, DeliveryList(mail=one.id)) for one in mails))
-    return [one for page in pages for one in page.deliveries]
-
-
-async def rows(asked: Asked, mails: Sequence[MailShape], *, is_newest: bool = False) -> list[Row]:
-    """Mails with their states."""
-    return rows_of(mails, await deliveries_of(asked, mails, is_newest=is_newest))
+async def rows(asked: Asked, mails: Sequence[MailShape]) -> list[Row]:
+    """Mails with the states that their deliveries give them, which are looked for at once."""
+    if not mails:
+        return []
+    ask = DeliveryList(mails=tuple(one.id for one in mails), limit=min(MOST_DELIVERIES * len(mails), 1000))
+    return rows_of(mails, (await asked.do(verbs.DELIVERY_LIST, ask)).deliveries)
 
 
 async def _needs(asked: Asked, status: Status | None, day: Day) -> Needs:
@@ -84,13 +81,16 @@ async def _needs(asked: Asked, status: Status | None, day: Day) -> Needs:
     waits = [] if isinstance(waiting, Fault) else [one for one in waiting.waiting if _since(one) <= asked.now - PATIENT]
     reasons = await asyncio.gather(*(asked.attempt(verbs.WHY, WhyAsk(identifier=one.identifier)) for one in waits[:CARDS]))
     checks = {} if status is None else status.checks
+    is_practice = status is not None and status.is_practice
+    is_bare = is_practice and status is not None and not status.mailboxes
     return Needs(
         stopped=tuple(_stopped(checks, status)),
         warned=tuple((name, why) for name, why in checks.items() if name.startswith("canary") or name == "trust"),
         confirmations=await _confirmations(asked, day),
         held=[one for one in held.mails if not await _is_released(asked, one)][:CARDS],
         waits=[(wait, why) for wait, why in zip(waits, reasons, strict=False) if not isinstance(why, Fault)],
-        is_practice=status is not None and status.is_practice,
+        is_practice=is_practice,
+        is_empty=is_bare and not (await asked.do(verbs.MAIL_LIST, MailList(limit=1))).mails,
     )
 
 
@@ -115,8 +115,9 @@ ASKS = re.compile(r"; (\S+@\S+) asks$")
 
 
 async def _confirmations(asked: Asked, day: Day) -> list[MailShape]:
-    """Forwardings that Google asks about, those whose account has sent nothing since; one card for each account."""
+    """Forwardings that Google asks about and nobody has allowed, of accounts that have sent nothing since; one card for each account."""
     found: dict[str, MailShape] = {}
+    allowed: set[str] = set()
     for number in day.confirmations:
         mail = await asked.attempt(verbs.MAIL_SHOW, OneMail(id=number))
         if isinstance(mail, Fault):
@@ -124,8 +125,12 @@ async def _confirmations(asked: Asked, day: Day) -> list[MailShape]:
         account = ASKS.search(mail.trust)
         name = account.group(1) if account else ""
         since = datetime.fromisoformat(mail.received_at)
-        if name not in found and not (
-            name and (await asked.do(verbs.MAIL_LIST, MailList(identifier=name, since=since, limit=1))).mails
+        if any(line.event == "confirmed" for line in mail.history):
+            allowed.add(name or str(number))
+        elif (
+            name not in found
+            and name not in allowed
+            and not (name and (await asked.do(verbs.MAIL_LIST, MailList(identifier=name, since=since, limit=1))).mails)
         ):
             found[name] = mail
     return list(found.values())[:CARDS]
