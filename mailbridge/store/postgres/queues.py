@@ -57,11 +57,43 @@ CHANGE = (
     " is_overtaken = ?, token = ?, owner = ?, reason = ?, ref = ?, final_at = ? WHERE id = ?"
 )
 CHANGE_AND_TELL = f"WITH changed AS ({CHANGE} RETURNING id) {LINE}"
-INSERT = (
-    "INSERT INTO delivery (uid, mail_id, target, line, identifier, sender, kind, content, workflow_run_id, workflow_id, task_id,"
-    " lifetime, state, received_at, deadline, token, owner, rule, reason, final_at, standing, domain, written_at, is_late)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"
+COLUMNS: Mapping[str, str] = MappingProxyType(
+    {
+        "uid": "bytea",
+        "target": "text",
+        "line": "text",
+        "identifier": "text",
+        "sender": "text",
+        "kind": "text",
+        "content": "bytea",
+        "workflow_run_id": "text",
+        "workflow_id": "text",
+        "task_id": "text",
+        "lifetime": "bigint",
+        "state": "text",
+        "received_at": "bigint",
+        "deadline": "bigint",
+        "token": "bigint",
+        "owner": "bigint",
+        "rule": "text",
+        "reason": "text",
+        "final_at": "bigint",
+        "standing": "smallint",
+        "domain": "text",
+        "written_at": "bigint",
+        "is_late": "smallint",
+    }
 )
+"""What a new delivery has beside its mail, and the type of each."""
+
+INTO = f"INSERT INTO delivery ({', '.join(COLUMNS)}, mail_id)"
+INSERT = f"{INTO} VALUES ({', '.join('?' * len(COLUMNS))}, ?) RETURNING id"
+INSERT_FIRST = (
+    f"{INTO} SELECT {', '.join(f'?::{kind}' for kind in COLUMNS.values())}, new.id FROM new"  # noqa: S608
+    " WHERE NOT EXISTS (SELECT 1 FROM looked) RETURNING id"
+)
+"""A delivery of the mail ``new`` where ``looked``, what was found of its queue, is empty."""
+
 NEXT_DUE = (
     "SELECT target, min(due_at) FROM delivery WHERE state = 'pending' AND due_at IS NOT NULL GROUP BY target ORDER BY target"
 )
@@ -186,10 +218,16 @@ class Queues:
                 await transaction.change(CHANGE, values)
 
     async def _insert(self, transaction: PostgresTransaction, row: Delivery, mail_id: int, now: int) -> int:
+        ((number,),) = await transaction.rows(INSERT, (*self.values_of(row), mail_id))
+        if row.final_at is not None:
+            await tell(transaction, now, str(row.state), mail_id, number, row.reason)
+        return int(number)
+
+    def values_of(self, row: Delivery) -> tuple[Any, ...]:
+        """A new delivery as the values of COLUMNS, sealed."""
         draft, uid = row.draft, new_uid()
-        values = (
+        return (
             uid,
-            mail_id,
             draft.target,
             draft.identifier.casefold(),
             draft.identifier,
@@ -213,10 +251,16 @@ class Queues:
             micros(draft.written_at),
             int(row.is_late),
         )
-        ((number,),) = await transaction.rows(INSERT, values)
-        if row.final_at is not None:
-            await tell(transaction, now, str(row.state), mail_id, number, row.reason)
-        return int(number)
+
+    def first_of(self, arrived: Arrived, now: int) -> Delivery | None:
+        """What becomes of an arrival whose queue is empty, where that is to be claimed at once, as it nearly always is."""
+        decision = decide(Queue(rows=()), arrived, now=from_micros(now))
+        is_plain = decision.added is not None and decision.claimed is decision.added and not decision.changes
+        return decision.added if is_plain and not decision.is_more else None
+
+    def claim_of_first(self, row: Delivery, number: int, mail_id: int) -> Claim:
+        """The claim of `first_of`, once it is written."""
+        return self._claimed(replace(row, id=number, mail_id=mail_id))
 
     def _claim(self, row: Delivery, sealed: Mapping[int, tuple[bytes, bytes | None]], added: int, mail_id: int) -> Claim | None:
         """The claim of a row; None where its code cannot be read."""
@@ -224,8 +268,9 @@ class Queues:
             delivery: Delivery | None = replace(row, id=added, mail_id=mail_id)
         else:
             delivery = with_content(row, *sealed[row.id], self._cipher)
-        if delivery is None:
-            return None
+        return None if delivery is None else self._claimed(delivery)
+
+    def _claimed(self, delivery: Delivery) -> Claim:
         return Claim(
             delivery=delivery,
             fencing_token=delivery.fencing_token,

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mailbridge.clock import SteadyClock, from_micros, to_micros
-from mailbridge.core.delivery import Standing
+from mailbridge.core.delivery import Claim, Delivery, Standing
 from mailbridge.core.occurrence import Arrived
 from mailbridge.store import Arrival, Forgotten, Receipt
 from mailbridge.store.cipher import Cipher, new_uid, place
@@ -18,7 +18,7 @@ from mailbridge.store.postgres.database import WHOLE, PostgresDatabase, Postgres
 from mailbridge.store.postgres.journal import PostgresJournal
 from mailbridge.store.postgres.mails import PostgresMails
 from mailbridge.store.postgres.outbox import PostgresOutbox
-from mailbridge.store.postgres.queues import Queues, looking
+from mailbridge.store.postgres.queues import INSERT_FIRST, Queues, looking
 from mailbridge.store.postgres.replicas import Replicas
 from mailbridge.store.postgres.retention import Retention
 from mailbridge.store.sql import Transaction, answers, sessions
@@ -31,23 +31,30 @@ from mailbridge.store.sql.inboxes import SqlInboxes, end_over, forget_ended, nex
 from mailbridge.store.sql.lines import tell
 from mailbridge.store.sql.mailboxes import SqlMailboxes, keep_cursor, keep_pending_action
 from mailbridge.store.sql.sessions import SqlSessions
-from mailbridge.store.sql.sites import SqlSites, forget_proven, keep_proven
+from mailbridge.store.sql.sites import REMEMBERED, SqlSites, forget_proven, keep_proven
 from mailbridge.store.sql.vault import SqlVault
 
 SWEEP_EVERY = timedelta(seconds=30)
 PROBE = "INSERT INTO meta (key, value) VALUES ('probe', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 PUT = (
-    "WITH new AS (INSERT INTO mail (uid, fingerprint, received_at, ingress, verdict, rule, size, sender, is_held, facts, private, link,"
+    "WITH new AS (INSERT INTO mail (uid, fingerprint, received_at, ingress, verdict, rule, size, sender, is_held, facts, private, link,"  # noqa: S608
     " raw) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (fingerprint) DO NOTHING RETURNING id),"
     " named AS (INSERT INTO mail_identifier (line, mail_id) SELECT line, new.id FROM new, unnest(?::text[]) AS line),"
-    " told AS (INSERT INTO journal (at, event, mail_id) SELECT ?, 'stored', new.id FROM new)"
-    " SELECT new.id"
+    " told AS (INSERT INTO journal (at, event, mail_id) SELECT ?, 'stored', new.id FROM new),"
+    " known AS (INSERT INTO proven (line, domain, last_at) SELECT line, ?::text, ?::bigint FROM new, unnest(?::text[]) AS line"
+    f" ON CONFLICT (line, domain) DO UPDATE SET last_at = excluded.last_at WHERE proven.last_at < excluded.last_at - {REMEMBERED})"
 )
-"""The mail, its identifiers and its line in one round trip; nothing where it is a duplicate."""
+"""The mail, its identifiers, its line and what it proves, in one round trip; nothing where it is a duplicate."""
 
-ALONE = f"{PUT} FROM new"
-AND_LOOK = f"{PUT}, looked.* FROM new LEFT JOIN ({{}}) AS looked ON true"
+ALONE = f"{PUT} SELECT new.id FROM new"  # noqa: S608
+AND_LOOK = f"{PUT}, looked AS ({{}}) SELECT new.id, NULL::bigint, looked.* FROM new LEFT JOIN looked ON true"  # noqa: S608
 """And with it what the queue of its first delivery holds."""
+
+AND_FIRST = (
+    f"{PUT}, looked AS ({{}}), added AS ({INSERT_FIRST}) SELECT new.id, added.id, looked.* FROM new LEFT JOIN looked ON true"  # noqa: S608
+    " LEFT JOIN added ON true"
+)
+"""And the delivery too, where its queue is empty."""
 
 
 class PostgresStore:
@@ -125,19 +132,16 @@ class PostgresStore:
         received = min(to_micros(envelope.received_at), now)
         if envelope.cursor is not None:
             await keep_cursor(transaction, envelope.cursor)
-        rows = await self._insert(transaction, arrival, (fingerprint, facts, private, link), received, now)
+        first = self._first(arrival, received, now)
+        rows = await self._insert(transaction, arrival, (fingerprint, facts, private, link), received, now, first)
         if not rows:
             return await self._put_copy(transaction, arrival, fingerprint, now)
         number = rows[0][0]
-        await keep_proven(transaction, arrival, now)
         if any(one.standing is Standing.FIRST_SEEN for one in arrival.drafts):
             await tell(transaction, now, "first_seen", number, None, arrival.domain or "not proven")
         if arrival.origin:
             await tell(transaction, now, arrival.verb, arrival.origin, None, f"as mail {number}")
-        seen = [row[1:] for row in rows if len(row) > 1 and row[1] is not None] if arrival.drafts else None
-        claims, superseded, held = await self._queues.add(
-            transaction, number, arrival.drafts, received, now, arrival.extraction.rule, seen=seen
-        )
+        claims, superseded, held = await self._deliver(transaction, arrival, rows, first, received, now)
         if held:
             await self._keep_facts(transaction, arrival, number, held)
         is_pushed = sum(one.standing is not Standing.ASIDE for one in arrival.drafts) > len(held)
@@ -172,6 +176,31 @@ class PostgresStore:
         is_held = int(bool(arrival.held or held))
         await transaction.change("UPDATE mail SET facts = ?, is_held = ? WHERE id = ?", (facts, is_held, number))
 
+    def _first(self, arrival: Arrival, received: int, now: int) -> Delivery | None:
+        """What becomes of the first delivery if its queue is empty; None where that is not plain."""
+        if not arrival.drafts:
+            return None
+        arrived = Arrived(draft=arrival.drafts[0], received_at=from_micros(received), rule=arrival.extraction.rule)
+        return self._queues.first_of(arrived, now)
+
+    async def _deliver(
+        self,
+        transaction: PostgresTransaction,
+        arrival: Arrival,
+        rows: list[Any],
+        first: Delivery | None,
+        received: int,
+        now: int,
+    ) -> tuple[tuple[Claim, ...], int, tuple[str, ...]]:
+        """The deliveries of a mail: ``rows`` are what `_insert` gave, with ``first`` written where its queue was empty."""
+        number, rule, drafts = rows[0][0], arrival.extraction.rule, arrival.drafts
+        if first is None or rows[0][1] is None:
+            seen = [row[2:] for row in rows if row[2] is not None] if drafts else None
+            return await self._queues.add(transaction, number, drafts, received, now, rule, seen=seen)
+        own = self._queues.claim_of_first(first, rows[0][1], number)
+        claims, superseded, held = await self._queues.add(transaction, number, drafts[1:], received, now, rule)
+        return (own, *claims), superseded, held
+
     async def _insert(
         self,
         transaction: PostgresTransaction,
@@ -179,10 +208,12 @@ class PostgresStore:
         octets: tuple[bytes, bytes, bytes, bytes | None],
         received: int,
         now: int,
+        first: Delivery | None,
     ) -> list[Any]:
         """The row of a mail and its line in the journal; ``octets`` are fingerprint, facts, private part and link.
 
-        Returns rows that begin with its number, and go on with what its first delivery's queue holds; none where it is a duplicate.
+        Returns rows that begin with its number and that of its first delivery, if that was written with it, and go on with what the
+        queue of that holds; none where it is a duplicate.
         """
         fingerprint, facts, private, link = octets
         uid, seal = new_uid(), self._cipher.seal
@@ -202,13 +233,18 @@ class PostgresStore:
             seal(arrival.envelope.content, place("raw", uid, None)),
             sorted({one.casefold() for one in arrival.identification.identifiers}),
             now,
+            arrival.domain,
+            now,
+            sorted({one.identifier.casefold() for one in arrival.drafts}) if arrival.domain else [],
         )
         if not arrival.drafts:
             return await transaction.rows(ALONE, values)
         draft = arrival.drafts[0]
         arrived = Arrived(draft=draft, received_at=from_micros(received), rule=arrival.extraction.rule)
         query, more = looking(draft.target, draft.identifier.casefold(), arrived, from_micros(now))
-        return await transaction.rows(AND_LOOK.format(query), (*values, *more))
+        if first is None:
+            return await transaction.rows(AND_LOOK.format(query), (*values, *more))
+        return await transaction.rows(AND_FIRST.format(query), (*values, *more, *self._queues.values_of(first)))
 
     async def _keep_action(self, transaction: PostgresTransaction, arrival: Arrival, *, is_pushed: bool) -> None:
         """Remember what is to be done in its mailbox with a mail that is pushed."""
