@@ -8,8 +8,11 @@ from mailbridge.clock import SteadyClock
 from mailbridge.store.sql import Database, Transaction
 from mailbridge.store.sql.lines import tell
 
-LISTEN = "INSERT INTO told (name, line) SELECT CAST(? AS text), coalesce(max(id), 0) FROM journal WHERE true ON CONFLICT (name) DO NOTHING"
-TOLD = "INSERT INTO told (name, line) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET line = excluded.line WHERE told.line < excluded.line"
+LISTEN = "INSERT INTO told (name, line) SELECT CAST(? AS text), coalesce(max(id), 0) FROM journal"
+TOLD = "UPDATE told SET line = CASE WHEN line < ? THEN ? ELSE line END WHERE name = ?"
+LISTENERS = "listeners"
+"""What is held while their places change: a name may be too long for the key of an index."""
+
 RAISE = "INSERT INTO alarm (name, reason, at) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET reason = excluded.reason"
 
 
@@ -58,13 +61,12 @@ class SqlEvents:
         """See `Events.listen`."""
 
         async def work(transaction: Transaction) -> None:
+            await transaction.hold(LISTENERS)
             known = {name for (name,) in await transaction.rows("SELECT name FROM told")}
             await transaction.change_many("DELETE FROM told WHERE name = ?", [(name,) for name in known - set(names)])
             await transaction.change_many(LISTEN, [(name,) for name in names if name not in known])
 
-        rows = await self._database.rows("SELECT name FROM told")
-        if {name for (name,) in rows} != set(names):
-            await self._database.write(work)
+        await self._database.write(work)
 
     async def place(self, name: str) -> int:
         """See `Events.place`."""
@@ -73,7 +75,13 @@ class SqlEvents:
 
     async def told(self, name: str, line: int) -> None:
         """See `Events.told`."""
-        await self._database.write(lambda transaction: transaction.change(TOLD, (name, line)))
+
+        async def work(transaction: Transaction) -> None:
+            await transaction.hold(LISTENERS)
+            if not await transaction.change(TOLD, (line, line, name)):
+                await transaction.change("INSERT INTO told (name, line) VALUES (?, ?)", (name, line))
+
+        await self._database.write(work)
 
     async def _line(self, transaction: Transaction, event: str, identifier: str, detail: str) -> None:
         await tell(transaction, self._clock.micros(), event, 0, None, detail, identifier)

@@ -158,7 +158,8 @@ CREATE TABLE inbox (
 CREATE INDEX inbox_expires ON inbox (expires_at);
 CREATE INDEX inbox_owner ON inbox (owner, expires_at);
 
-CREATE TABLE told (name text PRIMARY KEY, line bigint NOT NULL CHECK (line >= 0));
+CREATE TABLE told (name text NOT NULL, line bigint NOT NULL CHECK (line >= 0));
+CREATE UNIQUE INDEX told_name ON told (md5(name));
 CREATE TABLE alarm (name text PRIMARY KEY, reason text NOT NULL, at bigint NOT NULL);
 
 CREATE TABLE cursor (mailbox text PRIMARY KEY, validity text NOT NULL, uid bigint NOT NULL);
