@@ -157,6 +157,8 @@ REVEALING = {
     "app/records.py": "the text of a mail, for a template that names it",
     "app/preparation.py": "whether an address is our own",
     "config/checks.py": "whether a key can be sent at all",
+    "operator/rulework.py": "what a rule finds in the mail that it is tried on, to be marked",
+    "operator/setup/posting.py": "to be set at the service that posts, shown to whoever sets it up",
     "operator/shown.py": "what an operator asks for by name",
     "operator/codes.py": "what an operator asks for by name",
     "operator/authenticators.py": "what an operator asks for by name",

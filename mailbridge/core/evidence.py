@@ -31,6 +31,10 @@ class Evidence:
         """Whether any of these features is true of it."""
         return not self.features.isdisjoint(features)
 
+    def has_all(self, *features: Feature) -> bool:
+        """Whether all of these features are true of it."""
+        return self.features.issuperset(features)
+
     def has_any(self, features: Iterable[Feature]) -> bool:
         """Whether any feature of a group is true of it."""
         return not self.features.isdisjoint(features)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mailbridge.core.candidates import MAX_LENGTH
 from mailbridge.core.context import Context
 from mailbridge.core.evidence import Evidence
 from mailbridge.core.features import MEANT, NAMING, PLACED, Feature
@@ -16,9 +17,6 @@ from mailbridge.core.looks import Look
 from mailbridge.core.parts import plain_name
 
 F = Feature
-LONGEST_SURE = 10
-"""Characters beyond which a number behind a prefix is a reference, unless nothing else may be the code."""
-
 SHORTEST_ALONE = 4
 """Letters up to which an abbreviation is as likely as a code."""
 
@@ -112,7 +110,7 @@ def _offered(one: Evidence, _: Context) -> bool:
 
 
 def _phrase(one: Evidence, _: Context) -> bool:
-    is_sure = one.has(F.OWN_LINE) or one.features >= {F.BESIDE_LABEL, F.IN_BOTH}
+    is_sure = one.has(F.OWN_LINE) or one.has_all(F.BESIDE_LABEL, F.IN_BOTH)
     return one.shape.kind == "phrase" and not (_is_named(one) and is_sure)
 
 
@@ -120,7 +118,7 @@ def _letters(one: Evidence, context: Context) -> bool:
     """Letters that nobody calls a code, or that stand far from who calls them so, as an abbreviation does."""
     if one.shape.kind != "letters" or (one.has(F.SMALL_LETTERS) and not one.has(F.OWN_LINE)):
         return False
-    if one.features >= {F.LONE, F.OWN_LINE} and one.shape.shown not in context.link_texts:
+    if one.has_all(F.LONE, F.OWN_LINE) and one.shape.shown not in context.link_texts:
         return len(one.shape.value) <= SHORTEST_ALONE and not _is_named(one)
     is_beside = one.has(F.BESIDE_LABEL) and (one.has(F.LABEL_BEFORE) or len(one.shape.value) > SHORTEST_ALONE)
     is_apart = is_beside or one.has(F.OWN_LINE, F.AFTER_COLON, F.EMPHASISED, F.MARKED)
@@ -132,10 +130,10 @@ def _letters(one: Evidence, context: Context) -> bool:
 def _mixed(one: Evidence, _: Context) -> bool:
     if one.shape.kind != "mixed" or _is_placed(one):
         return False
-    if len(one.shape.value) > LONGEST_SURE and not one.has(F.LONE):
-        return True
+    if len(one.shape.value) > MAX_LENGTH and not one.has(F.LONE):
+        return True  # a long number behind a prefix is a reference, unless nothing else may be the code
     is_told = one.has(F.BESIDE_LABEL, F.LABEL_AFTER, F.TOLD_TO_ENTER, F.ORIGIN_BOUND)
-    is_named = _is_named(one) or one.has(F.AFTER_COLON) or one.features >= {F.LONE_FOR_SIGN_IN, F.MARKED}
+    is_named = _is_named(one) or one.has(F.AFTER_COLON) or one.has_all(F.LONE_FOR_SIGN_IN, F.MARKED)
     is_named = is_named or one.has(F.LONE_OF_SITE)
     return not is_told and not (one.has(F.RANDOM, F.LONE) and is_named)
 
@@ -143,7 +141,7 @@ def _mixed(one: Evidence, _: Context) -> bool:
 def _unnamed(one: Evidence, _: Context) -> bool:
     if one.shape.kind != "digits" or _is_placed(one) or _is_named(one) or one.has(F.ORIGIN_BOUND):
         return False
-    is_in_subject = one.features >= {F.IN_SUBJECT, F.AFTER_COLON, F.CODE_MENTIONED}
+    is_in_subject = one.has_all(F.IN_SUBJECT, F.AFTER_COLON, F.CODE_MENTIONED)
     return not is_in_subject and not one.has(F.LONE_FOR_SIGN_IN, F.LONE_OF_SITE)
 
 

@@ -125,7 +125,8 @@ class Gate:
         """The judgements where no proof would change any of them, at a tenth of the cost; None where one might."""
         policy, judgements = self.policy, list[Judgement]()
         for entry in understood.addressed:
-            judgement = policy.settled(entry, understood, kind)
+            # What comes to a throw-away inbox is judged by what the inbox is there for, also where nothing has to be proven.
+            judgement = policy.settled(entry, understood, kind) if entry.inbox is None else None
             if judgement is None:
                 return None
             if isinstance(judgement, Passed):
@@ -287,12 +288,10 @@ class Gate:
         ours |= {one for one in proof.named if spf.is_listed(one, self.policy.accounts)}
         named = ours & proof.named
         is_unguessable = self.policy.of(entry.recipient)[1]
-        if not named and is_unguessable and not proof.written:
-            return entry.identification  # the author says nothing, and only who set it up knows the address
-        if not named:
+        if not named and (proof.written or not is_unguessable):
             return recipients.unnamed(proof)
-        if named & proof.sure or is_unguessable:
-            return entry.identification
+        if is_unguessable or named & proof.sure:
+            return entry.identification  # where the author says nothing, too: only who set it up knows the address
         beside = recipients.others(proof, identifier, sender=sender, is_own=self.policy.is_own) - ours
         is_clear = all(any(recipients.is_neighbour(one, own) for own in ours) for one in beside)
         return entry.identification if is_clear else SEVERAL
@@ -303,12 +302,11 @@ class Gate:
         ours = {canonical(one) for one in (*identifiers, entry.recipient.rcpt)}
         if not proof.written or not all("@" in one for one in identifiers) or proof.named & ours:
             return False
-        beside = (
-            recipients.others(proof, identifiers[0], sender=sender, is_own=self.policy.is_own) if identifiers else frozenset()
-        )
-        return beside == proof.written and not any(
-            spf.is_listed(one, self.policy.accounts) or any(recipients.is_neighbour(one, own) for own in identifiers)
-            for one in beside
+        return not any(
+            self.policy.is_own(one)
+            or spf.is_listed(one, self.policy.accounts)
+            or any(recipients.is_neighbour(one, own) for own in (sender, *identifiers))
+            for one in proof.written
         )
 
     def _is_meant(self, identifier: str, entry: Addressed, proof: Proven, *, sender: str) -> bool:

@@ -70,7 +70,7 @@ class Policy:
             return Failure(check="inbox", why="its sender is none of those that the inbox was made for")
         if self.is_practice:
             return None
-        if self.acquaintance.named and self.acquaintance.forbids(sender, inbox.identifier):
+        if self.acquaintance.forbids(sender, inbox.identifier):
             return Failure(check="sender", why=FORBIDDEN)
         if kind == "link" and understood.link_objection:
             return Failure(check="link-host", why=understood.link_objection)
@@ -85,11 +85,7 @@ class Policy:
         if failure is not None:
             return Held(failures=(failure,))
         identifiers = entry.identification.identifiers
-        if (
-            identifiers
-            and self.acquaintance.named
-            and all(self.acquaintance.forbids(understood.sender, one) for one in identifiers)
-        ):
+        if identifiers and all(self.acquaintance.forbids(understood.sender, one) for one in identifiers):
             return Held(failures=(Failure(check="sender", why=FORBIDDEN),))
         if "none" in wanted:
             return Passed(by="none", detail="no proof is asked for", identification=entry.identification)

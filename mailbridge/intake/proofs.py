@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cached_property
 from typing import Literal
 
 from mailbridge.config.settings import Trust
@@ -32,8 +33,11 @@ class Proofs:
         self._oddity = "" if understood.sender else oddity(understood.defects)
         self._policy = policy
         self._dns = dns
-        self._mail: raw.RawMail | None = None
         self._found: dict[tuple[str, str], Finding] = {}
+
+    @cached_property
+    def _mail(self) -> raw.RawMail:
+        return raw.read(self._envelope.content)
 
     def worth(self, wanted: frozenset[Trust]) -> Sequence[Proof]:
         """The proofs to look for, cheapest first. A mailbox's server speaks for signatures and seals alike."""
@@ -60,14 +64,18 @@ class Proofs:
         key = (check, self._matter(check, rcpt))
         if key not in self._found:
             found = await self._look(check, rcpt)
-            if isinstance(found, Proven) and self._mail is not None and check != "forwarder":
-                found = await direct.with_recipients(found, self._mail, self._envelope, sender=self.sender, dns=self._dns)
-            elif isinstance(found, Unproven) and self._oddity and check != "forwarder":
-                found = replace(found, why=f"{found.why}: {self._oddity}")
+            if check != "forwarder":
+                found = await self._of_author(found)
             if isinstance(found, Unproven) and found.is_broken and not self._envelope.is_exact:
                 found = replace(found, why=f"{found.why}; {INEXACT}")
             self._found[key] = found
         return self._found[key]
+
+    async def _of_author(self, found: Finding) -> Finding:
+        """What is found of the author, with whom he wrote to, or with what is odd about him."""
+        if isinstance(found, Proven):
+            return await direct.with_recipients(found, self._mail, self._envelope, sender=self.sender, dns=self._dns)
+        return replace(found, why=f"{found.why}: {self._oddity}") if self._oddity else found
 
     def _matter(self, check: Proof, rcpt: str) -> str:
         """What of the recipient a proof depends on."""
@@ -89,8 +97,6 @@ class Proofs:
                 dns=self._dns,
                 content=envelope.content,
             )
-        if self._mail is None:
-            self._mail = raw.read(envelope.content)
         now: datetime = envelope.received_at
         if check == "authres":
             return await authres.find(self._mail, sender=self.sender, servers=policy.servers, now=now, dns=self._dns)

@@ -233,14 +233,12 @@ def _is_notice(meeting: Meeting, question: Question, acquaintance: Acquaintance)
 
 def _bound(meeting: Meeting, domain: str) -> Bound | None:
     """The code that the mail binds to its proven sender's own site, in a place that the proof covers."""
-    proof = meeting.proof
-    if proof is None or not domain:
-        return None
+    signed = meeting.proof.signed if meeting.proof is not None else frozenset()
     return next(
         (
             one
             for one in meeting.understood.bound
-            if site_of(one.host) == domain and (one.place == "body" or one.place in proof.signed)
+            if domain and site_of(one.host) == domain and (one.place == "body" or one.place in signed)
         ),
         None,
     )

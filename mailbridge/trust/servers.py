@@ -88,7 +88,8 @@ async def _whose(domain: str, owner: str, address: spf.Address | None, dns: Reso
         raise Malformed
     if not records:
         return "unknown"
-    policy = parse(records[0])
+    (record,) = records
+    policy = parse(record)
     terms = [*policy.mechanisms]
     if policy.redirect is not None:
         terms.append(Mechanism(kind="include", result="pass", domain=policy.redirect))
@@ -113,6 +114,8 @@ async def _term(one: Mechanism, domain: str, owner: str, address: spf.Address | 
             hosts = await dns.exchangers(target)
             return "own" if all(dkim.is_aligned(host.rstrip(".").lower(), owner) for host in hosts) else "others"
         case "include":
+            if address is None:
+                budget.spend()  # with one, `spf.matches` has followed the term already
             return await _whose(target, owner, address, dns, budget) if dkim.is_aligned(target, owner) else "others"
         case _:
             return "others"  # everybody (all), or whom a name server says (exists, ptr)

@@ -55,7 +55,8 @@ def examine(module: Module, options: argparse.Namespace) -> int:
     every = mutants_of(source, with_regexes=options.regex)
     reasons = explained.read(module.name)
     gone = explained.gone_from(reasons, source)
-    chosen = [one for one in every if options.only in ("", one.where, str(one.line(source)))]
+    wanted = set(options.only)
+    chosen = [one for one in every if not wanted or {one.where, str(one.line(source))} & wanted]
     if options.sample and options.sample < len(chosen):
         chosen = sorted(random.Random(options.seed).sample(chosen, options.sample), key=lambda one: one.start)
     runner = Runner(module, jobs=options.jobs, say=_say)
@@ -107,7 +108,9 @@ def main() -> int:
     parser.add_argument("--without", nargs="+", default=(), metavar="WORD", help="leave out tests whose name has the word")
     parser.add_argument("--sample", type=int, default=0, metavar="N", help="as many mutants of each module, chosen by --seed")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="", metavar="PLACE", help="mutants of one function (Class.method) or line")
+    parser.add_argument(
+        "--only", nargs="+", default=(), metavar="PLACE", help="mutants of these functions (Class.method) and lines alone"
+    )
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--regex", action="store_true", help="patterns with a character less, too")
     parser.add_argument("--covering-only", action="store_true", help="a survivor's other tests are not run")

@@ -337,6 +337,7 @@ class _Visitor(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         function = node.func
+        self._arguments(node)
         if isinstance(function, ast.Name) and function.id in SWAPPED:
             self._replace(function, SWAPPED[function.id], f"{function.id} is {SWAPPED[function.id]}")
         if isinstance(function, ast.Attribute):
@@ -348,6 +349,21 @@ class _Visitor(ast.NodeVisitor):
             if self._with_regexes and function.attr in REGEX and node.args:
                 self._pattern(node.args[0])
         self.generic_visit(node)
+
+    def _arguments(self, node: ast.Call) -> None:
+        """A call of a choice of named things (``has(F.A, F.B)``) with one of them less."""
+        given = node.args
+        of = {
+            one.value.id
+            for one in given
+            if isinstance(one, ast.Attribute) and isinstance(one.value, ast.Name) and one.attr.isupper()
+        }
+        if len(given) < 2 or len(of) != 1 or not all(isinstance(one, ast.Attribute) for one in given):
+            return
+        for index, one in enumerate(given):
+            start = self._span(given[index - 1])[1] if index else self._span(one)[0]
+            end = self._span(one)[1] if index else self._span(given[1])[0]
+            self._add(start, end, b"", f"{ast.unparse(one)} dropped")
 
     def _pattern(self, node: ast.expr) -> None:
         """A pattern with one character less, wherever it is still a pattern."""

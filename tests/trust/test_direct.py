@@ -27,6 +27,7 @@ def zone() -> Zone:
     found = Zone()
     for domain in ("acme.example", "mail.acme.example"):
         found.texts[domain] = ("v=spf1 ip4:192.0.2.1 include:_spf.google.com -all",)
+    found.texts["acme.zendesk.com"] = ("v=spf1 ip4:192.0.2.1 -all",)
     found.texts["evil.example"] = ("v=spf1 +all",)
     found.texts["gmail.com"] = ("v=spf1 redirect=_spf.google.com",)
     found.texts["_spf.google.com"] = ("v=spf1 ip4:209.85.128.0/17 ~all",)
@@ -58,6 +59,8 @@ async def test_the_authors_server_names_the_recipient_and_to() -> None:
         (DKIM, replace(SENT, peer="192.0.2.2"), "a@acme.example"),
         (DKIM, replace(SENT, peer="209.85.167.1"), "a@acme.example"),
         (DKIM, replace(SENT, peer="unix"), "a@acme.example"),
+        (DKIM, replace(SENT, mail_from="b@without-policy.acme.example"), "a@acme.example"),
+        (DKIM, replace(SENT, mail_from="b@ACME.Zendesk.com"), "a@acme.zendesk.com"),
         (DKIM, replace(SENT, mail_from=""), "a@acme.example"),
         (DKIM, replace(SENT, mail_from="b@evil.example"), "a@acme.example"),
         (DKIM, SENT, "a@other.example"),

@@ -47,7 +47,7 @@ def test_a_rule_is_tried_saved_edited_and_removed(tmp_path: Path) -> None:
         assert (await visitor.post("/rules/add", rule=RULE, replaces="")).headers["location"] == "/rules?said=said.rule_added"
         assert await kept(desk) == [("maple", "Maple code is (?P<code>[0-9]{6})")]
         page = (await visitor.get("/rules")).text
-        assert re.search(r'<div class="who">maple</div>.*?Added here, by ann', page)
+        assert re.search(r'<div class="who">maple</div>.*?Added, by ann', page)
         edited = (await visitor.get("/rules?rule=maple")).text
         assert 'name="replaces" value="maple"' in edited
         changed = typed(edited).replace("{6}", "{6,8}").replace('"maple"', '"maple-2"')
