@@ -1,4 +1,4 @@
-"""What a mail costs in PostgreSQL beside SQLite, in one run: from `put` to its claim, and the settlement of that.
+"""What a mail costs in PostgreSQL beside SQLite, in one run: from `put` to its claim, the settlement of that, and the whole way out.
 
 python -m tests.bench.postgres [COUNT]
 """
@@ -10,7 +10,8 @@ import statistics
 import sys
 import tempfile
 import time
-from datetime import timedelta
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import uvloop
@@ -20,6 +21,8 @@ from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.core.delivery import Accepted
 from mailbridge.store import Store
 from mailbridge.store.sqlite import open_sqlite
+from tests.peers.daemon import House, wait_for
+from tests.peers.faulty import FaultyReceiver, Temper, running_faulty
 from tests.peers.postgres import MEMORY, Postgres, running_postgres
 from tests.store.mails import arrival, draft
 
@@ -63,6 +66,27 @@ async def measured(count: int, folder: Path, server: Postgres) -> dict[str, Time
     return times
 
 
+def pushed(count: int, folder: Path, server: Postgres) -> None:
+    """From the beginning of a mail over SMTP until its code is at the receiver, by a daemon on each, turn about."""
+    with ExitStack() as stack:
+        houses: dict[str, tuple[House, FaultyReceiver]] = {}
+        for name, url in (("sqlite", ""), ("postgresql", server.url())):
+            receiver = stack.enter_context(running_faulty(Temper()))
+            (folder / name).mkdir()
+            house = House(folder / name, receiver.base_url, level="info", url=url, key_file=folder / "daemons.key")
+            stack.enter_context(house.running())
+            houses[name] = house, receiver
+        took: dict[str, list[float]] = {name: [] for name in houses}
+        for number in range(count):
+            for name, (house, receiver) in houses.items():
+                code, began = str(50_000_000 + number), datetime.now(UTC)
+                assert house.send(code, identifier=f"u{number % 20}@example.com")[0] == 250
+                wait_for(lambda rows=receiver.rows, code=code: bool(rows) and rows[-1].code == code, "it is pushed")  # type: ignore[misc]
+                took[name].append((receiver.rows[-1].at - began).total_seconds() * 1000)
+    lite, post = (statistics.median(took[name][20:]) for name in ("sqlite", "postgresql"))
+    print(f"{'SMTP to the receiver':24} sqlite {lite:7.3f} ms   postgresql {post:7.3f} ms   {post / lite:5.2f} x")
+
+
 def main(count: int) -> None:
     """Print the milliseconds of both, and their ratio."""
     memory = MEMORY if MEMORY.is_dir() else None
@@ -72,6 +96,8 @@ def main(count: int) -> None:
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,  # as the daemon
     ):
         times = runner.run(measured(count, Path(folder), server))
+        server.ask("DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+        pushed(120, Path(folder), server)
     for what in times["sqlite"]:
         lite, post = (statistics.median(times[name][what]) * 1000 for name in ("sqlite", "postgresql"))
         print(f"{what:24} sqlite {lite:7.3f} ms   postgresql {post:7.3f} ms   {post / lite:5.2f} x")
