@@ -15,6 +15,7 @@ from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.core.delivery import State
 from mailbridge.core.queue import TRANSITIONS
+from mailbridge.ingress.tls import self_signed
 from mailbridge.store import StoreError, StoreOutdated
 from tests.loop import looped
 from tests.peers import postgres as peer
@@ -289,3 +290,24 @@ def test_a_claim_that_nobody_has_is_given_back(server: Postgres, name: str, tmp_
         await store.close()
 
     asyncio.run(use())
+
+
+def test_a_server_is_known_by_its_certificate(tmp_path: Path) -> None:
+    """With ``sslmode=verify-full`` a server is talked to that the CA knows under the name of the URL, and no other one."""
+    if not peer.found():
+        pytest.skip(peer.MEND)
+    pair = self_signed(tmp_path / "own", "localhost")
+    other = self_signed(tmp_path / "other", "localhost")
+
+    async def use(url: str) -> str:
+        store = await opened(url, tmp_path)
+        ((version,),) = await store.database.rows("SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+        await store.close()
+        return str(version)
+
+    with running_postgres(tls=pair) as server:
+        url = f"postgresql://postgres@localhost:{server.port}/postgres?sslmode=verify-full&sslrootcert="
+        assert asyncio.run(use(f"{url}{pair.cert}")).startswith("TLSv1.")
+        assert "no encrypted connection" in refused(f"{url}{other.cert}", tmp_path)
+        by_number = url.replace("localhost", "127.0.0.1")
+        assert "no encrypted connection" in refused(f"{by_number}{pair.cert}", tmp_path)

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mailbridge.ingress.tls import Pair
 from tests.peers.daemon import free_port
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mailbridge"
@@ -72,8 +73,16 @@ class Postgres:
         """What a client connects to."""
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
 
-    def prepare(self, more: str = "") -> None:
-        """Make the files of the server."""
+    def prepare(self, tls: Pair | None = None) -> None:
+        """Make the files of the server, which speaks TLS with a pair."""
+        more = ""
+        for name, path in (("cert", tls.cert), ("key", tls.key)) if tls is not None else ():
+            own = self.folder / path.name
+            shutil.copy(path, own)
+            if os.getuid() == 0:
+                os.chown(own, NOBODY, NOBODY)
+            more += f"ssl_{name}_file = '{own}'\n"
+        more += "ssl = on\n" if tls is not None else ""
         if os.getuid() == 0:
             os.chown(self.folder, NOBODY, NOBODY)
         self._run("initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
@@ -141,7 +150,7 @@ def _copied(installed: Path, to: Path) -> Path:
 
 
 @contextmanager
-def running_postgres(*, installed: Path | None = None, more: str = "") -> Iterator[Postgres]:
+def running_postgres(*, installed: Path | None = None, tls: Pair | None = None) -> Iterator[Postgres]:
     """A new server for the length of the block, in memory where the machine has room for files there."""
     base = MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 1_000_000_000 else None
     folder = Path(tempfile.mkdtemp(prefix="mailbridge-postgres-", dir=base))
@@ -151,7 +160,7 @@ def running_postgres(*, installed: Path | None = None, more: str = "") -> Iterat
         chosen = _copied(chosen, folder / "installed")
     server = Postgres(folder=folder, installed=chosen)
     try:
-        server.prepare(more)
+        server.prepare(tls)
         server.start()
         yield server
     finally:
