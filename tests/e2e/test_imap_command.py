@@ -61,11 +61,14 @@ def _toml(value: object) -> str:
     return json.dumps(value)
 
 
+STEPS = ("connect:", "login:", "folders:", "open", "fetch:", "idle:")
+
+
 def test_what_is_right_passes(tmp_path: Path, server: Dovecot) -> None:
     """Every step is ok; exit 0."""
     done = asked(tmp_path, server)
     assert (done.returncode, done.stderr) == (0, "")
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["ok"] * 5
+    assert [line.split()[:2] for line in done.stdout.splitlines()] == [["ok", step] for step in STEPS]
 
 
 BAD: dict[str, tuple[dict[str, object], list[str]]] = {

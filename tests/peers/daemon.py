@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
 import smtplib
 import socket
@@ -50,11 +51,17 @@ level = "{level}"
 """
 
 
+PORTS = (20_000, 32_768)
+DICE = random.SystemRandom()
+
+
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on now, below those that the kernel gives to connections: it is free when a daemon comes back to it."""
+    while True:
+        port = DICE.randrange(*PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_for(holds: Callable[[], object], what: str, *, patience: float = PATIENCE) -> None:

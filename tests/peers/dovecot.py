@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mailbridge.ingress.tls import self_signed
+from tests.peers.daemon import free_port
 
 DOVECOT = "/usr/sbin/dovecot"
 MEND = "no Dovecot here; `make e2e` installs it (Debian: apt-get install dovecot-imapd dovecot-lmtpd)"
@@ -146,9 +147,9 @@ class Dovecot:
     preload: str = ""
     clock: str = ""
     store: str = "maildir"
-    imap: int = field(default_factory=lambda: _free_port())
-    imaps: int = field(default_factory=lambda: _free_port())
-    lmtp: int = field(default_factory=lambda: _free_port())
+    imap: int = field(default_factory=free_port)
+    imaps: int = field(default_factory=free_port)
+    lmtp: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -302,9 +303,3 @@ def preload_library(name: str, folder: Path) -> str:
     )
     made.chmod(0o755)
     return str(made)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port

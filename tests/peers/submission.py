@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from mailbridge.ingress.tls import self_signed
+from tests.peers.daemon import free_port
 
 
 class SubmissionPeer:
@@ -77,7 +77,7 @@ def running_submission(folder: Path, deliver: Callable[[bytes], object], *, is_s
     controller = Controller(
         peer,
         hostname="127.0.0.1",
-        port=_free_port(),
+        port=free_port(),
         authenticator=peer.authenticate,
         auth_required=True,
         auth_require_tls=is_starttls,
@@ -89,9 +89,3 @@ def running_submission(folder: Path, deliver: Callable[[bytes], object], *, is_s
         yield peer
     finally:
         controller.stop()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port

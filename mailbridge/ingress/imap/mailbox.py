@@ -265,16 +265,17 @@ class Mailbox:
         self._look_back(wire, span, RESCAN_MOST, is_rewound=is_rewound)
 
     def _listed(self, wire: Wire, known: Position) -> list[Fetched]:
-        """What the server has from the last known mail on, each with date and size; nothing where it refuses that."""
+        """The last mail that was taken, with date and size, and what the server has behind it; nothing where it refuses that."""
+        top = self.memory.top
         try:
-            return wire.dates_from(known.uid) if self._is_dated else wire.fetch_dates([known.uid])
+            tops = (
+                wire.fetch_dates([known.uid]) if top is not None and top.uid == known.uid else []
+            )  # not of one that was set aside
+            return [*tops, *wire.listed_from(known.uid + 1)]
         except Refusal as fault:
             if is_for_all(str(fault)):
                 raise
             return []
-        except MailboxFault:
-            self._is_dated = False
-            raise
 
     def _has_gone_back(self, wire: Wire, known: Position, listed: Sequence[Fetched]) -> bool:
         """Whether the server gives out UIDs anew that it had given out before: it was put back to a backup or a snapshot. Either it says

@@ -166,9 +166,9 @@ class Wire(Dialogue):
         """UID, INTERNALDATE and size of each that is still there."""
         return self._fetch(uids, b"(UID INTERNALDATE RFC822.SIZE)")
 
-    def dates_from(self, uid: int) -> list[Fetched]:
-        """The same of every mail from ``uid`` on."""
-        told = self.run(b"UID FETCH %d:%d (UID INTERNALDATE RFC822.SIZE)" % (max(1, uid), LAST_UID), what="FETCH")
+    def listed_from(self, uid: int) -> list[Fetched]:
+        """Every mail from ``uid`` on, by its UID alone: a size can make a server open a mail that it cannot read."""
+        told = self.run(b"UID FETCH %d:%d (UID)" % (max(1, uid), LAST_UID), what="FETCH")
         return sorted((one for one in _fetched(told) if one.uid >= uid), key=lambda one: one.uid)
 
     def fetch_mails(self, uids: Sequence[int], *, what: str = "FETCH") -> list[Fetched]:
