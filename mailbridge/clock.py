@@ -110,6 +110,14 @@ class SteadyClock:
         self._offset = at - self._since_boot()
         return self.anchor
 
+    def follow(self, micros: int) -> None:
+        """Show the time of another machine, which shows ``micros`` at this moment; the wall clock of this one counts no more.
+
+        To be told again now and then, since two clocks never tick alike.
+        """
+        self._offset = micros - self._since_boot()
+        self._wall = self.micros
+
     def realign(self) -> Anchor:
         """Back onto the wall clock; to be called only while no code lives. Returns the anchor to keep."""
         self._offset = self._wall() - self._since_boot()

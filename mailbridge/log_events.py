@@ -44,8 +44,10 @@ ALARM_RAISED = "alarm.raised"
 ALARM_CLEARED = "alarm.cleared"
 """Both have ``kind``, one of `mailbridge.metrics.ALARM_KINDS`, and ``alarm``, the name of what the alarm is about."""
 
+REPLICAS_DIFFER = "replicas.differ"
 STORE_FAILED = "store.failed"
 STORE_UNAVAILABLE = "store.unavailable"
+WATCH_CHANGED = "mailboxes.watch_changed"
 AUTHENTICATOR_UNREADABLE = "authenticator.unreadable"
 WORKER_FAILED = "worker.failed"
 

@@ -36,7 +36,7 @@ from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.vault import open_vault
 from mailbridge.masks import LONGEST, Masks
 from mailbridge.store.cipher import read_key
-from mailbridge.store.sqlite import key_path_of
+from mailbridge.store.places import key_path_of
 from tests.ingress.imap.watched import account
 from tests.loop import looped, until
 from tests.peers.scripted_imap import ScriptedImap, Session
@@ -62,6 +62,7 @@ PLACES = {
     "notify.*.urls.*",
     "pull.keys.*",
     "skyvern.api_key",
+    "store.password",
     "target.*.api_key",
     "target.*.headers.*",
     "target.*.old_secret",
@@ -73,7 +74,7 @@ PLACES = {
 SECRET_FILES = {"imap.*.oauth.key_file", "skyvern.credentials_file", "smtp.tls_key", "store.key_file"}
 """Files that hold a secret. What is read of them is masked too; the TLS key is OpenSSL's, which reads the file itself."""
 
-OTHER_FILES = {"imap.*.tls_ca", "rules.paths.*", "smtp.tls_cert"}
+OTHER_FILES = {"imap.*.tls_ca", "rules.paths.*", "smtp.tls_cert", "store.folder"}
 
 
 def places(section: type[s.Section], wanted: type) -> Iterator[str]:
@@ -152,7 +153,7 @@ def full(
         heartbeat=s.HeartbeatSettings(url=address("beat-path")),
         identity=s.IdentitySettings(learn_from_skyvern=True),
         imap=tuple(imap) or more,
-        store=s.StoreSettings(url=f"sqlite:///{folder}/mailbridge.db"),
+        store=s.StoreSettings(url=f"sqlite:///{folder}/mailbridge.db", password=secret("store-password")),
         trust=s.TrustSettings(default="none"),
         domains=s.DomainSettings(accept=("bridge.example",)),
     )

@@ -16,6 +16,7 @@ from mailbridge.app.operating import Around, HandIn, NoDaemon, operator_of
 from mailbridge.app.preparation import Prepared, prepare
 from mailbridge.app.probing import LocalMailboxProbes, LocalProbes
 from mailbridge.app.snapshot import Live, Snapshot, snapshot
+from mailbridge.app.storing import open_store
 from mailbridge.app.targets import longest_grace, served_alone
 from mailbridge.clock import SteadyClock
 from mailbridge.config.added import merged
@@ -37,7 +38,7 @@ from mailbridge.metrics import Metrics
 from mailbridge.operator.entries import additions
 from mailbridge.operator.verbs import Operator
 from mailbridge.store import Store, StoreOutdated
-from mailbridge.store.sqlite import open_sqlite, path_of
+from mailbridge.store.places import is_postgres, path_of
 from mailbridge.trust.dns import Dns
 from mailbridge.waiting import Waiting
 
@@ -53,9 +54,7 @@ async def alone(settings: Settings, *, is_change: bool) -> AsyncIterator[Operato
     """
     clock = SteadyClock()
     async with AsyncExitStack() as stack:
-        store: Store = open_sqlite(
-            settings.store, settings.retention, clock=clock, grace=longest_grace(settings), is_visitor=not is_change
-        )
+        store = await open_store(settings, clock=clock, grace=longest_grace(settings), is_visitor=not is_change)
         stack.push_async_callback(store.close)
         configuration = _Configuration(settings, merged(settings, await additions(store.entries)), store)
         inboxes = Inboxes(kept=store.inboxes, now=clock.now, dice=os.urandom)
@@ -83,12 +82,10 @@ async def with_additions(settings: Settings) -> Settings:
         StoreError, StoreUnavailable: the database cannot be read.
         ConfigError: what was added contradicts the file.
     """
-    if not path_of(settings.store).exists():
+    if not is_postgres(settings.store) and not path_of(settings.store).exists():
         return settings
     try:
-        store: Store = open_sqlite(
-            settings.store, settings.retention, clock=SteadyClock(), grace=longest_grace(settings), is_visitor=True
-        )
+        store = await open_store(settings, clock=SteadyClock(), grace=longest_grace(settings), is_visitor=True)
     except StoreOutdated:
         return settings
     try:

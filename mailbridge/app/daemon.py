@@ -54,7 +54,7 @@ from mailbridge.practice.receiver import Practice
 from mailbridge.sinks import KnowsLogins, Sink
 from mailbridge.sinks.skyvern_pages import Login
 from mailbridge.store import StoreError, StoreUnavailable
-from mailbridge.store.sqlite import path_of
+from mailbridge.store.places import path_of
 from mailbridge.trust import dkim, gmail
 from mailbridge.trust.dns import Dns, Resolver
 from mailbridge.web.health import Health, Level
@@ -280,6 +280,18 @@ class Bridge:
         self.mailboxes.retry_now()
         return waiting
 
+    async def watch_anew(self) -> None:
+        """Watch the mailboxes, or no longer, as this process is to."""
+        async with self._change:
+            try:
+                watchers = self.watchers_of(self.settings.imap)
+            except StoreError as fault:
+                log.error("mailboxes not watched: %s", fault, extra={"event": log_events.WATCH_CHANGED})
+                return
+            old, self.mailboxes = self.mailboxes, watchers
+            await old.close(HANG_UP)
+            watchers.start()
+
     def _listeners_for(self, wanted: Settings) -> smtp.Change | None:
         """What the new settings want to listen on, bound; None where that stays as it is, or only a restart can bring it."""
         if self.listeners is None or _bound_anew(wanted) == _bound_anew(self.live.base):
@@ -307,14 +319,14 @@ class Bridge:
         return snapshot(settings, rules=rules, served=self.engine.targets.served(settings), learned=learned)
 
     def watchers_of(self, accounts: Sequence[ImapSettings]) -> imap.Watchers:
-        """The mailboxes of these accounts, not watched yet.
+        """The mailboxes of these accounts, not watched yet; none where another process on the same store watches them.
 
         Raises:
             StoreError: the vault of OAuth tokens, or the key of the database, cannot be used.
         """
         engine, store = self.engine, self.settings.store
         return imap.watchers_of(
-            accounts,
+            accounts if engine.store.is_first else (),
             self.door.way.bring,
             engine.store.mailboxes,
             now=engine.clock.now,
@@ -374,6 +386,8 @@ async def bridge(
         engine.waiting.subscribe(lambda _: here.mailboxes.wake())
         beat = Heartbeat(lambda: here.settings.heartbeat, here.health, engine.listeners.teller.failing)
         await stack.enter_async_context(running(_follow_additions(here), watch(*_watches(here, operator)), beat.run()))
+        if engine.store.is_shared:
+            await stack.enter_async_context(running(_follow_watch(here)))
         if settings.identity.learn_from_skyvern:
             await stack.enter_async_context(running(_learn(here)))
         yield here
@@ -518,6 +532,20 @@ async def _follow_additions(here: Bridge) -> None:
                     problem,
                     extra={"event": log_events.ADDITIONS_REFUSED},
                 )
+
+
+async def _follow_watch(here: Bridge) -> None:
+    """Watch the mailboxes while this process is the one of all on its store that should, for ever."""
+    store, watches = here.engine.store, here.engine.store.is_first
+    while True:
+        await asyncio.sleep(FOLLOW_EVERY.total_seconds())
+        if store.is_first != watches:
+            watches = store.is_first
+            await here.watch_anew()
+            log.info(
+                "mailboxes are watched here" if watches else "mailboxes are watched by another replica",
+                extra={"event": log_events.WATCH_CHANGED},
+            )
 
 
 def _watches(here: Bridge, operator: Operator) -> tuple[AlarmWatch, MissingWatch]:

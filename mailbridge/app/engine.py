@@ -18,7 +18,9 @@ from mailbridge.app.listeners import Listeners
 from mailbridge.app.parts import Parts
 from mailbridge.app.preparation import Prepared, prepare
 from mailbridge.app.records import StoreRecords
+from mailbridge.app.sharing import follow_others, wake_waiting
 from mailbridge.app.snapshot import Live, snapshot
+from mailbridge.app.storing import open_store
 from mailbridge.app.targets import Targets, guard, longest_grace, main_target, receiver_of
 from mailbridge.clock import SteadyClock
 from mailbridge.config.added import merged
@@ -36,7 +38,7 @@ from mailbridge.operator.entries import additions
 from mailbridge.sinks import GONE, KnowsLogins
 from mailbridge.store import Store, StoreUnavailable
 from mailbridge.store.cipher import read_key
-from mailbridge.store.sqlite import key_path_of, open_sqlite
+from mailbridge.store.places import key_path_of
 from mailbridge.trust import dkim
 from mailbridge.trust.spf import is_listed
 from mailbridge.waiting import Waiting
@@ -118,7 +120,7 @@ async def start_engine(
     """
     settings = prepared.settings
     clock, metrics = SteadyClock(), Metrics()
-    store: Store = open_sqlite(settings.store, settings.retention, clock=clock, grace=longest_grace(settings))
+    store = await open_store(settings, clock=clock, grace=longest_grace(settings))
     stack.push_async_callback(store.close)
     key = read_key(key_path_of(settings.store), is_made=False)
     masks.guard(key)
@@ -145,7 +147,9 @@ async def start_engine(
     records = StoreRecords(store=store, pool=pool, now=clock.now)
     targets.read_from(records)
     serving = [one.target for one in targets.made]
-    dispatcher = Dispatcher(outbox=store.outbox, targets=serving, now=clock.now, metrics=metrics)
+    dispatcher = Dispatcher(
+        outbox=store.outbox, targets=serving, now=clock.now, metrics=metrics, may_attempt=lambda: store.may_attempt
+    )
     listeners = await _listeners(live, store, records, targets=targets, dispatcher=dispatcher)
     await stack.enter_async_context(running(dispatcher.run(), listeners.teller.run(), _sweep(store, clock.now)))
     stack.push_async_callback(lambda: dispatcher.drain(flush.left()))
@@ -207,6 +211,8 @@ async def _contacts(
     await contacts.load()
     if settings.identity.learn_from_skyvern:
         await stack.enter_async_context(running(contacts.run()))
+    if store.is_shared:
+        await stack.enter_async_context(running(wake_waiting(store, contacts.waiting), follow_others(live.inboxes, contacts)))
     return contacts
 
 

@@ -15,9 +15,9 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mailbridge.config.checks import DATABASE
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import BESIDE, HttpSettings, IngestSettings, Settings
+from mailbridge.config.stores import SQLITE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +159,7 @@ def _mailboxes(settings: Settings) -> Iterator[Problem]:
             yield Problem(where=f"[[imap]] {account.label}", what=str(fault))
         if key_file is not None and not key_file.exists():
             yield Problem(where=f"[[imap]] {account.label}", what=f"key_file {key_file}: no such file")
-    if DATABASE.fullmatch(settings.store.url) and any(account.oauth is not None for account in settings.imap):
+    if SQLITE.fullmatch(settings.store.url) and any(account.oauth is not None for account in settings.imap):
         yield from _token_vault(settings)
 
 
@@ -248,9 +248,9 @@ def _store(settings: Settings) -> Iterator[Problem]:
     """The folder (or the nearest one above it that is there), the database in it, and the key that it needs."""
     from mailbridge.store import StoreError
     from mailbridge.store.cipher import read_key
-    from mailbridge.store.sqlite import key_path_of, path_of
+    from mailbridge.store.places import is_postgres, key_path_of, path_of
 
-    if not DATABASE.fullmatch(settings.store.url):
+    if not is_postgres(settings.store) and not SQLITE.fullmatch(settings.store.url):
         return
     database = path_of(settings.store)
     folder = next((place for place in database.absolute().parents if os.path.lexists(place)), Path("/"))

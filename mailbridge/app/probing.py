@@ -22,7 +22,7 @@ from mailbridge.masks import Masks
 from mailbridge.operator.doctor.finding import Served, Step
 from mailbridge.operator.mailboxes import IDLE_FOR, Tried
 from mailbridge.store import StoreError
-from mailbridge.store.sqlite import key_path_of, path_of
+from mailbridge.store.places import key_path_of, path_of
 
 
 class LocalProbes:

@@ -16,7 +16,7 @@ from mailbridge.app.parts import Routes
 from mailbridge.app.snapshot import Live
 from mailbridge.net.listening import LONGEST_NAME
 from mailbridge.operator.verbs import Operator
-from mailbridge.store.sqlite import socket_path_of
+from mailbridge.store.places import socket_path_of
 from mailbridge.web.auth import TokenAuth
 from mailbridge.web.codes import CodesApi
 from mailbridge.web.desk import Desk

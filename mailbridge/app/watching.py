@@ -62,7 +62,10 @@ class AlarmWatch:
         self._red_since: dict[str, float] = {}
 
     async def look(self) -> None:
-        """Raise and clear. Raises StoreUnavailable."""
+        """Raise and clear, where no other process on the same store does. Raises StoreUnavailable."""
+        if not self._store.is_first:
+            self._kept = None
+            return
         if self._kept is None:
             self._kept = dict(await self._store.events.alarms())
         now = self._now_wrong()

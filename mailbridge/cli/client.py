@@ -109,29 +109,30 @@ class Client:
     @property
     def has_database(self) -> bool:
         """Whether there is a database at all."""
-        from mailbridge.store.sqlite import path_of
+        from mailbridge.store.places import is_postgres, path_of
 
-        return path_of(self.loaded.settings.store).exists()
+        store = self.loaded.settings.store
+        return is_postgres(store) or path_of(store).exists()
 
     def _alone(self, verb: Verb[A, G], ask: A) -> G | Fault:
         from mailbridge.app.alone import alone
         from mailbridge.config.problems import ConfigError
         from mailbridge.operator.entries import bad_config
         from mailbridge.store import StoreError, StoreInUse, StoreUnavailable
-        from mailbridge.store.sqlite import path_of
+        from mailbridge.store.places import is_postgres, label, path_of
 
         settings = self.loaded.settings
         if verb.needs_daemon:
             return Fault(kind=Kind.NO_DAEMON, title="no daemon is running with this configuration; `mailbridge serve` starts it")
         database = path_of(settings.store)
-        if not database.exists() and not verb.name.endswith(".add"):
+        if not self.has_database and not verb.name.endswith(".add"):
             return Fault(
                 kind=Kind.NO_DAEMON,
                 title=f"{database}: no daemon is running, and there is no database; has it run with this configuration?",
             )
         if not self._is_told:
             how = "changed" if verb.is_change else "read"
-            note(f"no daemon is running; {database} is {how} by this command itself")
+            note(f"no daemon is running here; {label(settings.store)} is {how} by this command itself")
             self._is_told = True
 
         async def work() -> G | Fault:
@@ -145,7 +146,8 @@ class Client:
         except StoreInUse as fault:
             return Fault(kind=Kind.TRY_AGAIN, title=str(fault))
         except (StoreError, StoreUnavailable) as fault:
-            return Fault(kind=_kind_of(database), title=str(fault))
+            kind = Kind.NO_DAEMON if is_postgres(settings.store) else _kind_of(database)
+            return Fault(kind=kind, title=str(fault))
 
 
 def _unfit(verb: Verb[Any, Any], values: Mapping[str, Any]) -> Fault | None:
@@ -197,7 +199,8 @@ def _kind_of(database: Path) -> Kind:
 
 def _daemon_of(loaded: Loaded) -> Path | None:
     """The socket of the daemon, once it answers; None where none runs. Exit 77 where it is another user's, 75 where it starts for ever."""
-    from mailbridge.store.sqlite import is_in_use, socket_path_of
+    from mailbridge.store.places import is_postgres, socket_path_of
+    from mailbridge.store.sqlite import is_in_use
 
     path = socket_path_of(loaded.settings.store)
     until = time.monotonic() + STARTING
@@ -212,7 +215,7 @@ def _daemon_of(loaded: Loaded) -> Path | None:
             if not isinstance(fault, FileNotFoundError | ConnectionRefusedError | NotADirectoryError):
                 fail(Fault(kind=Kind.NO_DAEMON, title=f"{path}: {fault.strerror or type(fault).__name__}"))
         try:
-            if not is_in_use(loaded.settings.store):
+            if is_postgres(loaded.settings.store) or not is_in_use(loaded.settings.store):
                 return None
         except NotADirectoryError:
             return None

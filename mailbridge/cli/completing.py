@@ -122,7 +122,7 @@ def _settings(context: click.Context) -> Any:
 def _asked(context: click.Context, target: str, key: str) -> list[Any]:
     """Rows of an answer of the daemon; none where it does not answer at once."""
     from mailbridge.cli.over_socket import OverSocket
-    from mailbridge.store.sqlite import socket_path_of
+    from mailbridge.store.places import socket_path_of
 
     settings = _settings(context)
     if settings is None:

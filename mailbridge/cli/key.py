@@ -29,10 +29,13 @@ def rotate(*, config: Path | None, as_json: bool) -> None:
     read mailboxes (`oauth login`) have a key of their own, oauth/vault.key, which stays.
     """
     from mailbridge.store import StoreError, StoreInUse
-    from mailbridge.store.sqlite import key_path_of, path_of
+    from mailbridge.store.places import is_postgres, key_path_of, path_of
     from mailbridge.store.sqlite.rotation import rotate as rotate_key
 
     settings = load_or_exit(config).settings
+    if is_postgres(settings.store):
+        complain("key rotate: not with PostgreSQL yet; its key stays the one that the first replica has made or was given")
+        raise SystemExit(Exit.UNAVAILABLE)
     try:
         count = rotate_key(settings.store, path=path_of(settings.store), key_path=key_path_of(settings.store))
     except StoreInUse as fault:

@@ -36,7 +36,7 @@ def mcp(*, config: Path | None, url: str | None, token_file: Path | None) -> Non
     if url is not None:
         asyncio.run(stdio.serve_url(url.rstrip("/"), token_for(url, token_file, config)))
         return
-    from mailbridge.store.sqlite import socket_path_of
+    from mailbridge.store.places import socket_path_of
 
     path = socket_path_of(load_or_exit(config).settings.store)
     try:

@@ -13,6 +13,7 @@ from mailbridge.config.mailboxes import mailbox_mistakes
 from mailbridge.config.problems import Problem
 from mailbridge.config.receivers import heartbeat_mistakes, receiver_mistakes
 from mailbridge.config.settings import InboxesSettings, Settings, SkyvernSettings, TargetSettings
+from mailbridge.config.stores import store_mistakes
 from mailbridge.config.values import (
     SENDERS,
     host_mistake,
@@ -34,7 +35,6 @@ FOLLOWS = {("imap", "host"): "preset", ("imap", "name"): "preset"}
 """Keys of which a mistake is one more of another key's: an account without a preset has no host and no name of its own."""
 
 SHORTEST = timedelta(milliseconds=100)
-DATABASE = re.compile(r"sqlite:///[^?#]*[^/?#]")
 HOSTNAME = re.compile(rf"{LABEL}(?:\.{LABEL})*\.?")
 API_KEY = re.compile(r"[!#-&(-~]+")
 """What can stand in a header: printable ASCII without blanks; and no quotes, which come along when a key is copied."""
@@ -234,8 +234,8 @@ def _rest(settings: Settings) -> Iterator[tuple[str, str, str]]:
         yield "http", "token", f"must have at least {SHORTEST_TOKEN} characters; make one with `openssl rand -hex 24`"
     if settings.http.public_url and not settings.http.public_url.startswith(("http://", "https://")):
         yield "http", "public_url", "must begin with https:// or http://"
-    if settings.store.url and not DATABASE.fullmatch(settings.store.url):
-        yield "store", "url", "must be sqlite:///path/to/mailbridge.db, with a fourth slash where the path is absolute"
+    for key, what in store_mistakes(settings.store):
+        yield "store", key, what
     if settings.rules.lifetime < timedelta(seconds=1):
         yield "rules", "lifetime", "must be at least 1s, else no code would live to be pushed"
     if settings.parser.timeout < SHORTEST:

@@ -20,6 +20,7 @@ from mailbridge.config.lines import lines_of
 from mailbridge.config.places import DATABASE, drop_ins, find, state_folder
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import FREE_TEXTS, OCTETS, Section, Settings
+from mailbridge.config.stores import SERVERS
 from mailbridge.config.texts import must_be_among, sound
 from mailbridge.config.values import duration, secret_file, size
 from mailbridge.core.secret import Secret
@@ -104,6 +105,9 @@ def examine(
     if not settings.store.url:
         url = f"sqlite:///{state_folder(environ=environ, cwd=cwd) / DATABASE}"
         settings = msgspec.structs.replace(settings, store=msgspec.structs.replace(settings.store, url=url))
+    elif settings.store.url.partition(":")[0] in SERVERS and settings.store.folder is None:
+        folder = state_folder(environ=environ, cwd=cwd)
+        settings = msgspec.structs.replace(settings, store=msgspec.structs.replace(settings.store, folder=folder))
     problems = (*reader.problems, *check(settings, reader.where, is_known_as_wrong=reader.is_broken))
     loaded = Loaded(
         settings=settings,

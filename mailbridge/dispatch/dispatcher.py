@@ -122,8 +122,10 @@ class Dispatcher:
         now: Callable[[], datetime],
         metrics: Metrics,
         jitter: Callable[[], float] = random.random,
+        may_attempt: Callable[[], bool] = lambda: True,
     ) -> None:
         self._outbox = outbox
+        self._may_attempt = may_attempt
         nowhere = Target(name=NOWHERE, sink=_Nowhere(), senders=1, grace=timedelta())
         kept = Target(name=INBOX, sink=_Kept(), senders=1, grace=timedelta())
         self._lines = {target.name: _Line(target) for target in (nowhere, kept, *targets)}
@@ -334,6 +336,8 @@ class Dispatcher:
 
         The deadline cuts an attempt short, so that nothing is sent after it, by a connection that took long for instance.
         """
+        if not self._may_attempt():
+            return Deferred(reason="this process had lost touch with the database, and with its claims perhaps")
         if target.name in self.gone:
             return Refused(reason=f"not sent: {self.gone[target.name]}; `mailbridge target test {target.name}` enables it again")
         if claim.delivery.is_doubtful:

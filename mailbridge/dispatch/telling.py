@@ -149,6 +149,10 @@ class Teller:
         with self._store.journal.bell() as bell:
             while True:
                 bell.clear()
+                if not self._store.is_first:  # another process tells; whoever comes after it goes on from the place in the store
+                    place = None
+                    await asyncio.sleep(STORE_AGAIN)
+                    continue
                 try:
                     if place is None:
                         line = await self._store.events.place(listener.name)

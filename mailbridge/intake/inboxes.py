@@ -47,8 +47,11 @@ class Inboxes:
         self._inboxes: Mapping[str, Inbox] = {}  # never changed, always replaced
 
     async def load(self) -> None:
-        """Read those that an earlier run has left. Raises StoreUnavailable."""
-        self._inboxes = {one.address.casefold(): one for one in await self._kept.live()}
+        """Read those that an earlier run has left, or another process has made. Raises StoreUnavailable."""
+        before = self._inboxes
+        found = {one.address.casefold(): one for one in await self._kept.live()}
+        made = {line: one for line, one in self._inboxes.items() if line not in before}  # meanwhile, here
+        self._inboxes = found | made
 
     def address(self, domain: str) -> str:
         """An address at a domain that nobody guesses, and that nobody had before."""

@@ -283,6 +283,21 @@ class Store(Protocol):
         """The kind of the last fault, until something can be written again; None while all is well."""
         ...
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may write here at the same time; what they wrote is told by the bell of the journal."""
+        ...
+
+    @property
+    def may_attempt(self) -> bool:
+        """Whether what this process has claimed is certain to be its own still; only then an attempt may begin."""
+        ...
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process does what one alone should, of all that have this store: it watches the mailboxes."""
+        ...
+
     async def put(self, arrival: Arrival) -> Receipt:
         """Write mail, deliveries, journal and cursor in one fsynced transaction; supersede what is now older.
 

@@ -141,10 +141,10 @@ class Verdict:
     wrong_newest: list[str]
 
 
-def judged(receiver: FaultyReceiver, house: House, clients: list[Client]) -> Verdict:
+def judged(receiver: FaultyReceiver, deliveries: list[Delivery], clients: list[Client], *, kills: int = KILLS) -> Verdict:
     """Compare what was acknowledged with what is at the receiver and in the outbox."""
     acknowledged = [one for client in clients for one in client.acknowledged]
-    outbox = {one.draft.content.reveal(): one for one in deliveries_of(house)}
+    outbox = {one.draft.content.reveal(): one for one in deliveries}
     received = {row.code for row in receiver.rows}
     newest: dict[tuple[str, str], str] = {}
     for code, one in outbox.items():
@@ -167,7 +167,7 @@ def judged(receiver: FaultyReceiver, house: House, clients: list[Client]) -> Ver
         if codes[-1:] != [last]:
             wrong.append(f"{identifier}: {codes[-1:]} and not {last}")
     return Verdict(
-        kills=KILLS,
+        kills=kills,
         acknowledged=len(acknowledged),
         deferred=sum(client.deferred for client in clients),
         received=len(receiver.rows),
@@ -201,7 +201,7 @@ def test_nothing_is_lost_and_order_holds(tmp_path: Path, way: str) -> None:
             receiver.temper = Temper()
             wait_for(lambda: daemon.waiting() == 0, "the outbox is empty", patience=60)
             assert daemon.terminate() == 0
-        verdict = judged(receiver, house, clients)
+        verdict = judged(receiver, deliveries_of(house), clients)
         print("seed", SEED, json.dumps(asdict(verdict)))
     assert [reply for client in clients for reply in client.refused] == []
     assert verdict.acknowledged > KILLS

@@ -34,7 +34,8 @@ listen = "127.0.0.1:{http}"
 [identity]
 learn_from_skyvern = false
 [store]
-url = "sqlite:///{folder}/state/mailbridge.db"
+url = "{url}"
+{store}
 busy_timeout = "300ms"
 [skyvern]
 base_url = "{base_url}"
@@ -73,7 +74,8 @@ def wait_for(holds: Callable[[], object], what: str, *, patience: float = PATIEN
 
 @dataclass(slots=True)
 class House:
-    """A folder with a configuration, in which daemons run one after the other."""
+    """A folder with a configuration, in which daemons run one after the other. With a ``url`` of PostgreSQL several of these share it,
+    and ``key_file``."""
 
     folder: Path
     base_url: str
@@ -81,6 +83,8 @@ class House:
     form: str = "json"
     level: str = "debug"
     more: str = ""
+    url: str = ""
+    key_file: Path | None = None
     smtp: int = 0
     http: int = 0
 
@@ -91,10 +95,12 @@ class House:
 
     def configure(self) -> None:
         """Write the configuration."""
+        own = f'folder = "{self.folder}/state"\nkey_file = "{self.key_file}"'
         text = CONFIG.format(
             smtp=self.smtp,
             http=self.http,
-            folder=self.folder,
+            url=self.url or f"sqlite:///{self.folder}/state/mailbridge.db",
+            store=own if self.url else "",
             base_url=self.base_url,
             grace=self.grace,
             form=self.form,

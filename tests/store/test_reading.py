@@ -50,11 +50,11 @@ def test_a_code_is_readable_after_its_delivery_and_not_after_its_time(tmp_path: 
 async def test_a_code_is_readable_after_a_restart(tmp_path: Path) -> None:
     """Also where everything was delivered when the daemon stopped: until its deadline a run may still ask for it."""
     place = SqlitePlace(tmp_path)
-    store = place.open()
+    store = await place.open()
     (claim,) = (await store.put(arrival(draft(), at=place.time.now()))).claims
     await settled(store, claim)
     await store.close()
-    store = place.open()
+    store = await place.open()
     wanted = Wanted(identifier="ann@example.com")
     assert await store.codes.newest(wanted) is not None
     place.time.pass_by(LIFETIME)

@@ -16,7 +16,8 @@ from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.core.secret import Secret
 from mailbridge.core.totp import Authenticator
 from mailbridge.store import StoreError, StoreInUse
-from mailbridge.store.sqlite import SqliteStore, key_path_of, migrations, open_sqlite, path_of
+from mailbridge.store.places import key_path_of, path_of
+from mailbridge.store.sqlite import SqliteStore, migrations, open_sqlite
 from mailbridge.store.sqlite.rotation import SEALED, rotate
 from tests.loop import looped
 from tests.store.mails import arrival, draft

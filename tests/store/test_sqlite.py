@@ -15,9 +15,9 @@ from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.core.delivery import Deferred, State
 from mailbridge.store import Filter
+from mailbridge.store.retaining import ERASED_AT_ONCE
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
 from mailbridge.store.sqlite.mails import SqliteMails
-from mailbridge.store.sqlite.retention import ERASED_AT_ONCE
 from tests.loop import looped, until
 from tests.moved_time import MovedTime
 from tests.store.mails import arrival, draft
@@ -31,7 +31,7 @@ T = TypeVar("T")
 async def test_another_file_in_its_place_is_not_written(tmp_path: Path) -> None:
     """Where the database was replaced under the daemon nothing is accepted, the other file stays as it is, and the old one counts."""
     place = SqlitePlace(tmp_path)
-    store = place.open()
+    store = await place.open()
     await store.put(arrival(draft(), at=place.time.now()))
     place.path.rename(tmp_path / "elsewhere")
     place.path.write_bytes(b"")
@@ -50,7 +50,7 @@ async def test_another_file_in_its_place_is_not_written(tmp_path: Path) -> None:
 async def test_a_code_that_cannot_be_decrypted_is_a_dead_letter(tmp_path: Path) -> None:
     """Bits that rot in a stored code make it dead, with its reason; the next of the line goes."""
     place = SqlitePlace(tmp_path)
-    store = place.open()
+    store = await place.open()
     first = await store.put(arrival(draft("111111", sender="a@larch.example"), at=place.time.now()))
     await store.put(arrival(draft("222222", sender="b@larch.example"), at=place.time.now()))
     await store.outbox.release(first.claims)
@@ -67,7 +67,7 @@ async def test_a_code_that_cannot_be_decrypted_is_a_dead_letter(tmp_path: Path) 
 async def test_one_fault_in_a_batch_harms_nobody_else(tmp_path: Path) -> None:
     """Work that raises is undone alone; what was committed with it is there."""
     place = SqlitePlace(tmp_path)
-    store = place.open()
+    store = await place.open()
 
     def fail(connection: apsw.Connection) -> None:
         connection.execute("INSERT INTO meta VALUES ('half', 1)")
@@ -172,7 +172,7 @@ async def test_a_fingerprint_does_not_give_the_code_away(tmp_path: Path) -> None
 async def test_a_sealed_value_belongs_to_its_row(tmp_path: Path) -> None:
     """A code, a subject or a mail that is put into another row opens nowhere; under another number its row opens as before."""
     place = SqlitePlace(tmp_path)
-    store = place.open()
+    store = await place.open()
     for code in ("111111", "222222"):
         await store.put(arrival(draft(code, identifier=f"{code}@x.example"), at=place.time.now()))
     await store.close()
@@ -182,7 +182,7 @@ async def test_a_sealed_value_belongs_to_its_row(tmp_path: Path) -> None:
         connection.execute("UPDATE delivery SET content = (SELECT content FROM delivery WHERE id = 70) WHERE id = 2")
         for column in ("private", "raw"):
             connection.execute(f"UPDATE mail SET {column} = (SELECT {column} FROM mail WHERE id = 80) WHERE id = 2")
-    store = place.open()
+    store = await place.open()
     assert [(one.id, one.draft.content.reveal()) for one in await store.outbox.deliveries()] == [(70, "111111"), (2, "")]
     assert [(one.id, one.subject) for one in await store.mails.page()] == [(80, "Your code is 111111"), (2, "")]
     assert await store.mails.raw(80) is not None
@@ -194,7 +194,7 @@ async def test_a_sealed_value_belongs_to_its_row(tmp_path: Path) -> None:
 async def test_a_search_that_has_no_time_goes_on_later(tmp_path: Path) -> None:
     """It looks at one mail at least, says where to go on, and comes to its end in the end."""
     place = SqlitePlace(tmp_path)
-    store = place.open()
+    store = await place.open()
     for number in range(5):
         await store.put(arrival(draft(f"{number:06d}", identifier=f"u{number}@x.example"), at=place.time.now()))
     hurried = SqliteMails(readers=store.readers, cipher=store.cipher, search_time=0.0)
@@ -331,14 +331,14 @@ async def test_much_is_erased_in_parts(tmp_path: Path) -> None:
 async def test_a_log_that_a_killed_process_left_is_cut_off(tmp_path: Path) -> None:
     """What was erased just before a kill lies in the log no longer when the next process has started."""
     place = SqlitePlace(tmp_path)
-    store = place.open()
+    store = await place.open()
     receipt = await store.put(arrival(draft(), at=place.time.now()))
     await settled(store, receipt.claims[0])
     (row,) = await store.readers.rows("SELECT content FROM delivery")
     await store.writer.do(lambda connection: connection.execute("UPDATE delivery SET content = NULL"))
     await place.kill(store)
     assert bytes(row[0]) in octets_of(place.path)
-    store = place.open()
+    store = await place.open()
     await done_with(store)
     await until(lambda: bytes(row[0]) not in octets_of(place.path))
     await store.close()

@@ -65,7 +65,7 @@ class SqlitePlace:
         self.path = folder / "mailbridge.db"
         self.time = MovedTime()
 
-    def open(self, retention: RetentionSettings = RETENTION) -> SqliteStore:
+    async def open(self, retention: RetentionSettings = RETENTION) -> SqliteStore:
         """Open it."""
         settings = StoreSettings(url=f"sqlite:///{self.path}", busy_timeout=timedelta(milliseconds=20))
         return open_sqlite(settings, retention, clock=self.time.clock(), grace=GRACE)

@@ -12,7 +12,7 @@ from mailbridge.config.settings import StoreSettings
 from mailbridge.core.delivery import State
 from mailbridge.core.token import token_digest
 from mailbridge.store import Filter
-from mailbridge.store.sqlite import key_path_of, path_of
+from mailbridge.store.places import key_path_of, path_of
 from mailbridge.store.sqlite.rotation import rotate
 from tests.loop import looped
 from tests.upgrade.left import GRACE, Left

@@ -14,7 +14,7 @@ from mailbridge.core.secret import Secret
 from mailbridge.masks import Masks
 from mailbridge.store import StoreError
 from mailbridge.store.cipher import Cipher, read_key
-from mailbridge.store.sqlite import path_of
+from mailbridge.store.places import path_of
 
 
 class Tokens(Protocol):

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import apsw
 
-from mailbridge.store.sqlite.opening import is_in_use, key_path_of, open_sqlite, path_of, socket_path_of
+from mailbridge.store.sqlite.opening import is_in_use, open_sqlite
 from mailbridge.store.sqlite.store import SqliteStore
 
-__all__ = ["SqliteStore", "is_in_use", "key_path_of", "open_sqlite", "path_of", "socket_path_of", "sqlite_version"]
+__all__ = ["SqliteStore", "is_in_use", "open_sqlite", "sqlite_version"]
 
 
 def sqlite_version() -> str:

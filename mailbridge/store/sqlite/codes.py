@@ -10,25 +10,17 @@ from typing import Any
 import apsw
 
 from mailbridge.clock import SteadyClock, from_micros, to_micros
-from mailbridge.core.delivery import Standing
+from mailbridge.store.choosing import CODE, MOST, code_of, each_mail_once, fitting, given_of, what_of
 from mailbridge.store.cipher import Cipher
 from mailbridge.store.reading import Code, Given, Poll, Wanted, Way
+from mailbridge.store.sqlite.lines import journal
 from mailbridge.store.sqlite.readers import Readers, Reading
-from mailbridge.store.sqlite.rows import journal, open_content
 from mailbridge.store.sqlite.writer import Writer
 
-CODE = (
-    "id, mail_id, identifier, sender, kind, content, rule, received_at, deadline, workflow_run_id, workflow_id, task_id, uid,"
-    " standing, domain"
-)
 LIVE = f"SELECT {CODE} FROM delivery WHERE content IS NOT NULL AND kind != 'body' AND deadline > ? AND received_at >= ?"  # noqa: S608
 NEWEST_FIRST = "ORDER BY received_at DESC, id DESC"
 BEST_FIRST = "ORDER BY standing = 2 DESC, iif(is_late, min(written_at, received_at), received_at) DESC, id DESC"
 """Of one identifier: a known sender's before a stranger's, and of each the newest, by `Delivery.moment`."""
-
-MOST = 1_000
-"""Live rows of one identifier that are looked at."""
-
 
 Find = Callable[[str, tuple[Any, ...]], Iterator[Any]]
 """Runs a query: beside the writer, or in a transaction of its own where something is to be noted in the same."""
@@ -90,9 +82,9 @@ class SqliteCodes:
             found: list[Code] = []
             query = f"{LIVE} AND standing != 0 {NEWEST_FIRST} LIMIT ?"
             values = (self._clock.micros(), 0 if since is None else to_micros(since), MOST)
-            for row in self._each_mail_once(reading.rows(query, values)):
+            for row in each_mail_once(reading.rows(query, values)):
                 if any(fnmatchcase(row[2].casefold(), pattern) for pattern in folded):
-                    code = self._code(row, is_consumed=_is_consumed(reading.rows, row))
+                    code = code_of(row, self._cipher, self._clock, is_consumed=_is_consumed(reading.rows, row))
                     found += [code] if code is not None else []
                 if len(found) >= limit:
                     break
@@ -116,63 +108,15 @@ class SqliteCodes:
         """See `Codes.given`."""
         query = "SELECT identifier, way, reader, what, first_at, last_at, times, is_consumed FROM given ORDER BY last_at DESC, id DESC LIMIT ?"
         rows = await self._readers.rows(query, (limit,))
-        return tuple(
-            Given(
-                identifier=row[0],
-                way=row[1],
-                reader=row[2],
-                what=row[3],
-                first_at=from_micros(row[4]),
-                last_at=from_micros(row[5]),
-                times=row[6],
-                is_consumed=bool(row[7]),
-            )
-            for row in rows
-        )
+        return tuple(given_of(row) for row in rows)
 
     def _newest(self, find: Find, wanted: Wanted, now: int) -> Code | None:
         since = 0 if wanted.since is None else to_micros(wanted.since)
         rows = find(f"{LIVE} AND line = ? {BEST_FIRST} LIMIT ?", (now, since, wanted.identifier.casefold(), MOST))
-        if wanted.is_any_named:  # what is asked for by name counts as known, for whoever asks
-            rows = iter(sorted(rows, key=lambda row: not (row[13] == Standing.KNOWN or wanted.names(row[3], row[14]))))
-        for row in rows:
-            bound = row[9] or row[10] or row[11]
-            if row[4] not in wanted.kinds or not wanted.is_from(row[3]) or (bound and bound not in wanted.runs):
-                continue
-            if row[13] == Standing.ASIDE and not wanted.names(row[3], row[14]):
-                continue
-            if not _is_consumed(find, row) and (code := self._code(row)) is not None:
+        for row in fitting(rows, wanted):
+            if not _is_consumed(find, row) and (code := code_of(row, self._cipher, self._clock)) is not None:
                 return code
         return None
-
-    def _each_mail_once(self, rows: Iterator[Any]) -> Iterator[Any]:
-        """A mail that goes to several targets is one code for an identifier."""
-        seen = set()
-        for row in rows:
-            key = (row[1], row[2].casefold())
-            if key not in seen:
-                seen.add(key)
-                yield row
-
-    def _code(self, row: Any, *, is_consumed: bool = False) -> Code | None:
-        """None where its content was damaged."""
-        content = open_content(row[0], row[12], row[5], self._cipher)
-        if content is None:
-            return None
-        return Code(
-            mail_id=row[1],
-            identifier=row[2],
-            sender=row[3],
-            kind=row[4],
-            value=content,
-            rule=row[6],
-            received_at=from_micros(row[7]),
-            expires_at=self._clock.on_wall(row[8]),
-            workflow_run_id=row[9],
-            workflow_id=row[10],
-            task_id=row[11],
-            is_consumed=is_consumed,
-        )
 
     def _write(
         self, connection: apsw.Connection, identifier: str, way: Way, reader: str, what: str, *, is_consumed: bool
@@ -191,7 +135,7 @@ class SqliteCodes:
 
 
 def _is_consumed(find: Find, row: Any) -> bool:
-    return _consumed(find, row[2].casefold(), f"mail {row[1]}")
+    return _consumed(find, row[2].casefold(), what_of(row))
 
 
 def _consumed(find: Find, line: str, what: str) -> bool:

@@ -6,13 +6,11 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
-from mailbridge.clock import from_micros, to_micros
+from mailbridge.clock import to_micros
 from mailbridge.store import JournalLine
+from mailbridge.store.bells import Bells
 from mailbridge.store.lists import Happened
-from mailbridge.store.packing import Facts
-from mailbridge.store.sqlite.bells import Bells
+from mailbridge.store.rows import read_happened, read_line
 from mailbridge.store.sqlite.readers import Readers, Reading
 from mailbridge.waiting import Bell
 
@@ -49,7 +47,7 @@ class SqliteJournal:
         """See `Journal.after`."""
         query = QUERY.format("" if mail_id is None else " AND journal.mail_id = ?")
         values = (number, limit) if mail_id is None else (number, mail_id, limit)
-        return await self._readers.do(lambda reading: tuple(_line(row) for row in reading.rows(query, values)))
+        return await self._readers.do(lambda reading: tuple(read_line(row) for row in reading.rows(query, values)))
 
     async def line_before(self, at: datetime) -> int:
         """See `Journal.line_before`."""
@@ -57,7 +55,9 @@ class SqliteJournal:
 
     async def happened(self, number: int = 0, *, limit: int = 1000) -> tuple[Happened, ...]:
         """See `Journal.happened`."""
-        return await self._readers.do(lambda reading: tuple(_happened(row) for row in reading.rows(HAPPENED, (number, limit))))
+        return await self._readers.do(
+            lambda reading: tuple(read_happened(row) for row in reading.rows(HAPPENED, (number, limit)))
+        )
 
     def bell(self) -> AbstractContextManager[Bell]:
         """See `Journal.bell`."""
@@ -77,33 +77,3 @@ def _line_before(reading: Reading, at: int) -> int:
             if low >= high:
                 break
     return low
-
-
-def _happened(row: Any) -> Happened:
-    number, mail_id, at, event, verdict, is_held, rule, received_at = row
-    return Happened(
-        id=number,
-        mail_id=mail_id,
-        at=from_micros(at),
-        event=event,
-        verdict=verdict or "",
-        is_held=bool(is_held),
-        rule=rule or "",
-        received_at=None if received_at is None else from_micros(received_at),
-    )
-
-
-def _line(row: Any) -> JournalLine:
-    number, at, event, mail_id, delivery_id, detail, identifier, facts = row
-    identifiers: tuple[str, ...] = (identifier,) if identifier else ()
-    if not identifiers and facts is not None:
-        identifiers = msgspec.msgpack.decode(facts, type=Facts).identifiers
-    return JournalLine(
-        id=number,
-        at=from_micros(at),
-        event=event,
-        mail_id=mail_id,
-        delivery_id=delivery_id,
-        detail=detail,
-        identifiers=identifiers,
-    )

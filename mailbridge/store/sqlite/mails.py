@@ -10,10 +10,10 @@ import msgspec
 from mailbridge.core.mail import Envelope
 from mailbridge.store import EVERYTHING, Filter, MailRow, Page
 from mailbridge.store.cipher import Cipher, place
+from mailbridge.store.rows import MAIL, read_mail, read_private
 from mailbridge.store.sqlite import filters
 from mailbridge.store.sqlite.large import large_octets
 from mailbridge.store.sqlite.readers import Readers, Reading
-from mailbridge.store.sqlite.rows import MAIL, read_mail, read_private
 
 MOST_HITS = 50
 SEARCH_TIME = 0.1

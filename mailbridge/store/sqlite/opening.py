@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import apsw
 
@@ -12,6 +10,7 @@ from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.store import StoreError
 from mailbridge.store.cipher import Cipher, read_key
+from mailbridge.store.places import key_path_of, path_of
 from mailbridge.store.sqlite.database import (
     Database,
     hint_of,
@@ -33,24 +32,9 @@ READERS = 2
 """Threads that read beside the writer."""
 
 
-def path_of(settings: StoreSettings) -> Path:
-    """The database file of ``sqlite:///relative`` or ``sqlite:////absolute``."""
-    return Path(urlsplit(settings.url).path.removeprefix("/"))
-
-
-def key_path_of(settings: StoreSettings) -> Path:
-    """The key file: as configured, else beside the database."""
-    return settings.key_file or path_of(settings).with_suffix(".key")
-
-
 def is_in_use(settings: StoreSettings) -> bool:
     """Whether a daemon has the database of these settings, running or still starting. Raises OSError where that cannot be seen."""
     return is_locked(path_of(settings))
-
-
-def socket_path_of(settings: StoreSettings) -> Path:
-    """The socket of the daemon that has the database: beside it, so that two databases in one folder have two."""
-    return path_of(settings).with_suffix(".sock")
 
 
 def open_sqlite(

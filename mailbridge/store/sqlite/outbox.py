@@ -12,10 +12,11 @@ from mailbridge.core.delivery import Claim, Delivery, Ending, State
 from mailbridge.core.occurrence import Released, Settled
 from mailbridge.store import EVERYTHING, Due, Filter, Page, Settlement
 from mailbridge.store.cipher import Cipher
+from mailbridge.store.queueing import Written, log_ended
+from mailbridge.store.rows import DELIVERY, read_delivery, with_content
 from mailbridge.store.sqlite import filters
-from mailbridge.store.sqlite.queues import Queues, Written, log_ended
+from mailbridge.store.sqlite.queues import Queues
 from mailbridge.store.sqlite.readers import Readers, Reading
-from mailbridge.store.sqlite.rows import DELIVERY, read_delivery, with_content
 from mailbridge.store.sqlite.writer import Writer
 
 COUNTS = """

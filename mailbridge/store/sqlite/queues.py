@@ -1,34 +1,27 @@
 """The queues of the outbox in the writer's transactions: what of one is shown to `core.queue`, and what that decides, written.
 
-Nothing is decided here. A long queue is not read whole: its head, and what the occurrence needs (`mailbridge.core.queue.Queue`).
+Nothing is decided here (see `mailbridge.store.queueing`).
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import apsw
 
-from mailbridge import log_events
 from mailbridge.clock import SteadyClock, from_micros, to_micros
-from mailbridge.core.delivery import Claim, Delivery, Draft, Standing, State
+from mailbridge.core.delivery import Claim, Delivery, Draft
 from mailbridge.core.occurrence import NEW, Arrived, Asked, Lost, Occurrence, Passed, Queue, Retried, Unreadable
-from mailbridge.core.queue import APART, LEASE, Change, Decision, Event, decide, is_under_way_long, may_be_dated
+from mailbridge.core.queue import LEASE, Change, Decision, Event, decide
 from mailbridge.store import Due
 from mailbridge.store.cipher import Cipher, new_uid, place
-from mailbridge.store.sqlite.rows import DELIVERY, journal, micros, read_delivery, span, with_content
-
-log = logging.getLogger("mailbridge.store")
-
-WINDOW = 4
-"""Deliveries from the head of a queue on that are looked at together."""
-
-AT_ONCE = 1_000
-"""Deliveries that are ended by one `pass_time` because their time is over."""
+from mailbridge.store.queueing import AT_ONCE, KNOWN_FIRST, TOLD, WINDOW, Need, Written, log_ended, needed
+from mailbridge.store.rows import DELIVERY, micros, read_delivery, span, with_content
+from mailbridge.store.sqlite.lines import journal
 
 HEAD = (
     f"SELECT {DELIVERY} FROM delivery WHERE target = ? AND line = ? AND state IN ('pending', 'in_flight')"  # noqa: S608
@@ -61,34 +54,31 @@ UNDONE = (
     f"SELECT {DELIVERY} FROM delivery WHERE target = ? AND line = ? AND id > ?"  # noqa: S608
     " AND (state IN ('pending', 'in_flight', 'delivered') OR is_doubtful = 1) ORDER BY id DESC LIMIT 1"
 )
-ONE = f"SELECT {DELIVERY} FROM delivery WHERE id = ?"  # noqa: S608
+ONE = f"SELECT {DELIVERY} FROM delivery WHERE target = ? AND line = ? AND id = ?"  # noqa: S608
 NEXT_TARGET = "SELECT min(target) FROM delivery WHERE state = 'pending' AND due_at IS NOT NULL AND target > ?"
 DUE_LINES = (
     "SELECT line FROM delivery WHERE target = ? AND standing = ? AND state = 'pending' AND due_at <= ? ORDER BY due_at LIMIT ?"
 )
 NEXT_DUE = "SELECT min(due_at) FROM delivery WHERE target = ? AND standing = ? AND state = 'pending' AND due_at IS NOT NULL"
-KNOWN_FIRST = (Standing.KNOWN, Standing.FIRST_SEEN)
 OVER_LINES = (
     "SELECT target, line FROM delivery WHERE state = 'pending' AND deadline <= ? AND (blocked_until IS NULL OR blocked_until <= ?)"
     " LIMIT ?"
 )
 LOST_LINES = "SELECT target, line FROM delivery WHERE state = 'in_flight' AND deadline <= ?"
-TOLD = frozenset(Event) - {Event.CLAIMED, Event.RELEASED}
-"""The events that have a line in the journal."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """What was written of a queue: every change in its order, the claim that was made, and why what arrived is held."""
-
-    changes: tuple[Change, ...] = ()
-    claim: Claim | None = None
-    held: str = ""
-
-    @property
-    def claims(self) -> tuple[Claim, ...]:
-        """The claim as a tuple of none or one."""
-        return () if self.claim is None else (self.claim,)
+QUERIES: Mapping[Need, str] = MappingProxyType(
+    {
+        Need.WAITING_OF_SENDER: WAITING_OF_SENDER,
+        Need.STRANGE: STRANGE,
+        Need.KNOWN: KNOWN,
+        Need.LAST_RECEIVED: LAST_RECEIVED,
+        Need.WRITTEN_BY_SENDER: WRITTEN_BY[0],
+        Need.WRITTEN_BY_DOMAIN: WRITTEN_BY[1],
+        Need.OVER: OVER,
+        Need.ONE: ONE,
+        Need.UNDONE: UNDONE,
+    }
+)
 
 
 class Queues:
@@ -152,8 +142,8 @@ class Queues:
         found = [read_delivery(row) for row in connection.execute(HEAD, (target, line))]
         cut_after = found[WINDOW - 1].id if len(found) > WINDOW else None
         rows = {one.id: one for one in found[:WINDOW]}
-        for query, values in _needed(target, line, occurrence, at):
-            rows |= {one.id: one for one in map(read_delivery, connection.execute(query, values))}
+        for need, values in needed(target, line, occurrence, at):
+            rows |= {one.id: one for one in map(read_delivery, connection.execute(QUERIES[need], values))}
         return Queue(rows=tuple(rows[number] for number in sorted(rows)), cut_after=cut_after)
 
     # -- what is written ----------------------------------------------------------------------------------------------
@@ -288,39 +278,6 @@ class Queues:
         return row is not None
 
 
-def _needed(target: str, line: str, occurrence: Occurrence, at: datetime) -> list[tuple[str, tuple[Any, ...]]]:
-    """What else of a queue the decision needs, beside its head."""
-    match occurrence:
-        case Arrived(draft=draft, received_at=received_at):
-            sender = draft.sender.lower()
-            needed: list[tuple[str, tuple[Any, ...]]] = [(WAITING_OF_SENDER, (target, line, sender, draft.workflow_run_id))]
-            needed += [(STRANGE, (target, line))]
-            if draft.standing is Standing.FIRST_SEEN:
-                needed.append((KNOWN, (target, line, to_micros(at))))
-            written_at = min(draft.written_at or received_at, received_at)
-            sure = (draft.workflow_run_id, draft.workflow_id, draft.task_id, draft.standing, draft.standing, draft.domain)
-            apart = span(APART)
-            if sender and is_under_way_long(received_at, at):
-                bounds = (to_micros(received_at), to_micros(at), to_micros(written_at) - apart)
-                needed.append((LAST_RECEIVED, (target, line, sender, *bounds, *sure)))
-            if may_be_dated(draft, at):
-                after = to_micros(written_at) + apart
-                for query, origin in zip(WRITTEN_BY, (sender, draft.domain), strict=True):
-                    needed += [(query, (target, line, origin, after, to_micros(at), after, *sure))] if origin else []
-            return needed
-        case Passed():
-            return [(OVER, (target, line, to_micros(at)))]
-        case Retried(id=number):
-            shown: list[tuple[str, tuple[Any, ...]]] = [
-                (ONE, (number,)),
-                (UNDONE, (target, line, number)),
-                (STRANGE, (target, line)),
-            ]
-            return [*shown, (KNOWN, (target, line, to_micros(at)))]
-        case _:
-            return []
-
-
 def _waiting_targets(connection: apsw.Connection) -> list[str]:
     """The targets for which something has a due time: one step into the index for each of them."""
     found: list[str] = []
@@ -329,16 +286,3 @@ def _waiting_targets(connection: apsw.Connection) -> list[str]:
         if row[0] is None:
             return found
         found.append(row[0])
-
-
-def log_ended(changes: Sequence[Change], *, but: int | None = None) -> None:
-    """Tell of deliveries that came to an end without an attempt; ``but``: the one whose attempt is told of elsewhere."""
-    for change in changes:
-        row = change.row
-        if row.final_at is not None and row.id != but:
-            fields = {"delivery": row.id, "target": row.draft.target, "identifier": row.draft.identifier, "reason": row.reason}
-            log.log(
-                logging.INFO if row.state is State.SUPERSEDED else logging.WARNING,
-                log_events.DELIVERY_SETTLED,
-                extra={"event": log_events.DELIVERY_SETTLED, "outcome": str(row.state), **fields},
-            )

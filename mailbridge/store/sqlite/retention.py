@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import apsw
-import msgspec
 
 from mailbridge.config.settings import RetentionSettings
-from mailbridge.store.packing import Facts
-from mailbridge.store.sqlite.sites import forget_proven
-
-LONGEST = 400 * 365 * 24 * 3_600 * 1_000_000
-"""Microseconds; a retention beyond them is for ever."""
+from mailbridge.store.retaining import ERASED_AT_ONCE, LONGEST, PURGED_AT_ONCE, identifiers_of, kept_for
 
 NOTHING = (-LONGEST, -LONGEST)
-ERASED_AT_ONCE = 500
-"""Secrets of each kind that one sweep erases: about 20 ms, for which mail waits; the next sweep follows at once."""
-
-PURGED_AT_ONCE = 1_000
-"""Rows of each table of which a sweep forgets even what is no secret, so that it is over soon and mail goes on."""
-
 ERASE_CODES = """
 UPDATE delivery SET content = NULL WHERE id IN (
     SELECT id FROM delivery WHERE content IS NOT NULL AND final_at IS NOT NULL AND max(final_at, deadline) < ? LIMIT ?)
@@ -62,9 +50,9 @@ class Retention:
     """Works inside the writer's transaction. It remembers up to which receive time nothing is left to erase in a mail."""
 
     def __init__(self, settings: RetentionSettings) -> None:
-        self._code = _micros(settings.code)
-        self._mail = _micros(settings.mail)
-        self._journal = _micros(settings.journal)
+        self._code = kept_for(settings.code)
+        self._mail = kept_for(settings.mail)
+        self._journal = kept_for(settings.journal)
         self._erased = self._erasing = NOTHING
 
     def erase(self, connection: apsw.Connection, now: int) -> tuple[bool, bool]:
@@ -100,13 +88,12 @@ class Retention:
         is_more = False
         for statement in PURGE_READERS:
             connection.execute(statement, (before,))
-        forget_proven(connection)
         for oldest, statement in ((OLDEST_LINE, PURGE_JOURNAL), (OLDEST_DELIVERY, PURGE_DELIVERIES), (OLDEST_MAIL, PURGE_MAILS)):
             row = connection.execute(oldest).fetchone()
             if row is not None and row[0] < before:
                 gone: list[Any] = connection.execute(statement, (PURGED_AT_ONCE, before)).fetchall()
                 is_more = is_more or connection.changes() >= PURGED_AT_ONCE - 1
-                connection.executemany(PURGE_IDENTIFIER, _identifiers(gone))
+                connection.executemany(PURGE_IDENTIFIER, identifiers_of(gone))
         return is_more
 
     def clamp(self, connection: apsw.Connection, now: int) -> None:
@@ -119,14 +106,3 @@ class Retention:
             " AND (final_at > ? OR received_at > ?)",
             (now,) * 6,
         )
-
-
-def _identifiers(mails: list[Any]) -> list[tuple[str, int]]:
-    """What a list by identifier would find of mails that are forgotten."""
-    facts = ((number, msgspec.msgpack.decode(octets, type=Facts)) for number, octets in mails)
-    return [(identifier.casefold(), number) for number, one in facts for identifier in one.identifiers]
-
-
-def _micros(duration: timedelta) -> int:
-    micros: Any = duration // timedelta(microseconds=1)
-    return int(min(micros, LONGEST))

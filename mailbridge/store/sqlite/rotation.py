@@ -20,8 +20,8 @@ import apsw
 from mailbridge.config.settings import StoreSettings
 from mailbridge.store import StoreError
 from mailbridge.store.cipher import Cipher, place, read_key
+from mailbridge.store.sql.vault import totp_place
 from mailbridge.store.sqlite.database import Database, hint_of, lock, unlock
-from mailbridge.store.sqlite.vault import totp_place
 
 SEALED: tuple[tuple[str, str, str, Callable[[bytes | None, Any], str]], ...] = (
     ("mail", "private", "id", partial(place, "mail")),

@@ -15,24 +15,28 @@ from mailbridge.store import Arrival, Forgotten, Receipt
 from mailbridge.store.cipher import Cipher, new_uid, place
 from mailbridge.store.names import Names
 from mailbridge.store.packing import facts_of, link_of, private_of
-from mailbridge.store.sqlite import answers, forgetting, sessions
+from mailbridge.store.sql import answers, sessions
+from mailbridge.store.sql.answers import SqlAnswers
+from mailbridge.store.sql.copies import compared
+from mailbridge.store.sql.entries import SqlEntries
+from mailbridge.store.sql.events import SqlEvents
+from mailbridge.store.sql.forgetting import forget
+from mailbridge.store.sql.inboxes import SqlInboxes, end_over, forget_ended, next_end
+from mailbridge.store.sql.mailboxes import SqlMailboxes, keep_cursor, keep_pending_action
+from mailbridge.store.sql.sessions import SqlSessions
+from mailbridge.store.sql.sites import SqlSites, forget_proven, keep_proven
+from mailbridge.store.sql.vault import SqlVault
 from mailbridge.store.sqlite.codes import SqliteCodes
-from mailbridge.store.sqlite.copies import compared
 from mailbridge.store.sqlite.database import keep_anchor, read_anchor, unlock
-from mailbridge.store.sqlite.entries import SqliteEntries
-from mailbridge.store.sqlite.events import SqliteEvents
-from mailbridge.store.sqlite.inboxes import SqliteInboxes, end_over, forget_ended, next_end
 from mailbridge.store.sqlite.journal import SqliteJournal
 from mailbridge.store.sqlite.large import LARGE, write_large
-from mailbridge.store.sqlite.mailboxes import SqliteMailboxes, keep_cursor, keep_pending_action
+from mailbridge.store.sqlite.lines import journal
 from mailbridge.store.sqlite.mails import SqliteMails
 from mailbridge.store.sqlite.outbox import SqliteOutbox
 from mailbridge.store.sqlite.queues import Queues
 from mailbridge.store.sqlite.readers import Readers
 from mailbridge.store.sqlite.retention import Retention
-from mailbridge.store.sqlite.rows import journal
-from mailbridge.store.sqlite.sites import SqliteSites, keep_proven
-from mailbridge.store.sqlite.vault import SqliteVault
+from mailbridge.store.sqlite.shared import SqliteDatabase, SqliteTransaction, through
 from mailbridge.store.sqlite.writer import Writer
 
 REALIGN = timedelta(seconds=1)
@@ -59,14 +63,16 @@ class SqliteStore:
         self.mails = SqliteMails(readers=readers, cipher=cipher)
         self.journal = SqliteJournal(readers=readers, bells=writer.bells)
         self.codes = SqliteCodes(writer=writer, readers=readers, cipher=cipher, clock=clock)
-        self.vault = SqliteVault(writer=writer, readers=readers, cipher=cipher, clock=clock)
-        self.mailboxes = SqliteMailboxes(writer=writer, readers=readers)
-        self.entries = SqliteEntries(writer=writer, readers=readers, cipher=cipher, clock=clock)
-        self.events = SqliteEvents(writer=writer, readers=readers, clock=clock)
-        self.sites = SqliteSites(writer=writer, readers=readers, clock=clock)
-        self.answers = answers.SqliteAnswers(writer=writer, readers=readers, cipher=cipher, clock=clock)
-        self.sessions = sessions.SqliteSessions(writer=writer, readers=readers, clock=clock)
-        self.inboxes = SqliteInboxes(writer=writer, readers=readers, cipher=cipher, clock=clock)
+        database = SqliteDatabase(writer=writer, readers=readers)
+        self.vault = SqlVault(database=database, cipher=cipher, clock=clock)
+        self.mailboxes = SqlMailboxes(database=database)
+        self.entries = SqlEntries(database=database, cipher=cipher, clock=clock)
+        self.events = SqlEvents(database=database, clock=clock)
+        self.sites = SqlSites(database=database, clock=clock)
+        self.answers = SqlAnswers(database=database, cipher=cipher, clock=clock)
+        self.sessions = SqlSessions(database=database, clock=clock)
+        self.inboxes = SqlInboxes(database=database, cipher=cipher, clock=clock)
+        self._database = database
         self.names = Names(cipher.names_key)
         self.writer = writer
         self.readers = readers
@@ -76,6 +82,21 @@ class SqliteStore:
         self._retention = retention
         self._is_to_forget = False
         self._lock = lock
+
+    @property
+    def is_shared(self) -> bool:
+        """See `Store.is_shared`. A lock keeps others away."""
+        return False
+
+    @property
+    def may_attempt(self) -> bool:
+        """See `Store.may_attempt`."""
+        return True
+
+    @property
+    def is_first(self) -> bool:
+        """See `Store.is_first`."""
+        return True
 
     @property
     def trouble(self) -> str | None:
@@ -94,7 +115,7 @@ class SqliteStore:
         envelope = arrival.envelope
         now = self.clock.micros()
         if envelope.cursor is not None:
-            keep_cursor(connection, envelope.cursor)
+            through(keep_cursor(self._shared(connection), envelope.cursor))
         fingerprint = self.cipher.digest(arrival.fingerprint)
         known: Any = connection.execute("SELECT id, received_at FROM mail WHERE fingerprint = ?", (fingerprint,)).fetchone()
         if known is not None:
@@ -125,7 +146,7 @@ class SqliteStore:
             write_large(connection, self.cipher, number, uid, envelope.content)
         for line in dict.fromkeys(one.casefold() for one in arrival.identification.identifiers):
             connection.execute("INSERT INTO mail_identifier VALUES (?, ?)", (line, number))
-        keep_proven(connection, arrival, now)
+        through(keep_proven(self._shared(connection), arrival, now))
         journal(connection, now, "stored", number)
         if any(one.standing is Standing.FIRST_SEEN for one in arrival.drafts):
             journal(connection, now, "first_seen", number, None, arrival.domain or "not proven")
@@ -138,7 +159,7 @@ class SqliteStore:
         is_pushed = sum(one.standing is not Standing.ASIDE for one in arrival.drafts) > len(held)
         self._keep_action(connection, envelope, is_pushed=is_pushed)
         if arrival.inboxes:
-            ended = forget_ended(connection, self.cipher, arrival.inboxes, now)
+            ended = through(forget_ended(self._shared(connection), self.cipher, arrival.inboxes, now))
             claims = tuple(one for one in claims if one.delivery.draft.identifier.casefold() not in ended)
         return Receipt(mail_id=number, claims=claims, superseded=superseded, is_pushed=is_pushed, held=held)
 
@@ -148,10 +169,10 @@ class SqliteStore:
         """The same mail again: what is left of it to deliver is what the first copy was not known well enough for. It lives from when the
         first came."""
         journal(connection, now, "duplicate", number)
-        copy = compared(connection, number, arrival.drafts)
+        copy = through(compared(self._shared(connection), number, arrival.drafts))
         claims, superseded, held = self._queues.add(connection, number, copy.left, first_at, now, arrival.extraction.rule)
         if copy.is_surer:
-            keep_proven(connection, arrival, now)
+            through(keep_proven(self._shared(connection), arrival, now))
             facts = self._held_facts(arrival, held) if held else facts
             is_held = bool(arrival.held or held)
             connection.execute("UPDATE mail SET facts = ?, is_held = ? WHERE id = ?", (facts, int(is_held), number))
@@ -169,19 +190,15 @@ class SqliteStore:
     def _keep_action(self, connection: apsw.Connection, envelope: Envelope, *, is_pushed: bool) -> None:
         """Remember what is to be done in its mailbox with a mail that is pushed."""
         if envelope.cursor is not None and envelope.has_action and is_pushed:
-            keep_pending_action(connection, envelope.cursor)
+            through(keep_pending_action(self._shared(connection), envelope.cursor))
+
+    def _shared(self, connection: apsw.Connection) -> SqliteTransaction:
+        """The writer's transaction for what is written once for every database."""
+        return SqliteTransaction(connection, self.writer)
 
     async def forget(self, identifier: str) -> Forgotten:
         """See `Store.forget`."""
-
-        def work(connection: apsw.Connection) -> Forgotten:
-            found = forgetting.forget(connection, self.cipher, identifier, self.clock.micros())
-            self.writer.truncate()
-            return found
-
-        found = await self.writer.do(work)
-        await self.writer.do(lambda _: None)  # the log is cut behind a transaction, before the next one
-        return found
+        return await self._database.write(lambda transaction: forget(transaction, self.cipher, identifier, self.clock.micros()))
 
     async def confirmed(self, mail_id: int) -> None:
         """See `Store.confirmed`."""
@@ -201,7 +218,7 @@ class SqliteStore:
     def _sweep(self, connection: apsw.Connection) -> datetime | None:
         now = self.clock.micros()
         is_more = self._queues.pass_time(connection, now)
-        is_over, are_more_over = end_over(connection, self.cipher, now)
+        is_over, are_more_over = through(end_over(self._shared(connection), self.cipher, now))
         is_erased, is_left = self._retention.erase(connection, now)
         is_left = is_left or are_more_over
         self._is_to_forget = self._is_to_forget or is_erased or is_over
@@ -209,8 +226,9 @@ class SqliteStore:
             self.writer.truncate()
             self._is_to_forget = False
         is_more = self._retention.purge(connection, now) or is_left or is_more
-        answers.purge(connection, now)
-        sessions.purge(connection, now)
+        through(forget_proven(self._shared(connection)))
+        through(answers.purge(self._shared(connection), now))
+        through(sessions.purge(self._shared(connection), now))
         if abs(self.clock.drift) > REALIGN and not self._queues.is_busy(connection):
             self.clock.realign()
             self._retention.clamp(connection, self.clock.micros())
@@ -220,7 +238,7 @@ class SqliteStore:
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('probe', ?)", (now,))
         if is_more:
             return self.clock.now()
-        again_at, ends_at = self.clock.now() + SWEEP_EVERY, next_end(connection)
+        again_at, ends_at = self.clock.now() + SWEEP_EVERY, through(next_end(self._shared(connection)))
         return again_at if ends_at is None else min(again_at, ends_at)
 
     async def close(self) -> None:

@@ -16,7 +16,7 @@ import apsw
 
 from mailbridge import log_events
 from mailbridge.store import StoreError, StoreUnavailable
-from mailbridge.store.sqlite.bells import Bells
+from mailbridge.store.bells import Bells
 
 log = logging.getLogger("mailbridge.store")
 

@@ -26,7 +26,7 @@ class Place(Protocol):
 
     time: MovedTime
 
-    def open(self, retention: RetentionSettings = RETENTION) -> Store:
+    async def open(self, retention: RetentionSettings = RETENTION) -> Store:
         """Open it as a daemon that starts; `GRACE` is its grace."""
         ...
 

@@ -34,7 +34,7 @@ class CodesContract(Contract):
     @looped
     async def test_the_newest_that_lives(self, place: Place) -> None:
         """By its receipt, in whatever state its delivery stands, of the kind, sender and time that are wanted; until its deadline."""
-        store = place.open()
+        store = await place.open()
         (claim,) = (await self._put(store, place, "111111", sender="a@larch.example")).claims
         await self._settled(store, claim, Accepted(), place)
         place.time.pass_by(SECOND)
@@ -53,7 +53,7 @@ class CodesContract(Contract):
     @looped
     async def test_a_run_gets_its_own(self, place: Place) -> None:
         """What came no longer than the grace before its first poll, the same again until a newer one comes, and nobody else's."""
-        store = place.open()
+        store = await place.open()
         await self._put(store, place, "111111", sender="a@larch.example")
         place.time.pass_by(GRACE + SECOND)
         assert await self._pulled(store, "tsk_1") is None
@@ -71,7 +71,7 @@ class CodesContract(Contract):
     @looped
     async def test_two_never_consume_one_code(self, place: Place) -> None:
         """Of many who ask at once each gets another one, and the last nothing; it is told to whom, and read by nobody after that."""
-        store = place.open()
+        store = await place.open()
         for number in range(3):
             await self._put(store, place, f"{number:06d}", sender=f"s{number}@larch.example")
         wanted = Wanted(identifier="ann@example.com")
@@ -89,7 +89,7 @@ class CodesContract(Contract):
     @looped
     async def test_live_codes_are_listed(self, place: Place) -> None:
         """Of identifiers by patterns, newest first, a mail that goes to several targets once, as many as are asked for."""
-        store = place.open()
+        store = await place.open()
         for name in ("ann", "bob", "cid"):
             both = (draft(identifier=f"{name}@x.example"), draft(identifier=f"{name}@x.example", target="other"))
             await store.put(arrival(*both, at=place.time.now()))
@@ -104,13 +104,13 @@ class CodesContract(Contract):
     @looped
     async def test_an_authenticator_answers_for_one_identifier(self, place: Place) -> None:
         """Under its name and for its identifier, over a restart; another one takes neither; it can be bound to another, and forgotten."""
-        store = place.open()
+        store = await place.open()
         assert await store.vault.add_totp("shop", TOTP, identifier="Ann@example.com")
         assert not await store.vault.add_totp("shop", TOTP, identifier=None)
         assert not await store.vault.add_totp("other", TOTP, identifier="ann@EXAMPLE.com")
         assert await store.vault.add_totp("other", TOTP, identifier=None)
         await place.kill(store)
-        store = place.open()
+        store = await place.open()
         found = await store.vault.bound("ANN@example.com")
         assert found is not None
         assert (found.name, found.identifier, found.authenticator) == ("shop", "Ann@example.com", TOTP)

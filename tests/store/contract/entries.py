@@ -15,13 +15,13 @@ class EntriesContract(Contract):
     @looped
     async def test_an_entry_is_there_for_the_next_process(self, place: Place) -> None:
         """With its settings as they were given, who and when, and the names of its secrets, which are had one by one."""
-        store = place.open()
+        store = await place.open()
         settings = {"host": "imap.example", "folders": ["INBOX", "Codes"], "renew": 55, "canary": None, "tls": True}
         secrets = {"password": Secret("of the mailbox"), "oauth": Secret("of the provider")}
         assert await store.entries.put("imap", "box", settings, by="ann (page)", secrets=secrets)
         assert await store.entries.put("address", "otp@bridge.example", {}, by="ben")
         await place.kill(store)
-        store = place.open()
+        store = await place.open()
         box, address = await store.entries.entries()
         assert (box.kind, box.name, box.settings, box.added_by) == ("imap", "box", settings, "ann (page)")
         assert (box.secrets, box.added_at) == (("oauth", "password"), place.time.now())
@@ -38,7 +38,7 @@ class EntriesContract(Contract):
     @looped
     async def test_an_entry_takes_the_place_of_one_of_its_name(self, place: Place) -> None:
         """Its settings and secrets are the new ones, also where it has none any more; a new one must not take a name."""
-        store = place.open()
+        store = await place.open()
         await store.entries.put("target", "org", {"url": "a"}, by="ann", secrets={"api_key": Secret("old")})
         await store.entries.put("address", "a@x.example", {}, by="ann")
         assert not await store.entries.put("target", "org", {"url": "b"}, by="ben", is_new=True)
@@ -54,7 +54,7 @@ class EntriesContract(Contract):
     @looped
     async def test_an_entry_is_forgotten(self, place: Place) -> None:
         """By kind and name, once; others stay."""
-        store = place.open()
+        store = await place.open()
         await store.entries.put("sender", "acme.example", {}, by="ann")
         await store.entries.put("address", "acme.example", {}, by="ann", secrets={"token": Secret("x")})
         assert await store.entries.remove("address", "acme.example")
@@ -66,7 +66,7 @@ class EntriesContract(Contract):
     @looped
     async def test_the_revision_grows_with_every_change(self, place: Place) -> None:
         """So that whoever keeps a copy knows when it is old, over a restart too; what changes nothing does not count."""
-        store = place.open()
+        store = await place.open()
         seen = [await store.entries.revision()]
         await store.entries.put("sender", "a", {}, by="ann")
         seen.append(await store.entries.revision())
@@ -76,7 +76,7 @@ class EntriesContract(Contract):
         await store.entries.remove("sender", "b")
         assert await store.entries.revision() == seen[-1]
         await place.kill(store)
-        store = place.open()
+        store = await place.open()
         assert await store.entries.revision() == seen[-1]
         await store.entries.remove("sender", "a")
         seen.append(await store.entries.revision())
@@ -86,7 +86,7 @@ class EntriesContract(Contract):
     @looped
     async def test_what_is_no_data_is_refused(self, place: Place) -> None:
         """Settings that JSON cannot hold are a mistake of the caller's, and nothing is written."""
-        store = place.open()
+        store = await place.open()
         with pytest.raises(TypeError):
             await store.entries.put("imap", "box", {"password": Secret("x")}, by="ann")
         assert await store.entries.entries() == ()
@@ -95,7 +95,7 @@ class EntriesContract(Contract):
     @looped
     async def test_tokens_are_found_by_their_hash(self, place: Place) -> None:
         """While they live; each has a number that is never used again."""
-        store = place.open()
+        store = await place.open()
         one = await store.entries.add_token(b"1" * 32, name="ci", identifiers=("*@x.example",), expires_at=None)
         two = await store.entries.add_token(b"2" * 32, name="b", identifiers=("a",), expires_at=place.time.now() + SECOND)
         assert await store.entries.token(b"1" * 32) == one

@@ -17,7 +17,7 @@ class EventsContract(Contract):
     @looped
     async def test_a_line_names_whom_it_is_about(self, place: Place) -> None:
         """It has no mail; where it is forgotten, it is gone."""
-        store = place.open()
+        store = await place.open()
         await store.events.note("code.missing", identifier="Ann@example.com", detail="nothing came")
         await store.events.note("untold")
         assert await _lines(store) == [("code.missing", ("Ann@example.com",), "nothing came"), ("untold", (), "")]
@@ -28,11 +28,11 @@ class EventsContract(Contract):
     @looped
     async def test_an_alarm_has_a_line_when_it_begins_and_when_it_is_over(self, place: Place) -> None:
         """Once each, also over a restart; a new reason is kept without a line."""
-        store = place.open()
+        store = await place.open()
         assert await store.events.raise_alarm("target crm", "refused", event="alarm.raised")
         assert not await store.events.raise_alarm("target crm", "refused again", event="alarm.raised")
         await place.kill(store)
-        store = place.open()
+        store = await place.open()
         assert await store.events.alarms() == {"target crm": "refused again"}
         assert await store.events.clear_alarm("target crm", event="alarm.cleared")
         assert not await store.events.clear_alarm("target crm", event="alarm.cleared")
@@ -43,7 +43,7 @@ class EventsContract(Contract):
     @looped
     async def test_a_listener_begins_with_what_happens_next(self, place: Place) -> None:
         """It keeps its place over a restart, and loses it when it is a listener no longer."""
-        store = place.open()
+        store = await place.open()
         await store.events.note("untold")
         await store.events.listen(["crm", "phone"])
         assert await store.events.place("crm") == 1
@@ -52,7 +52,7 @@ class EventsContract(Contract):
         await store.events.told("crm", 2)
         await store.events.told("crm", 1)
         await place.kill(store)
-        store = place.open()
+        store = await place.open()
         await store.events.listen(["crm"])
         assert await store.events.place("crm") == 2
         await store.events.note("untold")

@@ -23,7 +23,7 @@ class ForgettingContract(Contract):
     @looped
     async def test_an_identifier_is_forgotten(self, place: Place) -> None:
         """Its mails, codes, deliveries and lines are gone; another's are as they were, and numbers go on."""
-        store = place.open()
+        store = await place.open()
         mine = await store.put(arrival(draft(identifier=ANN), at=place.time.now()))
         other = await store.put(arrival(draft(identifier=BEN), at=place.time.now(), fingerprint="other"))
         await store.codes.note(ANN, way="api", reader="ci", what=f"mail {mine.mail_id}", is_consumed=False)
@@ -46,7 +46,7 @@ class ForgettingContract(Contract):
     @looped
     async def test_a_push_that_is_under_way_comes_back_to_nothing(self, place: Place) -> None:
         """The claim of a delivery that was forgotten meanwhile holds no longer, and nothing of it is written."""
-        store = place.open()
+        store = await place.open()
         (claim,) = (await store.put(arrival(draft(identifier=ANN), at=place.time.now()))).claims
         await store.forget(ANN)
         settled = await store.outbox.settle(claim, Accepted(ref="r1"), jitter=0.5, grace=GRACE)
@@ -59,7 +59,7 @@ class ForgettingContract(Contract):
     @looped
     async def test_a_mail_for_two_stays_the_others(self, place: Place) -> None:
         """The other one keeps the code and the mail's line; octets, subject and the name are gone."""
-        store = place.open()
+        store = await place.open()
         both = (draft(identifier=ANN), draft(identifier=BEN))
         mail = await store.put(arrival(*both, at=place.time.now()))
         await store.forget(ANN)
@@ -73,7 +73,7 @@ class ForgettingContract(Contract):
     @looped
     async def test_what_people_configured_stays(self, place: Place) -> None:
         """Authenticators, entries and tokens are not what mails brought."""
-        store = place.open()
+        store = await place.open()
         secret = Authenticator(secret=Secret("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"))
         await store.vault.add_totp("shop", secret, identifier=ANN)
         await store.entries.put("address", "otp@bridge.example", {"identifier": ANN}, by="ann")
@@ -85,12 +85,12 @@ class ForgettingContract(Contract):
     @looped
     async def test_an_answer_is_kept_for_a_day(self, place: Place) -> None:
         """The first answer of a key stays, over a restart too, until its time is over; then the key is free."""
-        store = place.open()
+        store = await place.open()
         assert await store.answers.find(KEY) is None
         await store.answers.keep(KEY, request=REQUEST, answer=b"first")
         await store.answers.keep(KEY, request=b"x" * 32, answer=b"second")
         await place.kill(store)
-        store = place.open()
+        store = await place.open()
         found = await store.answers.find(KEY)
         assert found is not None
         assert (found.request, found.answer) == (REQUEST, b"first")
@@ -107,7 +107,7 @@ class ForgettingContract(Contract):
     @looped
     async def test_an_answer_that_names_somebody_is_forgotten_with_him(self, place: Place) -> None:
         """That it was done is still known, so that it is not done again; an answer that names nobody stays."""
-        store = place.open()
+        store = await place.open()
         await store.answers.keep(KEY, request=REQUEST, answer=f'{{"identifier": "{ANN}"}}'.encode())
         await store.answers.keep(b"o" * 32, request=REQUEST, answer=b"{}")
         await store.forget(ANN)

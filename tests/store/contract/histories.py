@@ -58,7 +58,7 @@ class Histories(RuleBasedStateMachine):
 
     async def opened(self) -> Any:
         """Inside the loop that will use it."""
-        return self.place.open(LONG)
+        return await self.place.open(LONG)
 
     def run(self, doing: Coroutine[Any, Any, T]) -> T:
         """In the loop of this history."""

@@ -28,13 +28,13 @@ class InboxesContract(Contract):
     @looped
     async def test_an_inbox_outlives_a_restart_and_ends_at_its_time(self, place: Place) -> None:
         """As it was made; after its time it is not among those that live."""
-        store = place.open()
+        store = await place.open()
         one = await made(store)
         assert one is not None
         assert (one.address, one.identifier, one.senders, one.owner) == (ONE, ONE, ("acme.com",), "token 1")
         assert one.expires_at - one.created_at == HOUR
         await place.kill(store)
-        store = place.open()
+        store = await place.open()
         assert await store.inboxes.live() == (one,)
         place.time.pass_by(HOUR)
         assert await store.inboxes.live() == ()
@@ -43,7 +43,7 @@ class InboxesContract(Contract):
     @looped
     async def test_an_owner_has_no_more_than_he_may(self, place: Place) -> None:
         """Asked at the same time too; another owner has his own, and one that is over makes room."""
-        store = place.open()
+        store = await place.open()
         asked = [made(store, f"inbox-{number}@bridge.example", most=2) for number in range(5)]
         assert sum(one is not None for one in await asyncio.gather(*asked)) == 2
         assert await made(store, ONE, owner="token 2", most=2) is not None
@@ -55,7 +55,7 @@ class InboxesContract(Contract):
     async def test_nothing_is_left_of_an_inbox_that_has_ended(self, place: Place) -> None:
         """Ended by its owner or by time: its mails, codes, deliveries and records are gone, another's are as they were."""
         for is_released in (True, False):
-            store = place.open()
+            store = await place.open()
             one, other = await made(store), await made(store, TWO, owner="token 2")
             assert one is not None
             assert other is not None
@@ -85,7 +85,7 @@ class InboxesContract(Contract):
     @looped
     async def test_a_mail_that_was_on_its_way_leaves_nothing(self, place: Place) -> None:
         """Stored for an inbox that ended meanwhile, it is erased in the same transaction, and goes nowhere."""
-        store = place.open()
+        store = await place.open()
         one = await made(store)
         assert one is not None
         await store.inboxes.end(one.id)
@@ -99,7 +99,7 @@ class InboxesContract(Contract):
     @looped
     async def test_a_sweep_comes_back_when_the_next_inbox_ends(self, place: Place) -> None:
         """It is erased at its time, not at the next sweep that happens to come."""
-        store = place.open()
+        store = await place.open()
         await store.inboxes.add(ONE, owner="token 1", lifetime=timedelta(seconds=3), most=1)
         again_at = await store.sweep()
         assert again_at is not None
@@ -109,7 +109,7 @@ class InboxesContract(Contract):
     @looped
     async def test_numbers_are_not_used_again(self, place: Place) -> None:
         """A number that somebody still holds never means another inbox."""
-        store = place.open()
+        store = await place.open()
         one = await made(store)
         assert one is not None
         await store.inboxes.end(one.id)

@@ -21,7 +21,7 @@ class ListsContract(Contract):
 
     async def _filled(self, place: Place) -> Store:
         """Twelve mails, a minute apart: of three identifiers, two senders and a domain, every fourth one held."""
-        store = place.open()
+        store = await place.open()
         for number in range(12):
             identifier = f"u{number % 3}@example.com"
             sender = "no-reply@larch.example" if number % 2 else "Codes@FIR.example"
@@ -138,7 +138,7 @@ class ListsContract(Contract):
     @looped
     async def test_what_was_made_of_a_mail(self, place: Place) -> None:
         """Its deliveries and the lines of the journal that are about it, and nobody else's."""
-        store = place.open()
+        store = await place.open()
         two = await store.put(arrival(draft(identifier="a@x.example"), draft(identifier="b@x.example"), at=place.time.now()))
         await self._put(store, place, identifier="c@x.example")
         for claim in two.claims:
@@ -173,7 +173,7 @@ class ListsContract(Contract):
     @looped
     async def test_a_search_goes_on_where_it_stopped(self, place: Place) -> None:
         """It stops at so many hits, at fifty at the most, and says where to go on; in the end every hit was there once."""
-        store = place.open()
+        store = await place.open()
         await asyncio.gather(*(self._put(store, place, f"{n:06d}", identifier=f"u{n}@x.example") for n in range(120)))
         for limit, pages in ((50, 3), (200, 3), (30, 4)):
             found = [await store.mails.search("your code", limit=limit)]
@@ -186,7 +186,7 @@ class ListsContract(Contract):
     @looped
     async def test_the_bell_rings_behind_every_commit(self, place: Place) -> None:
         """Whoever clears it, looks, and then waits misses nothing; what writes nothing does not ring."""
-        store = place.open()
+        store = await place.open()
         with store.journal.bell() as bell, store.journal.bell() as other:
             (claim,) = (await self._put(store, place)).claims
             assert await bell.wait(5)
@@ -202,7 +202,7 @@ class ListsContract(Contract):
     @looped
     async def test_no_line_is_missed_by_who_follows(self, place: Place) -> None:
         """A hundred mails at once, followed by the bell alone: every line, once, in order."""
-        store = place.open()
+        store = await place.open()
         seen: list[int] = []
 
         async def follow() -> None:

@@ -18,7 +18,7 @@ class OrderContract(Contract):
     @looped
     async def test_one_line_is_served_in_order(self, place: Place) -> None:
         """Of one identifier the next code is claimed when the one before is settled, whoever sent them, in any spelling."""
-        store = place.open()
+        store = await place.open()
         first = await self._put(store, place, "111111", sender="a@larch.example")
         second = await self._put(store, place, "222222", sender="b@larch.example", identifier="ANN@example.com")
         third = await self._put(store, place, "333333", sender="c@larch.example")
@@ -33,7 +33,7 @@ class OrderContract(Contract):
     @looped
     async def test_lines_are_apart(self, place: Place) -> None:
         """Another identifier, or another target for the same one, does not wait."""
-        store = place.open()
+        store = await place.open()
         assert len((await self._put(store, place)).claims) == 1
         assert len((await self._put(store, place, identifier="bob@example.com")).claims) == 1
         assert len((await self._put(store, place, target="other")).claims) == 1
@@ -46,7 +46,7 @@ class OrderContract(Contract):
     @looped
     async def test_a_newer_code_supersedes_what_waits(self, place: Place) -> None:
         """Same sender, identifier and run: the older one that waits is given up, the one in flight is not."""
-        store = place.open()
+        store = await place.open()
         first = await self._put(store, place, "111111")
         second = await self._put(store, place, "222222")
         third = await self._put(store, place, "333333", sender="No-Reply@LARCH.example")
@@ -63,7 +63,7 @@ class OrderContract(Contract):
     @looped
     async def test_another_ones_code_supersedes_nothing(self, place: Place, other: dict[str, object]) -> None:
         """A code of another sender, run or target, a body, and a mail of nobody leave what waits alone."""
-        store = place.open()
+        store = await place.open()
         await self._put(store, place, "111111")
         await self._put(store, place, "222222")
         assert (await self._put(store, place, "333333", **other)).superseded == 0
@@ -73,7 +73,7 @@ class OrderContract(Contract):
     @looped
     async def test_superseding_the_head_brings_up_the_next(self, place: Place) -> None:
         """A line whose head is superseded while it backs off goes on with the one behind, which had no due time."""
-        store = place.open()
+        store = await place.open()
         first = await self._put(store, place, "111111", sender="a@larch.example")
         await self._put(store, place, "222222", sender="b@larch.example")
         later = Deferred(reason="503", retry_after=timedelta(minutes=1))
@@ -87,7 +87,7 @@ class OrderContract(Contract):
     @looped
     async def test_a_failed_attempt_gives_way_to_a_newer_code(self, place: Place) -> None:
         """A code that came while the older one was in flight goes in its place when that attempt fails."""
-        store = place.open()
+        store = await place.open()
         first = await self._put(store, place, "111111")
         await self._put(store, place, "222222")
         assert await self._code(await self._settled(store, first.claims[0], Deferred(reason="503"), place)) == ["222222"]
@@ -97,7 +97,7 @@ class OrderContract(Contract):
     @looped
     async def test_a_late_settle_does_nothing(self, place: Place) -> None:
         """A claim that was given back, settled, or taken anew no longer writes: the token fences it."""
-        store = place.open()
+        store = await place.open()
         (old,) = (await self._put(store, place)).claims
         await store.outbox.release([old])
         assert await self._settled(store, old, Accepted(), place) == ()
@@ -114,7 +114,7 @@ class OrderContract(Contract):
     @looped
     async def test_a_claim_given_back_is_not_counted(self, place: Place) -> None:
         """It is due at once, no more in doubt than before, with as many attempts as before."""
-        store = place.open()
+        store = await place.open()
         receipt = await self._put(store, place)
         await store.outbox.release(receipt.claims)
         (claim,) = (await store.outbox.claim(limit=10)).claims
@@ -124,10 +124,10 @@ class OrderContract(Contract):
     @looped
     async def test_an_interrupted_attempt_is_in_doubt_and_not_counted(self, place: Place) -> None:
         """What a killed process had in flight blocks its line for the grace, and is then to be asked for."""
-        store = place.open()
+        store = await place.open()
         await self._put(store, place, "111111", sender="a@larch.example")
         await place.kill(store)
-        store = place.open()
+        store = await place.open()
         assert (await self._put(store, place, "222222", sender="b@larch.example")).claims == ()
         due = await store.outbox.claim(limit=10)
         assert (due.claims, due.next_at) == ((), place.time.now() + GRACE)
@@ -140,7 +140,7 @@ class OrderContract(Contract):
     @looped
     async def test_a_claim_that_was_lost_frees_its_line(self, place: Place) -> None:
         """An attempt that nobody settled ends when its lease is over, and the next of its line comes up."""
-        store = place.open()
+        store = await place.open()
         (claim,) = (await self._put(store, place, "111111", sender="a@larch.example", lifetime=SECOND)).claims
         await self._put(store, place, "222222", sender="b@larch.example")
         place.time.pass_by(claim.lease_until - place.time.now() - SECOND)
@@ -156,7 +156,7 @@ class OrderContract(Contract):
     @looped
     async def test_a_lost_delivery_can_be_retried(self, place: Place, ending: str) -> None:
         """It gets its lifetime anew and is due at once, for another process to claim."""
-        store = place.open()
+        store = await place.open()
         (claim,) = (await self._put(store, place)).claims
         if ending == "dead":
             await self._settled(store, claim, Refused(reason="422"), place)
@@ -174,7 +174,7 @@ class OrderContract(Contract):
     @looped
     async def test_what_cannot_be_retried(self, place: Place) -> None:
         """Nothing unknown, delivered, in flight, pending or superseded."""
-        store = place.open()
+        store = await place.open()
         (first,) = (await self._put(store, place)).claims
         await self._put(store, place)
         await self._put(store, place)
@@ -186,7 +186,7 @@ class OrderContract(Contract):
     @looped
     async def test_a_retry_never_goes_after_a_newer_code(self, place: Place) -> None:
         """While a newer code of the line waits, flies or was delivered, an older one stays dead, whoever sent it."""
-        store = place.open()
+        store = await place.open()
         (first,) = (await self._put(store, place, "111111", sender="a@larch.example")).claims
         await self._put(store, place, "222222", sender="b@larch.example")
         (second,) = await self._settled(store, first, Refused(reason="no"), place)
@@ -202,7 +202,7 @@ class OrderContract(Contract):
     @looped
     async def test_a_retry_waits_for_its_turn(self, place: Place) -> None:
         """Behind an older one that is still in flight it has no due time, and comes up when that is settled."""
-        store = place.open()
+        store = await place.open()
         (first,) = (await self._put(store, place, "111111", sender="a@larch.example")).claims
         await self._put(store, place, "222222", sender="b@larch.example", lifetime=30 * SECOND)
         place.time.pass_by(31 * SECOND)

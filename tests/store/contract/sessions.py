@@ -23,7 +23,7 @@ class SessionsContract(Contract):
     @looped
     async def test_a_link_is_used_once_and_in_time(self, place: Place) -> None:
         """Of two at the same time one gets it; after its time nobody does, nor is another text one."""
-        store = place.open()
+        store = await place.open()
         for name in ("one", "late"):
             await store.sessions.invite(digest(name), name="ann", role="viewer", until=place.time.now() + 5 * MINUTE)
         assert await store.sessions.redeem(digest("other")) is None
@@ -36,11 +36,11 @@ class SessionsContract(Contract):
     @looped
     async def test_a_session_outlives_a_restart_and_ends_at_its_time(self, place: Place) -> None:
         """With its times as they were; extended it lasts longer, and a sweep forgets it."""
-        store = place.open()
+        store = await place.open()
         began = place.time.now()
         made = await store.sessions.begin(digest("a"), name="ann", role="operator", way="link", until=began + 10 * MINUTE)
         await place.kill(store)
-        store = place.open()
+        store = await place.open()
         assert await store.sessions.find(digest("a")) == made
         assert (made.created_at, made.seen_at, made.expires_at) == (began, began, began + 10 * MINUTE)
         place.time.pass_by(9 * MINUTE)
@@ -60,7 +60,7 @@ class SessionsContract(Contract):
     @looped
     async def test_a_session_is_ended(self, place: Place) -> None:
         """At once, by its number; the others stay, newest first."""
-        store = place.open()
+        store = await place.open()
         until = place.time.now() + MINUTE
         made = [
             await store.sessions.begin(digest(name), name=name, role="viewer", way="link", until=until)
@@ -75,7 +75,7 @@ class SessionsContract(Contract):
     @looped
     async def test_a_new_password_ends_what_the_old_one_began(self, place: Place) -> None:
         """Links are nobody's password."""
-        store = place.open()
+        store = await place.open()
         until = place.time.now() + MINUTE
         assert await store.sessions.password() is None
         await store.sessions.set_password("$argon2id$v=19$one")
@@ -91,7 +91,7 @@ class SessionsContract(Contract):
     @looped
     async def test_the_last_line_before_a_moment(self, place: Place) -> None:
         """Found among lines of any times; what is counted goes on behind it, in order and whole."""
-        store = place.open()
+        store = await place.open()
         assert await store.journal.line_before(place.time.now()) == 0
         moments = []
         for number in range(20):

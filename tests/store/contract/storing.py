@@ -31,11 +31,11 @@ class StoringContract(Contract):
     @looped
     async def test_what_was_put_is_there_for_the_next_process(self, place: Place) -> None:
         """Mail, delivery, journal and octets are found by another process, as they were put."""
-        store = place.open()
+        store = await place.open()
         one = arrival(draft("482913", run="wr_1"), at=place.time.now())
         receipt = await store.put(one)
         await place.kill(store)
-        store = place.open()
+        store = await place.open()
         (mail,) = await store.mails.page()
         assert (mail.id, mail.subject, mail.identifiers) == (receipt.mail_id, "Your code is 482913", ("ann@example.com",))
         assert (mail.rejected, mail.defects, mail.rule) == ((("2026", "year"),), ("bad-charset",), "generic")
@@ -50,7 +50,7 @@ class StoringContract(Contract):
     @looped
     async def test_a_new_code_comes_back_claimed(self, place: Place) -> None:
         """`put` returns the claim, with the code and the deadline on the wall clock: no second look is needed."""
-        store = place.open()
+        store = await place.open()
         receipt = await self._put(store, place)
         (claim,) = receipt.claims
         assert claim.delivery.state is State.IN_FLIGHT
@@ -62,7 +62,7 @@ class StoringContract(Contract):
     @looped
     async def test_a_mail_without_a_code_is_held(self, place: Place) -> None:
         """It is stored and shown with its reason, and nothing is to be delivered."""
-        store = place.open()
+        store = await place.open()
         receipt = await store.put(arrival(at=place.time.now()))
         assert receipt.claims == ()
         (mail,) = await store.mails.page()
@@ -73,11 +73,11 @@ class StoringContract(Contract):
     @looped
     async def test_a_large_mail_is_kept_to_the_octet_and_forgotten(self, place: Place) -> None:
         """Beyond the size up to which it is written at once, it is what was put, after a kill too, and gone when its identifier is."""
-        store = place.open()
+        store = await place.open()
         one = arrival(draft(), at=place.time.now(), size=3_000_001)
         receipt = await store.put(one)
         await place.kill(store)
-        store = place.open()
+        store = await place.open()
         envelope = await store.mails.raw(receipt.mail_id)
         assert envelope is not None and envelope.content == one.envelope.content
         await store.forget("ann@example.com")
@@ -87,7 +87,7 @@ class StoringContract(Contract):
     @looped
     async def test_the_same_mail_again_is_one_delivery(self, place: Place) -> None:
         """A known fingerprint is a duplicate: the first mail's number, no claim, and only the cursor moves."""
-        store = place.open()
+        store = await place.open()
         first = await store.put(arrival(draft(), at=place.time.now(), fingerprint="same"))
         again = await store.put(arrival(draft(), at=place.time.now(), fingerprint="same", cursor="box/1/7"))
         assert (again.mail_id, again.is_duplicate, again.claims) == (first.mail_id, True, ())
@@ -99,7 +99,7 @@ class StoringContract(Contract):
     @looped
     async def test_a_proven_copy_is_delivered_where_the_strangers_was_held(self, place: Place) -> None:
         """Once, with the known sender's place in the queue; what came first still says from when on it lives. A third is a duplicate."""
-        store = place.open()
+        store = await place.open()
         await self._put(store, place, "111111", sender="a@birch.example", domain="birch.example")
         came = place.time.now()
         first = await store.put(arrival(_seen(), at=came, fingerprint="same"))
@@ -122,7 +122,7 @@ class StoringContract(Contract):
     @looped
     async def test_a_proven_copy_takes_the_place_of_the_strangers_that_waits(self, place: Place) -> None:
         """The first copy waits behind another code: it is given up, and the proven one goes in its place."""
-        store = place.open()
+        store = await place.open()
         await self._put(store, place, "111111", sender="", standing=Standing.FIRST_SEEN)
         first = await store.put(arrival(_seen(), at=place.time.now(), fingerprint="same"))
         proven = await store.put(arrival(_proven(), at=place.time.now(), fingerprint="same"))
@@ -135,7 +135,7 @@ class StoringContract(Contract):
     @looped
     async def test_a_proven_copy_of_what_has_gone_out_is_no_second_delivery(self, place: Place, is_delivered: bool) -> None:
         """At the target, or on its way there, it stays the one delivery, and is the known sender's from then on."""
-        store = place.open()
+        store = await place.open()
         first = await store.put(arrival(_seen(), at=place.time.now(), fingerprint="same"))
         if is_delivered:
             await self._settled(store, first.claims[0], Accepted(), place)
@@ -152,17 +152,17 @@ class StoringContract(Contract):
     @looped
     async def test_a_duplicate_is_known_after_a_restart(self, place: Place) -> None:
         """The second arrival may come to another process."""
-        store = place.open()
+        store = await place.open()
         await store.put(arrival(draft(), at=place.time.now(), fingerprint="same"))
         await place.kill(store)
-        store = place.open()
+        store = await place.open()
         assert (await store.put(arrival(draft(), at=place.time.now(), fingerprint="same"))).is_duplicate
         await store.close()
 
     @looped
     async def test_the_cursor_goes_forward_only(self, place: Place) -> None:
         """Of one UIDVALIDITY the highest UID counts, also numerically; another UIDVALIDITY begins anew; boxes are apart."""
-        store = place.open()
+        store = await place.open()
         for cursor, known in (("a/b/5/9", "a/b/5/9"), ("a/b/5/10", "a/b/5/10"), ("a/b/5/8", "a/b/5/10"), ("a/b/6/1", "a/b/6/1")):
             await store.put(arrival(at=place.time.now(), cursor=cursor))
             assert await store.mailboxes.cursor("a/b") == known
@@ -172,11 +172,11 @@ class StoringContract(Contract):
     @looped
     async def test_a_cursor_goes_back_where_it_is_told_to(self, place: Place) -> None:
         """A server that gives its UIDs out anew: the lower cursor stands, also after a restart, and goes forward from there."""
-        store = place.open()
+        store = await place.open()
         await store.mailboxes.advance("a/b/5/9")
         await store.mailboxes.rewind("a/b/5/3")
         await store.close()
-        store = place.open()
+        store = await place.open()
         assert await store.mailboxes.cursor("a/b") == "a/b/5/3"
         await store.put(arrival(at=place.time.now(), cursor="a/b/5/4"))
         assert await store.mailboxes.cursor("a/b") == "a/b/5/4"
@@ -185,13 +185,13 @@ class StoringContract(Contract):
     @looped
     async def test_what_was_noted_of_a_mailbox_outlives_a_restart(self, place: Place) -> None:
         """The last notes in place of the earlier ones, each mailbox its own, and nothing where nothing was noted."""
-        store = place.open()
+        store = await place.open()
         assert await store.mailboxes.notes("a/b") == "{}"
         await store.mailboxes.note("a/b", '{"is_deaf": true}')
         await store.mailboxes.note("a/b", '{"is_deaf": false}')
         await store.mailboxes.note("a/c", '{"missing": []}')
         await store.close()
-        store = place.open()
+        store = await place.open()
         assert await store.mailboxes.notes("a/b") == '{"is_deaf": false}'
         assert await store.mailboxes.notes("a/c") == '{"missing": []}'
         await store.close()
@@ -199,14 +199,14 @@ class StoringContract(Contract):
     @looped
     async def test_what_is_owed_is_known_until_it_is_paid(self, place: Place) -> None:
         """With the mail, a duplicate's too, and over a kill; not for a mail that is held, nor for one without a place."""
-        store = place.open()
+        store = await place.open()
         for uid, drafts in ((9, [draft()]), (10, []), (11, [draft(identifier="bob@example.com")])):
             await store.put(arrival(*drafts, at=place.time.now(), cursor=f"a/b/5/{uid}", has_action=True))
         await store.put(arrival(draft(), at=place.time.now(), fingerprint="same", cursor="a/c/5/1"))
         await store.put(arrival(draft(), at=place.time.now(), fingerprint="same", cursor="a/b/6/1", has_action=True))
         await store.put(arrival(draft(identifier="cid@example.com"), at=place.time.now(), has_action=True))
         await place.kill(store)
-        store = place.open()
+        store = await place.open()
         assert await store.mailboxes.pending_actions("a/b") == ("a/b/5/9", "a/b/5/11", "a/b/6/1")
         assert await store.mailboxes.pending_actions("a/c") == await store.mailboxes.pending_actions("a") == ()
         await store.mailboxes.actions_done(["a/b/5/9", "a/b/6/1", "a/b/7/7"])
@@ -216,7 +216,7 @@ class StoringContract(Contract):
     @looped
     async def test_many_at_once_are_all_stored(self, place: Place) -> None:
         """Two hundred puts at once get two hundred numbers, and as many deliveries."""
-        store = place.open()
+        store = await place.open()
         puts = [self._put(store, place, identifier=f"user{number}@example.com") for number in range(200)]
         receipts = await asyncio.gather(*puts)
         assert len({receipt.mail_id for receipt in receipts}) == 200
@@ -226,7 +226,7 @@ class StoringContract(Contract):
     @looped
     async def test_a_caller_that_leaves_undoes_nothing(self, place: Place) -> None:
         """A put whose caller was cancelled is stored all the same, and the mail that comes again is a duplicate."""
-        store = place.open()
+        store = await place.open()
         task = asyncio.create_task(store.put(arrival(draft(), at=place.time.now(), fingerprint="same")))
         await asyncio.sleep(0)
         task.cancel()
@@ -237,7 +237,7 @@ class StoringContract(Contract):
     @looped
     async def test_claims_that_nobody_took_are_given_back(self, place: Place, name: str) -> None:
         """A caller that is cancelled has no use for them: they are due again, uncounted, and not held until their lease is over."""
-        store = place.open()
+        store = await place.open()
         (first,) = (await self._put(store, place, "111111", sender="a@larch.example")).claims
         if name == "claim":
             await store.outbox.release([first])
@@ -266,7 +266,7 @@ class StoringContract(Contract):
     @looped
     async def test_the_journal_tells_what_happened(self, place: Place) -> None:
         """In order, with ids that grow, and from where the reader left off; no line holds a code."""
-        store = place.open()
+        store = await place.open()
         (claim,) = (await self._put(store, place)).claims
         await self._settled(store, claim, Deferred(reason="503"), place)
         place.time.pass_by(SECOND)
@@ -282,7 +282,7 @@ class StoringContract(Contract):
     @looped
     async def test_counts_are_of_what_asks_for_attention(self, place: Place) -> None:
         """Pending, in flight, expired and dead are counted, also where there are none."""
-        store = place.open()
+        store = await place.open()
         assert await store.outbox.counts() == dict.fromkeys((State.PENDING, State.IN_FLIGHT, State.EXPIRED, State.DEAD), 0)
         (claim,) = (await self._put(store, place)).claims
         await self._put(store, place)
@@ -294,7 +294,7 @@ class StoringContract(Contract):
     @looped
     async def test_what_is_over_its_time_is_erased(self, place: Place) -> None:
         """First code and subject, then the mail; what remains is shown, and cannot be retried."""
-        store = place.open()
+        store = await place.open()
         (claim,) = (await self._put(store, place)).claims
         await self._settled(store, claim, Refused(reason="no"), place)
         place.time.pass_by(LIFETIME + RETENTION.code - SECOND)
@@ -316,7 +316,7 @@ class StoringContract(Contract):
     @looped
     async def test_a_code_that_waits_is_not_erased(self, place: Place) -> None:
         """Retention counts from the end of a delivery: one that lives longer than that keeps its code."""
-        store = place.open(RetentionSettings(code=SECOND, mail=SECOND, journal=SECOND))
+        store = await place.open(RetentionSettings(code=SECOND, mail=SECOND, journal=SECOND))
         receipt = await self._put(store, place)
         await store.outbox.release(receipt.claims)
         place.time.pass_by(LIFETIME - SECOND)
@@ -328,7 +328,7 @@ class StoringContract(Contract):
     @looped
     async def test_in_the_end_everything_is_forgotten(self, place: Place) -> None:
         """Beyond the journal's time rows go, the newest of each kind excepted, so that no number is ever used again."""
-        store = place.open()
+        store = await place.open()
         for number in range(5):
             (claim,) = (await self._put(store, place, identifier=f"u{number}@example.com")).claims
             await self._settled(store, claim, Accepted(), place)
@@ -341,7 +341,7 @@ class StoringContract(Contract):
         assert [one.id for one in await store.outbox.deliveries()] == [5]
         assert [line.id for line in await store.journal.after()] == [12]
         await place.kill(store)
-        store = place.open()
+        store = await place.open()
         assert (await self._put(store, place)).mail_id == 8
         assert (await store.outbox.deliveries())[0].id == 6
         assert (await store.journal.after())[-1].id == 13

@@ -18,7 +18,7 @@ class TimeContract(Contract):
     @looped
     async def test_a_deferred_delivery_comes_back_when_due(self, place: Place) -> None:
         """Not before its time; `next_at` says when; its attempts are counted."""
-        store = place.open()
+        store = await place.open()
         receipt = await self._put(store, place)
         await self._settled(store, receipt.claims[0], Deferred(reason="503", retry_after=7 * SECOND), place)
         due = await store.outbox.claim(limit=10)
@@ -32,7 +32,7 @@ class TimeContract(Contract):
     @looped
     async def test_no_more_is_claimed_than_asked_for(self, place: Place) -> None:
         """``limit`` holds over targets, and what is left is due still; busy targets are left out."""
-        store = place.open()
+        store = await place.open()
         for number in range(6):
             receipt = await self._put(store, place, identifier=f"u{number}@example.com", target=f"t{number % 2}")
             await store.outbox.release(receipt.claims)
@@ -47,7 +47,7 @@ class TimeContract(Contract):
     @looped
     async def test_nothing_is_handed_out_after_its_deadline(self, place: Place) -> None:
         """A claim at the deadline finds nothing; the delivery is expired, and a sweep brings up who waits behind it."""
-        store = place.open()
+        store = await place.open()
         first = await self._put(store, place, "111111", sender="a@larch.example", lifetime=30 * SECOND)
         await self._put(store, place, "222222", sender="b@larch.example")
         await self._put(store, place, "333333", identifier="bob@example.com", lifetime=30 * SECOND)
@@ -61,7 +61,7 @@ class TimeContract(Contract):
     @looped
     async def test_a_sweep_expires_and_brings_up_the_next(self, place: Place) -> None:
         """The one behind an expired head gets a due time, and is claimed."""
-        store = place.open()
+        store = await place.open()
         first = await self._put(store, place, "111111", sender="a@larch.example", lifetime=30 * SECOND)
         await self._put(store, place, "222222", sender="b@larch.example")
         await self._settled(store, first.claims[0], Deferred(reason="503", retry_after=timedelta(seconds=29)), place)
@@ -74,7 +74,7 @@ class TimeContract(Contract):
     @looped
     async def test_what_comes_in_too_late_is_expired(self, place: Place) -> None:
         """A code whose lifetime was over when it was stored is kept and shown, and not claimed."""
-        store = place.open()
+        store = await place.open()
         one = arrival(draft(lifetime=SECOND), at=place.time.now())
         place.time.pass_by(2 * SECOND)
         assert (await store.put(one)).claims == ()
@@ -84,7 +84,7 @@ class TimeContract(Contract):
     @looped
     async def test_a_doubt_blocks_its_line(self, place: Place) -> None:
         """After an attempt without an answer nothing goes for the grace, not even a newer code of the sender."""
-        store = place.open()
+        store = await place.open()
         first = await self._put(store, place, "111111")
         await self._settled(store, first.claims[0], Doubtful(reason="no answer"), place)
         second = await self._put(store, place, "222222")
@@ -99,7 +99,7 @@ class TimeContract(Contract):
     @looped
     async def test_a_doubt_is_remembered(self, place: Place) -> None:
         """The delivery comes back after the grace as one that must be asked for first."""
-        store = place.open()
+        store = await place.open()
         first = await self._put(store, place)
         await self._settled(store, first.claims[0], Doubtful(reason="no answer"), place)
         place.time.pass_by(GRACE)
@@ -110,7 +110,7 @@ class TimeContract(Contract):
     @looped
     async def test_a_doubt_blocks_beyond_the_deadline(self, place: Place) -> None:
         """A request that may still arrive blocks its line although its own code is over meanwhile, for a new mail too."""
-        store = place.open()
+        store = await place.open()
         first = await self._put(store, place, "111111", lifetime=2 * SECOND, sender="a@larch.example")
         await self._put(store, place, "222222", sender="b@larch.example")
         await self._settled(store, first.claims[0], Doubtful(reason="no answer"), place)
@@ -129,7 +129,7 @@ class TimeContract(Contract):
     @looped
     async def test_a_clock_that_jumps_while_a_code_lives(self, place: Place, jump: timedelta) -> None:
         """On one boot a restart after a jump of days neither expires a live code nor lets it live longer."""
-        store = place.open()
+        store = await place.open()
         await self._put(store, place)
         await place.kill(store)
         place.time.jump(jump)
@@ -138,7 +138,7 @@ class TimeContract(Contract):
     @looped
     async def test_a_code_told_to_the_target_in_its_time(self, place: Place) -> None:
         """What the target is told as the end of a code is on the wall clock as it is now, however that was moved."""
-        store = place.open()
+        store = await place.open()
         receipt = await self._put(store, place)
         await store.outbox.release(receipt.claims)
         place.time.jump(DAYS)
@@ -149,11 +149,11 @@ class TimeContract(Contract):
     @looped
     async def test_a_boot_with_a_clock_behind(self, place: Place) -> None:
         """After a reboot steady time is not before the newest mail: a code does not live longer than its lifetime."""
-        store = place.open()
+        store = await place.open()
         await self._put(store, place)
         await place.kill(store)
         place.time.reboot("boot-2", -DAYS)
-        store = place.open()
+        store = await place.open()
         place.time.pass_by(LIFETIME)
         await store.sweep()
         assert await self._state(store, 1) is State.EXPIRED
@@ -162,7 +162,7 @@ class TimeContract(Contract):
     @looped
     async def test_the_wall_is_taken_up_again_when_nothing_lives(self, place: Place) -> None:
         """After a jump, the sweep that finds no live code puts steady time back on the wall, for the next start too."""
-        store = place.open()
+        store = await place.open()
         receipt = await self._put(store, place)
         place.time.jump(DAYS)
         await store.sweep()
@@ -177,7 +177,7 @@ class TimeContract(Contract):
     async def test_a_clock_that_was_ahead_keeps_no_code_longer(self, place: Place) -> None:
         """What was stored under a clock days ahead is erased a quarter of an hour after that was set right."""
         place.time.jump(DAYS)
-        store = place.open()
+        store = await place.open()
         receipt = await self._put(store, place)
         await self._settled(store, receipt.claims[0], Accepted(), place)
         place.time.jump(-DAYS)
@@ -191,11 +191,11 @@ class TimeContract(Contract):
 
     async def _lives_its_lifetime(self, place: Place, number: int) -> None:
         """A delivery can be claimed up to the end of its lifetime, over restarts, and is expired soon after that."""
-        store = place.open()
+        store = await place.open()
         place.time.pass_by(LIFETIME - SECOND)
         assert len((await store.outbox.claim(limit=10)).claims) == 1
         await place.kill(store)
-        store = place.open()
+        store = await place.open()
         place.time.pass_by(2 * SECOND + GRACE)
         await store.sweep()
         assert await self._state(store, number) is State.EXPIRED

@@ -11,7 +11,7 @@ from mailbridge.waiting import Bell
 
 
 class Bells:
-    """Bells by the event loop that they belong to. `ring` is called by the writer's thread."""
+    """Bells by the event loop that they belong to. `ring` may be called in any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import apsw
-
 from mailbridge.core.delivery import Delivery, Draft, Standing, State
-from mailbridge.store.sqlite.rows import DELIVERY, micros, read_delivery
+from mailbridge.store.rows import DELIVERY, micros, read_delivery
+from mailbridge.store.sql import Transaction
 
 OF_MAIL = f"SELECT {DELIVERY} FROM delivery WHERE mail_id = ?"  # noqa: S608
 GONE_OUT = (State.IN_FLIGHT, State.DELIVERED, State.DEAD)
@@ -28,9 +27,9 @@ class Copy:
     is_surer: bool = False
 
 
-def compared(connection: apsw.Connection, mail_id: int, drafts: Iterable[Draft]) -> Copy:
+async def compared(transaction: Transaction, mail_id: int, drafts: Iterable[Draft]) -> Copy:
     """A copy's drafts beside what was made of the first copy. What of that has gone out counts from now on as what the copy proves."""
-    rows = [read_delivery(row) for row in connection.execute(OF_MAIL, (mail_id,))]
+    rows = [read_delivery(row) for row in await transaction.rows(OF_MAIL, (mail_id,))]
     left: list[Draft] = []
     is_surer = False
     for draft in drafts:
@@ -40,7 +39,7 @@ def compared(connection: apsw.Connection, mail_id: int, drafts: Iterable[Draft])
         is_surer = True
         out = [row for row in own if row.state in GONE_OUT or row.is_doubtful]
         for row in out:
-            _vouch(connection, row, draft)
+            await _vouch(transaction, row, draft)
         left += [] if out else [draft]
     return Copy(left=tuple(left), is_surer=is_surer)
 
@@ -60,8 +59,8 @@ def _is_surer(draft: Draft, first: Draft) -> bool:
     return is_known or (draft.domain != "" and first.domain == "" and first.standing is not Standing.KNOWN)
 
 
-def _vouch(connection: apsw.Connection, row: Delivery, draft: Draft) -> None:
-    connection.execute(
+async def _vouch(transaction: Transaction, row: Delivery, draft: Draft) -> None:
+    await transaction.change(
         "UPDATE delivery SET standing = ?, domain = ?, written_at = coalesce(?, written_at) WHERE id = ?",
         (int(max(draft.standing, row.draft.standing)), draft.domain, micros(draft.written_at), row.id),
     )

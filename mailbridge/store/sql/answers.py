@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import apsw
-
 from mailbridge.clock import SteadyClock
 from mailbridge.store.answers import KEPT, Answered
 from mailbridge.store.cipher import Cipher, new_uid, place
-from mailbridge.store.sqlite.readers import Readers
-from mailbridge.store.sqlite.writer import Writer
+from mailbridge.store.sql import Database, Transaction
 
 KEPT_MICROS = KEPT // timedelta(microseconds=1)
 FIND = "SELECT request, uid, answer FROM answered WHERE key = ? AND at > ?"
@@ -21,18 +18,17 @@ KEEP = (
 PURGE = "DELETE FROM answered WHERE at <= ?"
 
 
-class SqliteAnswers:
+class SqlAnswers:
     """Implements `mailbridge.store.answers.Answers`."""
 
-    def __init__(self, *, writer: Writer, readers: Readers, cipher: Cipher, clock: SteadyClock) -> None:
-        self._writer = writer
-        self._readers = readers
+    def __init__(self, *, database: Database, cipher: Cipher, clock: SteadyClock) -> None:
+        self._database = database
         self._cipher = cipher
         self._clock = clock
 
     async def find(self, key: bytes) -> Answered | None:
         """See `Answers.find`."""
-        rows = await self._readers.rows(FIND, (key, self._clock.micros() - KEPT_MICROS))
+        rows = await self._database.rows(FIND, (key, self._clock.micros() - KEPT_MICROS))
         if not rows:
             return None
         request, uid, sealed = rows[0]
@@ -45,13 +41,13 @@ class SqliteAnswers:
         uid = new_uid()
         sealed = self._cipher.seal(answer, place("answered", uid, None))
 
-        def work(connection: apsw.Connection) -> None:
+        async def work(transaction: Transaction) -> None:
             now = self._clock.micros()
-            connection.execute(KEEP, (key, uid, request, sealed, now, now - KEPT_MICROS))
+            await transaction.change(KEEP, (key, uid, request, sealed, now, now - KEPT_MICROS))
 
-        await self._writer.do(work)
+        await self._database.write(work)
 
 
-def purge(connection: apsw.Connection, now: int) -> None:
-    """Forget what is kept for too long. Works inside the writer's transaction."""
-    connection.execute(PURGE, (now - KEPT_MICROS,))
+async def purge(transaction: Transaction, now: int) -> None:
+    """Forget what is kept for too long."""
+    await transaction.change(PURGE, (now - KEPT_MICROS,))

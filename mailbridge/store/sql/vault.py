@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import apsw
 import msgspec
 
 from mailbridge import log_events
@@ -14,20 +13,24 @@ from mailbridge.core.secret import Secret
 from mailbridge.core.totp import Authenticator
 from mailbridge.store.cipher import Cipher, new_uid
 from mailbridge.store.reading import StoredTotp
-from mailbridge.store.sqlite.readers import Readers
-from mailbridge.store.sqlite.writer import Writer
+from mailbridge.store.sql import Database, Transaction
 
 log = logging.getLogger("mailbridge.store")
 
 TOTP = "SELECT name, identifier, sealed, created_at, uid FROM totp"
 
+ADD = "INSERT INTO totp (uid, name, line, identifier, sealed, created_at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+BIND = (
+    "UPDATE totp SET line = ?, identifier = ? WHERE name = ?"
+    " AND NOT EXISTS (SELECT 1 FROM totp AS other WHERE other.line = ? AND other.name != ?)"
+)
 
-class SqliteVault:
+
+class SqlVault:
     """Implements `mailbridge.store.reading.Vault`."""
 
-    def __init__(self, *, writer: Writer, readers: Readers, cipher: Cipher, clock: SteadyClock) -> None:
-        self._writer = writer
-        self._readers = readers
+    def __init__(self, *, database: Database, cipher: Cipher, clock: SteadyClock) -> None:
+        self._database = database
         self._cipher = cipher
         self._clock = clock
 
@@ -37,51 +40,45 @@ class SqliteVault:
         sealed = self._cipher.seal(_encode(authenticator), totp_place(uid, name))
         line = None if identifier is None else identifier.casefold()
 
-        def work(connection: apsw.Connection) -> bool:
-            connection.execute(
-                "INSERT INTO totp (uid, name, line, identifier, sealed, created_at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (uid, name, line, identifier, sealed, self._clock.micros()),
-            )
-            return connection.changes() > 0
+        async def work(transaction: Transaction) -> bool:
+            return await transaction.change(ADD, (uid, name, line, identifier, sealed, self._clock.micros())) > 0
 
-        return await self._writer.do(work)
+        return await self._database.write(work)
 
     async def totps(self) -> tuple[StoredTotp, ...]:
         """See `Vault.totps`."""
-        found = [self._totp(row) for row in await self._readers.rows(f"{TOTP} ORDER BY name")]
+        found = [self._totp(row) for row in await self._database.rows(f"{TOTP} ORDER BY name")]
         return tuple(one for one in found if one is not None)
 
     async def totp(self, name: str) -> StoredTotp | None:
         """See `Vault.totp`."""
-        rows = await self._readers.rows(f"{TOTP} WHERE name = ?", (name,))
+        rows = await self._database.rows(f"{TOTP} WHERE name = ?", (name,))
         return self._totp(rows[0]) if rows else None
 
     async def bound(self, identifier: str) -> StoredTotp | None:
         """See `Vault.bound`."""
-        rows = await self._readers.rows(f"{TOTP} WHERE line = ?", (identifier.casefold(),))
+        rows = await self._database.rows(f"{TOTP} WHERE line = ?", (identifier.casefold(),))
         return self._totp(rows[0]) if rows else None
 
     async def bind_totp(self, name: str, identifier: str | None) -> bool:
         """See `Vault.bind_totp`."""
         line = None if identifier is None else identifier.casefold()
 
-        def work(connection: apsw.Connection) -> bool:
-            connection.execute("UPDATE OR IGNORE totp SET line = ?, identifier = ? WHERE name = ?", (line, identifier, name))
-            return connection.changes() > 0
+        async def work(transaction: Transaction) -> bool:
+            return await transaction.change(BIND, (line, identifier, name, line, name)) > 0
 
-        return await self._writer.do(work)
+        return await self._database.write(work)
 
     async def remove_totp(self, name: str) -> bool:
-        """See `Vault.remove_totp`. The log is cut at once, so that no copy stays in it."""
+        """See `Vault.remove_totp`. No copy stays."""
 
-        def work(connection: apsw.Connection) -> bool:
-            connection.execute("DELETE FROM totp WHERE name = ?", (name,))
-            is_there = connection.changes() > 0
+        async def work(transaction: Transaction) -> bool:
+            is_there = await transaction.change("DELETE FROM totp WHERE name = ?", (name,)) > 0
             if is_there:
-                self._writer.truncate()
+                transaction.erases()
             return is_there
 
-        return await self._writer.do(work)
+        return await self._database.write(work)
 
     def _totp(self, row: Any) -> StoredTotp | None:
         """None where it was damaged, or belongs to another row or key."""

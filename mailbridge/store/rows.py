@@ -1,4 +1,4 @@
-"""Rows and our types: mails and deliveries read back out of their columns, and the lines of the journal."""
+"""Rows and our types: mails, deliveries and lines of the journal read back out of their columns."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-import apsw
 import msgspec
 
 from mailbridge.clock import MICROSECOND, from_micros, to_micros
 from mailbridge.core.delivery import Delivery, Draft, Standing, State
 from mailbridge.core.secret import Secret
-from mailbridge.store import MailRow
+from mailbridge.store import JournalLine, MailRow
 from mailbridge.store.cipher import Cipher, place
+from mailbridge.store.lists import Happened
 from mailbridge.store.packing import Facts, Private
 
 DELIVERY = (
@@ -100,6 +100,38 @@ def read_delivery(row: Any) -> Delivery:
     )
 
 
+def read_happened(row: Any) -> Happened:
+    """What a line of the journal counts as."""
+    number, mail_id, at, event, verdict, is_held, rule, received_at = row
+    return Happened(
+        id=number,
+        mail_id=mail_id,
+        at=from_micros(at),
+        event=event,
+        verdict=verdict or "",
+        is_held=bool(is_held),
+        rule=rule or "",
+        received_at=None if received_at is None else from_micros(received_at),
+    )
+
+
+def read_line(row: Any) -> JournalLine:
+    """A line of the journal, with the identifiers that it is about."""
+    number, at, event, mail_id, delivery_id, detail, identifier, facts = row
+    identifiers: tuple[str, ...] = (identifier,) if identifier else ()
+    if not identifiers and facts is not None:
+        identifiers = msgspec.msgpack.decode(facts, type=Facts).identifiers
+    return JournalLine(
+        id=number,
+        at=from_micros(at),
+        event=event,
+        mail_id=mail_id,
+        delivery_id=delivery_id,
+        detail=detail,
+        identifiers=identifiers,
+    )
+
+
 def open_content(number: int, uid: bytes | None, sealed: bytes | None, cipher: Cipher) -> Secret | None:
     """A code; None where it is erased or cannot be decrypted."""
     content = None if sealed is None else cipher.open(sealed, place("delivery", uid, number))
@@ -125,19 +157,3 @@ def micros(at: datetime | None) -> int | None:
 def span(duration: timedelta) -> int:
     """Microseconds of a duration."""
     return duration // MICROSECOND
-
-
-def journal(
-    connection: apsw.Connection,
-    at: int,
-    event: str,
-    mail_id: int,
-    delivery_id: int | None = None,
-    detail: str = "",
-    identifier: str = "",
-) -> None:
-    """Write one line of what happened. ``identifier`` is for one that has neither mail nor delivery, which name theirs."""
-    connection.execute(
-        "INSERT INTO journal (at, event, mail_id, delivery_id, detail, identifier) VALUES (?, ?, ?, ?, ?, ?)",
-        (at, event, mail_id, delivery_id, detail, identifier),
-    )

@@ -1,0 +1,67 @@
+"""What a daemon does beside others on one database: it wakes who waits here for what came in there, and takes up what was changed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from mailbridge import log_events
+from mailbridge.app.contacts import AppContacts
+from mailbridge.intake.inboxes import Inboxes
+from mailbridge.store import Store, StoreUnavailable
+from mailbridge.waiting import Bell, Waiting
+
+log = logging.getLogger("mailbridge.app")
+
+LONGEST = 10.0
+"""Seconds after which it is looked whether or not a bell has rung."""
+
+AT_ONCE = 1_000
+AGAIN = 1.0
+"""Seconds after which an unavailable store is asked again, and those after which the inboxes of others are known here."""
+
+CONTACTS_EVERY = 10
+"""Of so many looks for inboxes one is for known senders too, who are many more."""
+
+
+async def wake_waiting(store: Store, waiting: Waiting) -> None:
+    """Wake whoever waits here for a code that another process has stored, for ever. While nobody waits nothing is read."""
+    with store.journal.bell() as bell:
+        while True:
+            try:
+                await _wake_while_waited(store, waiting, bell)
+            except StoreUnavailable as fault:
+                log.warning("store unavailable", extra={"event": log_events.STORE_UNAVAILABLE, "kind": fault.kind})
+                await asyncio.sleep(AGAIN)
+            await bell.wait(LONGEST)
+
+
+async def _wake_while_waited(store: Store, waiting: Waiting, bell: Bell) -> None:
+    """Clear the bell, look, and only then wait. What came before the first look may be what they wait for: then they all look."""
+    number: int | None = None
+    bell.clear()
+    while waiting.is_anyone():
+        if number is None:
+            number = await store.journal.newest()
+            waiting.wake(waiting.identifiers())
+        bell.clear()
+        lines = await store.journal.after(number, limit=AT_ONCE)
+        if lines:
+            number = lines[-1].id
+            waiting.wake({one for line in lines if line.event == "stored" for one in line.identifiers})
+        else:
+            await bell.wait(LONGEST)
+
+
+async def follow_others(inboxes: Inboxes, contacts: AppContacts) -> None:
+    """Know the throw-away inboxes and the known senders that others have added, for ever."""
+    looks = 0
+    while True:
+        await asyncio.sleep(AGAIN)
+        looks += 1
+        try:
+            await inboxes.load()
+            if looks % CONTACTS_EVERY == 0:
+                await contacts.load()
+        except StoreUnavailable as fault:
+            log.warning("store unavailable", extra={"event": log_events.STORE_UNAVAILABLE, "kind": fault.kind})

@@ -1,0 +1,11 @@
+"""The store on PostgreSQL 14 or later: several identical replicas on one database.
+
+asyncpg is imported here and nowhere else, and this package only where the configuration has a ``postgresql://`` URL.
+"""
+
+from __future__ import annotations
+
+from mailbridge.store.postgres.opening import open_postgres
+from mailbridge.store.postgres.store import PostgresStore
+
+__all__ = ["PostgresStore", "open_postgres"]

@@ -1,0 +1,276 @@
+"""Connections to the server, transactions on them, and what its faults are called."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable
+from functools import lru_cache
+from itertools import count
+from typing import Any, Literal, TypeVar
+
+import asyncpg
+
+from mailbridge import log_events
+from mailbridge.store import StoreUnavailable
+from mailbridge.store.bells import Bells
+from mailbridge.store.sql import Transaction, Values, Work
+
+log = logging.getLogger("mailbridge.store")
+
+T = TypeVar("T")
+
+ATTEMPTS = 5
+"""How often a transaction is tried that the server has given up for another one's sake, or whose connection was dead before it began."""
+
+PAUSE = 0.01
+"""Seconds until the first repetition, half of them by chance; each further one waits twice as long."""
+
+AGAIN = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.UniqueViolationError)
+"""Another transaction was first: the same again finds what that one has written."""
+
+FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+FULL = "53100"
+LOCKED = frozenset({"55P03", "57014", "40001", "40P01"})
+
+WHOLE = ""
+"""The target in the row that stands for an identifier and not for one of its queues; it is locked before those."""
+
+Queue = tuple[str, str]
+"""The target and the line of a queue."""
+
+OnAbandoned = Callable[[T], Awaitable[object]]
+
+
+class PostgresTransaction:
+    """Implements `mailbridge.store.sql.Transaction`."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def rows(self, query: str, values: Values = ()) -> list[Any]:
+        """See `Transaction.rows`."""
+        return [tuple(row) for row in await self._connection.fetch(numbered(query), *map(storable, values))]
+
+    async def change(self, statement: str, values: Values = ()) -> int:
+        """See `Transaction.change`."""
+        said: str = await self._connection.execute(numbered(statement), *map(storable, values))
+        last = said.rpartition(" ")[2]
+        return int(last) if last.isdigit() else 0
+
+    async def change_many(self, statement: str, rows: Iterable[Values]) -> None:
+        """See `Transaction.change_many`."""
+        await self._connection.executemany(numbered(statement), [tuple(map(storable, values)) for values in rows])
+
+    async def hold(self, line: str) -> None:
+        """See `Transaction.hold`. The queues of an identifier are locked, and before them the row that stands for all of it."""
+        await self.lock([(WHOLE, line)])
+        found = await self.rows("SELECT target FROM queue WHERE line = ? AND target != ? ORDER BY target", (line, WHOLE))
+        await self.lock([(target, line) for (target,) in found])
+
+    def erases(self) -> None:
+        """See `Transaction.erases`. The server overwrites what is no longer seen when it vacuums the table."""
+
+    async def lock(self, queues: Collection[Queue]) -> None:
+        """Lock queues until the end of the transaction."""
+        if queues:
+            await self._connection.execute(locking(queues))
+
+
+def locking(queues: Collection[Queue]) -> str:
+    """What locks queues. Their names come from mails, so each stands in it by its octets in hexadecimal, and as nothing else: so it goes
+    to the server with the beginning of the transaction, where parameters cannot."""
+
+    def listed(names: Iterable[str]) -> str:
+        octets = ", ".join(f"convert_from('\\x{str(storable(name)).encode().hex()}', 'UTF8')" for name in names)
+        return f"ARRAY[{octets}]"
+
+    return f"SELECT lock_queues({listed(target for target, _ in queues)}, {listed(line for _, line in queues)})"
+
+
+PostgresWork = Callable[[PostgresTransaction], Awaitable[T]]
+
+
+class PostgresDatabase:
+    """Implements `mailbridge.store.sql.Database` over a pool. ``patience``: seconds that a lock is waited for.
+
+    ``bells`` ring behind every commit of this process, and ``committed`` is called.
+    """
+
+    def __init__(self, pool: Any, *, patience: float) -> None:
+        self.bells = Bells()
+        self.committed: Callable[[], None] = lambda: None
+        self.trouble: str | None = None
+        self._pool = pool
+        self._begin = f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = {max(int(patience * 1000), 1)}"
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._is_closed = False
+
+    async def write(
+        self, work: PostgresWork[T] | Work[T], *, queues: Collection[Queue] = (), on_abandoned: OnAbandoned[T] | None = None
+    ) -> T:
+        """See `Database.write`. ``on_abandoned`` is done with the result of a caller who was cancelled meanwhile."""
+        return await self.finish(lambda: self.transact(work, queues=queues), on_abandoned=on_abandoned)
+
+    async def finish(self, doing: Callable[[], Coroutine[Any, Any, T]], *, on_abandoned: OnAbandoned[T] | None = None) -> T:
+        """Do something to its end, although its caller may be cancelled."""
+        if self._is_closed:
+            raise StoreUnavailable("closed", "the store is closed")
+        task = asyncio.create_task(self._noted(doing()))
+        self._keep(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(lambda done: self._abandon(done, on_abandoned))
+            raise
+
+    async def _noted(self, doing: Coroutine[Any, Any, T]) -> T:
+        """What changes something and could not even look has failed to write."""
+        try:
+            return await doing
+        except StoreUnavailable as fault:
+            self._note(fault)
+            raise
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _abandon(self, task: asyncio.Task[T], on_abandoned: OnAbandoned[T] | None) -> None:
+        """Nobody took the result of a task: do what is to be done with it then."""
+        if task.cancelled() or task.exception() is not None or on_abandoned is None:
+            return
+
+        async def give_up() -> None:
+            with contextlib.suppress(StoreUnavailable):
+                await on_abandoned(task.result())
+
+        self._keep(asyncio.create_task(give_up()))
+
+    async def transact(self, work: PostgresWork[T] | Work[T], *, queues: Collection[Queue] = ()) -> T:
+        """Run a work in a transaction that begins with these queues locked; again where another one had to go first, or the connection
+        had died unseen.
+
+        Raises:
+            StoreUnavailable: it is not written, or its commit was never answered.
+        """
+        begin = f"{self._begin}; {locking(queues)}" if queues else self._begin
+        for attempt in count(1):
+            connection = None
+            has_begun = False
+            try:
+                connection = await self._pool.acquire()
+                await connection.execute(begin)
+                has_begun = True
+                result = await work(PostgresTransaction(connection))
+                await connection.execute("COMMIT")
+            except FAULTS as fault:
+                await self._drop(connection)
+                is_to_repeat = isinstance(fault, AGAIN) or (connection is not None and not has_begun and is_dead(fault))
+                if not is_to_repeat or attempt == ATTEMPTS:
+                    raise self._failed(fault) from None
+                await asyncio.sleep(PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1))  # noqa: S311  (no secret)
+                continue
+            except BaseException:
+                await self._drop(connection)
+                raise
+            await self._pool.release(connection)
+            self._written()
+            return result
+        raise AssertionError  # count() has no end
+
+    async def _drop(self, connection: Any) -> None:
+        """Undo what is under way on a connection, and give it back, or up."""
+        if connection is None:
+            return
+        with contextlib.suppress(*FAULTS):
+            if not connection.is_closed():
+                await connection.execute("ROLLBACK")
+        with contextlib.suppress(*FAULTS):
+            await self._pool.release(connection)
+
+    def _failed(self, fault: BaseException) -> StoreUnavailable:
+        found = unavailable(fault)
+        self._note(found)
+        return found
+
+    def _note(self, fault: StoreUnavailable) -> None:
+        if self.trouble != fault.kind:
+            log.error("%s; incoming mail is deferred", fault, extra={"event": log_events.STORE_FAILED})
+        self.trouble = fault.kind
+
+    def _written(self) -> None:
+        self.trouble = None
+        self.bells.ring()
+        self.committed()
+
+    async def rows(self, query: str, values: Values = ()) -> list[Any]:
+        """See `Database.rows`."""
+        async with self.reading() as reading:
+            return await reading.rows(query, values)
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[Transaction]:
+        """One connection for several queries, each of which sees what is committed when it begins."""
+        if self._is_closed:
+            raise StoreUnavailable("closed", "the store is closed")
+        try:
+            async with self._pool.acquire() as connection:
+                yield PostgresTransaction(connection)
+        except FAULTS as fault:
+            raise unavailable(fault) from None
+
+    async def settle(self) -> None:
+        """Take in nothing more, and finish what is under way."""
+        self._is_closed = True
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    async def close(self) -> None:
+        """Close the connections, once everything is settled."""
+        await self.settle()
+        try:
+            async with asyncio.timeout(1):
+                await self._pool.close()
+        except FAULTS:
+            self._pool.terminate()
+
+    def terminate(self) -> None:
+        """Cut the connections, whatever is under way on them, as the end of the process would."""
+        self._is_closed = True
+        self._pool.terminate()
+
+
+@lru_cache(maxsize=512)
+def numbered(query: str) -> str:
+    """Question marks as PostgreSQL's numbered parameters."""
+    first, *rest = query.split("?")
+    return first + "".join(f"${number}{part}" for number, part in enumerate(rest, 1))
+
+
+def storable(value: Any) -> Any:
+    """A text that PostgreSQL can keep: NUL and lone surrogates, which come in mails, it cannot."""
+    if isinstance(value, str) and not value.isascii():
+        value = value.encode("utf-8", "replace").decode()
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) and "\0" in value else value
+
+
+def kind_of(fault: BaseException) -> Literal["full", "locked", "gone"]:
+    """PostgreSQL's complaint in the store's words."""
+    code = getattr(fault, "sqlstate", None)
+    if code == FULL:
+        return "full"
+    return "locked" if code in LOCKED else "gone"
+
+
+def is_dead(fault: BaseException) -> bool:
+    """Whether it is the connection that failed, and not what was asked for."""
+    code = getattr(fault, "sqlstate", None) or ""
+    return isinstance(fault, asyncpg.InterfaceError | OSError) or code.startswith(("08", "57P"))
+
+
+def unavailable(fault: BaseException) -> StoreUnavailable:
+    """PostgreSQL's complaint as ours."""
+    return StoreUnavailable(kind_of(fault), type(fault).__name__)

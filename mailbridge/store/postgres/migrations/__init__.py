@@ -1,0 +1,48 @@
+"""The database's shape as numbered files of SQL, applied in their order and never changed once they are released.
+
+The number of a file is the version that it makes. `RUNS_FROM` is the oldest version whose release still runs on the newest one: while
+one replica after the other is upgraded, the earlier release meets the later schema.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from typing import Any
+
+NAME = re.compile(r"(\d{4})\.sql")
+RUNS_FROM = 1
+MIGRATE = 0x6D61696C02
+"""The advisory lock of whoever looks at the version and changes the shape."""
+
+
+def files() -> dict[int, str]:
+    """The text of every file by its number."""
+    found = {}
+    for one in resources.files(__name__).iterdir():
+        match = NAME.fullmatch(one.name)
+        if match is not None:
+            found[int(match[1])] = one.read_text(encoding="utf-8")
+    return dict(sorted(found.items()))
+
+
+def newest() -> int:
+    """The version of a database that is up to date."""
+    return max(files())
+
+
+async def apply(connection: Any, version: int) -> None:
+    """Bring a database of ``version`` up to date. In a transaction of the caller's, who holds the lock `MIGRATE`.
+
+    Raises:
+        asyncpg.PostgresError: it cannot be done; the caller rolls everything back.
+    """
+    for number, text in files().items():
+        if number > version:
+            await connection.execute(text)
+    for name, value in (("version", newest()), ("runs from", RUNS_FROM)):
+        await connection.execute(
+            "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            name,
+            str(value),
+        )

