@@ -61,12 +61,12 @@ def test_a_target_that_is_ill(tmp_path: Path, temper: Temper, name: str) -> None
 def test_what_expired_while_the_daemon_was_down(tmp_path: Path) -> None:
     """A code whose time ended meanwhile is never pushed, is shown as expired, and holds up nobody."""
     port = free_port()
-    house = House(tmp_path, f"http://127.0.0.1:{port}", more='[rules]\nlifetime = "2s"')
+    house = House(tmp_path, f"http://127.0.0.1:{port}", more='[rules]\nlifetime = "8s"')
     old = str(next(CODES))
     with house.running() as daemon:
         assert house.send(old, identifier="ann@example.com", sender="a@larch.example")[0] == 250
         daemon.kill()
-    time.sleep(2.2)  # its lifetime itself: there is nothing to wait for
+    time.sleep(8.2)  # its lifetime itself: there is nothing to wait for
     with running_faulty(port=port) as receiver, house.running() as daemon:
         new = str(next(CODES))
         assert house.send(new, identifier="ann@example.com", sender="b@larch.example")[0] == 250

@@ -152,7 +152,7 @@ def test_the_keyboard_alone(scene: Scene) -> None:
         const opened = page.url().split("/").pop();
         await page.keyboard.press("/"); await page.waitForURL(/search$/);
         await page.keyboard.press("/"); await page.keyboard.type("Birch"); await page.keyboard.press("Enter");
-        await page.waitForURL(/q=Birch/);
+        await page.waitForURL(/q=Birch/); await page.waitForSelector("#subjects tr, #subjects p.soft");
         return [chosen, opened, await page.innerText("main")];"""
     found = scene.at("/", script)
     assert isinstance(found, list)

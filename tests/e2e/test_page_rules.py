@@ -98,7 +98,7 @@ def test_a_rule_is_made_of_a_mail(scene: Scene) -> None:
 
 def test_the_search_looks_into_subjects_behind_the_page(scene: Scene) -> None:
     """Who is typed as an identifier is found at once; words of a subject come in after it, and without script by a link."""
-    script = "await page.waitForSelector('#subjects tr, #subjects p'); return await page.innerText('main');"
+    script = "await page.waitForSelector('#subjects tr, #subjects p.soft'); return await page.innerText('main');"
     assert "ann@corp.com" in str(scene.at("/search?q=ann@corp.com", script))
     assert "Your code" in str(
         scene.at("/search?q=your+code", "await page.waitForSelector('#subjects tr'); return await page.innerText('#subjects');")
