@@ -50,7 +50,7 @@ test: $(VENV)/.dev ## every test that needs no system package
 
 e2e: $(VENV)/.dev ## tests against real peers; installs what they need
 	@tests/e2e/install
-	@MAILBRIDGE_E2E=1 $(BIN)/python -m pytest -m e2e
+	@MAILBRIDGE_E2E=1 $(BIN)/python -m pytest -m e2e -n $(JOBS) --dist loadfile
 
 lint: $(VENV)/.dev ## style, types, floors, dependencies
 	@$(BIN)/ruff check .
