@@ -21,8 +21,8 @@ PACKAGE = resources.files("mailbridge.web.pages")
 OPEN = ("mailbox.mode", "mailbox.step", "setup.ask", "setup.choice", "setup.level")
 """Families whose values come from elsewhere: where the catalogue has no word, the view has another."""
 
-STORE = "".join(one.read_text(encoding="utf-8") for one in (ROOT / "mailbridge" / "store" / "sqlite").glob("*.py"))
-WRITTEN = re.compile(r'journal\(connection, [\w.]+, "([a-z_]+)"')
+STORE = "".join(one.read_text(encoding="utf-8") for one in (ROOT / "mailbridge" / "store").rglob("*.py"))
+WRITTEN = re.compile(r'(?:journal\(connection|tell\(transaction), [\w.]+, "([a-z_]+)"')
 """How an event of its own is written to the journal; the others are words of an operator's deeds."""
 
 
