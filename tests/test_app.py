@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import smtplib
 import socket
 from datetime import timedelta
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from mailbridge import log_events
 from mailbridge.app.daemon import NO_KEY, Bridge, bridge
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import (
@@ -24,8 +26,10 @@ from mailbridge.config.settings import (
     StoreSettings,
     TargetSettings,
 )
+from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.dispatch.routing import Routing
+from mailbridge.intake.answer import Stored
 from mailbridge.net.listening import ListenError
 from mailbridge.store import StoreError
 from mailbridge.store.cipher import read_key
@@ -89,6 +93,26 @@ async def test_a_mail_becomes_a_code_and_health_tells_of_trouble(tmp_path: Path)
         metrics = (await running.render_metrics()).decode()
         assert 'mailbridge_outbox{state="dead"} 0.0' in metrics
         assert "482913" not in metrics
+
+
+@looped
+async def test_the_answer_and_the_push_do_not_wait_for_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """When the yes to a mail is there its line is not written yet; it is in the loop's next rounds."""
+    caplog.set_level(logging.INFO, "mailbridge")
+
+    def is_told() -> bool:
+        return any(getattr(one, "event", "") == log_events.MAIL_STORED for one in caplog.records)
+
+    async with bridge(settings_in(tmp_path), state_dir=tmp_path) as running:
+        content = mail("48291304", identifier="ann@example.com", sender="no-reply@larch.example", number="48291304")
+        octets = content if isinstance(content, bytes) else content.encode()
+        now = running.engine.clock.now()
+        envelope = Envelope(mail_from="b@larch.example", rcpt_to=(RCPT,), content=octets, received_at=now, ingress="smtp")
+        answer = await running.door.intake.accept(envelope)
+        was_told = is_told()
+        assert isinstance(answer, Stored)
+        await until(is_told)
+        assert not was_told
 
 
 @looped

@@ -48,6 +48,14 @@ def _unfinished_mail(daemon: Daemon) -> Iterator[socket.socket]:
         yield client
 
 
+def test_the_worker_that_began_to_load_is_the_one_that_reads(tmp_path: Path) -> None:
+    """`serve` starts it before it loads itself, and no second one."""
+    with serving(tmp_path) as daemon:
+        pid = daemon.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+        assert len(children) == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_one_signal_ends_it_with_0(number: signal.Signals, tmp_path: Path) -> None:
     """TERM and INT: no new mail, what is in hand finished, exit 0."""
