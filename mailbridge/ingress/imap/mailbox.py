@@ -269,9 +269,8 @@ class Mailbox:
         """The last mail that was taken, with date and size, and what the server has behind it; nothing where it refuses that."""
         top = self.memory.top
         try:
-            tops = (
-                wire.fetch_dates([known.uid]) if top is not None and top.uid == known.uid else []
-            )  # not of one that was set aside
+            is_had = top is not None and top.uid == known.uid  # else it was set aside, and its date alone may end the session
+            tops = wire.fetch_dates([known.uid]) if is_had else []
             return [*tops, *wire.listed_from(known.uid + 1)] if self._is_listed else tops
         except Refusal as fault:
             if is_for_all(str(fault)):

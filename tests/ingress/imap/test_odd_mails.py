@@ -241,6 +241,31 @@ def test_a_mail_of_thirty_megabytes_in_one_literal_is_no_end(server: ScriptedIma
     asyncio.run(run())
 
 
+def test_a_mail_that_was_set_aside_is_not_asked_about_at_each_opening(server: ScriptedImap, tmp_path: Path) -> None:
+    """Its date and size cost a session, too (Dovecot, of a file that it cannot open): once it is set aside a new session comes past it."""
+
+    def hook(session: Session, tag: str, arguments: str) -> bool:
+        is_hit = asks_for(arguments, BAD, part="INTERNALDATE") and any(one.uid == BAD for one in server.mails)
+        if is_hit:
+            INSTEAD["BYE"](session, tag)
+        return is_hit
+
+    server.hooks["UID FETCH"] = hook
+
+    async def run() -> None:
+        async with house(tmp_path) as home, watching(home, account(server.port)) as watchers:
+            await until(lambda: server.idling == 1, what="IDLE")
+            server.deliver(code_mail("111213"))
+            await has(home, "111213")
+            server.deliver(code_mail("999999"))
+            await until(lambda: watchers.health()[0].skipped == 1 and server.idling == 1, what="the mail set aside")
+            server.hang_up()
+            server.deliver(code_mail("141516"))
+            await has(home, "111213", "141516")
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("name", ["NO", "hang-up"])
 @pytest.mark.parametrize("is_first", [True, False], ids=["at the first start", "in a backlog"])
 def test_a_mail_that_spoils_every_question_about_it(server: ScriptedImap, tmp_path: Path, name: str, is_first: bool) -> None:
