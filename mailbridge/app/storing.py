@@ -20,10 +20,7 @@ from mailbridge.store.sqlite import open_sqlite
 
 OWN = ("store", "smtp", "http", "parser", "log")
 """Sections that may differ from replica to replica: where each listens, and how much it does."""
-MISSING = (
-    "[store] url: PostgreSQL needs one more package: install again, as you installed it, with the extra:"
-    ' pip install ".[postgres]"'
-)
+MISSING = 'PostgreSQL needs one more package: install again, as you installed it, with the extra: pip install ".[postgres]"'
 
 
 async def open_store(settings: Settings, *, clock: SteadyClock, grace: timedelta, is_visitor: bool = False) -> Store:
