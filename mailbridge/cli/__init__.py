@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Skyvern's totp_url, a check of its credentials, secrets for its credential tool.",
     ),
     "key": ("mailbridge.cli.key:key", "Change the key that codes and mails are encrypted with."),
+    "migrate": ("mailbridge.cli.migrate:migrate", "Move everything to another database: SQLite, PostgreSQL, and back."),
     "send-test": ("mailbridge.cli.send_test:send_test", "Send a mail through the real listener, with a verdict for each hop."),
     "gmail": ("mailbridge.cli.gmail:gmail", "A filter for Gmail that forwards codes here, and a yes to its confirmation."),
     "imap": ("mailbridge.cli.imap:imap", "Watched mailboxes: how they are, and whether an account works."),

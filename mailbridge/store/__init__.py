@@ -45,6 +45,10 @@ __all__ = [
 ]
 
 
+HALF_MOVED = "a move into it is not over; run the same `mailbridge migrate` again, or move this database away"
+"""Why no daemon starts on a database."""
+
+
 class StoreUnavailable(Exception):  # noqa: N818  (the name that the contract gives it)
     """The store could not do it now; nothing was written. ``kind`` chooses the reply: full is 452, else 451."""
 

@@ -13,7 +13,7 @@ import asyncpg
 
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, StoreSettings
-from mailbridge.store import StoreError, StoreOutdated, StoreUnavailable
+from mailbridge.store import HALF_MOVED, StoreError, StoreOutdated, StoreUnavailable
 from mailbridge.store.cipher import Cipher, read_key
 from mailbridge.store.places import label
 from mailbridge.store.postgres import migrations
@@ -29,6 +29,9 @@ CONNECT = 5.0
 
 COMMAND = 30.0
 """Seconds after which a statement that is not answered counts as lost, with its connection."""
+
+MOVING = "moving"
+"""The key in ``meta`` under which a move into this database keeps how far it is; no daemon starts while it is there."""
 
 CONNECTIONS = 8
 """Connections of one process, beside the one that listens."""
@@ -65,9 +68,9 @@ async def open_postgres(
     Raises:
         StoreError: it cannot be used until somebody fixes what the message names.
     """
-    connect = _connector(settings)
+    connect = connector(settings)
     try:
-        cipher = await _checked(settings, connect, key_path, is_visitor=is_visitor)
+        cipher = await checked(settings, connect, key_path, is_visitor=is_visitor)
         pool = await asyncpg.create_pool(min_size=1, max_size=CONNECTIONS, reset=_nothing, connect=lambda *_, **__: connect())
     except (*FAULTS, ValueError) as fault:
         raise StoreError(f"{label(settings)}: {hint_of(fault)}") from None
@@ -99,8 +102,9 @@ async def open_postgres(
     )
 
 
-def _connector(settings: StoreSettings) -> Callable[[], Awaitable[Any]]:
-    """What makes a connection. Of several hosts it finds the one that can be written to, after a fail-over too."""
+def connector(settings: StoreSettings, *, patience: float = COMMAND) -> Callable[[], Awaitable[Any]]:
+    """What makes a connection, on which a statement may take ``patience`` seconds. Of several hosts it finds the one that can be written
+    to, after a fail-over too."""
     options = parse_qs(urlsplit(settings.url).query)
     more: dict[str, Any] = {} if "target_session_attrs" in options else {"target_session_attrs": "read-write"}
     if settings.password is not None:
@@ -110,7 +114,7 @@ def _connector(settings: StoreSettings) -> Callable[[], Awaitable[Any]]:
         return await asyncpg.connect(
             settings.url,
             timeout=CONNECT,
-            command_timeout=COMMAND,
+            command_timeout=patience,
             server_settings={"application_name": "mailbridge"},
             **more,
         )
@@ -122,8 +126,19 @@ async def _nothing(_: object) -> None:
     """A connection is given back as it was: every transaction of ours ends before, and sets nothing that outlives it."""
 
 
-async def _checked(settings: StoreSettings, connect: Callable[[], Awaitable[Any]], key_path: Path, *, is_visitor: bool) -> Cipher:
-    """The cipher of a database that is fit to be used; made, if it is empty."""
+async def checked(
+    settings: StoreSettings,
+    connect: Callable[[], Awaitable[Any]],
+    key_path: Path,
+    *,
+    is_visitor: bool,
+    is_moving: bool = False,
+) -> Cipher:
+    """The cipher of a database that is fit to be used; made, if it is empty. ``is_moving``: a move into it may be half done.
+
+    Raises:
+        StoreError: it is not fit, with what to do.
+    """
     connection = await connect()
     try:
         row = await connection.fetchrow(SETTINGS, list(OF_SKYVERN))
@@ -131,7 +146,10 @@ async def _checked(settings: StoreSettings, connect: Callable[[], Awaitable[Any]
             raise StoreError(f"{label(settings)}: {what}")
         async with connection.transaction():
             await connection.execute(f"SELECT pg_advisory_xact_lock({migrations.MIGRATE})")
-            return await _made(connection, settings, key_path, is_visitor=is_visitor)
+            cipher, is_half_moved = await _made(connection, settings, key_path, is_visitor=is_visitor)
+            if is_half_moved and not is_moving:
+                raise StoreError(f"{label(settings)}: {HALF_MOVED}")
+            return cipher
     finally:
         await connection.close(timeout=CONNECT)
 
@@ -152,8 +170,8 @@ def mistakes(version: int, commit: str, fsync: str, is_read_only: bool, of_skyve
     return found
 
 
-async def _made(connection: Any, settings: StoreSettings, key_path: Path, *, is_visitor: bool) -> Cipher:
-    """Of our version and of this key, in a transaction; made if it is empty.
+async def _made(connection: Any, settings: StoreSettings, key_path: Path, *, is_visitor: bool) -> tuple[Cipher, bool]:
+    """Of our version and of this key, in a transaction; made if it is empty. Returns the cipher, and whether a move into it is not over.
 
     Raises:
         StoreError: it is not, with what to do.
@@ -184,7 +202,7 @@ async def _made(connection: Any, settings: StoreSettings, key_path: Path, *, is_
         await connection.execute("INSERT INTO meta (key, value) VALUES ('seal', $1)", cipher.seal(b"mailbridge", "meta").hex())
     if "handed on" in meta:
         cipher.adopt(bytes.fromhex(meta["handed on"]))
-    return cipher
+    return cipher, MOVING in meta
 
 
 def hint_of(fault: BaseException) -> str:
