@@ -45,6 +45,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Skyvern's totp_url, a check of its credentials, secrets for its credential tool.",
     ),
     "key": ("mailbridge.cli.key:key", "Change the key that codes and mails are encrypted with."),
+    "backup": ("mailbridge.cli.backup:backup", "Copy the database into a file, while the daemon runs."),
+    "restore": ("mailbridge.cli.backup:restore", "Put a copy of the database back; nothing old is pushed."),
     "migrate": ("mailbridge.cli.migrate:migrate", "Move everything to another database: SQLite, PostgreSQL, and back."),
     "send-test": ("mailbridge.cli.send_test:send_test", "Send a mail through the real listener, with a verdict for each hop."),
     "gmail": ("mailbridge.cli.gmail:gmail", "A filter for Gmail that forwards codes here, and a yes to its confirmation."),

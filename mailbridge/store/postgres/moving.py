@@ -225,7 +225,7 @@ async def open_side(settings: StoreSettings, *, key_path: Path, is_target: bool)
         connections.append(connection := await connect())
         connections.append(guard := await connect())
         await _require_this_schema(name, connection)
-        await _take(name, guard)
+        await take(name, guard)
         return PostgresSide(name, connection, guard, await connection.fetch(COLUMNS), await connection.fetch(KEYS))
     except BaseException as fault:
         for one in connections:
@@ -244,8 +244,12 @@ async def _require_this_schema(name: str, connection: Any) -> None:
         )
 
 
-async def _take(name: str, guard: Any) -> None:
-    """Keep replicas, and other moves, away until this connection ends."""
+async def take(name: str, guard: Any) -> None:
+    """Keep replicas, and other moves, away until this connection ends.
+
+    Raises:
+        StoreInUse: somebody has the database.
+    """
     await guard.execute("BEGIN; SET LOCAL lock_timeout = 2000; SET LOCAL idle_in_transaction_session_timeout = 0")
     try:
         await guard.execute("LOCK TABLE replica IN SHARE ROW EXCLUSIVE MODE")
