@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -224,7 +223,6 @@ def test_a_point_in_time(archiving: Postgres, folder: StoreSettings) -> None:
         try:
             return went_back(archiving.url(), folder) >= 1
         except StoreInUse:  # a replica of that time counts as alive for ten seconds
-            time.sleep(0.5)
             return False
 
     wait_for(is_gone_back, "it is made fit")

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -70,10 +71,11 @@ async def test_a_copy_is_of_one_moment_while_mail_comes_in(settings: StoreSettin
         await writing
     await store.close()
     with apsw.Connection(str(tmp_path / "copy.db"), flags=apsw.SQLITE_OPEN_READONLY) as copy:
-        ((mails, lines, lonely),) = copy.execute(
+        counts: list[Any] = copy.execute(
             "SELECT (SELECT count(*) FROM mail), (SELECT count(*) FROM journal WHERE event = 'stored'),"
             " (SELECT count(*) FROM mail WHERE verdict = 'code' AND is_held = 0 AND id NOT IN (SELECT mail_id FROM delivery))"
         ).fetchall()
+        ((mails, lines, lonely),) = counts
         assert copy.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert (mails, lines) == (done.mails, done.mails)
     assert lonely == 0

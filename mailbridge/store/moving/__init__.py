@@ -118,7 +118,7 @@ async def move(source: Side, target: Side, *, said: Said = lambda _: None) -> Mo
             read. Until the comparison is over no daemon starts on the target.
     """
     began = time.monotonic()
-    tables = _common(source, await source.tables(), target, await target.tables())
+    tables = await _common(source, target)
     found = await target.mark()
     mark = await _begun(source, target, tables, found)
     copied = 0
@@ -134,16 +134,21 @@ async def move(source: Side, target: Side, *, said: Said = lambda _: None) -> Mo
     return Moved(tables=tuple(compared), copied=copied, is_resumed=found is not None, seconds=time.monotonic() - began)
 
 
-def _common(source: Side, of_source: Mapping[str, Table], target: Side, of_target: Mapping[str, Table]) -> list[Table]:
-    """The tables, in an order in which each comes after those that it names. Both databases must have the same."""
+async def _common(source: Side, target: Side) -> list[Table]:
+    """The tables, in an order in which each comes after those that it names. Both databases must have the same, except for what only one
+    of them has a use for, and which is empty."""
+    of_source, of_target = await source.tables(), await target.tables()
+    both = []
     for name in sorted({*of_source, *of_target}):
         one, other = of_source.get(name), of_target.get(name)
-        if one is None or other is None or one.columns != other.columns:
+        if one is not None and other is not None and one.columns == other.columns:
+            both.append(one)
+        elif one is not None and (other is not None or not await source.is_empty(one)):
             raise StoreError(
-                f"{target.label}: its table {name} is not that of {source.label}; both must be of this release: start the daemon of this"
-                " release once on each, and stop it"
+                f"{target.label}: has no table for what {source.label} has in {name}; both must be of this release: start the daemon of"
+                " this release once on each, and stop it"
             )
-    return in_order(of_source.values())
+    return in_order(both)
 
 
 async def _begun(source: Side, target: Side, tables: list[Table], mark: Mark | None) -> Mark:

@@ -20,8 +20,8 @@ from mailbridge.store.postgres import migrations
 from mailbridge.store.postgres.database import FAULTS, FULL
 from mailbridge.store.postgres.opening import MOVING, checked, connector, hint_of
 
-OWN = frozenset({"meta", "queue", "replica"})
-"""Tables that belong to this database: its queues' locks are made on demand, and its replicas are no other database's."""
+OWN = frozenset({"meta", "queue", "replica", "mailbox_lease", "login_slot", "awaited", "one_time"})
+"""Tables that belong to this database: locks of queues are made on demand, and what replicas share out is no other database's."""
 
 OWNER = "owner"
 """The column of a delivery that names the replica which has it in flight. After a move that is nobody: the next start takes over."""

@@ -129,7 +129,8 @@ def _examined(copy: Path, cipher: Cipher, key_path: Path, *, name: Path | None =
             verdict = connection.execute("PRAGMA quick_check(1)").fetchone()
             if verdict is None or verdict[0] != "ok":
                 raise StoreError(f"{shown}: is damaged")
-            meta: dict[Any, Any] = dict(connection.execute("SELECT key, value FROM meta").fetchall()) if version else {}
+            rows: list[Any] = connection.execute("SELECT key, value FROM meta").fetchall() if version else []
+            meta: dict[str, Any] = dict(rows)
             if "seal" not in meta:
                 raise StoreError(f"{shown}: is no database of mailbridge")
             if cipher.open(meta["seal"], "meta") is None:

@@ -1,0 +1,180 @@
+"""What a mail and a look cost in a store with a million mails, beside one that is next to empty: ``python -m tests.bench.million``.
+
+    --mails 1000000     how many are stored; every code of the day is pushed, those that are over are erased
+    --rounds 7          rounds of each, turn about; the median of all single times counts
+    --database PATH     a database that `tests.bench.filling` has made, instead of making one
+    --postgres URL      a PostgreSQL into which `mailbridge migrate` has moved that database, instead of moving it
+    --key PATH          the key file of that PostgreSQL
+    --json FILE         what was measured
+
+Next to empty is a store of 2,000 mails, so that a page is a whole page in both. Each operation is that of the store's contract; ``search``
+is for a word that the newest mails have. The bar is 1.3 times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from mailbridge.app.moving import moved
+from mailbridge.clock import SteadyClock
+from mailbridge.config.settings import RetentionSettings, StoreSettings
+from mailbridge.core.delivery import Accepted
+from mailbridge.store import Filter, Store
+from mailbridge.store.places import is_postgres, key_path_of
+from mailbridge.store.reading import Wanted
+from mailbridge.store.sqlite import open_sqlite
+from tests.bench.filling import GRACE, IDENTIFIERS
+from tests.bench.filling import main as make
+from tests.peers.postgres import Postgres, found
+from tests.store.mails import arrival, draft
+
+FEW = 2_000
+BAR = 1.3
+EACH = 40
+MONTH = RetentionSettings(mail=timedelta(days=30))
+Times = dict[str, list[float]]
+
+
+class Use:
+    """One store in use."""
+
+    def __init__(self, name: str, store: Store) -> None:
+        self.name = name
+        self.store = store
+        self.times: Times = {}
+        self._number = 0
+
+    async def _timed(self, what: str, doing: Awaitable[Any]) -> Any:
+        began = time.perf_counter()
+        result = await doing
+        self.times.setdefault(what, []).append((time.perf_counter() - began) * 1_000)
+        return result
+
+    async def round(self, *, is_counted: bool) -> None:
+        """Each operation some times over."""
+        for _ in range(EACH):
+            self._number += 1
+            identifier = f"u{self._number * 37 % IDENTIFIERS}@example.com"
+            code = draft(f"{self._number % 1_000_000:06d}", identifier=identifier, sender="no-reply@sender7.example")
+            receipt = await self._timed("put", self.store.put(arrival(code, at=SteadyClock().now(), size=1_000)))
+            await self.store.outbox.release(receipt.claims)
+            due = await self._timed("claim", self.store.outbox.claim(limit=8))
+            for claim in due.claims:
+                await self._timed("settle", self.store.outbox.settle(claim, Accepted(), jitter=0.0, grace=GRACE))
+            await self._timed("latest", self.store.codes.newest(Wanted(identifier=identifier)))
+        newest = await self.store.journal.newest()
+        looks: dict[str, Callable[[], Awaitable[Any]]] = {
+            "feed": lambda: self.store.journal.after(newest - 100, limit=100),
+            "page of mails": lambda: self.store.mails.page(limit=100),
+            "page of deliveries": lambda: self.store.outbox.deliveries(limit=100),
+            "mails of one": lambda: self.store.mails.page(Filter(identifier="u37@example.com"), limit=20),
+            "mails of a sender": lambda: self.store.mails.page(Filter(sender="sender7.example"), limit=20),
+            "search": lambda: self.store.mails.search("your code", limit=20),
+            "sweep": self.store.sweep,
+        }
+        for what, look in looks.items():
+            for _ in range(EACH // 8):
+                await self._timed(what, look())
+        if not is_counted:
+            self.times.clear()
+
+
+async def opened(settings: StoreSettings) -> Store:
+    """As a daemon opens it."""
+    if not is_postgres(settings):
+        return open_sqlite(settings, MONTH, clock=SteadyClock(), grace=GRACE)
+    from mailbridge.store.postgres import open_postgres
+
+    return await open_postgres(settings, MONTH, key_path=key_path_of(settings), clock=SteadyClock(), grace=GRACE)
+
+
+async def measured(places: dict[str, tuple[StoreSettings, StoreSettings]], rounds: int) -> dict[str, Any]:
+    """Turn about, engine by engine."""
+    said: dict[str, Any] = {}
+    for engine, (few, many) in places.items():
+        uses = [Use("few", await opened(few)), Use("many", await opened(many))]
+        for number in range(rounds + 1):
+            for use in uses:
+                await use.round(is_counted=number > 0)
+        for use in uses:
+            await use.store.close()
+        said[engine] = {}
+        for what in uses[0].times:
+            few_ms, many_ms = (statistics.median(use.times[what]) for use in uses)
+            said[engine][what] = {"few_ms": round(few_ms, 4), "many_ms": round(many_ms, 4), "ratio": round(many_ms / few_ms, 3)}
+            mark = "" if many_ms <= BAR * few_ms else f"   more than {BAR} x"
+            print(f"{engine:10} {what:20} {few_ms:8.3f} ms   {many_ms:8.3f} ms   {many_ms / few_ms:5.2f} x{mark}", flush=True)
+    return said
+
+
+async def all_of_it(options: argparse.Namespace, folder: Path, server: Postgres | None) -> dict[str, Any]:
+    """Make what is not there, and measure."""
+    few, many = (
+        StoreSettings(url=f"sqlite:///{folder}/few.db"),
+        StoreSettings(url=f"sqlite:///{options.database or folder / 'many.db'}"),
+    )
+    await make(folder / "few.db", FEW)
+    if options.database is None:
+        await make(folder / "many.db", options.mails)
+    places = {"sqlite": (few, many)}
+    if options.postgres:
+        base = options.postgres.rpartition("/")[0]
+        there = StoreSettings(url=options.postgres, key_file=options.key, folder=folder)
+        few_there = StoreSettings(url=f"{base}/few", key_file=folder / "few.pg.key", folder=folder)
+        await moved(few, few_there)
+        places["postgresql"] = (few_there, there)
+    elif server is not None:
+        await server.asked("CREATE DATABASE few", "CREATE DATABASE many")
+        pair = tuple(
+            StoreSettings(url=server.url(name), folder=folder, key_file=folder / f"{name}.pg.key") for name in ("few", "many")
+        )
+        for source, target in zip((few, many), pair, strict=True):
+            await moved(source, target)
+        places["postgresql"] = (pair[0], pair[1])
+    return await measured(places, options.rounds)
+
+
+def main(options: argparse.Namespace) -> None:
+    """Print, and write."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=options.folder, prefix="million-")))
+        folder.chmod(0o755)
+        server = None
+        if not options.postgres and found():
+            (folder / "server").mkdir()
+            server = Postgres(folder=folder / "server", installed=found()[0])
+            server.prepare()
+            with (server.data / "postgresql.conf").open("a", encoding="utf-8") as stream:
+                stream.write("shared_buffers = 256MB\nmax_wal_size = 2GB\nautovacuum = on\n")
+            server.start()
+            stack.callback(server.stop)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            said = runner.run(all_of_it(options, folder, server))
+    if options.json is not None:
+        found_all = {"mails": options.mails, "few": FEW, "bar": BAR, "load": os.getloadavg(), "engines": said}
+        options.json.write_text(json.dumps(found_all, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mails", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--database", type=Path)
+    parser.add_argument("--postgres", default="")
+    parser.add_argument("--key", type=Path)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--json", type=Path)
+    main(parser.parse_args())
