@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -32,23 +33,34 @@ AT_ONCE = 200
 SIZE = 1_000
 
 
-def identifier_of(number: int) -> str:
-    """Whose mail this is."""
-    return f"u{number % IDENTIFIERS}@example.com"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class People:
+    """How many have mails, and from how many senders."""
+
+    identifiers: int = IDENTIFIERS
+    senders: int = SENDERS
+
+    def identifier(self, number: int) -> str:
+        """Whose mail this is."""
+        return f"u{number % self.identifiers}@example.com"
+
+    def sender(self, number: int) -> str:
+        """Who has written it."""
+        return f"no-reply@sender{number % self.senders}.example"
 
 
-def sender_of(number: int) -> str:
-    """Who has written it."""
-    return f"no-reply@sender{number % SENDERS}.example"
+MANY_PEOPLE = People()
 
 
-async def fill(store: Store, time_: MovedTime, count: int, *, first: int = 0, over: timedelta = DAY) -> None:
+async def fill(
+    store: Store, time_: MovedTime, count: int, *, first: int = 0, over: timedelta = DAY, people: People = MANY_PEOPLE
+) -> None:
     """So many mails, delivered, at even distances ``over`` a time that passes meanwhile; the last of them comes now."""
     step = over / count
 
     async def one(number: int) -> None:
-        sender = sender_of(number)
-        code = draft(f"{number % 1_000_000:06d}", identifier=identifier_of(number), sender=sender)
+        sender = people.sender(number)
+        code = draft(f"{number % 1_000_000:06d}", identifier=people.identifier(number), sender=sender)
         mail = arrival(code, at=time_.now(), size=SIZE, sender=sender, fingerprint=f"filled {number}")
         for claim in (await store.put(mail)).claims:
             await store.outbox.settle(claim, Accepted(), jitter=0.0, grace=GRACE)
@@ -85,23 +97,18 @@ async def opened(path: Path, time_: MovedTime) -> AsyncIterator[Store]:
         await store.close()
 
 
-async def main(path: Path, count: int) -> None:
+async def main(path: Path, count: int, people: People = MANY_PEOPLE) -> None:
     """Make it, and say how long that took."""
     time_ = a_day_ago()
     began = time.monotonic()
     async with opened(path, time_) as store:
         for start in range(0, count, 50_000):
             some = min(50_000, count - start)
-            await fill_part(store, time_, start, some, count)
+            await fill(store, time_, some, first=start, over=DAY * (some / count), people=people)
+            await erase(store, time_)
             print(f"{start + some} mails, {time.monotonic() - began:.0f} s", flush=True)
         await erase(store, time_)
     print(f"{path}: {path.stat().st_size / 1e6:.0f} MB, {time.monotonic() - began:.0f} s")
-
-
-async def fill_part(store: Store, time_: MovedTime, start: int, some: int, count: int) -> None:
-    """A part of a day's mails."""
-    await fill(store, time_, some, first=start, over=DAY * (some / count))
-    await erase(store, time_)
 
 
 if __name__ == "__main__":
