@@ -72,6 +72,7 @@ class Sender(threading.Thread):
     sent: list[Sent] = field(default_factory=list)
     refused: list[int] = field(default_factory=list)
     deferred: int = 0
+    unanswered: int = 0
 
     def __post_init__(self) -> None:
         super().__init__(daemon=True)
@@ -101,6 +102,7 @@ class Sender(threading.Thread):
         try:
             reply = self._reply(self._dice.choice(self.houses), code, identifier, sender)
         except (OSError, smtplib.SMTPException):
+            self.unanswered += 1
             return False
         if 500 <= reply < 600:
             self.refused.append(reply)
@@ -288,6 +290,7 @@ class Fleet:
             "crashes": self.crashes,
             "disturbances": len(self.disturbed),
             "deferred": sum(one.deferred for one in self.senders),
+            "unanswered": sum(one.unanswered for one in self.senders),
             "streams": sum(one.joined for one in self.readers),
         }
 
