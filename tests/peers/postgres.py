@@ -171,9 +171,7 @@ def _copied(installed: Path, to: Path) -> Path:
 
 
 @contextmanager
-def running_postgres(
-    *, installed: Path | None = None, tls: Pair | None = None, host: str = "127.0.0.1"
-) -> Iterator[Postgres]:
+def running_postgres(*, installed: Path | None = None, tls: Pair | None = None, host: str = "127.0.0.1") -> Iterator[Postgres]:
     """A new server for the length of the block, in memory where the machine has room for files there."""
     base = MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 1_000_000_000 else None
     folder = Path(tempfile.mkdtemp(prefix="mailbridge-postgres-", dir=base))
