@@ -65,6 +65,7 @@ async def opened(server: Postgres, name: str, folder: Path) -> AsyncIterator[tup
             clock=SteadyClock(),
             grace=GRACE,
         )
+        assert store.replicas is not None
         await store.replicas.stop()
         try:
             yield store, breaker

@@ -84,8 +84,6 @@ class Postgres:
                 os.chown(own, NOBODY, NOBODY)
             more += f"ssl_{name}_file = '{own}'\n"
         more += "ssl = on\n" if tls is not None else ""
-        if os.getuid() == 0:
-            os.chown(self.folder, NOBODY, NOBODY)
         self._run("initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
         with (self.data / "postgresql.conf").open("a", encoding="utf-8") as stream:
             stream.write(CONFIGURATION.format(host=self.host, port=self.port, more=more))
@@ -125,6 +123,39 @@ class Postgres:
             self.process.send_signal(how)
             self.process.wait(PATIENCE)
             self.process = None
+
+    @contextmanager
+    def standby(self, port: int = 0) -> Iterator[Postgres]:
+        """A second server that follows this one and is read-only, for the length of the block; it calls itself ``standby``."""
+        with _folder() as folder:
+            follower = Postgres(folder=folder, installed=self.installed, host=self.host, port=port or free_port())
+            where = ("-h", self.host, "-p", str(self.port), "-U", "postgres")
+            self._run(
+                "pg_basebackup", *where, "-D", str(follower.data), "--write-recovery-conf", "--checkpoint=fast", "--no-sync"
+            )
+            with (follower.data / "postgresql.conf").open("a", encoding="utf-8") as stream:
+                stream.write(f"port = {follower.port}\ncluster_name = 'standby'\n")
+            try:
+                follower.start()
+                yield follower
+            finally:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    follower.stop(signal.SIGQUIT)
+
+    def wait_for_standby(self, *, is_synchronous: bool) -> None:
+        """Every commit waits for the standby from now on, or none does; either way it is there and has caught up."""
+        names = "standby" if is_synchronous else ""
+        self.ask(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'", "SELECT pg_reload_conf()")
+        state = "sync" if is_synchronous else "async"
+        wait_for(
+            lambda: self.ask("SELECT state, sync_state FROM pg_stat_replication") == [("streaming", state)],
+            f"the standby follows: {state}",
+        )
+
+    def promote(self) -> None:
+        """A standby takes changes from now on. Nobody waits for another one."""
+        self.ask("SELECT pg_promote(true, 60)")
+        self.ask("ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
 
     def crash(self) -> None:
         """Kill its first process, as a machine that runs out of memory does, and wait until the others have noticed."""
@@ -172,19 +203,30 @@ def _copied(installed: Path, to: Path) -> Path:
 
 @contextmanager
 def running_postgres(*, installed: Path | None = None, tls: Pair | None = None, host: str = "127.0.0.1") -> Iterator[Postgres]:
-    """A new server for the length of the block, in memory where the machine has room for files there."""
+    """A new server for the length of the block."""
+    with _folder() as folder:
+        chosen = installed or found()[0]
+        if os.getuid() == 0 and chosen.is_relative_to(CACHE):  # which nobody may look into
+            chosen = _copied(chosen, folder / "installed")
+        server = Postgres(folder=folder, installed=chosen, host=host)
+        try:
+            server.prepare(tls)
+            server.start()
+            yield server
+        finally:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.stop(signal.SIGQUIT)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder that the server's user owns, for the length of the block, in memory where the machine has room for files there."""
     base = MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 1_000_000_000 else None
     folder = Path(tempfile.mkdtemp(prefix="mailbridge-postgres-", dir=base))
     folder.chmod(0o755)
-    chosen = installed or found()[0]
-    if os.getuid() == 0 and chosen.is_relative_to(CACHE):  # which nobody may look into
-        chosen = _copied(chosen, folder / "installed")
-    server = Postgres(folder=folder, installed=chosen, host=host)
+    if os.getuid() == 0:
+        os.chown(folder, NOBODY, NOBODY)
     try:
-        server.prepare(tls)
-        server.start()
-        yield server
+        yield folder
     finally:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.stop(signal.SIGQUIT)
         shutil.rmtree(folder, ignore_errors=True)

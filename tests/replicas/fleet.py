@@ -246,7 +246,7 @@ class Fleet:
     @property
     def database(self) -> str:
         """The name of the database that the replicas share."""
-        return self.houses[0].url.rpartition("/")[2]
+        return self.houses[0].url.rpartition("/")[2].partition("?")[0]
 
     def history(self) -> History:
         """The records, once readers have come to the end of the journal or nothing comes to them any more."""
@@ -315,13 +315,17 @@ def _row(one: Delivery) -> Row:
     )
 
 
-def furnished(server: Postgres, receiver: FaultyReceiver, folder: Path, count: int, *, more: str = KEPT) -> list[House]:
-    """Folders of replicas that share a new database and a key."""
+def furnished(
+    server: Postgres, receiver: FaultyReceiver, folder: Path, count: int, *, more: str = KEPT, or_at: Sequence[Postgres] = ()
+) -> list[House]:
+    """Folders of replicas that share a new database and a key. ``or_at``: other servers that may have it after a fail-over."""
     name = f"fleet_{time.time_ns()}"
     server.ask(f'CREATE DATABASE "{name}"')
+    hosts = ",".join(f"{one.host}:{one.port}" for one in (server, *or_at))
+    url = f"postgresql://postgres@{hosts}/{name}"
     houses = []
     for number in range(count):
         own = folder / f"replica-{number}"
         own.mkdir()
-        houses.append(House(own, receiver.base_url, url=server.url(name), key_file=folder / "shared.key", more=more))
+        houses.append(House(own, receiver.base_url, url=url, key_file=folder / "shared.key", more=more))
     return houses

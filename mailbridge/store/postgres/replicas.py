@@ -63,8 +63,11 @@ async def server_time(database: PostgresDatabase) -> int:
 class Replicas:
     """This process among those that have the database. ``grace`` is for how long a doubt about another's attempt blocks its queue.
 
-    ``connect`` makes the connection that listens, outside the pool; it holds no transaction and is never shared.
+    ``connect`` makes the connection that listens, outside the pool; it holds no transaction and is never shared. Without ``wakes`` the
+    others are not notified of commits, and find them when they look by themselves.
     """
+
+    wakes = True
 
     def __init__(
         self,
@@ -229,7 +232,7 @@ class Replicas:
         while True:
             await self._is_to_wake.wait()
             self._is_to_wake.clear()
-            if self._others:
+            if self._others and self.wakes:
                 await self._notify()
 
     async def _notify(self) -> None:
