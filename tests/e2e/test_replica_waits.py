@@ -68,7 +68,7 @@ class Lane(threading.Thread):
     def _one(self, client: httpx.Client, code: str) -> None:
         at, *others = self._dice.sample(self._fleet.houses, REPLICAS)
         identifier = f"w{code}@corp.example"
-        disturbances, told = len(self._fleet.disturbed), [0.0]
+        before, told = self._quiet_since(), [0.0]
         sender = threading.Thread(target=self._send, args=(others, code, identifier, told), daemon=True)
         sender.start()
         answer = None
@@ -92,8 +92,12 @@ class Lane(threading.Thread):
             self.waits.lost.append(f"{code}: {answer.status_code} {got}")
             return
         self.waits.answered += 1
-        if len(self._fleet.disturbed) == disturbances:
+        if before is not None and self._quiet_since() == before:
             self.waits.took.append(max(answered_at - told[0], 0.0))
+
+    def _quiet_since(self) -> int | None:
+        """After how many disturbances nothing is broken now; None while something is."""
+        return None if self._fleet.breaking else len(self._fleet.disturbed)
 
     def _send(self, houses: list[House], code: str, identifier: str, told: list[float]) -> None:
         self._pause.wait(self._dice.uniform(0.0, 0.1))

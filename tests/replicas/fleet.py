@@ -172,6 +172,7 @@ class Fleet:
     senders: list[Sender] = field(default_factory=list)
     readers: list[Reader] = field(default_factory=list)
     disturbed: list[tuple[float, float]] = field(default_factory=list)
+    breaking: int = 0
     kills: int = 0
     crashes: int = 0
 
@@ -208,9 +209,11 @@ class Fleet:
     def disturbance(self) -> Iterator[None]:
         """Something is broken in this block."""
         began = time.time()
+        self.breaking += 1
         try:
             yield
         finally:
+            self.breaking -= 1
             self.disturbed.append((began, time.time()))
 
     def kill(self, numbers: Sequence[int]) -> None:
