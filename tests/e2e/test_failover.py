@@ -20,6 +20,7 @@ from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.store import StoreError
 from tests.peers import postgres as peer
+from tests.peers.daemon import wait_for
 from tests.peers.faulty import running_faulty
 from tests.peers.postgres import running_postgres
 from tests.replicas.fleet import FAILING, Fleet, furnished
@@ -30,6 +31,9 @@ pytestmark = pytest.mark.e2e
 FAILOVERS = int(os.environ.get("MAILBRIDGE_FAILOVERS", "1"))
 SEED = int(os.environ.get("MAILBRIDGE_SEED", "0")) or time.time_ns() % 1_000_000
 REPLICAS = 2
+FEW = 25
+"""Mails between two fail-overs, at least."""
+
 PAUSE = threading.Event()
 """Never set: what is waited for with it is time that passes while mail comes in."""
 
@@ -83,7 +87,9 @@ def test_a_fail_over_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None
         fleet = Fleet(furnished(primary, receiver, tmp_path, REPLICAS, or_at=[standby]), primary, receiver)
         with fleet.running():
             for serial in range(FAILOVERS):
-                PAUSE.wait(dice.uniform(1.0, 3.0))
+                wanted = fleet.acknowledged() + FEW
+                wait_for(lambda wanted=wanted: fleet.acknowledged() >= wanted, "some mail has come in", patience=240)  # type: ignore[misc]
+                PAUSE.wait(dice.uniform(0.0, 1.0))
                 with fleet.disturbance():
                     primary.crash()
                     PAUSE.wait(dice.uniform(0.0, 2.0))

@@ -43,9 +43,8 @@ def kill_some(fleet: Fleet, dice: random.Random, most: int) -> None:
     """One replica mostly, sometimes two or all, mostly while they work and sometimes while they start; then they come back."""
     count = min(dice.choices([1, 2, 3], weights=[7, 2, 1])[0], most)
     chosen = dice.sample(range(REPLICAS), count)
-    if dice.random() > 0.1:
-        for number in chosen:
-            fleet.daemons[number].until_ready()
+    if dice.random() > 0.2:
+        fleet.until_ready(chosen)
         PAUSE.wait(dice.uniform(0.0, 1.0))
     else:
         PAUSE.wait(dice.uniform(0.0, 0.6))
@@ -57,8 +56,7 @@ def kill_some(fleet: Fleet, dice: random.Random, most: int) -> None:
 
 def crash(fleet: Fleet, dice: random.Random) -> None:
     """kill -9 of the server's first process; it comes back after up to two seconds."""
-    for daemon in fleet.daemons.values():
-        daemon.until_ready()
+    fleet.until_ready()
     PAUSE.wait(dice.uniform(0.2, 1.0))
     with fleet.disturbance():
         fleet.server.crash()

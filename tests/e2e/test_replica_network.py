@@ -105,7 +105,8 @@ def test_a_clock_that_is_an_hour_wrong_loses_and_turns_round_nothing(tmp_path: P
                 PAUSE.wait(dice.uniform(1.0, 4.0))
                 if dice.random() < 0.5:
                     fleet.kill([0])
-                    fleet.start(0).until_ready()
+                    fleet.start(0)
+                    fleet.until_ready([0])
             verdict = fleet.finished()
             print("seed", SEED, "jumps", JUMPS, json.dumps(fleet.told() | verdict.counts))
             assert verdict.faults == {}

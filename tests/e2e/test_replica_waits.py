@@ -121,7 +121,8 @@ def restart_one(fleet: Fleet, dice: random.Random) -> None:
             fleet.daemons[number].terminate(patience=60)
     else:
         fleet.kill([number])
-    fleet.start(number).until_ready()
+    fleet.start(number)
+    fleet.until_ready([number])
 
 
 def test_no_wait_is_lost_while_replicas_restart(tmp_path: Path) -> None:

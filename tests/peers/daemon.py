@@ -199,7 +199,7 @@ class Daemon:
     house: House
     process: subprocess.Popen[bytes]
 
-    def until_ready(self) -> None:
+    def until_ready(self, *, patience: float = PATIENCE) -> None:
         """Wait until it accepts mail. Raises AssertionError with its last words where it ended instead."""
 
         def is_ready() -> bool:
@@ -209,7 +209,7 @@ class Daemon:
                 return probe.recv(4).startswith(b"220")
             return False
 
-        wait_for(is_ready, "the daemon is ready")
+        wait_for(is_ready, "the daemon is ready", patience=patience)
 
     def get(self, path: str) -> httpx.Response:
         """Ask its HTTP listener."""
