@@ -13,7 +13,7 @@ import pytest
 
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, StoreSettings
-from mailbridge.core.delivery import Accepted, State
+from mailbridge.core.delivery import Accepted, Refused, State
 from mailbridge.store import StoreUnavailable
 from mailbridge.store.reading import Wanted
 from tests.loop import looped
@@ -109,6 +109,24 @@ def test_the_end_of_an_attempt_is_known_and_the_next_one_goes(server: Postgres, 
             assert settlement.delivery.state is State.DELIVERED
             assert [claim.delivery.draft.content.reveal() for claim in settlement.claims] == ["111111"]
             assert (await events(store)).count("delivered") == 1
+
+    use()
+
+
+def test_what_is_due_is_claimed_and_what_is_dead_is_retried(server: Postgres, name: str, tmp_path: Path, where: Where) -> None:
+    """A claim is in the hands of whoever asked for it, and an operator's retry is said to have been done."""
+
+    @looped
+    async def use() -> None:
+        async with opened(server, name, tmp_path) as (store, breaker):
+            receipt = await store.put(arrival(draft(), at=SteadyClock().now()))
+            await store.outbox.settle(receipt.claims[0], Refused(reason="no"), jitter=1.0, grace=GRACE)
+            breaker.next = [where]
+            assert await store.outbox.retry(receipt.claims[0].delivery.id)
+            breaker.next = [where]
+            due = await store.outbox.claim(limit=10)
+            assert breaker.broken == 2
+            assert [claim.delivery.id for claim in due.claims] == [receipt.claims[0].delivery.id]
 
     use()
 

@@ -129,11 +129,8 @@ class PostgresDatabase:
     async def write(
         self, work: PostgresWork[T] | Work[T], *, queues: Collection[Queue] = (), on_abandoned: OnAbandoned[T] | None = None
     ) -> T:
-        """See `Database.write`. ``on_abandoned`` is done with the result of a caller who was cancelled meanwhile.
-
-        A commit that is not answered is asked for: what is done is done once.
-        """
-        return await self.finish(lambda: self._marked(work, queues), on_abandoned=on_abandoned)
+        """See `Database.write`: `once`. ``on_abandoned`` is done with the result of a caller who was cancelled meanwhile."""
+        return await self.finish(lambda: self.once(work, queues=queues), on_abandoned=on_abandoned)
 
     async def finish(self, doing: Callable[[], Coroutine[Any, Any, T]], *, on_abandoned: OnAbandoned[T] | None = None) -> T:
         """Do something to its end, although its caller may be cancelled."""
@@ -170,7 +167,8 @@ class PostgresDatabase:
 
         self._keep(asyncio.create_task(give_up()))
 
-    async def _marked(self, work: PostgresWork[T] | Work[T], queues: Collection[Queue]) -> T:
+    async def once(self, work: PostgresWork[T] | Work[T], *, queues: Collection[Queue] = ()) -> T:
+        """As `transact`, and a commit that is not answered is asked for: what is done is done once, and known."""
         mark = self._marks.take()
         result = await self.transact(work, queues=queues, mark=mark)
         self._marks.give_back(mark)

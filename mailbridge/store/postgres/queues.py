@@ -291,7 +291,7 @@ class Queues:
                 return Written()
             return await self.happened(transaction, target, line, occurrence, self._clock.micros())
 
-        return await self._database.transact(work, queues=[(target, line)])
+        return await self._database.once(work, queues=[(target, line)])
 
     async def claim(self, limit: int, busy: Sequence[str] = ()) -> Due:
         """Take what is due of every target that is not ``busy``."""
