@@ -218,7 +218,7 @@ class PostgresDatabase:
         try:
             await connection.execute("COMMIT")
         except FAULTS as fault:
-            if mark is None or not (is_dead(fault) or isinstance(fault, TimeoutError)):
+            if mark is None or not is_dead(fault):
                 raise
             await self._drop(connection)  # those that are lost must not keep the pool from whoever asks
             if not await self._is_committed(mark, fault):
@@ -331,7 +331,7 @@ def kind_of(fault: BaseException) -> Literal["full", "locked", "gone"]:
 def is_dead(fault: BaseException) -> bool:
     """Whether it is the connection that failed, and not what was asked for."""
     code = getattr(fault, "sqlstate", None) or ""
-    return isinstance(fault, asyncpg.InterfaceError | OSError) or code.startswith(("08", "57P"))
+    return isinstance(fault, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError) or code.startswith(("08", "57P"))
 
 
 def unavailable(fault: BaseException) -> StoreUnavailable:
