@@ -50,6 +50,7 @@ def fleet_on(network: Network, folder: Path) -> Iterator[Fleet]:
         houses = furnished(server, receiver, folder, REPLICAS)
         for number, house in enumerate(houses):
             house.host = network.address(number)
+            house.grace = "5s"  # as by default: longer than a packet is under way on a link that is slow
             house.configure()
         yield Fleet(houses, server, receiver, befores=[network.within(number) for number in range(REPLICAS)])
 
