@@ -337,7 +337,7 @@ class Mailbox:
         if not self._is_dated:
             return []
         try:
-            dates = [one for chunk in _chunks(uids, 500) for one in wire.fetch_dates(chunk)]
+            dates = [one for chunk in _chunks(uids, 500) for one in wire.fetch_dates(chunk, with_size=False)]
         except Refusal as fault:
             if is_for_all(str(fault)):
                 raise

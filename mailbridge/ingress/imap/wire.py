@@ -50,6 +50,7 @@ class Wire(Dialogue):
         self.is_read_only = False
         self.is_uid_next_told = False
         self._folder = ""
+        self._has_asked = False
         super().__init__(endpoint, habits)
 
     def open_folder(self, folder: str, *, is_read_only: bool) -> None:
@@ -126,10 +127,16 @@ class Wire(Dialogue):
         told = self.run(b"UID FETCH * (UID)", what="FETCH")
         return max((one.uid for one in _fetched(told)), default=0)
 
+    @property
+    def can_push(self) -> bool:
+        """Whether it is still to be asked to send new mail with its announcement."""
+        return "NOTIFY" in self.abilities and not self._has_asked
+
     def ask_for_pushes(self) -> None:
         """NOTIFY (RFC 5465) where it is offered: a new mail comes with its announcement, a round trip earlier."""
-        if "NOTIFY" not in self.abilities:
+        if not self.can_push:
             return
+        self._has_asked = True
         with contextlib.suppress(Refusal):
             self.run(b"NOTIFY SET (selected (MessageNew " + ITEMS + b" MessageExpunge))", what="NOTIFY")
             self.is_notifying = True
@@ -156,15 +163,15 @@ class Wire(Dialogue):
         return sorted(there)
 
     def newest(self, count: int) -> list[Fetched]:
-        """UID, INTERNALDATE and size of the last ``count`` mails of the folder, ascending."""
+        """UID and INTERNALDATE of the last ``count`` mails of the folder, ascending."""
         if not self.exists:
             return []
-        span = f"FETCH {max(1, self.exists - count + 1)}:{self.exists} (UID INTERNALDATE RFC822.SIZE)"
+        span = f"FETCH {max(1, self.exists - count + 1)}:{self.exists} (UID INTERNALDATE)"
         return sorted(_fetched(self.run(span.encode("ascii"), what="FETCH")), key=lambda one: one.uid)
 
-    def fetch_dates(self, uids: Sequence[int]) -> list[Fetched]:
-        """UID, INTERNALDATE and size of each that is still there."""
-        return self._fetch(uids, b"(UID INTERNALDATE RFC822.SIZE)")
+    def fetch_dates(self, uids: Sequence[int], *, with_size: bool = True) -> list[Fetched]:
+        """UID, INTERNALDATE and size of each that is still there. A size can make a server read the whole mail."""
+        return self._fetch(uids, b"(UID INTERNALDATE RFC822.SIZE)" if with_size else b"(UID INTERNALDATE)")
 
     def listed_from(self, uid: int) -> list[Fetched]:
         """Every mail from ``uid`` on, by its UID alone: a size can make a server open a mail that it cannot read."""
