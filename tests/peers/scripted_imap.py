@@ -152,6 +152,11 @@ class Session:
         """End the connection; the thread that reads does it."""
         self._ending = "RST" if with_reset else "FIN"
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether it is told to end."""
+        return bool(self._ending)
+
     def line(self) -> bytes:
         """The next line of the client, b"" at the end."""
         while b"\n" not in self._inbox:

@@ -22,6 +22,8 @@ MOST_LAG = 120.0
 """A mail that looks older than that when it shows was moved in; it tells nothing about clocks."""
 TRIAL = 600.0
 """Seconds that such a try takes at the most."""
+SHORT, SHORT_MOST = 10.0, 3
+"""An IDLE that the server ends by itself within so many seconds, so many times in a row, is none."""
 NEVER = float("inf")
 
 
@@ -35,12 +37,13 @@ class Hearing:
         self._trial_at = NEVER
         self._trial_ends = NEVER
         self._is_suspected = False
+        self._short = 0
         self.is_refused = False
         self.slack = 0.0
 
     def begin(self, *, is_offered: bool) -> None:
         """A session begins."""
-        self.is_refused = not is_offered
+        self.is_refused, self._short = not is_offered, 0
         self._wait_for_trial()
 
     @property
@@ -72,6 +75,12 @@ class Hearing:
             self._trial_at, self._trial_ends = NEVER, self._now() + TRIAL
             return True
         return False
+
+    def ended(self, lasted: float) -> None:
+        """The server ended IDLE by itself after so many seconds: time and again at once, and it is of no use in this session."""
+        self._short = self._short + 1 if lasted < SHORT else 0
+        if self._short >= SHORT_MOST:
+            self.is_refused = True
 
     def missed(self, *, is_blind: bool) -> None:
         """A mail was found that the server had not told of, although it had been there for a while."""

@@ -128,7 +128,8 @@ class Watch:
         """Open the folder, and take what is new in it."""
         if forgets_uids(wire.welcome):
             wire.habits.needs_select = True
-        is_read_only = self._account.after == "nothing" and not wire.habits.needs_select
+        has_examine = not (wire.habits.needs_select or wire.habits.refuses_examine)
+        is_read_only = self._account.after == "nothing" and has_examine
         began = time.monotonic()
         wire.open_folder(self._name, is_read_only=is_read_only)
         self._openings.took(time.monotonic() - began, wire.exists)
@@ -157,7 +158,8 @@ class Watch:
 
     def _idle(self, wire: Wire, seconds: float) -> None:
         """Wait in IDLE, and look when something is told or the renewal is due."""
-        until = time.monotonic() + seconds
+        began = time.monotonic()
+        until = began + seconds
         while True:
             soonest = time.monotonic() + max(self._mailbox.revisit_in(), SOON)
             told = wire.wait(min(until, soonest) - time.monotonic(), self._bell.descriptor)
@@ -169,6 +171,10 @@ class Watch:
                 break
             if self._heat() is not Heat.COLD or self._is_stopping():
                 return
+        if told == "ended":
+            self._hearing.ended(time.monotonic() - began)
+            self._look(wire)
+            return
         unseen, began = self._mailbox.unseen, time.monotonic()
         if told == "quiet" and wire.can_push and not self._hearing.is_on_trial:
             wire.ask_for_pushes()
