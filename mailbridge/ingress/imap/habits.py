@@ -24,6 +24,8 @@ class Habits:
     tempo: Tempo = field(default_factory=Tempo)
     pipelines: bool | None = None
     misses: int = 0
+    mute_idles: int = 0
+    """So many times in a row IDLE was not answered."""
     needs_select: bool = False
     """EXAMINE gives the mailbox a new UIDVALIDITY each time."""
     refuses_examine: bool = False
@@ -39,6 +41,11 @@ class Habits:
     def is_pipelined(self) -> bool:
         """Whether several commands may go out at once."""
         return self.misses < MISSES if self.pipelines is None else self.pipelines
+
+    @property
+    def is_idle_mute(self) -> bool:
+        """Whether IDLE is of no use until the next start, since the server does not answer it."""
+        return self.mute_idles >= 2 * MISSES  # together with other commands, and by itself
 
     def missed(self) -> None:
         """A pipelined round was not answered to its end."""

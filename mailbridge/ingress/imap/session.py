@@ -105,7 +105,7 @@ class Watch:
             MailboxFault, Stopped: as `enter`.
         """
         wire = session.wire
-        self._hearing.begin(is_offered="IDLE" in wire.abilities)
+        self._hearing.begin(is_offered="IDLE" in wire.abilities and not wire.habits.is_idle_mute)
         self._look(wire)
         self._well(wire)
         while not session.is_over:

@@ -311,15 +311,17 @@ class Wire(Dialogue):
 
     def _enter_idle(self, tag: bytes, mails: list[Fetched]) -> None:
         until = time.monotonic() + ROUND_LIMIT
-        with self.patient("IDLE"):
-            while True:
-                response = self._read(until)
-                if response.tag == b"+":
-                    self._idle = tag
-                    return
-                if response.tag == tag:
-                    raise IdleRefused(mails)
-                self._note(response)
+        try:
+            with self.patient("IDLE"):
+                while (response := self._read(until)).tag not in (b"+", tag):
+                    self._note(response)
+        except Silence:
+            self.habits.mute_idles += 1
+            raise
+        self.habits.mute_idles = 0
+        if response.tag == tag:
+            raise IdleRefused(mails)
+        self._idle = tag
 
     def _drain(self) -> None:
         """Note what is in the buffer, reading on where a response has begun."""

@@ -171,7 +171,7 @@ def test_a_mail_that_is_removed_is_no_fault_any_more(server: ScriptedImap, tmp_p
     asyncio.run(run())
 
 
-def _drips(session: Session, tag: str) -> None:
+def drips(session: Session, tag: str) -> None:
     """One octet of the mail after the other, and never all of them; then nothing that anybody reads."""
     session.send(HEAD + b"{500}\r\n")
 
@@ -183,7 +183,7 @@ def _drips(session: Session, tag: str) -> None:
     threading.Thread(target=drip, daemon=True).start()
 
 
-@pytest.mark.parametrize("instead", [lambda session, tag: None, _drips], ids=["nothing", "an octet now and then"])
+@pytest.mark.parametrize("instead", [lambda session, tag: None, drips], ids=["nothing", "an octet now and then"])
 def test_a_mail_that_hangs_does_not_hold_up_the_others(server: ScriptedImap, tmp_path: Path, instead: Instead) -> None:
     """The server says nothing when it is asked for one mail, or never comes to its end: the others are fetched once that is noticed, and
     it is tried twice."""
