@@ -61,8 +61,10 @@ def test_nothing_is_lost_and_ids_stay(tmp_path: Path) -> None:
         clients = [Client(house, number) for number in range(CLIENTS)]
         for client in clients:
             client.start()
-        for _ in range(KILLS):
+        for number in range(KILLS):
             kill_at_random(house, dice)
+            if KILLS > 10 and not (number + 1) % 10:
+                print(f"{number + 1} kills", flush=True)
         with house.running():
             for client in clients:
                 client.stop()
