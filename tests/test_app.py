@@ -127,7 +127,9 @@ async def test_lines_of_the_log_stand_in_the_order_of_events(tmp_path: Path, cap
         return [(place, one) for place, one in enumerate(caplog.records) if getattr(one, "event", "") == event]
 
     async with bridge(settings_in(tmp_path), state_dir=tmp_path) as running:
-        await asyncio.gather(*(send(running, code, identifier=f"ann{number % 20}@example.com") for number, code in enumerate(codes)))
+        await asyncio.gather(
+            *(send(running, code, identifier=f"ann{number % 20}@example.com") for number, code in enumerate(codes))
+        )
         rows = await running.engine.store.outbox.deliveries(limit=1_000)
         ended = [one for one in rows if one.state is not State.SUPERSEDED]
         await until(lambda: len(lines(log_events.DELIVERY_SETTLED)) >= len(ended), patience=60)
