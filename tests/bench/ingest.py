@@ -93,7 +93,7 @@ def rises(folder: Path, way: str) -> float:
         file = folder / key
         file.write_text(posts.KEY.reveal() + "\n")
         file.chmod(0o600)
-    sendgrid = f'sendgrid_key = "{posts.public_key()}"'
+    sendgrid = f'sendgrid_key = "{posts.public_key()}"\nses_topics = ["{posts.TOPIC}"]'
     more = "\n".join(["[ingest]", *(f'{key}_file = "{folder / key}"' for key in SECRETS), sendgrid])
     more = f'[domains]\naccept = ["bridge.example", "mailbridge.localhost"]\n{more}'
     house = House(folder, "http://127.0.0.1:9", level="warning", more=more)
@@ -103,7 +103,7 @@ def rises(folder: Path, way: str) -> float:
         url = f"http://127.0.0.1:{house.http}/ingest"
         provider = next((one for one in posts.PROVIDERS if one.name == way), None)
         posted = provider.post(large() if provider else posts.MAIL, datetime.now(UTC)) if provider else None
-        if provider is not None:  # what is loaded at the first post is no part of it
+        if provider is not None and way != "ses":  # what is loaded at the first post is no part of it
             small = provider.post(posts.MAIL, datetime.now(UTC))
             httpx.post(f"{url}/{way}", content=small.body, headers=dict(small.headers), trust_env=False, timeout=60)
             if way == "mailgun":
@@ -114,7 +114,8 @@ def rises(folder: Path, way: str) -> float:
         before = peak_of(daemon)
         if posted is not None:
             answer = httpx.post(f"{url}/{way}", content=posted.body, headers=dict(posted.headers), trust_env=False, timeout=60)
-            assert answer.status_code == 200, answer.text
+            # SNS takes no message of that size: it is refused before its signature is looked at.
+            assert answer.status_code == (413 if way == "ses" else 200), answer.text
         elif way == "mime":
             headers = {"Authorization": f"Bearer {token}", "Content-Type": "message/rfc822"}
             answer = httpx.post(
@@ -140,7 +141,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             uvloop.run(speeds(Path(folder), chosen.rounds))
         return
-    for way in ("smtp", "mime", "mailgun", "postmark", "cloudmailin", "forwardemail", "sendgrid"):
+    for way in ("smtp", "mime", "mailgun", "postmark", "cloudmailin", "forwardemail", "sendgrid", "ses"):
         with tempfile.TemporaryDirectory() as folder:
             print(f"25 MB by {way:14} adds {rises(Path(folder), way):6.1f} MiB", flush=True)
 
