@@ -28,7 +28,7 @@ from pathlib import Path
 from tests.peers.daemon import PATIENCE, wait_for
 from tests.peers.wheel import ROOT
 
-BOOT = 60.0
+BOOT = 150.0
 CLONE_NEWNET = 0x40000000
 MEND = "needs root on Linux, and systemd-nspawn: apt-get install systemd-container"
 SERVICE = ROOT / "config" / "mailbridge.service"
