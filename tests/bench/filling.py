@@ -7,6 +7,7 @@ a minute's.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -112,4 +113,5 @@ async def main(path: Path, count: int, people: People = MANY_PEOPLE) -> None:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.WARNING)
     uvloop.run(main(Path(sys.argv[1]), int(sys.argv[2])))

@@ -17,7 +17,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
+import secrets
 import statistics
 import tempfile
 import time
@@ -77,7 +79,9 @@ class Use:
             self._number += 1
             identifier = self.people.identifier(self._number * 37)
             code = draft(f"{self._number % 1_000_000:06d}", identifier=identifier, sender="no-reply@sender7.example")
-            receipt = await self._timed("put", self.store.put(arrival(code, at=SteadyClock().now(), size=1_000)))
+            receipt = await self._timed(
+                "put", self.store.put(arrival(code, at=SteadyClock().now(), size=1_000, fingerprint=secrets.token_hex(8)))
+            )
             await self.store.outbox.release(receipt.claims)
             due = await self._timed("claim", self.store.outbox.claim(limit=8))
             for claim in due.claims:
@@ -179,6 +183,7 @@ def main(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.WARNING)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mails", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=7)
