@@ -11,7 +11,7 @@ import msgspec
 from mailbridge.app.storing import MISSING
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import StoreSettings
-from mailbridge.config.stores import store_mistakes
+from mailbridge.config.stores import URL, store_mistakes
 from mailbridge.store import StoreError
 from mailbridge.store.cipher import read_key, write_key
 from mailbridge.store.moving import Moved, Side, move
@@ -28,17 +28,16 @@ def store_at(store: StoreSettings, url: str | None, *, option: str, folder: Path
     """
     if url is None or url == store.url:
         return store
-    found = msgspec.structs.replace(store, url=url)
-    if is_postgres(found):
-        found = msgspec.structs.replace(found, folder=store.folder or folder)
-    else:
-        beside = path_of(found).with_suffix(".key")
-        key_file = None if beside.exists() else store.key_file
-        found = msgspec.structs.replace(found, folder=None, password=None, key_file=key_file)
-    problems = tuple(Problem(where=option, what=what) for _, what in store_mistakes(found))
+    bare = msgspec.structs.replace(store, url=url, folder=None, password=None)
+    problems = [Problem(where=option, what=what) for _, what in store_mistakes(bare)]
+    if not url:
+        problems.append(Problem(where=option, what=URL))
     if problems:
-        raise ConfigError(problems)
-    return found
+        raise ConfigError(tuple(problems))
+    if is_postgres(bare):
+        return msgspec.structs.replace(bare, folder=store.folder or folder, password=store.password)
+    beside = path_of(bare).with_suffix(".key")
+    return msgspec.structs.replace(bare, key_file=None if beside.exists() else store.key_file)
 
 
 async def moved(source: StoreSettings, target: StoreSettings, *, said: Callable[[str], None] = lambda _: None) -> Moved:

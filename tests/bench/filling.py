@@ -24,7 +24,7 @@ from mailbridge.core.delivery import Accepted
 from mailbridge.store import Store
 from mailbridge.store.sqlite import open_sqlite
 from tests.moved_time import MovedTime
-from tests.store.mails import arrival, draft
+from tests.store.mails import LIFETIME, arrival, draft
 
 GRACE = timedelta(seconds=5)
 DAY = timedelta(days=1)
@@ -54,14 +54,21 @@ MANY_PEOPLE = People()
 
 
 async def fill(
-    store: Store, time_: MovedTime, count: int, *, first: int = 0, over: timedelta = DAY, people: People = MANY_PEOPLE
+    store: Store,
+    time_: MovedTime,
+    count: int,
+    *,
+    first: int = 0,
+    over: timedelta = DAY,
+    people: People = MANY_PEOPLE,
+    lifetime: timedelta = LIFETIME,
 ) -> None:
     """So many mails, delivered, at even distances ``over`` a time that passes meanwhile; the last of them comes now."""
     step = over / count
 
     async def one(number: int) -> None:
         sender = people.sender(number)
-        code = draft(f"{number % 1_000_000:06d}", identifier=people.identifier(number), sender=sender)
+        code = draft(f"{number % 1_000_000:06d}", identifier=people.identifier(number), sender=sender, lifetime=lifetime)
         mail = arrival(code, at=time_.now(), size=SIZE, sender=sender, fingerprint=f"filled {number}")
         for claim in (await store.put(mail)).claims:
             await store.outbox.settle(claim, Accepted(), jitter=0.0, grace=GRACE)

@@ -2,7 +2,8 @@
 
     --engine sqlite|postgresql|both
     --rate 50           mails a second of the moved clock
-    --period 1200       seconds for which the journal is kept; mails a quarter of that, codes a twentieth
+    --period 1200       seconds for which the journal is kept; mails a quarter of that, codes a twentieth; they live
+                        for a fortieth
     --periods 5         how many of them; the first fills the store
     --json FILE         what was measured
 
@@ -121,7 +122,7 @@ async def measured(engine: str, options: argparse.Namespace, folder: Path) -> di
     async with make(folder, period, now) as (store, size):
         for look in range(options.periods * LOOKS):
             for _ in range(steps):
-                await fill(store, now, some, first=number, over=STEP)
+                await fill(store, now, some, first=number, over=STEP, lifetime=period / 40)
                 number += some
                 await erase(store, now)
             sizes.append({"period": look // LOOKS + 1, "mails": number, **await size()})

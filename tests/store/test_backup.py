@@ -270,6 +270,9 @@ def test_the_commands_tell_what_they_did(settings: StoreSettings, tmp_path: Path
     assert run("backup", copy)[0] == 0
     code, said = run("backup", copy)
     assert (code, "name a new file" in said) == (69, True)
+    for nothing in ("", ".", str(tmp_path)):
+        assert run("backup", nothing)[0] in {2, 69}
+        assert run("restore", nothing)[0] in {2, 69}
     code, said = run("restore", copy)
     assert (code, "--replace" in said) == (69, True)
     store = opened(settings)

@@ -46,7 +46,10 @@ def back_up(settings: StoreSettings, to: Path) -> BackedUp:
         StoreError: there is such a file already, or it cannot be written.
     """
     require_sound_sqlite()
-    path, draft = path_of(settings), to.with_name(f"{to.name}.{os.getpid()}.new")
+    path = path_of(settings)
+    if not to.name or to.is_dir():
+        raise StoreError(f"{to}: is a folder; name a new file in it")
+    draft = to.with_name(f"{to.name}.{os.getpid()}.new")
     if not path.exists():
         raise StoreError(f"{path}: no database there yet; has the daemon run with this configuration?")
     if to.exists():
@@ -75,7 +78,7 @@ def put_back(settings: StoreSettings, copy: Path, *, is_replacing: bool) -> PutB
     """
     require_sound_sqlite()
     path = path_of(settings)
-    if not copy.exists():
+    if not copy.is_file():
         raise StoreError(f"{copy}: no such file")
     if copy.resolve() == path.resolve():
         raise StoreError(f"{copy}: is the database itself")
