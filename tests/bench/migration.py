@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.filling import main as fill
-from tests.peers.postgres import Postgres, found
+from tests.peers.postgres import Postgres, found, given
 
 CONFIG = """
 [store]
@@ -109,10 +109,9 @@ def measured(options: argparse.Namespace, folder: Path, server: Postgres) -> dic
 def main(options: argparse.Namespace) -> None:
     """Make the databases, and measure."""
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="migration-") as name:
-        folder, place = Path(name), Path(name) / "server"
-        place.mkdir()
+        folder = Path(name)
         folder.chmod(0o755)
-        server = Postgres(folder=place, installed=found()[0])
+        server = Postgres(folder=given(folder / "server"), installed=found()[0])
         server.prepare()
         with (server.data / "postgresql.conf").open("a", encoding="utf-8") as stream:
             stream.write(SETTINGS)

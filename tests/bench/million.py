@@ -41,7 +41,7 @@ from mailbridge.store.reading import Wanted
 from mailbridge.store.sqlite import open_sqlite
 from tests.bench.filling import GRACE, MANY_PEOPLE, People
 from tests.bench.filling import main as make
-from tests.peers.postgres import Postgres, found
+from tests.peers.postgres import Postgres, found, given
 from tests.store.mails import arrival, draft
 
 FEW = 2_000
@@ -174,8 +174,7 @@ def main(options: argparse.Namespace) -> None:
         folder.chmod(0o755)
         server = None
         if not options.postgres and found():
-            (folder / "server").mkdir()
-            server = Postgres(folder=folder / "server", installed=found()[0])
+            server = Postgres(folder=given(folder / "server"), installed=found()[0])
             server.prepare()
             with (server.data / "postgresql.conf").open("a", encoding="utf-8") as stream:
                 stream.write("shared_buffers = 256MB\nmax_wal_size = 2GB\nautovacuum = on\n")

@@ -36,7 +36,7 @@ from mailbridge.store import Store
 from mailbridge.store.sqlite import open_sqlite
 from tests.bench.filling import GRACE, a_day_ago, erase, fill
 from tests.moved_time import MovedTime
-from tests.peers.postgres import Postgres, found
+from tests.peers.postgres import Postgres, found, given
 
 NAP = "autovacuum = on\nautovacuum_naptime = 3s\nautovacuum_vacuum_cost_delay = 0\nmax_wal_size = 1GB\n"
 STEP = timedelta(seconds=30)
@@ -80,8 +80,7 @@ async def of_postgres(folder: Path, period: timedelta, now: MovedTime) -> AsyncI
     """The same on a server of its own."""
     from mailbridge.store.postgres import open_postgres  # only where there is a server
 
-    (folder / "server").mkdir()
-    server = Postgres(folder=folder / "server", installed=found()[0])
+    server = Postgres(folder=given(folder / "server"), installed=found()[0])
     server.prepare()
     with (server.data / "postgresql.conf").open("a", encoding="utf-8") as stream:
         stream.write(NAP)

@@ -22,7 +22,7 @@ from mailbridge.store.places import key_path_of
 from tests.peers import postgres as peer
 from tests.peers.daemon import House, rows_of, wait_for
 from tests.peers.faulty import Temper, running_faulty
-from tests.peers.postgres import NOBODY, Postgres, running_postgres
+from tests.peers.postgres import NOBODY, Postgres, given, running_postgres
 from tests.store.everything import fill
 from tests.store.mails import arrival, draft
 
@@ -165,11 +165,8 @@ def archiving(tmp_path: Path) -> Iterator[Postgres]:
         pytest.skip(peer.MEND)
     base = Path(tempfile.mkdtemp(prefix="mailbridge-archive-"))
     base.chmod(0o755)
-    (base / "archive").mkdir()
-    (base / "server").mkdir()
-    if os.getuid() == 0:
-        os.chown(base / "archive", NOBODY, NOBODY)
-    server = Postgres(folder=base / "server", installed=peer.found()[0])
+    given(base / "archive")
+    server = Postgres(folder=given(base / "server"), installed=peer.found()[0])
     try:
         server.prepare()
         with (server.data / "postgresql.conf").open("a", encoding="utf-8") as stream:
