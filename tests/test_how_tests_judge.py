@@ -68,8 +68,6 @@ MAY_SLEEP = {
     "e2e/test_imap_crash.py::test_kill_nine_loses_nothing": "killed at any time",
     "e2e/test_kill.py::kill_at_random": "killed at any time",
     "e2e/test_kill.py::test_nothing_is_lost_and_order_holds": LASTS,
-    "e2e/test_replicas.py::test_a_crash_of_the_server_loses_nothing": LASTS,
-    "e2e/test_replicas.py::test_random_kills_of_replicas_lose_nothing": LASTS,
     "e2e/test_network.py::test_a_black_hole_swallows_no_code": LASTS,
     "e2e/test_network.py::test_the_kernel_finds_a_dead_network_before_the_renewal": PASSES,
     "e2e/test_outage.py::test_what_expired_while_the_daemon_was_down": PASSES,
