@@ -233,7 +233,7 @@ class RunningDaemon:
                 )
                 for one in served.targets
             ],
-            mailboxes=[dict(one) for one in health.mailboxes],
+            mailboxes=[*(dict(one) for one in health.mailboxes), *await bridge.elsewhere()],
             outbox={str(state): count for state, count in counts.items()},
             is_practice=served.is_practice,
         )

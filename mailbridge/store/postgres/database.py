@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 import asyncpg
 
 from mailbridge import log_events
-from mailbridge.store import StoreUnavailable
+from mailbridge.store import LeaseLost, StoreUnavailable
 from mailbridge.store.bells import Bells
 from mailbridge.store.sql import Transaction, Values, Work
 
@@ -130,6 +130,8 @@ class PostgresDatabase:
         """What changes something and could not even look has failed to write."""
         try:
             return await doing
+        except LeaseLost:
+            raise
         except StoreUnavailable as fault:
             self._note(fault)
             raise
@@ -149,9 +151,9 @@ class PostgresDatabase:
 
         self._keep(asyncio.create_task(give_up()))
 
-    async def transact(self, work: PostgresWork[T] | Work[T], *, queues: Collection[Queue] = ()) -> T:
+    async def transact(self, work: PostgresWork[T] | Work[T], *, queues: Collection[Queue] = (), is_quiet: bool = False) -> T:
         """Run a work in a transaction that begins with these queues locked; again where another one had to go first, or the connection
-        had died unseen.
+        had died unseen. ``is_quiet``: nobody waits for what it changes, and no bell rings.
 
         Raises:
             StoreUnavailable: it is not written, or its commit was never answered.
@@ -177,7 +179,7 @@ class PostgresDatabase:
                 await self._drop(connection)
                 raise
             await self._pool.release(connection)
-            self._written()
+            self._written(is_quiet=is_quiet)
             return result
         raise AssertionError  # count() has no end
 
@@ -201,10 +203,11 @@ class PostgresDatabase:
             log.error("%s; incoming mail is deferred", fault, extra={"event": log_events.STORE_FAILED})
         self.trouble = fault.kind
 
-    def _written(self) -> None:
+    def _written(self, *, is_quiet: bool) -> None:
         self.trouble = None
-        self.bells.ring()
-        self.committed()
+        if not is_quiet:
+            self.bells.ring()
+            self.committed()
 
     async def rows(self, query: str, values: Values = ()) -> list[Any]:
         """See `Database.rows`."""

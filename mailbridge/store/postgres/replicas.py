@@ -13,6 +13,7 @@ from typing import Any
 from mailbridge import log_events
 from mailbridge.clock import SteadyClock, since_boot
 from mailbridge.store import StoreUnavailable
+from mailbridge.store.bells import Bells
 from mailbridge.store.postgres.database import FAULTS, PostgresDatabase
 from mailbridge.store.postgres.queues import Queues
 
@@ -32,6 +33,9 @@ POLL = 5.0
 
 POLL_ALONE = 0.25
 CHANNEL = "mailbridge"
+AWAITED = "mailbridge_awaited"
+"""Where it is told that somebody has begun to wait for a code."""
+
 GONE_FOR = "3600000000"
 """Microseconds for which the row of a replica that is gone is kept, to be shown."""
 
@@ -89,6 +93,7 @@ class Replicas:
         self._is_oldest = False
         self._differing: tuple[str, ...] = ()
         self._is_to_wake = asyncio.Event()
+        self.waits = Bells()
         self._tasks: list[asyncio.Task[None]] = []
         self.read_time: ReadTime = server_time
 
@@ -106,6 +111,11 @@ class Replicas:
     def is_first(self) -> bool:
         """Whether this is the oldest replica that is alive, as far as anybody can know."""
         return self._is_oldest and self.is_alive
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether what others commit is told, and need not be asked for."""
+        return self._listener is not None and not self._listener.is_closed()
 
     async def join(self) -> None:
         """Take part: from now on this process has a number. What replicas that are gone had in flight is taken over.
@@ -203,6 +213,7 @@ class Replicas:
         try:
             listener = await self._connect()
             await listener.add_listener(CHANNEL, self._heard)
+            await listener.add_listener(AWAITED, lambda *_: self.waits.ring())
             self._listener = listener
             await self._notify()
         except FAULTS:

@@ -13,6 +13,7 @@ from mailbridge.core.delivery import Standing
 from mailbridge.core.mail import Envelope
 from mailbridge.store import Arrival, Forgotten, Receipt
 from mailbridge.store.cipher import Cipher, new_uid, place
+from mailbridge.store.leases import Alone
 from mailbridge.store.names import Names
 from mailbridge.store.packing import facts_of, link_of, private_of
 from mailbridge.store.sql import answers, sessions
@@ -66,6 +67,7 @@ class SqliteStore:
         database = SqliteDatabase(writer=writer, readers=readers)
         self.vault = SqlVault(database=database, cipher=cipher, clock=clock)
         self.mailboxes = SqlMailboxes(database=database)
+        self.leases = Alone(self.mailboxes)
         self.entries = SqlEntries(database=database, cipher=cipher, clock=clock)
         self.events = SqlEvents(database=database, clock=clock)
         self.sites = SqlSites(database=database, clock=clock)

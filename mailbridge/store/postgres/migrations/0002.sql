@@ -1,0 +1,32 @@
+-- Mailboxes are shared out among the replicas. An account is watched by its ``owner`` for as long as that is alive; ``epoch`` tells who
+-- had it later, and is never given twice. ``state`` is what its watcher says of it, to be shown at the others.
+CREATE SEQUENCE mailbox_epoch;
+CREATE TABLE mailbox_lease (
+    account text PRIMARY KEY,
+    owner bigint,
+    epoch bigint NOT NULL DEFAULT 0 CHECK (epoch >= 0),
+    changed_at bigint NOT NULL DEFAULT now_micros(),
+    state text NOT NULL DEFAULT '[]' CHECK (state::json IS NOT NULL),
+    CHECK (owner IS NULL OR epoch > 0)
+);
+CREATE INDEX mailbox_lease_owner ON mailbox_lease (owner);
+
+-- What a replica calls the list of accounts that it knows: those with the same list share them out evenly.
+ALTER TABLE replica ADD COLUMN accounts text NOT NULL DEFAULT '';
+
+-- The logins that are under way at a host, of all replicas together.
+CREATE TABLE login_slot (
+    host text NOT NULL,
+    number integer NOT NULL CHECK (number > 0),
+    owner bigint NOT NULL,
+    until bigint NOT NULL,
+    PRIMARY KEY (host, number)
+);
+
+-- For whom somebody waits for a code at which replica: the mailboxes that it can come by are looked at more often, whoever watches them.
+CREATE TABLE awaited (
+    line text NOT NULL,
+    replica bigint NOT NULL,
+    until bigint NOT NULL,
+    PRIMARY KEY (line, replica)
+);
