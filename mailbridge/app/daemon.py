@@ -32,6 +32,7 @@ from mailbridge.app.probing import LocalMailboxProbes, LocalProbes
 from mailbridge.app.routes import auth_of, serve_http
 from mailbridge.app.sharing import Awaited, hear_waits, tell_waits
 from mailbridge.app.snapshot import Live, Snapshot, snapshot
+from mailbridge.app.storing import fingerprint
 from mailbridge.app.targets import guard
 from mailbridge.app.watching import Alarms, AlarmWatch, Delays, MissingWatch, watch
 from mailbridge.config.added import Added, merged
@@ -48,7 +49,7 @@ from mailbridge.intake.confirming import Confirming
 from mailbridge.intake.door import Intake
 from mailbridge.intake.doorway import Doorway
 from mailbridge.intake.gate import Gate
-from mailbridge.intake.onetime import OneTime
+from mailbridge.intake.onetime import OneTime, Together
 from mailbridge.masks import Masks
 from mailbridge.net.listening import ListenError
 from mailbridge.operator.entries import additions
@@ -60,6 +61,7 @@ from mailbridge.sinks import KnowsLogins, Sink
 from mailbridge.sinks.skyvern_pages import Login
 from mailbridge.store import Store, StoreError, StoreUnavailable
 from mailbridge.store.places import path_of
+from mailbridge.store.processes import told
 from mailbridge.trust import dkim, gmail
 from mailbridge.trust.dns import Dns, Resolver
 from mailbridge.web.health import Health, Level
@@ -138,6 +140,8 @@ class Bridge:
         mailboxes = self.mailboxes.health()
         checks |= {f"mailbox {one.mailbox}": one.reason for one in mailboxes if not one.is_well}
         checks |= {f"canary {name}": one.reason for name, one in self.mailboxes.canaries().items() if not one.is_well}
+        if engine.store.processes.differing:
+            checks["replicas"] = f"another configuration than this one: {told(engine.store.processes.differing)}"
         level = Level.DEGRADED if checks else Level.READY
         try:
             await engine.store.outbox.counts()
@@ -276,6 +280,8 @@ class Bridge:
         if successors is not None:
             successors.take_over()
         self.live.now, self.live.base = fresh, base
+        with suppress(StoreUnavailable):  # the next reload says it again
+            await self.engine.store.processes.describe(fingerprint(base))
         self.engine.targets.swap(made, self.engine.dispatcher)
         self.engine.listeners.swap(listeners)
         if is_read_again and self.listeners is not None:
@@ -505,7 +511,11 @@ async def _open_door(
         contacts=engine.contacts,
         inboxes=live.inboxes,
     )
-    tests = OneTime(now=time.monotonic, dice=os.urandom)
+    together = None
+    if engine.store.is_shared:
+        key = engine.store.names.name("addresses of tests").encode()  # which outlives the key of the database
+        together = Together(kept=engine.store.one_time, key=key, now=engine.clock.now)
+    tests = OneTime(now=time.monotonic, dice=os.urandom, together=together)
     intake = Intake(
         reader=engine.pool,
         gate=gate,

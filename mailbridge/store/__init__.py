@@ -22,6 +22,8 @@ from mailbridge.store.inboxes import Inboxes
 from mailbridge.store.leases import Leases
 from mailbridge.store.lists import EVERYTHING, Filter, Journal, JournalLine, MailRow, Mails, Page
 from mailbridge.store.names import Names
+from mailbridge.store.one_time import OneTimeAddresses
+from mailbridge.store.processes import Processes
 from mailbridge.store.reading import Codes, Vault
 from mailbridge.store.sessions import Sessions
 from mailbridge.store.sites import Sites
@@ -259,6 +261,16 @@ class Store(Protocol):
     @property
     def leases(self) -> Leases:
         """Which process watches which mailbox."""
+        ...
+
+    @property
+    def processes(self) -> Processes:
+        """Who else has this store."""
+        ...
+
+    @property
+    def one_time(self) -> OneTimeAddresses:
+        """Addresses for one test mail each."""
         ...
 
     @property

@@ -106,7 +106,9 @@ def measure(mailboxes: int, replicas: int, hosts: int) -> bool:
         )
         stats, began = Stats(port), time.monotonic()
         houses = houses_of(folder, server, receiver.base_url, tables, replicas)
-        daemons = [stack.enter_context(house.running()) for house in houses]
+        daemons = [house.start() for house in houses]
+        for daemon in daemons:
+            stack.callback(daemon.kill)
 
         def shares() -> list[int]:
             return sorted(count for (count,) in server.ask(ALIVE, database="bench"))

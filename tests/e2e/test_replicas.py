@@ -158,13 +158,22 @@ def test_a_replica_that_stops_leaves_nothing_waiting(houses: Callable[[FaultyRec
 
 
 def test_another_configuration_is_told(houses: Callable[[FaultyReceiver, int], list[House]]) -> None:
-    """A replica whose file says something else is named in the log of the other one, and the same one is not."""
+    """A replica whose file says something else is named in log, status and doctor of the other ones, with the section, and the same one is
+    not; once it has read its file again all is well."""
     with running_faulty(Temper()) as receiver:
         first, second, third = houses(receiver, 3)
         third.more = '[pull]\ngrace = "30s"'
         third.configure()
-        with all_running([first, second, third]):
+        with all_running([first, second, third]) as daemons:
             wait_for(lambda: "replicas.differ" in first.log.read_text(encoding="utf-8"), "the first one says so")
+            checks = daemons[0].get("/readyz").json()["checks"]
+            assert "another configuration" in checks["replicas"] and "([pull])" in checks["replicas"]
+            examined = first.visit("doctor", "--json")
+            assert "has another configuration in [pull]" in examined.stdout, examined.stdout + examined.stderr
+            third.more = ""
+            third.configure()
+            assert third.visit("reload").returncode == 0
+            wait_for(lambda: "replicas" not in daemons[0].get("/readyz").json()["checks"], "they agree again")
         lines = [json.loads(line) for line in first.log.read_text(encoding="utf-8").splitlines() if "replicas.differ" in line]
         assert {line["message"].count(",") for line in lines} == {0}  # one name, of the third
 

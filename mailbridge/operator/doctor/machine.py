@@ -52,6 +52,22 @@ async def daemon(patient: Patient) -> AsyncIterator[Finding]:
         )
 
 
+async def replicas(patient: Patient) -> AsyncIterator[Finding]:
+    """The daemons on the same database: each must have the same configuration."""
+    if isinstance(patient.status, Fault) or not patient.status.replicas:
+        return
+    for one in patient.status.replicas:
+        if one.differs:
+            sections = ", ".join(f"[{name}]" for name in one.differs)
+            yield warning(
+                "replicas",
+                f"{one.name} has another configuration in {sections}",
+                "give all the same one; then mailbridge reload, or a restart",
+            )
+    if not any(one.differs for one in patient.status.replicas):
+        yield ok("replicas", f"{len(patient.status.replicas)} alive, all with this configuration")
+
+
 async def folders(patient: Patient) -> AsyncIterator[Finding]:
     """The database, its key and their folder: there, writable, and readable by nobody else."""
     folder = patient.database.parent

@@ -65,7 +65,7 @@ async def open_postgres(
     Raises:
         StoreError: it cannot be used until somebody fixes what the message names.
     """
-    connect = _connector(settings)
+    connect = connector(settings)
     try:
         cipher = await _checked(settings, connect, key_path, is_visitor=is_visitor)
         pool = await asyncpg.create_pool(min_size=1, max_size=CONNECTIONS, reset=_nothing, connect=lambda *_, **__: connect())
@@ -99,7 +99,7 @@ async def open_postgres(
     )
 
 
-def _connector(settings: StoreSettings) -> Callable[[], Awaitable[Any]]:
+def connector(settings: StoreSettings) -> Callable[[], Awaitable[Any]]:
     """What makes a connection. Of several hosts it finds the one that can be written to, after a fail-over too."""
     options = parse_qs(urlsplit(settings.url).query)
     more: dict[str, Any] = {} if "target_session_attrs" in options else {"target_session_attrs": "read-write"}

@@ -6,16 +6,17 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
 from mailbridge import log_events
-from mailbridge.clock import SteadyClock, since_boot
+from mailbridge.clock import SteadyClock, from_micros, since_boot
 from mailbridge.store import StoreUnavailable
 from mailbridge.store.bells import Bells
 from mailbridge.store.postgres.database import FAULTS, PostgresDatabase
 from mailbridge.store.postgres.queues import Queues
+from mailbridge.store.processes import Process, differences, told
 
 log = logging.getLogger("mailbridge.store")
 
@@ -47,10 +48,11 @@ FORGET = (
     " AND NOT EXISTS (SELECT 1 FROM delivery WHERE owner = replica.id AND state = 'in_flight')"
 )
 LEAVE = "DELETE FROM replica WHERE id = ?"
-DIFFERING = (
-    "SELECT name FROM replica WHERE id != ? AND alive_until > now_micros() AND configuration != ? AND configuration != ''"
-    " ORDER BY id"
+ALIVE = (
+    "SELECT id, name, started_at, configuration, (SELECT count(*) FROM mailbox_lease WHERE owner = replica.id)"
+    " FROM replica WHERE alive_until > now_micros() ORDER BY id"
 )
+DESCRIBE = "UPDATE replica SET configuration = ? WHERE id = ?"
 
 ReadTime = Callable[[PostgresDatabase], Awaitable[int]]
 Connect = Callable[[], Awaitable[Any]]
@@ -64,7 +66,7 @@ async def server_time(database: PostgresDatabase) -> int:
 
 
 class Replicas:
-    """This process among those that have the database. ``grace`` is for how long a doubt about another's attempt blocks its queue.
+    """Implements `mailbridge.store.processes.Processes`: this process among those that have the database. ``grace`` is for how long a doubt about another's attempt blocks its queue.
 
     ``connect`` makes the connection that listens, outside the pool; it holds no transaction and is never shared.
     """
@@ -91,7 +93,7 @@ class Replicas:
         self._beat_at = float("-inf")
         self._others = 0
         self._is_oldest = False
-        self._differing: tuple[str, ...] = ()
+        self.differing: Mapping[str, tuple[str, ...]] = {}
         self._is_to_wake = asyncio.Event()
         self.waits = Bells()
         self._tasks: list[asyncio.Task[None]] = []
@@ -186,17 +188,37 @@ class Replicas:
     async def _follow(self) -> None:
         self._clock.follow(await self.read_time(self._database))
 
+    async def alive(self) -> tuple[Process, ...]:
+        """See `Processes.alive`."""
+        return tuple(
+            Process(
+                name=name,
+                started_at=from_micros(started_at),
+                is_this=number == self.number,
+                mailboxes=mailboxes,
+                differs=differences(self._configuration, configuration),
+            )
+            for number, name, started_at, configuration, mailboxes in await self._database.rows(ALIVE)
+        )
+
+    async def describe(self, configuration: str) -> None:
+        """See `Processes.describe`."""
+        self._configuration = configuration
+        await self._database.transact(
+            lambda transaction: transaction.change(DESCRIBE, (configuration, self.number)), is_quiet=True
+        )
+        await self._compare()
+
     async def _compare(self) -> None:
         """Say it once where another replica has another configuration: one of the two is not what somebody means."""
-        rows = await self._database.rows(DIFFERING, (self.number, self._configuration))
-        differing = tuple(name for (name,) in rows)
-        if differing and differing != self._differing:
+        differing = {one.name: one.differs for one in await self.alive() if one.differs}
+        if differing and differing != self.differing:
             log.warning(
                 "replicas have another configuration than this one: %s",
-                ", ".join(differing),
+                told(differing),
                 extra={"event": log_events.REPLICAS_DIFFER},
             )
-        self._differing = differing
+        self.differing = differing
 
     # -- waking ---------------------------------------------------------------------------------------------------------
 

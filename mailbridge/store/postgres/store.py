@@ -13,16 +13,18 @@ from mailbridge.store import Arrival, Forgotten, Receipt
 from mailbridge.store.cipher import Cipher, new_uid, place
 from mailbridge.store.names import Names
 from mailbridge.store.packing import facts_of, link_of, private_of
-from mailbridge.store.postgres import leases
+from mailbridge.store.postgres import leases, one_time
 from mailbridge.store.postgres.codes import PostgresCodes
 from mailbridge.store.postgres.database import WHOLE, PostgresDatabase, PostgresTransaction
 from mailbridge.store.postgres.journal import PostgresJournal
 from mailbridge.store.postgres.leases import PostgresLeases
 from mailbridge.store.postgres.mails import PostgresMails
+from mailbridge.store.postgres.one_time import PostgresOneTime
 from mailbridge.store.postgres.outbox import PostgresOutbox
 from mailbridge.store.postgres.queues import INSERT_FIRST, Queues, looking
 from mailbridge.store.postgres.replicas import Replicas
 from mailbridge.store.postgres.retention import Retention
+from mailbridge.store.processes import OnlyThis, Processes
 from mailbridge.store.rows import span
 from mailbridge.store.sql import Transaction, answers, sessions
 from mailbridge.store.sql.answers import SqlAnswers
@@ -83,6 +85,8 @@ class PostgresStore:
         self.vault = SqlVault(database=database, cipher=cipher, clock=clock)
         self.mailboxes = SqlMailboxes(database=database)
         self.leases = PostgresLeases(database=database, replicas=replicas)
+        self.one_time = PostgresOneTime(database=database)
+        self.processes: Processes = OnlyThis() if replicas is None else replicas
         self.entries = SqlEntries(database=database, cipher=cipher, clock=clock)
         self.events = SqlEvents(database=database, clock=clock)
         self.sites = SqlSites(database=database, clock=clock)
@@ -292,6 +296,7 @@ class PostgresStore:
             await answers.purge(transaction, now)
             await sessions.purge(transaction, now)
             await leases.purge(transaction, now - span(FORGOTTEN_AFTER))
+            await one_time.purge(transaction)
             if self.trouble is not None:  # only a write can tell that it is over
                 await transaction.change(PROBE, (str(now),))
             return is_left, await next_end(transaction)

@@ -15,7 +15,9 @@ from mailbridge.store import Arrival, Forgotten, Receipt
 from mailbridge.store.cipher import Cipher, new_uid, place
 from mailbridge.store.leases import Alone
 from mailbridge.store.names import Names
+from mailbridge.store.one_time import Unshared
 from mailbridge.store.packing import facts_of, link_of, private_of
+from mailbridge.store.processes import OnlyThis
 from mailbridge.store.sql import answers, sessions
 from mailbridge.store.sql.answers import SqlAnswers
 from mailbridge.store.sql.copies import compared
@@ -68,6 +70,8 @@ class SqliteStore:
         self.vault = SqlVault(database=database, cipher=cipher, clock=clock)
         self.mailboxes = SqlMailboxes(database=database)
         self.leases = Alone(self.mailboxes)
+        self.one_time = Unshared()
+        self.processes = OnlyThis()
         self.entries = SqlEntries(database=database, cipher=cipher, clock=clock)
         self.events = SqlEvents(database=database, clock=clock)
         self.sites = SqlSites(database=database, clock=clock)

@@ -30,3 +30,19 @@ CREATE TABLE awaited (
     until bigint NOT NULL,
     PRIMARY KEY (line, replica)
 );
+
+-- Addresses for one test mail each, until that has come, by whichever replica.
+CREATE TABLE one_time (
+    address text PRIMARY KEY,
+    identifier text NOT NULL,
+    asked_by text NOT NULL,
+    until bigint NOT NULL
+);
+
+-- Refresh tokens of mailboxes (OAuth), sealed; ``stamp`` changes whenever one is written.
+CREATE TABLE oauth_token (
+    account text PRIMARY KEY,
+    uid bytea NOT NULL CHECK (length(uid) = 16),
+    sealed bytea NOT NULL,
+    stamp bigint NOT NULL
+);
