@@ -45,6 +45,7 @@ ALARM_CLEARED = "alarm.cleared"
 """Both have ``kind``, one of `mailbridge.metrics.ALARM_KINDS`, and ``alarm``, the name of what the alarm is about."""
 
 REPLICAS_DIFFER = "replicas.differ"
+LISTENER_DEAF = "listener.deaf"
 STORE_FAILED = "store.failed"
 STORE_UNAVAILABLE = "store.unavailable"
 WATCH_CHANGED = "mailboxes.watch_changed"

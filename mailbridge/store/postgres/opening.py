@@ -65,16 +65,22 @@ async def open_postgres(
     Raises:
         StoreError: it cannot be used until somebody fixes what the message names.
     """
-    connect = connector(settings)
     try:
-        cipher = await _checked(settings, connect, key_path, is_visitor=is_visitor)
+        cipher, is_pooled = await _checked(settings, connector(settings), key_path, is_visitor=is_visitor)
+        connect = connector(settings, is_pooled=is_pooled)
         pool = await asyncpg.create_pool(min_size=1, max_size=CONNECTIONS, reset=_nothing, connect=lambda *_, **__: connect())
     except (*FAULTS, ValueError) as fault:
         raise StoreError(f"{label(settings)}: {hint_of(fault)}") from None
     database = PostgresDatabase(pool, patience=settings.busy_timeout.total_seconds())
     queues = Queues(database=database, cipher=cipher, clock=clock)
     replicas = Replicas(
-        database=database, queues=queues, clock=clock, name=name, configuration=configuration, grace=grace, connect=connect
+        database=database,
+        queues=queues,
+        clock=clock,
+        name=name,
+        configuration=configuration,
+        grace=grace,
+        connect=connector(settings, settings.listen_url, is_pooled=is_pooled and not settings.listen_url),
     )
     replicas.read_time = read_time
     try:
@@ -99,16 +105,24 @@ async def open_postgres(
     )
 
 
-def connector(settings: StoreSettings) -> Callable[[], Awaitable[Any]]:
-    """What makes a connection. Of several hosts it finds the one that can be written to, after a fail-over too."""
-    options = parse_qs(urlsplit(settings.url).query)
+def connector(settings: StoreSettings, url: str = "", *, is_pooled: bool = True) -> Callable[[], Awaitable[Any]]:
+    """What makes a connection, to ``url`` where that is another one than the store's. Of several hosts it finds the one that can be
+    written to, after a fail-over too.
+
+    ``is_pooled``: there may be a pooler in between that gives each transaction another connection of its own, so that no prepared
+    statement outlives one.
+    """
+    chosen = url or settings.url
+    options = parse_qs(urlsplit(chosen).query)
     more: dict[str, Any] = {} if "target_session_attrs" in options else {"target_session_attrs": "read-write"}
     if settings.password is not None:
         more["password"] = settings.password.reveal()
+    if is_pooled:
+        more["statement_cache_size"] = 0
 
     async def connect() -> Any:
         return await asyncpg.connect(
-            settings.url,
+            chosen,
             timeout=CONNECT,
             command_timeout=COMMAND,
             server_settings={"application_name": "mailbridge"},
@@ -122,16 +136,20 @@ async def _nothing(_: object) -> None:
     """A connection is given back as it was: every transaction of ours ends before, and sets nothing that outlives it."""
 
 
-async def _checked(settings: StoreSettings, connect: Callable[[], Awaitable[Any]], key_path: Path, *, is_visitor: bool) -> Cipher:
-    """The cipher of a database that is fit to be used; made, if it is empty."""
+async def _checked(
+    settings: StoreSettings, connect: Callable[[], Awaitable[Any]], key_path: Path, *, is_visitor: bool
+) -> tuple[Cipher, bool]:
+    """The cipher of a database that is fit to be used, made if it is empty; and whether a pooler is in between, which tells another number
+    of the server's process than that does."""
     connection = await connect()
     try:
+        is_pooled = await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid()
         row = await connection.fetchrow(SETTINGS, list(OF_SKYVERN))
         for what in mistakes(*row):
             raise StoreError(f"{label(settings)}: {what}")
         async with connection.transaction():
             await connection.execute(f"SELECT pg_advisory_xact_lock({migrations.MIGRATE})")
-            return await _made(connection, settings, key_path, is_visitor=is_visitor)
+            return await _made(connection, settings, key_path, is_visitor=is_visitor), is_pooled
     finally:
         await connection.close(timeout=CONNECT)
 

@@ -39,6 +39,11 @@ AWAITED = "mailbridge_awaited"
 
 GONE_FOR = "3600000000"
 """Microseconds for which the row of a replica that is gone is kept, to be shown."""
+PROBE = "mailbridge_probe"
+"""Where a process tells itself something, to see whether it hears."""
+
+PROBE_TAKES = 2.0
+"""Seconds after which a notification that has not arrived never will."""
 
 JOIN = "INSERT INTO replica (name, started_at, alive_until, configuration) VALUES (?, now_micros(), now_micros() + ?, ?) RETURNING id"
 STAY = "UPDATE replica SET alive_until = now_micros() + ? WHERE id = ? RETURNING id"
@@ -90,6 +95,8 @@ class Replicas:
         self._grace = grace
         self._connect = connect
         self._listener: Any = None
+        self._is_heard = asyncio.Event()
+        self._is_deaf = False
         self._beat_at = float("-inf")
         self._others = 0
         self._is_oldest = False
@@ -117,7 +124,7 @@ class Replicas:
     @property
     def is_listening(self) -> bool:
         """Whether what others commit is told, and need not be asked for."""
-        return self._listener is not None and not self._listener.is_closed()
+        return self._listener is not None and not self._listener.is_closed() and not self._is_deaf
 
     async def join(self) -> None:
         """Take part: from now on this process has a number. What replicas that are gone had in flight is taken over.
@@ -227,7 +234,7 @@ class Replicas:
         while True:
             if self._listener is None or self._listener.is_closed():
                 await self._hear()
-            await asyncio.sleep(POLL if self._listener is not None else POLL_ALONE)
+            await asyncio.sleep(POLL if self.is_listening else POLL_ALONE)
             self._database.bells.ring()
 
     async def _hear(self) -> None:
@@ -236,10 +243,31 @@ class Replicas:
             listener = await self._connect()
             await listener.add_listener(CHANNEL, self._heard)
             await listener.add_listener(AWAITED, lambda *_: self.waits.ring())
+            await listener.add_listener(PROBE, lambda *_: self._is_heard.set())
             self._listener = listener
             await self._notify()
-        except FAULTS:
+            await self._probe()
+        except (*FAULTS, StoreUnavailable):
             return
+
+    async def _probe(self) -> None:
+        """Whether notifications arrive here: one is sent by another connection. A pooler in transaction mode loses them."""
+        self._is_heard.clear()
+        await self._database.transact(lambda transaction: transaction.change(f"NOTIFY {PROBE}"), is_quiet=True)
+        was_deaf = self._is_deaf
+        try:
+            async with asyncio.timeout(PROBE_TAKES):
+                await self._is_heard.wait()
+            self._is_deaf = False
+        except TimeoutError:
+            self._is_deaf = True
+        if self._is_deaf and not was_deaf:
+            log.warning(
+                "no notification arrives (is there a pooler in transaction mode?): changes are looked for every %g s;"
+                " [store] listen_url names the server itself",
+                POLL_ALONE,
+                extra={"event": log_events.LISTENER_DEAF},
+            )
 
     def _heard(self, _connection: object, process: int, _channel: str, _payload: str) -> None:
         if self._listener is not None and process != self._listener.get_server_pid():
