@@ -61,7 +61,7 @@ from mailbridge.sinks import KnowsLogins, Sink
 from mailbridge.sinks.skyvern_pages import Login
 from mailbridge.store import Store, StoreError, StoreUnavailable
 from mailbridge.store.places import path_of
-from mailbridge.store.processes import told
+from mailbridge.store.processes import SKEW, skewed, told
 from mailbridge.trust import dkim, gmail
 from mailbridge.trust.dns import Dns, Resolver
 from mailbridge.web.health import Health, Level
@@ -142,6 +142,8 @@ class Bridge:
         checks |= {f"canary {name}": one.reason for name, one in self.mailboxes.canaries().items() if not one.is_well}
         if engine.store.processes.differing:
             checks["replicas"] = f"another configuration than this one: {told(engine.store.processes.differing)}"
+        if abs(engine.clock.skew) > SKEW:
+            checks["clock"] = skewed(engine.clock.skew)
         level = Level.DEGRADED if checks else Level.READY
         try:
             await engine.store.outbox.counts()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Protocol
+
+SKEW = timedelta(seconds=5)
+"""How far the clock of a machine may be from the database's before it is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,3 +64,12 @@ def differences(one: str, other: str) -> tuple[str, ...]:
 def told(differing: Mapping[str, tuple[str, ...]]) -> str:
     """Who differs and in which sections, in a line."""
     return ", ".join(f"{name} ({' '.join(f'[{one}]' for one in sections)})" for name, sections in differing.items())
+
+
+def skewed(skew: timedelta) -> str:
+    """That the clock of this machine is wrong, or the database's, in a line."""
+    side = "ahead of" if skew > timedelta() else "behind"
+    return (
+        f"this machine's clock is {abs(skew.total_seconds()):.0f} s {side} the database server's, whose time counts for codes;"
+        " set both by NTP, for certificates and proofs of senders go by this one"
+    )

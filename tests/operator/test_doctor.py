@@ -134,6 +134,13 @@ OTHER = ReplicaShape(name="two:2", started_at="2026-01-01T00:00:00Z", is_this=Fa
 
 BROKEN: tuple[tuple[str, Check, Callable[[Patient], Patient], str, Level], ...] = (
     (
+        "a clock that is not as the database's",
+        machine.clock,
+        lambda one: replace(one, status=msgspec.structs.replace(WELL, checks={"clock": "this machine's clock is 60 s ahead"})),
+        "clock",
+        Level.WARNING,
+    ),
+    (
         "a replica with another configuration",
         machine.replicas,
         lambda one: replace(one, status=msgspec.structs.replace(WELL, replicas=[THIS, OTHER])),

@@ -113,8 +113,10 @@ async def disk(patient: Patient) -> AsyncIterator[Finding]:
 
 
 async def clock(patient: Patient) -> AsyncIterator[Finding]:
-    """Our clock against Skyvern's, and against itself since the start."""
-    if abs(patient.drift) > DRIFT:
+    """Our clock against the database server's, and against itself since the start."""
+    if not isinstance(patient.status, Fault) and "clock" in patient.status.checks:
+        yield warning("clock", patient.status.checks["clock"], "timedatectl set-ntp true, on both machines")
+    elif abs(patient.drift) > DRIFT:
         seconds = patient.drift.total_seconds()
         yield warning("clock", f"the clock was set by {seconds:+.0f} s since the daemon started", "keep it by NTP (timedatectl)")
     else:

@@ -96,13 +96,14 @@ PostgresWork = Callable[[PostgresTransaction], Awaitable[T]]
 class PostgresDatabase:
     """Implements `mailbridge.store.sql.Database` over a pool. ``patience``: seconds that a lock is waited for.
 
-    ``bells`` ring behind every commit of this process, and ``committed`` is called.
+    ``bells`` ring behind every commit of this process, and ``committed`` is called. ``refusal``: why nothing may be written; "": it may.
     """
 
     def __init__(self, pool: Any, *, patience: float) -> None:
         self.bells = Bells()
         self.committed: Callable[[], None] = lambda: None
         self.trouble: str | None = None
+        self.refusal = ""
         self._pool = pool
         self._begin = f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = {max(int(patience * 1000), 1)}"
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -158,6 +159,8 @@ class PostgresDatabase:
         Raises:
             StoreUnavailable: it is not written, or its commit was never answered.
         """
+        if self.refusal:
+            raise StoreUnavailable("gone", self.refusal)
         begin = f"{self._begin}; {locking(queues)}" if queues else self._begin
         for attempt in count(1):
             connection = None

@@ -15,8 +15,9 @@ from mailbridge.clock import SteadyClock, from_micros, since_boot
 from mailbridge.store import StoreUnavailable
 from mailbridge.store.bells import Bells
 from mailbridge.store.postgres.database import FAULTS, PostgresDatabase
+from mailbridge.store.postgres.keys import KEY, ROTATION, Keys
 from mailbridge.store.postgres.queues import Queues
-from mailbridge.store.processes import Process, differences, told
+from mailbridge.store.processes import SKEW, Process, differences, skewed, told
 
 log = logging.getLogger("mailbridge.store")
 
@@ -57,6 +58,8 @@ ALIVE = (
     "SELECT id, name, started_at, configuration, (SELECT count(*) FROM mailbox_lease WHERE owner = replica.id)"
     " FROM replica WHERE alive_until > now_micros() ORDER BY id"
 )
+KEYS = "SELECT key, value FROM meta WHERE key IN (?, ?)"
+TELL_KEYS = "UPDATE replica SET opens = ?, seals = ? WHERE id = ?"
 DESCRIBE = "UPDATE replica SET configuration = ? WHERE id = ?"
 
 ReadTime = Callable[[PostgresDatabase], Awaitable[int]]
@@ -96,7 +99,7 @@ class Replicas:
         self._connect = connect
         self._listener: Any = None
         self._is_heard = asyncio.Event()
-        self._is_deaf = False
+        self._is_deaf = self._is_skewed = False
         self._beat_at = float("-inf")
         self._others = 0
         self._is_oldest = False
@@ -104,7 +107,9 @@ class Replicas:
         self._is_to_wake = asyncio.Event()
         self.waits = Bells()
         self._tasks: list[asyncio.Task[None]] = []
+        self._told_keys = ("", "")
         self.read_time: ReadTime = server_time
+        self.keys: Keys | None = None
 
     @property
     def number(self) -> int:
@@ -132,12 +137,14 @@ class Replicas:
         Raises:
             StoreUnavailable: the database is away.
         """
+        self._told_keys = ("", "")
         await self._follow()
         began = time.monotonic()
         values = (self._name, LEASE // timedelta(microseconds=1), self._configuration)
         ((self._queues.owner,),) = await self._database.transact(lambda transaction: transaction.rows(JOIN, values))
         self._beat_at = began
         await self._look_around()
+        await self._follow_keys()
         await self._queues.take_over(self._grace)
 
     def start(self) -> None:
@@ -175,6 +182,7 @@ class Replicas:
 
     async def beat(self) -> None:
         """One heartbeat: this process is alive, and whoever is not is taken over from. Raises StoreUnavailable."""
+        await self._follow_keys()
         began = time.monotonic()
         values = (LEASE // timedelta(microseconds=1), self.number)
         rows = await self._database.transact(lambda transaction: transaction.rows(STAY, values))
@@ -192,8 +200,24 @@ class Replicas:
         ((self._others, oldest),) = await self._database.rows(OTHERS, (self.number, self.number))
         self._is_oldest = self.number <= oldest
 
+    async def _follow_keys(self) -> None:
+        """Seal with the key that the database has, and tell which keys are there. Without that key nothing is written any more."""
+        if self.keys is None:
+            return
+        meta = dict(await self._database.rows(KEYS, (KEY, ROTATION)))
+        self.keys.follow(meta.get(KEY, ""), meta.get(ROTATION, ""))
+        self._database.refusal = "the database has a new key, which is not on this machine" if self.keys.is_missing else ""
+        told = (self.keys.opens, self.keys.seals)
+        if told != self._told_keys and not self.keys.is_missing:
+            await self._database.transact(lambda transaction: transaction.change(TELL_KEYS, (*told, self.number)), is_quiet=True)
+            self._told_keys = told
+
     async def _follow(self) -> None:
         self._clock.follow(await self.read_time(self._database))
+        is_skewed = abs(self._clock.skew) > SKEW
+        if is_skewed and not self._is_skewed:
+            log.warning("%s", skewed(self._clock.skew), extra={"event": log_events.CLOCK_SKEWED})
+        self._is_skewed = is_skewed
 
     async def alive(self) -> tuple[Process, ...]:
         """See `Processes.alive`."""

@@ -11,9 +11,10 @@ from typing import Any
 
 from mailbridge.config.settings import StoreSettings
 from mailbridge.store import StoreError, StoreUnavailable
-from mailbridge.store.cipher import Cipher, new_uid, read_key
+from mailbridge.store.cipher import Cipher, new_uid, place
 from mailbridge.store.places import label
 from mailbridge.store.postgres.database import FAULTS, unavailable
+from mailbridge.store.postgres.keys import cipher_of
 from mailbridge.store.postgres.opening import CONNECT, connector
 
 READ = "SELECT uid, sealed FROM oauth_token WHERE account = $1"
@@ -24,9 +25,9 @@ WRITE = (
 )
 
 
-def oauth_place(uid: bytes, account: str) -> str:
+def oauth_place(uid: bytes | None, account: object) -> str:
     """What a permission is bound to: its row, and the account that it is of."""
-    return f"oauth {uid.hex()} {account}"
+    return f"{place('oauth', uid, account)} {account}"
 
 
 class PostgresTokens:
@@ -68,7 +69,11 @@ class PostgresTokens:
         return int(rows[0][0]) if rows else 0
 
     def _cipher(self) -> Cipher:
-        return Cipher(read_key(self._key_path, is_made=False))
+        rows = self._asked("SELECT value FROM meta WHERE key = 'seal'")
+        found = cipher_of(self._key_path, bytes.fromhex(rows[0][0]) if rows else None)
+        if found is None:
+            raise StoreError(f"{self._key_path}: is another key than the one that the database was written with")
+        return found
 
     def _asked(self, query: str, *values: Any) -> list[Any]:
         return asyncio.run(self._ask(query, *values))

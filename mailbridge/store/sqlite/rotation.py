@@ -8,7 +8,6 @@ interrupted, and finishes or forgets it.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Callable
 from functools import partial
@@ -19,20 +18,12 @@ import apsw
 
 from mailbridge.config.settings import StoreSettings
 from mailbridge.store import StoreError
-from mailbridge.store.cipher import Cipher, place, read_key
-from mailbridge.store.sql.vault import totp_place
+from mailbridge.store.cipher import Cipher, name_of, place, read_key
+from mailbridge.store.sql import sealed
+from mailbridge.store.sql.sealed import Sealed
 from mailbridge.store.sqlite.database import Database, hint_of, lock, unlock
 
-SEALED: tuple[tuple[str, str, str, Callable[[bytes | None, Any], str]], ...] = (
-    ("mail", "private", "id", partial(place, "mail")),
-    ("mail", "link", "id", partial(place, "link")),
-    ("mail", "raw", "id", partial(place, "raw")),
-    ("large", "octets", "mail_id", partial(place, "raw")),
-    ("delivery", "content", "id", partial(place, "delivery")),
-    ("entry", "secrets", "id", partial(place, "entry")),
-    ("totp", "sealed", "name", totp_place),
-    ("answered", "answer", "key", partial(place, "answered")),
-)
+SEALED: tuple[Sealed, ...] = (*sealed.SEALED, ("large", "octets", "mail_id", partial(place, "raw")))
 """Table, column, the row's own name, and what the value is bound to."""
 
 Step = Callable[[str], None]
@@ -109,11 +100,6 @@ def finish(connection: apsw.Connection, key_path: Path) -> None:
     _sync(key_path.parent)
 
 
-def name_of(key: bytes) -> str:
-    """What tells one key from another and gives neither away."""
-    return hashlib.sha256(b"mailbridge: the name of a key" + key).hexdigest()[:16]
-
-
 def _reseal(connection: apsw.Connection, old: Cipher, fresh: Cipher) -> int:
     count = 0
     for table, column, key, bound_to in SEALED:
@@ -123,8 +109,8 @@ def _reseal(connection: apsw.Connection, old: Cipher, fresh: Cipher) -> int:
             value = old.open(row[0], bound_to(uid, name))
             if value is None:
                 raise StoreError(f"{table} {name}: its {column} does not open with the key file; nothing was changed")
-            sealed = fresh.seal(value, bound_to(uid, name))
-            connection.execute(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (sealed, name))  # noqa: S608
+            anew = fresh.seal(value, bound_to(uid, name))
+            connection.execute(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (anew, name))  # noqa: S608
             count += 1
     return count
 

@@ -14,6 +14,9 @@ CREATE INDEX mailbox_lease_owner ON mailbox_lease (owner);
 -- What a replica calls the list of accounts that it knows: those with the same list share them out evenly.
 ALTER TABLE replica ADD COLUMN accounts text NOT NULL DEFAULT '';
 
+-- The names of the keys that it opens with, and of the one that it seals with.
+ALTER TABLE replica ADD COLUMN opens text NOT NULL DEFAULT '', ADD COLUMN seals text NOT NULL DEFAULT '';
+
 -- The logins that are under way at a host, of all replicas together.
 CREATE TABLE login_slot (
     host text NOT NULL,
