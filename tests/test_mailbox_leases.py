@@ -77,6 +77,22 @@ async def test_what_is_held_is_watched() -> None:
 
 
 @looped
+async def test_connections_are_kept_while_nothing_is_known() -> None:
+    """The database is away for a moment: what is watched stays watched; for long: it is hung up on."""
+    made = Made()
+    mailboxes = Mailboxes(ACCOUNTS, made)
+    assert mailboxes.shared(leases(a=1)) == (1, 0)
+    assert mailboxes.shared(None) == (0, 0)
+    assert mailboxes.shared({}) == (0, 1)
+    assert mailboxes.shared(leases(a=1)) == (1, 0)
+    hasty = Mailboxes(ACCOUNTS, made, unsure=-1.0)
+    assert hasty.shared(leases(a=1)) == (1, 0)
+    assert hasty.shared(None) == (0, 1)
+    for one in (mailboxes, hasty):
+        await one.close(timedelta(seconds=1))
+
+
+@looped
 async def test_what_others_watch_is_shown() -> None:
     """As its watcher has told, with who that is, without secrets; what nobody watches is not well."""
     made = Made()

@@ -30,7 +30,7 @@ from mailbridge.app.parts import PARTS, Parts
 from mailbridge.app.preparation import Prepared, prepare
 from mailbridge.app.probing import LocalMailboxProbes, LocalProbes
 from mailbridge.app.routes import auth_of, serve_http
-from mailbridge.app.sharing import Awaited, hear_waits, tell_waits
+from mailbridge.app.sharing import hear_waits, tell_waits
 from mailbridge.app.snapshot import Live, Snapshot, snapshot
 from mailbridge.app.storing import fingerprint
 from mailbridge.app.targets import guard
@@ -104,7 +104,6 @@ class Bridge:
     live: Live
     door: Door
     mailboxes: Mailboxes
-    awaited: Awaited = field(default_factory=Awaited)
     operator: Operator | None = None
     http_address: str = ""
     listeners: smtp.Listeners | None = None
@@ -308,10 +307,7 @@ class Bridge:
                 held = await leases.share(names, states) if leases.is_certain else None
             except StoreUnavailable:
                 held = None
-            if not leases.is_certain:
-                note_change(*self.mailboxes.hold({}))
-            elif held is not None:
-                note_change(*self.mailboxes.hold(held))
+            note_change(*self.mailboxes.shared(held))
 
     async def elsewhere(self) -> list[dict[str, Any]]:
         """The mailboxes that this process does not watch, as those that do have told. Nothing where that cannot be read now."""
@@ -359,7 +355,7 @@ class Bridge:
         vault = open_vault(self.settings.store, engine.masks) if any(one.oauth is not None for one in accounts) else None
         if store.is_shared:
             logins = SharedLogins(store.leases, asyncio.get_running_loop())
-        common = imap.common_of(accounts, wanted=self._wanted, logins=logins)
+        common = imap.common_of(accounts, wanted=engine.waiting.anywhere, logins=logins)
 
         def make(account: ImapSettings, lease: Lease) -> imap.Watchers:
             async def bring(envelope: Envelope) -> Answer:
@@ -379,11 +375,6 @@ class Bridge:
         found = Mailboxes(accounts, make)
         found.hold(await store.leases.share([one.label for one in accounts]))
         return found
-
-    def _wanted(self) -> frozenset[str]:
-        """For whom somebody waits, here or at another process. Asked from many threads."""
-        here, others = self.engine.waiting.identifiers(), self.awaited.now
-        return here | others if others else here
 
 
 @asynccontextmanager
@@ -597,10 +588,10 @@ async def _share_mailboxes(here: Bridge) -> None:
 
 def _waits(here: Bridge) -> tuple[Coroutine[Any, Any, None], Coroutine[Any, Any, None]]:
     """Whoever waits at one process is waited for at the mailboxes of all."""
-    leases = here.engine.store.leases
+    leases, waiting = here.engine.store.leases, here.engine.waiting
     return (
-        tell_waits(leases, here.engine.waiting, lambda: bool(here.settings.imap)),
-        hear_waits(leases, here.awaited, lambda: here.mailboxes.wake()),
+        tell_waits(leases, waiting, lambda: bool(here.settings.imap)),
+        hear_waits(leases, waiting, lambda: here.mailboxes.wake()),
     )
 
 

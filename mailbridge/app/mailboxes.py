@@ -29,6 +29,9 @@ T = TypeVar("T")
 HANG_UP = timedelta(seconds=3)
 """How long is waited for the threads of mailboxes that are watched no longer: what they have not handed in is fetched again."""
 
+UNSURE = 60.0
+"""Seconds after which mailboxes are hung up on, where the database does not say whose they are."""
+
 ASK = 10.0
 """Seconds that the database has to say whether a login is free."""
 
@@ -45,12 +48,14 @@ class Mailboxes:
     ``make`` gives the watchers of an account, not started.
     """
 
-    def __init__(self, accounts: Sequence[ImapSettings], make: Make) -> None:
+    def __init__(self, accounts: Sequence[ImapSettings], make: Make, *, unsure: float = UNSURE) -> None:
         self._accounts = {one.label: one for one in accounts}
         self._make = make
         self._held: dict[str, tuple[Lease, imap.Watchers]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._is_started = False
+        self._unsure = unsure
+        self._sure_at = time.monotonic()
 
     def start(self) -> None:
         """Begin to watch what is held."""
@@ -73,6 +78,13 @@ class Mailboxes:
             if self._is_started:
                 watchers.start()
         return len(new), len(lost)
+
+    def shared(self, leases: Mapping[str, Lease] | None) -> tuple[int, int]:
+        """As `hold`. None: it is not known now what is held. Then the connections are kept for ``unsure`` seconds: what is handed in under a lease that is over is refused, and to log in everywhere anew costs more than to wait."""
+        if leases is not None:
+            self._sure_at = time.monotonic()
+            return self.hold(leases)
+        return self.hold({}) if time.monotonic() > self._sure_at + self._unsure else (0, 0)
 
     def wake(self) -> None:
         """Somebody waits for a code: the mailboxes that it may come by look at once."""

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from mailbridge import log_events
 from mailbridge.app.contacts import AppContacts
@@ -71,13 +70,6 @@ async def follow_others(inboxes: Inboxes, contacts: AppContacts) -> None:
             log.warning("store unavailable", extra={"event": log_events.STORE_UNAVAILABLE, "kind": fault.kind})
 
 
-@dataclass(slots=True)
-class Awaited:
-    """For whom somebody waits at other processes, folded. Read from many threads."""
-
-    now: frozenset[str] = frozenset()
-
-
 async def tell_waits(leases: Leases, waiting: Waiting, is_wanted: Callable[[], bool]) -> None:
     """Tell the other processes for whom somebody waits here, as soon as it begins, for ever. ``is_wanted``: there are mailboxes."""
     bell, told, told_at = Bell(), frozenset[str](), 0.0
@@ -101,7 +93,7 @@ async def tell_waits(leases: Leases, waiting: Waiting, is_wanted: Callable[[], b
         end()
 
 
-async def hear_waits(leases: Leases, awaited: Awaited, wake: Callable[[], None]) -> None:
+async def hear_waits(leases: Leases, waiting: Waiting, wake: Callable[[], None]) -> None:
     """Know for whom somebody waits at other processes, and wake the mailboxes here when another one begins, for ever."""
     with leases.bell() as bell:
         while True:
@@ -110,8 +102,8 @@ async def hear_waits(leases: Leases, awaited: Awaited, wake: Callable[[], None])
                 found = await leases.awaited()
             except StoreUnavailable:
                 found = frozenset()
-            is_more = bool(found - awaited.now)
-            awaited.now = found
+            is_more = bool(found - waiting.elsewhere)
+            waiting.elsewhere = found
             if is_more:
                 wake()
             await bell.wait(AGAIN)

@@ -110,6 +110,8 @@ def measure(mailboxes: int, replicas: int, hosts: int) -> bool:
         for daemon in daemons:
             stack.callback(daemon.kill)
 
+        until(lambda: server.ask("SELECT to_regclass('mailbox_lease') IS NOT NULL", database="bench") == [(True,)])
+
         def shares() -> list[int]:
             return sorted(count for (count,) in server.ask(ALIVE, database="bench"))
 

@@ -73,7 +73,7 @@ async def replicas(server: Postgres, name: str, folder: Path, count: int) -> Asy
 
 async def shares(stores: Sequence[Any], accounts: Sequence[str] = BOXES) -> list[set[str]]:
     """Who watches what, once each has looked often enough for all to be settled."""
-    for _ in range(3):
+    for _ in range(5):
         held = [set(await one.leases.share(accounts)) for one in stores]
     return held
 

@@ -85,7 +85,9 @@ class Dialogue:
         if name == "CAPABILITY":
             before = b"* CAPABILITY IMAP4rev1 IDLE\r\n"
         elif name == "LOGIN":
-            await asyncio.sleep(LOGIN_TAKES)
+            taken = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_later(LOGIN_TAKES, taken.set_result, None)
+            await taken
             self._hosts.logins += 1
             self._user = rest.split(" ")[1].strip('"')
         elif name in ("EXAMINE", "SELECT"):

@@ -22,6 +22,9 @@ from mailbridge.waiting import Bell
 
 MICROSECOND = timedelta(microseconds=1)
 
+GIVEN_AT_ONCE = 25
+"""Accounts beyond the fair share that are given back in one look: whoever takes them has to log in, at hosts that count that."""
+
 LONGEST_LOGIN = timedelta(minutes=2)
 """After which a login that was never given back is another's."""
 
@@ -35,7 +38,7 @@ ABOUT = (
 )
 """How many share these accounts, how many of them are older than this one, and how many accounts are in other hands."""
 
-MINE = "SELECT account, epoch, state FROM mailbox_lease WHERE owner = ? ORDER BY epoch"
+MINE = "SELECT account, epoch FROM mailbox_lease WHERE owner = ? ORDER BY epoch"
 KNOW = "INSERT INTO mailbox_lease (account) SELECT unnest(?::text[]) ON CONFLICT DO NOTHING"
 TAKE = (
     "UPDATE mailbox_lease SET owner = ?, epoch = nextval('mailbox_epoch'), changed_at = now_micros() WHERE account IN ("  # noqa: S608
@@ -44,9 +47,9 @@ TAKE = (
 )
 FREE = "UPDATE mailbox_lease SET owner = NULL, changed_at = now_micros() WHERE owner = ? AND account = ANY(?::text[])"
 FREE_ALL = "UPDATE mailbox_lease SET owner = NULL, changed_at = now_micros() WHERE owner = ?"
-TELL_STATE = "UPDATE mailbox_lease SET state = ? WHERE account = ? AND owner = ?"
+TELL_STATE = "INSERT INTO mailbox_state (account, state) VALUES (?, ?) ON CONFLICT (account) DO UPDATE SET state = excluded.state"
 ELSEWHERE = (
-    "SELECT account, name, state FROM mailbox_lease JOIN replica ON replica.id = owner"
+    "SELECT account, name, coalesce(state, '[]') FROM mailbox_lease JOIN replica ON replica.id = owner LEFT JOIN mailbox_state USING (account)"
     " WHERE owner != ? AND alive_until > now_micros() ORDER BY account"
 )
 
@@ -75,6 +78,7 @@ class PostgresLeases:
         self._replicas = replicas
         self._said: tuple[int, str] = (0, "")
         self._awaited: frozenset[str] = frozenset()
+        self._told: Mapping[str, str] = {}
 
     @property
     def is_certain(self) -> bool:
@@ -94,34 +98,35 @@ class PostgresLeases:
         number = self._number
         if not names and self._said in ((0, ""), (number, "")):
             return {}
-        held = await self._database.transact(
-            lambda transaction: self._shared(transaction, number, mark, names, states), is_quiet=True
-        )
+        held = await self._database.transact(lambda transaction: self._shared(transaction, number, mark, names), is_quiet=True)
         self._said = (number, mark)
+        if states:
+            await self._tell({account: state for account, state in states.items() if account in held})
         return {account: Lease(account=account, epoch=epoch) for account, epoch in held.items()}
 
-    async def _shared(
-        self, transaction: PostgresTransaction, number: int, mark: str, names: list[str], states: Mapping[str, str]
-    ) -> dict[str, int]:
+    async def _shared(self, transaction: PostgresTransaction, number: int, mark: str, names: list[str]) -> dict[str, int]:
         if self._said != (number, mark):
             await transaction.change(SAY, (mark, number))
-        rows = await transaction.rows(MINE, (number,))
-        held = {account: epoch for account, epoch, _ in rows}
+        held = dict(await transaction.rows(MINE, (number,)))
         ((sharers, older, others),) = await transaction.rows(ABOUT, (mark, mark, number, mark, names))
         share = share_of(len(names) - others, sharers=max(sharers, 1), older=older)
-        wanted = [account for account in held if account in set(names)][:share]
-        beyond = [account for account in held if account not in set(wanted)]
-        if beyond:
-            await transaction.change(FREE, (number, beyond))
-        kept = {account: held[account] for account in wanted}
+        known = set(names)
+        wanted = [account for account in held if account in known]
+        unknown, beyond = [account for account in held if account not in known], wanted[share:][:GIVEN_AT_ONCE]
+        if unknown or beyond:
+            await transaction.change(FREE, (number, [*unknown, *beyond]))
+        kept = {account: held[account] for account in wanted if account not in set(beyond)}
         if len(kept) < share:
             await transaction.change(KNOW, (names,))
             kept |= dict(await transaction.rows(TAKE, (number, names, share - len(kept))))
-        told = {account: state for account, _, state in rows}
-        new = [(state, account, number) for account, state in states.items() if account in kept and told.get(account) != state]
-        if new:
-            await transaction.change_many(TELL_STATE, new)
         return kept
+
+    async def _tell(self, states: Mapping[str, str]) -> None:
+        """Keep what is shown of accounts at other replicas, where it has changed since this one told it."""
+        new = [(account, state) for account, state in states.items() if self._told.get(account) != state]
+        if new:
+            await self._database.transact(lambda transaction: transaction.change_many(TELL_STATE, new), is_quiet=True)
+        self._told = states
 
     def mailboxes(self, lease: Lease) -> Mailboxes:
         """See `Leases.mailboxes`."""
@@ -189,5 +194,6 @@ async def purge(transaction: Transaction, before: int) -> None:
         f"DELETE FROM mailbox_lease WHERE changed_at < ? AND (owner IS NULL OR {IS_DEAD.format('owner')})",  # noqa: S608
         (before,),
     )
+    await transaction.change("DELETE FROM mailbox_state WHERE account NOT IN (SELECT account FROM mailbox_lease)")
     await transaction.change("DELETE FROM login_slot WHERE until < ?", (before,))
     await transaction.change("DELETE FROM awaited WHERE until < ?", (before,))

@@ -1,15 +1,17 @@
 -- Mailboxes are shared out among the replicas. An account is watched by its ``owner`` for as long as that is alive; ``epoch`` tells who
--- had it later, and is never given twice. ``state`` is what its watcher says of it, to be shown at the others.
+-- had it later, and is never given twice.
 CREATE SEQUENCE mailbox_epoch;
 CREATE TABLE mailbox_lease (
     account text PRIMARY KEY,
     owner bigint,
     epoch bigint NOT NULL DEFAULT 0 CHECK (epoch >= 0),
     changed_at bigint NOT NULL DEFAULT now_micros(),
-    state text NOT NULL DEFAULT '[]' CHECK (state::json IS NOT NULL),
     CHECK (owner IS NULL OR epoch > 0)
 );
 CREATE INDEX mailbox_lease_owner ON mailbox_lease (owner);
+
+-- What its watcher says of an account, to be shown at the others. It is apart, so that who writes it is in nobody's way.
+CREATE TABLE mailbox_state (account text PRIMARY KEY, state text NOT NULL CHECK (state::json IS NOT NULL));
 
 -- What a replica calls the list of accounts that it knows: those with the same list share them out evenly.
 ALTER TABLE replica ADD COLUMN accounts text NOT NULL DEFAULT '';
