@@ -99,7 +99,7 @@ class Replicas:
         self._connect = connect
         self._listener: Any = None
         self._is_heard = asyncio.Event()
-        self._is_deaf = self._is_skewed = False
+        self._is_deaf = self._is_cut_off = self._is_skewed = False
         self._beat_at = float("-inf")
         self._others = 0
         self._is_oldest = False
@@ -271,8 +271,16 @@ class Replicas:
             self._listener = listener
             await self._notify()
             await self._probe()
-        except (*FAULTS, StoreUnavailable):
-            return
+            self._is_cut_off = False
+        except (*FAULTS, StoreUnavailable) as fault:
+            if not self._is_cut_off:
+                log.warning(
+                    "no connection to listen by (%s): changes are looked for every %g s; see [store] url and listen_url",
+                    type(fault).__name__,
+                    POLL_ALONE,
+                    extra={"event": log_events.LISTENER_DEAF},
+                )
+            self._is_cut_off = True
 
     async def _probe(self) -> None:
         """Whether notifications arrive here: one is sent by another connection. A pooler in transaction mode loses them."""
