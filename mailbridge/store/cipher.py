@@ -162,6 +162,23 @@ def read_key(path: Path, *, is_made: bool) -> bytes:
     return key
 
 
+def cipher_of(path: Path, other: Path, seal: bytes | None, *, is_made: bool = False) -> Cipher | None:
+    """The cipher that seals with that key of two files which ``seal`` was made with, and opens with both; None where it is neither.
+
+    ``other`` may not be there. ``seal`` None: the first one. Raises StoreError.
+    """
+    keys = [read_key(path, is_made=is_made)]
+    if other.exists():
+        keys.append(read_key(other, is_made=False))
+    for key in keys:
+        cipher = Cipher(key)
+        if seal is None or cipher.open(seal, "meta") is not None:
+            for one in keys:
+                cipher.opens_with(one)
+            return cipher
+    return None
+
+
 def _make_key(path: Path) -> None:
     """All of it or nothing: a crash in the middle leaves no short key behind."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.new")

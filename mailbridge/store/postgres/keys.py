@@ -12,6 +12,7 @@ from pathlib import Path
 from mailbridge import log_events
 from mailbridge.store import StoreError
 from mailbridge.store.cipher import Cipher, name_of, read_key
+from mailbridge.store.cipher import cipher_of as cipher_of_two
 
 log = logging.getLogger("mailbridge.store")
 
@@ -27,28 +28,9 @@ def draft_of(path: Path) -> Path:
     return path.with_name(path.name + ".new")
 
 
-def keys_of(path: Path, *, is_made: bool = False) -> dict[str, bytes]:
-    """The keys that are there by their names, the present one first. Raises StoreError."""
-    keys = [read_key(path, is_made=is_made)]
-    if draft_of(path).exists():
-        keys.append(read_key(draft_of(path), is_made=False))
-    return {name_of(one): one for one in keys}
-
-
 def cipher_of(path: Path, seal: bytes | None, *, is_made: bool = False) -> Cipher | None:
-    """The cipher that seals with the key that ``seal`` was made with, and opens with both; None where that key is not there.
-
-    Raises:
-        StoreError: a file cannot be used.
-    """
-    keys = list(keys_of(path, is_made=is_made).values())
-    for key in keys:
-        cipher = Cipher(key)
-        if seal is None or cipher.open(seal, "meta") is not None:
-            for other in keys:
-                cipher.opens_with(other)
-            return cipher
-    return None
+    """See `mailbridge.store.cipher.cipher_of`."""
+    return cipher_of_two(path, draft_of(path), seal, is_made=is_made)
 
 
 class Keys:

@@ -40,6 +40,7 @@ from mailbridge.store.sqlite.queues import Queues
 from mailbridge.store.sqlite.readers import Readers
 from mailbridge.store.sqlite.retention import Retention
 from mailbridge.store.sqlite.shared import SqliteDatabase, SqliteTransaction, through
+from mailbridge.store.sqlite.turning import Turning
 from mailbridge.store.sqlite.writer import Writer
 
 REALIGN = timedelta(seconds=1)
@@ -61,6 +62,7 @@ class SqliteStore:
         clock: SteadyClock,
         retention: Retention,
         lock: int | None,
+        turning: Turning,
     ) -> None:
         self.outbox = SqliteOutbox(writer=writer, readers=readers, queues=queues, cipher=cipher, clock=clock)
         self.mails = SqliteMails(readers=readers, cipher=cipher)
@@ -88,6 +90,7 @@ class SqliteStore:
         self._retention = retention
         self._is_to_forget = False
         self._lock = lock
+        self._turning = turning
 
     @property
     def is_shared(self) -> bool:
@@ -242,7 +245,7 @@ class SqliteStore:
             keep_anchor(connection, self.clock.anchor)
         if self.trouble is not None:  # only a write can tell that it is over
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('probe', ?)", (now,))
-        if is_more:
+        if self._turning.step(connection) or is_more:
             return self.clock.now()
         again_at, ends_at = self.clock.now() + SWEEP_EVERY, through(next_end(self._shared(connection)))
         return again_at if ends_at is None else min(again_at, ends_at)
