@@ -22,7 +22,9 @@ TORN = re.compile(r"<(?!!--)[!?/a-zA-Z][^<>]*(?:<|\Z)")
 UNQUOTED = re.compile(r"=\s?(?:\"[^\"<>]*>|'[^'<>]*>)")
 """An attribute whose quote is not closed where its tag seems to end."""
 
-NO_MARKS = bytes(octet for octet in range(256) if octet not in b"<>")
+UNQUOTED_MARKS = re.compile(rb"=(?:\"[^\"<>]*>|'[^'<>]*>)")
+QUOTES = b"\"'="
+NO_MARKS = bytes(octet for octet in range(256) if octet not in b"<>" + QUOTES)
 
 TAG = re.compile(r"<[!?/a-zA-Z][^<>]*(?:>|(?=<)|\Z)")
 TAGGED = re.compile(r"</?[a-zA-Z]")
@@ -45,7 +47,8 @@ def is_swallowed(html: str, left_out: Iterable[tuple[str, str]]) -> bool:
 
     ``left_out`` are the elements of the page whose content is not read, each with its text where that stands in `RAW`.
     """
-    return _is_torn(html) or _is_comment_open(html) or any(_goes_on(html, *one) for one in dict.fromkeys(left_out))
+    rest = _without_comments(html)
+    return rest is None or _is_torn(rest) or any(_goes_on(html, *one) for one in dict.fromkeys(left_out))
 
 
 def unswallowed(html: str) -> str:
@@ -61,20 +64,26 @@ def _bare(found: re.Match[str]) -> str:
     return f"<{element[1]}{element[2]}>" if SHOWN.fullmatch(element[2]) else " "
 
 
-def _is_torn(html: str) -> bool:
-    marks = html.encode("ascii", "replace").translate(None, NO_MARKS)
-    return ((b"<<" in marks or marks.endswith(b"<")) and TORN.search(html) is not None) or UNQUOTED.search(html) is not None
-
-
-def _is_comment_open(html: str) -> bool:
-    """Whether a comment has no end, or the end of another that began within it. What an author wrote, he ended."""
-    start = html.find("<!--")
+def _without_comments(html: str) -> str | None:
+    """The page without its comments; None where one has no end, or the end of another that began within it."""
+    start, end = html.find("<!--"), 0
+    kept = []
     while start >= 0:
-        end = html.find("-->", start + 2)
-        if end < 0 or "<!--" in CONDITION.sub("", html[start + 4 : end], count=1):
-            return True
-        start = html.find("<!--", end + 3)
-    return False
+        kept.append(html[end:start])
+        end = html.find("-->", start + 2) + 3
+        if end < 3 or "<!--" in CONDITION.sub("", html[start + 4 : end - 3], count=1):
+            return None
+        start = html.find("<!--", end)
+    return "".join([*kept, html[end:]])
+
+
+def _is_torn(html: str) -> bool:
+    """Whether a tag has no end, or an attribute of it no second quote. Its marks alone rule that out for nearly every page."""
+    marks = html.encode("ascii", "replace").translate(None, NO_MARKS)
+    if UNQUOTED_MARKS.search(marks) is not None and UNQUOTED.search(html) is not None:
+        return True
+    tags = marks.translate(None, QUOTES)
+    return (b"<<" in tags or tags.endswith(b"<")) and TORN.search(html) is not None
 
 
 def _goes_on(html: str, name: str, text: str) -> bool:
