@@ -81,8 +81,9 @@ def test(*, name: str, idle: float, canary: bool, config: Path | None, as_json: 
     account = next((box for box in one.loaded.settings.imap if box.label == name), None)
     if account is None:
         if not one.is_daemon and not one.has_database:
-            known = ", ".join(box.label for box in one.loaded.settings.imap) or "none is configured"
-            fail(Fault(kind=Kind.NOT_FOUND, title=f"no account is called {name!r}; there is {known}"))
+            known = ", ".join(box.label for box in one.loaded.settings.imap)
+            hint = f"there is {known}" if known else "none is configured; `mailbridge imap add ADDRESS` adds one"
+            fail(Fault(kind=Kind.NOT_FOUND, title=f"no account is called {name!r}; {hint}"))
         found = one.do(verbs.MAILBOX_TEST, TryMailbox(name=name, idle=idle, canary=canary))
         for step in found.steps:
             _tell(step.step, step.ok, step.text, as_json=as_json)

@@ -251,13 +251,16 @@ class _Reader:
             self.ignored.append(name)
 
     def _read_credentials(self) -> None:
-        folder = self._environ.get("CREDENTIALS_DIRECTORY")
-        if not folder:
-            return
         for section, key in secrets():
-            path = Path(folder) / f"{section}_{key}"
-            if path.is_file():
+            path = self._credential(section, key)
+            if path is not None:
                 self._put_secret_file(section, key, path, f"$CREDENTIALS_DIRECTORY/{path.name}", is_mode_checked=False)
+
+    def _credential(self, section: str, key: str) -> Path | None:
+        """The file in which systemd hands a secret over; None where it does not."""
+        folder = self._environ.get("CREDENTIALS_DIRECTORY")
+        path = Path(folder) / f"{section}_{key}" if folder else None
+        return path if path is not None and path.is_file() else None
 
     def put(self, section: str, key: str, value: object, where: str) -> None:
         """Take one value, converted to what the settings want there."""
@@ -383,6 +386,8 @@ class _Reader:
             self._values[section][key] = _lines(secret) if is_list else secret
             self.origins[f"{section}.{key}"] = f"{where} ({path})"
         except OSError as fault:
+            if isinstance(fault, PermissionError) and self._reading is not None and self._credential(section, key) is not None:
+                return  # systemd, which can read it, hands it over: that one counts, and is read later
             self._broken.add((section, None, key))
             self._problem(where, f"{path}: cannot be read: {fault.strerror}", is_permission=isinstance(fault, PermissionError))
         except ValueError as fault:

@@ -16,7 +16,7 @@ from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.core.delivery import State
 from mailbridge.core.queue import TRANSITIONS
 from mailbridge.ingress.tls import self_signed
-from mailbridge.store import StoreError, StoreOutdated
+from mailbridge.store import StoreError, StoreOutdated, StoreUnavailable
 from tests.loop import looped
 from tests.peers import postgres as peer
 from tests.peers.postgres import Postgres, running_postgres
@@ -50,7 +50,7 @@ async def opened(url: str, folder: Path, **options: Any) -> Any:
     from mailbridge.store.postgres import open_postgres  # only where there is a server
 
     return await open_postgres(
-        StoreSettings(url=url, busy_timeout=timedelta(seconds=5)),
+        StoreSettings(url=url, busy_timeout=options.pop("patience", timedelta(seconds=5))),
         RetentionSettings(),
         key_path=options.pop("key", folder / "shared.key"),
         clock=options.pop("clock", SteadyClock()),
@@ -290,6 +290,43 @@ def test_a_claim_that_nobody_has_is_given_back(server: Postgres, name: str, tmp_
         await store.close()
 
     asyncio.run(use())
+
+
+def test_a_queue_that_is_locked_for_long_keeps_no_other_one_waiting(server: Postgres, name: str, tmp_path: Path) -> None:
+    """A process that stands still in the middle of a transaction has one queue; of the others what is due goes, and what is left over by
+    replicas that are gone is taken over."""
+
+    @looped
+    async def use() -> None:
+        import asyncpg  # only where there is a server
+
+        store = await opened(server.url(name), tmp_path, patience=timedelta(milliseconds=100))
+        await store.replicas.stop()
+        for who in ("ann", "bob", "eve"):
+            await store.put(arrival(draft(identifier=f"{who}@example.com"), at=SteadyClock().now(), fingerprint=who))
+        await server.asked("UPDATE delivery SET owner = 999", database=name)
+        other = await asyncpg.connect(server.url(name))
+        late = other.transaction()
+        await late.start()
+        await other.execute("SELECT lock_queues(ARRAY['skyvern'], ARRAY['ann@example.com'])")
+        with pytest.raises(StoreUnavailable):
+            await store.replicas.beat()
+        states = {one.draft.identifier[:3]: one.state for one in await store.outbox.deliveries()}
+        assert states == {"ann": State.IN_FLIGHT, "bob": State.PENDING, "eve": State.PENDING}
+        await server.asked(
+            "UPDATE delivery SET state = 'pending', owner = NULL WHERE state = 'in_flight'",
+            "UPDATE delivery SET due_at = id, blocked_until = NULL",
+            database=name,
+        )
+        due = await store.outbox.claim(limit=10)
+        assert sorted(claim.delivery.draft.identifier[:3] for claim in due.claims) == ["bob", "eve"]
+        await late.rollback()
+        due = await store.outbox.claim(limit=10)
+        assert [claim.delivery.draft.identifier[:3] for claim in due.claims] == ["ann"]
+        await other.close()
+        await store.close()
+
+    use()
 
 
 def test_a_server_is_known_by_its_certificate(tmp_path: Path) -> None:

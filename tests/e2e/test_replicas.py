@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import random
-import signal
 import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
-from mailbridge.clock import SteadyClock
-from mailbridge.config.settings import RetentionSettings, StoreSettings
-from mailbridge.core.delivery import Delivery
-from tests.e2e.test_kill import CLIENTS, SEED, Client, judged, kill_at_random
 from tests.peers import postgres as peer
 from tests.peers.daemon import Daemon, House, wait_for
 from tests.peers.faulty import FaultyReceiver, Temper, running_faulty
@@ -30,8 +20,6 @@ from tests.peers.postgres import Postgres, running_postgres
 
 pytestmark = pytest.mark.e2e
 
-KILLS = int(os.environ.get("MAILBRIDGE_REPLICA_KILLS", "6"))
-CRASHES = int(os.environ.get("MAILBRIDGE_SERVER_CRASHES", "2"))
 ANN = "ann@corp.example"
 
 
@@ -66,27 +54,6 @@ def all_running(houses: list[House]) -> Iterator[list[Daemon]]:
     """A daemon in each, ready; the first one makes the database."""
     with ExitStack() as stack:
         yield [stack.enter_context(house.running()) for house in houses]
-
-
-def deliveries_of(house: House) -> list[Delivery]:
-    """Everything in the outbox that the replicas share."""
-    from mailbridge.store.postgres import open_postgres  # only where there is a server
-
-    async def read() -> list[Delivery]:
-        assert house.key_file is not None
-        store = await open_postgres(
-            StoreSettings(url=house.url),
-            RetentionSettings(),
-            key_path=house.key_file,
-            clock=SteadyClock(),
-            grace=timedelta(),
-            is_visitor=True,
-        )
-        found = await store.outbox.deliveries(limit=1_000_000)
-        await store.close()
-        return list(found)
-
-    return asyncio.run(read())
 
 
 def agent_token(house: House) -> dict[str, str]:
@@ -165,61 +132,6 @@ def test_another_configuration_is_told(houses: Callable[[FaultyReceiver, int], l
             wait_for(lambda: "replicas.differ" in first.log.read_text(encoding="utf-8"), "the first one says so")
         lines = [json.loads(line) for line in first.log.read_text(encoding="utf-8").splitlines() if "replicas.differ" in line]
         assert {line["message"].count(",") for line in lines} == {0}  # one name, of the third
-
-
-def test_random_kills_of_replicas_lose_nothing(houses: Callable[[FaultyReceiver, int], list[House]]) -> None:
-    """Every acknowledged code is at the receiver, or superseded by a newer one; none arrives after a newer one of its identifier."""
-    dice = random.Random(SEED)
-    with running_faulty(Temper(refuses=0.10, loses=0.10, is_late=0.05, lateness=0.8)) as receiver:
-        steady, *shaky = houses(receiver, 3)
-        with steady.running() as daemon:
-            clients = [Client([steady, *shaky][number % 3], number) for number in range(CLIENTS)]
-            for client in clients:
-                client.start()
-            for number in range(KILLS):
-                kill_at_random(shaky[number % 2], dice)
-            with all_running(shaky) as rest:
-                time.sleep(0.5)
-                for client in clients:
-                    client.stop()
-                receiver.temper = Temper()
-                try:
-                    wait_for(lambda: daemon.waiting() == 0, "the outbox is empty", patience=60)
-                except AssertionError:
-                    print([one for one in deliveries_of(steady) if one.state in ("pending", "in_flight")])
-                    raise
-                assert [one.terminate() for one in rest] == [0, 0]
-        verdict = judged(receiver, deliveries_of(steady), clients, kills=KILLS)
-        print("seed", SEED, json.dumps(asdict(verdict)))
-    assert [reply for client in clients for reply in client.refused] == []
-    assert verdict.acknowledged > KILLS
-    assert (verdict.lost, verdict.inversions, verdict.wrong_newest) == ([], [], [])
-    for house in (steady, *shaky):
-        assert "Traceback" not in house.log.read_text(encoding="utf-8")
-
-
-def test_a_crash_of_the_server_loses_nothing(server: Postgres, houses: Callable[[FaultyReceiver, int], list[House]]) -> None:
-    """While it is down mail is deferred; afterwards all that was acknowledged is delivered."""
-    with running_faulty(Temper(loses=0.1)) as receiver:
-        pair = houses(receiver, 2)
-        with all_running(pair) as daemons:
-            clients = [Client(pair[number % 2], number) for number in range(CLIENTS)]
-            for client in clients:
-                client.start()
-            for _ in range(CRASHES):
-                time.sleep(1.0)
-                server.stop(signal.SIGQUIT)
-                time.sleep(0.5)
-                server.start()
-            time.sleep(1.0)
-            for client in clients:
-                client.stop()
-            receiver.temper = Temper()
-            wait_for(lambda: daemons[0].waiting() == 0, "the outbox is empty", patience=90)
-        verdict = judged(receiver, deliveries_of(pair[0]), clients, kills=CRASHES)
-        print("seed", SEED, json.dumps(asdict(verdict)))
-    assert (verdict.lost, verdict.inversions, verdict.wrong_newest) == ([], [], [])
-    assert verdict.acknowledged > 0
 
 
 MAILBOX = """

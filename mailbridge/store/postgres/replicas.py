@@ -13,7 +13,8 @@ from typing import Any
 from mailbridge import log_events
 from mailbridge.clock import SteadyClock, since_boot
 from mailbridge.store import StoreUnavailable
-from mailbridge.store.postgres.database import FAULTS, PostgresDatabase
+from mailbridge.store.postgres.database import FAULTS, PostgresDatabase, PostgresTransaction
+from mailbridge.store.postgres.marks import FORGET as FORGET_MARKS
 from mailbridge.store.postgres.queues import Queues
 
 log = logging.getLogger("mailbridge.store")
@@ -62,8 +63,11 @@ async def server_time(database: PostgresDatabase) -> int:
 class Replicas:
     """This process among those that have the database. ``grace`` is for how long a doubt about another's attempt blocks its queue.
 
-    ``connect`` makes the connection that listens, outside the pool; it holds no transaction and is never shared.
+    ``connect`` makes the connection that listens, outside the pool; it holds no transaction and is never shared. Without ``wakes`` the
+    others are not notified of commits, and find them when they look by themselves.
     """
+
+    wakes = True
 
     def __init__(
         self,
@@ -166,8 +170,13 @@ class Replicas:
         await self._look_around()
         await self._queues.take_over(self._grace)
         await self._queues.release_unclaimed()
-        await self._database.transact(lambda transaction: transaction.change(FORGET))
+        await self._database.transact(self._forget)
         await self._compare()
+
+    async def _forget(self, transaction: PostgresTransaction) -> None:
+        """Remove what replicas that are gone have left, once nobody needs it."""
+        await transaction.change(FORGET)
+        await transaction.change(FORGET_MARKS)
 
     async def _look_around(self) -> None:
         ((self._others, oldest),) = await self._database.rows(OTHERS, (self.number, self.number))
@@ -223,7 +232,7 @@ class Replicas:
         while True:
             await self._is_to_wake.wait()
             self._is_to_wake.clear()
-            if self._others:
+            if self._others and self.wakes:
                 await self._notify()
 
     async def _notify(self) -> None:

@@ -14,11 +14,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 import mailbridge
 from mailbridge.operator.asks import asked
+from mailbridge.operator.complaints import plainly
 from mailbridge.operator.faults import Fault
 from mailbridge.web.mcp.asking import Asker
 from mailbridge.web.mcp.shapes import schema_of
 from mailbridge.web.mcp.tools import INSTRUCTIONS, TOOLS, Tool
-from mailbridge.web.operator import plainly
 
 
 def server_of(asker: Asker) -> Server[Any]:
