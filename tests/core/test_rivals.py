@@ -89,7 +89,15 @@ def test_the_same_code_out_of_sight_is_no_rival() -> None:
         ("<br>&gt; Your code is 771204", (), Verdict.AMBIGUOUS),
         ("<br>&gt; Your code is 771204", ANSWER, Verdict.CODE),
     ],
-    ids=["unmarked", "unmarked, an answer", "a quotation", "one without an end", "one of nobody's", "a mark alone", "a mark, an answer"],
+    ids=[
+        "unmarked",
+        "unmarked, an answer",
+        "a quotation",
+        "one without an end",
+        "one of nobody's",
+        "a mark alone",
+        "a mark, an answer",
+    ],
 )
 def test_only_an_answer_quotes_without_marks(older: str, headers: tuple[tuple[str, str], ...], verdict: Verdict) -> None:
     """A page that answers no mail quotes only what its markup quotes, below a line that says whose words they are."""
