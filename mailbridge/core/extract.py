@@ -7,17 +7,17 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from mailbridge.core import confidence, lifetime, links
-from mailbridge.core.candidates import ascii_digits
+from mailbridge.core.candidates import MAX_PER_LINE, MIN_LENGTH, ascii_digits
 from mailbridge.core.context import Context, context_of
 from mailbridge.core.evidence import Evidence
 from mailbridge.core.extraction import Extraction, Rejected, Verdict
 from mailbridge.core.features import CLEAR, NAMING, THRESHOLD, WEIGHTS, Feature
 from mailbridge.core.forwards import ForwardedBlock, bare_subject, forwarded_block, is_forward
 from mailbridge.core.genre import Genre, genre_of
-from mailbridge.core.mail import Link, Message
-from mailbridge.core.parts import Parts, parts_of
+from mailbridge.core.mail import Link, Message, Page
+from mailbridge.core.parts import MAX_LINES, Parts, parts_of
 from mailbridge.core.ranking import weigh
-from mailbridge.core.reading import Reader
+from mailbridge.core.reading import MAX_LABELLED, Reader
 from mailbridge.core.rules import Match, RuleSet
 from mailbridge.core.secret import Secret
 from mailbridge.core.vetoes import veto_of
@@ -32,6 +32,7 @@ NEARLY = 3.0
 PUSHED_BY = "a rule of yours with (?P<link>…) pushes such links ([rules] paths)"
 UNSURE = "something in it may be a code, and too little speaks for it: it is held, and so is any link"
 HIDDEN = "its HTML hides from view another number that may be the code"
+UNREAD = "it has more lines, or a longer one, than are read, and what follows may be the code"
 LACKS = {
     "html-cut": "its HTML was longer than the limit and was cut off",
     "text-cut": "its text was longer than the limit and was cut off",
@@ -118,12 +119,24 @@ def _extract(message: Message, rules: RuleSet) -> Extraction:
         return _of_genre(genre, evidence)
     code = _code(evidence, context, stated, expires_at)
     if code.verdict is Verdict.CODE:
+        if _is_unread(message.plain, reader) or _is_unread(message.html, reader):
+            return replace(code, verdict=Verdict.AMBIGUOUS, reason=UNREAD)
         return _unless_hidden(code, message, reader, context)
     if code.verdict is not Verdict.NONE:
         return code
     if any(_is_nearly(one, context) for one in evidence):
         return replace(code, reason=UNSURE)
     return _link(message, parts, rules, code, stated, expires_at)
+
+
+def _is_unread(page: Page | None, reader: Reader) -> bool:
+    """Whether a part has more lines, a line more letters, or one more numbers, than are read: what follows may be the code."""
+    if page is None:
+        return False
+    if len(page.lines) > MAX_LINES or any(len(line.text) > MAX_LABELLED for line in page.lines):
+        return True
+    longer = (line.text for line in page.lines if len(line.text) > MIN_LENGTH * MAX_PER_LINE)
+    return any(len(reader.shapes(ascii_digits(text))) >= MAX_PER_LINE for text in longer)
 
 
 def _unless_hidden(code: Extraction, message: Message, reader: Reader, context: Context) -> Extraction:
@@ -160,7 +173,7 @@ def _from_text(message: Message, reader: Reader) -> Extraction | None:
     expires_at = lifetime.stated_expiry(parts.texts, reader.wording)
     evidence = evidence_of(parts, reader, context)
     code = _code(evidence, context, stated, expires_at)
-    if code.verdict is not Verdict.CODE or code.value is None or code.confidence < DECISIVE:
+    if code.verdict is not Verdict.CODE or code.value is None or code.confidence < DECISIVE or _is_unread(page, reader):
         return None
     # A number that only the subject has says nothing of a body that was not read.
     return code if any("plain" in one.sources for one in evidence if one.shape.value == code.value.reveal()) else None

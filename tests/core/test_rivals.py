@@ -8,7 +8,7 @@ import pytest
 
 from mailbridge.config.rulepack import rule_sources
 from mailbridge.config.settings import RuleSettings
-from mailbridge.core.extract import HIDDEN, extract
+from mailbridge.core.extract import HIDDEN, UNREAD, extract
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.mail import Body, Message
 from mailbridge.core.rules import load
@@ -104,3 +104,24 @@ def test_only_an_answer_quotes_without_marks(older: str, headers: tuple[tuple[st
     found = extracted(html=f"<body><p>Your new code is 482913</p>{older}</body>", headers=headers)
     assert found.verdict is verdict
     assert found.value is not None and (verdict is Verdict.AMBIGUOUS or found.value.reveal() == "482913")
+
+
+@pytest.mark.parametrize(
+    ("padding", "verdict"),
+    [
+        (" x ".join(str(1_000 + 7 * number) for number in range(60)), Verdict.AMBIGUOUS),
+        (" x ".join(str(1_000 + 7 * number) for number in range(20)), Verdict.CODE),
+        ("la " * 900, Verdict.AMBIGUOUS),
+        ("la " * 300, Verdict.CODE),
+        ("la\n" * 1_600, Verdict.AMBIGUOUS),
+        ("la\n" * 1_000, Verdict.CODE),
+    ],
+    ids=["many numbers", "some numbers", "a long line", "a line", "many lines", "lines"],
+)
+def test_nothing_is_pushed_of_a_part_that_is_not_read_to_its_end(padding: str, verdict: Verdict) -> None:
+    """Where a line has more numbers or letters, or a part more lines, than are read, the code may stand behind them."""
+    found = extracted(plain=f"Your code is 482913.\n\nThank you.\n\n{padding}.")
+    assert found.verdict is verdict
+    assert (found.reason == UNREAD) is (verdict is Verdict.AMBIGUOUS)
+    page = extracted(html=f"<body><h1>Your code is 482913</h1><p>Thank you.</p>{padding}</body>".replace("\n", "<br>"))
+    assert page.verdict is verdict
