@@ -8,6 +8,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 FUZZ ?= 100000
 KILLS ?= 200
+# How often `make soak` breaks what of several daemons on one PostgreSQL.
+REPLICAS := MAILBRIDGE_REPLICA_KILLS=300 MAILBRIDGE_SERVER_CRASHES=20 MAILBRIDGE_NETWORK_FAULTS=60 MAILBRIDGE_CLOCK_JUMPS=40 \
+	MAILBRIDGE_FAILOVERS=5 MAILBRIDGE_REPLICA_WAITS=10000
 # How many processes share the tests, whole files at a time; 0: this one alone.
 JOBS ?= 2
 COMMIT ?= ee520b1
@@ -87,8 +90,10 @@ train: $(VENV)/.dev ## whether a fitted model would do better than the weights, 
 fuzz: $(VENV)/.dev ## FUZZ mutations of each kind: SMTP, IMAP, HTTP, mails, signatures, seals, keys, policies, configurations
 	@$(BIN)/python -m tests.fuzz.fuzz --count $(FUZZ)
 
-soak: $(VENV)/.dev ## kill -9 KILLS times while webhooks are told
-	@MAILBRIDGE_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/soak
+soak: $(VENV)/.dev ## kill -9 KILLS times while webhooks are told; replicas, their server and their network broken (an hour or more)
+	@MAILBRIDGE_KILLS=$(KILLS) $(BIN)/python -m pytest -s -o timeout=0 tests/soak
+	@MAILBRIDGE_E2E=1 $(REPLICAS) $(BIN)/python -m pytest -s -o timeout=0 tests/e2e/test_replica_kills.py \
+		tests/e2e/test_replica_network.py tests/e2e/test_failover.py tests/e2e/test_replica_waits.py
 
 suites: $(VENV)/.dev ## public suites of SPF, ARC, DKIM, results and suffixes: those in SUITES, a folder, and those that packages carry
 	@$(BIN)/python -m tests.suites.run "$(SUITES)" "$$(tests/suites/fetch)"

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -40,6 +41,12 @@ RESERVED = frozenset(
 BARE = {"SKYVERN_API_KEY": ("skyvern", "api_key"), "SKYVERN_BASE_URL": ("skyvern", "base_url")}
 TRUSTED_SECRETS = Path("/run/secrets")
 """Docker's secrets: their mode is the host's to choose, so it is not checked."""
+
+
+@lru_cache(maxsize=64)
+def _fields_of(kind: type[Section]) -> dict[str, msgspec.structs.FieldInfo]:
+    """The keys of a table; finding them takes as long as reading it, and there may be thousands."""
+    return {one.encode_name: one for one in msgspec.structs.fields(kind)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -330,7 +337,7 @@ class _Reader:
 
     def _table(self, kind: type[Section], entry: Mapping[str, Any], place: str, label: str, section: str) -> Section | None:
         """One table of a list, or a table inside it; None where a mistake was noted."""
-        fields = {one.encode_name: one for one in msgspec.structs.fields(kind)}
+        fields = _fields_of(kind)
         values: dict[str, Any] = {}
         number = len(self._places.get(section, []))
         for key, value in entry.items():
