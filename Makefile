@@ -23,10 +23,14 @@ PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 help: ## what there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
+INSTALL_UV := install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
 $(VENV)/.uv:
 	@test -n "$(PYTHON)" || { echo "mailbridge needs Python 3.11 or later with venv (Debian: apt install python3-venv)"; exit 1; }
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(PYTHON) -m venv --without-pip $(VENV)
+	@# By the pip that this Python has: installing another one first would be a quarter of the work of `make run`. Not each has one.
+	@$(PYTHON) -m pip --python $(BIN)/python $(INSTALL_UV) 2>/dev/null \
+		|| { $(BIN)/python -m ensurepip >/dev/null && $(BIN)/python -m pip $(INSTALL_UV); }
 	@touch $@
 
 # The distribution of 0.1 had another name; both at once would own the same files.
@@ -110,7 +114,8 @@ site: $(VENV)/.dev ## the documentation as a site in dist/site; nothing is asked
 
 pictures: $(VENV)/.dev ## docs/pictures: every page in a real Chromium, light, dark and on a phone (needs what `make e2e` installs)
 	@folder="$$(mktemp -d)" && trap 'rm -rf "$$folder"' EXIT && \
-		MAILBRIDGE_E2E=1 MAILBRIDGE_PICTURES="$$folder" $(BIN)/python -m pytest -q -m e2e tests/e2e/test_page.py tests/e2e/test_page_ways.py && \
+		MAILBRIDGE_E2E=1 MAILBRIDGE_PICTURES="$$folder" $(BIN)/python -m pytest -q -m e2e tests/e2e/test_page.py tests/e2e/test_page_ways.py \
+			tests/e2e/test_page_buttons.py::test_what_was_typed_outlives_a_login_that_is_too_old && \
 		$(BIN)/python -m tests.e2e.pictures "$$folder"
 
 dist: $(VENV)/.dev ## a wheel and a source archive in dist/, installable by pip, pipx or uv

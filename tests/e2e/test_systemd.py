@@ -29,6 +29,7 @@ listen = ["0.0.0.0:25"]
 accept = ["{domain}"]
 [skyvern]
 base_url = "{base_url}"
+api_key_file = "skyvern_api_key"
 [trust]
 default = "none"
 [store]

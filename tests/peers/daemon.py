@@ -20,7 +20,9 @@ from typing import Any
 
 import httpx
 
-PATIENCE = 60.0
+PATIENCE = float(os.environ.get("MAILBRIDGE_PATIENCE", "60"))
+"""Seconds; more of them for a campaign on a machine that others use."""
+
 KEPT = ("PATH", "PYTHONPATH")
 RCPT = "codes@mailbridge.localhost"
 
