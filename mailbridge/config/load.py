@@ -24,6 +24,7 @@ from mailbridge.config.settings import FREE_TEXTS, OCTETS, Section, Settings
 from mailbridge.config.stores import SERVERS
 from mailbridge.config.texts import must_be_among, sound
 from mailbridge.config.values import duration, secret_file, size
+from mailbridge.core.complaints import plainly
 from mailbridge.core.secret import Secret
 
 RESERVED = frozenset(
@@ -461,8 +462,17 @@ def _is_plain(value: str) -> bool:
     return bool(re.fullmatch(r"\d+|true|false", value))
 
 
+IN_TOML = {
+    "must be a list": ', in brackets, such as ["…"]',
+    "must be a text": ", in quotes",
+    "must be true or false": ", without quotes",
+}
+"""How a value of a kind is written in the file."""
+
+
 def _plainly(fault: Exception) -> str:
     """A converter's complaint in our words, without the value."""
     if isinstance(fault, OSError):
         return f"{fault.filename}: {fault.strerror}"
-    return re.sub(r"^Expected", "must be", re.sub(r" - at .*$", "", str(fault)))
+    words = plainly(ValueError(re.sub(r" - at .*$", "", str(fault))))
+    return f"{words}{IN_TOML.get(words, '')}"

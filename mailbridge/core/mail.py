@@ -50,11 +50,13 @@ class Envelope:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """One visual line of a part. ``is_emphasised``: in large type, letter-spaced, or as a heading, bold or code
-    on its own, as mails present their code. ``marked``: short pieces of it that are emphasised inside a sentence."""
+    on its own, as mails present their code. ``marked``: short pieces of it that are emphasised inside a sentence. ``is_quoted``: it
+    stands in a quotation of the page's markup."""
 
     text: str
     is_emphasised: bool = False
     marked: tuple[str, ...] = ()
+    is_quoted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +72,15 @@ class Link:
 class Page:
     """What a person sees of one body part: its lines, the text hidden from view (preheader), its links.
 
-    ``images`` are the alt texts, in order. Text is NFC as sent, less zero-width characters and soft hyphens.
+    ``images`` are the alt texts, in order. Text is NFC as sent, less zero-width characters and soft hyphens. ``bare`` is the page
+    once more with all of its text in sight, where something in it keeps what follows from sight; else None.
     """
 
     lines: tuple[Line, ...] = ()
     hidden: tuple[str, ...] = field(default=(), repr=False)
     links: tuple[Link, ...] = field(default=(), repr=False)
     images: tuple[str, ...] = field(default=(), repr=False)
+    bare: Body | None = field(default=None, repr=False)
 
     @property
     def text(self) -> str:

@@ -33,7 +33,7 @@ LANES = 4
 TIMEOUT = 30
 """Seconds of one long poll; one that ends without its code has lost it."""
 
-FEW = 50
+FEW = 25
 """Waits for each restart, at least."""
 
 
