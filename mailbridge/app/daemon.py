@@ -36,8 +36,8 @@ from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import ImapSettings, Settings
 from mailbridge.config.values import strangers_meaning
 from mailbridge.ingress import smtp
-from mailbridge.ingress.imap import service as imap
 from mailbridge.ingress.imap.vault import open_vault
+from mailbridge.ingress.imap.watchers import Watchers
 from mailbridge.intake.admission import Admission, Rates
 from mailbridge.intake.confirming import Confirming
 from mailbridge.intake.door import Intake
@@ -93,7 +93,7 @@ class Bridge:
     engine: Engine
     live: Live
     door: Door
-    mailboxes: imap.Watchers
+    mailboxes: Watchers
     operator: Operator | None = None
     http_address: str = ""
     listeners: smtp.Listeners | None = None
@@ -318,15 +318,19 @@ class Bridge:
     def _snapshot(self, settings: Settings, rules: tuple[tuple[str, str], ...], learned: tuple[str, ...]) -> Snapshot:
         return snapshot(settings, rules=rules, served=self.engine.targets.served(settings), learned=learned)
 
-    def watchers_of(self, accounts: Sequence[ImapSettings]) -> imap.Watchers:
+    def watchers_of(self, accounts: Sequence[ImapSettings]) -> Watchers:
         """The mailboxes of these accounts, not watched yet; none where another process on the same store watches them.
 
         Raises:
             StoreError: the vault of OAuth tokens, or the key of the database, cannot be used.
         """
         engine, store = self.engine, self.settings.store
-        return imap.watchers_of(
-            accounts if engine.store.is_first else (),
+        if not (accounts and engine.store.is_first):
+            return Watchers(())
+        from mailbridge.ingress.imap.service import watchers_of
+
+        return watchers_of(
+            accounts,
             self.door.way.bring,
             engine.store.mailboxes,
             now=engine.clock.now,
@@ -384,6 +388,8 @@ async def bridge(
         stack.push_async_callback(lambda: here.mailboxes.close(min(HANG_UP, flush.left())))
         here.mailboxes.start()
         engine.waiting.subscribe(lambda _: here.mailboxes.wake())
+        if not engine.targets.served(here.settings).is_only_practice:
+            await stack.enter_async_context(running(_read_suffixes()))
         beat = Heartbeat(lambda: here.settings.heartbeat, here.health, engine.listeners.teller.failing)
         await stack.enter_async_context(running(_follow_additions(here), watch(*_watches(here, operator)), beat.run()))
         if engine.store.is_shared:
@@ -391,6 +397,11 @@ async def bridge(
         if settings.identity.learn_from_skyvern:
             await stack.enter_async_context(running(_learn(here)))
         yield here
+
+
+async def _read_suffixes() -> None:
+    """Behind the start, which need not wait for it; a mail that needs the list sooner reads it itself."""
+    await asyncio.to_thread(dkim.warm_up)
 
 
 async def _serve_http(stack: AsyncExitStack, here: Bridge, operator: Operator, parts: Parts) -> str:
@@ -481,7 +492,7 @@ async def _open_door(
     )
     way = Doorway(accept=intake.accept, admission=admission, events=events, now=engine.clock.now)
     door = Door(way=way, intake=intake, events=events, tests=tests)
-    return Bridge(engine=engine, live=live, door=door, mailboxes=imap.Watchers(()))
+    return Bridge(engine=engine, live=live, door=door, mailboxes=Watchers(()))
 
 
 def state_dir(settings: Settings) -> Path:

@@ -21,7 +21,7 @@ from tests.store.faulty import FaultyFiles
 from tests.store.mails import arrival, draft
 from tests.store.opening import opened, settled
 from tests.store.test_sqlite_contract import HOLD, SqlitePlace
-from tests.store.test_sqlite_contract import faulty_disk as faulty_disk  # noqa: PLC0414  (a fixture)
+from tests.store.test_sqlite_contract import faulty_disk as faulty_disk
 
 WRITER = "store-writer"
 

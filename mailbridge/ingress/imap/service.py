@@ -7,8 +7,7 @@ import logging
 import random
 import secrets
 import threading
-import time
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from concurrent.futures import CancelledError
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -17,19 +16,20 @@ from mailbridge import log_events
 from mailbridge.config.settings import CanarySettings, ImapSettings
 from mailbridge.core.mail import Envelope
 from mailbridge.ingress.imap.ages import Ages
-from mailbridge.ingress.imap.canary import Canary, CanaryHealth, CanarySchedule, CanaryTokens, Connect, Handed, Hold, submit
+from mailbridge.ingress.imap.canary import Canary, CanarySchedule, CanaryTokens, Connect, Handed, Hold, submit
 from mailbridge.ingress.imap.door import Door, NotTaken
 from mailbridge.ingress.imap.habits import Habits
 from mailbridge.ingress.imap.heat import Heating, Wanted
 from mailbridge.ingress.imap.login import LoggedIn, log_in
 from mailbridge.ingress.imap.mailbox import Mailbox
-from mailbridge.ingress.imap.mailbox_status import MailboxHealth, MailboxStatus
+from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.oauth import TokenSource
 from mailbridge.ingress.imap.presets import Account, Contexts, account_of
 from mailbridge.ingress.imap.stream import SILENCE
 from mailbridge.ingress.imap.tempo import Tempo
 from mailbridge.ingress.imap.vault import Tokens
 from mailbridge.ingress.imap.watcher import Stopped, Watcher
+from mailbridge.ingress.imap.watchers import Watchers
 from mailbridge.ingress.imap.wire import Wire
 from mailbridge.intake.answer import Accept, Answer, Deferred, Full
 from mailbridge.store import StoreUnavailable
@@ -135,62 +135,6 @@ class LoginLimiter:
     def of(self, host: str) -> threading.BoundedSemaphore:
         """The semaphore of a host."""
         return self._semaphores.setdefault(host, threading.BoundedSemaphore(LOGINS))
-
-
-class Watchers:
-    """The mailboxes that are watched, and the canaries of their accounts, by the account's name."""
-
-    def __init__(self, watchers: Sequence[Watcher], schedules: Mapping[str, CanarySchedule] | None = None) -> None:
-        self._watchers = tuple(watchers)
-        self._schedules = dict(schedules or {})
-
-    def start(self) -> None:
-        """Begin to watch; what is wrong shows in the health."""
-        threads: tuple[Watcher | CanarySchedule, ...] = (*self._watchers, *self._schedules.values())
-        for thread in threads:
-            thread.start()
-
-    def wake(self) -> None:
-        """Somebody waits for a code: the mailboxes that it may come by look at once. Cheap, and safe from any thread."""
-        for watcher in self._watchers:
-            watcher.wake()
-
-    def follow(self, former: Watchers) -> None:
-        """Take the place of others that watched some of the same mailboxes: those that were well are not red meanwhile."""
-        well = {one.mailbox for one in former.health() if one.is_well}
-        for watcher in self._watchers:
-            if watcher.status.mailbox in well:
-                watcher.status.carry_on()
-
-    def health(self) -> tuple[MailboxHealth, ...]:
-        """Every mailbox as it is now."""
-        return tuple(watcher.status.read() for watcher in self._watchers)
-
-    def canaries(self) -> dict[str, CanaryHealth]:
-        """Every account's canary as it is now; none for an account without."""
-        return {name: schedule.health() for name, schedule in self._schedules.items()}
-
-    def try_again(self) -> None:
-        """A person asks for it: whatever waits after a fault is tried at once."""
-        for watcher in self._watchers:
-            watcher.retry_now()
-
-    def retry_now(self) -> None:
-        """Somebody may have fixed something: canaries that are missing are sent anew."""
-        for schedule in self._schedules.values():
-            schedule.retry_now()
-
-    async def close(self, drain: timedelta) -> None:
-        """Stop all, wait for up to ``drain``; a thread that hangs in a network call is left behind, and nothing is lost by it."""
-        threads: tuple[CanarySchedule | Watcher, ...] = (*self._schedules.values(), *self._watchers)
-        for thread in threads:
-            thread.stop()
-        until = time.monotonic() + drain.total_seconds()
-        ended = await asyncio.to_thread(lambda: [thread.join(until) for thread in threads])
-        if not all(ended):
-            log.warning(
-                "mailbox threads left behind", extra={"event": log_events.MAILBOX_THREADS_LEFT, "count": ended.count(False)}
-            )
 
 
 def nobody() -> Collection[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from mailbridge.ingress.imap.service import Watchers
+from mailbridge.ingress.imap.watchers import Watchers
 from tests.ingress.imap.watched import House, account, code_mail, house, until, watching
 from tests.loop import looped
 from tests.peers.scripted_imap import ScriptedImap, Session
