@@ -33,7 +33,7 @@ BATCH = 128
 """Operations in one transaction at the most, so that the first of them does not wait for ever."""
 
 SHORT_BATCH = 32
-"""Short operations in one transaction at the most: the loop does nothing else meanwhile, for a quarter of a millisecond each."""
+"""Short operations in one transaction at the most: the loop does nothing else meanwhile, for 0.15 ms each."""
 
 IDLE_PAGES = 500
 """Pages in the write-ahead log from which it is copied back when there is nothing else to do."""
