@@ -28,6 +28,7 @@ from mailbridge.config.settings import (
     StoreSettings,
     TargetSettings,
 )
+from mailbridge.core.delivery import State
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.dispatch.routing import Routing
@@ -118,6 +119,33 @@ async def test_the_answer_and_the_push_do_not_wait_for_the_log(tmp_path: Path, c
 
 
 @looped
+async def test_lines_of_the_log_stand_in_the_order_of_events(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of forty mails that come at once: each mail's line before what became of its code, mails by their numbers, as they were
+    committed, and the times of all lines in order."""
+    caplog.set_level(logging.INFO, "mailbridge")
+    codes = [f"48{number:06}" for number in range(40)]
+
+    def lines(event: str) -> list[tuple[int, logging.LogRecord]]:
+        return [(place, one) for place, one in enumerate(caplog.records) if getattr(one, "event", "") == event]
+
+    async with bridge(settings_in(tmp_path), state_dir=tmp_path) as running:
+        await asyncio.gather(
+            *(send(running, code, identifier=f"ann{number % 20}@example.com") for number, code in enumerate(codes))
+        )
+        rows = await running.engine.store.outbox.deliveries(limit=1_000)
+        ended = [one for one in rows if one.state is not State.SUPERSEDED]
+        await until(lambda: len(lines(log_events.DELIVERY_SETTLED)) >= len(ended), patience=60)
+        mails = {one.id: one.mail_id for one in rows}
+    stored = {vars(one)["mail"]: place for place, one in lines(log_events.MAIL_STORED)}
+    assert list(stored) == sorted(stored)
+    assert len(stored) == len(codes)
+    settled = [(place, vars(one)["delivery"]) for place, one in lines(log_events.DELIVERY_SETTLED)]
+    assert [delivery for place, delivery in settled if place < stored[mails[delivery]]] == []
+    times = [one.created for one in caplog.records]
+    assert times == sorted(times)
+
+
+@looped
 async def test_a_mail_of_which_the_fsync_fails_is_never_pushed(tmp_path: Path) -> None:
     """451 means that nothing of the mail has left: the receiver gets the next one, and never this one."""
     async with faulty_files() as disk, bridge(settings_in(tmp_path), state_dir=tmp_path) as running:
@@ -198,9 +226,8 @@ def test_an_identifier_goes_to_every_target_that_lists_it(identifier: str, names
 
 
 def test_a_start_imports_only_what_is_needed() -> None:
-    """What watches mailboxes, probes, draws pages and reads mails is not loaded by a daemon that has not yet been asked for it."""
+    """What probes, draws pages and reads mails is not loaded by a daemon that has not yet been asked for it."""
     names = (
-        "imapclient",
         "importlib.metadata",
         "jinja2",
         "mcp",

@@ -20,10 +20,9 @@ from mailbridge.config.settings import ImapSettings, RetentionSettings, Settings
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.heat import Wanted
-from mailbridge.ingress.imap.service import never, watchers_of
+from mailbridge.ingress.imap.service import Watchers, never, watchers_of
 from mailbridge.ingress.imap.stream import SILENCE
-from mailbridge.ingress.imap.vault import TokenVault
-from mailbridge.ingress.imap.watchers import Watchers
+from mailbridge.ingress.imap.vault import Tokens
 from mailbridge.intake.answer import Answer
 from mailbridge.intake.door import Intake
 from mailbridge.intake.drafts import IntakePolicy
@@ -145,7 +144,7 @@ async def watching(
     *accounts: ImapSettings,
     hot: Callable[[], bool] = never,
     wanted: Wanted | None = None,
-    vault: TokenVault | None = None,
+    vault: Tokens | None = None,
     silence: timedelta = SILENCE,
     key: bytes = b"",
 ) -> AsyncIterator[Watchers]:
