@@ -228,7 +228,6 @@ def test_an_identifier_goes_to_every_target_that_lists_it(identifier: str, names
 def test_a_start_imports_only_what_is_needed() -> None:
     """What probes, draws pages and reads mails is not loaded by a daemon that has not yet been asked for it."""
     names = (
-        "importlib.metadata",
         "jinja2",
         "mcp",
         "rich",
