@@ -90,10 +90,10 @@ mutants: $(VENV)/.dev ## small faults in the code, one at a time: each must be n
 	@$(BIN)/python -m tests.mutation $(MUTANTS)
 
 sbom: $(VENV)/.uv ## what is in it: a bill of materials (CycloneDX) on standard output
-	@$(BIN)/uv export --quiet --locked --no-dev --extra mcp --format cyclonedx1.5
+	@$(BIN)/uv export --quiet --locked --no-dev --extra mcp --extra postgres --format cyclonedx1.5
 
 audit: $(VENV)/.dev ## known weaknesses of the locked packages, where advisories can be had
-	@$(BIN)/uv export --quiet --locked --no-dev --extra mcp --no-emit-project --format requirements-txt | \
+	@$(BIN)/uv export --quiet --locked --no-dev --extra mcp --extra postgres --no-emit-project --format requirements-txt | \
 		$(BIN)/python -m tests.audit $(BIN)/uv tool run --quiet pip-audit --disable-pip --require-hashes \
 		--progress-spinner off --format json --requirement /dev/stdin
 

@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from mailbridge.net.listening import ListenError
+from mailbridge.web.limits import client_of
 from mailbridge.web.server import LEAST_PATIENCE, serve_app
 from tests.loop import looped
 
@@ -135,3 +136,20 @@ def test_a_post_that_has_begun_is_finished_at_the_end() -> None:
         return answer
 
     assert asyncio.run(main()).endswith(b"\r\n\r\nhalf")
+
+
+@pytest.mark.parametrize(("trusted", "seen"), [("127.0.0.9", "192.0.2.7"), ("127.0.0.8", "127.0.0.9")])
+def test_whom_a_listed_proxy_names_is_the_client(trusted: str, seen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FORWARDED_ALLOW_IPS, which the Compose file and the manifests set, says whose X-Forwarded-For is believed, and nobody else's is."""
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", trusted)
+
+    async def who(request: Request) -> Response:
+        return PlainTextResponse(client_of(request))
+
+    async def main() -> str:
+        transport = httpx.AsyncHTTPTransport(local_address="127.0.0.9")
+        app = Starlette(routes=[Route("/", who)])
+        async with serve_app(app, listen="127.0.0.1:0") as bound, httpx.AsyncClient(transport=transport) as client:
+            return (await client.get(f"http://{bound.address}/", headers={"X-Forwarded-For": "192.0.2.7"})).text
+
+    assert asyncio.run(main()) == seen
