@@ -14,7 +14,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from mailbridge.app.installed import stranger
 from mailbridge.config.load import load

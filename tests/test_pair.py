@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from mailbridge.app.engine import FLUSH
 from mailbridge.cli.serve import TO_THE_END

@@ -58,9 +58,12 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         houses = haproxy.houses_on(server, folder, receiver.base_url)
         daemons = [stack.enter_context(one.running(env=haproxy.ENVIRONMENT)) for one in houses]
         front = stack.enter_context(running_haproxy(folder, houses))
-        stack.callback(lambda: [one.kill() for one in found.daemons])
         found = Pair(houses, daemons, front, receiver)
-        yield found
+        try:
+            yield found
+        finally:
+            for one in found.daemons:
+                one.kill()
 
 
 def test_haproxy_takes_the_configuration() -> None:
