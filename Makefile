@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 FUZZ ?= 100000
 KILLS ?= 200
+ROUNDS ?= 20
 # How many processes share the tests, whole files at a time; 0: this one alone.
 JOBS ?= 2
 COMMIT ?= ee520b1
@@ -83,6 +84,9 @@ fuzz: $(VENV)/.dev ## FUZZ mutations of each kind: SMTP, IMAP, HTTP, mails, sign
 soak: $(VENV)/.dev ## kill -9 KILLS times while webhooks are told
 	@MAILBRIDGE_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/soak
 
+rolling: $(VENV)/.dev ## ROUNDS releases after each other under load, behind HAProxy on PostgreSQL (needs what `make e2e` installs)
+	@MAILBRIDGE_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -s -o timeout=0 tests/e2e/test_rolling_upgrade.py
+
 suites: $(VENV)/.dev ## public suites of SPF, ARC, DKIM, results and suffixes: those in SUITES, a folder, and those that packages carry
 	@$(BIN)/python -m tests.suites.run "$(SUITES)" "$$(tests/suites/fetch)"
 
@@ -118,4 +122,4 @@ lock: $(VENV)/.uv ## bring uv.lock up to date
 clean: ## remove what was built
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
-.PHONY: help run demo test e2e lint bench bench-check beside quality train fuzz soak suites mutants sbom audit man site pictures dist lock clean
+.PHONY: help run demo test e2e lint bench bench-check beside quality train fuzz soak rolling suites mutants sbom audit man site pictures dist lock clean

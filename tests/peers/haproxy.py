@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import subprocess
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ CONFIGURATION = Path(__file__).resolve().parents[2] / "config" / "haproxy.cfg"
 SOURCE = "127.0.0.9"
 """Where it connects from, so that a replica can tell it from everybody else on loopback."""
 
+STATUS = re.compile(r"\] http http/\S+ \S+ (-1|\d{3}) ")
 DRAIN = "2s"
 ENVIRONMENT = {"MAILBRIDGE_SMTP__PROXY_FROM": SOURCE, "FORWARDED_ALLOW_IPS": SOURCE, "MAILBRIDGE_HTTP__DRAIN": DRAIN}
 """What each replica behind it is started with, as config/docker-compose.ha.yml has it."""
@@ -55,6 +58,14 @@ class Balancer:
     def get(self, path: str, **headers: str) -> httpx.Response:
         """Ask by its HTTP front."""
         return httpx.get(f"http://127.0.0.1:{self.http}{path}", headers=headers, trust_env=False, timeout=75)
+
+    def sent_to(self, number: int) -> int:
+        """How many sessions of mail a replica was given, counted from 1, as far as they have ended."""
+        return self.log.read_text(encoding="utf-8").count(f" smtp/mailbridge-{number} ")
+
+    def statuses(self) -> Counter[int]:
+        """How often which status was answered by HTTP; -1 where the client was gone."""
+        return Counter(int(one) for one in STATUS.findall(self.log.read_text(encoding="utf-8")))
 
     def is_up(self) -> bool:
         """Whether it says that a replica takes mail."""
