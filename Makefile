@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 FUZZ ?= 100000
 KILLS ?= 200
 ROUNDS ?= 20
+SOAK_MINUTES ?= 60
 # How many processes share the tests, whole files at a time; 0: this one alone.
 JOBS ?= 2
 COMMIT ?= ee520b1
@@ -67,6 +68,10 @@ bench: $(VENV)/.dev ## speed as a ratio with a bare loop in the same run (15 min
 bench-check: $(VENV)/.dev ## the same beside BEFORE, a commit: fails where a row is 10 % worse
 	@$(BIN)/python -m tests.bench.bench --rounds 7 --seconds 20 --beside $(BEFORE) --check $(BENCH)
 
+scaling: $(VENV)/.dev ## docs/scaling.md: its constants, its picture, and whether its model foretells what is measured (12 min, a quiet machine)
+	@$(BIN)/python -m tests.bench.scaling --json docs/scaling.json --plot docs/pictures/scaling.svg $(SCALING)
+	@$(BIN)/python -m tests.bench.scaling_page
+
 beside: $(VENV)/.dev ## extraction, memory and start beside another commit in the same run (COMMIT: v0.1.0)
 	@$(BIN)/python -m tests.bench.extract_speed --beside $(COMMIT)
 	@$(BIN)/python -m tests.bench.memory --beside $(COMMIT)
@@ -81,8 +86,9 @@ train: $(VENV)/.dev ## whether a fitted model would do better than the weights, 
 fuzz: $(VENV)/.dev ## FUZZ mutations of each kind: SMTP, IMAP, HTTP, mails, signatures, seals, keys, policies, configurations
 	@$(BIN)/python -m tests.fuzz.fuzz --count $(FUZZ)
 
-soak: $(VENV)/.dev ## kill -9 KILLS times while webhooks are told
-	@MAILBRIDGE_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/soak
+soak: $(VENV)/.dev ## SOAK_MINUTES of mixed load with faults: plots in dist/soak; then kill -9 KILLS times while webhooks are told
+	@$(BIN)/python -m tests.soak.hour --minutes $(SOAK_MINUTES)
+	@MAILBRIDGE_KILLS=$(KILLS) $(BIN)/python -m pytest -s -o timeout=0 tests/soak
 
 rolling: $(VENV)/.dev ## ROUNDS releases after each other under load, behind HAProxy on PostgreSQL (needs what `make e2e` installs)
 	@MAILBRIDGE_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -s -o timeout=0 tests/e2e/test_rolling_upgrade.py
@@ -122,4 +128,4 @@ lock: $(VENV)/.uv ## bring uv.lock up to date
 clean: ## remove what was built
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
-.PHONY: help run demo test e2e lint bench bench-check beside quality train fuzz soak rolling suites mutants sbom audit man site pictures dist lock clean
+.PHONY: help run demo test e2e lint bench bench-check scaling beside quality train fuzz soak rolling suites mutants sbom audit man site pictures dist lock clean
