@@ -10,6 +10,9 @@ FUZZ ?= 100000
 KILLS ?= 200
 ROUNDS ?= 20
 SOAK_MINUTES ?= 60
+# How often `make soak` breaks what of several daemons on one PostgreSQL.
+REPLICAS := MAILBRIDGE_REPLICA_KILLS=300 MAILBRIDGE_SERVER_CRASHES=20 MAILBRIDGE_NETWORK_FAULTS=60 MAILBRIDGE_CLOCK_JUMPS=40 \
+	MAILBRIDGE_FAILOVERS=5 MAILBRIDGE_REPLICA_WAITS=10000
 # How many processes share the tests, whole files at a time; 0: this one alone.
 JOBS ?= 2
 COMMIT ?= ee520b1
@@ -22,10 +25,14 @@ PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 help: ## what there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
+INSTALL_UV := install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
 $(VENV)/.uv:
 	@test -n "$(PYTHON)" || { echo "mailbridge needs Python 3.11 or later with venv (Debian: apt install python3-venv)"; exit 1; }
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(PYTHON) -m venv --without-pip $(VENV)
+	@# By the pip that this Python has: installing another one first would be a quarter of the work of `make run`. Not each has one.
+	@$(PYTHON) -m pip --python $(BIN)/python $(INSTALL_UV) 2>/dev/null \
+		|| { $(BIN)/python -m ensurepip >/dev/null && $(BIN)/python -m pip $(INSTALL_UV); }
 	@touch $@
 
 # The distribution of 0.1 had another name; both at once would own the same files.
@@ -86,9 +93,11 @@ train: $(VENV)/.dev ## whether a fitted model would do better than the weights, 
 fuzz: $(VENV)/.dev ## FUZZ mutations of each kind: SMTP, IMAP, HTTP, mails, signatures, seals, keys, policies, configurations
 	@$(BIN)/python -m tests.fuzz.fuzz --count $(FUZZ)
 
-soak: $(VENV)/.dev ## SOAK_MINUTES of mixed load with faults: plots in dist/soak; then kill -9 KILLS times while webhooks are told
+soak: $(VENV)/.dev ## SOAK_MINUTES of mixed load with faults (plots in dist/soak); KILLS kills while webhooks are told; replicas, their server and network broken
 	@$(BIN)/python -m tests.soak.hour --minutes $(SOAK_MINUTES)
 	@MAILBRIDGE_KILLS=$(KILLS) $(BIN)/python -m pytest -s -o timeout=0 tests/soak
+	@MAILBRIDGE_E2E=1 $(REPLICAS) $(BIN)/python -m pytest -s -o timeout=0 tests/e2e/test_replica_kills.py \
+		tests/e2e/test_replica_network.py tests/e2e/test_failover.py tests/e2e/test_replica_waits.py
 
 rolling: $(VENV)/.dev ## ROUNDS releases after each other under load, behind HAProxy on PostgreSQL (needs what `make e2e` installs)
 	@MAILBRIDGE_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -s -o timeout=0 tests/e2e/test_rolling_upgrade.py
@@ -115,7 +124,8 @@ site: $(VENV)/.dev ## the documentation as a site in dist/site; nothing is asked
 
 pictures: $(VENV)/.dev ## docs/pictures: every page in a real Chromium, light, dark and on a phone (needs what `make e2e` installs)
 	@folder="$$(mktemp -d)" && trap 'rm -rf "$$folder"' EXIT && \
-		MAILBRIDGE_E2E=1 MAILBRIDGE_PICTURES="$$folder" $(BIN)/python -m pytest -q -m e2e tests/e2e/test_page.py tests/e2e/test_page_ways.py && \
+		MAILBRIDGE_E2E=1 MAILBRIDGE_PICTURES="$$folder" $(BIN)/python -m pytest -q -m e2e tests/e2e/test_page.py tests/e2e/test_page_ways.py \
+			tests/e2e/test_page_buttons.py::test_what_was_typed_outlives_a_login_that_is_too_old && \
 		$(BIN)/python -m tests.e2e.pictures "$$folder"
 
 dist: $(VENV)/.dev ## a wheel and a source archive in dist/, installable by pip, pipx or uv

@@ -82,6 +82,7 @@ class Waiting:
         self._others: set[Bell] = set()
         self._callbacks: list[Callback] = []
         self._serial = 0
+        self.elsewhere: frozenset[str] = frozenset()
         self._is_over = False
 
     def expect(
@@ -160,6 +161,11 @@ class Waiting:
         with self._lock:
             self._forget(self._now())
             return frozenset(key[0] for key in self._waits)
+
+    def anywhere(self) -> frozenset[str]:
+        """For whom somebody waits, folded, here or at another process (``elsewhere``)."""
+        others = self.elsewhere
+        return self.identifiers() | others if others else self.identifiers()
 
     @property
     def count(self) -> int:

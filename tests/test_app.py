@@ -26,6 +26,7 @@ from mailbridge.config.settings import (
     StoreSettings,
     TargetSettings,
 )
+from mailbridge.core.delivery import State
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.dispatch.routing import Routing
@@ -113,6 +114,33 @@ async def test_the_answer_and_the_push_do_not_wait_for_the_log(tmp_path: Path, c
         assert isinstance(answer, Stored)
         await until(is_told)
         assert not was_told
+
+
+@looped
+async def test_lines_of_the_log_stand_in_the_order_of_events(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of forty mails that come at once: each mail's line before what became of its code, mails by their numbers, as they were
+    committed, and the times of all lines in order."""
+    caplog.set_level(logging.INFO, "mailbridge")
+    codes = [f"48{number:06}" for number in range(40)]
+
+    def lines(event: str) -> list[tuple[int, logging.LogRecord]]:
+        return [(place, one) for place, one in enumerate(caplog.records) if getattr(one, "event", "") == event]
+
+    async with bridge(settings_in(tmp_path), state_dir=tmp_path) as running:
+        await asyncio.gather(
+            *(send(running, code, identifier=f"ann{number % 20}@example.com") for number, code in enumerate(codes))
+        )
+        rows = await running.engine.store.outbox.deliveries(limit=1_000)
+        ended = [one for one in rows if one.state is not State.SUPERSEDED]
+        await until(lambda: len(lines(log_events.DELIVERY_SETTLED)) >= len(ended), patience=60)
+        mails = {one.id: one.mail_id for one in rows}
+    stored = {vars(one)["mail"]: place for place, one in lines(log_events.MAIL_STORED)}
+    assert list(stored) == sorted(stored)
+    assert len(stored) == len(codes)
+    settled = [(place, vars(one)["delivery"]) for place, one in lines(log_events.DELIVERY_SETTLED)]
+    assert [delivery for place, delivery in settled if place < stored[mails[delivery]]] == []
+    times = [one.created for one in caplog.records]
+    assert times == sorted(times)
 
 
 @looped

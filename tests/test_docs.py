@@ -38,12 +38,24 @@ def _code(page: Path) -> str:
     return "\n".join([*(body for _, body in FENCE.findall(text)), *spans])
 
 
+def _anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them: lower case, no punctuation, blanks to hyphens; a second one of a name has -1."""
+    found: dict[str, int] = {}
+    for heading in re.findall(r"^#+ (.+)$", FENCE.sub("", _text(page)), re.MULTILINE):
+        name = re.sub(r"[^\w -]", "", re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", heading).strip().lower()).replace(" ", "-")
+        found[name] = found.get(name, -1) + 1
+    return {f"{name}-{number}" if number else name for name, last in found.items() for number in range(last + 1)}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_leads_somewhere(page: Path) -> None:
-    """Links within the project name files that are there; others are https."""
+    """Links within the project name files that are there, and headings that stand in them; others are https."""
     for target in LINK.findall(_text(page)):
         if not target.startswith("https://"):
-            assert (page.parent / target.partition("#")[0]).exists(), target
+            name, _, anchor = target.partition("#")
+            there = page.parent / name if name else page
+            assert there.exists(), target
+            assert not anchor or there.suffix != ".md" or anchor in _anchors(there), target
 
 
 def _calls(page: Path) -> Iterator[list[str]]:

@@ -254,6 +254,24 @@ def test_the_steps_of_the_dockerfile_make_a_daemon_that_works(tmp_path: Path) ->
     assert "mailbridge.db" in found["kept"]
 
 
+@pytest.mark.e2e
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not dockerfile.is_possible(), reason=dockerfile.MEND)
+def test_the_lines_of_the_unit_install_a_daemon_that_works(tmp_path: Path) -> None:
+    """Typed in an empty root, and those of the lock file after them: with the README's configuration a user who can read no file of
+    root's serves, root's commands reach it, and a code passes."""
+    command = ["unshare", "--mount", "--propagation", "private", sys.executable, "-m", "tests.peers.unit_steps", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["check-config"][0] == 0, found["check-config"]
+    assert found["address add"][0] == 0, found["address add"]
+    assert "✓ delivered" in found["send-test"][1], found["send-test"]
+    assert (found["ended"], found["key"]) == (0, [0, "0o600"])
+    assert found["units"] == ["mailbridge.service", "mailbridge.socket"]
+    assert found["state"] == [["var/lib/mailbridge", 61_000]]
+
+
 @pytest.mark.parametrize("path", [COMPOSE, OVERLAY, PAIR, DOCKERFILE, SERVICE], ids=lambda path: path.name)
 def test_every_variable_that_is_set_there_is_one_of_ours(path: Path, tmp_path: Path) -> None:
     """What Compose, Dockerfile and unit put into the environment is loaded without a mistake, and none of it is ignored."""

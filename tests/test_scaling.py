@@ -32,7 +32,7 @@ def test_a_part_is_busy_by_what_mails_cost_there() -> None:
     """Divided by the replicas, the workers and the cores; on one machine everything counts together."""
     plan = Plan(rate=100, replicas=2, database_cores=4, shared_cores=2, workers=2, mailboxes=1_000)
     assert uses(KNOWN, plan) == pytest.approx(
-        {"event loop": 0.1, "parser": 0.025, "database": 0.075, "watcher of mailboxes": 0.1, "machine": 0.35}
+        {"event loop": 0.1, "parser": 0.025, "database": 0.075, "watching of mailboxes": 0.05, "machine": 0.35}
     )
 
 

@@ -12,7 +12,6 @@ import http.client
 import json
 import os
 import pwd
-import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping
@@ -29,6 +28,7 @@ from mailbridge.cli.faults import complain, note
 from mailbridge.cli.options import load_or_exit
 from mailbridge.cli.over_socket import OverSocket
 from mailbridge.config.load import Loaded
+from mailbridge.core.complaints import plainly
 from mailbridge.net.listening import connect_private
 from mailbridge.operator.asks import Ask, asked
 from mailbridge.operator.faults import Fault, Kind, fault_of
@@ -158,18 +158,8 @@ def _unfit(verb: Verb[Any, Any], values: Mapping[str, Any]) -> Fault | None:
     except UnicodeEncodeError:
         return Fault(kind=Kind.BAD_REQUEST, title="what was typed is not UTF-8 text")
     except ValueError as fault:
-        return Fault(kind=Kind.BAD_REQUEST, title=_plainly(str(fault)))
+        return Fault(kind=Kind.BAD_REQUEST, title=plainly(fault))
     return None
-
-
-def _plainly(text: str) -> str:
-    """A converter's complaint in plain words: `Expected `str` of length <= 1000 - at `$.identifier``."""
-    what, _, place = text.partition(" - at ")
-    name = place.strip("`").removeprefix("$.").split("[")[0]
-    words = what.replace("Expected `str` of length", "must be a text with a length").replace("Expected `int`", "must be a number")
-    words = words.replace("must be a text with a length >= 1", "must not be empty")
-    words = re.sub("Expected `str` matching regex .*", "must not be empty, nor hold a NUL character", words)
-    return f"{name}: {words}" if name else words
 
 
 def client(config: Path | None) -> Client:

@@ -13,7 +13,7 @@ from mailbridge.cli.printing import dumped
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", metavar="SHELL", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print the completion script: `mailbridge completion bash > ~/.local/share/bash-completion/completions/mailbridge`."""
     from mailbridge.cli import cli

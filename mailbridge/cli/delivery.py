@@ -88,7 +88,7 @@ def list_deliveries(*, config: Path | None, as_json: bool, limit: int, **wish: A
 def show_delivery(*, config: Path | None, as_json: bool, number: int) -> None:
     """One delivery: where it stands, what happened to it, and its mail."""
     if not is_number(number):
-        fail(Fault(kind=Kind.NOT_FOUND, title=f"there is no delivery {number}"))
+        fail(Fault(kind=Kind.NOT_FOUND, title=f"there is no delivery {number}; `mailbridge delivery list` shows what there is"))
     detail = client(config).do(verbs.DELIVERY_SHOW, OneDelivery(id=number))
     if as_json:
         click.echo(dumped(as_row(detail)))

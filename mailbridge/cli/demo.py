@@ -81,8 +81,9 @@ async def _demo(folder: Path, address: str, *, once: bool, as_json: bool) -> int
             click.echo(dumped(stop.as_json()) if as_json else visible(_line(stop)))
         if not once:
             where = running.smtp_addresses[0]
+            position = await tour.position()  # before the line that invites mails: one may come at once
             click.echo(f"\nStill listening on smtp://{where} for any address at {HOME}. Ctrl-C ends it.", err=True)
-            async for stop in tour.visitors():
+            async for stop in tour.visitors(position):
                 click.echo(dumped(stop.as_json()) if as_json else visible(_line(stop)))
     return Exit.OK if is_good else Exit.GENERAL
 

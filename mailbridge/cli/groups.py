@@ -31,6 +31,12 @@ class Group(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, one.get_short_help_str(limit=1_000)) for name, one in rows])
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See `click.Group.parse_args`. A noun without its verb is answered with the verbs."""
+        if not args and ctx.parent is not None and not ctx.resilient_parsing and not self.invoke_without_command:
+            raise click.UsageError(f"{ctx.command_path} what? there are {', '.join(self.list_commands(ctx))}", ctx)
+        return super().parse_args(ctx, args)
+
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """See `click.Group.resolve_command`."""
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):

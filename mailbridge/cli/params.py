@@ -34,6 +34,10 @@ class Seconds(click.FloatRange):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """See `click.ParamType.convert`."""
+        try:
+            float(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
         found = float(super().convert(str(value), param, ctx))  # type: ignore[arg-type]
         if not math.isfinite(found):
             self.fail(f"{value!r} is not a number of seconds", param, ctx)

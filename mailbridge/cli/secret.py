@@ -13,6 +13,11 @@ from mailbridge.config.values import secret_file
 from mailbridge.core.secret import Secret
 
 
+def unread(fault: ValueError | OSError) -> str:
+    """Why a file with a secret was not taken, with its name."""
+    return f"{fault.filename}: {fault.strerror}" if isinstance(fault, OSError) and fault.filename is not None else str(fault)
+
+
 def secret_of(path: Path | None, *, prompt: str) -> Secret:
     """The secret. A file that cannot be read, or that others may read, is one message and exit 77 or 78."""
     if path is None:
@@ -22,5 +27,5 @@ def secret_of(path: Path | None, *, prompt: str) -> Secret:
     try:
         return secret_file(path, is_mode_checked=True)
     except (ValueError, OSError) as fault:
-        complain(f"{fault}")
+        complain(unread(fault))
         raise SystemExit(Exit.PERMISSION if isinstance(fault, PermissionError) else Exit.CONFIG) from None

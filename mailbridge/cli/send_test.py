@@ -109,8 +109,9 @@ def _way(one: Client, via: str, smtp: str | None, lmtp: str | None, mailbox: str
         return chosen
     found = [box for box in settings.imap if mailbox in (None, box.label)]
     if len(found) != 1:
-        known = ", ".join(box.label for box in settings.imap) or "none in the file"
-        fail(Fault(kind=Kind.NOT_FOUND, title=f"name one [[imap]] account with --account; there is {known}"))
+        known = ", ".join(box.label for box in settings.imap)
+        hint = f"name one with --account: {known}" if known else "no [[imap]] stands in the configuration file"
+        fail(Fault(kind=Kind.NOT_FOUND, title=f"--via imap needs one mailbox of the file; {hint}"))
     return found[0]
 
 

@@ -23,6 +23,7 @@ from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import complain, note
 from mailbridge.cli.options import config_option, json_option
 from mailbridge.cli.printing import dumped, local, visible
+from mailbridge.cli.secret import unread
 from mailbridge.config.places import new_file
 from mailbridge.config.values import secret_file
 from mailbridge.core.secret import Secret
@@ -150,14 +151,14 @@ def _key_in(path: Path) -> Secret:
     try:
         return api_key_from_credentials_file(path)
     except (OSError, ValueError) as fault:
-        fail(Fault(kind=Kind.BAD_CONFIG, title=str(fault)))
+        fail(Fault(kind=Kind.BAD_CONFIG, title=unread(fault)))
 
 
 def _secret(path: Path) -> Secret:
     try:
         return secret_file(path, is_mode_checked=True)
     except (OSError, ValueError) as fault:
-        fail(Fault(kind=Kind.BAD_CONFIG, title=str(fault)))
+        fail(Fault(kind=Kind.BAD_CONFIG, title=unread(fault)))
 
 
 @dataclass(slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from mailbridge.cli.groups import Group
 from mailbridge.cli.listener import own_url
 from mailbridge.cli.options import config_option, json_option
 from mailbridge.cli.printing import dumped
+from mailbridge.cli.secret import unread
 from mailbridge.config.added import MAIN
 from mailbridge.config.settings import Settings
 from mailbridge.config.values import secret_file
@@ -76,12 +77,12 @@ def url(*, config: Path | None, identifier: str, hidden: bool, as_json: bool) ->
         cloud = (
             f"Skyvern's cloud ({CLOUD}) will refuse it" if CLOUD in settings.skyvern.base_url else "a guarded Skyvern refuses it"
         )
-        hint = (
-            "set [http] public_url to how the world reaches this listener"
-            if not settings.http.public_url
-            else "see [http] public_url"
+        hint = "change [http] public_url" if settings.http.public_url else "set [http] public_url"
+        host = urlsplit(address).hostname
+        note(
+            f"{cloud}: {reason}. {hint} to an https address that Skyvern reaches; "
+            f"or, with a Skyvern of your own, allow this host there: ALLOWED_HOSTS='[\"{host}\"]'"
         )
-        note(f"{cloud}: {reason}. {hint}, or let your own Skyvern have it: ALLOWED_HOSTS='[\"{urlsplit(address).hostname}\"]'")
 
 
 def _why_its_address_is_refused(address: str) -> str | None:
@@ -258,7 +259,7 @@ def _password(path: Path | None) -> Secret:
     try:
         return secret_file(path, is_mode_checked=True)
     except (ValueError, OSError) as fault:
-        complain(f"{fault}")
+        complain(unread(fault))
         raise SystemExit(Exit.PERMISSION) from None
 
 

@@ -141,7 +141,7 @@ def _recipients(settings: Settings) -> Iterator[tuple[str, str, str]]:
     named += [("identity", f"own_domains[{number}]", domain) for number, domain in enumerate(settings.identity.own_domains)]
     for section, key, domain in named:
         if parse_mailbox(f"x@{domain}") is None:
-            yield section, key, f"{shortened(domain)} is no domain"
+            yield section, key, f"{shortened(domain)} is no domain such as bridge.example.com"
 
 
 def _addresses(settings: Settings) -> Iterator[tuple[str, int, str, str]]:
@@ -186,7 +186,7 @@ def _trust(settings: Settings) -> Iterator[tuple[str, str, str]]:
     for key in ("forwarders", "authserv_ids"):
         for number, domain in enumerate(getattr(trust, key)):
             if parse_mailbox(f"x@{domain}") is None:
-                yield "trust", f"{key}[{number}]", f"{shortened(domain)} is no domain"
+                yield "trust", f"{key}[{number}]", f"{shortened(domain)} is no domain such as bridge.example.com"
     for number, account in enumerate(trust.accounts):
         if parse_mailbox(account.replace("*", "x")) is None:
             yield "trust", f"accounts[{number}]", f"{shortened(account)} is no mail address, nor a pattern such as *@corp.com"
@@ -249,7 +249,7 @@ def _rest(settings: Settings) -> Iterator[tuple[str, str, str]]:
 
 def _inboxes(inboxes: InboxesSettings) -> Iterator[tuple[str, str]]:
     if inboxes.domain and ("@" in inboxes.domain or parse_mailbox(f"x@{inboxes.domain}") is None):
-        yield "domain", f"{shortened(inboxes.domain)} is no domain"
+        yield "domain", f"{shortened(inboxes.domain)} is no domain such as bridge.example.com"
     if not timedelta(seconds=1) <= inboxes.longest <= timedelta(days=30):
         yield "longest", "must be between 1s and 30d"
     if not timedelta(seconds=1) <= inboxes.lifetime <= inboxes.longest:

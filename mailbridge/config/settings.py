@@ -336,6 +336,7 @@ class StoreSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """`[store]`: where accepted mail lives until it is delivered or over. ``url`` is "" only until the settings are loaded."""
 
     url: str = ""
+    listen_url: str = ""
     password: Secret | None = None
     folder: Path | None = None
     key_file: Path | None = None

@@ -81,7 +81,7 @@ def _checked(
 ) -> Authenticator:
     bare = re.sub(r"[\s-]", "", written).rstrip("=").upper()
     if not bare:
-        raise SecretError("there is no secret in it")
+        raise SecretError("the secret is missing: Base32 such as JBSWY3DPEHPK3PXP, or an otpauth:// address")
     try:
         octets = decode(bare)
     except ValueError as fault:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email import policy
 from email.message import EmailMessage
-from email.utils import format_datetime, make_msgid
+from email.utils import format_datetime, make_msgid, parseaddr
 
 HOME = "mailbridge.localhost"
 BRIDGE = f"codes@{HOME}"
@@ -30,6 +30,8 @@ class Sample:
     def mail_from(self) -> str:
         """Gmail's envelope for automatic forwards: the account, ``+caf_=``, and our address with ``=`` for ``@``."""
         local, _, domain = self.account.partition("@")
+        if not domain:  # a phone number or a name, which forwards nothing
+            return parseaddr(self.sender)[1]
         return f"{local}+caf_={self.rcpt.replace('@', '=')}@{domain}"
 
     @property

@@ -78,11 +78,15 @@ class Tour:
         async for stop in self._outage():
             yield stop
 
-    async def visitors(self) -> AsyncIterator[Stop]:
-        """What becomes of every mail that somebody else sends from now on, for ever."""
+    async def position(self) -> int:
+        """The last line of the journal: what a mail that is sent from now on writes comes after it."""
         last = 0
         while lines := await self._bridge.engine.store.journal.after(last):
             last = lines[-1].id
+        return last
+
+    async def visitors(self, last: int) -> AsyncIterator[Stop]:
+        """What becomes of every mail that somebody else sends after this line of the journal, for ever."""
         while True:
             for line in await self._bridge.engine.store.journal.after(last):
                 last = line.id

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import struct
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -21,6 +22,13 @@ READ_AHEAD = 262_144
 """Octets that are taken from the network before somebody reads them."""
 WRITE_TOGETHER = 65_536
 """Octets that are kept back until an answer is awaited, so that a small request is one segment."""
+UNACKNOWLEDGED = 4_000
+"""Milliseconds for which the kernel sends octets again that nobody acknowledges, also those of a process that was killed: less than a
+doubt about an attempt blocks a line for, by default. What is given up here must not arrive later, after something newer."""
+
+DISCARD = struct.pack("ii", 1, 0)
+"""SO_LINGER: what is not sent yet is thrown away at the end of a connection, and the other side is told by a reset."""
+
 STAGGER = 0.25
 """Seconds after which the next address is tried beside the one that does not answer (RFC 8305, section 5)."""
 
@@ -141,6 +149,7 @@ class Connection(httpcore.AsyncNetworkStream, asyncio.Protocol):
         self._fault: Exception | None = None
         self._context: tuple[ssl.SSLContext, str | None] | None = None
         self._is_paused = False
+        self._is_unanswered = False
         self._news: asyncio.Future[None] | None = None
         self._room = asyncio.Event()
         self._room.set()
@@ -230,7 +239,8 @@ class Connection(httpcore.AsyncNetworkStream, asyncio.Protocol):
         return self._transport
 
     async def aclose(self) -> None:
-        """Close; what was kept back is not sent any more."""
+        """Close; what was kept back is not sent any more, and nothing of a request that was not answered."""
+        self._discard()
         if self._transport is not None:
             self._transport.close()
             await asyncio.sleep(0)  # a farewell may go out
@@ -249,11 +259,18 @@ class Connection(httpcore.AsyncNetworkStream, asyncio.Protocol):
         return bool(self._inbox) or self._is_over
 
     def abort(self) -> None:
-        """Close at once."""
+        """Close at once. What the kernel has still to send of a request that was not answered does not arrive any more."""
+        self._discard()
         self._sock.close() if self._transport is None else self._transport.abort()
+
+    def _discard(self) -> None:
+        if self._is_unanswered and not self._is_over:
+            with suppress(OSError):
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, DISCARD)
 
     def _send(self, transport: asyncio.Transport) -> None:
         if self._outbox:
+            self._is_unanswered = True
             octets, self._outbox = b"".join(self._outbox), []
             if octets and not transport.is_closing():
                 transport.write(octets)
@@ -266,6 +283,7 @@ class Connection(httpcore.AsyncNetworkStream, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Octets have come."""
+        self._is_unanswered = False
         self._inbox += data
         if len(self._inbox) >= READ_AHEAD and not self._is_paused:
             self._is_paused = True
@@ -346,6 +364,8 @@ async def _connected(address: Address) -> socket.socket:
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED)
         await asyncio.get_running_loop().sock_connect(sock, where)
     except BaseException:
         sock.close()

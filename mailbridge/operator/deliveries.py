@@ -18,7 +18,7 @@ from mailbridge.store import Filter, Store
 AT_ONCE = 1_000
 """Deliveries that one request retries at the most."""
 
-WHY_NOT = "neither dead nor expired, its code is erased, or a newer one would be undone by it"
+GONE = "its code is erased, or a newer one of its identifier would be undone by it"
 
 
 class DeliveryList(Ask, frozen=True, kw_only=True):
@@ -92,7 +92,16 @@ class Deliveries:
             if await self._store.outbox.retry(number):
                 retried.append(number)
             else:
-                refused.append(NotRetried(id=number, why=WHY_NOT))
+                refused.append(NotRetried(id=number, why=await self._why_not(number)))
         if retried:
             self._on_due()
         return Retried(retried=retried, refused=refused)
+
+    async def _why_not(self, number: int) -> str:
+        """Why a delivery cannot be tried again."""
+        row = await self._store.outbox.one(number)
+        if row is None:
+            return "there is no such delivery; `mailbridge delivery list` shows what there is"
+        if row.state not in (State.DEAD, State.EXPIRED):
+            return f"it is {row.state.replace('_', ' ')}; only a dead or an expired one can be tried again"
+        return GONE

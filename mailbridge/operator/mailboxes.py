@@ -169,8 +169,9 @@ class Mailboxes:
         accounts = self._configuration.now.imap
         found = next((one for one in accounts if _is_meant(ask.name, one.label, {"username": one.username})), None)
         if found is None:
-            known = ", ".join(one.label for one in accounts[:20]) or "none is configured"
-            return Fault(kind=Kind.NOT_FOUND, title=f"no account is called {ask.name!r}; there is {known}")
+            known = ", ".join(one.label for one in accounts[:20])
+            hint = f"there is {known}" if known else "none is configured; `mailbridge imap add ADDRESS` adds one"
+            return Fault(kind=Kind.NOT_FOUND, title=f"no account is called {ask.name!r}; {hint}")
         tried = await asyncio.to_thread(self._probes.tried, found, None, idle_for=ask.idle, with_canary=ask.canary)
         return MailboxTest(name=found.label, ok=all(one.is_good for one in tried.steps), steps=_shown(tried.steps))
 

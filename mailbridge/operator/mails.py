@@ -126,7 +126,10 @@ class Mails:
             return found
         row, envelope = found
         if not row.held:
-            return Fault(kind=Kind.REFUSED, title=f"mail {ask.id} is not held without proof: {row.reason}")
+            return Fault(
+                kind=Kind.REFUSED,
+                title=f"mail {ask.id} is not held, so there is nothing to release; `mailbridge mail show {ask.id}` says what became of it",
+            )
         return await self._handed(envelope, Word(verb="released", by=by, origin=ask.id))
 
     async def replay(self, ask: OneMail, by: str, key: str = "") -> Handed | Fault:

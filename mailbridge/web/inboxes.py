@@ -11,13 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from mailbridge.core.complaints import plainly
 from mailbridge.operator.asks import GREATEST, asked
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.inboxes import CreateInbox, InboxVerbs, Owner
 from mailbridge.web.auth import Caller, TokenAuth
 from mailbridge.web.health import NO_STORE
 from mailbridge.web.limits import body_of
-from mailbridge.web.operator import faulty, plainly
+from mailbridge.web.operator import faulty
 from mailbridge.web.query import Query
 
 MOST_BODY = 16_384

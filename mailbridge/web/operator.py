@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from mailbridge.core.complaints import plainly
 from mailbridge.operator.asks import Ask, asked
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.shapes import Shape
@@ -26,7 +27,6 @@ from mailbridge.web.limits import body_of
 
 KEY = "idempotency-key"
 LONGEST_KEY = 255
-LONGEST_WORDS = 200
 """Characters of a complaint: it names an unknown member, which the caller chose."""
 
 
@@ -181,15 +181,6 @@ def _is_several(kind: Any) -> bool:
     """Whether a member holds several values, with bounds of its own or without."""
     bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
     return get_origin(bare) in (tuple, list)
-
-
-def plainly(fault: ValueError) -> str:
-    """A complaint of msgspec in our words: the place first. It repeats no value."""
-    text = str(fault)
-    what, _, where = text.partition(" - at `")
-    what = "not one of the words that it may be" if what.startswith("Invalid enum value") else what[:LONGEST_WORDS]
-    place = where.removesuffix("`").removeprefix("$").removeprefix(".")
-    return f"{place}: {what[:1].lower()}{what[1:]}" if place else text
 
 
 def _digest(*parts: str | bytes) -> bytes:

@@ -1,7 +1,7 @@
 """Mail over HTTP beside SMTP, in turn against one daemon: ``python -m tests.bench.ingest [--rounds 5] [--memory]``.
 
 Prints the time from the end of a POST (of DATA) to the push, and mails a second with 20 connections, each with the ratio; the median
-round counts. ``--memory``: how far the peak of the daemon's resident memory rises with one mail of 25 MB, by each way in.
+round counts, and for p99 the mails of all rounds together: of a hundred mails p99 is nothing but the slowest one. ``--memory``: how far the peak of the daemon's resident memory rises with one mail of 25 MB, by each way in.
 """
 
 from __future__ import annotations
@@ -60,14 +60,21 @@ async def speeds(folder: Path, rounds: int) -> None:
                     found[name].append((slow, fast))
         for title, ours in (
             ("push p50, ms", lambda one: one[0].push_at(0.5)),
-            ("push p99, ms", lambda one: one[0].push_at(0.99)),
             ("mails/s, 20 connections", lambda one: one[1].per_second),
         ):
             smtp, http = (statistics.median(map(ours, found[name])) for name in ("smtp", "http"))
             print(f"{title:28} smtp {smtp:9.2f}   http {http:9.2f}   {http / smtp:.2f} ×")
+        for share in (0.9, 0.99):
+            smtp, http = (_at(share, [push for slow, _ in found[name] for push in slow.push]) for name in ("smtp", "http"))
+            print(f"{f'push p{share * 100:.0f} of all rounds, ms':28} smtp {smtp:9.2f}   http {http:9.2f}   {http / smtp:.2f} ×")
     finally:
         daemon.kill()
         server.close()
+
+
+def _at(share: float, found: list[float]) -> float:
+    """A quantile."""
+    return sorted(found)[min(len(found) - 1, int(share * len(found)))]
 
 
 def large() -> bytes:
@@ -93,7 +100,7 @@ def rises(folder: Path, way: str) -> float:
         file = folder / key
         file.write_text(posts.KEY.reveal() + "\n")
         file.chmod(0o600)
-    sendgrid = f'sendgrid_key = "{posts.public_key()}"'
+    sendgrid = f'sendgrid_key = "{posts.public_key()}"\nses_topics = ["{posts.TOPIC}"]'
     more = "\n".join(["[ingest]", *(f'{key}_file = "{folder / key}"' for key in SECRETS), sendgrid])
     more = f'[domains]\naccept = ["bridge.example", "mailbridge.localhost"]\n{more}'
     house = House(folder, "http://127.0.0.1:9", level="warning", more=more)
@@ -103,7 +110,7 @@ def rises(folder: Path, way: str) -> float:
         url = f"http://127.0.0.1:{house.http}/ingest"
         provider = next((one for one in posts.PROVIDERS if one.name == way), None)
         posted = provider.post(large() if provider else posts.MAIL, datetime.now(UTC)) if provider else None
-        if provider is not None:  # what is loaded at the first post is no part of it
+        if provider is not None and way != "ses":  # what is loaded at the first post is no part of it
             small = provider.post(posts.MAIL, datetime.now(UTC))
             httpx.post(f"{url}/{way}", content=small.body, headers=dict(small.headers), trust_env=False, timeout=60)
             if way == "mailgun":
@@ -114,7 +121,8 @@ def rises(folder: Path, way: str) -> float:
         before = peak_of(daemon)
         if posted is not None:
             answer = httpx.post(f"{url}/{way}", content=posted.body, headers=dict(posted.headers), trust_env=False, timeout=60)
-            assert answer.status_code == 200, answer.text
+            # SNS takes no message of that size: it is refused before its signature is looked at.
+            assert answer.status_code == (413 if way == "ses" else 200), answer.text
         elif way == "mime":
             headers = {"Authorization": f"Bearer {token}", "Content-Type": "message/rfc822"}
             answer = httpx.post(
@@ -140,7 +148,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             uvloop.run(speeds(Path(folder), chosen.rounds))
         return
-    for way in ("smtp", "mime", "mailgun", "postmark", "cloudmailin", "forwardemail", "sendgrid"):
+    for way in ("smtp", "mime", "mailgun", "postmark", "cloudmailin", "forwardemail", "sendgrid", "ses"):
         with tempfile.TemporaryDirectory() as folder:
             print(f"25 MB by {way:14} adds {rises(Path(folder), way):6.1f} MiB", flush=True)
 

@@ -98,10 +98,13 @@ def watched(daemon: Daemon, browser: Browser) -> None:
 def delays(daemon: Daemon, browser: Browser) -> list[float]:
     """Milliseconds from a mail's commit, as the journal has it, to its line in the document."""
     seen: dict[str, int] = browser.run("return await pages.live.evaluate(() => window.seen)")
-    answer = httpx.get(
-        f"http://{daemon.http}/api/v1/journal?after=0&limit=1000", headers=daemon.headers, trust_env=False
-    ).raise_for_status()
-    stored = {f"mail-{one['mail']}": one["at"] for one in answer.json()["lines"] if one["event"] == "stored"}
+    stored: dict[str, str] = {}
+    after, is_more = 0, True
+    while is_more:  # a page has a thousand lines at the most, and the rounds before have made more
+        url = f"http://{daemon.http}/api/v1/journal?after={after}&limit=1000"
+        lines = httpx.get(url, headers=daemon.headers, trust_env=False).raise_for_status().json()["lines"]
+        stored |= {f"mail-{one['mail']}": one["at"] for one in lines if one["event"] == "stored"}
+        after, is_more = (lines[-1]["id"], True) if lines else (after, False)
     return [at - datetime.fromisoformat(stored[name]).timestamp() * 1000 for name, at in seen.items() if name in stored]
 
 

@@ -55,7 +55,7 @@ def uses(constants: Constants, plan: Plan) -> dict[str, float]:
         "event loop": each * constants.main,
         "parser": each * constants.parser / plan.workers,
         "database": plan.rate * constants.database / plan.database_cores,
-        "watcher of mailboxes": plan.mailboxes * constants.mailbox_seconds,
+        "watching of mailboxes": plan.mailboxes / plan.replicas * constants.mailbox_seconds,
     }
     if plan.shared_cores:
         found["machine"] = plan.rate * total(constants) / plan.shared_cores

@@ -264,7 +264,7 @@ def drawn(constants: Constants, points: Sequence[Point]) -> str:
         dots[name] = [(one.rate, one.p50) for one in points if one.replicas == replicas]
     plans = [Plan(rate=rate, replicas=1, database_cores=CORES, shared_cores=CORES) for rate in rates]
     used = {name: [(one.rate, 100 * uses(constants, one)[name]) for one in plans] for name in uses(constants, plans[0])}
-    del used["watcher of mailboxes"]
+    del used["watching of mailboxes"]
     return sheet(
         [
             Chart(

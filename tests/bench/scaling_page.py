@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,8 @@ def figures(told: dict[str, Any]) -> str:
             ("mails/s", "replicas", "cores of the database", "connections", "median", "kept in the database", "busiest"),
             _carried(constants),
         ),
-        "Mailboxes by IMAP, all of them watched by one process:",
-        _table(("mailboxes", "memory", "cores", "one process can"), _mailboxes(constants)),
+        "Mailboxes by IMAP in which nothing comes, shared out among replicas:",
+        _table(("mailboxes", "memory", "cores", "replicas for their processor"), _mailboxes(constants)),
     ]
     return "\n\n".join(parts)
 
@@ -101,7 +102,7 @@ def _mailboxes(constants: Constants) -> Iterable[Sequence[str]]:
             f"{count:,}",
             f"{count * constants.mailbox_octets / 1e6:,.0f} MB",
             f"{cores:.2f}",
-            "yes" if cores <= RESERVE else "no",
+            str(max(1, ceil(cores / RESERVE))),
         )
 
 

@@ -161,6 +161,20 @@ def test_what_this_user_may_not_do_is_exit_77(name: str, tmp_path: Path) -> None
     _holds(done, Exit.PERMISSION, ["locked"])
 
 
+def test_a_key_that_systemd_hands_over_need_not_be_readable_in_its_place(tmp_path: Path) -> None:
+    """The file names the key's file, which is root's alone, and the unit loads it as a credential: that one is used. Without it, 77."""
+    (tmp_path / "locked").touch()
+    (tmp_path / "locked").chmod(0)
+    (tmp_path / "mailbridge.toml").write_text('[skyvern]\napi_key_file = "locked"\n[trust]\nsenders = ["github.com"]\n')
+    (tmp_path / "credentials").mkdir()
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path / "credentials")}
+    words = ("check-config", "--config", "mailbridge.toml")
+    _holds(command(*words, cwd=tmp_path, env=environ, preexec_fn=without_privilege), Exit.PERMISSION, ["locked"])
+    (tmp_path / "credentials" / "skyvern_api_key").write_text("a-key\n")
+    done = command(*words, cwd=tmp_path, env=environ, preexec_fn=without_privilege)
+    assert (done.code, done.err) == (0, "")
+
+
 def test_permission_and_a_mistake_together_are_exit_78(tmp_path: Path) -> None:
     """Permission alone would not fix it."""
     (tmp_path / "locked").mkdir(mode=0o500)

@@ -82,6 +82,22 @@ def test_send_test_is_json_for_scripts(do: Beside) -> None:
     assert [(row["hop"], row["ok"]) for row in done.rows] == [("listener", True), ("understood", True), ("delivered", True)]
 
 
+def test_send_test_is_for_a_phone_number_and_a_name_too(do: Beside) -> None:
+    """Identifiers without an @ get their code; what cannot be released or tried again says why, and what to look at."""
+    for identifier in ("+4915112345678", "Ann"):
+        done = do("send-test", "--for", identifier, "--yes", "--json")
+        assert [(row["hop"], row["ok"]) for row in done.rows] == [(one, True) for one in ("listener", "understood", "delivered")]
+        assert identifier in done.rows[1]["text"]
+    number = str(do("mail", "list", "--json", "--limit", "1").rows[0]["id"])
+    assert (
+        f"mail {number} is not held, so there is nothing to release; `mailbridge mail show {number}`"
+        in do("mail", "release", number).err
+    )
+    delivery = str(do("delivery", "list", "--json", "--limit", "1").rows[0]["id"])
+    assert "it is delivered; only a dead or an expired one can be tried again" in do("delivery", "retry", delivery).err
+    assert "`mailbridge delivery list` shows what there is" in do("delivery", "retry", "987654").err
+
+
 def test_send_test_says_which_hop_failed(do: Beside) -> None:
     """A recipient that is not ours is refused by the listener; nobody listening is exit 69."""
     refused = do("send-test", "--rcpt", "ann@elsewhere.example", "--json")

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from mailbridge.cli.exits import Exit
+from mailbridge.cli.secret import unread
+from mailbridge.config.values import secret_file
 from tests.cli.running import Run
 
 USAGE, NOT_FOUND, AWAY, CONFIG = Exit.USAGE, Exit.NOT_FOUND, Exit.UNAVAILABLE, Exit.CONFIG
@@ -42,6 +44,8 @@ TYPED = [
     *_typed(USAGE, "did you mean doctor?", "docter", "doktor"),
     *_typed(USAGE, "did you mean check-config?", "check_config".replace("_", "-cnf-"), "checkconfig", "check-conf"),
     *_typed(USAGE, "there are serve, setup, demo", "xyzzy", "42", "確認"),
+    *_typed(USAGE, "mail what? there are import, list", "mail", "--json mail"),
+    *_typed(USAGE, "what? there are ", "delivery", "token", "config", "rule"),
     # options that there are not
     *_typed(USAGE, "'--limit'", "mail list --limt 3", "mail list --limits 3", "delivery list --lmit 3"),
     *_typed(USAGE, "'--json'", "mail list --jsn", "mail list --jason", "doctor --jso"),
@@ -68,7 +72,8 @@ TYPED = [
         USAGE, "'--timeout'", "code wait --for x --timeout -1", "code wait --for x --timeout soon", "send-test --timeout nan"
     ),
     *_typed(USAGE, "'--seconds'", "code expect --for x --seconds 601", "code expect --for x --seconds nan"),
-    *_typed(USAGE, "'--wait'", "healthcheck --wait=1e9", "healthcheck --wait=nan", "healthcheck --wait=x"),
+    *_typed(USAGE, "'x' is not a number of seconds", "healthcheck --wait=x"),
+    *_typed(USAGE, "'--wait'", "healthcheck --wait=1e9", "healthcheck --wait=nan"),
     # moments
     *_typed(USAGE, "a duration such as 15m (ago)", "mail list --since yesterday", "mail list --since 2026-13-45"),
     *_typed(USAGE, "a duration such as 15m (ago)", "why x --since EMPTY", "mail list --since 0001-01-01T00:00:00+14:00"),
@@ -78,7 +83,8 @@ TYPED = [
     *_typed(USAGE, "is no ISO 8601 time", "extract - --now later", "extract - --now 9999-12-31T23:59:59-14:00"),
     # choices
     *_typed(USAGE, "is not one of", "mail list --state ded", "delivery list --state DEAD!", "send-test --via pigeon"),
-    *_typed(USAGE, "is not one of", "code wait --for x --kind sms", "token add --role boss", "completion tcsh"),
+    *_typed(USAGE, "'SHELL'", "completion tcsh"),
+    *_typed(USAGE, "is not one of", "code wait --for x --kind sms", "token add --role boss"),
     # settings on the command line
     *_typed(
         USAGE, "write section.key=value", "--set smtp serve", "--set listen=x serve", "mail list --set =", "--set x.y doctor"
@@ -97,6 +103,8 @@ TYPED = [
     *_typed(NOT_FOUND, "No such file", "rule try generic nowhere.eml", "rule new --from nowhere.eml"),
     *_typed(NOT_FOUND, "there is no rule 'nonsense'", "rule try nonsense mail.eml"),
     *_typed(USAGE, "does not exist", "totp add x --qr nowhere.png", "code wait --for x --token-file nowhere"),
+    *_typed(NOT_FOUND, "none is configured; `mailbridge imap add ADDRESS` adds one", "imap test nobody"),
+    *_typed(USAGE, "the secret is missing: Base32 such as", "totp add x EMPTY"),
     # what does not fit together
     *_typed(USAGE, "leave out --domain", "address add --rcpt a@b.example --domain b.example"),
     *_typed(USAGE, "leave out --for", "gmail filter --forward-to a@b.example --for x"),
@@ -111,7 +119,7 @@ TYPED = [
     *_typed(USAGE, "is no HOST:PORT", "send-test --smtp localhost --yes", "send-test --smtp 127.0.0.1:² --yes"),
     *_typed(USAGE, "a token is needed", "code waiting --url http://127.0.0.1:1"),
     # text that cannot be meant
-    *_typed(USAGE, "must be a text with a length", f"why {'x' * 5000}", f"mail list --for {'x' * 5000}"),
+    *_typed(USAGE, "must be a text of at most 1000 characters", f"why {'x' * 5000}", f"mail list --for {'x' * 5000}"),
     *_typed(USAGE, "must not be empty", "why EMPTY", "why _", "code latest --for _", "mail remove --yes --for _"),
     *_typed(USAGE, "is not UTF-8 text", "why \udcff", "mail list --for \udcff"),
     *_typed(USAGE, "a NUL", "why a\0b", "mail list --config \0"),
@@ -187,13 +195,15 @@ WRITTEN = [
     _written('[smtp]\nmax_size = "huge"\n', "must be a size such as 25MiB"),
     _written(f"[smtp]\nmax_recipients = {LONG_NUMBER}\n", ":2: [smtp] max_recipients: must be"),
     _written("[smtp]\nmax_recipients = -1\n", "must be between 1 and 10000"),
-    _written("[smtp]\nmax_recipients = true\n", "must be `int`"),
-    _written("[smtp]\nmax_recipients = 1.5\n", "must be `int`"),
+    _written("[smtp]\nmax_recipients = true\n", "must be a whole number"),
+    _written("[smtp]\nmax_recipients = 1.5\n", "must be a whole number"),
     _written('[smtp]\nidle_timeout = "1 minute"\n', "must be a duration such as 10m"),
     _written('[smtp]\nidle_timeout = "1ms"\n', "must be at least 1s"),
     _written("[smtp]\nidle_timeout = -5\n", "must be a duration between 0 and 10 years"),
     _written("[smtp]\nidle_timeout = nan\n", "must be a duration between 0 and 10 years"),
-    _written('[smtp]\ntls = "yes"\n', "must be `bool`"),
+    _written('[smtp]\nlisten = "0.0.0.0:25"\n', 'must be a list, in brackets, such as ["…"]'),
+    _written("[smtp]\nlisten = [25]\n", "must be a text, in quotes"),
+    _written('[smtp]\ntls = "yes"\n', "must be true or false, without quotes"),
     _written('[smtp]\ntls_cert = "c.pem"\n', "a certificate needs its key"),
     _written('[smtp]\ntls_cert = "c.pem"\ntls_key = "c.key"\n', "c.pem"),
     _written('[smtp]\nproxy_from = ["10.0.0.0/99"]\n', "is no IP address or network"),
@@ -291,3 +301,14 @@ def test_there_are_two_hundred_kinds() -> None:
     assert len({one.words for one in TYPED}) == len(TYPED)
     assert len({one.text for one in WRITTEN}) == len(WRITTEN)
     assert len(TYPED) + len(WRITTEN) >= 200
+
+
+def test_a_file_with_a_secret_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """By its name and why, and without the number that the system gives the fault."""
+    with pytest.raises(OSError) as caught:
+        secret_file(tmp_path / "nowhere", is_mode_checked=True)
+    assert unread(caught.value) == f"{tmp_path}/nowhere: No such file or directory"
+    (tmp_path / "empty").touch(mode=0o600)
+    with pytest.raises(ValueError, match="is empty") as refused:
+        secret_file(tmp_path / "empty", is_mode_checked=True)
+    assert unread(refused.value) == f"{tmp_path}/empty is empty"

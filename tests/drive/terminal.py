@@ -76,15 +76,22 @@ class Terminal:
         return found.group(found.lastindex or 0)
 
     def interrupt(self) -> int:
-        """Ctrl-C, and the exit code."""
-        os.write(self.fd, b"\x03")
-        return self.ended()
+        """Ctrl-C, and the exit code. Pressed again after two seconds, as people do.
 
-    def ended(self) -> int:
-        """The exit code, once it has ended."""
-        until = time.monotonic() + PATIENCE
+        CPython looks for signals and then waits for a key, so that one between the two is not seen before the next key.
+        """
+        return self.ended(key=b"\x03")
+
+    def ended(self, *, key: bytes = b"") -> int:
+        """The exit code, once it has ended. ``key`` is pressed now and every two seconds."""
+        start = pressed = time.monotonic()
+        os.write(self.fd, key)
         while self._take():
-            assert time.monotonic() < until, f"it does not end:\n{self.text}"
+            assert time.monotonic() < start + PATIENCE, f"it does not end:\n{self.text}"
+            if key and time.monotonic() > pressed + 2:
+                pressed = time.monotonic()
+                with contextlib.suppress(OSError):  # it ended meanwhile
+                    os.write(self.fd, key)
         _, status = os.waitpid(self.pid, 0)
         os.close(self.fd)
         self.pid = 0

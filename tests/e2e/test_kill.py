@@ -25,9 +25,9 @@ from mailbridge.store.sqlite import open_sqlite
 from tests.peers.daemon import House, wait_for
 from tests.peers.faulty import FaultyReceiver, Temper, running_faulty
 
-pytestmark = pytest.mark.e2e
-
 KILLS = int(os.environ.get("MAILBRIDGE_KILLS", "15"))
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(max(300, 30 * KILLS))]
+
 SEED = int(os.environ.get("MAILBRIDGE_SEED", "0")) or time.time_ns() % 1_000_000
 CLIENTS = 4
 IDENTIFIERS = 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import imaplib
 import os
 import shutil
 import struct
@@ -13,7 +14,7 @@ import pytest
 
 from tests.e2e.boxes import of, well
 from tests.ingress.imap.watched import ANN, code_mail, has, house, until, watching
-from tests.peers.dovecot import Dovecot, preload_library, running_dovecot
+from tests.peers.dovecot import PASSWORD, Dovecot, preload_library, running_dovecot
 
 pytestmark = pytest.mark.e2e
 
@@ -100,5 +101,39 @@ def test_a_server_whose_clock_is_behind_delays_no_code(folder: Path) -> None:
                 health = watchers.health()[0]
                 assert health.drift is not None and abs(health.drift + 1200) < 10 and health.is_well
                 assert b"Received:" in home.brought[0].content
+
+    asyncio.run(run())
+
+
+def test_a_mail_that_is_put_in_anew_is_old_by_its_own_dates(folder: Path) -> None:
+    """APPEND dates it as new: an old mail's code is over before it begins, a mail of now is new, and so is one whose sender's clock is wrong."""
+
+    def put(server: Dovecot, content: bytes) -> None:
+        with imaplib.IMAP4("127.0.0.1", server.imap) as client:
+            client.login(ANN, PASSWORD)
+            client.append("INBOX", "", "", content)
+
+    def mail(code: str, written: timedelta, received: timedelta) -> bytes:
+        now, form = datetime.now(UTC), "%a, %d %b %Y %H:%M:%S +0000"
+        relay = f"Received: from a.example by mx.corp.example; {(now - received).strftime(form)}\r\n"
+        return relay.encode() + code_mail(code, extra=f"Date: {(now - written).strftime(form)}\r\n")
+
+    async def run() -> None:
+        hour, now = timedelta(hours=1), timedelta()
+        with running_dovecot(folder / "d") as server:
+            async with house(folder) as home, watching(home, of(server, renew=timedelta(seconds=55))) as watchers:
+                await well(watchers)
+                for code, written, received in (
+                    ("111213", hour, hour),
+                    ("141516", hour, now),
+                    ("171819", now, hour),
+                    ("202122", now, now),
+                ):
+                    await asyncio.to_thread(put, server, mail(code, written, received))
+                    await has(home, *[one for one in ("111213", "141516", "171819", "202122") if one <= code])
+                ages = [round((home.clock.now() - one.received_at).total_seconds() / 3600) for one in home.brought]
+                assert ages == [1, 0, 0, 0]
+                states = {one.draft.content.reveal(): str(one.state) for one in await home.store.outbox.deliveries()}
+                assert states["111213"] == "expired" and states["202122"] == "pending"
 
     asyncio.run(run())

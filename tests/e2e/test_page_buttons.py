@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import apsw
 import httpx
 import pytest
 
@@ -104,6 +105,33 @@ def test_another_login_is_ended_and_one_signs_out(scene: Scene) -> None:
     assert sum(one.endswith("/login") for one in urls) == 1
     scene.log_in()
     scene.browser.complaints()
+
+
+def test_what_was_typed_outlives_a_login_that_is_too_old(scene: Scene) -> None:
+    """A seed typed eleven minutes after the login is not lost: a new link in the same browser leads to what was to be done, and a click
+    does it. The seed is in no page and no address on the way."""
+    seed = "KRSXG5CTMVRXEZLUKN2XAZLS"
+    connection = apsw.Connection(str(scene.daemon.folder / "mailbridge.db"))
+    connection.set_busy_timeout(20_000)
+    typed = """await page.fill('form.form [name=name]', 'late'); await page.fill('form.form [name=secret]', given.seed);
+        await page.click("button:text('Add')"); await page.waitForSelector("main:has-text('kept for ten minutes')");
+        const seen = [await page.content(), page.url()];
+        await page.goto(given.link); await page.waitForURL(/again$/); await page.waitForSelector("button:text('Do it now')");
+        return [...seen, await page.content(), page.url()];"""
+    done = """await page.click("button:text('Do it now')"); await page.waitForURL(/said=said.authenticator_added/);
+        return [await page.innerText('main'), await page.content(), page.url()];"""
+    scene.at("/authenticators", "await page.waitForSelector('form.form [name=secret]');")
+    connection.execute("UPDATE session SET created_at = created_at - 11 * 60 * 1000000")
+    connection.close()
+    before = scene.at("", typed, seed=seed, link=scene.link())
+    scene.picture("again")
+    assert scene.serious() == []
+    after = scene.at("", done)
+    assert isinstance(before, list)
+    assert isinstance(after, list)
+    assert [one for one in [*before, *after] if seed in one] == []
+    assert "late" in after[0]
+    assert [one for one in scene.browser.complaints() if "403" not in one] == []
 
 
 def test_who_waits_without_a_mail_is_a_card_that_says_why(scene: Scene) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import smtplib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.drive import ways
@@ -118,6 +120,49 @@ def test_only_try_takes_two_answers_and_a_click(folder: Path) -> None:
     with looking(folder) as (window, _):
         text = str(window.at("/setup", script))
         assert "Everything is set up" in text
+        assert faults(window) == []
+
+
+def test_mail_over_http_from_nothing_to_the_first_code(folder: Path) -> None:
+    """A phone's texts: each question by its field, the token hidden until one asks, and with the lines that are shown then the first
+    code comes; the page turns green by itself, and shows the token no more."""
+    answered = """await page.click("button:text('Only practise')"); await page.waitForSelector('#step-skyvern.good');
+        await page.check('[name=value][value=http]'); await page.click('.question button.first');
+        await page.check('[name=value][value=text]'); await page.click('.question button.first');
+        for (const [text, wanted] of given.answers) {
+          await page.waitForSelector(wanted); await page.locator('.question [name=value]').fill(text);
+          await page.click('.question button.first');
+        }
+        await page.waitForSelector('#step-proof code'); const hidden = await page.content();
+        await page.click("button:text('Show the lines with their secrets')");
+        await page.waitForSelector("#step-proof code:has-text('mbt_')");
+        return [hidden, await page.innerText('#step-proof')];"""
+    answers = [
+        [ways.ANN, ".question:has-text('Whose codes?')"],
+        ["", ".question:has-text('From which sites?')"],
+        ["not an address", "#step-url .question"],
+        ["https://bridge.example.com", "#step-url .question .wrong"],
+    ]
+    with looking(folder) as (window, _):
+        found = window.at("/setup", answered, answers=answers)
+        assert isinstance(found, list)
+        assert "mbt_" not in found[0]
+        (token,) = set(re.findall(r"mbt_[\w-]+", found[1]))
+        assert "/ingest/text" in found[1]
+        window.picture("setup-http", "/setup")
+        assert window.serious("/setup") == []
+        window.at("/setup", "await page.waitForSelector('#step-mail.wait');")
+        told = {"identifier": ways.ANN, "text": f"Your code is {ways.CODE}"}
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = httpx.post(f"http://{window.daemon.http}/ingest/text", json=told, headers=headers, trust_env=False)
+        assert answer.is_success, answer.text
+        done = "await page.waitForSelector('#step-run.good'); return [await page.innerText('main'), await page.content()];"
+        shown = window.at("", done)
+        assert isinstance(shown, list)
+        text, source = shown
+        assert f'totp_identifier "{ways.ANN}"' in text
+        assert token not in source
+        assert ways.CODE not in source
         assert faults(window) == []
 
 

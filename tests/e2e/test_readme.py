@@ -2,110 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import shutil
-import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from tests.conftest import ROOT
-from tests.peers.daemon import free_port, wait_for
+from tests.peers.daemon import free_port
+from tests.peers.stranger import FENCE, Stranger, blocks, clone_to, commands, environment_of
 
 pytestmark = pytest.mark.e2e
 
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-KEPT = ("PATH", "LANG", "XDG_CACHE_HOME", "SSL_CERT_FILE")
 MAKES = 300.0
 """Seconds that `make run` may take on a crowded machine: it downloads and installs."""
-
-
-def blocks(title: str, language: str = "sh") -> list[str]:
-    """The blocks of a section of the README."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = text.partition(f"## {title}\n")[2].partition("\n## ")[0]
-    return [body for name, body in FENCE.findall(section) if name == language]
-
-
-def commands(body: str) -> list[str]:
-    """Its lines without their remarks."""
-    return [line.partition("  #")[0].strip() for line in body.splitlines() if line.strip()]
-
-
-@dataclass
-class Stranger:
-    """A clone, and the shell of somebody who has just made it. What is exported in one line holds for those after it."""
-
-    clone: Path
-    env: dict[str, str]
-    exports: list[str] = field(default_factory=list)
-
-    def types(self, line: str, *, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """One line, to its end."""
-        if line.startswith("export "):
-            self.exports.append(line.partition("   #")[0])
-        script = "\n".join([*self.exports, line])
-        return subprocess.run(
-            ["bash", "-c", script], cwd=cwd or self.clone, env=self.env, capture_output=True, text=True, timeout=120, check=False
-        )
-
-    @contextmanager
-    def leaves_running(self, line: str, until: str, *, patience: float = 60.0) -> Iterator[None]:
-        """A line that goes on in a terminal of its own; it is ready once it has printed something. Ctrl-C ends it."""
-        log = self.clone / "terminal.log"
-        script = "\n".join([*self.exports, f"exec {line}"])
-        with log.open("wb") as stream:
-            process = subprocess.Popen(
-                ["bash", "-c", script], cwd=self.clone, env=self.env, stdout=stream, stderr=stream, start_new_session=True
-            )
-        try:
-            wait_for(
-                lambda: until in log.read_text(encoding="utf-8", errors="replace") or process.poll() is not None,
-                f"{line}: {until}",
-                patience=patience,
-            )
-            assert process.poll() is None, log.read_text(encoding="utf-8", errors="replace")
-            yield
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGINT)
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
 
 
 @pytest.fixture(scope="module")
 def stranger(tmp_path_factory: pytest.TempPathFactory) -> Stranger:
     """A new clone. Its ports are others, so that a daemon of the machine is not in the way."""
-    if shutil.which("git") is None or not (ROOT / ".git").exists():
-        pytest.skip("needs git, and a clone of the project")
     folder = tmp_path_factory.mktemp("stranger")
-    clone, home = folder / "mailbridge", folder / "home"
-    home.mkdir()
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (clone / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, clone / name)
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-    ports = {f"MAILBRIDGE_{name}__LISTEN": f"127.0.0.1:{free_port()}" for name in ("SMTP", "HTTP", "PRACTICE")}
-    return Stranger(clone=clone, env={"HOME": str(home), "TERM": "dumb", **kept, **ports})
+    return Stranger(clone=clone_to(folder / "mailbridge"), env=environment_of(folder / "home"))
 
 
 def test_the_start_works_as_it_is_written(stranger: Stranger) -> None:

@@ -19,13 +19,14 @@ import pytest
 from mailbridge_client import Mailbridge
 from mailbridge_client.errors import MailbridgeError
 from tests.e2e.test_kill import SEED, Client, judged
-from tests.e2e.test_replicas import agent_token, deliveries_of
+from tests.e2e.test_replicas import agent_token
 from tests.peers import haproxy, postgres
 from tests.peers.daemon import Daemon, House, wait_for
 from tests.peers.faulty import Temper, running_faulty
 from tests.peers.haproxy import Balancer, running_haproxy
 from tests.peers.postgres import running_postgres
 from tests.peers.releases import later
+from tests.replicas.fleet import deliveries_of
 
 pytestmark = [
     pytest.mark.e2e,

@@ -17,7 +17,7 @@ from tests.peers.machine import SERVICE, BootError, Machine, running_machine
 from tests.peers.practice import PracticePeer, running_practice
 from tests.peers.wheel import build_wheel
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 MAILBOXES = 500
 PROGRAM = Path(peer.__file__).with_name("confined.py")
@@ -29,6 +29,7 @@ listen = ["0.0.0.0:25"]
 accept = ["{domain}"]
 [skyvern]
 base_url = "{base_url}"
+api_key_file = "skyvern_api_key"
 [trust]
 default = "none"
 [store]

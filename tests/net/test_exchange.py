@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from typing import Any
 
 import httpx
@@ -12,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailbridge.net.exchange import Exchanges, Place, Reply, Timeouts
+from mailbridge.net.outgoing import Connections, Transport, trusted
 from tests.loop import PATIENCE as WHOLE
 from tests.loop import until
 from tests.peers.scripted import Play, Scripted, answer, scripted, silence
@@ -240,5 +243,43 @@ def test_a_request_that_is_given_up_gives_its_place_back() -> None:
             reply = await exchanges.ask("GET", b"/", HEAD[:1], b"", timeouts=GENEROUS, most=MOST)
             assert reply == Reply(status=200, headers=reply.headers, body=b"ok")
             await exchanges.aclose()
+
+    run(main())
+
+
+@pytest.mark.parametrize("is_ours", [True, False], ids=["our exchanges", "httpx over our network"])
+def test_what_was_given_up_does_not_arrive_later(is_ours: bool) -> None:
+    """A request that a server did not take in time is not in the kernel's hands any more: it reads on, and never gets it whole."""
+    body = b"b" * 400_000
+    head = [(b"Host", b"skyvern.localhost"), (b"Content-Length", b"%d" % len(body))]
+    hurry = Timeouts(room=5, connect=5, read=0.3)
+
+    async def give_up(host: str, port: int) -> None:
+        if is_ours:
+            exchanges = Exchanges(Place(host=host, port=port), most=1, keepalive=30)
+            with pytest.raises(httpx.TransportError):
+                await exchanges.ask("POST", b"/v1", head, body, timeouts=hurry, most=MOST)
+            await exchanges.aclose()
+            return
+        async with Transport(Connections(), context=trusted("http")) as transport:
+            limit = httpx.Timeout(hurry.read).as_dict()
+            request = httpx.Request("POST", f"http://{host}:{port}/v1", content=body, extensions={"timeout": limit})
+            with pytest.raises(httpx.TransportError):
+                await transport.handle_async_request(request)
+
+    async def main() -> None:
+        with socket.socket() as server:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            server.bind(("127.0.0.1", 0))
+            server.listen()
+            server.setblocking(False)
+            await give_up(*server.getsockname())
+            loop = asyncio.get_running_loop()
+            taken, _ = await loop.sock_accept(server)
+            read = 0
+            with taken, contextlib.suppress(ConnectionResetError):
+                while octets := await loop.sock_recv(taken, 65_536):
+                    read += len(octets)
+            assert read < len(body)
 
     run(main())

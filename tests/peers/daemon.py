@@ -20,17 +20,19 @@ from typing import Any
 
 import httpx
 
-PATIENCE = 60.0
+PATIENCE = float(os.environ.get("MAILBRIDGE_PATIENCE", "60"))
+"""Seconds; more of them for a campaign on a machine that others use."""
+
 KEPT = ("PATH", "PYTHONPATH")
 RCPT = "codes@mailbridge.localhost"
 
 CONFIG = """
 [smtp]
-listen = ["127.0.0.1:{smtp}"]
+listen = ["{host}:{smtp}"]
 tls = false
 max_per_ip = 100
 [http]
-listen = "127.0.0.1:{http}"
+listen = "{host}:{http}"
 [identity]
 learn_from_skyvern = false
 [store]
@@ -87,6 +89,7 @@ class House:
     key_file: Path | None = None
     smtp: int = 0
     http: int = 0
+    host: str = "127.0.0.1"
 
     def __post_init__(self) -> None:
         self.smtp = self.smtp or free_port()
@@ -97,6 +100,7 @@ class House:
         """Write the configuration."""
         own = f'folder = "{self.folder}/state"\nkey_file = "{self.key_file}"'
         text = CONFIG.format(
+            host=self.host,
             smtp=self.smtp,
             http=self.http,
             url=self.url or f"sqlite:///{self.folder}/state/mailbridge.db",
@@ -163,7 +167,7 @@ class House:
     def send(self, code: str, *, identifier: str, sender: str = "no-reply@larch.example", number: str = "") -> tuple[int, str]:
         """Send a mail with a code, and what was answered to it. Raises OSError where nobody is there."""
         content = mail(code, identifier=identifier, sender=sender, number=number or code)
-        with smtplib.SMTP("127.0.0.1", self.smtp, local_hostname="load.localhost", timeout=10) as client:
+        with smtplib.SMTP(self.host, self.smtp, local_hostname="load.localhost", timeout=10) as client:
             try:
                 client.sendmail(sender, [RCPT], content)
             except smtplib.SMTPResponseException as refusal:
@@ -182,7 +186,7 @@ class House:
         """Post a mail with a code; the status. Raises OSError where nobody is there."""
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "message/rfc822"}
         content = mail(code, identifier=identifier, sender=sender, number=code)
-        url = f"http://127.0.0.1:{self.http}/ingest/mime"
+        url = f"http://{self.host}:{self.http}/ingest/mime"
         try:
             query = {"rcpt": RCPT, "from": sender}
             return httpx.post(url, params=query, content=content, headers=headers, trust_env=False, timeout=10).status_code
@@ -197,21 +201,21 @@ class Daemon:
     house: House
     process: subprocess.Popen[bytes]
 
-    def until_ready(self) -> None:
+    def until_ready(self, *, patience: float = PATIENCE) -> None:
         """Wait until it accepts mail. Raises AssertionError with its last words where it ended instead."""
 
         def is_ready() -> bool:
             if self.process.poll() is not None:
                 raise AssertionError(f"exit {self.process.returncode}: {self.house.log.read_text()[-2000:]}")
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.house.smtp), timeout=5) as probe:
+            with contextlib.suppress(OSError), socket.create_connection((self.house.host, self.house.smtp), timeout=5) as probe:
                 return probe.recv(4).startswith(b"220")
             return False
 
-        wait_for(is_ready, "the daemon is ready")
+        wait_for(is_ready, "the daemon is ready", patience=patience)
 
     def get(self, path: str) -> httpx.Response:
         """Ask its HTTP listener."""
-        return httpx.get(f"http://127.0.0.1:{self.house.http}{path}", trust_env=False, timeout=10)
+        return httpx.get(f"http://{self.house.host}:{self.house.http}{path}", trust_env=False, timeout=10)
 
     def waiting(self) -> int:
         """How many deliveries are unfinished."""

@@ -11,23 +11,29 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """A code as it was taken in."""
+    """A code as it was taken in at ``at``, by a request that came at ``began``; ``is_answered``: a yes was written to it in full."""
 
     identifier: str
     code: str
     at: datetime
+    began: datetime
+    is_answered: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
 class Temper:
-    """How often it does what (shares of all pushes), and how late it is when it is late, in seconds."""
+    """How often it does what (shares of all pushes), and how late it is when it is late, in seconds.
+
+    ``loses``: takes it in and closes without an answer; ``drops``: answers, and closes behind the answer; ``hangs``: neither takes it in
+    nor answers.
+    """
 
     refuses: float = 0.0
     loses: float = 0.0
@@ -37,6 +43,7 @@ class Temper:
     status: int = 500
     garbage: float = 0.0
     hangs: float = 0.0
+    drops: float = 0.0
 
 
 @dataclass(slots=True)
@@ -58,10 +65,10 @@ class FaultyReceiver:
         """Of one identifier, oldest first."""
         return [row.code for row in list(self.rows) if row.identifier == identifier]
 
-    async def listen(self, port: int = 0) -> asyncio.Server:
-        """Listen on loopback."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", port)
-        self.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async def listen(self, port: int = 0, host: str = "127.0.0.1") -> asyncio.Server:
+        """Listen on loopback, or on another address of this machine."""
+        server = await asyncio.start_server(self._serve, host, port)
+        self.address = f"{host}:{server.sockets[0].getsockname()[1]}"
         return server
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -91,7 +98,7 @@ class FaultyReceiver:
         return [{"code": row.code, "created_at": row.at.replace(tzinfo=None).isoformat()} for row in found[:1]]
 
     async def _push(self, payload: dict[str, str], writer: asyncio.StreamWriter) -> bool:
-        temper, fate = self.temper, self._dice.random()
+        temper, fate, began = self.temper, self._dice.random(), datetime.now(UTC)
         if temper.latency:
             await asyncio.sleep(temper.latency)
         if fate < temper.hangs:
@@ -102,14 +109,18 @@ class FaultyReceiver:
         fate -= temper.refuses
         if temper.loses <= fate < temper.loses + temper.is_late:
             await asyncio.sleep(temper.lateness)
-        self.rows.append(Taken(identifier=payload["totp_identifier"], code=payload["content"], at=datetime.now(UTC)))
+        own = len(self.rows)
+        taken = Taken(identifier=payload["totp_identifier"], code=payload["content"], at=datetime.now(UTC), began=began)
+        self.rows.append(taken)
         if fate < temper.loses:
             writer.transport.abort()
             return False
         if self._dice.random() < temper.garbage:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n\xff\x00<p>")
             return True
-        return await self._answer(writer, 200, {"totp_code_id": f"totp_{len(self.rows)}", "code": payload["content"]})
+        await self._answer(writer, 200, {"totp_code_id": f"totp_{len(self.rows)}", "code": payload["content"]})
+        self.rows[own] = replace(taken, is_answered=True)
+        return self._dice.random() >= temper.drops
 
     async def _answer(self, writer: asyncio.StreamWriter, status: int, row: object) -> bool:
         octets = json.dumps(row).encode()
@@ -120,11 +131,11 @@ class FaultyReceiver:
 
 
 @contextmanager
-def running_faulty(temper: Temper | None = None, *, port: int = 0) -> Iterator[FaultyReceiver]:
+def running_faulty(temper: Temper | None = None, *, port: int = 0, host: str = "127.0.0.1") -> Iterator[FaultyReceiver]:
     """One in a thread of its own, for the length of the block."""
     receiver = FaultyReceiver(temper=temper or Temper())
     loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(receiver.listen(port))
+    server = loop.run_until_complete(receiver.listen(port, host))
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:

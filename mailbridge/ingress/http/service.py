@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,6 +29,26 @@ Ask = Callable[[Envelope, str, Secret], Awaitable[Answer]]
 
 MOST_MAILS = 100
 """Mails of one POST."""
+
+
+KEYS: Mapping[str, str] = MappingProxyType(
+    {
+        "mailgun": "mailgun_key_file",
+        "postmark": "postmark_password_file",
+        "cloudmailin": "cloudmailin_password_file",
+        "forwardemail": "forwardemail_key_file",
+        "sendgrid": "sendgrid_key, or sendgrid_password_file",
+        "ses": "ses_topics",
+    }
+)
+"""What `[ingest]` needs for each provider."""
+
+
+def _how_it_is_configured(wanted: str) -> str:
+    """What is missing for a provider; the providers that there are where it is none of them."""
+    if wanted in KEYS:
+        return f"set [ingest] {KEYS[wanted]}, and `mailbridge reload`"
+    return f"there are mime and text, and with their keys in [ingest] {', '.join(KEYS)}"
 
 
 class Ingest:
@@ -61,9 +82,7 @@ class Ingest:
         wanted = request.path_params["name"]
         adapter = next((one for one in self._adapters() if one.name == wanted), None)
         if adapter is None:
-            return self._told(
-                "other", problem(Refused(404, "no such way in is configured", f"[ingest] has no key for {wanted[:40]}"))
-            )
+            return self._told("other", problem(Refused(404, "no such way in is configured", _how_it_is_configured(wanted))))
         if request.method == "HEAD":
             return Response(status_code=200, headers=NO_STORE)
         with self._lobby.doorway.admission.hold() as hold:

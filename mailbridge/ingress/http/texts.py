@@ -89,7 +89,7 @@ class Texts:
             Refused: the token does not speak for the identifier, or no code can ever come for it.
         """
         if not token.may_bring(identifier):
-            hint = "mailbridge token add --role ingest --identifier makes a token that may"
+            hint = "mailbridge token add --role ingest --identifier IDENTIFIER makes a token for one; this one is for others, or for raw mails"
             raise Refused(403, "this token brings no texts for that identifier", hint)
         spelled = self._spelling(identifier)
         if spelled is None:

@@ -39,6 +39,11 @@ class Ages:
         known = self._shown + (self._counted() - self._shown_at) * MICROSECOND - at
         return known if self._is_believed else min(age, age + self._drift(), known, key=abs)
 
+    def of_stamp(self, at: datetime) -> timedelta:
+        """How long ago the clock of a sender or a relay showed that: by ours as it goes on, or as it was set."""
+        age = self.now() - at
+        return min(age, age + self._drift(), key=abs)
+
     def expect(self, drift: timedelta) -> None:
         """The server's clock was so far ahead of ours; it may have been set since."""
         self._shown, self._shown_at = self.now() + drift, self._counted()

@@ -3,6 +3,9 @@
 The server's word is INTERNALDATE (RFC 3501 2.3.3). Where it says that a mail which has just appeared is old, the mail was moved in
 from another folder, or the server's clock is wrong. The mail itself tells which: its Date was written by the sender, its topmost
 Received by a relay, or by the same wrong clock. Two mails in a row, or one canary, and the server's clock is taken to be wrong by that much.
+
+Where the server dates a mail as new that was moved in, both of the mail's own dates are old. One of them alone says nothing: mail is
+delayed on its way, and the clocks of senders and relays are wrong now and then.
 """
 
 from __future__ import annotations
@@ -43,7 +46,8 @@ class Arrivals:
         now = self._ages.now()
         written, received = own_dates(mail.content or b"")
         known = [one for one in (written, received) if one is not None]
-        is_old = len(known) == 2 and max(known) < (seen or now) - OWN_SKEW
+        unseen = timedelta() if seen is None else max(timedelta(), now - seen)
+        is_old = len(known) == 2 and self._ages.of_stamp(max(known)) > unseen + OWN_SKEW
         if mail.at is None:
             if not known:
                 return now
@@ -63,7 +67,8 @@ class Arrivals:
                 return now
         if is_contradicted:
             return arrived
-        if self.drift and is_old:
+        is_kept_at_once = received is not None and abs(received - mail.at) <= SKEW  # by one machine, whatever its clock shows
+        if is_old and not is_kept_at_once:
             return min(now, max(known))
         if abs(age) <= SKEW:
             self._suspected = self.drift or None

@@ -133,13 +133,13 @@ class Dialogue(IMAPClient):  # type: ignore[misc]
             Silence: it was not answered; the next session waits longer for it.
         """
         tempo, before = self.habits.tempo, self._stream.patience
-        self._stream.patience = patience = tempo.of(what)
+        self._stream.patience = tempo.of(what)
         began = time.monotonic()
         try:
             yield
         except Silence as fault:
             longer = tempo.silent(what)
-            text = f"the server said nothing for {patience:g} s after {what}; the next session waits up to {longer:g} s for it"
+            text = f"{fault} after {what}; the next session waits up to {longer:g} s for it"
             raise Silence(Kind.NETWORK, text, uid=fault.uid) from None
         else:
             tempo.answered(what, time.monotonic() - began)

@@ -8,6 +8,8 @@ from typing import Any
 
 from mailbridge.ingress.imap.tempo import Tempo
 
+LEARNED = ("needs_select", "refuses_examine", "refuses_plain", "refuses_status", "searches_numbers", "wants_star")
+"""What is kept as a yes or no."""
 MISSES = 2
 """So many pipelined rounds that the server does not answer, and it gets one command at a time."""
 
@@ -22,18 +24,28 @@ class Habits:
     tempo: Tempo = field(default_factory=Tempo)
     pipelines: bool | None = None
     misses: int = 0
+    mute_idles: int = 0
+    """So many times in a row IDLE was not answered."""
     needs_select: bool = False
     """EXAMINE gives the mailbox a new UIDVALIDITY each time."""
+    refuses_examine: bool = False
     refuses_plain: bool = False
     """AUTHENTICATE PLAIN is offered and refused; LOGIN is taken."""
     refuses_status: bool = False
     searches_numbers: bool = False
-    """SEARCH takes UIDs for sequence numbers (mailutils)."""
+    """SEARCH takes UIDs for sequence numbers (mailutils), or is refused."""
+    wants_star: bool = False
+    """The largest UID is no number here: what is new ends with ``*``."""
 
     @property
     def is_pipelined(self) -> bool:
         """Whether several commands may go out at once."""
         return self.misses < MISSES if self.pipelines is None else self.pipelines
+
+    @property
+    def is_idle_mute(self) -> bool:
+        """Whether IDLE is of no use until the next start, since the server does not answer it."""
+        return self.mute_idles >= 2 * MISSES  # together with other commands, and by itself
 
     def missed(self) -> None:
         """A pipelined round was not answered to its end."""
@@ -47,10 +59,7 @@ class Habits:
         """As plain data, to be stored."""
         return {
             "misses": self.misses,
-            "needs_select": self.needs_select,
-            "refuses_plain": self.refuses_plain,
-            "refuses_status": self.refuses_status,
-            "searches_numbers": self.searches_numbers,
+            **{name: getattr(self, name) for name in LEARNED},
             "tempo": dict(self.tempo.grown),
         }
 
@@ -58,10 +67,8 @@ class Habits:
         """Take up what was stored; what another folder has learned meanwhile stays."""
         misses = told.get("misses")
         self.misses = max(self.misses, misses if isinstance(misses, int) else 0)
-        self.needs_select = self.needs_select or told.get("needs_select") is True
-        self.refuses_plain = self.refuses_plain or told.get("refuses_plain") is True
-        self.refuses_status = self.refuses_status or told.get("refuses_status") is True
-        self.searches_numbers = self.searches_numbers or told.get("searches_numbers") is True
+        for name in LEARNED:
+            setattr(self, name, getattr(self, name) or told.get(name) is True)
         grown = told.get("tempo")
         if isinstance(grown, dict):
             known = {str(name): float(value) for name, value in grown.items() if isinstance(value, int | float)}

@@ -15,27 +15,35 @@ from mailbridge.ingress.imap.memory import Memory
 IDLE_AGAIN = 1800.0
 """Seconds after which IDLE is tried again on a server that told nothing by it."""
 LATE = 4.0
-"""Seconds after which a mail should have been told of."""
+"""Seconds after which a mail should have been told of, by a server that is not slow."""
+CERTAIN = 20.0
+"""Seconds after which it is told too late at once; what is less has to happen twice in a row, since a server may be busy for a moment."""
 MOST_LAG = 120.0
 """A mail that looks older than that when it shows was moved in; it tells nothing about clocks."""
 TRIAL = 600.0
 """Seconds that such a try takes at the most."""
+SHORT, SHORT_MOST = 10.0, 3
+"""An IDLE that the server ends by itself within so many seconds, so many times in a row, is none."""
 NEVER = float("inf")
 
 
 class Hearing:
-    """What is known of one folder's announcements. ``is_refused``: IDLE is not offered, or refused; that holds for a session only."""
+    """What is known of one folder's announcements. ``is_refused``: IDLE is not offered, or refused; that holds for a session only.
+    ``slack``: seconds that the server may take longer than another, since it is slow at everything."""
 
     def __init__(self, memory: Memory, now: Callable[[], float] = time.monotonic) -> None:
         self._memory = memory
         self._now = now
         self._trial_at = NEVER
         self._trial_ends = NEVER
+        self._is_suspected = False
+        self._short = 0
         self.is_refused = False
+        self.slack = 0.0
 
     def begin(self, *, is_offered: bool) -> None:
         """A session begins."""
-        self.is_refused = not is_offered
+        self.is_refused, self._short = not is_offered, 0
         self._wait_for_trial()
 
     @property
@@ -68,6 +76,12 @@ class Hearing:
             return True
         return False
 
+    def ended(self, lasted: float) -> None:
+        """The server ended IDLE by itself after so many seconds: time and again at once, and it is of no use in this session."""
+        self._short = self._short + 1 if lasted < SHORT else 0
+        if self._short >= SHORT_MOST:
+            self.is_refused = True
+
     def missed(self, *, is_blind: bool) -> None:
         """A mail was found that the server had not told of, although it had been there for a while."""
         if is_blind:
@@ -78,16 +92,21 @@ class Hearing:
 
     def is_overdue(self, age: float) -> bool:
         """Whether a mail has been on the server for longer than it should take to hear of it; ``age`` in seconds, by its server's word."""
-        return age - self._memory.lag > LATE
+        return age - self._memory.lag > LATE + self.slack
 
     def told(self, *, age: float, meanwhile: float) -> bool:
         """The server has told of a mail, ``age`` seconds after it came by its own word; ``meanwhile`` seconds ago there was none. Whether
         that was late."""
         self._learn(age, meanwhile)
-        if self.is_overdue(age) and age - self._memory.lag < meanwhile:
-            self._memory.is_late = True
-            self._wait_for_trial()
-            return True
+        waited = age - self._memory.lag
+        if self.is_overdue(age) and waited < meanwhile:
+            was_suspected, self._is_suspected = self._is_suspected, True
+            if was_suspected or self.is_on_trial or waited > CERTAIN + self.slack:
+                self._memory.is_late = True
+                self._wait_for_trial()
+                return True
+            return False
+        self._is_suspected = self._is_suspected and self.is_overdue(age)
         if self.is_on_trial:
             self._memory.is_deaf = self._memory.is_late = self._memory.is_blind = False
             self._wait_for_trial()

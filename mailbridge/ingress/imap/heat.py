@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 
 MOST = 100
 """So many identifiers are remembered for a folder, the newest ones."""
+
+WARM = 4.0
+"""Seconds between two looks, of two commands each, at a mailbox of which nobody knows whether the code comes by it; no fewer."""
+LOOKS = 15
+"""So many of them a second at all mailboxes together: what a daemon with hundreds of mailboxes spends on them is bounded."""
 
 Wanted = Callable[[], Collection[str]]
 """The identifiers that somebody waits for a code of now, folded. Asked from many threads."""
@@ -22,6 +28,15 @@ class Heat(StrEnum):
     HOT = "hot"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Decision:
+    """While these are waited for, these mailboxes are hot, and all others warm or cold."""
+
+    wanted: frozenset[str] = frozenset()
+    hot: frozenset[str] = frozenset()
+    is_warm: bool = False
+
+
 class Heating:
     """Decides for all mailboxes of a daemon. ``bound``: the identifiers that each is for, by its configuration, folded.
 
@@ -32,11 +47,13 @@ class Heating:
     def __init__(self, wanted: Wanted, bound: Mapping[str, Collection[str]] | None = None) -> None:
         self._wanted = wanted
         self._lock = threading.Lock()
-        self._known: dict[str, set[str]] = {}
+        self._known: dict[str, frozenset[str]] = {}
         self._delivered: dict[str, tuple[str, ...]] = {}
+        self._decided = _Decision()
+        self.warm_every = max(WARM, len(bound or ()) / LOOKS)
+        """Seconds between two looks at a warm mailbox."""
         for mailbox, identifiers in (bound or {}).items():
-            for one in identifiers:
-                self._known.setdefault(mark_of(one), set()).add(mailbox)
+            self._learn(mailbox, map(mark_of, identifiers))
 
     def note(self, mailbox: str, delivered: tuple[str, ...]) -> None:
         """A mailbox has brought codes for these, by their marks."""
@@ -44,19 +61,25 @@ class Heating:
             return
         with self._lock:
             self._delivered[mailbox] = delivered
-            for mark in delivered:
-                self._known.setdefault(mark, set()).add(mailbox)
+            self._learn(mailbox, delivered)
+            self._decided = _Decision()
 
     def of(self, mailbox: str) -> Heat:
-        """How warm a mailbox is now. Cheap."""
-        found = Heat.COLD
-        for identifier in self._wanted():
-            known = self._known.get(mark_of(identifier))
-            if known is None:
-                found = Heat.WARM
-            elif mailbox in known:
-                return Heat.HOT
-        return found
+        """How warm a mailbox is now. Cheap: it is decided for all mailboxes at once, and anew when others wait."""
+        wanted, decided = frozenset(self._wanted()), self._decided
+        if wanted != decided.wanted:
+            with self._lock:
+                known = [self._known.get(mark_of(one)) for one in wanted]
+                self._decided = decided = _Decision(
+                    wanted=wanted, hot=frozenset().union(*(one for one in known if one)), is_warm=None in known
+                )
+        if mailbox in decided.hot:
+            return Heat.HOT
+        return Heat.WARM if decided.is_warm else Heat.COLD
+
+    def _learn(self, mailbox: str, marks: Iterable[str]) -> None:
+        for mark in marks:
+            self._known[mark] = self._known.get(mark, frozenset()) | {mailbox}
 
 
 def mark_of(identifier: str) -> str:

@@ -43,6 +43,7 @@ BACKLOG = 50
 """So many new mails at once are a backlog: what is fresh in it goes first, so that nobody waits behind yesterday's mail."""
 AHEAD_MOST = 100
 SELECTED = "EXAMINE gives this mailbox a new UIDVALIDITY each time: it is opened with SELECT, and no flag is changed"
+NO_EXAMINE = "the server has no EXAMINE: this mailbox is opened with SELECT, and no flag is changed"
 AGAIN = "the server numbers the mails of this mailbox anew again and again: only what is new is read"
 
 
@@ -127,6 +128,8 @@ class Mailbox:
             wire.reopen(is_read_only=False)
         if self.memory.habits.needs_select and not wire.is_read_only:
             self._status.note("select", SELECTED)
+        elif self.memory.habits.refuses_examine and not wire.is_read_only:
+            self._status.note("select", NO_EXAMINE)
         self._handing.remember(wire.validity)
         self.memory.belongs_to(wire.validity)
         self._looked_at = 0
@@ -283,13 +286,13 @@ class Mailbox:
     def _has_gone_back(self, wire: Wire, known: Position, listed: Sequence[Fetched]) -> bool:
         """Whether the server gives out UIDs anew that it had given out before: it was put back to a backup or a snapshot. Either it says
         so (UIDNEXT), or the mail with the last UID is another one by now."""
+        top = self.memory.top
+        now = next((top_of(one) for one in listed if one.uid == known.uid), None)
+        if top is not None and top.uid == known.uid and now is not None and now.is_like(top):
+            return False  # also where UIDNEXT says otherwise: there are servers that do not count it up
         if wire.is_uid_next_told and wire.uid_next <= known.uid:
             return True
-        top = self.memory.top
-        if top is None or top.uid != known.uid:
-            return False
-        now = next((top_of(one) for one in listed if one.uid == known.uid), None)
-        if now is None or now.is_like(top):
+        if top is None or top.uid != known.uid or now is None:
             return False
         if now.size != top.size or not top.own:
             return True
@@ -303,8 +306,8 @@ class Mailbox:
     def _look_back(self, wire: Wire, span: timedelta, most: int, *, is_rewound: bool = False) -> None:
         """Take those among the last mails that came to the server within a span, and begin behind them. A mail that the server gives no
         date for is as old as it says itself."""
-        base = wire.uid_next - 1
         told = self._newest(wire, most)
+        base = max([wire.uid_next - 1, *(one.uid for one in told)])  # UIDNEXT may be wrong
         dated = {one.uid for one in told if one.at is not None and self._ages.of(one.at) <= span + SECOND}
         uids = sorted(dated | {one.uid for one in told if one.at is None})
         if is_rewound:
@@ -337,7 +340,7 @@ class Mailbox:
         if not self._is_dated:
             return []
         try:
-            dates = [one for chunk in _chunks(uids, 500) for one in wire.fetch_dates(chunk)]
+            dates = [one for chunk in _chunks(uids, 500) for one in wire.fetch_dates(chunk, with_size=False)]
         except Refusal as fault:
             if is_for_all(str(fault)):
                 raise

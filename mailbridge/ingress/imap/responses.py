@@ -9,10 +9,11 @@ from datetime import datetime
 from mailbridge.ingress.imap.faults import Kind, MailboxFault
 
 LITERAL = re.compile(rb"\{(\d{1,10})\}\r\n\Z")
-TOKEN = re.compile(rb'\s*(?:(\()|(\))|"((?:[^"\\]|\\.)*)"|\{(\d+)\}\r\n|([^\s()"{]+))')
+TOKEN = re.compile(rb'\s*(?:(\()|(\))|"((?:[^"\\]|\\.)*)"|~?\{(\d+)\}\r\n|([^\s()"{]+))')
 NUMBERED = re.compile(rb"(\d{1,10}) ([A-Z]+)\b ?", re.IGNORECASE)
 UID = re.compile(rb"\(?\bUID (\d{1,10})\b", re.IGNORECASE)
-BODY = re.compile(rb"BODY\[\](?:<\d+>)?\Z", re.IGNORECASE)
+BODY = re.compile(rb"(?:BODY(?:\.PEEK)?\[\](?:<\d+(?:\.\d+)?>)?|RFC822)\Z", re.IGNORECASE)
+"""Names under which a mail is given: as RFC 3501 7.4.2 has it, or as it was asked for."""
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 

@@ -22,23 +22,16 @@ from mailbridge.ingress.imap.heat import Heat, Heating
 from mailbridge.ingress.imap.mailbox import Mailbox, NotAccepted
 from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.modes import BACK, Event, Mode
-from mailbridge.ingress.imap.presets import Account, forgets_uids, is_dovecot, tolerance_of
+from mailbridge.ingress.imap.pace import SETTLED, SOON, Openings, asked_every, hot_every
+from mailbridge.ingress.imap.presets import Account, forgets_uids, is_dovecot
 from mailbridge.ingress.imap.wire import Wire
 
 log = logging.getLogger("mailbridge.imap")
 
 T = TypeVar("T")
 
-POLL = 5.0
-"""Seconds between two looks where the server does not push."""
-SOON = 0.05
-"""Seconds between two looks at the least, however much is due."""
 LAGS = (0.1, 0.5, 2.0)
 """Seconds after which a mail that was announced and is not there yet is looked for again (a replica lags behind)."""
-HOT = ((30.0, 0.05), (120.0, 0.1), (float("inf"), 0.25))
-"""While somebody waits: up to so many seconds, a look every so many."""
-WARM = 4.0
-"""Seconds between two looks, of two commands each, at a mailbox of which nobody knows whether the code comes by it."""
 NOT_ACCEPTED = (0.5, 30.0)
 ANEW, ANEW_BLIND = 10, 2
 """Every so many renewals the folder is opened anew: a rebuilt mailbox shows its new UIDVALIDITY to nobody before that, and some
@@ -90,6 +83,7 @@ class Watch:
         self._bell = bell
         self._is_stopping = is_stopping
         self._hearing = Hearing(mailbox.memory)
+        self._openings = Openings()
         self._uid_next = 0
         self._renewals = 0
         self._name = folder
@@ -103,7 +97,6 @@ class Watch:
         """
         self._name = named(wire, self._folder)
         self._meet(wire)
-        wire.ask_for_pushes()
 
     def stay(self, session: Session) -> None:
         """Watch through one session; returns when it is time to replace it.
@@ -112,7 +105,7 @@ class Watch:
             MailboxFault, Stopped: as `enter`.
         """
         wire = session.wire
-        self._hearing.begin(is_offered="IDLE" in wire.abilities)
+        self._hearing.begin(is_offered="IDLE" in wire.abilities and not wire.habits.is_idle_mute)
         self._look(wire)
         self._well(wire)
         while not session.is_over:
@@ -135,8 +128,12 @@ class Watch:
         """Open the folder, and take what is new in it."""
         if forgets_uids(wire.welcome):
             wire.habits.needs_select = True
-        is_read_only = self._account.after == "nothing" and not wire.habits.needs_select
+        has_examine = not (wire.habits.needs_select or wire.habits.refuses_examine)
+        is_read_only = self._account.after == "nothing" and has_examine
+        began = time.monotonic()
         wire.open_folder(self._name, is_read_only=is_read_only)
+        self._openings.took(time.monotonic() - began, wire.exists)
+        self._hearing.slack = self._openings.slack
         self._status.round_trip()
 
         def meeting() -> None:
@@ -153,13 +150,16 @@ class Watch:
         renew = self._account.renew.total_seconds()
         seconds = renew - self._dice() * min(10.0, renew / 5)
         if self._hearing.is_on_trial or not session.wire.is_idling:
-            seconds = POLL
+            seconds = self._openings.poll
+        elif session.wire.can_push:
+            seconds = min(seconds, SETTLED)
         left = float("inf") if session.replace_at is None else session.replace_at - time.monotonic()
         return max(0.0, min(seconds, left))
 
     def _idle(self, wire: Wire, seconds: float) -> None:
         """Wait in IDLE, and look when something is told or the renewal is due."""
-        until = time.monotonic() + seconds
+        began = time.monotonic()
+        until = began + seconds
         while True:
             soonest = time.monotonic() + max(self._mailbox.revisit_in(), SOON)
             told = wire.wait(min(until, soonest) - time.monotonic(), self._bell.descriptor)
@@ -171,12 +171,21 @@ class Watch:
                 break
             if self._heat() is not Heat.COLD or self._is_stopping():
                 return
-        unseen = self._mailbox.unseen
+        if told == "ended":
+            self._hearing.ended(time.monotonic() - began)
+            self._look(wire)
+            return
+        unseen, began = self._mailbox.unseen, time.monotonic()
+        if told == "quiet" and wire.can_push and not self._hearing.is_on_trial:
+            wire.ask_for_pushes()
+            self._look(wire)
+            return
         found = self._take_pushed(wire) or self._look(wire)
+        age = self._mailbox.age - (time.monotonic() - began)  # what it took to fetch and store it makes no server late
         if told == "quiet":
-            self._renewed(wire, found)
+            self._renewed(wire, found, age)
         elif found:
-            is_late = self._hearing.told(age=self._mailbox.age, meanwhile=unseen)
+            is_late = self._hearing.told(age=age, meanwhile=unseen)
             self._status.deaf = self._status.deaf + 1 if is_late else 0
             self._show_habits(wire)
             if is_late:
@@ -184,16 +193,16 @@ class Watch:
         else:
             self._look_again(wire)
 
-    def _renewed(self, wire: Wire, found: int) -> None:
-        """IDLE has told nothing: see whether there was something to tell."""
-        is_late = self._hearing.is_overdue(self._mailbox.age)
+    def _renewed(self, wire: Wire, found: int, age: float) -> None:
+        """IDLE has told nothing: see whether there was something to tell. ``age``: seconds for which the newest mail had been there."""
+        is_late = self._hearing.is_overdue(age)
         is_blind = False
         self._renewals += 1
         if not found and (self._hearing.is_on_trial or self._is_to_be_opened_anew(wire)):
-            before = self._mailbox.uid
+            before, began = self._mailbox.uid, time.monotonic()
             self._meet(wire)
             is_blind = self._mailbox.uid > before
-            is_late = self._hearing.is_overdue(self._mailbox.age)
+            is_late = self._hearing.is_overdue(self._mailbox.age - (time.monotonic() - began))
         if (found or is_blind) and (is_late or self._hearing.is_on_trial):
             self._status.deaf += 1
             self._hearing.missed(is_blind=is_blind)
@@ -275,7 +284,7 @@ class Watch:
         while (heat := self._heat()) is not Heat.COLD and not session.is_over:
             if self._is_stopping():
                 raise Stopped
-            pause = self._pause(wire, heat)
+            pause = asked_every(self._account, wire, heat, warm_every=self._heating.warm_every)
             if self._hearing.is_useless:
                 self._meet(wire)
                 seconds = 1.0 if pause is None else pause
@@ -287,7 +296,7 @@ class Watch:
                 self._status.round_trip()
                 if wire.has_news:
                     self._look(wire, is_staying=False, is_hot=True)
-                seconds = next(every for limit, every in HOT if time.monotonic() - began < limit)
+                seconds = hot_every(time.monotonic() - began)
             if self._mailbox.revisit_in() <= 0:
                 self._revisit(wire)
             self._wait_hot(wire, seconds, heat)
@@ -304,16 +313,6 @@ class Watch:
         """Whether somebody waits for a code that may come by here; tells the others for whom codes came by here before."""
         self._heating.note(self._status.mailbox, self._mailbox.memory.delivered)
         return self._heating.of(self._status.mailbox)
-
-    def _pause(self, wire: Wire, heat: Heat) -> float | None:
-        """Seconds between two looks while somebody waits; None: as often as a server of one's own is asked. The folders of an account
-        share what its provider takes."""
-        told = tolerance_of(self._account.host, wire.welcome, wire.abilities)
-        known = [one for one in (self._account.hot_poll, told) if one is not None]
-        every = max(known).total_seconds() if known else 0.0
-        shared = min(every * len(self._account.folders), max(every, self._account.renew.total_seconds()))
-        taken = shared if known else None
-        return taken if heat is Heat.HOT else max(WARM, taken or 0.0)
 
     def _look(self, wire: Wire, *, is_staying: bool = True, is_hot: bool = False) -> int:
         """Fetch and take what is new, as often as more is announced meanwhile; how many mails that were."""

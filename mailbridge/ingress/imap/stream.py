@@ -29,6 +29,10 @@ SILENCE = timedelta(seconds=10)
 """How long a server may say nothing when it is its turn, and how long a connection may take."""
 STALL = 1.0
 """Seconds without an octet inside a literal, after which it is looked whether the answer's end has come already."""
+SLOWEST = 16_384
+"""Octets a second that a literal has to come with: one that drips would hold up every other mail."""
+LONGEST_LINE = 120.0
+"""Seconds that one line may take."""
 TAIL = 1_000
 OTHERS = (
     (re.compile(rb"(?i)220[ -]|\* .*\bESMTP\b"), "SMTP, the protocol for sending"),
@@ -109,14 +113,20 @@ class Stream(imaplib.IMAP4):
         if size > MAX_LITERAL:
             raise MailboxFault(Kind.NETWORK, f"the server announced a literal of {size} octets; not read")
         kept = bytearray()
+        until = time.monotonic() + self.patience + size / SLOWEST
         while size:
             if not self._inbox:
                 self._more_of_literal(end)
+            self._check_pace(until)
             part = self._take(min(size, len(self._inbox)))
             size -= len(part)
             kept += part[: max(0, keep - len(kept))]
             self._tail = (self._tail + part)[-TAIL:]
         return bytes(kept)
+
+    def _check_pace(self, until: float) -> None:
+        if time.monotonic() > until:
+            raise Silence(Kind.NETWORK, "the server sends an answer more slowly than can be waited for")
 
     def _more_of_literal(self, end: bytes) -> None:
         """Wait for more of a literal; a server that announced too many octets says nothing more for ever."""
@@ -130,12 +140,13 @@ class Stream(imaplib.IMAP4):
 
     def readline(self) -> bytes:
         """One line with its end; a bare LF is repaired to CRLF, since imaplib asks for it."""
-        start = 0
+        start, until = 0, time.monotonic() + max(LONGEST_LINE, self.patience)
         while (end := self._inbox.find(b"\n", start)) < 0:
             start = len(self._inbox)
             if start > MAX_LINE:
                 break
             self._more()
+            self._check_pace(until)
         if max(start, end) > MAX_LINE:
             raise MailboxFault(Kind.NETWORK, f"the server sent a line of more than {MAX_LINE} octets")
         line = self._take(end + 1)

@@ -18,6 +18,8 @@ QUICK = 20
 """So many answers in a row that would have been in time at first, and a kind gets no more time than at first again."""
 AGAIN = "FETCH again"
 """The try of a mail that is set aside: it never gets more time than any command at first, since every other mail waits for it."""
+IDLE = "IDLE"
+"""It never gets more than twice the time: a server has nothing to do for it, and where it is not answered the folder is polled."""
 NAMES = {"EXAMINE": "SELECT"}
 """Kinds that go by another's name."""
 
@@ -42,7 +44,8 @@ class Tempo:
         kind = NAMES.get(what, what)
         if kind == AGAIN:
             return self.first
-        self.grown = self.grown | {kind: min(self.of(kind) * 2, max(self.most, self._first(kind)))}
+        most = self.first * 2 if kind == IDLE else max(self.most, self._first(kind))
+        self.grown = self.grown | {kind: min(self.of(kind) * 2, most)}
         self._quick[kind] = 0
         return self.of(kind)
 

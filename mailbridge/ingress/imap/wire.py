@@ -14,7 +14,7 @@ from typing import Literal
 
 from mailbridge.ingress.imap.arguments import folder_argument, span_set, uid_set
 from mailbridge.ingress.imap.dialogue import ROUND_LIMIT, WHOLE, Dialogue
-from mailbridge.ingress.imap.faults import IdleRefused, Kind, MailboxFault, Refusal, Silence, Skipped, refusal, shown
+from mailbridge.ingress.imap.faults import IdleRefused, Kind, MailboxFault, Refusal, Silence, Skipped, is_for_all, refusal, shown
 from mailbridge.ingress.imap.habits import Habits
 from mailbridge.ingress.imap.responses import Fetched, Response, fetched_of, number, numbers_of
 from mailbridge.ingress.imap.stream import Endpoint
@@ -30,7 +30,7 @@ PUSH_GRACE = 0.05
 ITEMS = f"(UID INTERNALDATE RFC822.SIZE BODY.PEEK[]<0.{FIRST}>)".encode("ascii")
 ABSENT = ("[NONEXISTENT]", "[TRYCREATE]", "[NOPERM]")
 
-Waited = Literal["news", "woken", "quiet"]
+Waited = Literal["news", "woken", "quiet", "ended"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,7 @@ class Wire(Dialogue):
         self.is_read_only = False
         self.is_uid_next_told = False
         self._folder = ""
+        self._has_asked = False
         super().__init__(endpoint, habits)
 
     def open_folder(self, folder: str, *, is_read_only: bool) -> None:
@@ -62,6 +63,10 @@ class Wire(Dialogue):
         self.exists = self.uid_next = 0
         self.is_read_only, self._folder = is_read_only, folder
         told, last = self.ask(command, what=command.split()[0].decode("ascii"))
+        if last.status == b"BAD" and is_read_only:
+            self.habits.refuses_examine = True
+            self.open_folder(folder, is_read_only=False)
+            return
         if last.status != b"OK":
             raise self._not_opened(folder, shown(last.text))
         validity: int | None = None
@@ -126,10 +131,16 @@ class Wire(Dialogue):
         told = self.run(b"UID FETCH * (UID)", what="FETCH")
         return max((one.uid for one in _fetched(told)), default=0)
 
+    @property
+    def can_push(self) -> bool:
+        """Whether it is still to be asked to send new mail with its announcement."""
+        return "NOTIFY" in self.abilities and not self._has_asked
+
     def ask_for_pushes(self) -> None:
         """NOTIFY (RFC 5465) where it is offered: a new mail comes with its announcement, a round trip earlier."""
-        if "NOTIFY" not in self.abilities:
+        if not self.can_push:
             return
+        self._has_asked = True
         with contextlib.suppress(Refusal):
             self.run(b"NOTIFY SET (selected (MessageNew " + ITEMS + b" MessageExpunge))", what="NOTIFY")
             self.is_notifying = True
@@ -141,9 +152,9 @@ class Wire(Dialogue):
 
     def search_uids(self, spans: Sequence[tuple[int, int]]) -> list[int]:
         """Which UIDs of these spans are there, ascending. mailutils takes them for sequence numbers in a SEARCH: where an answer is none
-        of what was asked for, and from then on, each span is listed by FETCH."""
-        if not self.habits.searches_numbers:
-            told = self.search(b"UID " + span_set(spans))
+        of what was asked for, or is refused, and from then on, each span is listed by FETCH."""
+        told = None if self.habits.searches_numbers else self._searched(spans)
+        if told is not None:
             found = [uid for uid in told if any(low <= uid <= high for low, high in spans)]
             if len(found) == len(told) or any(high == LAST_UID for _, high in spans):  # the last mail instead of none is usual
                 return found
@@ -151,24 +162,43 @@ class Wire(Dialogue):
         there: set[int] = set()
         for low, high in spans:
             with contextlib.suppress(Refusal):  # where none of them is there
-                listed = _fetched(self.run(b"UID FETCH %d:%d (UID)" % (low, high), what="FETCH"))
+                listed = _fetched(self.run(b"UID FETCH " + self._set([(low, high)]) + b" (UID)", what="FETCH"))
                 there |= {one.uid for one in listed if low <= one.uid <= high}
         return sorted(there)
 
+    def _searched(self, spans: Sequence[tuple[int, int]]) -> list[int] | None:
+        """What a SEARCH gives; None where it is refused, whatever the last UID is called."""
+        had_star = self.habits.wants_star
+        for wants_star in (had_star,) if had_star or spans[-1][1] != LAST_UID else (False, True):
+            self.habits.wants_star = wants_star
+            try:
+                return self.search(b"UID " + self._set(spans))
+            except Refusal as fault:
+                if is_for_all(str(fault)):
+                    self.habits.wants_star = had_star
+                    raise
+        self.habits.wants_star, self.habits.searches_numbers = had_star, True
+        return None
+
+    def _set(self, spans: Sequence[tuple[int, int]]) -> bytes:
+        """Spans for a command. Where the largest UID is no number, what is new ends with ``*``, and the last mail comes again."""
+        told = span_set(spans)
+        return told.removesuffix(b"%d" % LAST_UID) + b"*" if self.habits.wants_star and spans[-1][1] == LAST_UID else told
+
     def newest(self, count: int) -> list[Fetched]:
-        """UID, INTERNALDATE and size of the last ``count`` mails of the folder, ascending."""
+        """UID and INTERNALDATE of the last ``count`` mails of the folder, ascending."""
         if not self.exists:
             return []
-        span = f"FETCH {max(1, self.exists - count + 1)}:{self.exists} (UID INTERNALDATE RFC822.SIZE)"
+        span = f"FETCH {max(1, self.exists - count + 1)}:{self.exists} (UID INTERNALDATE)"
         return sorted(_fetched(self.run(span.encode("ascii"), what="FETCH")), key=lambda one: one.uid)
 
-    def fetch_dates(self, uids: Sequence[int]) -> list[Fetched]:
-        """UID, INTERNALDATE and size of each that is still there."""
-        return self._fetch(uids, b"(UID INTERNALDATE RFC822.SIZE)")
+    def fetch_dates(self, uids: Sequence[int], *, with_size: bool = True) -> list[Fetched]:
+        """UID, INTERNALDATE and size of each that is still there. A size can make a server read the whole mail."""
+        return self._fetch(uids, b"(UID INTERNALDATE RFC822.SIZE)" if with_size else b"(UID INTERNALDATE)")
 
     def listed_from(self, uid: int) -> list[Fetched]:
         """Every mail from ``uid`` on, by its UID alone: a size can make a server open a mail that it cannot read."""
-        told = self.run(b"UID FETCH %d:%d (UID)" % (max(1, uid), LAST_UID), what="FETCH")
+        told = self.run(b"UID FETCH " + self._set([(max(1, uid), LAST_UID)]) + b" (UID)", what="FETCH")
         return sorted((one for one in _fetched(told) if one.uid >= uid), key=lambda one: one.uid)
 
     def fetch_mails(self, uids: Sequence[int], *, what: str = "FETCH") -> list[Fetched]:
@@ -221,8 +251,8 @@ class Wire(Dialogue):
             self._end_idle()
         done, ended = (b"DONE\r\n", self._idle) if self._idle is not None else (b"", None)
         fetch, idle = self._tag(), self._tag()
-        span = f"{uid + 1}:{LAST_UID} " if uid < LAST_UID else f"{uid} "
-        segment = done + fetch + b" UID FETCH " + span.encode("ascii") + ITEMS + b"\r\n"
+        span = self._set([(uid + 1, LAST_UID)]) if uid < LAST_UID else b"%d" % uid
+        segment = done + fetch + b" UID FETCH " + span + b" " + ITEMS + b"\r\n"
         is_one_segment = with_idle and is_pipelined
         self._stream.send(segment + idle + b" IDLE\r\n" if is_one_segment else segment)
         self._idle = None
@@ -259,11 +289,13 @@ class Wire(Dialogue):
         return self._idle is not None
 
     def wait(self, seconds: float, wake: int) -> Waited:
-        """Wait in or out of IDLE for news, for the descriptor ``wake``, or for the time to be over."""
+        """Wait in or out of IDLE for news, for the descriptor ``wake``, for the time to be over, or for the server to end IDLE by itself."""
         until = time.monotonic() + seconds
-        is_told = False
+        is_told, was_idling = False, self.is_idling
         while True:
             self._drain()
+            if was_idling and not self.is_idling:
+                return "ended"
             if self.has_news or self.pushed:
                 if is_told or not self.is_notifying or len(self.pushed) >= self.arrived:
                     return "news"
@@ -279,15 +311,17 @@ class Wire(Dialogue):
 
     def _enter_idle(self, tag: bytes, mails: list[Fetched]) -> None:
         until = time.monotonic() + ROUND_LIMIT
-        with self.patient("IDLE"):
-            while True:
-                response = self._read(until)
-                if response.tag == b"+":
-                    self._idle = tag
-                    return
-                if response.tag == tag:
-                    raise IdleRefused(mails)
-                self._note(response)
+        try:
+            with self.patient("IDLE"):
+                while (response := self._read(until)).tag not in (b"+", tag):
+                    self._note(response)
+        except Silence:
+            self.habits.mute_idles += 1
+            raise
+        self.habits.mute_idles = 0
+        if response.tag == tag:
+            raise IdleRefused(mails)
+        self._idle = tag
 
     def _drain(self) -> None:
         """Note what is in the buffer, reading on where a response has begun."""
@@ -297,7 +331,6 @@ class Wire(Dialogue):
             response = self._read(until)
             if response.tag == self._idle and self._idle is not None:
                 self._idle = None
-                raise MailboxFault(Kind.NETWORK, f"the server ended IDLE by itself: {shown(response.text)}")
             self._note(response)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable
 from functools import lru_cache
 from itertools import count
@@ -14,8 +15,9 @@ from typing import Any, Literal, TypeVar
 import asyncpg
 
 from mailbridge import log_events
-from mailbridge.store import StoreUnavailable
+from mailbridge.store import LeaseLost, StoreUnavailable
 from mailbridge.store.bells import Bells
+from mailbridge.store.postgres.marks import ASK, Mark, Marks
 from mailbridge.store.sql import Transaction, Values, Work
 
 log = logging.getLogger("mailbridge.store")
@@ -27,6 +29,14 @@ ATTEMPTS = 5
 
 PAUSE = 0.01
 """Seconds until the first repetition, half of them by chance; each further one waits twice as long."""
+
+ASKED_FOR = 10.0
+"""Seconds for which it is asked whether a commit without an answer was done; the server may be starting anew, or another one take over."""
+
+ASK_AGAIN = 0.1
+IDLE = 10_000
+"""Milliseconds after which the server ends a transaction of which it hears nothing more: its process is cut off, or stands still, and
+its queues are others' then."""
 
 AGAIN = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.UniqueViolationError)
 """Another transaction was first: the same again finds what that one has written."""
@@ -42,6 +52,10 @@ Queue = tuple[str, str]
 """The target and the line of a queue."""
 
 OnAbandoned = Callable[[T], Awaitable[object]]
+
+
+class UndoneError(Exception):
+    """A commit was not answered, and the server says that the transaction was not done."""
 
 
 class PostgresTransaction:
@@ -96,23 +110,28 @@ PostgresWork = Callable[[PostgresTransaction], Awaitable[T]]
 class PostgresDatabase:
     """Implements `mailbridge.store.sql.Database` over a pool. ``patience``: seconds that a lock is waited for.
 
-    ``bells`` ring behind every commit of this process, and ``committed`` is called.
+    ``bells`` ring behind every commit of this process, and ``committed`` is called. ``refusal``: why nothing may be written; "": it may.
     """
 
     def __init__(self, pool: Any, *, patience: float) -> None:
         self.bells = Bells()
         self.committed: Callable[[], None] = lambda: None
         self.trouble: str | None = None
+        self.refusal = ""
         self._pool = pool
-        self._begin = f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = {max(int(patience * 1000), 1)}"
+        self._begin = (
+            f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = {max(int(patience * 1000), 1)};"
+            f" SET LOCAL idle_in_transaction_session_timeout = {IDLE}"
+        )
+        self._marks = Marks()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_closed = False
 
     async def write(
         self, work: PostgresWork[T] | Work[T], *, queues: Collection[Queue] = (), on_abandoned: OnAbandoned[T] | None = None
     ) -> T:
-        """See `Database.write`. ``on_abandoned`` is done with the result of a caller who was cancelled meanwhile."""
-        return await self.finish(lambda: self.transact(work, queues=queues), on_abandoned=on_abandoned)
+        """See `Database.write`: `once`. ``on_abandoned`` is done with the result of a caller who was cancelled meanwhile."""
+        return await self.finish(lambda: self.once(work, queues=queues), on_abandoned=on_abandoned)
 
     async def finish(self, doing: Callable[[], Coroutine[Any, Any, T]], *, on_abandoned: OnAbandoned[T] | None = None) -> T:
         """Do something to its end, although its caller may be cancelled."""
@@ -130,6 +149,8 @@ class PostgresDatabase:
         """What changes something and could not even look has failed to write."""
         try:
             return await doing
+        except LeaseLost:
+            raise
         except StoreUnavailable as fault:
             self._note(fault)
             raise
@@ -149,14 +170,26 @@ class PostgresDatabase:
 
         self._keep(asyncio.create_task(give_up()))
 
-    async def transact(self, work: PostgresWork[T] | Work[T], *, queues: Collection[Queue] = ()) -> T:
+    async def once(self, work: PostgresWork[T] | Work[T], *, queues: Collection[Queue] = ()) -> T:
+        """As `transact`, and a commit that is not answered is asked for: what is done is done once, and known."""
+        mark = self._marks.take()
+        result = await self.transact(work, queues=queues, mark=mark)
+        self._marks.give_back(mark)
+        return result
+
+    async def transact(
+        self, work: PostgresWork[T] | Work[T], *, queues: Collection[Queue] = (), mark: Mark | None = None, is_quiet: bool = False
+    ) -> T:
         """Run a work in a transaction that begins with these queues locked; again where another one had to go first, or the connection
-        had died unseen.
+        had died unseen. ``mark``: by what a commit that is not answered is asked for; without one the work must bear to be done twice.
+        ``is_quiet``: nobody waits for what it changes, and no bell rings.
 
         Raises:
-            StoreUnavailable: it is not written, or its commit was never answered.
+            StoreUnavailable: it is not written; or its commit was never answered, and could not be asked for.
         """
-        begin = f"{self._begin}; {locking(queues)}" if queues else self._begin
+        if self.refusal:
+            raise StoreUnavailable("gone", self.refusal)
+        begin = "; ".join((self._begin, *([mark.leaving] if mark else []), *([locking(queues)] if queues else [])))
         for attempt in count(1):
             connection = None
             has_begun = False
@@ -165,10 +198,12 @@ class PostgresDatabase:
                 await connection.execute(begin)
                 has_begun = True
                 result = await work(PostgresTransaction(connection))
-                await connection.execute("COMMIT")
-            except FAULTS as fault:
+                await self._commit(connection, mark)
+            except (*FAULTS, UndoneError) as fault:
                 await self._drop(connection)
-                is_to_repeat = isinstance(fault, AGAIN) or (connection is not None and not has_begun and is_dead(fault))
+                is_to_repeat = isinstance(fault, (*AGAIN, UndoneError)) or (
+                    connection is not None and not has_begun and is_dead(fault)
+                )
                 if not is_to_repeat or attempt == ATTEMPTS:
                     raise self._failed(fault) from None
                 await asyncio.sleep(PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1))  # noqa: S311  (no secret)
@@ -177,9 +212,45 @@ class PostgresDatabase:
                 await self._drop(connection)
                 raise
             await self._pool.release(connection)
-            self._written()
+            self._written(is_quiet=is_quiet)
             return result
         raise AssertionError  # count() has no end
+
+    async def _commit(self, connection: Any, mark: Mark | None) -> None:
+        """Commit; where no answer comes, ask.
+
+        Raises:
+            UndoneError: it was not done.
+            StoreUnavailable: nobody could be asked.
+        """
+        try:
+            await connection.execute("COMMIT")
+        except FAULTS as fault:
+            if mark is None or not is_dead(fault):
+                raise
+            await self._drop(connection)  # those that are lost must not keep the pool from whoever asks
+            if not await self._is_committed(mark, fault):
+                raise UndoneError from None
+
+    async def _is_committed(self, mark: Mark, fault: BaseException) -> bool:
+        """Whether the last transaction of a mark was done. The answer is itself committed, so it holds wherever commits hold, on a
+        synchronous standby too. Raises StoreUnavailable."""
+        until = time.monotonic() + ASKED_FOR
+        while True:
+            connection = None
+            try:
+                connection = await self._pool.acquire()
+                await connection.execute(self._begin)
+                value = await connection.fetchval(ASK, mark.name)
+                await connection.execute("COMMIT")
+            except FAULTS:
+                await self._drop(connection)
+                if self._is_closed or time.monotonic() >= until:
+                    raise self._failed(fault) from None
+                await asyncio.sleep(ASK_AGAIN)
+                continue
+            await self._pool.release(connection)
+            return mark.is_left(value)
 
     async def _drop(self, connection: Any) -> None:
         """Undo what is under way on a connection, and give it back, or up."""
@@ -201,10 +272,11 @@ class PostgresDatabase:
             log.error("%s; incoming mail is deferred", fault, extra={"event": log_events.STORE_FAILED})
         self.trouble = fault.kind
 
-    def _written(self) -> None:
+    def _written(self, *, is_quiet: bool) -> None:
         self.trouble = None
-        self.bells.ring()
-        self.committed()
+        if not is_quiet:
+            self.bells.ring()
+            self.committed()
 
     async def rows(self, query: str, values: Values = ()) -> list[Any]:
         """See `Database.rows`."""
@@ -268,7 +340,7 @@ def kind_of(fault: BaseException) -> Literal["full", "locked", "gone"]:
 def is_dead(fault: BaseException) -> bool:
     """Whether it is the connection that failed, and not what was asked for."""
     code = getattr(fault, "sqlstate", None) or ""
-    return isinstance(fault, asyncpg.InterfaceError | OSError) or code.startswith(("08", "57P"))
+    return isinstance(fault, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError) or code.startswith(("08", "57P"))
 
 
 def unavailable(fault: BaseException) -> StoreUnavailable:

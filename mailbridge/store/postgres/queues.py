@@ -291,7 +291,7 @@ class Queues:
                 return Written()
             return await self.happened(transaction, target, line, occurrence, self._clock.micros())
 
-        return await self._database.transact(work, queues=[(target, line)])
+        return await self._database.once(work, queues=[(target, line)])
 
     async def claim(self, limit: int, busy: Sequence[str] = ()) -> Due:
         """Take what is due of every target that is not ``busy``."""
@@ -299,6 +299,7 @@ class Queues:
         now = self._clock.micros()
         waiting = [(target, at) for target, at in await self._database.rows(NEXT_DUE) if target not in busy]
         due = [target for target, at in waiting if at <= now] if limit else []
+        locked: StoreUnavailable | None = None
         for target in due:
             for standing in KNOWN_FIRST:
                 left = limit - len(claims)
@@ -306,24 +307,40 @@ class Queues:
                 for (line,) in lines:
                     try:
                         written = await self.one(target, line, Asked())
-                    except StoreUnavailable:
+                    except StoreUnavailable as fault:
+                        if fault.kind == "locked":  # somebody has this queue for long; the others go
+                            locked = fault
+                            continue
                         if not claims:
                             raise
                         return Due(claims=tuple(claims), next_at=from_micros(now))
                     log_ended(written.changes)
                     claims += written.claims
+        if locked is not None and not claims:
+            raise locked
         if due:
             waiting = [(target, at) for target, at in await self._database.rows(NEXT_DUE) if target not in busy]
         next_at = min((at for _, at in waiting), default=None)
         return Due(claims=tuple(claims), next_at=None if next_at is None else from_micros(next_at))
 
     async def take_over(self, grace: timedelta) -> int:
-        """What replicas that are gone left in the middle is in doubt, and blocks its queue for the grace. Returns of how many queues."""
+        """What replicas that are gone left in the middle is in doubt, and blocks its queue for the grace. Returns of how many queues.
+
+        Raises:
+            StoreUnavailable: of one at least it could not be done, perhaps since another one has it locked; the others are done.
+        """
         lines = await self._database.rows(OF_THE_DEAD)
+        condition = f"{OF_THE_DEAD} AND target = ? AND line = ?"
+        locked: StoreUnavailable | None = None
         for target, line in lines:
-            await self.one(
-                target, line, Lost(grace=grace), condition=f"{OF_THE_DEAD} AND target = ? AND line = ?", values=(target, line)
-            )
+            try:
+                await self.one(target, line, Lost(grace=grace), condition=condition, values=(target, line))
+            except StoreUnavailable as fault:
+                if fault.kind != "locked":
+                    raise
+                locked = fault
+        if locked is not None:
+            raise locked
         return len(lines)
 
     async def release_unclaimed(self) -> None:

@@ -24,8 +24,10 @@ from mailbridge.store.sqlite.database import (
 from mailbridge.store.sqlite.queues import Queues
 from mailbridge.store.sqlite.readers import Readers
 from mailbridge.store.sqlite.retention import Retention
+from mailbridge.store.sqlite.rotation import cipher_at_start
 from mailbridge.store.sqlite.rotation import finish as finish_rotation
 from mailbridge.store.sqlite.store import SqliteStore
+from mailbridge.store.sqlite.turning import Turning
 from mailbridge.store.sqlite.writer import Writer
 
 READERS = 2
@@ -77,7 +79,8 @@ def _open(
         is_made = database.is_empty(connection) and not is_visitor
         if not is_visitor and not is_made:
             finish_rotation(connection, key_path_of(settings))
-        cipher = Cipher(read_key(key_path_of(settings), is_made=is_made))
+        key_path = key_path_of(settings)
+        cipher = Cipher(read_key(key_path, is_made=True)) if is_made else cipher_at_start(connection, key_path)
         queues = Queues(cipher=cipher, clock=clock)
         database.check(connection, cipher, is_visitor=is_visitor)
         if is_visitor:
@@ -104,6 +107,7 @@ def _open(
         clock=clock,
         retention=retention,
         lock=taken,
+        turning=Turning(cipher, key_path_of(settings)),
     )
 
 

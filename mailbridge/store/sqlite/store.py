@@ -13,8 +13,11 @@ from mailbridge.core.delivery import Standing
 from mailbridge.core.mail import Envelope
 from mailbridge.store import Arrival, Forgotten, Receipt
 from mailbridge.store.cipher import Cipher, new_uid, place
+from mailbridge.store.leases import Alone
 from mailbridge.store.names import Names
+from mailbridge.store.one_time import Unshared
 from mailbridge.store.packing import facts_of, link_of, private_of
+from mailbridge.store.processes import OnlyThis
 from mailbridge.store.sql import answers, sessions
 from mailbridge.store.sql.answers import SqlAnswers
 from mailbridge.store.sql.copies import compared
@@ -37,6 +40,7 @@ from mailbridge.store.sqlite.queues import Queues
 from mailbridge.store.sqlite.readers import Readers
 from mailbridge.store.sqlite.retention import Retention
 from mailbridge.store.sqlite.shared import SqliteDatabase, SqliteTransaction, through
+from mailbridge.store.sqlite.turning import Turning
 from mailbridge.store.sqlite.writer import Writer
 
 REALIGN = timedelta(seconds=1)
@@ -58,6 +62,7 @@ class SqliteStore:
         clock: SteadyClock,
         retention: Retention,
         lock: int | None,
+        turning: Turning,
     ) -> None:
         self.outbox = SqliteOutbox(writer=writer, readers=readers, queues=queues, cipher=cipher, clock=clock)
         self.mails = SqliteMails(readers=readers, cipher=cipher)
@@ -66,6 +71,9 @@ class SqliteStore:
         database = SqliteDatabase(writer=writer, readers=readers)
         self.vault = SqlVault(database=database, cipher=cipher, clock=clock)
         self.mailboxes = SqlMailboxes(database=database)
+        self.leases = Alone(self.mailboxes)
+        self.one_time = Unshared()
+        self.processes = OnlyThis()
         self.entries = SqlEntries(database=database, cipher=cipher, clock=clock)
         self.events = SqlEvents(database=database, clock=clock)
         self.sites = SqlSites(database=database, clock=clock)
@@ -82,6 +90,7 @@ class SqliteStore:
         self._retention = retention
         self._is_to_forget = False
         self._lock = lock
+        self._turning = turning
 
     @property
     def is_shared(self) -> bool:
@@ -236,7 +245,7 @@ class SqliteStore:
             keep_anchor(connection, self.clock.anchor)
         if self.trouble is not None:  # only a write can tell that it is over
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('probe', ?)", (now,))
-        if is_more:
+        if self._turning.step(connection) or is_more:
             return self.clock.now()
         again_at, ends_at = self.clock.now() + SWEEP_EVERY, through(next_end(self._shared(connection)))
         return again_at if ends_at is None else min(again_at, ends_at)

@@ -20,6 +20,7 @@ from mailbridge.operator.shapes import Shape
 from mailbridge.operator.verbs import By, Operator, Verb
 from mailbridge.store.sessions import Session
 from mailbridge.web.auth import RANKS
+from mailbridge.web.pages.keeping import Kept
 from mailbridge.web.pages.words import text
 
 log = logging.getLogger("mailbridge.page")
@@ -107,7 +108,7 @@ UNTOLD = frozenset({verbs.SETUP_GO.name})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One request for a view. ``name`` is that of its path in `entrance.PATHS`, ``number`` the one in it; ``files`` are what a form uploads; ``is_part``: htmx asks for a piece of a page."""
+    """One request for a view. ``name`` is that of its path in `entrance.PATHS`, ``number`` the one in it; ``files`` are what a form uploads; ``is_part``: htmx asks for a piece of a page; ``kept`` is a form that waited for a younger login."""
 
     operator: Operator
     session: Session
@@ -120,6 +121,7 @@ class Asked:
     number: int = 0
     is_part: bool = False
     request: str = ""
+    kept: Kept | None = None
 
     @property
     def is_operator(self) -> bool:

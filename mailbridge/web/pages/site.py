@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import logging
 from collections import OrderedDict
@@ -27,6 +28,7 @@ from mailbridge.web.pages.door import CSRF, Door, Visit
 from mailbridge.web.pages.entrance import PageParts
 from mailbridge.web.pages.feed import Feed
 from mailbridge.web.pages.forms import form_of, one_of
+from mailbridge.web.pages.keeping import KEPT_FOR, SHOWS, Keeping, Kept
 from mailbridge.web.pages.rendering import Rendering, Scene
 from mailbridge.web.pages.views import VIEWS
 
@@ -59,6 +61,7 @@ class Site:
             if one.name.rpartition(".")[2] in TYPES
         }
         self._deeds: OrderedDict[str, asyncio.Task[Answer]] = OrderedDict()
+        self._keeping = Keeping()
 
     async def answer(self, name: str, request: Request) -> Response:
         """The answer to one request, with everything that keeps a browser from doing more than it shows."""
@@ -116,17 +119,30 @@ class Site:
             number=int(request.path_params.get("id", 0)),
             is_part="hx-request" in request.headers,
             request=one_of(form, "once")[:100],
+            kept=self._keeping.of(session.id, self._now()),
         )
+        if name.startswith("again.") and asked.is_operator:
+            asked = self._again(asked)
         scene = Scene(
             visit=visit,
             session=session,
             csrf=csrf_of(cookie),
-            name=name,
+            name=asked.name,
             query=asked.query,
             is_part=asked.is_part,
             is_fresh=asked.is_fresh(session),
         )
-        return self._made(await self._seen(name, asked), scene)
+        return self._made(await self._seen(asked.name, asked), scene)
+
+    def _again(self, asked: Asked) -> Asked:
+        """The form that was kept, in place of the one that sends it; with nothing kept, and where it is given up, a look at the first page."""
+        kept = asked.kept
+        self._keeping.drop(asked.session.id)
+        if kept is None or asked.name == "again.forget":
+            return dataclasses.replace(asked, name="again", form={}, kept=None, request="")
+        return dataclasses.replace(
+            asked, name=kept.name, number=kept.number, form=kept.form, files=kept.files, request=kept.request, kept=None
+        )
 
     async def _seen(self, name: str, asked: Asked) -> Answer:
         """What the view says. A form that was sent twice, as by a double click, is done once and answered twice."""
@@ -153,8 +169,15 @@ class Site:
         try:
             return await VIEWS[name](asked)
         except Stale:
+            is_kept = asked.name not in SHOWS
+            if is_kept:
+                until = self._now() + KEPT_FOR
+                kept = Kept(
+                    name=name, number=asked.number, form=asked.form, files=asked.files, request=asked.request, until=until
+                )
+                self._keeping.keep(asked.session.id, kept)
             has_password = await self._operator.sessions.has_password()
-            return Page(template="stale.html", values={"has_password": has_password}, status=403)
+            return Page(template="stale.html", values={"has_password": has_password, "is_kept": is_kept}, status=403)
         except Refused as refused:
             return _faulty(refused.fault)
 
@@ -214,8 +237,11 @@ class Site:
             )
             return self._page(Page(template="login.html", values={**values, "wrong": "login.refused"}, status=403), visit)
         text, fresh = found
+        kept = None
         if session is not None:
             await self._operator.sessions.log_out(session)
+            self._keeping.move(session.id, fresh.id)
+            kept = self._keeping.of(fresh.id, self._now())
         log.info(
             "logged in to the page",
             extra={
@@ -226,12 +252,13 @@ class Site:
                 "client": client_of(request),
             },
         )
-        response = RedirectResponse(f"{visit.prefix}/", status_code=303)
+        response = RedirectResponse(f"{visit.prefix}/" if kept is None else f"{visit.prefix}/again", status_code=303)
         door.set_cookie(response, visit, text, SECONDS)
         return response
 
     async def _logout(self, visit: Visit, session: Session) -> Response:
         await self._operator.sessions.log_out(session)
+        self._keeping.drop(session.id)
         log.info("logged out of the page", extra={"event": log_events.PAGE_LOGOUT, "by": session.name, "session": session.id})
         response = RedirectResponse(f"{visit.prefix}/login", status_code=303)
         door.set_cookie(response, visit, "", 0)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from mailbridge.ingress.imap.service import Watchers
+from tests.ingress.imap.troubles import ELSEWHERE, TROUBLES, Trouble
 from tests.ingress.imap.watched import House, account, code_mail, house, until, watching
 from tests.loop import looped
-from tests.peers.scripted_imap import ScriptedImap, Session
+from tests.peers.scripted_imap import ScriptedImap
+from tests.test_named_tests import rows_of
 
 WRONG = 60.0
 """Seconds for which a colour may be wrong after a fault begins or ends."""
@@ -22,89 +22,13 @@ FLICKER = 5.0
 MOST_RED = 500
 """Looks in a row that may find it red then: as many as fit into that time on a machine that has time."""
 
-Act = Callable[[ScriptedImap], object]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Trouble:
-    """A fault: how it begins and ends, whether a mail that comes meanwhile cannot be had, and whether a person has to ask for a new try."""
-
-    name: str
-    begin: Act
-    end: Act = lambda _: None
-    is_red: bool = False
-    is_parked: bool = False
-
-
-def _answers(*commands: str, text: str = "", is_over: bool = False) -> Act:
-    """From the next session on these commands are answered so, or not at all."""
-
-    def hook(session: Session, tag: str, _: str) -> bool:
-        if is_over:
-            session.close()
-        elif text:
-            session.send(f"{tag} {text}\r\n".encode())
-        return True
-
-    def begin(server: ScriptedImap) -> None:
-        server.hooks.update(dict.fromkeys(commands, hook))
-        server.hang_up()
-
-    return begin
-
-
-def _clear(server: ScriptedImap) -> None:
-    server.hooks.clear()
-
-
-def _refused_mail(server: ScriptedImap) -> None:
-    uid = server.uid_next
-
-    def hook(session: Session, tag: str, arguments: str) -> bool:
-        span = arguments.partition(" ")[0]
-        low, _, high = span.partition(":")
-        if "BODY" not in arguments or not int(low.split(",")[0]) <= uid <= int((high or low).split(",")[-1]):
-            return False
-        session.send(f"{tag} NO [SERVERBUG] this mail is broken\r\n".encode())
-        return True
-
-    server.hooks["UID FETCH"] = hook
-    server.deliver(code_mail("999999"))
-
-
-def _removed_mail(server: ScriptedImap) -> None:
-    server.hooks.clear()
-    server.mails.clear()
-    server.hang_up()
-
-
-def _renumbered(server: ScriptedImap) -> None:
-    server.validity += 1
-    server.hang_up()
-
-
-TROUBLES = (
-    Trouble(name="hang-up", begin=lambda server: server.hang_up()),
-    Trouble(name="reset", begin=lambda server: server.hang_up(with_reset=True)),
-    Trouble(
-        name="deaf", begin=lambda server: setattr(server, "is_deaf", True), end=lambda server: setattr(server, "is_deaf", False)
-    ),
-    Trouble(name="renumbered", begin=_renumbered),
-    Trouble(name="no IDLE", begin=_answers("IDLE", text="NO not here"), end=_clear),
-    Trouble(
-        name="login refused",
-        begin=_answers("LOGIN", "AUTHENTICATE", text="NO [AUTHENTICATIONFAILED] no"),
-        end=_clear,
-        is_red=True,
-        is_parked=True,
-    ),
-    Trouble(name="folder refused", begin=_answers("EXAMINE", text="NO [SERVERBUG] no"), end=_clear, is_red=True),
-    Trouble(name="folder gone", begin=_answers("EXAMINE", text="NO [NONEXISTENT] no"), end=_clear, is_red=True, is_parked=True),
-    Trouble(name="throttled", begin=_answers("EXAMINE", text="NO Server Unavailable. 15"), end=_clear, is_red=True),
-    Trouble(name="hangs up on all", begin=_answers("EXAMINE", is_over=True), end=_clear, is_red=True),
-    Trouble(name="says nothing", begin=_answers("EXAMINE", "UID FETCH"), end=_clear, is_red=True),
-    Trouble(name="one mail cannot be had", begin=_refused_mail, end=_removed_mail, is_red=True),
-)
+def test_every_fault_has_a_walk_or_a_reason_for_none() -> None:
+    """Each row of docs/faults.md is walked through here, or it is said why not."""
+    rows = {int(row.strip("| ").split(" ")[0]) for row in rows_of("faults.md")}
+    walked = {row for trouble in TROUBLES for row in trouble.rows}
+    assert walked | ELSEWHERE.keys() == rows
+    assert not walked & ELSEWHERE.keys()
 
 
 @looped
@@ -142,7 +66,8 @@ async def _walk(home: House, watchers: Watchers, server: ScriptedImap, number: i
     if trouble.is_red:
         await until(lambda: not is_well(), within=WRONG, what=f"red, {trouble.name}")
     else:
-        await _probe(home, server, f"{number + 100}002", trouble.name)
+        await _probe(home, server, f"{number + 100}002", trouble.name, behind=trouble.behind)
+        await _probe(home, server, f"{number + 100}004", trouble.name, behind=trouble.behind)
         await until(is_well, within=FLICKER, what=f"green, {trouble.name}")
     trouble.end(server)
     if trouble.is_parked:
@@ -161,9 +86,11 @@ async def _walk(home: House, watchers: Watchers, server: ScriptedImap, number: i
     await until(is_over, within=WRONG, what=f"quiet, {trouble.name}")
 
 
-async def _probe(home: House, server: ScriptedImap, code: str, what: str) -> None:
-    """A mail that has to be pushed, by its bound."""
-    server.deliver(code_mail(code))
+async def _probe(home: House, server: ScriptedImap, code: str, what: str, *, behind: timedelta = timedelta()) -> None:
+    """A mail that has to be pushed, by its bound. ``behind``: how far the server's clock is behind."""
+    now = datetime.now(UTC)
+    stamp = now.strftime("%a, %d %b %Y %H:%M:%S +0000")
+    server.deliver(code_mail(code, extra=f"Received: from a by b; {stamp}\r\nDate: {stamp}\r\n"), at=now - behind)
 
     async def is_there() -> bool:
         return code in await home.codes()

@@ -38,6 +38,21 @@ def test_heat_goes_by_identifier(wanted: tuple[str, ...], delivered: dict[str, s
     assert tuple(str(heating.of(one)) for one in BOUND) == expected
 
 
+def test_what_a_mailbox_brings_while_somebody_waits_counts_at_once() -> None:
+    """It is decided once for everybody who waits, and anew with each delivery."""
+    heating = Heating(lambda: ("eve@corp.example",), BOUND)
+    assert [str(heating.of(one)) for one in BOUND] == ["warm"] * 3
+    heating.note("hub/INBOX", (mark_of("eve@corp.example"),))
+    assert [str(heating.of(one)) for one in BOUND] == ["cold", "cold", "hot"]
+
+
+@pytest.mark.parametrize(("mailboxes", "looks"), [(1, 0.25), (20, 5), (200, 15), (1_000, 15)])
+def test_all_warm_mailboxes_together_cost_so_much(mailboxes: int, looks: float) -> None:
+    """Each is looked at every four seconds, and all of them fifteen times a second at most."""
+    heating = Heating(tuple, {f"{number}/INBOX": (f"{number}@corp.example",) for number in range(mailboxes)})
+    assert mailboxes / heating.warm_every == pytest.approx(looks)
+
+
 def test_only_so_many_identifiers_are_remembered() -> None:
     """The newest ones; what is known already changes nothing."""
     known = with_newest((), [str(number) for number in range(MOST + 5)])

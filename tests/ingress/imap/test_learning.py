@@ -11,10 +11,11 @@ from mailbridge.ingress.imap import missing as schedule
 from mailbridge.ingress.imap.ages import Ages
 from mailbridge.ingress.imap.arrivals import Arrivals, own_dates
 from mailbridge.ingress.imap.habits import Habits
-from mailbridge.ingress.imap.hearing import IDLE_AGAIN, TRIAL, Hearing
+from mailbridge.ingress.imap.hearing import CERTAIN, IDLE_AGAIN, TRIAL, Hearing
 from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.memory import Memory
 from mailbridge.ingress.imap.missing import Missing
+from mailbridge.ingress.imap.pace import POLL, Openings
 from mailbridge.ingress.imap.responses import Fetched
 from mailbridge.ingress.imap.tempo import AGAIN, QUICK, Tempo
 from mailbridge.ingress.imap.top import Top
@@ -175,11 +176,17 @@ def test_idle_is_tried_again_after_a_while() -> None:
 
 
 def test_a_server_that_tells_late_is_asked() -> None:
-    """One mail that it has had for twelve seconds is enough. One that was moved in, or had been left out, is no such mail."""
+    """One mail that it has had for half a minute is enough, or two in a row that it has had for twelve seconds. One that was moved in, or
+    had been left out, is no such mail."""
+    hearing = Hearing(Memory("box", Notes(), Habits()))
+    hearing.begin(is_offered=True)
+    assert hearing.told(age=CERTAIN + 1.0, meanwhile=30.0)
     memory = Memory("box", Notes(), Habits())
     hearing = Hearing(memory)
     hearing.begin(is_offered=True)
     assert not hearing.told(age=3000.0, meanwhile=20.0) and not hearing.told(age=1.0, meanwhile=20.0)
+    assert not hearing.told(age=12.0, meanwhile=20.0) and not hearing.told(age=1.0, meanwhile=20.0)
+    assert not hearing.told(age=12.0, meanwhile=20.0) and not hearing.told(age=3000.0, meanwhile=20.0)
     assert hearing.told(age=12.0, meanwhile=20.0)
     assert hearing.is_useless and hearing.is_only_late
     hearing.polled(age=4.0, meanwhile=5.1)
@@ -192,13 +199,33 @@ def test_mails_that_look_older_than_they_are_make_no_server_late(lag: float) -> 
     memory = Memory("box", Notes(), Habits())
     hearing = Hearing(memory)
     hearing.begin(is_offered=True)
-    hearing.told(age=lag + 0.5, meanwhile=100.0)
+    for _ in range(2):
+        hearing.told(age=lag + 0.5, meanwhile=100.0)
     for delay in (4.0, 2.0, 0.2):
         if hearing.is_useless:
             hearing.polled(age=lag + delay, meanwhile=5.0)
     assert not hearing.is_useless
     assert not hearing.told(age=lag + 0.5, meanwhile=100.0)
-    assert hearing.told(age=lag + 12.0, meanwhile=100.0)
+    assert hearing.told(age=lag + CERTAIN + 1.0, meanwhile=100.0)
+
+
+@pytest.mark.parametrize(
+    ("openings", "messages", "age"),
+    [((2.0,), 10, 9.0), ((0.003,), 100_000, 8.5), ((12.0, 0.1), 10, 20.0), ((0.003,), 10, 3.9)],
+    ids=["slow to open", "a hundred thousand mails", "slow a while ago", "neither"],
+)
+def test_a_slow_server_is_not_late(openings: tuple[float, ...], messages: int, age: float) -> None:
+    """A server that needs long for everything, or reads a large folder anew for each mail, is not polled for it, and less often if it is."""
+    pace = Openings()
+    for seconds in openings:
+        pace.took(seconds, messages)
+    hearing = Hearing(Memory("box", Notes(), Habits()))
+    hearing.begin(is_offered=True)
+    hearing.slack = pace.slack
+    assert not any(hearing.told(age=age, meanwhile=100.0) for _ in range(4))
+    hearing.told(age=age + 2 * pace.slack + 1.0, meanwhile=100.0)
+    assert hearing.told(age=age + 2 * pace.slack + 1.0, meanwhile=100.0)
+    assert pace.poll == max(POLL, 2 * max(openings[0] / len(openings), openings[-1]))
 
 
 def test_what_was_learned_is_there_after_a_restart() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -169,11 +171,25 @@ def test_a_mail_that_is_removed_is_no_fault_any_more(server: ScriptedImap, tmp_p
     asyncio.run(run())
 
 
-def test_a_mail_that_hangs_does_not_hold_up_the_others(server: ScriptedImap, tmp_path: Path) -> None:
-    """The server says nothing when it is asked for one mail: the others are fetched once that is noticed, and it is tried twice."""
+def drips(session: Session, tag: str) -> None:
+    """One octet of the mail after the other, and never all of them; then nothing that anybody reads."""
+    session.send(HEAD + b"{500}\r\n")
+
+    def drip() -> None:
+        while session in session.server.sessions and not session.is_ending:
+            session.send(b"x")
+            time.sleep(0.1)
+
+    threading.Thread(target=drip, daemon=True).start()
+
+
+@pytest.mark.parametrize("instead", [lambda session, tag: None, drips], ids=["nothing", "an octet now and then"])
+def test_a_mail_that_hangs_does_not_hold_up_the_others(server: ScriptedImap, tmp_path: Path, instead: Instead) -> None:
+    """The server says nothing when it is asked for one mail, or never comes to its end: the others are fetched once that is noticed, and
+    it is tried twice."""
 
     async def run() -> None:
-        alone = spoil(server, lambda session, tag: None)
+        alone = spoil(server, instead)
         async with house(tmp_path) as home, watching(home, account(server.port), silence=timedelta(seconds=0.5)) as watchers:
             await until(lambda: server.idling == 1, what="IDLE")
             server.deliver(code_mail("111213"))

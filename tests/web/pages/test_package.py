@@ -61,7 +61,7 @@ def test_no_template_writes_what_is_not_escaped() -> None:
 
 def test_every_path_has_a_view() -> None:
     """What is routed is answered, and what is answered is routed."""
-    own = {"static", "login", "login.enter", "logout", "feed"}
+    own = {"static", "login", "login.enter", "logout", "feed", "again.send", "again.forget"}
     assert {name for name, _, _ in PATHS} - own == set(VIEWS)
 
 

@@ -78,7 +78,7 @@ async def hostile(desk: Desk, *, held: bool = True, rejected: int = 3, subject: 
 
 def looks() -> list[str]:
     """Every path that is looked at."""
-    skipped = ("static", "login", "feed", "logout")
+    skipped = ("static", "login", "feed", "logout", "again")
     paths = [path.replace("{id:int}", "1") for name, method, path in PATHS if method == "GET" and name not in skipped]
     return [*paths, "/?part=needs", "/search?q=code", "/why?identifier=ann@corp.com", "/mail?held=true", "/deliveries?state=dead"]
 

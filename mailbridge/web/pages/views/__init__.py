@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
 from mailbridge.web.pages.asking import Answer, Asked
-from mailbridge.web.pages.views import codes, deliveries, mailboxes, mails, now, people, rules, setup, tools
+from mailbridge.web.pages.views import again, codes, deliveries, mailboxes, mails, now, people, rules, setup, tools
 
 View = Callable[[Asked], Awaitable[Answer]]
 
 VIEWS: Mapping[str, View] = MappingProxyType(
     {
         "now": now.now,
+        "again": again.again,
         "mail.list": mails.find,
         "mail.show": mails.show,
         "mail.text": mails.masked,
