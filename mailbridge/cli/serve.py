@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,9 @@ log = logging.getLogger("mailbridge.serve")
 
 GARBAGE = 20_000
 """New objects after which the youngest are looked through; a mail in hand has some hundred."""
+
+TO_THE_END = timedelta(seconds=15)
+"""What a stop takes at most once its listeners are closed: the 10 s of `app.engine.FLUSH`, and what is closed behind it."""
 
 OWN_FILES = 256
 """What is open beside the connections of strangers: database, workers, mailboxes, targets."""
@@ -158,10 +162,14 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
         async with asyncio.TaskGroup() as group:
             chores = [group.create_task(_watchdog()), group.create_task(_reloads(running, hangup, config))]
             await stop.wait()
-            systemd.notify("STOPPING=1")
+            drain = running.settings.http.drain
+            systemd.notify(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={(drain + TO_THE_END) // timedelta(microseconds=1)}")
             log.info(
-                "stopping: no new mail; mails and pushes in progress are finished", extra={"event": log_events.DAEMON_STOPPING}
+                "stopping: %smails and pushes in progress are finished",
+                f"no new mail after {drain.total_seconds():g} s; " if drain else "no new mail; ",
+                extra={"event": log_events.DAEMON_STOPPING},
             )
+            await running.leave()
             for chore in chores:
                 chore.cancel()
     log.info("stopped", extra={"event": log_events.DAEMON_STOPPED})
