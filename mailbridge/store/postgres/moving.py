@@ -20,7 +20,7 @@ from mailbridge.store.postgres import migrations
 from mailbridge.store.postgres.database import FAULTS, FULL
 from mailbridge.store.postgres.opening import MOVING, checked, connector, hint_of
 
-OWN = frozenset({"meta", "queue", "replica", "mailbox_lease", "login_slot", "awaited", "one_time"})
+OWN = frozenset({"meta", "queue", "replica", "mailbox_lease", "mailbox_state", "login_slot", "awaited", "one_time"})
 """Tables that belong to this database: locks of queues are made on demand, and what replicas share out is no other database's."""
 
 OWNER = "owner"
@@ -237,6 +237,8 @@ async def open_side(settings: StoreSettings, *, key_path: Path, is_target: bool)
 
 async def _require_this_schema(name: str, connection: Any) -> None:
     """A daemon may run on a later schema; a move would leave out what it does not know."""
+    if await connection.fetchval("SELECT 1 FROM meta WHERE key = 'rotation'"):
+        raise StoreError(f"{name}: its key is being changed; let a daemon finish that (`key rotate`), and stop it again")
     version = int(await connection.fetchval("SELECT value FROM meta WHERE key = 'version'"))
     if version != migrations.newest():
         raise StoreError(

@@ -22,9 +22,9 @@ from mailbridge.store.moving import Batch, Mark
 from mailbridge.store.moving.rows import Full, Row, Table
 from mailbridge.store.places import key_path_of, path_of
 from mailbridge.store.rows import storable
+from mailbridge.store.sql.sealed import SEALED
 from mailbridge.store.sqlite.database import MOVING, Database, hint_of, lock, require_sound_sqlite, unlock
 from mailbridge.store.sqlite.large import LARGE
-from mailbridge.store.sqlite.rotation import SEALED
 from mailbridge.store.sqlite.rotation import finish as finish_rotation
 
 OWN = frozenset({"meta", "large", "sqlite_sequence"})
