@@ -219,6 +219,8 @@ def spoiled(copy: Path, how: str) -> None:
     with apsw.Connection(str(copy)) as connection:
         if how == "newer":
             connection.pragma("user_version", migrations.newest() + 1)
+        elif how == "between two keys":
+            connection.execute("INSERT INTO meta VALUES ('rotation', 'old')")
         elif how == "half moved":
             connection.execute("INSERT INTO meta VALUES ('moving', '{}')")
         else:
@@ -233,6 +235,7 @@ def spoiled(copy: Path, how: str) -> None:
         ("damaged", "damaged"),
         ("newer", "written by a newer mailbridge"),
         ("half moved", "a move into it is not over"),
+        ("between two keys", "its key is being changed"),
         ("something else", "is no database of mailbridge"),
     ],
 )

@@ -324,6 +324,15 @@ async def test_a_key_that_came_after_another_is_no_hindrance(source: StoreSettin
     assert expected["name"] == store.names.name(ANN)
 
 
+@looped
+async def test_a_database_between_two_keys_is_not_moved(source: StoreSettings, target: StoreSettings) -> None:
+    """What is sealed with the one that goes would be lost."""
+    with apsw.Connection(str(path_of(source))) as connection:
+        connection.execute("INSERT INTO meta VALUES ('rotation', 'old')")
+    with pytest.raises(StoreError, match="its key is being changed"):
+        await moved(source, target)
+
+
 def test_a_tally_tells_rows_apart_and_not_their_order() -> None:
     """The same rows in another order are the same; one twice and another missing is not."""
 

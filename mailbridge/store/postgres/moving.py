@@ -12,7 +12,7 @@ import asyncpg
 import msgspec
 
 from mailbridge.config.settings import StoreSettings
-from mailbridge.store import StoreError, StoreInUse
+from mailbridge.store import KEY_IN_CHANGE, StoreError, StoreInUse
 from mailbridge.store.moving import Batch, Mark
 from mailbridge.store.moving.rows import Full, Row, Table
 from mailbridge.store.places import label
@@ -238,7 +238,7 @@ async def open_side(settings: StoreSettings, *, key_path: Path, is_target: bool)
 async def _require_this_schema(name: str, connection: Any) -> None:
     """A daemon may run on a later schema; a move would leave out what it does not know."""
     if await connection.fetchval("SELECT 1 FROM meta WHERE key = 'rotation'"):
-        raise StoreError(f"{name}: its key is being changed; let a daemon finish that (`key rotate`), and stop it again")
+        raise StoreError(f"{name}: {KEY_IN_CHANGE}")
     version = int(await connection.fetchval("SELECT value FROM meta WHERE key = 'version'"))
     if version != migrations.newest():
         raise StoreError(

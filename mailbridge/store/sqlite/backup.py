@@ -13,7 +13,7 @@ import apsw
 
 from mailbridge.clock import wall
 from mailbridge.config.settings import StoreSettings
-from mailbridge.store import HALF_MOVED, StoreError
+from mailbridge.store import HALF_MOVED, KEY_IN_CHANGE, StoreError
 from mailbridge.store.cipher import Cipher, read_key
 from mailbridge.store.places import key_path_of, path_of
 from mailbridge.store.sql import returning
@@ -140,6 +140,8 @@ def _examined(copy: Path, cipher: Cipher, key_path: Path, *, name: Path | None =
                 raise StoreError(
                     f"{shown}: was written with another key file than {key_path}; put the one of that time there first"
                 )
+            if "rotation" in meta:
+                raise StoreError(f"{shown}: {KEY_IN_CHANGE}")
             if MOVING in meta:
                 raise StoreError(f"{shown}: {HALF_MOVED}")
             count: Any = connection.execute("SELECT count(*) FROM mail").fetchone()

@@ -16,7 +16,7 @@ import apsw
 import msgspec
 
 from mailbridge.config.settings import StoreSettings
-from mailbridge.store import HALF_MOVED, StoreError
+from mailbridge.store import HALF_MOVED, KEY_IN_CHANGE, StoreError
 from mailbridge.store.cipher import Cipher, read_key, sealed_length
 from mailbridge.store.moving import Batch, Mark
 from mailbridge.store.moving.rows import Full, Row, Table
@@ -26,6 +26,7 @@ from mailbridge.store.sql.sealed import SEALED
 from mailbridge.store.sqlite.database import MOVING, Database, hint_of, lock, require_sound_sqlite, unlock
 from mailbridge.store.sqlite.large import LARGE
 from mailbridge.store.sqlite.rotation import finish as finish_rotation
+from mailbridge.store.sqlite.turning import meta_of
 
 OWN = frozenset({"meta", "large", "sqlite_sequence"})
 """Tables that are not moved as they are: what of them is moved goes its own way."""
@@ -260,9 +261,11 @@ def _opened(settings: StoreSettings, path: Path, taken: int, *, is_target: bool)
             raise StoreError(f"{path}: an empty database; there is nothing to move")
         if not is_empty:
             finish_rotation(connection, key_path_of(settings))
+            if meta_of(connection, "rotation") is not None:
+                raise StoreError(f"{path}: {KEY_IN_CHANGE}")
         cipher = Cipher(read_key(key_path_of(settings), is_made=False))
         database.check(connection, cipher, is_visitor=False, is_moving=True)
-        if not is_target and connection.execute("SELECT 1 FROM meta WHERE key = ?", (MOVING,)).fetchone() is not None:
+        if not is_target and meta_of(connection, MOVING) is not None:
             raise StoreError(f"{path}: {HALF_MOVED}")
         connection.pragma("cache_size", CACHE)
     except BaseException:
