@@ -14,6 +14,7 @@ class Evidence:
     """A shape, its features, and the parts of the mail where it was seen.
 
     ``is_weighed``: False where its look refuses it, so that it has no features. ``order`` is the line of its first sight.
+    ``is_called``: some part of the mail calls it the code so closely that no other can be meant there (`features.CLOSELY`).
     """
 
     shape: Shape
@@ -21,6 +22,7 @@ class Evidence:
     sources: set[str] = field(default_factory=set)
     order: int = 0
     is_weighed: bool = False
+    is_called: bool = False
 
     @property
     def score(self) -> float:

@@ -7,17 +7,17 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from mailbridge.core import confidence, lifetime, links
-from mailbridge.core.candidates import ascii_digits
+from mailbridge.core.candidates import MAX_PER_LINE, MIN_LENGTH, ascii_digits
 from mailbridge.core.context import Context, context_of
 from mailbridge.core.evidence import Evidence
 from mailbridge.core.extraction import Extraction, Rejected, Verdict
 from mailbridge.core.features import CLEAR, NAMING, THRESHOLD, WEIGHTS, Feature
 from mailbridge.core.forwards import ForwardedBlock, bare_subject, forwarded_block, is_forward
 from mailbridge.core.genre import Genre, genre_of
-from mailbridge.core.mail import Link, Message
-from mailbridge.core.parts import Parts, parts_of
+from mailbridge.core.mail import Link, Message, Page
+from mailbridge.core.parts import MAX_LINES, Parts, parts_of
 from mailbridge.core.ranking import weigh
-from mailbridge.core.reading import Reader
+from mailbridge.core.reading import MAX_LABELLED, Reader
 from mailbridge.core.rules import Match, RuleSet
 from mailbridge.core.secret import Secret
 from mailbridge.core.vetoes import veto_of
@@ -31,6 +31,8 @@ NEARLY = 3.0
 
 PUSHED_BY = "a rule of yours with (?P<link>…) pushes such links ([rules] paths)"
 UNSURE = "something in it may be a code, and too little speaks for it: it is held, and so is any link"
+HIDDEN = "its HTML hides from view another number that may be the code"
+UNREAD = "it has more lines, or a longer one, than are read, and what follows may be the code"
 LACKS = {
     "html-cut": "its HTML was longer than the limit and was cut off",
     "text-cut": "its text was longer than the limit and was cut off",
@@ -43,6 +45,12 @@ CALLED = NAMING | {Feature.ORIGIN_BOUND, Feature.BESIDE_LABEL}
 
 APART = frozenset({Feature.SIX_DIGITS, Feature.OWN_LINE, Feature.EMPHASISED, Feature.MARKED, Feature.AFTER_COLON})
 """What makes a candidate look like a code beside one of another form."""
+
+COMPANY = frozenset(
+    {Feature.LISTED, Feature.PERCENTAGE, Feature.PRICE, Feature.IN_TABLE}
+    | {Feature.ELSE_MENTIONED, Feature.CALLED_ELSE, Feature.ELSE_IN_LINE, Feature.ELSE_ABOVE}
+)
+"""What speaks against a candidate and lies in the text around it."""
 
 MAX_REJECTED = 20
 EARLIEST_ZONE = timedelta(hours=12)
@@ -110,11 +118,43 @@ def _extract(message: Message, rules: RuleSet) -> Extraction:
     if genre is not None:
         return _of_genre(genre, evidence)
     code = _code(evidence, context, stated, expires_at)
+    if code.verdict is Verdict.CODE:
+        if _is_unread(message.plain, reader) or _is_unread(message.html, reader):
+            return replace(code, verdict=Verdict.AMBIGUOUS, reason=UNREAD)
+        return _unless_hidden(code, message, reader, context)
     if code.verdict is not Verdict.NONE:
         return code
     if any(_is_nearly(one, context) for one in evidence):
         return replace(code, reason=UNSURE)
     return _link(message, parts, rules, code, stated, expires_at)
+
+
+def _is_unread(page: Page | None, reader: Reader) -> bool:
+    """Whether a part has more lines, a line more letters, or one more numbers, than are read: what follows may be the code."""
+    if page is None:
+        return False
+    if len(page.lines) > MAX_LINES or any(len(line.text) > MAX_LABELLED for line in page.lines):
+        return True
+    longer = (line.text for line in page.lines if len(line.text) > MIN_LENGTH * MAX_PER_LINE)
+    return any(len(reader.shapes(ascii_digits(text))) >= MAX_PER_LINE for text in longer)
+
+
+def _unless_hidden(code: Extraction, message: Message, reader: Reader, context: Context) -> Extraction:
+    """The code, or AMBIGUOUS where the page keeps another from sight: a name that a stranger chose may hide what the site wrote."""
+    bare = message.html.bare if message.html is not None else None
+    if bare is None or code.value is None:
+        return code
+    shown = code.value.reveal().replace("-", "")
+    for one in weigh("html", bare.page.lines, reader, context):
+        if one.shape.value.replace("-", "") != shown and one.is_weighed and _may_be_meant(one, context):
+            other = Rejected(value=Secret(one.shape.shown), why="hidden from view, and as good a candidate")
+            return replace(code, verdict=Verdict.AMBIGUOUS, reason=HIDDEN, rejected=(other, *code.rejected)[:MAX_REJECTED])
+    return code
+
+
+def _may_be_meant(one: Evidence, context: Context) -> bool:
+    """Whether a candidate would be the code of its mail if it were seen alone."""
+    return one.is_called or (one.has_any(APART) and one.score >= THRESHOLD and veto_of(one, context) is None)
 
 
 def _of_genre(genre: Genre, evidence: list[Evidence]) -> Extraction:
@@ -133,7 +173,7 @@ def _from_text(message: Message, reader: Reader) -> Extraction | None:
     expires_at = lifetime.stated_expiry(parts.texts, reader.wording)
     evidence = evidence_of(parts, reader, context)
     code = _code(evidence, context, stated, expires_at)
-    if code.verdict is not Verdict.CODE or code.value is None or code.confidence < DECISIVE:
+    if code.verdict is not Verdict.CODE or code.value is None or code.confidence < DECISIVE or _is_unread(page, reader):
         return None
     # A number that only the subject has says nothing of a body that was not read.
     return code if any("plain" in one.sources for one in evidence if one.shape.value == code.value.reveal()) else None
@@ -185,6 +225,7 @@ def _merge(merged: dict[str, Evidence], one: Evidence) -> None:
     is_better = (one.is_weighed, one.score) > (known.is_weighed, known.score)
     best, other = (one, known) if is_better else (known, one)
     best.sources |= other.sources
+    best.is_called |= other.is_called
     merged[key] = best
 
 
@@ -201,6 +242,7 @@ def _code(evidence: list[Evidence], context: Context, stated: timedelta | None, 
         return Extraction(verdict=Verdict.NONE, reason="nothing in it looks like a code", rejected=tuple(rejected))
     best = able[0]
     rivals = [one for one in able[1:] if best.score - one.score < CLEAR or _is_equal(best, one)]
+    rivals += [one for one in evidence if one not in able and _is_crowded_out(one, context)]
     shown = [Rejected(value=Secret(one.shape.shown), why="as good a candidate") for one in (best, *rivals)]
     less = [Rejected(value=Secret(one.shape.shown), why="a weaker candidate") for one in able[1:] if one not in rivals]
     return Extraction(
@@ -223,7 +265,15 @@ def _is_equal(best: Evidence, other: Evidence) -> bool:
         return False
     if best.shape.kind == other.shape.kind and len(best.shape.value) == len(other.shape.value):
         return True
-    return best.has_any(CALLED) and other.has_any(APART)
+    return other.is_called or (best.has_any(CALLED) and other.has_any(APART))
+
+
+def _is_crowded_out(one: Evidence, context: Context) -> bool:
+    """Whether a candidate that is called the code falls short only by what stands beside it, as a name of the stranger's choice may."""
+    if not one.is_weighed or not (one.is_called or one.has_any(CALLED)) or one.has(Feature.QUOTED) or one.score >= THRESHOLD:
+        return False
+    alone = replace(one, features=one.features - COMPANY)
+    return alone.score >= THRESHOLD and veto_of(alone, context) is None
 
 
 def _objection(one: Evidence, context: Context) -> str | None:

@@ -145,6 +145,9 @@ CLEAR = 0.75
 NAMING = frozenset({F.LABEL_BEFORE, F.LABEL_ABOVE, F.LABEL_AFTER, F.TOLD_TO_ENTER})
 """What calls a candidate a code."""
 
+CLOSELY = frozenset({F.ORIGIN_BOUND, F.BESIDE_LABEL, F.TOLD_TO_ENTER})
+"""What calls a candidate a code, whatever else stands in its line or above it."""
+
 PLACED = frozenset({F.OWN_LINE, F.EMPHASISED})
 """What sets a candidate apart from the text around it."""
 

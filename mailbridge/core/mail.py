@@ -11,6 +11,14 @@ Ingress = Literal["smtp", "lmtp", "imap", "http"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """That a process watches a mailbox account, until another one has it with a higher ``epoch``. 0: there is no other process."""
+
+    account: str
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
     """One mail as it was handed to us: who sent it, to whom, and its octets.
 
@@ -22,6 +30,7 @@ class Envelope:
     ``is_fetched``: it was fetched from a mailbox whose own server wrote what stands above the sender's headers. ``can_wait``: who
     brings it can be asked to come again later; a mailbox that waited for one mail would hold up those behind it. ``is_exact``: the
     octets are those that were sent; where they went through a charset on the way, a signature may fail without a forgery.
+    ``lease``: under which it was fetched, None where none is needed; a mail whose lease is over is refused.
     """
 
     mail_from: str
@@ -35,16 +44,19 @@ class Envelope:
     is_fetched: bool = False
     can_wait: bool = True
     is_exact: bool = True
+    lease: Lease | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """One visual line of a part. ``is_emphasised``: in large type, letter-spaced, or as a heading, bold or code
-    on its own, as mails present their code. ``marked``: short pieces of it that are emphasised inside a sentence."""
+    on its own, as mails present their code. ``marked``: short pieces of it that are emphasised inside a sentence. ``is_quoted``: it
+    stands in a quotation of the page's markup."""
 
     text: str
     is_emphasised: bool = False
     marked: tuple[str, ...] = ()
+    is_quoted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +72,15 @@ class Link:
 class Page:
     """What a person sees of one body part: its lines, the text hidden from view (preheader), its links.
 
-    ``images`` are the alt texts, in order. Text is NFC as sent, less zero-width characters and soft hyphens.
+    ``images`` are the alt texts, in order. Text is NFC as sent, less zero-width characters and soft hyphens. ``bare`` is the page
+    once more with all of its text in sight, where something in it keeps what follows from sight; else None.
     """
 
     lines: tuple[Line, ...] = ()
     hidden: tuple[str, ...] = field(default=(), repr=False)
     links: tuple[Link, ...] = field(default=(), repr=False)
     images: tuple[str, ...] = field(default=(), repr=False)
+    bare: Body | None = field(default=None, repr=False)
 
     @property
     def text(self) -> str:

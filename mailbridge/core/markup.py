@@ -13,6 +13,7 @@ from selectolax.lexbor import LexborNode
 
 from mailbridge.core.mail import Line, Link, Page
 from mailbridge.core.style import PLAIN, Look, StyleSheet
+from mailbridge.core.swallowed import RAW
 from mailbridge.core.visible import tidy, visible
 
 MAX_LINES = 5_000
@@ -31,9 +32,7 @@ MAX_MARKED = 24
 MAX_MARKS = 8
 """Characters and number of the pieces of a sentence that are emphasised in it."""
 
-SKIPPED = frozenset(
-    ["head", "script", "style", "title", "template", "noscript", "svg", "object", "select", "option", "textarea", "iframe"]
-)
+SKIPPED = RAW | frozenset(["head", "template", "noscript", "svg", "math", "object", "select", "option", "datalist"])
 BLOCKS = frozenset(
     [
         "address",
@@ -93,6 +92,7 @@ class _State:
     is_strong: bool = False
     anchor: int = -1
     row: int = 0
+    is_quoted: bool = False
 
 
 class _Row(NamedTuple):
@@ -103,6 +103,11 @@ class _Row(NamedTuple):
     row: int
     is_link: bool
     marked: tuple[str, ...]
+    is_quoted: bool
+
+    def line(self) -> Line:
+        """The line as readers take it."""
+        return Line(text=self.text, is_emphasised=self.is_strong, marked=self.marked, is_quoted=self.is_quoted)
 
 
 @dataclass(slots=True)
@@ -114,6 +119,7 @@ class _Open:
     plain: int = 0
     row: int = 0
     is_link: bool = False
+    is_quoted: bool = False
     marked: list[str] = field(default_factory=list)
 
     def clear(self) -> None:
@@ -121,11 +127,15 @@ class _Open:
         self.parts.clear()
         self.marked.clear()
         self.strong = self.plain = self.row = 0
-        self.is_link = False
+        self.is_link = self.is_quoted = False
 
 
 class Walk:
-    """Goes through a tree once and writes lines."""
+    """Goes through a tree once and writes lines.
+
+    ``left_out`` are the elements that were not read, with their text where they have no other content; ``is_hidden_below``: text is
+    hidden from view that stands below text which is seen, as no preview of a mail does.
+    """
 
     def __init__(self, sheet: StyleSheet) -> None:
         self._sheet = sheet
@@ -135,6 +145,8 @@ class Walk:
         self._hidden_open: list[str] = []
         self._links: list[tuple[str, list[str], bool]] = []
         self._images: list[str] = []
+        self.left_out: list[tuple[str, str]] = []
+        self.is_hidden_below = False
 
     def go(self, root: LexborNode) -> None:
         """Visit every node: siblings in a loop, and on the stack what is to be done when the children of a node are through."""
@@ -156,6 +168,8 @@ class Walk:
                         continue
                     if name in BLOCKS and self._open.parts:
                         self._break(inner.row, is_hidden=inner.is_hidden)
+                elif name in SKIPPED and name != "head":
+                    self.left_out.append((name, node.text() if name in RAW else ""))
                 node = node.next
 
     def page(self) -> Page:
@@ -174,7 +188,7 @@ class Walk:
             return state
         is_hidden = state.is_hidden or look.is_hidden or "hidden" in attributes
         is_tiny = state.is_tiny if look.is_tiny is None else look.is_tiny
-        inner = _State(is_hidden, is_tiny, is_strong, state.anchor, state.row)
+        inner = _State(is_hidden, is_tiny, is_strong, state.anchor, state.row, state.is_quoted or name == "blockquote")
         if name in BLOCKS:
             if self._open.parts or self._hidden_open:
                 self._break(state.row, is_hidden=state.is_hidden)
@@ -232,6 +246,7 @@ class Walk:
         if seen:
             line.row = state.row
             line.is_link = line.is_link or state.anchor >= 0
+            line.is_quoted = state.is_quoted
             if state.is_strong:
                 line.strong += seen
                 if MIN_MARKED <= seen <= MAX_MARKED and len(line.marked) < MAX_MARKS:
@@ -255,7 +270,8 @@ class Walk:
         text = " ".join("".join(line.parts).split())[:MAX_LINE]
         if text and len(self._lines) < MAX_LINES:
             marked = tuple(line.marked) if line.plain else ()
-            self._lines.append(_Row(text, line.strong > 0 and line.plain == 0, line.row or row, line.is_link, marked))
+            is_strong = line.strong > 0 and line.plain == 0
+            self._lines.append(_Row(text, is_strong, line.row or row, line.is_link, marked, line.is_quoted))
         line.clear()
 
     def _flush_hidden(self) -> None:
@@ -263,12 +279,15 @@ class Walk:
         self._hidden_open = []
         if text and len(self._hidden) < 50:
             self._hidden.append(text[:2_000])
+            self.is_hidden_below = self.is_hidden_below or bool(
+                self._lines or self._open.strong or self._open.plain or self._images
+            )
 
 
 def _boxes_joined(rows: list[_Row]) -> list[Line]:
     """Runs of four to ten units of one character, side by side in one row and no links, are one word laid out in boxes."""
     if sum(len(one.text) == 1 for one in rows) < FEWEST_BOXES:
-        return [Line(text=one.text, is_emphasised=one.is_strong, marked=one.marked) for one in rows]
+        return [one.line() for one in rows]
     joined: list[Line] = []
     position = 0
     while position < len(rows):
@@ -282,7 +301,7 @@ def _boxes_joined(rows: list[_Row]) -> list[Line]:
             position = end
             continue
         end = max(end, position + 1)
-        joined += [Line(text=one.text, is_emphasised=one.is_strong, marked=one.marked) for one in rows[position:end]]
+        joined += [one.line() for one in rows[position:end]]
         position = end
     return joined
 

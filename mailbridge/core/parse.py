@@ -382,9 +382,11 @@ def _joined(pages: list[Page]) -> Page | None:
     hidden: list[str] = []
     links: list[Link] = []
     images: list[str] = []
+    is_bare = any(page.bare is not None for page in pages)
     for page in pages:
         lines += page.lines
         hidden += page.hidden
         links += page.links
         images += page.images
-    return Page(lines=tuple(lines), hidden=tuple(hidden), links=tuple(links), images=tuple(images))
+    bare = Body(lambda: _joined([page if page.bare is None else page.bare.page for page in pages]) or Page()) if is_bare else None
+    return Page(lines=tuple(lines), hidden=tuple(hidden), links=tuple(links), images=tuple(images), bare=bare)

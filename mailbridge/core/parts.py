@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mailbridge.core.forwards import bare_subject, introduces_quotation, is_forward, is_header_line
 from mailbridge.core.mail import Line, Message, Page
@@ -23,6 +23,9 @@ NAME_WORD = re.compile(r"[^\W_]+")
 HOST = re.compile(r"[hH][tT][tT][pP][sS]?://(?:[^/?#@ ]*@)?([A-Za-z0-9.-]+)")
 AUTOMATIC = re.compile(r"(?i)no[-_.]?reply|do[-_.]?not[-_.]?reply|notif|account|security|auth|verif|login|signin|otp|2fa")
 """Local parts of addresses from which programs write, and no people."""
+
+ANSWERING = ("In-Reply-To", "References")
+"""Headers of a mail that answers another (RFC 5322 3.6.4)."""
 
 COMMON_HOSTS = frozenset({"com", "net", "org", "www", "mail", "email", "info", "noreply", "example"})
 
@@ -50,10 +53,11 @@ def parts_of(message: Message, words: ForwardWords, *, with_html: bool = True) -
     if message.subject:
         lines["subject"] = (Line(text=bare_subject(message.subject, words)),)
     html = message.html if with_html else None
+    is_answer = any(message.header(name) for name in ANSWERING)
     if html is not None:
-        lines["html"], _ = _newest(html, words)
+        lines["html"], _ = _newest(html, words, is_answer=is_answer)
     if message.plain is not None:
-        lines["plain"], lines["quoted"] = _newest(message.plain, words)
+        lines["plain"], lines["quoted"] = _newest(message.plain, words, is_answer=is_answer, is_plain=True)
     if is_forward(message, words):
         # What a forward quotes is not older than itself: it is the mail.
         if "plain" in lines:
@@ -82,20 +86,23 @@ def parts_of(message: Message, words: ForwardWords, *, with_html: bool = True) -
     )
 
 
-def _newest(page: Page, words: ForwardWords) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
-    """The newest part of a body, and what it quotes of older mails."""
+def _newest(
+    page: Page, words: ForwardWords, *, is_answer: bool, is_plain: bool = False
+) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
+    """The newest part of a body, and what it quotes of older mails.
+
+    A mail that answers none quotes only what it marks as quoted, and a page of it only below a line that says so: markup in the midst of
+    it may be a stranger's.
+    """
     fresh: list[Line] = []
     quoted: list[Line] = []
     is_quoting = False
     for line in page.lines[:MAX_LINES]:
         is_introduced = introduces_quotation(line.text, words)
-        if is_introduced or line.text.startswith((">", "|")):
-            is_quoting = is_quoting or is_introduced
-            quoted.append(Line(text=line.text.lstrip("> |"), is_emphasised=line.is_emphasised))
-        elif is_quoting:
-            quoted.append(line)
-        else:
-            fresh.append(line)
+        is_quoting = is_quoting or is_introduced
+        is_marked = line.is_quoted or is_introduced or line.text.startswith((">", "|"))
+        kept = quoted if (is_quoting and (is_answer or is_marked)) or (is_marked and (is_answer or is_plain)) else fresh
+        kept.append(replace(line, text=line.text.lstrip("> |")) if is_marked else line)
     return tuple(fresh), tuple(quoted)
 
 

@@ -7,7 +7,7 @@ import re
 from mailbridge.core.candidates import Shape, ascii_digits
 from mailbridge.core.context import PERCENT, Context
 from mailbridge.core.evidence import Evidence
-from mailbridge.core.features import NAMING, Feature
+from mailbridge.core.features import CLOSELY, NAMING, Feature
 from mailbridge.core.looks import Look
 from mailbridge.core.mail import Line
 from mailbridge.core.naming import Naming
@@ -48,6 +48,7 @@ def weigh(source: str, lines: tuple[Line, ...], reader: Reader, context: Context
                 evidence.is_weighed = True
                 evidence.features = _placed(shape, line, text) | reading.named(index, shape, naming) | of_mail
                 _amend(evidence, naming, reading, index, context, source)
+                evidence.is_called = evidence.has_any(CLOSELY) and source != "quoted"
             found.append(evidence)
     return _listed(found)
 

@@ -18,6 +18,9 @@ EDGES = " \t\"'*_`.:;,!()[]{}<>|«»“”„‘’「」【】『』-–—=~#�
 ENDS = (".", "!", "?", "…", "。", "！", "？", "।", "॥", "؟", "۔", "։", ":", "：", "՝")
 """Marks that end a sentence, or introduce what follows."""
 
+BREAK = re.compile(r"[,;:.!?，、；：。！？]")
+"""What parts a word that ends one thought from an instruction that begins the next."""
+
 CROWDED = 9
 """Letters a word above which a line is written without blanks."""
 
@@ -140,7 +143,12 @@ class Reading:
             found.add(Feature.ELSE_IN_LINE)
         if naming.before == "code" and naming.after == "other" and naming.gap > ADJACENT:
             found.add(Feature.ELSE_IN_LINE)
-        if found.isdisjoint({Feature.LABEL_BEFORE, Feature.CALLED_ELSE}) and self._is_to_be_entered(text, shape):
+        is_apart = naming.before == "other" and BREAK.search(text[max(0, shape.start - naming.gap) : shape.start]) is not None
+        if (
+            Feature.LABEL_BEFORE not in found
+            and (is_apart or Feature.CALLED_ELSE not in found)
+            and self._is_to_be_entered(text, shape)
+        ):
             found.add(Feature.TOLD_TO_ENTER)
         return found
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 import html as entities
 import re
 import unicodedata
+from dataclasses import replace
 
 from selectolax.lexbor import LexborHTMLParser
 
-from mailbridge.core.mail import Line, Link, Page
+from mailbridge.core.mail import Body, Line, Link, Page
 from mailbridge.core.markup import MAX_LINE, MAX_LINES, MAX_LINK, MAX_LINKS, Walk
 from mailbridge.core.style import StyleSheet
+from mailbridge.core.swallowed import is_open, is_swallowed, unswallowed
 from mailbridge.core.visible import tidy
 
 MAX_HTML = 524_288
@@ -106,6 +108,20 @@ def page_from_html(html: str) -> Page:
     sheet = StyleSheet.read("".join(node.text() or "" for node in tree.tags("style")))
     walk = Walk(sheet)
     walk.go(tree.root)
+    page = walk.page()
+    if any(line.is_quoted for line in page.lines) and is_open(html, "blockquote"):
+        page = replace(page, lines=tuple(replace(line, is_quoted=False) for line in page.lines))
+    if walk.is_hidden_below or is_swallowed(html, walk.left_out):
+        return replace(page, bare=Body(lambda: _bare_page(html)))
+    return page
+
+
+def _bare_page(html: str) -> Page:
+    """The page with nothing swallowed or hidden."""
+    walk = Walk(StyleSheet())
+    tree = LexborHTMLParser(unswallowed(html))
+    if tree.root is not None:
+        walk.go(tree.root)
     return walk.page()
 
 

@@ -46,6 +46,7 @@ EMPTY = re.compile(rb"[ \t]{81}")
 """More blanks in a row than any honest signature has, folds included."""
 
 SIGNATURES = ("dkim-signature", "arc-seal", "arc-message-signature", "arc-authentication-results")
+TAG_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 FOLDED = re.compile(rb"\r\n(?=[ \t])")
 
 
@@ -132,12 +133,12 @@ def _doubt(headers: list[tuple[str, str]]) -> str:
 
 
 def tags(value: str) -> Mapping[str, str] | None:
-    """A tag list (RFC 6376 3.2) with white space removed; None where it is malformed or names a tag twice."""
+    """A tag list (RFC 6376 3.2) with white space removed; None where it is malformed, names a tag twice or by what is no name."""
     found: dict[str, str] = {}
     for part in value.rstrip().rstrip(";").split(";"):
         name, equals, text = part.partition("=")
         name = name.strip()
-        if not equals or not name or name in found:
+        if not equals or TAG_NAME.fullmatch(name) is None or name in found:
             return None
         found[name] = re.sub(r"\s+", "", text)
     return found

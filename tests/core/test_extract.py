@@ -82,6 +82,7 @@ def test_an_attached_mail_older_than_its_code_is_expired() -> None:
 
 
 @given(st.text(max_size=300), st.text(max_size=60))
+@settings(deadline=None)
 def test_any_mail_gives_one_answer(plain: str, subject: str) -> None:
     """Extraction is total and deterministic."""
     assert extracted(plain=plain, subject=subject) == extracted(plain=plain, subject=subject)

@@ -50,6 +50,8 @@ def main() -> int:
     for title, originals, file in sets:
         summary = asyncio.run(judge(originals))
         sys.stdout.write(f"{title}: {len(originals)} mails, {tell(summary)}\n")
+        added = asyncio.run(judge(originals, is_added=True))
+        sys.stdout.write(f"{title}, to addresses of `mailbridge address add`: {tell(added)}\n")
         if options.record:
             write_table(summary, file)
     return 0

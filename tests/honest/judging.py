@@ -13,7 +13,7 @@ from pathlib import Path
 from mailbridge.intake.judgement import Held, Judgement, Passed, Undecided
 from mailbridge.intake.understand import Understanding
 from tests.honest.originals import Original, digest, foreign_hosts
-from tests.honest.shapes import CODES, SHAPES, publish, settings
+from tests.honest.shapes import CODES, SHAPES, Shape, added, publish, settings
 from tests.honest.signings import SIGNINGS
 from tests.peers.judging import Bench, Kind, Post
 
@@ -28,7 +28,7 @@ LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 DOMAIN = re.compile(r"\b[a-z0-9_-]+(?:\.[a-z0-9_-]+)+\b", re.IGNORECASE)
 ASIDE = frozenset({"forwarder", "token"})
-"""Checks that could not have passed: no account is listed, and no address of the set is unguessable."""
+"""Checks that could not have passed: no account is listed, and an address that nobody can guess proves codes alone."""
 
 EXPLAINED = {
     "recipient: ": "Held by `recipient`, and what to do about it",
@@ -63,26 +63,30 @@ def is_explained(reason: str) -> bool:
     return any(reason.startswith(beginning) for beginning in EXPLAINED)
 
 
-async def judge(originals: tuple[Original, ...], *, each: int = EACH) -> Summary:
-    """The whole set. Reading a mail depends on its shape, and on its signature where that needs another From; it is done once."""
-    bench = Bench(settings(link_hosts=foreign_hosts(originals)))
+async def judge(originals: tuple[Original, ...], *, each: int = EACH, is_added: bool = False) -> Summary:
+    """The whole set. Reading a mail depends on its shape, and on its signature where that needs another From; it is done once.
+
+    ``is_added``: each forwarder sends to an address that nobody can guess, as the manual tells to make them; else to one that anybody
+    may know, bound to the account for half of the mails.
+    """
+    shapes = added(SHAPES) if is_added else SHAPES
+    bench = Bench(settings(shapes, link_hosts=foreign_hosts(originals)))
     summary = Summary(digest=digest(originals))
     ways = list(SIGNINGS)
     for number, original in enumerate(originals):
         publish(bench.zone)  # anew: the author of the one before may be a forwarder himself
-        for turn, shape in enumerate(SHAPES):
+        for turn, (name, shape) in enumerate(shapes.items()):
             read: dict[str, Understanding] = {}
             for step in range(each):
                 way = ways[(number + 5 * turn + step * (len(ways) // each)) % len(ways)]
-                post, domain = _post(original, shape, way, bench, is_bound=(number + turn) % 2 == 0)
+                post, domain = _post(original, shape, way, bench, is_bound=is_added or (number + turn) % 2 == 0)
                 if domain not in read:
                     read[domain] = bench.understand(post, now=LONG_AGO)
-                await _one(original, shape, way, post, read[domain], bench, summary)
+                await _one(original, name, way, post, read[domain], bench, summary)
     return summary
 
 
-def _post(original: Original, shape: str, way: str, bench: Bench, *, is_bound: bool) -> tuple[Post, str]:
-    chosen = SHAPES[shape]
+def _post(original: Original, chosen: Shape, way: str, bench: Bench, *, is_bound: bool) -> tuple[Post, str]:
     signed = SIGNINGS[way](original, chosen.to)
     for name, record in signed.records:
         bench.zone.texts[name.lower()] = (record,)

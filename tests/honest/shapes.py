@@ -6,16 +6,18 @@ own form is not known (Proton, Fastmail), what its users report.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import cache
+from hashlib import sha256
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from mailbridge.config import settings as s
 from mailbridge.core.mail import Ingress
+from mailbridge.core.recipients import RANDOM_LENGTH, unguessable_address
 from tests.honest.signings import Signed
 from tests.peers import signer
 from tests.peers.zone import Zone
@@ -277,12 +279,22 @@ SHAPES: dict[str, Shape] = {
 }
 
 
-def settings(*, link_hosts: tuple[str, ...] = ()) -> s.Settings:
+def added(shapes: Mapping[str, Shape]) -> dict[str, Shape]:
+    """The same, each to an address as ``mailbridge address add`` and ``setup`` make them: one that nobody can guess."""
+    return {
+        name: replace(shape, bound=unguessable_address(DOMAIN, sha256(name.encode()).digest()[:RANDOM_LENGTH]))
+        if shape.ingress == "smtp"
+        else shape
+        for name, shape in shapes.items()
+    }
+
+
+def settings(shapes: Mapping[str, Shape] = SHAPES, *, link_hosts: tuple[str, ...] = ()) -> s.Settings:
     """A bridge as its manual sets it up: a domain, an address bound to each account, a mailbox with its server's name; else defaults."""
     return s.Settings(
         domains=s.DomainSettings(accept=(DOMAIN,)),
         address=tuple(
-            s.AddressSettings(rcpt=shape.bound, identifier=shape.account) for shape in SHAPES.values() if shape.ingress == "smtp"
+            s.AddressSettings(rcpt=shape.bound, identifier=shape.account) for shape in shapes.values() if shape.ingress == "smtp"
         ),
         imap=(s.ImapSettings(host="imap.mailbox.test", username="ann@mailbox.test"),),
         trust=s.TrustSettings(authserv_ids=(SERVER,), link_hosts=link_hosts),

@@ -44,6 +44,14 @@ def test_the_honest_set_passes_or_is_held_as_written_down(shared: Path) -> None:
     assert min(summary.seen[shape, signing] for shape in SHAPES for signing in SIGNINGS) >= 20
 
 
+def test_mails_to_addresses_that_the_commands_make_all_pass() -> None:
+    """Sent on to an address that nobody can guess, as ``address add`` makes it, no mail of the museum is held, however it is signed."""
+    summary = asyncio.run(judge(of_ours(ROOT / "tests" / "corpus"), is_added=True))
+    assert summary.wrong == []
+    assert summary.held == {}
+    assert summary.pushed == summary.total >= 500
+
+
 def test_every_reason_of_the_tables_is_explained_in_the_manual() -> None:
     """Each reason for which an honest mail is held begins as one that docs/trust.md explains, in words that stand there."""
     manual = " ".join((ROOT / "docs" / "trust.md").read_text().split())

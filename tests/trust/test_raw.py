@@ -112,7 +112,8 @@ def test_recipients_are_those_that_are_covered(name: str) -> None:
 def test_a_list_of_tags_is_read_or_is_none() -> None:
     """White space means nothing, a last semicolon neither; a tag twice, without a name or without a value's sign is no list."""
     assert raw.tags(" a = b c ;\r\n d=;") == {"a": "bc", "d": ""}
-    for text in ("a=b; a=c", "=b", "a=b; =c", "a", "a=b; c", "a=b;; c=d", ""):
+    assert raw.tags("x_1=; aB=c") == {"x_1": "", "aB": "c"}
+    for text in ("a=b; a=c", "=b", "a=b; =c", "a", "a=b; c", "a=b;; c=d", "", "_=", "1a=b", "a-b=c", "\u00e9=a"):
         assert raw.tags(text) is None, text
 
 
