@@ -241,6 +241,11 @@ class Waiting:
             for one in self._bells.get(line, ()):
                 one.ring()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the daemon stops, so that nobody waits here any more."""
+        return self._is_over
+
     def close(self) -> None:
         """The daemon stops: wake everybody, with nothing; whoever still comes does not wait."""
         self._is_over = True

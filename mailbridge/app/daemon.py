@@ -126,7 +126,7 @@ class Bridge:
         return self.listeners.addresses if self.listeners is not None else ()
 
     async def health(self) -> Health:
-        """Unready only where mail cannot be accepted; a target or a mailbox that is down is a degradation."""
+        """Unready only where mail cannot be accepted, or soon will not; a target or a mailbox that is down is a degradation."""
         engine = self.engine
         ailing = {**engine.dispatcher.failing, **engine.dispatcher.alarms}
         checks = {f"target {name}": reason for name, reason in ailing.items()}
@@ -152,6 +152,8 @@ class Bridge:
             level, checks = Level.UNREADY, {**checks, "store": engine.store.trouble}
         if not engine.pool.is_alive:
             level, checks = Level.UNREADY, {**checks, "parser": "no worker process is running"}
+        if self.live.is_leaving:
+            level, checks = Level.UNREADY, {**checks, "stopping": "this daemon was told to stop"}
         checks = {name: engine.masks.masked(reason) for name, reason in checks.items()}
         strangers = strangers_meaning(
             self.settings.trust.strangers, is_practice=engine.targets.served(self.settings).is_only_practice
@@ -204,6 +206,12 @@ class Bridge:
         )
         metrics.tls_expiry(self.listeners.tls_not_after if self.listeners is not None else None)
         return metrics.render()
+
+    async def leave(self) -> None:
+        """Be unready from now on, and go on with everything for `[http] drain`: a balancer that asks `/readyz` meanwhile sends nobody
+        here any more."""
+        self.live.is_leaving = True
+        await asyncio.sleep(self.settings.http.drain.total_seconds())
 
     async def reload(self, settings: Settings) -> tuple[str, ...]:
         """Take new settings as one: rules, recipients, identifiers, trust, targets, mailboxes and certificates.
@@ -407,7 +415,7 @@ async def bridge(
         engine, live = await start_engine(stack, prepared, flush, masks, parts)
         here = await _open_door(stack, engine, live, dns, browser)
         here.operator = operator = _operator(here, dns=dns, browser=browser, reread=reread)
-        here.http_address = await _serve_http(stack, here, operator, parts)
+        here.http_address = await _serve_http(stack, here, operator, parts, flush)
         here.listeners = listeners = await smtp.serve(
             settings.smtp,
             here.door.intake.accept,
@@ -425,6 +433,8 @@ async def bridge(
         stack.push_async_callback(_give_back, engine.store)
         here.mailboxes.start()
         engine.waiting.subscribe(lambda _: here.mailboxes.wake())
+        if not engine.targets.served(here.settings).is_only_practice:
+            await stack.enter_async_context(running(_read_suffixes()))
         beat = Heartbeat(lambda: here.settings.heartbeat, here.health, engine.listeners.teller.failing)
         await stack.enter_async_context(running(_follow_additions(here), watch(*_watches(here, operator)), beat.run()))
         if engine.store.is_shared:
@@ -434,7 +444,12 @@ async def bridge(
         yield here
 
 
-async def _serve_http(stack: AsyncExitStack, here: Bridge, operator: Operator, parts: Parts) -> str:
+async def _read_suffixes() -> None:
+    """Behind the start, which need not wait for it; a mail that needs the list sooner reads it itself."""
+    await asyncio.to_thread(dkim.warm_up)
+
+
+async def _serve_http(stack: AsyncExitStack, here: Bridge, operator: Operator, parts: Parts, flush: Flush) -> str:
     """Everything that is served over HTTP, mail that comes in by it among it. Returns the address."""
     engine, live = here.engine, here.live
     auth = auth_of(engine, live)
@@ -449,6 +464,7 @@ async def _serve_http(stack: AsyncExitStack, here: Bridge, operator: Operator, p
         more=parts.routes,
         auth=auth,
         posts=posts.routes(),
+        patience=flush.left,
     )
 
 

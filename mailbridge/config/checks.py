@@ -27,6 +27,7 @@ from mailbridge.core.addresses import LABEL, parse_mailbox
 from mailbridge.core.inbox import TARGET as INBOX
 
 SHORTEST_TOKEN = 8
+LONGEST_DRAIN = timedelta(minutes=1)
 
 Where = Callable[[str, str, int | None], str]
 """The place of a key of a section; of a list of tables also the table's number, from 0."""
@@ -232,6 +233,8 @@ def _rest(settings: Settings) -> Iterator[tuple[str, str, str]]:
     yield from (("inboxes", key, what) for key, what in _inboxes(settings.inboxes))
     if settings.http.token is not None and len(settings.http.token) < SHORTEST_TOKEN:
         yield "http", "token", f"must have at least {SHORTEST_TOKEN} characters; make one with `openssl rand -hex 24`"
+    if not timedelta() <= settings.http.drain <= LONGEST_DRAIN:
+        yield "http", "drain", f"must be from 0s to {LONGEST_DRAIN.total_seconds():.0f}s"
     if settings.http.public_url and not settings.http.public_url.startswith(("http://", "https://")):
         yield "http", "public_url", "must begin with https:// or http://"
     for key, what in store_mistakes(settings.store):

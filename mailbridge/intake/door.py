@@ -113,6 +113,7 @@ class Intake:
         return receipt
 
     async def _answered(self, envelope: Envelope, storing: Awaitable[Receipt]) -> Answer:
+        began = time.perf_counter()
         try:
             return Stored(receipt=await storing)
         except ProofUnavailable as fault:
@@ -125,6 +126,8 @@ class Intake:
                 "mail deferred: the store is %s", fault.kind, extra={"event": log_events.MAIL_DEFERRED, "cause": fault.kind}
             )
             return Full() if fault.kind == "full" else Deferred(why=fault.kind, detail=f"the store is {fault.kind}")
+        finally:
+            self._metrics.stage("accept", time.perf_counter() - began)
 
     async def _store_mail(self, envelope: Envelope, word: Word | TokenWord | None) -> Receipt:
         test = await self._tests.of(envelope) if word is None else None

@@ -27,6 +27,9 @@ DIGEST_LENGTH = 20
 TAG_LENGTH = 16
 UID_LENGTH = 16
 
+MOUNTED = Path("/run/secrets")
+"""Where Docker and Kubernetes put secrets."""
+
 PIECE = 1 << 18
 """Octets that are sealed at a time of what is too large to be in memory twice."""
 
@@ -141,13 +144,15 @@ def _opened(gcm: AESGCM, sealed: bytes, row: str) -> bytes | None:
 def read_key(path: Path, *, is_made: bool) -> bytes:
     """The key in a file of 32 octets, made (0600) if it is not there and ``is_made``.
 
+    Below `MOUNTED` a file may be readable by its group: an orchestrator's secret belongs to root there, and a pod reads it by its group.
+
     Raises:
         StoreError: it is missing, of another length, or others can read it.
     """
     if is_made and not path.exists():
         _make_key(path)
     try:
-        if path.stat().st_mode & 0o077:
+        if path.stat().st_mode & (0o037 if MOUNTED in path.absolute().parents else 0o077):
             raise StoreError(f"{path}: the key file can be read by others: chmod 600 {path}")
         key = path.read_bytes()
     except FileNotFoundError:

@@ -48,6 +48,9 @@ REALIGN = timedelta(seconds=1)
 
 SWEEP_EVERY = timedelta(seconds=30)
 
+SHORT, FEW = 65_536, 4
+"""Octets of a mail and deliveries of it up to which it is written in the loop: that takes less than a millisecond."""
+
 
 class SqliteStore:
     """Implements `mailbridge.store.Store`."""
@@ -117,6 +120,7 @@ class SqliteStore:
         return await self.writer.do(
             lambda connection: self._put(connection, arrival, facts, private, link),
             on_abandoned=lambda connection, receipt: self.outbox.give_back(connection, receipt.claims),
+            is_short=len(arrival.envelope.content) <= SHORT and len(arrival.drafts) <= FEW,
         )
 
     def _put(self, connection: apsw.Connection, arrival: Arrival, facts: bytes, private: bytes, link: bytes | None) -> Receipt:
