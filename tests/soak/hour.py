@@ -260,17 +260,18 @@ def lost(load: Load, receiver: FaultyReceiver) -> list[str]:
     return [code for identifier, code in load.acknowledged if code not in received and newest.get(identifier, "") <= code]
 
 
-def traces(missing: list[str], house: House, dovecot: Dovecot | None) -> dict[str, object]:
-    """What is known of codes that are lost, for whoever looks for the cause: what became of the newest mails, and which are in no place."""
-    if not missing:
-        return {}
-    boxes = [path for path in (dovecot.folder / "mail").rglob("*") if path.is_file()] if dovecot is not None else []
-    return {
-        "mailbox": [str(one) for one in boxes if any(code.encode() in one.read_bytes() for code in missing)],
-        "mails": house.visit("mail", "list", "--json", "--limit", "60").stdout.splitlines(),
-        "deliveries": house.visit("delivery", "list", "--json", "--limit", "60").stdout.splitlines(),
-        "log": house.log.read_text(encoding="utf-8").splitlines()[-200:],
-    }
+def traces(missing: list[str], load: Load, receiver: FaultyReceiver) -> list[dict[str, object]]:
+    """What is known of codes that are lost, for whoever looks for the cause."""
+    found: list[dict[str, object]] = []
+    for identifier, code in [one for one in load.acknowledged if one[1] in missing]:
+        told = {
+            "code": code,
+            "acknowledged": [one for line, one in load.acknowledged if line == identifier],
+            "received": [(row.code, row.at.isoformat()) for row in receiver.rows if row.identifier == identifier],
+            "deliveries": load.house.visit("delivery", "list", "--json", "--for", identifier).stdout.splitlines(),
+        }
+        found.append(told)
+    return found
 
 
 def soak(minutes: float, folder: Path) -> tuple[list[Sample], list[tuple[float, float]], dict[str, object]]:
@@ -303,7 +304,7 @@ def soak(minutes: float, folder: Path) -> tuple[list[Sample], list[tuple[float, 
             "readyz": daemon.get("/readyz").json(),
             "answers": dict(sorted(load.answers.items())),
             "faults": len(times),
-            "traces": traces(missing, house, dovecot),
+            "traces": traces(missing, load, receiver),
             "ended": daemon.terminate(patience=60),
             "tracebacks": house.log.read_text(encoding="utf-8").count("Traceback"),
         }
