@@ -61,6 +61,9 @@ e2e: $(VENV)/.dev ## tests against real peers; installs what they need
 	@tests/e2e/install
 	@MAILBRIDGE_E2E=1 $(BIN)/python -m pytest -m e2e -n $(JOBS) --dist loadfile
 
+installs: $(VENV)/.dev ## every way of docs/install.md, on every Python of this machine (10 min)
+	@MAILBRIDGE_E2E=1 MAILBRIDGE_INSTALLS=all $(BIN)/python -m pytest -s -m e2e tests/e2e/test_install.py
+
 lint: $(VENV)/.dev ## style, types, floors, dependencies
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -138,4 +141,4 @@ lock: $(VENV)/.uv ## bring uv.lock up to date
 clean: ## remove what was built
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
-.PHONY: help run demo test e2e lint bench bench-check scaling beside quality train fuzz soak rolling suites mutants sbom audit man site pictures dist lock clean
+.PHONY: help run demo test e2e installs lint bench bench-check scaling beside quality train fuzz soak rolling suites mutants sbom audit man site pictures dist lock clean

@@ -433,6 +433,8 @@ async def bridge(
         stack.push_async_callback(_give_back, engine.store)
         here.mailboxes.start()
         engine.waiting.subscribe(lambda _: here.mailboxes.wake())
+        if not engine.targets.served(here.settings).is_only_practice:
+            await stack.enter_async_context(running(_read_suffixes()))
         beat = Heartbeat(lambda: here.settings.heartbeat, here.health, engine.listeners.teller.failing)
         await stack.enter_async_context(running(_follow_additions(here), watch(*_watches(here, operator)), beat.run()))
         if engine.store.is_shared:
@@ -440,6 +442,11 @@ async def bridge(
         if settings.identity.learn_from_skyvern:
             await stack.enter_async_context(running(_learn(here)))
         yield here
+
+
+async def _read_suffixes() -> None:
+    """Behind the start, which need not wait for it; a mail that needs the list sooner reads it itself."""
+    await asyncio.to_thread(dkim.warm_up)
 
 
 async def _serve_http(stack: AsyncExitStack, here: Bridge, operator: Operator, parts: Parts, flush: Flush) -> str:

@@ -18,6 +18,7 @@ async def attempting(left: float, may_go_on: Callable[[], bool]) -> AsyncIterato
         TimeoutError: it was cut short.
     """
     loop = asyncio.get_running_loop()
+    again: asyncio.TimerHandle
     async with asyncio.timeout(left) as limit:
 
         def check() -> None:

@@ -120,6 +120,9 @@ def measure(mailboxes: int, replicas: int, hosts: int) -> bool:
         until(lambda: stats.ask()["watched"] == mailboxes)
         print(f"all watched after {time.monotonic() - began:.1f} s; {stats.ask()['logins']} logins")
         most = stats.ask()["most"]
+        until(
+            lambda: len(shares()) == replicas and sum(shares()) == mailboxes
+        )  # none of them is late with its heartbeat just now
         killed = time.monotonic()
         daemons[0].kill()
         until(lambda: len(shares()) == replicas - 1 and sum(shares()) == mailboxes)

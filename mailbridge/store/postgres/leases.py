@@ -54,13 +54,12 @@ ELSEWHERE = (
 )
 
 LOG_IN = (
-    "INSERT INTO login_slot AS mine (host, number, owner, until) SELECT ?, number, ?, now_micros() + ? FROM generate_series(1, ?) AS number"  # noqa: S608
-    " WHERE NOT EXISTS (SELECT 1 FROM login_slot AS taken WHERE host = ? AND taken.number = number.number AND until > now_micros()"
-    f" AND NOT {IS_DEAD.format('taken.owner')}) ORDER BY random() LIMIT 1"
-    " ON CONFLICT (host, number) DO UPDATE SET owner = excluded.owner, until = excluded.until"
-    f" WHERE mine.until <= now_micros() OR {IS_DEAD.format('mine.owner')} RETURNING number, until"
+    "UPDATE login_slot SET owner = ?, until = now_micros() + ? WHERE (host, number) IN ("  # noqa: S608
+    f"SELECT host, number FROM login_slot WHERE host = ? AND number <= ? AND (until <= now_micros() OR {IS_DEAD.format('owner')})"
+    " ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING number, until"
 )
-LOGGED_IN = "DELETE FROM login_slot WHERE host = ? AND number = ? AND owner = ? AND until = ?"
+KNOW_HOST = "INSERT INTO login_slot (host, number) SELECT ?, number FROM generate_series(1, ?) AS number ON CONFLICT DO NOTHING"
+LOGGED_IN = "UPDATE login_slot SET until = 0 WHERE host = ? AND number = ? AND owner = ? AND until = ?"
 
 AWAIT = (
     "INSERT INTO awaited (line, replica, until) SELECT unnest(?::text[]), ?, now_micros() + ?"
@@ -148,8 +147,15 @@ class PostgresLeases:
 
     async def log_in(self, host: str, *, at_once: int) -> LoginSlot | None:
         """See `Leases.log_in`."""
-        values = (host, self._number, LONGEST_LOGIN // MICROSECOND, at_once, host)
-        rows = await self._database.transact(lambda transaction: transaction.rows(LOG_IN, values), is_quiet=True)
+        values = (self._number, LONGEST_LOGIN // MICROSECOND, host, at_once)
+
+        async def work(transaction: Transaction) -> list[tuple[int, int]]:
+            found = await transaction.rows(LOG_IN, values)
+            if not found and await transaction.change(KNOW_HOST, (host, at_once)):
+                found = await transaction.rows(LOG_IN, values)
+            return found
+
+        rows = await self._database.transact(work, is_quiet=True)
         return LoginSlot(host=host, number=rows[0][0], until=rows[0][1]) if rows else None
 
     async def logged_in(self, slot: LoginSlot) -> None:

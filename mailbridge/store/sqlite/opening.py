@@ -99,7 +99,7 @@ def _open(
         writer.truncate()  # the log of a process that was killed may still hold what that one had erased
     writer.start(connection)
     readers = Readers(database.connect_reader, count=1 if is_visitor else READERS, idle=writer.idle, keeper=keeper)
-    return SqliteStore(
+    store = SqliteStore(
         writer=writer,
         readers=readers,
         queues=queues,
@@ -107,8 +107,9 @@ def _open(
         clock=clock,
         retention=retention,
         lock=taken,
-        turning=Turning(cipher, key_path_of(settings)),
     )
+    store.turning = None if is_visitor else Turning(cipher, key_path)
+    return store
 
 
 def _resume_clock(connection: apsw.Connection, clock: SteadyClock, queues: Queues, retention: Retention) -> None:

@@ -48,6 +48,9 @@ REALIGN = timedelta(seconds=1)
 
 SWEEP_EVERY = timedelta(seconds=30)
 
+SHORT, FEW = 65_536, 4
+"""Octets of a mail and deliveries of it up to which it is written in the loop: that takes less than a millisecond."""
+
 
 class SqliteStore:
     """Implements `mailbridge.store.Store`."""
@@ -62,7 +65,6 @@ class SqliteStore:
         clock: SteadyClock,
         retention: Retention,
         lock: int | None,
-        turning: Turning,
     ) -> None:
         self.outbox = SqliteOutbox(writer=writer, readers=readers, queues=queues, cipher=cipher, clock=clock)
         self.mails = SqliteMails(readers=readers, cipher=cipher)
@@ -90,7 +92,7 @@ class SqliteStore:
         self._retention = retention
         self._is_to_forget = False
         self._lock = lock
-        self._turning = turning
+        self.turning: Turning | None = None
 
     @property
     def is_shared(self) -> bool:
@@ -118,6 +120,7 @@ class SqliteStore:
         return await self.writer.do(
             lambda connection: self._put(connection, arrival, facts, private, link),
             on_abandoned=lambda connection, receipt: self.outbox.give_back(connection, receipt.claims),
+            is_short=len(arrival.envelope.content) <= SHORT and len(arrival.drafts) <= FEW,
         )
 
     def _put(self, connection: apsw.Connection, arrival: Arrival, facts: bytes, private: bytes, link: bytes | None) -> Receipt:
@@ -245,7 +248,8 @@ class SqliteStore:
             keep_anchor(connection, self.clock.anchor)
         if self.trouble is not None:  # only a write can tell that it is over
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('probe', ?)", (now,))
-        if self._turning.step(connection) or is_more:
+        is_turning = self.turning is not None and self.turning.step(connection)
+        if is_turning or is_more:
             return self.clock.now()
         again_at, ends_at = self.clock.now() + SWEEP_EVERY, through(next_end(self._shared(connection)))
         return again_at if ends_at is None else min(again_at, ends_at)

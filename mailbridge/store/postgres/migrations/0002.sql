@@ -19,12 +19,12 @@ ALTER TABLE replica ADD COLUMN accounts text NOT NULL DEFAULT '';
 -- The names of the keys that it opens with, and of the one that it seals with.
 ALTER TABLE replica ADD COLUMN opens text NOT NULL DEFAULT '', ADD COLUMN seals text NOT NULL DEFAULT '';
 
--- The logins that are under way at a host, of all replicas together.
+-- The logins that may be under way at a host at the same time, of all replicas together. One is free after ``until``.
 CREATE TABLE login_slot (
     host text NOT NULL,
     number integer NOT NULL CHECK (number > 0),
-    owner bigint NOT NULL,
-    until bigint NOT NULL,
+    owner bigint NOT NULL DEFAULT 0,
+    until bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (host, number)
 );
 
