@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -274,7 +275,7 @@ def traces(missing: list[str], load: Load, receiver: FaultyReceiver) -> list[dic
     return found
 
 
-def soak(minutes: float, folder: Path) -> tuple[list[Sample], list[tuple[float, float]], dict[str, object]]:
+def soak(minutes: float, folder: Path) -> tuple[list[Sample], list[tuple[float, float]], dict[str, Any]]:
     """Run it. Returns the samples, the times of faults in minutes, and what is to be judged."""
     with ExitStack() as stack:
         dovecot = stack.enter_context(running_dovecot(folder / "d")) if is_installed() else None
@@ -297,7 +298,7 @@ def soak(minutes: float, folder: Path) -> tuple[list[Sample], list[tuple[float, 
         with contextlib.suppress(AssertionError):
             wait_for(lambda: not lost(load, receiver), "all mails of the mailbox are pushed", patience=120)
         missing = lost(load, receiver)
-        found = {
+        found: dict[str, Any] = {
             "acknowledged": len(load.acknowledged),
             "received": len(receiver.rows),
             "lost": [f"{code} of {identifier}" for identifier, code in load.acknowledged if code in missing],
