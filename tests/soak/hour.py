@@ -265,7 +265,7 @@ def traces(missing: list[str], load: Load, receiver: FaultyReceiver) -> list[dic
     """What is known of codes that are lost, for whoever looks for the cause."""
     found: list[dict[str, object]] = []
     for identifier, code in [one for one in load.acknowledged if one[1] in missing]:
-        told = {
+        told: dict[str, object] = {
             "code": code,
             "acknowledged": [one for line, one in load.acknowledged if line == identifier],
             "received": [(row.code, row.at.isoformat()) for row in receiver.rows if row.identifier == identifier],
