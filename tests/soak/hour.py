@@ -31,6 +31,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import apsw
 import httpx
 
 from tests.e2e.test_clock import DAY, MAILBOX, SetClock
@@ -40,7 +41,6 @@ from tests.peers.daemon import Daemon, House, wait_for
 from tests.peers.dovecot import Dovecot, is_installed, running_dovecot
 from tests.peers.faulty import FaultyReceiver, Temper, running_faulty
 from tests.soak.measured import MOST_GROWTH, TITLES, Sample, growth, plots, sample
-from tests.store.test_sqlite_contract import held_by_another_process
 
 EVERY = 3.0
 """Seconds between two samples."""
@@ -211,8 +211,11 @@ class Faults:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Another process has the database."""
-        with held_by_another_process(self.daemon.house.database):
+        with contextlib.closing(apsw.Connection(str(self.daemon.house.database))) as holder:
+            holder.set_busy_timeout(10_000)
+            holder.execute("BEGIN IMMEDIATE")
             yield
+            holder.execute("ROLLBACK")
 
     @contextmanager
     def full(self) -> Iterator[None]:
