@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 FUZZ ?= 100000
 KILLS ?= 200
+ROUNDS ?= 20
+SOAK_MINUTES ?= 60
 # How often `make soak` breaks what of several daemons on one PostgreSQL.
 REPLICAS := MAILBRIDGE_REPLICA_KILLS=300 MAILBRIDGE_SERVER_CRASHES=20 MAILBRIDGE_NETWORK_FAULTS=60 MAILBRIDGE_CLOCK_JUMPS=40 \
 	MAILBRIDGE_FAILOVERS=5 MAILBRIDGE_REPLICA_WAITS=10000
@@ -59,6 +61,9 @@ e2e: $(VENV)/.dev ## tests against real peers; installs what they need
 	@tests/e2e/install
 	@MAILBRIDGE_E2E=1 $(BIN)/python -m pytest -m e2e -n $(JOBS) --dist loadfile
 
+installs: $(VENV)/.dev ## every way of docs/install.md, on every Python of this machine (10 min)
+	@MAILBRIDGE_E2E=1 MAILBRIDGE_INSTALLS=all $(BIN)/python -m pytest -s -m e2e tests/e2e/test_install.py
+
 lint: $(VENV)/.dev ## style, types, floors, dependencies
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -72,6 +77,10 @@ bench: $(VENV)/.dev ## speed as a ratio with a bare loop in the same run (15 min
 
 bench-check: $(VENV)/.dev ## the same beside BEFORE, a commit: fails where a row is 10 % worse
 	@$(BIN)/python -m tests.bench.bench --rounds 7 --seconds 20 --beside $(BEFORE) --check $(BENCH)
+
+scaling: $(VENV)/.dev ## docs/scaling.md: its constants, its picture, and whether its model foretells what is measured (12 min, a quiet machine)
+	@$(BIN)/python -m tests.bench.scaling --json docs/scaling.json --plot docs/pictures/scaling.svg $(SCALING)
+	@$(BIN)/python -m tests.bench.scaling_page
 
 beside: $(VENV)/.dev ## extraction, memory and start beside another commit in the same run (COMMIT: v0.1.0)
 	@$(BIN)/python -m tests.bench.extract_speed --beside $(COMMIT)
@@ -87,10 +96,14 @@ train: $(VENV)/.dev ## whether a fitted model would do better than the weights, 
 fuzz: $(VENV)/.dev ## FUZZ mutations of each kind: SMTP, IMAP, HTTP, mails, signatures, seals, keys, policies, configurations
 	@$(BIN)/python -m tests.fuzz.fuzz --count $(FUZZ)
 
-soak: $(VENV)/.dev ## kill -9 KILLS times while webhooks are told; replicas, their server and their network broken (an hour or more)
+soak: $(VENV)/.dev ## SOAK_MINUTES of mixed load with faults (plots in dist/soak); KILLS kills while webhooks are told; replicas, their server and network broken
+	@$(BIN)/python -m tests.soak.hour --minutes $(SOAK_MINUTES)
 	@MAILBRIDGE_KILLS=$(KILLS) $(BIN)/python -m pytest -s -o timeout=0 tests/soak
 	@MAILBRIDGE_E2E=1 $(REPLICAS) $(BIN)/python -m pytest -s -o timeout=0 tests/e2e/test_replica_kills.py \
 		tests/e2e/test_replica_network.py tests/e2e/test_failover.py tests/e2e/test_replica_waits.py
+
+rolling: $(VENV)/.dev ## ROUNDS releases after each other under load, behind HAProxy on PostgreSQL (needs what `make e2e` installs)
+	@MAILBRIDGE_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -s -o timeout=0 tests/e2e/test_rolling_upgrade.py
 
 suites: $(VENV)/.dev ## public suites of SPF, ARC, DKIM, results and suffixes: those in SUITES, a folder, and those that packages carry
 	@$(BIN)/python -m tests.suites.run "$(SUITES)" "$$(tests/suites/fetch)"
@@ -99,10 +112,10 @@ mutants: $(VENV)/.dev ## small faults in the code, one at a time: each must be n
 	@$(BIN)/python -m tests.mutation $(MUTANTS)
 
 sbom: $(VENV)/.uv ## what is in it: a bill of materials (CycloneDX) on standard output
-	@$(BIN)/uv export --quiet --locked --no-dev --extra mcp --format cyclonedx1.5
+	@$(BIN)/uv export --quiet --locked --no-dev --extra mcp --extra postgres --format cyclonedx1.5
 
 audit: $(VENV)/.dev ## known weaknesses of the locked packages, where advisories can be had
-	@$(BIN)/uv export --quiet --locked --no-dev --extra mcp --no-emit-project --format requirements-txt | \
+	@$(BIN)/uv export --quiet --locked --no-dev --extra mcp --extra postgres --no-emit-project --format requirements-txt | \
 		$(BIN)/python -m tests.audit $(BIN)/uv tool run --quiet pip-audit --disable-pip --require-hashes \
 		--progress-spinner off --format json --requirement /dev/stdin
 
@@ -128,4 +141,4 @@ lock: $(VENV)/.uv ## bring uv.lock up to date
 clean: ## remove what was built
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
-.PHONY: help run demo test e2e lint bench bench-check beside quality train fuzz soak suites mutants sbom audit man site pictures dist lock clean
+.PHONY: help run demo test e2e installs lint bench bench-check scaling beside quality train fuzz soak rolling suites mutants sbom audit man site pictures dist lock clean

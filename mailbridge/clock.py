@@ -67,7 +67,7 @@ class SteadyClock:
         since_boot: Callable[[], int] = since_boot,
         boot: str | None = None,
     ) -> None:
-        self._wall = wall
+        self._wall = self._own_wall = wall
         self._since_boot = since_boot
         self._boot = boot_id() if boot is None else boot
         self._offset = wall() - since_boot()
@@ -81,6 +81,12 @@ class SteadyClock:
     def drift(self) -> timedelta:
         """How far the wall clock is ahead of steady time."""
         return timedelta(microseconds=self._wall() - self.micros())
+
+    @property
+    def skew(self) -> timedelta:
+        """How far this machine's wall clock is ahead of that of the machine whose time is followed; none where none is."""
+        is_following = self._wall is not self._own_wall
+        return timedelta(microseconds=self._own_wall() - self.micros()) if is_following else timedelta()
 
     def now(self) -> datetime:
         """Steady time, aware, UTC."""

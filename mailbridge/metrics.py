@@ -44,7 +44,8 @@ HELD_CHECKS = (
 
 FLOODED_BY = ("recipient", "sender", "client")
 DELIVERY_OUTCOMES = ("accepted", "deferred", "doubtful", "refused", "expired")
-STAGES = ("parse", "resolve", "extract", "gate", "commit", "push")
+STAGES = ("accept", "parse", "resolve", "extract", "gate", "commit", "push")
+"""``accept`` is the whole from a way in to its answer, waiting for a turn among it: the rate of its sum is how many mails are in hand."""
 STATUSES = frozenset({200, 400, 401, 402, 403, 404, 405, 408, 409, 422, 429, 500, 502, 503, 504})
 PULLS = ("code", "none", "unsigned", "limited", "unavailable")
 WAYS = ("pull", "api")

@@ -82,6 +82,7 @@ class Waiting:
         self._others: set[Bell] = set()
         self._callbacks: list[Callback] = []
         self._serial = 0
+        self.elsewhere: frozenset[str] = frozenset()
         self._is_over = False
 
     def expect(
@@ -161,6 +162,11 @@ class Waiting:
             self._forget(self._now())
             return frozenset(key[0] for key in self._waits)
 
+    def anywhere(self) -> frozenset[str]:
+        """For whom somebody waits, folded, here or at another process (``elsewhere``)."""
+        others = self.elsewhere
+        return self.identifiers() | others if others else self.identifiers()
+
     @property
     def count(self) -> int:
         """How many wait."""
@@ -234,6 +240,11 @@ class Waiting:
         for line in ("*", *(one.casefold() for one in identifiers)):
             for one in self._bells.get(line, ()):
                 one.ring()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the daemon stops, so that nobody waits here any more."""
+        return self._is_over
 
     def close(self) -> None:
         """The daemon stops: wake everybody, with nothing; whoever still comes does not wait."""

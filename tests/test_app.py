@@ -6,6 +6,8 @@ import asyncio
 import logging
 import smtplib
 import socket
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -221,3 +223,18 @@ def test_an_identifier_goes_to_every_target_that_lists_it(identifier: str, names
         TargetSettings(name="second", identifiers=("*@Corp.example",)),
     ]
     assert Routing(targets).targets(identifier) == names
+
+
+def test_a_start_imports_only_what_is_needed() -> None:
+    """What probes, draws pages and reads mails is not loaded by a daemon that has not yet been asked for it."""
+    names = (
+        "jinja2",
+        "mcp",
+        "rich",
+        "selectolax",
+        "mailparser",
+        "publicsuffixlist",
+        "asyncpg",
+    )
+    program = f"import mailbridge.cli.serve, mailbridge.app.daemon, sys; print(*(set({names}) & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split() == []

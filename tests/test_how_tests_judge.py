@@ -34,7 +34,6 @@ MAY_SLEEP = {
     "dispatch/test_strangers.py::Receiver.take": SLOW_PEER,
     "dispatch/test_strangers.py::test_a_stranger_is_never_the_newest_while_a_known_code_lives": "what was given up on may come late",
     "ingress/imap/test_odd_servers.py::test_a_slow_server_is_waited_for": SLOW_PEER,
-    "ingress/imap/test_odd_mails.py::drips": SLOW_PEER,
     "ingress/imap/troubles.py::_slowly": SLOW_PEER,
     "peers/hooks.py::Hooks._fate": SLOW_PEER,
     "peers/scripted_imap.py::Session.run": SLOW_PEER,

@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 
 from mailbridge.app.installed import stranger
 from mailbridge.config.load import load
@@ -26,6 +27,7 @@ from tests.peers.wheel import build_wheel
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = ROOT / "docker-compose.yml"
 OVERLAY = ROOT / "config" / "docker-compose.skyvern.yml"
+PAIR = ROOT / "config" / "docker-compose.ha.yml"
 DOCKERFILE = ROOT / "config" / "Dockerfile"
 SERVICE = ROOT / "config" / "mailbridge.service"
 SOCKET = ROOT / "config" / "mailbridge.socket"
@@ -176,13 +178,27 @@ def test_compose_asks_for_what_it_cannot_know(tmp_path: Path) -> None:
     assert "MAILBRIDGE_SKYVERN__API_KEY_FILE: ''" in good.stdout
 
 
+@pytest.mark.e2e
+@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="no docker-compose: apt-get install docker-compose")
+def test_compose_takes_the_pair(tmp_path: Path) -> None:
+    """Two mailbridges that are alike but for their state, a database, HAProxy; without a domain the line for `.env` is named."""
+    assert "MAILBRIDGE_DOMAIN=bridge.example.com" in _composed(tmp_path, {}, "-f", str(PAIR)).stderr
+    good = _composed(tmp_path, {"MAILBRIDGE_DOMAIN": "b.example"}, "-f", str(PAIR))
+    assert good.returncode == 0, good.stderr
+    services = yaml.safe_load(good.stdout)["services"]
+    assert set(services) == {"mailbridge-1", "mailbridge-2", "database", "haproxy"}
+    states = [str(services[name].pop("volumes")[0]) for name in ("mailbridge-1", "mailbridge-2")]
+    assert [f"state-{number}" in state for number, state in enumerate(states, 1)] == [True, True]
+    assert services["mailbridge-1"] == services["mailbridge-2"]
+
+
 def _composed(folder: Path, more: dict[str, str], *files: str) -> subprocess.CompletedProcess[str]:
     command = ["docker-compose", "--project-directory", str(folder), *files, "config"]
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), **more}
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("path", [COMPOSE, OVERLAY], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [COMPOSE, OVERLAY, PAIR], ids=lambda path: path.name)
 def test_the_compose_files_are_valid(path: Path) -> None:
     """By the schema of the Compose specification."""
     done = _validated(path)
@@ -256,7 +272,7 @@ def test_the_lines_of_the_unit_install_a_daemon_that_works(tmp_path: Path) -> No
     assert found["state"] == [["var/lib/mailbridge", 61_000]]
 
 
-@pytest.mark.parametrize("path", [COMPOSE, OVERLAY, DOCKERFILE, SERVICE], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [COMPOSE, OVERLAY, PAIR, DOCKERFILE, SERVICE], ids=lambda path: path.name)
 def test_every_variable_that_is_set_there_is_one_of_ours(path: Path, tmp_path: Path) -> None:
     """What Compose, Dockerfile and unit put into the environment is loaded without a mistake, and none of it is ignored."""
     found = dict(SETTING.findall(path.read_text()))

@@ -235,3 +235,37 @@ async def test_a_daemon_tells_by_a_notice_of_the_file_and_beats(tmp_path: Path) 
             assert "403" in str(told["message"])
             assert "path" not in str(told)
             assert b"482913" not in desk.heard[0].body
+
+
+class Beside:
+    """A store that others share; ``is_first``: of all that have it this process came first."""
+
+    is_shared = True
+
+    def __init__(self, store: SqliteStore, *, is_first: bool) -> None:
+        self.events = store.events
+        self.is_first = is_first
+
+
+@looped
+async def test_alarms_of_mailboxes_are_raised_where_they_are_watched(tmp_path: Path) -> None:
+    """Whichever of several processes that is; what has no watcher here is left alone, and all else is the affair of the first one."""
+    store = opened(tmp_path)
+    here, there, first = Wrong(), Wrong(), Wrong()
+    watches = [
+        AlarmWatch(Beside(store, is_first=is_first), wrong, AT_ONCE)  # type: ignore[arg-type]
+        for is_first, wrong in ((False, here), (False, there), (True, first))
+    ]
+    here.raised = {"mailbox gmail": "no answer", "target hook": "the key is refused", "canary gmail": "late"}
+    for _ in range(2):
+        for one in watches:
+            await one.look()
+    assert set(await store.events.alarms()) == {"mailbox gmail"}, "the first one does not know that canary: it is over"
+    here.raised, there.well = {}, frozenset({"mailbox gmail", "target hook"})
+    first.raised = {"target hook": "the key is refused"}
+    for _ in range(2):
+        for one in watches:
+            await one.look()
+    assert set(await store.events.alarms()) == {"target hook"}, "it moved to another one, which sees it well"
+    assert [one.event for one in await lines(store)].count("mailbox.down") == 1
+    await store.close()

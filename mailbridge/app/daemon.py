@@ -8,10 +8,11 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +24,32 @@ from mailbridge.app.engine import FLUSH, Engine, Flush, running, start_engine
 from mailbridge.app.events import DaemonEvents
 from mailbridge.app.heartbeat import Heartbeat
 from mailbridge.app.ingesting import IngestRoutes
+from mailbridge.app.mailboxes import HANG_UP, Mailboxes, SharedLogins, note_change
 from mailbridge.app.operating import Around, HandIn, LiveConfiguration, Reread, RunningDaemon, operator_of
 from mailbridge.app.parts import PARTS, Parts
 from mailbridge.app.preparation import Prepared, prepare
 from mailbridge.app.probing import LocalMailboxProbes, LocalProbes
 from mailbridge.app.routes import auth_of, serve_http
+from mailbridge.app.sharing import hear_waits, tell_waits
 from mailbridge.app.snapshot import Live, Snapshot, snapshot
+from mailbridge.app.storing import fingerprint
 from mailbridge.app.targets import guard
 from mailbridge.app.watching import Alarms, AlarmWatch, Delays, MissingWatch, watch
 from mailbridge.config.added import Added, merged
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import ImapSettings, Settings
 from mailbridge.config.values import strangers_meaning
+from mailbridge.core.mail import Envelope, Lease
 from mailbridge.ingress import smtp
 from mailbridge.ingress.imap import service as imap
 from mailbridge.ingress.imap.vault import open_vault
 from mailbridge.intake.admission import Admission, Rates
+from mailbridge.intake.answer import Answer
 from mailbridge.intake.confirming import Confirming
 from mailbridge.intake.door import Intake
 from mailbridge.intake.doorway import Doorway
 from mailbridge.intake.gate import Gate
-from mailbridge.intake.onetime import OneTime
+from mailbridge.intake.onetime import OneTime, Together
 from mailbridge.masks import Masks
 from mailbridge.net.listening import ListenError
 from mailbridge.operator.entries import additions
@@ -53,18 +59,22 @@ from mailbridge.operator.why import WhyAsk
 from mailbridge.practice.receiver import Practice
 from mailbridge.sinks import KnowsLogins, Sink
 from mailbridge.sinks.skyvern_pages import Login
-from mailbridge.store import StoreError, StoreUnavailable
+from mailbridge.store import Store, StoreError, StoreUnavailable
 from mailbridge.store.places import path_of
+from mailbridge.store.processes import SKEW, skewed, told
 from mailbridge.trust import dkim, gmail
 from mailbridge.trust.dns import Dns, Resolver
 from mailbridge.web.health import Health, Level
 
 log = logging.getLogger("mailbridge.app")
 
-HANG_UP = timedelta(seconds=3)
-"""How long a stop waits for the threads of the mailboxes: what they have not handed in is fetched again."""
-
 LEARN_EVERY = timedelta(minutes=10)
+SHARE_EVERY = timedelta(seconds=1)
+"""Between two looks for mailboxes that are free, or beyond the share of this process."""
+
+STATES_EVERY = 5
+"""Of so many looks one tells the other processes how the mailboxes are."""
+
 FOLLOW_EVERY = timedelta(milliseconds=200)
 """Between two looks for what people have added by command; a look takes 0.1 ms of a reader's thread."""
 
@@ -93,7 +103,7 @@ class Bridge:
     engine: Engine
     live: Live
     door: Door
-    mailboxes: imap.Watchers
+    mailboxes: Mailboxes
     operator: Operator | None = None
     http_address: str = ""
     listeners: smtp.Listeners | None = None
@@ -116,7 +126,7 @@ class Bridge:
         return self.listeners.addresses if self.listeners is not None else ()
 
     async def health(self) -> Health:
-        """Unready only where mail cannot be accepted; a target or a mailbox that is down is a degradation."""
+        """Unready only where mail cannot be accepted, or soon will not; a target or a mailbox that is down is a degradation."""
         engine = self.engine
         ailing = {**engine.dispatcher.failing, **engine.dispatcher.alarms}
         checks = {f"target {name}": reason for name, reason in ailing.items()}
@@ -129,6 +139,10 @@ class Bridge:
         mailboxes = self.mailboxes.health()
         checks |= {f"mailbox {one.mailbox}": one.reason for one in mailboxes if not one.is_well}
         checks |= {f"canary {name}": one.reason for name, one in self.mailboxes.canaries().items() if not one.is_well}
+        if engine.store.processes.differing:
+            checks["replicas"] = f"another configuration than this one: {told(engine.store.processes.differing)}"
+        if abs(engine.clock.skew) > SKEW:
+            checks["clock"] = skewed(engine.clock.skew)
         level = Level.DEGRADED if checks else Level.READY
         try:
             await engine.store.outbox.counts()
@@ -138,6 +152,8 @@ class Bridge:
             level, checks = Level.UNREADY, {**checks, "store": engine.store.trouble}
         if not engine.pool.is_alive:
             level, checks = Level.UNREADY, {**checks, "parser": "no worker process is running"}
+        if self.live.is_leaving:
+            level, checks = Level.UNREADY, {**checks, "stopping": "this daemon was told to stop"}
         checks = {name: engine.masks.masked(reason) for name, reason in checks.items()}
         strangers = strangers_meaning(
             self.settings.trust.strangers, is_practice=engine.targets.served(self.settings).is_only_practice
@@ -157,7 +173,8 @@ class Bridge:
         raised |= {f"canary {name}": masked(one.reason) for name, one in canaries.items() if not one.is_well}
         well |= {f"mailbox {one.mailbox}" for one in mailboxes if one.is_well}
         well |= {f"canary {name}" for name, one in canaries.items() if one.is_well}
-        known |= {f"mailbox {one.mailbox}" for one in mailboxes} | {f"canary {name}" for name in canaries}
+        known |= {f"mailbox {name}" for name in self.mailboxes.names()}
+        known |= {f"canary {name}" for name in self.mailboxes.with_canary()}
         if self.door.intake.is_alarmed(engine.clock.now()):
             raised["trust"] = "many mails are held without proof"
         return Alarms(raised=raised, well=frozenset(well), known=frozenset(known))
@@ -189,6 +206,12 @@ class Bridge:
         )
         metrics.tls_expiry(self.listeners.tls_not_after if self.listeners is not None else None)
         return metrics.render()
+
+    async def leave(self) -> None:
+        """Be unready from now on, and go on with everything for `[http] drain`: a balancer that asks `/readyz` meanwhile sends nobody
+        here any more."""
+        self.live.is_leaving = True
+        await asyncio.sleep(self.settings.http.drain.total_seconds())
 
     async def reload(self, settings: Settings) -> tuple[str, ...]:
         """Take new settings as one: rules, recipients, identifiers, trust, targets, mailboxes and certificates.
@@ -253,7 +276,7 @@ class Bridge:
             await asyncio.to_thread(dkim.warm_up)
         is_parked = is_read_again and any(one.mode == "parked" for one in self.mailboxes.health())
         try:
-            watchers = self.watchers_of(settings.imap) if is_parked or settings.imap != self.settings.imap else None
+            watchers = await self.mailboxes_of(settings) if is_parked or settings.imap != self.settings.imap else None
             is_guide_new = is_read_again or fresh.parser_config != self.live.now.parser_config
             successors = await self.engine.pool.prepare(fresh.parser_config.encode()) if is_guide_new else None
         except StoreError as fault:
@@ -266,6 +289,8 @@ class Bridge:
         if successors is not None:
             successors.take_over()
         self.live.now, self.live.base = fresh, base
+        with suppress(StoreUnavailable):  # the next reload says it again
+            await self.engine.store.processes.describe(fingerprint(base))
         self.engine.targets.swap(made, self.engine.dispatcher)
         self.engine.listeners.swap(listeners)
         if is_read_again and self.listeners is not None:
@@ -280,17 +305,25 @@ class Bridge:
         self.mailboxes.retry_now()
         return waiting
 
-    async def watch_anew(self) -> None:
-        """Watch the mailboxes, or no longer, as this process is to."""
+    async def share_mailboxes(self, *, with_states: bool = False) -> None:
+        """Watch this process's share of the mailboxes: no more and no less than it has a lease on, and none where it cannot know."""
         async with self._change:
+            leases = self.engine.store.leases
+            names = [one.label for one in self.settings.imap]
+            states = self.mailboxes.states(self.engine.masks.masked) if with_states else {}
             try:
-                watchers = self.watchers_of(self.settings.imap)
-            except StoreError as fault:
-                log.error("mailboxes not watched: %s", fault, extra={"event": log_events.WATCH_CHANGED})
-                return
-            old, self.mailboxes = self.mailboxes, watchers
-            await old.close(HANG_UP)
-            watchers.start()
+                held = await leases.share(names, states) if leases.is_certain else None
+            except StoreUnavailable:
+                held = None
+            note_change(*self.mailboxes.shared(held))
+
+    async def elsewhere(self) -> list[dict[str, Any]]:
+        """The mailboxes that this process does not watch, as those that do have told. Nothing where that cannot be read now."""
+        store = self.engine.store
+        try:
+            return self.mailboxes.others(await store.leases.elsewhere()) if store.is_shared else []
+        except StoreUnavailable:
+            return []
 
     def _listeners_for(self, wanted: Settings) -> smtp.Change | None:
         """What the new settings want to listen on, bound; None where that stays as it is, or only a restart can bring it."""
@@ -318,23 +351,38 @@ class Bridge:
     def _snapshot(self, settings: Settings, rules: tuple[tuple[str, str], ...], learned: tuple[str, ...]) -> Snapshot:
         return snapshot(settings, rules=rules, served=self.engine.targets.served(settings), learned=learned)
 
-    def watchers_of(self, accounts: Sequence[ImapSettings]) -> imap.Watchers:
-        """The mailboxes of these accounts, not watched yet; none where another process on the same store watches them.
+    async def mailboxes_of(self, settings: Settings) -> Mailboxes:
+        """The mailboxes of these settings, those that this process has a lease on ready to be watched.
 
         Raises:
             StoreError: the vault of OAuth tokens, or the key of the database, cannot be used.
+            StoreUnavailable: the database does not say which they are.
         """
-        engine, store = self.engine, self.settings.store
-        return imap.watchers_of(
-            accounts if engine.store.is_first else (),
-            self.door.way.bring,
-            engine.store.mailboxes,
-            now=engine.clock.now,
-            drift=lambda: engine.clock.drift,
-            vault=open_vault(store, engine.masks) if any(one.oauth is not None for one in accounts) else None,
-            wanted=engine.waiting.identifiers,
-            key=engine.key,
-        )
+        engine, accounts = self.engine, settings.imap
+        store, logins = engine.store, None
+        vault = open_vault(self.settings.store, engine.masks) if any(one.oauth is not None for one in accounts) else None
+        if store.is_shared:
+            logins = SharedLogins(store.leases, asyncio.get_running_loop())
+        common = imap.common_of(accounts, wanted=engine.waiting.anywhere, logins=logins)
+
+        def make(account: ImapSettings, lease: Lease) -> imap.Watchers:
+            async def bring(envelope: Envelope) -> Answer:
+                return await self.door.way.bring(replace(envelope, lease=lease))
+
+            return imap.watchers_of(
+                (account,),
+                bring,
+                store.leases.mailboxes(lease),
+                now=engine.clock.now,
+                drift=lambda: engine.clock.drift,
+                vault=vault,
+                key=engine.key,
+                common=common,
+            )
+
+        found = Mailboxes(accounts, make)
+        found.hold(await store.leases.share([one.label for one in accounts]))
+        return found
 
 
 @asynccontextmanager
@@ -367,7 +415,7 @@ async def bridge(
         engine, live = await start_engine(stack, prepared, flush, masks, parts)
         here = await _open_door(stack, engine, live, dns, browser)
         here.operator = operator = _operator(here, dns=dns, browser=browser, reread=reread)
-        here.http_address = await _serve_http(stack, here, operator, parts)
+        here.http_address = await _serve_http(stack, here, operator, parts, flush)
         here.listeners = listeners = await smtp.serve(
             settings.smtp,
             here.door.intake.accept,
@@ -380,20 +428,28 @@ async def bridge(
         stack.push_async_callback(lambda: listeners.close(flush.left()))
         for ingress in parts.ingresses:
             await stack.enter_async_context(ingress(live.now.settings, here.door.way))
-        here.mailboxes = here.watchers_of(here.settings.imap)
+        here.mailboxes = await here.mailboxes_of(here.settings)
         stack.push_async_callback(lambda: here.mailboxes.close(min(HANG_UP, flush.left())))
+        stack.push_async_callback(_give_back, engine.store)
         here.mailboxes.start()
         engine.waiting.subscribe(lambda _: here.mailboxes.wake())
+        if not engine.targets.served(here.settings).is_only_practice:
+            await stack.enter_async_context(running(_read_suffixes()))
         beat = Heartbeat(lambda: here.settings.heartbeat, here.health, engine.listeners.teller.failing)
         await stack.enter_async_context(running(_follow_additions(here), watch(*_watches(here, operator)), beat.run()))
         if engine.store.is_shared:
-            await stack.enter_async_context(running(_follow_watch(here)))
+            await stack.enter_async_context(running(_share_mailboxes(here), *_waits(here)))
         if settings.identity.learn_from_skyvern:
             await stack.enter_async_context(running(_learn(here)))
         yield here
 
 
-async def _serve_http(stack: AsyncExitStack, here: Bridge, operator: Operator, parts: Parts) -> str:
+async def _read_suffixes() -> None:
+    """Behind the start, which need not wait for it; a mail that needs the list sooner reads it itself."""
+    await asyncio.to_thread(dkim.warm_up)
+
+
+async def _serve_http(stack: AsyncExitStack, here: Bridge, operator: Operator, parts: Parts, flush: Flush) -> str:
     """Everything that is served over HTTP, mail that comes in by it among it. Returns the address."""
     engine, live = here.engine, here.live
     auth = auth_of(engine, live)
@@ -408,6 +464,7 @@ async def _serve_http(stack: AsyncExitStack, here: Bridge, operator: Operator, p
         more=parts.routes,
         auth=auth,
         posts=posts.routes(),
+        patience=flush.left,
     )
 
 
@@ -463,7 +520,11 @@ async def _open_door(
         contacts=engine.contacts,
         inboxes=live.inboxes,
     )
-    tests = OneTime(now=time.monotonic, dice=os.urandom)
+    together = None
+    if engine.store.is_shared:
+        key = engine.store.names.name("addresses of tests").encode()  # which outlives the key of the database
+        together = Together(kept=engine.store.one_time, key=key, now=engine.clock.now)
+    tests = OneTime(now=time.monotonic, dice=os.urandom, together=together)
     intake = Intake(
         reader=engine.pool,
         gate=gate,
@@ -481,7 +542,7 @@ async def _open_door(
     )
     way = Doorway(accept=intake.accept, admission=admission, events=events, now=engine.clock.now)
     door = Door(way=way, intake=intake, events=events, tests=tests)
-    return Bridge(engine=engine, live=live, door=door, mailboxes=imap.Watchers(()))
+    return Bridge(engine=engine, live=live, door=door, mailboxes=Mailboxes((), lambda *_: imap.Watchers(())))
 
 
 def state_dir(settings: Settings) -> Path:
@@ -534,18 +595,26 @@ async def _follow_additions(here: Bridge) -> None:
                 )
 
 
-async def _follow_watch(here: Bridge) -> None:
-    """Watch the mailboxes while this process is the one of all on its store that should, for ever."""
-    store, watches = here.engine.store, here.engine.store.is_first
-    while True:
-        await asyncio.sleep(FOLLOW_EVERY.total_seconds())
-        if store.is_first != watches:
-            watches = store.is_first
-            await here.watch_anew()
-            log.info(
-                "mailboxes are watched here" if watches else "mailboxes are watched by another replica",
-                extra={"event": log_events.WATCH_CHANGED},
-            )
+async def _share_mailboxes(here: Bridge) -> None:
+    """Watch this process's share of the mailboxes, for ever."""
+    for look in count(1):
+        await asyncio.sleep(SHARE_EVERY.total_seconds())
+        await here.share_mailboxes(with_states=look % STATES_EVERY == 0)
+
+
+def _waits(here: Bridge) -> tuple[Coroutine[Any, Any, None], Coroutine[Any, Any, None]]:
+    """Whoever waits at one process is waited for at the mailboxes of all."""
+    leases, waiting = here.engine.store.leases, here.engine.waiting
+    return (
+        tell_waits(leases, waiting, lambda: bool(here.settings.imap)),
+        hear_waits(leases, waiting, lambda: here.mailboxes.wake()),
+    )
+
+
+async def _give_back(store: Store) -> None:
+    """Before the mailboxes are hung up on: another process connects meanwhile."""
+    with suppress(StoreUnavailable):
+        await store.leases.give_back()
 
 
 def _watches(here: Bridge, operator: Operator) -> tuple[AlarmWatch, MissingWatch]:

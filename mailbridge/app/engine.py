@@ -39,7 +39,6 @@ from mailbridge.sinks import GONE, KnowsLogins
 from mailbridge.store import Store, StoreUnavailable
 from mailbridge.store.cipher import read_key
 from mailbridge.store.places import key_path_of
-from mailbridge.trust import dkim
 from mailbridge.trust.spf import is_listed
 from mailbridge.waiting import Waiting
 from mailbridge.web.pull import Ids
@@ -136,12 +135,9 @@ async def start_engine(
     await inboxes.load()
     now = snapshot(settings, rules=rules, served=served)
     live = Live(now, base=prepared.settings, revision=revision, inboxes=inboxes)
-    # A worker takes 0.2 s to start, and so does the list of public suffixes: both at once.
     starting = asyncio.ensure_future(_pool(stack, settings, live, parts))
     try:
         targets.made = targets.prepare(settings)
-        if not served.is_only_practice:
-            await asyncio.to_thread(dkim.warm_up)
     finally:
         pool = await starting
     records = StoreRecords(store=store, pool=pool, now=clock.now)

@@ -22,8 +22,9 @@ IDLE = 1.0
 """Seconds between two looks at the settings while there is no address."""
 
 NAME = "heartbeat"
-NO_HARM = frozenset({"practice", NAME})
-"""Checks that are no trouble here: somebody tries mailbridge out, or the last beat did not arrive."""
+NO_HARM = frozenset({"practice", "replicas", NAME})
+"""Checks that are no trouble here: somebody tries mailbridge out, replicas are given a new configuration one by one, or the last beat did
+not arrive."""
 
 
 class Heartbeat:

@@ -48,7 +48,7 @@ from mailbridge.operator.rules import RuleVerbs
 from mailbridge.operator.sessions import SessionVerbs
 from mailbridge.operator.setup.verb import SetupVerbs
 from mailbridge.operator.setup.world import Looking, Memory, World
-from mailbridge.operator.shapes import Reloaded, Status, TargetShape, TestAddress
+from mailbridge.operator.shapes import Reloaded, ReplicaShape, Status, TargetShape, TestAddress
 from mailbridge.operator.shown import stamp
 from mailbridge.operator.targets import TargetVerbs, shown_url
 from mailbridge.operator.tokens import Tokens
@@ -233,10 +233,27 @@ class RunningDaemon:
                 )
                 for one in served.targets
             ],
-            mailboxes=[dict(one) for one in health.mailboxes],
+            mailboxes=[*(dict(one) for one in health.mailboxes), *await bridge.elsewhere()],
             outbox={str(state): count for state, count in counts.items()},
             is_practice=served.is_practice,
+            replicas=await self._replicas(),
         )
+
+    async def _replicas(self) -> list[ReplicaShape]:
+        try:
+            alive = await self._bridge.engine.store.processes.alive()
+        except StoreUnavailable:
+            return []
+        return [
+            ReplicaShape(
+                name=one.name,
+                started_at=stamp(one.started_at),
+                is_this=one.is_this,
+                mailboxes=one.mailboxes,
+                differs=list(one.differs),
+            )
+            for one in alive
+        ]
 
     async def reload(self, by: str) -> Reloaded | Fault:  # noqa: ARG002  (for the record of a later day)
         """See `parts.Daemon.reload`."""
@@ -257,7 +274,7 @@ class RunningDaemon:
             )
         own = own_recipient(settings)
         domain = "mailbridge.localhost" if isinstance(own, Fault) else own.rpartition("@")[2]
-        test = self._tests.make(identifier, domain=domain, by=by)
+        test = await self._tests.make(identifier, domain=domain, by=by)
         return TestAddress(
             rcpt=test.rcpt,
             identifier=identifier,

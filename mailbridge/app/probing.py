@@ -1,4 +1,7 @@
-"""What the doctor cannot do from its own floor: the configuration as a start would take it, mailboxes, the certificate."""
+"""What the doctor cannot do from its own floor: the configuration as a start would take it, mailboxes, the certificate.
+
+What only a probe needs is imported by it: most daemons never run one.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,10 @@ import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.x509.oid import ExtensionOID
-
-from mailbridge.app.installed import stranger
 from mailbridge.app.preparation import file_problems
 from mailbridge.config.problems import ConfigError
 from mailbridge.config.settings import ImapSettings, Settings, StoreSettings
 from mailbridge.core.secret import Secret
-from mailbridge.ingress.imap.presets import OWN_SERVER, PRESETS
-from mailbridge.ingress.imap.probe import probe
-from mailbridge.ingress.imap.trial import trial
 from mailbridge.ingress.imap.vault import OneToken, Tokens, open_vault
 from mailbridge.masks import Masks
 from mailbridge.operator.doctor.finding import Served, Step
@@ -58,6 +54,9 @@ class LocalProbes:
 
     def certificate(self) -> Served | None:
         """See `Probes.certificate`."""
+        from cryptography import x509
+        from cryptography.x509.oid import ExtensionOID
+
         settings = self._settings()
         smtp = settings.smtp
         own = path_of(settings.store).parent / "tls-cert.pem"
@@ -76,6 +75,8 @@ class LocalProbes:
 
     def stranger(self) -> str | None:
         """See `Probes.stranger`."""
+        from mailbridge.app.installed import stranger
+
         return stranger()
 
 
@@ -88,6 +89,9 @@ class LocalMailboxProbes:
 
     def tried(self, settings: ImapSettings, token: Secret | None, *, idle_for: float, with_canary: bool) -> Tried:
         """See `MailboxProbes.tried`."""
+        from mailbridge.ingress.imap.probe import probe
+        from mailbridge.ingress.imap.trial import trial
+
         self._masks.guard_for_now(settings.password)
         fresh = None if token is None else OneToken(token, self._masks)
         vault: Tokens | None = fresh
@@ -113,4 +117,6 @@ class LocalMailboxProbes:
 
     def hint(self, preset: str | None) -> str:
         """See `MailboxProbes.hint`."""
+        from mailbridge.ingress.imap.presets import OWN_SERVER, PRESETS
+
         return PRESETS[preset].hint if preset is not None else OWN_SERVER

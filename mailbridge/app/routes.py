@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from starlette.routing import BaseRoute
 
@@ -44,8 +44,9 @@ async def serve_http(
     more: Sequence[Routes] = (),
     auth: TokenAuth | None = None,
     posts: Sequence[BaseRoute] = (),
+    patience: Callable[[], timedelta] = timedelta,
 ) -> str:
-    """Listen until the stack ends. Returns the address, ``host:port`` with the real port.
+    """Listen until the stack ends; then requests in hand have ``patience``. Returns the address, ``host:port`` with the real port.
 
     Raises:
         ListenError: the address, or the socket beside the database, cannot be bound.
@@ -59,7 +60,7 @@ async def serve_http(
             LONGEST_NAME,
             extra={"event": log_events.SOCKET_PATH_TOO_LONG},
         )
-    served = await stack.enter_async_context(serve_app(app, listen=settings.http.listen, private=private))
+    served = await stack.enter_async_context(serve_app(app, listen=settings.http.listen, private=private, patience=patience))
     stack.callback(engine.waiting.close)
     return served.address
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable
 
 from mailbridge import log_events
 from mailbridge.app.contacts import AppContacts
 from mailbridge.intake.inboxes import Inboxes
 from mailbridge.store import Store, StoreUnavailable
+from mailbridge.store.leases import HOLD, Leases
 from mailbridge.waiting import Bell, Waiting
 
 log = logging.getLogger("mailbridge.app")
@@ -65,3 +68,42 @@ async def follow_others(inboxes: Inboxes, contacts: AppContacts) -> None:
                 await contacts.load()
         except StoreUnavailable as fault:
             log.warning("store unavailable", extra={"event": log_events.STORE_UNAVAILABLE, "kind": fault.kind})
+
+
+async def tell_waits(leases: Leases, waiting: Waiting, is_wanted: Callable[[], bool]) -> None:
+    """Tell the other processes for whom somebody waits here, as soon as it begins, for ever. ``is_wanted``: there are mailboxes."""
+    bell, told, told_at = Bell(), frozenset[str](), 0.0
+    end = waiting.subscribe(lambda _: bell.ring())
+    try:
+        while True:
+            await bell.wait(HOLD / 4)
+            bell.clear()
+            here = waiting.identifiers() if is_wanted() else frozenset()
+            if here == told and (not here or time.monotonic() - told_at < HOLD / 2):
+                continue
+            try:
+                await leases.await_codes(here)
+            except StoreUnavailable as fault:
+                log.warning("store unavailable", extra={"event": log_events.STORE_UNAVAILABLE, "kind": fault.kind})
+                await asyncio.sleep(AGAIN)
+                bell.ring()
+                continue
+            told, told_at = here, time.monotonic()
+    finally:
+        end()
+
+
+async def hear_waits(leases: Leases, waiting: Waiting, wake: Callable[[], None]) -> None:
+    """Know for whom somebody waits at other processes, and wake the mailboxes here when another one begins, for ever."""
+    with leases.bell() as bell:
+        while True:
+            bell.clear()
+            try:
+                found = await leases.awaited()
+            except StoreUnavailable:
+                found = frozenset()
+            is_more = bool(found - waiting.elsewhere)
+            waiting.elsewhere = found
+            if is_more:
+                wake()
+            await bell.wait(AGAIN)

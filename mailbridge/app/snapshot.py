@@ -56,13 +56,14 @@ class Live:
     """The snapshot that counts now. Assigning ``now`` is the whole of a swap.
 
     ``base`` are the settings of file and environment alone; ``revision`` is that of the entries which were looked at last. ``inboxes``
-    are the throw-away inboxes, which no reload touches.
+    are the throw-away inboxes, which no reload touches. ``is_leaving``: the daemon was told to stop, so nobody should begin anything here.
     """
 
     now: Snapshot
     base: Settings
     revision: int
     inboxes: Inboxes
+    is_leaving: bool = False
 
     def accepts(self, rcpt: str) -> bool:
         """Whether mail for an address is taken, asked at RCPT TO. That of an inbox is taken while it lives, whatever the domain takes."""

@@ -59,9 +59,13 @@ async def open_store(settings: Settings, *, clock: SteadyClock, grace: timedelta
 
 
 def fingerprint(settings: Settings) -> str:
-    """What tells the configurations of replicas apart: a hash of what they must have in common, secrets excepted."""
+    """What tells the configurations of replicas apart: a hash of each section that they must have in common, secrets excepted."""
     common = {name: getattr(settings, name) for name in settings.__struct_fields__ if name not in OWN}
-    return hashlib.sha256(msgspec.json.encode(common, enc_hook=_shown, order="sorted")).hexdigest()[:16]
+    return " ".join(f"{name}={_hash(section)}" for name, section in sorted(common.items()))
+
+
+def _hash(section: object) -> str:
+    return hashlib.sha256(msgspec.json.encode(section, enc_hook=_shown, order="sorted")).hexdigest()[:12]
 
 
 def _shown(value: object) -> Any:

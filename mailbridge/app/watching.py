@@ -29,6 +29,8 @@ LEAD = timedelta(minutes=2)
 
 ALIVE = (State.PENDING, State.IN_FLIGHT, State.DELIVERED)
 MAILBOX = "mailbox "
+OF_WATCHERS = (MAILBOX, "canary ")
+"""Alarms that whoever watches the mailbox raises and clears; all others are the affair of one process of all on the store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,21 +64,20 @@ class AlarmWatch:
         self._red_since: dict[str, float] = {}
 
     async def look(self) -> None:
-        """Raise and clear, where no other process on the same store does. Raises StoreUnavailable."""
-        if not self._store.is_first:
-            self._kept = None
-            return
-        if self._kept is None:
+        """Raise and clear what is this process's affair, of all on the same store. Raises StoreUnavailable."""
+        if self._kept is None or self._store.is_shared:
             self._kept = dict(await self._store.events.alarms())
+        is_first = self._store.is_first
         now = self._now_wrong()
         raised = dict(self._patient(now.raised))
         for name, reason in raised.items():
-            if name not in self._kept:
+            if name not in self._kept and (is_first or name.startswith(OF_WATCHERS)):
                 event = "mailbox.down" if name.startswith(MAILBOX) else "alarm.raised"
                 await self._store.events.raise_alarm(name, reason, event=event)
                 self._kept[name] = reason
-        for name in list(self._kept):
-            if name not in now.raised and (name in now.well or name not in now.known):
+        for name in [one for one in self._kept if one not in now.raised]:
+            is_over = name in now.well and (is_first or name.startswith(OF_WATCHERS))
+            if is_over or (is_first and name not in now.known):
                 event = "mailbox.up" if name.startswith(MAILBOX) else "alarm.cleared"
                 await self._store.events.clear_alarm(name, event=event)
                 del self._kept[name]

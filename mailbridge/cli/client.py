@@ -28,9 +28,9 @@ from mailbridge.cli.faults import complain, note
 from mailbridge.cli.options import load_or_exit
 from mailbridge.cli.over_socket import OverSocket
 from mailbridge.config.load import Loaded
+from mailbridge.core.complaints import plainly
 from mailbridge.net.listening import connect_private
 from mailbridge.operator.asks import Ask, asked
-from mailbridge.operator.complaints import plainly
 from mailbridge.operator.faults import Fault, Kind, fault_of
 from mailbridge.operator.shapes import Shape
 from mailbridge.operator.verbs import By, Verb

@@ -44,10 +44,11 @@ def status(*, config: Path | None, as_json: bool) -> None:
         click.echo("no mailbox is watched: the configuration has no [[imap]]")
     for row in () if as_json else rows:
         mark = "ok  " if row["is_well"] else "FAIL"
-        click.echo(
-            f"{mark} {row['mailbox']:30} {row['mode']:10} answered {_ago(row['last_roundtrip']):>10}, last mail {_ago(row['last_mail']):>10},"
-            f" {row['mails']} mails, {row['reconnects']} reconnects"
-        )
+        if "watched_by" in row:
+            by = f"watched by {row['watched_by']}, " if row["watched_by"] else ""
+            click.echo(visible(f"{mark} {row['mailbox']:30} {row['mode']:10} {by}{row['mails']} mails"))
+        else:
+            click.echo(_line(mark, row))
         for text in (row["reason"], *row.get("notes", ())):
             if text:
                 click.echo(f"     {text}")
@@ -139,6 +140,14 @@ def _tell(step: str, is_good: bool, text: str, *, as_json: bool) -> None:
         click.echo(dumped({"step": step, "ok": is_good, "text": text}))
     else:
         click.echo(visible(f"{'ok  ' if is_good else 'FAIL'} {step}: {text}"))
+
+
+def _line(mark: str, row: dict[str, Any]) -> str:
+    """A mailbox that the daemon watches itself."""
+    return (
+        f"{mark} {row['mailbox']:30} {row['mode']:10} answered {_ago(row['last_roundtrip']):>10}, last mail {_ago(row['last_mail']):>10},"
+        f" {row['mails']} mails, {row['reconnects']} reconnects"
+    )
 
 
 def _canaries(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -47,7 +47,7 @@ def login(*, account: str, device: bool, no_browser: bool, port: int, timeout: f
     """Get the permission to read the mailbox of ACCOUNT.
 
     ACCOUNT is the name of an [[imap]] account, or its provider (google, microsoft) if only one account has it. The permission
-    is kept once it has opened the mailbox, encrypted beside the database; a running daemon takes it up by itself.
+    is kept once it has opened the mailbox, encrypted beside the database or in it; a running daemon takes it up by itself.
     """
     from mailbridge.ingress.imap.oauth import sending
     from mailbridge.ingress.imap.vault import open_vault

@@ -15,13 +15,13 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from mailbridge import log_events
-from mailbridge.app.installed import stranger
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import complain, tell
 from mailbridge.cli.options import config_option, load_or_exit, load_quietly
@@ -37,6 +37,9 @@ log = logging.getLogger("mailbridge.serve")
 GARBAGE = 20_000
 """New objects after which the youngest are looked through; a mail in hand has some hundred."""
 
+TO_THE_END = timedelta(seconds=15)
+"""What a stop takes at most once its listeners are closed: the 10 s of `app.engine.FLUSH`, and what is closed behind it."""
+
 OWN_FILES = 256
 """What is open beside the connections of strangers: database, workers, mailboxes, targets."""
 
@@ -49,6 +52,7 @@ def serve(config: Path | None) -> None:
     TERM and INT finish what is in hand and exit 0, a second one exits at once; HUP reloads rules, recipients and certificates.
     """
     loaded = load_or_exit(config)
+    gc.disable()  # until everything is there (`_settle_memory`): what is loaded is no garbage, and to look through it takes 60 ms
     worker = launch(UNDERSTAND)  # it loads while the daemon does
     try:
         code = _run_daemon(loaded, config, worker)
@@ -107,6 +111,15 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE)
+    gc.enable()
+
+
+def _warn_of_stranger() -> None:
+    """Say so where somebody else's package is installed over ours. It takes 15 ms to find out, for which no mail has to wait."""
+    from mailbridge.app.installed import stranger
+
+    if (beside := stranger()) is not None:
+        log.warning("%s", beside, extra={"event": log_events.CONFIG_WARNING})
 
 
 async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequence[socket.socket]], worker: Launched) -> int:
@@ -121,8 +134,6 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
     log_formatter = logs.configure(settings.log, sys.stderr)
     _open_files(settings.smtp.max_connections + BOUNDS.connections + OWN_FILES)
     logs.adopt_unhandled()
-    if (beside := stranger()) is not None:
-        log.warning("%s", beside, extra={"event": log_events.CONFIG_WARNING})
     stop = asyncio.Event()
     hangup = asyncio.Event()
     _own_signals(stop, hangup)
@@ -145,15 +156,20 @@ async def _serve(loaded: Loaded, config: Path | None, sockets: Mapping[str, Sequ
             },
         )
         await _banner(running, settings.domains.accept, config)
+        _warn_of_stranger()
         _settle_memory()
         systemd.notify(f"READY=1\nMAINPID={os.getpid()}")
         async with asyncio.TaskGroup() as group:
             chores = [group.create_task(_watchdog()), group.create_task(_reloads(running, hangup, config))]
             await stop.wait()
-            systemd.notify("STOPPING=1")
+            drain = running.settings.http.drain
+            systemd.notify(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={(drain + TO_THE_END) // timedelta(microseconds=1)}")
             log.info(
-                "stopping: no new mail; mails and pushes in progress are finished", extra={"event": log_events.DAEMON_STOPPING}
+                "stopping: %smails and pushes in progress are finished",
+                f"no new mail after {drain.total_seconds():g} s; " if drain else "no new mail; ",
+                extra={"event": log_events.DAEMON_STOPPING},
             )
+            await running.leave()
             for chore in chores:
                 chore.cancel()
     log.info("stopped", extra={"event": log_events.DAEMON_STOPPED})

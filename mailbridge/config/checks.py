@@ -27,6 +27,7 @@ from mailbridge.core.addresses import LABEL, parse_mailbox
 from mailbridge.core.inbox import TARGET as INBOX
 
 SHORTEST_TOKEN = 8
+LONGEST_DRAIN = timedelta(minutes=1)
 
 Where = Callable[[str, str, int | None], str]
 """The place of a key of a section; of a list of tables also the table's number, from 0."""
@@ -140,7 +141,7 @@ def _recipients(settings: Settings) -> Iterator[tuple[str, str, str]]:
     named += [("identity", f"own_domains[{number}]", domain) for number, domain in enumerate(settings.identity.own_domains)]
     for section, key, domain in named:
         if parse_mailbox(f"x@{domain}") is None:
-            yield section, key, f"{shortened(domain)} is no domain"
+            yield section, key, f"{shortened(domain)} is no domain such as bridge.example.com"
 
 
 def _addresses(settings: Settings) -> Iterator[tuple[str, int, str, str]]:
@@ -185,7 +186,7 @@ def _trust(settings: Settings) -> Iterator[tuple[str, str, str]]:
     for key in ("forwarders", "authserv_ids"):
         for number, domain in enumerate(getattr(trust, key)):
             if parse_mailbox(f"x@{domain}") is None:
-                yield "trust", f"{key}[{number}]", f"{shortened(domain)} is no domain"
+                yield "trust", f"{key}[{number}]", f"{shortened(domain)} is no domain such as bridge.example.com"
     for number, account in enumerate(trust.accounts):
         if parse_mailbox(account.replace("*", "x")) is None:
             yield "trust", f"accounts[{number}]", f"{shortened(account)} is no mail address, nor a pattern such as *@corp.com"
@@ -232,6 +233,8 @@ def _rest(settings: Settings) -> Iterator[tuple[str, str, str]]:
     yield from (("inboxes", key, what) for key, what in _inboxes(settings.inboxes))
     if settings.http.token is not None and len(settings.http.token) < SHORTEST_TOKEN:
         yield "http", "token", f"must have at least {SHORTEST_TOKEN} characters; make one with `openssl rand -hex 24`"
+    if not timedelta() <= settings.http.drain <= LONGEST_DRAIN:
+        yield "http", "drain", f"must be from 0s to {LONGEST_DRAIN.total_seconds():.0f}s"
     if settings.http.public_url and not settings.http.public_url.startswith(("http://", "https://")):
         yield "http", "public_url", "must begin with https:// or http://"
     for key, what in store_mistakes(settings.store):
@@ -246,7 +249,7 @@ def _rest(settings: Settings) -> Iterator[tuple[str, str, str]]:
 
 def _inboxes(inboxes: InboxesSettings) -> Iterator[tuple[str, str]]:
     if inboxes.domain and ("@" in inboxes.domain or parse_mailbox(f"x@{inboxes.domain}") is None):
-        yield "domain", f"{shortened(inboxes.domain)} is no domain"
+        yield "domain", f"{shortened(inboxes.domain)} is no domain such as bridge.example.com"
     if not timedelta(seconds=1) <= inboxes.longest <= timedelta(days=30):
         yield "longest", "must be between 1s and 30d"
     if not timedelta(seconds=1) <= inboxes.lifetime <= inboxes.longest:

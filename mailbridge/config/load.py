@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -23,6 +24,7 @@ from mailbridge.config.settings import FREE_TEXTS, OCTETS, Section, Settings
 from mailbridge.config.stores import SERVERS
 from mailbridge.config.texts import must_be_among, sound
 from mailbridge.config.values import duration, secret_file, size
+from mailbridge.core.complaints import plainly
 from mailbridge.core.secret import Secret
 
 RESERVED = frozenset(
@@ -39,6 +41,12 @@ RESERVED = frozenset(
 BARE = {"SKYVERN_API_KEY": ("skyvern", "api_key"), "SKYVERN_BASE_URL": ("skyvern", "base_url")}
 TRUSTED_SECRETS = Path("/run/secrets")
 """Docker's secrets: their mode is the host's to choose, so it is not checked."""
+
+
+@lru_cache(maxsize=64)
+def _fields_of(kind: type[Section]) -> dict[str, msgspec.structs.FieldInfo]:
+    """The keys of a table; finding them takes as long as reading it, and there may be thousands."""
+    return {one.encode_name: one for one in msgspec.structs.fields(kind)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,7 +337,7 @@ class _Reader:
 
     def _table(self, kind: type[Section], entry: Mapping[str, Any], place: str, label: str, section: str) -> Section | None:
         """One table of a list, or a table inside it; None where a mistake was noted."""
-        fields = {one.encode_name: one for one in msgspec.structs.fields(kind)}
+        fields = _fields_of(kind)
         values: dict[str, Any] = {}
         number = len(self._places.get(section, []))
         for key, value in entry.items():
@@ -454,8 +462,17 @@ def _is_plain(value: str) -> bool:
     return bool(re.fullmatch(r"\d+|true|false", value))
 
 
+IN_TOML = {
+    "must be a list": ', in brackets, such as ["…"]',
+    "must be a text": ", in quotes",
+    "must be true or false": ", without quotes",
+}
+"""How a value of a kind is written in the file."""
+
+
 def _plainly(fault: Exception) -> str:
     """A converter's complaint in our words, without the value."""
     if isinstance(fault, OSError):
         return f"{fault.filename}: {fault.strerror}"
-    return re.sub(r"^Expected", "must be", re.sub(r" - at .*$", "", str(fault)))
+    words = plainly(ValueError(re.sub(r" - at .*$", "", str(fault))))
+    return f"{words}{IN_TOML.get(words, '')}"

@@ -13,6 +13,9 @@ DROP_INS = "conf.d"
 """The folder beside the configuration file whose ``*.toml`` are read after it, by name."""
 
 
+SYSTEM = Path("/etc/mailbridge/mailbridge.toml")
+"""The configuration of a machine, and of a container."""
+
 DATABASE = "mailbridge.db"
 LONGEST_PATH = 255
 """Characters of a path that are told as they are."""
@@ -42,7 +45,7 @@ def find(
             raise ConfigError((Problem(where=shown, what="no such file; name one with --config, or leave it out"),))
         return named
     here = cwd / "config" / "mailbridge.toml"
-    places = (here, _base(environ, "XDG_CONFIG_HOME", ".config") / "mailbridge.toml", Path("/etc/mailbridge/mailbridge.toml"))
+    places = (here, _base(environ, "XDG_CONFIG_HOME", ".config") / SYSTEM.name, SYSTEM)
     # Not Path.is_file, which raises where we may not look: there is none for us.
     there = (place for place in places if os.path.isfile(place))  # noqa: PTH113
     return next((place for place in there if place != here or not is_blank(place)), None)

@@ -310,11 +310,13 @@ class PullSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class HttpSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[http]`: health, readiness, metrics, the pull endpoint and the API. ``token`` may read everything."""
+    """`[http]`: health, readiness, metrics, the pull endpoint and the API. ``token`` may read everything. ``drain``: how long after TERM
+    ``/readyz`` is red while everything else goes on."""
 
     listen: str = "127.0.0.1:8025"
     token: Secret | None = None
     public_url: str = ""
+    drain: timedelta = Seconds(seconds=0)
 
 
 class IngestSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -334,6 +336,7 @@ class StoreSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """`[store]`: where accepted mail lives until it is delivered or over. ``url`` is "" only until the settings are loaded."""
 
     url: str = ""
+    listen_url: str = ""
     password: Secret | None = None
     folder: Path | None = None
     key_file: Path | None = None

@@ -24,6 +24,11 @@ def store_mistakes(store: StoreSettings) -> Iterator[tuple[str, str]]:
         yield from (("url", what) for what in _server(store.url))
     elif store.url and not SQLITE.fullmatch(store.url):
         yield "url", URL
+    if store.listen_url:
+        is_server = store.listen_url.partition(":")[0] in SERVERS
+        yield from (("listen_url", what) for what in _server(store.listen_url) if is_server)
+        if scheme == "sqlite" or not is_server:
+            yield "listen_url", "is for a postgresql:// url, and one itself"
     if scheme == "sqlite" and store.password is not None:
         yield "password", "is for a postgresql:// url; an SQLite file has none"
     if scheme == "sqlite" and store.folder is not None:

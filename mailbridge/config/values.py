@@ -56,7 +56,7 @@ def written_duration(value: timedelta) -> str:
     for unit, length in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)):
         if milliseconds and milliseconds % length == 0 and (unit != "d" or milliseconds > length):
             return f"{milliseconds // length}{unit}"
-    return f"{milliseconds}ms"
+    return f"{milliseconds}ms" if milliseconds else "0s"
 
 
 def size(value: object) -> int:

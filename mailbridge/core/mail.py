@@ -11,6 +11,14 @@ Ingress = Literal["smtp", "lmtp", "imap", "http"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """That a process watches a mailbox account, until another one has it with a higher ``epoch``. 0: there is no other process."""
+
+    account: str
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
     """One mail as it was handed to us: who sent it, to whom, and its octets.
 
@@ -22,6 +30,7 @@ class Envelope:
     ``is_fetched``: it was fetched from a mailbox whose own server wrote what stands above the sender's headers. ``can_wait``: who
     brings it can be asked to come again later; a mailbox that waited for one mail would hold up those behind it. ``is_exact``: the
     octets are those that were sent; where they went through a charset on the way, a signature may fail without a forgery.
+    ``lease``: under which it was fetched, None where none is needed; a mail whose lease is over is refused.
     """
 
     mail_from: str
@@ -35,6 +44,7 @@ class Envelope:
     is_fetched: bool = False
     can_wait: bool = True
     is_exact: bool = True
+    lease: Lease | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

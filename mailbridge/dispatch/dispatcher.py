@@ -18,6 +18,7 @@ from typing import Any, assert_never
 from mailbridge import log_events
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Delivery, Doubtful, Ending, Lapsed, Outcome, Refused, State
 from mailbridge.core.inbox import TARGET as INBOX
+from mailbridge.dispatch.attempt import attempting
 from mailbridge.dispatch.sender_pool import SenderPool, is_known
 from mailbridge.metrics import Metrics
 from mailbridge.sinks import Sink
@@ -38,6 +39,7 @@ ROOM = 1_000
 """Claims of one target that wait here at the most; what comes beyond that goes back to the store, and comes again in order."""
 
 NOWHERE = "unknown"
+OUT_OF_TOUCH = "this process had lost touch with the database, and with its claims perhaps"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -337,7 +339,7 @@ class Dispatcher:
         The deadline cuts an attempt short, so that nothing is sent after it, by a connection that took long for instance.
         """
         if not self._may_attempt():
-            return Deferred(reason="this process had lost touch with the database, and with its claims perhaps")
+            return Deferred(reason=OUT_OF_TOUCH)
         if target.name in self.gone:
             return Refused(reason=f"not sent: {self.gone[target.name]}; `mailbridge target test {target.name}` enables it again")
         if claim.delivery.is_doubtful:
@@ -346,14 +348,16 @@ class Dispatcher:
                 return Deferred(reason="the target could not be asked whether it has the code already")
             if held:
                 return Accepted(ref="found there")
+            if not self._may_attempt():
+                return Deferred(reason=OUT_OF_TOUCH)
         left = (claim.delivery.deadline - self._now()).total_seconds()
         if left <= 0:
             return Lapsed()
         try:
-            async with asyncio.timeout(left):
+            async with attempting(left, self._may_attempt):
                 return await target.sink.push(claim)
         except TimeoutError:
-            return Doubtful(reason="the deadline passed during an attempt")
+            return Doubtful(reason="the deadline passed during an attempt" if self._may_attempt() else OUT_OF_TOUCH)
 
     async def _settle(self, target: Target, claim: Claim, ending: Ending, at: datetime) -> None:
         """Write how it ended, however long the store is away: until then the queue of this identifier stands still."""

@@ -69,6 +69,8 @@ class Guard(Session):
             self._leave(r.OUR_FAULT_CLOSING)
         finally:
             self._close()
+            self._is_in_dialogue = False
+            self._let_go()
 
     async def _command(self) -> None:
         try:

@@ -97,6 +97,7 @@ class Session(SMTP):
         self._is_in_data = False
         self._is_storing = False
         self._is_in_handshake = False
+        self._is_in_dialogue = False
         self._since = 0.0
         self._data_since = 0.0
         self._ends_at = 0.0
@@ -133,6 +134,7 @@ class Session(SMTP):
         settings = self._context.settings
         self._ends_at = now + settings.session_timeout.total_seconds()
         self._touch(settings.idle_timeout.total_seconds())
+        self._is_in_dialogue = True
         self._handler_coroutine = self.loop.create_task(self._dialogue())
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -146,6 +148,14 @@ class Session(SMTP):
         if self._timer is not None:
             self._timer.cancel()
         self._give_place_back()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Once connection and dialogue have ended, let go of the writer, which holds the session: else both stay in memory, 8 kB for
+        each connection, until the garbage collector comes by."""
+        if self.transport is None and not self._is_in_dialogue:
+            self._client_connected_cb = None
+            self._writer = None  # type: ignore[assignment]
 
     def _give_place_back(self) -> None:
         if self._is_admitted:

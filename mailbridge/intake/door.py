@@ -7,6 +7,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -112,6 +113,7 @@ class Intake:
         return receipt
 
     async def _answered(self, envelope: Envelope, storing: Awaitable[Receipt]) -> Answer:
+        began = time.perf_counter()
         try:
             return Stored(receipt=await storing)
         except ProofUnavailable as fault:
@@ -124,9 +126,11 @@ class Intake:
                 "mail deferred: the store is %s", fault.kind, extra={"event": log_events.MAIL_DEFERRED, "cause": fault.kind}
             )
             return Full() if fault.kind == "full" else Deferred(why=fault.kind, detail=f"the store is {fault.kind}")
+        finally:
+            self._metrics.stage("accept", time.perf_counter() - began)
 
     async def _store_mail(self, envelope: Envelope, word: Word | TokenWord | None) -> Receipt:
-        test = self._tests.of(envelope) if word is None else None
+        test = await self._tests.of(envelope) if word is None else None
         if test is not None:
             word = Word(verb="tested", by=test.by)
         async with self._turns.of(envelope):
@@ -145,7 +149,8 @@ class Intake:
         async with self._turns.of(envelope):
             receipt = await self._store.put(arrival)
         if test is not None:
-            self._tests.spend(test)
+            with suppress(StoreUnavailable):  # it is on disk, and the address is over in a minute anyway
+                await self._tests.spend(test)
         self._events.on_stored(() if receipt.is_duplicate else arrival.identification.identifiers, receipt.claims)
         account = partial(self._account_for, understood, verdict, arrival, receipt, committed=time.perf_counter() - read)
         loop = asyncio.get_running_loop()

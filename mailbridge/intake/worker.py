@@ -40,6 +40,7 @@ STATUS = Path("/proc/self/status")
 
 def main(target: str) -> None:
     """Serve one parent until it goes."""
+    gc.disable()  # until everything is loaded: none of that is garbage
     _confine()
     channel = socket.socket(fileno=os.dup(0))
     # Whatever a library prints must not get into the frames, nor an attacker's octets onto the daemon's terminal.
@@ -57,6 +58,7 @@ def main(target: str) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE)
+    gc.enable()
     channel.sendall(frame(b"ready"))
     while (octets := _receive(channel)) is not None:
         channel.sendall(frame(_answer(octets, decode, understand, encode)))

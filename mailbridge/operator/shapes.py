@@ -419,8 +419,18 @@ class MailboxAdded(Shape, frozen=True, kw_only=True):
     steps: list[StepShape]
 
 
+class ReplicaShape(Shape, frozen=True, kw_only=True):
+    """A daemon on the same database that is alive. ``differs``: sections of the configuration that are not as this one's."""
+
+    name: str
+    started_at: str
+    is_this: bool
+    mailboxes: int
+    differs: list[str]
+
+
 class Status(Shape, frozen=True, kw_only=True):
-    """How the daemon is."""
+    """How the daemon is. ``replicas`` is empty where it has its database alone."""
 
     version: str
     level: Literal["ready", "degraded", "unready"]
@@ -431,6 +441,7 @@ class Status(Shape, frozen=True, kw_only=True):
     mailboxes: list[dict[str, Any]]
     outbox: dict[str, int]
     is_practice: bool
+    replicas: list[ReplicaShape] = []
 
 
 class Reloaded(Shape, frozen=True, kw_only=True):

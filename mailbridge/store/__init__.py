@@ -19,8 +19,11 @@ from mailbridge.store.answers import Answers
 from mailbridge.store.entries import Entries
 from mailbridge.store.events import Events
 from mailbridge.store.inboxes import Inboxes
+from mailbridge.store.leases import Leases
 from mailbridge.store.lists import EVERYTHING, Filter, Journal, JournalLine, MailRow, Mails, Page
 from mailbridge.store.names import Names
+from mailbridge.store.one_time import OneTimeAddresses
+from mailbridge.store.processes import Processes
 from mailbridge.store.reading import Codes, Vault
 from mailbridge.store.sessions import Sessions
 from mailbridge.store.sites import Sites
@@ -32,6 +35,7 @@ __all__ = [
     "Filter",
     "Forgotten",
     "JournalLine",
+    "LeaseLost",
     "MailRow",
     "Mailboxes",
     "Outbox",
@@ -51,6 +55,13 @@ class StoreUnavailable(Exception):  # noqa: N818  (the name that the contract gi
     def __init__(self, kind: Literal["full", "locked", "gone", "closed"], detail: str) -> None:
         super().__init__(f"store {kind}: {detail}")
         self.kind = kind
+
+
+class LeaseLost(StoreUnavailable):
+    """A watcher wrote under a lease that is over: its mailbox is another process's now. Nothing was written."""
+
+    def __init__(self, account: str) -> None:
+        super().__init__("locked", f"mailbox {account} is watched by another replica")
 
 
 class StoreError(Exception):
@@ -248,6 +259,21 @@ class Store(Protocol):
     def mailboxes(self) -> Mailboxes: ...
 
     @property
+    def leases(self) -> Leases:
+        """Which process watches which mailbox."""
+        ...
+
+    @property
+    def processes(self) -> Processes:
+        """Who else has this store."""
+        ...
+
+    @property
+    def one_time(self) -> OneTimeAddresses:
+        """Addresses for one test mail each."""
+        ...
+
+    @property
     def entries(self) -> Entries: ...
 
     @property
@@ -295,7 +321,7 @@ class Store(Protocol):
 
     @property
     def is_first(self) -> bool:
-        """Whether this process does what one alone should, of all that have this store: it watches the mailboxes."""
+        """Whether this process does what one alone should, of all that have this store: it tells listeners and raises alarms."""
         ...
 
     async def put(self, arrival: Arrival) -> Receipt:

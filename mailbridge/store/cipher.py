@@ -27,6 +27,9 @@ DIGEST_LENGTH = 20
 TAG_LENGTH = 16
 UID_LENGTH = 16
 
+MOUNTED = Path("/run/secrets")
+"""Where Docker and Kubernetes put secrets."""
+
 PIECE = 1 << 18
 """Octets that are sealed at a time of what is too large to be in memory twice."""
 
@@ -46,15 +49,50 @@ def sealed_length(value: bytes) -> int:
     return NONCE_LENGTH + len(value) + TAG_LENGTH
 
 
+def name_of(key: bytes) -> str:
+    """What tells one key from another and gives neither away."""
+    return hashlib.sha256(b"mailbridge: the name of a key" + key).hexdigest()[:16]
+
+
 class Cipher:
-    """Seals and opens values of one database."""
+    """Seals and opens values of one database. While its key is rotated it opens with two. Safe to use from several threads."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
         self._gcm = AESGCM(key)
+        self._name = name_of(key)
+        self._keys = {self._name: key}
         self._digest_key = hashlib.blake2b(b"fingerprint", key=key, digest_size=KEY_LENGTH).digest()
         derivation = HKDF(algorithm=hashes.SHA256(), length=KEY_LENGTH, salt=None, info=b"mailbridge names of identifiers")
         self.names_key = derivation.derive(key)
+
+    @property
+    def name(self) -> str:
+        """That of the key which is sealed with."""
+        return self._name
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those of all keys that are opened with."""
+        return tuple(self._keys)
+
+    def opens_with(self, key: bytes) -> None:
+        """Open what is sealed with this one too."""
+        if name_of(key) not in self._keys:
+            self._keys = {**self._keys, name_of(key): key}
+
+    def seal_with(self, name: str) -> None:
+        """Seal with the key of that name from now on; what outlives a key stays as it is."""
+        self._name, self._key = name, self._keys[name]
+        self._gcm = AESGCM(self._key)
+
+    def open_with_one(self) -> None:
+        """Nothing is sealed with another key than the present one any more."""
+        self._keys = {self._name: self._key}
+
+    def is_newest(self, sealed: bytes, row: str) -> bool:
+        """Whether a value is sealed with the present key."""
+        return _opened(self._gcm, sealed, row) is not None
 
     def seal(self, value: bytes, row: str) -> bytes:
         """The value, readable only with the key and only as belonging to ``row``."""
@@ -74,10 +112,11 @@ class Cipher:
 
     def open(self, sealed: bytes, row: str) -> bytes | None:
         """The value again; None where key or row are not its own, or it was damaged."""
-        try:
-            return self._gcm.decrypt(sealed[:NONCE_LENGTH], sealed[NONCE_LENGTH:], row.encode())
-        except (InvalidTag, ValueError):
-            return None
+        found = _opened(self._gcm, sealed, row)
+        if found is None and len(self._keys) > 1:
+            others = [key for name, key in self._keys.items() if name != self._name]
+            found = next((one for key in others if (one := _opened(AESGCM(key), sealed, row)) is not None), None)
+        return found
 
     def handed_on(self, successor: Cipher) -> bytes:
         """What outlives a key, sealed for the one after it: duplicates stay duplicates, and the names of identifiers stay."""
@@ -95,8 +134,17 @@ class Cipher:
         return hashlib.blake2b(fingerprint.encode(), key=self._digest_key, digest_size=DIGEST_LENGTH).digest()
 
 
+def _opened(gcm: AESGCM, sealed: bytes, row: str) -> bytes | None:
+    try:
+        return gcm.decrypt(sealed[:NONCE_LENGTH], sealed[NONCE_LENGTH:], row.encode())
+    except (InvalidTag, ValueError):
+        return None
+
+
 def read_key(path: Path, *, is_made: bool) -> bytes:
     """The key in a file of 32 octets, made (0600) if it is not there and ``is_made``.
+
+    Below `MOUNTED` a file may be readable by its group: an orchestrator's secret belongs to root there, and a pod reads it by its group.
 
     Raises:
         StoreError: it is missing, of another length, or others can read it.
@@ -104,7 +152,7 @@ def read_key(path: Path, *, is_made: bool) -> bytes:
     if is_made and not path.exists():
         _make_key(path)
     try:
-        if path.stat().st_mode & 0o077:
+        if path.stat().st_mode & (0o037 if MOUNTED in path.absolute().parents else 0o077):
             raise StoreError(f"{path}: the key file can be read by others: chmod 600 {path}")
         key = path.read_bytes()
     except FileNotFoundError:
@@ -117,6 +165,23 @@ def read_key(path: Path, *, is_made: bool) -> bytes:
     if len(key) != KEY_LENGTH:
         raise StoreError(f"{path}: the key file must hold {KEY_LENGTH} octets, not {len(key)}; restore it from the backup")
     return key
+
+
+def cipher_of(path: Path, other: Path, seal: bytes | None, *, is_made: bool = False) -> Cipher | None:
+    """The cipher that seals with that key of two files which ``seal`` was made with, and opens with both; None where it is neither.
+
+    ``other`` may not be there. ``seal`` None: the first one. Raises StoreError.
+    """
+    keys = [read_key(path, is_made=is_made)]
+    if other.exists():
+        keys.append(read_key(other, is_made=False))
+    for key in keys:
+        cipher = Cipher(key)
+        if seal is None or cipher.open(seal, "meta") is not None:
+            for one in keys:
+                cipher.opens_with(one)
+            return cipher
+    return None
 
 
 def _make_key(path: Path) -> None:

@@ -38,6 +38,9 @@ LONGEST_EXPECTED = 600.0
 SINCE = "Mailbridge-Since"
 """The header of an answer without a code: from when on mails counted. With it the next request goes on waiting without a gap."""
 
+AGAIN = {"Retry-After": "1"}
+"""With an answer without a code: it ended before its time, since the daemon stops; ask again, and another one answers."""
+
 MOST_WAITS = 5_000
 """Requests held open, or codes expected, at once; beyond it 503."""
 
@@ -186,7 +189,8 @@ class CodesApi:
         match found:
             case None:
                 since = {SINCE: stamp(wish.wanted.since)} if wish.wanted.since else {}
-                return JSONResponse({"identifier": identifier, "code": None}, headers={**NO_STORE, **since})
+                again = AGAIN if self._waiting.is_over else {}
+                return JSONResponse({"identifier": identifier, "code": None}, headers={**NO_STORE, **since, **again})
             case Fresh():
                 answer = clear_totp(identifier, found.code.reveal(), found.expires_at, is_consumed=wish.is_consumed)
                 return JSONResponse(to_builtins(answer), headers=NO_STORE)

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from mailbridge.core.complaints import plainly
 from mailbridge.operator.asks import GREATEST, asked
-from mailbridge.operator.complaints import plainly
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.inboxes import CreateInbox, InboxVerbs, Owner
 from mailbridge.web.auth import Caller, TokenAuth

@@ -120,7 +120,12 @@ def _wait() -> Schema:
         "description": "With code null: from when on mails counted. Given as since, the next request leaves no gap",
         "schema": MOMENT,
     }
-    found = {**_json("The newest code; with code null when the time is over", answer), "headers": {SINCE: since}}
+    again = {
+        "description": "With code null: the daemon stops, and the wait ended before its time; ask again with since",
+        "schema": {"type": "integer"},
+    }
+    headers = {SINCE: since, "Retry-After": again}
+    found = {**_json("The newest code; with code null when the time is over", answer), "headers": headers}
     responses = {"200": found}
     return _operation(
         "Wait for a code", parameters, {**responses, **_problems("400", "401", "403", "404", "429", "503")}, "waitForCode"

@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from mailbridge.core.complaints import plainly
 from mailbridge.operator.asks import Ask, asked
-from mailbridge.operator.complaints import plainly
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.shapes import Shape
 from mailbridge.operator.verbs import VERBS, By, Operator, Verb

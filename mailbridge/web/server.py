@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import functools
 import logging
+import math
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +30,21 @@ class Bound:
     address: str
 
 
+LEAST_PATIENCE = timedelta(seconds=1)
+"""What a request that is being answered always has to come to its end."""
+
+
 @asynccontextmanager
-async def serve_app(app: ASGIApp, *, listen: str, private: Path | None = None, bounds: Bounds = BOUNDS) -> AsyncIterator[Bound]:
+async def serve_app(
+    app: ASGIApp,
+    *,
+    listen: str,
+    private: Path | None = None,
+    bounds: Bounds = BOUNDS,
+    patience: Callable[[], timedelta] = timedelta,
+) -> AsyncIterator[Bound]:
     """Serve an ASGI app on ``host:port`` (port 0: any free one) until the block ends; on a unix socket for operators of this machine too,
-    where ``private`` names its path.
+    where ``private`` names its path. At the end requests in hand are finished, for ``patience`` and LEAST_PATIENCE at the least.
 
     Raises:
         ListenError: an address cannot be bound; the message says why and what to do.
@@ -40,7 +53,8 @@ async def serve_app(app: ASGIApp, *, listen: str, private: Path | None = None, b
         sockets = [stack.enter_context(bind(listen))]
         if private is not None:
             sockets.append(stack.enter_context(_bound(private)))
-        async with _served(app, sockets, functools.partial(PeerConnection, bounds), name=listen):
+        connection = functools.partial(PeerConnection, bounds)
+        async with _served(app, sockets, connection, name=listen, patience=patience):
             yield Bound(address=name_of(sockets[0]))
 
 
@@ -59,7 +73,9 @@ def _bound(path: Path) -> Iterator[socket.socket]:
 
 
 @asynccontextmanager
-async def _served(app: ASGIApp, sockets: list[socket.socket], connection: Any, *, name: str) -> AsyncIterator[None]:
+async def _served(
+    app: ASGIApp, sockets: list[socket.socket], connection: Any, *, name: str, patience: Callable[[], timedelta]
+) -> AsyncIterator[None]:
     config = uvicorn.Config(
         app,
         http=connection,
@@ -69,7 +85,6 @@ async def _served(app: ASGIApp, sockets: list[socket.socket], connection: Any, *
         lifespan="off",
         server_header=False,
         date_header=True,
-        timeout_graceful_shutdown=1,
         h11_max_incomplete_event_size=MOST_INCOMPLETE,
         ws="none",
     )
@@ -84,4 +99,5 @@ async def _served(app: ASGIApp, sockets: list[socket.socket], connection: Any, *
     finally:
         server.should_exit = True
         await ticking
+        config.timeout_graceful_shutdown = math.ceil(max(patience(), LEAST_PATIENCE).total_seconds())
         await server.shutdown(sockets=sockets)

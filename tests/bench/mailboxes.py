@@ -33,7 +33,7 @@ from tests.bench.load import Sink
 from tests.bench.relay import Relay, relaying
 from tests.bench.systems import System, mailbridge, processor_times
 from tests.e2e.boxes import of, well
-from tests.ingress.imap.watched import code_mail, house, watching
+from tests.ingress.imap.watched import code_mail, house, understander, watching
 from tests.peers.dovecot import PASSWORD, Dovecot, running_dovecot
 
 PATIENCE = 60.0
@@ -209,6 +209,7 @@ async def large(folder: Path, messages: int, rounds: int) -> Figures:
     found: Figures = {}
     with running_dovecot(folder / "d", users=(LARGE, LARGE_TOO, SMALL, SMALL_TOO)) as server:
         await asyncio.to_thread(fill, server, (LARGE, LARGE_TOO), messages)
+        understander()  # the first mail would wait for it
         async with house(folder) as home:
 
             async def bare() -> float:

@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 PR_CAPBSET_DROP = 24
 OVERRIDES = (1, 2, 10)
@@ -101,6 +104,22 @@ class Daemon:
         lines = self.log.read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
+    def until_waiting(self) -> None:
+        """Until somebody waits for a code by the API."""
+        self._until(
+            lambda: 'mailbridge_waiting{way="api"} 0.0' not in httpx.get(f"http://{self.http}/metrics", trust_env=False).text
+        )
+
+    def until_refused(self, host: str, port: int) -> None:
+        """Until nobody listens there any more."""
+        self._until(lambda: not _is_listening(host, port))
+
+    def _until(self, holds: Callable[[], bool]) -> None:
+        until = time.monotonic() + PATIENCE
+        while not holds():
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
     def until(self, wanted: str, count: int = 1) -> dict[str, Any]:
         """The event whose name, outcome or text holds ``wanted``, the ``count``-th of them, waiting for it."""
         until = time.monotonic() + PATIENCE
@@ -157,6 +176,12 @@ def serving(
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _is_listening(host: str, port: int) -> bool:
+    with contextlib.suppress(ConnectionRefusedError), socket.create_connection((host, port), timeout=PATIENCE):
+        return True
+    return False
 
 
 def _said(event: dict[str, Any]) -> str:

@@ -54,6 +54,19 @@ def test_a_good_account_passes_every_step(here: Path, run: Run, server: Scripted
     assert "IDLE" in done.out
 
 
+def test_an_idle_that_ends_by_itself_is_told(here: Path, run: Run, server: ScriptedImap) -> None:
+    """It was not held, and the account works all the same."""
+
+    def ended(session: Session, tag: str, _: str) -> bool:
+        session.send(f"+ idling\r\n{tag} OK that was all\r\n".encode())
+        return True
+
+    server.hooks["IDLE"] = ended
+    configured(here, server.port)
+    done = run("imap", "test", "box", "--idle", "5")
+    assert done.code == 0 and "ended by the server at once" in done.out
+
+
 def _refused(session: Session, tag: str, _: str) -> bool:
     session.send(f"{tag} NO [SERVERBUG] it is broken\r\n".encode())
     return True

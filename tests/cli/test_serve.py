@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import smtplib
@@ -9,14 +10,20 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from mailbridge.cli.exits import Exit
 from tests.cli.running import PATIENCE, Daemon, command, environment, serving
 
+TOKEN = "a-token-of-the-tests"
+DRAINING = '[http]\ntoken = "' + TOKEN + '"\ndrain = "{drain}"\n[trust]\ndefault = "none"\n'
+WAIT = "/api/v1/codes/wait?identifier=ann@corp.example&timeout=60"
+MAIL = "From: Larch <a@larch.example>\r\nTo: ann@corp.example\r\nSubject: Your code\r\n\r\nYour verification code is 482913\r\n"
 RULE = "[[rule]]\nname = 'gate'\npattern = 'gate (?P<code>\\d{4})'\naccepts = [{ text = 'gate 1234', value = '1234' }]\n"
 
 
@@ -48,12 +55,77 @@ def _unfinished_mail(daemon: Daemon) -> Iterator[socket.socket]:
         yield client
 
 
+@contextmanager
+def _unfinished_post(daemon: Daemon, token: str) -> Iterator[socket.socket]:
+    """A client in the middle of a mail by HTTP, whose last 6 octets are still to come."""
+    head = (
+        "POST /ingest/mime?rcpt=b@mailbridge.localhost&from=b@larch.example HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer"
+        f" {token}\r\nContent-Type: message/rfc822\r\nContent-Length: 23\r\n\r\nSubject: post\r\n\r\n"
+    )
+    with socket.create_connection(_place(daemon.http), timeout=10) as client:
+        client.sendall(head.encode())
+        yield client
+
+
+def _place(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host, int(port)
+
+
+def _asked(daemon: Daemon, path: str) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    return httpx.get(f"http://{daemon.http}{path}", headers=headers, trust_env=False, timeout=PATIENCE)
+
+
 def test_the_worker_that_began_to_load_is_the_one_that_reads(tmp_path: Path) -> None:
     """`serve` starts it before it loads itself, and no second one."""
     with serving(tmp_path) as daemon:
         pid = daemon.process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
         assert len(children) == 1
+
+
+def test_a_drain_is_red_first_and_takes_everything_meanwhile(tmp_path: Path) -> None:
+    """After TERM /readyz says 503 and why, while a new mail is taken, and ends a wait; a second TERM does not wait for the rest."""
+    path = _configured(tmp_path, DRAINING.format(drain="60s"))
+    with serving(tmp_path, "--config", str(path)) as daemon:
+        assert _asked(daemon, "/readyz").status_code == 200
+        daemon.signal(signal.SIGTERM)
+        daemon.until("no new mail after 60 s")
+        with ThreadPoolExecutor() as threads:
+            waiting = threads.submit(_asked, daemon, WAIT)
+            ready = _asked(daemon, "/readyz")
+            assert (ready.status_code, ready.json()["checks"]["stopping"]) == (503, "this daemon was told to stop")
+            host, _, port = daemon.smtp.rpartition(":")
+            with smtplib.SMTP(host, int(port), timeout=PATIENCE) as client:
+                client.sendmail("a@larch.example", ["codes@mailbridge.localhost"], MAIL)
+            assert waiting.result(PATIENCE).json()["code"] == "482913"
+        daemon.signal(signal.SIGTERM)
+        assert daemon.ended() == 1
+
+
+def test_what_is_in_hand_is_finished_and_waits_are_sent_elsewhere(tmp_path: Path) -> None:
+    """Mails in the middle of DATA, or of a post, when the listeners close get their yes; a wait ends with a moment to go on from."""
+    path = _configured(tmp_path, DRAINING.format(drain="100ms"))
+    with serving(tmp_path, "--config", str(path)) as daemon, ThreadPoolExecutor() as threads:
+        waiting = threads.submit(_asked, daemon, WAIT)
+        daemon.until_waiting()
+        made = command("token", "add", "--role", "ingest", "--json", "--config", str(path), cwd=tmp_path)
+        token = json.loads(made.out)["token"]
+        with _unfinished_mail(daemon) as client, _unfinished_post(daemon, token) as post:
+            daemon.signal(signal.SIGTERM)
+            host, _, port = daemon.smtp.rpartition(":")
+            daemon.until_refused(host, int(port))
+            assert _asked(daemon, "/readyz").status_code == 503
+            client.sendall(b"\r\nhalf\r\n.\r\n")
+            assert client.makefile("rb").readline().startswith(b"250")
+            ended = waiting.result(PATIENCE)
+            assert (ended.status_code, ended.json()["code"], ended.headers["Retry-After"]) == (200, None, "1")
+            assert "Mailbridge-Since" in ended.headers
+            daemon.until_refused(*_place(daemon.http))
+            post.sendall(b"half\r\n")
+            assert post.makefile("rb").readline().startswith(b"HTTP/1.1 204")
+        assert daemon.ended() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -174,7 +174,7 @@ BAD_FILES = {
         '[skyvern]\ntimeout = "soon"\n',
         ["mailbridge.toml:2: [skyvern] timeout: must be a duration such as 10m, 90s or 500ms"],
     ),
-    "a number": ('[smtp]\nmax_recipients = "many"\n', ["mailbridge.toml:2: [smtp] max_recipients: must be `int`, got `str`"]),
+    "a number": ('[smtp]\nmax_recipients = "many"\n', ["mailbridge.toml:2: [smtp] max_recipients: must be a whole number"]),
     "a secret twice": (
         '[skyvern]\napi_key = "a"\napi_key_file = "key"\n',
         ["mailbridge.toml:3: [skyvern] api_key_file: api_key is there too; keep one"],
@@ -210,7 +210,7 @@ BAD_VARIABLES = {
     "MAILBRIDGE_SMTP_LISTEN": "did you mean MAILBRIDGE_SMTP__LISTEN?",
     "MAILBRIDGE_SMPT__LISTEN": "did you mean MAILBRIDGE_SMTP__LISTEN?",
     "MAILBRIDGE_SMTP__LISEN": "did you mean listen?",
-    "MAILBRIDGE_SMTP__TLS": "[smtp] tls: must be `bool`",
+    "MAILBRIDGE_SMTP__TLS": "[smtp] tls: must be true or false",
     "MAILBRIDGE_ADDRESS": "address: not a TOML value",
     "MAILBRIDGE_SKYVERN__API_KEY_FILE": "cannot be read: No such file or directory",
 }

@@ -120,7 +120,13 @@ class Post:
 
 @asynccontextmanager
 async def post(
-    folder: Path, sink: Callable[[SteadyClock], Sink], *, senders: int = 2, jitter: float = 1.0, grace: timedelta = GRACE
+    folder: Path,
+    sink: Callable[[SteadyClock], Sink],
+    *,
+    senders: int = 2,
+    jitter: float = 1.0,
+    grace: timedelta = GRACE,
+    may_attempt: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[Post]:
     """A dispatcher with one target, ``skyvern``, running for the length of the block."""
     clock = SteadyClock()
@@ -128,7 +134,14 @@ async def post(
     store = open_sqlite(settings, RetentionSettings(), clock=clock, grace=grace)
     metrics = Metrics()
     target = Target(name="skyvern", sink=sink(clock), senders=senders, grace=grace)
-    dispatcher = Dispatcher(outbox=store.outbox, targets=[target], now=clock.now, metrics=metrics, jitter=lambda: jitter)
+    dispatcher = Dispatcher(
+        outbox=store.outbox,
+        targets=[target],
+        now=clock.now,
+        metrics=metrics,
+        jitter=lambda: jitter,
+        may_attempt=may_attempt,
+    )
     running = asyncio.create_task(dispatcher.run())
     await until(lambda: dispatcher.is_running)
     try:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from mailbridge import log_events
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.core.delivery import State
@@ -156,6 +157,60 @@ def test_schemas_of_other_releases(server: Postgres, name: str, tmp_path: Path) 
     assert "written by a newer mailbridge (schema 99" in refused(server.url(name), tmp_path)
 
 
+def test_a_database_that_was_restored_in_part(server: Postgres, name: str, tmp_path: Path) -> None:
+    """A start names the tables that are missing, and makes none of them."""
+
+    async def make() -> None:
+        await (await opened(server.url(name), tmp_path)).close()
+
+    asyncio.run(make())
+    server.ask("DROP TABLE inbox, told", database=name)
+    assert "a table is missing (inbox, told)" in refused(server.url(name), tmp_path)
+
+
+def test_a_role_without_a_schema(server: Postgres, name: str, tmp_path: Path) -> None:
+    """Whose search_path leads nowhere: it says what is to be made."""
+    server.ask("DROP ROLE IF EXISTS lost", "CREATE ROLE lost LOGIN SUPERUSER", "ALTER ROLE lost SET search_path = nowhere")
+    assert "the role may not do what mailbridge needs" in refused(server.url(name, "lost"), tmp_path)
+    server.ask("DROP ROLE lost")
+
+
+ONE_ROLE = re.compile(r"```sql\n(.*?)```", re.DOTALL)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_role_of_the_documentation_is_enough(server: Postgres, name: str, tmp_path: Path, number: int) -> None:
+    """The statements of docs/replicas.md, by themselves: a database of its own, or a schema in one that holds other things. The role can do
+    what mailbridge needs, and can neither make databases nor read what is not its own."""
+    text = ONE_ROLE.findall((Path(__file__).parents[2] / "docs" / "replicas.md").read_text(encoding="utf-8"))[number]
+    role, database = f"role_{number}", f"database_{number}"
+    lines = [line for line in text.splitlines() if line and not line.startswith("--")]
+    statements = [one.replace("company", name).replace("bridge", role) for one in "\n".join(lines).split(";") if one.strip()]
+    if number == 0:
+        statements = [one.replace(f"DATABASE {role}", f"DATABASE {database}") for one in statements]
+    else:
+        database = name
+        server.ask(
+            "CREATE SCHEMA theirs", "CREATE TABLE theirs.orders (id int)", "INSERT INTO theirs.orders VALUES (1)", database=name
+        )
+    for statement in statements:
+        server.ask(statement, database=name)
+
+    async def use() -> None:
+        store = await opened(server.url(database, role), tmp_path)
+        assert (await store.put(arrival(draft(), at=SteadyClock().now()))).claims
+        assert set(await store.leases.share(["box"])) == {"box"}
+        await store.sweep()
+        for wrong in ("CREATE DATABASE more", "CREATE ROLE more", "SELECT * FROM pg_authid", "SELECT * FROM theirs.orders"):
+            with pytest.raises(StoreUnavailable):
+                await store.database.rows(wrong)
+        await store.close()
+
+    asyncio.run(use())
+    if number == 0:
+        server.ask(f"DROP DATABASE {database} WITH (FORCE)", f"DROP ROLE {role}")
+
+
 def test_two_that_start_at_once_make_it_once(server: Postgres, name: str, tmp_path: Path) -> None:
     """The second one finds what the first has made."""
 
@@ -222,8 +277,10 @@ def test_no_reader_passes_an_open_transaction(server: Postgres, name: str, tmp_p
     use()
 
 
-def test_a_clock_that_is_wrong_counts_for_nothing(server: Postgres, name: str, tmp_path: Path) -> None:
-    """A machine whose clock is an hour ahead gives the same deadline as one whose clock is right."""
+def test_a_clock_that_is_wrong_counts_for_nothing(
+    server: Postgres, name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A machine whose clock is wrong gives the same deadline as one whose clock is right, and says so once."""
 
     async def use() -> None:
         wrong = SteadyClock(wall=lambda: 0)
@@ -231,6 +288,9 @@ def test_a_clock_that_is_wrong_counts_for_nothing(server: Postgres, name: str, t
         right = SteadyClock()
         second = await opened(server.url(name), tmp_path, clock=right)
         assert abs(wrong.now() - right.now()) < timedelta(seconds=5)
+        assert wrong.skew < -timedelta(days=365) and abs(right.skew) < timedelta(seconds=5)
+        told = [one.getMessage() for one in caplog.records if getattr(one, "event", "") == log_events.CLOCK_SKEWED]
+        assert len(told) == 1 and "behind the database server's" in told[0]
         await first.close()
         await second.close()
 

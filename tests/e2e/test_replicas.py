@@ -6,21 +6,24 @@ import json
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from tests.peers import postgres as peer
-from tests.peers.daemon import Daemon, House, wait_for
+from tests.peers.daemon import Daemon, House, mail, rows_of, wait_for
 from tests.peers.faulty import FaultyReceiver, Temper, running_faulty
 from tests.peers.postgres import Postgres, running_postgres
+from tests.peers.scripted_imap import ScriptedImap
 
 pytestmark = pytest.mark.e2e
 
 ANN = "ann@corp.example"
+BOXES = 12
 
 
 @pytest.fixture(scope="module")
@@ -123,44 +126,117 @@ def test_a_replica_that_stops_leaves_nothing_waiting(houses: Callable[[FaultyRec
 
 
 def test_another_configuration_is_told(houses: Callable[[FaultyReceiver, int], list[House]]) -> None:
-    """A replica whose file says something else is named in the log of the other one, and the same one is not."""
+    """A replica whose file says something else is named in log, status and doctor of the other ones, with the section, and the same one is
+    not; once it has read its file again all is well."""
     with running_faulty(Temper()) as receiver:
         first, second, third = houses(receiver, 3)
         third.more = '[pull]\ngrace = "30s"'
         third.configure()
-        with all_running([first, second, third]):
+        with all_running([first, second, third]) as daemons:
             wait_for(lambda: "replicas.differ" in first.log.read_text(encoding="utf-8"), "the first one says so")
+            checks = daemons[0].get("/readyz").json()["checks"]
+            assert "another configuration" in checks["replicas"] and "([pull])" in checks["replicas"]
+            examined = first.visit("doctor", "--json")
+            assert "has another configuration in [pull]" in examined.stdout, examined.stdout + examined.stderr
+            third.more = ""
+            third.configure()
+            assert third.visit("reload").returncode == 0
+            wait_for(lambda: "replicas" not in daemons[0].get("/readyz").json()["checks"], "they agree again")
         lines = [json.loads(line) for line in first.log.read_text(encoding="utf-8").splitlines() if "replicas.differ" in line]
         assert {line["message"].count(",") for line in lines} == {0}  # one name, of the third
 
 
 MAILBOX = """
 [[imap]]
-name = "box"
+name = "box-{number}"
 host = "127.0.0.1"
-port = 1
+port = {port}
 tls = "none"
-username = "ann@corp.example"
-password_file = "{}"
+username = "u{number}@corp.example"
+password_file = "{password}"
 """
 
 
-def test_one_replica_watches_the_mailboxes(houses: Callable[[FaultyReceiver, int], list[House]], tmp_path: Path) -> None:
-    """The oldest one that is alive; when it is killed the other one begins, and a third does not."""
+@contextmanager
+def mailboxes(tmp_path: Path, count: int) -> Iterator[tuple[list[ScriptedImap], str]]:
+    """Servers with a mailbox each, and the configuration that watches them."""
     password = tmp_path / "password"
     password.write_text("pw")
     password.chmod(0o600)
-    with running_faulty(Temper()) as receiver:
+    with ExitStack() as stack:
+        servers = [stack.enter_context(ScriptedImap()) for _ in range(count)]
+        tables = [MAILBOX.format(number=number, port=one.port, password=password) for number, one in enumerate(servers)]
+        yield servers, "\n".join(tables)
+
+
+def watched_at(daemon: Daemon) -> dict[str, str]:
+    """The mailboxes that a daemon watches itself, and the mode of each."""
+    return {one["mailbox"]: one["mode"] for one in daemon.get("/readyz").json().get("mailboxes", ())}
+
+
+def counts(daemons: Sequence[Daemon]) -> list[int]:
+    """How many mailboxes each watches, fewest first."""
+    return sorted(len(watched_at(one)) for one in daemons)
+
+
+def test_replicas_share_the_mailboxes(houses: Callable[[FaultyReceiver, int], list[House]], tmp_path: Path) -> None:
+    """Evenly; what a killed one had is watched by the others, what one gives back that stops too, and each code is pushed once. Any
+    of them shows all, and a wait at one heats the mailbox that another one watches."""
+    with running_faulty(Temper()) as receiver, mailboxes(tmp_path, BOXES) as (servers, tables):
         three = houses(receiver, 3)
         for house in three:
-            house.more = MAILBOX.format(password)
+            house.more = tables
             house.configure()
         with all_running(three) as daemons:
+            wait_for(lambda: counts(daemons) == [4, 4, 4], "even shares")
+            wait_for(lambda: all(one.idling == 1 for one in servers), "each is watched once")
+            rows: list[dict[str, Any]] = []
 
-            def watching() -> list[bool]:
-                return [bool(one.get("/readyz").json().get("mailboxes")) for one in daemons[-2:]]
+            def all_shown() -> bool:
+                shown = three[2].visit("imap", "status", "--json")
+                rows[:] = rows_of(shown.stdout) if shown.returncode == 0 else []
+                return len(rows) == BOXES and all(one["is_well"] for one in rows)
 
-            wait_for(lambda: bool(daemons[0].get("/readyz").json().get("mailboxes")), "the first one watches")
-            assert watching() == [False, False]
+            wait_for(all_shown, "the third one shows all of them")
+            assert sum(bool(one.get("watched_by")) for one in rows) == 8
+            box = next(iter(watched_at(daemons[0])))
+            identifier = f"u{box.partition('/')[0].removeprefix('box-')}@corp.example"
+            url, headers = f"http://127.0.0.1:{three[1].http}/api/v1/codes/wait", agent_token(three[1])
+            params = {"identifier": identifier, "timeout": "30"}
+            answers: list[str] = []
+
+            def wait() -> None:
+                answers.append(httpx.get(url, params=params, headers=headers, trust_env=False, timeout=40).json()["code"])
+
+            waiting = threading.Thread(target=wait)
+            waiting.start()
+            wait_for(lambda: watched_at(daemons[0])[box] == "hot", "a wait at the second one heats it")
+            number = int(box.partition("/")[0].removeprefix("box-"))
+            servers[number].deliver(code_mail("84444444", identifier=identifier))
+            waiting.join(40)
+            assert answers == ["84444444"]
+            began = time.monotonic()
             daemons[0].kill()
-            wait_for(lambda: watching() == [True, False], "the second one watches")
+            wait_for(lambda: counts(daemons[1:]) == [6, 6], "what it had is owned again")
+            owned = time.monotonic() - began
+            wait_for(lambda: all(one.idling == 1 for one in servers), "and watched again", patience=45)
+            print(f"owned again after {owned:.1f} s, watched after {time.monotonic() - began:.1f} s")
+            began = time.monotonic()
+            assert daemons[1].terminate() == 0
+            wait_for(lambda: all(one.idling == 1 for one in servers), "the last one watches all")
+            print(f"after a stop watched after {time.monotonic() - began:.1f} s")
+            assert counts(daemons[2:]) == [BOXES]
+            for number, one in enumerate(servers):
+                one.deliver(code_mail(f"8500{number:04d}", identifier=f"u{number}@corp.example"))
+            for number in range(BOXES):
+                own = f"u{number}@corp.example"
+                wait_for(lambda own=own: receiver.codes(own)[-1:] != [], "each code is pushed")  # type: ignore[misc]
+                wait_for(lambda: daemons[2].waiting() == 0, "nothing is left")
+                assert receiver.codes(own).count(f"8500{number:04d}") == 1
+    for house in three:
+        assert "Traceback" not in house.log.read_text(encoding="utf-8")
+
+
+def code_mail(code: str, *, identifier: str) -> bytes:
+    """A mail with a code, as it lies in a mailbox."""
+    return mail(code, identifier=identifier, sender="no-reply@larch.example", number=code)

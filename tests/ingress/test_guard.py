@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mailbridge.core.mail import Envelope
+from mailbridge.ingress.guard import Guard
 from mailbridge.intake.answer import Answer, Full
 from tests.ingress.listener_context import CODES, STORED, Desk, house, run
 
@@ -33,6 +35,46 @@ def test_an_idle_client_is_sent_away(tmp_path: Path) -> None:
             await running.settles(lambda: running.open == 0)
 
     run(main())
+
+
+def sessions_in_memory() -> int:
+    """How many sessions there are, templates among them."""
+    return sum(isinstance(one, Guard) for one in gc.get_objects())
+
+
+@pytest.mark.parametrize("ending", ["quit", "hung up", "cut", "refused", "in a mail"])
+def test_nothing_is_left_of_a_session(tmp_path: Path, ending: str) -> None:
+    """A session that has ended leaves memory at once, not when the garbage collector comes by."""
+
+    async def main() -> None:
+        async with house(tmp_path, max_connections=1 if ending == "refused" else 10) as running:
+            templates = sessions_in_memory()
+            for _ in range(5):
+                peer = await running.connect()
+                if ending == "in a mail":
+                    await peer.ready_for_data()
+                else:
+                    await peer.ready()
+                    assert await peer.bring() == ["250", "250", "354", "250"]
+                if ending == "refused":
+                    other = await running.connect()
+                    assert (await other.reply()).startswith("421 ")
+                    assert await other.is_closed()
+                    other.close()
+                if ending == "quit":
+                    assert (await peer.ask("QUIT")).startswith("221 ")
+                if ending == "cut":
+                    peer.writer.transport.abort()
+                peer.close()
+                await running.settles(lambda: running.open == 0)
+            await running.settles(lambda: sessions_in_memory() == templates)
+
+    gc.collect()
+    gc.disable()
+    try:
+        run(main())
+    finally:
+        gc.enable()
 
 
 def test_noops_do_not_keep_a_session_open(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Iterator
@@ -95,7 +96,7 @@ def test_a_test_address_takes_one_mail(home: House) -> None:
     """The second mail to it is refused as one to nobody, and so is one to an address that nobody asked for."""
     path = Path(home.running.settings.store.url.removeprefix("sqlite:///")).with_suffix(".sock")
     assert path.exists()
-    test = home.running.door.tests.make(BEN, domain="bridge.example", by="a test")
+    test = asyncio.run(home.running.door.tests.make(BEN, domain="bridge.example", by="a test"))
     reply = home.send(mail("Your code is 300003."), rcpt=test.rcpt)
     (delivery,) = home.deliveries(reply.mail_id)
     assert (delivery.draft.identifier, delivery.draft.content.reveal()) == (BEN, "300003")

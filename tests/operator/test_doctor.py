@@ -24,7 +24,7 @@ from mailbridge.operator.doctor import accounts, machine, mail, network
 from mailbridge.operator.doctor.finding import Check, Finding, Level, Patient, Served, Step
 from mailbridge.operator.doctor.run import examine
 from mailbridge.operator.faults import Fault, Kind
-from mailbridge.operator.shapes import Status, TargetShape
+from mailbridge.operator.shapes import ReplicaShape, Status, TargetShape
 from mailbridge.sinks.skyvern_account import Account, Credential, SkyvernAccount
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
 from tests.store.mails import arrival, draft
@@ -129,7 +129,24 @@ def _with(patient: Patient, **sections: Any) -> Patient:
     return replace(patient, settings=msgspec.structs.replace(patient.settings, **sections))
 
 
+THIS = ReplicaShape(name="one:1", started_at="2026-01-01T00:00:00Z", is_this=True, mailboxes=2, differs=[])
+OTHER = ReplicaShape(name="two:2", started_at="2026-01-01T00:00:00Z", is_this=False, mailboxes=2, differs=["pull", "trust"])
+
 BROKEN: tuple[tuple[str, Check, Callable[[Patient], Patient], str, Level], ...] = (
+    (
+        "a clock that is not as the database's",
+        machine.clock,
+        lambda one: replace(one, status=msgspec.structs.replace(WELL, checks={"clock": "this machine's clock is 60 s ahead"})),
+        "clock",
+        Level.WARNING,
+    ),
+    (
+        "a replica with another configuration",
+        machine.replicas,
+        lambda one: replace(one, status=msgspec.structs.replace(WELL, replicas=[THIS, OTHER])),
+        "replicas",
+        Level.WARNING,
+    ),
     (
         "a mistake in the file",
         machine.configuration,

@@ -20,7 +20,7 @@ from tests.peers.daemon import free_port, wait_for
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 KEPT = ("PATH", "LANG", "SSL_CERT_FILE")
-TYPING = 300.0
+TYPING = 600.0
 """Seconds that one line may take on a crowded machine: some download and install."""
 
 

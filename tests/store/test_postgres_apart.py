@@ -20,6 +20,7 @@ from mailbridge.store.places import key_path_of, label, path_of, socket_path_of
 from mailbridge.store.postgres.database import kind_of, locking, numbered, storable
 from mailbridge.store.postgres.journal import Horizon
 from mailbridge.store.postgres.opening import mistakes
+from mailbridge.store.processes import differences, told
 from mailbridge.store.sqlite.shared import through
 from tests.moved_time import MovedTime
 
@@ -55,7 +56,10 @@ def test_configurations_are_told_apart_by_what_must_be_equal() -> None:
     """Where a replica listens is its own affair; what it pushes, and when, is not."""
     usual = fingerprint(Settings())
     assert fingerprint(Settings(smtp=SmtpSettings(listen=("127.0.0.1:26",)))) == usual
-    assert fingerprint(Settings(pull=PullSettings(grace=timedelta(seconds=1)))) != usual
+    other = fingerprint(Settings(pull=PullSettings(grace=timedelta(seconds=1))))
+    assert differences(usual, other) == ("pull",)
+    assert differences(usual, usual) == differences(usual, "") == ()
+    assert told({"one:1": ("pull", "trust"), "two:2": ("pull",)}) == "one:1 ([pull] [trust]), two:2 ([pull])"
 
 
 def test_names_of_queues_cannot_end_their_quotes() -> None:

@@ -16,10 +16,12 @@ from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.core.secret import Secret
 from mailbridge.core.totp import Authenticator
 from mailbridge.store import StoreError, StoreInUse
+from mailbridge.store.cipher import name_of, read_key
 from mailbridge.store.places import key_path_of, path_of
 from mailbridge.store.sqlite import SqliteStore, migrations, open_sqlite
-from mailbridge.store.sqlite.rotation import SEALED, rotate
-from tests.loop import looped
+from mailbridge.store.sqlite.rotation import rotate, rotate_running
+from mailbridge.store.sqlite.turning import SEALED, follower_of
+from tests.loop import looped, until
 from tests.store.mails import arrival, draft
 
 GRACE = timedelta(seconds=1)
@@ -124,6 +126,82 @@ def test_a_running_daemon_keeps_its_key(settings: StoreSettings) -> None:
         await store.close()
 
     asyncio.run(go())
+
+
+async def turned(store: SqliteStore, path: Path) -> None:
+    """Sweep until the key that follows has taken the name of the former one."""
+    while follower_of(path).exists():
+        await store.sweep()
+
+
+@looped
+async def test_a_running_daemon_goes_over_to_a_new_key(settings: StoreSettings) -> None:
+    """What is there and what comes meanwhile opens, in the middle of it and afterwards, with the new key alone."""
+    path, store = key_path_of(settings), opened(settings)
+    old = path.read_bytes()
+    name = store.names.name("ann@corp.example")
+    rotating = asyncio.create_task(asyncio.to_thread(rotate_running, settings, path=path_of(settings), key_path=path))
+    await until(follower_of(path).exists)
+    await store.sweep()
+    await store.put(arrival(draft("333333"), at=store.clock.now(), fingerprint="333333"))
+    assert len([row.draft.content.reveal() for row in await store.outbox.deliveries()]) == 3
+    await turned(store, path)
+    await rotating
+    assert path.read_bytes() != old
+    assert store.cipher.names == (name_of(path.read_bytes()),)
+    await store.close()
+    codes, raws, is_duplicate = await contents(settings)
+    assert (len(codes), len(raws), is_duplicate) == (3, 3, True)
+    store = opened(settings)
+    assert store.names.identifier(name) == "ann@corp.example"
+    await store.close()
+    path.write_bytes(old)
+    with pytest.raises(StoreError, match="another key file"):
+        opened(settings)
+
+
+@pytest.mark.parametrize("sweeps", range(6))
+def test_a_daemon_that_is_killed_goes_on(settings: StoreSettings, sweeps: int) -> None:
+    """Wherever it was: the next one opens everything and ends it; so does a rotation without a daemon."""
+    expected = asyncio.run(contents(settings))
+    path = key_path_of(settings)
+    read_key(follower_of(path), is_made=True)
+
+    async def begin() -> None:
+        store = opened(settings)
+        for _ in range(sweeps):
+            await store.sweep()
+        await store.close()
+
+    asyncio.run(begin())
+    assert asyncio.run(contents(settings)) == expected
+    if sweeps % 2:
+        rotated(settings)
+        assert not follower_of(path).exists()
+
+    async def end() -> None:
+        store = opened(settings)
+        await turned(store, path)
+        await store.close()
+
+    asyncio.run(end())
+    assert asyncio.run(contents(settings)) == expected
+
+
+def test_a_daemon_that_does_not_go_over(settings: StoreSettings) -> None:
+    """It is said, and nothing is lost."""
+
+    async def go() -> None:
+        store = opened(settings)
+        with pytest.raises(StoreError, match="is not taken up by the daemon"):
+            await asyncio.to_thread(
+                rotate_running, settings, path=path_of(settings), key_path=key_path_of(settings), patience=0.0
+            )
+        await turned(store, key_path_of(settings))
+        await store.close()
+
+    asyncio.run(go())
+    assert len(asyncio.run(contents(settings))[0]) == 2
 
 
 def test_without_a_database_there_is_nothing_to_rotate(tmp_path: Path) -> None:

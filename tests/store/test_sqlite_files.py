@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import shutil
 import sqlite3
 import stat
+import tempfile
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +17,7 @@ import pytest
 from mailbridge.clock import SteadyClock
 from mailbridge.core.delivery import State
 from mailbridge.store import StoreError, StoreInUse, StoreUnavailable
+from mailbridge.store.cipher import KEY_LENGTH, MOUNTED, read_key
 from mailbridge.store.reading import Poll
 from mailbridge.store.sqlite import migrations
 from tests.store.mails import arrival, draft
@@ -122,6 +126,29 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     key.chmod(0o640)
     with pytest.raises(StoreError, match=f"can be read by others: chmod 600 {key}"):
         opened(path)
+
+
+def test_a_key_that_an_orchestrator_mounts_may_be_read_by_its_group() -> None:
+    """Below /run/secrets alone, as Kubernetes gives a root's file to the group of a pod; by everybody, or changed by the group, not even there."""
+    try:
+        MOUNTED.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=MOUNTED))
+    except PermissionError:
+        pytest.skip("no right to make a file in /run/secrets: run the tests as root")
+    key = folder / "mailbridge_key"
+    try:
+        key.write_bytes(b"k" * KEY_LENGTH)
+        for mode, is_taken in ((0o440, True), (0o400, True), (0o444, False), (0o460, False)):
+            key.chmod(mode)
+            if is_taken:
+                assert read_key(key, is_made=False) == b"k" * KEY_LENGTH
+            else:
+                with pytest.raises(StoreError, match="can be read by others"):
+                    read_key(key, is_made=False)
+    finally:
+        shutil.rmtree(folder)
+        with contextlib.suppress(OSError):
+            MOUNTED.rmdir()
 
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -14,7 +15,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from mailbridge.net.listening import ListenError
-from mailbridge.web.server import serve_app
+from mailbridge.web.limits import client_of
+from mailbridge.web.server import LEAST_PATIENCE, serve_app
 from tests.loop import looped
 
 
@@ -113,3 +115,41 @@ async def test_an_idle_connection_does_not_hold_up_the_end() -> None:
     for reader, writer in (idle, half):
         await reader.read()
         writer.close()
+
+
+def test_a_post_that_has_begun_is_finished_at_the_end() -> None:
+    """Its body may come in for as long as ``patience`` says, beyond what every request has."""
+
+    async def echo(request: Request) -> Response:
+        return Response(await request.body())
+
+    async def main() -> bytes:
+        app = Starlette(routes=[Route("/", echo, methods=["POST"])])
+        async with serve_app(app, listen="127.0.0.1:0", patience=lambda: timedelta(seconds=60)) as bound:
+            host, _, port = bound.address.rpartition(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nha")
+            await writer.drain()
+            asyncio.get_running_loop().call_later(LEAST_PATIENCE.total_seconds() * 1.5, writer.write, b"lf")
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+    assert asyncio.run(main()).endswith(b"\r\n\r\nhalf")
+
+
+@pytest.mark.parametrize(("trusted", "seen"), [("127.0.0.9", "192.0.2.7"), ("127.0.0.8", "127.0.0.9")])
+def test_whom_a_listed_proxy_names_is_the_client(trusted: str, seen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FORWARDED_ALLOW_IPS, which the Compose file and the manifests set, says whose X-Forwarded-For is believed, and nobody else's is."""
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", trusted)
+
+    async def who(request: Request) -> Response:
+        return PlainTextResponse(client_of(request))
+
+    async def main() -> str:
+        transport = httpx.AsyncHTTPTransport(local_address="127.0.0.9")
+        app = Starlette(routes=[Route("/", who)])
+        async with serve_app(app, listen="127.0.0.1:0") as bound, httpx.AsyncClient(transport=transport) as client:
+            return (await client.get(f"http://{bound.address}/", headers={"X-Forwarded-For": "192.0.2.7"})).text
+
+    assert asyncio.run(main()) == seen

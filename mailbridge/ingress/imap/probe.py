@@ -190,11 +190,13 @@ def _idle(wire: Wire, account: Account, seconds: float) -> Finding:
     bell, ring = os.pipe()
     try:
         wire.start_idle()
-        wire.wait(seconds, bell)
+        told = wire.wait(seconds, bell)
         wire.noop()
     except IdleRefused:
         return Finding(step="idle", is_good=True, text=f"refused: {quiet}")
     finally:
         os.close(bell)
         os.close(ring)
+    if told == "ended":
+        return Finding(step="idle", is_good=True, text=f"ended by the server at once: {quiet}")
     return Finding(step="idle", is_good=True, text=f"held for {seconds:g} s, and the server answered after it")

@@ -8,8 +8,9 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
@@ -126,13 +127,27 @@ class LoopDoor:
             raise StoreUnavailable("closed", "the daemon stops") from None
 
 
+class Permit(Protocol):
+    """The right to log in to a host, as a semaphore gives it: what was acquired is released."""
+
+    def acquire(self, *, timeout: float) -> bool: ...
+
+    def release(self) -> None: ...
+
+
+class Logins(Protocol):
+    """Who may log in, by the host."""
+
+    def of(self, host: str) -> Permit: ...
+
+
 class LoginLimiter:
     """Lets a few log in to a host at once, and the others wait."""
 
     def __init__(self) -> None:
         self._semaphores: dict[str, threading.BoundedSemaphore] = {}
 
-    def of(self, host: str) -> threading.BoundedSemaphore:
+    def of(self, host: str) -> Permit:
         """The semaphore of a host."""
         return self._semaphores.setdefault(host, threading.BoundedSemaphore(LOGINS))
 
@@ -141,48 +156,48 @@ class Watchers:
     """The mailboxes that are watched, and the canaries of their accounts, by the account's name."""
 
     def __init__(self, watchers: Sequence[Watcher], schedules: Mapping[str, CanarySchedule] | None = None) -> None:
-        self._watchers = tuple(watchers)
-        self._schedules = dict(schedules or {})
+        self.watchers = tuple(watchers)
+        self.schedules = dict(schedules or {})
 
     def start(self) -> None:
         """Begin to watch; what is wrong shows in the health."""
-        threads: tuple[Watcher | CanarySchedule, ...] = (*self._watchers, *self._schedules.values())
+        threads: tuple[Watcher | CanarySchedule, ...] = (*self.watchers, *self.schedules.values())
         for thread in threads:
             thread.start()
 
     def wake(self) -> None:
         """Somebody waits for a code: the mailboxes that it may come by look at once. Cheap, and safe from any thread."""
-        for watcher in self._watchers:
+        for watcher in self.watchers:
             watcher.wake()
 
     def follow(self, former: Watchers) -> None:
         """Take the place of others that watched some of the same mailboxes: those that were well are not red meanwhile."""
         well = {one.mailbox for one in former.health() if one.is_well}
-        for watcher in self._watchers:
+        for watcher in self.watchers:
             if watcher.status.mailbox in well:
                 watcher.status.carry_on()
 
     def health(self) -> tuple[MailboxHealth, ...]:
         """Every mailbox as it is now."""
-        return tuple(watcher.status.read() for watcher in self._watchers)
+        return tuple(watcher.status.read() for watcher in self.watchers)
 
     def canaries(self) -> dict[str, CanaryHealth]:
         """Every account's canary as it is now; none for an account without."""
-        return {name: schedule.health() for name, schedule in self._schedules.items()}
+        return {name: schedule.health() for name, schedule in self.schedules.items()}
 
     def try_again(self) -> None:
         """A person asks for it: whatever waits after a fault is tried at once."""
-        for watcher in self._watchers:
+        for watcher in self.watchers:
             watcher.retry_now()
 
     def retry_now(self) -> None:
         """Somebody may have fixed something: canaries that are missing are sent anew."""
-        for schedule in self._schedules.values():
+        for schedule in self.schedules.values():
             schedule.retry_now()
 
     async def close(self, drain: timedelta) -> None:
         """Stop all, wait for up to ``drain``; a thread that hangs in a network call is left behind, and nothing is lost by it."""
-        threads: tuple[CanarySchedule | Watcher, ...] = (*self._schedules.values(), *self._watchers)
+        threads: tuple[CanarySchedule | Watcher, ...] = (*self.schedules.values(), *self.watchers)
         for thread in threads:
             thread.stop()
         until = time.monotonic() + drain.total_seconds()
@@ -191,6 +206,13 @@ class Watchers:
             log.warning(
                 "mailbox threads left behind", extra={"event": log_events.MAILBOX_THREADS_LEFT, "count": ended.count(False)}
             )
+
+
+def joined(several: Iterable[Watchers]) -> Watchers:
+    """Several as one: what is done to it is done to all of them at once."""
+    every = tuple(several)
+    schedules = {name: one for watchers in every for name, one in watchers.schedules.items()}
+    return Watchers([one for watchers in every for one in watchers.watchers], schedules)
 
 
 def nobody() -> Collection[str]:
@@ -208,6 +230,21 @@ def bound_to(account: ImapSettings) -> frozenset[str]:
     return frozenset({(account.identifier or account.mailbox).casefold()})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Common:
+    """What all mailboxes of a daemon have in common, whenever each of them begins to be watched."""
+
+    contexts: Contexts
+    logins: Logins
+    heating: Heating
+
+
+def common_of(settings: Sequence[ImapSettings], *, wanted: Wanted = nobody, logins: Logins | None = None) -> Common:
+    """Of these accounts. ``wanted`` is asked often, from many threads, for whom somebody waits for a code."""
+    bound = {f"{one.label}/{folder}": bound_to(one) for one in settings for folder in one.folders}
+    return Common(contexts=Contexts(), logins=logins or LoginLimiter(), heating=Heating(wanted, bound))
+
+
 def watchers_of(
     settings: Sequence[ImapSettings],
     accept: Accept,
@@ -220,25 +257,25 @@ def watchers_of(
     dice: Callable[[], float] = random.random,
     silence: timedelta = SILENCE,
     key: bytes = b"",
+    common: Common | None = None,
 ) -> Watchers:
     """Watchers of every folder of every account, each with a thread of its own, not started. To be called in the daemon's loop.
 
     ``accept`` returns when a mail is on disk; ``wanted`` is asked often, from many threads, for whom somebody waits for a code;
     ``now`` is steady time, and ``drift`` how far the wall clock is ahead of it; ``silence`` is how long a server may say nothing when
     it is its turn; ``key`` is a secret of this machine by which canaries are known again after a restart, b"": they are not.
+    ``common`` is what they share with mailboxes that are not among these, in place of ``wanted``.
     """
     door = LoopDoor(accept, cursors, asyncio.get_running_loop())
-    contexts, login_limiter = Contexts(), LoginLimiter()
+    common = common or common_of(settings, wanted=wanted)
     watchers: list[Watcher] = []
     schedules: dict[str, CanarySchedule] = {}
-    bound = {f"{one.label}/{folder}": bound_to(one) for one in settings for folder in one.folders}
-    heating = Heating(wanted, bound)
     for entry in settings:
         account = account_of(entry)
         tokens = tokens_of(account, vault)
         habits = habits_of(account, silence)
-        connect = connector(entry, account, tokens, contexts=contexts, login_limiter=login_limiter, habits=habits)
-        canary = canary_of(entry, account, tokens, connect=connect, contexts=contexts, key=key)
+        connect = connector(entry, account, tokens, contexts=common.contexts, login_limiter=common.logins, habits=habits)
+        canary = canary_of(entry, account, tokens, connect=connect, contexts=common.contexts, key=key)
         mine = [
             watcher_of(
                 account,
@@ -248,7 +285,7 @@ def watchers_of(
                 connect=connect,
                 tokens=tokens,
                 habits=habits,
-                heating=heating,
+                heating=common.heating,
                 ages=Ages(now=now, drift=drift),
                 dice=dice,
             )
@@ -346,7 +383,7 @@ def connector(
     tokens: TokenSource | None,
     *,
     contexts: Contexts,
-    login_limiter: LoginLimiter,
+    login_limiter: Logins,
     habits: Habits,
 ) -> Connect:
     """A function that connects and logs in when the host has a login free; its argument tells whether to give up waiting."""

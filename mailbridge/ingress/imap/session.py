@@ -247,6 +247,7 @@ class Watch:
         self._after_effects(wire)
         if not wire.is_idling and taken:
             wire.start_idle()
+        self._mailbox.save()  # not before the next mail, which would wait for it
         return taken
 
     def _look_again(self, wire: Wire) -> None:

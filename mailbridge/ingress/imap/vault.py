@@ -1,20 +1,26 @@
 """Refresh tokens at rest: one sealed file an account in the state folder, replaced whole, on disk before a token is used.
 
-They have a key of their own beside them, so that a rotation of the database's key leaves them alone.
+They have a key of their own beside them, so that a rotation of the database's key leaves them alone. With PostgreSQL they are rows of it,
+so that a login on one machine serves all.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mailbridge.config.settings import StoreSettings
 from mailbridge.core.secret import Secret
+from mailbridge.ingress.imap.faults import Kind, MailboxFault
 from mailbridge.masks import Masks
-from mailbridge.store import StoreError
+from mailbridge.store import StoreError, StoreUnavailable
 from mailbridge.store.cipher import Cipher, read_key
-from mailbridge.store.places import path_of
+from mailbridge.store.places import is_postgres, key_path_of, path_of
+
+if TYPE_CHECKING:
+    from mailbridge.store.postgres.tokens import PostgresTokens
 
 
 class Tokens(Protocol):
@@ -28,6 +34,10 @@ class Tokens(Protocol):
 
     def write(self, account: str, token: Secret) -> None:
         """Keep it."""
+        ...
+
+    def forget(self, account: str) -> None:
+        """Erase what is kept for an account."""
         ...
 
     def stamp(self, account: str) -> int:
@@ -50,6 +60,9 @@ class OneToken:
     def write(self, account: str, token: Secret) -> None:  # noqa: ARG002
         """See `Tokens.write`."""
         self.token = token
+
+    def forget(self, account: str) -> None:
+        """See `Tokens.forget`. It is kept nowhere."""
 
     def stamp(self, account: str) -> int:  # noqa: ARG002
         """See `Tokens.stamp`."""
@@ -115,12 +128,59 @@ class TokenVault:
         return self._folder / f"{account}.token"
 
 
-def open_vault(settings: StoreSettings, masks: Masks | None = None) -> TokenVault:
-    """The vault in the folder of the database; its key is made while there is nothing in it.
+class SharedVault:
+    """Keeps the secrets in a PostgreSQL. ``masks`` learns what is read."""
+
+    def __init__(self, rows: PostgresTokens, masks: Masks | None = None) -> None:
+        self._rows = rows
+        self._stamps: dict[str, int] = {}
+        self.masks = masks or Masks()
+
+    def read(self, account: str) -> Secret | None:
+        """See `Tokens.read`.
+
+        Raises:
+            MailboxFault: the server does not answer now.
+        """
+        try:
+            octets = self._rows.read(account)
+        except StoreUnavailable as fault:
+            raise MailboxFault(Kind.NETWORK, f"the permission cannot be read: {fault}") from None
+        found = None if octets is None else Secret(octets.decode())
+        self.masks.guard_for_now(found)
+        return found
+
+    def write(self, account: str, token: Secret) -> None:
+        """See `Tokens.write`. Raises StoreError."""
+        try:
+            self._rows.write(account, token.reveal().encode())
+        except StoreUnavailable as fault:
+            raise StoreError(f"the permission of {account} cannot be kept: {fault}") from None
+
+    def forget(self, account: str) -> None:
+        """See `Tokens.forget`. Raises StoreError."""
+        try:
+            self._rows.forget(account)
+        except StoreUnavailable as fault:
+            raise StoreError(f"the permission of {account} cannot be erased: {fault}") from None
+
+    def stamp(self, account: str) -> int:
+        """See `Tokens.stamp`. While the server does not answer nobody has logged in anew."""
+        with contextlib.suppress(StoreUnavailable):
+            self._stamps[account] = self._rows.stamp(account)
+        return self._stamps.get(account, 0)
+
+
+def open_vault(settings: StoreSettings, masks: Masks | None = None) -> TokenVault | SharedVault:
+    """The vault in the folder of the database, whose key is made while there is nothing in it; or in the database, where that is a server's.
 
     Raises:
         StoreError: the key cannot be made or used, or is missing.
     """
+    if is_postgres(settings):
+        from mailbridge.store.postgres.tokens import PostgresTokens
+
+        return SharedVault(PostgresTokens(settings, key_path_of(settings)), masks)
     folder = _folder(settings)
     return TokenVault(folder, read_key(folder / "vault.key", is_made=_is_empty(folder)), masks)
 
@@ -131,6 +191,8 @@ def check_vault(settings: StoreSettings) -> None:
     Raises:
         StoreError: the key cannot be used, or is missing while there are tokens; the message says which file and what to do.
     """
+    if is_postgres(settings):
+        return
     folder = _folder(settings)
     key = folder / "vault.key"
     if key.exists() or not _is_empty(folder):

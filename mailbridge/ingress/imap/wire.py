@@ -14,7 +14,19 @@ from typing import Literal
 
 from mailbridge.ingress.imap.arguments import folder_argument, span_set, uid_set
 from mailbridge.ingress.imap.dialogue import ROUND_LIMIT, WHOLE, Dialogue
-from mailbridge.ingress.imap.faults import IdleRefused, Kind, MailboxFault, Refusal, Silence, Skipped, is_for_all, refusal, shown
+from mailbridge.ingress.imap.faults import (
+    IdleRefused,
+    Kind,
+    MailboxFault,
+    Refusal,
+    Silence,
+    Skipped,
+    hint_of,
+    is_busy,
+    is_for_all,
+    refusal,
+    shown,
+)
 from mailbridge.ingress.imap.habits import Habits
 from mailbridge.ingress.imap.responses import Fetched, Response, fetched_of, number, numbers_of
 from mailbridge.ingress.imap.stream import Endpoint
@@ -63,9 +75,9 @@ class Wire(Dialogue):
         self.exists = self.uid_next = 0
         self.is_read_only, self._folder = is_read_only, folder
         told, last = self.ask(command, what=command.split()[0].decode("ascii"))
-        if last.status == b"BAD" and is_read_only:
-            self.habits.refuses_examine = True
+        if last.status == b"BAD" and is_read_only and not is_busy(shown(last.text)) and hint_of(shown(last.text)) is None:
             self.open_folder(folder, is_read_only=False)
+            self.habits.refuses_examine = True
             return
         if last.status != b"OK":
             raise self._not_opened(folder, shown(last.text))

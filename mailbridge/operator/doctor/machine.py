@@ -52,6 +52,22 @@ async def daemon(patient: Patient) -> AsyncIterator[Finding]:
         )
 
 
+async def replicas(patient: Patient) -> AsyncIterator[Finding]:
+    """The daemons on the same database: each must have the same configuration."""
+    if isinstance(patient.status, Fault) or not patient.status.replicas:
+        return
+    for one in patient.status.replicas:
+        if one.differs:
+            sections = ", ".join(f"[{name}]" for name in one.differs)
+            yield warning(
+                "replicas",
+                f"{one.name} has another configuration in {sections}",
+                "give all the same one; then mailbridge reload, or a restart",
+            )
+    if not any(one.differs for one in patient.status.replicas):
+        yield ok("replicas", f"{len(patient.status.replicas)} alive, all with this configuration")
+
+
 async def folders(patient: Patient) -> AsyncIterator[Finding]:
     """The database, its key and their folder: there, writable, and readable by nobody else."""
     folder = patient.database.parent
@@ -97,8 +113,10 @@ async def disk(patient: Patient) -> AsyncIterator[Finding]:
 
 
 async def clock(patient: Patient) -> AsyncIterator[Finding]:
-    """Our clock against Skyvern's, and against itself since the start."""
-    if abs(patient.drift) > DRIFT:
+    """Our clock against the database server's, and against itself since the start."""
+    if not isinstance(patient.status, Fault) and "clock" in patient.status.checks:
+        yield warning("clock", patient.status.checks["clock"], "timedatectl set-ntp true, on both machines")
+    elif abs(patient.drift) > DRIFT:
         seconds = patient.drift.total_seconds()
         yield warning("clock", f"the clock was set by {seconds:+.0f} s since the daemon started", "keep it by NTP (timedatectl)")
     else:

@@ -18,7 +18,15 @@ PATIENCE = 40.0
 
 GROUPS: Mapping[str, tuple[Check, ...]] = MappingProxyType(
     {
-        "this machine": (machine.configuration, machine.daemon, machine.folders, machine.disk, machine.clock, machine.versions),
+        "this machine": (
+            machine.configuration,
+            machine.daemon,
+            machine.replicas,
+            machine.folders,
+            machine.disk,
+            machine.clock,
+            machine.versions,
+        ),
         "the way in": (network.listeners, network.records, network.certificate, mail.forwardings, accounts.mailboxes),
         "the way out": (accounts.skyvern, accounts.targets, network.public_url),
         "mail": (mail.trust, mail.held, mail.lost),

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 import asyncpg
 
 from mailbridge import log_events
-from mailbridge.store import StoreUnavailable
+from mailbridge.store import LeaseLost, StoreUnavailable
 from mailbridge.store.bells import Bells
 from mailbridge.store.postgres.marks import ASK, Mark, Marks
 from mailbridge.store.sql import Transaction, Values, Work
@@ -110,13 +110,14 @@ PostgresWork = Callable[[PostgresTransaction], Awaitable[T]]
 class PostgresDatabase:
     """Implements `mailbridge.store.sql.Database` over a pool. ``patience``: seconds that a lock is waited for.
 
-    ``bells`` ring behind every commit of this process, and ``committed`` is called.
+    ``bells`` ring behind every commit of this process, and ``committed`` is called. ``refusal``: why nothing may be written; "": it may.
     """
 
     def __init__(self, pool: Any, *, patience: float) -> None:
         self.bells = Bells()
         self.committed: Callable[[], None] = lambda: None
         self.trouble: str | None = None
+        self.refusal = ""
         self._pool = pool
         self._begin = (
             f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = {max(int(patience * 1000), 1)};"
@@ -148,6 +149,8 @@ class PostgresDatabase:
         """What changes something and could not even look has failed to write."""
         try:
             return await doing
+        except LeaseLost:
+            raise
         except StoreUnavailable as fault:
             self._note(fault)
             raise
@@ -174,13 +177,18 @@ class PostgresDatabase:
         self._marks.give_back(mark)
         return result
 
-    async def transact(self, work: PostgresWork[T] | Work[T], *, queues: Collection[Queue] = (), mark: Mark | None = None) -> T:
+    async def transact(
+        self, work: PostgresWork[T] | Work[T], *, queues: Collection[Queue] = (), mark: Mark | None = None, is_quiet: bool = False
+    ) -> T:
         """Run a work in a transaction that begins with these queues locked; again where another one had to go first, or the connection
         had died unseen. ``mark``: by what a commit that is not answered is asked for; without one the work must bear to be done twice.
+        ``is_quiet``: nobody waits for what it changes, and no bell rings.
 
         Raises:
             StoreUnavailable: it is not written; or its commit was never answered, and could not be asked for.
         """
+        if self.refusal:
+            raise StoreUnavailable("gone", self.refusal)
         begin = "; ".join((self._begin, *([mark.leaving] if mark else []), *([locking(queues)] if queues else [])))
         for attempt in count(1):
             connection = None
@@ -204,7 +212,7 @@ class PostgresDatabase:
                 await self._drop(connection)
                 raise
             await self._pool.release(connection)
-            self._written()
+            self._written(is_quiet=is_quiet)
             return result
         raise AssertionError  # count() has no end
 
@@ -264,10 +272,11 @@ class PostgresDatabase:
             log.error("%s; incoming mail is deferred", fault, extra={"event": log_events.STORE_FAILED})
         self.trouble = fault.kind
 
-    def _written(self) -> None:
+    def _written(self, *, is_quiet: bool) -> None:
         self.trouble = None
-        self.bells.ring()
-        self.committed()
+        if not is_quiet:
+            self.bells.ring()
+            self.committed()
 
     async def rows(self, query: str, values: Values = ()) -> list[Any]:
         """See `Database.rows`."""

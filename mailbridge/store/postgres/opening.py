@@ -14,10 +14,11 @@ import asyncpg
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.store import StoreError, StoreOutdated, StoreUnavailable
-from mailbridge.store.cipher import Cipher, read_key
+from mailbridge.store.cipher import Cipher
 from mailbridge.store.places import label
 from mailbridge.store.postgres import migrations
 from mailbridge.store.postgres.database import FAULTS, PostgresDatabase
+from mailbridge.store.postgres.keys import Keys, cipher_of
 from mailbridge.store.postgres.queues import Queues
 from mailbridge.store.postgres.replicas import ReadTime, Replicas, server_time
 from mailbridge.store.postgres.retention import Retention
@@ -65,18 +66,24 @@ async def open_postgres(
     Raises:
         StoreError: it cannot be used until somebody fixes what the message names.
     """
-    connect = _connector(settings)
     try:
-        cipher = await _checked(settings, connect, key_path, is_visitor=is_visitor)
+        cipher, is_pooled = await checked(settings, connector(settings), key_path, is_visitor=is_visitor)
+        connect = connector(settings, is_pooled=is_pooled)
         pool = await asyncpg.create_pool(min_size=1, max_size=CONNECTIONS, reset=_nothing, connect=lambda *_, **__: connect())
     except (*FAULTS, ValueError) as fault:
         raise StoreError(f"{label(settings)}: {hint_of(fault)}") from None
     database = PostgresDatabase(pool, patience=settings.busy_timeout.total_seconds())
     queues = Queues(database=database, cipher=cipher, clock=clock)
     replicas = Replicas(
-        database=database, queues=queues, clock=clock, name=name, configuration=configuration, grace=grace, connect=connect
+        database=database,
+        queues=queues,
+        clock=clock,
+        name=name,
+        configuration=configuration,
+        grace=grace,
+        connect=connector(settings, settings.listen_url, is_pooled=is_pooled and not settings.listen_url),
     )
-    replicas.read_time = read_time
+    replicas.read_time, replicas.keys = read_time, Keys(cipher, key_path)
     try:
         if is_visitor:
             clock.follow(await read_time(database))
@@ -99,16 +106,24 @@ async def open_postgres(
     )
 
 
-def _connector(settings: StoreSettings) -> Callable[[], Awaitable[Any]]:
-    """What makes a connection. Of several hosts it finds the one that can be written to, after a fail-over too."""
-    options = parse_qs(urlsplit(settings.url).query)
+def connector(settings: StoreSettings, url: str = "", *, is_pooled: bool = True) -> Callable[[], Awaitable[Any]]:
+    """What makes a connection, to ``url`` where that is another one than the store's. Of several hosts it finds the one that can be
+    written to, after a fail-over too.
+
+    ``is_pooled``: there may be a pooler in between that gives each transaction another connection of its own, so that no prepared
+    statement outlives one.
+    """
+    chosen = url or settings.url
+    options = parse_qs(urlsplit(chosen).query)
     more: dict[str, Any] = {} if "target_session_attrs" in options else {"target_session_attrs": "read-write"}
     if settings.password is not None:
         more["password"] = settings.password.reveal()
+    if is_pooled:
+        more["statement_cache_size"] = 0
 
     async def connect() -> Any:
         return await asyncpg.connect(
-            settings.url,
+            chosen,
             timeout=CONNECT,
             command_timeout=COMMAND,
             server_settings={"application_name": "mailbridge"},
@@ -122,16 +137,20 @@ async def _nothing(_: object) -> None:
     """A connection is given back as it was: every transaction of ours ends before, and sets nothing that outlives it."""
 
 
-async def _checked(settings: StoreSettings, connect: Callable[[], Awaitable[Any]], key_path: Path, *, is_visitor: bool) -> Cipher:
-    """The cipher of a database that is fit to be used; made, if it is empty."""
+async def checked(
+    settings: StoreSettings, connect: Callable[[], Awaitable[Any]], key_path: Path, *, is_visitor: bool
+) -> tuple[Cipher, bool]:
+    """The cipher of a database that is fit to be used, made if it is empty; and whether a pooler is in between, which tells another number
+    of the server's process than that does."""
     connection = await connect()
     try:
+        is_pooled = await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid()
         row = await connection.fetchrow(SETTINGS, list(OF_SKYVERN))
         for what in mistakes(*row):
             raise StoreError(f"{label(settings)}: {what}")
         async with connection.transaction():
             await connection.execute(f"SELECT pg_advisory_xact_lock({migrations.MIGRATE})")
-            return await _made(connection, settings, key_path, is_visitor=is_visitor)
+            return await _made(connection, settings, key_path, is_visitor=is_visitor), is_pooled
     finally:
         await connection.close(timeout=CONNECT)
 
@@ -173,8 +192,14 @@ async def _made(connection: Any, settings: StoreSettings, key_path: Path, *, is_
         raise StoreError(
             f"{place}: written by a newer mailbridge (schema {version}, this one knows {newest}); upgrade mailbridge"
         )
-    cipher = Cipher(read_key(key_path, is_made=version == 0))
-    if version and cipher.open(bytes.fromhex(meta["seal"]), "meta") is None:
+    missing = sorted(migrations.tables() - tables) if version == newest else []
+    if missing:
+        raise StoreError(
+            f"{place}: a table is missing ({', '.join(missing)}); was the database restored in part, or is search_path another one?"
+            " Restore it whole"
+        )
+    cipher = cipher_of(key_path, bytes.fromhex(meta["seal"]) if version else None, is_made=version == 0)
+    if cipher is None:
         raise StoreError(
             f"{place}: was written with another key file than {key_path}; every replica needs the same one, copy it from the first"
         )
@@ -194,7 +219,10 @@ def hint_of(fault: BaseException) -> str:
     if isinstance(fault, asyncpg.InvalidCatalogNameError):
         return "the server has no such database; make it: CREATE DATABASE … OWNER …"
     if isinstance(fault, asyncpg.InsufficientPrivilegeError | asyncpg.InvalidSchemaNameError):
-        return "the role may not do what mailbridge needs; let it own the database: ALTER DATABASE … OWNER TO …"
+        return (
+            "the role may not do what mailbridge needs; let it own the database: ALTER DATABASE … OWNER TO …,"
+            " or a schema that its search_path names: CREATE SCHEMA … AUTHORIZATION …"
+        )
     if isinstance(fault, asyncpg.TooManyConnectionsError):
         return f"the server has no connection left; each process of mailbridge needs up to {CONNECTIONS + 1}"
     if isinstance(fault, asyncpg.TargetServerAttributeNotMatched):

@@ -6,16 +6,19 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
 from mailbridge import log_events
-from mailbridge.clock import SteadyClock, since_boot
+from mailbridge.clock import SteadyClock, from_micros, since_boot
 from mailbridge.store import StoreUnavailable
+from mailbridge.store.bells import Bells
 from mailbridge.store.postgres.database import FAULTS, PostgresDatabase, PostgresTransaction
+from mailbridge.store.postgres.keys import KEY, ROTATION, Keys
 from mailbridge.store.postgres.marks import FORGET as FORGET_MARKS
 from mailbridge.store.postgres.queues import Queues
+from mailbridge.store.processes import SKEW, Process, differences, skewed, told
 
 log = logging.getLogger("mailbridge.store")
 
@@ -33,8 +36,16 @@ POLL = 5.0
 
 POLL_ALONE = 0.25
 CHANNEL = "mailbridge"
+AWAITED = "mailbridge_awaited"
+"""Where it is told that somebody has begun to wait for a code."""
+
 GONE_FOR = "3600000000"
 """Microseconds for which the row of a replica that is gone is kept, to be shown."""
+PROBE = "mailbridge_probe"
+"""Where a process tells itself something, to see whether it hears."""
+
+PROBE_TAKES = 2.0
+"""Seconds after which a notification that has not arrived never will."""
 
 JOIN = "INSERT INTO replica (name, started_at, alive_until, configuration) VALUES (?, now_micros(), now_micros() + ?, ?) RETURNING id"
 STAY = "UPDATE replica SET alive_until = now_micros() + ? WHERE id = ? RETURNING id"
@@ -44,10 +55,13 @@ FORGET = (
     " AND NOT EXISTS (SELECT 1 FROM delivery WHERE owner = replica.id AND state = 'in_flight')"
 )
 LEAVE = "DELETE FROM replica WHERE id = ?"
-DIFFERING = (
-    "SELECT name FROM replica WHERE id != ? AND alive_until > now_micros() AND configuration != ? AND configuration != ''"
-    " ORDER BY id"
+ALIVE = (
+    "SELECT id, name, started_at, configuration, (SELECT count(*) FROM mailbox_lease WHERE owner = replica.id)"
+    " FROM replica WHERE alive_until > now_micros() ORDER BY id"
 )
+KEYS = "SELECT key, value FROM meta WHERE key IN (?, ?)"
+TELL_KEYS = "UPDATE replica SET opens = ?, seals = ? WHERE id = ?"
+DESCRIBE = "UPDATE replica SET configuration = ? WHERE id = ?"
 
 ReadTime = Callable[[PostgresDatabase], Awaitable[int]]
 Connect = Callable[[], Awaitable[Any]]
@@ -61,7 +75,7 @@ async def server_time(database: PostgresDatabase) -> int:
 
 
 class Replicas:
-    """This process among those that have the database. ``grace`` is for how long a doubt about another's attempt blocks its queue.
+    """Implements `mailbridge.store.processes.Processes`: this process among those that have the database. ``grace`` is for how long a doubt about another's attempt blocks its queue.
 
     ``connect`` makes the connection that listens, outside the pool; it holds no transaction and is never shared. Without ``wakes`` the
     others are not notified of commits, and find them when they look by themselves.
@@ -88,13 +102,18 @@ class Replicas:
         self._grace = grace
         self._connect = connect
         self._listener: Any = None
+        self._is_heard = asyncio.Event()
+        self._is_deaf = self._is_cut_off = self._is_skewed = False
         self._beat_at = float("-inf")
         self._others = 0
         self._is_oldest = False
-        self._differing: tuple[str, ...] = ()
+        self.differing: Mapping[str, tuple[str, ...]] = {}
         self._is_to_wake = asyncio.Event()
+        self.waits = Bells()
         self._tasks: list[asyncio.Task[None]] = []
+        self._told_keys = ("", "")
         self.read_time: ReadTime = server_time
+        self.keys: Keys | None = None
 
     @property
     def number(self) -> int:
@@ -111,18 +130,25 @@ class Replicas:
         """Whether this is the oldest replica that is alive, as far as anybody can know."""
         return self._is_oldest and self.is_alive
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether what others commit is told, and need not be asked for."""
+        return self._listener is not None and not self._listener.is_closed() and not self._is_deaf
+
     async def join(self) -> None:
         """Take part: from now on this process has a number. What replicas that are gone had in flight is taken over.
 
         Raises:
             StoreUnavailable: the database is away.
         """
+        self._told_keys = ("", "")
         await self._follow()
         began = time.monotonic()
         values = (self._name, LEASE // timedelta(microseconds=1), self._configuration)
         ((self._queues.owner,),) = await self._database.transact(lambda transaction: transaction.rows(JOIN, values))
         self._beat_at = began
         await self._look_around()
+        await self._follow_keys()
         await self._queues.take_over(self._grace)
 
     def start(self) -> None:
@@ -160,6 +186,7 @@ class Replicas:
 
     async def beat(self) -> None:
         """One heartbeat: this process is alive, and whoever is not is taken over from. Raises StoreUnavailable."""
+        await self._follow_keys()
         began = time.monotonic()
         values = (LEASE // timedelta(microseconds=1), self.number)
         rows = await self._database.transact(lambda transaction: transaction.rows(STAY, values))
@@ -182,20 +209,56 @@ class Replicas:
         ((self._others, oldest),) = await self._database.rows(OTHERS, (self.number, self.number))
         self._is_oldest = self.number <= oldest
 
+    async def _follow_keys(self) -> None:
+        """Seal with the key that the database has, and tell which keys are there. Without that key nothing is written any more."""
+        if self.keys is None:
+            return
+        meta = dict(await self._database.rows(KEYS, (KEY, ROTATION)))
+        self.keys.follow(meta.get(KEY, ""), meta.get(ROTATION, ""))
+        self._database.refusal = "the database has a new key, which is not on this machine" if self.keys.is_missing else ""
+        told = (self.keys.opens, self.keys.seals)
+        if told != self._told_keys and not self.keys.is_missing:
+            await self._database.transact(lambda transaction: transaction.change(TELL_KEYS, (*told, self.number)), is_quiet=True)
+            self._told_keys = told
+
     async def _follow(self) -> None:
         self._clock.follow(await self.read_time(self._database))
+        is_skewed = abs(self._clock.skew) > SKEW
+        if is_skewed and not self._is_skewed:
+            log.warning("%s", skewed(self._clock.skew), extra={"event": log_events.CLOCK_SKEWED})
+        self._is_skewed = is_skewed
+
+    async def alive(self) -> tuple[Process, ...]:
+        """See `Processes.alive`."""
+        return tuple(
+            Process(
+                name=name,
+                started_at=from_micros(started_at),
+                is_this=number == self.number,
+                mailboxes=mailboxes,
+                differs=differences(self._configuration, configuration),
+            )
+            for number, name, started_at, configuration, mailboxes in await self._database.rows(ALIVE)
+        )
+
+    async def describe(self, configuration: str) -> None:
+        """See `Processes.describe`."""
+        self._configuration = configuration
+        await self._database.transact(
+            lambda transaction: transaction.change(DESCRIBE, (configuration, self.number)), is_quiet=True
+        )
+        await self._compare()
 
     async def _compare(self) -> None:
         """Say it once where another replica has another configuration: one of the two is not what somebody means."""
-        rows = await self._database.rows(DIFFERING, (self.number, self._configuration))
-        differing = tuple(name for (name,) in rows)
-        if differing and differing != self._differing:
+        differing = {one.name: one.differs for one in await self.alive() if one.differs}
+        if differing and differing != self.differing:
             log.warning(
                 "replicas have another configuration than this one: %s",
-                ", ".join(differing),
+                told(differing),
                 extra={"event": log_events.REPLICAS_DIFFER},
             )
-        self._differing = differing
+        self.differing = differing
 
     # -- waking ---------------------------------------------------------------------------------------------------------
 
@@ -204,7 +267,7 @@ class Replicas:
         while True:
             if self._listener is None or self._listener.is_closed():
                 await self._hear()
-            await asyncio.sleep(POLL if self._listener is not None else POLL_ALONE)
+            await asyncio.sleep(POLL if self.is_listening else POLL_ALONE)
             self._database.bells.ring()
 
     async def _hear(self) -> None:
@@ -212,10 +275,40 @@ class Replicas:
         try:
             listener = await self._connect()
             await listener.add_listener(CHANNEL, self._heard)
+            await listener.add_listener(AWAITED, lambda *_: self.waits.ring())
+            await listener.add_listener(PROBE, lambda *_: self._is_heard.set())
             self._listener = listener
             await self._notify()
-        except FAULTS:
-            return
+            await self._probe()
+            self._is_cut_off = False
+        except (*FAULTS, StoreUnavailable) as fault:
+            if not self._is_cut_off:
+                log.warning(
+                    "no connection to listen by (%s): changes are looked for every %g s; see [store] url and listen_url",
+                    type(fault).__name__,
+                    POLL_ALONE,
+                    extra={"event": log_events.LISTENER_DEAF},
+                )
+            self._is_cut_off = True
+
+    async def _probe(self) -> None:
+        """Whether notifications arrive here: one is sent by another connection. A pooler in transaction mode loses them."""
+        self._is_heard.clear()
+        await self._database.transact(lambda transaction: transaction.change(f"NOTIFY {PROBE}"), is_quiet=True)
+        was_deaf = self._is_deaf
+        try:
+            async with asyncio.timeout(PROBE_TAKES):
+                await self._is_heard.wait()
+            self._is_deaf = False
+        except TimeoutError:
+            self._is_deaf = True
+        if self._is_deaf and not was_deaf:
+            log.warning(
+                "no notification arrives (is there a pooler in transaction mode?): changes are looked for every %g s;"
+                " [store] listen_url names the server itself",
+                POLL_ALONE,
+                extra={"event": log_events.LISTENER_DEAF},
+            )
 
     def _heard(self, _connection: object, process: int, _channel: str, _payload: str) -> None:
         if self._listener is not None and process != self._listener.get_server_pid():

@@ -13,14 +13,19 @@ from mailbridge.store import Arrival, Forgotten, Receipt
 from mailbridge.store.cipher import Cipher, new_uid, place
 from mailbridge.store.names import Names
 from mailbridge.store.packing import facts_of, link_of, private_of
+from mailbridge.store.postgres import leases, one_time
 from mailbridge.store.postgres.codes import PostgresCodes
 from mailbridge.store.postgres.database import WHOLE, PostgresDatabase, PostgresTransaction
 from mailbridge.store.postgres.journal import PostgresJournal
+from mailbridge.store.postgres.leases import PostgresLeases
 from mailbridge.store.postgres.mails import PostgresMails
+from mailbridge.store.postgres.one_time import PostgresOneTime
 from mailbridge.store.postgres.outbox import PostgresOutbox
 from mailbridge.store.postgres.queues import INSERT_FIRST, Queues, looking
 from mailbridge.store.postgres.replicas import Replicas
 from mailbridge.store.postgres.retention import Retention
+from mailbridge.store.processes import OnlyThis, Processes
+from mailbridge.store.rows import span
 from mailbridge.store.sql import Transaction, answers, sessions
 from mailbridge.store.sql.answers import SqlAnswers
 from mailbridge.store.sql.copies import compared
@@ -29,12 +34,15 @@ from mailbridge.store.sql.events import SqlEvents
 from mailbridge.store.sql.forgetting import forget
 from mailbridge.store.sql.inboxes import SqlInboxes, end_over, forget_ended, next_end
 from mailbridge.store.sql.lines import tell
-from mailbridge.store.sql.mailboxes import SqlMailboxes, keep_cursor, keep_pending_action
+from mailbridge.store.sql.mailboxes import SqlMailboxes, check_lease, keep_cursor, keep_pending_action
 from mailbridge.store.sql.sessions import SqlSessions
 from mailbridge.store.sql.sites import REMEMBERED, SqlSites, forget_proven, keep_proven
 from mailbridge.store.sql.vault import SqlVault
 
 SWEEP_EVERY = timedelta(seconds=30)
+FORGOTTEN_AFTER = timedelta(hours=1)
+"""For how long an account that nobody watches is remembered: its place in the mailbox is kept apart from that."""
+
 PROBE = "INSERT INTO meta (key, value) VALUES ('probe', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 PUT = (
     "WITH new AS (INSERT INTO mail (uid, fingerprint, received_at, ingress, verdict, rule, size, sender, is_held, facts, private, link,"  # noqa: S608
@@ -76,6 +84,9 @@ class PostgresStore:
         self.codes = PostgresCodes(database=database, cipher=cipher, clock=clock)
         self.vault = SqlVault(database=database, cipher=cipher, clock=clock)
         self.mailboxes = SqlMailboxes(database=database)
+        self.leases = PostgresLeases(database=database, replicas=replicas)
+        self.one_time = PostgresOneTime(database=database)
+        self.processes: Processes = OnlyThis() if replicas is None else replicas
         self.entries = SqlEntries(database=database, cipher=cipher, clock=clock)
         self.events = SqlEvents(database=database, clock=clock)
         self.sites = SqlSites(database=database, clock=clock)
@@ -130,6 +141,7 @@ class PostgresStore:
         envelope, now = arrival.envelope, self._clock.micros()
         fingerprint = self._cipher.digest(arrival.fingerprint)
         received = min(to_micros(envelope.received_at), now)
+        await check_lease(transaction, envelope.lease)
         if envelope.cursor is not None:
             await keep_cursor(transaction, envelope.cursor)
         first = self._first(arrival, received, now)
@@ -283,6 +295,8 @@ class PostgresStore:
             await forget_proven(transaction)
             await answers.purge(transaction, now)
             await sessions.purge(transaction, now)
+            await leases.purge(transaction, now - span(FORGOTTEN_AFTER))
+            await one_time.purge(transaction)
             if self.trouble is not None:  # only a write can tell that it is over
                 await transaction.change(PROBE, (str(now),))
             return is_left, await next_end(transaction)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mailbridge.store.sql import Database, Transaction
+from mailbridge.core.mail import Lease
+from mailbridge.store import LeaseLost
+from mailbridge.store.sql import Database, Transaction, Work
 
 KEEP = (
     "INSERT INTO cursor (mailbox, validity, uid) VALUES (?, ?, ?)"
     " ON CONFLICT (mailbox) DO UPDATE SET validity = excluded.validity, uid = excluded.uid"
 )
 NOTE = "INSERT INTO mailbox_notes (mailbox, notes) VALUES (?, ?) ON CONFLICT (mailbox) DO UPDATE SET notes = excluded.notes"
+HOLDS = "SELECT 1 FROM mailbox_lease WHERE account = ? AND epoch = ? AND owner IS NOT NULL FOR SHARE"
 
 
 class SqlMailboxes:
-    """Implements `mailbridge.store.Mailboxes`. A cursor is ``mailbox/uidvalidity/uid``."""
+    """Implements `mailbridge.store.Mailboxes`. A cursor is ``mailbox/uidvalidity/uid``. With a ``lease`` nothing is written after it."""
 
-    def __init__(self, *, database: Database) -> None:
+    def __init__(self, *, database: Database, lease: Lease | None = None) -> None:
         self._database = database
+        self._lease = lease
 
     async def cursor(self, mailbox: str) -> str | None:
         """See `Mailboxes.cursor`."""
@@ -26,11 +30,11 @@ class SqlMailboxes:
 
     async def advance(self, cursor: str) -> None:
         """See `Mailboxes.advance`."""
-        await self._database.write(lambda transaction: keep_cursor(transaction, cursor))
+        await self._write(lambda transaction: keep_cursor(transaction, cursor))
 
     async def rewind(self, cursor: str) -> None:
         """See `Mailboxes.rewind`."""
-        await self._database.write(lambda transaction: transaction.change(KEEP, _parts(cursor)))
+        await self._write(lambda transaction: transaction.change(KEEP, _parts(cursor)))
 
     async def notes(self, mailbox: str) -> str:
         """See `Mailboxes.notes`."""
@@ -39,7 +43,7 @@ class SqlMailboxes:
 
     async def note(self, mailbox: str, notes: str) -> None:
         """See `Mailboxes.note`."""
-        await self._database.write(lambda transaction: transaction.change(NOTE, (mailbox, notes)))
+        await self._write(lambda transaction: transaction.change(NOTE, (mailbox, notes)))
 
     async def pending_actions(self, mailbox: str) -> tuple[str, ...]:
         """See `Mailboxes.pending_actions`."""
@@ -50,7 +54,20 @@ class SqlMailboxes:
         """See `Mailboxes.actions_done`."""
         rows = [_parts(cursor) for cursor in cursors]
         statement = "DELETE FROM owed WHERE mailbox = ? AND validity = ? AND uid = ?"
-        await self._database.write(lambda transaction: transaction.change_many(statement, rows))
+        await self._write(lambda transaction: transaction.change_many(statement, rows))
+
+    async def _write(self, work: Work[object]) -> None:
+        async def under_lease(transaction: Transaction) -> None:
+            await check_lease(transaction, self._lease)
+            await work(transaction)
+
+        await self._database.write(under_lease)
+
+
+async def check_lease(transaction: Transaction, lease: Lease | None) -> None:
+    """Until the end of the transaction nobody takes over what this lease is for. Raises LeaseLost where somebody has done so."""
+    if lease is not None and lease.epoch and not await transaction.rows(HOLDS, (lease.account, lease.epoch)):
+        raise LeaseLost(lease.account)
 
 
 async def keep_cursor(transaction: Transaction, cursor: str) -> None:

@@ -24,8 +24,10 @@ from mailbridge.store.sqlite.database import (
 from mailbridge.store.sqlite.queues import Queues
 from mailbridge.store.sqlite.readers import Readers
 from mailbridge.store.sqlite.retention import Retention
+from mailbridge.store.sqlite.rotation import cipher_at_start
 from mailbridge.store.sqlite.rotation import finish as finish_rotation
 from mailbridge.store.sqlite.store import SqliteStore
+from mailbridge.store.sqlite.turning import Turning
 from mailbridge.store.sqlite.writer import Writer
 
 READERS = 2
@@ -77,7 +79,8 @@ def _open(
         is_made = database.is_empty(connection) and not is_visitor
         if not is_visitor and not is_made:
             finish_rotation(connection, key_path_of(settings))
-        cipher = Cipher(read_key(key_path_of(settings), is_made=is_made))
+        key_path = key_path_of(settings)
+        cipher = Cipher(read_key(key_path, is_made=True)) if is_made else cipher_at_start(connection, key_path)
         queues = Queues(cipher=cipher, clock=clock)
         database.check(connection, cipher, is_visitor=is_visitor)
         if is_visitor:
@@ -96,7 +99,7 @@ def _open(
         writer.truncate()  # the log of a process that was killed may still hold what that one had erased
     writer.start(connection)
     readers = Readers(database.connect_reader, count=1 if is_visitor else READERS, idle=writer.idle, keeper=keeper)
-    return SqliteStore(
+    store = SqliteStore(
         writer=writer,
         readers=readers,
         queues=queues,
@@ -105,6 +108,8 @@ def _open(
         retention=retention,
         lock=taken,
     )
+    store.turning = None if is_visitor else Turning(cipher, key_path)
+    return store
 
 
 def _resume_clock(connection: apsw.Connection, clock: SteadyClock, queues: Queues, retention: Retention) -> None:

@@ -51,6 +51,7 @@ class SqliteOutbox:
         written = await self._writer.do(
             lambda connection: self._happened(connection, claim, settled),
             on_abandoned=lambda connection, written: self.give_back(connection, written.claims),
+            is_short=True,
         )
         log_ended(written.changes, but=settled.id)
         own = next((change.row for change in written.changes if change.row.id == settled.id), None)

@@ -8,10 +8,8 @@ interrupted, and finishes or forgets it.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
+import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +17,15 @@ import apsw
 
 from mailbridge.config.settings import StoreSettings
 from mailbridge.store import StoreError
-from mailbridge.store.cipher import Cipher, place, read_key
-from mailbridge.store.sql.vault import totp_place
+from mailbridge.store.cipher import Cipher, cipher_of, name_of, read_key
 from mailbridge.store.sqlite.database import Database, hint_of, lock, unlock
-
-SEALED: tuple[tuple[str, str, str, Callable[[bytes | None, Any], str]], ...] = (
-    ("mail", "private", "id", partial(place, "mail")),
-    ("mail", "link", "id", partial(place, "link")),
-    ("mail", "raw", "id", partial(place, "raw")),
-    ("large", "octets", "mail_id", partial(place, "raw")),
-    ("delivery", "content", "id", partial(place, "delivery")),
-    ("entry", "secrets", "id", partial(place, "entry")),
-    ("totp", "sealed", "name", totp_place),
-    ("answered", "answer", "key", partial(place, "answered")),
-)
-"""Table, column, the row's own name, and what the value is bound to."""
+from mailbridge.store.sqlite.turning import SEALED, follower_of, meta_of, sync
 
 Step = Callable[[str], None]
+
+PATIENCE = 600.0
+LOOK_EVERY = 0.2
+"""Seconds that a running daemon has for it, and between two looks at how far it is."""
 
 
 def rotate(settings: StoreSettings, *, path: Path, key_path: Path, step: Step = lambda _: None) -> int:
@@ -55,7 +45,7 @@ def rotate(settings: StoreSettings, *, path: Path, key_path: Path, step: Step = 
         connection = database.connect()
         try:
             finish(connection, key_path)
-            old = Cipher(read_key(key_path, is_made=False))
+            old = cipher_at_start(connection, key_path)
             database.check(connection, old, is_visitor=False)
             return _rotated(connection, old, key_path, step)
         finally:
@@ -83,13 +73,49 @@ def _rotated(connection: apsw.Connection, old: Cipher, key_path: Path, step: Ste
             ("key", name_of(key)),
         ):
             connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+        connection.execute("DELETE FROM meta WHERE key = 'rotation'")
         step("everything is sealed anew, and not committed")
     step("the database has the new key")
     draft.replace(key_path)
-    _sync(key_path.parent)
+    sync(key_path.parent)
+    follower_of(key_path).unlink(missing_ok=True)
     step("the key file is the new one")
     connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     return count
+
+
+def rotate_running(settings: StoreSettings, *, path: Path, key_path: Path, patience: float = PATIENCE) -> None:
+    """Lay another key beside the present one, and wait until the daemon that runs has gone over to it.
+
+    Raises:
+        StoreError: it does not begin, or goes on for longer than this waits.
+    """
+    follower = follower_of(key_path)
+    try:
+        name = name_of(read_key(follower, is_made=True))
+        connection = Database(path, settings).connect_reader()
+        try:
+            until = time.monotonic() + patience
+            while follower.exists():
+                has_begun = meta_of(connection, "key") == name
+                if time.monotonic() > until:
+                    why = (
+                        "goes on in the daemon"
+                        if has_begun
+                        else "is not taken up by the daemon; restart it, and it goes on there"
+                    )
+                    raise StoreError(f"{follower}: the rotation {why}")
+                time.sleep(LOOK_EVERY)
+        finally:
+            connection.close(True)
+    except apsw.Error as fault:
+        raise StoreError(f"{path}: {hint_of(fault)}") from None
+
+
+def cipher_at_start(connection: apsw.Connection, key_path: Path) -> Cipher:
+    """The cipher of a database that is there, in the middle of a rotation too. Raises StoreError."""
+    found = cipher_of(key_path, follower_of(key_path), meta_of(connection, "seal"))
+    return found or Cipher(read_key(key_path, is_made=False))
 
 
 def finish(connection: apsw.Connection, key_path: Path) -> None:
@@ -106,12 +132,7 @@ def finish(connection: apsw.Connection, key_path: Path) -> None:
         draft.replace(key_path)
     else:
         draft.unlink()
-    _sync(key_path.parent)
-
-
-def name_of(key: bytes) -> str:
-    """What tells one key from another and gives neither away."""
-    return hashlib.sha256(b"mailbridge: the name of a key" + key).hexdigest()[:16]
+    sync(key_path.parent)
 
 
 def _reseal(connection: apsw.Connection, old: Cipher, fresh: Cipher) -> int:
@@ -123,20 +144,11 @@ def _reseal(connection: apsw.Connection, old: Cipher, fresh: Cipher) -> int:
             value = old.open(row[0], bound_to(uid, name))
             if value is None:
                 raise StoreError(f"{table} {name}: its {column} does not open with the key file; nothing was changed")
-            sealed = fresh.seal(value, bound_to(uid, name))
-            connection.execute(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (sealed, name))  # noqa: S608
+            anew = fresh.seal(value, bound_to(uid, name))
+            connection.execute(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (anew, name))  # noqa: S608
             count += 1
     return count
 
 
 def _draft(key_path: Path) -> Path:
     return key_path.with_name(key_path.name + ".new")
-
-
-def _sync(folder: Path) -> None:
-    """Make a rename last."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

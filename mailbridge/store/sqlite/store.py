@@ -13,8 +13,11 @@ from mailbridge.core.delivery import Standing
 from mailbridge.core.mail import Envelope
 from mailbridge.store import Arrival, Forgotten, Receipt
 from mailbridge.store.cipher import Cipher, new_uid, place
+from mailbridge.store.leases import Alone
 from mailbridge.store.names import Names
+from mailbridge.store.one_time import Unshared
 from mailbridge.store.packing import facts_of, link_of, private_of
+from mailbridge.store.processes import OnlyThis
 from mailbridge.store.sql import answers, sessions
 from mailbridge.store.sql.answers import SqlAnswers
 from mailbridge.store.sql.copies import compared
@@ -37,12 +40,16 @@ from mailbridge.store.sqlite.queues import Queues
 from mailbridge.store.sqlite.readers import Readers
 from mailbridge.store.sqlite.retention import Retention
 from mailbridge.store.sqlite.shared import SqliteDatabase, SqliteTransaction, through
+from mailbridge.store.sqlite.turning import Turning
 from mailbridge.store.sqlite.writer import Writer
 
 REALIGN = timedelta(seconds=1)
 """How far the wall clock may be off before steady time is put back on it, once no code lives."""
 
 SWEEP_EVERY = timedelta(seconds=30)
+
+SHORT, FEW = 65_536, 4
+"""Octets of a mail and deliveries of it up to which it is written in the loop: that takes less than a millisecond."""
 
 
 class SqliteStore:
@@ -66,6 +73,9 @@ class SqliteStore:
         database = SqliteDatabase(writer=writer, readers=readers)
         self.vault = SqlVault(database=database, cipher=cipher, clock=clock)
         self.mailboxes = SqlMailboxes(database=database)
+        self.leases = Alone(self.mailboxes)
+        self.one_time = Unshared()
+        self.processes = OnlyThis()
         self.entries = SqlEntries(database=database, cipher=cipher, clock=clock)
         self.events = SqlEvents(database=database, clock=clock)
         self.sites = SqlSites(database=database, clock=clock)
@@ -82,6 +92,7 @@ class SqliteStore:
         self._retention = retention
         self._is_to_forget = False
         self._lock = lock
+        self.turning: Turning | None = None
 
     @property
     def is_shared(self) -> bool:
@@ -109,6 +120,7 @@ class SqliteStore:
         return await self.writer.do(
             lambda connection: self._put(connection, arrival, facts, private, link),
             on_abandoned=lambda connection, receipt: self.outbox.give_back(connection, receipt.claims),
+            is_short=len(arrival.envelope.content) <= SHORT and len(arrival.drafts) <= FEW,
         )
 
     def _put(self, connection: apsw.Connection, arrival: Arrival, facts: bytes, private: bytes, link: bytes | None) -> Receipt:
@@ -236,7 +248,8 @@ class SqliteStore:
             keep_anchor(connection, self.clock.anchor)
         if self.trouble is not None:  # only a write can tell that it is over
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('probe', ?)", (now,))
-        if is_more:
+        is_turning = self.turning is not None and self.turning.step(connection)
+        if is_turning or is_more:
             return self.clock.now()
         again_at, ends_at = self.clock.now() + SWEEP_EVERY, through(next_end(self._shared(connection)))
         return again_at if ends_at is None else min(again_at, ends_at)

@@ -1,4 +1,9 @@
-"""The one thread that writes: what waits together is committed together, and fsynced once."""
+"""The one writer: what waits together is committed together, and fsynced once.
+
+Short work runs in the event loop that asks for it, and only its commit in the writer's thread: a thread that runs statements beside a
+busy loop waits for Python's lock at each of them. Everything that may take time stays in the thread: long work, a database that
+another process has locked, commits, copying the log back, opening the file anew.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +13,10 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from typing import Any, Literal, TypeVar
 
 import apsw
@@ -25,6 +32,9 @@ T = TypeVar("T")
 BATCH = 128
 """Operations in one transaction at the most, so that the first of them does not wait for ever."""
 
+SHORT_BATCH = 32
+"""Short operations in one transaction at the most: the loop does nothing else meanwhile, for 0.15 ms each."""
+
 IDLE_PAGES = 500
 """Pages in the write-ahead log from which it is copied back when there is nothing else to do."""
 
@@ -33,6 +43,9 @@ MOST_PAGES = 10_000
 
 TRUNCATE_AGAIN = 5.0
 """Seconds after which the log is tried again, where a reader kept it from being cut off."""
+
+OFFER = 1.0
+"""Seconds that a loop has to go on with its own work before the thread does: it may have ended meanwhile."""
 
 Work = Callable[[apsw.Connection], Any]
 OnAbandoned = Callable[[apsw.Connection, Any], Any]
@@ -43,12 +56,27 @@ class _Job:
     work: Work
     answer: asyncio.Future[Any] | None = None
     on_abandoned: OnAbandoned | None = None
+    is_short: bool = False
+    is_last: bool = False
     result: Any = None
+    fault: BaseException | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """What is committed together. ``is_begun``: its statements have been run, up to the fault if there was one; ``changes`` were made on
+    the connection before it."""
+
+    jobs: list[_Job]
+    is_begun: bool = False
+    changes: int = 0
     fault: BaseException | None = None
 
 
 class Writer:
     """Runs work in order, in transactions. ``connect`` opens the database anew after it failed.
+
+    Of its thread and the loops, one at a time has the connection: it takes it where nobody has it, and passes it on where more waits.
 
     ``is_in_place`` is asked before each commit: a file that was moved or deleted takes what nobody will find. ``idle`` is set while
     nothing waits to be written, and ``bells`` ring behind every commit, another process's too once this thread has something to do.
@@ -56,19 +84,23 @@ class Writer:
 
     def __init__(self, connect: Callable[[], apsw.Connection], *, is_in_place: Callable[[], bool]) -> None:
         self.idle = threading.Event()
-        self.idle.set()
         self.bells = Bells()
         self._data_version = 0
         self._connect = connect
         self._is_in_place = is_in_place
         self._connection: apsw.Connection | None = None
-        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._patience = 0
+        self._lock = threading.Lock()
+        self._waiting: deque[_Job] = deque()
+        self._is_taken = True
+        self._is_closed = False
+        self._offer: object | None = None
+        self._batches: queue.SimpleQueue[_Batch] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._pages = 0
         self._is_to_truncate = False
         self._truncate_at = 0.0
         self.truncate_again = TRUNCATE_AGAIN
-        self._is_closed = False
         self.trouble: str | None = None
 
     def start(self, connection: apsw.Connection) -> None:
@@ -78,19 +110,21 @@ class Writer:
         self._thread.start()
 
     async def do(
-        self, work: Callable[[apsw.Connection], T], *, on_abandoned: Callable[[apsw.Connection, T], None] | None = None
+        self,
+        work: Callable[[apsw.Connection], T],
+        *,
+        on_abandoned: Callable[[apsw.Connection, T], None] | None = None,
+        is_short: bool = False,
     ) -> T:
-        """Run ``work`` in a transaction; returns when that is on disk.
+        """Run ``work`` in a transaction; returns when that is on disk. ``is_short``: it may be run in this loop, where nothing is in its way.
 
         A caller that is cancelled meanwhile does not undo it; ``on_abandoned`` is then done with the result, in another transaction.
 
         Raises:
             StoreUnavailable: nothing of it was written.
         """
-        if self._is_closed:
-            raise StoreUnavailable("closed", "the store is closed")
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        job = _Job(work, answer, on_abandoned)
+        job = _Job(work, answer, on_abandoned, is_short)
         self._put(job)
         try:
             return await answer
@@ -100,23 +134,31 @@ class Writer:
             raise
 
     def _put(self, job: _Job) -> None:
-        self.idle.clear()
-        self._queue.put(job)
+        """Queue a job, and begin with it where nobody has the connection. Raises StoreUnavailable behind the last one."""
+        with self._lock:
+            if self._is_closed:
+                raise StoreUnavailable("closed", "the store is closed")
+            self._is_closed = job.is_last
+            self._waiting.append(job)
+            self.idle.clear()
+            if self._is_taken:
+                return
+            self._is_taken = True
+        self._go_on()
 
     def _abandon(self, job: _Job) -> None:
         """Nobody took the result of a job: do what is to be done with it then."""
         on_abandoned, result = job.on_abandoned, job.result
-        if on_abandoned is not None and job.fault is None and not self._is_closed:
-            self._put(_Job(lambda connection: on_abandoned(connection, result)))
+        if on_abandoned is not None and job.fault is None:
+            with contextlib.suppress(StoreUnavailable):
+                self._put(_Job(lambda connection: on_abandoned(connection, result)))
 
     async def close(self) -> None:
         """Finish what is queued, copy the log back, close the database."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        self._queue.put(None)
-        if self._thread is not None:
-            await asyncio.to_thread(self._thread.join)
+        with contextlib.suppress(StoreUnavailable):  # it is closed already
+            self._put(_Job(lambda _: None, is_last=True))
+            if self._thread is not None:
+                await asyncio.to_thread(self._thread.join)
 
     def truncate(self) -> None:
         """Copy the log back and cut it to nothing when this transaction is over: to be called by the work itself."""
@@ -129,59 +171,125 @@ class Writer:
             return apsw.SQLITE_OK
 
         connection.set_wal_hook(note)
+        self._patience = int(connection.pragma("busy_timeout"))
         self._connection = connection
 
+    # -- in the loop of whoever has taken the connection --------------------------------------------------------------
+
+    def _take_up(self, offer: object) -> None:
+        """Go on where the thread left off, unless that has gone on itself meanwhile."""
+        with self._lock:
+            if self._offer is not offer:
+                return
+            self._offer = None
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Begin with what waits: short work at once, up to its commit; anything else is the thread's."""
+        batch = self._next()
+        try:
+            if batch.jobs[0].is_short:
+                self._begin_short(batch)
+        finally:
+            self._batches.put(batch)
+
+    def _next(self) -> _Batch:
+        """The first of what waits, with what follows of its kind."""
+        with self._lock:
+            if self._waiting[0].is_short:
+                jobs = list(islice(takewhile(lambda job: job.is_short, self._waiting), SHORT_BATCH))
+            else:
+                jobs = list(islice(self._waiting, BATCH))
+            for _ in jobs:
+                self._waiting.popleft()
+        return _Batch(jobs)
+
+    def _begin_short(self, batch: _Batch) -> None:
+        """Run its statements, unless the database cannot be had at once: then the thread waits for it."""
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            connection.set_busy_timeout(0)
+            self._begin(connection, batch)
+        except (apsw.Error, OSError, StoreError) as fault:
+            batch.fault = fault if batch.is_begun else None
+        finally:
+            connection.set_busy_timeout(self._patience)
+
+    # -- in the thread ------------------------------------------------------------------------------------------------
+
     def _run(self) -> None:
-        while True:
-            try:
-                first = self._queue.get_nowait()
-            except queue.Empty:
-                self._copy_back(IDLE_PAGES)
-                self.idle.set()
-                first = self._queue.get()
-                self.idle.clear()
-            if first is None:
-                break
-            jobs, is_last = self._batch(first)
-            self._commit(jobs)
-            self._answer(jobs)
+        batch = self._passed_on()
+        while batch is None or not batch.jobs[-1].is_last:
+            batch = batch or self._awaited()
+            self._commit(batch)
+            self._answer(batch.jobs)
             self._copy_back(MOST_PAGES)
-            if is_last:
-                break
+            if not batch.jobs[-1].is_last:
+                batch = self._passed_on()
         self._shut()
         self.idle.set()
 
-    def _batch(self, first: _Job) -> tuple[list[_Job], bool]:
-        jobs = [first]
-        with contextlib.suppress(queue.Empty):
-            while len(jobs) < BATCH:
-                job = self._queue.get_nowait()
-                if job is None:
-                    return jobs, True
-                jobs.append(job)
-        return jobs, False
+    def _passed_on(self) -> _Batch | None:
+        """Pass the connection on to the loop whose work is next, or put it down. Returns the batch that is for this thread instead."""
+        if not self._waiting:
+            self._copy_back(IDLE_PAGES)
+        with self._lock:
+            if not self._waiting:
+                self._is_taken = False
+                self.idle.set()
+                return None
+            first = self._waiting[0]
+        if first.is_short and first.answer is not None:
+            loop, self._offer = first.answer.get_loop(), object()
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and this thread goes on
+                # Behind the pushes of what has just been committed, which come in its next rounds.
+                loop.call_soon_threadsafe(loop.call_soon, loop.call_soon, self._take_up, self._offer)
+                return None
+            self._offer = None
+        return self._next()
 
-    def _commit(self, jobs: list[_Job]) -> None:
+    def _awaited(self) -> _Batch:
+        """The next batch of a loop, or what one does not go on with."""
+        while True:
+            try:
+                return self._batches.get(timeout=None if self._offer is None else OFFER)
+            except queue.Empty:
+                with self._lock:
+                    is_left, self._offer = self._offer is not None, None
+                if is_left:
+                    return self._next()
+
+    def _commit(self, batch: _Batch) -> None:
         """One transaction for all: a job that fails is undone alone, a commit that fails undoes all."""
         try:
+            if batch.fault is not None:
+                raise batch.fault
             connection = self._open()
-            before = connection.total_changes()
-            connection.execute("BEGIN IMMEDIATE")
-            for job in jobs:
-                self._one(connection, job, is_alone=len(jobs) == 1)
-            is_written = connection.total_changes() != before
+            if not batch.is_begun:
+                self._begin(connection, batch)
+            is_written = connection.total_changes() != batch.changes
             if is_written and not self._is_in_place():
                 raise OSError("the file is not in its place")
             if connection.in_transaction:
                 connection.execute("COMMIT")
         except (apsw.Error, OSError, StoreError) as fault:
             self._undo(fault)
-            for job in jobs:
+            for job in batch.jobs:
                 job.fault = job.fault or unavailable(fault)
         else:
             if is_written:
                 self.trouble = None
             self._ring(connection, is_written=is_written)
+
+    def _begin(self, connection: apsw.Connection, batch: _Batch) -> None:
+        """Run its statements in a transaction that is left open."""
+        batch.changes = connection.total_changes()
+        connection.execute("BEGIN IMMEDIATE")
+        batch.is_begun = True
+        for job in batch.jobs:
+            self._one(connection, job, is_alone=len(batch.jobs) == 1)
 
     def _ring(self, connection: apsw.Connection, *, is_written: bool) -> None:
         """Ring where something was committed: by this thread, or by another process since it last looked."""
@@ -280,12 +388,6 @@ class Writer:
                     connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
             with contextlib.suppress(apsw.Error):
                 connection.close(True)
-        with contextlib.suppress(queue.Empty):
-            while True:
-                job = self._queue.get_nowait()
-                if job is not None:
-                    job.fault = StoreUnavailable("closed", "the store is closed")
-                    self._answer([job])
 
 
 def kind_of(fault: BaseException) -> Literal["full", "locked", "gone"]:

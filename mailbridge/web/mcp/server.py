@@ -13,8 +13,8 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.types import Message, Receive, Scope, Send
 
 import mailbridge
+from mailbridge.core.complaints import plainly
 from mailbridge.operator.asks import asked
-from mailbridge.operator.complaints import plainly
 from mailbridge.operator.faults import Fault
 from mailbridge.web.mcp.asking import Asker
 from mailbridge.web.mcp.shapes import schema_of

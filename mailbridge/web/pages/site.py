@@ -121,7 +121,7 @@ class Site:
             request=one_of(form, "once")[:100],
             kept=self._keeping.of(session.id, self._now()),
         )
-        if name.startswith("again."):
+        if name.startswith("again.") and asked.is_operator:
             asked = self._again(asked)
         scene = Scene(
             visit=visit,

@@ -295,6 +295,7 @@ TEXTS: Mapping[str, str] = MappingProxyType(
         "mailbox.mode": "How",
         "mailbox.last": "Last mail",
         "mailbox.answered": "Last answer",
+        "mailbox.by": "Watched by",
         "mailbox.never": "Never",
         "mailbox.mails": "Mails",
         "mailbox.canary": "Canary",

@@ -39,7 +39,9 @@ def provider() -> Iterator[TokenEndpoint]:
 @pytest.fixture
 def vault(tmp_path: Path) -> TokenVault:
     """A vault with a key of its own."""
-    return open_vault(StoreSettings(url=f"sqlite:///{tmp_path}/state/mailbridge.db"))
+    found = open_vault(StoreSettings(url=f"sqlite:///{tmp_path}/state/mailbridge.db"))
+    assert isinstance(found, TokenVault)
+    return found
 
 
 def settings_of(provider: TokenEndpoint, **changes: object) -> OAuthSettings:

@@ -22,7 +22,7 @@ from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.heat import Wanted
 from mailbridge.ingress.imap.service import Watchers, never, watchers_of
 from mailbridge.ingress.imap.stream import SILENCE
-from mailbridge.ingress.imap.vault import TokenVault
+from mailbridge.ingress.imap.vault import Tokens
 from mailbridge.intake.answer import Answer
 from mailbridge.intake.door import Intake
 from mailbridge.intake.drafts import IntakePolicy
@@ -144,7 +144,7 @@ async def watching(
     *accounts: ImapSettings,
     hot: Callable[[], bool] = never,
     wanted: Wanted | None = None,
-    vault: TokenVault | None = None,
+    vault: Tokens | None = None,
     silence: timedelta = SILENCE,
     key: bytes = b"",
 ) -> AsyncIterator[Watchers]:

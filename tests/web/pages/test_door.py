@@ -265,7 +265,7 @@ def test_a_viewer_sees_no_code_and_changes_nothing(tmp_path: Path) -> None:
         assert csrf is not None
         for name, method, path in PATHS:
             path = path.replace("{id:int}", "1")
-            if name.startswith("again"):
+            if name == "again":
                 continue  # nothing is kept: it leads to the first page
             if method == "POST" and name not in OPEN | {"logout"}:
                 data = {

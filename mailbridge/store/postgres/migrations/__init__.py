@@ -11,6 +11,7 @@ from importlib import resources
 from typing import Any
 
 NAME = re.compile(r"(\d{4})\.sql")
+TABLE = re.compile(r"^CREATE TABLE (\w+)", re.MULTILINE)
 RUNS_FROM = 1
 MIGRATE = 0x6D61696C02
 """The advisory lock of whoever looks at the version and changes the shape."""
@@ -24,6 +25,11 @@ def files() -> dict[int, str]:
         if match is not None:
             found[int(match[1])] = one.read_text(encoding="utf-8")
     return dict(sorted(found.items()))
+
+
+def tables() -> set[str]:
+    """The tables of a database that is up to date."""
+    return {name for text in files().values() for name in TABLE.findall(text)}
 
 
 def newest() -> int:

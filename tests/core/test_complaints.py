@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from mailbridge.core.complaints import plainly
 from mailbridge.operator.asks import Ask, asked
-from mailbridge.operator.complaints import plainly
 from mailbridge.operator.deliveries import DeliveryList, OneDelivery, Retry
 from mailbridge.operator.inboxes import CreateInbox
 from mailbridge.operator.sessions import Invite
