@@ -49,6 +49,13 @@ __all__ = [
 ]
 
 
+HALF_MOVED = "a move into it is not over; run the same `mailbridge migrate` again, or move this database away"
+"""Why no daemon starts on a database."""
+
+KEY_IN_CHANGE = "its key is being changed; let the daemon finish that (`key rotate`), then do this again"
+"""Why a database is neither copied nor moved now: what is in it is sealed with two keys."""
+
+
 class StoreUnavailable(Exception):  # noqa: N818  (the name that the contract gives it)
     """The store could not do it now; nothing was written. ``kind`` chooses the reply: full is 452, else 451."""
 

@@ -118,6 +118,16 @@ class Cipher:
             found = next((one for key in others if (one := _opened(AESGCM(key), sealed, row)) is not None), None)
         return found
 
+    def seal_alike(self, value: bytes, row: str) -> bytes:
+        """As `seal`, and the same value of the same row gives the same octets each time: the nonce is a keyed hash of both."""
+        keyed = hashlib.blake2b(row.encode() + b"\0" + value, key=self._digest_key, digest_size=NONCE_LENGTH, person=b"nonce")
+        nonce = keyed.digest()
+        return nonce + self._gcm.encrypt(nonce, value, row.encode())
+
+    def uid_of(self, word: str) -> bytes:
+        """The uid of a row that was written without one, known by ``word``: always the same, and guessed by nobody without the key."""
+        return hashlib.blake2b(word.encode(), key=self._digest_key, digest_size=UID_LENGTH, person=b"uid").digest()
+
     def handed_on(self, successor: Cipher) -> bytes:
         """What outlives a key, sealed for the one after it: duplicates stay duplicates, and the names of identifiers stay."""
         return successor.seal(self._digest_key + self.names_key, "handed on")
@@ -150,7 +160,7 @@ def read_key(path: Path, *, is_made: bool) -> bytes:
         StoreError: it is missing, of another length, or others can read it.
     """
     if is_made and not path.exists():
-        _make_key(path)
+        write_key(path, os.urandom(KEY_LENGTH))
     try:
         if path.stat().st_mode & (0o037 if MOUNTED in path.absolute().parents else 0o077):
             raise StoreError(f"{path}: the key file can be read by others: chmod 600 {path}")
@@ -184,13 +194,17 @@ def cipher_of(path: Path, other: Path, seal: bytes | None, *, is_made: bool = Fa
     return None
 
 
-def _make_key(path: Path) -> None:
-    """All of it or nothing: a crash in the middle leaves no short key behind."""
+def write_key(path: Path, key: bytes) -> None:
+    """Keep a key in a file (0600), all of it or nothing: a crash in the middle leaves no short key behind.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
     draft = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
-            stream.write(os.urandom(KEY_LENGTH))
+            stream.write(key)
             stream.flush()
             os.fsync(stream.fileno())
         draft.replace(path)

@@ -157,3 +157,10 @@ def micros(at: datetime | None) -> int | None:
 def span(duration: timedelta) -> int:
     """Microseconds of a duration."""
     return duration // MICROSECOND
+
+
+def storable(value: Any) -> Any:
+    """A text that PostgreSQL can keep: NUL and lone surrogates, which come in mails, it cannot."""
+    if isinstance(value, str) and not value.isascii():
+        value = value.encode("utf-8", "replace").decode()
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) and "\0" in value else value

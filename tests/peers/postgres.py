@@ -201,6 +201,14 @@ def _copied(installed: Path, to: Path) -> Path:
     return to / installed.relative_to(package.parent)
 
 
+def given(folder: Path) -> Path:
+    """A folder that is there, or made, for a server to have its files in: its own where we are root."""
+    folder.mkdir(mode=0o755, exist_ok=True)
+    if os.getuid() == 0:
+        os.chown(folder, NOBODY, NOBODY)
+    return folder
+
+
 @contextmanager
 def running_postgres(*, installed: Path | None = None, tls: Pair | None = None, host: str = "127.0.0.1") -> Iterator[Postgres]:
     """A new server for the length of the block."""

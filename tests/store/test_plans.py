@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -11,6 +13,9 @@ from mailbridge.core.delivery import State
 from mailbridge.store import Filter
 from mailbridge.store.sqlite import filters, migrations, queues
 from mailbridge.store.sqlite.codes import LIVE, NEWEST_FIRST
+from tests.bench.filling import a_day_ago, erase, fill, opened
+from tests.loop import looped
+from tests.store.looking import use
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 
@@ -90,3 +95,35 @@ def test_a_queue_is_found_by_its_index(empty: apsw.Connection, query: str, index
     (step, *more) = plan(empty, query)
     assert f"INDEX {index}" in step
     assert more == []
+
+
+LARGE = 6_000
+STEPS = 2_500
+"""Rows that one statement may walk through without an index to jump in: pages, and what is looked at at once, but never a whole table."""
+
+
+@looped
+async def test_nothing_that_is_asked_all_the_time_walks_through_a_table(tmp_path: Path) -> None:
+    """Whatever the store asks, in use: SQLite's own count of the rows that it stepped through without jumping, statement by statement."""
+    walked: dict[str, int] = {}
+
+    def watch(connection: apsw.Connection) -> None:
+        def note(event: dict[str, Any]) -> None:
+            steps = event["stmt_status"]["SQLITE_STMTSTATUS_FULLSCAN_STEP"]
+            walked[event["sql"]] = max(walked.get(event["sql"], 0), steps)
+
+        connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, note)
+
+    time = a_day_ago()
+    async with opened(tmp_path / "one.db", time) as store:
+        await fill(store, time, LARGE)
+        await erase(store, time)
+    apsw.connection_hooks.append(watch)
+    try:
+        async with opened(tmp_path / "one.db", time) as store:
+            await use(store, time.clock())
+    finally:
+        apsw.connection_hooks.remove(watch)
+    assert len(walked) > 40
+    checks = ("PRAGMA quick_check(1)", "PRAGMA integrity_check(1)")
+    assert {sql: steps for sql, steps in walked.items() if steps > STEPS and sql not in checks} == {}

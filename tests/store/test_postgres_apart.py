@@ -17,10 +17,11 @@ from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import PullSettings, Settings, SmtpSettings, StoreSettings
 from mailbridge.store import StoreError
 from mailbridge.store.places import key_path_of, label, path_of, socket_path_of
-from mailbridge.store.postgres.database import kind_of, locking, numbered, storable
+from mailbridge.store.postgres.database import kind_of, locking, numbered
 from mailbridge.store.postgres.journal import Horizon
 from mailbridge.store.postgres.opening import mistakes
 from mailbridge.store.processes import differences, told
+from mailbridge.store.rows import storable
 from mailbridge.store.sqlite.shared import through
 from tests.moved_time import MovedTime
 

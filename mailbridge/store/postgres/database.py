@@ -18,6 +18,7 @@ from mailbridge import log_events
 from mailbridge.store import LeaseLost, StoreUnavailable
 from mailbridge.store.bells import Bells
 from mailbridge.store.postgres.marks import ASK, Mark, Marks
+from mailbridge.store.rows import storable
 from mailbridge.store.sql import Transaction, Values, Work
 
 log = logging.getLogger("mailbridge.store")
@@ -320,13 +321,6 @@ def numbered(query: str) -> str:
     """Question marks as PostgreSQL's numbered parameters."""
     first, *rest = query.split("?")
     return first + "".join(f"${number}{part}" for number, part in enumerate(rest, 1))
-
-
-def storable(value: Any) -> Any:
-    """A text that PostgreSQL can keep: NUL and lone surrogates, which come in mails, it cannot."""
-    if isinstance(value, str) and not value.isascii():
-        value = value.encode("utf-8", "replace").decode()
-    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) and "\0" in value else value
 
 
 def kind_of(fault: BaseException) -> Literal["full", "locked", "gone"]:

@@ -14,8 +14,9 @@ from datetime import timedelta
 from mailbridge.core.mail import Lease
 from mailbridge.store import Mailboxes
 from mailbridge.store.leases import HOLD, NOTHING, Elsewhere, LoginSlot
-from mailbridge.store.postgres.database import PostgresDatabase, PostgresTransaction, storable
+from mailbridge.store.postgres.database import PostgresDatabase, PostgresTransaction
 from mailbridge.store.postgres.replicas import AWAITED, Replicas
+from mailbridge.store.rows import storable
 from mailbridge.store.sql import Transaction
 from mailbridge.store.sql.mailboxes import SqlMailboxes
 from mailbridge.waiting import Bell

@@ -13,7 +13,7 @@ import asyncpg
 
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, StoreSettings
-from mailbridge.store import StoreError, StoreOutdated, StoreUnavailable
+from mailbridge.store import HALF_MOVED, StoreError, StoreOutdated, StoreUnavailable
 from mailbridge.store.cipher import Cipher
 from mailbridge.store.places import label
 from mailbridge.store.postgres import migrations
@@ -30,6 +30,9 @@ CONNECT = 5.0
 
 COMMAND = 30.0
 """Seconds after which a statement that is not answered counts as lost, with its connection."""
+
+MOVING = "moving"
+"""The key in ``meta`` under which a move into this database keeps how far it is; no daemon starts while it is there."""
 
 CONNECTIONS = 8
 """Connections of one process, beside the one that listens."""
@@ -106,8 +109,10 @@ async def open_postgres(
     )
 
 
-def connector(settings: StoreSettings, url: str = "", *, is_pooled: bool = True) -> Callable[[], Awaitable[Any]]:
-    """What makes a connection, to ``url`` where that is another one than the store's. Of several hosts it finds the one that can be
+def connector(
+    settings: StoreSettings, url: str = "", *, is_pooled: bool = True, patience: float = COMMAND
+) -> Callable[[], Awaitable[Any]]:
+    """What makes a connection, on which a statement may take ``patience`` seconds, to ``url`` where that is another one than the store's. Of several hosts it finds the one that can be
     written to, after a fail-over too.
 
     ``is_pooled``: there may be a pooler in between that gives each transaction another connection of its own, so that no prepared
@@ -125,7 +130,7 @@ def connector(settings: StoreSettings, url: str = "", *, is_pooled: bool = True)
         return await asyncpg.connect(
             chosen,
             timeout=CONNECT,
-            command_timeout=COMMAND,
+            command_timeout=patience,
             server_settings={"application_name": "mailbridge"},
             **more,
         )
@@ -138,10 +143,19 @@ async def _nothing(_: object) -> None:
 
 
 async def checked(
-    settings: StoreSettings, connect: Callable[[], Awaitable[Any]], key_path: Path, *, is_visitor: bool
+    settings: StoreSettings,
+    connect: Callable[[], Awaitable[Any]],
+    key_path: Path,
+    *,
+    is_visitor: bool,
+    is_moving: bool = False,
 ) -> tuple[Cipher, bool]:
     """The cipher of a database that is fit to be used, made if it is empty; and whether a pooler is in between, which tells another number
-    of the server's process than that does."""
+    of the server's process than that does. ``is_moving``: a move into it may be half done.
+
+    Raises:
+        StoreError: it is not fit, with what to do.
+    """
     connection = await connect()
     try:
         is_pooled = await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid()
@@ -150,7 +164,10 @@ async def checked(
             raise StoreError(f"{label(settings)}: {what}")
         async with connection.transaction():
             await connection.execute(f"SELECT pg_advisory_xact_lock({migrations.MIGRATE})")
-            return await _made(connection, settings, key_path, is_visitor=is_visitor), is_pooled
+            cipher, is_half_moved = await _made(connection, settings, key_path, is_visitor=is_visitor)
+            if is_half_moved and not is_moving:
+                raise StoreError(f"{label(settings)}: {HALF_MOVED}")
+            return cipher, is_pooled
     finally:
         await connection.close(timeout=CONNECT)
 
@@ -171,8 +188,8 @@ def mistakes(version: int, commit: str, fsync: str, is_read_only: bool, of_skyve
     return found
 
 
-async def _made(connection: Any, settings: StoreSettings, key_path: Path, *, is_visitor: bool) -> Cipher:
-    """Of our version and of this key, in a transaction; made if it is empty.
+async def _made(connection: Any, settings: StoreSettings, key_path: Path, *, is_visitor: bool) -> tuple[Cipher, bool]:
+    """Of our version and of this key, in a transaction; made if it is empty. Returns the cipher, and whether a move into it is not over.
 
     Raises:
         StoreError: it is not, with what to do.
@@ -209,7 +226,7 @@ async def _made(connection: Any, settings: StoreSettings, key_path: Path, *, is_
         await connection.execute("INSERT INTO meta (key, value) VALUES ('seal', $1)", cipher.seal(b"mailbridge", "meta").hex())
     if "handed on" in meta:
         cipher.adopt(bytes.fromhex(meta["handed on"]))
-    return cipher
+    return cipher, MOVING in meta
 
 
 def hint_of(fault: BaseException) -> str:

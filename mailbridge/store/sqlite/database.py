@@ -12,7 +12,7 @@ import apsw
 
 from mailbridge.clock import Anchor
 from mailbridge.config.settings import StoreSettings
-from mailbridge.store import StoreError, StoreInUse, StoreOutdated
+from mailbridge.store import HALF_MOVED, StoreError, StoreInUse, StoreOutdated
 from mailbridge.store.cipher import Cipher
 from mailbridge.store.sqlite import migrations
 
@@ -34,6 +34,9 @@ PRAGMAS = {
 
 READER_PRAGMAS = {"cache_size": -1024, "temp_store": "memory"}
 """Set on a connection that only reads: what it has read lies in the cache of the operating system too."""
+
+MOVING = "moving"
+"""The key in ``meta`` under which a move into this database keeps how far it is; no daemon starts while it is there."""
 
 DAMAGED = "the database is damaged; move it away with its -wal and -shm (or restore a backup) and start again"
 
@@ -121,8 +124,9 @@ class Database:
             raise StoreError(f"{self.path}: a database of something else; give mailbridge a [store] url of its own")
         return True
 
-    def check(self, connection: apsw.Connection, cipher: Cipher, *, is_visitor: bool) -> None:
-        """Whole, of our version, and of this key; made if it is empty.
+    def check(self, connection: apsw.Connection, cipher: Cipher, *, is_visitor: bool, is_moving: bool = False) -> None:
+        """Whole, of our version, and of this key; made if it is empty. ``is_moving``: it is one side of a move, which reads every row
+        of it anyway, and may be half done.
 
         Raises:
             StoreError: it is not, with what to do.
@@ -132,7 +136,7 @@ class Database:
             raise StoreError(
                 f"{self.path}: written by a newer mailbridge (schema {version}, this one knows {newest}); upgrade mailbridge"
             )
-        if not is_visitor:
+        if not is_visitor and not is_moving:
             check = "integrity_check" if self.path.stat().st_size <= FULL_CHECK else "quick_check"
             verdict = connection.execute(f"PRAGMA {check}(1)").fetchone()
             if verdict is None or verdict[0] != "ok":
@@ -148,6 +152,8 @@ class Database:
             raise StoreError(f"{self.path}: made by a mailbridge before its first release; move it away, with its key file")
         if cipher.open(row[0], "meta") is None:
             raise StoreError(f"{self.path}: was written with another key file; restore that one from the backup")
+        if not is_moving and connection.execute("SELECT 1 FROM meta WHERE key = ?", (MOVING,)).fetchone() is not None:
+            raise StoreError(f"{self.path}: {HALF_MOVED}")
         if 0 < version < newest:
             if is_visitor:
                 raise StoreOutdated(

@@ -13,6 +13,9 @@ from typing import Any
 NAME = re.compile(r"(\d{4})\.sql")
 TABLE = re.compile(r"^CREATE TABLE (\w+)", re.MULTILINE)
 RUNS_FROM = 1
+PATIENCE = 3_600.0
+"""Seconds that one file may take: an index over millions of rows takes minutes."""
+
 MIGRATE = 0x6D61696C02
 """The advisory lock of whoever looks at the version and changes the shape."""
 
@@ -45,7 +48,7 @@ async def apply(connection: Any, version: int) -> None:
     """
     for number, text in files().items():
         if number > version:
-            await connection.execute(text)
+            await connection.execute(text, timeout=PATIENCE)
     for name, value in (("version", newest()), ("runs from", RUNS_FROM)):
         await connection.execute(
             "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
