@@ -242,7 +242,7 @@ def _code(evidence: list[Evidence], context: Context, stated: timedelta | None, 
         return Extraction(verdict=Verdict.NONE, reason="nothing in it looks like a code", rejected=tuple(rejected))
     best = able[0]
     rivals = [one for one in able[1:] if best.score - one.score < CLEAR or _is_equal(best, one)]
-    rivals += [one for one in evidence if one not in able and _is_crowded_out(one, context)]
+    rivals += [one for one in evidence if one not in (best, *rivals) and _is_crowded_out(one, best, context)]
     shown = [Rejected(value=Secret(one.shape.shown), why="as good a candidate") for one in (best, *rivals)]
     less = [Rejected(value=Secret(one.shape.shown), why="a weaker candidate") for one in able[1:] if one not in rivals]
     return Extraction(
@@ -268,12 +268,14 @@ def _is_equal(best: Evidence, other: Evidence) -> bool:
     return other.is_called or (best.has_any(CALLED) and other.has_any(APART))
 
 
-def _is_crowded_out(one: Evidence, context: Context) -> bool:
+def _is_crowded_out(one: Evidence, best: Evidence, context: Context) -> bool:
     """Whether a candidate that is called the code falls short only by what stands beside it, as a name of the stranger's choice may."""
-    if not one.is_weighed or not (one.is_called or one.has_any(CALLED)) or one.has(Feature.QUOTED) or one.score >= THRESHOLD:
+    company = one.features & COMPANY
+    if not (company and (one.is_called or one.has_any(CALLED))) or one.has(Feature.QUOTED):
         return False
-    alone = replace(one, features=one.features - COMPANY)
-    return alone.score >= THRESHOLD and veto_of(alone, context) is None
+    alone = replace(one, features=one.features - company)
+    least = THRESHOLD if one.score < THRESHOLD else best.score - CLEAR
+    return alone.score >= least and veto_of(alone, context) is None
 
 
 def _objection(one: Evidence, context: Context) -> str | None:

@@ -144,7 +144,7 @@ def _after(text: str, shape: Shape, shapes: Sequence[Shape], found: Sequence[Lab
     if (
         following is not None
         and following.refusal is None
-        and following.kind == "digits"
+        and (following.kind == "digits" or following.is_random)
         and following.start - label.end <= ADJACENT
     ):
         between = [one for one in found if label.end <= one.start and one.end <= following.start]

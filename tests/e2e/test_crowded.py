@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from mailbridge.ingress.imap.service import Watchers
 from tests.e2e.boxes import WATCHED, all_there, deliver, of, well
 from tests.ingress.imap.watched import code_mail, house, until, watching
 from tests.peers.dovecot import PASSWORD, Dovecot, running_dovecot
@@ -53,6 +54,7 @@ def test_more_mailboxes_than_the_server_can_watch(folder: Path) -> None:
             accounts = [of(server, username=user, name=user, renew=renew) for user in users]
             async with house(folder) as home, watching(home, *accounts) as watchers:
                 await well(watchers, within=60)
+                await settled(watchers, within=60)
                 log = server.folder / "dovecot.log"
                 assert "inotify" in log.read_text(), "the server had enough of them: nothing was tried"
                 took: dict[str, float] = {}
@@ -78,6 +80,11 @@ def test_more_mailboxes_than_the_server_can_watch(folder: Path) -> None:
                 assert set(Counter(envelope.rcpt_to for envelope in home.brought).values()) == {1}
 
     asyncio.run(run())
+
+
+async def settled(watchers: Watchers, *, within: float = 30) -> None:
+    """Wait until every mailbox has asked for whole mails, and looked for new ones with it."""
+    await until(lambda: all(one.mode == "notify" for one in watchers.health()), within=within, what="NOTIFY")
 
 
 @contextmanager
@@ -109,6 +116,7 @@ def test_two_hundred_other_sessions_of_the_same_user(folder: Path) -> None:
                 async with house(folder) as home:
                     async with watching(home, renewed) as watchers:
                         await well(watchers)
+                        await settled(watchers)
                         await deliver(server, 500_000, 3)
                         await all_there(home, 500_000, 3, within=30)
                         await until(lambda: any("inotify" in note for note in watchers.health()[0].notes), what="the note")

@@ -33,6 +33,8 @@ CLIENTS = 4
 IDENTIFIERS = 3
 SENDERS = 3
 FIRST_CODE = 10_000_000
+KEPT_TO_THE_END = '[retention]\ncode = "1d"\n'
+"""A campaign of hours is judged by the codes in the outbox, which are erased a quarter of an hour after they have expired."""
 
 
 @dataclass(slots=True)
@@ -184,7 +186,7 @@ def test_nothing_is_lost_and_order_holds(tmp_path: Path, way: str) -> None:
     """Every acknowledged code is at the receiver, or superseded by a newer one; none arrives after a newer one of its identifier."""
     dice = random.Random(SEED)
     with running_faulty(Temper(refuses=0.10, loses=0.15, is_late=0.05, lateness=0.8)) as receiver:
-        house = House(tmp_path, receiver.base_url)
+        house = House(tmp_path, receiver.base_url, more=KEPT_TO_THE_END)
         token = ""
         if way == "http":
             with house.running():

@@ -124,6 +124,7 @@ class Fleet:
             one.kill()
 
 
+@pytest.mark.timeout(900)
 def test_releases_follow_each_other_unnoticed(tmp_path: Path) -> None:
     """0 lost, nothing out of order, no 5xx to a sender or a client, every wait gets its code, although each release changes the schema."""
     with ExitStack() as stack:

@@ -29,7 +29,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
+import apsw
 import httpx
 
 from tests.e2e.test_clock import DAY, MAILBOX, SetClock
@@ -39,7 +41,6 @@ from tests.peers.daemon import Daemon, House, wait_for
 from tests.peers.dovecot import Dovecot, is_installed, running_dovecot
 from tests.peers.faulty import FaultyReceiver, Temper, running_faulty
 from tests.soak.measured import MOST_GROWTH, TITLES, Sample, growth, plots, sample
-from tests.store.test_sqlite_contract import held_by_another_process
 
 EVERY = 3.0
 """Seconds between two samples."""
@@ -210,8 +211,11 @@ class Faults:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Another process has the database."""
-        with held_by_another_process(self.daemon.house.database):
+        with contextlib.closing(apsw.Connection(str(self.daemon.house.database))) as holder:
+            holder.set_busy_timeout(10_000)
+            holder.execute("BEGIN IMMEDIATE")
             yield
+            holder.execute("ROLLBACK")
 
     @contextmanager
     def full(self) -> Iterator[None]:
@@ -260,20 +264,21 @@ def lost(load: Load, receiver: FaultyReceiver) -> list[str]:
     return [code for identifier, code in load.acknowledged if code not in received and newest.get(identifier, "") <= code]
 
 
-def traces(missing: list[str], house: House, dovecot: Dovecot | None) -> dict[str, object]:
-    """What is known of codes that are lost, for whoever looks for the cause: what became of the newest mails, and which are in no place."""
-    if not missing:
-        return {}
-    boxes = [path for path in (dovecot.folder / "mail").rglob("*") if path.is_file()] if dovecot is not None else []
-    return {
-        "mailbox": [str(one) for one in boxes if any(code.encode() in one.read_bytes() for code in missing)],
-        "mails": house.visit("mail", "list", "--json", "--limit", "60").stdout.splitlines(),
-        "deliveries": house.visit("delivery", "list", "--json", "--limit", "60").stdout.splitlines(),
-        "log": house.log.read_text(encoding="utf-8").splitlines()[-200:],
-    }
+def traces(missing: list[str], load: Load, receiver: FaultyReceiver) -> list[dict[str, object]]:
+    """What is known of codes that are lost, for whoever looks for the cause."""
+    found: list[dict[str, object]] = []
+    for identifier, code in [one for one in load.acknowledged if one[1] in missing]:
+        told: dict[str, object] = {
+            "code": code,
+            "acknowledged": [one for line, one in load.acknowledged if line == identifier],
+            "received": [(row.code, row.at.isoformat()) for row in receiver.rows if row.identifier == identifier],
+            "deliveries": load.house.visit("delivery", "list", "--json", "--for", identifier).stdout.splitlines(),
+        }
+        found.append(told)
+    return found
 
 
-def soak(minutes: float, folder: Path) -> tuple[list[Sample], list[tuple[float, float]], dict[str, object]]:
+def soak(minutes: float, folder: Path) -> tuple[list[Sample], list[tuple[float, float]], dict[str, Any]]:
     """Run it. Returns the samples, the times of faults in minutes, and what is to be judged."""
     with ExitStack() as stack:
         dovecot = stack.enter_context(running_dovecot(folder / "d")) if is_installed() else None
@@ -296,14 +301,14 @@ def soak(minutes: float, folder: Path) -> tuple[list[Sample], list[tuple[float, 
         with contextlib.suppress(AssertionError):
             wait_for(lambda: not lost(load, receiver), "all mails of the mailbox are pushed", patience=120)
         missing = lost(load, receiver)
-        found = {
+        found: dict[str, Any] = {
             "acknowledged": len(load.acknowledged),
             "received": len(receiver.rows),
             "lost": [f"{code} of {identifier}" for identifier, code in load.acknowledged if code in missing],
             "readyz": daemon.get("/readyz").json(),
             "answers": dict(sorted(load.answers.items())),
             "faults": len(times),
-            "traces": traces(missing, house, dovecot),
+            "traces": traces(missing, load, receiver),
             "ended": daemon.terminate(patience=60),
             "tracebacks": house.log.read_text(encoding="utf-8").count("Traceback"),
         }

@@ -17,7 +17,7 @@ import pytest
 
 from mailbridge.core.delivery import Delivery, State
 from mailbridge.sinks.signing import new_secret
-from tests.e2e.test_kill import Client, deliveries_of, kill_at_random
+from tests.e2e.test_kill import KEPT_TO_THE_END, Client, deliveries_of, kill_at_random
 from tests.peers.daemon import House, wait_for
 from tests.peers.faulty import FaultyReceiver, Temper, running_faulty
 from tests.peers.hooks import CALM, FAILING, TROUBLED, Got, Hook, Hooks, running_hooks
@@ -56,7 +56,7 @@ def test_nothing_is_lost_and_ids_stay(tmp_path: Path) -> None:
     dice = random.Random(SEED)
     hooks = {"hook": Hook(FAILING), "stuck": Hook(always="hang"), "gone": Hook(always="410"), "tales": Hook(TROUBLED)}
     with running_faulty(Temper()) as skyvern, running_hooks(SECRET, **hooks) as here:
-        everything = targets(here, hook=CODES, stuck=CODES, gone=CODES, tales=STORIES)
+        everything = KEPT_TO_THE_END + targets(here, hook=CODES, stuck=CODES, gone=CODES, tales=STORIES)
         house = House(tmp_path, skyvern.base_url, more=everything)
         clients = [Client(house, number) for number in range(CLIENTS)]
         for client in clients:
@@ -70,7 +70,7 @@ def test_nothing_is_lost_and_ids_stay(tmp_path: Path) -> None:
                 client.stop()
         for hook in here.hooks.values():
             hook.fates = CALM
-        house.more = targets(here, hook=CODES, gone=CODES, tales=STORIES)
+        house.more = KEPT_TO_THE_END + targets(here, hook=CODES, gone=CODES, tales=STORIES)
         house.configure()
         with house.running() as daemon:
             wait_for(lambda: daemon.waiting() == 0, "the outbox is empty", patience=300)

@@ -19,7 +19,7 @@ from mailbridge.store.sqlite import SqliteStore
 from tests.loop import looped
 from tests.store.faulty import FaultyFiles
 from tests.store.mails import arrival, draft
-from tests.store.opening import opened, settled
+from tests.store.opening import made, opened, settled
 from tests.store.test_sqlite_contract import HOLD, SqlitePlace
 from tests.store.test_sqlite_contract import faulty_disk as faulty_disk
 
@@ -121,6 +121,16 @@ async def test_a_fault_in_short_work_harms_nobody_else(path: Path) -> None:
     rows = await store.readers.rows("SELECT key FROM meta WHERE key LIKE 'n_' ORDER BY key")
     assert [row[0] for row in rows] == [f"n{number}" for number in range(9) if number % 3 != 1]
     await store.close()
+
+
+@looped
+async def test_a_visitor_leaves_without_a_word(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A store that is only read is closed without writing anything, and without a complaint about that."""
+    await asyncio.to_thread(made, path)
+    store = opened(path, is_visitor=True)
+    assert len(await store.mails.page()) == 1
+    await store.close()
+    assert (store.trouble, caplog.records) == (None, [])
 
 
 @pytest.fixture

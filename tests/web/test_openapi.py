@@ -38,6 +38,7 @@ def test_the_document_is_served_as_it_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(1200)
 def test_schemathesis_finds_no_failure(tmp_path: Path) -> None:
     """Good and bad requests, signed where they must be: every status, type and body is described, and there is never a 5xx."""
     limit = RateLimit(rate=1e6, burst=1_000_000, now=time.monotonic)

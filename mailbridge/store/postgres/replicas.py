@@ -276,7 +276,7 @@ class Replicas:
             listener = await self._connect()
             await listener.add_listener(CHANNEL, self._heard)
             await listener.add_listener(AWAITED, lambda *_: self.waits.ring())
-            await listener.add_listener(PROBE, lambda *_: self._is_heard.set())
+            await listener.add_listener(PROBE, self._heard_itself)
             self._listener = listener
             await self._notify()
             await self._probe()
@@ -291,10 +291,16 @@ class Replicas:
                 )
             self._is_cut_off = True
 
+    def _heard_itself(self, _connection: object, _process: int, _channel: str, payload: str) -> None:
+        """However late it comes: then notifications do arrive."""
+        if payload == str(self.number):
+            self._is_heard.set()
+            self._is_deaf = False
+
     async def _probe(self) -> None:
         """Whether notifications arrive here: one is sent by another connection. A pooler in transaction mode loses them."""
         self._is_heard.clear()
-        await self._database.transact(lambda transaction: transaction.change(f"NOTIFY {PROBE}"), is_quiet=True)
+        await self._database.transact(lambda transaction: transaction.change(f"NOTIFY {PROBE}, '{self.number}'"), is_quiet=True)
         was_deaf = self._is_deaf
         try:
             async with asyncio.timeout(PROBE_TAKES):

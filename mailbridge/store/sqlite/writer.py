@@ -220,14 +220,17 @@ class Writer:
     # -- in the thread ------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        batch = self._passed_on()
-        while batch is None or not batch.jobs[-1].is_last:
+        batch, is_over = self._passed_on(), False
+        while not is_over:
             batch = batch or self._awaited()
-            self._commit(batch)
-            self._answer(batch.jobs)
-            self._copy_back(MOST_PAGES)
-            if not batch.jobs[-1].is_last:
-                batch = self._passed_on()
+            is_over = batch.jobs[-1].is_last
+            if is_over:
+                batch.jobs.pop()
+            if batch.jobs:
+                self._commit(batch)
+                self._answer(batch.jobs)
+                self._copy_back(MOST_PAGES)
+            batch = None if is_over else self._passed_on()
         self._shut()
         self.idle.set()
 
