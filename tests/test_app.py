@@ -235,6 +235,7 @@ def test_a_start_imports_only_what_is_needed() -> None:
         "mailparser",
         "publicsuffixlist",
         "asyncpg",
+        "imapclient",
     )
     program = f"import mailbridge.cli.serve, mailbridge.app.daemon, sys; print(*(set({names}) & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split() == []

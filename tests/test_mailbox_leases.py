@@ -10,7 +10,7 @@ from mailbridge.config.settings import ImapSettings
 from mailbridge.core.mail import Lease
 from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.modes import Event
-from mailbridge.ingress.imap.service import Watchers
+from mailbridge.ingress.imap.watchers import Watchers
 from mailbridge.store.leases import Elsewhere
 from tests.loop import looped
 

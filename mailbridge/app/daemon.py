@@ -24,7 +24,7 @@ from mailbridge.app.engine import FLUSH, Engine, Flush, running, start_engine
 from mailbridge.app.events import DaemonEvents
 from mailbridge.app.heartbeat import Heartbeat
 from mailbridge.app.ingesting import IngestRoutes
-from mailbridge.app.mailboxes import HANG_UP, Mailboxes, SharedLogins, note_change
+from mailbridge.app.mailboxes import HANG_UP, Mailboxes, Make, SharedLogins, note_change, nothing_watched
 from mailbridge.app.operating import Around, HandIn, LiveConfiguration, Reread, RunningDaemon, operator_of
 from mailbridge.app.parts import PARTS, Parts
 from mailbridge.app.preparation import Prepared, prepare
@@ -41,8 +41,8 @@ from mailbridge.config.settings import ImapSettings, Settings
 from mailbridge.config.values import strangers_meaning
 from mailbridge.core.mail import Envelope, Lease
 from mailbridge.ingress import smtp
-from mailbridge.ingress.imap import service as imap
 from mailbridge.ingress.imap.vault import open_vault
+from mailbridge.ingress.imap.watchers import Watchers
 from mailbridge.intake.admission import Admission, Rates
 from mailbridge.intake.answer import Answer
 from mailbridge.intake.confirming import Confirming
@@ -358,14 +358,23 @@ class Bridge:
             StoreError: the vault of OAuth tokens, or the key of the database, cannot be used.
             StoreUnavailable: the database does not say which they are.
         """
-        engine, accounts = self.engine, settings.imap
+        accounts, leases = settings.imap, self.engine.store.leases
+        found = Mailboxes(accounts, self._watching(accounts) if accounts else nothing_watched)
+        found.hold(await leases.share([one.label for one in accounts]))
+        return found
+
+    def _watching(self, accounts: Sequence[ImapSettings]) -> Make:
+        """What makes the watchers of one of these accounts."""
+        from mailbridge.ingress.imap import service as imap
+
+        engine = self.engine
         store, logins = engine.store, None
         vault = open_vault(self.settings.store, engine.masks) if any(one.oauth is not None for one in accounts) else None
         if store.is_shared:
             logins = SharedLogins(store.leases, asyncio.get_running_loop())
         common = imap.common_of(accounts, wanted=engine.waiting.anywhere, logins=logins)
 
-        def make(account: ImapSettings, lease: Lease) -> imap.Watchers:
+        def make(account: ImapSettings, lease: Lease) -> Watchers:
             async def bring(envelope: Envelope) -> Answer:
                 return await self.door.way.bring(replace(envelope, lease=lease))
 
@@ -380,9 +389,7 @@ class Bridge:
                 common=common,
             )
 
-        found = Mailboxes(accounts, make)
-        found.hold(await store.leases.share([one.label for one in accounts]))
-        return found
+        return make
 
 
 @asynccontextmanager
@@ -542,7 +549,7 @@ async def _open_door(
     )
     way = Doorway(accept=intake.accept, admission=admission, events=events, now=engine.clock.now)
     door = Door(way=way, intake=intake, events=events, tests=tests)
-    return Bridge(engine=engine, live=live, door=door, mailboxes=Mailboxes((), lambda *_: imap.Watchers(())))
+    return Bridge(engine=engine, live=live, door=door, mailboxes=Mailboxes((), nothing_watched))
 
 
 def state_dir(settings: Settings) -> Path:

@@ -10,17 +10,19 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mailbridge import log_events
 from mailbridge.config.settings import ImapSettings
 from mailbridge.core.mail import Lease
-from mailbridge.ingress.imap import service as imap
-from mailbridge.ingress.imap.canary import CanaryHealth
-from mailbridge.ingress.imap.mailbox_status import MailboxHealth
 from mailbridge.ingress.imap.modes import Mode
+from mailbridge.ingress.imap.watchers import LOGINS, Permit, Watchers, joined
 from mailbridge.store import StoreUnavailable
 from mailbridge.store.leases import Elsewhere, Leases, LoginSlot
+
+if TYPE_CHECKING:
+    from mailbridge.ingress.imap.canary import CanaryHealth
+    from mailbridge.ingress.imap.mailbox_status import MailboxHealth
 
 log = logging.getLogger("mailbridge.app")
 
@@ -39,7 +41,12 @@ NOBODY = "no replica watches it"
 SHOWN = ("mailbox", "mode", "is_well", "reason", "notes", "mails", "reconnects", "deaf", "skipped", "gone", "drift")
 """What is told at other replicas of a mailbox: what does not change by itself."""
 
-Make = Callable[[ImapSettings, Lease], imap.Watchers]
+Make = Callable[[ImapSettings, Lease], Watchers]
+
+
+def nothing_watched(_account: ImapSettings, _lease: Lease) -> Watchers:
+    """Implements `Make` where there is no account."""
+    return Watchers(())
 
 
 class Mailboxes:
@@ -51,7 +58,7 @@ class Mailboxes:
     def __init__(self, accounts: Sequence[ImapSettings], make: Make, *, unsure: float = UNSURE) -> None:
         self._accounts = {one.label: one for one in accounts}
         self._make = make
-        self._held: dict[str, tuple[Lease, imap.Watchers]] = {}
+        self._held: dict[str, tuple[Lease, Watchers]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._is_started = False
         self._unsure = unsure
@@ -67,7 +74,7 @@ class Mailboxes:
         that of a new watcher."""
         lost = [name for name, (lease, _) in self._held.items() if leases.get(name) != lease]
         if lost:
-            leaving = imap.joined([self._held.pop(name)[1] for name in lost])
+            leaving = joined([self._held.pop(name)[1] for name in lost])
             task = asyncio.create_task(leaving.close(HANG_UP))
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)
@@ -142,8 +149,8 @@ class Mailboxes:
             rows += [_row(str(one["mailbox"])) | one | {"watched_by": known[name].by} for one in json.loads(known[name].state)]
         return rows
 
-    def _all(self) -> imap.Watchers:
-        return imap.joined([self._held[name][1] for name in self._accounts if name in self._held])
+    def _all(self) -> Watchers:
+        return joined([self._held[name][1] for name in self._accounts if name in self._held])
 
 
 def _told(one: MailboxHealth, masked: Callable[[str], str]) -> dict[str, Any]:
@@ -160,7 +167,7 @@ def _row(mailbox: str, *, is_well: bool = True, reason: str = "") -> dict[str, A
 
 
 class SharedLogins:
-    """Implements `imap.Logins` for threads: a few logins at once to a host, of all replicas together. Of one replica no more of its
+    """Implements `Logins` for threads: a few logins at once to a host, of all replicas together. Of one replica no more of its
     threads than that ask the database."""
 
     def __init__(self, leases: Leases, loop: asyncio.AbstractEventLoop) -> None:
@@ -169,7 +176,7 @@ class SharedLogins:
         self._lock = threading.Lock()
         self._permits: dict[str, _SharedPermit] = {}
 
-    def of(self, host: str) -> imap.Permit:
+    def of(self, host: str) -> Permit:
         """That of a host."""
         with self._lock:
             return self._permits.setdefault(host, _SharedPermit(host, self._leases, self._loop))
@@ -182,7 +189,7 @@ class _SharedPermit:
         self._host = host
         self._leases = leases
         self._loop = loop
-        self._here = threading.BoundedSemaphore(imap.LOGINS)
+        self._here = threading.BoundedSemaphore(LOGINS)
         self._slots: list[LoginSlot] = []
 
     def acquire(self, *, timeout: float) -> bool:
@@ -190,7 +197,7 @@ class _SharedPermit:
         if not self._here.acquire(timeout=timeout):
             return False
         while True:
-            slot = self._asked(self._leases.log_in(self._host, at_once=imap.LOGINS))
+            slot = self._asked(self._leases.log_in(self._host, at_once=LOGINS))
             if slot is not None:
                 self._slots.append(slot)
                 return True

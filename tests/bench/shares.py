@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from mailbridge.ingress.imap.service import LOGINS
+from mailbridge.ingress.imap.watchers import LOGINS
 from tests.peers.daemon import House, free_port
 from tests.peers.faulty import Temper, running_faulty
 from tests.peers.postgres import Postgres, running_postgres

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mailbridge.config.settings import ImapSettings
-from mailbridge.ingress.imap.service import Watchers
+from mailbridge.ingress.imap.watchers import Watchers
 from tests.ingress.imap.watched import House, account, code_mail, house, until, watching
 from tests.peers.cyrus import Cyrus
 from tests.peers.dovecot import Dovecot

@@ -14,7 +14,7 @@ import pytest
 from mailbridge.config.settings import CanarySettings, ImapSettings
 from mailbridge.ingress.imap.canary import CanaryHealth
 from mailbridge.ingress.imap.canary.tokens import CanaryTokens, token_of
-from mailbridge.ingress.imap.service import Watchers
+from mailbridge.ingress.imap.watchers import Watchers
 from tests.e2e.boxes import all_there, deliver, of, well
 from tests.ingress.imap.watched import ANN, code_mail, house, until, watching
 from tests.peers.dovecot import PASSWORD, Dovecot, running_dovecot

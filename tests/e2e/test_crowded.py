@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from mailbridge.ingress.imap.service import Watchers
+from mailbridge.ingress.imap.watchers import Watchers
 from tests.e2e.boxes import WATCHED, all_there, deliver, of, well
 from tests.ingress.imap.watched import code_mail, house, until, watching
 from tests.peers.dovecot import PASSWORD, Dovecot, running_dovecot

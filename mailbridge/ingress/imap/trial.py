@@ -23,9 +23,10 @@ from mailbridge.ingress.imap.faults import MailboxFault
 from mailbridge.ingress.imap.heat import Heating
 from mailbridge.ingress.imap.presets import Contexts, account_of
 from mailbridge.ingress.imap.probe import Finding
-from mailbridge.ingress.imap.service import LoginLimiter, canary_of, connector, habits_of, nobody, tokens_of, watcher_of
+from mailbridge.ingress.imap.service import canary_of, connector, habits_of, nobody, tokens_of, watcher_of
 from mailbridge.ingress.imap.vault import Tokens
 from mailbridge.ingress.imap.watcher import Watcher
+from mailbridge.ingress.imap.watchers import LoginLimiter
 from mailbridge.intake.answer import Answer, Stored
 from mailbridge.store import Receipt
 

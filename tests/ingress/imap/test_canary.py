@@ -17,8 +17,8 @@ from mailbridge.config.settings import CanarySettings, ImapSettings, OAuthSettin
 from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.canary import CanaryHealth
 from mailbridge.ingress.imap.canary.tokens import LENGTH, CanaryTokens, canary_mail, token_of
-from mailbridge.ingress.imap.service import Watchers
 from mailbridge.ingress.imap.vault import open_vault
+from mailbridge.ingress.imap.watchers import Watchers
 from mailbridge.intake.worker_protocol import Request
 from tests.ingress.imap.watched import ANN, account, code_mail, house, understander, until, watching
 from tests.peers.daemon import free_port

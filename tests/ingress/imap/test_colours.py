@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from mailbridge.ingress.imap.service import Watchers
+from mailbridge.ingress.imap.watchers import Watchers
 from tests.ingress.imap.troubles import ELSEWHERE, TROUBLES, Trouble
 from tests.ingress.imap.watched import House, account, code_mail, house, until, watching
 from tests.loop import looped

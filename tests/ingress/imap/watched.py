@@ -20,9 +20,10 @@ from mailbridge.config.settings import ImapSettings, RetentionSettings, Settings
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.heat import Wanted
-from mailbridge.ingress.imap.service import Watchers, never, watchers_of
+from mailbridge.ingress.imap.service import never, watchers_of
 from mailbridge.ingress.imap.stream import SILENCE
 from mailbridge.ingress.imap.vault import Tokens
+from mailbridge.ingress.imap.watchers import Watchers
 from mailbridge.intake.answer import Answer
 from mailbridge.intake.door import Intake
 from mailbridge.intake.drafts import IntakePolicy
