@@ -329,7 +329,7 @@ TEXTS: Mapping[str, str] = MappingProxyType(
         "setup.again.hint": "What was added stays.",
         "setup.allow.yes": "Yes, it is mine: allow it",
         "setup.allow.no": "No, refuse it",
-        "setup.level.done": "Works",
+        "setup.level.done": "Done",
         "setup.level.ask": "Asks you",
         "setup.level.wait": "Waits",
         "setup.level.failed": "Does not work",
