@@ -32,6 +32,8 @@ NEARLY = 3.0
 PUSHED_BY = "a rule of yours with (?P<link>…) pushes such links ([rules] paths)"
 UNSURE = "something in it may be a code, and too little speaks for it: it is held, and so is any link"
 HIDDEN = "its HTML hides from view another number that may be the code"
+OVERLAP = 200
+"""Letters of one piece of a long line that the next one has too: a code stands nearer to its word."""
 UNREAD = "it has more lines, or a longer one, than are read, and what follows may be the code"
 LACKS = {
     "html-cut": "its HTML was longer than the limit and was cut off",
@@ -130,13 +132,22 @@ def _extract(message: Message, rules: RuleSet) -> Extraction:
 
 
 def _is_unread(page: Page | None, reader: Reader) -> bool:
-    """Whether a part has more lines, a line more letters, or one more numbers, than are read: what follows may be the code."""
+    """Whether the code may stand where nothing is read: a part has more lines, a line more numbers, or one has letters behind the
+    last that are read, and among them something that is called a code."""
     if page is None:
         return False
-    if len(page.lines) > MAX_LINES or any(len(line.text) > MAX_LABELLED for line in page.lines):
+    if len(page.lines) > MAX_LINES:
         return True
-    longer = (line.text for line in page.lines if len(line.text) > MIN_LENGTH * MAX_PER_LINE)
-    return any(len(reader.shapes(ascii_digits(text))) >= MAX_PER_LINE for text in longer)
+    longer = [line.text for line in page.lines if len(line.text) > MIN_LENGTH * MAX_PER_LINE]
+    if any(len(reader.shapes(ascii_digits(text))) >= MAX_PER_LINE for text in longer):
+        return True
+    return any(_names_a_code(text[MAX_LABELLED:], reader) for text in longer if len(text) > MAX_LABELLED)
+
+
+def _names_a_code(text: str, reader: Reader) -> bool:
+    """Whether a long text has a word that codes are called by, and what may be a code. A footer in one line seldom has both."""
+    pieces = [ascii_digits(text[start : start + MAX_LABELLED]) for start in range(0, len(text), MAX_LABELLED - OVERLAP)]
+    return any(reader.labels(piece) and reader.shapes(piece) for piece in pieces)
 
 
 def _unless_hidden(code: Extraction, message: Message, reader: Reader, context: Context) -> Extraction:

@@ -80,14 +80,13 @@ def test_without_a_token_its_fixtures_say_what_to_set(installed: Path, tmp_path:
     assert "set MAILBRIDGE_TOKEN" in done.stdout
 
 
-def test_pip_makes_a_wheel_of_it(tmp_path: Path) -> None:
+def test_a_wheel_is_made_of_it(tmp_path: Path) -> None:
     """From a copy without anything of this checkout's, with what is installed already."""
     source = tmp_path / "source"
     shutil.copytree(ROOT / "clients" / "python", source, ignore=shutil.ignore_patterns("__pycache__"))
-    options = ("--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check", "--wheel-dir", str(tmp_path))
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", *options, str(source)], capture_output=True, text=True, check=False
-    )
+    uv = Path(sys.executable).with_name("uv")
+    options = ("--wheel", "--no-build-isolation", "--offline", "--python", sys.executable, "--out-dir", str(tmp_path))
+    done = subprocess.run([uv, "build", *options, str(source)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [path.name.partition("-")[0] for path in tmp_path.glob("*.whl")] == ["mailbridge_2fa_client"]
 

@@ -94,11 +94,11 @@ def test_an_export_gives_every_account() -> None:
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("", "no secret"),
+        ("", "the secret is missing"),
         ("AB", "too few"),
         ("this is not a secret!", "not Base32"),
         (f"otpauth://hotp/x?secret={SECRET}&counter=1", "hotp"),
-        ("otpauth://totp/x", "no secret"),
+        ("otpauth://totp/x", "the secret is missing"),
         (f"otpauth://totp/x?secret={SECRET}&digits=5", "5 digits"),
         (f"otpauth://totp/x?secret={SECRET}&digits=six", "no number"),
         (f"otpauth://totp/x?secret={SECRET}&period=0", "period"),
@@ -108,7 +108,7 @@ def test_an_export_gives_every_account() -> None:
         ("otpauth-migration://offline?data=CiE", "cannot be read"),
         (export(), "without accounts"),
         (export(account("x", kind=1)), "hotp"),
-        (export(account("x", secret=b"")), "no secret"),
+        (export(account("x", secret=b"")), "the secret is missing"),
         ("A" * 100_001, "longer"),
     ],
 )

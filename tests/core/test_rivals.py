@@ -111,12 +111,25 @@ def test_only_an_answer_quotes_without_marks(older: str, headers: tuple[tuple[st
     [
         (" x ".join(str(1_000 + 7 * number) for number in range(60)), Verdict.AMBIGUOUS),
         (" x ".join(str(1_000 + 7 * number) for number in range(20)), Verdict.CODE),
-        ("la " * 900, Verdict.AMBIGUOUS),
+        ("la " * 900 + "your security code is 555123", Verdict.AMBIGUOUS),
+        ("la " * 3_000 + "your security code is 555123" + " la" * 900, Verdict.AMBIGUOUS),
+        ("la " * 900 + "la 555123", Verdict.CODE),
+        ("la " * 900 + "our code of conduct", Verdict.CODE),
         ("la " * 300, Verdict.CODE),
         ("la\n" * 1_600, Verdict.AMBIGUOUS),
         ("la\n" * 1_000, Verdict.CODE),
     ],
-    ids=["many numbers", "some numbers", "a long line", "a line", "many lines", "lines"],
+    ids=[
+        "many numbers",
+        "some numbers",
+        "a code behind a long line",
+        "a code within a long line",
+        "a number behind a long line",
+        "a word behind a long line",
+        "a line",
+        "many lines",
+        "lines",
+    ],
 )
 def test_nothing_is_pushed_of_a_part_that_is_not_read_to_its_end(padding: str, verdict: Verdict) -> None:
     """Where a line has more numbers or letters, or a part more lines, than are read, the code may stand behind them."""

@@ -21,6 +21,7 @@ from mailbridge.core.mail import Envelope
 from mailbridge.intake.answer import Stored
 from mailbridge.intake.burst import WINDOW, Burst
 from mailbridge.intake.vouching import Word
+from mailbridge.store.places import key_path_of
 from mailbridge.trust.dns import Dns
 from tests.attacks.forgeries import VF, confirm
 from tests.loop import looped
@@ -216,8 +217,12 @@ def test_gmails_question_waits_for_whom_is_not_listed(tmp_path: Path) -> None:
         assert done.stdout.splitlines()[-1] == f"https://{VF}"
 
 
-def test_a_key_is_not_changed_under_a_running_daemon(home: House) -> None:
-    """`key rotate` beside the daemon is exit 75, and says what to do."""
+def test_a_key_is_changed_under_a_running_daemon(home: House) -> None:
+    """`key rotate` beside the daemon is exit 0 once it has gone over to the new key; what comes then is read with it."""
+    before = key_path_of(home.running.settings.store).read_bytes()
     done = command(home, "key", "rotate")
-    assert done.exit_code == 75
-    assert "stop it" in done.stderr
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert key_path_of(home.running.settings.store).read_bytes() != before
+    reply = home.send(mail("Your code is 200099."), rcpt=CODES)
+    shown = json.loads(command(home, "mail", "show", str(reply.mail_id), "--json").stdout)
+    assert shown["held"][0].startswith("dkim: it is not signed")
