@@ -11,7 +11,8 @@ GREATEST = 2**63 - 1
 MOST_SECONDS = 4e9
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2096, 1, 1, tzinfo=UTC)
 NO_NUL = "^[^\\x00]*$"
-SOMETHING = "^[^\\x00]*[^\\s\\x00][^\\x00]*$"
+SOMETHING = "^[^\\x00]*[^\\s\\x00\\x1c-\\x1f\\x85][^\\x00]*$"
+"""Python's white space is more than ECMA-262's, by which readers of the OpenAPI description go."""
 
 Number = Annotated[int, msgspec.Meta(ge=1, le=GREATEST)]
 Before = Annotated[int, msgspec.Meta(ge=0, le=GREATEST)]

@@ -56,6 +56,11 @@ async def well(watchers: Watchers, *, within: float = 15) -> None:
     await until(lambda: all(one.mode in WATCHED for one in watchers.health()), within=within, what="watching")
 
 
+async def settled(watchers: Watchers, *, within: float = 30) -> None:
+    """Wait until every mailbox has asked for whole mails, and looked for new ones with it."""
+    await until(lambda: all(one.mode == "notify" for one in watchers.health()), within=within, what="NOTIFY")
+
+
 async def sixty_codes_survive(server: Server, folder: Path, act: Callable[[Server], Awaitable[None]], bound: float) -> None:
     """Deliver sixty codes and do something to the server meanwhile: each is in the store once, the last about ``bound`` seconds
     after the end of it, and the mailbox is well. How long it took is printed; it fails only at ten times the bound."""

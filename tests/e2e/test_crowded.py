@@ -17,8 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from mailbridge.ingress.imap.watchers import Watchers
-from tests.e2e.boxes import WATCHED, all_there, deliver, of, well
+from tests.e2e.boxes import WATCHED, all_there, deliver, of, settled, well
 from tests.ingress.imap.watched import code_mail, house, until, watching
 from tests.peers.dovecot import PASSWORD, Dovecot, running_dovecot
 
@@ -80,11 +79,6 @@ def test_more_mailboxes_than_the_server_can_watch(folder: Path) -> None:
                 assert set(Counter(envelope.rcpt_to for envelope in home.brought).values()) == {1}
 
     asyncio.run(run())
-
-
-async def settled(watchers: Watchers, *, within: float = 30) -> None:
-    """Wait until every mailbox has asked for whole mails, and looked for new ones with it."""
-    await until(lambda: all(one.mode == "notify" for one in watchers.health()), within=within, what="NOTIFY")
 
 
 @contextmanager

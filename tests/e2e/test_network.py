@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.boxes import all_there, deliver, of, well
+from tests.e2e.boxes import all_there, deliver, of, settled, well
 from tests.ingress.imap.watched import house, until, watching
 from tests.peers import firewall
 from tests.peers.dovecot import running_dovecot
@@ -85,8 +85,7 @@ def test_the_kernel_finds_a_dead_network_before_the_renewal(folder: Path) -> Non
     async def run() -> None:
         with running_dovecot(folder / "d") as server:
             async with house(folder) as home, watching(home, of(server, renew=NEVER)) as watchers:
-                await well(watchers)
-                await asyncio.sleep(0.5)
+                await settled(watchers)
                 [source] = ports_of_clients(server.imaps)
                 with dropped(server.imaps, source=source):
                     began = time.monotonic()

@@ -280,9 +280,20 @@ class PostgresDatabase:
             self.committed()
 
     async def rows(self, query: str, values: Values = ()) -> list[Any]:
-        """See `Database.rows`."""
+        """See `Database.rows`. Once more where the connection had died unseen."""
+        try:
+            return await self._rows(query, values)
+        except FAULTS as fault:
+            if not is_dead(fault):
+                raise unavailable(fault) from None
         async with self.reading() as reading:
             return await reading.rows(query, values)
+
+    async def _rows(self, query: str, values: Values) -> list[Any]:
+        if self._is_closed:
+            raise StoreUnavailable("closed", "the store is closed")
+        async with self._pool.acquire() as connection:
+            return await PostgresTransaction(connection).rows(query, values)
 
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[Transaction]:
