@@ -192,7 +192,8 @@ class Cyrus:
     def sessions(self) -> list[int]:
         """Process ids of the sessions that somebody has logged in to. Those that wait are none of a test's business: a service
         of which five crash in ten seconds is not started again."""
-        return [int(path.name) for path in (self.folder / "proc").glob("[0-9]*") if "\tann@" in path.read_text()]
+        found = [path for path in (self.folder / "proc").glob("[0-9]*") if path.name.isdecimal()]  # not those being written
+        return [int(path.name) for path in found if "\tann@" in path.read_text()]
 
     def signal(self, number: int, pids: Sequence[int]) -> None:
         """Send a signal to processes."""
