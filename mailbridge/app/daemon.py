@@ -8,11 +8,10 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,29 +21,26 @@ import msgspec
 from mailbridge import log_events
 from mailbridge.app.engine import FLUSH, Engine, Flush, running, start_engine
 from mailbridge.app.events import DaemonEvents
+from mailbridge.app.following import follow_additions, learn
 from mailbridge.app.heartbeat import Heartbeat
 from mailbridge.app.ingesting import IngestRoutes
-from mailbridge.app.mailboxes import HANG_UP, Mailboxes, Make, SharedLogins, note_change, nothing_watched
+from mailbridge.app.mailboxes import HANG_UP, Mailboxes, mailboxes_of, note_change, nothing_watched, shown_here
 from mailbridge.app.operating import Around, HandIn, LiveConfiguration, Reread, RunningDaemon, operator_of
 from mailbridge.app.parts import PARTS, Parts
 from mailbridge.app.preparation import Prepared, prepare
 from mailbridge.app.probing import LocalMailboxProbes, LocalProbes
 from mailbridge.app.routes import auth_of, serve_http
-from mailbridge.app.sharing import hear_waits, tell_waits
+from mailbridge.app.sharing import give_back, hear_waits, share_again, tell_waits
 from mailbridge.app.snapshot import Live, Snapshot, snapshot
 from mailbridge.app.storing import fingerprint
 from mailbridge.app.targets import guard
 from mailbridge.app.watching import Alarms, AlarmWatch, Delays, MissingWatch, watch
 from mailbridge.config.added import Added, merged
 from mailbridge.config.problems import ConfigError, Problem
-from mailbridge.config.settings import ImapSettings, Settings
+from mailbridge.config.settings import Settings
 from mailbridge.config.values import strangers_meaning
-from mailbridge.core.mail import Envelope, Lease
 from mailbridge.ingress import smtp
-from mailbridge.ingress.imap.vault import open_vault
-from mailbridge.ingress.imap.watchers import Watchers
 from mailbridge.intake.admission import Admission, Rates
-from mailbridge.intake.answer import Answer
 from mailbridge.intake.confirming import Confirming
 from mailbridge.intake.door import Intake
 from mailbridge.intake.doorway import Doorway
@@ -57,9 +53,7 @@ from mailbridge.operator.faults import Fault
 from mailbridge.operator.verbs import Operator
 from mailbridge.operator.why import WhyAsk
 from mailbridge.practice.receiver import Practice
-from mailbridge.sinks import KnowsLogins, Sink
-from mailbridge.sinks.skyvern_pages import Login
-from mailbridge.store import Store, StoreError, StoreUnavailable
+from mailbridge.store import StoreError, StoreUnavailable
 from mailbridge.store.places import path_of
 from mailbridge.store.processes import SKEW, skewed, told
 from mailbridge.trust import dkim, gmail
@@ -67,16 +61,6 @@ from mailbridge.trust.dns import Dns, Resolver
 from mailbridge.web.health import Health, Level
 
 log = logging.getLogger("mailbridge.app")
-
-LEARN_EVERY = timedelta(minutes=10)
-SHARE_EVERY = timedelta(seconds=1)
-"""Between two looks for mailboxes that are free, or beyond the share of this process."""
-
-STATES_EVERY = 5
-"""Of so many looks one tells the other processes how the mailboxes are."""
-
-FOLLOW_EVERY = timedelta(milliseconds=200)
-"""Between two looks for what people have added by command; a look takes 0.1 ms of a reader's thread."""
 
 NO_KEY = "no Skyvern key is configured: codes go to the practice receiver, and nothing leaves this machine"
 NO_KEY_BESIDE = "no Skyvern key is configured: codes go to the practice receiver, and to the targets that list them"
@@ -158,7 +142,7 @@ class Bridge:
         strangers = strangers_meaning(
             self.settings.trust.strangers, is_practice=engine.targets.served(self.settings).is_only_practice
         )
-        shown = tuple(self._shown(asdict(one)) for one in mailboxes)
+        shown = tuple(shown_here(one, engine.masks.masked) for one in mailboxes)
         return Health(level=level, checks=checks, mailboxes=shown, strangers=strangers)
 
     def alarms(self) -> Alarms:
@@ -178,12 +162,6 @@ class Bridge:
         if self.door.intake.is_alarmed(engine.clock.now()):
             raised["trust"] = "many mails are held without proof"
         return Alarms(raised=raised, well=frozenset(well), known=frozenset(known))
-
-    def _shown(self, mailbox: dict[str, Any]) -> dict[str, Any]:
-        """A mailbox's health, in which its server may have repeated what it was told."""
-        masked = self.engine.masks.masked
-        shown: dict[str, Any] = {name: masked(str(one)) if isinstance(one, str) else one for name, one in mailbox.items()}
-        return shown | {"notes": tuple(masked(one) for one in mailbox["notes"])}
 
     async def render_metrics(self) -> bytes:
         """The metrics with what is read at the moment of asking."""
@@ -276,7 +254,11 @@ class Bridge:
             await asyncio.to_thread(dkim.warm_up)
         is_parked = is_read_again and any(one.mode == "parked" for one in self.mailboxes.health())
         try:
-            watchers = await self.mailboxes_of(settings) if is_parked or settings.imap != self.settings.imap else None
+            watchers = (
+                await mailboxes_of(settings, self.engine, self.door.way)
+                if is_parked or settings.imap != self.settings.imap
+                else None
+            )
             is_guide_new = is_read_again or fresh.parser_config != self.live.now.parser_config
             successors = await self.engine.pool.prepare(fresh.parser_config.encode()) if is_guide_new else None
         except StoreError as fault:
@@ -351,46 +333,6 @@ class Bridge:
     def _snapshot(self, settings: Settings, rules: tuple[tuple[str, str], ...], learned: tuple[str, ...]) -> Snapshot:
         return snapshot(settings, rules=rules, served=self.engine.targets.served(settings), learned=learned)
 
-    async def mailboxes_of(self, settings: Settings) -> Mailboxes:
-        """The mailboxes of these settings, those that this process has a lease on ready to be watched.
-
-        Raises:
-            StoreError: the vault of OAuth tokens, or the key of the database, cannot be used.
-            StoreUnavailable: the database does not say which they are.
-        """
-        accounts, leases = settings.imap, self.engine.store.leases
-        found = Mailboxes(accounts, self._watching(accounts) if accounts else nothing_watched)
-        found.hold(await leases.share([one.label for one in accounts]))
-        return found
-
-    def _watching(self, accounts: Sequence[ImapSettings]) -> Make:
-        """What makes the watchers of one of these accounts."""
-        from mailbridge.ingress.imap import service as imap
-
-        engine = self.engine
-        store, logins = engine.store, None
-        vault = open_vault(self.settings.store, engine.masks) if any(one.oauth is not None for one in accounts) else None
-        if store.is_shared:
-            logins = SharedLogins(store.leases, asyncio.get_running_loop())
-        common = imap.common_of(accounts, wanted=engine.waiting.anywhere, logins=logins)
-
-        def make(account: ImapSettings, lease: Lease) -> Watchers:
-            async def bring(envelope: Envelope) -> Answer:
-                return await self.door.way.bring(replace(envelope, lease=lease))
-
-            return imap.watchers_of(
-                (account,),
-                bring,
-                store.leases.mailboxes(lease),
-                now=engine.clock.now,
-                drift=lambda: engine.clock.drift,
-                vault=vault,
-                key=engine.key,
-                common=common,
-            )
-
-        return make
-
 
 @asynccontextmanager
 async def bridge(
@@ -435,19 +377,26 @@ async def bridge(
         stack.push_async_callback(lambda: listeners.close(flush.left()))
         for ingress in parts.ingresses:
             await stack.enter_async_context(ingress(live.now.settings, here.door.way))
-        here.mailboxes = await here.mailboxes_of(here.settings)
+        here.mailboxes = await mailboxes_of(here.settings, engine, here.door.way)
         stack.push_async_callback(lambda: here.mailboxes.close(min(HANG_UP, flush.left())))
-        stack.push_async_callback(_give_back, engine.store)
+        stack.push_async_callback(give_back, engine.store.leases)
         here.mailboxes.start()
         engine.waiting.subscribe(lambda _: here.mailboxes.wake())
         if not engine.targets.served(here.settings).is_only_practice:
             await stack.enter_async_context(running(_read_suffixes()))
         beat = Heartbeat(lambda: here.settings.heartbeat, here.health, engine.listeners.teller.failing)
-        await stack.enter_async_context(running(_follow_additions(here), watch(*_watches(here, operator)), beat.run()))
+        await stack.enter_async_context(running(follow_additions(here), watch(*_watches(here, operator)), beat.run()))
         if engine.store.is_shared:
-            await stack.enter_async_context(running(_share_mailboxes(here), *_waits(here)))
+            leases, waiting = engine.store.leases, engine.waiting
+            await stack.enter_async_context(
+                running(
+                    share_again(here.share_mailboxes),
+                    tell_waits(leases, waiting, lambda: bool(here.settings.imap)),
+                    hear_waits(leases, waiting, lambda: here.mailboxes.wake()),
+                )
+            )
         if settings.identity.learn_from_skyvern:
-            await stack.enter_async_context(running(_learn(here)))
+            await stack.enter_async_context(running(learn(here)))
         yield here
 
 
@@ -574,56 +523,6 @@ def _bound_anew(settings: Settings) -> dict[str, Any]:
     return {key: getattr(settings.smtp, key) for key in ("listen", "lmtp", "hostname")}
 
 
-async def _follow_additions(here: Bridge) -> None:
-    """Take what people add by command within a moment of when they do."""
-    entries, live = here.engine.store.entries, here.live
-    revision = live.revision
-    while True:
-        await asyncio.sleep(FOLLOW_EVERY.total_seconds())
-        try:
-            revision = await entries.revision()
-            if revision == live.revision:
-                continue
-            await here.take_additions()
-            log.info("entries that were added by command are in force", extra={"event": log_events.ADDITIONS_APPLIED})
-        except StoreUnavailable as fault:
-            log.warning(
-                "entries not read: the store is %s",
-                fault.kind,
-                extra={"event": log_events.STORE_UNAVAILABLE},
-            )
-        except ConfigError as fault:
-            live.revision = revision  # it is not tried again before something changes
-            for problem in fault.problems:
-                log.error(
-                    "entries that were added by command are not in force: %s",
-                    problem,
-                    extra={"event": log_events.ADDITIONS_REFUSED},
-                )
-
-
-async def _share_mailboxes(here: Bridge) -> None:
-    """Watch this process's share of the mailboxes, for ever."""
-    for look in count(1):
-        await asyncio.sleep(SHARE_EVERY.total_seconds())
-        await here.share_mailboxes(with_states=look % STATES_EVERY == 0)
-
-
-def _waits(here: Bridge) -> tuple[Coroutine[Any, Any, None], Coroutine[Any, Any, None]]:
-    """Whoever waits at one process is waited for at the mailboxes of all."""
-    leases, waiting = here.engine.store.leases, here.engine.waiting
-    return (
-        tell_waits(leases, waiting, lambda: bool(here.settings.imap)),
-        hear_waits(leases, waiting, lambda: here.mailboxes.wake()),
-    )
-
-
-async def _give_back(store: Store) -> None:
-    """Before the mailboxes are hung up on: another process connects meanwhile."""
-    with suppress(StoreUnavailable):
-        await store.leases.give_back()
-
-
 def _watches(here: Bridge, operator: Operator) -> tuple[AlarmWatch, MissingWatch]:
     """What is watched for people."""
     engine, delays = here.engine, Delays()
@@ -634,41 +533,3 @@ def _watches(here: Bridge, operator: Operator) -> tuple[AlarmWatch, MissingWatch
 
     missing = MissingWatch(store=engine.store, waiting=engine.waiting, why=why, now=engine.clock.now, delays=delays)
     return AlarmWatch(engine.store, here.alarms, delays), missing
-
-
-async def _learn(here: Bridge) -> None:
-    """Ask Skyvern now and then which identifiers its credentials name, and for which sites, and push under those spellings.
-
-    The sites of a target that cannot be asked now stay as they were.
-    """
-    heard: dict[str, tuple[Login, ...]] = {}
-    while True:
-        sinks = {one.target.name: one.target.sink for one in here.engine.targets.made}
-        heard = {name: found for name, found in heard.items() if name in sinks}
-        for name, sink in sinks.items():
-            logins = await sink.logins() if isinstance(sink, KnowsLogins) else ()
-            heard |= {name: logins} if logins is not None else {}
-        try:
-            every = [one for listed in heard.values() for one in listed]
-            await here.engine.contacts.learn(every, is_whole=heard.keys() == sinks.keys())
-        except StoreUnavailable as fault:
-            log.warning("sites not learned: the store is %s", fault.kind, extra={"event": log_events.STORE_UNAVAILABLE})
-        main = next(iter(sinks.items()))
-        known = heard.get(main[0]) if isinstance(main[1], KnowsLogins) else None
-        found = tuple(dict.fromkeys(one.identifier for one in known)) if known is not None else await _identifiers(main[1])
-        if found is not None and found != here.live.now.parser_config.learned:
-            try:
-                await here.learn(found)
-                log.info("identifiers learned from Skyvern", extra={"event": log_events.IDENTIFIERS_LEARNED, "count": len(found)})
-            except (OSError, TimeoutError) as fault:
-                log.warning(
-                    "identifiers not learned: no parser worker starts: %s",
-                    type(fault).__name__,
-                    extra={"event": log_events.IDENTIFIERS_NOT_LEARNED},
-                )
-        await asyncio.sleep(LEARN_EVERY.total_seconds())
-
-
-async def _identifiers(sink: Sink) -> tuple[str, ...] | None:
-    """What a target asks for that knows no logins; what a Skyvern that did not answer expects is not known now."""
-    return None if isinstance(sink, KnowsLogins) else await sink.identifiers()

@@ -9,14 +9,18 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mailbridge import log_events
-from mailbridge.config.settings import ImapSettings
-from mailbridge.core.mail import Lease
+from mailbridge.app.engine import Engine
+from mailbridge.config.settings import ImapSettings, Settings
+from mailbridge.core.mail import Envelope, Lease
 from mailbridge.ingress.imap.modes import Mode
 from mailbridge.ingress.imap.watchers import LOGINS, Permit, Watchers, joined
+from mailbridge.intake.answer import Answer
+from mailbridge.intake.doorway import Doorway
 from mailbridge.store import StoreUnavailable
 from mailbridge.store.leases import Elsewhere, Leases, LoginSlot
 
@@ -42,6 +46,47 @@ SHOWN = ("mailbox", "mode", "is_well", "reason", "notes", "mails", "reconnects",
 """What is told at other replicas of a mailbox: what does not change by itself."""
 
 Make = Callable[[ImapSettings, Lease], Watchers]
+
+
+async def mailboxes_of(settings: Settings, engine: Engine, way: Doorway) -> Mailboxes:
+    """The mailboxes of these settings, those that this process has a lease on ready to be watched.
+
+    Raises:
+        StoreError: the vault of OAuth tokens, or the key of the database, cannot be used.
+        StoreUnavailable: the database does not say which they are.
+    """
+    accounts = settings.imap
+    found = Mailboxes(accounts, _make(settings, engine, way) if accounts else nothing_watched)
+    found.hold(await engine.store.leases.share([one.label for one in accounts]))
+    return found
+
+
+def _make(settings: Settings, engine: Engine, way: Doorway) -> Make:
+    from mailbridge.ingress.imap import service as imap
+    from mailbridge.ingress.imap.vault import open_vault
+
+    store, accounts, logins = engine.store, settings.imap, None
+    vault = open_vault(settings.store, engine.masks) if any(one.oauth is not None for one in accounts) else None
+    if store.is_shared:
+        logins = SharedLogins(store.leases, asyncio.get_running_loop())
+    common = imap.common_of(accounts, wanted=engine.waiting.anywhere, logins=logins)
+
+    def make(account: ImapSettings, lease: Lease) -> Watchers:
+        async def bring(envelope: Envelope) -> Answer:
+            return await way.bring(replace(envelope, lease=lease))
+
+        return imap.watchers_of(
+            (account,),
+            bring,
+            store.leases.mailboxes(lease),
+            now=engine.clock.now,
+            drift=lambda: engine.clock.drift,
+            vault=vault,
+            key=engine.key,
+            common=common,
+        )
+
+    return make
 
 
 def nothing_watched(_account: ImapSettings, _lease: Lease) -> Watchers:
@@ -151,6 +196,15 @@ class Mailboxes:
 
     def _all(self) -> Watchers:
         return joined([self._held[name][1] for name in self._accounts if name in self._held])
+
+
+def shown_here(one: MailboxHealth, masked: Callable[[str], str]) -> dict[str, Any]:
+    """A mailbox that is watched here, as every status shows it. Its server may have repeated what it was told.
+
+    ``watched_by`` is None here; of the mailboxes that are not watched here it is the replica that watches them, or "".
+    """
+    told = {name: masked(value) if isinstance(value, str) else value for name, value in asdict(one).items()}
+    return told | {"mode": str(one.mode), "notes": tuple(masked(note) for note in one.notes), "watched_by": None}
 
 
 def _told(one: MailboxHealth, masked: Callable[[str], str]) -> dict[str, Any]:

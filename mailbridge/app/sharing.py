@@ -1,11 +1,15 @@
-"""What a daemon does beside others on one database: it wakes who waits here for what came in there, and takes up what was changed."""
+"""What a daemon does beside others on one database: it wakes who waits here for what came in there, watches its share of the mailboxes,
+and takes up what was changed."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from itertools import count
+from typing import Protocol
 
 from mailbridge import log_events
 from mailbridge.app.contacts import AppContacts
@@ -22,6 +26,12 @@ LONGEST = 10.0
 AT_ONCE = 1_000
 AGAIN = 1.0
 """Seconds after which an unavailable store is asked again, and those after which the inboxes of others are known here."""
+
+SHARE_EVERY = 1.0
+"""Seconds between two looks for mailboxes that are free, or beyond the share of this process."""
+
+STATES_EVERY = 5
+"""Of so many looks one tells the other processes how the mailboxes are."""
 
 CONTACTS_EVERY = 10
 """Of so many looks for inboxes one is for known senders too, who are many more."""
@@ -68,6 +78,25 @@ async def follow_others(inboxes: Inboxes, contacts: AppContacts) -> None:
                 await contacts.load()
         except StoreUnavailable as fault:
             log.warning("store unavailable", extra={"event": log_events.STORE_UNAVAILABLE, "kind": fault.kind})
+
+
+class Share(Protocol):
+    """Watch this process's share of the mailboxes; ``with_states``: and tell the others how they are."""
+
+    def __call__(self, *, with_states: bool = False) -> Awaitable[None]: ...
+
+
+async def share_again(share: Share) -> None:
+    """Watch this process's share of the mailboxes, for ever."""
+    for look in count(1):
+        await asyncio.sleep(SHARE_EVERY)
+        await share(with_states=look % STATES_EVERY == 0)
+
+
+async def give_back(leases: Leases) -> None:
+    """Before the mailboxes are hung up on: another process connects meanwhile."""
+    with suppress(StoreUnavailable):
+        await leases.give_back()
 
 
 async def tell_waits(leases: Leases, waiting: Waiting, is_wanted: Callable[[], bool]) -> None:

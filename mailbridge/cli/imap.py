@@ -44,7 +44,7 @@ def status(*, config: Path | None, as_json: bool) -> None:
         click.echo("no mailbox is watched: the configuration has no [[imap]]")
     for row in () if as_json else rows:
         mark = "ok  " if row["is_well"] else "FAIL"
-        if "watched_by" in row:
+        if row["watched_by"] is not None:
             by = f"watched by {row['watched_by']}, " if row["watched_by"] else ""
             click.echo(visible(f"{mark} {row['mailbox']:30} {row['mode']:10} {by}{row['mails']} mails"))
         else:

@@ -198,7 +198,7 @@ def test_replicas_share_the_mailboxes(houses: Callable[[FaultyReceiver, int], li
                 return len(rows) == BOXES and all(one["is_well"] for one in rows)
 
             wait_for(all_shown, "the third one shows all of them")
-            assert sum(bool(one.get("watched_by")) for one in rows) == 8
+            assert sum(bool(one["watched_by"]) for one in rows) == 8
             box = next(iter(watched_at(daemons[0])))
             identifier = f"u{box.partition('/')[0].removeprefix('box-')}@corp.example"
             url, headers = f"http://127.0.0.1:{three[1].http}/api/v1/codes/wait", agent_token(three[1])

@@ -9,7 +9,7 @@ import itertools
 import json
 import os
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -82,10 +82,11 @@ class Pulling:
 
 
 class Calm:
-    """A daemon to which nothing happens."""
+    """A daemon to which nothing happens. ``rows`` are its mailboxes."""
 
-    def __init__(self, *, is_practice: bool) -> None:
+    def __init__(self, *, is_practice: bool, rows: Sequence[dict[str, Any]] = ()) -> None:
         self._is_practice = is_practice
+        self._rows = list(rows)
 
     async def status(self) -> Status | Fault:
         """All is well."""
@@ -96,7 +97,7 @@ class Calm:
             smtp=[],
             http="",
             targets=[TargetShape(name="skyvern", url="http://127.0.0.1:9", is_practice=False, reason="")],
-            mailboxes=[],
+            mailboxes=self._rows,
             outbox={"dead": 0},
             is_practice=self._is_practice,
         )
@@ -340,10 +341,11 @@ async def open_desk(
     public_url: str = "",
     mailboxes: MailboxProbes | None = None,
     is_practice: bool = False,
+    rows: Sequence[dict[str, Any]] = (),
 ) -> AsyncIterator[Desk]:
     """A desk over an empty store in ``folder``; with ``limit`` in place of the daemon's own rate limits, ``polls`` for signed polls.
 
-    ``public_url`` is where a proxy serves the page.
+    ``public_url`` is where a proxy serves the page; ``rows`` are how the mailboxes are.
     """
     clock = SteadyClock()
     settings = StoreSettings(url=f"sqlite:///{folder}/mailbridge.db")
@@ -375,7 +377,7 @@ async def open_desk(
         store=store,
         door=Shut(store),
         configuration=Fixed(settings, store.entries),
-        daemon=Calm(is_practice=is_practice),
+        daemon=Calm(is_practice=is_practice, rows=rows),
         waiting=waiting,
         surroundings=Around(known=is_known),
         probes=LocalProbes(lambda: Fixed(settings).now, reread=None),

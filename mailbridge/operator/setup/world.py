@@ -244,7 +244,7 @@ def _mailbox(progress: Progress, settings: Settings, status: Status | Fault) -> 
     bad = next((one for one in rows if not one["is_well"]), None)
     if bad is not None:
         return Seen(is_good=False, text=f"{account.label}: {bad['reason']}", hint=f"mailbridge imap test {account.label}")
-    if not rows or any(one["last_roundtrip"] is None and not one.get("watched_by") for one in rows):
+    if not rows or any(one["last_roundtrip"] is None and not one["watched_by"] for one in rows):
         return Seen(is_good=False, text=f"{account.label}: the daemon is connecting")
     return Seen(is_good=True, text=f"{account.mailbox} is watched ({account.label})")
 

@@ -6,8 +6,10 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mailbridge.app.mailboxes import shown_here
 from mailbridge.config.settings import ImapSettings
 from mailbridge.core.secret import Secret
+from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.operator.doctor.finding import Step
 from mailbridge.operator.mailboxes import Tried
 from tests.web.desk import Desk, at_desk
@@ -82,6 +84,27 @@ def test_a_mailbox_is_added_step_by_step(tmp_path: Path) -> None:
         assert "ann@gmail.com" not in (await visitor.get("/mailboxes")).text
 
     at_desk(tmp_path, scene, mailboxes=boxes)
+
+
+def test_each_mailbox_is_shown_as_it_is_wherever_it_is_watched(tmp_path: Path) -> None:
+    """Here with what its server said last, at another replica with its name, and nowhere with that."""
+    status = MailboxStatus("gmail-1/INBOX", renew=55)
+    status.reason = "wrong password for ann@corp.example"
+    here = shown_here(status.read(), lambda text: text.replace("ann@", "***@"))
+    there = {**here, "mailbox": "gmail-2/INBOX", "reason": "", "is_well": True, "watched_by": "mx2"}
+    nowhere = {**here, "mailbox": "gmail-3/INBOX", "reason": "no replica watches it", "watched_by": ""}
+
+    async def scene(desk: Desk) -> None:
+        visitor = Visitor(desk)
+        await visitor.log_in()
+        for name in ("ann", "ben", "cat"):
+            await visitor.post("/mailboxes/add", address=f"{name}@gmail.com", password=PASSWORD, identifier="", username="")
+        page = (await visitor.get("/mailboxes")).text
+        assert "wrong password for ***@corp.example" in page
+        assert "mx2" in page
+        assert "no replica watches it" in page
+
+    at_desk(tmp_path, scene, mailboxes=Boxes(), rows=(here, there, nowhere))
 
 
 def test_a_server_that_is_not_known_is_asked_for(tmp_path: Path) -> None:
