@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
 from mailbridge.cli.exits import Exit
-from mailbridge.cli.faults import complain
+from mailbridge.cli.faults import alone_on_the_store, complain
 from mailbridge.cli.options import config_option, json_option, load_or_exit
 from mailbridge.cli.printing import dumped, visible
 
@@ -28,7 +27,6 @@ def backup(*, file: Path, config: Path | None, as_json: bool) -> None:
     elsewhere), the configuration, and the permissions of mailboxes (oauth/). With PostgreSQL use pg_dump, or its archive of the
     write-ahead log.
     """
-    from mailbridge.store import StoreError
     from mailbridge.store.places import is_postgres, key_path_of
     from mailbridge.store.sqlite.backup import back_up
 
@@ -36,10 +34,8 @@ def backup(*, file: Path, config: Path | None, as_json: bool) -> None:
     if is_postgres(store):
         complain("backup: with PostgreSQL use its own: pg_dump --format=custom, or an archive of its log (docs/operations.md)")
         raise SystemExit(Exit.UNAVAILABLE)
-    try:
+    with alone_on_the_store():
         done = back_up(store, file)
-    except StoreError as fault:
-        _refuse(fault)
     if as_json:
         click.echo(dumped({**asdict(done), "path": str(done.path), "key_file": str(key_path_of(store))}))
         return
@@ -63,7 +59,6 @@ def restore(*, file: Path | None, is_replacing: bool, config: Path | None, as_js
 
     With PostgreSQL there is no FILE: restore the server by its own means, then run this once before the first daemon starts.
     """
-    from mailbridge.store import StoreError
     from mailbridge.store.places import is_postgres, key_path_of
     from mailbridge.store.sqlite.backup import put_back
 
@@ -72,7 +67,7 @@ def restore(*, file: Path | None, is_replacing: bool, config: Path | None, as_js
         raise click.UsageError(
             "name the copy" if file is None else "with PostgreSQL restore the server itself, and name no FILE here"
         )
-    try:
+    with alone_on_the_store():
         if file is None:
             from mailbridge.store.postgres.returning import gone_back
 
@@ -80,14 +75,5 @@ def restore(*, file: Path | None, is_replacing: bool, config: Path | None, as_js
             click.echo(dumped({"ended": ended}) if as_json else f"{ended} codes that waited are ended; start the daemons")
             return
         done = put_back(store, file, is_replacing=is_replacing)
-    except StoreError as fault:
-        _refuse(fault)
     told = f"put back: {done.mails} mails; {done.ended} codes that waited are ended; {done.tokens} tokens are valid: see `token list`"
     click.echo(dumped(asdict(done)) if as_json else told)
-
-
-def _refuse(fault: Exception) -> NoReturn:
-    from mailbridge.store import StoreInUse
-
-    complain(f"{fault}")
-    raise SystemExit(Exit.TRY_AGAIN if isinstance(fault, StoreInUse) else Exit.UNAVAILABLE) from None

@@ -10,7 +10,8 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 import click
@@ -83,6 +84,18 @@ def _leaves(fault: BaseException) -> list[BaseException]:
     if isinstance(fault, BaseExceptionGroup):
         return [leaf for inner in fault.exceptions for leaf in _leaves(inner)]
     return [fault]
+
+
+@contextmanager
+def alone_on_the_store() -> Iterator[None]:
+    """For a command that does its work on the database itself: exit 75 while somebody else has it, 69 where it cannot be done."""
+    from mailbridge.store import StoreError, StoreInUse
+
+    try:
+        yield
+    except StoreError as fault:
+        complain(str(fault))
+        raise SystemExit(Exit.TRY_AGAIN if isinstance(fault, StoreInUse) else Exit.UNAVAILABLE) from None
 
 
 def leave_quietly() -> int:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from mailbridge.cli.exits import Exit
-from mailbridge.cli.faults import complain
+from mailbridge.cli.faults import alone_on_the_store
 from mailbridge.cli.groups import Group
 from mailbridge.cli.options import config_option, json_option, load_or_exit
 from mailbridge.cli.printing import dumped
@@ -32,7 +31,7 @@ def rotate(*, config: Path | None, as_json: bool) -> None:
 
     Back the new key up: it is the only one that opens the database, and no older backup of the key does.
     """
-    from mailbridge.store import StoreError, StoreInUse
+    from mailbridge.store import StoreInUse
     from mailbridge.store.places import is_postgres, key_path_of, path_of
     from mailbridge.store.sqlite.rotation import rotate as rotate_key
     from mailbridge.store.sqlite.rotation import rotate_running
@@ -40,7 +39,7 @@ def rotate(*, config: Path | None, as_json: bool) -> None:
     settings = load_or_exit(config).settings
     count: int | None = None
     path, key_path = path_of(settings.store), key_path_of(settings.store)
-    try:
+    with alone_on_the_store():
         if is_postgres(settings.store):
             from mailbridge.store.postgres.rotation import rotate_shared
 
@@ -50,11 +49,5 @@ def rotate(*, config: Path | None, as_json: bool) -> None:
                 count = rotate_key(settings.store, path=path, key_path=key_path)
             except StoreInUse:
                 rotate_running(settings.store, path=path, key_path=key_path)
-    except StoreInUse as fault:
-        complain(f"{fault}")
-        raise SystemExit(Exit.TRY_AGAIN) from None
-    except StoreError as fault:
-        complain(f"{fault}")
-        raise SystemExit(Exit.UNAVAILABLE) from None
     told = "everything is encrypted with a new key" if count is None else f"{count} values are encrypted with a new key"
     click.echo(dumped({"values": count}) if as_json else told)

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import click
 
-from mailbridge.cli.exits import Exit
-from mailbridge.cli.faults import complain, note
+from mailbridge.cli.faults import alone_on_the_store, note
 from mailbridge.cli.options import config_option, json_option, load_or_exit
 from mailbridge.cli.printing import Column, Row, Table, dumped
 
@@ -34,7 +33,6 @@ def migrate(*, source: str | None, target: str | None, config: Path | None, as_j
     """
     from mailbridge.app.moving import moved, store_at
     from mailbridge.config.places import state_folder
-    from mailbridge.store import StoreError, StoreInUse
     from mailbridge.store.places import key_path_of, label, path_of
 
     if source is None and target is None:
@@ -43,14 +41,8 @@ def migrate(*, source: str | None, target: str | None, config: Path | None, as_j
     folder = state_folder(environ=os.environ, cwd=Path.cwd())
     one = store_at(store, source, option="--from", folder=folder)
     other = store_at(store, target, option="--to", folder=folder)
-    try:
+    with alone_on_the_store():
         done = asyncio.run(moved(one, other, said=lambda line: None if as_json else note(line)))
-    except StoreInUse as fault:
-        complain(f"{fault}")
-        raise SystemExit(Exit.TRY_AGAIN) from None
-    except StoreError as fault:
-        complain(f"{fault}")
-        raise SystemExit(Exit.UNAVAILABLE) from None
     if as_json:
         found = {"from": label(one), "to": label(other), "key_file": str(key_path_of(other)), **asdict(done)}
         click.echo(dumped({**found, "rows": sum(table.rows for table in done.tables)}))

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
@@ -217,6 +218,32 @@ def unlock(taken: int | None) -> None:
     """Give the lock back, if it was taken."""
     if taken is not None:
         os.close(taken)
+
+
+@contextlib.contextmanager
+def locked_to_open(path: Path, *, is_visitor: bool = False) -> Iterator[int | None]:
+    """The lock, in a folder that is made, for opening a database within: it is kept where that works, and given back where it does not.
+    A visitor has none.
+
+    Raises:
+        StoreInUse: another process has it.
+        StoreError: the database, or its folder, cannot be used; the message says why.
+    """
+    taken = None
+    try:
+        if not is_visitor:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            taken = lock(path)
+        yield taken
+    except apsw.Error as fault:
+        unlock(taken)
+        raise StoreError(f"{path}: {hint_of(fault)}") from None
+    except OSError as fault:
+        unlock(taken)
+        raise StoreError(f"{path}: {fault.strerror}; the folder must be writable for the user that runs mailbridge") from None
+    except BaseException:
+        unlock(taken)
+        raise
 
 
 def hint_of(fault: apsw.Error) -> str:

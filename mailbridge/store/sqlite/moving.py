@@ -23,7 +23,7 @@ from mailbridge.store.moving.rows import Full, Row, Table
 from mailbridge.store.places import key_path_of, path_of
 from mailbridge.store.rows import storable
 from mailbridge.store.sql.sealed import SEALED
-from mailbridge.store.sqlite.database import MOVING, Database, hint_of, lock, require_sound_sqlite, unlock
+from mailbridge.store.sqlite.database import MOVING, Database, hint_of, locked_to_open, require_sound_sqlite, unlock
 from mailbridge.store.sqlite.large import LARGE
 from mailbridge.store.sqlite.rotation import finish as finish_rotation
 from mailbridge.store.sqlite.turning import meta_of
@@ -41,7 +41,7 @@ LOG_PAGES = 10_000
 class SqliteSide:
     """Implements `mailbridge.store.moving.Side`. No daemon can start on it until it is closed."""
 
-    def __init__(self, path: Path, connection: apsw.Connection, cipher: Cipher, taken: int) -> None:
+    def __init__(self, path: Path, connection: apsw.Connection, cipher: Cipher, taken: int | None) -> None:
         self._path = path
         self._connection = connection
         self._cipher = cipher
@@ -236,23 +236,11 @@ def open_side(settings: StoreSettings, *, is_target: bool) -> SqliteSide:
     path = path_of(settings)
     if not is_target and not path.exists():
         raise StoreError(f"{path}: no database there")
-    taken = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        taken = lock(path)
+    with locked_to_open(path) as taken:
         return _opened(settings, path, taken, is_target=is_target)
-    except apsw.Error as fault:
-        unlock(taken)
-        raise StoreError(f"{path}: {hint_of(fault)}") from None
-    except OSError as fault:
-        unlock(taken)
-        raise StoreError(f"{path}: {fault.strerror}; the folder must be writable for the user that runs mailbridge") from None
-    except BaseException:
-        unlock(taken)
-        raise
 
 
-def _opened(settings: StoreSettings, path: Path, taken: int, *, is_target: bool) -> SqliteSide:
+def _opened(settings: StoreSettings, path: Path, taken: int | None, *, is_target: bool) -> SqliteSide:
     database = Database(path, settings)
     connection = database.connect()
     try:

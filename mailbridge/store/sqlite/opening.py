@@ -13,13 +13,11 @@ from mailbridge.store.cipher import Cipher, read_key
 from mailbridge.store.places import key_path_of, path_of
 from mailbridge.store.sqlite.database import (
     Database,
-    hint_of,
     is_locked,
     keep_anchor,
-    lock,
+    locked_to_open,
     read_anchor,
     require_sound_sqlite,
-    unlock,
 )
 from mailbridge.store.sqlite.queues import Queues
 from mailbridge.store.sqlite.readers import Readers
@@ -52,21 +50,8 @@ def open_sqlite(
     path = path_of(settings)
     if is_visitor and not path.exists():
         raise StoreError(f"{path}: no database there yet; has the daemon run with this configuration?")
-    taken = None
-    try:
-        if not is_visitor:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            taken = lock(path)
+    with locked_to_open(path, is_visitor=is_visitor) as taken:
         return _open(settings, Retention(retention), clock, grace, is_visitor=is_visitor, taken=taken)
-    except apsw.Error as fault:
-        unlock(taken)
-        raise StoreError(f"{path}: {hint_of(fault)}") from None
-    except OSError as fault:
-        unlock(taken)
-        raise StoreError(f"{path}: {fault.strerror}; the folder must be writable for the user that runs mailbridge") from None
-    except StoreError:
-        unlock(taken)
-        raise
 
 
 def _open(
