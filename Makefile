@@ -99,8 +99,8 @@ fuzz: $(VENV)/.dev ## FUZZ mutations of each kind: SMTP, IMAP, HTTP, mails, sign
 soak: $(VENV)/.dev ## SOAK_MINUTES of mixed load with faults (plots in dist/soak); KILLS kills while webhooks are told; replicas, their server and network broken
 	@$(BIN)/python -m tests.soak.hour --minutes $(SOAK_MINUTES)
 	@MAILBRIDGE_KILLS=$(KILLS) $(BIN)/python -m pytest -s -o timeout=0 tests/soak
-	@MAILBRIDGE_E2E=1 $(REPLICAS) $(BIN)/python -m pytest -s -o timeout=0 tests/e2e/test_replica_kills.py \
-		tests/e2e/test_replica_network.py tests/e2e/test_failover.py tests/e2e/test_replica_waits.py
+	@MAILBRIDGE_E2E=1 $(REPLICAS) $(BIN)/python -m pytest -s -o timeout=0 tests/e2e/postgres/test_replica_kills.py \
+		tests/e2e/postgres/test_replica_network.py tests/e2e/postgres/test_failover.py tests/e2e/postgres/test_replica_waits.py
 
 rolling: $(VENV)/.dev ## ROUNDS releases after each other under load, behind HAProxy on PostgreSQL (needs what `make e2e` installs)
 	@MAILBRIDGE_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -s -o timeout=0 tests/e2e/test_rolling_upgrade.py

@@ -15,6 +15,7 @@ from mailbridge.cli.exits import Exit
 from mailbridge.cli.printing import dumped, visible
 
 if TYPE_CHECKING:
+    from mailbridge.config.settings import Settings
     from mailbridge.demo.tour import Stop
 
 
@@ -54,6 +55,20 @@ def _is_free(address: str) -> bool:
     return True
 
 
+def settings_of(folder: Path, address: str) -> Settings:
+    """A whole mailbridge in a folder, with its practice receiver, that takes mail at this address."""
+    from mailbridge.config import settings as s
+    from mailbridge.demo.mails import HOME
+
+    return s.Settings(
+        smtp=s.SmtpSettings(listen=(address,)),
+        domains=s.DomainSettings(accept=(HOME,)),
+        practice=s.PracticeSettings(listen="127.0.0.1:0"),
+        http=s.HttpSettings(listen="127.0.0.1:0"),
+        store=s.StoreSettings(url=f"sqlite:///{folder}/mailbridge.db"),
+    )
+
+
 async def _demo(folder: Path, address: str, *, once: bool, as_json: bool) -> int:
     from mailbridge import logs
     from mailbridge.app.daemon import bridge
@@ -62,13 +77,7 @@ async def _demo(folder: Path, address: str, *, once: bool, as_json: bool) -> int
     from mailbridge.demo.tour import Tour
 
     logs.configure(s.LogSettings(level="error", format="text"), sys.stderr)
-    settings = s.Settings(
-        smtp=s.SmtpSettings(listen=(address,)),
-        domains=s.DomainSettings(accept=(HOME,)),
-        practice=s.PracticeSettings(listen="127.0.0.1:0"),
-        http=s.HttpSettings(listen="127.0.0.1:0"),
-        store=s.StoreSettings(url=f"sqlite:///{folder}/mailbridge.db"),
-    )
+    settings = settings_of(folder, address)
     is_good = True
     if (main := asyncio.current_task()) is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, main.cancel)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -85,7 +85,7 @@ class Tour:
             last = lines[-1].id
         return last
 
-    async def visitors(self, last: int) -> AsyncIterator[Stop]:
+    async def visitors(self, last: int) -> AsyncGenerator[Stop]:
         """What becomes of every mail that somebody else sends after this line of the journal, for ever."""
         while True:
             for line in await self._bridge.engine.store.journal.after(last):

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
 import subprocess
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mailbridge.app.daemon import bridge
+from mailbridge.cli.demo import settings_of
+from mailbridge.demo.tour import Tour
 from mailbridge.net.smtp_client import is_answering, send
 from tests.cli.running import PATIENCE, PLAIN, PROGRAM, Done, command, environment
+from tests.loop import looped
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +115,24 @@ def test_it_stays_up_for_mails_of_ones_own(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+@looped
+async def test_a_mail_that_comes_before_the_first_look_is_shown(tmp_path: Path) -> None:
+    """Whoever is invited to send may do it at once: what comes after the position was taken is shown, and what came before is not."""
+    async with bridge(settings_of(tmp_path, "127.0.0.1:0"), state_dir=tmp_path) as running:
+
+        async def mail(code: str) -> None:
+            content = (PLAIN % ("own", code)).encode()
+            where = running.smtp_addresses[0]
+            await asyncio.to_thread(send, where, mail_from="a@b.example", rcpt="me@mailbridge.localhost", content=content)
+
+        tour = Tour(running)
+        await mail("135790")
+        position = await tour.position()
+        await mail("640923")
+        async with asyncio.timeout(PATIENCE), aclosing(tour.visitors(position)) as visitors:
+            assert (await anext(visitors)).code == "640923"
 
 
 def test_a_listener_that_is_not_there_is_told_apart() -> None:

@@ -15,9 +15,8 @@ import pytest
 
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, StoreSettings
-from tests.e2e.test_replicas import agent_token
 from tests.peers import haproxy, postgres
-from tests.peers.daemon import RCPT, Daemon, House, mail, wait_for
+from tests.peers.daemon import RCPT, Daemon, House, agent_token, mail, wait_for
 from tests.peers.faulty import FaultyReceiver, Temper, running_faulty
 from tests.peers.haproxy import Balancer, checked, running_haproxy
 from tests.peers.postgres import running_postgres

@@ -19,9 +19,8 @@ import pytest
 from mailbridge_client import Mailbridge
 from mailbridge_client.errors import MailbridgeError
 from tests.e2e.test_kill import SEED, Client, judged
-from tests.e2e.test_replicas import agent_token
 from tests.peers import haproxy, postgres
-from tests.peers.daemon import Daemon, House, wait_for
+from tests.peers.daemon import Daemon, House, agent_token, wait_for
 from tests.peers.faulty import Temper, running_faulty
 from tests.peers.haproxy import Balancer, running_haproxy
 from tests.peers.postgres import running_postgres

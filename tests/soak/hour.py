@@ -35,9 +35,8 @@ import apsw
 import httpx
 
 from tests.e2e.test_clock import DAY, MAILBOX, SetClock
-from tests.e2e.test_replicas import agent_token
 from tests.ingress.imap.watched import ANN, code_mail
-from tests.peers.daemon import Daemon, House, wait_for
+from tests.peers.daemon import Daemon, House, agent_token, wait_for
 from tests.peers.dovecot import Dovecot, is_installed, running_dovecot
 from tests.peers.faulty import FaultyReceiver, Temper, running_faulty
 from tests.soak.measured import MOST_GROWTH, TITLES, Sample, growth, plots, sample

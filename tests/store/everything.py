@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from mailbridge.clock import SteadyClock
+from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.core.delivery import Accepted, Ending, Refused, Standing
 from mailbridge.core.secret import Secret
 from mailbridge.core.totp import Authenticator
 from mailbridge.store import Filter, Store
 from mailbridge.store.reading import Poll
+from mailbridge.store.sqlite import open_sqlite
 from tests.store.mails import arrival, draft
 
 SECOND = timedelta(seconds=1)
@@ -30,6 +33,18 @@ async def fill(store: Store, clock: SteadyClock) -> None:
     """Mails of every kind, a large one too, deliveries in several states, and a row of whatever else there is."""
     await fill_mails(store, clock)
     await fill_the_rest(store, clock)
+
+
+def filled(settings: StoreSettings) -> StoreSettings:
+    """These settings, with something of everything in their SQLite database, left as by kill -9."""
+
+    async def make() -> None:
+        store = open_sqlite(settings, RetentionSettings(), clock=SteadyClock(), grace=SECOND)
+        await fill(store, store.clock)
+        await store.close()
+
+    asyncio.run(make())
+    return settings
 
 
 async def fill_mails(store: Store, clock: SteadyClock) -> None:

@@ -23,7 +23,7 @@ from mailbridge.store.sql.returning import REASON
 from mailbridge.store.sqlite import SqliteStore, migrations, open_sqlite
 from mailbridge.store.sqlite.backup import back_up, put_back
 from tests.loop import looped
-from tests.store.everything import fill, told
+from tests.store.everything import filled, told
 from tests.store.faulty import faulty_files
 from tests.store.mails import arrival, draft
 from tests.upgrade.left import Left
@@ -39,15 +39,7 @@ def opened(settings: StoreSettings) -> SqliteStore:
 @pytest.fixture
 def settings(tmp_path: Path) -> StoreSettings:
     """A store with something of everything, closed."""
-    chosen = StoreSettings(url=f"sqlite:///{tmp_path}/state/mailbridge.db")
-
-    async def make() -> None:
-        store = opened(chosen)
-        await fill(store, store.clock)
-        await store.close()
-
-    asyncio.run(make())
-    return chosen
+    return filled(StoreSettings(url=f"sqlite:///{tmp_path}/state/mailbridge.db"))
 
 
 @looped

@@ -1,4 +1,4 @@
-"""Everything of a store moved from one database to another. Here both are SQLite; with a real server: tests/e2e/test_moving.py."""
+"""Everything of a store moved from one database to another. Here both are SQLite; with a real server: tests/e2e/postgres/test_moving.py."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mailbridge.store.sqlite import SqliteStore, migrations, open_sqlite
 from mailbridge.store.sqlite.moving import SqliteSide, open_side
 from mailbridge.store.sqlite.rotation import rotate
 from tests.loop import looped
-from tests.store.everything import ANN, fill, told
+from tests.store.everything import ANN, filled, told
 from tests.store.faulty import faulty_files
 from tests.store.mails import arrival, draft
 from tests.upgrade.left import Left
@@ -50,15 +50,7 @@ async def read(settings: StoreSettings) -> dict[str, Any]:
 @pytest.fixture
 def source(tmp_path: Path) -> StoreSettings:
     """A store with something of everything, left as by kill -9."""
-    chosen = StoreSettings(url=f"sqlite:///{tmp_path}/from/mailbridge.db")
-
-    async def make() -> None:
-        store = opened(chosen)
-        await fill(store, store.clock)
-        await store.close()
-
-    asyncio.run(make())
-    return chosen
+    return filled(StoreSettings(url=f"sqlite:///{tmp_path}/from/mailbridge.db"))
 
 
 @pytest.fixture

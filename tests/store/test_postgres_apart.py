@@ -5,24 +5,27 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from mailbridge.app.storing import fingerprint, open_store
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import PullSettings, Settings, SmtpSettings, StoreSettings
-from mailbridge.store import StoreError
+from mailbridge.store import StoreError, StoreUnavailable
 from mailbridge.store.places import key_path_of, label, path_of, socket_path_of
-from mailbridge.store.postgres.database import kind_of, locking, numbered
+from mailbridge.store.postgres.database import PostgresDatabase, kind_of, locking, numbered
 from mailbridge.store.postgres.journal import Horizon
 from mailbridge.store.postgres.opening import mistakes
 from mailbridge.store.processes import differences, told
 from mailbridge.store.rows import storable
 from mailbridge.store.sqlite.shared import through
+from tests.loop import looped
 from tests.moved_time import MovedTime
 
 URL = "postgresql://ann@one.example,two.example:5433/codes?sslmode=verify-full"
@@ -141,3 +144,41 @@ def test_a_clock_that_follows_another_one() -> None:
     time.jump(timedelta(days=1))
     assert (clock.micros(), clock.drift) == (7_000_000, timedelta())
     assert clock.on_wall(9_000_000) == clock.now() + timedelta(seconds=2)
+
+
+class Pool:
+    """Gives connections of which the first ones fail in this way."""
+
+    def __init__(self, *faults: Exception) -> None:
+        self.faults = list(faults)
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Pool]:
+        """One connection, which is the pool itself."""
+        yield self
+
+    async def fetch(self, _query: str, *_values: object) -> list[tuple[int]]:
+        """A row, where nothing fails."""
+        if self.faults:
+            raise self.faults.pop(0)
+        return [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("faults", "is_read"),
+    [
+        ([asyncpg.InternalClientError()], True),
+        ([asyncpg.ConnectionDoesNotExistError()], True),
+        ([asyncpg.ConnectionDoesNotExistError(), asyncpg.ConnectionDoesNotExistError()], False),
+        ([asyncpg.QueryCanceledError()], False),
+    ],
+)
+@looped
+async def test_a_read_is_done_again_once_where_its_connection_had_died(faults: list[Exception], is_read: bool) -> None:
+    """A second death, and whatever the server itself refuses, is what the caller is told."""
+    database = PostgresDatabase(Pool(*faults), patience=1)
+    if is_read:
+        assert await database.rows("SELECT 1") == [(1,)]
+        return
+    with pytest.raises(StoreUnavailable):
+        await database.rows("SELECT 1")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from mailbridge.operator.asks import SOMETHING
 from mailbridge.operator.verbs import VERBS
 from mailbridge.web.limits import RateLimit
 from mailbridge.web.openapi import openapi
@@ -18,6 +20,9 @@ from tests.web.desk import Desk, at_desk
 ROOT = Path(__file__).resolve().parents[2]
 OUTSIDE = ("--exclude-path", "/api/v1/doctor")
 """What would ask the world outside."""
+
+ECMA_SPACE = r"[\t\n\v\f\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]"
+"""White space and line terminators, ECMA-262 12.2 and 12.3."""
 
 CONFIGURATION = """
 [checks.negative_data_rejection]
@@ -41,6 +46,15 @@ def test_the_document_is_served_as_it_is_written(tmp_path: Path) -> None:
                 assert asked.status_code == 401, (method, path)
 
     at_desk(tmp_path, work, limit=RateLimit(rate=1e6, burst=1_000_000, now=time.monotonic))
+
+
+def test_space_is_no_text_for_whoever_reads_the_description() -> None:
+    """What Python counts as white space, and ECMA-262 does not, is refused by the pattern itself: both kinds of reader agree."""
+    by_python_alone = [chr(code) for code in range(0x3001) if chr(code).isspace() and not re.fullmatch(ECMA_SPACE, chr(code))]
+    assert len(by_python_alone) == 5
+    for one in by_python_alone:
+        assert re.search(SOMETHING, one, re.ASCII) is None
+    assert re.search(SOMETHING, " a ", re.ASCII)
 
 
 @pytest.mark.e2e

@@ -282,29 +282,29 @@ class PostgresDatabase:
     async def rows(self, query: str, values: Values = ()) -> list[Any]:
         """See `Database.rows`. Once more where the connection had died unseen."""
         try:
-            return await self._rows(query, values)
+            async with self._connected() as reading:
+                return await reading.rows(query, values)
         except FAULTS as fault:
             if not is_dead(fault):
                 raise unavailable(fault) from None
         async with self.reading() as reading:
             return await reading.rows(query, values)
 
-    async def _rows(self, query: str, values: Values) -> list[Any]:
-        if self._is_closed:
-            raise StoreUnavailable("closed", "the store is closed")
-        async with self._pool.acquire() as connection:
-            return await PostgresTransaction(connection).rows(query, values)
-
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[Transaction]:
         """One connection for several queries, each of which sees what is committed when it begins."""
-        if self._is_closed:
-            raise StoreUnavailable("closed", "the store is closed")
         try:
-            async with self._pool.acquire() as connection:
-                yield PostgresTransaction(connection)
+            async with self._connected() as reading:
+                yield reading
         except FAULTS as fault:
             raise unavailable(fault) from None
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Transaction]:
+        if self._is_closed:
+            raise StoreUnavailable("closed", "the store is closed")
+        async with self._pool.acquire() as connection:
+            yield PostgresTransaction(connection)
 
     async def settle(self) -> None:
         """Take in nothing more, and finish what is under way."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,7 @@ from mailbridge.ingress.imap.vault import open_vault
 from mailbridge.store import StoreError, StoreInUse, StoreUnavailable
 from mailbridge.store.cipher import name_of
 from tests.loop import until
-from tests.peers import postgres as peer
-from tests.peers.postgres import Postgres, running_postgres
+from tests.peers.postgres import Postgres
 from tests.store.contract import GRACE
 from tests.store.mails import arrival, draft
 
@@ -28,23 +26,6 @@ pytestmark = pytest.mark.e2e
 
 CODES = 6
 SECRETS = {"password": Secret("of a mailbox")}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    """A server for all tests here."""
-    if not peer.found():
-        pytest.skip(peer.MEND)
-    with running_postgres() as running:
-        yield running
-
-
-@pytest.fixture
-def name(server: Postgres, request: pytest.FixtureRequest) -> str:
-    """A new database of the test's own."""
-    name = "t" + re.sub(r"\W", "_", request.node.name.lower())[-50:]
-    server.ask(f'CREATE DATABASE "{name}"')
-    return name
 
 
 def settings_of(server: Postgres, name: str, machine: Path) -> StoreSettings:

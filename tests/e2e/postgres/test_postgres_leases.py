@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -19,8 +18,7 @@ from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.core.mail import Lease
 from mailbridge.store import LeaseLost
 from tests.loop import until
-from tests.peers import postgres as peer
-from tests.peers.postgres import Postgres, running_postgres
+from tests.peers.postgres import Postgres
 from tests.store.contract import GRACE
 from tests.store.mails import arrival, draft
 
@@ -28,23 +26,6 @@ pytestmark = pytest.mark.e2e
 
 BOXES = tuple(f"box-{number}" for number in range(10))
 EXPIRE = "UPDATE replica SET alive_until = now_micros() - 1 WHERE id = {}"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    """A server for all tests here."""
-    if not peer.found():
-        pytest.skip(peer.MEND)
-    with running_postgres() as running:
-        yield running
-
-
-@pytest.fixture
-def name(server: Postgres, request: pytest.FixtureRequest) -> str:
-    """A new database of the test's own."""
-    name = "t" + re.sub(r"\W", "_", request.node.name.lower())[-50:]
-    server.ask(f'CREATE DATABASE "{name}"')
-    return name
 
 
 @asynccontextmanager

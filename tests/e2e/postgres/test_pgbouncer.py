@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,8 +17,7 @@ from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.core.delivery import Accepted
 from tests.loop import until
 from tests.peers import pgbouncer
-from tests.peers import postgres as peer
-from tests.peers.postgres import Postgres, running_postgres
+from tests.peers.postgres import Postgres
 from tests.store.contract import GRACE
 from tests.store.mails import arrival, draft
 
@@ -28,15 +26,10 @@ pytestmark = pytest.mark.e2e
 ROUNDS = 40
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    """A server for all tests here."""
-    if not peer.found():
-        pytest.skip(peer.MEND)
+@pytest.fixture(scope="module", autouse=True)
+def _is_installed() -> None:
     if not pgbouncer.found():
         pytest.skip(pgbouncer.MEND)
-    with running_postgres() as running:
-        yield running
 
 
 async def opened(port: int, name: str, folder: Path, *, listen_url: str = "") -> Any:

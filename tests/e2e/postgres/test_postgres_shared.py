@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,28 +13,10 @@ from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.faults import MailboxFault
 from mailbridge.ingress.imap.vault import SharedVault, open_vault
 from mailbridge.store import StoreError
-from tests.e2e.test_postgres_leases import replicas
-from tests.peers import postgres as peer
-from tests.peers.postgres import Postgres, running_postgres
+from tests.e2e.postgres.test_postgres_leases import replicas
+from tests.peers.postgres import Postgres
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    """A server for all tests here."""
-    if not peer.found():
-        pytest.skip(peer.MEND)
-    with running_postgres() as running:
-        yield running
-
-
-@pytest.fixture
-def name(server: Postgres, request: pytest.FixtureRequest) -> str:
-    """A new database of the test's own."""
-    name = "t" + re.sub(r"\W", "_", request.node.name.lower())[-50:]
-    server.ask(f'CREATE DATABASE "{name}"')
-    return name
 
 
 def test_a_permission_serves_all_replicas(server: Postgres, name: str, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -14,8 +13,7 @@ from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.store.places import key_path_of
 from tests.bench.filling import a_day_ago, erase, fill
 from tests.bench.filling import opened as opened_lite
-from tests.peers import postgres as peer
-from tests.peers.postgres import Postgres, running_postgres
+from tests.peers.postgres import Postgres
 from tests.store.looking import GRACE, use
 
 pytestmark = pytest.mark.e2e
@@ -30,15 +28,6 @@ HOT = {
     "erase subjects": "SELECT id FROM mail WHERE received_at < 1 AND private IS NOT NULL LIMIT 500",
     "erase mails": "SELECT id FROM mail WHERE received_at < 1 AND raw IS NOT NULL LIMIT 500",
 }
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    """A server with a filled database."""
-    if not peer.found():
-        pytest.skip(peer.MEND)
-    with running_postgres() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -17,32 +16,14 @@ from mailbridge.core.delivery import Accepted, Refused, State
 from mailbridge.store import StoreUnavailable
 from mailbridge.store.reading import Wanted
 from tests.loop import looped
-from tests.peers import postgres as peer
 from tests.peers.pgproxy import CommitBreaker, Where, breaking_commits
-from tests.peers.postgres import Postgres, running_postgres
+from tests.peers.postgres import Postgres
 from tests.store.contract import GRACE
 from tests.store.mails import arrival, draft
 
 pytestmark = pytest.mark.e2e
 
 ANN = "ann@example.com"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    """A server for all tests here."""
-    if not peer.found():
-        pytest.skip(peer.MEND)
-    with running_postgres() as running:
-        yield running
-
-
-@pytest.fixture
-def name(server: Postgres, request: pytest.FixtureRequest) -> str:
-    """A new database of the test's own."""
-    name = "c" + re.sub(r"\W", "_", request.node.name.lower())[-50:]
-    server.ask(f'CREATE DATABASE "{name}"')
-    return name
 
 
 @pytest.fixture(params=["question", "answer"], ids=["before the server saw it", "after it was done"])

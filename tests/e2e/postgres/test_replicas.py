@@ -14,25 +14,15 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.peers import postgres as peer
-from tests.peers.daemon import Daemon, House, mail, rows_of, wait_for
+from tests.peers.daemon import Daemon, House, agent_token, mail, rows_of, wait_for
 from tests.peers.faulty import FaultyReceiver, Temper, running_faulty
-from tests.peers.postgres import Postgres, running_postgres
+from tests.peers.postgres import Postgres
 from tests.peers.scripted_imap import ScriptedImap
 
 pytestmark = pytest.mark.e2e
 
 ANN = "ann@corp.example"
 BOXES = 12
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    """A server for all tests here."""
-    if not peer.found():
-        pytest.skip(peer.MEND)
-    with running_postgres() as running:
-        yield running
 
 
 @pytest.fixture
@@ -57,13 +47,6 @@ def all_running(houses: list[House]) -> Iterator[list[Daemon]]:
     """A daemon in each, ready; the first one makes the database."""
     with ExitStack() as stack:
         yield [stack.enter_context(house.running()) for house in houses]
-
-
-def agent_token(house: House) -> dict[str, str]:
-    """What lets an agent ask for any code."""
-    made = house.visit("token", "add", "--identifier", "*", "--json")
-    assert made.returncode == 0, made.stderr
-    return {"Authorization": f"Bearer {json.loads(made.stdout)['token']}"}
 
 
 def test_a_mail_at_one_is_waited_for_at_the_other(houses: Callable[[FaultyReceiver, int], list[House]]) -> None:

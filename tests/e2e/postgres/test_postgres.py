@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from mailbridge.core.delivery import State
 from mailbridge.core.queue import TRANSITIONS
 from mailbridge.ingress.tls import self_signed
 from mailbridge.store import StoreError, StoreOutdated, StoreUnavailable
+from tests.conftest import ROOT
 from tests.loop import looped
 from tests.peers import postgres as peer
 from tests.peers.postgres import Postgres, running_postgres
@@ -27,23 +27,6 @@ from tests.store.mails import arrival, draft
 pytestmark = pytest.mark.e2e
 
 SKYVERN = "CREATE TABLE {} (id text)"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    """A server for all tests here."""
-    if not peer.found():
-        pytest.skip(peer.MEND)
-    with running_postgres() as running:
-        yield running
-
-
-@pytest.fixture
-def name(server: Postgres, request: pytest.FixtureRequest) -> str:
-    """A new database of the test's own."""
-    name = "t" + re.sub(r"\W", "_", request.node.name.lower())[-50:]
-    server.ask(f'CREATE DATABASE "{name}"')
-    return name
 
 
 async def opened(url: str, folder: Path, **options: Any) -> Any:
@@ -182,7 +165,7 @@ ONE_ROLE = re.compile(r"```sql\n(.*?)```", re.DOTALL)
 def test_the_role_of_the_documentation_is_enough(server: Postgres, name: str, tmp_path: Path, number: int) -> None:
     """The statements of docs/replicas.md, by themselves: a database of its own, or a schema in one that holds other things. The role can do
     what mailbridge needs, and can neither make databases nor read what is not its own."""
-    text = ONE_ROLE.findall((Path(__file__).parents[2] / "docs" / "replicas.md").read_text(encoding="utf-8"))[number]
+    text = ONE_ROLE.findall((ROOT / "docs" / "replicas.md").read_text(encoding="utf-8"))[number]
     role, database = f"role_{number}", f"database_{number}"
     lines = [line for line in text.splitlines() if line and not line.startswith("--")]
     statements = [one.replace("company", name).replace("bridge", role) for one in "\n".join(lines).split(";") if one.strip()]

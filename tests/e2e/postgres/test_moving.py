@@ -8,7 +8,6 @@ import json
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,13 +23,12 @@ from mailbridge.store.sqlite import open_sqlite
 from tests.bench.filling import a_day_ago
 from tests.bench.filling import fill as fill_many
 from tests.bench.filling import opened as opened_lite
-from tests.e2e.test_postgres_contract import CLEAR, FILL, NO_ROOM
+from tests.e2e.postgres.test_postgres_contract import CLEAR, FILL, NO_ROOM
 from tests.loop import looped
-from tests.peers import postgres as peer
 from tests.peers.daemon import House
 from tests.peers.faulty import Temper, running_faulty
-from tests.peers.postgres import Postgres, running_postgres
-from tests.store.everything import fill, told
+from tests.peers.postgres import Postgres
+from tests.store.everything import filled, told
 from tests.store.mails import arrival, draft
 from tests.store.opening import made
 from tests.upgrade.left import Left
@@ -41,15 +39,6 @@ NUMBERS = itertools.count(1)
 GRACE = timedelta(seconds=1)
 MANY = 6_000
 KILLS = 4
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    """A server for all tests here."""
-    if not peer.found():
-        pytest.skip(peer.MEND)
-    with running_postgres() as running:
-        yield running
 
 
 @pytest.fixture
@@ -63,15 +52,7 @@ def post(server: Postgres, tmp_path: Path) -> StoreSettings:
 @pytest.fixture
 def lite(tmp_path: Path) -> StoreSettings:
     """A file with something of everything in it."""
-    chosen = StoreSettings(url=f"sqlite:///{tmp_path}/first/mailbridge.db")
-
-    async def make() -> None:
-        store = open_sqlite(chosen, RetentionSettings(), clock=SteadyClock(), grace=GRACE)
-        await fill(store, store.clock)
-        await store.close()
-
-    asyncio.run(make())
-    return chosen
+    return filled(StoreSettings(url=f"sqlite:///{tmp_path}/first/mailbridge.db"))
 
 
 @pytest.fixture

@@ -22,8 +22,7 @@ from mailbridge.core.delivery import Accepted
 from mailbridge.store import Store
 from tests.loop import looped
 from tests.moved_time import START, MovedTime
-from tests.peers import postgres as peer
-from tests.peers.postgres import Postgres, running_postgres
+from tests.peers.postgres import Postgres
 from tests.store.contract import DAYS, GRACE, RETENTION, SECOND, Place
 from tests.store.contract.codes import CodesContract
 from tests.store.contract.entries import EntriesContract
@@ -171,15 +170,6 @@ class PostgresPlace:
         """The test is over."""
         with contextlib.suppress(Exception):
             self._ask(f"DROP DATABASE {self.name} WITH (FORCE)")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    """A server for all tests here."""
-    if not peer.found():
-        pytest.skip(peer.MEND)
-    with running_postgres() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

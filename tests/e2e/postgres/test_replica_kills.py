@@ -10,14 +10,12 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.peers import postgres as peer
 from tests.peers.faulty import running_faulty
-from tests.peers.postgres import Postgres, running_postgres
+from tests.peers.postgres import Postgres
 from tests.replicas.fleet import FAILING, Fleet, furnished
 
 pytestmark = pytest.mark.e2e
@@ -28,15 +26,6 @@ SEED = int(os.environ.get("MAILBRIDGE_SEED", "0")) or time.time_ns() % 1_000_000
 REPLICAS = 3
 PAUSE = threading.Event()
 """Never set: what is waited for with it is time that passes while mail comes in."""
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    """A server for all tests here."""
-    if not peer.found():
-        pytest.skip(peer.MEND)
-    with running_postgres() as running:
-        yield running
 
 
 def kill_some(fleet: Fleet, dice: random.Random, most: int) -> None:
