@@ -68,7 +68,6 @@ MAY_SLEEP = {
     "e2e/test_kill.py::kill_at_random": "killed at any time",
     "e2e/test_kill.py::test_nothing_is_lost_and_order_holds": LASTS,
     "e2e/test_network.py::test_a_black_hole_swallows_no_code": LASTS,
-    "e2e/test_network.py::test_the_kernel_finds_a_dead_network_before_the_renewal": PASSES,
     "e2e/test_outage.py::test_what_expired_while_the_daemon_was_down": PASSES,
     "e2e/test_waiting_load.py::send_at_rate": "mails that come at a rate",
     "ingress/imap/test_oauth.py::test_a_withdrawn_permission_is_asked_for_once": "the file's time must be another",

@@ -387,14 +387,7 @@ async def bridge(
         beat = Heartbeat(lambda: here.settings.heartbeat, here.health, engine.listeners.teller.failing)
         await stack.enter_async_context(running(follow_additions(here), watch(*_watches(here, operator)), beat.run()))
         if engine.store.is_shared:
-            leases, waiting = engine.store.leases, engine.waiting
-            await stack.enter_async_context(
-                running(
-                    share_again(here.share_mailboxes),
-                    tell_waits(leases, waiting, lambda: bool(here.settings.imap)),
-                    hear_waits(leases, waiting, lambda: here.mailboxes.wake()),
-                )
-            )
+            await stack.enter_async_context(running(*_shared(here)))
         if settings.identity.learn_from_skyvern:
             await stack.enter_async_context(running(learn(here)))
         yield here
@@ -521,6 +514,16 @@ def _reloadable(old: Settings, new: Settings) -> tuple[Settings, tuple[str, ...]
 def _bound_anew(settings: Settings) -> dict[str, Any]:
     """The keys of `[smtp]` that a reload takes up, while the others wait for a restart."""
     return {key: getattr(settings.smtp, key) for key in ("listen", "lmtp", "hostname")}
+
+
+def _shared(here: Bridge) -> tuple[Coroutine[Any, Any, None], ...]:
+    """What is done beside other processes: each has its share of the mailboxes, and whoever waits at one is waited for at all."""
+    leases, waiting = here.engine.store.leases, here.engine.waiting
+    return (
+        share_again(here.share_mailboxes),
+        tell_waits(leases, waiting, lambda: bool(here.settings.imap)),
+        hear_waits(leases, waiting, lambda: here.mailboxes.wake()),
+    )
 
 
 def _watches(here: Bridge, operator: Operator) -> tuple[AlarmWatch, MissingWatch]:

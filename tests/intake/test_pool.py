@@ -151,7 +151,7 @@ def test_an_exception_is_told_without_its_words(caplog: pytest.LogCaptureFixture
     async def main() -> None:
         async with pool() as running:
             before = running.pids
-            assert await text_of(running, "raise 4711") is None
+            assert await text_of(running, "raise lighthouse") is None
             assert await text_of(running, "next") == "next"
             assert running.pids == before
 
@@ -159,7 +159,7 @@ def test_an_exception_is_told_without_its_words(caplog: pytest.LogCaptureFixture
     (record,) = [one for one in caplog.records if one.levelno == logging.ERROR]
     assert "RuntimeError at" in record.__dict__["where"]
     assert "targets.py" in record.__dict__["where"]
-    assert "4711" not in str(vars(record))
+    assert "lighthouse" not in str(vars(record))
 
 
 def test_a_memory_bomb_gets_no_memory() -> None:
