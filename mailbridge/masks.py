@@ -60,6 +60,7 @@ class Masks:
             self._compile()
         if self._pattern is None:
             return text
+        text = str(text)  # re2 builds another of the same type, and a member of an enumeration is one of a few
         if not text.isascii():
             text = text.encode("utf-8", "backslashreplace").decode("utf-8")  # halves of characters, which re2 does not take
         found: str = self._pattern.sub(MASK, text)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailbridge.core.secret import Secret
+from mailbridge.ingress.imap.modes import Mode
 from mailbridge.masks import MOST_PASSING, Masks
 
 PASSWORDS = [
@@ -93,6 +94,12 @@ def test_what_is_around_a_secret_stays() -> None:
     assert known.masked("") == ""
     assert known.masked("\ud800 hunter2! ü") == "\\ud800 *** ü"
     assert Masks().masked("hunter2!") == "hunter2!"
+
+
+def test_a_member_of_an_enumeration_is_masked_as_its_text() -> None:
+    """A status holds words of a fixed set beside texts, and may give each to the mask."""
+    for mode in Mode:
+        assert masks("hunter2!").masked(mode) == str(mode)
 
 
 def test_what_is_too_short_is_no_mask() -> None:
