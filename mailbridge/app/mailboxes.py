@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
@@ -253,7 +254,8 @@ class SharedLogins:
 
 
 class _SharedPermit:
-    PAUSE = 0.1
+    PAUSE, LONGEST = 0.1, 1.0
+    """Seconds between two questions whether a login is free: at first, and at the most after many in vain."""
 
     def __init__(self, host: str, leases: Leases, loop: asyncio.AbstractEventLoop) -> None:
         self._host = host
@@ -261,6 +263,7 @@ class _SharedPermit:
         self._loop = loop
         self._here = threading.BoundedSemaphore(LOGINS)
         self._slots: list[LoginSlot] = []
+        self._in_vain = 0
 
     def acquire(self, *, timeout: float) -> bool:
         until = time.monotonic() + timeout
@@ -270,11 +273,14 @@ class _SharedPermit:
             slot = self._asked(self._leases.log_in(self._host, at_once=LOGINS))
             if slot is not None:
                 self._slots.append(slot)
+                self._in_vain = 0
                 return True
+            self._in_vain += 1
             if time.monotonic() >= until:
                 self._here.release()
                 return False
-            time.sleep(self.PAUSE)
+            pause = min(self.PAUSE * self._in_vain, self.LONGEST) * random.uniform(0.5, 1)  # noqa: S311  (no secret)
+            time.sleep(min(pause, max(0.0, until - time.monotonic())))
 
     def release(self) -> None:
         self._asked(self._leases.logged_in(self._slots.pop()))
