@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterator
 from email.parser import BytesParser
 
+from mailbridge.core.limits import has_bare_cr
+
 ENGINE_FAULTS = (RecursionError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
 """What the standard library's parser has been seen to raise on octets that are no mail."""
 
@@ -40,7 +42,7 @@ def tree_of(content: bytes) -> email.message.Message:
 
 def plain_tree(content: bytes) -> email.message.Message | None:
     """The tree of a mail in which every line is in its place; None for any other. Total."""
-    if content.count(b"\r") != content.count(b"\r\n"):
+    if has_bare_cr(content):
         return None
     try:
         return _read(content, frozenset(), [MOST_PARTS])
