@@ -293,11 +293,14 @@ def _objection(one: Evidence, context: Context) -> str | None:
     """Why a candidate is no code; None where it may be."""
     if not one.is_weighed:
         return one.shape.refusal
+    if one.score < THRESHOLD:
+        if one.shape.look is not None:
+            return one.shape.look
+        worst = min(one.features, key=WEIGHTS.__getitem__, default=None)
+        if worst is not None and WEIGHTS[worst] < -1:
+            return worst.value
     veto = veto_of(one, context)
-    if one.score >= THRESHOLD:
-        return None if veto is None else veto.why
-    against = [feature for feature in sorted(one.features, key=lambda name: WEIGHTS[name]) if WEIGHTS[feature] < -1]
-    return one.shape.look or (against[0].value if against else veto.why if veto else "too little speaks for it")
+    return veto.why if veto is not None else None if one.score >= THRESHOLD else "too little speaks for it"
 
 
 def _is_nearly(one: Evidence, context: Context) -> bool:

@@ -34,6 +34,7 @@ from mailbridge.core.limits import (
     split_head,
 )
 from mailbridge.core.mail import Body, Line, Link, Message, Page, by_name
+from mailbridge.core.media import plain_media
 from mailbridge.core.stamps import ADDRESS_HEADERS
 from mailbridge.core.text import page_from_html, page_from_plain
 from mailbridge.core.tree import ENGINE_FAULTS, tree_of
@@ -273,13 +274,16 @@ def _walk(tree: email.message.Message, defects: dict[str, None]) -> Iterator[ema
             defects["too-many-parts"] = None
             return
         payload = _raw(part)
-        if part.is_multipart() and part.get_content_type() != "message/rfc822" and isinstance(payload, list):
+        if isinstance(payload, list) and part.get_content_type() != "message/rfc822":
             stack.extend((one, depth + 1) for one in reversed(payload) if isinstance(one, email.message.Message))
         else:
             yield part
 
 
 def _manner(part: email.message.Message, defects: dict[str, None]) -> _Manner:
+    media = plain_media(part)
+    if media is not None and media.kind in TEXTS:
+        return _Manner(kind=media.kind, charset=media.charset)
     kind = part.get_content_type()
     if kind.startswith("multipart/"):
         defects["no-parts"] = None
