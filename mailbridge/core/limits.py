@@ -26,6 +26,9 @@ OTHER_MESSAGE = re.compile(rb"(?i)\bmessage\s{0,9}/\s{0,9}(?!rfc822\b)[a-z0-9.+-
 MIME_HEADER = re.compile(rb"\n(?i:content-[a-z-]{1,40})[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*")
 """Begins with the end of the line before: a pattern that begins with a fixed octet is looked for ten times as fast."""
 
+HEAD_END = re.compile(rb"\n\r?\n")
+"""The end of a head; a CR may stand before it."""
+
 BARE_LF = re.compile(rb"(?<!\r)\n")
 BARE_CR = re.compile(rb"\r(?!\n)")
 CR_AND_MORE = re.compile(rb"\r[^\n]")
@@ -117,10 +120,11 @@ def _has_more(octets: bytes, word: bytes, most: int) -> bool:
 
 def split_head(content: bytes) -> tuple[bytes, bytes, bytes]:
     """Head, the first empty line, and body; without such a line all of it is head."""
-    found = re.search(rb"\r?\n\r?\n", content)
+    found = HEAD_END.search(content)
     if found is None:
         return content, b"", b""
-    return content[: found.start()], found.group(), content[found.end() :]
+    start = found.start() - content.endswith(b"\r", 0, found.start())
+    return content[:start], content[start : found.end()], content[found.end() :]
 
 
 def _longest_line(head: bytes) -> int:

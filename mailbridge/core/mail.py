@@ -142,10 +142,12 @@ class Message:
     is_listed: bool = False
     has_files: bool = False
     _by_name: Mapping[str, list[str]] = field(init=False, repr=False, compare=False)
+    _written_by_name: Mapping[str, list[str]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Put the headers in order by name: they are asked for a dozen times."""
+        """Put the headers in order by name: they are asked for two dozen times."""
         object.__setattr__(self, "_by_name", by_name(self.headers))
+        object.__setattr__(self, "_written_by_name", by_name(self.written))
 
     @property
     def html(self) -> Page | None:
@@ -163,8 +165,7 @@ class Message:
 
     def stamps(self, name: str) -> tuple[str, ...]:
         """Every one of the ``written`` headers of that name (any case), topmost first."""
-        wanted = name.lower()
-        return tuple(value for key, value in self.written if key == wanted)
+        return tuple(self._written_by_name.get(name.casefold(), ()))
 
 
 def by_name(headers: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

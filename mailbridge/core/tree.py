@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from email.parser import BytesParser
 
-from mailbridge.core.limits import has_bare_cr
+from mailbridge.core.limits import HEAD_END, has_bare_cr
 from mailbridge.core.media import Media, plain_media
 
 ENGINE_FAULTS = (RecursionError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
@@ -27,7 +27,6 @@ FIELD = re.compile(r"[!-9;-~]+:[^\n]*(?:\n[ \t][^\n]*)*(?:\n|\Z)")
 
 DELIMITER_END = re.compile(rb"(--)?[ \t]*\r?(?:\n|\Z)")
 NEWLINE = 0x0A
-HEAD_END = re.compile(rb"\n\r?\n")
 POLICY = email.policy.compat32
 
 
