@@ -176,10 +176,12 @@ def _of_genre(genre: Genre, evidence: list[Evidence]) -> Extraction:
 def _from_text(message: Message, reader: Reader) -> Extraction | None:
     """The code of the plain part alone, where it leaves no doubt: then the HTML of the same mail need not be read."""
     page = message.plain
-    if page is None or not any(reader.shapes(ascii_digits(line.text)) for line in page.lines):
+    if page is None:
         return None
     parts = parts_of(message, reader.wording.forward, with_html=False)
-    stated = lifetime.stated_lifetime(parts.texts, reader.wording)
+    stated = lifetime.stated_lifetime(parts.texts, reader.wording)  # it reads all lines together: each by itself costs more
+    if not any(reader.shapes(ascii_digits(line.text)) for line in page.lines):
+        return None
     context = context_of(parts, reader, stated)
     expires_at = lifetime.stated_expiry(parts.texts, reader.wording)
     evidence = evidence_of(parts, reader, context)
