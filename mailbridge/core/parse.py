@@ -44,6 +44,9 @@ MAX_ATTACHED_DEPTH = 3
 MAX_BODY = 524_288
 ESCAPED = re.compile("[\udc80-\udcff]")
 FOLD = re.compile(r"\r?\n[ \t]?|\r")
+LF_FOLD = re.compile(r"\n[ \t]?")
+"""A fold, where no CR is left: a pattern that begins with a fixed letter is looked for several times as fast."""
+
 CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 STATEFUL = re.compile(r"(?i)iso[-_]?2022|utf[-_]?16")
 BLANK_CONTROLS = bytes(32 if (octet < 32 and octet not in b"\t\n\r") or octet == 127 else octet for octet in range(256))
@@ -133,9 +136,17 @@ def _headers(tree: email.message.Message, defects: dict[str, None]) -> Iterator[
         if not value.isascii() and ESCAPED.search(value):
             value, fault = decode(value.encode("utf-8", "surrogateescape"), "utf-8")
             defects[fault or "raw-8bit-header"] = None
-        yield name, FOLD.sub(" ", value) if "\n" in value or "\r" in value else value
+        yield name, _unfolded(value)
         if budget <= 0:
             return
+
+
+def _unfolded(value: str) -> str:
+    """A header's value in one line, a blank for each fold (RFC 5322, 2.2.3)."""
+    if "\n" not in value and "\r" not in value:
+        return value
+    plain = value.replace("\r\n", "\n")
+    return LF_FOLD.sub(" ", plain) if "\r" not in plain else FOLD.sub(" ", value)
 
 
 def _shown(value: str, defects: dict[str, None]) -> str:
