@@ -26,12 +26,10 @@ class Attempt:
         await self._limit.__aenter__()
         self._again = self._loop.call_later(CHECK_EVERY, self._check)
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
+    async def __aexit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
         if self._again is not None:
             self._again.cancel()
-        return await self._limit.__aexit__(kind, fault, trace)
+        await self._limit.__aexit__(kind, fault, trace)
 
     def _check(self) -> None:
         if self._may_go_on():
