@@ -120,7 +120,6 @@ def configure(settings: LogSettings, stream: TextIO, *, environ: Mapping[str, st
     for name in ("mailparser", "python_multipart"):  # what they warn of is what strangers sent
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # what no line says need not be looked up
-    logging._srcfile = None  # noqa: SLF001  (as logging's own manual has it: no line says where it is from)
     logging.raiseExceptions = False  # a line that cannot be written is lost; its traceback would show what was in it
     return formatter
 
