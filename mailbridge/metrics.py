@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 
@@ -70,9 +71,10 @@ class Metrics:
             for ingress in INGRESSES
             for outcome in (*MESSAGE_OUTCOMES, OTHER)
         }
-        self._deliveries = Counter(
+        deliveries = Counter(
             "mailbridge_deliveries", "Attempts by what came of them", ("sink", "outcome"), registry=self._registry
         )
+        self._delivery_of = cache(deliveries.labels)
         stages = Histogram(
             "mailbridge_stage_seconds", "Time a mail spends in each stage", ("stage",), buckets=FINE, registry=self._registry
         )
@@ -84,9 +86,8 @@ class Metrics:
             registry=self._registry,
         )
         self._outbox = Gauge("mailbridge_outbox", "Deliveries by state", ("state",), registry=self._registry)
-        self._responses = Counter(
-            "mailbridge_skyvern_responses", "Skyvern's answers by status", ("code",), registry=self._registry
-        )
+        responses = Counter("mailbridge_skyvern_responses", "Skyvern's answers by status", ("code",), registry=self._registry)
+        self._response_of = cache(responses.labels)
         self._tls_expiry: Gauge | None = None
         pulls = Counter("mailbridge_pulls", "Polls of the pull endpoint by outcome", ("outcome",), registry=self._registry)
         self._pulls = {outcome: pulls.labels(outcome) for outcome in PULLS}
@@ -176,7 +177,7 @@ class Metrics:
 
     def delivery(self, sink: str, outcome: str) -> None:
         """Count one attempt; ``sink`` is a name from the configuration."""
-        self._deliveries.labels(sink, outcome if outcome in DELIVERY_OUTCOMES else OTHER).inc()
+        self._delivery_of(sink, outcome if outcome in DELIVERY_OUTCOMES else OTHER).inc()
 
     def stage(self, stage: str, seconds: float) -> None:
         """Record how long a stage took."""
@@ -188,7 +189,7 @@ class Metrics:
 
     def response(self, status: int) -> None:
         """Count one answer of Skyvern."""
-        self._responses.labels(str(status) if status in STATUSES else OTHER).inc()
+        self._response_of(str(status) if status in STATUSES else OTHER).inc()
 
     def outbox(self, counts: Mapping[State, int]) -> None:
         """Set how many deliveries stand in each state."""

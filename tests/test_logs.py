@@ -73,6 +73,17 @@ def test_json_is_one_object_a_line() -> None:
     }
 
 
+def test_json_reads_every_field_back_as_it_was() -> None:
+    """Numbers and truths stay what they are, and a text is quoted, whatever letters it has."""
+    stream, _ = _started(format="json")
+    fields = {"share": 0.5, "is_on": True, "is_off": False, "count": 3, "text": 'a "b" \\ é \N{PARTY POPPER}', "none": 0}
+    log.info("%s", 'said "so"', extra=fields)
+    row = _row(stream)
+    assert {name: row[name] for name in fields} == fields
+    assert [type(row[name]) for name in fields] == [type(value) for value in fields.values()]
+    assert row["message"] == 'said "so"'
+
+
 def test_the_form_follows_the_place() -> None:
     """`auto`: text on a terminal, the journal's prefix under systemd, JSON else; a setting goes before that."""
     for stream, environ, begins in (

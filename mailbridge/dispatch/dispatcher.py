@@ -18,7 +18,7 @@ from typing import Any, assert_never
 from mailbridge import log_events
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Delivery, Doubtful, Ending, Lapsed, Outcome, Refused, State
 from mailbridge.core.inbox import TARGET as INBOX
-from mailbridge.dispatch.attempt import attempting
+from mailbridge.dispatch.attempt import Attempt
 from mailbridge.dispatch.sender_pool import SenderPool, is_known
 from mailbridge.metrics import Metrics
 from mailbridge.sinks import Sink
@@ -318,7 +318,7 @@ class Dispatcher:
                 self.ring()
             self._busy += 1
             try:
-                with pool.attempt(claim):
+                with pool.attempt():
                     ending = await self._attempt(target, claim)
                 self._settling += 1
                 self._group.create_task(self._settle(target, claim, ending, self._now()), name="dispatch-settle")
@@ -354,7 +354,7 @@ class Dispatcher:
         if left <= 0:
             return Lapsed()
         try:
-            async with attempting(left, self._may_attempt):
+            async with Attempt(left, self._may_attempt):
                 return await target.sink.push(claim)
         except TimeoutError:
             return Doubtful(reason="the deadline passed during an attempt" if self._may_attempt() else OUT_OF_TOUCH)

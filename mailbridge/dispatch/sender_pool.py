@@ -32,7 +32,7 @@ class SenderPool:
         self._strange: deque[Claim] = deque()
         self._resting: list[asyncio.Future[None]] = []
         self._at_work = 0
-        self._begun: dict[Claim, float] = {}
+        self._begun: dict[object, float] = {}
         self._is_slow = False
         self._timer: asyncio.TimerHandle | None = None
         self._is_dismissed = False
@@ -79,16 +79,17 @@ class SenderPool:
         return self.withdraw()
 
     @contextmanager
-    def attempt(self, claim: Claim) -> Iterator[None]:
+    def attempt(self) -> Iterator[None]:
         """An attempt is under way for the length of the block."""
+        this = object()
         self._at_work += 1
-        self._begun[claim] = self._now()
+        self._begun[this] = self._now()
         self._look_later()
         try:
             yield
         finally:
             self._at_work -= 1
-            self._is_slow = self._now() - self._begun.pop(claim) >= SLOW
+            self._is_slow = self._now() - self._begun.pop(this) >= SLOW
 
     def _look_later(self) -> None:
         if self._timer is None and self.waiting and self._resting:

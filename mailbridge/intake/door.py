@@ -259,13 +259,13 @@ class Intake:
     async def _under_its_run(self, arrival: Arrival) -> Arrival:
         """The same with a known sender's link under the run that waits for it, where that can be told: so no other run opens it."""
         drafts = list(arrival.drafts)
-        for number, one in enumerate(drafts):
+        for number, one in enumerate(arrival.drafts):
             is_tagged = one.workflow_run_id or one.workflow_id or one.task_id
             if one.kind == "link" and one.standing is Standing.KNOWN and not is_tagged:
                 found = await self._gate.contacts.run_for_link(one.identifier)
                 if found is not None:
                     drafts[number] = replace(one, workflow_run_id=found[0], task_id=found[1])
-        return replace(arrival, drafts=tuple(drafts))
+        return arrival if drafts == list(arrival.drafts) else replace(arrival, drafts=tuple(drafts))
 
     def _watch(self, verdict: GateResult, arrival: Arrival, receipt: Receipt) -> None:
         """Tell whoever should know: a mail that is held, a burst of them, and Google's question."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 from mailbridge.core.mail import Envelope
 
@@ -40,31 +39,38 @@ class FairLimiter:
         """Whether nothing is left of any mail: none in hand, none waiting."""
         return not (self._here or self._in_hand or self._waiting or self._everybody)
 
-    @asynccontextmanager
-    async def of(self, envelope: Envelope) -> AsyncIterator[None]:
-        """Wait for the turn of a mail; mails of one recipient come in the order in which they asked."""
-        key = envelope.rcpt_to[0].casefold() if envelope.rcpt_to else ""
+    def of(self, envelope: Envelope) -> _Turn:
+        """Wait for the turn of a mail (``async with``); mails of one recipient come in the order in which they asked."""
+        return _Turn(self, envelope.rcpt_to[0].casefold() if envelope.rcpt_to else "")
+
+    def _come(self, key: str) -> asyncio.Future[None] | None:
+        """Count a mail that has come; None where it is its turn at once, as it nearly always is."""
         self._note(key)
+        _add(self._here, key, 1)
+        self._everybody += 1
+        if not self._waiting and self._has_room(key):
+            _add(self._in_hand, key, 1)
+            return None
         turn = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, deque()).append(turn)
-        self._come(key, 1)
-        try:
-            await turn
-            yield
-        finally:
-            if turn.done() and not turn.cancelled():
-                _add(self._in_hand, key, -1)
-            self._come(key, -1)
+        self._let_in()
+        return turn
+
+    def _go(self, key: str, *, was_in_hand: bool) -> None:
+        """Count a mail that goes no more."""
+        if was_in_hand:
+            _add(self._in_hand, key, -1)
+        _add(self._here, key, -1)
+        self._everybody -= 1
+        self._let_in()
 
     def _note(self, key: str) -> None:
         if self._latest[0] != key:
             self._before = self._latest
         self._latest = (key, self._now())
 
-    def _come(self, key: str, by: int) -> None:
-        """Count a mail that has come, or one that goes, and let in whoever has room now."""
-        _add(self._here, key, by)
-        self._everybody += by
+    def _let_in(self) -> None:
+        """Let in whoever has room now."""
         for one in tuple(self._waiting):  # one or two: who waits has half of everything
             queue = self._waiting[one]
             while queue and self._has_room(one):
@@ -82,6 +88,29 @@ class FairLimiter:
     def _is_alone(self, key: str) -> bool:
         other = self._before if self._latest[0] == key else self._latest
         return self._now() - other[1] >= MEMORY
+
+
+class _Turn:
+    """The turn of one mail, for the length of a block. A class, since it is taken twice a mail: a generator costs thrice as much."""
+
+    __slots__ = ("_key", "_limiter")
+
+    def __init__(self, limiter: FairLimiter, key: str) -> None:
+        self._limiter = limiter
+        self._key = key
+
+    async def __aenter__(self) -> None:
+        turn = self._limiter._come(self._key)  # noqa: SLF001  (a part of it)
+        if turn is None:
+            return
+        try:
+            await turn
+        except BaseException:
+            self._limiter._go(self._key, was_in_hand=turn.done() and not turn.cancelled())  # noqa: SLF001
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._limiter._go(self._key, was_in_hand=True)  # noqa: SLF001
 
 
 def _add(counts: dict[str, int], key: str, by: int) -> None:

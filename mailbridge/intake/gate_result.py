@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import is_
 from typing import assert_never
 
 from mailbridge.core.delivery import Standing
@@ -52,7 +53,8 @@ def settled(envelope: Envelope, understood: Understanding, judgements: Sequence[
     for entry, judgement in zip(understood.addressed, judgements, strict=True):
         match judgement:
             case Passed():
-                addressed.append(replace(entry, identification=judgement.identification))
+                is_as_read = judgement.identification is entry.identification
+                addressed.append(entry if is_as_read else replace(entry, identification=judgement.identification))
                 introductions.append(judgement.introduction)
                 failures += [Failure(check=check, why=why) for check, why in judgement.introduction.failures]
                 told[f"{judgement.by}: {judgement.detail}"] = None
@@ -72,8 +74,9 @@ def settled(envelope: Envelope, understood: Understanding, judgements: Sequence[
                 failures.append(Failure(check="dkim", why=judgement.reason))
             case _:
                 assert_never(judgement)
+    is_as_read = all(map(is_, addressed, understood.addressed))  # as nearly always: a copy costs as much as all of this
     return GateResult(
-        understood=replace(understood, addressed=tuple(addressed)),
+        understood=understood if is_as_read else replace(understood, addressed=tuple(addressed)),
         trust="; ".join(told),
         failures=tuple(failures),
         introductions=tuple(introductions),

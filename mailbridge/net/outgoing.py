@@ -167,14 +167,13 @@ class Connection(httpcore.AsyncNetworkStream, asyncio.Protocol):
         Raises:
             httpcore.ReadError, httpcore.ReadTimeout: it broke, or nothing came.
         """
-        with _told(httpcore.ReadError, httpcore.ReadTimeout):
-            transport = await self.start()
+        transport = self._transport
+        if transport is None:
+            with _told(httpcore.ReadError, httpcore.ReadTimeout):
+                transport = await self.start()
         self._send(transport)
         if not self._inbox and not self._is_over:
-            self._news = asyncio.get_running_loop().create_future()
-            with _told(httpcore.ReadError, httpcore.ReadTimeout):
-                async with asyncio.timeout(timeout):
-                    await self._news
+            await self._wait_for_news(timeout)
         if not self._inbox and self._fault is not None:
             raise httpcore.ReadError(type(self._fault).__name__)
         octets = bytes(self._inbox[:max_bytes])
@@ -192,8 +191,10 @@ class Connection(httpcore.AsyncNetworkStream, asyncio.Protocol):
         """
         if self._is_over:
             raise httpcore.WriteError("the connection is gone")
-        with _told(httpcore.WriteError, httpcore.WriteTimeout):
-            transport = await self.start()
+        transport = self._transport
+        if transport is None:
+            with _told(httpcore.WriteError, httpcore.WriteTimeout):
+                transport = await self.start()
         self._outbox.append(buffer)
         if sum(map(len, self._outbox)) >= WRITE_TOGETHER:
             self._send(transport)
@@ -267,6 +268,20 @@ class Connection(httpcore.AsyncNetworkStream, asyncio.Protocol):
         if self._is_unanswered and not self._is_over:
             with suppress(OSError):
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, DISCARD)
+
+    async def _wait_for_news(self, timeout: float | None) -> None:
+        """Wait for octets or the end. A timer at the future itself: every answer is waited for here, and `asyncio.timeout` costs thrice as
+        much. Raises httpcore.ReadTimeout."""
+        loop = asyncio.get_running_loop()
+        news = self._news = loop.create_future()
+        late = None if timeout is None else loop.call_later(timeout, self._tell)
+        try:
+            await news
+        finally:
+            if late is not None:
+                late.cancel()
+        if not self.is_readable:
+            raise httpcore.ReadTimeout
 
     def _send(self, transport: asyncio.Transport) -> None:
         if self._outbox:

@@ -41,7 +41,7 @@ class Site:
     async def send(self) -> None:
         """As a sender does."""
         while (one := await self.pool.take()) is not None:
-            with self.pool.attempt(one):
+            with self.pool.attempt():
                 self.begun.append(one.delivery.id)
                 self.now += 1
                 self.most = max(self.most, self.now)

@@ -7,13 +7,14 @@ import contextlib
 import socket
 from typing import Any
 
+import h11
 import httpx
 import pytest
 import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailbridge.net.exchange import Exchanges, Place, Reply, Timeouts
+from mailbridge.net.exchange import Exchanges, Place, Reply, Timeouts, plain_reply
 from mailbridge.net.outgoing import Connections, Transport, trusted
 from tests.loop import PATIENCE as WHOLE
 from tests.loop import until
@@ -140,6 +141,78 @@ def test_an_answer_is_read_as_httpx_reads_it(one: tuple[bytes, list[int]]) -> No
     async def main() -> None:
         async with scripted(played(*one)) as server:
             assert await ours(server) == await theirs(server)
+
+    run(main())
+
+
+@given(answers())
+@settings(max_examples=1_000, deadline=None)
+def test_what_is_read_without_h11_is_what_h11_reads(one: tuple[bytes, list[int]]) -> None:
+    """An answer that is taken as a plain one is read whole by h11 too, as the same, and leaves its connection usable."""
+    octets, _ = one
+    found = plain_reply(octets, MOST)
+    if found is None:
+        return
+    http = h11.Connection(h11.CLIENT)
+    for event in (h11.Request(method="POST", target="/v1", headers=HEAD), h11.Data(data=b"body"), h11.EndOfMessage()):
+        http.send(event)
+    http.receive_data(octets)
+    response, body = http.next_event(), b""
+    while isinstance(part := http.next_event(), h11.Data):
+        body += bytes(part.data)
+    assert isinstance(response, h11.Response)
+    assert isinstance(part, h11.EndOfMessage)
+    assert (found.status, list(found.headers), found.body) == (response.status_code, list(response.headers), body)
+    assert (http.their_state, http.trailing_data) == (h11.DONE, (b"", False))
+
+
+PLAIN = b"HTTP/1.1 200 OK\r\nServer: uvicorn\r\nContent-Length: 2\r\n\r\n{}"
+NOT_PLAIN = {
+    "cut": PLAIN[:-1],
+    "more behind it": PLAIN + b"H",
+    "without a length": PLAIN.replace(b"Content-Length: 2\r\n", b""),
+    "two lengths": PLAIN.replace(b"Server: uvicorn", b"Content-Length: 2"),
+    "a length that is none": PLAIN.replace(b": 2", b": +2"),
+    "as long as is read": PLAIN.replace(b": 2", b": %d" % MOST) + b"x" * (MOST - 2),
+    "chunked too": PLAIN.replace(b"Server: uvicorn", b"Transfer-Encoding: chunked"),
+    "the last on its connection": PLAIN.replace(b"Server: uvicorn", b"Connection: close"),
+    "an older HTTP": PLAIN.replace(b"1.1", b"1.0"),
+    "not the final one": PLAIN.replace(b"200", b"100"),
+    "a status without a body": PLAIN.replace(b"200", b"204"),
+    "a folded line": PLAIN.replace(b"Server: ", b"Server:\r\n "),
+    "a blank before the colon": PLAIN.replace(b"Server:", b"Server :"),
+    "a bare line feed": PLAIN.replace(b"uvicorn\r", b"uvicorn"),
+    "an octet that is no text": PLAIN.replace(b"uvicorn", b"uvi\x00corn"),
+}
+
+
+def test_the_usual_answer_is_a_plain_one() -> None:
+    """What uvicorn says is read without h11."""
+    headers = [(b"server", b"uvicorn"), (b"content-length", b"2")]
+    assert plain_reply(PLAIN, MOST) == Reply(status=200, headers=headers, body=b"{}")
+
+
+@pytest.mark.parametrize("octets", NOT_PLAIN.values(), ids=NOT_PLAIN)
+def test_what_is_odd_is_not_a_plain_answer(octets: bytes) -> None:
+    """Whatever is not whole, alone and in the plainest form is left to h11."""
+    assert plain_reply(octets, MOST) is None
+
+
+@pytest.mark.parametrize(
+    "field", [(b"X-Key", b"a\r\nX-Other: b"), (b"X-Key", b"a\x00"), (b"X Key", b"a"), (b"X-Key\r\n\r\n", b"a")]
+)
+def test_a_header_that_would_be_two_is_not_sent(field: tuple[bytes, bytes]) -> None:
+    """A name or a value with a line end, or another character that no header has, is refused before anything leaves."""
+
+    async def main() -> None:
+        async with scripted(answer(200, b"ok")) as server:
+            exchanges = exchanges_with(server)
+            with pytest.raises(httpx.LocalProtocolError):
+                await exchanges.ask("GET", b"/", [*HEAD[:1], field], b"", timeouts=GENEROUS, most=MOST)
+            with pytest.raises(httpx.LocalProtocolError):
+                await exchanges.ask("GET", b"/ HTTP/1.1\r\nX: y", HEAD[:1], b"", timeouts=GENEROUS, most=MOST)
+            assert server.heard == []
+            await exchanges.aclose()
 
     run(main())
 

@@ -140,7 +140,8 @@ class Writer:
                 raise StoreUnavailable("closed", "the store is closed")
             self._is_closed = job.is_last
             self._waiting.append(job)
-            self.idle.clear()
+            if self.idle.is_set():
+                self.idle.clear()
             if self._is_taken:
                 return
             self._is_taken = True
