@@ -43,7 +43,7 @@ listener_option: Callable[[Any], Any] = click.option(
     "--smtp",
     metavar="HOST:PORT",
     callback=host_and_port,
-    help="The daemon's listener, where it is not the first of [smtp] listen.",
+    help="The daemon's listener (default: the first of [smtp] listen).",
 )
 
 
