@@ -78,7 +78,7 @@ def list_deliveries(*, config: Path | None, as_json: bool, limit: int, **wish: A
             break
     if not as_json:
         is_narrowed = any(wish.values())
-        table.end("no delivery fits; `mailbridge delivery list` shows all" if is_narrowed else "nothing was sent yet")
+        table.end("no delivery matches; `mailbridge delivery list` shows all" if is_narrowed else "nothing was sent yet")
 
 
 @delivery.command("show")

@@ -41,7 +41,7 @@ def status(*, config: Path | None, as_json: bool) -> None:
     for row in rows if as_json else ():
         click.echo(dumped(as_row(row)))
     if not rows and not as_json:
-        click.echo("no mailbox is watched: the configuration has no [[imap]]")
+        click.echo("no mailbox is watched; `mailbridge imap add ADDRESS` adds one")
     for row in () if as_json else rows:
         mark = "ok  " if row["is_well"] else "FAIL"
         if row["watched_by"] is not None:

@@ -92,7 +92,7 @@ def list_mails(*, config: Path | None, as_json: bool, limit: int, follow: bool, 
     if follow:
         _follow(one, ask, after, table, as_json=as_json)
     elif not as_json:
-        table.end("no mail came in yet" if ask == MailList() else "no mail fits; `mailbridge mail list` shows all that there are")
+        table.end("no mail came in yet" if ask == MailList() else "no mail matches; `mailbridge mail list` shows all")
 
 
 def _tell_mail(table: Table, row: MailShape, *, as_json: bool) -> None:

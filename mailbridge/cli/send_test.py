@@ -60,7 +60,7 @@ MADE_UP = ("example", "example.com", "example.net", "example.org", "test", "inva
 @click.option(
     "--account", "mailbox", metavar="NAME", shell_complete=completing.accounts, help="With --via imap: which [[imap]] account."
 )
-@click.option("--rcpt", metavar="ADDR", help="Send to this address; the mail then has to prove itself.")
+@click.option("--rcpt", metavar="ADDR", help="Send to this address; the mail then needs a proof.")
 @click.option(
     "--timeout", type=Seconds(), default=15.0, metavar="SECONDS", show_default=True, help="Seconds to wait for the delivery."
 )
@@ -146,7 +146,7 @@ def _walk(one: Client, hops: _Hops, test: TestAddress, rcpt: str, way: str | Ima
     is_good = [_delivered(one, hops, delivery, code, seconds, timeout, test.proofs) for delivery in detail.deliveries]
     if not is_good:
         return hops.tell("delivered", False, "no delivery was made")
-    hops.add("a real mail would have to prove itself:", *test.proofs)
+    hops.add("a real mail needs one of these proofs:", *test.proofs)
     return all(is_good)
 
 

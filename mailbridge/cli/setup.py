@@ -43,7 +43,7 @@ CREDENTIALS = (".skyvern/credentials.toml", "skyvern/.skyvern/credentials.toml",
 """Where Skyvern's own key lies, seen from the folder in which people stand; and the same in their home."""
 
 MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "wait": ("…", "yellow"), "ask": ("?", "cyan")}
-GOES_ON = "nothing is lost: `mailbridge setup` goes on here"
+GOES_ON = "everything done so far is kept; run `mailbridge setup` again to continue here"
 
 
 @click.command()
@@ -362,8 +362,8 @@ def _show(state: SetupState, *, as_json: bool) -> None:
     for step in state.steps:
         mark, colour = MARKS.get(step.level, (" ", "white"))
         click.echo(f" {click.style(mark, fg=colour)} {step.title:14} {visible(step.text)}".rstrip())
-    click.echo("what it did:" if state.did else "it did nothing yet")
+    click.echo("setup has done:" if state.did else "setup has done nothing yet")
     for one in state.did:
         click.echo(f"   {local(one.at)}  {visible(one.text)}")
     if state.current is not None:
-        click.echo("`mailbridge setup` goes on", err=not sys.stdout.isatty())
+        click.echo("run `mailbridge setup` to continue", err=not sys.stdout.isatty())

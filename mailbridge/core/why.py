@@ -246,12 +246,12 @@ def _of_deliveries(known: Evidence, mail: Came, who: str) -> Cause:
         case State.SUPERSEDED:
             kind, text, hint = (
                 Kind.SUPERSEDED,
-                "was overtaken by a newer code of the same sender, which is the one that counts",
+                "was replaced by a newer code of the same sender; the newer code counts",
                 "",
             )
         case State.DELIVERED if known.is_practice:
-            kind, text = Kind.PRACTICE, "was pushed to the practice receiver, since there is no Skyvern key"
-            hint = "[skyvern] api_key_file, or SKYVERN_API_KEY; then restart"
+            kind, text = Kind.PRACTICE, "was pushed to the practice receiver, because there is no Skyvern key"
+            hint = "set [skyvern] api_key_file or $SKYVERN_API_KEY, then restart the daemon; or run mailbridge setup"
         case State.DELIVERED if one.is_old:
             text = f"{who} was accepted by {where}{_at(one.at)}, but by its Date it was on its way for longer than its code lives: the code was over."
             hint = f"mailbridge mail show {mail.number}; have a new code sent"

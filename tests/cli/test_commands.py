@@ -73,7 +73,7 @@ def test_send_test_has_a_verdict_for_each_hop(do: Beside) -> None:
     assert "ann@corp.example" in lines[1]
     assert "rule generic" in lines[1]
     assert re.search(r"code \d{6} → .* as ann@corp\.example: delivered, 1 attempt, \d+ ms", lines[2])
-    assert "a real mail would have to prove itself" in lines[3]
+    assert "a real mail needs one of these proofs" in lines[3]
 
 
 def test_send_test_is_json_for_scripts(do: Beside) -> None:

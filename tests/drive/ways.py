@@ -293,7 +293,7 @@ def interrupted(here: Scene, terminal: Terminal) -> None:
             terminal.until("✗ 'ann@' is no mail address")
             terminal.until("Whose codes")
             assert terminal.interrupt() == 130
-            assert "goes on here" in terminal.text
+            assert "again to continue here" in terminal.text
             assert "not-the-key" not in terminal.text
             assert skyvern.api_key not in terminal.text
         terminal.run(["setup"])

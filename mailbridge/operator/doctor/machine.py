@@ -48,7 +48,7 @@ async def daemon(patient: Patient) -> AsyncIterator[Finding]:
         yield warning(
             "practice",
             "no Skyvern key: codes go to the practice receiver on this machine",
-            "[skyvern] api_key_file, then restart",
+            "set [skyvern] api_key_file, then restart the daemon; or run mailbridge setup",
         )
 
 
@@ -86,10 +86,10 @@ async def folders(patient: Patient) -> AsyncIterator[Finding]:
                 )
                 found = True
         elif mode & (0o007 if path == folder else 0o077):
-            yield failure("folder", f"{path} can be read by others (mode {mode:04o})", f"chmod go= {path}")
+            yield failure("folder", f"other users can read {path} (mode {mode:04o})", f"chmod go= {path}")
             found = True
     if not found:
-        yield ok("folder", f"{folder} and what is in it are closed to others")
+        yield ok("folder", f"other users cannot read {folder}")
 
 
 def _mode(path: Path) -> int | None:
@@ -120,7 +120,7 @@ async def clock(patient: Patient) -> AsyncIterator[Finding]:
         seconds = patient.drift.total_seconds()
         yield warning("clock", f"the clock was set by {seconds:+.0f} s since the daemon started", "keep it by NTP (timedatectl)")
     else:
-        yield ok("clock", "the clock runs evenly")
+        yield ok("clock", "the clock was not set since the daemon started")
 
 
 async def versions(patient: Patient) -> AsyncIterator[Finding]:

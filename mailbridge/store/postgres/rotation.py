@@ -97,7 +97,7 @@ async def _begun(connection: Any, meta: dict[str, str], key_path: Path, step: St
     await _agreed(
         connection,
         lambda opens, _: fresh.name in opens.split(),
-        f"has not got the new key: copy {draft} beside the key there, owned by the same user, mode 0600; then call this again",
+        f"does not have the new key yet: copy {draft} beside the key there, with the same owner and mode 0600; then run this command again",
         patience,
     )
     async with connection.transaction():

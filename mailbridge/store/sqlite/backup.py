@@ -53,7 +53,7 @@ def back_up(settings: StoreSettings, to: Path) -> BackedUp:
     if not path.exists():
         raise StoreError(f"{path}: no database there yet; has the daemon run with this configuration?")
     if to.exists():
-        raise StoreError(f"{to}: is there already; name a new file")
+        raise StoreError(f"{to}: exists already; name a new file")
     with _draft(draft):
         with _named(path):
             source = Database(path, settings, is_read_only=True).connect()
