@@ -121,8 +121,12 @@ def _way(one: Client, via: str, smtp: str | None, lmtp: str | None, mailbox: str
     found = [box for box in settings.imap if mailbox in (None, box.label)]
     if len(found) != 1:
         known = ", ".join(box.label for box in settings.imap)
-        hint = f"name one with --account: {known}" if known else "no [[imap]] stands in the configuration file"
-        fail(Fault(kind=Kind.NOT_FOUND, title=f"--via imap needs one mailbox of the file; {hint}"))
+        hint = (
+            f"name one with --account: {known}"
+            if known
+            else "the file has no [[imap]]. For a mailbox that was added by command: send a mail to it, and watch `mailbridge mail list --follow`"
+        )
+        fail(Fault(kind=Kind.NOT_FOUND, title=f"--via imap works only with a mailbox of the configuration file; {hint}"))
     return found[0]
 
 

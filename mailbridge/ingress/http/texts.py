@@ -125,7 +125,7 @@ class Texts:
         """Store a text for one of our addresses, as a mail that has to prove itself like any other."""
         doorway = self._lobby.doorway
         if not doorway.admission.is_ours(written.rcpt):
-            raise Refused(404, "rcpt is none of our addresses", "mailbridge address list shows what is taken")
+            raise Refused(404, "mail is not taken for this rcpt", "mailbridge address list shows the addresses")
         self._lobby.must_not_flood(request, sender="", recipients=(written.rcpt,))
         envelope = Envelope(
             mail_from="",

@@ -71,7 +71,7 @@ async def trust(patient: Patient) -> AsyncIterator[Finding]:
     settings, status = patient.settings.trust, patient.status
     is_real = isinstance(status, Fault) or not status.is_practice
     if "none" in settings.default and is_real:
-        yield failure("trust", "anybody can have a code pushed: nothing is asked of a mail", '[trust] default without "none"')
+        yield failure("trust", "anybody can have a code pushed: no proof is required", 'remove "none" from [trust] default')
     elif "*" in settings.senders and not settings.accounts and is_real:
         yield ok(
             "trust",
