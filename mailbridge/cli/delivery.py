@@ -88,7 +88,7 @@ def list_deliveries(*, config: Path | None, as_json: bool, limit: int, **wish: A
 def show_delivery(*, config: Path | None, as_json: bool, number: int) -> None:
     """Show one delivery: its state, its history, and its mail."""
     if not is_number(number):
-        fail(Fault(kind=Kind.NOT_FOUND, title=f"there is no delivery {number}; `mailbridge delivery list` shows what there is"))
+        fail(Fault(kind=Kind.NOT_FOUND, title=f"there is no delivery {number}; `mailbridge delivery list` lists them"))
     detail = client(config).do(verbs.DELIVERY_SHOW, OneDelivery(id=number))
     if as_json:
         click.echo(dumped(as_row(detail)))
@@ -114,7 +114,7 @@ def retry(*, config: Path | None, as_json: bool, numbers: tuple[int, ...], state
     if not numbers and not states:
         raise click.UsageError("name deliveries by their numbers, or --state dead")
     if any(not is_number(number) for number in numbers):
-        fail(Fault(kind=Kind.NOT_FOUND, title="there is no such delivery; `mailbridge delivery list` shows what there is"))
+        fail(Fault(kind=Kind.NOT_FOUND, title="there is no such delivery; `mailbridge delivery list` lists them"))
     found = client(config).do(verbs.DELIVERY_RETRY, Retry(ids=numbers, state=states, identifier=identifier))  # type: ignore[arg-type]
     if as_json:
         click.echo(dumped(as_row(found)))

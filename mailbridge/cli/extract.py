@@ -103,7 +103,7 @@ def _moment(text: str | None) -> datetime:
         moment = datetime.fromisoformat(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise click.BadParameter(f"{text!r} is no ISO 8601 time such as 2026-11-23T13:00:00Z", param_hint="--now") from None
+        raise click.BadParameter(f"{text!r} is not an ISO 8601 time such as 2026-11-23T13:00:00Z", param_hint="--now") from None
 
 
 def _request(content: bytes, rcpt: str | None, mail_from: str | None, now: datetime) -> Request:

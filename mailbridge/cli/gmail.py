@@ -63,7 +63,7 @@ def filter_feed(
         raise click.UsageError("--forward-to is a whole address; leave out --for")
     target = forward_to or own_address(client(config), identifier)
     if parse_mailbox(target) is None:
-        complain(f"{target!r} is no mail address")
+        complain(f"{target!r} is not a mail address")
         raise SystemExit(Exit.USAGE)
     made = feed(target, senders=senders, subjects=subjects, words=words, is_archived=archive)
     click.echo(dumped({"forward_to": target, "filter": made}) if as_json else made)

@@ -104,7 +104,7 @@ def _settings(wish: dict[str, Any]) -> dict[str, Any]:
         if not colon or host.endswith(":") or wish["server"].endswith("]"):
             host, port = wish["server"], ""
         if port and not port.isdigit():
-            raise click.UsageError(f"--server: {port!r} is no port")
+            raise click.UsageError(f"--server: {port!r} is not a port")
         found |= {"host": host.strip("[]")} | ({"port": int(port)} if port else {})
     elif wish["tls"]:
         raise click.UsageError("--tls: goes with --server")

@@ -61,7 +61,7 @@ def list_sessions(*, config: Path | None, as_json: bool) -> None:
 def remove(*, config: Path | None, as_json: bool, number: int) -> None:
     """End a session at once."""
     if number < 1:
-        fail(Fault(kind=Kind.NOT_FOUND, title=f"there is no session {number}; `mailbridge session list` shows what there is"))
+        fail(Fault(kind=Kind.NOT_FOUND, title=f"there is no session {number}; `mailbridge session list` lists them"))
     client(config).do(verbs.SESSION_REMOVE, OneSession(id=number))
     click.echo(dumped({"removed": number}) if as_json else f"session {number} is ended")
 

@@ -192,7 +192,7 @@ def _happened(line: Line) -> str:
 
 def _one(number: int) -> OneMail:
     if not is_number(number):
-        fail(Fault(kind=Kind.NOT_FOUND, title=f"there is no mail {number}; `mailbridge mail list` shows what there is"))
+        fail(Fault(kind=Kind.NOT_FOUND, title=f"there is no mail {number}; `mailbridge mail list` lists them"))
     return OneMail(id=number)
 
 

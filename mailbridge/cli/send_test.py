@@ -116,7 +116,7 @@ def _way(one: Client, via: str, smtp: str | None, lmtp: str | None, mailbox: str
     if via == "lmtp":
         chosen = lmtp or next(iter(settings.smtp.lmtp), None)
         if chosen is None:
-            fail(Fault(kind=Kind.BAD_CONFIG, title="[smtp] lmtp names no listener; name one with --lmtp HOST:PORT"))
+            fail(Fault(kind=Kind.BAD_CONFIG, title="[smtp] lmtp has no listener; name one with --lmtp HOST:PORT"))
         return chosen
     found = [box for box in settings.imap if mailbox in (None, box.label)]
     if len(found) != 1:

@@ -144,6 +144,6 @@ def _row(one: TokenShape) -> Row:
 def remove(*, config: Path | None, as_json: bool, number: int) -> None:
     """Revoke a token. It is invalid at once."""
     if not is_number(number):
-        fail(Fault(kind=Kind.NOT_FOUND, title=f"there is no token {number}; `mailbridge token list` shows what there is"))
+        fail(Fault(kind=Kind.NOT_FOUND, title=f"there is no token {number}; `mailbridge token list` lists them"))
     client(config).do(verbs.TOKEN_REMOVE, OneToken(id=number))
     click.echo(dumped({"removed": number}) if as_json else f"token {number} is removed")

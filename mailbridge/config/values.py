@@ -144,7 +144,7 @@ def host_mistake(text: str) -> str:
     host = re.sub(r"^[a-z][a-z0-9+.-]*://", "", text.strip().lower()).partition("/")[0]
     host = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
     is_host = "." in host and parse_mailbox(f"x@{host}") is not None
-    return "" if is_host else f"{text!r} is no site such as github.com"
+    return "" if is_host else f"{text!r} is not a site such as github.com"
 
 
 STRANGERS = {

@@ -95,7 +95,7 @@ def test_send_test_is_for_a_phone_number_and_a_name_too(do: Beside) -> None:
     )
     delivery = str(do("delivery", "list", "--json", "--limit", "1").rows[0]["id"])
     assert "it is delivered; only a dead or an expired one can be tried again" in do("delivery", "retry", delivery).err
-    assert "`mailbridge delivery list` shows what there is" in do("delivery", "retry", "987654").err
+    assert "`mailbridge delivery list` lists them" in do("delivery", "retry", "987654").err
 
 
 def test_send_test_says_which_hop_failed(do: Beside) -> None:

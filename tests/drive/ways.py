@@ -290,7 +290,7 @@ def interrupted(here: Scene, terminal: Terminal) -> None:
             terminal.until("✗ write a number from 1 to 5")
             terminal.answer("way", "How will the mails come", "3")
             terminal.answer("for", "Whose codes", "ann@")
-            terminal.until("✗ 'ann@' is no mail address")
+            terminal.until("✗ 'ann@' is not a mail address")
             terminal.until("Whose codes")
             assert terminal.interrupt() == 130
             assert "again to continue here" in terminal.text

@@ -228,7 +228,7 @@ def spoiled(copy: Path, how: str) -> None:
         ("newer", "written by a newer mailbridge"),
         ("half moved", "a move into it is not over"),
         ("between two keys", "its key is being changed"),
-        ("something else", "is no database of mailbridge"),
+        ("something else", "is not a database of mailbridge"),
     ],
 )
 def test_what_is_no_whole_copy_is_not_put_back(settings: StoreSettings, tmp_path: Path, how: str, words: str) -> None:

@@ -144,7 +144,7 @@ def _asked(posted: Posted) -> dict[str, Any]:
     try:
         asked = msgspec.json.decode(posted.body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise Refused(422, "the body is no JSON") from None
+        raise Refused(422, "the body is not JSON") from None
     if not isinstance(asked, dict):
         raise Refused(422, "the body must be one JSON object")
     for name in ("totp_identifier", "content"):

@@ -320,7 +320,7 @@ def _refuses(session: Session, tag: str, _: str) -> bool:
 def test_a_server_that_shows_new_mail_only_after_an_opening_is_found_out(
     server: ScriptedImap, tmp_path: Path, has_status: bool
 ) -> None:
-    """Neither IDLE nor FETCH show the mail: STATUS tells of it, or a new opening; from then on the folder is opened anew every 5 s."""
+    """Neither IDLE nor FETCH show the mail: STATUS tells of it, or a new opening; from then on the folder is opened again every 5 s."""
     server.is_blind = True
     if not has_status:
         server.hooks["STATUS"] = _refuses
