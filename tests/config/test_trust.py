@@ -44,7 +44,7 @@ def test_the_gate_is_turned_off_by_one_variable(tmp_path: Path) -> None:
         ('signers = ["acme com=x"]', "acme.com=mailer.example"),
         ('forwarders = ["google com"]', "no domain"),
         ('authserv_ids = ["a b"]', "no domain"),
-        ('accounts = ["ann"]', "no mail address"),
+        ('accounts = ["ann"]', "not a mail address"),
         ('accounts = ["*@*"]', "everybody's"),
         ('link_hosts = ["https://a.example/"]', "no host"),
         ('nameservers = ["dns.example"]', "IP address"),
