@@ -120,7 +120,7 @@ def _debug(_: click.Context, __: click.Parameter, is_wanted: bool) -> None:
 def cli(ctx: click.Context, settings: tuple[str, ...]) -> None:  # noqa: ARG001  (read by `options`)
     """Receive forwarded sign-in mails, find the codes in them, and give the codes to the agents that wait for them.
 
-    Options of the program may stand before or after the command. Colours are left out where the output is no terminal, and with NO_COLOR.
+    Options of the program may stand before or after the command. Colours are left out where the output is not a terminal, and with NO_COLOR.
     """
     if AS_JSON.get() or os.environ.get("NO_COLOR"):
         ctx.color = False

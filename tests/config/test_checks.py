@@ -38,8 +38,8 @@ CASES = {
     "ingest.ses_topics=mail": "[ingest] ses_topics: 'mail' must be the ARN of a topic",
     "ingest.ses_topics=arn:aws:sns:eu-west-1:123456789012:": "[ingest] ses_topics: ",
     "pull.grace=2h": "[pull] grace: must be at most 1h",
-    "domains.accept=bad domain": "[domains] accept: 'bad domain' is no domain",
-    "identity.own_domains=bad domain": "[identity] own_domains: 'bad domain' is no domain",
+    "domains.accept=bad domain": "[domains] accept: 'bad domain' is not a domain",
+    "identity.own_domains=bad domain": "[identity] own_domains: 'bad domain' is not a domain",
 }
 TABLES = {
     "MAILBRIDGE_ADDRESS": (
