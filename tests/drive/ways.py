@@ -303,7 +303,7 @@ def interrupted(here: Scene, terminal: Terminal) -> None:
             terminal.answer("for", "Whose codes", ANN)
             terminal.answer("sites", "From which sites", "")
             terminal.answer("domain", "The domain whose mail", "nobody")
-            terminal.until("✗ 'nobody' is no domain")
+            terminal.until("✗ 'nobody' is not a domain")
             terminal.answer("domain", "The domain whose mail", DOMAIN)
             name = terminal.until(r"✓ listener +LMTP on 127.0.0.1:2424, by (\S+)\n")
             assert Path(name).stat().st_mode & 0o777 == 0o600
