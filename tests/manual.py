@@ -46,7 +46,11 @@ def _about(command: click.Command) -> list[str]:
 
 def page() -> str:
     """docs/commands.md."""
-    lines = ["# Commands", "", "Written by `make man` from the program itself; each command's `--help` says the same.", ""]
+    lines = ["# Commands", ""]
+    lines += [
+        "This page lists every command for operators. `make man` writes it from the program. The option `--help` of a command says the same,"
+    ]
+    lines += ["and lists its options.", ""]
     lines += ["`--config PATH`, `--json`, `--set KEY=VALUE` and `--debug` may stand before a command or after it.", ""]
     lines += ["| command | what it does |", "|---|---|"]
     for name, command in leaves():
@@ -54,9 +58,9 @@ def page() -> str:
         lines.append(f"| `{words}` | {_about(command)[0].replace('|', chr(92) + '|')} |")
     lines += ["", "## Output", ""]
     lines += [
-        "Answers go to standard output, what is wrong and what is worth knowing to standard error. With `--json` each line of both is",
-        'one JSON object: `{"error": "…"}` is a mistake, `{"note": "…"}` a remark. Moments are RFC 3339 in UTC; what there is none of is',
-        "`null`. Without `--json` moments are those of this machine's zone. Colours are used on a terminal, never with `NO_COLOR` or `--json`.",
+        "A command prints its answer on standard output, and errors and remarks on standard error. With `--json` each line of both is one",
+        'JSON object: `{"error": "…"}` is an error, `{"note": "…"}` a remark. Times are RFC 3339 in UTC. What does not exist is `null`.',
+        "Without `--json` times are in the zone of this machine. Colours are used on a terminal only, and never with `NO_COLOR` or `--json`.",
         "",
         "## Exit codes",
         "",

@@ -113,7 +113,7 @@ def test_the_commands_say_what_they_did(tmp_path: Path) -> None:
     again = said(config, "address", "add", "--rcpt", rcpt.upper())
     assert (again.exit_code, "is there already" in again.output) == (1, True)
     bad = said(config, "address", "add", "--rcpt", "nobody")
-    assert (bad.exit_code, "is no mail address" in bad.output) == (78, True)
+    assert (bad.exit_code, "is not a mail address" in bad.output) == (78, True)
     assert said(config, "address", "remove", rcpt).exit_code == 0
     gone = said(config, "address", "remove", rcpt)
     assert (gone.exit_code, "`mailbridge address list`" in gone.output) == (4, True)

@@ -451,7 +451,7 @@ async def _open_door(
     settings = live.now.settings
     if engine.targets.served(settings).is_only_practice:
         log.info(
-            "practice: without a Skyvern key nothing leaves this machine, and no mail has to prove itself",
+            "practice: there is no Skyvern key, so nothing leaves this machine and no mail needs a proof",
             extra={"event": log_events.PRACTICE_STARTED},
         )
     confirming = Confirming(lambda: live.now.confirming, browser, engine.store.confirmed)

@@ -305,7 +305,7 @@ def _no_daemon() -> Fault:
 
 
 def proofs(settings: Settings, gate: Policy, identifier: str) -> list[str]:
-    """What a real mail for an identifier would have to prove, a line for each address that it can come by."""
+    """The proofs that a real mail for an identifier needs, a line for each address that it can come by."""
     folded = identifier.casefold()
     addresses = [one.rcpt for one in settings.address if (one.identifier or folded).casefold() == folded]
     addresses += [one.mailbox for one in settings.imap if (one.identifier or folded).casefold() == folded]
@@ -314,11 +314,12 @@ def proofs(settings: Settings, gate: Policy, identifier: str) -> list[str]:
     for rcpt in addresses:
         wanted, is_unguessable, senders = gate.of(Recipient(rcpt=rcpt))
         if gate.is_practice:
-            needed = "nothing, since nothing leaves this machine"
+            needed = "none, because nothing leaves this machine"
         elif "none" in wanted:
-            needed = "nothing"
+            needed = "none"
+
         elif "token" in wanted and is_unguessable:
-            needed = "nothing for a code, since nobody can guess the address"
+            needed = "none for a code, because nobody can guess the address"
         else:
             needed = " or ".join(sorted(wanted - {"token"})) or "an address that nobody can guess"
         lines.append(f"{rcpt}: {needed}" + (f"; from {', '.join(senders)}" if senders and senders != ("*",) else ""))

@@ -102,7 +102,7 @@ def _foreign_addresses(settings: Settings) -> Iterator[Problem]:
             if not path.parent.is_dir():
                 yield Problem(where=where, what=f"{path.parent}: no such folder; make it, or choose another place for the socket")
             elif path.exists() and not path.is_socket():
-                yield Problem(where=where, what=f"{path} is there and is no socket; move it away, or choose another place")
+                yield Problem(where=where, what=f"{path} exists and is not a socket; move it away, or choose another place")
             continue
         try:
             bind(f"{address.rpartition(':')[0]}:0").close()

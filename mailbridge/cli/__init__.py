@@ -15,44 +15,44 @@ from mailbridge.cli.faults import AS_JSON, DEBUG, complain, ended, leave_quietly
 from mailbridge.cli.groups import Root
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "serve": ("mailbridge.cli.serve:serve", "Run the daemon: SMTP in, Skyvern out."),
-    "setup": ("mailbridge.cli.setup:setup", "Set it up: asks, tries, and goes on where it was."),
-    "demo": ("mailbridge.cli.demo:demo", "A tour: real mails over real SMTP into a practice receiver."),
-    "check-config": ("mailbridge.cli.config:check_config", "Validate configuration, rules and TLS files."),
-    "config": ("mailbridge.cli.config:config_group", "Show the effective configuration, or its schema."),
-    "reload": ("mailbridge.cli.config:reload_command", "Have the daemon read its configuration again."),
-    "address": ("mailbridge.cli.address:address_group", "Addresses that mail is taken for: add, list, remove."),
-    "sender": ("mailbridge.cli.sender:sender_group", "Senders that are known, or of whom nothing is pushed."),
-    "target": ("mailbridge.cli.target:target_group", "Further places where codes go: add, list, test, remove."),
+    "serve": ("mailbridge.cli.serve:serve", "Run the daemon: receive mail, push codes to Skyvern."),
+    "setup": ("mailbridge.cli.setup:setup", "Set mailbridge up: it asks, checks each step, and continues later."),
+    "demo": ("mailbridge.cli.demo:demo", "Send example mails through a complete mailbridge on this machine."),
+    "check-config": ("mailbridge.cli.config:check_config", "Check configuration, rules, certificates and keys."),
+    "config": ("mailbridge.cli.config:config_group", "Show the configuration in force, what was added, or the schema."),
+    "reload": ("mailbridge.cli.config:reload_command", "Tell the daemon to read its configuration again."),
+    "address": ("mailbridge.cli.address:address_group", "Addresses at which mail is taken: add, list, remove."),
+    "sender": ("mailbridge.cli.sender:sender_group", "Known and forbidden senders: allow, forbid, list, remove."),
+    "target": ("mailbridge.cli.target:target_group", "Further receivers of codes: add, list, test, remove."),
     "ingest": ("mailbridge.cli.ingest:ingest_group", "Services that post mail over HTTP: list, remove."),
     "notify": ("mailbridge.cli.notify:notify_group", "Notices to a person: add, list, test, remove."),
-    "extract": ("mailbridge.cli.extract:extract", "Dry run over mail files: what would be pushed, and why."),
-    "rule": ("mailbridge.cli.rule:rules", "List, test, try, propose and add extraction rules."),
-    "mail": ("mailbridge.cli.mail:mail", "List, show, release, replay, import and remove mails."),
-    "delivery": ("mailbridge.cli.delivery:delivery", "List and show deliveries, retry dead ones."),
-    "code": ("mailbridge.cli.code:code", "Live codes: list, take the newest, wait for the next."),
+    "extract": ("mailbridge.cli.extract:extract", "Show what would be pushed for mail files, and why; push nothing."),
+    "rule": ("mailbridge.cli.rule:rules", "Extraction rules: list, test, try, propose, add, remove."),
+    "mail": ("mailbridge.cli.mail:mail", "Mails: list, show, release, replay, import, remove."),
+    "delivery": ("mailbridge.cli.delivery:delivery", "Deliveries: list, show, retry."),
+    "code": ("mailbridge.cli.code:code", "Valid codes: list, take the newest, wait for the next."),
     "inbox": ("mailbridge.cli.inbox:inbox", "Throw-away inboxes for agents and tests, one JSON object each."),
-    "mcp": ("mailbridge.cli.mcp:mcp", "The tools for agents (MCP) over standard input and output."),
-    "top": ("mailbridge.cli.top:top", "Live: mails as they come, who waits, mailboxes, outbox."),
-    "doctor": ("mailbridge.cli.doctor:doctor", "Everything that can be wrong, each with what fixes it."),
-    "why": ("mailbridge.cli.why:why", "Why no code came for somebody: the causes, and what fixes each."),
-    "totp": ("mailbridge.cli.totp:totp", "Authenticator secrets, and their codes."),
+    "mcp": ("mailbridge.cli.mcp:mcp", "Serve the tools for agents (MCP) on standard input and output."),
+    "top": ("mailbridge.cli.top:top", "Show live: new mails, who waits, mailboxes, outbox."),
+    "doctor": ("mailbridge.cli.doctor:doctor", "Check everything that can be wrong, and name the fix."),
+    "why": ("mailbridge.cli.why:why", "Say why no code came for an identifier, and what to do."),
+    "totp": ("mailbridge.cli.totp:totp", "Authenticator secrets and their codes."),
     "token": ("mailbridge.cli.token:token", "Bearer tokens for agents, viewers and operators."),
-    "login": ("mailbridge.cli.login:login", "Print a link to log in to the page with."),
+    "login": ("mailbridge.cli.login:login", "Print a link that logs a browser in to the page."),
     "session": ("mailbridge.cli.login:session", "Who is logged in to the page: list, remove, password."),
     "skyvern": (
         "mailbridge.cli.skyvern:skyvern",
-        "Skyvern's totp_url, a check of its credentials, secrets for its credential tool.",
+        "Skyvern: its totp_url, a check of its key and credentials.",
     ),
     "key": ("mailbridge.cli.key:key", "Change the key that codes and mails are encrypted with."),
-    "backup": ("mailbridge.cli.backup:backup", "Copy the database into a file, while the daemon runs."),
-    "restore": ("mailbridge.cli.backup:restore", "Put a copy of the database back; nothing old is pushed."),
-    "migrate": ("mailbridge.cli.migrate:migrate", "Move everything to another database: SQLite, PostgreSQL, and back."),
-    "send-test": ("mailbridge.cli.send_test:send_test", "Send a mail through the real listener, with a verdict for each hop."),
-    "gmail": ("mailbridge.cli.gmail:gmail", "A filter for Gmail that forwards codes here, and a yes to its confirmation."),
-    "imap": ("mailbridge.cli.imap:imap", "Watched mailboxes: how they are, and whether an account works."),
+    "backup": ("mailbridge.cli.backup:backup", "Copy the database to a file, while the daemon runs."),
+    "restore": ("mailbridge.cli.backup:restore", "Restore a copy of the database; no old code is pushed."),
+    "migrate": ("mailbridge.cli.migrate:migrate", "Move everything to another database: SQLite or PostgreSQL."),
+    "send-test": ("mailbridge.cli.send_test:send_test", "Send a mail with a made-up code, and show each step."),
+    "gmail": ("mailbridge.cli.gmail:gmail", "Forwarding from Gmail: the confirmation and the filter."),
+    "imap": ("mailbridge.cli.imap:imap", "Watched mailboxes: add, list, test, status, remove."),
     "oauth": ("mailbridge.cli.oauth:oauth", "Get the permission to read a mailbox of Google or Microsoft."),
-    "healthcheck": ("mailbridge.cli.healthcheck:healthcheck", "Ask the running daemon whether it is ready."),
+    "healthcheck": ("mailbridge.cli.healthcheck:healthcheck", "Ask the running daemon whether it takes mail."),
     "completion": ("mailbridge.cli.completion:completion", "Print shell completion for bash, zsh or fish."),
     "version": ("mailbridge.cli.completion:version", "Print the version."),
 }
@@ -105,7 +105,7 @@ def _debug(_: click.Context, __: click.Parameter, is_wanted: bool) -> None:
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="First time? `mailbridge demo` shows it at work; `mailbridge serve` runs it.",
+    epilog="To try it: `mailbridge demo`. To run the daemon: `mailbridge serve`.",
 )
 @click.option(
     "--set", "settings", multiple=True, callback=_set, metavar="KEY=VALUE", help="A setting, before environment and file."
@@ -118,9 +118,9 @@ def _debug(_: click.Context, __: click.Parameter, is_wanted: bool) -> None:
 @click.version_option(__version__, prog_name="mailbridge")
 @click.pass_context
 def cli(ctx: click.Context, settings: tuple[str, ...]) -> None:  # noqa: ARG001  (read by `options`)
-    """Takes a forwarded 2FA mail in and puts its code where the agent that waits for it looks.
+    """Receive forwarded sign-in mails, find the codes in them, and give the codes to the agents that wait for them.
 
-    Options of the program may stand before or after the command. Colours are left out where the output is no terminal, and with NO_COLOR.
+    Options of the program may stand before or after the command. Colours are left out where the output is not a terminal, and with NO_COLOR.
     """
     if AS_JSON.get() or os.environ.get("NO_COLOR"):
         ctx.color = False

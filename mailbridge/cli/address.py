@@ -26,7 +26,7 @@ from mailbridge.operator.entries import AddEntry, OneEntry
 
 @click.group("address", cls=Group)
 def address_group() -> None:
-    """Addresses that mail is taken for: add, list, remove."""
+    """Addresses at which mail is taken: add, list, remove."""
 
 
 @address_group.command("add")
@@ -35,11 +35,13 @@ def address_group() -> None:
 @click.option("--for", "identifier", metavar="IDENTIFIER", help="Push codes under this identifier, whatever the mail says.")
 @click.option("--rcpt", metavar="ADDRESS", help="The address (default: one that nobody can guess).")
 @click.option("--domain", metavar="DOMAIN", help="The domain of such an address (default: the first of [domains] accept).")
-@click.option("--accept-from", "senders", multiple=True, metavar="SENDER", help="Whose mails it takes; several allowed.")
 @click.option(
-    "--site", "sites", multiple=True, metavar="SITE", help="Whose codes it is there for, such as github.com; several allowed."
+    "--accept-from", "senders", multiple=True, metavar="SENDER", help="The senders whose mails it takes; several allowed."
 )
-@click.option("--trust", "proofs", multiple=True, metavar="PROOF", help="What proof its mails need; several allowed.")
+@click.option(
+    "--site", "sites", multiple=True, metavar="SITE", help="The site whose codes come there, such as github.com; several allowed."
+)
+@click.option("--trust", "proofs", multiple=True, metavar="PROOF", help="The proof that its mails need; several allowed.")
 def add_address(
     *,
     config: Path | None,
@@ -51,7 +53,7 @@ def add_address(
     sites: tuple[str, ...],
     proofs: tuple[str, ...],
 ) -> None:
-    """Take mail for an address from now on, and print it. It is in force at once."""
+    """Add an address at which mail is taken, and print it. It is in force at once."""
     if rcpt is not None and domain is not None:
         raise click.UsageError("--rcpt is a whole address; leave out --domain")
     one = client(config)
@@ -70,7 +72,7 @@ def add_address(
 @config_option
 @json_option
 def list_addresses(*, config: Path | None, as_json: bool) -> None:
-    """Every address, and where it is from."""
+    """List every address and its origin."""
     one = client(config)
     rows = []
     for entry in entries(one, "address"):
@@ -87,7 +89,7 @@ def list_addresses(*, config: Path | None, as_json: bool) -> None:
 @json_option
 @click.argument("rcpt", shell_complete=completing.entries("address"))
 def remove_address(*, config: Path | None, as_json: bool, rcpt: str) -> None:
-    """Take no more mail for an address that was added by command."""
+    """Remove an address that was added by command. Its mail is refused from then on."""
     client(config).do(verbs.ENTRY_REMOVE, OneEntry(kind="address", name=rcpt))
     click.echo(dumped({"removed": rcpt}) if as_json else visible(f"{rcpt} is removed"))
 

@@ -19,13 +19,12 @@ from mailbridge.cli.printing import dumped, visible
 @config_option
 @json_option
 def backup(*, file: Path, config: Path | None, as_json: bool) -> None:
-    """Copy the database into FILE, a new one, while the daemon runs or not.
+    """Copy the database to FILE, which must not exist. The daemon may run.
 
-    The copy is of one moment, and checked; it is readable for its owner alone. It holds everything of the database. Codes, subjects,
-    mails, authenticators and the secrets of entries are in it encrypted; of tokens, sessions and passwords there are hashes;
-    identifiers and senders are in it as they are. Not in it: the key file, without which nothing encrypted can be read (keep it
-    elsewhere), the configuration, and the permissions of mailboxes (oauth/). With PostgreSQL use pg_dump, or its archive of the
-    write-ahead log.
+    The copy is of one moment. It is checked, and readable for its owner only. It holds the whole database: codes, subjects, mails,
+    authenticators and the secrets of entries encrypted; tokens, sessions and passwords as hashes; identifiers and senders readable.
+    It does not hold the key file, without which nothing encrypted can be read (keep it elsewhere), the configuration, and the
+    permissions of mailboxes (oauth/). With PostgreSQL use pg_dump, or its archive of the write-ahead log.
     """
     from mailbridge.store.places import is_postgres, key_path_of
     from mailbridge.store.sqlite.backup import back_up
@@ -47,17 +46,18 @@ def backup(*, file: Path, config: Path | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
-@click.option("--replace", "is_replacing", is_flag=True, help="Put it in the place of the database that is there.")
+@click.option("--replace", "is_replacing", is_flag=True, help="Replace the database that is there.")
 @config_option
 @json_option
 def restore(*, file: Path | None, is_replacing: bool, config: Path | None, as_json: bool) -> None:
-    """Put the copy FILE back, while the daemon is stopped.
+    """Restore the copy FILE. Stop the daemon first.
 
-    The key file of that time must be there. Codes in the copy may have been pushed since, or newer ones, so none of them is pushed or
-    shown: those that waited end as expired. Webhooks and followers of the journal go on behind every number that was given out since.
-    Everybody is logged out of the page; tokens are those of the copy, so look through `token list` for some that were removed since.
+    The key file of that time must be there. Since the copy was made its codes may have been pushed, or newer codes may have come. So
+    none of its codes is pushed or shown: those that waited end as expired. The journal continues with numbers that were never given
+    before. Everybody is logged out of the page. Tokens are those of the copy: a token that was removed since is valid again, so check
+    `token list`.
 
-    With PostgreSQL there is no FILE: restore the server by its own means, then run this once before the first daemon starts.
+    With PostgreSQL there is no FILE: restore the server with its own tools, then run this once before you start the first daemon.
     """
     from mailbridge.store.places import is_postgres, key_path_of
     from mailbridge.store.sqlite.backup import put_back

@@ -54,11 +54,13 @@ def code() -> None:
 @code.command("list")
 @config_option
 @json_option
-@click.option("--for", "identifier", default="*", metavar="IDENTIFIER", help="Only this one's; * stands for any text.")
+@click.option(
+    "--for", "identifier", default="*", metavar="IDENTIFIER", help="Only codes of this identifier; * stands for any text."
+)
 @click.option("--reveal", is_flag=True, help="Show the codes.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
 def list_codes(*, config: Path | None, as_json: bool, identifier: str, reveal: bool, limit: int) -> None:
-    """The live codes, newest first; masked unless asked for."""
+    """List the codes that are still valid, newest first; masked without --reveal."""
     ask, one = CodeList(identifier=identifier, limit=limit), client(config)
     rows: list[Any] = list(one.do(verbs.CODE_REVEAL, ask).codes) if reveal else list(one.do(verbs.CODE_LIST, ask).codes)
     print_list(((_row(row), row) for row in rows), *COLUMNS, empty="no code lives now", as_json=as_json)
@@ -92,15 +94,15 @@ def latest(*, config: Path | None, as_json: bool, identifier: str, sender: str) 
 @from_option
 @click.option("--kind", type=click.Choice(["code", "link", "totp"]), help="Only this kind.")
 @click.option("--run", metavar="ID", help="The run, workflow or task that the code may be bound to.")
-@click.option("--consume", is_flag=True, help="Nobody else may have it afterwards.")
+@click.option("--consume", is_flag=True, help="Give the code to nobody else afterwards.")
 @url_option
 @token_option
 def wait(*, config: Path | None, url: str | None, token_file: Path | None, timeout: float, **wish: Any) -> None:
-    """Print the bare code when it comes, exit 4 when it does not.
+    """Wait for a code and print it alone. Exit 4 if none comes in time.
 
-    Asks the running daemon, so that a mailbox that is watched lazily is
-    watched closely meanwhile. A code that came in the last two minutes
-    ([pull] grace) counts as the awaited one; --since chooses another moment.
+    The daemon asks the mailboxes more often meanwhile. A code that came in
+    the last two minutes ([pull] grace) counts too; --since sets another
+    moment.
     """
     identifier = wish["identifier"]
     params = {"identifier": identifier, "from": wish["sender"], "consume": "true" if wish["consume"] else ""}
@@ -129,7 +131,7 @@ def wait(*, config: Path | None, url: str | None, token_file: Path | None, timeo
 def expect(
     *, config: Path | None, as_json: bool, identifier: str, seconds: float, url: str | None, token_file: Path | None
 ) -> None:
-    """Say that a code is wanted soon: mailboxes are watched closely."""
+    """Tell the daemon that a code is needed soon: it asks mailboxes more often."""
     with agent(config, url=url, token_file=token_file) as one:
         found = one.ask("/api/v1/expect", {"identifier": identifier, "seconds": f"{seconds:g}"}, method="POST")
     click.echo(dumped(found) if as_json else f"{visible(found['identifier'])} is expected until {local(found['until'])}")
@@ -141,7 +143,7 @@ def expect(
 @url_option
 @token_option
 def waiting(*, config: Path | None, as_json: bool, url: str | None, token_file: Path | None) -> None:
-    """Who waits for a code now: polling runs, and requests held open."""
+    """List who waits for a code now: runs that poll, and open requests."""
     with agent(config, url=url, token_file=token_file) as one:
         rows = one.ask("/api/v1/waiting", {})["waiting"]
     columns = (Column(title="SINCE", width=19), Column(title="ASKED", width=10), Column(title="FOR", width=32))
@@ -163,7 +165,7 @@ def _waiter(row: Mapping[str, Any]) -> Row:
 @json_option
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
 def given(*, config: Path | None, as_json: bool, limit: int) -> None:
-    """What was given to which run or reader, and when; never the code."""
+    """List which run or reader was given a code, and when, without the code."""
     rows = client(config).do(verbs.CODE_GIVEN, GivenList(limit=limit)).given
     columns = (Column(title="LAST GIVEN", width=19), Column(title="HOW OFTEN", width=10), Column(title="FOR", width=32))
     empty = "nobody was given a code yet"

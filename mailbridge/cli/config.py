@@ -23,10 +23,10 @@ from mailbridge.config.values import strangers_meaning, written
 @config_option
 @json_option
 def check_config(*, config: Path | None, as_json: bool) -> None:
-    """Validate configuration, rules, certificates and keys, with what was added by command.
+    """Check the configuration, rules, certificates and keys, and what was added by command.
 
-    Prints every mistake at once, and a warning for what works and should not be. It opens no port, so it can run beside the daemon;
-    whether a port is free is known at the start. Exit 78 on a mistake; 77 where only permission is missing.
+    Prints every mistake, and a warning for each risky setting. It opens no port, so it can run beside the daemon, and does not
+    see whether a port is free. Exit 78 on a mistake; 77 if only a permission is missing.
     """
     from mailbridge.config.warnings import has_key, warnings_of
 
@@ -86,11 +86,11 @@ def _of_this_machine(settings: Settings, *, is_sound: bool) -> Iterator[Problem]
 @config_option
 @json_option
 def reload_command(*, config: Path | None, as_json: bool) -> None:
-    """Have the daemon read its configuration again, or say why it cannot.
+    """Tell the daemon to read its configuration again.
 
     Rules, addresses, trust, mailboxes, listeners and certificates change at
-    once; the old ones stay in force where there is a mistake (exit 78). What
-    waits for a restart is named.
+    once. If there is a mistake, the old configuration stays in force
+    (exit 78). The answer names what needs a restart.
     """
     from mailbridge.cli.client import client
     from mailbridge.operator import verbs
@@ -108,14 +108,14 @@ def reload_command(*, config: Path | None, as_json: bool) -> None:
 
 @click.group("config", cls=Group)
 def config_group() -> None:
-    """Show the effective configuration, what was added by command, or the schema."""
+    """Show the configuration in force, what was added by command, or the schema."""
 
 
 @config_group.command("show")
 @config_option
 @json_option
 def show(*, config: Path | None, as_json: bool) -> None:
-    """Every key with its value and where that came from; secrets masked."""
+    """Print every key with its value and the origin of the value; secrets are masked."""
     from mailbridge.cli.client import client
     from mailbridge.cli.entries import added as added_by
     from mailbridge.config.added import header
@@ -160,7 +160,7 @@ def show(*, config: Path | None, as_json: bool) -> None:
 def export(*, config: Path | None, as_json: bool) -> None:
     """Print what was added by command as TOML for a file.
 
-    Secrets are named and left out.
+    It names the secrets and does not print them.
     """
     from mailbridge.cli.client import client
     from mailbridge.cli.entries import added
@@ -178,7 +178,7 @@ def export(*, config: Path | None, as_json: bool) -> None:
 @config_group.command("schema")
 @json_option
 def schema(*, as_json: bool) -> None:
-    """The JSON Schema of mailbridge.toml, for editors."""
+    """Print the JSON Schema of mailbridge.toml, for editors."""
     from mailbridge.config.schema import schema as of_file
 
     click.echo(dumped(of_file()) if as_json else json.dumps(of_file(), indent=2))

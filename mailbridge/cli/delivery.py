@@ -49,7 +49,7 @@ def delivery() -> None:
 @click.option("--since", callback=moment, metavar="WHEN", help="Only received since: 2026-01-31T12:00:00Z, or 15m (ago).")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
 def list_deliveries(*, config: Path | None, as_json: bool, limit: int, **wish: Any) -> None:
-    """The newest deliveries and where they stand; never their codes.
+    """List the newest deliveries and their states, without codes.
 
     `--state dead` shows the dead letters.
     """
@@ -78,7 +78,7 @@ def list_deliveries(*, config: Path | None, as_json: bool, limit: int, **wish: A
             break
     if not as_json:
         is_narrowed = any(wish.values())
-        table.end("no delivery fits; `mailbridge delivery list` shows all" if is_narrowed else "nothing was sent yet")
+        table.end("no delivery matches; `mailbridge delivery list` shows all" if is_narrowed else "nothing was sent yet")
 
 
 @delivery.command("show")
@@ -86,9 +86,9 @@ def list_deliveries(*, config: Path | None, as_json: bool, limit: int, **wish: A
 @json_option
 @click.argument("number", type=NUMBER, shell_complete=completing.deliveries)
 def show_delivery(*, config: Path | None, as_json: bool, number: int) -> None:
-    """One delivery: where it stands, what happened to it, and its mail."""
+    """Show one delivery: its state, its history, and its mail."""
     if not is_number(number):
-        fail(Fault(kind=Kind.NOT_FOUND, title=f"there is no delivery {number}; `mailbridge delivery list` shows what there is"))
+        fail(Fault(kind=Kind.NOT_FOUND, title=f"there is no delivery {number}; `mailbridge delivery list` lists them"))
     detail = client(config).do(verbs.DELIVERY_SHOW, OneDelivery(id=number))
     if as_json:
         click.echo(dumped(as_row(detail)))
@@ -109,12 +109,12 @@ def show_delivery(*, config: Path | None, as_json: bool, number: int) -> None:
 def retry(*, config: Path | None, as_json: bool, numbers: tuple[int, ...], states: tuple[str, ...], identifier: str) -> None:
     """Try dead or expired deliveries once more, by number or by state.
 
-    Of one identifier the newest goes; an older one would undo it.
+    For each identifier only the newest is retried, because an older code must not replace it.
     """
     if not numbers and not states:
         raise click.UsageError("name deliveries by their numbers, or --state dead")
     if any(not is_number(number) for number in numbers):
-        fail(Fault(kind=Kind.NOT_FOUND, title="there is no such delivery; `mailbridge delivery list` shows what there is"))
+        fail(Fault(kind=Kind.NOT_FOUND, title="there is no such delivery; `mailbridge delivery list` lists them"))
     found = client(config).do(verbs.DELIVERY_RETRY, Retry(ids=numbers, state=states, identifier=identifier))  # type: ignore[arg-type]
     if as_json:
         click.echo(dumped(as_row(found)))

@@ -25,17 +25,17 @@ TITLE, VALUE = 36, 40
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="End after the tour; else stay up, for mails of your own.")
+@click.option("--once", is_flag=True, help="End after the example mails; else keep running, for your own mails.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a mail.")
 @click.option(
     "--listen",
     metavar="HOST:PORT",
-    help="Where to take mail (default: 127.0.0.1:2525; any free port where that is taken, and with --once).",
+    help="Where to take mail (default: 127.0.0.1:2525; any free port if that one is used, and with --once).",
 )
 def demo(*, once: bool, as_json: bool, listen: str | None) -> None:
-    """Send real-looking mails over real SMTP through a whole mailbridge, into a receiver that behaves like Skyvern.
+    """Send example mails over SMTP through a complete mailbridge to a receiver that behaves like Skyvern.
 
-    Prints what became of each. Nothing leaves this machine. Exit 1 if a mail did not come out as it should.
+    Prints the result of each mail. Nothing leaves this machine. Exit 1 if a result is wrong.
     """
     from mailbridge.cli.serve import run
 

@@ -29,11 +29,11 @@ PUBLIC = re.compile(r"[\w.]+\.(?:toml|service|socket|md)|api\.skyvern\.com|(?:[\
 @click.command()
 @config_option
 @json_option
-@click.option("--report", is_flag=True, help="Without addresses, hosts and paths: to be shown to others.")
+@click.option("--report", is_flag=True, help="Leave out addresses, hosts and paths, to show the result to others.")
 def doctor(*, config: Path | None, as_json: bool, report: bool) -> None:
-    """Look at everything that can be wrong.
+    """Check everything that can be wrong, and name the fix.
 
-    It asks mailboxes, DNS, port 25 and Skyvern, which takes some seconds. Exit 3 where something does not work.
+    It asks mailboxes, DNS, port 25 and Skyvern. This takes some seconds. Exit 3 if something does not work.
     """
     found = client(config).do(verbs.DOCTOR, Nothing())
     plain = to_builtins(found)

@@ -42,7 +42,7 @@ HEAD_LIMIT = 65_536
     type=click.Path(exists=True, path_type=Path),
     help="Rule files in place of the configured ones.",
 )
-@click.option("--no-builtin-rules", is_flag=True, help="Without the rules that mailbridge ships.")
+@click.option("--no-builtin-rules", is_flag=True, help="Use only your own rules, not the shipped ones.")
 @click.option("--now", "now_text", metavar="ISO", help="The moment of arrival, for tests with old mails.")
 def extract(
     *,
@@ -56,7 +56,7 @@ def extract(
     no_builtin_rules: bool,
     now_text: str | None,
 ) -> None:
-    """Show what would be pushed for each mail, to whom, by which rule, and what was passed over.
+    """Show for each mail what would be pushed, for whom and by which rule, and what was rejected.
 
     PATH is an .eml file, a folder of them, an mbox, or - for standard input.
     """
@@ -103,7 +103,7 @@ def _moment(text: str | None) -> datetime:
         moment = datetime.fromisoformat(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise click.BadParameter(f"{text!r} is no ISO 8601 time such as 2026-11-23T13:00:00Z", param_hint="--now") from None
+        raise click.BadParameter(f"{text!r} is not an ISO 8601 time such as 2026-11-23T13:00:00Z", param_hint="--now") from None
 
 
 def _request(content: bytes, rcpt: str | None, mail_from: str | None, now: datetime) -> Request:

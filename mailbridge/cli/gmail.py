@@ -30,7 +30,7 @@ SEARCHED = 500
 
 @click.group(cls=Group)
 def gmail() -> None:
-    """What Gmail needs to forward codes here."""
+    """Forwarding from Gmail: the confirmation and the filter."""
 
 
 @gmail.command("filter")
@@ -55,15 +55,15 @@ def filter_feed(
 ) -> None:
     """Print a mailFilters.xml for Gmail.
 
-    Import it in Gmail: Settings, Filters and blocked addresses, Import filters. Without --from, --subject and --words it
-    asks for what sign-in mails usually say, in every language that the extractor knows. Confirm the forwarding address in Gmail first (Settings, Forwarding): a
-    filter that forwards to an unconfirmed address cannot be imported.
+    Import it in Gmail: Settings, Filters and Blocked Addresses, Import filters. Without --from, --subject and --words it looks for
+    the usual words of sign-in mails, in every language that the extractor knows. Confirm the forwarding address in Gmail first
+    (Settings, Forwarding): Gmail does not import a filter that forwards to an unconfirmed address.
     """
     if forward_to is not None and identifier:
         raise click.UsageError("--forward-to is a whole address; leave out --for")
     target = forward_to or own_address(client(config), identifier)
     if parse_mailbox(target) is None:
-        complain(f"{target!r} is no mail address")
+        complain(f"{target!r} is not a mail address")
         raise SystemExit(Exit.USAGE)
     made = feed(target, senders=senders, subjects=subjects, words=words, is_archived=archive)
     click.echo(dumped({"forward_to": target, "filter": made}) if as_json else made)
@@ -75,11 +75,11 @@ def filter_feed(
 @click.argument("number", type=NUMBER, shell_complete=completing.mails, required=False)
 @click.option("--print", "is_printed", is_flag=True, help="Only print the link, to open it yourself.")
 def confirm(*, config: Path | None, as_json: bool, number: int | None, is_printed: bool) -> None:
-    """Answer Gmail's forwarding confirmation with yes.
+    """Confirm the forwarding that Gmail asks about.
 
-    It is the newest one, or the mail NUMBER. Look first whose account it is. Only a confirmation that google.com has signed has
-    a link here, and nothing but Google's own page is opened. Exit 4: there is none that waits; 69: Google's page did not do
-    what it should.
+    It takes the newest confirmation, or the mail NUMBER. Check first whose account it is. Only a confirmation that google.com has
+    signed has a link here, and only Google's own page is opened. Exit 4: no confirmation waits; 69: Google's page did not
+    confirm.
     """
     row = _chosen(config, number)
     if row is None or row.confirm_link is None:

@@ -26,10 +26,10 @@ from mailbridge.net.listening import reachable
     flag_value=60.0,
     default=0.0,
     metavar="[SECONDS]",
-    help="Keep asking for so long before giving up; 60 where no number is given.",
+    help="Ask again for so many seconds before it gives up (without a number: 60).",
 )
 def healthcheck(*, config: Path | None, as_json: bool, wait: float) -> None:
-    """Exit 0 when the daemon of this configuration takes mail, 69 when it does not."""
+    """Exit 0 if the daemon of this configuration takes mail, 69 if it does not."""
     listen = reachable(load_or_exit(config).settings.http.listen)
     until = time.monotonic() + wait
     while True:

@@ -32,16 +32,16 @@ def imap() -> None:
 @config_option
 @json_option
 def status(*, config: Path | None, as_json: bool) -> None:
-    """Every watched mailbox, and canary, as the daemon sees it now.
+    """Show the state of every watched mailbox and canary.
 
-    Exit 1 if one is not well, 69 if no daemon is running.
+    Exit 1 if a mailbox does not work, 69 if no daemon is running.
     """
     rows = client(config).do(verbs.STATUS, Nothing()).mailboxes
     canaries = _canaries(rows)
     for row in rows if as_json else ():
         click.echo(dumped(as_row(row)))
     if not rows and not as_json:
-        click.echo("no mailbox is watched: the configuration has no [[imap]]")
+        click.echo("no mailbox is watched; `mailbridge imap add ADDRESS` adds one")
     for row in () if as_json else rows:
         mark = "ok  " if row["is_well"] else "FAIL"
         if row["watched_by"] is not None:
@@ -65,13 +65,13 @@ def status(*, config: Path | None, as_json: bool) -> None:
 @imap.command()
 @click.argument("name", shell_complete=completing.accounts)
 @click.option("--idle", type=Seconds(600), default=2.0, show_default=True, metavar="SECONDS", help="How long to wait in IDLE.")
-@click.option("--canary", is_flag=True, help="Send a mail to the mailbox itself, and see it arrive.")
+@click.option("--canary", is_flag=True, help="Send a mail to the mailbox itself, and wait until it arrives.")
 @config_option
 @json_option
 def test(*, name: str, idle: float, canary: bool, config: Path | None, as_json: bool) -> None:
-    """Try the account NAME and say what is wrong.
+    """Test the account NAME and say what is wrong.
 
-    Logs in, opens the watched folders, fetches one mail and waits in IDLE. Exit 69 on a failure.
+    It logs in, opens the watched folders, fetches one mail and waits in IDLE. Exit 69 on a failure.
     """
     from mailbridge.ingress.imap.probe import probe
     from mailbridge.ingress.imap.trial import trial
@@ -106,7 +106,7 @@ def test(*, name: str, idle: float, canary: bool, config: Path | None, as_json: 
 @config_option
 @json_option
 def list_mailboxes(*, config: Path | None, as_json: bool) -> None:
-    """Every account that is watched, and where it is from."""
+    """List every account that is watched, and its origin."""
     one = client(config)
     rows = []
     for entry in entries(one, "imap"):

@@ -33,21 +33,23 @@ OLD = timedelta(seconds=60)
 @click.argument("address")
 @config_option
 @json_option
-@click.option("--server", metavar="HOST[:PORT]", help="Its IMAP server, where it is not found by the address.")
+@click.option("--server", metavar="HOST[:PORT]", help="Its IMAP server, if the address does not tell it.")
 @click.option("--tls", type=click.Choice(["tls", "starttls", "none"]), help="With --server: how the connection is protected.")
-@click.option("--username", metavar="NAME", help="What to log in with, where it is not the address.")
+@click.option("--username", metavar="NAME", help="The login name, if it is not the address.")
 @click.option("--name", metavar="NAME", help="What it is called in status and metrics (default: gmail-1, for instance).")
-@click.option("--for", "identifier", metavar="IDENTIFIER", help="Push everything in it under this identifier.")
+@click.option("--for", "identifier", metavar="IDENTIFIER", help="Push its codes under this identifier.")
 @click.option("--folder", "folders", multiple=True, metavar="FOLDER", help="Watch this folder (default: INBOX); several allowed.")
 @click.option("--password-file", type=click.Path(path_type=Path), metavar="PATH", help="A file with its password.")
-@click.option("--oauth", is_flag=True, help="By the permission of its owner, in place of a password.")
+@click.option("--oauth", is_flag=True, help="Use the permission of its owner (OAuth) in place of a password.")
 @click.option("--client-id", metavar="ID", help="With --oauth: the application that you registered with the provider.")
 @click.option(
     "--client-secret-file", type=click.Path(path_type=Path), metavar="PATH", help="With --oauth: a file with its secret."
 )
 @click.option("--tenant", metavar="NAME", help="With --oauth at Microsoft: consumers, or your tenant (default: common).")
 @click.option("--device", is_flag=True, help="With --oauth: give the permission in a browser on another machine (device code).")
-@click.option("--no-browser", is_flag=True, help="With --oauth: paste back the address that a browser elsewhere ends at.")
+@click.option(
+    "--no-browser", is_flag=True, help="With --oauth: open no browser; paste the address at which a browser elsewhere ends."
+)
 @click.option("--redirect-port", type=click.IntRange(0, 65535), default=0, help="With --oauth: the port of the redirect.")
 @click.option("--no-wait", is_flag=True, help="Do not wait for a mail afterwards.")
 @click.option(
@@ -56,9 +58,10 @@ OLD = timedelta(seconds=60)
 def add_mailbox(*, address: str, config: Path | None, as_json: bool, no_wait: bool, timeout: float, **wish: Any) -> None:
     """Watch the mailbox ADDRESS from now on.
 
-    The provider is found by its domain and MX records. The password is asked
-    for (or --password-file); log in and one fetch have to work before
-    anything is kept. Then send a mail to yourself, and see what becomes of it.
+    The command finds the provider by the domain and its MX records, and asks
+    for the password (or takes --password-file). It keeps nothing until it has
+    logged in and fetched one mail. Then send a mail to yourself; the command
+    shows what becomes of it.
     """
     one = client(config)
     settings = _settings(wish)
@@ -101,7 +104,7 @@ def _settings(wish: dict[str, Any]) -> dict[str, Any]:
         if not colon or host.endswith(":") or wish["server"].endswith("]"):
             host, port = wish["server"], ""
         if port and not port.isdigit():
-            raise click.UsageError(f"--server: {port!r} is no port")
+            raise click.UsageError(f"--server: {port!r} is not a port")
         found |= {"host": host.strip("[]")} | ({"port": int(port)} if port else {})
     elif wish["tls"]:
         raise click.UsageError("--tls: goes with --server")

@@ -55,7 +55,7 @@ def inbox() -> None:
 @click.option("--lifetime", metavar="DURATION", help="How long it lives, such as 10m or 2h (default: [inboxes] lifetime).")
 @click.option("--push", is_flag=True, help="Push its codes to Skyvern too.")
 def create(*, senders: tuple[str, ...], lifetime: str | None, push: bool, **where: Any) -> None:
-    """Make an inbox, which takes mail at once."""
+    """Make an inbox. It takes mail at once."""
     body: dict[str, Any] = {"push": push}
     body |= {"from": list(senders)} if senders else {}
     body |= {"lifetime": lifetime} if lifetime else {}
@@ -66,7 +66,7 @@ def create(*, senders: tuple[str, ...], lifetime: str | None, push: bool, **wher
 @inbox.command("list")
 @asking
 def list_inboxes(**where: Any) -> None:
-    """The inboxes that live, oldest first."""
+    """List the inboxes that exist, oldest first."""
     with _agent(where) as one:
         click.echo(dumped(one.ask(INBOXES, {})))
 
@@ -99,7 +99,7 @@ def wait_link(*, inbox: str, **wish: Any) -> None:
 @asking
 @inbox_argument
 def latest(*, inbox: str, **where: Any) -> None:
-    """The newest code or link, also one that was taken before."""
+    """Print the newest code or link, even if it was given before."""
     with _agent(where) as one:
         identifier = _identifier(one, inbox)
         rows = one.ask("/api/v1/codes", {"identifier": identifier, "limit": "1"})["codes"]
@@ -113,7 +113,7 @@ def latest(*, inbox: str, **where: Any) -> None:
 @asking
 @inbox_argument
 def release(*, inbox: str, **where: Any) -> None:
-    """End an inbox, and erase everything that is in it."""
+    """Delete an inbox and everything in it."""
     with _agent(where) as one:
         found = _found(one, inbox)
         one.ask(f"{INBOXES}/{found['id']}", {}, method="DELETE")

@@ -26,9 +26,9 @@ def ingest_group() -> None:
 @config_option
 @json_option
 def list_services(*, config: Path | None, as_json: bool) -> None:
-    """Every service whose proof was added by setup.
+    """List every service whose key or password setup added.
 
-    What stands in [ingest] of the file is in `mailbridge config show`.
+    `mailbridge config show` lists what is in [ingest] of the file.
     """
     one = client(config)
     rows = []
@@ -48,6 +48,6 @@ def list_services(*, config: Path | None, as_json: bool) -> None:
 @json_option
 @click.argument("name", shell_complete=completing.entries(INGEST))
 def remove_service(*, config: Path | None, as_json: bool, name: str) -> None:
-    """Take back the proof of the service NAME: its posts are refused at once, and its secret is erased."""
+    """Remove the service NAME and erase its secret: its posts are refused at once."""
     client(config).do(verbs.ENTRY_REMOVE, OneEntry(kind=INGEST, name=name))
     click.echo(dumped({"removed": name}) if as_json else visible(f"{name} is removed"))

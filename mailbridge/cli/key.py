@@ -21,15 +21,16 @@ def key() -> None:
 @config_option
 @json_option
 def rotate(*, config: Path | None, as_json: bool) -> None:
-    """Encrypt everything anew with a new key.
+    """Encrypt everything again with a new key.
 
-    A daemon may run. With SQLite it then does the work itself, and this waits for it; interrupted at any moment, the next start (or
-    another try) goes on. Permissions to read mailboxes (`oauth login`) have a key of their own there, oauth/vault.key, which stays.
+    The daemon may run. With SQLite a running daemon does the work, and this command waits for it. After an interruption the next
+    start of the daemon, or another call, continues. Permissions to read mailboxes (`oauth login`) have a key of their own there,
+    oauth/vault.key, which does not change.
 
-    With PostgreSQL the new key lies beside the old one first: where it says so, copy it to the other machines and call this again; so
-    too where it was interrupted (exit 75).
+    With PostgreSQL the new key is first made beside the old one. If the command says so (exit 75), copy it to the other machines and
+    call the command again. Do the same after an interruption.
 
-    Back the new key up: it is the only one that opens the database, and no older backup of the key does.
+    Back up the new key: only this key opens the database. Older backups of the key do not.
     """
     from mailbridge.store import StoreInUse
     from mailbridge.store.places import is_postgres, key_path_of, path_of

@@ -25,7 +25,7 @@ from mailbridge.operator.sessions import SHORTEST, Invite, NewPassword, OneSessi
     "--role", type=click.Choice(["viewer", "operator"]), default="operator", show_default=True, help="A viewer sees no code."
 )
 def login(*, config: Path | None, as_json: bool, role: Literal["viewer", "operator"]) -> None:
-    """Print a link that logs a browser in to the page. It works once, for five minutes."""
+    """Print a link that logs a browser in to the page. It works once, within five minutes."""
     made = client(config).do(verbs.LOGIN, Invite(role=role))
     if as_json:
         click.echo(dumped(to_builtins(made)))
@@ -43,7 +43,7 @@ def session() -> None:
 @config_option
 @json_option
 def list_sessions(*, config: Path | None, as_json: bool) -> None:
-    """Every session, newest login first."""
+    """List every session, newest login first."""
     for one in client(config).do(verbs.SESSION_LIST, Nothing()).sessions:
         if as_json:
             click.echo(dumped(to_builtins(one)))
@@ -61,7 +61,7 @@ def list_sessions(*, config: Path | None, as_json: bool) -> None:
 def remove(*, config: Path | None, as_json: bool, number: int) -> None:
     """End a session at once."""
     if number < 1:
-        fail(Fault(kind=Kind.NOT_FOUND, title=f"there is no session {number}; `mailbridge session list` shows what there is"))
+        fail(Fault(kind=Kind.NOT_FOUND, title=f"there is no session {number}; `mailbridge session list` lists them"))
     client(config).do(verbs.SESSION_REMOVE, OneSession(id=number))
     click.echo(dumped({"removed": number}) if as_json else f"session {number} is ended")
 
@@ -70,12 +70,12 @@ def remove(*, config: Path | None, as_json: bool, number: int) -> None:
 @config_option
 @json_option
 @click.option("--file", "path", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its first line.")
-@click.option("--remove", "is_removed", is_flag=True, help="No password: links alone.")
+@click.option("--remove", "is_removed", is_flag=True, help="Remove the password: only links log in.")
 def password(*, config: Path | None, as_json: bool, path: Path | None, is_removed: bool) -> None:
     """Set a password for the page, or remove it.
 
-    It is asked for here, or is the first line of a file. Sessions that the
-    old one began end.
+    The command asks for it, or reads the first line of a file. Sessions that
+    began with the old password end.
     """
     text = ""
     if not is_removed and path is not None:

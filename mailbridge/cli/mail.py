@@ -71,10 +71,10 @@ def mail() -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
 @click.option("--follow", is_flag=True, help="Go on with what comes in, until Ctrl-C.")
 def list_mails(*, config: Path | None, as_json: bool, limit: int, follow: bool, **wish: Any) -> None:
-    """The newest mails, with what was found in each, newest first.
+    """List mails, newest first, with what was found in each.
 
-    A Gmail confirmation is shown with the link to open. With --follow the
-    newest come first in their order, and then each mail as it comes in.
+    A Gmail confirmation is shown with the link to open. --follow prints the
+    newest mails, oldest first, and then each mail when it comes in.
     """
     one = client(config)
     ask = MailList(
@@ -92,7 +92,7 @@ def list_mails(*, config: Path | None, as_json: bool, limit: int, follow: bool, 
     if follow:
         _follow(one, ask, after, table, as_json=as_json)
     elif not as_json:
-        table.end("no mail came in yet" if ask == MailList() else "no mail fits; `mailbridge mail list` shows all that there are")
+        table.end("no mail came in yet" if ask == MailList() else "no mail matches; `mailbridge mail list` shows all")
 
 
 def _tell_mail(table: Table, row: MailShape, *, as_json: bool) -> None:
@@ -151,11 +151,11 @@ def _fits(row: MailShape, ask: MailList) -> bool:
 @json_option
 @click.argument("number", type=NUMBER, shell_complete=completing.mails)
 @click.option("--raw", is_flag=True, help="The mail itself, octet for octet.")
-@click.option("--reveal", is_flag=True, help="Also the values that were passed over.")
+@click.option("--reveal", is_flag=True, help="Also show the values that were rejected.")
 def show_mail(*, config: Path | None, as_json: bool, number: int, raw: bool, reveal: bool) -> None:
-    """One mail: for whom it was, what was found, and what became of it.
+    """Show one mail: for whom it was, what was found, and what became of it.
 
-    Its deliveries and everything that happened to it stand at the end.
+    Its deliveries and its history are at the end.
     """
     if raw and as_json:
         raise click.UsageError("--raw prints the mail itself; leave out --json")
@@ -192,7 +192,7 @@ def _happened(line: Line) -> str:
 
 def _one(number: int) -> OneMail:
     if not is_number(number):
-        fail(Fault(kind=Kind.NOT_FOUND, title=f"there is no mail {number}; `mailbridge mail list` shows what there is"))
+        fail(Fault(kind=Kind.NOT_FOUND, title=f"there is no mail {number}; `mailbridge mail list` lists them"))
     return OneMail(id=number)
 
 
@@ -201,10 +201,10 @@ def _one(number: int) -> OneMail:
 @json_option
 @click.argument("number", type=NUMBER, shell_complete=completing.mails)
 def replay_mail(*, config: Path | None, as_json: bool, number: int) -> None:
-    """Hand a stored mail in again as a new one, after a rule was changed.
+    """Process a stored mail again as a new one, for example after you changed a rule.
 
-    A mail that was let through is vouched for; one that is held has to
-    prove itself again (`mail release` pushes it on your word).
+    A mail that had passed the proof needs none again. A held mail needs its
+    proof again; `mail release` pushes it without.
     """
     handed = client(config).do(verbs.MAIL_REPLAY, _one(number))
     _tell(f"mail {number}", handed, as_json=as_json)
@@ -213,14 +213,15 @@ def replay_mail(*, config: Path | None, as_json: bool, number: int) -> None:
 @mail.command("release")
 @config_option
 @json_option
-@click.option("--allow", is_flag=True, help="And make its sender known for its identifier from now on.")
+@click.option("--allow", is_flag=True, help="Make the sender known for the identifier too.")
 @click.argument("number", type=NUMBER, shell_complete=completing.mails)
 def release_mail(*, config: Path | None, as_json: bool, allow: bool, number: int) -> None:
-    """Push what a held mail holds, on your own word.
+    """Push the code or link of a held mail. You answer for it.
 
-    Look at it first (`mail show`); its code lives from when it first came.
-    That alone makes nobody known; --allow does, as `mailbridge sender allow` would.
-    Exit 4: it is not held, no longer kept, or its time is over.
+    Look at it first (`mail show`). The life of its code began when the mail
+    came in. This does not make the sender known; --allow does, as
+    `mailbridge sender allow` would. Exit 4: the mail is not held, it is no
+    longer kept, or its code has expired.
     """
     one = client(config)
     handed = one.do(verbs.MAIL_RELEASE, _one(number))
@@ -241,10 +242,10 @@ def release_mail(*, config: Path | None, as_json: bool, allow: bool, number: int
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def remove_mails(*, config: Path | None, as_json: bool, identifier: str, yes: bool) -> None:
-    """Erase all that is kept of an identifier, for good.
+    """Erase for good everything that is kept of an identifier.
 
-    Mails, codes, deliveries, its name in the journal, and who was given
-    what. What you have configured for it stays, and is named.
+    That is its mails, codes, deliveries, its name in the journal, and who was
+    given its codes. What you configured for it stays; the command names it.
     """
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("nobody can be asked here whether to erase it; --yes does it")
@@ -266,11 +267,11 @@ def remove_mails(*, config: Path | None, as_json: bool, identifier: str, yes: bo
 @click.option("--rcpt", metavar="ADDR", help="The recipient here (default: X-Envelope-To, else the first address).")
 @click.option("--mail-from", metavar="ADDR", help="The envelope sender (default: Return-Path, else none).")
 def import_mails(*, config: Path | None, as_json: bool, paths: tuple[str, ...], rcpt: str | None, mail_from: str | None) -> None:
-    """Take mails in from files, as if they came in now: codes are pushed.
+    """Take mails in from files as if they arrived now: their codes are pushed.
 
     PATH is an .eml file, a folder of them, an mbox, or - for standard
-    input. You vouch for them: nothing else has to prove them.
-    `mailbridge extract` shows what would come of it and pushes nothing.
+    input. The mails need no proof: you answer for them.
+    `mailbridge extract` shows what would be found and pushes nothing.
     """
     one = client(config)
     is_missing = is_refused = False

@@ -20,8 +20,8 @@ from mailbridge.operator.faults import Fault, Kind
 def mcp(*, config: Path | None, url: str | None, token_file: Path | None) -> None:
     """Serve the tools for agents (MCP) on standard input and output.
 
-    A client of MCP starts this by itself. It asks the running daemon, on
-    its own machine by its socket, and goes on when that is started again.
+    Your MCP client starts this command. It asks the running daemon, on the
+    same machine by its socket. If the daemon restarts, it continues.
     Needs the extra: pip install ".[mcp]".
     """
     try:

@@ -15,21 +15,23 @@ from mailbridge.cli.printing import Column, Row, Table, dumped
 
 
 @click.command()
-@click.option("--from", "source", metavar="URL", help="The database that is read (default: that of the configuration).")
-@click.option("--to", "target", metavar="URL", help="The database that is written, empty or not there yet (default: as --from).")
+@click.option("--from", "source", metavar="URL", help="The database to read (default: the one of the configuration).")
+@click.option(
+    "--to", "target", metavar="URL", help="The database to write, empty or new (default: the one of the configuration)."
+)
 @config_option
 @json_option
 def migrate(*, source: str | None, target: str | None, config: Path | None, as_json: bool) -> None:
     """Move everything to another database: SQLite to PostgreSQL, and back.
 
-    The daemon must be stopped. URLs are written as in [store] url, such as sqlite:////var/lib/mailbridge/mailbridge.db and
-    postgresql://bridge@db.example/bridge; the password of a server is that of [store] password, or of $PGPASSWORD. All that is stored is copied: mails,
-    codes, deliveries, the journal, tokens, entries, authenticators, inboxes, the state of mailboxes, and the permissions to read them
-    (OAuth). What is encrypted stays encrypted, with the same key; a key file that the new database does not have yet is copied to its
-    place. Then the rows of each table are counted and hashed in both databases, and compared.
+    Stop the daemon first. URLs are written as in [store] url, such as sqlite:////var/lib/mailbridge/mailbridge.db and
+    postgresql://bridge@db.example/bridge. The password of a server is [store] password or $PGPASSWORD. Everything is copied: mails,
+    codes, deliveries, the journal, tokens, entries, authenticators, inboxes, the state of mailboxes, and the permissions to read them (OAuth). Encrypted values stay encrypted
+    with the same key. If the new database has no key file, the key file is copied too. Then the rows of each table are counted and
+    hashed in both databases, and compared.
 
-    Interrupted at any moment, the same command goes on where it was; until it is over, no daemon starts on the new database. The old
-    database is not changed. Schema migrations are not this command's business: a start of the daemon does them.
+    After an interruption, run the same command again: it continues. Until it has finished, no daemon starts on the new database. The
+    rows of the old database are not changed.
     """
     from mailbridge.app.moving import moved, store_at
     from mailbridge.config.places import state_folder

@@ -42,10 +42,12 @@ def notify_group() -> None:
 @click.option("--topic-file", type=PATH, metavar="PATH", help="A file with the topic of ntfy.")
 @click.option("--token-file", type=PATH, metavar="PATH", help="A file with the token of ntfy, Telegram or Gotify.")
 @click.option("--chat", metavar="ID", help="The chat of Telegram.")
-@click.option("--event", "events", multiple=True, metavar="PATTERN", help="What it tells (default: what needs a person).")
+@click.option(
+    "--event", "events", multiple=True, metavar="PATTERN", help="The events that it sends (default: what a person must look at)."
+)
 @click.option("--allow-private", is_flag=True, help="It may be on this machine or in a private network.")
 def add_notice(*, name: str, config: Path | None, as_json: bool, kind: str, **more: Any) -> None:
-    """Tell a person by NAME from now on. It is in force at once; `mailbridge notify test NAME` tries it."""
+    """Add NAME, a way to tell a person. It is in force at once; `mailbridge notify test NAME` tests it."""
     values: dict[str, Any] = {"name": name, "kind": kind}
     values |= {"chat": more["chat"]} if more["chat"] else {}
     values |= {"events": list(more["events"])} if more["events"] else {}
@@ -65,7 +67,7 @@ def add_notice(*, name: str, config: Path | None, as_json: bool, kind: str, **mo
 @config_option
 @json_option
 def list_notices(*, config: Path | None, as_json: bool) -> None:
-    """Every notice, and where it is from."""
+    """List every notice and its origin."""
     one = client(config)
     rows = []
     for entry in entries(one, "notify"):
@@ -81,9 +83,9 @@ def list_notices(*, config: Path | None, as_json: bool) -> None:
 @config_option
 @json_option
 def test_notice(*, name: str, config: Path | None, as_json: bool) -> None:
-    """Send the notice NAME, which says that it is a test, and show what the service answered.
+    """Send a test by the notice NAME, and show the answer of the service.
 
-    Exit 69 where it did not arrive, 4 where there is no such notice.
+    Exit 69 if it did not arrive, 4 if there is no such notice.
     """
     found = client(config).do(verbs.NOTIFY_TEST, OneTarget(name=name))
     told = {"name": name, "ok": found.ok, "text": found.text, "status": found.status, "answer": found.answer}

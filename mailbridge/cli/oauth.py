@@ -38,7 +38,7 @@ def oauth() -> None:
 @oauth.command()
 @click.argument("account", shell_complete=completing.accounts)
 @click.option("--device", is_flag=True, help="Give the permission in a browser on another machine (device code).")
-@click.option("--no-browser", is_flag=True, help="Open no browser: paste back the address that a browser elsewhere ends at.")
+@click.option("--no-browser", is_flag=True, help="Open no browser; paste the address at which a browser elsewhere ends.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port of the redirect (default: any that is free).")
 @click.option("--timeout", type=Seconds(), default=600.0, show_default=True, metavar="SECONDS", help="How long to wait for it.")
 @config_option
@@ -47,7 +47,7 @@ def login(*, account: str, device: bool, no_browser: bool, port: int, timeout: f
     """Get the permission to read the mailbox of ACCOUNT.
 
     ACCOUNT is the name of an [[imap]] account, or its provider (google, microsoft) if only one account has it. The permission
-    is kept once it has opened the mailbox, encrypted beside the database or in it; a running daemon takes it up by itself.
+    is kept after it has opened the mailbox, encrypted beside the database or in it. A running daemon uses it at once.
     """
     from mailbridge.ingress.imap.oauth import sending
     from mailbridge.ingress.imap.vault import open_vault

@@ -35,7 +35,7 @@ token_option: Callable[[Any], Any] = click.option(
 def host_and_port(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
     """``host:port``; the callback of an option."""
     if text is not None and not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}", text):
-        raise click.BadParameter(f"{text!r} is no HOST:PORT such as 127.0.0.1:25")
+        raise click.BadParameter(f"{text!r} is not a HOST:PORT such as 127.0.0.1:25")
     return text
 
 
@@ -43,7 +43,7 @@ listener_option: Callable[[Any], Any] = click.option(
     "--smtp",
     metavar="HOST:PORT",
     callback=host_and_port,
-    help="The daemon's listener, where it is not the first of [smtp] listen.",
+    help="The daemon's listener (default: the first of [smtp] listen).",
 )
 
 

@@ -44,9 +44,9 @@ def rules() -> None:
 @config_option
 @json_option
 def list_rules(*, config: Path | None, as_json: bool) -> None:
-    """Every rule, in the order in which they are tried, those that were added by command first.
+    """List every rule in the order in which they are tried, those added by command first.
 
-    Each line also says what the rule adds to the extractor, which comes after the rules.
+    Each line also says what the rule adds to the extractor, which runs after the rules.
     """
     one = client(config)
     origins = {entry.name: origin_of(one, entry) for entry in _added(one)}
@@ -61,7 +61,7 @@ def list_rules(*, config: Path | None, as_json: bool) -> None:
 def test_rules(*, config: Path | None, as_json: bool) -> None:
     """Run every rule against its own examples.
 
-    Prints one line for each mistake. Exit 78 where there is one.
+    Prints one line for each mistake. Exit 78 if there is one.
     """
     found = _rules(_with_added(client(config)))
     examples = sum(len(rule.accepts) + len(rule.rejects) for rule in found.rules)
@@ -80,7 +80,7 @@ def try_rule(*, config: Path | None, as_json: bool, rule_name: str, mail: str) -
     """Run RULE on MAIL and show what it finds.
 
     RULE is the name of a rule, or "generic" for the extractor after the rules; MAIL an .eml file, or - for standard input.
-    Shows the match in its text, and why each other candidate was passed over. Exit 4 where nothing is found.
+    Shows the match in its text, and why each other candidate was rejected. Exit 4 if nothing is found.
     """
     settings = _with_added(client(config))
     found = _rules(settings)
@@ -108,7 +108,7 @@ def try_rule(*, config: Path | None, as_json: bool, rule_name: str, mail: str) -
 def new_rule(*, config: Path | None, as_json: bool, mail: str) -> None:
     """Propose a rule for mails like MAIL, with its examples.
 
-    Read it before you use it. `rule add` takes it as it is printed.
+    Check it before you use it. `rule add` takes it as it is printed.
     """
     settings = _with_added(client(config))
     message = _message(mail)
@@ -123,13 +123,13 @@ def new_rule(*, config: Path | None, as_json: bool, mail: str) -> None:
 @rules.command("add")
 @config_option
 @json_option
-@click.option("--replace", is_flag=True, help="In the place of the rule of this name that was added before.")
+@click.option("--replace", is_flag=True, help="Replace the rule of this name that was added before.")
 @click.argument("file", metavar="FILE")
 def add_rule(*, config: Path | None, as_json: bool, replace: bool, file: str) -> None:
-    """Add the rule that FILE holds, for good and in force at once.
+    """Add the rule in FILE. It is in force at once and kept.
 
-    FILE is TOML with one [[rule]] and its examples, as `rule new` prints it, or - for standard input. Its examples are run first;
-    exit 78 where one does not hold or the pattern is refused. It comes before the rules of files.
+    FILE is TOML with one [[rule]] and its examples, as `rule new` prints it, or - for standard input. The examples are run first;
+    exit 78 if one fails or the pattern is refused. The rule is tried before the rules of files.
     """
     text = _octets(file).decode("utf-8", "replace")
     names = [one.get("name") for one in _tables(text)] if replace else []

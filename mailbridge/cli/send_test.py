@@ -41,17 +41,28 @@ MADE_UP = ("example", "example.com", "example.net", "example.org", "test", "inva
 @config_option
 @json_option
 @listener_option
-@click.option("--for", "account", default="ann@example.com", show_default=True, metavar="IDENTIFIER", help="Whose code it is.")
 @click.option(
-    "--via", type=click.Choice(["smtp", "lmtp", "imap"]), default="smtp", show_default=True, help="How the mail is handed in."
+    "--for", "account", default="ann@example.com", show_default=True, metavar="IDENTIFIER", help="The identifier of the code."
 )
-@click.option("--lmtp", metavar="HOST:PORT", callback=host_and_port, help="With --via lmtp: not the first of [smtp] lmtp.")
+@click.option(
+    "--via",
+    type=click.Choice(["smtp", "lmtp", "imap"]),
+    default="smtp",
+    show_default=True,
+    help="The way by which the mail is sent.",
+)
+@click.option(
+    "--lmtp",
+    metavar="HOST:PORT",
+    callback=host_and_port,
+    help="With --via lmtp: the listener (default: the first of [smtp] lmtp).",
+)
 @click.option(
     "--account", "mailbox", metavar="NAME", shell_complete=completing.accounts, help="With --via imap: which [[imap]] account."
 )
-@click.option("--rcpt", metavar="ADDR", help="Send to this address; the mail then has to prove itself.")
+@click.option("--rcpt", metavar="ADDR", help="Send to this address; the mail then needs a proof.")
 @click.option(
-    "--timeout", type=Seconds(), default=15.0, metavar="SECONDS", show_default=True, help="Seconds to wait for the last hop."
+    "--timeout", type=Seconds(), default=15.0, metavar="SECONDS", show_default=True, help="Seconds to wait for the delivery."
 )
 @click.option("--yes", is_flag=True, help="Push the made-up code for a real identifier without asking.")
 def send_test(
@@ -67,10 +78,10 @@ def send_test(
     timeout: float,
     yes: bool,
 ) -> None:
-    """Send a mail with a made-up code, and follow it to the last hop.
+    """Send a mail with a made-up code, and show each step until it is delivered.
 
-    The daemon makes an address for this one mail, for 60 seconds and bound
-    to --for. At the end stands what a real mail would have to prove.
+    The daemon makes an address for this one mail, valid for 60 seconds and
+    bound to --for. At the end it says what a real mail must prove.
     """
     one = client(config)
     status = one.do(verbs.STATUS, Nothing())
@@ -105,13 +116,17 @@ def _way(one: Client, via: str, smtp: str | None, lmtp: str | None, mailbox: str
     if via == "lmtp":
         chosen = lmtp or next(iter(settings.smtp.lmtp), None)
         if chosen is None:
-            fail(Fault(kind=Kind.BAD_CONFIG, title="[smtp] lmtp names no listener; name one with --lmtp HOST:PORT"))
+            fail(Fault(kind=Kind.BAD_CONFIG, title="[smtp] lmtp has no listener; name one with --lmtp HOST:PORT"))
         return chosen
     found = [box for box in settings.imap if mailbox in (None, box.label)]
     if len(found) != 1:
         known = ", ".join(box.label for box in settings.imap)
-        hint = f"name one with --account: {known}" if known else "no [[imap]] stands in the configuration file"
-        fail(Fault(kind=Kind.NOT_FOUND, title=f"--via imap needs one mailbox of the file; {hint}"))
+        hint = (
+            f"name one with --account: {known}"
+            if known
+            else "the file has no [[imap]]. For a mailbox that was added by command: send a mail to it, and watch `mailbridge mail list --follow`"
+        )
+        fail(Fault(kind=Kind.NOT_FOUND, title=f"--via imap works only with a mailbox of the configuration file; {hint}"))
     return found[0]
 
 
@@ -135,7 +150,7 @@ def _walk(one: Client, hops: _Hops, test: TestAddress, rcpt: str, way: str | Ima
     is_good = [_delivered(one, hops, delivery, code, seconds, timeout, test.proofs) for delivery in detail.deliveries]
     if not is_good:
         return hops.tell("delivered", False, "no delivery was made")
-    hops.add("a real mail would have to prove itself:", *test.proofs)
+    hops.add("a real mail needs one of these proofs:", *test.proofs)
     return all(is_good)
 
 

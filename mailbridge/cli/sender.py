@@ -28,7 +28,7 @@ for_option = click.option(
 
 @click.group("sender", cls=Group)
 def sender_group() -> None:
-    """Senders whose codes and links are pushed as those of somebody known, and senders of whom nothing is."""
+    """Known senders, whose codes and links are pushed, and forbidden senders."""
 
 
 @sender_group.command("allow")
@@ -37,11 +37,11 @@ def sender_group() -> None:
 @for_option
 @click.argument("sender", metavar="DOMAIN|ADDRESS")
 def allow(*, config: Path | None, as_json: bool, identifiers: tuple[str, ...], sender: str) -> None:
-    """Make the domain or the address of a sender known.
+    """Make a sender known, by domain or address: its codes and links are pushed.
 
-    A domain is its whole registrable domain. An address is needed for a platform whose notices are held otherwise.
+    A domain stands for its whole registrable domain. Give an address for a platform, whose notices are held otherwise.
 
-    It is known where its From is proven. It is in force at once.
+    It counts for mails whose From is proven. It is in force at once.
     """
     _say(_put(client(config), sender, identifiers, is_allowed=True), as_json=as_json, is_allowed=True)
 
@@ -52,9 +52,9 @@ def allow(*, config: Path | None, as_json: bool, identifiers: tuple[str, ...], s
 @for_option
 @click.argument("sender", metavar="DOMAIN|ADDRESS")
 def forbid(*, config: Path | None, as_json: bool, identifiers: tuple[str, ...], sender: str) -> None:
-    """Push nothing from a domain or an address any more.
+    """Push nothing more from a domain or an address.
 
-    That holds whatever else makes it known.
+    This holds even if something else makes the sender known.
     """
     _say(_put(client(config), sender, identifiers, is_allowed=False), as_json=as_json, is_allowed=False)
 
@@ -63,9 +63,9 @@ def forbid(*, config: Path | None, as_json: bool, identifiers: tuple[str, ...], 
 @config_option
 @json_option
 def list_senders(*, config: Path | None, as_json: bool) -> None:
-    """Every sender that is allowed or forbidden.
+    """List every sender that is allowed or forbidden.
 
-    Each line says for whom, and where that is from.
+    Each line says for which identifier, and its origin.
     """
     one = client(config)
     rows = []
@@ -84,7 +84,7 @@ def list_senders(*, config: Path | None, as_json: bool) -> None:
 @for_option
 @click.argument("sender", metavar="DOMAIN|ADDRESS")
 def remove_sender(*, config: Path | None, as_json: bool, identifiers: tuple[str, ...], sender: str) -> None:
-    """Take back what was said of a sender by command."""
+    """Remove what `sender allow` or `sender forbid` added."""
     label = SenderSettings(sender=_written(sender), identifiers=identifiers or ("*",)).label
     client(config).do(verbs.ENTRY_REMOVE, OneEntry(kind="sender", name=label))
     click.echo(dumped({"removed": label}) if as_json else visible(f"{label} is removed"))

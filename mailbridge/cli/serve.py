@@ -47,9 +47,9 @@ OWN_FILES = 256
 @click.command()
 @config_option
 def serve(config: Path | None) -> None:
-    """Listen on SMTP, understand what comes, push codes to Skyvern.
+    """Run the daemon: receive mail, find codes, push them to Skyvern.
 
-    TERM and INT finish what is in hand and exit 0, a second one exits at once; HUP reloads rules, recipients and certificates.
+    TERM and INT: finish what is in hand, then exit 0. A second one: exit at once. HUP: reload the configuration.
     """
     loaded = load_or_exit(config)
     gc.disable()  # until everything is there (`_settle_memory`): what is loaded is no garbage, and to look through it takes 60 ms

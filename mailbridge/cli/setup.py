@@ -43,18 +43,18 @@ CREDENTIALS = (".skyvern/credentials.toml", "skyvern/.skyvern/credentials.toml",
 """Where Skyvern's own key lies, seen from the folder in which people stand; and the same in their home."""
 
 MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "wait": ("…", "yellow"), "ask": ("?", "cyan")}
-GOES_ON = "nothing is lost: `mailbridge setup` goes on here"
+GOES_ON = "everything done so far is kept; run `mailbridge setup` again to continue here"
 
 
 @click.command()
 @config_option
 @json_option
-@click.option("--yes", "is_quiet", is_flag=True, help="Ask nothing: what is missing is a mistake (exit 2).")
-@click.option("--show", is_flag=True, help="Only show how far it is, and all that it did.")
-@click.option("--again", is_flag=True, help="Begin anew, for somebody else; what was added stays.")
+@click.option("--yes", "is_quiet", is_flag=True, help="Ask nothing; a missing answer is an error (exit 2).")
+@click.option("--show", is_flag=True, help="Only show the steps and everything that setup has done.")
+@click.option("--again", is_flag=True, help="Begin again, for another person; keep what was added.")
 @click.option("--way", type=click.Choice(list(WAYS)), help="How mail comes.")
 @click.option("--for", "identifier", metavar="IDENTIFIER", help="Whose codes: Skyvern's totp_identifier.")
-@click.option("--site", "sites", multiple=True, metavar="SITE", help="Take codes from this site alone; several allowed.")
+@click.option("--site", "sites", multiple=True, metavar="SITE", help="Take codes from this site only; several allowed.")
 @click.option("--domain", metavar="DOMAIN", help="The domain whose mail comes here.")
 @click.option("--mailbox", metavar="ADDRESS", help="With --way mailbox: its address.")
 @click.option("--server", metavar="HOST[:PORT]", help="Its IMAP server, where the provider is not known.")
@@ -63,23 +63,23 @@ GOES_ON = "nothing is lost: `mailbridge setup` goes on here"
     "--service",
     type=click.Choice(list(SERVICES)),
     metavar="NAME",
-    help=f"With --way http, what posts the mails: {', '.join(SERVICES)}.",
+    help=f"With --way http, the service that posts the mails:  {', '.join(SERVICES)}.",
 )
-@click.option("--url", "bridge", metavar="URL", help="Where the world reaches this bridge, with https.")
+@click.option("--url", "bridge", metavar="URL", help="The public https address of this daemon.")
 @click.option("--inbound", metavar="ADDRESS", help="The address that Postmark or CloudMailin gave you.")
 @click.option("--topic", metavar="ARN", help="Amazon's topic.")
 @click.option("--service-key-file", type=click.Path(path_type=Path), help="A file with the key of Mailgun or Forward Email.")
 @click.option("--skyvern", "url", metavar="URL", help="A Skyvern of your own.")
 @click.option("--key-file", type=click.Path(path_type=Path), help="A file with its API key, or its credentials.toml.")
-@click.option("--practice", is_flag=True, help="Without a Skyvern: codes go to the practice receiver.")
+@click.option("--practice", is_flag=True, help="Use no Skyvern: codes go to the practice receiver.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="How long to wait for others (default: for ever; with --yes: 0).")
 def setup(
     *, config: Path | None, as_json: bool, show: bool, again: bool, is_quiet: bool, timeout: float | None, **given: object
 ) -> None:
-    """Set mailbridge up: find Skyvern, choose how mail comes, and see each step turn green.
+    """Set mailbridge up: ask for Skyvern and for the way mail comes, and check each step.
 
-    It speaks to the running daemon. Interrupted, it goes on where it was;
-    what is done is not done again. Exit 75: something is waited for.
+    The daemon must be running. After an interruption call it again: it
+    continues, and repeats nothing that is done. Exit 75: it waits for something.
     """
     one = client(config)
     if show:
@@ -362,8 +362,8 @@ def _show(state: SetupState, *, as_json: bool) -> None:
     for step in state.steps:
         mark, colour = MARKS.get(step.level, (" ", "white"))
         click.echo(f" {click.style(mark, fg=colour)} {step.title:14} {visible(step.text)}".rstrip())
-    click.echo("what it did:" if state.did else "it did nothing yet")
+    click.echo("setup has done:" if state.did else "setup has done nothing yet")
     for one in state.did:
         click.echo(f"   {local(one.at)}  {visible(one.text)}")
     if state.current is not None:
-        click.echo("`mailbridge setup` goes on", err=not sys.stdout.isatty())
+        click.echo("run `mailbridge setup` to continue", err=not sys.stdout.isatty())

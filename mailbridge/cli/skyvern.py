@@ -51,18 +51,20 @@ SEEN = 500
 
 @click.group(cls=Group)
 def skyvern() -> None:
-    """The other end: its totp_url, a check of its credentials, a secret for its credential tool."""
+    """Skyvern: its totp_url, a check of its key and credentials, a login with an authenticator."""
 
 
 @skyvern.command("url")
 @config_option
 @json_option
-@click.option("--for", "identifier", required=True, metavar="IDENTIFIER", help="Whose codes are asked for there.")
-@click.option("--hidden", is_flag=True, help="A name that nobody can guess in place of the identifier.")
+@click.option(
+    "--for", "identifier", required=True, metavar="IDENTIFIER", help="The identifier whose codes Skyvern asks for there."
+)
+@click.option("--hidden", is_flag=True, help="Use a name that nobody can guess in place of the identifier.")
 def url(*, config: Path | None, identifier: str, hidden: bool, as_json: bool) -> None:
     """Print the totp_url to enter in Skyvern.
 
-    Warns where Skyvern would refuse it.
+    Warns if Skyvern would refuse it.
     """
     one = client(config)
     settings = one.loaded.settings
@@ -101,7 +103,7 @@ def _why_its_address_is_refused(address: str) -> str | None:
 def check(*, config: Path | None, as_json: bool) -> None:
     """Check key, clock and identifiers of Skyvern.
 
-    Says which identifiers Skyvern's credentials name, and which of ours match none. Exit 3 where something is wrong, 69 where
+    Says which identifiers Skyvern's credentials name, and which of ours match none. Exit 3 if something is wrong, 69 if
     Skyvern cannot be asked.
     """
     one = client(config)
@@ -188,7 +190,9 @@ def _print(report: dict[str, list[str] | str | float | None]) -> None:
 @click.argument("name")
 @click.option("--username", required=True, help="The login's user name.")
 @click.option(
-    "--password-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Else it is asked for unseen."
+    "--password-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A file with the password (default: asked for, and not shown).",
 )
 @click.option("--identifier", help="The credential's totp_identifier too.")
 @click.option("--as", "called", help="The credential's name in Skyvern (default: NAME).")
@@ -204,8 +208,8 @@ def push_credential(
 ) -> None:
     """Store a login with an authenticator in Skyvern.
 
-    NAME is a secret of `mailbridge totp`. It goes into Skyvern's own credential tool, and the codes there are compared with
-    ours. A credential whose codes differ from ours is taken out again: exit 1.
+    NAME is a secret of `mailbridge totp`. It is stored among Skyvern's credentials, and the codes that Skyvern makes are compared
+    with ours. If they differ, the credential is removed again: exit 1.
     """
     one = client(config)
     account = _account(_whole(one))
@@ -235,7 +239,7 @@ def push_credential(
 @config_option
 @json_option
 def remove_key(*, config: Path | None, as_json: bool) -> None:
-    """Forget the API key that `mailbridge setup` added. One that a file or the environment names stays."""
+    """Remove the API key that `mailbridge setup` added. A key in a file or the environment stays."""
     client(config).do(verbs.ENTRY_REMOVE, OneEntry(kind=MAIN, name=MAIN))
     told = "the key is removed; a daemon that was started with it keeps it until it is restarted"
     click.echo(dumped({"removed": MAIN}) if as_json else told)

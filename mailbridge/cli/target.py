@@ -50,20 +50,27 @@ DEFAULTS: dict[str, Any] = {key: getattr(TargetSettings(name=""), key) for key i
 
 @click.group("target", cls=Group)
 def target_group() -> None:
-    """Further places where codes go: add, list, test, remove."""
+    """Further receivers of codes: add, list, test, remove."""
 
 
 @target_group.command("add")
 @click.argument("name")
 @config_option
 @json_option
-@click.option("--for", "identifiers", multiple=True, required=True, metavar="PATTERN", help="Whom it serves; several allowed.")
+@click.option(
+    "--for",
+    "identifiers",
+    multiple=True,
+    required=True,
+    metavar="PATTERN",
+    help="The identifiers whose codes it gets; several allowed.",
+)
 @click.option("--kind", type=click.Choice(KINDS), default="skyvern", show_default=True)
 @click.option("--url", metavar="URL", help="Its address (default: Skyvern's cloud).")
 @click.option("--url-file", type=PATH, metavar="PATH", help="A file with the address of a webhook or an HTTP target.")
 @click.option("--source", metavar="TEXT", help="What Skyvern shows as the code's source.")
-@click.option("--event", "events", multiple=True, metavar="PATTERN", help="What a webhook is told of; several allowed.")
-@click.option("--include-code", is_flag=True, help="Tell a webhook the code itself.")
+@click.option("--event", "events", multiple=True, metavar="PATTERN", help="The events that a webhook gets; several allowed.")
+@click.option("--include-code", is_flag=True, help="Send the code itself to a webhook.")
 @click.option("--allow-private", is_flag=True, help="It may be on this machine or in a private network.")
 @click.option("--template", type=PATH, metavar="PATH", help="A TOML file for kind http: method, and json, form or raw.")
 @click.option("--headers-file", type=PATH, metavar="PATH", help="A file of headers, one a line.")
@@ -72,10 +79,10 @@ def target_group() -> None:
 def add_target(
     *, name: str, config: Path | None, as_json: bool, identifiers: tuple[str, ...], kind: str, url: str | None, **more: Any
 ) -> None:
-    """Send codes of these identifiers to NAME from now on. It is in force at once.
+    """Add NAME, a receiver of the codes of these identifiers. It is in force at once.
 
-    A pattern is an identifier, with * for any text. What a Skyvern lists no longer goes to [skyvern]; a webhook or an HTTP target gets
-    codes beside Skyvern. A webhook's new secret is printed once.
+    An identifier may hold * for any text. The codes that a Skyvern target lists no longer go to [skyvern]; a webhook or an HTTP target
+    gets codes in addition to Skyvern. A webhook's new secret is printed once.
     """
     values: dict[str, Any] = {"name": name, "kind": kind, "identifiers": list(identifiers)}
     secrets: dict[str, str] = {}
@@ -133,7 +140,7 @@ def _template(path: Path | None) -> dict[str, Any]:
 @config_option
 @json_option
 def list_targets(*, config: Path | None, as_json: bool) -> None:
-    """Every target beside [skyvern], and where it is from."""
+    """List every target except [skyvern], and its origin."""
     one = client(config)
     rows = []
     for entry in entries(one, "target"):
@@ -152,10 +159,10 @@ def list_targets(*, config: Path | None, as_json: bool) -> None:
 @config_option
 @json_option
 def test_target(*, name: str, config: Path | None, as_json: bool) -> None:
-    """Ask the target NAME whether it takes the key.
+    """Test whether the target NAME answers and accepts the key.
 
-    No code is pushed: a webhook or an HTTP target is sent an event of the type test, and its answer is shown. A target that was disabled
-    is enabled again where it takes the test. Exit 69 where it does not take it, 4 where there is no such target.
+    No code is pushed. A webhook or an HTTP target gets an event of the type test, and its answer is shown. A disabled target that
+    accepts the test is enabled again. Exit 69 if it does not accept it, 4 if there is no such target.
     """
     found = client(config).do(verbs.TARGET_TEST, OneTarget(name=name))
     if as_json:
@@ -176,8 +183,8 @@ def test_target(*, name: str, config: Path | None, as_json: bool) -> None:
 def remove_target(*, config: Path | None, as_json: bool, name: str) -> None:
     """Remove a target that was added by command.
 
-    Nothing more is sent to it, and its key is erased. What is on its way is finished; codes that still wait for it become dead
-    letters: `mailbridge delivery retry` sends them once a target of that name is there again.
+    Nothing more is sent to it, and its key is erased. Pushes under way are finished. Codes that still wait for it become dead
+    letters; `mailbridge delivery retry` sends them if you add a target of that name again.
     """
     client(config).do(verbs.ENTRY_REMOVE, OneEntry(kind="target", name=name))
     click.echo(dumped({"removed": name}) if as_json else visible(f"{name} is removed"))

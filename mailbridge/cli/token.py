@@ -47,7 +47,7 @@ def _expiry(_: click.Context, __: click.Parameter, text: str | None) -> datetime
 def _adding(command: Callable[..., None]) -> Callable[..., None]:
     """The options of both names of the command."""
     for option in (
-        click.option("--name", default="", help="What to call it (default: the identifiers, or the role)."),
+        click.option("--name", default="", help="The name of the token (default: the identifiers, or the role)."),
         click.option(
             "--expires",
             "expires_at",
@@ -67,7 +67,7 @@ def _adding(command: Callable[..., None]) -> Callable[..., None]:
             type=click.Choice(["agent", "ingest", "viewer", "operator"]),
             default="agent",
             show_default=True,
-            help="What it allows.",
+            help="What the token allows.",
         ),
         json_option,
         config_option,
@@ -79,7 +79,7 @@ def _adding(command: Callable[..., None]) -> Callable[..., None]:
 @token.command("add")
 @_adding
 def add(**options: Any) -> None:
-    """Print a new token. It is shown this once: only a hash is kept.
+    """Make a token and print it. It is shown only once: mailbridge keeps only a hash.
 
     An agent reads the codes of its identifiers; an ingest token posts mail
     over HTTP and does nothing else; a viewer sees mails, deliveries and
@@ -118,7 +118,7 @@ def _add(
 @config_option
 @json_option
 def list_tokens(*, config: Path | None, as_json: bool) -> None:
-    """Every token, without its text."""
+    """List every token, without its text."""
     rows = client(config).do(verbs.TOKEN_LIST, Nothing()).tokens
     columns = (
         Column(title="TOKEN", width=6, is_right=True),
@@ -142,8 +142,8 @@ def _row(one: TokenShape) -> Row:
 @json_option
 @click.argument("number", type=NUMBER, shell_complete=completing.tokens)
 def remove(*, config: Path | None, as_json: bool, number: int) -> None:
-    """Make a token worthless at once."""
+    """Revoke a token. It is invalid at once."""
     if not is_number(number):
-        fail(Fault(kind=Kind.NOT_FOUND, title=f"there is no token {number}; `mailbridge token list` shows what there is"))
+        fail(Fault(kind=Kind.NOT_FOUND, title=f"there is no token {number}; `mailbridge token list` lists them"))
     client(config).do(verbs.TOKEN_REMOVE, OneToken(id=number))
     click.echo(dumped({"removed": number}) if as_json else f"token {number} is removed")

@@ -40,12 +40,12 @@ WELL = {True: "[green]ok[/]", False: "[red]not well[/]"}
 @click.command()
 @config_option
 @json_option
-@click.option("--once", is_flag=True, help="Print it once and end; so it does where the output is no terminal.")
-@click.option("--every", type=Seconds(60), default=1.0, show_default=True, metavar="SECONDS", help="How often to look again.")
+@click.option("--once", is_flag=True, help="Print it once and end, as it does when the output is not a terminal.")
+@click.option("--every", type=Seconds(60), default=1.0, show_default=True, metavar="SECONDS", help="How often to update.")
 def top(*, config: Path | None, as_json: bool, once: bool, every: float) -> None:
     """Show live what the daemon does, until Ctrl-C.
 
-    What happened to which mail, who waits for a code, how each mailbox is, and what is in the outbox. Never a code.
+    Shows what happened to each mail, who waits for a code, the state of each mailbox, and the outbox. It shows no code.
     """
     one = client(config)
     if not one.is_daemon:

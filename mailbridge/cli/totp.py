@@ -42,8 +42,8 @@ def add(*, config: Path | None, as_json: bool, name: str, secret: str | None, qr
     """Store the secret of an authenticator.
 
     SECRET is Base32 as the site shows it, an otpauth:// address, Google's otpauth-migration:// export, or a QR code. Without
-    SECRET it is asked for unseen, or read from standard input: what stands on the command line stays in its history. The
-    accounts of an export are stored as NAME/ACCOUNT each.
+    SECRET the command asks for it and does not show it, or reads it from standard input. Prefer this: a command line stays in
+    the history of the shell. The accounts of an export are stored as NAME/ACCOUNT each.
     """
     text, count = _read(secret, qr)
     if count > 1 and identifier is not None:
@@ -93,7 +93,7 @@ def _in_picture(path: Path) -> str:
 @config_option
 @json_option
 def list_totps(*, config: Path | None, as_json: bool) -> None:
-    """Every authenticator, without its secret."""
+    """List every authenticator, without secrets."""
     rows = client(config).do(verbs.TOTP_LIST, Nothing()).authenticators
     columns = (Column(title="NAME", width=24), Column(title="ANSWERS FOR", width=32))
     empty = "there is no authenticator; `mailbridge totp add` stores one"
@@ -111,7 +111,7 @@ def _row(one: AuthenticatorShape) -> Row:
 def code(*, config: Path | None, name: str, as_json: bool) -> None:
     """Print the current code.
 
-    Standard error says how many seconds it is good for.
+    Standard error says for how many seconds it is valid.
     """
     found = client(config).do(verbs.TOTP_CODE, OneAuthenticator(name=name))
     if as_json:
@@ -127,7 +127,7 @@ def code(*, config: Path | None, name: str, as_json: bool) -> None:
 @click.argument("name", shell_complete=completing.authenticators)
 @for_option
 def bind(*, config: Path | None, as_json: bool, name: str, identifier: str | None) -> None:
-    """Let a secret answer for an identifier; without --for, for none."""
+    """Bind a secret to an identifier; without --for, to none."""
     client(config).do(verbs.TOTP_BIND, Bind(name=name, identifier=identifier or ""))
     told = visible(f"{name}: answers for {identifier or 'nobody'}")
     click.echo(dumped({"name": name, "identifier": identifier or None}) if as_json else told)

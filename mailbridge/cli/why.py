@@ -19,12 +19,12 @@ from mailbridge.operator.why import WhyAsk
 @config_option
 @json_option
 @click.argument("identifier", shell_complete=completing.identifiers)
-@click.option("--since", callback=moment, metavar="WHEN", help="Look from then on: 2026-01-31T12:00:00Z, or 15m (ago).")
+@click.option("--since", callback=moment, metavar="WHEN", help="Look at the time since then: 2026-01-31T12:00:00Z, or 15m (ago).")
 def why(*, config: Path | None, as_json: bool, identifier: str, since: datetime | None) -> None:
-    """Why no code came for IDENTIFIER.
+    """Say why no code came for IDENTIFIER.
 
-    Without --since it looks from when somebody began to wait for it, or at the last hour. What is certain stands in the records; what is
-    only possible is something that is wrong now and would have this effect.
+    Without --since it looks at the time since somebody began to wait for it, or at the last hour. A certain cause is in the records.
+    A possible cause is something that is wrong now and would have this effect.
     """
     found = client(config).do(verbs.WHY, WhyAsk(identifier=identifier, since=since))
     if as_json:

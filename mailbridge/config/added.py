@@ -148,7 +148,7 @@ def name_of(section: Section) -> str:
         case TargetSettings() | RuleTable() | NotifySettings():
             return section.name
         case _:
-            raise TypeError(f"{type(section).__name__} is no list of tables")
+            raise TypeError(f"{type(section).__name__} is not a list of tables")
 
 
 def as_toml(added: Sequence[Added]) -> str:

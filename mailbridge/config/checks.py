@@ -108,7 +108,11 @@ def _listeners(settings: Settings) -> Iterator[tuple[str, str, str]]:
 def _smtp(settings: Settings) -> Iterator[tuple[str, str, str]]:
     smtp = settings.smtp
     if smtp.hostname and not (len(smtp.hostname) <= 253 and HOSTNAME.fullmatch(smtp.hostname)):
-        yield "smtp", "hostname", f"{shortened(smtp.hostname)} is no host name such as bridge.example.com (ASCII, without blanks)"
+        yield (
+            "smtp",
+            "hostname",
+            f"{shortened(smtp.hostname)} is not a host name such as bridge.example.com (ASCII, without blanks)",
+        )
     if (smtp.tls_cert is None) != (smtp.tls_key is None):
         missing = "tls_key" if smtp.tls_key is None else "tls_cert"
         yield "smtp", missing, "a certificate needs its key and a key its certificate; name both, or neither"
@@ -133,7 +137,7 @@ def _smtp(settings: Settings) -> Iterator[tuple[str, str, str]]:
         try:
             ip_network(proxy, strict=False)
         except ValueError:
-            yield "smtp", f"proxy_from[{number}]", f"{shortened(proxy)} is no IP address or network such as 10.0.0.0/8"
+            yield "smtp", f"proxy_from[{number}]", f"{shortened(proxy)} is not an IP address or network such as 10.0.0.0/8"
 
 
 def _recipients(settings: Settings) -> Iterator[tuple[str, str, str]]:
@@ -141,13 +145,13 @@ def _recipients(settings: Settings) -> Iterator[tuple[str, str, str]]:
     named += [("identity", f"own_domains[{number}]", domain) for number, domain in enumerate(settings.identity.own_domains)]
     for section, key, domain in named:
         if parse_mailbox(f"x@{domain}") is None:
-            yield section, key, f"{shortened(domain)} is no domain such as bridge.example.com"
+            yield section, key, f"{shortened(domain)} is not a domain such as bridge.example.com"
 
 
 def _addresses(settings: Settings) -> Iterator[tuple[str, int, str, str]]:
     for number, entry in enumerate(settings.address):
         if parse_mailbox(entry.rcpt) is None:
-            yield "address", number, "rcpt", f"{shortened(entry.rcpt)} is no mail address"
+            yield "address", number, "rcpt", f"{shortened(entry.rcpt)} is not a mail address"
         if entry.accept_from == ():
             yield "address", number, "accept_from", "is empty, which limits nothing; name senders, or leave it out"
         for what in proof_mistakes(entry.trust):
@@ -186,15 +190,15 @@ def _trust(settings: Settings) -> Iterator[tuple[str, str, str]]:
     for key in ("forwarders", "authserv_ids"):
         for number, domain in enumerate(getattr(trust, key)):
             if parse_mailbox(f"x@{domain}") is None:
-                yield "trust", f"{key}[{number}]", f"{shortened(domain)} is no domain such as bridge.example.com"
+                yield "trust", f"{key}[{number}]", f"{shortened(domain)} is not a domain such as bridge.example.com"
     for number, account in enumerate(trust.accounts):
         if parse_mailbox(account.replace("*", "x")) is None:
-            yield "trust", f"accounts[{number}]", f"{shortened(account)} is no mail address, nor a pattern such as *@corp.com"
+            yield "trust", f"accounts[{number}]", f"{shortened(account)} is not a mail address, nor a pattern such as *@corp.com"
         elif account.startswith("*@") and "*" in account[1:]:
             yield "trust", f"accounts[{number}]", f"{shortened(account)} would be everybody's account; name the domain"
     for number, host in enumerate(trust.link_hosts):
         if parse_mailbox(f"x@{host.removeprefix('*.')}") is None:
-            yield "trust", f"link_hosts[{number}]", f"{shortened(host)} is no host, nor one such as *.auth.example"
+            yield "trust", f"link_hosts[{number}]", f"{shortened(host)} is not a host, nor one such as *.auth.example"
     for number, server in enumerate(trust.nameservers):
         try:
             listen(server if ":" in server else f"{server}:53", is_unix_allowed=False)
@@ -249,7 +253,7 @@ def _rest(settings: Settings) -> Iterator[tuple[str, str, str]]:
 
 def _inboxes(inboxes: InboxesSettings) -> Iterator[tuple[str, str]]:
     if inboxes.domain and ("@" in inboxes.domain or parse_mailbox(f"x@{inboxes.domain}") is None):
-        yield "domain", f"{shortened(inboxes.domain)} is no domain such as bridge.example.com"
+        yield "domain", f"{shortened(inboxes.domain)} is not a domain such as bridge.example.com"
     if not timedelta(seconds=1) <= inboxes.longest <= timedelta(days=30):
         yield "longest", "must be between 1s and 30d"
     if not timedelta(seconds=1) <= inboxes.lifetime <= inboxes.longest:

@@ -48,7 +48,7 @@ def _who(account: ImapSettings) -> Iterator[tuple[str, str]]:
     if account.preset == "outlook" and account.password is not None:
         yield "password", 'Microsoft takes no passwords over IMAP any more; use oauth = { provider = "microsoft", … }'
     if parse_mailbox(account.mailbox) is None:
-        yield "address", f"{account.mailbox!r} is no mail address; say with address whose mail comes into this account"
+        yield "address", f"{account.mailbox!r} is not a mail address; say with address whose mail comes into this account"
     for sender in account.accept_from or ():
         if sender_pattern(sender) is None:
             yield "accept_from", f"{sender!r} {SENDERS}"

@@ -107,7 +107,7 @@ def _events(table: TargetSettings | NotifySettings) -> Iterator[tuple[str, str]]
         yield "events", 'is empty, so nothing would ever be told; name events, or "*" for all'
     for one in listed:
         if not any(fnmatchcase(kind, one) for kind in TYPES):
-            yield "events", f"{shortened(one)} is no event; known are {', '.join(TYPES)}, and patterns such as mail.*"
+            yield "events", f"{shortened(one)} is not an event; the events are {', '.join(TYPES)}, and patterns such as mail.*"
     if not table.identifiers:
         yield "identifiers", 'must name an identifier, or "*" for all'
 

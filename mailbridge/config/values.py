@@ -144,13 +144,13 @@ def host_mistake(text: str) -> str:
     host = re.sub(r"^[a-z][a-z0-9+.-]*://", "", text.strip().lower()).partition("/")[0]
     host = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
     is_host = "." in host and parse_mailbox(f"x@{host}") is not None
-    return "" if is_host else f"{text!r} is no site such as github.com"
+    return "" if is_host else f"{text!r} is not a site such as github.com"
 
 
 STRANGERS = {
-    "codes": "codes of senders that are not known are pushed, as first seen, while no code of a known one lives; their links are held",
-    "hold": "nothing is pushed of senders that are not known",
-    "all": "codes and links of senders that are not known are pushed, as first seen, while no code of a known one lives",
+    "codes": "codes of unknown senders are pushed and marked as first seen, but held while a code of a known sender is valid; their links are held",
+    "hold": "nothing of unknown senders is pushed",
+    "all": "codes and links of unknown senders are pushed and marked as first seen, but held while a code of a known sender is valid",
 }
 """What `[trust] strangers` means."""
 
@@ -158,4 +158,4 @@ STRANGERS = {
 def strangers_meaning(strangers: str, *, is_practice: bool) -> str:
     """What the setting means with a real key, in a sentence."""
     meaning = f'strangers = "{strangers}": {STRANGERS[strangers]}'
-    return f"practice, nothing leaves this machine; with a Skyvern key: {meaning}" if is_practice else meaning
+    return f"practice: nothing leaves this machine. With a Skyvern key: {meaning}" if is_practice else meaning

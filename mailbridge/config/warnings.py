@@ -9,11 +9,9 @@ from mailbridge.config.load import Loaded
 from mailbridge.config.problems import Problem
 from mailbridge.config.settings import Settings
 
-NO_KEY = (
-    "practice: no Skyvern key is configured ([skyvern] api_key_file, or $SKYVERN_API_KEY), so codes leave this machine for nobody"
-)
+NO_KEY = "practice: no Skyvern key is configured ([skyvern] api_key_file, or $SKYVERN_API_KEY), so codes stay on this machine"
 
-NO_KEY_BESIDE = "practice: no Skyvern key is configured ([skyvern] api_key_file, or $SKYVERN_API_KEY): codes go to the [[target]] that lists them alone"
+NO_KEY_BESIDE = "practice: no Skyvern key is configured ([skyvern] api_key_file, or $SKYVERN_API_KEY): a code goes only to the [[target]] that lists its identifier"
 """The same where there are further targets."""
 
 
@@ -27,14 +25,14 @@ def warnings_of(loaded: Loaded) -> Iterator[Problem]:
     settings = loaded.settings
     place = str(loaded.path or "configuration")
     if not _is_own(settings.http.listen):
-        what = f"[http] listen: {settings.http.listen} is open to the network without TLS; listen on 127.0.0.1 and put a proxy before it"
+        what = f"[http] listen: {settings.http.listen} is open to the network without TLS; listen on 127.0.0.1 and put a proxy in front of it"
         yield Problem(where=loaded.origins.get("http.listen", place), what=what)
     for path, where in loaded.with_secrets.items():
         if path.stat().st_mode & 0o077:
-            what = f"a secret stands in a file that others can read: chmod 600 {path}, or keep it in a file of its own (…_file)"
+            what = f"other users can read this file, and it holds a secret: chmod 600 {path}, or keep the secret in a file of its own (…_file)"
             yield Problem(where=where, what=what)
     if has_key(settings) and "*" in settings.trust.senders:
-        what = '[trust] senders: "*" takes mail of every sender that proves itself; name those whose codes you wait for'
+        what = '[trust] senders: "*" accepts every sender whose mail is proven; list the senders whose codes you wait for'
         yield Problem(where=loaded.origins.get("trust.senders", "default"), what=what)
     if not has_key(settings):
         yield Problem(where="", what=NO_KEY_BESIDE if settings.target else NO_KEY)

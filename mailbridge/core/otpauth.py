@@ -30,7 +30,7 @@ Fields = dict[int, list[int | bytes]]
 
 
 class SecretError(ValueError):
-    """What was given is no authenticator secret; the message says what is wrong with it, and does not repeat it."""
+    """What was given is not an authenticator secret; the message says what is wrong with it, and does not repeat it."""
 
 
 def read_secrets(text: str) -> tuple[Authenticator, ...]:

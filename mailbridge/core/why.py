@@ -172,7 +172,7 @@ def _of_the_daemon(known: Evidence) -> Iterator[Cause]:
         return
     part, reason = known.trouble
     if part == "store":
-        hint = "free some space" if reason == "full" else "fix what the log says of the database"
+        hint = "free some space" if reason == "full" else "the log names the fault of the database; fix it"
         yield Cause(kind=Kind.STORE, certainty="certain", text=f"No mail can be accepted: the store is {reason}.", hint=hint)
     elif part == "daemon":
         yield Cause(
@@ -186,7 +186,7 @@ def _of_the_daemon(known: Evidence) -> Iterator[Cause]:
             kind=Kind.PARSER,
             certainty="certain",
             text=f"No mail can be read: {reason}.",
-            hint="the log says why the parser ends; restart the daemon",
+            hint="the log says why the parser stops; restart the daemon",
         )
 
 
@@ -210,19 +210,23 @@ def _of_a_mail(known: Evidence, mail: Came) -> Cause:
             "holds several values that could be the code, and none is pushed",
             f"mailbridge mail show {mail.number}; a rule for this sender decides the next time",
         ),
-        "expired": (Kind.TOO_OLD, "was too old when it came: its code was over", "see why it came late: mail show has its way"),
+        "expired": (
+            Kind.TOO_OLD,
+            "arrived after its code had expired",
+            "find out why it came late: mail show lists the servers that it passed",
+        ),
         "unreadable": (Kind.UNREADABLE, "could not be read", f"mailbridge mail show {mail.number}"),
     }.get(
         mail.verdict,
         (
             Kind.NO_CODE,
             "holds no code",
-            f"if it does hold one: mailbridge rule new --from the mail (mail show {mail.number} --raw)",
+            f"if it holds one, make a rule: mailbridge mail show {mail.number} --raw > mail.eml, then mailbridge rule new --from mail.eml",
         ),
     )
     if mail.verdict in ("code", "link"):
         kind, text = Kind.NO_TARGET, f"holds a {mail.verdict}, and no target serves {known.identifier}"
-        hint = "[[target]] identifiers"
+        hint = "add the identifier to [[target]] identifiers"
     return Cause(kind=kind, certainty="certain", text=f"{who} {text}{_because(mail.reason)}.", hint=hint, mail=mail.number)
 
 
@@ -234,31 +238,31 @@ def _of_deliveries(known: Evidence, mail: Came, who: str) -> Cause:
     match one.state:
         case State.DEAD:
             kind, text = Kind.DEAD, f"was refused by {where}{why}"
-            hint = f"fix what the target says, then mailbridge delivery retry {one.number}"
+            hint = f"fix the cause that the target names, then mailbridge delivery retry {one.number}"
         case State.EXPIRED:
-            kind, text = Kind.EXPIRED, f"could not be delivered to {where} before its code was over{why}"
-            hint = "see the target's health: mailbridge target test"
+            kind, text = Kind.EXPIRED, f"could not be delivered to {where} before its code expired{why}"
+            hint = "check the target: mailbridge target test"
         case State.PENDING | State.IN_FLIGHT if one.attempts and (one.reason or one.state is State.PENDING):
             kind, text = Kind.DEFERRED, f"waits for {where}, which was tried {_times(one.attempts)}{why}"
-            hint = "it is tried again until its code is over; see the target's health"
+            hint = "it is tried again until its code expires; check the target: mailbridge target test"
         case State.PENDING | State.IN_FLIGHT:
             kind, text, hint = Kind.ON_ITS_WAY, f"is on its way to {where}", ""
         case State.SUPERSEDED:
             kind, text, hint = (
                 Kind.SUPERSEDED,
-                "was overtaken by a newer code of the same sender, which is the one that counts",
+                "was replaced by a newer code of the same sender; the newer code counts",
                 "",
             )
         case State.DELIVERED if known.is_practice:
-            kind, text = Kind.PRACTICE, "was pushed to the practice receiver, since there is no Skyvern key"
-            hint = "[skyvern] api_key_file, or SKYVERN_API_KEY; then restart"
+            kind, text = Kind.PRACTICE, "was pushed to the practice receiver, because there is no Skyvern key"
+            hint = "set [skyvern] api_key_file or $SKYVERN_API_KEY, then restart the daemon; or run mailbridge setup"
         case State.DELIVERED if one.is_old:
-            text = f"{who} was accepted by {where}{_at(one.at)}, but by its Date it was on its way for longer than its code lives: the code was over."
-            hint = f"mailbridge mail show {mail.number}; have a new code sent"
+            text = f"{who} was accepted by {where}{_at(one.at)}, but by its Date the mail was under way for longer than its code is valid: the code had expired."
+            hint = f"mailbridge mail show {mail.number}; ask the site for a new code"
             return Cause(kind=Kind.TOO_OLD, certainty="possible", text=text, hint=hint, mail=mail.number, delivery=one.number)
         case State.DELIVERED if one.only_for:
-            kind, text = Kind.DELIVERED, f"was accepted by {where}{_at(one.at)} for {one.only_for} alone"
-            hint = "nobody else sees it: its address names that after the plus; the address without it serves every run"
+            kind, text = Kind.DELIVERED, f"was accepted by {where}{_at(one.at)} only for {one.only_for}"
+            hint = "no other run gets it, because the part after the plus of its address names this one; the address without that part serves every run"
         case State.DELIVERED:
             kind, text = Kind.DELIVERED, f"was accepted by {where}{_at(one.at)}"
             hint = f"the agent must ask for totp_identifier {known.identifier!r}, with a key of the same Skyvern organization"
@@ -274,12 +278,12 @@ def _elsewhere(known: Evidence) -> Iterator[Cause]:
         if _is_for(known, mail) or not mail.names_it:
             continue
         whom = ", ".join(mail.identifiers)
-        text = f"Mail {mail.number} from {mail.sender or 'an unknown sender'} names {known.identifier}, but was taken for {whom or 'nobody'}"
+        text = f"Mail {mail.number} from {mail.sender or 'an unknown sender'} names {known.identifier}, but was taken as a mail for {whom or 'nobody'}"
         if not known.is_known:
             yield Cause(
                 kind=Kind.UNKNOWN_IDENTIFIER,
                 certainty="certain",
-                text=f"{text}: {known.identifier} is not among the identifiers that are allowed.",
+                text=f"{text}: {known.identifier} is not an allowed identifier.",
                 hint="[identity] known",
                 mail=mail.number,
             )
@@ -290,7 +294,7 @@ def _elsewhere(known: Evidence) -> Iterator[Cause]:
                 text=f"{text}{_because(mail.reason if not whom else '')}.",
                 hint=f"mailbridge address list: {mail.bound_by} is bound to {whom}"
                 if mail.bound_by
-                else f"an address of its own decides: mailbridge address add --for {known.identifier}",
+                else f"give it an address of its own: mailbridge address add --for {known.identifier}",
                 mail=mail.number,
             )
 
@@ -301,7 +305,7 @@ def _nothing_comes(known: Evidence) -> Iterator[Cause]:
         yield Cause(
             kind=Kind.UNKNOWN_IDENTIFIER,
             certainty="certain",
-            text=f"{known.identifier} is not among the identifiers that are allowed: nothing can be pushed under it.",
+            text=f"{known.identifier} is not an allowed identifier: nothing can be pushed under it.",
             hint="[identity] known, or mailbridge address add --for it",
         )
     if not known.ways:
@@ -316,7 +320,7 @@ def _nothing_comes(known: Evidence) -> Iterator[Cause]:
         yield Cause(
             kind=Kind.CONFIRMATION,
             certainty="certain" if is_it else "possible",
-            text=f"Gmail asks whether {account} may forward here, and nobody has said yes: until then it forwards nothing.",
+            text=f"Gmail asks whether {account} may forward here, and nobody has confirmed it. Until then Gmail forwards nothing.",
             hint=f"mailbridge gmail confirm {number}",
             mail=number,
         )
@@ -324,7 +328,7 @@ def _nothing_comes(known: Evidence) -> Iterator[Cause]:
         yield Cause(
             kind=Kind.CONFIRMATION,
             certainty="possible",
-            text=f"{question}, and nobody has said yes: until then it posts nothing.",
+            text=f"{question}, and nobody has confirmed it. Until then it posts nothing.",
             hint=f"mailbridge mail show {number}, and open its link",
             mail=number,
         )
@@ -339,8 +343,8 @@ def _nothing_comes(known: Evidence) -> Iterator[Cause]:
         yield Cause(
             kind=Kind.REFUSED_RECIPIENT,
             certainty="possible",
-            text=f"Mail to {rcpt} was refused {_times(times)}: it is none of our addresses.",
-            hint=f"compare it with mailbridge address list, or mailbridge address add {rcpt}",
+            text=f"Mail to {rcpt} was refused {_times(times)}: mail is not taken for this address.",
+            hint=f"compare it with mailbridge address list; if mail should be taken for it: mailbridge address add --rcpt {rcpt}",
         )
     for name, reason in known.targets:
         yield Cause(
@@ -359,7 +363,7 @@ def _nothing_came(known: Evidence) -> Cause:
         return Cause(
             kind=Kind.GIVEN,
             certainty="certain",
-            text=f"A code was given to whoever asked{_at(known.given)}.",
+            text=f"A code was given to a reader that asked for it{_at(known.given)}.",
             hint="mailbridge code given",
         )
     ways = [f"{name}: {_when(known, at)}" for name, at in known.ways]
@@ -367,8 +371,8 @@ def _nothing_came(known: Evidence) -> Cause:
     return Cause(
         kind=Kind.NOTHING_CAME,
         certainty="not known",
-        text=f"No mail for {known.identifier} has come since {known.since:%H:%M:%S} UTC. Why is not known here: it was not sent, or not forwarded.{looked}",
-        hint="look whether the mail is in the mailbox itself, spam included; then at the forwarding rule",
+        text=f"No mail for {known.identifier} has come since {known.since:%H:%M:%S} UTC. The cause is not known here: the mail was not sent, or not forwarded.{looked}",
+        hint="check whether the mail is in the original mailbox, also in spam; then check the forwarding rule",
         facts=dict(zip((name for name, _ in known.ways), (_when(known, at) for _, at in known.ways), strict=True)),
     )
 

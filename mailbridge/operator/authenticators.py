@@ -116,6 +116,6 @@ class Authenticators:
     async def _stored(self, name: str) -> StoredTotp | Fault:
         stored = await self._vault.totp(name.strip())
         if stored is None:
-            what = f"there is no secret {name.strip()!r}; `mailbridge totp list` shows what there is"
+            what = f"there is no secret {name.strip()!r}; `mailbridge totp list` lists them"
             return Fault(kind=Kind.NOT_FOUND, title=what)
         return stored

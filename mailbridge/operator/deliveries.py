@@ -74,7 +74,7 @@ class Deliveries:
         """One delivery with its mail and what happened to it."""
         row = await self._store.outbox.one(ask.id)
         if row is None:
-            what = f"there is no delivery {ask.id}; `mailbridge delivery list` shows what there is"
+            what = f"there is no delivery {ask.id}; `mailbridge delivery list` lists them"
             return Fault(kind=Kind.NOT_FOUND, title=what)
         mail = await self._store.mails.one(row.mail_id)
         return delivery_detail(row, mail, await self._store.journal.after(mail_id=row.mail_id, limit=HISTORY))
@@ -101,7 +101,7 @@ class Deliveries:
         """Why a delivery cannot be tried again."""
         row = await self._store.outbox.one(number)
         if row is None:
-            return "there is no such delivery; `mailbridge delivery list` shows what there is"
+            return "there is no such delivery; `mailbridge delivery list` lists them"
         if row.state not in (State.DEAD, State.EXPIRED):
             return f"it is {row.state.replace('_', ' ')}; only a dead or an expired one can be tried again"
         return GONE

@@ -146,7 +146,7 @@ def file_entries(settings: Settings, kind: str = "") -> list[EntryShape]:
 
 
 def _not_added(kind: str, name: str) -> Fault:
-    what = f"no {kind} {name} was added by command; `mailbridge {kind} list` shows what there is, and what stands in a file"
+    what = f"no {kind} {name} was added by command; `mailbridge {kind} list` lists those that were added, and those of a file"
     return Fault(kind=Kind.NOT_FOUND, title=what)
 
 

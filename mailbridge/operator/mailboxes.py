@@ -114,7 +114,7 @@ class Mailboxes:
         """Where the mail of an address is, and what it wants as its secret. Asks DNS."""
         domain = _domain_of(ask.address)
         if domain is None:
-            return Fault(kind=Kind.BAD_CONFIG, title=f"{ask.address!r} is no mail address")
+            return Fault(kind=Kind.BAD_CONFIG, title=f"{ask.address!r} is not a mail address")
         found, host, by = await self._found(domain)
         if found is None and not host:
             return Fault(kind=Kind.NOT_FOUND, title=f"no IMAP server is known for {domain}, nor found by DNS: name its host")

@@ -165,7 +165,7 @@ class Mails:
         if isinstance(rcpt, Fault):
             return rcpt
         if parse_mailbox(rcpt) is None or not self._door.is_ours(rcpt):
-            return Fault(kind=Kind.REFUSED, title=f"{rcpt} is no recipient of ours; `mailbridge address list` shows them")
+            return Fault(kind=Kind.REFUSED, title=f"{rcpt} is not one of our recipients; `mailbridge address list` shows them")
         envelope = Envelope(
             mail_from=ask.mail_from.strip(),
             rcpt_to=(rcpt,),
@@ -237,7 +237,7 @@ class Mails:
 
 
 def _no_mail(number: int) -> Fault:
-    return Fault(kind=Kind.NOT_FOUND, title=f"there is no mail {number}; `mailbridge mail list` shows what there is")
+    return Fault(kind=Kind.NOT_FOUND, title=f"there is no mail {number}; `mailbridge mail list` lists them")
 
 
 def with_crlf(content: bytes) -> bytes:

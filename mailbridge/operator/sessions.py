@@ -90,7 +90,7 @@ class SessionVerbs:
         """End a session at once."""
         if await self._sessions.end(ask.id):
             return Done()
-        return Fault(kind=Kind.NOT_FOUND, title=f"there is no session {ask.id}; `mailbridge session list` shows what there is")
+        return Fault(kind=Kind.NOT_FOUND, title=f"there is no session {ask.id}; `mailbridge session list` lists them")
 
     async def set_password(self, ask: NewPassword) -> Done | Fault:
         """Set the password of the page, or remove it. Sessions that began with the old one end."""

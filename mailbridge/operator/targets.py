@@ -53,7 +53,7 @@ class TargetVerbs:
         if target is None and ask.name == SKYVERN:
             return await asyncio.to_thread(_main, self._configuration.now)
         if target is None:
-            return Fault(kind=Kind.NOT_FOUND, title=f"no target {ask.name}; `mailbridge target list` shows what there is")
+            return Fault(kind=Kind.NOT_FOUND, title=f"no target {ask.name}; `mailbridge target list` lists them")
         match target.kind:
             case "skyvern":
                 why = await asyncio.to_thread(_why_not, target)
@@ -65,7 +65,7 @@ class TargetVerbs:
         """Send a notice that says it is a test, and tell what the service answered."""
         notice = next((one for one in self._configuration.now.notify if one.name == ask.name), None)
         if notice is None:
-            return Fault(kind=Kind.NOT_FOUND, title=f"no notice {ask.name}; `mailbridge notify list` shows what there is")
+            return Fault(kind=Kind.NOT_FOUND, title=f"no notice {ask.name}; `mailbridge notify list` lists them")
         return _tested(notice.name, notice.kind, await self._receivers.test_notice(notice.name))
 
 

@@ -72,4 +72,4 @@ class Tokens:
         """Make a token worthless at once."""
         if await self._entries.remove_token(ask.id):
             return Done()
-        return Fault(kind=Kind.NOT_FOUND, title=f"there is no token {ask.id}; `mailbridge token list` shows what there is")
+        return Fault(kind=Kind.NOT_FOUND, title=f"there is no token {ask.id}; `mailbridge token list` lists them")

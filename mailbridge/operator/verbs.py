@@ -151,7 +151,7 @@ MAIL_REVEAL = Verb(
     asks=OneMail,
     gives=shapes.MailDetail,
     run=lambda on, ask, _: on.mails.reveal(ask),
-    about="One mail with the values that may be codes in clear",
+    about="One mail, with the values that may be codes shown in clear",
     is_change=False,
 )
 MAIL_RAW = Verb(
@@ -169,7 +169,7 @@ MAIL_TEXT = Verb(
     asks=OneMail,
     gives=shapes.MailText,
     run=lambda on, ask, _: _text(on, ask, is_clear=True),
-    about="What a person sees of a mail, as text, in clear, with what was found in it marked",
+    about="The text of a mail in clear, as a person sees it, with the values marked that were found",
     is_change=False,
 )
 MAIL_MARKED = Verb(
@@ -178,7 +178,7 @@ MAIL_MARKED = Verb(
     asks=OneMail,
     gives=shapes.MailText,
     run=lambda on, ask, _: _text(on, ask, is_clear=False),
-    about="The same masked: only words without a digit are in clear",
+    about="The same text masked: only words without a digit are in clear",
     method="GET",
     is_change=False,
 )
@@ -188,7 +188,7 @@ MAIL_RELEASE = Verb(
     asks=OneMail,
     gives=shapes.Handed,
     run=lambda on, ask, by: on.mails.release(ask, by.name),
-    about="Push what a held mail holds, on your own word",
+    about="Push the code or link of a held mail; you answer for it",
 )
 MAIL_REPLAY = Verb(
     name="mail.replay",
@@ -196,7 +196,7 @@ MAIL_REPLAY = Verb(
     asks=OneMail,
     gives=shapes.Handed,
     run=lambda on, ask, by: on.mails.replay(ask, by.name, by.request),
-    about="Hand a mail in again as a new one",
+    about="Process a mail again as a new one",
 )
 MAIL_CONFIRM = Verb(
     name="mail.confirm",
@@ -212,7 +212,7 @@ MAIL_IMPORT = Verb(
     asks=Import,
     gives=shapes.Handed,
     run=lambda on, ask, by: on.mails.take_in(ask, by.name),
-    about="Take a mail in as if it came now",
+    about="Take a mail in as if it arrived now",
     most_body=LARGE,
 )
 MAIL_REMOVE = Verb(
@@ -221,7 +221,7 @@ MAIL_REMOVE = Verb(
     asks=RemoveMails,
     gives=shapes.Removed,
     run=lambda on, ask, _: on.mails.remove(ask),
-    about="Erase what is kept of an identifier",
+    about="Erase everything that is kept of an identifier",
 )
 DELIVERY_LIST = _read(
     "delivery.list",
@@ -270,7 +270,7 @@ CODE_LATEST = Verb(
     asks=LatestCode,
     gives=shapes.ClearCode,
     run=lambda on, ask, by: on.codes.latest(ask, by.name),
-    about="The newest live code of an identifier in clear; that it was given is recorded",
+    about="The newest live code of an identifier in clear; the journal records that it was given",
 )
 CODE_GIVEN = _read(
     "code.given",
@@ -278,7 +278,7 @@ CODE_GIVEN = _read(
     GivenList,
     shapes.GivenPage,
     lambda on, ask, _: on.codes.given(ask),
-    "What was given to whom, and when; never the code",
+    "Who was given a code, and when; without the code",
 )
 CODE_NAME = Verb(
     name="code.name",
@@ -286,7 +286,7 @@ CODE_NAME = Verb(
     asks=OfIdentifier,
     gives=shapes.Name,
     run=lambda on, ask, _: on.codes.name(ask),
-    about="A name for an identifier that nobody can guess, for its totp_url",
+    about="A name that nobody can guess, in place of an identifier in its totp_url",
     is_change=False,
 )
 ADDRESS_OWN = _read(
@@ -295,7 +295,7 @@ ADDRESS_OWN = _read(
     OwnAddress,
     Rcpt,
     lambda on, ask, _: on.addresses.own(ask),
-    "The address that mail for an identifier is to be sent to",
+    "The address to which mail for an identifier should be sent",
 )
 ENTRY_LIST = _read(
     "entry.list",
@@ -303,7 +303,7 @@ ENTRY_LIST = _read(
     EntryList,
     shapes.EntryPage,
     lambda on, ask, _: on.entries.find(ask),
-    "Tables of the configuration: those of the file, and those that were added",
+    "Tables of the configuration: those of the files, and those that were added",
 )
 ENTRY_ADD = Verb(
     name="entry.add",
@@ -319,7 +319,7 @@ ENTRY_REMOVE = Verb(
     asks=OneEntry,
     gives=shapes.Done,
     run=lambda on, ask, _: on.entries.remove(ask),
-    about="Forget a table that was added",
+    about="Remove a table that was added",
 )
 TOKEN_LIST = _read(
     "token.list",
@@ -335,7 +335,7 @@ TOKEN_ADD = Verb(
     asks=AddToken,
     gives=shapes.NewToken,
     run=lambda on, ask, _: on.tokens.add(ask),
-    about="Make a bearer token; its text is told this once",
+    about="Make a bearer token; its text is shown only in this answer",
 )
 TOKEN_REMOVE = Verb(
     name="token.remove",
@@ -343,7 +343,7 @@ TOKEN_REMOVE = Verb(
     asks=OneToken,
     gives=shapes.Done,
     run=lambda on, ask, _: on.tokens.remove(ask),
-    about="Make a token worthless at once",
+    about="Revoke a token; it is invalid at once",
 )
 TOTP_LIST = _read(
     "totp.list",
@@ -376,7 +376,7 @@ TOTP_BIND = Verb(
     asks=Bind,
     gives=shapes.Done,
     run=lambda on, ask, _: on.authenticators.bind(ask),
-    about="Let an authenticator answer for an identifier, or for nobody",
+    about="Bind an authenticator to an identifier, or to none",
 )
 TOTP_REMOVE = Verb(
     name="totp.remove",
@@ -392,7 +392,7 @@ TOTP_SECRET = Verb(
     asks=OneAuthenticator,
     gives=shapes.AuthenticatorSecret,
     run=lambda on, ask, _: on.authenticators.secret(ask),
-    about="An authenticator's secret, over the unix socket alone",
+    about="An authenticator's secret; only over the unix socket",
     is_change=False,
     is_local=True,
 )
@@ -402,7 +402,7 @@ TARGET_TEST = Verb(
     asks=OneTarget,
     gives=shapes.TargetTest,
     run=lambda on, ask, _: on.targets.test(ask),
-    about="Ask a target whether it is there and takes its key; no code is pushed",
+    about="Test whether a target answers and accepts its key; no code is pushed",
     is_change=False,
 )
 NOTIFY_TEST = Verb(
@@ -411,7 +411,7 @@ NOTIFY_TEST = Verb(
     asks=OneTarget,
     gives=shapes.TargetTest,
     run=lambda on, ask, _: on.targets.test_notice(ask),
-    about="Send a notice that says it is a test, and tell what the service answered",
+    about="Send a notice that says it is a test, and return the answer of the service",
     is_change=False,
 )
 MAILBOX_PROVIDER = Verb(
@@ -420,7 +420,7 @@ MAILBOX_PROVIDER = Verb(
     asks=OfMailbox,
     gives=shapes.ProviderShape,
     run=lambda on, ask, _: on.mailboxes.provider(ask),
-    about="Where the mail of an address is, and what it wants as its secret; asks DNS",
+    about="The IMAP server of an address, and the kind of secret that it needs; asks DNS",
     is_change=False,
 )
 MAILBOX_ADD = Verb(
@@ -429,7 +429,7 @@ MAILBOX_ADD = Verb(
     asks=AddMailbox,
     gives=shapes.MailboxAdded,
     run=lambda on, ask, by: on.mailboxes.add(ask, by.name),
-    about="Try a mailbox, and watch it from now on if a mail could be fetched",
+    about="Try a mailbox, and watch it if a mail could be fetched",
     patience=MAILBOX_PATIENCE,
 )
 MAILBOX_REMOVE = Verb(
@@ -438,7 +438,7 @@ MAILBOX_REMOVE = Verb(
     asks=OneMailbox,
     gives=shapes.Done,
     run=lambda on, ask, _: on.mailboxes.remove(ask),
-    about="Watch a mailbox no longer that was added, and erase its secret",
+    about="Stop watching a mailbox that was added, and erase its secret",
 )
 MAILBOX_TEST = Verb(
     name="imap.test",
@@ -446,7 +446,7 @@ MAILBOX_TEST = Verb(
     asks=TryMailbox,
     gives=shapes.MailboxTest,
     run=lambda on, ask, _: on.mailboxes.test(ask),
-    about="Whether a mailbox works: the daemon's own commands, and one mail fetched",
+    about="Test a mailbox with the daemon's own commands, and fetch one mail",
     is_change=False,
     patience=MAILBOX_PATIENCE,
 )
@@ -456,7 +456,7 @@ JOURNAL_TAIL = _read(
     TailAsk,
     shapes.Tail,
     lambda on, ask, _: on.journal.tail(ask),
-    "What happened after a line of the journal; waits for it",
+    "The lines of the journal after a given one; waits for them",
 )
 RULE_LIST = _read(
     "rule.list",
@@ -481,7 +481,7 @@ RULE_TRY = Verb(
     asks=TryRule,
     gives=shapes.RuleTrial,
     run=lambda on, ask, _: on.rules.attempt(ask),
-    about="Run a rule's examples, and the rule on a mail; nothing is kept",
+    about="Run a rule on its examples and on a mail; nothing is kept",
     is_change=False,
     most_body=2_200_000,
 )
@@ -491,7 +491,7 @@ RULE_NEW = Verb(
     asks=OneMail,
     gives=shapes.RuleText,
     run=lambda on, ask, _: _proposed(on, ask),
-    about="Propose a rule for mails like one that is kept; nothing is kept of it",
+    about="Propose a rule for mails like a stored one; the rule is not kept",
     is_change=False,
 )
 RULE_ADD = Verb(
@@ -500,7 +500,7 @@ RULE_ADD = Verb(
     asks=AddRule,
     gives=shapes.RuleAdded,
     run=lambda on, ask, by: on.rules.add(ask, by.name),
-    about="Add a rule whose examples hold, or put it in the place of one that was added; it is in force when this is answered",
+    about="Add a rule whose examples pass, or replace one that was added; it is in force when this is answered",
 )
 DAY = _read(
     "day",
@@ -525,7 +525,7 @@ LOGIN = Verb(
     asks=Invite,
     gives=shapes.LoginLink,
     run=lambda on, ask, by: on.sessions.invite(ask, by.name),
-    about="A link to log in to the page with, once, over the unix socket alone",
+    about="A link that logs in to the page once; only over the unix socket",
     is_change=False,
     needs_daemon=True,
     is_local=True,
@@ -552,7 +552,7 @@ SESSION_PASSWORD = Verb(
     asks=NewPassword,
     gives=shapes.Done,
     run=lambda on, ask, _: on.sessions.set_password(ask),
-    about="Set the password of the page, or remove it, over the unix socket alone",
+    about="Set or remove the password of the page; only over the unix socket",
     is_change=False,  # no fast hash of a password is kept with the answers
     needs_daemon=True,
     is_local=True,
@@ -563,7 +563,7 @@ DOCTOR = Verb(
     asks=Nothing,
     gives=shapes.Examined,
     run=lambda on, ask, by: on.doctor.examine(),  # noqa: ARG005
-    about="Everything that can be wrong, with what fixes it; asks mailboxes, DNS and Skyvern",
+    about="Check everything that can be wrong, and name the fix; asks mailboxes, DNS and Skyvern",
     is_change=False,
 )
 GMAIL_FILTER = _read(
@@ -580,7 +580,7 @@ SETUP_SHOW = _read(
     Nothing,
     SetupState,
     lambda on, ask, by: on.setup.show(),  # noqa: ARG005
-    "How far the setup is, and all that it did",
+    "The steps of the setup, and everything that it has done",
     needs_daemon=True,
 )
 SETUP_GO = Verb(
@@ -589,7 +589,7 @@ SETUP_GO = Verb(
     asks=Nothing,
     gives=SetupState,
     run=lambda on, ask, by: on.setup.go(by.name),  # noqa: ARG005
-    about="Do what the setup can do now, and look at what it waits for; what is done is not done again",
+    about="Do the next steps of the setup, and check what it waits for; nothing is done twice",
     is_change=False,
     needs_daemon=True,
 )
@@ -599,7 +599,7 @@ SETUP_ANSWER = Verb(
     asks=SetupAnswer,
     gives=SetupState,
     run=lambda on, ask, by: on.setup.answer(ask, by.name),
-    about="Answer a question of the setup; one that is wrong changes nothing",
+    about="Answer a question of the setup; a wrong answer changes nothing",
     needs_daemon=True,
 )
 SETUP_FORGET = Verb(
@@ -608,7 +608,7 @@ SETUP_FORGET = Verb(
     asks=Nothing,
     gives=SetupState,
     run=lambda on, ask, by: on.setup.forget(by.name),  # noqa: ARG005
-    about="Begin the setup anew; what it added stays",
+    about="Begin the setup again; what it added stays",
     needs_daemon=True,
 )
 STATUS = _read(
@@ -617,7 +617,7 @@ STATUS = _read(
     Nothing,
     shapes.Status,
     lambda on, ask, by: on.daemon.status(),  # noqa: ARG005
-    "How the daemon is: health, listeners, targets, mailboxes, outbox",
+    "The state of the daemon: health, listeners, targets, mailboxes, outbox",
     needs_daemon=True,
 )
 RELOAD = Verb(
@@ -626,7 +626,7 @@ RELOAD = Verb(
     asks=Nothing,
     gives=shapes.Reloaded,
     run=lambda on, ask, by: on.daemon.reload(by.name),  # noqa: ARG005
-    about="Read the configuration again; answers with the mistakes where it cannot be taken",
+    about="Read the configuration again; if it has mistakes, return them",
     needs_daemon=True,
 )
 TEST_ADDRESS = Verb(

@@ -128,12 +128,12 @@ def web_address(url: Secret) -> httpx.URL:
     """The URL.
 
     Raises:
-        ValueError: it is no http or https address, names no host, or holds a user or a fragment; the message does not hold it.
+        ValueError: it is not an http or https address, names no host, or holds a user or a fragment; the message does not hold it.
     """
     try:
         found = httpx.URL(url.reveal().strip())
     except (httpx.InvalidURL, ValueError):
-        raise ValueError("is no address; write something like https://example.com/hook") from None
+        raise ValueError("is not an address; write something like https://example.com/hook") from None
     if found.scheme not in ("http", "https") or not found.host:
         raise ValueError("must begin with https:// or http:// and name a host")
     if found.userinfo or found.fragment:

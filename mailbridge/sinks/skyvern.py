@@ -260,12 +260,12 @@ def endpoint(base_url: str) -> httpx.URL:
     """The URL of the ``/v1`` below which Skyvern's routes lie, from what people write: with or without ``/v1`` and slashes.
 
     Raises:
-        ValueError: it is no http or https URL, or holds a user, a query or a fragment.
+        ValueError: it is not an http or https URL, or holds a user, a query or a fragment.
     """
     try:
         url = httpx.URL(base_url.strip())
     except httpx.InvalidURL:
-        raise ValueError(f"{base_url!r} is no URL; write something like https://api.skyvern.com") from None
+        raise ValueError(f"{base_url!r} is not a URL; write something like https://api.skyvern.com") from None
     if url.scheme not in ("http", "https") or not url.host:
         raise ValueError(f"{base_url!r} must begin with https:// or http:// and name a host")
     if url.userinfo or url.query or url.fragment:

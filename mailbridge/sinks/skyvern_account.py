@@ -161,7 +161,7 @@ def why_refused(url: str) -> str | None:
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".").casefold()
     if parts.scheme not in ("http", "https") or not host:
-        return "it is no http or https address"
+        return "it is not an http or https address"
     if host == "localhost" or host.endswith(BLOCKED_NAMES):
         return f"{host} is a name inside somebody's network"
     address = _address(host)

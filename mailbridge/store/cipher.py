@@ -167,8 +167,8 @@ def read_key(path: Path, *, is_made: bool) -> bytes:
         key = path.read_bytes()
     except FileNotFoundError:
         raise StoreError(
-            f"{path}: the key file of the database is missing; restore it from the backup,"
-            " or move the database away as well (what it holds cannot be read without the key)"
+            f"{path}: the key file of the database is missing; copy it from another machine that uses this database, or restore it from the"
+            " backup. Without the key nothing encrypted in the database can be read"
         ) from None
     except OSError as fault:
         raise StoreError(f"{path}: the key file cannot be read: {fault.strerror}") from None

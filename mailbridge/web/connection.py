@@ -115,7 +115,7 @@ class Connection(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP; uvicorn's own words are not used."""
         del msg
-        self._refuse(400, "this is no valid HTTP/1.1 request")
+        self._refuse(400, "this is not a valid HTTP/1.1 request")
 
     @property
     def is_awaiting_request(self) -> bool:

@@ -33,22 +33,23 @@ JOURNAL_DAYS = 30
 def figures(told: dict[str, Any]) -> str:
     """Everything between the two marks."""
     constants = Constants(**told["constants"])
-    noise = f"other processes took {told['others']:.0%} of their time meanwhile, and the" if "others" in told else "the"
-    cores = f"Measured on {told['cores']} cores that all parts and the load shared"
+    others = f" Other programs used {told['others']:.0%} of them meanwhile." if "others" in told else ""
     parts = [
-        f"{cores}; {noise} load average of the machine at the end was {told['load']:.1f}.",
+        f"Measured on {told['cores']} cores, shared by all parts and the load generator.{others} Load average of the machine at the end: "
+        f"{told['load']:.1f}.",
         _table(("what", "costs"), _constants(constants)),
-        "What the model said of points that it was not fitted to:",
+        "Points to which the model was not fitted, and what it predicts for them:",
         _table(
-            ("replicas", "mails/s", "median foretold", "measured", "off", "cores foretold", "measured", "off"), _foretold(told)
+            ("replicas", "mails/s", "median predicted", "measured", "difference", "cores predicted", "measured", "difference"),
+            _foretold(told),
         ),
-        "Carried on, each replica and the database on machines of their own, one parser worker a replica, retention as shipped:",
+        "Predicted for higher rates. Each replica and the database has a machine of its own, each replica one worker; retention: the default.",
         _table(
-            ("mails/s", "replicas", "cores of the database", "connections", "median", "kept in the database", "busiest"),
+            ("mails/s", "replicas", "cores of the database", "connections", "median", "stored in the database", "busiest"),
             _carried(constants),
         ),
-        "Mailboxes by IMAP in which nothing comes, shared out among replicas:",
-        _table(("mailboxes", "memory", "cores", "replicas for their processor"), _mailboxes(constants)),
+        "Mailboxes over IMAP to which no mail comes, shared by the replicas:",
+        _table(("mailboxes", "memory", "cores", "replicas needed for the processor"), _mailboxes(constants)),
     ]
     return "\n\n".join(parts)
 
@@ -57,11 +58,11 @@ def _constants(one: Constants) -> Iterable[Sequence[str]]:
     yield "a mail: event loop of a replica", _ms(one.main * 1000)
     yield "a mail: parser worker", _ms(one.parser * 1000)
     yield "a mail: processes of PostgreSQL", _ms(one.database * 1000)
-    yield "a mail: the sender and receiver of the measurement", _ms(one.load * 1000)
-    yield "median from the end of DATA to the receiver, nothing busy", _ms(one.floor_ms)
-    yield "and for each u / (1 - u) of the busiest part", _ms(one.queue_ms)
-    yield "a mail of 4 kB kept whole (`[retention] mail`)", f"{one.mail_octets / 1000:.1f} kB"
-    yield "what is kept of it beyond that (`journal`)", f"{one.journal_octets / 1000:.1f} kB"
+    yield "a mail: the load generator (sender and receiver)", _ms(one.load * 1000)
+    yield "*floor*: median from the end of DATA to the receiver while nothing is busy", _ms(one.floor_ms)
+    yield "*queue*: added for each u / (1 - u) of the busiest part", _ms(one.queue_ms)
+    yield "a mail of 4 kB, stored whole (for `[retention] mail`)", f"{one.mail_octets / 1000:.1f} kB"
+    yield "its record (for `[retention] journal`)", f"{one.journal_octets / 1000:.1f} kB"
     yield "a request that waits: memory", f"{one.wait_octets / 1000:.1f} kB"
     yield "a watched mailbox: memory", f"{one.mailbox_octets / 1000:.0f} kB"
     yield "a watched mailbox while nothing comes: processor", f"{one.mailbox_seconds * 1000:.3f} ms a second"

@@ -129,7 +129,7 @@ def test_serve_names_them_too_and_starts_nothing(tmp_path: Path) -> None:
     """What check-config finds, and the ports that are taken, before anything is made on disk."""
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
         ports = [taken.getsockname()[1] for taken in (one, other)]
-        text = f'[smtp]\nlisten = ["127.0.0.1:{ports[0]}"]\n[http]\nlisten = "127.0.0.1:{ports[1]}"\n{_rules(tmp_path)}'
+        text = f'[smtp]\nlisten = ["127.0.0.1:{ports[0]}"]\n[http]\nlisten = "127.0.0.1:{ports[1]}"\n[practice]\nlisten = "127.0.0.1:0"\n{_rules(tmp_path)}'
         (tmp_path / "mailbridge.toml").write_text(text)
         done = command("serve", "--config", "mailbridge.toml", cwd=tmp_path)
     wanted = ["rule 'a'", "rule 'b'", *(f"cannot listen on 127.0.0.1:{port}: another program listens there" for port in ports)]

@@ -101,7 +101,7 @@ def test_a_target_that_is_no_address_is_refused(run: Run) -> None:
     """Exit 2 and a line."""
     done = run("gmail", "filter", "--forward-to", "nobody")
     assert (done.code, done.out) == (2, "")
-    assert "'nobody' is no mail address" in done.err
+    assert "'nobody' is not a mail address" in done.err
 
 
 def test_few_senders_are_a_link_too() -> None:

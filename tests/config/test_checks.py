@@ -29,7 +29,7 @@ CASES = {
     "smtp.max_memory=2MiB": "[smtp] max_memory: must be at least max_size",
     "smtp.max_per_ip=0": "[smtp] max_per_ip: must be between 1 and",
     "smtp.idle_timeout=10ms": "[smtp] idle_timeout: must be at least 1s",
-    "smtp.proxy_from=proxy.example": "[smtp] proxy_from: 'proxy.example' is no IP address or network",
+    "smtp.proxy_from=proxy.example": "[smtp] proxy_from: 'proxy.example' is not an IP address or network",
     "smtp.listen=mail.example:25": "[smtp] listen: must be host:port",
     "smtp.lmtp=unix:lmtp.sock": "[smtp] lmtp: must be host:port such as 127.0.0.1:2525, [::1]:2525 or unix:/run/x.sock",
     "http.listen=unix:/run/http.sock": "[http] listen: must be host:port such as 127.0.0.1:2525, [::1]:2525",
@@ -38,14 +38,14 @@ CASES = {
     "ingest.ses_topics=mail": "[ingest] ses_topics: 'mail' must be the ARN of a topic",
     "ingest.ses_topics=arn:aws:sns:eu-west-1:123456789012:": "[ingest] ses_topics: ",
     "pull.grace=2h": "[pull] grace: must be at most 1h",
-    "domains.accept=bad domain": "[domains] accept: 'bad domain' is no domain",
-    "identity.own_domains=bad domain": "[identity] own_domains: 'bad domain' is no domain",
+    "domains.accept=bad domain": "[domains] accept: 'bad domain' is not a domain",
+    "identity.own_domains=bad domain": "[identity] own_domains: 'bad domain' is not a domain",
 }
 TABLES = {
     "MAILBRIDGE_ADDRESS": (
         '[{rcpt = "a@b.example"}, {rcpt = "A@B.example"}, {rcpt = "nobody"}]',
         [
-            "[[address]] rcpt: 'nobody' is no mail address",
+            "[[address]] rcpt: 'nobody' is not a mail address",
             "[[address]] rcpt: 'A@B.example' is listed twice; the first is at $MAILBRIDGE_ADDRESS ([[address]] number 1)",
         ],
     ),

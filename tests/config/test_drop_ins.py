@@ -77,7 +77,7 @@ def test_a_mistake_in_a_drop_in_names_its_file_and_line(tmp_path: Path) -> None:
     text = '[[address]]\nrcpt = "a@b.example"\n\n[[address]]\nrcpt = "nobody"\n[retention]\ncode = "soon"\n'
     assert mistakes(tmp_path, b=text) == [
         "conf.d/b.toml:7: [retention] code: must be a duration such as 10m, 90s or 500ms",
-        "conf.d/b.toml:4: [[address]] rcpt: 'nobody' is no mail address",
+        "conf.d/b.toml:4: [[address]] rcpt: 'nobody' is not a mail address",
     ]
     (only,) = mistakes(tmp_path, b="x = ")
     assert only.startswith("conf.d/b.toml: not TOML")

@@ -57,7 +57,7 @@ def test_secrets_may_lie_in_files(tmp_path: Path) -> None:
 CANARY = 'preset = "gmail"\nusername = "ann@gmail.com"\npassword = "x"\n'
 MISTAKES = {
     'username = "ann@corp.example"\npassword = "x"': "needs a host",
-    'host = "mail.example"\nusername = "ann"\npassword = "x"': "is no mail address; say with address",
+    'host = "mail.example"\nusername = "ann"\npassword = "x"': "is not a mail address; say with address",
     'host = "mail.example"\nusername = "ann@corp.example"': "needs either password",
     'preset = "outlook"\nusername = "ann@corp.example"\npassword = "x"': "Microsoft takes no passwords",
     'preset = "gmial"\nusername = "ann@corp.example"\npassword = "x"': "preset",

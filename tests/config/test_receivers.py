@@ -21,7 +21,7 @@ MISTAKES = {
     "foreign code": (API + URL + 'raw = "x"\ninclude_code = true\n', "include_code: has no meaning with kind = 'http'"),
     "template in a webhook": (HOOK + URL + 'json = { a = "b" }\n', "json: has no meaning with kind = 'webhook'"),
     "url of a skyvern": ('[[target]]\nname = "x"\napi_key = "k"\n' + URL, "url: has no meaning with kind = 'skyvern'"),
-    "event": (HOOK + URL + 'events = ["mail.lost"]\n', "'mail.lost' is no event; known are code.received"),
+    "event": (HOOK + URL + 'events = ["mail.lost"]\n', "'mail.lost' is not an event; the events are code.received"),
     "no event": (HOOK + URL + "events = []\n", "events: is empty"),
     "nobody": (HOOK + URL + "identifiers = []\n", "identifiers: must name an identifier"),
     "old alone": (API + URL + f'raw = "x"\nold_secret = "{WHSEC}"\n', "old_secret: has no meaning without secret"),

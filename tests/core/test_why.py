@@ -164,7 +164,7 @@ def test_each_cause_is_a_sentence_with_a_way_out(situation: Situation) -> None:
 def test_what_limits_a_delivered_code_is_named() -> None:
     """The run that alone sees it; the address whose binding gave it to somebody else."""
     (run,) = causes(_evidence(_mail(deliveries=(_sent(State.DELIVERED, only_for="the run wr_5"),))))
-    assert "for the run wr_5 alone" in run.text
+    assert "only for the run wr_5" in run.text
     (bound,) = causes(_evidence(replace(ELSEWHERE, bound_by="otp-1@bridge.example")))
     assert "otp-1@bridge.example is bound to bob@corp.com" in bound.hint
 

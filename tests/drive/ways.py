@@ -290,10 +290,10 @@ def interrupted(here: Scene, terminal: Terminal) -> None:
             terminal.until("✗ write a number from 1 to 5")
             terminal.answer("way", "How will the mails come", "3")
             terminal.answer("for", "Whose codes", "ann@")
-            terminal.until("✗ 'ann@' is no mail address")
+            terminal.until("✗ 'ann@' is not a mail address")
             terminal.until("Whose codes")
             assert terminal.interrupt() == 130
-            assert "goes on here" in terminal.text
+            assert "again to continue here" in terminal.text
             assert "not-the-key" not in terminal.text
             assert skyvern.api_key not in terminal.text
         terminal.run(["setup"])
@@ -303,7 +303,7 @@ def interrupted(here: Scene, terminal: Terminal) -> None:
             terminal.answer("for", "Whose codes", ANN)
             terminal.answer("sites", "From which sites", "")
             terminal.answer("domain", "The domain whose mail", "nobody")
-            terminal.until("✗ 'nobody' is no domain")
+            terminal.until("✗ 'nobody' is not a domain")
             terminal.answer("domain", "The domain whose mail", DOMAIN)
             name = terminal.until(r"✓ listener +LMTP on 127.0.0.1:2424, by (\S+)\n")
             assert Path(name).stat().st_mode & 0o777 == 0o600

@@ -85,7 +85,7 @@ def test_the_setup_from_nothing_to_the_first_code_by_keyboard(folder: Path, serv
         chosen = """await page.focus('[name=value][value=gmail]'); await page.keyboard.press("ArrowUp");
             await page.keyboard.press("Enter"); await page.waitForSelector('#step-way.good');"""
         window.at("", chosen)
-        answer("nobody", ".wrong:has-text('no mail address')")
+        answer("nobody", ".wrong:has-text('not a mail address')")
         window.at(
             "", "await page.locator('.question [name=value]').fill(''); await page.locator('.question [name=value]').focus();"
         )

@@ -173,7 +173,7 @@ def test_another_code_is_not_ours(code: Any) -> None:
         ("http://bridge.local/x", "inside"),
         ("http://bridge.corp.internal/x", "inside"),
         ("http://a.svc.cluster.local/x", "inside"),
-        ("ftp://codes.example.com/x", "no http"),
+        ("ftp://codes.example.com/x", "not an http"),
         ("https://codes.example.com/" + "x" * 2_100, "longer"),
     ],
 )

@@ -84,7 +84,7 @@ def test_a_copy_is_its_owners_alone_and_holds_no_secret_in_clear(settings: Store
     octets = (folder / "copy.db").read_bytes()
     for word in (b"555555", b"GEZDGNBVGY3TQOJQ", b"whsec_1", b"Your code is", key_path_of(settings).read_bytes()):
         assert word not in octets
-    with pytest.raises(StoreError, match="is there already"):
+    with pytest.raises(StoreError, match="exists already"):
         back_up(settings, folder / "copy.db")
     assert (folder / "copy.db").read_bytes() == octets
 
@@ -228,7 +228,7 @@ def spoiled(copy: Path, how: str) -> None:
         ("newer", "written by a newer mailbridge"),
         ("half moved", "a move into it is not over"),
         ("between two keys", "its key is being changed"),
-        ("something else", "is no database of mailbridge"),
+        ("something else", "is not a database of mailbridge"),
     ],
 )
 def test_what_is_no_whole_copy_is_not_put_back(settings: StoreSettings, tmp_path: Path, how: str, words: str) -> None:

@@ -97,7 +97,7 @@ def test_a_visitor_makes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("octets", "words"),
     [
-        (None, r"key file of the database is missing; restore it from the backup"),
+        (None, r"key file of the database is missing; copy it from another machine"),
         (b"short", r"must hold 32 octets, not 5; restore it from the backup"),
         (b"x" * 32, r"was written with another key file; restore that one"),
     ],

@@ -221,7 +221,7 @@ def test_what_is_no_http_is_refused_and_leaves_no_trace(octets: bytes, caplog: p
             answer = await reader.read()
             assert answer.count(b"HTTP/1.1 400") == 1
             body = answer.rpartition(b"\r\n\r\n")[2]
-            assert json.loads(body) == {"type": "about:blank", "title": "this is no valid HTTP/1.1 request", "status": 400}
+            assert json.loads(body) == {"type": "about:blank", "title": "this is not a valid HTTP/1.1 request", "status": 400}
             writer.close()
 
     with caplog.at_level(logging.DEBUG):

@@ -43,7 +43,7 @@ class ForwardEmail:
             told = msgspec.json.decode(posted.body, type=_Inbound)
             content = octets_of(told.raw)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise Refused(400, "this is no mail of Forward Email") from None
+            raise Refused(400, "this is not a mail of Forward Email") from None
         if not content:
             raise Refused(400, "the raw mail is missing", "take ?raw=false out of the webhook's URL")
         recipients = tuple(told.recipients) or (told.session.recipient,)

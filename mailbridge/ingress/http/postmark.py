@@ -43,7 +43,7 @@ class Postmark:
             content = octets_of(told.RawEmail)
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise Refused(
-                403, "this is no inbound message of Postmark", "let only the inbound stream's webhook post here"
+                403, "this is not an inbound message of Postmark", "let only the inbound stream's webhook post here"
             ) from None
         if told.RecordType != "Inbound":
             raise Refused(403, f"this is {told.RecordType[:40]}, not Inbound", "let only the inbound stream's webhook post here")

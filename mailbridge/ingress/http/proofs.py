@@ -28,7 +28,7 @@ def must_be_fresh(stamp: str, now: datetime, *, provider: str) -> None:
         Refused: 401.
     """
     if not stamp.isascii() or not stamp.isdigit() or len(stamp) > 12:
-        raise Refused(401, "the timestamp of the signature is no number of seconds")
+        raise Refused(401, "the timestamp of the signature is not a number of seconds")
     if abs(now.timestamp() - int(stamp)) > TOLERANCE.total_seconds():
         raise Refused(
             401, f"the signature is older than {TOLERANCE.seconds // 60} minutes", f"compare this clock with that of {provider}"

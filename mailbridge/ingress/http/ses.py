@@ -84,7 +84,7 @@ class Ses:
         try:
             told = msgspec.json.decode(posted.body, type=_Notification)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise Refused(400, "this is no message of SNS", "raw message delivery must be off for the subscription") from None
+            raise Refused(400, "this is not a message of SNS", "raw message delivery must be off for the subscription") from None
         if told.TopicArn not in self.topics:
             raise Refused(403, "the topic is not one of [ingest] ses_topics", "add its ARN there, if it is yours")
         if posted.headers.get("x-amz-sns-message-type", told.Type) != told.Type:
@@ -165,7 +165,7 @@ def _mail_of(told: _Notification) -> Delivery:
             base64.b64decode(received.content, validate=True) if is_base64 else received.content.encode("utf-8", "surrogatepass")
         )
     except binascii.Error:
-        raise Refused(400, "the mail is no Base64") from None
+        raise Refused(400, "the mail is not Base64") from None
     mail = Brought(
         mail_from=received.mail.source,
         rcpt_to=tuple(received.receipt.recipients),

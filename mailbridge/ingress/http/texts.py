@@ -125,7 +125,7 @@ class Texts:
         """Store a text for one of our addresses, as a mail that has to prove itself like any other."""
         doorway = self._lobby.doorway
         if not doorway.admission.is_ours(written.rcpt):
-            raise Refused(404, "rcpt is none of our addresses", "mailbridge address list shows what is taken")
+            raise Refused(404, "mail is not taken for this rcpt", "mailbridge address list shows the addresses")
         self._lobby.must_not_flood(request, sender="", recipients=(written.rcpt,))
         envelope = Envelope(
             mail_from="",
@@ -144,7 +144,7 @@ def _asked(posted: Posted) -> dict[str, Any]:
     try:
         asked = msgspec.json.decode(posted.body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise Refused(422, "the body is no JSON") from None
+        raise Refused(422, "the body is not JSON") from None
     if not isinstance(asked, dict):
         raise Refused(422, "the body must be one JSON object")
     for name in ("totp_identifier", "content"):

@@ -76,7 +76,7 @@ def _fields(posted: Posted) -> dict[str, str]:
         try:
             told = msgspec.json.decode(posted.body)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise Refused(400, "the body is no JSON", HINT) from None
+            raise Refused(400, "the body is not JSON", HINT) from None
         if not isinstance(told, dict):
             raise Refused(400, "the body must be one JSON object", HINT)
         given = told

@@ -127,7 +127,9 @@ class TokenEndpoint:
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
-            raise MailboxFault(Kind.SETTING, f"{self.provider.token_url} is no token endpoint: it answers {response.status_code}")
+            raise MailboxFault(
+                Kind.SETTING, f"{self.provider.token_url} is not a token endpoint: it answers {response.status_code}"
+            )
         return answer
 
 

@@ -36,8 +36,8 @@ NOT_ACCEPTED = (0.5, 30.0)
 ANEW, ANEW_BLIND = 10, 2
 """Every so many renewals the folder is opened anew: a rebuilt mailbox shows its new UIDVALIDITY to nobody before that, and some
 servers no new mail. Where STATUS is not answered, that has to tell it, and is done more often."""
-DEAF = "the server does not tell of new mail here: the folder is opened anew every 5 s"
-LATE = "the server tells of new mail many seconds late: the folder is opened anew every 5 s"
+DEAF = "the server does not tell of new mail here: the folder is opened again every 5 s"
+LATE = "the server tells of new mail many seconds late: the folder is opened again every 5 s"
 INOTIFY = (
     "; a Dovecot does so where its system user has used up the kernel's inotify instances:"
     " raise fs.inotify.max_user_instances on the server (docs/imap.md)"

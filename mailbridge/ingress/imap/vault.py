@@ -96,7 +96,7 @@ class TokenVault:
             raise StoreError(f"{self._path(account)}: {fault.strerror}") from None
         token = self._cipher.open(sealed, f"oauth {account}")
         if token is None:
-            raise StoreError(f"{self._path(account)}: cannot be decrypted; log in anew: mailbridge oauth login {account}")
+            raise StoreError(f"{self._path(account)}: cannot be decrypted; log in again: mailbridge oauth login {account}")
         found = Secret(token.decode())
         self.masks.guard_for_now(found)
         return found

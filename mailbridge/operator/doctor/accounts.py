@@ -70,14 +70,14 @@ async def _identifiers(patient: Patient, found: Account) -> AsyncIterator[Findin
         near = next((name for name in expected if canonical(name) == canonical(one) and name.casefold() != one.casefold()), None)
         if expected and one.casefold() not in folded:
             hint = f"write it the same in both: Skyvern has {near}" if near else f"a run must name totp_identifier {one!r}"
-            yield warning("identifier", f"{one}: none of Skyvern's credentials names it", hint)
+            yield warning("identifier", f"{one}: no credential of Skyvern names it", hint)
     policy = IdentityPolicy(known=settings.identity.known)
     receivable = {one.casefold() for one in ours}
     for one in expected:
         if one.casefold() not in receivable and not policy.is_allowed(one):
             yield failure(
                 "identifier",
-                f"{one}: a credential of Skyvern names it, and no mail can be for it here",
+                f"{one}: a credential of Skyvern names it, but no mail here can be for it",
                 "[identity] known, or mailbridge address add --for it",
             )
     for login in found.credentials:
@@ -104,6 +104,6 @@ async def targets(patient: Patient) -> AsyncIterator[Finding]:
         if check in status.checks:
             yield failure("notice", f"{name}: {status.checks[check]}", f"mailbridge notify test {name}")
         else:
-            yield ok("notice", f"{name}: nothing stands in its way")
+            yield ok("notice", f"{name}: no problem is known")
     if "heartbeat" in status.checks:
         yield failure("heartbeat", status.checks["heartbeat"], "[heartbeat] url_file")

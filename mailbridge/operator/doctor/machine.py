@@ -48,7 +48,7 @@ async def daemon(patient: Patient) -> AsyncIterator[Finding]:
         yield warning(
             "practice",
             "no Skyvern key: codes go to the practice receiver on this machine",
-            "[skyvern] api_key_file, then restart",
+            "set [skyvern] api_key_file, then restart the daemon; or run mailbridge setup",
         )
 
 
@@ -62,7 +62,7 @@ async def replicas(patient: Patient) -> AsyncIterator[Finding]:
             yield warning(
                 "replicas",
                 f"{one.name} has another configuration in {sections}",
-                "give all the same one; then mailbridge reload, or a restart",
+                "give all replicas the same configuration; then mailbridge reload, or restart",
             )
     if not any(one.differs for one in patient.status.replicas):
         yield ok("replicas", f"{len(patient.status.replicas)} alive, all with this configuration")
@@ -72,24 +72,24 @@ async def folders(patient: Patient) -> AsyncIterator[Finding]:
     """The database, its key and their folder: there, writable, and readable by nobody else."""
     folder = patient.database.parent
     if not folder.is_dir():
-        yield failure("folder", f"{folder} is not there", f"install -d -m 700 {folder}")
+        yield failure("folder", f"{folder} does not exist", f"install -d -m 700 {folder}")
         return
     if not os.access(folder, os.W_OK | os.X_OK):
-        yield unknown("folder", f"{folder} is not writable for this user; for the daemon's user it may be")
+        yield unknown("folder", f"this user cannot write {folder}; the daemon's user may be able to")
     found = False
     for path in (folder, patient.database, patient.key):
         mode = _mode(path)
         if mode is None:
             if path == patient.key and patient.database.exists():
                 yield failure(
-                    "folder", f"{path} is missing: nothing in the database can be read without it", "put it back from a backup"
+                    "folder", f"{path} is missing: nothing in the database can be read without it", "restore it from a backup"
                 )
                 found = True
         elif mode & (0o007 if path == folder else 0o077):
-            yield failure("folder", f"{path} can be read by others (mode {mode:04o})", f"chmod go= {path}")
+            yield failure("folder", f"other users can read {path} (mode {mode:04o})", f"chmod go= {path}")
             found = True
     if not found:
-        yield ok("folder", f"{folder} and what is in it are closed to others")
+        yield ok("folder", f"other users cannot read {folder}")
 
 
 def _mode(path: Path) -> int | None:
@@ -120,7 +120,7 @@ async def clock(patient: Patient) -> AsyncIterator[Finding]:
         seconds = patient.drift.total_seconds()
         yield warning("clock", f"the clock was set by {seconds:+.0f} s since the daemon started", "keep it by NTP (timedatectl)")
     else:
-        yield ok("clock", "the clock runs evenly")
+        yield ok("clock", "the clock was not set since the daemon started")
 
 
 async def versions(patient: Patient) -> AsyncIterator[Finding]:

@@ -63,7 +63,7 @@ async def forwardings(patient: Patient) -> AsyncIterator[Finding]:
             "forwarding", f"mail {row.id}: Gmail asks whether an account may forward here", f"mailbridge gmail confirm {row.id}"
         )
     if not waiting:
-        yield ok("forwarding", "no forwarding waits for a yes")
+        yield ok("forwarding", "no forwarding waits for your confirmation")
 
 
 async def trust(patient: Patient) -> AsyncIterator[Finding]:
@@ -71,16 +71,17 @@ async def trust(patient: Patient) -> AsyncIterator[Finding]:
     settings, status = patient.settings.trust, patient.status
     is_real = isinstance(status, Fault) or not status.is_practice
     if "none" in settings.default and is_real:
-        yield failure("trust", "anybody can have a code pushed: nothing is asked of a mail", '[trust] default without "none"')
+        yield failure("trust", "anybody can have a code pushed: no proof is required", 'remove "none" from [trust] default')
     elif "*" in settings.senders and not settings.accounts and is_real:
         yield ok(
-            "trust", f"a mail has to prove itself by {', '.join(sorted(settings.default))}; every proven sender may bring a code"
+            "trust",
+            f"a mail needs one of these proofs: {', '.join(sorted(settings.default))}; codes of every proven sender are pushed",
         )
     else:
         yield ok(
             "trust",
-            f"a mail has to prove itself by {', '.join(sorted(settings.default))}; senders: {', '.join(settings.senders)}",
+            f"a mail needs one of these proofs: {', '.join(sorted(settings.default))}; senders: {', '.join(settings.senders)}",
         )
     loose = [one.rcpt for one in patient.settings.address if one.trust and "none" in one.trust]
     for rcpt in loose:
-        yield warning("trust", f"{rcpt} asks nothing of a mail", "[[address]] trust")
+        yield warning("trust", f"{rcpt} accepts mails without proof", "[[address]] trust")

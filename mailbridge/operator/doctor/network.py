@@ -31,7 +31,7 @@ async def listeners(patient: Patient) -> AsyncIterator[Finding]:
         yield unknown("listener", "no daemon runs, so nothing listens")
         return
     if not status.smtp:
-        yield ok("listener", "no SMTP listener is wanted")
+        yield ok("listener", "no SMTP listener is configured")
     for address in status.smtp:
         if address.startswith(("unix:", "/")):
             continue
@@ -87,7 +87,7 @@ async def records(patient: Patient) -> AsyncIterator[Finding]:
             hosts = await patient.dns.exchangers(domain) or (domain,)
             addresses = {host: await patient.dns.addresses(host) for host in hosts[:5]}
         except DnsUnavailable:
-            yield unknown("dns", f"{domain}: DNS did not answer", "look again later; /etc/resolv.conf names the servers")
+            yield unknown("dns", f"{domain}: DNS did not answer", "try again later; /etc/resolv.conf names the servers")
             continue
         named = [one for found in addresses.values() for one in found]
         if not named:
@@ -99,7 +99,9 @@ async def records(patient: Patient) -> AsyncIterator[Finding]:
             continue
         private = [one for one in named if ipaddress.ip_address(one).is_private]
         if private:
-            yield failure("dns", f"{domain} leads to {private[0]}, which the internet does not reach", "name a public address")
+            yield failure(
+                "dns", f"{domain} leads to {private[0]}, which the internet cannot reach", "set a public address in DNS"
+            )
             continue
         yield ok("dns", f"{domain} → {', '.join(hosts[:3])} → {', '.join(named[:4])}")
         async for finding in _port(patient, domain, named, own):
@@ -142,7 +144,7 @@ async def own_addresses() -> set[str]:
 async def certificate(patient: Patient) -> AsyncIterator[Finding]:
     """How long it lasts. Senders of mail take a self-signed one; one that has expired some do not."""
     if not patient.settings.smtp.tls:
-        yield warning("certificate", "STARTTLS is off: codes travel in the clear", "[smtp] tls = true")
+        yield warning("certificate", "STARTTLS is off: mails are sent to it unencrypted", "set [smtp] tls = true")
         return
     served = await asyncio.to_thread(patient.probes.certificate)
     if served is None:
@@ -162,7 +164,7 @@ async def public_url(patient: Patient) -> AsyncIterator[Finding]:
     """Whether Skyvern's guard would let it poll `[http] public_url`."""
     url = patient.settings.http.public_url
     if not url:
-        yield ok("totp-url", "no public address for polls is wanted ([http] public_url)")
+        yield ok("totp-url", "no public address for polls is configured ([http] public_url)")
         return
     reason = why_refused(url)
     host = urlsplit(url).hostname or ""
@@ -175,9 +177,7 @@ async def public_url(patient: Patient) -> AsyncIterator[Finding]:
         reason = next((why for one in found if (why := why_address_refused(one)) is not None), None)
         reason = reason or (None if found else f"{host} has no address")
     if reason is not None:
-        yield failure(
-            "totp-url", f"Skyvern will refuse {url}: {reason}", "[http] public_url, as the world reaches it, with https"
-        )
+        yield failure("totp-url", f"Skyvern will refuse {url}: {reason}", "set [http] public_url to the public https address")
     elif not url.startswith("https:"):
         yield warning("totp-url", f"{url} is not https: codes travel in the clear", "[http] public_url")
     else:

@@ -61,7 +61,7 @@ def identifier(text: str) -> str:
     if not plain or len(plain) > LONGEST_NAME or not plain.isprintable():
         raise Mistake(f"write the address (or name) that the run waits for, up to {LONGEST_NAME} characters on one line")
     if "@" in plain and parse_mailbox(plain) is None:
-        raise Mistake(f"{plain!r} is no mail address; write it like ann@corp.com")
+        raise Mistake(f"{plain!r} is not a mail address; write it like ann@corp.com")
     return plain
 
 
@@ -93,7 +93,7 @@ def domain(text: str) -> str:
     if "@" in plain or "/" in plain:
         raise Mistake(f"{text.strip()!r}: write the domain alone, such as bridge.example.com")
     if parse_mailbox(f"x@{plain}") is None or "." not in plain or plain.replace(".", "").isdigit():
-        raise Mistake(f"{text.strip()!r} is no domain; write one such as bridge.example.com")
+        raise Mistake(f"{text.strip()!r} is not a domain; write one such as bridge.example.com")
     return plain
 
 
@@ -108,7 +108,7 @@ def username(text: str) -> str:
     """The mail address of a mailbox, which is its user name too."""
     plain = text.strip()
     if parse_mailbox(plain) is None:
-        raise Mistake(f"{plain!r} is no mail address; write the address of the mailbox, such as ann@corp.com")
+        raise Mistake(f"{plain!r} is not a mail address; write the address of the mailbox, such as ann@corp.com")
     return plain
 
 
@@ -117,7 +117,7 @@ def host(text: str) -> str:
     plain = text.strip().casefold().rstrip(".")
     port = plain.partition(":")[2]
     if not HOST.fullmatch(plain) or (port and not 0 < int(port) < 65_536):
-        raise Mistake(f"{text.strip()!r} is no server; write imap.corp.com, or imap.corp.com:993")
+        raise Mistake(f"{text.strip()!r} is not a server; write imap.corp.com, or imap.corp.com:993")
     return plain
 
 
@@ -140,7 +140,7 @@ def address_of_skyvern(text: str) -> str:
     except ValueError:
         is_url = False
     if not is_url:
-        raise Mistake(f"{plain!r} is no address of a Skyvern; write it like http://localhost:8000")
+        raise Mistake(f"{plain!r} is not the address of a Skyvern; write it like http://localhost:8000")
     return plain
 
 
@@ -148,7 +148,7 @@ def key(text: str) -> str:
     """The bare API key. A complaint repeats nothing of it."""
     plain = text.strip()
     if not API_KEY.fullmatch(plain):
-        raise Mistake("that is no key: one word, without quotes and without `x-api-key:` before it")
+        raise Mistake("that is not a key: a key is one word, without quotes and without `x-api-key:` before it")
     return plain
 
 
@@ -170,7 +170,7 @@ def address_of_bridge(text: str) -> str:
     except ValueError:
         is_url = False
     if not is_url or not PATH.fullmatch(parts.path):
-        raise Mistake(f"{plain!r} is no address of this bridge; write it like https://bridge.example.com")
+        raise Mistake(f"{plain!r} is not the address of this bridge; write it like https://bridge.example.com")
     return plain
 
 
@@ -186,7 +186,7 @@ def given_address(text: str) -> str:
     """The address at which a service takes mail in."""
     plain = parse_mailbox(text.strip())
     if plain is None:
-        raise Mistake(f"{text.strip()!r} is no mail address; write the one that the service shows")
+        raise Mistake(f"{text.strip()!r} is not a mail address; write the one that the service shows")
     return plain
 
 
@@ -194,7 +194,7 @@ def topic(text: str) -> str:
     """The ARN of a topic of Amazon SNS."""
     plain = text.strip()
     if not TOPIC.fullmatch(plain):
-        raise Mistake(f"{plain[:100]!r} is no topic; write its ARN, such as arn:aws:sns:eu-west-1:123456789012:mail")
+        raise Mistake(f"{plain[:100]!r} is not a topic; write its ARN, such as arn:aws:sns:eu-west-1:123456789012:mail")
     return plain
 
 
@@ -202,7 +202,7 @@ def service_key(text: str) -> str:
     """The bare key of a service. A complaint repeats nothing of it."""
     plain = text.strip()
     if not 8 <= len(plain) <= 500 or not plain.isascii() or not plain.isprintable() or " " in plain:
-        raise Mistake("that is no key: one word of at least 8 characters, as the service shows it")
+        raise Mistake("that is not a key: a key is one word of at least 8 characters, as the service shows it")
     return plain
 
 

@@ -181,11 +181,11 @@ async def _begun(source: Side, target: Side, tables: list[Table], mark: Mark | N
         return Mark(source=identity, state=state)
     if mark.source != identity:
         raise StoreError(
-            f"{target.label}: holds a move from another database than {source.label}; make an empty one and start anew"
+            f"{target.label}: holds a move from another database than {source.label}; make an empty one and start again"
         )
     if mark.state != state:
         raise StoreError(
-            f"{source.label}: has changed since the move began; make an empty target and start anew, with the daemon stopped meanwhile"
+            f"{source.label}: has changed since the move began; make an empty target and start again, with the daemon stopped meanwhile"
         )
     return mark
 
@@ -223,7 +223,7 @@ async def _compared(source: Side, target: Side, table: Table, said: Said) -> Tab
     if one != other:
         raise StoreError(
             f"{target.label}: its table {table.name} is not that of {source.label} ({other.count} rows of digest {other.digest}, there"
-            f" {one.count} of {one.digest}); nothing was removed from {source.label}: make an empty target and start anew"
+            f" {one.count} of {one.digest}); nothing was removed from {source.label}: make an empty target and start again"
         )
     said(f"{table.name}: {one.count} rows, digest {one.digest}, the same at both")
     return TableMoved(name=table.name, rows=one.count, digest=one.digest)

@@ -43,13 +43,13 @@ def rotate_shared(settings: StoreSettings, *, key_path: Path, step: Step = lambd
     ``step`` is told what has just been done, where an interruption would matter.
 
     Raises:
-        StoreInUse: a replica has not got the new key yet, or has not gone over to it; nothing is lost, call it again.
+        StoreInUse: a replica has not got the new key yet, or has not gone over to it; nothing is lost: run the command again.
         StoreError: what else stands in the way.
     """
     try:
         return asyncio.run(_rotated(settings, key_path, step, patience))
     except StoreUnavailable as fault:
-        raise StoreError(f"{label(settings)}: {fault}; nothing is lost, call it again") from None
+        raise StoreError(f"{label(settings)}: {fault}; nothing is lost: run the command again") from None
 
 
 async def _rotated(settings: StoreSettings, key_path: Path, step: Step, patience: float) -> int:
@@ -66,7 +66,7 @@ async def _rotated(settings: StoreSettings, key_path: Path, step: Step, patience
         cipher = cipher_of(key_path, bytes.fromhex(meta["seal"]))
         if cipher is None:
             raise StoreError(f"{draft_of(key_path)}: the new key of the database is missing; it lies on another machine")
-        await _agreed(connection, lambda _, seals: seals == meta[KEY], "has not gone over to the new key yet", patience)
+        await _agreed(connection, lambda _, seals: seals == meta[KEY], "does not use the new key yet", patience)
         step("every replica seals with the new key")
         count = 0
         while done := sum([await _resealed(connection, one, cipher, step) for one in EVERYTHING]):
@@ -97,7 +97,7 @@ async def _begun(connection: Any, meta: dict[str, str], key_path: Path, step: St
     await _agreed(
         connection,
         lambda opens, _: fresh.name in opens.split(),
-        f"has not got the new key: copy {draft} beside the key there, owned by the same user, mode 0600; then call this again",
+        f"does not have the new key yet: copy {draft} beside the key there, with the same owner and mode 0600; then run this command again",
         patience,
     )
     async with connection.transaction():

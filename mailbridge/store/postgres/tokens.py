@@ -54,7 +54,7 @@ class PostgresTokens:
         found = self._cipher().open(sealed, oauth_place(uid, account))
         if found is None:
             raise StoreError(
-                f"{label(self._settings)}: the permission of {account} cannot be decrypted; log in anew: mailbridge oauth login {account}"
+                f"{label(self._settings)}: the permission of {account} cannot be decrypted; log in again: mailbridge oauth login {account}"
             )
         return found
 

@@ -53,7 +53,7 @@ def back_up(settings: StoreSettings, to: Path) -> BackedUp:
     if not path.exists():
         raise StoreError(f"{path}: no database there yet; has the daemon run with this configuration?")
     if to.exists():
-        raise StoreError(f"{to}: is there already; name a new file")
+        raise StoreError(f"{to}: exists already; name a new file")
     with _draft(draft):
         with _named(path):
             source = Database(path, settings, is_read_only=True).connect()
@@ -135,7 +135,7 @@ def _examined(copy: Path, cipher: Cipher, key_path: Path, *, name: Path | None =
             rows: list[Any] = connection.execute("SELECT key, value FROM meta").fetchall() if version else []
             meta: dict[str, Any] = dict(rows)
             if "seal" not in meta:
-                raise StoreError(f"{shown}: is no database of mailbridge")
+                raise StoreError(f"{shown}: is not a database of mailbridge")
             if cipher.open(meta["seal"], "meta") is None:
                 raise StoreError(
                     f"{shown}: was written with another key file than {key_path}; put the one of that time there first"

@@ -86,7 +86,7 @@ def test_a_key_is_rotated_while_replicas_run(server: Postgres, name: str, tmp_pa
         shutil.copy(one / "mailbridge.key", two / "mailbridge.key")
         old = (one / "mailbridge.key").read_bytes()
         stores = [await opened(first), await opened(second)]
-        with pytest.raises(StoreInUse, match="has not got the new key: copy"):
+        with pytest.raises(StoreInUse, match="does not have the new key yet: copy"):
             await asyncio.to_thread(rotated, first, patience=6.0)
         await check(stores[1], second)
         shutil.copy(one / "mailbridge.key.new", two / "mailbridge.key.new")

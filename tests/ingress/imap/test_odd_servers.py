@@ -320,7 +320,7 @@ def _refuses(session: Session, tag: str, _: str) -> bool:
 def test_a_server_that_shows_new_mail_only_after_an_opening_is_found_out(
     server: ScriptedImap, tmp_path: Path, has_status: bool
 ) -> None:
-    """Neither IDLE nor FETCH show the mail: STATUS tells of it, or a new opening; from then on the folder is opened anew every 5 s."""
+    """Neither IDLE nor FETCH show the mail: STATUS tells of it, or a new opening; from then on the folder is opened again every 5 s."""
     server.is_blind = True
     if not has_status:
         server.hooks["STATUS"] = _refuses
@@ -333,7 +333,7 @@ def test_a_server_that_shows_new_mail_only_after_an_opening_is_found_out(
                 server.deliver(code_mail("111213"), at=datetime.now(UTC) - timedelta(seconds=30), is_announced=False)
                 await has(home, "111213")
                 await in_mode(watchers, "poll")
-                assert "opened anew" in watchers.health()[0].notes[0]
+                assert "opened again" in watchers.health()[0].notes[0]
                 server.deliver(code_mail("141516"), is_announced=False)
                 await has(home, "111213", "141516")
             async with watching(home, settings) as watchers:

@@ -69,10 +69,10 @@ def test_gmails_question_has_a_button_until_somebody_has_said_yes(tmp_path: Path
         assert "/confirm" not in shown
         assert TEXTS["event.confirmed"] in shown
         causes = (await visitor.get("/why?identifier=ann@gmail.com")).text
-        assert "nobody has said yes" not in causes
+        assert "nobody has confirmed it" not in causes
         await asked(desk, link=f"{GOOGLE}3", trust=trust, rcpt="codes@bridge.example")
         assert TEXTS["need.confirmation"] in (await visitor.get("/?part=needs")).text
-        assert "nobody has said yes" in (await visitor.get("/why?identifier=ann@gmail.com")).text
+        assert "nobody has confirmed it" in (await visitor.get("/why?identifier=ann@gmail.com")).text
 
     at_desk(tmp_path, scene)
 
