@@ -252,7 +252,7 @@ def _code(evidence: list[Evidence], context: Context, stated: timedelta | None, 
     if not able:
         return Extraction(verdict=Verdict.NONE, reason="nothing in it looks like a code", rejected=tuple(rejected))
     best = able[0]
-    rivals = [one for one in able[1:] if best.score - one.score < CLEAR or _is_equal(best, one)]
+    rivals = [one for one in able[1:] if best.score - one.score < CLEAR or _is_equal(best, one) or _stands_apart(one, best)]
     rivals += [one for one in evidence if one not in (best, *rivals) and _is_crowded_out(one, best, context)]
     shown = [Rejected(value=Secret(one.shape.shown), why="as good a candidate") for one in (best, *rivals)]
     less = [Rejected(value=Secret(one.shape.shown), why="a weaker candidate") for one in able[1:] if one not in rivals]
@@ -277,6 +277,14 @@ def _is_equal(best: Evidence, other: Evidence) -> bool:
     if best.shape.kind == other.shape.kind and len(best.shape.value) == len(other.shape.value):
         return True
     return other.is_called or (best.has_any(CALLED) and other.has_any(APART))
+
+
+def _stands_apart(one: Evidence, best: Evidence) -> bool:
+    """Whether a candidate has a line to itself, and the best one only a sentence that names it: sites show a code so without a word of
+    their own, and the sentence may be a stranger's, whose device, program or company calls itself what he likes. Letters and digits with
+    a hyphen are as often the name of a model, unless they are emphasised."""
+    is_like_a_name = one.shape.kind == "mixed" and "-" in one.shape.value and not one.has(Feature.EMPHASISED)
+    return one.has(Feature.OWN_LINE) and not best.has(Feature.OWN_LINE) and not one.has(Feature.QUOTED) and not is_like_a_name
 
 
 def _is_crowded_out(one: Evidence, best: Evidence, context: Context) -> bool:
