@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from mailbridge.core import confidence, lifetime, links
+from mailbridge.core.additions import has_another_value
 from mailbridge.core.candidates import MAX_PER_LINE, MIN_LENGTH, ascii_digits
 from mailbridge.core.context import Context, context_of
 from mailbridge.core.evidence import Evidence
@@ -54,6 +56,7 @@ COMPANY = frozenset(
 )
 """What speaks against a candidate and lies in the text around it."""
 
+BODIES = frozenset({"plain", "html"})
 MAX_REJECTED = 20
 EARLIEST_ZONE = timedelta(hours=12)
 """A forwarded block's date has no zone: it may have been written up to twelve hours later than it says in UTC."""
@@ -187,7 +190,14 @@ def _from_text(message: Message, reader: Reader) -> Extraction | None:
     if code.verdict is not Verdict.CODE or code.value is None or code.confidence < DECISIVE or _is_unread(page, reader):
         return None
     # A number that only the subject has says nothing of a body that was not read.
-    return code if any("plain" in one.sources for one in evidence if one.shape.value == code.value.reveal()) else None
+    is_in_body = any("plain" in one.sources for one in evidence if one.shape.value == code.value.reveal())
+    source = message.html_body.source if message.html_body is not None else ""
+    return code if is_in_body and not has_another_value(source, page.text, partial(_is_shaped, reader)) else None
+
+
+def _is_shaped(reader: Reader, value: str) -> bool:
+    """Whether a word alone may be a code."""
+    return any(shape.refusal is None and shape.look is None for shape in reader.shapes(value))
 
 
 def _by_rule(matched: Match, stated: timedelta | None, expires_at: datetime | None) -> Extraction:
@@ -280,11 +290,12 @@ def _is_equal(best: Evidence, other: Evidence) -> bool:
 
 
 def _stands_apart(one: Evidence, best: Evidence) -> bool:
-    """Whether a candidate has a line to itself, and the best one only a sentence that names it: sites show a code so without a word of
-    their own, and the sentence may be a stranger's, whose device, program or company calls itself what he likes. Letters and digits with
-    a hyphen are as often the name of a model, unless they are emphasised."""
+    """Whether a candidate has a line to itself, and the best one only a sentence that names it, or a line of another part: sites show a
+    code so without a word of their own, and the sentence may be a stranger's, whose device, program or company calls itself what he
+    likes. Letters and digits with a hyphen are as often the name of a model, unless they are emphasised."""
     is_like_a_name = one.shape.kind == "mixed" and "-" in one.shape.value and not one.has(Feature.EMPHASISED)
-    return one.has(Feature.OWN_LINE) and not best.has(Feature.OWN_LINE) and not one.has(Feature.QUOTED) and not is_like_a_name
+    is_best_apart = best.has(Feature.OWN_LINE) and bool(best.sources & one.sources & BODIES)
+    return one.has(Feature.OWN_LINE) and not is_best_apart and not one.has(Feature.QUOTED) and not is_like_a_name
 
 
 def _is_crowded_out(one: Evidence, best: Evidence, context: Context) -> bool:
