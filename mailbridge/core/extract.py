@@ -73,7 +73,8 @@ def extract(message: Message, *, rules: RuleSet, now: datetime, default_lifetime
         inside = _extract(inner, rules)
         # A subject that was forwarded with the mail may show the code too: it is as old as the mail.
         if inside.verdict is not Verdict.NONE and (found.verdict is Verdict.NONE or inside.value == found.value):
-            return _aged(inside, inner.date, now, default_lifetime)
+            is_attached = inside.value != found.value
+            return _aged(replace(inside, is_attached=is_attached), inner.date, now, default_lifetime)
     block = forwarded_block(message, rules.wording.forward) if found.verdict.is_pushed else None
     return _aged(found, _latest(block), now, default_lifetime)
 
