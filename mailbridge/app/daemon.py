@@ -381,7 +381,7 @@ async def bridge(
         stack.push_async_callback(lambda: here.mailboxes.close(min(HANG_UP, flush.left())))
         stack.push_async_callback(give_back, engine.store.leases)
         here.mailboxes.start()
-        engine.waiting.subscribe(lambda _: here.mailboxes.wake())
+        engine.waiting.subscribe(lambda identifier: here.mailboxes.wake((identifier,)))
         if not engine.targets.served(here.settings).is_only_practice:
             await stack.enter_async_context(running(_read_suffixes()))
         beat = Heartbeat(lambda: here.settings.heartbeat, here.health, engine.listeners.teller.failing)
@@ -522,7 +522,7 @@ def _shared(here: Bridge) -> tuple[Coroutine[Any, Any, None], ...]:
     return (
         share_again(here.share_mailboxes),
         tell_waits(leases, waiting, lambda: bool(here.settings.imap)),
-        hear_waits(leases, waiting, lambda: here.mailboxes.wake()),
+        hear_waits(leases, waiting, lambda identifiers: here.mailboxes.wake(identifiers)),
     )
 
 
