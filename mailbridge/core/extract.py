@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from mailbridge.core import confidence, lifetime, links
+from mailbridge.core.additions import has_another_value
 from mailbridge.core.candidates import MAX_PER_LINE, MIN_LENGTH, ascii_digits
 from mailbridge.core.context import Context, context_of
 from mailbridge.core.evidence import Evidence
@@ -54,6 +56,7 @@ COMPANY = frozenset(
 )
 """What speaks against a candidate and lies in the text around it."""
 
+BODIES = frozenset({"plain", "html"})
 MAX_REJECTED = 20
 EARLIEST_ZONE = timedelta(hours=12)
 """A forwarded block's date has no zone: it may have been written up to twelve hours later than it says in UTC."""
@@ -70,7 +73,8 @@ def extract(message: Message, *, rules: RuleSet, now: datetime, default_lifetime
         inside = _extract(inner, rules)
         # A subject that was forwarded with the mail may show the code too: it is as old as the mail.
         if inside.verdict is not Verdict.NONE and (found.verdict is Verdict.NONE or inside.value == found.value):
-            return _aged(inside, inner.date, now, default_lifetime)
+            is_attached = inside.value != found.value
+            return _aged(replace(inside, is_attached=is_attached), inner.date, now, default_lifetime)
     block = forwarded_block(message, rules.wording.forward) if found.verdict.is_pushed else None
     return _aged(found, _latest(block), now, default_lifetime)
 
@@ -189,7 +193,14 @@ def _from_text(message: Message, reader: Reader) -> Extraction | None:
     if code.verdict is not Verdict.CODE or code.value is None or code.confidence < DECISIVE or _is_unread(page, reader):
         return None
     # A number that only the subject has says nothing of a body that was not read.
-    return code if any("plain" in one.sources for one in evidence if one.shape.value == code.value.reveal()) else None
+    is_in_body = any("plain" in one.sources for one in evidence if one.shape.value == code.value.reveal())
+    source = message.html_body.source if message.html_body is not None else ""
+    return code if is_in_body and not has_another_value(source, page.text, partial(_is_shaped, reader)) else None
+
+
+def _is_shaped(reader: Reader, value: str) -> bool:
+    """Whether a word alone may be a code."""
+    return any(shape.refusal is None and shape.look is None for shape in reader.shapes(value))
 
 
 def _by_rule(matched: Match, stated: timedelta | None, expires_at: datetime | None) -> Extraction:
@@ -254,7 +265,7 @@ def _code(evidence: list[Evidence], context: Context, stated: timedelta | None, 
     if not able:
         return Extraction(verdict=Verdict.NONE, reason="nothing in it looks like a code", rejected=tuple(rejected))
     best = able[0]
-    rivals = [one for one in able[1:] if best.score - one.score < CLEAR or _is_equal(best, one)]
+    rivals = [one for one in able[1:] if best.score - one.score < CLEAR or _is_equal(best, one) or _stands_apart(one, best)]
     rivals += [one for one in evidence if one not in (best, *rivals) and _is_crowded_out(one, best, context)]
     shown = [Rejected(value=Secret(one.shape.shown), why="as good a candidate") for one in (best, *rivals)]
     less = [Rejected(value=Secret(one.shape.shown), why="a weaker candidate") for one in able[1:] if one not in rivals]
@@ -279,6 +290,15 @@ def _is_equal(best: Evidence, other: Evidence) -> bool:
     if best.shape.kind == other.shape.kind and len(best.shape.value) == len(other.shape.value):
         return True
     return other.is_called or (best.has_any(CALLED) and other.has_any(APART))
+
+
+def _stands_apart(one: Evidence, best: Evidence) -> bool:
+    """Whether a candidate has a line to itself, and the best one only a sentence that names it, or a line of another part: sites show a
+    code so without a word of their own, and the sentence may be a stranger's, whose device, program or company calls itself what he
+    likes. Letters and digits with a hyphen are as often the name of a model, unless they are emphasised."""
+    is_like_a_name = one.shape.kind == "mixed" and "-" in one.shape.value and not one.has(Feature.EMPHASISED)
+    is_best_apart = best.has(Feature.OWN_LINE) and bool(best.sources & one.sources & BODIES)
+    return one.has(Feature.OWN_LINE) and not is_best_apart and not one.has(Feature.QUOTED) and not is_like_a_name
 
 
 def _is_crowded_out(one: Evidence, best: Evidence, context: Context) -> bool:

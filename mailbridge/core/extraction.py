@@ -42,7 +42,7 @@ class Extraction:
     shows; a link is verbatim. For CONFIRMATION ``value`` is the link to open, if it is a genuine one.
     ``rule`` names the rule that matched, ``generic`` for the extractor after them, None when nothing did.
     ``lifetime`` and ``expires_at`` (aware UTC) are as the mail or the rule states them, else None.
-    ``confidence`` is in 0…1. ``reason`` is one plain sentence without the value.
+    ``confidence`` is in 0…1. ``reason`` is one plain sentence without the value. ``is_attached``: it stands in a mail that is attached.
     """
 
     verdict: Verdict
@@ -54,6 +54,7 @@ class Extraction:
     confidence: float = 0.0
     reason: str = ""
     rejected: tuple[Rejected, ...] = ()
+    is_attached: bool = False
 
     @property
     def is_link(self) -> bool:

@@ -89,13 +89,15 @@ class Page:
 
 
 class Body:
-    """A part that becomes a Page when somebody looks: building the page of an HTML part is most of what parsing costs."""
+    """A part that becomes a Page when somebody looks: building the page of an HTML part is most of what parsing costs. ``source`` is
+    its text, with the tags."""
 
-    __slots__ = ("_make", "_page")
+    __slots__ = ("_make", "_page", "source")
 
-    def __init__(self, make: Callable[[], Page]) -> None:
+    def __init__(self, make: Callable[[], Page], source: str = "") -> None:
         self._make = make
         self._page: Page | None = None
+        self.source = source
 
     @property
     def page(self) -> Page:

@@ -253,7 +253,7 @@ def _bodies(tree: email.message.Message, defects: dict[str, None], *, attached_d
     if kept_back and not plain and not html:
         defects["body-as-attachment"] = None
     if html:
-        found.html = Body(lambda: _joined([page_from_html(text) for text in html]) or Page())
+        found.html = Body(lambda: _joined([page_from_html(text) for text in html]) or Page(), source="\n".join(html))
     found.plain = _joined(plain)
     return found
 

@@ -16,10 +16,12 @@ from mailbridge.core.delivery import Standing
 from mailbridge.intake.meaning import Understanding
 from mailbridge.trust import Proven
 from mailbridge.trust.known import Acquaintance, Question, domain_of, site_of
+from mailbridge.trust.platforms import platforms
 
 UNASKED = frozenset({"none"})
 """How a mail passes of which the operator has asked nothing at all."""
 
+ATTACHED = "it stands in a mail that is attached, and {domain} does not answer for who wrote that"
 NOTICE = "a platform's notice of what a user wrote is no code mail"
 COPY = "{domain} wrote it to somebody else, and anybody may have sent it on; list the mailbox in [trust] accounts if it is yours"
 BEFORE = "{domain} has proven itself for {identifier} before, and this mail does not"
@@ -167,6 +169,9 @@ def introduce(meeting: Meeting, acquaintance: Acquaintance, contacts: Contacts, 
         if understood.notice and _is_notice(meeting, meeting.question(identifier, contacts), acquaintance):
             failures.append(("platform", f"{NOTICE}: {understood.notice}; only an exactly listed sender's is pushed"))
             continue
+        if understood.extraction.is_attached and _hands_on(meeting, meeting.question(identifier, contacts), acquaintance):
+            failures.append(("platform", f"{ATTACHED.format(domain=claimed)}; only an exactly listed sender's is pushed"))
+            continue
         if domain and acquaintance.by(meeting.question(identifier, contacts)):
             standings[identifier] = Standing.KNOWN
             continue
@@ -227,6 +232,18 @@ def _is_notice(meeting: Meeting, question: Question, acquaintance: Acquaintance)
         meeting.kind != "body"
         and meeting.by not in UNASKED
         and domain_of(question.sender) != domain_of(question.identifier)
+        and not acquaintance.lists_exactly(question)
+    )
+
+
+def _hands_on(meeting: Meeting, question: Question, acquaintance: Acquaintance) -> bool:
+    """Whether somebody proven, who is neither of the identifier's own organization nor a person at a mailbox provider, attaches a mail: a
+    help desk attaches whatever anybody has written to it."""
+    host = question.sender.rpartition("@")[2].lower()
+    return (
+        meeting.proof is not None
+        and domain_of(question.sender) != domain_of(question.identifier)
+        and host not in platforms().mailboxes
         and not acquaintance.lists_exactly(question)
     )
 

@@ -22,6 +22,10 @@ from mailbridge.trust.dns import DnsUnavailable, Resolver
 from mailbridge.trust.raw import MISSED, RECIPIENTS, RawMail
 from mailbridge.trust.servers import is_customers
 
+NAME = re.compile(r"[ \t]*([!-~]+)(?![^ \t])")
+"""A server's name as every server reads it. What only we read as one (a blank or a letter beyond ASCII) is left by the server that takes
+away results under its own name, and is a sender's."""
+
 DMARC = re.compile(r"(?i)^\s*dmarc\s*=\s*([a-z]+)")
 OF_AUTHOR = frozenset(
     {"from", "to", "cc", "subject", "date", "message-id", "mime-version", "content-type", "dkim-signature", "reply-to", "sender"}
@@ -63,7 +67,8 @@ def check(mail: RawMail, *, sender: str, servers: Collection[str], now: datetime
         return Unproven(by="authres", why="its mailbox's server wrote no Authentication-Results")
     text = bare(topmost)
     server, *results = text.split(";")
-    name = (server.split() or [""])[0].lower()
+    own = NAME.match(server)
+    name = own[1].lower() if own is not None else ""
     if name not in {one.lower() for one in servers}:
         return Unproven(
             by="authres", why=f"its topmost Authentication-Results is of {name[:100] or 'nobody'}, which is not named"
@@ -71,7 +76,7 @@ def check(mail: RawMail, *, sender: str, servers: Collection[str], now: datetime
     domain = sender.rpartition("@")[2].lower()
     is_signature_needed = is_shared or is_customers(domain)
     found = _found(results, domain, is_signature_needed=is_signature_needed)
-    if not found and is_signature_needed and _found(results, domain, is_signature_needed=False):
+    if not found and _found(results, domain, is_signature_needed=False):
         return Unproven(by="authres", why=f"{name} found no signature of {domain}, and others may send from where it came")
     if not found:
         return Unproven(by="authres", why=f"{name} found neither dmarc=pass nor a signature of {domain}")
@@ -88,7 +93,7 @@ def check(mail: RawMail, *, sender: str, servers: Collection[str], now: datetime
     if written:
         delivered &= written if is_direct else frozenset()
     sure = {canonical(sender), *delivered}
-    covered = {*signed[0].covered}.intersection(*(one.covered for one in signed)) if signed else set[str]()
+    covered = set[str].intersection(*({*one.covered} for one in signed)) if signed else set[str]()
     return Proven(
         by="authres",
         detail=f"{name} found {found} {domain}",

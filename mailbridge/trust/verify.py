@@ -25,14 +25,15 @@ from mailbridge.trust.raw import hosts_of, tags
 BLANKS = re.compile(rb"[ \t]+")
 LINE_ENDS = re.compile(rb"\r?\n")
 NEXT_HEADER = re.compile(rb"\r\n(?![ \t])")
-INSTANCE = re.compile(r"\s*i\s*=\s*(\d{1,2})\s*;")
+INSTANCE = re.compile(r"\s*i\s*=\s*([0-9]{1,2})\s*;")
+NUMBER = re.compile(r"[0-9]{1,2}")
 SECONDS = re.compile(r"[0-9]{1,12}", re.ASCII)
 SPECIALS = re.compile(r"[()<>\[\]:;@\\,]")
 """What no domain name holds (RFC 5322 3.2.3)."""
 
 CANONICALIZATIONS = ("simple", "relaxed")
 SIGNED_TAGS = ("a", "b", "bh", "d", "h", "s")
-SEALED_TAGS = ("i", "a", "b", "cv", "d", "s")
+SEALED_TAGS = ("a", "b", "cv", "d", "s")
 
 Keys = Mapping[str, RSAPublicKey | Ed25519PublicKey]
 """Public keys by their name, ``selector._domainkey.domain`` in lower case."""
@@ -44,8 +45,10 @@ Header = tuple[bytes, bytes]
 def dkim(content: bytes, index: int, keys: Keys) -> bool:
     """Whether the signature at ``index`` (the topmost is 0) is genuine. Total."""
     mail = _read(content)
-    own = mail.named(b"dkim-signature") if mail is not None else []
-    if mail is None or index >= len(own):
+    if mail is None:
+        return False
+    own = mail.named(b"dkim-signature")
+    if index >= len(own):
         return False
     found = _tags(own[index])
     if found.get("v") != "1" or not _is_well_formed(found, SIGNED_TAGS):
@@ -59,12 +62,14 @@ def dkim(content: bytes, index: int, keys: Keys) -> bool:
 def arc(content: bytes, keys: Keys) -> list[str] | None:
     """The results that each hop has sealed, newest first, if the whole chain is genuine (RFC 8617 5.2); else None. Total."""
     mail = _read(content)
-    hops = _hops(mail) if mail is not None else None
-    if mail is None or not hops:
+    if mail is None:
+        return None
+    hops = _hops(mail)
+    if not hops:
         return None
     newest = hops[-1].signature
     found = _tags(newest)
-    if not _is_well_formed(found, ("i", *SIGNED_TAGS)) or "arc-seal" in hosts_of(found["h"].lower()):
+    if not _is_well_formed(found, SIGNED_TAGS) or "arc-seal" in hosts_of(found["h"].lower()):
         return None
     if not _is_genuine(mail, newest, {"c": "relaxed/relaxed", **found}, keys):
         return None
@@ -73,7 +78,7 @@ def arc(content: bytes, keys: Keys) -> list[str] | None:
         found = _tags(hop.seal)
         if not _is_well_formed(found, SEALED_TAGS) or "h" in found or found["cv"] != ("none" if number == 1 else "pass"):
             return None
-        if not _is_well_formed(_tags(hop.signature), ("i", *SIGNED_TAGS)):
+        if not _is_well_formed(_tags(hop.signature), SIGNED_TAGS):
             return None
         sealed += [hop.results, hop.signature]
         if not _fits(found, keys, [relaxed_header(*one) for one in sealed], own=relaxed_header(*_bare(hop.seal))):
@@ -147,7 +152,7 @@ def _hops(mail: _Mail) -> list[_Hop] | None:
         found[name] = {}
         for header in mail.named(name.encode()):
             number = _tags(header).get("i", "") if name != "arc-authentication-results" else _instance(header)
-            if not (number.isascii() and number.isdigit() and len(number) <= 2) or int(number) in found[name]:
+            if not NUMBER.fullmatch(number) or int(number) in found[name]:
                 return None
             found[name][int(number)] = header
     numbers = range(1, len(found["arc-seal"]) + 1)
@@ -213,7 +218,7 @@ def _fits(found: Mapping[str, str], keys: Keys, headers: Iterable[Header], *, ow
     """Whether ``b=`` is the key's signature of canonical headers, and of its own header without it."""
     key = keys.get(f"{found['s']}._domainkey.{found['d']}".lower())
     signature = _octets(found["b"])
-    if key is None or signature is None:
+    if key is None:
         return False
     if found["a"] != ("ed25519-sha256" if isinstance(key, Ed25519PublicKey) else "rsa-sha256"):
         return False
@@ -230,8 +235,9 @@ def _fits(found: Mapping[str, str], keys: Keys, headers: Iterable[Header], *, ow
     return True
 
 
-def _octets(text: str) -> bytes | None:
+def _octets(text: str) -> bytes:
+    """What base64 stands for; nothing, which fits nothing, where it is none."""
     try:
         return base64.b64decode(text, validate=True)
     except ValueError:
-        return None
+        return b""

@@ -32,10 +32,23 @@ def sign(headers: str) -> str:
         "From: a@acme.example\r\nSubject: =?utf-8?q?Mallory_hat_ein_Dokument_mit_Ihnen_geteilt?=",
         "From: a@acme.example\r\nSubject: =?utf-8?q?Mallory_vous_a_invit=C3=A9?=",
         "From: a@acme.example\r\nSubject: =?utf-8?q?Mallory_comparti=C3=B3_un_archivo?=",
+        "From: help@acme.example\r\nAuto-Submitted: auto-replied\r\nSubject: We have your request",
+        "From: help@acme.example\r\nAuto-Submitted: Auto-Replied (vacation)\r\nSubject: Your code is 123456",
+        "From: help@acme.example\r\nPrecedence: auto_reply\r\nSubject: We have your request",
+        "From: help@acme.example\r\nX-Autoreply: yes\r\nSubject: We have your request",
+        "From: help@acme.example\r\nAuto-Submitted: auto-generated\r\nIn-Reply-To: <a@b.example>\r\nSubject: Re: Your code is 123456",
+        "From: help@acme.example\r\nReferences: <a@b.example>\r\nSubject: AW: Anfrage",
+        "From: help@acme.example\r\nIn-Reply-To: <a@b.example>\r\nSubject: Re[2]: a question",
+        "From: bob@acme.example\r\nSubject: Automatic reply: Your code is 123456",
+        "From: bob@acme.example\r\nSubject: Out of Office",
+        "From: bob@acme.example\r\nSubject: =?utf-8?q?R=C3=A9ponse_automatique_=3A_code?=",
+        "From: team-bounces@acme.example\r\nSubject: Your message awaits a moderator",
+        "From: owner-team@acme.example\r\nSubject: Your message awaits a moderator",
+        "From: mailman@acme.example\r\nSubject: Your message awaits a moderator",
     ],
 )
 def test_a_notice_is_known_by_what_it_shows(headers: str) -> None:
-    """Lists of the platform, answers that go to what was written, somebody else's name, and what somebody did."""
+    """Lists of the platform, answers to what somebody wrote or that go there, somebody else's name, and what somebody did."""
     assert sign(headers)
 
 
@@ -51,6 +64,14 @@ def test_a_notice_is_known_by_what_it_shows(headers: str) -> None:
         "From: Acme <no-reply@acme.example>\r\nSubject: Someone requested a login code for your account",
         "From: Acme <no-reply@acme.example>\r\nSubject: =?utf-8?q?Ihr_Best=C3=A4tigungscode?=",
         "From: Acme <no-reply@acme.example>\r\nSubject: Do not share this code with anyone",
+        "From: Acme <no-reply@acme.example>\r\nAuto-Submitted: auto-generated\r\nSubject: Your code",
+        "From: Acme <no-reply@acme.example>\r\nPrecedence: bulk\r\nSubject: Your code",
+        "From: Acme <no-reply@acme.example>\r\nReferences: <acme/sign-in/4711@acme.example>\r\nSubject: Your code",
+        "From: Acme <no-reply@acme.example>\r\nSubject: Re: your sign-in code",
+        "From: Acme <no-reply@acme.example>\r\nX-Auto-Response-Suppress: All\r\nSubject: Reply with this code: 123456",
+        "From: Acme <no-reply@acme.example>\r\nSubject: Automatic replay protection: your code",
+        "From: Acme <bounces+123@acme.example>\r\nSubject: Your code",
+        "From: Acme <account-owners@acme.example>\r\nSubject: Your code",
     ],
 )
 def test_a_code_mail_is_no_notice(headers: str) -> None:

@@ -23,7 +23,7 @@ PATIENCE = 10.0
 CODES, TOKEN, OPEN, SITED = "codes@b.example", "otp-7m3k9q2wxy8vhtnc@b.example", "open@b.example", "sited@b.example"
 NUMBERS = itertools.count(100_000)
 USERS = itertools.count(1)
-DOMAINS = ("acme.example", "mail.acme.example", "evil.example", "acme.test", "other.example", "mailer.example")
+DOMAINS = ("acme.example", "mail.acme.example", "evil.example", "acme.test", "other.example", "mailer.example", "corp.example")
 LINK = "Sign in to Acme with this link:\n\nhttps://{host}/session/magic?token=hZ4tqPw81LxV0rBn7sYd2KcQ\n\nIt works once."
 
 
@@ -202,6 +202,27 @@ def test_a_platforms_notice_is_no_code_mail(home: House, ann: str) -> None:
     states, told = outcome(home, code(ann, below="List-Id: team/repo <repo.team.acme.example>")[1])
     assert states == []
     assert told.startswith("platform: ")
+
+
+@pytest.mark.parametrize("kind", ["message/rfc822", 'application/octet-stream; name="mail.eml"'])
+def test_whoever_attaches_a_mail_does_not_answer_for_it(home: House, ann: str, kind: str) -> None:
+    """A help desk attaches what anybody has written to it; the identifier's own organization attaches what it has received."""
+    know(home, ann, "acme.example")
+    inner = mail(f"Your code is {next(NUMBERS)}.", to=ann)
+    inner = inner.replace(b"Wed, 25 Nov 2026 09:57:25 +0000", format_datetime(datetime.now(UTC)).encode())
+
+    def attaching(sender: str, domain: str) -> bytes:
+        head = mail("", sender=sender, to=ann, subject="A mail for you").partition(b"\r\n\r\n")[0]
+        head = head.replace(b"text/plain; charset=utf-8", b'multipart/mixed; boundary="b0"')
+        parts = (
+            b"--b0\r\n\r\nSee the mail below.\r\n--b0\r\nContent-Type: " + kind.encode() + b"\r\n\r\n" + inner + b"\r\n--b0--\r\n"
+        )
+        return signer.dkim(head + b"\r\n\r\n" + parts, domain)
+
+    states, told = outcome(home, attaching("Acme help <help@acme.example>", "acme.example"))
+    assert states == []
+    assert "platform: it stands in a mail that is attached, and acme.example does not answer for who wrote that" in told
+    assert outcome(home, attaching(ann, "corp.example"))[0] == [State.DELIVERED]
 
 
 def test_a_bound_code_is_read_before_any_word(home: House, ann: str) -> None:

@@ -101,11 +101,13 @@ def arc(
     is_timed: bool = True,
     expires: int | None = None,
     sealing: str = "",
+    canon: str | None = "relaxed/relaxed",
+    lead: str = "",
 ) -> bytes:
     """The mail with one more ARC set on top, sealed by ``domain``, at a moment (seconds since 1970) or now, or without saying when.
 
     ``expires`` is when its message signature says that it is over; ``sealing`` is the selector of the seal, where it is another than that of
-    the signature.
+    the signature. ``canon`` None: the message signature does not say how it is made canonical. ``lead`` stands before the number in both.
 
     As Google does it the seal has a time, and the signature has none.
     """
@@ -116,12 +118,12 @@ def arc(
     t = f" t={int(time.time()) if at is None else at};" if is_timed else ""
     names = [name for name in headers if _values(head, name)]
     ams = (
-        f" i={instance}; a=rsa-sha256; c=relaxed/relaxed; d={domain}; s={selector}; h={':'.join(names)};"
+        f" {lead}i={instance}; a=rsa-sha256; {f'c={canon}; ' if canon else ''}d={domain}; s={selector}; h={':'.join(names)};"
         f" bh={base64.b64encode(hashlib.sha256(body).digest()).decode()};{f' darn={darn};' if darn else ''}"
         f"{'' if expires is None else f' x={expires};'} b="
     )
     ams += _signed(_chosen(head, names) + _relaxed("ARC-Message-Signature", ams), chosen)
-    seal = f" i={instance}; a=rsa-sha256;{t} cv={cv or ('none' if instance == 1 else 'pass')}; d={domain}; s={sealing or selector}; b="
+    seal = f" {lead}i={instance}; a=rsa-sha256;{t} cv={cv or ('none' if instance == 1 else 'pass')}; d={domain}; s={sealing or selector}; b="
     text = ""
     for number in range(1, instance):
         for name in ("ARC-Authentication-Results", "ARC-Message-Signature", "ARC-Seal"):

@@ -109,6 +109,23 @@ def test_whose_tenant_a_host_is(host: str, tenant: str) -> None:
     assert platforms().tenant(host) == tenant
 
 
+@pytest.mark.parametrize(
+    ("host", "is_signing"),
+    [
+        ("sendgrid.net", True),
+        ("u1.wl2.sendgrid.net", True),
+        ("net", False),
+        ("notsendgrid.net", False),
+        ("sendgrid.net.acme.example", False),
+        ("acme.example", False),
+        ("", False),
+    ],
+)
+def test_whose_key_signs_what_anybody_writes(host: str, is_signing: bool) -> None:
+    """A service that sends for others, and every host below it."""
+    assert platforms().signs_for_anybody(host) is is_signing
+
+
 def test_the_table_is_read_whole() -> None:
     """Each of its kinds has entries."""
     table: Platforms = platforms()

@@ -153,6 +153,11 @@ def test_a_header_has_an_end() -> None:
     assert raw.read(b"").doubt == "its header has no end"
 
 
+def test_a_fold_that_was_written_out_is_doubtful() -> None:
+    """A line that begins with a backslash and a t: for some it goes on with the line above, for others it is a header."""
+    assert raw.read(b"X-A: a\r\n\\tSubject: b\r\n" + mail()).doubt == "its header has a line that is none"
+
+
 def test_what_follows_the_last_tag() -> None:
     """White space behind a last semicolon is none of the list."""
     assert raw.tags("a=b; \r\n ") == raw.tags("a=b;") == {"a": "b"}

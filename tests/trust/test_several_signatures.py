@@ -111,3 +111,76 @@ def test_three_signatures_are_looked_at_for_recipients() -> None:
     for _ in range(4):
         content = sign(content, "s2", NOBODY)
     assert named(content, zone()) == {ANN}
+
+
+def proven(content: bytes, names: Zone | None = None) -> Proven:
+    """What the author's signatures prove, which is something."""
+    found = check(content, names or zone("s1.mail.acme.example"))
+    assert isinstance(found, Proven), found
+    return found
+
+
+@pytest.mark.parametrize("name", ["otp-token", "one-time-code", "date"])
+def test_a_signature_that_covers_what_the_mail_binds_is_looked_at(name: str) -> None:
+    """What either of two genuine signatures covers is signed, whichever stands above, and by both domains."""
+    content = mail(
+        below='OTP-Token: "482913"; origin="https://acme.example"\nOne-Time-Code: code=482913; origin=https://acme.example'
+    )
+    written = datetime(2026, 11, 25, 9, 57, 25, tzinfo=UTC) if name == "date" else None
+    first = sign(sign(content, "s1", (*NOBODY, name), domain="mail.acme.example"), "s1", TO)
+    second = sign(sign(content, "s1", TO, domain="mail.acme.example"), "s1", (*NOBODY, name))
+    for both in (first, second):
+        found = proven(both)
+        assert found.signed == {*TO, name}
+        assert found.signers == {"acme.example", "mail.acme.example"}
+        assert found.dated_at == written
+        assert found.is_to_signed
+
+
+@pytest.mark.parametrize(
+    ("content", "listed", "is_signed"),
+    [
+        (mail(), "from:subject:to", True),
+        (mail(below=f"Cc: {BOB}"), "from:subject:cc", True),
+        (mail(), "from:subject:cc", False),
+        (mail(), "from:subject", False),
+    ],
+)
+def test_whether_a_recipient_is_signed(content: bytes, listed: str, is_signed: bool) -> None:
+    """To or Cc is covered, and is there."""
+    assert proven(signer.dkim(content, "acme.example", more={"h": listed})).is_to_signed is is_signed
+
+
+def test_a_signature_alone_need_not_add_anything() -> None:
+    """From and Subject are all that one has to cover."""
+    assert proven(sign(mail(), "s1", NOBODY)).signed == {*NOBODY}
+
+
+def test_the_organization_signs_where_its_domain_need_not_be_exact() -> None:
+    """A subdomain's signature counts for the author; where the very domain is asked for it does not."""
+    content = raw.read(sign(CONTENT, "s1", TO, domain="mail.acme.example"))
+    names, now = zone("s1.mail.acme.example"), datetime.now(UTC)
+    for is_exact in (False, True):
+        found = asyncio.run(dkim.check(content, sender=SENDER, signers={}, dns=names, now=now, is_exact=is_exact))
+        assert isinstance(found, Unproven if is_exact else Proven)
+
+
+def test_the_authors_own_domain_is_looked_at_first() -> None:
+    """However many signatures of its subdomains stand above."""
+    content = sign(CONTENT, "s1", TO)
+    for _ in range(3):
+        content = sign(content, "s1", TO, domain="mail.acme.example", is_good=False)
+    assert proven(content).signers == {"acme.example"}
+
+
+def test_a_broken_signature_is_told_from_none() -> None:
+    """It is broken where the author's own does not fit, and not where somebody else has signed or no key is there."""
+    names = zone()
+    for content, is_broken in (
+        (sign(CONTENT, "s1", TO, is_good=False), True),
+        (sign(CONTENT, "s1", TO, domain="evil.example"), False),
+        (sign(CONTENT, "s9", TO), False),
+    ):
+        found = check(content, names)
+        assert isinstance(found, Unproven)
+        assert found.is_broken is is_broken
