@@ -72,10 +72,11 @@ AT_START = ("smtp", "skyvern", "practice", "http", "store", "retention", "parser
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """Where every way in brings its mail: what they are given of it, the intake behind it, and whom they tell."""
+    """Where every way in brings its mail: what they are given of it, the intake and the names that it looks up, and whom they tell."""
 
     way: Doorway
     intake: Intake
+    dns: Resolver
     events: DaemonEvents
     tests: OneTime
 
@@ -249,8 +250,7 @@ class Bridge:
         fresh = self._snapshot(settings, prepared.rules, self.live.now.parser_config.learned)
         made = await asyncio.to_thread(self.engine.targets.prepare, settings)
         listeners = await asyncio.to_thread(self.engine.listeners.prepare, settings, made)
-        is_only_practice = self.engine.targets.served(settings).is_only_practice
-        if self.engine.targets.served(self.settings).is_only_practice and not is_only_practice:
+        if fresh.gate.asks_for_proofs:
             await asyncio.to_thread(dkim.warm_up)
         is_parked = is_read_again and any(one.mode == "parked" for one in self.mailboxes.health())
         try:
@@ -382,8 +382,8 @@ async def bridge(
         stack.push_async_callback(give_back, engine.store.leases)
         here.mailboxes.start()
         engine.waiting.subscribe(lambda _: here.mailboxes.wake())
-        if not engine.targets.served(here.settings).is_only_practice:
-            await stack.enter_async_context(running(_read_suffixes()))
+        if live.now.gate.asks_for_proofs:
+            await stack.enter_async_context(running(_load_proofs(here.door.dns)))
         beat = Heartbeat(lambda: here.settings.heartbeat, here.health, engine.listeners.teller.failing)
         await stack.enter_async_context(running(follow_additions(here), watch(*_watches(here, operator)), beat.run()))
         if engine.store.is_shared:
@@ -393,9 +393,11 @@ async def bridge(
         yield here
 
 
-async def _read_suffixes() -> None:
-    """Behind the start, which need not wait for it; a mail that needs the list sooner reads it itself."""
+async def _load_proofs(dns: Resolver) -> None:
+    """What proofs are checked with, behind the start, which need not wait for it; a mail that needs it sooner loads it itself."""
     await asyncio.to_thread(dkim.warm_up)
+    if isinstance(dns, Dns):
+        await asyncio.to_thread(dns.warm_up)
 
 
 async def _serve_http(stack: AsyncExitStack, here: Bridge, operator: Operator, parts: Parts, flush: Flush) -> str:
@@ -462,9 +464,10 @@ async def _open_door(
         confirming=confirming,
         metrics=engine.metrics,
     )
+    dns = dns or Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers)
     gate = Gate(
         policy=lambda: live.now.gate,
-        dns=dns or Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers),
+        dns=dns,
         deadline=settings.trust.dns_timeout,
         contacts=engine.contacts,
         inboxes=live.inboxes,
@@ -490,7 +493,7 @@ async def _open_door(
         on_flood=events.on_flood,
     )
     way = Doorway(accept=intake.accept, admission=admission, events=events, now=engine.clock.now)
-    door = Door(way=way, intake=intake, events=events, tests=tests)
+    door = Door(way=way, intake=intake, dns=dns, events=events, tests=tests)
     return Bridge(engine=engine, live=live, door=door, mailboxes=Mailboxes((), nothing_watched))
 
 

@@ -57,6 +57,12 @@ class Policy:
         """Whether a mailbox (`canonical`) is our own plumbing, and so nobody's who waits for a code."""
         return mailbox.rpartition("@")[2] in self.own_domains or mailbox in {canonical(one) for one in self.addresses}
 
+    @property
+    def asks_for_proofs(self) -> bool:
+        """Whether a mail may have to prove what it says: what checks that, and takes time to load, will be needed."""
+        own = (wanted for wanted, _ in self.addresses.values() if wanted is not None)
+        return not self.is_practice and any("none" not in wanted for wanted in (self.default, *own))
+
     def is_exact(self, mailbox: str) -> bool:
         """Whether a mailbox is listed by itself, not by a pattern: among the known identifiers or the accounts."""
         return canonical(mailbox) in self.known
