@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from mailbridge.config.added import Added, merged
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import Settings
 from mailbridge.config.values import strangers_meaning
+from mailbridge.core.dataclass import dataclass
 from mailbridge.ingress import smtp
 from mailbridge.intake.admission import Admission, Rates
 from mailbridge.intake.confirming import Confirming

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,6 +25,7 @@ from mailbridge.app.targets import Targets, guard, longest_grace, main_target, r
 from mailbridge.clock import SteadyClock
 from mailbridge.config.added import merged
 from mailbridge.config.settings import Settings
+from mailbridge.core.dataclass import dataclass
 from mailbridge.dispatch.dispatcher import Dispatcher
 from mailbridge.dispatch.occasions import Occasions
 from mailbridge.dispatch.telling import Teller

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 
 from starlette.routing import BaseRoute
 
 from mailbridge.app.receivers import http_of, webhook_of
 from mailbridge.config.settings import Settings, TargetSettings
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 from mailbridge.intake.doorway import Doorway
 from mailbridge.intake.launch import Launched

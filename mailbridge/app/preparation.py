@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import BESIDE, HttpSettings, IngestSettings, Settings
 from mailbridge.config.stores import SQLITE
+from mailbridge.core.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

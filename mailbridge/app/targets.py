@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from datetime import timedelta
 
 import msgspec
@@ -14,6 +13,7 @@ from mailbridge.config.added import has_main
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.secrets import secrets_of
 from mailbridge.config.settings import Settings, TargetSettings
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 from mailbridge.dispatch.dispatcher import Dispatcher, Target
 from mailbridge.dispatch.routing import PRACTICE, SKYVERN, Routing

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 
 from mailbridge.core.addresses import canonical, split
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.wording import ForwardWords
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import re2
 
 from mailbridge.core import wording
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.mail import Message
 from mailbridge.core.secret import Secret
 from mailbridge.core.url import ambiguity, ascii_host, read

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import ssl
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from mailbridge import log_events
+from mailbridge.core.dataclass import dataclass
 
 log = logging.getLogger("mailbridge.tls")
 

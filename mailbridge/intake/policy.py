@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
 from mailbridge.config.settings import Settings, Strangers, Trust
 from mailbridge.config.values import sender_pattern
 from mailbridge.core.addresses import canonical
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.inbox import Inbox
 from mailbridge.core.recipients import Recipient
 from mailbridge.intake.judgement import Failure, Held, Kind, Passed

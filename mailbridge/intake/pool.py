@@ -7,13 +7,13 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, TypeVar
 
 import msgspec
 
 from mailbridge import log_events
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.limits import MAX_CONTENT
 from mailbridge.core.mail import Envelope
 from mailbridge.intake.child import Child, spawn

@@ -12,13 +12,14 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import cast
 
 import h11
 import httpcore
 import httpx
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.net.outgoing import Connection, Connections
 
 READ = 65_536

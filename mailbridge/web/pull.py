@@ -14,7 +14,6 @@ import logging
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -24,6 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from mailbridge import log_events
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 from mailbridge.metrics import Metrics
 from mailbridge.operator.fresh import LEAST, fresh

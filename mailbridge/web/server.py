@@ -10,7 +10,6 @@ import math
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.net.listening import bind, bind_private, name_of
 from mailbridge.web.connection import BOUNDS, MOST_INCOMPLETE, Bounds
 from mailbridge.web.peer import PeerConnection

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.ingress.imap.tempo import Tempo
 
 LEARNED = ("needs_select", "refuses_examine", "refuses_plain", "refuses_status", "searches_numbers", "wants_star")

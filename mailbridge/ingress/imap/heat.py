@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from mailbridge.core.dataclass import dataclass
 
 MOST = 100
 """So many identifiers are remembered for a folder, the newest ones."""
