@@ -38,42 +38,35 @@ def _put_off(plain: type, options: dict[str, bool]) -> type:
     """The class with its slots, and nothing else yet; making it an instance, or asking for its fields, writes the rest."""
     names = tuple(name for name, kind in inspect.get_annotations(plain).items() if not _is_of_the_class(kind))
     body = {name: value for name, value in plain.__dict__.items() if name not in ("__dict__", "__weakref__")}
-    defaults = {name: body.pop(name) for name in names if name in body}
-    made = type(plain.__name__, plain.__bases__, {**body, "__slots__": names})
+    bare = {name: value for name, value in body.items() if name not in names}
+    made = type(plain.__name__, plain.__bases__, {**bare, "__slots__": names})
     made.__qualname__ = plain.__qualname__
-    own_init = body.get("__init__")
 
     def write() -> None:
         with _WRITING:
-            if isinstance(made.__dict__.get(FIELDS), dict):
-                return
-            _write(made, defaults, options, has_init=own_init is not None)
+            if not isinstance(made.__dict__.get(FIELDS), dict):
+                _write(made, body, options)
+                body.clear()
 
     def __init__(self: Any, *args: Any, **members: Any) -> None:  # noqa: N807
         write()
         made.__init__(self, *args, **members)  # type: ignore[misc]
 
-    if own_init is None:
+    if "__init__" not in body:
         made.__init__ = __init__  # type: ignore[misc]
     setattr(made, FIELDS, _Unwritten(write))
     return made
 
 
-def _write(made: type, defaults: dict[str, Any], options: dict[str, bool], *, has_init: bool) -> None:
-    """What the standard library does with a class, at last. It looks for defaults where the slots have their own entries by now."""
-    slots = {name: made.__dict__[name] for name in defaults}
-    delattr(made, FIELDS)
-    if not has_init:
-        del made.__init__  # type: ignore[misc]
-    for name, value in defaults.items():
-        setattr(made, name, value)
-    dataclasses.dataclass(**options)(made)
-    for name, slot in slots.items():
-        setattr(made, name, slot)
-    if options.get("frozen"):  # as it does for frozen classes with slots: what is no instance yet cannot be set otherwise
-        for name, method in (("__getstate__", _state_of), ("__setstate__", _set_state)):
-            if name not in made.__dict__:
-                setattr(made, name, method)
+def _write(made: type, body: dict[str, Any], options: dict[str, bool]) -> None:
+    """Have the standard library make the class, and take over what it has that ours has not: the slots and its own members stay. That one
+    can be made comes last, since another thread may want one meanwhile."""
+    make: Callable[[type], type] = dataclasses.dataclass(slots=True, **options)  # type: ignore[call-overload]
+    whole = make(type(made.__name__, made.__bases__, body))
+    kept = {*vars(made)["__slots__"], "__slots__", "__doc__", "__module__", "__dict__", "__weakref__"}
+    written = {name: value for name, value in vars(whole).items() if name not in kept and body.get(name) is not value}
+    for name in sorted(written, key=lambda name: name == "__init__"):
+        setattr(made, name, written[name])
 
 
 class _Unwritten:
@@ -85,15 +78,6 @@ class _Unwritten:
     def __get__(self, instance: object, owner: type) -> Any:
         self._write()
         return getattr(owner, FIELDS)
-
-
-def _state_of(self: Any) -> list[Any]:
-    return [getattr(self, one.name) for one in dataclasses.fields(self)]
-
-
-def _set_state(self: Any, state: list[Any]) -> None:
-    for one, value in zip(dataclasses.fields(self), state, strict=True):
-        object.__setattr__(self, one.name, value)
 
 
 def _is_of_the_class(kind: object) -> bool:
