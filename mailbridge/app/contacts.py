@@ -20,7 +20,7 @@ from mailbridge.store.reading import is_of
 from mailbridge.store.sites import Domains
 from mailbridge.trust.known import site_of
 from mailbridge.waiting import Wait, Waiting
-from mailbridge.web.pull import Ids
+from mailbridge.web.polls import Ids
 
 log = logging.getLogger("mailbridge.app")
 

@@ -13,9 +13,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import msgspec
 
 from mailbridge import log_events
@@ -23,13 +22,9 @@ from mailbridge.app.engine import FLUSH, Engine, Flush, running, start_engine
 from mailbridge.app.events import DaemonEvents
 from mailbridge.app.following import follow_additions, learn
 from mailbridge.app.heartbeat import Heartbeat
-from mailbridge.app.ingesting import IngestRoutes
 from mailbridge.app.mailboxes import HANG_UP, Mailboxes, mailboxes_of, note_change, nothing_watched, shown_here
-from mailbridge.app.operating import Around, HandIn, LiveConfiguration, Reread, RunningDaemon, operator_of
 from mailbridge.app.parts import PARTS, Parts
 from mailbridge.app.preparation import Prepared, prepare
-from mailbridge.app.probing import LocalMailboxProbes, LocalProbes
-from mailbridge.app.routes import auth_of, serve_http
 from mailbridge.app.sharing import give_back, hear_waits, share_again, tell_waits
 from mailbridge.app.snapshot import Live, Snapshot, snapshot
 from mailbridge.app.storing import fingerprint
@@ -48,18 +43,21 @@ from mailbridge.intake.doorway import Doorway
 from mailbridge.intake.gate import Gate
 from mailbridge.intake.onetime import OneTime, Together
 from mailbridge.masks import Masks
-from mailbridge.net.listening import ListenError
+from mailbridge.net.listening import ListenError, bound
 from mailbridge.operator.entries import additions
-from mailbridge.operator.faults import Fault
-from mailbridge.operator.verbs import Operator
-from mailbridge.operator.why import WhyAsk
-from mailbridge.practice.receiver import Practice
 from mailbridge.store import StoreError, StoreUnavailable
-from mailbridge.store.places import path_of
+from mailbridge.store.places import path_of, socket_path_of
 from mailbridge.store.processes import SKEW, skewed, told
 from mailbridge.trust import dkim, gmail
 from mailbridge.trust.dns import Dns, Resolver
-from mailbridge.web.health import Health, Level
+from mailbridge.web.readiness import Health, Level
+
+if TYPE_CHECKING:  # what people and programs ask over HTTP is loaded behind the listeners for mail
+    import httpx
+
+    from mailbridge.app.operating import Reread
+    from mailbridge.operator.verbs import Operator
+    from mailbridge.practice.receiver import Practice
 
 log = logging.getLogger("mailbridge.app")
 
@@ -349,8 +347,8 @@ async def bridge(
 ) -> AsyncIterator[Bridge]:
     """The daemon, assembled and running for the length of the ``async with``.
 
-    Starts from the inside out (store, workers, targets, and mail last) and stops in reverse: what is accepted is settled or
-    given back before the store closes. ``dns`` and ``browser`` reach the world outside; a test brings its own. ``masks``
+    Starts from the inside out (store, targets, mail, and behind it what is asked over HTTP) and stops in reverse: what is accepted is
+    settled or given back before the store closes. Mail that comes while the parser workers are still loading waits for them. ``dns`` and ``browser`` reach the world outside; a test brings its own. ``masks``
     learns every secret of the settings and each that is got later. ``reread`` reads the configuration again when an operator asks.
     ``parts`` are further ways in, sinks and routes.
 
@@ -364,8 +362,8 @@ async def bridge(
         flush = Flush(FLUSH)
         engine, live = await start_engine(stack, prepared, flush, masks, parts)
         here = await _open_door(stack, engine, live, dns, browser)
-        here.operator = operator = _operator(here, dns=dns, browser=browser, reread=reread)
-        here.http_address = await _serve_http(stack, here, operator, parts, flush)
+        web = await stack.enter_async_context(AsyncExitStack())  # served behind the mail, and closed behind it too
+        asked = web.enter_context(bound(here.settings.http.listen, socket_path_of(here.settings.store)))
         here.listeners = listeners = await smtp.serve(
             settings.smtp,
             here.door.intake.accept,
@@ -376,6 +374,9 @@ async def bridge(
             events=here.door.events,
         )
         stack.push_async_callback(lambda: listeners.close(flush.left()))
+        await asyncio.to_thread(_load_web)  # mail comes in meanwhile
+        here.operator = operator = _operator(here, dns=dns, browser=browser, reread=reread)
+        here.http_address = await _serve_http(web, asked, here, operator, parts, flush)
         for ingress in parts.ingresses:
             await stack.enter_async_context(ingress(live.now.settings, here.door.way))
         here.mailboxes = await mailboxes_of(here.settings, engine, here.door.way)
@@ -391,6 +392,7 @@ async def bridge(
             await stack.enter_async_context(running(*_shared(here)))
         if settings.identity.learn_from_skyvern:
             await stack.enter_async_context(running(learn(here)))
+        await engine.pool.started()
         yield here
 
 
@@ -401,13 +403,27 @@ async def _load_proofs(dns: Resolver) -> None:
         await asyncio.to_thread(dns.warm_up)
 
 
-async def _serve_http(stack: AsyncExitStack, here: Bridge, operator: Operator, parts: Parts, flush: Flush) -> str:
+def _load_web() -> None:
+    """Beside the loop: it takes 80 ms, which no mail has to wait for."""
+    import mailbridge.app.ingesting
+    import mailbridge.app.operating
+    import mailbridge.app.probing
+    import mailbridge.app.routes  # noqa: F401
+
+
+async def _serve_http(
+    stack: AsyncExitStack, sockets: Sequence[socket.socket], here: Bridge, operator: Operator, parts: Parts, flush: Flush
+) -> str:
     """Everything that is served over HTTP, mail that comes in by it among it. Returns the address."""
+    from mailbridge.app.ingesting import IngestRoutes
+    from mailbridge.app.routes import auth_of, serve_http
+
     engine, live = here.engine, here.live
     auth = auth_of(engine, live)
     posts = IngestRoutes(engine, live, auth=auth, way=here.door.way, intake=here.door.intake)
     return await serve_http(
         stack,
+        sockets,
         engine,
         live,
         ready=here.health,
@@ -422,6 +438,9 @@ async def _serve_http(stack: AsyncExitStack, here: Bridge, operator: Operator, p
 
 def _operator(here: Bridge, *, dns: Resolver | None, browser: Callable[[], httpx.AsyncClient], reread: Reread | None) -> Operator:
     """The verbs over the parts of a daemon."""
+    from mailbridge.app.operating import Around, HandIn, LiveConfiguration, RunningDaemon, operator_of
+    from mailbridge.app.probing import LocalMailboxProbes, LocalProbes
+
     engine, live, way = here.engine, here.live, here.door.way
     trust = live.now.settings.trust
     return operator_of(
@@ -535,6 +554,9 @@ def _watches(here: Bridge, operator: Operator) -> tuple[AlarmWatch, MissingWatch
     engine, delays = here.engine, Delays()
 
     async def why(identifier: str, since: datetime) -> str:
+        from mailbridge.operator.faults import Fault
+        from mailbridge.operator.why import WhyAsk
+
         found = await operator.why.why(WhyAsk(identifier=identifier, since=since))
         return "" if isinstance(found, Fault) else engine.masks.masked("; ".join(one.text for one in found.causes[:2]))
 

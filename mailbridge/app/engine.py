@@ -42,7 +42,7 @@ from mailbridge.store.cipher import read_key
 from mailbridge.store.places import key_path_of
 from mailbridge.trust.spf import is_listed
 from mailbridge.waiting import Waiting
-from mailbridge.web.pull import Ids
+from mailbridge.web.polls import Ids
 
 log = logging.getLogger("mailbridge.app")
 
@@ -113,7 +113,7 @@ class Engine:
 async def start_engine(
     stack: AsyncExitStack, prepared: Prepared, flush: Flush, masks: Masks, parts: Parts
 ) -> tuple[Engine, Live]:
-    """Open the store, start workers, targets and dispatcher; they end with the stack, the store last.
+    """Open the store, start targets and dispatcher, and begin to start the workers; they end with the stack, the store last.
 
     Raises:
         ConfigError, StoreError, ListenError, RuleError, OSError, TimeoutError: a set-up that cannot work; what had started is taken down.
@@ -136,11 +136,8 @@ async def start_engine(
     await inboxes.load()
     now = snapshot(settings, rules=rules, served=served)
     live = Live(now, base=prepared.settings, revision=revision, inboxes=inboxes)
-    starting = asyncio.ensure_future(_pool(stack, settings, live, parts))
-    try:
-        targets.made = targets.prepare(settings)
-    finally:
-        pool = await starting
+    pool = await _pool(stack, settings, live, parts)
+    targets.made = targets.prepare(settings)
     records = StoreRecords(store=store, pool=pool, now=clock.now)
     targets.read_from(records)
     serving = [one.target for one in targets.made]
@@ -190,6 +187,7 @@ async def _pool(stack: AsyncExitStack, settings: Settings, live: Live, parts: Pa
             workers=settings.parser.workers,
             timeout=settings.parser.timeout,
             launched=parts.worker,
+            is_awaited=False,
         )
     )
 

@@ -17,7 +17,7 @@ from mailbridge.intake.drafts import IntakePolicy
 from mailbridge.intake.inboxes import Inboxes
 from mailbridge.intake.parser_config import ParserConfig, parser_config_of
 from mailbridge.intake.policy import Policy, policy_of
-from mailbridge.web.pull import PullPolicy
+from mailbridge.web.polls import PullPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

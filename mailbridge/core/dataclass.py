@@ -61,7 +61,7 @@ def _put_off(plain: type, options: dict[str, bool]) -> type:
 def _write(made: type, body: dict[str, Any], options: dict[str, bool]) -> None:
     """Have the standard library make the class, and take over what it has that ours has not: the slots and its own members stay. That one
     can be made comes last, since another thread may want one meanwhile."""
-    make: Callable[[type], type] = dataclasses.dataclass(slots=True, **options)  # type: ignore[call-overload]
+    make: Callable[[type], type] = dataclasses.dataclass(slots=True, **options)
     whole = make(type(made.__name__, made.__bases__, body))
     kept = {*vars(made)["__slots__"], "__slots__", "__doc__", "__module__", "__dict__", "__weakref__"}
     written = {name: value for name, value in vars(whole).items() if name not in kept and body.get(name) is not value}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import field
-from enum import StrEnum
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -12,29 +10,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from mailbridge.core.dataclass import dataclass
 from mailbridge.store import StoreUnavailable
+from mailbridge.web.readiness import Health, Level
+
+__all__ = ["NO_STORE", "Health", "Level", "health_app", "problem"]
 
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-
-
-class Level(StrEnum):
-    """How we are. Only UNREADY is a 503: mail cannot be accepted."""
-
-    READY = "ready"
-    DEGRADED = "degraded"
-    UNREADY = "unready"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
-    """The answer of ``/readyz``: a level, one line a part that is not well, every watched mailbox as it is, and what becomes of
-    strangers' mails."""
-
-    level: Level
-    checks: dict[str, str] = field(default_factory=dict)
-    mailboxes: tuple[dict[str, object], ...] = ()
-    strangers: str = ""
 
 
 def health_app(
