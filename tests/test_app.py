@@ -238,6 +238,8 @@ def test_a_start_imports_only_what_is_needed() -> None:
         "asyncpg",
         "imapclient",
         "dns",
+        "mailbridge.core.rules",
+        "mailbridge.core.wording",
         "starlette",
         "uvicorn",
         "multiprocessing",

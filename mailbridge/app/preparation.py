@@ -116,7 +116,7 @@ def _rules(settings: Settings) -> Iterator[Problem]:
     if not settings.rules.paths and not settings.rule:
         return
     from mailbridge.config.rulepack import every_rule
-    from mailbridge.core.rules import RuleError
+    from mailbridge.core.rule_error import RuleError
     from mailbridge.core.rules import load as load_rules
 
     try:

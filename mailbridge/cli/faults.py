@@ -107,7 +107,7 @@ def leave_quietly() -> int:
 def _code_of(leaf: BaseException) -> int:
     """Tell one fault. What a set-up can do wrong has a class; everything else is a bug of ours."""
     from mailbridge.config.problems import ConfigError
-    from mailbridge.core.rules import RuleError
+    from mailbridge.core.rule_error import RuleError
     from mailbridge.net.listening import ListenError
     from mailbridge.store import StoreError, StoreUnavailable
 

@@ -72,7 +72,7 @@ def load_or_exit(config: Path | None) -> Loaded:
 
 def rules_or_exit(make: Callable[[], T]) -> T:
     """What ``make`` makes of the rule files, or every mistake in them on stderr and exit 78."""
-    from mailbridge.core.rules import RuleError
+    from mailbridge.core.rule_error import RuleError
 
     try:
         return make()

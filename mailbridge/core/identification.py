@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import field
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from mailbridge.core.addresses import canonical, split
 from mailbridge.core.dataclass import dataclass
-from mailbridge.core.wording import ForwardWords
+
+if TYPE_CHECKING:  # who only handles answers loads no words of languages
+    from mailbridge.core.wording import ForwardWords
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +47,7 @@ class IdentityPolicy:
     learned: tuple[str, ...] = ()
     own_domains: tuple[str, ...] = ()
     own_addresses: tuple[str, ...] = ()
-    forward: ForwardWords = field(default_factory=ForwardWords)
+    forward: ForwardWords | None = None
 
     def is_own(self, address: str) -> bool:
         """Whether an address is ours: it says how the mail came here, not for whom it was."""
