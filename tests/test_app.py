@@ -237,6 +237,7 @@ def test_a_start_imports_only_what_is_needed() -> None:
         "publicsuffixlist",
         "asyncpg",
         "imapclient",
+        "cryptography.x509",
         "dns",
         "mailbridge.core.rules",
         "mailbridge.core.wording",
