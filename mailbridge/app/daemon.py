@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import os
 import socket
@@ -12,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import field
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +56,7 @@ from mailbridge.web.readiness import Health, Level
 
 if TYPE_CHECKING:  # what people and programs ask over HTTP is loaded behind the listeners for mail
     import httpx
+    from starlette.types import ASGIApp
 
     from mailbridge.app.operating import Reread
     from mailbridge.operator.verbs import Operator
@@ -67,6 +70,10 @@ NO_KEY_BESIDE = "no Skyvern key is configured: codes go to the practice receiver
 
 AT_START = ("smtp", "skyvern", "practice", "http", "store", "retention", "parser", "log")
 """The sections that a reload leaves as they were: what they say is bound, opened or started once."""
+
+
+def _no_verbs() -> Operator:
+    raise LookupError("the daemon has not started")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +95,7 @@ class Bridge:
     live: Live
     door: Door
     mailboxes: Mailboxes
-    operator: Operator | None = None
+    verbs: Callable[[], Operator] = field(default=_no_verbs)
     http_address: str = ""
     listeners: smtp.Listeners | None = None
     _change: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -97,6 +104,11 @@ class Bridge:
     def settings(self) -> Settings:
         """The settings that count now."""
         return self.live.now.settings
+
+    @property
+    def operator(self) -> Operator:
+        """What a person can have it do, made when the first asks for it."""
+        return self.verbs()
 
     @property
     def practice(self) -> Practice | None:
@@ -374,9 +386,8 @@ async def bridge(
             events=here.door.events,
         )
         stack.push_async_callback(lambda: listeners.close(flush.left()))
-        await asyncio.to_thread(_load_web)  # mail comes in meanwhile
-        here.operator = operator = _operator(here, dns=dns, browser=browser, reread=reread)
-        here.http_address = await _serve_http(web, asked, here, operator, parts, flush)
+        here.verbs = cache(lambda: _operator(here, dns=dns, browser=browser, reread=reread))
+        here.http_address = await _serve_http(web, asked, here, parts, flush)
         for ingress in parts.ingresses:
             await stack.enter_async_context(ingress(live.now.settings, here.door.way))
         here.mailboxes = await mailboxes_of(here.settings, engine, here.door.way)
@@ -387,7 +398,7 @@ async def bridge(
         if live.now.gate.asks_for_proofs:
             await stack.enter_async_context(running(_load_proofs(here.door.dns)))
         beat = Heartbeat(lambda: here.settings.heartbeat, here.health, engine.listeners.teller.failing)
-        await stack.enter_async_context(running(follow_additions(here), watch(*_watches(here, operator)), beat.run()))
+        await stack.enter_async_context(running(follow_additions(here), watch(*_watches(here)), beat.run()))
         if engine.store.is_shared:
             await stack.enter_async_context(running(*_shared(here)))
         if settings.identity.learn_from_skyvern:
@@ -403,37 +414,35 @@ async def _load_proofs(dns: Resolver) -> None:
         await asyncio.to_thread(dns.warm_up)
 
 
-def _load_web() -> None:
-    """Beside the loop: it takes 80 ms, which no mail has to wait for."""
-    import mailbridge.app.ingesting
-    import mailbridge.app.operating
-    import mailbridge.app.probing
-    import mailbridge.app.routes  # noqa: F401
-
-
-async def _serve_http(
-    stack: AsyncExitStack, sockets: Sequence[socket.socket], here: Bridge, operator: Operator, parts: Parts, flush: Flush
-) -> str:
+async def _serve_http(stack: AsyncExitStack, sockets: Sequence[socket.socket], here: Bridge, parts: Parts, flush: Flush) -> str:
     """Everything that is served over HTTP, mail that comes in by it among it. Returns the address."""
-    from mailbridge.app.ingesting import IngestRoutes
-    from mailbridge.app.routes import auth_of, serve_http
+    await asyncio.to_thread(importlib.import_module, "mailbridge.app.serving")  # mail comes in meanwhile
+    from mailbridge.app.serving import serve_http
 
-    engine, live = here.engine, here.live
-    auth = auth_of(engine, live)
-    posts = IngestRoutes(engine, live, auth=auth, way=here.door.way, intake=here.door.intake)
+    async def rest() -> ASGIApp:
+        await asyncio.to_thread(_load_verbs)
+        from mailbridge.app.routes import rest_of
+
+        return await asyncio.to_thread(rest_of, here, here.operator, parts.routes)
+
     return await serve_http(
         stack,
         sockets,
-        engine,
-        live,
+        here.engine,
+        socket_path_of(here.settings.store),
         ready=here.health,
         metrics=here.render_metrics,
-        operator=operator,
-        more=parts.routes,
-        auth=auth,
-        posts=posts.routes(),
+        rest=rest,
         patience=flush.left,
     )
+
+
+def _load_verbs() -> None:
+    """What people and programs ask for, beside the loop: it takes 80 ms."""
+    import mailbridge.app.operating
+    import mailbridge.app.probing
+    import mailbridge.app.routes
+    import mailbridge.operator.why  # noqa: F401
 
 
 def _operator(here: Bridge, *, dns: Resolver | None, browser: Callable[[], httpx.AsyncClient], reread: Reread | None) -> Operator:
@@ -549,15 +558,16 @@ def _shared(here: Bridge) -> tuple[Coroutine[Any, Any, None], ...]:
     )
 
 
-def _watches(here: Bridge, operator: Operator) -> tuple[AlarmWatch, MissingWatch]:
+def _watches(here: Bridge) -> tuple[AlarmWatch, MissingWatch]:
     """What is watched for people."""
     engine, delays = here.engine, Delays()
 
     async def why(identifier: str, since: datetime) -> str:
+        await asyncio.to_thread(_load_verbs)
         from mailbridge.operator.faults import Fault
         from mailbridge.operator.why import WhyAsk
 
-        found = await operator.why.why(WhyAsk(identifier=identifier, since=since))
+        found = await here.operator.why.why(WhyAsk(identifier=identifier, since=since))
         return "" if isinstance(found, Fault) else engine.masks.masked("; ".join(one.text for one in found.causes[:2]))
 
     missing = MissingWatch(store=engine.store, waiting=engine.waiting, why=why, now=engine.clock.now, delays=delays)

@@ -253,7 +253,7 @@ async def _login_link(running: Bridge) -> str:
     from mailbridge.operator.faults import Fault
     from mailbridge.operator.sessions import Invite
 
-    if not sys.stderr.isatty() or running.operator is None:
+    if not sys.stderr.isatty():
         return ""
     made = await running.operator.sessions.invite(Invite(), "serve")
     return "" if isinstance(made, Fault) else made.url

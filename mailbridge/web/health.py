@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
 
 from mailbridge.store import StoreUnavailable
 from mailbridge.web.readiness import Health, Level
@@ -19,9 +20,14 @@ NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 def health_app(
-    *, ready: Callable[[], Awaitable[Health]], metrics: Callable[[], Awaitable[bytes]], more: Sequence[BaseRoute] = ()
+    *,
+    ready: Callable[[], Awaitable[Health]],
+    metrics: Callable[[], Awaitable[bytes]],
+    more: Sequence[BaseRoute] = (),
+    rest: ASGIApp | None = None,
 ) -> Starlette:
-    """The routes for machines, and ``more``. ``ready`` and ``metrics`` are asked at each request; nothing ever redirects."""
+    """The routes for machines, and ``more``. ``ready`` and ``metrics`` are asked at each request; nothing ever redirects. ``rest``
+    answers whatever has no route here."""
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "alive"}, headers=NO_STORE)
@@ -44,6 +50,8 @@ def health_app(
         routes=[*routes, *more], exception_handlers={HTTPException: problem, StoreUnavailable: problem, Exception: problem}
     )
     app.router.redirect_slashes = False
+    if rest is not None:
+        app.router.default = rest
     return app
 
 
