@@ -6,6 +6,7 @@ compared is what a store costs by its size, and not what a row costs that is sho
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import statistics
 import sys
@@ -136,5 +137,8 @@ async def main(count: int, few_mails: int) -> None:
 
 
 if __name__ == "__main__":
-    given = [int(one) for one in sys.argv[1:]]
-    asyncio.run(main(*(*given, *(100_000, FEW)[len(given) :])))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("mails", type=int, nargs="?", default=100_000)
+    parser.add_argument("few", type=int, nargs="?", default=FEW)
+    given = parser.parse_args()
+    asyncio.run(main(given.mails, given.few))

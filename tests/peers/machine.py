@@ -16,6 +16,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import threading
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -201,6 +202,7 @@ def running_machine(folder: Path, wheel: Path) -> Iterator[Machine]:
         leader = 0
         try:
             leader = _booted(process, notes, folder / "boot.log")
+            threading.Thread(target=_read_on, args=(notes, process), daemon=True).start()
             yield Machine(tree=tree, leader=leader)
         finally:
             _shut_down(process, leader)
@@ -221,6 +223,13 @@ def _booted(process: subprocess.Popen[bytes], notes: socket.socket, log: Path) -
         _shut_down(process, leader)
     process.kill()
     raise BootError(f"systemd-nspawn: exit {process.wait()}: {log.read_text(errors='replace')[-800:]}")
+
+
+def _read_on(notes: socket.socket, process: subprocess.Popen[bytes]) -> None:
+    """Take what the machine tells of itself until its end: its systemd stands still once ten of these wait (``max_dgram_qlen``)."""
+    while process.poll() is None:
+        with contextlib.suppress(OSError):
+            notes.recv(4096)
 
 
 def _shut_down(process: subprocess.Popen[bytes], leader: int) -> None:

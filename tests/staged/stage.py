@@ -27,6 +27,8 @@ listen = ["127.0.0.1:{smtp}"]
 tls = false
 [http]
 listen = "127.0.0.1:{http}"
+[practice]
+listen = "127.0.0.1:0"
 [store]
 url = "sqlite:///{folder}/state/mailbridge.db"
 """
