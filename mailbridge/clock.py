@@ -79,6 +79,11 @@ class SteadyClock:
         return Anchor(boot=self._boot, offset=self._offset)
 
     @property
+    def base(self) -> int:
+        """What steady time counts from. Another one than before: it was put right meanwhile, and what was read before is off by as much."""
+        return self._offset
+
+    @property
     def drift(self) -> timedelta:
         """How far the wall clock is ahead of steady time."""
         return timedelta(microseconds=self._wall() - self.micros())

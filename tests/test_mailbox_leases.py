@@ -69,11 +69,31 @@ async def test_what_is_held_is_watched() -> None:
     assert [one.mailbox for one in mailboxes.health()] == ["a/INBOX", "b/INBOX"], "in the order of the configuration"
     assert mailboxes.hold(leases(a=2, b=5, c=4)) == (2, 1)
     assert [made.threads[key].did for key in (("a", 2), ("b", 5), ("c", 4))] == [["start"]] * 3
-    mailboxes.wake()
+    mailboxes.wake(("ann@corp.example",))
     await mailboxes.close(timedelta(seconds=1))
     assert made.threads["b", 1].did == ["start", "stop"]
     assert made.threads["a", 2].did == ["start", "wake", "stop"]
     assert mailboxes.health() == ()
+
+
+@looped
+async def test_who_waits_wakes_the_mailboxes_of_that_identifier() -> None:
+    """No other mailbox is touched, however many there are; every one where it is not known which."""
+    made, known = Made(), {"ann@corp.example": ("a/INBOX", "elsewhere/INBOX"), "ben@corp.example": ()}
+    mailboxes = Mailboxes(ACCOUNTS, made, to_wake=known.get)
+    mailboxes.hold(leases(a=1, b=1, c=1))
+
+    def woken() -> str:
+        threads = made.threads.items()
+        return "".join(name for (name, _), thread in threads for one in thread.did if one == "wake")
+
+    mailboxes.wake(("ann@corp.example",))
+    assert woken() == "a"
+    mailboxes.wake(("ben@corp.example",))
+    assert woken() == "a"
+    mailboxes.wake(("eve@corp.example",))
+    assert woken() == "aabc"
+    await mailboxes.close(timedelta(seconds=1))
 
 
 @looped

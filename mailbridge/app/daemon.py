@@ -394,7 +394,7 @@ async def bridge(
         stack.push_async_callback(lambda: here.mailboxes.close(min(HANG_UP, flush.left())))
         stack.push_async_callback(give_back, engine.store.leases)
         here.mailboxes.start()
-        engine.waiting.subscribe(lambda _: here.mailboxes.wake())
+        engine.waiting.subscribe(lambda identifier: here.mailboxes.wake((identifier,)))
         if live.now.gate.asks_for_proofs:
             await stack.enter_async_context(running(_load_proofs(here.door.dns)))
         beat = Heartbeat(lambda: here.settings.heartbeat, here.health, engine.listeners.teller.failing)
@@ -554,7 +554,7 @@ def _shared(here: Bridge) -> tuple[Coroutine[Any, Any, None], ...]:
     return (
         share_again(here.share_mailboxes),
         tell_waits(leases, waiting, lambda: bool(here.settings.imap)),
-        hear_waits(leases, waiting, lambda: here.mailboxes.wake()),
+        hear_waits(leases, waiting, lambda identifiers: here.mailboxes.wake(identifiers)),
     )
 
 

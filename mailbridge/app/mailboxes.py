@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import random
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import asdict, replace
 from datetime import timedelta
@@ -46,6 +47,8 @@ SHOWN = ("mailbox", "mode", "is_well", "reason", "notes", "mails", "reconnects",
 """What is told at other replicas of a mailbox: what does not change by itself."""
 
 Make = Callable[[ImapSettings, Lease], Watchers]
+ToWake = Callable[[str], Collection[str] | None]
+"""The mailboxes that a code of an identifier may come by; None: any."""
 
 
 async def mailboxes_of(settings: Settings, engine: Engine, way: Doorway) -> Mailboxes:
@@ -56,12 +59,13 @@ async def mailboxes_of(settings: Settings, engine: Engine, way: Doorway) -> Mail
         StoreUnavailable: the database does not say which they are.
     """
     accounts = settings.imap
-    found = Mailboxes(accounts, _make(settings, engine, way) if accounts else nothing_watched)
+    make, to_wake = _make(settings, engine, way) if accounts else (nothing_watched, every_one)
+    found = Mailboxes(accounts, make, to_wake=to_wake)
     found.hold(await engine.store.leases.share([one.label for one in accounts]))
     return found
 
 
-def _make(settings: Settings, engine: Engine, way: Doorway) -> Make:
+def _make(settings: Settings, engine: Engine, way: Doorway) -> tuple[Make, ToWake]:
     from mailbridge.ingress.imap import service as imap
     from mailbridge.ingress.imap.vault import open_vault
 
@@ -86,7 +90,7 @@ def _make(settings: Settings, engine: Engine, way: Doorway) -> Make:
             common=common,
         )
 
-    return make
+    return make, common.heating.to_wake
 
 
 def nothing_watched(_account: ImapSettings, _lease: Lease) -> Watchers:
@@ -94,15 +98,22 @@ def nothing_watched(_account: ImapSettings, _lease: Lease) -> Watchers:
     return Watchers(())
 
 
+def every_one(_identifier: str) -> None:
+    """Implements `ToWake` where nothing is known."""
+
+
 class Mailboxes:
     """Accounts by their names, each watched under its lease for as long as that is held. Belongs to the event loop.
 
-    ``make`` gives the watchers of an account, not started.
+    ``make`` gives the watchers of an account, not started; ``to_wake`` says which mailboxes a waited code may come by.
     """
 
-    def __init__(self, accounts: Sequence[ImapSettings], make: Make, *, unsure: float = UNSURE) -> None:
+    def __init__(
+        self, accounts: Sequence[ImapSettings], make: Make, *, to_wake: ToWake = every_one, unsure: float = UNSURE
+    ) -> None:
         self._accounts = {one.label: one for one in accounts}
         self._make = make
+        self._to_wake = to_wake
         self._held: dict[str, tuple[Lease, Watchers]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._is_started = False
@@ -138,10 +149,16 @@ class Mailboxes:
             return self.hold(leases)
         return self.hold({}) if time.monotonic() > self._sure_at + self._unsure else (0, 0)
 
-    def wake(self) -> None:
-        """Somebody waits for a code: the mailboxes that it may come by look at once."""
-        for _, watchers in self._held.values():
-            watchers.wake()
+    def wake(self, identifiers: Iterable[str]) -> None:
+        """Somebody waits for codes of these: the mailboxes that they may come by look at once, and no other one is touched."""
+        for identifier in identifiers:
+            found = self._to_wake(identifier)
+            if found is None:
+                for _, watchers in self._held.values():
+                    watchers.wake()
+            for mailbox in found or ():
+                if (held := self._held.get(mailbox.partition("/")[0])) is not None:
+                    held[1].wake(mailbox)
 
     def follow(self, former: Mailboxes) -> None:
         """Take the place of others that watched some of the same mailboxes: those that were well are not red meanwhile."""
@@ -237,7 +254,8 @@ class SharedLogins:
 
 
 class _SharedPermit:
-    PAUSE = 0.1
+    PAUSE, LONGEST = 0.1, 1.0
+    """Seconds between two questions whether a login is free: at first, and at the most after many in vain."""
 
     def __init__(self, host: str, leases: Leases, loop: asyncio.AbstractEventLoop) -> None:
         self._host = host
@@ -245,6 +263,7 @@ class _SharedPermit:
         self._loop = loop
         self._here = threading.BoundedSemaphore(LOGINS)
         self._slots: list[LoginSlot] = []
+        self._in_vain = 0
 
     def acquire(self, *, timeout: float) -> bool:
         until = time.monotonic() + timeout
@@ -254,11 +273,14 @@ class _SharedPermit:
             slot = self._asked(self._leases.log_in(self._host, at_once=LOGINS))
             if slot is not None:
                 self._slots.append(slot)
+                self._in_vain = 0
                 return True
+            self._in_vain += 1
             if time.monotonic() >= until:
                 self._here.release()
                 return False
-            time.sleep(self.PAUSE)
+            pause = min(self.PAUSE * self._in_vain, self.LONGEST) * random.uniform(0.5, 1)  # noqa: S311  (no secret)
+            time.sleep(min(pause, max(0.0, until - time.monotonic())))
 
     def release(self) -> None:
         self._asked(self._leases.logged_in(self._slots.pop()))

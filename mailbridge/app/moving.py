@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -52,7 +53,41 @@ async def moved(source: StoreSettings, target: StoreSettings, *, said: Callable[
     async with _taken(source, is_target=False) as one:
         share_key(source, target)
         async with _taken(target, is_target=True) as other:
-            return await move(one, other, said=said)
+            return await move(one, other, said=said, beside=lambda: asyncio.to_thread(_permissions_moved, source, target, said))
+
+
+def _permissions_moved(source: StoreSettings, target: StoreSettings, said: Callable[[str], None]) -> int:
+    """Carry over the permissions to read mailboxes (OAuth): files beside an SQLite database, rows of a PostgreSQL. Each is sealed anew, for
+    each place has a key of its own; then all are read again and compared. Returns how many there are.
+
+    Raises:
+        StoreError: one cannot be read or kept; the message says which.
+    """
+    from mailbridge.ingress.imap.faults import MailboxFault
+    from mailbridge.ingress.imap.vault import has_permissions, open_vault
+
+    if not has_permissions(source) or _permissions_place(source) == _permissions_place(target):
+        return 0
+    try:
+        one = open_vault(source)
+        kept = {account: one.read(account) for account in one.accounts()}
+        other = open_vault(target)
+        for account, permission in kept.items():
+            if permission is not None:
+                other.write(account, permission)
+        differing = [account for account, permission in kept.items() if other.read(account) != permission]
+    except (MailboxFault, OSError) as fault:
+        raise StoreError(f"{label(target)}: permissions of mailboxes (OAuth): {fault}") from None
+    except StoreError as fault:
+        raise StoreError(f"{fault}; then run the same `mailbridge migrate` again") from None
+    if differing:
+        raise StoreError(f"{label(target)}: the permission of {', '.join(differing)} is not what was written; run the same again")
+    said(f"permissions of mailboxes (OAuth): {len(kept)}, the same at both")
+    return len(kept)
+
+
+def _permissions_place(settings: StoreSettings) -> str:
+    return label(settings) if is_postgres(settings) else str(path_of(settings).resolve().parent)
 
 
 def share_key(source: StoreSettings, target: StoreSettings) -> None:

@@ -122,8 +122,8 @@ async def tell_waits(leases: Leases, waiting: Waiting, is_wanted: Callable[[], b
         end()
 
 
-async def hear_waits(leases: Leases, waiting: Waiting, wake: Callable[[], None]) -> None:
-    """Know for whom somebody waits at other processes, and wake the mailboxes here when another one begins, for ever."""
+async def hear_waits(leases: Leases, waiting: Waiting, wake: Callable[[frozenset[str]], None]) -> None:
+    """Know for whom somebody waits at other processes, and wake the mailboxes here that a code for another one may come by, for ever."""
     with leases.bell() as bell:
         while True:
             bell.clear()
@@ -131,8 +131,8 @@ async def hear_waits(leases: Leases, waiting: Waiting, wake: Callable[[], None])
                 found = await leases.awaited()
             except StoreUnavailable:
                 found = frozenset()
-            is_more = bool(found - waiting.elsewhere)
+            more = found - waiting.elsewhere
             waiting.elsewhere = found
-            if is_more:
-                wake()
+            if more:
+                wake(more)
             await bell.wait(AGAIN)

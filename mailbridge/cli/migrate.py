@@ -24,16 +24,16 @@ def migrate(*, source: str | None, target: str | None, config: Path | None, as_j
 
     The daemon must be stopped. URLs are written as in [store] url, such as sqlite:////var/lib/mailbridge/mailbridge.db and
     postgresql://bridge@db.example/bridge; the password of a server is that of [store] password, or of $PGPASSWORD. All that is stored is copied: mails,
-    codes, deliveries, the journal, tokens, entries, authenticators, inboxes, the state of mailboxes. What is encrypted stays
-    encrypted, with the same key; a key file that the new database does not have yet is copied to its place. Then the rows of each
-    table are counted and hashed in both databases, and compared.
+    codes, deliveries, the journal, tokens, entries, authenticators, inboxes, the state of mailboxes, and the permissions to read them
+    (OAuth). What is encrypted stays encrypted, with the same key; a key file that the new database does not have yet is copied to its
+    place. Then the rows of each table are counted and hashed in both databases, and compared.
 
     Interrupted at any moment, the same command goes on where it was; until it is over, no daemon starts on the new database. The old
     database is not changed. Schema migrations are not this command's business: a start of the daemon does them.
     """
     from mailbridge.app.moving import moved, store_at
     from mailbridge.config.places import state_folder
-    from mailbridge.store.places import key_path_of, label, path_of
+    from mailbridge.store.places import key_path_of, label
 
     if source is None and target is None:
         raise click.UsageError("name the other database, by --from or by --to")
@@ -56,9 +56,9 @@ def migrate(*, source: str | None, target: str | None, config: Path | None, as_j
     click.echo(
         f"{how} {done.copied} rows in {done.seconds:.0f} s; counts and digests are the same in {label(one)} and {label(other)}"
     )
+    if done.permissions:
+        click.echo(f"permissions of mailboxes (OAuth): {done.permissions}, the same at both; nobody has to log in again")
     click.echo(
         f"next: set [store] url to the new database (its key file is {key_path_of(other)}), start the daemon, and keep the old"
     )
     click.echo("database and the daemon apart: what was still to be pushed is in both")
-    if path_of(one).parent != path_of(other).parent:
-        click.echo(f"permissions of mailboxes (oauth/) stay in {path_of(one).parent}; copy them to {path_of(other).parent}")

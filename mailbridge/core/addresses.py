@@ -39,9 +39,9 @@ def parse_mailbox(text: str) -> str | None:
     if len(text) > MAX_ADDRESS or "@" not in text:
         return None
     local, _, domain = text.rpartition("@")
-    if len(local) > MAX_LOCAL or not LOCAL.fullmatch(local) or ENCODED.search(local):
+    if len(local) > MAX_LOCAL or not LOCAL.fullmatch(local) or ("=?" in local and ENCODED.search(local)):
         return None
-    if LITERAL.fullmatch(domain):
+    if domain.startswith("[") and LITERAL.fullmatch(domain):
         return text
     if len(domain) > 253 or not DOMAIN.fullmatch(domain):
         return None
@@ -97,7 +97,7 @@ def canonical(address: str) -> str:
     For comparing only: two addresses with one canonical form are the same mailbox at every large provider. Letters that are not
     ASCII are compared as they are: no look-alike (a long s, a full-width letter) is folded to the letter that it resembles.
     """
-    local, domain = split(address.translate(UPPER_TO_LOWER))
+    local, domain = split(address.lower() if address.isascii() else address.translate(UPPER_TO_LOWER))
     domain = domain.removesuffix(".")
     local = local.partition("+")[0] or local
     if domain in GMAIL:

@@ -78,9 +78,9 @@ def context_of(parts: Parts, reader: Reader, stated: timedelta | None) -> Contex
     is_calm = is_short and not names_a_price and not parts.is_listed
     return Context(
         speaks_of_code=speaks_of_code,
-        body_speaks_of_code=speaks_of_code and spoken_of(parts.texts[has_subject:], reader)[0],
+        body_speaks_of_code=speaks_of_code and any(names_a_code(text, reader) for text in parts.texts[has_subject:]),
         states_lifetime=stated is not None,
-        speaks_of_signing_in=reader.wording.act.search(folded) is not None,
+        speaks_of_signing_in=reader.wording.act.any(folded),
         is_long=size > LONG_TEXT,
         is_short=is_short,
         names_a_price=names_a_price,
@@ -106,19 +106,23 @@ def spoken_of(texts: list[str], reader: Reader) -> tuple[bool, bool]:
     return codes > 0, len(found) - codes > codes
 
 
+def names_a_code(text: str, reader: Reader) -> bool:
+    """Whether a line has a word for a code."""
+    return any(one.is_code for one in reader.labels(text))
+
+
 def subject_kind(subject: list[str], reader: Reader) -> str | None:
     """What the subject speaks of: ``code``, ``other`` (an order, an offer …), or None."""
     if not subject:
         return None
-    found = reader.labels(subject[0])
-    if any(one.is_code for one in found):
+    if names_a_code(subject[0], reader):
         return "code"
-    return "other" if found or PERCENT.search(subject[0]) else None
+    return "other" if reader.labels(subject[0]) or PERCENT.search(subject[0]) else None
 
 
 def is_meeting(whole: str, folded: str, reader: Reader) -> bool:
     """Whether the mail invites to a meeting: in the words of the programs for it, or by their name and a room's number."""
-    if reader.wording.meeting.search(folded) is not None:
+    if reader.wording.meeting.any(folded):
         return True
     found = JOINING.found(whole)
     return "room" in found and len(found) > 1
@@ -130,8 +134,11 @@ def lone_value(texts: list[str], reader: Reader) -> str:
     for raw in dict.fromkeys(texts):
         text = ascii_digits(raw)
         able = [shape for shape in reader.shapes(text) if shape.refusal is None and (shape.kind in NUMERIC or shape.is_random)]
+        has_digits = DIGIT.search(text) is not None
+        if not able and not has_digits:
+            continue
         seen = {shape.value for shape in able}
-        if DIGIT.search(text):
+        if has_digits:
             plain = masked(text)
             if PERCENT.search(plain) or any(why not in CALM for _, _, why in certain(plain)):
                 return ""

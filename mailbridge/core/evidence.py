@@ -28,7 +28,7 @@ class Evidence:
     @property
     def score(self) -> float:
         """The sum of what the features are worth."""
-        return sum(WEIGHTS[feature] for feature in self.features)
+        return sum(map(WEIGHTS.__getitem__, self.features))
 
     def has(self, *features: Feature) -> bool:
         """Whether any of these features is true of it."""

@@ -176,10 +176,12 @@ def _of_genre(genre: Genre, evidence: list[Evidence]) -> Extraction:
 def _from_text(message: Message, reader: Reader) -> Extraction | None:
     """The code of the plain part alone, where it leaves no doubt: then the HTML of the same mail need not be read."""
     page = message.plain
-    if page is None or not any(reader.shapes(ascii_digits(line.text)) for line in page.lines):
+    if page is None:
         return None
     parts = parts_of(message, reader.wording.forward, with_html=False)
-    stated = lifetime.stated_lifetime(parts.texts, reader.wording)
+    stated = lifetime.stated_lifetime(parts.texts, reader.wording)  # it reads all lines together: each by itself costs more
+    if not any(reader.shapes(ascii_digits(line.text)) for line in page.lines):
+        return None
     context = context_of(parts, reader, stated)
     expires_at = lifetime.stated_expiry(parts.texts, reader.wording)
     evidence = evidence_of(parts, reader, context)
@@ -293,11 +295,14 @@ def _objection(one: Evidence, context: Context) -> str | None:
     """Why a candidate is no code; None where it may be."""
     if not one.is_weighed:
         return one.shape.refusal
+    if one.score < THRESHOLD:
+        if one.shape.look is not None:
+            return one.shape.look
+        worst = min(one.features, key=WEIGHTS.__getitem__, default=None)
+        if worst is not None and WEIGHTS[worst] < -1:
+            return worst.value
     veto = veto_of(one, context)
-    if one.score >= THRESHOLD:
-        return None if veto is None else veto.why
-    against = [feature for feature in sorted(one.features, key=lambda name: WEIGHTS[name]) if WEIGHTS[feature] < -1]
-    return one.shape.look or (against[0].value if against else veto.why if veto else "too little speaks for it")
+    return veto.why if veto is not None else None if one.score >= THRESHOLD else "too little speaks for it"
 
 
 def _is_nearly(one: Evidence, context: Context) -> bool:

@@ -28,6 +28,7 @@ LOGGED = re.compile(
 FIGURES = re.compile(r"(?m)^[^\n]*?(?<![\w.])\d[\d.,:]*(?: (?:[-|] )?\d[\d.,:%]*){3,}(?=\s|$)")
 """Four numbers in a row, as tables of figures have them."""
 
+NUMBER = re.compile(r"\d+")
 HEADER = re.compile("(?m)" + PROTOCOL.pattern)
 
 
@@ -77,7 +78,7 @@ def _is_log(_: Message, text: str) -> bool:
 
 
 def _is_table(_: Message, text: str) -> bool:
-    return _has(FIGURES, text, 4)
+    return len(NUMBER.findall(text)) >= 4 * 4 and _has(FIGURES, text, 4)
 
 
 GENRES: tuple[Genre, ...] = (

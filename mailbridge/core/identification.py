@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mailbridge.core.addresses import canonical, split
 from mailbridge.core.dataclass import dataclass
 
 if TYPE_CHECKING:  # who only handles answers loads no words of languages
     from mailbridge.core.wording import ForwardWords
+
+PATTERN = "*"
+"""What makes a known identifier a pattern of several."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,28 +53,61 @@ class IdentityPolicy:
     own_domains: tuple[str, ...] = ()
     own_addresses: tuple[str, ...] = ()
     forward: ForwardWords | None = None
+    _own: _Own = field(init=False, repr=False, compare=False)
+    _spelled: _Spelled = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Put addresses in order by what they are compared by: a mail asks several times, and thousands of identifiers may be known."""
+        object.__setattr__(self, "_own", _Own.of(self.own_domains, self.own_addresses))
+        object.__setattr__(self, "_spelled", _Spelled.of(self.known, self.learned))
 
     def is_own(self, address: str) -> bool:
         """Whether an address is ours: it says how the mail came here, not for whom it was."""
         folded = address.casefold()
         domain = split(folded)[1]
-        return domain in {own.casefold() for own in self.own_domains} or canonical(folded) in {
-            canonical(own) for own in self.own_addresses
-        }
+        return domain in self._own.domains or canonical(folded) in self._own.addresses
 
     def spelling(self, address: str) -> str | None:
         """How a known identifier is spelled, exactly or as the same mailbox; None where it is not known.
 
         Where several known identifiers are tags of one mailbox, an address that is none of them exactly is none of them.
         """
-        exact = [one for one in (*self.known, *self.learned) if "*" not in one]
-        folded = address.casefold()
-        for one in exact:
-            if one.casefold() == folded:
-                return one
-        same = {one.casefold(): one for one in reversed(exact) if canonical(one) == canonical(address)}
-        return next(iter(same.values())) if len(same) == 1 else None
+        exact = self._spelled.exact.get(address.casefold())
+        if exact is not None or not self._spelled.exact:
+            return exact
+        same = self._spelled.same.get(canonical(address), ())
+        return same[0] if len(same) == 1 else None
 
     def is_allowed(self, address: str) -> bool:
         """Whether a pattern with ``*`` lets an address through as it is."""
-        return any("*" in one and fnmatchcase(address.casefold(), one.casefold()) for one in self.known)
+        folded = address.casefold()
+        return any(fnmatchcase(folded, pattern) for pattern in self._spelled.patterns)
+
+
+class _Own(NamedTuple):
+    """Our own domains, without case, and addresses, by their canonical form."""
+
+    domains: frozenset[str]
+    addresses: frozenset[str]
+
+    @classmethod
+    def of(cls, domains: Iterable[str], addresses: Iterable[str]) -> _Own:
+        return cls(frozenset([own.casefold() for own in domains]), frozenset(map(canonical, addresses)))
+
+
+class _Spelled(NamedTuple):
+    """Known identifiers without case, each with its spelling; by mailbox, each with its different spellings; and patterns without case."""
+
+    exact: Mapping[str, str]
+    same: Mapping[str, Sequence[str]]
+    patterns: Sequence[str]
+
+    @classmethod
+    def of(cls, known: Iterable[str], learned: Iterable[str]) -> _Spelled:
+        exact: dict[str, str] = {}
+        same: dict[str, list[str]] = {}
+        for one in (*known, *learned):
+            if PATTERN not in one and one.casefold() not in exact:
+                exact[one.casefold()] = one
+                same.setdefault(canonical(one), []).append(one)
+        return cls(exact, same, [one.casefold() for one in known if PATTERN in one])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from mailbridge.core import stamps
 from mailbridge.core.addresses import canonical, parse_forwarding_envelope
@@ -36,17 +35,18 @@ LATER_STAMPS = ("X-Original-To", "X-Delivered-To", "Envelope-To", "X-Envelope-To
 
 
 class _Clues:
-    """The addresses that a mail offers, in the order in which they are believed."""
+    """The addresses that a mail offers, in the order in which they are believed. ``mailbox`` is the watched one that it came to, or ""."""
 
-    def __init__(self, policy: IdentityPolicy) -> None:
+    def __init__(self, policy: IdentityPolicy, mailbox: str) -> None:
         self.policy = policy
+        self._mailbox = canonical(mailbox) if mailbox else ""
         self.found: list[Clue] = []
 
     def add(self, mailbox: str | None, source: str) -> str | None:
         """Note a mailbox that was read; give it if it may be an identifier."""
         if not mailbox or len(self.found) >= MAX_CLUES:
             return None
-        is_own = self.policy.is_own(mailbox)
+        is_own = self.policy.is_own(mailbox) or (self._mailbox != "" and canonical(mailbox.casefold()) == self._mailbox)
         self.found.append(Clue(address=mailbox, source=source, verdict="own domain" if is_own else "candidate"))
         return None if is_own else mailbox
 
@@ -83,9 +83,7 @@ def identify(
         return Identification(reason="it was sent to this server's postmaster, who waits for no code")
     if message.is_twofold:
         return Identification(reason="a header of it can be read in two ways that name different mailboxes (two-readings)")
-    if recipient.is_mailbox:
-        policy = replace(policy, own_addresses=(*policy.own_addresses, recipient.rcpt))
-    clues = _Clues(policy)
+    clues = _Clues(policy, recipient.rcpt if recipient.is_mailbox else "")
     offered = _offered(message, mail_from, clues, are_stamps_believed=are_stamps_believed)
     if recipient.is_mailbox:
         offered = _or_mailbox(message, recipient.rcpt, offered, clues)

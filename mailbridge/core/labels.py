@@ -23,11 +23,11 @@ class Label:
 def labels(text: str, wording: Wording) -> tuple[Label, ...]:
     """The labels of a line, in order. The longer of two that overlap counts, and a code of something else is none."""
     plain = folded(text)
-    codes = [(*match.span(), True) for match in wording.code.finditer(plain)]
-    others = [(*match.span(), False) for match in wording.other.finditer(plain)]
+    codes = [(start, end, True) for start, end in wording.code.spans(plain)]
+    others = [(start, end, False) for start, end in wording.other.spans(plain)]
     if not codes and not others:
         return ()
-    idioms = [match.span() for match in wording.idiom.finditer(plain)] if others else []
+    idioms = wording.idiom.spans(plain) if others else ()
     kept: list[tuple[int, int, bool]] = []
     for start, end, is_code in sorted(codes + others, key=lambda one: (one[0], -one[1], one[2])):
         if not is_code and any(low <= start and end <= high for low, high in idioms):
@@ -38,9 +38,9 @@ def labels(text: str, wording: Wording) -> tuple[Label, ...]:
             continue
         kept.append((start, end, is_code))
     named = [one for one in kept if one[2] or not _is_purpose(one, kept, plain, wording)]
-    generic = {match.span() for match in wording.generic.finditer(plain)}
+    generic = set(wording.generic.spans(plain))
     if generic:  # "*code" covers "Anmeldecode" too, which is listed by itself and says what for
-        generic -= {match.span() for match in wording.specific.finditer(plain)}
+        generic.difference_update(wording.specific.spans(plain))
     return tuple(_compounded(named, generic, plain, wording))
 
 

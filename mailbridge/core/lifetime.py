@@ -54,13 +54,12 @@ def stated_lifetime(lines: list[str], wording: Wording) -> timedelta | None:
     """
     plain = [folded(ascii_digits(line)) for line in lines]
     whole = wording.read_together(plain)
-    if not wording.expiry.search(whole) or not _names_a_duration(whole, wording):
+    if not wording.expiry.any(whole) or not _names_a_duration(whole, wording):
         return None
+    expiring = [wording.expiry.any(line) for line in plain]
     for index, line in enumerate(plain):
-        found = _duration(line, wording)
-        if found is None or not SHORTEST <= found <= LONGEST:
-            continue
-        if any(wording.expiry.search(one) for one in plain[max(0, index - 1) : index + 2]):
+        found = _duration(line, wording) if any(expiring[max(0, index - 1) : index + 2]) else None
+        if found is not None and SHORTEST <= found <= LONGEST:
             return found
     return None
 
@@ -75,7 +74,7 @@ def stated_expiry(lines: list[str], wording: Wording) -> datetime | None:
     for line in lines if patterns else ():
         for pattern in patterns:
             match = pattern.search(line)
-            if match is None or not wording.expiry.search(folded(ascii_digits(line[: match.start()]))[-NEAR:]):
+            if match is None or not wording.expiry.any(folded(ascii_digits(line[: match.start()]))[-NEAR:]):
                 continue
             moment = _moment(match, wording)
             if moment is not None:
@@ -108,13 +107,13 @@ def _zone(text: str) -> timezone:
 
 
 def _names_a_duration(text: str, wording: Wording) -> bool:
-    return bool(wording.minutes.search(text) or wording.hours.search(text) or IN_SECONDS.search(text))
+    return bool(wording.minutes.any(text) or wording.hours.any(text) or IN_SECONDS.search(text))
 
 
 def _duration(line: str, wording: Wording) -> timedelta | None:
     """The first number of minutes or hours in a line without capitals, in digits or in words."""
-    units = [(found.span(), timedelta(minutes=1)) for found in wording.minutes.finditer(line)]
-    units += [(found.span(), timedelta(hours=1)) for found in wording.hours.finditer(line)]
+    units = [(span, timedelta(minutes=1)) for span in wording.minutes.spans(line)]
+    units += [(span, timedelta(hours=1)) for span in wording.hours.spans(line)]
     for read in (_in_digits, _in_words):
         for (start, end), unit in sorted(units, key=lambda one: (one[0][0], -one[0][1])):
             number = read(line, start, end, wording)

@@ -26,7 +26,13 @@ OTHER_MESSAGE = re.compile(rb"(?i)\bmessage\s{0,9}/\s{0,9}(?!rfc822\b)[a-z0-9.+-
 MIME_HEADER = re.compile(rb"\n(?i:content-[a-z-]{1,40})[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*")
 """Begins with the end of the line before: a pattern that begins with a fixed octet is looked for ten times as fast."""
 
+HEAD_END = re.compile(rb"\n\r?\n")
+"""The end of a head; a CR may stand before it."""
+
 BARE_LF = re.compile(rb"(?<!\r)\n")
+BARE_CR = re.compile(rb"\r(?!\n)")
+CR_AND_MORE = re.compile(rb"\r[^\n]")
+"""A bare CR that is not the last octet: it is found twice as fast as by looking ahead."""
 
 
 def limited(content: bytes, defects: dict[str, None]) -> bytes:
@@ -39,11 +45,11 @@ def limited(content: bytes, defects: dict[str, None]) -> bytes:
         head, separator, body = split_head(content)
         # In a header it becomes a blank: without it, the two halves of an address or of a name would grow together.
         content = head.replace(b"\0", b" ") + separator + body.replace(b"\0", b"")
-    line_ends = content.count(b"\r\n")
-    if content.count(b"\r") != line_ends:
+    if has_bare_cr(content):
         # A bare CR is no line end (RFC 5321 2.3.8), but Python's parser takes it for one: a header could be hidden behind it.
         defects["bare-cr"] = None
-        content = re.sub(rb"\r(?!\n)", b" ", content)
+        content = BARE_CR.sub(b" ", content)
+    line_ends = content.count(b"\r")
     lines = content.count(b"\n")
     if line_ends and lines != line_ends:
         defects["bare-lf"] = None
@@ -55,10 +61,15 @@ def limited(content: bytes, defects: dict[str, None]) -> bytes:
     if len(head) > MAX_HEADERS or head.count(b"\n") > MAX_HEADER_LINES or _longest_line(head) > MAX_HEADER:
         defects["headers-cut"] = None
         head = _cut_headers(head)
-    if body.count(b"\n--") > MAX_PARTS * 4 or _is_nested(content):
+    if _has_more(body, b"\n--", MAX_PARTS * 4) or _is_nested(content):
         defects["too-many-parts"] = None
         head, body = _without_structure(head), _without_structure(body)
     return _with_short_mime_headers(head, defects) + separator + _with_short_mime_headers(body, defects)
+
+
+def has_bare_cr(content: bytes) -> bool:
+    """Whether a CR stands anywhere but before a LF."""
+    return CR_AND_MORE.search(content) is not None or content.endswith(b"\r")
 
 
 def _without_bare_lf(content: bytes) -> bytes:
@@ -78,7 +89,9 @@ def _with_short_mime_headers(octets: bytes, defects: dict[str, None]) -> bytes:
     """
 
     def cut(found: re.Match[bytes]) -> bytes:
-        line = OTHER_MESSAGE.sub(b"application/octet-stream", found.group())
+        line = found.group()
+        if b"message" in line.lower():
+            line = OTHER_MESSAGE.sub(b"application/octet-stream", line)
         if len(line) <= MAX_MIME_HEADER and line.count(b";") <= MAX_PARAMETERS:
             return line
         defects["headers-cut"] = None
@@ -90,17 +103,28 @@ def _with_short_mime_headers(octets: bytes, defects: dict[str, None]) -> bytes:
 def _is_nested(content: bytes) -> bool:
     """Whether it names more boundaries or attached mails than any honest mail; the cheap count comes first."""
     folded = content.lower()
-    return (folded.count(b"boundary") > MAX_DEPTH and len(BOUNDARY.findall(content)) > MAX_DEPTH) or (
-        folded.count(b"message") > MAX_DEPTH and len(ATTACHED_MAIL.findall(content)) > MAX_DEPTH
+    return (_has_more(folded, b"boundary", MAX_DEPTH) and len(BOUNDARY.findall(content)) > MAX_DEPTH) or (
+        _has_more(folded, b"message", MAX_DEPTH) and len(ATTACHED_MAIL.findall(content)) > MAX_DEPTH
     )
+
+
+def _has_more(octets: bytes, word: bytes, most: int) -> bool:
+    """Whether a word stands there more than ``most`` times. From behind, since `bytes.rfind` skips more than `bytes.count` does."""
+    at = len(octets)
+    for _ in range(most + 1):
+        at = octets.rfind(word, 0, at)
+        if at < 0:
+            return False
+    return True
 
 
 def split_head(content: bytes) -> tuple[bytes, bytes, bytes]:
     """Head, the first empty line, and body; without such a line all of it is head."""
-    found = re.search(rb"\r?\n\r?\n", content)
+    found = HEAD_END.search(content)
     if found is None:
         return content, b"", b""
-    return content[: found.start()], found.group(), content[found.end() :]
+    start = found.start() - content.endswith(b"\r", 0, found.start())
+    return content[:start], content[start : found.end()], content[found.end() :]
 
 
 def _longest_line(head: bytes) -> int:

@@ -103,12 +103,12 @@ def _score(link: Link, wording: Wording) -> RankedLink:
         score, why = score - 6, [*why, "a way out"]
     elif "web copy" in address or ("idle" in address and not is_strict):
         score, why = score - 4, [*why, "an idle address"]
-    is_invited = wording.act.search(text) is not None
-    if wording.idle.search(text) and not (is_invited and is_strict):
+    is_invited = wording.act.any(text)
+    if wording.idle.any(text) and not (is_invited and is_strict):
         score, why = score - 4, [*why, "idle words"]
     if parts.path in ("", "/") and not parts.query and not parts.fragment:
         score, why = score - 5, [*why, "a home page"]
-    if ("acting" in said or wording.act.search(folded(parts.path))) and not is_reset:
+    if ("acting" in said or wording.act.any(folded(parts.path))) and not is_reset:
         score, why = score + 2, [*why, "an acting address"]
     if is_strict and not is_reset:
         score, why = score + 0.5, [*why, "an address that says so"]
@@ -161,32 +161,32 @@ def objection(best: RankedLink, subject: str, texts: list[str], wording: Wording
     subject and in the link; a mail that names a price, or that is long, needs both.
     """
     text, title = folded(" ".join(texts[:300])), folded(subject)
-    subject_speaks = wording.act.search(title) is not None
-    link_speaks = wording.act.search(folded(best.link.text)) is not None
+    subject_speaks = wording.act.any(title)
+    link_speaks = wording.act.any(folded(best.link.text))
     url = best.link.url
     is_strict = STRICT.search(url) is not None
-    is_hurried = wording.threat.search(text[:3_000]) is not None
+    is_hurried = wording.threat.any(text[:3_000])
     if BARE_HOST.search(url):
         return "its link leads to a machine without a name"
-    if wording.other.search(title) is not None and not (subject_speaks and wording.account.search(title)):
+    if wording.other.any(title) and not (subject_speaks and wording.account.any(title)):
         return purpose(best) or "its subject speaks of something else than signing in"
     if sender and is_stranger(url, sender) and (not (subject_speaks and link_speaks) or is_hurried):
         return purpose(best) or "its link leads to another domain than its sender's"
-    if wording.notice.search(text[:3_000]):
+    if wording.notice.any(text[:3_000]):
         return "it says that something was changed, and its link is for who did not do it"
-    if wording.invited.search(text[:1_500]):
+    if wording.invited.any(text[:1_500]):
         return "its link accepts an invitation or a request of somebody else"
     if is_hurried and not is_strict:
         return purpose(best) or "it hurries its reader, and its link does not say what it does"
     if RESET.search(url) and not is_strict:
-        return None if wording.reset.search(folded(f"{subject} {best.link.text}")) else purpose(best)
+        return None if wording.reset.any(folded(f"{subject} {best.link.text}")) else purpose(best)
     if TRACKER.search(url) or not ACTING.search(url):
         is_clear = subject_speaks and link_speaks and len(text) < 2_500 and not MONEY.search(f"{subject} {text}")
-        return None if is_clear and wording.signing.search(title) else "neither its link nor its words say that it signs in"
+        return None if is_clear and wording.signing.any(title) else "neither its link nor its words say that it signs in"
     if MONEY.search(text) or len(text) > 4_000:
         is_clear = subject_speaks and link_speaks and is_strict
         return None if is_clear else "it names a price or is long, and does not say in subject, link and address that it signs in"
-    return None if is_strict or wording.act.search(text) is not None else "nothing in its words says that its link signs in"
+    return None if is_strict or wording.act.any(text) else "nothing in its words says that its link signs in"
 
 
 def purpose(best: RankedLink) -> str | None:

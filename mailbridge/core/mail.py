@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 from datetime import datetime
 from typing import Literal
@@ -143,6 +143,13 @@ class Message:
     has_calendar: bool = False
     is_listed: bool = False
     has_files: bool = False
+    _by_name: Mapping[str, list[str]] = field(init=False, repr=False, compare=False)
+    _written_by_name: Mapping[str, list[str]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Put the headers in order by name: they are asked for two dozen times."""
+        object.__setattr__(self, "_by_name", by_name(self.headers))
+        object.__setattr__(self, "_written_by_name", by_name(self.written))
 
     @property
     def html(self) -> Page | None:
@@ -151,14 +158,21 @@ class Message:
 
     def header(self, name: str) -> str | None:
         """The topmost header of that name (any case), or None."""
-        return next(iter(self.all_headers(name)), None)
+        found = self._by_name.get(name.casefold())
+        return found[0] if found else None
 
     def all_headers(self, name: str) -> tuple[str, ...]:
         """Every header of that name (any case), topmost first."""
-        wanted = name.casefold()
-        return tuple(value for key, value in self.headers if key.casefold() == wanted)
+        return tuple(self._by_name.get(name.casefold(), ()))
 
     def stamps(self, name: str) -> tuple[str, ...]:
         """Every one of the ``written`` headers of that name (any case), topmost first."""
-        wanted = name.lower()
-        return tuple(value for key, value in self.written if key == wanted)
+        return tuple(self._written_by_name.get(name.casefold(), ()))
+
+
+def by_name(headers: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """The values of headers by their names without case, topmost first."""
+    found: dict[str, list[str]] = {}
+    for name, value in headers:
+        found.setdefault(name.casefold(), []).append(value)
+    return found

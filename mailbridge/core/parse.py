@@ -34,7 +34,8 @@ from mailbridge.core.limits import (
     limited,
     split_head,
 )
-from mailbridge.core.mail import Body, Line, Link, Message, Page
+from mailbridge.core.mail import Body, Line, Link, Message, Page, by_name
+from mailbridge.core.media import plain_media
 from mailbridge.core.stamps import ADDRESS_HEADERS
 from mailbridge.core.text import page_from_html, page_from_plain
 from mailbridge.core.tree import ENGINE_FAULTS, tree_of
@@ -44,6 +45,9 @@ MAX_ATTACHED_DEPTH = 3
 MAX_BODY = 524_288
 ESCAPED = re.compile("[\udc80-\udcff]")
 FOLD = re.compile(r"\r?\n[ \t]?|\r")
+LF_FOLD = re.compile(r"\n[ \t]?")
+"""A fold, where no CR is left: a pattern that begins with a fixed letter is looked for several times as fast."""
+
 CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 STATEFUL = re.compile(r"(?i)iso[-_]?2022|utf[-_]?16")
 BLANK_CONTROLS = bytes(32 if (octet < 32 and octet not in b"\t\n\r") or octet == 127 else octet for octet in range(256))
@@ -94,28 +98,29 @@ def _read(
     tree: email.message.Message, defects: dict[str, None], *, attached_depth: int, disputed: frozenset[str] = frozenset()
 ) -> Message:
     typed = list(_headers(tree, defects))
-    headers = tuple((name, _shown(value, defects)) for name, value in typed)
+    headers = tuple([(name, _shown(value, defects)) for name, value in typed])
+    named = by_name(headers)
     to, is_to_unclear = _recipients(typed, defects)
     found = _bodies(tree, defects, attached_depth=attached_depth)
     sender, sender_name = _sender(typed, defects) if "from" not in disputed else ("", "")
     return Message(
         headers=headers,
         written=tuple((name.lower(), value) for name, value in typed if name.lower() in ADDRESS_HEADERS),
-        subject=_first(headers, "subject"),
+        subject=_first(named, "subject"),
         sender=sender,
         sender_name=sender_name,
         to=to,
         is_to_unclear=is_to_unclear,
         is_twofold=bool(disputed),
-        message_id=_message_id(headers),
-        date=_date(headers, defects),
+        message_id=_message_id(named),
+        date=_date(named, defects),
         plain=found.plain,
         html_body=found.html,
         attached=tuple(found.attached),
         defects=tuple(defects),
-        is_bounce=is_bounce(headers, sender),
+        is_bounce=is_bounce(named, sender),
         has_calendar=found.has_calendar,
-        is_listed=is_listed(headers),
+        is_listed=is_listed(named),
         has_files=found.has_files,
     )
 
@@ -132,9 +137,17 @@ def _headers(tree: email.message.Message, defects: dict[str, None]) -> Iterator[
         if not value.isascii() and ESCAPED.search(value):
             value, fault = decode(value.encode("utf-8", "surrogateescape"), "utf-8")
             defects[fault or "raw-8bit-header"] = None
-        yield name, FOLD.sub(" ", value)
+        yield name, _unfolded(value)
         if budget <= 0:
             return
+
+
+def _unfolded(value: str) -> str:
+    """A header's value in one line, a blank for each fold (RFC 5322, 2.2.3)."""
+    if "\n" not in value and "\r" not in value:
+        return value
+    plain = value.replace("\r\n", "\n")
+    return LF_FOLD.sub(" ", plain) if "\r" not in plain else FOLD.sub(" ", value)
 
 
 def _shown(value: str, defects: dict[str, None]) -> str:
@@ -142,14 +155,15 @@ def _shown(value: str, defects: dict[str, None]) -> str:
     text, fault = decode_header(value)
     if fault:
         defects[fault] = None
-    seen = CONTROLS.sub(" ", text)
-    if seen != text:
+    if not text.isprintable() and CONTROLS.search(text) is not None:
         defects["control-in-header"] = None
-    return seen.strip()
+        text = CONTROLS.sub(" ", text)
+    return text.strip()
 
 
-def _first(headers: tuple[tuple[str, str], ...], name: str) -> str:
-    return next((value for key, value in headers if key.casefold() == name), "")
+def _first(named: dict[str, list[str]], name: str) -> str:
+    found = named.get(name)
+    return found[0] if found else ""
 
 
 def _sender(headers: list[tuple[str, str]], defects: dict[str, None]) -> tuple[str, str]:
@@ -184,14 +198,14 @@ def _recipients(headers: list[tuple[str, str]], defects: dict[str, None]) -> tup
     return tuple(found), is_unclear
 
 
-def _message_id(headers: tuple[tuple[str, str], ...]) -> str:
-    value = _first(headers, "message-id")
+def _message_id(named: dict[str, list[str]]) -> str:
+    value = _first(named, "message-id")
     found = ID.search(value)
     return found[1] if found else value[:512]
 
 
-def _date(headers: tuple[tuple[str, str], ...], defects: dict[str, None]) -> datetime | None:
-    value = _first(headers, "date")
+def _date(named: dict[str, list[str]], defects: dict[str, None]) -> datetime | None:
+    value = _first(named, "date")
     if not value:
         return None
     try:
@@ -272,13 +286,16 @@ def _walk(tree: email.message.Message, defects: dict[str, None]) -> Iterator[ema
             defects["too-many-parts"] = None
             return
         payload = _raw(part)
-        if part.is_multipart() and part.get_content_type() != "message/rfc822" and isinstance(payload, list):
+        if isinstance(payload, list) and part.get_content_type() != "message/rfc822":
             stack.extend((one, depth + 1) for one in reversed(payload) if isinstance(one, email.message.Message))
         else:
             yield part
 
 
 def _manner(part: email.message.Message, defects: dict[str, None]) -> _Manner:
+    media = plain_media(part)
+    if media is not None and media.kind in TEXTS:
+        return _Manner(kind=media.kind, charset=media.charset)
     kind = part.get_content_type()
     if kind.startswith("multipart/"):
         defects["no-parts"] = None

@@ -33,12 +33,12 @@ OF_LOOK = {Look.WORD: F.WORD, Look.WORD_AND_NUMBER: F.WORD_AND_NUMBER, Look.ZIP:
 def weigh(source: str, lines: tuple[Line, ...], reader: Reader, context: Context) -> list[Evidence]:
     """Every candidate of one part of a mail, with its features; refused shapes too, without any."""
     reading = Reading([ascii_digits(line.text) for line in lines], reader)
+    rows = [(index, line, seen) for index, line in enumerate(lines) if (seen := reading.shapes(index))]
+    if not rows:
+        return []
     of_mail = _of_mail(source, context)
     found: list[Evidence] = []
-    for index, line in enumerate(lines):
-        seen = reading.shapes(index)
-        if not seen:
-            continue
+    for index, line, seen in rows:
         # Lines of dates and prices alone are many in a long mail, and nothing names what is refused.
         named = reading.namings(index) if any(shape.refusal is None for shape in seen) else [None] * len(seen)
         for shape, naming in zip(seen, named, strict=True):

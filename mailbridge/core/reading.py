@@ -60,7 +60,7 @@ class Reader:
         """The shapes, years that stand in a date written out in any language refused."""
         if not any(shape.look is Look.YEAR for shape in found):
             return found
-        days = [day.span() for day in self.wording.dates.finditer(folded(text))]
+        days = self.wording.dates.spans(folded(text))
         return tuple(
             replace(shape, refusal="date or time", look=None)
             if shape.look is Look.YEAR and any(low < shape.end and shape.start < high for low, high in days)
@@ -121,7 +121,7 @@ class Reading:
         """Whether its sentence says that it is valid to a day: coupons and prizes are, codes for minutes."""
         tail = text[shape.end : shape.end + NEAR]
         day = DAYS.search(tail)
-        return day is not None and self._wording.expiry.search(folded(tail[: day.start(1)])) is not None
+        return day is not None and self._wording.expiry.any(folded(tail[: day.start(1)]))
 
     def _in_line(self, naming: Naming, text: str, shape: Shape) -> set[Feature]:
         found: set[Feature] = set()
@@ -156,14 +156,14 @@ class Reading:
         """Whether somebody is an instruction to enter it, in a line that also says what for."""
         head = folded(text[max(0, shape.start - 2 * ADJACENT) : shape.start])
         tail = folded(text[shape.end : shape.end + ADJACENT])
-        return (self._is_told(head) or self._is_told(tail)) and self._wording.act.search(folded(text)) is not None
+        return (self._is_told(head) or self._is_told(tail)) and self._wording.act.any(folded(text))
 
     def _is_told(self, part: str) -> bool:
         """Whether a part of a line tells to enter something; "write to us" and its like say something else."""
-        hits = [hit.span() for hit in self._wording.enter.finditer(part)]
+        hits = self._wording.enter.spans(part)
         if not hits:
             return False
-        idioms = [idiom.span() for idiom in self._wording.idiom.finditer(part)]
+        idioms = self._wording.idiom.spans(part)
         return any(not any(low <= start and end <= high for low, high in idioms) for start, end in hits)
 
     def is_numbered(self, index: int, shape: Shape) -> bool:

@@ -21,9 +21,9 @@ from email.message import Message as Headers
 
 from mailbridge.core.charsets import ALIASES, WIDE
 from mailbridge.core.dataclass import dataclass
+from mailbridge.core.limits import split_head
 from mailbridge.core.tree import ENGINE_FAULTS
 
-SPLIT = re.compile(rb"\r?\n\r?\n")
 DESCRIBING = re.compile(
     rb"(?im)^content-(?:type|transfer-encoding|disposition)[ \t]*:[^\r\n]*(?:\r?\n[ \t][^\r\n]*)*(?:\r?\n|\Z)"
 )
@@ -85,12 +85,17 @@ class _Single:
 
 def others(content: bytes) -> Iterator[Other]:
     """The mail as it would stand under each description that its body fits and that is not read as its own headers are. Total."""
-    found = SPLIT.search(content)
-    if found is None:
+    head, separator, body = split_head(content)
+    if not separator:
         return
-    head, body = content[: found.start()], content[found.end() :]
-    described = b"".join(one.rstrip(b"\r\n") + b"\r\n" for one in DESCRIBING.findall(head + b"\r\n"))
-    rest = DESCRIBING.sub(b"", head + b"\r\n")
+    describing: list[bytes] = []
+
+    def set_aside(header: re.Match[bytes]) -> bytes:
+        describing.append(header.group().rstrip(b"\r\n") + b"\r\n")
+        return b""
+
+    rest = DESCRIBING.sub(set_aside, head + b"\r\n")
+    described = b"".join(describing)
     own = email.message_from_bytes(described[:MOST_DESCRIBING])
     is_odd = len(described) > MOST_DESCRIBING
     boundary, is_all = _boundary(body)

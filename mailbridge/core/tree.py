@@ -13,6 +13,9 @@ import re
 from collections.abc import Iterator
 from email.parser import BytesParser
 
+from mailbridge.core.limits import HEAD_END, has_bare_cr
+from mailbridge.core.media import Media, plain_media
+
 ENGINE_FAULTS = (RecursionError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
 """What the standard library's parser has been seen to raise on octets that are no mail."""
 
@@ -24,7 +27,6 @@ FIELD = re.compile(r"[!-9;-~]+:[^\n]*(?:\n[ \t][^\n]*)*(?:\n|\Z)")
 
 DELIMITER_END = re.compile(rb"(--)?[ \t]*\r?(?:\n|\Z)")
 NEWLINE = 0x0A
-HEAD_END = re.compile(rb"\n\r?\n")
 POLICY = email.policy.compat32
 
 
@@ -40,7 +42,7 @@ def tree_of(content: bytes) -> email.message.Message:
 
 def plain_tree(content: bytes) -> email.message.Message | None:
     """The tree of a mail in which every line is in its place; None for any other. Total."""
-    if content.count(b"\r") != content.count(b"\r\n"):
+    if has_bare_cr(content):
         return None
     try:
         return _read(content, frozenset(), [MOST_PARTS])
@@ -57,14 +59,14 @@ def _read(content: bytes, outer: frozenset[str], room: list[int]) -> email.messa
     part = _headed(content[: end.start() + 1].decode("ascii", "surrogateescape"))
     if part is None:
         return None
-    main_type = part.get_content_maintype()
-    if main_type == "message":
+    media = plain_media(part) or Media(part.get_content_type())
+    if media.kind.startswith("message/"):
         return None
     body = content[end.end() :]
-    if main_type != "multipart":
+    if not media.kind.startswith("multipart/"):
         part.set_payload(body.decode("ascii", "surrogateescape"))
         return part
-    return part if _fill(part, body, outer, room) else None
+    return part if _fill(part, media, body, outer, room) else None
 
 
 def _headed(head: str) -> email.message.Message | None:
@@ -80,16 +82,10 @@ def _headed(head: str) -> email.message.Message | None:
     return part
 
 
-def _fill(part: email.message.Message, body: bytes, outer: frozenset[str], room: list[int]) -> bool:
+def _fill(part: email.message.Message, media: Media, body: bytes, outer: frozenset[str], room: list[int]) -> bool:
     """Give a multipart its parts; whether they could be told apart without a doubt (RFC 2046, 5.1.1)."""
-    boundary = part.get_boundary()
-    if (
-        not boundary
-        or not boundary.isascii()
-        or boundary.endswith("--")
-        or boundary in outer
-        or part.get_content_subtype() == "digest"
-    ):
+    boundary = media.boundary or part.get_boundary()
+    if not boundary or not boundary.isascii() or boundary.endswith("--") or boundary in outer or media.kind == "multipart/digest":
         return False
     inner = outer | {boundary}
     start = -1

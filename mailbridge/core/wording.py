@@ -6,7 +6,7 @@ A mail need not say which language is its own: all are looked up at once (see `m
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 
 import re2
@@ -15,7 +15,7 @@ from mailbridge.core.dataclass import dataclass
 from mailbridge.core.language import Language, WordingError, read_language
 from mailbridge.core.presence import NEVER, Presence
 from mailbridge.core.script import folded
-from mailbridge.core.words import Found, Index, Words, merged
+from mailbridge.core.words import Index, Span, Words, merged
 
 __all__ = ["ForwardWords", "Language", "Wording", "WordingError", "compiled", "read_language"]
 
@@ -54,11 +54,9 @@ class Dates:
     def __init__(self, months: Mapping[str, int]) -> None:
         self._months = months
 
-    def finditer(self, text: str) -> Iterator[Found]:
-        """The dates of a text without capitals, from left to right."""
-        for match in WRITTEN_DATE.finditer(text):
-            if self.month(match["name"] or match["after"]) is not None:
-                yield Found(text, *match.span())
+    def spans(self, text: str) -> list[Span]:
+        """Where the dates of a text without capitals stand, from left to right."""
+        return [match.span() for match in WRITTEN_DATE.finditer(text) if self.month(match["name"] or match["after"]) is not None]
 
     def month(self, name: str) -> int | None:
         """The number of a month by its name without capitals, also with an ending of up to three letters; None if it is none."""

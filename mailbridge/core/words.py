@@ -63,31 +63,6 @@ MOST_KEPT = 500
 """Lines that are remembered over the end of a mail: of those of other mails few come again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A place in a text, with the methods of a match."""
-
-    text: str
-    first: int
-    last: int
-
-    def start(self) -> int:
-        """The place of its first character."""
-        return self.first
-
-    def end(self) -> int:
-        """The place behind its last character."""
-        return self.last
-
-    def span(self) -> tuple[int, int]:
-        """First place and the place behind the last."""
-        return self.first, self.last
-
-    def group(self) -> str:
-        """What stands there."""
-        return self.text[self.first : self.last]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Morphology:
     """How the words of a language change: what ``~`` stands for, and what may be written to the front of any word."""
@@ -252,6 +227,9 @@ class _Table:
                 kinds |= kind
         return kinds
 
+
+Span = tuple[int, int]
+"""The place of a word's first letter, and the place behind its last."""
 
 _Span = tuple[int, int, int]
 """The place of an entry, the place behind it, and its kinds."""
@@ -435,32 +413,29 @@ class Words:
         self._index = index or Index()
         self._kind = kind
 
-    def search(self, text: str) -> Found | None:
-        """The first word in a text without capitals, or None."""
-        return next(iter(self.finditer(text)), None)
+    def any(self, text: str) -> bool:
+        """Whether a text without capitals has one of the words."""
+        read = self._index.read(text)
+        if read.kinds & self._kind:
+            return True
+        return read.is_spaceless and next(self._index.spaceless(self._kind, text), None) is not None
 
-    def finditer(self, text: str) -> Iterable[Found]:
-        """The words in a text without capitals, from left to right; none overlaps another."""
+    def spans(self, text: str) -> Sequence[Span]:
+        """Where the words stand in a text without capitals, from left to right; none overlaps another."""
         read = self._index.read(text)
         # Of most texts and kinds there is nothing to be found, and nearly all of the time went into finding that out.
         if not read.kinds & self._kind and not read.is_spaceless:
             return ()
-        return self._found(text, read)
-
-    def _found(self, text: str, read: _Read) -> Iterator[Found]:
         spans = [(start, -end) for start, end, kinds in read.spans if kinds & self._kind]
         if read.is_spaceless:
             spans += [(start, -end) for start, end in self._index.spaceless(self._kind, text)]
+        found: list[Span] = []
         last = 0
         for start, end in sorted(spans):
             if start >= last:
                 last = -end
-                yield Found(text, start, last)
-
-    def fullmatch(self, text: str) -> bool:
-        """Whether the text is one of the words, and nothing else."""
-        found = self.search(text)
-        return found is not None and found.span() == (0, len(text))
+                found.append((start, last))
+        return found
 
 
 class _Builder:

@@ -131,6 +131,7 @@ class Intake:
             self._metrics.stage("accept", time.perf_counter() - began)
 
     async def _store_mail(self, envelope: Envelope, word: Word | TokenWord | None) -> Receipt:
+        time_base = self._store.time_base
         test = await self._tests.of(envelope) if word is None else None
         if test is not None:
             word = Word(verb="tested", by=test.by)
@@ -146,7 +147,7 @@ class Intake:
         verdict = await self._judged(envelope, known, word)
         self._metrics.stage("gate", time.perf_counter() - read)
         read = time.perf_counter()
-        arrival = await self._under_its_run(self._arrival(envelope, verdict, word, routes))
+        arrival = replace(await self._under_its_run(self._arrival(envelope, verdict, word, routes)), time_base=time_base)
         async with self._turns.of(envelope):
             receipt = await self._store.put(arrival)
         if test is not None:

@@ -96,6 +96,8 @@ class Arrival:
     ``origin`` is the number of the stored mail that an operator handed in again as this one, 0 for a mail that came by itself; ``verb``
     is what the operator did with that mail (``released``, ``replayed``), for its line in the journal. ``inboxes`` are the identifiers
     of the throw-away inboxes that it is for: what is for one that is over by now is erased in the same transaction.
+    ``time_base`` is `Store.time_base` of when the mail was received: where steady time was put right while the mail was read, its time of
+    receipt goes with it. None: it was not.
     """
 
     envelope: Envelope
@@ -114,6 +116,7 @@ class Arrival:
     origin: int = 0
     verb: str = ""
     inboxes: tuple[str, ...] = ()
+    time_base: int | None = None
 
     @property
     def is_pushed(self) -> bool:
@@ -314,6 +317,11 @@ class Store(Protocol):
     @property
     def trouble(self) -> str | None:
         """The kind of the last fault, until something can be written again; None while all is well."""
+        ...
+
+    @property
+    def time_base(self) -> int:
+        """What steady time counts from now; see `SteadyClock.base`."""
         ...
 
     @property

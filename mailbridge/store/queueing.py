@@ -12,11 +12,12 @@ from enum import Enum, auto
 from typing import Any
 
 from mailbridge import log_events
-from mailbridge.clock import to_micros
+from mailbridge.clock import SteadyClock, to_micros
 from mailbridge.core.dataclass import dataclass
 from mailbridge.core.delivery import Claim, Standing, State
 from mailbridge.core.occurrence import Arrived, Occurrence, Passed, Retried
 from mailbridge.core.queue import APART, Change, Event, is_under_way_long, may_be_dated
+from mailbridge.store import Arrival
 from mailbridge.store.rows import span
 
 log = logging.getLogger("mailbridge.store")
@@ -30,6 +31,16 @@ AT_ONCE = 1_000
 KNOWN_FIRST = (Standing.KNOWN, Standing.FIRST_SEEN)
 TOLD = frozenset(Event) - {Event.CLAIMED, Event.RELEASED}
 """The events that have a line in the journal."""
+
+
+def received_by(clock: SteadyClock, arrival: Arrival, now: int) -> int:
+    """When a mail was received, in steady time as it is now (microseconds), and not in the future.
+
+    Steady time is put right while nothing waits to be pushed, which a mail that is still being read does not show: by what it was
+    received at it would be days old then, and expired before it was stored.
+    """
+    shift = 0 if arrival.time_base is None else clock.base - arrival.time_base
+    return min(to_micros(arrival.envelope.received_at) + shift, now)
 
 
 class Need(Enum):

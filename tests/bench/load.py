@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import random
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -243,8 +244,15 @@ async def to_many(port: int, sink: Sink, *, count: int, connections: int, first:
     return await _figures(sink, sent, replies, began)
 
 
-async def at_a_rate(port: int, sink: Sink, *, rate: float, seconds: float, first: int) -> Figures:
-    """Mails at a steady rate, each over a connection of its own, however long the ones before take."""
+async def at_a_rate(
+    port: int, sink: Sink, *, rate: float, seconds: float, first: int, dice: random.Random | None = None
+) -> Figures:
+    """Mails at a steady rate, each over a connection of its own, however long the ones before take: evenly spaced, or with ``dice`` at
+    random moments, as mails of many senders come."""
+    count = int(rate * seconds)
+    moments = [index / rate for index in range(count)]
+    if dice is not None:
+        moments = sorted(dice.uniform(0.0, seconds) for _ in range(count))
     sent: dict[int, float] = {}
     replies: list[float] = []
     run = time.time_ns()
@@ -254,8 +262,8 @@ async def at_a_rate(port: int, sink: Sink, *, rate: float, seconds: float, first
         await _keep_sending(port, iter((number,)), {number: mail(number, run=run)}, sent, replies, is_reused=False)
 
     async with asyncio.TaskGroup() as group:
-        for index in range(int(rate * seconds)):
-            await asyncio.sleep(max(0.0, began + index / rate - time.perf_counter()))
+        for index, moment in enumerate(moments):
+            await asyncio.sleep(max(0.0, began + moment - time.perf_counter()))
             group.create_task(one(first + index))
     return await _figures(sink, sent, replies, began)
 

@@ -33,8 +33,10 @@ JOURNAL_DAYS = 30
 def figures(told: dict[str, Any]) -> str:
     """Everything between the two marks."""
     constants = Constants(**told["constants"])
+    noise = f"other processes took {told['others']:.0%} of their time meanwhile, and the" if "others" in told else "the"
+    cores = f"Measured on {told['cores']} cores that all parts and the load shared"
     parts = [
-        f"Measured on {told['cores']} cores that all parts and the load shared; load average of the machine at the end: {told['load']:.1f}.",
+        f"{cores}; {noise} load average of the machine at the end was {told['load']:.1f}.",
         _table(("what", "costs"), _constants(constants)),
         "What the model said of points that it was not fitted to:",
         _table(

@@ -25,7 +25,7 @@ def index_of(*entries: str, endings: tuple[str, ...] = ()) -> Index:
 
 def found(index: Index, text: str) -> list[str]:
     """What stands in a text."""
-    return [one.group() for one in Words(index, KIND).finditer(text)]
+    return [text[start:end] for start, end in Words(index, KIND).spans(text)]
 
 
 def test_lines_read_together_hold_what_they_hold_alone() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,6 +56,8 @@ def _do(verb: str, rest: str) -> str:
                 os._exit(1)
         case "memory":
             return str(len(bytearray(1 << 31)))
+        case "pages":
+            return str(_pages_of_large_blocks())
         case "grow":
             return str(len(bytearray(b"x") * (400 << 20)))
         case "environment":
@@ -66,3 +69,13 @@ def _do(verb: str, rest: str) -> str:
         case "long":
             return "x" * (8 << 20)
     return ""
+
+
+def _pages_of_large_blocks() -> int:
+    """Take as much memory as a mail of 500 kB does, let it go, and count the pages that the system gives for the same again."""
+    faults = [0]
+    for _ in range(4):
+        blocks = [bytearray(b"x") * 500_000 for _ in range(8)]
+        blocks.clear()
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+    return faults[-1] - faults[-3]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -169,6 +170,17 @@ def test_a_memory_bomb_gets_no_memory() -> None:
         async with pool() as running:
             assert await text_of(running, "memory") is None
             assert await text_of(running, "next") == "next"
+
+    run(main)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep memory")
+def test_memory_of_a_large_mail_is_there_for_the_next() -> None:
+    """What 500 kB took, and was let go, needs no page of the system again."""
+
+    async def main() -> None:
+        async with pool() as running:
+            assert int(await text_of(running, "pages") or "1000") < 200
 
     run(main)
 

@@ -12,6 +12,7 @@ day off, the IMAP server is down.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import itertools
 import json
@@ -25,20 +26,25 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import apsw
 import httpx
 
+from mailbridge.clock import SteadyClock
+from mailbridge.config.settings import RetentionSettings, StoreSettings
+from mailbridge.core.delivery import Delivery, State
+from mailbridge.store.sqlite import open_sqlite
 from tests.e2e.test_clock import DAY, MAILBOX, SetClock
 from tests.ingress.imap.watched import ANN, code_mail
 from tests.peers.daemon import Daemon, House, agent_token, wait_for
 from tests.peers.dovecot import Dovecot, is_installed, running_dovecot
-from tests.peers.faulty import FaultyReceiver, Temper, running_faulty
+from tests.peers.faulty import FaultyReceiver, Taken, Temper, running_faulty
 from tests.soak.measured import MOST_GROWTH, TITLES, Sample, growth, plots, sample
 
 EVERY = 3.0
@@ -57,6 +63,9 @@ journal = "4m"
 lifetime = "3m"
 """
 IDENTIFIERS = 150
+EVERYTHING = 1_000_000
+LOG_LINES = 20_000
+"""Of the daemon's log, kept where a verdict is bad."""
 FIRST = itertools.count(20_000_000)
 SMTP_PAUSE, POST_PAUSE, IMAP_PAUSE, READ_PAUSE = 0.2, 0.5, 2.0, 0.2
 
@@ -254,27 +263,78 @@ def _half(port: int, text: bytes) -> socket.socket:
     return one
 
 
-def lost(load: Load, receiver: FaultyReceiver) -> list[str]:
-    """Codes that were acknowledged and did not arrive, although no later one of their identifier came in their place."""
-    received = {row.code for row in receiver.rows}
+def missing(acknowledged: Sequence[tuple[str, str]], rows: Sequence[Taken]) -> list[tuple[str, str]]:
+    """Those acknowledged, by identifier and code, whose code did not arrive."""
+    received = {row.code for row in list(rows)}
+    return [(identifier, code) for identifier, code in acknowledged if code not in received]
+
+
+def lost(acknowledged: Sequence[tuple[str, str]], rows: Sequence[Taken], kept: Sequence[Delivery]) -> list[tuple[str, str]]:
+    """Those missing although nothing took their place.
+
+    Where the store still has a code's delivery (``kept``) that says what became of it: it must have been superseded, and a newer one of
+    its identifier and sender must have arrived. A newer code that arrived excuses none that expired, was refused or held. Of a code that
+    retention has erased by now only the receiver tells: a later one of its identifier must have come.
+    """
+    received = {row.code for row in rows}
     newest: dict[str, str] = {}
-    for row in receiver.rows:
+    for row in rows:
         newest[row.identifier] = max(newest.get(row.identifier, ""), row.code)
-    return [code for identifier, code in load.acknowledged if code not in received and newest.get(identifier, "") <= code]
+    by_code = {one.draft.content.reveal(): one for one in kept}
+    arrived = [one for one in kept if one.draft.content.reveal() in received]
+    found = []
+    for identifier, code in missing(acknowledged, rows):
+        delivery = by_code.get(code)
+        if delivery is None:
+            is_excused = newest.get(identifier, "") > code
+        else:
+            is_excused = delivery.state is State.SUPERSEDED and any(_is_newer(one, delivery) for one in arrived)
+        if not is_excused:
+            found.append((identifier, code))
+    return found
 
 
-def traces(missing: list[str], load: Load, receiver: FaultyReceiver) -> list[dict[str, object]]:
-    """What is known of codes that are lost, for whoever looks for the cause."""
-    found: list[dict[str, object]] = []
-    for identifier, code in [one for one in load.acknowledged if one[1] in missing]:
-        told: dict[str, object] = {
+def _is_newer(one: Delivery, other: Delivery) -> bool:
+    """Whether one takes the other's place: of the same identifier and sender, stored later or received later."""
+    are_akin = (one.draft.identifier, one.draft.sender.lower()) == (other.draft.identifier, other.draft.sender.lower())
+    return are_akin and (one.id > other.id or one.received_at > other.received_at)
+
+
+def deliveries(house: House) -> list[Delivery]:
+    """Those that the store still has the code of, oldest first; no daemon runs on it."""
+
+    async def read() -> list[Delivery]:
+        store = open_sqlite(
+            StoreSettings(url=f"sqlite:///{house.database}"),
+            RetentionSettings(),
+            clock=SteadyClock(),
+            grace=timedelta(seconds=1),
+            is_visitor=True,
+        )
+        try:
+            return [one for one in reversed(await store.outbox.deliveries(limit=EVERYTHING)) if one.draft.content.reveal()]
+        finally:
+            await store.close()
+
+    return asyncio.run(read())
+
+
+def traces(of: Sequence[tuple[str, str]], load: Load, rows: Sequence[Taken], kept: Sequence[Delivery]) -> list[dict[str, object]]:
+    """What is known of codes that did not arrive, for whoever looks for the cause."""
+
+    def told(one: Delivery) -> str:
+        times = " ".join(f"{at:%H:%M:%S.%f}" for at in (one.received_at, one.deadline, one.final_at) if at is not None)
+        return f"{one.id} {one.draft.content.reveal()} {one.state}: {one.reason or '-'}; attempts {one.attempts}; {times}"
+
+    return [
+        {
             "code": code,
             "acknowledged": [one for line, one in load.acknowledged if line == identifier],
-            "received": [(row.code, row.at.isoformat()) for row in receiver.rows if row.identifier == identifier],
-            "deliveries": load.house.visit("delivery", "list", "--json", "--for", identifier).stdout.splitlines(),
+            "received": [(row.code, row.at.isoformat()) for row in rows if row.identifier == identifier],
+            "deliveries": [told(one) for one in kept if one.draft.identifier == identifier],
         }
-        found.append(told)
-    return found
+        for identifier, code in of
+    ]
 
 
 def soak(minutes: float, folder: Path) -> tuple[list[Sample], list[tuple[float, float]], dict[str, Any]]:
@@ -298,19 +358,25 @@ def soak(minutes: float, folder: Path) -> tuple[list[Sample], list[tuple[float, 
             load.stop()
         wait_for(lambda: daemon.waiting() == 0, "the outbox is empty", patience=180)
         with contextlib.suppress(AssertionError):
-            wait_for(lambda: not lost(load, receiver), "all mails of the mailbox are pushed", patience=120)
-        missing = lost(load, receiver)
+            wait_for(lambda: not lost(load.acknowledged, receiver.rows, ()), "all mails of the mailbox are pushed", patience=120)
+        readyz, ended = daemon.get("/readyz").json(), daemon.terminate(patience=60)
+        kept = deliveries(house)
+        gone = lost(load.acknowledged, receiver.rows, kept)
         found: dict[str, Any] = {
             "acknowledged": len(load.acknowledged),
-            "received": len(receiver.rows),
-            "lost": [f"{code} of {identifier}" for identifier, code in load.acknowledged if code in missing],
-            "readyz": daemon.get("/readyz").json(),
+            "received": len({row.code for row in receiver.rows}),
+            "missing": len(missing(load.acknowledged, receiver.rows)),
+            "judged_by_store": len(kept),
+            "lost": [f"{code} of {identifier}" for identifier, code in gone],
+            "readyz": readyz,
             "answers": dict(sorted(load.answers.items())),
             "faults": len(times),
-            "traces": traces(missing, load, receiver),
-            "ended": daemon.terminate(patience=60),
+            "traces": traces(gone or missing(load.acknowledged, receiver.rows), load, receiver.rows, kept),
+            "ended": ended,
             "tracebacks": house.log.read_text(encoding="utf-8").count("Traceback"),
         }
+        if gone or ended or found["tracebacks"]:
+            found["log"] = house.log.read_text(encoding="utf-8").splitlines()[-LOG_LINES:]
     return samples, times, found
 
 
@@ -355,7 +421,7 @@ def main() -> int:
     (options.folder / "soak.svg").write_text(plots(samples, times), encoding="utf-8")
     told = {**found, "growth": grown, "samples": [asdict(one) for one in samples], "times": times}
     (options.folder / "soak.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
-    print(json.dumps(found, indent=1))
+    print(json.dumps({name: value for name, value in found.items() if name != "log"}, indent=1))
     for name, share in grown.items():
         print(f"{name:12} {'too short to tell' if share is None else f'{share:+.1%} since the tenth minute'}")
     is_good = not found["lost"] and not found["ended"] and not found["tracebacks"]

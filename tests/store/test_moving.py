@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -17,12 +18,16 @@ from mailbridge.cli import cli
 from mailbridge.clock import SteadyClock
 from mailbridge.config.problems import ConfigError
 from mailbridge.config.settings import RetentionSettings, StoreSettings
+from mailbridge.core.secret import Secret
+from mailbridge.ingress.imap.vault import open_vault
 from mailbridge.store import StoreError, StoreInUse
 from mailbridge.store.moving import Mark, Moved, Side, move
 from mailbridge.store.moving.rows import Row, Table, Tally
 from mailbridge.store.places import key_path_of, path_of
+from mailbridge.store.postgres import migrations as server_migrations
+from mailbridge.store.postgres import moving as server_moving
 from mailbridge.store.sqlite import SqliteStore, migrations, open_sqlite
-from mailbridge.store.sqlite.moving import SqliteSide, open_side
+from mailbridge.store.sqlite.moving import OWN, SqliteSide, open_side
 from mailbridge.store.sqlite.rotation import rotate
 from tests.loop import looped
 from tests.store.everything import ANN, filled, told
@@ -31,6 +36,7 @@ from tests.store.mails import arrival, draft
 from tests.upgrade.left import Left
 
 GRACE = timedelta(seconds=1)
+CREATED = re.compile(r"^CREATE TABLE (\w+)", re.MULTILINE)
 
 
 def opened(settings: StoreSettings, **options: Any) -> SqliteStore:
@@ -323,6 +329,54 @@ async def test_a_database_between_two_keys_is_not_moved(source: StoreSettings, t
         connection.execute("INSERT INTO meta VALUES ('rotation', 'old')")
     with pytest.raises(StoreError, match="its key is being changed"):
         await moved(source, target)
+
+
+@looped
+async def test_permissions_of_mailboxes_go_along(source: StoreSettings, target: StoreSettings) -> None:
+    """They lie beside the database, under a key of their own. Once the new one is in use the old ones do not replace its own."""
+    open_vault(source).write("gmail", Secret("refresh-1"))
+    open_vault(source).write("work", Secret("refresh-2"))
+    assert (await moved(source, target)).permissions == 2
+    vault = open_vault(target)
+    assert [(one, vault.read(one)) for one in vault.accounts()] == [("gmail", Secret("refresh-1")), ("work", Secret("refresh-2"))]
+    vault.write("gmail", Secret("refresh-3"))
+    await moved(source, target)
+    assert open_vault(target).read("gmail") == Secret("refresh-3")
+    assert open_vault(source).read("gmail") == Secret("refresh-1")
+
+
+@looped
+async def test_a_permission_that_does_not_open_stops_the_move(source: StoreSettings, target: StoreSettings) -> None:
+    """No daemon starts on a database whose mailboxes would be shut; with that mended the same move ends."""
+    open_vault(source).write("gmail", Secret("refresh-1"))
+    key = path_of(source).parent / "oauth" / "vault.key"
+    octets = key.read_bytes()
+    key.write_bytes(b"k" * 32)
+    with pytest.raises(StoreError, match=r"gmail\.token: cannot be decrypted.*then run the same"):
+        await moved(source, target)
+    with pytest.raises(StoreError, match="a move into it is not over"):
+        opened(target)
+    key.write_bytes(octets)
+    done = await moved(source, target)
+    assert (done.is_resumed, done.permissions) == (True, 1)
+    assert open_vault(target).read("gmail") == Secret("refresh-1")
+
+
+@looped
+async def test_a_move_without_permissions_makes_no_folder_for_them(source: StoreSettings, target: StoreSettings) -> None:
+    """Neither beside the old database nor beside the new one."""
+    assert (await moved(source, target)).permissions == 0
+    assert not [one for one in (source, target) if (path_of(one).parent / "oauth").exists()]
+
+
+def test_every_table_that_one_database_alone_has_is_accounted_for() -> None:
+    """Whoever adds one to a schema says what a move makes of it: nothing that is kept can keep a move from starting."""
+    lite, post = (
+        {name for path in Path(made.__path__[0]).glob("*.sql") for name in CREATED.findall(path.read_text(encoding="utf-8"))}
+        for made in (migrations, server_migrations)
+    )
+    assert post - lite - {"token_new"} <= server_moving.OWN
+    assert lite - post - {"token_new"} <= OWN
 
 
 def test_a_tally_tells_rows_apart_and_not_their_order() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
 
 from mailbridge.core.dataclass import dataclass
+from mailbridge.ingress.imap.mute import Mute
 from mailbridge.ingress.imap.tempo import Tempo
 
 LEARNED = ("needs_select", "refuses_examine", "refuses_plain", "refuses_status", "searches_numbers", "wants_star")
@@ -25,8 +27,7 @@ class Habits:
     tempo: Tempo = field(default_factory=Tempo)
     pipelines: bool | None = None
     misses: int = 0
-    mute_idles: int = 0
-    """So many times in a row IDLE was not answered."""
+    mute: Mute = field(default_factory=lambda: Mute(time.monotonic))
     needs_select: bool = False
     """EXAMINE gives the mailbox a new UIDVALIDITY each time."""
     refuses_examine: bool = False
@@ -42,11 +43,6 @@ class Habits:
     def is_pipelined(self) -> bool:
         """Whether several commands may go out at once."""
         return self.misses < MISSES if self.pipelines is None else self.pipelines
-
-    @property
-    def is_idle_mute(self) -> bool:
-        """Whether IDLE is of no use until the next start, since the server does not answer it."""
-        return self.mute_idles >= 2 * MISSES  # together with other commands, and by itself
 
     def missed(self) -> None:
         """A pipelined round was not answered to its end."""

@@ -24,11 +24,14 @@ TRIAL = 600.0
 """Seconds that such a try takes at the most."""
 SHORT, SHORT_MOST = 10.0, 3
 """An IDLE that the server ends by itself within so many seconds, so many times in a row, is none."""
+REFUSED_AGAIN = 3600.0
+"""Seconds after which IDLE is tried again in a session in which it was refused; twice as many each time."""
 NEVER = float("inf")
 
 
 class Hearing:
-    """What is known of one folder's announcements. ``is_refused``: IDLE is not offered, or refused; that holds for a session only.
+    """What is known of one folder's announcements. ``is_refused``: IDLE is not offered, or refused; that holds for a session, and
+    is tried again in it when it was refused.
     ``slack``: seconds that the server may take longer than another, since it is slow at everything."""
 
     def __init__(self, memory: Memory, now: Callable[[], float] = time.monotonic) -> None:
@@ -38,13 +41,28 @@ class Hearing:
         self._trial_ends = NEVER
         self._is_suspected = False
         self._short = 0
+        self._offer_at = NEVER
+        self._offer_after = REFUSED_AGAIN
         self.is_refused = False
         self.slack = 0.0
 
     def begin(self, *, is_offered: bool) -> None:
         """A session begins."""
         self.is_refused, self._short = not is_offered, 0
+        self._offer_at, self._offer_after = NEVER, REFUSED_AGAIN
         self._wait_for_trial()
+
+    def refused(self) -> None:
+        """The server refuses IDLE, or ends it again and again: it is asked from now on, and offered IDLE again after a while."""
+        self.is_refused = True
+        self._offer_at, self._offer_after = self._now() + self._offer_after, self._offer_after * 2
+
+    def is_offered_again(self) -> bool:
+        """Whether IDLE is to be tried again now that was refused in this session."""
+        if not self.is_refused or self._now() < self._offer_at:
+            return False
+        self.is_refused, self._short, self._offer_at = False, 0, NEVER
+        return True
 
     @property
     def is_useless(self) -> bool:
@@ -80,7 +98,7 @@ class Hearing:
         """The server ended IDLE by itself after so many seconds: time and again at once, and it is of no use in this session."""
         self._short = self._short + 1 if lasted < SHORT else 0
         if self._short >= SHORT_MOST:
-            self.is_refused = True
+            self.refused()
 
     def missed(self, *, is_blind: bool) -> None:
         """A mail was found that the server had not told of, although it had been there for a while."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import StrEnum
 
@@ -16,6 +17,9 @@ WARM = 4.0
 """Seconds between two looks, of two commands each, at a mailbox of which nobody knows whether the code comes by it; no fewer."""
 LOOKS = 15
 """So many of them a second at all mailboxes together: what a daemon with hundreds of mailboxes spends on them is bounded."""
+
+ALL_WOKEN = 2.0
+"""Seconds between two rounds in which every mailbox is woken while all are warm anyway, however many ask for codes of which nothing is known."""
 
 Wanted = Callable[[], Collection[str]]
 """The identifiers that somebody waits for a code of now, folded. Asked from many threads."""
@@ -51,6 +55,7 @@ class Heating:
         self._known: dict[str, frozenset[str]] = {}
         self._delivered: dict[str, tuple[str, ...]] = {}
         self._decided = _Decision()
+        self._all_woken_at = -ALL_WOKEN
         self.warm_every = max(WARM, len(bound or ()) / LOOKS)
         """Seconds between two looks at a warm mailbox."""
         for mailbox, identifiers in (bound or {}).items():
@@ -77,6 +82,18 @@ class Heating:
         if mailbox in decided.hot:
             return Heat.HOT
         return Heat.WARM if decided.is_warm else Heat.COLD
+
+    def to_wake(self, identifier: str) -> frozenset[str] | None:
+        """The mailboxes to be woken by somebody who waits for this identifier, looked up and not searched for; None: every one.
+        Nobody, where all have been woken a moment ago and are warm."""
+        known = self._known.get(mark_of(identifier))
+        if known is not None:
+            return known
+        now = time.monotonic()
+        if self._decided.is_warm and now < self._all_woken_at + ALL_WOKEN:
+            return frozenset()
+        self._all_woken_at = now
+        return None
 
     def _learn(self, mailbox: str, marks: Iterable[str]) -> None:
         for mark in marks:

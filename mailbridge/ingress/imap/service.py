@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import secrets
+import time
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from concurrent.futures import CancelledError
 from datetime import datetime, timedelta
@@ -23,6 +24,7 @@ from mailbridge.ingress.imap.heat import Heating, Wanted
 from mailbridge.ingress.imap.login import LoggedIn, log_in
 from mailbridge.ingress.imap.mailbox import Mailbox
 from mailbridge.ingress.imap.mailbox_status import MailboxStatus
+from mailbridge.ingress.imap.mute import AGAIN, Mute
 from mailbridge.ingress.imap.oauth import TokenSource
 from mailbridge.ingress.imap.presets import Account, Contexts, account_of
 from mailbridge.ingress.imap.stream import SILENCE
@@ -39,6 +41,7 @@ log = logging.getLogger("mailbridge.imap")
 T = TypeVar("T")
 
 ACCEPT_TIMEOUT = 60.0
+IDLE_AGAIN = timedelta(seconds=AGAIN)
 
 
 class Cursors(Protocol):
@@ -165,6 +168,7 @@ def watchers_of(
     wanted: Wanted = nobody,
     dice: Callable[[], float] = random.random,
     silence: timedelta = SILENCE,
+    idle_again: timedelta = IDLE_AGAIN,
     key: bytes = b"",
     common: Common | None = None,
 ) -> Watchers:
@@ -172,7 +176,7 @@ def watchers_of(
 
     ``accept`` returns when a mail is on disk; ``wanted`` is asked often, from many threads, for whom somebody waits for a code;
     ``now`` is steady time, and ``drift`` how far the wall clock is ahead of it; ``silence`` is how long a server may say nothing when
-    it is its turn; ``key`` is a secret of this machine by which canaries are known again after a restart, b"": they are not.
+    it is its turn, and ``idle_again`` the time to the first try of IDLE that it did not answer; ``key`` is a secret of this machine by which canaries are known again after a restart, b"": they are not.
     ``common`` is what they share with mailboxes that are not among these, in place of ``wanted``.
     """
     door = LoopDoor(accept, cursors, asyncio.get_running_loop())
@@ -182,7 +186,7 @@ def watchers_of(
     for entry in settings:
         account = account_of(entry)
         tokens = tokens_of(account, vault)
-        habits = habits_of(account, silence)
+        habits = habits_of(account, silence, idle_again)
         connect = connector(entry, account, tokens, contexts=common.contexts, login_limiter=common.logins, habits=habits)
         canary = canary_of(entry, account, tokens, connect=connect, contexts=common.contexts, key=key)
         mine = [
@@ -280,10 +284,10 @@ def tokens_of(account: Account, vault: Tokens | None) -> TokenSource | None:
     return TokenSource(account=account.name, username=account.username, settings=account.oauth, vault=vault)
 
 
-def habits_of(account: Account, silence: timedelta = SILENCE) -> Habits:
-    """What is learned about an account's server, nothing yet. ``silence``: how long it may say nothing at first."""
+def habits_of(account: Account, silence: timedelta = SILENCE, idle_again: timedelta = IDLE_AGAIN) -> Habits:
+    """What is learned about an account's server, nothing yet. ``silence`` and ``idle_again`` as for `watchers_of`."""
     tempo = Tempo(first=silence.total_seconds(), most=max(account.patience, silence).total_seconds())
-    return Habits(tempo=tempo, pipelines=account.pipelines)
+    return Habits(tempo=tempo, pipelines=account.pipelines, mute=Mute(time.monotonic, first=idle_again.total_seconds()))
 
 
 def connector(

@@ -42,6 +42,7 @@ INOTIFY = (
     "; a Dovecot does so where its system user has used up the kernel's inotify instances:"
     " raise fs.inotify.max_user_instances on the server (docs/imap.md)"
 )
+MUTE = "the server does not answer IDLE: the folder is opened anew every 5 s, and IDLE tried again after {hours:g} h"
 SINGLE = "the server does not take several commands at once: it gets one at a time"
 
 
@@ -87,6 +88,7 @@ class Watch:
         self._uid_next = 0
         self._renewals = 0
         self._name = folder
+        self._was_mute = False
 
     def enter(self, wire: Wire) -> None:
         """Open the folder, and take what it holds.
@@ -105,7 +107,8 @@ class Watch:
             MailboxFault, Stopped: as `enter`.
         """
         wire = session.wire
-        self._hearing.begin(is_offered="IDLE" in wire.abilities and not wire.habits.is_idle_mute)
+        self._was_mute = wire.habits.mute.is_given_up
+        self._hearing.begin(is_offered="IDLE" in wire.abilities and not self._was_mute)
         self._look(wire)
         self._well(wire)
         while not session.is_over:
@@ -116,6 +119,9 @@ class Watch:
                 self._look(wire)
             if self._hearing.is_trial_to_change():
                 self._look(wire)
+            if self._is_idle_offered_again(wire):
+                self._look(wire)
+                self._show_habits(wire)
             seconds = self._interval(session)
             if not wire.is_idling and seconds > 0:
                 self._poll(wire, seconds)
@@ -123,6 +129,16 @@ class Watch:
                 self._idle(wire, seconds)
             self._report_alert(wire)
             self._status.round_trip()
+
+    def _is_idle_offered_again(self, wire: Wire) -> bool:
+        """Whether IDLE, given up in this session, is to be tried again: after a long time, or since another folder's was answered."""
+        if not self._was_mute:
+            return self._hearing.is_offered_again()
+        if "IDLE" not in wire.abilities or (wire.habits.mute.is_given_up and not wire.habits.mute.is_due()):
+            return False
+        self._was_mute = False
+        self._hearing.begin(is_offered=True)
+        return True
 
     def _meet(self, wire: Wire) -> None:
         """Open the folder, and take what is new in it."""
@@ -231,6 +247,7 @@ class Watch:
         habits = wire.habits
         text = LATE if self._hearing.is_only_late else DEAF
         self._status.note("idle", text + (INOTIFY if is_dovecot(wire.welcome) else "") if self._hearing.is_bad else "")
+        self._status.note("mute", MUTE.format(hours=round(habits.mute.wait / 3600, 1)) if habits.mute.is_given_up else "")
         self._status.note("single", "" if habits.is_pipelined or habits.pipelines is not None else SINGLE)
         slow = ", ".join(f"{kind} ({seconds:g} s)" for kind, seconds in sorted(habits.tempo.grown.items()))
         self._status.note("slow", f"the server is slow, and is waited for longer: {slow}" if slow else "")
@@ -342,7 +359,7 @@ class Watch:
             log.info(
                 "IDLE is refused here: polling", extra={"event": log_events.MAILBOX_POLLING, "mailbox": self._status.mailbox}
             )
-            self._hearing.is_refused = True
+            self._hearing.refused()
             return self._mailbox.take_fetched(wire, refused.args[0])
 
     def _holding(self, look: Callable[[], T], wire: Wire) -> T:

@@ -78,6 +78,10 @@ class TokenVault:
         self.masks = masks or Masks()
         self.masks.guard(key)
 
+    def accounts(self) -> list[str]:
+        """Those of which something is kept, in the order of the alphabet."""
+        return sorted(path.stem for path in self._folder.glob("*.token"))
+
     def read(self, account: str) -> Secret | None:
         """What is kept for an account; None: nobody has logged in yet.
 
@@ -135,6 +139,13 @@ class SharedVault:
         self._rows = rows
         self._stamps: dict[str, int] = {}
         self.masks = masks or Masks()
+
+    def accounts(self) -> list[str]:
+        """Those of which something is kept, in the order of the alphabet. Raises StoreError."""
+        try:
+            return self._rows.accounts()
+        except StoreUnavailable as fault:
+            raise StoreError(f"the permissions cannot be read: {fault}") from None
 
     def read(self, account: str) -> Secret | None:
         """See `Tokens.read`.
@@ -197,6 +208,11 @@ def check_vault(settings: StoreSettings) -> None:
     key = folder / "vault.key"
     if key.exists() or not _is_empty(folder):
         read_key(key, is_made=False)
+
+
+def has_permissions(settings: StoreSettings) -> bool:
+    """Whether anything is kept. Makes nothing, unlike `open_vault`. Raises StoreError."""
+    return bool(open_vault(settings).accounts()) if is_postgres(settings) else not _is_empty(_folder(settings))
 
 
 def _folder(settings: StoreSettings) -> Path:

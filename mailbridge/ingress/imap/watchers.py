@@ -53,6 +53,7 @@ class Watchers:
 
     def __init__(self, watchers: Sequence[Watcher], schedules: Mapping[str, CanarySchedule] | None = None) -> None:
         self.watchers = tuple(watchers)
+        self._named = {one.status.mailbox: one for one in self.watchers}
         self.schedules = dict(schedules or {})
 
     def start(self) -> None:
@@ -61,10 +62,13 @@ class Watchers:
         for thread in threads:
             thread.start()
 
-    def wake(self) -> None:
-        """Somebody waits for a code: the mailboxes that it may come by look at once. Cheap, and safe from any thread."""
-        for watcher in self.watchers:
-            watcher.wake()
+    def wake(self, mailbox: str | None = None) -> None:
+        """Somebody waits for a code that may come by this mailbox, or by any: it looks at once. Cheap, and safe from any thread."""
+        if mailbox is None:
+            for watcher in self.watchers:
+                watcher.wake()
+        elif mailbox in self._named:
+            self._named[mailbox].wake()
 
     def follow(self, former: Watchers) -> None:
         """Take the place of others that watched some of the same mailboxes: those that were well are not red meanwhile."""

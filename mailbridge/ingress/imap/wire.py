@@ -329,9 +329,9 @@ class Wire(Dialogue):
                 while (response := self._read(until)).tag not in (b"+", tag):
                     self._note(response)
         except Silence:
-            self.habits.mute_idles += 1
+            self.habits.mute.unanswered()
             raise
-        self.habits.mute_idles = 0
+        self.habits.mute.answered()
         if response.tag == tag:
             raise IdleRefused(mails)
         self._idle = tag

@@ -8,7 +8,7 @@ compared: the rows of each table are counted and hashed.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, Protocol
 
@@ -21,6 +21,9 @@ from mailbridge.store.moving.rows import Row, Table, Tally, in_order
 __all__ = ["Batch", "Mark", "Moved", "Side", "TableMoved", "move"]
 
 Said = Callable[[str], None]
+
+Beside = Callable[[], Awaitable[int]]
+"""Carries over what is kept beside the rows, the same each time it is called, and says of how much. Raises StoreError."""
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,16 +105,23 @@ class TableMoved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """What a move did. ``is_resumed``: it went on with one that was interrupted. ``copied`` are the rows of this run."""
+    """What a move did. ``is_resumed``: it went on with one that was interrupted. ``copied`` are the rows of this run, ``permissions``
+    the accounts whose permission to read their mailbox was carried over by it."""
 
     tables: tuple[TableMoved, ...]
     copied: int
+    permissions: int
     is_resumed: bool
     seconds: float
 
 
-async def move(source: Side, target: Side, *, said: Said = lambda _: None) -> Moved:
-    """Copy everything, and compare. ``said`` is told of each step.
+async def _nothing() -> int:
+    return 0
+
+
+async def move(source: Side, target: Side, *, said: Said = lambda _: None, beside: Beside = _nothing) -> Moved:
+    """Copy everything, and compare. ``said`` is told of each step. ``beside`` is called before the move is over, not after it: what it
+    carries has changed in the target once a daemon ran there.
 
     Raises:
         StoreError: the target holds something else, the source has changed since the move began, or what was written is not what was
@@ -129,9 +139,17 @@ async def move(source: Side, target: Side, *, said: Said = lambda _: None) -> Mo
                 copied += count
         await target.finish(await source.counters(), await source.handed_on(), mark)
     compared = [await _compared(source, target, table, said) for table in tables]
+    permissions = 0
     if not mark.is_over:
+        permissions = await beside()
         await target.finish(await source.counters(), await source.handed_on(), msgspec.structs.replace(mark, is_over=True))
-    return Moved(tables=tuple(compared), copied=copied, is_resumed=found is not None, seconds=time.monotonic() - began)
+    return Moved(
+        tables=tuple(compared),
+        copied=copied,
+        permissions=permissions,
+        is_resumed=found is not None,
+        seconds=time.monotonic() - began,
+    )
 
 
 async def _common(source: Side, target: Side) -> list[Table]:

@@ -60,14 +60,16 @@ class UndoneError(Exception):
 
 
 class PostgresTransaction:
-    """Implements `mailbridge.store.sql.Transaction`."""
+    """Implements `mailbridge.store.sql.Transaction`. ``patience``: seconds that a query may take; None: as the connection has it."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, *, patience: float | None = None) -> None:
         self._connection = connection
+        self._patience = patience
 
     async def rows(self, query: str, values: Values = ()) -> list[Any]:
         """See `Transaction.rows`."""
-        return [tuple(row) for row in await self._connection.fetch(numbered(query), *map(storable, values))]
+        found = await self._connection.fetch(numbered(query), *map(storable, values), timeout=self._patience)
+        return [tuple(row) for row in found]
 
     async def change(self, statement: str, values: Values = ()) -> int:
         """See `Transaction.change`."""

@@ -54,9 +54,13 @@ ELSEWHERE = (
     " WHERE owner != ? AND alive_until > now_micros() ORDER BY account"
 )
 
+IS_FREE = f"until <= now_micros() OR {IS_DEAD.format('owner')}"
+SLOTS = f"SELECT count(*), count(*) FILTER (WHERE {IS_FREE}) FROM login_slot WHERE host = ? AND number <= ?"  # noqa: S608
+"""Of a host, how many there are and how many are free: what most of those learn who wait for one, without a change of anything."""
+
 LOG_IN = (
     "UPDATE login_slot SET owner = ?, until = now_micros() + ? WHERE (host, number) IN ("  # noqa: S608
-    f"SELECT host, number FROM login_slot WHERE host = ? AND number <= ? AND (until <= now_micros() OR {IS_DEAD.format('owner')})"
+    f"SELECT host, number FROM login_slot WHERE host = ? AND number <= ? AND ({IS_FREE})"
     " ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING number, until"
 )
 KNOW_HOST = "INSERT INTO login_slot (host, number) SELECT ?, number FROM generate_series(1, ?) AS number ON CONFLICT DO NOTHING"
@@ -148,6 +152,9 @@ class PostgresLeases:
 
     async def log_in(self, host: str, *, at_once: int) -> LoginSlot | None:
         """See `Leases.log_in`."""
+        ((known, free),) = await self._database.rows(SLOTS, (host, at_once))
+        if known >= at_once and not free:
+            return None
         values = (self._number, LONGEST_LOGIN // MICROSECOND, host, at_once)
 
         async def work(transaction: Transaction) -> list[tuple[int, int]]:

@@ -20,8 +20,11 @@ from mailbridge.store.postgres import migrations
 from mailbridge.store.postgres.database import FAULTS, FULL
 from mailbridge.store.postgres.opening import MOVING, checked, connector, hint_of
 
-OWN = frozenset({"meta", "queue", "replica", "mailbox_lease", "mailbox_state", "login_slot", "awaited", "one_time"})
-"""Tables that belong to this database: locks of queues are made on demand, and what replicas share out is no other database's."""
+OWN = frozenset(
+    {"meta", "queue", "replica", "mailbox_lease", "mailbox_state", "login_slot", "awaited", "one_time", "oauth_token"}
+)
+"""Tables that belong to this database: locks of queues are made on demand, and what replicas share out is no other database's.
+Permissions (OAuth), which SQLite has in files beside it, are carried over by `mailbridge.app.moving`."""
 
 OWNER = "owner"
 """The column of a delivery that names the replica which has it in flight. After a move that is nobody: the next start takes over."""

@@ -19,6 +19,7 @@ from mailbridge.store.postgres.keys import KEY, ROTATION, Keys
 from mailbridge.store.postgres.marks import FORGET as FORGET_MARKS
 from mailbridge.store.postgres.queues import Queues
 from mailbridge.store.processes import SKEW, Process, differences, skewed, told
+from mailbridge.store.sql import Values
 
 log = logging.getLogger("mailbridge.store")
 
@@ -111,6 +112,8 @@ class Replicas:
         self._is_to_wake = asyncio.Event()
         self.waits = Bells()
         self._tasks: list[asyncio.Task[None]] = []
+        self._house = asyncio.Lock()
+        self._listener_is_free = asyncio.Lock()
         self._told_keys = ("", "")
         self.read_time: ReadTime = server_time
         self.keys: Keys | None = None
@@ -154,7 +157,7 @@ class Replicas:
     def start(self) -> None:
         """Keep alive, listen and wake until `leave`."""
         self._database.committed = self._is_to_wake.set
-        self._tasks = [asyncio.create_task(chore) for chore in (self._live(), self._listen(), self._wake())]
+        self._tasks = [asyncio.create_task(chore) for chore in (self._live(), self._keep_house(), self._listen(), self._wake())]
 
     async def leave(self) -> None:
         """Take part no longer. What is still in flight is the others' at once."""
@@ -175,24 +178,65 @@ class Replicas:
             self._listener.terminate()
 
     async def _live(self) -> None:
+        """A heartbeat every `BEAT`, however long the one before took, and whatever else this process has to do."""
+        due = time.monotonic() + BEAT.total_seconds()
         while True:
-            await asyncio.sleep(BEAT.total_seconds())
+            await asyncio.sleep(due - time.monotonic())
+            due = max(due, time.monotonic() - BEAT.total_seconds()) + BEAT.total_seconds()
             try:
-                await self.beat()
+                await self.stay()
             except StoreUnavailable as fault:
                 log.warning(
                     "no heartbeat: the store is %s", fault.kind, extra={"event": log_events.STORE_UNAVAILABLE, "kind": fault.kind}
                 )
 
+    async def _keep_house(self) -> None:
+        """Everything that is done now and then by a process that is alive. It may take long without costing a heartbeat."""
+        while True:
+            await asyncio.sleep(BEAT.total_seconds())
+            try:
+                await self._follow_keys()
+                if self.is_alive:
+                    await self._chores()
+            except StoreUnavailable as fault:
+                log.warning("store unavailable", extra={"event": log_events.STORE_UNAVAILABLE, "kind": fault.kind})
+
     async def beat(self) -> None:
-        """One heartbeat: this process is alive, and whoever is not is taken over from. Raises StoreUnavailable."""
+        """One heartbeat, and whoever is not alive is taken over from. Raises StoreUnavailable."""
         await self._follow_keys()
+        await self.stay()
+        await self._chores()
+
+    async def stay(self) -> None:
+        """One heartbeat alone: one statement, which waits for no other one of this process where that can be. Raises StoreUnavailable."""
+        if self._database.refusal:
+            raise StoreUnavailable("gone", self._database.refusal)
         began = time.monotonic()
         values = (LEASE // timedelta(microseconds=1), self.number)
-        rows = await self._database.transact(lambda transaction: transaction.rows(STAY, values))
+        rows = await self._on_listener(STAY, values)
+        if rows is None:
+            rows = await self._database.transact(lambda transaction: transaction.rows(STAY, values), is_quiet=True)
         if not rows:
-            await self.join()  # its row is gone, and with it all that it had
+            async with self._house:
+                await self.join()  # its row is gone, and with it all that it had
         self._beat_at = began
+
+    async def _on_listener(self, query: str, values: Values) -> list[Any] | None:
+        """Ask by the connection that listens, which no mail waits for; None where it is away, or does not answer in time."""
+        async with self._listener_is_free:
+            listener = self._listener
+            if listener is None or listener.is_closed():
+                return None
+            try:
+                return await PostgresTransaction(listener, patience=BEAT.total_seconds()).rows(query, values)
+            except FAULTS:
+                return None
+
+    async def _chores(self) -> None:
+        async with self._house:
+            await self._keep_in_order()
+
+    async def _keep_in_order(self) -> None:
         await self._follow()
         await self._look_around()
         await self._queues.take_over(self._grace)
@@ -336,7 +380,8 @@ class Replicas:
 
     async def _notify(self) -> None:
         """On the connection that listens, by which a process knows its own notifications. One that fails is made up for by polls."""
-        listener = self._listener
-        if listener is not None:
-            with contextlib.suppress(*FAULTS):
-                await listener.execute(f"NOTIFY {CHANNEL}")
+        async with self._listener_is_free:
+            listener = self._listener
+            if listener is not None:
+                with contextlib.suppress(*FAULTS):
+                    await listener.execute(f"NOTIFY {CHANNEL}")

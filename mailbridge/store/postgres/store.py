@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from mailbridge.clock import SteadyClock, from_micros, to_micros
+from mailbridge.clock import SteadyClock, from_micros
 from mailbridge.core.delivery import Claim, Delivery, Standing
 from mailbridge.core.occurrence import Arrived
 from mailbridge.store import Arrival, Forgotten, Receipt
@@ -25,6 +25,7 @@ from mailbridge.store.postgres.queues import INSERT_FIRST, Queues, looking
 from mailbridge.store.postgres.replicas import Replicas
 from mailbridge.store.postgres.retention import Retention
 from mailbridge.store.processes import OnlyThis, Processes
+from mailbridge.store.queueing import received_by
 from mailbridge.store.rows import span
 from mailbridge.store.sql import Transaction, answers, sessions
 from mailbridge.store.sql.answers import SqlAnswers
@@ -103,6 +104,11 @@ class PostgresStore:
         self._is_closed = False
 
     @property
+    def time_base(self) -> int:
+        """See `Store.time_base`."""
+        return self._clock.base
+
+    @property
     def is_shared(self) -> bool:
         """See `Store.is_shared`."""
         return True
@@ -140,7 +146,7 @@ class PostgresStore:
     ) -> Receipt:
         envelope, now = arrival.envelope, self._clock.micros()
         fingerprint = self._cipher.digest(arrival.fingerprint)
-        received = min(to_micros(envelope.received_at), now)
+        received = received_by(self._clock, arrival, now)
         await check_lease(transaction, envelope.lease)
         if envelope.cursor is not None:
             await keep_cursor(transaction, envelope.cursor)

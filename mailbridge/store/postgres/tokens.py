@@ -37,6 +37,10 @@ class PostgresTokens:
         self._settings = settings
         self._key_path = key_path
 
+    def accounts(self) -> list[str]:
+        """Those of which something is kept, in the order of the alphabet."""
+        return [account for (account,) in self._asked('SELECT account FROM oauth_token ORDER BY account COLLATE "C"')]
+
     def read(self, account: str) -> bytes | None:
         """What is kept for an account; None: nothing.
 

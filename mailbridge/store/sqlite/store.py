@@ -8,7 +8,7 @@ from typing import Any
 
 import apsw
 
-from mailbridge.clock import SteadyClock, to_micros
+from mailbridge.clock import SteadyClock
 from mailbridge.core.delivery import Standing
 from mailbridge.core.mail import Envelope
 from mailbridge.store import Arrival, Forgotten, Receipt
@@ -18,6 +18,7 @@ from mailbridge.store.names import Names
 from mailbridge.store.one_time import Unshared
 from mailbridge.store.packing import facts_of, link_of, private_of
 from mailbridge.store.processes import OnlyThis
+from mailbridge.store.queueing import received_by
 from mailbridge.store.sql import answers, sessions
 from mailbridge.store.sql.answers import SqlAnswers
 from mailbridge.store.sql.copies import compared
@@ -95,6 +96,11 @@ class SqliteStore:
         self.turning: Turning | None = None
 
     @property
+    def time_base(self) -> int:
+        """See `Store.time_base`."""
+        return self.clock.base
+
+    @property
     def is_shared(self) -> bool:
         """See `Store.is_shared`. A lock keeps others away."""
         return False
@@ -132,7 +138,7 @@ class SqliteStore:
         known: Any = connection.execute("SELECT id, received_at FROM mail WHERE fingerprint = ?", (fingerprint,)).fetchone()
         if known is not None:
             return self._put_copy(connection, arrival, facts, known[0], known[1], now)
-        received = min(to_micros(envelope.received_at), now)
+        received = received_by(self.clock, arrival, now)
         uid, seal, is_large = new_uid(), self.cipher.seal, len(envelope.content) > LARGE
         connection.execute(
             "INSERT INTO mail (fingerprint, received_at, ingress, verdict, rule, size, facts, uid, sender, is_held, private, link, raw)"

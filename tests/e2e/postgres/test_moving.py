@@ -17,6 +17,8 @@ import pytest
 from mailbridge.app.moving import moved
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings, StoreSettings
+from mailbridge.core.secret import Secret
+from mailbridge.ingress.imap.vault import open_vault
 from mailbridge.store import Store, StoreError, StoreInUse
 from mailbridge.store.places import key_path_of, path_of
 from mailbridge.store.sqlite import open_sqlite
@@ -91,6 +93,35 @@ async def test_there_and_back_nothing_is_lost(lite: StoreSettings, post: StoreSe
     assert await read(last) == expected
     assert there.tables == back.tables
     assert all(one.rows for one in there.tables)
+
+
+def test_permissions_of_mailboxes_go_there_and_back(lite: StoreSettings, post: StoreSettings, last: StoreSettings) -> None:
+    """From files to rows of the server and to files again, each readable in its new place, as the server has them last."""
+    open_vault(lite).write("gmail", Secret("refresh-1"))
+    open_vault(lite).write("work", Secret("refresh-2"))
+    assert asyncio.run(moved(lite, post)).permissions == 2
+    assert [open_vault(post).read(one) for one in ("gmail", "work")] == [Secret("refresh-1"), Secret("refresh-2")]
+    open_vault(post).write("gmail", Secret("refresh-3"))
+    open_vault(post).forget("work")
+    assert asyncio.run(moved(post, last)).permissions == 1
+    vault = open_vault(last)
+    assert [(one, vault.read(one)) for one in vault.accounts()] == [("gmail", Secret("refresh-3"))]
+
+
+def test_permissions_alone_are_moved_back_by_the_command(post: StoreSettings, tmp_path: Path) -> None:
+    """A server's permission keeps `migrate --from postgresql://… --to sqlite://…` from nothing."""
+
+    async def make() -> None:
+        await (await opened(post)).close()
+
+    asyncio.run(make())
+    open_vault(post).write("gmail", Secret("refresh-1"))
+    config, last = tmp_path / "mailbridge.toml", tmp_path / "last" / "mailbridge.db"
+    config.write_text(f'[store]\nurl = "{post.url}"\nfolder = "{post.folder}"\n', encoding="utf-8")
+    out, err = run(config, "--from", post.url, "--to", f"sqlite:///{last}").communicate(timeout=60)
+    assert out, err
+    assert json.loads(out)["permissions"] == 1
+    assert open_vault(StoreSettings(url=f"sqlite:///{last}")).read("gmail") == Secret("refresh-1")
 
 
 @looped

@@ -174,6 +174,36 @@ def test_what_is_watched_elsewhere_is_shown(server: Postgres, name: str, tmp_pat
     asyncio.run(use())
 
 
+def test_a_heartbeat_waits_for_nothing_else_of_its_process(server: Postgres, name: str, tmp_path: Path) -> None:
+    """While more is under way than there are connections, heartbeats come on time, and nobody takes the replica for gone."""
+
+    async def use() -> None:
+        async with replicas(server, name, tmp_path, 1) as (store,):
+            await until(lambda: store.replicas.is_listening)
+            over = asyncio.Event()
+
+            async def busy(_: object) -> None:
+                await over.wait()
+
+            async def alive_until() -> int:
+                ((moment,),) = await server.asked("SELECT alive_until FROM replica", database=name)
+                return int(moment)
+
+            under_way = [asyncio.create_task(store.database.transact(busy)) for _ in range(20)]
+            try:
+                async with asyncio.timeout(9):  # then the server ends those transactions
+                    for _ in range(2):
+                        before = await alive_until()
+                        while await alive_until() == before:
+                            await asyncio.sleep(0.05)
+                assert store.replicas.is_alive
+            finally:
+                over.set()
+                await asyncio.gather(*under_way)
+
+    asyncio.run(use())
+
+
 def test_logins_at_a_host_are_counted_over_all_replicas(server: Postgres, name: str, tmp_path: Path) -> None:
     """As many at once as are allowed, each host by itself; a login that was never given back is free when its replica is gone."""
 

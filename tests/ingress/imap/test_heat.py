@@ -46,6 +46,21 @@ def test_what_a_mailbox_brings_while_somebody_waits_counts_at_once() -> None:
     assert [str(heating.of(one)) for one in BOUND] == ["cold", "cold", "hot"]
 
 
+def test_whom_a_wait_wakes() -> None:
+    """The mailboxes of its identifier; every one where none is known, once, while all are warm by that."""
+    wanted: list[str] = []
+    heating = Heating(lambda: tuple(wanted), BOUND)
+    heating.note("hub/INBOX", (mark_of("ann@corp.example"),))
+    assert heating.to_wake(" Ann@corp.example") == frozenset({"a/INBOX", "hub/INBOX"})
+    wanted.append("eve@corp.example")
+    assert heating.to_wake("eve@corp.example") is None
+    assert heating.of("b/INBOX") == "warm"
+    assert heating.to_wake("eve@corp.example") == heating.to_wake("zoe@corp.example") == frozenset()
+    wanted.clear()
+    assert heating.of("b/INBOX") == "cold"
+    assert heating.to_wake("zoe@corp.example") is None
+
+
 @pytest.mark.parametrize(("mailboxes", "looks"), [(1, 0.25), (20, 5), (200, 15), (1_000, 15)])
 def test_all_warm_mailboxes_together_cost_so_much(mailboxes: int, looks: float) -> None:
     """Each is looked at every four seconds, and all of them fifteen times a second at most."""

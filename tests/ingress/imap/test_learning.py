@@ -11,10 +11,11 @@ from mailbridge.ingress.imap import missing as schedule
 from mailbridge.ingress.imap.ages import Ages
 from mailbridge.ingress.imap.arrivals import Arrivals, own_dates
 from mailbridge.ingress.imap.habits import Habits
-from mailbridge.ingress.imap.hearing import CERTAIN, IDLE_AGAIN, TRIAL, Hearing
+from mailbridge.ingress.imap.hearing import CERTAIN, IDLE_AGAIN, REFUSED_AGAIN, TRIAL, Hearing
 from mailbridge.ingress.imap.mailbox_status import MailboxStatus
 from mailbridge.ingress.imap.memory import Memory
 from mailbridge.ingress.imap.missing import Missing
+from mailbridge.ingress.imap.mute import ENOUGH, Mute
 from mailbridge.ingress.imap.pace import POLL, Openings
 from mailbridge.ingress.imap.responses import Fetched
 from mailbridge.ingress.imap.tempo import AGAIN, QUICK, Tempo
@@ -173,6 +174,41 @@ def test_idle_is_tried_again_after_a_while() -> None:
     assert not hearing.is_useless and not memory.is_deaf and not hearing.is_on_trial
     hearing.begin(is_offered=False)
     assert hearing.is_useless and not hearing.is_bad
+
+
+def test_an_idle_that_is_not_answered_is_tried_more_and_more_seldom() -> None:
+    """An hour after it was given up, two hours after that, once a day at last; by one folder each time; an answer ends it."""
+    now = 0.0
+    mute = Mute(lambda: now)
+    for _ in range(ENOUGH):
+        assert not mute.is_given_up and not mute.is_due()
+        mute.unanswered()
+    waits = []
+    for _ in range(7):
+        assert mute.is_given_up and not mute.is_due()
+        waits.append(mute.wait / 3600)
+        now += mute.wait
+        assert mute.is_due() and not mute.is_due()
+        mute.unanswered()
+    assert waits == [1, 2, 4, 8, 16, 24, 24]
+    mute.answered()
+    assert not mute.is_given_up and not mute.is_due()
+
+
+def test_an_idle_that_was_refused_is_offered_again_in_the_same_session() -> None:
+    """After an hour, then after two; where the server has none, never."""
+    now = 0.0
+    hearing = Hearing(Memory("box", Notes(), Habits()), now=lambda: now)
+    hearing.begin(is_offered=True)
+    for wait in (REFUSED_AGAIN, 2 * REFUSED_AGAIN):
+        hearing.refused()
+        now += wait - 1
+        assert hearing.is_useless and not hearing.is_offered_again()
+        now += 1
+        assert hearing.is_offered_again() and not hearing.is_useless
+    hearing.begin(is_offered=False)
+    now += 100 * REFUSED_AGAIN
+    assert not hearing.is_offered_again() and hearing.is_useless
 
 
 def test_a_server_that_tells_late_is_asked() -> None:

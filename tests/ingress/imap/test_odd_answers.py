@@ -157,3 +157,26 @@ async def test_a_server_that_never_answers_idle_is_asked(tmp_path: Path) -> None
             server.deliver(code_mail("482913"))
             await has(home, "482913", within=20)
             assert watchers.health()[0].is_well and watchers.health()[0].reconnects == before
+
+
+@looped
+async def test_an_idle_that_was_not_answered_is_tried_again(tmp_path: Path) -> None:
+    """While it is given up that is shown; a try that is not answered either changes nothing; one that is ends the polling, in every folder."""
+    with ScriptedImap() as server:
+        server.folders["Codes"] = []
+        server.hooks["IDLE"] = lambda session, tag, arguments: True
+        box = account(server.port, folders=("INBOX", "Codes"))
+        async with (
+            house(tmp_path) as home,
+            watching(home, box, silence=timedelta(seconds=0.3), idle_again=timedelta(seconds=1)) as watchers,
+        ):
+            await until(lambda: all("not answer IDLE" in "".join(one.notes) for one in watchers.health()), what="the note")
+            count = sum(line.endswith(" IDLE") for line in server.log)
+            await until(lambda: sum(line.endswith(" IDLE") for line in server.log) > count, what="another try")
+            await until(lambda: [one.mode for one in watchers.health()] == ["poll", "poll"], what="polling")
+            assert all(one.is_well for one in watchers.health())
+            del server.hooks["IDLE"]
+            await until(lambda: [one.mode for one in watchers.health()] == ["idle", "idle"], within=60, what="IDLE")
+            await until(lambda: not any("not answer IDLE" in "".join(one.notes) for one in watchers.health()), what="no note")
+            server.deliver(code_mail("482913"))
+            await has(home, "482913", within=20)

@@ -20,7 +20,7 @@ from mailbridge.config.settings import ImapSettings, RetentionSettings, Settings
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.heat import Wanted
-from mailbridge.ingress.imap.service import never, watchers_of
+from mailbridge.ingress.imap.service import IDLE_AGAIN, never, watchers_of
 from mailbridge.ingress.imap.stream import SILENCE
 from mailbridge.ingress.imap.vault import Tokens
 from mailbridge.ingress.imap.watchers import Watchers
@@ -147,6 +147,7 @@ async def watching(
     wanted: Wanted | None = None,
     vault: Tokens | None = None,
     silence: timedelta = SILENCE,
+    idle_again: timedelta = IDLE_AGAIN,
     key: bytes = b"",
 ) -> AsyncIterator[Watchers]:
     """Watch the accounts for the length of the block."""
@@ -159,6 +160,7 @@ async def watching(
         wanted=wanted or (lambda: (ANN,) if hot() else ()),
         vault=vault,
         silence=silence,
+        idle_again=idle_again,
         key=key,
     )
     watchers.start()

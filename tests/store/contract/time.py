@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from mailbridge.clock import MICROSECOND
 from mailbridge.core.delivery import Accepted, Deferred, Doubtful, State
 from tests.loop import looped
 from tests.store.contract import DAYS, GRACE, RETENTION, SECOND, Contract, Place
@@ -69,6 +71,20 @@ class TimeContract(Contract):
         await store.sweep()
         assert await self._state(store, 1) is State.EXPIRED
         assert await self._code((await store.outbox.claim(limit=10)).claims) == ["222222"]
+        await store.close()
+
+    @looped
+    async def test_a_mail_that_was_in_hand_while_time_was_put_right_lives_as_long_as_any(self, place: Place) -> None:
+        """Its time of receipt goes with steady time, ahead or back; one whose lifetime was over by itself is expired all the same."""
+        store = await place.open()
+        now = place.time.now()
+        for ahead in (DAYS, -DAYS):
+            base = store.time_base - ahead // MICROSECOND
+            one = arrival(draft(identifier=f"ann{ahead.days}@example.com"), at=now - ahead - SECOND)
+            (claim,) = (await store.put(replace(one, time_base=base))).claims
+            assert now - 2 * SECOND < claim.delivery.received_at <= now
+            old = arrival(draft(identifier=f"old{ahead.days}@example.com"), at=now - ahead - 2 * LIFETIME)
+            assert (await store.put(replace(old, time_base=base))).claims == ()
         await store.close()
 
     @looped
