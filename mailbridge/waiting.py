@@ -10,9 +10,11 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal
+
+from mailbridge.core.dataclass import dataclass
 
 Way = Literal["pull", "api"]
 Callback = Callable[[str], None]

@@ -226,7 +226,8 @@ def test_an_identifier_goes_to_every_target_that_lists_it(identifier: str, names
 
 
 def test_a_start_imports_only_what_is_needed() -> None:
-    """What probes, draws pages and reads mails is not loaded by a daemon that has not yet been asked for it."""
+    """What probes, draws pages, reads mails and checks proofs is not loaded by a daemon that has not yet been asked for it, and what
+    answers over HTTP not before mail can come in."""
     names = (
         "jinja2",
         "mcp",
@@ -236,6 +237,15 @@ def test_a_start_imports_only_what_is_needed() -> None:
         "publicsuffixlist",
         "asyncpg",
         "imapclient",
+        "cryptography.x509",
+        "dns",
+        "mailbridge.core.rules",
+        "mailbridge.core.wording",
+        "starlette",
+        "uvicorn",
+        "multiprocessing",
+        "mailbridge.operator.verbs",
+        "mailbridge.practice.receiver",
     )
     program = f"import mailbridge.cli.serve, mailbridge.app.daemon, sys; print(*(set({names}) & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split() == []

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 
 from mailbridge import log_events
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.delivery import State
 from mailbridge.sinks.skyvern_pages import Login
 from mailbridge.store import Filter, Store, StoreUnavailable
@@ -19,7 +20,7 @@ from mailbridge.store.reading import is_of
 from mailbridge.store.sites import Domains
 from mailbridge.trust.known import site_of
 from mailbridge.waiting import Wait, Waiting
-from mailbridge.web.pull import Ids
+from mailbridge.web.polls import Ids
 
 log = logging.getLogger("mailbridge.app")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import os
 import socket
@@ -10,12 +11,12 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import msgspec
 
 from mailbridge import log_events
@@ -23,13 +24,9 @@ from mailbridge.app.engine import FLUSH, Engine, Flush, running, start_engine
 from mailbridge.app.events import DaemonEvents
 from mailbridge.app.following import follow_additions, learn
 from mailbridge.app.heartbeat import Heartbeat
-from mailbridge.app.ingesting import IngestRoutes
 from mailbridge.app.mailboxes import HANG_UP, Mailboxes, mailboxes_of, note_change, nothing_watched, shown_here
-from mailbridge.app.operating import Around, HandIn, LiveConfiguration, Reread, RunningDaemon, operator_of
 from mailbridge.app.parts import PARTS, Parts
 from mailbridge.app.preparation import Prepared, prepare
-from mailbridge.app.probing import LocalMailboxProbes, LocalProbes
-from mailbridge.app.routes import auth_of, serve_http
 from mailbridge.app.sharing import give_back, hear_waits, share_again, tell_waits
 from mailbridge.app.snapshot import Live, Snapshot, snapshot
 from mailbridge.app.storing import fingerprint
@@ -39,6 +36,7 @@ from mailbridge.config.added import Added, merged
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import Settings
 from mailbridge.config.values import strangers_meaning
+from mailbridge.core.dataclass import dataclass
 from mailbridge.ingress import smtp
 from mailbridge.intake.admission import Admission, Rates
 from mailbridge.intake.confirming import Confirming
@@ -47,18 +45,22 @@ from mailbridge.intake.doorway import Doorway
 from mailbridge.intake.gate import Gate
 from mailbridge.intake.onetime import OneTime, Together
 from mailbridge.masks import Masks
-from mailbridge.net.listening import ListenError
+from mailbridge.net.listening import ListenError, bound
 from mailbridge.operator.entries import additions
-from mailbridge.operator.faults import Fault
-from mailbridge.operator.verbs import Operator
-from mailbridge.operator.why import WhyAsk
-from mailbridge.practice.receiver import Practice
 from mailbridge.store import StoreError, StoreUnavailable
-from mailbridge.store.places import path_of
+from mailbridge.store.places import path_of, socket_path_of
 from mailbridge.store.processes import SKEW, skewed, told
 from mailbridge.trust import dkim, gmail
 from mailbridge.trust.dns import Dns, Resolver
-from mailbridge.web.health import Health, Level
+from mailbridge.web.readiness import Health, Level
+
+if TYPE_CHECKING:  # what people and programs ask over HTTP is loaded behind the listeners for mail
+    import httpx
+    from starlette.types import ASGIApp
+
+    from mailbridge.app.operating import Reread
+    from mailbridge.operator.verbs import Operator
+    from mailbridge.practice.receiver import Practice
 
 log = logging.getLogger("mailbridge.app")
 
@@ -70,12 +72,17 @@ AT_START = ("smtp", "skyvern", "practice", "http", "store", "retention", "parser
 """The sections that a reload leaves as they were: what they say is bound, opened or started once."""
 
 
+def _no_verbs() -> Operator:
+    raise LookupError("the daemon has not started")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """Where every way in brings its mail: what they are given of it, the intake behind it, and whom they tell."""
+    """Where every way in brings its mail: what they are given of it, the intake and the names that it looks up, and whom they tell."""
 
     way: Doorway
     intake: Intake
+    dns: Resolver
     events: DaemonEvents
     tests: OneTime
 
@@ -88,7 +95,7 @@ class Bridge:
     live: Live
     door: Door
     mailboxes: Mailboxes
-    operator: Operator | None = None
+    verbs: Callable[[], Operator] = field(default=_no_verbs)
     http_address: str = ""
     listeners: smtp.Listeners | None = None
     _change: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -97,6 +104,11 @@ class Bridge:
     def settings(self) -> Settings:
         """The settings that count now."""
         return self.live.now.settings
+
+    @property
+    def operator(self) -> Operator:
+        """What a person can have it do, made when the first asks for it."""
+        return self.verbs()
 
     @property
     def practice(self) -> Practice | None:
@@ -249,8 +261,7 @@ class Bridge:
         fresh = self._snapshot(settings, prepared.rules, self.live.now.parser_config.learned)
         made = await asyncio.to_thread(self.engine.targets.prepare, settings)
         listeners = await asyncio.to_thread(self.engine.listeners.prepare, settings, made)
-        is_only_practice = self.engine.targets.served(settings).is_only_practice
-        if self.engine.targets.served(self.settings).is_only_practice and not is_only_practice:
+        if fresh.gate.asks_for_proofs:
             await asyncio.to_thread(dkim.warm_up)
         is_parked = is_read_again and any(one.mode == "parked" for one in self.mailboxes.health())
         try:
@@ -348,8 +359,8 @@ async def bridge(
 ) -> AsyncIterator[Bridge]:
     """The daemon, assembled and running for the length of the ``async with``.
 
-    Starts from the inside out (store, workers, targets, and mail last) and stops in reverse: what is accepted is settled or
-    given back before the store closes. ``dns`` and ``browser`` reach the world outside; a test brings its own. ``masks``
+    Starts from the inside out (store, targets, mail, and behind it what is asked over HTTP) and stops in reverse: what is accepted is
+    settled or given back before the store closes. Mail that comes while the parser workers are still loading waits for them. ``dns`` and ``browser`` reach the world outside; a test brings its own. ``masks``
     learns every secret of the settings and each that is got later. ``reread`` reads the configuration again when an operator asks.
     ``parts`` are further ways in, sinks and routes.
 
@@ -363,8 +374,8 @@ async def bridge(
         flush = Flush(FLUSH)
         engine, live = await start_engine(stack, prepared, flush, masks, parts)
         here = await _open_door(stack, engine, live, dns, browser)
-        here.operator = operator = _operator(here, dns=dns, browser=browser, reread=reread)
-        here.http_address = await _serve_http(stack, here, operator, parts, flush)
+        web = await stack.enter_async_context(AsyncExitStack())  # served behind the mail, and closed behind it too
+        asked = web.enter_context(bound(here.settings.http.listen, socket_path_of(here.settings.store)))
         here.listeners = listeners = await smtp.serve(
             settings.smtp,
             here.door.intake.accept,
@@ -375,6 +386,8 @@ async def bridge(
             events=here.door.events,
         )
         stack.push_async_callback(lambda: listeners.close(flush.left()))
+        here.verbs = cache(lambda: _operator(here, dns=dns, browser=browser, reread=reread))
+        here.http_address = await _serve_http(web, asked, here, parts, flush)
         for ingress in parts.ingresses:
             await stack.enter_async_context(ingress(live.now.settings, here.door.way))
         here.mailboxes = await mailboxes_of(here.settings, engine, here.door.way)
@@ -382,43 +395,61 @@ async def bridge(
         stack.push_async_callback(give_back, engine.store.leases)
         here.mailboxes.start()
         engine.waiting.subscribe(lambda identifier: here.mailboxes.wake((identifier,)))
-        if not engine.targets.served(here.settings).is_only_practice:
-            await stack.enter_async_context(running(_read_suffixes()))
+        if live.now.gate.asks_for_proofs:
+            await stack.enter_async_context(running(_load_proofs(here.door.dns)))
         beat = Heartbeat(lambda: here.settings.heartbeat, here.health, engine.listeners.teller.failing)
-        await stack.enter_async_context(running(follow_additions(here), watch(*_watches(here, operator)), beat.run()))
+        await stack.enter_async_context(running(follow_additions(here), watch(*_watches(here)), beat.run()))
         if engine.store.is_shared:
             await stack.enter_async_context(running(*_shared(here)))
         if settings.identity.learn_from_skyvern:
             await stack.enter_async_context(running(learn(here)))
+        await engine.pool.started()
         yield here
 
 
-async def _read_suffixes() -> None:
-    """Behind the start, which need not wait for it; a mail that needs the list sooner reads it itself."""
+async def _load_proofs(dns: Resolver) -> None:
+    """What proofs are checked with, behind the start, which need not wait for it; a mail that needs it sooner loads it itself."""
     await asyncio.to_thread(dkim.warm_up)
+    if isinstance(dns, Dns):
+        await asyncio.to_thread(dns.warm_up)
 
 
-async def _serve_http(stack: AsyncExitStack, here: Bridge, operator: Operator, parts: Parts, flush: Flush) -> str:
+async def _serve_http(stack: AsyncExitStack, sockets: Sequence[socket.socket], here: Bridge, parts: Parts, flush: Flush) -> str:
     """Everything that is served over HTTP, mail that comes in by it among it. Returns the address."""
-    engine, live = here.engine, here.live
-    auth = auth_of(engine, live)
-    posts = IngestRoutes(engine, live, auth=auth, way=here.door.way, intake=here.door.intake)
+    await asyncio.to_thread(importlib.import_module, "mailbridge.app.serving")  # mail comes in meanwhile
+    from mailbridge.app.serving import serve_http
+
+    async def rest() -> ASGIApp:
+        await asyncio.to_thread(_load_verbs)
+        from mailbridge.app.routes import rest_of
+
+        return await asyncio.to_thread(rest_of, here, here.operator, parts.routes)
+
     return await serve_http(
         stack,
-        engine,
-        live,
+        sockets,
+        here.engine,
+        socket_path_of(here.settings.store),
         ready=here.health,
         metrics=here.render_metrics,
-        operator=operator,
-        more=parts.routes,
-        auth=auth,
-        posts=posts.routes(),
+        rest=rest,
         patience=flush.left,
     )
 
 
+def _load_verbs() -> None:
+    """What people and programs ask for, beside the loop: it takes 80 ms."""
+    import mailbridge.app.operating
+    import mailbridge.app.probing
+    import mailbridge.app.routes
+    import mailbridge.operator.why  # noqa: F401
+
+
 def _operator(here: Bridge, *, dns: Resolver | None, browser: Callable[[], httpx.AsyncClient], reread: Reread | None) -> Operator:
     """The verbs over the parts of a daemon."""
+    from mailbridge.app.operating import Around, HandIn, LiveConfiguration, RunningDaemon, operator_of
+    from mailbridge.app.probing import LocalMailboxProbes, LocalProbes
+
     engine, live, way = here.engine, here.live, here.door.way
     trust = live.now.settings.trust
     return operator_of(
@@ -462,9 +493,10 @@ async def _open_door(
         confirming=confirming,
         metrics=engine.metrics,
     )
+    dns = dns or Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers)
     gate = Gate(
         policy=lambda: live.now.gate,
-        dns=dns or Dns(timeout=settings.trust.dns_timeout, nameservers=settings.trust.nameservers),
+        dns=dns,
         deadline=settings.trust.dns_timeout,
         contacts=engine.contacts,
         inboxes=live.inboxes,
@@ -490,7 +522,7 @@ async def _open_door(
         on_flood=events.on_flood,
     )
     way = Doorway(accept=intake.accept, admission=admission, events=events, now=engine.clock.now)
-    door = Door(way=way, intake=intake, events=events, tests=tests)
+    door = Door(way=way, intake=intake, dns=dns, events=events, tests=tests)
     return Bridge(engine=engine, live=live, door=door, mailboxes=Mailboxes((), nothing_watched))
 
 
@@ -526,12 +558,16 @@ def _shared(here: Bridge) -> tuple[Coroutine[Any, Any, None], ...]:
     )
 
 
-def _watches(here: Bridge, operator: Operator) -> tuple[AlarmWatch, MissingWatch]:
+def _watches(here: Bridge) -> tuple[AlarmWatch, MissingWatch]:
     """What is watched for people."""
     engine, delays = here.engine, Delays()
 
     async def why(identifier: str, since: datetime) -> str:
-        found = await operator.why.why(WhyAsk(identifier=identifier, since=since))
+        await asyncio.to_thread(_load_verbs)
+        from mailbridge.operator.faults import Fault
+        from mailbridge.operator.why import WhyAsk
+
+        found = await here.operator.why.why(WhyAsk(identifier=identifier, since=since))
         return "" if isinstance(found, Fault) else engine.masks.masked("; ".join(one.text for one in found.causes[:2]))
 
     missing = MissingWatch(store=engine.store, waiting=engine.waiting, why=why, now=engine.clock.now, delays=delays)

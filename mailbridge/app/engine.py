@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,6 +25,7 @@ from mailbridge.app.targets import Targets, guard, longest_grace, main_target, r
 from mailbridge.clock import SteadyClock
 from mailbridge.config.added import merged
 from mailbridge.config.settings import Settings
+from mailbridge.core.dataclass import dataclass
 from mailbridge.dispatch.dispatcher import Dispatcher
 from mailbridge.dispatch.occasions import Occasions
 from mailbridge.dispatch.telling import Teller
@@ -41,7 +42,7 @@ from mailbridge.store.cipher import read_key
 from mailbridge.store.places import key_path_of
 from mailbridge.trust.spf import is_listed
 from mailbridge.waiting import Waiting
-from mailbridge.web.pull import Ids
+from mailbridge.web.polls import Ids
 
 log = logging.getLogger("mailbridge.app")
 
@@ -112,7 +113,7 @@ class Engine:
 async def start_engine(
     stack: AsyncExitStack, prepared: Prepared, flush: Flush, masks: Masks, parts: Parts
 ) -> tuple[Engine, Live]:
-    """Open the store, start workers, targets and dispatcher; they end with the stack, the store last.
+    """Open the store, start targets and dispatcher, and begin to start the workers; they end with the stack, the store last.
 
     Raises:
         ConfigError, StoreError, ListenError, RuleError, OSError, TimeoutError: a set-up that cannot work; what had started is taken down.
@@ -135,11 +136,8 @@ async def start_engine(
     await inboxes.load()
     now = snapshot(settings, rules=rules, served=served)
     live = Live(now, base=prepared.settings, revision=revision, inboxes=inboxes)
-    starting = asyncio.ensure_future(_pool(stack, settings, live, parts))
-    try:
-        targets.made = targets.prepare(settings)
-    finally:
-        pool = await starting
+    pool = await _pool(stack, settings, live, parts)
+    targets.made = targets.prepare(settings)
     records = StoreRecords(store=store, pool=pool, now=clock.now)
     targets.read_from(records)
     serving = [one.target for one in targets.made]
@@ -189,6 +187,7 @@ async def _pool(stack: AsyncExitStack, settings: Settings, live: Live, parts: Pa
             workers=settings.parser.workers,
             timeout=settings.parser.timeout,
             launched=parts.worker,
+            is_awaited=False,
         )
     )
 

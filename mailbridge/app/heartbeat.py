@@ -11,7 +11,7 @@ from mailbridge import log_events
 from mailbridge.app.receivers import heartbeat_of
 from mailbridge.config.settings import HeartbeatSettings
 from mailbridge.core.delivery import Accepted
-from mailbridge.web.health import Health
+from mailbridge.web.readiness import Health
 
 if TYPE_CHECKING:
     from mailbridge.sinks.posting import Poster

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from mailbridge.app.snapshot import Live
 from mailbridge.clock import SteadyClock
 from mailbridge.config.problems import ConfigError
 from mailbridge.config.settings import Settings
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.delivery import State
 from mailbridge.core.mail import Envelope
 from mailbridge.core.recipients import Recipient

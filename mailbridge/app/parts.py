@@ -9,19 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
-
-from starlette.routing import BaseRoute
+from typing import TYPE_CHECKING, TypeAlias
 
 from mailbridge.app.receivers import http_of, webhook_of
 from mailbridge.config.settings import Settings, TargetSettings
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 from mailbridge.intake.doorway import Doorway
 from mailbridge.intake.launch import Launched
 from mailbridge.sinks import Sink
 from mailbridge.sinks.skyvern import Reach, SkyvernSink
-from mailbridge.web.desk import Desk
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+    from mailbridge.web.desk import Desk
 
 Counted = Callable[[int], None]
 """Told the status of every answer of a target."""
@@ -32,7 +36,7 @@ SinkMaker = Callable[[TargetSettings, Counted], Sink]
 Ingress = Callable[[Settings, Doorway], AbstractAsyncContextManager[object]]
 """A way in: it brings mails to the doorway for the length of the block, and is done with them when the block has ended."""
 
-Routes = Callable[[Desk], Sequence[BaseRoute]]
+Routes: TypeAlias = "Callable[[Desk], Sequence[BaseRoute]]"
 """Pages or routes of the API, over what the desk offers."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.settings import BESIDE, HttpSettings, IngestSettings, Settings
 from mailbridge.config.stores import SQLITE
+from mailbridge.core.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +116,7 @@ def _rules(settings: Settings) -> Iterator[Problem]:
     if not settings.rules.paths and not settings.rule:
         return
     from mailbridge.config.rulepack import every_rule
-    from mailbridge.core.rules import RuleError
+    from mailbridge.core.rule_error import RuleError
     from mailbridge.core.rules import load as load_rules
 
     try:

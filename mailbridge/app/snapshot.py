@@ -5,10 +5,9 @@ Each part asks for its own share at the moment it needs it and keeps no copy, so
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from mailbridge.app.targets import Served, pull_keys
 from mailbridge.config.settings import Settings
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.identification import IdentityPolicy
 from mailbridge.core.inbox import base_of
 from mailbridge.core.recipients import Recipients
@@ -18,7 +17,7 @@ from mailbridge.intake.drafts import IntakePolicy
 from mailbridge.intake.inboxes import Inboxes
 from mailbridge.intake.parser_config import ParserConfig, parser_config_of
 from mailbridge.intake.policy import Policy, policy_of
-from mailbridge.web.pull import PullPolicy
+from mailbridge.web.polls import PullPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,16 +14,18 @@ from mailbridge.config.added import has_main
 from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.secrets import secrets_of
 from mailbridge.config.settings import Settings, TargetSettings
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 from mailbridge.dispatch.dispatcher import Dispatcher, Target
 from mailbridge.dispatch.routing import PRACTICE, SKYVERN, Routing
 from mailbridge.masks import Masks
 from mailbridge.metrics import Metrics
-from mailbridge.practice.receiver import Practice, practice_app
 from mailbridge.sinks import NoRecords, ReadsRecords, Records
 from mailbridge.sinks.skyvern import api_key_from_credentials_file
-from mailbridge.web.pull import PullKey
-from mailbridge.web.server import serve_app
+from mailbridge.web.polls import PullKey
+
+if TYPE_CHECKING:
+    from mailbridge.practice.receiver import Practice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +142,9 @@ async def receiver_of(stack: AsyncExitStack, settings: Settings) -> Receiver | N
     """
     if has_main(settings):
         return None
+    from mailbridge.practice.receiver import Practice, practice_app
+    from mailbridge.web.server import serve_app
+
     practice = Practice()
     bound = await stack.enter_async_context(serve_app(practice_app(practice), listen=settings.practice.listen))
     return Receiver(practice=practice, address=bound.address)

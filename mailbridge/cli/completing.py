@@ -78,7 +78,7 @@ def rules(context: click.Context, _: click.Parameter, typed: str) -> list[Comple
     import tomllib
 
     from mailbridge.config.rulepack import own_rules, shipped_names, shipped_source
-    from mailbridge.core.rules import RuleError
+    from mailbridge.core.rule_error import RuleError
 
     settings = _settings(context)
     if settings is None:

@@ -17,7 +17,6 @@ from contextvars import ContextVar
 import click
 
 from mailbridge.cli.exits import Exit
-from mailbridge.cli.printing import dumped, visible
 from mailbridge.config.problems import Problem
 
 DEBUG = "MAILBRIDGE_DEBUG"
@@ -108,7 +107,7 @@ def leave_quietly() -> int:
 def _code_of(leaf: BaseException) -> int:
     """Tell one fault. What a set-up can do wrong has a class; everything else is a bug of ours."""
     from mailbridge.config.problems import ConfigError
-    from mailbridge.core.rules import RuleError
+    from mailbridge.core.rule_error import RuleError
     from mailbridge.net.listening import ListenError
     from mailbridge.store import StoreError, StoreUnavailable
 
@@ -168,6 +167,8 @@ def note(line: str) -> None:
 
 
 def _say(kind: str, line: str, more: Mapping[str, object]) -> None:
+    from mailbridge.cli.printing import dumped, visible  # which takes 40 ms, for what is seldom said
+
     if AS_JSON.get():
         click.echo(dumped({kind: line, **more}), err=True)
     else:

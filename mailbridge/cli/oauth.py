@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -16,6 +15,7 @@ from mailbridge.cli.options import config_option, json_option, load_or_exit
 from mailbridge.cli.params import Seconds
 from mailbridge.cli.printing import dumped
 from mailbridge.config.settings import ImapSettings, OAuthSettings
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 
 

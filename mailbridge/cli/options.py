@@ -7,14 +7,15 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from mailbridge.cli.faults import tell
-from mailbridge.config.load import Loaded, examine, load
 from mailbridge.config.problems import ConfigError, Problem
-from mailbridge.config.values import duration
+
+if TYPE_CHECKING:  # what reads a configuration is loaded when one is read
+    from mailbridge.config.load import Loaded
 
 T = TypeVar("T")
 
@@ -49,11 +50,15 @@ listener_option: Callable[[Any], Any] = click.option(
 
 def load_quietly(config: Path | None) -> Loaded:
     """The configuration. Raises ConfigError."""
+    from mailbridge.config.load import load
+
     return load(config, environ=os.environ, overrides=_overrides(), cwd=Path.cwd())
 
 
 def examine_config(config: Path | None) -> tuple[Loaded, tuple[Problem, ...]]:
     """What can be read of the configuration, and every mistake in it. Raises ConfigError where nothing can be read."""
+    from mailbridge.config.load import examine
+
     return examine(config, environ=os.environ, overrides=_overrides(), cwd=Path.cwd())
 
 
@@ -67,7 +72,7 @@ def load_or_exit(config: Path | None) -> Loaded:
 
 def rules_or_exit(make: Callable[[], T]) -> T:
     """What ``make`` makes of the rule files, or every mistake in them on stderr and exit 78."""
-    from mailbridge.core.rules import RuleError
+    from mailbridge.core.rule_error import RuleError
 
     try:
         return make()
@@ -79,6 +84,8 @@ def moment(_: click.Context, __: click.Parameter, text: str | None) -> datetime 
     """A moment (RFC 3339, local where it has no zone), or a duration ago; the callback of an option."""
     if text is None:
         return None
+    from mailbridge.config.values import duration
+
     try:
         found = datetime.fromisoformat(text) if "-" in text else datetime.now(UTC) - duration(text)
         return found.astimezone(UTC)

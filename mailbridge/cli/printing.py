@@ -11,13 +11,13 @@ import sys
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 from msgspec import to_builtins
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.logs import CONTROL, escaped
 
 NARROWEST = 80

@@ -25,12 +25,12 @@ from mailbridge import log_events
 from mailbridge.cli.exits import Exit
 from mailbridge.cli.faults import complain, tell
 from mailbridge.cli.options import config_option, load_or_exit, load_quietly
-from mailbridge.config.load import Loaded
 from mailbridge.config.problems import ConfigError
 from mailbridge.intake.launch import UNDERSTAND, Launched, launch
 
 if TYPE_CHECKING:
     from mailbridge.app.daemon import Bridge
+    from mailbridge.config.load import Loaded
 
 log = logging.getLogger("mailbridge.serve")
 
@@ -51,11 +51,10 @@ def serve(config: Path | None) -> None:
 
     TERM and INT: finish what is in hand, then exit 0. A second one: exit at once. HUP: reload the configuration.
     """
-    loaded = load_or_exit(config)
     gc.disable()  # until everything is there (`_settle_memory`): what is loaded is no garbage, and to look through it takes 60 ms
     worker = launch(UNDERSTAND)  # it loads while the daemon does
     try:
-        code = _run_daemon(loaded, config, worker)
+        code = _run_daemon(load_or_exit(config), config, worker)
     finally:
         worker.discard()
     if code == Exit.INTERRUPTED:
@@ -254,7 +253,7 @@ async def _login_link(running: Bridge) -> str:
     from mailbridge.operator.faults import Fault
     from mailbridge.operator.sessions import Invite
 
-    if not sys.stderr.isatty() or running.operator is None:
+    if not sys.stderr.isatty():
         return ""
     made = await running.operator.sessions.invite(Invite(), "serve")
     return "" if isinstance(made, Fault) else made.url

@@ -11,7 +11,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,6 +26,7 @@ from mailbridge.cli.printing import dumped, local, visible
 from mailbridge.cli.secret import unread
 from mailbridge.config.places import new_file
 from mailbridge.config.values import secret_file
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 from mailbridge.operator import verbs
 from mailbridge.operator.asks import Nothing

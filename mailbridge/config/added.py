@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ from mailbridge.config.settings import (
 )
 from mailbridge.config.toml_text import pair
 from mailbridge.config.values import written
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 
 KINDS = ("address", "imap", "sender", "rule", "target", "notify")

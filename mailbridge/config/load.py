@@ -6,7 +6,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +25,7 @@ from mailbridge.config.stores import SERVERS
 from mailbridge.config.texts import must_be_among, sound
 from mailbridge.config.values import duration, secret_file, size
 from mailbridge.core.complaints import plainly
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 
 RESERVED = frozenset(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from mailbridge.config.settings import Preset
+from mailbridge.core.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

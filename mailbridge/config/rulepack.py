@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mailbridge.core.rules import RuleError
+from mailbridge.core.rule_error import RuleError
 
 if TYPE_CHECKING:  # a parser worker reads the shipped files, and needs no settings
     from mailbridge.config.settings import RuleSettings, RuleTable, Settings

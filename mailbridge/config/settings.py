@@ -216,7 +216,7 @@ class SkyvernSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=
     source: str = "email"
     timeout: timedelta = Seconds(seconds=10)
     grace: timedelta = Seconds(seconds=5)
-    senders: int = 8
+    senders: int = 12
     use_env_proxy: bool = False
 
 
@@ -246,7 +246,7 @@ class TargetSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
     allow_private: bool | None = None
     timeout: timedelta = Seconds(seconds=10)
     grace: timedelta = Seconds(seconds=5)
-    senders: int = 8
+    senders: int = 12
 
     @property
     def wanted(self) -> tuple[str, ...]:

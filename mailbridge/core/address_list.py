@@ -7,9 +7,9 @@ Nothing is decoded before it is parsed, since an encoded word (RFC 2047 5) may l
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from mailbridge.core.addresses import ENCODED, canonical, parse_author, parse_mailbox
+from mailbridge.core.dataclass import dataclass
 
 MAX_TEXT = 4_000
 """Characters of a header that is read. A longer one may have been cut in the midst of an address, and so names nobody."""

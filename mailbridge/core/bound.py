@@ -8,9 +8,9 @@ one-time codes). Anybody can write them: they count where the mail is proven, an
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.mail import Message
 from mailbridge.core.secret import Secret
 

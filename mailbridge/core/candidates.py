@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.letters import reads_as_word, wordlikeness
 from mailbridge.core.looks import Look, Stretch, certain, likely
 from mailbridge.core.presence import Presence

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import unquote
 
 from mailbridge.core.addresses import parse_mailbox
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.mail import Message
 from mailbridge.core.url import ambiguity, read
 

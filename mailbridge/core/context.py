@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import timedelta
 
 from mailbridge.core import script
 from mailbridge.core.candidates import DIGIT, Shape, ascii_digits, masked
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.looks import certain
 from mailbridge.core.parts import Parts
 from mailbridge.core.presence import Presence

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 from typing import Literal
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from mailbridge.core.candidates import Shape
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.features import WEIGHTS, Feature
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.mail import Message
 from mailbridge.core.rules import Rule, searchable

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 
 

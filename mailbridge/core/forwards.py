@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from emailforwardparser.forward_parser import MailboxResult, get_forwarded_metadata
@@ -16,6 +16,7 @@ from emailforwardparser.regexs import ORIGINAL_TO, ORIGINAL_TO_LAX
 
 from mailbridge.core.address_list import read_author, read_recipients
 from mailbridge.core.addresses import canonical, parse_sole_mailbox
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.mail import Message
 from mailbridge.core.script import folded
 from mailbridge.core.wording import ForwardWords

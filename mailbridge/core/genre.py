@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import islice
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.mail import Message
 from mailbridge.core.parts import PROTOCOL
 

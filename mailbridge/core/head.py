@@ -8,7 +8,9 @@ the line, as most programs have it, and with it, as its continuation that lost i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from mailbridge.core.dataclass import dataclass
 
 BOM = b"\xef\xbb\xbf"
 """UTF-8's byte order mark, which some Office 365 tenants and scripts write before the first header."""

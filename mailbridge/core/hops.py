@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+
+from mailbridge.core.dataclass import dataclass
 
 MOST_HOPS = 20
 LONGEST = 2_000

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mailbridge.core.addresses import canonical, split
-from mailbridge.core.wording import ForwardWords
+from mailbridge.core.dataclass import dataclass
+
+if TYPE_CHECKING:  # who only handles answers loads no words of languages
+    from mailbridge.core.wording import ForwardWords
 
 PATTERN = "*"
 """What makes a known identifier a pattern of several."""
@@ -49,7 +52,7 @@ class IdentityPolicy:
     learned: tuple[str, ...] = ()
     own_domains: tuple[str, ...] = ()
     own_addresses: tuple[str, ...] = ()
-    forward: ForwardWords = field(default_factory=ForwardWords)
+    forward: ForwardWords | None = None
     _own: _Own = field(init=False, repr=False, compare=False)
     _spelled: _Spelled = field(init=False, repr=False, compare=False)
 

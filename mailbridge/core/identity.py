@@ -10,6 +10,7 @@ from mailbridge.core.forwards import ForwardedBlock, forwarded_block
 from mailbridge.core.identification import Clue, Identification, IdentityPolicy
 from mailbridge.core.mail import Message
 from mailbridge.core.recipients import POSTMASTER, Recipient
+from mailbridge.core.wording import ForwardWords
 
 __all__ = ["Clue", "Identification", "IdentityPolicy", "identify"]
 
@@ -137,7 +138,7 @@ def _offered(message: Message, mail_from: str, clues: _Clues, *, are_stamps_beli
         return _oldest_received(message, clues) if are_stamps_believed else []
     if len(typed) == 1 and len(message.to) == 1:
         return [(typed[0], "To")]
-    block = forwarded_block(message, clues.policy.forward) if not typed else None
+    block = forwarded_block(message, clues.policy.forward or ForwardWords()) if not typed else None
     if block is not None:
         offered = _by_hand(message, block, clues)
         if offered or block.is_to_unclear or len(block.to) > 1:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.recipients import ALPHABET, RANDOM_LENGTH
 
 PREFIX = "inbox"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.script import folded
 from mailbridge.core.wording import Wording
 

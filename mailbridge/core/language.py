@@ -6,9 +6,10 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.script import folded, normal
 from mailbridge.core.words import Morphology, faults
 

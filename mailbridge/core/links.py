@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import re2
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.mail import Link
 from mailbridge.core.presence import Presence
 from mailbridge.core.script import folded

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Literal
+
+from mailbridge.core.dataclass import dataclass
 
 Ingress = Literal["smtp", "lmtp", "imap", "http"]
 

@@ -6,11 +6,12 @@ of one character each, side by side, are one code that was laid out in boxes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from selectolax.lexbor import LexborNode
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.mail import Line, Link, Page
 from mailbridge.core.style import PLAIN, Look, StyleSheet
 from mailbridge.core.swallowed import RAW

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mailbridge.core.candidates import Shape
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.labels import REACH, Label
 from mailbridge.core.script import folded
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.delivery import Delivery, Draft, Ending
 
 NEW = 0

@@ -12,7 +12,7 @@ import email.message
 import quopri
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from mailparser.dates import parse_mail_date
@@ -20,6 +20,7 @@ from mailparser.dates import parse_mail_date
 from mailbridge.core.address_list import may_hold_an_address, read_author, read_recipients
 from mailbridge.core.addresses import split
 from mailbridge.core.charsets import decode, decode_header
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.head import repaired
 from mailbridge.core.head_readings import settled
 from mailbridge.core.kinds import is_bounce, is_listed

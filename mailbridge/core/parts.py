@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.forwards import bare_subject, introduces_quotation, is_forward, is_header_line
 from mailbridge.core.mail import Line, Message, Page
 from mailbridge.core.wording import ForwardWords

@@ -26,12 +26,13 @@ those that wait are given up when a known one comes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, assert_never
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.delivery import UNFINISHED, Accepted, Deferred, Delivery, Doubtful, Draft, Lapsed, Refused, Standing, State
 from mailbridge.core.occurrence import (
     NEW,

@@ -16,10 +16,11 @@ import email
 import quopri
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from email.message import Message as Headers
 
 from mailbridge.core.charsets import ALIASES, WIDE
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.limits import split_head
 from mailbridge.core.tree import ENGINE_FAULTS
 

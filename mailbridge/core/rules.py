@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Any
@@ -13,10 +13,14 @@ from typing import Any
 import re2
 
 from mailbridge.core import wording
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.mail import Message
+from mailbridge.core.rule_error import RuleError
 from mailbridge.core.secret import Secret
 from mailbridge.core.url import ambiguity, ascii_host, read
 from mailbridge.core.wording import Language, Wording
+
+__all__ = ["Match", "Rule", "RuleError", "RuleSet", "bare", "is_host_allowed", "load", "searchable"]
 
 WORDING = "/wording/"
 """What stands in the name of a file that holds the words of a language in place of rules."""
@@ -42,14 +46,6 @@ LONGEST_NAME = 200
 LARGEST_VERSION = 1_000_000_000
 DURATION = re.compile(r"(\d{1,4})(s|m|h)")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
-
-
-class RuleError(Exception):
-    """Rules that cannot be used; ``problems`` has a line for every mistake in every file."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
 from pyotp import OTP
 from pyotp.contrib import Steam
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 
 Algorithm = Literal["SHA1", "SHA256", "SHA512"]

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import unquote
 
 import ada_url
+
+from mailbridge.core.dataclass import dataclass
 
 MAX_URL = 8_192
 """Characters; a link of a mail that is longer is none that anybody meant to be opened."""

@@ -7,10 +7,10 @@ A row of the table is a name, what it asks of a candidate, and the reason that p
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from mailbridge.core.candidates import MAX_LENGTH
 from mailbridge.core.context import Context
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.evidence import Evidence
 from mailbridge.core.features import MEANT, NAMING, PLACED, Feature
 from mailbridge.core.looks import Look

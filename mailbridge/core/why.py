@@ -7,11 +7,12 @@ have this effect. Where there is neither, the answer is that it is not known, wi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.delivery import State
 
 Certainty = Literal["certain", "possible", "not known"]

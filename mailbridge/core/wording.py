@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import re2
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.language import Language, WordingError, read_language
 from mailbridge.core.presence import NEVER, Presence
 from mailbridge.core.script import folded

@@ -15,11 +15,12 @@ import itertools
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 import re2
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.script import APOSTROPHES, LETTERS, SPACELESS_LETTER, plain
 
 AUTOMATON = 32 << 20

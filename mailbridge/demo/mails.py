@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from email import policy
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid, parseaddr
+
+from mailbridge.core.dataclass import dataclass
 
 HOME = "mailbridge.localhost"
 BRIDGE = f"codes@{HOME}"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from mailbridge.app.daemon import Bridge
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.delivery import Delivery, State
 from mailbridge.demo import mails
 from mailbridge.demo.mails import Sample

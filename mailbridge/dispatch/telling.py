@@ -10,10 +10,11 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 
 from mailbridge import log_events
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.delivery import Accepted, Doubtful, Refused
 from mailbridge.core.happening import RECEIVED, Event, Wish, lifetime, schedule
 from mailbridge.dispatch.occasions import Occasions

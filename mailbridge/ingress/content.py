@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-from dataclasses import dataclass
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.ingress import reply as r
 from mailbridge.ingress.reply import Reply
 from mailbridge.intake.admission import Hold

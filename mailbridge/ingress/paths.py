@@ -7,9 +7,9 @@ mailbox. Nothing else is repaired: a comment, an encoded word or a blank makes i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from mailbridge.core.addresses import DOMAIN, ENCODED, LITERAL, LOCAL, MAX_RETURN_LOCAL, parse_mailbox, parse_return_path
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.recipients import POSTMASTER
 from mailbridge.core.url import ascii_host
 from mailbridge.ingress import reply as r

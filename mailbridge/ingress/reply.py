@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import assert_never
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.intake.answer import Answer, Deferred, Full, Stored
 
 

@@ -10,7 +10,7 @@ import asyncio
 import copy
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal
@@ -20,6 +20,7 @@ from aiosmtpd.smtp import SMTP
 
 from mailbridge import log_events
 from mailbridge.config.settings import SmtpSettings
+from mailbridge.core.dataclass import dataclass
 from mailbridge.ingress import reply as r
 from mailbridge.ingress.limits import Limits, origin_of
 from mailbridge.ingress.reply import Reply

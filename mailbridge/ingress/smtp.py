@@ -9,13 +9,13 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal
 
 from mailbridge.config.settings import SmtpSettings
+from mailbridge.core.dataclass import dataclass
 from mailbridge.ingress.content import give_large_buffers_back
 from mailbridge.ingress.guard import Guard
 from mailbridge.ingress.limits import Limits

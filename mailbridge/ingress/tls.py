@@ -5,16 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import ssl
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
 from mailbridge import log_events
+from mailbridge.core.dataclass import dataclass
 
 log = logging.getLogger("mailbridge.tls")
 
@@ -76,6 +71,11 @@ def self_signed(folder: Path, hostname: str) -> Pair:
     pair = Pair(cert=folder / "tls-cert.pem", key=folder / "tls-key.pem")
     if pair.cert.exists() and pair.key.exists():
         return pair
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hostname[:64])])
     now = datetime.now(UTC)
@@ -123,8 +123,10 @@ def _no_password() -> bytes:
 
 
 def _load(pair: Pair) -> tuple[ssl.SSLContext, datetime]:
+    from cryptography.x509 import load_pem_x509_certificate  # 2 MB, which a listener without TLS need not have
+
     try:
-        certificate = x509.load_pem_x509_certificate(pair.cert.read_bytes())
+        certificate = load_pem_x509_certificate(pair.cert.read_bytes())
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_RENEGOTIATION

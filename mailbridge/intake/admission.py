@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
 from mailbridge.core.buckets import TokenBuckets
+from mailbridge.core.dataclass import dataclass
 
 By = Literal["recipient", "sender", "client"]
 MOST_REFUSED = 100

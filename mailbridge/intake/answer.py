@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Literal
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.mail import Envelope
 from mailbridge.store import Receipt
 

@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import assert_never
 
 import httpx
 
 from mailbridge import log_events
+from mailbridge.core.dataclass import dataclass
 from mailbridge.intake.events import ConfirmationRequest
 from mailbridge.store import StoreUnavailable
 from mailbridge.trust import gmail

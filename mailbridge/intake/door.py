@@ -8,13 +8,14 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Protocol
 
 from mailbridge import log_events
 from mailbridge.core.bound import Bound
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.delivery import Standing
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.identification import Identification

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.mail import Envelope
 from mailbridge.intake.admission import Admission
 from mailbridge.intake.answer import Accept, Answer, Full

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.delivery import Draft
 from mailbridge.core.extraction import Extraction, Verdict
 from mailbridge.core.mail import Envelope

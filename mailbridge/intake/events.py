@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.delivery import Claim
 from mailbridge.core.secret import Secret
 

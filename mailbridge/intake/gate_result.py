@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import is_
 from typing import assert_never
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.delivery import Standing
 from mailbridge.core.mail import Envelope
 from mailbridge.intake.judgement import Failure, Held, Judgement, Kind, Passed, Undecided

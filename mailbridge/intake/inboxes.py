@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.identification import Identification
 from mailbridge.core.inbox import PREFIX, SHAPE, TARGET, Inbox, base_of, looks_like_inbox
 from mailbridge.core.mail import Envelope

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.identification import Identification
 from mailbridge.intake.strangers import Introduction
 from mailbridge.trust import Proven

@@ -10,7 +10,8 @@ import os
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
+
+from mailbridge.core.dataclass import dataclass
 
 UNDERSTAND = "mailbridge.intake.understand:build"
 """What a worker of the daemon does: ``module:factory``."""

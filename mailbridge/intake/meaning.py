@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from mailbridge.core.bound import Bound
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.extraction import Extraction
 from mailbridge.core.identification import Identification
 from mailbridge.core.inbox import Inbox

@@ -10,9 +10,9 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.mail import Envelope
 from mailbridge.core.recipients import ALPHABET, RANDOM_LENGTH, unguessable_address
 from mailbridge.store.one_time import OneTimeAddresses

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from mailbridge.config.rulepack import shipped_names
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.identification import IdentityPolicy
 from mailbridge.core.recipients import Recipients
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
 from mailbridge.config.settings import Settings, Strangers, Trust
 from mailbridge.config.values import sender_pattern
 from mailbridge.core.addresses import canonical
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.inbox import Inbox
 from mailbridge.core.recipients import Recipient
 from mailbridge.intake.judgement import Failure, Held, Kind, Passed
@@ -56,6 +57,12 @@ class Policy:
     def is_own(self, mailbox: str) -> bool:
         """Whether a mailbox (`canonical`) is our own plumbing, and so nobody's who waits for a code."""
         return mailbox.rpartition("@")[2] in self.own_domains or mailbox in {canonical(one) for one in self.addresses}
+
+    @property
+    def asks_for_proofs(self) -> bool:
+        """Whether a mail may have to prove what it says: what checks that, and takes time to load, will be needed."""
+        own = (wanted for wanted, _ in self.addresses.values() if wanted is not None)
+        return not self.is_practice and any("none" not in wanted for wanted in (self.default, *own))
 
     def is_exact(self, mailbox: str) -> bool:
         """Whether a mailbox is listed by itself, not by a pattern: among the known identifiers or the accounts."""

@@ -7,13 +7,13 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, TypeVar
 
 import msgspec
 
 from mailbridge import log_events
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.limits import MAX_CONTENT
 from mailbridge.core.mail import Envelope
 from mailbridge.intake.child import Child, spawn
@@ -58,6 +58,7 @@ class ParserPool(Generic[T]):
         launched: Launched | None = None,
     ) -> None:
         self._launched = launched
+        self._starting: asyncio.Future[None] | None = None
         self._encoder = encoder()
         self._decoder = decoder(answer)
         self._workers = [_Worker(target=target, config=config, timeout=timeout.total_seconds()) for _ in range(workers)]
@@ -92,6 +93,19 @@ class ParserPool(Generic[T]):
             log.error("a worker's answer could not be read", extra={"event": log_events.WORKER_FAILED})
             return None
 
+    def begin(self) -> None:
+        """Start the workers beside what else is to be done: mails that are given meanwhile wait for them. See `started`."""
+        self._starting = asyncio.ensure_future(self.start())
+
+    async def started(self) -> None:
+        """Wait for what `begin` has begun.
+
+        Raises:
+            OSError, TimeoutError: a worker does not start.
+        """
+        if self._starting is not None:
+            await self._starting
+
     async def start(self) -> None:
         """Start every worker and wait until all are ready; the first is the one that is launched already, where one is."""
         first, *others = self._workers
@@ -114,6 +128,9 @@ class ParserPool(Generic[T]):
 
     async def close(self) -> None:
         """End the workers."""
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
         await asyncio.gather(*(worker.close() for worker in self._workers))
 
 
@@ -137,12 +154,22 @@ class Successors:
 
 @asynccontextmanager
 async def parser_pool(
-    *, target: str, answer: type[T], config: bytes, workers: int, timeout: timedelta, launched: Launched | None = None
+    *,
+    target: str,
+    answer: type[T],
+    config: bytes,
+    workers: int,
+    timeout: timedelta,
+    launched: Launched | None = None,
+    is_awaited: bool = True,
 ) -> AsyncIterator[ParserPool[T]]:
-    """A started pool for the length of an ``async with``. ``launched``: a worker of this target that is loading already."""
+    """A pool for the length of an ``async with``. ``launched``: a worker of this target that is loading already. ``is_awaited``: the
+    block begins when all workers are ready; else they start beside it (`ParserPool.started`)."""
     pool = ParserPool(target=target, answer=answer, config=config, workers=workers, timeout=timeout, launched=launched)
     try:
-        await pool.start()
+        pool.begin()
+        if is_awaited:
+            await pool.started()
         yield pool
     finally:
         await pool.close()

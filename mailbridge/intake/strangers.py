@@ -6,12 +6,13 @@ Only a sender whose From is proven can be known. Pure but for what it asks of `C
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Literal, Protocol
 
 from mailbridge.config.settings import Strangers
 from mailbridge.core.bound import Bound
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.delivery import Standing
 from mailbridge.intake.meaning import Understanding
 from mailbridge.trust import Proven

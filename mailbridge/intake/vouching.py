@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.recipients import Recipient
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import TypeVar
 
 import msgspec
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 
 T = TypeVar("T")

@@ -13,13 +13,13 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import cast
 
 import h11
 import httpcore
 import httpx
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.net.outgoing import Connection, Connections
 
 READ = 65_536

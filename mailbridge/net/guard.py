@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
 import httpcore
 import httpx
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.net.outgoing import Connections, Transport, trusted
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]

@@ -73,6 +73,35 @@ def bind_private(path: Path) -> socket.socket:
         raise ListenError(f"cannot listen on unix:{path}: {_hint(fault)}", _exit_code(fault)) from None
 
 
+@contextlib.contextmanager
+def bound(listen: str, private: Path | None) -> Iterator[list[socket.socket]]:
+    """The sockets of ``listen`` and ``private`` (see `bind_private`) for the length of the block. Whoever connects before they are
+    served waits.
+
+    Raises:
+        ListenError: one of them cannot be bound.
+    """
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(bind(listen))]
+        if private is not None:
+            sockets.append(stack.enter_context(_own(private)))
+        yield sockets
+
+
+@contextlib.contextmanager
+def _own(path: Path) -> Iterator[socket.socket]:
+    """The socket at a path, whose file goes with it."""
+    with bind_private(path) as one:
+        own = path.lstat()
+        try:
+            yield one
+        finally:
+            with contextlib.suppress(OSError):
+                found = path.lstat()
+                if (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino):  # else it is another daemon's by now
+                    path.unlink()
+
+
 def connect_private(path: Path, *, timeout: float) -> socket.socket:
     """A connection to a socket in the file system. Raises OSError."""
     one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

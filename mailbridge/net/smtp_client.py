@@ -6,9 +6,9 @@ import re
 import smtplib
 import socket
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.net.listening import connect_private
 
 QUEUED_AS = re.compile(r"queued as (\d{1,18})")

@@ -6,9 +6,10 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.shapes import Day, Hour
 from mailbridge.operator.shown import stamp

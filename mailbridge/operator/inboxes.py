@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import msgspec
 
 from mailbridge.config.settings import Settings
 from mailbridge.config.values import duration
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.inbox import Inbox
 from mailbridge.intake.inboxes import Inboxes
 from mailbridge.operator.addresses import own_recipient

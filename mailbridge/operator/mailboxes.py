@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Protocol
 
@@ -15,6 +14,7 @@ from mailbridge.config.problems import ConfigError
 from mailbridge.config.providers import Provider, by_domain, by_exchangers, by_policy, by_server
 from mailbridge.config.settings import ImapSettings
 from mailbridge.core.addresses import parse_mailbox
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 from mailbridge.operator.asks import Ask, Seconds, Text
 from mailbridge.operator.doctor.finding import Step

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 from mailbridge.core.candidates import ascii_digits
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import MASK
 
 MOST_MARKS = 200

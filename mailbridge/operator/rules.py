@@ -12,7 +12,7 @@ from msgspec import structs
 
 from mailbridge.config.rulepack import TABLE, own_rules, shipped_names
 from mailbridge.core.mail import Envelope
-from mailbridge.core.rules import RuleError
+from mailbridge.core.rule_error import RuleError
 from mailbridge.intake.pool import parser_pool
 from mailbridge.operator.asks import Ask, MaybeText, Nothing, Text
 from mailbridge.operator.entries import AddEntry, EntryList, EntryVerbs

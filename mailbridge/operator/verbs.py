@@ -7,9 +7,9 @@ does not.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.operator import shapes
 from mailbridge.operator.addresses import Addresses, OwnAddress, Rcpt
 from mailbridge.operator.asks import Ask, Nothing

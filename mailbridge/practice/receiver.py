@@ -13,7 +13,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.practice.forms import NO_OBJECT, Problem, body_of, listing_problems, moment, push_problems
 
 Kind = Literal["totp", "magic_link"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.delivery import Claim, Outcome
 from mailbridge.core.happening import Event
 from mailbridge.sinks.skyvern_pages import Login

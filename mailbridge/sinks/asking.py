@@ -5,11 +5,12 @@ from __future__ import annotations
 import email.utils
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+
+from mailbridge.core.dataclass import dataclass
 
 MAX_ANSWER = 1_048_576
 """Octets of an answer that are read. A row of Skyvern repeats the content that was pushed: up to 400 kB where whole bodies are."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Any
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.delivery import Claim, Deferred, Outcome
 from mailbridge.core.happening import Event
 from mailbridge.core.template import (

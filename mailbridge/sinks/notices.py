@@ -7,10 +7,11 @@ Telegram (sendMessage), Gotify (create message).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, assert_never
 
 from mailbridge.config.settings import NotifySettings
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 from mailbridge.sinks.http import Shape, escaped_for_slack, header_of
 

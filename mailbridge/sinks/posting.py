@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ import httpcore
 import httpx
 
 from mailbridge.config.settings import Method
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.delivery import Accepted, Deferred, Doubtful, Outcome, Refused
 from mailbridge.core.secret import Secret
 from mailbridge.net.guard import OURS, GuardedTransport, PrivateAddress, Reach, Resolve, system_addresses

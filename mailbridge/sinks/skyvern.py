@@ -13,7 +13,6 @@ import json
 import ssl
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from urllib.request import getproxies
 import httpcore
 import httpx
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.delivery import Accepted, Claim, Deferred, Doubtful, Outcome, Refused
 from mailbridge.core.secret import Secret
 from mailbridge.net.exchange import Exchanges, Place, Timeouts
@@ -70,7 +70,7 @@ class SkyvernSink:
         base_url: str,
         api_key: Secret,
         source: str = "email",
-        reach: Reach = Reach(),
+        reach: Reach = Reach(),  # noqa: B008  (frozen)
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
         on_response: Callable[[int], None] = lambda status: None,  # noqa: ARG005
     ) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ipaddress
 import socket
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.otpauth import uri
 from mailbridge.core.secret import Secret
 from mailbridge.core.totp import Authenticator

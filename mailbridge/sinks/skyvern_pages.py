@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from mailbridge.core.dataclass import dataclass
 
 ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 MOST_BLOCKS = 2_000

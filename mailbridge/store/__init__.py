@@ -7,10 +7,10 @@ codes and authenticators for whoever waits. `mailbridge.store.entries`: what peo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.delivery import Claim, Delivery, Draft, Ending, Standing, State
 from mailbridge.core.extraction import Extraction
 from mailbridge.core.identification import Identification

@@ -5,9 +5,11 @@ Everything raises StoreUnavailable and nothing else, as the rest of the contract
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from typing import Protocol
+
+from mailbridge.core.dataclass import dataclass
 
 KEPT = timedelta(hours=24)
 """How long an answer is kept; the key may be used for another request after that."""

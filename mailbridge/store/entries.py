@@ -6,11 +6,12 @@ Everything raises StoreUnavailable and nothing else, as the rest of the contract
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any, Literal, Protocol
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 
 Role = Literal["agent", "ingest", "viewer", "operator"]

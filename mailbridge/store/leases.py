@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.mail import Lease
 from mailbridge.store.bells import Bells
 from mailbridge.waiting import Bell

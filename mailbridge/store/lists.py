@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Protocol, TypeVar, overload
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.delivery import State
 from mailbridge.core.identification import Clue
 from mailbridge.core.mail import Envelope

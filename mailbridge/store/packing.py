@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import msgspec
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.extraction import Verdict
 from mailbridge.core.identification import Clue
 from mailbridge.store import Arrival

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Protocol
+
+from mailbridge.core.dataclass import dataclass
 
 SKEW = timedelta(seconds=5)
 """How far the clock of a machine may be from the database's before it is said."""

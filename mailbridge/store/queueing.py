@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
 from mailbridge import log_events
 from mailbridge.clock import SteadyClock, to_micros
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.delivery import Claim, Standing, State
 from mailbridge.core.occurrence import Arrived, Occurrence, Passed, Retried
 from mailbridge.core.queue import APART, Change, Event, is_under_way_long, may_be_dated

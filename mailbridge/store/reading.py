@@ -6,11 +6,11 @@ Everything raises StoreUnavailable and nothing else, as the rest of the contract
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Literal, Protocol
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 from mailbridge.core.totp import Authenticator
 

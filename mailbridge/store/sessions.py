@@ -5,9 +5,10 @@ Everything raises StoreUnavailable and nothing else, as the rest of the contract
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
+
+from mailbridge.core.dataclass import dataclass
 
 PageRole = Literal["viewer", "operator"]
 LoginWay = Literal["link", "password"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from mailbridge.core.addresses import canonical
+from mailbridge.core.dataclass import dataclass
 
 By = Literal["dkim", "arc", "forwarder", "authres"]
 

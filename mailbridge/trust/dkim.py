@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.trust import Finding, Proven, Unproven, keys, verify
 from mailbridge.trust.dates import moment
 from mailbridge.trust.dns import Resolver

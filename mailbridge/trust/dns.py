@@ -58,29 +58,23 @@ class Dns:
         resolv_conf: str = "/etc/resolv.conf",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        import dns.asyncresolver
-        import dns.exception
-
-        try:
-            self._resolver: Any = dns.asyncresolver.Resolver(filename=resolv_conf, configure=not nameservers)
-        except (dns.exception.DNSException, OSError, ValueError):
-            self._resolver = dns.asyncresolver.Resolver(configure=False)
-            nameservers = ("127.0.0.1",)
-        self._resolver.cache = None
+        self._named = tuple(nameservers)
+        self._resolv_conf = resolv_conf
+        self._made: Any = None
         self._clock = clock
         self._timeout = timeout.total_seconds()
         self._failure = failure.total_seconds()
-        self._resolver.lifetime = self._timeout
-        self._resolver.timeout = self._timeout / 3
-        if nameservers:
-            self._resolver.nameservers = [_nameserver(one) for one in nameservers]
         self._known: OrderedDict[tuple[str, str], tuple[float, tuple[str, ...] | None]] = OrderedDict()
         self._asking: dict[tuple[str, str], asyncio.Task[tuple[str, ...]]] = {}
+
+    def warm_up(self) -> None:
+        """Load the library now, which takes 50 ms and 3 MB: blocking. The first question does it too, beside the loop."""
+        self._resolver()
 
     @property
     def nameservers(self) -> tuple[str, ...]:
         """The servers that are asked."""
-        return tuple(map(str, self._resolver.nameservers))
+        return tuple(map(str, self._resolver().nameservers))
 
     async def txt(self, name: str) -> tuple[str, ...]:
         """See `Resolver.txt`."""
@@ -100,6 +94,27 @@ class Dns:
         )
         return tuple(one.partition(" ")[2] for one in sorted(found))
 
+    def _resolver(self) -> Any:
+        """The library's own, made when the first asks for it; its last assignment is the whole of it, whichever thread makes one."""
+        if self._made is not None:
+            return self._made
+        import dns.asyncresolver
+        import dns.exception
+
+        named = self._named
+        try:
+            made = dns.asyncresolver.Resolver(filename=self._resolv_conf, configure=not named)
+        except (dns.exception.DNSException, OSError, ValueError):
+            made = dns.asyncresolver.Resolver(configure=False)
+            named = ("127.0.0.1",)
+        made.cache = None
+        made.lifetime = self._timeout
+        made.timeout = self._timeout / 3
+        if named:
+            made.nameservers = [_nameserver(one) for one in named]
+        self._made = made
+        return made
+
     async def _ask(self, name: str, kind: str, text: Callable[[Any], str]) -> tuple[str, ...]:
         key = (name.lower().rstrip("."), kind)
         known = self._known.get(key)
@@ -116,6 +131,8 @@ class Dns:
         return await _shared(task)
 
     async def _look_up(self, key: tuple[str, str], text: Callable[[Any], str]) -> tuple[str, ...]:
+        if self._made is None:
+            await asyncio.to_thread(self.warm_up)
         import dns.exception
         import dns.name
         import dns.resolver
@@ -123,7 +140,7 @@ class Dns:
         name, kind = key
         try:
             async with asyncio.timeout(self._timeout):
-                answer = await self._resolver.resolve(name, kind, search=False)
+                answer = await self._resolver().resolve(name, kind, search=False)
         except dns.resolver.NXDOMAIN:
             return self._keep(key, SHORTEST, ())
         except dns.resolver.NoAnswer:

@@ -7,11 +7,11 @@ where the link has led confirms, and the page that answers has no form any more.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import httpx
 
 from mailbridge.core.confirmation import is_genuine
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 from mailbridge.core.url import read
 from mailbridge.net.guard import PrivateAddress, PublicOnlyTransport, Resolve, system_addresses

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.url import ascii_host
 from mailbridge.trust.platforms import platforms
 from mailbridge.trust.suffixes import is_registered, registrable

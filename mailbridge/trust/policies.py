@@ -7,9 +7,10 @@ have matched. Macros are read and kept as they stand; whoever evaluates the term
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Literal
+
+from mailbridge.core.dataclass import dataclass
 
 Result = Literal["pass", "fail", "softfail", "neutral"]
 Kind = Literal["all", "include", "a", "mx", "ptr", "ip4", "ip6", "exists"]

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from mailbridge.core.address_list import may_hold_an_address, read_author, read_recipients
 from mailbridge.core.addresses import canonical, parse_sole_mailbox
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.head import LITERAL_FOLD, undone
 
 MAX_CONTENT = 1_048_576

@@ -11,11 +11,11 @@ the result is a permerror, which is no pass.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from mailbridge.core.addresses import canonical, parse_forwarding_envelope, split
+from mailbridge.core.dataclass import dataclass
 from mailbridge.trust import Finding, Proven, Unproven
 from mailbridge.trust.dns import Resolver
 from mailbridge.trust.policies import Malformed, Mechanism, is_policy, parse

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hmac
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 from mailbridge.core.token import token_digest
 from mailbridge.store.entries import Entries, Role, Token

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal, assert_never
 
@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from mailbridge import log_events
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.inbox import looks_like_inbox
 from mailbridge.operator.fresh import LEAST, Fresh, fresh
 from mailbridge.operator.shown import clear_code, clear_totp, given_shape, live_code, stamp

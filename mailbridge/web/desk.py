@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.store import Store
 from mailbridge.waiting import Waiting
 from mailbridge.web.auth import TokenAuth

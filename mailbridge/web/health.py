@@ -3,43 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
 
 from mailbridge.store import StoreUnavailable
+from mailbridge.web.readiness import Health, Level
+
+__all__ = ["NO_STORE", "Health", "Level", "health_app", "problem"]
 
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
-class Level(StrEnum):
-    """How we are. Only UNREADY is a 503: mail cannot be accepted."""
-
-    READY = "ready"
-    DEGRADED = "degraded"
-    UNREADY = "unready"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
-    """The answer of ``/readyz``: a level, one line a part that is not well, every watched mailbox as it is, and what becomes of
-    strangers' mails."""
-
-    level: Level
-    checks: dict[str, str] = field(default_factory=dict)
-    mailboxes: tuple[dict[str, object], ...] = ()
-    strangers: str = ""
-
-
 def health_app(
-    *, ready: Callable[[], Awaitable[Health]], metrics: Callable[[], Awaitable[bytes]], more: Sequence[BaseRoute] = ()
+    *,
+    ready: Callable[[], Awaitable[Health]],
+    metrics: Callable[[], Awaitable[bytes]],
+    more: Sequence[BaseRoute] = (),
+    rest: ASGIApp | None = None,
 ) -> Starlette:
-    """The routes for machines, and ``more``. ``ready`` and ``metrics`` are asked at each request; nothing ever redirects."""
+    """The routes for machines, and ``more``. ``ready`` and ``metrics`` are asked at each request; nothing ever redirects. ``rest``
+    answers whatever has no route here."""
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "alive"}, headers=NO_STORE)
@@ -62,6 +50,8 @@ def health_app(
         routes=[*routes, *more], exception_handlers={HTTPException: problem, StoreUnavailable: problem, Exception: problem}
     )
     app.router.redirect_slashes = False
+    if rest is not None:
+        app.router.default = rest
     return app
 
 

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from mailbridge.core.complaints import plainly
+from mailbridge.core.dataclass import dataclass
 from mailbridge.operator.asks import Ask, asked
 from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.shapes import Shape

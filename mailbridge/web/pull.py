@@ -14,7 +14,6 @@ import logging
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -24,15 +23,19 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from mailbridge import log_events
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 from mailbridge.metrics import Metrics
-from mailbridge.operator.fresh import LEAST, fresh
+from mailbridge.operator.fresh import fresh
 from mailbridge.store import StoreUnavailable
 from mailbridge.store.names import Names
 from mailbridge.store.reading import Codes, Poll, Vault
 from mailbridge.waiting import Waiting
 from mailbridge.web.health import NO_STORE
 from mailbridge.web.limits import RateLimit, body_of, limit
+from mailbridge.web.polls import Ids, PullKey, PullPolicy
+
+__all__ = ["Ids", "Kept", "PollLimits", "Pull", "PullKey", "PullPolicy"]
 
 log = logging.getLogger("mailbridge.web.pull")
 
@@ -52,43 +55,6 @@ BURST = 200
 STRANGERS_RATE = 20.0
 STRANGERS_BURST = 200
 """The same for requests without a valid signature, which are counted apart: they never use up what a signed poll needs."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PullKey:
-    """A key that Skyvern signs with, and whether it may ask for an identifier."""
-
-    secret: Secret
-    serves: Callable[[str], bool]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ids:
-    """The ids of a poll, as far as they are there. Which of them come depends on what in Skyvern polls."""
-
-    task_id: str | None = None
-    workflow_run_id: str | None = None
-    workflow_permanent_id: str | None = None
-
-    @property
-    def all(self) -> tuple[str, ...]:
-        """Those that are there."""
-        return tuple(one for one in (self.workflow_run_id, self.task_id, self.workflow_permanent_id) if one)
-
-    @property
-    def run(self) -> str:
-        """What tells this login from others: a run may log in several times, each in a task of its own. ``""``: nothing does."""
-        return " ".join(one for one in (self.workflow_run_id, self.task_id) if one) or self.workflow_permanent_id or ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PullPolicy:
-    """What a reload may change: the keys that polls are signed with, for how long a consumed code is given again, and how long a code
-    of an authenticator must still live."""
-
-    keys: Sequence[PullKey]
-    grace: timedelta
-    totp_left: timedelta = timedelta(seconds=LEAST)
 
 
 class Kept(Protocol):

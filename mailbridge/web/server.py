@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
 import math
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,8 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from mailbridge.net.listening import bind, bind_private, name_of
+from mailbridge.core.dataclass import dataclass
+from mailbridge.net.listening import bound, name_of
 from mailbridge.web.connection import BOUNDS, MOST_INCOMPLETE, Bounds
 from mailbridge.web.peer import PeerConnection
 
@@ -44,32 +43,26 @@ async def serve_app(
     patience: Callable[[], timedelta] = timedelta,
 ) -> AsyncIterator[Bound]:
     """Serve an ASGI app on ``host:port`` (port 0: any free one) until the block ends; on a unix socket for operators of this machine too,
-    where ``private`` names its path. At the end requests in hand are finished, for ``patience`` and LEAST_PATIENCE at the least.
+    where ``private`` names its path. See `serve_sockets`.
 
     Raises:
         ListenError: an address cannot be bound; the message says why and what to do.
     """
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(bind(listen))]
-        if private is not None:
-            sockets.append(stack.enter_context(_bound(private)))
-        connection = functools.partial(PeerConnection, bounds)
-        async with _served(app, sockets, connection, name=listen, patience=patience):
-            yield Bound(address=name_of(sockets[0]))
+    with bound(listen, private) as sockets:
+        async with serve_sockets(app, sockets, bounds=bounds, patience=patience) as served:
+            yield served
 
 
-@contextlib.contextmanager
-def _bound(path: Path) -> Iterator[socket.socket]:
-    """The socket at a path, whose file goes with it."""
-    with bind_private(path) as one:
-        own = path.lstat()
-        try:
-            yield one
-        finally:
-            with contextlib.suppress(OSError):
-                found = path.lstat()
-                if (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino):  # else it is another daemon's by now
-                    path.unlink()
+@asynccontextmanager
+async def serve_sockets(
+    app: ASGIApp, sockets: Sequence[socket.socket], *, bounds: Bounds = BOUNDS, patience: Callable[[], timedelta] = timedelta
+) -> AsyncIterator[Bound]:
+    """Serve an ASGI app on sockets that are bound until the block ends; then requests in hand are finished, for ``patience`` and
+    LEAST_PATIENCE at the least. The address is that of the first."""
+    connection = functools.partial(PeerConnection, bounds)
+    name = name_of(sockets[0])
+    async with _served(app, list(sockets), connection, name=name, patience=patience):
+        yield Bound(address=name)
 
 
 @asynccontextmanager

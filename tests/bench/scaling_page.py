@@ -34,9 +34,9 @@ def figures(told: dict[str, Any]) -> str:
     """Everything between the two marks."""
     constants = Constants(**told["constants"])
     others = f" Other programs used {told['others']:.0%} of them meanwhile." if "others" in told else ""
+    load = f"Load average of the machine at the end: {told['load']:.1f}."
     parts = [
-        f"Measured on {told['cores']} cores, shared by all parts and the load generator.{others} "
-        + f"Load average of the machine at the end: {told['load']:.1f}.",
+        f"Measured on {told['cores']} cores, shared by all parts and the load generator.{others} {load}",
         _table(("what", "costs"), _constants(constants)),
         "Points to which the model was not fitted, and what it predicts for them:",
         _table(

@@ -35,7 +35,7 @@ NO_ANSWER = Doubtful(reason="no answer")
 MILLISECOND = timedelta(milliseconds=1)
 
 
-SENDERS = 8
+SENDERS = 12
 
 
 class Gate:
@@ -393,7 +393,7 @@ async def test_a_stop_gives_the_rest_back(tmp_path: Path) -> None:
 
 @looped
 async def test_many_codes_at_once_share_the_senders(tmp_path: Path) -> None:
-    """Of 20 codes to a target that takes its time as many are under way at once as there are senders by default: 8."""
+    """Of 20 codes to a target that takes its time as many are under way at once as there are senders by default: 12."""
     practice = Practice()
     app, now, most = practice_app(practice), 0, 0
     is_full = asyncio.Event()
@@ -403,7 +403,7 @@ async def test_many_codes_at_once_share_the_senders(tmp_path: Path) -> None:
         is_push = scope["type"] == "http" and scope["method"] == "POST"
         now += is_push
         most = max(most, now)
-        if now == SENDERS:  # a ninth has time to come, if there is one
+        if now == SENDERS:  # one more has time to come, if there is one
             asyncio.get_running_loop().call_later(0.1, is_full.set)
         if is_push:
             await is_full.wait()

@@ -390,6 +390,43 @@ def test_a_mail_over_the_limit_is_cut_for_the_worker_and_says_so() -> None:
     run(main)
 
 
+@asynccontextmanager
+async def starting(config: bytes) -> AsyncIterator[ParserPool[Echo]]:
+    """A pool whose worker starts beside the block, with a deadline that is shorter than its start."""
+    timeout = timedelta(milliseconds=300)
+    async with parser_pool(
+        target="tests.intake.targets:build", answer=Echo, config=config, workers=1, timeout=timeout, is_awaited=False
+    ) as running:
+        yield running
+
+
+def test_a_mail_that_comes_while_the_worker_starts_waits_for_it() -> None:
+    """It is read when the worker is there, however long that takes: the deadline is for reading."""
+
+    async def main() -> None:
+        async with starting(b"slow") as running:
+            assert not running.is_alive
+            assert await text_of(running, "hello") == "hello"
+            await running.started()
+            assert running.is_alive
+
+    run(main)
+
+
+def test_a_worker_that_does_not_start_is_told_to_who_waits_for_it() -> None:
+    """The fault is that of the start, no mail is left waiting, and nothing of the worker is left."""
+
+    async def main() -> None:
+        async with starting(b"broken") as running:
+            waiting = asyncio.ensure_future(running.understand(mail("hello")))
+            with pytest.raises(OSError, match="ended before it was ready"):
+                await running.started()
+        assert await waiting is None
+        assert _children() == set()
+
+    run(main)
+
+
 def measure(config: bytes) -> Callable[[Any], str]:
     """A reader that tells how much it was given."""
     return lambda request: f"{len(request.content)} {request.is_truncated}"

@@ -244,7 +244,7 @@ async def test_a_name_is_asked_for_as_it_stands() -> None:
     async with dns_server() as server:
         server.txt("a.example.corp.example", "one")
         resolver = Dns(timeout=timedelta(seconds=3), nameservers=[server.address])
-        resolver._resolver.search = [dns.name.from_text("corp.example")]
+        resolver._resolver().search = [dns.name.from_text("corp.example")]
         assert await resolver.txt("a.example") == ()
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 from mailbridge.ingress.http.forms import read_form
 from mailbridge.ingress.http.posted import Brought, Delivery, Posted, Refused

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from mailbridge.core.addresses import parse_mailbox, parse_return_path
+from mailbridge.core.dataclass import dataclass
 from mailbridge.ingress.http.posted import Brought, Delivery, Posted, Refused
 
 KNOWN = frozenset({"rcpt", "from"})

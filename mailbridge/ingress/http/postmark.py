@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
 
 from mailbridge.core.addresses import parse_return_path_header
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 from mailbridge.ingress.http.jsontext import octets_of
 from mailbridge.ingress.http.posted import Brought, Delivery, Posted, Refused

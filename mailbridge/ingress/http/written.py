@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -13,6 +12,7 @@ from typing import Any
 import msgspec
 
 from mailbridge.core.addresses import parse_mailbox
+from mailbridge.core.dataclass import dataclass
 from mailbridge.ingress.http.forms import read_form
 from mailbridge.ingress.http.posted import Posted, Refused
 

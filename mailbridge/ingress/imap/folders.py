@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from imapclient.exceptions import IMAPClientError
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.ingress.imap.faults import Kind, MailboxFault, refusal, words_of
 from mailbridge.ingress.imap.stream import Stream
 from mailbridge.ingress.imap.wire import Wire

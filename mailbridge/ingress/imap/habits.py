@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.ingress.imap.mute import Mute
 from mailbridge.ingress.imap.tempo import Tempo
 

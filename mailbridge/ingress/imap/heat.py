@@ -6,8 +6,9 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from mailbridge.core.dataclass import dataclass
 
 MOST = 100
 """So many identifiers are remembered for a folder, the newest ones."""

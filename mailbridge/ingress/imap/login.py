@@ -6,10 +6,10 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from imapclient.exceptions import IMAPClientError
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.ingress.imap.dialogue import alert_of
 from mailbridge.ingress.imap.faults import Kind, MailboxFault, goodbye, hint_of, is_busy, legible, shown, words_of
 from mailbridge.ingress.imap.oauth import Token, TokenSource

@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from mailbridge import log_events
+from mailbridge.core.dataclass import dataclass
 from mailbridge.ingress.imap.canary import CanaryHealth
 from mailbridge.ingress.imap.modes import WATCHED, Event, Mode, after
 

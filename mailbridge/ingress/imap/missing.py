@@ -8,8 +8,10 @@ tried three times at once, then set aside and tried again more and more seldom, 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
+
+from mailbridge.core.dataclass import dataclass
 
 TRIES = 3
 """So many answers in a row that are no mail set a mail aside."""

@@ -7,7 +7,8 @@ hours after that, and in the end once a day. Meanwhile the folders are polled.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from mailbridge.core.dataclass import dataclass
 
 ENOUGH = 4
 """So many times in a row IDLE was not answered, together with other commands and by itself, and it is given up."""

@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from mailbridge.config.mailboxes import SEND_SCOPE
 from mailbridge.config.settings import ImapSettings, OAuthSettings
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.faults import Kind, MailboxFault
 from mailbridge.ingress.imap.oauth_errors import refusal_of

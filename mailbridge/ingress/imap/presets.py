@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import ssl
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Literal
 
 from mailbridge.config.providers import by_server
 from mailbridge.config.settings import CanarySettings, ImapSettings, OAuthSettings
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.faults import Kind, MailboxFault
 from mailbridge.ingress.imap.stream import SILENCE, Endpoint

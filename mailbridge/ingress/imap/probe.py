@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Any
 
 from imapclient.exceptions import IMAPClientError
 
 from mailbridge.config.settings import ImapSettings
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 from mailbridge.ingress.imap.faults import IdleRefused, Kind, MailboxFault, Refusal, shown, words_of
 from mailbridge.ingress.imap.folders import named

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.ingress.imap.faults import Kind, MailboxFault
 
 LITERAL = re.compile(rb"\{(\d{1,10})\}\r\n\Z")

@@ -9,12 +9,12 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 from mailbridge import log_events
 from mailbridge.config.settings import CanarySettings, ImapSettings
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.mail import Envelope
 from mailbridge.ingress.imap.ages import Ages
 from mailbridge.ingress.imap.canary import Canary, CanarySchedule, CanaryTokens, Connect, Handed, Hold, submit

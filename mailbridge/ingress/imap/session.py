@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from mailbridge import log_events
+from mailbridge.core.dataclass import dataclass
 from mailbridge.ingress.imap import effects
 from mailbridge.ingress.imap.bell import Bell, Stopped
 from mailbridge.ingress.imap.faults import IdleRefused, Refusal

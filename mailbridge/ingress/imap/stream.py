@@ -14,9 +14,9 @@ import select
 import socket
 import ssl
 import time
-from dataclasses import dataclass
 from datetime import timedelta
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.ingress.imap.faults import Kind, MailboxFault, Silence
 
 CHUNK = 65_536

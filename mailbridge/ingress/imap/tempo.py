@@ -6,9 +6,10 @@ that the next session waits for it, and forgotten when it has been quick for a w
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.ingress.imap.stream import SILENCE
 
 LONGEST = timedelta(minutes=2)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from typing import Any
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.ingress.imap.responses import Fetched
 
 HEAD = 65_536

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.ingress.imap.arguments import folder_argument, span_set, uid_set
 from mailbridge.ingress.imap.dialogue import ROUND_LIMIT, WHOLE, Dialogue
 from mailbridge.ingress.imap.faults import (

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 from mailbridge.config.settings import Settings
+from mailbridge.core.dataclass import dataclass
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.shapes import Status
 from mailbridge.sinks.skyvern_account import SkyvernAccount

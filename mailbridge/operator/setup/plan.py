@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 from mailbridge.operator.setup.progress import Progress
 from mailbridge.operator.shapes import ProviderShape

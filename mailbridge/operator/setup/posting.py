@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Literal
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.operator.setup.plan import Facts, Level, Question, Step, domain_of, identifier_of
 from mailbridge.operator.setup.progress import Progress
 

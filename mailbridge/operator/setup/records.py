@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+
+from mailbridge.core.dataclass import dataclass
 
 UNKNOWN = "ADDRESS-OF-THIS-MACHINE"
 

@@ -6,13 +6,14 @@ import asyncio
 import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 
 import msgspec
 
 from mailbridge.config.added import has_main
 from mailbridge.config.settings import DomainSettings, ImapSettings, Settings
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 from mailbridge.operator.doctor import network
 from mailbridge.operator.doctor.finding import Finding, Level, Patient

@@ -10,11 +10,11 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.store import StoreError
 from mailbridge.store.moving.rows import Row, Table, Tally, in_order
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+
+from mailbridge.core.dataclass import dataclass
 
 Row = tuple[Any, ...]
 """The values of a row, in the order of `Table.columns`: None, whole numbers, texts and octets."""

@@ -9,7 +9,9 @@ fail-over. `pg_xact_status` is not: a transaction that a crash has undone may le
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from mailbridge.core.dataclass import dataclass
 
 NAME = "commit "
 """What the keys of these rows in ``meta`` begin with."""

@@ -8,8 +8,8 @@ at the target, or may be on its way there, it stays the one delivery, as the kno
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.delivery import Delivery, Draft, Standing, State
 from mailbridge.store.rows import DELIVERY, micros, read_delivery
 from mailbridge.store.sql import Transaction

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import apsw
 
 from mailbridge.clock import wall
 from mailbridge.config.settings import StoreSettings
+from mailbridge.core.dataclass import dataclass
 from mailbridge.store import HALF_MOVED, KEY_IN_CHANGE, StoreError
 from mailbridge.store.cipher import Cipher, read_key
 from mailbridge.store.places import key_path_of, path_of

@@ -6,10 +6,10 @@ Numbers and receipts grow together, all but for mails that come in late: a bound
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from mailbridge.clock import to_micros
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.delivery import State
 from mailbridge.store import Filter, Page
 from mailbridge.store.sqlite.readers import Reading

@@ -13,11 +13,11 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import apsw
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.store import StoreError, StoreUnavailable
 from mailbridge.store.sqlite.writer import unavailable
 

@@ -15,13 +15,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import Any, Literal, TypeVar
 
 import apsw
 
 from mailbridge import log_events
+from mailbridge.core.dataclass import dataclass
 from mailbridge.store import StoreError, StoreUnavailable
 from mailbridge.store.bells import Bells
 

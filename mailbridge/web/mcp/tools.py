@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import MASK
 from mailbridge.operator.asks import Ask
 from mailbridge.operator.faults import Fault, Kind

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
 
 from mailbridge import log_events
+from mailbridge.core.dataclass import dataclass
 from mailbridge.operator import verbs
 from mailbridge.operator.asks import Ask
 from mailbridge.operator.asks import asked as as_asked

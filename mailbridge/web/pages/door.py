@@ -11,12 +11,13 @@ import hmac
 import ipaddress
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.operator.sessions import csrf_of
 from mailbridge.web.limits import RateLimit
 

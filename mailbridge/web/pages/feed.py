@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.operator import verbs
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.journal import TailAsk

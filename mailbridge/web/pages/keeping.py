@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.web.pages.door import CSRF
 
 KEPT_FOR = timedelta(minutes=10)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.operator.shapes import DeliveryShape, MailShape
 
 UNPROVEN = ("none:", "practice:")

@@ -7,7 +7,7 @@ import math
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import Any
@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
 from mailbridge import __version__
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import MASK
 from mailbridge.logs import CONTROL
 from mailbridge.store.sessions import Session

@@ -13,12 +13,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 
 from imapclient.exceptions import IMAPClientError
 
 from mailbridge import log_events
+from mailbridge.core.dataclass import dataclass
 from mailbridge.ingress.imap.canary import locations as places
 from mailbridge.ingress.imap.canary.locations import MailLocation
 from mailbridge.ingress.imap.canary.submission import Handed, Hold

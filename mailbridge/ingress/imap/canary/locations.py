@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from mailbridge import log_events
+from mailbridge.core.dataclass import dataclass
 from mailbridge.ingress.imap.arguments import day
 from mailbridge.ingress.imap.canary.tokens import SUBJECT, token_of
 from mailbridge.ingress.imap.faults import Kind, MailboxFault, Refusal

@@ -7,10 +7,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from mailbridge import log_events
 from mailbridge.config.settings import CanarySettings
+from mailbridge.core.dataclass import dataclass
 from mailbridge.ingress.imap.canary.canary import Canary, CanaryRun
 from mailbridge.ingress.imap.faults import MailboxFault, shown
 

@@ -12,8 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.ingress.imap.faults import Kind, MailboxFault, shown
 from mailbridge.ingress.imap.login import bearer
 from mailbridge.ingress.imap.oauth import Token, TokenSource

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.operator import verbs
 from mailbridge.operator.asks import Nothing
 from mailbridge.operator.entries import EntryList

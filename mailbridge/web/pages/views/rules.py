@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from mailbridge.core.dataclass import dataclass
 from mailbridge.operator import verbs
 from mailbridge.operator.asks import Nothing
 from mailbridge.operator.entries import OneEntry

@@ -7,11 +7,11 @@ import hashlib
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from email.message import EmailMessage
 
 import msgspec
 
+from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import MASK
 from mailbridge.net.listening import reachable
 from mailbridge.net.smtp_client import send
