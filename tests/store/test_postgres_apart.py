@@ -157,7 +157,7 @@ class Pool:
         """One connection, which is the pool itself."""
         yield self
 
-    async def fetch(self, _query: str, *_values: object) -> list[tuple[int]]:
+    async def fetch(self, _query: str, *_values: object, timeout: float | None) -> list[tuple[int]]:
         """A row, where nothing fails."""
         if self.faults:
             raise self.faults.pop(0)
