@@ -197,7 +197,7 @@ def test_a_restart_while_somebody_waits(tmp_path: Path, client: Opens) -> None:
 def test_nothing_logs_a_code(daemon: Daemon, kind: type[Mailbridge | AsyncMailbridge], caplog: pytest.LogCaptureFixture) -> None:
     """With every logger of Python at its most talkative: neither the code nor the token."""
     secret = token(daemon, "*@corp.com")
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, "httpx"), caplog.at_level(logging.DEBUG, "httpcore"):
         one = PythonClient(kind, f"http://{daemon.http}", secret)
         one.expect_code("logs@corp.com")
         send(daemon, "logs@corp.com", "739104")
