@@ -19,6 +19,17 @@ ERASED_AT_ONCE = 500
 PURGED_AT_ONCE = 1_000
 """Rows of each table of which a sweep forgets even what is no secret, so that it is over soon and mail goes on."""
 
+AHEAD = {
+    "journal": "UPDATE journal SET at = ? WHERE id IN (SELECT id FROM journal ORDER BY id LIMIT ?) AND at > ?",
+    "delivery": (
+        "UPDATE delivery SET received_at = ? WHERE id IN (SELECT id FROM delivery ORDER BY id LIMIT ?) AND received_at > ?"
+        " AND final_at IS NOT NULL"
+    ),
+    "mail": "UPDATE mail SET received_at = ? WHERE id IN (SELECT id FROM mail ORDER BY id LIMIT ?) AND received_at > ?",
+}
+"""Dates the oldest rows of a table that lie in the future: (now, PURGED_AT_ONCE, now). They were written while a clock was ahead. Rows
+are forgotten in the order of their numbers, so one of them would keep all that came after it until its own time is over."""
+
 
 def kept_for(duration: timedelta) -> int:
     """Microseconds for which something is kept."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mailbridge.config.settings import RetentionSettings
 from mailbridge.store.postgres.database import PostgresTransaction
-from mailbridge.store.retaining import ERASED_AT_ONCE, PURGED_AT_ONCE, identifiers_of, kept_for
+from mailbridge.store.retaining import AHEAD, ERASED_AT_ONCE, PURGED_AT_ONCE, identifiers_of, kept_for
 
 SWEEP = 0x6D61696C01
 """The advisory lock of whoever sweeps (MIGRATE is another one)."""
@@ -69,6 +69,9 @@ class Retention:
         for statement in PURGE_READERS:
             await transaction.change(statement, (before,))
         (oldest,) = await transaction.rows(OLDEST)
+        for table, at in zip(AHEAD, oldest, strict=True):
+            if at is not None and at > now:
+                await transaction.change(AHEAD[table], (now, PURGED_AT_ONCE, now))
         if all(at is None or at >= before for at in oldest):
             return False
         lines = await transaction.change(PURGE_JOURNAL, (PURGED_AT_ONCE, before))

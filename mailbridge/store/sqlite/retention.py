@@ -7,7 +7,7 @@ from typing import Any
 import apsw
 
 from mailbridge.config.settings import RetentionSettings
-from mailbridge.store.retaining import ERASED_AT_ONCE, LONGEST, PURGED_AT_ONCE, identifiers_of, kept_for
+from mailbridge.store.retaining import AHEAD, ERASED_AT_ONCE, LONGEST, PURGED_AT_ONCE, identifiers_of, kept_for
 
 NOTHING = (-LONGEST, -LONGEST)
 ERASE_CODES = """
@@ -36,6 +36,11 @@ PURGE_MAILS = """
 DELETE FROM mail WHERE id IN (SELECT id FROM mail ORDER BY id LIMIT ?) AND received_at < ? AND raw IS NULL AND private IS NULL
     AND id < (SELECT max(id) FROM mail) AND NOT EXISTS (SELECT 1 FROM delivery WHERE mail_id = mail.id) RETURNING id, facts
 """
+PURGE = {
+    "journal": (OLDEST_LINE, PURGE_JOURNAL),
+    "delivery": (OLDEST_DELIVERY, PURGE_DELIVERIES),
+    "mail": (OLDEST_MAIL, PURGE_MAILS),
+}
 PURGE_IDENTIFIER = "DELETE FROM mail_identifier WHERE line = ? AND mail_id = ?"
 
 PURGE_READERS = (
@@ -88,9 +93,11 @@ class Retention:
         is_more = False
         for statement in PURGE_READERS:
             connection.execute(statement, (before,))
-        for oldest, statement in ((OLDEST_LINE, PURGE_JOURNAL), (OLDEST_DELIVERY, PURGE_DELIVERIES), (OLDEST_MAIL, PURGE_MAILS)):
+        for table, (oldest, statement) in PURGE.items():
             row = connection.execute(oldest).fetchone()
-            if row is not None and row[0] < before:
+            if row is not None and row[0] > now:
+                connection.execute(AHEAD[table], (now, PURGED_AT_ONCE, now))
+            elif row is not None and row[0] < before:
                 gone: list[Any] = connection.execute(statement, (PURGED_AT_ONCE, before)).fetchall()
                 is_more = is_more or connection.changes() >= PURGED_AT_ONCE - 1
                 connection.executemany(PURGE_IDENTIFIER, identifiers_of(gone))

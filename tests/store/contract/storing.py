@@ -326,6 +326,27 @@ class StoringContract(Contract):
         await store.close()
 
     @looped
+    async def test_rows_of_a_clock_that_was_ahead_keep_no_others(self, place: Place) -> None:
+        """They are dated when the clock is right again, and forgotten with those that came then."""
+        place.time.jump(2 * RETENTION.journal)
+        store = await place.open()
+        (claim,) = (await self._put(store, place)).claims
+        await self._settled(store, claim, Accepted(), place)
+        place.time.jump(-2 * RETENTION.journal)
+        for _ in range(2):  # the first sets the clock of the store right
+            await store.sweep()
+        for number in range(3):
+            (claim,) = (await self._put(store, place, identifier=f"u{number}@example.com")).claims
+            await self._settled(store, claim, Accepted(), place)
+        place.time.pass_by(RETENTION.journal + SECOND)
+        for _ in range(3):
+            await store.sweep()
+        assert [mail.id for mail in await store.mails.page()] == [4]
+        assert [one.id for one in await store.outbox.deliveries()] == [4]
+        assert len(await store.journal.after()) == 1
+        await store.close()
+
+    @looped
     async def test_in_the_end_everything_is_forgotten(self, place: Place) -> None:
         """Beyond the journal's time rows go, the newest of each kind excepted, so that no number is ever used again."""
         store = await place.open()
