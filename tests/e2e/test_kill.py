@@ -11,6 +11,7 @@ import smtplib
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -93,13 +94,18 @@ class Client(threading.Thread):
         self.join(30)
 
 
-def kill_at_random(house: House, dice: random.Random) -> None:
+def kill_at_random(house: House, dice: random.Random, clients: Sequence[Client]) -> None:
     """Start a daemon and kill it: mostly when it works, sometimes while it starts."""
+
+    def taken() -> int:
+        return sum(len(one.acknowledged) for one in clients)
+
+    before = taken()
     daemon = house.start()
     if dice.random() < 0.1:
         time.sleep(dice.uniform(0.0, 0.6))
     else:
-        daemon.until_ready()
+        wait_for(lambda: taken() > before, "a mail is taken", patience=60)
         time.sleep(dice.uniform(0.0, 1.2))
     os.kill(daemon.process.pid, signal.SIGKILL)
     daemon.process.wait()
@@ -195,7 +201,7 @@ def test_nothing_is_lost_and_order_holds(tmp_path: Path, way: str) -> None:
         for client in clients:
             client.start()
         for _ in range(KILLS):
-            kill_at_random(house, dice)
+            kill_at_random(house, dice, clients)
         with house.running() as daemon:
             time.sleep(0.5)  # some load on the last one too
             for client in clients:

@@ -62,7 +62,7 @@ def test_nothing_is_lost_and_ids_stay(tmp_path: Path) -> None:
         for client in clients:
             client.start()
         for number in range(KILLS):
-            kill_at_random(house, dice)
+            kill_at_random(house, dice, clients)
             if KILLS > 10 and not (number + 1) % 10:
                 print(f"{number + 1} kills", flush=True)
         with house.running():
