@@ -146,7 +146,9 @@ class Bridge:
             level, checks = Level.UNREADY, {**checks, "store": fault.kind}
         if engine.store.trouble is not None:
             level, checks = Level.UNREADY, {**checks, "store": engine.store.trouble}
-        if not engine.pool.is_alive:
+        if engine.pool.is_starting:
+            level, checks = Level.UNREADY, {**checks, "start": "the parser is loading; mail is taken, and waits for it"}
+        elif not engine.pool.is_alive:
             level, checks = Level.UNREADY, {**checks, "parser": "no worker process is running"}
         if self.live.is_leaving:
             level, checks = Level.UNREADY, {**checks, "stopping": "this daemon was told to stop"}

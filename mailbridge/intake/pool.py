@@ -69,6 +69,11 @@ class ParserPool(Generic[T]):
         return any(worker.is_ready for worker in self._workers)
 
     @property
+    def is_starting(self) -> bool:
+        """Whether what `begin` has begun is not over yet."""
+        return self._starting is not None and not self._starting.done()
+
+    @property
     def pids(self) -> tuple[int, ...]:
         """The process ids of the workers that run."""
         return tuple(worker.pid for worker in self._workers if worker.pid)

@@ -405,10 +405,10 @@ def test_a_mail_that_comes_while_the_worker_starts_waits_for_it() -> None:
 
     async def main() -> None:
         async with starting(b"slow") as running:
-            assert not running.is_alive
+            assert (running.is_starting, running.is_alive) == (True, False)
             assert await text_of(running, "hello") == "hello"
             await running.started()
-            assert running.is_alive
+            assert (running.is_starting, running.is_alive) == (False, True)
 
     run(main)
 
