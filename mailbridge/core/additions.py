@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import html
 import re
+import string
 from collections.abc import Callable
 
 from mailbridge.core.candidates import ascii_digits
 from mailbridge.core.swallowed import MARKS, SHEET, TAG
 
 UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
-BETWEEN = re.compile(r"(?<=[0-9])[\s\u00a0.\-–‐‑]+(?=[0-9])")
+BETWEEN = re.compile(r"([0-9])[\s\u00a0.\-–‐‑]+(?=[0-9])")
 """What parts the digits of one code, or two numbers: nobody knows without the page."""
 
 NUMBER = re.compile(r"[0-9]{4,}")
@@ -25,6 +26,12 @@ WORD = re.compile(r"[A-Za-z]{0,9}[0-9][A-Za-z0-9]{0,9}|[A-Z]{4,10}|[a-z]{3,6}(?:
 BOXES = re.compile(r"(?<![A-Za-z0-9])[A-Z0-9](?:\s+[A-Z0-9]){3,9}(?![A-Za-z0-9])")
 """Letters and digits one by one, as in a row of boxes."""
 
+SINGLE = frozenset(string.ascii_uppercase + string.digits)
+"""What stands between blanks in every such row."""
+
+MARKED = ("<!", "--", "<?")
+"""One of these is in every mark."""
+
 
 def has_another_value(source: str, plain: str, is_shaped: Callable[[str], bool]) -> bool:
     """Whether the source of an HTML part holds what may be a code and does not stand in a plain text. ``is_shaped``: whether a word alone
@@ -32,14 +39,17 @@ def has_another_value(source: str, plain: str, is_shaped: Callable[[str], bool])
 
     No tag, attribute or comment hides anything: only the marks themselves are taken out, and style sheets.
     """
-    shown = TAG.sub(" ", MARKS.sub(" ", SHEET.sub(" ", source)))
+    marked = SHEET.sub(" ", source)
+    shown = TAG.sub(" ", MARKS.sub(" ", marked) if any(one in marked for one in MARKED) else marked)
     shown, known = _plain(html.unescape(shown) if "&" in shown else shown), _plain(plain)
-    if BOXES.search(shown) is not None:
+    pieces = set(shown.split())  # a page says the same again and again, and no word has a blank in it
+    if not SINGLE.isdisjoint(pieces) and BOXES.search(shown) is not None:
         return True
-    joined, known_joined = BETWEEN.sub("", shown), BETWEEN.sub("", known)
+    joined, known_joined = BETWEEN.sub(r"\1", shown), BETWEEN.sub(r"\1", known)
     if any(one not in known_joined and not YEAR.fullmatch(one) for one in NUMBER.findall(joined)):
         return True
-    return any(one not in known and is_shaped(one) for one in dict.fromkeys(WORD.findall(shown)) if not one.isdigit())
+    words = dict.fromkeys(WORD.findall(" ".join(pieces)))
+    return any(one not in known and is_shaped(one) for one in words if not one.isdigit())
 
 
 def _plain(text: str) -> str:
