@@ -122,7 +122,7 @@ class Bridge:
         return self.listeners.addresses if self.listeners is not None else ()
 
     async def health(self) -> Health:
-        """Unready only where mail cannot be accepted, or soon will not; a target or a mailbox that is down is a degradation."""
+        """Unready only while it starts or stops, and where mail cannot be accepted; a target or a mailbox that is down is a degradation."""
         engine = self.engine
         ailing = {**engine.dispatcher.failing, **engine.dispatcher.alarms}
         checks = {f"target {name}": reason for name, reason in ailing.items()}
@@ -362,7 +362,8 @@ async def bridge(
     """The daemon, assembled and running for the length of the ``async with``.
 
     Starts from the inside out (store, targets, mail, and behind it what is asked over HTTP) and stops in reverse: what is accepted is
-    settled or given back before the store closes. Mail that comes while the parser workers are still loading waits for them. ``dns`` and ``browser`` reach the world outside; a test brings its own. ``masks``
+    settled or given back before the store closes. Mail that comes while the parser workers are still loading waits for them.
+    ``dns`` and ``browser`` reach the world outside; a test brings its own. ``masks``
     learns every secret of the settings and each that is got later. ``reread`` reads the configuration again when an operator asks.
     ``parts`` are further ways in, sinks and routes.
 
@@ -441,10 +442,8 @@ async def _serve_http(stack: AsyncExitStack, sockets: Sequence[socket.socket], h
 
 def _load_verbs() -> None:
     """What people and programs ask for, beside the loop: it takes 80 ms."""
-    import mailbridge.app.operating
-    import mailbridge.app.probing
-    import mailbridge.app.routes
-    import mailbridge.operator.why  # noqa: F401
+    for name in ("app.operating", "app.probing", "app.routes", "operator.why"):
+        importlib.import_module(f"mailbridge.{name}")
 
 
 def _operator(here: Bridge, *, dns: Resolver | None, browser: Callable[[], httpx.AsyncClient], reread: Reread | None) -> Operator:

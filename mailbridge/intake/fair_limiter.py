@@ -43,7 +43,7 @@ class FairLimiter:
         """Wait for the turn of a mail (``async with``); mails of one recipient come in the order in which they asked."""
         return _Turn(self, envelope.rcpt_to[0].casefold() if envelope.rcpt_to else "")
 
-    def _come(self, key: str) -> asyncio.Future[None] | None:
+    def come(self, key: str) -> asyncio.Future[None] | None:
         """Count a mail that has come; None where it is its turn at once, as it nearly always is."""
         self._note(key)
         _add(self._here, key, 1)
@@ -56,7 +56,7 @@ class FairLimiter:
         self._let_in()
         return turn
 
-    def _go(self, key: str, *, was_in_hand: bool) -> None:
+    def go(self, key: str, *, was_in_hand: bool) -> None:
         """Count a mail that goes no more."""
         if was_in_hand:
             _add(self._in_hand, key, -1)
@@ -100,17 +100,17 @@ class _Turn:
         self._key = key
 
     async def __aenter__(self) -> None:
-        turn = self._limiter._come(self._key)  # noqa: SLF001  (a part of it)
+        turn = self._limiter.come(self._key)
         if turn is None:
             return
         try:
             await turn
         except BaseException:
-            self._limiter._go(self._key, was_in_hand=turn.done() and not turn.cancelled())  # noqa: SLF001
+            self._limiter.go(self._key, was_in_hand=turn.done() and not turn.cancelled())
             raise
 
     async def __aexit__(self, *_: object) -> None:
-        self._limiter._go(self._key, was_in_hand=True)  # noqa: SLF001
+        self._limiter.go(self._key, was_in_hand=True)
 
 
 def _add(counts: dict[str, int], key: str, by: int) -> None:

@@ -9,7 +9,7 @@ from mailbridge.core.dataclass import dataclass
 
 
 class Level(StrEnum):
-    """How we are. Only UNREADY is a 503: mail cannot be accepted."""
+    """How we are. Only UNREADY is a 503: the daemon starts or stops, or cannot accept mail."""
 
     READY = "ready"
     DEGRADED = "degraded"
