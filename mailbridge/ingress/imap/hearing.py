@@ -58,7 +58,7 @@ class Hearing:
         self._offer_at, self._offer_after = self._now() + self._offer_after, self._offer_after * 2
 
     def is_offered_again(self) -> bool:
-        """Whether IDLE is to be tried again now that was refused in this session."""
+        """Whether IDLE, which the server refused on this connection, is to be tried again now."""
         if not self.is_refused or self._now() < self._offer_at:
             return False
         self.is_refused, self._short, self._offer_at = False, 0, NEVER

@@ -131,7 +131,7 @@ class Watch:
             self._status.round_trip()
 
     def _is_idle_offered_again(self, wire: Wire) -> bool:
-        """Whether IDLE, given up in this session, is to be tried again: after a long time, or since another folder's was answered."""
+        """Whether IDLE, given up on this connection, is to be tried again: after a long time, or since another folder's was answered."""
         if not self._was_mute:
             return self._hearing.is_offered_again()
         if "IDLE" not in wire.abilities or (wire.habits.mute.is_given_up and not wire.habits.mute.is_due()):
