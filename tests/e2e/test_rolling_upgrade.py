@@ -107,9 +107,8 @@ class Fleet:
     def replace(self, number: int, release: Path | None, front: Balancer) -> None:
         """Stop one as a person or an orchestrator does, start it as another release, and wait until HAProxy sends to it."""
         self.ends.append(self.daemons[number].terminate(patience=120))
-        before = front.sent_to(number + 1)
         self.start(number, release)
-        wait_for(lambda: front.sent_to(number + 1) > before, "HAProxy sends to it again", patience=120)
+        front.until_sends_to(number + 1, patience=120)
 
     def version(self, number: int) -> str:
         """What it says that it is."""

@@ -61,17 +61,22 @@ class Balancer:
 
     def sent_to(self, number: int) -> int:
         """How many sessions of mail a replica was given, counted from 1, as far as they have ended."""
-        return self.log.read_text(encoding="utf-8").count(f" smtp/mailbridge-{number} ")
+        return self.log.read_text(encoding="utf-8").count(f"] smtp smtp/mailbridge-{number} ")
 
     def statuses(self) -> Counter[int]:
         """How often which status was answered by HTTP; -1 where the client was gone."""
         return Counter(int(one) for one in STATUS.findall(self.log.read_text(encoding="utf-8")))
 
-    def is_up(self) -> bool:
-        """Whether it says that a replica takes mail."""
-        with suppress(httpx.HTTPError):
-            return self.get("/readyz").status_code == 200
-        return False
+    def until_sends_to(self, number: int, *, patience: float = 60.0) -> None:
+        """Wait until it gives sessions to a replica, counted from 1. Those without a mail, which are opened here, count too."""
+        before = self.sent_to(number)
+
+        def is_chosen() -> bool:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.smtp), timeout=30) as probe:
+                probe.recv(512)
+            return self.sent_to(number) > before
+
+        wait_for(is_chosen, f"HAProxy sends to replica {number}", patience=patience)
 
 
 def configuration(houses: Sequence[House], *, smtp: int, http: int) -> str:
@@ -89,7 +94,7 @@ def configuration(houses: Sequence[House], *, smtp: int, http: int) -> str:
 
 @contextmanager
 def running_haproxy(folder: Path, houses: Sequence[House]) -> Iterator[Balancer]:
-    """It, once a replica answers behind it, for the length of the block."""
+    """It, once every replica gets mail from it, for the length of the block."""
     assert PROGRAM is not None
     balancer = Balancer(smtp=free_port(), http=free_port(), log=folder / "haproxy.log")
     path = folder / "haproxy.cfg"
@@ -97,9 +102,8 @@ def running_haproxy(folder: Path, houses: Sequence[House]) -> Iterator[Balancer]
     with balancer.log.open("wb") as stream:
         process = subprocess.Popen([PROGRAM, "-db", "-f", str(path)], stdout=stream, stderr=stream)
     try:
-        wait_for(balancer.is_up, "HAProxy finds a replica that takes mail")
-        with socket.create_connection(("127.0.0.1", balancer.smtp), timeout=30) as probe:
-            assert probe.recv(3) == b"220"
+        for number, _ in enumerate(houses, 1):
+            balancer.until_sends_to(number)
         yield balancer
     finally:
         process.kill()
