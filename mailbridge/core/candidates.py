@@ -33,8 +33,11 @@ ADDRESSED: tuple[tuple[str, re.Pattern[str]], ...] = (
 )
 """What holds digits and letters that are no code, with the mark without which it is not there: web and mail addresses, ids."""
 
-LEFT = r"(?<![A-Za-z0-9_%\u00b5-\u024f\u0370-\u058f\-–/#+&@])"
-RIGHT = r"(?![A-Za-z0-9_\u00b5-\u024f\u0370-\u058f\-–/@=%]|[.,:]\d)"
+ALPHABETS = r"\u00b5\u00b9\u00ba\u00bc-\u00be\u00c0-\u024f\u0370-\u037d\u037f-\u0386\u0388-\u055b\u0560-\u0588\u058a-\u058f"
+"""What goes on a word or number in the alphabets with capitals beside ASCII, for a class of a pattern; marks like ``»`` and ``։`` do not."""
+
+LEFT = rf"(?<![A-Za-z0-9_%{ALPHABETS}\-–/#+&@])"
+RIGHT = rf"(?![A-Za-z0-9_{ALPHABETS}\-–/@=%]|[.,:]\d)"
 SHAPES = re.compile(
     rf"{LEFT}(?<!\d[.,:])(?P<any>#?(?:"
     r"(?P<glued>\d{4,8}(?=[A-Z][a-z]+(?![A-Za-z0-9_\-–/@=%])))"

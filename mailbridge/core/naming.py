@@ -21,7 +21,9 @@ TOUCHING = 5
 SHARING = re.compile(r"\W{0,4}(?:or|and|oder|und|ou|et|o|y|e|и|или|或|和)?\W{0,3}")
 """What stands between two numbers of which both are meant: ``order 4829/771``, ``482913 or 771204``."""
 
-CLOSES = re.compile(r"[.!?।؟;](?=\s|$)|[。！？；]|\s[|•·]\s")
+CLOSES = re.compile(r"[.!?;।॥؟۔؛։።།](?=\s|$)|[。！？；။។៕]|\s[|•·]\s")
+"""Where a sentence or clause ends, in the marks of any script."""
+
 LONGEST_THING = 16
 """Letters of a word for a thing; longer ones are names of its number."""
 
@@ -144,6 +146,7 @@ def _after(text: str, shape: Shape, shapes: Sequence[Shape], found: Sequence[Lab
     if (
         following is not None
         and following.refusal is None
+        and CLOSES.search(text[label.end : following.start]) is None
         and (following.kind == "digits" or following.is_random)
         and following.start - label.end <= ADJACENT
     ):

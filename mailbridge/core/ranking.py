@@ -17,7 +17,7 @@ APART = 30
 """Characters beside a candidate up to which its emphasis is its own, and not that of a heading around it."""
 
 LISTED = 3
-CLOSED = re.compile(r"[\"'*”»）)\]】]{0,3}(?:[.!](?:\s|$)|[。！，、；,;]\D)")
+CLOSED = re.compile(r"[\"'*”»）)\]】]{0,3}(?:[.!।॥۔։።།](?:\s|$)|[。！，、；,;،؛။၊។៕]\D)")
 """A sentence or clause that ends with the candidate."""
 
 ALIEN = re.compile(r"[\u0370-\u1fff\u3040-\ud7af]")

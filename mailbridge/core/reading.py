@@ -9,16 +9,17 @@ from mailbridge.core.candidates import Shape, shapes
 from mailbridge.core.features import Feature
 from mailbridge.core.labels import Label, labels
 from mailbridge.core.looks import Look
-from mailbridge.core.naming import ADJACENT, BESIDE, NEAR, NUMBERED, Naming, heading, namings
+from mailbridge.core.naming import ADJACENT, BESIDE, CLOSES, NEAR, NUMBERED, Naming, heading, namings
 from mailbridge.core.script import folded
 from mailbridge.core.wording import Wording
+from mailbridge.core.words import Span
 
 MAX_LABELLED = 2_000
 EDGES = " \t\"'*_`.:;,!()[]{}<>|«»“”„‘’「」【】『』-–—=~#・。、，：→▶►›"
-ENDS = (".", "!", "?", "…", "。", "！", "？", "।", "॥", "؟", "۔", "։", ":", "：", "՝")
+ENDS = (".", "!", "?", "…", "。", "！", "？", "।", "॥", "؟", "۔", "։", "።", "།", "။", "។", ":", "：", "՝")
 """Marks that end a sentence, or introduce what follows."""
 
-BREAK = re.compile(r"[,;:.!?，、；：。！？]")
+BREAK = re.compile(r"[,;:.!?，、；：。！？،؛؟۔।॥։՝።၊။។]")
 """What parts a word that ends one thought from an instruction that begins the next."""
 
 CROWDED = 9
@@ -30,6 +31,7 @@ DAYS = re.compile(r"^[^.!?\d]{0,40}?\b(\d{1,2}[./-]\d{1,2}[./-](?:\d{4}|\d{2}))\
 NUMBER_IS = re.compile(r"[^.!?\d]{0,20}[:：]\s*")
 """What ends a longer line whose last words name the number in the next: ``your case number is:``."""
 
+WORD = re.compile(r"[^\W\d_]+")
 FRAGMENT = 3
 """Words up to which a line above a number may be its name, and is no sentence."""
 
@@ -156,20 +158,32 @@ class Reading:
         """Whether somebody is an instruction to enter it, in a line that also says what for."""
         head = folded(text[max(0, shape.start - 2 * ADJACENT) : shape.start])
         tail = folded(text[shape.end : shape.end + ADJACENT])
-        return (self._is_told(head) or self._is_told(tail)) and self._wording.act.any(folded(text))
+        is_told = any(self._is_object(head[end:]) for _, end in self._told(head)) or bool(self._told(tail))
+        return is_told and self._wording.act.any(folded(text))
 
-    def _is_told(self, part: str) -> bool:
-        """Whether a part of a line tells to enter something; "write to us" and its like say something else."""
+    def _told(self, part: str) -> list[Span]:
+        """What in a part of a line tells to enter something; "write to us" and its like say something else."""
         hits = self._wording.enter.spans(part)
         if not hits:
-            return False
+            return []
         idioms = self._wording.idiom.spans(part)
-        return any(not any(low <= start and end <= high for low, high in idioms) for start, end in hits)
+        return [(start, end) for start, end in hits if not any(low <= start and end <= high for low, high in idioms)]
+
+    def _is_object(self, between: str) -> bool:
+        """Whether what stands between an instruction and a number lets the number be what is entered: a word or two, of which one is a word
+        for a number or a code. ``Write to us and name case 4829`` tells to enter nothing."""
+        words = len(WORD.findall(between))
+        if words < FRAGMENT - 1:
+            return True
+        return words <= FRAGMENT and (self._wording.numbered.any(between) or self._wording.code.any(between))
 
     def is_numbered(self, index: int, shape: Shape) -> bool:
-        """Whether the word right before it is one for a number, as a reference has it: ``case no. 4829``."""
-        head = folded(self.texts[index][max(0, shape.start - ADJACENT) : shape.start]).rstrip(" .:#")
-        return NUMBERED.search(head.rpartition(" ")[2]) is not None
+        """Whether it is introduced as the number of a thing: ``case no. 4829``, ``Numărul cererii: 4829``."""
+        head = folded(self.texts[index][max(0, shape.start - 2 * ADJACENT) : shape.start]).rstrip(" .:：՝#")
+        if NUMBERED.search(head.rpartition(" ")[2]) is not None:
+            return True
+        ended = [match.end() for match in CLOSES.finditer(head)]
+        return self._wording.numbered.any(head[ended[-1] if ended else 0 :])
 
     def is_introduced(self, index: int) -> bool:
         """Whether a sentence stands above a line: so codes are introduced in any language.
