@@ -41,6 +41,7 @@ RIGHT = rf"(?![A-Za-z0-9_{ALPHABETS}\-–/@=%]|[.,:]\d)"
 SHAPES = re.compile(
     rf"{LEFT}(?<!\d[.,:])(?P<any>#?(?:"
     r"(?P<glued>\d{4,8}(?=[A-Z][a-z]+(?![A-Za-z0-9_\-–/@=%])))"
+    r"|(?P<ended>\d{4,8}(?=[\-‐‑][^\W\d_a-zA-Z]{1,6}(?![\w\-]))|\d{5,8}(?=[\-‐‑](?!bit|px|[kmg]b)[a-z]{1,3}(?![\w\-])))"
     r"|(?:(?P<spaced>[A-Z0-9](?:[ ][A-Z0-9]){3,9}|(?=[a-z ]{0,18}\d)[a-z0-9](?: [a-z0-9]){3,9})"
     r"|(?P<prefixed>[A-Z]{1,4}-\d{4,8})"
     r"|(?P<grouped>\d{2,5}(?:[ \-–.‐‑]\d{2,5}){1,3})"
@@ -50,6 +51,9 @@ SHAPES = re.compile(
     r"|(?P<word>(?=[A-Za-z0-9]*(?:\d|[A-Z]{2}|[a-z][A-Z]))[A-Za-z0-9]{4,10})"
     rf"){RIGHT}))"
 )
+"""``glued`` is a number into which the next sentence runs, ``ended`` one with a hyphen and the ending of its language behind it
+(``482913-as``, ``482913-ը``)."""
+
 SMALL = re.compile(rf"{LEFT}(?<!['’.])[a-z]{{4,10}}(?!['’]){RIGHT}(?!\.\w)")
 PROMISING = Presence({"shape": r"\d|[A-Z]{4}|[a-z][A-Z]|[a-z]-[a-z]|[A-Z][- ][A-Z]|[A-Z]-[A-Z]"})
 """What a line must have for any shape to be in it; most lines have not."""

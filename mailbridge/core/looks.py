@@ -38,6 +38,10 @@ VERSIONS = re2.compile(
 MASKS = re2.compile(r"(?:\*+|[xX]{2,}|\b[xX]|•+|…|\.{2,}) ?\d{3,5}(?:[^\d*]|$)")
 """The end of a number of which the rest is hidden: a card, an account, a phone."""
 
+SHORT_NUMBER = "number to send a word to"
+SHORT_NUMBERS = re2.compile(r"\b(?:STOP|HELP|INFO)\b(?i: sms| to| au| an| al| til| till| na| naar)? \d{4,6}\b")
+"""The number to which a word is sent that ends text messages."""
+
 COLOURS = re2.compile(r"#[0-9a-fA-F]{6}\b|#[0-9a-fA-F]{3}\b")
 COPYRIGHT = re2.compile(r"©|\(c\)|(?i:copyright|all rights reserved)")
 YEAR = re.compile(r"(?:19|20)\d{2}")
@@ -58,6 +62,7 @@ CERTAIN = (
     (ADDRESSES, "postal address"),
     (COLOURS, "colour"),
     (MASKS, "end of a hidden number"),
+    (SHORT_NUMBERS, SHORT_NUMBER),
 )
 
 
