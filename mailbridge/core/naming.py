@@ -60,6 +60,8 @@ def namings(text: str, shapes: Sequence[Shape], found: Sequence[Label]) -> list[
     for shape in shapes:
         label, is_past = _before(text, shape, shapes, found, taken)
         following, is_apposed = _after(text, shape, shapes, found)
+        if label is not None and following is not None and is_apposed and CLOSES.search(text, label.end, shape.start) is not None:
+            label, is_past = None, False  # its own sentence says what it is
         if label is None and following is not None and is_apposed and _is_number(shape):
             taken[found.index(following)] = shape.end, True
         nearest = label or following

@@ -11,7 +11,7 @@ from mailbridge.core.features import CLOSELY, NAMING, Feature
 from mailbridge.core.looks import Look
 from mailbridge.core.mail import Line
 from mailbridge.core.naming import Naming
-from mailbridge.core.reading import EDGES, Reader, Reading
+from mailbridge.core.reading import EDGES, ENDS, Reader, Reading
 
 APART = 30
 """Characters beside a candidate up to which its emphasis is its own, and not that of a heading around it."""
@@ -123,7 +123,7 @@ def _placed(shape: Shape, line: Line, text: str) -> set[Feature]:
         found.add(F.OWN_LINE)
     elif head.endswith(INTRODUCING) or (head.endswith("is") and not tail.strip(EDGES)):
         found.add(F.AFTER_COLON)
-    elif head.strip(EDGES) and tail.strip(EDGES) and not CLOSED.match(tail):
+    elif head.strip(EDGES) and tail.strip(EDGES) and not CLOSED.match(tail) and not head.endswith(ENDS):
         found.add(F.MID_SENTENCE)
     if line.is_emphasised and len(text) <= len(shape.shown) + APART:
         found.add(F.EMPHASISED)
