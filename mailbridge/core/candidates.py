@@ -87,7 +87,9 @@ SPOKEN = -4.0
 NAMED_NUMBER = re.compile(r"[A-Za-z]{4,}\d{1,5}|\d{1,5}[A-Za-z]{4,}|[A-Za-z]{3,}\d{2,3}[A-Za-z]{3,}")
 """A word with a number at it: names of users, coupons, machines."""
 
-GLUED = re.compile(r"\d{5,8}[a-z]{1,3}")
+GLUED = re.compile(r"(?:\d{5,8}|(?:19|20)\d{2})[a-z]{1,3}")
+"""A number, or a year, with the ending of a language: ``2026ko``."""
+
 SUFFIXED = re.compile(r"(\d{6})[a-z]{2,3}")
 """Six digits with an ending, as languages have it that write endings at numbers too."""
 

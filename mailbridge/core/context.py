@@ -9,9 +9,10 @@ from mailbridge.core import script
 from mailbridge.core.candidates import DIGIT, ascii_digits, masked
 from mailbridge.core.dataclass import dataclass
 from mailbridge.core.looks import COPYRIGHT, COPYRIGHT_LINE, SHORT_NUMBER, certain
+from mailbridge.core.naming import OWN_NAME
 from mailbridge.core.parts import Parts
 from mailbridge.core.presence import Presence
-from mailbridge.core.reading import Reader
+from mailbridge.core.reading import EDGES, Reader, without_names
 
 LONG_TEXT = 2_000
 SHORT_TEXT = 600
@@ -91,7 +92,7 @@ def context_of(parts: Parts, reader: Reader, stated: timedelta | None) -> Contex
         speaks_of_else=speaks_of_else,
         subject_kind=subject_kind(parts.texts[:1] if has_subject else [], reader),
         is_meeting=is_meeting(whole, folded, reader),
-        lone=lone_value(_above_feet(parts), reader) if is_calm else "",
+        lone=lone_value(_above_feet(parts, reader), reader, parts.names) if is_calm else "",
         is_bare=not (has_subject and parts.texts[0].strip()) and sum(map(str.isalpha, whole)) < FEW,
         is_of_site=parts.is_automatic and not parts.addresses and any(name in folded for name in parts.names),
         names=parts.names,
@@ -103,14 +104,24 @@ def context_of(parts: Parts, reader: Reader, stated: timedelta | None) -> Contex
     )
 
 
-def _above_feet(parts: Parts) -> list[str]:
+def _above_feet(parts: Parts, reader: Reader) -> list[str]:
     """The lines that a person sees, and the texts of pictures, without the foot of each part: a signature, or the sender's address."""
     found = [line.text for line in (*parts.lines.get("subject", ()), *parts.lines.get("image", ()))]
     for source in ("html", "plain"):
         lines = [line.text for line in parts.lines.get(source, ())]
-        end = next((at for at, text in enumerate(lines) if at and (text.strip() == SIGNATURE or COPYRIGHT.search(text))), len(lines))
-        found += lines[:end]
+        marks = [at for at, text in enumerate(lines) if at and (text.strip() == SIGNATURE or COPYRIGHT.search(text) is not None)]
+        is_foot = bool(marks) and not any(_may_tell_a_code(text, reader) for text in lines[marks[0] :])
+        found += lines[: marks[0]] if is_foot else lines
     return found
+
+
+def _may_tell_a_code(text: str, reader: Reader) -> bool:
+    """Whether a line speaks of a code, tells to enter something, or is a number and no more: then the mark above it, which may be a
+    stranger's, began no foot."""
+    if names_a_code(text, reader) or reader.wording.enter.any(script.folded(text)):
+        return True
+    bare = text.strip(EDGES)
+    return any(shape.shown == bare and shape.refusal is None for shape in reader.shapes(ascii_digits(text)))
 
 
 def spoken_of(texts: list[str], reader: Reader) -> tuple[bool, bool]:
@@ -142,12 +153,14 @@ def is_meeting(whole: str, folded: str, reader: Reader) -> bool:
     return "room" in found and len(found) > 1
 
 
-def lone_value(texts: list[str], reader: Reader) -> str:
+def lone_value(texts: list[str], reader: Reader, names: frozenset[str] = frozenset()) -> str:
     """The value of the only thing of a code's shape; "" where there is none or another, or a date, a price or another number."""
     found = ""
     for raw in dict.fromkeys(texts):
         text = ascii_digits(raw)
-        able = [shape for shape in reader.shapes(text) if shape.refusal is None and (shape.kind in NUMERIC or shape.is_random)]
+        found_here = without_names(reader.shapes(text), names)
+        able = [shape for shape in found_here if shape.refusal is None and (shape.kind in NUMERIC or shape.is_random)]
+        own = [shape for shape in found_here if shape.refusal == OWN_NAME]
         has_digits = DIGIT.search(text) is not None
         if not able and not has_digits:
             continue
@@ -157,7 +170,9 @@ def lone_value(texts: list[str], reader: Reader) -> str:
             looks = certain(plain)
             if PERCENT.search(plain) or any(why not in CALM for _, _, why in looks):
                 return ""
-            rest = _without(plain, [*((shape.start, shape.end) for shape in able), *((low, high) for low, high, _ in looks)])
+            rest = _without(
+                plain, [*((shape.start, shape.end) for shape in (*able, *own)), *((low, high) for low, high, _ in looks)]
+            )
             seen |= {match.group() for match in NUMBER.finditer(rest) if sum(map(str.isdigit, match.group())) > 2}
         if len(seen - {found}) > (not found):
             return ""

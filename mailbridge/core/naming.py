@@ -32,7 +32,8 @@ NUMBERED = re.compile(r"numb|\bno\b|\bnr|\bid\b|#|n[°ºo]\b|№|num|núm|numé|
 
 APART = re.compile(r"[\d()\[\]:：]")
 APPOSED = re.compile(r"[^.,;:(\[/|!?]*")
-PASSING = frozenset({"date or time", "price", "copyright line", "version or address"})
+OWN_NAME = "the sender's own name"
+PASSING = frozenset({"date or time", "price", "copyright line", "version or address", OWN_NAME})
 """What may stand between a label and its number without being meant: ``the code of 12 May 2026 is 482913``."""
 
 
@@ -112,7 +113,7 @@ def _before(
             taken.setdefault(place, (shape.end, True))
         closing = CLOSES.search(between)
         is_past = closing is not None and any(letter.isalpha() for letter in between[closing.end() :])
-        return label, is_past
+        return label, is_past or (label.is_generic and gap > NEAR)
     return None, False
 
 

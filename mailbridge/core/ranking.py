@@ -32,7 +32,7 @@ OF_LOOK = {Look.WORD: F.WORD, Look.WORD_AND_NUMBER: F.WORD_AND_NUMBER, Look.ZIP:
 
 def weigh(source: str, lines: tuple[Line, ...], reader: Reader, context: Context) -> list[Evidence]:
     """Every candidate of one part of a mail, with its features; refused shapes too, without any."""
-    reading = Reading([ascii_digits(line.text) for line in lines], reader)
+    reading = Reading([ascii_digits(line.text) for line in lines], reader, context.names)
     rows = [(index, line, seen) for index, line in enumerate(lines) if (seen := reading.shapes(index))]
     if not rows:
         return []
@@ -80,7 +80,7 @@ def _amend(evidence: Evidence, naming: Naming, reading: Reading, index: int, con
             features.add(F.LONE_FOR_SIGN_IN)
         elif context.is_of_site and not is_named and features.isdisjoint(ELSEWHERE) and not reading.is_numbered(index, shape):
             features.add(F.LONE_OF_SITE)
-    elif not is_named and features.isdisjoint({F.CODE_MENTIONED, F.SIGN_IN, F.ORIGIN_BOUND}):
+    elif not is_named and (features.isdisjoint({F.CODE_MENTIONED, F.SIGN_IN, F.ORIGIN_BOUND}) or reading.goes_on(index, is_alone=is_alone)):
         features.add(F.UNNAMED)
     if F.MID_SENTENCE in features and naming.is_generic and features.isdisjoint(PURPOSE):
         features.add(F.VAGUE)

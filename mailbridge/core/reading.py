@@ -9,8 +9,9 @@ from mailbridge.core.candidates import Shape, shapes
 from mailbridge.core.features import Feature
 from mailbridge.core.labels import Label, labels
 from mailbridge.core.looks import Look
-from mailbridge.core.naming import ADJACENT, BESIDE, CLOSES, NEAR, NUMBERED, Naming, heading, namings
-from mailbridge.core.script import folded
+from mailbridge.core.naming import ADJACENT, BESIDE, CLOSES, NEAR, NUMBERED, OWN_NAME, Naming, heading, namings
+from mailbridge.core.parts import plain_name
+from mailbridge.core.script import SPACELESS_LETTER, folded
 from mailbridge.core.wording import Wording
 from mailbridge.core.words import Span
 
@@ -32,8 +33,25 @@ NUMBER_IS = re.compile(r"[^.!?\d]{0,20}[:：]\s*")
 """What ends a longer line whose last words name the number in the next: ``your case number is:``."""
 
 WORD = re.compile(r"[^\W\d_]+")
+LONGEST_NUMBER = 9
+"""Letters up to which one word for a number is no more than that; a longer one is made of two: ``sagsnummer``."""
+
 FRAGMENT = 3
 """Words up to which a line above a number may be its name, and is no sentence."""
+
+
+def without_names(found: tuple[Shape, ...], names: frozenset[str]) -> tuple[Shape, ...]:
+    """The shapes, those refused that the sender is called by: what mixes letters and digits in its name, as ``Neo4j`` does."""
+    if all(shape.kind == "digits" for shape in found):
+        return found
+    return tuple(
+        replace(shape, refusal=OWN_NAME, look=None, is_random=False) if is_own_name(shape, names) else shape for shape in found
+    )
+
+
+def is_own_name(shape: Shape, names: frozenset[str]) -> bool:
+    """Whether a shape with letters is a name of the sender."""
+    return shape.kind != "digits" and plain_name(shape.shown) in names
 
 
 class Reader:
@@ -79,16 +97,17 @@ class Reader:
 
 
 class Reading:
-    """The lines of one part by number, as a `Reader` knows them."""
+    """The lines of one part by number, as a `Reader` knows them. ``names`` are those of the sender (`mailbridge.core.parts.own_names`)."""
 
-    def __init__(self, texts: list[str], reader: Reader) -> None:
+    def __init__(self, texts: list[str], reader: Reader, names: frozenset[str] = frozenset()) -> None:
         self.texts = texts
         self._reader = reader
         self._wording = reader.wording
+        self._names = names
 
     def shapes(self, index: int) -> tuple[Shape, ...]:
-        """What has the shape of a code in a line."""
-        return self._reader.shapes(self.texts[index])
+        """What has the shape of a code in a line; the sender's own name is refused."""
+        return without_names(self._reader.shapes(self.texts[index]), self._names)
 
     def labels(self, index: int) -> tuple[Label, ...]:
         """The words of a line that name numbers."""
@@ -110,6 +129,8 @@ class Reading:
                     found.add(Feature.LABEL_ABOVE)
                 elif len(self.texts[above]) < NEAR or NUMBER_IS.fullmatch(self.texts[above], label.end):
                     found.add(Feature.ELSE_ABOVE)
+            elif not self.labels(above) and self._is_name_of_number(self.texts[above]):
+                found.add(Feature.ELSE_ABOVE)
         if ("." in tail or "/" in tail or "-" in tail) and self.is_valid_to_a_day(text, shape):
             found.add(Feature.VALID_TO_DAY)
         if not found and naming.before is None and not head and not tail and (below := self.beside(index, 1)) is not None:
@@ -118,6 +139,16 @@ class Reading:
             if not is_heading and first is not None and first.is_code and first.start < NEAR * 2:
                 found.add(Feature.LABEL_BELOW)
         return found
+
+    def _is_name_of_number(self, text: str) -> bool:
+        """Whether a line is a few words that name the number of a thing (``Číslo žiadosti:``), and tell neither to enter it nor what it opens."""
+        plain = folded(text).strip(EDGES)
+        words = plain.split()
+        is_name = len(words) <= FRAGMENT + 1 and (len(words) > 1 or len(plain) > LONGEST_NUMBER or SPACELESS_LETTER.match(plain))
+        if not is_name or len(plain) > NEAR // 2 or CLOSES.search(plain) is not None:
+            return False
+        wording = self._wording
+        return wording.numbered.any(plain) and not wording.enter.any(plain) and not wording.act.any(plain)
 
     def is_valid_to_a_day(self, text: str, shape: Shape) -> bool:
         """Whether its sentence says that it is valid to a day: coupons and prizes are, codes for minutes."""
@@ -170,20 +201,23 @@ class Reading:
         return [(start, end) for start, end in hits if not any(low <= start and end <= high for low, high in idioms)]
 
     def _is_object(self, between: str) -> bool:
-        """Whether what stands between an instruction and a number lets the number be what is entered: a word or two, of which one is a word
-        for a number or a code. ``Write to us and name case 4829`` tells to enter nothing."""
-        words = len(WORD.findall(between))
-        if words < FRAGMENT - 1:
+        """Whether what stands between an instruction and a number lets the number be what is entered: nothing, an article, or a word for a
+        number or a code. ``Write to us and name case 4829`` tells to enter nothing."""
+        words = WORD.findall(between)
+        if not words or (len(words) == 1 and len(words[0]) <= FRAGMENT):
             return True
-        return words <= FRAGMENT and (self._wording.numbered.any(between) or self._wording.code.any(between))
+        return len(words) <= FRAGMENT and (self._wording.numbered.any(between) or self._wording.code.any(between))
 
     def is_numbered(self, index: int, shape: Shape) -> bool:
-        """Whether it is introduced as the number of a thing: ``case no. 4829``, ``Numărul cererii: 4829``."""
+        """Whether its sentence calls it the number of a thing: ``case no. 4829``, ``Numărul cererii: 4829``, ``4829 is your member number``."""
         head = folded(self.texts[index][max(0, shape.start - 2 * ADJACENT) : shape.start]).rstrip(" .:：՝#")
         if NUMBERED.search(head.rpartition(" ")[2]) is not None:
             return True
         ended = [match.end() for match in CLOSES.finditer(head)]
-        return self._wording.numbered.any(head[ended[-1] if ended else 0 :])
+        tail = folded(self.texts[index][shape.end : shape.end + 2 * ADJACENT])
+        ends = CLOSES.search(tail)
+        around = head[ended[-1] if ended else 0 :], tail[: ends.start() if ends is not None else len(tail)]
+        return any(self._wording.numbered.any(part) for part in around)
 
     def is_introduced(self, index: int) -> bool:
         """Whether a sentence stands above a line: so codes are introduced in any language.
@@ -200,6 +234,13 @@ class Reading:
         if len(words) > FRAGMENT or (not text.isascii() and sum(map(str.isalpha, text)) > CROWDED * len(words)):
             return True
         return len(words) > 1 and text.endswith(ENDS)
+
+    def goes_on(self, index: int, *, is_alone: bool) -> bool:
+        """Whether a line that is a number goes on a sentence that does not end above it: its last words, which nobody knows, name it."""
+        above = self.beside(index, -1) if is_alone else None
+        if above is None:
+            return False
+        return len(self.texts[above].split()) > 2 * FRAGMENT and not self.texts[above].rstrip("*_ ").endswith(ENDS)
 
     def is_in_table(self, index: int) -> bool:
         """Whether names and values alternate around a line: a few words above it, and a few words twice below."""
