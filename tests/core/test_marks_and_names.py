@@ -228,3 +228,30 @@ def test_a_card_whose_digits_one_letter_hides_is_no_rival() -> None:
 def test_codes_are_named_in_latin_letters_too(text: str) -> None:
     """Text messages write Greek, Arabic, Persian and Chinese as a Latin keyboard has them."""
     assert pushed(text, subject="") == "605118"
+
+
+def test_a_word_for_a_password_names_no_number_far_behind_it() -> None:
+    """A notice that a password was changed ends with the number of a case: without a stop between, it is still not the password's."""
+    notice = "รหัสผ่านถูกเปลี่ยนเมื่อ 03/05/2026 18:22 จาก 198.51.100.7 หากไม่ใช่คุณ โปรดแจ้งเจ้าหน้าที่ทันทีโดยอ้างถึงเรื่อง 6051187"
+    assert pushed(notice, subject="ความปลอดภัย") is None
+
+
+def test_a_number_that_goes_on_a_sentence_without_a_label_is_unnamed() -> None:
+    """The last words above a number in a cell of its own name it, and nobody knows them: it is no code, though the mail speaks of passwords."""
+    cells = (
+        "<table><tr><td>Heslo k účtu bolo zmenené 3. mája 2026 o 18:22 z adresy 198.51.100.7. Napíšte nám, spis</td>"
+        "<td><b>6051187</b></td></tr></table>"
+    )
+    assert pushed(html=cells, subject="Heslo bolo zmenené") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ihr Code für die Zahlung von 248,90 EUR an Blumen Kraus lautet 605118. Hafen fragt nie danach.",
+        "605118 είναι ο κωδικός που ζήτησες. Κράτησέ τον για σένα.",
+    ],
+)
+def test_a_verb_that_is_a_thing_in_another_language_counts_as_a_verb(text: str) -> None:
+    """``fragt`` is freight in Danish and asks in German; ``κράτησέ`` keeps, and books nothing."""
+    assert pushed(text, subject="") == "605118"
