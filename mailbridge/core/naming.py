@@ -11,6 +11,9 @@ from mailbridge.core.labels import REACH, Label
 from mailbridge.core.script import folded
 
 NEAR = 60
+FAR = 90
+"""Characters beyond which a word like "password" is of another thought, though no stop ends its sentence."""
+
 ADJACENT = 14
 BESIDE = 10
 """Characters between a label and the number right beside it: ``code is now:``."""
@@ -113,7 +116,7 @@ def _before(
             taken.setdefault(place, (shape.end, True))
         closing = CLOSES.search(between)
         is_past = closing is not None and any(letter.isalpha() for letter in between[closing.end() :])
-        return label, is_past or (label.is_generic and gap > NEAR)
+        return label, is_past or (label.is_generic and gap > FAR)
     return None, False
 
 

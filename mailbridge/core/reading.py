@@ -145,7 +145,7 @@ class Reading:
         """Whether a line is a few words that name the number of a thing (``Číslo žiadosti:``), and tell neither to enter it nor what it opens."""
         plain = folded(text).strip(EDGES)
         words = plain.split()
-        is_name = len(words) <= FRAGMENT + 1 and (len(words) > 1 or len(plain) > LONGEST_NUMBER or SPACELESS_LETTER.match(plain))
+        is_name = len(words) <= FRAGMENT + 2 and (len(words) > 1 or len(plain) > LONGEST_NUMBER or SPACELESS_LETTER.match(plain))
         if not is_name or len(plain) > NEAR // 2 or CLOSES.search(plain) is not None:
             return False
         wording = self._wording
@@ -211,7 +211,7 @@ class Reading:
 
     def is_numbered(self, index: int, shape: Shape) -> bool:
         """Whether its sentence calls it the number of a thing: ``case no. 4829``, ``Numărul cererii: 4829``, ``4829 is your member number``."""
-        head = folded(self.texts[index][max(0, shape.start - 2 * ADJACENT) : shape.start]).rstrip(" .:：՝#")
+        head = folded(self.texts[index][max(0, shape.start - 3 * ADJACENT) : shape.start]).rstrip(" .:：՝#")
         if NUMBERED.search(head.rpartition(" ")[2]) is not None:
             return True
         ended = [match.end() for match in CLOSES.finditer(head)]
