@@ -80,10 +80,6 @@ def _amend(evidence: Evidence, naming: Naming, reading: Reading, index: int, con
             features.add(F.LONE_FOR_SIGN_IN)
         elif context.is_of_site and not is_named and features.isdisjoint(ELSEWHERE) and not reading.is_numbered(index, shape):
             features.add(F.LONE_OF_SITE)
-    elif not is_named and is_alone and reading.goes_on(index):
-        # What its sentence is about is not what the mail is about.
-        features.difference_update({F.CODE_MENTIONED, F.SUBJECT_OF_CODE})
-        features.add(F.UNNAMED)
     elif not is_named and features.isdisjoint({F.CODE_MENTIONED, F.SIGN_IN, F.ORIGIN_BOUND}):
         features.add(F.UNNAMED)
     if F.MID_SENTENCE in features and naming.is_generic and features.isdisjoint(PURPOSE):

@@ -126,8 +126,7 @@ class Reading:
             label = heading(self.texts[above], self.shapes(above), self.labels(above))
             if label is not None and len(self.texts[above]) - label.end < NEAR * 4:
                 if label.is_code:
-                    is_far = label.is_generic and len(self.texts[above]) - label.end > NEAR and self.goes_on(index)
-                    found.update(() if is_far else (Feature.LABEL_ABOVE,))
+                    found.add(Feature.LABEL_ABOVE)
                 elif len(self.texts[above]) < NEAR or NUMBER_IS.fullmatch(self.texts[above], label.end):
                     found.add(Feature.ELSE_ABOVE)
             elif not self.labels(above) and self._is_name_of_number(self.texts[above]):
@@ -235,13 +234,6 @@ class Reading:
         if len(words) > FRAGMENT or (not text.isascii() and sum(map(str.isalpha, text)) > CROWDED * len(words)):
             return True
         return len(words) > 1 and text.endswith(ENDS)
-
-    def goes_on(self, index: int) -> bool:
-        """Whether a line that is a number goes on a sentence that does not end above it: its last words, which nobody knows, name it."""
-        above = self.beside(index, -1)
-        if above is None:
-            return False
-        return len(self.texts[above].split()) > 2 * FRAGMENT and not self.texts[above].rstrip("*_ ").endswith(ENDS)
 
     def is_in_table(self, index: int) -> bool:
         """Whether names and values alternate around a line: a few words above it, and a few words twice below."""
