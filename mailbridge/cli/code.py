@@ -70,7 +70,7 @@ def _row(row: LiveCode) -> Row:
     left = max(0, round((datetime.fromisoformat(row.expires_at) - datetime.now(UTC)).total_seconds()))
     end = "consumed" if row.is_consumed else f"{left} s left"
     bound = f" for {row.run} only" if row.run else ""
-    about = f"From {row.from_}, mail {row.mail}{bound}."
+    about = f"From {row.from_}, mail {row.mail}{bound}." if row.from_ else f"Mail {row.mail}{bound}, which names no sender."
     return Row(cells=[local(row.received_at or ""), row.code, end, row.identifier], details=[about])
 
 

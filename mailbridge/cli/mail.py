@@ -170,11 +170,20 @@ def show_mail(*, config: Path | None, as_json: bool, number: int, raw: bool, rev
     for name, value in to_builtins(detail).items():
         if name not in ("deliveries", "history") and value not in (None, "", []):
             value = local(value) if name.endswith("_at") else value
-            click.echo(f"{name:16} {visible(str(value)) if isinstance(value, str | int) else dumped(value)}")
+            click.echo(f"{name:16} {_as_text(value)}")
     for delivery in detail.deliveries:
         click.echo(f"{'delivery':16} {visible(became(delivery))}")
     for line in detail.history:
         click.echo(f"{'history':16} {visible(_happened(line))}")
+
+
+def _as_text(value: Any) -> str:
+    """A value as a person reads it: names and sentences as they are, what has parts as JSON."""
+    if isinstance(value, str | int):
+        return visible(str(value))
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return visible(", ".join(value))
+    return dumped(value)
 
 
 def became(row: DeliveryShape) -> str:
@@ -323,7 +332,7 @@ def _row(row: MailShape) -> Row:
     """A mail in the list; one that is held looks held."""
     what = "held" if row.held else row.verdict
     why = row.held[0] if row.held else row.reason
-    details = [f"From {row.from_ or row.mail_from or '<>'}: {sentence(why)}"]
+    details = [f"From {row.from_ or row.mail_from or 'nobody named'}: {sentence(why)}"]
     if row.confirm_link:
         details.append(f"open this link to confirm: {row.confirm_link}")
     return Row(

@@ -94,7 +94,7 @@ def skyvern_account(settings: Settings) -> SkyvernAccount | Fault:
             return SkyvernAccount(base_url=main.base_url, api_key=key)
     except (ValueError, OSError) as fault:
         return Fault(kind=Kind.BAD_CONFIG, title=f"[skyvern]: {fault}")
-    return Fault(kind=Kind.BAD_CONFIG, title="no Skyvern key is configured: [skyvern] api_key_file, or $SKYVERN_API_KEY")
+    return Fault(kind=Kind.BAD_CONFIG, title="no Skyvern key is configured: set [skyvern] api_key_file or $SKYVERN_API_KEY")
 
 
 def _main(settings: Settings) -> TargetTest | Fault:

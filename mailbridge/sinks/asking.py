@@ -35,6 +35,18 @@ class Answer:
     body: bytes
 
 
+def unreachable(fault: Exception) -> str:
+    """Why nothing could be sent, in words, with the library's name of the fault for a search. No address and no key is in it."""
+    match fault:
+        case httpx.ConnectTimeout():
+            what = "no connection in time"
+        case httpx.PoolTimeout():
+            what = "every connection is busy"
+        case _:
+            what = "no connection"
+    return f"not reachable: {what} ({type(fault).__name__})"
+
+
 async def ask(
     transport: httpx.AsyncHTTPTransport,
     method: str,

@@ -18,7 +18,7 @@ from mailbridge.core.delivery import Accepted, Deferred, Doubtful, Outcome, Refu
 from mailbridge.core.secret import Secret
 from mailbridge.net.guard import OURS, GuardedTransport, PrivateAddress, Reach, Resolve, system_addresses
 from mailbridge.sinks import GONE
-from mailbridge.sinks.asking import ALARMING, BEFORE_SENT, MAX_ANSWER, RETRIED, Answer, Headers, ask, retry_after
+from mailbridge.sinks.asking import ALARMING, BEFORE_SENT, MAX_ANSWER, RETRIED, Answer, Headers, ask, retry_after, unreachable
 
 CONNECT_SHARE = 0.5
 """The share of the time after which a connection is given up: before the whole is over, so that it is known that nothing was sent."""
@@ -159,7 +159,7 @@ def _not_reached(fault: Exception) -> Deferred:
             hint = "; `allow_private = true` allows that" if any(f"({one})" in str(cause) for one in OURS) else ""
             return Deferred(reason=f"not sent: {cause}{hint}", is_alarm=True)
         cause = cause.__cause__
-    return Deferred(reason=f"not reachable: {type(fault).__name__}")
+    return Deferred(reason=unreachable(fault))
 
 
 def _wish(answer: Answer, now: datetime) -> timedelta | None:

@@ -28,7 +28,7 @@ from mailbridge.core.secret import Secret
 from mailbridge.net.exchange import Exchanges, Place, Timeouts
 from mailbridge.net.guard import Reach as Guarded
 from mailbridge.net.outgoing import trusted
-from mailbridge.sinks.asking import ALARMING, BEFORE_SENT, MAX_ANSWER, RETRIED, Answer, ask, decoded, retry_after
+from mailbridge.sinks.asking import ALARMING, BEFORE_SENT, MAX_ANSWER, RETRIED, Answer, ask, decoded, retry_after, unreachable
 from mailbridge.sinks.skyvern_pages import Login, login, run_page, run_paths
 
 KEEPALIVE = 4.0
@@ -104,7 +104,7 @@ class SkyvernSink:
             async with asyncio.timeout(self._timeout):
                 answer = await self._ask("POST", self._totp, body)
         except BEFORE_SENT as fault:
-            return Deferred(reason=f"not reachable: {type(fault).__name__}")
+            return Deferred(reason=unreachable(fault))
         except (httpx.TransportError, TimeoutError, OSError) as fault:
             return Doubtful(reason=f"no answer: {type(fault).__name__}")
         self._on_response(answer.status)

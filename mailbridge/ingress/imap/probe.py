@@ -64,7 +64,7 @@ def probe(settings: ImapSettings, vault: Tokens | None, *, idle_for: float, then
                 _open(wire, account, folder)
                 counts[folder] = wire.exists
                 if len(counts) <= LINES:
-                    yield Finding(step=step, is_good=True, text=f"{wire.exists} mails")
+                    yield Finding(step=step, is_good=True, text=f"{wire.exists} mail{'' if wire.exists == 1 else 's'}")
             if len(counts) > LINES:
                 yield Finding(step="open", is_good=True, text=f"{len(counts) - LINES} more folders")
             step = "fetch"
