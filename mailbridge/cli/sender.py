@@ -16,6 +16,7 @@ from mailbridge.cli.options import config_option, json_option
 from mailbridge.cli.printing import Column, Row, dumped, print_list, sentence, visible
 from mailbridge.config.settings import SenderSettings
 from mailbridge.operator import verbs
+from mailbridge.operator.asks import Nothing
 from mailbridge.operator.entries import AddEntry, OneEntry
 from mailbridge.operator.shapes import EntryShape
 from mailbridge.store.reading import literal
@@ -24,6 +25,8 @@ from mailbridge.trust.known import domain_of
 for_option = click.option(
     "--for", "identifiers", multiple=True, metavar="IDENTIFIER", help="For this identifier alone; several allowed (default: all)."
 )
+
+LEARNED = "a credential of Skyvern names this site"
 
 
 @click.group("sender", cls=Group)
@@ -63,7 +66,7 @@ def forbid(*, config: Path | None, as_json: bool, identifiers: tuple[str, ...], 
 @config_option
 @json_option
 def list_senders(*, config: Path | None, as_json: bool) -> None:
-    """List every sender that is allowed or forbidden.
+    """List every sender that is known or forbidden.
 
     Each line says for which identifier, and its origin.
     """
@@ -74,8 +77,18 @@ def list_senders(*, config: Path | None, as_json: bool) -> None:
         row = {"sender": table.sender, "identifiers": list(table.identifiers), "allow": table.allow, "origin": origin}
         cells = ["allowed" if table.allow else "forbidden", table.sender, ", ".join(table.identifiers)]
         rows.append((Row(cells=cells, details=[sentence(origin)]), row))
+    known = one.do(verbs.SENDER_KNOWN, Nothing())
+    for found in known.learned:
+        for site in found.sites:
+            row = {"sender": site, "identifiers": [found.identifier], "allow": True, "origin": LEARNED}
+            rows.append((Row(cells=["known", site, found.identifier], details=[sentence(LEARNED)]), row))
     columns = (Column(title="IS", width=9), Column(title="SENDER", width=32), Column(title="FOR", width=32))
-    print_list(rows, *columns, empty="no sender is allowed or forbidden by name", as_json=as_json)
+    print_list(
+        rows,
+        *columns,
+        empty="no sender is allowed or forbidden by name, and no credential of Skyvern names a site",
+        as_json=as_json,
+    )
 
 
 @sender_group.command("remove")

@@ -84,8 +84,9 @@ def delivery_state(one: DeliveryShape) -> State:
 def mail_state(mail: MailShape, deliveries: Iterable[DeliveryShape], *, is_released: bool = False) -> State:
     """How a mail is: as its deliveries are, or why there are none."""
     found = {one.state: one for one in deliveries}
+    is_replaced = set(found) == {"superseded"}
     for name in DELIVERY:
-        if name in found:
+        if name in found and not (mail.held and is_replaced):
             return delivery_state(found[name])
     if mail.held:
         if is_released:

@@ -20,6 +20,7 @@ from starlette.responses import HTMLResponse, Response
 from mailbridge import __version__
 from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import MASK
+from mailbridge.intake.judgement import KEYS
 from mailbridge.logs import CONTROL
 from mailbridge.store.sessions import Session
 from mailbridge.web.pages.asking import Page
@@ -88,6 +89,7 @@ class Rendering:
             "prose": prose,
             "linked": linked,
             "sentence": sentence,
+            "plain_reason": plain_reason,
             "span": span,
             "duration": duration,
         }
@@ -187,6 +189,16 @@ def sentence(value: object) -> str:
     words = str(value)
     first = words.partition(" ")[0]
     return words[:1].upper() + words[1:] if first.isalpha() and first != "mailbridge" else words
+
+
+def plain_reason(value: object) -> str:
+    """Why a mail is held, for a reader who does not know the settings: the check has its name in words, and the keys are left out."""
+    words = str(value)
+    for check, keys in KEYS.items():
+        words = words.replace(f" ({keys})", "")
+        if words.startswith(f"{check}: "):
+            words = text(f"check.{check}") + words[len(check) :]
+    return words
 
 
 def site(address: object) -> str:

@@ -148,6 +148,7 @@
     settled(document);
     countDown();
     setInterval(countDown, 1000);
+    document.querySelector(".nav li a[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
     document.querySelector("[data-focus]")?.focus();
   };
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin);

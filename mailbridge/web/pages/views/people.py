@@ -27,6 +27,7 @@ async def senders(asked: Asked) -> Answer:
 async def _senders(asked: Asked, *, wrong: Mapping[str, str] | None = None, status: int = 200) -> Page:
     entries = (await asked.do(verbs.ENTRY_LIST, EntryList())).entries
     values = {
+        "known": await asked.do(verbs.SENDER_KNOWN, Nothing()),
         "senders": [one for one in entries if one.kind == "sender"],
         "addresses": [one for one in entries if one.kind == "address"],
         "wrong": wrong or {},
