@@ -1,4 +1,4 @@
-"""`code`: what came, the next one that comes, who waits for it, and what everybody was given."""
+"""`code`: the codes that came, the next one, who waits, and which code was given to whom."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mail`: what came in, what became of it, and the octets themselves while they are kept."""
+"""`mail`: the mails that came, what became of them, and their source while it is stored."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _pages(one: Client, ask: MailList, limit: int) -> Iterator[MailShape]:
 
 
 def _follow(one: Client, ask: MailList, after: int, table: Table, *, as_json: bool) -> None:
-    """Show each mail that fits as something happens to it: as it comes in, and where ``--state`` is named as it comes into that."""
+    """Show each matching mail when something happens to it: when it comes in, and with ``--state`` when it reaches that state."""
     if not one.is_daemon:
         fail(Fault(kind=Kind.NO_DAEMON, title="no daemon is running, so nothing comes in; `mailbridge serve` starts it"))
     while True:
@@ -302,7 +302,7 @@ def import_mails(*, config: Path | None, as_json: bool, paths: tuple[str, ...], 
 
 @contextmanager
 def _readable(path: str) -> Iterator[list[str]]:
-    """What went wrong with a file; the others go on."""
+    """Report the error of one file; the other files are still imported."""
     trouble: list[str] = []
     try:
         yield trouble
@@ -329,7 +329,7 @@ def _tell(name: str, handed: Handed, *, as_json: bool) -> None:
 
 
 def _row(row: MailShape) -> Row:
-    """A mail in the list; one that is held looks held."""
+    """A mail in the list; a held mail is shown as held."""
     what = "held" if row.held else row.verdict
     why = row.held[0] if row.held else row.reason
     details = [f"From {row.from_ or row.mail_from or 'nobody named'}: {sentence(why)}"]

@@ -1,4 +1,4 @@
-"""`sender`: whose mails are known, or never pushed, without a file and in force at once."""
+"""`sender`: known and forbidden senders, changed without a file and in force at once."""
 
 from __future__ import annotations
 
@@ -104,7 +104,8 @@ def remove_sender(*, config: Path | None, as_json: bool, identifiers: tuple[str,
 
 
 def allow_sender(one: Client, sender: str, identifiers: Sequence[str]) -> None:
-    """Make a mail's sender known for its identifiers, unless that was said before: his registrable domain, or what of it is his own."""
+    """Make a mail's sender known for its identifiers, unless it already is: its registrable domain, or the part that only this
+    sender uses."""
     known = domain_of(sender)
     if not known or not identifiers:
         complain("the mail has no sender, or no identifier, that could be allowed")
@@ -134,7 +135,7 @@ def _put(one: Client, sender: str, identifiers: tuple[str, ...], *, is_allowed: 
 
 
 def _written(sender: str) -> str:
-    """As it is kept: a domain in small letters, without what people write before it."""
+    """The stored form: a domain in small letters, without a prefix such as ``@``."""
     local, at, domain = sender.strip().rpartition("@")
     return f"{local}{at}{domain.lower()}" if local and local != "*" else domain.lower()
 

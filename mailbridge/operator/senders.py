@@ -1,4 +1,4 @@
-"""Which senders are known without a word of a person, and what becomes of the mails of all others."""
+"""Senders that Skyvern's credentials make known, and what becomes of the mails of all others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mailbridge.store.sites import Sites
 
 
 class SenderVerbs:
-    """The verb of senders. Those that a person has allowed or forbidden are entries."""
+    """The verb of senders. Senders that a person allowed or forbade are entries."""
 
     def __init__(self, *, sites: Sites, configuration: Configuration) -> None:
         self._sites = sites

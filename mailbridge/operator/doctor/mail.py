@@ -43,7 +43,7 @@ async def lost(patient: Patient) -> AsyncIterator[Finding]:
 
 
 async def forwardings(patient: Patient) -> AsyncIterator[Finding]:
-    """A question that nobody has answered: Google's whether an account may forward here, a service's whether it may post here."""
+    """Unconfirmed questions: Google's whether an account may forward here, a service's whether it may post here."""
     rows = await patient.store.mails.page(Filter(since=patient.now() - 7 * LATELY), limit=MOST)
     seen: set[str] = set()
     waiting = []
@@ -67,7 +67,7 @@ async def forwardings(patient: Patient) -> AsyncIterator[Finding]:
 
 
 async def trust(patient: Patient) -> AsyncIterator[Finding]:
-    """What the trust settings mean in words."""
+    """The meaning of the trust settings in words."""
     settings, status = patient.settings.trust, patient.status
     is_real = isinstance(status, Fault) or not status.is_practice
     proofs = ", ".join(sorted(settings.default))
