@@ -63,7 +63,7 @@ def list_codes(*, config: Path | None, as_json: bool, identifier: str, reveal: b
     """List the codes that are still valid, newest first; masked without --reveal."""
     ask, one = CodeList(identifier=identifier, limit=limit), client(config)
     rows: list[Any] = list(one.do(verbs.CODE_REVEAL, ask).codes) if reveal else list(one.do(verbs.CODE_LIST, ask).codes)
-    print_list(((_row(row), row) for row in rows), *COLUMNS, empty="no code lives now", as_json=as_json)
+    print_list(((_row(row), row) for row in rows), *COLUMNS, empty="no code is valid now", as_json=as_json)
 
 
 def _row(row: LiveCode) -> Row:

@@ -222,11 +222,11 @@ TEXTS: Mapping[str, str] = MappingProxyType(
         "event.expired": "Expired before delivery",
         "event.dead": "Given up",
         # Codes and who waits.
-        "code.empty": "No code lives now.",
+        "code.empty": "No code is valid now.",
         "code.given": "What was given",
         "code.given.none": "Nothing was given yet.",
         "code.consumed": "Used up",
-        "code.live": "Live",
+        "code.live": "Valid",
         "code.over": "The code is over.",
         "waiting.empty": "Nobody waits for a code now.",
         "waiting.way.pull": "Skyvern asks",

@@ -41,6 +41,11 @@ class Account:
         return bool(self.folders) and all(one["is_well"] for one in self.folders)
 
     @property
+    def is_beginning(self) -> bool:
+        """Whether its first connection is still being made: it is not watched yet, and nothing is wrong so far."""
+        return all(one["mode"] == "connecting" and one.get("last_roundtrip") is None for one in self.folders)
+
+    @property
     def canary(self) -> Mapping[str, Any] | None:
         """The state of its canary; the same in each folder."""
         return next((one["canary"] for one in self.folders if one.get("canary")), None)
