@@ -1,4 +1,4 @@
-"""Requests to a receiver of somebody's: one address, guarded, with a time for the whole, and what each answer means."""
+"""Requests to an external receiver: one address, guarded, with a limit for the whole time, and the meaning of each answer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONNECT_SHARE = 0.5
 """The share of the time after which a connection is given up: before the whole is over, so that it is known that nothing was sent."""
 
 SHOWN = 2_000
-"""Octets of an answer that are shown to a person."""
+"""Octets of an answer that a person sees."""
 
 LONGEST_WISH = timedelta(days=1)
 
@@ -152,7 +152,7 @@ def shown_address(url: Secret) -> str:
 
 
 def _not_reached(fault: Exception) -> Deferred:
-    """Nothing was sent. Where the guard has refused the address a person has to know why."""
+    """Nothing was sent. If the guard refused the address, a person must know why."""
     cause: BaseException | None = fault
     while cause is not None:
         if isinstance(cause, PrivateAddress):

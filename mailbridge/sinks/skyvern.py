@@ -210,7 +210,7 @@ class SkyvernSink:
         return Answer(status=reply.status, headers=found, body=decoded(reply.body, found))
 
     def judge(self, claim: Claim, answer: Answer) -> Outcome:
-        """What an answer makes of a push. Total, for every status."""
+        """The outcome of a push, by its answer. Total, for every status."""
         status = answer.status
         if status == 200:
             return _judge_success(answer.body)
@@ -303,7 +303,7 @@ def _place(base: httpx.URL) -> Place:
 
 
 def _by_proxy(base: httpx.URL, reach: Reach) -> httpx.AsyncHTTPTransport | None:
-    """The way through the proxy that the environment names for this scheme; None where it names none."""
+    """The transport through the proxy that the environment names for this scheme; None if it names none."""
     proxy = getproxies().get(base.scheme)
     if proxy is None:
         return None
@@ -327,7 +327,7 @@ def _names_stale_run(body: bytes) -> bool:
 
 
 def _naive_utc(text: object) -> datetime | None:
-    """Skyvern writes its times in UTC without saying so."""
+    """Skyvern writes its times in UTC without a zone."""
     if not isinstance(text, str):
         return None
     try:
