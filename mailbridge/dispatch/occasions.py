@@ -1,4 +1,4 @@
-"""Turns lines of the journal into events for receivers."""
+"""Converts lines of the journal to events for receivers."""
 
 from __future__ import annotations
 
