@@ -36,13 +36,13 @@ OWN = len(vars(logging.makeLogRecord({})))
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "event"}
 IDENTIFIERS = frozenset({"identifier", "rcpt", "mail_from", "account"})
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What could end a line, move a terminal's cursor, turn the reading direction, or not be written at all."""
+"""Characters that could end a line, move a terminal's cursor, change the reading direction, or cannot be written."""
 
 PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 HASH_LENGTH = 10
 NUMBERS = (int, float)
 Value = str | int | float
-"""What a field of a line can be; a bool is an int."""
+"""Types of a field; a bool is an int."""
 
 
 class LogFormatter(logging.Formatter):
@@ -128,7 +128,7 @@ def configure(settings: LogSettings, stream: TextIO, *, environ: Mapping[str, st
 
 
 def adopt_unhandled() -> None:
-    """Log what nobody catches, in threads and at the end of objects, and warnings, which Python would print with their words."""
+    """Log uncaught exceptions, in threads and at the end of objects, and warnings, which Python would print with their text."""
 
     def in_thread(args: threading.ExceptHookArgs) -> None:
         if args.exc_type is not SystemExit:
@@ -154,7 +154,7 @@ def _written_out(point: int) -> str:
 
 
 def whereabouts(error: BaseException | None) -> str:
-    """Where an exception came from, without its words and without locals: they may hold what a mail held."""
+    """Where an exception came from, without its message and locals, which may contain a mail's text."""
     if error is None:
         return ""
     frames = []

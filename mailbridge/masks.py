@@ -47,15 +47,15 @@ class Masks:
         self._is_stale = False
 
     def guard(self, *secrets: Secret | bytes | None) -> None:
-        """Mask these from now on, for good; octets are keys."""
+        """Mask these from now on, permanently; octets are keys."""
         self._add(self._kept, secrets)
 
     def guard_for_now(self, *secrets: Secret | bytes | None) -> None:
-        """Mask these until some hundred others have come: what is got at run time, and again and again."""
+        """Mask these until some hundred others have come: for secrets that are fetched again and again."""
         self._add(self._passing, secrets)
 
     def masked(self, text: str) -> str:
-        """The text with a mask wherever a known secret stands, as it is or encoded."""
+        """The text with every known secret masked, also an encoded one."""
         if self._is_stale:
             self._compile()
         if self._pattern is None:
@@ -88,7 +88,7 @@ class Masks:
 
 
 def _pattern(values: Iterable[str | bytes]) -> re2._Regexp | None:
-    """What finds any of these, as a whole or within the token that a piece of it is of; None for no values."""
+    """A pattern that finds any of these, whole or as the token that a piece of it belongs to; None for no values."""
     options = re2.Options()
     options.log_errors = False
     options.case_sensitive = False

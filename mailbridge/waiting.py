@@ -54,15 +54,15 @@ class Bell:
         self.is_over = False
 
     def clear(self) -> None:
-        """Before looking."""
+        """Clear it, before looking."""
         self._event.clear()
 
     def ring(self) -> None:
-        """Wake whoever waits on it."""
+        """Wake everybody who waits on it."""
         self._event.set()
 
     async def wait(self, patience: float) -> bool:
-        """Whether it rang within so many seconds."""
+        """Wait; whether it rang within this many seconds."""
         if patience <= 0:
             return False
         try:
@@ -117,7 +117,7 @@ class Waiting:
         return self._note(wait, now)
 
     def begin(self, identifier: str, *, who: str, until: datetime, sender: str = "", is_for_link: bool = False) -> Wait:
-        """Somebody holds a request open; `end` it. Each counts by itself, whatever its name."""
+        """A request is open; `end` it. Each request counts, whatever its name."""
         with self._lock:
             self._serial += 1
             serial = self._serial
@@ -148,30 +148,30 @@ class Waiting:
         return wait
 
     def end(self, wait: Wait) -> None:
-        """It waits no longer. Nothing happens where it had lapsed."""
+        """The wait has ended. Does nothing if it had already expired."""
         with self._lock:
             self._waits.pop(_key(wait), None)
 
     def is_anyone(self) -> bool:
-        """Whether anybody waits for anything."""
+        """Whether anybody waits."""
         with self._lock:
             self._forget(self._now())
             return bool(self._waits)
 
     def identifiers(self) -> frozenset[str]:
-        """For whom somebody waits, folded."""
+        """The identifiers that somebody waits for, case-folded."""
         with self._lock:
             self._forget(self._now())
             return frozenset(key[0] for key in self._waits)
 
     def anywhere(self) -> frozenset[str]:
-        """For whom somebody waits, folded, here or at another process (``elsewhere``)."""
+        """The identifiers that somebody waits for, case-folded, here or at another process (``elsewhere``)."""
         others = self.elsewhere
         return self.identifiers() | others if others else self.identifiers()
 
     @property
     def count(self) -> int:
-        """How many wait."""
+        """The number of waits."""
         with self._lock:
             self._forget(self._now())
             return len(self._waits)
@@ -184,14 +184,14 @@ class Waiting:
             return any(key[0] == folded for key in self._waits)
 
     def all_for(self, identifier: str) -> tuple[Wait, ...]:
-        """All who wait for a code of this identifier."""
+        """All waits for a code of this identifier."""
         folded = identifier.casefold()
         with self._lock:
             self._forget(self._now())
             return tuple(wait for key, wait in self._waits.items() if key[0] == folded)
 
     def everybody(self) -> tuple[Wait, ...]:
-        """All who wait, longest first."""
+        """All waits, the longest first."""
         with self._lock:
             self._forget(self._now())
             waits = tuple(self._waits.values())
@@ -229,7 +229,7 @@ class Waiting:
 
     @contextmanager
     def until_close(self, bell: Bell) -> Iterator[None]:
-        """Ring a bell of somebody else's for the last time when the daemon stops, if that is in the block."""
+        """Ring another bell once when the daemon stops within the block."""
         bell.is_over = self._is_over
         self._others.add(bell)
         try:
@@ -245,11 +245,11 @@ class Waiting:
 
     @property
     def is_over(self) -> bool:
-        """Whether the daemon stops, so that nobody waits here any more."""
+        """Whether the daemon is stopping, so that nobody waits any more."""
         return self._is_over
 
     def close(self) -> None:
-        """The daemon stops: wake everybody, with nothing; whoever still comes does not wait."""
+        """The daemon stops: wake everybody without a code; new callers do not wait."""
         self._is_over = True
         for bells in (*self._bells.values(), self._others):
             for one in bells:
@@ -257,12 +257,12 @@ class Waiting:
                 one.ring()
 
     def _forget(self, now: datetime) -> None:
-        """Drop what has lapsed; the caller holds the lock."""
+        """Drop expired waits; the caller holds the lock."""
         lapsed = [key for key, wait in self._waits.items() if wait.until <= now]
         for key in lapsed:
             del self._waits[key]
 
 
 def _key(wait: Wait) -> tuple[str, Way, str, str, int, str]:
-    """What tells a wait from others."""
+    """The key of a wait."""
     return wait.identifier.casefold(), wait.way, wait.who, wait.key, wait.serial, wait.sender.casefold()

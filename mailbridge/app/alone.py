@@ -95,7 +95,7 @@ async def with_additions(settings: Settings) -> Settings:
 
 
 class _Configuration:
-    """The configuration of the file with what was added; nothing runs that would have to take it up."""
+    """The configuration of the file with what was added; no running daemon uses it."""
 
     def __init__(self, base: Settings, now: Settings, store: Store) -> None:
         self.base = base
@@ -109,12 +109,12 @@ class _Configuration:
         self.now = whole
 
     def snapshot(self) -> Snapshot:
-        """What the settings come to, without their rules, which no question about addresses needs."""
+        """The meaning of the settings without their rules, which no question about addresses needs."""
         return _snapshot(Prepared(settings=self.now, rules=()))
 
 
 class _Door:
-    """A door that is built when a mail is handed in: a worker takes 0.2 s to start."""
+    """A door that is built at the first mail that is handed in: a worker takes 0.2 s to start."""
 
     def __init__(self, stack: AsyncExitStack, configuration: _Configuration, store: Store, inboxes: Inboxes) -> None:
         self._stack = stack
@@ -128,7 +128,7 @@ class _Door:
         return _live(self._configuration, self._inboxes).accepts(rcpt)
 
     async def hand_in(self, envelope: Envelope, word: Word) -> Answer:
-        """See `Door.hand_in`. Claims are given back: the daemon sends."""
+        """See `Door.hand_in`. Claims are released: the daemon sends."""
         if self._built is None:
             self._built = await self._build()
         answer = await self._built.hand_in(envelope, word)

@@ -25,20 +25,20 @@ from mailbridge.web.polls import Ids
 log = logging.getLogger("mailbridge.app")
 
 REMEMBERED = timedelta(minutes=15)
-"""How long after its last poll a run's site is known: a login in Skyvern waits so long for its code."""
+"""How long after its last poll a run's site is known: a login in Skyvern waits this long for its code."""
 
 MOST_RUNS = 1_000
 MOST_ASKED = 100
 MOST_PROVEN = 20_000
-"""Logins that are remembered, that wait to be asked about, and domains that have proven themselves."""
+"""Limits: remembered logins, logins to ask about, and domains that have proven themselves."""
 
 AskRun = Callable[[str, Ids], Awaitable[str]]
-"""Asks Skyvern for the page of a run that polls for an identifier; "" where it says none."""
+"""Asks Skyvern for the page of a run that polls for an identifier; "" if Skyvern names none."""
 
 
 @dataclass(slots=True)
 class _Run:
-    """A login that polls. ``site`` is None until Skyvern was asked, and "" where it says none."""
+    """A login that polls. ``site`` is None until Skyvern was asked, and "" if Skyvern names none."""
 
     until: datetime
     site: str | None = None
@@ -63,8 +63,8 @@ class AppContacts:
         self._proven = {(line, one) for line, domains in (await self.store.sites.proven()).items() for one in domains}
 
     async def learn(self, logins: Sequence[Login], *, is_whole: bool = True) -> None:
-        """Take the sites of Skyvern's credentials in the place of those that were known; beside them where not ``is_whole``, since a
-        target that was not heard may have said the others. Raises StoreUnavailable."""
+        """Replace the known sites by those of Skyvern's credentials. If not ``is_whole``, add them: a target that did not
+        answer may have named the others. Raises StoreUnavailable."""
         found: dict[str, set[str]] = {} if is_whole else {line: set(domains) for line, domains in self._learned.items()}
         for one in logins:
             site = site_of(one.page)
@@ -99,8 +99,8 @@ class AppContacts:
         return any(one.sender and is_of(sender, one.sender) for one in self.waiting.all_for(identifier))
 
     async def run_for_link(self, identifier: str) -> tuple[str | None, str | None] | None:
-        """Workflow run and task of the one login that waits for a link of this identifier; None where there is not exactly one, or a
-        code was pushed to it."""
+        """Workflow run and task of the one login that waits for a link of this identifier; None if there is not exactly one, or
+        a code was pushed to it."""
         waits = [one for one in self.waiting.all_for(identifier) if one.way == "pull"]
         if len({one.who for one in waits}) != 1 or not all(one.is_for_link for one in waits):
             return None
@@ -122,7 +122,7 @@ class AppContacts:
     # -- runs ---------------------------------------------------------------------------------------------------------
 
     def polled(self, identifier: str, ids: Ids) -> tuple[str, ...]:
-        """A run polls: its site, if that is known by now; else it is asked for behind the poll, once for each login."""
+        """A run polls: return its site if it is known; else ask for it in the background, once for each login."""
         if not ids.run:
             return ()
         runs = self._runs.setdefault(identifier.casefold(), {})
@@ -139,7 +139,7 @@ class AppContacts:
         return ()
 
     async def run(self) -> None:
-        """Ask Skyvern about runs, one after the other, for ever."""
+        """Ask Skyvern about runs, one after the other. Never returns."""
         while True:
             identifier, ids = await self._asked.get()
             site = site_of(await self.ask(identifier, ids))
@@ -152,7 +152,7 @@ class AppContacts:
             )
 
     def _forget(self) -> None:
-        """Drop what is over."""
+        """Drop logins that have ended."""
         now = self.now()
         for line, runs in list(self._runs.items()):
             left = {name: run for name, run in runs.items() if run.until > now}

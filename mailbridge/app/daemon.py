@@ -1,4 +1,4 @@
-"""The daemon, assembled: it starts from the inside out, takes new settings in one swap, and stops in reverse."""
+"""Assembles the daemon. It starts from the inside out, replaces its settings in one step, and stops in reverse order."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ log = logging.getLogger("mailbridge.app")
 
 NO_KEY = "no Skyvern key is configured: codes go to the practice receiver, and nothing leaves this machine"
 NO_KEY_BESIDE = "no Skyvern key is configured: codes go to the practice receiver, and to the targets that list them"
-"""The same where there are further targets."""
+"""The same with further targets."""
 
 AT_START = ("smtp", "skyvern", "practice", "http", "store", "retention", "parser", "log")
-"""The sections that a reload leaves as they were: what they say is bound, opened or started once."""
+"""The sections that a reload does not change: they are bound, opened or started once."""
 
 
 def _no_verbs() -> Operator:
@@ -102,12 +102,12 @@ class Bridge:
 
     @property
     def settings(self) -> Settings:
-        """The settings that count now."""
+        """The current settings."""
         return self.live.now.settings
 
     @property
     def operator(self) -> Operator:
-        """What a person can have it do, made when the first asks for it."""
+        """The verbs of the operator, made at the first request."""
         return self.verbs()
 
     @property
@@ -160,7 +160,7 @@ class Bridge:
         return Health(level=level, checks=checks, mailboxes=shown, strangers=strangers)
 
     def alarms(self) -> Alarms:
-        """What needs a person now."""
+        """The current alarms."""
         engine = self.engine
         masked = engine.masks.masked
         raised = {f"target {name}": masked(reason) for name, reason in engine.dispatcher.alarms.items()}
@@ -178,7 +178,7 @@ class Bridge:
         return Alarms(raised=raised, well=frozenset(well), known=frozenset(known))
 
     async def render_metrics(self) -> bytes:
-        """The metrics with what is read at the moment of asking."""
+        """The metrics, with current values."""
         engine, metrics = self.engine, self.engine.metrics
         try:
             metrics.outbox(await engine.store.outbox.counts())
@@ -200,8 +200,7 @@ class Bridge:
         return metrics.render()
 
     async def leave(self) -> None:
-        """Be unready from now on, and go on with everything for `[http] drain`: a balancer that asks `/readyz` meanwhile sends nobody
-        here any more."""
+        """Become unready, and continue for `[http] drain`, so that a balancer that asks `/readyz` sends nothing more here."""
         self.live.is_leaving = True
         await asyncio.sleep(self.settings.http.drain.total_seconds())
 
@@ -301,7 +300,7 @@ class Bridge:
         return waiting
 
     async def share_mailboxes(self, *, with_states: bool = False) -> None:
-        """Watch this process's share of the mailboxes: no more and no less than it has a lease on, and none where it cannot know."""
+        """Watch the mailboxes that this process has a lease on; none if it cannot know."""
         async with self._change:
             leases = self.engine.store.leases
             names = [one.label for one in self.settings.imap]
@@ -313,7 +312,7 @@ class Bridge:
             note_change(*self.mailboxes.shared(held))
 
     async def elsewhere(self) -> list[dict[str, Any]]:
-        """The mailboxes that this process does not watch, as those that do have told. Nothing where that cannot be read now."""
+        """The mailboxes that other processes watch, as those report them; none if that cannot be read now."""
         store = self.engine.store
         try:
             return self.mailboxes.others(await store.leases.elsewhere()) if store.is_shared else []
@@ -321,7 +320,7 @@ class Bridge:
             return []
 
     def _listeners_for(self, wanted: Settings) -> smtp.Change | None:
-        """What the new settings want to listen on, bound; None where that stays as it is, or only a restart can bring it."""
+        """The listeners of the new settings, bound; None if they stay, or need a restart."""
         if self.listeners is None or _bound_anew(wanted) == _bound_anew(self.live.base):
             return None
         try:
@@ -411,14 +410,14 @@ async def bridge(
 
 
 async def _load_proofs(dns: Resolver) -> None:
-    """What proofs are checked with, behind the start, which need not wait for it; a mail that needs it sooner loads it itself."""
+    """Load what checks proofs after the start, which does not need it; a mail that needs it earlier loads it itself."""
     await asyncio.to_thread(dkim.warm_up)
     if isinstance(dns, Dns):
         await asyncio.to_thread(dns.warm_up)
 
 
 async def _serve_http(stack: AsyncExitStack, sockets: Sequence[socket.socket], here: Bridge, parts: Parts, flush: Flush) -> str:
-    """Everything that is served over HTTP, mail that comes in by it among it. Returns the address."""
+    """Everything that is served over HTTP, including mail. Returns the address."""
     await asyncio.to_thread(importlib.import_module, "mailbridge.app.serving")  # mail comes in meanwhile
     from mailbridge.app.serving import serve_http
 
@@ -441,7 +440,7 @@ async def _serve_http(stack: AsyncExitStack, sockets: Sequence[socket.socket], h
 
 
 def _load_verbs() -> None:
-    """What people and programs ask for, beside the loop: it takes 80 ms."""
+    """The routes for people and programs, loaded in a thread: it takes 80 ms."""
     for name in ("app.operating", "app.probing", "app.routes", "operator.why"):
         importlib.import_module(f"mailbridge.{name}")
 
@@ -528,12 +527,13 @@ async def _open_door(
 
 
 def state_dir(settings: Settings) -> Path:
-    """Where the daemon keeps what it makes: the folder of its database."""
+    """The folder of the database, for the daemon's own files."""
     return path_of(settings.store).parent
 
 
 def _reloadable(old: Settings, new: Settings) -> tuple[Settings, tuple[str, ...]]:
-    """The new settings with the old ones where only a restart can change them, and the sections that differ, which the log names."""
+    """The new settings, with the old values where only a restart can change them; and the sections that differ, which the log
+    names."""
     kept = {name: getattr(old, name) for name in AT_START if getattr(old, name) != getattr(new, name)}
     if kept:
         log.warning(
@@ -545,12 +545,12 @@ def _reloadable(old: Settings, new: Settings) -> tuple[Settings, tuple[str, ...]
 
 
 def _bound_anew(settings: Settings) -> dict[str, Any]:
-    """The keys of `[smtp]` that a reload takes up, while the others wait for a restart."""
+    """The keys of `[smtp]` that a reload changes; the others wait for a restart."""
     return {key: getattr(settings.smtp, key) for key in ("listen", "lmtp", "hostname")}
 
 
 def _shared(here: Bridge) -> tuple[Coroutine[Any, Any, None], ...]:
-    """What is done beside other processes: each has its share of the mailboxes, and whoever waits at one is waited for at all."""
+    """Tasks of several processes on one database: each watches its share of the mailboxes, and a wait at one counts for all."""
     leases, waiting = here.engine.store.leases, here.engine.waiting
     return (
         share_again(here.share_mailboxes),
@@ -560,7 +560,7 @@ def _shared(here: Bridge) -> tuple[Coroutine[Any, Any, None], ...]:
 
 
 def _watches(here: Bridge) -> tuple[AlarmWatch, MissingWatch]:
-    """What is watched for people."""
+    """Watches what people are told of."""
     engine, delays = here.engine, Delays()
 
     async def why(identifier: str, since: datetime) -> str:

@@ -47,21 +47,21 @@ from mailbridge.web.polls import Ids
 log = logging.getLogger("mailbridge.app")
 
 FLUSH = timedelta(seconds=10)
-"""How long a stop waits for what is in hand, mails on their way in and codes on their way out together."""
+"""How long a stop waits for work in progress: mails that are being received and codes that are being sent."""
 
 SWEEP_EVERY = timedelta(seconds=5)
 SWEEP_SOONEST = timedelta(milliseconds=50)
 
 
 class Flush:
-    """The time that a stop has, for all of its steps together; it begins when the first of them asks."""
+    """The time for all steps of a stop together; it begins with the first step."""
 
     def __init__(self, limit: timedelta) -> None:
         self._limit = limit.total_seconds()
         self._until: float | None = None
 
     def left(self) -> timedelta:
-        """What is left of it."""
+        """The rest of this time."""
         now = time.monotonic()
         self._until = now + self._limit if self._until is None else self._until
         return timedelta(seconds=max(self._until - now, 0.0))
@@ -69,7 +69,7 @@ class Flush:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WayOut:
-    """The dispatcher, the targets that it sends to, and those who are told of events."""
+    """The dispatcher, its targets, and the listeners of events."""
 
     dispatcher: Dispatcher
     targets: Targets
@@ -78,7 +78,7 @@ class WayOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """What runs whether or not mail comes in."""
+    """What runs independently of incoming mail."""
 
     clock: SteadyClock
     metrics: Metrics
@@ -91,17 +91,17 @@ class Engine:
 
     @property
     def dispatcher(self) -> Dispatcher:
-        """What sends codes."""
+        """The dispatcher."""
         return self.way_out.dispatcher
 
     @property
     def targets(self) -> Targets:
-        """Where it sends them."""
+        """The targets."""
         return self.way_out.targets
 
     @property
     def listeners(self) -> Listeners:
-        """Who is told of events."""
+        """The listeners of events."""
         return self.way_out.listeners
 
     @property
@@ -162,7 +162,7 @@ async def start_engine(
 
 
 async def _listeners(live: Live, store: Store, records: StoreRecords, *, targets: Targets, dispatcher: Dispatcher) -> Listeners:
-    """Who is told of events. A target that wanted nothing more before a restart still wants nothing."""
+    """The listeners of events. A target that was disabled before a restart stays disabled."""
     gone = [name for name, reason in (await store.events.alarms()).items() if reason == GONE]
     for one in targets.made:
         if f"target {one.settings.name}" in gone:
@@ -238,7 +238,7 @@ async def running(*chores: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 async def _sweep(store: Store, now: Callable[[], datetime]) -> None:
-    """Expire and erase what is over its time, for ever."""
+    """Expire and erase old rows. Never returns."""
     while True:
         wait = SWEEP_EVERY
         try:

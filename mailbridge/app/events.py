@@ -1,4 +1,4 @@
-"""Whom the ways in tell: the dispatcher, everybody who waits, and the answer to Google's question."""
+"""Receivers of intake events: the dispatcher, everybody who waits, and the answer to Gmail's confirmation."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ class DaemonEvents:
         self._dispatcher.prewarm()
 
     def on_stored(self, identifiers: Sequence[str], claims: Sequence[Claim]) -> None:
-        """Those who wait look, and the dispatcher sends."""
+        """Wake those who wait, and the dispatcher."""
         if identifiers:
             self._waiting.wake(identifiers)
         self._dispatcher.offer(claims)
 
     def on_confirmation(self, request: ConfirmationRequest) -> None:
-        """It is answered, or waits for a person."""
+        """Confirm it, or leave it for a person."""
         self._confirming.take(request)
 
     def on_flood(self, by: str) -> None:
-        """It is counted."""
+        """Count it."""
         self._metrics.flooded(by)

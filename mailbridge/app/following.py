@@ -1,4 +1,4 @@
-"""What a running daemon looks for again and again: what people add by command, and what Skyvern's credentials name."""
+"""What a running daemon checks regularly: what people add by command, and what Skyvern's credentials name."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ log = logging.getLogger("mailbridge.app")
 
 LEARN_EVERY = timedelta(minutes=10)
 FOLLOW_EVERY = timedelta(milliseconds=200)
-"""Between two looks for what people have added by command; a look takes 0.1 ms of a reader's thread."""
+"""Interval of the check for additions; a check takes 0.1 ms of a reader's thread."""
 
 
 async def follow_additions(here: Bridge) -> None:
-    """Take what people add by command within a moment of when they do."""
+    """Use what people add by command soon after they add it."""
     entries, live = here.engine.store.entries, here.live
     revision = live.revision
     while True:
@@ -85,5 +85,5 @@ async def learn(here: Bridge) -> None:
 
 
 async def _identifiers(sink: Sink) -> tuple[str, ...] | None:
-    """What a target asks for that knows no logins; what a Skyvern that did not answer expects is not known now."""
+    """The names that a target expects; none for a target without logins, and for a Skyvern that did not answer."""
     return None if isinstance(sink, KnowsLogins) else await sink.identifiers()

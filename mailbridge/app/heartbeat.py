@@ -1,4 +1,4 @@
-"""A dead man's switch: an address is asked while all is well, so that whoever watches it learns from its silence."""
+"""A dead man's switch: a request is sent while all is well, so that the service that receives it notices when none comes."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 log = logging.getLogger("mailbridge.app")
 
 IDLE = 1.0
-"""Seconds between two looks at the settings while there is no address."""
+"""Seconds between two checks of the settings while there is no address."""
 
 NAME = "heartbeat"
 NO_HARM = frozenset({"practice", "replicas", NAME})
-"""Checks that are no trouble here: somebody tries mailbridge out, replicas are given a new configuration one by one, or the last beat did
-not arrive."""
+"""Checks that do not stop the heartbeat: practice, replicas that get a new configuration one by one, and a heartbeat that
+failed."""
 
 
 class Heartbeat:
-    """Beats by the settings that count, which may change at any time. ``failing`` holds, under NAME, why the last beat did not arrive."""
+    """Sends heartbeats by the current settings. ``failing`` holds, under NAME, why the last one failed."""
 
     def __init__(
         self, settings: Callable[[], HeartbeatSettings], health: Callable[[], Awaitable[Health]], failing: dict[str, str]
@@ -38,7 +38,7 @@ class Heartbeat:
         self._failing = failing
 
     async def run(self) -> None:
-        """Beat for ever."""
+        """Send heartbeats. Never returns."""
         settings: HeartbeatSettings | None = None
         poster: Poster | None = None
         try:

@@ -90,7 +90,7 @@ class IngestRoutes:
         self._adapters: tuple[IngestSettings, Sequence[Adapter]] | None = None
 
     def routes(self) -> Sequence[BaseRoute]:
-        """They cost nothing before the first post."""
+        """The routes cost nothing before the first post."""
         return [
             Route("/ingest/mime", self._to(lambda ingest, _: ingest.mime), methods=["POST"]),
             Route("/ingest/text", self._to(lambda _, texts: texts.text), methods=["POST"]),
@@ -126,7 +126,7 @@ class IngestRoutes:
         return ingest, Texts(lobby, accept=self._intake.accept, spelling=self._spelling, found=self._found)
 
     def _configured(self) -> Sequence[Adapter]:
-        """The adapters of the settings that count now; made anew where those have changed."""
+        """The adapters of the current settings; made again after a change."""
         from mailbridge.ingress.http.adapters import adapters_of
 
         settings = self._live.now.settings.ingest
@@ -147,12 +147,12 @@ class IngestRoutes:
         return (self._live.now.identity.spelling(identifier) or identifier) if is_known else None
 
     async def _found(self, mail: int, identifier: str) -> Draft | None:
-        """What a mail came to, also where it came a second time."""
+        """The result of a mail, also if it came a second time."""
         wanted = Filter(identifier=identifier)
         rows = await self._engine.store.outbox.deliveries(wanted, limit=100)
         return next((one.draft for one in rows if one.mail_id == mail), None)
 
 
 def _load() -> None:
-    """The modules that read posts, and what they need: 30 ms that the event loop does not wait for."""
+    """The modules that read posts, loaded in a thread: 30 ms."""
     from mailbridge.ingress.http import adapters, service, texts  # noqa: F401

@@ -1,4 +1,4 @@
-"""Whether somebody else's package is installed over ours: both are imported as ``mailbridge``, so they share one folder."""
+"""Whether another package is installed over ours: both are imported as ``mailbridge``, so they share one folder."""
 
 from __future__ import annotations
 

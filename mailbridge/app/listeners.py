@@ -1,4 +1,5 @@
-"""Who is told of events, by the settings: targets that want more than codes, and notices. They change as targets do, in one swap."""
+"""The listeners of events in the settings: targets that want more than codes, and notices. Like targets, they change in one
+step."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from mailbridge.dispatch.telling import Listener, Teller
 from mailbridge.sinks import Told
 
 Prepared = tuple[tuple[object, Listener], ...]
-"""Listeners, each with what it was made of."""
+"""Listeners, each with the settings that it was made of."""
 
 
 class Listeners:
@@ -46,12 +47,12 @@ class Listeners:
         return tuple(prepared)
 
     def swap(self, prepared: Prepared) -> None:
-        """Tell these from now on. Cannot fail."""
+        """Use these listeners from now on. Cannot fail."""
         self._made = prepared
         self.teller.serve([listener for _, listener in prepared])
 
     def _known(self, origin: object) -> Listener | None:
-        """The listener that was made of just this; settings with a template cannot be hashed."""
+        """The listener with exactly these settings; settings with a template cannot be hashed."""
         return next((listener for made_of, listener in self._made if made_of == origin), None)
 
     def _of_target(self, target: TargetSettings, sink: Told) -> Listener:
@@ -68,7 +69,7 @@ class Listeners:
 
 
 def wants_events(target: TargetSettings) -> bool:
-    """Whether a target is told of anything but codes."""
+    """Whether a target gets events other than codes."""
     return any(fnmatchcase(kind, one) for one in target.wanted for kind in TYPES if kind != RECEIVED)
 
 

@@ -34,21 +34,21 @@ log = logging.getLogger("mailbridge.app")
 T = TypeVar("T")
 
 HANG_UP = timedelta(seconds=3)
-"""How long is waited for the threads of mailboxes that are watched no longer: what they have not handed in is fetched again."""
+"""How long to wait for the threads of mailboxes that are no longer watched: what they have not handed in is fetched again."""
 
 UNSURE = 60.0
-"""Seconds after which mailboxes are hung up on, where the database does not say whose they are."""
+"""Seconds after which mailboxes are disconnected if the database does not say who watches them."""
 
 ASK = 10.0
-"""Seconds that the database has to say whether a login is free."""
+"""Seconds to wait for the database to say whether a login is free."""
 
 NOBODY = "no replica watches it"
 SHOWN = ("mailbox", "mode", "is_well", "reason", "notes", "mails", "reconnects", "deaf", "skipped", "gone", "drift")
-"""What is told at other replicas of a mailbox: what does not change by itself."""
+"""The fields of a mailbox that other replicas show: those that rarely change."""
 
 Make = Callable[[ImapSettings, Lease], Watchers]
 ToWake = Callable[[str], Collection[str] | None]
-"""The mailboxes that a code of an identifier may come by; None: any."""
+"""The mailboxes through which a code of an identifier may come; None: any."""
 
 
 async def mailboxes_of(settings: Settings, engine: Engine, way: Doorway) -> Mailboxes:
@@ -94,12 +94,12 @@ def _make(settings: Settings, engine: Engine, way: Doorway) -> tuple[Make, ToWak
 
 
 def nothing_watched(_account: ImapSettings, _lease: Lease) -> Watchers:
-    """Implements `Make` where there is no account."""
+    """Implements `Make` without an account."""
     return Watchers(())
 
 
 def every_one(_identifier: str) -> None:
-    """Implements `ToWake` where nothing is known."""
+    """Implements `ToWake` if nothing is known."""
 
 
 class Mailboxes:
@@ -230,7 +230,7 @@ def _told(one: MailboxHealth, masked: Callable[[str], str]) -> dict[str, Any]:
 
 
 def _row(mailbox: str, *, is_well: bool = True, reason: str = "") -> dict[str, Any]:
-    """A mailbox of another replica, of which nothing is known yet but that."""
+    """A mailbox of another replica that has not reported its state yet."""
     unknown = dict.fromkeys(("age", "last_roundtrip", "last_mail", "drift", "canary"))
     counted = dict.fromkeys(("mails", "reconnects", "deaf", "skipped", "gone"), 0)
     told = {"mailbox": mailbox, "mode": str(Mode.WAITING), "is_well": is_well, "reason": reason, "notes": []}
@@ -255,7 +255,7 @@ class SharedLogins:
 
 class _SharedPermit:
     PAUSE, LONGEST = 0.1, 1.0
-    """Seconds between two questions whether a login is free: at first, and at the most after many in vain."""
+    """Seconds between two checks whether a login is free: first, and at most after many checks."""
 
     def __init__(self, host: str, leases: Leases, loop: asyncio.AbstractEventLoop) -> None:
         self._host = host

@@ -45,6 +45,7 @@ from mailbridge.operator.mailboxes import Mailboxes, MailboxProbes
 from mailbridge.operator.mails import Mails
 from mailbridge.operator.parts import Configuration, Daemon, Door
 from mailbridge.operator.rules import RuleVerbs
+from mailbridge.operator.senders import SenderVerbs
 from mailbridge.operator.sessions import SessionVerbs
 from mailbridge.operator.setup.verb import SetupVerbs
 from mailbridge.operator.setup.world import Looking, Memory, World
@@ -103,6 +104,7 @@ def operator_of(
         inboxes=InboxVerbs(inboxes=kept, configuration=configuration, waiting=waiting),
         addresses=Addresses(configuration=configuration),
         entries=entries,
+        senders=SenderVerbs(sites=store.sites, configuration=configuration),
         targets=_targets(configuration, masks or Masks(), on_taken),
         mailboxes=boxes,
         tokens=tokens,

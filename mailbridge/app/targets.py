@@ -53,7 +53,7 @@ class Served:
 
     @property
     def is_only_practice(self) -> bool:
-        """Whether nothing leaves this machine."""
+        """Whether all codes stay on this machine."""
         return self.is_practice and len(self.targets) == 1
 
 
@@ -109,12 +109,12 @@ class Targets:
                 one.target.sink.read_from(records)
 
     def swap(self, made: tuple[Made, ...], dispatcher: Dispatcher) -> None:
-        """Serve these from now on. Cannot fail."""
+        """Use these targets from now on. Cannot fail."""
         self.made = made
         dispatcher.serve([one.target for one in made])
 
     async def aclose(self) -> None:
-        """Close the connections of all that are served."""
+        """Close the connections of all targets in use."""
         for one in self.made:
             await one.target.sink.aclose()
 

@@ -26,7 +26,7 @@ log = logging.getLogger("mailbridge.app")
 LOOK_EVERY = 1.0
 
 LEAD = timedelta(minutes=2)
-"""How long before a wait begins its code may have come."""
+"""How long before a wait its code may have come."""
 
 ALIVE = (State.PENDING, State.IN_FLIGHT, State.DELIVERED)
 MAILBOX = "mailbox "
@@ -51,11 +51,11 @@ class Alarms:
     raised: Mapping[str, str]
     well: frozenset[str]
     known: frozenset[str]
-    """Every name that there is; an alarm of another one is over."""
+    """All names; an alarm of another name is over."""
 
 
 class AlarmWatch:
-    """Compares what is wrong with the alarms in the store. ``now_wrong`` tells it."""
+    """Compares current problems with the alarms in the store. ``now_wrong`` returns the problems."""
 
     def __init__(self, store: Store, now_wrong: Callable[[], Alarms], delays: Delays) -> None:
         self._store = store
@@ -84,7 +84,7 @@ class AlarmWatch:
                 del self._kept[name]
 
     def _patient(self, raised: Mapping[str, str]) -> Iterable[tuple[str, str]]:
-        """What has been wrong for long enough: a mailbox is connected anew now and then."""
+        """Problems that have lasted long enough: a mailbox reconnects now and then."""
         at = time.monotonic()
         self._red_since = {name: self._red_since.get(name, at) for name in raised if name.startswith(MAILBOX)}
         for name, reason in raised.items():
@@ -94,7 +94,7 @@ class AlarmWatch:
 
 @dataclass(slots=True)
 class _Seen:
-    """One identifier for which somebody waits, or has waited a moment ago."""
+    """One identifier for which somebody waits or has just waited."""
 
     identifier: str
     who: str
@@ -143,7 +143,7 @@ class MissingWatch:
 
 
 async def watch(*watches: AlarmWatch | MissingWatch, every: float = LOOK_EVERY) -> None:
-    """Look for ever."""
+    """Check regularly. Never returns."""
     while True:
         await asyncio.sleep(every)
         for one in watches:

@@ -76,7 +76,7 @@ class LazyGroup(Root):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. A reader that has gone is told apart here, before click makes it a failure."""
+        """Run the command. A closed output is noticed here, before click reports it as a failure."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:

@@ -113,7 +113,7 @@ def new_address(*, config: Path | None, as_json: bool, identifier: str | None, d
 
 
 def _unguessable(domain: str | None, settings: Settings | None) -> str:
-    """An address of a domain, by default the first that is ours; exit 2 where there is none."""
+    """An address of a domain, by default of the first one that is accepted; exit 2 if there is none."""
     chosen = domain or (next(iter(settings.domains.accept), None) if settings is not None else None)
     if chosen is None or parse_mailbox(f"x@{chosen}") is None:
         complain("name the domain whose mail comes here with --domain, such as bridge.example.com")

@@ -62,7 +62,7 @@ class Client:
         return found
 
     def attempt(self, verb: Verb[A, G], ask: A) -> G | Fault:
-        """The same for whoever says himself what a fault means."""
+        """The same for a caller that handles the fault itself."""
         values = {name: value for name, value in msgspec.to_builtins(ask).items() if value is not None}
         if (refused := _unfit(verb, values)) is not None:
             return refused
@@ -90,7 +90,7 @@ class Client:
         method: str = "GET",
         body: Mapping[str, Any] | None = None,
     ) -> Any:
-        """The answer of a route for agents, which only a daemon has; None where it says nothing (204)."""
+        """The answer of a route for agents, which only a daemon has; None if it is empty (204)."""
         socket_path = _daemon_of(self.loaded)
         if socket_path is None:
             fail(Fault(kind=Kind.NO_DAEMON, title="no daemon is running with this configuration; `mailbridge serve` starts it"))
@@ -151,7 +151,7 @@ class Client:
 
 
 def _unfit(verb: Verb[Any, Any], values: Mapping[str, Any]) -> Fault | None:
-    """What the daemon would not take either, told before anybody is asked: the same with a daemon and without one."""
+    """Refuse what the daemon would refuse, before any person is asked: the same with a daemon and without one."""
     try:
         json.dumps(values, ensure_ascii=False).encode()
         asked(verb.asks, values, is_text=False)
@@ -163,12 +163,12 @@ def _unfit(verb: Verb[Any, Any], values: Mapping[str, Any]) -> Fault | None:
 
 
 def client(config: Path | None) -> Client:
-    """The client of a configuration; the mistakes in that and exit 78 where it cannot be read."""
+    """The client of a configuration. Prints the mistakes and exits with 78 if the configuration cannot be read."""
     return Client(load_or_exit(config))
 
 
 def who() -> str:
-    """The user of the machine who does something; by number where he has no name (in a container)."""
+    """The name of this user, or the number if there is no name (in a container)."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
@@ -188,7 +188,8 @@ def _kind_of(database: Path) -> Kind:
 
 
 def _daemon_of(loaded: Loaded) -> Path | None:
-    """The socket of the daemon, once it answers; None where none runs. Exit 77 where it is another user's, 75 where it starts for ever."""
+    """The socket of the daemon, once it answers; None if none runs. Exit 77 if it is another user's, 75 if it does not finish
+    its start."""
     from mailbridge.store.places import is_postgres, socket_path_of
     from mailbridge.store.sqlite import is_in_use
 
@@ -248,7 +249,7 @@ def _asked(
     *,
     patience: float = PATIENCE,
 ) -> tuple[int, Any]:
-    """Status and JSON of an answer. What is safe to ask again, or has a key, is asked once more where the answer was lost."""
+    """Status and JSON of an answer. If the answer was lost, a request that is safe to repeat, or has a key, is sent once more."""
     for is_last in (False, True):
         connection = OverSocket(path, timeout=patience)
         try:
@@ -288,7 +289,7 @@ def agent(config: Path | None, *, url: str | None, token_file: Path | None) -> I
 
 
 def token_for(url: str, token_file: Path | None, config: Path | None) -> str:
-    """The bearer token for a daemon at ``url``: of the file, of the environment, or that of `[http]`. Exit 2 where there is none."""
+    """The bearer token for a daemon at ``url``: from the file, the environment, or `[http]`. Exit 2 if there is none."""
     given = token_file.read_text(encoding="utf-8", errors="replace").strip() if token_file else os.environ.get(TOKEN, "").strip()
     if not given:
         settings = load_or_exit(config).settings
@@ -316,7 +317,7 @@ class Agent:
         method: str = "GET",
         body: Mapping[str, Any] | None = None,
     ) -> Any:
-        """The answer's JSON, None where it says nothing (204); a clean message and exit where there is none."""
+        """The answer's JSON, None if it is empty (204). Prints one message and exits if there is no answer."""
         if self._client is not None:
             return self._client.get(path, params, patience=patience, method=method, body=body)
         import httpx

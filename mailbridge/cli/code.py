@@ -1,4 +1,4 @@
-"""`code`: what came, the next one that comes, who waits for it, and what everybody was given."""
+"""`code`: the codes that came, the next one, who waits, and which code was given to whom."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def list_codes(*, config: Path | None, as_json: bool, identifier: str, reveal: b
     """List the codes that are still valid, newest first; masked without --reveal."""
     ask, one = CodeList(identifier=identifier, limit=limit), client(config)
     rows: list[Any] = list(one.do(verbs.CODE_REVEAL, ask).codes) if reveal else list(one.do(verbs.CODE_LIST, ask).codes)
-    print_list(((_row(row), row) for row in rows), *COLUMNS, empty="no code lives now", as_json=as_json)
+    print_list(((_row(row), row) for row in rows), *COLUMNS, empty="no code is valid now", as_json=as_json)
 
 
 def _row(row: LiveCode) -> Row:
     left = max(0, round((datetime.fromisoformat(row.expires_at) - datetime.now(UTC)).total_seconds()))
     end = "consumed" if row.is_consumed else f"{left} s left"
     bound = f" for {row.run} only" if row.run else ""
-    about = f"From {row.from_}, mail {row.mail}{bound}."
+    about = f"From {row.from_}, mail {row.mail}{bound}." if row.from_ else f"Mail {row.mail}{bound}, which names no sender."
     return Row(cells=[local(row.received_at or ""), row.code, end, row.identifier], details=[about])
 
 

@@ -108,7 +108,7 @@ def _found(row: Any) -> str:
 
 
 def _settings(context: click.Context) -> Any:
-    """The settings of the configuration that the line names; None where it has mistakes."""
+    """The settings of the configuration that the line names; None if it has mistakes."""
     from mailbridge.config.load import load
     from mailbridge.config.problems import ConfigError
 
@@ -120,7 +120,7 @@ def _settings(context: click.Context) -> Any:
 
 
 def _asked(context: click.Context, target: str, key: str) -> list[Any]:
-    """Rows of an answer of the daemon; none where it does not answer at once."""
+    """Rows of an answer of the daemon; none if it does not answer at once."""
     from mailbridge.cli.over_socket import OverSocket
     from mailbridge.store.places import socket_path_of
 

@@ -61,7 +61,7 @@ def check_config(*, config: Path | None, as_json: bool) -> None:
 
 
 def _of_this_machine(settings: Settings, *, is_sound: bool) -> Iterator[Problem]:
-    """What only the machine can tell; what was added by command is read only where the rest is good."""
+    """Mistakes that only this machine shows; additions are read only if the rest has none."""
     from mailbridge.app.alone import with_additions
     from mailbridge.app.preparation import file_problems, without_a_way_in
     from mailbridge.store import StoreError, StoreUnavailable

@@ -45,7 +45,7 @@ def demo(*, once: bool, as_json: bool, listen: str | None) -> None:
 
 
 def _is_free(address: str) -> bool:
-    """Whether nobody listens there; beside a running daemon the demo takes another port."""
+    """Whether the port is free; beside a running daemon the demo uses another port."""
     from mailbridge.net.listening import ListenError, bind
 
     try:
@@ -56,7 +56,7 @@ def _is_free(address: str) -> bool:
 
 
 def settings_of(folder: Path, address: str) -> Settings:
-    """A whole mailbridge in a folder, with its practice receiver, that takes mail at this address."""
+    """A complete mailbridge in a folder, with its practice receiver, that takes mail at this address."""
     from mailbridge.config import settings as s
     from mailbridge.demo.mails import HOME
 

@@ -60,7 +60,7 @@ def _print(plain: dict[str, list[dict[str, list[dict[str, str]]]]], found: Exami
 
 
 def _without_names(row: object) -> dict[str, list[dict[str, list[dict[str, str]]]]]:
-    """The same with every address, host, number of a host and path as a word of its own, the same for the same."""
+    """The same without private data: each address, host, number of a host and path becomes a placeholder, always the same one."""
     known: dict[str, str] = {}
 
     def name(match: re.Match[str]) -> str:

@@ -45,7 +45,7 @@ def added(one: Client) -> Sequence[Added]:
 
 
 def own_address(one: Client, identifier: str = "") -> str:
-    """The address that mail for an identifier is to be sent to, or the first of ours; what is in the file where there is no database."""
+    """The address for mail of an identifier, or the first address; without a database, the one of the file."""
     found = one.attempt(verbs.ADDRESS_OWN, OwnAddress(identifier=identifier))
     if not isinstance(found, Fault):
         return found.rcpt
@@ -56,7 +56,7 @@ def own_address(one: Client, identifier: str = "") -> str:
 
 
 def origin_of(one: Client, entry: EntryShape) -> str:
-    """Where a table is from: a file, the environment, or who added it and when."""
+    """The origin of a table: a file, the environment, or who added it and when."""
     if entry.at is None:
         return str(one.loaded.origins.get(entry.kind, "configuration"))
     return f"added by {entry.by}, {local(entry.at)}"

@@ -1,4 +1,4 @@
-"""Exit codes: sysexits(3) where it has one, and the few that scripts ask mailbridge for."""
+"""Exit codes: those of sysexits(3), and a few that scripts need."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """What a command tells the shell."""
+    """The exit code of a command."""
 
     OK = 0
     GENERAL = 1

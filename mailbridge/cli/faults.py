@@ -34,7 +34,8 @@ OF_THE_MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, 
 
 
 def ended(work: Callable[[], object]) -> int:
-    """Do ``work`` and give its exit code. What it raises is told on stderr; a bug is exit 70 and where it happened."""
+    """Run ``work`` and return its exit code. An exception is reported on stderr; a bug exits with 70 and says where it
+    happened."""
     try:
         code = work()
     except click.exceptions.Abort:
@@ -49,7 +50,7 @@ def ended(work: Callable[[], object]) -> int:
 
 
 def tell(problems: Iterable[Problem]) -> int:
-    """Each mistake as a line on stderr. Returns their exit code."""
+    """Print each mistake as a line on stderr. Returns the exit code."""
     told = list(problems)
     for problem in told:
         complain(str(problem))
@@ -57,7 +58,7 @@ def tell(problems: Iterable[Problem]) -> int:
 
 
 def exit_code(problems: Sequence[Problem]) -> int:
-    """78 for a bad configuration, 77 where nothing but permission is missing, 0 without a problem."""
+    """78 for a bad configuration, 77 if only a permission is missing, 0 without a problem."""
     if not problems:
         return Exit.OK
     return Exit.PERMISSION if all(problem.is_permission for problem in problems) else Exit.CONFIG
@@ -87,7 +88,7 @@ def _leaves(fault: BaseException) -> list[BaseException]:
 
 @contextmanager
 def alone_on_the_store() -> Iterator[None]:
-    """For a command that does its work on the database itself: exit 75 while somebody else has it, 69 where it cannot be done."""
+    """For a command that uses the database itself: exit 75 while another process has it, 69 if it cannot be used."""
     from mailbridge.store import StoreError, StoreInUse
 
     try:
@@ -136,7 +137,7 @@ def _code_of(leaf: BaseException) -> int:
 
 
 def _bug(fault: BaseException) -> int:
-    """Where it happened, without the words of the exception: they may hold what a mail held."""
+    """Where it happened, without the message of the exception, which may contain a mail's text."""
     from mailbridge import __version__
     from mailbridge.logs import whereabouts
 
@@ -147,7 +148,7 @@ def _bug(fault: BaseException) -> int:
 
 
 def _usage(refusal: click.ClickException) -> str:
-    """What click refuses, on one line, with where to read how it is done right."""
+    """Report what click refuses, on one line, with the command that shows the help."""
     text = " ".join(refusal.format_message().split())
     text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
     context = refusal.ctx if isinstance(refusal, click.UsageError) else None
@@ -157,12 +158,12 @@ def _usage(refusal: click.ClickException) -> str:
 
 
 def complain(line: str, **more: object) -> None:
-    """Say on stderr what is wrong: a line, or with ``--json`` an object with ``error`` and ``more``."""
+    """Print an error on stderr: a line, or with ``--json`` an object with ``error`` and ``more``."""
     _say("error", line, more)
 
 
 def note(line: str) -> None:
-    """Say on stderr what is worth knowing beside the answer: a line, or with ``--json`` an object with ``note``."""
+    """Print a remark on stderr: a line, or with ``--json`` an object with ``note``."""
     _say("note", line, {})
 
 

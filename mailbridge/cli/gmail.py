@@ -1,4 +1,4 @@
-"""`gmail`: a filter to import into Gmail's settings, so that nobody has to type one, and a yes to what Gmail asks then."""
+"""`gmail`: a filter to import into Gmail's settings, and the confirmation that Gmail asks for."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _chosen(config: Path | None, number: int | None) -> MailShape | None:
 
 
 async def _confirmed(link: Secret) -> str:
-    """Why it did not work; ``""`` where it did."""
+    """Why it failed; ``""`` if it worked."""
     from mailbridge.trust.gmail import Confirmed, browser
     from mailbridge.trust.gmail import confirm as confirm_at_google
 

@@ -47,7 +47,8 @@ class Group(click.Group):
 
 
 def arranged(root: click.Group, args: Sequence[str]) -> list[str]:
-    """What was typed with each option where click looks for it: those of the program before the command, those of commands after."""
+    """The typed words with each option where click expects it: those of the program before the command, those of commands
+    after."""
     context = click.Context(root)
     own, rest = _taken(args, ANYWHERE)
     group: click.Group = root

@@ -48,7 +48,7 @@ def healthcheck(*, config: Path | None, as_json: bool, wait: float) -> None:
 
 
 def _ask(address: str) -> tuple[int, str]:
-    """Status and body of ``/readyz``; status 0 and the kind of fault where nobody answers."""
+    """Status and body of ``/readyz``; status 0 and the kind of fault if there is no answer."""
     host, _, port = address.rpartition(":")
     connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=2)
     try:

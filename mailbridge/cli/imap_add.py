@@ -1,4 +1,5 @@
-"""`imap add`: a mailbox by its address alone, tried with one fetch before it is kept, and then with a mail that a person sends."""
+"""`imap add`: add a mailbox by its address. It is tried with one fetch before it is stored, then with a mail that the person
+sends."""
 
 from __future__ import annotations
 
@@ -175,7 +176,7 @@ def _is_it(mail: MailDetail, added: MailboxAdded, began: datetime) -> bool:
 
 
 def _settled(one: Client, mail: MailDetail, until: float) -> MailDetail:
-    """The mail once its deliveries are final, or as it stands when patience ends."""
+    """The mail when its deliveries are final, or its state when the time is over."""
     while any(row.state in UNFINISHED for row in mail.deliveries) and time.monotonic() < until:
         time.sleep(GLANCE)
         mail = one.do(verbs.MAIL_SHOW, OneMail(id=mail.id))
@@ -193,7 +194,7 @@ def _tell_mail(mail: MailDetail, *, as_json: bool) -> Exit:
 
 
 def _verdict(mail: MailDetail) -> Sequence[str]:
-    """What was made of it: held, no code, or where its code went."""
+    """What became of it: held, no code, or the targets of its code."""
     whom = ", ".join(mail.identifiers) or "nobody known"
     if mail.held:
         return (f" ! held        for {whom}: {mail.held[0]}", f"               mailbridge mail show {mail.id}")

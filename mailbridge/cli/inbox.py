@@ -31,7 +31,7 @@ keep_option = click.option("--keep", is_flag=True, help="Leave it for others, an
 
 
 def asking(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of every command here: where the daemon is. ``--json`` changes nothing."""
+    """The options that name the daemon. ``--json`` changes nothing."""
     for option in (token_option, url_option, json_option, config_option):
         command = option(command)
     return command
@@ -125,7 +125,7 @@ def _agent(where: dict[str, Any]) -> Any:
 
 
 def _wait(inbox: str, kind: str, wish: dict[str, Any]) -> None:
-    """Print what comes within the time; exit 4 where nothing does."""
+    """Print what comes in time; exit 4 if nothing does."""
     until = time.monotonic() + wish["timeout"]
     with _agent(wish) as one:
         identifier = _identifier(one, inbox)
@@ -153,7 +153,7 @@ def _identifier(one: Agent, inbox: str) -> str:
 
 
 def _found(one: Agent, inbox: str) -> dict[str, Any]:
-    """The inbox of an address or a number; exit 4 where there is none."""
+    """The inbox of an address or a number; exit 4 if there is none."""
     rows: list[dict[str, Any]] = one.ask(INBOXES, {})["inboxes"]
     found = [row for row in rows if inbox.strip().casefold() in (str(row["id"]), row["address"].casefold())]
     if found:

@@ -1,4 +1,4 @@
-"""`key`: another key for what is kept encrypted, without losing any of it."""
+"""`key`: encrypts everything again with a new key."""
 
 from __future__ import annotations
 

@@ -14,7 +14,8 @@ def own_url(settings: Settings) -> str:
 
 
 def smtp_address(settings: Settings, named: str | None) -> str:
-    """Where mail goes in: as named, else the first of ``[smtp] listen``; a clean message and exit 78 where there is none."""
+    """The listener for mail: the named one, else the first of ``[smtp] listen``. Prints one message and exits with 78 if there
+    is none."""
     if named is not None:
         return reachable(named)
     chosen = next((one for one in settings.smtp.listen if not one.startswith("unix:")), None)

@@ -1,4 +1,4 @@
-"""`mail`: what came in, what became of it, and the octets themselves while they are kept."""
+"""`mail`: the mails that came, what became of them, and their source while it is stored."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _pages(one: Client, ask: MailList, limit: int) -> Iterator[MailShape]:
 
 
 def _follow(one: Client, ask: MailList, after: int, table: Table, *, as_json: bool) -> None:
-    """Show each mail that fits as something happens to it: as it comes in, and where ``--state`` is named as it comes into that."""
+    """Show each matching mail when something happens to it: when it comes in, and with ``--state`` when it reaches that state."""
     if not one.is_daemon:
         fail(Fault(kind=Kind.NO_DAEMON, title="no daemon is running, so nothing comes in; `mailbridge serve` starts it"))
     while True:
@@ -170,11 +170,20 @@ def show_mail(*, config: Path | None, as_json: bool, number: int, raw: bool, rev
     for name, value in to_builtins(detail).items():
         if name not in ("deliveries", "history") and value not in (None, "", []):
             value = local(value) if name.endswith("_at") else value
-            click.echo(f"{name:16} {visible(str(value)) if isinstance(value, str | int) else dumped(value)}")
+            click.echo(f"{name:16} {_as_text(value)}")
     for delivery in detail.deliveries:
         click.echo(f"{'delivery':16} {visible(became(delivery))}")
     for line in detail.history:
         click.echo(f"{'history':16} {visible(_happened(line))}")
+
+
+def _as_text(value: Any) -> str:
+    """A value as a person reads it: names and sentences as they are, what has parts as JSON."""
+    if isinstance(value, str | int):
+        return visible(str(value))
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return visible(", ".join(value))
+    return dumped(value)
 
 
 def became(row: DeliveryShape) -> str:
@@ -293,7 +302,7 @@ def import_mails(*, config: Path | None, as_json: bool, paths: tuple[str, ...], 
 
 @contextmanager
 def _readable(path: str) -> Iterator[list[str]]:
-    """What went wrong with a file; the others go on."""
+    """Report the error of one file; the other files are still imported."""
     trouble: list[str] = []
     try:
         yield trouble
@@ -320,10 +329,10 @@ def _tell(name: str, handed: Handed, *, as_json: bool) -> None:
 
 
 def _row(row: MailShape) -> Row:
-    """A mail in the list; one that is held looks held."""
+    """A mail in the list; a held mail is shown as held."""
     what = "held" if row.held else row.verdict
     why = row.held[0] if row.held else row.reason
-    details = [f"From {row.from_ or row.mail_from or '<>'}: {sentence(why)}"]
+    details = [f"From {row.from_ or row.mail_from or 'nobody named'}: {sentence(why)}"]
     if row.confirm_link:
         details.append(f"open this link to confirm: {row.confirm_link}")
     return Row(

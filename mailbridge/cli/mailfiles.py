@@ -12,7 +12,7 @@ SUFFIXES = ("", ".eml", ".mbox", ".txt")
 
 
 def mails(path: str) -> Iterator[tuple[str, bytes]]:
-    """Name and octets of every mail behind one argument; ``-`` is standard input. Raises OSError."""
+    """Name and octets of every mail of one argument; ``-`` is standard input. Raises OSError."""
     if path == "-":
         yield from _split(sys.stdin.buffer.read())
         return

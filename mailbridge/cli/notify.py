@@ -1,4 +1,4 @@
-"""`notify`: how a person is told of what needs one, added without a file and tried at once."""
+"""`notify`: notices to a person, added without a file and tried at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mailbridge.operator.targets import OneTarget
 
 PATH = click.Path(path_type=Path)
 KINDS = tuple(one for one in get_args(NotifyKind) if one != "http")
-"""What can be added by command; a notice with a template of one's own belongs in the file."""
+"""The kinds that can be added by command; a notice with its own template belongs in the file."""
 
 
 @click.group("notify", cls=Group)

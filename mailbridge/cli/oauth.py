@@ -74,7 +74,8 @@ def login(*, account: str, device: bool, no_browser: bool, port: int, timeout: f
 
 
 def permission(box: ImapSettings, grant: OAuthSettings, *, account: str, way: Way | None = None) -> Secret:
-    """The refresh token that the owner's permission gives, which has opened the mailbox once; one message and exit 69 where there is none."""
+    """The refresh token of the owner's permission, after it has opened the mailbox once. Prints one message and exits with 69
+    if there is none."""
     from mailbridge.ingress.imap.consent import by_browser, by_device, by_paste
     from mailbridge.ingress.imap.faults import MailboxFault
     from mailbridge.ingress.imap.probe import opened_by

@@ -56,14 +56,14 @@ def load_quietly(config: Path | None) -> Loaded:
 
 
 def examine_config(config: Path | None) -> tuple[Loaded, tuple[Problem, ...]]:
-    """What can be read of the configuration, and every mistake in it. Raises ConfigError where nothing can be read."""
+    """The part of the configuration that can be read, and every mistake in it. Raises ConfigError if nothing can be read."""
     from mailbridge.config.load import examine
 
     return examine(config, environ=os.environ, overrides=_overrides(), cwd=Path.cwd())
 
 
 def load_or_exit(config: Path | None) -> Loaded:
-    """The configuration, or every mistake in it on stderr and exit 78 (77 where only permission is missing)."""
+    """The configuration. Prints every mistake on stderr and exits with 78 (77 if only a permission is missing)."""
     try:
         return load_quietly(config)
     except ConfigError as fault:
@@ -71,7 +71,7 @@ def load_or_exit(config: Path | None) -> Loaded:
 
 
 def rules_or_exit(make: Callable[[], T]) -> T:
-    """What ``make`` makes of the rule files, or every mistake in them on stderr and exit 78."""
+    """The result of ``make`` for the rule files. Prints every mistake on stderr and exits with 78."""
     from mailbridge.core.rule_error import RuleError
 
     try:
@@ -81,7 +81,7 @@ def rules_or_exit(make: Callable[[], T]) -> T:
 
 
 def moment(_: click.Context, __: click.Parameter, text: str | None) -> datetime | None:
-    """A moment (RFC 3339, local where it has no zone), or a duration ago; the callback of an option."""
+    """A time (RFC 3339; local if it has no zone), or a duration ago; the callback of an option."""
     if text is None:
         return None
     from mailbridge.config.values import duration
@@ -94,7 +94,7 @@ def moment(_: click.Context, __: click.Parameter, text: str | None) -> datetime 
 
 
 def _overrides() -> dict[str, str]:
-    """What ``mailbridge --set section.key=value`` said; later ones win."""
+    """The values of ``mailbridge --set section.key=value``; later ones win."""
     context = click.get_current_context(silent=True)
     said: tuple[str, ...] = context.find_root().params.get("settings", ()) if context is not None else ()
     return {name.strip(): value.strip() for name, _, value in (one.partition("=") for one in said)}

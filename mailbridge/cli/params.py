@@ -1,4 +1,4 @@
-"""What arguments and options are made of where click's own types take too much: numbers of rows, and seconds."""
+"""Types of arguments and options for which click's own types accept too much: numbers of rows, and seconds."""
 
 from __future__ import annotations
 

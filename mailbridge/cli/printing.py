@@ -1,4 +1,5 @@
-"""What commands print: tables with headers for people, one JSON object a line for scripts, and strangers' words made fit for a terminal.
+"""Output of commands: tables with headers for people, one JSON object a line for scripts. Text from mails is escaped for the
+terminal: it can neither move the cursor nor end a line.
 
 A mail's words can neither move the cursor nor end a line.
 """
@@ -30,7 +31,7 @@ MEANINGFUL = frozenset({"mail_from", "detail"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column of a table; the last one of a table takes what is left of the line."""
+    """A column of a table; the last one takes the rest of the line."""
 
     title: str
     width: int
@@ -67,7 +68,7 @@ class Table:
                 click.echo(line)
 
     def end(self, empty: str) -> None:
-        """Say that there was nothing, where there was nothing: on stderr, so that a script reads an empty list."""
+        """Report an empty list, on stderr, so that a script reads nothing."""
         if not self._is_begun:
             click.echo(f"mailbridge: {empty}", err=True)
 

@@ -153,7 +153,8 @@ def _rules(settings: Settings) -> RuleSet:
 
 
 def _added(one: Client) -> Sequence[EntryShape]:
-    """The rules that were added. What is asked of a mail needs no database: where it cannot be read, that is said, and they are left out."""
+    """The rules that were added. A rule can be tried on a mail without a database: if the database cannot be read, a remark
+    says so."""
     found = one.attempt(verbs.ENTRY_LIST, EntryList(kind="rule"))
     if not isinstance(found, Fault):
         return [entry for entry in found.entries if entry.at is not None]
@@ -170,7 +171,7 @@ def _with_added(one: Client) -> Settings:
 
 
 def _tables(text: str) -> list[dict[str, object]]:
-    """The tables of a file of rules; none where it is not one, which the verb says better."""
+    """The tables of a file of rules; none if it is not such a file, which the verb then reports."""
     try:
         found = tomllib.loads(text).get("rule")
     except ValueError:
@@ -179,7 +180,7 @@ def _tables(text: str) -> list[dict[str, object]]:
 
 
 def _whole(text: str, file: str) -> str:
-    """The text. It exits with 2 where it is no rule for its length."""
+    """The text. Exits with 2 if it is too long for a rule."""
     if not 0 < len(text) <= LONGEST_RULE:
         complain(f"{file}: a rule has 1 to {LONGEST_RULE:,} characters")
         raise SystemExit(Exit.USAGE)

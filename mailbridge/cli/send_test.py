@@ -31,10 +31,10 @@ from mailbridge.store.reading import literal
 
 UNFINISHED = ("pending", "in_flight")
 GLANCE = 0.003
-"""Seconds between two looks at the delivery: as exact as the time that is told."""
+"""Seconds between two checks of the delivery, which limit how exact the printed time is."""
 
 MADE_UP = ("example", "example.com", "example.net", "example.org", "test", "invalid", "localhost")
-"""Domains that are nobody's (RFC 2606): what is pushed for them is read by no run."""
+"""Reserved domains (RFC 2606): no run reads what is pushed for them."""
 
 
 @click.command()
@@ -192,7 +192,7 @@ def _left_in(hops: _Hops, one: Client, box: ImapSettings, content: bytes, after:
 
 
 def _followed(one: Client, number: int, until: float) -> MailDetail:
-    """The mail once its deliveries are final, or as it stands when patience ends."""
+    """The mail when its deliveries are final, or its state when the time is over."""
     while True:
         detail = one.do(verbs.MAIL_SHOW, OneMail(id=number))
         if not any(row.state in UNFINISHED for row in detail.deliveries) or time.monotonic() >= until:

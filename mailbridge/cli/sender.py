@@ -1,4 +1,4 @@
-"""`sender`: whose mails are known, or never pushed, without a file and in force at once."""
+"""`sender`: known and forbidden senders, changed without a file and in force at once."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from mailbridge.cli.options import config_option, json_option
 from mailbridge.cli.printing import Column, Row, dumped, print_list, sentence, visible
 from mailbridge.config.settings import SenderSettings
 from mailbridge.operator import verbs
+from mailbridge.operator.asks import Nothing
 from mailbridge.operator.entries import AddEntry, OneEntry
 from mailbridge.operator.shapes import EntryShape
 from mailbridge.store.reading import literal
@@ -24,6 +25,8 @@ from mailbridge.trust.known import domain_of
 for_option = click.option(
     "--for", "identifiers", multiple=True, metavar="IDENTIFIER", help="For this identifier alone; several allowed (default: all)."
 )
+
+LEARNED = "a credential of Skyvern names this site"
 
 
 @click.group("sender", cls=Group)
@@ -63,7 +66,7 @@ def forbid(*, config: Path | None, as_json: bool, identifiers: tuple[str, ...], 
 @config_option
 @json_option
 def list_senders(*, config: Path | None, as_json: bool) -> None:
-    """List every sender that is allowed or forbidden.
+    """List every sender that is known or forbidden.
 
     Each line says for which identifier, and its origin.
     """
@@ -74,8 +77,18 @@ def list_senders(*, config: Path | None, as_json: bool) -> None:
         row = {"sender": table.sender, "identifiers": list(table.identifiers), "allow": table.allow, "origin": origin}
         cells = ["allowed" if table.allow else "forbidden", table.sender, ", ".join(table.identifiers)]
         rows.append((Row(cells=cells, details=[sentence(origin)]), row))
+    known = one.do(verbs.SENDER_KNOWN, Nothing())
+    for found in known.learned:
+        for site in found.sites:
+            row = {"sender": site, "identifiers": [found.identifier], "allow": True, "origin": LEARNED}
+            rows.append((Row(cells=["known", site, found.identifier], details=[sentence(LEARNED)]), row))
     columns = (Column(title="IS", width=9), Column(title="SENDER", width=32), Column(title="FOR", width=32))
-    print_list(rows, *columns, empty="no sender is allowed or forbidden by name", as_json=as_json)
+    print_list(
+        rows,
+        *columns,
+        empty="no sender is allowed or forbidden by name, and no credential of Skyvern names a site",
+        as_json=as_json,
+    )
 
 
 @sender_group.command("remove")
@@ -91,7 +104,8 @@ def remove_sender(*, config: Path | None, as_json: bool, identifiers: tuple[str,
 
 
 def allow_sender(one: Client, sender: str, identifiers: Sequence[str]) -> None:
-    """Make a mail's sender known for its identifiers, unless that was said before: his registrable domain, or what of it is his own."""
+    """Make a mail's sender known for its identifiers, unless it already is: its registrable domain, or the part that only this
+    sender uses."""
     known = domain_of(sender)
     if not known or not identifiers:
         complain("the mail has no sender, or no identifier, that could be allowed")
@@ -121,7 +135,7 @@ def _put(one: Client, sender: str, identifiers: tuple[str, ...], *, is_allowed: 
 
 
 def _written(sender: str) -> str:
-    """As it is kept: a domain in small letters, without what people write before it."""
+    """The stored form: a domain in small letters, without a prefix such as ``@``."""
     local, at, domain = sender.strip().rpartition("@")
     return f"{local}{at}{domain.lower()}" if local and local != "*" else domain.lower()
 

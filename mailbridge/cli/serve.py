@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("mailbridge.serve")
 
 GARBAGE = 20_000
-"""New objects after which the youngest are looked through; a mail in hand has some hundred."""
+"""Number of new objects after which the garbage collector runs; reading a mail makes some hundred."""
 
 TO_THE_END = timedelta(seconds=15)
-"""What a stop takes at most once its listeners are closed: the 10 s of `app.engine.FLUSH`, and what is closed behind it."""
+"""The longest stop after the listeners are closed: the 10 s of `app.engine.FLUSH`, and the time to close the rest."""
 
 OWN_FILES = 256
 """What is open beside the connections of strangers: database, workers, mailboxes, targets."""
@@ -106,7 +106,7 @@ def _open_files(wanted: int) -> None:
 
 
 def _settle_memory() -> None:
-    """Let the garbage collector leave alone what is there for good: it would walk through all of it again and again."""
+    """Exclude all objects that stay from garbage collection, which would check them again and again."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE)
@@ -114,7 +114,7 @@ def _settle_memory() -> None:
 
 
 def _warn_of_stranger() -> None:
-    """Say so where somebody else's package is installed over ours. It takes 15 ms to find out, for which no mail has to wait."""
+    """Warn if another package is installed over ours. This takes 15 ms, so it runs after the start."""
     from mailbridge.app.installed import stranger
 
     if (beside := stranger()) is not None:
@@ -199,7 +199,7 @@ async def _watchdog() -> None:
 
 
 async def _reloads(running: Bridge, hangup: asyncio.Event, config: Path | None) -> None:
-    """HUP: take the new configuration as one, or keep the old and say why."""
+    """HUP: use the new configuration completely, or keep the old one and log why."""
     from mailbridge import systemd
 
     while True:
@@ -215,7 +215,7 @@ async def _reloads(running: Bridge, hangup: asyncio.Event, config: Path | None) 
 
 
 async def reload_running(running: Bridge, config: Path | None) -> Sequence[str]:
-    """Take the configuration as it is on disk now. Returns what stands in the way; then nothing has changed."""
+    """Read and use the configuration on disk. Returns what is wrong with it; then nothing has changed."""
     try:
         await running.reload(load_quietly(config).settings)
     except ConfigError as fault:
@@ -224,7 +224,7 @@ async def reload_running(running: Bridge, config: Path | None) -> Sequence[str]:
 
 
 async def _banner(running: Bridge, domains: tuple[str, ...], config: Path | None) -> None:
-    """Where to send the first mail, and where to see it: only to a person at a terminal. The login link is never in a log."""
+    """Print where to send the first mail and where to see it, only on a terminal. The login link is never logged."""
     if not sys.stderr.isatty() and "MAILBRIDGE_BANNER" not in os.environ:
         return
     rcpt = f"codes@{domains[0]}" if domains else "ADDRESS"
@@ -249,7 +249,7 @@ async def _banner(running: Bridge, domains: tuple[str, ...], config: Path | None
 
 
 async def _login_link(running: Bridge) -> str:
-    """A link to the page; "" where standard error is no terminal, whatever else is printed there."""
+    """A link to the page; "" if standard error is not a terminal."""
     from mailbridge.operator.faults import Fault
     from mailbridge.operator.sessions import Invite
 
@@ -260,7 +260,7 @@ async def _login_link(running: Bridge) -> str:
 
 
 def _own_name() -> str:
-    """What to type to get this very program: its name where the shell finds it, else its path from here."""
+    """The words that start this program: its name if the shell finds it, else its path from here."""
     own = Path(sys.argv[0])
     if own.name == "__main__.py":
         return f"{sys.executable} -m mailbridge"

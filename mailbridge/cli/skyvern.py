@@ -77,9 +77,11 @@ def url(*, config: Path | None, identifier: str, hidden: bool, as_json: bool) ->
     click.echo(address)
     if reason is not None:
         cloud = (
-            f"Skyvern's cloud ({CLOUD}) will refuse it" if CLOUD in settings.skyvern.base_url else "a guarded Skyvern refuses it"
+            f"Skyvern's cloud ({CLOUD}) will refuse it"
+            if CLOUD in settings.skyvern.base_url
+            else "A Skyvern with ENABLE_URL_VALIDATION refuses it"
         )
-        hint = "change [http] public_url" if settings.http.public_url else "set [http] public_url"
+        hint = "Change [http] public_url" if settings.http.public_url else "Set [http] public_url"
         host = urlsplit(address).hostname
         note(
             f"{cloud}: {reason}. {hint} to an https address that Skyvern reaches; "

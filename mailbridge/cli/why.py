@@ -30,7 +30,7 @@ def why(*, config: Path | None, as_json: bool, identifier: str, since: datetime 
     if as_json:
         click.echo(dumped(as_row(found)))
         return
-    awaited = ", who is waited for" if found.is_waited_for else ""
+    awaited = ", somebody waits for a code" if found.is_waited_for else ""
     click.echo(visible(f"{found.identifier}{awaited}, since {local(found.since)}:"))
     for number, cause in enumerate(found.causes, start=1):
         sure = "" if cause.certainty == "certain" else f" ({cause.certainty})"

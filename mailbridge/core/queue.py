@@ -463,7 +463,9 @@ class _Desk:
             return False
         known = self._known_living()
         if known is not None:
-            self.held = f"{_who(newcomer.draft)} is not known for this identifier, and a code of {_who(known.draft)} still lives"
+            self.held = (
+                f"{_who(newcomer.draft)} is not known for this identifier, and a code of {_who(known.draft)} is still valid"
+            )
         return known is not None
 
     def _known_living(self) -> Delivery | None:

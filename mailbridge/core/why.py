@@ -242,10 +242,10 @@ def _of_deliveries(known: Evidence, mail: Came, who: str) -> Cause:
             hint = f"fix the cause that the target names, then mailbridge delivery retry {one.number}"
         case State.EXPIRED:
             kind, text = Kind.EXPIRED, f"could not be delivered to {where} before its code expired{why}"
-            hint = "check the target: mailbridge target test"
+            hint = f"check the target: mailbridge target test {one.target}"
         case State.PENDING | State.IN_FLIGHT if one.attempts and (one.reason or one.state is State.PENDING):
             kind, text = Kind.DEFERRED, f"waits for {where}, which was tried {_times(one.attempts)}{why}"
-            hint = "it is tried again until its code expires; check the target: mailbridge target test"
+            hint = f"it is tried again until its code expires; check the target: mailbridge target test {one.target}"
         case State.PENDING | State.IN_FLIGHT:
             kind, text, hint = Kind.ON_ITS_WAY, f"is on its way to {where}", ""
         case State.SUPERSEDED:

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from types import TracebackType
 
 CHECK_EVERY = 0.5
-"""Seconds between two looks at whether this process may go on; together with the time after which it may not this is less than a lease."""
+"""Seconds between two checks whether this process may continue. Together with the time after which it may not, this is less
+than a lease."""
 
 
 class Attempt:
-    """The block of an attempt. It ends after ``left`` seconds, or as soon as the claim may be another process's.
+    """The block of an attempt. It ends after ``left`` seconds, or when the claim may belong to another process. Raises
+    TimeoutError if it was cut short.
 
     Leaving it raises TimeoutError where it was cut short.
     """

@@ -27,16 +27,16 @@ from mailbridge.store import Outbox, Settlement, StoreUnavailable
 log = logging.getLogger("mailbridge.dispatch")
 
 LOOK_AGAIN = timedelta(seconds=2)
-"""How long the dispatcher sleeps at most: an operator's retry in another process rings no bell here."""
+"""The longest sleep of the dispatcher: an operator's retry in another process does not wake it."""
 
 LOOK_SOONEST = timedelta(milliseconds=5)
 BATCH = 100
 
 EXPECT_EVERY = 1.0
-"""Seconds in which one word of coming mail is enough."""
+"""Seconds during which one notice of coming mail is enough."""
 
 ROOM = 1_000
-"""Claims of one target that wait here at the most; what comes beyond that goes back to the store, and comes again in order."""
+"""Most claims of one target that wait here; further ones go back to the store, and come again in order."""
 
 NOWHERE = "unknown"
 OUT_OF_TOUCH = "this process had lost touch with the database, and with its claims perhaps"
@@ -44,7 +44,7 @@ OUT_OF_TOUCH = "this process had lost touch with the database, and with its clai
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One sink with its name, the number of its senders, and how long a doubt about an attempt blocks its line."""
+    """One sink with its name, the number of its senders, and how long an uncertain attempt blocks its queue."""
 
     name: str
     sink: Sink
@@ -53,7 +53,8 @@ class Target:
 
 
 class _Nowhere:
-    """The sink of deliveries whose target was removed: they become dead letters, and may be retried once it is there again."""
+    """The sink of deliveries whose target was removed: they become dead letters, and can be retried when the target exists
+    again."""
 
     async def prepare(self) -> None:
         pass
@@ -72,7 +73,7 @@ class _Nowhere:
 
 
 class _Kept:
-    """The sink of codes that go nowhere: they are for who asks, and are there for him already."""
+    """The sink of codes that are not pushed: they are for callers who ask, and can be read at once."""
 
     async def prepare(self) -> None:
         pass
@@ -99,13 +100,13 @@ class _Line:
         self.tasks: set[asyncio.Task[None]] = set()
 
     def start(self, group: asyncio.TaskGroup, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Begin a task that uses the sink."""
+        """Start a task that uses the sink."""
         task = group.create_task(work, name=f"dispatch-{self.target.name}-{name}")
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
     async def close(self) -> None:
-        """Wait for what is under way, and close the sink."""
+        """Wait for running attempts, and close the sink."""
         try:
             while self.tasks:
                 await asyncio.wait(tuple(self.tasks))
@@ -148,7 +149,7 @@ class Dispatcher:
         self.failing: dict[str, str] = {}
         self.gone: dict[str, str] = {}
         self.proven: set[str] = set()
-        """Targets that took something since the start, or of which nothing is known any more: no alarm of an earlier run is theirs."""
+        """Targets that accepted something since the start, or that are no longer known: their earlier alarms are over."""
         for target in targets:
             metrics.alarm("target", target.name, is_raised=False)
 
@@ -185,7 +186,7 @@ class Dispatcher:
         self.ring()
 
     def _forget(self, name: str) -> None:
-        """What was wrong with a target that has gone is nobody's trouble any more."""
+        """Clear the alarm of a target that was removed."""
         self.failing.pop(name, None)
         self.gone.pop(name, None)
         self.proven.add(name)
@@ -193,23 +194,23 @@ class Dispatcher:
             self._metrics.alarm("target", name, is_raised=False)
 
     def disable(self, name: str, reason: str) -> None:
-        """Send nothing more to a target that wants nothing any more; what is for it becomes dead letters. `enable` ends it, and so
-        does another target of that name."""
+        """Send nothing more to a target that answered 410; its codes become dead letters. `enable` ends this, and so does
+        another target of that name."""
         self.gone[name] = reason
         self._alarm(name, reason)
 
     def enable(self, name: str) -> None:
-        """Send to a target again that had been disabled."""
+        """Send again to a disabled target."""
         if self.gone.pop(name, None) is not None:
             self._forget(name)
 
     def _man(self, line: _Line) -> None:
-        """Give a target its senders."""
+        """Start the senders of a target."""
         for number in range(line.target.senders):
             line.start(self._group, self._send(line), str(number))
 
     def _line_of(self, claim: Claim) -> _Line:
-        """Where a claim goes: the line of its target, or that of targets which are not there."""
+        """The queue of a claim: that of its target, or that of removed targets."""
         return self._lines.get(claim.delivery.draft.target, self._lines[NOWHERE])
 
     def offer(self, claims: Sequence[Claim]) -> None:
@@ -230,11 +231,11 @@ class Dispatcher:
                 line.pool.add(claim)
 
     def ring(self) -> None:
-        """Look into the store now: something may have fallen due."""
+        """Check the store now: something may be due."""
         self._bell.set()
 
     def prewarm(self) -> None:
-        """A mail is about to come: have a connection to each target ready. Cheap, however often it is called."""
+        """A mail will come soon: prepare a connection to each target. Cheap, however often it is called."""
         now = time.monotonic()
         if now < self._expected_at + EXPECT_EVERY or not self.is_running or self._is_stopping:
             return
@@ -251,7 +252,7 @@ class Dispatcher:
                 self._man(line)
 
     async def drain(self, limit: timedelta) -> None:
-        """Stop taking due work from the store, send what is queued for up to ``limit``, give the rest back."""
+        """Stop taking work from the store, send what is queued for up to ``limit``, return the rest."""
         self._is_stopping = True
         until = time.monotonic() + limit.total_seconds()
         while (self.backlog or self._busy or self._settling) and time.monotonic() < until:
@@ -267,7 +268,7 @@ class Dispatcher:
             )
 
     async def _give_back(self) -> None:
-        """Give back to the store what there is no room for here."""
+        """Return claims to the store for which there is no room here."""
         claims, self._overflow = self._overflow, []
         if not claims:
             return
@@ -292,7 +293,7 @@ class Dispatcher:
                 continue
 
     async def _look(self) -> None:
-        """Take what is due, for the targets that have room for a batch."""
+        """Take due claims, for the targets that have room for a batch."""
         self._next_at = None
         if self._is_stopping:
             return
@@ -360,7 +361,7 @@ class Dispatcher:
             return Doubtful(reason="the deadline passed during an attempt" if self._may_attempt() else OUT_OF_TOUCH)
 
     async def _settle(self, target: Target, claim: Claim, ending: Ending, at: datetime) -> None:
-        """Write how it ended, however long the store is away: until then the queue of this identifier stands still."""
+        """Record how the attempt ended, however long the store is unavailable: until then the queue of this identifier waits."""
         try:
             settlement = await self._written(target, claim, ending)
         finally:
@@ -382,7 +383,7 @@ class Dispatcher:
             delay = min(delay * 2, 2.0)
 
     def _note(self, target: Target, claim: Claim, ending: Ending) -> None:
-        """What an attempt says of its target, if that is still there."""
+        """Note what an attempt shows about its target, if the target still exists."""
         if isinstance(ending, Accepted) and target.name != INBOX:
             self._metrics.accepted_after((self._now() - claim.delivery.received_at).total_seconds())
         line = self._lines.get(target.name)
@@ -409,7 +410,7 @@ class Dispatcher:
                 assert_never(ending)
 
     def _tell(self, target: Target, claim: Claim, ending: Ending, after: Delivery | None, at: datetime) -> None:
-        """Count and log what became of the delivery when the attempt ended; ``after``: as it was written, if it was."""
+        """Count and log the result of the attempt; ``after``: as it was recorded, if it was."""
         delivery = after or claim.delivery
         is_over = isinstance(ending, Lapsed) or delivery.state is State.EXPIRED
         outcome = type(ending).__name__.lower()
@@ -430,7 +431,7 @@ class Dispatcher:
         )
 
     def _alarm(self, name: str, reason: str) -> None:
-        """Say once what needs a person; again only where it is something else."""
+        """Log once what needs a person; again only if it changes."""
         if self.alarms.get(name) != reason:
             log.error("alarm: %s", reason, extra={"event": log_events.ALARM_RAISED, "kind": "target", "alarm": name})
         self.alarms[name] = reason

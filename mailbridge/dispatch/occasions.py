@@ -1,4 +1,4 @@
-"""Lines of the journal as events: what happened, in the shape that receivers are told."""
+"""Converts lines of the journal to events for receivers."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from mailbridge.sinks import Records
 from mailbridge.store import JournalLine, MailRow, Store
 
 ENDED = {"superseded": "code.superseded", "dead": "delivery.dead", "expired": "delivery.dead", "delivered": "delivery.done"}
-"""What the end of a delivery is called."""
+"""The event types of a delivery's end."""
 
 ASKS = re.compile(r"; (\S+@\S+) asks$")
 WAITED = " waited since "
-"""Stands in the line of a wait that ended empty, between who waited and when it began (`missing_detail`)."""
+"""Separates, in the line of a wait without a code, who waited from when it began (`missing_detail`)."""
 
 OF_NO_MAIL = ("code.missing", "mailbox.down", "mailbox.up", "alarm.raised", "alarm.cleared")
 PUSHED = ("code", "link")
 
 
 class Occasions:
-    """Reads what a line is about from the store. Raises StoreUnavailable."""
+    """Reads the subject of a line from the store. Raises StoreUnavailable."""
 
     def __init__(self, *, store: Store, records: Records, is_answered: Callable[[str], bool] = lambda account: False) -> None:  # noqa: ARG005
         """``is_answered``: whether the question of a Gmail account, whether it may forward here, is answered without a person."""
@@ -31,7 +31,7 @@ class Occasions:
         self._records = records
 
     async def of(self, line: JournalLine) -> Event | None:
-        """The event of a line; None for a line that is none."""
+        """The event of a line; None if there is none."""
         if line.event == "stored":
             row = await self._store.mails.one(line.mail_id)
             return None if row is None else self._of_mail(line, row)
@@ -92,5 +92,5 @@ class Occasions:
 
 
 def missing_detail(who: str, since: str, causes: str) -> str:
-    """How a wait that ended empty stands in the journal."""
+    """The journal's text of a wait that ended without a code."""
     return f"{who}{WAITED}{since}: {causes}"

@@ -24,12 +24,12 @@ class Routing:
         self._main = main
 
     def targets(self, identifier: str) -> Sequence[str]:
-        """Names of targets, never empty."""
+        """Names of targets; never empty."""
         folded = identifier.casefold()
         listed = [t for t in self._targets if any(fnmatchcase(folded, p.casefold()) for p in t.identifiers)]
         beside = [t.name for t in listed if t.kind in BESIDE and any(fnmatchcase(RECEIVED, one) for one in t.wanted)]
         return ([t.name for t in listed if t.kind not in BESIDE] or [self._main]) + beside
 
     def serves(self, target: str) -> Callable[[str], bool]:
-        """Whether a target is one of an identifier's."""
+        """Whether a target serves an identifier."""
         return lambda identifier: target in self.targets(identifier)

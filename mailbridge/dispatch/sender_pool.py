@@ -17,14 +17,14 @@ from contextlib import contextmanager
 from mailbridge.core.delivery import Claim, Standing
 
 FEW = 2
-"""Senders that are at work as long as every attempt is quick."""
+"""Senders that work while every attempt is quick."""
 
 SLOW = 0.005
-"""Seconds that an attempt takes before the others help."""
+"""Seconds after which an attempt is slow, and the other senders help."""
 
 
 class SenderPool:
-    """The queue in front of one target. Belongs to one event loop; `add` never blocks. ``now`` tells how long attempts take."""
+    """The queue of one target. Belongs to one event loop; `add` never blocks. ``now`` measures attempts."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -38,14 +38,14 @@ class SenderPool:
         self._is_dismissed = False
 
     def add(self, claim: Claim) -> None:
-        """Queue a claim, and wake one sender for it: the one that rested last, since its connection is the warmest."""
+        """Queue a claim, and wake one sender for it: the one that finished last, because its connection is the freshest."""
         (self._known if is_known(claim) else self._strange).append(claim)
         if self._at_work < FEW or self._is_slow:
             self._wake(1)
         self._look_later()
 
     async def take(self) -> Claim | None:
-        """The next claim, for a sender that has its hands free; None once the senders are dismissed."""
+        """The next claim for a free sender; None when the senders are dismissed."""
         self._at_work += 1
         while not self._is_dismissed and (not self.waiting or (self._at_work > FEW and not self._is_slow)):
             turn = asyncio.get_running_loop().create_future()
@@ -66,21 +66,21 @@ class SenderPool:
         return (len(self._known) if is_known(claim) else self.waiting) < room
 
     def withdraw(self) -> list[Claim]:
-        """Everything that waits; none of it waits any longer."""
+        """Remove and return everything that waits."""
         claims = [*self._known, *self._strange]
         self._known.clear()
         self._strange.clear()
         return claims
 
     def dismiss(self) -> list[Claim]:
-        """Nobody takes a claim from here any more: `take` gives None to every sender. Returns the claims that waited."""
+        """Dismiss the senders: `take` returns None to each. Returns the claims that waited."""
         self._is_dismissed = True
         self._wake(len(self._resting))
         return self.withdraw()
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """An attempt is under way for the length of the block."""
+        """Marks an attempt as running for the length of the block."""
         this = object()
         self._at_work += 1
         self._begun[this] = self._now()
@@ -96,7 +96,7 @@ class SenderPool:
             self._timer = asyncio.get_running_loop().call_later(SLOW, self._look)
 
     def _look(self) -> None:
-        """Wake the others where claims wait and an attempt takes its time."""
+        """Wake the other senders if claims wait and an attempt is slow."""
         self._timer = None
         oldest = min(self._begun.values(), default=float("inf"))
         if self.waiting and self._now() - oldest >= SLOW:

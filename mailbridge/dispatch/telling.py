@@ -24,15 +24,15 @@ from mailbridge.store import Store, StoreUnavailable
 log = logging.getLogger("mailbridge.dispatch")
 
 LOOK_AGAIN = 30.0
-"""Seconds after which a listener looks although no bell rang."""
+"""Seconds after which a listener checks the journal without being woken."""
 
 SOONEST = 0.1
-"""Seconds between two looks of one listener, however fast the journal grows."""
+"""Shortest interval between two checks of one listener."""
 
 STORE_AGAIN = 1.0
 PAGE = 100
 NOTED_EVERY = 500
-"""Lines that nobody wanted, after which the place is noted all the same."""
+"""Number of unwanted lines after which the position is recorded anyway."""
 
 
 async def _nothing() -> None:
@@ -54,7 +54,7 @@ class Listener:
     close: Callable[[], Awaitable[None]] = _nothing
 
     def wants(self, event: Event) -> bool:
-        """Whether it is told of an event."""
+        """Whether it gets an event."""
         is_for_it = not event.data.get("is_answered") if self.is_person else event.type != RECEIVED
         return not self.is_off() and is_for_it and self.wish.takes(event)
 
@@ -71,7 +71,7 @@ class Pace:
 
 @dataclass(slots=True)
 class _Window:
-    """What came of one kind and subject since a person was told of the first."""
+    """Events of one kind and subject since a person was told of the first."""
 
     until: datetime
     count: int = 0
@@ -80,7 +80,7 @@ class _Window:
 
 @dataclass(slots=True)
 class _Place:
-    """How far a listener is, and how far that is noted."""
+    """The position of a listener, and the recorded position."""
 
     line: int
     noted: int
@@ -108,12 +108,12 @@ class Teller:
         self.failing: dict[str, str] = {}
 
     def serve(self, listeners: Sequence[Listener]) -> None:
-        """Let these be the listeners from now on. One that is the very same object goes on as before."""
+        """Use these listeners from now on. A listener that is the same object continues."""
         self._wanted = tuple(listeners)
         self._changed.set()
 
     async def run(self) -> None:
-        """Tell until cancelled."""
+        """Send until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
@@ -145,7 +145,7 @@ class Teller:
                 self._tasks[name] = listener, group.create_task(self._follow(listener), name=f"tell-{name}")
 
     async def _follow(self, listener: Listener) -> None:
-        """Look, tell, and only then wait, for ever; a store that is away is asked again."""
+        """Check, send, then wait. Never returns; an unavailable store is tried again."""
         place: _Place | None = None
         with self._store.journal.bell() as bell:
             while True:
@@ -170,7 +170,7 @@ class Teller:
                 await asyncio.sleep(SOONEST)
 
     async def _look(self, listener: Listener, place: _Place) -> bool:
-        """Tell what is new; whether there may be more at once. Raises StoreUnavailable."""
+        """Send what is new. Returns whether there may be more at once. Raises StoreUnavailable."""
         await self._close_windows(listener, place)
         lines = await self._store.journal.after(place.line, limit=PAGE)
         for line in lines:
@@ -189,7 +189,7 @@ class Teller:
         return len(lines) == PAGE
 
     async def _tell_person(self, listener: Listener, event: Event, place: _Place) -> None:
-        """The first of a kind and subject is told at once, further ones are counted until the window is over."""
+        """Send the first of a kind and subject at once; count further ones until the window is over."""
         key = event.type, event.subject
         window = place.windows.get(key)
         if window is not None and self._now() < window.until:
@@ -208,7 +208,7 @@ class Teller:
                 await self._tell(listener, window.last, more=window.count - 1)
 
     async def _tell(self, listener: Listener, event: Event, *, more: int = 0) -> None:
-        """Tell one event until it is taken, refused for good, or over its time."""
+        """Send one event until it is accepted, refused for good, or too old."""
         attempts = 0
         while not listener.is_off():
             if self._now() - event.at > lifetime(event.type):

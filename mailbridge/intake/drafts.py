@@ -20,7 +20,7 @@ UNTAGGED = Recipient(rcpt="")
 
 
 class Routes(Protocol):
-    """Which targets serve an identifier, by name."""
+    """The targets that serve an identifier, by name."""
 
     def targets(self, identifier: str) -> Sequence[str]: ...
 

@@ -1,4 +1,4 @@
-"""What the ways in tell the rest of the daemon, as one small contract: each call is cheap, returns at once and never raises."""
+"""The contract by which the ways in notify the rest of the daemon: each call is cheap, returns at once and never raises."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Events(Protocol):
 
 
 class NoEvents:
-    """Events that nobody listens to."""
+    """Events without a listener."""
 
     def on_recipient(self) -> None:
         """See `Events.on_recipient`."""

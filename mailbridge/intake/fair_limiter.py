@@ -36,7 +36,7 @@ class FairLimiter:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is left of any mail: none in hand, none waiting."""
+        """Whether there is no mail, neither in progress nor waiting."""
         return not (self._here or self._in_hand or self._waiting or self._everybody)
 
     def of(self, envelope: Envelope) -> _Turn:
@@ -57,7 +57,7 @@ class FairLimiter:
         return turn
 
     def go(self, key: str, *, was_in_hand: bool) -> None:
-        """Count a mail that goes no more."""
+        """Count a mail that has ended."""
         if was_in_hand:
             _add(self._in_hand, key, -1)
         _add(self._here, key, -1)
@@ -70,7 +70,7 @@ class FairLimiter:
         self._latest = (key, self._now())
 
     def _let_in(self) -> None:
-        """Let in whoever has room now."""
+        """Let in the mails that have their turn now."""
         for one in tuple(self._waiting):  # one or two: who waits has half of everything
             queue = self._waiting[one]
             while queue and self._has_room(one):

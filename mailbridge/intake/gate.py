@@ -39,7 +39,7 @@ SEVERAL = "but it was written to several mailboxes, and nobody who knows says fo
 UNCERTAIN = "the headers that say how its body is read are not signed, and read in another way that fits it holds something else"
 LATE = "DNS did not answer in time"
 OF_AUTHOR: frozenset[Trust] = frozenset(("dkim", "arc"))
-"""What proves who wrote a mail."""
+"""What proves the author of a mail."""
 
 
 class Judge(Protocol):
@@ -47,7 +47,7 @@ class Judge(Protocol):
 
     @property
     def contacts(self) -> Contacts:
-        """Who is known, and who waits."""
+        """Known senders, and who waits."""
         ...
 
     @property
@@ -84,7 +84,7 @@ class Gate:
 
     @property
     def policy(self) -> Policy:
-        """The settings that count now."""
+        """The current settings."""
         return self._policy()
 
     async def judge(self, envelope: Envelope, understood: Understanding, kind: Kind) -> tuple[Judgement, ...]:

@@ -39,7 +39,7 @@ class Around:
 
 
 class Inboxes:
-    """The inboxes that live. ``now`` is the store's steady clock, ``dice`` gives random octets."""
+    """The inboxes that have not ended. ``now`` is the store's steady clock, ``dice`` gives random octets."""
 
     def __init__(self, *, kept: store.Inboxes, now: Callable[[], datetime], dice: Callable[[int], bytes]) -> None:
         self._kept = kept
@@ -83,12 +83,12 @@ class Inboxes:
         return is_ended
 
     def everything(self) -> tuple[Inbox, ...]:
-        """Those that live, oldest first."""
+        """The inboxes that have not ended, oldest first."""
         self._forget()
         return tuple(self._inboxes.values())
 
     def named(self, identifier: str) -> Inbox | None:
-        """The inbox of an identifier; None where none lives."""
+        """The inbox of an identifier; None if there is none."""
         found = self._inboxes.get(identifier.casefold())
         return found if found is not None and found.expires_at > self._now() else None
 

@@ -14,7 +14,7 @@ import sys
 from mailbridge.core.dataclass import dataclass
 
 UNDERSTAND = "mailbridge.intake.understand:build"
-"""What a worker of the daemon does: ``module:factory``."""
+"""The task of a daemon's worker: ``module:factory``."""
 
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 """The only variables that a worker starts with; it clears them too. No key is ever among them."""
@@ -28,7 +28,7 @@ class Launched:
     channel: socket.socket
 
     def discard(self) -> None:
-        """End it, unless it has ended; harmless a second time."""
+        """End it if it still runs; harmless a second time."""
         self.channel.close()
         self.process.kill()
         self.process.wait()

@@ -19,7 +19,7 @@ from mailbridge.store.one_time import OneTimeAddresses
 
 LIFETIME = timedelta(seconds=60)
 MOST = 100
-"""Addresses at once; the oldest makes room."""
+"""Most addresses at once; a new one replaces the oldest."""
 
 HEAD = 65_536
 """Octets of a fetched mail in which the address is looked for: a mailbox has no recipient of ours."""
@@ -102,7 +102,7 @@ class OneTime:
         return test
 
     def is_live(self, rcpt: str) -> bool:
-        """Whether an address takes its mail still."""
+        """Whether an address still accepts its mail."""
         self._forget()
         folded = rcpt.casefold()
         return folded in self._tests or (self._together is not None and self._together.is_live(folded))

@@ -47,12 +47,12 @@ def _decode_secret(kind: type, value: object) -> object:
 
 
 def encoder() -> msgspec.msgpack.Encoder:
-    """FairLimiter dataclasses of the core into octets; secrets cross in clear, since the pipe is the daemon's own."""
+    """Encodes dataclasses of the core as octets; secrets cross in clear, since the pipe is the daemon's own."""
     return msgspec.msgpack.Encoder(enc_hook=_encode_secret)
 
 
 def decoder(kind: type[T]) -> msgspec.msgpack.Decoder[T]:
-    """FairLimiter octets into a ``kind``.
+    """Decodes octets as a ``kind``. Raises (when called): msgspec.ValidationError for other octets.
 
     Raises (when called): msgspec.ValidationError for octets that are none.
     """

@@ -23,10 +23,10 @@ from mailbridge.core.dataclass import dataclass
 from mailbridge.net.outgoing import Connection, Connections
 
 READ = 65_536
-"""Octets that are read at once."""
+"""Octets of one read."""
 
 MOST_HEAD = 65_536
-"""Octets of an answer's head, and of a line between chunks, from which it is no answer any more."""
+"""Largest head of an answer, and largest line between chunks, in octets."""
 
 TOKEN = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
 REQUEST_HEAD = re.compile(rb"[A-Z]+ [!-~]+ HTTP/1\.1\r\n(?:%b: [ -~]*\r\n)+\r\n" % TOKEN)
@@ -41,7 +41,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where requests go; ``context``: with TLS, and whom to believe. ``host`` as in a URL, without brackets."""
+    """The place of requests; ``context``: TLS and its trusted authorities. ``host`` as in a URL, without brackets."""
 
     host: str
     port: int
@@ -68,7 +68,7 @@ class Reply:
 
 @dataclass(slots=True, kw_only=True)
 class _Line:
-    """A connection on which nothing is under way, or one request."""
+    """An idle connection, or one with one request."""
 
     connection: Connection
     idle_since: float = 0.0
@@ -156,7 +156,7 @@ class Exchanges:
         return not line.connection.is_readable and time.monotonic() < line.idle_since + self._keepalive
 
     def _keep(self, line: _Line, *, is_reusable: bool) -> None:
-        """Keep a connection for the next request where both sides mean to and nothing is left over on it."""
+        """Keep a connection for the next request if both sides allow it and nothing is left to read."""
         if is_reusable:
             line.idle_since = time.monotonic()
             self._idle.append(line)
@@ -231,7 +231,7 @@ async def _read_on(
 
 @contextmanager
 def _as_httpx() -> Iterator[None]:
-    """Tell the faults of connections and of HTTP by httpx's names."""
+    """Raise faults of connections and of HTTP as httpx's exceptions."""
     try:
         yield
     except httpcore.ConnectTimeout:

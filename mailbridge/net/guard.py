@@ -63,11 +63,11 @@ DENIED = {
 """Networks of the IANA special-purpose registries (RFC 6890), and all of IPv6 but 2000::/3: the first that an address is in names it."""
 
 WRAPPED = (ip_network("::ffff:0:0/96"), ip_network("64:ff9b::/96"))
-"""IPv4 in IPv6 dress (RFC 4291, RFC 6052): as good as the address inside. Where there is only IPv6, the second is the way to IPv4."""
+"""IPv4 addresses inside IPv6 (RFC 4291, RFC 6052), judged by the address inside. With only IPv6, the second is the way to IPv4."""
 
 
 OURS = frozenset({"a private network", "a private network (site-local)", "a provider's own network", "loopback"})
-"""What a receiver of one's own may be on, by the words of DENIED."""
+"""Networks in which an operator's own receiver may be, by the words of DENIED."""
 
 METADATA = {
     ip_address(address): f"the metadata service of {whose}"
@@ -85,18 +85,19 @@ METADATA = {
         "fd00:42::42": "Scaleway",
     }.items()
 }
-"""Where clouds give a machine its own credentials: as their documentation names them. Several lie in networks that are private or
-public otherwise, so they are listed one by one."""
+"""Where clouds offer a machine its credentials, according to their documentation. Several of these addresses are in networks
+that are otherwise private or public, so each is listed."""
 
 METADATA_NAMES = ("metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal")
-"""Names of the same, refused whatever a resolver makes of them."""
+"""Names of these services, refused whatever a resolver says."""
 
 Check = Callable[[str], str | None]
-"""What an address is for, where it must not be connected to; None where it may. Raises ValueError for what is no address."""
+"""What an address is used for, if connecting to it is forbidden; None if it is allowed. Raises ValueError if it is not an
+address."""
 
 
 class PrivateAddress(httpcore.ConnectError):
-    """A host that leads where no stranger's URL may lead; the message says where."""
+    """A host that a stranger's URL must not reach; the message says where it leads."""
 
 
 def denied(address: str) -> str | None:
@@ -135,13 +136,13 @@ def _unwrapped(address: str) -> IPv4Address | IPv6Address:
 
 
 async def system_addresses(host: str) -> Sequence[str]:
-    """What the C library makes of a host, its odd spellings of an address included (``127.1``, ``0x7f000001``, ``2130706433``)."""
+    """How the C library resolves a host, with its odd spellings of an address (``127.1``, ``0x7f000001``, ``2130706433``)."""
     found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys(str(one[4][0]) for one in found))
 
 
 class PublicOnlyBackend(httpcore.AsyncNetworkBackend):
-    """httpcore's way to a socket (``network``), with a check before it."""
+    """httpcore's network (``network``) with a check before each connection."""
 
     def __init__(
         self,
@@ -190,7 +191,7 @@ class PublicOnlyBackend(httpcore.AsyncNetworkBackend):
         timeout: float | None = None,  # noqa: ARG002
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002
     ) -> httpcore.AsyncNetworkStream:
-        """Never: a socket of this machine is no place for a stranger."""
+        """Always refused: a stranger must not reach a unix socket of this machine."""
         raise PrivateAddress("a socket of this machine is asked for")
 
     async def sleep(self, seconds: float) -> None:

@@ -90,7 +90,7 @@ def bound(listen: str, private: Path | None) -> Iterator[list[socket.socket]]:
 
 @contextlib.contextmanager
 def _own(path: Path) -> Iterator[socket.socket]:
-    """The socket at a path, whose file goes with it."""
+    """The socket at a path; its file is removed with it."""
     with bind_private(path) as one:
         own = path.lstat()
         try:
@@ -186,7 +186,7 @@ def _exit_code(fault: OSError) -> int:
 
 
 def name_of(one: socket.socket) -> str:
-    """How the address of a bound socket is written."""
+    """The written form of a bound socket's address."""
     name = one.getsockname()
     if one.family == socket.AF_UNIX:
         return f"unix:{name}"

@@ -19,9 +19,9 @@ import httpcore
 import httpx
 
 READ_AHEAD = 262_144
-"""Octets that are taken from the network before somebody reads them."""
+"""Octets that are buffered before they are read."""
 WRITE_TOGETHER = 65_536
-"""Octets that are kept back until an answer is awaited, so that a small request is one segment."""
+"""Octets that are buffered until an answer is awaited, so that a small request is one segment."""
 UNACKNOWLEDGED = 4_000
 """Milliseconds for which the kernel sends octets again that nobody acknowledges, also those of a process that was killed: less than a
 doubt about an attempt blocks a line for, by default. What is given up here must not arrive later, after something newer."""
@@ -30,11 +30,11 @@ DISCARD = struct.pack("ii", 1, 0)
 """SO_LINGER: what is not sent yet is thrown away at the end of a connection, and the other side is told by a reset."""
 
 STAGGER = 0.25
-"""Seconds after which the next address is tried beside the one that does not answer (RFC 8305, section 5)."""
+"""Seconds after which the next address is tried in parallel (RFC 8305, section 5)."""
 
 
 class Connections(httpcore.AsyncNetworkBackend):
-    """Opens TCP connections, and TLS on them. One connection to each place may be made ready ahead of its use."""
+    """Opens TCP connections, with TLS if needed. One connection to each place may be prepared in advance."""
 
     def __init__(self, check: Callable[[str], str | None] | None = None) -> None:
         """``check`` says what an address is for that must not be connected to (`mailbridge.net.guard.Check`); None checks nothing."""
@@ -84,7 +84,7 @@ class Connections(httpcore.AsyncNetworkBackend):
         asyncio.get_running_loop().call_later(life, self._expire, place, connection)
 
     def spare(self, host: str, port: int) -> Connection | None:
-        """The connection that is ready for this place and that nobody has taken yet."""
+        """The prepared connection for this place, if it is unused."""
         return self._ready.get((host, port))
 
     def _expire(self, place: tuple[str, int], connection: Connection) -> None:
@@ -93,7 +93,7 @@ class Connections(httpcore.AsyncNetworkBackend):
             connection.abort()
 
     async def aclose(self) -> None:
-        """Close what is ready and will not be used."""
+        """Close a prepared connection that will not be used."""
         ready, self._ready = self._ready, {}
         for connection in ready.values():
             await connection.aclose()
@@ -293,11 +293,11 @@ class Connection(httpcore.AsyncNetworkStream, asyncio.Protocol):
     # what the loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """It stands."""
+        """The connection is established."""
         self._transport = transport  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
-        """Octets have come."""
+        """Octets have arrived."""
         self._is_unanswered = False
         self._inbox += data
         if len(self._inbox) >= READ_AHEAD and not self._is_paused:
@@ -307,23 +307,23 @@ class Connection(httpcore.AsyncNetworkStream, asyncio.Protocol):
         self._tell()
 
     def eof_received(self) -> bool:
-        """The other side has said all."""
+        """The other side has closed its direction."""
         self._is_over = True
         self._tell()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is gone."""
+        """The connection has ended."""
         self._is_over, self._fault = True, exc
         self._room.set()
         self._tell()
 
     def pause_writing(self) -> None:
-        """More is written than the network takes."""
+        """More is written than the network takes; stop writing."""
         self._room.clear()
 
     def resume_writing(self) -> None:
-        """The network takes more."""
+        """The network takes more; continue writing."""
         self._room.set()
 
     def _tell(self) -> None:
@@ -336,7 +336,7 @@ Address = tuple[int, int, int, Any]
 
 
 async def _addresses(host: str, port: int) -> list[Address]:
-    """Where a name leads, both families by turns."""
+    """The addresses of a name, IPv4 and IPv6 by turns."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses: list[Address] = [(family, kind, protocol, address) for family, kind, protocol, _, address in found]
     first = [one for one in addresses if one[0] == addresses[0][0]]
@@ -389,14 +389,14 @@ async def _connected(address: Address) -> socket.socket:
 
 
 def _hang_up(task: asyncio.Task[socket.socket]) -> None:
-    """Close what answered after another had."""
+    """Close connections that came about after another one."""
     if not task.cancelled() and task.exception() is None:
         task.result().close()
 
 
 @contextmanager
 def _told(broken: type[Exception], late: type[Exception]) -> Iterator[None]:
-    """Tell the loop's faults in httpcore's words, without an address or a peer's own text."""
+    """Raise the loop's faults as httpcore's exceptions, without an address or a peer's text."""
     try:
         yield
     except TimeoutError:

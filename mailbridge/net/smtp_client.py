@@ -1,4 +1,4 @@
-"""A small SMTP client: one mail to one recipient, and what was answered."""
+"""A small SMTP client: sends one mail to one recipient, and returns the answer."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Sent:
 
 
 def is_answering(address: str, *, timeout: float = 2.0) -> bool:
-    """Whether somebody accepts connections on ``host:port``, or on ``unix:/path``."""
+    """Whether ``host:port`` or ``unix:/path`` accepts connections."""
     host, _, port = address.rpartition(":")
     try:
         if host == "unix":

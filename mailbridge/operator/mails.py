@@ -88,7 +88,7 @@ class Mails:
         self._browser = browser
 
     async def find(self, ask: MailList) -> MailPage | Fault:
-        """Mails, newest first; with ``words`` those whose subject holds them."""
+        """Mails, newest first; with ``words`` those whose subject contains the words."""
         wanted = Filter(
             identifier=ask.identifier.strip(),
             sender=ask.sender.strip(),
@@ -120,7 +120,8 @@ class Mails:
         return Raw(id=ask.id, mail_from=envelope.mail_from, rcpt_to=list(envelope.rcpt_to), content=envelope.content)
 
     async def release(self, ask: OneMail, by: str) -> Handed | Fault:
-        """Push what a held mail holds, on the operator's word. Its code lives from when the mail first came. Twice is once."""
+        """Push the code or link of a held mail, on the operator's word. The life of its code began when the mail came. A second
+        call changes nothing."""
         found = await self._kept(ask.id)
         if isinstance(found, Fault):
             return found
@@ -133,7 +134,8 @@ class Mails:
         return await self._handed(envelope, Word(verb="released", by=by, origin=ask.id))
 
     async def replay(self, ask: OneMail, by: str, key: str = "") -> Handed | Fault:
-        """Hand a mail in again as a new one. One that was let through is vouched for; one that is held has to prove itself.
+        """Process a mail again as a new one. A mail that passed needs no proof again; a held one needs its proof. ``key`` is
+        the idempotency key of the request: the same key gives the same new mail.
 
         ``key`` is a name of the request, where it has one: the same makes the same new mail.
         """

@@ -29,7 +29,7 @@ GROUP = re.compile(rf"[{GROUPS}]")
 
 UNSPACED = "\u0e00-\u0e7f\u1780-\u17ff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff"
 WORD = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
-"""What stands between blanks; in scripts without blanks (CJK, Thai, Khmer) each letter is a word of its own."""
+"""The text between blanks; in scripts without blanks (CJK, Thai, Khmer) each letter is a word."""
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://([^/\s?#]+)", re.IGNORECASE)
 
@@ -51,7 +51,7 @@ def marked(text: str, chosen: Sequence[str], passed: Sequence[str], *, is_clear:
 
 
 def _spans(text: str, chosen: Sequence[str], passed: Sequence[str]) -> Iterator[tuple[int, int, Piece]]:
-    """Where each value stands, from left to right, the longest first; what is inside another is none of its own."""
+    """The place of each value, from left to right, the longest first; a value inside another one is skipped."""
     known: dict[str, Piece] = {}
     for number, value in enumerate(passed[:MOST_MARKS], 1):
         known.setdefault(value, Piece("", "passed", number))
@@ -89,7 +89,7 @@ def _clear(text: str, spans: Sequence[tuple[int, int, Piece]]) -> list[Piece]:
 
 
 def _masked(text: str, spans: Sequence[tuple[int, int, Piece]]) -> list[Piece]:
-    """Word for word: a word that a mark touches, or that may be a part of a code, is a mask."""
+    """Mask each word that a mark touches, or that may be a part of a code."""
     pieces: list[Piece] = []
     place, at = 0, 0
     for word in WORD.finditer(text):
@@ -116,7 +116,7 @@ def _masked(text: str, spans: Sequence[tuple[int, int, Piece]]) -> list[Piece]:
 
 
 def _put(pieces: list[Piece], gap: str, piece: Piece) -> None:
-    """Add a word. Masks of one kind beside each other are one, so that nobody counts the groups of a code."""
+    """Add a word. Adjacent masks of one kind become one, so that the groups of a code cannot be counted."""
     last = pieces[-1] if pieces else None
     if last is not None and piece.text == MASK and (last.kind, last.number) == (piece.kind, piece.number):
         if piece.kind and last.text == MASK:

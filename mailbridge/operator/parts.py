@@ -55,7 +55,7 @@ class Daemon(Protocol):
         ...
 
     async def reload(self, by: str) -> Reloaded | Fault:
-        """Read the configuration again and take it as one; the mistakes where it cannot be taken."""
+        """Read the configuration again and use it completely; the mistakes if it cannot be used."""
         ...
 
     async def test_address(self, identifier: str, by: str) -> TestAddress | Fault:

@@ -43,14 +43,14 @@ def _of_a_language(words: Sequence[str], proof: str) -> Iterator[str]:
 
 
 def _as_proven(word: str, proof: str) -> str:
-    """The phrase as the proof of its file has it; "" where that has another one."""
+    """The phrase as the proof of its file contains it; "" if the proof has another one."""
     pattern = re.escape(word.lstrip("*")).replace(r"\~", rf"{LETTER}{{0,4}}").replace(r"\*", f"{LETTER}*")
     found = re.search(rf"(?<!\w){pattern}(?!\w)", proof, re.IGNORECASE)
     return found.group().casefold() if found is not None and _is_telling(found.group()) else ""
 
 
 def _without_marks(word: str) -> str:
-    """The phrase of which nothing is cut off but the ending of its last word; "" for a stem that is no word."""
+    """The phrase without the ending of its last word; "" for a stem that is not a word."""
     plain = word.removeprefix("*").removesuffix("~")
     return plain if not set("*~") & set(plain) and _is_telling(plain) else ""
 

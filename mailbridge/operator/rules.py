@@ -157,7 +157,7 @@ class RuleVerbs:
         return found
 
     async def work(self, job: Job, content: bytes = b"") -> Found | Fault:
-        """Have a worker do it. A mail or a pattern that takes too long costs the worker, and is a fault."""
+        """Run it in a worker. If a mail or a pattern takes too long, the worker is ended, and this is a fault."""
         try:
             async with (
                 self._one,
@@ -184,5 +184,5 @@ def with_headers(content: bytes) -> bytes:
 
 
 def _envelope(content: bytes) -> Envelope:
-    """A mail as the pool takes it; nobody sent it."""
+    """A mail for the worker, without a sender."""
     return Envelope(mail_from="", rcpt_to=(), content=content, received_at=datetime.now(UTC), ingress="http")

@@ -27,7 +27,7 @@ LONGEST = timedelta(days=7)
 """A session ends after so long, however much it is used."""
 
 FRESH = timedelta(minutes=10)
-"""How young a login has to be for what is worth more than looking: codes in clear, targets, rules, trust."""
+"""How old a login may be for codes in clear, targets, rules and trust."""
 
 NOTE_EVERY = timedelta(minutes=1)
 """How often it is written down that a session was used."""
@@ -103,11 +103,11 @@ class SessionVerbs:
         return Done()
 
     async def has_password(self) -> bool:
-        """Whether there is a password to log in with."""
+        """Whether a password is set."""
         return await self._sessions.password() is not None
 
     async def log_in(self, ask: LogIn) -> tuple[str, Session] | Fault:
-        """Begin a session: the text of its cookie, and the session. All refusals are alike."""
+        """Begin a session: the text of its cookie, and the session. Every refusal has the same text."""
         refused = Fault(kind=Kind.FORBIDDEN, title="the link was used or is over, or the password is wrong")
         if ask.token:
             invited = await self._sessions.redeem(token_digest(ask.token))
@@ -131,11 +131,11 @@ class SessionVerbs:
         return session
 
     async def log_out(self, session: Session) -> None:
-        """End a session of one's own."""
+        """End the caller's own session."""
         await self._sessions.end(session.id)
 
     def is_fresh(self, session: Session) -> bool:
-        """Whether the login is young enough for what is worth more than looking."""
+        """Whether the login is fresh enough for codes in clear, targets, rules and trust."""
         return self._now() - session.created_at < FRESH
 
     async def _begun(
@@ -147,7 +147,7 @@ class SessionVerbs:
 
 
 def csrf_of(cookie: str) -> str:
-    """What a form of a session has to bring back: made from the cookie, which a foreign page cannot read."""
+    """The token of a session's forms: made from the cookie, which a foreign page cannot read."""
     return hmac.new(cookie.encode(), b"mailbridge: forms of the page", "sha256").hexdigest()
 
 
@@ -171,7 +171,7 @@ def _reachable(address: str) -> str:
 
 
 def _derived(password: str) -> str:
-    """What a password is checked against. Takes 19 MiB and some 50 ms."""
+    """The stored hash of a password. Takes 19 MiB and about 50 ms."""
     from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
     salt = os.urandom(SALT)

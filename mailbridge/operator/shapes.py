@@ -285,6 +285,23 @@ class EntryPage(Shape, frozen=True, kw_only=True):
     entries: list[EntryShape]
 
 
+class LearnedSites(Shape, frozen=True, kw_only=True):
+    """The sites that Skyvern's credentials name for an identifier: their mails are those of known senders."""
+
+    identifier: str
+    sites: list[str]
+
+
+class KnownSenders(Shape, frozen=True, kw_only=True):
+    """Which senders are known without a word of a person. ``senders`` is `[trust] senders`, ``strangers`` what becomes of the mails of
+    unknown senders; ``is_practice``: there is no Skyvern key, so every code goes to the practice receiver."""
+
+    learned: list[LearnedSites]
+    senders: list[str]
+    strangers: Literal["codes", "hold", "all"]
+    is_practice: bool
+
+
 class TokenShape(Shape, frozen=True, kw_only=True):
     """A bearer token without its text; ``expires_at`` null: never."""
 

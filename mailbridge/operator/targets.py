@@ -1,4 +1,4 @@
-"""Targets: whether one is there and takes its key. Adding and removing them is a matter of entries."""
+"""Tests of targets and notices. Adding and removing them is done by the verbs of entries."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class OneTarget(Ask, frozen=True, kw_only=True):
 
 
 class Receivers(Protocol):
-    """Sends a test to receivers as they are configured; app makes it."""
+    """Sends a test to the configured receivers; app makes it."""
 
     async def test_target(self, name: str) -> Sent:
-        """Tell a webhook or an HTTP target that this is a test. Raises KeyError where there is none of that name."""
+        """Send a test to a webhook or an HTTP target. Raises KeyError if there is none of that name."""
         ...
 
     async def test_notice(self, name: str) -> Sent:
-        """Tell a notice that this is a test. Raises KeyError where there is none of that name."""
+        """Send a test notice. Raises KeyError if there is none of that name."""
         ...
 
 
@@ -94,11 +94,11 @@ def skyvern_account(settings: Settings) -> SkyvernAccount | Fault:
             return SkyvernAccount(base_url=main.base_url, api_key=key)
     except (ValueError, OSError) as fault:
         return Fault(kind=Kind.BAD_CONFIG, title=f"[skyvern]: {fault}")
-    return Fault(kind=Kind.BAD_CONFIG, title="no Skyvern key is configured: [skyvern] api_key_file, or $SKYVERN_API_KEY")
+    return Fault(kind=Kind.BAD_CONFIG, title="no Skyvern key is configured: set [skyvern] api_key_file or $SKYVERN_API_KEY")
 
 
 def _main(settings: Settings) -> TargetTest | Fault:
-    """Whether the main target is there and takes its key. Blocking."""
+    """Test whether the main target answers and accepts its key. Blocking."""
     account = skyvern_account(settings)
     if isinstance(account, Fault):
         return account
@@ -110,7 +110,7 @@ def _main(settings: Settings) -> TargetTest | Fault:
 
 
 def _why_not(target: TargetSettings) -> str | None:
-    """What stands in the way of a push to Skyvern; None where nothing does."""
+    """Why nothing can be pushed to Skyvern; None if it can."""
     try:
         SkyvernAccount(base_url=target.base_url, api_key=target.api_key or Secret("")).look()
     except (SkyvernError, ValueError) as fault:

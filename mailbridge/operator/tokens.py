@@ -49,7 +49,7 @@ class Tokens:
         return TokenPage(tokens=[token_shape(one, now) for one in await self._entries.tokens()])
 
     async def add(self, ask: AddToken) -> NewToken | Fault:
-        """Make a token. Its text is told this once; only a hash of it is kept."""
+        """Make a token. Its text is returned only now; only a hash is stored."""
         if ask.role == "agent" and not ask.identifiers:
             return Fault(kind=Kind.REFUSED, title="identifiers: an agent's token names whose codes it may read; * is any text")
         if ask.role in ("viewer", "operator") and ask.identifiers:

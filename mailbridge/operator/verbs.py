@@ -27,6 +27,7 @@ from mailbridge.operator.mailboxes import AddMailbox, Mailboxes, OfMailbox, OneM
 from mailbridge.operator.mails import Import, MailList, Mails, OneMail, RemoveMails
 from mailbridge.operator.parts import Daemon
 from mailbridge.operator.rules import AddRule, OneRule, RuleVerbs, TryRule
+from mailbridge.operator.senders import SenderVerbs
 from mailbridge.operator.sessions import Invite, NewPassword, OneSession, SessionVerbs
 from mailbridge.operator.setup.verb import SetupAnswer, SetupState, SetupVerbs
 from mailbridge.operator.shapes import Shape
@@ -54,6 +55,7 @@ class Operator:
     inboxes: InboxVerbs
     addresses: Addresses
     entries: EntryVerbs
+    senders: SenderVerbs
     targets: TargetVerbs
     mailboxes: Mailboxes
     tokens: Tokens
@@ -304,6 +306,14 @@ ENTRY_LIST = _read(
     shapes.EntryPage,
     lambda on, ask, _: on.entries.find(ask),
     "Tables of the configuration: those of the files, and those that were added",
+)
+SENDER_KNOWN = _read(
+    "sender.known",
+    "/api/v1/senders/known",
+    Nothing,
+    shapes.KnownSenders,
+    lambda on, ask, _: on.senders.known(ask),
+    "Senders that Skyvern's credentials make known, and what becomes of the mails of all others",
 )
 ENTRY_ADD = Verb(
     name="entry.add",
@@ -663,6 +673,7 @@ VERBS: Sequence[Verb[Any, Any]] = (
     ENTRY_LIST,
     ENTRY_ADD,
     ENTRY_REMOVE,
+    SENDER_KNOWN,
     TOKEN_LIST,
     TOKEN_ADD,
     TOKEN_REMOVE,

@@ -22,7 +22,7 @@ from mailbridge.store import Filter, MailRow, Store
 from mailbridge.waiting import Waiting
 
 WINDOW = timedelta(hours=1)
-"""How far back is looked where nobody waits and no moment is asked for."""
+"""The default period, if nobody waits and no time is given."""
 
 LEAD = timedelta(minutes=10)
 """How long before a wait its mails are looked at."""
@@ -160,11 +160,11 @@ OF_OTHERS: Mapping[str, str] = MappingProxyType(
         Kind.TARGET: "A target does not take codes now.",
     }
 )
-"""What is said to an agent of causes that name addresses, mailboxes and targets which are not its own."""
+"""What an agent is told of causes that name addresses, mailboxes and targets of others."""
 
 
 def told_to_agents(found: Why) -> Why:
-    """The causes as an agent may read them who asked about an identifier of his own: nothing names what is somebody else's."""
+    """The causes for an agent that asked about its own identifier, without names that belong to others."""
     return msgspec.structs.replace(found, causes=[_told_to_agents(one) for one in found.causes])
 
 
@@ -215,14 +215,15 @@ def _came(row: MailRow, identifier: str, deliveries: Sequence[Delivery]) -> Came
 
 
 def _only_for(delivery: Delivery) -> str:
-    """The run, workflow or task whose ids it carries; "" where it carries none, or goes without them."""
+    """The run, workflow or task that a delivery is bound to; "" if there is none."""
     draft = delivery.draft
     named = (("the run", draft.workflow_run_id), ("the workflow", draft.workflow_id), ("the task", draft.task_id))
     return "" if delivery.without_run else next((f"{what} {number}" for what, number in named if number), "")
 
 
 def _confirmations(past: Sequence[MailRow], now: datetime, allowed: Collection[int]) -> Iterator[tuple[str, int]]:
-    """Accounts whose forwarding waits for a yes: Google has asked, nobody has allowed it, and no mail of theirs has come since."""
+    """Accounts whose forwarding is not confirmed: Google has asked, nobody has confirmed, and no mail of the account has come
+    since."""
     seen: set[str] = set()
     for row in past:
         asks = ASKS.search(row.trust)

@@ -112,11 +112,11 @@ class Practice:
         self._changed = asyncio.Event()
 
     def fault(self, *, status: int | None = None, latency: float = 0.0, is_lost: bool = False, is_garbage: bool = False) -> None:
-        """Misbehave like this from now on; without arguments: behave."""
+        """Misbehave like this from now on; without arguments, behave normally."""
         self._fault = Fault(status=status, latency=latency, is_lost=is_lost, is_garbage=is_garbage)
 
     def now_faulty(self) -> Fault:
-        """How it behaves now."""
+        """Its current behaviour."""
         return self._fault
 
     def make_run(self) -> str:
@@ -200,7 +200,7 @@ class Practice:
         return None
 
     def age(self, identifier: str, by: timedelta) -> None:
-        """Make everything that is held for an identifier so much older."""
+        """Make everything that is kept for an identifier older by this time."""
         wanted = spellings(identifier)
         older = [replace(row, created_at=row.created_at - by) if row.identifier in wanted else row for row in self._rows]
         self._rows = deque(older, maxlen=KEPT)

@@ -1,4 +1,4 @@
-"""Where codes go. A sink has one way in and one question; everything about retrying is somebody else's."""
+"""The contract of sinks, which send codes. A sink sends and answers one question; retries are done elsewhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Sink(Protocol):
     """The contract of a target. No method raises for anything that the network or the target does."""
 
     async def prepare(self) -> None:
-        """Have a connection ready: a push may come soon. What stands in the way shows at the push."""
+        """Prepare a connection: a push may come soon. A fault shows at the push."""
         ...
 
     async def push(self, claim: Claim) -> Outcome:
@@ -68,7 +68,7 @@ GONE = "the receiver wants nothing any more (410)"
 
 
 class Records(Protocol):
-    """What a target may ask of the store. No method raises."""
+    """What a target may read from the store. No method raises."""
 
     def event_id(self, kind: str, number: int, at: datetime) -> str:
         """The id of a delivery or of another event of a moment: the same whenever it is told, and that of no other one, also where a
@@ -81,7 +81,7 @@ class Records(Protocol):
 
 
 class NoRecords:
-    """Records of a store that there is not."""
+    """Records without a store."""
 
     def event_id(self, kind: str, number: int, at: datetime) -> str:  # noqa: ARG002
         """See `Records.event_id`."""
@@ -94,16 +94,16 @@ class NoRecords:
 
 @runtime_checkable
 class ReadsRecords(Protocol):
-    """A target that tells more than what is pushed."""
+    """A target that sends more than the code."""
 
     def read_from(self, records: Records) -> None:
-        """Where it reads; said once, before anything is pushed."""
+        """Set the records to read from; called once, before anything is pushed."""
         ...
 
 
 @runtime_checkable
 class Told(Protocol):
-    """A target that is told of events beside codes. Raises as little as a `Sink`."""
+    """A target that gets events other than codes. Raises as little as a `Sink`."""
 
     async def tell(self, event: Event, *, more: int = 0) -> Outcome:
         """Tell it once; ``more`` further events of this kind and subject came since the last one. Never retries by itself."""

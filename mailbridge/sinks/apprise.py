@@ -36,7 +36,7 @@ class AppriseSink:
         return (await self.tried(event, more=more)).outcome
 
     async def tried(self, event: Event, *, more: int = 0) -> Sent:
-        """Tell it once, with what Apprise says."""
+        """Send it once, and return what Apprise answers."""
         body = "\n".join(filter(None, (message_of(event, more=more), self._page)))
         job = json.dumps({"urls": self._urls, "title": title_of(event), "body": body}).encode()
         try:
@@ -67,4 +67,4 @@ class AppriseSink:
         return Sent(outcome=Accepted() if is_sent else Deferred(reason="Apprise could not send it", is_alarm=True), text=text)
 
     async def aclose(self) -> None:
-        """Nothing is open between two notices."""
+        """Nothing is open between notices."""

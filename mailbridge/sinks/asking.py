@@ -1,4 +1,4 @@
-"""One request of a sink and what comes back: the answer, read only so far, or how it failed."""
+"""One request of a sink, and its answer (read up to a limit) or its failure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_ANSWER = 1_048_576
 """Octets of an answer that are read. A row of Skyvern repeats the content that was pushed: up to 400 kB where whole bodies are."""
 
 RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504})
-"""What passes by itself."""
+"""Statuses of temporary errors."""
 
 ALARMING = frozenset({401, 403})
 
@@ -33,6 +33,18 @@ class Answer:
     status: int
     headers: httpx.Headers
     body: bytes
+
+
+def unreachable(fault: Exception) -> str:
+    """Why nothing could be sent, in words, with the library's name of the fault for a search. No address and no key is in it."""
+    match fault:
+        case httpx.ConnectTimeout():
+            what = "no connection in time"
+        case httpx.PoolTimeout():
+            what = "every connection is busy"
+        case _:
+            what = "no connection"
+    return f"not reachable: {what} ({type(fault).__name__})"
 
 
 async def ask(

@@ -76,7 +76,7 @@ class HttpSink:
         return (await self.tried(event, more=more)).outcome
 
     async def tried(self, event: Event, *, more: int = 0) -> Sent:
-        """Tell it once, with what the receiver says."""
+        """Send it once, and return the receiver's answer."""
         return await self._sent(of_event(event, more=more, page=self._shape.page), event.id)
 
     async def holds(self, claim: Claim) -> bool | None:  # noqa: ARG002
@@ -84,7 +84,7 @@ class HttpSink:
         return False
 
     async def identifiers(self) -> tuple[str, ...] | None:
-        """A receiver asks for nobody."""
+        """A receiver has no identifiers of its own."""
         return None
 
     async def aclose(self) -> None:
@@ -104,7 +104,7 @@ class HttpSink:
 
 
 def body_of(shape: Shape, values: Mapping[str, str]) -> tuple[bytes | None, bytes]:
-    """The body and its type; None where there is none."""
+    """The body and its type; None if there is none."""
     if shape.json is not None:
         return compact(filled_json(shape.json, values)), b"application/json"
     if shape.form is not None:

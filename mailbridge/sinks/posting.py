@@ -1,4 +1,4 @@
-"""Requests to a receiver of somebody's: one address, guarded, with a time for the whole, and what each answer means."""
+"""Requests to an external receiver: one address, guarded, with a limit for the whole time, and the meaning of each answer."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from mailbridge.core.delivery import Accepted, Deferred, Doubtful, Outcome, Refu
 from mailbridge.core.secret import Secret
 from mailbridge.net.guard import OURS, GuardedTransport, PrivateAddress, Reach, Resolve, system_addresses
 from mailbridge.sinks import GONE
-from mailbridge.sinks.asking import ALARMING, BEFORE_SENT, MAX_ANSWER, RETRIED, Answer, Headers, ask, retry_after
+from mailbridge.sinks.asking import ALARMING, BEFORE_SENT, MAX_ANSWER, RETRIED, Answer, Headers, ask, retry_after, unreachable
 
 CONNECT_SHARE = 0.5
 """The share of the time after which a connection is given up: before the whole is over, so that it is known that nothing was sent."""
 
 SHOWN = 2_000
-"""Octets of an answer that are shown to a person."""
+"""Octets of an answer that a person sees."""
 
 LONGEST_WISH = timedelta(days=1)
 
@@ -152,14 +152,14 @@ def shown_address(url: Secret) -> str:
 
 
 def _not_reached(fault: Exception) -> Deferred:
-    """Nothing was sent. Where the guard has refused the address a person has to know why."""
+    """Nothing was sent. If the guard refused the address, a person must know why."""
     cause: BaseException | None = fault
     while cause is not None:
         if isinstance(cause, PrivateAddress):
             hint = "; `allow_private = true` allows that" if any(f"({one})" in str(cause) for one in OURS) else ""
             return Deferred(reason=f"not sent: {cause}{hint}", is_alarm=True)
         cause = cause.__cause__
-    return Deferred(reason=f"not reachable: {type(fault).__name__}")
+    return Deferred(reason=unreachable(fault))
 
 
 def _wish(answer: Answer, now: datetime) -> timedelta | None:

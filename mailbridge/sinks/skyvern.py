@@ -28,7 +28,7 @@ from mailbridge.core.secret import Secret
 from mailbridge.net.exchange import Exchanges, Place, Timeouts
 from mailbridge.net.guard import Reach as Guarded
 from mailbridge.net.outgoing import trusted
-from mailbridge.sinks.asking import ALARMING, BEFORE_SENT, MAX_ANSWER, RETRIED, Answer, ask, decoded, retry_after
+from mailbridge.sinks.asking import ALARMING, BEFORE_SENT, MAX_ANSWER, RETRIED, Answer, ask, decoded, retry_after, unreachable
 from mailbridge.sinks.skyvern_pages import Login, login, run_page, run_paths
 
 KEEPALIVE = 4.0
@@ -104,7 +104,7 @@ class SkyvernSink:
             async with asyncio.timeout(self._timeout):
                 answer = await self._ask("POST", self._totp, body)
         except BEFORE_SENT as fault:
-            return Deferred(reason=f"not reachable: {type(fault).__name__}")
+            return Deferred(reason=unreachable(fault))
         except (httpx.TransportError, TimeoutError, OSError) as fault:
             return Doubtful(reason=f"no answer: {type(fault).__name__}")
         self._on_response(answer.status)
@@ -210,7 +210,7 @@ class SkyvernSink:
         return Answer(status=reply.status, headers=found, body=decoded(reply.body, found))
 
     def judge(self, claim: Claim, answer: Answer) -> Outcome:
-        """What an answer makes of a push. Total, for every status."""
+        """The outcome of a push, by its answer. Total, for every status."""
         status = answer.status
         if status == 200:
             return _judge_success(answer.body)
@@ -303,7 +303,7 @@ def _place(base: httpx.URL) -> Place:
 
 
 def _by_proxy(base: httpx.URL, reach: Reach) -> httpx.AsyncHTTPTransport | None:
-    """The way through the proxy that the environment names for this scheme; None where it names none."""
+    """The transport through the proxy that the environment names for this scheme; None if it names none."""
     proxy = getproxies().get(base.scheme)
     if proxy is None:
         return None
@@ -327,7 +327,7 @@ def _names_stale_run(body: bytes) -> bool:
 
 
 def _naive_utc(text: object) -> datetime | None:
-    """Skyvern writes its times in UTC without saying so."""
+    """Skyvern writes its times in UTC without a zone."""
     if not isinstance(text, str):
         return None
     try:

@@ -35,7 +35,7 @@ CARRIER_GRADE = ipaddress.ip_network("100.64.0.0/10")
 
 
 class SkyvernError(Exception):
-    """Skyvern could not be asked, or said no; the message says what to do, and holds no secret."""
+    """Skyvern cannot be reached or refused; the message says what to do, and contains no secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

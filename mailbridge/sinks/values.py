@@ -10,7 +10,7 @@ from mailbridge.sinks import MailFields
 
 
 def of_claim(claim: Claim, mail: MailFields, event_id: str) -> dict[str, str]:
-    """Of a code or a link on its way out."""
+    """The values of a code or a link."""
     delivery, draft = claim.delivery, claim.delivery.draft
     content = draft.content.reveal()
     return {
@@ -43,7 +43,7 @@ def of_claim(claim: Claim, mail: MailFields, event_id: str) -> dict[str, str]:
 
 
 def of_event(event: Event, *, more: int = 0, page: str = "") -> dict[str, str]:
-    """Of an event that is no code. A notice holds no secret."""
+    """The values of an event other than a code. A notice contains no secret."""
     plain = {key: str(value) for key, value in event.data.items() if isinstance(value, str | int) and value != ""}
     return {
         **plain,
@@ -57,5 +57,5 @@ def of_event(event: Event, *, more: int = 0, page: str = "") -> dict[str, str]:
 
 
 def iso(at: datetime) -> str:
-    """A moment in UTC, to the millisecond."""
+    """A time in UTC, to the millisecond."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -38,7 +38,7 @@ class WebhookSink:
         """See `Sink.prepare`; a connection is made when there is something to say."""
 
     async def push(self, claim: Claim) -> Outcome:
-        """Tell of a code; see `Sink.push`."""
+        """Send a code; see `Sink.push`."""
         mail = await self._records.mail(claim.delivery.mail_id, frozenset({"subject"})) if self._include_code else MailFields()
         if mail is None:
             return Deferred(reason="the mail cannot be read now")
@@ -51,7 +51,7 @@ class WebhookSink:
         return (await self.tried(event)).outcome
 
     async def tried(self, event: Event) -> Sent:
-        """Tell it once, with what the receiver says."""
+        """Send it once, and return the receiver's answer."""
         return await self._sent(event.id, event.type, event.at, dict(event.data))
 
     async def holds(self, claim: Claim) -> bool | None:  # noqa: ARG002
@@ -59,7 +59,7 @@ class WebhookSink:
         return False
 
     async def identifiers(self) -> tuple[str, ...] | None:
-        """A receiver asks for nobody."""
+        """A receiver has no identifiers of its own."""
         return None
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""Who asks and what they may: bearer tokens (RFC 6750), and operators of this machine, who come by the unix socket."""
+"""Who sends a request and what they may do: bearer tokens (RFC 6750), and operators of this machine, who use the unix socket."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ CHALLENGE = {"WWW-Authenticate": 'Bearer realm="mailbridge"'}
 
 
 RANKS: Mapping[Role, int] = MappingProxyType({"ingest": -1, "agent": 0, "viewer": 1, "operator": 2})
-"""What a role includes: everything of those below it, but for the codes of agents, which a viewer does not see, and for mail, which
-only an ingest token brings."""
+"""What a role includes: everything of the roles below it. Exceptions: a viewer does not see the codes of agents, and only an
+ingest token may post mail."""
 
 BRINGERS = "a bearer token of role ingest is needed; `mailbridge token add --role ingest` makes one"
 
@@ -49,7 +49,7 @@ class Caller:
 
     @property
     def key(self) -> str:
-        """What no other caller has: a name may be given to several tokens."""
+        """A unique name for records: several tokens may have the same name."""
         return f"token {self.token.id}" if self.token is not None else f"{'socket' if self.is_local else 'setting'} {self.name}"
 
     @property
@@ -62,7 +62,7 @@ class Caller:
         return self.token is None or self.token.may_read(identifier)
 
     def must_read(self, identifier: str) -> None:
-        """Raises 403 where the token was not made for this identifier, or for looking on alone."""
+        """Raise 403 if the token was not made for this identifier, or if its role sees no codes."""
         if not self.reads_codes:
             raise HTTPException(403, "a viewer sees no codes; `mailbridge token add --identifier` makes a token that reads them")
         if not self.may_read(identifier):
@@ -117,6 +117,6 @@ class TokenAuth:
 
 
 def bearer_of(request: Request) -> str:
-    """The bearer token that a request carries; "" where it carries none."""
+    """The bearer token of a request; "" if it has none."""
     scheme, _, text = request.headers.get("authorization", "").partition(" ")
     return text.strip() if scheme.casefold() == "bearer" else ""

@@ -1,4 +1,4 @@
-"""Codes for anybody with a token: the live ones listed, the next one waited for, and who waits."""
+"""Codes for callers with a token: list the valid ones, wait for the next one, and show who waits."""
 
 from __future__ import annotations
 
@@ -37,10 +37,11 @@ DEFAULT_WAIT = 30.0
 DEFAULT_EXPECTED = 120.0
 LONGEST_EXPECTED = 600.0
 SINCE = "Mailbridge-Since"
-"""The header of an answer without a code: from when on mails counted. With it the next request goes on waiting without a gap."""
+"""The header of an answer without a code: the time from which mails counted. The next request sends it, so that it misses no
+code."""
 
 AGAIN = {"Retry-After": "1"}
-"""With an answer without a code: it ended before its time, since the daemon stops; ask again, and another one answers."""
+"""Set in an answer without a code that ended early because the daemon stops: ask again, another daemon answers."""
 
 MOST_WAITS = 5_000
 """Requests held open, or codes expected, at once; beyond it 503."""
@@ -51,7 +52,7 @@ KINDS: tuple[Asked, ...] = ("", "code", "link", "totp")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitRequest:
-    """What a caller waits for, how long, and whether nobody else may have it afterwards."""
+    """What a caller waits for, how long, and whether the code is consumed."""
 
     wanted: Wanted
     kind: Asked
@@ -60,7 +61,7 @@ class WaitRequest:
 
     @property
     def takes_totp(self) -> bool:
-        """Whether the code of an authenticator will do: not where a link or a certain sender is asked for."""
+        """Whether the code of an authenticator may be given: not if the caller asks for a link or for a certain sender."""
         return self.kind in ("", "code", "totp") and not self.wanted.sender
 
     @property
@@ -104,7 +105,8 @@ class CodesApi:
         ]
 
     async def listing(self, request: Request) -> Response:
-        """The live codes of the caller's identifiers, newest first; masked for viewers and operators, who ask for one by name."""
+        """The valid codes of the caller's identifiers, newest first; masked for viewers and operators, who have another verb to
+        reveal one."""
         caller = await self._auth.caller(request)
         query = Query(request, known=("identifier", "since", "limit"))
         since, limit = query.moment("since"), query.whole("limit", default=20, least=1, most=200)
@@ -143,7 +145,7 @@ class CodesApi:
         return self._told(found, wish, caller)
 
     def _expected(self, wish: WaitRequest, caller: Caller) -> WaitRequest:
-        """The wish with the senders that the caller said before that he expects, who are known to him by that."""
+        """The request with the senders that the caller has announced before (`expect`); they are known for this caller."""
         waits = self._waiting.all_for(wish.wanted.identifier)
         senders = tuple(
             one.sender for one in waits if one.sender and one.way == "api" and one.key == caller.key and not one.serial
@@ -185,7 +187,8 @@ class CodesApi:
         return JSONResponse({"given": found}, headers=NO_STORE)
 
     def _told(self, found: Code | Fresh | None, wish: WaitRequest, caller: Caller) -> Response:
-        """The answer. That a code was read, and not consumed, is recorded when the answer is on its way: nobody waits for that."""
+        """The answer. A read that consumes nothing is recorded after the answer is sent, so that the caller does not wait for
+        it."""
         identifier = wish.wanted.identifier
         match found:
             case None:
@@ -262,7 +265,7 @@ class CodesApi:
         return None
 
     async def _from_authenticator(self, stored: StoredTotp, wish: WaitRequest, caller: Caller) -> Fresh | None:
-        """A fresh code; one that is consumed is nobody's afterwards, so the next in line gets the one of the next period."""
+        """A new code. After one is consumed nobody else gets it; the next caller gets the code of the next period."""
         loop = asyncio.get_running_loop()
         until = loop.time() + wish.timeout
         after = -1

@@ -40,7 +40,7 @@ MAILS = "/ingest/"
 """The paths below which bodies are mails."""
 
 MOST_INCOMPLETE = 65_536
-"""Octets of a head that has not come in whole; more is no request."""
+"""Octets of an incomplete head; more is refused as not HTTP."""
 
 
 class StrictReader(h11.Connection):
@@ -67,7 +67,7 @@ class Connection(H11Protocol):
     """What `uvicorn.Config` takes as ``http``, once its first argument is given. Built by uvicorn for each connection."""
 
     is_operator = False
-    """Whether it came by the unix socket, for which there is always room."""
+    """Whether it uses the unix socket, which is always accepted."""
 
     def __init__(self, bounds: Bounds, **given: Any) -> None:
         super().__init__(**given)
@@ -79,26 +79,26 @@ class Connection(H11Protocol):
         self._is_silent = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client is there. Where that is one too many, one that only holds its connection makes room, or the newcomer is told so."""
+        """A client has connected. If there are too many, close one that waits idle, or refuse this one."""
         super().connection_made(transport)
         if len(self.connections) > self._bounds.connections and not self._finds_room() and not self.is_operator:
             self._refuse(503, "too many connections are open", retry_after=b"5")
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is gone, for whatever reason."""
+        """The connection has ended."""
         self._forget_deadline()
         self._forget_pile()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Some octets. Those that come behind a refusal are nobody's."""
+        """Octets have arrived. After a refusal they are ignored."""
         self._is_silent = False
         if not self.transport.is_closing():
             super().data_received(data)
 
     def pause_writing(self) -> None:
-        """An answer piles up, since the client does not read."""
+        """The client does not read, so the answer is buffered."""
         super().pause_writing()
         self._forget_pile()
         self._piled_up = self.loop.call_later(self._bounds.answer, self.transport.abort)
@@ -109,12 +109,12 @@ class Connection(H11Protocol):
         super().resume_writing()
 
     def handle_events(self) -> None:
-        """Take what is complete, and give what is not a time by which it must be."""
+        """Process what is complete, and set a deadline for what is not."""
         super().handle_events()
         self._watch()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP; uvicorn's own words are not used."""
+        """Refuse what is not HTTP, in our own words instead of uvicorn's."""
         del msg
         self._refuse(400, "this is not a valid HTTP/1.1 request")
 
@@ -124,7 +124,7 @@ class Connection(H11Protocol):
         return self._deadline is not None and self.conn.our_state is not h11.SEND_BODY
 
     def _finds_room(self) -> bool:
-        """Whether another one was sent away."""
+        """Whether another connection was closed to make room."""
         for other in self.connections:
             if isinstance(other, Connection) and other.is_awaiting_request:
                 other.give_up()
@@ -144,7 +144,7 @@ class Connection(H11Protocol):
 
     @property
     def _body_time(self) -> float:
-        """The seconds for the body of the request that is being read: a mail of 25 MB takes its time on a slow line."""
+        """The seconds for the body of the current request: a mail of 25 MB takes long on a slow line."""
         is_mail = self.scope is not None and self.scope["path"].startswith(MAILS)
         return self._bounds.mail if is_mail else self._bounds.body
 
@@ -167,7 +167,7 @@ class Connection(H11Protocol):
             self._refuse(408, "the request did not come in in time")
 
     def _refuse(self, status: int, title: str, *, retry_after: bytes = b"") -> None:
-        """An answer of ours where there can be one still, and the end. What is at work for this client works for nobody now."""
+        """Send our own answer, if one can still be sent, and close. Work in progress for this client is cancelled."""
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()

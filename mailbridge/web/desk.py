@@ -1,4 +1,4 @@
-"""What a page or a route may use: who asks, the store, and whoever waits."""
+"""What a page or a route may use: the caller, the store, and who waits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from mailbridge.web.auth import TokenAuth
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """``auth`` tells callers by their token; a route asks it first. StoreUnavailable and HTTPException become problem+json."""
+    """``auth`` identifies callers by their token; a route calls it first. StoreUnavailable and HTTPException become
+    problem+json."""
 
     auth: TokenAuth
     store: Store

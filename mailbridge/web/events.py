@@ -68,7 +68,7 @@ class EventsApi:
             self._open -= 1
 
     async def _follow(self, caller: Caller, after: int, bell: Bell) -> AsyncIterator[str]:
-        """Clear the bell, look, and only then wait: it rings behind every commit."""
+        """Clear the bell, look, then wait: the bell rings after every commit."""
         loop = asyncio.get_running_loop()
         quiet_since = loop.time()
         while not bell.is_over:
@@ -105,7 +105,7 @@ class EventsApi:
 
 
 def _concerns(caller: Caller, one: JournalLine) -> bool:
-    """Mails for nobody known are only for who may read everything."""
+    """Mails whose identifier is not known are only for callers who may read everything."""
     return caller.token is None or any(caller.may_read(identifier) for identifier in one.identifiers)
 
 

@@ -39,11 +39,11 @@ class InboxesApi:
         ]
 
     async def _inboxes(self, request: Request) -> Response:
-        """One route for both, so that whoever comes with another method is told of both."""
+        """One route for both methods, so that a wrong method is answered with the list of both."""
         return await (self.create if request.method == "POST" else self.listing)(request)
 
     async def create(self, request: Request) -> Response:
-        """A new inbox, 201; 409 where the caller has as many as it may have at once."""
+        """Make an inbox, 201; 409 if the caller has as many as it may have at once."""
         caller = await self._auth.caller(request)
         _must_read_codes(caller)
         if request.query_params:
@@ -59,7 +59,7 @@ class InboxesApi:
         return Response(msgspec.json.encode(made), status_code=201, media_type="application/json", headers=NO_STORE)
 
     async def listing(self, request: Request) -> Response:
-        """The inboxes that live, oldest first: the caller's own, or all for a viewer or an operator."""
+        """The inboxes that have not ended, oldest first: the caller's own, or all for a viewer or an operator."""
         caller = await self._auth.caller(request)
         Query(request, known=())
         found = await self._verbs.find(_owner(caller))
@@ -76,7 +76,7 @@ class InboxesApi:
 
 
 def _members(body: bytes) -> dict[str, Any]:
-    """What stands in a body; nothing stands in none. Raises ValueError."""
+    """The members of a body; an empty body has none. Raises ValueError."""
     found = msgspec.json.decode(body) if body else {}
     if not isinstance(found, dict):
         raise ValueError("the body: must be a JSON object")

@@ -1,4 +1,4 @@
-"""An ASGI app that is made when it is first asked for: what nobody asks takes no memory, and no time of the start."""
+"""An ASGI app that is made at its first request, so that it takes no memory and no start time before."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class Lazily:
-    """Passes every request on to the app that ``make`` gives; one that could not be made is tried again by the next request."""
+    """Passes every request to the app that ``make`` returns. If ``make`` fails, the next request tries again."""
 
     def __init__(self, make: Callable[[], Awaitable[ASGIApp]]) -> None:
         self._make = make

@@ -1,4 +1,4 @@
-"""What one client may ask of us, and how much of what it sends is read."""
+"""Limits for one client: how many requests, and how much of a body is read."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from starlette.requests import ClientDisconnect, Request
 from mailbridge.core.buckets import TokenBuckets
 
 MOST_BODY = 65_536
-"""Octets of a request's body; Skyvern's polls have under 300."""
+"""Octets of a request's body; Skyvern's polls have less than 300."""
 
 MOST_DRAINED = 1_048_576
 BODY_PATIENCE = 10.0
-"""Seconds in which a body must have come in."""
+"""Seconds within which a body must arrive."""
 
 
 class RateLimit:
     """``burst`` requests of a client at once, ``rate`` a second in the long run."""
 
     MOST_CLIENTS = 10_000
-    """Clients that are remembered; beyond it the one that was silent longest is forgotten."""
+    """Clients that are remembered; above this the one that was silent longest is forgotten."""
 
     def __init__(self, *, rate: float, burst: int, now: Callable[[], float]) -> None:
         self._now = now
         self._buckets = TokenBuckets(rate=rate, burst=burst, most_keys=self.MOST_CLIENTS)
 
     def take(self, client: str) -> float:
-        """Take one. Returns 0, or the seconds after which to come back."""
+        """Take one request. Returns 0, or the seconds to wait."""
         return self._buckets.take(client or "nobody", self._now())
 
 
 def client_of(request: Request) -> str:
-    """Who asks: the address of the connection, or what a proxy on loopback says it is."""
+    """The address of the client: that of the connection, or the one that a proxy on loopback names."""
     return request.client.host if request.client else ""
 
 

@@ -90,7 +90,7 @@ class OperatorApi:
         return await asyncio.shield(deed)
 
     async def _once(self, verb: Verb[Any, Any], ask: Ask, caller: Caller, key: str) -> Response:
-        """Do it once for a key: whoever comes again, be it meanwhile, gets the first answer."""
+        """Do it once for a key: a request that repeats the key gets the first answer, also while the first one is running."""
         name = _digest(caller.key, verb.name, key)
         request = _digest(verb.name, msgspec.json.encode(ask))
         async with self._turn(name):
@@ -139,7 +139,7 @@ def _answer(found: Shape | Fault) -> Response:
 
 
 def _replayed(kept: bytes) -> Response:
-    """An answer as it was given the first time."""
+    """The stored answer of the first request."""
     status, body = json.loads(kept)
     kind = "application/json" if status < 400 else "application/problem+json"
     return Response(body, status_code=status, media_type=kind, headers={**NO_STORE, "Idempotency-Replayed": "true"})
@@ -165,7 +165,7 @@ def _asked(verb: Verb[Any, Any], request: Request, body: bytes) -> Ask:
 
 
 def _query(verb: Verb[Any, Any], request: Request) -> dict[str, Any]:
-    """The query by name: several values where several are wanted, else one."""
+    """The query by name: a list if the member takes several values, else one value."""
     several = {one.name for one in msgspec.structs.fields(verb.asks) if _is_several(one.type)}
     values: dict[str, Any] = {}
     for name, value in request.query_params.multi_items():
@@ -179,7 +179,7 @@ def _query(verb: Verb[Any, Any], request: Request) -> dict[str, Any]:
 
 
 def _is_several(kind: Any) -> bool:
-    """Whether a member holds several values, with bounds of its own or without."""
+    """Whether a member is a list, with or without bounds."""
     bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
     return get_origin(bare) in (tuple, list)
 

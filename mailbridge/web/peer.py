@@ -1,4 +1,4 @@
-"""Who is at the other end of the unix socket: the kernel says it, and nobody can say it for himself."""
+"""The user at the other end of the unix socket, as the kernel reports it; a client cannot fake it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PeerConnection(Connection):
     _is_stranger = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Somebody is there. The mode of the socket keeps others out already; this holds where it was changed."""
+        """A client has connected. The mode of the socket already keeps others out; this check holds if the mode was changed."""
         one = transport.get_extra_info("socket")
         if getattr(one, "family", None) != socket.AF_UNIX:
             super().connection_made(transport)
@@ -38,7 +38,7 @@ class PeerConnection(Connection):
         self.app_state = state
 
     def data_received(self, data: bytes) -> None:
-        """A stranger is refused once he has asked: a connection that is closed with something unread takes the answer with it."""
+        """Refuse another user after the request was read: closing a connection with unread octets can lose the answer."""
         if self._is_stranger:
             self._refuse(403, "only the user that runs mailbridge, and root, may use this socket")
         else:
@@ -46,7 +46,7 @@ class PeerConnection(Connection):
 
 
 def uid_of(one: Any) -> int | None:
-    """The user at the other end of a unix socket; None where the system does not say it, and the socket's mode has to do."""
+    """The user at the other end of a unix socket; None if the system does not report it, and only the socket's mode protects."""
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
         return None
@@ -55,7 +55,7 @@ def uid_of(one: Any) -> int | None:
 
 
 def name_of(uid: int) -> str:
-    """A user by name, or by number where there is none (in a container)."""
+    """A user's name, or the number if there is no name (in a container)."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -1,4 +1,4 @@
-"""What a poll of Skyvern's is made of, apart from what answers it: the rest of the daemon needs to know this much, and no HTTP for it."""
+"""The parts of a poll of Skyvern. The rest of the daemon needs only these, and no HTTP."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mailbridge.operator.fresh import LEAST
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullKey:
-    """A key that Skyvern signs with, and whether it may ask for an identifier."""
+    """A key that Skyvern signs with, and the identifiers that it may ask for."""
 
     secret: Secret
     serves: Callable[[str], bool]
@@ -20,7 +20,7 @@ class PullKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ids:
-    """The ids of a poll, as far as they are there. Which of them come depends on what in Skyvern polls."""
+    """The ids of a poll, each None if absent. Which of them are sent depends on what polls in Skyvern."""
 
     task_id: str | None = None
     workflow_run_id: str | None = None
@@ -28,19 +28,19 @@ class Ids:
 
     @property
     def all(self) -> tuple[str, ...]:
-        """Those that are there."""
+        """The ids that are present."""
         return tuple(one for one in (self.workflow_run_id, self.task_id, self.workflow_permanent_id) if one)
 
     @property
     def run(self) -> str:
-        """What tells this login from others: a run may log in several times, each in a task of its own. ``""``: nothing does."""
+        """Identifies this login: a run may log in several times, each time in its own task. ``""``: there is no id."""
         return " ".join(one for one in (self.workflow_run_id, self.task_id) if one) or self.workflow_permanent_id or ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullPolicy:
-    """What a reload may change: the keys that polls are signed with, for how long a consumed code is given again, and how long a code
-    of an authenticator must still live."""
+    """What a reload may change: the keys for signed polls, how long a consumed code is given again, and how long a code of an
+    authenticator must still be valid."""
 
     keys: Sequence[PullKey]
     grace: timedelta

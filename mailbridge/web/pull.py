@@ -42,7 +42,7 @@ log = logging.getLogger("mailbridge.web.pull")
 PATH = "/skyvern/totp/"
 SIGNATURE = re.compile(rb"[0-9a-fA-F]{64}")
 LONGEST_CODE = 10
-"""Characters that Skyvern takes as they are; more it would give to a language model."""
+"""Longest code that Skyvern takes verbatim, in characters; it gives a longer one to a language model."""
 
 LONGEST_ID = 200
 POLLS_AGAIN = timedelta(seconds=35)
@@ -79,8 +79,8 @@ class PollLimits:
 
 
 class Pull:
-    """Answers polls. ``policy`` is asked for each of them; ``polled`` is told of each, and gives the domains of the run's own site as
-    far as they are known."""
+    """Answers polls. ``policy`` is read for each poll. ``polled`` is called for each poll and returns the known domains of the
+    run's own site."""
 
     def __init__(
         self,
@@ -162,7 +162,7 @@ class Pull:
             raise
 
     def _is_signed(self, body: bytes, signature: bytes, identifier: str) -> bool:
-        """Every key is tried, whatever the first ones say, so that the time tells nothing of which it was."""
+        """Try every key, whichever matched, so that the time does not reveal which one it was."""
         is_good = False
         for key in self._policy().keys:
             expected = hmac.new(key.secret.reveal().encode(), body, hashlib.sha256).hexdigest().encode()
@@ -220,6 +220,6 @@ def _id(value: object) -> str | None:
 
 
 def _fit(code: Secret) -> Secret | None:
-    """The code as Skyvern takes it: trimmed, and never longer than it reads."""
+    """The code in the form that Skyvern takes: trimmed, and not longer than it reads."""
     text = code.reveal().strip()
     return Secret(text) if 0 < len(text) <= LONGEST_CODE else None

@@ -21,7 +21,7 @@ Choice = TypeVar("Choice", bound=str)
 
 
 class Query:
-    """Reads parameters one by one. Every method raises HTTPException 400 with what is wrong and with what."""
+    """Reads parameters. Every method raises HTTPException 400, which names the parameter and the mistake."""
 
     def __init__(self, request: Request, *, known: tuple[str, ...]) -> None:
         self._values: dict[str, str] = {}
@@ -35,14 +35,14 @@ class Query:
             self._values[name] = value
 
     def text(self, name: str) -> str:
-        """A text, less the blanks around it; ``""`` where it is not given."""
+        """A text without surrounding blanks; ``""`` if it is not given."""
         value = self._values.get(name)
         if value is not None and not value.strip():
             raise bad(f"{name}: is empty; leave it out")
         return (value or "").strip()
 
     def needed(self, name: str) -> str:
-        """A text that must be given."""
+        """A required text."""
         if name not in self._values:
             raise bad(f"{name}: must be given")
         return self.text(name)
@@ -66,7 +66,7 @@ class Query:
         return value
 
     def flag(self, name: str) -> bool:
-        """``true`` or ``false``; not given is false."""
+        """``true`` or ``false``; default: false."""
         return self.choice(name, ("false", "true"), default="false") == "true"
 
     def choice(self, name: str, choices: tuple[Choice, ...], *, default: Choice) -> Choice:
@@ -78,7 +78,7 @@ class Query:
         raise bad(f"{name}: must be one of {', '.join(one for one in choices if one)}")
 
     def moment(self, name: str) -> datetime | None:
-        """A moment: RFC 3339, or seconds since 1970; None where it is not given. What is before 1970 is as good as 1970."""
+        """A time: RFC 3339, or seconds since 1970; None if not given. A time before 1970 counts as 1970."""
         text = self._values.get(name)
         if text is None:
             return None

@@ -1,4 +1,4 @@
-"""How a daemon is, as `/readyz` and whoever watches it tell it."""
+"""The state of a daemon, as `/readyz` and its watchers report it."""
 
 from __future__ import annotations
 

@@ -136,6 +136,15 @@ def test_a_stored_mail_comes_out_as_it_came_in(do: Beside, tmp_path: Path) -> No
     assert do("mail", "show", str(number), "--raw").out == path.read_bytes().decode()
 
 
+def test_what_is_read_by_people_is_no_json(do: Beside) -> None:
+    """Lists are joined by commas; a code whose mail names no sender says so."""
+    nameless = "To: ann@example.com\r\nSubject: Your code\r\n\r\nYour code is 540001\r\n"
+    number = do("mail", "import", "--json", "-", stdin=nameless).rows[0]["mail"]
+    shown = do("mail", "show", str(number)).out
+    assert re.search(r"^identifiers +ann@example\.com$", shown, re.MULTILINE), shown
+    assert f"Mail {number}, which names no sender." in do("code", "list").out
+
+
 def test_a_replayed_mail_is_a_new_mail(do: Beside, tmp_path: Path) -> None:
     """It gets a number of its own, where the same file again is the same mail."""
     path = _mail(tmp_path, "again", "530001")

@@ -10,6 +10,7 @@ import pytest
 
 from mailbridge.core.delivery import State
 from mailbridge.core.why import Attempted, Came, Cause, Evidence, Kind, causes
+from tests.cli.hints import wrong_commands
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 ANN = "ann@corp.com"
@@ -159,6 +160,12 @@ def test_each_cause_is_a_sentence_with_a_way_out(situation: Situation) -> None:
     for cause in _causes(situation):
         assert cause.text.endswith(".")
         assert cause.hint or cause.kind in {Kind.ON_ITS_WAY, Kind.SUPERSEDED}
+
+
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda one: one.name)
+def test_each_command_of_a_hint_can_be_typed(situation: Situation) -> None:
+    """With all that it needs, so that it does not end with a missing argument."""
+    assert [told for cause in _causes(situation) for told in wrong_commands(cause.hint)] == []
 
 
 def test_what_limits_a_delivered_code_is_named() -> None:

@@ -133,7 +133,7 @@ def test_a_strangers_code_is_held_while_a_known_one_lives(home: House, ann: str)
     assert states == [State.SUPERSEDED]
     assert told.startswith("stranger (`mailbridge sender allow`")
     assert "other.example is not known" in told
-    assert "acme.example still lives" in told
+    assert "acme.example is still valid" in told
     assert newest(home, ann) == [before, number]
 
 

@@ -27,6 +27,7 @@ from mailbridge.operator.faults import Fault, Kind
 from mailbridge.operator.shapes import ReplicaShape, Status, TargetShape
 from mailbridge.sinks.skyvern_account import Account, Credential, SkyvernAccount
 from mailbridge.store.sqlite import SqliteStore, open_sqlite
+from tests.cli.hints import wrong_commands
 from tests.store.mails import arrival, draft
 
 NOW = datetime.now(UTC)
@@ -122,6 +123,7 @@ def _found(check: Check, patient: Patient) -> list[Finding]:
 def _levels(check: Check, patient: Patient) -> set[tuple[str, Level]]:
     found = _found(check, patient)
     assert all(one.hint for one in found if one.level in (Level.FAILURE, Level.WARNING))
+    assert [told for one in found for told in wrong_commands(one.hint)] == []
     return {(one.check, one.level) for one in found}
 
 
@@ -410,6 +412,14 @@ def test_a_held_mail_and_a_lost_code_are_shown(patient: Patient) -> None:
     asyncio.run(happen())
     assert [(one.level, "1 by dkim" in one.text) for one in _found(mail.held, patient)] == [(Level.WARNING, True)]
     assert [(one.level, "422 by Skyvern" in one.text) for one in _found(mail.lost, patient)] == [(Level.FAILURE, True)]
+
+
+def test_in_practice_no_proof_is_said_to_be_needed(patient: Patient) -> None:
+    """Without a key nothing has to be proven, and the line says so; with one it names the proofs."""
+    practice = replace(patient, status=msgspec.structs.replace(WELL, is_practice=True))
+    assert [one.text.startswith("no proof is needed") for one in _found(mail.trust, practice)] == [True]
+    real = replace(patient, status=msgspec.structs.replace(WELL, is_practice=False))
+    assert [one.text.startswith("a mail needs one of these proofs") for one in _found(mail.trust, real)] == [True]
 
 
 def test_a_forwarding_that_waits_is_shown(patient: Patient) -> None:

@@ -350,7 +350,7 @@ def test_nobody_there_is_no_doubt() -> None:
         unused.bind(("127.0.0.1", 0))
         outcome = run(_push_to(f"http://127.0.0.1:{unused.getsockname()[1]}"))
     assert isinstance(outcome, Deferred)
-    assert "not reachable" in outcome.reason
+    assert outcome.reason == "not reachable: no connection (ConnectError)"
 
 
 def test_a_name_that_does_not_exist_is_no_doubt() -> None:
@@ -369,7 +369,7 @@ def test_a_connection_that_does_not_come_about_in_time_is_no_doubt() -> None:
             one.connect_ex(full.getsockname())
         outcome = run(_push_to(f"http://127.0.0.1:{full.getsockname()[1]}", timeout=timedelta(seconds=2)))
     assert isinstance(outcome, Deferred)
-    assert "ConnectTimeout" in outcome.reason
+    assert outcome.reason == "not reachable: no connection in time (ConnectTimeout)"
 
 
 def test_tls_that_is_none_is_no_doubt() -> None:

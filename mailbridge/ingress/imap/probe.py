@@ -27,6 +27,7 @@ SCREEN, LONGEST = 400, 60
 """Characters of the list of folders, and of one name."""
 TRIES = 3
 """So many of the newest mails are tried: one that the server cannot give is an exception."""
+TLS = {"tls": "with TLS", "starttls": "with STARTTLS", "none": "without TLS"}
 USEFUL = ("IDLE", "MOVE", "UIDPLUS", "NOTIFY", "CONDSTORE", "ID")
 
 
@@ -49,7 +50,7 @@ def probe(settings: ImapSettings, vault: Tokens | None, *, idle_for: float, then
     try:
         wire = Wire(account.endpoint(Contexts().of(settings)))
         with closing(wire):
-            yield Finding(step=step, is_good=True, text=f"{account.host} port {account.port}, tls = {account.tls}")
+            yield Finding(step=step, is_good=True, text=f"{account.host} port {account.port}, {TLS[account.tls]}")
             step = "login"
             log_in(wire, account, tokens_of(account, vault))
             has = ", ".join(name for name in USEFUL if name in wire.abilities)
@@ -64,7 +65,7 @@ def probe(settings: ImapSettings, vault: Tokens | None, *, idle_for: float, then
                 _open(wire, account, folder)
                 counts[folder] = wire.exists
                 if len(counts) <= LINES:
-                    yield Finding(step=step, is_good=True, text=f"{wire.exists} mails")
+                    yield Finding(step=step, is_good=True, text=f"{wire.exists} mail{'' if wire.exists == 1 else 's'}")
             if len(counts) > LINES:
                 yield Finding(step="open", is_good=True, text=f"{len(counts) - LINES} more folders")
             step = "fetch"

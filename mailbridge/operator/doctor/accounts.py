@@ -39,7 +39,7 @@ async def skyvern(patient: Patient) -> AsyncIterator[Finding]:
     """The key, both clocks, and the identifiers on both sides."""
     account = patient.skyvern()
     if isinstance(account, Fault):
-        yield warning("skyvern", account.title, "[skyvern] api_key_file")
+        yield warning("skyvern", account.title, "mailbridge setup")
         return
     try:
         found = await asyncio.to_thread(account.look)
@@ -95,8 +95,7 @@ async def targets(patient: Patient) -> AsyncIterator[Finding]:
         return
     for one in status.targets:
         if one.reason:
-            hint = "mailbridge delivery list --state dead" if one.kind == "skyvern" else f"mailbridge target test {one.name}"
-            yield failure("target", f"{one.name}: {one.reason}", hint)
+            yield failure("target", f"{one.name}: {one.reason}", f"mailbridge target test {one.name}")
         elif not one.is_practice:
             yield ok("target", f"{one.name} takes codes")
     told = {f"notify {notice.name}": notice.name for notice in patient.settings.notify}

@@ -18,7 +18,7 @@ from mailbridge.trust.dns import Resolver
 
 
 class Level(StrEnum):
-    """How bad it is. ``UNKNOWN``: it could not be looked at, so nothing is said."""
+    """The result of a check. ``UNKNOWN``: it could not be done."""
 
     OK = "ok"
     WARNING = "warning"
@@ -70,7 +70,7 @@ class Probes(Protocol):
         ...
 
     def certificate(self) -> Served | None:
-        """The certificate for STARTTLS; None where TLS is off, or it cannot be read."""
+        """The certificate for STARTTLS; None if TLS is off, or it cannot be read."""
         ...
 
     def stranger(self) -> str | None:

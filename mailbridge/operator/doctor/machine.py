@@ -34,7 +34,7 @@ async def configuration(patient: Patient) -> AsyncIterator[Finding]:
 
 
 async def daemon(patient: Patient) -> AsyncIterator[Finding]:
-    """Whether one runs, and takes mail."""
+    """Whether a daemon runs and takes mail."""
     status = patient.status
     if isinstance(status, Fault):
         yield failure("daemon", "no daemon is running with this configuration", "mailbridge serve, or systemctl start mailbridge")
@@ -69,7 +69,7 @@ async def replicas(patient: Patient) -> AsyncIterator[Finding]:
 
 
 async def folders(patient: Patient) -> AsyncIterator[Finding]:
-    """The database, its key and their folder: there, writable, and readable by nobody else."""
+    """The database, its key and their folder: they exist, can be written, and cannot be read by others."""
     folder = patient.database.parent
     if not folder.is_dir():
         yield failure("folder", f"{folder} does not exist", f"install -d -m 700 {folder}")

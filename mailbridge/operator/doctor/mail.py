@@ -23,7 +23,7 @@ async def held(patient: Patient) -> AsyncIterator[Finding]:
         return
     checks = Counter(row.held[0].partition(":")[0] for row in rows if row.held)
     told = ", ".join(f"{number} by {check}" for check, number in checks.most_common(4))
-    yield warning("held", f"{len(rows)} mails were held in the last 24 hours ({told})", "mailbridge mail list --held")
+    yield warning("held", f"mails held in the last 24 hours: {len(rows)} ({told})", "mailbridge mail list --held")
 
 
 async def lost(patient: Patient) -> AsyncIterator[Finding]:
@@ -31,19 +31,19 @@ async def lost(patient: Patient) -> AsyncIterator[Finding]:
     wanted = Filter(since=patient.now() - LATELY, states=(State.DEAD, State.EXPIRED))
     rows = await patient.store.outbox.deliveries(wanted, limit=MOST)
     if not rows:
-        yield ok("lost", "every code of the last 24 hours was delivered")
+        yield ok("lost", "no code of the last 24 hours was lost")
         return
     reasons = Counter(row.reason or str(row.state) for row in rows)
     told = "; ".join(f"{number} × {reason}" for reason, number in reasons.most_common(3))
     yield failure(
         "lost",
-        f"{len(rows)} codes of the last 24 hours were not delivered: {told}",
+        f"codes of the last 24 hours that were not delivered: {len(rows)} ({told})",
         "mailbridge delivery list --state dead --state expired",
     )
 
 
 async def forwardings(patient: Patient) -> AsyncIterator[Finding]:
-    """A question that nobody has answered: Google's whether an account may forward here, a service's whether it may post here."""
+    """Unconfirmed questions: Google's whether an account may forward here, a service's whether it may post here."""
     rows = await patient.store.mails.page(Filter(since=patient.now() - 7 * LATELY), limit=MOST)
     seen: set[str] = set()
     waiting = []
@@ -67,21 +67,18 @@ async def forwardings(patient: Patient) -> AsyncIterator[Finding]:
 
 
 async def trust(patient: Patient) -> AsyncIterator[Finding]:
-    """What the trust settings mean in words."""
+    """The meaning of the trust settings in words."""
     settings, status = patient.settings.trust, patient.status
     is_real = isinstance(status, Fault) or not status.is_practice
-    if "none" in settings.default and is_real:
+    proofs = ", ".join(sorted(settings.default))
+    if not is_real:
+        yield ok("trust", f"no proof is needed while no Skyvern key is configured; with a key one of these: {proofs}")
+    elif "none" in settings.default:
         yield failure("trust", "anybody can have a code pushed: no proof is required", 'remove "none" from [trust] default')
-    elif "*" in settings.senders and not settings.accounts and is_real:
-        yield ok(
-            "trust",
-            f"a mail needs one of these proofs: {', '.join(sorted(settings.default))}; codes of every proven sender are pushed",
-        )
+    elif "*" in settings.senders and not settings.accounts:
+        yield ok("trust", f"a mail needs one of these proofs: {proofs}; codes of every proven sender are pushed")
     else:
-        yield ok(
-            "trust",
-            f"a mail needs one of these proofs: {', '.join(sorted(settings.default))}; senders: {', '.join(settings.senders)}",
-        )
+        yield ok("trust", f"a mail needs one of these proofs: {proofs}; senders: {', '.join(settings.senders)}")
     loose = [one.rcpt for one in patient.settings.address if one.trust and "none" in one.trust]
     for rcpt in loose:
         yield warning("trust", f"{rcpt} accepts mails without proof", "[[address]] trust")

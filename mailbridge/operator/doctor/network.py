@@ -46,7 +46,7 @@ async def listeners(patient: Patient) -> AsyncIterator[Finding]:
 
 
 async def _dialogue(host: str, port: int) -> bool | str:
-    """Whether STARTTLS is offered (LMTP too); a text where there is no SMTP."""
+    """Whether STARTTLS is offered (LMTP too); a text if there is no SMTP."""
     try:
         async with asyncio.timeout(GREETING):
             reader, writer = await asyncio.open_connection(host, port, limit=4096)
@@ -80,7 +80,7 @@ def mail_domains(settings: Settings) -> list[str]:
 
 
 async def records(patient: Patient) -> AsyncIterator[Finding]:
-    """MX and addresses of every domain, and whether port 25 behind them is ours, as far as that can be seen from here."""
+    """MX and addresses of every domain, and whether their port 25 is ours, as far as this machine can see."""
     own = await own_addresses()
     for domain in mail_domains(patient.settings):
         try:
@@ -142,7 +142,7 @@ async def own_addresses() -> set[str]:
 
 
 async def certificate(patient: Patient) -> AsyncIterator[Finding]:
-    """How long it lasts. Senders of mail take a self-signed one; one that has expired some do not."""
+    """How long the certificate is valid. Senders of mail accept a self-signed one; some refuse an expired one."""
     if not patient.settings.smtp.tls:
         yield warning("certificate", "STARTTLS is off: mails are sent to it unencrypted", "set [smtp] tls = true")
         return

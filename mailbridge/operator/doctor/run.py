@@ -14,7 +14,7 @@ from mailbridge.store import StoreUnavailable
 log = logging.getLogger("mailbridge.doctor")
 
 PATIENCE = 40.0
-"""Seconds for one check: a mailbox that does not answer takes the longest."""
+"""Seconds for one check; a mailbox that does not answer needs the longest."""
 
 GROUPS: Mapping[str, tuple[Check, ...]] = MappingProxyType(
     {

@@ -44,7 +44,7 @@ class Doctor:
         self._clock = clock
 
     async def patient(self) -> Patient:
-        """The bridge as a check looks at it now."""
+        """The state of the daemon for a check."""
         database, key = self._probes.places()
         return Patient(
             settings=self._configuration.now,

@@ -1,1 +1,1 @@
-"""Setting a bridge up: what is asked, done and waited for, as data; the command and the page show the same steps."""
+"""The setup as data: what it asks, does and waits for. The command and the page show the same steps."""

@@ -33,7 +33,7 @@ YES, NO = ("y", "yes"), ("n", "no")
 
 
 class Mistake(ValueError):  # noqa: N818  (of a person, not of ours)
-    """Why an answer cannot be taken, in one sentence for the person who typed it."""
+    """Why an answer is refused, in one sentence for the person who typed it."""
 
 
 def way(text: str) -> str:
@@ -80,7 +80,7 @@ def sites(text: str) -> str:
 
 
 def _host(url: str) -> str:
-    """The host of a web address; "" for what is none."""
+    """The host of a web address; "" if it is not one."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:
@@ -98,7 +98,7 @@ def domain(text: str) -> str:
 
 
 def public(plain: str) -> str:
-    """The same, where the world can know it."""
+    """The same, if it can be a public name."""
     if plain.endswith(PLAYGROUND):
         raise Mistake(f"{plain} is a name that only this machine or network knows; Gmail cannot send there")
     return plain
@@ -153,7 +153,8 @@ def key(text: str) -> str:
 
 
 def web_address(text: str) -> str:
-    """Where the world reaches this bridge. What is posted there is secret, so it has to be https, but inside a network of one's own."""
+    """The address at which the internet reaches mailbridge. Posts contain secrets, so it must be https, except in a private
+    network."""
     plain = address_of_bridge(text)
     parts = urlsplit(plain)
     if parts.scheme != "https" and not _is_near(parts.hostname or ""):
@@ -183,7 +184,7 @@ def _is_near(host: str) -> bool:
 
 
 def given_address(text: str) -> str:
-    """The address at which a service takes mail in."""
+    """The address for mail at a service."""
     plain = parse_mailbox(text.strip())
     if plain is None:
         raise Mistake(f"{text.strip()!r} is not a mail address; write the one that the service shows")

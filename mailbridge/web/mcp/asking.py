@@ -1,4 +1,4 @@
-"""Whoever asks the API for a tool: within the daemon as the caller of ``/mcp``, or from a process of its own."""
+"""Asks the API for a tool: inside the daemon as the caller of ``/mcp``, or from another process."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ PATIENCE = 30.0
 
 
 class Asker(Protocol):
-    """Asks a route of the API. ``is_lasting``: it goes on where the daemon is started again."""
+    """Asks a route of the API. ``is_lasting``: it continues after a restart of the daemon."""
 
     @property
     def is_lasting(self) -> bool:
-        """Whether a daemon that stops is asked again."""
+        """Whether a stopping daemon is asked again."""
         ...
 
     async def ask(
@@ -40,7 +40,7 @@ class Asker(Protocol):
 
 
 class Here:
-    """The routes of this daemon, asked with the credentials of a request that it serves."""
+    """The routes of this daemon, with the credentials of the current request."""
 
     is_lasting = False
 

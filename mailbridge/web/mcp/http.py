@@ -21,7 +21,7 @@ MISSING = 'MCP needs more packages: install again, as you installed it, with the
 
 
 class McpApi:
-    """The route. ``public_url`` is where a proxy serves us, "" for none."""
+    """The route. ``public_url`` is our address behind a proxy, "" for none."""
 
     def __init__(self, *, auth: TokenAuth, public_url: str) -> None:
         self._auth = auth

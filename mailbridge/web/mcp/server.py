@@ -1,4 +1,4 @@
-"""The SDK's server over our tools. Importing this takes about a second and 25 MB: nobody does before somebody asks."""
+"""The SDK's server for our tools. Importing this takes about a second and 25 MB, so it happens at the first request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mailbridge.web.mcp.tools import INSTRUCTIONS, TOOLS, Tool
 
 
 def server_of(asker: Asker) -> Server[Any]:
-    """A server whose tools ask the API by ``asker``."""
+    """A server whose tools use ``asker``."""
 
     async def list_tools(_: Any, __: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         return types.ListToolsResult(tools=[_shown(name) for name in TOOLS])
@@ -63,7 +63,7 @@ def _shown(name: str) -> types.Tool:
 
 
 async def _called(tool: Tool[Any, Any], asker: Asker, arguments: dict[str, Any]) -> types.CallToolResult:
-    """What a tool answers. What goes wrong is told in words, so that the model can do better."""
+    """The answer of a tool. An error is a sentence, so that the model can correct its call."""
     try:
         ask = asked(tool.asks, arguments, is_text=False)
     except ValueError as fault:
@@ -80,7 +80,7 @@ def _told(text: str, *, is_error: bool = False, structured: dict[str, Any] | Non
 
 
 class Exchange:
-    """One request over HTTP, answered with JSON. Nothing is kept between two: a client goes on after a restart of the daemon."""
+    """One request over HTTP, answered with JSON. Nothing is kept between requests, so a client continues after a restart."""
 
     def __init__(self, asker: Asker, body: bytes) -> None:
         self._server = server_of(asker)

@@ -1,4 +1,4 @@
-"""What the tools are asked with and answer. The texts here are read by the models that use them."""
+"""Arguments and answers of the tools. The models that use them read these texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a view is asked with, how it uses a verb, and what it answers with."""
+"""The request of a view, how the view uses a verb, and its answer."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ NEED_FRESH = frozenset(
         verbs.SETUP_ANSWER,
     )
 )
-"""Verbs that are done only soon after a login: they show a code, or change whom the bridge believes and where codes go."""
+"""Verbs that need a fresh login: they show a code, or change which senders are trusted and where codes go."""
 
 NOTED = frozenset({"file", "filter", "test"})
-"""Answers of a setup that only say what was done: they need no young login."""
+"""Answers of a setup that only confirm what was done: they need no fresh login."""
 
 VIEWER = Fault(kind=Kind.FORBIDDEN, title=text("fault.viewer"))
 
@@ -73,7 +73,7 @@ class Stale(Exception):  # noqa: N818
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """A template and what it shows."""
+    """A template and its values."""
 
     template: str
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Go:
-    """Look at another page, where ``said`` (a key of the words) is told as done."""
+    """Redirect to another page, which shows ``said`` (a key of the words) as done."""
 
     path: str
     said: str = ""
@@ -90,7 +90,7 @@ class Go:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """Octets to be kept under a name."""
+    """A download under a name."""
 
     name: str
     content: bytes
@@ -130,11 +130,11 @@ class Asked:
         return self.session.role == "operator"
 
     def sent(self, name: str) -> str:
-        """A field of the form; "" where it is not there."""
+        """A field of the form; "" if it is absent."""
         return next(iter(self.form.get(name, ())), "")
 
     def need_fresh(self) -> None:
-        """Go on only where the login is young. Raises Stale."""
+        """Require a fresh login. Raises Stale."""
         if not self.is_fresh(self.session):
             raise Stale
 
@@ -184,7 +184,7 @@ PLACE = re.compile(r"at `\$\.(\w+)")
 
 
 def filled(kind: type[A], values: Mapping[str, Any]) -> A | dict[str, str]:
-    """A form's fields as what a verb is asked with; or what is wrong with one of them (a key of the words), by its name."""
+    """The fields of a form as the request of a verb; or the mistake in each field (a key of the words), by its name."""
     try:
         return as_asked(kind, values, is_text=False)
     except msgspec.ValidationError as fault:

@@ -42,7 +42,7 @@ class Visit:
 
 
 class Door:
-    """Judges requests by their head. ``public_url`` is where a proxy serves the page, "" for this machine alone."""
+    """Checks requests by their headers. ``public_url`` is the address behind a proxy, "" for this machine only."""
 
     def __init__(self, public_url: str) -> None:
         parts = urlsplit(public_url)
@@ -53,7 +53,7 @@ class Door:
         self._all_logins = RateLimit(rate=1, burst=60, now=time.monotonic)
 
     def visit(self, request: Request) -> Visit | None:
-        """How this request asks; None where its Host is no name of ours."""
+        """The visit of this request; None if its Host is not one of our names."""
         host = request.headers.get("host", "").casefold()
         if self._public_host and _host(host, self._public_scheme) == self._public_host:
             is_secure = self._public_scheme == "https"
@@ -73,7 +73,7 @@ class Door:
 
 
 def is_own(request: Request, visit: Visit, cookie: str, sent: str) -> bool:
-    """Whether a POST comes from a page of ours: its Origin says so, and it brings the token of the cookie back."""
+    """Whether a POST comes from our own page: the Origin is ours, and it has the token of the cookie."""
     return is_own_origin(request, visit) and bool(cookie) and hmac.compare_digest(sent.encode(), csrf_of(cookie).encode())
 
 
@@ -88,7 +88,7 @@ def is_own_origin(request: Request, visit: Visit) -> bool:
 
 
 def set_cookie(response: Response, visit: Visit, text: str, seconds: int) -> None:
-    """Give the browser its session, or with ``seconds`` 0 take it back."""
+    """Set the cookie of a session; with ``seconds`` 0, delete it."""
     response.set_cookie(visit.cookie, text, max_age=seconds, path="/", secure=visit.is_secure, httponly=True, samesite="strict")
 
 

@@ -37,7 +37,7 @@ READER = By(name="page")
 
 @dataclass(frozen=True, slots=True)
 class _News:
-    """Rendered rows, and the line to go on from; ``is_over``: the bridge is stopping."""
+    """Rendered rows, and the line to continue from; ``is_over``: the daemon is stopping."""
 
     text: str
     next: int
@@ -55,7 +55,7 @@ class Feed:
         self._looks: dict[int, asyncio.Task[_News]] = {}
 
     async def answer(self, request: Request, who: Callable[[], Awaitable[Session | None]]) -> Response:
-        """An endless answer. It ends with its session: ``who`` is asked again with every event."""
+        """An endless answer. It ends with its session: ``who`` checks the session at every event."""
         given = request.headers.get("last-event-id") or request.query_params.get("after", "")
         if not (given.isascii() and given.isdigit() and len(given) < 19):
             raise HTTPException(400, "after: must be the id of an event")
@@ -85,7 +85,7 @@ class Feed:
             self._open -= 1
 
     async def _news(self, after: int) -> _News:
-        """What came after a line. One look serves every stream that stands there."""
+        """What came after a line. Streams at the same line share one look."""
         look = self._looks.get(after)
         if look is None or look.done():
             look = self._looks[after] = asyncio.create_task(self._look(after), name="page-feed")

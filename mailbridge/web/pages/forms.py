@@ -1,4 +1,4 @@
-"""What a form brings: its fields, and the files that it uploads, within bounds."""
+"""The fields of a form and its uploaded files, within limits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.requests import Request
 from mailbridge.web.limits import body_of
 
 MOST_FORM = 2_097_152
-"""Octets of a form; the largest holds a mail that a rule is tried with."""
+"""Octets of a form; the largest contains a mail to try a rule with."""
 
 MOST_FIELDS = 2_000
 
@@ -45,12 +45,12 @@ async def form_of(request: Request, name: str) -> tuple[Form, dict[str, bytes]]:
 
 
 def one_of(form: Mapping[str, list[str]], name: str) -> str:
-    """The first value of a field; "" where it is not there."""
+    """The first value of a field; "" if it is absent."""
     return next(iter(form.get(name, ())), "")
 
 
 class _InMemory(MultiPartParser):
-    """A picture may hold a secret: none is written to a temporary file."""
+    """A picture may contain a secret, so none is written to a temporary file."""
 
     spool_max_size = MOST_FORM + max(UPLOADS.values())
 

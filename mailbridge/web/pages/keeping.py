@@ -17,15 +17,15 @@ KEPT_FOR = timedelta(minutes=10)
 """As long as a login link lives, and time to find the terminal."""
 
 MOST_KEPT = 16 * 1_048_576
-"""Octets of all forms together; one with the photo of a screen has the most. The oldest make room."""
+"""Octets of all forms together; a form with a photo of a screen is the largest. The oldest forms are dropped first."""
 
 SHOWS = frozenset({"mail.reveal", "mail.raw", "mail.text", "code.reveal", "totp.code", "setup.reveal"})
-"""Forms in which nobody has typed anything: a click shows what is secret, and can be made again."""
+"""Forms without typed input: a click that reveals a secret, which can be repeated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """A form as it came: ``name`` is that of its path, ``number`` the one in it, ``request`` tells it from another sending."""
+    """A form as it was sent: ``name`` is that of its path, ``number`` the one in the path, ``request`` its idempotency key."""
 
     name: str
     number: int
@@ -36,7 +36,7 @@ class Kept:
 
     @property
     def size(self) -> int:
-        """About how many octets it holds."""
+        """Its approximate size in octets."""
         typed = sum(len(value) for values in self.form.values() for value in values)
         return typed + sum(len(one) for one in self.files.values())
 
@@ -58,13 +58,13 @@ class Keeping:
             self._kept.popitem(last=False)
 
     def of(self, session: int, now: datetime) -> Kept | None:
-        """What is kept for a session; None where that is nothing, or out of time. What is out of time is dropped, whoever asks."""
+        """The form that is kept for a session; None if there is none or it is too old. Old forms are dropped at each call."""
         for number in [number for number, one in self._kept.items() if one.until <= now]:
             del self._kept[number]
         return self._kept.get(session)
 
     def move(self, before: int, after: int) -> None:
-        """A new login takes over what the one before it has kept."""
+        """A new login takes over the form of the login before it."""
         kept = self._kept.pop(before, None)
         if kept is not None:
             self._kept[after] = kept

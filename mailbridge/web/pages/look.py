@@ -9,7 +9,7 @@ from mailbridge.core.dataclass import dataclass
 from mailbridge.operator.shapes import DeliveryShape, MailShape
 
 UNPROVEN = ("none:", "practice:")
-"""How the word of the gate begins where no proof was asked for."""
+"""How the gate's result begins if no proof was needed."""
 
 LINKED = "https://"
 
@@ -41,7 +41,7 @@ class Row:
 
     @property
     def has_code(self) -> bool:
-        """Whether something is masked there."""
+        """Whether the mail has a code or link to mask."""
         return self.mail.verdict in CODED
 
 
@@ -84,8 +84,9 @@ def delivery_state(one: DeliveryShape) -> State:
 def mail_state(mail: MailShape, deliveries: Iterable[DeliveryShape], *, is_released: bool = False) -> State:
     """How a mail is: as its deliveries are, or why there are none."""
     found = {one.state: one for one in deliveries}
+    is_replaced = set(found) == {"superseded"}
     for name in DELIVERY:
-        if name in found:
+        if name in found and not (mail.held and is_replaced):
             return delivery_state(found[name])
     if mail.held:
         if is_released:
@@ -103,7 +104,7 @@ def mail_state(mail: MailShape, deliveries: Iterable[DeliveryShape], *, is_relea
 
 
 def rows_of(mails: Sequence[MailShape], deliveries: Iterable[DeliveryShape]) -> list[Row]:
-    """Mails with the state that their deliveries give them."""
+    """Mails with their states, which their deliveries decide."""
     by_mail: dict[int, list[DeliveryShape]] = {}
     for one in deliveries:
         by_mail.setdefault(one.mail, []).append(one)

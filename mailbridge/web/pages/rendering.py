@@ -1,4 +1,4 @@
-"""Templates into answers. Everything that a mail says is escaped, cut to a length, and cannot turn the direction of what stands beside it."""
+"""Renders templates. Everything that comes from a mail is escaped, cut to a length, and cannot change the reading direction."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from starlette.responses import HTMLResponse, Response
 from mailbridge import __version__
 from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import MASK
+from mailbridge.intake.judgement import KEYS
 from mailbridge.logs import CONTROL
 from mailbridge.store.sessions import Session
 from mailbridge.web.pages.asking import Page
@@ -51,7 +52,8 @@ SCRIPTS = ("htmx.min.js", "hx-csp.min.js", "hx-sse.min.js", "page.js")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """Around a page: how it is asked, who looks, what its forms bring back, and whether the login is young enough for every form."""
+    """The surroundings of a page: the visit, the session, the token of its forms, and whether the login is fresh enough for
+    every form."""
 
     visit: Visit
     session: Session | None
@@ -63,7 +65,7 @@ class Scene:
 
 
 class Rendering:
-    """The templates of the package. They take no template of anybody else's, and no text that is not escaped."""
+    """The templates of the package. No other template can be loaded, and all text is escaped."""
 
     def __init__(self) -> None:
         folder = resources.files("mailbridge.web.pages") / "templates"
@@ -88,6 +90,7 @@ class Rendering:
             "prose": prose,
             "linked": linked,
             "sentence": sentence,
+            "plain_reason": plain_reason,
             "span": span,
             "duration": duration,
         }
@@ -132,18 +135,18 @@ class Rendering:
         )
 
     def part(self, template: str, **values: Any) -> str:
-        """A piece that stands in no page of its own: a row of the feed."""
+        """A template without a page around it: a row of the feed."""
         return self._templates.get_template(template).render(values)
 
 
 def _digest(name: str) -> str:
-    """What changes with a file, so that a browser asks for the new one."""
+    """A hash of a file, so that a browser loads a new version."""
     content = (resources.files("mailbridge.web.pages") / "static" / name).read_bytes()
     return hashlib.sha256(content).hexdigest()[:12]
 
 
 def shown(value: object, most: int = LONGEST) -> str:
-    """Words of somebody else's: on one line, cut, without what controls a terminal or turns the reading direction."""
+    """Text from outside: on one line, cut, without characters that control a terminal or change the reading direction."""
     words = "" if value is None else str(value)
     cut = words[:most] + ("…" if len(words) > most else "")
     return CONTROL.sub("\ufffd", cut.replace("\r\n", " ").replace("\n", " ").replace("\t", " "))
@@ -159,12 +162,12 @@ CODE_OR_LINK = re.compile(r"`([^`]+)`|(https://[^\s`<>\"]*[^\s`<>\".,;:)])")
 
 
 def prose(value: object, most: int = LONGEST) -> Markup:
-    """The same for a sentence of the program's, which may repeat words of others: what stands between backticks is code."""
+    """The same for a sentence of the program, which may repeat text from outside: text between backticks is shown as code."""
     return _set(CODE, value, most)
 
 
 def linked(value: object, most: int = LONGEST) -> Markup:
-    """The same for a hint, all of which is the program's own: a web address in it is a link too."""
+    """The same for a hint, which contains no text from outside: a web address in it becomes a link."""
     return _set(CODE_OR_LINK, value, most)
 
 
@@ -183,14 +186,24 @@ def _set(pattern: re.Pattern[str], value: object, most: int) -> Markup:
 
 
 def sentence(value: object) -> str:
-    """What stands behind a colon in a terminal, with a capital letter where it begins with a plain word, which no address or command is."""
+    """A message with a capital first letter, unless it begins with an address or a command."""
     words = str(value)
     first = words.partition(" ")[0]
     return words[:1].upper() + words[1:] if first.isalpha() and first != "mailbridge" else words
 
 
+def plain_reason(value: object) -> str:
+    """Why a mail is held, for a reader who does not know the settings: the check has its name in words, and the keys are left out."""
+    words = str(value)
+    for check, keys in KEYS.items():
+        words = words.replace(f" ({keys})", "")
+        if words.startswith(f"{check}: "):
+            words = text(f"check.{check}") + words[len(check) :]
+    return words
+
+
 def site(address: object) -> str:
-    """The domain of an address, as one reads who sent it."""
+    """The domain of an address, which shows who sent the mail."""
     return shown(str(address or "").rpartition("@")[2], 80)
 
 
@@ -199,7 +212,7 @@ def _at(stamp: str | None) -> datetime | None:
 
 
 def clock(stamp: str | None) -> Markup:
-    """The time of day. The page's script puts it into the zone of whoever looks."""
+    """The time of day. The page's script converts it to the browser's time zone."""
     at = _at(stamp)
     if at is None:
         return Markup("")
@@ -224,7 +237,7 @@ def ago(stamp: str | None) -> str:
 
 
 def left(stamp: str | None) -> Markup:
-    """How long until a moment; it counts down where there is a script."""
+    """The time left; the page's script counts it down."""
     at = _at(stamp)
     if at is None:
         return Markup("")
@@ -233,7 +246,7 @@ def left(stamp: str | None) -> Markup:
 
 
 def took(first: str | None, last: str | None) -> str:
-    """The time between two moments, in the unit that suits it."""
+    """The time between two moments, in a suitable unit."""
     begin, end = _at(first), _at(last)
     if begin is None or end is None:
         return ""
@@ -241,7 +254,7 @@ def took(first: str | None, last: str | None) -> str:
 
 
 def duration(milliseconds: float) -> str:
-    """Milliseconds in the unit that suits them."""
+    """Milliseconds in a suitable unit."""
     seconds = max(milliseconds, 0.0) / 1000
     if seconds < 1:
         return text("span.ms", count=round(seconds * 1000))

@@ -38,7 +38,7 @@ MOST_DEEDS = 4_096
 """Forms that are remembered, so that one that is sent twice is done once."""
 
 SECONDS = 7 * 86_400
-"""For so long a browser keeps the cookie; the session behind it may end sooner."""
+"""How long a browser keeps the cookie; its session may end sooner."""
 
 BY_ITSELF = frozenset({"setup.look"})
 """Forms that an open page sends without a person; they keep no session alive."""
@@ -285,7 +285,7 @@ def _going(path: str, *, is_part: bool) -> Response:
 
 
 def _query(request: Request) -> dict[str, str]:
-    """The query, the first value of each name; what is empty says nothing."""
+    """The query: the first value of each name, without empty ones."""
     found: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if value.strip():

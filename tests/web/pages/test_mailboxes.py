@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from mailbridge.app.mailboxes import shown_here
 from mailbridge.config.settings import ImapSettings
 from mailbridge.core.secret import Secret
@@ -105,6 +107,22 @@ def test_each_mailbox_is_shown_as_it_is_wherever_it_is_watched(tmp_path: Path) -
         assert "no replica watches it" in page
 
     at_desk(tmp_path, scene, mailboxes=Boxes(), rows=(here, there, nowhere))
+
+
+@pytest.mark.parametrize(("mode", "word"), [("connecting", "Being connected"), ("parked", "Not watched")])
+def test_a_mailbox_that_is_being_connected_is_not_called_broken(tmp_path: Path, mode: str, word: str) -> None:
+    """Until its server has answered once; one that needs a person is not watched."""
+    begins = shown_here(MailboxStatus("gmail-1/INBOX", renew=55).read(), str)
+
+    async def scene(desk: Desk) -> None:
+        visitor = Visitor(desk)
+        await visitor.log_in()
+        await visitor.post("/mailboxes/add", address="ann@gmail.com", password=PASSWORD, identifier="", username="")
+        header = re.search(r"<header><h2><bdi>ann@gmail\.com.*?</header>", (await visitor.get("/mailboxes")).text, re.DOTALL)
+        assert header is not None
+        assert word in header[0]
+
+    at_desk(tmp_path, scene, mailboxes=Boxes(), rows=({**begins, "mode": mode},))
 
 
 def test_a_server_that_is_not_known_is_asked_for(tmp_path: Path) -> None:

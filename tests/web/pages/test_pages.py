@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from datetime import timedelta
 from html.parser import HTMLParser
@@ -281,6 +282,21 @@ def test_a_sender_is_allowed_with_the_release_of_its_mail(tmp_path: Path) -> Non
         assert 'value="not a sender"' in wrong.text
         assert (await visitor.post("/senders/remove", name="shop.example for ann@corp.com")).status_code == 303
         assert "shop.example" not in (await visitor.get("/senders")).text
+
+    at_desk(tmp_path, scene)
+
+
+def test_the_page_of_senders_says_who_may_send(tmp_path: Path) -> None:
+    """The sites of Skyvern's credentials, and what becomes of the mails of all others; to a viewer too."""
+
+    async def scene(desk: Desk) -> None:
+        await desk.store.sites.learn({"ann@corp.com": frozenset({"larch.example"}), "bob@corp.com": frozenset()})
+        visitor = Visitor(desk)
+        await visitor.log_in("viewer")
+        page = (await visitor.get("/senders")).text
+        assert re.search(r"Known</span>.*larch\.example.*ann@corp\.com", page)
+        assert "bob@corp.com" not in page
+        assert "All other senders: a code is pushed and marked as first seen." in page
 
     at_desk(tmp_path, scene)
 

@@ -10,7 +10,8 @@ import pytest
 
 from mailbridge.core.delivery import State
 from mailbridge.core.extraction import Verdict
-from mailbridge.operator.shapes import CauseShape, FindingShape, RuleShape, Shape
+from mailbridge.intake.judgement import KEYS
+from mailbridge.operator.shapes import CauseShape, FindingShape, KnownSenders, RuleShape, Shape
 from mailbridge.store.sessions import LoginWay, PageRole
 from mailbridge.waiting import Way
 from mailbridge.web.pages.rendering import NAV, duration, span
@@ -37,6 +38,8 @@ FAMILIES = {
     | set(WRITTEN.findall(STORE))
     | {"retry", "released", "replayed", "given", "consumed", "confirmed"},
     "way.verdict": {str(one) for one in Verdict},
+    "check": {str(one) for one in KEYS},
+    "sender.others": words_of(KnownSenders, "strangers"),
     "level": words_of(FindingShape, "level"),
     "why": words_of(CauseShape, "certainty"),
     "rule.finds": words_of(RuleShape, "finds"),

@@ -129,6 +129,13 @@
     setTimeout(() => { one.textContent = label; }, 1500);
   });
 
+  // On a phone the navigation is one line that scrolls: the page that is open is in sight there.
+  function showCurrent() {
+    const one = document.querySelector(".nav li a[aria-current]");
+    const list = one?.closest("ul");
+    if (list) list.scrollLeft = one.offsetLeft - (list.clientWidth - one.offsetWidth) / 2;
+  }
+
   function settled(root) {
     offerCopies(root);
     localTimes(root);
@@ -148,6 +155,8 @@
     settled(document);
     countDown();
     setInterval(countDown, 1000);
+    showCurrent();
+    addEventListener("resize", showCurrent);
     document.querySelector("[data-focus]")?.focus();
   };
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin);

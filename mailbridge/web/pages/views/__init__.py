@@ -1,4 +1,4 @@
-"""A function for every path of the page: it asks the verbs, and says which template shows what they answer."""
+"""One function for each path of the page: it uses the verbs and names the template for their answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""*Again*: what was to be done when the login had become too old for it, before it is done by a younger one."""
+"""*Again*: the form that needed a fresher login, shown before it is sent."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ DEEDS: Mapping[str, str] = MappingProxyType(
 """What each form does, in words; another one is only called a form."""
 
 PLAIN = frozenset({"address", "server", "username", "identifier", "sender", "name"})
-"""Those that hold no secret. Of the others only that they are kept is shown."""
+"""The fields without a secret; of the others only that they are kept."""
 
 
 async def again(asked: Asked) -> Answer:
-    """What is kept, with the button that sends it; the first page where that is nothing."""
+    """The kept form with the button that sends it; the first page if nothing is kept."""
     kept = asked.kept
     if kept is None:
         return Go(path="/")

@@ -1,4 +1,4 @@
-"""Live codes, masked until somebody asks; and who waits for one."""
+"""Valid codes, masked until somebody reveals one; and who waits for a code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROWS = 50
 
 
 async def find(asked: Asked) -> Answer:
-    """The live codes, and what was given to whom."""
+    """The valid codes, and which code was given to whom."""
     ask = CodeList(identifier=asked.query.get("identifier", "") or "*", limit=ROWS)
     page = await asked.do(verbs.CODE_LIST, ask)
     given = await asked.do(verbs.CODE_GIVEN, GivenList(limit=20))

@@ -42,7 +42,7 @@ async def show(asked: Asked) -> Answer:
 
 
 async def retry(asked: Asked) -> Answer:
-    """Try the chosen deliveries again; those that are not tried are told with the reason."""
+    """Retry the chosen deliveries; those that cannot be retried are shown with the reason."""
     numbers = tuple(int(one) for one in asked.form.get("id", ()) if one.isascii() and one.isdigit() and 0 < len(one) < 19)
     done = await asked.do(verbs.DELIVERY_RETRY, Retry(ids=numbers[:1000]))
     if done.refused:
@@ -51,6 +51,6 @@ async def retry(asked: Asked) -> Answer:
 
 
 async def test(asked: Asked) -> Answer:
-    """Whether a target is there and takes its key."""
+    """Test whether a target answers and accepts its key."""
     found = await asked.do(verbs.TARGET_TEST, OneTarget(name=asked.sent("name")))
     return Page(template="_target.html" if asked.is_part else "target.html", values={"tested": found})

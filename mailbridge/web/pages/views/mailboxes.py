@@ -37,12 +37,17 @@ class Account:
 
     @property
     def is_well(self) -> bool:
-        """Whether a mail that arrives in any of its folders is seen."""
+        """Whether a new mail in any of its folders is noticed."""
         return bool(self.folders) and all(one["is_well"] for one in self.folders)
 
     @property
+    def is_beginning(self) -> bool:
+        """Whether its first connection is still being made: it is not watched yet, and nothing is wrong so far."""
+        return all(one["mode"] == "connecting" and one.get("last_roundtrip") is None for one in self.folders)
+
+    @property
     def canary(self) -> Mapping[str, Any] | None:
-        """How its canary is; the same in each folder."""
+        """The state of its canary; the same in each folder."""
         return next((one["canary"] for one in self.folders if one.get("canary")), None)
 
 
@@ -72,7 +77,7 @@ async def test(asked: Asked) -> Answer:
 
 
 async def add(asked: Asked) -> Answer:
-    """First whose mailbox it is, which finds the provider; then its password, which is tried before it is kept."""
+    """First ask for the address, which gives the provider; then for the password, which is tried before it is stored."""
     address = filled(OfMailbox, {"address": asked.sent("address").strip()})
     if isinstance(address, dict):
         return await _page(asked, wrong=address, adding=Adding(asks_server="server" in asked.form), status=400)
@@ -151,11 +156,11 @@ def _settings(asked: Asked) -> dict[str, Any]:
 
 
 def _own(host: str) -> ProviderShape:
-    """A server that a person names: it is asked for a password, and nothing more is known."""
+    """A server that a person named: it needs a password, and nothing else is known of it."""
     return ProviderShape(name=host, preset="", host=host, oauth="", takes_password=True, hint="", by="name")
 
 
 def _field(fault: Fault) -> str:
-    """The field beside which a try is told: its step says what was wrong."""
+    """The field that shows the result of a try: the failed step says what was wrong."""
     step = fault.title.partition(" is not added; ")[2].partition(":")[0]
     return {"login": "password", "connect": "server"}.get(step, "form")

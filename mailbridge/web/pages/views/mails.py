@@ -66,7 +66,7 @@ async def search(asked: Asked) -> Answer:
 
 
 async def _indexed(asked: Asked, words: str) -> list[MailShape]:
-    """The newest mails of an identifier, and of a sender: an address, or a domain where that is typed."""
+    """The newest mails of an identifier and of a sender: an address, or a domain."""
     asks = [MailList(identifier=words, limit=ROWS)]
     if "." in words and " " not in words:
         asks.append(MailList(sender=words, limit=ROWS))
@@ -94,7 +94,7 @@ async def reveal(asked: Asked) -> Answer:
 
 
 async def masked(asked: Asked) -> Answer:
-    """Its text, masked, with each candidate marked. It takes a worker some tenths of a second, so the page asks for it behind itself."""
+    """Its text, masked, with each candidate marked. It takes a worker some tenths of a second, so the page loads it afterwards."""
     detail = await asked.do(verbs.MAIL_SHOW, OneMail(id=asked.number))
     found = await asked.attempt(verbs.MAIL_MARKED, OneMail(id=asked.number))
     values = {**_shown(detail), "masked": [] if isinstance(found, Fault) else found.pieces}
@@ -104,7 +104,8 @@ async def masked(asked: Asked) -> Answer:
 
 
 async def release(asked: Asked) -> Answer:
-    """Push what it holds, on the operator's word; with ``allow`` its sender's domain is known for its identifiers from now on."""
+    """Push the code of a held mail, on the operator's word; with ``allow`` its sender's domain becomes known for its
+    identifiers."""
     if asked.sent("allow"):
         mail = await asked.do(verbs.MAIL_SHOW, OneMail(id=asked.number))
         known = registrable(mail.from_.rpartition("@")[2])
@@ -124,7 +125,7 @@ async def replay(asked: Asked) -> Answer:
 
 
 async def confirm(asked: Asked) -> Answer:
-    """Allow the forwarding that it asks for."""
+    """Confirm the forwarding."""
     await asked.do(verbs.MAIL_CONFIRM, OneMail(id=asked.number))
     return Go(path=f"/mail/{asked.number}", said="said.confirmed")
 

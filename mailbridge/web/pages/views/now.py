@@ -23,18 +23,19 @@ FEED = 30
 HELD = 20
 CARDS = 6
 MOST_DELIVERIES = 20
-"""Deliveries of a mail that its state in a list is told by."""
+"""Most deliveries of a mail that decide its state in a list."""
 
 YOUNG = timedelta(minutes=30)
-"""How long a held mail is a card of its own; its code is over by then, and it is counted in the list of mails."""
+"""How long a held mail has a card; after that its code is over, and the mail is only in the list."""
 
 PATIENT = timedelta(seconds=15)
-"""How long somebody waits before that is worth a card: most codes are there by then."""
+"""How long somebody waits before there is a card: most codes have come by then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """What needs a person. ``stopped``: what keeps mail from being taken or pushed, by name. ``is_empty``: nothing was set up yet."""
+    """What needs a person. ``stopped``: what stops mail from being taken or pushed, by name. ``is_empty``: nothing is set up
+    yet."""
 
     stopped: Sequence[tuple[str, str]] = ()
     warned: Sequence[tuple[str, str]] = ()
@@ -46,7 +47,7 @@ class Needs:
 
     @property
     def count(self) -> int:
-        """How many things that is; the practice mode is none."""
+        """How many cards there are; practice is not counted."""
         return len(self.stopped) + len(self.warned) + len(self.confirmations) + len(self.held) + len(self.waits)
 
 
@@ -67,7 +68,7 @@ async def now(asked: Asked) -> Answer:
 
 
 async def rows(asked: Asked, mails: Sequence[MailShape]) -> list[Row]:
-    """Mails with the states that their deliveries give them, which are looked for at once."""
+    """Mails with their states; all deliveries are read at once."""
     if not mails:
         return []
     ask = DeliveryList(mails=tuple(one.id for one in mails), limit=min(MOST_DELIVERIES * len(mails), 1000))
@@ -115,7 +116,8 @@ ASKS = re.compile(r"; (\S+@\S+) asks$")
 
 
 async def _confirmations(asked: Asked, day: Day) -> list[MailShape]:
-    """Forwardings that Google asks about and nobody has allowed, of accounts that have sent nothing since; one card for each account."""
+    """Forwardings that Google asks about and nobody has confirmed, of accounts that have sent nothing since; one card for each
+    account."""
     found: dict[str, MailShape] = {}
     allowed: set[str] = set()
     for number in day.confirmations:

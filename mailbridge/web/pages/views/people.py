@@ -20,13 +20,14 @@ from mailbridge.web.pages.words import text
 
 
 async def senders(asked: Asked) -> Answer:
-    """Senders that are allowed or forbidden, and what each address asks of its senders."""
+    """Known and forbidden senders, and which senders and proofs each address accepts."""
     return await _senders(asked)
 
 
 async def _senders(asked: Asked, *, wrong: Mapping[str, str] | None = None, status: int = 200) -> Page:
     entries = (await asked.do(verbs.ENTRY_LIST, EntryList())).entries
     values = {
+        "known": await asked.do(verbs.SENDER_KNOWN, Nothing()),
         "senders": [one for one in entries if one.kind == "sender"],
         "addresses": [one for one in entries if one.kind == "address"],
         "wrong": wrong or {},
@@ -60,7 +61,7 @@ def sender_entry(sender: str, identifiers: Sequence[str], *, is_allowed: bool) -
 
 
 async def remove_sender(asked: Asked) -> Answer:
-    """Take back what was said of one."""
+    """Remove the entry of a sender."""
     await asked.do(verbs.ENTRY_REMOVE, OneEntry(kind="sender", name=asked.sent("name")))
     return Go(path="/senders", said="said.removed")
 
@@ -90,7 +91,7 @@ async def _authenticators(
 
 
 async def add_authenticator(asked: Asked) -> Answer:
-    """Store a secret that was typed, or that stands in the picture of a QR code. What was typed stays, but for the secret."""
+    """Store a typed secret, or one from the picture of a QR code. Typed fields stay, except the secret."""
     name, secret = asked.sent("name").strip(), asked.sent("secret").strip()
     picture = asked.files.get("picture", b"")
     wrong = {} if name else {"name": "needed"}
@@ -125,7 +126,7 @@ async def authenticator_code(asked: Asked) -> Answer:
 
 
 async def bind_authenticator(asked: Asked) -> Answer:
-    """Let one answer for an identifier, or for nobody."""
+    """Bind an authenticator to an identifier, or to none."""
     ask = filled(Bind, {"name": asked.sent("name"), "identifier": asked.sent("identifier").strip()})
     if isinstance(ask, dict):
         return await _authenticators(asked, wrong=ask, status=400)

@@ -24,7 +24,7 @@ rejects = ["Order number 12"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Typed:
-    """What stands in the tester. ``replaces`` is the rule that is edited, one that was added; "" for a new one."""
+    """The content of the tester. ``replaces`` is the added rule that is edited; "" for a new one."""
 
     rule: str
     mail: str = ""
@@ -48,7 +48,7 @@ async def find(asked: Asked) -> Answer:
 
 
 async def attempt(asked: Asked) -> Answer:
-    """Run what was typed; what was typed stays. A mail of the store is taken by its number, which needs a young login."""
+    """Try the typed rule; the input stays. A stored mail is chosen by its number, which needs a fresh login."""
     typed = _typed(asked)
     content = typed.mail.encode("utf-8", "replace")
     if not _is_rule(typed.rule):
@@ -65,7 +65,7 @@ async def attempt(asked: Asked) -> Answer:
 
 
 async def add(asked: Asked) -> Answer:
-    """Keep it in the store, in force at once; what is wrong is said, and what was typed stays."""
+    """Store the rule, which is used at once; mistakes are shown, and the input stays."""
     typed = _typed(asked)
     if not _is_rule(typed.rule):
         return await _page(asked, typed, trial=_trial(text("rule.wrong.rule")), status=400)

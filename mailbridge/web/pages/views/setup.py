@@ -1,4 +1,4 @@
-"""*Setup*: the steps of `operator.setup` on a page: questions as forms, what is to be copied, and what it waits for."""
+"""*Setup*: the steps of `operator.setup` on a page: questions as forms, lines to copy, and what it waits for."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ class Block:
 
 
 async def setup(asked: Asked) -> Answer:
-    """How far it is. Nobody is asked: the page does that by itself, once it is there."""
+    """The progress. This asks nobody; the page does that itself after it is loaded."""
     change = asked.query.get("change", "")
     return _page(await asked.do(verbs.SETUP_SHOW, Nothing()), change=change if change in CHANGEABLE else "")
 
 
 async def look(asked: Asked) -> Answer:
-    """Do what can be done now, and look at what is waited for. Where nothing is new since the page was made, it stays."""
+    """Do what can be done now, and check what setup waits for. If nothing changed, the page stays."""
     state = await _looked(asked)
     if asked.is_part and asked.sent("seen") == digest(state):
         return Same()
@@ -112,20 +112,20 @@ async def filter_file(asked: Asked) -> Answer:
 
 
 async def reveal(asked: Asked) -> Answer:
-    """The lines with what is secret in them, to be set at a service."""
+    """The lines with their secrets, to set at a service."""
     asked.need_fresh()
     asked.tell("setup.reveal", "done")
     return _page(await asked.do(verbs.SETUP_GO, Nothing()), is_clear=True)
 
 
 async def forget(asked: Asked) -> Answer:
-    """Begin anew; what was added stays."""
+    """Start again; what was added stays."""
     await asked.do(verbs.SETUP_FORGET, Nothing())
     return Go(path="/setup")
 
 
 async def _looked(asked: Asked) -> SetupState:
-    """The state as a look finds it, without what is secret in its lines."""
+    """The state, without the secrets in its lines."""
     found = await asked.do(verbs.SETUP_GO, Nothing())
     return masked(found, await asked.do(verbs.SETUP_SHOW, Nothing()))
 
@@ -138,7 +138,7 @@ def masked(found: SetupState, plain: SetupState) -> SetupState:
 
 
 async def _sent(asked: Asked, identifier: str) -> str:
-    """Send the test mail. Why that did not work; "" where it did."""
+    """Send the test mail. Returns why that failed; "" if it worked."""
     status = await asked.do(verbs.STATUS, Nothing())
     listener = next((one for one in status.smtp if not one.startswith("unix:")), None)
     if listener is None:

@@ -21,7 +21,7 @@ async def why(asked: Asked) -> Answer:
 
 
 async def doctor(asked: Asked) -> Answer:  # noqa: ARG001  (a view's form)
-    """The button: the examination asks mailboxes, DNS and Skyvern, and takes some seconds."""
+    """The examination: it asks mailboxes, DNS and Skyvern, and takes some seconds."""
     return Page(template="doctor.html", values={"examined": None})
 
 
