@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mailbridge import log_events
-from mailbridge.app.engine import FLUSH, Engine, Flush, running, start_engine
+from mailbridge.app.engine import FLUSH, Engine, Flush, running, start_engine, turning_away
 from mailbridge.app.events import DaemonEvents
 from mailbridge.app.following import follow_additions, learn
 from mailbridge.app.heartbeat import Heartbeat
@@ -407,7 +407,8 @@ async def bridge(
         if settings.identity.learn_from_skyvern:
             await stack.enter_async_context(running(learn(here)))
         await engine.pool.started()
-        yield here
+        with turning_away(engine.pool, flush):
+            yield here
 
 
 async def _load_proofs(dns: Resolver) -> None:

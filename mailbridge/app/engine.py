@@ -6,8 +6,8 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any
@@ -48,6 +48,9 @@ log = logging.getLogger("mailbridge.app")
 
 FLUSH = timedelta(seconds=10)
 """How long a stop waits for what is in hand, mails on their way in and codes on their way out together."""
+
+FOR_ANSWERS = timedelta(seconds=1)
+"""How long before the end of a stop the senders of mails that nobody has read are told to come again."""
 
 SWEEP_EVERY = timedelta(seconds=5)
 SWEEP_SOONEST = timedelta(milliseconds=50)
@@ -235,6 +238,17 @@ async def running(*chores: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         if len(faults.exceptions) > 1:
             raise
         raise faults.exceptions[0] from None  # the fault itself, be it of the block or of a chore
+
+
+@contextmanager
+def turning_away(pool: ParserPool[Understanding], flush: Flush) -> Iterator[None]:
+    """After the block the daemon stops. Mails that nobody has read until shortly before the end of that are deferred, while their
+    senders can still be answered."""
+    loop = asyncio.get_running_loop()
+    try:
+        yield
+    finally:
+        loop.call_later(max((flush.left() - FOR_ANSWERS).total_seconds(), 0), pool.turn_away)
 
 
 async def _sweep(store: Store, now: Callable[[], datetime]) -> None:
