@@ -34,7 +34,7 @@ from mailbridge.app.targets import guard
 from mailbridge.app.watching import Alarms, AlarmWatch, Delays, MissingWatch, watch
 from mailbridge.config.added import Added, merged
 from mailbridge.config.problems import ConfigError, Problem
-from mailbridge.config.settings import Settings
+from mailbridge.config.settings import Settings, SmtpSettings
 from mailbridge.config.values import strangers_meaning
 from mailbridge.core.dataclass import dataclass
 from mailbridge.ingress import smtp
@@ -141,11 +141,10 @@ class Bridge:
             checks["clock"] = skewed(engine.clock.skew)
         level = Level.DEGRADED if checks else Level.READY
         try:
+            await engine.store.probe()
             await engine.store.outbox.counts()
         except StoreUnavailable as fault:
             level, checks = Level.UNREADY, {**checks, "store": fault.kind}
-        if engine.store.trouble is not None:
-            level, checks = Level.UNREADY, {**checks, "store": engine.store.trouble}
         if engine.pool.is_starting:
             level, checks = Level.UNREADY, {**checks, "start": "the parser is loading; mail is taken, and waits for it"}
         elif not engine.pool.is_alive:
@@ -379,16 +378,7 @@ async def bridge(
         here = await _open_door(stack, engine, live, dns, browser)
         web = await stack.enter_async_context(AsyncExitStack())  # served behind the mail, and closed behind it too
         asked = web.enter_context(bound(here.settings.http.listen, socket_path_of(here.settings.store)))
-        here.listeners = listeners = await smtp.serve(
-            settings.smtp,
-            here.door.intake.accept,
-            here.door.way.admission,
-            now=engine.clock.now,
-            state_dir=state_dir,
-            sockets=sockets,
-            events=here.door.events,
-        )
-        stack.push_async_callback(lambda: listeners.close(flush.left()))
+        await _listen(stack, here, settings.smtp, state_dir, sockets, flush)
         here.verbs = cache(lambda: _operator(here, dns=dns, browser=browser, reread=reread))
         here.http_address = await _serve_http(web, asked, here, parts, flush)
         for ingress in parts.ingresses:
@@ -407,8 +397,29 @@ async def bridge(
         if settings.identity.learn_from_skyvern:
             await stack.enter_async_context(running(learn(here)))
         await engine.pool.started()
-        with turning_away(engine.pool, flush):
-            yield here
+        stack.enter_context(turning_away(engine.pool, flush))
+        yield here
+
+
+async def _listen(
+    stack: AsyncExitStack,
+    here: Bridge,
+    settings: SmtpSettings,
+    state_dir: Path,
+    sockets: Mapping[str, Sequence[socket.socket]] | None,
+    flush: Flush,
+) -> None:
+    """SMTP and LMTP: from now on mail is taken."""
+    here.listeners = listeners = await smtp.serve(
+        settings,
+        here.door.intake.accept,
+        here.door.way.admission,
+        now=here.engine.clock.now,
+        state_dir=state_dir,
+        sockets=sockets,
+        events=here.door.events,
+    )
+    stack.push_async_callback(lambda: listeners.close(flush.left()))
 
 
 async def _load_proofs(dns: Resolver) -> None:

@@ -11,12 +11,13 @@ import apsw
 from mailbridge.clock import SteadyClock
 from mailbridge.core.delivery import Standing
 from mailbridge.core.mail import Envelope
-from mailbridge.store import Arrival, Forgotten, Receipt
+from mailbridge.store import Arrival, Forgotten, Kind, Receipt, StoreUnavailable
 from mailbridge.store.cipher import Cipher, new_uid, place
 from mailbridge.store.leases import Alone
 from mailbridge.store.names import Names
 from mailbridge.store.one_time import Unshared
 from mailbridge.store.packing import facts_of, link_of, private_of
+from mailbridge.store.probing import Probe
 from mailbridge.store.processes import OnlyThis
 from mailbridge.store.queueing import received_by
 from mailbridge.store.sql import answers, sessions
@@ -48,6 +49,8 @@ REALIGN = timedelta(seconds=1)
 """How far the wall clock may be off before steady time is put back on it, once no code lives."""
 
 SWEEP_EVERY = timedelta(seconds=30)
+
+PROBE = "INSERT OR REPLACE INTO meta VALUES ('probe', ?)"
 
 SHORT, FEW = 65_536, 4
 """Octets of a mail and deliveries of it up to which it is written in the loop: that takes less than a millisecond."""
@@ -93,6 +96,8 @@ class SqliteStore:
         self._retention = retention
         self._is_to_forget = False
         self._lock = lock
+        self._is_closed = False
+        self._probe = Probe(lambda: writer.trouble, self._try)
         self.turning: Turning | None = None
 
     @property
@@ -116,7 +121,7 @@ class SqliteStore:
         return True
 
     @property
-    def trouble(self) -> str | None:
+    def trouble(self) -> Kind | None:
         """See `Store.trouble`."""
         return self.writer.trouble
 
@@ -227,8 +232,18 @@ class SqliteStore:
 
         await self.writer.do(work)
 
+    async def probe(self) -> None:
+        """See `Store.probe`."""
+        if self._is_closed:
+            raise StoreUnavailable("closed", "the store is closed")
+        await self._probe.ask()
+
+    async def _try(self, octets: int) -> None:
+        await self.writer.do(lambda connection: connection.execute(PROBE, ("x" * octets,)))
+
     async def sweep(self) -> datetime | None:
         """See `Store.sweep`."""
+        await self._probe.now()
         again_at = await self.writer.do(self._sweep)
         self._retention.keep()
         return again_at
@@ -252,8 +267,6 @@ class SqliteStore:
             self._retention.clamp(connection, self.clock.micros())
         if read_anchor(connection) != self.clock.anchor:
             keep_anchor(connection, self.clock.anchor)
-        if self.trouble is not None:  # only a write can tell that it is over
-            connection.execute("INSERT OR REPLACE INTO meta VALUES ('probe', ?)", (now,))
         is_turning = self.turning is not None and self.turning.step(connection)
         if is_turning or is_more:
             return self.clock.now()
@@ -262,6 +275,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         """See `Store.close`."""
+        self._is_closed = True
         await self.readers.close()
         await self.writer.close()
         unlock(self._lock)

@@ -19,7 +19,7 @@ import pytest
 from mailbridge.clock import MICROSECOND, from_micros
 from mailbridge.config.settings import RetentionSettings, StoreSettings
 from mailbridge.core.delivery import Accepted
-from mailbridge.store import Store
+from mailbridge.store import Store, StoreUnavailable
 from tests.loop import looped
 from tests.moved_time import START, MovedTime
 from tests.peers.postgres import Postgres
@@ -35,7 +35,7 @@ from tests.store.contract.sessions import SessionsContract
 from tests.store.contract.storing import StoringContract
 from tests.store.contract.time import TimeContract
 from tests.store.contract.trouble import TroubleContract
-from tests.store.mails import LIFETIME
+from tests.store.mails import LIFETIME, arrival
 
 pytestmark = pytest.mark.e2e
 
@@ -215,6 +215,19 @@ class TestTime(TimeContract):
 
 class TestTrouble(TroubleContract):
     """On a server that is locked, full, gone, and crashes."""
+
+    @looped
+    async def test_a_transaction_that_changes_nothing_does_not_hide_a_full_disk(self, place: PostgresPlace) -> None:
+        """The chores of a replica commit while the disk is full, since they find nothing to write: that is no proof of room."""
+        store: Any = await place.open()
+        with place.in_trouble("full"):
+            with pytest.raises(StoreUnavailable):
+                await store.put(arrival(at=place.time.now()))
+            await store.database.transact(lambda transaction: transaction.change("DELETE FROM meta WHERE key = 'nothing'"))
+            assert store.trouble == "full"
+            with pytest.raises(StoreUnavailable):
+                await store.probe()
+        await store.close()
 
 
 class TestLists(ListsContract):
