@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import field
 from datetime import datetime, timedelta
@@ -148,7 +148,7 @@ async def start_engine(
         outbox=store.outbox, targets=serving, now=clock.now, metrics=metrics, may_attempt=lambda: store.may_attempt
     )
     listeners = await _listeners(live, store, records, targets=targets, dispatcher=dispatcher)
-    await stack.enter_async_context(running(dispatcher.run(), listeners.teller.run(), _sweep(store, clock.now)))
+    await stack.enter_async_context(running(dispatcher.run(), listeners.teller.run(), _sweep(store, clock.now, inboxes.load)))
     stack.push_async_callback(lambda: dispatcher.drain(flush.left()))
     contacts = await _contacts(stack, settings, live, store=store, targets=targets, clock=clock)
     engine = Engine(
@@ -251,12 +251,14 @@ def turning_away(pool: ParserPool[Understanding], flush: Flush) -> Iterator[None
         loop.call_later(max((flush.left() - FOR_ANSWERS).total_seconds(), 0), pool.turn_away)
 
 
-async def _sweep(store: Store, now: Callable[[], datetime]) -> None:
-    """Expire and erase what is over its time, for ever."""
+async def _sweep(store: Store, now: Callable[[], datetime], put_right: Callable[[], Awaitable[None]]) -> None:
+    """Expire and erase what is over its time, for ever. ``put_right`` reads again what is kept of times, after steady time was set."""
     while True:
-        wait = SWEEP_EVERY
+        wait, base = SWEEP_EVERY, store.time_base
         try:
             again_at = await store.sweep()
+            if store.time_base != base and not store.is_shared:
+                await put_right()
             if again_at is not None:
                 wait = min(max(again_at - now(), SWEEP_SOONEST), SWEEP_EVERY)
         except StoreUnavailable as fault:

@@ -46,7 +46,7 @@ from mailbridge.store.sqlite.turning import Turning
 from mailbridge.store.sqlite.writer import Writer
 
 REALIGN = timedelta(seconds=1)
-"""How far the wall clock may be off before steady time is put back on it, once no code lives."""
+"""How far the wall clock may be off before steady time is put back on it, once nothing waits to be pushed."""
 
 SWEEP_EVERY = timedelta(seconds=30)
 
@@ -73,7 +73,9 @@ class SqliteStore:
         self.outbox = SqliteOutbox(writer=writer, readers=readers, queues=queues, cipher=cipher, clock=clock)
         self.mails = SqliteMails(readers=readers, cipher=cipher)
         self.journal = SqliteJournal(readers=readers, bells=writer.bells)
-        self.codes = SqliteCodes(writer=writer, readers=readers, cipher=cipher, clock=clock)
+        self.codes = SqliteCodes(
+            writer=writer, readers=readers, cipher=cipher, clock=clock, is_moving=lambda: retention.is_moving
+        )
         database = SqliteDatabase(writer=writer, readers=readers)
         self.vault = SqlVault(database=database, cipher=cipher, clock=clock)
         self.mailboxes = SqlMailboxes(database=database)
@@ -244,7 +246,14 @@ class SqliteStore:
     async def sweep(self) -> datetime | None:
         """See `Store.sweep`."""
         await self._probe.now()
-        again_at = await self.writer.do(self._sweep)
+        try:
+            again_at = await self.writer.do(self._sweep)
+        except StoreUnavailable:
+            if self._retention.is_moving:
+                self.clock.take_back()
+            raise
+        finally:
+            self._retention.is_moving = False
         self._retention.keep()
         return again_at
 
@@ -263,8 +272,7 @@ class SqliteStore:
         through(answers.purge(self._shared(connection), now))
         through(sessions.purge(self._shared(connection), now))
         if abs(self.clock.drift) > REALIGN and not self._queues.is_busy(connection):
-            self.clock.realign()
-            self._retention.clamp(connection, self.clock.micros())
+            self._retention.put_right(connection, self.clock)
         if read_anchor(connection) != self.clock.anchor:
             keep_anchor(connection, self.clock.anchor)
         is_turning = self.turning is not None and self.turning.step(connection)
