@@ -18,7 +18,8 @@ import pytest
 from msgspec.structs import replace
 
 from mailbridge import log_events
-from mailbridge.app.daemon import NO_KEY, Bridge, bridge
+from mailbridge.app.condition import NO_KEY
+from mailbridge.app.daemon import Bridge, bridge
 from mailbridge.app.parts import PARTS
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import (
