@@ -69,7 +69,6 @@ class Retention:
     """Works inside the writer's transaction. It remembers up to which receive time nothing is left to erase in a mail."""
 
     def __init__(self, settings: RetentionSettings) -> None:
-        self.is_moving = False
         self._code = kept_for(settings.code)
         self._mail = kept_for(settings.mail)
         self._journal = kept_for(settings.journal)
@@ -124,7 +123,7 @@ class Retention:
         The times of what may still be read go with it: codes, their mails, the first polls of runs, inboxes. So each lives as long as
         before, and a run still gets no code that is older than it wants. Rows that lie in the future then are not kept for too long.
         """
-        at, self.is_moving = clock.micros(), True
+        at = clock.micros()
         by = clock.realign()
         connection.execute(MOVE_MAILS, (by, at - RECENT, at, at))
         connection.execute(MOVE_DELIVERIES, (by, by, by, at, at))

@@ -73,9 +73,7 @@ class SqliteStore:
         self.outbox = SqliteOutbox(writer=writer, readers=readers, queues=queues, cipher=cipher, clock=clock)
         self.mails = SqliteMails(readers=readers, cipher=cipher)
         self.journal = SqliteJournal(readers=readers, bells=writer.bells)
-        self.codes = SqliteCodes(
-            writer=writer, readers=readers, cipher=cipher, clock=clock, is_moving=lambda: retention.is_moving
-        )
+        self.codes = SqliteCodes(writer=writer, readers=readers, cipher=cipher, clock=clock, is_moving=lambda: self._is_moving)
         database = SqliteDatabase(writer=writer, readers=readers)
         self.vault = SqlVault(database=database, cipher=cipher, clock=clock)
         self.mailboxes = SqlMailboxes(database=database)
@@ -97,6 +95,7 @@ class SqliteStore:
         self.clock = clock
         self._retention = retention
         self._is_to_forget = False
+        self._is_moving = False
         self._lock = lock
         self._is_closed = False
         self._probe = Probe(lambda: writer.trouble, self._try)
@@ -249,11 +248,11 @@ class SqliteStore:
         try:
             again_at = await self.writer.do(self._sweep)
         except StoreUnavailable:
-            if self._retention.is_moving:
+            if self._is_moving:
                 self.clock.take_back()
             raise
         finally:
-            self._retention.is_moving = False
+            self._is_moving = False
         self._retention.keep()
         return again_at
 
@@ -272,6 +271,7 @@ class SqliteStore:
         through(answers.purge(self._shared(connection), now))
         through(sessions.purge(self._shared(connection), now))
         if abs(self.clock.drift) > REALIGN and not self._queues.is_busy(connection):
+            self._is_moving = True
             self._retention.put_right(connection, self.clock)
         if read_anchor(connection) != self.clock.anchor:
             keep_anchor(connection, self.clock.anchor)
