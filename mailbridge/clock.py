@@ -2,7 +2,8 @@
 
 Steady time is the wall clock of one moment (the anchor) plus what the kernel counted since boot, suspend included
 (CLOCK_BOOTTIME). The store keeps the anchor, so a restart on the same boot goes on as if nothing had happened. It is
-put back on the wall only while no code lives, since nothing can then expire too early or live too long by it.
+put back on the wall only while nothing waits to be pushed. The times of what can still be read are moved with it, so
+nothing expires too early or lives too long by it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,13 @@ from mailbridge.core.dataclass import dataclass
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 MICROSECOND = timedelta(microseconds=1)
+
+
+REMEMBERED = 600_000_000
+"""Microseconds for which moments that were told before steady time was put right are understood: as long as a code lives."""
+
+LOOK_BACK = 60_000_000
+"""Microseconds that whoever asks usually looks back."""
 
 
 def to_micros(at: datetime) -> int:
@@ -72,6 +80,7 @@ class SteadyClock:
         self._since_boot = since_boot
         self._boot = boot_id() if boot is None else boot
         self._offset = wall() - since_boot()
+        self._put_right: tuple[int, int] | None = None
 
     @property
     def anchor(self) -> Anchor:
@@ -106,19 +115,16 @@ class SteadyClock:
         """What the wall clock will show at that steady time (microseconds), as far as it shows the truth now."""
         return from_micros(self._wall() + steady - self.micros())
 
-    def resume(self, anchor: Anchor | None, *, newest: int | None, is_idle: bool) -> Anchor:
+    def resume(self, anchor: Anchor | None, *, newest: int | None) -> Anchor:
         """Take up what an earlier run kept. Returns the anchor to keep from now on.
 
-        Same boot and not idle: steady time goes on from the old anchor, whatever the wall says. Same boot and idle
-        (no live code): the wall. New boot: the wall, but never before ``newest``, the newest receive time stored.
+        Same boot: steady time goes on from the old anchor, whatever the wall says. New boot: the wall, but never before
+        ``newest``, the newest receive time stored.
         """
-        is_same_boot = anchor is not None and self._boot != "" and anchor.boot == self._boot
-        if anchor is not None and is_same_boot and not is_idle:
+        if anchor is not None and self._boot != "" and anchor.boot == self._boot:
             self._offset = anchor.offset
             return self.anchor
-        at = self._wall()
-        if newest is not None and not is_same_boot and not is_idle:
-            at = max(at, newest)
+        at = self._wall() if newest is None else max(self._wall(), newest)
         self._offset = at - self._since_boot()
         return self.anchor
 
@@ -130,7 +136,29 @@ class SteadyClock:
         self._offset = micros - self._since_boot()
         self._wall = self.micros
 
-    def realign(self) -> Anchor:
-        """Back onto the wall clock; to be called only while no code lives. Returns the anchor to keep."""
+    def realign(self) -> int:
+        """Back onto the wall clock; to be called only while nothing waits to be pushed. Returns by how many microseconds steady
+        time is ahead of what it was: the times of whatever lives are to be moved by as much."""
+        at, before = self.micros(), self._offset
         self._offset = self._wall() - self._since_boot()
-        return self.anchor
+        self._put_right = at, self._offset - before
+        return self._offset - before
+
+    def take_back(self) -> None:
+        """Undo `realign`: the times of what lives could not be moved."""
+        if self._put_right is not None:
+            self._offset -= self._put_right[1]
+            self._put_right = None
+
+    def as_now(self, micros: int) -> int:
+        """A moment as steady time calls it now, if it was told before steady time was last put right.
+
+        What lies in the future was. After steady time was set ahead, so was what lies shortly before that: whoever was told it
+        wants nothing older. In doubt the later moment holds, so nobody gets an older code than he wants.
+        """
+        at, by = self._put_right or (0, 0)
+        now = self.micros()
+        if not by or now - (at + by) > REMEMBERED:
+            return micros
+        is_earlier = micros > now if by < 0 else by > LOOK_BACK and at - REMEMBERED < micros <= at
+        return micros + by if is_earlier else micros

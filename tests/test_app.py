@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
+import os
+import signal
 import smtplib
 import socket
 import subprocess
@@ -15,11 +18,14 @@ import pytest
 from msgspec.structs import replace
 
 from mailbridge import log_events
-from mailbridge.app.daemon import NO_KEY, Bridge, bridge
+from mailbridge.app.condition import NO_KEY
+from mailbridge.app.daemon import Bridge, bridge
+from mailbridge.app.parts import PARTS
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import (
     HttpSettings,
     IdentitySettings,
+    ParserSettings,
     PracticeSettings,
     RetentionSettings,
     Settings,
@@ -33,6 +39,7 @@ from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.dispatch.routing import Routing
 from mailbridge.intake.answer import Stored
+from mailbridge.intake.launch import Launched
 from mailbridge.net.listening import ListenError
 from mailbridge.store import StoreError
 from mailbridge.store.cipher import read_key
@@ -91,11 +98,83 @@ async def test_a_mail_becomes_a_code_and_health_tells_of_trouble(tmp_path: Path)
                 await send(running, "48291303")
             health = await running.health()
             assert (health.level, health.checks["store"]) == (Level.UNREADY, "locked")
+        assert (await running.health()).level is Level.DEGRADED, "it waits for a mail, which no balancer would send it"
         await send(running, "48291303")
         assert (await running.health()).level is Level.DEGRADED
         metrics = (await running.render_metrics()).decode()
         assert 'mailbridge_outbox{state="dead"} 0.0' in metrics
         assert "482913" not in metrics
+
+
+def _worker_that_never_answers() -> Launched:
+    """What stands in for a worker's process: it reads and says nothing until it is killed, as one that hangs while it loads."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(["/bin/sh", "-c", "exec cat >/dev/null"], stdin=theirs.fileno())
+    ours.setblocking(False)
+    return Launched(process=process, channel=ours)
+
+
+async def _stored_mails(settings: Settings) -> int:
+    """How many mails a database of a daemon that has ended holds."""
+    store = open_sqlite(settings.store, RetentionSettings(), clock=SteadyClock(), grace=timedelta(seconds=5))
+    try:
+        return len(list(await store.mails.page(limit=10)))
+    finally:
+        await store.close()
+
+
+@pytest.mark.parametrize("how", ["ends", "is cancelled"])
+@looped
+async def test_a_mail_behind_the_banner_comes_again_where_no_worker_starts(tmp_path: Path, how: str) -> None:
+    """The banner is there before the parser. Where its start fails or is cancelled, the mail gets 451, and none is stored unreadable."""
+    settings = settings_in(tmp_path)
+    bound = socket.create_server(("127.0.0.1", 0))
+    bound.setblocking(False)
+    worker = _worker_that_never_answers()
+    parts = dataclasses.replace(PARTS, worker=worker)
+
+    async def serve() -> None:
+        async with bridge(settings, state_dir=tmp_path, sockets={"smtp": [bound]}, parts=parts):
+            raise AssertionError("it started without a worker")
+
+    serving = asyncio.create_task(serve())
+    reader, writer = await asyncio.open_connection(*bound.getsockname())
+    commands = ["", "EHLO load.localhost", "MAIL FROM:<bounce@larch.example>", f"RCPT TO:<{RCPT}>", "DATA"]
+    for command in commands:
+        if command:
+            writer.write(f"{command}\r\n".encode())
+        while (line := await reader.readline())[3:4] == b"-":
+            pass
+        assert line[:1] in b"23", line
+    content = mail("48291305", identifier="ann@example.com", sender="no-reply@larch.example", number="48291305")
+    writer.write((content if isinstance(content, bytes) else content.encode()) + b"\r\n.\r\n")
+    await writer.drain()
+    for _ in range(100):  # it waits for the worker then; where it does not yet, what holds is the same
+        await asyncio.sleep(0)
+    if how == "ends":
+        worker.process.kill()
+    else:
+        serving.cancel()
+    answer = await reader.readline()
+    with pytest.raises((OSError, asyncio.CancelledError)):
+        await serving
+    writer.close()
+    assert answer.startswith(b"451 4.3.0"), answer
+    assert await _stored_mails(settings) == 0
+
+
+@looped
+async def test_a_mail_that_nobody_reads_before_the_end_of_a_stop_comes_again(tmp_path: Path) -> None:
+    """A stop does not wait for a worker that hangs: mail by SMTP gets 451 while it can be answered, and none is stored unreadable."""
+    settings = replace(settings_in(tmp_path), parser=ParserSettings(timeout=timedelta(seconds=60)))
+    async with bridge(settings, state_dir=tmp_path) as running:
+        os.kill(running.engine.pool.pids[0], signal.SIGSTOP)
+        sending = asyncio.create_task(send(running, "48291306"))
+        await until(lambda: running.engine.pool.load)
+    with pytest.raises(smtplib.SMTPDataError, match="451"):
+        await sending
+    assert await _stored_mails(settings) == 0
 
 
 @looped

@@ -38,17 +38,14 @@ def test_a_jump_of_the_wall_does_not_move_it(jump: timedelta) -> None:
 
 @pytest.mark.parametrize("jump", [DAYS, -DAYS], ids=["forward", "back"])
 def test_a_restart_on_one_boot_goes_on(jump: timedelta) -> None:
-    """With a live code the old anchor holds, whatever the wall shows; without one the wall does."""
+    """The old anchor holds, whatever the wall shows."""
     moved = MovedTime()
     first = moved.clock()
     moved.pass_by(MINUTE)
     moved.jump(jump)
     second = moved.clock()
-    assert second.resume(first.anchor, newest=to_micros(first.now()), is_idle=False) == first.anchor
+    assert second.resume(first.anchor, newest=to_micros(first.now())) == first.anchor
     assert second.now() == first.now()
-    third = moved.clock()
-    third.resume(first.anchor, newest=to_micros(first.now()), is_idle=True)
-    assert third.now() == moved.now()
 
 
 def test_a_new_boot_is_never_before_the_newest_mail() -> None:
@@ -58,11 +55,11 @@ def test_a_new_boot_is_never_before_the_newest_mail() -> None:
     newest = to_micros(old.now())
     moved.reboot("boot-2", -DAYS)
     behind = moved.clock()
-    behind.resume(old.anchor, newest=newest, is_idle=False)
+    behind.resume(old.anchor, newest=newest)
     assert behind.micros() == newest
     moved.jump(2 * DAYS)
     ahead = moved.clock()
-    ahead.resume(old.anchor, newest=newest, is_idle=False)
+    ahead.resume(old.anchor, newest=newest)
     assert ahead.now() == moved.now()
 
 
@@ -72,8 +69,24 @@ def test_where_the_kernel_names_no_boot_each_start_is_a_new_one() -> None:
     old = moved.clock()
     moved.jump(DAYS)
     new = moved.clock()
-    new.resume(Anchor(boot="", offset=old.anchor.offset), newest=None, is_idle=False)
+    new.resume(Anchor(boot="", offset=old.anchor.offset), newest=None)
     assert new.now() == moved.now()
+
+
+@pytest.mark.parametrize("jump", [DAYS, -DAYS, 5 * MINUTE, -5 * MINUTE], ids=str)
+def test_a_moment_that_was_told_before_it_was_put_right_is_understood(jump: timedelta) -> None:
+    """For ten minutes, by whoever was told it shortly before; a moment of now is taken as it is."""
+    moved = MovedTime()
+    steady = moved.clock()
+    told = steady.micros()
+    moved.pass_by(MINUTE)
+    moved.jump(jump)
+    assert steady.as_now(told) == told
+    assert steady.realign() == jump // timedelta(microseconds=1)
+    assert from_micros(steady.as_now(told)) == steady.now() - MINUTE
+    assert steady.as_now(steady.micros()) == steady.micros()
+    moved.pass_by(11 * MINUTE)
+    assert steady.as_now(told) == told
 
 
 def test_the_machines_own_clocks() -> None:

@@ -57,8 +57,10 @@ def test_haproxy_sends_to_the_ports_of_the_container(compose: dict[str, Any]) ->
     ports = dict(re.findall(r"MAILBRIDGE_(SMTP|HTTP)__LISTEN=0\.0\.0\.0:(\d+)", dockerfile))
     for name in ("smtp", "http"):
         servers = re.findall(r"^\s+server (\S+) (\S+):(\d+)", section(f"backend {name}"), re.MULTILINE)
-        assert servers == [(one, one, ports[name.upper()]) for one in ("mailbridge-1", "mailbridge-2")]
-    assert {one for one, _, _ in servers} <= compose["services"].keys()
+        both = ("mailbridge-1", "mailbridge-2")
+        named = [*((one, one) for one in both), *((f"{one}-unready", one) for one in both if name == "smtp")]
+        assert servers == [(one, host, ports[name.upper()]) for one, host in named]
+        assert {host for _, host, _ in servers} <= compose["services"].keys()
     bound = re.findall(r"^\s+bind :(\d+)", BALANCER, re.MULTILINE)
     assert [one.rpartition(":")[2] for one in compose["services"]["haproxy"]["ports"]] == bound
 
@@ -92,6 +94,17 @@ def test_a_replica_has_time_to_stop(replica: dict[str, Any]) -> None:
     assert noticed < drain / 2
     assert drain + TO_THE_END <= duration(replica["stop_grace_period"])
     assert FLUSH + LEAST_PATIENCE < TO_THE_END
+
+
+def test_mail_is_given_to_a_replica_that_is_not_ready_only_where_none_is() -> None:
+    """Each replica stands twice for mail: by its readiness, and as a backup that nobody checks, equal but for that."""
+    lines = re.findall(r"^\s+server (\S+) (.+)$", section("backend smtp"), re.MULTILINE)
+    checked, backups = dict(lines[:2]), dict(lines[2:])
+    for name, line in checked.items():
+        assert "backup" not in line
+        assert backups[f"{name}-unready"].replace(" backup", "") == line.replace(f" track http/{name}", "")
+    assert "option allbackups" in section("backend smtp")
+    assert "backup" not in section("backend http")
 
 
 def test_haproxy_waits_longer_than_the_daemon() -> None:

@@ -8,11 +8,10 @@ import logging
 import os
 import socket
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mailbridge import log_events
-from mailbridge.app.engine import FLUSH, Engine, Flush, running, start_engine
+from mailbridge.app.condition import alarms_of, health_of, metrics_of
+from mailbridge.app.engine import FLUSH, Engine, Flush, running, start_engine, turning_away
 from mailbridge.app.events import DaemonEvents
 from mailbridge.app.following import follow_additions, learn
 from mailbridge.app.heartbeat import Heartbeat
-from mailbridge.app.mailboxes import HANG_UP, Mailboxes, mailboxes_of, note_change, nothing_watched, shown_here
+from mailbridge.app.mailboxes import HANG_UP, Mailboxes, mailboxes_of, note_change, nothing_watched
 from mailbridge.app.parts import PARTS, Parts
 from mailbridge.app.preparation import Prepared, prepare
 from mailbridge.app.sharing import give_back, hear_waits, share_again, tell_waits
@@ -34,8 +34,7 @@ from mailbridge.app.targets import guard
 from mailbridge.app.watching import Alarms, AlarmWatch, Delays, MissingWatch, watch
 from mailbridge.config.added import Added, merged
 from mailbridge.config.problems import ConfigError, Problem
-from mailbridge.config.settings import Settings
-from mailbridge.config.values import strangers_meaning
+from mailbridge.config.settings import Settings, SmtpSettings
 from mailbridge.core.dataclass import dataclass
 from mailbridge.ingress import smtp
 from mailbridge.intake.admission import Admission, Rates
@@ -49,10 +48,9 @@ from mailbridge.net.listening import ListenError, bound
 from mailbridge.operator.entries import additions
 from mailbridge.store import StoreError, StoreUnavailable
 from mailbridge.store.places import path_of, socket_path_of
-from mailbridge.store.processes import SKEW, skewed, told
 from mailbridge.trust import dkim, gmail
 from mailbridge.trust.dns import Dns, Resolver
-from mailbridge.web.readiness import Health, Level
+from mailbridge.web.readiness import Health
 
 if TYPE_CHECKING:  # what people and programs ask over HTTP is loaded behind the listeners for mail
     import httpx
@@ -63,10 +61,6 @@ if TYPE_CHECKING:  # what people and programs ask over HTTP is loaded behind the
     from mailbridge.practice.receiver import Practice
 
 log = logging.getLogger("mailbridge.app")
-
-NO_KEY = "no Skyvern key is configured: codes go to the practice receiver, and nothing leaves this machine"
-NO_KEY_BESIDE = "no Skyvern key is configured: codes go to the practice receiver, and to the targets that list them"
-"""The same with further targets."""
 
 AT_START = ("smtp", "skyvern", "practice", "http", "store", "retention", "parser", "log")
 """The sections that a reload does not change: they are bound, opened or started once."""
@@ -122,82 +116,16 @@ class Bridge:
         return self.listeners.addresses if self.listeners is not None else ()
 
     async def health(self) -> Health:
-        """Unready only while it starts or stops, and where mail cannot be accepted; a target or a mailbox that is down is a degradation."""
-        engine = self.engine
-        ailing = {**engine.dispatcher.failing, **engine.dispatcher.alarms}
-        checks = {f"target {name}": reason for name, reason in ailing.items()}
-        if engine.targets.served(self.settings).is_practice:
-            checks["practice"] = NO_KEY if engine.targets.served(self.settings).is_only_practice else NO_KEY_BESIDE
-        if self.door.intake.is_alarmed(engine.clock.now()):
-            checks["trust"] = "many mails are held without proof"
-        for name, reason in engine.listeners.teller.failing.items():
-            checks.setdefault(name, reason)
-        mailboxes = self.mailboxes.health()
-        checks |= {f"mailbox {one.mailbox}": one.reason for one in mailboxes if not one.is_well}
-        checks |= {f"canary {name}": one.reason for name, one in self.mailboxes.canaries().items() if not one.is_well}
-        if engine.store.processes.differing:
-            checks["replicas"] = f"another configuration than this one: {told(engine.store.processes.differing)}"
-        if abs(engine.clock.skew) > SKEW:
-            checks["clock"] = skewed(engine.clock.skew)
-        level = Level.DEGRADED if checks else Level.READY
-        try:
-            await engine.store.outbox.counts()
-        except StoreUnavailable as fault:
-            level, checks = Level.UNREADY, {**checks, "store": fault.kind}
-        if engine.store.trouble is not None:
-            level, checks = Level.UNREADY, {**checks, "store": engine.store.trouble}
-        if engine.pool.is_starting:
-            level, checks = Level.UNREADY, {**checks, "start": "the parser is loading; mail is taken, and waits for it"}
-        elif not engine.pool.is_alive:
-            level, checks = Level.UNREADY, {**checks, "parser": "no worker process is running"}
-        if self.live.is_leaving:
-            level, checks = Level.UNREADY, {**checks, "stopping": "this daemon was told to stop"}
-        checks = {name: engine.masks.masked(reason) for name, reason in checks.items()}
-        strangers = strangers_meaning(
-            self.settings.trust.strangers, is_practice=engine.targets.served(self.settings).is_only_practice
-        )
-        shown = tuple(shown_here(one, engine.masks.masked) for one in mailboxes)
-        return Health(level=level, checks=checks, mailboxes=shown, strangers=strangers)
+        """See `health_of`."""
+        return await health_of(self)
 
     def alarms(self) -> Alarms:
-        """The current alarms."""
-        engine = self.engine
-        masked = engine.masks.masked
-        raised = {f"target {name}": masked(reason) for name, reason in engine.dispatcher.alarms.items()}
-        well = {f"target {name}" for name in engine.dispatcher.proven - engine.dispatcher.alarms.keys()}
-        known = {f"target {one.name}" for one in engine.targets.served(self.settings).targets}
-        mailboxes, canaries = self.mailboxes.health(), self.mailboxes.canaries()
-        raised |= {f"mailbox {one.mailbox}": masked(one.reason) for one in mailboxes if not one.is_well}
-        raised |= {f"canary {name}": masked(one.reason) for name, one in canaries.items() if not one.is_well}
-        well |= {f"mailbox {one.mailbox}" for one in mailboxes if one.is_well}
-        well |= {f"canary {name}" for name, one in canaries.items() if one.is_well}
-        known |= {f"mailbox {name}" for name in self.mailboxes.names()}
-        known |= {f"canary {name}" for name in self.mailboxes.with_canary()}
-        if self.door.intake.is_alarmed(engine.clock.now()):
-            raised["trust"] = "many mails are held without proof"
-        return Alarms(raised=raised, well=frozenset(well), known=frozenset(known))
+        """See `alarms_of`."""
+        return alarms_of(self)
 
     async def render_metrics(self) -> bytes:
-        """The metrics, with current values."""
-        engine, metrics = self.engine, self.engine.metrics
-        try:
-            metrics.outbox(await engine.store.outbox.counts())
-        except StoreUnavailable:
-            log.warning("metrics without the outbox: store unavailable", extra={"event": log_events.STORE_UNAVAILABLE})
-        metrics.waiting(Counter(wait.way for wait in engine.waiting.everybody()))
-        metrics.alarm("trust", "held", is_raised=self.door.intake.is_alarmed(engine.clock.now()))
-        now = engine.clock.now()
-        health = self.mailboxes.health()
-        metrics.mailboxes({one.mailbox: (now - timedelta(seconds=one.age), one.drift is not None) for one in health})
-        canaries = self.mailboxes.canaries()
-        metrics.canaries(
-            {
-                name: (one.latency, None if one.seen is None else now - timedelta(seconds=one.seen), not one.is_well)
-                for name, one in canaries.items()
-            }
-        )
-        metrics.tls_expiry(self.listeners.tls_not_after if self.listeners is not None else None)
-        return metrics.render()
+        """See `metrics_of`."""
+        return await metrics_of(self)
 
     async def leave(self) -> None:
         """Become unready, and continue for `[http] drain`, so that a balancer that asks `/readyz` sends nothing more here."""
@@ -378,16 +306,7 @@ async def bridge(
         here = await _open_door(stack, engine, live, dns, browser)
         web = await stack.enter_async_context(AsyncExitStack())  # served behind the mail, and closed behind it too
         asked = web.enter_context(bound(here.settings.http.listen, socket_path_of(here.settings.store)))
-        here.listeners = listeners = await smtp.serve(
-            settings.smtp,
-            here.door.intake.accept,
-            here.door.way.admission,
-            now=engine.clock.now,
-            state_dir=state_dir,
-            sockets=sockets,
-            events=here.door.events,
-        )
-        stack.push_async_callback(lambda: listeners.close(flush.left()))
+        await _listen(stack, here, settings.smtp, state_dir, sockets, flush)
         here.verbs = cache(lambda: _operator(here, dns=dns, browser=browser, reread=reread))
         here.http_address = await _serve_http(web, asked, here, parts, flush)
         for ingress in parts.ingresses:
@@ -406,7 +325,29 @@ async def bridge(
         if settings.identity.learn_from_skyvern:
             await stack.enter_async_context(running(learn(here)))
         await engine.pool.started()
+        stack.enter_context(turning_away(engine.pool, flush))
         yield here
+
+
+async def _listen(
+    stack: AsyncExitStack,
+    here: Bridge,
+    settings: SmtpSettings,
+    state_dir: Path,
+    sockets: Mapping[str, Sequence[socket.socket]] | None,
+    flush: Flush,
+) -> None:
+    """SMTP and LMTP: from now on mail is taken."""
+    here.listeners = listeners = await smtp.serve(
+        settings,
+        here.door.intake.accept,
+        here.door.way.admission,
+        now=here.engine.clock.now,
+        state_dir=state_dir,
+        sockets=sockets,
+        events=here.door.events,
+    )
+    stack.push_async_callback(lambda: listeners.close(flush.left()))
 
 
 async def _load_proofs(dns: Resolver) -> None:

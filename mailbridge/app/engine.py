@@ -6,8 +6,8 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any
@@ -48,6 +48,9 @@ log = logging.getLogger("mailbridge.app")
 
 FLUSH = timedelta(seconds=10)
 """How long a stop waits for work in progress: mails that are being received and codes that are being sent."""
+
+FOR_ANSWERS = timedelta(seconds=1)
+"""How long before the end of a stop the senders of mails that nobody has read are told to come again."""
 
 SWEEP_EVERY = timedelta(seconds=5)
 SWEEP_SOONEST = timedelta(milliseconds=50)
@@ -145,7 +148,7 @@ async def start_engine(
         outbox=store.outbox, targets=serving, now=clock.now, metrics=metrics, may_attempt=lambda: store.may_attempt
     )
     listeners = await _listeners(live, store, records, targets=targets, dispatcher=dispatcher)
-    await stack.enter_async_context(running(dispatcher.run(), listeners.teller.run(), _sweep(store, clock.now)))
+    await stack.enter_async_context(running(dispatcher.run(), listeners.teller.run(), _sweep(store, clock.now, inboxes.load)))
     stack.push_async_callback(lambda: dispatcher.drain(flush.left()))
     contacts = await _contacts(stack, settings, live, store=store, targets=targets, clock=clock)
     engine = Engine(
@@ -237,12 +240,25 @@ async def running(*chores: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         raise faults.exceptions[0] from None  # the fault itself, be it of the block or of a chore
 
 
-async def _sweep(store: Store, now: Callable[[], datetime]) -> None:
-    """Expire and erase old rows. Never returns."""
+@contextmanager
+def turning_away(pool: ParserPool[Understanding], flush: Flush) -> Iterator[None]:
+    """After the block the daemon stops. Mails that nobody has read until shortly before the end of that are deferred, while their
+    senders can still be answered."""
+    loop = asyncio.get_running_loop()
+    try:
+        yield
+    finally:
+        loop.call_later(max((flush.left() - FOR_ANSWERS).total_seconds(), 0), pool.turn_away)
+
+
+async def _sweep(store: Store, now: Callable[[], datetime], put_right: Callable[[], Awaitable[None]]) -> None:
+    """Expire and erase old rows. Never returns. ``put_right`` reads again what is kept of times, after steady time was set."""
     while True:
-        wait = SWEEP_EVERY
+        wait, base = SWEEP_EVERY, store.time_base
         try:
             again_at = await store.sweep()
+            if store.time_base != base and not store.is_shared:
+                await put_right()
             if again_at is not None:
                 wait = min(max(again_at - now(), SWEEP_SOONEST), SWEEP_EVERY)
         except StoreUnavailable as fault:

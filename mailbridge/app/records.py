@@ -7,7 +7,7 @@ from datetime import datetime
 
 from mailbridge.clock import to_micros
 from mailbridge.core.template import OF_THE_TEXT
-from mailbridge.intake.meaning import Letter, Understanding
+from mailbridge.intake.meaning import Letter, ReaderUnavailable, Understanding
 from mailbridge.intake.pool import ParserPool
 from mailbridge.sinks import MailFields
 from mailbridge.store import Store, StoreUnavailable
@@ -37,7 +37,10 @@ class StoreRecords:
             return MailFields()
         letter, raw = Letter(), ""
         if envelope is not None and not wanted.isdisjoint(OF_THE_TEXT):
-            found = await self._pool.understand(envelope, is_read_out=True)
+            try:
+                found = await self._pool.understand(envelope, is_read_out=True)
+            except ReaderUnavailable:
+                return None
             letter = found.letter if found is not None and found.letter is not None else letter
         if envelope is not None and "raw" in wanted:
             raw = envelope.content.decode("utf-8", "replace")

@@ -7,9 +7,13 @@ from collections import OrderedDict
 MOST_KEYS = 20_000
 """Keys that are remembered; beyond it the one that was used longest ago is forgotten, which gives it a full bucket again."""
 
+FORGOTTEN_AT_ONCE = 2
+"""Buckets that are forgotten at the most when one is used: so there are soon no more than are in use."""
+
 
 class TokenBuckets:
     """One bucket a key. It fills evenly with ``rate`` units a second up to ``burst``. A rate of 0 never runs out, nor does key "".
+    One that is full again is forgotten, since a new one is full too: many senders that come once take no memory for long.
 
     ``now`` is a monotonic clock in seconds.
     """
@@ -49,5 +53,8 @@ class TokenBuckets:
     def _keep(self, key: str, level: float, now: float) -> None:
         self._levels[key] = (level, now)
         self._levels.move_to_end(key)
-        if len(self._levels) > self._most_keys:
-            self._levels.popitem(last=False)
+        for _ in range(FORGOTTEN_AT_ONCE):
+            oldest = next(iter(self._levels))
+            if oldest == key or (len(self._levels) <= self._most_keys and self._level(oldest, now) < self._burst):
+                return
+            del self._levels[oldest]

@@ -21,11 +21,11 @@ class Stored:
 class Deferred:
     """Nothing was kept, and the sender is to come again: SMTP says 451, a mailbox asks for the same UID, HTTP says 503.
 
-    ``why``: ``proof`` (DNS did not answer), ``locked``, ``gone`` or ``closed`` (the store). ``detail`` is for the log, without any
-    part of the mail.
+    ``why``: ``proof`` (DNS did not answer), ``parser`` (nobody can read it now), ``locked``, ``gone`` or ``closed`` (the store).
+    ``detail`` is for the log, without any part of the mail.
     """
 
-    why: Literal["proof", "locked", "gone", "closed"]
+    why: Literal["proof", "parser", "locked", "gone", "closed"]
     detail: str = ""
 
 

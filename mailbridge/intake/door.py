@@ -31,7 +31,7 @@ from mailbridge.intake.fingerprint import fingerprint
 from mailbridge.intake.gate import Judge
 from mailbridge.intake.gate_result import GateResult, ProofUnavailable, settled, vouched
 from mailbridge.intake.judgement import KEYS, Failure, Undecided
-from mailbridge.intake.meaning import Addressed, Understanding
+from mailbridge.intake.meaning import Addressed, ReaderUnavailable, Understanding
 from mailbridge.intake.onetime import OneTime, Test
 from mailbridge.intake.strangers import introduced_by_hand
 from mailbridge.intake.vouching import TokenWord, Word
@@ -52,7 +52,7 @@ class Question:
 
 
 class Reader(Protocol):
-    """Understands a mail within its time, or gives None: unreadable, and to be held."""
+    """Understands a mail within its time, or gives None: unreadable, and to be held. Raises `ReaderUnavailable`: it must come again."""
 
     async def understand(self, envelope: Envelope) -> Understanding | None: ...
 
@@ -121,6 +121,10 @@ class Intake:
             self._metrics.message(envelope.ingress, "deferred")
             log.warning("mail deferred: %s", fault, extra={"event": log_events.MAIL_DEFERRED, "cause": "proof"})
             return Deferred(why="proof", detail=str(fault))
+        except ReaderUnavailable as fault:
+            self._metrics.message(envelope.ingress, "unavailable")
+            log.warning("mail deferred: %s", fault, extra={"event": log_events.MAIL_DEFERRED, "cause": "parser"})
+            return Deferred(why="parser", detail=str(fault))
         except StoreUnavailable as fault:
             self._metrics.message(envelope.ingress, "unavailable")
             log.warning(

@@ -14,6 +14,13 @@ from mailbridge.core.recipients import Recipient
 from mailbridge.core.secret import Secret
 
 
+class ReaderUnavailable(Exception):  # noqa: N818  (it is no mistake: nobody reads now)
+    """Nobody can read a mail now: no worker starts, or the daemon stops. The mail is not to blame, and must come again."""
+
+    def __init__(self) -> None:
+        super().__init__("no parser worker is running")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addressed:
     """One recipient of the envelope, and for whom the mail was through it.

@@ -18,6 +18,7 @@ from mailbridge.core.limits import MAX_CONTENT
 from mailbridge.core.mail import Envelope
 from mailbridge.intake.child import Child, spawn
 from mailbridge.intake.launch import Launched
+from mailbridge.intake.meaning import ReaderUnavailable
 from mailbridge.intake.worker_protocol import LAST_WORDS, Request, decoder, encoder, frame
 
 log = logging.getLogger("mailbridge.parser")
@@ -26,6 +27,9 @@ T = TypeVar("T")
 
 
 RESPAWN_PAUSE = 0.5
+MAX_WAIT = 20.0
+"""Seconds that a mail waits for a worker while none can be started. After that its sender is told to come again."""
+
 MAX_LATENESS = 0.25
 """Seconds that the deadline's own timer may be late. Later than that, it was we who slept (a stopped or frozen daemon), and the
 worker may have slept too."""
@@ -36,10 +40,11 @@ MAX_DEATHS = 2
 
 @dataclass(eq=False, slots=True)
 class _Job:
-    """One mail on its way: its frame, who waits for the answer, and how many workers died with it."""
+    """One mail on its way: its frame, who waits for the answer, since when, and how many workers died with it."""
 
     octets: bytes
     answer: asyncio.Future[bytes | None]
+    asked_at: float
     started_at: float = 0.0
     deaths: int = 0
 
@@ -74,12 +79,21 @@ class ParserPool(Generic[T]):
         return self._starting is not None and not self._starting.done()
 
     @property
+    def load(self) -> int:
+        """How many mails wait for an answer."""
+        return sum(worker.load for worker in self._workers)
+
+    @property
     def pids(self) -> tuple[int, ...]:
         """The process ids of the workers that run."""
         return tuple(worker.pid for worker in self._workers if worker.pid)
 
     async def understand(self, envelope: Envelope, *, is_read_out: bool = False) -> T | None:
-        """The answer for a mail; None where its worker died of it or was killed at the deadline. ``is_read_out``: see `Request`."""
+        """The answer for a mail; None where its worker died of it or was killed at the deadline. ``is_read_out``: see `Request`.
+
+        Raises:
+            ReaderUnavailable: no worker could start, or the pool is closed. The mail is not to blame.
+        """
         request = Request(
             content=envelope.content[:MAX_CONTENT],
             rcpt_to=envelope.rcpt_to,
@@ -88,7 +102,7 @@ class ParserPool(Generic[T]):
             is_truncated=len(envelope.content) > MAX_CONTENT,
             is_read_out=is_read_out,
         )
-        worker = min(self._workers, key=lambda one: one.load)
+        worker = min(self._workers, key=lambda one: (not one.is_running, one.load))
         octets = await worker.ask(self._encoder.encode(request))
         if octets is None:
             return None
@@ -131,8 +145,13 @@ class ParserPool(Generic[T]):
             raise faults[0]
         return successors
 
+    def turn_away(self) -> None:
+        """Read nothing more: whoever waits for an answer, or asks from now on, gets `ReaderUnavailable`."""
+        for worker in self._workers:
+            worker.turn_away()
+
     async def close(self) -> None:
-        """End the workers."""
+        """End the workers. Whoever still waits gets `ReaderUnavailable`."""
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)
@@ -191,6 +210,8 @@ class _Worker:
         self._link: Child | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._respawn: asyncio.Task[None] | None = None
+        self._is_failing = False
+        self._is_turning_away = False
         self._is_closed = False
 
     @property
@@ -199,9 +220,14 @@ class _Worker:
         return len(self._jobs)
 
     @property
+    def is_running(self) -> bool:
+        """Whether a child is there."""
+        return self._link is not None
+
+    @property
     def is_ready(self) -> bool:
-        """Whether it runs, or a successor is on its way."""
-        return self._link is not None or self._respawn is not None
+        """Whether it runs, or a successor is on its way, and none has failed to start."""
+        return self._link is not None or (self._respawn is not None and not self._is_failing)
 
     @property
     def pid(self) -> int:
@@ -209,8 +235,15 @@ class _Worker:
         return self._link.process.pid if self._link is not None else 0
 
     async def ask(self, octets: bytes) -> bytes | None:
-        """Send a mail, wait for its answer."""
-        job = _Job(frame(octets), asyncio.get_running_loop().create_future())
+        """Send a mail, wait for its answer.
+
+        Raises:
+            ReaderUnavailable: see `ParserPool.understand`.
+        """
+        if self._is_turning_away:
+            raise ReaderUnavailable
+        loop = asyncio.get_running_loop()
+        job = _Job(frame(octets), loop.create_future(), asked_at=loop.time())
         self._jobs.append(job)
         if self._link is not None:
             self._link.write(job.octets)
@@ -219,8 +252,13 @@ class _Worker:
         return await job.answer
 
     async def start(self, launched: Launched | None = None) -> None:
-        """Start the child, or take this one."""
-        self._take(await spawn(self._target, self._config, self, launched))
+        """Start the child, or take this one. Where that fails or is cancelled, no mail waits for it any more."""
+        try:
+            self._take(await spawn(self._target, self._config, self, launched))
+        except BaseException:
+            if self._link is None:  # a reload may have been faster
+                self.turn_away()
+            raise
 
     async def successor(self, config: bytes) -> Child:
         """A child with another configuration, ready and waiting. Raises TimeoutError or OSError."""
@@ -234,8 +272,20 @@ class _Worker:
         if old is not None:
             old.kill()
 
+    def turn_away(self) -> None:
+        """See `ParserPool.turn_away`."""
+        self._is_turning_away = True
+        self._give_back()
+
+    def _give_back(self, *, asked_before: float | None = None) -> None:
+        """Tell those who wait (``asked_before``: since then or longer) that nobody reads their mail."""
+        while self._jobs and (asked_before is None or self._jobs[0].asked_at <= asked_before):
+            job = self._jobs.popleft()
+            if not job.answer.done():
+                job.answer.set_exception(ReaderUnavailable())
+
     async def close(self) -> None:
-        """End the child; whoever still waits gets None."""
+        """End the child; whoever still waits gets `ReaderUnavailable`."""
         self._is_closed = True
         if self._respawn is not None:
             self._respawn.cancel()
@@ -243,8 +293,7 @@ class _Worker:
             self._timer.cancel()
         if self._link is not None:
             self._link.kill()
-        while self._jobs:
-            _settle(self._jobs.popleft(), None)
+        self.turn_away()
 
     def answered(self, link: Child, octets: bytes) -> None:
         """The answer to the oldest mail, or where the child failed with it."""
@@ -296,6 +345,8 @@ class _Worker:
                 link = await spawn(self._target, self._config, self)
             except (OSError, TimeoutError) as fault:
                 log.error("a parser worker does not start: %s", type(fault).__name__, extra={"event": log_events.WORKER_FAILED})
+                self._is_failing = True
+                self._give_back(asked_before=asyncio.get_running_loop().time() - MAX_WAIT)
                 await asyncio.sleep(RESPAWN_PAUSE)
                 continue
             if self._link is None:
@@ -309,6 +360,7 @@ class _Worker:
             link.kill()
             return
         self._link = link
+        self._is_failing = False
         for job in self._jobs:
             link.write(job.octets)
         self._begin(self._jobs[0] if self._jobs else None)

@@ -14,6 +14,7 @@ import msgspec
 
 from mailbridge.core.mail import Envelope
 from mailbridge.core.otpauth import SecretError
+from mailbridge.intake.meaning import ReaderUnavailable
 from mailbridge.intake.pool import parser_pool
 from mailbridge.intake.worker_protocol import Request
 from mailbridge.operator.faults import Fault, Kind
@@ -79,7 +80,7 @@ async def in_worker(content: bytes) -> str | Fault:
             found = await pool.understand(
                 Envelope(mail_from="", rcpt_to=(), content=content, received_at=datetime.now(UTC), ingress="http")
             )
-    except (OSError, TimeoutError) as fault:
+    except (OSError, TimeoutError, ReaderUnavailable) as fault:
         return Fault(kind=Kind.TRY_AGAIN, title=f"no worker starts: {type(fault).__name__}; try again")
     if found is None:
         return Fault(kind=Kind.REFUSED, title="the picture could not be read in time; take a smaller one")

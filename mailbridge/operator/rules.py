@@ -13,6 +13,7 @@ from msgspec import structs
 from mailbridge.config.rulepack import TABLE, own_rules, shipped_names
 from mailbridge.core.mail import Envelope
 from mailbridge.core.rule_error import RuleError
+from mailbridge.intake.meaning import ReaderUnavailable
 from mailbridge.intake.pool import parser_pool
 from mailbridge.operator.asks import Ask, MaybeText, Nothing, Text
 from mailbridge.operator.entries import AddEntry, EntryList, EntryVerbs
@@ -170,7 +171,7 @@ class RuleVerbs:
                 ) as pool,
             ):
                 found = await pool.understand(_envelope(content))
-        except (OSError, TimeoutError) as fault:
+        except (OSError, TimeoutError, ReaderUnavailable) as fault:
             return Fault(kind=Kind.TRY_AGAIN, title=f"no worker starts: {type(fault).__name__}; try again")
         return found if found is not None else Fault(kind=Kind.REFUSED, title="it could not be read in time")
 

@@ -56,10 +56,14 @@ KEY_IN_CHANGE = "its key is being changed; let the daemon finish that (`key rota
 """Why a database is neither copied nor moved now: what is in it is sealed with two keys."""
 
 
+Kind = Literal["full", "locked", "gone", "closed"]
+"""Why a store cannot do something now."""
+
+
 class StoreUnavailable(Exception):  # noqa: N818  (the name that the contract gives it)
     """The store could not do it now; nothing was written. ``kind`` chooses the reply: full is 452, else 451."""
 
-    def __init__(self, kind: Literal["full", "locked", "gone", "closed"], detail: str) -> None:
+    def __init__(self, kind: Kind, detail: str) -> None:
         super().__init__(f"store {kind}: {detail}")
         self.kind = kind
 
@@ -315,8 +319,8 @@ class Store(Protocol):
         ...
 
     @property
-    def trouble(self) -> str | None:
-        """The kind of the last fault, until something can be written again; None while all is well."""
+    def trouble(self) -> Kind | None:
+        """The kind of the last fault, until something is written again; None while all is well."""
         ...
 
     @property
@@ -358,6 +362,14 @@ class Store(Protocol):
 
     async def confirmed(self, mail_id: int) -> None:
         """Write down that what a mail asks for was allowed; nothing where the mail is no longer there."""
+        ...
+
+    async def probe(self) -> None:
+        """Whether it can be written. If the last write has failed, a small one is tried, and waited for for half a second at most.
+
+        Raises:
+            StoreUnavailable: nothing could be written since.
+        """
         ...
 
     async def sweep(self) -> datetime | None:

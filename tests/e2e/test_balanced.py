@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import smtplib
 import threading
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from tests.peers import haproxy, postgres
 from tests.peers.daemon import RCPT, Daemon, House, agent_token, mail, wait_for
 from tests.peers.faulty import FaultyReceiver, Temper, running_faulty
 from tests.peers.haproxy import Balancer, checked, running_haproxy
-from tests.peers.postgres import running_postgres
+from tests.peers.postgres import Postgres, running_postgres
 
 pytestmark = [
     pytest.mark.e2e,
@@ -32,8 +33,10 @@ ANN = "ann@corp.example"
 class Pair:
     """Two daemons that run, HAProxy before them, and the receiver behind them."""
 
-    def __init__(self, houses: list[House], daemons: list[Daemon], front: Balancer, receiver: FaultyReceiver) -> None:
-        self.houses, self.daemons, self.front, self.receiver = houses, daemons, front, receiver
+    def __init__(
+        self, houses: list[House], daemons: list[Daemon], front: Balancer, receiver: FaultyReceiver, server: Postgres
+    ) -> None:
+        self.houses, self.daemons, self.front, self.receiver, self.server = houses, daemons, front, receiver, server
 
     def send(self, code: str, *, client: str = "127.0.0.1") -> int:
         """A mail by HAProxy, from an address of loopback; what was answered."""
@@ -56,7 +59,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         houses = haproxy.houses_on(server, folder, receiver.base_url)
         daemons = [stack.enter_context(one.running(env=haproxy.ENVIRONMENT)) for one in houses]
         front = stack.enter_context(running_haproxy(folder, houses))
-        found = Pair(houses, daemons, front, receiver)
+        found = Pair(houses, daemons, front, receiver, server)
         try:
             yield found
         finally:
@@ -143,6 +146,20 @@ def test_one_that_is_told_to_stop_is_not_noticed_outside(pair: Pair) -> None:
     assert odd == []
     wait_for(lambda: pair.daemons[0].waiting() == 0, "nothing is left")
     assert pair.receiver.codes(ANN)[-1] == sent[-1]
+
+
+def test_mail_is_answered_where_no_replica_is_ready(pair: Pair) -> None:
+    """The database is down: HTTP says that nobody is ready, and a sender gets 451 from a replica instead of a closed connection. When the
+    database is back both are ready again by themselves, and take mail."""
+    pair.server.stop(signal.SIGQUIT)
+    try:
+        wait_for(lambda: pair.front.get("/readyz").status_code == 503, "nobody is ready")
+        assert [pair.send(f"6300000{number}") for number in range(4)] == [451] * 4
+    finally:
+        pair.server.start()
+    wait_for(lambda: pair.front.get("/readyz").status_code == 200, "somebody is ready")
+    assert pair.send("63000009") == 250
+    wait_for(lambda: "63000009" in pair.receiver.codes(ANN), "it is pushed")
 
 
 def peers_of(house: House) -> list[str]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import struct
 import time
 from collections import Counter
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.ingress.imap.watched import ANN, code_mail
-from tests.peers.daemon import Daemon, House, wait_for
+from tests.peers.daemon import Daemon, House, agent_token, wait_for
 from tests.peers.dovecot import preload_library, running_dovecot
 from tests.peers.faulty import running_faulty
 
@@ -77,3 +79,39 @@ def test_a_clock_that_is_set_loses_and_doubles_nothing(folder: Path) -> None:
         with house.running(env=clock.env):
             wait_for(lambda: "600000" in receiver.codes(ANN), "the code that came while the daemon was away", patience=10)
             assert len(receiver.codes(ANN)) == number - 500_000 + 1
+
+
+@pytest.mark.parametrize("seconds", [DAY, -DAY, 900], ids=["a day ahead", "a day back", "a quarter of an hour ahead"])
+def test_a_clock_that_is_set_ends_no_code_and_no_inbox(folder: Path, seconds: int) -> None:
+    """A code that was pushed and an inbox are still there when the daemon has followed the clock. Whoever asked before for nothing older
+    than that code gets the next one, and not that one again."""
+    clock = SetClock(folder)
+    with running_faulty() as receiver:
+        house = House(folder, receiver.base_url)
+        with (
+            house.running(env=clock.env) as daemon,
+            httpx.Client(
+                base_url=f"http://127.0.0.1:{house.http}/api/v1", headers=agent_token(house), timeout=30, trust_env=False
+            ) as agent,
+        ):
+
+            def received() -> datetime:
+                """When the newest code was, as the daemon says now."""
+                return datetime.fromisoformat(agent.get("/codes", params={"identifier": ANN}).json()["codes"][0]["received_at"])
+
+            def newest(since: datetime) -> str:
+                asked = {"identifier": ANN, "timeout": "0", "since": since.isoformat()}
+                code = agent.get("/codes/wait", params=asked).raise_for_status().json()["code"]
+                return str(code or "")
+
+            inbox = agent.post("/inboxes", json={"lifetime": "10m"}).raise_for_status().json()
+            assert house.send("700001", identifier=ANN)[0] == 250
+            wait_for(lambda: "700001" in receiver.codes(ANN) and not daemon.waiting(), "it is pushed")
+            before = received()
+            clock.set_by(seconds)
+            wait_for(lambda: abs((received() - before).total_seconds() - seconds) < 60, "the daemon follows")
+            asked = before + timedelta(milliseconds=1)
+            assert [newest(before), newest(asked)] == ["700001", ""]
+            assert [one["id"] for one in agent.get("/inboxes").json()["inboxes"]] == [inbox["id"]]
+            assert house.send("700002", identifier=ANN)[0] == 250
+            assert newest(asked) == "700002"

@@ -45,6 +45,22 @@ def test_buckets_are_bounded() -> None:
     assert len(bucket) == MOST_KEYS
 
 
+def test_a_bucket_that_is_full_again_is_forgotten() -> None:
+    """Names that come once take no memory for longer than their bucket needs to fill; one in debt is remembered all the same."""
+    bucket = TokenBuckets(rate=1.0, burst=10)
+    most = 0
+    for number in range(5_000):
+        bucket.take(str(number), number / 10)
+        most = max(most, len(bucket))
+    assert most < 20
+    for _ in range(40):
+        bucket.spend("flood", 1_000.0)
+    for number in range(100):
+        bucket.take(str(number), 1_000.0 + number / 10)
+    assert not bucket.has("flood", 1_010.0)
+    assert bucket.has("flood", 1_031.0)
+
+
 def test_each_kind_has_buckets_of_its_own() -> None:
     """A recipient that is over says nothing of the sender, and whoever counts is told of which kind it was."""
     told: list[By] = []

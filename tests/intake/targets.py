@@ -26,6 +26,8 @@ def build(config: bytes) -> Callable[[Request], Echo]:
     """A reader that obeys the first word of a mail."""
     if config == b"broken":
         raise ValueError("this configuration cannot be used")
+    if config.startswith(b"broken-while ") and Path(config.decode().partition(" ")[2]).exists():
+        raise ValueError("this configuration cannot be used now")
     if config == b"slow":
         time.sleep(0.8)
 

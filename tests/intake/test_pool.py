@@ -20,6 +20,7 @@ import pytest
 import uvloop
 
 from mailbridge.core.mail import Envelope
+from mailbridge.intake.meaning import ReaderUnavailable
 from mailbridge.intake.pool import ParserPool, parser_pool
 from tests.intake.targets import Echo
 from tests.loop import until
@@ -364,15 +365,65 @@ def test_a_daemon_that_was_stopped_does_not_blame_its_worker() -> None:
 
 
 def test_closing_leaves_nobody_waiting_and_nothing_running() -> None:
-    """Who still waits gets None, and every child is gone."""
+    """Who still waits is told that nobody has read its mail, and every child is gone."""
 
     async def main() -> None:
         async with pool(workers=2, seconds=60) as running:
             pids = running.pids
             waiting = [asyncio.ensure_future(text_of(running, "spin")) for _ in range(3)]
             await asyncio.sleep(0)
-        assert await asyncio.gather(*waiting) == [None] * 3
+        assert [type(one) for one in await asyncio.gather(*waiting, return_exceptions=True)] == [ReaderUnavailable] * 3
         assert not any(is_running(pid) for pid in pids)
+
+
+def test_whoever_is_turned_away_waits_no_longer() -> None:
+    """Mails in hand and later ones are given back at once, while the workers still run."""
+
+    async def main() -> None:
+        async with pool(workers=2, seconds=60) as running:
+            waiting = [asyncio.ensure_future(text_of(running, "spin")) for _ in range(3)]
+            await asyncio.sleep(0)
+            running.turn_away()
+            assert [type(one) for one in await asyncio.gather(*waiting, return_exceptions=True)] == [ReaderUnavailable] * 3
+            with pytest.raises(ReaderUnavailable):
+                await text_of(running, "hello")
+
+    run(main)
+
+
+def test_a_mail_does_not_wait_for_ever_for_a_worker_that_never_starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """While no successor starts, the pool says so and a mail is given back after a while. It is read when one starts again."""
+    is_broken = tmp_path / "broken"
+    config = f"broken-while {is_broken}".encode()
+    monkeypatch.setattr("mailbridge.intake.pool.MAX_WAIT", 0.5)
+
+    async def main() -> None:
+        async with pool(config=config) as running:
+            is_broken.touch()
+            os.kill(running.pids[0], signal.SIGKILL)
+            await until(lambda: not running.pids)
+            with pytest.raises(ReaderUnavailable):
+                await running.understand(mail("hello"))
+            assert not running.is_alive
+            is_broken.unlink()
+            await until(lambda: running.is_alive)
+            assert await text_of(running, "hello") == "hello"
+
+    run(main)
+
+
+def test_mails_go_to_the_worker_that_runs(tmp_path: Path) -> None:
+    """Of two workers one cannot be replaced: no mail waits for that one."""
+    is_broken = tmp_path / "broken"
+
+    async def main() -> None:
+        async with pool(workers=2, config=f"broken-while {is_broken}".encode()) as running:
+            is_broken.touch()
+            os.kill(running.pids[0], signal.SIGKILL)
+            await until(lambda: len(running.pids) == 1)
+            orders = [f"mail {number}" for number in range(20)]
+            assert await asyncio.gather(*(text_of(running, one) for one in orders)) == orders
+            assert running.is_alive
 
     run(main)
 
@@ -421,7 +472,26 @@ def test_a_worker_that_does_not_start_is_told_to_who_waits_for_it() -> None:
             waiting = asyncio.ensure_future(running.understand(mail("hello")))
             with pytest.raises(OSError, match="ended before it was ready"):
                 await running.started()
-        assert await waiting is None
+            with pytest.raises(ReaderUnavailable):  # at once, while whoever brought it can still be answered
+                await waiting
+            with pytest.raises(ReaderUnavailable):
+                await running.understand(mail("another"))
+        assert _children() == set()
+
+    run(main)
+
+
+def test_a_start_that_is_cancelled_gives_mails_back() -> None:
+    """A daemon that is told to stop while its worker loads leaves no mail without an answer, and no child."""
+
+    async def main() -> None:
+        async with starting(b"slow") as running:
+            waiting = asyncio.ensure_future(running.understand(mail("hello")))
+            stopping = asyncio.ensure_future(running.started())
+            await until(lambda: bool(_children()))
+            stopping.cancel()
+            with pytest.raises(ReaderUnavailable):
+                await waiting
         assert _children() == set()
 
     run(main)

@@ -87,7 +87,7 @@ def configuration(houses: Sequence[House], *, smtp: int, http: int) -> str:
         changes[f" mailbridge-{number}:2525"] = f" 127.0.0.1:{house.smtp} source {SOURCE}"
         changes[f" mailbridge-{number}:8025"] = f" 127.0.0.1:{house.http} source {SOURCE}"
     for old, new in changes.items():
-        assert text.count(old) == 1, old
+        assert old in text, old
         text = text.replace(old, new)
     return text
 

@@ -15,9 +15,9 @@ from typing import Any, Literal, TypeVar
 import asyncpg
 
 from mailbridge import log_events
-from mailbridge.store import LeaseLost, StoreUnavailable
+from mailbridge.store import Kind, LeaseLost, StoreUnavailable
 from mailbridge.store.bells import Bells
-from mailbridge.store.postgres.marks import ASK, Mark, Marks
+from mailbridge.store.postgres.marks import ASK, Mark, Marks, kept_empty, kept_octets, new_name
 from mailbridge.store.rows import storable
 from mailbridge.store.sql import Transaction, Values, Work
 
@@ -60,9 +60,13 @@ class UndoneError(Exception):
 
 
 class PostgresTransaction:
-    """Implements `mailbridge.store.sql.Transaction`. ``patience``: seconds that a query may take; None: as the connection has it."""
+    """Implements `mailbridge.store.sql.Transaction`. ``patience``: seconds that a query may take; None: as the connection has it.
+
+    ``changed`` counts the rows that it has changed by `change` and `change_many`.
+    """
 
     def __init__(self, connection: Any, *, patience: float | None = None) -> None:
+        self.changed = 0
         self._connection = connection
         self._patience = patience
 
@@ -75,11 +79,15 @@ class PostgresTransaction:
         """See `Transaction.change`."""
         said: str = await self._connection.execute(numbered(statement), *map(storable, values))
         last = said.rpartition(" ")[2]
-        return int(last) if last.isdigit() else 0
+        changed = int(last) if last.isdigit() else 0
+        self.changed += changed
+        return changed
 
     async def change_many(self, statement: str, rows: Iterable[Values]) -> None:
         """See `Transaction.change_many`."""
-        await self._connection.executemany(numbered(statement), [tuple(map(storable, values)) for values in rows])
+        many = [tuple(map(storable, values)) for values in rows]
+        await self._connection.executemany(numbered(statement), many)
+        self.changed += len(many)
 
     async def hold(self, line: str) -> None:
         """See `Transaction.hold`. The queues of an identifier are locked, and before them the row that stands for all of it."""
@@ -119,7 +127,7 @@ class PostgresDatabase:
     def __init__(self, pool: Any, *, patience: float) -> None:
         self.bells = Bells()
         self.committed: Callable[[], None] = lambda: None
-        self.trouble: str | None = None
+        self.trouble: Kind | None = None
         self.refusal = ""
         self._pool = pool
         self._begin = (
@@ -127,6 +135,7 @@ class PostgresDatabase:
             f" SET LOCAL idle_in_transaction_session_timeout = {IDLE}"
         )
         self._marks = Marks()
+        self._room = new_name()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_closed = False
 
@@ -173,10 +182,23 @@ class PostgresDatabase:
 
         self._keep(asyncio.create_task(give_up()))
 
-    async def once(self, work: PostgresWork[T] | Work[T], *, queues: Collection[Queue] = ()) -> T:
+    async def probe(self, octets: int) -> None:
+        """Write so many octets, in rows of this process alone: no lock of another one is in the way.
+
+        Raises:
+            StoreUnavailable: it is not written.
+        """
+        name = self._room
+
+        async def work(transaction: Transaction) -> None:
+            await transaction.change(*(kept_octets(name, octets) if octets > 1 else kept_empty(name)))
+
+        await self.finish(lambda: self.once(work, is_quiet=True))
+
+    async def once(self, work: PostgresWork[T] | Work[T], *, queues: Collection[Queue] = (), is_quiet: bool = False) -> T:
         """As `transact`, and a commit that is not answered is asked for: what is done is done once, and known."""
         mark = self._marks.take()
-        result = await self.transact(work, queues=queues, mark=mark)
+        result = await self.transact(work, queues=queues, mark=mark, is_quiet=is_quiet)
         self._marks.give_back(mark)
         return result
 
@@ -200,7 +222,8 @@ class PostgresDatabase:
                 connection = await self._pool.acquire()
                 await connection.execute(begin)
                 has_begun = True
-                result = await work(PostgresTransaction(connection))
+                transaction = PostgresTransaction(connection)
+                result = await work(transaction)
                 await self._commit(connection, mark)
             except (*FAULTS, UndoneError) as fault:
                 await self._drop(connection)
@@ -215,7 +238,7 @@ class PostgresDatabase:
                 await self._drop(connection)
                 raise
             await self._pool.release(connection)
-            self._written(is_quiet=is_quiet)
+            self._written(is_changed=mark is not None or transaction.changed > 0, is_quiet=is_quiet)
             return result
         raise AssertionError  # count() has no end
 
@@ -275,8 +298,10 @@ class PostgresDatabase:
             log.error("%s; incoming mail is deferred", fault, extra={"event": log_events.STORE_FAILED})
         self.trouble = fault.kind
 
-    def _written(self, *, is_quiet: bool) -> None:
-        self.trouble = None
+    def _written(self, *, is_changed: bool, is_quiet: bool) -> None:
+        """A transaction was committed. One that changed nothing says nothing of whether the server can write."""
+        if is_changed:
+            self.trouble = None
         if not is_quiet:
             self.bells.ring()
             self.committed()

@@ -21,6 +21,11 @@ LEAVE = (
     " ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 )
 ASK = "INSERT INTO meta (key, value) VALUES ($1, '0 ' || now_micros()) ON CONFLICT (key) DO UPDATE SET value = meta.value RETURNING value"
+KEEP = (
+    "INSERT INTO meta (key, value) VALUES (?, '0 ' || now_micros() || ' ' || ?::text)"
+    " ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+)
+EMPTY = "DELETE FROM meta WHERE key = ?"
 KEPT = 86_400_000_000
 """Microseconds after which the rows of processes that are gone are removed."""
 
@@ -28,6 +33,21 @@ FORGET = (
     f"DELETE FROM meta WHERE CASE WHEN key LIKE '{NAME}%'"  # noqa: S608
     f" THEN split_part(value, ' ', 2)::bigint < now_micros() - {KEPT} ELSE false END"
 )
+
+
+def new_name() -> str:
+    """The key of a row that no other process has."""
+    return NAME + secrets.token_hex(8)
+
+
+def kept_octets(name: str, octets: int) -> tuple[str, tuple[str, str]]:
+    """A statement with its values: so many octets, which cannot be packed, in a row of that name. It is removed as a mark is."""
+    return KEEP, (name, secrets.token_hex(octets // 2))
+
+
+def kept_empty(name: str) -> tuple[str, tuple[str]]:
+    """What removes that row."""
+    return EMPTY, (name,)
 
 
 @dataclass(slots=True)
@@ -55,7 +75,7 @@ class Marks:
 
     def take(self) -> Mark:
         """A mark for the next transaction, with a number that it had never before."""
-        mark = self._free.pop() if self._free else Mark(NAME + secrets.token_hex(8))
+        mark = self._free.pop() if self._free else Mark(new_name())
         mark.number += 1
         return mark
 

@@ -9,7 +9,7 @@ from typing import Any
 from mailbridge.clock import SteadyClock, from_micros
 from mailbridge.core.delivery import Claim, Delivery, Standing
 from mailbridge.core.occurrence import Arrived
-from mailbridge.store import Arrival, Forgotten, Receipt
+from mailbridge.store import Arrival, Forgotten, Kind, Receipt, StoreUnavailable
 from mailbridge.store.cipher import Cipher, new_uid, place
 from mailbridge.store.names import Names
 from mailbridge.store.packing import facts_of, link_of, private_of
@@ -24,6 +24,7 @@ from mailbridge.store.postgres.outbox import PostgresOutbox
 from mailbridge.store.postgres.queues import INSERT_FIRST, Queues, looking
 from mailbridge.store.postgres.replicas import Replicas
 from mailbridge.store.postgres.retention import Retention
+from mailbridge.store.probing import Probe
 from mailbridge.store.processes import OnlyThis, Processes
 from mailbridge.store.queueing import received_by
 from mailbridge.store.rows import span
@@ -44,7 +45,6 @@ SWEEP_EVERY = timedelta(seconds=30)
 FORGOTTEN_AFTER = timedelta(hours=1)
 """For how long an account that nobody watches is remembered: its place in the mailbox is kept apart from that."""
 
-PROBE = "INSERT INTO meta (key, value) VALUES ('probe', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 PUT = (
     "WITH new AS (INSERT INTO mail (uid, fingerprint, received_at, ingress, verdict, rule, size, sender, is_held, facts, private, link,"  # noqa: S608
     " raw) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (fingerprint) DO NOTHING RETURNING id),"
@@ -102,6 +102,7 @@ class PostgresStore:
         self._clock = clock
         self._retention = retention
         self._is_closed = False
+        self._probe = Probe(lambda: database.trouble, database.probe)
 
     @property
     def time_base(self) -> int:
@@ -124,7 +125,7 @@ class PostgresStore:
         return self.replicas is not None and self.replicas.is_first
 
     @property
-    def trouble(self) -> str | None:
+    def trouble(self) -> Kind | None:
         """See `Store.trouble`."""
         return self.database.trouble
 
@@ -283,8 +284,15 @@ class PostgresStore:
 
         await self.database.write(work)
 
+    async def probe(self) -> None:
+        """See `Store.probe`."""
+        if self._is_closed:
+            raise StoreUnavailable("closed", "the store is closed")
+        await self._probe.ask()
+
     async def sweep(self) -> datetime | None:
         """See `Store.sweep`."""
+        await self._probe.now()
         return await self.database.finish(self._sweep)
 
     async def _sweep(self) -> datetime | None:
@@ -303,8 +311,6 @@ class PostgresStore:
             await sessions.purge(transaction, now)
             await leases.purge(transaction, now - span(FORGOTTEN_AFTER))
             await one_time.purge(transaction)
-            if self.trouble is not None:  # only a write can tell that it is over
-                await transaction.change(PROBE, (str(now),))
             return is_left, await next_end(transaction)
 
         is_left, ends_at = await self.database.transact(work)

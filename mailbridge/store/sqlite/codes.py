@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 
@@ -14,8 +15,10 @@ from mailbridge.store.choosing import CODE, MOST, code_of, each_mail_once, fitti
 from mailbridge.store.cipher import Cipher
 from mailbridge.store.reading import Code, Given, Poll, Wanted, Way
 from mailbridge.store.sqlite.lines import journal
-from mailbridge.store.sqlite.readers import Readers, Reading
+from mailbridge.store.sqlite.readers import Readers
 from mailbridge.store.sqlite.writer import Writer
+
+T = TypeVar("T")
 
 LIVE = f"SELECT {CODE} FROM delivery WHERE content IS NOT NULL AND kind != 'body' AND deadline > ? AND received_at >= ?"  # noqa: S608
 NEWEST_FIRST = "ORDER BY received_at DESC, id DESC"
@@ -27,9 +30,12 @@ Find = Callable[[str, tuple[Any, ...]], Iterator[Any]]
 
 
 class SqliteCodes:
-    """Implements `mailbridge.store.reading.Codes`."""
+    """Implements `mailbridge.store.reading.Codes`. ``is_moving``: steady time is being put right, and rows are not moved with it yet."""
 
-    def __init__(self, *, writer: Writer, readers: Readers, cipher: Cipher, clock: SteadyClock) -> None:
+    def __init__(
+        self, *, writer: Writer, readers: Readers, cipher: Cipher, clock: SteadyClock, is_moving: Callable[[], bool]
+    ) -> None:
+        self._is_moving = is_moving
         self._writer = writer
         self._readers = readers
         self._cipher = cipher
@@ -61,13 +67,13 @@ class SqliteCodes:
 
     async def newest(self, wanted: Wanted) -> Code | None:
         """See `Codes.newest`."""
-        return await self._readers.do(lambda reading: self._newest(reading.rows, wanted, self._clock.micros()))
+        return await self._look(lambda find: self._newest(find, self._as_now(wanted), self._clock.micros()))
 
     async def consume(self, wanted: Wanted, *, reader: str) -> Code | None:
         """See `Codes.consume`."""
 
         def work(connection: apsw.Connection) -> Code | None:
-            code = self._newest(connection.execute, wanted, self._clock.micros())
+            code = self._newest(connection.execute, self._as_now(wanted), self._clock.micros())
             if code is not None:
                 self._write(connection, code.identifier, "api", reader, code.what, is_consumed=True)
             return code
@@ -78,19 +84,28 @@ class SqliteCodes:
         """See `Codes.live`."""
         folded = [pattern.casefold() for pattern in identifiers]
 
-        def work(reading: Reading) -> tuple[Code, ...]:
+        def work(find: Find) -> tuple[Code, ...]:
             found: list[Code] = []
             query = f"{LIVE} AND standing != 0 {NEWEST_FIRST} LIMIT ?"
-            values = (self._clock.micros(), 0 if since is None else to_micros(since), MOST)
-            for row in each_mail_once(reading.rows(query, values)):
+            values = (self._clock.micros(), 0 if since is None else self._clock.as_now(to_micros(since)), MOST)
+            for row in each_mail_once(find(query, values)):
                 if any(fnmatchcase(row[2].casefold(), pattern) for pattern in folded):
-                    code = code_of(row, self._cipher, self._clock, is_consumed=_is_consumed(reading.rows, row))
+                    code = code_of(row, self._cipher, self._clock, is_consumed=_is_consumed(find, row))
                     found += [code] if code is not None else []
                 if len(found) >= limit:
                     break
             return tuple(found)
 
-        return await self._readers.do(work)
+        return await self._look(work)
+
+    async def _look(self, work: Callable[[Find], T]) -> T:
+        """Look beside the writer; behind it, if steady time was put right meanwhile: rows and time would not fit together."""
+        base = self._clock.base
+        if not self._is_moving():
+            found = await self._readers.do(lambda reading: work(reading.rows))
+            if self._clock.base == base:
+                return found
+        return await self._writer.do(lambda connection: work(connection.execute))
 
     async def note(self, identifier: str, *, way: Way, reader: str, what: str, is_consumed: bool) -> bool:
         """See `Codes.note`."""
@@ -109,6 +124,10 @@ class SqliteCodes:
         query = "SELECT identifier, way, reader, what, first_at, last_at, times, is_consumed FROM given ORDER BY last_at DESC, id DESC LIMIT ?"
         rows = await self._readers.rows(query, (limit,))
         return tuple(given_of(row) for row in rows)
+
+    def _as_now(self, wanted: Wanted) -> Wanted:
+        """The same, if its moment was told before steady time was put right."""
+        return wanted if wanted.since is None else replace(wanted, since=from_micros(self._clock.as_now(to_micros(wanted.since))))
 
     def _newest(self, find: Find, wanted: Wanted, now: int) -> Code | None:
         since = 0 if wanted.since is None else to_micros(wanted.since)

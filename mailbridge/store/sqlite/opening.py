@@ -69,7 +69,7 @@ def _open(
         queues = Queues(cipher=cipher, clock=clock)
         database.check(connection, cipher, is_visitor=is_visitor)
         if is_visitor:
-            clock.resume(read_anchor(connection), newest=None, is_idle=False)
+            clock.resume(read_anchor(connection), newest=None)
         else:
             with connection:
                 _resume_clock(connection, clock, queues, retention)
@@ -99,8 +99,7 @@ def _open(
 
 def _resume_clock(connection: apsw.Connection, clock: SteadyClock, queues: Queues, retention: Retention) -> None:
     newest = connection.execute("SELECT max(received_at) FROM mail").fetchone()
-    is_idle = not queues.is_busy(connection)
-    clock.resume(read_anchor(connection), newest=newest[0] if newest else None, is_idle=is_idle)
-    if is_idle:
-        retention.clamp(connection, clock.micros())
+    clock.resume(read_anchor(connection), newest=newest[0] if newest else None)
+    if not queues.is_busy(connection):
+        retention.put_right(connection, clock)
     keep_anchor(connection, clock.anchor)

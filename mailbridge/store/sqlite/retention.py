@@ -6,6 +6,7 @@ from typing import Any
 
 import apsw
 
+from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings
 from mailbridge.store.retaining import AHEAD, ERASED_AT_ONCE, LONGEST, PURGED_AT_ONCE, identifiers_of, kept_for
 
@@ -36,6 +37,19 @@ PURGE_MAILS = """
 DELETE FROM mail WHERE id IN (SELECT id FROM mail ORDER BY id LIMIT ?) AND received_at < ? AND raw IS NULL AND private IS NULL
     AND id < (SELECT max(id) FROM mail) AND NOT EXISTS (SELECT 1 FROM delivery WHERE mail_id = mail.id) RETURNING id, facts
 """
+READABLE = "content IS NOT NULL AND final_at IS NOT NULL AND max(final_at, deadline) > ? AND deadline > ?"
+MOVE_MAILS = f"""
+UPDATE mail SET received_at = received_at + ? WHERE received_at > ? OR id IN (SELECT mail_id FROM delivery WHERE {READABLE})
+"""  # noqa: S608
+MOVE_DELIVERIES = f"""
+UPDATE delivery SET received_at = received_at + ?, deadline = deadline + ?, final_at = final_at + ? WHERE {READABLE}
+"""  # noqa: S608
+RECENT = 900_000_000
+"""Microseconds for which a mail without a code that can be read may still become one: a person releases it, or its copy comes."""
+
+DAY = 86_400_000_000
+"""Microseconds after which a run is not expected to poll again."""
+
 PURGE = {
     "journal": (OLDEST_LINE, PURGE_JOURNAL),
     "delivery": (OLDEST_DELIVERY, PURGE_DELIVERIES),
@@ -102,6 +116,20 @@ class Retention:
                 is_more = is_more or connection.changes() >= PURGED_AT_ONCE - 1
                 connection.executemany(PURGE_IDENTIFIER, identifiers_of(gone))
         return is_more
+
+    def put_right(self, connection: apsw.Connection, clock: SteadyClock) -> None:
+        """Put steady time back on the wall. To be called while nothing waits to be pushed.
+
+        The times of what may still be read go with it: codes, their mails, the first polls of runs, inboxes. So each lives as long as
+        before, and a run still gets no code that is older than it wants. Rows that lie in the future then are not kept for too long.
+        """
+        at = clock.micros()
+        by = clock.realign()
+        connection.execute(MOVE_MAILS, (by, at - RECENT, at, at))
+        connection.execute(MOVE_DELIVERIES, (by, by, by, at, at))
+        connection.execute("UPDATE run SET first_at = first_at + ? WHERE first_at > ?", (by, at - DAY))
+        connection.execute("UPDATE inbox SET created_at = created_at + ?, expires_at = expires_at + ?", (by, by))
+        self.clamp(connection, clock.micros())
 
     def clamp(self, connection: apsw.Connection, now: int) -> None:
         """After a clock that was ahead was set right: no row lies in the future, where it would be kept for too long."""

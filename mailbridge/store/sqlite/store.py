@@ -11,12 +11,13 @@ import apsw
 from mailbridge.clock import SteadyClock
 from mailbridge.core.delivery import Standing
 from mailbridge.core.mail import Envelope
-from mailbridge.store import Arrival, Forgotten, Receipt
+from mailbridge.store import Arrival, Forgotten, Kind, Receipt, StoreUnavailable
 from mailbridge.store.cipher import Cipher, new_uid, place
 from mailbridge.store.leases import Alone
 from mailbridge.store.names import Names
 from mailbridge.store.one_time import Unshared
 from mailbridge.store.packing import facts_of, link_of, private_of
+from mailbridge.store.probing import Probe
 from mailbridge.store.processes import OnlyThis
 from mailbridge.store.queueing import received_by
 from mailbridge.store.sql import answers, sessions
@@ -45,9 +46,11 @@ from mailbridge.store.sqlite.turning import Turning
 from mailbridge.store.sqlite.writer import Writer
 
 REALIGN = timedelta(seconds=1)
-"""How far the wall clock may be off before steady time is put back on it, once no code lives."""
+"""How far the wall clock may be off before steady time is put back on it, once nothing waits to be pushed."""
 
 SWEEP_EVERY = timedelta(seconds=30)
+
+PROBE = "INSERT OR REPLACE INTO meta VALUES ('probe', ?)"
 
 SHORT, FEW = 65_536, 4
 """Octets of a mail and deliveries of it up to which it is written in the loop: that takes less than a millisecond."""
@@ -70,7 +73,7 @@ class SqliteStore:
         self.outbox = SqliteOutbox(writer=writer, readers=readers, queues=queues, cipher=cipher, clock=clock)
         self.mails = SqliteMails(readers=readers, cipher=cipher)
         self.journal = SqliteJournal(readers=readers, bells=writer.bells)
-        self.codes = SqliteCodes(writer=writer, readers=readers, cipher=cipher, clock=clock)
+        self.codes = SqliteCodes(writer=writer, readers=readers, cipher=cipher, clock=clock, is_moving=lambda: self._is_moving)
         database = SqliteDatabase(writer=writer, readers=readers)
         self.vault = SqlVault(database=database, cipher=cipher, clock=clock)
         self.mailboxes = SqlMailboxes(database=database)
@@ -92,7 +95,10 @@ class SqliteStore:
         self.clock = clock
         self._retention = retention
         self._is_to_forget = False
+        self._is_moving = False
         self._lock = lock
+        self._is_closed = False
+        self._probe = Probe(lambda: writer.trouble, self._try)
         self.turning: Turning | None = None
 
     @property
@@ -116,7 +122,7 @@ class SqliteStore:
         return True
 
     @property
-    def trouble(self) -> str | None:
+    def trouble(self) -> Kind | None:
         """See `Store.trouble`."""
         return self.writer.trouble
 
@@ -227,9 +233,26 @@ class SqliteStore:
 
         await self.writer.do(work)
 
+    async def probe(self) -> None:
+        """See `Store.probe`."""
+        if self._is_closed:
+            raise StoreUnavailable("closed", "the store is closed")
+        await self._probe.ask()
+
+    async def _try(self, octets: int) -> None:
+        await self.writer.do(lambda connection: connection.execute(PROBE, ("x" * octets,)))
+
     async def sweep(self) -> datetime | None:
         """See `Store.sweep`."""
-        again_at = await self.writer.do(self._sweep)
+        await self._probe.now()
+        try:
+            again_at = await self.writer.do(self._sweep)
+        except StoreUnavailable:
+            if self._is_moving:
+                self.clock.take_back()
+            raise
+        finally:
+            self._is_moving = False
         self._retention.keep()
         return again_at
 
@@ -248,12 +271,10 @@ class SqliteStore:
         through(answers.purge(self._shared(connection), now))
         through(sessions.purge(self._shared(connection), now))
         if abs(self.clock.drift) > REALIGN and not self._queues.is_busy(connection):
-            self.clock.realign()
-            self._retention.clamp(connection, self.clock.micros())
+            self._is_moving = True
+            self._retention.put_right(connection, self.clock)
         if read_anchor(connection) != self.clock.anchor:
             keep_anchor(connection, self.clock.anchor)
-        if self.trouble is not None:  # only a write can tell that it is over
-            connection.execute("INSERT OR REPLACE INTO meta VALUES ('probe', ?)", (now,))
         is_turning = self.turning is not None and self.turning.step(connection)
         if is_turning or is_more:
             return self.clock.now()
@@ -262,6 +283,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         """See `Store.close`."""
+        self._is_closed = True
         await self.readers.close()
         await self.writer.close()
         unlock(self._lock)

@@ -22,7 +22,7 @@ import apsw
 
 from mailbridge import log_events
 from mailbridge.core.dataclass import dataclass
-from mailbridge.store import StoreError, StoreUnavailable
+from mailbridge.store import Kind, StoreError, StoreUnavailable
 from mailbridge.store.bells import Bells
 
 log = logging.getLogger("mailbridge.store")
@@ -101,7 +101,7 @@ class Writer:
         self._is_to_truncate = False
         self._truncate_at = 0.0
         self.truncate_again = TRUNCATE_AGAIN
-        self.trouble: str | None = None
+        self.trouble: Kind | None = None
 
     def start(self, connection: apsw.Connection) -> None:
         """Take the opened connection and begin."""

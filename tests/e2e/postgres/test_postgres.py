@@ -230,6 +230,29 @@ def test_a_transaction_that_had_to_give_way_is_tried_again(server: Postgres, nam
     asyncio.run(use())
 
 
+def test_a_queue_that_another_session_holds_is_no_trouble_of_the_store(server: Postgres, name: str, tmp_path: Path) -> None:
+    """A mail for it is deferred. The store is asked and finds at once that it can write, while the lock is still held."""
+
+    @looped
+    async def use() -> None:
+        import asyncpg  # only where there is a server
+
+        store = await opened(server.url(name), tmp_path, patience=timedelta(milliseconds=50))
+        await store.put(arrival(draft(), at=SteadyClock().now(), fingerprint="first"))
+        holder = await asyncpg.connect(server.url(name))
+        await holder.execute("BEGIN; SELECT FROM queue FOR UPDATE")
+        with pytest.raises(StoreUnavailable, match="locked"):
+            await store.put(arrival(draft(), at=SteadyClock().now(), fingerprint="second"))
+        assert store.trouble == "locked"
+        await store.probe()
+        assert store.trouble is None
+        await holder.close()
+        await store.put(arrival(draft(), at=SteadyClock().now(), fingerprint="second"))
+        await store.close()
+
+    use()
+
+
 def test_no_reader_passes_an_open_transaction(server: Postgres, name: str, tmp_path: Path) -> None:
     """A line whose number was drawn early and committed late is not missed, and those behind it wait."""
 

@@ -18,12 +18,11 @@ import pytest
 
 from mailbridge.clock import MICROSECOND, from_micros
 from mailbridge.config.settings import RetentionSettings, StoreSettings
-from mailbridge.core.delivery import Accepted
-from mailbridge.store import Store
+from mailbridge.store import Store, StoreUnavailable
 from tests.loop import looped
 from tests.moved_time import START, MovedTime
 from tests.peers.postgres import Postgres
-from tests.store.contract import DAYS, GRACE, RETENTION, SECOND, Place
+from tests.store.contract import GRACE, RETENTION
 from tests.store.contract.codes import CodesContract
 from tests.store.contract.entries import EntriesContract
 from tests.store.contract.forgetting import ForgettingContract
@@ -35,7 +34,7 @@ from tests.store.contract.sessions import SessionsContract
 from tests.store.contract.storing import StoringContract
 from tests.store.contract.time import TimeContract
 from tests.store.contract.trouble import TroubleContract
-from tests.store.mails import LIFETIME
+from tests.store.mails import arrival
 
 pytestmark = pytest.mark.e2e
 
@@ -197,24 +196,22 @@ class TestOrder(OrderContract):
 class TestTime(TimeContract):
     """On a server, whose clock counts."""
 
-    @looped
-    async def test_a_clock_that_was_ahead_keeps_no_code_longer(self, place: Place) -> None:
-        """What was stored by a machine whose clock is days ahead is erased as if it were not, whatever becomes of that clock."""
-        place.time.jump(DAYS)
-        store = await place.open()
-        receipt = await self._put(store, place)
-        await self._settled(store, receipt.claims[0], Accepted(), place)
-        place.time.jump(-DAYS)
-        place.time.pass_by(LIFETIME + RETENTION.code + SECOND)
-        await store.sweep()
-        (delivery,) = await store.outbox.deliveries()
-        assert not delivery.draft.content
-        assert (await store.mails.page())[0].subject == ""
-        await store.close()
-
 
 class TestTrouble(TroubleContract):
     """On a server that is locked, full, gone, and crashes."""
+
+    @looped
+    async def test_a_transaction_that_changes_nothing_does_not_hide_a_full_disk(self, place: PostgresPlace) -> None:
+        """The chores of a replica commit while the disk is full, since they find nothing to write: that is no proof of room."""
+        store: Any = await place.open()
+        with place.in_trouble("full"):
+            with pytest.raises(StoreUnavailable):
+                await store.put(arrival(at=place.time.now()))
+            await store.database.transact(lambda transaction: transaction.change("DELETE FROM meta WHERE key = 'nothing'"))
+            assert store.trouble == "full"
+            with pytest.raises(StoreUnavailable):
+                await store.probe()
+        await store.close()
 
 
 class TestLists(ListsContract):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -78,6 +79,7 @@ WRITES: dict[str, Call] = {
     "forget": lambda store, claim: store.forget("ann@example.com"),
 }
 READS: dict[str, Call] = {
+    "probe": lambda store, claim: store.probe(),
     "outbox.deliveries": lambda store, claim: store.outbox.deliveries(),
     "outbox.one": lambda store, claim: store.outbox.one(2),
     "answers.find": lambda store, claim: store.answers.find(b"2" * 32),
@@ -138,6 +140,15 @@ async def everything(store: Store, claim: Claim) -> dict[str, Any]:
 def differing(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
     """The methods that say something else."""
     return {name for name, said in one.items() if other[name] != said}
+
+
+async def is_content(store: Store) -> bool:
+    """Whether `probe` says that it can be written."""
+    try:
+        await store.probe()
+    except StoreUnavailable:
+        return False
+    return True
 
 
 class TroubleContract(Contract):
@@ -276,6 +287,25 @@ class TroubleContract(Contract):
                 await self._put(store, place)
             assert store.trouble == "gone"
         await store.sweep()
+        assert store.trouble is None
+        await store.close()
+
+    @pytest.mark.parametrize("trouble", KINDS)
+    @looped
+    async def test_whoever_asks_learns_whether_it_can_be_written(self, place: Place, trouble: str) -> None:
+        """After a write has failed `probe` tries one: it says so as long as the trouble lasts, and is content at once when it is over."""
+        store = await place.open()
+        await store.probe()
+        with place.in_trouble(trouble):
+            with pytest.raises(StoreUnavailable):
+                await store.put(arrival(at=place.time.now(), size=BIG))
+            for _ in range(2):
+                with pytest.raises(StoreUnavailable) as caught:
+                    await store.probe()
+                assert caught.value.kind == store.trouble == KINDS[trouble]
+        async with asyncio.timeout(60):
+            while not await is_content(store):
+                await asyncio.sleep(0.01)
         assert store.trouble is None
         await store.close()
 

@@ -1,0 +1,56 @@
+"""Whether a store can be written: after a write has failed, a small one is tried when somebody asks, and not more often than need be."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+
+from mailbridge.store import Kind, StoreUnavailable
+
+PATIENCE = 0.5
+"""Seconds for which whoever asks waits for the write that is tried. It goes on behind them, and the next to ask learns how it ended."""
+
+PAUSE = 0.25
+"""Seconds between two tries."""
+
+ROOM = 65_536
+"""Octets that are written where the store was full: a full disk still takes a small row, in a page that is there already."""
+
+
+class Probe:
+    """``trouble`` gives the kind of the last fault, None if the last write has worked. ``write`` tries to write so many octets, and
+    what became of that is in ``trouble`` then."""
+
+    def __init__(self, trouble: Callable[[], Kind | None], write: Callable[[int], Awaitable[None]]) -> None:
+        self._trouble = trouble
+        self._write = write
+        self._task: asyncio.Task[None] | None = None
+        self._again_at = float("-inf")
+
+    async def ask(self) -> None:
+        """See `Store.probe`."""
+        if self._trouble() is None:
+            return
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._soon())
+        await asyncio.wait({self._task}, timeout=PATIENCE)
+        kind = self._trouble()
+        if kind is not None:
+            raise StoreUnavailable(kind, "the last write failed")
+
+    async def _soon(self) -> None:
+        await asyncio.sleep(self._again_at - time.monotonic())
+        await self.now()
+
+    async def now(self) -> None:
+        """Try a write, where the last one has failed."""
+        kind = self._trouble()
+        if kind is None:
+            return
+        with contextlib.suppress(StoreUnavailable):
+            if kind == "full":
+                await self._write(ROOM)
+            await self._write(1)
+        self._again_at = time.monotonic() + PAUSE
