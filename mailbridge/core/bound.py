@@ -8,6 +8,7 @@ one-time codes). Anybody can write them: they count where the mail is proven, an
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Literal
 
 from mailbridge.core.dataclass import dataclass
@@ -48,6 +49,20 @@ def bound_codes(message: Message) -> tuple[Bound, ...]:
     if last is not None and "." in last["host"]:
         found.append(Bound(code=Secret(last["code"]), host=last["host"].lower(), place="body"))
     return tuple(found)
+
+
+def agreed(found: tuple[Bound, ...], others: Iterable[str]) -> tuple[Bound, ...]:
+    """What is bound, without a last line where the mail shows another value that may be its code: ``others`` are all of those.
+
+    A header is the site's alone. The last line may be a name or a comment that a stranger has written and the site shows.
+    """
+    seen = tuple(others)
+    return tuple(one for one in found if one.place != "body" or all(is_same_code(one.code.reveal(), other) for other in seen))
+
+
+def is_same_code(one: str, other: str) -> bool:
+    """Whether two are one code, however its groups are parted."""
+    return one.replace("-", "").casefold() == other.replace("-", "").casefold()
 
 
 def _last_line(message: Message) -> str:

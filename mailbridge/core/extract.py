@@ -69,6 +69,8 @@ def extract(message: Message, *, rules: RuleSet, now: datetime, default_lifetime
     lifetime is EXPIRED. ``default_lifetime`` counts where neither mail nor rule states one.
     """
     found = _told_of_lacks(_extract(message, rules), message)
+    if message.added and found.verdict is Verdict.NONE and not message.is_bounce:
+        found = _beside(message, rules) or found
     for inner in message.attached if not message.is_bounce else ():
         inside = _extract(inner, rules)
         # A subject that was forwarded with the mail may show the code too: it is as old as the mail.
@@ -77,6 +79,19 @@ def extract(message: Message, *, rules: RuleSet, now: datetime, default_lifetime
             return _aged(replace(inside, is_attached=is_attached), inner.date, now, default_lifetime)
     block = forwarded_block(message, rules.wording.forward) if found.verdict.is_pushed else None
     return _aged(found, _latest(block), now, default_lifetime)
+
+
+def _beside(message: Message, rules: RuleSet) -> Extraction | None:
+    """What stands in a text beside the body, such as a file that is shown below it; None where nothing does.
+
+    Each is read alone, under the mail's own subject; where two hold something nobody knows which is meant.
+    """
+    read = [_extract(replace(message, plain=plain, html_body=html), rules) for plain, html in message.added]
+    found = [replace(one, is_attached=True) for one in read if one.verdict is not Verdict.NONE]
+    values = {one.value for one in found}
+    if len(values) > 1:
+        return replace(found[0], verdict=Verdict.AMBIGUOUS, reason="several texts of the mail hold one each")
+    return found[0] if found else None
 
 
 def _told_of_lacks(found: Extraction, message: Message) -> Extraction:
