@@ -8,7 +8,6 @@ one-time codes). Anybody can write them: they count where the mail is proven, an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Literal
 
 from mailbridge.core.dataclass import dataclass
@@ -51,13 +50,12 @@ def bound_codes(message: Message) -> tuple[Bound, ...]:
     return tuple(found)
 
 
-def agreed(found: tuple[Bound, ...], others: Iterable[str]) -> tuple[Bound, ...]:
-    """What is bound, without a last line where the mail shows another value that may be its code: ``others`` are all of those.
+def agreed(found: tuple[Bound, ...], told: str | None) -> tuple[Bound, ...]:
+    """What is bound, without a last line that the words of the mail do not bear out: ``told`` is the code that they say, None for none.
 
     A header is the site's alone. The last line may be a name or a comment that a stranger has written and the site shows.
     """
-    seen = tuple(others)
-    return tuple(one for one in found if one.place != "body" or all(is_same_code(one.code.reveal(), other) for other in seen))
+    return tuple(one for one in found if one.place != "body" or (told is not None and is_same_code(one.code.reveal(), told)))
 
 
 def is_same_code(one: str, other: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from mailbridge.core import confidence, lifetime, links
+from mailbridge.core import confidence, lifetime, links, telling
 from mailbridge.core.additions import has_another_value
 from mailbridge.core.candidates import MAX_PER_LINE, MIN_LENGTH, ascii_digits
 from mailbridge.core.context import Context, context_of
@@ -142,6 +142,9 @@ def _extract(message: Message, rules: RuleSet) -> Extraction:
     if code.verdict is Verdict.CODE:
         if _is_unread(message.plain, reader) or _is_unread(message.html, reader):
             return replace(code, verdict=Verdict.AMBIGUOUS, reason=UNREAD)
+        why = telling.doubt(parts, reader, code.value.reveal()) if code.value is not None else ""
+        if why:
+            return replace(code, verdict=Verdict.AMBIGUOUS, reason=why)
         return _unless_hidden(code, message, reader, context)
     if code.verdict is not Verdict.NONE:
         return code
@@ -206,6 +209,8 @@ def _from_text(message: Message, reader: Reader) -> Extraction | None:
     evidence = evidence_of(parts, reader, context)
     code = _code(evidence, context, stated, expires_at)
     if code.verdict is not Verdict.CODE or code.value is None or code.confidence < DECISIVE or _is_unread(page, reader):
+        return None
+    if telling.doubt(parts, reader, code.value.reveal()):
         return None
     # A number that only the subject has says nothing of a body that was not read.
     is_in_body = any("plain" in one.sources for one in evidence if one.shape.value == code.value.reveal())

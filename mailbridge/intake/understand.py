@@ -155,14 +155,9 @@ def _told(found: Extraction) -> tuple[object, ...]:
 
 
 def _bound(message: Message, extraction: Extraction) -> tuple[Bound, ...]:
-    """The codes that the mail binds to a site, where its words say no other."""
-    found = bound_codes(message)
-    if not found:
-        return ()
-    values = [extraction.value] if extraction.value is not None and not extraction.is_link else []
-    if extraction.verdict in (Verdict.NONE, Verdict.AMBIGUOUS):
-        values += [one.value for one in extraction.rejected]
-    return agreed(found, [one.reveal() for one in values])
+    """The codes that the mail binds to a site, as far as its words say none or the same."""
+    told = extraction.value if extraction.verdict is Verdict.CODE else None
+    return agreed(bound_codes(message), told.reveal() if told is not None else None)
 
 
 def _letter(message: Message) -> Letter:
