@@ -73,9 +73,11 @@ class _Around:
 
 def doubt(parts: Parts, reader: Reader, value: str) -> str:
     """Why the words that call a value a code may be a stranger's; "" where the mail speaks of it itself. Total."""
-    if "subject" not in parts.lines:
+    if not any(line.text.strip() for line in parts.lines.get("subject", ())):
         return ""  # a short message by a gateway; what a site shows of its users comes by mails, which have one
     lines = _parted(parts, value)
+    if not any(_is_of_codes(text, reader) for _, text in lines.own):
+        return ""  # its place says that it is the code, and no words
     if any(_is_quoted_name(text, value, reader) for _, text in lines.own):
         return QUOTED
     texts = [text for _, text in lines.others]
@@ -198,6 +200,8 @@ def _speaks(text: str, reader: Reader) -> bool:
 
 def _is_told(texts: list[str], reader: Reader) -> bool:
     """Whether any of a mail's other lines is about a code, or says how long one lives."""
+    if any(reader.wording.subject_ref.any(folded(text)) for text in texts):
+        return True
     if any(_speaks(text, reader) and not reader.wording.notice.any(folded(text)) for text in texts):
         return True
     return (
