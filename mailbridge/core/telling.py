@@ -23,6 +23,7 @@ QUOTED = "the words that call it a code stand in quotation marks: they may be a 
 NOTICE = "the mail says what somebody did, and only those words in it speak of a code"
 EMBEDDED = "the mail speaks of something else, and only a few words in it call that a code"
 FIELD = "only a field of the mail holds words that call it a code: whoever filled it in may have chosen them"
+GREETED = "only the words by which the mail greets somebody call it a code: they are a name that somebody chose"
 
 SEPARATORS = re.compile(r"[\s\-–.‐‑]")
 WORD = re.compile(r"[^\W\d_]{2,}")
@@ -36,6 +37,9 @@ LONG_END = 5
 
 GREETING = (",", "!", "，", "！", ":", "：")
 """How a line ends that greets somebody by name."""
+
+MOST_GREETING = 2
+"""Words before the name: "Hello", "Good morning"; in "Hi Ann, your" the name is over."""
 
 SAYS = 4
 """Words from which a line says something: a greeting and a name have fewer."""
@@ -62,13 +66,15 @@ class _Lines:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Around:
     """Of the sentence that holds a value: what stands before and behind the words that call it a code, and outside of the
-    sentence; whether it is a greeting; and the name of the field that its line is, if it is one."""
+    sentence; whether it is a greeting, and of a word
+    or two; and the name of the field that its line is, if it is one."""
 
     before: str
     behind: str
     outside: str
     label: str
     is_greeting: bool
+    is_short: bool
 
 
 def doubt(parts: Parts, reader: Reader, value: str) -> str:
@@ -81,11 +87,13 @@ def doubt(parts: Parts, reader: Reader, value: str) -> str:
     if any(_is_quoted_name(text, value, reader) for _, text in lines.own):
         return QUOTED
     texts = [text for _, text in lines.others]
+    around = [one for _, text in lines.own for one in _around(text, value, reader)]
+    if texts and around and all(one.is_greeting and one.is_short for one in around):
+        return GREETED
     if _is_told(texts, reader):
         return ""
     if any(_is_notice(text, reader) for text in (*texts, *(text for _, text in lines.own))):
         return NOTICE
-    around = [one for _, text in lines.own for one in _around(text, value, reader)]
     is_opened = any(
         reader.wording.act.any(folded(text))
         for text in (*(text for source, text in lines.others if source == "subject"), *(one.outside for one in around))
@@ -176,6 +184,7 @@ def _around(text: str, value: str, reader: Reader) -> Iterator[_Around]:
         outside=f"{plain[:start]} {plain[end:]}",
         label=label[1] if label is not None and is_filled and any(one[0] >= label.end() for one in calling) else "",
         is_greeting=_words(before) > 0 and plain.rstrip().endswith(GREETING),
+        is_short=_words(before) <= MOST_GREETING and "," not in before,
     )
 
 

@@ -207,6 +207,12 @@ def invited(meeting: Meeting, acquaintance: Acquaintance, contacts: Contacts) ->
         return Introduction(
             failures=(("platform", f"{NOTICE}: {notice}; only a sender that an inbox names by its address brings it"),)
         )
+    if meeting.understood.extraction.is_attached and _hands_on(meeting, meeting.question(identifier, contacts), acquaintance):
+        return Introduction(
+            failures=(
+                ("platform", f"{ATTACHED.format(domain=domain)}; only a sender that an inbox names by its address brings it"),
+            )
+        )
     return Introduction(
         domain=domain,
         standings={identifier: Standing.KNOWN},

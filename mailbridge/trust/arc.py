@@ -103,6 +103,7 @@ async def check(
         is_to_signed=any({*one.covered} & {*RECIPIENTS} for one in dkim.aligned(mail, sender)),
         is_form_signed=_is_form_signed(mail, sender, hosts_of(newest.get("h", ""))),
         dated_at=stamped(mail.values("received")),
+        signed_at=min(filter(None, (dkim.signed_at(one, mail) for one in dkim.aligned(mail, sender))), default=None),
         warning=next((text for key in found.values() if (text := key.warning(domain))), ""),
     )
 
