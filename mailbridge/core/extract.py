@@ -210,12 +210,12 @@ def _from_text(message: Message, reader: Reader) -> Extraction | None:
     code = _code(evidence, context, stated, expires_at)
     if code.verdict is not Verdict.CODE or code.value is None or code.confidence < DECISIVE or _is_unread(page, reader):
         return None
-    if telling.doubt(parts, reader, code.value.reveal()):
-        return None
     # A number that only the subject has says nothing of a body that was not read.
     is_in_body = any("plain" in one.sources for one in evidence if one.shape.value == code.value.reveal())
     source = message.html_body.source if message.html_body is not None else ""
-    return code if is_in_body and not has_another_value(source, page.text, partial(_is_shaped, reader)) else None
+    if not is_in_body or has_another_value(source, page.text, partial(_is_shaped, reader)):
+        return None
+    return None if telling.doubt(parts, reader, code.value.reveal()) else code
 
 
 def _is_shaped(reader: Reader, value: str) -> bool:

@@ -38,6 +38,11 @@ PREAMBLE = re.compile(rb"(?i)[^0-9]{0,300}\b(?:multi-?part|mime)\b[^0-9]{0,300}"
 """What mailers write above the first part for readers of the eighties. No digit, so no code."""
 
 TEXT = re.compile(rb"(?i)\ncontent-type[ \t]*:\s*text/(?:plain|html)")
+NAMED = re.compile(
+    rb"(?i)\ncontent-(?:disposition[ \t]*:|type[ \t]*:[^\n]{0,998}(?:\n[ \t][^\n]{0,998}){0,20}?name\*?[0-9*]{0,6}=)"
+)
+"""A part that is called by the name of a file, or says where it is shown, as programs write it of files."""
+
 MOST_CHOICES = 2
 """Texts that an honest choice of one body has: plain text and HTML."""
 
@@ -116,7 +121,9 @@ def others(content: bytes) -> Iterator[Other]:
 
 def _may_add(own: Headers, body: bytes) -> bool:
     """Whether parts that are said to be a choice of one body may be texts beside it: there are more than two, or one is a file."""
-    return own.get_content_type() == "multipart/alternative" and (len(TEXT.findall(body)) > MOST_CHOICES or b"name=" in body)
+    return own.get_content_type() == "multipart/alternative" and (
+        len(TEXT.findall(body)) > MOST_CHOICES or NAMED.search(body) is not None
+    )
 
 
 def _boundary(body: bytes) -> tuple[bytes | None, bool]:

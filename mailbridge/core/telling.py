@@ -142,12 +142,14 @@ def _is_field(label: str, parts: Parts, reader: Reader) -> bool:
 
 
 def _parted(parts: Parts, value: str) -> _Lines:
+    wanted = _plain(value)
     every = [(source, line.text.strip()) for source in SOURCES for line in parts.lines.get(source, ())]
     told = [(source, text) for source, text in dict.fromkeys(every) if text]
+    holding = {text for text in {text for _, text in told} if wanted in _plain(text)}
     return _Lines(
         every=tuple(told),
-        own=tuple(one for one in told if _holds(one[1], value)),
-        others=tuple(one for one in told if not _holds(one[1], value)),
+        own=tuple(one for one in told if one[1] in holding),
+        others=tuple(one for one in told if one[1] not in holding),
     )
 
 
@@ -156,7 +158,8 @@ def _holds(text: str, value: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    return SEPARATORS.sub("", ascii_digits(text))
+    plain = text if text.isascii() else ascii_digits(text)
+    return SEPARATORS.sub("", plain)
 
 
 def _words(text: str) -> int:

@@ -13,7 +13,9 @@ from collections.abc import Iterable
 
 from tests.attacks.forgeries import ANN, BOUND, CODES, by_acme, code, link
 from tests.attacks.rows import RIGHT, WRONG, Row, Rows, Way
+from tests.attacks.rows_copies import SHORT
 from tests.attacks.rows_keys import USUAL, ago, dated
+from tests.peers import signer
 from tests.trust.mails import mail
 
 SAYS = f"Your verification code is {WRONG}."
@@ -75,12 +77,13 @@ def chosen() -> Rows:
             )
 
 
-def several(parts: Iterable[tuple[str, str]], kind: str = "multipart/mixed") -> bytes:
+def several(parts: Iterable[tuple[str, str]], kind: str = "multipart/mixed", headers: tuple[str, ...] = signer.USUAL) -> bytes:
     """A mail of several parts, each with its headers and its text, signed by Acme."""
     head = mail("", subject="A file for you").partition(b"\r\n\r\n")[0]
     head = head.replace(b"text/plain; charset=utf-8", f'{kind}; boundary="b0"'.encode())
     body = "".join(f"--b0\r\n{headers}\r\n\r\n{text}\r\n" for headers, text in parts)
-    return by_acme(head + b"\r\n\r\n" + body.replace("\r\n", "\n").replace("\n", "\r\n").encode() + b"--b0--\r\n")
+    text = body.replace("\r\n", "\n").replace("\n", "\r\n").encode()
+    return by_acme(head + b"\r\n\r\n" + text + b"--b0--\r\n", headers=headers)
 
 
 PLAIN, PAGE = "Content-Type: text/plain; charset=utf-8", "Content-Type: text/html; charset=utf-8"
@@ -124,6 +127,23 @@ def files() -> Rows:
                     way=Way(rcpt=BOUND),
                     may=frozenset({RIGHT}),
                 )
+
+
+def retyped() -> Rows:
+    """The same, where the site does not sign Content-Type: the parts are made a choice of one body on the way."""
+    for name, file in FILES.items():
+        if file[0].startswith(("Content-Type: message", "Content-Type: application")) or name == "attached":
+            continue
+        yield Row(
+            kind="files of a stranger",
+            name=f"{name}, as a choice",
+            says="a file beside the site's text, which an unsigned header makes a form of that text",
+            attack=lambda file=file: several((OWN["plain text"], file), headers=SHORT).replace(
+                b"multipart/mixed", b"multipart/alternative", 1
+            ),
+            twin=lambda: by_acme(code(), headers=SHORT),
+            way=Way(rcpt=BOUND),
+        )
 
 
 def disagreeing() -> Rows:
@@ -185,4 +205,4 @@ def outlived() -> Rows:
         )
 
 
-GROUPS = (chosen, files, disagreeing, outlived)
+GROUPS = (chosen, files, retyped, disagreeing, outlived)
