@@ -8,7 +8,7 @@ body, over From and Subject, neither expired nor old, by a key that is strong en
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -235,6 +235,11 @@ def signed_at(signature: Signature, mail: RawMail) -> datetime | None:
     made = signature.tags.get("t", "")
     at = datetime.fromtimestamp(int(made), UTC) if made.isascii() and made.isdigit() and len(made) <= LONGEST_TIME else None
     return max(filter(None, (at, signed_date(signature.covered, mail))), default=None)
+
+
+def first_signed_at(signed: Iterable[Signature], mail: RawMail) -> datetime | None:
+    """The earliest `signed_at` of several, where it is not known which of them is genuine."""
+    return min(filter(None, (signed_at(one, mail) for one in signed)), default=None)
 
 
 def expired(signature: Mapping[str, str], *, now: datetime) -> str:
