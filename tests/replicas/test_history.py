@@ -147,6 +147,11 @@ def test_a_good_run_has_no_fault() -> None:
     }
 
 
+def test_what_a_slow_replica_delivered_is_no_fault() -> None:
+    """It wrote the end by a clock that is half a second behind the receiver's."""
+    assert judge(pushed(push("1", 1.8), BOBS, push("3", 3.2, is_answered=False), push("3", 7.2))(GOOD)).faults == {}
+
+
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_fault_is_found(name: str) -> None:
     """Of each kind, under its own name and no other one."""
