@@ -35,6 +35,9 @@ LABEL = re.compile(r"\s*((?:[^\W\d_]+[ \-]?){1,3})\s?[:：]\s")
 LONG_END = 5
 """Words from which the end of a sentence alone does: "is your code at Acme" has none behind its label."""
 
+HEADER = re.compile(r"[> ]{0,4}[^\W\d_]{1,12}\s?[:：].{0,200}@\S")
+"""A line with addresses of the head of a mail that a person has forwarded by hand: it says nothing of what the mail is about."""
+
 GREETING = (",", "!", "，", "！", ":", "：")
 """How a line ends that greets somebody by name."""
 
@@ -144,7 +147,7 @@ def _is_field(label: str, parts: Parts, reader: Reader) -> bool:
 def _parted(parts: Parts, value: str) -> _Lines:
     wanted = _plain(value)
     every = [(source, line.text.strip()) for source in SOURCES for line in parts.lines.get(source, ())]
-    told = [(source, text) for source, text in dict.fromkeys(every) if text]
+    told = [(source, text) for source, text in dict.fromkeys(every) if text and not HEADER.match(text)]
     holding = {text for text in {text for _, text in told} if wanted in _plain(text)}
     return _Lines(
         every=tuple(told),
