@@ -82,8 +82,11 @@ class _Around:
 
 def doubt(parts: Parts, reader: Reader, value: str) -> str:
     """Why the words that call a value a code may be a stranger's; "" where the mail speaks of it itself. Total."""
-    if not any(line.text.strip() for line in parts.lines.get("subject", ())):
-        return ""  # a short message by a gateway; what a site shows of its users comes by mails, which have one
+    subject = next((line.text.strip() for line in parts.lines.get("subject", ())), "")
+    if not subject or SHAPES.search(subject[:300]):
+        # A short message by a gateway has none: what a site shows of its users comes by mails. By the other the gate knows a notice, and
+        # whether its sender is listed.
+        return ""
     lines = _parted(parts, value)
     if not any(_is_of_codes(text, reader) for _, text in lines.own):
         return ""  # its place says that it is the code, and no words

@@ -31,12 +31,14 @@ def doubt(subject: str, text: str, value: str = "482913") -> str:
         ("Acme", "Verification code: 482913\n\nThe request came from Berlin, Germany."),
         ("", "482913 is good for whatever you may want to do with your friends."),
         ("The team is here", "We are glad that you are with us.\n\n482913\n"),
+        ("Mallory shared a file with you", "Mallory wrote:\n\nYour code is 482913"),
         ("Your code", 'Hi Ann,\n\nthe request came from "Berlin 482913".'),
         ("Code in here: 482913", "We could not show it below. See the subject."),
     ],
 )
 def test_a_mail_that_speaks_of_its_code(subject: str, text: str) -> None:
-    """In its subject, by what it opens or how long that lives, by beginning with it; or it calls nothing a code, or says nothing else."""
+    """In its subject, by what it opens or how long that lives, by beginning with it; or it calls nothing a code, or says nothing
+    else. What its subject calls a notice is the gate's."""
     assert doubt(subject, text) == ""
 
 
@@ -47,7 +49,7 @@ def test_a_mail_that_speaks_of_its_code(subject: str, text: str) -> None:
         ("A request", "Mallory asks for access to “Your code is 482913”.", telling.QUOTED),
         ("Sign in to Acme", 'Your code:\n\nMallory asks for "code 482913".', telling.QUOTED),
         ("News", "Your code is 482913 has invited you to the team.", telling.NOTICE),
-        ("Mallory shared a file with you", "Your code is 482913", telling.NOTICE),
+        ("News", "Mallory shared a file with you.\n\nYour code is 482913", telling.NOTICE),
         ("Welcome", "Hello Ann,\n\nyou are now a member of the project Your code is 482913.", telling.EMBEDDED),
         ("Followers", "Your code is 482913 follows you now on Acme.", telling.EMBEDDED),
         ("Digest", "This happened in your workspace today:\n\nYour code is 482913", telling.EMBEDDED),
