@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import re
 import secrets
@@ -16,6 +17,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from json.encoder import encode_basestring
 from typing import Literal, TextIO
 
@@ -27,6 +29,9 @@ log = logging.getLogger("mailbridge.faults")
 
 QUIET = ("mail.log", "mailparser", "imapclient", "httpx", "httpcore", "uvicorn", "asyncio")
 """Libraries that may only warn: aiosmtpd's ``mail.log`` writes whole mails at DEBUG, mail-parser an attacker's octets."""
+
+OWN = len(vars(logging.makeLogRecord({})))
+"""How many attributes every record has; those of a line's own stand behind them."""
 
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "event"}
 IDENTIFIERS = frozenset({"identifier", "rcpt", "mail_from", "account"})
@@ -70,7 +75,7 @@ class LogFormatter(logging.Formatter):
     def _fields(self, record: logging.LogRecord) -> dict[str, Value]:
         fields: dict[str, Value] = {}
         texts: dict[str, str] = {}
-        for name, value in vars(record).items():
+        for name, value in islice(vars(record).items(), OWN, None):
             if name in STANDARD or value is None or value == "":
                 continue
             if isinstance(value, NUMBERS):
@@ -81,16 +86,13 @@ class LogFormatter(logging.Formatter):
         is_clean = (
             self._clean(together) == together
         )  # one search a line in place of one a field: there is seldom anything to clean
-        for name, text in texts.items():
-            fields[name] = self._told(name, text if is_clean else self._clean(text))
+        if not is_clean:
+            fields |= {name: self._clean(text) for name, text in texts.items()}
+        for name in IDENTIFIERS & texts.keys() if self._salt is not None else ():
+            fields[name] = ",".join(self._hash(part) for part in str(fields[name]).split(","))
         if record.exc_info and record.exc_info[0] is not None:
             fields["fault"] = whereabouts(record.exc_info[1])
         return fields
-
-    def _told(self, name: str, text: str) -> str:
-        if name in IDENTIFIERS and self._salt is not None:
-            return ",".join(self._hash(part) for part in text.split(","))
-        return text
 
     def _hash(self, text: str) -> str:
         return hashlib.blake2b(text.casefold().encode(), key=self._salt or b"", digest_size=16).hexdigest()[:HASH_LENGTH]
@@ -120,6 +122,7 @@ def configure(settings: LogSettings, stream: TextIO, *, environ: Mapping[str, st
     for name in ("mailparser", "python_multipart"):  # what they warn of is what strangers sent
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # what no line says need not be looked up
+    logging._srcfile = None  # noqa: SLF001  (nor from where it was written: so the library's manual turns that off)
     logging.raiseExceptions = False  # a line that cannot be written is lost; its traceback would show what was in it
     return formatter
 
@@ -141,6 +144,8 @@ def adopt_unhandled() -> None:
 
 def escaped(text: str) -> str:
     """The text with its `CONTROL` characters written out, ``\\x1b`` or ``\\u202e``."""
+    if text.isprintable():  # as nearly every text is, and none of these is
+        return text
     return CONTROL.sub(lambda match: _written_out(ord(match.group())), text)
 
 
@@ -169,7 +174,9 @@ def _as_json(row: Mapping[str, Value]) -> str:
 def _json_of(value: Value) -> str:
     if isinstance(value, str):
         return encode_basestring(value)
-    return str(value) if type(value) is int else json.dumps(value)
+    if type(value) is int or (type(value) is float and math.isfinite(value)):
+        return repr(value)
+    return json.dumps(value)
 
 
 def _quoted(value: object) -> str:

@@ -33,11 +33,15 @@ ADDRESSED: tuple[tuple[str, re.Pattern[str]], ...] = (
 )
 """What holds digits and letters that are no code, with the mark without which it is not there: web and mail addresses, ids."""
 
-LEFT = r"(?<![A-Za-z0-9_%\u00b5-\u024f\u0370-\u058f\-–/#+&@])"
-RIGHT = r"(?![A-Za-z0-9_\u00b5-\u024f\u0370-\u058f\-–/@=%]|[.,:]\d)"
+ALPHABETS = r"\u00b5\u00b9\u00ba\u00bc-\u00be\u00c0-\u024f\u0370-\u037d\u037f-\u0386\u0388-\u055b\u0560-\u0588\u058a-\u058f"
+"""What goes on a word or number in the alphabets with capitals beside ASCII, for a class of a pattern; marks like ``»`` and ``։`` do not."""
+
+LEFT = rf"(?<![A-Za-z0-9_%{ALPHABETS}\-–/#+&@])"
+RIGHT = rf"(?![A-Za-z0-9_{ALPHABETS}\-–/@=%]|[.,:]\d)"
 SHAPES = re.compile(
     rf"{LEFT}(?<!\d[.,:])(?P<any>#?(?:"
     r"(?P<glued>\d{4,8}(?=[A-Z][a-z]+(?![A-Za-z0-9_\-–/@=%])))"
+    r"|(?P<ended>(?:\d{4,8}|\d{3}[ -]\d{3}(?:[ -]\d{3})?)(?=[\-‐‑][^\W\d_a-zA-Z]{1,6}(?![\w\-]))|\d{5,8}(?=[\-‐‑](?!bit|px|[kmg]b)[a-z]{1,3}(?![\w\-])))"
     r"|(?:(?P<spaced>[A-Z0-9](?:[ ][A-Z0-9]){3,9}|(?=[a-z ]{0,18}\d)[a-z0-9](?: [a-z0-9]){3,9})"
     r"|(?P<prefixed>[A-Z]{1,4}-\d{4,8})"
     r"|(?P<grouped>\d{2,5}(?:[ \-–.‐‑]\d{2,5}){1,3})"
@@ -47,6 +51,9 @@ SHAPES = re.compile(
     r"|(?P<word>(?=[A-Za-z0-9]*(?:\d|[A-Z]{2}|[a-z][A-Z]))[A-Za-z0-9]{4,10})"
     rf"){RIGHT}))"
 )
+"""``glued`` is a number into which the next sentence runs, ``ended`` one with a hyphen and the ending of its language behind it
+(``482913-as``, ``482913-ը``)."""
+
 SMALL = re.compile(rf"{LEFT}(?<!['’.])[a-z]{{4,10}}(?!['’]){RIGHT}(?!\.\w)")
 PROMISING = Presence({"shape": r"\d|[A-Z]{4}|[a-z][A-Z]|[a-z]-[a-z]|[A-Z][- ][A-Z]|[A-Z]-[A-Z]"})
 """What a line must have for any shape to be in it; most lines have not."""
@@ -80,7 +87,9 @@ SPOKEN = -4.0
 NAMED_NUMBER = re.compile(r"[A-Za-z]{4,}\d{1,5}|\d{1,5}[A-Za-z]{4,}|[A-Za-z]{3,}\d{2,3}[A-Za-z]{3,}")
 """A word with a number at it: names of users, coupons, machines."""
 
-GLUED = re.compile(r"\d{5,8}[a-z]{1,3}")
+GLUED = re.compile(r"(?:\d{5,8}|(?:19|20)\d{2})[a-z]{1,3}")
+"""A number, or a year, with the ending of a language: ``2026ko``."""
+
 SUFFIXED = re.compile(r"(\d{6})[a-z]{2,3}")
 """Six digits with an ending, as languages have it that write endings at numbers too."""
 

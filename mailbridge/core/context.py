@@ -6,12 +6,13 @@ import re
 from datetime import timedelta
 
 from mailbridge.core import script
-from mailbridge.core.candidates import DIGIT, Shape, ascii_digits, masked
+from mailbridge.core.candidates import DIGIT, ascii_digits, masked
 from mailbridge.core.dataclass import dataclass
-from mailbridge.core.looks import certain
+from mailbridge.core.looks import COPYRIGHT, COPYRIGHT_LINE, SHORT_NUMBER, certain
+from mailbridge.core.naming import OWN_NAME
 from mailbridge.core.parts import Parts
 from mailbridge.core.presence import Presence
-from mailbridge.core.reading import Reader
+from mailbridge.core.reading import EDGES, Reader, without_names
 
 LONG_TEXT = 2_000
 SHORT_TEXT = 600
@@ -27,6 +28,9 @@ JOINING = Presence(
 )
 """What tells a meeting apart from other mails with a number."""
 
+SIGNATURE = "--"
+"""The line above a signature (RFC 3676 4.3), without its blank."""
+
 FEW = 12
 """Letters up to which a text without a subject says nothing: it is a number, and no more."""
 
@@ -34,7 +38,8 @@ PRICE = re.compile(r"[$€£¥₹₽₩₺₴₫฿] ?\d|\d ?[$€£₹₽₩₺
 PERCENT = re.compile(r"\d ?[%％]|[%％] ?\d")
 NUMBER = re.compile(r"\d(?:[ \-–.‐‑]?\d)*")
 NUMERIC = frozenset({"digits", "mixed"})
-CALM = frozenset({"copyright line"})
+CALM = frozenset({COPYRIGHT_LINE, SHORT_NUMBER})
+"""What says nothing against the only number of a mail, and is no second one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +92,7 @@ def context_of(parts: Parts, reader: Reader, stated: timedelta | None) -> Contex
         speaks_of_else=speaks_of_else,
         subject_kind=subject_kind(parts.texts[:1] if has_subject else [], reader),
         is_meeting=is_meeting(whole, folded, reader),
-        lone=lone_value([*parts.texts, *(line.text for line in parts.lines.get("image", ()))], reader) if is_calm else "",
+        lone=lone_value(_above_feet(parts, reader), reader, parts.names) if is_calm else "",
         is_bare=not (has_subject and parts.texts[0].strip()) and sum(map(str.isalpha, whole)) < FEW,
         is_of_site=parts.is_automatic and not parts.addresses and any(name in folded for name in parts.names),
         names=parts.names,
@@ -97,6 +102,26 @@ def context_of(parts: Parts, reader: Reader, stated: timedelta | None) -> Contex
         has_links=bool(parts.addresses),
         link_texts=parts.link_texts,
     )
+
+
+def _above_feet(parts: Parts, reader: Reader) -> list[str]:
+    """The lines that a person sees, and the texts of pictures, without the foot of each part: a signature, or the sender's address."""
+    found = [line.text for line in (*parts.lines.get("subject", ()), *parts.lines.get("image", ()))]
+    for source in ("html", "plain"):
+        lines = [line.text for line in parts.lines.get(source, ())]
+        marks = [at for at, text in enumerate(lines) if at and (text.strip() == SIGNATURE or COPYRIGHT.search(text) is not None)]
+        is_foot = bool(marks) and not any(_may_tell_a_code(text, reader) for text in lines[marks[0] :])
+        found += lines[: marks[0]] if is_foot else lines
+    return found
+
+
+def _may_tell_a_code(text: str, reader: Reader) -> bool:
+    """Whether a line speaks of a code, tells to enter something, or is a number and no more: then the mark above it, which may be a
+    stranger's, began no foot."""
+    if names_a_code(text, reader) or reader.wording.enter.any(script.folded(text)):
+        return True
+    bare = text.strip(EDGES)
+    return any(shape.shown == bare and shape.refusal is None for shape in reader.shapes(ascii_digits(text)))
 
 
 def spoken_of(texts: list[str], reader: Reader) -> tuple[bool, bool]:
@@ -128,21 +153,26 @@ def is_meeting(whole: str, folded: str, reader: Reader) -> bool:
     return "room" in found and len(found) > 1
 
 
-def lone_value(texts: list[str], reader: Reader) -> str:
+def lone_value(texts: list[str], reader: Reader, names: frozenset[str] = frozenset()) -> str:
     """The value of the only thing of a code's shape; "" where there is none or another, or a date, a price or another number."""
     found = ""
     for raw in dict.fromkeys(texts):
         text = ascii_digits(raw)
-        able = [shape for shape in reader.shapes(text) if shape.refusal is None and (shape.kind in NUMERIC or shape.is_random)]
+        found_here = without_names(reader.shapes(text), names)
+        able = [shape for shape in found_here if shape.refusal is None and (shape.kind in NUMERIC or shape.is_random)]
+        own = [shape for shape in found_here if shape.refusal == OWN_NAME]
         has_digits = DIGIT.search(text) is not None
         if not able and not has_digits:
             continue
         seen = {shape.value for shape in able}
         if has_digits:
             plain = masked(text)
-            if PERCENT.search(plain) or any(why not in CALM for _, _, why in certain(plain)):
+            looks = certain(plain)
+            if PERCENT.search(plain) or any(why not in CALM for _, _, why in looks):
                 return ""
-            rest = _without(plain, able)
+            rest = _without(
+                plain, [*((shape.start, shape.end) for shape in (*able, *own)), *((low, high) for low, high, _ in looks)]
+            )
             seen |= {match.group() for match in NUMBER.finditer(rest) if sum(map(str.isdigit, match.group())) > 2}
         if len(seen - {found}) > (not found):
             return ""
@@ -150,7 +180,7 @@ def lone_value(texts: list[str], reader: Reader) -> str:
     return found
 
 
-def _without(text: str, able: list[Shape]) -> str:
-    for shape in able:
-        text = text[: shape.start] + "\0" * (shape.end - shape.start) + text[shape.end :]
+def _without(text: str, places: list[tuple[int, int]]) -> str:
+    for start, end in places:
+        text = text[:start] + "\0" * len(text[start:end]) + text[end:]
     return text

@@ -148,7 +148,7 @@ def _extract(message: Message, rules: RuleSet) -> Extraction:
         return _unless_hidden(code, message, reader, context)
     if code.verdict is not Verdict.NONE:
         return code
-    if any(_is_nearly(one, context) for one in evidence):
+    if any(map(_is_nearly, evidence)):
         return replace(code, reason=UNSURE)
     return _link(message, parts, rules, code, stated, expires_at)
 
@@ -345,15 +345,12 @@ def _objection(one: Evidence, context: Context) -> str | None:
     return veto.why if veto is not None else None if one.score >= THRESHOLD else "too little speaks for it"
 
 
-def _is_nearly(one: Evidence, context: Context) -> bool:
+def _is_nearly(one: Evidence) -> bool:
     """A likely code that falls short: with it, a link of the same mail is held too."""
     shape = one.shape
     is_placed = one.has(Feature.OWN_LINE, Feature.AFTER_COLON, Feature.EMPHASISED, Feature.LONE)
     is_likely = shape.kind in ("digits", "mixed") or (shape.is_random and one.score >= THRESHOLD)
-    if not is_placed or not is_likely or shape.look is not None or one.score < NEARLY:
-        return False
-    veto = veto_of(one, context)
-    return veto is None or veto.name != "own-name"
+    return is_placed and is_likely and shape.look is None and one.score >= NEARLY
 
 
 def _told(one: Evidence) -> list[str]:

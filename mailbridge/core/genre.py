@@ -28,6 +28,9 @@ LOGGED = re.compile(
 FIGURES = re.compile(r"(?m)^[^\n]*?(?<![\w.])\d[\d.,:]*(?: (?:[-|] )?\d[\d.,:%]*){3,}(?=\s|$)")
 """Four numbers in a row, as tables of figures have them."""
 
+ARMOUR = re.compile(r"(?m)^[ >]*-----BEGIN PGP (?:MESSAGE|PUBLIC KEY BLOCK|PRIVATE KEY BLOCK)")
+"""What is enciphered, or a key (RFC 9580 6.2). A signed text is one that people read."""
+
 NUMBER = re.compile(r"\d+")
 HEADER = re.compile("(?m)" + PROTOCOL.pattern)
 
@@ -69,6 +72,10 @@ def _is_diff(_: Message, text: str) -> bool:
     return ("@@ " in text or "--- " in text or "diff " in text or "Index: " in text) and _has(DIFF, text, 1)
 
 
+def _is_armoured(_: Message, text: str) -> bool:
+    return "-----BEGIN PGP " in text and ARMOUR.search(text) is not None
+
+
 def _is_source(_: Message, text: str) -> bool:
     return text.count(";") + text.count("{") + text.count("}") + text.count("(") > 5 and _has(CODE, text, 5)
 
@@ -86,6 +93,7 @@ GENRES: tuple[Genre, ...] = (
     Genre(name="invitation", is_of=_is_invitation, why="it is a calendar invitation: what it holds joins a meeting"),
     Genre(name="quoted headers", is_of=_quotes_headers, why="it quotes the technical headers of another mail"),
     Genre(name="diff", is_of=_is_diff, why="it holds a change to source code"),
+    Genre(name="PGP block", is_of=_is_armoured, why="it holds an enciphered message or a key"),
     Genre(name="source code", is_of=_is_source, why="it holds source code"),
     Genre(name="log", is_of=_is_log, why="it holds lines of a log"),
     Genre(name="table of figures", is_of=_is_table, why="it holds a table of figures"),

@@ -35,12 +35,22 @@ TOWN = re.compile(r"(?a:\b)[0-9]{4,5}(?:-[0-9]{3})? [A-Z][a-zäöüéß]{2,}")
 VERSIONS = re2.compile(
     r"\b[vV]?\d+(?:\.\d+){2,4}\b|\b(?:\d{1,3}\.){3}\d{1,3}\b|\bv\d+\b|\b(?:[0-9a-fA-F]{1,4}:){3,7}[0-9a-fA-F]{0,4}\b|\b(?:Chrome|Safari|Firefox|Edge|Windows|Android|iOS|macOS|Linux|Mozilla|iPhone|Ubuntu|Opera)[ /][\d.]+"
 )
-MASKS = re2.compile(r"(?:\*+|[xX]{2,}|•+|…|\.{2,}) ?\d{3,5}(?:[^\d*]|$)")
+MASKS = re2.compile(r"(?:\*+|[xX]{2,}|\b[xX]|•+|…|\.{2,}) ?\d{3,5}(?:[^\d*]|$)")
 """The end of a number of which the rest is hidden: a card, an account, a phone."""
+
+SHORT_NUMBER = "number to send a word to"
+SHORT_NUMBERS = re2.compile(r"\b(?:STOP|HELP|INFO)\b(?i: sms| to| au| an| al| til| till| na| naar)? \d{4,6}\b")
+"""The number to which a word is sent that ends text messages."""
 
 COLOURS = re2.compile(r"#[0-9a-fA-F]{6}\b|#[0-9a-fA-F]{3}\b")
 COPYRIGHT = re2.compile(r"©|\(c\)|(?i:copyright|all rights reserved)")
 YEAR = re.compile(r"(?:19|20)\d{2}")
+ERA = re.compile(r"13[89]\d|14[0-5]\d|25[5-9]\d|57[89]\d")
+"""A year of the Persian, Muslim, Buddhist or Jewish calendar."""
+
+OF_DAY = re.compile(r"(?<!\d)\d{1,2}\.?[ \u00a0][^\s\d:]{2,20}[ \u00a0,]{1,2}(?:[^\s\d:]{2,6} )?$")
+"""A day and a word, as they stand before a year in a date with the month's name."""
+
 DAY = re.compile(r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
 """A day written in eight digits."""
 
@@ -52,6 +62,7 @@ CERTAIN = (
     (ADDRESSES, "postal address"),
     (COLOURS, "colour"),
     (MASKS, "end of a hidden number"),
+    (SHORT_NUMBERS, SHORT_NUMBER),
 )
 
 
@@ -89,7 +100,7 @@ def certain(text: str) -> list[Stretch]:
 
 def likely(text: str, shown: str, start: int) -> Look | None:
     """What digits in a line are likely to be, by their look and by what stands right behind them."""
-    if YEAR.fullmatch(shown):
+    if YEAR.fullmatch(shown) or (ERA.fullmatch(shown) and OF_DAY.search(text[max(0, start - 40) : start])):
         return Look.YEAR
     if DAY.fullmatch(shown):
         return Look.DAY

@@ -11,6 +11,9 @@ from mailbridge.core.labels import REACH, Label
 from mailbridge.core.script import folded
 
 NEAR = 60
+FAR = 90
+"""Characters beyond which a word like "password" is of another thought, though no stop ends its sentence."""
+
 ADJACENT = 14
 BESIDE = 10
 """Characters between a label and the number right beside it: ``code is now:``."""
@@ -21,7 +24,9 @@ TOUCHING = 5
 SHARING = re.compile(r"\W{0,4}(?:or|and|oder|und|ou|et|o|y|e|и|или|或|和)?\W{0,3}")
 """What stands between two numbers of which both are meant: ``order 4829/771``, ``482913 or 771204``."""
 
-CLOSES = re.compile(r"[.!?।؟;](?=\s|$)|[。！？；]|\s[|•·]\s")
+CLOSES = re.compile(r"[.!?;।॥؟۔؛։።།](?=\s|$)|[。！？；။។៕]|\s[|•·]\s")
+"""Where a sentence or clause ends, in the marks of any script."""
+
 LONGEST_THING = 16
 """Letters of a word for a thing; longer ones are names of its number."""
 
@@ -30,7 +35,8 @@ NUMBERED = re.compile(r"numb|\bno\b|\bnr|\bid\b|#|n[°ºo]\b|№|num|núm|numé|
 
 APART = re.compile(r"[\d()\[\]:：]")
 APPOSED = re.compile(r"[^.,;:(\[/|!?]*")
-PASSING = frozenset({"date or time", "price", "copyright line", "version or address"})
+OWN_NAME = "the sender's own name"
+PASSING = frozenset({"date or time", "price", "copyright line", "version or address", OWN_NAME})
 """What may stand between a label and its number without being meant: ``the code of 12 May 2026 is 482913``."""
 
 
@@ -58,6 +64,8 @@ def namings(text: str, shapes: Sequence[Shape], found: Sequence[Label]) -> list[
     for shape in shapes:
         label, is_past = _before(text, shape, shapes, found, taken)
         following, is_apposed = _after(text, shape, shapes, found)
+        if label is not None and following is not None and is_apposed and CLOSES.search(text, label.end, shape.start) is not None:
+            label, is_past = None, False  # its own sentence says what it is
         if label is None and following is not None and is_apposed and _is_number(shape):
             taken[found.index(following)] = shape.end, True
         nearest = label or following
@@ -108,7 +116,7 @@ def _before(
             taken.setdefault(place, (shape.end, True))
         closing = CLOSES.search(between)
         is_past = closing is not None and any(letter.isalpha() for letter in between[closing.end() :])
-        return label, is_past
+        return label, is_past or (label.is_generic and gap > FAR)
     return None, False
 
 
@@ -144,6 +152,7 @@ def _after(text: str, shape: Shape, shapes: Sequence[Shape], found: Sequence[Lab
     if (
         following is not None
         and following.refusal is None
+        and CLOSES.search(text[label.end : following.start]) is None
         and (following.kind == "digits" or following.is_random)
         and following.start - label.end <= ADJACENT
     ):

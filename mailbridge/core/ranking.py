@@ -11,13 +11,13 @@ from mailbridge.core.features import CLOSELY, NAMING, Feature
 from mailbridge.core.looks import Look
 from mailbridge.core.mail import Line
 from mailbridge.core.naming import Naming
-from mailbridge.core.reading import EDGES, Reader, Reading
+from mailbridge.core.reading import EDGES, ENDS, Reader, Reading
 
 APART = 30
 """Characters beside a candidate up to which its emphasis is its own, and not that of a heading around it."""
 
 LISTED = 3
-CLOSED = re.compile(r"[\"'*”»）)\]】]{0,3}(?:[.!](?:\s|$)|[。！，、；,;]\D)")
+CLOSED = re.compile(r"[\"'*”»）)\]】]{0,3}(?:[.!।॥۔։።།](?:\s|$)|[。！，、；,;،؛။၊។៕]\D)")
 """A sentence or clause that ends with the candidate."""
 
 ALIEN = re.compile(r"[\u0370-\u1fff\u3040-\ud7af]")
@@ -32,7 +32,7 @@ OF_LOOK = {Look.WORD: F.WORD, Look.WORD_AND_NUMBER: F.WORD_AND_NUMBER, Look.ZIP:
 
 def weigh(source: str, lines: tuple[Line, ...], reader: Reader, context: Context) -> list[Evidence]:
     """Every candidate of one part of a mail, with its features; refused shapes too, without any."""
-    reading = Reading([ascii_digits(line.text) for line in lines], reader)
+    reading = Reading([ascii_digits(line.text) for line in lines], reader, context.names)
     rows = [(index, line, seen) for index, line in enumerate(lines) if (seen := reading.shapes(index))]
     if not rows:
         return []
@@ -123,7 +123,7 @@ def _placed(shape: Shape, line: Line, text: str) -> set[Feature]:
         found.add(F.OWN_LINE)
     elif head.endswith(INTRODUCING) or (head.endswith("is") and not tail.strip(EDGES)):
         found.add(F.AFTER_COLON)
-    elif head.strip(EDGES) and tail.strip(EDGES) and not CLOSED.match(tail):
+    elif head.strip(EDGES) and tail.strip(EDGES) and not CLOSED.match(tail) and not head.endswith(ENDS):
         found.add(F.MID_SENTENCE)
     if line.is_emphasised and len(text) <= len(shape.shown) + APART:
         found.add(F.EMPHASISED)

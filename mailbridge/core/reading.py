@@ -9,16 +9,18 @@ from mailbridge.core.candidates import Shape, shapes
 from mailbridge.core.features import Feature
 from mailbridge.core.labels import Label, labels
 from mailbridge.core.looks import Look
-from mailbridge.core.naming import ADJACENT, BESIDE, NEAR, NUMBERED, Naming, heading, namings
-from mailbridge.core.script import folded
+from mailbridge.core.naming import ADJACENT, BESIDE, CLOSES, NEAR, NUMBERED, OWN_NAME, Naming, heading, namings
+from mailbridge.core.parts import plain_name
+from mailbridge.core.script import SPACELESS_LETTER, folded
 from mailbridge.core.wording import Wording
+from mailbridge.core.words import Span
 
 MAX_LABELLED = 2_000
 EDGES = " \t\"'*_`.:;,!()[]{}<>|«»“”„‘’「」【】『』-–—=~#・。、，：→▶►›"
-ENDS = (".", "!", "?", "…", "。", "！", "？", "।", "॥", "؟", "۔", "։", ":", "：", "՝")
+ENDS = (".", "!", "?", "…", "。", "！", "？", "।", "॥", "؟", "۔", "։", "።", "།", "။", "។", ":", "：", "՝")
 """Marks that end a sentence, or introduce what follows."""
 
-BREAK = re.compile(r"[,;:.!?，、；：。！？]")
+BREAK = re.compile(r"[,;:.!?，、；：。！？،؛؟۔।॥։՝።၊။។]")
 """What parts a word that ends one thought from an instruction that begins the next."""
 
 CROWDED = 9
@@ -30,8 +32,26 @@ DAYS = re.compile(r"^[^.!?\d]{0,40}?\b(\d{1,2}[./-]\d{1,2}[./-](?:\d{4}|\d{2}))\
 NUMBER_IS = re.compile(r"[^.!?\d]{0,20}[:：]\s*")
 """What ends a longer line whose last words name the number in the next: ``your case number is:``."""
 
+WORD = re.compile(r"[^\W\d_]+")
+LONGEST_NUMBER = 9
+"""Letters up to which one word for a number is no more than that; a longer one is made of two: ``sagsnummer``."""
+
 FRAGMENT = 3
 """Words up to which a line above a number may be its name, and is no sentence."""
+
+
+def without_names(found: tuple[Shape, ...], names: frozenset[str]) -> tuple[Shape, ...]:
+    """The shapes, those refused that the sender is called by: what mixes letters and digits in its name, as ``Neo4j`` does."""
+    if all(shape.kind == "digits" for shape in found):
+        return found
+    return tuple(
+        replace(shape, refusal=OWN_NAME, look=None, is_random=False) if is_own_name(shape, names) else shape for shape in found
+    )
+
+
+def is_own_name(shape: Shape, names: frozenset[str]) -> bool:
+    """Whether a shape with letters is a name of the sender."""
+    return shape.kind != "digits" and plain_name(shape.shown) in names
 
 
 class Reader:
@@ -77,16 +97,17 @@ class Reader:
 
 
 class Reading:
-    """The lines of one part by number, as a `Reader` knows them."""
+    """The lines of one part by number, as a `Reader` knows them. ``names`` are those of the sender (`mailbridge.core.parts.own_names`)."""
 
-    def __init__(self, texts: list[str], reader: Reader) -> None:
+    def __init__(self, texts: list[str], reader: Reader, names: frozenset[str] = frozenset()) -> None:
         self.texts = texts
         self._reader = reader
         self._wording = reader.wording
+        self._names = names
 
     def shapes(self, index: int) -> tuple[Shape, ...]:
-        """What has the shape of a code in a line."""
-        return self._reader.shapes(self.texts[index])
+        """What has the shape of a code in a line; the sender's own name is refused."""
+        return without_names(self._reader.shapes(self.texts[index]), self._names)
 
     def labels(self, index: int) -> tuple[Label, ...]:
         """The words of a line that name numbers."""
@@ -108,6 +129,8 @@ class Reading:
                     found.add(Feature.LABEL_ABOVE)
                 elif len(self.texts[above]) < NEAR or NUMBER_IS.fullmatch(self.texts[above], label.end):
                     found.add(Feature.ELSE_ABOVE)
+            elif not self.labels(above) and self._is_name_of_number(self.texts[above]):
+                found.add(Feature.ELSE_ABOVE)
         if ("." in tail or "/" in tail or "-" in tail) and self.is_valid_to_a_day(text, shape):
             found.add(Feature.VALID_TO_DAY)
         if not found and naming.before is None and not head and not tail and (below := self.beside(index, 1)) is not None:
@@ -116,6 +139,16 @@ class Reading:
             if not is_heading and first is not None and first.is_code and first.start < NEAR * 2:
                 found.add(Feature.LABEL_BELOW)
         return found
+
+    def _is_name_of_number(self, text: str) -> bool:
+        """Whether a line is a few words that name the number of a thing (``Číslo žiadosti:``), and tell neither to enter it nor what it opens."""
+        plain = folded(text).strip(EDGES)
+        words = plain.split()
+        is_name = len(words) <= FRAGMENT + 2 and (len(words) > 1 or len(plain) > LONGEST_NUMBER or SPACELESS_LETTER.match(plain))
+        if not is_name or len(plain) > NEAR // 2 or CLOSES.search(plain) is not None:
+            return False
+        wording = self._wording
+        return wording.numbered.any(plain) and not wording.enter.any(plain) and not wording.act.any(plain)
 
     def is_valid_to_a_day(self, text: str, shape: Shape) -> bool:
         """Whether its sentence says that it is valid to a day: coupons and prizes are, codes for minutes."""
@@ -156,20 +189,35 @@ class Reading:
         """Whether somebody is an instruction to enter it, in a line that also says what for."""
         head = folded(text[max(0, shape.start - 2 * ADJACENT) : shape.start])
         tail = folded(text[shape.end : shape.end + ADJACENT])
-        return (self._is_told(head) or self._is_told(tail)) and self._wording.act.any(folded(text))
+        is_told = any(self._is_object(head[end:]) for _, end in self._told(head)) or bool(self._told(tail))
+        return is_told and self._wording.act.any(folded(text))
 
-    def _is_told(self, part: str) -> bool:
-        """Whether a part of a line tells to enter something; "write to us" and its like say something else."""
+    def _told(self, part: str) -> list[Span]:
+        """What in a part of a line tells to enter something; "write to us" and its like say something else."""
         hits = self._wording.enter.spans(part)
         if not hits:
-            return False
+            return []
         idioms = self._wording.idiom.spans(part)
-        return any(not any(low <= start and end <= high for low, high in idioms) for start, end in hits)
+        return [(start, end) for start, end in hits if not any(low <= start and end <= high for low, high in idioms)]
+
+    def _is_object(self, between: str) -> bool:
+        """Whether what stands between an instruction and a number lets the number be what is entered: nothing, an article, or a word for a
+        number or a code. ``Write to us and name case 4829`` tells to enter nothing."""
+        words = WORD.findall(between)
+        if not words or (len(words) == 1 and len(words[0]) <= FRAGMENT):
+            return True
+        return len(words) <= FRAGMENT and (self._wording.numbered.any(between) or self._wording.code.any(between))
 
     def is_numbered(self, index: int, shape: Shape) -> bool:
-        """Whether the word right before it is one for a number, as a reference has it: ``case no. 4829``."""
-        head = folded(self.texts[index][max(0, shape.start - ADJACENT) : shape.start]).rstrip(" .:#")
-        return NUMBERED.search(head.rpartition(" ")[2]) is not None
+        """Whether its sentence calls it the number of a thing: ``case no. 4829``, ``Numărul cererii: 4829``, ``4829 is your member number``."""
+        head = folded(self.texts[index][max(0, shape.start - 3 * ADJACENT) : shape.start]).rstrip(" .:：՝#")
+        if NUMBERED.search(head.rpartition(" ")[2]) is not None:
+            return True
+        ended = [match.end() for match in CLOSES.finditer(head)]
+        tail = folded(self.texts[index][shape.end : shape.end + 2 * ADJACENT])
+        ends = CLOSES.search(tail)
+        around = head[ended[-1] if ended else 0 :], tail[: ends.start() if ends is not None else len(tail)]
+        return any(self._wording.numbered.any(part) for part in around)
 
     def is_introduced(self, index: int) -> bool:
         """Whether a sentence stands above a line: so codes are introduced in any language.

@@ -30,7 +30,7 @@ TAG = re.compile(r"<[!?/a-zA-Z][^<>]*(?:>|(?=<)|\Z)")
 TAGGED = re.compile(r"</?[a-zA-Z]")
 ELEMENT = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)(?:[\s/][^<>]*)?>")
 BEGINNING = re.compile(r"<[!?/]?[a-zA-Z]*")
-SHEET = re.compile(r"(?is)<(style|script|title)\b[^<>]*>(?:[^<]|<!--)*</\1\s*>")
+SHEET = re.compile(r"(?is)<(style|script|title)\b[^<>]*>[^<]*+(?:<!--[^<]*+)*+</\1\s*>")
 """What holds no text of the page: no tag stands in it."""
 
 MARKS = re.compile(r"<!--|--!?>|<!\[[^<>\]]*\]>|<!(?=\w)|<\?")

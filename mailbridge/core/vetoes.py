@@ -1,4 +1,4 @@
-"""What the sum of small things may not do: make a code of a year, of the sender's name, or of letters that nobody calls a code.
+"""What the sum of small things may not do: make a code of a year, or of letters that nobody calls a code.
 
 A row of the table is a name, what it asks of a candidate, and the reason that people read. Each has a mail in
 ``tests/core/test_vetoes.py`` that is pushed without it.
@@ -14,7 +14,6 @@ from mailbridge.core.dataclass import dataclass
 from mailbridge.core.evidence import Evidence
 from mailbridge.core.features import MEANT, NAMING, PLACED, Feature
 from mailbridge.core.looks import Look
-from mailbridge.core.parts import plain_name
 
 F = Feature
 SHORTEST_ALONE = 4
@@ -93,10 +92,6 @@ def _word(one: Evidence, _: Context) -> bool:
     return one.shape.look is Look.WORD and not one.has(F.IN_LINK)
 
 
-def _own_name(one: Evidence, context: Context) -> bool:
-    return one.shape.kind != "digits" and plain_name(one.shape.shown) in context.names
-
-
 def _of_something_else(one: Evidence, context: Context) -> bool:
     is_apart = one.has(F.OWN_LINE) or one.shape.value == context.lone
     is_meant = one.has(F.LIFETIME) or (one.has(F.SIGN_IN) and is_apart)
@@ -157,7 +152,6 @@ VETOES: tuple[Veto, ...] = (
     Veto(name="out-of-sight", strikes=_out_of_sight, why="hidden from view"),
     Veto(name="subject-alone", strikes=_subject_alone, why="only the subject has it, and the mail speaks of no code"),
     Veto(name="meeting", strikes=_meeting, why="a meeting is joined with it"),
-    Veto(name="own-name", strikes=_own_name, why="the sender's own name"),
     Veto(name="word", strikes=_word, why="word"),
     Veto(name="word-and-number", strikes=_word_and_number, why="word and number"),
     Veto(name="of-something-else", strikes=_of_something_else, why="the subject mentions something else"),

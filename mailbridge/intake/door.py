@@ -147,7 +147,7 @@ class Intake:
         verdict = await self._judged(envelope, known, word)
         self._metrics.stage("gate", time.perf_counter() - read)
         read = time.perf_counter()
-        arrival = replace(await self._under_its_run(self._arrival(envelope, verdict, word, routes)), time_base=time_base)
+        arrival = await self._under_its_run(self._arrival(envelope, verdict, word, routes, time_base))
         async with self._turns.of(envelope):
             receipt = await self._store.put(arrival)
         if test is not None:
@@ -231,7 +231,9 @@ class Intake:
         asking = f"; {understood.requester} asks" if understood.requester else ""
         return GateResult(understood=understood, trust=f"{found.by}: {found.detail}{asking}")
 
-    def _arrival(self, envelope: Envelope, verdict: GateResult, word: Word | TokenWord | None, routes: Routes) -> Arrival:
+    def _arrival(
+        self, envelope: Envelope, verdict: GateResult, word: Word | TokenWord | None, routes: Routes, time_base: int
+    ) -> Arrival:
         by_hand = word if isinstance(word, Word) else None
         understood = verdict.understood
         identification = _merge(entry.identification for entry in understood.addressed)
@@ -255,6 +257,7 @@ class Intake:
             origin=by_hand.origin if by_hand is not None else 0,
             verb=by_hand.verb if by_hand is not None else "",
             inboxes=tuple(one.inbox.identifier for one in understood.addressed if one.inbox is not None),
+            time_base=time_base,
         )
 
     async def _under_its_run(self, arrival: Arrival) -> Arrival:

@@ -66,6 +66,10 @@ class Need(Enum):
     """The newest after a number that waits, or is or may be at the target."""
 
 
+AMONG_UNFINISHED = frozenset({Need.WAITING_OF_SENDER, Need.STRANGE, Need.OVER})
+"""Those that wait are all in the head of a queue that is not longer than `WINDOW`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
     """What was written of a queue: every change in its order, the claim that was made, and why what arrived is held."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -80,6 +83,40 @@ def test_an_instance_is_what_the_standard_library_makes() -> None:
         Ours()  # type: ignore[call-arg]
     assert Ours.__match_args__ == Theirs.__match_args__
     assert Ours.__doc__ == "One of the house."
+
+
+def made_by(decorator: Callable[..., Callable[[type], type]]) -> type:
+    """A frozen class of which the first members are given by place, by ours or by the standard library's decorator."""
+
+    @decorator(frozen=True, slots=True)
+    class Placed:
+        """Nothing is to be done when one is made but to set its members."""
+
+        start: int
+        end: int = 3
+        name: str = field(default="a", kw_only=True)
+        found: tuple[str, ...] = field(default=(), compare=False, kw_only=True)
+
+    return Placed
+
+
+@pytest.mark.parametrize(
+    ("places", "names"),
+    [((1,), {}), ((1, 2), {"name": "b"}), ((), {"start": 1, "found": ("x",)}), ((), {}), ((1, 2, 3), {}), ((1,), {"size": 1})],
+)
+def test_members_are_set_as_the_standard_library_does(places: tuple[int, ...], names: dict[str, Any]) -> None:
+    """By place and by name, with defaults; what is missing or too much is the same fault in the same words."""
+    ours, theirs = made_by(dataclass), made_by(dataclasses.dataclass)
+    told = []
+    for kind in (ours, theirs):
+        try:
+            told.append(repr(kind(*places, **names)))
+        except TypeError as fault:
+            told.append(str(fault))
+    assert told[0] == told[1]
+    assert inspect.signature(ours) == inspect.signature(theirs)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        ours(1).start = 2
 
 
 def test_what_may_change_changes() -> None:

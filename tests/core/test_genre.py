@@ -20,6 +20,7 @@ PLAIN = "Content-Type: text/plain; charset=utf-8\n"
 TEXTS = {
     "quoted headers": "Received: from mx.harbour.example\nContent-Transfer-Encoding: 8bit\n",
     "diff": "diff --git a/x.py b/x.py\n@@ -1,2 +1,2 @@\n",
+    "PGP block": "-----BEGIN PGP MESSAGE-----\nPassphrase-Format: numeric9x4\n\nwy4ECQMIbGciDF8wXgVg\n-----END PGP MESSAGE-----\n",
     "source code": "int main(void) {\n  puts(code);\n  return 0;\n}\nint two;\nint three;\n",
     "log": "2026-05-01 12:00:01 start\n2026-05-01 12:00:02 code sent\n2026-05-01 12:00:03 stop\n",
     "table of figures": "1 20 31 44\n2 21 32 45\n3 22 33 46\n4 23 34 47\n",
@@ -122,3 +123,9 @@ def test_a_body_that_is_cut_is_named() -> None:
     octets = b"Content-Type: text/html\n\n" + b"<p>hello there</p>" * 40_000
     assert "html-cut" in parse(octets).defects
     assert "cut off" in extracted(octets).reason
+
+
+def test_a_signed_text_is_read() -> None:
+    """A signature around a text leaves it a text."""
+    text = f"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n{CODE}\n-----BEGIN PGP SIGNATURE-----\n\niQEzBAEB\n-----END PGP SIGNATURE-----\n"
+    assert extracted(mail(PLAIN, text)).verdict is Verdict.CODE

@@ -114,12 +114,6 @@ RULES: dict[str, list[Row]] = {
         free("482913", sources=["html"], is_short=False),
     ],
     "meeting": [struck("482913", *BESIDE, is_meeting=True), free("482913", *BESIDE)],
-    # Digits are nobody's name.
-    "own-name": [
-        struck("Mol3Ko", *BESIDE, names=frozenset({"mol3ko"})),
-        free("Mol3Ko", *BESIDE, names=frozenset({"other"})),
-        free("163163", *BESIDE, names=frozenset({"163163"})),
-    ],
     "word": [struck("EXPIRED", *BESIDE, F.OWN_LINE), free("EXPIRED", F.IN_LINK), free("XKCDQW", *BESIDE)],
     # A word and a number is a code that is called one, and stands alone or in a link of the mail.
     "word-and-number": [

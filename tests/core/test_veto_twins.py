@@ -22,10 +22,6 @@ TWINS: dict[str, tuple[str, dict[str, Any]]] = {
         "391027",
         {"plain": "Zoom: your verification code is right here.\n\nYour code: 391027\n\nIt expires in 10 minutes."},
     ),
-    "own-name": (
-        "163163",
-        {"sender_name": "163163", "sender": "no-reply@163163.example", "plain": "Your code is 163163. It expires in 10 minutes."},
-    ),
     "word": (
         "XKCDQW",
         {"subject": "Your verification code", "plain": "Your verification code: XKCDQW\n\nSign in within 10 minutes."},

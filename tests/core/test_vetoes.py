@@ -64,14 +64,6 @@ EXHIBITS: dict[str, tuple[str, dict[str, Any]]] = {
             "plain": "Zoom: your verification passcode is right here.\n\nYour code: 391027\n\n845 2213 9907\n\nIt expires in 10 minutes."
         },
     ),
-    "own-name": (
-        "Mol3Ko",
-        {
-            "sender_name": "Mol3Ko",
-            "sender": "no-reply@mol3ko.example",
-            "html": "<p>Your code is in the app of:</p><h1>Mol3Ko</h1><p>Sign in there.</p>",
-        },
-    ),
     "word": (
         "EXPIRED",
         {"subject": "Your verification code", "plain": "Your verification code: EXPIRED\n\nSign in again within 10 minutes."},

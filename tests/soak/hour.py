@@ -371,7 +371,7 @@ def soak(minutes: float, folder: Path) -> tuple[list[Sample], list[tuple[float, 
             "readyz": readyz,
             "answers": dict(sorted(load.answers.items())),
             "faults": len(times),
-            "traces": traces(gone or missing(load.acknowledged, receiver.rows), load, receiver.rows, kept),
+            "traces": traces(gone, load, receiver.rows, kept),
             "ended": ended,
             "tracebacks": house.log.read_text(encoding="utf-8").count("Traceback"),
         }
@@ -421,7 +421,7 @@ def main() -> int:
     (options.folder / "soak.svg").write_text(plots(samples, times), encoding="utf-8")
     told = {**found, "growth": grown, "samples": [asdict(one) for one in samples], "times": times}
     (options.folder / "soak.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
-    print(json.dumps({name: value for name, value in found.items() if name != "log"}, indent=1))
+    print(json.dumps({name: value for name, value in found.items() if name not in ("log", "traces")}, indent=1))
     for name, share in grown.items():
         print(f"{name:12} {'too short to tell' if share is None else f'{share:+.1%} since the tenth minute'}")
     is_good = not found["lost"] and not found["ended"] and not found["tracebacks"]

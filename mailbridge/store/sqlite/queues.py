@@ -19,7 +19,7 @@ from mailbridge.core.occurrence import NEW, Arrived, Asked, Lost, Occurrence, Pa
 from mailbridge.core.queue import LEASE, Change, Decision, Event, decide
 from mailbridge.store import Due
 from mailbridge.store.cipher import Cipher, new_uid, place
-from mailbridge.store.queueing import AT_ONCE, KNOWN_FIRST, TOLD, WINDOW, Need, Written, log_ended, needed
+from mailbridge.store.queueing import AMONG_UNFINISHED, AT_ONCE, KNOWN_FIRST, TOLD, WINDOW, Need, Written, log_ended, needed
 from mailbridge.store.rows import DELIVERY, micros, read_delivery, span, with_content
 from mailbridge.store.sqlite.lines import journal
 
@@ -143,6 +143,8 @@ class Queues:
         cut_after = found[WINDOW - 1].id if len(found) > WINDOW else None
         rows = {one.id: one for one in found[:WINDOW]}
         for need, values in needed(target, line, occurrence, at):
+            if cut_after is None and need in AMONG_UNFINISHED:
+                continue  # the head is all of the queue, and has them
             rows |= {one.id: one for one in map(read_delivery, connection.execute(QUERIES[need], values))}
         return Queue(rows=tuple(rows[number] for number in sorted(rows)), cut_after=cut_after)
 
