@@ -38,6 +38,7 @@ HELD_CHECKS = (
     "token",
     "recipient",
     "reading",
+    "age",
     "stranger",
     "platform",
     "inbox",

@@ -441,6 +441,7 @@ async def _open_door(
         deadline=settings.trust.dns_timeout,
         contacts=engine.contacts,
         inboxes=live.inboxes,
+        drift=lambda: engine.clock.drift,
     )
     together = None
     if engine.store.is_shared:

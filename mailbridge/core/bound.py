@@ -50,6 +50,19 @@ def bound_codes(message: Message) -> tuple[Bound, ...]:
     return tuple(found)
 
 
+def agreed(found: tuple[Bound, ...], told: str | None) -> tuple[Bound, ...]:
+    """What is bound, without a last line that the words of the mail do not bear out: ``told`` is the code that they say, None for none.
+
+    A header is the site's alone. The last line may be a name or a comment that a stranger has written and the site shows.
+    """
+    return tuple(one for one in found if one.place != "body" or (told is not None and is_same_code(one.code.reveal(), told)))
+
+
+def is_same_code(one: str, other: str) -> bool:
+    """Whether two are one code, however its groups are parted."""
+    return one.replace("-", "").casefold() == other.replace("-", "").casefold()
+
+
 def _last_line(message: Message) -> str:
     page = message.plain or message.html
     lines = [line.text.strip() for line in page.lines[-20:]] if page is not None else []

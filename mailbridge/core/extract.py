@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from mailbridge.core import confidence, lifetime, links
+from mailbridge.core import confidence, lifetime, links, telling
 from mailbridge.core.additions import has_another_value
 from mailbridge.core.candidates import MAX_PER_LINE, MIN_LENGTH, ascii_digits
 from mailbridge.core.context import Context, context_of
@@ -69,6 +69,8 @@ def extract(message: Message, *, rules: RuleSet, now: datetime, default_lifetime
     lifetime is EXPIRED. ``default_lifetime`` counts where neither mail nor rule states one.
     """
     found = _told_of_lacks(_extract(message, rules), message)
+    if message.added and found.verdict is Verdict.NONE and not message.is_bounce:
+        found = _beside(message, rules) or found
     for inner in message.attached if not message.is_bounce else ():
         inside = _extract(inner, rules)
         # A subject that was forwarded with the mail may show the code too: it is as old as the mail.
@@ -77,6 +79,19 @@ def extract(message: Message, *, rules: RuleSet, now: datetime, default_lifetime
             return _aged(replace(inside, is_attached=is_attached), inner.date, now, default_lifetime)
     block = forwarded_block(message, rules.wording.forward) if found.verdict.is_pushed else None
     return _aged(found, _latest(block), now, default_lifetime)
+
+
+def _beside(message: Message, rules: RuleSet) -> Extraction | None:
+    """What stands in a text beside the body, such as a file that is shown below it; None where nothing does.
+
+    Each is read alone, under the mail's own subject; where two hold something nobody knows which is meant.
+    """
+    read = [_extract(replace(message, plain=plain, html_body=html), rules) for plain, html in message.added]
+    found = [replace(one, is_attached=True) for one in read if one.verdict is not Verdict.NONE]
+    values = {one.value for one in found}
+    if len(values) > 1:
+        return replace(found[0], verdict=Verdict.AMBIGUOUS, reason="several texts of the mail hold one each")
+    return found[0] if found else None
 
 
 def _told_of_lacks(found: Extraction, message: Message) -> Extraction:
@@ -127,6 +142,9 @@ def _extract(message: Message, rules: RuleSet) -> Extraction:
     if code.verdict is Verdict.CODE:
         if _is_unread(message.plain, reader) or _is_unread(message.html, reader):
             return replace(code, verdict=Verdict.AMBIGUOUS, reason=UNREAD)
+        why = telling.doubt(parts, reader, code.value.reveal()) if code.value is not None else ""
+        if why:
+            return replace(code, verdict=Verdict.AMBIGUOUS, reason=why)
         return _unless_hidden(code, message, reader, context)
     if code.verdict is not Verdict.NONE:
         return code
@@ -195,7 +213,9 @@ def _from_text(message: Message, reader: Reader) -> Extraction | None:
     # A number that only the subject has says nothing of a body that was not read.
     is_in_body = any("plain" in one.sources for one in evidence if one.shape.value == code.value.reveal())
     source = message.html_body.source if message.html_body is not None else ""
-    return code if is_in_body and not has_another_value(source, page.text, partial(_is_shaped, reader)) else None
+    if not is_in_body or has_another_value(source, page.text, partial(_is_shaped, reader)):
+        return None
+    return None if telling.doubt(parts, reader, code.value.reveal()) else code
 
 
 def _is_shaped(reader: Reader, value: str) -> bool:

@@ -42,7 +42,8 @@ class Extraction:
     shows; a link is verbatim. For CONFIRMATION ``value`` is the link to open, if it is a genuine one.
     ``rule`` names the rule that matched, ``generic`` for the extractor after them, None when nothing did.
     ``lifetime`` and ``expires_at`` (aware UTC) are as the mail or the rule states them, else None.
-    ``confidence`` is in 0…1. ``reason`` is one plain sentence without the value. ``is_attached``: it stands in a mail that is attached.
+    ``confidence`` is in 0…1. ``reason`` is one plain sentence without the value. ``is_attached``: it stands in a mail
+    that is attached, or in a text beside the body (`core.places`).
     """
 
     verdict: Verdict

@@ -122,7 +122,7 @@ class Message:
     ``is_twofold``: a header can be read in two ways that name different mailboxes. ``written`` are the
     headers that forwarders write addresses into (`stamps.ADDRESS_HEADERS`), names in lower case, unfolded and not decoded. ``date`` is aware, or None where the header has none.
     ``plain`` and ``html`` are None where the mail has no such part. ``attached`` are message/rfc822 parts and
-    ``.eml`` attachments, parsed, in order. ``defects`` are short lower-case names such as ``bad-charset``.
+    ``.eml`` attachments, parsed, in order. ``added`` are texts that stand beside the body (`core.places`). ``defects`` are short lower-case names such as ``bad-charset``.
     ``is_bounce``: a mail system reports on another mail (RFC 3464, RFC 5965, or by its sender). ``has_calendar``: a part of it is an
     invitation (RFC 5545). ``is_listed``: it came over a mailing list (RFC 2919). ``has_files``: files are attached.
     """
@@ -140,6 +140,7 @@ class Message:
     plain: Page | None = field(default=None, repr=False)
     html_body: Body | None = field(default=None, repr=False)
     attached: tuple[Message, ...] = field(default=(), repr=False)
+    added: tuple[tuple[Page | None, Body | None], ...] = field(default=(), repr=False)
     defects: tuple[str, ...] = ()
     is_bounce: bool = False
     has_calendar: bool = False
@@ -157,6 +158,12 @@ class Message:
     def html(self) -> Page | None:
         """The HTML part as it is seen; None where the mail has none."""
         return None if self.html_body is None else self.html_body.page
+
+    @property
+    def text(self) -> str:
+        """What a person reads: the plain part, or else the HTML part, and the texts beside it."""
+        pages = [self.plain or self.html, *(plain or (html.page if html is not None else None) for plain, html in self.added)]
+        return "\n".join([page.text for page in pages if page is not None])
 
     def header(self, name: str) -> str | None:
         """The topmost header of that name (any case), or None."""

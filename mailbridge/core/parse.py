@@ -36,12 +36,14 @@ from mailbridge.core.limits import (
 )
 from mailbridge.core.mail import Body, Line, Link, Message, Page, by_name
 from mailbridge.core.media import plain_media
+from mailbridge.core.places import Path, Places, Step
 from mailbridge.core.stamps import ADDRESS_HEADERS
 from mailbridge.core.text import page_from_html, page_from_plain
 from mailbridge.core.tree import ENGINE_FAULTS, tree_of
 
 MAX_ATTACHED = 5
 MAX_ATTACHED_DEPTH = 3
+MAX_ADDED = 20
 MAX_BODY = 524_288
 ESCAPED = re.compile("[\udc80-\udcff]")
 FOLD = re.compile(r"\r?\n[ \t]?|\r")
@@ -117,6 +119,7 @@ def _read(
         plain=found.plain,
         html_body=found.html,
         attached=tuple(found.attached),
+        added=tuple(found.added),
         defects=tuple(defects),
         is_bounce=is_bounce(named, sender),
         has_calendar=found.has_calendar,
@@ -225,6 +228,7 @@ class _Bodies:
     plain: Page | None = None
     html: Body | None = None
     attached: list[Message] = field(default_factory=list)
+    added: list[tuple[Page | None, Body | None]] = field(default_factory=list)
     has_calendar: bool = False
     has_files: bool = False
 
@@ -235,11 +239,13 @@ def _bodies(tree: email.message.Message, defects: dict[str, None], *, attached_d
     html: list[str] = []
     kept_back = False
     budget = MAX_BODY
-    for part in _walk(tree, defects):
+    places = Places()
+    for part, path in _walk(tree, defects):
         manner = _manner(part, defects)
         if _attach(part, manner, defects, found, attached_depth=attached_depth):
             continue
-        is_attachment = part.get_content_disposition() == "attachment"
+        disposition = part.get_content_disposition()
+        is_attachment = disposition == "attachment"
         found.has_calendar = found.has_calendar or manner.kind == "text/calendar"
         found.has_files = found.has_files or is_attachment
         if manner.kind not in TEXTS or is_attachment or budget <= 0:
@@ -247,7 +253,10 @@ def _bodies(tree: email.message.Message, defects: dict[str, None], *, attached_d
             continue
         text = _text(part, manner, defects, budget)
         budget -= len(text)
-        if manner.kind == "text/html":
+        if places.is_added(path, manner.kind, is_file=_is_file(part, disposition), is_placed=disposition is not None):
+            if len(found.added) < MAX_ADDED:
+                found.added.append(_added(text, manner.kind))
+        elif manner.kind == "text/html":
             html.append(text)
         else:
             plain.append(page_from_plain(text))
@@ -257,6 +266,23 @@ def _bodies(tree: email.message.Message, defects: dict[str, None], *, attached_d
         found.html = Body(lambda: _joined([page_from_html(text) for text in html]) or Page(), source="\n".join(html))
     found.plain = _joined(plain)
     return found
+
+
+def _is_file(part: email.message.Message, disposition: str | None) -> bool:
+    """Whether a part is shown in its place and is a file all the same (RFC 2183 2.3)."""
+    if disposition is None:
+        return False
+    try:
+        return bool(part.get_param("filename", "", "content-disposition"))
+    except ENGINE_FAULTS:
+        return True
+
+
+def _added(text: str, kind: str) -> tuple[Page | None, Body | None]:
+    """A further text of a mail, as plain text or as HTML."""
+    if kind == "text/html":
+        return None, Body(lambda: page_from_html(text), source=text)
+    return page_from_plain(text), None
 
 
 def _attach(
@@ -275,21 +301,23 @@ def _attach(
     return True
 
 
-def _walk(tree: email.message.Message, defects: dict[str, None]) -> Iterator[email.message.Message]:
-    """Every leaf in order, without recursion; message/rfc822 counts as a leaf."""
-    stack = [(tree, 0)]
+def _walk(tree: email.message.Message, defects: dict[str, None]) -> Iterator[tuple[email.message.Message, Path]]:
+    """Every leaf in order with its place, without recursion; message/rfc822 counts as a leaf."""
+    stack: list[tuple[email.message.Message, int, Path]] = [(tree, 0, ())]
     seen = 0
     while stack:
-        part, depth = stack.pop()
+        part, depth, path = stack.pop()
         seen += 1
         if seen > MAX_PARTS or depth > MAX_DEPTH:
             defects["too-many-parts"] = None
             return
         payload = _raw(part)
         if isinstance(payload, list) and part.get_content_type() != "message/rfc822":
-            stack.extend((one, depth + 1) for one in reversed(payload) if isinstance(one, email.message.Message))
+            is_choice = part.get_content_type() == "multipart/alternative"
+            inner = [(one, (*path, Step(seen, number, is_choice))) for number, one in enumerate(payload)]
+            stack.extend((one, depth + 1, way) for one, way in reversed(inner) if isinstance(one, email.message.Message))
         else:
-            yield part
+            yield part, path
 
 
 def _manner(part: email.message.Message, defects: dict[str, None]) -> _Manner:

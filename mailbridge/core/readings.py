@@ -37,6 +37,15 @@ TYPED = re.compile(rb"\r?\ncontent-[a-z-]{1,40}[ \t]*:", re.IGNORECASE)
 PREAMBLE = re.compile(rb"(?i)[^0-9]{0,300}\b(?:multi-?part|mime)\b[^0-9]{0,300}")
 """What mailers write above the first part for readers of the eighties. No digit, so no code."""
 
+TEXT = re.compile(rb"(?i)\ncontent-type[ \t]*:\s*text/(?:plain|html)")
+NAMED = re.compile(
+    rb"(?i)\ncontent-(?:disposition[ \t]*:|type[ \t]*:[^\n]{0,998}(?:\n[ \t][^\n]{0,998}){0,20}?name\*?[0-9*]{0,6}=)"
+)
+"""A part that is called by the name of a file, or says where it is shown, as programs write it of files."""
+
+MOST_CHOICES = 2
+"""Texts that an honest choice of one body has: plain text and HTML."""
+
 BASE64_LINE = re.compile(rb"[A-Za-z0-9+/]{1,998}={0,2}")
 LEAST_BASE64 = 16
 SURE_BASE64 = 40
@@ -99,7 +108,7 @@ def others(content: bytes) -> Iterator[Other]:
     own = email.message_from_bytes(described[:MOST_DESCRIBING])
     is_odd = len(described) > MOST_DESCRIBING
     boundary, is_all = _boundary(body)
-    if boundary is not None and (is_odd or not _is_multipart(own, boundary)):
+    if boundary is not None and (is_odd or not _is_multipart(own, boundary) or _may_add(own, body)):
         yield Other(content=rest + b'Content-Type: multipart/mixed; boundary="' + boundary + b'"\r\n\r\n' + body)
     if is_all:
         return
@@ -108,6 +117,13 @@ def others(content: bytes) -> Iterator[Other]:
             text = f"Content-Type: {one.kind}; charset={one.charset}{'; format=flowed' if one.is_flowed else ''}\r\n"
             text += f"Content-Transfer-Encoding: {one.encoding or '8bit'}\r\n\r\n"
             yield Other(content=rest + text.encode("ascii") + body, is_loose=one.is_loose)
+
+
+def _may_add(own: Headers, body: bytes) -> bool:
+    """Whether parts that are said to be a choice of one body may be texts beside it: there are more than two, or one is a file."""
+    return own.get_content_type() == "multipart/alternative" and (
+        len(TEXT.findall(body)) > MOST_CHOICES or NAMED.search(body) is not None
+    )
 
 
 def _boundary(body: bytes) -> tuple[bytes | None, bool]:

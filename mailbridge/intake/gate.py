@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from mailbridge.config.settings import Trust
@@ -37,6 +37,13 @@ from mailbridge.trust.dns import DnsUnavailable, Resolver
 
 SEVERAL = "but it was written to several mailboxes, and nobody who knows says for which of them"
 UNCERTAIN = "the headers that say how its body is read are not signed, and read in another way that fits it holds something else"
+OUTLIVED = (
+    "its author signed it {age} minutes before it came, and its {kind} lives for {lives}; where that is wrong, this machine's clock may be "
+    "(`mailbridge doctor` compares it)"
+)
+SLACK = timedelta(minutes=5)
+"""How far clocks of senders may differ from ours (as `mailbridge.trust.dkim.SKEW`), and how long mail may be under way beside."""
+
 LATE = "DNS did not answer in time"
 OF_AUTHOR: frozenset[Trust] = frozenset(("dkim", "arc"))
 """What proves the author of a mail."""
@@ -75,7 +82,10 @@ class Gate:
         deadline: timedelta = timedelta(seconds=3),
         contacts: Contacts | None = None,
         inboxes: Inboxes | None = None,
+        drift: Callable[[], timedelta] = timedelta,
     ) -> None:
+        """``drift``: how far the wall clock is ahead of the time by which mails are received."""
+        self._drift = drift
         self.contacts = contacts or NoContacts()
         self.inboxes = inboxes
         self._policy = policy
@@ -139,9 +149,29 @@ class Gate:
 
     async def _one(self, entry: Addressed, understood: Understanding, kind: Kind, proofs: Proofs) -> Judgement:
         if entry.inbox is not None:
-            return await self._for_inbox(entry, entry.inbox, understood, kind, proofs)
-        judgement = await self._judged(entry, understood, kind, proofs)
-        return await self._introduced(judgement, entry, understood, kind, proofs) if isinstance(judgement, Passed) else judgement
+            judgement = await self._for_inbox(entry, entry.inbox, understood, kind, proofs)
+        else:
+            judgement = await self._judged(entry, understood, kind, proofs)
+            if isinstance(judgement, Passed):
+                judgement = await self._introduced(judgement, entry, understood, kind, proofs)
+        old = self._outlived(judgement, understood, kind, proofs.received_at) if isinstance(judgement, Passed) else ""
+        return Held(failures=(Failure(check="age", why=old),)) if old else judgement
+
+    def _outlived(self, passed: Passed, understood: Understanding, kind: Kind, received_at: datetime) -> str:
+        """Why a mail is older than its code lives, by the proof of its author; "" where it is not, or the proof does not say.
+
+        Somebody sends an old mail on, or it was long under way. Its age is taken by our time as it goes on or by the clock as it was set,
+        whichever makes it younger; and a code for which its mail states no lifetime has that of the settings.
+        """
+        signed_at = passed.proof.signed_at if passed.proof is not None else None
+        if signed_at is None or kind == "body" or self.policy.is_practice:
+            return ""
+        lives = understood.extraction.lifetime or self.policy.lifetime
+        age = min(received_at - signed_at, received_at + self._drift() - signed_at)
+        if age <= lives + SLACK:
+            return ""
+        minutes = timedelta(minutes=1)
+        return OUTLIVED.format(age=age // minutes, kind=kind, lives=-(-lives // minutes))
 
     async def _for_inbox(
         self, entry: Addressed, inbox: Inbox, understood: Understanding, kind: Kind, proofs: Proofs
@@ -210,7 +240,7 @@ class Gate:
             detail=passed.detail,
             identification=passed.identification,
             warning=passed.warning,
-            proof=passed.proof,
+            proof=passed.proof or meeting.proof,
             introduction=introduction,
         )  # a replace() takes three times as long
 

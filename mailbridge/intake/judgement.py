@@ -11,7 +11,19 @@ from mailbridge.intake.strangers import Introduction
 from mailbridge.trust import Proven
 
 Check = Literal[
-    "sender", "link-host", "dkim", "arc", "forwarder", "authres", "token", "recipient", "reading", "stranger", "platform", "inbox"
+    "sender",
+    "link-host",
+    "dkim",
+    "arc",
+    "forwarder",
+    "authres",
+    "token",
+    "recipient",
+    "reading",
+    "age",
+    "stranger",
+    "platform",
+    "inbox",
 ]
 Kind = Literal["code", "link", "body"]
 CHECKS: tuple[Check, ...] = (
@@ -24,6 +36,7 @@ CHECKS: tuple[Check, ...] = (
     "token",
     "recipient",
     "reading",
+    "age",
     "stranger",
     "platform",
     "inbox",
@@ -39,6 +52,7 @@ KEYS: dict[Check, str] = {
     "token": "[[address]] rcpt (`mailbridge address add`), [[address]] trust",
     "recipient": "[trust] accounts, [[address]] rcpt (`mailbridge address add`)",
     "reading": "[[address]] rcpt (`mailbridge address add`), [[address]] trust",
+    "age": "[rules] lifetime, a rule's lifetime",
     "stranger": "`mailbridge sender allow`, [[address]] site, [trust] sites, [trust] strangers",
     "platform": "[trust] senders, [[address]] accept_from, `mailbridge sender allow ADDRESS`",
     "inbox": "`from` of a new inbox (`mailbridge inbox create`)",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
@@ -40,6 +41,7 @@ class Policy:
     acquaintance: Acquaintance = field(default_factory=Acquaintance)
     strangers: Strangers = "codes"
     is_practice: bool = False
+    lifetime: timedelta = timedelta(minutes=10)
 
     def of(self, recipient: Recipient) -> tuple[frozenset[Trust], bool, tuple[str, ...]]:
         """For a recipient: which proofs are enough, whether its address counts as unguessable, and which senders it takes.
@@ -138,6 +140,7 @@ def policy_of(settings: Settings, *, is_practice: bool) -> Policy:
         sites={one.rcpt.casefold(): one.site for one in settings.address if one.site},
         acquaintance=_acquaintance(settings, senders),
         strangers=trust.strangers,
+        lifetime=settings.rules.lifetime,
         is_practice=is_practice,
     )
 

@@ -35,6 +35,11 @@ class Proofs:
         self._dns = dns
         self._found: dict[tuple[str, str], Finding] = {}
 
+    @property
+    def received_at(self) -> datetime:
+        """When the mail came."""
+        return self._envelope.received_at
+
     @cached_property
     def _mail(self) -> raw.RawMail:
         return raw.read(self._envelope.content)

@@ -22,7 +22,7 @@ from mailbridge.trust.platforms import platforms
 UNASKED = frozenset({"none"})
 """How a mail passes of which the operator has asked nothing at all."""
 
-ATTACHED = "it stands in a mail that is attached, and {domain} does not answer for who wrote that"
+ATTACHED = "it stands in a mail or a text that is attached, and {domain} does not answer for who wrote that"
 NOTICE = "a platform's notice of what a user wrote is no code mail"
 COPY = "{domain} wrote it to somebody else, and anybody may have sent it on; list the mailbox in [trust] accounts if it is yours"
 BEFORE = "{domain} has proven itself for {identifier} before, and this mail does not"
@@ -206,6 +206,12 @@ def invited(meeting: Meeting, acquaintance: Acquaintance, contacts: Contacts) ->
     if notice and _is_notice(meeting, meeting.question(identifier, contacts), acquaintance):
         return Introduction(
             failures=(("platform", f"{NOTICE}: {notice}; only a sender that an inbox names by its address brings it"),)
+        )
+    if meeting.understood.extraction.is_attached and _hands_on(meeting, meeting.question(identifier, contacts), acquaintance):
+        return Introduction(
+            failures=(
+                ("platform", f"{ATTACHED.format(domain=domain)}; only a sender that an inbox names by its address brings it"),
+            )
         )
     return Introduction(
         domain=domain,

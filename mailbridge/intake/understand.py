@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mailbridge.config.rulepack import shipped_source
-from mailbridge.core.bound import Bound, bound_codes
+from mailbridge.core.bound import Bound, agreed, bound_codes
 from mailbridge.core.confirmation import Confirmation, gmail_confirmation
 from mailbridge.core.extract import extract
 from mailbridge.core.extraction import Extraction, Verdict
@@ -68,7 +68,7 @@ class Understander:
         extraction, confirmation = self._read(message, request)
         extracted = time.perf_counter()
         addressed = self._addressed(message, request)
-        body, bound = self._body(message, extraction), bound_codes(message)
+        body, bound = self._body(message, extraction), _bound(message, extraction)
         return Understanding(
             extraction=extraction,
             addressed=addressed,
@@ -104,11 +104,10 @@ class Understander:
                 return False
             message = parse(other.content)
             found, _ = self._read(message, request)
-            binds = bound_codes(message)
+            binds = _bound(message, found)
             if found.value is None and found.verdict is Verdict.NONE and not binds and other.is_loose:
                 continue
-            is_same = (found.verdict, found.value, found.is_link) == (extraction.verdict, extraction.value, extraction.is_link)
-            if not is_same or binds != bound or self._body(message, found) != body:
+            if _told(found) != _told(extraction) or binds != bound or self._body(message, found) != body:
                 return False
         return True
 
@@ -146,14 +145,23 @@ class Understander:
     def _body(self, message: Message, extraction: Extraction) -> Secret | None:
         if not self._with_body or extraction.verdict not in (Verdict.NONE, Verdict.AMBIGUOUS):
             return None
-        page = message.plain or message.html
-        text = f"{message.subject}\n\n{page.text if page else ''}".strip()
+        text = f"{message.subject}\n\n{message.text}".strip()
         return Secret(text[:BODY_LIMIT]) if text else None
 
 
+def _told(found: Extraction) -> tuple[object, ...]:
+    """What two readings of a mail must have alike."""
+    return found.verdict, found.value, found.is_link, found.is_attached
+
+
+def _bound(message: Message, extraction: Extraction) -> tuple[Bound, ...]:
+    """The codes that the mail binds to a site, as far as its words say none or the same."""
+    told = extraction.value if extraction.verdict is Verdict.CODE else None
+    return agreed(bound_codes(message), told.reveal() if told is not None else None)
+
+
 def _letter(message: Message) -> Letter:
-    page = message.plain or message.html
-    text = Secret(page.text[:LONGEST_TEXT] if page else "")
+    text = Secret(message.text[:LONGEST_TEXT])
     return Letter(sender_name=message.sender_name, raw_to=next(iter(message.to), ""), text=text)
 
 

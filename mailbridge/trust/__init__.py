@@ -23,7 +23,8 @@ class Proven:
     names. ``is_form_signed``: the proof covers the headers that say how the body is to be read; where it does not, somebody may have
     changed them on the way. ``signed`` are the headers that the author's signature covers (small letters), where the proof is one, and
     ``signers`` who signed; ``dated_at`` is when the mail was written by a word of the proof: its signed Date, or when a server that is
-    trusted took it in. ``warning`` is for the operator, ``""`` where there is none.
+    trusted took it in; ``signed_at`` is the latest moment of which the proof says that the author had written it by then, None where it says
+    none. ``warning`` is for the operator, ``""`` where there is none.
     """
 
     by: By
@@ -36,6 +37,7 @@ class Proven:
     signed: frozenset[str] = frozenset()
     signers: frozenset[str] = frozenset()
     dated_at: datetime | None = None
+    signed_at: datetime | None = None
     warning: str = ""
 
     def covers(self, address: str) -> bool:

@@ -93,16 +93,16 @@ async def check(
     domain = newest["d"].lower()
     sure = await _delivered(mail, chain, rcpt=rcpt, mail_from=mail_from, peer=peer, dns=dns)
     written = await _written(mail, sender, is_needed=not sure, dns=dns, now=now)
-    sure |= {canonical(sender)}
     return Proven(
         by="arc",
         detail=f"sealed by {domain}, {len(chain)} hop{'s' if len(chain) > 1 else ''}",
-        named=(written | sure) - {""},
+        named=(written | sure | {canonical(sender)}) - {""},
         written=written,
-        sure=sure,
+        sure=sure | {canonical(sender)},
         is_to_signed=any({*one.covered} & {*RECIPIENTS} for one in dkim.aligned(mail, sender)),
         is_form_signed=_is_form_signed(mail, sender, hosts_of(newest.get("h", ""))),
         dated_at=stamped(mail.values("received")),
+        signed_at=dkim.first_signed_at(dkim.aligned(mail, sender), mail),
         warning=next((text for key in found.values() if (text := key.warning(domain))), ""),
     )
 

@@ -105,6 +105,7 @@ def check(mail: RawMail, *, sender: str, servers: Collection[str], now: datetime
         signed=frozenset(covered),
         signers=frozenset(one.domain for one in signed),
         dated_at=dkim.signed_date(covered, mail) or stamped(mail.values("received")),
+        signed_at=dkim.first_signed_at(signed, mail),
     )
 
 

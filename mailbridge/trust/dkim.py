@@ -8,9 +8,9 @@ body, over From and Subject, neither expired nor old, by a key that is strong en
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from mailbridge.core.dataclass import dataclass
@@ -28,6 +28,9 @@ ALGORITHMS = ("rsa-sha256", "ed25519-sha256")
 SKEW = timedelta(minutes=5)
 OLDEST = timedelta(days=1)
 """A code that was signed longer ago is none any more: somebody sends an old mail again."""
+
+LONGEST_TIME = 11
+"""Digits of a moment in seconds since 1970 that is one of a calendar's."""
 
 LARGE = 65_536
 """Octets from which verifying takes over 1 ms (measured), and so goes to a thread."""
@@ -179,6 +182,7 @@ async def _one(mail: RawMail, signature: Signature, *, dns: Resolver, now: datet
         signed=frozenset(signature.covered),
         signers=frozenset((domain,)),
         dated_at=signed_date(signature.covered, mail),
+        signed_at=signed_at(signature, mail),
         warning=key.warning(domain),
     )
 
@@ -195,6 +199,7 @@ def _both(one: Proven, other: Proven) -> Proven:
         signed=one.signed | other.signed,
         signers=one.signers | other.signers,
         dated_at=one.dated_at or other.dated_at,
+        signed_at=min(filter(None, (one.signed_at, other.signed_at)), default=None),
     )
 
 
@@ -222,6 +227,19 @@ def signed_date(covered: Collection[str], mail: RawMail) -> datetime | None:
     """The moment in the Date header, where these headers are covered and it is one."""
     dates = mail.values("date")
     return moment(dates[0]) if "date" in covered and len(dates) == 1 else None
+
+
+def signed_at(signature: Signature, mail: RawMail) -> datetime | None:
+    """When a mail was signed (``t=``) or, by the Date that its signature covers, written: the later of them, since some senders' clocks or
+    zones are wrong. None where the signature says neither."""
+    made = signature.tags.get("t", "")
+    at = datetime.fromtimestamp(int(made), UTC) if made.isascii() and made.isdigit() and len(made) <= LONGEST_TIME else None
+    return max(filter(None, (at, signed_date(signature.covered, mail))), default=None)
+
+
+def first_signed_at(signed: Iterable[Signature], mail: RawMail) -> datetime | None:
+    """The earliest `signed_at` of several, where it is not known which of them is genuine."""
+    return min(filter(None, (signed_at(one, mail) for one in signed)), default=None)
 
 
 def expired(signature: Mapping[str, str], *, now: datetime) -> str:

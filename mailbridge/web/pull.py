@@ -45,6 +45,9 @@ LONGEST_CODE = 10
 """Longest code that Skyvern takes verbatim, in characters; it gives a longer one to a language model."""
 
 LONGEST_ID = 200
+REPORTED = frozenset({"run_id", "run_type", "status"})
+"""What every webhook of Skyvern's holds (1.0.48 to 1.0.56), and no poll."""
+
 POLLS_AGAIN = timedelta(seconds=35)
 """A run that has polled is expected to be back within so long: Skyvern sleeps 10 s between polls and retries for some seconds."""
 
@@ -146,7 +149,7 @@ class Pull:
         given = [value for name, value in request.scope["headers"] if name == b"x-skyvern-signature"]
         if len(given) == 1 and SIGNATURE.fullmatch(given[0]):
             body = await body_of(request)
-            if self._is_signed(body, given[0].lower(), identifier):
+            if self._is_signed(body, given[0].lower(), identifier) and not is_report(body):
                 return body
         self._count(self._strangers, request)
         self._metrics.pull("unsigned")
@@ -198,19 +201,34 @@ class Pull:
         return _fit(code.value)
 
 
+def is_report(body: bytes) -> bool:
+    """Whether a body is one of Skyvern's webhooks, which it signs by the same key: whoever gets those is sent no codes for them.
+
+    They tell of a run what it has come to; a poll has ids alone.
+    """
+    given = _object(body)
+    return given is not None and not REPORTED.isdisjoint(given)
+
+
 def read_ids(body: bytes) -> Ids:
     """The ids in a poll's body. What is missing, no text, or longer than any id is None; an odd body has none."""
-    try:
-        given = json.loads(body)
-    except (ValueError, RecursionError):
-        given = None
-    if not isinstance(given, dict):
+    given = _object(body)
+    if given is None:
         return Ids()
     return Ids(
         task_id=_id(given.get("task_id")),
         workflow_run_id=_id(given.get("workflow_run_id")),
         workflow_permanent_id=_id(given.get("workflow_permanent_id")),
     )
+
+
+def _object(body: bytes) -> dict[str, object] | None:
+    """The JSON object of a body; None where it is none."""
+    try:
+        given = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return given if isinstance(given, dict) else None
 
 
 def _id(value: object) -> str | None:

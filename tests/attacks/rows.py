@@ -18,6 +18,7 @@ from mailbridge.config import settings as s
 from mailbridge.core.addresses import canonical
 from mailbridge.core.mail import Ingress
 from mailbridge.intake.judgement import Passed
+from mailbridge.intake.understand import Understanding
 from mailbridge.trust import Proven
 from tests.attacks.forgeries import ANN, BOUND, CODES, STRICT, TOKEN, TOKEN_BOUND
 from tests.peers import signer
@@ -152,6 +153,9 @@ async def _outcome(row: Row, post: Post, bench: Bench, may: frozenset[str]) -> s
         is_anns = canonical(asking) == canonical(GMAIL) if asking else False
         is_open = isinstance(found, Proven) and understood.extraction.value is not None and is_anns
         return f"confirmed for {asking}" if is_open else ""
+    bound = await _bound(post, bench, understood) if understood.bound else ""
+    if bound:
+        return "" if bound in may else f"{bound}, bound to the site"
     value = understood.extraction.value
     if value is None or not understood.extraction.verdict.is_pushed or value.reveal() in may:
         return ""
@@ -161,3 +165,10 @@ async def _outcome(row: Row, post: Post, bench: Bench, may: frozenset[str]) -> s
     pushed = {one for found in judgements if isinstance(found, Passed) for one in found.identification.identifiers}
     pushed = {one for one in pushed if one not in OWN and not one.endswith(("@evil.example", ".evil.example"))}
     return f"{value.reveal()} for {', '.join(sorted(pushed))}" if pushed else ""
+
+
+async def _bound(post: Post, bench: Bench, understood: Understanding) -> str:
+    """The code that the mail binds to its author's site, where that is what would be pushed."""
+    judgements = await bench.judge(post, understood=understood, kind="code")
+    found = [one.introduction.bound for one in judgements if isinstance(one, Passed)]
+    return next((one.code.reveal() for one in found if one is not None), "")

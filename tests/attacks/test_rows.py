@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from tests.attacks import rows_copies, rows_keys, rows_links, rows_mailboxes, rows_named, rows_seals, rows_shared
+from tests.attacks import rows_copies, rows_keys, rows_links, rows_mailboxes, rows_named, rows_seals, rows_shared, rows_sites
 from tests.attacks.rows import Row, is_in, passes
 from tests.loop import looped
 
-MODULES = (rows_named, rows_mailboxes, rows_seals, rows_copies, rows_keys, rows_links, rows_shared)
+MODULES = (rows_named, rows_mailboxes, rows_seals, rows_copies, rows_keys, rows_links, rows_shared, rows_sites)
 ROWS: dict[str, Row] = {row.title: row for module in MODULES for group in module.GROUPS for row in group()}
 
 
 def test_the_table_is_what_it_says() -> None:
     """Every row has a title of its own and says in a sentence what is tried."""
     every = [row for module in MODULES for group in module.GROUPS for row in group()]
-    assert len(ROWS) == len(every) >= 350
+    assert len(ROWS) == len(every) >= 1_000
     assert all(len(row.says.split()) >= 4 for row in every)
 
 

@@ -25,9 +25,8 @@ def seed(name: str) -> Message:
 
 
 def text(message: Message) -> str:
-    """The visible text of the plain part, or else of the page."""
-    page = message.plain or message.html
-    return page.text if page is not None else ""
+    """The visible text of the plain part, or else of the page, and of what stands beside it."""
+    return message.text
 
 
 def mail(headers: bytes, body: bytes = b"text") -> Message:

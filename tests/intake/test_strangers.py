@@ -221,7 +221,7 @@ def test_whoever_attaches_a_mail_does_not_answer_for_it(home: House, ann: str, k
 
     states, told = outcome(home, attaching("Acme help <help@acme.example>", "acme.example"))
     assert states == []
-    assert "platform: it stands in a mail that is attached, and acme.example does not answer for who wrote that" in told
+    assert "platform: it stands in a mail or a text that is attached, and acme.example does not answer for who wrote that" in told
     assert outcome(home, attaching(ann, "corp.example"))[0] == [State.DELIVERED]
 
 
@@ -241,8 +241,17 @@ def test_a_bound_code_is_read_before_any_word(home: House, ann: str) -> None:
         outcome(home, covered)
         assert newest(home, ann)[-1] == (below[12:18] if is_read else number)
     number = str(next(NUMBERS))
-    outcome(home, signer.dkim(mail(f"Your code is {number}.\n\n@acme.example #777003", to=ann), "acme.example"))
+    outcome(home, signer.dkim(mail("Your code:\n\n@acme.example #777003", to=ann), "acme.example"))
     assert newest(home, ann)[-1] == "777003"
+
+
+def test_a_last_line_that_disagrees_with_the_words_binds_nothing(home: House, ann: str) -> None:
+    """It may be the name of a stranger's choice that the site shows at the end: nothing is pushed of such a mail."""
+    number = str(next(NUMBERS))
+    content = mail(f"Your code is {number}.\n\n@acme.example #777004", to=ann)
+    assert outcome(home, signer.dkim(content, "acme.example"))[0] == []
+    content = mail(f"Your code is {number}.\n\n@acme.example #{number}", to=ann)
+    assert outcome(home, signer.dkim(content, "acme.example"))[0] == [State.DELIVERED]
 
 
 def dated(ann: str, domain: str, ago: float) -> tuple[str, bytes]:

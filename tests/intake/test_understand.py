@@ -251,10 +251,10 @@ def test_a_mail_in_which_nothing_is_found_is_not_read_again() -> None:
 
 
 def test_a_code_that_is_bound_to_a_site_is_the_same_in_every_reading() -> None:
-    """It is pushed without any word about a code, so it is compared like one."""
-    two = "--out\r\n\r\nHello\r\n--in\r\n\r\nHello\r\n\r\n@acme.example #X7K-Q2M\r\n--in--\r\n--out--\r\n"
+    """It is pushed with hardly a word about a code, and is compared like one."""
+    two = "--out\r\n\r\nHello\r\n--in\r\n\r\nHello\r\n\r\n@acme.example #482913\r\n--in--\r\n--out--\r\n"
     assert not certain(SIGNED, "Content-Type: multipart/mixed; boundary=in", body=two)
-    assert certain(SIGNED, body="Hello\r\n\r\n@acme.example #X7K-Q2M\r\n")
+    assert certain(SIGNED, body="Hello\r\n\r\n@acme.example #482913\r\n")
 
 
 def test_what_is_too_large_to_be_read_again_is_not_certain() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from mailbridge.app.targets import main_target, pull_keys
 from mailbridge.config.settings import PullSettings, Settings, SkyvernSettings, TargetSettings
@@ -88,6 +90,22 @@ def test_two_signatures_are_none(tmp_path: Path) -> None:
         good = hmac.new(KEY.encode(), b"{}", hashlib.sha256).hexdigest()
         headers = [("x-skyvern-signature", good), ("x-skyvern-signature", "0" * 64)]
         assert (await desk.client.post("/skyvern/totp/a@b.c", content=b"{}", headers=headers)).status_code == 401
+
+    at_desk(tmp_path, work)
+
+
+@pytest.mark.parametrize("more", [{"run_id": "tsk_1"}, {"status": "completed"}, {"run_type": "task_v2", "output": None}])
+def test_a_webhook_that_skyvern_has_signed_is_no_poll(tmp_path: Path, more: dict[str, object]) -> None:
+    """Its receiver has a good signature over it by the same key, and gets no code for it."""
+
+    async def work(desk: Desk) -> None:
+        await desk.mail(CODE)
+        for given, status in (({"task_id": "tsk_1", "workflow_run_id": "wr_1"}, 200), ({"task_id": "tsk_1", **more}, 401)):
+            body = json.dumps(given).encode()
+            headers = {"x-skyvern-signature": hmac.new(KEY.encode(), body, hashlib.sha256).hexdigest()}
+            answer = await desk.client.post("/skyvern/totp/ann@corp.com", content=body, headers=headers)
+            assert answer.status_code == status
+            assert (CODE in answer.text) is (status == 200)
 
     at_desk(tmp_path, work)
 
